@@ -19,42 +19,42 @@ if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and n
     import numpy as np
     import numpy.typing as npt
 
-    from agent.core.alerts.alert_messages import ChannelAddress, HeldBack, Kept, Parcel, Waiting
+    from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress, DeferredAlert, DelayedAlert, QueuedAlert
     from agent.core.bus import BusEvent
-    from agent.core.consent import State
-    from agent.core.home_news import HomeNews
+    from agent.core.consent import RequestState
+    from agent.core.home_news import HomeState
     from agent.core.media import EncodedPacket, LumaFrame, SoundDescription, SoundPacket, StreamDescription
     from agent.core.object_detection.arrays import Numbers, Pixels
     from agent.core.requests import (
+        ActiveOptOut,
         BlockedRequest,
         MatchedRequest,
         OutboxPart,
         OutboxRecord,
-        StandingOptOut,
         StoredRequest,
     )
-    from agent.core.timebase import BootNs, Moment
+    from agent.core.timebase import BootNs, ClockReading
     from agent.core.vault.entries import Dater, Totals, VaultEntry
-    from agent.core.vault.manifest import RawLine, Tip
+    from agent.core.vault.manifest import ChainHead, RawLine
     from agent.core.vault.names import SegmentId, VaultFile
     from agent.wire.disclosures import Receipt
     from agent.wire.statements import Scope
 
 __all__ = [
-    "AlertDesk",
+    "AlertMailer",
     "AlertQueue",
+    "AlertSender",
     "Bus",
     "Camera",
     "CameraEnd",
     "CameraSink",
     "Clock",
-    "Courier",
-    "Custody",
+    "CustodyPort",
     "Disk",
     "DiskFile",
     "Entropy",
     "HomeBus",
-    "HomeSource",
+    "HomeStateSource",
     "Index",
     "Journal",
     "ManifestLog",
@@ -78,7 +78,7 @@ class Clock(Protocol):
         """32 hex digits, different after every boot."""
         ...
 
-    def now(self) -> Moment: ...
+    def now(self) -> ClockReading: ...
 
 
 class Entropy(Protocol):
@@ -184,7 +184,7 @@ class Network(Protocol):
     Belongs to one thread.  The same pixels give the same numbers, on one machine.
     """
 
-    def answer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
+    def infer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
         """Boxes (anchors, 4 or 16) and logits (anchors, classes) for one square picture; both are the caller's to keep.
 
         `pixels` is only read.  Raises `DeviceError` for pixels of another size and when the network cannot be run.
@@ -223,7 +223,7 @@ class Bus(Protocol):
         """Hand over one message (QoS 1).  True: taken, and exactly one event will settle `token`.
 
         False: not taken, because there is no link or the window (messages and bytes not yet acknowledged) is full;
-        ask again after the next `Connected` or settled event.  `token` is any number not in flight.
+        ask again after the next `BusConnected` or settled event.  `token` is any number not in flight.
         An empty retained payload clears a retained message.
         """
         ...
@@ -249,7 +249,7 @@ class Bus(Protocol):
         ...
 
     def stop(self) -> None:
-        """Say goodbye to the broker, join the thread, settle what is in flight as `Lost`.  Idempotent."""
+        """Say goodbye to the broker, join the thread, settle what is in flight as `PublishLost`.  Idempotent."""
         ...
 
 
@@ -267,15 +267,15 @@ class Journal(History, Protocol):
     def append_leaf(self, position: int, entry: bytes) -> None: ...
     def leaves(self, start: int = 0, end: int | None = None) -> list[bytes]: ...
     def add_request(self, request: MatchedRequest) -> None: ...
-    def set_state(self, request: str, state: State, disclosure: str | None = None) -> None: ...
+    def set_state(self, request: str, state: RequestState, disclosure: str | None = None) -> None: ...
     def request(self, request: str) -> MatchedRequest | None: ...
     def request_of(self, disclosure: str) -> MatchedRequest | None: ...
-    def request_said(self, whose: tuple[str, str], request: str) -> MatchedRequest | None:
+    def find_given_request(self, whose: tuple[str, str], request: str) -> MatchedRequest | None:
         """By the id that this (root, requester) gave it."""
         ...
 
     def match_count(self, request: str) -> int: ...
-    def requests(self, *states: State) -> list[StoredRequest]:
+    def requests(self, *states: RequestState) -> list[StoredRequest]:
         """All of them, or those in `states`, oldest first."""
         ...
 
@@ -283,7 +283,7 @@ class Journal(History, Protocol):
         """By the hash of its payload, which is how owners' statements name it."""
         ...
 
-    def overdue(self, now_s: int, *states: State) -> list[StoredRequest]:
+    def overdue(self, now_s: int, *states: RequestState) -> list[StoredRequest]:
         """Those in `states` whose time was over before `now_s`, oldest first."""
         ...
 
@@ -312,9 +312,9 @@ class Journal(History, Protocol):
         """Newest first."""
         ...
 
-    def add_opt_out(self, opt_out: StandingOptOut) -> None: ...
+    def add_opt_out(self, opt_out: ActiveOptOut) -> None: ...
     def remove_opt_out(self, scope: Scope, value: str) -> None: ...
-    def opt_outs(self) -> tuple[StandingOptOut, ...]: ...
+    def opt_outs(self) -> tuple[ActiveOptOut, ...]: ...
     def add_outbox(self, record: OutboxRecord) -> None: ...
     def outbox(self) -> list[OutboxRecord]: ...
     def remove_outbox(self, disclosure: str) -> None: ...
@@ -360,28 +360,34 @@ class AlertQueue(Protocol):
     """Alerts until their channels have taken them.  Durable when a call returns; raises `StorageError`."""
 
     def add(
-        self, alerts: Sequence[Waiting], kept: Sequence[Kept], once: str = "", held_back: Sequence[HeldBack] = ()
+        self,
+        alerts: Sequence[QueuedAlert],
+        deferred: Sequence[DeferredAlert],
+        once: str = "",
+        delayed: Sequence[DelayedAlert] = (),
     ) -> bool:
         """All of it or nothing.  False, and nothing is added, when `once` was added before."""
         ...
 
-    def held_back(self) -> tuple[HeldBack, ...]: ...
+    def delayed(self) -> tuple[DelayedAlert, ...]: ...
 
     def pass_time(self, passed_ms: int) -> None:
         """So much less is left of what is held back."""
         ...
 
-    def let_go(self, held_back: Sequence[HeldBack], alerts: Sequence[Waiting], kept: Sequence[Kept]) -> None:
+    def release_delayed(
+        self, delayed: Sequence[DelayedAlert], alerts: Sequence[QueuedAlert], deferred: Sequence[DeferredAlert]
+    ) -> None:
         """Put those in the place of these."""
         ...
 
-    def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:
+    def waiting(self, channel: str, most: int) -> tuple[QueuedAlert, ...]:
         """The next of a channel, by rank and age."""
         ...
 
-    def kept(self, channel: str, why: str) -> tuple[Kept, ...]: ...
+    def deferred(self, channel: str, why: str) -> tuple[DeferredAlert, ...]: ...
 
-    def release(self, kept: Sequence[Kept], alert: Waiting) -> None:
+    def release(self, deferred: Sequence[DeferredAlert], alert: QueuedAlert) -> None:
         """Put one alert in the place of all of these."""
         ...
 
@@ -404,7 +410,7 @@ class AlertQueue(Protocol):
     def close(self) -> None: ...
 
 
-class Courier(Protocol):
+class AlertSender(Protocol):
     """Takes messages to one of the owner's channels."""
 
     def send(self, url: str, title: str, body: str) -> None:
@@ -424,7 +430,7 @@ class HomeBus(Protocol):
         """The number of the present connection, None while there is none."""
         ...
 
-    def tell(self, topic: str, payload: bytes, *, retain: bool) -> None:
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
         """Publish (QoS 1) and wait for the broker's answer a few seconds; without a connection, nothing."""
         ...
 
@@ -540,7 +546,7 @@ class SegmentStore(Protocol):
         """Make durable that removed files are gone."""
         ...
 
-    def set_aside(self, shard: str, name: str) -> None:
+    def quarantine(self, shard: str, name: str) -> None:
         """Move what does not belong into `aside/`, durably, under a name not taken there."""
         ...
 
@@ -562,7 +568,7 @@ class SegmentStore(Protocol):
 
     def free_bytes(self) -> int: ...
 
-    def aside(self) -> tuple[int, int]:
+    def quarantined(self) -> tuple[int, int]:
         """How many files were set aside, and their bytes."""
         ...
 
@@ -575,7 +581,7 @@ class ManifestLog(Protocol):
     file may then hold anything.
     """
 
-    def settle(self) -> None:
+    def recover(self) -> None:
         """Open the newest chapter (made when there is none) and make durable what it holds now."""
         ...
 
@@ -643,12 +649,12 @@ class Index(Protocol):
     """
 
     @property
-    def ruined(self) -> bool:
+    def is_damaged(self) -> bool:
         """It has turned out to be damaged: every call but `clear` fails."""
         ...
 
-    def tip(self) -> Tip:
-        """The end of the manifest when `apply` was last called; `Tip()` when the index is empty."""
+    def chain_head(self) -> ChainHead:
+        """The end of the manifest when `apply` was last called; `ChainHead()` when the index is empty."""
         ...
 
     def clear(self) -> None:
@@ -656,7 +662,7 @@ class Index(Protocol):
         ...
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Dater] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, anchors: Sequence[Dater] = ()
     ) -> None:
         """Remove, then add, then date by the `anchors`: all of it or nothing.  What is removed need not be there."""
         ...
@@ -707,21 +713,21 @@ class Index(Protocol):
     def close(self) -> None: ...
 
 
-class AlertDesk(Protocol):
+class AlertMailer(Protocol):
     """Where alerts are fetched: the custodian's alerts, or the way to it through a socket."""
 
     def channels(self) -> tuple[ChannelAddress, ...]: ...
-    def collect(self, wait_s: float) -> tuple[Parcel, ...]: ...
-    def settle(self, parcel: Parcel, fault: str = "") -> None: ...
+    def collect(self, wait_s: float) -> tuple[AlertMessage, ...]: ...
+    def acknowledge(self, parcel: AlertMessage, fault: str = "") -> None: ...
 
 
-class HomeSource(Protocol):
+class HomeStateSource(Protocol):
     """Where the uplink's half learns how things are."""
 
-    def collect(self, presses: int, wait_s: float) -> HomeNews: ...
+    def collect(self, presses: int, wait_s: float) -> HomeState: ...
 
 
-class Custody(Protocol):
+class CustodyPort(Protocol):
     """What the uplink may ask of the custodian."""
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None: ...

@@ -19,24 +19,24 @@ from typing import Any
 
 import structlog
 
-from agent.config import Broker, Configuration
+from agent.config import BrokerConfig, Configuration
 from agent.core.events import TriggerKind
-from agent.core.object_detection.detector import Eye
+from agent.core.object_detection.detector import ObjectDetector
 from agent.core.timebase import BootNs
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
-from agent.custodian.composition import NO_LINK, CustodianSide, Post
-from agent.custodian.live_buffer import LiveShelf
+from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRuntime
+from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform.disk import RealDisk
 from agent.platform.system_clock import SystemClock
 from agent.ports import Bus, Camera, CameraEnd, Clock, Microphone
-from agent.recorder.composition import RecorderSide, Stand
-from agent.uplink.alert_sender import Delivery
-from agent.uplink.home_assistant import HomeKeeper
+from agent.recorder.composition import RecorderDeps, RecorderRuntime
+from agent.uplink.alert_sender import AlertDelivery
+from agent.uplink.home_assistant import HomeAssistantService
 from agent.uplink.home_mqtt import MqttHomeBus
-from agent.uplink.message_router import EveryCourier
+from agent.uplink.message_router import MultiAlertSender
 from agent.uplink.uplink import Uplink
 from agent.wire.identities import public_key_of
 
@@ -48,7 +48,7 @@ _TICK_S = 5.0
 class Solo:
     """One device.  `start` brings up everything but the camera; `record` plays the camera; `stop` ends it all.
 
-    `open_camera`, `open_microphone`, `bus`, `clock` and `open_eye` replace what would be built: for tests
+    `open_camera`, `open_microphone`, `bus`, `clock` and `open_detector` replace what would be built: for tests
     and the demo.
     `configuration_file` is where the configuration was read from, for the bridge to read its part of it.
     """
@@ -61,23 +61,23 @@ class Solo:
         open_microphone: Callable[[], Microphone] | None = None,
         bus: Bus | None = None,
         clock: Clock | None = None,
-        open_eye: Callable[[], Eye] | None = None,
+        open_detector: Callable[[], ObjectDetector] | None = None,
         configuration_file: Path | None = None,
     ) -> None:
         self._log = structlog.get_logger("solo")
         self._clock = clock or SystemClock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._home: HomeKeeper | None = None
-        self._shelf = LiveShelf()
+        self._home: HomeAssistantService | None = None
+        self._shelf = LiveBuffer()
         self._folder = folder = StateFolder(configuration.device.state_dir)
         key = folder.device_key()
         folder.claim()
         self.device = public_key_of(key)
         RealDisk().make_directory(folder.vault)
-        self._recording = RecorderSide(
+        self._recording = RecorderRuntime(
             configuration,
-            Stand(
+            RecorderDeps(
                 folder.vault,
                 folder.index,
                 configuration.device.state_dir,
@@ -87,18 +87,18 @@ class Solo:
                 key.sign,
                 self.device,
                 protected=lambda: self.custodian.protected(self.vault.totals().segments),
-                shelf=self._shelf,
+                live_view=self._shelf,
                 supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
             ),
             open_camera=open_camera,
             open_microphone=open_microphone,
-            open_eye=open_eye,
+            open_detector=open_detector,
             configuration_file=configuration_file,
         )
         self.vault, self.recorder, self.panel = self._recording.vault, self._recording.recorder, self._recording.panel
-        self._owned = CustodianSide(
+        self._owned = CustodianRuntime(
             configuration,
-            Post(
+            CustodianContext(
                 folder,
                 key,
                 folder.device_secret(),
@@ -111,14 +111,14 @@ class Solo:
                 lambda: asdict(self.uplink.status()) if self.uplink is not None else NO_LINK,
                 connected=configuration.broker is not None or bus is not None,
             ),
-            self._settle,
+            self._apply_configuration,
         )
         self.custodian, self.alerts, self.page = self._owned.custodian, self._owned.alerts, self._owned.page
-        self._delivery = Delivery(self.alerts, EveryCourier()) if self.alerts is not None else None
+        self._delivery = AlertDelivery(self.alerts, MultiAlertSender()) if self.alerts is not None else None
         self.uplink = self._make_uplink(configuration, bus)
         if self.uplink is not None:
             self.custodian.requests.wake_uplink = self.uplink.wake
-        self._owned.settle()
+        self._owned.apply_configuration()
 
     def _make_uplink(self, configuration: Configuration, bus: Bus | None) -> Uplink | None:
         """Over `bus`, or else the broker's that the configuration names; None without either."""
@@ -145,7 +145,7 @@ class Solo:
             self._delivery.start()
         if self._owned.home is not None:
             address = self._owned.home_address
-            self._home = HomeKeeper(self._owned.home, MqttHomeBus(address), address)
+            self._home = HomeAssistantService(self._owned.home, MqttHomeBus(address), address)
             self._home.start()
         self._threads = [threading.Thread(target=self._keep_time, name="time")]
         if self.uplink is not None:
@@ -199,8 +199,8 @@ class Solo:
         """`ports.Notifier`, for the recorder's side, which is there before the custodian's."""
         self._owned.notifier.notify(kind, text, once)
 
-    def _settle(self, configuration: Configuration) -> None:
-        self._recording.settle(configuration)
+    def _apply_configuration(self, configuration: Configuration) -> None:
+        self._recording.apply_configuration(configuration)
         if self.uplink is not None:
             self.uplink.listen_to(self._owned.cell_filter)
 
@@ -214,7 +214,7 @@ class Solo:
                     self._log.warning("time_not_kept", error=error.message)
 
     def _erase(self) -> None:
-        self.vault.erase(self.custodian.deleted())
+        self.vault.erase(self.custodian.erased())
 
     def _keep_link(self, uplink: Uplink) -> None:
         try:
@@ -224,7 +224,7 @@ class Solo:
             self._log.error("link_failed", error=error.message, remedy=error.remedy)
 
 
-def _bus_settings(broker: Broker, name: str) -> BusSettings:
+def _bus_settings(broker: BrokerConfig, name: str) -> BusSettings:
     return BusSettings(
         host=broker.host,
         port=broker.port,

@@ -21,11 +21,11 @@ from pathlib import Path
 import structlog
 
 from agent.clients.owner.decisions import approve
-from agent.clients.owner.review import Review
+from agent.clients.owner.review import RequestReview
 from agent.config import load
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.solo import Solo
-from agent.uplink.message_router import EveryCourier
+from agent.uplink.message_router import MultiAlertSender
 from agent.wire.fields import Kind
 from bench.solo import FOOTAGE
 from tests.receivers import NtfyServer, Receiver
@@ -38,7 +38,7 @@ RESTING = 'kind = "usb"\ndevice = "/dev/video-that-is-not-there"'
 ALERTS = '\n[alerts]\n[[alerts.channels]]\nname = "phone"\nkinds = ["button"]\nurl = "{url}"\n'
 
 
-class Watched(EveryCourier):
+class Watched(MultiAlertSender):
     """Notes when it is called."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ def main() -> int:
                 request = asker.ask("bench")
                 until(lambda: street.state_of(request) == "pending", "the request")
                 with street.owners_link() as link:
-                    review = Review.fetch(link, street.owner, request.id)
+                    review = RequestReview.fetch(link, street.owner, request.id)
                     approve(link, street.owner, review, [each.id for each in review.segments])
                 with asker.receiving([]):
                     until(lambda: line.upward_bytes > 50_000, "the upload")

@@ -15,21 +15,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.core.bus import Received, Subscribed
-from agent.core.consent import State
+from agent.core.bus import MessageReceived, Subscribed
+from agent.core.consent import RequestState
 from agent.core.requests import OutboxPart
 from agent.core.transfer import (
-    AllHeld,
-    Answer,
-    Held,
-    HeldState,
-    ManifestHeld,
+    AllReceived,
+    ManifestReceived,
     PartSize,
-    Receiver,
     ReceiverLimits,
     SealPart,
+    SendReceipt,
+    TransferProgress,
+    TransferState,
+    UploadReceiver,
 )
-from agent.core.transfer.receipts import receipt_of
+from agent.core.transfer.receipts import receipt_for
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.mqtt import MqttBus
 from agent.platform.system_clock import SystemClock
@@ -45,7 +45,7 @@ from agent.wire.topics import (
     ReceiptTopic,
     RequestTopic,
     UploadTopic,
-    Verb,
+    UploadVerb,
     cell_filter,
     cell_of,
     parse_topic,
@@ -96,14 +96,14 @@ def _run(folder: Path, kind: str, per_s: int) -> tuple[float | None, float | Non
 
 def _ask_and_receive(house: _House, police: _Police) -> tuple[float | None, float | None]:
     asked = request(from_s=samples.request().from_s + 650)
-    matched_s = _until(lambda: house.door.state(asked) is State.PENDING, police.ask(asked))
+    matched_s = _until(lambda: house.door.state(asked) is RequestState.PENDING, police.ask(asked))
     if matched_s is None:
         return None, None
     disclosure = house.door.approve(asked).disclosure or ""
     parts = [PartSize(len(data), part.sha256) for part, data in house.outgoing(disclosure)]
     begins_s = time.monotonic()
     police.receive(asked, disclosure, parts)
-    return matched_s, _until(lambda: house.door.state(asked) is State.SENT, begins_s)
+    return matched_s, _until(lambda: house.door.state(asked) is RequestState.SENT, begins_s)
 
 
 def _until(holds: Callable[[], bool], begins_s: float) -> float | None:
@@ -202,38 +202,38 @@ class _Police:
 
     def receive(self, asked: FootageRequest, disclosure: str, parts: list[PartSize]) -> None:
         """Take all parts, answer as a requester does, and return when the last receipt has left."""
-        receiver = Receiver(parts[0], len(parts), ReceiverLimits())
+        receiver = UploadReceiver(parts[0], len(parts), ReceiverLimits())
         ends_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < ends_s:
             event = self._bus.next_event(0.05)
-            if isinstance(event, Received) and event.payload:
+            if isinstance(event, MessageReceived) and event.payload:
                 _take(receiver, event)
             for held in self._follow(receiver, parts):
                 self._answer(asked, disclosure, held)
-                if held.state is HeldState.COMPLETE:
+                if held.state is TransferState.COMPLETE:
                     return
 
-    def _follow(self, receiver: Receiver, parts: list[PartSize]) -> list[Held]:
+    def _follow(self, receiver: UploadReceiver, parts: list[PartSize]) -> list[TransferProgress]:
         answers = []
         while (effect := receiver.next_effect(self._clock.now().boot_ns)) is not None:
             match effect:
                 case SealPart(part):
                     receiver.sealed(part, matches=True)
-                case ManifestHeld():
+                case ManifestReceived():
                     receiver.expect(tuple(parts[1:]))
-                case AllHeld():
+                case AllReceived():
                     receiver.complete()
-                case Answer(held):
+                case SendReceipt(held):
                     answers.append(held)
         return answers
 
-    def _answer(self, asked: FootageRequest, disclosure: str, held: Held) -> None:
-        made = receipt_of(
+    def _answer(self, asked: FootageRequest, disclosure: str, held: TransferProgress) -> None:
+        made = receipt_for(
             held,
             disclosure=disclosure,
             request=asked.id,
             requester=asked.requester,
-            audience=asked.audience,
+            trust_root=asked.trust_root,
             seq=receipt(asked, disclosure).seq,
         )
         self._publish(str(ReceiptTopic(DEVICE, disclosure)), signed(made, POLICE))
@@ -243,15 +243,15 @@ class _Police:
             self._bus.next_event(0.01)
 
 
-def _take(receiver: Receiver, event: Received) -> None:
+def _take(receiver: UploadReceiver, event: MessageReceived) -> None:
     topic = parse_topic(event.topic)
     assert isinstance(topic, UploadTopic)
     match topic.verb:
         case ChunkVerb(offset, sha256):
             receiver.chunk(topic.part, offset, event.payload, sha256)
-        case Verb.FIN:
+        case UploadVerb.FIN:
             receiver.fin(topic.part)
-        case Verb.INIT:
+        case UploadVerb.INIT:
             note = strictjson.decode(event.payload, UploadNote)
             receiver.init(PartSize(note.size_bytes, note.sha256), note.parts, note.question)
 

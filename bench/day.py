@@ -18,10 +18,10 @@ from pathlib import Path
 from agent.clients.opening import open_bytes
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.config import Configuration, Device, Opinion, OpinionUse, Vault
+from agent.config import Configuration, DeviceConfig, ObjectDetectionConfig, ObjectDetectionUse, VaultConfig
 from agent.core.media import EncodedPacket, LumaFrame, SoundDescription, SoundPacket, StreamDescription
-from agent.core.timebase import NS_PER_S, BootNs, Moment
-from agent.core.vault.records import Segment
+from agent.core.timebase import NS_PER_S, BootNs, ClockReading
+from agent.core.vault.records import SegmentRecord
 from agent.core.vault.segment import split_media
 from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
@@ -155,7 +155,7 @@ class FootageClock:
     def __init__(self, day: Day) -> None:
         self._day = day
 
-    def now(self) -> Moment:
+    def now(self) -> ClockReading:
         from agent.platform.system_clock import SystemClock
 
         real = SystemClock().now()
@@ -172,9 +172,9 @@ def run(hours: float, footage: Path, folder: Path) -> dict[str, float]:
     day = Day(reel, hours)
     StateFolder(folder / "state").initialise(private_key_from_seed(b"d" * 32))
     configuration = Configuration(
-        device=Device(state_dir=folder / "state"),
-        vault=Vault(max_bytes=300_000_000),
-        opinion=Opinion(use=OpinionUse.OFF),
+        device=DeviceConfig(state_dir=folder / "state"),
+        vault=VaultConfig(max_bytes=300_000_000),
+        object_detection=ObjectDetectionConfig(use=ObjectDetectionUse.OFF),
     )
     before = set(threading.enumerate())
     sound = Sound(hours)
@@ -189,7 +189,7 @@ def run(hours: float, footage: Path, folder: Path) -> dict[str, float]:
     took_s = time.monotonic() - began
     status = solo.recorder.status()
     records = [solo.vault.record(entry.id).record for entry in solo.vault.entries()]
-    segments = [record for record in records if isinstance(record, Segment)]
+    segments = [record for record in records if isinstance(record, SegmentRecord)]
     spans = [record.span for record in segments]
     heard = [apart_us(solo, owner, record, sound, first_ns) for record in segments]
     solo.stop()
@@ -219,7 +219,7 @@ def run(hours: float, footage: Path, folder: Path) -> dict[str, float]:
     }
 
 
-def apart_us(solo: Solo, owner: OwnerKeys, record: Segment, sound: Sound, first_ns: int) -> float:
+def apart_us(solo: Solo, owner: OwnerKeys, record: SegmentRecord, sound: Sound, first_ns: int) -> float:
     """How far any packet of a segment's sound, opened, lies from where its source had the same one."""
     sealed = solo.vault.read_sound(record.id)
     if sealed is None:

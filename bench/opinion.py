@@ -58,16 +58,16 @@ def pictures() -> list[np.ndarray]:
 
 
 def ours() -> Callable[[np.ndarray], object]:
-    from agent.recorder.detector_litert import open_eye
+    from agent.recorder.detector_litert import open_detector
 
-    return open_eye().look
+    return open_detector().detect
 
 
 def ours_without_faces() -> Callable[[np.ndarray], object]:
-    from agent.core.object_detection.detector import Eye
+    from agent.core.object_detection.detector import ObjectDetector
     from agent.recorder.detector_litert import MODELS, OBJECTS, LiteRtNetwork
 
-    return Eye(LiteRtNetwork(MODELS, OBJECTS).answer).look
+    return ObjectDetector(LiteRtNetwork(MODELS, OBJECTS).infer).detect
 
 
 def bare() -> Callable[[np.ndarray], object]:
@@ -166,18 +166,18 @@ def lateness_ms(work: Callable[[threading.Event], None] | None) -> tuple[float, 
 def recording() -> None:
     import cv2
 
-    from agent.recorder.detector_litert import open_eye
+    from agent.recorder.detector_litert import open_detector
     from agent.recorder.io_priority import work_behind
 
     cv2.setNumThreads(1)
-    eye, shown = open_eye(), pictures()
+    object_detector, shown = open_detector(), pictures()
 
     def look(stopping: threading.Event) -> None:
         work_behind()
         number = 0
         while not stopping.is_set():
             begun_s = time.monotonic()
-            eye.look(shown[number % len(shown)])
+            object_detector.detect(shown[number % len(shown)])
             stopping.wait(PAUSE * (time.monotonic() - begun_s))
             number += 1
 

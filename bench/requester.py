@@ -16,8 +16,8 @@ from typing import Any
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.publisher import Outgoing, publish_pending
-from agent.clients.requester.request_builder import Question
+from agent.clients.requester.publisher import PublishQueue, publish_pending
+from agent.clients.requester.request_builder import RequestDraft
 from agent.platform import files
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
@@ -27,8 +27,8 @@ NOW_S = 1_800_000_000
 PART = 50
 
 
-def question(number: int) -> Question:
-    return Question(
+def question(number: int) -> RequestDraft:
+    return RequestDraft(
         area=Circle(lat=52.3702, lon=4.8952, radius_m=300),
         from_s=NOW_S - 7200,
         to_s=NOW_S - 3600,
@@ -70,7 +70,7 @@ def main(count: int) -> None:
             path = Path(folder) / f"{number}"
             path.write_text(str(HybridIdentity(secrets.token_bytes(32)).recipient()))
             requester.sign("x", question(number).request(
-                requester="rijnstad-police", kind=Kind.POLICE, audience="00112233445566aa", id="0" * 32,
+                requester="rijnstad-police", kind=Kind.POLICE, trust_root="00112233445566aa", id="0" * 32,
                 reply=path.read_text()))  # fmt: skip
             for name in ("identity", "request", "sequence"):
                 files.write(Path(folder) / f"{number}.{name}", b"x")
@@ -78,11 +78,11 @@ def main(count: int) -> None:
         least = cpu_ms(floor, PART)
 
         def look(_: int) -> None:
-            publish_pending(requester, Outgoing(NoBus()), NOW_S, lambda *_: None)  # type: ignore[arg-type]
+            publish_pending(requester, PublishQueue(NoBus()), NOW_S, lambda *_: None)  # type: ignore[arg-type]
 
         look(0)
         for request in list(requester.register.unsent()):
-            files.write(requester_messages.mark(requester, request), b"")
+            files.write(requester_messages.mark_published(requester, request), b"")
         look(0)
         idle = cpu_ms(look, PART)
     print(f"a request, of the first {PART}: {few:.1f} ms of CPU; of the last {PART} of {count}: {many:.1f} ms")

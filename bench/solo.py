@@ -87,7 +87,8 @@ def solo(footage: Path, folder: Path) -> tuple[float, tuple[float, float, float]
     StateFolder(state).initialise(private_key_from_seed(os.urandom(32)))
     configuration = folder / "doorward.toml"
     configuration.write_text(
-        f'[device]\nstate_dir = "{state}"\n[opinion]\nuse = "off"\n[camera]\nkind = "file"\npath = "{footage}"\n'
+        f'[device]\nstate_dir = "{state}"\n[object_detection]\nuse = "off"\n'
+        f'[camera]\nkind = "file"\npath = "{footage}"\n'
     )
     begun = time.monotonic()
     process = start("-m", "agent.cli", "run", "--config", str(configuration))

@@ -39,19 +39,19 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.broker.private_broker import PrivateBroker
-from agent.core.bus import Received, Subscribed
+from agent.core.bus import MessageReceived, Subscribed
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.timebase import BootNs
 from agent.core.transfer import (
-    AllHeld,
-    Answer,
-    ManifestHeld,
+    AllReceived,
+    ManifestReceived,
     PartSize,
-    Receiver,
     ReceiverLimits,
     SealPart,
-    held_of,
-    receipt_of,
+    SendReceipt,
+    UploadReceiver,
+    progress_from_receipt,
+    receipt_for,
 )
 from agent.ipc.outbox_files import DiskOutbox
 from agent.mqtt import BusSettings, MqttBus
@@ -59,7 +59,7 @@ from agent.platform.system_clock import SystemClock
 from agent.uplink.uplink import Uplink
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb, parse_topic
+from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb, parse_topic
 from agent.wire.uploads import UploadNote
 
 CHUNK_BYTES = 64 << 10
@@ -163,25 +163,27 @@ def receive(folder: Path, port: int, sizes: list[int], pipe: Connection) -> None
     while not isinstance(bus.next_event(10), Subscribed):
         pass
     pipe.send("ready")
-    receiver, clock, token = Receiver(parts[0], len(parts), ReceiverLimits()), SystemClock(), 0
+    receiver, clock, token = UploadReceiver(parts[0], len(parts), ReceiverLimits()), SystemClock(), 0
     while not pipe.poll():
         event = bus.next_event(0.1)
-        if isinstance(event, Received) and not event.topic.startswith(BARE_PREFIX) and event.payload:
+        if isinstance(event, MessageReceived) and not event.topic.startswith(BARE_PREFIX) and event.payload:
             for answer in _assemble(receiver, event, parts, clock.now().boot_ns):
                 token += 1
                 bus.publish(str(ReceiptTopic(DEVICE, DISCLOSURE)), answer, token=token)
     bus.stop()
 
 
-def _assemble(receiver: Receiver, event: Received, parts: tuple[PartSize, ...], now: BootNs) -> list[bytes]:
+def _assemble(
+    receiver: UploadReceiver, event: MessageReceived, parts: tuple[PartSize, ...], now: BootNs
+) -> list[bytes]:
     topic = parse_topic(event.topic)
     assert isinstance(topic, UploadTopic)
     match topic.verb:
         case ChunkVerb(offset, sha256):
             receiver.chunk(topic.part, offset, event.payload, sha256)
-        case Verb.FIN:
+        case UploadVerb.FIN:
             receiver.fin(topic.part)
-        case Verb.INIT:
+        case UploadVerb.INIT:
             note = strictjson.decode(event.payload, UploadNote)
             receiver.init(PartSize(note.size_bytes, note.sha256), note.parts, note.question)
     answers = []
@@ -189,13 +191,13 @@ def _assemble(receiver: Receiver, event: Received, parts: tuple[PartSize, ...], 
         match effect:
             case SealPart(part):
                 receiver.sealed(part, matches=True)
-            case ManifestHeld():
+            case ManifestReceived():
                 receiver.expect(parts[1:])
-            case AllHeld():
+            case AllReceived():
                 receiver.complete()
-            case Answer(held):
-                receipt = receipt_of(
-                    held, disclosure=DISCLOSURE, request="ef" * 16, requester=REQUESTER, audience="0a" * 8, seq=1
+            case SendReceipt(held):
+                receipt = receipt_for(
+                    held, disclosure=DISCLOSURE, request="ef" * 16, requester=REQUESTER, trust_root="0a" * 8, seq=1
                 )
                 answers.append(strictjson.encode(receipt))
     return answers
@@ -252,7 +254,7 @@ class Custody:
 
     def on_message(self, _topic: str, data: bytes) -> Receipt | None:
         receipt = strictjson.decode(data, Receipt)
-        if held_of(receipt).state.value == "complete":
+        if progress_from_receipt(receipt).state.value == "complete":
             self.delivered.set()
         return receipt
 

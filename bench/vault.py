@@ -28,14 +28,14 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from agent.clients.opening import HybridIdentity
-from agent.core.retention import Limits
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.retention import RetentionLimits
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import Tip
+from agent.core.vault.manifest import ChainHead
 from agent.core.vault.names import segment_id
 from agent.platform.disk import RealDisk
-from agent.recorder.vault import Sealing, Vault
+from agent.recorder.vault import SealingContext, Vault
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -52,8 +52,8 @@ START_MS = 1_760_000_000_000
 class RealClock:
     boot_id = "0" * 32
 
-    def now(self) -> Moment:
-        return Moment(BootNs(time.monotonic_ns()), UtcNs(time.time_ns()), ClockQuality.SYNCED)
+    def now(self) -> ClockReading:
+        return ClockReading(BootNs(time.monotonic_ns()), UtcNs(time.time_ns()), ClockQuality.SYNCED)
 
 
 class RealEntropy:
@@ -70,8 +70,8 @@ def open_vault(place: Path, recipients: tuple[HybridRecipient, ...]) -> tuple[Va
         index,
         clock=RealClock(),
         entropy=RealEntropy(),
-        sealing=Sealing(recipients, 1, public_key_of(key).id, key.sign),
-        limits=Limits(1 << 50),
+        sealing=SealingContext(recipients, 1, public_key_of(key).id, key.sign),
+        limits=RetentionLimits(1 << 50),
     )
     return vault, index, log
 
@@ -168,7 +168,7 @@ def measure_matching(place: Path) -> None:
         for entry in many_entries(count):
             batch.append(entry)
             if len(batch) == 20_000:
-                index.apply(batch, (), Tip())
+                index.apply(batch, (), ChainHead())
                 batch.clear()
         chance = random.Random(1)
         for minutes in (0, 15, 120):
@@ -308,9 +308,9 @@ class SteppedClock(RealClock):
     def __init__(self) -> None:
         self._now_ns = 10**12
 
-    def now(self) -> Moment:
+    def now(self) -> ClockReading:
         self._now_ns += 10**9 // 4
-        return Moment(BootNs(self._now_ns), UtcNs(START_MS * 10**6 + self._now_ns), ClockQuality.SYNCED)
+        return ClockReading(BootNs(self._now_ns), UtcNs(START_MS * 10**6 + self._now_ns), ClockQuality.SYNCED)
 
 
 def wear_here(place: Path, segments: int) -> None:
@@ -318,9 +318,11 @@ def wear_here(place: Path, segments: int) -> None:
     clock = SteppedClock()
     key = private_key_from_seed(bytes(32))
     log, index = DiskManifestLog(RealDisk(), place / "vault"), SqliteIndex(place / "index.sqlite")
-    sealing = Sealing(three_owners(), 1, public_key_of(key).id, key.sign)
+    sealing = SealingContext(three_owners(), 1, public_key_of(key).id, key.sign)
     store = DiskSegmentStore(RealDisk(), place / "vault")
-    vault = Vault(store, log, index, clock=clock, entropy=RealEntropy(), sealing=sealing, limits=Limits(1 << 50))
+    vault = Vault(
+        store, log, index, clock=clock, entropy=RealEntropy(), sealing=sealing, limits=RetentionLimits(1 << 50)
+    )
     vault.start()
     for _ in range(segments):
         writer = vault.begin(segment_id(bytes(16)), clock.now())
@@ -329,7 +331,7 @@ def wear_here(place: Path, segments: int) -> None:
                 clock.now()
             writer.write(os.urandom(GOP_BYTES))
         writer.finish(clock.now())
-        vault.roll(())
+        vault.enforce_retention(())
     print(vault.totals().stored_bytes)
     index.close()
     log.close()

@@ -77,7 +77,7 @@ class Playground:
         self._process: subprocess.Popen[bytes] | None = None
         _lay_out_tls(self.asker, BrokerPki(folder / "broker").client("rijnstad-police"))
         (folder / "bundle.dsse").write_bytes(self.asker.bundle)
-        KnownRoots(self.asker.requester).take(self.asker.root.text, self.asker.bundle, int(time.time()))
+        KnownRoots(self.asker.requester).accept(self.asker.root.text, self.asker.bundle, int(time.time()))
         (folder / "env").write_text("".join(f"export {k}={shlex.quote(v)}\n" for k, v in self.environment.items()))
 
     @property

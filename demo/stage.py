@@ -123,7 +123,7 @@ class Stage:
         """A requester and its own root, not trusted by anybody yet."""
         root_file = self.folder / f"{requester_id}-root" / "root.key"
         root = make_key(root_file)
-        requester = Requester.create(self.folder / requester_id, requester_id, kind, audience=root.id)
+        requester = Requester.create(self.folder / requester_id, requester_id, kind, trust_root=root.id)
         listed = self.folder / f"{requester_id}-root" / "requesters.toml"
         listed.write_text(
             _BUNDLE.format(

@@ -12,19 +12,19 @@ from typing import Any, TypeVar
 
 import structlog
 
-from agent.clients.media.contact_sheet import Tile, TileState, contact_sheet
+from agent.clients.media.contact_sheet import SheetTile, TileState, contact_sheet
 from agent.clients.media.join import probe
 from agent.clients.owner.decisions import approve
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import IdentityKind, OwnerKeys
-from agent.clients.owner.review import Review
-from agent.clients.owner.trust_roots import offer_bundle, trust_root
+from agent.clients.owner.review import RequestReview
+from agent.clients.owner.trust_roots import add_trust_root, offer_bundle
 from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
 from agent.clients.requester.publisher import publish
-from agent.clients.requester.receiving_service import News, NewsKind, Receiver
-from agent.clients.requester.request_builder import Question
+from agent.clients.requester.receiving_service import DisclosureReceiver, ReceiverEvent, ReceiverEventKind
+from agent.clients.requester.request_builder import RequestDraft
 from agent.clients.requester.verification import CheckOutcome
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.errors import ConfigurationError
@@ -158,7 +158,7 @@ class Story:
             set(enrolled.opened) >= {"owner-1", "recovery"},
             "a test file from the device was opened with the owner's identity and with the recovery kit",
         )
-        trust_root(self._link, self.owner, self.police.root.text)
+        add_trust_root(self._link, self.owner, self.police.root.text)
         offer_bundle(self._link, self.owner, self.police.bundle)
         self._tell.say("The owner trusts the root of one requester, Rijnstad Police.  Out of the box: nobody.")
 
@@ -215,7 +215,7 @@ class Story:
             self._tell.say(f"It ends before its end: {self._ringing.lost}  What came before is kept.")
 
     def _record_live(self, length_s: float) -> None:
-        probe_camera = translation.camera(self._configuration)
+        probe_camera = translation.make_camera(self._configuration)
         probe_camera.open()  # a camera that is not there is said now, not after half a minute
         probe_camera.stop()
         self._from_ns = self._clock.now().boot_ns
@@ -251,16 +251,16 @@ class Story:
             "the owner is asked about one of them, the other three never reach a person",
         )
 
-    def _send(self, asker: Asker, title: str, question: Question, *, checked: bool = True) -> None:
+    def _send(self, asker: Asker, title: str, question: RequestDraft, *, checked: bool = True) -> None:
         now_s = self._now_s()
         signed = requester_messages.make_request(asker.requester, question, now_s=now_s, checked=checked)
         publish(signed, asker.bus, now_s=now_s)
         self.outcome.requests.append(Asked(title, signed))
         self._tell.say(f"sent: {title}")
 
-    def _decide(self) -> Review:
+    def _decide(self) -> RequestReview:
         self._tell.act("The owner looks, and decides")
-        review = Review.fetch(self._link, self.owner, self.outcome.requests[0].signed.id)
+        review = RequestReview.fetch(self._link, self.owner, self.outcome.requests[0].signed.id)
         self._tell.say(
             f"{review.requester.name} ({review.requester.kind.value}), case {review.request.case}, "
             f"{review.request.incident.value}: {len(review.segments)} segments match"
@@ -281,15 +281,15 @@ class Story:
     def _upload(self, stack: ExitStack) -> None:
         self._tell.act("The upload, until the requester's own receipt")
         done = threading.Event()
-        news: list[News] = []
+        news: list[ReceiverEvent] = []
 
-        def tell(item: News) -> None:
+        def tell(item: ReceiverEvent) -> None:
             news.append(item)
-            if item.kind in (NewsKind.COMPLETE, NewsKind.REFUSED):
+            if item.kind in (ReceiverEventKind.COMPLETE, ReceiverEventKind.REFUSED):
                 done.set()
 
         stop = threading.Event()
-        receiver = Receiver(self.police.requester, self.police.bus, self._clock, tell=tell)
+        receiver = DisclosureReceiver(self.police.requester, self.police.bus, self._clock, tell=tell)
         thread = threading.Thread(target=receiver.run, args=(stop,), name="requester")
         stack.callback(self.police.bus.stop)
         thread.start()
@@ -311,7 +311,7 @@ class Story:
         for check in opened.verification.checks:
             self._check(check.outcome is CheckOutcome.PASSED, check.said)
 
-    def _show(self, review: Review) -> None:
+    def _show(self, review: RequestReview) -> None:
         self._tell.act("What left the device, and to whom")
         self.outcome.published = published_by(self.device.id, self.stage.broker.log())
         approved = set(self.outcome.approved)
@@ -334,7 +334,7 @@ class Story:
         received = {item.item.part.id for item in opened.verification.segments} if opened else set()
         self._check(received == approved, "the requester has exactly the segments the owner chose")
         tiles = [
-            Tile(
+            SheetTile(
                 poster_of_media(self.media[segment.id]),
                 time.strftime("%H:%M:%S", time.gmtime(segment.start_ms / 1000)),
                 f"{(segment.end_ms - segment.start_ms) / 1000:.0f} s",
@@ -365,10 +365,10 @@ class Story:
 
     # -- small helpers -------------------------------------------------------------------------------------------------
 
-    def _question(self, case: str, area: Circle, *, hours: float = 0) -> Question:
+    def _question(self, case: str, area: Circle, *, hours: float = 0) -> RequestDraft:
         start_s = self._utc_ms(self._from_ns) // 1000
         end_s = self._now_s()
-        return Question(
+        return RequestDraft(
             area=area,
             from_s=end_s - int(hours * _HOUR_S) if hours else start_s - 15 * _MINUTE_S,
             to_s=end_s + 1,

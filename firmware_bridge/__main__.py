@@ -25,7 +25,7 @@ from firmware_bridge.backends import lines_of
 from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.lines import Input
-from firmware_bridge.settings import Panel, load
+from firmware_bridge.settings import PanelConfig, load
 
 __all__ = ["main"]
 
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
                 signal.signal(number, lambda *_: bridge.stop())
             bridge.run()
         else:
-            with _Hand(panel.socket) as hand:
+            with _TestTool(panel.socket) as hand:
                 hand.do(wanted)
     except BridgeError as error:
         sys.stderr.write(f"Error: {error.message}\n" + (f"  What to do: {error.remedy}\n" if error.remedy else ""))
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _uids(panel: Panel) -> frozenset[int]:
+def _uids(panel: PanelConfig) -> frozenset[int]:
     if panel.agent_user is None:
         return frozenset()
     try:
@@ -73,7 +73,7 @@ def _uids(panel: Panel) -> frozenset[int]:
         raise BridgeError(f"There is no user '{panel.agent_user}'.", remedy="Correct panel.agent_user.") from error
 
 
-class _Hand:
+class _TestTool:
     """One connection to a running bridge."""
 
     def __init__(self, path: Path) -> None:
@@ -90,7 +90,7 @@ class _Hand:
                 remedy="Start it: python -m firmware_bridge --config FILE run, or doorward run.",
             ) from error
 
-    def __enter__(self) -> _Hand:
+    def __enter__(self) -> _TestTool:
         return self
 
     def __exit__(self, *_cause: object) -> None:
@@ -103,20 +103,20 @@ class _Hand:
             case "pass":
                 self._hold(Input.PIR, 0.5)
             case "privacy":
-                self._send(frames.Hold(input=Input.PRIVACY, active=wanted.to == "on"))
+                self._send(frames.HoldInput(input=Input.PRIVACY, active=wanted.to == "on"))
             case "tamper":
-                self._send(frames.Hold(input=Input.TAMPER, active=wanted.to == "open"))
+                self._send(frames.HoldInput(input=Input.TAMPER, active=wanted.to == "open"))
         self._show()
 
     def _hold(self, wire: Input, seconds: float) -> None:
-        self._send(frames.Hold(input=wire, active=True))
+        self._send(frames.HoldInput(input=wire, active=True))
         time.sleep(seconds)
-        self._send(frames.Hold(input=wire, active=False))
+        self._send(frames.HoldInput(input=wire, active=False))
 
     def _show(self) -> None:
-        self._send(frames.Ask())
+        self._send(frames.GetPanelState())
         shown = self._receive()
-        if isinstance(shown, frames.Shown):
+        if isinstance(shown, frames.PanelState):
             board = shown.board
             rows = [
                 ("on", ", ".join(shown.on) or "nothing"),
@@ -124,7 +124,7 @@ class _Hand:
                 ("light", "night" if shown.night else "day"),
                 ("agent", "connected" if shown.agent else "none"),
                 ("presses", f"{shown.presses_waiting} wait for the agent"),
-                ("relief", board.relief.name.lower()),
+                ("relief", board.throttle_level.name.lower()),
                 ("heat", "unknown" if board.temperature_c is None else f"{board.temperature_c:.0f} °C"),
             ]
             with contextlib.suppress(BrokenPipeError):
@@ -141,7 +141,7 @@ class _Hand:
         if not packet:
             raise BridgeError("The bridge closed the connection.")
         frame = frames.decode_from_bridge(packet)
-        if isinstance(frame, frames.Refused):
+        if isinstance(frame, frames.Rejected):
             raise BridgeError(frame.why)
         return frame
 

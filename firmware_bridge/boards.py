@@ -42,7 +42,7 @@ class Board:
     widest_px: int
     throttles_c: float
     least_cma_mb: int
-    opinion: bool
+    object_detection: bool
 
 
 _BOARDS = {

@@ -28,11 +28,11 @@ from firmware_bridge import frames, panel
 from firmware_bridge.backends.simulated import SimulatedLines
 from firmware_bridge.boards import board_named
 from firmware_bridge.errors import BridgeError
-from firmware_bridge.health import Health, read_health
+from firmware_bridge.health import BoardHealth, read_health
 from firmware_bridge.lines import Lines
 from firmware_bridge.server import Server
-from firmware_bridge.settings import Board, Panel
-from firmware_bridge.throttling import Ladder, Relief
+from firmware_bridge.settings import BoardConfig, PanelConfig
+from firmware_bridge.throttling import Throttle, ThrottleLevel
 
 __all__ = ["Bridge", "rules_of"]
 
@@ -47,10 +47,10 @@ _WDIOC_SETTIMEOUT: Final = 0xC0045706
 _WATCHDOG_S: Final = 15
 
 
-def rules_of(settings: Panel) -> panel.Rules:
+def rules_of(settings: PanelConfig) -> panel.PanelRules:
     """`[panel]` in the panel's own units."""
     quiet = tuple(int(time_[:2]) * 60 + int(time_[3:]) for time_ in settings.chime_quiet or ())
-    return panel.Rules(
+    return panel.PanelRules(
         debounce_ns=settings.debounce_ms * _MS,
         long_press_ns=round(settings.long_press_s * 1000) * _MS,
         chime_ns=settings.chime_ms * _MS,
@@ -80,11 +80,11 @@ class Bridge:
     def __init__(
         self,
         lines: Lines,
-        settings: Panel,
-        board: Board,
+        settings: PanelConfig,
+        board: BoardConfig,
         *,
         allowed_uids: frozenset[int] = frozenset(),
-        health: Callable[[], Health] = read_health,
+        health: Callable[[], BoardHealth] = read_health,
         reboot: Callable[[], None] | None = None,
     ) -> None:
         self._lines = lines
@@ -94,10 +94,10 @@ class Bridge:
         self._run_name = os.urandom(8).hex()
         self._panel = panel.Panel(rules_of(settings))
         self._server = Server(settings.socket, allowed_uids, self._on_drop)
-        self._ladder = Ladder(board.relief_from_c)
+        self._ladder = Throttle(board.throttle_from_c)
         self._read_health = health
         self._reboot = reboot or _reboot_by_systemd
-        self._state = frames.BoardState(relief=Relief.NORMAL)
+        self._state = frames.BoardState(throttle_level=ThrottleLevel.NORMAL)
         self._presses: deque[frames.Pressed] = deque(maxlen=_MOST_PRESSES)
         self._agent_since_ns: int | None = None
         self._selector = selectors.DefaultSelector()
@@ -107,11 +107,11 @@ class Bridge:
         self._inputs: tuple[Any, ...] = ()
         self._handlers: dict[type, Callable[[socket.socket, Any], None]] = {
             frames.Hello: self._on_hello,
-            frames.Alive: self._on_alive,
-            frames.Got: self._on_got,
+            frames.Heartbeat: self._on_alive,
+            frames.PressAck: self._on_got,
             frames.Reboot: self._on_reboot,
-            frames.Hold: self._on_hold,
-            frames.Ask: self._on_ask,
+            frames.HoldInput: self._on_hold,
+            frames.GetPanelState: self._on_ask,
         }
 
     def run(self) -> None:
@@ -167,20 +167,20 @@ class Bridge:
     def _carry_out(self, effects: Iterable[panel.Effect]) -> None:
         for effect in effects:
             match effect:
-                case panel.Drive(output, on):
+                case panel.DriveOutput(output, on):
                     self._lines.drive(output, on)
-                case panel.Pressed(press, at_ns, held):
+                case panel.ButtonPressed(press, at_ns, held):
                     told = frames.Pressed(press=press, at_us=at_ns // 1000, held=held)
                     self._presses.append(told)
-                    self._server.tell_agent(told)
-                case panel.Passed(at_ns):
-                    self._server.tell_agent(frames.Passed(at_us=at_ns // 1000))
-                case panel.Tampered(is_open, at_ns):
-                    self._server.tell_agent(frames.Tampered(open=is_open, at_us=at_ns // 1000))
-                case panel.PrivacyTurned(on):
-                    self._server.tell_agent(frames.PrivacyTurned(on=on))
-                case panel.Blackout(length_ns):
-                    self._server.tell_agent(frames.Blackout(ms=length_ns // _MS))
+                    self._server.send_to_agent(told)
+                case panel.PirTriggered(at_ns):
+                    self._server.send_to_agent(frames.PirPulse(at_us=at_ns // 1000))
+                case panel.TamperChanged(is_open, at_ns):
+                    self._server.send_to_agent(frames.TamperSwitch(open=is_open, at_us=at_ns // 1000))
+                case panel.PrivacySwitched(on):
+                    self._server.send_to_agent(frames.PrivacySwitch(on=on))
+                case panel.CameraBlackout(length_ns):
+                    self._server.send_to_agent(frames.Blackout(ms=length_ns // _MS))
 
     # --- Peers
 
@@ -220,24 +220,24 @@ class Bridge:
             for press in self._presses:
                 self._server.send(peer, press)
 
-    def _on_alive(self, peer: socket.socket, alive: frames.Alive) -> None:
+    def _on_alive(self, peer: socket.socket, alive: frames.Heartbeat) -> None:
         if self._is(peer, frames.Peer.AGENT):
-            word = panel.AgentWord(alive.delivering, alive.well, alive.lux)
+            word = panel.AgentStatus(alive.delivering, alive.healthy, alive.lux)
             self._carry_out(self._panel.on_agent(word, boot_ns()))
 
-    def _on_got(self, peer: socket.socket, got: frames.Got) -> None:
+    def _on_got(self, peer: socket.socket, got: frames.PressAck) -> None:
         if self._is(peer, frames.Peer.AGENT):
             self._presses = deque((one for one in self._presses if one.press != got.press), _MOST_PRESSES)
 
-    def _on_hold(self, peer: socket.socket, hold: frames.Hold) -> None:
+    def _on_hold(self, peer: socket.socket, hold: frames.HoldInput) -> None:
         if not isinstance(self._lines, SimulatedLines):
-            self._server.send(peer, frames.Refused(why="These wires are real: press the button itself."))
+            self._server.send(peer, frames.Rejected(why="These wires are real: press the button itself."))
         elif self._is(peer, frames.Peer.HAND):
             self._lines.hold(hold.input, hold.active)
 
-    def _on_ask(self, peer: socket.socket, _ask: frames.Ask) -> None:
+    def _on_ask(self, peer: socket.socket, _ask: frames.GetPanelState) -> None:
         if self._is(peer, frames.Peer.HAND):
-            shown = frames.Shown(
+            shown = frames.PanelState(
                 on=tuple(output.value for output, on in self._panel.shown.items() if on),
                 privacy=self._panel.privacy,
                 night=self._panel.night,
@@ -257,11 +257,11 @@ class Bridge:
 
     def _look_at_board(self, now_ns: int) -> None:
         health = self._read_health()
-        relief = self._ladder.step(health.temperature_c, starved=health.starved, now_ns=now_ns)
-        fields = {name: getattr(health, name) for name in Health.__dataclass_fields__}
-        self._state = frames.BoardState(relief=relief, **fields)
-        self._server.tell_agent(self._state)
-        self._carry_out(self._panel.on_strain(relief > Relief.OPINION, now_ns))
+        relief = self._ladder.update(health.temperature_c, power_limited=health.is_power_limited, now_ns=now_ns)
+        fields = {name: getattr(health, name) for name in BoardHealth.__dataclass_fields__}
+        self._state = frames.BoardState(throttle_level=relief, **fields)
+        self._server.send_to_agent(self._state)
+        self._carry_out(self._panel.on_strain(relief > ThrottleLevel.OBJECT_DETECTION, now_ns))
         if self._watchdog is not None:
             os.write(self._watchdog, b"\0")
         _notify_systemd("WATCHDOG=1")
@@ -277,17 +277,17 @@ class Bridge:
         if not self._is(peer, frames.Peer.AGENT):
             return
         if not self._board.may_reboot:
-            self._server.send(peer, frames.Refused(why="board.may_reboot is false: nobody reboots this board."))
+            self._server.send(peer, frames.Rejected(why="board.may_reboot is false: nobody reboots this board."))
             return
         try:
             before = int(self._reboots.read_text()) if self._reboots.exists() else 0
             if before >= _REBOOTS:
-                self._server.send(peer, frames.Refused(why=f"{before} reboots did not help: no more of them."))
+                self._server.send(peer, frames.Rejected(why=f"{before} reboots did not help: no more of them."))
                 return
             self._reboots.write_text(str(before + 1))
             os.sync()
         except (OSError, ValueError):
-            self._server.send(peer, frames.Refused(why="The count of reboots cannot be kept: no reboot."))
+            self._server.send(peer, frames.Rejected(why="The count of reboots cannot be kept: no reboot."))
             return
         _say(f"Rebooting, {before + 1} of {_REBOOTS}: {wish.why}")
         self._reboot()

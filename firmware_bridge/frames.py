@@ -16,28 +16,28 @@ from msgspec import Meta, Struct
 
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.lines import Input
-from firmware_bridge.throttling import Relief
+from firmware_bridge.throttling import ThrottleLevel
 
 __all__ = [
     "MOST_BYTES",
     "VERSION",
-    "Alive",
-    "Ask",
     "Blackout",
     "BoardState",
     "FromAgent",
     "FromBridge",
-    "Got",
+    "GetPanelState",
+    "Heartbeat",
     "Hello",
-    "Hold",
-    "Passed",
+    "HoldInput",
+    "PanelState",
     "Peer",
+    "PirPulse",
+    "PressAck",
     "Pressed",
-    "PrivacyTurned",
+    "PrivacySwitch",
     "Reboot",
-    "Refused",
-    "Shown",
-    "Tampered",
+    "Rejected",
+    "TamperSwitch",
     "Welcome",
     "decode_from_agent",
     "decode_from_bridge",
@@ -74,15 +74,15 @@ class Hello(_Frame, frozen=True, kw_only=True, tag="hello"):
     peer: Peer
 
 
-class Alive(_Frame, frozen=True, kw_only=True, tag="alive"):
+class Heartbeat(_Frame, frozen=True, kw_only=True, tag="alive"):
     """Sent about once a second. After three seconds without one, the bridge treats the agent as silent."""
 
     delivering: bool
-    well: bool
+    healthy: bool
     lux: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
 
 
-class Got(_Frame, frozen=True, kw_only=True, tag="got"):
+class PressAck(_Frame, frozen=True, kw_only=True, tag="got"):
     """The press has become an event. The bridge stops repeating it."""
 
     press: Count
@@ -94,15 +94,15 @@ class Reboot(_Frame, frozen=True, kw_only=True, tag="reboot"):
     why: Text
 
 
-class Hold(_Frame, frozen=True, kw_only=True, tag="hold"):
+class HoldInput(_Frame, frozen=True, kw_only=True, tag="hold"):
     """Only from a hand, only on a simulated panel: put a wire to this level."""
 
     input: Input
     active: bool
 
 
-class Ask(_Frame, frozen=True, kw_only=True, tag="ask"):
-    """Only from a hand: answered by `Shown`."""
+class GetPanelState(_Frame, frozen=True, kw_only=True, tag="ask"):
+    """Only from a hand: answered by `PanelState`."""
 
 
 # --- From the bridge
@@ -120,25 +120,25 @@ class Welcome(_Frame, frozen=True, kw_only=True, tag="welcome"):
 
 
 class Pressed(_Frame, frozen=True, kw_only=True, tag="pressed"):
-    """Told again on every new connection until `Got`.  `held`: it has become a long one."""
+    """Told again on every new connection until `PressAck`.  `held`: it has become a long one."""
 
     press: Count
     at_us: Micros
     held: bool = False
 
 
-class Passed(_Frame, frozen=True, kw_only=True, tag="passed"):
+class PirPulse(_Frame, frozen=True, kw_only=True, tag="passed"):
     """A PIR pulse. It is lost if no agent is connected, because the camera sees motion too."""
 
     at_us: Micros
 
 
-class Tampered(_Frame, frozen=True, kw_only=True, tag="tampered"):
+class TamperSwitch(_Frame, frozen=True, kw_only=True, tag="tampered"):
     open: bool
     at_us: Micros
 
 
-class PrivacyTurned(_Frame, frozen=True, kw_only=True, tag="privacy"):
+class PrivacySwitch(_Frame, frozen=True, kw_only=True, tag="privacy"):
     on: bool
 
 
@@ -151,7 +151,7 @@ class Blackout(_Frame, frozen=True, kw_only=True, tag="blackout"):
 class BoardState(_Frame, frozen=True, kw_only=True, tag="board"):
     """The board's health, every few seconds. Values that cannot be read are absent, not zero."""
 
-    relief: Relief
+    throttle_level: ThrottleLevel
     temperature_c: Annotated[float, Meta(ge=-60, le=200)] | None = None
     under_voltage: bool | None = None
     throttled: bool | None = None
@@ -165,7 +165,7 @@ class BoardState(_Frame, frozen=True, kw_only=True, tag="board"):
     wifi_dbm: Annotated[int, Meta(ge=-200, le=0)] | None = None
 
 
-class Shown(_Frame, frozen=True, kw_only=True, tag="shown"):
+class PanelState(_Frame, frozen=True, kw_only=True, tag="shown"):
     """The answer to `ask`: which outputs are on, and the bridge's state."""
 
     on: Annotated[tuple[Text, ...], Meta(max_length=8)]
@@ -176,12 +176,12 @@ class Shown(_Frame, frozen=True, kw_only=True, tag="shown"):
     board: BoardState
 
 
-class Refused(_Frame, frozen=True, kw_only=True, tag="refused"):
+class Rejected(_Frame, frozen=True, kw_only=True, tag="refused"):
     why: Text
 
 
-FromAgent = Hello | Alive | Got | Reboot | Hold | Ask
-FromBridge = Welcome | Pressed | Passed | Tampered | PrivacyTurned | Blackout | BoardState | Shown | Refused
+FromAgent = Hello | Heartbeat | PressAck | Reboot | HoldInput | GetPanelState
+FromBridge = Welcome | Pressed | PirPulse | TamperSwitch | PrivacySwitch | Blackout | BoardState | PanelState | Rejected
 
 _FROM_AGENT: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
 _FROM_BRIDGE: msgspec.json.Decoder[FromBridge] = msgspec.json.Decoder(FromBridge)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Health", "read_health"]
+__all__ = ["BoardHealth", "read_health"]
 
 _UNDER_VOLTAGE, _THROTTLED, _THROTTLED_BEFORE = 1 << 0, 1 << 2, 1 << 18
 _SECTOR_BYTES = 512
@@ -22,7 +22,7 @@ _TIMEX_BYTES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class BoardHealth:
     """One reading."""
 
     temperature_c: float | None = None
@@ -42,12 +42,12 @@ class Health:
     wifi_dbm: int | None = None
 
     @property
-    def starved(self) -> bool:
+    def is_power_limited(self) -> bool:
         """The supply is too weak, or the firmware throttles, now."""
         return bool(self.under_voltage or self.throttled)
 
 
-def read_health(root: Path = Path("/")) -> Health:
+def read_health(root: Path = Path("/")) -> BoardHealth:
     """`root`: another one for tests."""
     flags = _throttled(root)
     memory = _table(root / "proc/meminfo")
@@ -55,7 +55,7 @@ def read_health(root: Path = Path("/")) -> Health:
     if temperature is not None and not -60_000 <= temperature <= 200_000:
         temperature = None
     card = _first(root / "sys/block", "mmcblk[0-9]*")
-    return Health(
+    return BoardHealth(
         temperature_c=None if temperature is None else temperature / 1000,
         under_voltage=_under_voltage(root) if flags is None else bool(flags & _UNDER_VOLTAGE),
         throttled=None if flags is None else bool(flags & _THROTTLED),

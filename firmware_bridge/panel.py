@@ -27,16 +27,16 @@ from firmware_bridge.lines import Edge, Input, Output
 
 __all__ = [
     "SILENCE_NS",
-    "AgentWord",
-    "Blackout",
-    "Drive",
+    "AgentStatus",
+    "ButtonPressed",
+    "CameraBlackout",
+    "DriveOutput",
     "Effect",
     "Panel",
-    "Passed",
-    "Pressed",
-    "PrivacyTurned",
-    "Rules",
-    "Tampered",
+    "PanelRules",
+    "PirTriggered",
+    "PrivacySwitched",
+    "TamperChanged",
 ]
 
 SILENCE_NS = 3_000_000_000
@@ -48,7 +48,7 @@ _MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PanelRules:
     """The panel's settings in its units. `quiet`: minutes of the day, from and until, or None."""
 
     debounce_ns: int = 20 * _MS
@@ -69,24 +69,24 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentWord:
+class AgentStatus:
     """The agent's report about itself, about once a second."""
 
     delivering: bool
     """The sensor gave a frame within the last second."""
-    well: bool
+    healthy: bool
     """It could record now, or does."""
     lux: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Drive:
+class DriveOutput:
     output: Output
     on: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Pressed:
+class ButtonPressed:
     """`press` counts from 1 for each panel. A long press is reported a second time with `held`."""
 
     press: int
@@ -95,34 +95,34 @@ class Pressed:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class PirTriggered:
     """The PIR saw something warm."""
 
     at_ns: int
 
 
 @dataclass(frozen=True, slots=True)
-class Tampered:
+class TamperChanged:
     open: bool
     at_ns: int
 
 
 @dataclass(frozen=True, slots=True)
-class PrivacyTurned:
+class PrivacySwitched:
     on: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Blackout:
+class CameraBlackout:
     """The whole picture is about to change. Motion does not count for this time."""
 
     length_ns: int
 
 
-Effect = Drive | Pressed | Passed | Tampered | PrivacyTurned | Blackout
+Effect = DriveOutput | ButtonPressed | PirTriggered | TamperChanged | PrivacySwitched | CameraBlackout
 
 
-class _Pattern(enum.Enum):
+class _LedPattern(enum.Enum):
     """Status LED: milliseconds on and off. Steady if the off time is zero."""
 
     PRIVACY = (1800, 200)
@@ -164,9 +164,9 @@ class _Debounced:
 class Panel:
     """The rules above.  Every `on_…` returns what is to be done, in order."""
 
-    rules: Rules
+    rules: PanelRules
     _inputs: dict[Input, _Debounced] = field(default_factory=dict)
-    _agent: AgentWord | None = None
+    _agent: AgentStatus | None = None
     _heard_ns: int | None = None
     _strained: bool = False
     _presses: int = 0
@@ -198,10 +198,10 @@ class Panel:
         reported."""
         self._inputs = {wire: _Debounced(level, level) for wire, level in levels.items()}
         self.privacy = levels.get(Input.PRIVACY, False)
-        effects: list[Effect] = [PrivacyTurned(self.privacy)]
+        effects: list[Effect] = [PrivacySwitched(self.privacy)]
         if levels.get(Input.TAMPER):
-            effects.append(Tampered(True, now_ns))
-        effects += [Drive(Output.IR_CUT_DAY, True)]
+            effects.append(TamperChanged(True, now_ns))
+        effects += [DriveOutput(Output.IR_CUT_DAY, True)]
         self._shown[Output.IR_CUT_DAY] = True
         self._pulses[Output.IR_CUT_DAY] = now_ns + _COIL_NS
         return (*effects, *self._indicate(now_ns))
@@ -213,7 +213,7 @@ class Panel:
             self._inputs[edge.input].on_edge(edge)
         return (*before, *self.on_time(now_ns, minute))
 
-    def on_agent(self, word: AgentWord, now_ns: int) -> tuple[Effect, ...]:
+    def on_agent(self, word: AgentStatus, now_ns: int) -> tuple[Effect, ...]:
         self._agent, self._heard_ns = word, now_ns
         switch = self._daylight.on_light(word.lux, now_ns)
         return (*self._switch(switch, now_ns), *self._indicate(now_ns))
@@ -237,7 +237,7 @@ class Panel:
                 level.active = level.raw
                 effects += self._turned(wire, level.active, level.trial_ns, now_ns, minute)
         if self._held_from_ns is not None and now_ns - self._held_from_ns >= self.rules.long_press_ns:
-            effects.append(Pressed(self._presses, self._held_from_ns, held=True))
+            effects.append(ButtonPressed(self._presses, self._held_from_ns, held=True))
             self._held_from_ns = None
         for output in [output for output, ends_ns in self._pulses.items() if ends_ns <= now_ns]:
             del self._pulses[output]
@@ -266,17 +266,17 @@ class Panel:
                 self._held_from_ns = at_ns if active else None
                 if active:
                     self._presses += 1
-                    yield Pressed(self._presses, at_ns)
+                    yield ButtonPressed(self._presses, at_ns)
                     yield from self._ring(now_ns, minute)
             case Input.PIR:
                 if active and (self._passed_ns is None or at_ns - self._passed_ns >= self.rules.pir_gap_ns):
                     self._passed_ns = at_ns
-                    yield Passed(at_ns)
+                    yield PirTriggered(at_ns)
             case Input.TAMPER:
-                yield Tampered(active, at_ns)
+                yield TamperChanged(active, at_ns)
             case Input.PRIVACY:
                 self.privacy = active
-                yield PrivacyTurned(active)
+                yield PrivacySwitched(active)
 
     def _ring(self, now_ns: int, minute: int | None) -> Iterator[Effect]:
         rested = self._rang_ns is None or now_ns - self._rang_ns >= self.rules.chime_ns + _CHIME_PAUSE_NS
@@ -288,7 +288,7 @@ class Panel:
     def _switch(self, switch: Switch | None, now_ns: int) -> Iterator[Effect]:
         if switch is None:
             return
-        yield Blackout(BLACKOUT_NS)
+        yield CameraBlackout(BLACKOUT_NS)
         coil, other = Output.IR_CUT_DAY, Output.IR_CUT_NIGHT
         if switch.night:
             coil, other = other, coil
@@ -306,17 +306,17 @@ class Panel:
         yield from self._drive(Output.RECORDING_LED, lit)
         yield from self._drive(Output.STATUS_LED, self._pattern(now_ns).is_on(now_ns))
 
-    def _pattern(self, now_ns: int) -> _Pattern:
+    def _pattern(self, now_ns: int) -> _LedPattern:
         if self.privacy:
-            return _Pattern.PRIVACY
-        if self._agent is None or self._is_silent(now_ns) or not self._agent.well:
-            return _Pattern.FAULT
-        return _Pattern.STRAIN if self._strained else _Pattern.WELL
+            return _LedPattern.PRIVACY
+        if self._agent is None or self._is_silent(now_ns) or not self._agent.healthy:
+            return _LedPattern.FAULT
+        return _LedPattern.STRAIN if self._strained else _LedPattern.WELL
 
     def _is_silent(self, now_ns: int) -> bool:
         return self._heard_ns is not None and now_ns - self._heard_ns >= SILENCE_NS
 
-    def _drive(self, output: Output, on: bool) -> Iterator[Drive]:
+    def _drive(self, output: Output, on: bool) -> Iterator[DriveOutput]:
         if self._shown.get(output, False) != on:
             self._shown[output] = on
-            yield Drive(output, on)
+            yield DriveOutput(output, on)

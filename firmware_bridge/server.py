@@ -24,7 +24,7 @@ from firmware_bridge.frames import (
     FromBridge,
     Hello,
     Peer,
-    Refused,
+    Rejected,
     decode_from_agent,
     encode,
     receive,
@@ -122,7 +122,7 @@ class Server:
         except OSError:
             self.drop(peer)
 
-    def tell_agent(self, frame: FromBridge) -> bool:
+    def send_to_agent(self, frame: FromBridge) -> bool:
         """Returns false if no agent is connected."""
         agent = self.agent
         if agent is None:
@@ -141,7 +141,7 @@ class Server:
         kind = self.peers.pop(peer)
         if why:
             with contextlib.suppress(OSError):
-                peer.send(encode(Refused(why=why[:200])))
+                peer.send(encode(Rejected(why=why[:200])))
         self._on_drop(peer, kind)
         peer.close()
 

@@ -22,7 +22,7 @@ from firmware_bridge.boards import BoardName
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.lines import Input, Output
 
-__all__ = ["Backend", "Board", "Panel", "clashes", "load"]
+__all__ = ["Backend", "BoardConfig", "PanelConfig", "load", "pin_conflicts"]
 
 Pin = Annotated[int, Meta(ge=0, le=511)]
 """The offset of a line on its chip. On a Pi this is the BCM number."""
@@ -42,7 +42,7 @@ class Backend(enum.Enum):
     GPIOZERO = "gpiozero"
 
 
-class Panel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PanelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[panel]`. Without this section there is no bridge."""
 
     backend: Backend = Backend.SIMULATED
@@ -81,16 +81,16 @@ class Panel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return found
 
 
-class Board(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BoardConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[board]`"""
 
     profile: BoardName = BoardName.AUTO
-    relief_from_c: Annotated[float, Meta(ge=40, le=100)] = 70.0
+    throttle_from_c: Annotated[float, Meta(ge=40, le=100)] = 70.0
     may_reboot: bool = False
     watchdog: Path | None = None
 
 
-def clashes(panel: Panel) -> Iterator[tuple[str, str, str]]:
+def pin_conflicts(panel: PanelConfig) -> Iterator[tuple[str, str, str]]:
     """Yields (key, problem, remedy) for keys that are valid alone but contradict each other."""
     taken: dict[int, str] = {}
     for wire, pin in panel.pins().items():
@@ -113,17 +113,17 @@ def clashes(panel: Panel) -> Iterator[tuple[str, str, str]]:
         yield "ir_cut_day", "the infrared filter can be moved one way only.", "Give ir_cut_day and ir_cut_night."
 
 
-def load(path: Path) -> tuple[Panel, Board]:
+def load(path: Path) -> tuple[PanelConfig, BoardConfig]:
     """Reads the two tables of a configuration file. Relative paths are relative to the file. Raises `BridgeError`."""
     remedy = f"See what is wrong with:  doorward config check {path}"
     try:
         with path.open("rb") as file:
             tables = tomllib.loads(file.read(_MOST_BYTES).decode())
-        panel = msgspec.convert(tables.get("panel", {}), Panel, dec_hook=_path)
-        board = msgspec.convert(tables.get("board", {}), Board, dec_hook=_path)
+        panel = msgspec.convert(tables.get("panel", {}), PanelConfig, dec_hook=_path)
+        board = msgspec.convert(tables.get("board", {}), BoardConfig, dec_hook=_path)
     except (OSError, ValueError, RecursionError) as error:
         raise BridgeError(f"The panel's settings in {path} cannot be read: {error}.", remedy=remedy) from error
-    for key, wrong, what_to_do in clashes(panel):
+    for key, wrong, what_to_do in pin_conflicts(panel):
         raise BridgeError(f"{path}, panel.{key}: {wrong}", remedy=what_to_do)
     watchdog = path.parent / board.watchdog if board.watchdog else None
     return (

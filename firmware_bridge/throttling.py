@@ -7,9 +7,9 @@
     3 RATE      relief + 3   also fewer frames a second
     4 SIZE      relief + 6   also a smaller picture
 
-The level rises by one at most every `CLIMB_NS`, because a board reacts that slowly. It falls by one after `REST_NS`
-below the level's own temperature minus `MARGIN_C`. Under-voltage, or a firmware that already throttles, counts as rung
-3 at once, because waiting would lose frames.
+The level rises by one at most every `RAISE_LEVEL_NS`, because a board reacts that slowly. It falls by one after
+`LOWER_LEVEL_NS` below the level's own temperature minus `MARGIN_C`. Under-voltage, or a firmware that already
+throttles, counts as rung 3 at once, because waiting would lose frames.
 
 Pure: the time is an argument. A Zero 2 W in its case throttles at 80 °C after a quarter of an hour of full load.
 """
@@ -18,57 +18,57 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["CLIMB_NS", "MARGIN_C", "REST_NS", "STEP_C", "Ladder", "Relief"]
+__all__ = ["LOWER_LEVEL_NS", "MARGIN_C", "RAISE_LEVEL_NS", "STEP_C", "Throttle", "ThrottleLevel"]
 
 STEP_C = 3.0
 MARGIN_C = 4.0
-CLIMB_NS = 20 * 10**9
-REST_NS = 120 * 10**9
+RAISE_LEVEL_NS = 20 * 10**9
+LOWER_LEVEL_NS = 120 * 10**9
 
 
-class Relief(enum.IntEnum):
+class ThrottleLevel(enum.IntEnum):
     """The work that the agent gives up. Each level includes the levels before it."""
 
     NORMAL = 0
-    OPINION = 1
+    OBJECT_DETECTION = 1
     ANALYSIS = 2
     RATE = 3
     SIZE = 4
 
 
-class Ladder:
+class Throttle:
     """`step` per reading of the board's health."""
 
-    def __init__(self, relief_from_c: float) -> None:
-        self._from_c = relief_from_c - STEP_C
+    def __init__(self, throttle_from_c: float) -> None:
+        self._from_c = throttle_from_c - STEP_C
         """The temperature of the first rung. Object detection is the cheapest to give up, so it goes first."""
-        self.relief = Relief.NORMAL
+        self.relief = ThrottleLevel.NORMAL
         self._climbed_ns: int | None = None
         self._cool_ns: int | None = None
 
-    def step(self, temperature_c: float | None, *, starved: bool, now_ns: int) -> Relief:
+    def update(self, temperature_c: float | None, *, power_limited: bool, now_ns: int) -> ThrottleLevel:
         """`starved`: under-voltage or throttled now. Without a temperature only `starved` counts."""
-        wanted = max(self._by_temperature(temperature_c), Relief.RATE if starved else Relief.NORMAL)
-        if starved and self.relief < Relief.RATE:
-            self._climb(Relief.RATE, now_ns)
+        wanted = max(self._by_temperature(temperature_c), ThrottleLevel.RATE if power_limited else ThrottleLevel.NORMAL)
+        if power_limited and self.relief < ThrottleLevel.RATE:
+            self._raise_level(ThrottleLevel.RATE, now_ns)
         elif wanted > self.relief:
-            if self._climbed_ns is None or now_ns - self._climbed_ns >= CLIMB_NS:
-                self._climb(Relief(self.relief + 1), now_ns)
-        elif self.relief > Relief.NORMAL and not starved and self._is_cool(temperature_c):
+            if self._climbed_ns is None or now_ns - self._climbed_ns >= RAISE_LEVEL_NS:
+                self._raise_level(ThrottleLevel(self.relief + 1), now_ns)
+        elif self.relief > ThrottleLevel.NORMAL and not power_limited and self._is_cool(temperature_c):
             self._cool_ns = now_ns if self._cool_ns is None else self._cool_ns
-            if now_ns - self._cool_ns >= REST_NS:
-                self.relief, self._cool_ns = Relief(self.relief - 1), None
+            if now_ns - self._cool_ns >= LOWER_LEVEL_NS:
+                self.relief, self._cool_ns = ThrottleLevel(self.relief - 1), None
         else:
             self._cool_ns = None
         return self.relief
 
-    def _climb(self, to: Relief, now_ns: int) -> None:
+    def _raise_level(self, to: ThrottleLevel, now_ns: int) -> None:
         self.relief, self._climbed_ns, self._cool_ns = to, now_ns, None
 
-    def _by_temperature(self, temperature_c: float | None) -> Relief:
+    def _by_temperature(self, temperature_c: float | None) -> ThrottleLevel:
         if temperature_c is None or temperature_c < self._from_c:
-            return Relief.NORMAL
-        return Relief(min(Relief.SIZE, 1 + int((temperature_c - self._from_c) // STEP_C)))
+            return ThrottleLevel.NORMAL
+        return ThrottleLevel(min(ThrottleLevel.SIZE, 1 + int((temperature_c - self._from_c) // STEP_C)))
 
     def _is_cool(self, temperature_c: float | None) -> bool:
         """True below the present rung's temperature minus the margin, or if the board reports no temperature."""

@@ -15,40 +15,40 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.opening import HybridIdentity, open_bytes
-from agent.config import Configuration, exceeded
-from agent.core.consent import State
+from agent.config import Configuration, violated_limit
+from agent.core.consent import RequestState
 from agent.core.device_secret import DeviceSecret
 from agent.core.requests import OutboxPart, StoredRequest
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.age.sealing import make_header
-from agent.core.vault.coverage import State as Word
-from agent.core.vault.coverage import Stretch
+from agent.core.vault.coverage import CoverageSpan
+from agent.core.vault.coverage import CoverageState as Word
 from agent.core.vault.entries import Totals, VaultEntry, entry_of
-from agent.core.vault.following import FIRST, hash_behind
-from agent.core.vault.manifest import SignedRecord, Tip, sign_record
+from agent.core.vault.following import FIRST, chain_hash
+from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import Poster, Sealed, Segment
-from agent.core.vault.spans import Span
+from agent.core.vault.records import PosterRecord, SealedFile, SegmentRecord
+from agent.core.vault.spans import TimeSpan
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.custodian import Custodian
 from agent.custodian.inbox import InboxSettings
 from agent.custodian.journal_sqlite import SqliteJournal
-from agent.custodian.requests import Verdict
-from agent.custodian.state import CustodianPorts
+from agent.custodian.requests import RequestStatus
+from agent.custodian.state import CustodianDeps
 from agent.errors import StorageError
 from agent.wire import base64, disclosures, envelope, strictjson
 from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.limits import Limits
+from agent.wire.limits import RequestLimits
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.statements import (
     Approval,
+    Denial,
     Enrolment,
     NamedKey,
     NamedRecipient,
     OwnerStatement,
-    Refusal,
     Revocation,
     SealedItem,
     TrustChange,
@@ -173,7 +173,7 @@ class PaperVault:
 
     def __init__(self) -> None:
         self.kept: dict[str, _Paper] = {}
-        self.stretches: tuple[Stretch, ...] = ()
+        self.stretches: tuple[CoverageSpan, ...] = ()
         self._written = 0
         self._reached = FIRST
 
@@ -192,11 +192,11 @@ class PaperVault:
         name = segment_id(hashlib.sha256(b"segment %d" % number).digest()[:16])
         file, sealed = _sealed(b"media %d " % number * repeats)
         image, sealed_image = _sealed(b"still %d " % number * 5) if poster else (None, None)
-        record = Segment(
+        record = SegmentRecord(
             id=name,
             event=segment_id(bytes(16)),
             ordinal=number,
-            span=Span(
+            span=TimeSpan(
                 boot="1" * 32,
                 start_us=number * 10**7,
                 end_us=number * 10**7 + length_s * 10**6,
@@ -206,11 +206,11 @@ class PaperVault:
             epoch=1,
             file=sealed,
             key="00" * 32,
-            poster=Poster(file=sealed_image, key="00" * 32) if sealed_image else None,
-            follows=self._reached,
+            poster=PosterRecord(file=sealed_image, key="00" * 32) if sealed_image else None,
+            prev_in_clip=self._reached,
         )
-        line = sign_record(record, Tip(), DEVICE.sign)
-        self._reached = hash_behind(self._reached, line.line)
+        line = sign_record(record, ChainHead(), DEVICE.sign)
+        self._reached = chain_hash(self._reached, line.line)
         self.kept[name] = _Paper(entry_of(record, number, 0, len(line.line)), line, file, image)
         return name
 
@@ -240,8 +240,8 @@ class PaperVault:
     def read_sound(self, segment: str) -> bytes | None:
         return self._paper(segment).sound
 
-    def coverage(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[Stretch, ...]:
-        return self.stretches or (Stretch(from_ms, to_ms, Word.NOTHING),)
+    def coverage(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[CoverageSpan, ...]:
+        return self.stretches or (CoverageSpan(from_ms, to_ms, Word.NOTHING),)
 
     def totals(self) -> Totals:
         return Totals(len(self.kept), sum(paper.entry.stored_bytes for paper in self.kept.values()))
@@ -252,9 +252,9 @@ class PaperVault:
         return self.kept[segment]
 
 
-def _sealed(payload: bytes) -> tuple[bytes, Sealed]:
+def _sealed(payload: bytes) -> tuple[bytes, SealedFile]:
     header = OWNERS_HEADER
-    return header + payload, Sealed(
+    return header + payload, SealedFile(
         size=len(header) + len(payload),
         header_size=len(header),
         sha256_header=hashlib.sha256(header).hexdigest(),
@@ -284,7 +284,7 @@ class Door:
     vault: PaperVault = field(default_factory=PaperVault)
     clock: SteppedClock = field(default_factory=lambda: SteppedClock(utc_offset_ns=(NOW_S - 100) * 10**9))
     told: Told = field(default_factory=Told)
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
     position: tuple[float, float] | None = DOOR
     delay_s: int = 0
     sealed_to: list[tuple[int, int]] = field(default_factory=list)
@@ -321,17 +321,17 @@ class Door:
         self.custodian = Custodian(
             DEVICE,
             SECRET,
-            CustodianPorts(self.journal, self.outbox, self.vault, clock, self.entropy, self.told),  # type: ignore[arg-type]
+            CustodianDeps(self.journal, self.outbox, self.vault, clock, self.entropy, self.told),  # type: ignore[arg-type]
             InboxSettings(self.limits, self.position, self.delay_s),
             lambda recipients, epoch: self.sealed_to.append((len(recipients), epoch)),
             dict,
             held_bytes=self.held_bytes,
-            exceeded=lambda settings: exceeded(self.bounded_by, settings),
+            exceeded=lambda settings: violated_limit(self.bounded_by, settings),
             case_work=1,  # a walk asks some thousand times
         )
         if not self.own_nonces:
             # Statements here are signed before there is a device to ask: what nonces are worth is `test_nonces`'s.
-            self.custodian.books.nonces.claim = lambda _nonce, _signer: None  # type: ignore[method-assign]
+            self.custodian.custodian_state.nonces.claim = lambda _nonce, _signer: None  # type: ignore[method-assign]
         self.custodian.start()
 
     def close(self) -> None:
@@ -355,16 +355,16 @@ class Door:
 
     def obey(
         self, statement: OwnerStatement, headers: tuple[bytes, ...] = (), by: Ed25519PrivateKey = APPROVER
-    ) -> Verdict:
-        return self.custodian.control._statements.take(signed(statement, by), headers)
+    ) -> RequestStatus:
+        return self.custodian.control._statements.accept(signed(statement, by), headers)
 
-    def approve(self, request: FootageRequest, *segments: str, **changes: Any) -> Verdict:
+    def approve(self, request: FootageRequest, *segments: str, **changes: Any) -> RequestStatus:
         return self.obey(*approval(self, request, *segments, **changes))
 
-    def deny(self, request: FootageRequest) -> Verdict:
-        return self.obey(Refusal(**stated(), request=sha256_of(request)))
+    def deny(self, request: FootageRequest) -> RequestStatus:
+        return self.obey(Denial(**stated(), request=sha256_of(request)))
 
-    def revoke(self, disclosure: str) -> Verdict:
+    def revoke(self, disclosure: str) -> RequestStatus:
         return self.obey(Revocation(**stated(), disclosure=disclosure))
 
     # the network
@@ -390,7 +390,7 @@ class Door:
         assert found is not None
         return found
 
-    def state(self, asked: FootageRequest) -> State | None:
+    def state(self, asked: FootageRequest) -> RequestState | None:
         found = self.journal.request(asked.id)
         return found.state if found else None
 
@@ -442,7 +442,7 @@ def request(by: Ed25519PrivateKey = POLICE, **changes: Any) -> FootageRequest:
 
 
 def withdrawal(asked: FootageRequest, **changes: Any) -> Withdrawal:
-    values = {"v": 1, "request": asked.id, "requester": asked.requester, "audience": asked.audience}
+    values = {"v": 1, "request": asked.id, "requester": asked.requester, "trust_root": asked.trust_root}
     return Withdrawal(**{**values, "seq": next(_numbers), **changes})
 
 

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.core.bus import (
-    Acknowledged,
+    BusConnected,
+    BusDisconnected,
     BusEvent,
-    Connected,
-    Disconnected,
     LinkFault,
-    Lost,
-    Received,
-    Refused,
-    Settled,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+    PublishResult,
     Subscribed,
 )
 from agent.errors import InternalError, NetworkError
@@ -51,12 +51,12 @@ def _rules(file_name: str) -> list[tuple[str, str]]:
 class FakeBroker:
     """Retained messages, subscriptions, rights.  All under one lock."""
 
-    def __init__(self, lose: Callable[[Received], bool] = lambda _: False) -> None:
+    def __init__(self, lose: Callable[[MessageReceived], bool] = lambda _: False) -> None:
         self.lock = threading.RLock()
         self.lose = lose
         self.running = True
         self.frozen = False
-        self.retained: dict[str, Received] = {}
+        self.retained: dict[str, MessageReceived] = {}
         self.clients: list[FakeBus] = []
         self.published: list[tuple[str, str, bytes]] = []
         """Everything anybody ever published: (who, topic, payload)."""
@@ -84,12 +84,12 @@ class FakeBroker:
             for client in self.clients:
                 client.link_made()
 
-    def take(self, sender: FakeBus, token: int, message: Received, retain: bool) -> Settled:
+    def take(self, sender: FakeBus, token: int, message: MessageReceived, retain: bool) -> PublishResult:
         """One PUBLISH, answered as mosquitto answers."""
         if len(message.payload) + len(message.topic) > PACKET_BYTES:
-            return Refused(token, 0x95, "Packet too large")
+            return PublishRefused(token, 0x95, "Packet too large")
         if not self.may(sender.name, "write", message.topic):
-            return Refused(token, 0x87, "Not authorized")
+            return PublishRefused(token, 0x87, "Not authorized")
         self.published.append((sender.name, message.topic, message.payload))
         if retain:
             self.retained.pop(message.topic, None)
@@ -99,7 +99,7 @@ class FakeBroker:
         for hearer in hearers:
             if not self.lose(message):
                 hearer.deliver(message)
-        return Acknowledged(token, heard=bool(hearers))
+        return PublishAcknowledged(token, heard=bool(hearers))
 
 
 class FakeBus:
@@ -147,7 +147,7 @@ class FakeBus:
             if self._broker.frozen:
                 self._unanswered.append(token)
             else:
-                message = Received(topic, payload, retained=False, properties=properties)
+                message = MessageReceived(topic, payload, retained=False, properties=properties)
                 self._tell(self._broker.take(self, token, message, retain))
             return True
 
@@ -171,7 +171,7 @@ class FakeBus:
             if not self._events:
                 return None
             event = self._events.popleft()
-            if isinstance(event, Acknowledged | Refused | Lost):
+            if isinstance(event, PublishAcknowledged | PublishRefused | PublishLost):
                 del self._in_flight[event.token]
             return event
 
@@ -193,12 +193,12 @@ class FakeBus:
             and any(matches(each, topic) for each in self._filters)
         )
 
-    def deliver(self, message: Received) -> None:
+    def deliver(self, message: MessageReceived) -> None:
         self._tell(message)
 
     def link_made(self) -> None:
         self._connected = True
-        self._tell(Connected(PACKET_BYTES, self._limits[0]))
+        self._tell(BusConnected(PACKET_BYTES, self._limits[0]))
         for each in self._filters:
             self._subscribed(each)
 
@@ -206,7 +206,7 @@ class FakeBus:
         self._connected = False
         self._lose_unanswered()
         error = NetworkError("Nobody listens.", remedy="Start the broker.")
-        self._tell(Disconnected(LinkFault.UNREACHABLE, error, retry_in_s=0.0))
+        self._tell(BusDisconnected(LinkFault.UNREACHABLE, error, retry_in_s=0.0))
 
     def _admits(self, size_bytes: int) -> bool:
         messages, limit_bytes = self._limits
@@ -215,14 +215,14 @@ class FakeBus:
 
     def _lose_unanswered(self) -> None:
         for token in self._unanswered:
-            self._tell(Lost(token))
+            self._tell(PublishLost(token))
         self._unanswered.clear()
 
     def _subscribed(self, topic_filter: str) -> None:
         self._tell(Subscribed(topic_filter))
         for topic, message in self._broker.retained.items():
             if matches(topic_filter, topic) and self._broker.may(self.name, "read", topic):
-                self._tell(Received(topic, message.payload, retained=True, properties=message.properties))
+                self._tell(MessageReceived(topic, message.payload, retained=True, properties=message.properties))
 
     def _tell(self, event: BusEvent) -> None:
         self._events.append(event)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Dater, Totals, VaultEntry, dated
-from agent.core.vault.manifest import Tip, chapter_of
+from agent.core.vault.manifest import ChainHead, chapter_of
 
 __all__ = ["FakeIndex"]
 
@@ -15,21 +15,21 @@ __all__ = ["FakeIndex"]
 class FakeIndex:
     """The `Index` port.  `history` holds every state it was in, oldest first."""
 
-    ruined = False
+    is_damaged = False
 
-    def __init__(self, state: tuple[Tip, dict[str, VaultEntry]] | None = None) -> None:
-        self._tip, self._entries = state or (Tip(), {})
+    def __init__(self, state: tuple[ChainHead, dict[str, VaultEntry]] | None = None) -> None:
+        self._tip, self._entries = state or (ChainHead(), {})
         self._scrubbed = -1
-        self.history: list[tuple[Tip, dict[str, VaultEntry]]] = [(self._tip, dict(self._entries))]
+        self.history: list[tuple[ChainHead, dict[str, VaultEntry]]] = [(self._tip, dict(self._entries))]
 
-    def tip(self) -> Tip:
+    def chain_head(self) -> ChainHead:
         return self._tip
 
     def clear(self) -> None:
-        self._tip, self._entries, self._scrubbed = Tip(), {}, -1
+        self._tip, self._entries, self._scrubbed = ChainHead(), {}, -1
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[str], tip: Tip, anchors: Sequence[Dater] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[str], tip: ChainHead, anchors: Sequence[Dater] = ()
     ) -> None:
         entries = dict(self._entries)
         for segment in removed:

@@ -11,12 +11,12 @@ import pytest
 
 from agent.core.object_detection.arrays import Numbers, Pixels
 from agent.core.object_detection.boxes import OBJECTS_PX, object_anchors
-from agent.core.object_detection.detector import CLASSES, Eye
-from agent.core.object_detection.labels import Box, Sight
+from agent.core.object_detection.detector import CLASSES, ObjectDetector
+from agent.core.object_detection.labels import Box, ObjectLabel
 from agent.errors import DeviceError
-from agent.recorder.detector_litert import MODELS, absent, open_eye
+from agent.recorder.detector_litert import MODELS, absent, open_detector
 
-Seen = list[tuple[Sight, Box, float]]
+Seen = list[tuple[ObjectLabel, Box, float]]
 _CLASSES = 24
 _NEVER = -9.0
 
@@ -46,10 +46,10 @@ def bright_person(pixels: Pixels) -> Seen:
         return []
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     x0, y0, x1, y1 = (float(each) / OBJECTS_PX for each in box)
-    return [(Sight.PERSON, (x0, y0, x1, y1), 0.6)]
+    return [(ObjectLabel.PERSON, (x0, y0, x1, y1), 0.6)]
 
 
-def everywhere(sight: Sight) -> Callable[[Pixels], Seen]:
+def everywhere(sight: ObjectLabel) -> Callable[[Pixels], Seen]:
     """One of it in each of sixteen places, whatever the picture: wherever something moves, there it is."""
     places = [(x / 4, y / 4, x / 4 + 0.25, y / 4 + 0.25) for x in range(4) for y in range(4)]
     return lambda _pixels: [(sight, place, 0.6) for place in places]
@@ -76,8 +76,8 @@ def encoded(box: Box, anchor: int) -> Numbers:
     )
 
 
-def fake_eye(sees: Callable[[Pixels], Seen] = bright_person) -> Eye:
-    return Eye(FakeNetwork(sees).answer)
+def fake_eye(sees: Callable[[Pixels], Seen] = bright_person) -> ObjectDetector:
+    return ObjectDetector(FakeNetwork(sees).answer)
 
 
 def real_models() -> Path:
@@ -87,5 +87,5 @@ def real_models() -> Path:
     return MODELS
 
 
-def real_eye() -> Eye:
-    return open_eye(real_models())
+def real_eye() -> ObjectDetector:
+    return open_detector(real_models())

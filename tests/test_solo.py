@@ -26,6 +26,6 @@ def test_requests_expire_in_time_though_the_card_will_not_erase(house: House) ->
         refused.append("erase")
         raise StorageError("The card takes nothing.")
 
-    house.solo.custodian.deleted = refuse  # type: ignore[method-assign, assignment]
+    house.solo.custodian.erased = refuse  # type: ignore[method-assign, assignment]
     house.solo.custodian.on_time = lambda: turns.append("on time")  # type: ignore[method-assign, assignment]
     until(lambda: refused and turns)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.clients.opening import X25519Identity
-from agent.core.retention import Limits
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs, seconds
+from agent.core.retention import RetentionLimits
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs, seconds
 from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.names import segment_id
 from agent.ports import Disk, Index
-from agent.recorder.vault import Sealing, Vault
+from agent.recorder.vault import SealingContext, Vault
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.fake_index import FakeIndex
@@ -35,7 +35,7 @@ __all__ = [
 OWNER = X25519Identity(bytes(range(32)))
 """Not hybrid: a tenth of the header, and the vault does not look inside."""
 DEVICE_KEY = private_key_from_seed(b"d" * 32)
-SEALING = Sealing((OWNER.recipient(),), 1, public_key_of(DEVICE_KEY).id, DEVICE_KEY.sign)
+SEALING = SealingContext((OWNER.recipient(),), 1, public_key_of(DEVICE_KEY).id, DEVICE_KEY.sign)
 ROOT = Path("/state/vault")
 START_UTC_NS = 1_760_000_000 * 10**9
 
@@ -53,10 +53,10 @@ class SteppedClock:
     def boot_id(self) -> str:
         return f"{self.boot:032x}"
 
-    def now(self) -> Moment:
-        return Moment(BootNs(self.boot_ns), UtcNs(self.utc_offset_ns + self.boot_ns), self.quality)
+    def now(self) -> ClockReading:
+        return ClockReading(BootNs(self.boot_ns), UtcNs(self.utc_offset_ns + self.boot_ns), self.quality)
 
-    def advance(self, duration_s: float) -> Moment:
+    def advance(self, duration_s: float) -> ClockReading:
         self.boot_ns += seconds(duration_s)
         return self.now()
 
@@ -116,7 +116,8 @@ class TestVault:
 
 def make_vault(
     disk: Disk, *, index: Index | None = None, clock: SteppedClock | None = None, root: Path = ROOT, seed: int = 0,
-    limits: Limits | None = None, start: bool = True, sealing: Sealing = SEALING, chapters: ChapterLimits | None = None,
+    limits: RetentionLimits | None = None, start: bool = True, sealing: SealingContext = SEALING,
+    chapters: ChapterLimits | None = None,
 ) -> TestVault:  # fmt: skip
     store, log = DiskSegmentStore(disk, root), DiskManifestLog(disk, root)
     clock = clock or SteppedClock()
@@ -128,7 +129,7 @@ def make_vault(
         clock=clock,
         entropy=SeededEntropy(seed),
         sealing=sealing,
-        limits=limits or Limits(most_bytes=1 << 40),
+        limits=limits or RetentionLimits(most_bytes=1 << 40),
         chapters=chapters,
     )
     made = TestVault(vault, disk, index, clock, store, log)

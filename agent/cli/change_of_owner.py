@@ -24,7 +24,7 @@ import click
 from agent.cli.frame import config_option
 from agent.cli.words import plain
 from agent.platform import files
-from agent.platform.privileges import Folder, as_owner_of
+from agent.platform.privileges import PrivilegedFolder, as_owner_of
 from agent.platform.sqlite_snapshot import open_snapshot
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def restore(config: Path, archive: Path) -> None:
             remedy="Give what 'doorward owner open-backup' made of one.",
         )
     files.make_folder(folder.root)
-    with files.storage_errors(folder.root), Folder(folder.root) as own:
+    with files.storage_errors(folder.root), PrivilegedFolder(folder.root) as own:
         if "journal.sqlite" in own.names():
             raise ConfigurationError(
                 f"{folder.root} has a journal: this machine is a doorbell already.",
@@ -133,7 +133,7 @@ def restore(config: Path, archive: Path) -> None:
     )
 
 
-def _put_own(own: Folder, found: Mapping[str, bytes]) -> None:
+def _put_own(own: PrivilegedFolder, found: Mapping[str, bytes]) -> None:
     """Raises `ConfigurationError` if a link has the name of the page's folder."""
     from agent.errors import ConfigurationError
 
@@ -235,7 +235,7 @@ def _archive(folder: StateFolder, config: Path) -> Iterator[bytes]:
 
 def _own_files(folder: StateFolder) -> Iterator[tuple[str, bytes]]:
     """With the rights of whom the folder belongs to: a link in it leads to nothing that its owner could not read."""
-    with as_owner_of(folder.root), Folder(folder.root) as own:
+    with as_owner_of(folder.root), PrivilegedFolder(folder.root) as own:
         yield "journal.sqlite", _journal(folder.journal)
         names = own.names()
         for name in _OWN:
@@ -288,29 +288,29 @@ def _remove_everything(folder: StateFolder, config: Path) -> list[str]:
     # Where the roles are apart, root owns these folders' parent.  Else they are names in the owner's folder.
     roles = [folder.vault, folder.outbox, folder.recorders_index.parent] if folder.divided else []
     inner = () if folder.divided else (folder.vault.name, folder.outbox.name)
-    with Folder(folder.root) as own:
+    with PrivilegedFolder(folder.root) as own:
         left += own.clear(overwrite=True, keep=inner, first=(*_OWN, _PAGE))
         for name in inner:
             left += _empty(own, name)
     for path in roles:
         if path.is_dir():
-            with Folder(path) as role:
+            with PrivilegedFolder(path) as role:
                 _overwrite_plain(role)
                 left += role.clear(overwrite=False)
     for name in (*_BESIDE, "tls/device.csr"):
         path = config.parent / name
         if path.parent.is_dir():
-            with Folder(path.parent) as beside:
+            with PrivilegedFolder(path.parent) as beside:
                 beside.remove(path.name, overwrite=True)
     return left
 
 
-def _overwrite_plain(folder: Folder) -> None:
+def _overwrite_plain(folder: PrivilegedFolder) -> None:
     for name in filter(_PLAIN.fullmatch, folder.names()):
         folder.remove(name, overwrite=True)
 
 
-def _empty(own: Folder, name: str) -> list[str]:
+def _empty(own: PrivilegedFolder, name: str) -> list[str]:
     """Removes what is in the folder `name`.  A link goes as a link, and counts as left: its target stays."""
     if name not in own.names():
         return []

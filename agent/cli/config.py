@@ -11,7 +11,7 @@ import click
 from agent.cli.checks.place import in_words, note_on
 from agent.cli.effective_config import show
 from agent.cli.frame import Group, config_option, emit_json, json_option
-from agent.config import BoardName, Camera, CameraKind, Configuration, load
+from agent.config import BoardName, CameraConfig, CameraKind, Configuration, load
 from agent.config.reading import shown
 from agent.errors import ConfigurationError
 from firmware_bridge.boards import board_here
@@ -86,7 +86,7 @@ def _meaning(configuration: Configuration) -> Iterator[str]:
         yield f"Footage requests come through {configuration.broker.host}:{configuration.broker.port}."
 
 
-def _source(camera: Camera) -> str:
+def _source(camera: CameraConfig) -> str:
     match camera.kind:
         case CameraKind.PI:
             return f"the Raspberry Pi camera {camera.number}"

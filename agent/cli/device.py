@@ -160,17 +160,17 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
     """Nothing of a doorbell without one, unless its owner counts on it."""
-    opinion = recorder.get("opinion") or {}
+    opinion = recorder.get("object_detection") or {}
     rows = {
-        "looking": f"{counted(opinion.get('looks', 0), 'look')}, {opinion.get('ms_per_look', 0):.0f} ms each",
-        "resting": "resting while the board is too warm or its supply too weak",
+        "running": f"{counted(opinion.get('inferences', 0), 'look')}, {opinion.get('ms_per_inference', 0):.0f} ms each",
+        "paused": "resting while the board is too warm or its supply too weak",
         "failed": click.style(str(opinion.get("detail")), fg="red"),
     }
     words = rows.get(str(opinion.get("state", "off")))
     if words is None:
         return []
-    gone = f"; {counted(recorder['let_go'], 'event')} not kept" if recorder.get("let_go") else ""
-    return [("opinion", words + gone)]
+    gone = f"; {counted(recorder['discarded_events'], 'event')} not kept" if recorder.get("discarded_events") else ""
+    return [("object_detection", words + gone)]
 
 
 def _panel_words(panel: dict[str, Any]) -> str:

@@ -17,8 +17,8 @@ from agent.cli.checks.broker import check_broker, check_congestion_control
 from agent.cli.checks.camera import check_camera, check_encoder, check_sound
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
-from agent.cli.checks.finding import Finding, Health, bad, fine, poor
-from agent.cli.checks.object_detection import check_opinion
+from agent.cli.checks.finding import CheckStatus, Finding, bad, fine, poor
+from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.frame import config_option, emit_json, json_option
@@ -30,7 +30,7 @@ from agent.platform.system_clock import SystemClock
 __all__ = ["doctor"]
 
 _COLUMN = 22
-_MARKS = {Health.FINE: ("✓", "green"), Health.POOR: ("!", "yellow"), Health.BAD: ("✗", "red")}
+_MARKS = {CheckStatus.FINE: ("✓", "green"), CheckStatus.POOR: ("!", "yellow"), CheckStatus.BAD: ("✗", "red")}
 
 
 @click.command()
@@ -48,7 +48,7 @@ def doctor(config: Path, as_json: bool) -> None:
         findings.append(finding)
         if not as_json:
             _show(finding)
-    ok = all(finding.health is not Health.BAD for finding in findings)
+    ok = all(finding.health is not CheckStatus.BAD for finding in findings)
     if as_json:
         emit_json({"ok": ok, "findings": [dataclasses.asdict(finding) for finding in findings]})
     else:
@@ -68,7 +68,7 @@ def _examine(config: Path) -> Iterator[Finding]:
         if (sound := configuration.sound) is not None:
             yield from _guarded("sound", lambda: iter((check_sound(sound, configuration.camera),)))
         yield from _guarded("disk", lambda: check_disk(configuration))
-        yield from _guarded("opinion", lambda: check_opinion(configuration))
+        yield from _guarded("opinion", lambda: check_object_detection(configuration))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
     if configuration:
         now = datetime.datetime.now(datetime.UTC)
@@ -118,8 +118,8 @@ def _beside(text: str) -> str:
 
 
 def _verdict(findings: list[Finding]) -> str:
-    faults = sum(finding.health is Health.BAD for finding in findings)
-    warnings = sum(finding.health is Health.POOR for finding in findings)
+    faults = sum(finding.health is CheckStatus.BAD for finding in findings)
+    warnings = sum(finding.health is CheckStatus.POOR for finding in findings)
     if faults:
         return f"\n{words.counted(faults, 'fault')} to mend before Doorward can do its job."
     if warnings:

@@ -10,7 +10,7 @@ import msgspec
 
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.cli.words import hours
-from agent.config import Configuration, load, overlaid, sources
+from agent.config import Configuration, effective, load, sources
 from agent.custodian.state_folder import StateFolder
 from agent.errors import NetworkError
 from agent.ipc.control_client import DeviceLink, read_settings
@@ -31,7 +31,7 @@ def show(config: Path, as_json: bool) -> None:
     file = load(config)
     socket = StateFolder(file.device.state_dir).control
     answers, settings = _set_by_owner(socket)
-    in_force = overlaid(file, settings)
+    in_force = effective(file, settings)
     lines = [_line(key, is_owners, in_force, file) for key, is_owners in sources(settings).items()]
     if as_json:
         emit_json({"file": config, "device_asked": answers, "settings": lines})

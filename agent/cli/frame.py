@@ -54,7 +54,7 @@ EXIT_STATUS: Mapping[type[DoorwardError], int] = {
 }
 """0 is success, 1 an answer of "no" (a check that failed, a verification that did not hold)."""
 
-_Value = TypeVar("_Value")
+_JsonValue = TypeVar("_JsonValue")
 
 _LONGEST_SENTENCE = 200
 """Characters; longer than any, so that none ends in dots."""
@@ -179,7 +179,9 @@ def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
-def _of_class(table: Mapping[type[DoorwardError], _Value], error: DoorwardError, otherwise: _Value) -> _Value:
+def _of_class(
+    table: Mapping[type[DoorwardError], _JsonValue], error: DoorwardError, otherwise: _JsonValue
+) -> _JsonValue:
     return next((table[kind] for kind in type(error).__mro__ if kind in table), otherwise)
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.cli.frame import Fraction, emit_json, json_option
-from agent.cli.motion_picture import Record, Strip, picture_of
+from agent.cli.motion_picture import MotionStrip, Record, picture_of
 from agent.config import Configuration, load
 from agent.core.events import EventBegins, EventEffect, EventEnds, EventMachine, EventSettings
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
@@ -25,20 +25,20 @@ from agent.core.motion.labels import Label, parse_labels
 from agent.core.motion.sample import MotionSample
 from agent.core.motion.scoring import Interval, Score, score, total
 from agent.core.motion.zones import ZoneMap
-from agent.core.object_detection.detector import Eye
-from agent.core.object_detection.votes import EventVotes, Moved
+from agent.core.object_detection.detector import ObjectDetector
+from agent.core.object_detection.votes import LabelVotes, MovedRegions
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, FormatError
 from agent.ports import CameraEnd
 from agent.recorder import motion_kernel
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.encoding import EncodingSettings
-from agent.recorder.detector_litert import MODELS, open_eye
+from agent.recorder.detector_litert import MODELS, open_detector
 from agent.recorder.translation import zone_map
 
 __all__ = ["motion"]
 
-_UNSEEN = EncodingSettings(preset="ultrafast", quality=51)
+_NO_LABELS = EncodingSettings(preset="ultrafast", quality=51)
 """The packets are thrown away: the cheapest encoding will do.  The luma is the same whatever they are."""
 _LOOK_EVERY_S = 0.5
 
@@ -46,7 +46,7 @@ _VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class DetectedEvent:
     """Seconds from the start of the footage; `score` 0..1 is the strongest motion in it.
 
     `sights`: what a second opinion saw in it, where one was asked for.
@@ -59,13 +59,13 @@ class Event:
 
 
 @dataclass(slots=True)
-class Watch:
+class MotionRun:
     """A `CameraSink` that detects, groups, and keeps account.  Fed by the camera's thread, read when `over` is set."""
 
     detector: Detector
     machine: EventMachine
-    eye: Eye | None = None
-    events: list[Event] = field(default_factory=list)
+    object_detector: ObjectDetector | None = None
+    events: list[DetectedEvent] = field(default_factory=list)
     frames: int = 0
     footage_s: float = 0.0
     cpu_ns: int = 0
@@ -76,8 +76,8 @@ class Watch:
     looks: int = 0
     look_ns: int = 0
     _began_s: float = 0.0
-    _votes: EventVotes = field(default_factory=EventVotes)
-    _moved: Moved = field(default_factory=Moved)
+    _votes: LabelVotes = field(default_factory=LabelVotes)
+    _moved: MovedRegions = field(default_factory=MovedRegions)
     _next_look_s: float = 0.0
 
     def packet(self, packet: EncodedPacket) -> None:
@@ -91,17 +91,17 @@ class Watch:
         self.footage_s = frame.sensor_ns / NS_PER_S
         self.record.take(sample, frame.luma, self.footage_s, len(self.events))
         self._take(self.machine.on_motion(sample))
-        if self.eye is not None and self.machine.recorded_event is not None:
-            self._look(self.eye, frame, sample)
+        if self.object_detector is not None and self.machine.recorded_event is not None:
+            self._look(self.object_detector, frame, sample)
 
-    def _look(self, eye: Eye, frame: LumaFrame, sample: MotionSample) -> None:
+    def _look(self, object_detector: ObjectDetector, frame: LumaFrame, sample: MotionSample) -> None:
         """As `recorder.object_detection` does while recording."""
         self._moved.add(frame.sensor_ns, sample.box, present=sample.present)
         if self.footage_s < self._next_look_s:
             return
         self._next_look_s = self.footage_s + _LOOK_EVERY_S
         began_ns = time.thread_time_ns()
-        self._votes.add(frame.sensor_ns, eye.look(frame.luma), self._moved.box)
+        self._votes.add(frame.sensor_ns, object_detector.detect(frame.luma), self._moved.box)
         self.look_ns += time.thread_time_ns() - began_ns
         self.looks += 1
 
@@ -114,10 +114,10 @@ class Watch:
         for effect in effects:
             if isinstance(effect, EventBegins):
                 self._began_s = self._next_look_s = effect.at_ns / NS_PER_S
-                self._votes, self._moved = EventVotes(), Moved()
+                self._votes, self._moved = LabelVotes(), MovedRegions()
             elif isinstance(effect, EventEnds):
-                sights = tuple(sight.value for sight in self._votes.shown) if self._votes.looks else None
-                self.events.append(Event(self._began_s, effect.at_ns / NS_PER_S, effect.peak_score, sights))
+                sights = tuple(sight.value for sight in self._votes.shown) if self._votes.inferences else None
+                self.events.append(DetectedEvent(self._began_s, effect.at_ns / NS_PER_S, effect.peak_score, sights))
 
 
 @click.command()
@@ -163,12 +163,12 @@ def motion(
     """
     settings = load(config) if config else Configuration()
     zones = zone_map(settings.motion)
-    eye = open_eye(settings.opinion.models or MODELS) if opinion else None
+    object_detector = open_detector(settings.object_detection.models or MODELS) if opinion else None
     truth = _labels(labels) if labels else {}
-    watches: dict[Path, Watch] = {}
+    watches: dict[Path, MotionRun] = {}
     scores: dict[Path, Score] = {}
     for file in _files(places):
-        watches[file] = _watch(file, zones, merge_gap_s, eye, quiet=as_json)
+        watches[file] = _watch(file, zones, merge_gap_s, object_detector, quiet=as_json)
         label = truth.get(file.name)
         if label:
             scores[file] = _compare(watches[file], label)
@@ -196,9 +196,9 @@ def _files(places: Sequence[Path]) -> Iterator[Path]:
         yield from videos
 
 
-def _draw(path: Path, watches: dict[Path, Watch], truth: dict[str, Label]) -> None:
+def _draw(path: Path, watches: dict[Path, MotionRun], truth: dict[str, Label]) -> None:
     strips = [
-        Strip(
+        MotionStrip(
             name=file.name,
             length_s=watch.footage_s,
             record=watch.record,
@@ -215,12 +215,14 @@ def _draw(path: Path, watches: dict[Path, Watch], truth: dict[str, Label]) -> No
         raise ConfigurationError(message, remedy="Choose a place you may write to.") from error
 
 
-def _watch(file: Path, zones: ZoneMap, merge_gap_s: float, eye: Eye | None, *, quiet: bool) -> Watch:
+def _watch(
+    file: Path, zones: ZoneMap, merge_gap_s: float, object_detector: ObjectDetector | None, *, quiet: bool
+) -> MotionRun:
     """Play the file through the detector, as fast as it goes."""
-    camera = FileCamera(file, settings=_UNSEEN)
+    camera = FileCamera(file, settings=_NO_LABELS)
     try:
         gives = camera.open()
-        watch = Watch(_detector(gives, zones), EventMachine(_grouping(merge_gap_s)), eye)
+        watch = MotionRun(_detector(gives, zones), EventMachine(_grouping(merge_gap_s)), object_detector)
         camera.start(watch, BootNs(0))
         _wait(watch, file.name, _length_s(file), quiet=quiet)
     finally:
@@ -237,7 +239,7 @@ def _grouping(merge_gap_s: float) -> EventSettings:
     return EventSettings(pre_roll_s=0, post_roll_s=merge_gap_s, merge_gap_s=merge_gap_s, longest_clip_s=3600)
 
 
-def _wait(watch: Watch, name: str, length: float | None, *, quiet: bool) -> None:
+def _wait(watch: MotionRun, name: str, length: float | None, *, quiet: bool) -> None:
     console = Console(stderr=True, quiet=quiet)
     shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -266,7 +268,7 @@ def _labels(path: Path) -> dict[str, Label]:
         raise FormatError(f"{path}: {error.message}", remedy=remedy) from error
 
 
-def _compare(watch: Watch, label: Label) -> Score:
+def _compare(watch: MotionRun, label: Label) -> Score:
     seen = [Interval(event.start_s, event.end_s) for event in watch.events]
     return score(label.events, seen, duration_s=watch.footage_s, dont_care=label.dont_care)
 
@@ -274,7 +276,7 @@ def _compare(watch: Watch, label: Label) -> Score:
 # --- Showing
 
 
-def _show(file: Path, watch: Watch, compared: Score | None) -> None:
+def _show(file: Path, watch: MotionRun, compared: Score | None) -> None:
     frames = f"{watch.footage_s:.1f} s, {watch.frames} frames"
     looks = f", {watch.looks} looks of {watch.look_ns / 1e6 / watch.looks:.0f} ms" if watch.looks else ""
     cost = f"{_cpu_ms(watch):.3f} ms of CPU a frame ({watch.detector.passes_name}){looks}"
@@ -290,11 +292,11 @@ def _show(file: Path, watch: Watch, compared: Score | None) -> None:
         click.echo(click.style("  Note: ", fg="yellow") + watch.detail)
 
 
-def _sights(event: Event) -> str:
+def _sights(event: DetectedEvent) -> str:
     return "" if event.sights is None else f"   {', '.join(event.sights) or 'nothing it knows'}"
 
 
-def _cpu_ms(watch: Watch) -> float:
+def _cpu_ms(watch: MotionRun) -> float:
     return watch.cpu_ns / 1e6 / max(1, watch.frames)
 
 
@@ -311,7 +313,7 @@ def _in_words(compared: Score) -> str:
     )
 
 
-def _document(watches: dict[Path, Watch], scores: dict[Path, Score]) -> dict[str, Any]:
+def _document(watches: dict[Path, MotionRun], scores: dict[Path, Score]) -> dict[str, Any]:
     documents = []
     for file, watch in watches.items():
         document = {
@@ -327,7 +329,7 @@ def _document(watches: dict[Path, Watch], scores: dict[Path, Score]) -> dict[str
     return {"files": documents} | ({"labels": _numbers(total(scores.values()))} if scores else {})
 
 
-def _event_document(event: Event) -> dict[str, Any]:
+def _event_document(event: DetectedEvent) -> dict[str, Any]:
     """Without `sights` when nobody was asked."""
     return {name: value for name, value in dataclasses.asdict(event).items() if value is not None}
 

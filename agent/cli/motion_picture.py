@@ -18,7 +18,7 @@ import numpy.typing as npt
 from agent.core.media import Luma
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, RelativeBox
 
-__all__ = ["Moment", "Record", "Strip", "picture_of"]
+__all__ = ["CapturedFrame", "MotionStrip", "Record", "picture_of"]
 
 _WIDTH_PX = 1280
 _MARGIN_PX = 16
@@ -32,7 +32,7 @@ Canvas = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class CapturedFrame:
     """One frame worth showing: its luma (a copy), the box of what moved, when, and how sure."""
 
     luma: Luma
@@ -48,7 +48,7 @@ class Record:
     at_s: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     present: list[bool] = field(default_factory=list)
-    stills: list[Moment] = field(default_factory=list)
+    stills: list[CapturedFrame] = field(default_factory=list)
 
     def take(self, sample: MotionSample, luma: Luma, at_s: float, event: int) -> None:
         """`event`: how many have ended before; `luma` is borrowed."""
@@ -58,16 +58,16 @@ class Record:
         if not sample.moving:
             return
         if len(self.stills) <= event:
-            self.stills.append(Moment(luma.copy(), sample.box, at_s, sample.score))
+            self.stills.append(CapturedFrame(luma.copy(), sample.box, at_s, sample.score))
         elif _size(sample) * sample.score > _worth(self.stills[event]):
-            self.stills[event] = Moment(luma.copy(), sample.box, at_s, sample.score)
+            self.stills[event] = CapturedFrame(luma.copy(), sample.box, at_s, sample.score)
 
 
 def _size(sample: MotionSample) -> float:
     return _area(sample.box)
 
 
-def _worth(moment: Moment) -> float:
+def _worth(moment: CapturedFrame) -> float:
     return _area(moment.box) * moment.score
 
 
@@ -76,7 +76,7 @@ def _area(box: RelativeBox | None) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
+class MotionStrip:
     """One file: intervals are (start, end) in seconds; `thresholds` (rows, columns) in steps."""
 
     name: str
@@ -87,14 +87,14 @@ class Strip:
     thresholds: npt.NDArray[np.float32]
 
 
-def picture_of(strips: Sequence[Strip]) -> bytes:
+def picture_of(strips: Sequence[MotionStrip]) -> bytes:
     """A PNG."""
     canvas = np.concatenate([_drawn(strip) for strip in strips])
     encoded: Any = cv2.imencode(".png", canvas)[1]
     return bytes(encoded.tobytes())
 
 
-def _drawn(strip: Strip) -> Canvas:
+def _drawn(strip: MotionStrip) -> Canvas:
     height = _HEAD_PX + 2 * _BAR_PX + 6 + _CURVE_PX + 24 + _STILL_PX + 3 * _MARGIN_PX
     canvas: Canvas = np.full((height, _WIDTH_PX, 3), _PAPER, np.uint8)
     count = len(strip.events_s)
@@ -124,13 +124,13 @@ def _legend(canvas: Canvas, *, has_truth: bool) -> None:
         left -= 34
 
 
-def _x(strip: Strip, at_s: float) -> int:
+def _x(strip: MotionStrip, at_s: float) -> int:
     return _MARGIN_PX + round((_WIDTH_PX - 2 * _MARGIN_PX) * min(1.0, at_s / max(strip.length_s, 1e-3)))
 
 
 def _bars(
     canvas: Canvas,
-    strip: Strip,
+    strip: MotionStrip,
     intervals: Sequence[tuple[float, float]],
     top: int,
     tone: tuple[int, int, int],
@@ -152,7 +152,7 @@ def _runs(record: Record) -> list[tuple[float, float]]:
     return runs
 
 
-def _curve(canvas: Canvas, strip: Strip, top: int) -> None:
+def _curve(canvas: Canvas, strip: MotionStrip, top: int) -> None:
     bottom = top + _CURVE_PX
     for score in (0.0, CONFIRMED_SCORE, 1.0):
         y = bottom - round(score * _CURVE_PX)
@@ -169,7 +169,7 @@ def _curve(canvas: Canvas, strip: Strip, top: int) -> None:
         _write(canvas, f"{at_s:.0f} s", (min(_x(strip, at_s), _WIDTH_PX - 60), bottom + 16), 0.4)
 
 
-def _stills(canvas: Canvas, strip: Strip, top: int) -> None:
+def _stills(canvas: Canvas, strip: MotionStrip, top: int) -> None:
     rows, columns = strip.thresholds.shape
     width = round(_STILL_PX * columns / rows)
     shown = np.clip(strip.thresholds * 6, 0, 255).astype(np.uint8)

@@ -14,13 +14,13 @@ import click
 from agent.cli.frame import config_option
 
 if TYPE_CHECKING:
-    from agent.platform.supervision import Supervision
+    from agent.platform.supervision import SystemdNotifier
 
 __all__ = ["run"]
 
 _RUNTIME_DIR = Path("/run/doorward")
 _STATE_DIR = Path("/var/lib/doorward")
-_TRY_AGAIN = 75
+_RETRY_EXIT_STATUS = 75
 """EX_TEMPFAIL, sysexits(3): the camera does not come back in this process, so its supervisor shall start another."""
 
 
@@ -81,19 +81,19 @@ def _solo(config: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     solo = Solo(configuration, configuration_file=config)
-    with _Stopping(solo.stop, solo.give_up) as stopping:
+    with _StopSignals(solo.stop, solo.give_up) as stopping:
         solo.start()
         stopping.when_asked()
         if solo.record() is not CameraEnd.STOPPED and solo.recorder.wanted is None:
             solo.wait()
     solo.close()
     if solo.recorder.wanted is not None:
-        sys.exit(_TRY_AGAIN)
+        sys.exit(_RETRY_EXIT_STATUS)
 
 
 def _recorder(config: Path, runtime_dir: Path) -> None:
     from agent.config import load
-    from agent.ipc.rpc import HandoverClient, uids_of
+    from agent.ipc.rpc import IpcClient, uids_of
     from agent.platform import logs
     from agent.ports import CameraEnd
     from agent.recorder.recorder_process import RecorderRole
@@ -101,7 +101,7 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     path, users = runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian")
-    custodian, reports, live = (HandoverClient(path, users) for _ in range(3))
+    custodian, reports, live = (IpcClient(path, users) for _ in range(3))
     role: RecorderRole | None = None
 
     def give_up() -> None:
@@ -110,7 +110,7 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
             role.give_up()
 
     # Before it has started it may wait for a custodian, or read a long manifest: SIGTERM must end that.
-    with _Stopping(lambda: role.stop() if role else None, give_up) as stopping:
+    with _StopSignals(lambda: role.stop() if role else None, give_up) as stopping:
         role = RecorderRole(configuration, custodian, reports, _supervision(), live, configuration_file=config)
         role.start()
         stopping.when_asked()
@@ -118,7 +118,7 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
             role.wait()
     role.close()
     if role.recorder.wanted is not None:
-        sys.exit(_TRY_AGAIN)
+        sys.exit(_RETRY_EXIT_STATUS)
 
 
 def _custodian(config: Path, runtime_dir: Path) -> None:
@@ -129,7 +129,7 @@ def _custodian(config: Path, runtime_dir: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     role = CustodianRole(configuration, runtime_dir, _supervision())
-    with _Stopping(role.stop) as stopping:
+    with _StopSignals(role.stop) as stopping:
         role.start()
         stopping.when_asked()
         role.wait()
@@ -137,17 +137,17 @@ def _custodian(config: Path, runtime_dir: Path) -> None:
 
 
 def _uplink(outbox: Path, runtime_dir: Path) -> None:
-    from agent.config import Log
-    from agent.ipc.rpc import LONG_SILENCE_S, HandoverClient, uids_of
+    from agent.config import LogConfig
+    from agent.ipc.rpc import LONG_SILENCE_S, IpcClient, uids_of
     from agent.platform import logs
     from agent.uplink.uplink_process import UplinkRole
 
-    logs.set_up(Log())
+    logs.set_up(LogConfig())
     path, users = runtime_dir / "uplink" / "custodian.sock", uids_of("doorward-custodian")
-    custodian = HandoverClient(path, users)
-    news, parcels, home = (HandoverClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(3))
+    custodian = IpcClient(path, users)
+    news, parcels, home = (IpcClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(3))
     role: UplinkRole | None = None
-    with _Stopping(lambda: role.stop() if role else None, custodian.close) as stopping:
+    with _StopSignals(lambda: role.stop() if role else None, custodian.close) as stopping:
         role = UplinkRole(outbox, custodian, news, parcels, home, _supervision())
         role.start()
         stopping.when_asked()
@@ -155,13 +155,13 @@ def _uplink(outbox: Path, runtime_dir: Path) -> None:
     role.close()
 
 
-def _supervision() -> Supervision:
-    from agent.platform.supervision import Supervision
+def _supervision() -> SystemdNotifier:
+    from agent.platform.supervision import SystemdNotifier
 
-    return Supervision()
+    return SystemdNotifier()
 
 
-class _Stopping:
+class _StopSignals:
     """While inside, SIGINT and SIGTERM call `stop` in a thread of its own; it has been called when this is left.
 
     A role starts inside: what has started before something else could not would keep the process from ending, and
@@ -176,7 +176,7 @@ class _Stopping:
         self._once = threading.Lock()
         self._stopper = threading.Thread(target=self._work, name="stop")
 
-    def __enter__(self) -> _Stopping:
+    def __enter__(self) -> _StopSignals:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._begin)
         return self

@@ -51,7 +51,7 @@ def self_test(configured: bool, config: Path) -> None:
 
 def _try_camera(config: Path) -> None:
     from agent.cli.checks.camera import check_camera
-    from agent.cli.checks.finding import Health
+    from agent.cli.checks.finding import CheckStatus
     from agent.cli.checks.running import camera_in_use, status_here
     from agent.config import load
 
@@ -59,8 +59,10 @@ def _try_camera(config: Path) -> None:
     in_use = camera_in_use(status_here(configuration), configuration)
     failed = False
     for finding in [in_use] if in_use else list(check_camera(configuration.camera)):
-        failed |= finding.health is Health.BAD
-        click.echo(finding.message if finding.health is Health.FINE else f"The camera: {words.plain(finding.message)}")
+        failed |= finding.health is CheckStatus.BAD
+        click.echo(
+            finding.message if finding.health is CheckStatus.FINE else f"The camera: {words.plain(finding.message)}"
+        )
         if finding.remedy:
             click.echo(f"  What to do: {words.plain(finding.remedy)}")
     if failed:

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agent.core.metrics import Figure, figures
+from agent.core.metrics import Metric, metrics_of
 from agent.errors import DoorwardError
 
 __all__ = ["screen", "watch"]
@@ -55,7 +55,7 @@ def screen(status: Mapping[str, Any]) -> Group:
     table.add_column(justify="right", style="bold")
     table.add_column(justify="right", min_width=12)
     table.add_column(style="dim")
-    for figure in figures(status):
+    for figure in metrics_of(status):
         if figure.kind == "histogram":
             table.add_row("disk", _mean(figure), "until it has something, on average")
         elif figure.samples and not figure.samples[0][0]:
@@ -84,6 +84,6 @@ def _shown(name: str, value: float) -> str:
     return f"{value:g}"
 
 
-def _mean(figure: Figure) -> str:
+def _mean(figure: Metric) -> str:
     found = dict(figure.samples)
     return f"{1e3 * found['_sum'] / found['_count']:.1f} ms" if found["_count"] else "–"

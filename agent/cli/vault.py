@@ -16,15 +16,15 @@ from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.cli.times import parse_time, parse_window
 from agent.cli.words import counted, plain
 from agent.config import load
-from agent.core.retention import Limits
+from agent.core.retention import RetentionLimits
 from agent.core.timebase import utc_date
-from agent.core.vault.coverage import State
+from agent.core.vault.coverage import CoverageState
 from agent.core.vault.entries import VaultEntry
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError
 from agent.platform.disk import RealDisk
 from agent.platform.privileges import as_owner_of, as_self
-from agent.recorder.vault import Sealing, Vault
+from agent.recorder.vault import SealingContext, Vault
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.reader import VaultReader
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
@@ -127,9 +127,9 @@ def _time_line(config: Path, window: str, as_json: bool) -> None:
             click.echo(click.style(f"{day} UTC", bold=True))
         words = one.state.value
         within = [entry for entry in entries if entry.start_ms < one.end_ms and entry.end_ms > one.start_ms]
-        if one.state is State.FOOTAGE:
+        if one.state is CoverageState.FOOTAGE:
             words = click.style(f"{words}, {counted(len(within), 'segment')}", bold=True)
-        elif one.state is State.CLOCK_UNKNOWN and within:
+        elif one.state is CoverageState.CLOCK_UNKNOWN and within:
             words += f", {len(within)} segments may belong here"
         click.echo(f"  {begins[11:]} – {ends[11:]}  {_length(one.end_ms - one.start_ms):>9}  {words}")
 
@@ -140,7 +140,7 @@ def _time_line(config: Path, window: str, as_json: bool) -> None:
 def stats(config: Path, as_json: bool) -> None:
     """Count what is stored: segments, bytes, from when to when, and what was set aside."""
     with _opened(config) as (reader, _):
-        totals, (aside, aside_bytes) = reader.totals(), reader.aside()
+        totals, (aside, aside_bytes) = reader.totals(), reader.quarantined()
         oldest, newest = reader.after(-1), reader.newest()
         manifest_bytes = reader.manifest_bytes()
     if as_json:
@@ -250,9 +250,15 @@ def repair(config: Path, as_json: bool) -> None:
         try:
             key = folder.device_key()
             index.clear()
-            sealing = Sealing((), 0, public_key_of(key).id, key.sign)
+            sealing = SealingContext((), 0, public_key_of(key).id, key.sign)
             found = Vault(
-                store, log, index, clock=SystemClock(), entropy=SystemEntropy(), sealing=sealing, limits=Limits(1 << 62)
+                store,
+                log,
+                index,
+                clock=SystemClock(),
+                entropy=SystemEntropy(),
+                sealing=sealing,
+                limits=RetentionLimits(1 << 62),
             ).start()
             segments = index.totals().segments
         finally:
@@ -260,12 +266,12 @@ def repair(config: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"segments": segments, **asdict(found)})
         return
-    _say_files(missing=found.missing, adopted=found.adopted, aside=found.aside, removed=found.removed)
+    _say_files(missing=found.missing, adopted=found.recovered, aside=found.quarantined, removed=found.removed)
     for fault in found.faults:
         click.echo(f"{click.style('manifest', fg='red')}  {plain(fault)}")
     click.echo(
-        f"{counted(segments, 'segment')} in the new index; {len(found.adopted)} adopted, {len(found.missing)} missing, "
-        f"{len(found.aside)} moved aside, {len(found.faults)} lines damaged."
+        f"{counted(segments, 'segment')} in the new index; {len(found.recovered)} recovered, "
+        f"{len(found.missing)} missing, {len(found.quarantined)} quarantined, {len(found.faults)} lines damaged."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from agent.core.object_detection.labels import Sight
+from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import utc_date
 from agent.wire.area import Area, Circle
 from agent.wire.statements import Scope
@@ -115,7 +115,7 @@ def _moment(utc_ms: int) -> datetime:
     return utc_date(utc_ms)
 
 
-def sights(seen: Iterable[Sight]) -> str:
+def sights(seen: Iterable[ObjectLabel]) -> str:
     """What a second opinion saw, to stand behind something else; empty when that is nothing."""
     named = ", ".join(sight.value for sight in seen)
     return f"  {named}" if named else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent import __version__, config
-from agent.wire.limits import Limits
+from agent.wire.limits import RequestLimits
 from agent.wire.statements import Settings
 
 __all__ = ["held_bytes", "page_facts", "request_limits"]
@@ -14,12 +14,12 @@ _HELD_OF = 2
 """Holds may keep one of so many bytes: the rest can always go, so that they cannot freeze the buffer."""
 
 
-def held_bytes(vault: config.Vault) -> int:
+def held_bytes(vault: config.VaultConfig) -> int:
     return vault.max_bytes // _HELD_OF
 
 
-def request_limits(requests: config.Requests) -> Limits:
-    return Limits(
+def request_limits(requests: config.RequestsConfig) -> RequestLimits:
+    return RequestLimits(
         window_min_s=requests.shortest_window_minutes * 60,
         window_max_s=requests.longest_window_minutes * 60,
         look_back_max_s=requests.longest_look_back_days * 86_400,

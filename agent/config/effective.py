@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.config import Configuration, Weekday
 from agent.core.private_hours import PrivateHours, is_private
-from agent.core.timebase import Moment
+from agent.core.timebase import ClockReading
 from agent.wire import strictjson
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Settings
 
@@ -28,7 +28,7 @@ def place_of(configuration: Configuration) -> tuple[float, float] | None:
     return None if place is None else (place.latitude, place.longitude)
 
 
-def is_private_now(configuration: Configuration, now: Moment) -> bool:
+def is_private_now(configuration: Configuration, now: ClockReading) -> bool:
     """Whether this is one of the household's private hours, by the device's own clock and time zone, right or wrong."""
     if not configuration.privacy.hours:
         return False

@@ -25,14 +25,14 @@ from agent.config.places import KeyPath, Places
 from agent.config.reading import convert, explain, not_utf8, parse, placed, read_text
 from agent.config.settings import (
     CameraKind,
-    Clips,
+    ClipsConfig,
     Configuration,
-    Contradiction,
+    CrossFieldError,
     Name,
-    Position,
+    PositionConfig,
     Section,
     Url,
-    Zone,
+    ZoneConfig,
 )
 from agent.errors import ConfigurationError, FormatError
 from agent.wire.identities import parse_public_key
@@ -40,7 +40,16 @@ from firmware_bridge.boards import BoardName
 from firmware_bridge.lines import Input, Output
 from firmware_bridge.settings import Backend, Pin, TimeOfDay, Wire
 
-__all__ = ["Bundle", "Fleet", "FleetCamera", "bundle_bytes", "bundles", "load_fleet", "parse_bundle", "trust_report"]
+__all__ = [
+    "DeviceBundle",
+    "Fleet",
+    "FleetCamera",
+    "bundle_bytes",
+    "bundles",
+    "load_fleet",
+    "parse_bundle",
+    "trust_report",
+]
 
 _LAST_PIN: Final = 27
 TLS: Final = "/etc/doorward/tls"
@@ -66,7 +75,7 @@ _FileName = Annotated[
 ]
 
 
-class Root(Section, frozen=True, kw_only=True):
+class FleetRoot(Section, frozen=True, kw_only=True):
     """`[[roots]]`: a trust root to propose to the owner."""
 
     name: Name
@@ -119,7 +128,7 @@ class FleetCamera(Section, frozen=True, kw_only=True):
             description="up to 40 lowercase letters, digits and inner hyphens, in quotes",
         ),
     ]
-    position: Position | None = None
+    position: PositionConfig | None = None
     kind: CameraKind = CameraKind.PI
     number: Annotated[int, Meta(ge=0, le=7)] = 0
     """Which Pi camera, or which /dev/videoN."""
@@ -128,7 +137,7 @@ class FleetCamera(Section, frozen=True, kw_only=True):
     fps: Annotated[int, Meta(ge=1, le=60)] = 15
     rotate: bool = False
     sensitivity: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
-    zones: Annotated[tuple[Zone, ...], Meta(max_length=32)] = ()
+    zones: Annotated[tuple[ZoneConfig, ...], Meta(max_length=32)] = ()
     """Masks are zones of kind "privacy"."""
     panel: FleetPanel | None = None
     board: BoardName = BoardName.AUTO
@@ -141,24 +150,24 @@ class Fleet(Section, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=1, le=1)]
     cameras: Annotated[tuple[FleetCamera, ...], Meta(min_length=1, max_length=1000)]
     broker: FleetBroker | None = None
-    roots: Annotated[tuple[Root, ...], Meta(max_length=16)] = ()
-    clips: Clips = field(default_factory=Clips)
+    roots: Annotated[tuple[FleetRoot, ...], Meta(max_length=16)] = ()
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
 
 
-class Bundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeviceBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What lies on the boot partition as `doorward.bundle`, JSON: a configuration, an authority, proposals."""
 
     v: Annotated[int, Meta(ge=1, le=1)]
     name: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9-]+\Z")]
     configuration: Annotated[str, Meta(max_length=128 << 10)]
     authority: Annotated[str, Meta(max_length=32 << 10)] | None
-    roots: Annotated[tuple[Root, ...], Meta(max_length=16)]
+    roots: Annotated[tuple[FleetRoot, ...], Meta(max_length=16)]
 
 
 def load_fleet(path: Path) -> tuple[Fleet, str | None]:
     """The fleet and its broker's authority.  Raises `ConfigurationError` that names file, line and key."""
     text = read_text(path, "Give the path of a fleet file: copy config/fleet.example.toml, which documents every key.")
-    fleet = convert(text, path, Fleet, _contradictions)
+    fleet = convert(text, path, Fleet, _cross_field_errors)
     if fleet.broker is None:
         return fleet, None
     try:
@@ -175,17 +184,17 @@ def _about_authority(path: Path, text: str, message: str) -> ConfigurationError:
     return placed(path, Places(text).line(key), key, message, "Lay the authority's .pem beside the fleet file.")
 
 
-def _contradictions(fleet: Fleet) -> Iterator[Contradiction]:
+def _cross_field_errors(fleet: Fleet) -> Iterator[CrossFieldError]:
     yield from _roots(fleet.roots)
     seen: set[str] = set()
     for number, camera in enumerate(fleet.cameras):
         if camera.name in seen:
-            yield Contradiction(
+            yield CrossFieldError(
                 ("cameras", number, "name"), f"'{camera.name}' names two doorbells.", "Give each its own."
             )
         seen.add(camera.name)
         if camera.kind is CameraKind.FILE:
-            yield Contradiction(
+            yield CrossFieldError(
                 ("cameras", number, "kind"), "a fleet's camera is no file.", 'Give "pi", "usb" or "rtsp".'
             )
         yield from _wires(number, camera)
@@ -194,30 +203,30 @@ def _contradictions(fleet: Fleet) -> Iterator[Contradiction]:
         except ConfigurationError as error:
             place, _, said = error.message.partition(": ")
             key = _cause(number, place.rpartition(", ")[2])
-            yield Contradiction(key, f"'{camera.name}' would not run: {said}", error.remedy)
+            yield CrossFieldError(key, f"'{camera.name}' would not run: {said}", error.remedy)
 
 
-def _roots(roots: tuple[Root, ...]) -> Iterator[Contradiction]:
+def _roots(roots: tuple[FleetRoot, ...]) -> Iterator[CrossFieldError]:
     """A key that is none, or under which signatures verify that nobody made."""
     for number, root in enumerate(roots):
         try:
             parse_public_key(root.key)
         except FormatError as error:
-            yield Contradiction(
+            yield CrossFieldError(
                 ("roots", number, "key"),
                 f"'{root.name}' has no key that could sign: {error.message}",
                 "Copy the line that 'doorward requester keygen' or the root's holder shows.",
             )
 
 
-def _wires(number: int, camera: FleetCamera) -> Iterator[Contradiction]:
+def _wires(number: int, camera: FleetCamera) -> Iterator[CrossFieldError]:
     """A pin that no Pi has would be found at the door."""
     for wire in (*Input, *Output) if camera.panel is not None and camera.board is not BoardName.OTHER else ():
         pin = getattr(camera.panel, wire.value)
         if pin is not None and pin > _LAST_PIN:
             message = f"a Raspberry Pi's header has no pin {pin}."
             remedy = f'Give a BCM number from 0 to {_LAST_PIN}, or say board = "other".'
-            yield Contradiction(("cameras", number, "panel", wire.value), message, remedy)
+            yield CrossFieldError(("cameras", number, "panel", wire.value), message, remedy)
 
 
 def _cause(number: int, dotted: str) -> KeyPath:
@@ -231,10 +240,10 @@ def _cause(number: int, dotted: str) -> KeyPath:
     return ("cameras", number, *(("panel",) if section == "panel" else ()), *inner)
 
 
-def bundles(fleet: Fleet, authority: str | None) -> Iterator[Bundle]:
+def bundles(fleet: Fleet, authority: str | None) -> Iterator[DeviceBundle]:
     """One for each doorbell, in the file's order."""
     for camera in fleet.cameras:
-        yield Bundle(
+        yield DeviceBundle(
             v=1,
             name=camera.name,
             configuration=_toml(_tables(fleet, camera)),
@@ -243,11 +252,11 @@ def bundles(fleet: Fleet, authority: str | None) -> Iterator[Bundle]:
         )
 
 
-def bundle_bytes(bundle: Bundle) -> bytes:
+def bundle_bytes(bundle: DeviceBundle) -> bytes:
     return json.dumps(msgspec.to_builtins(bundle), indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
-def parse_bundle(data: bytes, source: Path) -> tuple[Bundle, Configuration]:
+def parse_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Configuration]:
     """A bundle and what its configuration says, once it says nothing a bundle may not.
 
     Raises `ConfigurationError` that names file, line and key; inside of `configuration`, also its own line and key.
@@ -277,16 +286,16 @@ def parse_bundle(data: bytes, source: Path) -> tuple[Bundle, Configuration]:
     return bundle, configuration
 
 
-def _read_bundle(data: bytes, source: Path) -> tuple[Bundle, Callable[[str], int]]:
+def _read_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Callable[[str], int]]:
     """The JSON of it, and in which line each of its keys stands."""
     if len(data) > _MOST_BUNDLE_BYTES:
         raise _no_bundle(source, data[:_MOST_BUNDLE_BYTES], f"here it passes {_MOST_BUNDLE_BYTES >> 10} KiB")
     try:
         text = data.decode()
         tables = json.loads(text)
-        bundle = msgspec.convert(tables, Bundle)
+        bundle = msgspec.convert(tables, DeviceBundle)
     except msgspec.ValidationError as error:
-        key, message, remedy = explain(str(error), tables, Bundle)
+        key, message, remedy = explain(str(error), tables, DeviceBundle)
         raise placed(source, _json_line(text, key), key, message, remedy) from error
     except json.JSONDecodeError as error:
         raise _no_bundle(source, error.doc[: error.pos].encode(), error.msg) from error
@@ -310,7 +319,8 @@ def _json_place(before: bytes) -> tuple[int, KeyPath]:
 
 
 def _json_line(text: str, key: KeyPath) -> int:
-    """The line of a key of a `Bundle`, whose one array holds flat objects; of what is around it, if it is missing."""
+    """The line of a key of a `DeviceBundle`, whose one array holds flat objects; of what is around it, if it is
+    missing."""
     at = 0
     for step in key:
         found = re.compile(rf'"{re.escape(step)}"\s*:' if isinstance(step, str) else r"\{").finditer(text, at)
@@ -347,7 +357,7 @@ def _paths(section: Struct, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Path
                 yield key, each
 
 
-def trust_report(bundle: Bundle, configuration: Configuration) -> str:
+def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
     """Everything in a bundle that somebody would have to trust, in words for the owner."""
     lines = [f"What '{bundle.name}' was given by whoever prepared it", ""]
     broker = configuration.broker

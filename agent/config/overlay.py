@@ -13,21 +13,21 @@ from msgspec.structs import replace
 
 from agent.config.settings import (
     Configuration,
-    Position,
-    PrivateHours,
+    PositionConfig,
+    PrivateHoursConfig,
     Weekday,
-    Zone,
-    ZoneKind,
-    household_contradictions,
+    ZoneConfig,
+    ZoneConfigKind,
+    household_cross_field_errors,
 )
 from agent.wire.statements import Settings
 
-__all__ = ["exceeded", "overlaid", "sources"]
+__all__ = ["effective", "sources", "violated_limit"]
 
 _DAYS = tuple(Weekday)
 
 
-def overlaid(configuration: Configuration, settings: Settings | None) -> Configuration:
+def effective(configuration: Configuration, settings: Settings | None) -> Configuration:
     """The configuration in force."""
     if settings is None:
         return configuration
@@ -36,7 +36,9 @@ def overlaid(configuration: Configuration, settings: Settings | None) -> Configu
     if settings.name is not None:
         device = replace(device, name=settings.name)
     if settings.position is not None:
-        device = replace(device, position=Position(latitude=settings.position.lat, longitude=settings.position.lon))
+        device = replace(
+            device, position=PositionConfig(latitude=settings.position.lat, longitude=settings.position.lon)
+        )
     if settings.sensitivity_percent is not None:
         motion = replace(motion, sensitivity=settings.sensitivity_percent / 100)
     if settings.zones is not None:
@@ -53,7 +55,7 @@ def overlaid(configuration: Configuration, settings: Settings | None) -> Configu
     return replace(configuration, device=device, motion=motion, vault=vault, alerts=alerts, privacy=privacy)
 
 
-def exceeded(configuration: Configuration, settings: Settings) -> tuple[str, str] | None:
+def violated_limit(configuration: Configuration, settings: Settings) -> tuple[str, str] | None:
     """(message, remedy) when the file does not allow `settings`: over a bound of it, or not with its camera."""
     vault = configuration.vault
     for key, wanted, most in (
@@ -63,7 +65,7 @@ def exceeded(configuration: Configuration, settings: Settings) -> tuple[str, str
         if wanted is not None and wanted > most:
             message = f"The doorbell's configuration allows at most vault.{key} = {most}."
             return message, "Set less, or have its operator raise it."
-    found = next(household_contradictions(overlaid(configuration, settings)), None)
+    found = next(household_cross_field_errors(effective(configuration, settings)), None)
     return None if found is None else (found.message[0].upper() + found.message[1:], found.remedy)
 
 
@@ -81,21 +83,21 @@ def sources(settings: Settings | None) -> dict[str, bool]:
     }
 
 
-def _zones(settings: Settings) -> Iterator[Zone]:
+def _zones(settings: Settings) -> Iterator[ZoneConfig]:
     for zone in settings.zones or ():
-        yield Zone(
+        yield ZoneConfig(
             name=zone.name,
-            kind=ZoneKind(zone.kind.value),
+            kind=ZoneConfigKind(zone.kind.value),
             corners=tuple((x / 10_000, y / 10_000) for x, y in zone.corners),
             sensitivity=zone.sensitivity_percent / 100,
             smallest_share=zone.smallest_share / 10_000,
         )
 
 
-def _hours(settings: Settings) -> Iterator[PrivateHours]:
+def _hours(settings: Settings) -> Iterator[PrivateHoursConfig]:
     for hours in settings.private or ():
         days = tuple(_DAYS[day] for day in hours.days)
-        yield PrivateHours(days=days, begins=_time(hours.begins_minute), ends=_time(hours.ends_minute))
+        yield PrivateHoursConfig(days=days, begins=_time(hours.begins_minute), ends=_time(hours.ends_minute))
 
 
 def _time(minute: int) -> str:

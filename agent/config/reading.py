@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from agent.config.places import KeyPath, Places
-from agent.config.settings import Configuration, Contradiction, contradictions
+from agent.config.settings import Configuration, CrossFieldError, cross_field_errors
 from agent.errors import ConfigurationError
 
 __all__ = ["convert", "explain", "load", "not_utf8", "parse", "placed", "read_text", "shown"]
 
 _Kind = TypeVar("_Kind")
-Contradicting = Callable[[_Kind], Iterator[Contradiction]]
+CheckFields = Callable[[_Kind], Iterator[CrossFieldError]]
 
 _MAX_BYTES = 1 << 20
 _PATH_IN_MESSAGE = re.compile(r" - at `(?P<path>[^`]*)`$")
@@ -70,10 +70,10 @@ def read_text(path: Path, absent: str = _ABSENT) -> str:
 
 def parse(text: str, source: Path) -> Configuration:
     """The configuration in `text`.  `source` names it in errors and is what relative paths are relative to."""
-    return convert(text, source, Configuration, contradictions)
+    return convert(text, source, Configuration, cross_field_errors)
 
 
-def convert(text: str, source: Path, kind: type[_Kind], contradicting: Contradicting[_Kind]) -> _Kind:
+def convert(text: str, source: Path, kind: type[_Kind], contradicting: CheckFields[_Kind]) -> _Kind:
     """`text` as a `kind` of ours, or the first thing that is wrong with it.  Raises `ConfigurationError`."""
     places = Places(text)
     try:

@@ -19,46 +19,46 @@ from msgspec import Meta, Struct, field
 from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.core.alerts.kinds import AlertKind
 from agent.core.networks import dns_label, is_local
-from agent.core.object_detection.labels import Keep
+from agent.core.object_detection.labels import KeepFilter
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
-from firmware_bridge.settings import Board, Panel, TimeOfDay, clashes
+from firmware_bridge.settings import BoardConfig, PanelConfig, TimeOfDay, pin_conflicts
 
 __all__ = [
-    "AlertChannel",
-    "Alerts",
-    "Board",
+    "AlertChannelConfig",
+    "AlertsConfig",
+    "BoardConfig",
     "BoardName",
-    "Broker",
-    "Camera",
+    "BrokerConfig",
+    "CameraConfig",
     "CameraKind",
-    "Clips",
+    "ClipsConfig",
     "Configuration",
-    "Contradiction",
-    "Device",
+    "CrossFieldError",
+    "DeviceConfig",
     "Encoder",
-    "HomeAssistant",
-    "Keep",
-    "Log",
+    "HomeAssistantConfig",
+    "KeepFilter",
+    "LogConfig",
     "LogFormat",
     "LogLevel",
-    "Metrics",
-    "Motion",
-    "Opinion",
-    "OpinionUse",
-    "Page",
-    "Panel",
-    "Position",
-    "Privacy",
-    "PrivateHours",
-    "Requests",
-    "Sound",
+    "MetricsConfig",
+    "MotionConfig",
+    "ObjectDetectionConfig",
+    "ObjectDetectionUse",
+    "PageConfig",
+    "PanelConfig",
+    "PositionConfig",
+    "PrivacyConfig",
+    "PrivateHoursConfig",
+    "RequestsConfig",
+    "SoundConfig",
     "SoundKind",
-    "Vault",
+    "VaultConfig",
     "Weekday",
-    "Zone",
-    "ZoneKind",
-    "contradictions",
-    "household_contradictions",
+    "ZoneConfig",
+    "ZoneConfigKind",
+    "cross_field_errors",
+    "household_cross_field_errors",
 ]
 
 SECRET = {"secret": True}
@@ -72,19 +72,19 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table of the file.  A key nobody knows is refused: a typing mistake must not pass for a setting."""
 
 
-class Position(Section, frozen=True, kw_only=True):
+class PositionConfig(Section, frozen=True, kw_only=True):
     """Where the camera is, in degrees (WGS 84).  It never leaves the device."""
 
     latitude: Annotated[float, Meta(ge=-90, le=90)]
     longitude: Annotated[float, Meta(ge=-180, le=180)]
 
 
-class Device(Section, frozen=True, kw_only=True):
+class DeviceConfig(Section, frozen=True, kw_only=True):
     """`[device]`"""
 
     name: Name = "front-door"
     state_dir: Path = Path("/var/lib/doorward")
-    position: Position | None = None
+    position: PositionConfig | None = None
     """Without it no footage request can match."""
 
 
@@ -119,7 +119,7 @@ Url = Annotated[
 ]
 
 
-class Camera(Section, frozen=True, kw_only=True):
+class CameraConfig(Section, frozen=True, kw_only=True):
     """`[camera]`"""
 
     kind: CameraKind = CameraKind.USB
@@ -163,7 +163,7 @@ class SoundKind(enum.Enum):
     FILE = "file"
 
 
-class Sound(Section, frozen=True, kw_only=True):
+class SoundConfig(Section, frozen=True, kw_only=True):
     """`[sound]`: without this section nobody listens."""
 
     kind: SoundKind = SoundKind.ALSA
@@ -172,7 +172,7 @@ class Sound(Section, frozen=True, kw_only=True):
     bitrate_kbps: Annotated[int, Meta(ge=16, le=128)] = 40
 
 
-class ZoneKind(enum.Enum):
+class ZoneConfigKind(enum.Enum):
     """What a zone does to the area it encloses."""
 
     INCLUDE = "include"
@@ -180,24 +180,24 @@ class ZoneKind(enum.Enum):
     PRIVACY = "privacy"
 
 
-class Zone(Section, frozen=True, kw_only=True):
+class ZoneConfig(Section, frozen=True, kw_only=True):
     """`[[motion.zones]]`: one polygon, corners (x, y) from the top left, 0..1."""
 
     name: Name
     corners: Annotated[tuple[tuple[Share, Share], ...], Meta(min_length=3, max_length=64)]
-    kind: ZoneKind = ZoneKind.INCLUDE
+    kind: ZoneConfigKind = ZoneConfigKind.INCLUDE
     sensitivity: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
     smallest_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
 
-class Motion(Section, frozen=True, kw_only=True):
+class MotionConfig(Section, frozen=True, kw_only=True):
     """`[motion]`"""
 
     sensitivity: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
-    zones: Annotated[tuple[Zone, ...], Meta(max_length=32)] = ()
+    zones: Annotated[tuple[ZoneConfig, ...], Meta(max_length=32)] = ()
 
 
-class Clips(Section, frozen=True, kw_only=True):
+class ClipsConfig(Section, frozen=True, kw_only=True):
     """`[clips]`"""
 
     pre_roll_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
@@ -208,10 +208,10 @@ class Clips(Section, frozen=True, kw_only=True):
     pre_roll_max_bytes: Annotated[int, Meta(ge=1_000_000, le=256_000_000)] = 16_000_000
     fault_memory_bytes: Annotated[int, Meta(ge=1_000_000, le=1_000_000_000)] = 32_000_000
     continuous: bool = False
-    keep: Keep = Keep.ALL
+    keep: KeepFilter = KeepFilter.ALL
 
 
-class OpinionUse(enum.Enum):
+class ObjectDetectionUse(enum.Enum):
     """Whether frames of events are looked at for people, vehicles, animals and parcels."""
 
     AUTO = "auto"
@@ -220,14 +220,14 @@ class OpinionUse(enum.Enum):
     OFF = "off"
 
 
-class Opinion(Section, frozen=True, kw_only=True):
-    """`[opinion]`: the second opinion.  Without installed networks there is none, whatever stands here."""
+class ObjectDetectionConfig(Section, frozen=True, kw_only=True):
+    """`[object_detection]`: the second opinion.  Without installed networks there is none, whatever stands here."""
 
-    use: OpinionUse = OpinionUse.AUTO
+    use: ObjectDetectionUse = ObjectDetectionUse.AUTO
     models: Path | None = None
 
 
-class Vault(Section, frozen=True, kw_only=True):
+class VaultConfig(Section, frozen=True, kw_only=True):
     """`[vault]`"""
 
     max_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] = 20_000_000_000
@@ -238,7 +238,7 @@ class Vault(Section, frozen=True, kw_only=True):
     scrub_bytes_per_day: Annotated[int, Meta(ge=0, le=10**13)] = 2_000_000_000
 
 
-class Requests(Section, frozen=True, kw_only=True):
+class RequestsConfig(Section, frozen=True, kw_only=True):
     """`[requests]`: the hard bounds of the protocol are the ranges, so the owner can only tighten."""
 
     shortest_window_minutes: Annotated[int, Meta(ge=15, le=720)] = 15
@@ -253,7 +253,7 @@ class Requests(Section, frozen=True, kw_only=True):
     delay_minutes: Annotated[int, Meta(ge=0, le=1440)] = 0
 
 
-class Broker(Section, frozen=True, kw_only=True):
+class BrokerConfig(Section, frozen=True, kw_only=True):
     """`[broker]`: without this section Doorward records and touches no network."""
 
     host: Annotated[
@@ -270,7 +270,7 @@ class Broker(Section, frozen=True, kw_only=True):
     chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 131_072
 
 
-class Page(Section, frozen=True, kw_only=True):
+class PageConfig(Section, frozen=True, kw_only=True):
     """`[page]`: without this section no page is served."""
 
     host: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}\Z", description="an address in quotes")] = "0.0.0.0"  # noqa: S104 — the local network is who it is for
@@ -280,7 +280,7 @@ class Page(Section, frozen=True, kw_only=True):
     mdns: bool = True
 
 
-class AlertChannel(Section, frozen=True, kw_only=True):
+class AlertChannelConfig(Section, frozen=True, kw_only=True):
     """`[[alerts.channels]]`: one way to one person.  `url` may hold a password and is never shown."""
 
     name: Name
@@ -298,7 +298,7 @@ class AlertChannel(Section, frozen=True, kw_only=True):
     quiet: tuple[TimeOfDay, TimeOfDay] | None = None
 
 
-class Alerts(Section, frozen=True, kw_only=True):
+class AlertsConfig(Section, frozen=True, kw_only=True):
     """`[alerts]`: without this section the owner is told through the log alone."""
 
     link: Annotated[str, Meta(max_length=200, pattern=r"^(https://[^\x00-\x20\x7f]+)?\Z")] = ""
@@ -308,10 +308,10 @@ class Alerts(Section, frozen=True, kw_only=True):
     cool_down_s: Annotated[int, Meta(ge=0, le=86_400)] = 300
     quiet: tuple[TimeOfDay, TimeOfDay] | None = None
     offline_after_minutes: Annotated[int, Meta(ge=1, le=10_080)] = 60
-    channels: Annotated[tuple[AlertChannel, ...], Meta(max_length=16)] = ()
+    channels: Annotated[tuple[AlertChannelConfig, ...], Meta(max_length=16)] = ()
 
 
-class HomeAssistant(Section, frozen=True, kw_only=True):
+class HomeAssistantConfig(Section, frozen=True, kw_only=True):
     """`[home_assistant]`: the owner's own broker, apart from [broker]; without this section there is no connection."""
 
     host: Annotated[
@@ -327,7 +327,7 @@ class HomeAssistant(Section, frozen=True, kw_only=True):
     prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")] = "homeassistant"
 
 
-class Metrics(Section, frozen=True, kw_only=True):
+class MetricsConfig(Section, frozen=True, kw_only=True):
     """`[metrics]`: without this section nobody can read any.  One of the two; loopback has no address to choose."""
 
     socket: Path | None = None
@@ -346,7 +346,7 @@ class Weekday(enum.Enum):
     SUN = "sun"
 
 
-class PrivateHours(Section, frozen=True, kw_only=True):
+class PrivateHoursConfig(Section, frozen=True, kw_only=True):
     """`[[privacy.hours]]`: local hours without a camera.  Over midnight they belong to the day they begin on."""
 
     days: Annotated[tuple[Weekday, ...], Meta(min_length=1, max_length=7)] = tuple(Weekday)
@@ -354,10 +354,10 @@ class PrivateHours(Section, frozen=True, kw_only=True):
     ends: TimeOfDay
 
 
-class Privacy(Section, frozen=True, kw_only=True):
+class PrivacyConfig(Section, frozen=True, kw_only=True):
     """`[privacy]`"""
 
-    hours: Annotated[tuple[PrivateHours, ...], Meta(max_length=16)] = ()
+    hours: Annotated[tuple[PrivateHoursConfig, ...], Meta(max_length=16)] = ()
 
 
 class LogLevel(enum.Enum):
@@ -378,7 +378,7 @@ class LogFormat(enum.Enum):
     JSON = "json"
 
 
-class Log(Section, frozen=True, kw_only=True):
+class LogConfig(Section, frozen=True, kw_only=True):
     """`[log]`"""
 
     level: LogLevel = LogLevel.INFO
@@ -388,27 +388,27 @@ class Log(Section, frozen=True, kw_only=True):
 class Configuration(Section, frozen=True, kw_only=True):
     """The whole file."""
 
-    device: Device = field(default_factory=Device)
-    camera: Camera = field(default_factory=Camera)
-    sound: Sound | None = None
-    motion: Motion = field(default_factory=Motion)
-    privacy: Privacy = field(default_factory=Privacy)
-    clips: Clips = field(default_factory=Clips)
-    opinion: Opinion = field(default_factory=Opinion)
-    vault: Vault = field(default_factory=Vault)
-    requests: Requests = field(default_factory=Requests)
-    broker: Broker | None = None
-    page: Page | None = None
-    alerts: Alerts | None = None
-    home_assistant: HomeAssistant | None = None
-    metrics: Metrics | None = None
-    panel: Panel | None = None
-    board: Board = field(default_factory=Board)
-    log: Log = field(default_factory=Log)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    sound: SoundConfig | None = None
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
+    object_detection: ObjectDetectionConfig = field(default_factory=ObjectDetectionConfig)
+    vault: VaultConfig = field(default_factory=VaultConfig)
+    requests: RequestsConfig = field(default_factory=RequestsConfig)
+    broker: BrokerConfig | None = None
+    page: PageConfig | None = None
+    alerts: AlertsConfig | None = None
+    home_assistant: HomeAssistantConfig | None = None
+    metrics: MetricsConfig | None = None
+    panel: PanelConfig | None = None
+    board: BoardConfig = field(default_factory=BoardConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
 
 @dataclass(frozen=True, slots=True)
-class Contradiction:
+class CrossFieldError:
     """Keys that are fine each by itself and wrong together.  `key` is the path of the one to change first."""
 
     key: tuple[str | int, ...]
@@ -416,33 +416,33 @@ class Contradiction:
     remedy: str
 
 
-def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
+def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError]:
     """Everything in the file that cannot be true together, in the file's order."""
     yield from _camera(configuration.camera)
     sound = configuration.sound
     if sound is not None and sound.kind is SoundKind.FILE and sound.path is None:
-        yield Contradiction(("sound", "path"), "sound of kind 'file' has no file.", 'Give path = "sound.wav".')
+        yield CrossFieldError(("sound", "path"), "sound of kind 'file' has no file.", 'Give path = "sound.wav".')
     if sound is not None and sound.kind is SoundKind.CAMERA and configuration.camera.kind is not CameraKind.RTSP:
-        yield Contradiction(
+        yield CrossFieldError(
             ("sound", "kind"),
             f"a camera of kind '{configuration.camera.kind.value}' has no sound of its own.",
             'Set kind = "alsa" and give the microphone\'s device.',
         )
     yield from _board(configuration)
     yield from _zones(configuration.motion)
-    yield from household_contradictions(configuration)
+    yield from household_cross_field_errors(configuration)
     yield from _clips(configuration.clips, configuration.camera)
-    if configuration.clips.keep is not Keep.ALL and configuration.opinion.use is OpinionUse.OFF:
-        yield Contradiction(
+    if configuration.clips.keep is not KeepFilter.ALL and configuration.object_detection.use is ObjectDetectionUse.OFF:
+        yield CrossFieldError(
             ("clips", "keep"),
-            f"'{configuration.clips.keep.value}' wants an opinion on every event, and opinion.use is 'off'.",
-            "Set opinion.use to 'auto', or keep = 'all'.",
+            f"'{configuration.clips.keep.value}' wants an opinion on every event, and object_detection.use is 'off'.",
+            "Set object_detection.use to 'auto', or keep = 'all'.",
         )
     yield from _vault(configuration)
     yield from _requests(configuration.requests)
     if configuration.panel is not None:
-        for key, message, remedy in clashes(configuration.panel):
-            yield Contradiction(("panel", key), message, remedy)
+        for key, message, remedy in pin_conflicts(configuration.panel):
+            yield CrossFieldError(("panel", key), message, remedy)
     if configuration.page is not None:
         yield from _page(configuration.page, configuration.device.name)
     if (
@@ -450,69 +450,69 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
         and configuration.metrics.socket is None
         and configuration.metrics.port is None
     ):
-        yield Contradiction(("metrics", "socket"), "metrics have no place to be read.", "Give socket or port.")
+        yield CrossFieldError(("metrics", "socket"), "metrics have no place to be read.", "Give socket or port.")
     if configuration.alerts is not None:
         yield from _alerts(configuration.alerts)
 
 
-def household_contradictions(configuration: Configuration) -> Iterator[Contradiction]:
+def household_cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError]:
     """Those that what an owner sets can bring about, too."""
     for number, zone in enumerate(configuration.motion.zones):
-        if zone.kind is ZoneKind.PRIVACY and configuration.camera.kind is CameraKind.RTSP:
-            yield Contradiction(
+        if zone.kind is ZoneConfigKind.PRIVACY and configuration.camera.kind is CameraKind.RTSP:
+            yield CrossFieldError(
                 ("motion", "zones", number, "kind"),
                 "a network camera's stream is kept as it comes, so no privacy mask can be burned into it.",
                 "Set the mask in the camera itself, or make the zone an 'exclude' zone.",
             )
     for number, hours in enumerate(configuration.privacy.hours):
         if hours.begins == hours.ends:
-            yield Contradiction(
+            yield CrossFieldError(
                 ("privacy", "hours", number, "ends"),
                 f"private hours from {hours.begins} to {hours.ends} would be no time or all day.",
                 "Let them end at another time. A whole day is two: 00:00 to 12:00, and 12:00 to 00:00.",
             )
 
 
-def _camera(camera: Camera) -> Iterator[Contradiction]:
+def _camera(camera: CameraConfig) -> Iterator[CrossFieldError]:
     if camera.kind is CameraKind.RTSP and camera.url is None:
-        yield Contradiction(
+        yield CrossFieldError(
             ("camera", "url"), "a camera of kind 'rtsp' has no address.", 'Give url = "rtsp://192.168.1.20/stream".'
         )
     if camera.kind is CameraKind.FILE and camera.path is None:
-        yield Contradiction(("camera", "path"), "a camera of kind 'file' has no file.", 'Give path = "footage.mp4".')
+        yield CrossFieldError(("camera", "path"), "a camera of kind 'file' has no file.", 'Give path = "footage.mp4".')
     if camera.size[0] % 2 or camera.size[1] % 2:
         even = [side + side % 2 for side in camera.size]
-        yield Contradiction(
+        yield CrossFieldError(
             ("camera", "size"), f"{camera.size[0]} × {camera.size[1]} is not even.", f"H.264 wants even sides: {even}."
         )
 
 
-def _board(configuration: Configuration) -> Iterator[Contradiction]:
+def _board(configuration: Configuration) -> Iterator[CrossFieldError]:
     """What a board that is named cannot film.  A network camera's stream is kept as it comes."""
     camera, name = configuration.camera, configuration.board.profile
     if name in (BoardName.AUTO, BoardName.OTHER) or camera.kind not in (CameraKind.PI, CameraKind.USB):
         return
     (width, height), board = camera.size, board_named(name)
     if width > board.widest_px:
-        yield Contradiction(
+        yield CrossFieldError(
             ("camera", "size"),
             f"{width} × {height} is wider than the {board.widest_px} pixels that board '{name.value}' can film.",
             f"Give at most {[board.widest_px, board.widest_px * 9 // 16]}, or another board.profile.",
         )
     elif width * height * camera.fps > MOST_PX_PER_S:
         fps = MOST_PX_PER_S // (width * height)
-        yield Contradiction(
+        yield CrossFieldError(
             ("camera", "fps"),
             f"board '{name.value}' cannot encode {width} × {height} at {camera.fps} frames a second.",
             f"Give at most {fps}, or a smaller camera.size.",
         )
 
 
-def _zones(motion: Motion) -> Iterator[Contradiction]:
+def _zones(motion: MotionConfig) -> Iterator[CrossFieldError]:
     seen: set[str] = set()
     for number, zone in enumerate(motion.zones):
         if zone.name in seen:
-            yield Contradiction(
+            yield CrossFieldError(
                 ("motion", "zones", number, "name"),
                 f"'{zone.name}' names two zones.",
                 "Names say where motion was: give each zone its own.",
@@ -520,9 +520,9 @@ def _zones(motion: Motion) -> Iterator[Contradiction]:
         seen.add(zone.name)
 
 
-def _clips(clips: Clips, camera: Camera) -> Iterator[Contradiction]:
+def _clips(clips: ClipsConfig, camera: CameraConfig) -> Iterator[CrossFieldError]:
     if clips.longest_clip_s < clips.pre_roll_s + clips.segment_s:
-        yield Contradiction(
+        yield CrossFieldError(
             ("clips", "longest_clip_s"),
             f"{clips.longest_clip_s:g} s cannot hold {clips.pre_roll_s:g} s of pre-roll and a segment.",
             f"Give at least {clips.pre_roll_s + clips.segment_s:g}, or shorten pre_roll_s or segment_s.",
@@ -530,71 +530,73 @@ def _clips(clips: Clips, camera: Camera) -> Iterator[Contradiction]:
     # The ring holds whole GOPs of about a second, so it needs room for one more than the pre-roll itself.
     room_bytes = round(camera.bitrate_kbps * 125 * (clips.pre_roll_s + 1))
     if room_bytes > clips.pre_roll_max_bytes:
-        yield Contradiction(
+        yield CrossFieldError(
             ("clips", "pre_roll_max_bytes"),
             f"{clips.pre_roll_max_bytes} bytes cannot hold {clips.pre_roll_s:g} s at {camera.bitrate_kbps} kbit/s.",
             f"Give at least {room_bytes}, or shorten pre_roll_s.",
         )
 
 
-def _vault(configuration: Configuration) -> Iterator[Contradiction]:
+def _vault(configuration: Configuration) -> Iterator[CrossFieldError]:
     vault = configuration.vault
     if configuration.clips.continuous and vault.continuous_max_bytes >= vault.max_bytes:
-        yield Contradiction(
+        yield CrossFieldError(
             ("vault", "continuous_max_bytes"),
             f"{vault.continuous_max_bytes} bytes of continuous recording leave nothing of {vault.max_bytes} to events.",
             "Give less than vault.max_bytes, or raise that.",
         )
 
 
-def _requests(requests: Requests) -> Iterator[Contradiction]:
+def _requests(requests: RequestsConfig) -> Iterator[CrossFieldError]:
     if requests.shortest_window_minutes > requests.longest_window_minutes:
-        yield Contradiction(
+        yield CrossFieldError(
             ("requests", "shortest_window_minutes"),
             "the shortest window is longer than the longest, so no request could ever be right.",
             "To hear no requests at all, opt out; otherwise lower it.",
         )
     if requests.smallest_area_m2 > requests.largest_area_m2:
-        yield Contradiction(
+        yield CrossFieldError(
             ("requests", "smallest_area_m2"),
             "the smallest area is larger than the largest, so no request could ever be right.",
             "To hear no requests at all, opt out; otherwise lower it.",
         )
 
 
-def _page(page: Page, doorbell: str) -> Iterator[Contradiction]:
+def _page(page: PageConfig, doorbell: str) -> Iterator[CrossFieldError]:
     if not page.name and dns_label(doorbell) is None:
-        yield Contradiction(("page", "name"), f"'{doorbell}' makes no network name.", 'Give one: name = "front-door".')
+        yield CrossFieldError(
+            ("page", "name"), f"'{doorbell}' makes no network name.", 'Give one: name = "front-door".'
+        )
     for key, texts in (("host", (page.host,)), ("addresses", page.addresses)):
         for text in texts:
             try:
                 address = ipaddress.ip_address(text)
             except ValueError:
-                yield Contradiction(("page", key), f"'{text}' is no address.", 'Write it like "192.168.1.20".')
+                yield CrossFieldError(("page", key), f"'{text}' is no address.", 'Write it like "192.168.1.20".')
                 continue
             if not (is_local(address) or (key == "host" and address.is_unspecified)):
-                yield Contradiction(
+                yield CrossFieldError(
                     ("page", key),
                     f"{text} is not an address of a local network or a VPN.",
                     "From outside, reach the page through a VPN: private addresses, 100.64.0.0/10 and fc00::/7.",
                 )
 
 
-def _alerts(alerts: Alerts) -> Iterator[Contradiction]:
+def _alerts(alerts: AlertsConfig) -> Iterator[CrossFieldError]:
     if AlertKind.BUTTON in alerts.digest:
-        yield Contradiction(
+        yield CrossFieldError(
             ("alerts", "digest"), "a press of the button cannot wait for the digest.", "Take 'button' out of it."
         )
     seen: set[str] = set()
     for number, channel in enumerate(alerts.channels):
         if scheme_of(channel.url) not in SCHEMES:
-            yield Contradiction(
+            yield CrossFieldError(
                 ("alerts", "channels", number, "url"),
                 f"'{scheme_of(channel.url)}' is no kind of channel.",
                 f"Use one of {', '.join(SCHEMES)}.",
             )
         if channel.name in seen:
-            yield Contradiction(
+            yield CrossFieldError(
                 ("alerts", "channels", number, "name"),
                 f"'{channel.name}' names two channels.",
                 "What waits for a channel is kept by its name: give each its own.",

@@ -21,13 +21,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from agent.core.case_marks import CaseMarks
+from agent.core.case_marks import CaseHashes
 from agent.core.requests import History, is_replay, trusted_seconds
-from agent.core.timebase import NS_PER_MS, Moment
+from agent.core.timebase import NS_PER_MS, ClockReading
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import FormatError, InternalError
-from agent.wire.inbound import Inbound
-from agent.wire.limits import RATES, Earlier, Limits, check
+from agent.wire.inbound import VerifiedMessage
+from agent.wire.limits import RATES, EarlierRequests, RequestLimits, check
 from agent.wire.messages import FootageRequest
 from agent.wire.trust import TrustedRequester
 
@@ -68,7 +68,13 @@ class Accepted:
 
 
 def admit(
-    inbound: Inbound, limits: Limits, history: History, now: Moment, marks: CaseMarks, *, near: bool
+    inbound: VerifiedMessage,
+    limits: RequestLimits,
+    history: History,
+    now: ClockReading,
+    marks: CaseHashes,
+    *,
+    near: bool,
 ) -> Accepted | Blocked | Elsewhere | Replayed:
     """The gate above.  `marks`: how the device counts the requests of a case.  `near`: its area has this place in it.
 
@@ -82,8 +88,8 @@ def admit(
     if history.has_request(whose, request.id) or is_replay(history, inbound.requester, request):
         return Replayed()
     limits = inbound.requester.limits.applied_to(limits)
-    case_mark = marks.of(request.audience, request.requester, request.case)
-    earlier = _earlier(inbound.requester, request, case_mark, history, now) if near else Earlier()
+    case_mark = marks.of(request.trust_root, request.requester, request.case)
+    earlier = _earlier(inbound.requester, request, case_mark, history, now) if near else EarlierRequests()
     over = check(request, limits, trusted_seconds(now), earlier, near=near)
     if over is not None:
         return Blocked(over.value, for_now=over in RATES)
@@ -99,10 +105,10 @@ def admit(
 
 
 def _earlier(
-    requester: TrustedRequester, request: FootageRequest, case_mark: str, history: History, now: Moment
-) -> Earlier:
+    requester: TrustedRequester, request: FootageRequest, case_mark: str, history: History, now: ClockReading
+) -> EarlierRequests:
     since_ms, whose = _yesterday_ms(now), (requester.root, requester.id)
-    return Earlier(
+    return EarlierRequests(
         for_case=history.requests_in_case(case_mark),
         for_window=history.requests_about(whose, request.from_s, request.to_s),
         from_requester=history.requests_since(since_ms, whose),
@@ -110,12 +116,12 @@ def _earlier(
     )
 
 
-def _is_flooded(requester: TrustedRequester, history: History, now: Moment) -> bool:
+def _is_flooded(requester: TrustedRequester, history: History, now: ClockReading) -> bool:
     """Whether journal and ledger have taken enough for a day of what concerns another place."""
     since_ms, whose = _yesterday_ms(now), (requester.root, requester.id)
     theirs = history.requests_elsewhere(since_ms, whose)
     return theirs >= ELSEWHERE_OF_ONE or history.requests_elsewhere(since_ms) >= ELSEWHERE_IN_ALL
 
 
-def _yesterday_ms(now: Moment) -> int:
+def _yesterday_ms(now: ClockReading) -> int:
     return now.utc_ns // NS_PER_MS - _DAY_MS

@@ -2,8 +2,8 @@
 
 A bus is a lossy pipe with honest news.  It reports what the *broker* answered to each publication, never more: an
 acknowledgement says the broker has the message, not that anybody read it.  `core.transfer` makes a whole of it.
-Every accepted publication is settled exactly once, by the first of `Acknowledged`, `Refused` and `Lost`.
-Source: MQTT 5.0 §3.4 (PUBACK), §3.2 (CONNACK), §3.14 (DISCONNECT).
+Every accepted publication is settled exactly once, by the first of `PublishAcknowledged`, `PublishRefused` and
+`PublishLost`. Source: MQTT 5.0 §3.4 (PUBACK), §3.2 (CONNACK), §3.14 (DISCONNECT).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import TypeAlias
 from agent.errors import NetworkError
 
 __all__ = [
-    "Acknowledged",
+    "BusConnected",
+    "BusDisconnected",
     "BusEvent",
-    "Connected",
-    "Disconnected",
     "LinkFault",
-    "Lost",
-    "Received",
-    "Refused",
-    "Settled",
+    "MessageReceived",
+    "PublishAcknowledged",
+    "PublishLost",
+    "PublishRefused",
+    "PublishResult",
     "Subscribed",
     "SubscriptionRefused",
 ]
@@ -55,7 +55,7 @@ class LinkFault(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
+class BusConnected:
     """The broker took us in.  `packet_bytes`: its largest packet; `window`: publications it takes unacknowledged."""
 
     packet_bytes: int
@@ -63,7 +63,7 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
-class Disconnected:
+class BusDisconnected:
     """The link ended, or an attempt to make it failed; the next attempt starts `retry_in_s` from now."""
 
     fault: LinkFault
@@ -87,7 +87,7 @@ class SubscriptionRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class MessageReceived:
     """One message from the broker, of at most the bus's inbound packet size."""
 
     topic: str
@@ -99,7 +99,7 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Acknowledged:
+class PublishAcknowledged:
     """The broker has it."""
 
     token: int
@@ -108,7 +108,7 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class PublishRefused:
     """The broker will not take it: an MQTT reason code ≥ 0x80 (0x87 not authorised, 0x95 too large, 0x97 quota …)."""
 
     token: int
@@ -117,11 +117,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class PublishLost:
     """The link ended before the broker answered: it may or may not have the message."""
 
     token: int
 
 
-Settled: TypeAlias = Acknowledged | Refused | Lost
-BusEvent: TypeAlias = Connected | Disconnected | Subscribed | SubscriptionRefused | Received | Settled
+PublishResult: TypeAlias = PublishAcknowledged | PublishRefused | PublishLost
+BusEvent: TypeAlias = (
+    BusConnected | BusDisconnected | Subscribed | SubscriptionRefused | MessageReceived | PublishResult
+)

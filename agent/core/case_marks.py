@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from agent.core.device_secret import DeviceSecret
 
-__all__ = ["LOG2_WORK_FACTOR", "CaseMarks"]
+__all__ = ["LOG2_WORK_FACTOR", "CaseHashes"]
 
 LOG2_WORK_FACTOR: Final = 10
 """1 MiB and about 4 ms on a laptop, some 25 ms on a Zero 2 W: a try must cost something, and a trusted requester who
@@ -30,7 +30,7 @@ _MARK_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class CaseMarks:
+class CaseHashes:
     """`key`: 32 bytes only the device has.  A device that changes key or work factor forgets which cases it counted."""
 
     key: bytes = field(repr=False)

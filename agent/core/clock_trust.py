@@ -19,7 +19,7 @@ from typing import Annotated, Final, Self
 
 import msgspec
 
-from agent.core.timebase import ClockQuality, Moment
+from agent.core.timebase import ClockQuality, ClockReading
 from agent.core.vault.dating import JUMP_NS
 from agent.core.vault.spans import BootId, Size
 from agent.wire import strictjson
@@ -61,7 +61,7 @@ class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
     stood_us: Size = 0
 
     @classmethod
-    def of(cls, boot: str, read: Moment) -> Self:
+    def of(cls, boot: str, read: ClockReading) -> Self:
         """The belief of a device that knows nothing yet: there is nothing that a wrong time could destroy."""
         return cls(boot=boot, at_us=_at(read), utc_us=_utc(read))
 
@@ -79,11 +79,11 @@ class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
         """UTC by the belief.  After a restart it is the time before: how long the device was off is not known."""
         return min(_LATEST_US, self.utc_us + (max(0, at_us - self.at_us) if boot == self.boot else 0))
 
-    def judge(self, read: Moment) -> Moment:
+    def judge(self, read: ClockReading) -> ClockReading:
         """`read`, as unknown while the clock is not trusted."""
         return read if self.trusted else replace(read, quality=ClockQuality.UNKNOWN)
 
-    def after(self, boot: str, read: Moment) -> ClockTrust:
+    def after(self, boot: str, read: ClockReading) -> ClockTrust:
         """The trust after the clocks were read once more.  Call it every few seconds."""
         at_us, expected_us = _at(read), self.expected_us(boot, _at(read))
         carried = msgspec.structs.replace(self, boot=boot, at_us=max(at_us, self._at_of(boot)), utc_us=expected_us)
@@ -102,7 +102,7 @@ class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
             return ClockTrust.of(boot, read)
         return msgspec.structs.replace(carried, ahead_us=ahead_us if restarted else self.ahead_us, stood_us=stood_us)
 
-    def confirmed(self, boot: str, read: Moment, owner_ms: int) -> ClockTrust:
+    def confirmed(self, boot: str, read: ClockReading, owner_ms: int) -> ClockTrust:
         """The trust after an owner signed a statement at `owner_ms` by the owner's clock.
 
         Only a jump forward is confirmed.  An old statement that somebody repeats could confirm a clock set back to it.
@@ -127,9 +127,9 @@ def wait_us(ahead_us: int) -> int:
     return min(abs(ahead_us) // _SHARE, LONGEST_WAIT_US)
 
 
-def _at(read: Moment) -> int:
+def _at(read: ClockReading) -> int:
     return read.boot_ns // _NS_PER_US
 
 
-def _utc(read: Moment) -> int:
+def _utc(read: ClockReading) -> int:
     return min(max(0, read.utc_ns // _NS_PER_US), _LATEST_US)

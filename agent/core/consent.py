@@ -1,16 +1,17 @@
 """The consent table: everything that can happen to a footage request, from its arrival to the requester's receipt.
 
-A footage request on a device is always in one `State`.  If a `Cause` happens, the table gives the next state, the
-ledger entry that records it, and the `Act`s that follow.  Combinations outside the table are refused.  No other code
-moves a request.
+A footage request on a device is always in one `RequestState`.  If a `Event` happens, the table gives the next state,
+the ledger entry that records it, and the `Action`s that follow.  Combinations outside the table are refused.  No
+other code moves a request.
 
 Rules that the table keeps:
 
-1. **One cause releases footage.**  `Cause.APPROVED` needs a statement, signed with an owner's approval key, that
+1. **One cause releases footage.**  `Event.APPROVED` needs a statement, signed with an owner's approval key, that
    contains the new headers of exactly the released segments (`agent.core.disclosure`).  The device has no key that
-   opens footage, so it cannot approve.  If the owners agreed that it takes two, the first approval is `Cause.HALF` and
-   waits for the second.
-2. **Every other end is silence.**  Only the act `Act.OFFER_OUTBOX` lets data leave, and only `APPROVED` has it.  From
+   opens footage, so it cannot approve.  If the owners agreed that it takes two, the first approval is
+   `Event.PARTIALLY_APPROVED` and waits for the second.
+2. **Every other end is silence.**  Only the act `Action.OFFER_OUTBOX` lets data leave, and only `APPROVED` has it.
+   From
    the network, `NO_MATCH`, `DENIED`, `OPTED_OUT` and `EXPIRED` before an approval look the same.  After an approval,
    the requester learns that an answer waits and how many parts it has.  If the approval is then revoked, nothing more
    follows.
@@ -18,10 +19,10 @@ Rules that the table keeps:
    carry the request's id, so running one twice is harmless.
 4. **An approval can be revoked** until the first byte leaves (`APPROVED` to `REVOKED`), and stopped afterwards
    (`SENDING` to `STOPPED`: no new segment starts).  The device does both automatically if the requester is no longer
-   trusted (`Cause.BARRED`) or an owner who approved has left (`Cause.REVOKED`).
+   trusted (`Event.TRUST_WITHDRAWN`) or an owner who approved has left (`Event.REVOKED`).
 
-Holding footage against eviction is a property of the state (`State.holds_footage`) instead of an act, so no crash can
-lose or leave behind a hold.  A tip, which an owner sends unasked, uses the same table from `APPROVED` on.
+Holding footage against eviction is a property of the state (`RequestState.holds_footage`) instead of an act, so no
+crash can lose or leave behind a hold.  A tip, which an owner sends unasked, uses the same table from `APPROVED` on.
 
 Source: SECURITY.md, promises 2 to 5.  The diagram in `docs/consent.md` is generated from this table.
 """
@@ -37,15 +38,15 @@ from typing import Final
 from agent.core.ledger.entries import EntryKind
 from agent.errors import RequestError
 
-__all__ = ["TABLE", "Act", "Cause", "State", "Step", "diagram", "step"]
+__all__ = ["TRANSITIONS", "Action", "Event", "RequestState", "Transition", "diagram", "next_transition"]
 
 
-class State(enum.Enum):
+class RequestState(enum.Enum):
     """The state of a footage request.  The value is the word that owners read."""
 
     RECEIVED = "received"
     PENDING = "pending"
-    HALF = "waiting for another owner"
+    PARTIALLY_APPROVED = "waiting for another owner"
     APPROVED = "approved"
     SENDING = "sending"
     SENT = "sent"
@@ -60,27 +61,27 @@ class State(enum.Enum):
     @property
     def ended(self) -> bool:
         """True if no cause leads out of this state."""
-        return not any(state is self for state, _ in TABLE)
+        return not any(state is self for state, _ in TRANSITIONS)
 
     @property
     def holds_footage(self) -> bool:
         """True if the matched segments must stay stored, because no owner has decided yet."""
-        return self in (State.PENDING, State.HALF)
+        return self in (RequestState.PENDING, RequestState.PARTIALLY_APPROVED)
 
     @property
     def may_have_left(self) -> bool:
         """True if the requester may have received a part of what was approved."""
-        return self in (State.SENDING, State.SENT, State.STOPPED)
+        return self in (RequestState.SENDING, RequestState.SENT, RequestState.STOPPED)
 
 
-class Cause(enum.Enum):
+class Event(enum.Enum):
     """An event in the life of a request.  The value is a sentence that owners read."""
 
     UNMATCHED = "no segment matches"
     MATCHED = "segments match"
     OPTED_OUT = "the owner has opted out"
     APPROVED = "the owner approves, with keys"
-    HALF = "one of two owners approves, with keys"
+    PARTIALLY_APPROVED = "one of two owners approves, with keys"
     DENIED = "the owner denies"
     EXPIRED = "its time is over"
     WITHDRAWN = "the requester withdraws"
@@ -89,16 +90,16 @@ class Cause(enum.Enum):
     FIRST_BYTE = "the first byte is about to leave"
     RECEIPT = "the requester acknowledges everything"
     REFUSED = "the requester refuses it"
-    BARRED = "it may not be asked"
+    TRUST_WITHDRAWN = "it may not be asked"
     """The requester is no longer trusted, or the request broke a time limit that could be checked only after the clock
     was synchronised.  The ledger states which."""
 
 
-class Act(enum.Enum):
+class Action(enum.Enum):
     """An effect that the device carries out after the step is durable."""
 
-    TELL_OWNER = "one notification, neutral words"
-    TELL_OTHERS = "one notification to the other owners, neutral words"
+    NOTIFY_OWNER = "one notification, neutral words"
+    NOTIFY_OTHER_OWNERS = "one notification to the other owners, neutral words"
     OFFER_OUTBOX = "hand the outbox object, complete on disk, to the uplink"
     DROP_OUTBOX = "delete the outbox object, unsent"
     STOP_SENDING = "start no new segment, delete what has not left"
@@ -106,68 +107,74 @@ class Act(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Transition:
     """One line of the table: the next state, the ledger entry, and the acts that follow."""
 
-    to: State
+    next_state: RequestState
     entry: EntryKind
-    acts: tuple[Act, ...] = ()
+    actions: tuple[Action, ...] = ()
 
 
-_R, _P, _H, _A, _S = State.RECEIVED, State.PENDING, State.HALF, State.APPROVED, State.SENDING
+_R, _P, _H, _A, _S = (
+    RequestState.RECEIVED,
+    RequestState.PENDING,
+    RequestState.PARTIALLY_APPROVED,
+    RequestState.APPROVED,
+    RequestState.SENDING,
+)
 
-TABLE: Final[Mapping[tuple[State, Cause], Step]] = MappingProxyType(
+TRANSITIONS: Final[Mapping[tuple[RequestState, Event], Transition]] = MappingProxyType(
     {
         # Received: the device decides in one transaction, before it asks an owner.
-        (_R, Cause.UNMATCHED): Step(State.NO_MATCH, EntryKind.NO_MATCH),
-        (_R, Cause.OPTED_OUT): Step(State.OPTED_OUT, EntryKind.OPTED_OUT),
-        (_R, Cause.MATCHED): Step(_P, EntryKind.MATCHED, (Act.TELL_OWNER,)),
+        (_R, Event.UNMATCHED): Transition(RequestState.NO_MATCH, EntryKind.NO_MATCH),
+        (_R, Event.OPTED_OUT): Transition(RequestState.OPTED_OUT, EntryKind.OPTED_OUT),
+        (_R, Event.MATCHED): Transition(_P, EntryKind.MATCHED, (Action.NOTIFY_OWNER,)),
         # Pending: an owner decides.  From outside, no decision looks like every other denial.
-        (_P, Cause.APPROVED): Step(_A, EntryKind.APPROVED, (Act.OFFER_OUTBOX,)),
-        (_P, Cause.DENIED): Step(State.DENIED, EntryKind.DENIED),
-        (_P, Cause.OPTED_OUT): Step(State.OPTED_OUT, EntryKind.OPTED_OUT),
-        (_P, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED),
-        (_P, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN),
-        (_P, Cause.BARRED): Step(State.DENIED, EntryKind.DENIED),
+        (_P, Event.APPROVED): Transition(_A, EntryKind.APPROVED, (Action.OFFER_OUTBOX,)),
+        (_P, Event.DENIED): Transition(RequestState.DENIED, EntryKind.DENIED),
+        (_P, Event.OPTED_OUT): Transition(RequestState.OPTED_OUT, EntryKind.OPTED_OUT),
+        (_P, Event.EXPIRED): Transition(RequestState.EXPIRED, EntryKind.EXPIRED),
+        (_P, Event.WITHDRAWN): Transition(RequestState.WITHDRAWN, EntryKind.WITHDRAWN),
+        (_P, Event.TRUST_WITHDRAWN): Transition(RequestState.DENIED, EntryKind.DENIED),
         # Half approved: the owners agreed that it takes two.  The second owner approves exactly the same, denies, or
         # approves something else, which then waits for the first.  One denial ends the request.
-        (_P, Cause.HALF): Step(_H, EntryKind.FIRST_APPROVAL, (Act.TELL_OTHERS,)),
-        (_H, Cause.HALF): Step(_H, EntryKind.FIRST_APPROVAL, (Act.TELL_OTHERS,)),
-        (_H, Cause.APPROVED): Step(_A, EntryKind.APPROVED, (Act.OFFER_OUTBOX,)),
-        (_H, Cause.DENIED): Step(State.DENIED, EntryKind.DENIED),
-        (_H, Cause.OPTED_OUT): Step(State.OPTED_OUT, EntryKind.OPTED_OUT),
-        (_H, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED),
-        (_H, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN),
-        (_H, Cause.BARRED): Step(State.DENIED, EntryKind.DENIED),
+        (_P, Event.PARTIALLY_APPROVED): Transition(_H, EntryKind.FIRST_APPROVAL, (Action.NOTIFY_OTHER_OWNERS,)),
+        (_H, Event.PARTIALLY_APPROVED): Transition(_H, EntryKind.FIRST_APPROVAL, (Action.NOTIFY_OTHER_OWNERS,)),
+        (_H, Event.APPROVED): Transition(_A, EntryKind.APPROVED, (Action.OFFER_OUTBOX,)),
+        (_H, Event.DENIED): Transition(RequestState.DENIED, EntryKind.DENIED),
+        (_H, Event.OPTED_OUT): Transition(RequestState.OPTED_OUT, EntryKind.OPTED_OUT),
+        (_H, Event.EXPIRED): Transition(RequestState.EXPIRED, EntryKind.EXPIRED),
+        (_H, Event.WITHDRAWN): Transition(RequestState.WITHDRAWN, EntryKind.WITHDRAWN),
+        (_H, Event.TRUST_WITHDRAWN): Transition(RequestState.DENIED, EntryKind.DENIED),
         # Approved: the bytes are fixed and none has left, so the owner can still revoke all of it.
-        (_A, Cause.FIRST_BYTE): Step(_S, EntryKind.SENDING),
-        (_A, Cause.REVOKED): Step(State.REVOKED, EntryKind.REVOKED, (Act.DROP_OUTBOX,)),
-        (_A, Cause.REFUSED): Step(State.STOPPED, EntryKind.STOPPED, (Act.DROP_OUTBOX,)),
-        (_A, Cause.WITHDRAWN): Step(State.WITHDRAWN, EntryKind.WITHDRAWN, (Act.DROP_OUTBOX,)),
-        (_A, Cause.EXPIRED): Step(State.EXPIRED, EntryKind.EXPIRED, (Act.DROP_OUTBOX,)),
-        (_A, Cause.BARRED): Step(State.REVOKED, EntryKind.REVOKED, (Act.DROP_OUTBOX,)),
+        (_A, Event.FIRST_BYTE): Transition(_S, EntryKind.SENDING),
+        (_A, Event.REVOKED): Transition(RequestState.REVOKED, EntryKind.REVOKED, (Action.DROP_OUTBOX,)),
+        (_A, Event.REFUSED): Transition(RequestState.STOPPED, EntryKind.STOPPED, (Action.DROP_OUTBOX,)),
+        (_A, Event.WITHDRAWN): Transition(RequestState.WITHDRAWN, EntryKind.WITHDRAWN, (Action.DROP_OUTBOX,)),
+        (_A, Event.EXPIRED): Transition(RequestState.EXPIRED, EntryKind.EXPIRED, (Action.DROP_OUTBOX,)),
+        (_A, Event.TRUST_WITHDRAWN): Transition(RequestState.REVOKED, EntryKind.REVOKED, (Action.DROP_OUTBOX,)),
         # Sending: only the requester's signed receipt ends it.  A broker's acknowledgement is not enough, because the
         # broker may lose the message afterwards.
-        (_S, Cause.RECEIPT): Step(State.SENT, EntryKind.RECEIPT, (Act.CLOSE_OUTBOX,)),
-        (_S, Cause.REVOKED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
-        (_S, Cause.REFUSED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
-        (_S, Cause.WITHDRAWN): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
-        (_S, Cause.EXPIRED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
-        (_S, Cause.BARRED): Step(State.STOPPED, EntryKind.STOPPED, (Act.STOP_SENDING,)),
+        (_S, Event.RECEIPT): Transition(RequestState.SENT, EntryKind.RECEIPT, (Action.CLOSE_OUTBOX,)),
+        (_S, Event.REVOKED): Transition(RequestState.STOPPED, EntryKind.STOPPED, (Action.STOP_SENDING,)),
+        (_S, Event.REFUSED): Transition(RequestState.STOPPED, EntryKind.STOPPED, (Action.STOP_SENDING,)),
+        (_S, Event.WITHDRAWN): Transition(RequestState.STOPPED, EntryKind.STOPPED, (Action.STOP_SENDING,)),
+        (_S, Event.EXPIRED): Transition(RequestState.STOPPED, EntryKind.STOPPED, (Action.STOP_SENDING,)),
+        (_S, Event.TRUST_WITHDRAWN): Transition(RequestState.STOPPED, EntryKind.STOPPED, (Action.STOP_SENDING,)),
     }
 )
 
 
-def step(state: State, cause: Cause) -> Step:
+def next_transition(state: RequestState, event: Event) -> Transition:
     """Returns the line of the table for `cause` in `state`.
 
     Raises `RequestError` with a message for the client that tried, if the table has no such line.
     """
     try:
-        return TABLE[state, cause]
+        return TRANSITIONS[state, event]
     except KeyError:
         raise RequestError(
-            f"This request is {state.value}: '{cause.value}' no longer applies.",
+            f"This request is {state.value}: '{event.value}' no longer applies.",
             remedy="Nothing was changed." if state.ended else "Look at it again with 'doorward requests'.",
         ) from None
 
@@ -175,7 +182,9 @@ def step(state: State, cause: Cause) -> Step:
 def diagram() -> str:
     """Returns the table as a Mermaid state diagram, in the order of the table.  A test compares it with
     `docs/consent.md`."""
-    name = {state: state.value.replace(" ", "_") for state in State}
-    arrows = [f"    {name[state]} --> {name[line.to]}: {cause.value}" for (state, cause), line in TABLE.items()]
-    ends = [f"    {name[state]} --> [*]" for state in State if state.ended]
+    name = {state: state.value.replace(" ", "_") for state in RequestState}
+    arrows = [
+        f"    {name[state]} --> {name[line.next_state]}: {cause.value}" for (state, cause), line in TRANSITIONS.items()
+    ]
+    ends = [f"    {name[state]} --> [*]" for state in RequestState if state.ended]
     return "\n".join(["stateDiagram-v2", f"    [*] --> {name[_R]}", *arrows, *ends, ""])

@@ -129,7 +129,7 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
     newest_ms = status.get("newest_ms")
     return {
         "motion": bool(recorder.get("in_event", state == "recording")),
-        "person": _person(recorder.get("opinion") or {}, in_event=bool(recorder.get("in_event"))),
+        "person": _person(recorder.get("object_detection") or {}, in_event=bool(recorder.get("in_event"))),
         "privacy": bool(panel.get("privacy", state == "privacy")),
         "problem": state not in ("recording", "watching", "privacy"),
         "requests": int(status.get("requests_told", 0)),
@@ -145,6 +145,6 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def _person(opinion: Mapping[str, Any], *, in_event: bool) -> bool | None:
     """Whether one is at the door, as the second opinion says; None while it says nothing."""
-    if opinion.get("state") != "looking":
+    if opinion.get("state") != "running":
         return None
-    return in_event and "person" in (opinion.get("sights") or ())
+    return in_event and "person" in (opinion.get("labels") or ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["HomeAddress", "HomeNews"]
+__all__ = ["HomeAddress", "HomeState"]
 
 
 class HomeAddress(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class HomeAddress(msgspec.Struct, frozen=True):
         return f"HomeAddress({self.host!r}, {self.port})"
 
 
-class HomeNews(msgspec.Struct, frozen=True):
+class HomeState(msgspec.Struct, frozen=True):
     """`presses` counts since the custodian began; `state` is JSON for the entities."""
 
     presses: int

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import msgspec
 
 from agent.core.vault.segment import DeviceId, split_trailing, trailing_box
-from agent.core.vault.spans import Span, bounded
+from agent.core.vault.spans import TimeSpan, bounded
 from agent.wire import strictjson
 
 __all__ = ["PIECE_BYTES", "LiveContext", "live_plaintext", "pieces_of", "split_live"]
@@ -31,7 +31,7 @@ class LiveContext(strictjson.Message, frozen=True, kw_only=True):
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     device: DeviceId
-    span: Span
+    span: TimeSpan
     continues: bool = False
     """This is a part of a long GOP, and goes on with the part that ends where it begins."""
 

@@ -16,27 +16,27 @@ from typing import Protocol
 
 from agent.core.timebase import ClockQuality
 
-__all__ = ["Footage", "Match", "Window", "match"]
+__all__ = ["Match", "StoredFootage", "TimeWindow", "match"]
 
 _MS_PER_S = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeWindow:
     """A span of UTC in milliseconds, start inclusive, end exclusive."""
 
     from_ms: int
     to_ms: int
 
     @classmethod
-    def of_seconds(cls, from_s: int, to_s: int) -> Window:
+    def of_seconds(cls, from_s: int, to_s: int) -> TimeWindow:
         return cls(from_s * _MS_PER_S, to_s * _MS_PER_S)
 
     def overlaps(self, start_ms: int, end_ms: int) -> bool:
         return start_ms < self.to_ms and end_ms > self.from_ms
 
 
-class Footage(Protocol):
+class StoredFootage(Protocol):
     """What matching needs to know of a stored segment."""
 
     @property
@@ -67,7 +67,12 @@ class Match:
 
 
 def match(
-    window: Window, area: Area, position: tuple[float, float] | None, candidates: Sequence[Footage], *, most: int
+    window: TimeWindow,
+    area: Area,
+    position: tuple[float, float] | None,
+    candidates: Sequence[StoredFootage],
+    *,
+    most: int,
 ) -> Match:
     """Which of `candidates` (in order of time) the request is about.
 

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["CONTENT_TYPE", "Figure", "figures", "render"]
+__all__ = ["CONTENT_TYPE", "Metric", "metrics_of", "render"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX: Final = "doorward_"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Metric:
     """`samples`: (suffix and labels as they are written, value)."""
 
     name: str
@@ -30,7 +30,7 @@ class Figure:
 def render(status: Mapping[str, Any]) -> str:
     """All of it, from what `doorward status` shows."""
     lines = []
-    for figure in figures(status):
+    for figure in metrics_of(status):
         if not figure.samples:
             continue
         name = _PREFIX + figure.name
@@ -39,7 +39,7 @@ def render(status: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def figures(status: Mapping[str, Any]) -> Iterator[Figure]:
+def metrics_of(status: Mapping[str, Any]) -> Iterator[Metric]:
     recorder, vault, link = status["recorder"], status["vault"], status["link"]
     yield from _recorder(recorder)
     yield _one("vault_segments", "gauge", "Segments stored, all of them sealed.", vault.get("segments"))
@@ -53,9 +53,9 @@ def figures(status: Mapping[str, Any]) -> Iterator[Figure]:
     yield from _board((status.get("panel") or {}).get("health") or {})
 
 
-def _recorder(recorder: Mapping[str, Any]) -> Iterator[Figure]:
+def _recorder(recorder: Mapping[str, Any]) -> Iterator[Metric]:
     states = ("recording", "watching", "privacy", "no camera", "not recording")
-    yield Figure(
+    yield Metric(
         "recorder_state",
         "gauge",
         "1 for the state the recorder is in.",
@@ -67,7 +67,12 @@ def _recorder(recorder: Mapping[str, Any]) -> Iterator[Figure]:
         ("packets_dropped", "counter", "packets_dropped_total", "Encoded packets for which there was no room."),
         ("events", "counter", "events_total", "Events since the start."),
         ("segments", "counter", "segments_acknowledged_total", "Segments made durable since the start."),
-        ("let_go", "counter", "events_let_go_total", "Events not kept because of clips.keep, since the start."),
+        (
+            "discarded_events",
+            "counter",
+            "events_let_go_total",
+            "Events not kept because of clips.keep, since the start.",
+        ),
         ("recorded_s", "counter", "recorded_seconds_total", "Footage made durable since the start."),
         ("in_memory_bytes", "gauge", "recorder_queue_bytes", "Footage in memory that is not durable yet."),
     ):
@@ -76,25 +81,27 @@ def _recorder(recorder: Mapping[str, Any]) -> Iterator[Figure]:
     yield _one(
         "motion_seconds_per_frame", "gauge", "Cost of motion detection.", None if cost_ms is None else cost_ms / 1e3
     )
-    yield from _opinion(recorder.get("opinion") or {})
+    yield from _object_detection(recorder.get("object_detection") or {})
 
 
-def _opinion(opinion: Mapping[str, Any]) -> Iterator[Figure]:
+def _object_detection(opinion: Mapping[str, Any]) -> Iterator[Metric]:
     """How it does, never what it saw."""
     if opinion.get("state", "off") == "off":
         return
-    looking = float(opinion["state"] == "looking")
-    yield _one("opinion_looking", "gauge", "1 while the second opinion looks at events.", looking)
-    yield _one("opinion_looks_total", "counter", "Frames of events looked at since the start.", opinion["looks"])
-    yield _one("opinion_dropped_total", "counter", "Frames there was no time to look at.", opinion["dropped"])
-    yield _one("opinion_seconds_per_look", "gauge", "How long a look takes.", opinion["ms_per_look"] / 1e3)
+    looking = float(opinion["state"] == "running")
+    yield _one("detection_running", "gauge", "1 while the second opinion looks at events.", looking)
+    yield _one(
+        "detection_inferences_total", "counter", "Frames of events looked at since the start.", opinion["inferences"]
+    )
+    yield _one("detection_dropped_total", "counter", "Frames there was no time to look at.", opinion["dropped"])
+    yield _one("detection_seconds_per_inference", "gauge", "How long a look takes.", opinion["ms_per_inference"] / 1e3)
 
 
-def _disk(disk: Mapping[str, Any]) -> Iterator[Figure]:
+def _disk(disk: Mapping[str, Any]) -> Iterator[Metric]:
     if not disk:
         return
     buckets = [(f'_bucket{{le="{bound}"}}', count) for bound, count in disk["buckets"]]
-    yield Figure(
+    yield Metric(
         "fsync_seconds",
         "histogram",
         "Time the disk took to make something durable.",
@@ -103,7 +110,7 @@ def _disk(disk: Mapping[str, Any]) -> Iterator[Figure]:
     yield _one("written_bytes_total", "counter", "Bytes written to the vault since the start.", disk["written_bytes"])
 
 
-def _link(link: Mapping[str, Any]) -> Iterator[Figure]:
+def _link(link: Mapping[str, Any]) -> Iterator[Metric]:
     if link["link"] == "off":
         return
     yield _one("mqtt_connected", "gauge", "1 while the broker is connected.", link["link"] == "connected")
@@ -112,7 +119,7 @@ def _link(link: Mapping[str, Any]) -> Iterator[Figure]:
     yield _one("mqtt_received_total", "counter", "Messages received since the start.", link.get("received_messages"))
 
 
-def _alerts(alerts: Mapping[str, Any]) -> Iterator[Figure]:
+def _alerts(alerts: Mapping[str, Any]) -> Iterator[Metric]:
     channels = alerts.get("channels")
     if not channels:
         return
@@ -122,17 +129,17 @@ def _alerts(alerts: Mapping[str, Any]) -> Iterator[Figure]:
         ("failures", "gauge", "alerts_failures", "Failed attempts in a row."),
     ):
         samples = tuple((f'{{channel="{_escaped(channel)}"}}', each[key]) for channel, each in channels.items())
-        yield Figure(name, kind, words, samples)
+        yield Metric(name, kind, words, samples)
 
 
-def _board(health: Mapping[str, Any]) -> Iterator[Figure]:
+def _board(health: Mapping[str, Any]) -> Iterator[Metric]:
     yield _one("temperature_celsius", "gauge", "Of the board.", health.get("temperature_c"))
     yield _one("under_voltage", "gauge", "1 while the supply is too weak.", health.get("under_voltage"))
     yield _one("relief_rung", "gauge", "How much work was taken off the board: 0 is none.", health.get("relief"))
 
 
-def _one(name: str, kind: str, words: str, value: Any) -> Figure:
-    return Figure(name, kind, words, () if value is None else (("", float(value)),))
+def _one(name: str, kind: str, words: str, value: Any) -> Metric:
+    return Metric(name, kind, words, () if value is None else (("", float(value)),))
 
 
 def _escaped(text: str) -> str:

@@ -18,10 +18,10 @@ from collections import deque
 from agent.core.media import Gop
 from agent.errors import InternalError
 
-__all__ = ["PrerollRing"]
+__all__ = ["PrerollBuffer"]
 
 
-class PrerollRing:
+class PrerollBuffer:
     """The last seconds of video.  Belongs to one thread."""
 
     def __init__(self, max_bytes: int, span_ns: int) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 from agent.core.timebase import seconds
 
-__all__ = ["Progress"]
+__all__ = ["StallDetector"]
 
 
-class Progress:
+class StallDetector:
     """`patience_s`: each mark's name, and after how many seconds without one the role is stuck."""
 
     def __init__(self, patience_s: Mapping[str, float]) -> None:

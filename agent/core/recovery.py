@@ -23,7 +23,16 @@ from typing import Final
 
 from agent.core.timebase import NS_PER_S
 
-__all__ = ["GOOD_NS", "PAUSES_S", "Pulse", "Recovery", "Stall", "Step", "good_until_ns", "stall_of"]
+__all__ = [
+    "GOOD_NS",
+    "PAUSES_S",
+    "RecoveryAction",
+    "RecoveryPolicy",
+    "StallKind",
+    "StreamPulse",
+    "good_until_ns",
+    "stall_of",
+]
 
 GOOD_NS: Final = 3600 * NS_PER_S
 PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -33,7 +42,7 @@ _FROZEN_FACTOR: Final = 4
 """The same picture may repeat for longer than none may come: it takes more to be sure."""
 
 
-class Stall(enum.Enum):
+class StallKind(enum.Enum):
     """What a camera that runs has stopped doing, in words for its owner."""
 
     FRAMES = "The camera has stopped sending pictures."
@@ -42,7 +51,7 @@ class Stall(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class StreamPulse:
     """When things last happened, on any one clock in ns; the start of the pipeline until they did."""
 
     frame_ns: int
@@ -50,23 +59,25 @@ class Pulse:
     change_ns: int
 
 
-def stall_of(pulse: Pulse, now_ns: int, patience_ns: int) -> Stall | None:
+def stall_of(pulse: StreamPulse, now_ns: int, patience_ns: int) -> StallKind | None:
     """What is wrong now, if anything.  No frame explains no packet, so it comes first."""
     if now_ns - pulse.frame_ns > patience_ns:
-        return Stall.FRAMES
+        return StallKind.FRAMES
     if now_ns - pulse.packet_ns > patience_ns:
-        return Stall.ENCODER
+        return StallKind.ENCODER
     if now_ns - pulse.change_ns > _FROZEN_FACTOR * patience_ns:
-        return Stall.FROZEN
+        return StallKind.FROZEN
     return None
 
 
-def good_until_ns(stall: Stall, pulse: Pulse) -> int:
+def good_until_ns(stall: StallKind, pulse: StreamPulse) -> int:
     """When a camera that stalled was last seen to be well: it takes a while until a stall is certain."""
-    return {Stall.FRAMES: pulse.frame_ns, Stall.ENCODER: pulse.packet_ns, Stall.FROZEN: pulse.change_ns}[stall]
+    return {StallKind.FRAMES: pulse.frame_ns, StallKind.ENCODER: pulse.packet_ns, StallKind.FROZEN: pulse.change_ns}[
+        stall
+    ]
 
 
-class Step(enum.Enum):
+class RecoveryAction(enum.Enum):
     """What to do about a fault."""
 
     RESTART = "restart"
@@ -74,7 +85,7 @@ class Step(enum.Enum):
     REBOOT = "reboot"
 
 
-class Recovery:
+class RecoveryPolicy:
     """The table above.  `exits`: how often the processes before this one gave up without a good hour."""
 
     def __init__(self, *, supervised: bool, network: bool = False, exits: int = 0) -> None:
@@ -82,15 +93,15 @@ class Recovery:
         self._faults = 0
         self.exits = exits
 
-    def on_fault(self, *, hangs: bool = False) -> tuple[Step, float]:
+    def on_fault(self, *, hangs: bool = False) -> tuple[RecoveryAction, float]:
         """The step, and the pause in seconds before it.  `hangs`: the pipeline could not be ended."""
         pause_s = PAUSES_S[min(self._faults, len(PAUSES_S) - 1)]
         self._faults += 1
         if not self._final or (self._faults <= _RESTARTS and not hangs):
-            return Step.RESTART, pause_s
+            return RecoveryAction.RESTART, pause_s
         if self.exits >= _EXITS:
-            return Step.REBOOT, 0.0
-        return Step.EXIT, 0.0
+            return RecoveryAction.REBOOT, 0.0
+        return RecoveryAction.EXIT, 0.0
 
     def on_good(self, lasted_ns: int) -> bool:
         """The camera has given pictures for so long.  True when everything is forgotten now."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from agent.core.alerts.policy import is_within
-from agent.core.consent import State
-from agent.core.timebase import NS_PER_S, ClockQuality, Moment
+from agent.core.consent import RequestState
+from agent.core.timebase import NS_PER_S, ClockQuality, ClockReading
 from agent.errors import RequestError
 from agent.wire import strictjson
 from agent.wire.fields import HybridRecipientText, Incident, Kind, RequesterId, UtcS
@@ -27,20 +27,20 @@ from agent.wire.statements import Scope
 from agent.wire.trust import TrustedRequester
 
 __all__ = [
-    "IN_VAIN",
     "SEQUENCE_WINDOW",
     "WAITING",
+    "WITHOUT_ANSWER",
+    "ActiveOptOut",
     "BlockedRequest",
     "History",
     "MatchedRequest",
     "OutboxPart",
     "OutboxRecord",
-    "StandingOptOut",
     "StoredRequest",
     "Terms",
     "is_replay",
-    "numbers_of",
     "opted_out",
+    "sequence_key",
     "trusted_seconds",
     "utc_minute",
 ]
@@ -48,9 +48,16 @@ __all__ = [
 _MS_PER_MINUTE: Final = 60_000
 _MINUTES_PER_DAY: Final = 24 * 60
 
-WAITING: Final = tuple(state for state in State if state.holds_footage)
+WAITING: Final = tuple(state for state in RequestState if state.holds_footage)
 """For an owner."""
-IN_VAIN: Final = (State.PENDING, State.HALF, State.DENIED, State.OPTED_OUT, State.EXPIRED, State.WITHDRAWN)
+WITHOUT_ANSWER: Final = (
+    RequestState.PENDING,
+    RequestState.PARTIALLY_APPROVED,
+    RequestState.DENIED,
+    RequestState.OPTED_OUT,
+    RequestState.EXPIRED,
+    RequestState.WITHDRAWN,
+)
 """An owner was asked and has not said yes, or has said beforehand that they do not want to be asked."""
 SEQUENCE_WINDOW: Final = 4096
 """How many numbers of one key and kind are remembered."""
@@ -64,7 +71,7 @@ class History(Protocol):
         ...
 
     def has_sequence(self, numbers: str, seq: int) -> bool:
-        """`numbers`: of which key and kind (`numbers_of`)."""
+        """`numbers`: of which key and kind (`sequence_key`)."""
         ...
 
     def oldest_sequence(self, numbers: str) -> int:
@@ -139,11 +146,11 @@ class StoredRequest:
     sealed: bytes
     payload_sha256: str
     requester: str
-    audience: str
+    trust_root: str
     key_id: str
     seq: int
     case_mark: str
-    state: State
+    state: RequestState
     certain: bool
     received_ms: int
     not_after_s: int
@@ -161,7 +168,7 @@ class StoredRequest:
 
     def is_from(self, requester: TrustedRequester) -> bool:
         """Whether that requester made it.  An id is unique only below its root: two may call theirs the same."""
-        return (self.audience, self.requester) == (requester.root, requester.id)
+        return (self.trust_root, self.requester) == (requester.root, requester.id)
 
     @property
     def terms(self) -> Terms:
@@ -179,7 +186,7 @@ class MatchedRequest(StoredRequest):
 
 
 @dataclass(frozen=True, slots=True)
-class StandingOptOut:
+class ActiveOptOut:
     """What the owner does not want to be asked, or when; never visible outside.  `value` is "" for `Scope.ALL`."""
 
     scope: Scope
@@ -238,21 +245,21 @@ class OutboxRecord:
         return self.request == self.disclosure
 
 
-Numbered = FootageRequest | Withdrawal | Deletion | Bulletin
+SequencedMessage = FootageRequest | Withdrawal | Deletion | Bulletin
 
 
-def numbers_of(key_id: str, message: Numbered) -> str:
+def sequence_key(key_id: str, message: SequencedMessage) -> str:
     """Under which name the numbers are remembered that this key has used for messages of this kind."""
     return f"{key_id} {message.PAYLOAD_TYPE}"
 
 
-def is_replay(history: History, requester: TrustedRequester, message: Numbered) -> bool:
+def is_replay(history: History, requester: TrustedRequester, message: SequencedMessage) -> bool:
     """Whether this requester's key has used the number for this kind already, or for all that is remembered."""
-    numbers = numbers_of(requester.key.id, message)
+    numbers = sequence_key(requester.key.id, message)
     return message.seq < history.oldest_sequence(numbers) or history.has_sequence(numbers, message.seq)
 
 
-def trusted_seconds(now: Moment) -> int | None:
+def trusted_seconds(now: ClockReading) -> int | None:
     """UTC seconds, or None while nobody vouches for the clock."""
     return None if now.quality is ClockQuality.UNKNOWN else now.utc_ns // NS_PER_S
 
@@ -262,6 +269,6 @@ def utc_minute(utc_ms: int) -> int:
     return utc_ms // _MS_PER_MINUTE % _MINUTES_PER_DAY
 
 
-def opted_out(terms: Terms, standing: tuple[StandingOptOut, ...], now: Moment) -> bool:
+def opted_out(terms: Terms, standing: tuple[ActiveOptOut, ...], now: ClockReading) -> bool:
     """Whether the owner said beforehand that they do not want to be asked this."""
     return any(opt_out.covers(terms, trusted_seconds(now)) for opt_out in standing)

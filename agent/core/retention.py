@@ -1,6 +1,6 @@
 """Decides which segments the rolling vault lets go: by bytes, by age, and to keep free space on the disk.
 
-- For a disk that other files fill, the vault gives up no footage (`OwnGrowth`): it frees what it adds itself, so that
+- For a disk that other files fill, the vault gives up no footage (`DiskGrowth`): it frees what it adds itself, so that
   the newest replaces the oldest.  When even that does not make room, recording stops, and the owner is told.
 - At most `most` at a time: the caller writes what came meanwhile before it asks for the rest.
 - Oldest first, in the manifest's order, so that a clock that was wrong changes nothing.
@@ -30,7 +30,15 @@ from agent.core.vault.records import EvictionReason
 from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError
 
-__all__ = ["Decision", "Limits", "OwnGrowth", "Protected", "Usage", "decide", "overrule"]
+__all__ = [
+    "DiskGrowth",
+    "DiskUsage",
+    "EvictionPlan",
+    "ProtectedIds",
+    "RetentionLimits",
+    "plan_eviction",
+    "plan_forced_eviction",
+]
 
 _US_PER_MS: Final = 1000
 _MOST_UNDATED: Final = 4096
@@ -39,7 +47,7 @@ segment, and a device that never learns the time must not read its whole index e
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RetentionLimits:
     """`most_bytes`: of segments and posters.  `oldest_ms`: None keeps any age.  `free_bytes`: left free on the disk."""
 
     most_bytes: int
@@ -61,18 +69,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Protected:
+class ProtectedIds:
     """What the custodian says before each eviction: the `held` segments, which stay, and the time to age the others by.
 
     `now_ms`: UTC; None while the clock is not trusted, and then nothing goes by age.
     """
 
-    held: frozenset[SegmentId] = frozenset()
+    names: frozenset[SegmentId] = frozenset()
     now_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class DiskUsage:
     """What is stored and what is free now."""
 
     stored_bytes: int
@@ -82,7 +90,7 @@ class Usage:
 
 
 @dataclass(slots=True)
-class OwnGrowth:
+class DiskGrowth:
     """How much the vault itself has added since the disk last had its floor free; below 0 while less than it freed.
 
     For example, another program's file grows: nothing was added, so nothing may go.  A segment of 2 MB is recorded:
@@ -100,7 +108,7 @@ class OwnGrowth:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class EvictionPlan:
     """`evict` in order, by reason; `short_bytes` is what holds keep us from freeing (0: all limits can be kept).
 
     `more`: this is a part, and the rest goes when it is asked for again.
@@ -111,25 +119,26 @@ class Decision:
     more: bool = False
 
 
-def decide(
+def plan_eviction(
     oldest_first: Iterable[VaultEntry],
     held: Container[str],
-    limits: Limits,
-    usage: Usage,
+    limits: RetentionLimits,
+    usage: DiskUsage,
     now_ms: int | None,
     *,
     continuous: Iterable[VaultEntry] = (),
     newest: SegmentId | None = None,
     most: int | None = None,
     running: Stamp | None = None,
-) -> Decision:
+) -> EvictionPlan:
     """What to evict, at most `most` segments.
 
     Both stocks are read only as far as needed, so they may be cursors over a million segments.
 
     `oldest_first`: of events.  `continuous`: recorded though nothing happened; these go first, whichever limit asks.
-    `newest`: of both; None when it is the last of `oldest_first`.  `now_ms`: see `Protected`.  `running`: now, on the
-    clock of this boot.  What was recorded in this boot is no older than it says, whatever date a wrong clock gave it.
+    `newest`: of both; None when it is the last of `oldest_first`.  `now_ms`: see `ProtectedIds`.  `running`: now, on
+    the clock of this boot.  What was recorded in this boot is no older than it says, whatever date a wrong clock
+    gave it.
     """
     events = _all_but_the_newest(oldest_first) if newest is None else _all_but(newest, oldest_first)
     over_bytes = usage.stored_bytes - limits.most_bytes
@@ -137,18 +146,20 @@ def decide(
     over_continuous = 0
     if limits.continuous_bytes is not None:
         over_continuous = usage.continuous_bytes - limits.continuous_bytes
-    first = _Shedding(held, limits, now_ms, running, max(over_bytes, over_continuous), over_floor)
+    first = _Eviction(held, limits, now_ms, running, max(over_bytes, over_continuous), over_floor)
     if usage.continuous_bytes:
-        first.shed(continuous if newest is None else _all_but(newest, continuous), most)
-    then = _Shedding(held, limits, now_ms, running, over_bytes - first.freed, over_floor - first.freed)
-    then.shed(events, None if most is None else most - len(first.evict))
+        first.plan(continuous if newest is None else _all_but(newest, continuous), most)
+    then = _Eviction(held, limits, now_ms, running, over_bytes - first.freed, over_floor - first.freed)
+    then.plan(events, None if most is None else most - len(first.evict))
     freed = first.freed + then.freed
     more = first.more or then.more
     short_bytes = 0 if more else max(0, over_bytes - freed, over_floor - freed)
-    return Decision((*first.evict, *then.evict), short_bytes, more)
+    return EvictionPlan((*first.evict, *then.evict), short_bytes, more)
 
 
-def overrule(oldest_first: Iterable[VaultEntry], short_bytes: int, newest: SegmentId | None) -> tuple[VaultEntry, ...]:
+def plan_forced_eviction(
+    oldest_first: Iterable[VaultEntry], short_bytes: int, newest: SegmentId | None
+) -> tuple[VaultEntry, ...]:
     """What goes although it is held, when `short_bytes` are missing and recording would stop for want of them."""
     gone: list[VaultEntry] = []
     for entry in _all_but(newest, oldest_first):
@@ -159,13 +170,13 @@ def overrule(oldest_first: Iterable[VaultEntry], short_bytes: int, newest: Segme
     return tuple(gone)
 
 
-class _Shedding:
+class _Eviction:
     """One stock, from its oldest on, until the wanted bytes are freed and the rest is young enough."""
 
     def __init__(
         self,
         held: Container[str],
-        limits: Limits,
+        limits: RetentionLimits,
         now_ms: int | None,
         running: Stamp | None,
         over_bytes: int,
@@ -182,7 +193,7 @@ class _Shedding:
         self.freed = 0
         self.more = False
 
-    def shed(self, oldest_first: Iterable[VaultEntry], most: int | None) -> None:
+    def plan(self, oldest_first: Iterable[VaultEntry], most: int | None) -> None:
         undated: list[VaultEntry] = []
         for entry in oldest_first:
             age = _age(entry, self._limits, self._now_ms, self._running)
@@ -193,31 +204,31 @@ class _Shedding:
             if most is not None and len(self.evict) >= most:
                 self.more = True
                 break
-            if entry.id in self._held and self._may_spare(entry):
+            if entry.id in self._held and self._may_evict(entry):
                 continue
             if self.freed < self._over_bytes:
-                self._go(entry, EvictionReason.BYTES)
+                self._evict(entry, EvictionReason.BYTES)
             elif self.freed < self._over_floor:
-                self._go(entry, EvictionReason.FLOOR)
+                self._evict(entry, EvictionReason.FLOOR)
             elif age is None:
                 undated.append(entry)
             else:
                 for older in undated:
-                    self._go(older, EvictionReason.AGE)
+                    self._evict(older, EvictionReason.AGE)
                 undated.clear()
-                self._go(entry, EvictionReason.AGE)
+                self._evict(entry, EvictionReason.AGE)
 
-    def _may_spare(self, entry: VaultEntry) -> bool:
+    def _may_evict(self, entry: VaultEntry) -> bool:
         """Whether the holds in force reach this far."""
         self._spared += entry.stored_bytes
         return self._limits.held_bytes is None or self._spared <= self._limits.held_bytes
 
-    def _go(self, entry: VaultEntry, reason: EvictionReason) -> None:
+    def _evict(self, entry: VaultEntry, reason: EvictionReason) -> None:
         self.evict.append((entry, reason))
         self.freed += entry.stored_bytes
 
 
-def _age(entry: VaultEntry, limits: Limits, now_ms: int | None, running: Stamp | None) -> bool | None:
+def _age(entry: VaultEntry, limits: RetentionLimits, now_ms: int | None, running: Stamp | None) -> bool | None:
     """Whether `entry` is too old; None when nobody can tell."""
     if limits.oldest_ms is None or now_ms is None:
         return False

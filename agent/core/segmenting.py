@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from agent.core.media import EncodedPacket, Gop
-from agent.core.preroll import PrerollRing
+from agent.core.preroll import PrerollBuffer
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, InternalError
 
@@ -231,7 +231,7 @@ class Segmenter:
     Call it in the order things are learnt: `push` for each GOP, `clip_begins` and `clip_ends` for each decision.
     """
 
-    def __init__(self, target_ns: int, ring: PrerollRing) -> None:
+    def __init__(self, target_ns: int, ring: PrerollBuffer) -> None:
         if not SHORTEST_SEGMENT_NS <= target_ns <= LONGEST_SEGMENT_NS:
             raise ConfigurationError(
                 f"A segment of {target_ns / NS_PER_S:g} s is not possible.", remedy="Choose between 2 and 30 seconds."

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 __all__ = [
-    "Alerts",
+    "AlertQueueStatus",
     "Amount",
     "Count",
     "RecorderReport",
@@ -41,7 +41,7 @@ class Opinion(Struct):
     detail: str = ""
     looks: Count = 0
     dropped: Count = 0
-    ms_per_look: Amount = 0.0
+    ms_per_inference: Amount = 0.0
     sights: tuple[str, ...] | None = None
 
 
@@ -131,7 +131,7 @@ class _Channel(Struct):
     fault: str | None
 
 
-class Alerts(Struct):
+class AlertQueueStatus(Struct):
     channels: dict[str, _Channel]
 
 
@@ -147,7 +147,7 @@ class Status(Struct):
     link: UplinkReport
     panel: PanelReport | None = None
     clock_jump: _Jump | None = None
-    alerts: Alerts | None = None
+    alerts: AlertQueueStatus | None = None
     requests_told: Count = 0
     newest_ms: UtcMs | None = None
 

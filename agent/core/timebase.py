@@ -12,7 +12,7 @@ import enum
 from dataclasses import dataclass
 from typing import NewType
 
-__all__ = ["NS_PER_MS", "NS_PER_S", "BootNs", "ClockQuality", "Moment", "UtcNs", "seconds", "utc_date"]
+__all__ = ["NS_PER_MS", "NS_PER_S", "BootNs", "ClockQuality", "ClockReading", "UtcNs", "seconds", "utc_date"]
 
 BootNs = NewType("BootNs", int)
 """Nanoseconds of CLOCK_BOOTTIME: monotonic within one boot, meaningless across boots."""
@@ -51,13 +51,13 @@ class ClockQuality(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ClockReading:
     """One instant read from both clocks at once."""
 
     boot_ns: BootNs
     utc_ns: UtcNs
     quality: ClockQuality
 
-    def at(self, boot_ns: BootNs) -> Moment:
+    def at(self, boot_ns: BootNs) -> ClockReading:
         """The moment of another boot-clock instant near this one, its UTC carried over by the difference."""
-        return Moment(boot_ns, UtcNs(self.utc_ns + boot_ns - self.boot_ns), self.quality)
+        return ClockReading(boot_ns, UtcNs(self.utc_ns + boot_ns - self.boot_ns), self.quality)

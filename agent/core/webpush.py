@@ -101,9 +101,9 @@ def padded(payload: bytes) -> bytes:
 
 def vapid(endpoint: str, contact: str, expires_s: int, key: ec.EllipticCurvePrivateKey) -> str:
     """The `Authorization` header.  `contact`: mailto: or https:; `expires_s`: UTC, within a day."""
-    audience = "/".join(endpoint.split("/")[:3])
+    trust_root = "/".join(endpoint.split("/")[:3])
     head = _segment({"typ": "JWT", "alg": "ES256"})
-    claims = _segment({"aud": audience, "exp": expires_s, "sub": contact})
+    claims = _segment({"aud": trust_root, "exp": expires_s, "sub": contact})
     signature = key.sign(f"{head}.{claims}".encode(), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
     r, s = decode_dss_signature(signature)
     token = encode_url(r.to_bytes(32, "big") + s.to_bytes(32, "big"))

@@ -16,14 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from agent.core.disclosure import Released
-from agent.custodian.verified_statements import Said
+from agent.core.disclosure import ReleasedItem
+from agent.custodian.verified_statements import VerifiedStatement
 from agent.ports import Journal
 from agent.wire import strictjson
-from agent.wire.control import packed_yes
+from agent.wire.control import encode_approval
 from agent.wire.fields import HexId
 
-__all__ = ["MOST_BYTES", "MOST_KEPT", "KeptApprovals"]
+__all__ = ["MOST_BYTES", "MOST_KEPT", "ApprovalArchive"]
 
 MOST_KEPT: Final = 256
 MOST_BYTES: Final = 32 << 20
@@ -32,18 +32,18 @@ _ORDER: Final = "shared-order"
 _ORDER_LIMIT_BYTES: Final = 64 << 10
 
 
-class _Size(strictjson.Message, frozen=True):
+class _ArchivedSize(strictjson.Message, frozen=True):
     disclosure: HexId
     size_bytes: int
 
 
-class _Order(strictjson.Message, frozen=True):
+class _ArchiveOrder(strictjson.Message, frozen=True):
     """Everything that is kept, oldest first."""
 
-    kept: tuple[_Size, ...] = ()
+    kept: tuple[_ArchivedSize, ...] = ()
 
 
-class KeptApprovals:
+class ApprovalArchive:
     """What owners approved, by disclosure.  It lives in the journal, so that any number of these agree."""
 
     def __init__(self, journal: Journal, seal: Callable[[bytes], bytes]) -> None:
@@ -51,20 +51,29 @@ class KeptApprovals:
         self._journal = journal
         self._seal = seal
 
-    def keep(self, disclosure: str, said: Said, released: Iterable[Released], second: Said | None = None) -> None:
+    def keep(
+        self,
+        disclosure: str,
+        said: VerifiedStatement,
+        released: Iterable[ReleasedItem],
+        second: VerifiedStatement | None = None,
+    ) -> None:
         """Within the caller's decision: the yes counts and is kept, or neither."""
         lines = {each.id: each.record.line for each in released}
-        data = self._seal(packed_yes(said.data, second.data if second else None, tuple(lines.values())))
+        data = self._seal(encode_approval(said.data, second.data if second else None, tuple(lines.values())))
         self._journal.put(_KEPT + disclosure, data)
-        order = [*self._order().kept, _Size(disclosure=disclosure, size_bytes=len(data))]
+        order = [*self._order().kept, _ArchivedSize(disclosure=disclosure, size_bytes=len(data))]
         while len(order) > 1 and (len(order) > MOST_KEPT or sum(each.size_bytes for each in order) > MOST_BYTES):
             self._journal.remove(_KEPT + order.pop(0).disclosure)
-        self._journal.put(_ORDER, strictjson.encode(_Order(kept=tuple(order))))
+        self._journal.put(_ORDER, strictjson.encode(_ArchiveOrder(kept=tuple(order))))
 
     def of(self, disclosure: str) -> bytes | None:
-        """The age file around it (`wire.control.unpacked_yes`); None if there never was one or it is kept no more."""
+        """The age file around it (`wire.control.decode_approval`); None if there never was one or it is kept no
+        more."""
         return self._journal.get(_KEPT + disclosure)
 
-    def _order(self) -> _Order:
+    def _order(self) -> _ArchiveOrder:
         data = self._journal.get(_ORDER)
-        return _Order() if data is None else strictjson.decode(data, _Order, limit_bytes=_ORDER_LIMIT_BYTES)
+        return (
+            _ArchiveOrder() if data is None else strictjson.decode(data, _ArchiveOrder, limit_bytes=_ORDER_LIMIT_BYTES)
+        )

@@ -11,22 +11,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from agent.core.consent import Cause, State, step
-from agent.core.disclosure import Released, absences, manifest_of, records_told, release
+from agent.core.consent import Event, RequestState, next_transition
+from agent.core.disclosure import ReleasedItem, absences, claimed_clip_records, manifest_of, release
 from agent.core.ledger.entries import EntryKind
-from agent.core.matching import Window
+from agent.core.matching import TimeWindow
 from agent.core.requests import MatchedRequest, OutboxRecord, StoredRequest
 from agent.core.timebase import NS_PER_MS
 from agent.core.vault.manifest import SignedRecord
-from agent.custodian.approval_store import KeptApprovals
-from agent.custodian.outbox_builder import Making, OutboxMaker
-from agent.custodian.requests import Requests, Verdict, first_approval_of
-from agent.custodian.state import Books
-from agent.custodian.verified_statements import Acting, Said, read_said
+from agent.custodian.approval_store import ApprovalArchive
+from agent.custodian.outbox_builder import OutboxBuild, OutboxBuilder
+from agent.custodian.requests import Requests, RequestStatus, first_approval_of
+from agent.custodian.state import CustodianState
+from agent.custodian.verified_statements import StatementApplier, VerifiedStatement, verify_statement
 from agent.errors import RequestError
-from agent.wire.control import packed, unpacked
+from agent.wire.control import decode_statement, encode_statement
 from agent.wire.disclosures import ClipRecords
-from agent.wire.statements import Absence, Approval, Enrolment, OwnerStatement, Seconding
+from agent.wire.statements import Approval, CoApproval, Enrolment, FootageAbsence, OwnerStatement
 
 __all__ = ["Approvals"]
 
@@ -35,37 +35,41 @@ _ID_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class _Yes:
+class _CompleteApproval:
     """Everything it took: an approval, and where it takes two, the second owner's.  `acting` is the newest of them.
 
     `seconded` is kept for the owners, also where one yes would be enough by now and it is no part of the proof.
     """
 
     approval: Approval
-    first: Said
+    first: VerifiedStatement
     acting: OwnerStatement
-    second: Said | None = None
-    seconded: Said | None = None
+    second: VerifiedStatement | None = None
+    seconded: VerifiedStatement | None = None
 
 
 class Approvals:
     """What can become of a yes, until it lies in the outbox."""
 
-    def __init__(self, books: Books, requests: Requests, acting: Acting, maker: OutboxMaker) -> None:
-        ports = books.ports
-        self._enrolments = books.enrolments
+    def __init__(
+        self, custodian_state: CustodianState, requests: Requests, acting: StatementApplier, maker: OutboxBuilder
+    ) -> None:
+        ports = custodian_state.deps
+        self._enrolments = custodian_state.enrolments
         self._requests = requests
-        self._kept = KeptApprovals(ports.journal, books.enrolments.seal)
+        self._kept = ApprovalArchive(ports.journal, custodian_state.enrolments.seal)
         self._acting = acting
         self._maker = maker
         self._journal = ports.journal
-        self._ledger = books.ledger
+        self._ledger = custodian_state.ledger
         self._vault = ports.vault
-        self._keeping = books.keeping
+        self._keeping = custodian_state.keeping
         self._clock = ports.clock
         self._entropy = ports.entropy
 
-    def approve(self, approval: Approval, said: Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
+    def approve(
+        self, approval: Approval, said: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment
+    ) -> RequestStatus:
         """Check it; and then let it count, or have it wait for another owner where it takes two."""
         with self._requests.deciding():
             stored = self._approvable(approval, approval)
@@ -73,33 +77,35 @@ class Approvals:
             raise RequestError("What the vault has of this window has just changed.", remedy="Approve again.")
         released = self._released(approval, headers, stored, enrolment)
         if enrolment.approvals_needed == 1:
-            return self._share(_Yes(approval, said, approval), released, enrolment)
-        with self._acting.once(approval, enrolment):
+            return self._share(_CompleteApproval(approval, said, approval), released, enrolment)
+        with self._acting.apply_once(approval, enrolment):
             stored = self._approvable(approval, approval)
-            self._journal.put(first_approval_of(stored.id), packed(said.data, headers))
+            self._journal.put(first_approval_of(stored.id), encode_statement(said.data, headers))
             self._requests.approved_by(stored, [said.key_id])
-            return self._requests.advance(stored, Cause.HALF, segments=len(approval.segments), **said.fields)
+            return self._requests.advance(
+                stored, Event.PARTIALLY_APPROVED, segments=len(approval.segments), **said.fields
+            )
 
-    def second(self, seconding: Seconding, said: Said, enrolment: Enrolment) -> Verdict:
+    def co_approve(self, co_approval: CoApproval, said: VerifiedStatement, enrolment: Enrolment) -> RequestStatus:
         """Let count what another owner approved: exactly that, checked again."""
-        stored = self._requests.named(seconding.request)
+        stored = self._requests.named(co_approval.request)
         kept = self._journal.get(first_approval_of(stored.id))
-        if stored.state is not State.HALF or kept is None:
+        if stored.state is not RequestState.PARTIALLY_APPROVED or kept is None:
             raise RequestError("No approval of this request waits for another owner.", remedy="Review it again.")
-        data, headers = unpacked(kept)
-        first = read_said(data, enrolment)
-        if not isinstance(first.statement, Approval) or first.sha256 != seconding.approval:
+        data, headers = decode_statement(kept)
+        first = verify_statement(data, enrolment)
+        if not isinstance(first.statement, Approval) or first.sha256 != co_approval.approval:
             raise RequestError("The approval that waits is another one by now.", remedy="Review it again.")
         if first.by == said.by:
             raise RequestError("It takes another owner's yes besides yours.", remedy="Ask them.")
         with self._requests.deciding():
-            stored = self._approvable(first.statement, seconding)
+            stored = self._approvable(first.statement, co_approval)
         released = self._released(first.statement, headers, stored, enrolment)
         # Where one is enough by now, the second yes lets the first count and is no part of the proof.
         second = said if enrolment.approvals_needed > 1 else None
-        return self._share(_Yes(first.statement, first, seconding, second, said), released, enrolment)
+        return self._share(_CompleteApproval(first.statement, first, co_approval, second, said), released, enrolment)
 
-    def _share(self, yes: _Yes, released: tuple[Released, ...], enrolment: Enrolment) -> Verdict:
+    def _share(self, yes: _CompleteApproval, released: tuple[ReleasedItem, ...], enrolment: Enrolment) -> RequestStatus:
         """Copy, and check again with everything else standing still.
 
         Copying may take a minute; recording and the network must not wait for it, so it is no part of the decision.
@@ -108,18 +114,20 @@ class Approvals:
         disclosure = self._entropy.token(_ID_BYTES).hex()
         with self._maker.making(disclosure, released) as making:
             try:
-                with self._acting.once(yes.acting, enrolment):
+                with self._acting.apply_once(yes.acting, enrolment):
                     return self._seal(yes, released, making, disclosure)
             except BaseException:
                 self._maker.discard(disclosure)
                 raise
 
-    def _seal(self, yes: _Yes, released: tuple[Released, ...], making: Making, disclosure: str) -> Verdict:
+    def _seal(
+        self, yes: _CompleteApproval, released: tuple[ReleasedItem, ...], making: OutboxBuild, disclosure: str
+    ) -> RequestStatus:
         stored = self._approvable(yes.approval, yes.acting)
         self._keeping.require_none_going(each.id for each in released)
         shared = len(yes.approval.segments)
         verdict = self._requests.advance(
-            stored, Cause.APPROVED, disclosure=disclosure, segments=shared, **yes.first.fields
+            stored, Event.APPROVED, disclosure=disclosure, segments=shared, **yes.first.fields
         )
         manifest = manifest_of(
             released,
@@ -130,7 +138,7 @@ class Approvals:
             approval=yes.first.data,
             enrolments=self._enrolments.envelopes,
             ledger=self._ledger.newest(),
-            seconding=yes.second.data if yes.second else None,
+            co_approval=yes.second.data if yes.second else None,
             told=self._told(yes.approval, stored),
         )
         self._requests.approved_by(stored, (said.key_id for said in (yes.first, yes.second) if said))
@@ -150,7 +158,7 @@ class Approvals:
 
     def _released(
         self, approval: Approval, headers: tuple[bytes, ...], stored: MatchedRequest, enrolment: Enrolment
-    ) -> tuple[Released, ...]:
+    ) -> tuple[ReleasedItem, ...]:
         by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
         wanted = {item.id for item in (*approval.segments, *approval.posters)}
         if approval.clips is not None:
@@ -160,17 +168,17 @@ class Approvals:
     def _told(self, approval: Approval, stored: MatchedRequest) -> tuple[ClipRecords, ...]:
         if not approval.clips:
             return ()
-        return records_told(self._records(stored.segments), stored.segments, approval.clips)
+        return claimed_clip_records(self._records(stored.segments), stored.segments, approval.clips)
 
     def _records(self, segments: Iterable[str]) -> dict[str, SignedRecord]:
         """Of those that are still stored, and that no owner has deleted."""
         here = set(segments) - self._keeping.going()
         return {name: self._vault.record(name) for name in here if self._vault.find(name) is not None}
 
-    def gaps(self, stored: StoredRequest) -> tuple[Absence, ...]:
+    def gaps(self, stored: StoredRequest) -> tuple[FootageAbsence, ...]:
         """What an owner may let the requester know of the window besides footage."""
         asked = stored.terms
-        window = Window.of_seconds(asked.from_s, asked.to_s)
+        window = TimeWindow.of_seconds(asked.from_s, asked.to_s)
         return absences(self._vault.coverage(window.from_ms, window.to_ms, self._clock.now().utc_ns // NS_PER_MS))
 
     def still_trusted(self, stored: StoredRequest) -> bool:
@@ -188,7 +196,7 @@ class Approvals:
         of time where nobody has judged them yet; trust as it is now: a revocation counts at once.
         """
         stored = self._requests.named(approval.request)
-        step(stored.state, Cause.APPROVED)
+        next_transition(stored.state, Event.APPROVED)
         at_s = acting.owner_time_ms // _MS_PER_S
         if at_s > stored.not_after_s:
             raise RequestError("The time to answer this request is over.", remedy="Nothing was sent; nothing will be.")

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from agent.core.clock_trust import ClockTrust
-from agent.core.timebase import NS_PER_MS, ClockQuality, Moment
+from agent.core.timebase import NS_PER_MS, ClockQuality, ClockReading
 from agent.core.vault.entries import VaultEntry
 from agent.errors import FormatError, StorageError
 from agent.ports import Clock, Journal
@@ -46,7 +46,7 @@ class TrustedClock:
     def boot_id(self) -> str:
         return self._clock.boot_id
 
-    def now(self) -> Moment:
+    def now(self) -> ClockReading:
         """Both clocks, as unknown while the wall clock is not trusted."""
         with self._lock:
             read = self._clock.now()
@@ -93,7 +93,7 @@ class TrustedClock:
             self._journal.put(_NAME, strictjson.encode(trust))
             self._written = trust
 
-    def _follow(self, read: Moment) -> ClockTrust:
+    def _follow(self, read: ClockReading) -> ClockTrust:
         """Within the lock."""
         before = self._trust
         if before is not None:

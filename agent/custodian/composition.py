@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.config import Configuration, exceeded, overlaid
+from agent.config import Configuration, effective, violated_limit
 from agent.config.derived import held_bytes, page_facts
 from agent.config.effective import place_of
-from agent.core.alerts.wellbeing import Facts
+from agent.core.alerts.wellbeing import HealthFacts
 from agent.core.device_secret import DeviceSecret
 from agent.core.home_news import HomeAddress
 from agent.core.timebase import ClockQuality
-from agent.custodian.alerts.alert_setup import Telling, facts_of, offer_alerts, quiet_hours
+from agent.custodian.alerts.alert_setup import AlertsFactory, health_facts, offer_alerts, quiet_hours
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.custodian import Custodian
-from agent.custodian.enrolment import Changed
+from agent.custodian.enrolment import OwnersChanged
 from agent.custodian.home_setup import home_address, make_metrics
 from agent.custodian.inbox_settings import inbox_settings
 from agent.custodian.journal_sqlite import SqliteJournal
-from agent.custodian.live_buffer import LiveShelf
-from agent.custodian.state import CustodianPorts
+from agent.custodian.live_buffer import LiveBuffer
+from agent.custodian.state import CustodianDeps
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError
 from agent.ipc.control_server import ControlSocket
@@ -42,19 +42,19 @@ from agent.wire.topics import cell_filter, cell_of
 if TYPE_CHECKING:
     from agent.custodian.page.server import PageServer
 
-__all__ = ["NO_LINK", "CustodianSide", "Post"]
+__all__ = ["NO_LINK", "CustodianContext", "CustodianRuntime"]
 
 NO_LINK: Final = {"link": "off", "remedy": "no [broker] configured"}
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class CustodianContext:
     """Where a custodian stands.
 
     `folder`: claimed, with its `key` and `secret`.  `vault` and `manifest`: to read.
     `seal_to` hears whom footage is for.
     `shelf`: where the recorder's live view comes.  `recorder` and `link`: what each last said of itself
-    (`RecorderSide.status`, `UplinkStatus`).
+    (`RecorderRuntime.status`, `UplinkStatus`).
     `connected`: there is an uplink, or will be.
     """
 
@@ -64,20 +64,22 @@ class Post:
     clock: Clock
     vault: VaultReader
     manifest: ManifestLog
-    seal_to: Changed
-    shelf: LiveShelf
+    seal_to: OwnersChanged
+    live_buffer: LiveBuffer
     recorder: Callable[[], Mapping[str, Any]]
     link: Callable[[], Mapping[str, Any]]
     connected: bool
 
 
-class CustodianSide:
+class CustodianRuntime:
     """`settle` once all that `settled` reaches is there; then `start`, `stop`, `close`.
 
     `settled` is told what is in force, at once and whenever an owner has changed it.
     """
 
-    def __init__(self, configuration: Configuration, post: Post, settled: Callable[[Configuration], None]) -> None:
+    def __init__(
+        self, configuration: Configuration, post: CustodianContext, settled: Callable[[Configuration], None]
+    ) -> None:
         self.configuration = self.file = configuration
         """What is in force, and what the file says without what an owner has set over it."""
         self._post = post
@@ -88,7 +90,7 @@ class CustodianSide:
         self.outbox = DiskOutbox(post.folder.outbox)
         self._journal = SqliteJournal(post.folder.journal)
         self._clock = TrustedClock(post.clock, self._journal, post.vault.newest)
-        self._telling = Telling(
+        self._telling = AlertsFactory(
             configuration,
             post.folder.alerts,
             post.secret,
@@ -102,15 +104,15 @@ class CustodianSide:
         self.custodian = Custodian(
             post.key,
             post.secret,
-            CustodianPorts(self._journal, self.outbox, post.vault, self._clock, SystemEntropy(), self.notifier),
+            CustodianDeps(self._journal, self.outbox, post.vault, self._clock, SystemEntropy(), self.notifier),
             inbox_settings(configuration.requests, self.position),
             post.seal_to,
             self.status,
             broker_name=self.device.id if post.connected else None,
             held_bytes=held_bytes(configuration.vault),
-            exceeded=lambda settings: exceeded(configuration, settings),
+            exceeded=lambda settings: violated_limit(configuration, settings),
         )
-        self.custodian.control.offer("live", post.shelf.answer)
+        self.custodian.control.offer("live", post.live_buffer.answer)
         if self.alerts is not None:
             offer_alerts(self.alerts, post.folder.push, self.custodian)
         self._metrics = make_metrics(configuration, self.status)
@@ -134,10 +136,10 @@ class CustodianSide:
         """Once the page has started: it says where that is."""
         return home_address(self.configuration, self.device.id, self.page.url if self.page is not None else "")
 
-    def settle(self) -> None:
+    def apply_configuration(self) -> None:
         """Act by what an owner has set over the file, now and from now on."""
-        self.custodian.settings.changed = self.settle
-        self.configuration = overlaid(self.file, self.custodian.settings.current)
+        self.custodian.settings.changed = self.apply_configuration
+        self.configuration = effective(self.file, self.custodian.settings.current)
         self.custodian.move_to(self.position)
         self.custodian.hold_at_most(held_bytes(self.configuration.vault))
         if self.alerts is not None:
@@ -216,12 +218,12 @@ class CustodianSide:
     def _sleeps(self) -> bool:
         return self.custodian.requests.is_quiet()
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> HealthFacts:
         unknown = self._clock.now().quality is ClockQuality.UNKNOWN
-        return facts_of(self._post.recorder(), str(self._post.link()["link"]), clock_unknown=unknown)
+        return health_facts(self._post.recorder(), str(self._post.link()["link"]), clock_unknown=unknown)
 
     def _make_page(self) -> PageServer:
-        from agent.custodian.page.server import PageParts, PageServer  # a device without a page pays nothing for it
+        from agent.custodian.page.server import PageDeps, PageServer  # a device without a page pays nothing for it
 
         configuration = self.configuration
         assert configuration.page is not None  # noqa: S101 — the caller looked
@@ -229,7 +231,7 @@ class CustodianSide:
             configuration.page,
             self._post.folder.page,
             configuration.device.name,
-            PageParts(
+            PageDeps(
                 self.custodian.control,
                 self.custodian.enrolments,
                 self._post.manifest,

@@ -11,21 +11,21 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from agent.core.consent import State
-from agent.core.requests import MatchedRequest, StandingOptOut, StoredRequest
+from agent.core.consent import RequestState
+from agent.core.requests import ActiveOptOut, MatchedRequest, StoredRequest
 from agent.core.vault.entries import VaultEntry
-from agent.custodian.approval_store import KeptApprovals
+from agent.custodian.approval_store import ApprovalArchive
 from agent.custodian.approvals import Approvals
-from agent.custodian.holds import Kept
+from agent.custodian.holds import HoldsAndErasures
 from agent.custodian.inbox import bulletins, deletion_of, receipt_of
 from agent.custodian.owner_settings import OwnerSettings
 from agent.custodian.requests import first_approval_of
-from agent.custodian.state import Books
+from agent.custodian.state import CustodianState
 from agent.custodian.statement_handler import Statements
 from agent.custodian.tips import Tips
 from agent.errors import FormatError, RequestError
 from agent.wire import base64
-from agent.wire.control import Frame, split_body, unpacked
+from agent.wire.control import Frame, decode_statement, split_body
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Scope
 
@@ -55,7 +55,7 @@ class Control:
     def __init__(
         self,
         device: DeviceNames,
-        books: Books,
+        custodian_state: CustodianState,
         statements: Statements,
         approvals: Approvals,
         settings: OwnerSettings,
@@ -63,16 +63,16 @@ class Control:
         status: Status,
     ) -> None:
         self._device = device
-        self._enrolments = books.enrolments
+        self._enrolments = custodian_state.enrolments
         self._statements = statements
         self._approvals = approvals
-        self._trust = books.trust
-        self._nonces = books.nonces
-        self._ledger = books.ledger
-        self._journal = books.ports.journal
-        self._approved = KeptApprovals(books.ports.journal, books.enrolments.seal)
-        self._vault = books.ports.vault
-        self._keeping = books.keeping
+        self._trust = custodian_state.trust
+        self._nonces = custodian_state.nonces
+        self._ledger = custodian_state.ledger
+        self._journal = custodian_state.deps.journal
+        self._approved = ApprovalArchive(custodian_state.deps.journal, custodian_state.enrolments.seal)
+        self._vault = custodian_state.deps.vault
+        self._keeping = custodian_state.keeping
         self._settings = settings
         self._tips = tips
         self._status = status
@@ -149,7 +149,7 @@ class Control:
         return {}, b"\n".join(self._enrolments.envelopes[_number(frame, "after") :])
 
     def _list_requests(self, frame: Frame) -> Answer:
-        open_ones = [state for state in State if not state.ended]
+        open_ones = [state for state in RequestState if not state.ended]
         wanted = self._journal.requests(*(() if frame.head.get("all") else open_ones))
         return {
             "requests": [self._summary(stored) for stored in wanted],
@@ -166,8 +166,8 @@ class Control:
             "id": stored.id,
             "state": stored.state.value,
             "requester": stored.requester,
-            "requester_name": self._trust.name_of(stored.audience, stored.requester),
-            "root": stored.audience,
+            "requester_name": self._trust.name_of(stored.trust_root, stored.requester),
+            "root": stored.trust_root,
             "kind": terms and terms.kind.value,
             "incident": terms and terms.incident.value,
             "from": terms and terms.from_s,
@@ -195,7 +195,7 @@ class Control:
             "records": [line.decode() for line in lines] if short else [],
             "disclosure": stored.disclosure,
             "waits_s": self._approvals.waits_s(stored),
-            "first": _ascii(unpacked(first)[0]) if first else None,
+            "first": _ascii(decode_statement(first)[0]) if first else None,
             "receipt": _base64(self._journal.get(receipt_of(stored.disclosure)) if stored.disclosure else None),
             "deletion": _base64(self._journal.get(deletion_of(stored.id))),
         }, b"" if short else b"".join(line + b"\n" for line in lines)
@@ -214,12 +214,14 @@ class Control:
     def _show_gaps(self, frame: Frame) -> Answer:
         stored = self._request_in(frame)
         found = self._approvals.gaps(stored)
-        return {"gaps": [{"from_ms": gap.from_ms, "to_ms": gap.to_ms, "why": gap.why.value} for gap in found]}, b""
+        return {
+            "gaps": [{"from_ms": gap.from_ms, "to_ms": gap.to_ms, "reason": gap.reason.value} for gap in found]
+        }, b""
 
     def _list_tips(self, _frame: Frame) -> Answer:
         return {
             "tips": [
-                {"id": each.tip, "root": each.audience, "requester": each.requester, "state": each.state}
+                {"id": each.tip, "root": each.trust_root, "requester": each.requester, "state": each.state}
                 for each in self._tips.listed()
             ]
         }, b""
@@ -273,7 +275,7 @@ class Control:
             headers = split_body(frame)
         except FormatError as error:
             raise RequestError(error.message) from error
-        verdict = self._statements.take(_text(frame, "envelope").encode(), headers)
+        verdict = self._statements.accept(_text(frame, "envelope").encode(), headers)
         return {
             "state": verdict.state.value if verdict.state else None,
             "request": verdict.request,
@@ -304,11 +306,11 @@ class Control:
         return {"entries": [leaf.decode() for leaf in leaves]}, b""
 
 
-def _standing(opt_out: StandingOptOut) -> dict[str, Any]:
+def _standing(opt_out: ActiveOptOut) -> dict[str, Any]:
     return {"scope": opt_out.scope.value, "value": opt_out.value, "until_s": opt_out.until_s}
 
 
-def _listed(entry: VaultEntry, kept: Kept) -> dict[str, Any]:
+def _listed(entry: VaultEntry, kept: HoldsAndErasures) -> dict[str, Any]:
     return {
         "id": entry.id,
         "event": entry.event,

@@ -12,22 +12,22 @@ from typing import Any
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.core.case_marks import LOG2_WORK_FACTOR, CaseMarks
+from agent.core.case_marks import LOG2_WORK_FACTOR, CaseHashes
 from agent.core.device_secret import DeviceSecret
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import OutboxRecord
-from agent.core.retention import Protected
+from agent.core.retention import ProtectedIds
 from agent.custodian.approvals import Approvals
 from agent.custodian.control_handler import Control, DeviceNames
-from agent.custodian.enrolment import Changed
+from agent.custodian.enrolment import OwnersChanged
 from agent.custodian.inbox import Inbox, InboxSettings
-from agent.custodian.outbox_builder import OutboxMaker
-from agent.custodian.owner_settings import Exceeded, OwnerSettings
+from agent.custodian.outbox_builder import OutboxBuilder
+from agent.custodian.owner_settings import OwnerSettings, ViolatedLimit
 from agent.custodian.requests import Requests
-from agent.custodian.state import CustodianPorts, open_books
+from agent.custodian.state import CustodianDeps, open_custodian_state
 from agent.custodian.statement_handler import Statements
 from agent.custodian.tips import Tips
-from agent.custodian.verified_statements import Acting
+from agent.custodian.verified_statements import StatementApplier
 from agent.errors import StorageError
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import public_key_of
@@ -46,50 +46,54 @@ class Custodian:
         self,
         device_key: Ed25519PrivateKey,
         secret: DeviceSecret,
-        ports: CustodianPorts,
+        ports: CustodianDeps,
         settings: InboxSettings,
-        changed: Changed,
+        changed: OwnersChanged,
         status: Callable[[], dict[str, Any]],
         broker_name: str | None = None,
         *,
         held_bytes: int,
-        exceeded: Exceeded = lambda _settings: None,
+        exceeded: ViolatedLimit = lambda _settings: None,
         case_work: int = LOG2_WORK_FACTOR,
     ) -> None:
-        self.books = books = open_books(device_key, ports, changed, held_bytes)
-        self.enrolments, self.keeping = books.enrolments, books.keeping
+        self.custodian_state = custodian_state = open_custodian_state(device_key, ports, changed, held_bytes)
+        self.enrolments, self.keeping = custodian_state.enrolments, custodian_state.keeping
         self.clock = ports.clock
         self._begun = False
         self._log = structlog.get_logger("custodian")
-        marks = CaseMarks.of_device(secret, case_work)
-        self.settings = OwnerSettings(books.decisions, ports.journal, books.ledger, exceeded, ports.notifier.notify)
-        self.requests = Requests(books, settings.limits, settings.delay_s, settings.minute_of)
-        maker = OutboxMaker(ports.outbox, ports.vault, ports.entropy, device_key)
-        self.tips = Tips(books, maker, self._wake_uplink, settings.delay_s)
-        self._inbox = Inbox(settings, books, self.requests, self.tips, marks)
-        acting = Acting(self.enrolments, self.requests, ports.journal)
-        approvals = Approvals(books, self.requests, acting, maker)
-        statements = Statements(books, self.requests, acting, approvals, self.settings, self.tips, books.nonces)
+        marks = CaseHashes.of_device(secret, case_work)
+        self.settings = OwnerSettings(
+            custodian_state.decisions, ports.journal, custodian_state.ledger, exceeded, ports.notifier.notify
+        )
+        self.requests = Requests(custodian_state, settings.limits, settings.delay_s, settings.minute_of)
+        maker = OutboxBuilder(ports.outbox, ports.vault, ports.entropy, device_key)
+        self.tips = Tips(custodian_state, maker, self._wake_uplink, settings.delay_s)
+        self._inbox = Inbox(settings, custodian_state, self.requests, self.tips, marks)
+        acting = StatementApplier(self.enrolments, self.requests, ports.journal)
+        approvals = Approvals(custodian_state, self.requests, acting, maker)
+        statements = Statements(
+            custodian_state, self.requests, acting, approvals, self.settings, self.tips, custodian_state.nonces
+        )
         self.statements = statements
         names = DeviceNames(public_key_of(device_key), broker_name)
-        self.control = Control(names, books, statements, approvals, self.settings, self.tips, status)
+        self.control = Control(names, custodian_state, statements, approvals, self.settings, self.tips, status)
         # For the owner's eyes alone, over the local socket or page: a review shows the door in the area.
         self.control.offer("place", lambda _frame: ({"position": self._place()}, b""))
         self.owners_changed: Callable[[], None] = lambda: None
         """Called once it is durable that the owners are others."""
-        books.trust.on_change = self._reconsider
-        books.enrolments.on_change = self._reconsider_owners
+        custodian_state.trust.on_change = self._recheck_requests
+        custodian_state.enrolments.on_change = self._recheck_owners
 
-    def _reconsider(self) -> None:
+    def _recheck_requests(self) -> None:
         """Whose word counts has changed: what hung on it ends in the same decision."""
-        self.requests.reconsider()
-        self.tips.reconsider()
+        self.requests.recheck()
+        self.tips.recheck()
 
-    def _reconsider_owners(self) -> None:
-        self._reconsider()
-        self.books.decisions.after(self._say_owners_changed)
+    def _recheck_owners(self) -> None:
+        self._recheck_requests()
+        self.custodian_state.decisions.after(self._notify_owners_changed)
 
-    def _say_owners_changed(self) -> None:
+    def _notify_owners_changed(self) -> None:
         """As it is set by then."""
         self.owners_changed()
 
@@ -109,10 +113,10 @@ class Custodian:
             self._log.error("nothing_can_be_decided", error=error.message, remedy=error.remedy)
 
     def _begin(self) -> None:
-        ports = self.books.ports
-        self.books.ledger.write(EntryKind.BOOT)
+        ports = self.custodian_state.deps
+        self.custodian_state.ledger.write(EntryKind.BOOT)
         ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
-        self.books.trust.announce(changed=False)
+        self.custodian_state.trust.announce(changed=False)
         self.requests.on_time()
         self.requests.remind()
         self._begun = True
@@ -121,9 +125,9 @@ class Custodian:
         """What of that many stored segments must not be evicted: what owners keep, and what waits for their answer."""
         return self.keeping.held() | self.requests.held(stored_segments)
 
-    def protected(self, stored_segments: int) -> Protected:
+    def protected(self, stored_segments: int) -> ProtectedIds:
         """What the rolling vault must know before it evicts."""
-        return Protected(self.held(stored_segments), self.clock.trusted_ms)
+        return ProtectedIds(self.held(stored_segments), self.clock.trusted_ms)
 
     def hold_at_most(self, held_bytes: int) -> None:
         """What holds may keep together, from now on."""
@@ -137,7 +141,7 @@ class Custodian:
         """Where the door is from now on, (lat, lon) in degrees: for requests that come in."""
         self._inbox.position = position
 
-    def deleted(self) -> frozenset[str]:
+    def erased(self) -> frozenset[str]:
         """What an owner has deleted and is still on the disk."""
         return self.keeping.going()
 

@@ -15,17 +15,17 @@ import structlog
 
 from agent.config import Configuration
 from agent.core.timebase import NS_PER_S
-from agent.custodian.composition import NO_LINK, CustodianSide, Post
-from agent.custodian.ipc_handlers import RecorderDesk, Reports, UplinkDesk
-from agent.custodian.live_buffer import LiveShelf
+from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRuntime
+from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
+from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.readonly_disk import ReadOnlyDisk
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import DoorwardError
-from agent.ipc.protocol import Addressing, FromRecorder, FromUplink, Sealers
-from agent.ipc.rpc import HandoverServer, uids_of
+from agent.ipc.protocol import FromRecorder, FromUplink, Recipients, UplinkConfig
+from agent.ipc.rpc import IpcServer, uids_of
 from agent.platform.disk import RealDisk
-from agent.platform.supervision import Supervision
+from agent.platform.supervision import SystemdNotifier
 from agent.platform.system_clock import SystemClock
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.reader import VaultReader
@@ -39,14 +39,14 @@ _TICK_S = 2.0
 class CustodianRole:
     """`start`, `wait` (blocks), `stop` from another thread, `close`.  `runtime_dir` is where the roles' sockets lie."""
 
-    def __init__(self, configuration: Configuration, runtime_dir: Path, supervision: Supervision) -> None:
+    def __init__(self, configuration: Configuration, runtime_dir: Path, supervision: SystemdNotifier) -> None:
         self._configuration = configuration
         self._supervision = supervision
         self._log = structlog.get_logger("custodian")
         self._clock = SystemClock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._shelf = LiveShelf()
+        self._shelf = LiveBuffer()
         self._folder = folder = StateFolder(configuration.device.state_dir)
         key = folder.device_key()
         folder.claim()
@@ -54,10 +54,10 @@ class CustodianRole:
         disk = ReadOnlyDisk(RealDisk())
         manifest = DiskManifestLog(disk, folder.vault)
         self._vault = VaultReader(DiskSegmentStore(disk, folder.vault), manifest, FollowingIndex(manifest, self._index))
-        self._reports = Reports(self._clock)
-        self._owned = CustodianSide(
+        self._reports = StatusReports(self._clock)
+        self._owned = CustodianRuntime(
             configuration,
-            Post(
+            CustodianContext(
                 folder,
                 key,
                 folder.device_secret(),
@@ -70,27 +70,29 @@ class CustodianRole:
                 self._link,
                 connected=configuration.broker is not None,
             ),
-            self._settle,
+            self._ignore_configuration,
         )
         self.device, self.custodian, self.alerts = self._owned.device, self._owned.custodian, self._owned.alerts
         set_by_owner = lambda: self.custodian.settings.payload  # noqa: E731 — read anew each time
-        recorder_desk = RecorderDesk(
+        recorder_desk = RecorderIpcHandler(
             self._sealers, key.sign, self.custodian, set_by_owner, self._owned.notifier, self._reports, self._shelf
         )
-        self._uplink_desk = UplinkDesk(self.custodian, self._addressing(), self._reports, self.alerts, self._owned.home)
+        self._uplink_desk = UplinkIpcHandler(
+            self.custodian, self._addressing(), self._reports, self.alerts, self._owned.home
+        )
         self.custodian.requests.wake_uplink = self._uplink_desk.news
-        self._owned.settle()
-        self._sockets: tuple[HandoverServer[Any], HandoverServer[Any]] = (
-            HandoverServer(
+        self._owned.apply_configuration()
+        self._sockets: tuple[IpcServer[Any], IpcServer[Any]] = (
+            IpcServer(
                 runtime_dir / "recorder" / "custodian.sock",
                 FromRecorder,  # type: ignore[arg-type] # a union is no type[T]
-                recorder_desk.answer,
+                recorder_desk.handle,
                 uids_of("doorward-recorder"),
             ),
-            HandoverServer(
+            IpcServer(
                 runtime_dir / "uplink" / "custodian.sock",
                 FromUplink,  # type: ignore[arg-type]
-                self._uplink_desk.answer,
+                self._uplink_desk.handle,
                 uids_of("doorward-uplink"),
             ),
         )
@@ -129,29 +131,29 @@ class CustodianRole:
         return self._owned.status()
 
     def _recorder(self) -> Mapping[str, Any]:
-        return self._reports.of("recorder") or _NO_RECORDER
+        return self._reports.status_of("recorder") or _NO_RECORDER
 
     def _link(self) -> Mapping[str, Any]:
         if self._configuration.broker is None:
             return NO_LINK
-        return self._reports.of("uplink") or {"link": "no uplink", "remedy": _SEE.format("uplink")}
+        return self._reports.status_of("uplink") or {"link": "no uplink", "remedy": _SEE.format("uplink")}
 
-    def _settle(self, _in_force: Configuration) -> None:
+    def _ignore_configuration(self, _in_force: Configuration) -> None:
         self._uplink_desk.addressing = self._addressing()
         self._uplink_desk.news()
 
-    def _sealers(self) -> Sealers:
+    def _sealers(self) -> Recipients:
         current = self.custodian.enrolments.current
         if current is None:
-            return Sealers(self.device.id, 0, ())
+            return Recipients(self.device.id, 0, ())
         recipients = (*(owner.recipient for owner in current.recipients), current.recovery)
-        return Sealers(self.device.id, current.epoch, recipients)
+        return Recipients(self.device.id, current.epoch, recipients)
 
-    def _addressing(self) -> Addressing:
+    def _addressing(self) -> UplinkConfig:
         broker = self._configuration.broker
         if broker is None:
-            return Addressing()
-        return Addressing(
+            return UplinkConfig()
+        return UplinkConfig(
             self.device.id,
             broker.host,
             broker.port,
@@ -170,9 +172,9 @@ class CustodianRole:
             # A full disk is told in the log and mended by nobody's restart: the turn, which takes the lock that every
             # request and decision takes, is the progress.
             self._supervision.alive()
-            self._supervision.status(self._says())
+            self._supervision.status(self._status_report())
 
-    def _says(self) -> str:
+    def _status_report(self) -> str:
         try:
             stored = f"{self._vault.totals().segments} segments"
         except DoorwardError as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from agent.core.timebase import NS_PER_S
 from agent.ports import Clock
 
-__all__ = ["Delay"]
+__all__ = ["DisclosureTimer"]
 
 
-class Delay:
+class DisclosureTimer:
     """Counts from the first time it is asked about a disclosure."""
 
     def __init__(self, clock: Clock, delay_s: int) -> None:

@@ -21,7 +21,7 @@ from agent.core.vault.age.recipients import Recipient, parse_recipient
 from agent.core.vault.age.sealing import make_header, seal_bytes
 from agent.custodian.ledger_writer import Ledger
 from agent.custodian.nonces import LIFE_S, Nonces
-from agent.custodian.transactions import Decisions
+from agent.custodian.transactions import Transactions
 from agent.errors import RequestError
 from agent.ports import Clock, Entropy, Journal
 from agent.wire import envelope, strictjson
@@ -38,11 +38,11 @@ _SECRET_BYTES: Final = 16
 _ENVELOPE: Final = "enrolment."
 """And the epoch in four digits: every list there was is kept, for each disclosure carries them all."""
 
-Changed = Callable[[tuple[Recipient, ...], int], None]
+OwnersChanged = Callable[[tuple[Recipient, ...], int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
+class _PendingEnrolment:
     envelope: bytes
     enrolment: Enrolment
     tokens: dict[str, bytes]
@@ -62,13 +62,13 @@ class Enrolments:
 
     def __init__(
         self,
-        decisions: Decisions,
+        decisions: Transactions,
         journal: Journal,
         ledger: Ledger,
         entropy: Entropy,
         clock: Clock,
         device: PublicKey,
-        changed: Changed,
+        changed: OwnersChanged,
         nonces: Nonces,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
@@ -82,7 +82,7 @@ class Enrolments:
         self._changed = changed
         self._nonces = nonces
         self._tell = tell
-        self._pending: _Pending | None = None
+        self._pending: _PendingEnrolment | None = None
         self.envelopes: tuple[bytes, ...]
         """Every enrolment there was, as it was signed, from epoch 1 to the one in force."""
         self.current: Enrolment | None
@@ -135,7 +135,7 @@ class Enrolments:
         tokens = {name: self._entropy.token(_TOKEN_BYTES) for name in new}
         tests = {name: self._test(tokens[name], text) for name, text in new.items()}
         lapses_ns = self._clock.now().boot_ns + (INVITED_S if new else LIFE_S) * NS_PER_S
-        self._pending = _Pending(data, enrolment, tokens, tests, lapses_ns)
+        self._pending = _PendingEnrolment(data, enrolment, tokens, tests, lapses_ns)
         return enrolment.epoch, new
 
     def test(self, name: str) -> bytes:
@@ -166,13 +166,13 @@ class Enrolments:
             self._take_effect(pending)
         return pending.enrolment.epoch, pending.waiting
 
-    def _proposed(self) -> _Pending | None:
+    def _proposed(self) -> _PendingEnrolment | None:
         """What waits for its tests, unless that has taken too long."""
         if self._pending is not None and self._clock.now().boot_ns > self._pending.lapses_ns:
             self._pending = None
         return self._pending
 
-    def _take_effect(self, pending: _Pending) -> None:
+    def _take_effect(self, pending: _PendingEnrolment) -> None:
         with self._decisions.one():
             self._decisions.otherwise(self._load)
             self._decisions.after(self.announce)

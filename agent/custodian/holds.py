@@ -24,7 +24,7 @@ from agent.ports import Clock, Journal
 from agent.vault.reader import VaultReader
 from agent.wire.statements import Erasure, Hold, Release
 
-__all__ = ["LONGEST_HOLD_S", "MOST_HELD", "Keeping", "Kept"]
+__all__ = ["LONGEST_HOLD_S", "MOST_HELD", "HoldsAndErasures", "SegmentHolds"]
 
 LONGEST_HOLD_S: Final = 366 * 86_400
 MOST_HELD: Final = 10_000
@@ -33,14 +33,14 @@ _ERASURE: Final = "erasure."
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class HoldsAndErasures:
     """`held`: until when, in UTC seconds, by segment.  `going`: deleted by an owner, and still on the disk."""
 
     held: dict[str, int]
     going: frozenset[str]
 
 
-class Keeping:
+class SegmentHolds:
     """`held_bytes`: the most that all holds together may keep.  Statements come within the caller's decision."""
 
     def __init__(self, journal: Journal, ledger: Ledger, vault: VaultReader, clock: Clock, held_bytes: int) -> None:
@@ -97,10 +97,10 @@ class Keeping:
         if self.going() & set(segments):
             raise RequestError("Some of this footage has just been deleted.", remedy="Look again at what is left.")
 
-    def kept(self) -> Kept:
+    def kept(self) -> HoldsAndErasures:
         in_force = self.held()
         held = {name: int(value) for name, value in self._journal.named(_HOLD).items() if name in in_force}
-        return Kept(held, self.going())
+        return HoldsAndErasures(held, self.going())
 
     def on_time(self) -> None:
         """Forget holds that have ended and deletions that are done."""

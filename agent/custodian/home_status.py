@@ -12,15 +12,15 @@ from typing import Any, Final
 import msgspec
 
 from agent.core.home import state_of
-from agent.core.home_news import HomeNews
+from agent.core.home_news import HomeState
 from agent.ports import Notifier
 
-__all__ = ["HomeDesk"]
+__all__ = ["HomeStateHandler"]
 
 _LOOK_S: Final = 1.0
 
 
-class HomeDesk:
+class HomeStateHandler:
     """`ports.Notifier` in front of another: hears presses on their way to the owner."""
 
     def __init__(self, notifier: Notifier, status: Callable[[], dict[str, Any]]) -> None:
@@ -36,9 +36,9 @@ class HomeDesk:
                 self._presses += 1
                 self._pressed.notify_all()
 
-    def collect(self, presses: int, wait_s: float) -> HomeNews:
+    def collect(self, presses: int, wait_s: float) -> HomeState:
         """How things are now; waits at most so long for another press than these."""
         with self._pressed:
             self._pressed.wait_for(lambda: self._presses != presses, min(wait_s, _LOOK_S))
             presses = self._presses
-        return HomeNews(presses, msgspec.json.encode(state_of(self._status())))
+        return HomeState(presses, msgspec.json.encode(state_of(self._status())))

@@ -14,33 +14,33 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.core.admission import Blocked, Elsewhere, Replayed, admit
-from agent.core.case_marks import CaseMarks
-from agent.core.consent import Cause, State
+from agent.core.case_marks import CaseHashes
+from agent.core.consent import Event, RequestState
 from agent.core.ledger.entries import EntryKind
-from agent.core.matching import Match, Window, match
+from agent.core.matching import Match, TimeWindow, match
 from agent.core.requests import (
     BlockedRequest,
     MatchedRequest,
     Terms,
     is_replay,
-    numbers_of,
     opted_out,
+    sequence_key,
     trusted_seconds,
     utc_minute,
 )
 from agent.core.timebase import NS_PER_MS
 from agent.custodian.requests import Requests
-from agent.custodian.state import Books
+from agent.custodian.state import CustodianState
 from agent.custodian.tips import Tips
 from agent.errors import DoorwardError, OpenError
 from agent.ports import Journal
 from agent.wire.disclosures import Receipt, ReceiptState
-from agent.wire.inbound import Inbound, open_inbound
-from agent.wire.limits import Limits
+from agent.wire.inbound import VerifiedMessage, verify_inbound
+from agent.wire.limits import RequestLimits
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import parse_topic
 
-__all__ = ["Counted", "Inbox", "InboxSettings", "bulletins", "deletion_of", "receipt_of"]
+__all__ = ["DropReason", "Inbox", "InboxSettings", "bulletins", "deletion_of", "receipt_of"]
 
 _MOST_MATCHED: Final = 9_000
 """Segments one request may hold: twelve hours at five seconds, and a little."""
@@ -70,7 +70,7 @@ def bulletins(journal: Journal) -> list[bytes]:
     return [data for _, data in sorted(journal.named(_BULLETIN).items(), reverse=True)]
 
 
-class Counted(enum.Enum):
+class DropReason(enum.Enum):
     """What leaves nothing behind but a number, counted after the decision and without a flush; and what was blocked."""
 
     UNTRUSTED = "untrusted"
@@ -85,7 +85,7 @@ class Counted(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Unlisted:
+class _Untracked:
     """Blocked for good, beyond what is listed in a day."""
 
     numbers: str
@@ -100,7 +100,7 @@ class InboxSettings:
     local day.
     """
 
-    limits: Limits
+    limits: RequestLimits
     position: tuple[float, float] | None
     delay_s: int = 0
     minute_of: Callable[[int], int] = utc_minute
@@ -109,8 +109,15 @@ class InboxSettings:
 class Inbox:
     """What the uplink hands over, one message at a time."""
 
-    def __init__(self, settings: InboxSettings, books: Books, requests: Requests, tips: Tips, marks: CaseMarks) -> None:
-        ports = books.ports
+    def __init__(
+        self,
+        settings: InboxSettings,
+        custodian_state: CustodianState,
+        requests: Requests,
+        tips: Tips,
+        marks: CaseHashes,
+    ) -> None:
+        ports = custodian_state.deps
         self._settings = settings
         self.position = settings.position
         """(lat, lon) in degrees, as an owner may set it while the device runs; compared here, and leaves by no way."""
@@ -118,10 +125,10 @@ class Inbox:
         self._tips = tips
         self._marks = marks
         self._journal = ports.journal
-        self._ledger = books.ledger
-        self._trust = books.trust
-        self._enrolments = books.enrolments
-        self._keeping = books.keeping
+        self._ledger = custodian_state.ledger
+        self._trust = custodian_state.trust
+        self._enrolments = custodian_state.enrolments
+        self._keeping = custodian_state.keeping
         self._vault = ports.vault
         self._clock = ports.clock
         self._newest_receipt: dict[str, int] = {}
@@ -130,11 +137,11 @@ class Inbox:
         """One inbound message.  Returns a receipt for the transfer it belongs to; everything else stays here."""
         self._measure(topic, data)
         with self._requests.deciding():
-            taken = self._take(topic, data)
-        if isinstance(taken, _Unlisted):
+            taken = self._handle(topic, data)
+        if isinstance(taken, _Untracked):
             self._journal.use_sequence(taken.numbers, taken.seq, flush=False)
-            taken = Counted.BLOCKED
-        if isinstance(taken, Counted):
+            taken = DropReason.BLOCKED
+        if isinstance(taken, DropReason):
             self._journal.count(taken.value)
             return None
         return taken
@@ -145,7 +152,7 @@ class Inbox:
         An outline can be drawn so that this takes a second.  The result is remembered (`count_opened`).
         """
         try:
-            inbound = open_inbound(data, parse_topic(topic), self._trust.store, trusted_seconds(self._clock.now()))
+            inbound = verify_inbound(data, parse_topic(topic), self._trust.store, trusted_seconds(self._clock.now()))
         except DoorwardError:
             return
         request = inbound.message
@@ -159,16 +166,16 @@ class Inbox:
     def _is_near(self, request: FootageRequest) -> bool:
         return self.position is not None and request.area.contains(*self.position)
 
-    def _take(self, topic: str, data: bytes) -> Receipt | Counted | _Unlisted | None:
+    def _handle(self, topic: str, data: bytes) -> Receipt | DropReason | _Untracked | None:
         try:
             at_s = trusted_seconds(self._clock.now())
-            inbound = open_inbound(data, parse_topic(topic), self._trust.store, at_s)
+            inbound = verify_inbound(data, parse_topic(topic), self._trust.store, at_s)
         except OpenError:
-            return Counted.UNTRUSTED
+            return DropReason.UNTRUSTED
         except DoorwardError:
-            return Counted.MALFORMED
+            return DropReason.MALFORMED
         if not self._trust.is_announced(inbound.requester):
-            return Counted.UNTRUSTED
+            return DropReason.UNTRUSTED
         match inbound.message:
             case FootageRequest():
                 return self._on_request(inbound.message, inbound, data)
@@ -181,14 +188,16 @@ class Inbox:
             case Bulletin():
                 return self._on_bulletin(inbound.message, inbound, data)
 
-    def _on_request(self, request: FootageRequest, inbound: Inbound, data: bytes) -> Counted | _Unlisted | None:
+    def _on_request(
+        self, request: FootageRequest, inbound: VerifiedMessage, data: bytes
+    ) -> DropReason | _Untracked | None:
         now = self._clock.now()
         near = self._is_near(request)
         verdict = admit(inbound, self._settings.limits, self._journal, now, self._marks, near=near)
         if isinstance(verdict, Replayed):
-            return Counted.REPLAYED
+            return DropReason.REPLAYED
         if isinstance(verdict, Elsewhere):
-            return Counted.ELSEWHERE
+            return DropReason.ELSEWHERE
         if isinstance(verdict, Blocked):
             return self._block(request, inbound, verdict, now.utc_ns // NS_PER_MS)
         found, terms = self._match(request), Terms.of(request)
@@ -199,11 +208,11 @@ class Inbox:
             sealed=self._enrolments.seal(data),
             payload_sha256=inbound.payload_sha256,
             requester=inbound.requester.id,
-            audience=request.audience,
+            trust_root=request.trust_root,
             key_id=inbound.requester.key.id,
             seq=request.seq,
             case_mark=verdict.case_mark,
-            state=State.RECEIVED,
+            state=RequestState.RECEIVED,
             certain=found.certain,
             received_ms=now.utc_ns // NS_PER_MS,
             not_after_s=request.not_after_s,
@@ -211,25 +220,25 @@ class Inbox:
             asked_s=(request.from_s, request.to_s) if near else None,
             segments=found.segments,
         )
-        self._journal.use_sequence(numbers_of(stored.key_id, request), stored.seq)
+        self._journal.use_sequence(sequence_key(stored.key_id, request), stored.seq)
         self._journal.add_request(stored)
         self._ledger.write(
             EntryKind.RECEIVED, request=stored.said_id, requester=stored.requester, subject=stored.payload_sha256
         )
         if opted_out(terms, self._journal.opt_outs(), now):
-            self._requests.advance(stored, Cause.OPTED_OUT)
+            self._requests.advance(stored, Event.OPTED_OUT)
         elif found:
             if trusted_seconds(now) is None:
-                self._requests.leave_unjudged(stored.id)
-            self._requests.advance(stored, Cause.MATCHED, segments=len(found.segments))
+                self._requests.defer_check(stored.id)
+            self._requests.advance(stored, Event.MATCHED, segments=len(found.segments))
         else:
-            self._requests.advance(stored, Cause.UNMATCHED)
+            self._requests.advance(stored, Event.UNMATCHED)
         return None
 
     def _match(self, request: FootageRequest) -> Match:
         if self.position is None or not request.area.contains(*self.position):
             return Match((), certain=False)
-        window = Window.of_seconds(request.from_s, request.to_s)
+        window = TimeWindow.of_seconds(request.from_s, request.to_s)
         going = self._keeping.going()
         # What only an anchor dated cannot be shared, since its own record says another time: nobody is asked about it.
         candidates = [
@@ -239,108 +248,110 @@ class Inbox:
         ]
         return match(window, request.area, self.position, candidates, most=_MOST_MATCHED)
 
-    def _block(self, request: FootageRequest, inbound: Inbound, verdict: Blocked, at_ms: int) -> Counted | _Unlisted:
+    def _block(
+        self, request: FootageRequest, inbound: VerifiedMessage, verdict: Blocked, at_ms: int
+    ) -> DropReason | _Untracked:
         """The broker repeats a retained request at every connection; it stays blocked, unless it was for a rate.
 
         List and ledger have so many a day: a trusted key must not be able to fill the disk with what it may not ask.
         """
-        numbers = numbers_of(inbound.requester.key.id, request)
+        numbers = sequence_key(inbound.requester.key.id, request)
         requester = inbound.requester
         blocked = BlockedRequest(inbound.payload_sha256, requester.root, requester.id, verdict.reason, at_ms)
         if self._journal.blocked_since(at_ms - _DAY_MS, (requester.root, requester.id)) >= _BLOCKED_PER_DAY:
-            return Counted.BLOCKED if verdict.for_now else _Unlisted(numbers, request.seq)
+            return DropReason.BLOCKED if verdict.for_now else _Untracked(numbers, request.seq)
         if not verdict.for_now:
             self._journal.use_sequence(numbers, request.seq)
         if self._journal.add_blocked(blocked, _BLOCKED_KEPT):
             self._ledger.write(
                 EntryKind.BLOCKED, requester=blocked.requester, subject=blocked.payload_sha256, reason=blocked.reason
             )
-        return Counted.BLOCKED
+        return DropReason.BLOCKED
 
-    def _on_withdrawal(self, withdrawal: Withdrawal, inbound: Inbound) -> Counted | None:
+    def _on_withdrawal(self, withdrawal: Withdrawal, inbound: VerifiedMessage) -> DropReason | None:
         stored = self._named(inbound, withdrawal.request)
         if stored is None or stored.state.ended:
-            return Counted.UNEXPECTED
+            return DropReason.UNEXPECTED
         if is_replay(self._journal, inbound.requester, withdrawal):
-            return Counted.REPLAYED
-        self._journal.use_sequence(numbers_of(inbound.requester.key.id, withdrawal), withdrawal.seq)
-        self._requests.advance(stored, Cause.WITHDRAWN)
+            return DropReason.REPLAYED
+        self._journal.use_sequence(sequence_key(inbound.requester.key.id, withdrawal), withdrawal.seq)
+        self._requests.advance(stored, Event.WITHDRAWN)
         return None
 
-    def _on_deletion(self, deletion: Deletion, inbound: Inbound, data: bytes) -> Counted | None:
+    def _on_deletion(self, deletion: Deletion, inbound: VerifiedMessage, data: bytes) -> DropReason | None:
         """Kept for the owner to see if something may have left.  What has not ended ends, as by a withdrawal:
 
         the requester has deleted the key that would open an answer.
         """
         stored = self._named(inbound, deletion.request)
         if stored is None:
-            return Counted.UNEXPECTED
+            return DropReason.UNEXPECTED
         if stored.state.ended and not stored.state.may_have_left:
-            return Counted.UNEXPECTED
+            return DropReason.UNEXPECTED
         if is_replay(self._journal, inbound.requester, deletion):
-            return Counted.REPLAYED
+            return DropReason.REPLAYED
         if self._journal.get(deletion_of(stored.id)) is not None:
-            return Counted.UNEXPECTED
-        self._journal.use_sequence(numbers_of(inbound.requester.key.id, deletion), deletion.seq)
+            return DropReason.UNEXPECTED
+        self._journal.use_sequence(sequence_key(inbound.requester.key.id, deletion), deletion.seq)
         if stored.state.may_have_left:
             self._journal.put(deletion_of(stored.id), self._enrolments.seal(data))
             self._ledger.write(
                 EntryKind.DELETED, request=stored.said_id, requester=stored.requester, subject=inbound.payload_sha256
             )
         if not stored.state.ended:
-            self._requests.advance(stored, Cause.WITHDRAWN)
+            self._requests.advance(stored, Event.WITHDRAWN)
         return None
 
-    def _on_bulletin(self, bulletin: Bulletin, inbound: Inbound, data: bytes) -> Counted:
+    def _on_bulletin(self, bulletin: Bulletin, inbound: VerifiedMessage, data: bytes) -> DropReason:
         """One line of a list the owner may look at.  Nobody is notified."""
         if is_replay(self._journal, inbound.requester, bulletin):
-            return Counted.REPLAYED
+            return DropReason.REPLAYED
         now = self._clock.now()
         now_s, position = trusted_seconds(now), self.position
         elsewhere = bulletin.area is not None and (position is None or not bulletin.area.contains(*position))
         if not elsewhere and (now_s is None or now_s <= bulletin.not_after_s):
             self._keep_bulletin(inbound, now.utc_ns // NS_PER_MS, data, bulletin)
-        return Counted.BULLETIN
+        return DropReason.BULLETIN
 
-    def _keep_bulletin(self, inbound: Inbound, now_ms: int, data: bytes, bulletin: Bulletin) -> None:
+    def _keep_bulletin(self, inbound: VerifiedMessage, now_ms: int, data: bytes, bulletin: Bulletin) -> None:
         kept = sorted(self._journal.named(_BULLETIN))
         theirs = f".{inbound.requester.root}.{inbound.requester.id}."
         today = [name for name in kept if theirs in name and int(name.partition(".")[0]) >= now_ms - _DAY_MS]
         if len(today) >= _BULLETINS_PER_DAY:
             return
-        self._journal.use_sequence(numbers_of(inbound.requester.key.id, bulletin), bulletin.seq)
+        self._journal.use_sequence(sequence_key(inbound.requester.key.id, bulletin), bulletin.seq)
         self._journal.put(f"{_BULLETIN}{max(0, now_ms):015d}{theirs}{bulletin.id}", self._enrolments.seal(data))
         for name in kept[: max(0, len(kept) + 1 - _BULLETINS_KEPT)]:
             self._journal.remove(_BULLETIN + name)
 
-    def _on_receipt(self, receipt: Receipt, inbound: Inbound, data: bytes) -> Receipt | Counted:
+    def _on_receipt(self, receipt: Receipt, inbound: VerifiedMessage, data: bytes) -> Receipt | DropReason:
         stored = self._journal.request_of(receipt.disclosure)
         if stored is None:
-            return self._tips.on_receipt(receipt, inbound) or Counted.UNEXPECTED
+            return self._tips.on_receipt(receipt, inbound) or DropReason.UNEXPECTED
         if (
             not stored.is_from(inbound.requester)
             or receipt.request not in (None, stored.said_id)
-            or stored.state not in (State.APPROVED, State.SENDING)
+            or stored.state not in (RequestState.APPROVED, RequestState.SENDING)
         ):
-            return Counted.UNEXPECTED
+            return DropReason.UNEXPECTED
         if receipt.seq <= self._newest_receipt.get(receipt.disclosure, 0):
-            return Counted.REPLAYED
+            return DropReason.REPLAYED
         if receipt.state is ReceiptState.PARTIAL:
             self._newest_receipt[receipt.disclosure] = receipt.seq
             return receipt
         if receipt.state is ReceiptState.REFUSED:
-            self._requests.advance(stored, Cause.REFUSED, subject=inbound.payload_sha256)
-        elif stored.state is State.SENDING and self._names_ours(receipt):
-            self._requests.advance(stored, Cause.RECEIPT, subject=inbound.payload_sha256)
+            self._requests.advance(stored, Event.REFUSED, subject=inbound.payload_sha256)
+        elif stored.state is RequestState.SENDING and self._names_ours(receipt):
+            self._requests.advance(stored, Event.RECEIPT, subject=inbound.payload_sha256)
         else:
-            return Counted.UNEXPECTED
+            return DropReason.UNEXPECTED
         self._journal.put(receipt_of(receipt.disclosure), self._enrolments.seal(data))
         self._newest_receipt.pop(receipt.disclosure, None)
         return receipt
 
-    def _named(self, inbound: Inbound, request: str) -> MatchedRequest | None:
+    def _named(self, inbound: VerifiedMessage, request: str) -> MatchedRequest | None:
         """The request that its requester calls so."""
-        return self._journal.request_said((inbound.requester.root, inbound.requester.id), request)
+        return self._journal.find_given_request((inbound.requester.root, inbound.requester.id), request)
 
     def _names_ours(self, receipt: Receipt) -> bool:
         """Whether it names the manifest we sent, and with it every byte of every part."""

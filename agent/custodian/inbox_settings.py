@@ -14,7 +14,7 @@ __all__ = ["inbox_settings"]
 _S_PER_MINUTE: Final = 60
 
 
-def inbox_settings(requests: config.Requests, position: tuple[float, float] | None) -> InboxSettings:
+def inbox_settings(requests: config.RequestsConfig, position: tuple[float, float] | None) -> InboxSettings:
     """What is let in, and how long a yes waits before it goes out.  `position`: (lat, lon) in degrees."""
     return InboxSettings(
         request_limits(requests),

@@ -13,55 +13,55 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from agent.core.home_news import HomeAddress
-from agent.core.retention import Protected
+from agent.core.retention import ProtectedIds
 from agent.core.status import RecorderReport, UplinkReport, fault_in
 from agent.core.vault.manifest import PAYLOAD_TYPE
-from agent.custodian.live_buffer import LiveShelf
+from agent.custodian.live_buffer import LiveBuffer
 from agent.errors import RequestError
 from agent.ipc.protocol import (
-    Addressing,
+    Ack,
+    AckAlert,
+    AlertChannelsReply,
+    AlertMessages,
     Answer,
     BeginSending,
-    Begun,
-    Changed,
-    Channels,
+    DeliverMessage,
     FromRecorder,
     FromUplink,
-    Held,
-    Home,
-    HomeIs,
-    LivePiece,
-    Looking,
-    Names,
-    Noted,
-    Outgoing,
-    Parcels,
-    Receipt,
-    Report,
-    Sealers,
-    SettingsAre,
+    GetAlertChannels,
+    GetErasedSegments,
+    GetHeldSegments,
+    GetHomeAssistant,
+    GetLiveViewers,
+    GetOutgoing,
+    GetRecipients,
+    GetSettings,
+    HeldSegments,
+    HomeAssistantReply,
+    HomeStateReply,
+    LiveViewers,
+    Notify,
+    OutgoingDisclosures,
+    OutgoingVersion,
+    OwnerSettingsReply,
+    PollAlerts,
+    PollHomeState,
+    PollOutgoing,
+    PutLivePiece,
+    Recipients,
+    ReportStatus,
+    SegmentNames,
+    SendingAllowed,
     Sign,
     Signature,
-    Tell,
-    Told,
-    Took,
-    WhatChanged,
-    WhatIsDeleted,
-    WhatIsHeld,
-    WhatIsHome,
-    WhatToSend,
-    WhatToTell,
-    WhichChannels,
-    WhichHome,
-    WhichSettings,
-    WhoLooks,
-    WhoMayOpen,
+    TransferReceipt,
+    UplinkConfig,
 )
-from agent.ports import AlertDesk, Clock, Custody, HomeSource, Notifier
+from agent.ports import AlertMailer, Clock, CustodyPort, HomeStateSource, Notifier
 from agent.wire import strictjson
 from agent.wire.envelope import pae
 
-__all__ = ["RecorderDesk", "Reports", "UplinkDesk"]
+__all__ = ["RecorderIpcHandler", "StatusReports", "UplinkIpcHandler"]
 
 _STALE_NS: Final = 20 * 10**9
 _MOST_PATIENCE_S: Final = 3.0
@@ -73,45 +73,45 @@ _IN_REPORTS: Final[Mapping[str, type[Struct]]] = {"recorder": RecorderReport, "u
 _RECORD_PREFIX: Final = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode())
 
 
-class Holder(Protocol):
+class ProtectedSegments(Protocol):
     """Who knows which segments must stay, and which must go."""
 
-    def protected(self, stored_segments: int) -> Protected: ...
-    def deleted(self) -> frozenset[str]: ...
+    def protected(self, stored_segments: int) -> ProtectedIds: ...
+    def erased(self) -> frozenset[str]: ...
 
 
-class Reports:
+class StatusReports:
     """What the other roles last said of themselves, as long as it is fresh."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last: dict[str, tuple[int, Mapping[str, Any]]] = {}
 
-    def take(self, role: str, status: Mapping[str, Any]) -> None:
+    def record(self, role: str, status: Mapping[str, Any]) -> None:
         """Raises `RequestError` for a report that the custodian's threads or an owner's command could not read."""
         fault = fault_in(status, _IN_REPORTS[role])
         if fault is not None:
             raise RequestError(f"A report of the {role} cannot be used: {fault}.")
         self._last[role] = (self._clock.now().boot_ns, status)
 
-    def of(self, role: str) -> Mapping[str, Any] | None:
+    def status_of(self, role: str) -> Mapping[str, Any] | None:
         """None when that role has said nothing for a while."""
         at_ns, status = self._last.get(role, (0, None))
         return status if status is not None and self._clock.now().boot_ns - at_ns <= _STALE_NS else None
 
 
-class RecorderDesk:
+class RecorderIpcHandler:
     """`sealers` says who may open footage now, `settings` what an owner has set; `sign` signs with the device's key."""
 
     def __init__(
         self,
-        sealers: Callable[[], Sealers],
+        sealers: Callable[[], Recipients],
         sign: Callable[[bytes], bytes],
-        holder: Holder,
+        holder: ProtectedSegments,
         settings: Callable[[], bytes],
         notifier: Notifier,
-        reports: Reports,
-        live: LiveShelf,
+        reports: StatusReports,
+        live: LiveBuffer,
     ) -> None:
         self._live = live
         self._sealers = sealers
@@ -121,41 +121,41 @@ class RecorderDesk:
         self._notifier = notifier
         self._reports = reports
 
-    def answer(self, question: FromRecorder) -> Answer:
+    def handle(self, question: FromRecorder) -> Answer:
         match question:
-            case WhoMayOpen():
+            case GetRecipients():
                 return self._sealers()
             case Sign(encoding=encoding):
                 return Signature(self._sign(_record_encoding(encoding)))
-            case WhatIsHeld(stored=stored):
+            case GetHeldSegments(stored=stored):
                 protected = self._holder.protected(stored)
-                return Held(tuple(protected.held), protected.now_ms)
-            case WhatIsDeleted():
-                return Names(tuple(self._holder.deleted()))
-            case WhichSettings():
-                return SettingsAre(self._settings())
-            case Tell(kind=kind, text=text, once=once):
+                return HeldSegments(tuple(protected.names), protected.now_ms)
+            case GetErasedSegments():
+                return SegmentNames(tuple(self._holder.erased()))
+            case GetSettings():
+                return OwnerSettingsReply(self._settings())
+            case Notify(kind=kind, text=text, once=once):
                 self._notifier.notify(kind[:_LONGEST_TEXT], text[:_LONGEST_TEXT], once[:_LONGEST_TEXT])
-                return Noted()
-            case Report(status=status):
-                self._reports.take("recorder", status)
-                return Noted()
-            case WhoLooks(patience_s=patience_s):
-                return Looking(self._live.looked_at(min(patience_s, _MOST_PATIENCE_S)))
-            case LivePiece(number=number, piece=piece, pieces=pieces, data=data):
-                return Looking(self._live.put(number, piece, pieces, data))
+                return Ack()
+            case ReportStatus(status=status):
+                self._reports.record("recorder", status)
+                return Ack()
+            case GetLiveViewers(patience_s=patience_s):
+                return LiveViewers(self._live.wait_for_viewer(min(patience_s, _MOST_PATIENCE_S)))
+            case PutLivePiece(number=number, piece=piece, pieces=pieces, data=data):
+                return LiveViewers(self._live.put(number, piece, pieces, data))
 
 
-class UplinkDesk:
+class UplinkIpcHandler:
     """`custody` is the custodian as the network may see it."""
 
     def __init__(
         self,
-        custody: Custody,
-        addressing: Addressing,
-        reports: Reports,
-        alerts: AlertDesk | None = None,
-        home: HomeSource | None = None,
+        custody: CustodyPort,
+        addressing: UplinkConfig,
+        reports: StatusReports,
+        alerts: AlertMailer | None = None,
+        home: HomeStateSource | None = None,
     ) -> None:
         self._custody = custody
         self.addressing = addressing
@@ -172,40 +172,40 @@ class UplinkDesk:
             self._version += 1
             self._changed.notify_all()
 
-    def answer(self, question: FromUplink) -> Answer:
+    def handle(self, question: FromUplink) -> Answer:
         match question:
-            case Addressing():
+            case UplinkConfig():
                 return self.addressing
-            case Took(topic=topic, payload=payload):
+            case DeliverMessage(topic=topic, payload=payload):
                 receipt = self._custody.on_message(topic, payload)
-                return Receipt(None if receipt is None else strictjson.encode(receipt))
-            case WhatToSend():
-                return Outgoing(tuple(self._custody.outgoing()))
+                return TransferReceipt(None if receipt is None else strictjson.encode(receipt))
+            case GetOutgoing():
+                return OutgoingDisclosures(tuple(self._custody.outgoing()))
             case BeginSending(disclosure=disclosure):
-                return Begun(self._custody.begin_sending(disclosure))
-            case WhatChanged(seen=seen):
+                return SendingAllowed(self._custody.begin_sending(disclosure))
+            case PollOutgoing(seen=seen):
                 with self._changed:
                     self._changed.wait_for(lambda: self._version != seen, _NEWS_S)
-                    return Changed(self._version)
-            case WhichHome():
-                return Home(self.home_address)
-            case WhatIsHome(presses=presses):
+                    return OutgoingVersion(self._version)
+            case GetHomeAssistant():
+                return HomeAssistantReply(self.home_address)
+            case PollHomeState(presses=presses):
                 if self._home is None:
                     raise RequestError("No Home Assistant is configured.")
-                return HomeIs(self._home.collect(presses, _NEWS_S))
-            case WhichChannels():
-                return Channels(self._alerts.channels() if self._alerts else ())
-            case WhatToTell():
-                return Parcels(self._alerts.collect(_ALERTS_S) if self._alerts else self._nothing_ever())
-            case Told(parcel=parcel, fault=fault):
+                return HomeStateReply(self._home.collect(presses, _NEWS_S))
+            case GetAlertChannels():
+                return AlertChannelsReply(self._alerts.channels() if self._alerts else ())
+            case PollAlerts():
+                return AlertMessages(self._alerts.collect(_ALERTS_S) if self._alerts else self._no_channels())
+            case AckAlert(message=parcel, fault=fault):
                 if self._alerts is not None:
-                    self._alerts.settle(parcel, fault[:_LONGEST_TEXT])
-                return Noted()
-            case Report(status=status):
-                self._reports.take("uplink", status)
-                return Noted()
+                    self._alerts.acknowledge(parcel, fault[:_LONGEST_TEXT])
+                return Ack()
+            case ReportStatus(status=status):
+                self._reports.record("uplink", status)
+                return Ack()
 
-    def _nothing_ever(self) -> tuple[()]:
+    def _no_channels(self) -> tuple[()]:
         """No alerts are configured: said slowly, or the uplink would ask again and again without a pause."""
         with self._changed:
             self._changed.wait(_ALERTS_S)

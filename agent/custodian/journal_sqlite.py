@@ -26,16 +26,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.requests import (
-    IN_VAIN,
     SEQUENCE_WINDOW,
     WAITING,
+    WITHOUT_ANSWER,
+    ActiveOptOut,
     BlockedRequest,
     MatchedRequest,
     OutboxPart,
     OutboxRecord,
-    StandingOptOut,
     StoredRequest,
     Terms,
 )
@@ -124,7 +124,7 @@ class SqliteJournal:
         self._retry_s: float | None = None
         """When to try the file again, on the monotonic clock.  None while it is the file that is used, not a copy."""
         try:
-            self._open_somehow(path)
+            self._open_or_copy(path)
         except StorageError as error:
             if not isinstance(path, Path) or not takes_no_write(error.__cause__ or error):
                 raise
@@ -134,7 +134,7 @@ class SqliteJournal:
             raise
         self._reserved = self._keep_reserve()
 
-    def _open_somehow(self, path: Path | str) -> None:
+    def _open_or_copy(self, path: Path | str) -> None:
         try:
             self._open(path)
         except StorageError:
@@ -154,7 +154,7 @@ class SqliteJournal:
             return
         copy = self._db
         try:
-            self._open_somehow(self._path)
+            self._open_or_copy(self._path)
         except StorageError:
             self._db, self._retry_s = copy, time.monotonic() + _RETRY_S
             return
@@ -175,7 +175,7 @@ class SqliteJournal:
             self._db.execute("PRAGMA secure_delete=ON")
             self._require_format(path)
             self._db.executescript(_SCHEMA)
-            self._empty_the_log()
+            self._checkpoint_log()
         except (sqlite3.Error, StorageError) as error:
             self._db.close()
             raise error if isinstance(error, StorageError) else _unopened(path, error) from error
@@ -243,7 +243,7 @@ class SqliteJournal:
             self._depth -= 1
             if outermost:
                 self._execute("COMMIT")
-                self._empty_the_log()
+                self._checkpoint_log()
                 self._reserved = self._reserved or self._keep_reserve()
 
     def _execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
@@ -256,7 +256,7 @@ class SqliteJournal:
                 f"The journal cannot be written: {error}.", remedy="Free some space or replace the card."
             ) from error
 
-    def _empty_the_log(self) -> None:
+    def _checkpoint_log(self) -> None:
         """What was decided stands, whether or not this succeeds; if not, the next decision tries again.
 
         Somebody who reads the file (a backup) is not waited for: nobody decides meanwhile.
@@ -324,7 +324,7 @@ class SqliteJournal:
             request.sealed,
             request.payload_sha256,
             request.requester,
-            request.audience,
+            request.trust_root,
             request.key_id,
             request.seq,
             request.case_mark,
@@ -339,7 +339,7 @@ class SqliteJournal:
         )
         self._execute(f"INSERT INTO request ({_REQUEST}) VALUES ({_marks(values)})", values)  # noqa: S608 — our own words
 
-    def set_state(self, request: str, state: State, disclosure: str | None = None) -> None:
+    def set_state(self, request: str, state: RequestState, disclosure: str | None = None) -> None:
         """Of a request that has ended, nothing stays that only answering it needed."""
         forget = ", terms = NULL" if state.ended else ""
         with self._lock:
@@ -357,7 +357,7 @@ class SqliteJournal:
     def request_of(self, disclosure: str) -> MatchedRequest | None:
         return self._request("disclosure", disclosure)
 
-    def request_said(self, whose: tuple[str, str], request: str) -> MatchedRequest | None:
+    def find_given_request(self, whose: tuple[str, str], request: str) -> MatchedRequest | None:
         values = (request, *whose)
         with self._lock:
             rows = self._rows("SELECT id FROM request WHERE (said_id, audience, requester) = (?, ?, ?)", values)
@@ -369,12 +369,12 @@ class SqliteJournal:
     def match_count(self, request: str) -> int:
         return self._count("SELECT count(*) FROM matched WHERE request = ?", (request,))
 
-    def overdue(self, now_s: int, *states: State) -> list[StoredRequest]:
+    def overdue(self, now_s: int, *states: RequestState) -> list[StoredRequest]:
         """Those in `states` whose time was over before `now_s`, oldest first."""
         names = tuple(state.value for state in states)
         return self._requests(f"WHERE state IN ({_marks(names)}) AND not_after_s < ?", (*names, now_s))
 
-    def requests(self, *states: State) -> list[StoredRequest]:
+    def requests(self, *states: RequestState) -> list[StoredRequest]:
         """All of them, or those in `states`, oldest first."""
         if not states:
             return self._requests("", ())
@@ -397,7 +397,7 @@ class SqliteJournal:
     # -- history for admission (core.requests.History) -----------------------------------------------------------------
 
     def has_request(self, whose: tuple[str, str], request: str) -> bool:
-        return self.request_said(whose, request) is not None
+        return self.find_given_request(whose, request) is not None
 
     def has_sequence(self, numbers: str, seq: int) -> bool:
         return bool(self._rows("SELECT 1 FROM sequence WHERE key_id = ? AND seq = ?", (numbers, seq)))
@@ -422,7 +422,7 @@ class SqliteJournal:
         return self._count(f"SELECT count(*) FROM request WHERE {_NEAR} AND case_mark = ?", (case_mark,))  # noqa: S608
 
     def requests_about(self, whose: tuple[str, str], from_s: int, to_s: int) -> int:
-        names = tuple(state.value for state in IN_VAIN)
+        names = tuple(state.value for state in WITHOUT_ANSWER)
         where = f"(audience, requester) = (?, ?) AND from_s < ? AND to_s > ? AND state IN ({_marks(names)})"
         return self._count(f"SELECT count(*) FROM request WHERE {where}", (*whose, to_s, from_s, *names))  # noqa: S608
 
@@ -509,7 +509,7 @@ class SqliteJournal:
             BlockedRequest(str(sha256), str(root), str(who), str(why), int(at)) for sha256, root, who, why, at in rows
         ]
 
-    def add_opt_out(self, opt_out: StandingOptOut) -> None:
+    def add_opt_out(self, opt_out: ActiveOptOut) -> None:
         with self._lock:
             self._execute(
                 "INSERT OR REPLACE INTO opt_out VALUES (?, ?, ?)", (opt_out.scope.value, opt_out.value, opt_out.until_s)
@@ -519,10 +519,10 @@ class SqliteJournal:
         with self._lock:
             self._execute("DELETE FROM opt_out WHERE scope = ? AND value = ?", (scope.value, value))
 
-    def opt_outs(self) -> tuple[StandingOptOut, ...]:
+    def opt_outs(self) -> tuple[ActiveOptOut, ...]:
         rows = self._rows("SELECT scope, value, until_s FROM opt_out ORDER BY scope, value")
         return tuple(
-            StandingOptOut(Scope(scope), str(value), None if until is None else int(until))
+            ActiveOptOut(Scope(scope), str(value), None if until is None else int(until))
             for scope, value, until in rows
         )
 
@@ -561,11 +561,11 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
         "sealed": bytes(row[1]),
         "payload_sha256": str(row[2]),
         "requester": str(row[3]),
-        "audience": str(row[4]),
+        "trust_root": str(row[4]),
         "key_id": str(row[5]),
         "seq": int(row[6]),
         "case_mark": str(row[7]),
-        "state": State(row[8]),
+        "state": RequestState(row[8]),
         "certain": bool(row[9]),
         "received_ms": int(row[10]),
         "not_after_s": int(row[11]),

@@ -15,7 +15,7 @@ from agent.core.ledger.entries import EntryKind, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, consistency_proof, leaf_hash
 from agent.errors import InternalError, RequestError
 from agent.ports import Clock, Journal
-from agent.wire.disclosures import Ledgered
+from agent.wire.disclosures import LedgerProof
 
 __all__ = ["Ledger"]
 
@@ -46,7 +46,7 @@ class Ledger:
             self._journal.put(_FRONTIER, frontier.append(leaf_hash(leaf)).dump())
             self._newest = (leaf, frontier)
 
-    def newest(self) -> Ledgered:
+    def newest(self) -> LedgerProof:
         """What was written last in the caller's decision, and the proof that it is in the tree.
 
         The newest entry stands alone on the right, so its path is what was there before: no other entry is read.
@@ -55,7 +55,7 @@ class Ledger:
         frontier = self._frontier()
         if before.append(leaf_hash(leaf)) != frontier:
             raise InternalError("The ledger was written to outside the decision.")
-        return Ledgered(
+        return LedgerProof(
             checkpoint=sign_checkpoint(frontier, self._key).decode(),
             entry=leaf.decode(),
             index=before.size,

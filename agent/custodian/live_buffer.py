@@ -16,7 +16,7 @@ from agent.core.live import PIECE_BYTES
 from agent.errors import RequestError
 from agent.wire.control import Frame
 
-__all__ = ["LiveShelf"]
+__all__ = ["LiveBuffer"]
 
 _MOST_GOPS: Final = 8
 """GOPs, or parts of long ones, which are two seconds or 2 MiB each."""
@@ -31,19 +31,19 @@ _WAIT_S: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Shelved:
+class _BufferedGop:
     number: int
     sealed: bytes
     came_s: float
 
 
-class LiveShelf:
-    """`recorder.live_view.LiveDesk`, and the operation `live`.  From any thread.  `monotonic`: seconds."""
+class LiveBuffer:
+    """`recorder.live_view.LiveViewSink`, and the operation `live`.  From any thread.  `monotonic`: seconds."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._changed = threading.Condition()
-        self._shelf: deque[_Shelved] = deque(maxlen=_MOST_GOPS)
+        self._shelf: deque[_BufferedGop] = deque(maxlen=_MOST_GOPS)
         self._coming: dict[int, bytes] = {}
         self._coming_number = 0
         self._asked_s = float("-inf")
@@ -57,10 +57,10 @@ class LiveShelf:
             self._shelf.clear()
             self._changed.notify_all()
 
-    def looked_at(self, patience_s: float) -> bool:
+    def wait_for_viewer(self, patience_s: float) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._looks(), patience_s)
-            return self._looks()
+            self._changed.wait_for(lambda: self._closed or self._has_viewer(), patience_s)
+            return self._has_viewer()
 
     def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
         """Raises `RequestError` for pieces that no GOP has."""
@@ -73,7 +73,7 @@ class LiveShelf:
             if len(self._coming) == pieces:
                 self._shelve(b"".join(self._coming[each] for each in range(pieces)))
                 self._coming = {}
-            return self._looks()
+            return self._has_viewer()
 
     def answer(self, frame: Frame) -> tuple[dict[str, Any], bytes]:
         """The operation `live`: sealed GOPs newer than number `after`, oldest first; none after a moment's wait.
@@ -95,16 +95,16 @@ class LiveShelf:
 
     def _shelve(self, sealed: bytes) -> None:
         self._count += 1
-        self._shelf.append(_Shelved(self._count, sealed, self._monotonic()))
+        self._shelf.append(_BufferedGop(self._count, sealed, self._monotonic()))
         while sum(len(each.sealed) for each in self._shelf) > _MOST_BYTES:
             self._shelf.popleft()
         self._changed.notify_all()
 
-    def _newer(self, after: int) -> list[_Shelved]:
+    def _newer(self, after: int) -> list[_BufferedGop]:
         oldest_s = self._monotonic() - _FRESH_S
         while self._shelf and self._shelf[0].came_s < oldest_s:
             self._shelf.popleft()
         return [each for each in self._shelf if each.number > after or after > self._count]
 
-    def _looks(self) -> bool:
+    def _has_viewer(self) -> bool:
         return not self._closed and self._monotonic() - self._asked_s < _LOOKS_S

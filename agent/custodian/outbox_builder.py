@@ -15,7 +15,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.core.disclosure import Released
+from agent.core.disclosure import ReleasedItem
 from agent.core.requests import OutboxPart
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer
@@ -25,14 +25,14 @@ from agent.vault.reader import VaultReader
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest, PartKind, TipManifest
 
-__all__ = ["Making", "OutboxMaker"]
+__all__ = ["OutboxBuild", "OutboxBuilder"]
 
 _PIECE_BYTES: Final = 1 << 18
 _SECRET_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
+class OutboxBuild:
     """An outbox object whose parts are on the disk.  `finish(manifest, reply)` makes it whole, and durable.
 
     A disclosure's manifest is signed on the way; a tip's is not, for it names nobody.
@@ -42,7 +42,7 @@ class Making:
     finish: Callable[[DisclosureManifest | TipManifest, str], tuple[OutboxPart, ...]]
 
 
-class OutboxMaker:
+class OutboxBuilder:
     """The device's half of a disclosure, with its signing key and no key that opens anything."""
 
     def __init__(self, outbox: Outbox, vault: VaultReader, entropy: Entropy, device_key: Ed25519PrivateKey) -> None:
@@ -52,14 +52,14 @@ class OutboxMaker:
         self._device_key = device_key
 
     @contextmanager
-    def making(self, disclosure: str, released: tuple[Released, ...]) -> Iterator[Making]:
+    def making(self, disclosure: str, released: tuple[ReleasedItem, ...]) -> Iterator[OutboxBuild]:
         """Write everything but part 0, which says why the rest may leave.  What is not finished inside is removed.
 
         Raises `StorageError`.
         """
         with self._outbox.begin(disclosure) as draft:
             parts = [draft.write(number, item.id, self._joined(item)) for number, item in enumerate(released, start=1)]
-            yield Making(tuple(parts), lambda manifest, reply: self._finish(draft, tuple(parts), manifest, reply))
+            yield OutboxBuild(tuple(parts), lambda manifest, reply: self._finish(draft, tuple(parts), manifest, reply))
 
     def _finish(
         self,
@@ -79,7 +79,7 @@ class OutboxMaker:
         """Take back an object that no approval names after all."""
         self._outbox.remove(disclosure)
 
-    def _joined(self, item: Released) -> Iterator[bytes]:
+    def _joined(self, item: ReleasedItem) -> Iterator[bytes]:
         yield item.header
         digest = hashlib.sha256()
         for piece in self._payload(item):
@@ -91,7 +91,7 @@ class OutboxMaker:
                 remedy="Approve the others; this one cannot be shared.",
             )
 
-    def _payload(self, item: Released) -> Iterator[bytes]:
+    def _payload(self, item: ReleasedItem) -> Iterator[bytes]:
         if item.kind is PartKind.POSTER:
             yield (self._vault.read_poster(item.id) or b"")[item.stored.header_size :]
             return

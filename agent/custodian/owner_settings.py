@@ -14,17 +14,17 @@ from typing import Final
 
 from agent.core.ledger.entries import EntryKind
 from agent.custodian.ledger_writer import Ledger
-from agent.custodian.transactions import Decisions
+from agent.custodian.transactions import Transactions
 from agent.errors import RequestError
 from agent.ports import Journal
 from agent.wire import envelope, strictjson
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
 
-__all__ = ["Exceeded", "OwnerSettings"]
+__all__ = ["OwnerSettings", "ViolatedLimit"]
 
 _NAME: Final = "settings"
 
-Exceeded = Callable[[Settings], tuple[str, str] | None]
+ViolatedLimit = Callable[[Settings], tuple[str, str] | None]
 
 
 class OwnerSettings:
@@ -32,10 +32,10 @@ class OwnerSettings:
 
     def __init__(
         self,
-        decisions: Decisions,
+        decisions: Transactions,
         journal: Journal,
         ledger: Ledger,
-        exceeded: Exceeded,
+        exceeded: ViolatedLimit,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
         """`tell(kind, text)` tells every owner that one of them has changed something."""
@@ -70,7 +70,7 @@ class OwnerSettings:
         payload = self.payload
         return hashlib.sha256(payload).hexdigest() if payload else None
 
-    def take(self, settings: Settings, data: bytes, fields: dict[str, str]) -> None:
+    def accept(self, settings: Settings, data: bytes, fields: dict[str, str]) -> None:
         """Within the caller's decision.  Raises `RequestError`."""
         if settings.previous != self.sha256:
             raise RequestError("Somebody has changed the settings meanwhile.", remedy="Look at them again.")

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.custodian.clock_trust import TrustedClock
-from agent.custodian.enrolment import Changed, Enrolments
-from agent.custodian.holds import Keeping
+from agent.custodian.enrolment import Enrolments, OwnersChanged
+from agent.custodian.holds import SegmentHolds
 from agent.custodian.ledger_writer import Ledger
 from agent.custodian.nonces import Nonces
-from agent.custodian.transactions import Decisions
-from agent.custodian.trust_store import TrustKeeper
+from agent.custodian.transactions import Transactions
+from agent.custodian.trust_store import TrustManager
 from agent.ports import Entropy, Journal, Notifier, Outbox
 from agent.vault.reader import VaultReader
 from agent.wire.identities import public_key_of
 
-__all__ = ["Books", "CustodianPorts", "open_books"]
+__all__ = ["CustodianDeps", "CustodianState", "open_custodian_state"]
 
 
 @dataclass(frozen=True, slots=True)
-class CustodianPorts:
+class CustodianDeps:
     """The outside world, as far as the custodian sees it."""
 
     journal: Journal
@@ -37,33 +37,35 @@ class CustodianPorts:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class CustodianState:
     """`trust`: who may ask.  `enrolments`: who owns the device.  `keeping`: what they hold and what they deleted.
 
     `nonces`: what their statements carry, so that each is obeyed once and soon.
     """
 
-    ports: CustodianPorts
-    decisions: Decisions
+    deps: CustodianDeps
+    decisions: Transactions
     ledger: Ledger
-    trust: TrustKeeper
+    trust: TrustManager
     enrolments: Enrolments
-    keeping: Keeping
+    keeping: SegmentHolds
     nonces: Nonces
 
 
-def open_books(device_key: Ed25519PrivateKey, ports: CustodianPorts, changed: Changed, held_bytes: int) -> Books:
+def open_custodian_state(
+    device_key: Ed25519PrivateKey, ports: CustodianDeps, changed: OwnersChanged, held_bytes: int
+) -> CustodianState:
     """As the journal has them.  `changed`, `held_bytes`: see `Custodian`."""
-    journal, decisions = ports.journal, Decisions(ports.journal)
+    journal, decisions = ports.journal, Transactions(ports.journal)
     ledger = Ledger(journal, ports.clock, device_key)
     nonces = Nonces(ports.clock, ports.entropy)
     device, tell = public_key_of(device_key), ports.notifier.notify
-    return Books(
+    return CustodianState(
         ports,
         decisions,
         ledger,
-        TrustKeeper(decisions, journal, ledger, tell),
+        TrustManager(decisions, journal, ledger, tell),
         Enrolments(decisions, journal, ledger, ports.entropy, ports.clock, device, changed, nonces, tell),
-        Keeping(journal, ledger, ports.vault, ports.clock, held_bytes),
+        SegmentHolds(journal, ledger, ports.vault, ports.clock, held_bytes),
         nonces,
     )

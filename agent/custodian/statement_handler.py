@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.core.consent import Cause, State
+from agent.core.consent import Event, RequestState
 from agent.core.ledger.entries import EntryKind
-from agent.core.requests import WAITING, StandingOptOut, trusted_seconds
+from agent.core.requests import WAITING, ActiveOptOut, trusted_seconds
 from agent.custodian.approvals import Approvals
 from agent.custodian.nonces import Nonces
 from agent.custodian.owner_settings import OwnerSettings
-from agent.custodian.requests import Requests, Verdict
-from agent.custodian.state import Books
+from agent.custodian.requests import Requests, RequestStatus
+from agent.custodian.state import CustodianState
 from agent.custodian.tips import Tips
-from agent.custodian.verified_statements import Acting, Said, read_said
+from agent.custodian.verified_statements import StatementApplier, VerifiedStatement, verify_statement
 from agent.errors import RequestError
 from agent.wire.statements import (
     Approval,
+    CoApproval,
+    Denial,
     Enrolment,
     Erasure,
     Hold,
@@ -29,10 +31,8 @@ from agent.wire.statements import (
     OptOut,
     PushSubscription,
     PushUnsubscription,
-    Refusal,
     Release,
     Revocation,
-    Seconding,
     Settings,
     Tip,
     TrustChange,
@@ -52,30 +52,30 @@ class Statements:
 
     def __init__(
         self,
-        books: Books,
+        custodian_state: CustodianState,
         requests: Requests,
-        acting: Acting,
+        acting: StatementApplier,
         approvals: Approvals,
         settings: OwnerSettings,
         tips: Tips,
         nonces: Nonces,
     ) -> None:
-        self._enrolments = books.enrolments
+        self._enrolments = custodian_state.enrolments
         self._requests = requests
         self._acting = acting
         self._approvals = approvals
-        self._journal = books.ports.journal
-        self._ledger = books.ledger
-        self._trust = books.trust
-        self._keeping = books.keeping
+        self._journal = custodian_state.deps.journal
+        self._ledger = custodian_state.ledger
+        self._trust = custodian_state.trust
+        self._keeping = custodian_state.keeping
         self._settings = settings
-        self._clock = books.ports.clock
+        self._clock = custodian_state.deps.clock
         self._tips = tips
         self._nonces = nonces
         self.subscribe: Subscribe | None = None
         """Begins or ends alerts in a browser, within the decision; None on a device without alerts."""
 
-    def take(self, data: bytes, headers: tuple[bytes, ...] = ()) -> Verdict:
+    def accept(self, data: bytes, headers: tuple[bytes, ...] = ()) -> RequestStatus:
         """Do what the statement in the envelope `data` says.  `headers`: the new headers an approval names.
 
         Raises `OpenError` when no owner signed it, `RequestError` when it cannot be done, in words for the owner.
@@ -83,27 +83,27 @@ class Statements:
         enrolment = self._enrolments.current
         if enrolment is None:
             raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
-        said = read_said(data, enrolment)
+        said = verify_statement(data, enrolment)
         self._nonces.claim(said.statement.nonce, said.key_id)
         # Only now: a statement that was held back must not set the clock.
         self._clock.confirm(said.statement.owner_time_ms)
         if isinstance(said.statement, Approval):
             verdict = self._approvals.approve(said.statement, said, headers, enrolment)
-        elif isinstance(said.statement, Seconding):
-            verdict = self._approvals.second(said.statement, said, enrolment)
+        elif isinstance(said.statement, CoApproval):
+            verdict = self._approvals.co_approve(said.statement, said, enrolment)
         elif isinstance(said.statement, Tip):
             verdict = self._tip(said.statement, said, headers, enrolment)
         else:
-            with self._acting.once(said.statement, enrolment):
-                verdict = self._obey(said)
+            with self._acting.apply_once(said.statement, enrolment):
+                verdict = self._apply(said)
         self._requests.wake_uplink()
         return verdict
 
-    def _obey(self, said: Said) -> Verdict:
+    def _apply(self, said: VerifiedStatement) -> RequestStatus:
         fields = said.fields
         match said.statement:
-            case Refusal() as statement:
-                return self._requests.advance(self._requests.named(statement.request), Cause.DENIED, **fields)
+            case Denial() as statement:
+                return self._requests.advance(self._requests.named(statement.request), Event.DENIED, **fields)
             case Revocation() as statement:
                 return self._revoke(statement, fields)
             case OptOut() as statement:
@@ -120,39 +120,41 @@ class Statements:
             case Erasure() as statement:
                 self._keeping.erase(statement, fields)
             case Settings() as statement:
-                self._settings.take(statement, said.data, fields)
+                self._settings.accept(statement, said.data, fields)
             case PushSubscription() | PushUnsubscription() as statement:
                 self._subscribe(statement, said)
-        return Verdict()
+        return RequestStatus()
 
-    def _tip(self, tip: Tip, said: Said, headers: tuple[bytes, ...], enrolment: Enrolment) -> Verdict:
+    def _tip(
+        self, tip: Tip, said: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment
+    ) -> RequestStatus:
         """Tell a requester something unasked.  Footage takes as many owners as always: a tip is no way around them."""
         if enrolment.approvals_needed > 1 and (tip.segments or tip.posters):
             raise RequestError(
                 "It takes two owners to share footage; a tip of one has words alone.", remedy="Leave the footage out."
             )
-        sent = self._tips.send(tip, headers, said, lambda: self._acting.once(tip, enrolment))
-        return Verdict(State.APPROVED, None, sent)
+        sent = self._tips.send(tip, headers, said, lambda: self._acting.apply_once(tip, enrolment))
+        return RequestStatus(RequestState.APPROVED, None, sent)
 
-    def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> Verdict:
+    def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> RequestStatus:
         stored = self._journal.request_of(revocation.disclosure)
         if stored is None and (state := self._tips.revoke(revocation.disclosure, fields)) is not None:
-            return Verdict(state, None, revocation.disclosure)
+            return RequestStatus(state, None, revocation.disclosure)
         if stored is None:
             raise RequestError("This device has no such disclosure.", remedy="Look at 'doorward requests'.")
-        return self._requests.advance(stored, Cause.REVOKED, **fields)
+        return self._requests.advance(stored, Event.REVOKED, **fields)
 
-    def _subscribe(self, statement: PushSubscription | PushUnsubscription, said: Said) -> None:
+    def _subscribe(self, statement: PushSubscription | PushUnsubscription, said: VerifiedStatement) -> None:
         if self.subscribe is None:
             raise RequestError("This device alerts nobody.", remedy="Its configuration needs a section [alerts].")
         self.subscribe(statement, said.key_id)
         self._ledger.write(EntryKind.ALERTS_CHANGED, **said.fields)
 
     def _opt_out(self, statement: OptOut, fields: dict[str, str]) -> None:
-        standing = StandingOptOut(statement.scope, statement.value or "", statement.until_s)
+        standing = ActiveOptOut(statement.scope, statement.value or "", statement.until_s)
         self._journal.add_opt_out(standing)
         self._ledger.write(EntryKind.OPT_OUT, **fields)
         now_s = trusted_seconds(self._clock.now())
         for stored in self._journal.requests(*WAITING):
             if standing.covers(stored.terms, now_s):
-                self._requests.advance(stored, Cause.OPTED_OUT)
+                self._requests.advance(stored, Event.OPTED_OUT)

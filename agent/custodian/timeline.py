@@ -37,14 +37,14 @@ _STRENGTH: Final = ("motion", "pir", "button")
 """An event is called after the strongest that happened in it, as the recorder does while it lasts."""
 
 
-class _Span(msgspec.Struct):
+class _RecordSpan(msgspec.Struct):
     start_us: int = 0
     end_us: int = 0
     utc_ms: int = 0
     quality: str = ""
 
 
-class _At(msgspec.Struct):
+class _RecordStamp(msgspec.Struct):
     utc_ms: int = 0
     quality: str = ""
 
@@ -53,30 +53,30 @@ class _Carried(msgspec.Struct):
     size: int = 0
 
 
-class _Record(msgspec.Struct):
+class _ManifestRecord(msgspec.Struct):
     kind: str
     id: str = ""
     event: str = ""
     label: str | None = None
     poster: Any = None
-    span: _Span = msgspec.field(default_factory=_Span)
-    at: _At = msgspec.field(default_factory=_At)
+    span: _RecordSpan = msgspec.field(default_factory=_RecordSpan)
+    at: _RecordStamp = msgspec.field(default_factory=_RecordStamp)
     segments: list[str] = msgspec.field(default_factory=list)
     reason: str = ""
     carried: _Carried = msgspec.field(default_factory=_Carried)
 
 
-class _Payload(msgspec.Struct):
-    record: _Record
+class _ManifestPayload(msgspec.Struct):
+    record: _ManifestRecord
     seq: int = 0
 
 
-class _Line(msgspec.Struct):
+class _ManifestLine(msgspec.Struct):
     payload: str
 
 
 @dataclass(slots=True)
-class _Event:
+class _TimelineEvent:
     start_ms: int
     end_ms: int
     sequence: int
@@ -92,8 +92,8 @@ class Timeline:
     def __init__(self, log: ManifestLog) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._line = msgspec.json.Decoder(_Line)
-        self._payload = msgspec.json.Decoder(_Payload)
+        self._line = msgspec.json.Decoder(_ManifestLine)
+        self._payload = msgspec.json.Decoder(_ManifestPayload)
         self._forget()
 
     def events(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
@@ -137,7 +137,7 @@ class Timeline:
             if start <= self._told_ms
         ]
 
-    def _speak_of(self, span: _Span) -> None:
+    def _add_coverage(self, span: _RecordSpan) -> None:
         """A record speaks of this span.  Records come in about the order of time, so the search begins at the end."""
         if span.quality == _UNKNOWN:
             return
@@ -165,7 +165,7 @@ class Timeline:
         self._carried_until = 0
         self._spoken_of: list[tuple[int, int]] = []
         self._told_ms = 0
-        self._events: OrderedDict[str, _Event] = OrderedDict()
+        self._events: OrderedDict[str, _TimelineEvent] = OrderedDict()
         self._event_of: dict[str, str] = {}
         self._gaps: list[tuple[int, int, str]] = []
 
@@ -186,12 +186,12 @@ class Timeline:
             if raw.position < self._carried_until:
                 self._take_carried(said)
             else:
-                self._take(said)
+                self._apply(said)
                 self._carried_until = raw.end + said.record.carried.size
         self._drop_oldest()
         del self._gaps[:-MOST_GAPS]
 
-    def _take_carried(self, said: _Payload) -> None:
+    def _take_carried(self, said: _ManifestPayload) -> None:
         """A copy from a chapter that was deleted: it tells of a segment, and nothing of the time around it."""
         if said.record.kind == "segment" and said.record.id not in self._event_of:
             self._add(said.record, said.seq)
@@ -203,12 +203,12 @@ class Timeline:
                 for segment in self._events.pop(name).segments:
                     self._event_of.pop(segment, None)
 
-    def _take(self, said: _Payload) -> None:
+    def _apply(self, said: _ManifestPayload) -> None:
         record = said.record
         match record.kind:
             case "segment":
                 self._add(record, said.seq)
-                self._speak_of(record.span)
+                self._add_coverage(record.span)
             case "evicted":
                 for segment in record.segments:
                     self._drop(segment)
@@ -217,22 +217,22 @@ class Timeline:
                 if self._gaps and self._gaps[-1] == (start_ms, start_ms, record.reason):
                     self._gaps.pop()  # its beginning, told when nobody knew its end
                 self._gaps.append((start_ms, start_ms + length_ms, record.reason))
-                self._speak_of(record.span)
-            case "watching":
-                self._speak_of(record.span)
+                self._add_coverage(record.span)
+            case "coverage":
+                self._add_coverage(record.span)
                 self._tell_up_to(record.span.utc_ms, record.span.quality)
             case "boot":
-                self._speak_of(_Span(utc_ms=record.at.utc_ms, quality=record.at.quality))
+                self._add_coverage(_RecordSpan(utc_ms=record.at.utc_ms, quality=record.at.quality))
                 self._tell_up_to(record.at.utc_ms, record.at.quality)
 
     def _tell_up_to(self, utc_ms: int, quality: str) -> None:
         if quality != _UNKNOWN:
             self._told_ms = max(self._told_ms, utc_ms)
 
-    def _add(self, record: _Record, sequence: int) -> None:
+    def _add(self, record: _ManifestRecord, sequence: int) -> None:
         start = record.span.utc_ms
         end = start + -(-(record.span.end_us - record.span.start_us) // 1000)
-        event = self._events.setdefault(record.event, _Event(start, end, sequence))
+        event = self._events.setdefault(record.event, _TimelineEvent(start, end, sequence))
         event.start_ms, event.end_ms = min(event.start_ms, start), max(event.end_ms, end)
         event.sequence = min(event.sequence, sequence)
         event.label = max(event.label, record.label, key=_strength)

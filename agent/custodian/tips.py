@@ -15,21 +15,21 @@ from typing import Final
 
 import msgspec
 
-from agent.core.consent import Cause, State, step
-from agent.core.disclosure import Released, release_tip, tip_manifest_of
+from agent.core.consent import Event, RequestState, next_transition
+from agent.core.disclosure import ReleasedItem, release_tip, tip_manifest_of
 from agent.core.ledger.entries import FIELDS, EntryKind
 from agent.core.requests import OutboxRecord, trusted_seconds
-from agent.custodian.approval_store import KeptApprovals
-from agent.custodian.delay import Delay
-from agent.custodian.outbox_builder import OutboxMaker
-from agent.custodian.requests import APPROVER_LEFT, NOT_TRUSTED
-from agent.custodian.state import Books
-from agent.custodian.verified_statements import Said
+from agent.custodian.approval_store import ApprovalArchive
+from agent.custodian.delay import DisclosureTimer
+from agent.custodian.outbox_builder import OutboxBuilder
+from agent.custodian.requests import APPROVER_LEFT, REQUESTER_NOT_TRUSTED
+from agent.custodian.state import CustodianState
+from agent.custodian.verified_statements import VerifiedStatement
 from agent.errors import DoorwardError, RequestError
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt, ReceiptState
 from agent.wire.fields import HexId, KeyId, RequesterId, Sha256, UtcS
-from agent.wire.inbound import Inbound
+from agent.wire.inbound import VerifiedMessage
 from agent.wire.statements import Tip
 
 __all__ = ["StoredTip", "Tips"]
@@ -44,7 +44,7 @@ class StoredTip(strictjson.Message, frozen=True):
     """A tip as the journal keeps it, until it has ended and after."""
 
     tip: HexId
-    audience: KeyId
+    trust_root: KeyId
     requester: RequesterId
     state: str
     not_after_s: UtcS
@@ -54,28 +54,30 @@ class StoredTip(strictjson.Message, frozen=True):
     """The owner's key that signed it."""
 
     @property
-    def at(self) -> State:
-        return State(self.state)
+    def at(self) -> RequestState:
+        return RequestState(self.state)
 
 
 class Tips:
     """Every tip of one device.  `wake_uplink` is called after the set of outgoing ones changed."""
 
-    def __init__(self, books: Books, maker: OutboxMaker, wake_uplink: Callable[[], None], delay_s: int = 0) -> None:
-        ports = books.ports
-        self._decisions = books.decisions
+    def __init__(
+        self, custodian_state: CustodianState, maker: OutboxBuilder, wake_uplink: Callable[[], None], delay_s: int = 0
+    ) -> None:
+        ports = custodian_state.deps
+        self._decisions = custodian_state.decisions
         self._journal = ports.journal
-        self._kept = KeptApprovals(ports.journal, books.enrolments.seal)
+        self._kept = ApprovalArchive(ports.journal, custodian_state.enrolments.seal)
         self._outbox = ports.outbox
         self._maker = maker
-        self._ledger = books.ledger
-        self._trust = books.trust
-        self._enrolments = books.enrolments
+        self._ledger = custodian_state.ledger
+        self._trust = custodian_state.trust
+        self._enrolments = custodian_state.enrolments
         self._vault = ports.vault
-        self._keeping = books.keeping
+        self._keeping = custodian_state.keeping
         self._clock = ports.clock
         self._wake_uplink = wake_uplink
-        self._delay = Delay(ports.clock, delay_s)
+        self._delay = DisclosureTimer(ports.clock, delay_s)
         self._newest_receipt: dict[str, int] = {}
 
     # -- the owner -----------------------------------------------------------------------------------------------------
@@ -84,7 +86,7 @@ class Tips:
         self,
         tip: Tip,
         headers: tuple[bytes, ...],
-        said: Said,
+        said: VerifiedStatement,
         acting: Callable[[], AbstractContextManager[None]],
     ) -> str:
         """Make the tip ready to leave; its id.  `acting`: the decision in which its statement acts, once.
@@ -113,9 +115,9 @@ class Tips:
                     self._keep(
                         StoredTip(
                             tip.tip,
-                            tip.audience,
+                            tip.trust_root,
                             tip.requester,
-                            State.APPROVED.value,
+                            RequestState.APPROVED.value,
                             not_after_s,
                             _sha256(tip.reply),
                             said.key_id,
@@ -131,10 +133,10 @@ class Tips:
                 raise
         return tip.tip
 
-    def revoke(self, tip: str, fields: dict[str, str]) -> State | None:
+    def revoke(self, tip: str, fields: dict[str, str]) -> RequestState | None:
         """Take one back as far as it has not left; None when there is none of that name."""
         stored = self._stored(tip)
-        return None if stored is None else self._advance(stored, Cause.REVOKED, **fields)
+        return None if stored is None else self._advance(stored, Event.REVOKED, **fields)
 
     def listed(self) -> list[StoredTip]:
         return [_read(data) for data in self._journal.named(_TIP).values()]
@@ -148,7 +150,7 @@ class Tips:
             for record in self._journal.outbox():
                 stored = self._stored(record.disclosure) if record.anonymous else None
                 if stored is not None and self._may_send(stored):
-                    found.append((record, stored.at is State.SENDING))
+                    found.append((record, stored.at is RequestState.SENDING))
             return found
 
     def begin_sending(self, tip: str) -> bool | None:
@@ -159,48 +161,48 @@ class Tips:
                 return None
             if not self._may_send(stored):
                 return False
-            if stored.at is State.APPROVED:
-                self._advance(stored, Cause.FIRST_BYTE)
+            if stored.at is RequestState.APPROVED:
+                self._advance(stored, Event.FIRST_BYTE)
             return True
 
-    def on_receipt(self, receipt: Receipt, inbound: Inbound) -> Receipt | None:
+    def on_receipt(self, receipt: Receipt, inbound: VerifiedMessage) -> Receipt | None:
         """What its requester says of it; None when it is about no tip of ours that waits for it."""
         stored = self._stored(receipt.disclosure)
-        if stored is None or (stored.audience, stored.requester) != (inbound.requester.root, inbound.requester.id):
+        if stored is None or (stored.trust_root, stored.requester) != (inbound.requester.root, inbound.requester.id):
             return None
         if stored.at.ended or receipt.seq <= self._newest_receipt.get(stored.tip, 0):
             return None
         if receipt.state is ReceiptState.PARTIAL:
             self._newest_receipt[stored.tip] = receipt.seq
         elif receipt.state is ReceiptState.REFUSED:
-            self._advance(stored, Cause.REFUSED, subject=inbound.payload_sha256)
-        elif stored.at is State.SENDING and self._names_ours(receipt):
-            self._advance(stored, Cause.RECEIPT, subject=inbound.payload_sha256)
+            self._advance(stored, Event.REFUSED, subject=inbound.payload_sha256)
+        elif stored.at is RequestState.SENDING and self._names_ours(receipt):
+            self._advance(stored, Event.RECEIPT, subject=inbound.payload_sha256)
         else:
             return None
         return receipt
 
-    def reconsider(self) -> None:
-        """End those whose requester is no longer trusted, or whose owner is none any more (`Requests.reconsider`)."""
+    def recheck(self) -> None:
+        """End those whose requester is no longer trusted, or whose owner is none any more (`Requests.recheck`)."""
         with self._decisions.one():
             for stored in self.listed():
                 if stored.at.ended:
                     continue
                 if not self._still_listens(stored):
-                    self._advance(stored, Cause.BARRED, reason=NOT_TRUSTED)
+                    self._advance(stored, Event.TRUST_WITHDRAWN, reason=REQUESTER_NOT_TRUSTED)
                 elif self._enrolments.has_left(stored.by):
-                    self._advance(stored, Cause.REVOKED, reason=APPROVER_LEFT)
+                    self._advance(stored, Event.REVOKED, reason=APPROVER_LEFT)
 
     def on_time(self) -> None:
         """Give up what nobody has taken in time, and what nobody stands behind any more."""
-        self.reconsider()
+        self.recheck()
         now_s = trusted_seconds(self._clock.now())
         if now_s is None or not any(_is_over(stored, now_s) for stored in self.listed()):
             return
         with self._decisions.one():
             for stored in self.listed():
                 if _is_over(stored, now_s):
-                    self._advance(stored, Cause.EXPIRED)
+                    self._advance(stored, Event.EXPIRED)
 
     # -- within --------------------------------------------------------------------------------------------------------
 
@@ -210,13 +212,13 @@ class Tips:
 
     def _require_listening(self, tip: Tip) -> None:
         """The key it is sealed to is the one that a bundle of a root the owner chose gives for this requester, now."""
-        if self._listens_with(tip.audience, tip.requester) != tip.reply:
+        if self._listens_with(tip.trust_root, tip.requester) != tip.reply:
             raise RequestError(
                 "This requester takes no tips, or under another key by now.", remedy="See: doorward owner trust show."
             )
 
     def _still_listens(self, stored: StoredTip) -> bool:
-        reply = self._listens_with(stored.audience, stored.requester)
+        reply = self._listens_with(stored.trust_root, stored.requester)
         return reply is not None and stored.sealed_to == _sha256(reply)
 
     def _listens_with(self, root: str, requester: str) -> str | None:
@@ -228,27 +230,27 @@ class Tips:
             return None
         return entry.tips
 
-    def _released(self, tip: Tip, headers: tuple[bytes, ...]) -> tuple[Released, ...]:
+    def _released(self, tip: Tip, headers: tuple[bytes, ...]) -> tuple[ReleasedItem, ...]:
         by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
         wanted = {item.id for item in (*tip.segments, *tip.posters)} - self._keeping.going()
         records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
         return release_tip(tip, by_hash, records, tip.device)
 
-    def _advance(self, stored: StoredTip, cause: Cause, **fields: str) -> State:
+    def _advance(self, stored: StoredTip, event: Event, **fields: str) -> RequestState:
         """Step the consent table: ledger entry first, then the state, then what follows."""
-        line = step(stored.at, cause)
+        line = next_transition(stored.at, event)
         required, optional = FIELDS[line.entry]
         if "disclosure" in required | optional:
             fields["disclosure"] = stored.tip
         with self._decisions.one():
             self._ledger.write(line.entry, request=stored.tip, requester=stored.requester, **fields)
-            self._keep(msgspec.structs.replace(stored, state=line.to.value))
-            if line.to.ended:
+            self._keep(msgspec.structs.replace(stored, state=line.next_state.value))
+            if line.next_state.ended:
                 self._journal.remove_outbox(stored.tip)
                 self._delay.forget(stored.tip)
                 self._newest_receipt.pop(stored.tip, None)
                 self._decisions.after(partial(self._drop, stored.tip))
-        return line.to
+        return line.next_state
 
     def _drop(self, tip: str) -> None:
         try:
@@ -259,7 +261,9 @@ class Tips:
             self._wake_uplink()
 
     def _may_send(self, stored: StoredTip) -> bool:
-        begun = stored.at is State.SENDING or (stored.at is State.APPROVED and self._delay.is_over(stored.tip))
+        begun = stored.at is RequestState.SENDING or (
+            stored.at is RequestState.APPROVED and self._delay.is_over(stored.tip)
+        )
         return begun and self._still_listens(stored)
 
     def _names_ours(self, receipt: Receipt) -> bool:

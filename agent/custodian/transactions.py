@@ -16,10 +16,10 @@ from contextlib import contextmanager
 
 from agent.ports import Journal
 
-__all__ = ["Decisions"]
+__all__ = ["Transactions"]
 
 
-class Decisions:
+class Transactions:
     """The custodian's one lock.  Lock order: this, then the journal's, then the vault's."""
 
     def __init__(self, journal: Journal) -> None:

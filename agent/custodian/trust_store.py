@@ -16,7 +16,7 @@ import structlog
 
 from agent.core.ledger.entries import EntryKind
 from agent.custodian.ledger_writer import Ledger
-from agent.custodian.transactions import Decisions
+from agent.custodian.transactions import Transactions
 from agent.errors import DoorwardError, StorageError
 from agent.ports import Journal
 from agent.wire.envelope import read_unverified
@@ -24,25 +24,25 @@ from agent.wire.identities import parse_public_key
 from agent.wire.statements import TrustChange
 from agent.wire.trust import (
     BUNDLE_ENVELOPE_LIMIT_BYTES,
-    Seen,
+    SeenVersion,
     TrustDiff,
     TrustedRequester,
     TrustStore,
 )
 
-__all__ = ["TrustKeeper"]
+__all__ = ["TrustManager"]
 
 _ROOT, _BUNDLE, _NEWEST, _ANNOUNCED = "trust.root.", "trust.bundle.", "trust.newest.", "trust.announced."
 _CHANGED: Final = "The list of those who may ask has changed."
 _NEW: Final = "Somebody new may ask you for footage: look who."
 
 
-class TrustKeeper:
+class TrustManager:
     """`store` is the value in force."""
 
     def __init__(
         self,
-        decisions: Decisions,
+        decisions: Transactions,
         journal: Journal,
         ledger: Ledger,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
@@ -164,8 +164,8 @@ class TrustKeeper:
         return store
 
 
-def _seen(text: bytes) -> Seen:
+def _seen(text: bytes) -> SeenVersion:
     version, _, sha256 = text.decode().partition(" ")
     if not version.isdecimal():
         raise StorageError("The journal's trust records are damaged.", remedy="Restore the journal from a backup.")
-    return Seen(int(version), sha256)
+    return SeenVersion(int(version), sha256)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from agent.core.vault.entries import Dater, Totals, VaultEntry
-from agent.core.vault.manifest import Tip
+from agent.core.vault.manifest import ChainHead
 from agent.core.vault.names import SegmentId
 from agent.ports import Index, ManifestLog
 from agent.vault.replay import catch_up
@@ -28,11 +28,11 @@ class FollowingIndex:
         self._seen_end = -1
 
     @property
-    def ruined(self) -> bool:
-        return self._index.ruined
+    def is_damaged(self) -> bool:
+        return self._index.is_damaged
 
-    def tip(self) -> Tip:
-        return self._current().tip()
+    def chain_head(self) -> ChainHead:
+        return self._current().chain_head()
 
     def get(self, segment: SegmentId) -> VaultEntry | None:
         return self._current().get(segment)
@@ -77,14 +77,14 @@ class FollowingIndex:
         self._index.clear()
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Dater] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, anchors: Sequence[Dater] = ()
     ) -> None:
         self._index.apply(added, removed, tip, anchors)
 
     def _current(self) -> Index:
         with self._lock:
             end = self._log.end()
-            if end and (end != self._seen_end or self._index.ruined):
+            if end and (end != self._seen_end or self._index.is_damaged):
                 self._seen_end = -1  # until it has succeeded: it may leave an index that knows a part
                 catch_up(self._log, self._index, may_cut=False)
                 self._seen_end = end

@@ -20,6 +20,8 @@ from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
     Approval,
+    CoApproval,
+    Denial,
     Enrolment,
     Erasure,
     Hold,
@@ -28,24 +30,22 @@ from agent.wire.statements import (
     OwnerStatement,
     PushSubscription,
     PushUnsubscription,
-    Refusal,
     Release,
     Revocation,
-    Seconding,
     Settings,
     Tip,
     TrustChange,
 )
 
-__all__ = ["Acting", "Said", "read_said"]
+__all__ = ["StatementApplier", "VerifiedStatement", "verify_statement"]
 
 _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
     kind.PAYLOAD_TYPE: kind
     for kind in (
         Approval,
-        Seconding,
+        CoApproval,
         Tip,
-        Refusal,
+        Denial,
         OptOut,
         OptIn,
         Revocation,
@@ -61,7 +61,7 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class VerifiedStatement:
     """A statement that an owner has signed: `by` is the label of their key, `sha256` that of the payload."""
 
     statement: OwnerStatement
@@ -76,7 +76,7 @@ class Said:
         return {"subject": self.sha256, "reason": self.by}
 
 
-def read_said(data: bytes, enrolment: Enrolment) -> Said:
+def verify_statement(data: bytes, enrolment: Enrolment) -> VerifiedStatement:
     """The statement in the envelope `data`.  Raises `OpenError` when none of these owners signed it."""
     claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     kind = _KINDS.get(claimed.payload_type)
@@ -87,10 +87,10 @@ def read_said(data: bytes, enrolment: Enrolment) -> Said:
     if statement.device != enrolment.device:
         raise RequestError("This statement is for another device.")
     sha256 = hashlib.sha256(opened.payload).hexdigest()
-    return Said(statement, data, sha256, opened.key_id, enrolment.name_of(opened.key_id))
+    return VerifiedStatement(statement, data, sha256, opened.key_id, enrolment.name_of(opened.key_id))
 
 
-class Acting:
+class StatementApplier:
     """`once` is the decision in which a statement acts."""
 
     def __init__(self, enrolments: Enrolments, requests: Requests, journal: Journal) -> None:
@@ -99,7 +99,7 @@ class Acting:
         self._journal = journal
 
     @contextmanager
-    def once(self, statement: OwnerStatement, enrolment: Enrolment) -> Iterator[None]:
+    def apply_once(self, statement: OwnerStatement, enrolment: Enrolment) -> Iterator[None]:
         """Only while its signer is an owner, and no second time.  Raises `RequestError`."""
         with self._requests.deciding():
             if self._enrolments.current is not enrolment:

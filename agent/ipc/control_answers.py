@@ -72,7 +72,7 @@ class _Tips(Struct):
     tips: tuple[_Tip, ...]
 
 
-class _Envelope(Struct):
+class _SignedAnswer(Struct):
     envelope: str | None = None
     sha256: str | None = None
 
@@ -123,12 +123,12 @@ ANSWERS: Final[Mapping[str, type[Struct]]] = {
     "checkpoint": _Checkpoint,
     "enrol": _Tests,
     "enrol_confirm": _Confirmed,
-    "enrolment": _Envelope,
+    "enrolment": _SignedAnswer,
     "ledger": _Ledger,
     "page_code": _PageCode,
     "request": _Shown,
     "requests": _Requests,
-    "settings": _Envelope,
+    "settings": _SignedAnswer,
     "status": Status,
     "tips": _Tips,
     "trust": _Trust,

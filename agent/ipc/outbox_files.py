@@ -22,10 +22,10 @@ from types import TracebackType
 from agent.core.requests import OutboxPart
 from agent.errors import StorageError
 
-__all__ = ["DiskOutbox", "OutboxDraft"]
+__all__ = ["DiskOutbox", "DiskOutboxDraft"]
 
 
-class OutboxDraft:
+class DiskOutboxDraft:
     """An object being written.  Leaving the `with` block without `commit` removes it."""
 
     def __init__(self, folder: Path, disclosure: str) -> None:
@@ -36,7 +36,7 @@ class OutboxDraft:
         with _told():
             self._making.mkdir(mode=0o750)  # where roles have users, the folder's group is the uplink's
 
-    def __enter__(self) -> OutboxDraft:
+    def __enter__(self) -> DiskOutboxDraft:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -74,9 +74,9 @@ class DiskOutbox:
                 f"The outbox {folder} cannot be made: {error.strerror or error}.", remedy="Check device.state_dir."
             ) from error
 
-    def begin(self, disclosure: str) -> OutboxDraft:
+    def begin(self, disclosure: str) -> DiskOutboxDraft:
         """A new object.  Raises `StorageError`."""
-        return OutboxDraft(self._folder, disclosure)
+        return DiskOutboxDraft(self._folder, disclosure)
 
     def read(self, disclosure: str, number: int, offset: int, size: int) -> bytes:
         """Bytes of a part.  Raises `StorageError` when it is not (or no longer) there."""

@@ -14,97 +14,98 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from agent.core.alerts.alert_messages import ChannelAddress, Parcel
-from agent.core.home_news import HomeAddress, HomeNews
+from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress
+from agent.core.home_news import HomeAddress, HomeState
 from agent.core.requests import OutboxRecord
 from agent.errors import FormatError
 
 __all__ = [
-    "LONGEST_ANSWER_BYTES",
-    "LONGEST_QUESTION_BYTES",
-    "Addressing",
+    "MAX_REPLY_BYTES",
+    "MAX_REQUEST_BYTES",
+    "Ack",
+    "AckAlert",
+    "AlertChannelsReply",
+    "AlertMessages",
     "Answer",
     "BeginSending",
-    "Begun",
-    "Changed",
-    "Channels",
-    "Failed",
+    "DeliverMessage",
+    "ErrorReply",
     "FromRecorder",
     "FromUplink",
-    "Held",
-    "Home",
-    "HomeIs",
-    "LivePiece",
-    "Looking",
-    "Message",
-    "Names",
-    "Noted",
-    "Outgoing",
-    "Parcels",
-    "Receipt",
-    "Report",
-    "Sealers",
-    "SettingsAre",
+    "GetAlertChannels",
+    "GetErasedSegments",
+    "GetHeldSegments",
+    "GetHomeAssistant",
+    "GetLiveViewers",
+    "GetOutgoing",
+    "GetRecipients",
+    "GetSettings",
+    "HeldSegments",
+    "HomeAssistantReply",
+    "HomeStateReply",
+    "IpcMessage",
+    "LiveViewers",
+    "Notify",
+    "OutgoingDisclosures",
+    "OutgoingVersion",
+    "OwnerSettingsReply",
+    "PollAlerts",
+    "PollHomeState",
+    "PollOutgoing",
+    "PutLivePiece",
+    "Recipients",
+    "ReportStatus",
+    "SegmentNames",
+    "SendingAllowed",
     "Sign",
     "Signature",
-    "Tell",
-    "Told",
-    "Took",
-    "WhatChanged",
-    "WhatIsDeleted",
-    "WhatIsHeld",
-    "WhatIsHome",
-    "WhatToSend",
-    "WhatToTell",
-    "WhichChannels",
-    "WhichHome",
-    "WhichSettings",
-    "WhoLooks",
-    "WhoMayOpen",
+    "TransferReceipt",
+    "UplinkConfig",
     "decode",
+    "decode_length",
     "frame",
-    "length_in",
 ]
 
-LONGEST_QUESTION_BYTES: Final = 128 << 10
+MAX_REQUEST_BYTES: Final = 128 << 10
 """A manifest record of the most evictions, or a packet of 16 KiB, in base64, with room."""
-LONGEST_ANSWER_BYTES: Final = 4 << 20
+MAX_REPLY_BYTES: Final = 4 << 20
 """The held segments of several twelve-hour windows; a list of outbox objects of as many parts."""
 LENGTH: Final = struct.Struct(">I")
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+class IpcMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """Base of all of them."""
 
 
 # --- The recorder asks
 
 
-class WhoMayOpen(Message, frozen=True):
-    """Whom to seal to.  Answered by `Sealers`."""
+class GetRecipients(IpcMessage, frozen=True):
+    """Whom to seal to.  Answered by `Recipients`."""
 
 
-class Sign(Message, frozen=True):
+class Sign(IpcMessage, frozen=True):
     """Sign a manifest record, and nothing else: `encoding` is its DSSE pre-authentication encoding."""
 
     encoding: bytes
 
 
-class WhatIsHeld(Message, frozen=True):
-    """Which of `stored` segments must not be evicted, and what time to age the others by.  Answered by `Held`."""
+class GetHeldSegments(IpcMessage, frozen=True):
+    """Which of `stored` segments must not be evicted, and what time to age the others by.  Answered by
+    `HeldSegments`."""
 
     stored: int
 
 
-class WhatIsDeleted(Message, frozen=True):
-    """Which segments an owner has deleted.  Answered by `Names`: those that are still on the disk."""
+class GetErasedSegments(IpcMessage, frozen=True):
+    """Which segments an owner has deleted.  Answered by `SegmentNames`: those that are still on the disk."""
 
 
-class WhichSettings(Message, frozen=True):
-    """What an owner has set.  Answered by `SettingsAre`."""
+class GetSettings(IpcMessage, frozen=True):
+    """What an owner has set.  Answered by `OwnerSettingsReply`."""
 
 
-class Tell(Message, frozen=True):
+class Notify(IpcMessage, frozen=True):
     """Tell the owner."""
 
     kind: str
@@ -112,20 +113,21 @@ class Tell(Message, frozen=True):
     once: str = ""
 
 
-class Report(Message, frozen=True):
+class ReportStatus(IpcMessage, frozen=True):
     """How the asking role is: for `doorward status`."""
 
     status: dict[str, Any]
 
 
-class WhoLooks(Message, frozen=True):
-    """Does an owner look at live view?  Answered by `Looking`, at once or when one does, after `patience_s` at most."""
+class GetLiveViewers(IpcMessage, frozen=True):
+    """Does an owner look at live view?  Answered by `LiveViewers`, at once or when one does, after `patience_s` at
+    most."""
 
     patience_s: float
 
 
-class LivePiece(Message, frozen=True):
-    """A piece of a GOP that is sealed to the owners.  Answered by `Looking`."""
+class PutLivePiece(IpcMessage, frozen=True):
+    """A piece of a GOP that is sealed to the owners.  Answered by `LiveViewers`."""
 
     number: int
     piece: int
@@ -136,7 +138,7 @@ class LivePiece(Message, frozen=True):
 # --- The uplink asks
 
 
-class Addressing(Message, frozen=True):
+class UplinkConfig(IpcMessage, frozen=True):
     """Where to connect and what to listen to: everything the uplink needs of the configuration.  Answers itself."""
 
     device: str = ""
@@ -150,50 +152,51 @@ class Addressing(Message, frozen=True):
     """Authority, certificate and key as configured; systemd's credentials win over them."""
 
 
-class Took(Message, frozen=True):
-    """A message came.  Answered by `Receipt`."""
+class DeliverMessage(IpcMessage, frozen=True):
+    """A message came.  Answered by `TransferReceipt`."""
 
     topic: str
     payload: bytes
 
 
-class WhatToSend(Message, frozen=True):
-    """Answered by `Outgoing`."""
+class GetOutgoing(IpcMessage, frozen=True):
+    """Answered by `OutgoingDisclosures`."""
 
 
-class BeginSending(Message, frozen=True):
-    """The first byte of a disclosure is about to leave.  Answered by `Begun`."""
+class BeginSending(IpcMessage, frozen=True):
+    """The first byte of a disclosure is about to leave.  Answered by `SendingAllowed`."""
 
     disclosure: str
 
 
-class WhichChannels(Message, frozen=True):
-    """Where alerts go.  Answered by `Channels`; whatever was handed out before counts as not delivered."""
+class GetAlertChannels(IpcMessage, frozen=True):
+    """Where alerts go.  Answered by `AlertChannelsReply`; whatever was handed out before counts as not delivered."""
 
 
-class WhatToTell(Message, frozen=True):
-    """Answered by `Parcels`, empty after some seconds."""
+class PollAlerts(IpcMessage, frozen=True):
+    """Answered by `AlertMessages`, empty after some seconds."""
 
 
-class Told(Message, frozen=True):
-    """A parcel was taken by its channel, or (`fault`) why not.  Answered by `Noted`."""
+class AckAlert(IpcMessage, frozen=True):
+    """A parcel was taken by its channel, or (`fault`) why not.  Answered by `Ack`."""
 
-    parcel: Parcel
+    message: AlertMessage
     fault: str
 
 
-class WhichHome(Message, frozen=True):
-    """Answered by `Home`."""
+class GetHomeAssistant(IpcMessage, frozen=True):
+    """Answered by `HomeAssistantReply`."""
 
 
-class WhatIsHome(Message, frozen=True):
-    """Answered by `HomeIs`, after another press than these or after a second."""
+class PollHomeState(IpcMessage, frozen=True):
+    """Answered by `HomeStateReply`, after another press than these or after a second."""
 
     presses: int
 
 
-class WhatChanged(Message, frozen=True):
-    """Answered by `Changed` when the list of outgoing disclosures is newer than `seen`, or after some seconds."""
+class PollOutgoing(IpcMessage, frozen=True):
+    """Answered by `OutgoingVersion` when the list of outgoing disclosures is newer than `seen`, or after some
+    seconds."""
 
     seen: int
 
@@ -201,7 +204,7 @@ class WhatChanged(Message, frozen=True):
 # --- The custodian answers
 
 
-class Sealers(Message, frozen=True):
+class Recipients(IpcMessage, frozen=True):
     """`recipients`: age recipients, the recovery identity's included; empty until an owner has enrolled."""
 
     device: str
@@ -209,76 +212,76 @@ class Sealers(Message, frozen=True):
     recipients: tuple[str, ...]
 
 
-class Signature(Message, frozen=True):
+class Signature(IpcMessage, frozen=True):
     signature: bytes
 
 
-class SettingsAre(Message, frozen=True):
+class OwnerSettingsReply(IpcMessage, frozen=True):
     """The payload of the owner's statement, verified by the custodian; empty while everything is as the file says."""
 
     payload: bytes
 
 
-class Names(Message, frozen=True):
+class SegmentNames(IpcMessage, frozen=True):
     names: tuple[str, ...]
 
 
-class Held(Message, frozen=True):
-    """`core.retention.Protected`: the names of what stays; the trusted UTC, or None when nothing may go by age."""
+class HeldSegments(IpcMessage, frozen=True):
+    """`core.retention.ProtectedIds`: the names of what stays; the trusted UTC, or None when nothing may go by age."""
 
     names: tuple[str, ...]
     now_ms: int | None
 
 
-class Outgoing(Message, frozen=True):
+class OutgoingDisclosures(IpcMessage, frozen=True):
     """Outbox objects that may be sent, and whether their first byte has left already."""
 
     disclosures: tuple[tuple[OutboxRecord, bool], ...]
 
 
-class Begun(Message, frozen=True):
+class SendingAllowed(IpcMessage, frozen=True):
     allowed: bool
 
 
-class Receipt(Message, frozen=True):
+class TransferReceipt(IpcMessage, frozen=True):
     """`receipt`: strict JSON of the receipt for a transfer of ours; None when the message was anything else."""
 
     receipt: bytes | None
 
 
-class Changed(Message, frozen=True):
+class OutgoingVersion(IpcMessage, frozen=True):
     version: int
 
 
-class Looking(Message, frozen=True):
+class LiveViewers(IpcMessage, frozen=True):
     """Whether an owner looks at live view."""
 
     now: bool
 
 
-class Noted(Message, frozen=True):
+class Ack(IpcMessage, frozen=True):
     """Heard."""
 
 
-class Home(Message, frozen=True):
+class HomeAssistantReply(IpcMessage, frozen=True):
     """With no host when Home Assistant is not wanted."""
 
     address: HomeAddress
 
 
-class HomeIs(Message, frozen=True):
-    news: HomeNews
+class HomeStateReply(IpcMessage, frozen=True):
+    news: HomeState
 
 
-class Channels(Message, frozen=True):
+class AlertChannelsReply(IpcMessage, frozen=True):
     addresses: tuple[ChannelAddress, ...]
 
 
-class Parcels(Message, frozen=True):
-    parcels: tuple[Parcel, ...]
+class AlertMessages(IpcMessage, frozen=True):
+    messages: tuple[AlertMessage, ...]
 
 
-class Failed(Message, frozen=True):
+class ErrorReply(IpcMessage, frozen=True):
     """An error of the tree in `agent.errors`, by its class's name."""
 
     kind: str
@@ -287,45 +290,53 @@ class Failed(Message, frozen=True):
 
 
 FromRecorder: TypeAlias = (
-    WhoMayOpen | Sign | WhatIsHeld | WhatIsDeleted | WhichSettings | Tell | Report | WhoLooks | LivePiece
+    GetRecipients
+    | Sign
+    | GetHeldSegments
+    | GetErasedSegments
+    | GetSettings
+    | Notify
+    | ReportStatus
+    | GetLiveViewers
+    | PutLivePiece
 )
 FromUplink: TypeAlias = (
-    Addressing
-    | Took
-    | WhatToSend
+    UplinkConfig
+    | DeliverMessage
+    | GetOutgoing
     | BeginSending
-    | WhatChanged
-    | Report
-    | WhichChannels
-    | WhatToTell
-    | Told
-    | WhichHome
-    | WhatIsHome
+    | PollOutgoing
+    | ReportStatus
+    | GetAlertChannels
+    | PollAlerts
+    | AckAlert
+    | GetHomeAssistant
+    | PollHomeState
 )
 Answer: TypeAlias = (
-    Sealers
+    Recipients
     | Signature
-    | Names
-    | Held
-    | SettingsAre
-    | Outgoing
-    | Begun
-    | Receipt
-    | Changed
-    | Noted
-    | Failed
-    | Addressing
-    | Channels
-    | Parcels
-    | Home
-    | HomeIs
-    | Looking
+    | SegmentNames
+    | HeldSegments
+    | OwnerSettingsReply
+    | OutgoingDisclosures
+    | SendingAllowed
+    | TransferReceipt
+    | OutgoingVersion
+    | Ack
+    | ErrorReply
+    | UplinkConfig
+    | AlertChannelsReply
+    | AlertMessages
+    | HomeAssistantReply
+    | HomeStateReply
+    | LiveViewers
 )
 
 _Kind = TypeVar("_Kind")
 
 
-def frame(message: Message, limit_bytes: int) -> bytes:
+def frame(message: IpcMessage, limit_bytes: int) -> bytes:
     """Raises `FormatError` when it is larger than its reader takes."""
     data = msgspec.json.encode(message)
     if len(data) > limit_bytes:
@@ -333,7 +344,7 @@ def frame(message: Message, limit_bytes: int) -> bytes:
     return LENGTH.pack(len(data)) + data
 
 
-def length_in(start: bytes, limit_bytes: int) -> int:
+def decode_length(start: bytes, limit_bytes: int) -> int:
     """How long the JSON is that follows these four bytes.  Raises `FormatError`."""
     if len(start) != LENGTH.size:
         raise FormatError("A message between roles is cut short.")

@@ -21,18 +21,18 @@ import structlog
 from agent import errors
 from agent.errors import DoorwardError, FormatError, InternalError, NetworkError
 from agent.ipc.protocol import (
-    LONGEST_ANSWER_BYTES,
-    LONGEST_QUESTION_BYTES,
+    MAX_REPLY_BYTES,
+    MAX_REQUEST_BYTES,
     Answer,
-    Failed,
-    Message,
+    ErrorReply,
+    IpcMessage,
     decode,
+    decode_length,
     frame,
-    length_in,
 )
 from agent.ipc.unix_server import UnixServer, peer_uid
 
-__all__ = ["LONG_SILENCE_S", "HandoverClient", "HandoverServer", "uids_of"]
+__all__ = ["LONG_SILENCE_S", "IpcClient", "IpcServer", "uids_of"]
 
 _UID_MAP: Final = Path("/proc/self/uid_map")
 _WHOLE_MAP: Final = str(2**32 - 1)
@@ -62,7 +62,7 @@ def uids_of(*users: str) -> frozenset[int]:
     return frozenset(found)
 
 
-class HandoverServer(Generic[_Question]):
+class IpcServer(Generic[_Question]):
     """Answers `questions` (a union of messages) of `allowed` users at `path`."""
 
     def __init__(
@@ -97,7 +97,7 @@ class HandoverServer(Generic[_Question]):
         try:
             with peer, peer.makefile("rb") as reader:
                 while start := reader.read(4):
-                    size = length_in(start, LONGEST_QUESTION_BYTES)
+                    size = decode_length(start, MAX_REQUEST_BYTES)
                     question = decode(reader.read(size), self._questions)
                     peer.sendall(self._framed(question))
         except FormatError as error:
@@ -107,17 +107,15 @@ class HandoverServer(Generic[_Question]):
 
     def _framed(self, question: _Question) -> bytes:
         try:
-            return frame(self._answer(question), LONGEST_ANSWER_BYTES)
+            return frame(self._answer(question), MAX_REPLY_BYTES)
         except DoorwardError as error:
-            return frame(Failed(type(error).__name__, error.message, error.remedy), LONGEST_ANSWER_BYTES)
+            return frame(ErrorReply(type(error).__name__, error.message, error.remedy), MAX_REPLY_BYTES)
         except Exception as error:  # noqa: BLE001 — one question's bug must not end the peer's connection
             self._log.error("question_failed", about=type(question).__name__, error=type(error).__name__)
-            return frame(
-                Failed("InternalError", "The custodian met a case it does not know.", ""), LONGEST_ANSWER_BYTES
-            )
+            return frame(ErrorReply("InternalError", "The custodian met a case it does not know.", ""), MAX_REPLY_BYTES)
 
 
-class HandoverClient:
+class IpcClient:
     """One connection, made when it is first needed and again whenever it broke.  Safe to use from several threads."""
 
     def __init__(
@@ -133,7 +131,7 @@ class HandoverClient:
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
-    def ask(self, question: Message, wanted: type[_Question], *, patience_s: float | None = None) -> _Question:
+    def ask(self, question: IpcMessage, wanted: type[_Question], *, patience_s: float | None = None) -> _Question:
         """The answer.  Raises the error the custodian raised, or `NetworkError` when there is no custodian.
 
         Patience runs from when it was first missed, so that many questions do not wait for it one after the other.
@@ -153,7 +151,7 @@ class HandoverClient:
                     raise NetworkError(
                         f"No custodian answers at {self._path}.", remedy="See: systemctl status doorward-custodian"
                     ) from error
-        if isinstance(answer, Failed):
+        if isinstance(answer, ErrorReply):
             raise _error_named(answer)
         if not isinstance(answer, wanted):
             raise InternalError(f"{type(question).__name__} was answered by {type(answer).__name__}.")
@@ -170,14 +168,14 @@ class HandoverClient:
         if gone is not None:
             gone.close()
 
-    def _ask_once(self, question: Message) -> Answer:
+    def _ask_once(self, question: IpcMessage) -> Answer:
         """With the lock held.  A connection on which anything failed goes before the next asker has it: an answer that
         is late would be taken for the answer to their question."""
-        asked = frame(question, LONGEST_QUESTION_BYTES)
+        asked = frame(question, MAX_REQUEST_BYTES)
         connection = self._socket or self._connect()
         try:
             connection.sendall(asked)
-            size = length_in(_exactly(connection, 4), LONGEST_ANSWER_BYTES)
+            size = decode_length(_exactly(connection, 4), MAX_REPLY_BYTES)
             return decode(_exactly(connection, size), Answer)  # type: ignore[arg-type] # a union is no type[T]
         except BaseException:
             self._socket = None
@@ -212,7 +210,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     return bytes(data)
 
 
-def _error_named(failed: Failed) -> DoorwardError:
+def _error_named(failed: ErrorReply) -> DoorwardError:
     kind = getattr(errors, failed.kind, None) if failed.kind in errors.__all__ else None
     made = kind if isinstance(kind, type) and issubclass(kind, DoorwardError) else InternalError
     return made(failed.message, remedy=failed.remedy)

@@ -23,7 +23,7 @@ _MOST_ZEROS: Final = 32
 def hvcc_record(sets: Mapping[int, Sequence[bytes]]) -> bytes:
     """`sets`: by NAL unit type, what stands in front of a keyframe.  Raises `FormatError`."""
     rbsp = sets[_SPS][0][_HEADER_BYTES:].replace(b"\0\0\3", b"\0\0")  # without emulation prevention
-    bits = _Bits(rbsp)
+    bits = _BitReader(rbsp)
     bits.take(4)
     sub_layers = bits.take(3)
     nested = bits.take(1)
@@ -40,7 +40,7 @@ def hvcc_record(sets: Mapping[int, Sequence[bytes]]) -> bytes:
             bits.golomb()  # the conformance window
     luma_depth, chroma_depth = bits.golomb(), bits.golomb()
     if chroma > 3 or luma_depth > 7 or chroma_depth > 7:
-        raise _senseless()
+        raise _malformed()
     record = b"\x01" + profile + b"\xf0\x00\xfc"
     record += bytes((0xFC | chroma, 0xF8 | luma_depth, 0xF8 | chroma_depth, 0, 0))
     record += bytes(((sub_layers + 1) << 3 | nested << 2 | 3, len(sets)))
@@ -50,7 +50,7 @@ def hvcc_record(sets: Mapping[int, Sequence[bytes]]) -> bytes:
     return record
 
 
-def _skip_sub_layers(bits: _Bits, count: int) -> None:
+def _skip_sub_layers(bits: _BitReader, count: int) -> None:
     present = [(bits.take(1), bits.take(1)) for _ in range(count)]
     if count:
         bits.take(2 * (8 - count))
@@ -58,7 +58,7 @@ def _skip_sub_layers(bits: _Bits, count: int) -> None:
         bits.take(88 * has_profile + 8 * has_level)
 
 
-class _Bits:
+class _BitReader:
     """Reads a bit string from its first bit on.  Raises `FormatError` at its end."""
 
     def __init__(self, data: bytes) -> None:
@@ -67,7 +67,7 @@ class _Bits:
 
     def take(self, count: int) -> int:
         if count > self._left:
-            raise _senseless()
+            raise _malformed()
         self._left -= count
         return self._value >> self._left & (1 << count) - 1
 
@@ -77,9 +77,9 @@ class _Bits:
         while not self.take(1):
             zeros += 1
             if zeros > _MOST_ZEROS:
-                raise _senseless()
+                raise _malformed()
         return (1 << zeros) - 1 + self.take(zeros)
 
 
-def _senseless() -> FormatError:
+def _malformed() -> FormatError:
     return FormatError("The camera's H.265 parameters make no sense.", remedy="Set the camera's encoding to H.264.")

@@ -22,21 +22,30 @@ import threading
 import time
 from collections import deque
 
-from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, LinkFault, Lost, Received, Refused
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    LinkFault,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+)
 from agent.errors import ConfigurationError, InternalError
 from agent.mqtt import tls
 from agent.mqtt.bus_settings import BusSettings
-from agent.mqtt.connection import Connection, Happening
+from agent.mqtt.connection import Connection, ConnectionEvent
 from agent.mqtt.faults import LinkError
 from agent.mqtt.inbound import InboundQueue
-from agent.mqtt.pacing import Backoff, Beat, Window
-from agent.mqtt.packets import Delivered, Publication
+from agent.mqtt.pacing import Backoff, DeliveryInterval, InFlightWindow
+from agent.mqtt.packets import InboundPublish, OutboundPublish
 from agent.wire.topics import sender_of
 
 __all__ = ["MqttBus"]
 
 _STEP_S = 5.0
-_PROVEN_S = 10.0
+_STABLE_AFTER_S = 10.0
 """A link that lived so long, or acknowledged anything, starts the back-off anew."""
 
 
@@ -49,12 +58,12 @@ class MqttBus:
         self._events: deque[tuple[BusEvent, int, int]] = deque()
         """(event, packet id to acknowledge or 0, the connection it came by)"""
         self._waiting_in = 0
-        self._window = Window(settings.window_messages, settings.window_bytes)
+        self._window = InFlightWindow(settings.window_messages, settings.window_bytes)
         self._unsettled: set[int] = set()
-        self._outgoing: deque[Publication] = deque()
+        self._outgoing: deque[OutboundPublish] = deque()
         self._taken: deque[tuple[int, int]] = deque()
-        self._beat = Beat(settings.inbound_beat_s)
-        self._came: deque[tuple[Received | None, int]] = deque()
+        self._beat = DeliveryInterval(settings.inbound_beat_s)
+        self._came: deque[tuple[MessageReceived | None, int]] = deque()
         """(message, packet id): for the next beat to acknowledge and, if there is a message, to let in"""
         self._inbound = InboundQueue(settings)
         """With a beat: what was acknowledged and waits to be taken."""
@@ -99,7 +108,7 @@ class MqttBus:
                 return False
             self._window.add(token, len(payload))
             self._unsettled.add(token)
-            self._outgoing.append(Publication(token, topic, payload, retain, expiry_s, properties))
+            self._outgoing.append(OutboundPublish(token, topic, payload, retain, expiry_s, properties))
         self._wake()
         return True
 
@@ -135,7 +144,7 @@ class MqttBus:
                 paced_s = self._inbound.wait_s(now_s)
                 self._changed.wait(min(deadline_s - now_s, deadline_s if paced_s is None else paced_s))
             event, packet_id, connection = self._events.popleft()
-            if isinstance(event, Acknowledged | Refused | Lost):
+            if isinstance(event, PublishAcknowledged | PublishRefused | PublishLost):
                 self._window.remove(event.token)
             if packet_id:
                 self._taken.append((packet_id, connection))
@@ -166,10 +175,10 @@ class MqttBus:
                 self._live_one_connection()
             except Exception as raised:  # noqa: BLE001 (a bug must not end the thread: nobody would hear of it)
                 error = raised if isinstance(raised, LinkError) else _internal(raised)
-                if self._acknowledged_any or time.monotonic() - started >= _PROVEN_S:
+                if self._acknowledged_any or time.monotonic() - started >= _STABLE_AFTER_S:
                     self._backoff.reset()
                 pause_s = self._backoff.next_s(error.fault, pending=self._pending)
-                self._end_of_link(Disconnected(error.fault, error, pause_s))
+                self._end_of_link(BusDisconnected(error.fault, error, pause_s))
                 self._pause(error.fault, pause_s)
         self._end_of_link(None)
 
@@ -236,7 +245,7 @@ class MqttBus:
                 self.dropped += self._inbound.put(message)
         self._came.clear()
 
-    def _offer(self, message: Received, packet_id: int) -> bool:
+    def _offer(self, message: MessageReceived, packet_id: int) -> bool:
         """Under the lock.  False when too many wait to be taken: it is dropped."""
         if self._waiting_in >= self._settings.inbound_queue:
             self.dropped += 1
@@ -245,17 +254,17 @@ class MqttBus:
         self._events.append((message, packet_id, self._connection_count))
         return True
 
-    def _tell(self, happened: list[Happening], connection: Connection) -> None:
+    def _tell(self, happened: list[ConnectionEvent], connection: Connection) -> None:
         """All that came at once, under one lock: told one by one, each would wake a caller to wait for the next."""
         with self._changed:
             for happening in happened:
                 self._tell_one(happening, connection)
             self._changed.notify_all()
 
-    def _tell_one(self, happening: Happening, connection: Connection) -> None:
+    def _tell_one(self, happening: ConnectionEvent, connection: Connection) -> None:
         """Under the lock."""
         match happening:
-            case Delivered(message, packet_id) if self._settings.inbound_beat_s:
+            case InboundPublish(message, packet_id) if self._settings.inbound_beat_s:
                 if len(self._came) >= self._settings.inbound_queue:  # a broker that minds no receive maximum
                     self.dropped += 1
                     connection.acknowledge(packet_id)
@@ -264,32 +273,32 @@ class MqttBus:
                     self._came.append((None, packet_id))
                 else:
                     self._came.append((message, packet_id))
-            case Delivered(message, packet_id):
+            case InboundPublish(message, packet_id):
                 if not self._offer(message, packet_id):
                     connection.acknowledge(packet_id)
-            case Connected(_, window):
+            case BusConnected(_, window):
                 self._connected = True
                 self._window.messages = window
                 self._filter_changes = deque((each, True) for each in self._filters)
                 self._events.append((happening, 0, 0))
-            case Acknowledged(token) | Refused(token):
+            case PublishAcknowledged(token) | PublishRefused(token):
                 self._acknowledged_any = True
                 self._unsettled.discard(token)
                 self._events.append((happening, 0, 0))
             case _:
                 self._events.append((happening, 0, 0))
 
-    def _end_of_link(self, news: Disconnected | None) -> None:
+    def _end_of_link(self, news: BusDisconnected | None) -> None:
         with self._changed:
             self._connected = False
             self._outgoing.clear()
             self._taken.clear()
             self._offer_what_came()
             self._filter_changes.clear()
-            self._events.extend((Lost(token), 0, 0) for token in sorted(self._unsettled))
+            self._events.extend((PublishLost(token), 0, 0) for token in sorted(self._unsettled))
             self._unsettled.clear()
             if news is not None:
-                if self._events and isinstance(self._events[-1][0], Disconnected):
+                if self._events and isinstance(self._events[-1][0], BusDisconnected):
                     self._events.pop()  # nobody took the last one: the newest says it all
                 self._events.append((news, 0, 0))
             self._changed.notify_all()

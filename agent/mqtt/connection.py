@@ -24,27 +24,27 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.core.bus import (
-    Acknowledged,
-    Connected,
+    BusConnected,
     LinkFault,
-    Received,
-    Refused,
-    Settled,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishRefused,
+    PublishResult,
     Subscribed,
     SubscriptionRefused,
 )
 from agent.mqtt import tls
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.faults import LinkError, broken_protocol, refused_by_broker, stalled
-from agent.mqtt.outbound_client import CallingClient
-from agent.mqtt.packets import Delivered, Publication, connect_properties
+from agent.mqtt.outbound_client import PahoClient
+from agent.mqtt.packets import InboundPublish, OutboundPublish, connect_properties
 
-__all__ = ["Connection", "Happening"]
+__all__ = ["Connection", "ConnectionEvent"]
 
 LARGEST_PACKET_BYTES = 268_435_455
 _HEADER_BYTES = 5
 _NO_SUBSCRIBERS, _FAILURE, _TOO_LARGE, _NO_RETAIN = 0x10, 0x80, 0x95, 0x9A
-Happening = Connected | Settled | Subscribed | SubscriptionRefused | Delivered
+ConnectionEvent = BusConnected | PublishResult | Subscribed | SubscriptionRefused | InboundPublish
 
 
 class Connection:
@@ -53,14 +53,14 @@ class Connection:
     def __init__(self, settings: BusSettings, context: ssl.SSLContext) -> None:
         self._settings = settings
         self._context = context
-        self._happened: list[Happening] = []
+        self._happened: list[ConnectionEvent] = []
         self._tokens: dict[int, int] = {}
         self._filters: dict[int, str] = {}
         self._connected = False
         self._packet_bytes = LARGEST_PACKET_BYTES
         self._retains = True
         self._fault: LinkError | None = None
-        self._sock: tls.TidySocket | None = None
+        self._sock: tls.TlsSocket | None = None
         self._deadline = 0.0
         self._selector = selectors.DefaultSelector()
         self._client = self._make_client()
@@ -87,7 +87,7 @@ class Connection:
         self._selector.register(wake, selectors.EVENT_READ)
         self._deadline = time.monotonic() + settings.connect_s
 
-    def step(self, timeout_s: float) -> list[Happening]:
+    def step(self, timeout_s: float) -> list[ConnectionEvent]:
         """Move packets for at most `timeout_s`; say what happened.  Raises `LinkError` when the connection is over."""
         sock = self._client.socket()
         if isinstance(sock, ssl.SSLSocket) and self._fault is None:
@@ -99,16 +99,16 @@ class Connection:
             self._check()
         return happened
 
-    def publish(self, publication: Publication) -> None:
+    def publish(self, publication: OutboundPublish) -> None:
         """Send it, or settle it at once as refused when the broker has said it would not take it."""
         self._tick_if_idle()
         size_bytes = publication.packet_bytes()
         if size_bytes > self._packet_bytes:
             limit = f"{size_bytes} bytes, the broker takes {self._packet_bytes}"
-            self._happened.append(Refused(publication.token, _TOO_LARGE, f"packet too large: {limit}"))
+            self._happened.append(PublishRefused(publication.token, _TOO_LARGE, f"packet too large: {limit}"))
             return
         if publication.retain and not self._retains:
-            self._happened.append(Refused(publication.token, _NO_RETAIN, "the broker retains nothing"))
+            self._happened.append(PublishRefused(publication.token, _NO_RETAIN, "the broker retains nothing"))
             return
         info = self._client.publish(
             publication.topic,
@@ -145,7 +145,7 @@ class Connection:
     # paho's callbacks: all run inside `step` or `publish`, on our thread.
 
     def _make_client(self) -> paho.Client:
-        client = CallingClient(
+        client = PahoClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._settings.name,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -164,7 +164,7 @@ class Connection:
         return client
 
     def _on_socket_open(self, _client: paho.Client, _userdata: object, sock: object) -> None:
-        if isinstance(sock, tls.TidySocket):
+        if isinstance(sock, tls.TlsSocket):
             self._sock = sock
             tls.tune(sock, self._settings)
 
@@ -182,7 +182,7 @@ class Connection:
         self._packet_bytes = getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES)
         self._retains = bool(getattr(properties, "RetainAvailable", 1))
         window = min(getattr(properties, "ReceiveMaximum", 65535), self._settings.window_messages)
-        self._happened.append(Connected(self._packet_bytes, window))
+        self._happened.append(BusConnected(self._packet_bytes, window))
 
     def _on_disconnect(
         self,
@@ -203,9 +203,9 @@ class Connection:
             return
         self._tick()
         if code.value >= _FAILURE:
-            self._happened.append(Refused(token, code.value, code.getName()))
+            self._happened.append(PublishRefused(token, code.value, code.getName()))
         else:
-            self._happened.append(Acknowledged(token, heard=code.value != _NO_SUBSCRIBERS))
+            self._happened.append(PublishAcknowledged(token, heard=code.value != _NO_SUBSCRIBERS))
 
     def _on_subscribe(
         self, _client: paho.Client, _userdata: object, packet_id: int, codes: list[ReasonCode], _properties: object
@@ -234,8 +234,8 @@ class Connection:
             self._client.ack(packet_id, message.qos)
             return
         pairs = tuple((str(key), str(value)) for key, value in getattr(properties, "UserProperty", ()))
-        received = Received(topic, bytes(message.payload), bool(message.retain), pairs)
-        self._happened.append(Delivered(received, packet_id))
+        received = MessageReceived(topic, bytes(message.payload), bool(message.retain), pairs)
+        self._happened.append(InboundPublish(received, packet_id))
 
     # Watching
 

@@ -7,10 +7,10 @@ class the senders, which the broker's access list binds to their topics, take tu
 
 from __future__ import annotations
 
-from agent.core.bus import Received
+from agent.core.bus import MessageReceived
 from agent.core.fair_queue import FairQueue
 from agent.mqtt.bus_settings import BusSettings
-from agent.mqtt.pacing import Pace
+from agent.mqtt.pacing import MessageRateLimiter
 from agent.wire.topics import sender_of
 
 __all__ = ["InboundQueue"]
@@ -21,17 +21,20 @@ class InboundQueue:
 
     def __init__(self, settings: BusSettings) -> None:
         self._classes = [
-            (FairQueue[Received](settings.inbound_of_one, settings.inbound_bytes // 2), Pace(settings.inbound_per_s))
+            (
+                FairQueue[MessageReceived](settings.inbound_of_one, settings.inbound_bytes // 2),
+                MessageRateLimiter(settings.inbound_per_s),
+            )
             for _ in ("receipts", "cell")
         ]
 
-    def put(self, message: Received) -> int:
+    def put(self, message: MessageReceived) -> int:
         """Add one; how many were dropped for it."""
         sender = sender_of(message.topic)
         queue, _ = self._classes[0 if sender.is_receipt else 1]
         return queue.put(sender.name, message, len(message.payload) + len(message.topic))
 
-    def take(self, now_s: float) -> Received | None:
+    def take(self, now_s: float) -> MessageReceived | None:
         """The next that may be handed out now."""
         for queue, pace in self._classes:
             if len(queue) and pace.wait_s(now_s) == 0:

@@ -11,10 +11,10 @@ import socket
 
 import paho.mqtt.client as paho
 
-__all__ = ["CallingClient"]
+__all__ = ["PahoClient"]
 
 
-class CallingClient(paho.Client):
+class PahoClient(paho.Client):
     """`paho.Client`, and nothing about it is different to whoever uses it."""
 
     def _create_socket_connection(self) -> socket.socket:

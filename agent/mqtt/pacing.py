@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from agent.core.bus import LinkFault
 
-__all__ = ["Backoff", "Beat", "Pace", "Window"]
+__all__ = ["Backoff", "DeliveryInterval", "InFlightWindow", "MessageRateLimiter"]
 
 PENDING_CAP_S = 4.0
 IDLE_CAP_S = 300.0
@@ -25,7 +25,7 @@ _PERSON_FIRST_S = 60.0
 _ROUNDING_S = 1e-6
 
 
-class Window:
+class InFlightWindow:
     """Publications not yet settled, bounded in number and in bytes.
 
     A message larger than the byte bound may go when nothing else is in flight, or it would never go.
@@ -84,7 +84,7 @@ class Backoff:
         return self._uniform(longest / 4, longest)
 
 
-class Beat:
+class DeliveryInterval:
     """When inbound messages are acknowledged: at a beat of the clock all that came before it, never in between.
 
     Whoever listens on the line sees when a message is acknowledged.  Were it when the doorbell has done with the one
@@ -110,7 +110,7 @@ class Beat:
         self._due_s = None
 
 
-class Pace:
+class MessageRateLimiter:
     """So many a second, and as many at once after a second of rest.  `per_s` 0: without a bound."""
 
     def __init__(self, per_s: float) -> None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.core.bus import Received
+from agent.core.bus import MessageReceived
 from agent.mqtt.bus_settings import BusSettings
 
-__all__ = ["Delivered", "Publication", "connect_properties"]
+__all__ = ["InboundPublish", "OutboundPublish", "connect_properties"]
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class OutboundPublish:
     """One message on its way out."""
 
     token: int
@@ -42,10 +42,10 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class InboundPublish:
     """One message on its way in, not yet acknowledged to the broker; `packet_id` 0 needs no acknowledgement."""
 
-    message: Received
+    message: MessageReceived
     packet_id: int
 
 

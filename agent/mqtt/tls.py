@@ -21,7 +21,7 @@ from agent.mqtt.faults import LinkError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["TidySocket", "explain", "make_context", "probe", "tune"]
+__all__ = ["TlsSocket", "explain", "make_context", "probe", "tune"]
 
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -32,7 +32,7 @@ _REFUSALS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR")
 _PROBE_S = 2.0
 
 
-class TidySocket(ssl.SSLSocket):
+class TlsSocket(ssl.SSLSocket):
     """A TLS socket that closes itself when its handshake fails, and remembers the error that ended it.
 
     paho does neither: it leaks the one and tells the other only to its log.
@@ -72,7 +72,7 @@ def make_context(settings: BusSettings) -> ssl.SSLContext:
     Raises `ConfigurationError` naming the file that cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.sslsocket_class = TidySocket
+    context.sslsocket_class = TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     try:

@@ -37,7 +37,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from agent.config import Log, LogFormat
+from agent.config import LogConfig, LogFormat
 from agent.errors import DoorwardError
 
 __all__ = ["redact", "set_up"]
@@ -67,7 +67,7 @@ _SECRET_TEXT = re.compile(
 _OURS = Path(__file__).resolve().parents[2]
 
 
-def set_up(log: Log, stream: TextIO | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
+def set_up(log: LogConfig, stream: TextIO | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
     """Configure structlog and the standard library's logging for this process.  `stream` is standard error if None.
 
     `monotonic`: seconds.
@@ -75,9 +75,9 @@ def set_up(log: Log, stream: TextIO | None = None, monotonic: Callable[[], float
     out = stream or sys.stderr
     as_json = log.format is LogFormat.JSON or (log.format is LogFormat.AUTO and not out.isatty())
     structlog.configure(
-        processors=[redact, _Repeats(monotonic), _stamp, _as_json if as_json else _as_line],
+        processors=[redact, _RepeatFilter(monotonic), _stamp, _as_json if as_json else _as_line],
         wrapper_class=structlog.make_filtering_bound_logger(log.level.value),
-        logger_factory=_Writer.factory(out),
+        logger_factory=_LineWriter.factory(out),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -85,7 +85,7 @@ def set_up(log: Log, stream: TextIO | None = None, monotonic: Callable[[], float
     root.setLevel(logging.WARNING)
 
 
-class _Writer:
+class _LineWriter:
     """Writes whole lines, one at a time, whichever threads they come from."""
 
     def __init__(self, out: TextIO, lock: threading.Lock, name: str) -> None:
@@ -125,7 +125,7 @@ def _stamp(writer: Any, level: str, event: MutableMapping[str, Any]) -> MutableM
     return {**head, "part": getattr(writer, "name", "doorward"), "event": event.pop("event", ""), **event}
 
 
-class _Repeats:
+class _RepeatFilter:
     """Leaves out a warning that came a moment ago, to the letter; counts it, and says so when it is due again."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

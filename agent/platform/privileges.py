@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-__all__ = ["Folder", "as_owner_of", "as_self", "read_regular"]
+__all__ = ["PrivilegedFolder", "as_owner_of", "as_self", "read_regular"]
 
 _CHUNK: Final = bytes(1 << 20)
 _PIECE_BYTES: Final = 1 << 20
@@ -103,7 +103,7 @@ def read_regular(path: Path | str, limit_bytes: int, *, folder: int | None = Non
     return b"".join(pieces)
 
 
-class Folder:
+class PrivilegedFolder:
     """An open folder; names in it are single names, and links among them are never followed.
 
     Files and folders that root makes in it belong to the owner of the folder.
@@ -114,12 +114,12 @@ class Folder:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     @classmethod
-    def _of(cls, descriptor: int) -> Folder:
+    def _of(cls, descriptor: int) -> PrivilegedFolder:
         made = cls.__new__(cls)
         made._descriptor = descriptor
         return made
 
-    def __enter__(self) -> Folder:
+    def __enter__(self) -> PrivilegedFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -128,7 +128,7 @@ class Folder:
     def names(self) -> list[str]:
         return sorted(os.listdir(self._descriptor))  # noqa: PTH208 — of a descriptor
 
-    def inside(self, name: str, *, make: bool = False) -> Folder:
+    def inside(self, name: str, *, make: bool = False) -> PrivilegedFolder:
         """Opens the folder `name`.  Raises `OSError` for anything else, and for a link to a folder."""
         made = False
         if make:

@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Nonsense", "is_damage", "set_aside"]
+__all__ = ["MalformedDatabase", "is_damage", "quarantine"]
 
 _DAMAGE: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
@@ -23,14 +23,14 @@ _PRIMARY: Final = 0xFF
 _NO_TEXT: Final = "Could not decode to UTF-8"
 
 
-class Nonsense(sqlite3.DatabaseError):
+class MalformedDatabase(sqlite3.DatabaseError):
     """What was read from a row never was written there: SQLite keeps no checksum of what it stores."""
 
 
 def is_damage(error: Exception) -> bool:
     """Whether the file itself is at fault."""
     # The second is how Python fails to say what SQLite quotes from a schema that is spoilt.
-    if isinstance(error, Nonsense | UnicodeDecodeError):
+    if isinstance(error, MalformedDatabase | UnicodeDecodeError):
         return True
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None:  # Python's own
@@ -38,7 +38,7 @@ def is_damage(error: Exception) -> bool:
     return code in _DAMAGE or code & _PRIMARY in _DAMAGE
 
 
-def set_aside(path: Path) -> None:
+def quarantine(path: Path) -> None:
     """A file that nobody has open, so that another can take its place; somebody may look into it.  Raises `OSError`."""
     for end in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):

@@ -11,10 +11,10 @@ import os
 import socket
 from collections.abc import Mapping
 
-__all__ = ["Supervision"]
+__all__ = ["SystemdNotifier"]
 
 
-class Supervision:
+class SystemdNotifier:
     """One role's line to its manager.  Never raises: a lost word costs a restart at worst."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import ConfigurationError
 
 __all__ = ["SystemClock", "boot_ahead_ns"]
@@ -57,12 +57,12 @@ class SystemClock:
     def boot_id(self) -> str:
         return self._boot_id
 
-    def now(self) -> Moment:
+    def now(self) -> ClockReading:
         boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         utc_ns = boot_ns - boot_ahead_ns(time.CLOCK_REALTIME)
         if boot_ns - self._asked_ns >= _ASK_AGAIN_NS:
             self._quality, self._asked_ns = self._ask(utc_ns), boot_ns
-        return Moment(BootNs(boot_ns), UtcNs(utc_ns), self._quality)
+        return ClockReading(BootNs(boot_ns), UtcNs(utc_ns), self._quality)
 
     def _ask(self, utc_ns: int) -> ClockQuality:
         if utc_ns < _PLAUSIBLE_FROM_NS:

@@ -18,17 +18,17 @@ from typing import Protocol
 import structlog
 
 from agent.core.timebase import NS_PER_MS, BootNs
-from agent.recorder.doorbell import Doorbell
+from agent.recorder.doorbell import PanelHandler
 from firmware_bridge import frames
 from firmware_bridge.errors import BridgeError
 
-__all__ = ["BridgeLink", "Vitals"]
+__all__ = ["BridgeLink", "RecorderVitals"]
 
 _BEAT_S = 1.0
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
-class Vitals(Protocol):
+class RecorderVitals(Protocol):
     """What the panel's lights want to know."""
 
     @property
@@ -40,7 +40,7 @@ class Vitals(Protocol):
 class BridgeLink:
     """`start` to `stop`.  `well` says whether the recorder could record."""
 
-    def __init__(self, path: Path, doorbell: Doorbell, vitals: Vitals, well: Callable[[], bool]) -> None:
+    def __init__(self, path: Path, doorbell: PanelHandler, vitals: RecorderVitals, well: Callable[[], bool]) -> None:
         self._path = path
         self._doorbell = doorbell
         self._vitals = vitals
@@ -103,7 +103,7 @@ class BridgeLink:
             now_s = time.monotonic()
             if now_s >= beat_s:
                 beat_s = now_s + _BEAT_S
-                alive = frames.Alive(delivering=self._vitals.delivering, well=self._well(), lux=self._lux())
+                alive = frames.Heartbeat(delivering=self._vitals.delivering, healthy=self._well(), lux=self._lux())
                 peer.send(frames.encode(alive))
             peer.settimeout(max(0.01, beat_s - now_s))
             try:
@@ -121,21 +121,21 @@ class BridgeLink:
                 self._doorbell.privacy(frame.privacy)
                 self._log.info("bridge_connected", backend=frame.backend, board=frame.board)
             case frames.Pressed():
-                got = frames.encode(frames.Got(press=frame.press))
+                got = frames.encode(frames.PressAck(press=frame.press))
                 at_ns = BootNs(frame.at_us * 1000)
                 self._doorbell.pressed(frame.press, at_ns, held=frame.held, got=partial(_send, peer, got))
-            case frames.Passed():
+            case frames.PirPulse():
                 self._doorbell.passed(BootNs(frame.at_us * 1000))
-            case frames.PrivacyTurned():
+            case frames.PrivacySwitch():
                 self._doorbell.privacy(frame.on)
-            case frames.Tampered():
+            case frames.TamperSwitch():
                 self._doorbell.tampered(frame.open)
             case frames.Blackout():
                 self._doorbell.blackout(frame.ms * NS_PER_MS)
             case frames.BoardState():
                 facts = {name: getattr(frame, name) for name in frame.__struct_fields__}
-                self._doorbell.board({**facts, "relief": int(frame.relief)})
-            case frames.Refused():
+                self._doorbell.board({**facts, "relief": int(frame.throttle_level)})
+            case frames.Rejected():
                 self._log.warning("bridge_refused", why=frame.why)
 
     def _lux(self) -> float | None:

@@ -22,10 +22,10 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from agent.core.media import EncodedPacket, LumaFrame
-from agent.core.recovery import Pulse
+from agent.core.recovery import StreamPulse
 from agent.ports import CameraEnd
 
-__all__ = ["GATHER_S", "LUMA_FRAMES", "PACKET_BYTES", "Intake", "Mailbox"]
+__all__ = ["GATHER_S", "LUMA_FRAMES", "PACKET_BYTES", "BoundedQueue", "CameraQueues"]
 
 LUMA_FRAMES: Final = 8
 PACKET_BYTES: Final = 16 << 20
@@ -39,7 +39,7 @@ _FROZEN_FRAMES: Final = 20
 T = TypeVar("T")
 
 
-class Mailbox(Generic[T]):
+class BoundedQueue(Generic[T]):
     """A bounded queue by weight.  `put` waits for room, `offer` does not; closing wakes everybody."""
 
     def __init__(self, capacity: int) -> None:
@@ -141,7 +141,7 @@ class Mailbox(Generic[T]):
             self._changed.notify_all()
 
 
-class Intake:
+class CameraQueues:
     """`ports.CameraSink` with the policies above.  `packets` and `lumas` are read by one thread each."""
 
     def __init__(self, *, live: bool, luma_steady: bool = True) -> None:
@@ -149,8 +149,8 @@ class Intake:
         self.live = live
         self._luma_steady = luma_steady
         self._skipping = self._packets_came = False
-        self.packets: Mailbox[object] = Mailbox(PACKET_BYTES)
-        self.lumas: Mailbox[object] = Mailbox(LUMA_FRAMES)
+        self.packets: BoundedQueue[object] = BoundedQueue(PACKET_BYTES)
+        self.lumas: BoundedQueue[object] = BoundedQueue(LUMA_FRAMES)
         self.frames = 0
         self.frames_dropped = 0
         self.packets_dropped = 0
@@ -168,13 +168,13 @@ class Intake:
         return self.frames > 0 or (not self._luma_steady and self._packets_came)
 
     @property
-    def pulse(self) -> Pulse:
+    def pulse(self) -> StreamPulse:
         """When the camera last gave what, on CLOCK_MONOTONIC."""
         if self._luma_steady:
-            return Pulse(self.frame_ns, self.packet_ns, self.change_ns)
+            return StreamPulse(self.frame_ns, self.packet_ns, self.change_ns)
         # Small pictures may be minutes apart: the same one must have come several times before it says anything.
         change_ns = self.change_ns if self._repeated >= _FROZEN_FRAMES else self.packet_ns
-        return Pulse(max(self.frame_ns, self.packet_ns), self.packet_ns, change_ns)
+        return StreamPulse(max(self.frame_ns, self.packet_ns), self.packet_ns, change_ns)
 
     def packet(self, packet: EncodedPacket) -> None:
         self.packet_ns = time.monotonic_ns()

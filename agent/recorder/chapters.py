@@ -16,7 +16,7 @@ import structlog
 
 from agent.core.vault.chapters import ChapterLimits, chapters_to_delete
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import RawLine, Tip, carried_of, chapter_of, chapter_start, loose_payload
+from agent.core.vault.manifest import ChainHead, RawLine, carried_of, chapter_of, chapter_start, loose_payload
 from agent.core.vault.records import Carried, Chapter
 from agent.core.vault.segment import DeviceId
 from agent.core.vault.spans import Stamp
@@ -82,7 +82,7 @@ class ChapterKeeper:
             structlog.get_logger("recorder").warning("chapter_not_begun", detail=error.message)
             return
         begins = chapter_start(record.number) + len(signed.line) + 1
-        tip = Tip(begins + carried_of(record), signed.sequence + 1, signed.sha256)
+        tip = ChainHead(begins + carried_of(record), signed.sequence + 1, signed.sha256)
         moved = _moved(copied, begins)
         self._writer.begin_chapter(record.number, tip, moved, [entry.id for entry in copied.lost])
         self._log.remove_chapters(going)

@@ -2,7 +2,7 @@
 
 One thread, one segment open at a time, its file key in memory for seconds.  A clip's poster is the picture half a
 second after its event was noticed (a second and a half after a ring), stored with the segment it comes from.  What the
-disk does not take is `SegmentKeeper`'s to keep.
+disk does not take is `RetryBuffer`'s to keep.
 
 With continuous recording, what lies between two clips is recorded as well, under a label and a budget of its own.  A
 clip's pre-roll is then stored twice, so that a clip stays whole when the rest has made room.
@@ -22,9 +22,9 @@ import structlog
 
 from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventEnds, EventKind, EventTriggered, TriggerKind
 from agent.core.media import EncodedPacket, Gop, StreamDescription
-from agent.core.object_detection.labels import Keep
-from agent.core.preroll import PrerollRing
-from agent.core.retention import Protected
+from agent.core.object_detection.labels import KeepFilter
+from agent.core.preroll import PrerollBuffer
+from agent.core.retention import ProtectedIds
 from agent.core.segmenting import (
     ClipCompletes,
     GopAssembler,
@@ -40,9 +40,9 @@ from agent.core.vault.records import CONTINUOUS, EvictionReason
 from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.poster import poster
 from agent.ports import Clock, Entropy, Notifier
-from agent.recorder.camera_queues import Mailbox
-from agent.recorder.object_detection import SecondOpinion
-from agent.recorder.retry_buffer import RETRY_S, Hear, SegmentKeeper, unseen
+from agent.recorder.camera_queues import BoundedQueue
+from agent.recorder.object_detection import ObjectDetectionService
+from agent.recorder.retry_buffer import RETRY_S, FetchSound, RetryBuffer, no_labels
 from agent.recorder.vault import Vault
 
 __all__ = ["ClipWriter", "WriterSettings"]
@@ -78,11 +78,11 @@ class WriterSettings:
     pre_roll_max_bytes: int
     fault_memory_bytes: int = 32_000_000
     continuous: bool = False
-    keep: Keep = Keep.ALL
+    keep: KeepFilter = KeepFilter.ALL
 
 
 @dataclass(slots=True)
-class _Event:
+class _RecordedEvent:
     """What the writer knows of an event: its random name, and where its poster comes from."""
 
     name: SegmentId
@@ -104,10 +104,10 @@ class ClipWriter:
         entropy: Entropy,
         notifier: Notifier,
         settings: WriterSettings,
-        protected: Callable[[], Protected],
-        hear: Hear | None = None,
+        protected: Callable[[], ProtectedIds],
+        hear: FetchSound | None = None,
         show: Callable[[Gop, StreamDescription], None] | None = None,
-        opinion: SecondOpinion | None = None,
+        opinion: ObjectDetectionService | None = None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         """`meanwhile`: done between two packets, on the one thread that may wait for the disk."""
@@ -119,10 +119,10 @@ class ClipWriter:
         self._settings = settings
         self._protected = protected
         self._log = structlog.get_logger("writer")
-        self._keeper = SegmentKeeper(
+        self._keeper = RetryBuffer(
             vault, clock, settings.fault_memory_bytes, self._make_room, hear=hear, continuous=settings.continuous
         )
-        self._events: dict[int, _Event] = {}
+        self._events: dict[int, _RecordedEvent] = {}
         self._event = _BETWEEN
         self._description: StreamDescription | None = None
         self._failure = self._overlong = ""
@@ -131,8 +131,8 @@ class ClipWriter:
         """The GOP that comes now was taken before the camera was lost, and found again: it is there already."""
         self._gop: list[Gop] = []
         """The GOP that is being written, as far as it has come."""
-        self._opinion = opinion or SecondOpinion(None, notifier)
-        self._over: list[_Event] = []
+        self._object_detection = opinion or ObjectDetectionService(None, notifier)
+        self._over: list[_RecordedEvent] = []
         self._rolling = False
         self._foreign_bytes = 0
         self.events = 0
@@ -169,11 +169,11 @@ class ClipWriter:
         )
 
     @property
-    def keeper(self) -> SegmentKeeper:
+    def retry_buffer(self) -> RetryBuffer:
         """What waits in memory, and how long the disk has not answered."""
         return self._keeper
 
-    def run(self, mailbox: Mailbox[object], description: StreamDescription) -> None:
+    def run(self, mailbox: BoundedQueue[object], description: StreamDescription) -> None:
         """Work the mailbox off until it is closed and empty.
 
         What the camera cannot give (no keyframes, times that go backwards) ends the clip it met, and writing goes on
@@ -183,36 +183,38 @@ class ClipWriter:
         self._failure = self._overlong = ""
         self._events.clear()
         self._over.clear()
-        while not self._work_off(mailbox, description):
+        while not self._drain(mailbox, description):
             pass
 
-    def _work_off(self, mailbox: Mailbox[object], description: StreamDescription) -> bool:
+    def _drain(self, mailbox: BoundedQueue[object], description: StreamDescription) -> bool:
         """False when a clip ended in a fault and there is more to come."""
         frame_ns = round(NS_PER_S / description.frames_per_s)
         assembler = GopAssembler(frame_ns)
-        ring = PrerollRing(
+        ring = PrerollBuffer(
             self._settings.pre_roll_max_bytes, seconds(self._settings.pre_roll_s) + _RING_SLACK_NS + frame_ns
         )
         clips = Segmenter(seconds(self._settings.segment_s), ring)
-        between = Segmenter(seconds(self._settings.segment_s), PrerollRing(1, 0)) if self._settings.continuous else None
+        between = (
+            Segmenter(seconds(self._settings.segment_s), PrerollBuffer(1, 0)) if self._settings.continuous else None
+        )
         try:
             while True:
                 item = mailbox.take(0.0 if self._rolling else RETRY_S if self._keeper.waiting else None)
                 if item is not None:
-                    self._take(item, assembler, clips, between)
+                    self._handle(item, assembler, clips, between)
                 elif mailbox.closed:
                     break
                 self._keeper.retry()
                 if self._rolling:
-                    self._roll_when_possible()
-                self._let_go_of_unwanted(clips)
+                    self._enforce_retention_when_possible()
+                self._discard_unwanted(clips)
                 self._meanwhile()
             if (rest := assembler.finish()) is not None:
                 self._push(rest, clips, between)
-            self._carry_out(clips.finish())
-            self._carry_out(between.finish() if between else ())
+            self._apply_effects(clips.finish())
+            self._apply_effects(between.finish() if between else ())
             self._keeper.retry()
-            self._let_go_of_unwanted(clips)
+            self._discard_unwanted(clips)
         except DoorwardError as error:
             self._failure = error.message
             self._log.error("clip_failed", error=type(error).__name__)
@@ -221,21 +223,21 @@ class ClipWriter:
             self._keeper.break_off()
         return True
 
-    def _take(self, item: object, assembler: GopAssembler, clips: Segmenter, between: Segmenter | None) -> None:
+    def _handle(self, item: object, assembler: GopAssembler, clips: Segmenter, between: Segmenter | None) -> None:
         if isinstance(item, EncodedPacket):
             gop = assembler.push(item)
             if gop is not None:
                 self._push(gop, clips, between)
             if item.masked_anew:  # who shares a segment shares what they see of it: one mask to a segment
-                self._carry_out(clips.cut())
-                self._carry_out(between.cut() if between is not None else ())
+                self._apply_effects(clips.cut())
+                self._apply_effects(between.cut() if between is not None else ())
             if assembler.overlong and not self._overlong:
                 self._log.warning("keyframes_too_rare", detail=assembler.overlong)
             self._overlong = assembler.overlong
             return
         if isinstance(item, ClipBegins) and between is not None and between.recording:
-            self._carry_out(between.finish())
-        self._carry_out(self._effects_of(item, clips))
+            self._apply_effects(between.finish())
+        self._apply_effects(self._effects_of(item, clips))
 
     def _push(self, gop: Gop, clips: Segmenter, between: Segmenter | None) -> None:
         # A network camera may begin with pictures that it had kept.
@@ -245,21 +247,21 @@ class ClipWriter:
         self._pushed_ns = gop.end_ns
         if self._show is not None and self._description is not None:
             self._show(gop, self._description)
-        self._carry_out(clips.push(gop))
+        self._apply_effects(clips.push(gop))
         if between is None:
             return
         if clips.idle:
             self._record_between(gop, between)
         elif between.recording:
-            self._carry_out(between.finish())
+            self._apply_effects(between.finish())
 
     def _record_between(self, gop: Gop, between: Segmenter) -> None:
         chapter = self._events.get(_BETWEEN)
         if chapter is None or gop.start_ns - chapter.began_ns > _CHAPTER_NS:
-            self._events[_BETWEEN] = _Event(self._new_name(), CONTINUOUS, began_ns=gop.start_ns)
+            self._events[_BETWEEN] = _RecordedEvent(self._new_name(), CONTINUOUS, began_ns=gop.start_ns)
         if not between.running:
-            self._carry_out(between.clip_begins(_BETWEEN, gop.start_ns))
-        self._carry_out(between.push(gop))
+            self._apply_effects(between.clip_begins(_BETWEEN, gop.start_ns))
+        self._apply_effects(between.push(gop))
 
     def _effects_of(self, item: object, clips: Segmenter) -> tuple[SegmentEffect, ...]:
         match item:
@@ -281,10 +283,12 @@ class ClipWriter:
         for old in [event for event in self._events if _BETWEEN < event < begun.event - 1]:
             del self._events[old]
         after_ns = _RING_POSTER_AFTER_NS if begun.kind is EventKind.BUTTON else _POSTER_AFTER_NS
-        self._events[begun.event] = _Event(name, begun.kind.value, number=begun.event, poster_ns=begun.at_ns + after_ns)
+        self._events[begun.event] = _RecordedEvent(
+            name, begun.kind.value, number=begun.event, poster_ns=begun.at_ns + after_ns
+        )
         self.events += 1
         self._log.info("event_began", id=name, kind=begun.kind.value)
-        self._opinion.began(begun.event, begun.kind)
+        self._object_detection.event_began(begun.event, begun.kind)
 
     def _want_poster(self, begins: ClipBegins) -> None:
         """An event's later clips have a poster too, from behind their pre-roll; the first has the event's."""
@@ -292,7 +296,7 @@ class ClipWriter:
         if event.poster_ns is None:
             event.poster_ns = begins.from_ns + seconds(self._settings.pre_roll_s) + _POSTER_AFTER_NS
 
-    def _carry_out(self, effects: tuple[SegmentEffect, ...]) -> None:
+    def _apply_effects(self, effects: tuple[SegmentEffect, ...]) -> None:
         for effect in effects:
             match effect:
                 case SegmentBegins():
@@ -310,7 +314,7 @@ class ClipWriter:
             return
         self._event = begins.event
         event = self._events[begins.event]
-        seen = partial(self._opinion.shown_between, event.number) if event.number != _BETWEEN else unseen
+        seen = partial(self._object_detection.shown_between, event.number) if event.number != _BETWEEN else no_labels
         self._keeper.begin(event.name, event.label, self._description, begins.gop, seen)
         self._picture(begins.gop)
 
@@ -333,23 +337,25 @@ class ClipWriter:
         self._keeper.end(end_ns)
         if self._keeper.acknowledged != before:
             self._failure = ""
-            self._roll_when_possible()
+            self._enforce_retention_when_possible()
 
-    def _roll_when_possible(self) -> None:
+    def _enforce_retention_when_possible(self) -> None:
         self._rolling = False
         try:
-            self._roll()
+            self._enforce_retention()
         except StorageError as error:
             self._log.error("not_rolled", error=error.message)
 
     def _make_room(self, segment_bytes: int) -> bool:
         """For a segment that a full disk did not take.  Whether anything went."""
-        return self._roll(segment_bytes + _WRITING_BYTES)
+        return self._enforce_retention(segment_bytes + _WRITING_BYTES)
 
-    def _roll(self, need_bytes: int = 0) -> bool:
+    def _enforce_retention(self, need_bytes: int = 0) -> bool:
         """Evict a slice.  The rest follows between the next packets: a long eviction must not hold up recording."""
         protected = self._protected()
-        rolled = self._vault.roll(protected.held, now_ms=protected.now_ms, need_bytes=need_bytes, most=_SLICE)
+        rolled = self._vault.enforce_retention(
+            protected.names, now_ms=protected.now_ms, need_bytes=need_bytes, most=_SLICE
+        )
         self._rolling = rolled.more
         if rolled.foreign_bytes and not self._foreign_bytes:
             self._log.warning("other_files_fill_the_disk", missing_bytes=rolled.foreign_bytes)
@@ -357,15 +363,15 @@ class ClipWriter:
         self._foreign_bytes = rolled.foreign_bytes
         if rolled.evicted:
             self._log.info("rolled", evicted=len(rolled.evicted), freed_bytes=rolled.freed_bytes)
-        if rolled.overruled:
-            self._log.warning("holds_overruled", segments=len(rolled.overruled))
+        if rolled.forced:
+            self._log.warning("holds_overruled", segments=len(rolled.forced))
             self._notifier.notify(
                 "vault",
-                f"The disk is full: {len(rolled.overruled)} segments that a request was waiting for had to make room.",
+                f"The disk is full: {len(rolled.forced)} segments that a request was waiting for had to make room.",
             )
         return bool(rolled.evicted)
 
-    def _let_go_of_unwanted(self, clips: Segmenter) -> None:
+    def _discard_unwanted(self, clips: Segmenter) -> None:
         """What an opinion says is asked when all of an event lies in the vault: there is nothing more to come then."""
         events = {event.name: event for event in (*self._events.values(), *self._over) if event.number != _BETWEEN}
         for name, segment in self._keeper.collect():
@@ -375,14 +381,14 @@ class ClipWriter:
             return
         unwanted: list[SegmentId] = []
         for event in self._over:
-            if self._opinion.lets_go(self._settings.keep, event.number, EventKind(event.label)):
+            if self._object_detection.may_discard(self._settings.keep, event.number, EventKind(event.label)):
                 unwanted += event.segments
                 self.let_go += 1
                 self._log.info("event_let_go", id=event.name, segments=len(event.segments))
         self._over.clear()
         if unwanted:
             try:
-                held = self._protected().held
+                held = self._protected().names
                 self._vault.erase([each for each in unwanted if each not in held], EvictionReason.UNWANTED)
             except StorageError as error:  # it stays, and goes with the oldest
                 self._log.error("not_let_go", error=error.message)

@@ -1,6 +1,6 @@
 """The recorder with all that belongs to it: vault, live view, scrub, the doorbell's wires.
 
-The same in the recorder's own process and in `solo`.  What each of those has in its own way stands in `Stand`.
+The same in the recorder's own process and in `solo`.  What each of those has in its own way stands in `RecorderDeps`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import structlog
 from agent.config import CameraKind, Configuration
 from agent.config.effective import is_private_now
 from agent.core.motion.parameters import MotionSettings
-from agent.core.object_detection.detector import Eye
-from agent.core.recovery import Recovery, Step
-from agent.core.retention import Limits, Protected
+from agent.core.object_detection.detector import ObjectDetector
+from agent.core.recovery import RecoveryAction, RecoveryPolicy
+from agent.core.retention import ProtectedIds, RetentionLimits
 from agent.core.timebase import BootNs
 from agent.core.vault.age.recipients import Recipient
 from agent.errors import StorageError
@@ -28,26 +28,26 @@ from agent.platform.disk import RealDisk
 from agent.platform.entropy import SystemEntropy
 from agent.ports import Camera, CameraEnd, Clock, Microphone, Notifier
 from agent.recorder import motion_kernel, translation
-from agent.recorder.detection_setup import make_opinion
+from agent.recorder.detection_setup import make_object_detection
 from agent.recorder.disk_wear import wear
-from agent.recorder.live_view import LiveDesk, LiveMaker
-from agent.recorder.panel import PanelSide
+from agent.recorder.live_view import LiveEncoder, LiveViewSink
+from agent.recorder.panel import PanelRuntime
 from agent.recorder.recorder import Recorder, RecorderSettings
 from agent.recorder.recovery_file import RecoveryFile
-from agent.recorder.scrub import Scrub
+from agent.recorder.scrub import Scrubber
 from agent.recorder.scrub_thread import scrubbing
 from agent.recorder.timed_disk import TimedDisk
-from agent.recorder.vault import Sealing, Vault
+from agent.recorder.vault import SealingContext, Vault
 from agent.recorder.vault_recovery import StartReport
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from agent.wire.identities import PublicKey
 
-__all__ = ["RecorderSide", "Stand"]
+__all__ = ["RecorderDeps", "RecorderRuntime"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class RecorderDeps:
     """What a recorder stands on.
 
     `vault`: the folder of segments and manifest, which is there; `own`: where `RecoveryFile` lies.
@@ -58,33 +58,33 @@ class Stand:
 
     vault: Path
     index: Path
-    own: Path
+    own_state: Path
     clock: Clock
     notifier: Notifier
     device: str
     sign: Callable[[bytes], bytes]
     key: PublicKey | None
-    protected: Callable[[], Protected]
-    shelf: LiveDesk
+    protected: Callable[[], ProtectedIds]
+    live_view: LiveViewSink
     supervised: bool
 
 
-class RecorderSide:
+class RecorderRuntime:
     """`start`, `record` (blocks), `stop` from another thread, `close`.  Seals to nobody, and films nothing, before
     `seal_to`.
 
-    `open_camera`, `open_microphone` and `open_eye` replace what the configuration says: for tests and the demo.
+    `open_camera`, `open_microphone` and `open_detector` replace what the configuration says: for tests and the demo.
     `configuration_file` is for the bridge, which reads its part of it.
     """
 
     def __init__(
         self,
         configuration: Configuration,
-        stand: Stand,
+        stand: RecorderDeps,
         *,
         open_camera: Callable[[], Camera] | None = None,
         open_microphone: Callable[[], Microphone] | None = None,
-        open_eye: Callable[[], Eye] | None = None,
+        open_detector: Callable[[], ObjectDetector] | None = None,
         configuration_file: Path | None = None,
     ) -> None:
         self._configuration = configuration
@@ -101,19 +101,21 @@ class RecorderSide:
             self._index,
             clock=stand.clock,
             entropy=SystemEntropy(),
-            sealing=Sealing((), 0, stand.device, stand.sign),
+            sealing=SealingContext((), 0, stand.device, stand.sign),
             limits=self._limits(),
         )
-        self._exits = RecoveryFile(stand.own)
+        self._exits = RecoveryFile(stand.own_state)
         self._encoder = translation.encoder_choice(configuration)
-        self._live = LiveMaker(self.vault, stand.clock, stand.device)
-        self._scrub = Scrub(self.vault, stand.key, stand.notifier, configuration.vault.scrub_bytes_per_day)
-        self.recorder = self._make_recorder(open_camera or self._open_camera, open_microphone, open_eye)
+        self._live = LiveEncoder(self.vault, stand.clock, stand.device)
+        self._scrub = Scrubber(self.vault, stand.key, stand.notifier, configuration.vault.scrub_bytes_per_day)
+        self.recorder = self._make_recorder(open_camera or self._open_camera, open_microphone, open_detector)
         panel = configuration.panel
-        self.panel = PanelSide(panel, configuration_file, self.recorder, stand.notifier) if panel is not None else None
+        self.panel = (
+            PanelRuntime(panel, configuration_file, self.recorder, stand.notifier) if panel is not None else None
+        )
         self._threads = (
             threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub"),
-            threading.Thread(target=self._live.run, args=(stand.shelf,), name="live"),
+            threading.Thread(target=self._live.run, args=(stand.live_view,), name="live"),
         )
 
     def start(self) -> None:
@@ -126,7 +128,7 @@ class RecorderSide:
             found = self.vault.start()
         except StorageError as error:
             self._log.error("vault_not_started", error=error.message, remedy=error.remedy)
-            self.vault.look()
+            self.vault.check_store()
             found = StartReport()
         if found != type(found)():
             self._log.warning(
@@ -145,9 +147,9 @@ class RecorderSide:
         if self._stopping.is_set():
             return CameraEnd.STOPPED
         end = self.recorder.run(first_ns)
-        if self.recorder.wanted is Step.EXIT:
+        if self.recorder.wanted is RecoveryAction.EXIT:
             self._exits.save(self.recorder.recovery.exits + 1)
-        elif self.recorder.wanted is Step.REBOOT:
+        elif self.recorder.wanted is RecoveryAction.REBOOT:
             self._exits.save(0)
             if self.panel is not None:
                 self.panel.link.ask_reboot("the camera does not come back")
@@ -182,10 +184,10 @@ class RecorderSide:
         self.vault.seal_to(recipients, epoch)
         self._enrolled.set()
 
-    def settle(self, configuration: Configuration) -> None:
+    def apply_configuration(self, configuration: Configuration) -> None:
         """Act by what is in force now."""
         before, self._configuration = self._configuration, configuration
-        self.vault.keep_within(self._limits())
+        self.vault.set_limits(self._limits())
         if configuration.motion != before.motion:
             self.recorder.watch_for(translation.zone_map(configuration.motion))
         self.keep_hours()
@@ -207,17 +209,17 @@ class RecorderSide:
             "disk": self._disk.shown(),
         }
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> RetentionLimits:
         return translation.vault_limits(self._configuration, shutil.disk_usage(self._stand.vault).total)
 
     def _open_camera(self) -> Camera:
-        return translation.camera(self._configuration, self._encoder, self.recorder.relief)
+        return translation.make_camera(self._configuration, self._encoder, self.recorder.throttle_level)
 
     def _make_recorder(
         self,
         open_camera: Callable[[], Camera],
         open_microphone: Callable[[], Microphone] | None,
-        open_eye: Callable[[], Eye] | None,
+        open_detector: Callable[[], ObjectDetector] | None,
     ) -> Recorder:
         configuration, stand = self._configuration, self._stand
         clips, panel = configuration.clips, configuration.panel
@@ -235,7 +237,7 @@ class RecorderSide:
                 configuration.camera.stall_s,
             ),
             stand.protected,
-            recovery=Recovery(
+            recovery=RecoveryPolicy(
                 supervised=stand.supervised,
                 network=configuration.camera.kind is CameraKind.RTSP,
                 exits=self._exits.load(),
@@ -244,5 +246,5 @@ class RecorderSide:
             make_passes=motion_kernel.load().make_passes,
             open_microphone=open_microphone or translation.open_microphone(configuration),
             live=self._live,
-            opinion=make_opinion(configuration, stand.notifier, open_eye),
+            opinion=make_object_detection(configuration, stand.notifier, open_detector),
         )

@@ -12,30 +12,30 @@ from typing import Final
 
 import structlog
 
-from agent.core.timebase import BootNs, Moment, seconds
+from agent.core.timebase import BootNs, ClockReading, seconds
 from agent.errors import DoorwardError
 from agent.ports import Clock
 from agent.recorder.vault import Vault
 
-__all__ = ["Watching"]
+__all__ = ["CoverageRecorder"]
 
 _EVERY_NS: Final = seconds(900)
 _AGAIN_NS: Final = seconds(60)
 """After a disk that did not take it."""
 
 
-class Watching:
+class CoverageRecorder:
     """`seen` from the recorder's thread, `write` from the writer's, `ended` when that one is over."""
 
     def __init__(self, vault: Vault, clock: Clock) -> None:
         self._vault = vault
         self._clock = clock
         self._log = structlog.get_logger("recorder")
-        self._since: Moment | None = None
-        self._until: Moment | None = None
+        self._since: ClockReading | None = None
+        self._until: ClockReading | None = None
         self._refused_ns: int | None = None
 
-    def seen(self, age_ns: int) -> None:
+    def pictures_delivered(self, age_ns: int) -> None:
         """The camera's newest picture is `age_ns` old."""
         now = self._clock.now()
         self._until = now.at(BootNs(now.boot_ns - max(0, age_ns)))
@@ -53,16 +53,16 @@ class Watching:
     def ended(self, age_ns: int) -> None:
         """No more pictures; the newest is `age_ns` old."""
         if self._since is not None:
-            self.seen(age_ns)
+            self.pictures_delivered(age_ns)
             if self._until is not None:
                 self._write(self._since, self._until)
         self._since = self._until = self._refused_ns = None
 
-    def _write(self, since: Moment, until: Moment) -> None:
+    def _write(self, since: ClockReading, until: ClockReading) -> None:
         if until.boot_ns <= since.boot_ns:
             return
         try:
-            self._vault.watching(since, until)
+            self._vault.record_coverage(since, until)
         except DoorwardError as error:
             self._refused_ns = until.boot_ns
             self._log.warning("watching_not_recorded", detail=error.message)

@@ -7,38 +7,38 @@ from functools import partial
 
 import structlog
 
-from agent.config import Configuration, OpinionUse
-from agent.core.object_detection.detector import Eye
+from agent.config import Configuration, ObjectDetectionUse
+from agent.core.object_detection.detector import ObjectDetector
 from agent.ports import Notifier
-from agent.recorder.detector_litert import MODELS, absent, open_eye
+from agent.recorder.detector_litert import MODELS, absent, open_detector
 from agent.recorder.io_priority import work_behind
-from agent.recorder.object_detection import SecondOpinion
+from agent.recorder.object_detection import ObjectDetectionService
 from firmware_bridge.boards import board_named
 
-__all__ = ["make_opinion", "why_none"]
+__all__ = ["make_object_detection", "why_unavailable"]
 
 
-def make_opinion(
-    configuration: Configuration, notifier: Notifier, open_own: Callable[[], Eye] | None = None
-) -> SecondOpinion:
+def make_object_detection(
+    configuration: Configuration, notifier: Notifier, open_own: Callable[[], ObjectDetector] | None = None
+) -> ObjectDetectionService:
     """Loads nothing yet.  `open_own` instead of the networks that are installed."""
     if open_own is not None:
-        return SecondOpinion(open_own, notifier, step_back=work_behind)
-    why = why_none(configuration)
+        return ObjectDetectionService(open_own, notifier, step_back=work_behind)
+    why = why_unavailable(configuration)
     if not why:
-        folder = configuration.opinion.models or MODELS
-        return SecondOpinion(partial(open_eye, folder), notifier, step_back=work_behind)
-    if configuration.opinion.use is OpinionUse.ON:
+        folder = configuration.object_detection.models or MODELS
+        return ObjectDetectionService(partial(open_detector, folder), notifier, step_back=work_behind)
+    if configuration.object_detection.use is ObjectDetectionUse.ON:
         structlog.get_logger("opinion").warning("no_opinion", reason=why, remedy="make models, then install again")
-    return SecondOpinion(None, notifier, why=why)
+    return ObjectDetectionService(None, notifier, why=why)
 
 
-def why_none(configuration: Configuration) -> str:
+def why_unavailable(configuration: Configuration) -> str:
     """Why this doorbell has no second opinion, in a sentence; empty when it has one."""
-    wanted = configuration.opinion
-    if wanted.use is OpinionUse.OFF:
+    wanted = configuration.object_detection
+    if wanted.use is ObjectDetectionUse.OFF:
         return "It is switched off."
     board = board_named(configuration.board.profile)
-    if wanted.use is OpinionUse.AUTO and not board.opinion:
+    if wanted.use is ObjectDetectionUse.AUTO and not board.object_detection:
         return f"Boards like this one ({board.name.value}) may have too little memory for it."
     return absent(wanted.models or MODELS)

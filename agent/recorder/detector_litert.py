@@ -25,10 +25,10 @@ import numpy as np
 import agent
 from agent.core.object_detection.arrays import Numbers, Pixels
 from agent.core.object_detection.boxes import FACES_PX, OBJECTS_PX
-from agent.core.object_detection.detector import Eye
+from agent.core.object_detection.detector import ObjectDetector
 from agent.errors import ConfigurationError, DeviceError
 
-__all__ = ["FACES", "MODELS", "OBJECTS", "LiteRtNetwork", "absent", "open_eye"]
+__all__ = ["FACES", "MODELS", "OBJECTS", "LiteRtNetwork", "absent", "open_detector"]
 
 MODELS: Final = Path(agent.__file__).resolve().parents[1] / "models"
 """Beside the program, in a repository and in an installation alike."""
@@ -75,7 +75,7 @@ class LiteRtNetwork:
         self._boxes = by_width.pop(boxes_width)
         self._logits = by_width.popitem()[1]
 
-    def answer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
+    def infer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
         if pixels.shape != (1, self._side_px, self._side_px, 3) or pixels.dtype != np.float32:
             raise DeviceError(f"This network wants a square of {self._side_px} px, not {pixels.shape}.")
         try:
@@ -103,9 +103,9 @@ def _no_mere_information() -> Iterator[None]:
                     os.write(2, line)
 
 
-def open_eye(folder: Path = MODELS) -> Eye:
+def open_detector(folder: Path = MODELS) -> ObjectDetector:
     """Both networks, loaded.  Raises `ConfigurationError` and `DeviceError` with the remedy."""
-    return Eye(LiteRtNetwork(folder, OBJECTS).answer, LiteRtNetwork(folder, FACES).answer)
+    return ObjectDetector(LiteRtNetwork(folder, OBJECTS).infer, LiteRtNetwork(folder, FACES).infer)
 
 
 def absent(folder: Path = MODELS) -> str:

@@ -16,26 +16,26 @@ import structlog
 from agent.core.events import TriggerKind
 from agent.core.timebase import BootNs
 from agent.ports import Notifier
-from firmware_bridge.throttling import Relief
+from firmware_bridge.throttling import ThrottleLevel
 
-__all__ = ["Doorbell", "Recording"]
+__all__ = ["PanelHandler", "RecorderControl"]
 
 _REMEMBERED = 64
 
 
-class Recording(Protocol):
+class RecorderControl(Protocol):
     """What the panel may ask of a recorder."""
 
     def trigger(self, kind: TriggerKind, at_ns: BootNs | None = None) -> None: ...
     def set_private(self, private: bool) -> None: ...
     def black_out(self, length_ns: int) -> None: ...
-    def relieve(self, rung: int) -> None: ...
+    def set_throttle_level(self, level: int) -> None: ...
 
 
-class Doorbell:
+class PanelHandler:
     """Called from the link's thread; `status` from any."""
 
-    def __init__(self, recorder: Recording, notifier: Notifier) -> None:
+    def __init__(self, recorder: RecorderControl, notifier: Notifier) -> None:
         self._recorder = recorder
         self._notifier = notifier
         self._log = structlog.get_logger("doorbell")
@@ -86,10 +86,10 @@ class Doorbell:
         """The board's health; `relief` is the rung of its ladder."""
         self._update(health=facts)
         rung = int(facts["relief"])
-        if rung > max(self._relief, Relief.OPINION):
+        if rung > max(self._relief, ThrottleLevel.OBJECT_DETECTION):
             self._notifier.notify("board", _words(facts))
         self._relief = rung
-        self._recorder.relieve(rung)
+        self._recorder.set_throttle_level(rung)
 
     def status(self) -> dict[str, Any]:
         with self._lock:
@@ -102,15 +102,15 @@ class Doorbell:
 
 
 _LESS: Final = {
-    Relief.ANALYSIS: "it looks at fewer pictures",
-    Relief.RATE: "it takes fewer pictures a second",
-    Relief.SIZE: "it takes smaller pictures",
+    ThrottleLevel.ANALYSIS: "it looks at fewer pictures",
+    ThrottleLevel.RATE: "it takes fewer pictures a second",
+    ThrottleLevel.SIZE: "it takes smaller pictures",
 }
 """That it does without a second opinion is nothing to be told of."""
 
 
 def _words(facts: dict[str, Any]) -> str:
-    now = _LESS[Relief(min(Relief.SIZE, int(facts["relief"])))]
+    now = _LESS[ThrottleLevel(min(ThrottleLevel.SIZE, int(facts["relief"])))]
     if facts.get("under_voltage"):
         return f"The doorbell's power supply is too weak: {now}. Use the supply that belongs to the board."
     if facts.get("temperature_c") is not None:

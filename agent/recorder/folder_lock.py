@@ -8,10 +8,10 @@ from pathlib import Path
 
 from agent.errors import ConfigurationError
 
-__all__ = ["Claim"]
+__all__ = ["ProcessLock"]
 
 
-class Claim:
+class ProcessLock:
     """Held from construction to `release`.  Raises `ConfigurationError` when another process holds it."""
 
     def __init__(self, folder: Path) -> None:

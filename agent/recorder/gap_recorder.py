@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import structlog
 
-from agent.core.timebase import Moment
+from agent.core.timebase import ClockReading
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError
 from agent.ports import Clock, Notifier
 from agent.recorder.vault import Vault
 
-__all__ = ["Outages"]
+__all__ = ["GapRecorder"]
 
 _BEGUN = {GapReason.CAMERA_LOST: "camera", GapReason.COVERED: "covered", GapReason.PRIVACY: "privacy on"}
 _BACK = {
@@ -24,7 +24,7 @@ _BACK = {
 """How the news is called (`core.alerts.kinds`)."""
 
 
-class Outages:
+class GapRecorder:
     """At most one outage is open.  For the recorder's thread, and the writer's while that one films."""
 
     def __init__(self, vault: Vault, clock: Clock, notifier: Notifier) -> None:
@@ -32,9 +32,9 @@ class Outages:
         self._clock = clock
         self._notifier = notifier
         self._log = structlog.get_logger("recorder")
-        self._open: tuple[GapReason, Moment, str] | None = None
+        self._open: tuple[GapReason, ClockReading, str] | None = None
 
-    def begin(self, reason: GapReason, words: str, *, since: Moment | None = None, news: str = "") -> None:
+    def begin(self, reason: GapReason, words: str, *, since: ClockReading | None = None, news: str = "") -> None:
         """Open an outage that began at `since` (default: now), and tell the owner.
 
         Another reason ends the outage that is open.  While one of the same reason is open, only other `news` are told.
@@ -65,8 +65,8 @@ class Outages:
         if tell and reason in _BACK:
             self._notifier.notify(*_BACK[reason])
 
-    def _record(self, reason: GapReason, start: Moment, end: Moment) -> None:
+    def _record(self, reason: GapReason, start: ClockReading, end: ClockReading) -> None:
         try:
-            self._vault.gap(reason, start, end)
+            self._vault.record_gap(reason, start, end)
         except DoorwardError as error:
             self._log.warning("gap_not_recorded", detail=error.message)

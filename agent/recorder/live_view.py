@@ -32,7 +32,7 @@ from agent.media.fmp4 import FragmentedMp4Writer, header_of
 from agent.ports import Clock
 from agent.recorder.vault import Vault
 
-__all__ = ["LiveDesk", "LiveMaker"]
+__all__ = ["LiveEncoder", "LiveViewSink"]
 
 _MOST_BYTES: Final = 8 << 20
 """Of the GOP that is filmed, for an owner who begins to look in the middle of it."""
@@ -40,10 +40,10 @@ _ASK_S: Final = 2.0
 _AWAY_S: Final = 5.0
 
 
-class LiveDesk(Protocol):
+class LiveViewSink(Protocol):
     """The custodian's side, as the recorder sees it."""
 
-    def looked_at(self, patience_s: float) -> bool:
+    def wait_for_viewer(self, patience_s: float) -> bool:
         """Whether an owner looks; waits so long for one who does.  Raises `NetworkError` without a custodian."""
         ...
 
@@ -53,13 +53,13 @@ class LiveDesk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Filmed:
+class _LiveGop:
     number: int
     gop: Gop
     description: StreamDescription
 
 
-class LiveMaker:
+class LiveEncoder:
     """`push` from the writer's thread; `run` is a thread of its own."""
 
     def __init__(self, vault: Vault, clock: Clock, device: str) -> None:
@@ -67,7 +67,7 @@ class LiveMaker:
         self._clock = clock
         self._device = device
         self._log = structlog.get_logger("live")
-        self._newest: deque[_Filmed] = deque()
+        self._newest: deque[_LiveGop] = deque()
         """The parts of the newest GOP; without the oldest where they are too large."""
         self._newest_bytes = 0
         self._media: FragmentedMp4Writer | None = None
@@ -84,7 +84,7 @@ class LiveMaker:
             if gop.begins:
                 self._newest.clear()
                 self._newest_bytes = 0
-            self._newest.append(_Filmed(self._number, gop, description))
+            self._newest.append(_LiveGop(self._number, gop, description))
             self._newest_bytes += gop.size_bytes
             while len(self._newest) > 1 and self._newest_bytes > _MOST_BYTES:
                 self._newest_bytes -= self._newest.popleft().gop.size_bytes
@@ -100,16 +100,16 @@ class LiveMaker:
             self._stopping = True
             self._changed.notify_all()
 
-    def run(self, desk: LiveDesk) -> None:
+    def run(self, desk: LiveViewSink) -> None:
         """Until `stop`."""
         told = 0
         while not self._stopping:
             try:
-                looked_at = desk.looked_at(_ASK_S)
+                looked_at = desk.wait_for_viewer(_ASK_S)
                 while looked_at and not self._stopping:
                     filmed = self._next(told)
                     if filmed is None:
-                        looked_at = desk.looked_at(0.0)
+                        looked_at = desk.wait_for_viewer(0.0)
                         continue
                     told = filmed.number
                     looked_at = self._hand_over(filmed, desk)
@@ -118,7 +118,7 @@ class LiveMaker:
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping, _AWAY_S)
 
-    def _next(self, told: int) -> _Filmed | None:
+    def _next(self, told: int) -> _LiveGop | None:
         """What follows number `told`, of its GOP or the newest one; None when there is none for a moment."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._number > told, _ASK_S)
@@ -127,7 +127,7 @@ class LiveMaker:
                 None,
             )
 
-    def _hand_over(self, filmed: _Filmed, desk: LiveDesk) -> bool:
+    def _hand_over(self, filmed: _LiveGop, desk: LiveViewSink) -> bool:
         try:
             sealed = self._sealed(filmed)
         except FormatError:
@@ -139,15 +139,15 @@ class LiveMaker:
         self.sealed += 1
         return looked_at
 
-    def _sealed(self, filmed: _Filmed) -> bytes:
+    def _sealed(self, filmed: _LiveGop) -> bytes:
         gop = filmed.gop
         media = self._media_of(filmed)
         now = self._clock.now()
         span = span_between(self._clock.boot_id, now.at(gop.start_ns), now.at(BootNs(gop.end_ns)))
         context = LiveContext(device=self._device, span=span, continues=not gop.begins)
-        return self._vault.sealed_only(live_plaintext(media, context))
+        return self._vault.seal_without_storing(live_plaintext(media, context))
 
-    def _media_of(self, filmed: _Filmed) -> bytes:
+    def _media_of(self, filmed: _LiveGop) -> bytes:
         """A film of its own; of a part that continues a GOP, one that plays behind the parts before it."""
         if filmed.gop.begins:
             self._media = FragmentedMp4Writer(filmed.description)

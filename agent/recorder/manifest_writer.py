@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from agent.core.vault.entries import Dater, VaultEntry, entry_of
-from agent.core.vault.following import FIRST, hash_behind
-from agent.core.vault.manifest import SignedRecord, Signer, Tip, sign_record
+from agent.core.vault.following import FIRST, chain_hash
+from agent.core.vault.manifest import ChainHead, SignedRecord, Signer, sign_record
 from agent.core.vault.names import SegmentId
-from agent.core.vault.records import Adopted, Anchor, Chapter, Record, Segment
+from agent.core.vault.records import Chapter, ClockSync, Record, RecoveredRecord, SegmentRecord
 from agent.ports import Index, ManifestLog
 
 __all__ = ["ManifestWriter"]
@@ -31,18 +31,18 @@ class ManifestWriter:
         self._log = log
         self._index = index
         self._sign = sign
-        self.tip = Tip()
+        self.tip = ChainHead()
         self._reached: dict[str, str] = {}
         """Of the clips that may still grow: the hash behind their newest record, by event."""
 
     def commit(self, record: Record, removed: Sequence[SegmentId] = ()) -> VaultEntry | None:
         """Make `record` durable, then let the index know.  Returns the entry of a stored segment, else None."""
-        if isinstance(record, Segment):
-            record = msgspec.structs.replace(record, follows=self._reached.get(record.event, FIRST))
+        if isinstance(record, SegmentRecord):
+            record = msgspec.structs.replace(record, prev_in_clip=self._reached.get(record.event, FIRST))
         signed = sign_record(record, self.tip, self._sign)
         self._log.append(signed.line)
         added: list[VaultEntry] = []
-        if isinstance(record, Segment | Adopted):
+        if isinstance(record, SegmentRecord | RecoveredRecord):
             self._reach(record.event, signed.line)
             added.append(entry_of(record, signed.sequence, self.tip.offset, len(signed.line)))
         self.tip = self.tip.after(signed)
@@ -55,7 +55,9 @@ class ManifestWriter:
         self._log.prepare_chapter(record.number, (signed.line, *carried))
         return signed
 
-    def begin_chapter(self, number: int, tip: Tip, moved: Sequence[VaultEntry], lost: Sequence[SegmentId]) -> None:
+    def begin_chapter(
+        self, number: int, tip: ChainHead, moved: Sequence[VaultEntry], lost: Sequence[SegmentId]
+    ) -> None:
         """Make the prepared chapter the newest, then let the index know.
 
         `tip`: its end.  `moved`: the entries of carried segments, with their new places.  `lost`: segments whose lines
@@ -67,10 +69,10 @@ class ManifestWriter:
 
     def _reach(self, event: SegmentId, line: bytes) -> None:
         """What is forgotten begins anew, which proves less and nothing wrong."""
-        self._reached[event] = hash_behind(self._reached.pop(event, FIRST), line)
+        self._reached[event] = chain_hash(self._reached.pop(event, FIRST), line)
         if len(self._reached) > _MOST_GROWING:
             del self._reached[next(iter(self._reached))]
 
 
 def _daters(record: Record, sequence: int) -> tuple[Dater, ...]:
-    return (Dater(sequence, record.at),) if isinstance(record, Anchor) else ()
+    return (Dater(sequence, record.at),) if isinstance(record, ClockSync) else ()

@@ -24,7 +24,16 @@ import numpy as np
 from agent.core.media import Luma
 from agent.core.motion import passes as _passes_package
 from agent.core.motion.grids import Grids
-from agent.core.motion.passes import MEDIAN, MOST_REGIONS, SMOOTH, CellBox, Following, LightSums, MakePasses, Region
+from agent.core.motion.passes import (
+    MEDIAN,
+    MOST_REGIONS,
+    SMOOTH,
+    BackgroundUpdate,
+    CellBox,
+    LightSums,
+    MakePasses,
+    MotionRegion,
+)
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.pyramid import check_luma, grid_size, steps_of_luma
 
@@ -164,7 +173,7 @@ class NativePasses:
         self.set_threshold: Callable[[float, float, float], None] = partial(library.doorward_set_threshold, self._at)
         self._look = library.doorward_look
         self._cleared = 0
-        self._followed: Following | None = None
+        self._followed: BackgroundUpdate | None = None
         """What `_following` was made of: the same object from frame to frame, until the rate changes."""
         self._frames = {0: grids.steps, SMOOTH: grids.smooth, MEDIAN: grids.median, SMOOTH | MEDIAN: grids.median}
 
@@ -185,14 +194,14 @@ class NativePasses:
             return counts & 0xFFFFFFFF
         return counts
 
-    def follow(self, following: Following, spares_objects: bool, noise_level: float) -> int:
+    def follow(self, following: BackgroundUpdate, spares_objects: bool, noise_level: float) -> int:
         if following is not self._followed:
             self._followed = following
             self._following = _Following(*(getattr(following, name) for name in _FOLLOWING), following.settled_frames)
             self._following_at = ctypes.addressof(self._following)
         return int(self._library.doorward_follow(self._at, self._following_at, spares_objects, noise_level))
 
-    def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[Region, ...]:
+    def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[MotionRegion, ...]:
         count = self._library.doorward_regions(self._at, least_path, least_cells, settled_frames)
         return tuple(map(_region, self._regions[:count].tolist()))
 
@@ -207,11 +216,11 @@ class NativePasses:
         return int(self._library.doorward_fidgeting_cells(self._at, *window, limit_for_all))
 
 
-def _region(row: list[int]) -> Region:
+def _region(row: list[int]) -> MotionRegion:
     x0, y0, x1, y1, cells, longest_path, longest_dwell, total_dwell, settled_cells, smallest_cells, *sums = row
     box = (x0, y0, x1, y1)
     light = LightSums(*sums)
-    return Region(box, cells, longest_path, longest_dwell, total_dwell, settled_cells, smallest_cells, light)
+    return MotionRegion(box, cells, longest_path, longest_dwell, total_dwell, settled_cells, smallest_cells, light)
 
 
 def _levels(height_px: int, width_px: int) -> int:

@@ -27,20 +27,20 @@ import structlog
 from agent.core.events import EventKind
 from agent.core.media import Luma, LumaFrame
 from agent.core.motion.sample import MotionSample
-from agent.core.object_detection.detector import Eye
-from agent.core.object_detection.discarding import lets_go
-from agent.core.object_detection.labels import Box, Keep, Sight
-from agent.core.object_detection.votes import Attention, EventVotes, Moved
+from agent.core.object_detection.detector import ObjectDetector
+from agent.core.object_detection.discarding import may_discard_event
+from agent.core.object_detection.labels import Box, KeepFilter, ObjectLabel
+from agent.core.object_detection.votes import InferenceSchedule, LabelVotes, MovedRegions
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DoorwardError
 from agent.ports import Notifier
-from agent.recorder.camera_queues import Mailbox
+from agent.recorder.camera_queues import BoundedQueue
 
-__all__ = ["QUEUE", "OpinionState", "OpinionStatus", "SecondOpinion"]
+__all__ = ["QUEUE", "DetectionState", "DetectionStatus", "ObjectDetectionService"]
 
 QUEUE: Final = 3
-_EVERY_NS: Final = NS_PER_S // 2
-_SETTLED_EVERY_NS: Final = 2 * NS_PER_S
+_INFER_EVERY_NS: Final = NS_PER_S // 2
+_INFER_EVERY_WHEN_SETTLED_NS: Final = 2 * NS_PER_S
 """Once a person is seen, there is little left to learn."""
 _REST: Final = 3.0
 """After a look, so many times as long nothing: a quarter of a core at most."""
@@ -53,30 +53,30 @@ _EVENTS: Final = 4
 """Remembered: the writer may still be working on the one before."""
 
 
-class OpinionState(enum.Enum):
+class DetectionState(enum.Enum):
     """What the owner is told of it."""
 
     OFF = "off"
-    LOOKING = "looking"
-    RESTING = "resting"
+    RUNNING = "running"
+    PAUSED = "paused"
     """The board is too warm, or its supply too weak."""
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class OpinionStatus:
+class DetectionStatus:
     """`sights`: of the event that is going on, in words; None while there is none, or nobody looks at it."""
 
     state: str
     detail: str = ""
-    looks: int = 0
+    inferences: int = 0
     dropped: int = 0
-    ms_per_look: float = 0.0
-    sights: tuple[str, ...] | None = None
+    ms_per_inference: float = 0.0
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Glimpse:
+class _QueuedFrame:
     event: int
     at_ns: BootNs
     luma: Luma
@@ -84,45 +84,45 @@ class _Glimpse:
 
 
 @dataclass(slots=True)
-class _Event:
-    votes: EventVotes = field(default_factory=EventVotes)
-    attention: Attention = field(default_factory=Attention)
+class _WatchedEvent:
+    votes: LabelVotes = field(default_factory=LabelVotes)
+    attention: InferenceSchedule = field(default_factory=InferenceSchedule)
     untold_until_s: float | None = None
     """"Something moved" is due then; None: it was told, or is not to be."""
     person_wanted: bool = False
     """A person is still to be told of."""
 
 
-class SecondOpinion:
-    """`start` to `stop`; again if need be.  `open_eye` None: there is no opinion, and `why` says why."""
+class ObjectDetectionService:
+    """`start` to `stop`; again if need be.  `open_detector` None: there is no opinion, and `why` says why."""
 
     def __init__(
         self,
-        open_eye: Callable[[], Eye] | None,
+        open_detector: Callable[[], ObjectDetector] | None,
         notifier: Notifier,
         *,
         why: str = "",
         step_back: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._open_eye = open_eye
+        self._open_detector = open_detector
         self._notifier = notifier
         self._step_back = step_back
         self._monotonic = monotonic
         self._log = structlog.get_logger("opinion")
-        self._state = OpinionState.OFF if open_eye is None else OpinionState.LOOKING
+        self._state = DetectionState.OFF if open_detector is None else DetectionState.RUNNING
         self._detail = why
         self._resting = False
         self._lock = threading.Condition()
-        self._events: dict[int, _Event] = {}
+        self._events: dict[int, _WatchedEvent] = {}
         self._open: int | None = None
-        self._moved = Moved()
+        self._moved = MovedRegions()
         self._next_ns = 0
         self._live = True
         self._watched_ns = BootNs(0)
         """The newest frame of the analysis, and nothing before it is still to be looked at."""
         self._queued = 0
-        self._queue: Mailbox[_Glimpse] = Mailbox(QUEUE)
+        self._queue: BoundedQueue[_QueuedFrame] = BoundedQueue(QUEUE)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._looks = self._dropped = 0
@@ -130,12 +130,12 @@ class SecondOpinion:
 
     def start(self) -> None:
         """Load the networks and begin to look, on another thread; a fault of theirs is said in `status`."""
-        if self._open_eye is None or self._thread is not None:
+        if self._open_detector is None or self._thread is not None:
             return
         self._stopping.clear()
-        self._queue = Mailbox(QUEUE)
-        self._state, self._detail = OpinionState.LOOKING, ""
-        self._thread = threading.Thread(target=self._run, args=(self._open_eye, self._queue), name="opinion")
+        self._queue = BoundedQueue(QUEUE)
+        self._state, self._detail = DetectionState.RUNNING, ""
+        self._thread = threading.Thread(target=self._run, args=(self._open_detector, self._queue), name="opinion")
         self._thread.start()
 
     def stop(self) -> None:
@@ -145,33 +145,33 @@ class SecondOpinion:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        self._tell_of_what_moved(all_of_it=True)
+        self._notify_moving(all_of_it=True)
 
-    def rest(self, resting: bool) -> None:
+    def set_paused(self, paused: bool) -> None:
         """The board is to be relieved, or no longer.  From any thread."""
-        if resting != self._resting and self._open_eye is not None:
-            self._log.info("opinion_rests" if resting else "opinion_looks")
-        self._resting = resting
+        if paused != self._resting and self._open_detector is not None:
+            self._log.info("opinion_rests" if paused else "opinion_looks")
+        self._resting = paused
 
     @property
-    def state(self) -> OpinionState:
-        resting = self._resting and self._state is OpinionState.LOOKING
-        return OpinionState.RESTING if resting else self._state
+    def state(self) -> DetectionState:
+        resting = self._resting and self._state is DetectionState.RUNNING
+        return DetectionState.PAUSED if resting else self._state
 
-    def status(self) -> OpinionStatus:
+    def status(self) -> DetectionStatus:
         state = self.state
         with self._lock:
             event = self._events.get(self._open) if self._open is not None else None
-            looked = event is not None and event.votes.looks > 0 and state is OpinionState.LOOKING
+            looked = event is not None and event.votes.inferences > 0 and state is DetectionState.RUNNING
             sights = tuple(sight.value for sight in event.votes.shown) if event is not None and looked else None
         ms = 1000 * self._spent_s / self._looks if self._looks else 0.0
-        return OpinionStatus(state.value, self._detail, self._looks, self._dropped, round(ms, 1), sights)
+        return DetectionStatus(state.value, self._detail, self._looks, self._dropped, round(ms, 1), sights)
 
     # -- from the analysis ---------------------------------------------------------------------------------------------
 
     def begin_stream(self, *, live: bool) -> None:
         """Another camera, or the same again: events are counted from one."""
-        self._tell_of_what_moved(all_of_it=True)
+        self._notify_moving(all_of_it=True)
         with self._lock:
             self._events.clear()
             self._open, self._live, self._watched_ns, self._queued = None, live, BootNs(0), 0
@@ -182,40 +182,40 @@ class SecondOpinion:
             self._watched_ns = _NO_MORE
             self._lock.notify_all()
 
-    def watch(self, event: int | None, frame: LumaFrame, sample: MotionSample) -> None:
+    def observe(self, event: int | None, frame: LumaFrame, sample: MotionSample) -> None:
         """One frame of the analysis; `event`: the one of which a clip is being kept.
 
         Holds on to `frame.luma`, which must not change any more.
         """
-        if self.state is OpinionState.OFF:
+        if self.state is DetectionState.OFF:
             return
         if event != self._open:
-            self._turn_to(event, frame.sensor_ns)
+            self._switch_to(event, frame.sensor_ns)
         self._moved.add(frame.sensor_ns, sample.box, present=sample.present)
-        glimpse: _Glimpse | None = None
+        glimpse: _QueuedFrame | None = None
         with self._lock:
             if event is not None:
                 seen = self._event(event)
-                seen.attention.frame(frame.sensor_ns)
-                if frame.sensor_ns >= self._next_ns and self.state is OpinionState.LOOKING:
-                    settled = Sight.PERSON in seen.votes.shown
-                    self._next_ns = frame.sensor_ns + (_SETTLED_EVERY_NS if settled else _EVERY_NS)
+                seen.attention.should_infer(frame.sensor_ns)
+                if frame.sensor_ns >= self._next_ns and self.state is DetectionState.RUNNING:
+                    settled = ObjectLabel.PERSON in seen.votes.shown
+                    self._next_ns = frame.sensor_ns + (_INFER_EVERY_WHEN_SETTLED_NS if settled else _INFER_EVERY_NS)
                     self._queued += 1
-                    glimpse = _Glimpse(event, frame.sensor_ns, frame.luma, self._moved.box)
+                    glimpse = _QueuedFrame(event, frame.sensor_ns, frame.luma, self._moved.box)
             self._watched_ns = frame.sensor_ns
             self._lock.notify_all()
         if glimpse is not None:
             self._offer(glimpse)
 
-    def _turn_to(self, event: int | None, at_ns: BootNs) -> None:
+    def _switch_to(self, event: int | None, at_ns: BootNs) -> None:
         with self._lock:
             self._open = event
             if event is not None:
-                self._event(event).attention.begin(at_ns)
-        self._moved = Moved()
+                self._event(event).attention.start_event(at_ns)
+        self._moved = MovedRegions()
         self._next_ns = 0
 
-    def _offer(self, glimpse: _Glimpse) -> None:
+    def _offer(self, glimpse: _QueuedFrame) -> None:
         if not self._live:
             self._queue.put(glimpse, QUEUE)
         elif not self._queue.offer(glimpse):
@@ -231,24 +231,24 @@ class SecondOpinion:
 
     # -- from the writer -----------------------------------------------------------------------------------------------
 
-    def began(self, event: int, kind: EventKind) -> None:
+    def event_began(self, event: int, kind: EventKind) -> None:
         """An event is being kept: its owner is told, now or as soon as it is clear of what."""
         if kind is EventKind.BUTTON:  # a press was told when it happened
             return
-        if self.state is not OpinionState.LOOKING:
-            self._tell("visitor")
+        if self.state is not DetectionState.RUNNING:
+            self._notify("visitor")
             return
         with self._lock:
             seen = self._event(event)
             seen.person_wanted = True
             seen.untold_until_s = self._monotonic() + _PATIENCE_S
-        self._tell_of_person(event)
+        self._notify_person(event)
 
     def on_time(self) -> None:
         """Tell of visitors of whom it is not clear in time what they are."""
-        self._tell_of_what_moved(all_of_it=self.state is not OpinionState.LOOKING)
+        self._notify_moving(all_of_it=self.state is not DetectionState.RUNNING)
 
-    def shown_between(self, event: int, from_ns: BootNs, until_ns: BootNs) -> tuple[Sight, ...] | None:
+    def shown_between(self, event: int, from_ns: BootNs, until_ns: BootNs) -> tuple[ObjectLabel, ...] | None:
         """What was seen in frames of that stretch; None: nobody looked."""
         with self._lock:
             if not self._live and self._thread is not None:
@@ -258,26 +258,26 @@ class SecondOpinion:
 
     def _is_settled(self, until_ns: BootNs) -> bool:
         all_looked_at = self._watched_ns >= until_ns and not self._queued
-        return all_looked_at or self._state is not OpinionState.LOOKING
+        return all_looked_at or self._state is not DetectionState.RUNNING
 
-    def lets_go(self, keep: Keep, event: int, kind: EventKind) -> bool:
+    def may_discard(self, keep: KeepFilter, event: int, kind: EventKind) -> bool:
         """Is this event, now that it is over, one that its owner does not want to keep?"""
         with self._lock:
             seen = self._events.get(event)
             if seen is None:
                 return False
-            return lets_go(keep, kind, seen.votes.shown, seen.votes.looks, seen.attention.unlooked_ns)
+            return may_discard_event(keep, kind, seen.votes.shown, seen.votes.inferences, seen.attention.uninferred_ns)
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
-    def _run(self, open_eye: Callable[[], Eye], queue: Mailbox[_Glimpse]) -> None:
+    def _run(self, open_detector: Callable[[], ObjectDetector], queue: BoundedQueue[_QueuedFrame]) -> None:
         self._step_back()
         try:
-            eye = open_eye()
+            object_detector = open_detector()
             self._log.info("opinion_ready")
             while (glimpse := queue.take()) is not None:
                 try:
-                    took_s = self._look(eye, glimpse)
+                    took_s = self._infer(object_detector, glimpse)
                 finally:
                     self._done()
                 if self._live:
@@ -287,8 +287,8 @@ class SecondOpinion:
         except Exception as error:  # noqa: BLE001 — whatever it is, it must not cost a recording
             self._fail(queue, f"It met a case it does not know ({type(error).__name__}).")
 
-    def _fail(self, queue: Mailbox[_Glimpse], why: str) -> None:
-        self._state, self._detail = OpinionState.FAILED, why
+    def _fail(self, queue: BoundedQueue[_QueuedFrame], why: str) -> None:
+        self._state, self._detail = DetectionState.FAILED, why
         self._log.warning("opinion_failed", error=why)
         queue.close()
         while queue.take() is not None:
@@ -296,38 +296,38 @@ class SecondOpinion:
         with self._lock:
             self._lock.notify_all()
 
-    def _look(self, eye: Eye, glimpse: _Glimpse) -> float:
+    def _infer(self, object_detector: ObjectDetector, glimpse: _QueuedFrame) -> float:
         if self._resting:
             return 0.0
         begun_s = time.monotonic()
-        sightings = eye.look(glimpse.luma)
+        detections = object_detector.detect(glimpse.luma)
         took_s = time.monotonic() - begun_s
         with self._lock:
             seen = self._event(glimpse.event)
-            seen.votes.add(glimpse.at_ns, sightings, glimpse.moved)
-            seen.attention.look(glimpse.at_ns)
+            seen.votes.add(glimpse.at_ns, detections, glimpse.moved)
+            seen.attention.record_inference(glimpse.at_ns)
         self._looks += 1
         self._spent_s += took_s
-        self._tell_of_person(glimpse.event)
+        self._notify_person(glimpse.event)
         return took_s
 
-    def _event(self, number: int) -> _Event:
+    def _event(self, number: int) -> _WatchedEvent:
         """Called with the lock held."""
         if number not in self._events:
-            self._events[number] = _Event()
+            self._events[number] = _WatchedEvent()
             for old in sorted(self._events)[:-_EVENTS]:
                 del self._events[old]
         return self._events[number]
 
-    def _tell_of_person(self, event: int) -> None:
+    def _notify_person(self, event: int) -> None:
         with self._lock:
             seen = self._events.get(event)
-            if seen is None or not seen.person_wanted or Sight.PERSON not in seen.votes.shown:
+            if seen is None or not seen.person_wanted or ObjectLabel.PERSON not in seen.votes.shown:
                 return
             seen.person_wanted, seen.untold_until_s = False, None
-        self._tell("person")
+        self._notify("person")
 
-    def _tell_of_what_moved(self, *, all_of_it: bool) -> None:
+    def _notify_moving(self, *, all_of_it: bool) -> None:
         now_s = self._monotonic()
         with self._lock:
             waiting = [event for event in self._events.values() if event.untold_until_s is not None]
@@ -335,9 +335,9 @@ class SecondOpinion:
             for event in due:
                 event.untold_until_s = None
         for _ in due:
-            self._tell("visitor")
+            self._notify("visitor")
 
-    def _tell(self, kind: str) -> None:
+    def _notify(self, kind: str) -> None:
         self._notifier.notify(kind, _WORDS[kind])
 
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.config import Panel
+from agent.config import PanelConfig
 from agent.ports import Notifier
 from agent.recorder.bridge_client import BridgeLink
 from agent.recorder.bridge_process import BridgeProcess
-from agent.recorder.doorbell import Doorbell
+from agent.recorder.doorbell import PanelHandler
 from agent.recorder.recorder import Recorder
 
-__all__ = ["PanelSide"]
+__all__ = ["PanelRuntime"]
 
 _WELL = ("recording", "watching", "privacy")
 
 
-class PanelSide:
+class PanelRuntime:
     """`start` to `stop`.  `configuration_file` is what the bridge reads; without one it is somebody else's to start."""
 
-    def __init__(self, panel: Panel, configuration_file: Path | None, recorder: Recorder, notifier: Notifier) -> None:
-        self.doorbell = Doorbell(recorder, notifier)
+    def __init__(
+        self, panel: PanelConfig, configuration_file: Path | None, recorder: Recorder, notifier: Notifier
+    ) -> None:
+        self.doorbell = PanelHandler(recorder, notifier)
         self.link = BridgeLink(panel.socket, self.doorbell, recorder, lambda: recorder.status().state in _WELL)
         starts = panel.start and configuration_file is not None
         self._process = BridgeProcess(configuration_file) if starts and configuration_file is not None else None

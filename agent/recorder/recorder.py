@@ -34,21 +34,21 @@ from agent.core.motion.passes import MakePasses
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.sample import MotionState
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
-from agent.core.recovery import Pulse, Recovery, Step, good_until_ns, stall_of
-from agent.core.retention import Protected
-from agent.core.timebase import NS_PER_S, BootNs, Moment, seconds
+from agent.core.recovery import RecoveryAction, RecoveryPolicy, StreamPulse, good_until_ns, stall_of
+from agent.core.retention import ProtectedIds
+from agent.core.timebase import NS_PER_S, BootNs, ClockReading, seconds
 from agent.core.vault.records import GapReason
 from agent.errors import DeviceError, DoorwardError, InternalError
 from agent.ports import Camera, CameraEnd, Clock, Entropy, Microphone, Notifier
-from agent.recorder.camera_queues import Intake
+from agent.recorder.camera_queues import CameraQueues
 from agent.recorder.clip_writer import ClipWriter, WriterSettings
-from agent.recorder.coverage_recorder import Watching
-from agent.recorder.gap_recorder import Outages
-from agent.recorder.live_view import LiveMaker
-from agent.recorder.object_detection import OpinionStatus, SecondOpinion
-from agent.recorder.sound_recorder import Listening
+from agent.recorder.coverage_recorder import CoverageRecorder
+from agent.recorder.gap_recorder import GapRecorder
+from agent.recorder.live_view import LiveEncoder
+from agent.recorder.object_detection import DetectionStatus, ObjectDetectionService
+from agent.recorder.sound_recorder import SoundRecorder
 from agent.recorder.vault import Vault
-from firmware_bridge.throttling import Relief
+from firmware_bridge.throttling import ThrottleLevel
 
 __all__ = ["Recorder", "RecorderSettings", "RecorderStatus"]
 
@@ -102,13 +102,13 @@ class RecorderStatus:
     """Which implementation of the motion detector's passes is in force; empty before the first frame."""
     sound: str = "off"
     """"listening", "off", or why nothing is heard."""
-    opinion: OpinionStatus = field(default_factory=lambda: OpinionStatus("off"))
-    let_go: int = 0
+    object_detection: DetectionStatus = field(default_factory=lambda: DetectionStatus("off"))
+    discarded_events: int = 0
     """Events that were recorded, and not kept because of `clips.keep`."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Trigger:
+class _PendingTrigger:
     """`at_ns`: None is the moment of the newest frame, for footage whose time is not the present."""
 
     kind: TriggerKind
@@ -126,14 +126,14 @@ class Recorder:
         entropy: Entropy,
         notifier: Notifier,
         settings: RecorderSettings,
-        protected: Callable[[], Protected],
+        protected: Callable[[], ProtectedIds],
         *,
-        recovery: Recovery | None = None,
+        recovery: RecoveryPolicy | None = None,
         switch_unread: bool = False,
         make_passes: MakePasses = PurePasses,
         open_microphone: Callable[[], Microphone] | None = None,
-        live: LiveMaker | None = None,
-        opinion: SecondOpinion | None = None,
+        live: LiveEncoder | None = None,
+        opinion: ObjectDetectionService | None = None,
     ) -> None:
         """`switch_unread`: there is a privacy switch, and it counts as on until `set_private` says how it stands.
         `make_passes`: of the motion detector.
@@ -148,7 +148,7 @@ class Recorder:
         self._log = structlog.get_logger("recorder")
         self._stopping = threading.Event()
         self._woken = threading.Event()
-        self._intake: Intake | None = None
+        self._intake: CameraQueues | None = None
         self._camera: Camera | None = None
         """The camera that runs."""
         self._masked_by = settings.zones
@@ -157,9 +157,9 @@ class Recorder:
         self._camera_fault = "starting"
         self._analysed = 0
         self._analysis_ns = 0
-        self._listening = Listening(open_microphone, notifier) if open_microphone is not None else None
+        self._listening = SoundRecorder(open_microphone, notifier) if open_microphone is not None else None
         hear = self._listening.take if self._listening is not None else None
-        self._opinion = opinion or SecondOpinion(None, notifier)
+        self._object_detection = opinion or ObjectDetectionService(None, notifier)
         self._writer = ClipWriter(
             vault,
             clock,
@@ -169,13 +169,13 @@ class Recorder:
             protected,
             hear,
             live.push if live else None,
-            self._opinion,
-            self._meanwhile,
+            self._object_detection,
+            self._on_tick,
         )
         self._live = live
-        self._outages = Outages(vault, clock, notifier)
-        self._watching = Watching(vault, clock)
-        self.recovery = recovery or Recovery(supervised=False)
+        self._outages = GapRecorder(vault, clock, notifier)
+        self._watching = CoverageRecorder(vault, clock)
+        self.recovery = recovery or RecoveryPolicy(supervised=False)
         self._switched: bool | None = None if switch_unread else False
         """How the privacy switch stands; None: it has not been read yet."""
         self._hour = False
@@ -188,7 +188,7 @@ class Recorder:
         self._pressed_ns: int | None = None
         self._make_passes = make_passes
         self._passes_name = ""
-        self.wanted: Step | None = None
+        self.wanted: RecoveryAction | None = None
         """What the process must do because the camera does not come back; None while it goes on by itself."""
 
     def run(self, first_ns: BootNs | None = None) -> CameraEnd:
@@ -198,21 +198,21 @@ class Recorder:
         camera that cannot exist as configured; one that is merely missing is waited for.  Returns `CameraEnd.LOST` only
         when `core.recovery` gives this process up: `wanted` then says what for.
         """
-        self._opinion.start()
+        self._object_detection.start()
         try:
             while not self._stopping.is_set():
                 if self._private:
-                    self._stay_dark()
+                    self._wait_for_privacy_end()
                     continue
                 end = self._attempt(first_ns)
                 if end is not None:
                     return end
         finally:
-            self._opinion.stop()
+            self._object_detection.stop()
             self._outages.end(tell=False)
         return CameraEnd.STOPPED
 
-    def _stay_dark(self) -> None:
+    def _wait_for_privacy_end(self) -> None:
         """Until privacy is over or `stop`.  A switch that is only about to be read, after a start, is no news."""
         since = self._clock.now()
         if self._switched is None and not self._hour:
@@ -229,7 +229,7 @@ class Recorder:
         self._masked_by = self._settings.zones
         hangs = False
         try:
-            with self._in_between():
+            with self._between_events_step():
                 camera = self._open_camera()
                 description = camera.open()
         except DeviceError as error:
@@ -249,13 +249,13 @@ class Recorder:
             return None
         self._outages.begin(GapReason.CAMERA_LOST, self._camera_fault, since=self._last_good())
         step, pause_s = self.recovery.on_fault(hangs=hangs)
-        if step is not Step.RESTART:
+        if step is not RecoveryAction.RESTART:
             self.wanted = step
             return CameraEnd.LOST
         self._wait(pause_s, lambda: self._private)
         return None
 
-    def _last_good(self) -> Moment | None:
+    def _last_good(self) -> ClockReading | None:
         """Of a camera that played: when it gave its last good picture.  It was found to be lost only later."""
         good_ns, self._good_ns = self._good_ns, 0
         if not good_ns:
@@ -270,13 +270,13 @@ class Recorder:
 
     def set_private(self, private: bool) -> None:
         """The privacy switch: on closes the camera at once, off opens it again.  From any thread."""
-        self._darken(switched=private)
+        self._set_darkness(switched=private)
 
     def set_private_hour(self, private: bool) -> None:
         """Whether now is one of the household's private hours: as the switch.  From any thread."""
-        self._darken(hour=private)
+        self._set_darkness(hour=private)
 
-    def _darken(self, *, switched: bool | None = None, hour: bool | None = None) -> None:
+    def _set_darkness(self, *, switched: bool | None = None, hour: bool | None = None) -> None:
         before, unread = self._private, self._switched is None
         self._switched = self._switched if switched is None else switched
         self._hour = self._hour if hour is None else hour
@@ -318,19 +318,19 @@ class Recorder:
         if not camera.mask(zones):
             self._reopen_wanted = True
 
-    def relieve(self, rung: int) -> None:
+    def set_throttle_level(self, level: int) -> None:
         """Take this much work off the board (`firmware_bridge.throttling`).  From any thread.
 
         From the third rung on the camera itself must change: it is opened anew, between two events.
         """
-        self._opinion.rest(rung >= Relief.OPINION)
-        if rung != self._relief:
-            self._reopen_wanted = max(rung, Relief.ANALYSIS) != max(self._relief, Relief.ANALYSIS)
-            self._relief = rung
-            self._log.info("relief_changed", rung=rung)
+        self._object_detection.set_paused(level >= ThrottleLevel.OBJECT_DETECTION)
+        if level != self._relief:
+            self._reopen_wanted = max(level, ThrottleLevel.ANALYSIS) != max(self._relief, ThrottleLevel.ANALYSIS)
+            self._relief = level
+            self._log.info("relief_changed", level=level)
 
     @property
-    def relief(self) -> int:
+    def throttle_level(self) -> int:
         return self._relief
 
     def black_out(self, length_ns: int) -> None:
@@ -347,7 +347,7 @@ class Recorder:
         if intake is not None:
             now_ns = self._clock.now().boot_ns
             # A bridge that was taken over may date it in the future.  The event machine would go there and stay.
-            intake.lumas.force(_Trigger(kind, min(at_ns or now_ns, now_ns) if intake.live else None))
+            intake.lumas.force(_PendingTrigger(kind, min(at_ns or now_ns, now_ns) if intake.live else None))
         elif kind is TriggerKind.BUTTON:
             self._pressed_ns = time.monotonic_ns()
         if kind is TriggerKind.BUTTON:
@@ -361,7 +361,7 @@ class Recorder:
         return intake is not None and intake.begun and time.monotonic_ns() - intake.pulse.frame_ns < _DELIVERING_NS
 
     @property
-    def pulse(self) -> Pulse | None:
+    def pulse(self) -> StreamPulse | None:
         """When a live camera that runs last gave what, on CLOCK_MONOTONIC; None while none does."""
         intake = self._intake
         if intake is None or not intake.live or intake.ended_event.is_set():
@@ -406,14 +406,14 @@ class Recorder:
             events=self._writer.events,
             segments=self._writer.acknowledged,
             analysis_ms_per_frame=self._analysis_ns / 1e6 / self._analysed if self._analysed else 0.0,
-            in_memory_bytes=self._writer.keeper.in_memory_bytes,
-            in_memory_s=round(self._writer.keeper.in_memory_s, 1),
-            recorded_s=round(self._writer.keeper.recorded_s, 1),
+            in_memory_bytes=self._writer.retry_buffer.in_memory_bytes,
+            in_memory_s=round(self._writer.retry_buffer.in_memory_s, 1),
+            recorded_s=round(self._writer.retry_buffer.recorded_s, 1),
             in_event=self._writer.busy,
             motion_passes=self._passes_name,
             sound=self._listening.state if self._listening is not None else "off",
-            opinion=self._opinion.status(),
-            let_go=self._writer.let_go,
+            object_detection=self._object_detection.status(),
+            discarded_events=self._writer.let_go,
         )
 
     def _state(self) -> tuple[str, str]:
@@ -421,7 +421,7 @@ class Recorder:
             return "privacy", self._why_private
         if self._intake is None:
             return "no camera", self._camera_fault
-        keeper = self._writer.keeper
+        keeper = self._writer.retry_buffer
         if self._vault.fault and not self._writer.fault:
             return "not recording", self._vault.fault
         if self._writer.fault:
@@ -433,9 +433,9 @@ class Recorder:
 
     def _play(self, camera: Camera, description: StreamDescription, first_ns: BootNs) -> tuple[CameraEnd, str, bool]:
         """How it ended, in words, and whether the camera could not be stopped."""
-        intake = Intake(live=description.live, luma_steady=description.luma_steady)
+        intake = CameraQueues(live=description.live, luma_steady=description.luma_steady)
         self._good_ns = 0
-        self._opinion.begin_stream(live=description.live)
+        self._object_detection.begin_stream(live=description.live)
         faults: list[BaseException] = []
         self._lens = self._lens_told = LensState.CLEAR
         analysis = _worker(
@@ -452,15 +452,15 @@ class Recorder:
                     self._listening.begin(first_ns)
                     if not description.live:
                         self._listening.settle()  # or the first of what is played would be silent
-                with self._in_between():
+                with self._between_events_step():
                     camera.start(intake, first_ns)
                 self._camera = camera
                 self._mask_again()  # what was drawn while it was being opened
-                self._press_again(intake)
+                self._replay_press(intake)
                 self._watch_over(intake)
         finally:
             # In this order: nothing more comes in, then what is inside is worked off, then the threads are gone.
-            with self._in_between():
+            with self._between_events_step():
                 self._camera = None
                 if self._listening is not None and intake.live:
                     self._listening.end()  # first: nothing may hold up that nobody listens any more
@@ -486,14 +486,14 @@ class Recorder:
             raise InternalError("The recorder met a case it does not know.") from faults[0]
         return (*(intake.end or (CameraEnd.STOPPED, "")), hangs)
 
-    def _watch_over(self, intake: Intake) -> None:
+    def _watch_over(self, intake: CameraQueues) -> None:
         """Until the camera ends by itself, is told to, or is found stalled."""
         patience_ns = seconds(self._settings.stall_s)
         while not intake.ended_event.wait(_LOOK_S):
-            self._opinion.on_time()
+            self._object_detection.on_time()
             pulse = intake.pulse
             if intake.live and intake.begun:
-                self._watching.seen(time.monotonic_ns() - pulse.frame_ns)
+                self._watching.pictures_delivered(time.monotonic_ns() - pulse.frame_ns)
             stall = stall_of(pulse, time.monotonic_ns(), patience_ns) if intake.live else None
             if stall is not None:
                 self._good_ns = good_until_ns(stall, pulse)
@@ -503,7 +503,7 @@ class Recorder:
                 intake.ended(CameraEnd.STOPPED, "The camera is opened anew: its picture has to change.")
 
     @contextmanager
-    def _in_between(self) -> Iterator[None]:
+    def _between_events_step(self) -> Iterator[None]:
         """The camera is being opened, started or closed, which can hang in its driver."""
         self._between_ns = time.monotonic_ns()
         try:
@@ -511,12 +511,12 @@ class Recorder:
         finally:
             self._between_ns = None
 
-    def _meanwhile(self) -> None:
+    def _on_tick(self) -> None:
         """On the writer's thread: who watches over the camera closes it at once, whatever the disk is doing."""
         self._watching.write()
-        self._tell_of_lens()
+        self._notify_lens()
 
-    def _tell_of_lens(self) -> None:
+    def _notify_lens(self) -> None:
         """The owner hears once of a lens that is covered, moved or shaken; covered is time without footage."""
         state, told = self._lens, self._lens_told
         if state is told:
@@ -530,12 +530,14 @@ class Recorder:
             self._log.warning("lens", state=state.value)
             self._notifier.notify("camera moved", f"The camera has been {state.value}: look at where it points.")
 
-    def _press_again(self, intake: Intake) -> None:
+    def _replay_press(self, intake: CameraQueues) -> None:
         pressed_ns, self._pressed_ns = self._pressed_ns, None
         if pressed_ns is not None and time.monotonic_ns() - pressed_ns < _PRESS_KEPT_NS:
-            intake.lumas.force(_Trigger(TriggerKind.BUTTON, self._clock.now().boot_ns if intake.live else None))
+            intake.lumas.force(_PendingTrigger(TriggerKind.BUTTON, self._clock.now().boot_ns if intake.live else None))
 
-    def _analyse(self, intake: Intake, description: StreamDescription, request_keyframe: Callable[[], None]) -> None:
+    def _analyse(
+        self, intake: CameraQueues, description: StreamDescription, request_keyframe: Callable[[], None]
+    ) -> None:
         rate = description.luma_frames_per_s or description.frames_per_s
         patience_s = max(self._settings.motion.gap_s, _FRAMES_MISSED / rate)
         motion = replace(self._settings.motion, gap_s=patience_s)
@@ -559,7 +561,7 @@ class Recorder:
                 if isinstance(item, LumaFrame):
                     frames += 1
                     if (
-                        self._relief >= Relief.ANALYSIS and frames % 2
+                        self._relief >= ThrottleLevel.ANALYSIS and frames % 2
                     ) or time.monotonic_ns() < self._blackout_until_ns:
                         last_ns = item.sensor_ns
                         for effect in machine.on_time(last_ns):
@@ -576,9 +578,9 @@ class Recorder:
                         together = at_leisure
                     self._analysis_ns += self._clock.now().boot_ns - begun_ns
                     self._analysed += 1
-                    self._opinion.watch(machine.recorded_event, item, sample)
+                    self._object_detection.observe(machine.recorded_event, item, sample)
                     last_ns = item.sensor_ns
-                elif isinstance(item, _Trigger):
+                elif isinstance(item, _PendingTrigger):
                     effects = machine.on_trigger(item.kind, item.at_ns if item.at_ns is not None else last_ns)
                 else:
                     continue
@@ -592,7 +594,7 @@ class Recorder:
             self._log.error("analysis_failed", error=type(error).__name__)
             intake.ended(CameraEnd.LOST, error.message)
         finally:
-            self._opinion.end_stream()
+            self._object_detection.end_stream()
             intake.lumas.close()
             intake.packets.close()
 
@@ -601,7 +603,7 @@ def _private_part(zones: ZoneMap) -> list[Zone]:
     return [zone for zone in zones.zones if zone.kind is ZoneKind.PRIVACY]
 
 
-def _worker(name: str, work: Callable[[], None], intake: Intake, faults: list[BaseException]) -> threading.Thread:
+def _worker(name: str, work: Callable[[], None], intake: CameraQueues, faults: list[BaseException]) -> threading.Thread:
     """A thread whose bug ends the recording in its maker's hands, instead of leaving a doorbell that looks well."""
 
     def guarded() -> None:

@@ -14,37 +14,37 @@ from typing import TypeVar
 
 import structlog
 
-from agent.config import Configuration, overlaid
+from agent.config import Configuration, effective
 from agent.config.effective import settings_of
-from agent.core.retention import Protected
+from agent.core.retention import ProtectedIds
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ipc.protocol import (
-    Held,
-    LivePiece,
-    Looking,
-    Message,
-    Names,
-    Noted,
-    Report,
-    Sealers,
-    SettingsAre,
+    Ack,
+    GetErasedSegments,
+    GetHeldSegments,
+    GetLiveViewers,
+    GetRecipients,
+    GetSettings,
+    HeldSegments,
+    IpcMessage,
+    LiveViewers,
+    Notify,
+    OwnerSettingsReply,
+    PutLivePiece,
+    Recipients,
+    ReportStatus,
+    SegmentNames,
     Sign,
     Signature,
-    Tell,
-    WhatIsDeleted,
-    WhatIsHeld,
-    WhichSettings,
-    WhoLooks,
-    WhoMayOpen,
 )
-from agent.ipc.rpc import HandoverClient
+from agent.ipc.rpc import IpcClient
 from agent.platform.disk import RealDisk
-from agent.platform.supervision import Supervision
+from agent.platform.supervision import SystemdNotifier
 from agent.platform.system_clock import SystemClock
 from agent.ports import Camera, CameraEnd
-from agent.recorder.composition import RecorderSide, Stand
-from agent.recorder.folder_lock import Claim
+from agent.recorder.composition import RecorderDeps, RecorderRuntime
+from agent.recorder.folder_lock import ProcessLock
 from agent.recorder.watchdog import RecorderWatch
 
 __all__ = ["RecorderRole"]
@@ -62,10 +62,10 @@ class RecorderRole:
     def __init__(
         self,
         configuration: Configuration,
-        custodian: HandoverClient,
-        reports: HandoverClient,
-        supervision: Supervision,
-        live: HandoverClient,
+        custodian: IpcClient,
+        reports: IpcClient,
+        supervision: SystemdNotifier,
+        live: IpcClient,
         *,
         open_camera: Callable[[], Camera] | None = None,
         configuration_file: Path | None = None,
@@ -84,12 +84,12 @@ class RecorderRole:
         root = configuration.device.state_dir
         own = root / "recorder" if (root / "recorder").is_dir() else root
         RealDisk().make_directory(root / "vault")
-        self._claim = Claim(root / "vault")
-        sealers = self._ask(WhoMayOpen(), Sealers, patience_s=_FOR_EVER_S)
+        self._claim = ProcessLock(root / "vault")
+        sealers = self._ask(GetRecipients(), Recipients, patience_s=_FOR_EVER_S)
         self._epoch = -1
-        self._side = RecorderSide(
+        self._side = RecorderRuntime(
             configuration,
-            Stand(
+            RecorderDeps(
                 root / "vault",
                 own / "recorder.sqlite",
                 own,
@@ -99,7 +99,7 @@ class RecorderRole:
                 self._sign,
                 None,
                 self._protected,
-                _Shelf(live),
+                _RemoteLiveView(live),
                 supervision.supervised,
             ),
             open_camera=open_camera,
@@ -107,8 +107,8 @@ class RecorderRole:
         )
         self.vault, self.recorder = self._side.vault, self._side.recorder
         self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
-        self._take(sealers)
-        self._settle(self._ask(WhichSettings(), SettingsAre).payload)
+        self._apply_recipients(sealers)
+        self._apply_owner_settings(self._ask(GetSettings(), OwnerSettingsReply).payload)
 
     def start(self) -> None:
         """Bring back what a crash left, and say that it is ready.  Raises `StorageError`."""
@@ -147,11 +147,11 @@ class RecorderRole:
     def notify(self, kind: str, text: str, once: str = "") -> None:
         """`ports.Notifier`: through the custodian; a doorbell without one has nobody to tell."""
         try:
-            self._ask(Tell(kind, text, once), Noted, patience_s=1.0)
+            self._ask(Notify(kind, text, once), Ack, patience_s=1.0)
         except DoorwardError as error:
             self._log.warning("owner_not_told", error=error.message)
 
-    def _ask(self, question: Message, wanted: type[_Answer], patience_s: float | None = None) -> _Answer:
+    def _ask(self, question: IpcMessage, wanted: type[_Answer], patience_s: float | None = None) -> _Answer:
         return self._custodian.ask(question, wanted, patience_s=patience_s)
 
     def _sign(self, encoding: bytes) -> bytes:
@@ -160,17 +160,17 @@ class RecorderRole:
         except NetworkError as error:
             raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
 
-    def _protected(self) -> Protected:
+    def _protected(self) -> ProtectedIds:
         try:
-            held = self._ask(WhatIsHeld(self.vault.totals().segments), Held)
+            held = self._ask(GetHeldSegments(self.vault.totals().segments), HeldSegments)
         except NetworkError as error:
             # A custodian that is gone takes no requests either: what it said last holds, and recording goes on.  It
             # alone knows whether the clock is trusted: nothing goes by age meanwhile.
             if self._last_held is None:
                 raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
-            return Protected(self._last_held)
+            return ProtectedIds(self._last_held)
         self._last_held = frozenset(held.names)
-        return Protected(self._last_held, held.now_ms)
+        return ProtectedIds(self._last_held, held.now_ms)
 
     def _erase(self, deleted: Sequence[str]) -> None:
         if not deleted:
@@ -180,16 +180,16 @@ class RecorderRole:
         except DoorwardError as error:
             self._log.warning("segments_not_deleted", error=error.message)
 
-    def _settle(self, payload: bytes) -> None:
+    def _apply_owner_settings(self, payload: bytes) -> None:
         """Act by what an owner has set over the file."""
         if payload == self._set:
             self._side.keep_hours()
             return
         self._set = payload
         self._log.info("settings_changed")
-        self._side.settle(overlaid(self._file, settings_of(payload)))
+        self._side.apply_configuration(effective(self._file, settings_of(payload)))
 
-    def _take(self, sealers: Sealers) -> None:
+    def _apply_recipients(self, sealers: Recipients) -> None:
         if sealers.recipients and sealers.epoch != self._epoch:
             self._side.seal_to(tuple(parse_recipient(text) for text in sealers.recipients), sealers.epoch)
             self._epoch = sealers.epoch
@@ -199,24 +199,25 @@ class RecorderRole:
         while not self._stopping.wait(_TICK_S):
             try:
                 # On a connection of its own: a signature that is waited for must not keep the time.
-                self._take(self._reports.ask(WhoMayOpen(), Sealers, patience_s=0.0))
-                self._settle(self._reports.ask(WhichSettings(), SettingsAre, patience_s=0.0).payload)
-                self._reports.ask(Report(self._side.status()), Noted, patience_s=0.0)
-                self._erase(self._reports.ask(WhatIsDeleted(), Names, patience_s=0.0).names)
+                self._apply_recipients(self._reports.ask(GetRecipients(), Recipients, patience_s=0.0))
+                self._apply_owner_settings(self._reports.ask(GetSettings(), OwnerSettingsReply, patience_s=0.0).payload)
+                self._reports.ask(ReportStatus(self._side.status()), Ack, patience_s=0.0)
+                self._erase(self._reports.ask(GetErasedSegments(), SegmentNames, patience_s=0.0).names)
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             # That the custodian is away is no reason to restart the recorder: it turns all the same.
             self._watch.turn(time.monotonic_ns())
 
 
-class _Shelf:
-    """`recorder.live_view.LiveDesk`, on a connection of its own: pictures that are large must not keep a signature."""
+class _RemoteLiveView:
+    """`recorder.live_view.LiveViewSink`, on a connection of its own: pictures that are large must not keep a
+    signature."""
 
-    def __init__(self, custodian: HandoverClient) -> None:
+    def __init__(self, custodian: IpcClient) -> None:
         self._custodian = custodian
 
-    def looked_at(self, patience_s: float) -> bool:
-        return self._custodian.ask(WhoLooks(patience_s), Looking, patience_s=0.0).now
+    def wait_for_viewer(self, patience_s: float) -> bool:
+        return self._custodian.ask(GetLiveViewers(patience_s), LiveViewers, patience_s=0.0).now
 
     def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
-        return self._custodian.ask(LivePiece(number, piece, pieces, data), Looking, patience_s=0.0).now
+        return self._custodian.ask(PutLivePiece(number, piece, pieces, data), LiveViewers, patience_s=0.0).now

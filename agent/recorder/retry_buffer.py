@@ -21,20 +21,20 @@ from typing import Final
 import structlog
 
 from agent.core.media import Gop, StreamDescription
-from agent.core.object_detection.labels import Sight
-from agent.core.timebase import BootNs, Moment
+from agent.core.object_detection.labels import ObjectLabel
+from agent.core.timebase import BootNs, ClockReading
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.sound import sound_mp4
 from agent.ports import Clock
-from agent.recorder.sound_recorder import Heard
+from agent.recorder.sound_recorder import RecordedSound
 from agent.recorder.vault import SegmentWriter, Vault
 
-__all__ = ["RETRY_S", "Hear", "Seen", "SegmentKeeper", "unseen"]
+__all__ = ["RETRY_S", "FetchLabels", "FetchSound", "RetryBuffer", "no_labels"]
 
-Hear = Callable[[int, int], Heard]
+FetchSound = Callable[[int, int], RecordedSound]
 """What was heard from one instant to another, ns of the boot clock."""
 
 RETRY_S: Final = 2.0
@@ -42,29 +42,29 @@ RETRY_S: Final = 2.0
 _NS: Final = 10**9
 _US: Final = 10**6
 
-Seen = Callable[[BootNs, BootNs], tuple[Sight, ...] | None]
+FetchLabels = Callable[[BootNs, BootNs], tuple[ObjectLabel, ...] | None]
 """What was seen in pictures from the one sensor time up to the other; None: nobody looked."""
 
 
-def unseen(_from_ns: BootNs, _until_ns: BootNs) -> None:
+def no_labels(_from_ns: BootNs, _until_ns: BootNs) -> None:
     """Nobody looks."""
 
 
 @dataclass(slots=True)
-class _Pending:
+class _PendingSegment:
     """A segment that is not acknowledged.  `written` of its `gops` have been handed to `writer`, if it has one."""
 
     event: SegmentId
     label: str
     description: StreamDescription
     gops: deque[Gop] = field(default_factory=deque)
-    seen: Seen = unseen
+    seen: FetchLabels = no_labels
     image: bytes | None = None
     end_ns: BootNs | None = None
     written: int = 0
     writer: SegmentWriter | None = None
     media: FragmentedMp4Writer | None = None
-    heard: Heard | None = None
+    heard: RecordedSound | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -79,7 +79,7 @@ class _Pending:
         self.writer, self.media, self.written = None, None, 0
 
 
-class SegmentKeeper:
+class RetryBuffer:
     """Belongs to one thread.  `relieve(bytes)` is called after a fault: a full disk lacks room for this many.
     It returns whether it made any; then the next attempt does not wait, or other files would take that room first.
 
@@ -93,7 +93,7 @@ class SegmentKeeper:
         most_bytes: int,
         relieve: Callable[[int], bool],
         monotonic: Callable[[], float] = time.monotonic,
-        hear: Hear | None = None,
+        hear: FetchSound | None = None,
         *,
         continuous: bool = False,
     ) -> None:
@@ -106,10 +106,10 @@ class SegmentKeeper:
         self._relieve = relieve
         self._monotonic = monotonic
         self._log = structlog.get_logger("writer")
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[_PendingSegment] = deque()
         self._retry_s = 0.0
         self._entered_s: float | None = None
-        self._lost: tuple[Moment, Moment] | None = None
+        self._lost: tuple[ClockReading, ClockReading] | None = None
         self._kept: list[tuple[SegmentId, SegmentId]] = []
         self.acknowledged = 0
         self.recorded_s = 0.0
@@ -154,17 +154,17 @@ class SegmentKeeper:
         return self._monotonic() - entered_s if entered_s is not None else 0.0
 
     def begin(
-        self, event: SegmentId, label: str, description: StreamDescription, gop: Gop, seen: Seen = unseen
+        self, event: SegmentId, label: str, description: StreamDescription, gop: Gop, seen: FetchLabels = no_labels
     ) -> None:
         """Open a segment that begins with `gop`.  `seen` is asked when it is sealed."""
-        self._pending.append(_Pending(event, label, description, deque([gop]), seen))
-        self._go_on()
+        self._pending.append(_PendingSegment(event, label, description, deque([gop]), seen))
+        self._advance()
 
     def grow(self, gop: Gop) -> None:
         """Append to the segment opened last; without effect when it has ended."""
         if self._pending and self._pending[-1].end_ns is None:
             self._pending[-1].gops.append(gop)
-            self._go_on()
+            self._advance()
 
     def poster(self, image: bytes) -> None:
         """The still of the segment opened last."""
@@ -176,25 +176,25 @@ class SegmentKeeper:
         if self._pending:
             self._pending[-1].end_ns = end_ns
             self._listen(self._pending[-1])
-            self._go_on()
+            self._advance()
 
     def retry(self) -> None:
         """Try again what the disk refused, if it is time."""
         if self.waiting:
-            self._go_on()
+            self._advance()
 
     def break_off(self) -> None:
         """The stream is over without an end (an internal error): what is written is left to the vault's next start."""
         if self._pending and self._pending[-1].end_ns is None:
             self._pending.pop().start_over()
 
-    def _go_on(self) -> None:
+    def _advance(self) -> None:
         if self.fault and self._monotonic() < self._retry_s:
-            self._shed()
+            self._drop_oldest()
             return
         self._entered_s = self._monotonic()
         try:
-            self._write_down()
+            self._commit()
         except StorageError as error:
             self._failed(error)
         except DoorwardError:
@@ -204,7 +204,7 @@ class SegmentKeeper:
         finally:
             self._entered_s = None
 
-    def _write_down(self) -> None:
+    def _commit(self) -> None:
         while self._pending:
             first = self._pending[0]
             self._feed(first)
@@ -222,15 +222,15 @@ class SegmentKeeper:
             self.recorded_s += record.span.duration_us / _US
             self.fault = ""
             self._log.info("segment_acknowledged", segment=record.id, bytes=record.file.size)
-        self._confess()
+        self._record_lost_footage()
         self.fault = ""
 
-    def _listen(self, pending: _Pending) -> None:
+    def _listen(self, pending: _PendingSegment) -> None:
         """Take what was heard while it is there: a fault of the disk may outlast the memory of it."""
         if self._hear is not None and pending.heard is None and pending.end_ns is not None and pending.gops:
             pending.heard = self._hear(pending.gops[0].start_ns, pending.end_ns)
 
-    def _add_sound(self, pending: _Pending, writer: SegmentWriter, end_ns: int) -> None:
+    def _add_sound(self, pending: _PendingSegment, writer: SegmentWriter, end_ns: int) -> None:
         self._listen(pending)
         heard = pending.heard
         if heard is None:
@@ -240,7 +240,7 @@ class SegmentKeeper:
             track = sound_mp4(heard.description, heard.packets, pending.gops[0].start_ns, end_ns)
         writer.sound(track, heard.silence)
 
-    def _feed(self, pending: _Pending) -> None:
+    def _feed(self, pending: _PendingSegment) -> None:
         """Hand over what the writer has not seen."""
         if pending.writer is None:
             start = pending.gops[0]
@@ -253,16 +253,18 @@ class SegmentKeeper:
             try:
                 fragment = pending.media.add(gop)
             except FormatError:
-                self._part(pending)
+                self._split(pending)
                 return
             pending.writer.write(fragment)
             pending.written += 1
 
-    def _part(self, pending: _Pending) -> None:
+    def _split(self, pending: _PendingSegment) -> None:
         """The camera changed its picture format: that is a border like any other."""
         rest = deque(list(pending.gops)[pending.written :])
         pending.gops = deque(list(pending.gops)[: pending.written])
-        later = _Pending(pending.event, pending.label, pending.description, rest, pending.seen, end_ns=pending.end_ns)
+        later = _PendingSegment(
+            pending.event, pending.label, pending.description, rest, pending.seen, end_ns=pending.end_ns
+        )
         later.heard = pending.heard
         pending.end_ns = rest[0].start_ns
         self._pending.insert(self._pending.index(pending) + 1, later)
@@ -275,7 +277,7 @@ class SegmentKeeper:
         self._retry_s = self._monotonic() + RETRY_S
         for pending in self._pending:
             pending.start_over()
-        self._shed()
+        self._drop_oldest()
         # Full?  Then the oldest must go now: nothing will be acknowledged, and so nothing rolled, before that.  Only
         # the segment to be written next counts, or a file that grows beside the vault would take one after another.
         with suppress(StorageError):
@@ -288,11 +290,11 @@ class SegmentKeeper:
             return
         self._restarted = False
         with suppress(StorageError):
-            since_ns, first_ns = self._vault.spoken_until_ns(), self._pending[0].gops[0].start_ns
+            since_ns, first_ns = self._vault.covered_until_ns(), self._pending[0].gops[0].start_ns
             if since_ns is not None and since_ns < first_ns:
                 self._lost = (self._moment(since_ns), self._moment(first_ns))
 
-    def _shed(self) -> None:
+    def _drop_oldest(self) -> None:
         """Keep to the memory there is: the oldest pictures go, whole GOPs of them, and are remembered as lost."""
         while self.in_memory_bytes > self._most_bytes:
             first = self._pending[0]
@@ -308,13 +310,13 @@ class SegmentKeeper:
             if not first.gops:
                 self._pending.popleft()
 
-    def _confess(self) -> None:
+    def _record_lost_footage(self) -> None:
         """Once the disk takes footage again: what it did not take in time is a gap."""
         if self._lost is not None:
             start, end = self._lost
-            self._vault.gap(GapReason.STORAGE, start, end)
+            self._vault.record_gap(GapReason.STORAGE, start, end)
             self._log.warning("footage_lost", seconds=(end.boot_ns - start.boot_ns) / _NS)
             self._lost = None
 
-    def _moment(self, sensor_ns: BootNs) -> Moment:
+    def _moment(self, sensor_ns: BootNs) -> ClockReading:
         return self._clock.now().at(sensor_ns)

@@ -17,7 +17,7 @@ from agent.ports import Notifier
 from agent.vault.reader import VaultReader
 from agent.wire.identities import PublicKey
 
-__all__ = ["Scrub", "ScrubStatus"]
+__all__ = ["ScrubStatus", "Scrubber"]
 
 _DAY_S: Final = 86_400
 _MOST_NAMED: Final = 100
@@ -36,7 +36,7 @@ class ScrubStatus:
     fault: str = ""
 
 
-class Scrub:
+class Scrubber:
     """`bytes_per_day`: how much is read; a round takes as long as that makes it.  One thread calls `run`.
 
     `key`: None where only the hashes can be compared, because the device's key lies in another role.

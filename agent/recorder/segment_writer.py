@@ -13,21 +13,21 @@ from typing import Final
 
 import msgspec
 
-from agent.core.object_detection.labels import Sight
-from agent.core.timebase import Moment, seconds
+from agent.core.object_detection.labels import ObjectLabel
+from agent.core.timebase import ClockReading, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import FileDigest
 from agent.core.vault.manifest import Signer
 from agent.core.vault.names import FileKind, VaultFile
-from agent.core.vault.records import Poster, Sealed, Segment, Silence, Sound
+from agent.core.vault.records import PosterRecord, SealedFile, SegmentRecord, SoundGapReason, SoundRecord
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
-from agent.core.vault.spans import Span, span_between
+from agent.core.vault.spans import TimeSpan, span_between
 from agent.errors import DoorwardError, InternalError, StorageError
 from agent.ports import Clock, Entropy, SegmentFile, SegmentStore
 
-__all__ = ["Sealing", "SegmentWriter"]
+__all__ = ["SealingContext", "SegmentWriter"]
 
 _SYNC_NS: Final = seconds(2)
 """The most footage that a power cut may take from a segment being written, apart from age's open 64 KiB chunk."""
@@ -35,7 +35,7 @@ _SECRET_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Sealing:
+class SealingContext:
     """Whom segments are sealed to (`epoch` numbers the list), by which device, and who signs for it."""
 
     recipients: tuple[Recipient, ...]
@@ -45,11 +45,11 @@ class Sealing:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class WriteDecision:
     """How a writer asks its vault what a clock is worth, and tells it what became of the segment."""
 
-    judge: Callable[[Moment], Moment]
-    commit: Callable[[Segment], None]
+    judge: Callable[[ClockReading], ClockReading]
+    commit: Callable[[SegmentRecord], None]
     failed: Callable[[Begin], None]
 
 
@@ -57,8 +57,9 @@ class SegmentWriter:
     """Made by `Vault.begin`.  An error ends it: what it wrote is kept and recorded by the vault's next start-up."""
 
     def __init__(
-        self, begin: Begin, start: Moment, sealing: Sealing, store: SegmentStore, clock: Clock, entropy: Entropy,
-        outcome: Outcome,
+        self, begin: Begin, start: ClockReading, sealing: SealingContext, store: SegmentStore, clock: Clock,
+        entropy: Entropy,
+        outcome: WriteDecision,
     ) -> None:  # fmt: skip
         self._begin = begin
         self._start = start
@@ -69,9 +70,9 @@ class SegmentWriter:
         self._outcome = outcome
         self._media_size = 0
         self._image: bytes | None = None
-        self._seen_around: tuple[Sight, ...] | None = None
+        self._seen_around: tuple[ObjectLabel, ...] | None = None
         self._track: bytes | None = None
-        self._silence: Silence | None = None
+        self._silence: SoundGapReason | None = None
         self._companions: list[tuple[FileKind, FileKind, bytes]] = []
         """Sealed files beside the segment: the kind while it is written, its final one, and its bytes."""
         self._synced_ns = self._written_ns = self._rested_ns = clock.now().boot_ns
@@ -81,7 +82,7 @@ class SegmentWriter:
         self._sealer: Sealer | None = self._new_sealer(file_key, begin)
         self._digest = FileDigest(self._sealer.header)
         self._file: SegmentFile | None = None
-        with self._or_die():
+        with self._abandon_on_error():
             self._file = store.create(VaultFile(self.id, FileKind.PART))  # C1
             self._file.append(self._sealer.header)  # C2
 
@@ -91,32 +92,32 @@ class SegmentWriter:
 
     def write(self, media: bytes) -> None:
         """Append whole fragments of media; durable within two seconds when calls come at least once a second."""
-        payload = self._alive().update(media)
+        payload = self._require_open().update(media)
         self._media_size += len(media)
-        with self._or_die():
+        with self._abandon_on_error():
             self._append(payload)
             self._sync_when_due()
 
-    def poster(self, image: bytes, seen: tuple[Sight, ...] | None = None) -> None:
+    def poster(self, image: bytes, seen: tuple[ObjectLabel, ...] | None = None) -> None:
         """Take the clip's still (JPEG), stored with this segment, the clip's first.
 
         `seen`: what a second opinion saw around it.
         """
-        self._alive()
+        self._require_open()
         self._image, self._seen_around = image, seen
 
-    def sound(self, track: bytes | None, silence: Silence | None = None) -> None:
+    def sound(self, track: bytes | None, silence: SoundGapReason | None = None) -> None:
         """Take what was heard (a fragmented MP4 of its own), stored with this segment; or why it is not all there."""
-        self._alive()
+        self._require_open()
         self._track, self._silence = track, silence
 
-    def finish(self, end: Moment, seen: tuple[Sight, ...] | None = None) -> Segment:
+    def finish(self, end: ClockReading, seen: tuple[ObjectLabel, ...] | None = None) -> SegmentRecord:
         """End the segment at `end`.  On return it is acknowledged: no later crash or power cut takes it.
 
         `seen`: what a second opinion says of its pictures, for the owner's eyes alone.
         """
-        sealer = self._alive()
-        with self._or_die():
+        sealer = self._require_open()
+        with self._abandon_on_error():
             span = span_between(self._begin.boot, self._start, self._outcome.judge(end))
             context = self._context(span, seen)
             self._append(sealer.update(context_box(context)) + sealer.finish())
@@ -129,9 +130,9 @@ class SegmentWriter:
     def abandon(self) -> None:
         """Give up.  What was written so far is kept and recorded by the vault's next start-up.  Idempotent."""
         if self._sealer is not None:
-            self._die()
+            self._abandon()
 
-    def _context(self, span: Span, seen: tuple[Sight, ...] | None) -> Context:
+    def _context(self, span: TimeSpan, seen: tuple[ObjectLabel, ...] | None) -> Context:
         return Context(
             kind=Content.SEGMENT,
             device=self._sealing.device,
@@ -144,7 +145,7 @@ class SegmentWriter:
             seen=seen,
         )
 
-    def _sealed_poster(self, context: Context) -> Poster | None:
+    def _sealed_poster(self, context: Context) -> PosterRecord | None:
         """The still says of itself what the pictures say of themselves, so that neither passes for another's."""
         if self._image is None:
             return None
@@ -152,18 +153,18 @@ class SegmentWriter:
             context, kind=Content.POSTER, media_bytes=len(self._image), seen=self._seen_around
         )
         file, key = self._seal(FileKind.POSTER_PART, FileKind.POSTER, poster_plaintext(self._image, own))
-        return Poster(file=file, key=key)
+        return PosterRecord(file=file, key=key)
 
-    def _sealed_sound(self, context: Context) -> Sound | None:
+    def _sealed_sound(self, context: Context) -> SoundRecord | None:
         """The sound, likewise; nobody looked at it."""
         if self._track is None:
             return None
         own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(self._track), seen=None)
         file, key = self._seal(FileKind.SOUND_PART, FileKind.SOUND, self._track + context_box(own))
-        return Sound(file=file, key=key)
+        return SoundRecord(file=file, key=key)
 
-    def _record(self, span: Span, poster: Poster | None, sound: Sound | None) -> Segment:
-        return Segment(
+    def _record(self, span: TimeSpan, poster: PosterRecord | None, sound: SoundRecord | None) -> SegmentRecord:
+        return SegmentRecord(
             id=self.id,
             event=self._begin.event,
             ordinal=self._begin.ordinal,
@@ -185,7 +186,7 @@ class SegmentWriter:
             remarks=(begin_stanza(begin),) if begin else (),
         )
 
-    def _seal(self, part: FileKind, final: FileKind, plaintext: bytes) -> tuple[Sealed, str]:
+    def _seal(self, part: FileKind, final: FileKind, plaintext: bytes) -> tuple[SealedFile, str]:
         """What a record says of the file, and the commitment of its key."""
         file_key = self._entropy.token(_SECRET_BYTES)
         sealer = self._new_sealer(file_key, None)
@@ -228,20 +229,20 @@ class SegmentWriter:
             raise
 
     @contextmanager
-    def _or_die(self) -> Iterator[None]:
+    def _abandon_on_error(self) -> Iterator[None]:
         try:
             yield
         except DoorwardError:
-            self._die()
+            self._abandon()
             raise
 
-    def _die(self) -> None:
+    def _abandon(self) -> None:
         self._sealer = None
         if self._file is not None:
             self._file.abandon()
         self._outcome.failed(self._begin)
 
-    def _alive(self) -> Sealer:
+    def _require_open(self) -> Sealer:
         if self._sealer is None:
             raise InternalError("A segment was continued after its end.")
         return self._sealer

@@ -21,11 +21,11 @@ import structlog
 
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.core.vault.records import Silence
+from agent.core.vault.records import SoundGapReason
 from agent.errors import ConfigurationError, DeviceError, InternalError
 from agent.ports import CameraEnd, Microphone, Notifier
 
-__all__ = ["KEPT_NS", "Heard", "Listening"]
+__all__ = ["KEPT_NS", "RecordedSound", "SoundRecorder"]
 
 KEPT_NS: Final = 180 * NS_PER_S
 """Longer than pre-roll, a segment, and a card that takes its time, together: about a megabyte."""
@@ -44,15 +44,15 @@ _MISSING_NS: Final = NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class RecordedSound:
     """What was heard during a span, and what is to be said of the rest."""
 
     description: SoundDescription | None
     packets: tuple[SoundPacket, ...]
-    silence: Silence | None
+    silence: SoundGapReason | None
 
 
-class Listening:
+class SoundRecorder:
     """`begin`, `end` and `join` around a camera's life; `take` from the writer's thread."""
 
     def __init__(self, open_microphone: Callable[[], Microphone], notifier: Notifier) -> None:
@@ -65,7 +65,7 @@ class Listening:
         self._taken_ns = 0
         self._hears = False
         self._opening = False
-        self._session: _Session | None = None
+        self._session: _SoundSession | None = None
         self._thread: threading.Thread | None = None
         self._fault = ""
         self.packets = 0
@@ -83,7 +83,7 @@ class Listening:
             self._packets.clear()
             self._taken_ns = first_ns
             self._opening = True
-            self._session = _Session(self)
+            self._session = _SoundSession(self)
         self._thread = threading.Thread(
             target=self._listen, args=(self._session, first_ns), name="listening", daemon=True
         )
@@ -111,7 +111,7 @@ class Listening:
             if thread.is_alive():
                 self._log.error("microphone_hangs")
 
-    def take(self, start_ns: int, end_ns: int) -> Heard:
+    def take(self, start_ns: int, end_ns: int) -> RecordedSound:
         """What was heard in [start_ns, end_ns); waits a moment for its end, if anything is heard at all."""
         with self._changed:
             self._taken_ns = max(self._taken_ns, start_ns)
@@ -122,11 +122,13 @@ class Listening:
             description = self._description
         packet_ns = description.packet_ns if description else 0
         missing_ns = end_ns - start_ns - len(found) * packet_ns
-        return Heard(description, found, Silence.MICROPHONE if missing_ns > _MISSING_NS or not found else None)
+        return RecordedSound(
+            description, found, SoundGapReason.MICROPHONE if missing_ns > _MISSING_NS or not found else None
+        )
 
     # --- What the session's microphone calls
 
-    def hear(self, session: _Session, packet: SoundPacket) -> None:
+    def hear(self, session: _SoundSession, packet: SoundPacket) -> None:
         with self._changed:
             if session is not self._session or (self._packets and packet.heard_ns <= self._newest_ns):
                 return  # from before; or its clock was moved back by more than a packet: one too many
@@ -143,7 +145,7 @@ class Listening:
                 self._packets.popleft()
             self._changed.notify_all()
 
-    def lose(self, session: _Session, fault: str, *, tell: bool) -> None:
+    def lose(self, session: _SoundSession, fault: str, *, tell: bool) -> None:
         with self._changed:
             if session is not self._session:
                 return
@@ -156,7 +158,7 @@ class Listening:
 
     # --- The thread
 
-    def _listen(self, session: _Session, first_ns: BootNs) -> None:
+    def _listen(self, session: _SoundSession, first_ns: BootNs) -> None:
         while not session.stopping.is_set():
             session.lost.clear()
             if session.stopping.is_set():  # told between the two lines above
@@ -170,7 +172,9 @@ class Listening:
                 self._play(session, microphone, description, first_ns)
             session.stopping.wait(_AGAIN_S)
 
-    def _play(self, session: _Session, microphone: Microphone, description: SoundDescription, first_ns: BootNs) -> None:
+    def _play(
+        self, session: _SoundSession, microphone: Microphone, description: SoundDescription, first_ns: BootNs
+    ) -> None:
         with self._changed:
             if session is self._session:
                 self._description, self._hears, self._opening = description, True, False
@@ -197,10 +201,10 @@ class Listening:
         return self._packets[-1].heard_ns if self._packets else 0
 
 
-class _Session:
+class _SoundSession:
     """One camera's life, as its microphone sees it (`ports.SoundSink`): what comes after its end is dropped."""
 
-    def __init__(self, listening: Listening) -> None:
+    def __init__(self, listening: SoundRecorder) -> None:
         self._listening = listening
         self.stopping = threading.Event()
         self.lost = threading.Event()

@@ -15,7 +15,7 @@ __all__ = ["TimedDisk"]
 BOUNDS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 
-class _Tally:
+class _LatencyHistogram:
     """Of all files of one disk."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class _Tally:
 class _TimedFile:
     """`ports.DiskFile`."""
 
-    def __init__(self, file: DiskFile, tally: _Tally) -> None:
+    def __init__(self, file: DiskFile, tally: _LatencyHistogram) -> None:
         self._file = file
         self._tally = tally
         self.close = file.close
@@ -74,7 +74,7 @@ class TimedDisk:
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._tally = _Tally()
+        self._tally = _LatencyHistogram()
         self.make_directory = disk.make_directory
         self.names = disk.names
         self.rename = disk.rename

@@ -13,7 +13,7 @@ from agent.config import CameraKind
 from agent.config.derived import held_bytes
 from agent.core.events import EventSettings
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
-from agent.core.retention import Limits
+from agent.core.retention import RetentionLimits
 from agent.errors import ConfigurationError
 from agent.ports import Camera, Microphone
 from agent.recorder.capture.camera_file import FileCamera
@@ -27,14 +27,14 @@ from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.recorder.capture.microphone_rtsp import RtspMicrophone
 from agent.recorder.clip_writer import WriterSettings
 from firmware_bridge.boards import Board, board_named
-from firmware_bridge.throttling import Relief
+from firmware_bridge.throttling import ThrottleLevel
 
 __all__ = [
-    "camera",
     "encoder_choice",
     "encoding_settings",
     "event_settings",
-    "microphone",
+    "make_camera",
+    "make_microphone",
     "open_microphone",
     "vault_limits",
     "writer_settings",
@@ -46,10 +46,10 @@ _DAY_MS = 86_400_000
 _WHOLE_PICTURE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
-def vault_limits(configuration: config.Configuration, disk_bytes: int) -> Limits:
+def vault_limits(configuration: config.Configuration, disk_bytes: int) -> RetentionLimits:
     """`disk_bytes`: of the whole file system that the vault lies on."""
     vault = configuration.vault
-    return Limits(
+    return RetentionLimits(
         most_bytes=vault.max_bytes,
         oldest_ms=vault.max_age_days * _DAY_MS,
         free_bytes=int(disk_bytes * vault.free_floor),
@@ -59,14 +59,14 @@ def vault_limits(configuration: config.Configuration, disk_bytes: int) -> Limits
     )
 
 
-def writer_settings(clips: config.Clips) -> WriterSettings:
+def writer_settings(clips: config.ClipsConfig) -> WriterSettings:
     return WriterSettings(
         clips.segment_s, clips.pre_roll_s, clips.pre_roll_max_bytes, clips.fault_memory_bytes, clips.continuous,
         clips.keep,
     )  # fmt: skip
 
 
-def zone_map(motion: config.Motion) -> ZoneMap:
+def zone_map(motion: config.MotionConfig) -> ZoneMap:
     """The zones, each as keen as its own sensitivity times the camera's."""
     zones = [Zone(z.name, z.corners, ZoneKind(z.kind.value), z.sensitivity, z.smallest_share) for z in motion.zones]
     if not any(zone.kind is ZoneKind.INCLUDE for zone in zones):
@@ -80,7 +80,7 @@ def zone_map(motion: config.Motion) -> ZoneMap:
     )
 
 
-def event_settings(clips: config.Clips) -> EventSettings:
+def event_settings(clips: config.ClipsConfig) -> EventSettings:
     return EventSettings(
         pre_roll_s=clips.pre_roll_s,
         post_roll_s=clips.post_roll_s,
@@ -89,7 +89,7 @@ def event_settings(clips: config.Clips) -> EventSettings:
     )
 
 
-def encoding_settings(settings: config.Camera, motion: config.Motion) -> EncodingSettings:
+def encoding_settings(settings: config.CameraConfig, motion: config.MotionConfig) -> EncodingSettings:
     """With the zones, for what is private is black before encoder, detector and poster see the picture."""
     return EncodingSettings(
         widest_px=settings.size[0],
@@ -107,11 +107,11 @@ def encoder_choice(configuration: config.Configuration) -> EncoderChoice:
     return EncoderChoice(hardware)
 
 
-def camera(configuration: config.Configuration, encoder: EncoderChoice | None = None, relief: int = 0) -> Camera:
+def make_camera(configuration: config.Configuration, encoder: EncoderChoice | None = None, relief: int = 0) -> Camera:
     """The camera that is configured, not yet opened.  `relief` is the rung of the board's ladder."""
     settings, motion = configuration.camera, configuration.motion
     encoding = encoding_settings(settings, motion)
-    size_px, rate = relieved(settings.size, settings.fps, relief)
+    size_px, rate = throttled_mode(settings.size, settings.fps, relief)
     if settings.kind is CameraKind.PI:
         mode = pi_mode(settings, size_px, rate, board_named(configuration.board.profile))
         return PiCamera(mode, settings=encoding, encoder=encoder or encoder_choice(configuration))
@@ -132,7 +132,7 @@ def camera(configuration: config.Configuration, encoder: EncoderChoice | None = 
     return FileCamera(settings.path, paced=settings.realtime, settings=encoding)
 
 
-def microphone(sound: config.Sound, camera_url: str | None = None) -> Microphone:
+def make_microphone(sound: config.SoundConfig, camera_url: str | None = None) -> Microphone:
     """The microphone that is configured, not yet opened.  `camera_url`: the network camera's."""
     if sound.kind is config.SoundKind.CAMERA:
         return RtspMicrophone(camera_url or "", sound.bitrate_kbps)
@@ -146,19 +146,19 @@ def microphone(sound: config.Sound, camera_url: str | None = None) -> Microphone
 def open_microphone(configuration: config.Configuration) -> Callable[[], Microphone] | None:
     """How the recorder gets a microphone; None without `[sound]`."""
     sound = configuration.sound
-    return None if sound is None else lambda: microphone(sound, configuration.camera.url)
+    return None if sound is None else lambda: make_microphone(sound, configuration.camera.url)
 
 
-def relieved(size_px: tuple[int, int], frames_per_s: int, relief: int) -> tuple[tuple[int, int], int]:
+def throttled_mode(size_px: tuple[int, int], frames_per_s: int, relief: int) -> tuple[tuple[int, int], int]:
     """Size and rate on a rung of the board's ladder: two thirds of the rate, then three quarters of each side."""
-    if relief >= Relief.RATE:
+    if relief >= ThrottleLevel.RATE:
         frames_per_s = max(1, frames_per_s * 2 // 3)
-    if relief >= Relief.SIZE:
+    if relief >= ThrottleLevel.SIZE:
         size_px = (size_px[0] * 3 // 32 * 8, size_px[1] * 3 // 32 * 8)
     return size_px, frames_per_s
 
 
-def pi_mode(settings: config.Camera, size_px: tuple[int, int], frames_per_s: int, board: Board) -> PiMode:
+def pi_mode(settings: config.CameraConfig, size_px: tuple[int, int], frames_per_s: int, board: Board) -> PiMode:
     return PiMode(
         size_px=size_px,
         frames_per_s=frames_per_s,

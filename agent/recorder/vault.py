@@ -14,38 +14,38 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from agent.core.retention import Limits, OwnGrowth, Usage, decide, overrule
-from agent.core.timebase import BootNs, ClockQuality, Moment, seconds
+from agent.core.retention import DiskGrowth, DiskUsage, RetentionLimits, plan_eviction, plan_forced_eviction
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.chapters import ChapterLimits, chapter_limits
-from agent.core.vault.dating import Dating
+from agent.core.vault.dating import ClockJudge
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
 from agent.core.vault.records import (
     MOST_EVICTED,
-    Anchor,
-    Evicted,
+    ClockSync,
+    CoverageRecord,
     EvictionReason,
-    Gap,
+    EvictionRecord,
     GapReason,
+    GapRecord,
     Record,
-    Segment,
-    Watching,
+    SegmentRecord,
 )
 from agent.core.vault.segment import Begin
-from agent.core.vault.spans import RANK, Span, span_between, stamp
+from agent.core.vault.spans import RANK, TimeSpan, span_between, stamp
 from agent.errors import StorageError
 from agent.ports import Clock, Entropy, Index, ManifestLog, SegmentStore
 from agent.recorder.chapters import ChapterKeeper
 from agent.recorder.manifest_writer import ManifestWriter
-from agent.recorder.segment_writer import Outcome, Sealing, SegmentWriter
-from agent.recorder.vault_recovery import StartReport, StartUp
+from agent.recorder.segment_writer import SealingContext, SegmentWriter, WriteDecision
+from agent.recorder.vault_recovery import StartReport, VaultStartUp
 from agent.vault.manifest_reader import read_tail
 from agent.vault.reader import VaultReader
 from agent.vault.replay import catch_up
 
-__all__ = ["RollReport", "Sealing", "SegmentWriter", "Vault"]
+__all__ = ["RetentionReport", "SealingContext", "SegmentWriter", "Vault"]
 
 _SECRET_BYTES: Final = 16
 _NS_PER_US: Final = 1000
@@ -58,7 +58,7 @@ _DANGER_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class RollReport:
+class RetentionReport:
     """What was evicted, in order; `short_bytes` is what the limits still want and holds forbid.
 
     `overruled`: of `evicted`, those that were held.  The owner must be told.
@@ -69,7 +69,7 @@ class RollReport:
     evicted: tuple[SegmentId, ...]
     freed_bytes: int
     short_bytes: int
-    overruled: tuple[SegmentId, ...] = ()
+    forced: tuple[SegmentId, ...] = ()
     foreign_bytes: int = 0
     more: bool = False
 
@@ -82,8 +82,9 @@ class Vault(VaultReader):
     """
 
     def __init__(
-        self, store: SegmentStore, log: ManifestLog, index: Index, *, clock: Clock, entropy: Entropy, sealing: Sealing,
-        limits: Limits, longest_segment_s: float = 120, chapters: ChapterLimits | None = None,
+        self, store: SegmentStore, log: ManifestLog, index: Index, *, clock: Clock, entropy: Entropy,
+        sealing: SealingContext,
+        limits: RetentionLimits, longest_segment_s: float = 120, chapters: ChapterLimits | None = None,
     ) -> None:  # fmt: skip
         super().__init__(store, log, index)
         self._clock = clock
@@ -98,11 +99,11 @@ class Vault(VaultReader):
         self._given_up = threading.Event()
         self._being_written: set[SegmentId] = set()
         self._ordinal = 0
-        self._growth = OwnGrowth()
+        self._growth = DiskGrowth()
         self._sound = False
         self.fault = ""
         """Why the vault cannot be written: what the last start said; empty while it can."""
-        self._dating = Dating()
+        self._dating = ClockJudge()
         self._dated = ClockQuality.UNKNOWN
         """The worst quality by which something of this boot may be dated and no anchor is written yet."""
 
@@ -119,7 +120,7 @@ class Vault(VaultReader):
         try:
             return self._start()
         except StorageError:
-            if not self._index.ruined:
+            if not self._index.is_damaged:
                 raise
             return self._start()  # the index is only a cache: anew with it
 
@@ -127,7 +128,7 @@ class Vault(VaultReader):
         """End a start that reads a long manifest: the process has been asked to stop.  From any thread."""
         self._given_up.set()
 
-    def look(self) -> None:
+    def check_store(self) -> None:
         """Learn what is stored although the vault could not be started: for a disk that takes no write."""
         with self._lock, suppress(StorageError):
             catch_up(self._log, self._index, given_up=self._given_up.is_set, may_cut=False)
@@ -138,7 +139,7 @@ class Vault(VaultReader):
             if self.fault:
                 self.start()
 
-    def spoken_until_ns(self) -> BootNs | None:
+    def covered_until_ns(self) -> BootNs | None:
         """Up to when the newest records of this boot say what was recorded; None: they say nothing of this boot."""
         ends = [
             _end_of(step.signed.record, self._clock.boot_id)
@@ -156,7 +157,7 @@ class Vault(VaultReader):
                 self._log.spend_reserve()
             moment = self._now()
             now = stamp(self._clock.boot_id, moment)
-            start_up = StartUp(
+            start_up = VaultStartUp(
                 self._store, self._log, self._index, self._writer, now, self._being_written, self._given_up.is_set
             )
             report = start_up.run(self._sealing.device, self._sealing.epoch)
@@ -176,12 +177,12 @@ class Vault(VaultReader):
         with self._lock:
             self._sealing = replace(self._sealing, recipients=recipients, epoch=epoch)
 
-    def keep_within(self, limits: Limits) -> None:
+    def set_limits(self, limits: RetentionLimits) -> None:
         """Roll by these limits from now on."""
         with self._lock:
             self._limits = limits
 
-    def begin(self, event: SegmentId, start: Moment, *, label: str | None = None) -> SegmentWriter:
+    def begin(self, event: SegmentId, start: ClockReading, *, label: str | None = None) -> SegmentWriter:
         """Open a segment whose first frame is at `start`.  Raises `StorageError`."""
         with self._writing():
             segment = segment_id(self._entropy.token(ID_BYTES))
@@ -200,37 +201,37 @@ class Vault(VaultReader):
             )
             self._ordinal += 1
             self._being_written.add(segment)
-            outcome = Outcome(self._judge, self._commit, self._failed)
+            outcome = WriteDecision(self._judge, self._commit, self._failed)
             return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, outcome)
 
-    def sealed_only(self, plaintext: bytes) -> bytes:
+    def seal_without_storing(self, plaintext: bytes) -> bytes:
         """`plaintext` sealed to whom segments are sealed to, and not stored: for live view."""
         token = self._entropy.token
         sealer = Sealer(token(_SECRET_BYTES), self._sealing.recipients, nonce=token(_SECRET_BYTES))
         return sealer.header + sealer.update(plaintext) + sealer.finish()
 
-    def gap(self, reason: GapReason, start: Moment, end: Moment) -> None:
+    def record_gap(self, reason: GapReason, start: ClockReading, end: ClockReading) -> None:
         """Record that there is no footage from `start` to `end` of this boot, and why.  Durable on return."""
         with self._writing():
-            self._writer.commit(Gap(reason=reason, span=self._span(start, end)))
+            self._writer.commit(GapRecord(reason=reason, span=self._span(start, end)))
 
-    def watching(self, start: Moment, end: Moment) -> None:
+    def record_coverage(self, start: ClockReading, end: ClockReading) -> None:
         """Record that a camera delivered from `start` to `end` of this boot.  Durable on return."""
         with self._writing():
-            self._writer.commit(Watching(span=self._span(start, end)))
+            self._writer.commit(CoverageRecord(span=self._span(start, end)))
 
-    def roll(
+    def enforce_retention(
         self,
         held: Container[SegmentId],
-        limits: Limits | None = None,
+        limits: RetentionLimits | None = None,
         *,
         now_ms: int | None = None,
         need_bytes: int = 0,
         most: int | None = None,
-    ) -> RollReport:
+    ) -> RetentionReport:
         """Evict what the limits ask for, oldest first, never a held segment, never the newest (procedure E).
 
-        `now_ms`: the UTC that age is judged by; None evicts nothing by age (`Protected`).  `need_bytes`: what a full
+        `now_ms`: the UTC that age is judged by; None evicts nothing by age (`ProtectedIds`).  `need_bytes`: what a full
         disk did not take.  `most`: how many segments at a time; a long eviction must not keep recording waiting.
 
         Held ones go only, and are named in the report, when nothing else is left and recording would stop for them.
@@ -246,7 +247,7 @@ class Vault(VaultReader):
             may_free = self._growth.may_free(missing, need_bytes, spare)
             usage = replace(actual, free_bytes=asked.free_bytes - may_free if missing else actual.free_bytes)
             newest = self._index.newest()
-            decision = decide(
+            decision = plan_eviction(
                 self._index.oldest(continuous=False),
                 held,
                 asked,
@@ -265,7 +266,7 @@ class Vault(VaultReader):
             if decision.short_bytes and danger:
                 going = {entry.id for entry, _reason in evict}
                 rest = (entry for entry in self._index.oldest() if entry.id not in going)
-                overruled = overrule(rest, decision.short_bytes, newest.id if newest else None)
+                overruled = plan_forced_eviction(rest, decision.short_bytes, newest.id if newest else None)
                 evict += [(entry, EvictionReason.RECORDING) for entry in overruled]
             for reason, group in groupby(evict, key=lambda chosen: chosen[1]):
                 entries = [entry for entry, _reason in group]
@@ -274,7 +275,7 @@ class Vault(VaultReader):
             if evict and not self._store_is_low():
                 self._log.keep_reserve()
         relieved = sum(entry.stored_bytes for entry in overruled)
-        return RollReport(
+        return RetentionReport(
             tuple(entry.id for entry, _reason in evict),
             freed + relieved,
             max(0, decision.short_bytes - relieved),
@@ -299,25 +300,25 @@ class Vault(VaultReader):
                 self._log.keep_reserve()
         return tuple(entry.id for entry in entries)
 
-    def _usage(self, totals: Totals) -> Usage:
+    def _usage(self, totals: Totals) -> DiskUsage:
         free_bytes = self._store.free_bytes() - self._log.missing_reserve_bytes()
-        return Usage(totals.stored_bytes, free_bytes, totals.continuous_bytes)
+        return DiskUsage(totals.stored_bytes, free_bytes, totals.continuous_bytes)
 
-    def _now(self) -> Moment:
+    def _now(self) -> ClockReading:
         return self._judge(self._clock.now())
 
-    def _judge(self, moment: Moment) -> Moment:
+    def _judge(self, moment: ClockReading) -> ClockReading:
         with self._lock:
             return self._dating.judge(moment)
 
-    def _span(self, start: Moment, end: Moment) -> Span:
+    def _span(self, start: ClockReading, end: ClockReading) -> TimeSpan:
         return span_between(self._clock.boot_id, self._judge(start), self._judge(end))
 
     def _anchor(self) -> None:
         """The clock became better: date what this boot recorded before by it (FORMAT.md, procedure D)."""
         now = self._now()
         if RANK.index(now.quality) > RANK.index(self._dated):
-            self._writer.commit(Anchor(at=stamp(self._clock.boot_id, now)))
+            self._writer.commit(ClockSync(at=stamp(self._clock.boot_id, now)))
             self._dated = now.quality
 
     def _turn_chapter(self) -> None:
@@ -327,16 +328,18 @@ class Vault(VaultReader):
         limits = self._chapter_limits or chapter_limits(self._limits.most_bytes)
         self._chapters.turn(limits, self._sealing.device, stamp(self._clock.boot_id, self._now()))
 
-    def _evict(self, entries: list[VaultEntry], reason: EvictionReason, now: Moment) -> None:
+    def _evict(self, entries: list[VaultEntry], reason: EvictionReason, now: ClockReading) -> None:
         if self._store_is_low():
             self._log.spend_reserve()
         gone = tuple(entry.id for entry in entries)
-        self._writer.commit(Evicted(segments=gone, reason=reason, at=stamp(self._clock.boot_id, now)), gone)  # E1, E2
+        self._writer.commit(
+            EvictionRecord(segments=gone, reason=reason, at=stamp(self._clock.boot_id, now)), gone
+        )  # E1, E2
         for entry in entries:
             self._store.remove((*entry.companions, entry.file))  # E3
             self._growth.added_bytes -= entry.stored_bytes
 
-    def _commit(self, record: Segment) -> None:
+    def _commit(self, record: SegmentRecord) -> None:
         with self._writing():
             self._writer.commit(record)  # F4, F5
             self._being_written.discard(record.id)
@@ -357,7 +360,7 @@ class Vault(VaultReader):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._lock:
-            if not self._sound or self._index.ruined:
+            if not self._sound or self._index.is_damaged:
                 self.start()
             try:
                 self._anchor()
@@ -370,6 +373,6 @@ class Vault(VaultReader):
 
 def _end_of(record: Record, boot: str) -> int | None:
     """When what it says of `boot` ends, in µs of the boot clock; None: it says nothing of what was recorded then."""
-    if not isinstance(record, Segment | Gap | Watching) or record.span.boot != boot:
+    if not isinstance(record, SegmentRecord | GapRecord | CoverageRecord) or record.span.boot != boot:
         return None
     return record.span.end_us

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from agent.core.vault.age.header import LONGEST_HEADER_BYTES, parse_header
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import Fault, records_about
+from agent.core.vault.manifest import ChainFault, records_about
 from agent.core.vault.names import SHARDS, FileKind, VaultFile, parse_name
 from agent.core.vault.records import (
     MOST_EVICTED,
-    Adopted,
-    Anchor,
-    Boot,
+    BootRecord,
     Chapter,
-    Evicted,
+    ClockSync,
     EvictionReason,
+    EvictionRecord,
     Record,
-    Sealed,
-    Segment,
+    RecoveredRecord,
+    SealedFile,
+    SegmentRecord,
 )
 from agent.core.vault.segment import Begin, begin_in
 from agent.core.vault.spans import Stamp
@@ -34,7 +34,7 @@ from agent.recorder.manifest_writer import ManifestWriter
 from agent.vault.manifest_reader import last_line, oldest_chapter
 from agent.vault.replay import catch_up
 
-__all__ = ["StartReport", "StartUp"]
+__all__ = ["StartReport", "VaultStartUp"]
 
 
 @dataclass(slots=True)
@@ -43,16 +43,16 @@ class StartReport:
 
     rebuilt: bool = False
     """The index was missing, damaged or of another manifest, and was made anew."""
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[ChainFault] = field(default_factory=list)
     """Damaged manifest lines.  Their segments are adopted."""
     cut_bytes: int = 0
     """Of a manifest line that was being written and never acknowledged."""
-    adopted: list[str] = field(default_factory=list)
+    recovered: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     """Files whose tombstone was durable and whose removal was not."""
     missing: list[str] = field(default_factory=list)
     """Acknowledged segments that are not there: the disk lost them, or somebody took them."""
-    aside: list[str] = field(default_factory=list)
+    quarantined: list[str] = field(default_factory=list)
     """Names moved to `aside/`: not ours, damaged, or a poster or sound without its segment."""
     empty: int = 0
     """Files begun whose first byte never reached the disk."""
@@ -62,7 +62,7 @@ _Companions = dict[tuple[str, FileKind], VaultFile]
 
 
 @dataclass(slots=True)
-class _Found:
+class _FoundFiles:
     """What the shards hold besides what the index expects, and what they lack."""
 
     segments: list[VaultFile] = field(default_factory=list)
@@ -77,7 +77,7 @@ class _Found:
         return {file.id for file in (*self.segments, *self.companions) if file.kind is not FileKind.PART}
 
 
-class StartUp:
+class VaultStartUp:
     """One run of procedure S from S2 on.  `being_written`: segments that this process has open, to be left alone."""
 
     def __init__(
@@ -95,13 +95,13 @@ class StartUp:
 
     def run(self, device: str, epoch: int) -> StartReport:
         """Raises `StorageError` when the disk does not let it finish; running it again is safe."""
-        self._log.settle()  # S2
+        self._log.recover()  # S2
         oldest = oldest_chapter(self._log)
         self._log.remove_chapters(chapter for chapter in self._log.chapters() if chapter < oldest)
         self._catch_up()  # S3, S4
         self._note_boot(device, epoch)  # S5
         found = self._scan()  # S6
-        fates = self._fates(found.unknown)
+        fates = self._states(found.unknown)
         if any(fate is None for fate in fates.values()):
             # Recorded, there, and not in the index: whatever the index says is not to be trusted.
             self._catch_up(from_the_beginning=True)
@@ -119,10 +119,10 @@ class StartUp:
     def _note_boot(self, device: str, epoch: int) -> None:
         last = last_line(self._log, self._writer.tip)
         if last is None or _boot_of(last.record) != self._now.boot:
-            self._writer.commit(Boot(device=device, epoch=epoch, at=self._now))
+            self._writer.commit(BootRecord(device=device, epoch=epoch, at=self._now))
 
-    def _scan(self) -> _Found:
-        found = _Found()
+    def _scan(self) -> _FoundFiles:
+        found = _FoundFiles()
         for shard in SHARDS:
             entries = {entry.id: entry for entry in self._index.shard(shard)}
             absent = dict(entries)
@@ -139,19 +139,19 @@ class StartUp:
             found.missing += absent.values()
         return found
 
-    def _fates(self, segments: Collection[str]) -> dict[str, EvictionReason | None]:
+    def _states(self, segments: Collection[str]) -> dict[str, EvictionReason | None]:
         """Which of `segments` the manifest names, and why they were let go; None: it says they are stored."""
         fates: dict[str, EvictionReason | None] = {}
         if not segments:
             return fates
         for record in records_about(self._log.lines(), segments):
-            if isinstance(record, Segment | Adopted) and record.id in segments:
+            if isinstance(record, SegmentRecord | RecoveredRecord) and record.id in segments:
                 fates[record.id] = None
-            elif isinstance(record, Evicted):
+            elif isinstance(record, EvictionRecord):
                 fates.update((segment, record.reason) for segment in record.segments if segment in segments)
         return fates
 
-    def _resolve(self, found: _Found, evicted: Collection[str]) -> None:
+    def _resolve(self, found: _FoundFiles, evicted: Collection[str]) -> None:
         for file in (*found.segments, *found.companions):
             if file.id in evicted:
                 self._store.remove((file,))  # S7
@@ -159,14 +159,14 @@ class StartUp:
         companions = {(file.id, file.kind): file for file in found.companions if file.id not in evicted}
         for file in found.segments:
             if file.id not in evicted:
-                self._adopt(file, companions, found)  # S8
+                self._recover(file, companions, found)  # S8
         found.strangers += [(file.shard, file.name) for file in companions.values()]
         for shard, name in found.strangers:
-            self._store.set_aside(shard, name)  # S9
-            self._report.aside.append(name)
-        self._tell_missing(found.missing)  # S10
+            self._store.quarantine(shard, name)  # S9
+            self._report.quarantined.append(name)
+        self._record_missing(found.missing)  # S10
 
-    def _adopt(self, file: VaultFile, companions: _Companions, found: _Found) -> None:
+    def _recover(self, file: VaultFile, companions: _Companions, found: _FoundFiles) -> None:
         """FORMAT.md's procedure A."""
         if self._store.size(file) == 0 and file.kind is FileKind.PART:
             self._store.remove((file,))
@@ -180,7 +180,7 @@ class StartUp:
             return
         if file.kind is FileKind.PART:
             self._store.rename([(file, VaultFile(file.id, FileKind.CUT))])  # A3
-        adopted = Adopted(
+        adopted = RecoveredRecord(
             begin=begin,
             complete=file.kind is FileKind.SEGMENT,
             file=sealed,
@@ -189,16 +189,16 @@ class StartUp:
             at=self._now,
         )
         self._writer.commit(adopted)  # A4
-        self._report.adopted.append(file.id)
+        self._report.recovered.append(file.id)
 
-    def _examine(self, file: VaultFile) -> tuple[Begin, Sealed]:
+    def _examine(self, file: VaultFile) -> tuple[Begin, SealedFile]:
         header, size = parse_header(self._store.read(file, 0, LONGEST_HEADER_BYTES))
         begin = begin_in(header)
         if begin.segment != file.id:
             raise FormatError(f"{file.name} says it is {begin.segment}.")
         return begin, digest(self._store.chunks(file), size)
 
-    def _confirmed(self, companion: VaultFile | None, found: _Found) -> Sealed | None:
+    def _confirmed(self, companion: VaultFile | None, found: _FoundFiles) -> SealedFile | None:
         if companion is None:
             return None
         self._store.confirm(companion)
@@ -209,14 +209,14 @@ class StartUp:
             return None
         return digest(self._store.chunks(companion), size)
 
-    def _tell_missing(self, missing: list[VaultEntry]) -> None:
+    def _record_missing(self, missing: list[VaultEntry]) -> None:
         for first in range(0, len(missing), MOST_EVICTED):
             gone = tuple(entry.id for entry in missing[first : first + MOST_EVICTED])
-            self._writer.commit(Evicted(segments=gone, reason=EvictionReason.MISSING, at=self._now), gone)
+            self._writer.commit(EvictionRecord(segments=gone, reason=EvictionReason.MISSING, at=self._now), gone)
             self._report.missing += gone
 
 
-def _sort(file: VaultFile, entry: VaultEntry | None, found: _Found) -> None:
+def _sort(file: VaultFile, entry: VaultEntry | None, found: _FoundFiles) -> None:
     """`file` is not what the index expects: something nobody recorded, or a stranger."""
     if entry is not None or file.kind in (FileKind.POSTER_PART, FileKind.SOUND_PART):
         found.strangers.append((file.shard, file.name))
@@ -228,4 +228,8 @@ def _sort(file: VaultFile, entry: VaultEntry | None, found: _Found) -> None:
 
 def _boot_of(record: Record) -> str:
     """The boot in which `record` was written."""
-    return record.at.boot if isinstance(record, Adopted | Evicted | Anchor | Boot | Chapter) else record.span.boot
+    return (
+        record.at.boot
+        if isinstance(record, RecoveredRecord | EvictionRecord | ClockSync | BootRecord | Chapter)
+        else record.span.boot
+    )

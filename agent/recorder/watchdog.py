@@ -11,9 +11,9 @@ from typing import Final, Protocol
 
 import structlog
 
-from agent.core.progress import Progress
-from agent.core.recovery import Pulse
-from agent.platform.supervision import Supervision
+from agent.core.progress import StallDetector
+from agent.core.recovery import StreamPulse
+from agent.platform.supervision import SystemdNotifier
 from agent.recorder.recorder import RecorderStatus
 
 __all__ = ["RecorderWatch"]
@@ -28,7 +28,7 @@ class Watched(Protocol):
     """What of `recorder.recorder.Recorder` is looked at.  Times are on CLOCK_MONOTONIC, ns."""
 
     @property
-    def pulse(self) -> Pulse | None: ...
+    def pulse(self) -> StreamPulse | None: ...
 
     @property
     def between_ns(self) -> int | None: ...
@@ -39,10 +39,10 @@ class Watched(Protocol):
 class RecorderWatch:
     """`turn` from one thread, more often than the watchdog's patience."""
 
-    def __init__(self, recorder: Watched, supervision: Supervision, segment_s: float) -> None:
+    def __init__(self, recorder: Watched, supervision: SystemdNotifier, segment_s: float) -> None:
         self._recorder = recorder
         self._supervision = supervision
-        self._progress = Progress({**_PATIENCE_S, "acknowledgements": _DISK_S + 3 * segment_s})
+        self._progress = StallDetector({**_PATIENCE_S, "acknowledgements": _DISK_S + 3 * segment_s})
         self._segments = -1
         self._log = structlog.get_logger("recorder")
 

@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 import structlog
 
-from agent.core.alerts.alert_messages import ChannelAddress, Parcel
+from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress
 from agent.errors import DoorwardError, NetworkError
-from agent.ports import AlertDesk, Courier
+from agent.ports import AlertMailer, AlertSender
 
-__all__ = ["Delivery"]
+__all__ = ["AlertDelivery"]
 
 _WAIT_S: Final = 5.0
 _PAUSE_S: Final = 1.0
@@ -27,16 +27,16 @@ _LAST_S: Final = 25.0
 _REMEMBERED: Final = 1000
 
 
-class Delivery:
+class AlertDelivery:
     """`start`, and `stop` from another thread."""
 
-    def __init__(self, desk: AlertDesk, courier: Courier) -> None:
-        self._desk = desk
+    def __init__(self, desk: AlertMailer, courier: AlertSender) -> None:
+        self._mailer = desk
         self._courier = courier
         self._log = structlog.get_logger("alerts")
         self._stopping = threading.Event()
         self._addresses: dict[str, ChannelAddress] = {}
-        self._work: dict[str, SimpleQueue[Parcel | None]] = {}
+        self._work: dict[str, SimpleQueue[AlertMessage | None]] = {}
         self._workers: list[threading.Thread] = []
         self._taken: dict[str, deque[int]] = {}
         """What a channel took last: a desk that restarts while it is on its way hands it out again."""
@@ -61,10 +61,10 @@ class Delivery:
         while not self._stopping.is_set():
             try:
                 if not known:
-                    for address in self._desk.channels():
+                    for address in self._mailer.channels():
                         self._begin(address)
                     known = True
-                for parcel in self._desk.collect(_WAIT_S):
+                for parcel in self._mailer.collect(_WAIT_S):
                     if parcel.channel in self._work:
                         self._work[parcel.channel].put(parcel)
                     else:
@@ -80,18 +80,18 @@ class Delivery:
         if address.name in self._work:
             self._work[address.name].put(None)  # it moved: what is on its way still goes to the old place
         self._addresses[address.name] = address
-        work: SimpleQueue[Parcel | None] = SimpleQueue()
+        work: SimpleQueue[AlertMessage | None] = SimpleQueue()
         worker = threading.Thread(target=self._deliver, args=(address, work), name="alerts-channel", daemon=True)
         self._work[address.name] = work
         self._taken.setdefault(address.name, deque(maxlen=_REMEMBERED))
         self._workers.append(worker)
         worker.start()
 
-    def _deliver(self, address: ChannelAddress, work: SimpleQueue[Parcel | None]) -> None:
+    def _deliver(self, address: ChannelAddress, work: SimpleQueue[AlertMessage | None]) -> None:
         taken = self._taken[address.name]
         while (parcel := work.get()) is not None:
             if again := set(taken).intersection(parcel.alerts):
-                self._settle(msgspec.structs.replace(parcel, alerts=tuple(again)), "")
+                self._acknowledge(msgspec.structs.replace(parcel, alerts=tuple(again)), "")
                 continue
             try:
                 self._courier.send(address.url, parcel.title, parcel.body)
@@ -100,10 +100,10 @@ class Delivery:
             except DoorwardError as error:
                 self._log.warning("alert_not_taken", channel=address.name, error=error.message)
                 fault = error.message
-            self._settle(parcel, fault)
+            self._acknowledge(parcel, fault)
 
-    def _settle(self, parcel: Parcel, fault: str) -> None:
+    def _acknowledge(self, parcel: AlertMessage, fault: str) -> None:
         try:
-            self._desk.settle(parcel, fault)
+            self._mailer.acknowledge(parcel, fault)
         except DoorwardError as error:
             self._log.warning("alert_not_settled", channel=parcel.channel, error=error.message)

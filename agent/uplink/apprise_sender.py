@@ -18,19 +18,19 @@ from typing import Any, Final
 from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.errors import ConfigurationError, NetworkError
 
-__all__ = ["AppriseCourier"]
+__all__ = ["AppriseSender"]
 
 _CONNECT_S: Final = 5.0
 _ANSWER_S: Final = 15.0
 _STATUS: Final = re.compile(r"\berror=(\d{3})\b")
 
 
-class AppriseCourier:
-    """`ports.Courier`.  From any thread."""
+class AppriseSender:
+    """`ports.AlertSender`.  From any thread."""
 
     def send(self, url: str, title: str, body: str) -> None:
         service = self._service(url)
-        with _Overheard() as overheard:
+        with _AppriseLogHandler() as overheard:
             try:
                 taken = service.notify(body=body, title=title, body_format="text")
             except Exception as error:  # foreign code, a foreign server: whatever it is, try again
@@ -84,7 +84,7 @@ class AppriseCourier:
             ) from error
 
 
-class _Overheard(logging.Handler):
+class _AppriseLogHandler(logging.Handler):
     """While inside, listens to Apprise for a status code, and keeps everything else to itself."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class _Overheard(logging.Handler):
         if found:
             self.reason = f"it answered {found[1]}"
 
-    def __enter__(self) -> _Overheard:
+    def __enter__(self) -> _AppriseLogHandler:
         logger = logging.getLogger("apprise")
         logger.propagate = False
         logger.addHandler(self)

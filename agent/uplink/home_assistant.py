@@ -17,18 +17,18 @@ import structlog
 from agent.core.home import PRESS, HomeTopics, discovery
 from agent.core.home_news import HomeAddress
 from agent.errors import DoorwardError
-from agent.ports import HomeBus, HomeSource
+from agent.ports import HomeBus, HomeStateSource
 
-__all__ = ["HomeKeeper", "farewell"]
+__all__ = ["HomeAssistantService", "farewell"]
 
 _LOOK_S: Final = 1.0
 _PAUSE_S: Final = 2.0
 
 
-class HomeKeeper:
+class HomeAssistantService:
     """`start`, and `stop` from another thread.  `bus` is a connection that only speaks."""
 
-    def __init__(self, source: HomeSource, bus: HomeBus, address: HomeAddress) -> None:
+    def __init__(self, source: HomeStateSource, bus: HomeBus, address: HomeAddress) -> None:
         self._source = source
         self._bus = bus
         self._topics = HomeTopics(address.device, address.prefix)
@@ -46,7 +46,7 @@ class HomeKeeper:
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self._bus.tell(self._topics.availability, b"offline", retain=True)
+        self._bus.publish(self._topics.availability, b"offline", retain=True)
         self._bus.stop()
 
     def _run(self) -> None:
@@ -61,13 +61,13 @@ class HomeKeeper:
             connection = self._bus.connection
             if connection is not None:
                 if connection != greeted:
-                    self._bus.tell(self._topics.discovery, self._discovery, retain=True)
-                    self._bus.tell(self._topics.availability, b"online", retain=True)
+                    self._bus.publish(self._topics.discovery, self._discovery, retain=True)
+                    self._bus.publish(self._topics.availability, b"online", retain=True)
                     greeted, shown = connection, b""
                 if 0 <= presses < news.presses:
-                    self._bus.tell(self._topics.button, PRESS, retain=False)
+                    self._bus.publish(self._topics.button, PRESS, retain=False)
                 if news.state != shown:
-                    self._bus.tell(self._topics.state, news.state, retain=True)
+                    self._bus.publish(self._topics.state, news.state, retain=True)
                     shown = news.state
             presses = news.presses
 
@@ -75,4 +75,4 @@ class HomeKeeper:
 def farewell(bus: HomeBus, topics: HomeTopics) -> None:
     """Remove the device and all its entities from Home Assistant.  `bus` is connected."""
     for topic in (topics.discovery, topics.state, topics.availability):
-        bus.tell(topic, b"", retain=True)
+        bus.publish(topic, b"", retain=True)

@@ -18,7 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.core.home_news import HomeAddress
 from agent.errors import ConfigurationError, NetworkError
-from agent.mqtt.outbound_client import CallingClient
+from agent.mqtt.outbound_client import PahoClient
 
 __all__ = ["MqttHomeBus"]
 
@@ -28,7 +28,7 @@ _SETTLE_S: Final = 5.0
 _MOST_UNSETTLED: Final = 20
 
 
-class _Client(CallingClient):
+class _HomeAssistantClient(PahoClient):
     """Begins every connection with nothing to say; paho would tell a press of the button hours later."""
 
     def _messages_reconnect_reset_out(self) -> None:
@@ -45,7 +45,7 @@ class MqttHomeBus:
         self._log = structlog.get_logger("home")
         self._up = threading.Event()
         self._connections = 0
-        self._client = _Client(
+        self._client = _HomeAssistantClient(
             CallbackAPIVersion.VERSION2, client_id=f"doorward-home-{address.device}", protocol=mqtt.MQTTv311
         )
         self._client.on_connect = self._connected
@@ -73,7 +73,7 @@ class MqttHomeBus:
     def connection(self) -> int | None:
         return self._connections if self._up.is_set() else None
 
-    def tell(self, topic: str, payload: bytes, *, retain: bool) -> None:
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
         if not self._up.is_set():
             return
         sent = self._client.publish(topic, payload, qos=1, retain=retain)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from agent.core.webpush import SCHEME
-from agent.uplink.apprise_sender import AppriseCourier
-from agent.uplink.push_sender import PushCourier
+from agent.uplink.apprise_sender import AppriseSender
+from agent.uplink.push_sender import WebPushSender
 
-__all__ = ["EveryCourier"]
+__all__ = ["MultiAlertSender"]
 
 
-class EveryCourier:
-    """`ports.Courier`."""
+class MultiAlertSender:
+    """`ports.AlertSender`."""
 
     def __init__(self) -> None:
-        self._apprise = AppriseCourier()
-        self._push = PushCourier()
+        self._apprise = AppriseSender()
+        self._push = WebPushSender()
 
     def send(self, url: str, title: str, body: str) -> None:
         courier = self._push if url.startswith(SCHEME) else self._apprise

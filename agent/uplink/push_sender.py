@@ -22,7 +22,7 @@ from agent.core.webpush import SCHEME, encrypt, padded, subscription, vapid
 from agent.errors import ConfigurationError, FormatError, NetworkError
 from agent.wire.base64 import decode_url
 
-__all__ = ["PushCourier"]
+__all__ = ["WebPushSender"]
 
 _TIMEOUT_S: Final = 15.0
 _KEPT_FOR_S: Final = 86_400
@@ -37,8 +37,8 @@ def _over_tls(host: str, port: int) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=ssl.create_default_context())
 
 
-class PushCourier:
-    """`ports.Courier` for addresses of `SCHEME`.  `connect` is for tests."""
+class WebPushSender:
+    """`ports.AlertSender` for addresses of `SCHEME`.  `connect` is for tests."""
 
     def __init__(self, connect: Connect = _over_tls) -> None:
         self._connect = connect

@@ -18,7 +18,15 @@ from typing import Final
 
 import structlog
 
-from agent.core.bus import Acknowledged, Connected, Disconnected, Lost, Received, Refused, SubscriptionRefused
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+    SubscriptionRefused,
+)
 from agent.core.requests import OutboxRecord
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.core.transfer import (
@@ -28,18 +36,18 @@ from agent.core.transfer import (
     PartSize,
     SendAbort,
     SendChunk,
-    Sender,
     SenderEffect,
     SendFin,
     SendInit,
-    held_of,
+    UploadSender,
+    progress_from_receipt,
 )
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.errors import DoorwardError, StorageError
-from agent.ports import Bus, Clock, Custody, Outbox
+from agent.ports import Bus, Clock, CustodyPort, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, UploadTopic, Verb
+from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Uplink", "UplinkStatus"]
@@ -73,7 +81,7 @@ class UplinkStatus:
 @dataclass(slots=True)
 class _Transfer:
     record: OutboxRecord
-    sender: Sender
+    sender: UploadSender
     topic: str
 
 
@@ -83,7 +91,7 @@ class Uplink:
     def __init__(
         self,
         bus: Bus,
-        custody: Custody,
+        custody: CustodyPort,
         outbox: Outbox,
         clock: Clock,
         *,
@@ -165,21 +173,21 @@ class Uplink:
     def _on_event(self, event: object) -> None:
         now = self._now()
         match event:
-            case Connected(packet_bytes=packet_bytes):
+            case BusConnected(packet_bytes=packet_bytes):
                 self._link, self._remedy, self._packet_bytes = "connected", "", packet_bytes
                 for transfer in self._transfers.values():
                     transfer.sender.connected(packet_bytes)
-            case Disconnected(fault=fault, error=error):
+            case BusDisconnected(fault=fault, error=error):
                 self._link, self._remedy, self._packet_bytes = fault.value, str(error), None
                 self._log.warning("link_down", fault=fault.value, error=error.message)
                 for transfer in self._transfers.values():
                     transfer.sender.disconnected(fault)
-            case Received(topic=topic, payload=payload):
+            case MessageReceived(topic=topic, payload=payload):
                 self._received += 1
                 receipt = self._hand_over(topic, payload)
                 if receipt is not None and receipt.disclosure in self._transfers:
-                    self._transfers[receipt.disclosure].sender.receipt(held_of(receipt), now)
-            case Acknowledged() | Refused() | Lost():
+                    self._transfers[receipt.disclosure].sender.receipt(progress_from_receipt(receipt), now)
+            case PublishAcknowledged() | PublishRefused() | PublishLost():
                 for transfer in self._transfers.values():
                     transfer.sender.settled(event, now)
             case SubscriptionRefused(topic_filter=topic_filter, code=code):
@@ -236,7 +244,7 @@ class Uplink:
         self._bus.hurry(bool(self._transfers))
 
     def _begin(self, record: OutboxRecord, begun: bool) -> None:
-        sender = Sender(
+        sender = UploadSender(
             tuple(PartSize(part.size_bytes, part.sha256) for part in record.parts),
             begun=begun,
             first_token=next(self._numbers) * _TOKENS_PER_TRANSFER,
@@ -289,7 +297,7 @@ class Uplink:
         token = effect.token
         match effect:
             case SendInit(manifest=manifest, question=question):
-                topic, note = self._topic(record, 0, Verb.INIT), _note(record, manifest, question)
+                topic, note = self._topic(record, 0, UploadVerb.INIT), _note(record, manifest, question)
                 return self._bus.publish(topic, note, token=token, retain=True, expiry_s=_INIT_EXPIRY_S)
             case SendChunk(part=part, offset=offset, length=length):
                 data = self._outbox.read(record.disclosure, part, offset, length)
@@ -298,13 +306,13 @@ class Uplink:
                 self._sent_bytes += length if taken else 0
                 return taken
             case SendFin(part=part, size=size):
-                return self._bus.publish(self._topic(record, part, Verb.FIN), _note(record, size), token=token)
+                return self._bus.publish(self._topic(record, part, UploadVerb.FIN), _note(record, size), token=token)
             case SendAbort():
-                return self._bus.publish(self._topic(record, 0, Verb.ABORT), b"", token=token)
+                return self._bus.publish(self._topic(record, 0, UploadVerb.ABORT), b"", token=token)
             case ClearInit():
-                return self._bus.publish(self._topic(record, 0, Verb.INIT), b"", token=token, retain=True)
+                return self._bus.publish(self._topic(record, 0, UploadVerb.INIT), b"", token=token, retain=True)
 
-    def _topic(self, record: OutboxRecord, part: int, verb: Verb | ChunkVerb) -> str:
+    def _topic(self, record: OutboxRecord, part: int, verb: UploadVerb | ChunkVerb) -> str:
         return str(UploadTopic(record.requester, self._name_for(record), record.disclosure, part, verb))
 
     def _name_for(self, record: OutboxRecord) -> str:

@@ -13,22 +13,31 @@ from pathlib import Path
 
 import structlog
 
-from agent.core.alerts.alert_messages import ChannelAddress, Parcel
-from agent.core.home_news import HomeNews
-from agent.core.progress import Progress
+from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress
+from agent.core.home_news import HomeState
+from agent.core.progress import StallDetector
 from agent.core.requests import OutboxRecord
 from agent.errors import DoorwardError
 from agent.ipc import protocol
 from agent.ipc.outbox_files import DiskOutbox
-from agent.ipc.protocol import Addressing, BeginSending, Begun, Changed, Noted, Outgoing, Report, Took
-from agent.ipc.rpc import HandoverClient
+from agent.ipc.protocol import (
+    Ack,
+    BeginSending,
+    DeliverMessage,
+    OutgoingDisclosures,
+    OutgoingVersion,
+    ReportStatus,
+    SendingAllowed,
+    UplinkConfig,
+)
+from agent.ipc.rpc import IpcClient
 from agent.mqtt import BusSettings, MqttBus
-from agent.platform.supervision import Supervision
+from agent.platform.supervision import SystemdNotifier
 from agent.platform.system_clock import SystemClock
-from agent.uplink.alert_sender import Delivery
-from agent.uplink.home_assistant import HomeKeeper
+from agent.uplink.alert_sender import AlertDelivery
+from agent.uplink.home_assistant import HomeAssistantService
 from agent.uplink.home_mqtt import MqttHomeBus
-from agent.uplink.message_router import EveryCourier
+from agent.uplink.message_router import MultiAlertSender
 from agent.uplink.uplink import Uplink
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
@@ -43,50 +52,50 @@ _FILES = ("tls_ca.pem", "tls_device.pem", "tls_device.key")
 """Files of the folder `tls` as systemd names them: LoadCredential=tls:/etc/doorward/tls."""
 
 
-class RemoteCustody:
-    """`ports.Custody` over the socket."""
+class CustodianClient:
+    """`ports.CustodyPort` over the socket."""
 
-    def __init__(self, custodian: HandoverClient) -> None:
+    def __init__(self, custodian: IpcClient) -> None:
         self._custodian = custodian
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
-        found = self._custodian.ask(Took(topic, data), protocol.Receipt).receipt
+        found = self._custodian.ask(DeliverMessage(topic, data), protocol.TransferReceipt).receipt
         return None if found is None else strictjson.decode(found, Receipt, limit_bytes=_LONGEST_RECEIPT)
 
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
-        return list(self._custodian.ask(protocol.WhatToSend(), Outgoing).disclosures)
+        return list(self._custodian.ask(protocol.GetOutgoing(), OutgoingDisclosures).disclosures)
 
     def begin_sending(self, disclosure: str) -> bool:
-        return self._custodian.ask(BeginSending(disclosure), Begun).allowed
+        return self._custodian.ask(BeginSending(disclosure), SendingAllowed).allowed
 
 
-class RemoteAlerts:
-    """`ports.AlertDesk` over the socket."""
+class AlertsClient:
+    """`ports.AlertMailer` over the socket."""
 
-    def __init__(self, custodian: HandoverClient, waiting: HandoverClient) -> None:
+    def __init__(self, custodian: IpcClient, waiting: IpcClient) -> None:
         """`waiting`: a connection on which nothing else is asked."""
         self._custodian = custodian
         self._waiting = waiting
 
     def channels(self) -> tuple[ChannelAddress, ...]:
-        return self._custodian.ask(protocol.WhichChannels(), protocol.Channels).addresses
+        return self._custodian.ask(protocol.GetAlertChannels(), protocol.AlertChannelsReply).addresses
 
-    def collect(self, wait_s: float) -> tuple[Parcel, ...]:  # noqa: ARG002
+    def collect(self, wait_s: float) -> tuple[AlertMessage, ...]:  # noqa: ARG002
         """The custodian waits as long as it likes."""
-        return self._waiting.ask(protocol.WhatToTell(), protocol.Parcels, patience_s=0.0).parcels
+        return self._waiting.ask(protocol.PollAlerts(), protocol.AlertMessages, patience_s=0.0).messages
 
-    def settle(self, parcel: Parcel, fault: str = "") -> None:
-        self._custodian.ask(protocol.Told(parcel, fault), Noted)
+    def acknowledge(self, parcel: AlertMessage, fault: str = "") -> None:
+        self._custodian.ask(protocol.AckAlert(parcel, fault), Ack)
 
 
-class RemoteHome:
-    """`ports.HomeSource` over the socket."""
+class HomeStateClient:
+    """`ports.HomeStateSource` over the socket."""
 
-    def __init__(self, waiting: HandoverClient) -> None:
+    def __init__(self, waiting: IpcClient) -> None:
         self._waiting = waiting
 
-    def collect(self, presses: int, wait_s: float) -> HomeNews:  # noqa: ARG002
-        return self._waiting.ask(protocol.WhatIsHome(presses), protocol.HomeIs, patience_s=0.0).news
+    def collect(self, presses: int, wait_s: float) -> HomeState:  # noqa: ARG002
+        return self._waiting.ask(protocol.PollHomeState(presses), protocol.HomeStateReply, patience_s=0.0).news
 
 
 class UplinkRole:
@@ -95,32 +104,34 @@ class UplinkRole:
     def __init__(
         self,
         outbox: Path,
-        custodian: HandoverClient,
-        news: HandoverClient,
-        parcels: HandoverClient,
-        home: HandoverClient,
-        supervision: Supervision,
+        custodian: IpcClient,
+        news: IpcClient,
+        parcels: IpcClient,
+        home: IpcClient,
+        supervision: SystemdNotifier,
     ) -> None:
         """On `news`, `parcels` and `home` the custodian is waited for.  Waits for one to be there."""
         self._custodian = custodian
         self._news = news
         self._parcels = parcels
         self._at_home = home
-        self._delivery = Delivery(RemoteAlerts(custodian, parcels), EveryCourier())
+        self._delivery = AlertDelivery(AlertsClient(custodian, parcels), MultiAlertSender())
         self._supervision = supervision
         self._log = structlog.get_logger("uplink")
         self._clock = SystemClock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._progress = Progress({"loop": 60.0})
-        where = custodian.ask(Addressing(), Addressing, patience_s=_FOR_EVER_S)
-        address = custodian.ask(protocol.WhichHome(), protocol.Home).address
-        self._home = HomeKeeper(RemoteHome(home), MqttHomeBus(address), address) if address.host else None
+        self._progress = StallDetector({"loop": 60.0})
+        where = custodian.ask(UplinkConfig(), UplinkConfig, patience_s=_FOR_EVER_S)
+        address = custodian.ask(protocol.GetHomeAssistant(), protocol.HomeAssistantReply).address
+        self._home = (
+            HomeAssistantService(HomeStateClient(home), MqttHomeBus(address), address) if address.host else None
+        )
         self.uplink: Uplink | None = None
         if where.host:
             self.uplink = Uplink(
                 MqttBus(_bus_settings(where)),
-                RemoteCustody(custodian),
+                CustodianClient(custodian),
                 DiskOutbox(outbox),
                 self._clock,
                 device=where.device,
@@ -166,7 +177,7 @@ class UplinkRole:
         seen = -1
         while not self._stopping.is_set():
             try:
-                version = self._news.ask(protocol.WhatChanged(seen), Changed, patience_s=0.0).version
+                version = self._news.ask(protocol.PollOutgoing(seen), OutgoingVersion, patience_s=0.0).version
             except DoorwardError:
                 seen = -1  # a custodian that comes back counts from zero
                 self._stopping.wait(_TICK_S)
@@ -179,7 +190,7 @@ class UplinkRole:
     def _listen(self, uplink: Uplink) -> None:
         """Where the device stands may have changed."""
         try:
-            where = self._news.ask(Addressing(), Addressing, patience_s=0.0)
+            where = self._news.ask(UplinkConfig(), UplinkConfig, patience_s=0.0)
         except DoorwardError:
             return
         uplink.listen_to(where.cell_filter)
@@ -188,7 +199,7 @@ class UplinkRole:
         while not self._stopping.wait(_TICK_S):
             status = asdict(self.uplink.status()) if self.uplink else _OFF
             try:
-                self._custodian.ask(Report(status), Noted, patience_s=0.0)
+                self._custodian.ask(ReportStatus(status), Ack, patience_s=0.0)
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             now_ns = self._clock.now().boot_ns
@@ -198,7 +209,7 @@ class UplinkRole:
             self._supervision.status(str(status["link"]))
 
 
-def _bus_settings(where: Addressing) -> BusSettings:
+def _bus_settings(where: UplinkConfig) -> BusSettings:
     """With the certificate and key that systemd put where only this role can read them (systemd.exec(5))."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     files = [Path(credentials, name) for name in _FILES] if credentials else [Path(name) for name in where.files]

@@ -25,11 +25,11 @@ from typing import Any, Final
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Dater, Totals, VaultEntry, dated
-from agent.core.vault.manifest import Tip
+from agent.core.vault.manifest import ChainHead
 from agent.core.vault.names import ID_PATTERN, SegmentId
 from agent.core.vault.spans import LONGEST_SEGMENT_US
 from agent.errors import StorageError
-from agent.platform.sqlite_faults import Nonsense, is_damage
+from agent.platform.sqlite_faults import MalformedDatabase, is_damage
 from agent.platform.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_write
 
 __all__ = ["SqliteIndex"]
@@ -86,15 +86,15 @@ class SqliteIndex:
         self._is_copy = copied
 
     @property
-    def ruined(self) -> bool:
+    def is_damaged(self) -> bool:
         return bool(self._ruined)
 
-    def tip(self) -> Tip:
+    def chain_head(self) -> ChainHead:
         with self._using() as connection:
             row = connection.execute("SELECT tip_offset, tip_sequence, tip_previous FROM state").fetchone()
             if [type(each) for each in row] != [int, int, str]:
-                raise Nonsense("a tip that nobody wrote")
-        return Tip(*row)
+                raise MalformedDatabase("a tip that nobody wrote")
+        return ChainHead(*row)
 
     def clear(self) -> None:
         if self._is_copy:
@@ -111,7 +111,7 @@ class SqliteIndex:
             pass
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: Tip, anchors: Sequence[Dater] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, anchors: Sequence[Dater] = ()
     ) -> None:
         with self._using() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -266,7 +266,7 @@ class SqliteIndex:
 def _make_anew(connection: sqlite3.Connection) -> None:
     """Replace whatever another version (or nothing) left by an empty index, in one transaction."""
     connection.executescript("BEGIN IMMEDIATE; DROP TABLE IF EXISTS segment; DROP TABLE IF EXISTS state;" + _SCHEMA)
-    connection.execute("INSERT INTO state VALUES (1, 0, 0, ?, 0, 0, 0, -1)", (Tip().previous,))
+    connection.execute("INSERT INTO state VALUES (1, 0, 0, ?, 0, 0, 0, -1)", (ChainHead().previous,))
     connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
 
@@ -310,7 +310,7 @@ def _row(entry: VaultEntry) -> tuple[Any, ...]:
 
 def _entry(row: tuple[Any, ...]) -> VaultEntry:
     if [type(each) for each in row] != _TYPES or row[7] not in _QUALITIES or not _NAMES.fullmatch(" ".join(row[1:4])):
-        raise Nonsense("a row that nobody wrote")
+        raise MalformedDatabase("a row that nobody wrote")
     *plain, whole, witnessed, line_offset, line_size, start_us, continuous, sound_bytes, dated_later = row
     sequence, segment, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes = plain
     return VaultEntry(

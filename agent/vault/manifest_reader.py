@@ -8,10 +8,10 @@ from typing import Final
 
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,
+    ChainFault,
+    ChainHead,
     ChainStep,
-    Fault,
     SignedRecord,
-    Tip,
     carried_of,
     chapter_of,
     chapter_start,
@@ -26,7 +26,7 @@ from agent.wire.identities import PublicKey
 
 __all__ = ["first_line", "last_line", "oldest_chapter", "read_manifest", "read_tail", "verify_manifest"]
 
-_BEGINNING: Final = Tip()
+_BEGINNING: Final = ChainHead()
 
 
 def first_line(log: ManifestLog, chapter: int) -> SignedRecord | None:
@@ -48,7 +48,7 @@ def oldest_chapter(log: ManifestLog) -> int:
     return 0
 
 
-def last_line(log: ManifestLog, tip: Tip) -> SignedRecord | None:
+def last_line(log: ManifestLog, tip: ChainHead) -> SignedRecord | None:
     """The line behind which `tip` stands, when it is the end of that line and of the lines carried behind it."""
     beginning = chapter_start(chapter_of(tip.offset))
     start = max(beginning, tip.offset - LONGEST_LINE_BYTES - 1)
@@ -66,7 +66,7 @@ def last_line(log: ManifestLog, tip: Tip) -> SignedRecord | None:
     return first if ends == tip.offset else None
 
 
-def read_manifest(log: ManifestLog, tip: Tip = _BEGINNING, key: PublicKey | None = None) -> Iterator[ChainStep]:
+def read_manifest(log: ManifestLog, tip: ChainHead = _BEGINNING, key: PublicKey | None = None) -> Iterator[ChainStep]:
     """Every line from `tip` on; from the oldest chapter that is needed when `tip` is the beginning."""
     position = chapter_start(oldest_chapter(log)) if tip == _BEGINNING else tip.offset
     return follow(log.raw_lines(position), tip, key)
@@ -82,10 +82,10 @@ def read_tail(log: ManifestLog, size_bytes: int) -> Iterator[ChainStep]:
         missing -= size
         if missing <= 0 or not size or not chapter:
             break
-    return follow(log.raw_lines(max(0, position)), Tip(max(0, position)))
+    return follow(log.raw_lines(max(0, position)), ChainHead(max(0, position)))
 
 
-def verify_manifest(log: ManifestLog, key: PublicKey) -> tuple[Fault, ...]:
+def verify_manifest(log: ManifestLog, key: PublicKey) -> tuple[ChainFault, ...]:
     """Everything wrong with a whole manifest: missing chapters, unreadable lines, broken links, other signatures."""
     missing = missing_chapters(oldest_chapter(log), log.chapters())
     return (*missing, *(step.fault for step in read_manifest(log, key=key) if step.fault))

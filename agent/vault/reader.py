@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.core.vault.coverage import Boots, Spans, Stretch
+from agent.core.vault.coverage import BootClocks, CoverageBuilder, CoverageSpan
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import SignedRecord, parse_line
 from agent.core.vault.names import SegmentId
@@ -79,26 +79,26 @@ class VaultReader:
         """Compare every file with its record, and every record with the device's signature."""
         return verify(self._store, self._log, self._index, device_key, progress)
 
-    def coverage(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[Stretch, ...]:
+    def coverage(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[CoverageSpan, ...]:
         """What the vault has of [from_ms, to_ms), and why it has nothing of the rest: without a hole.
 
         Reads the whole manifest twice.
         """
-        boots = Boots()
+        boots = BootClocks()
         for step in read_manifest(self._log):
             if step.signed is not None:
-                boots.take(step.signed.record, carried=step.carried)
-        spans = Spans(boots, from_ms, to_ms)
+                boots.add(step.signed.record, carried=step.carried)
+        spans = CoverageBuilder(boots, from_ms, to_ms)
         for record in self._records():
-            spans.take(record)
+            spans.add(record)
         return spans.stretches(now_ms)
 
     def manifest_bytes(self) -> int:
         return sum(self._log.sizes().values())
 
-    def aside(self) -> tuple[int, int]:
+    def quarantined(self) -> tuple[int, int]:
         """How many files lie in `aside/`, and their bytes."""
-        return self._store.aside()
+        return self._store.quarantined()
 
     def _records(self) -> Iterator[Record]:
         return (step.signed.record for step in read_manifest(self._log) if step.signed is not None)

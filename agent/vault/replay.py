@@ -7,24 +7,24 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agent.core.vault.entries import Dater, VaultEntry, entry_of
-from agent.core.vault.manifest import ChainStep, Fault, Tip, chapter_of, chapter_start
-from agent.core.vault.records import Adopted, Anchor, Evicted, Segment
+from agent.core.vault.manifest import ChainFault, ChainHead, ChainStep, chapter_of, chapter_start
+from agent.core.vault.records import ClockSync, EvictionRecord, RecoveredRecord, SegmentRecord
 from agent.errors import StorageError
 from agent.ports import Index, ManifestLog
 from agent.vault.manifest_reader import last_line, oldest_chapter, read_manifest
 
-__all__ = ["Replay", "catch_up"]
+__all__ = ["ReplayReport", "catch_up"]
 
 _BATCH: Final = 512
 
 
 @dataclass(slots=True)
-class Replay:
+class ReplayReport:
     """Where the manifest ends now, and what was wrong on the way there."""
 
-    tip: Tip = field(default_factory=Tip)
+    tip: ChainHead = field(default_factory=ChainHead)
     rebuilt: bool = False
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[ChainFault] = field(default_factory=list)
     cut_bytes: int = 0
 
 
@@ -35,7 +35,7 @@ def catch_up(
     from_the_beginning: bool = False,
     given_up: Callable[[], bool] = lambda: False,
     may_cut: bool = True,
-) -> Replay:
+) -> ReplayReport:
     """Make `index` say what `log` says; both `settle`d.  Raises `StorageError`, also once it is `given_up`.
 
     What was read up to then stays in the index, so the next start goes on there.
@@ -44,22 +44,22 @@ def catch_up(
     known = None if from_the_beginning else _known_tip(log, index)
     if known is not None:
         try:
-            return _replay(log, index, Replay(known), given_up, may_cut=may_cut)
+            return _replay(log, index, ReplayReport(known), given_up, may_cut=may_cut)
         except StorageError:
             if given_up():
                 raise
             # The index is only a cache: anew with it.  If it was the log, it fails again below.
     index.clear()
-    return _replay(log, index, Replay(rebuilt=log.end() > 0), given_up, may_cut=may_cut)
+    return _replay(log, index, ReplayReport(rebuilt=log.end() > 0), given_up, may_cut=may_cut)
 
 
-def _known_tip(log: ManifestLog, index: Index) -> Tip | None:
+def _known_tip(log: ManifestLog, index: Index) -> ChainHead | None:
     """Up to where the index knows this manifest; None when it knows another one, or nothing.
 
     In a chapter that was deleted since, nothing can be looked up: what followed the tip may be gone with it.
     """
     try:
-        tip = index.tip()
+        tip = index.chain_head()
     except StorageError:
         return None
     if chapter_of(tip.offset) < oldest_chapter(log):
@@ -67,9 +67,11 @@ def _known_tip(log: ManifestLog, index: Index) -> Tip | None:
     return tip if last_line(log, tip) is not None else None
 
 
-def _replay(log: ManifestLog, index: Index, replay: Replay, given_up: Callable[[], bool], *, may_cut: bool) -> Replay:
+def _replay(
+    log: ManifestLog, index: Index, replay: ReplayReport, given_up: Callable[[], bool], *, may_cut: bool
+) -> ReplayReport:
     batch: list[ChainStep] = []
-    unreadable: list[Fault] = []
+    unreadable: list[ChainFault] = []
     for step in read_manifest(log, replay.tip):
         if step.fault is not None:
             unreadable.append(step.fault)
@@ -79,9 +81,9 @@ def _replay(log: ManifestLog, index: Index, replay: Replay, given_up: Callable[[
         replay.faults += unreadable
         unreadable.clear()
         batch.append(step)
-        replay.tip = step.tip
+        replay.tip = step.head
         # An anchor dates what stands before it and nothing behind it, so it ends its batch.
-        full = len(batch) >= _BATCH or isinstance(step.signed.record, Anchor)
+        full = len(batch) >= _BATCH or isinstance(step.signed.record, ClockSync)
         if full and step.rests:
             _apply(index, batch, replay.tip)
             batch.clear()
@@ -94,7 +96,7 @@ def _replay(log: ManifestLog, index: Index, replay: Replay, given_up: Callable[[
     return replay
 
 
-def _cut(log: ManifestLog, replay: Replay) -> None:
+def _cut(log: ManifestLog, replay: ReplayReport) -> None:
     """Drop what is unreadable at the end: never acknowledged, or damaged.  The file it named, if any, is adopted."""
     end = log.end()
     if chapter_of(replay.tip.offset) < chapter_of(end):
@@ -107,7 +109,7 @@ def _cut(log: ManifestLog, replay: Replay) -> None:
     replay.tip = replace(replay.tip, offset=min(replay.tip.offset, end))
 
 
-def _apply(index: Index, steps: Iterable[ChainStep], tip: Tip) -> None:
+def _apply(index: Index, steps: Iterable[ChainStep], tip: ChainHead) -> None:
     added: dict[str, VaultEntry] = {}
     removed: set[str] = set()
     anchors: list[Dater] = []
@@ -115,18 +117,18 @@ def _apply(index: Index, steps: Iterable[ChainStep], tip: Tip) -> None:
         if step.signed is None:
             continue
         record, sequence, size = step.signed.record, step.signed.sequence, len(step.signed.line)
-        if isinstance(record, Segment | Adopted):
+        if isinstance(record, SegmentRecord | RecoveredRecord):
             known = (added.get(record.id) or index.get(record.id)) if step.carried else None
             if known is not None:
                 removed.add(record.id)
                 added[record.id] = replace(known, line_offset=step.offset, line_size=size)
             else:
                 added[record.id] = entry_of(record, sequence, step.offset, size)
-        elif isinstance(record, Evicted):
+        elif isinstance(record, EvictionRecord):
             removed.update(record.segments)
             for segment in record.segments:
                 added.pop(segment, None)
-        elif isinstance(record, Anchor):
+        elif isinstance(record, ClockSync):
             anchors.append(Dater(sequence, record.at))
-    if tip != index.tip():
+    if tip != index.chain_head():
         index.apply(tuple(added.values()), sorted(removed), tip, anchors)

@@ -128,7 +128,7 @@ class DiskSegmentStore:
             with _at(shard):
                 self._disk.sync_directory(shard)
 
-    def set_aside(self, shard: str, name: str) -> None:
+    def quarantine(self, shard: str, name: str) -> None:
         old = self._shards[shard] / name
         with _at(old):
             taken = set(self._disk.names(self._aside))
@@ -161,7 +161,7 @@ class DiskSegmentStore:
         with _at(self._root):
             return self._disk.free_bytes(self._root)
 
-    def aside(self) -> tuple[int, int]:
+    def quarantined(self) -> tuple[int, int]:
         with _at(self._aside):
             sizes = [self._disk.size(self._aside / name) or 0 for name in self._disk.names(self._aside)]
         return len(sizes), sum(sizes)
@@ -181,7 +181,7 @@ class DiskManifestLog:
         """The newest chapter, once `settle` or `begin_chapter` has opened it."""
         self._file: DiskFile | None = None
 
-    def settle(self) -> None:
+    def recover(self) -> None:
         self.close()
         newest = max(self.chapters(), default=0)
         with _at(self._root), suppress(FileNotFoundError):

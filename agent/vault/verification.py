@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import Fault, open_line, parse_line
+from agent.core.vault.manifest import ChainFault, open_line, parse_line
 from agent.core.vault.names import PARTS, SHARDS, VaultFile, parse_name
-from agent.core.vault.records import Adopted, Sealed, Segment
+from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
 from agent.errors import FormatError, OpenError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.vault.manifest_reader import verify_manifest
@@ -30,7 +30,7 @@ class VerifyReport:
 
     segments: int = 0
     read_bytes: int = 0
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[ChainFault, ...] = ()
     """Manifest lines that are damaged, do not follow, or are not signed by this device."""
     missing: list[str] = field(default_factory=list)
     """File names that a record names and the disk lacks."""
@@ -91,15 +91,15 @@ def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device
 
 def _recorded(
     log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None
-) -> list[tuple[VaultFile, Sealed | None]]:
+) -> list[tuple[VaultFile, SealedFile | None]]:
     """The files of `entry` and what its record says of them; None when the record cannot be read."""
     try:
         line = log.read(entry.line_offset, entry.line_size)
         record = (parse_line(line) if device_key is None else open_line(line, device_key)).record
     except (FormatError, OpenError):
         record = None
-    known = record if isinstance(record, Segment | Adopted) and record.id == entry.id else None
-    files: list[tuple[VaultFile, Sealed | None]] = [(entry.file, known.file if known else None)]
+    known = record if isinstance(record, SegmentRecord | RecoveredRecord) and record.id == entry.id else None
+    files: list[tuple[VaultFile, SealedFile | None]] = [(entry.file, known.file if known else None)]
     if entry.poster is not None:
         files.append((entry.poster, known.poster_file if known else None))
     if entry.sound is not None:

@@ -154,7 +154,7 @@ def _halves(plane: Plane) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class _Edge:
     """From `a`, `dy` ≥ 0.  Nearer than the disc's radius is where |cross product| ≤ `most`."""
 
     a: Corner
@@ -164,7 +164,7 @@ class _Side:
     most: int
 
     @classmethod
-    def between(cls, a: Corner, b: Corner) -> _Side:
+    def between(cls, a: Corner, b: Corner) -> _Edge:
         if a[1] > b[1]:
             a, b = b, a
         dx, dy = b[0] - a[0], b[1] - a[1]
@@ -196,7 +196,7 @@ class _Centres:
         self._step = CENTRE_STEP_E7 * plane.across
         self._points = [(lon * plane.across, lat * SCALE) for lon, lat in corners]
         self._sides = [
-            _Side.between(a, b) for a, b in zip(self._points, self._points[1:] + self._points[:1], strict=True)
+            _Edge.between(a, b) for a, b in zip(self._points, self._points[1:] + self._points[:1], strict=True)
         ]
         lons, lats = [lon for lon, _ in corners], [lat for _, lat in corners]
         self._first, self._last = _whole(min(lons), max(lons), CENTRE_STEP_E7)

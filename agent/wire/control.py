@@ -22,12 +22,12 @@ __all__ = [
     "MAX_HEAD_BYTES",
     "Frame",
     "Reader",
-    "packed",
-    "packed_yes",
+    "decode_approval",
+    "decode_statement",
+    "encode_approval",
+    "encode_statement",
     "read_frame",
     "split_body",
-    "unpacked",
-    "unpacked_yes",
     "write_frame",
 ]
 
@@ -76,30 +76,30 @@ def read_frame(reader: Reader) -> Frame | None:
     return Frame(value, body)
 
 
-def packed(envelope: bytes, headers: tuple[bytes, ...]) -> bytes:
+def encode_statement(envelope: bytes, headers: tuple[bytes, ...]) -> bytes:
     """A statement and the headers that go with it, as one frame: how they are handed in, and kept."""
     head = {"envelope": envelope.decode("ascii"), "sizes": [len(header) for header in headers]}
     return write_frame(Frame(head, b"".join(headers)))
 
 
-def unpacked(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+def decode_statement(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """What `packed` made of it.  Raises `FormatError`."""
-    frame = read_frame(_Kept(data))
+    frame = read_frame(_BodyReader(data))
     envelope = frame.head.get("envelope") if frame is not None else None
     if frame is None or not isinstance(envelope, str) or not envelope.isascii():
         raise FormatError("This is no kept statement.")
     return envelope.encode("ascii"), split_body(frame)
 
 
-def packed_yes(approval: bytes, second: bytes | None, records: tuple[bytes, ...]) -> bytes:
+def encode_approval(approval: bytes, second: bytes | None, records: tuple[bytes, ...]) -> bytes:
     """What owners have shared, as it is kept for them: an approval or tip, the seconding, and the records it names."""
     head = {"approval": approval.decode("ascii"), "second": second.decode("ascii") if second else None}
     return write_frame(Frame(head, b"".join(line + b"\n" for line in records)))
 
 
-def unpacked_yes(data: bytes) -> tuple[bytes, bytes | None, tuple[bytes, ...]]:
-    """What `packed_yes` made of it.  Raises `FormatError`."""
-    frame = read_frame(_Kept(data))
+def decode_approval(data: bytes) -> tuple[bytes, bytes | None, tuple[bytes, ...]]:
+    """What `encode_approval` made of it.  Raises `FormatError`."""
+    frame = read_frame(_BodyReader(data))
     approval, second = (frame.head.get("approval"), frame.head.get("second")) if frame is not None else (None, None)
     if frame is None or not isinstance(approval, str) or not (second is None or isinstance(second, str)):
         raise FormatError("This is no kept approval.")
@@ -107,7 +107,7 @@ def unpacked_yes(data: bytes) -> tuple[bytes, bytes | None, tuple[bytes, ...]]:
     return approval.encode("ascii", "replace"), said, tuple(frame.body.splitlines())
 
 
-class _Kept:
+class _BodyReader:
     """A `Reader` of bytes that are here already."""
 
     def __init__(self, data: bytes) -> None:

@@ -44,17 +44,17 @@ __all__ = [
     "DISCLOSURE_ENVELOPE_LIMIT_BYTES",
     "DISCLOSURE_LIMIT_BYTES",
     "MAX_PARTS",
+    "ByteRange",
     "ClipRecords",
     "ContactCard",
     "DisclosureManifest",
-    "Ledgered",
+    "LedgerProof",
     "Part",
     "PartKind",
     "PartMissing",
     "PartRange",
     "Receipt",
     "ReceiptState",
-    "Span",
     "TipManifest",
     "TipText",
 ]
@@ -107,7 +107,7 @@ class Part(Message, frozen=True):
     sha256: Sha256
 
 
-class Ledgered(Message, frozen=True):
+class LedgerProof(Message, frozen=True):
     """That the device's ledger held the approval before anything left: an entry, and the proof that it is in the tree.
 
     Nothing else of the ledger can be read from it, and later checkpoints of the device must continue this one.
@@ -132,7 +132,7 @@ class ClipRecords(Message, frozen=True):
     from_ms: Annotated[int, Meta(ge=0)]
     to_ms: Annotated[int, Meta(ge=0)]
     leaves: Annotated[tuple[Sha256, ...], Meta(min_length=1, max_length=MAX_SEGMENTS)]
-    follows: Sha256 | None = None
+    prev_in_clip: Sha256 | None = None
     """What the first of them follows in its clip, where every record was signed at capture as what follows the ones
     before it (`core.vault.following`); then a record that is shown proves which stood before it, and that none is left
     out.  None for footage from before there was this, and where one of them is no longer kept."""
@@ -161,10 +161,10 @@ class DisclosureManifest(Message, frozen=True):
     """Lines of the device's manifest, word for word without their newline: one for each segment or poster sent."""
     parts: Annotated[tuple[Part, ...], Meta(max_length=MAX_PARTS)]
     """Part n of the transfer is `parts[n - 1]`; none where the approval only tells."""
-    ledger: Ledgered
-    seconding: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)] | None = None
-    """The `statements.Seconding` in its envelope, where the enrolment wants two owners to approve."""
-    told: Annotated[tuple[ClipRecords, ...], Meta(max_length=MAX_CLIPS)] = ()
+    ledger: LedgerProof
+    co_approval: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)] | None = None
+    """The `statements.CoApproval` in its envelope, where the enrolment wants two owners to approve."""
+    clips: Annotated[tuple[ClipRecords, ...], Meta(max_length=MAX_CLIPS)] = ()
     """For each clip that the approval tells of, in its order."""
 
     def __post_init__(self) -> None:
@@ -195,7 +195,7 @@ class TipManifest(Message, frozen=True):
 
     v: Version1
     tip: HexId
-    audience: KeyId
+    trust_root: KeyId
     message: Annotated[str, Meta(max_length=MAX_TIP_MESSAGE_CHARACTERS)] | None = None
     device: KeyText | None = None
     records: Annotated[
@@ -213,7 +213,7 @@ class TipManifest(Message, frozen=True):
             base64.decode(self.message)
 
 
-class Span(Message, frozen=True, array_like=True):
+class ByteRange(Message, frozen=True, array_like=True):
     """Bytes `[start, end)` of a part, written `[start, end]`."""
 
     start: Count
@@ -239,7 +239,7 @@ class PartMissing(Message, frozen=True):
     """What is missing of a part of which something has been stored."""
 
     part: Annotated[int, Meta(ge=0, le=MAX_PARTS)]
-    missing: Annotated[tuple[Span, ...], Meta(min_length=1, max_length=_MAX_SPANS)]
+    missing: Annotated[tuple[ByteRange, ...], Meta(min_length=1, max_length=_MAX_SPANS)]
 
     def __post_init__(self) -> None:
         _require_ascending("missing", tuple((span.start, span.end) for span in self.missing))
@@ -264,7 +264,7 @@ class Receipt(Message, frozen=True, kw_only=True):
     request: HexId | None = None
     """None until part 0 is opened: it alone says which request the disclosure answers."""
     requester: RequesterId
-    audience: KeyId
+    trust_root: KeyId
     seq: Sequence
     """Grows with every message this requester signs with this key; a device ignores receipts older than the newest."""
     state: ReceiptState

@@ -24,8 +24,8 @@ from agent.wire.identities import KEY_ID_DIGITS, SIGNATURE_BYTES, PublicKey, pub
 __all__ = [
     "NOT_SIGNED",
     "REQUEST_ENVELOPE_LIMIT_BYTES",
-    "Opened",
-    "Unverified",
+    "UnverifiedEnvelope",
+    "VerifiedEnvelope",
     "open_envelope",
     "pae",
     "read_unverified",
@@ -54,7 +54,7 @@ class _Envelope(strictjson.Message, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class VerifiedEnvelope:
     """A payload and the trusted key whose signature over it verified."""
 
     payload: bytes
@@ -62,7 +62,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Unverified:
+class UnverifiedEnvelope:
     """What an envelope claims.  Nobody vouches for any of it: it only says which keys to try and as what to open it."""
 
     payload_type: str
@@ -93,7 +93,7 @@ def open_envelope(
     trusted: Mapping[str, PublicKey],
     *,
     limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES,
-) -> Opened:
+) -> VerifiedEnvelope:
     """The payload of `data`, once a key in `trusted` (by key id) has been seen to sign it as a `payload_type`.
 
     Raises `FormatError` for bytes that are no such envelope and `OpenError` for any failure to verify.
@@ -104,16 +104,18 @@ def open_envelope(
     return verify(claimed, trusted)
 
 
-def read_unverified(data: bytes, *, limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES) -> Unverified:
+def read_unverified(data: bytes, *, limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES) -> UnverifiedEnvelope:
     """The envelope taken apart, *not* verified.  Raises `FormatError`."""
     envelope = strictjson.decode(data, _Envelope, limit_bytes=limit_bytes)
     signature = base64.decode(envelope.signatures[0].sig)
     if len(signature) != SIGNATURE_BYTES:
         raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes, this one has {len(signature)}.")
-    return Unverified(envelope.payload_type, base64.decode(envelope.payload), envelope.signatures[0].keyid, signature)
+    return UnverifiedEnvelope(
+        envelope.payload_type, base64.decode(envelope.payload), envelope.signatures[0].keyid, signature
+    )
 
 
-def verify(claimed: Unverified, trusted: Mapping[str, PublicKey]) -> Opened:
+def verify(claimed: UnverifiedEnvelope, trusted: Mapping[str, PublicKey]) -> VerifiedEnvelope:
     """The payload, if a key in `trusted` signed it as what it claims to be.  Raises `OpenError`."""
     public_key = trusted.get(claimed.key_id)
     # The mapping is the caller's; a key filed under another key's id must not verify for it.
@@ -123,4 +125,4 @@ def verify(claimed: Unverified, trusted: Mapping[str, PublicKey]) -> Opened:
         or not public_key.verifies(claimed.signature, pae(claimed.payload_type, claimed.payload))
     ):
         raise OpenError(NOT_SIGNED)
-    return Opened(claimed.payload, claimed.key_id)
+    return VerifiedEnvelope(claimed.payload, claimed.key_id)

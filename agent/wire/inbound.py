@@ -1,6 +1,6 @@
 """What a device lets in from the network: five kinds of message, each from a requester its owner's roots vouch for.
 
-`open_inbound` is the one gate.  What comes out of it is verified, parsed, and said by the requester whose key signed
+`verify_inbound` is the one gate.  What comes out of it is verified, parsed, and said by the requester whose key signed
 it; what does not come out has no effect but a counter.  Limits, replay and matching are decided behind it, in `core`.
 """
 
@@ -17,7 +17,7 @@ from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, Topic, cells_of
 from agent.wire.trust import TrustedRequester, TrustStore
 
-__all__ = ["Inbound", "InboundMessage", "open_inbound"]
+__all__ = ["InboundMessage", "VerifiedMessage", "verify_inbound"]
 
 InboundMessage = FootageRequest | Withdrawal | Deletion | Receipt | Bulletin
 
@@ -27,7 +27,7 @@ _KINDS: Final[dict[str, type[InboundMessage]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Inbound:
+class VerifiedMessage:
     """A verified message, who said it, and the SHA-256 of its payload: the name approvals and ledger entries use."""
 
     message: InboundMessage
@@ -36,7 +36,7 @@ class Inbound:
     payload_sha256: str
 
 
-def open_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | None) -> Inbound:
+def verify_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | None) -> VerifiedMessage:
     """The message in the envelope `data` that arrived on `topic`.
 
     `at_s`: UTC seconds, None while nobody vouches for the clock.  Raises `RequestError` for a message that is malformed
@@ -51,11 +51,11 @@ def open_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | None)
         raise RequestError("This is none of the message kinds that doors accept.")
     opened = envelope.verify(claimed, trust.keys(claimed.key_id, at_s))
     message = strictjson.decode(opened.payload, kind, error=RequestError)
-    requester = trust.resolve(message.audience, message.requester, opened.key_id, at_s)
+    requester = trust.resolve(message.trust_root, message.requester, opened.key_id, at_s)
     if requester is None:
         raise OpenError(envelope.NOT_SIGNED)
     _require_fitting(message, requester, topic)
-    return Inbound(message, requester, opened.payload, hashlib.sha256(opened.payload).hexdigest())
+    return VerifiedMessage(message, requester, opened.payload, hashlib.sha256(opened.payload).hexdigest())
 
 
 def _require_fitting(message: InboundMessage, requester: TrustedRequester, topic: Topic) -> None:

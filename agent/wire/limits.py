@@ -1,6 +1,7 @@
 """How much may be asked: bounds the device enforces, which an owner or a root may tighten and nobody may loosen.
 
-- `Limits` cannot be built looser than `HARD`: a configuration that tries is refused at start, not applied in part.
+- `RequestLimits` cannot be built looser than `HARD`: a configuration that tries is refused at start, not applied in
+  part.
 - A window and an area have a *minimum*, so that nobody asks about a moment, and no home is asked without the ground
   around it (PROTOCOL.md section 4 says what that bounds and what it does not).
 - Everything is inclusive: exactly 15 minutes and exactly 1 294 994 m² are allowed.
@@ -21,7 +22,7 @@ from typing import Final
 from agent.errors import ConfigurationError
 from agent.wire.messages import FootageRequest
 
-__all__ = ["HARD", "RATES", "Earlier", "Limits", "OverLimit", "check", "check_late", "check_times"]
+__all__ = ["HARD", "RATES", "EarlierRequests", "OverLimit", "RequestLimits", "check", "check_late", "check_times"]
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 60 * _MINUTE_S
@@ -66,7 +67,7 @@ RATES: Final = frozenset({OverLimit.REQUESTER_RATE, OverLimit.TOTAL_RATE})
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierRequests:
     """How many *other* requests that concern this place were accepted before.
 
     By this requester for this case, and in vain about a window that overlaps (case numbers are theirs to choose, the
@@ -80,7 +81,7 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """One set of bounds.  `*_min_*` tighten upwards, all others downwards; looser is a `ConfigurationError`."""
 
     window_min_s: int = _HARD_BOUNDS["window_min_s"]
@@ -108,7 +109,7 @@ class Limits:
         """Whether any request could pass.  Not required: the owner's and a root's limits may exclude each other."""
         return self.window_min_s <= self.window_max_s and self.area_min_m2 <= self.area_max_m2
 
-    def tightened(self, **bounds: int | None) -> Limits:
+    def tightened(self, **bounds: int | None) -> RequestLimits:
         """These limits and those `bounds`, the tighter of each; None leaves a bound alone."""
         changed = {
             name: max(value, getattr(self, name)) if "_min_" in name else min(value, getattr(self, name))
@@ -118,12 +119,17 @@ class Limits:
         return replace(self, **changed)
 
 
-HARD: Final = Limits(**_HARD_BOUNDS)
-"""The loosest limits there can be; `Limits()` is what a device starts with."""
+HARD: Final = RequestLimits(**_HARD_BOUNDS)
+"""The loosest limits there can be; `RequestLimits()` is what a device starts with."""
 
 
 def check(
-    request: FootageRequest, limits: Limits, now_s: int | None, earlier: Earlier = Earlier(), *, near: bool = True
+    request: FootageRequest,
+    limits: RequestLimits,
+    now_s: int | None,
+    earlier: EarlierRequests = EarlierRequests(),
+    *,
+    near: bool = True,
 ) -> OverLimit | None:
     """The first limit `request` is over, or None.
 
@@ -138,7 +144,7 @@ def check(
     )
 
 
-def _of_window(request: FootageRequest, limits: Limits) -> OverLimit | None:
+def _of_window(request: FootageRequest, limits: RequestLimits) -> OverLimit | None:
     if request.window_s < limits.window_min_s:
         return OverLimit.WINDOW_TOO_SHORT
     if request.window_s > limits.window_max_s:
@@ -146,7 +152,7 @@ def _of_window(request: FootageRequest, limits: Limits) -> OverLimit | None:
     return None
 
 
-def _of_area(request: FootageRequest, limits: Limits, near: bool) -> OverLimit | None:
+def _of_area(request: FootageRequest, limits: RequestLimits, near: bool) -> OverLimit | None:
     size_m2 = request.area.size_m2
     if size_m2 > limits.area_max_m2:
         return OverLimit.AREA_TOO_LARGE
@@ -156,7 +162,7 @@ def _of_area(request: FootageRequest, limits: Limits, near: bool) -> OverLimit |
     return None
 
 
-def check_times(from_s: int, to_s: int, not_after_s: int, limits: Limits, now_s: int) -> OverLimit | None:
+def check_times(from_s: int, to_s: int, not_after_s: int, limits: RequestLimits, now_s: int) -> OverLimit | None:
     """The first limit of time that a request of these times is over when it is asked at `now_s`, or None."""
     if to_s > now_s + CLOCK_SLACK_S:
         # A request looks back.  One for what is yet to come would be surveillance to order.
@@ -170,7 +176,7 @@ def check_times(from_s: int, to_s: int, not_after_s: int, limits: Limits, now_s:
     return None
 
 
-def check_late(request: FootageRequest, limits: Limits, now_s: int) -> OverLimit | None:
+def check_late(request: FootageRequest, limits: RequestLimits, now_s: int) -> OverLimit | None:
     """The first limit of time that `request` is over, at whatever moment up to `now_s` it was asked; or None.
 
     It was asked no earlier than its longest life before its end.  That it is over by now is no limit it was over then.
@@ -184,7 +190,7 @@ def check_late(request: FootageRequest, limits: Limits, now_s: int) -> OverLimit
     return None
 
 
-def _of_rate(limits: Limits, earlier: Earlier) -> OverLimit | None:
+def _of_rate(limits: RequestLimits, earlier: EarlierRequests) -> OverLimit | None:
     if earlier.for_case >= limits.requests_per_case:
         return OverLimit.CASE
     if earlier.for_window >= limits.requests_per_case:

@@ -76,7 +76,7 @@ class FootageRequest(Message, frozen=True):
     requester: RequesterId
     seq: Sequence
     """Grows with every message this requester signs with this key."""
-    audience: KeyId
+    trust_root: KeyId
     """Key id of the root under whose bundle the requester asks: the request is void for doors that trust others."""
     kind: Kind
     case: str
@@ -109,7 +109,7 @@ class Withdrawal(Message, frozen=True):
     v: Version1
     request: HexId
     requester: RequesterId
-    audience: KeyId
+    trust_root: KeyId
     seq: Sequence
     reason: str | None = None
 
@@ -129,7 +129,7 @@ class Deletion(Message, frozen=True):
     v: Version1
     request: HexId
     requester: RequesterId
-    audience: KeyId
+    trust_root: KeyId
     seq: Sequence
     deleted_s: UtcS
 
@@ -142,7 +142,7 @@ class Bulletin(Message, frozen=True):
     v: Version1
     id: HexId
     requester: RequesterId
-    audience: KeyId
+    trust_root: KeyId
     seq: Sequence
     title: str
     description: str

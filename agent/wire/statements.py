@@ -53,35 +53,35 @@ __all__ = [
     "MAX_SEGMENTS",
     "STATEMENT_ENVELOPE_LIMIT_BYTES",
     "STATEMENT_LIMIT_BYTES",
-    "Absence",
+    "AbsenceReason",
     "Approval",
-    "ClipTold",
-    "DrawnZone",
+    "ClipClaim",
+    "CoApproval",
+    "Denial",
     "Enrolment",
     "Erasure",
+    "FootageAbsence",
     "Hold",
     "NamedKey",
     "NamedRecipient",
     "OptIn",
     "OptOut",
     "OwnerStatement",
-    "PrivateHours",
+    "PrivateHoursSetting",
     "PushSubscription",
     "PushUnsubscription",
-    "QuietHours",
-    "Refusal",
+    "QuietHoursSetting",
     "Release",
     "Revocation",
     "Scope",
     "SealedItem",
-    "Seconding",
     "Settings",
     "Stolen",
     "StolenNotice",
     "Tip",
     "TrustChange",
-    "Why",
-    "ZoneKind",
+    "ZoneSetting",
+    "ZoneSettingKind",
     "open_chain",
     "open_enrolment",
     "open_stolen",
@@ -187,7 +187,7 @@ class SealedItem(Message, frozen=True):
     header_sha256: Sha256
 
 
-class Why(enum.Enum):
+class AbsenceReason(enum.Enum):
     """What is true of a stretch of time of which a device has no footage (FORMAT.md, "What a window holds")."""
 
     GONE = "no longer kept"
@@ -203,15 +203,15 @@ class Why(enum.Enum):
     NOT_YET = "not known yet"
 
 
-class Absence(Message, frozen=True):
+class FootageAbsence(Message, frozen=True):
     """[from_ms, to_ms) of UTC, and why there is no footage of it."""
 
     from_ms: Annotated[int, Meta(ge=0)]
     to_ms: Annotated[int, Meta(ge=0)]
-    why: Why
+    reason: AbsenceReason
 
 
-class ClipTold(Message, frozen=True):
+class ClipClaim(Message, frozen=True):
     """That there is a clip: `segments` of it match, from the start of the first to the end of the last."""
 
     from_ms: Annotated[int, Meta(ge=0)]
@@ -233,9 +233,9 @@ class Approval(OwnerStatement, frozen=True):
     """What was heard during segments that are shared: said for each, because pictures alone are the rule."""
     contact: Annotated[Base64Text, Meta(max_length=MAX_CONTACT_CHARACTERS)] | None = None
     """An age file sealed to `reply` holding a `disclosures.ContactCard`: the device and the broker cannot read it."""
-    gaps: Annotated[tuple[Absence, ...], Meta(max_length=MAX_GAPS)] | None = None
+    gaps: Annotated[tuple[FootageAbsence, ...], Meta(max_length=MAX_GAPS)] | None = None
     """What the requester may know of the rest of the window; None, as a rule: nothing."""
-    clips: Annotated[tuple[ClipTold, ...], Meta(min_length=1, max_length=MAX_CLIPS)] | None = None
+    clips: Annotated[tuple[ClipClaim, ...], Meta(min_length=1, max_length=MAX_CLIPS)] | None = None
     """That footage exists, and when: clips the requester may know of without seeing anything of them."""
 
     def __post_init__(self) -> None:
@@ -267,7 +267,7 @@ class Tip(OwnerStatement, frozen=True):
 
     tip: HexId
     """Made by the owner's client: what it is called on its way."""
-    audience: KeyId
+    trust_root: KeyId
     """The root under which the requester is trusted."""
     requester: RequesterId
     reply: HybridRecipientText
@@ -288,20 +288,20 @@ class Tip(OwnerStatement, frozen=True):
             base64.decode(self.message)
 
 
-class Seconding(OwnerStatement, frozen=True):
+class CoApproval(OwnerStatement, frozen=True):
     """A second owner's yes to exactly what another one approved, where the owners have agreed that it takes two."""
 
-    PAYLOAD_TYPE: ClassVar[str] = payload_type("seconding")
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("co-approval")
 
     request: Sha256
     approval: Sha256
     """SHA-256 of the first approval's payload: every segment and header in it."""
 
 
-class Refusal(OwnerStatement, frozen=True):
+class Denial(OwnerStatement, frozen=True):
     """No.  It stays on the device; the requester hears nothing."""
 
-    PAYLOAD_TYPE: ClassVar[str] = payload_type("refusal")
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("denial")
 
     request: Sha256
 
@@ -371,7 +371,7 @@ class Revocation(OwnerStatement, frozen=True):
     disclosure: HexId
 
 
-KeptSegments = Annotated[tuple[SegmentIdText, ...], Meta(min_length=1, max_length=MAX_KEPT)]
+HeldSegmentIds = Annotated[tuple[SegmentIdText, ...], Meta(min_length=1, max_length=MAX_KEPT)]
 
 
 class Hold(OwnerStatement, frozen=True):
@@ -379,7 +379,7 @@ class Hold(OwnerStatement, frozen=True):
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("hold")
 
-    segments: KeptSegments
+    segments: HeldSegmentIds
     until_s: UtcS
 
     def __post_init__(self) -> None:
@@ -392,7 +392,7 @@ class Release(OwnerStatement, frozen=True):
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("release")
 
-    segments: KeptSegments
+    segments: HeldSegmentIds
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -404,7 +404,7 @@ class Erasure(OwnerStatement, frozen=True):
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("erasure")
 
-    segments: KeptSegments
+    segments: HeldSegmentIds
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -428,7 +428,7 @@ class TrustChange(OwnerStatement, frozen=True):
             parse_public_key(root)
 
 
-class ZoneKind(enum.Enum):
+class ZoneSettingKind(enum.Enum):
     """What a zone does to the area it encloses."""
 
     INCLUDE = "include"
@@ -441,11 +441,11 @@ Minute = Annotated[int, Meta(ge=0, le=1439)]
 Percent = Annotated[int, Meta(ge=10, le=1000)]
 
 
-class DrawnZone(Message, frozen=True):
+class ZoneSetting(Message, frozen=True):
     """A polygon on the picture; corners are (x, y) in ten-thousandths of its sides, from the top left."""
 
     name: str
-    kind: ZoneKind
+    kind: ZoneSettingKind
     corners: Annotated[tuple[tuple[TenThousandth, TenThousandth], ...], Meta(min_length=3, max_length=64)]
     sensitivity_percent: Percent = 100
     smallest_share: Annotated[int, Meta(ge=0, lt=10_000)] = 0
@@ -455,14 +455,14 @@ class DrawnZone(Message, frozen=True):
         text.check("zones.name", self.name, MAX_SETTING_CHARACTERS)
 
 
-class QuietHours(Message, frozen=True):
+class QuietHoursSetting(Message, frozen=True):
     """Of the device's local day, in minutes; over midnight when they end before they begin."""
 
     begins_minute: Minute
     ends_minute: Minute
 
 
-class PrivateHours(Message, frozen=True):
+class PrivateHoursSetting(Message, frozen=True):
     """Hours without a camera.  `days`: 0 is Monday; hours over midnight belong to the day they begin on."""
 
     days: Annotated[tuple[Annotated[int, Meta(ge=0, le=6)], ...], Meta(min_length=1, max_length=7)]
@@ -483,11 +483,11 @@ class Settings(OwnerStatement, frozen=True):
     name: str | None = None
     position: Point | None = None
     sensitivity_percent: Percent | None = None
-    zones: Annotated[tuple[DrawnZone, ...], Meta(max_length=32)] | None = None
+    zones: Annotated[tuple[ZoneSetting, ...], Meta(max_length=32)] | None = None
     max_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] | None = None
     max_age_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
-    quiet: QuietHours | None = None
-    private: Annotated[tuple[PrivateHours, ...], Meta(max_length=16)] | None = None
+    quiet: QuietHoursSetting | None = None
+    private: Annotated[tuple[PrivateHoursSetting, ...], Meta(max_length=16)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -44,10 +44,10 @@ __all__ = [
     "ChunkVerb",
     "ReceiptTopic",
     "RequestTopic",
-    "Sender",
     "Topic",
+    "TopicSender",
     "UploadTopic",
-    "Verb",
+    "UploadVerb",
     "cell_filter",
     "cell_of",
     "cells_of",
@@ -76,7 +76,7 @@ _SLOT: Final = re.compile(r"0|[1-9][0-9]?")
 _PART: Final = re.compile(r"([0-9a-f]{32})-" + _NUMBER)
 
 
-class Verb(enum.Enum):
+class UploadVerb(enum.Enum):
     """What an upload message without a chunk does."""
 
     INIT = "init"
@@ -116,7 +116,7 @@ class UploadTopic:
     device: str
     disclosure: str
     part: int
-    verb: Verb | ChunkVerb
+    verb: UploadVerb | ChunkVerb
 
     def __str__(self) -> str:
         path = f"{self.requester}/{self.device}/{self.disclosure}-{self.part}/{self.verb.value}"
@@ -147,7 +147,7 @@ class BulletinTopic:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class TopicSender:
     """Who said something to the cell (requests and bulletins apart), or which disclosure a receipt is for."""
 
     name: str
@@ -203,14 +203,14 @@ def _parse(levels: list[str]) -> Topic | None:
     return None
 
 
-def sender_of(topic: str) -> Sender:
+def sender_of(topic: str) -> TopicSender:
     """Whose turn `topic` counts for, without looking whether it is one of ours: a flood is sorted before it is read."""
     match topic.split("/"):
         case [_, _, "areas", _, kind, requester, *_]:
-            return Sender(f"{kind}/{requester}", is_receipt=False)
+            return TopicSender(f"{kind}/{requester}", is_receipt=False)
         case [_, _, "receipts", _, disclosure]:
-            return Sender(disclosure, is_receipt=True)
-    return Sender("", is_receipt=False)
+            return TopicSender(disclosure, is_receipt=True)
+    return TopicSender("", is_receipt=False)
 
 
 def _parse_in_cell(cell: str, kind: str, requester: str, slot: str) -> RequestTopic | BulletinTopic | None:
@@ -232,12 +232,12 @@ def _parse_upload(requester: str, device: str, part: str, verb: str) -> UploadTo
     return UploadTopic(requester, device, numbered[1], number, action) if number <= MAX_PARTS else None
 
 
-def _parse_verb(verb: str) -> Verb | ChunkVerb | None:
+def _parse_verb(verb: str) -> UploadVerb | ChunkVerb | None:
     chunk = _CHUNK.fullmatch(verb)
     if chunk:
         offset = int(chunk[1])
         return ChunkVerb(offset, chunk[2]) if offset <= MAX_INTEGER else None
-    return next((plain for plain in Verb if plain.value == verb), None)
+    return next((plain for plain in UploadVerb if plain.value == verb), None)
 
 
 def _is_cell(text: str) -> bool:

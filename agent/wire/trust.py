@@ -25,20 +25,20 @@ from agent.wire import envelope, strictjson, text
 from agent.wire.area import Area, Bounds, Point
 from agent.wire.fields import HybridRecipientText, KeyId, KeyText, Kind, RequesterId, Sequence, UtcS, Version1, distinct
 from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.limits import Limits
+from agent.wire.limits import RequestLimits
 from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
 from agent.wire.strictjson import Message
 
 __all__ = [
     "BUNDLE_ENVELOPE_LIMIT_BYTES",
     "BUNDLE_LIMIT_BYTES",
-    "OwnLimits",
-    "Region",
+    "EntryLimits",
     "RequesterEntry",
     "RequesterKey",
-    "Seen",
+    "SeenVersion",
     "TrustBundle",
     "TrustDiff",
+    "TrustRegion",
     "TrustStore",
     "TrustedRequester",
     "diff",
@@ -71,7 +71,7 @@ class RequesterKey(Message, frozen=True):
         return not self.revoked and (at_s is None or self.from_s <= at_s <= self.until_s)
 
 
-class Region(Message, frozen=True):
+class TrustRegion(Message, frozen=True):
     """A rectangle a requester is responsible for."""
 
     south_west: Point
@@ -89,7 +89,7 @@ class Region(Message, frozen=True):
 _Bound = Annotated[int, Meta(ge=0, le=2**40)]
 
 
-class OwnLimits(Message, frozen=True):
+class EntryLimits(Message, frozen=True):
     """Tighter limits a root lays on one requester.  What is absent, or looser than the device's, changes nothing."""
 
     window_min_s: _Bound | None = None
@@ -101,7 +101,7 @@ class OwnLimits(Message, frozen=True):
     requests_per_case: _Bound | None = None
     requests_per_requester_per_day: _Bound | None = None
 
-    def applied_to(self, limits: Limits) -> Limits:
+    def applied_to(self, limits: RequestLimits) -> RequestLimits:
         """The tighter of each."""
         return limits.tightened(**{name: getattr(self, name) for name in self.__struct_fields__})
 
@@ -114,8 +114,8 @@ class RequesterEntry(Message, frozen=True):
     """What the owner reads."""
     kind: Kind
     keys: Annotated[tuple[RequesterKey, ...], Meta(min_length=1, max_length=MAX_KEYS)]
-    regions: Annotated[tuple[Region, ...], Meta(min_length=1, max_length=MAX_REGIONS)]
-    limits: OwnLimits = OwnLimits()
+    regions: Annotated[tuple[TrustRegion, ...], Meta(min_length=1, max_length=MAX_REGIONS)]
+    limits: EntryLimits = EntryLimits()
     tips: HybridRecipientText | None = None
     """What tips to this requester are sealed to; without it nobody can send one."""
 
@@ -151,7 +151,7 @@ class TrustedRequester:
     kind: Kind
     key: PublicKey
     regions: tuple[Bounds, ...]
-    limits: OwnLimits
+    limits: EntryLimits
 
     def may_ask_about(self, area: Area) -> bool:
         """Whether the whole area lies within one of the requester's regions."""
@@ -159,18 +159,18 @@ class TrustedRequester:
 
 
 @dataclass(frozen=True, slots=True)
-class _Holder:
+class _KeyHolder:
     requester: TrustedRequester
     validity: RequesterKey
 
 
-def _holders_in(root_id: str, bundle: TrustBundle) -> Iterator[_Holder]:
+def _holders_in(root_id: str, bundle: TrustBundle) -> Iterator[_KeyHolder]:
     for entry in bundle.requesters:
         regions = tuple(region.bounds for region in entry.regions)
         for key in entry.keys:
             public_key = parse_public_key(key.key)
             requester = TrustedRequester(root_id, entry.id, entry.name, entry.kind, public_key, regions, entry.limits)
-            yield _Holder(requester, key)
+            yield _KeyHolder(requester, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def diff(old: TrustBundle | None, new: TrustBundle | None) -> TrustDiff:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenVersion:
     """The newest bundle there ever was of a root: its version and the SHA-256 of its payload."""
 
     version: int
@@ -211,12 +211,12 @@ class TrustStore:
 
     roots: Mapping[str, PublicKey] = field(default_factory=dict)
     bundles: Mapping[str, TrustBundle] = field(default_factory=dict)
-    newest: Mapping[str, Seen] = field(default_factory=dict)
-    _holders: Mapping[str, tuple[_Holder, ...]] = field(init=False, repr=False, compare=False)
+    newest: Mapping[str, SeenVersion] = field(default_factory=dict)
+    _holders: Mapping[str, tuple[_KeyHolder, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # By key id, once per change: a flood of messages from unknown keys must cost a look-up each, not a search.
-        holders: dict[str, tuple[_Holder, ...]] = {}
+        holders: dict[str, tuple[_KeyHolder, ...]] = {}
         for root_id, bundle in self.bundles.items():
             for holder in _holders_in(root_id, bundle):
                 holders[holder.requester.key.id] = (*holders.get(holder.requester.key.id, ()), holder)
@@ -243,7 +243,7 @@ class TrustStore:
             raise FormatError("This trust bundle names another root than the one that signed it.")
         present = self.bundles.get(bundle.root)
         newest = self.newest.get(bundle.root)
-        this = Seen(bundle.version, hashlib.sha256(opened.payload).hexdigest())
+        this = SeenVersion(bundle.version, hashlib.sha256(opened.payload).hexdigest())
         if newest is not None and this != newest and this.version <= newest.version:
             raise RequestError(
                 f"This trust bundle has version {this.version}; another of version {newest.version} was seen before.",

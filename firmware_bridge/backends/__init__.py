@@ -6,12 +6,12 @@ Libraries are imported when a backend is opened: a laptop has neither, a Pi has 
 from __future__ import annotations
 
 from firmware_bridge.lines import Lines
-from firmware_bridge.settings import Backend, Panel
+from firmware_bridge.settings import Backend, PanelConfig
 
 __all__ = ["lines_of"]
 
 
-def lines_of(panel: Panel) -> Lines:
+def lines_of(panel: PanelConfig) -> Lines:
     """Returns the configured backend, not yet opened."""
     if panel.backend is Backend.GPIOD:
         from firmware_bridge.backends.chip import ChipLines

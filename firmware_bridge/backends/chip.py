@@ -14,7 +14,7 @@ from typing import Any
 
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.lines import Edge, Input, Output
-from firmware_bridge.settings import Panel
+from firmware_bridge.settings import PanelConfig
 
 __all__ = ["ChipLines"]
 
@@ -27,7 +27,7 @@ class ChipLines:
 
     name = "gpiod"
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: PanelConfig) -> None:
         self._panel = panel
         self._inputs = {pin: wire for wire, pin in panel.pins().items() if isinstance(wire, Input)}
         self._outputs = {wire: pin for wire, pin in panel.pins().items() if isinstance(wire, Output)}

@@ -15,7 +15,7 @@ from typing import Any
 
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.lines import Edge, Input, Output
-from firmware_bridge.settings import Panel
+from firmware_bridge.settings import PanelConfig
 
 __all__ = ["ZeroLines"]
 
@@ -25,7 +25,7 @@ class ZeroLines:
 
     name = "gpiozero"
 
-    def __init__(self, panel: Panel, factory: Any = None) -> None:
+    def __init__(self, panel: PanelConfig, factory: Any = None) -> None:
         self._panel = panel
         self._factory = factory
         self._devices: dict[Input | Output, Any] = {}
@@ -86,7 +86,7 @@ class ZeroLines:
         device = gpiozero.DigitalInputDevice(pin, pull_up=pulled_up, pin_factory=self._factory)
         device.when_activated = self._heard(wire, not turned)
         device.when_deactivated = self._heard(wire, turned)
-        return _Turned(device) if turned else device
+        return _ActiveLowDevice(device) if turned else device
 
     def _heard(self, wire: Input, active: bool) -> Callable[[], None]:
         def heard() -> None:
@@ -97,7 +97,7 @@ class ZeroLines:
         return heard
 
 
-class _Turned:
+class _ActiveLowDevice:
     """An input whose rest level is gpiozero's active state, for example a normally closed contact on a pulled-up
     line."""
 

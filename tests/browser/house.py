@@ -67,7 +67,7 @@ class House:
                 open_microphone=self._open_microphone,
             )
         # How often one requester may ask about one time is shown elsewhere; here they all ask about the last hour.
-        solo.custodian.books.ports.journal.requests_about = lambda *_: 0  # type: ignore[method-assign]
+        solo.custodian.custodian_state.deps.journal.requests_about = lambda *_: 0  # type: ignore[method-assign]
         solo.start()
         assert solo.page is not None
         self._page_port = solo.page.port
@@ -85,12 +85,12 @@ class House:
 
     def answer_to(self, hosts: frozenset[str]) -> None:
         """Let the page answer to the port of a proxy too: as if somebody had put it between."""
-        from agent.custodian.page.request_guard import Guard
+        from agent.custodian.page.request_guard import HostGuard
 
         server = self.solo.page._server  # type: ignore[union-attr]
         assert server is not None
         app = server.config.loaded_app
-        while not isinstance(app, Guard):
+        while not isinstance(app, HostGuard):
             app = app.app
         own = app._hosts
         app._hosts = lambda: own() | hosts

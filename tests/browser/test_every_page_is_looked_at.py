@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import agent
-from agent.clients.requester.receiving_service import News
+from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.core.timebase import BootNs, seconds
 from agent.core.vault.records import GapReason
 from agent.platform.system_clock import SystemClock
@@ -151,7 +151,7 @@ def test_requests_what_they_ask_and_every_answer_to_them(home: Home, looking: Lo
     people.run("ana", 'await page.getByRole("button", {name: /Take it back|Stop sending/}).click();')
     looking.at(people, "ana", "dialog-take-back", full=False)
     dismiss(people)
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     with home.police.receiving(news):
         until(lambda: home.house.state_of(request) == "sent", "the receipt")
     people.run("ana", 'await page.getByText("received all of it and could open it").waitFor();')
@@ -223,7 +223,7 @@ def test_what_happened_at_the_door(home: Home, looking: Looking) -> None:
     people.run("ana", 'await page.waitForFunction(() => document.querySelector("video")?.currentTime > 0.1);')
     looking.at(people, "ana", "live")
     now = SystemClock().now()
-    home.house.solo.vault.gap(GapReason.PRIVACY, now.at(BootNs(now.boot_ns - seconds(30))), now)
+    home.house.solo.vault.record_gap(GapReason.PRIVACY, now.at(BootNs(now.boot_ns - seconds(30))), now)
     people.go("ana", "/timeline")
     people.run("ana", STILLS)
     looking.at(people, "ana", "timeline-one")

@@ -14,8 +14,8 @@ import pytest
 from agent.clients.opening import open_bytes, parse_identity
 from agent.clients.requester import messages
 from agent.clients.requester.publisher import publish
-from agent.clients.requester.receiving_service import News
-from agent.clients.requester.request_builder import Question
+from agent.clients.requester.receiving_service import ReceiverEvent
+from agent.clients.requester.request_builder import RequestDraft
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, seconds
 from agent.core.vault.records import GapReason
 from agent.errors import OpenError
@@ -108,7 +108,7 @@ def test_sending_shows_its_progress_and_can_be_stopped(tmp_path: Path, footage: 
                 people.open_request("ana", request)
                 people.tick_first_clip("ana")
                 people.share("ana")
-                news: list[News] = []
+                news: list[ReceiverEvent] = []
                 with home.police.receiving(news):
                     until(lambda: house.state_of(request) == "sending", "the upload to begin")
                     people.run("ana", 'await page.getByText("sent so far").waitFor();')
@@ -518,7 +518,7 @@ def test_what_a_requester_writes_stays_text(home: Home) -> None:
     police = home.police
     for number, words in enumerate(HOSTILE):
         now_s = SystemClock().now().utc_ns // NS_PER_S
-        question = Question(
+        question = RequestDraft(
             area=Circle(lat=DOOR[0], lon=DOOR[1], radius_m=400),
             from_s=now_s - 3600,
             to_s=now_s + 1,
@@ -686,9 +686,9 @@ def test_time_without_footage_is_told_and_events_are_found_by_what_they_were(hom
     now = SystemClock().now()
     start, end = now.at(BootNs(now.boot_ns - seconds(30))), now.at(BootNs(now.boot_ns - seconds(10)))
     # As the recorder tells of it: at once, when it begins, and whole, when it is over.  The last one goes on.
-    vault.gap(GapReason.PRIVACY, start, start)
-    vault.gap(GapReason.PRIVACY, start, end)
-    vault.gap(GapReason.CAMERA_LOST, end, end)
+    vault.record_gap(GapReason.PRIVACY, start, start)
+    vault.record_gap(GapReason.PRIVACY, start, end)
+    vault.record_gap(GapReason.CAMERA_LOST, end, end)
     began, ended = (
         datetime.fromtimestamp(each.utc_ns / NS_PER_S, ZoneInfo("Europe/Amsterdam")).strftime("%H:%M")
         for each in (start, end)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.receiving_service import News
+from agent.clients.requester.receiving_service import ReceiverEvent
 from tests.browser.home import Home
 from tests.browser.house import PASSPHRASE
 from tests.scenarios.power_cut import cut_the_power
@@ -23,7 +23,7 @@ def test_that_footage_exists_can_be_told_without_showing_any(home: Home) -> None
     people.run("ana", 'await page.getByRole("radio", {name: /That footage exists/}).check();')
     people.tick_first_clip("ana")
     people.run("ana", 'await page.getByText("You tell of 1 clip. None of it is shown.").waitFor();')
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     with home.police.receiving(news):
         people.share("ana")
         until(lambda: home.house.state_of(request) == "sent", "the receipt")
@@ -81,7 +81,7 @@ def test_a_segment_cut_by_a_power_failure_is_shared_and_one_without_a_whole_seco
         passphrase=PASSPHRASE,
     )
     assert house.state_of(request) == "pending"
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     with home.police.receiving(news):
         people.share("ana")
         until(lambda: house.state_of(request) == "sent", "the receipt")
@@ -136,7 +136,7 @@ def test_after_sharing_an_owner_sees_which_stills_and_film_left(home: Home) -> N
     people.open_request("ana", request)
     people.run("ana", 'await page.getByRole("radio", {name: "Video and stills"}).check();')
     people.tick_first_clip("ana")
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     people.share("ana")
     people.run("ana", 'await page.locator(".left li").first().waitFor();')
     with home.police.receiving(news):

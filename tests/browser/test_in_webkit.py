@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.requester.receiving_service import News, NewsKind
+from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEventKind
 from agent.wire.fields import Kind
 from tests.browser.house import PASSPHRASE, House, a_house
 from tests.browser.webkit import WebKit, require_webkit
@@ -112,10 +112,10 @@ def test_an_owner_sets_up_watches_reviews_shares_and_sees_the_receipt(
         sign(phone, "Sign and share")
         until(lambda: house.state_of(request) in ("approved", "sending", "sent"), "the approval")
 
-        news: list[News] = []
+        news: list[ReceiverEvent] = []
         with police.receiving(news):
             until(lambda: house.state_of(request) == "sent", "the receipt")
-        assert any(each.kind is NewsKind.COMPLETE for each in news)
+        assert any(each.kind is ReceiverEventKind.COMPLETE for each in news)
         phone.reads("Received")
         go(phone, "/history")
         phone.reads("Complete and unchanged")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.receiving_service import News
+from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.core.media import SoundDescription, SoundPacket
 from agent.media.sound import sound_mp4
 from agent.recorder import retry_buffer
@@ -99,12 +99,12 @@ def test_a_clip_plays_is_saved_and_is_shared_with_its_sound_where_the_owner_says
             )
             people.sign("ana", "Sign and share")
             until(lambda: home.house.state_of(request) in ("approved", "sending", "sent"), "the approval")  # noqa: B023
-            news: list[News] = []
+            news: list[ReceiverEvent] = []
             with home.police.receiving(news):
                 until(lambda: home.house.state_of(request) == "sent", "the receipt")  # noqa: B023
             listed = home.house.control("requests", all=True)["requests"]
             disclosure = next(str(each["disclosure"]) for each in listed if each["id"] == request)
-            now_s = home.police.requester.asked(request).request.not_after_s
+            now_s = home.police.requester.sent_request(request).request.not_after_s
             opened = open_disclosure(home.police.requester.folder, disclosure, now_s=now_s)
             assert opened.verification.ok, opened.verification.failed
             assert len(opened.verification.sounds) == (2 if ticked else 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.clients.requester.incoming_tips import open_tip
-from agent.clients.requester.receiving_service import News, NewsKind
+from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEventKind
 from agent.wire.topics import ANONYMOUS
 from tests.browser.home import Home
 from tests.browser.house import PASSPHRASE
@@ -75,9 +75,9 @@ def test_a_tip_is_written_looked_at_and_signed_in_the_browser_and_its_requester_
     until(lambda: len(house.control("tips")["tips"]) == 2, "the second tip")
     (shown,) = (each["id"] for each in house.control("tips")["tips"] if each["id"] != words)
 
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     with home.police.receiving(news):
-        until(lambda: [each.kind for each in news].count(NewsKind.TIP) == 2, "both tips to arrive")
+        until(lambda: [each.kind for each in news].count(ReceiverEventKind.TIP) == 2, "both tips to arrive")
         until(lambda: {each["state"] for each in house.control("tips")["tips"]} == {"sent"}, "the receipts")
     told, seen = open_tip(home.police.requester, words), open_tip(home.police.requester, shown)
     assert (told.text, told.device, told.files) == ("A white van waits there every night.", None, ())

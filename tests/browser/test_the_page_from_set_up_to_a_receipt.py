@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.requester.receiving_service import News, NewsKind
+from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEventKind
 from agent.wire.fields import Kind
 from tests.browser.browser import require_browser
 from tests.browser.house import a_house, phones
@@ -76,10 +76,10 @@ def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_
         until(lambda: house.state_of(request.id) in ("approved", "sending", "sent"), "the approval")
 
         # The requester gets it, opens it and signs for it; the page says so.
-        news: list[News] = []
+        news: list[ReceiverEvent] = []
         with police.receiving(news):
             until(lambda: house.state_of(request.id) == "sent", "the receipt")
-        assert any(each.kind is NewsKind.COMPLETE for each in news)
+        assert any(each.kind is ReceiverEventKind.COMPLETE for each in news)
         people.run("ana", 'await page.getByRole("heading", {name: "Received", exact: true}).waitFor();')
         people.go("ana", "/history")
         people.run("ana", 'await page.getByRole("heading", {name: "Complete and unchanged"}).waitFor();')

@@ -188,7 +188,7 @@ def test_settings_that_no_owner_signed_are_named_and_not_built_upon(home: Home) 
     signed = custodian.settings.envelope
     assert signed is not None
     at = signed.index(b'"sig":"') + 7
-    custodian.books.ports.journal.put(
+    custodian.custodian_state.deps.journal.put(
         "settings", signed[:at] + (b"A" if signed[at : at + 1] != b"A" else b"B") + signed[at + 1 :]
     )
     people.run(

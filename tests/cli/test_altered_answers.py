@@ -32,8 +32,9 @@ Tool = Callable[..., Seen]
 RECORDER: dict[str, Any] = {
     "state": "not recording", "detail": "the disk is full", "frames": 10, "frames_dropped": 0, "packets_dropped": 0,
     "events": 2, "segments": 3, "analysis_ms_per_frame": 1.5, "in_memory_bytes": 100, "in_memory_s": 4.0,
-    "recorded_s": 60.0, "in_event": True, "motion_passes": "numpy", "sound": "listening", "let_go": 1,
-    "opinion": {"state": "looking", "detail": "", "looks": 4, "dropped": 0, "ms_per_look": 30.5, "sights": ["person"]},
+    "recorded_s": 60.0, "in_event": True, "motion_passes": "numpy", "sound": "listening", "discarded_events": 1,
+    "object_detection": {"state": "running", "detail": "", "inferences": 4, "dropped": 0, "ms_per_inference": 30.5,
+    "labels": ["person"]},
     "scrub": {"segments": 1, "read_bytes": 9, "rounds": 0, "damaged": ["a"], "fault": ""},
     "wear": {"written_bytes": 5, "recorded_s": 60, "bytes_per_recorded_hour": 300},
     "disk": {"syncs": 2, "seconds": 0.5, "written_bytes": 9, "buckets": [["0.01", 1], ["+Inf", 2]]},
@@ -100,7 +101,7 @@ def _counts() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"recorder": {**RECORDER, "opinion": ["looking"]}}, "$.recorder.opinion"),
+        ({"recorder": {**RECORDER, "object_detection": ["running"]}}, "$.recorder.opinion"),
         ({"recorder": {**RECORDER, "frames": 10**400}}, "$.recorder.frames"),
         ({"panel": {**PANEL, "health": {"temperature_c": "hot"}}}, "$.panel.health.temperature_c"),
         ({"alerts": {"channels": {"phone": 5}}}, "$.alerts.channels"),

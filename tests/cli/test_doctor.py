@@ -22,28 +22,28 @@ from agent.cli.checks.broker import check_broker, check_congestion_control
 from agent.cli.checks.camera import check_camera, check_encoder
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
-from agent.cli.checks.finding import Finding, Health
-from agent.cli.checks.object_detection import check_opinion
+from agent.cli.checks.finding import CheckStatus, Finding
+from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.config import (
-    Broker,
-    Camera,
+    BrokerConfig,
+    CameraConfig,
     CameraKind,
-    Clips,
+    ClipsConfig,
     Configuration,
-    Device,
-    Keep,
-    Opinion,
-    OpinionUse,
-    Vault,
+    DeviceConfig,
+    KeepFilter,
+    ObjectDetectionConfig,
+    ObjectDetectionUse,
+    VaultConfig,
     load,
 )
-from agent.core.bus import Acknowledged, Connected, Refused
-from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+from agent.core.bus import BusConnected, PublishAcknowledged, PublishRefused
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DeviceError
 from agent.ipc.control_client import DeviceLink
@@ -53,8 +53,8 @@ from agent.recorder.capture.camera_picamera2.faults import no_camera, remedies
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
 from firmware_bridge.boards import BoardName, board_named
-from firmware_bridge.health import Health as BoardHealth
-from firmware_bridge.settings import Backend, Board, Panel
+from firmware_bridge.health import BoardHealth as BoardHealth
+from firmware_bridge.settings import Backend, BoardConfig, PanelConfig
 from tests.brokers import BrokerWithClients
 from tests.mqtt.mqtt_peer import ScriptedPeer
 from tests.networks import real_models
@@ -62,13 +62,13 @@ from tests.networks import real_models
 NOW = datetime.datetime.now(datetime.UTC)
 
 
-def moment(year: int, quality: ClockQuality) -> Moment:
+def moment(year: int, quality: ClockQuality) -> ClockReading:
     at = datetime.datetime(year, 6, 1, tzinfo=datetime.UTC).timestamp()
-    return Moment(BootNs(0), UtcNs(round(at) * NS_PER_S), quality)
+    return ClockReading(BootNs(0), UtcNs(round(at) * NS_PER_S), quality)
 
 
 def faults(findings: Iterator[Finding]) -> list[Finding]:
-    found = [finding for finding in findings if finding.health is not Health.FINE]
+    found = [finding for finding in findings if finding.health is not CheckStatus.FINE]
     assert all(finding.remedy for finding in found), "a fault without a remedy helps nobody"
     return found
 
@@ -96,13 +96,13 @@ def test_a_broken_configuration_is_one_fault_and_the_rest_is_still_looked_at(
 
 
 def test_a_missing_camera_says_what_to_try() -> None:
-    [fault] = faults(check_camera(Camera(device=Path("/dev/no-such-camera"))))
-    assert fault.health is Health.BAD
+    [fault] = faults(check_camera(CameraConfig(device=Path("/dev/no-such-camera"))))
+    assert fault.health is CheckStatus.BAD
     assert "There is no /dev/no-such-camera" in fault.message
 
 
 def test_a_node_that_is_no_camera_is_called_that() -> None:
-    [fault] = faults(check_camera(Camera(device=Path("/dev/null"))))
+    [fault] = faults(check_camera(CameraConfig(device=Path("/dev/null"))))
     assert "is not a camera" in fault.message
 
 
@@ -133,23 +133,23 @@ def test_what_a_pi_camera_lacks_is_told_with_what_to_do(raised: Exception, messa
         (
             [{"Model": "imx708_wide"}, {"Model": "imx219"}],
             1,
-            Health.FINE,
+            CheckStatus.FINE,
             "libcamera finds 0 (imx708_wide), 1 (imx219)",
         ),
         (
             [{"Model": "imx708_wide"}],
             2,
-            Health.BAD,
+            CheckStatus.BAD,
             "There is no camera 2: 1 found, counted from 0. libcamera finds: 0",
         ),
-        ([], 0, Health.BAD, "No Pi camera is found."),
+        ([], 0, CheckStatus.BAD, "No Pi camera is found."),
     ],
 )
 def test_the_cameras_that_libcamera_finds_are_listed_where_the_camera_is_a_pis(
-    monkeypatch: pytest.MonkeyPatch, found: list[dict[str, str]], number: int, health: Health, message: str
+    monkeypatch: pytest.MonkeyPatch, found: list[dict[str, str]], number: int, health: CheckStatus, message: str
 ) -> None:
     monkeypatch.setattr("agent.cli.checks.camera.cameras_here", lambda: cameras_here(lambda: found))
-    looked = list(check_camera(Camera(kind=CameraKind.PI, number=number)))
+    looked = list(check_camera(CameraConfig(kind=CameraKind.PI, number=number)))
     (listed,) = [each for each in looked if each.subject == "cameras"]
     assert listed.health is health
     assert message in listed.message
@@ -160,16 +160,16 @@ def test_without_picamera2_the_list_of_cameras_says_how_it_comes_here(monkeypatc
         raise ModuleNotFoundError("No module named 'picamera2'", name="picamera2")
 
     monkeypatch.setattr("agent.cli.checks.camera.cameras_here", lambda: cameras_here(no_library))
-    listed = [each for each in check_camera(Camera(kind=CameraKind.PI)) if each.subject == "cameras"]
-    assert [each.health for each in listed] == [Health.BAD]
+    listed = [each for each in check_camera(CameraConfig(kind=CameraKind.PI)) if each.subject == "cameras"]
+    assert [each.health for each in listed] == [CheckStatus.BAD]
     assert "sudo make install again" in listed[0].remedy
 
 
 def test_too_little_memory_set_aside_for_the_camera_is_said_before_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.cli.checks.camera.board_here", lambda: board_named(BoardName.ZERO_2_W))
     monkeypatch.setattr("agent.cli.checks.camera.read_health", lambda: BoardHealth(cma_total_mb=64))
-    fault = faults(check_camera(Camera(kind=CameraKind.PI)))[0]
-    assert (fault.subject, fault.health) == ("camera memory", Health.POOR)
+    fault = faults(check_camera(CameraConfig(kind=CameraKind.PI)))[0]
+    assert (fault.subject, fault.health) == ("camera memory", CheckStatus.POOR)
     assert "64 MB are set aside" in fault.message
     assert "cma-256" in fault.remedy
 
@@ -177,23 +177,23 @@ def test_too_little_memory_set_aside_for_the_camera_is_said_before_it_fails(monk
 def test_a_video_that_is_none_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "not.mp4"
     path.write_text("words")
-    [fault] = faults(check_camera(Camera(kind=CameraKind.FILE, path=path)))
+    [fault] = faults(check_camera(CameraConfig(kind=CameraKind.FILE, path=path)))
     assert "not a video" in fault.message
 
 
 def test_the_encoder_is_timed_at_the_configured_size() -> None:
-    [finding] = check_encoder(Camera(size=(320, 240), fps=5))
+    [finding] = check_encoder(CameraConfig(size=(320, 240), fps=5))
     assert "H.264 at 320 × 240 takes" in finding.message
 
 
 def test_an_encoder_that_cannot_keep_up_is_said_before_frames_are_lost() -> None:
-    [finding] = faults(check_encoder(Camera(size=(3840, 2160), fps=60)))
+    [finding] = faults(check_encoder(CameraConfig(size=(3840, 2160), fps=60)))
     assert "Lower camera.size or camera.fps" in finding.remedy
 
 
 def test_a_state_dir_that_is_a_file_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
-    [fault] = faults(check_disk(Configuration(device=Device(state_dir=tmp_path / "state" / "vault"))))
+    [fault] = faults(check_disk(Configuration(device=DeviceConfig(state_dir=tmp_path / "state" / "vault"))))
     assert "is not a folder" in fault.message
 
 
@@ -202,7 +202,7 @@ def test_a_read_only_disk_names_the_likely_cause(tmp_path: Path, monkeypatch: py
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    [fault] = faults(check_disk(Configuration(device=Device(state_dir=tmp_path))))
+    [fault] = faults(check_disk(Configuration(device=DeviceConfig(state_dir=tmp_path))))
     assert "read-only" in fault.remedy
     assert "dmesg" in fault.remedy
 
@@ -211,27 +211,29 @@ def test_a_disk_below_its_floor_is_a_fault(tmp_path: Path, monkeypatch: pytest.M
     usage = type("usage", (), {"total": 100 * 10**9, "free": 10**9})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     monkeypatch.setattr(disk, "_write_and_sync", lambda _: 0.01)  # that this machine's own is slow would be one more
-    [fault] = faults(check_disk(Configuration(device=Device(state_dir=tmp_path), vault=Vault(free_floor=0.05))))
+    [fault] = faults(
+        check_disk(Configuration(device=DeviceConfig(state_dir=tmp_path), vault=VaultConfig(free_floor=0.05)))
+    )
     assert "nothing is kept" in fault.message
 
 
 def test_a_disk_that_takes_seconds_for_a_megabyte_is_poor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "_write_and_sync", lambda _: 2.5)
-    [slow, _room] = check_disk(Configuration(device=Device(state_dir=tmp_path)))
-    assert slow.health is Health.POOR
+    [slow, _room] = check_disk(Configuration(device=DeviceConfig(state_dir=tmp_path)))
+    assert slow.health is CheckStatus.POOR
     assert "took 2.5 s" in slow.message
 
 
 @pytest.mark.parametrize(
     ("year", "quality", "health"),
     [
-        (2027, ClockQuality.SYNCED, Health.FINE),
-        (2027, ClockQuality.HELD, Health.POOR),
-        (2027, ClockQuality.UNKNOWN, Health.POOR),
-        (1970, ClockQuality.UNKNOWN, Health.BAD),
+        (2027, ClockQuality.SYNCED, CheckStatus.FINE),
+        (2027, ClockQuality.HELD, CheckStatus.POOR),
+        (2027, ClockQuality.UNKNOWN, CheckStatus.POOR),
+        (1970, ClockQuality.UNKNOWN, CheckStatus.BAD),
     ],
 )
-def test_the_clock_is_worth_what_vouches_for_it(year: int, quality: ClockQuality, health: Health) -> None:
+def test_the_clock_is_worth_what_vouches_for_it(year: int, quality: ClockQuality, health: CheckStatus) -> None:
     [finding] = check_clock(moment(year, quality))
     assert finding.health is health
 
@@ -254,7 +256,7 @@ def test_the_clock_is_worth_what_vouches_for_it(year: int, quality: ClockQuality
 def test_heat_and_a_weak_supply_are_said_before_they_stop_anything(
     health: BoardHealth, subject: str | None, words: str
 ) -> None:
-    configuration = Configuration(board=Board(profile=BoardName.ZERO_2_W))
+    configuration = Configuration(board=BoardConfig(profile=BoardName.ZERO_2_W))
     found = list(check_heat(configuration, health))
     assert [finding.subject for finding in faults(iter(found))] == ([subject] if subject else [])
     assert any(words in finding.message for finding in found)
@@ -263,31 +265,31 @@ def test_heat_and_a_weak_supply_are_said_before_they_stop_anything(
 def test_a_kernel_that_holds_no_limit_of_memory_is_said_with_the_line_to_add(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io pids\n")  # Raspberry Pi OS, as it comes
     [fault] = faults(iter([check_limits(tmp_path)]))
-    assert fault.health is Health.POOR
+    assert fault.health is CheckStatus.POOR
     assert "swap" in fault.message
     assert "cgroup_enable=memory" in fault.remedy
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
-    assert check_limits(tmp_path).health is Health.FINE
+    assert check_limits(tmp_path).health is CheckStatus.FINE
 
 
 def test_a_panel_whose_chip_or_library_is_missing_is_a_fault(tmp_path: Path) -> None:
     [without] = check_panel(None, {})
-    [simulated] = check_panel(Panel(), {})
-    assert (without.health, simulated.health) == (Health.FINE, Health.FINE)
-    [fault] = faults(check_panel(Panel(backend=Backend.GPIOD, chip=tmp_path / "gpiochip0"), {}))
+    [simulated] = check_panel(PanelConfig(), {})
+    assert (without.health, simulated.health) == (CheckStatus.FINE, CheckStatus.FINE)
+    [fault] = faults(check_panel(PanelConfig(backend=Backend.GPIOD, chip=tmp_path / "gpiochip0"), {}))
     assert "gpiod is not here" in fault.message or "There is no" in fault.message
 
 
 @pytest.mark.parametrize(
     ("said", "health", "words"),
     [
-        ({"connected": True, "backend": "gpiod", "privacy": False}, Health.FINE, "privacy switch is off"),
-        ({"connected": True, "backend": "gpiod", "open": True}, Health.POOR, "case is open"),
-        ({"connected": False, "detail": "The bridge closed the connection."}, Health.BAD, "closed the connection"),
+        ({"connected": True, "backend": "gpiod", "privacy": False}, CheckStatus.FINE, "privacy switch is off"),
+        ({"connected": True, "backend": "gpiod", "open": True}, CheckStatus.POOR, "case is open"),
+        ({"connected": False, "detail": "The bridge closed the connection."}, CheckStatus.BAD, "closed the connection"),
     ],
 )
-def test_a_running_doorbell_is_asked_about_its_panel(said: dict[str, object], health: Health, words: str) -> None:
-    [finding] = check_panel(Panel(), {"recorder": {"panel": said}})
+def test_a_running_doorbell_is_asked_about_its_panel(said: dict[str, object], health: CheckStatus, words: str) -> None:
+    [finding] = check_panel(PanelConfig(), {"recorder": {"panel": said}})
     assert finding.health is health
     assert words in finding.message
     faults(iter([finding]))
@@ -299,7 +301,8 @@ def test_the_camera_of_a_running_doorbell_is_not_opened_a_second_time_but_asked_
     path = tmp_path / "doorward.toml"
     camera = '[camera]\nkind = "scripted"\nsize = [320, 240]\n'
     path.write_text(
-        f'[device]\nstate_dir = "{tmp_path / "state"}"\n{camera}[vault]\nfree_floor = 0.01\n[opinion]\nuse = "off"\n'
+        f'[device]\nstate_dir = "{tmp_path / "state"}"\n{camera}[vault]\nfree_floor = 0.01\n'
+        f'[object_detection]\nuse = "off"\n'
     )
     assert tool("init", "--config", path).status == 0
     configuration = load(path)
@@ -357,8 +360,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PrivateB
         yield broker, pki
 
 
-def configured(files: ClientFiles, port: int) -> Broker:
-    return Broker(host="127.0.0.1", port=port, ca=files.authority, certificate=files.certificate, key=files.key)
+def configured(files: ClientFiles, port: int) -> BrokerConfig:
+    return BrokerConfig(host="127.0.0.1", port=port, ca=files.authority, certificate=files.certificate, key=files.key)
 
 
 @pytest.mark.broker
@@ -366,7 +369,7 @@ def test_a_broker_that_takes_our_certificate_is_well(running: tuple[PrivateBroke
     broker, pki = running
     files = pki.add_device(DEVICE, NOW)
     findings = list(check_broker(configured(files, broker.device_port), NOW))
-    assert [finding.health for finding in findings] == [Health.FINE] * 3
+    assert [finding.health for finding in findings] == [CheckStatus.FINE] * 3
     assert [finding.subject for finding in findings] == ["certificate", "broker", "broker's certificate"]
 
 
@@ -376,10 +379,10 @@ def test_looking_at_the_broker_does_not_end_the_session_of_the_doorbell_that_run
         world.broker.start()
         bus = world.bus(DEVICE)
         bus.start()
-        assert isinstance(bus.next_event(30), Connected)
+        assert isinstance(bus.next_event(30), BusConnected)
         assert not faults(check_broker(configured(world.pki.client(DEVICE), world.broker.device_port), NOW))
         assert bus.publish(f"doorward/v1/up/anybody/{DEVICE}/x/0", b"still here", token=1)
-        assert isinstance(bus.next_event(30), Acknowledged | Refused)
+        assert isinstance(bus.next_event(30), PublishAcknowledged | PublishRefused)
 
 
 def test_a_broker_that_says_nothing_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,13 +406,13 @@ def test_certificates_near_their_end_are_seen_before_it(running: tuple[PrivateBr
     broker, pki = running
     files = pki.add_device("00112233445566aa", NOW, days=10)
     [fault] = faults(check_broker(configured(files, broker.device_port), NOW))
-    assert fault.health is Health.POOR
+    assert fault.health is CheckStatus.POOR
     assert "expires on" in fault.message
     late = NOW + datetime.timedelta(days=11)
     assert "expired on" in next(faults_in_order(configured(files, broker.device_port), late)).message
 
 
-def faults_in_order(broker: Broker, now: datetime.datetime) -> Iterator[Finding]:
+def faults_in_order(broker: BrokerConfig, now: datetime.datetime) -> Iterator[Finding]:
     return iter(faults(check_broker(broker, now)))
 
 
@@ -428,9 +431,9 @@ def test_which_control_of_congestion_is_in_force_is_said_and_what_to_do_where_it
     )
     there = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
     usual = check_congestion_control(there[0].encode())
-    assert (usual.health, usual.message.split(":")[0]) == (Health.FINE, there[0])
+    assert (usual.health, usual.message.split(":")[0]) == (CheckStatus.FINE, there[0])
     lacking = check_congestion_control(b"no-such-control")
-    assert lacking.health is Health.POOR
+    assert lacking.health is CheckStatus.POOR
     assert "modprobe tcp_bbr" in lacking.remedy
 
 
@@ -443,22 +446,22 @@ def test_a_key_that_others_can_read_is_said(tmp_path: Path) -> None:
 
 def test_a_missing_certificate_names_the_file(tmp_path: Path) -> None:
     missing = tmp_path / "ca.pem"
-    [fault] = faults(check_broker(Broker(host="127.0.0.1", ca=missing, certificate=missing, key=missing), NOW))
+    [fault] = faults(check_broker(BrokerConfig(host="127.0.0.1", ca=missing, certificate=missing, key=missing), NOW))
     assert str(missing) in fault.message
 
 
 def opinion(**more: Any) -> list[Finding]:
-    return list(check_opinion(Configuration(**more)))
+    return list(check_object_detection(Configuration(**more)))
 
 
 def test_no_opinion_is_no_fault_until_somebody_counts_on_one(tmp_path: Path) -> None:
-    small = Board(profile=BoardName.ZERO_2_W)
+    small = BoardConfig(profile=BoardName.ZERO_2_W)
     [absent] = opinion(board=small)
-    assert (absent.health, "zero2w" in absent.message) == (Health.FINE, True)
-    nowhere = Opinion(use=OpinionUse.ON, models=tmp_path)
+    assert (absent.health, "zero2w" in absent.message) == (CheckStatus.FINE, True)
+    nowhere = ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path)
     [wanted] = faults(iter(opinion(opinion=nowhere, board=small)))
     assert "make models" in wanted.remedy
-    [counted_on] = faults(iter(opinion(board=small, clips=Clips(keep=Keep.PEOPLE))))
+    [counted_on] = faults(iter(opinion(board=small, clips=ClipsConfig(keep=KeepFilter.PEOPLE))))
     assert "every event is kept" in counted_on.message
 
 
@@ -466,11 +469,11 @@ def test_a_damaged_network_is_a_fault(tmp_path: Path) -> None:
     real_models()
     for name in ("objects.tflite", "faces.tflite"):
         (tmp_path / name).write_bytes(b"TFL3")
-    [found] = opinion(opinion=Opinion(use=OpinionUse.ON, models=tmp_path))
-    assert (found.health, bool(found.remedy)) == (Health.BAD, True)
+    [found] = opinion(opinion=ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path))
+    assert (found.health, bool(found.remedy)) == (CheckStatus.BAD, True)
 
 
 def test_networks_that_work_are_tried() -> None:
     real_models()
-    [found] = opinion(opinion=Opinion(use=OpinionUse.ON))
-    assert (found.health, "ms of one core" in found.message) == (Health.FINE, True)
+    [found] = opinion(opinion=ObjectDetectionConfig(use=ObjectDetectionUse.ON))
+    assert (found.health, "ms of one core" in found.message) == (CheckStatus.FINE, True)

@@ -137,14 +137,14 @@ def test_with_an_opinion_each_event_says_what_is_in_it(shared: Path, name: str, 
     real_models()
     [report] = json.loads(tool("motion", "--opinion", "--json", shared / "clips" / name).out)["files"]
     assert report["events"]
-    assert report["events"][0]["sights"] == ["vehicle"]
+    assert report["events"][0]["labels"] == ["vehicle"]
 
 
 def test_without_networks_an_opinion_says_how_to_get_them(
     visit: Path, tmp_path: Path, tool: Callable[..., Any]
 ) -> None:
     path = tmp_path / "doorward.toml"
-    path.write_text('[opinion]\nmodels = "nowhere"\n')
+    path.write_text('[object_detection]\nmodels = "nowhere"\n')
     seen = tool("motion", "--opinion", "--config", path, visit)
     assert seen.status != 0
     assert "make models" in seen.err

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.checks.place import in_words, note_on
-from agent.config import Position
+from agent.config import PositionConfig
 from tests.cli.conftest import Seen
 
 TAB = "#code\tcoordinates\tTZ\nNL\t+5222+00454\tEurope/Amsterdam\nUS\t+404251-0740023\tAmerica/New_York\tEastern\n"
@@ -32,27 +32,29 @@ def localtime(zones: Path, name: str) -> Path:
 
 
 def test_a_position_in_ones_own_time_zone_is_right(zones: Path) -> None:
-    assert note_on(Position(latitude=52.3731, longitude=4.8926), localtime(zones, "Europe/Amsterdam"), zones) == ""
+    assert (
+        note_on(PositionConfig(latitude=52.3731, longitude=4.8926), localtime(zones, "Europe/Amsterdam"), zones) == ""
+    )
 
 
 def test_swapped_coordinates_are_told(zones: Path) -> None:
-    note = note_on(Position(latitude=4.8926, longitude=52.3731), localtime(zones, "Europe/Amsterdam"), zones)
+    note = note_on(PositionConfig(latitude=4.8926, longitude=52.3731), localtime(zones, "Europe/Amsterdam"), zones)
     assert "latitude and longitude look swapped" in note
     assert "4.8926° north, 52.3731° east" in note
 
 
 def test_a_position_on_another_continent_is_asked_about(zones: Path) -> None:
-    note = note_on(Position(latitude=52.3731, longitude=4.8926), localtime(zones, "America/New_York"), zones)
+    note = note_on(PositionConfig(latitude=52.3731, longitude=4.8926), localtime(zones, "America/New_York"), zones)
     assert note.endswith("America/New_York.  Is it right?")
 
 
 def test_without_a_time_zone_nothing_is_claimed(zones: Path, tmp_path: Path) -> None:
-    assert note_on(Position(latitude=4.8, longitude=52.3), tmp_path / "none", zones) == ""
-    assert note_on(Position(latitude=4.8, longitude=52.3), localtime(zones, "Europe/Amsterdam"), tmp_path) == ""
+    assert note_on(PositionConfig(latitude=4.8, longitude=52.3), tmp_path / "none", zones) == ""
+    assert note_on(PositionConfig(latitude=4.8, longitude=52.3), localtime(zones, "Europe/Amsterdam"), tmp_path) == ""
 
 
 def test_config_check_says_where_the_doorbell_stands(tmp_path: Path, tool: Callable[..., Seen]) -> None:
     path = tmp_path / "doorward.toml"
     path.write_text("[device]\nposition = { latitude = -33.87, longitude = 151.21 }\n[camera]\nkind = 'scripted'\n")
     assert "It stands at 33.87° south, 151.21° east." in tool("config", "check", path).out
-    assert in_words(Position(latitude=1, longitude=-2)) == "1° north, 2° west"
+    assert in_words(PositionConfig(latitude=1, longitude=-2)) == "1° north, 2° west"

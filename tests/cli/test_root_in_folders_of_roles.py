@@ -26,15 +26,15 @@ from agent.cli.frame import run
 from agent.config import load
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import Tip, sign_record
+from agent.core.vault.manifest import ChainHead, sign_record
 from agent.core.vault.names import SHARDS
-from agent.core.vault.records import Boot
+from agent.core.vault.records import BootRecord
 from agent.core.vault.spans import Stamp
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError, StorageError
 from agent.ipc.control_client import DeviceLink
 from agent.platform.disk import RealDisk
-from agent.platform.privileges import Folder, as_owner_of, as_self, read_regular
+from agent.platform.privileges import PrivilegedFolder, as_owner_of, as_self, read_regular
 from agent.platform.sqlite_snapshot import open_snapshot
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.control import Frame, read_frame, write_frame
@@ -343,11 +343,11 @@ def test_what_root_asks_of_the_vault_it_asks_with_the_recorders_rights(
 
 def plant_rows(state: Path, *rows: VaultEntry) -> None:
     """The index of a recorder that was taken over; each row points to a line of the manifest that can be read."""
-    boot = Boot(at=Stamp(boot="0" * 32, at_us=1, utc_ms=1, quality=ClockQuality.HELD), device="0" * 16, epoch=0)
-    line = sign_record(boot, Tip(), private_key_from_seed(bytes(32)).sign)
+    boot = BootRecord(at=Stamp(boot="0" * 32, at_us=1, utc_ms=1, quality=ClockQuality.HELD), device="0" * 16, epoch=0)
+    line = sign_record(boot, ChainHead(), private_key_from_seed(bytes(32)).sign)
     (state / "vault" / "manifest.0").write_bytes(line.line + b"\n")
     index = SqliteIndex(state / "recorder" / "recorder.sqlite")
-    index.apply([replace(row, line_offset=0, line_size=len(line.line)) for row in rows], [], Tip())
+    index.apply([replace(row, line_offset=0, line_size=len(line.line)) for row in rows], [], ChainHead())
     index.close()
 
 
@@ -467,6 +467,6 @@ def test_only_a_regular_file_is_read(place: Path) -> None:
     os.mkfifo(place / "pipe")
     (place / "long").write_bytes(bytes(5))
     for name in ("pipe", "long"):
-        with Folder(place) as folder, pytest.raises(OSError):  # noqa: PT011 — three kinds of it
+        with PrivilegedFolder(place) as folder, pytest.raises(OSError):  # noqa: PT011 — three kinds of it
             folder.read(name, 4)
     assert read_regular(place / "long", 5) == bytes(5)

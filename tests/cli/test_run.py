@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.run import _Stopping
+from agent.cli.run import _StopSignals
 from tests.cli.conftest import Seen
 from tests.scenarios.street import ROOT
 
@@ -99,7 +99,7 @@ def handlers() -> Iterator[None]:
 def test_what_starts_is_stopped_when_it_has_started_and_need_not_wait_for_anybody() -> None:
     given_up = threading.Event()
     done: list[str] = []
-    with _Stopping(lambda: done.append("stopped"), given_up.set) as stopping:
+    with _StopSignals(lambda: done.append("stopped"), given_up.set) as stopping:
         signal.raise_signal(signal.SIGTERM)
         assert given_up.wait(10)
         done.append("started")
@@ -110,7 +110,7 @@ def test_what_starts_is_stopped_when_it_has_started_and_need_not_wait_for_anybod
 @pytest.mark.usefixtures("handlers")
 def test_what_has_started_gives_up_nothing_when_it_is_stopped() -> None:
     done: list[str] = []
-    with _Stopping(lambda: done.append("stopped"), lambda: done.append("gave up")) as stopping:
+    with _StopSignals(lambda: done.append("stopped"), lambda: done.append("gave up")) as stopping:
         stopping.when_asked()
         signal.raise_signal(signal.SIGTERM)
     assert done == ["stopped"]
@@ -120,7 +120,7 @@ def test_what_has_started_gives_up_nothing_when_it_is_stopped() -> None:
 def test_a_signal_upon_another_stops_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C twice, or timeout(1), which tells the process and then its whole group."""
     done: list[str] = []
-    stopping = _Stopping(lambda: done.append("stopped"))
+    stopping = _StopSignals(lambda: done.append("stopped"))
     start = stopping._stopper.start
     monkeypatch.setattr(stopping._stopper, "start", lambda: (start_once(), start()))
     told: list[bool] = []

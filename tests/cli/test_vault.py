@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.core.vault.manifest import open_line
-from agent.core.vault.records import GapReason, Segment
+from agent.core.vault.records import GapReason, SegmentRecord
 from agent.custodian.state_folder import StateFolder
 from agent.platform.disk import RealDisk
 from agent.recorder import io_priority
@@ -33,11 +33,11 @@ def stored(tmp_path: Path) -> TestVault:
     began = made.clock.now()
     made.clock.advance(60)
     made.record(*[box(b"mdat", bytes(1000))] * 5, poster=b"\xff\xd8\xff jpeg", sound=box(b"mdat", b"heard"))
-    made.vault.watching(began, made.clock.advance(600))
-    made.vault.gap(GapReason.PRIVACY, made.clock.now(), made.clock.advance(1800))
+    made.vault.record_coverage(began, made.clock.advance(600))
+    made.vault.record_gap(GapReason.PRIVACY, made.clock.now(), made.clock.advance(1800))
     began = made.clock.now()
     made.record(*[box(b"mdat", bytes(1000))] * 5, event=event_id(2))
-    made.vault.watching(began, made.clock.advance(300))
+    made.vault.record_coverage(began, made.clock.advance(300))
     made.close()
     (tmp_path / "doorward.toml").write_text('[device]\nstate_dir = "state"\n')
     return made
@@ -60,7 +60,7 @@ def document(found: Seen) -> Any:
 def segment_file(tmp_path: Path, number: int) -> Path:
     lines = (tmp_path / "state" / "vault" / "manifest.0").read_bytes().splitlines()
     records = [open_line(line, public_key_of(DEVICE_KEY)).record for line in lines]
-    name = [record.id for record in records if isinstance(record, Segment)][number]
+    name = [record.id for record in records if isinstance(record, SegmentRecord)][number]
     return tmp_path / "state" / "vault" / "segments" / name[0] / f"{name}.age"
 
 
@@ -133,7 +133,7 @@ def test_repair_builds_the_index_anew_and_adopts_what_no_record_names(
     (tmp_path / "state" / "vault" / "segments" / "a" / "holiday.mp4").write_bytes(b"x")
     (tmp_path / "state" / "vault" / "manifest.0").write_bytes(b"")
     found = document(run("repair", "--json"))
-    assert (found["segments"], len(found["adopted"]), found["aside"]) == (2, 2, ["holiday.mp4"])
+    assert (found["segments"], len(found["recovered"]), found["aside"]) == (2, 2, ["holiday.mp4"])
     assert document(run("stats", "--json"))["aside"] == {"files": 1, "bytes": 1}
     assert "2 segments in the new index; 0 adopted" in run("repair").out
 
@@ -145,7 +145,7 @@ def test_export_copies_ciphertext_and_the_records_that_vouch_for_it(
     assert document(run("export", str(out), "--json"))["segments"] == 2
     key = parse_public_key((out / "device.pub").read_text().strip())
     records = [open_line(line, key).record for line in (out / "records").read_bytes().splitlines()]
-    assert [record.id for record in records if isinstance(record, Segment)] == [
+    assert [record.id for record in records if isinstance(record, SegmentRecord)] == [
         path.name.removesuffix(".age")
         for record in records
         for path in [out / f"{record.id}.age"]

@@ -11,13 +11,13 @@ from typing import Protocol, TypeVar
 import pytest
 
 from agent.core.bus import (
-    Acknowledged,
+    BusConnected,
+    BusDisconnected,
     BusEvent,
-    Connected,
-    Disconnected,
-    Lost,
-    Received,
-    Refused,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
     Subscribed,
 )
 from agent.errors import InternalError
@@ -86,7 +86,7 @@ def connect(world: World) -> Callable[..., Bus]:
         bus = world.bus(name, **changes)
         bus.hurry(True)
         bus.start()
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         for each in filters:
             bus.subscribe(each)
             assert expect(bus, Subscribed) == Subscribed(each)
@@ -108,20 +108,22 @@ def test_what_one_publishes_the_other_receives_and_the_broker_says_it_was_heard(
     requester, device = connect(REQUESTER, f"doorward/v1/up/{REQUESTER}/#"), connect(DEVICE)
     payload, properties = bytes(range(256)) * 256, (("sha256", "00ff"), ("sha256", "again"))
     assert device.publish(f"{UP}/ab-1/0", payload, token=7, properties=properties)
-    assert expect(device, Acknowledged) == Acknowledged(7, heard=True)
-    assert expect(requester, Received) == Received(f"{UP}/ab-1/0", payload, retained=False, properties=properties)
+    assert expect(device, PublishAcknowledged) == PublishAcknowledged(7, heard=True)
+    assert expect(requester, MessageReceived) == MessageReceived(
+        f"{UP}/ab-1/0", payload, retained=False, properties=properties
+    )
 
 
 def test_the_broker_says_when_nobody_listens(connect: Callable[..., Bus]) -> None:
     device = connect(DEVICE)
     assert device.publish(f"{UP}/ab-0/init", b"x", token=1)
-    assert expect(device, Acknowledged) == Acknowledged(1, heard=False)
+    assert expect(device, PublishAcknowledged) == PublishAcknowledged(1, heard=False)
 
 
 def test_a_publication_the_acl_forbids_is_refused_and_not_called_published(connect: Callable[..., Bus]) -> None:
     requester, other_device = connect(REQUESTER, f"doorward/v1/up/{REQUESTER}/#"), connect(OTHER_DEVICE)
     assert other_device.publish(f"{UP}/ab-0/init", b"forged", token=1)
-    refused = expect(other_device, Refused)
+    refused = expect(other_device, PublishRefused)
     assert (refused.token, refused.code) == (1, 0x87)
     assert requester.next_event(0.2) is None
 
@@ -129,16 +131,16 @@ def test_a_publication_the_acl_forbids_is_refused_and_not_called_published(conne
 def test_a_retained_request_reaches_a_device_that_was_off(connect: Callable[..., Bus]) -> None:
     requester = connect(REQUESTER)
     assert requester.publish(f"{REQUESTS}/1", b"request", token=1, retain=True, expiry_s=3600)
-    expect(requester, Acknowledged)
+    expect(requester, PublishAcknowledged)
     device = connect(DEVICE, "doorward/v1/areas/#")
-    assert expect(device, Received) == Received(f"{REQUESTS}/1", b"request", retained=True)
+    assert expect(device, MessageReceived) == MessageReceived(f"{REQUESTS}/1", b"request", retained=True)
 
 
 def test_an_empty_retained_payload_takes_a_request_back(connect: Callable[..., Bus]) -> None:
     requester = connect(REQUESTER)
     for token, payload in enumerate((b"request", b"")):
         assert requester.publish(f"{REQUESTS}/1", payload, token=token, retain=True)
-        expect(requester, Acknowledged)
+        expect(requester, PublishAcknowledged)
     device = connect(DEVICE, "doorward/v1/areas/#")
     assert device.next_event(0.2) is None
 
@@ -146,7 +148,7 @@ def test_an_empty_retained_payload_takes_a_request_back(connect: Callable[..., B
 def test_a_message_published_while_we_listen_is_not_called_retained(connect: Callable[..., Bus]) -> None:
     requester, device = connect(REQUESTER), connect(DEVICE, "doorward/v1/areas/283-375/#")
     assert requester.publish(f"{REQUESTS}/1", b"request", token=1, retain=True)
-    assert expect(device, Received).retained is False
+    assert expect(device, MessageReceived).retained is False
 
 
 def test_nothing_is_accepted_before_there_is_a_link(world: World) -> None:
@@ -158,9 +160,9 @@ def test_nothing_is_accepted_before_there_is_a_link(world: World) -> None:
 def test_the_window_bounds_how_many_are_unsettled(connect: Callable[..., Bus]) -> None:
     device = connect(DEVICE, window_messages=3)
     assert [device.publish(f"{UP}/ab-1/{n}", b"x", token=n) for n in range(5)] == [True, True, True, False, False]
-    assert expect(device, Acknowledged).token == 0
+    assert expect(device, PublishAcknowledged).token == 0
     assert device.publish(f"{UP}/ab-1/5", b"x", token=5)
-    assert [expect(device, Acknowledged).token for _ in range(3)] == [1, 2, 5]
+    assert [expect(device, PublishAcknowledged).token for _ in range(3)] == [1, 2, 5]
 
 
 def test_the_brokers_receive_maximum_lowers_the_window(connect: Callable[..., Bus]) -> None:
@@ -172,17 +174,17 @@ def test_the_window_bounds_the_bytes_but_one_large_message_may_go_alone(connect:
     device = connect(DEVICE, window_bytes=1000)
     assert device.publish(f"{UP}/ab-1/0", bytes(2000), token=0)
     assert not device.publish(f"{UP}/ab-1/1", b"x", token=1)
-    expect(device, Acknowledged)
+    expect(device, PublishAcknowledged)
     assert [device.publish(f"{UP}/ab-1/{n}", bytes(400), token=n) for n in (1, 2, 3)] == [True, True, False]
 
 
 def test_a_packet_larger_than_the_broker_takes_is_refused_and_the_link_lives(connect: Callable[..., Bus]) -> None:
     device = connect(DEVICE)
     assert device.publish(f"{UP}/ab-1/0", bytes(200_000), token=1)
-    refused = expect(device, Refused)
+    refused = expect(device, PublishRefused)
     assert (refused.token, refused.code) == (1, 0x95)
     assert device.publish(f"{UP}/ab-1/0", b"small", token=1)
-    expect(device, Acknowledged)
+    expect(device, PublishAcknowledged)
 
 
 def test_a_token_cannot_be_in_flight_twice(world: World, connect: Callable[..., Bus]) -> None:
@@ -202,15 +204,15 @@ def test_what_the_broker_did_not_answer_before_it_died_is_lost_and_never_sent_by
     for token in range(3):
         assert device.publish(f"{UP}/ab-1/{token}", b"x", token=token)
     world.kill()
-    assert [expect(device, Lost).token for _ in range(3)] == [0, 1, 2]
-    expect(device, Disconnected)
+    assert [expect(device, PublishLost).token for _ in range(3)] == [0, 1, 2]
+    expect(device, BusDisconnected)
     assert not device.publish(f"{UP}/ab-1/9", b"x", token=9)
     world.start()
-    expect(device, Connected, skipping=Disconnected)
-    expect(requester, Connected, skipping=Disconnected)
+    expect(device, BusConnected, skipping=BusDisconnected)
+    expect(requester, BusConnected, skipping=BusDisconnected)
     expect(requester, Subscribed)
     assert device.publish(f"{UP}/ab-1/0", b"again", token=0)
-    assert expect(requester, Received).payload == b"again"
+    assert expect(requester, MessageReceived).payload == b"again"
 
 
 def test_a_filter_given_up_is_not_heard_any_more(connect: Callable[..., Bus]) -> None:
@@ -219,7 +221,7 @@ def test_a_filter_given_up_is_not_heard_any_more(connect: Callable[..., Bus]) ->
     device.subscribe("doorward/v1/receipts/#")
     expect(device, Subscribed)  # answered in order, so the other is gone
     assert requester.publish(f"{REQUESTS}/1", b"request", token=1)
-    expect(requester, Acknowledged)
+    expect(requester, PublishAcknowledged)
     assert device.next_event(0.2) is None
 
 
@@ -228,8 +230,8 @@ def test_a_slow_taker_loses_nothing_the_broker_waits_for_it(connect: Callable[..
     requester, device = connect(REQUESTER, f"doorward/v1/up/{REQUESTER}/#"), connect(DEVICE)
     for token in range(100):
         assert device.publish(f"{UP}/ab-1/{token}", b"%d" % token, token=token)
-        expect(device, Acknowledged)
-    assert [int(expect(requester, Received).payload) for _ in range(100)] == list(range(100))
+        expect(device, PublishAcknowledged)
+    assert [int(expect(requester, MessageReceived).payload) for _ in range(100)] == list(range(100))
 
 
 def test_stop_settles_what_is_in_flight_as_lost_and_ends_the_events(world: World, connect: Callable[..., Bus]) -> None:
@@ -238,7 +240,7 @@ def test_stop_settles_what_is_in_flight_as_lost_and_ends_the_events(world: World
     assert device.publish(f"{UP}/ab-1/0", b"x", token=1)
     device.stop()
     device.stop()
-    assert expect(device, Lost) == Lost(1)
+    assert expect(device, PublishLost) == PublishLost(1)
     left: BusEvent | None = device.next_event(PATIENCE_S)
     assert left is None
     assert not device.publish(f"{UP}/ab-1/0", b"x", token=2)

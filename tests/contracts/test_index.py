@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.manifest import Tip
+from agent.core.vault.manifest import ChainHead
 from agent.core.vault.names import segment_id
 from agent.errors import StorageError
 from agent.ports import Index
@@ -49,12 +49,12 @@ def entry(number: int, start_ms: int = 0, duration_ms: int = 5000) -> VaultEntry
     )
 
 
-def tip(number: int) -> Tip:
-    return Tip(number * 100, number, f"{number:064x}")
+def tip(number: int) -> ChainHead:
+    return ChainHead(number * 100, number, f"{number:064x}")
 
 
 def test_an_empty_index_knows_nothing(index: Index) -> None:
-    assert index.tip() == Tip()
+    assert index.chain_head() == ChainHead()
     assert index.totals() == Totals()
     assert index.newest() is None
     assert list(index.oldest()) == []
@@ -69,7 +69,7 @@ def test_what_is_added_is_found_unchanged_and_in_order(index: Index) -> None:
     assert list(index.oldest()) == entries
     assert index.newest() == entries[-1]
     assert index.get(entries[5].id) == entries[5]
-    assert index.tip() == tip(700)
+    assert index.chain_head() == tip(700)
     assert index.totals() == Totals(700, sum(one.stored_bytes for one in entries))
     assert sorted(one.sequence for shard in "abcdefghijklmnopqrstuvwxyz234567" for one in index.shard(shard)) == list(
         range(700)
@@ -103,7 +103,7 @@ def test_the_index_may_be_changed_while_it_is_read(index: Index) -> None:
 def test_clearing_forgets_everything(index: Index) -> None:
     index.apply([entry(1)], (), tip(2))
     index.clear()
-    assert index.tip() == Tip()
+    assert index.chain_head() == ChainHead()
     assert list(index.oldest()) == []
 
 
@@ -140,9 +140,9 @@ def test_a_file_that_is_no_index_is_made_anew(tmp_path: Path, content: bytes) ->
     path.write_bytes(content)
     index = SqliteIndex(path)
     with pytest.raises(StorageError, match="rebuilt"):
-        index.tip()
+        index.chain_head()
     index.clear()
-    assert index.tip() == Tip()
+    assert index.chain_head() == ChainHead()
     index.close()
 
 
@@ -154,7 +154,7 @@ def test_an_index_of_another_version_is_made_anew(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    assert index.tip() == Tip()
+    assert index.chain_head() == ChainHead()
     index.close()
 
 

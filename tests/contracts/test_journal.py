@@ -18,19 +18,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.requests import (
+    ActiveOptOut,
     BlockedRequest,
     MatchedRequest,
     OutboxPart,
     OutboxRecord,
-    StandingOptOut,
     Terms,
 )
 from agent.custodian import journal_sqlite
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.journal_sqlite import SqliteJournal
-from agent.custodian.page.sessions import Visitors
+from agent.custodian.page.sessions import Sessions
 from agent.errors import StorageError
 from agent.platform.entropy import SystemEntropy
 from agent.platform.sqlite_snapshot import open_snapshot
@@ -61,11 +61,11 @@ def stored(number: int, **changes: Any) -> MatchedRequest:
         sealed=b"sealed %d" % number,
         payload_sha256=f"{number:064x}",
         requester="harbour-police",
-        audience="ef" * 8,
+        trust_root="ef" * 8,
         key_id=KEY,
         seq=number,
         case_mark="HH 1",
-        state=State.RECEIVED,
+        state=RequestState.RECEIVED,
         certain=number % 2 == 0,
         received_ms=1000 * number,
         not_after_s=100 + number,
@@ -100,9 +100,9 @@ def write_a_bit_of_everything(journal: SqliteJournal, number: int = 1) -> None:
     journal.put(f"name.{number}", b"value")
     journal.append_leaf(number, b"leaf")
     journal.add_request(stored(number))
-    journal.set_state(stored(number).id, State.PENDING)
+    journal.set_state(stored(number).id, RequestState.PENDING)
     journal.add_outbox(record(number))
-    journal.add_opt_out(StandingOptOut(Scope.KIND, f"kind {number}"))
+    journal.add_opt_out(ActiveOptOut(Scope.KIND, f"kind {number}"))
     journal.use_sequence(KEY, number)
     journal.use_nonce(f"{number:032x}")
     journal.count("replayed")
@@ -380,11 +380,11 @@ def test_a_request_is_found_by_id_name_and_disclosure_exactly_as_it_was(journal:
         journal.add_request(stored(number))
     assert journal.request(stored(2).id) == stored(2)
     assert journal.request_named(stored(2).payload_sha256) == stored(2)
-    journal.set_state(stored(2).id, State.APPROVED, "cd" * 16)
-    approved = stored(2, state=State.APPROVED, disclosure="cd" * 16)
+    journal.set_state(stored(2).id, RequestState.APPROVED, "cd" * 16)
+    approved = stored(2, state=RequestState.APPROVED, disclosure="cd" * 16)
     assert journal.request_of("cd" * 16) == approved
-    journal.set_state(stored(2).id, State.SENDING)
-    assert journal.request_of("cd" * 16) == dataclasses.replace(approved, state=State.SENDING)
+    journal.set_state(stored(2).id, RequestState.SENDING)
+    assert journal.request_of("cd" * 16) == dataclasses.replace(approved, state=RequestState.SENDING)
     assert journal.request("00" * 16) is journal.request_named("00" * 32) is journal.request_of("00" * 16) is None
 
 
@@ -397,40 +397,40 @@ def test_no_request_is_stored_twice(journal: SqliteJournal) -> None:
 
 def test_requests_are_listed_oldest_first_by_state_and_by_what_is_overdue(journal: SqliteJournal) -> None:
     for number in (3, 1, 2):
-        journal.add_request(stored(number, state=State.PENDING if number != 2 else State.SENT))
+        journal.add_request(stored(number, state=RequestState.PENDING if number != 2 else RequestState.SENT))
     assert [each.seq for each in journal.requests()] == [1, 2, 3]
-    assert [each.seq for each in journal.requests(State.PENDING)] == [1, 3]
-    assert [each.seq for each in journal.requests(State.PENDING, State.SENT)] == [1, 2, 3]
-    assert [each.seq for each in journal.overdue(103, State.PENDING)] == [1]
-    assert [each.seq for each in journal.overdue(104, State.PENDING, State.SENT)] == [1, 2, 3]
-    assert journal.overdue(101, State.PENDING) == []
+    assert [each.seq for each in journal.requests(RequestState.PENDING)] == [1, 3]
+    assert [each.seq for each in journal.requests(RequestState.PENDING, RequestState.SENT)] == [1, 2, 3]
+    assert [each.seq for each in journal.overdue(103, RequestState.PENDING)] == [1]
+    assert [each.seq for each in journal.overdue(104, RequestState.PENDING, RequestState.SENT)] == [1, 2, 3]
+    assert journal.overdue(101, RequestState.PENDING) == []
 
 
-@pytest.mark.parametrize("state", State)
-def test_only_what_waits_for_its_owner_is_held(journal: SqliteJournal, state: State) -> None:
+@pytest.mark.parametrize("state", RequestState)
+def test_only_what_waits_for_its_owner_is_held(journal: SqliteJournal, state: RequestState) -> None:
     journal.add_request(stored(1, state=state))
     assert journal.held_segments(10) == (frozenset(stored(1).segments) if state.holds_footage else frozenset())
 
 
 def test_holds_are_capped_and_the_earliest_request_comes_first(journal: SqliteJournal) -> None:
     shared = ("a", "b", "c")
-    journal.add_request(stored(1, state=State.PENDING, segments=shared))
-    journal.add_request(stored(2, state=State.PENDING, segments=(*shared, "d", "e")))
+    journal.add_request(stored(1, state=RequestState.PENDING, segments=shared))
+    journal.add_request(stored(2, state=RequestState.PENDING, segments=(*shared, "d", "e")))
     assert journal.held_segments(0) == frozenset()
     assert journal.held_segments(2) == {"a", "b"}
     assert journal.held_segments(4) == {*shared, "d"}
     assert journal.held_segments(100) == {*shared, "d", "e"}
 
 
-@pytest.mark.parametrize("state", [state for state in State if state is not State.RECEIVED])
+@pytest.mark.parametrize("state", [state for state in RequestState if state is not RequestState.RECEIVED])
 def test_what_a_request_matched_goes_when_it_has_ended_and_nothing_of_it_has_left(
-    journal: SqliteJournal, state: State
+    journal: SqliteJournal, state: RequestState
 ) -> None:
     journal.add_request(stored(1, segments=("a", "b")))
     journal.set_state(stored(1).id, state)
     found = journal.request(stored(1).id)
     assert found is not None
-    stays = not state.ended or state in (State.SENT, State.STOPPED)
+    stays = not state.ended or state in (RequestState.SENT, RequestState.STOPPED)
     assert found.segments == (("a", "b") if stays else ())
     assert journal.match_count(stored(1).id) == len(found.segments)
 
@@ -438,13 +438,17 @@ def test_what_a_request_matched_goes_when_it_has_ended_and_nothing_of_it_has_lef
 def test_whoever_lists_requests_does_not_wait_for_what_they_matched(
     journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal.add_request(stored(1, state=State.PENDING))
+    journal.add_request(stored(1, state=RequestState.PENDING))
     read: list[str] = []
     original = journal._execute
     monkeypatch.setattr(journal, "_execute", lambda sql, values=(): (read.append(sql), original(sql, values))[1])
-    assert len(journal.requests()) == len(journal.requests(State.PENDING)) == len(journal.overdue(2000, State.PENDING))
+    assert (
+        len(journal.requests())
+        == len(journal.requests(RequestState.PENDING))
+        == len(journal.overdue(2000, RequestState.PENDING))
+    )
     assert not [sql for sql in read if "matched" in sql]
-    assert journal.request(stored(1).id) == stored(1, state=State.PENDING)
+    assert journal.request(stored(1).id) == stored(1, state=RequestState.PENDING)
     assert [sql for sql in read if "matched" in sql]
 
 
@@ -452,24 +456,24 @@ def test_two_requesters_may_give_their_requests_one_id(journal: SqliteJournal) -
     theirs = stored(2, id="2" * 64, given_id=stored(1).id, requester="harbour-fire")
     journal.add_request(stored(1))
     journal.add_request(theirs)
-    root = stored(1).audience
-    assert journal.request_said((root, "harbour-police"), stored(1).id) == stored(1)
-    assert journal.request_said((root, "harbour-fire"), stored(1).id) == theirs
-    assert journal.request_said((root, "harbour-fire"), "2" * 64) is None
+    root = stored(1).trust_root
+    assert journal.find_given_request((root, "harbour-police"), stored(1).id) == stored(1)
+    assert journal.find_given_request((root, "harbour-fire"), stored(1).id) == theirs
+    assert journal.find_given_request((root, "harbour-fire"), "2" * 64) is None
     assert theirs.said_id == stored(1).said_id == stored(1).id
 
 
 def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -> None:
-    journal.add_request(stored(1, asked_s=(100, 200), state=State.PENDING))
-    journal.add_request(stored(2, case_mark="HH 2", asked_s=(150, 300), state=State.DENIED))
+    journal.add_request(stored(1, asked_s=(100, 200), state=RequestState.PENDING))
+    journal.add_request(stored(2, case_mark="HH 2", asked_s=(150, 300), state=RequestState.DENIED))
     journal.add_request(stored(3, requester="harbour-fire", case_mark="HF 1", asked_s=(100, 200)))
-    police = (stored(1).audience, "harbour-police")
+    police = (stored(1).trust_root, "harbour-police")
     assert journal.has_request(police, stored(1).id)
     assert not journal.has_request(police, "00" * 16)
-    assert not journal.has_request((stored(1).audience, "harbour-fire"), stored(1).id)
+    assert not journal.has_request((stored(1).trust_root, "harbour-fire"), stored(1).id)
     assert journal.requests_in_case("HH 1") == 1
     assert journal.requests_since(0) == 3
-    root = stored(1).audience
+    root = stored(1).trust_root
     assert journal.requests_since(0, (root, "harbour-police")) == 2
     assert journal.requests_since(2000, (root, "harbour-police")) == 1
     assert journal.requests_since(0, ("00" * 8, "harbour-police")) == 0
@@ -479,15 +483,15 @@ def test_history_is_counted_by_requester_case_and_time(journal: SqliteJournal) -
         *(0, 1, 2, 1)
     ]
     assert journal.requests_about((root, "harbour-insurer"), 0, 900) == 0
-    journal.set_state(stored(1).id, State.APPROVED)  # it was no vain question
+    journal.set_state(stored(1).id, RequestState.APPROVED)  # it was no vain question
     assert journal.requests_about(police, 0, 900) == 1
 
 
 def test_what_concerns_another_place_is_counted_by_itself(journal: SqliteJournal) -> None:
-    journal.add_request(stored(1, asked_s=(100, 200), state=State.PENDING))
+    journal.add_request(stored(1, asked_s=(100, 200), state=RequestState.PENDING))
     journal.add_request(stored(2))
     journal.add_request(stored(3, requester="harbour-fire"))
-    police = (stored(1).audience, "harbour-police")
+    police = (stored(1).trust_root, "harbour-police")
     assert (journal.requests_since(0), journal.requests_since(0, police)) == (1, 1)
     assert (journal.requests_elsewhere(0), journal.requests_elsewhere(0, police)) == (2, 1)
     assert (journal.requests_elsewhere(2001), journal.requests_elsewhere(2001, police)) == (1, 0)
@@ -537,13 +541,13 @@ def test_the_list_of_the_blocked_keeps_the_newest_and_each_once(journal: SqliteJ
 
 
 def test_an_opt_out_is_replaced_by_its_like_and_removed(journal: SqliteJournal) -> None:
-    journal.add_opt_out(StandingOptOut(Scope.ALL))
-    journal.add_opt_out(StandingOptOut(Scope.KIND, "insurer", 5))
-    journal.add_opt_out(StandingOptOut(Scope.KIND, "insurer", 9))
-    assert set(journal.opt_outs()) == {StandingOptOut(Scope.ALL), StandingOptOut(Scope.KIND, "insurer", 9)}
+    journal.add_opt_out(ActiveOptOut(Scope.ALL))
+    journal.add_opt_out(ActiveOptOut(Scope.KIND, "insurer", 5))
+    journal.add_opt_out(ActiveOptOut(Scope.KIND, "insurer", 9))
+    assert set(journal.opt_outs()) == {ActiveOptOut(Scope.ALL), ActiveOptOut(Scope.KIND, "insurer", 9)}
     journal.remove_opt_out(Scope.KIND, "insurer")
     journal.remove_opt_out(Scope.KIND, "insurer")
-    assert journal.opt_outs() == (StandingOptOut(Scope.ALL),)
+    assert journal.opt_outs() == (ActiveOptOut(Scope.ALL),)
 
 
 def test_outbox_objects_are_listed_with_their_parts_in_order_until_removed(journal: SqliteJournal) -> None:
@@ -577,8 +581,8 @@ def test_no_database_maps_a_file_into_memory(tmp_path: Path) -> None:
     """On a full btrfs such a page ends the process with SIGBUS."""
     opened = [SqliteJournal(tmp_path / "journal.sqlite"), SqliteAlertQueue(tmp_path / "alerts.sqlite")]
     index = SqliteIndex(tmp_path / "index.sqlite")
-    index.tip()
-    visitors = Visitors(tmp_path / "page.sqlite", SystemEntropy(), lambda: 0)
+    index.chain_head()
+    visitors = Sessions(tmp_path / "page.sqlite", SystemEntropy(), lambda: 0)
     try:
         mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
         assert mapped == []

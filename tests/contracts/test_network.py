@@ -45,7 +45,7 @@ def picture(side_px: int, seed: int = 1) -> np.ndarray:
 
 
 def test_it_answers_one_row_for_each_anchor(kind: Kind, network: Network) -> None:
-    boxes, logits = network.answer(picture(kind.side_px))
+    boxes, logits = network.infer(picture(kind.side_px))
     assert (boxes.shape, boxes.dtype, logits.shape, logits.dtype) == (kind.boxes, np.float32, kind.logits, np.float32)
     decode = (
         decode_objects(boxes, logits, (4,), 0.5) if kind.side_px == OBJECTS_PX else decode_faces(boxes, logits, 0.5)
@@ -54,25 +54,25 @@ def test_it_answers_one_row_for_each_anchor(kind: Kind, network: Network) -> Non
 
 
 def test_the_same_picture_gets_the_same_answer(kind: Kind, network: Network) -> None:
-    first = network.answer(picture(kind.side_px))
-    network.answer(picture(kind.side_px, seed=2))
-    again = network.answer(picture(kind.side_px))
+    first = network.infer(picture(kind.side_px))
+    network.infer(picture(kind.side_px, seed=2))
+    again = network.infer(picture(kind.side_px))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_an_answer_is_the_callers_to_keep(kind: Kind, network: Network) -> None:
-    boxes, _logits = network.answer(picture(kind.side_px))
+    boxes, _logits = network.infer(picture(kind.side_px))
     kept = boxes.copy()
-    network.answer(picture(kind.side_px, seed=2))
+    network.infer(picture(kind.side_px, seed=2))
     assert np.array_equal(boxes, kept)
     boxes[:] = 7
-    assert not np.array_equal(network.answer(picture(kind.side_px))[0], boxes)
+    assert not np.array_equal(network.infer(picture(kind.side_px))[0], boxes)
 
 
 def test_the_picture_is_only_read(kind: Kind, network: Network) -> None:
     given = picture(kind.side_px)
     kept = given.copy()
-    network.answer(given)
+    network.infer(given)
     assert np.array_equal(given, kept)
 
 
@@ -81,4 +81,4 @@ def test_the_picture_is_only_read(kind: Kind, network: Network) -> None:
 )
 def test_another_size_is_refused(network: Network, wrong: np.ndarray) -> None:
     with pytest.raises(DeviceError):
-        network.answer(wrong)
+        network.infer(wrong)

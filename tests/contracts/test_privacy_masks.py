@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
-from agent.recorder.capture.camera_picamera2.pictures import Retouch
+from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch
 from agent.recorder.capture.privacy_mask import PrivacyMask
 
 HEIGHT, WIDTH = 48, 64
@@ -56,7 +56,7 @@ def test_a_pi_camera_s_picture_is_blacked_in_every_plane_and_not_in_the_padding(
     stride = WIDTH + 32
     pixels = noise(HEIGHT * 3 // 2, stride)
     before = pixels.copy()
-    Retouch(private(LEFT, RIGHT), (False, False)).retouch(pixels, {"size": (WIDTH, HEIGHT), "format": name})
+    PrivacyRetouch(private(LEFT, RIGHT), (False, False)).retouch(pixels, {"size": (WIDTH, HEIGHT), "format": name})
     assert (pixels[:HEIGHT, :WIDTH] == 16).all()
     assert (pixels[:HEIGHT, WIDTH:] == before[:HEIGHT, WIDTH:]).all()
     shape = (HEIGHT // 2, stride // 2, 2) if name == "NV12" else (2, HEIGHT // 2, stride // 2)

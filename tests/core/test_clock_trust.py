@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.clock_trust import LONGEST_WAIT_US, ClockTrust, wait_us
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.wire import strictjson
 
 S_US = 10**6
@@ -16,8 +16,8 @@ JUMP_US = 120 * S_US
 BOOTS = tuple(f"{number:032x}" for number in range(1, 20))
 
 
-def read(at_us: int, utc_us: int, quality: ClockQuality = ClockQuality.SYNCED) -> Moment:
-    return Moment(BootNs(at_us * 1000), UtcNs(utc_us * 1000), quality)
+def read(at_us: int, utc_us: int, quality: ClockQuality = ClockQuality.SYNCED) -> ClockReading:
+    return ClockReading(BootNs(at_us * 1000), UtcNs(utc_us * 1000), quality)
 
 
 def start(at_us: int = 0) -> ClockTrust:
@@ -126,6 +126,6 @@ def test_no_statement_confirms_a_clock_that_was_set_back_to_it() -> None:
 
 @given(st.integers(0, 2**60), st.integers(0, 2**62))
 def test_what_is_kept_is_read_back(at_us: int, utc_ns: int) -> None:
-    moment = Moment(BootNs(at_us % 2**50 * 1000), UtcNs(utc_ns), ClockQuality.SYNCED)
+    moment = ClockReading(BootNs(at_us % 2**50 * 1000), UtcNs(utc_ns), ClockQuality.SYNCED)
     trust = start().after(BOOTS[1], moment)
     assert strictjson.decode(strictjson.encode(trust), ClockTrust, limit_bytes=1024) == trust

@@ -11,15 +11,15 @@ import msgspec
 import pytest
 
 from agent.core.disclosure import (
-    Disclosed,
-    Released,
+    ReleasedItem,
+    VerifiedDisclosure,
     absences,
     agree,
     check_part,
-    clips_told,
+    claimed_clip_records,
+    claimed_clips,
     manifest_of,
     read_manifest,
-    records_told,
     release,
 )
 from agent.core.ledger.entries import EntryKind
@@ -31,11 +31,11 @@ from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
 from agent.core.vault.age.sealing import make_header
 from agent.core.vault.age.stanza import Stanza
-from agent.core.vault.coverage import State as Word
-from agent.core.vault.coverage import Stretch
+from agent.core.vault.coverage import CoverageSpan
+from agent.core.vault.coverage import CoverageState as Word
 from agent.core.vault.following import FIRST
-from agent.core.vault.manifest import SignedRecord, Tip, sign_record
-from agent.core.vault.records import Adopted, Boot, Segment
+from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
+from agent.core.vault.records import BootRecord, RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import Begin, Content, Context
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
@@ -43,7 +43,7 @@ from agent.wire import envelope, strictjson
 from agent.wire.disclosures import ClipRecords, DisclosureManifest
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import Absence, Approval, NamedKey, Seconding, Why
+from agent.wire.statements import AbsenceReason, Approval, CoApproval, FootageAbsence, NamedKey
 from tests import custodians
 from tests.custodians import APPROVER, DEVICE, Door, sha256_of, signed
 from tests.wire import samples
@@ -65,7 +65,7 @@ class Case:
 
     def release(
         self, approval: Approval | None = None, headers: Mapping[str, bytes] | None = None, **changes: Any
-    ) -> tuple[Released, ...]:
+    ) -> tuple[ReleasedItem, ...]:
         stored = replace(self.stored, **changes)
         return release(
             approval or self.approval,
@@ -120,7 +120,7 @@ def test_an_approval_that_agrees_with_everything_releases_its_items_in_order_seg
         assert item.size_bytes == len(item.header) + item.stored.size - item.stored.header_size
 
 
-SPOILT: dict[str, Callable[[Case], tuple[Released, ...]]] = {
+SPOILT: dict[str, Callable[[Case], tuple[ReleasedItem, ...]]] = {
     "for another device": lambda c: c.release(spoilt(c.approval, device=public_key_of(STRANGER).text)),
     "for another request": lambda c: c.release(spoilt(c.approval, request="00" * 32)),
     "sealed to another key": lambda c: c.release(spoilt(c.approval, reply=str(custodians.OWNER_IDENTITY.recipient()))),
@@ -152,15 +152,15 @@ def test_what_was_evicted_or_has_no_poster_cannot_be_released(case: Case) -> Non
     with pytest.raises(RequestError, match=f"segment {second} is no longer in the vault"):
         gone.release()
     bare = case.records[first].record
-    assert isinstance(bare, Segment)
-    record = sign_record(msgspec.structs.replace(bare, poster=None), Tip(), DEVICE.sign)
+    assert isinstance(bare, SegmentRecord)
+    record = sign_record(msgspec.structs.replace(bare, poster=None), ChainHead(), DEVICE.sign)
     with pytest.raises(RequestError, match=f"poster {first} is no longer in the vault"):
         replace_records(case, {**case.records, first: record}).release()
 
 
 def test_a_record_that_is_none_of_a_segment_releases_nothing(case: Case) -> None:
     stamp = Stamp(boot="1" * 32, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
-    boot = sign_record(Boot(device=samples.DEVICE_KEY.id, epoch=1, at=stamp), Tip(), DEVICE.sign)
+    boot = sign_record(BootRecord(device=samples.DEVICE_KEY.id, epoch=1, at=stamp), ChainHead(), DEVICE.sign)
     with pytest.raises(RequestError, match="no longer in the vault"):
         replace_records(case, dict.fromkeys(case.records, boot)).release()
 
@@ -224,7 +224,9 @@ class Sent:
     manifest: DisclosureManifest
     parts: list[bytes]
 
-    def read(self, asked: FootageRequest | None = None, digest: str | None = None, **changes: Any) -> Disclosed:
+    def read(
+        self, asked: FootageRequest | None = None, digest: str | None = None, **changes: Any
+    ) -> VerifiedDisclosure:
         manifest = msgspec.structs.replace(self.manifest, **changes)
         return read_manifest(signed(manifest, DEVICE), asked or self.case.asked, digest or self.manifest.request)
 
@@ -279,7 +281,7 @@ def other_enrolment(**changes: Any) -> str:
 
 
 THIEF = NamedKey(name="anna", key=public_key_of(STRANGER).text)
-TAMPERED: dict[str, Callable[[Sent], Disclosed]] = {
+TAMPERED: dict[str, Callable[[Sent], VerifiedDisclosure]] = {
     "request asked": lambda s: s.read(digest="00" * 32),
     "request": lambda s: s.read(request="00" * 32),
     "device": lambda s: s.read(device=public_key_of(STRANGER).text),
@@ -316,14 +318,16 @@ TAMPERED: dict[str, Callable[[Sent], Disclosed]] = {
 }
 
 
-def around(sent: Sent, begins: int, ends: int, *, end: int = 0) -> Absence:
+def around(sent: Sent, begins: int, ends: int, *, end: int = 0) -> FootageAbsence:
     """From so many milliseconds after the window's beginning, to so many after it, or after its end."""
     asked = sent.case.asked
     last_s = asked.to_s if end else asked.from_s
-    return Absence(from_ms=asked.from_s * 1000 + begins, to_ms=last_s * 1000 + ends, why=Why.NOTHING)
+    return FootageAbsence(
+        from_ms=asked.from_s * 1000 + begins, to_ms=last_s * 1000 + ends, reason=AbsenceReason.NOTHING
+    )
 
 
-def ledgered_too(sent: Sent, **changes: Any) -> Disclosed:
+def ledgered_too(sent: Sent, **changes: Any) -> VerifiedDisclosure:
     """Another approval by the owner, that the device has ledgered like any: what is wrong is only its content."""
     approval = spoilt(sent.case.approval, **changes)
     return sent.read(approval=signed(approval, APPROVER).decode(), ledger=ledgered(sent.case, approval))
@@ -336,28 +340,28 @@ def test_an_approval_may_speak_of_the_whole_window_to_its_last_millisecond(sent:
 
 def record_of_no_segment() -> str:
     stamp = Stamp(boot="1" * 32, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
-    boot = Boot(device=samples.DEVICE_KEY.id, epoch=1, at=stamp)
-    return sign_record(boot, Tip(), DEVICE.sign).line.decode()
+    boot = BootRecord(device=samples.DEVICE_KEY.id, epoch=1, at=stamp)
+    return sign_record(boot, ChainHead(), DEVICE.sign).line.decode()
 
 
 def forged_record(sent: Sent) -> str:
     record = sent.case.records[sent.case.stored.segments[0]].record
-    return sign_record(record, Tip(), STRANGER.sign).line.decode()
+    return sign_record(record, ChainHead(), STRANGER.sign).line.decode()
 
 
 def spare_record(sent: Sent) -> str:
     record = msgspec.structs.replace(sent.case.records[sent.case.stored.segments[0]].record, id="a" * 26)
-    return sign_record(record, Tip(), DEVICE.sign).line.decode()
+    return sign_record(record, ChainHead(), DEVICE.sign).line.decode()
 
 
 def other_record(sent: Sent, utc_ms: int | None = None) -> str:
     record = sent.case.records[sent.case.stored.segments[0]].record
-    assert isinstance(record, Segment)
+    assert isinstance(record, SegmentRecord)
     if utc_ms is None:
         record = msgspec.structs.replace(record, file=msgspec.structs.replace(record.file, sha256_payload="00" * 32))
     else:
         record = msgspec.structs.replace(record, span=msgspec.structs.replace(record.span, utc_ms=utc_ms))
-    return sign_record(record, Tip(), DEVICE.sign).line.decode()
+    return sign_record(record, ChainHead(), DEVICE.sign).line.decode()
 
 
 @pytest.mark.parametrize("name", TAMPERED)
@@ -415,13 +419,13 @@ def two_owners(sent: Sent, **changes: Any) -> tuple[str, str]:
 
 def second_yes(sent: Sent, by: Any = SECOND, **changes: Any) -> str:
     values = {**custodians.stated(), "request": sent.manifest.request, "approval": sha256_of(sent.case.approval)}
-    return signed(Seconding(**{**values, **changes}), by).decode()
+    return signed(CoApproval(**{**values, **changes}), by).decode()
 
 
 def test_where_it_takes_two_both_are_named(sent: Sent) -> None:
-    read = sent.read(enrolments=two_owners(sent), seconding=second_yes(sent))
-    assert (read.approver, read.seconder) == ("anna", "bo")
-    assert sent.read().seconder is None
+    read = sent.read(enrolments=two_owners(sent), co_approval=second_yes(sent))
+    assert (read.approver, read.co_approver) == ("anna", "bo")
+    assert sent.read().co_approver is None
 
 
 def test_a_manifest_carries_both_yeses_and_a_hash_for_each_part(sent: Sent) -> None:
@@ -434,24 +438,24 @@ def test_a_manifest_carries_both_yeses_and_a_hash_for_each_part(sent: Sent) -> N
         "ledger": sent.manifest.ledger,
     }
     hashes = [part.sha256 for part in sent.manifest.parts]
-    made = manifest_of(sent.case.release(), hashes, **given, seconding=second_yes(sent).encode())
-    assert envelope.read_unverified((made.seconding or "").encode()).payload_type == Seconding.PAYLOAD_TYPE
-    assert msgspec.structs.replace(made, seconding=None) == sent.manifest
+    made = manifest_of(sent.case.release(), hashes, **given, co_approval=second_yes(sent).encode())
+    assert envelope.read_unverified((made.co_approval or "").encode()).payload_type == CoApproval.PAYLOAD_TYPE
+    assert msgspec.structs.replace(made, co_approval=None) == sent.manifest
     with pytest.raises(ValueError, match="shorter"):
         manifest_of(sent.case.release(), hashes[:-1], **given)
 
 
 SECONDED_WRONGLY: dict[str, Callable[[Sent], dict[str, Any]]] = {
-    "by nobody": lambda s: {"seconding": None},
-    "by the first again": lambda s: {"seconding": second_yes(s, APPROVER)},
-    "by a stranger": lambda s: {"seconding": second_yes(s, STRANGER)},
-    "by the device": lambda s: {"seconding": second_yes(s, DEVICE)},
-    "for another request": lambda s: {"seconding": second_yes(s, request="00" * 32)},
-    "for another approval": lambda s: {"seconding": second_yes(s, approval="00" * 32)},
-    "after the end": lambda s: {"seconding": second_yes(s, owner_time_ms=(s.case.asked.not_after_s + 1) * 1000)},
-    "for another device": lambda s: {"seconding": second_yes(s, device=public_key_of(STRANGER).text)},
-    "with the approval again": lambda s: {"seconding": s.manifest.approval},
-    "where none is needed": lambda s: {"seconding": second_yes(s), "enrolments": two_owners(s, approvals_needed=1)},
+    "by nobody": lambda s: {"co_approval": None},
+    "by the first again": lambda s: {"co_approval": second_yes(s, APPROVER)},
+    "by a stranger": lambda s: {"co_approval": second_yes(s, STRANGER)},
+    "by the device": lambda s: {"co_approval": second_yes(s, DEVICE)},
+    "for another request": lambda s: {"co_approval": second_yes(s, request="00" * 32)},
+    "for another approval": lambda s: {"co_approval": second_yes(s, approval="00" * 32)},
+    "after the end": lambda s: {"co_approval": second_yes(s, owner_time_ms=(s.case.asked.not_after_s + 1) * 1000)},
+    "for another device": lambda s: {"co_approval": second_yes(s, device=public_key_of(STRANGER).text)},
+    "with the approval again": lambda s: {"co_approval": s.manifest.approval},
+    "where none is needed": lambda s: {"co_approval": second_yes(s), "enrolments": two_owners(s, approvals_needed=1)},
 }
 
 
@@ -462,17 +466,19 @@ def test_an_approval_is_refused_that_is_seconded(sent: Sent, name: str) -> None:
 
 
 def test_of_the_rest_of_a_window_is_said_what_the_vault_says_but_of_footage_nothing() -> None:
-    stretches = [Stretch(number, number + 1, word) for number, word in enumerate(Word)]
+    stretches = [CoverageSpan(number, number + 1, word) for number, word in enumerate(Word)]
     said = absences(stretches)
-    assert [each.why.value for each in said] == [word.value for word in Word if word is not Word.FOOTAGE]
-    assert all(stretches[each.from_ms] == Stretch(each.from_ms, each.to_ms, Word(each.why.value)) for each in said)
+    assert [each.reason.value for each in said] == [word.value for word in Word if word is not Word.FOOTAGE]
+    assert all(
+        stretches[each.from_ms] == CoverageSpan(each.from_ms, each.to_ms, Word(each.reason.value)) for each in said
+    )
 
 
 # Clips an owner tells of without showing them.
 
 
 def told(case: Case) -> Any:
-    (clip,) = clips_told(case.records, case.stored.segments)
+    (clip,) = claimed_clips(case.records, case.stored.segments)
     return clip
 
 
@@ -481,8 +487,8 @@ def test_of_a_clip_is_told_from_its_first_to_its_last_segment_and_how_many(case:
     clip = told(case)
     assert clip.segments == len(spans) == 3
     assert (clip.from_ms, clip.to_ms) == (min(s.start_ms for s in spans), max(s.end_ms for s in spans))
-    assert clips_told(case.records, ()) == ()
-    assert clips_told({}, case.stored.segments) == ()
+    assert claimed_clips(case.records, ()) == ()
+    assert claimed_clips({}, case.stored.segments) == ()
 
 
 def test_only_clips_that_matched_can_be_told_of_and_word_for_word(case: Case) -> None:
@@ -494,66 +500,66 @@ def test_only_clips_that_matched_can_be_told_of_and_word_for_word(case: Case) ->
 
 
 def test_the_records_of_clips_that_are_told_of_travel_as_hashes(case: Case) -> None:
-    (clip,) = clips_told(case.records, case.stored.segments)
-    (told,) = records_told(case.records, case.stored.segments, (clip,))
+    (clip,) = claimed_clips(case.records, case.stored.segments)
+    (told,) = claimed_clip_records(case.records, case.stored.segments, (clip,))
     assert (told.from_ms, told.to_ms) == (clip.from_ms, clip.to_ms)
     assert told.leaves == tuple(leaf_hash(case.records[name].line).hex() for name in case.stored.segments)
-    assert records_told(case.records, case.stored.segments, ()) == ()
+    assert claimed_clip_records(case.records, case.stored.segments, ()) == ()
     with pytest.raises(RequestError, match="not there any more"):
-        records_told(case.records, case.stored.segments[:1], (clip,))
+        claimed_clip_records(case.records, case.stored.segments[:1], (clip,))
 
 
 def telling_of(sent: Sent, told: tuple[ClipRecords, ...]) -> dict[str, Any]:
     """The changes that make `sent` tell of its clip."""
-    (clip,) = clips_told(sent.case.records, sent.case.stored.segments)
+    (clip,) = claimed_clips(sent.case.records, sent.case.stored.segments)
     approval = spoilt(sent.case.approval, clips=(clip,))
-    return {"approval": signed(approval, APPROVER).decode(), "ledger": ledgered(sent.case, approval), "told": told}
+    return {"approval": signed(approval, APPROVER).decode(), "ledger": ledgered(sent.case, approval), "clips": told}
 
 
 def test_what_is_shown_of_a_clip_stands_among_its_records(sent: Sent) -> None:
     records, segments = sent.case.records, sent.case.stored.segments
-    told = records_told(records, segments, clips_told(records, segments))
-    assert sent.read(**telling_of(sent, told)).manifest.told == told
+    told = claimed_clip_records(records, segments, claimed_clips(records, segments))
+    assert sent.read(**telling_of(sent, told)).manifest.clips == told
     other = msgspec.structs.replace(told[0], leaves=("00" * 32, *told[0].leaves[1:]))
     last = msgspec.structs.replace(told[0], leaves=(*told[0].leaves[:-1], "00" * 32))
     for wrong in ((other,), (last,), (), (msgspec.structs.replace(told[0], leaves=told[0].leaves[1:]),)):
         with pytest.raises(FormatError, match="tells of"):
             sent.read(**telling_of(sent, wrong))
     with pytest.raises(FormatError, match="not those of the owner's approval"):
-        sent.read(told=told)
+        sent.read(clips=told)
 
 
 def rerecorded(case: Case, name: str, **changes: Any) -> dict[str, SignedRecord]:
     record = msgspec.structs.replace(case.records[name].record, **changes)
-    return {**case.records, name: sign_record(record, Tip(), DEVICE.sign)}
+    return {**case.records, name: sign_record(record, ChainHead(), DEVICE.sign)}
 
 
 def test_a_clip_is_told_with_what_its_first_record_follows_if_each_follows_the_one_before(case: Case) -> None:
     segments = case.stored.segments
-    clips = clips_told(case.records, segments)
-    assert records_told(case.records, segments, clips)[0].follows == FIRST
-    later = clips_told(case.records, segments[1:])
-    follows = case.records[segments[1]].record.follows  # type: ignore[union-attr]
-    assert records_told(case.records, segments[1:], later)[0].follows == follows
+    clips = claimed_clips(case.records, segments)
+    assert claimed_clip_records(case.records, segments, clips)[0].prev_in_clip == FIRST
+    later = claimed_clips(case.records, segments[1:])
+    follows = case.records[segments[1]].record.prev_in_clip  # type: ignore[union-attr]
+    assert claimed_clip_records(case.records, segments[1:], later)[0].prev_in_clip == follows
     for records in (
-        rerecorded(case, segments[1], follows=None),
+        rerecorded(case, segments[1], prev_in_clip=None),
         rerecorded(case, segments[1], epoch=7),
         {name: record for name, record in case.records.items() if name != segments[1]},
     ):
-        clips = clips_told(records, segments)
-        (found,) = records_told(records, segments, clips)
-        assert found.follows is None
+        clips = claimed_clips(records, segments)
+        (found,) = claimed_clip_records(records, segments, clips)
+        assert found.prev_in_clip is None
 
 
 def test_what_is_shown_was_signed_at_capture_as_following_what_is_told(sent: Sent) -> None:
     records, segments = sent.case.records, sent.case.stored.segments
-    (told,) = records_told(records, segments, clips_told(records, segments))
-    assert told.follows == FIRST
+    (told,) = claimed_clip_records(records, segments, claimed_clips(records, segments))
+    assert told.prev_in_clip == FIRST
     assert sent.read(**telling_of(sent, (told,)))
-    assert sent.read(**telling_of(sent, (msgspec.structs.replace(told, follows=None),)))
+    assert sent.read(**telling_of(sent, (msgspec.structs.replace(told, prev_in_clip=None),)))
     first = told.leaves[0]
     for wrong in (
-        msgspec.structs.replace(told, follows="11" * 32),
+        msgspec.structs.replace(told, prev_in_clip="11" * 32),
         msgspec.structs.replace(told, leaves=(told.leaves[0], *told.leaves[2:], told.leaves[1])),
         msgspec.structs.replace(told, leaves=(*told.leaves[1:], first)),
     ):
@@ -563,15 +569,15 @@ def test_what_is_shown_was_signed_at_capture_as_following_what_is_told(sent: Sen
 
 def test_of_two_clips_at_one_time_what_is_shown_stands_in_one(sent: Sent) -> None:
     records, segments = sent.case.records, sent.case.stored.segments
-    (clip,) = clips_told(records, segments)
-    (told,) = records_told(records, segments, (clip,))
+    (clip,) = claimed_clips(records, segments)
+    (told,) = claimed_clip_records(records, segments, (clip,))
     for clips, said in (
         ((clip, msgspec.structs.replace(clip, segments=1)), (told, msgspec.structs.replace(told, leaves=("00" * 32,)))),
         ((msgspec.structs.replace(clip, segments=1), clip), (msgspec.structs.replace(told, leaves=("00" * 32,)), told)),
     ):
         approval = spoilt(sent.case.approval, clips=clips)
         changes = {"approval": signed(approval, APPROVER).decode(), "ledger": ledgered(sent.case, approval)}
-        assert sent.read(**changes, told=said).manifest.told == said
+        assert sent.read(**changes, clips=said).manifest.clips == said
 
 
 def test_clips_outside_the_window_are_not_told_of(sent: Sent) -> None:
@@ -582,7 +588,7 @@ def test_clips_outside_the_window_are_not_told_of(sent: Sent) -> None:
         approval = spoilt(sent.case.approval, clips=(moved,))
         there = ClipRecords(from_ms=moved.from_ms, to_ms=moved.to_ms, leaves=("00" * 32,) * clip.segments)
         changes = {"approval": signed(approval, APPROVER).decode(), "ledger": ledgered(sent.case, approval)}
-        changes["told"] = (there,)
+        changes["clips"] = (there,)
         if allowed:
             assert sent.read(**changes).approval.clips == (moved,)
         else:
@@ -658,7 +664,7 @@ def test_a_part_that_the_device_announced_but_the_owner_did_not_approve_is_refus
 # -- inside and outside ------------------------------------------------------------------------------------------------
 
 
-def context_of(record: Segment, **changes: Any) -> Context:
+def context_of(record: SegmentRecord, **changes: Any) -> Context:
     values: dict[str, Any] = {
         "device": samples.DEVICE_KEY.id,
         "segment": record.id,
@@ -671,9 +677,9 @@ def context_of(record: Segment, **changes: Any) -> Context:
     return Context(**{**values, **changes})
 
 
-def first_record(case: Case) -> Segment:
+def first_record(case: Case) -> SegmentRecord:
     record = case.records[case.stored.segments[0]].record
-    assert isinstance(record, Segment)
+    assert isinstance(record, SegmentRecord)
     return record
 
 
@@ -699,7 +705,7 @@ def test_a_segment_that_says_something_else_inside_does_not(case: Case, changes:
         agree(record, context_of(record, **changes), device=samples.DEVICE_KEY.id)
 
 
-def adopted(record: Segment) -> Adopted:
+def adopted(record: SegmentRecord) -> RecoveredRecord:
     begin = Begin(
         segment=record.id,
         event=record.event,
@@ -711,7 +717,7 @@ def adopted(record: Segment) -> Adopted:
         quality=record.span.quality,
     )
     stamp = Stamp(boot="1" * 32, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
-    return Adopted(begin=begin, complete=True, file=record.file, at=stamp)
+    return RecoveredRecord(begin=begin, complete=True, file=record.file, at=stamp)
 
 
 def test_of_a_segment_nobody_saw_end_its_beginning_must_agree(case: Case) -> None:

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
-from agent.core.alerts.kinds import AlertKind, news_of
+from agent.core.alerts.kinds import AlertKind, alert_named
 from agent.core.home import HomeTopics, discovery, state_of
 
 
 def status(*, in_event: bool, **opinion: Any) -> dict[str, Any]:
     return {
-        "recorder": {"state": "recording" if in_event else "watching", "in_event": in_event, "opinion": opinion},
+        "recorder": {
+            "state": "recording" if in_event else "watching",
+            "in_event": in_event,
+            "object_detection": opinion,
+        },
         "vault": {"stored_bytes": 0, "segments": 0},
         "link": {"link": "off"},
         "clock": "synced",
@@ -22,12 +26,12 @@ def status(*, in_event: bool, **opinion: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("told", "person"),
     [
-        (status(in_event=True, state="looking", sights=("person",)), True),
-        (status(in_event=True, state="looking", sights=["vehicle", "person"]), True),
-        (status(in_event=True, state="looking", sights=("vehicle",)), False),
-        (status(in_event=True, state="looking", sights=None), False),
-        (status(in_event=False, state="looking", sights=("person",)), False),
-        (status(in_event=True, state="resting", sights=None), None),
+        (status(in_event=True, state="running", labels=("person",)), True),
+        (status(in_event=True, state="running", labels=["vehicle", "person"]), True),
+        (status(in_event=True, state="running", labels=("vehicle",)), False),
+        (status(in_event=True, state="running", labels=None), False),
+        (status(in_event=False, state="running", labels=("person",)), False),
+        (status(in_event=True, state="paused", labels=None), None),
         (status(in_event=True, state="failed"), None),
         (status(in_event=True, state="off"), None),
         (status(in_event=True), None),
@@ -44,6 +48,6 @@ def test_the_entity_tells_nobody_knows_from_nobody_is_there() -> None:
 
 
 def test_an_alert_says_it_in_neutral_words_and_can_be_switched_off_by_itself() -> None:
-    news = news_of("person")
+    news = alert_named("person")
     assert (news.kind, news.text) == (AlertKind.PERSON, "A person is at the door.")
-    assert news_of("visitor").kind is not AlertKind.PERSON
+    assert alert_named("visitor").kind is not AlertKind.PERSON

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.matching import Window, match
+from agent.core.matching import TimeWindow, match
 from agent.core.timebase import ClockQuality
 from tests.wire import samples
 
 SYNCED, HELD, UNKNOWN = ClockQuality.SYNCED, ClockQuality.HELD, ClockQuality.UNKNOWN
-WINDOW = Window.of_seconds(100, 200)
+WINDOW = TimeWindow.of_seconds(100, 200)
 HERE = (53.5461, 9.9661)
 
 
@@ -34,7 +34,7 @@ def found(
 
 
 def test_a_window_of_seconds_is_that_many_milliseconds() -> None:
-    assert Window.of_seconds(1, 2) == Window(1000, 2000)
+    assert TimeWindow.of_seconds(1, 2) == TimeWindow(1000, 2000)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agent.cli.status_watch import screen, watch
-from agent.core.metrics import figures, render
+from agent.core.metrics import metrics_of, render
 from agent.errors import NetworkError
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -57,22 +57,29 @@ def test_what_a_device_does_not_have_is_left_out() -> None:
 
 
 def test_a_second_opinion_tells_how_it_does_and_never_what_it_saw() -> None:
-    opinion = {"state": "looking", "detail": "", "looks": 42, "dropped": 1, "ms_per_look": 18.0, "sights": ["person"]}
-    text = render({**STATUS, "recorder": {**STATUS["recorder"], "opinion": opinion, "let_go": 3}})  # type: ignore[dict-item]
+    opinion = {
+        "state": "running",
+        "detail": "",
+        "inferences": 42,
+        "dropped": 1,
+        "ms_per_inference": 18.0,
+        "labels": ["person"],
+    }
+    text = render({**STATUS, "recorder": {**STATUS["recorder"], "object_detection": opinion, "discarded_events": 3}})  # type: ignore[dict-item]
     for line in (
-        "doorward_opinion_looking 1", "doorward_opinion_looks_total 42", "doorward_opinion_dropped_total 1",
-        "doorward_opinion_seconds_per_look 0.018", "doorward_events_let_go_total 3",
+        "doorward_detection_running 1", "doorward_detection_inferences_total 42", "doorward_detection_dropped_total 1",
+        "doorward_detection_seconds_per_inference 0.018", "doorward_events_let_go_total 3",
     ):  # fmt: skip
         assert line in text.splitlines(), line
     assert "person" not in text
-    off = {**STATUS["recorder"], "opinion": {"state": "off"}}  # type: ignore[dict-item]
-    assert "opinion" not in render({**STATUS, "recorder": off})
+    off = {**STATUS["recorder"], "object_detection": {"state": "off"}}  # type: ignore[dict-item]
+    assert "object_detection" not in render({**STATUS, "recorder": off})
 
 
 def test_the_dashboard_asks_for_figures_that_there_are_and_for_each_of_them() -> None:
     dashboard = (CONFIG / "grafana" / "doorward.json").read_text()
     asked = set(re.findall(r"doorward_[a-z_]+", dashboard)) - {"doorward_fsync_seconds_bucket"}
-    given = {f"doorward_{figure.name}" for figure in figures(STATUS)}
+    given = {f"doorward_{figure.name}" for figure in metrics_of(STATUS)}
     assert asked <= given
     left_out = {
         "fsync_seconds", "recorded_seconds_total", "mqtt_received_total", "alerts_delivered_total",

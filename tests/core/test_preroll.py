@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.preroll import PrerollRing
+from agent.core.preroll import PrerollBuffer
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.errors import InternalError
 from tests.cameras import gop
 
 
 def test_the_ring_covers_its_span_with_whole_gops() -> None:
-    ring = PrerollRing(max_bytes=10**9, span_ns=5 * NS_PER_S)
+    ring = PrerollBuffer(max_bytes=10**9, span_ns=5 * NS_PER_S)
     gops = [gop(1000 * number) for number in range(20)]
     for each in gops:
         ring.push(each)
@@ -24,7 +24,7 @@ def test_the_ring_covers_its_span_with_whole_gops() -> None:
 
 
 def test_memory_is_the_harder_bound_and_shows_in_held_ns() -> None:
-    ring = PrerollRing(max_bytes=1000, span_ns=10 * NS_PER_S)
+    ring = PrerollBuffer(max_bytes=1000, span_ns=10 * NS_PER_S)
     dropped = [each for number in range(10) for each in ring.push(gop(1000 * number))]
     assert len(dropped) == 8
     assert ring.size_bytes == 800
@@ -32,7 +32,7 @@ def test_memory_is_the_harder_bound_and_shows_in_held_ns() -> None:
 
 
 def test_a_gop_larger_than_the_ring_is_kept_until_the_next_one_comes() -> None:
-    ring = PrerollRing(max_bytes=100, span_ns=NS_PER_S)
+    ring = PrerollBuffer(max_bytes=100, span_ns=NS_PER_S)
     large, small = gop(0, size_bytes=500), gop(1000, size_bytes=5)
     assert ring.push(large) == ()
     assert ring.since(0) == (large,)
@@ -40,7 +40,7 @@ def test_a_gop_larger_than_the_ring_is_kept_until_the_next_one_comes() -> None:
 
 
 def test_since_gives_the_gop_that_holds_the_instant() -> None:
-    ring = PrerollRing(max_bytes=10**9, span_ns=60 * NS_PER_S)
+    ring = PrerollBuffer(max_bytes=10**9, span_ns=60 * NS_PER_S)
     gops = [gop(1000 * number) for number in range(6)]
     for each in gops:
         ring.push(each)
@@ -50,14 +50,14 @@ def test_since_gives_the_gop_that_holds_the_instant() -> None:
 
 
 def test_gops_out_of_order_are_our_own_fault() -> None:
-    ring = PrerollRing(max_bytes=1000, span_ns=NS_PER_S)
+    ring = PrerollBuffer(max_bytes=1000, span_ns=NS_PER_S)
     ring.push(gop(1000))
     with pytest.raises(InternalError):
         ring.push(gop(500))
 
 
 def test_the_parts_of_a_long_gop_stay_and_go_together() -> None:
-    ring = PrerollRing(max_bytes=10**9, span_ns=3 * NS_PER_S)
+    ring = PrerollBuffer(max_bytes=10**9, span_ns=3 * NS_PER_S)
     parts = [replace(gop(1000 * number), begins=number % 4 == 0, ends=number % 4 == 3) for number in range(10)]
     dropped = [each for part in parts[:6] for each in ring.push(part)]
     assert dropped == [], "without the first GOP less than the span would be left"
@@ -69,7 +69,7 @@ def test_the_parts_of_a_long_gop_stay_and_go_together() -> None:
 
 
 def test_a_cleared_ring_has_forgotten_everything() -> None:
-    ring = PrerollRing(max_bytes=1000, span_ns=NS_PER_S)
+    ring = PrerollBuffer(max_bytes=1000, span_ns=NS_PER_S)
     ring.push(gop(0))
     ring.clear()
     assert (ring.since(0), ring.size_bytes, ring.held_ns) == ((), 0, 0)
@@ -84,7 +84,7 @@ def test_a_cleared_ring_has_forgotten_everything() -> None:
 def test_both_bounds_hold_and_nothing_is_dropped_without_need(
     lengths: list[int], sizes: list[int], max_bytes: int, span_ms: int
 ) -> None:
-    ring = PrerollRing(max_bytes, span_ms * NS_PER_MS)
+    ring = PrerollBuffer(max_bytes, span_ms * NS_PER_MS)
     pushed, dropped, at_ms = [], [], 0
     for length_ms, size_bytes in zip(lengths, sizes, strict=False):
         each = gop(at_ms, length_ms, 2, size_bytes)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.progress import Progress
+from agent.core.progress import StallDetector
 from agent.core.timebase import NS_PER_S
 
 
 def test_nothing_is_due_before_it_is_expected() -> None:
-    assert Progress({"frames": 10.0}).stuck(10**18) == ()
+    assert StallDetector({"frames": 10.0}).stuck(10**18) == ()
 
 
 def test_a_mark_that_gets_old_is_named() -> None:
-    progress = Progress({"frames": 10.0, "time": 60.0})
+    progress = StallDetector({"frames": 10.0, "time": 60.0})
     progress.mark("frames", 0)
     progress.mark("time", 0)
     assert progress.stuck(10 * NS_PER_S) == ()
@@ -24,7 +24,7 @@ def test_a_mark_that_gets_old_is_named() -> None:
 
 
 def test_what_rests_owes_nothing_and_what_is_expected_again_starts_anew() -> None:
-    progress = Progress({"acknowledgements": 10.0})
+    progress = StallDetector({"acknowledgements": 10.0})
     progress.expect("acknowledgements", 0)
     progress.expect("acknowledgements", 9 * NS_PER_S)  # it was due already: that does not put it off
     assert progress.stuck(11 * NS_PER_S) == ("acknowledgements",)
@@ -36,7 +36,7 @@ def test_what_rests_owes_nothing_and_what_is_expected_again_starts_anew() -> Non
 
 @given(st.lists(st.integers(0, 100), min_size=1))
 def test_however_often_one_loop_turns_it_does_not_speak_for_another(turns: list[int]) -> None:
-    progress = Progress({"loop": 5.0, "frames": 5.0})
+    progress = StallDetector({"loop": 5.0, "frames": 5.0})
     progress.mark("frames", 0)
     for second in sorted(turns):
         progress.mark("loop", second * NS_PER_S)

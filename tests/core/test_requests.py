@@ -17,11 +17,11 @@ from agent.core.admission import (
     Replayed,
     admit,
 )
-from agent.core.case_marks import CaseMarks
-from agent.core.consent import State
+from agent.core.case_marks import CaseHashes
+from agent.core.consent import RequestState
 from agent.core.requests import (
     SEQUENCE_WINDOW,
-    StandingOptOut,
+    ActiveOptOut,
     StoredRequest,
     Terms,
     is_replay,
@@ -29,23 +29,23 @@ from agent.core.requests import (
     trusted_seconds,
     utc_minute,
 )
-from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import InternalError, RequestError
 from agent.wire import strictjson
 from agent.wire.fields import Incident, Kind
-from agent.wire.inbound import Inbound, InboundMessage
-from agent.wire.limits import Limits
+from agent.wire.inbound import InboundMessage, VerifiedMessage
+from agent.wire.limits import RequestLimits
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Scope
-from agent.wire.trust import OwnLimits, TrustedRequester
+from agent.wire.trust import EntryLimits, TrustedRequester
 from tests.wire import samples
 
-NOW = Moment(BootNs(10**12), UtcNs(samples.NOW_S * NS_PER_S), ClockQuality.SYNCED)
+NOW = ClockReading(BootNs(10**12), UtcNs(samples.NOW_S * NS_PER_S), ClockQuality.SYNCED)
 LOST = replace(NOW, utc_ns=UtcNs(0), quality=ClockQuality.UNKNOWN)
 DAY_MS = 86_400_000
-LIMITS = Limits()
-MARKS = CaseMarks(b"m" * 32, log2_work_factor=1)
-ACCEPTED = Accepted(MARKS.of(samples.request().audience, "harbour-police", samples.request().case))
+LIMITS = RequestLimits()
+MARKS = CaseHashes(b"m" * 32, log2_work_factor=1)
+ACCEPTED = Accepted(MARKS.of(samples.request().trust_root, "harbour-police", samples.request().case))
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Past:
         return self.oldest
 
     def requests_in_case(self, case_mark: str) -> int:
-        assert case_mark == MARKS.of(samples.request().audience, "harbour-police", samples.request().case)
+        assert case_mark == MARKS.of(samples.request().trust_root, "harbour-police", samples.request().case)
         return self.in_case
 
     def requests_since(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
@@ -104,22 +104,22 @@ def trusted(**changes: object) -> TrustedRequester:
     entry = samples.requester()
     regions = tuple(region.bounds for region in entry.regions)
     made = TrustedRequester(
-        samples.ROOT_KEY.id, entry.id, entry.name, entry.kind, samples.REQUESTER_KEY, regions, OwnLimits()
+        samples.ROOT_KEY.id, entry.id, entry.name, entry.kind, samples.REQUESTER_KEY, regions, EntryLimits()
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def inbound(message: InboundMessage | None = None, requester: TrustedRequester | None = None) -> Inbound:
-    return Inbound(message or samples.request(), requester or trusted(), b"", samples.SHA)
+def inbound(message: InboundMessage | None = None, requester: TrustedRequester | None = None) -> VerifiedMessage:
+    return VerifiedMessage(message or samples.request(), requester or trusted(), b"", samples.SHA)
 
 
 def verdict(
     message: FootageRequest | None = None,
     *,
     past: Past | None = None,
-    limits: Limits = LIMITS,
+    limits: RequestLimits = LIMITS,
     requester: TrustedRequester | None = None,
-    now: Moment = NOW,
+    now: ClockReading = NOW,
     near: bool = True,
 ) -> Accepted | Blocked | Elsewhere | Replayed:
     return admit(inbound(message, requester), limits, past or Past(), now, MARKS, near=near)
@@ -189,11 +189,11 @@ def test_of_what_is_asked_about_elsewhere_so_much_is_written_down_in_a_day_and_n
 
 
 def test_the_owners_limits_are_tightened_by_the_roots_and_never_loosened() -> None:
-    strict = trusted(limits=OwnLimits(window_max_s=3600))
+    strict = trusted(limits=EntryLimits(window_max_s=3600))
     assert verdict(requester=strict) == Blocked("window too long")
-    loose = trusted(limits=OwnLimits(window_max_s=10**6, requests_per_case=50))
+    loose = trusted(limits=EntryLimits(window_max_s=10**6, requests_per_case=50))
     assert verdict(requester=loose, past=Past(in_case=2)) == Blocked("too many requests for this case")
-    assert verdict(limits=Limits(window_max_s=3600), requester=loose) == Blocked("window too long")
+    assert verdict(limits=RequestLimits(window_max_s=3600), requester=loose) == Blocked("window too long")
 
 
 def test_a_request_about_somebody_elses_region_is_blocked() -> None:
@@ -211,26 +211,26 @@ def test_without_a_trusted_clock_nothing_is_judged_that_needs_one() -> None:
 
 def test_only_footage_requests_are_admitted() -> None:
     with pytest.raises(InternalError):
-        admit(inbound(samples.receipt()), Limits(), Past(), NOW, MARKS, near=True)
+        admit(inbound(samples.receipt()), RequestLimits(), Past(), NOW, MARKS, near=True)
 
 
 @pytest.mark.parametrize(
     ("standing", "covers"),
     [
-        (StandingOptOut(Scope.ALL), True),
-        (StandingOptOut(Scope.REQUESTER, "harbour-police"), True),
-        (StandingOptOut(Scope.REQUESTER, "harbour-fire"), False),
-        (StandingOptOut(Scope.KIND, Kind.POLICE.value), True),
-        (StandingOptOut(Scope.KIND, Kind.INSURER.value), False),
-        (StandingOptOut(Scope.INCIDENT, Incident.BURGLARY.value), True),
-        (StandingOptOut(Scope.INCIDENT, Incident.TRAFFIC.value), False),
-        (StandingOptOut(Scope.ALL, until_s=samples.NOW_S + 1), True),
-        (StandingOptOut(Scope.ALL, until_s=samples.NOW_S), False),
-        (StandingOptOut(Scope.HOURS, "0000-2359"), False),
+        (ActiveOptOut(Scope.ALL), True),
+        (ActiveOptOut(Scope.REQUESTER, "harbour-police"), True),
+        (ActiveOptOut(Scope.REQUESTER, "harbour-fire"), False),
+        (ActiveOptOut(Scope.KIND, Kind.POLICE.value), True),
+        (ActiveOptOut(Scope.KIND, Kind.INSURER.value), False),
+        (ActiveOptOut(Scope.INCIDENT, Incident.BURGLARY.value), True),
+        (ActiveOptOut(Scope.INCIDENT, Incident.TRAFFIC.value), False),
+        (ActiveOptOut(Scope.ALL, until_s=samples.NOW_S + 1), True),
+        (ActiveOptOut(Scope.ALL, until_s=samples.NOW_S), False),
+        (ActiveOptOut(Scope.HOURS, "0000-2359"), False),
     ],
 )
-def test_an_opt_out_covers_what_its_owner_said_until_it_ends(standing: StandingOptOut, covers: bool) -> None:
-    assert opted_out(Terms.of(samples.request()), (StandingOptOut(Scope.KIND, "court"), standing), NOW) is covers
+def test_an_opt_out_covers_what_its_owner_said_until_it_ends(standing: ActiveOptOut, covers: bool) -> None:
+    assert opted_out(Terms.of(samples.request()), (ActiveOptOut(Scope.KIND, "court"), standing), NOW) is covers
 
 
 def stored(asked: FootageRequest) -> StoredRequest:
@@ -239,11 +239,11 @@ def stored(asked: FootageRequest) -> StoredRequest:
         sealed=b"to its owners",
         payload_sha256=samples.SHA,
         requester=asked.requester,
-        audience=asked.audience,
+        trust_root=asked.trust_root,
         key_id=samples.REQUESTER_KEY.id,
         seq=asked.seq,
         case_mark="00" * 16,
-        state=State.PENDING,
+        state=RequestState.PENDING,
         certain=True,
         received_ms=0,
         not_after_s=asked.not_after_s,
@@ -283,17 +283,17 @@ def test_nobody_is_asked_to_answer_to_a_key_that_nothing_can_be_sealed_to() -> N
 @pytest.mark.parametrize(
     ("standing", "minute", "quiet"),
     [
-        (StandingOptOut(Scope.HOURS, "2230-0705"), 22 * 60 + 29, False),
-        (StandingOptOut(Scope.HOURS, "2230-0705"), 22 * 60 + 30, True),
-        (StandingOptOut(Scope.HOURS, "2230-0705"), 7 * 60 + 4, True),
-        (StandingOptOut(Scope.HOURS, "2230-0705"), 7 * 60 + 5, False),
-        (StandingOptOut(Scope.HOURS, "2230-0705", until_s=samples.NOW_S + 1), 0, True),
-        (StandingOptOut(Scope.HOURS, "2230-0705", until_s=samples.NOW_S), 0, False),
-        (StandingOptOut(Scope.ALL), 0, False),
+        (ActiveOptOut(Scope.HOURS, "2230-0705"), 22 * 60 + 29, False),
+        (ActiveOptOut(Scope.HOURS, "2230-0705"), 22 * 60 + 30, True),
+        (ActiveOptOut(Scope.HOURS, "2230-0705"), 7 * 60 + 4, True),
+        (ActiveOptOut(Scope.HOURS, "2230-0705"), 7 * 60 + 5, False),
+        (ActiveOptOut(Scope.HOURS, "2230-0705", until_s=samples.NOW_S + 1), 0, True),
+        (ActiveOptOut(Scope.HOURS, "2230-0705", until_s=samples.NOW_S), 0, False),
+        (ActiveOptOut(Scope.ALL), 0, False),
     ],
 )
 def test_quiet_hours_are_quiet_from_their_first_minute_to_their_last(
-    standing: StandingOptOut, minute: int, quiet: bool
+    standing: ActiveOptOut, minute: int, quiet: bool
 ) -> None:
     assert standing.is_quiet(samples.NOW_S, minute) is quiet
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.retention import Decision, Limits, Usage, decide, overrule
+from agent.core.retention import DiskUsage, EvictionPlan, RetentionLimits, plan_eviction, plan_forced_eviction
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.names import segment_id
@@ -43,9 +43,9 @@ def stored(
 
 def decided(
     entries: list[VaultEntry], held: frozenset[str] = frozenset(), now_ms: int | None = NOW_MS, **limits: int
-) -> tuple[list[int], Decision]:
-    usage = Usage(sum(entry.stored_bytes for entry in entries), 1 << 40)
-    decision = decide(entries, held, Limits(**{"most_bytes": 1 << 40, **limits}), usage, now_ms)
+) -> tuple[list[int], EvictionPlan]:
+    usage = DiskUsage(sum(entry.stored_bytes for entry in entries), 1 << 40)
+    decision = plan_eviction(entries, held, RetentionLimits(**{"most_bytes": 1 << 40, **limits}), usage, now_ms)
     return [entry.sequence for entry, _reason in decision.evict], decision
 
 
@@ -66,8 +66,8 @@ def test_the_oldest_unheld_go_first_and_neither_a_held_nor_the_newest(
     entries: list[VaultEntry], holds: set[int], most: int, oldest: int | None, free: int, floor: int
 ) -> None:
     held = frozenset(entry.id for entry in entries if entry.sequence in holds)
-    usage = Usage(sum(entry.stored_bytes for entry in entries), free)
-    decision = decide(iter(entries), held, Limits(most, oldest, floor), usage, NOW_MS)
+    usage = DiskUsage(sum(entry.stored_bytes for entry in entries), free)
+    decision = plan_eviction(iter(entries), held, RetentionLimits(most, oldest, floor), usage, NOW_MS)
     evicted = [entry for entry, _reason in decision.evict]
     assert not {entry.id for entry in evicted} & held
     assert not entries or entries[-1] not in evicted
@@ -91,13 +91,13 @@ def test_the_oldest_unheld_go_first_and_neither_a_held_nor_the_newest(
 
 
 def test_nothing_goes_while_every_limit_is_kept() -> None:
-    assert decided([stored(number, age_ms=50) for number in range(5)], oldest_ms=50) == ([], Decision())
+    assert decided([stored(number, age_ms=50) for number in range(5)], oldest_ms=50) == ([], EvictionPlan())
 
 
 def test_bytes_and_floor_take_just_enough() -> None:
     entries = [stored(number) for number in range(6)]
     assert decided(entries, most_bytes=350)[0] == [0, 1, 2]
-    decision = decide(entries, (), Limits(1 << 40, None, 150), Usage(600, 20), NOW_MS)
+    decision = plan_eviction(entries, (), RetentionLimits(1 << 40, None, 150), DiskUsage(600, 20), NOW_MS)
     assert [(entry.sequence, reason) for entry, reason in decision.evict] == [
         (0, EvictionReason.FLOOR),
         (1, EvictionReason.FLOOR),
@@ -145,7 +145,7 @@ def test_a_million_segments_are_not_read_to_evict_one() -> None:
             read += 1
             yield stored(number)
 
-    decide(cursor(), (), Limits(99_999_950), Usage(100_000_000, 1 << 40), NOW_MS)
+    plan_eviction(cursor(), (), RetentionLimits(99_999_950), DiskUsage(100_000_000, 1 << 40), NOW_MS)
     assert read <= 3
 
 
@@ -153,24 +153,26 @@ def between(number: int, size_bytes: int = 100) -> VaultEntry:
     return replace(stored(number, size_bytes), continuous=True)
 
 
-def both(events: list[VaultEntry], continuous: list[VaultEntry], limits: Limits, free: int = 1 << 40) -> list[int]:
+def both(
+    events: list[VaultEntry], continuous: list[VaultEntry], limits: RetentionLimits, free: int = 1 << 40
+) -> list[int]:
     everything = [*events, *continuous]
-    usage = Usage(sum(one.stored_bytes for one in everything), free, sum(one.stored_bytes for one in continuous))
+    usage = DiskUsage(sum(one.stored_bytes for one in everything), free, sum(one.stored_bytes for one in continuous))
     newest = max(everything, key=lambda one: one.sequence).id
-    decision = decide(iter(events), (), limits, usage, NOW_MS, continuous=iter(continuous), newest=newest)
+    decision = plan_eviction(iter(events), (), limits, usage, NOW_MS, continuous=iter(continuous), newest=newest)
     return [entry.sequence for entry, _reason in decision.evict]
 
 
 def test_what_was_recorded_between_events_goes_first_whatever_is_older() -> None:
     events, continuous = [stored(0), stored(1)], [between(2), between(3), between(4)]
-    assert both(events, continuous, Limits(300)) == [2, 3]
-    assert both(events, continuous, Limits(200)) == [2, 3, 0]  # 4 is the newest of all and stays
-    assert both(events, continuous, Limits(1 << 40, free_bytes=150), free=0) == [2, 3]
+    assert both(events, continuous, RetentionLimits(300)) == [2, 3]
+    assert both(events, continuous, RetentionLimits(200)) == [2, 3, 0]  # 4 is the newest of all and stays
+    assert both(events, continuous, RetentionLimits(1 << 40, free_bytes=150), free=0) == [2, 3]
 
 
 def test_continuous_recording_has_a_budget_that_events_do_not_feel() -> None:
     events, continuous = [stored(0, 10_000)], [between(1), between(2), between(3)]
-    assert both(events, continuous, Limits(1 << 40, continuous_bytes=250)) == [1]
+    assert both(events, continuous, RetentionLimits(1 << 40, continuous_bytes=250)) == [1]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 500)), min_size=1, max_size=12), st.integers(1, 3000))
@@ -178,7 +180,7 @@ def test_no_event_goes_while_something_between_events_could(rows: list[tuple[boo
     entries = [between(n, size) if kind else stored(n, size) for n, (kind, size) in enumerate(rows)]
     events = [one for one in entries if not one.continuous]
     continuous = [one for one in entries if one.continuous]
-    gone = set(both(events, continuous, Limits(most)))
+    gone = set(both(events, continuous, RetentionLimits(most)))
     assert len(entries) - 1 not in gone
     if any(one.sequence in gone for one in events):
         assert {one.sequence for one in continuous} - gone <= {len(entries) - 1}
@@ -196,13 +198,13 @@ def test_holds_keep_no_more_bytes_than_they_may_the_oldest_first() -> None:
 
 def test_recording_wins_over_holds_and_takes_no_more_than_it_needs() -> None:
     entries = [stored(number) for number in range(5)]
-    gone = overrule(iter(entries), 150, entries[-1].id)
+    gone = plan_forced_eviction(iter(entries), 150, entries[-1].id)
     assert [entry.sequence for entry in gone] == [0, 1]
-    assert overrule(iter(entries), 10**6, entries[-1].id) == tuple(entries[:-1])
-    assert overrule(iter(entries), 0, entries[-1].id) == ()
+    assert plan_forced_eviction(iter(entries), 10**6, entries[-1].id) == tuple(entries[:-1])
+    assert plan_forced_eviction(iter(entries), 0, entries[-1].id) == ()
 
 
 @pytest.mark.parametrize("limits", [(0, None, 0), (1, 0, 0), (1, None, -1)])
 def test_limits_that_make_no_sense_cannot_be_built(limits: tuple[int, int | None, int]) -> None:
     with pytest.raises(ConfigurationError):
-        Limits(*limits)
+        RetentionLimits(*limits)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.core.events import ClipBegins, ClipEnds, EventMachine, EventSettings, TriggerKind
 from agent.core.media import EncodedPacket, Gop
-from agent.core.preroll import PrerollRing
+from agent.core.preroll import PrerollBuffer
 from agent.core.segmenting import (
     LARGEST_GOP_BYTES,
     ClipCompletes,
@@ -33,7 +33,7 @@ def packet(at_ms: int, *, keyframe: bool = False) -> EncodedPacket:
 
 
 def segmenter(target_s: float = 5, span_s: float = 10) -> Segmenter:
-    return Segmenter(round(target_s * NS_PER_S), PrerollRing(10**9, round(span_s * NS_PER_S)))
+    return Segmenter(round(target_s * NS_PER_S), PrerollBuffer(10**9, round(span_s * NS_PER_S)))
 
 
 @dataclass

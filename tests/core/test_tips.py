@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.core.disclosure import Released, check_tip_part, read_tip, release_tip, tip_manifest_of
+from agent.core.disclosure import ReleasedItem, check_tip_part, read_tip, release_tip, tip_manifest_of
 from agent.core.requests import OutboxPart, OutboxRecord
-from agent.core.vault.records import Segment
+from agent.core.vault.records import SegmentRecord
 from agent.errors import FormatError, OpenError, RequestError
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import TipManifest
@@ -41,7 +41,7 @@ def tip_of(case: Case, **changes: Any) -> Tip:
     values = {
         **custodians.stated(),
         "tip": NAME,
-        "audience": case.asked.audience,
+        "trust_root": case.asked.trust_root,
         "requester": case.asked.requester,
         "reply": case.asked.reply,
         "segments": case.approval.segments,
@@ -51,12 +51,12 @@ def tip_of(case: Case, **changes: Any) -> Tip:
 
 
 @pytest.fixture(scope="module")
-def released(case: Case) -> tuple[Released, ...]:
+def released(case: Case) -> tuple[ReleasedItem, ...]:
     return release_tip(tip_of(case), case.headers, case.records, DEVICE_TEXT)
 
 
 @pytest.fixture(scope="module")
-def parts(released: tuple[Released, ...]) -> list[bytes]:
+def parts(released: tuple[ReleasedItem, ...]) -> list[bytes]:
     door = Door.enrolled()  # its paper vault has the same segments
     stored = [door.vault.kept[item.id].poster if item.kind.value == "poster" else door.vault.kept[item.id].file
               for item in released]  # fmt: skip
@@ -65,7 +65,7 @@ def parts(released: tuple[Released, ...]) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def manifest(case: Case, released: tuple[Released, ...], parts: list[bytes]) -> TipManifest:
+def manifest(case: Case, released: tuple[ReleasedItem, ...], parts: list[bytes]) -> TipManifest:
     return tip_manifest_of(released, [hashlib.sha256(part).hexdigest() for part in parts], tip_of(case), DEVICE_TEXT)
 
 
@@ -76,7 +76,7 @@ def read(manifest: TipManifest, **changes: Any) -> Any:
 # -- what may leave ----------------------------------------------------------------------------------------------------
 
 
-def test_what_the_owner_names_may_leave_segments_first(case: Case, released: tuple[Released, ...]) -> None:
+def test_what_the_owner_names_may_leave_segments_first(case: Case, released: tuple[ReleasedItem, ...]) -> None:
     names = [(item.kind.value, item.id) for item in released]
     assert names == [("segment", item.id) for item in case.approval.segments] + [
         ("poster", item.id) for item in case.approval.posters
@@ -169,7 +169,7 @@ def test_a_still_that_was_never_recorded_is_refused(manifest: TipManifest, case:
 
 def _has_poster(case: Case, name: str) -> bool:
     record = case.records[name].record
-    assert isinstance(record, Segment)
+    assert isinstance(record, SegmentRecord)
     return record.poster is not None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import Tip
+from agent.core.vault.manifest import ChainHead
 from tests.crash.vault_story import Story, tell
 from tests.fake_disk import FakeDisk, Survival
 from tests.fake_index import FakeIndex
@@ -31,7 +31,7 @@ class CrashState:
     call: int
     name: str
     disk: FakeDisk
-    index: tuple[Tip, dict[str, VaultEntry]]
+    index: tuple[ChainHead, dict[str, VaultEntry]]
     story: Story
     chapters: ChapterLimits | None = None
 

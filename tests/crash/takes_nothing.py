@@ -22,9 +22,9 @@ from typing import Any
 
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.config import Clips, Configuration, Device, Page
-from agent.core.vault.records import Gap, GapReason, Segment
-from agent.core.vault.spans import Span
+from agent.config import ClipsConfig, Configuration, DeviceConfig, PageConfig
+from agent.core.vault.records import GapReason, GapRecord, SegmentRecord
+from agent.core.vault.spans import TimeSpan
 from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
 from agent.solo import Solo
@@ -39,9 +39,11 @@ _PATIENCE_S = 40.0
 
 
 def doorbell(disk: Path) -> Solo:
-    clips = Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2, continuous=True)
-    page = Page(host="127.0.0.1", port=0, mdns=False)
-    return Solo(Configuration(device=Device(state_dir=disk / "state"), clips=clips, page=page), open_camera=LiveCamera)
+    clips = ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2, continuous=True)
+    page = PageConfig(host="127.0.0.1", port=0, mdns=False)
+    return Solo(
+        Configuration(device=DeviceConfig(state_dir=disk / "state"), clips=clips, page=page), open_camera=LiveCamera
+    )
 
 
 def until(condition: Callable[[], object]) -> bool:
@@ -83,7 +85,7 @@ def after(kind: str, disk: Path) -> None:
             seen["page"] = page.status
         until(lambda: solo.recorder.status().state not in ("no camera", "watching"))
         if "read-only" in kind:
-            until(lambda: solo.recorder._writer.keeper.waiting)
+            until(lambda: solo.recorder._writer.retry_buffer.waiting)
         state = solo.recorder.status()
         seen["state"], seen["detail"] = state.state, state.detail
         takes_everything(kind, disk)
@@ -101,13 +103,17 @@ def after(kind: str, disk: Path) -> None:
     print(json.dumps(seen), flush=True)
 
 
-def gaps(solo: Solo) -> list[Span]:
-    return [one.span for one in solo.vault._records() if isinstance(one, Gap) and one.reason is GapReason.STORAGE]
+def gaps(solo: Solo) -> list[TimeSpan]:
+    return [one.span for one in solo.vault._records() if isinstance(one, GapRecord) and one.reason is GapReason.STORAGE]
 
 
 def hole_s(solo: Solo) -> float:
     """The longest time of this boot between two records of footage for which nothing is said."""
-    spans = [(one.span.start_us, one.span.end_us) for one in solo.vault._records() if isinstance(one, Segment | Gap)]
+    spans = [
+        (one.span.start_us, one.span.end_us)
+        for one in solo.vault._records()
+        if isinstance(one, SegmentRecord | GapRecord)
+    ]
     said_us, longest_us = min(spans)[1], 0
     for start_us, end_us in sorted(spans):
         longest_us = max(longest_us, start_us - said_us)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from agent.core.retention import Limits
-from agent.core.timebase import Moment
+from agent.core.retention import RetentionLimits
+from agent.core.timebase import ClockReading
 from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.names import VaultFile
-from agent.core.vault.records import EvictionReason, Segment
+from agent.core.vault.records import EvictionReason, SegmentRecord
 from agent.errors import DoorwardError
 from agent.recorder import chapters, segment_writer, vault
 from agent.recorder.vault_recovery import StartReport
@@ -49,7 +49,7 @@ def goes_on(state: CrashState) -> None:
     assert tested.vault.start() == StartReport()
     assert list(tested.vault.entries()) == entries
     new = tested.record()
-    tested.vault.roll(state.story.held, Limits(most_bytes=1))
+    tested.vault.enforce_retention(state.story.held, RetentionLimits(most_bytes=1))
     assert new in [entry.id for entry in tested.vault.entries()]
     kept = state.story.held - state.story.erased
     assert not kept & set(state.story.media) - {entry.id for entry in tested.vault.entries()}
@@ -127,7 +127,7 @@ def test_the_check_catches_a_record_before_the_final_name(monkeypatch: pytest.Mo
     def too_late(writer: segment_writer.SegmentWriter) -> None:
         pass
 
-    def too_early(self: vault.Vault, record: Segment) -> None:
+    def too_early(self: vault.Vault, record: SegmentRecord) -> None:
         commit(self, record)
         publish(writers[-1])
 
@@ -135,7 +135,7 @@ def test_the_check_catches_a_record_before_the_final_name(monkeypatch: pytest.Mo
     begin = vault.Vault.begin
 
     def remembered(
-        self: vault.Vault, event: str, start: Moment, *, label: str | None = None
+        self: vault.Vault, event: str, start: ClockReading, *, label: str | None = None
     ) -> segment_writer.SegmentWriter:
         writers.append(begin(self, event, start, label=label))
         return writers[-1]
@@ -159,7 +159,7 @@ def test_the_check_catches_sound_that_is_not_synced(monkeypatch: pytest.MonkeyPa
 def test_the_check_catches_an_unlink_before_its_tombstone(monkeypatch: pytest.MonkeyPatch) -> None:
     evict = vault.Vault._evict
 
-    def hasty(self: vault.Vault, entries: Sequence[VaultEntry], reason: EvictionReason, now: Moment) -> None:
+    def hasty(self: vault.Vault, entries: Sequence[VaultEntry], reason: EvictionReason, now: ClockReading) -> None:
         for entry in entries:
             self._store.remove([entry.file])
         evict(self, list(entries), reason, now)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.retention import Limits
+from agent.core.retention import RetentionLimits
 from agent.errors import InternalError, StorageError
 from agent.platform.disk import RealDisk
 from agent.recorder.vault import SegmentWriter
@@ -114,7 +114,9 @@ def test_a_full_disk_is_relieved_by_rolling() -> None:
         tested.record()
     assert "Free space" in raised.value.remedy
     # What was begun is cut and kept, the reserve pays for the tombstone, and the oldest make room.
-    report = tested.vault.roll((), Limits(most_bytes=1 << 40, free_bytes=1 << 20), need_bytes=5000)
+    report = tested.vault.enforce_retention(
+        (), RetentionLimits(most_bytes=1 << 40, free_bytes=1 << 20), need_bytes=5000
+    )
     assert list(report.evicted[:2]) == ids[:2]
     tested.vault.start()
 
@@ -122,7 +124,7 @@ def test_a_full_disk_is_relieved_by_rolling() -> None:
 def test_nothing_is_said_to_be_recorded_on_a_read_only_disk(tmp_path: Path) -> None:
     disk = failing(1, 1 << 30, errno.EROFS)
     tested = make_vault(disk, start=False)
-    for attempt in (tested.vault.start, tested.record, lambda: tested.vault.roll(())):
+    for attempt in (tested.vault.start, tested.record, lambda: tested.vault.enforce_retention(())):
         with pytest.raises(StorageError, match="Read-only") as raised:
             attempt()
         assert "read-only" in raised.value.remedy

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.core.retention import Limits
+from agent.core.retention import RetentionLimits
 from agent.core.timebase import ClockQuality
-from agent.core.vault.coverage import State
+from agent.core.vault.coverage import CoverageState
 from agent.core.vault.records import CONTINUOUS, GapReason
 from agent.errors import StorageError
 from agent.platform.disk import RealDisk
@@ -86,7 +86,7 @@ class VaultMachine(RuleBasedStateMachine):
         self._write(self.open)
 
     @precondition(lambda self: self.open is not None)
-    @rule(well=st.booleans())
+    @rule(healthy=st.booleans())
     def end(self, well: bool) -> None:
         assert self.open is not None
         writer, self.open = self.open, None
@@ -103,16 +103,16 @@ class VaultMachine(RuleBasedStateMachine):
     @rule(share=st.integers(1, 4))
     def evict(self, share: int) -> None:
         most = max(1, self.tested.vault.totals().stored_bytes * share // 4)
-        report = self.tested.vault.roll(self.story.held, Limits(most_bytes=most))
-        assert report.overruled == ()
+        report = self.tested.vault.enforce_retention(self.story.held, RetentionLimits(most_bytes=most))
+        assert report.forced == ()
 
     @rule(reason=st.sampled_from(GapReason))
     def gap(self, reason: GapReason) -> None:
-        self.tested.vault.gap(reason, self.clock.now(), self.clock.advance(30))
+        self.tested.vault.record_gap(reason, self.clock.now(), self.clock.advance(30))
 
     @rule()
     def watch(self) -> None:
-        self.tested.vault.watching(self.clock.now(), self.clock.advance(60))
+        self.tested.vault.record_coverage(self.clock.now(), self.clock.advance(60))
 
     @rule()
     def scrub(self) -> None:
@@ -126,7 +126,7 @@ class VaultMachine(RuleBasedStateMachine):
         before = [entry.id for entry in self.tested.vault.entries()]
         self.clock.quality = quality
         self.clock.utc_offset_ns = START_UTC_NS + years * 31_557_600 * 10**9
-        self.tested.vault.roll(self.story.held)
+        self.tested.vault.enforce_retention(self.story.held)
         assert [entry.id for entry in self.tested.vault.entries()] == before
 
     @rule()
@@ -158,7 +158,7 @@ class VaultMachine(RuleBasedStateMachine):
             check(self.tested, self.story)
             window = self.tested.vault.coverage(0, 2**45, 2**45)
             assert all(one.start_ms < one.end_ms for one in window)
-            assert all(isinstance(one.state, State) for one in window)
+            assert all(isinstance(one.state, CoverageState) for one in window)
             self.tested.close()
 
     def _begin(self, label: str | None) -> SegmentWriter:

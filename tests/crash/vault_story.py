@@ -7,13 +7,20 @@ import io
 from dataclasses import dataclass, field
 
 from agent.clients.opening import VerifiedPrefix, open_bytes
-from agent.core.retention import Limits
+from agent.core.retention import RetentionLimits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.digest import digest
 from agent.core.vault.names import SHARDS, FileKind, parse_name
-from agent.core.vault.records import CONTINUOUS, Adopted, Evicted, EvictionReason, GapReason, Segment
+from agent.core.vault.records import (
+    CONTINUOUS,
+    EvictionReason,
+    EvictionRecord,
+    GapReason,
+    RecoveredRecord,
+    SegmentRecord,
+)
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import StorageError
 from agent.vault.manifest_reader import oldest_chapter, read_manifest, verify_manifest
@@ -120,7 +127,7 @@ def _record(tested: TestVault, story: Story, number: int, label: str | None = No
 
 def _returned(tested: TestVault) -> bool:
     """A call that lets the vault notice what time it is."""
-    tested.vault.gap(GapReason.STORAGE, tested.clock.now(), tested.clock.now())
+    tested.vault.record_gap(GapReason.STORAGE, tested.clock.now(), tested.clock.now())
     return True
 
 
@@ -129,7 +136,7 @@ def _record_between(tested: TestVault, story: Story, number: int) -> None:
 
 
 def _watching(tested: TestVault, story: Story, number: int) -> None:
-    tested.vault.watching(tested.clock.now(), tested.clock.advance(900))
+    tested.vault.record_coverage(tested.clock.now(), tested.clock.advance(900))
 
 
 def _scrub(tested: TestVault, story: Story, number: int) -> None:
@@ -153,8 +160,8 @@ def _hold(tested: TestVault, story: Story, number: int) -> None:
 
 
 def _roll(tested: TestVault, story: Story, number: int) -> None:
-    limits = Limits(most_bytes=max(1, tested.vault.totals().stored_bytes // 2))
-    story.evicted.update(tested.vault.roll(story.held, limits).evicted)
+    limits = RetentionLimits(most_bytes=max(1, tested.vault.totals().stored_bytes // 2))
+    story.evicted.update(tested.vault.enforce_retention(story.held, limits).evicted)
 
 
 def _erase(tested: TestVault, story: Story, number: int) -> None:
@@ -165,7 +172,7 @@ def _erase(tested: TestVault, story: Story, number: int) -> None:
 
 
 def _gap(tested: TestVault, story: Story, number: int) -> None:
-    tested.vault.gap(GapReason.OFF, tested.clock.now(), tested.clock.advance(100))
+    tested.vault.record_gap(GapReason.OFF, tested.clock.now(), tested.clock.advance(100))
 
 
 _STEPS = {
@@ -214,19 +221,19 @@ def check(tested: TestVault, story: Story) -> None:
 
 def _evicted(tested: TestVault, story: Story) -> set[str]:
     """What the tombstones name, each checked against what was stored when it was written, if its record is there."""
-    stored: list[Segment | Adopted] = []
+    stored: list[SegmentRecord | RecoveredRecord] = []
     gone: set[str] = set()
     if tested.log.chapters()[0]:
         records = [step.signed.record for step in read_manifest(tested.log) if step.signed]
-        return {segment for record in records if isinstance(record, Evicted) for segment in record.segments}
+        return {segment for record in records if isinstance(record, EvictionRecord) for segment in record.segments}
     for step in read_manifest(tested.log):
         assert step.signed is not None
         if step.carried:
             continue
         record = step.signed.record
-        if isinstance(record, Segment | Adopted):
+        if isinstance(record, SegmentRecord | RecoveredRecord):
             stored.append(record)
-        if isinstance(record, Evicted):
+        if isinstance(record, EvictionRecord):
             assert record.reason is not EvictionReason.MISSING, "I2: a segment was missing"
             if record.reason is EvictionReason.OWNER:
                 assert set(record.segments) <= story.erased, "I3: deleted, and no owner asked for it"
@@ -255,9 +262,9 @@ def _check_stored(tested: TestVault, segment: str) -> None:
     assert entry is not None
     record = tested.vault.record(segment).record
     data = tested.ciphertext(segment)
-    assert not isinstance(record, Evicted)
+    assert not isinstance(record, EvictionRecord)
     assert digest([data], parse_header(data)[1]) == record.file, "I2: the file is not the recorded one"  # type: ignore[union-attr]
-    if isinstance(record, Segment):
+    if isinstance(record, SegmentRecord):
         assert entry.whole
     poster = tested.vault.read_poster(segment)
     if poster is not None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.bus import Connected
-from agent.core.consent import State
+from agent.core.bus import BusConnected
+from agent.core.consent import RequestState
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.mqtt import MqttBus
 from agent.uplink.uplink import Uplink
@@ -71,7 +71,7 @@ class House:
         self.door.close()
 
     def hears(self, asked: FootageRequest) -> bool:
-        return self.door.state(asked) is State.PENDING
+        return self.door.state(asked) is RequestState.PENDING
 
 
 class Crowd:
@@ -82,7 +82,7 @@ class Crowd:
         for bus in self._buses:
             bus.start()
         for bus in self._buses:
-            until(lambda bus=bus: isinstance(bus.next_event(1.0), Connected), "a certificate holder to connect")  # type: ignore[misc]
+            until(lambda bus=bus: isinstance(bus.next_event(1.0), BusConnected), "a certificate holder to connect")  # type: ignore[misc]
         self._kind, self._retained = kind, retained
         self.sent = 0
         self._together = min(4, certificates)
@@ -139,7 +139,7 @@ def ask(police: MqttBus) -> FootageRequest:
 def police_at(world: BrokerWithClients) -> MqttBus:
     police = world.bus("harbour-police")
     police.start()
-    until(lambda: isinstance(police.next_event(1.0), Connected), "the police to connect")
+    until(lambda: isinstance(police.next_event(1.0), BusConnected), "the police to connect")
     return police
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from agent.core.consent import State
-from agent.core.retention import Limits
+from agent.core.consent import RequestState
+from agent.core.retention import RetentionLimits
 from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.journal_sqlite import SqliteJournal
@@ -23,7 +23,7 @@ YEAR_S = 365 * DAY_S
 WRONG = {"in 31 days": 31 * DAY_S, "in 2100": 74 * YEAR_S, "in 1972": -54 * YEAR_S}
 
 
-LIMITS = Limits(1 << 40, oldest_ms=30 * DAY_S * 1000)
+LIMITS = RetentionLimits(1 << 40, oldest_ms=30 * DAY_S * 1000)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def tested() -> Iterator[TestVault]:
 
 
 def roll(tested: TestVault, clock: TrustedClock) -> None:
-    tested.vault.roll((), LIMITS, now_ms=clock.trusted_ms)
+    tested.vault.enforce_retention((), LIMITS, now_ms=clock.trusted_ms)
 
 
 @pytest.mark.parametrize("kept", ["the journal remembers the time", "only the newest segment tells the time"])
@@ -117,9 +117,9 @@ def test_half_a_minute_of_a_wrong_time_neither_expires_nor_revokes_a_request(doo
     pending, approved = door.ask(), door.ask()
     disclosure = door.approve(approved, door.segments[0]).disclosure
     lie(door, WRONG[wrong])
-    assert (door.state(pending), door.state(approved)) == (State.PENDING, State.APPROVED)
+    assert (door.state(pending), door.state(approved)) == (RequestState.PENDING, RequestState.APPROVED)
     run(door, 10)
-    assert (door.state(pending), door.state(approved)) == (State.PENDING, State.APPROVED)
+    assert (door.state(pending), door.state(approved)) == (RequestState.PENDING, RequestState.APPROVED)
     assert door.outgoing() == [disclosure]
     assert door.custodian.held(1 << 20) >= set(door.segments)
 
@@ -131,7 +131,7 @@ def test_a_start_with_a_wrong_time_neither_expires_nor_revokes_a_request(door: D
     door.custodian.on_time()
     restart(door, WRONG[wrong])
     run(door, 30)
-    assert (door.state(pending), door.state(approved)) == (State.PENDING, State.APPROVED)
+    assert (door.state(pending), door.state(approved)) == (RequestState.PENDING, RequestState.APPROVED)
 
 
 def test_a_hold_outlives_a_wrong_time(door: Door) -> None:
@@ -144,7 +144,7 @@ def test_a_wrong_time_does_not_end_an_opt_out(door: Door) -> None:
     door.obey(OptOut(**stated(), scope=Scope.ALL, until_s=NOW_S + DAY_S))
     door.clock.utc_offset_ns += 2 * DAY_S * NS_PER_S
     asked = door.ask()
-    assert door.state(asked) is State.OPTED_OUT
+    assert door.state(asked) is RequestState.OPTED_OUT
 
 
 def test_a_request_that_runs_out_in_a_time_nobody_confirmed_can_still_be_answered_by_its_owners_clock(
@@ -153,26 +153,26 @@ def test_a_request_that_runs_out_in_a_time_nobody_confirmed_can_still_be_answere
     asked = door.ask(not_after_s=NOW_S + DAY_S)
     door.clock.utc_offset_ns += 2 * DAY_S * NS_PER_S
     run(door, 30)
-    assert door.approve(asked, door.segments[0]).state is State.APPROVED
+    assert door.approve(asked, door.segments[0]).state is RequestState.APPROVED
 
 
 def test_what_ran_out_while_the_doorbell_was_off_expires_once_the_time_is_confirmed(door: Door) -> None:
     asked = door.ask(not_after_s=NOW_S + 3600)
     door.custodian.on_time()
     restart(door, off_s=8 * 3600)
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
     run(door, 8 * 3600 // 8 + 60, 30)
-    assert door.state(asked) is State.EXPIRED
+    assert door.state(asked) is RequestState.EXPIRED
 
 
 def test_an_owners_statement_of_that_time_confirms_a_jump_at_once(door: Door) -> None:
     asked = door.ask(not_after_s=NOW_S + DAY_S)
     restart(door, off_s=31 * DAY_S)
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
     now_ms = door.clock.now().utc_ns // 10**6
     door.obey(OptOut(**{**stated(), "owner_time_ms": now_ms}, scope=Scope.HOURS, value="2200-0600"))
     door.custodian.on_time()
-    assert door.state(asked) is State.EXPIRED
+    assert door.state(asked) is RequestState.EXPIRED
 
 
 def test_a_statement_of_another_time_confirms_nothing(door: Door) -> None:
@@ -180,7 +180,7 @@ def test_a_statement_of_another_time_confirms_nothing(door: Door) -> None:
     door.clock.utc_offset_ns += 31 * DAY_S * NS_PER_S
     door.obey(OptOut(**stated(), scope=Scope.HOURS, value="2200-0600"))
     door.custodian.on_time()
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
 
 
 def test_a_power_cut_does_not_forget_that_a_time_waits_for_confirmation(door: Door) -> None:
@@ -190,7 +190,7 @@ def test_a_power_cut_does_not_forget_that_a_time_waits_for_confirmation(door: Do
     for _ in range(5):
         run(door, 60)
         restart(door)
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
     assert door.custodian.clock.now().quality is ClockQuality.UNKNOWN
 
 

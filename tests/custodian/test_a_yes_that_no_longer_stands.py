@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.timebase import ClockQuality
 from agent.errors import RequestError, StorageError
 from agent.wire import strictjson
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import SealedItem, Seconding, Tip, TrustChange
+from agent.wire.statements import CoApproval, SealedItem, Tip, TrustChange
 from agent.wire.trust import RequesterKey, TrustBundle
 from tests.custodians import (
     APPROVER,
@@ -88,7 +88,7 @@ def test_a_requester_that_lost_its_trust_before_the_first_byte_is_sent_nothing(d
     lose_trust(door)
     assert door.outgoing() == []
     assert not door.begin(disclosure)
-    assert door.state(asked) is State.REVOKED
+    assert door.state(asked) is RequestState.REVOKED
     assert door.outbox.objects == {}
     assert ("revoked", "requester no longer trusted") in reasons(door)
 
@@ -102,7 +102,7 @@ def test_what_had_begun_to_leave_for_it_stops(door: Door, lose_trust: Any) -> No
     lose_trust(door)
     assert door.outgoing() == []
     assert not door.begin(disclosure)
-    assert door.state(asked) is State.STOPPED
+    assert door.state(asked) is RequestState.STOPPED
     assert door.outbox.objects == {}
 
 
@@ -111,7 +111,7 @@ def test_its_owner_is_not_asked_any_more_and_nothing_is_held_for_it(door: Door, 
     asked = door.ask()
     assert door.custodian.held(100)
     lose_trust(door)
-    assert door.state(asked) is State.DENIED
+    assert door.state(asked) is RequestState.DENIED
     assert not door.custodian.held(100)
     assert ("denied", "requester no longer trusted") in reasons(door)
 
@@ -132,7 +132,7 @@ def test_trust_and_what_hung_on_it_end_together_or_not_at_all(door: Door, monkey
         left_out(door)
     monkeypatch.undo()
     assert door.outgoing() == [disclosure]
-    assert door.state(asked) is State.APPROVED
+    assert door.state(asked) is RequestState.APPROVED
 
 
 def _refuse(*_: Any) -> None:
@@ -150,9 +150,9 @@ def test_a_key_that_has_run_out_is_sent_nothing_from_its_last_second_on(door: Do
     door.clock.boot_ns += 200 * 10**9
     assert door.outgoing() == []
     assert not door.begin(disclosure)
-    assert door.state(asked) is State.APPROVED  # until somebody looks
+    assert door.state(asked) is RequestState.APPROVED  # until somebody looks
     door.custodian.on_time()
-    assert door.state(asked) is State.REVOKED
+    assert door.state(asked) is RequestState.REVOKED
 
 
 def test_a_revocation_counts_while_nobody_knows_the_time(door: Door) -> None:
@@ -160,7 +160,7 @@ def test_a_revocation_counts_while_nobody_knows_the_time(door: Door) -> None:
     disclosure = door.approve(asked).disclosure
     door.clock.quality = ClockQuality.UNKNOWN
     key_revoked(door)
-    assert door.state(asked) is State.REVOKED
+    assert door.state(asked) is RequestState.REVOKED
     assert not door.begin(str(disclosure))
 
 
@@ -180,7 +180,7 @@ def tip_of(door: Door, by: Any = APPROVER) -> Tip:
         payload_sha256=hashlib.sha256(payload).hexdigest(),
         header_sha256=hashlib.sha256(header).hexdigest(),
     )
-    values = {"tip": TIP, "audience": samples.ROOT_KEY.id, "requester": "harbour-police", "reply": REPLY}
+    values = {"tip": TIP, "trust_root": samples.ROOT_KEY.id, "requester": "harbour-police", "reply": REPLY}
     tip = Tip(**stated(), **values, segments=(item,))
     door.obey(tip, (header,), by=by)
     return tip
@@ -242,7 +242,7 @@ def test_an_owner_who_has_left_takes_their_yes_with_them(door: Door, begun: bool
     without_bo(door)
     assert door.outgoing() == [annas]
     assert not door.begin(str(disclosure))
-    assert door.state(asked) is (State.STOPPED if begun else State.REVOKED)
+    assert door.state(asked) is (RequestState.STOPPED if begun else RequestState.REVOKED)
     assert ("stopped" if begun else "revoked", "approver no longer an owner") in reasons(door)
 
 
@@ -252,21 +252,21 @@ def test_where_it_takes_two_the_seconds_leaving_counts_as_well(door: Door) -> No
     first, headers = approval(door, asked)
     door.obey(first, headers)
     named = hashlib.sha256(strictjson.encode(first)).hexdigest()
-    disclosure = door.obey(Seconding(**stated(), request=sha256_of(asked), approval=named), by=BO).disclosure
+    disclosure = door.obey(CoApproval(**stated(), request=sha256_of(asked), approval=named), by=BO).disclosure
     without_bo(door)
     assert not door.begin(str(disclosure))
-    assert door.state(asked) is State.REVOKED
+    assert door.state(asked) is RequestState.REVOKED
 
 
 def test_half_a_yes_goes_with_its_owner_and_the_other_can_say_a_whole_one(door: Door) -> None:
     with_bo(door, 2)
     asked = door.ask()
-    assert door.obey(*approval(door, asked), by=BO).state is State.HALF
+    assert door.obey(*approval(door, asked), by=BO).state is RequestState.PARTIALLY_APPROVED
     without_bo(door)
     shown = door.custodian.control.answer(Frame({"op": "request", "id": asked.id})).head["result"]
     assert shown["first"] is None
     assert door.journal.named("approvers.") == {}
-    assert door.approve(asked).state is State.APPROVED
+    assert door.approve(asked).state is RequestState.APPROVED
 
 
 @pytest.mark.parametrize("end", ["denied", "expired"])
@@ -318,7 +318,7 @@ def test_what_is_remembered_of_an_approver_goes_when_it_ends(door: Door) -> None
 def test_a_bundle_without_change_for_it_lets_a_request_be(door: Door) -> None:
     asked = door.ask()
     trust(door, bundle(5))
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
 
 
 def test_approving_after_the_key_ran_out_is_refused_in_words(door: Door) -> None:

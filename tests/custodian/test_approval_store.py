@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from agent.clients.opening import open_bytes
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.custodian import approval_store
 from agent.errors import OpenError, RequestError
 from agent.wire import strictjson
 from agent.wire.base64 import encode as b64
-from agent.wire.control import Frame, unpacked_yes
+from agent.wire.control import Frame, decode_approval
 from agent.wire.identities import private_key_from_seed
 from tests import custodians
 from tests.custodian.test_tips import tip, with_tips
-from tests.custodian.test_two_owners import seconding
+from tests.custodian.test_two_owners import co_approval
 from tests.custodians import APPROVER, Door, sha256_of, signed
 
 BO = private_key_from_seed(b"b" * 32)
@@ -37,7 +37,7 @@ def shared(door: Door, disclosure: str | None) -> tuple[bytes, bytes | None, tup
     if not answer.head["result"]["kept"]:
         assert answer.body == b""
         return None
-    return unpacked_yes(open_bytes(answer.body, [custodians.OWNER_IDENTITY]))
+    return decode_approval(open_bytes(answer.body, [custodians.OWNER_IDENTITY]))
 
 
 def shared_first(door: Door) -> tuple[Any, str]:
@@ -93,7 +93,7 @@ def test_the_second_owners_yes_is_kept_beside_the_first() -> None:
     asked = door.ask()
     approval, headers = custodians.approval(door, asked, door.segments[0])
     door.obey(approval, headers)
-    yes = seconding(asked, approval)
+    yes = co_approval(asked, approval)
     verdict = door.obey(yes, by=BO)
     kept = shared(door, verdict.disclosure)
     assert kept is not None
@@ -111,7 +111,7 @@ def test_a_yes_that_fails_leaves_nothing_behind(door: Door) -> None:
 
 def test_nothing_is_said_of_what_nobody_approved(door: Door) -> None:
     asked = door.ask()
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
     assert shared(door, sha256_of(asked)[:32]) is None
 
 

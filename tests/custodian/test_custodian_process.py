@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Configuration, Device
+from agent.config import Configuration, DeviceConfig
 from agent.core.vault.entries import Totals
 from agent.custodian import custodian_process
 from agent.custodian.custodian_process import CustodianRole
 from agent.custodian.state_folder import StateFolder
 from agent.errors import StorageError
-from agent.platform.supervision import Supervision
+from agent.platform.supervision import SystemdNotifier
 from agent.wire.identities import private_key_from_seed
 
 
@@ -36,9 +36,9 @@ def role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: socket.socket) -
     for folder in ("recorder", "uplink"):
         (tmp_path / folder).mkdir()
     role = CustodianRole(
-        Configuration(device=Device(name="Door", state_dir=state)),
+        Configuration(device=DeviceConfig(name="Door", state_dir=state)),
         tmp_path,
-        Supervision({"NOTIFY_SOCKET": str(tmp_path / "notify")}),
+        SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}),
     )
     yield role
     role.stop()

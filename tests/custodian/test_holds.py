@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.ledger.entries import EntryKind
 from agent.core.timebase import ClockQuality
 from agent.custodian.holds import LONGEST_HOLD_S
@@ -86,10 +86,10 @@ def test_a_deletion_is_in_the_ledger_before_anything_is_touched_and_done_only_wh
     assert door.kinds()[-1] == EntryKind.ERASED.value
     assert first in door.vault.kept, "nothing is touched yet"
     door.start()
-    assert door.custodian.deleted() == {first}, "a power cut forgets no deletion"
+    assert door.custodian.erased() == {first}, "a power cut forgets no deletion"
     door.vault.evict(first)
     door.custodian.on_time()
-    assert door.custodian.deleted() == set()
+    assert door.custodian.erased() == set()
 
 
 def test_what_is_deleted_shows_matches_and_leaves_no_more(door: Door) -> None:
@@ -108,7 +108,7 @@ def test_what_is_deleted_shows_matches_and_leaves_no_more(door: Door) -> None:
     assert door.journal.request(after.id).segments == (door.segments[2],)  # type: ignore[union-attr]
     erase(door, door.segments[2])
     nothing = door.ask()
-    assert door.journal.request(nothing.id).state is State.NO_MATCH  # type: ignore[union-attr]
+    assert door.journal.request(nothing.id).state is RequestState.NO_MATCH  # type: ignore[union-attr]
 
 
 def test_deleting_ends_a_hold(door: Door) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.timebase import ClockQuality, seconds
 from agent.custodian import journal_sqlite
 from agent.wire import area, area_opening, strictjson
@@ -21,7 +21,7 @@ from agent.wire.disclosures import ReceiptState
 from agent.wire.envelope import read_unverified
 from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.limits import Limits
+from agent.wire.limits import RequestLimits
 from agent.wire.messages import Bulletin, Deletion
 from agent.wire.statements import OptIn, OptOut, Scope, TrustChange
 from agent.wire.topics import ReceiptTopic, RequestTopic, cell_of
@@ -79,7 +79,7 @@ def approved(door: Door) -> tuple[Any, str]:
 def test_a_request_that_fits_waits_for_its_owner_who_is_told_once_and_neutrally(door: Door) -> None:
     door.told.news.clear()
     asked = door.ask()
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
     assert door.stored(asked).segments == tuple(door.segments)
     assert door.stored(asked).certain
     assert door.kinds()[-2:] == ["received", "matched"]
@@ -92,13 +92,13 @@ def test_without_a_match_the_owner_is_not_bothered(door: Door) -> None:
     door.told.news.clear()
     elsewhere = door.ask(area=samples.square(53.6, 10.1))
     earlier = door.ask(from_s=NOW_S - 30 * HOUR_S, to_s=NOW_S - 28 * HOUR_S)
-    assert door.state(elsewhere) is door.state(earlier) is State.NO_MATCH
+    assert door.state(elsewhere) is door.state(earlier) is RequestState.NO_MATCH
     assert door.told.news == []
 
 
 def test_a_door_that_does_not_know_where_it_is_matches_nothing() -> None:
     door = Door.enrolled(position=None)
-    assert door.state(door.ask()) is State.NO_MATCH
+    assert door.state(door.ask()) is RequestState.NO_MATCH
     door.close()
 
 
@@ -133,14 +133,14 @@ def test_a_number_used_before_or_below_all_it_remembers_is_a_replay_in_a_new_req
     door.ask(seq=9010)
     for seq in (9000, 8999, 1):
         assert door.state(door.ask(seq=seq)) is None
-    assert door.state(door.ask(seq=9005)) is State.PENDING
-    assert door.state(door.ask(FIRE, seq=9000, kind=Kind.POLICE)) is State.PENDING
+    assert door.state(door.ask(seq=9005)) is RequestState.PENDING
+    assert door.state(door.ask(FIRE, seq=9000, kind=Kind.POLICE)) is RequestState.PENDING
 
 
 SPOILT: dict[str, tuple[str, dict[str, Any], Ed25519PrivateKey]] = {
     "signed by a stranger": ("untrusted", {}, STRANGER),
     "under another name": ("untrusted", {"requester": "harbour-fire"}, POLICE),
-    "under another root": ("untrusted", {"audience": "0" * 16}, POLICE),
+    "under another root": ("untrusted", {"trust_root": "0" * 16}, POLICE),
     "as another kind": ("malformed", {"kind": Kind.COURT}, POLICE),
 }
 
@@ -203,7 +203,7 @@ def test_what_was_blocked_stays_blocked_when_its_time_has_come(door: Door) -> No
 
 
 def test_of_a_flood_that_is_heard_every_day_again_no_day_brings_more_than_its_rate() -> None:
-    door = Door.enrolled(limits=Limits(requests_per_requester_per_day=3))
+    door = Door.enrolled(limits=RequestLimits(requests_per_requester_per_day=3))
     flood = [door.ask() for _ in range(60)]
     for day in range(1, 4):
         assert len(door.journal.requests()) == 3 * day
@@ -222,7 +222,7 @@ def test_a_deletion_that_comes_first_swallows_no_older_request_nor_does_any_numb
     door.hear(deletion(finished, seq=10**6 + 9_000))
     door.hear(new)
     door.hear(old)
-    assert door.state(old) is door.state(new) is State.PENDING
+    assert door.state(old) is door.state(new) is RequestState.PENDING
     door.hear(old)
     assert door.journal.counters()["replayed"] == 1
 
@@ -232,9 +232,9 @@ STREETS = [samples.square(DOOR[0] + 0.16 + 0.01 * number, DOOR[1]) for number in
 
 
 def test_what_is_asked_about_streets_far_away_blocks_nothing_about_this_one(door: Door) -> None:
-    assert [door.state(door.ask(area=street)) for street in STREETS] == [State.NO_MATCH] * 12
-    assert door.state(door.ask()) is State.PENDING
-    assert door.state(door.ask(FIRE)) is State.PENDING
+    assert [door.state(door.ask(area=street)) for street in STREETS] == [RequestState.NO_MATCH] * 12
+    assert door.state(door.ask()) is RequestState.PENDING
+    assert door.state(door.ask(FIRE)) is RequestState.PENDING
     assert door.journal.blocked() == []
 
 
@@ -243,30 +243,30 @@ def test_what_is_asked_about_other_places_fills_neither_ledger_nor_journal(door:
         door.ask(area=STREETS[number % 12])
     assert len(door.journal.requests()) == door.kinds().count("received") == 100
     assert door.journal.counters()["elsewhere"] == 30
-    assert door.state(door.ask()) is State.PENDING
+    assert door.state(door.ask()) is RequestState.PENDING
 
 
 def test_a_requester_who_asks_all_day_does_not_keep_another_from_asking() -> None:
-    door = Door.enrolled(limits=Limits(requests_per_requester_per_day=50, requests_per_day=10))
-    assert sum(door.state(door.ask()) is State.PENDING for _ in range(40)) == 5
-    assert [door.state(door.ask(FIRE)) for _ in range(2)] == [State.PENDING, None]
+    door = Door.enrolled(limits=RequestLimits(requests_per_requester_per_day=50, requests_per_day=10))
+    assert sum(door.state(door.ask()) is RequestState.PENDING for _ in range(40)) == 5
+    assert [door.state(door.ask(FIRE)) for _ in range(2)] == [RequestState.PENDING, None]
     door.close()
 
 
 def test_about_one_time_a_requester_asks_twice_in_vain_whatever_case_numbers_it_gives() -> None:
     door = Door.enrolled(counts_windows=True)
     asked = [door.state(door.ask(case=f"HH {number}")) for number in range(12)]
-    assert asked == [State.PENDING, State.PENDING, *[None] * 10]
+    assert asked == [RequestState.PENDING, RequestState.PENDING, *[None] * 10]
     assert {line.reason for line in door.journal.blocked()} == {"too many requests about this time"}
-    assert door.state(door.ask(FIRE)) is State.PENDING
+    assert door.state(door.ask(FIRE)) is RequestState.PENDING
     later_s = samples.request().to_s
-    assert door.state(door.ask(from_s=later_s, to_s=later_s + 1200)) is State.NO_MATCH
+    assert door.state(door.ask(from_s=later_s, to_s=later_s + 1200)) is RequestState.NO_MATCH
     door.close()
 
 
 def test_an_opt_out_that_is_over_gives_nobody_two_more_questions_about_one_time() -> None:
     door = Door.enrolled(counts_windows=True)
-    assert [door.state(door.ask()) for _ in range(2)] == [State.PENDING, State.PENDING]
+    assert [door.state(door.ask()) for _ in range(2)] == [RequestState.PENDING, RequestState.PENDING]
     door.obey(OptOut(**stated(), scope=Scope.ALL))
     door.obey(OptIn(**stated(), scope=Scope.ALL))
     assert door.state(door.ask()) is None
@@ -275,7 +275,7 @@ def test_an_opt_out_that_is_over_gives_nobody_two_more_questions_about_one_time(
 
 
 def test_what_was_blocked_by_a_rate_is_asked_when_it_is_heard_again_on_another_day() -> None:
-    door = Door.enrolled(limits=Limits(requests_per_requester_per_day=3))
+    door = Door.enrolled(limits=RequestLimits(requests_per_requester_per_day=3))
     for _ in range(3):
         door.ask()
     fourth = door.ask()
@@ -285,7 +285,7 @@ def test_what_was_blocked_by_a_rate_is_asked_when_it_is_heard_again_on_another_d
     assert door.kinds().count("blocked") == 1
     door.clock.advance(86_401)
     door.hear(fourth)
-    assert door.state(fourth) is State.PENDING
+    assert door.state(fourth) is RequestState.PENDING
     assert door.journal.blocked() == []
     door.hear(fourth)
     assert door.journal.counters()["replayed"] == 1
@@ -293,7 +293,7 @@ def test_what_was_blocked_by_a_rate_is_asked_when_it_is_heard_again_on_another_d
 
 
 def test_a_case_and_a_rate_are_of_one_requester_below_one_root() -> None:
-    door = Door.enrolled(limits=Limits(requests_per_requester_per_day=3))
+    door = Door.enrolled(limits=RequestLimits(requests_per_requester_per_day=3))
     other_root, other = private_key_from_seed(b"2" * 32), private_key_from_seed(b"o" * 32)
     root = public_key_of(other_root)
     door.obey(TrustChange(**stated(), roots_added=(root.text,)))
@@ -301,35 +301,39 @@ def test_a_case_and_a_rate_are_of_one_requester_below_one_root() -> None:
     namesake = samples.requester(id="harbour-police", name="Harbour Allotments", keys=(key,))
     trust = samples.bundle(version=1, root=root.id, requesters=(namesake,))
     door.custodian.control._trust.accept(signed(trust, other_root))
-    theirs: dict[str, Any] = {"requester": "harbour-police", "audience": root.id}
-    assert [door.state(door.ask(other, case="one", **theirs)) for _ in range(3)] == [State.PENDING, State.PENDING, None]
-    assert [door.state(door.ask(other, **theirs)) for _ in range(2)] == [State.PENDING, None]
-    assert [door.state(door.ask(case="one")) for _ in range(2)] == [State.PENDING, State.PENDING]
-    assert door.state(door.ask()) is State.PENDING
+    theirs: dict[str, Any] = {"requester": "harbour-police", "trust_root": root.id}
+    assert [door.state(door.ask(other, case="one", **theirs)) for _ in range(3)] == [
+        RequestState.PENDING,
+        RequestState.PENDING,
+        None,
+    ]
+    assert [door.state(door.ask(other, **theirs)) for _ in range(2)] == [RequestState.PENDING, None]
+    assert [door.state(door.ask(case="one")) for _ in range(2)] == [RequestState.PENDING, RequestState.PENDING]
+    assert door.state(door.ask()) is RequestState.PENDING
     door.close()
 
 
 def test_what_only_an_anchor_dated_is_nothing_to_be_asked_about(door: Door) -> None:
     for paper in door.vault.kept.values():
         paper.entry = replace(paper.entry, dated_later=True)
-    assert door.state(door.ask()) is State.NO_MATCH
+    assert door.state(door.ask()) is RequestState.NO_MATCH
 
 
 def test_for_another_place_the_vault_is_not_even_looked_at(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[tuple[int, int]] = []
     monkeypatch.setattr(door.vault, "overlapping", lambda *window: looks.append(window) or ())
-    assert door.state(door.ask(area=samples.square(DOOR[0] + 0.05, DOOR[1]))) is State.NO_MATCH
+    assert door.state(door.ask(area=samples.square(DOOR[0] + 0.05, DOOR[1]))) is RequestState.NO_MATCH
     assert looks == []
-    assert door.state(door.ask()) is State.NO_MATCH
+    assert door.state(door.ask()) is RequestState.NO_MATCH
     assert len(looks) == 1
 
 
 def test_rates_hold_per_case_per_requester_and_in_all() -> None:
-    limits = Limits(requests_per_requester_per_day=3, requests_per_day=7)
+    limits = RequestLimits(requests_per_requester_per_day=3, requests_per_day=7)
     door = Door.enrolled(limits=limits)
-    assert [door.state(door.ask(case="one")) for _ in range(3)] == [State.PENDING, State.PENDING, None]
-    assert [door.state(door.ask()) for _ in range(2)] == [State.PENDING, None]
-    assert [door.state(door.ask(FIRE)) for _ in range(2)] == [State.PENDING, None]
+    assert [door.state(door.ask(case="one")) for _ in range(3)] == [RequestState.PENDING, RequestState.PENDING, None]
+    assert [door.state(door.ask()) for _ in range(2)] == [RequestState.PENDING, None]
+    assert [door.state(door.ask(FIRE)) for _ in range(2)] == [RequestState.PENDING, None]
     reasons = [line.reason for line in door.journal.blocked()]
     assert sorted(reasons) == [
         "too many requests",
@@ -338,7 +342,7 @@ def test_rates_hold_per_case_per_requester_and_in_all() -> None:
     ]
     door.clock.advance(86_401)
     assert door.state(door.ask(case="one")) is None
-    assert door.state(door.ask()) is State.PENDING
+    assert door.state(door.ask()) is RequestState.PENDING
     door.close()
 
 
@@ -378,7 +382,7 @@ def test_a_request_with_a_changed_byte_changes_nothing_and_raises_nothing(
 def test_while_nobody_vouches_for_the_clock_dates_are_not_judged(door: Door) -> None:
     door.clock.quality = ClockQuality.UNKNOWN
     door.clock.utc_offset_ns = 0
-    assert door.state(door.ask()) is State.PENDING
+    assert door.state(door.ask()) is RequestState.PENDING
 
 
 # -- opting out --------------------------------------------------------------------------------------------------------
@@ -392,16 +396,16 @@ def test_who_opted_out_is_not_asked_until_they_opt_in_again(door: Door, scope: S
     waiting = door.ask()
     door.obey(OptOut(**stated(), scope=scope, value=value))
     door.told.news.clear()
-    assert door.state(waiting) is door.state(door.ask()) is State.OPTED_OUT
+    assert door.state(waiting) is door.state(door.ask()) is RequestState.OPTED_OUT
     assert door.told.news == []
     door.obey(OptIn(**stated(), scope=scope, value=value))
-    assert door.state(door.ask()) is State.PENDING
+    assert door.state(door.ask()) is RequestState.PENDING
 
 
 def test_an_opt_out_that_does_not_cover_a_request_leaves_it_alone(door: Door) -> None:
     waiting = door.ask()
     door.obey(OptOut(**stated(), scope=Scope.KIND, value="insurer"))
-    assert door.state(waiting) is door.state(door.ask()) is State.PENDING
+    assert door.state(waiting) is door.state(door.ask()) is RequestState.PENDING
 
 
 # -- withdrawals -------------------------------------------------------------------------------------------------------
@@ -410,7 +414,7 @@ def test_an_opt_out_that_does_not_cover_a_request_leaves_it_alone(door: Door) ->
 def test_its_requester_can_take_a_request_back(door: Door) -> None:
     asked = door.ask()
     door.hear(withdrawal(asked))
-    assert door.state(asked) is State.WITHDRAWN
+    assert door.state(asked) is RequestState.WITHDRAWN
     door.hear(withdrawal(asked))
     assert door.journal.counters() == {"unexpected": 1}
 
@@ -439,15 +443,15 @@ def test_a_namesake_under_another_root_the_owner_trusts_cannot_either(door: Door
     )
     theirs = samples.bundle(root=public_key_of(other_root).id, version=1, requesters=(entry,))
     door.custodian.control._trust.accept(signed(theirs, other_root))
-    audience = public_key_of(other_root).id
+    trust_root = public_key_of(other_root).id
     asked, disclosure = approved(door)
-    assert door.state(door.ask(namesake, audience=audience)) is State.PENDING  # it may ask for itself
-    door.hear(withdrawal(asked, audience=audience), namesake)
-    assert door.state(asked) is State.APPROVED
+    assert door.state(door.ask(namesake, trust_root=trust_root)) is RequestState.PENDING  # it may ask for itself
+    door.hear(withdrawal(asked, trust_root=trust_root), namesake)
+    assert door.state(asked) is RequestState.APPROVED
     door.begin(disclosure)
-    assert door.hear(complete(door, asked, disclosure, audience=audience), namesake) is None
-    assert door.hear(refused(asked, disclosure, audience=audience), namesake) is None
-    assert door.state(asked) is State.SENDING
+    assert door.hear(complete(door, asked, disclosure, trust_root=trust_root), namesake) is None
+    assert door.hear(refused(asked, disclosure, trust_root=trust_root), namesake) is None
+    assert door.state(asked) is RequestState.SENDING
 
 
 @pytest.fixture
@@ -467,7 +471,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, door: Door) -> list[int]:
 
 def test_no_owner_waits_while_an_outline_is_measured(door: Door, measured: list[int]) -> None:
     asked = door.ask()
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
     assert measured == [0]
     area_opening.count_opened.cache_clear()
     door.hear(asked)  # a broker repeats it: nothing is measured again
@@ -475,7 +479,7 @@ def test_no_owner_waits_while_an_outline_is_measured(door: Door, measured: list[
 
 
 def test_a_door_elsewhere_measures_no_outline(door: Door, measured: list[int]) -> None:
-    assert door.state(door.ask(area=samples.square(53.6, 10.1))) is State.NO_MATCH
+    assert door.state(door.ask(area=samples.square(53.6, 10.1))) is RequestState.NO_MATCH
     assert measured == []
 
 
@@ -485,8 +489,8 @@ def test_a_requester_who_takes_anothers_id_first_silences_nobody(door: Door) -> 
     door.hear(wanted, POLICE)
     stored = door.journal.request_named(custodians.sha256_of(wanted))
     assert stored is not None
-    assert (stored.state, stored.requester, stored.said_id) == (State.PENDING, "harbour-police", wanted.id)
-    assert door.journal.request_named(custodians.sha256_of(copied)).state is State.NO_MATCH  # type: ignore[union-attr]
+    assert (stored.state, stored.requester, stored.said_id) == (RequestState.PENDING, "harbour-police", wanted.id)
+    assert door.journal.request_named(custodians.sha256_of(copied)).state is RequestState.NO_MATCH  # type: ignore[union-attr]
     verdict = door.obey(*custodians.approval(door, wanted, *stored.segments))
     sent = verdict.disclosure
     assert sent is not None
@@ -495,7 +499,7 @@ def test_a_requester_who_takes_anothers_id_first_silences_nobody(door: Door) -> 
     assert (approved["request"], approved["requester"]) == (wanted.id, "harbour-police")
     door.hear(withdrawal(copied), FIRE)  # ended already: nothing
     assert door.hear(complete(door, wanted, sent), POLICE) is not None
-    assert door.journal.request_named(custodians.sha256_of(wanted)).state is State.SENT  # type: ignore[union-attr]
+    assert door.journal.request_named(custodians.sha256_of(wanted)).state is RequestState.SENT  # type: ignore[union-attr]
 
 
 def test_a_withdrawal_drops_what_was_approved_and_stops_what_is_being_sent(door: Door) -> None:
@@ -503,7 +507,7 @@ def test_a_withdrawal_drops_what_was_approved_and_stops_what_is_being_sent(door:
     door.begin(disclosure)
     for asked in (first, second):
         door.hear(withdrawal(asked))
-    assert (door.state(first), door.state(second)) == (State.WITHDRAWN, State.STOPPED)
+    assert (door.state(first), door.state(second)) == (RequestState.WITHDRAWN, RequestState.STOPPED)
     assert door.outbox.objects == {}
     assert door.outgoing() == []
 
@@ -516,10 +520,10 @@ def test_only_a_receipt_for_all_of_it_makes_it_sent(door: Door) -> None:
     door.begin(disclosure)
     partial = receipt(asked, disclosure, manifest=None)
     assert door.hear(partial) == partial
-    assert door.state(asked) is State.SENDING
+    assert door.state(asked) is RequestState.SENDING
     whole = complete(door, asked, disclosure)
     assert door.hear(whole) == whole
-    assert door.state(asked) is State.SENT
+    assert door.state(asked) is RequestState.SENT
     assert door.entries()[-1]["kind"] == "receipt"
     assert door.outbox.objects == {}
 
@@ -528,13 +532,13 @@ def test_a_receipt_that_names_other_bytes_than_ours_counts_for_nothing(door: Doo
     asked, disclosure = approved(door)
     door.begin(disclosure)
     assert door.hear(complete(door, asked, disclosure, manifest="00" * 32)) is None
-    assert door.state(asked) is State.SENDING
+    assert door.state(asked) is RequestState.SENDING
 
 
 def test_a_receipt_for_what_has_not_begun_counts_for_nothing(door: Door) -> None:
     asked, disclosure = approved(door)
     assert door.hear(complete(door, asked, disclosure)) is None
-    assert door.state(asked) is State.APPROVED
+    assert door.state(asked) is RequestState.APPROVED
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -543,7 +547,7 @@ def test_a_requester_that_refuses_ends_it(door: Door, begun: bool) -> None:
     if begun:
         door.begin(disclosure)
     assert door.hear(refused(asked, disclosure)) is not None
-    assert door.state(asked) is State.STOPPED
+    assert door.state(asked) is RequestState.STOPPED
     assert door.outbox.objects == {}
 
 
@@ -622,25 +626,25 @@ def test_bulletins_for_elsewhere_for_yesterday_and_too_many_are_not_listed(door:
 def test_a_namesake_under_another_root_uses_up_no_bulletins_of_the_other(door: Door) -> None:
     namesake, root = namesake_of_the_police(door)
     for _ in range(20):
-        door.hear(bulletin(audience=root), namesake)
+        door.hear(bulletin(trust_root=root), namesake)
     assert len(bulletins(door)) == 8
     until_s = NOW_S + 2 * 86_400
     ours = bulletin(not_after_s=until_s)
     door.hear(ours)
     assert ours in bulletins(door)
     door.clock.advance(86_401)
-    same_id = bulletin(id=ours.id, audience=root, not_after_s=until_s)
+    same_id = bulletin(id=ours.id, trust_root=root, not_after_s=until_s)
     again = bulletin(id=ours.id, not_after_s=until_s)
     for each, by in ((same_id, namesake), (again, POLICE)):
         door.hear(each, by)  # in the same millisecond: neither takes the place of the other
-    assert {each.audience for each in bulletins(door) if each.id == ours.id} == {root, ours.audience}
+    assert {each.trust_root for each in bulletins(door) if each.id == ours.id} == {root, ours.trust_root}
     assert sum(each.id == ours.id for each in bulletins(door)) == 3
 
 
 def test_a_namesake_under_another_root_uses_up_no_lines_of_the_others_blocked_list(door: Door) -> None:
     namesake, root = namesake_of_the_police(door)
     for _ in range(40):
-        door.ask(namesake, audience=root, not_after_s=NOW_S - 1)
+        door.ask(namesake, trust_root=root, not_after_s=NOW_S - 1)
     assert len(door.journal.blocked()) == 32
     door.ask(not_after_s=NOW_S - 1)
     assert len(door.journal.blocked()) == door.kinds().count("blocked") == 33
@@ -656,7 +660,7 @@ def shown(door: Door, asked: Any) -> dict[str, Any]:
 
 
 def deletion(asked: Any, **changes: Any) -> Deletion:
-    values = {"v": 1, "request": asked.id, "requester": asked.requester, "audience": asked.audience}
+    values = {"v": 1, "request": asked.id, "requester": asked.requester, "trust_root": asked.trust_root}
     values |= {"seq": next(custodians._numbers), "deleted_s": NOW_S}
     return Deletion(**{**values, **changes})
 
@@ -673,7 +677,7 @@ def test_receipt_and_deletion_are_kept_as_they_were_signed_for_the_owner_to_see(
     for _ in range(2):
         door.hear(statement, topic=where)
     assert custodians.opened(shown(door, asked)["deletion"]) == statement
-    assert door.state(asked) is State.SENT
+    assert door.state(asked) is RequestState.SENT
     assert door.kinds()[-2:] == ["receipt", "deleted"]
     door.hear(deletion(asked), topic=where)
     assert door.kinds().count("deleted") == 1
@@ -685,7 +689,7 @@ def test_after_a_deletion_nothing_is_sent_that_the_requester_has_no_key_for(door
     for asked in (waiting, ready, going):
         door.hear(deletion(asked), topic=custodians.topic_of(asked))
     assert [door.state(asked) for asked in (waiting, ready, going)] == [
-        State.WITHDRAWN, State.WITHDRAWN, State.STOPPED,
+        RequestState.WITHDRAWN, RequestState.WITHDRAWN, RequestState.STOPPED,
     ]  # fmt: skip
     assert [shown(door, asked)["deletion"] is not None for asked in (waiting, ready, going)] == [False, False, True]
 
@@ -715,13 +719,21 @@ def test_what_waits_expires_at_its_end_and_what_is_approved_a_week_later(door: D
     door.begin(disclosure)
     door.clock.boot_ns += seconds(waiting.not_after_s - NOW_S)
     door.custodian.requests.on_time()
-    assert door.state(waiting) is State.PENDING
+    assert door.state(waiting) is RequestState.PENDING
     door.clock.advance(1)
     door.custodian.requests.on_time()
-    assert [door.state(each) for each in (waiting, ready, going)] == [State.EXPIRED, State.APPROVED, State.SENDING]
+    assert [door.state(each) for each in (waiting, ready, going)] == [
+        RequestState.EXPIRED,
+        RequestState.APPROVED,
+        RequestState.SENDING,
+    ]
     door.clock.advance(7 * 86_400)
     door.custodian.requests.on_time()
-    assert [door.state(each) for each in (waiting, ready, going)] == [State.EXPIRED, State.EXPIRED, State.STOPPED]
+    assert [door.state(each) for each in (waiting, ready, going)] == [
+        RequestState.EXPIRED,
+        RequestState.EXPIRED,
+        RequestState.STOPPED,
+    ]
     assert door.outbox.objects == {}
 
 
@@ -730,7 +742,7 @@ def test_while_nobody_vouches_for_the_clock_nothing_expires(door: Door) -> None:
     door.clock.quality = ClockQuality.UNKNOWN
     door.clock.advance(10**8)
     door.custodian.requests.on_time()
-    assert door.state(waiting) is State.PENDING
+    assert door.state(waiting) is RequestState.PENDING
 
 
 def test_at_most_half_of_what_is_stored_is_held(door: Door) -> None:

@@ -13,6 +13,7 @@ from agent.custodian.nonces import LIFE_S, Nonces
 from agent.errors import OpenError, OvertakenError, RequestError
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import (
+    Denial,
     Enrolment,
     Erasure,
     Hold,
@@ -20,7 +21,6 @@ from agent.wire.statements import (
     OptIn,
     OptOut,
     OwnerStatement,
-    Refusal,
     Release,
     Revocation,
     Scope,
@@ -48,12 +48,12 @@ def door() -> Iterator[Door]:
 
 def fresh(door: Door) -> dict[str, Any]:
     """What an owner's client puts into a statement that it signs now."""
-    return {**custodians.stated(), "nonce": door.custodian.books.nonces.give()}
+    return {**custodians.stated(), "nonce": door.custodian.custodian_state.nonces.give()}
 
 
 def of_the_request(door: Door) -> Any:
     asked = door.ask()
-    return Refusal(**fresh(door), request=sha256_of(asked))
+    return Denial(**fresh(door), request=sha256_of(asked))
 
 
 SIGNED: dict[str, Callable[[Door], OwnerStatement]] = {
@@ -96,7 +96,7 @@ def test_an_approval_and_its_revocation_and_a_tip_are_as_fresh_as_the_rest(door:
     assert disclosure is not None
     revocation = Revocation(**fresh(door), disclosure=disclosure)
     tip = Tip(
-        **fresh(door), tip="7" * 32, audience=samples.ROOT_KEY.id, requester="harbour-police",
+        **fresh(door), tip="7" * 32, trust_root=samples.ROOT_KEY.id, requester="harbour-police",
         reply=custodians.REPLY, message="e30=",
     )  # fmt: skip
     door.clock.advance(LIFE_S + 1)

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agent.config import Configuration, overlaid, sources
-from agent.config.settings import Alerts, Camera, CameraKind, Vault
+from agent.config import Configuration, effective, sources
+from agent.config.settings import AlertsConfig, CameraConfig, CameraKind, VaultConfig
 from agent.core.ledger.entries import EntryKind
 from agent.errors import RequestError
 from agent.wire.area import Point
 from agent.wire.control import Frame
-from agent.wire.statements import DrawnZone, PrivateHours, QuietHours, Settings, ZoneKind
+from agent.wire.statements import PrivateHoursSetting, QuietHoursSetting, Settings, ZoneSetting, ZoneSettingKind
 from tests.custodians import Door, stated
 
-ZONE = DrawnZone(
-    name="street", kind=ZoneKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_500)), sensitivity_percent=150
+ZONE = ZoneSetting(
+    name="street", kind=ZoneSettingKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_500)), sensitivity_percent=150
 )
-FILE = Configuration(vault=Vault(max_bytes=20_000_000, max_age_days=30), alerts=Alerts())
+FILE = Configuration(vault=VaultConfig(max_bytes=20_000_000, max_age_days=30), alerts=AlertsConfig())
 
 
 @pytest.fixture
@@ -64,12 +64,12 @@ def test_nothing_goes_beyond_what_the_file_allows(door: Door, changes: dict[str,
 
 
 MASKED = {"zones": (ZONE,)}
-ENDLESS = {"private": (PrivateHours(days=(5,), begins_minute=600, ends_minute=600),)}
+ENDLESS = {"private": (PrivateHoursSetting(days=(5,), begins_minute=600, ends_minute=600),)}
 
 
 @pytest.mark.parametrize(("changes", "said"), [(MASKED, "no privacy mask"), (ENDLESS, "no time or all day")])
 def test_what_the_file_could_not_say_either_is_refused(door: Door, changes: dict[str, Any], said: str) -> None:
-    door.bounded_by = replace(FILE, camera=Camera(kind=CameraKind.RTSP, url="rtsp://192.168.1.20/stream"))
+    door.bounded_by = replace(FILE, camera=CameraConfig(kind=CameraKind.RTSP, url="rtsp://192.168.1.20/stream"))
     before = door.kinds()
     with pytest.raises(RequestError, match=said):
         door.obey(Settings(**stated(), **changes))
@@ -93,10 +93,10 @@ def test_what_is_set_lies_over_the_file_and_nothing_else_does() -> None:
         zones=(ZONE,),
         max_bytes=10_000_000,
         max_age_days=7,
-        quiet=QuietHours(begins_minute=1320, ends_minute=420),
-        private=(PrivateHours(days=(5, 6), begins_minute=600, ends_minute=750),),
+        quiet=QuietHoursSetting(begins_minute=1320, ends_minute=420),
+        private=(PrivateHoursSetting(days=(5, 6), begins_minute=600, ends_minute=750),),
     )
-    found = overlaid(FILE, settings)
+    found = effective(FILE, settings)
     assert (found.device.name, found.device.position.latitude) == ("Back door", 52.0)  # type: ignore[union-attr]
     assert (found.motion.sensitivity, found.motion.zones[0].corners[2]) == (1.5, (1.0, 0.25))
     assert (found.vault.max_bytes, found.vault.max_age_days) == (10_000_000, 7)
@@ -104,10 +104,10 @@ def test_what_is_set_lies_over_the_file_and_nothing_else_does() -> None:
     assert [day.value for day in found.privacy.hours[0].days] == ["sat", "sun"]
     assert (found.camera, found.requests, found.broker, found.clips) == (FILE.camera, FILE.requests, None, FILE.clips)
     assert all(sources(settings).values())
-    assert overlaid(FILE, None) is FILE
+    assert effective(FILE, None) is FILE
     assert not any(sources(None).values())
 
 
 def test_a_file_that_has_become_narrower_wins_over_what_was_set_before() -> None:
     wide = Settings(**stated(), max_bytes=10**12, max_age_days=300)
-    assert overlaid(FILE, wide).vault == FILE.vault
+    assert effective(FILE, wide).vault == FILE.vault

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.clients.opening import HybridIdentity, X25519Identity, open_bytes
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError, StorageError
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import NamedKey, NamedRecipient, TrustChange
@@ -177,17 +177,17 @@ def test_a_list_the_disk_does_not_take_is_not_in_force(door: Door) -> None:
 
 
 def break_ledger(door: Door) -> None:
-    write = door.custodian.books.ledger.write
+    write = door.custodian.custodian_state.ledger.write
 
     def failing(*arguments: Any, **fields: Any) -> None:
         write(*arguments, **fields)
         raise StorageError("The disk is full.")
 
-    door.custodian.books.ledger.write = failing  # type: ignore[method-assign]
+    door.custodian.custodian_state.ledger.write = failing  # type: ignore[method-assign]
 
 
 def mend_ledger(door: Door) -> None:
-    del door.custodian.books.ledger.write
+    del door.custodian.custodian_state.ledger.write
 
 
 # -- trust -------------------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_a_bundle_counts_at_once_and_says_what_it_changed(door: Door) -> None:
     changed = trust(door).accept(signed(bundle(2, POLICE), ROOT))
     assert (changed.added, changed.removed, changed.changed) == ((), ("harbour-fire",), ())
     assert door.state(door.ask(FIRE)) is None
-    assert door.state(door.ask(POLICE)) is State.PENDING
+    assert door.state(door.ask(POLICE)) is RequestState.PENDING
     assert door.entries()[-3]["version"] == 2
 
 
@@ -250,12 +250,12 @@ def test_somebody_new_may_ask_once_the_owner_has_been_told_of_them_and_not_befor
     trust._tell = nobody_hears
     trust.accept(signed(bundle(3, POLICE, FIRE), ROOT))
     assert door.state(door.ask(FIRE)) is None
-    assert door.state(door.ask()) is State.PENDING
+    assert door.state(door.ask()) is RequestState.PENDING
     trust._tell = told
     door.told.news.clear()
     trust.announce(changed=False)
     assert [kind for kind, _ in door.told.news] == ["new requester"]
-    assert door.state(door.ask(FIRE)) is State.PENDING
+    assert door.state(door.ask(FIRE)) is RequestState.PENDING
 
 
 def test_a_start_tells_what_a_power_cut_left_untold_and_a_requester_who_comes_back_is_new_again(door: Door) -> None:
@@ -268,7 +268,7 @@ def test_a_start_tells_what_a_power_cut_left_untold_and_a_requester_who_comes_ba
     door.told.news.clear()
     door.start()
     assert [kind for kind, _ in door.told.news if kind != "request"] == []
-    assert door.state(door.ask(FIRE)) is State.PENDING
+    assert door.state(door.ask(FIRE)) is RequestState.PENDING
 
 
 def test_requesters_of_a_root_that_was_removed_and_chosen_again_ask_only_once_the_owner_was_told(door: Door) -> None:
@@ -286,7 +286,7 @@ def test_requesters_of_a_root_that_was_removed_and_chosen_again_ask_only_once_th
     assert door.state(door.ask()) is None
     trust._tell = told
     trust.announce(changed=False)
-    assert door.state(door.ask()) is State.PENDING
+    assert door.state(door.ask()) is RequestState.PENDING
 
 
 def test_trust_is_the_same_after_a_restart_and_no_old_bundle_comes_back(door: Door) -> None:
@@ -335,7 +335,7 @@ def test_a_key_outside_its_time_is_heard_only_while_the_time_is_unknown(door: Do
     trust(door).accept(signed(samples.bundle(version=2, requesters=(entry,)), ROOT))
     assert door.state(door.ask()) is None
     door.clock.quality = custodians.ClockQuality.UNKNOWN
-    assert door.state(door.ask()) is State.PENDING
+    assert door.state(door.ask()) is RequestState.PENDING
 
 
 def test_damaged_trust_records_are_named_at_start(door: Door) -> None:

@@ -27,8 +27,8 @@ from typing import Any
 
 import pytest
 
-from agent.core.bus import Connected
-from agent.core.consent import State
+from agent.core.bus import BusConnected
+from agent.core.consent import RequestState
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.mqtt import BusSettings, MqttBus
 from agent.uplink.uplink import Uplink
@@ -164,7 +164,7 @@ class House:
         self._thread.start()
         self.asker.start()
         until(lambda: self.uplink.status().link == "connected", "the doorbell to connect")
-        until(lambda: isinstance(self.asker.next_event(1.0), Connected), "the requester to connect")
+        until(lambda: isinstance(self.asker.next_event(1.0), BusConnected), "the requester to connect")
         self._tokens = iter(range(1, 10**9))
         self._settle()
 
@@ -221,8 +221,13 @@ class House:
         sent, came = list(self.tap.sent), list(self.tap.came)
         if way == "opted out":
             self.door.obey(OptIn(**stated(), scope=Scope.ALL))
-        state = {"denied": State.DENIED, "ignored": State.PENDING, "expired": State.EXPIRED, "no match": State.NO_MATCH}
-        assert self.door.state(asked) is (State.OPTED_OUT if way == "opted out" else state.get(way))
+        state = {
+            "denied": RequestState.DENIED,
+            "ignored": RequestState.PENDING,
+            "expired": RequestState.EXPIRED,
+            "no match": RequestState.NO_MATCH,
+        }
+        assert self.door.state(asked) is (RequestState.OPTED_OUT if way == "opted out" else state.get(way))
         if way == "ignored":
             self.door.deny(asked)  # much later
         self._pass(1800)

@@ -12,28 +12,28 @@ import msgspec
 import pytest
 
 from agent.clients.opening import open_bytes
-from agent.core.consent import State
-from agent.core.disclosure import check_part, clips_told, read_manifest
-from agent.core.vault.coverage import State as Word
-from agent.core.vault.coverage import Stretch
+from agent.core.consent import RequestState
+from agent.core.disclosure import check_part, claimed_clips, read_manifest
+from agent.core.vault.coverage import CoverageSpan
+from agent.core.vault.coverage import CoverageState as Word
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
-    Absence,
+    AbsenceReason,
+    Denial,
     Erasure,
+    FootageAbsence,
     Hold,
     NamedKey,
     OptIn,
     OptOut,
     OwnerStatement,
-    Refusal,
     Release,
     Revocation,
     Scope,
     Settings,
     TrustChange,
-    Why,
 )
 from tests import custodians
 from tests.custodian.test_inbox import everything_but_counters
@@ -52,7 +52,7 @@ def door() -> Iterator[Door]:
 
 EVERY: dict[str, Callable[[Door, FootageRequest], tuple[OwnerStatement, tuple[bytes, ...]]]] = {
     "approval": approval,
-    "refusal": lambda _, asked: (Refusal(**stated(), request=sha256_of(asked)), ()),
+    "refusal": lambda _, asked: (Denial(**stated(), request=sha256_of(asked)), ()),
     "opt-out": lambda _door, _asked: (OptOut(**stated(), scope=Scope.ALL), ()),
     "opt-in": lambda _door, _asked: (OptIn(**stated(), scope=Scope.ALL), ()),
     "trust change": lambda _door, _asked: (TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)), ()),
@@ -106,19 +106,19 @@ def test_what_was_meant_for_another_device_changes_nothing(door: Door, name: str
 @pytest.mark.parametrize("name", EVERY)
 def test_a_statement_the_disk_does_not_take_did_not_happen_and_can_be_made_again(door: Door, name: str) -> None:
     statement, headers = EVERY[name](door, door.ask())
-    before, trusted = everything_but_counters(door), door.custodian.books.trust.store.roots
-    write = door.custodian.books.ledger.write
+    before, trusted = everything_but_counters(door), door.custodian.custodian_state.trust.store.roots
+    write = door.custodian.custodian_state.ledger.write
 
     def failing(*_: object, **__: object) -> None:
         write(*_, **__)  # type: ignore[arg-type]
         raise StorageError("The disk is full.")
 
-    door.custodian.books.ledger.write = failing  # type: ignore[method-assign]
+    door.custodian.custodian_state.ledger.write = failing  # type: ignore[method-assign]
     with pytest.raises(StorageError):
         door.obey(statement, headers)
-    del door.custodian.books.ledger.write
+    del door.custodian.custodian_state.ledger.write
     assert everything_but_counters(door) == before
-    assert door.custodian.books.trust.store.roots == trusted
+    assert door.custodian.custodian_state.trust.store.roots == trusted
     assert door.outbox.objects.keys() == {record.disclosure for record in door.journal.outbox()}
     door.obey(statement, headers)
 
@@ -139,7 +139,7 @@ def test_what_is_no_statement_is_refused_even_from_an_owner(door: Door, message:
 @pytest.mark.parametrize("data", [b"", b"{}", b"\xff" * 100, b"[" * 5000])
 def test_noise_is_refused_in_words(door: Door, data: bytes) -> None:
     with pytest.raises(DoorwardError):
-        door.custodian.control._statements.take(data)
+        door.custodian.control._statements.accept(data)
 
 
 # -- approvals ---------------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def test_noise_is_refused_in_words(door: Door, data: bytes) -> None:
 def test_an_approval_becomes_one_object_that_its_requester_can_check_down_to_the_capture(door: Door) -> None:
     asked = door.ask()
     verdict = door.approve(asked, *door.segments[:2])
-    assert (verdict.state, verdict.request) == (State.APPROVED, asked.id)
+    assert (verdict.state, verdict.request) == (RequestState.APPROVED, asked.id)
     assert door.outgoing() == [verdict.disclosure]
     parts = door.outbox.objects[verdict.disclosure or ""]
     read = read_manifest(open_bytes(parts[0], [custodians.REPLY_IDENTITY]), asked, sha256_of(asked))
@@ -202,8 +202,8 @@ def test_expiry_is_judged_by_the_owners_clock(door: Door) -> None:
     late = {"owner_time_ms": (asked.not_after_s + 1) * 1000}
     with pytest.raises(RequestError, match="over"):
         door.approve(asked, **late)
-    assert door.state(asked) is State.PENDING
-    assert door.approve(asked, owner_time_ms=asked.not_after_s * 1000).state is State.APPROVED
+    assert door.state(asked) is RequestState.PENDING
+    assert door.approve(asked, owner_time_ms=asked.not_after_s * 1000).state is RequestState.APPROVED
 
 
 def test_a_requester_that_lost_its_trust_gets_nothing_any_more(door: Door) -> None:
@@ -223,9 +223,9 @@ def test_what_was_evicted_or_is_damaged_is_noticed_before_it_is_shared(door: Doo
     door.vault.evict(door.segments[1])
     with pytest.raises(RequestError, match="no longer in the vault"):
         door.obey(*statement)
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
     assert (door.outbox.objects, door.outbox.making) == ({}, {})
-    assert door.approve(asked, door.segments[0]).state is State.APPROVED
+    assert door.approve(asked, door.segments[0]).state is RequestState.APPROVED
 
 
 @pytest.mark.parametrize("call", ["begin", "write", "commit"])
@@ -258,14 +258,14 @@ def test_nothing_waits_while_gigabytes_are_copied(door: Door) -> None:
     thread.start()
     assert copying.wait(20)
     try:
-        assert door.state(door.ask()) is State.PENDING  # the network is heard
+        assert door.state(door.ask()) is RequestState.PENDING  # the network is heard
         assert door.custodian.requests.held(100) == set(door.segments)  # the recorder can ask what to keep
-        assert door.deny(other).state is State.DENIED
+        assert door.deny(other).state is RequestState.DENIED
         assert door.outgoing() == []
     finally:
         go_on.set()
         thread.join()
-    assert door.state(asked) is State.APPROVED
+    assert door.state(asked) is RequestState.APPROVED
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_of_what_was_deleted_while_it_was_copied_not_even_its_record_is_told(doo
     """The approval shares the first segment, and tells that the clip exists to which the deleted one belongs."""
     asked = door.ask()
     records = {name: door.vault.record(name) for name in door.segments}
-    statement = approval(door, asked, door.segments[0], clips=clips_told(records, door.segments))
+    statement = approval(door, asked, door.segments[0], clips=claimed_clips(records, door.segments))
     maker = door.custodian.control._approvals._maker
     make = maker.making
 
@@ -337,15 +337,15 @@ def current_enrolment(door: Door) -> Any:
 def test_what_the_window_holds_besides_is_said_only_word_for_word(door: Door) -> None:
     asked = door.ask()
     door.vault.stretches = (
-        Stretch(asked.from_s * 1000, asked.from_s * 1000 + 5, Word.FOOTAGE),
-        Stretch(asked.from_s * 1000 + 5, asked.to_s * 1000, Word.PRIVACY),
+        CoverageSpan(asked.from_s * 1000, asked.from_s * 1000 + 5, Word.FOOTAGE),
+        CoverageSpan(asked.from_s * 1000 + 5, asked.to_s * 1000, Word.PRIVACY),
     )
-    truth = (Absence(from_ms=asked.from_s * 1000 + 5, to_ms=asked.to_s * 1000, why=Why.PRIVACY),)
+    truth = (FootageAbsence(from_ms=asked.from_s * 1000 + 5, to_ms=asked.to_s * 1000, reason=AbsenceReason.PRIVACY),)
     with pytest.raises(RequestError, match="just changed"):
         door.approve(asked, gaps=())
     with pytest.raises(RequestError, match="just changed"):
-        door.approve(asked, gaps=(msgspec.structs.replace(truth[0], why=Why.OFF),))
-    assert door.approve(asked, gaps=truth).state is State.APPROVED
+        door.approve(asked, gaps=(msgspec.structs.replace(truth[0], reason=AbsenceReason.OFF),))
+    assert door.approve(asked, gaps=truth).state is RequestState.APPROVED
 
 
 # -- the other decisions -----------------------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_what_the_window_holds_besides_is_said_only_word_for_word(door: Door) ->
 
 def test_a_denial_is_durable_and_quiet(door: Door) -> None:
     asked = door.ask()
-    assert door.deny(asked).state is State.DENIED
+    assert door.deny(asked).state is RequestState.DENIED
     assert door.kinds()[-1] == "denied"
     assert door.outgoing() == []
     with pytest.raises(RequestError, match="denied"):
@@ -364,8 +364,8 @@ def test_a_yes_can_be_taken_back_until_the_first_byte_and_stopped_after_it(door:
     asked, other = door.ask(), door.ask()
     first, second = door.approve(asked).disclosure or "", door.approve(other).disclosure or ""
     door.begin(second)
-    assert door.revoke(first).state is State.REVOKED
-    assert door.revoke(second).state is State.STOPPED
+    assert door.revoke(first).state is RequestState.REVOKED
+    assert door.revoke(second).state is RequestState.STOPPED
     assert door.outbox.objects == {}
     assert not door.begin(first)
     assert not door.begin(second)
@@ -383,7 +383,7 @@ def test_a_first_byte_needs_an_approval_that_still_stands(door: Door) -> None:
 
 @pytest.mark.parametrize("name", ["request", "disclosure"])
 def test_a_decision_about_nothing_is_refused_in_words(door: Door, name: str) -> None:
-    unknown: OwnerStatement = Refusal(**stated(), request="00" * 32)
+    unknown: OwnerStatement = Denial(**stated(), request="00" * 32)
     if name == "disclosure":
         unknown = Revocation(**stated(), disclosure="00" * 16)
     with pytest.raises(RequestError, match=f"no such {name}"):
@@ -414,10 +414,10 @@ def test_an_act_that_fails_does_not_undo_the_decision(door: Door) -> None:
         raise StorageError("The disk is full.")
 
     door.told.notify = failing  # type: ignore[method-assign]
-    assert door.state(door.ask()) is State.PENDING
+    assert door.state(door.ask()) is RequestState.PENDING
 
 
 def test_the_owner_is_heard_while_the_time_is_unknown(door: Door) -> None:
     asked = door.ask()
     door.clock.utc_offset_ns = 0
-    assert door.approve(asked, owner_time_ms=NOW_S * 1000).state is State.APPROVED
+    assert door.approve(asked, owner_time_ms=NOW_S * 1000).state is RequestState.APPROVED

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agent.clients.opening import open_bytes
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.disclosure import check_tip_part, read_tip
 from agent.errors import OpenError, RequestError
 from agent.wire import disclosures, strictjson
@@ -66,14 +66,14 @@ def tip(door: Door, *shown: str, **changes: Any) -> tuple[Tip, tuple[bytes, ...]
         )
         for name, header in zip(shown, headers, strict=True)
     )
-    values: dict[str, Any] = {"tip": new_id(), "audience": samples.ROOT_KEY.id, "requester": "harbour-police"}
+    values: dict[str, Any] = {"tip": new_id(), "trust_root": samples.ROOT_KEY.id, "requester": "harbour-police"}
     values |= {"reply": REPLY, "message": "e30=", "segments": items}
     return Tip(**stated(), **{**values, **changes}), headers
 
 
-def state(door: Door, sent: Tip) -> State:
+def state(door: Door, sent: Tip) -> RequestState:
     listed = door.custodian.control.answer(Frame({"op": "tips"})).head["result"]["tips"]
-    return next(State(each["state"]) for each in listed if each["id"] == sent.tip)
+    return next(RequestState(each["state"]) for each in listed if each["id"] == sent.tip)
 
 
 def receipt(door: Door, sent: Tip, **changes: Any) -> disclosures.Receipt:
@@ -91,7 +91,7 @@ def heard(door: Door, said: disclosures.Receipt, by: Any = POLICE) -> Any:
 def test_words_alone_leave_without_a_name(door: Door) -> None:
     sent, _ = tip(door)
     verdict = door.obey(sent)
-    assert (verdict.state, verdict.disclosure) == (State.APPROVED, sent.tip)
+    assert (verdict.state, verdict.disclosure) == (RequestState.APPROVED, sent.tip)
     assert door.kinds()[-2:] == ["tip", "sealed"]
     assert door.entries()[-2]["reason"] == "anna"
     assert door.outgoing() == [sent.tip]
@@ -119,13 +119,13 @@ def test_its_first_byte_is_ledgered_and_its_requesters_receipt_ends_it(door: Doo
     sent, _ = tip(door)
     door.obey(sent)
     assert door.begin(sent.tip)
-    assert state(door, sent) is State.SENDING
+    assert state(door, sent) is RequestState.SENDING
     assert door.kinds()[-1] == "sending"
     assert heard(door, receipt(door, sent, requester="harbour-fire"), FIRE) is None
     assert heard(door, receipt(door, sent, manifest="00" * 32)) is None
-    assert state(door, sent) is State.SENDING
+    assert state(door, sent) is RequestState.SENDING
     assert heard(door, receipt(door, sent)) is not None
-    assert state(door, sent) is State.SENT
+    assert state(door, sent) is RequestState.SENT
     assert door.kinds()[-1] == "receipt"
     assert (door.outgoing(), door.outbox.objects) == ([], {})
     assert not door.begin(sent.tip)
@@ -139,13 +139,13 @@ def test_partial_receipts_go_to_the_transfer_and_old_ones_nowhere(door: Door) ->
     assert heard(door, partial) is None
     refused = receipt(door, sent, state=disclosures.ReceiptState.REFUSED, manifest=None)
     heard(door, refused)
-    assert state(door, sent) is State.STOPPED
+    assert state(door, sent) is RequestState.STOPPED
 
 
 def test_until_its_first_byte_it_can_be_taken_back(door: Door) -> None:
     sent, _ = tip(door)
     door.obey(sent)
-    assert door.obey(Revocation(**stated(), disclosure=sent.tip)).state is State.REVOKED
+    assert door.obey(Revocation(**stated(), disclosure=sent.tip)).state is RequestState.REVOKED
     assert door.kinds()[-1] == "revoked"
     assert (door.outgoing(), door.outbox.objects) == ([], {})
 
@@ -167,10 +167,10 @@ def test_what_nobody_takes_for_a_month_is_given_up(door: Door) -> None:
     door.obey(sent)
     door.clock.advance(30 * DAY_S)
     door.custodian.on_time()
-    assert state(door, sent) is State.APPROVED
+    assert state(door, sent) is RequestState.APPROVED
     door.clock.advance(1)
     door.custodian.on_time()
-    assert state(door, sent) is State.EXPIRED
+    assert state(door, sent) is RequestState.EXPIRED
     assert door.outbox.objects == {}
 
 
@@ -216,7 +216,7 @@ def test_a_tip_cannot_take_the_name_of_a_disclosure(door: Door) -> None:
     "changes",
     [
         {"requester": "nobody"},
-        {"audience": "0" * 16},
+        {"trust_root": "0" * 16},
         {"reply": str(custodians.OWNER_IDENTITY.recipient())},
     ],
 )
@@ -248,7 +248,7 @@ def test_where_it_takes_two_a_tip_is_no_way_around_the_other(door: Door) -> None
         door.obey(still, headers)
     assert door.outbox.objects == {}
     words, _ = tip(door)
-    assert door.obey(words).state is State.APPROVED
+    assert door.obey(words).state is RequestState.APPROVED
 
 
 def test_footage_that_is_not_what_was_stored_is_refused_and_leaves_nothing(door: Door) -> None:
@@ -319,7 +319,7 @@ def test_a_full_disk_stops_a_tip_and_leaves_nothing(door: Door, call: str) -> No
         door.obey(sent)
     door.outbox.fault = None
     assert (door.kinds(), door.outbox.objects, door.outgoing()) == (before, {}, [])
-    assert door.obey(sent).state is State.APPROVED
+    assert door.obey(sent).state is RequestState.APPROVED
 
 
 def test_a_tip_is_no_request_and_counts_as_none(door: Door) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.clients.opening import open_bytes
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.disclosure import read_manifest
 from agent.core.timebase import ClockQuality
 from agent.errors import RequestError
@@ -17,7 +17,7 @@ from agent.wire import envelope
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import Refusal, Seconding
+from agent.wire.statements import CoApproval, Denial
 from tests import custodians
 from tests.custodians import APPROVER, NOW_S, REPLY_IDENTITY, Door, sha256_of, stated
 
@@ -32,15 +32,15 @@ def door() -> Iterator[Door]:
     made.close()
 
 
-def seconding(asked: FootageRequest, approval: Any, **changes: Any) -> Seconding:
+def co_approval(asked: FootageRequest, approval: Any, **changes: Any) -> CoApproval:
     values = {**stated(), "request": sha256_of(asked), "approval": sha256_of(approval), **changes}
-    return Seconding(**values)
+    return CoApproval(**values)
 
 
 def first_of(door: Door, asked: FootageRequest) -> Any:
     """Anna's yes to the first segment."""
     approval, headers = custodians.approval(door, asked, door.segments[0])
-    assert door.obey(approval, headers).state is State.HALF
+    assert door.obey(approval, headers).state is RequestState.PARTIALLY_APPROVED
     return approval
 
 
@@ -48,7 +48,7 @@ def test_one_yes_waits_and_sends_nothing(door: Door) -> None:
     asked = door.ask()
     door.told.news.clear()
     first_of(door, asked)
-    assert door.state(asked) is State.HALF
+    assert door.state(asked) is RequestState.PARTIALLY_APPROVED
     assert door.outgoing() == []
     assert door.outbox.objects == {}
     assert door.kinds()[-1] == "first-approval"
@@ -59,12 +59,12 @@ def test_one_yes_waits_and_sends_nothing(door: Door) -> None:
 def test_another_owners_yes_to_the_same_sends_exactly_that(door: Door) -> None:
     asked = door.ask()
     approval = first_of(door, asked)
-    verdict = door.obey(seconding(asked, approval), by=BO)
-    assert verdict.state is State.APPROVED
+    verdict = door.obey(co_approval(asked, approval), by=BO)
+    assert verdict.state is RequestState.APPROVED
     assert door.outgoing() == [verdict.disclosure]
     sent = door.outbox.objects[verdict.disclosure]
     manifest = envelope.read_unverified(open_bytes(sent[0], [REPLY_IDENTITY]), limit_bytes=1 << 26)
-    assert b'"seconding"' in manifest.payload
+    assert b'"co_approval"' in manifest.payload
     assert len(sent) == 2
     assert door.entries()[-2]["subject"] == sha256_of(approval)
 
@@ -75,11 +75,11 @@ def test_the_second_owners_clock_is_asked_as_well(door: Door, quality: ClockQual
     approval = first_of(door, asked)
     door.clock.quality = quality
     with pytest.raises(RequestError, match="time to answer this request is over"):
-        door.obey(seconding(asked, approval, owner_time_ms=(asked.not_after_s + 1) * 1000), by=BO)
-    assert door.state(asked) is State.HALF
+        door.obey(co_approval(asked, approval, owner_time_ms=(asked.not_after_s + 1) * 1000), by=BO)
+    assert door.state(asked) is RequestState.PARTIALLY_APPROVED
     assert (door.outgoing(), door.outbox.objects) == ([], {})
-    last = seconding(asked, approval, owner_time_ms=asked.not_after_s * 1000 + 999)
-    assert door.obey(last, by=BO).state is State.APPROVED
+    last = co_approval(asked, approval, owner_time_ms=asked.not_after_s * 1000 + 999)
+    assert door.obey(last, by=BO).state is RequestState.APPROVED
 
 
 def test_the_second_owners_clock_judges_what_the_device_could_not(door: Door) -> None:
@@ -88,36 +88,36 @@ def test_the_second_owners_clock_judges_what_the_device_could_not(door: Door) ->
     approval = first_of(door, asked)
     a_day_back = (NOW_S - 2 * 86_400) * 1000
     with pytest.raises(RequestError, match="window in the future"):
-        door.obey(seconding(asked, approval, owner_time_ms=a_day_back), by=BO)
-    assert door.state(asked) is State.HALF
+        door.obey(co_approval(asked, approval, owner_time_ms=a_day_back), by=BO)
+    assert door.state(asked) is RequestState.PARTIALLY_APPROVED
 
 
 def test_nobody_seconds_themselves(door: Door) -> None:
     asked = door.ask()
     approval = first_of(door, asked)
     with pytest.raises(RequestError, match="another owner's yes besides yours"):
-        door.obey(seconding(asked, approval), by=APPROVER)
-    assert door.state(asked) is State.HALF
+        door.obey(co_approval(asked, approval), by=APPROVER)
+    assert door.state(asked) is RequestState.PARTIALLY_APPROVED
 
 
 def test_a_yes_to_something_else_than_what_waits_is_refused(door: Door) -> None:
     asked = door.ask()
     approval = first_of(door, asked)
     other, headers = custodians.approval(door, asked, door.segments[1])
-    assert door.obey(other, headers).state is State.HALF
+    assert door.obey(other, headers).state is RequestState.PARTIALLY_APPROVED
     with pytest.raises(RequestError, match="another one by now"):
-        door.obey(seconding(asked, approval), by=BO)
-    assert door.obey(seconding(asked, other), by=BO).state is State.APPROVED
+        door.obey(co_approval(asked, approval), by=BO)
+    assert door.obey(co_approval(asked, other), by=BO).state is RequestState.APPROVED
 
 
 def test_any_one_no_is_a_no(door: Door) -> None:
     asked = door.ask()
     approval = first_of(door, asked)
-    refused = door.obey(Refusal(**stated(), request=sha256_of(asked)), by=BO)
-    assert refused.state is State.DENIED
+    refused = door.obey(Denial(**stated(), request=sha256_of(asked)), by=BO)
+    assert refused.state is RequestState.DENIED
     assert door.entries()[-1]["reason"] == "bo"
     with pytest.raises(RequestError):
-        door.obey(seconding(asked, approval), by=BO)
+        door.obey(co_approval(asked, approval), by=BO)
     assert door.journal.named("first.") == {}
 
 
@@ -134,18 +134,18 @@ def test_when_one_is_enough_by_then_the_proof_names_one(door: Door) -> None:
     approval = first_of(door, asked)
     enough = custodians.two_owners(door, BO) | {"epoch": 3, "approvals_needed": 1}
     door.enrol(**enough)
-    verdict = door.obey(seconding(asked, approval), by=BO)
+    verdict = door.obey(co_approval(asked, approval), by=BO)
     opened = open_bytes(door.outbox.objects[verdict.disclosure or ""][0], [REPLY_IDENTITY])
     manifest = envelope.read_unverified(opened, limit_bytes=1 << 26)
-    assert b'"seconding"' not in manifest.payload
-    assert read_manifest(opened, asked, sha256_of(asked)).seconder is None
+    assert b'"co_approval"' not in manifest.payload
+    assert read_manifest(opened, asked, sha256_of(asked)).co_approver is None
 
 
 def test_what_waits_survives_a_power_cut(door: Door) -> None:
     asked = door.ask()
     approval = first_of(door, asked)
     door.start()
-    assert door.obey(seconding(asked, approval), by=BO).state is State.APPROVED
+    assert door.obey(co_approval(asked, approval), by=BO).state is RequestState.APPROVED
 
 
 def shown(door: Door, asked: FootageRequest) -> dict[str, Any]:

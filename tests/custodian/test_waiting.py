@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.wire.control import Frame
 from agent.wire.statements import OptIn, OptOut, Scope
@@ -58,7 +58,7 @@ def test_until_then_any_owner_can_take_it_back_and_nothing_was_sent(door: Door) 
     disclosure = door.approve(asked, door.segments[0]).disclosure
     assert disclosure is not None
     later(door, 300)
-    assert door.revoke(disclosure).state is State.REVOKED
+    assert door.revoke(disclosure).state is RequestState.REVOKED
     later(door, 3600)
     assert door.outgoing() == []
     assert door.outbox.objects == {}
@@ -99,7 +99,7 @@ def test_in_quiet_hours_a_request_waits_untold_and_is_told_once_they_end(door: D
     door.obey(OptOut(**stated(), scope=Scope.HOURS, value=hours(NOW_MINUTE - 1, NOW_MINUTE + 30)))
     door.told.news.clear()
     asked = door.ask()
-    assert door.state(asked) is State.PENDING
+    assert door.state(asked) is RequestState.PENDING
     later(door, 28 * _MINUTE_S)
     assert door.told.news == []
     later(door, 2 * _MINUTE_S)
@@ -111,8 +111,8 @@ def test_in_quiet_hours_a_request_waits_untold_and_is_told_once_they_end(door: D
 def test_quiet_hours_end_no_request_and_cost_no_answer(door: Door) -> None:
     asked = door.ask()
     door.obey(OptOut(**stated(), scope=Scope.HOURS, value=hours(NOW_MINUTE - 1, NOW_MINUTE + 30)))
-    assert door.state(asked) is State.PENDING
-    assert door.approve(asked, door.segments[0]).state is State.APPROVED
+    assert door.state(asked) is RequestState.PENDING
+    assert door.approve(asked, door.segments[0]).state is RequestState.APPROVED
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from agent.clients.opening import HybridIdentity, open_bytes
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.errors import OpenError, StorageError
 from agent.ipc.outbox_files import DiskOutbox
@@ -81,7 +81,9 @@ def test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them
     receipt = signed(custodians.complete(door, sent, disclosure, retention_days=180), POLICE)
     door.hear(receipt, topic=ReceiptTopic(samples.DEVICE_KEY.id, disclosure))
     deletion = signed(
-        Deletion(v=1, request=sent.id, requester=sent.requester, audience=sent.audience, seq=10**6, deleted_s=NOW_S),
+        Deletion(
+            v=1, request=sent.id, requester=sent.requester, trust_root=sent.trust_root, seq=10**6, deleted_s=NOW_S
+        ),
         POLICE,
     )
     door.hear(deletion, topic=custodians.topic_of(sent))
@@ -93,8 +95,8 @@ def test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them
         description="Kanarienbericht",
     )
     door.hear(posted)
-    assert door.state(waiting) is State.PENDING
-    assert door.state(sent) is State.SENT
+    assert door.state(waiting) is RequestState.PENDING
+    assert door.state(sent) is RequestState.SENT
     assert {"denied", "withdrawn", "opted-out", "no-match", "blocked", "receipt", "deleted"} <= set(door.kinds())
 
     # Nobody else reads a word, also not of what lies in the journal's log.
@@ -154,7 +156,7 @@ def test_a_request_waits_for_its_owner_across_a_restart(door: Door, folder: Path
     door.start()
     shown, _ = answer(door, "request", id=asked.id)
     assert (shown["state"], asked_in(opened(shown["sealed"]))) == ("pending", asked)
-    assert door.approve(asked).state is State.APPROVED
+    assert door.approve(asked).state is RequestState.APPROVED
     assert traces(folder, WORDS) == []
 
 
@@ -184,7 +186,7 @@ def test_nothing_of_it_is_left_in_free_space_or_in_the_log(door: Door, folder: P
 def test_after_a_kill_before_the_log_was_emptied_the_next_start_empties_it(door: Door, folder: Path) -> None:
     asked = ask(door, 1, reply=reply(1))
     door.journal._has_forgotten = False
-    door.journal.set_state(asked.id, State.DENIED)
+    door.journal.set_state(asked.id, RequestState.DENIED)
     door.journal._has_forgotten = False  # as if it had been killed here
     copy = folder / "copy"
     copy.mkdir()
@@ -207,7 +209,7 @@ def test_a_log_that_cannot_be_emptied_now_is_emptied_with_the_next_decision(door
 
     door.journal._execute = refuse  # type: ignore[method-assign]
     door.deny(asked)
-    assert door.state(asked) is State.DENIED
+    assert door.state(asked) is RequestState.DENIED
     assert traces(folder, (asked.reply[-60:],)) != []
     door.journal._execute = execute  # type: ignore[method-assign]
     ask(door, 2)

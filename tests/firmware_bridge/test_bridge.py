@@ -19,10 +19,10 @@ from firmware_bridge import frames
 from firmware_bridge.backends.simulated import SimulatedLines
 from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import BridgeError
-from firmware_bridge.health import Health
+from firmware_bridge.health import BoardHealth
 from firmware_bridge.lines import Input, Output
 from firmware_bridge.server import MOST_PEERS
-from firmware_bridge.settings import Board, Panel, load
+from firmware_bridge.settings import BoardConfig, PanelConfig, load
 
 
 def until(condition: Callable[[], object], patience_s: float = 20) -> None:
@@ -67,7 +67,7 @@ class Peer:
 class Running:
     """A bridge in a thread, on a panel with every wire."""
 
-    def __init__(self, folder: Path, *, may_reboot: bool = False, health: Health | None = None) -> None:
+    def __init__(self, folder: Path, *, may_reboot: bool = False, health: BoardHealth | None = None) -> None:
         self.lines = SimulatedLines()
         self.path = folder / "b.sock"
         self.reboots = 0
@@ -78,9 +78,9 @@ class Running:
 
         self.bridge = Bridge(
             self.lines,
-            Panel(socket=self.path, debounce_ms=5),
-            Board(may_reboot=may_reboot),
-            health=lambda: health or Health(temperature_c=50.0),
+            PanelConfig(socket=self.path, debounce_ms=5),
+            BoardConfig(may_reboot=may_reboot),
+            health=lambda: health or BoardHealth(temperature_c=50.0),
             reboot=reboot,
         )
         self.thread = threading.Thread(target=self.bridge.run)
@@ -127,31 +127,31 @@ def test_presses_wait_for_an_agent_and_are_told_until_it_has_them(running: Runni
     running.press()
     first = running.peer()
     assert [first.hear(frames.Pressed).press for _ in range(2)] == [1, 2]
-    first.say(frames.Got(press=1))
+    first.say(frames.PressAck(press=1))
     first.socket.close()
     second = running.peer()
     assert second.hear(frames.Pressed).press == 2
     assert second.welcome.run == first.welcome.run, "so the agent knows that it is the same press"
-    second.say(frames.Got(press=2))
+    second.say(frames.PressAck(press=2))
     hand = running.peer(frames.Peer.HAND)
-    hand.say(frames.Ask())
-    assert hand.hear(frames.Shown).presses_waiting == 0
+    hand.say(frames.GetPanelState())
+    assert hand.hear(frames.PanelState).presses_waiting == 0
 
 
 def test_a_hand_moves_the_wires_and_sees_the_lights(running: Running) -> None:
     agent, hand = running.peer(), running.peer(frames.Peer.HAND)
-    agent.say(frames.Alive(delivering=True, well=True))
-    hand.say(frames.Hold(input=Input.PRIVACY, active=True))
-    assert agent.hear(frames.PrivacyTurned).on
-    hand.say(frames.Ask())
-    shown = hand.hear(frames.Shown)
+    agent.say(frames.Heartbeat(delivering=True, healthy=True))
+    hand.say(frames.HoldInput(input=Input.PRIVACY, active=True))
+    assert agent.hear(frames.PrivacySwitch).on
+    hand.say(frames.GetPanelState())
+    shown = hand.hear(frames.PanelState)
     assert shown.privacy
     assert "recording_led" in shown.on
 
 
 def test_the_recording_led_goes_dark_with_its_agent(running: Running) -> None:
     agent = running.peer()
-    agent.say(frames.Alive(delivering=True, well=True))
+    agent.say(frames.Heartbeat(delivering=True, healthy=True))
     until(lambda: running.lines.on[Output.RECORDING_LED])
     agent.socket.close()
     until(lambda: not running.lines.on[Output.RECORDING_LED])
@@ -172,7 +172,7 @@ def test_the_recording_led_can_be_moved_and_not_left_out_or_turned_round(tmp_pat
 
 def test_the_newest_agent_is_the_agent(running: Running) -> None:
     older, newer = running.peer(), running.peer()
-    assert older.hear(frames.Refused).why == "A newer agent came."
+    assert older.hear(frames.Rejected).why == "A newer agent came."
     running.press()
     assert newer.hear(frames.Pressed).press == 1
 
@@ -208,20 +208,20 @@ def test_what_is_not_exactly_a_frame_ends_the_connection_and_nothing_else(runnin
 
 def test_hello_comes_first_once_and_in_our_version(running: Running) -> None:
     early = running.peer(None)
-    early.say(frames.Alive(delivering=True, well=True))
+    early.say(frames.Heartbeat(delivering=True, healthy=True))
     twice = running.peer(frames.Peer.HAND)
     twice.say(frames.Hello(v=frames.VERSION, peer=frames.Peer.HAND))
     other = running.peer(None)
     other.say(frames.Hello(v=99, peer=frames.Peer.AGENT))
-    assert "Hello comes first" in early.hear(frames.Refused).why
-    assert "Hello comes first" in twice.hear(frames.Refused).why
-    assert "version 1" in other.hear(frames.Refused).why
+    assert "Hello comes first" in early.hear(frames.Rejected).why
+    assert "Hello comes first" in twice.hear(frames.Rejected).why
+    assert "version 1" in other.hear(frames.Rejected).why
 
 
 def test_a_hand_is_no_agent_and_an_agent_no_hand(running: Running) -> None:
     hand, agent = running.peer(frames.Peer.HAND), running.peer()
-    hand.say(frames.Alive(delivering=True, well=True))
-    agent.say(frames.Ask())
+    hand.say(frames.Heartbeat(delivering=True, healthy=True))
+    agent.say(frames.GetPanelState())
     assert hand.is_dropped()
     assert agent.is_dropped()
     assert not running.lines.on[Output.RECORDING_LED]
@@ -234,14 +234,14 @@ def test_more_peers_than_there_is_room_for_are_turned_away(running: Running) -> 
     extra.connect(os.fspath(running.path))
     with extra:
         assert extra.recv(100) == b""
-    peers[0].say(frames.Ask())
-    assert peers[0].hear(frames.Shown)
+    peers[0].say(frames.GetPanelState())
+    assert peers[0].hear(frames.PanelState)
 
 
 def test_nobody_reboots_a_board_that_may_not(running: Running) -> None:
     agent = running.peer()
     agent.say(frames.Reboot(why="the camera does not come back"))
-    assert "may_reboot is false" in agent.hear(frames.Refused).why
+    assert "may_reboot is false" in agent.hear(frames.Rejected).why
     assert running.reboots == 0
 
 
@@ -252,7 +252,7 @@ def test_reboots_are_bounded_over_restarts_of_the_bridge(tmp_path: Path) -> None
         try:
             agent = running.peer()
             agent.say(frames.Reboot(why="again"))
-            agent.say(frames.Alive(delivering=False, well=False))
+            agent.say(frames.Heartbeat(delivering=False, healthy=False))
             until(lambda r=running, a=agent: r.reboots or _refused(a))  # type: ignore[misc]
             outcomes.append(running.reboots)
         finally:
@@ -263,13 +263,13 @@ def test_reboots_are_bounded_over_restarts_of_the_bridge(tmp_path: Path) -> None
 def _refused(agent: Peer) -> bool:
     agent.socket.settimeout(0.2)
     try:
-        return "did not help" in agent.hear(frames.Refused).why
+        return "did not help" in agent.hear(frames.Rejected).why
     except TimeoutError:
         return False
 
 
 def test_heat_is_told_with_the_rung(tmp_path: Path) -> None:
-    running = Running(tmp_path, health=Health(temperature_c=71.0))
+    running = Running(tmp_path, health=BoardHealth(temperature_c=71.0))
     try:
         state = running.peer().hear(frames.BoardState)
         assert (int(state.relief), state.temperature_c) == (1, 71.0)
@@ -278,7 +278,7 @@ def test_heat_is_told_with_the_rung(tmp_path: Path) -> None:
 
 
 def test_a_socket_that_cannot_be_made_says_where_and_what_to_do(tmp_path: Path) -> None:
-    bridge = Bridge(SimulatedLines(), Panel(socket=tmp_path / ("x" * 120) / "b.sock"), Board())
+    bridge = Bridge(SimulatedLines(), PanelConfig(socket=tmp_path / ("x" * 120) / "b.sock"), BoardConfig())
     with pytest.raises(BridgeError, match=r"cannot be made.*panel\.socket"):
         bridge.run()
 

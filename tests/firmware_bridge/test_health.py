@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge.boards import BoardName, board_here
-from firmware_bridge.health import Health, read_health
+from firmware_bridge.health import BoardHealth, read_health
 
 FILES = {
     "proc/meminfo": "MemTotal: 437556 kB\nCmaTotal:         262144 kB\nCmaFree:          131072 kB\n",
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_pis_files_are_read(root: Path) -> None:
     found = read_health(root)
-    assert found == Health(
+    assert found == BoardHealth(
         temperature_c=61.774,
         under_voltage=True,
         throttled=True,
@@ -44,7 +44,7 @@ def test_a_pis_files_are_read(root: Path) -> None:
         clock_synced=found.clock_synced,
         wifi_dbm=-56,
     )
-    assert found.starved
+    assert found.is_power_limited
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -57,7 +57,7 @@ def test_damaged_files_are_unknown_and_nothing_fails(root: Path, name: str, dama
 def test_a_machine_that_says_nothing_is_unknown(tmp_path: Path) -> None:
     found = read_health(tmp_path)
     assert (found.temperature_c, found.under_voltage, found.wear_percent, found.wifi_dbm) == (None, None, None, None)
-    assert not found.starved
+    assert not found.is_power_limited
 
 
 def test_the_supplys_alarm_is_heard_where_the_firmwares_flags_are_not_offered(root: Path) -> None:

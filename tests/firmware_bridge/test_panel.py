@@ -9,30 +9,32 @@ from hypothesis import strategies as st
 from firmware_bridge.lines import Edge, Input, Output
 from firmware_bridge.panel import (
     SILENCE_NS,
-    AgentWord,
-    Blackout,
-    Drive,
+    AgentStatus,
+    ButtonPressed,
+    CameraBlackout,
+    DriveOutput,
     Effect,
     Panel,
-    Passed,
-    Pressed,
-    PrivacyTurned,
-    Rules,
-    Tampered,
+    PanelRules,
+    PirTriggered,
+    PrivacySwitched,
+    TamperChanged,
 )
 
 MS = 1_000_000
 S = 1000 * MS
 NOON, MIDNIGHT = 12 * 60, 0
-WELL = AgentWord(delivering=True, well=True)
+WELL = AgentStatus(delivering=True, healthy=True)
 ALL = dict.fromkeys(Input, False)
 
 
 class Door:
     """A panel whose clock this moves, doing what falls due on the way."""
 
-    def __init__(self, rules: Rules | None = None, levels: dict[Input, bool] | None = None, minute: int | None = NOON):
-        self.panel = Panel(rules or Rules())
+    def __init__(
+        self, rules: PanelRules | None = None, levels: dict[Input, bool] | None = None, minute: int | None = NOON
+    ):
+        self.panel = Panel(rules or PanelRules())
         self.now_ns = 10 * S
         self.minute = minute
         self.effects: list[Effect] = list(self.panel.begin(ALL | (levels or {}), self.now_ns))
@@ -56,7 +58,7 @@ class Door:
     def press(self, length_ns: int = 200 * MS) -> list[Effect]:
         return self.turn(Input.BUTTON, True, length_ns) + self.turn(Input.BUTTON, False)
 
-    def hears(self, word: AgentWord) -> list[Effect]:
+    def hears(self, word: AgentStatus) -> list[Effect]:
         done = list(self.panel.on_agent(word, self.now_ns))
         self.effects += done
         return done
@@ -86,8 +88,8 @@ def test_four_bounces_a_press_and_a_release_are_exactly_one_press_at_its_first_e
     for active in (False, True, False):
         door.turn(Input.BUTTON, active, 3 * MS)
     door.wait(200 * MS)
-    presses = of(Pressed, door.effects)
-    assert presses == [Pressed(1, begun_ns + 12 * MS)]
+    presses = of(ButtonPressed, door.effects)
+    assert presses == [ButtonPressed(1, begun_ns + 12 * MS)]
 
 
 @settings(deadline=None)
@@ -97,7 +99,7 @@ def test_whatever_is_shorter_than_the_debounce_is_nothing(lengths_ms: list[int])
     for length_ms in lengths_ms:
         door.turn(Input.BUTTON, True, length_ms * MS)
         door.turn(Input.BUTTON, False, 25 * MS)
-    assert of(Pressed, door.effects) == []
+    assert of(ButtonPressed, door.effects) == []
 
 
 @settings(deadline=None)
@@ -105,28 +107,28 @@ def test_whatever_is_shorter_than_the_debounce_is_nothing(lengths_ms: list[int])
 def test_every_press_is_told_once_whatever_the_hour_the_agent_or_the_privacy_switch(
     presses: list[tuple[int, int]], agent: bool
 ) -> None:
-    door = Door(Rules(quiet=(0, 1439)), {Input.PRIVACY: True}, minute=MIDNIGHT)
+    door = Door(PanelRules(quiet=(0, 1439)), {Input.PRIVACY: True}, minute=MIDNIGHT)
     if agent:
-        door.hears(AgentWord(delivering=False, well=False))
+        door.hears(AgentStatus(delivering=False, healthy=False))
     for down_ms, up_ms in presses:
         door.turn(Input.BUTTON, True, down_ms * MS)
         door.turn(Input.BUTTON, False, up_ms * MS)
-    assert [effect.press for effect in of(Pressed, door.effects)] == list(range(1, len(presses) + 1))
+    assert [effect.press for effect in of(ButtonPressed, door.effects)] == list(range(1, len(presses) + 1))
 
 
 def test_a_long_press_is_told_when_it_begins_and_once_more_when_it_is_long() -> None:
     door = Door()
     begun_ns = door.now_ns
-    told = of(Pressed, door.press(20 * S))
-    assert told == [Pressed(1, begun_ns), Pressed(1, begun_ns, held=True)]
+    told = of(ButtonPressed, door.press(20 * S))
+    assert told == [ButtonPressed(1, begun_ns), ButtonPressed(1, begun_ns, held=True)]
 
 
 def test_a_button_that_is_down_at_the_start_is_no_press() -> None:
     door = Door(levels={Input.BUTTON: True})
     door.wait(10 * S)
     door.turn(Input.BUTTON, False)
-    assert of(Pressed, door.effects) == []
-    assert len(of(Pressed, door.press())) == 1
+    assert of(ButtonPressed, door.effects) == []
+    assert len(of(ButtonPressed, door.press())) == 1
 
 
 def test_the_chime_rings_its_length_and_with_a_dead_agent_too() -> None:
@@ -143,9 +145,9 @@ def test_a_finger_that_does_not_stop_does_not_burn_the_relay() -> None:
     door = Door()
     for _ in range(20):
         door.press(60 * MS)
-    rings = [effect for effect in of(Drive, door.effects) if effect == Drive(Output.CHIME, True)]
+    rings = [effect for effect in of(DriveOutput, door.effects) if effect == DriveOutput(Output.CHIME, True)]
     assert len(rings) == 2
-    assert len(of(Pressed, door.effects)) == 20
+    assert len(of(ButtonPressed, door.effects)) == 20
 
 
 @pytest.mark.parametrize(
@@ -163,23 +165,23 @@ def test_a_finger_that_does_not_stop_does_not_burn_the_relay() -> None:
 def test_quiet_hours_silence_the_chime_and_only_the_chime(
     quiet: tuple[int, int] | None, minute: int | None, rings: bool
 ) -> None:
-    door = Door(Rules(quiet=quiet), minute=minute)
+    door = Door(PanelRules(quiet=quiet), minute=minute)
     door.press()
-    assert (Drive(Output.CHIME, True) in door.effects) == rings
-    assert len(of(Pressed, door.effects)) == 1
+    assert (DriveOutput(Output.CHIME, True) in door.effects) == rings
+    assert len(of(ButtonPressed, door.effects)) == 1
 
 
 def test_the_recording_led_is_lit_exactly_while_frames_are_delivered() -> None:
     door = Door()
     assert not door.shows(Output.RECORDING_LED)
     for delivering in (True, False, True):
-        door.hears(AgentWord(delivering, well=True))
+        door.hears(AgentStatus(delivering, healthy=True))
         assert door.shows(Output.RECORDING_LED) == delivering
 
 
 def test_while_nobody_knows_whether_the_sensor_runs_the_recording_led_is_lit() -> None:
     door = Door()
-    door.hears(AgentWord(delivering=False, well=True))
+    door.hears(AgentStatus(delivering=False, healthy=True))
     door.wait(SILENCE_NS + MS)
     assert door.shows(Output.RECORDING_LED)
     door.panel.on_agent_gone(door.now_ns)
@@ -189,7 +191,7 @@ def test_while_nobody_knows_whether_the_sensor_runs_the_recording_led_is_lit() -
 def test_the_status_led_tells_well_strain_fault_and_privacy_apart() -> None:
     door = Door()
     shares = {"fault: no agent": door.blinks()}
-    for name, word in (("well", WELL), ("fault", AgentWord(delivering=True, well=False))):
+    for name, word in (("well", WELL), ("fault", AgentStatus(delivering=True, healthy=False))):
         lit = 0
         for _ in range(4):
             door.hears(word)
@@ -209,42 +211,42 @@ def test_the_status_led_tells_well_strain_fault_and_privacy_apart() -> None:
 
 def test_the_privacy_switch_is_told_both_ways_and_first_of_all() -> None:
     door = Door(levels={Input.PRIVACY: True})
-    assert door.effects[0] == PrivacyTurned(True)
+    assert door.effects[0] == PrivacySwitched(True)
     door.turn(Input.PRIVACY, False)
     door.turn(Input.PRIVACY, True)
-    assert of(PrivacyTurned, door.effects) == [PrivacyTurned(True), PrivacyTurned(False), PrivacyTurned(True)]
+    assert of(PrivacySwitched, door.effects) == [PrivacySwitched(True), PrivacySwitched(False), PrivacySwitched(True)]
 
 
 def test_before_the_switch_has_been_read_it_counts_as_closed() -> None:
-    assert Panel(Rules()).privacy
+    assert Panel(PanelRules()).privacy
 
 
 def test_pulses_of_the_pir_that_are_near_together_count_once() -> None:
-    door = Door(Rules(pir_gap_ns=5 * S))
+    door = Door(PanelRules(pir_gap_ns=5 * S))
     first_ns = door.now_ns
     for _ in range(30):
         door.turn(Input.PIR, True)
         door.turn(Input.PIR, False)
-    passed = of(Passed, door.effects)
-    assert passed == [Passed(first_ns), Passed(first_ns + 5 * S)]
+    passed = of(PirTriggered, door.effects)
+    assert passed == [PirTriggered(first_ns), PirTriggered(first_ns + 5 * S)]
 
 
 def test_a_case_that_is_open_is_news_also_at_the_start() -> None:
     door = Door(levels={Input.TAMPER: True})
-    assert len(of(Tampered, door.effects)) == 1
+    assert len(of(TamperChanged, door.effects)) == 1
     door.turn(Input.TAMPER, False)
-    assert [effect.open for effect in of(Tampered, door.effects)] == [True, False]
+    assert [effect.open for effect in of(TamperChanged, door.effects)] == [True, False]
 
 
 def test_night_moves_the_filter_lights_the_lamp_and_blacks_motion_out_first() -> None:
     door = Door()
     done: list[Effect] = []
     for _ in range(12):
-        done += door.hears(AgentWord(delivering=True, well=True, lux=1.0))
+        done += door.hears(AgentStatus(delivering=True, healthy=True, lux=1.0))
         door.wait(S)
-    wanted = [Drive(Output.IR_CUT_NIGHT, True), Drive(Output.IR_LED, True)]
+    wanted = [DriveOutput(Output.IR_CUT_NIGHT, True), DriveOutput(Output.IR_LED, True)]
     assert [effect for effect in done if effect in wanted] == wanted
-    assert isinstance(done[0] if not isinstance(done[0], Drive) else of(Blackout, done)[0], Blackout)
+    assert isinstance(done[0] if not isinstance(done[0], DriveOutput) else of(CameraBlackout, done)[0], CameraBlackout)
     assert not door.shows(Output.IR_CUT_NIGHT), "a latching filter wants a pulse"
     assert door.shows(Output.IR_LED)
 
@@ -252,7 +254,7 @@ def test_night_moves_the_filter_lights_the_lamp_and_blacks_motion_out_first() ->
 def test_headlights_and_the_lamps_own_light_do_not_move_the_filter() -> None:
     door = Door()
     for second in range(60):  # between the thresholds, with flashes
-        door.hears(AgentWord(delivering=True, well=True, lux=1.0 if second % 5 else 8.0))
+        door.hears(AgentStatus(delivering=True, healthy=True, lux=1.0 if second % 5 else 8.0))
         door.wait(S)
     assert not door.panel.night
 
@@ -260,7 +262,7 @@ def test_headlights_and_the_lamps_own_light_do_not_move_the_filter() -> None:
 def test_a_lamp_that_burns_for_a_silent_agent_goes_out() -> None:
     door = Door()
     for _ in range(12):
-        door.hears(AgentWord(delivering=True, well=True, lux=0.5))
+        door.hears(AgentStatus(delivering=True, healthy=True, lux=0.5))
         door.wait(S)
     assert door.shows(Output.IR_LED)
     door.wait(SILENCE_NS)

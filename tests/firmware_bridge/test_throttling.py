@@ -7,60 +7,60 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.throttling import CLIMB_NS, REST_NS, Ladder, Relief
+from firmware_bridge.throttling import LOWER_LEVEL_NS, RAISE_LEVEL_NS, Throttle, ThrottleLevel
 
 S = 10**9
 
 
-def climb(temperatures: list[float], *, starved: bool = False, from_c: float = 70.0) -> list[Relief]:
+def climb(temperatures: list[float], *, starved: bool = False, from_c: float = 70.0) -> list[ThrottleLevel]:
     """One reading every five seconds."""
-    ladder = Ladder(from_c)
-    return [ladder.step(one, starved=starved, now_ns=at * 5 * S) for at, one in enumerate(temperatures)]
+    ladder = Throttle(from_c)
+    return [ladder.update(one, power_limited=starved, now_ns=at * 5 * S) for at, one in enumerate(temperatures)]
 
 
 def test_a_board_that_warms_up_by_a_degree_in_a_minute_is_fully_relieved_before_80_degrees() -> None:
     temperatures = [60 + at / 12 for at in range(12 * 20)]
     rungs = climb(temperatures)
-    assert rungs[0] is Relief.NORMAL
-    assert temperatures[rungs.index(Relief.OPINION)] == 67
-    assert temperatures[rungs.index(Relief.ANALYSIS)] == 70
-    assert temperatures[rungs.index(Relief.SIZE)] < 77
+    assert rungs[0] is ThrottleLevel.NORMAL
+    assert temperatures[rungs.index(ThrottleLevel.OBJECT_DETECTION)] == 67
+    assert temperatures[rungs.index(ThrottleLevel.ANALYSIS)] == 70
+    assert temperatures[rungs.index(ThrottleLevel.SIZE)] < 77
 
 
 def test_relief_is_taken_one_rung_at_a_time_and_not_at_once() -> None:
     rungs = climb([90.0] * 20)
     assert [rung for at, rung in enumerate(rungs) if at == 0 or rung is not rungs[at - 1]] == [
-        Relief.OPINION,
-        Relief.ANALYSIS,
-        Relief.RATE,
-        Relief.SIZE,
+        ThrottleLevel.OBJECT_DETECTION,
+        ThrottleLevel.ANALYSIS,
+        ThrottleLevel.RATE,
+        ThrottleLevel.SIZE,
     ]
-    assert rungs.index(Relief.ANALYSIS) * 5 * S >= CLIMB_NS
+    assert rungs.index(ThrottleLevel.ANALYSIS) * 5 * S >= RAISE_LEVEL_NS
 
 
 def test_a_weak_supply_takes_three_rungs_at_once_and_keeps_them_while_it_lasts() -> None:
-    assert climb([40.0] * 50, starved=True) == [Relief.RATE] * 50
+    assert climb([40.0] * 50, starved=True) == [ThrottleLevel.RATE] * 50
 
 
 def test_rungs_are_left_one_at_a_time_after_a_rest_with_a_margin() -> None:
-    ladder = Ladder(70.0)
+    ladder = Throttle(70.0)
     for at in range(20):
-        ladder.step(90.0, starved=False, now_ns=at * 5 * S)
-    rungs = [ladder.step(60.0, starved=False, now_ns=(100 + at * 5) * S) for at in range(120)]
-    assert rungs[0] is Relief.SIZE
-    assert rungs[-1] is Relief.NORMAL
-    assert rungs.index(Relief.RATE) * 5 * S >= REST_NS
-    hovering = [ladder.step(66.0, starved=False, now_ns=(1000 + at * 5) * S) for at in range(90)]
-    assert set(hovering) == {Relief.NORMAL}
+        ladder.update(90.0, power_limited=False, now_ns=at * 5 * S)
+    rungs = [ladder.update(60.0, power_limited=False, now_ns=(100 + at * 5) * S) for at in range(120)]
+    assert rungs[0] is ThrottleLevel.SIZE
+    assert rungs[-1] is ThrottleLevel.NORMAL
+    assert rungs.index(ThrottleLevel.RATE) * 5 * S >= LOWER_LEVEL_NS
+    hovering = [ladder.update(66.0, power_limited=False, now_ns=(1000 + at * 5) * S) for at in range(90)]
+    assert set(hovering) == {ThrottleLevel.NORMAL}
 
 
 def test_a_board_without_a_thermometer_is_left_alone() -> None:
-    ladder = Ladder(70.0)
-    assert ladder.step(None, starved=False, now_ns=0) is Relief.NORMAL
+    ladder = Throttle(70.0)
+    assert ladder.update(None, power_limited=False, now_ns=0) is ThrottleLevel.NORMAL
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(20, 110), max_size=60))
 def test_relief_never_jumps(temperatures: list[float]) -> None:
-    rungs = [Relief.NORMAL, *climb(temperatures)]
+    rungs = [ThrottleLevel.NORMAL, *climb(temperatures)]
     assert all(abs(later - earlier) <= 1 for earlier, later in itertools.pairwise(rungs))

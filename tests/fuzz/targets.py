@@ -32,7 +32,7 @@ from agent.core.vault.segment import split_media, split_poster
 from agent.errors import DoorwardError, FormatError
 from agent.ipc import protocol
 from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
-from agent.wire.control import packed, read_frame, split_body, unpacked
+from agent.wire.control import decode_statement, encode_statement, read_frame, split_body
 from agent.wire.identities import load_private_key, parse_public_key
 from agent.wire.topics import RequestTopic, parse_topic
 from agent.wire.trust import TrustBundle, TrustStore
@@ -75,7 +75,7 @@ def text_of(parse: Callable[[str], object]) -> Callable[[bytes], object]:
 
 def inbound_message(data: bytes) -> None:
     """Whatever comes through was signed by the requester: only an example itself does."""
-    opened = inbound.open_inbound(data, TOPIC, TRUST, samples.NOW_S)
+    opened = inbound.verify_inbound(data, TOPIC, TRUST, samples.NOW_S)
     assert opened.payload in SIGNED_PAYLOADS
 
 
@@ -194,7 +194,7 @@ def given(*examples: bytes) -> Callable[[], Iterator[bytes]]:
 
 SIGNED_PAYLOADS = frozenset(_signed(itertools.chain(_vectors("wire/requests"), _in_envelopes())))
 RECIPIENT, SECRET = str(IDENTITY.recipient()).encode(), str(IDENTITY).encode()
-FRAME = packed(b"{}", (b"a", b"bc"))
+FRAME = encode_statement(b"{}", (b"a", b"bc"))
 
 TARGETS: dict[str, Target] = {
     "inbound": Target(inbound_message, lambda: _vectors("wire/requests")),
@@ -206,7 +206,7 @@ TARGETS: dict[str, Target] = {
     "topic": Target(topic, _topics),
     "base64": Target(encoded, given(b"", b"AAECAw==", b"_-8=")),
     "control-frame": Target(frame, given(FRAME, b"")),
-    "kept-statement": Target(unpacked, given(FRAME)),
+    "kept-statement": Target(decode_statement, given(FRAME)),
     "between-roles": Target(handed_over, given(b'{"type":"Took","topic":"a","data":""}', b"{}")),
     "public-key": Target(text_of(parse_public_key), _keys),
     "private-key": Target(text_of(load_private_key), _private_keys),

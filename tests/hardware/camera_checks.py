@@ -21,10 +21,10 @@ from picamera2.encoders import Encoder, LibavH264Encoder
 from agent.clients.owner.decisions import approve
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.review import Review
+from agent.clients.owner.review import RequestReview
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.receiving_service import News
-from agent.config import Clips, Configuration, Device, load
+from agent.clients.requester.receiving_service import ReceiverEvent
+from agent.config import ClipsConfig, Configuration, DeviceConfig, load
 from agent.core.events import TriggerKind
 from agent.core.media import Gop, LumaFrame
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
@@ -296,8 +296,8 @@ class House(Rig):
         StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
         self.folder = folder
         configuration = Configuration(
-            device=Device(state_dir=folder / "state"),
-            clips=Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2),
+            device=DeviceConfig(state_dir=folder / "state"),
+            clips=ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2),
         )
         self.cameras = 0
         self.solo = Solo(configuration, open_camera=self._open_camera)
@@ -440,10 +440,10 @@ def test_the_main_job_on_this_camera_from_a_press_to_a_requesters_film(tmp_path:
             request = police.ask("2026-2204")
             until(lambda: street.state_of(request) == "pending")
             with street.owners_link() as link:
-                review = Review.fetch(link, street.owner, request.id)
+                review = RequestReview.fetch(link, street.owner, request.id)
                 chosen = [each.id for each in review.segments[:2]]
                 disclosure = approve(link, street.owner, review, chosen)
-            news: list[News] = []
+            news: list[ReceiverEvent] = []
             with police.receiving(news):
                 until(lambda: street.state_of(request) == "sent")
         finally:

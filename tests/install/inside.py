@@ -20,11 +20,11 @@ from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.clients.owner.decisions import approve
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.review import Review
-from agent.clients.owner.trust_roots import offer_bundle, trust_root
+from agent.clients.owner.review import RequestReview
+from agent.clients.owner.trust_roots import add_trust_root, offer_bundle
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.receiving_service import News
+from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.ipc.control_client import DeviceLink
 from agent.wire.fields import Kind
 from tests.scenarios.street import Asker
@@ -80,7 +80,7 @@ def do_enrol() -> dict[str, Any]:
     police = Asker(House(), "police", Kind.POLICE)  # type: ignore[arg-type]
     with DeviceLink(CONTROL) as link:
         enrol(link, owner)
-        trust_root(link, owner, police.root.text)
+        add_trust_root(link, owner, police.root.text)
         offer_bundle(link, owner, police.bundle)
     return {"owner": "enrolled"}
 
@@ -119,10 +119,10 @@ def do_ask() -> dict[str, Any]:
     until(lambda: state() == "pending", "the request to match")
     owner = OwnerKeys.load(HOME / "owner")
     with DeviceLink(CONTROL) as link:
-        review = Review.fetch(link, owner, request.id)
+        review = RequestReview.fetch(link, owner, request.id)
         chosen = [each.id for each in review.segments[:2]]
         disclosure = approve(link, owner, review, chosen)
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     with police.receiving(news):
         until(lambda: state() == "sent", "the receipt")
     opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)

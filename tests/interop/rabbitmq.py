@@ -22,12 +22,12 @@ from types import SimpleNamespace
 
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.core.bus import (
-    Acknowledged,
+    BusConnected,
+    BusDisconnected,
     BusEvent,
-    Connected,
-    Disconnected,
-    Received,
-    Refused,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishRefused,
     Subscribed,
     SubscriptionRefused,
 )
@@ -161,7 +161,7 @@ class Asked:
     """One client of the broker, connected."""
 
     bus: Bus
-    connected: Connected
+    connected: BusConnected
 
     def events(self, seconds: float) -> list[BusEvent]:
         """What happens within."""
@@ -186,7 +186,7 @@ def connect(world: World, name: str, *filters: str) -> Asked:
     bus.hurry(True)
     bus.start()
     first = bus.next_event(PATIENCE_S)
-    assert isinstance(first, Connected), first
+    assert isinstance(first, BusConnected), first
     asked = Asked(bus, first)
     for each in filters:
         bus.subscribe(each)
@@ -203,24 +203,24 @@ def link(world: World) -> str:
 def request_while_on(world: World) -> str:
     device, police = connect(world, DEVICE, "doorward/v1/areas/#"), connect(world, POLICE)
     police.bus.publish(REQUEST, b"asked", token=1, retain=True, expiry_s=60)
-    assert police.until(Acknowledged, Refused) == Acknowledged(1, heard=True)
-    assert device.until(Received) == Received(REQUEST, b"asked", retained=False)
+    assert police.until(PublishAcknowledged, PublishRefused) == PublishAcknowledged(1, heard=True)
+    assert device.until(MessageReceived) == MessageReceived(REQUEST, b"asked", retained=False)
     return "arrives, and its requester is told that somebody listens"
 
 
 def request_while_off(world: World) -> str:
     police = connect(world, POLICE)
     police.bus.publish(REQUEST, b"asked before", token=1, retain=True, expiry_s=60)
-    police.until(Acknowledged)
+    police.until(PublishAcknowledged)
     reached = {}
     for how, each in (("by wildcards", "doorward/v1/areas/#"), ("by its whole topic", REQUEST)):
         device = connect(world, DEVICE, each)
-        reached[how] = any(isinstance(one, Received) for one in device.events(3))
+        reached[how] = any(isinstance(one, MessageReceived) for one in device.events(3))
         device.bus.stop()
     police.bus.publish(REQUEST, b"", token=2, retain=True)
-    police.until(Acknowledged)
+    police.until(PublishAcknowledged)
     device = connect(world, DEVICE, REQUEST)
-    assert not any(isinstance(one, Received) for one in device.events(2)), "what was taken back is still there"
+    assert not any(isinstance(one, MessageReceived) for one in device.events(2)), "what was taken back is still there"
     told = ", ".join(f"{how} {'it arrives' if arrives else 'it never arrives'}" for how, arrives in reached.items())
     return f"subscribed to {told}; taken back, it is gone"
 
@@ -229,12 +229,12 @@ def upload(world: World) -> str:
     police, device = connect(world, POLICE, f"doorward/v1/up/{POLICE}/#"), connect(world, DEVICE)
     payload, properties = bytes(range(256)) * 256, (("sha256", "00ff"), ("sha256", "again"))
     device.bus.publish(UP, payload, token=7, properties=properties)
-    assert device.until(Acknowledged, Refused) == Acknowledged(7, heard=True)
-    assert police.until(Received) == Received(UP, payload, retained=False, properties=properties)
+    assert device.until(PublishAcknowledged, PublishRefused) == PublishAcknowledged(7, heard=True)
+    assert police.until(MessageReceived) == MessageReceived(UP, payload, retained=False, properties=properties)
     police.bus.stop()
     time.sleep(2)
     device.bus.publish(UP, b"x", token=8)
-    assert device.until(Acknowledged, Refused) == Acknowledged(8, heard=False)
+    assert device.until(PublishAcknowledged, PublishRefused) == PublishAcknowledged(8, heard=False)
     return "64 KiB and their properties arrive as they were; with nobody there, the doorbell is told"
 
 
@@ -244,12 +244,14 @@ def forbidden(world: World) -> str:
     for name, topic in ((OTHER, UP), (DEVICE, REQUEST), (POLICE, UP), (POLICE, others)):
         client = connect(world, name)
         client.bus.publish(topic, b"x", token=1)
-        answers.add(type(client.until(Acknowledged, Refused, Disconnected)).__name__)
+        answers.add(type(client.until(PublishAcknowledged, PublishRefused, BusDisconnected)).__name__)
         client.bus.stop()
     assert "Acknowledged" not in answers
     spy = connect(world, POLICE)
     spy.bus.subscribe("doorward/v1/areas/#")
-    assert isinstance(spy.until(Subscribed, SubscriptionRefused, Disconnected), SubscriptionRefused | Disconnected)
+    assert isinstance(
+        spy.until(Subscribed, SubscriptionRefused, BusDisconnected), SubscriptionRefused | BusDisconnected
+    )
     return f"four forbidden publications end in {' or '.join(sorted(answers))}; a requester cannot listen to requests"
 
 

@@ -10,29 +10,29 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault.manifest import PAYLOAD_TYPE
-from agent.custodian.ipc_handlers import RecorderDesk, Reports
-from agent.custodian.live_buffer import LiveShelf
+from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports
+from agent.custodian.live_buffer import LiveBuffer
 from agent.errors import FormatError, InternalError, NetworkError, RequestError
 from agent.ipc import rpc
 from agent.ipc.protocol import (
-    LONGEST_QUESTION_BYTES,
+    MAX_REQUEST_BYTES,
+    Ack,
     Answer,
+    DeliverMessage,
     FromRecorder,
     FromUplink,
-    Held,
-    Noted,
-    Report,
+    GetHeldSegments,
+    GetOutgoing,
+    HeldSegments,
+    Notify,
+    ReportStatus,
     Sign,
     Signature,
-    Tell,
-    Took,
-    WhatIsHeld,
-    WhatToSend,
     frame,
 )
-from agent.ipc.rpc import HandoverClient, HandoverServer
+from agent.ipc.rpc import IpcClient, IpcServer
 from agent.wire.envelope import pae
 
 ME = frozenset({os.getuid()})
@@ -40,27 +40,27 @@ ME = frozenset({os.getuid()})
 
 def answer(question: FromRecorder) -> Answer:
     match question:
-        case WhatIsHeld(stored=stored):
-            return Held(tuple(map(str, range(stored))), 5)
-        case Tell(kind="refuse"):
+        case GetHeldSegments(stored=stored):
+            return HeldSegments(tuple(map(str, range(stored))), 5)
+        case Notify(kind="refuse"):
             raise RequestError("No.", remedy="Ask better.")
-        case Tell(kind="break"):
+        case Notify(kind="break"):
             raise KeyError("a bug")
         case _:
-            return Noted()
+            return Ack()
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[HandoverServer[FromRecorder]]:
-    made: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, answer, ME)  # type: ignore[arg-type]
+def server(tmp_path: Path) -> Iterator[IpcServer[FromRecorder]]:
+    made: IpcServer[FromRecorder] = IpcServer(tmp_path / "s", FromRecorder, answer, ME)  # type: ignore[arg-type]
     made.start()
     yield made
     made.stop()
 
 
 @pytest.fixture
-def client(server: HandoverServer[FromRecorder], tmp_path: Path) -> Iterator[HandoverClient]:
-    made = HandoverClient(tmp_path / "s", ME, patience_s=5.0)
+def client(server: IpcServer[FromRecorder], tmp_path: Path) -> Iterator[IpcClient]:
+    made = IpcClient(tmp_path / "s", ME, patience_s=5.0)
     yield made
     made.close()
 
@@ -78,22 +78,22 @@ def raw(path: Path, data: bytes) -> bytes:
             return b""
 
 
-def test_questions_are_answered_and_errors_keep_their_class_and_remedy(client: HandoverClient) -> None:
-    assert client.ask(WhatIsHeld(3), Held).names == ("0", "1", "2")
+def test_questions_are_answered_and_errors_keep_their_class_and_remedy(client: IpcClient) -> None:
+    assert client.ask(GetHeldSegments(3), HeldSegments).names == ("0", "1", "2")
     with pytest.raises(RequestError, match=r"^No\. Ask better\.$"):
-        client.ask(Tell("refuse", ""), Noted)
+        client.ask(Notify("refuse", ""), Ack)
     with pytest.raises(InternalError, match="does not know"):
-        client.ask(Tell("break", ""), Noted)
-    assert client.ask(Report({}), Noted) == Noted()
+        client.ask(Notify("break", ""), Ack)
+    assert client.ask(ReportStatus({}), Ack) == Ack()
 
 
 def test_a_peer_of_another_user_is_shown_out(tmp_path: Path) -> None:
-    made: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, answer, frozenset({4_000_000}))  # type: ignore[arg-type]
+    made: IpcServer[FromRecorder] = IpcServer(tmp_path / "s", FromRecorder, answer, frozenset({4_000_000}))  # type: ignore[arg-type]
     made.start()
     try:
         assert raw(tmp_path / "s", b"") == b""
         with pytest.raises(NetworkError):
-            HandoverClient(tmp_path / "s", ME, patience_s=0.0).ask(WhatIsHeld(1), Held)
+            IpcClient(tmp_path / "s", ME, patience_s=0.0).ask(GetHeldSegments(1), HeldSegments)
     finally:
         made.stop()
 
@@ -102,7 +102,7 @@ def test_a_peer_of_another_user_is_shown_out(tmp_path: Path) -> None:
     "data",
     [
         b"\xff\xff\xff\xff",
-        (LONGEST_QUESTION_BYTES + 1).to_bytes(4, "big"),
+        (MAX_REQUEST_BYTES + 1).to_bytes(4, "big"),
         b"\0\0\0\x02{}",
         b"\0\0\0\x10not JSON at all!",
         b"\0\0\0\x04\xff\xfe\xfd\xfc",
@@ -112,31 +112,31 @@ def test_a_peer_of_another_user_is_shown_out(tmp_path: Path) -> None:
     ids=["4 GB", "one too many", "no kind", "no JSON", "no UTF-8", "a key too many", "the uplink's question"],
 )
 def test_what_does_not_belong_ends_the_connection_and_nothing_else(
-    data: bytes, server: HandoverServer[FromRecorder], client: HandoverClient, tmp_path: Path
+    data: bytes, server: IpcServer[FromRecorder], client: IpcClient, tmp_path: Path
 ) -> None:
     assert raw(tmp_path / "s", data) == b""
-    assert client.ask(WhatIsHeld(1), Held).names == ("0",)
+    assert client.ask(GetHeldSegments(1), HeldSegments).names == ("0",)
 
 
-def test_a_question_too_long_is_not_sent(client: HandoverClient) -> None:
+def test_a_question_too_long_is_not_sent(client: IpcClient) -> None:
     with pytest.raises(FormatError, match="allowed are"):
-        client.ask(Tell("x", "y" * LONGEST_QUESTION_BYTES), Noted)
+        client.ask(Notify("x", "y" * MAX_REQUEST_BYTES), Ack)
 
 
 def test_a_recorder_waits_for_a_custodian_that_comes_back(tmp_path: Path) -> None:
-    client = HandoverClient(tmp_path / "s", ME, patience_s=20.0)
-    made: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, answer, ME)  # type: ignore[arg-type]
+    client = IpcClient(tmp_path / "s", ME, patience_s=20.0)
+    made: IpcServer[FromRecorder] = IpcServer(tmp_path / "s", FromRecorder, answer, ME)  # type: ignore[arg-type]
     late = threading.Timer(0.5, made.start)
     late.start()
     try:
-        assert client.ask(WhatIsHeld(2), Held).names == ("0", "1")
+        assert client.ask(GetHeldSegments(2), HeldSegments).names == ("0", "1")
     finally:
         late.join()
         client.close()
         made.stop()
 
 
-def desk(signed: list[bytes]) -> RecorderDesk:
+def desk(signed: list[bytes]) -> RecorderIpcHandler:
     def sign(encoding: bytes) -> bytes:
         signed.append(encoding)
         return b"signature"
@@ -147,20 +147,20 @@ def desk(signed: list[bytes]) -> RecorderDesk:
 
         def notify(self, kind: str, text: str, once: str = "") -> None: ...
 
-    return RecorderDesk(lambda: None, sign, Nobody(), lambda: b"", Nobody(), Reports(None), LiveShelf())  # type: ignore[arg-type,return-value]
+    return RecorderIpcHandler(lambda: None, sign, Nobody(), lambda: b"", Nobody(), StatusReports(None), LiveBuffer())  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("status", [{}, {"link": 5, "remedy": ""}, {"link": ["connected"]}, {"state": "watching"}])
 @pytest.mark.parametrize("role", ["uplink", "recorder"])
 def test_a_report_that_says_nothing_ends_no_thread_of_the_custodians(role: str, status: dict[str, object]) -> None:
     class Now:
-        def now(self) -> Moment:
-            return Moment(BootNs(0), UtcNs(0), ClockQuality.SYNCED)
+        def now(self) -> ClockReading:
+            return ClockReading(BootNs(0), UtcNs(0), ClockQuality.SYNCED)
 
-    reports = Reports(Now())  # type: ignore[arg-type]
+    reports = StatusReports(Now())  # type: ignore[arg-type]
     with pytest.raises(RequestError, match="cannot be used"):
-        reports.take(role, status)
-    assert reports.of(role) is None, "what reads it finds nobody, and says so"
+        reports.record(role, status)
+    assert reports.status_of(role) is None, "what reads it finds nobody, and says so"
 
 
 def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Path) -> None:
@@ -168,19 +168,19 @@ def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Pat
     late, told = threading.Event(), threading.Event()
 
     def slow(question: FromRecorder) -> Answer:
-        if isinstance(question, Tell):
+        if isinstance(question, Notify):
             told.set()
             late.wait(60)
-            return Noted()
+            return Ack()
         return Signature(b"signed")
 
-    server: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, slow, ME)  # type: ignore[arg-type]
-    client = HandoverClient(tmp_path / "s", ME, patience_s=0.0, silence_s=1.0)
+    server: IpcServer[FromRecorder] = IpcServer(tmp_path / "s", FromRecorder, slow, ME)  # type: ignore[arg-type]
+    client = IpcClient(tmp_path / "s", ME, patience_s=0.0, silence_s=1.0)
     unheard: list[NetworkError] = []
 
     def tell() -> None:
         try:
-            client.ask(Tell("vault", "news"), Noted)
+            client.ask(Notify("vault", "news"), Ack)
         except NetworkError as error:
             unheard.append(error)
             # The next to ask waits for the lock: it asks at this moment, and before the answer comes.
@@ -210,15 +210,15 @@ def test_whoever_stops_waits_for_no_answer(tmp_path: Path) -> None:
     def hang(_question: FromRecorder) -> Answer:
         asked.set()
         over.wait(60)
-        return Noted()
+        return Ack()
 
-    server: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, hang, ME)  # type: ignore[arg-type]
-    client = HandoverClient(tmp_path / "s", ME, silence_s=60.0)
+    server: IpcServer[FromRecorder] = IpcServer(tmp_path / "s", FromRecorder, hang, ME)  # type: ignore[arg-type]
+    client = IpcClient(tmp_path / "s", ME, silence_s=60.0)
     unheard: list[NetworkError] = []
 
     def ask() -> None:
         try:
-            client.ask(Tell("vault", "news"), Noted)
+            client.ask(Notify("vault", "news"), Ack)
         except NetworkError as error:
             unheard.append(error)
 
@@ -244,10 +244,10 @@ def test_whoever_is_closed_while_it_connects_asks_nothing(tmp_path: Path, monkey
 
     def hang(_question: FromRecorder) -> Answer:
         over.wait(60)
-        return Noted()
+        return Ack()
 
-    server: HandoverServer[FromRecorder] = HandoverServer(tmp_path / "s", FromRecorder, hang, ME)  # type: ignore[arg-type]
-    client = HandoverClient(tmp_path / "s", ME, silence_s=60.0)
+    server: IpcServer[FromRecorder] = IpcServer(tmp_path / "s", FromRecorder, hang, ME)  # type: ignore[arg-type]
+    client = IpcClient(tmp_path / "s", ME, silence_s=60.0)
     closer = threading.Thread(target=client.close)
 
     def look(_connection: socket.socket) -> int:
@@ -259,7 +259,7 @@ def test_whoever_is_closed_while_it_connects_asks_nothing(tmp_path: Path, monkey
     try:
         monkeypatch.setattr(rpc, "peer_uid", look)
         with pytest.raises(NetworkError):
-            client.ask(Tell("vault", "news"), Noted)
+            client.ask(Notify("vault", "news"), Ack)
         closer.join(30)
         assert not closer.is_alive()
     finally:
@@ -271,7 +271,7 @@ def test_what_is_no_answer_costs_its_connection_and_not_the_next_question(tmp_pa
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(tmp_path / "s"))
     listener.listen()
-    good = frame(Noted(), 1 << 10)
+    good = frame(Ack(), 1 << 10)
     answers = [good[:4] + bytes(len(good) - 4), good]
 
     def serve() -> None:
@@ -284,10 +284,10 @@ def test_what_is_no_answer_costs_its_connection_and_not_the_next_question(tmp_pa
 
     serving = threading.Thread(target=serve)
     serving.start()
-    client = HandoverClient(tmp_path / "s", ME, patience_s=0.0)
+    client = IpcClient(tmp_path / "s", ME, patience_s=0.0)
     with pytest.raises(FormatError):
-        client.ask(Tell("vault", "news"), Noted)
-    assert client.ask(Tell("vault", "news"), Noted) == Noted()
+        client.ask(Notify("vault", "news"), Ack)
+    assert client.ask(Notify("vault", "news"), Ack) == Ack()
     client.close()
     serving.join()
     listener.close()
@@ -296,7 +296,7 @@ def test_what_is_no_answer_costs_its_connection_and_not_the_next_question(tmp_pa
 def test_a_manifest_record_is_signed_for_the_recorder() -> None:
     signed: list[bytes] = []
     encoding = pae(PAYLOAD_TYPE, b'{"a record": 1}')
-    assert desk(signed).answer(Sign(encoding)) == Signature(b"signature")
+    assert desk(signed).handle(Sign(encoding)) == Signature(b"signature")
     assert signed == [encoding]
 
 
@@ -315,12 +315,12 @@ def test_a_manifest_record_is_signed_for_the_recorder() -> None:
 def test_nothing_else_is_ever_signed_for_the_recorder(encoding: bytes) -> None:
     signed: list[bytes] = []
     with pytest.raises(RequestError):
-        desk(signed).answer(Sign(encoding))
+        desk(signed).handle(Sign(encoding))
     assert signed == []
 
 
 def test_neither_desk_knows_the_others_questions() -> None:
     recorders, uplinks = set(FromRecorder.__args__), set(FromUplink.__args__)  # type: ignore[attr-defined]
-    assert recorders & uplinks == {Report}
-    assert {Took, WhatToSend} <= uplinks
+    assert recorders & uplinks == {ReportStatus}
+    assert {DeliverMessage, GetOutgoing} <= uplinks
     assert Sign in recorders - uplinks

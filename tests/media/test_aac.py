@@ -11,7 +11,7 @@ import pytest
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.aac import lc_config
 from agent.media.sound import sound_mp4
-from agent.recorder.capture.sound_packets import SoundCopy, SoundEncoder
+from agent.recorder.capture.sound_packets import SoundEncoder, SoundPassthrough
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_two_channels_stay_two_in_a_segment_s_sound() -> None:
     packets = [packet for _ in range(5) for packet in encoder.encode(block)]
     config = lc_config(bytes(encoder.extradata or b""))
     assert config is not None
-    copy, came = SoundCopy(config), list[int]()
+    copy, came = SoundPassthrough(config), list[int]()
     taken = [
         one
         for packet in packets

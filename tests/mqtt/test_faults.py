@@ -19,13 +19,13 @@ import pytest
 
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.core.bus import (
-    Acknowledged,
-    Connected,
-    Disconnected,
+    BusConnected,
+    BusDisconnected,
     LinkFault,
-    Lost,
-    Received,
-    Refused,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
     SubscriptionRefused,
 )
 from agent.errors import ConfigurationError, NetworkError
@@ -103,8 +103,8 @@ def expect(bus: MqttBus, kind: type[Event]) -> Event:
     return event
 
 
-def expect_fault(bus: MqttBus, fault: LinkFault) -> Disconnected:
-    event = expect(bus, Disconnected)
+def expect_fault(bus: MqttBus, fault: LinkFault) -> BusDisconnected:
+    event = expect(bus, BusDisconnected)
     assert event.fault is fault, event.error
     assert isinstance(event.error, NetworkError)
     return event
@@ -183,10 +183,10 @@ def test_an_expired_client_certificate_is_refused_with_its_name(world: BrokerWit
 def test_somebody_with_our_certificate_takes_over_and_we_say_so(world: BrokerWithClients, start: StartBus) -> None:
     settings = settings_for(world.pki, world.broker.device_port)
     first = start(settings)
-    expect(first, Connected)
+    expect(first, BusConnected)
     second = start(settings)
-    expect(second, Connected)
-    event = expect(first, Disconnected)
+    expect(second, BusConnected)
+    event = expect(first, BusDisconnected)
     if event.fault is LinkFault.LOST:
         pytest.skip("this mosquitto closes the old connection without saying why; 2.0.11, of Debian 12, does")
     assert event.fault is LinkFault.TAKEN_OVER
@@ -222,9 +222,9 @@ def test_a_renewed_certificate_needs_no_restart(tmp_path: Path, start: StartBus)
             expect_fault(bus, LinkFault.CERTIFICATE_REFUSED)
             for name in ("certificate", "key"):
                 shutil.copyfile(getattr(good, name), tmp_path / name)
-            while isinstance(event := bus.next_event(PATIENCE_S), Disconnected):
+            while isinstance(event := bus.next_event(PATIENCE_S), BusDisconnected):
                 pass
-            assert isinstance(event, Connected)
+            assert isinstance(event, BusConnected)
         finally:
             bus.stop()
 
@@ -283,7 +283,7 @@ def test_a_broker_that_says_nothing_is_given_up(
         while event is None:  # the first time may pass before the connection begins to measure
             clock.pass_over(31, bus)
             event = bus.next_event(0.5)
-        assert isinstance(event, Disconnected)
+        assert isinstance(event, BusDisconnected)
         assert event.fault is LinkFault.STALLED, event.error
 
 
@@ -320,7 +320,7 @@ def test_a_broker_that_shuts_down_is_heard(pki: BrokerPki, start: StartBus) -> N
 
     with ScriptedPeer(pki.directory, shut_down) as peer:
         bus = start(settings_for(pki, peer.port))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         expect_fault(bus, LinkFault.BUSY)
 
 
@@ -345,7 +345,7 @@ def test_the_brokers_receive_maximum_is_kept(pki: BrokerPki, start: StartBus) ->
 
     with ScriptedPeer(pki.directory, take_two) as peer:
         bus = start(settings_for(pki, peer.port))
-        assert expect(bus, Connected).window == 2
+        assert expect(bus, BusConnected).window == 2
         assert [bus.publish(TOPIC, b"x", token=n) for n in range(4)] == [True, True, False, False]
 
 
@@ -359,9 +359,9 @@ def test_a_refused_publication_is_told_once_and_never_repeated(pki: BrokerPki, s
 
     with ScriptedPeer(pki.directory, refuse_all) as peer:
         bus = start(settings_for(pki, peer.port))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         assert bus.publish(TOPIC, b"x", token=5)
-        refused = expect(bus, Refused)
+        refused = expect(bus, PublishRefused)
         assert (refused.token, refused.code) == (5, 0x97)
         assert bus.next_event(0.3) is None
         assert peer.notes.qsize() == 1
@@ -377,12 +377,12 @@ def test_after_a_reconnect_nothing_is_sent_by_itself(pki: BrokerPki, start: Star
 
     with ScriptedPeer(pki.directory, hang_up_after_two) as peer:
         bus = start(settings_for(pki, peer.port))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         for token in (1, 2, 3):
             assert bus.publish(TOPIC, b"x", token=token)
-        assert [expect(bus, Lost).token for _ in range(3)] == [1, 2, 3]
-        expect(bus, Disconnected)
-        expect(bus, Connected)
+        assert [expect(bus, PublishLost).token for _ in range(3)] == [1, 2, 3]
+        expect(bus, BusDisconnected)
+        expect(bus, BusConnected)
         assert bus.next_event(0.3) is None
         assert [peer.note(), peer.note()] == [PUBLISH, PUBLISH]
         assert peer.notes.empty()
@@ -399,13 +399,13 @@ def test_no_answer_to_a_publication_replaces_the_connection(
     clock = ClockAhead(monkeypatch)
     with ScriptedPeer(pki.directory, swallow) as peer:
         bus = start(settings_for(pki, peer.port))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         assert bus.publish(TOPIC, b"x", token=1)
         assert peer.note() == PUBLISH
         clock.pass_over(61, bus)
-        expect(bus, Lost)
+        expect(bus, PublishLost)
         expect_fault(bus, LinkFault.STALLED)
-        expect(bus, Connected)
+        expect(bus, BusConnected)
 
 
 def test_an_idle_link_is_not_taken_for_a_stalled_one(
@@ -419,12 +419,12 @@ def test_an_idle_link_is_not_taken_for_a_stalled_one(
     clock = ClockAhead(monkeypatch)
     with ScriptedPeer(pki.directory, polite) as peer:
         bus = start(settings_for(pki, peer.port))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         clock.pass_over(61, bus)
         assert bus.next_event(0.3) is None
         clock.pass_over(61, bus)
         assert bus.publish(TOPIC, b"x", token=1)
-        expect(bus, Acknowledged)
+        expect(bus, PublishAcknowledged)
 
 
 def test_a_broker_that_retains_nothing_is_not_asked_to(pki: BrokerPki, start: StartBus) -> None:
@@ -434,9 +434,9 @@ def test_a_broker_that_retains_nothing_is_not_asked_to(pki: BrokerPki, start: St
 
     with ScriptedPeer(pki.directory, no_retain) as peer:
         bus = start(settings_for(pki, peer.port))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         assert bus.publish(TOPIC, b"x", token=1, retain=True)
-        assert expect(bus, Refused).code == 0x9A
+        assert expect(bus, PublishRefused).code == 0x9A
 
 
 def test_a_refused_subscription_is_told(pki: BrokerPki, start: StartBus) -> None:
@@ -448,7 +448,7 @@ def test_a_refused_subscription_is_told(pki: BrokerPki, start: StartBus) -> None
 
     with ScriptedPeer(pki.directory, refuse) as peer:
         bus = start(settings_for(pki, peer.port))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         bus.subscribe("doorward/v1/#")
         assert expect(bus, SubscriptionRefused) == SubscriptionRefused("doorward/v1/#", 0x87)
 
@@ -488,7 +488,7 @@ def test_hostile_bytes_end_the_connection_and_not_the_bus(bytes_sent: bytes, pki
 
     with ScriptedPeer(pki.directory, attack) as peer:
         bus = start(settings_for(pki, peer.port))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         expect_fault(bus, LinkFault.PROTOCOL)
 
 
@@ -503,12 +503,12 @@ def test_a_flood_that_nobody_takes_is_dropped_and_counted_and_blocks_nothing(pki
 
     with ScriptedPeer(pki.directory, flood) as peer:
         bus = start(settings_for(pki, peer.port, inbound_beat_s=0.0, inbound_queue=64))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         assert bus.publish(TOPIC, b"x", token=1)
-        while not (isinstance(bus._events[-1][0], Acknowledged) if bus._events else False):
+        while not (isinstance(bus._events[-1][0], PublishAcknowledged) if bus._events else False):
             threading.Event().wait(0.01)
-        assert [int(expect(bus, Received).payload) for _ in range(64)] == list(range(64))
-        expect(bus, Acknowledged)
+        assert [int(expect(bus, MessageReceived).payload) for _ in range(64)] == list(range(64))
+        expect(bus, PublishAcknowledged)
         assert bus.dropped == 500 - 64
 
 
@@ -537,7 +537,7 @@ def test_all_that_came_is_acknowledged_at_the_beat_though_nobody_takes_it_and_wh
 
     with ScriptedPeer(pki.directory, send_three) as peer:
         bus = start(settings_for(pki, peer.port, inbound_beat_s=beat_s))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         assert bus.publish(TOPIC, b"x", token=1)
         deadline = time.monotonic() + PATIENCE_S
         while len(acknowledged) < 4:
@@ -546,8 +546,8 @@ def test_all_that_came_is_acknowledged_at_the_beat_though_nobody_takes_it_and_wh
         assert [number for number, _ in acknowledged] == [1, 2, 3, 4]
         assert all(at // beat_s > sent_s[0] // beat_s for _, at in acknowledged), "before a beat had come"
         happened = [bus.next_event(PATIENCE_S) for _ in range(5)]
-        assert [int(event.payload) for event in happened if isinstance(event, Received)] == [4, 3, 2, 1]
-        assert sum(isinstance(event, Acknowledged) for event in happened) == 1
+        assert [int(event.payload) for event in happened if isinstance(event, MessageReceived)] == [4, 3, 2, 1]
+        assert sum(isinstance(event, PublishAcknowledged) for event in happened) == 1
 
 
 def test_a_receipt_is_handed_out_as_it_comes_and_acknowledged_at_the_beat_like_the_rest(
@@ -568,8 +568,8 @@ def test_a_receipt_is_handed_out_as_it_comes_and_acknowledged_at_the_beat_like_t
 
     with ScriptedPeer(pki.directory, send_both) as peer:
         bus = start(settings_for(pki, peer.port, inbound_beat_s=3600.0))
-        expect(bus, Connected)
-        assert expect(bus, Received).payload == b"receipt"
+        expect(bus, BusConnected)
+        assert expect(bus, MessageReceived).payload == b"receipt"
         assert acknowledged == []
 
 
@@ -582,12 +582,12 @@ def test_with_a_beat_too_a_flood_that_nobody_takes_is_dropped_and_counted(pki: B
 
     with ScriptedPeer(pki.directory, flood) as peer:
         bus = start(settings_for(pki, peer.port, inbound_beat_s=0.001, inbound_of_one=8))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         deadline = time.monotonic() + PATIENCE_S
         while bus.dropped < 100 - 8:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        assert [int(expect(bus, Received).payload) for _ in range(8)] == list(range(99, 91, -1))
+        assert [int(expect(bus, MessageReceived).payload) for _ in range(8)] == list(range(99, 91, -1))
         assert bus.next_event(0.05) is None
         assert bus.dropped == 100 - 8
 
@@ -601,9 +601,9 @@ def test_what_waits_for_its_beat_when_the_link_ends_can_still_be_taken(pki: Brok
 
     with ScriptedPeer(pki.directory, send_two_and_leave) as peer:
         bus = start(settings_for(pki, peer.port, inbound_beat_s=60.0))
-        expect(bus, Connected)
+        expect(bus, BusConnected)
         happened = [bus.next_event(PATIENCE_S) for _ in range(3)]
-        assert {int(event.payload) for event in happened if isinstance(event, Received)} == {1, 2}
+        assert {int(event.payload) for event in happened if isinstance(event, MessageReceived)} == {1, 2}
 
 
 def test_a_message_larger_than_we_take_is_dropped(pki: BrokerPki, start: StartBus) -> None:
@@ -614,8 +614,8 @@ def test_a_message_larger_than_we_take_is_dropped(pki: BrokerPki, start: StartBu
 
     with ScriptedPeer(pki.directory, send_large) as peer:
         bus = start(settings_for(pki, peer.port))
-        expect(bus, Connected)
-        assert {expect(bus, Received).topic, expect(bus, Received).topic} == {"t/large", "t/small"}
+        expect(bus, BusConnected)
+        assert {expect(bus, MessageReceived).topic, expect(bus, MessageReceived).topic} == {"t/large", "t/small"}
 
 
 # The socket

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from urllib3.util import connection
 
-from agent.core.bus import Connected
+from agent.core.bus import BusConnected
 from agent.core.home_news import HomeAddress
-from agent.uplink.apprise_sender import AppriseCourier
+from agent.uplink.apprise_sender import AppriseSender
 from agent.uplink.home_mqtt import MqttHomeBus
 from tests.brokers import broker_with_clients
 from tests.home_brokers import PASSWORD, USER, HomeBroker
@@ -45,7 +45,7 @@ def test_the_bus_for_footage_binds_nothing(tmp_path: Path) -> None:
         bus = world.bus(DEVICE)
         with nothing_bound():
             bus.start()
-            assert isinstance(bus.next_event(10), Connected)
+            assert isinstance(bus.next_event(10), BusConnected)
 
 
 @pytest.mark.broker
@@ -60,5 +60,5 @@ def test_the_bus_for_the_home_binds_nothing(tmp_path: Path) -> None:
 
 def test_the_courier_tries_ipv6_though_it_may_not_bind_to_find_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HAS_IPV6", False)  # as urllib3 concludes in the sandbox
-    AppriseCourier().check("ntfy://ntfy.example/door")
+    AppriseSender().check("ntfy://ntfy.example/door")
     assert connection.allowed_gai_family() == socket.AF_UNSPEC

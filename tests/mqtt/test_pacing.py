@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.bus import LinkFault
-from agent.mqtt.pacing import Backoff, Beat, Pace, Window
+from agent.mqtt.pacing import Backoff, DeliveryInterval, InFlightWindow, MessageRateLimiter
 
 FAULTS = st.sampled_from([LinkFault.LOST, LinkFault.UNREACHABLE, LinkFault.BUSY, LinkFault.STALLED, LinkFault.CLOCK])
 
@@ -48,7 +48,7 @@ def test_pauses_are_jittered_over_most_of_their_length() -> None:
 def test_the_window_never_holds_more_than_its_bounds_except_one_large_message(
     sizes: list[int], messages: int, limit_bytes: int
 ) -> None:
-    window, held = Window(messages, limit_bytes), dict[int, int]()
+    window, held = InFlightWindow(messages, limit_bytes), dict[int, int]()
     for token, size in enumerate(sizes):
         if not window.admits(size):
             assert held
@@ -66,7 +66,7 @@ def test_the_window_never_holds_more_than_its_bounds_except_one_large_message(
 def test_messages_are_taken_one_at_a_beat_however_late_somebody_comes_for_them(
     now_s: float, late_s: float, messages: int
 ) -> None:
-    beat, taken = Beat(0.25), []
+    beat, taken = DeliveryInterval(0.25), []
     for _ in range(messages):
         due_s = now_s + beat.wait_s(now_s)
         assert 0 < due_s - now_s <= 0.25
@@ -80,12 +80,12 @@ def test_messages_are_taken_one_at_a_beat_however_late_somebody_comes_for_them(
 
 
 def test_without_a_beat_nothing_waits() -> None:
-    assert Beat(0.0).wait_s(12.34) == 0
+    assert DeliveryInterval(0.0).wait_s(12.34) == 0
 
 
 @given(st.floats(0, 1e4), st.integers(1, 50))
 def test_a_pace_lets_as_many_come_at_once_as_in_a_second_and_then_one_after_the_other(now_s: float, per_s: int) -> None:
-    pace, came = Pace(float(per_s)), []
+    pace, came = MessageRateLimiter(float(per_s)), []
     for _ in range(3 * per_s):
         while (wait_s := pace.wait_s(now_s)) > 1e-6:
             now_s += wait_s
@@ -97,7 +97,7 @@ def test_a_pace_lets_as_many_come_at_once_as_in_a_second_and_then_one_after_the_
 
 
 def test_without_a_pace_nothing_waits() -> None:
-    pace = Pace(0.0)
+    pace = MessageRateLimiter(0.0)
     for _ in range(1000):
         assert pace.wait_s(1.0) == 0
         pace.taken()

@@ -17,7 +17,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import Log, LogFormat, LogLevel
+from agent.config import LogConfig, LogFormat, LogLevel
 from agent.errors import StorageError
 from agent.platform.logs import redact, set_up
 
@@ -37,7 +37,7 @@ def leave_logging_as_it_was() -> Iterator[None]:
 @pytest.fixture
 def written() -> io.StringIO:
     out = io.StringIO()
-    set_up(Log(level=LogLevel.DEBUG, format=LogFormat.JSON), out)
+    set_up(LogConfig(level=LogLevel.DEBUG, format=LogFormat.JSON), out)
     return out
 
 
@@ -131,7 +131,7 @@ def test_a_line_says_when_how_bad_who_and_what(written: io.StringIO) -> None:
 
 def test_what_is_less_important_than_the_level_is_not_written() -> None:
     out = io.StringIO()
-    set_up(Log(level=LogLevel.WARNING, format=LogFormat.JSON), out)
+    set_up(LogConfig(level=LogLevel.WARNING, format=LogFormat.JSON), out)
     log = structlog.get_logger("x")
     log.info("minor")
     log.warning("major")
@@ -140,7 +140,7 @@ def test_what_is_less_important_than_the_level_is_not_written() -> None:
 
 def test_a_terminal_gets_plain_lines_that_no_text_can_break() -> None:
     out = io.StringIO()
-    set_up(Log(format=LogFormat.CONSOLE), out)
+    set_up(LogConfig(format=LogFormat.CONSOLE), out)
     structlog.get_logger("recorder").info("segment sealed", segment="abc", note="two words", evil="a\nb\x1b[31m")
     [line] = out.getvalue().splitlines()
     assert line.endswith('info     recorder    segment sealed  segment=abc  note="two words"  evil=a\\nb\\x1b[31m')
@@ -177,7 +177,7 @@ class Watch:
 @pytest.fixture
 def told_in_time() -> tuple[io.StringIO, Watch]:
     out, watch = io.StringIO(), Watch()
-    set_up(Log(level=LogLevel.DEBUG, format=LogFormat.JSON), out, watch)
+    set_up(LogConfig(level=LogLevel.DEBUG, format=LogFormat.JSON), out, watch)
     return out, watch
 
 
@@ -233,7 +233,7 @@ def test_a_log_that_cannot_be_written_costs_its_line_and_nothing_else() -> None:
         def write(self, _text: str) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    set_up(Log(format=LogFormat.JSON), Full())
+    set_up(LogConfig(format=LogFormat.JSON), Full())
     structlog.get_logger("writer").error("disk_refused", error="The disk is full.")
     logging.getLogger("paho").warning("cannot write")
 

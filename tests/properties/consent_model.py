@@ -24,7 +24,7 @@ import pytest
 
 from agent.core import admission
 from agent.core.clock_trust import ClockTrust
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.vault.age import bech32
 from agent.custodian import enrolment, outbox_builder
@@ -33,8 +33,8 @@ from agent.custodian.journal_sqlite import SqliteJournal
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.wire import envelope, identities, strictjson
 from agent.wire.identities import private_key_from_seed
-from agent.wire.limits import Limits
-from agent.wire.statements import OptOut, Refusal, Revocation, Scope, Seconding
+from agent.wire.limits import RequestLimits
+from agent.wire.statements import CoApproval, Denial, OptOut, Revocation, Scope
 from tests import custodians
 from tests.custodians import APPROVER, FIRE, POLICE, ROOT, Door, sha256_of, signed, stated
 from tests.wire import samples
@@ -42,10 +42,10 @@ from tests.wire import samples
 __all__ = ["AGAIN", "CLOCK_ACTIONS", "Broken", "Exploration", "Explored", "World", "remembering"]
 
 STRANGER, SECOND = private_key_from_seed(b"x" * 32), private_key_from_seed(b"2" * 32)
-WAITING = (State.PENDING, State.HALF)
-OPEN = (State.APPROVED, State.SENDING)
+WAITING = (RequestState.PENDING, RequestState.PARTIALLY_APPROVED)
+OPEN = (RequestState.APPROVED, RequestState.SENDING)
 AGAIN = "asks about the same time again"
-IN_VAIN = (*WAITING, State.DENIED, State.EXPIRED, State.WITHDRAWN, State.OPTED_OUT)
+IN_VAIN = (*WAITING, RequestState.DENIED, RequestState.EXPIRED, RequestState.WITHDRAWN, RequestState.OPTED_OUT)
 """The owner was asked, or would have been, and nothing came of it, whoever ended it."""
 AHEAD_S = 25 * 86_400
 """By how much the clock jumps: to behind everything's end, and near enough for the longest look-back."""
@@ -58,20 +58,20 @@ CLOCK_ACTIONS = (
 )
 READINGS_IN_A_DAY = 144
 """Of the clock, every ten minutes: more than that between two does not count as standing."""
-ENDS = frozenset(State) - {State.RECEIVED, *WAITING, *OPEN}
-LEDGERED: dict[State | None, str] = {
-    State.NO_MATCH: "no-match",
-    State.PENDING: "matched",
-    State.HALF: "first-approval",
-    State.APPROVED: "approved",
-    State.SENDING: "sending",
-    State.SENT: "receipt",
-    State.DENIED: "denied",
-    State.OPTED_OUT: "opted-out",
-    State.EXPIRED: "expired",
-    State.WITHDRAWN: "withdrawn",
-    State.REVOKED: "revoked",
-    State.STOPPED: "stopped",
+ENDS = frozenset(RequestState) - {RequestState.RECEIVED, *WAITING, *OPEN}
+LEDGERED: dict[RequestState | None, str] = {
+    RequestState.NO_MATCH: "no-match",
+    RequestState.PENDING: "matched",
+    RequestState.PARTIALLY_APPROVED: "first-approval",
+    RequestState.APPROVED: "approved",
+    RequestState.SENDING: "sending",
+    RequestState.SENT: "receipt",
+    RequestState.DENIED: "denied",
+    RequestState.OPTED_OUT: "opted-out",
+    RequestState.EXPIRED: "expired",
+    RequestState.WITHDRAWN: "withdrawn",
+    RequestState.REVOKED: "revoked",
+    RequestState.STOPPED: "stopped",
 }
 
 
@@ -132,7 +132,7 @@ class Snapshot:
     published: dict[tuple[str, int], str]
     obeyed: frozenset[str]
     leaves: int
-    states: tuple[State | None, ...]
+    states: tuple[RequestState | None, ...]
 
 
 class World:
@@ -148,7 +148,7 @@ class World:
         self.journal = journal
         self.windows = windows
         # Otherwise the limit of questions about one time would hide a replay that was let in.
-        rates = {"counts_windows": True, "limits": Limits(requests_per_case=1)} if windows else {}
+        rates = {"counts_windows": True, "limits": RequestLimits(requests_per_case=1)} if windows else {}
         self.door = Door.enrolled(journal=journal, **rates)
         if owners == 2:
             self.door.enrol(**custodians.two_owners(self.door, SECOND))
@@ -173,7 +173,7 @@ class World:
         self._others = self._approval(0, self.sets[0][1])
         self._secondings = [self._seconding(number, self._approvals[number][0]) for number in range(len(self.asked))]
         self._seconding_of_none = self._seconding(0, self._outside[0])
-        self._refusals = [signed(Refusal(**stated(), request=sha256_of(a)), APPROVER) for a in self.asked]
+        self._refusals = [signed(Denial(**stated(), request=sha256_of(a)), APPROVER) for a in self.asked]
         self._withdrawals = [custodians.withdrawal(asked) for asked in self.asked]
         self._opt_out = signed(OptOut(**stated(), scope=Scope.ALL), APPROVER)
         self._revoking = [stated() for _ in self.asked]
@@ -266,11 +266,11 @@ class World:
         )
         return signed(approval, APPROVER), (header,)
 
-    def _seconding(self, number: int, approval: bytes, nonce: str | None = None) -> Seconding:
+    def _seconding(self, number: int, approval: bytes, nonce: str | None = None) -> CoApproval:
         claimed = envelope.read_unverified(approval)
         values = {**stated(), "request": sha256_of(self.asked[number])}
         values |= {"nonce": nonce} if nonce else {}
-        return Seconding(**values, approval=hashlib.sha256(claimed.payload).hexdigest())
+        return CoApproval(**values, approval=hashlib.sha256(claimed.payload).hexdigest())
 
     def papers_of(self, segment: str) -> bytes:
         return self.door.vault.kept[segment].file
@@ -295,7 +295,7 @@ class World:
             payload = strictjson.decode(data, dict)  # type: ignore[type-var]
             data = strictjson.encode({**payload, "signatures": [self._forged(payload["signatures"][0])]})  # type: ignore[arg-type]
         try:
-            verdict = self.door.custodian.control._statements.take(data, headers)
+            verdict = self.door.custodian.control._statements.accept(data, headers)
         except (RequestError, OpenError):
             return None
         digest = hashlib.sha256(data).hexdigest()
@@ -307,11 +307,13 @@ class World:
     def _distrust(self) -> None:
         """A newer bundle leaves the first requester out."""
         if self.trusted:
-            self.door.custodian.books.trust.accept(self._without)
+            self.door.custodian.custodian_state.trust.accept(self._without)
 
     @property
     def trusted(self) -> bool:
-        return any(len(each.requesters) == 2 for each in self.door.custodian.books.trust.store.bundles.values())
+        return any(
+            len(each.requesters) == 2 for each in self.door.custodian.custodian_state.trust.store.bundles.values()
+        )
 
     def _forged(self, signature: dict[str, str]) -> dict[str, str]:
         return {**signature, "sig": "A" * 86 + "=="}
@@ -348,7 +350,7 @@ class World:
 
     def _publish(self, number: int, named: str, part: int, data: bytes) -> None:
         stored = self.journal.request(self.asked[number].id)
-        if stored is None or stored.state is not State.SENDING:
+        if stored is None or stored.state is not RequestState.SENDING:
             raise Broken(f"[4, 11] part {part} left while the request is {stored and stored.state.value}")
         digest = hashlib.sha256(data).hexdigest()
         if self.published.setdefault((named, part), digest) != digest:
@@ -422,7 +424,7 @@ class World:
         if self.jump == "unconfirmed":
             now_ms = self.door.clock.now().utc_ns // 10**6
             said = {**stated(), "owner_time_ms": now_ms, "nonce": "e" * 32, "request": "00" * 32}
-            self._take(signed(Refusal(**said), by))
+            self._take(signed(Denial(**said), by))
             if by is APPROVER:
                 self._confirm()
 
@@ -458,7 +460,7 @@ class World:
     @property
     def clock(self) -> TrustedClock:
         """The doorbell's, with what it believes."""
-        clock = self.door.custodian.books.ports.clock
+        clock = self.door.custodian.custodian_state.deps.clock
         assert isinstance(clock, TrustedClock)
         return clock
 
@@ -493,7 +495,7 @@ class World:
             states=self._states(),
         )
 
-    def _states(self) -> tuple[State | None, ...]:
+    def _states(self) -> tuple[RequestState | None, ...]:
         return tuple(stored.state if stored else None for stored in map(self.journal.request, self._ids()))
 
     def put(self, snapshot: Snapshot) -> None:
@@ -512,7 +514,7 @@ class World:
         self.published = dict(snapshot.published)
         self.obeyed = set(snapshot.obeyed)
         self.journal.cut = None
-        self.door.custodian.books.trust._reload()
+        self.door.custodian.custodian_state.trust._reload()
 
     def pulse(self) -> Any:
         """What is different after any change: cheaper than a key.  One row more is a counter's."""
@@ -570,7 +572,7 @@ class World:
     def _check_two(self) -> None:
         """Where it takes two, nothing is approved that only one of them signed; and no approval is left lying about."""
         kept = self.journal.named("first.").keys()
-        if kept != {stored.id for stored in self.journal.requests(State.HALF)}:
+        if kept != {stored.id for stored in self.journal.requests(RequestState.PARTIALLY_APPROVED)}:
             raise Broken("a first approval was lost, or stayed when it was of no use any more")
         if self.owners == 2 and self.journal.requests(*OPEN):
             used = {nonce for (nonce,) in self.journal._rows("SELECT nonce FROM nonce")}
@@ -609,13 +611,13 @@ class World:
             stored = self.journal.request(self.asked[number].id)
             state = stored.state if stored else None
             entries = [kind for kind in recorded.get(self.asked[number].id, []) if kind != "sealed"]
-            if state is was is State.HALF and entries == ["first-approval"]:
+            if state is was is RequestState.PARTIALLY_APPROVED and entries == ["first-approval"]:
                 continue  # another approval has taken the place of the one that waits
             if (entries[-1:] or None) != (None if state is was else [LEDGERED.get(state)]):
                 raise Broken(f"{was} became {state}, and the ledger says {entries}")
             if state is was:
                 continue
-            if state is State.EXPIRED and self.jump == "unconfirmed":
+            if state is RequestState.EXPIRED and self.jump == "unconfirmed":
                 raise Broken("a request expired by a clock that nobody vouches for")
             if was in ENDS or stored is None:
                 raise Broken(f"a request came back from {was}")
@@ -632,7 +634,7 @@ class Explored:
     steps: int = 0
     cuts: int = 0
     whole: bool = False
-    reached: set[State] = field(default_factory=set)
+    reached: set[RequestState] = field(default_factory=set)
 
 
 class Exploration:

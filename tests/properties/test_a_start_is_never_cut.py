@@ -14,7 +14,7 @@ import pytest
 
 from agent.core.events import ClipBegins, ClipEnds, EventMachine, EventSettings, TriggerKind
 from agent.core.media import EncodedPacket, Gop
-from agent.core.preroll import PrerollRing
+from agent.core.preroll import PrerollBuffer
 from agent.core.segmenting import GopAssembler, SegmentBegins, SegmentEffect, Segmenter, SegmentGrows
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, seconds
 
@@ -54,7 +54,7 @@ def visit(seed: int) -> Kept:
         triggers.append(triggers[0] + seconds(chance.uniform(0.05, 18)))
     late_ns = 0 if seed % 2 else seconds(chance.uniform(0, 3))
     machine, assembler = EventMachine(SETTINGS), GopAssembler(FRAME_NS)
-    segmenter = Segmenter(seconds(5), PrerollRing(16 << 20, seconds(SETTINGS.pre_roll_s) + SLACK_NS))
+    segmenter = Segmenter(seconds(5), PrerollBuffer(16 << 20, seconds(SETTINGS.pre_roll_s) + SLACK_NS))
     gops: list[Gop] = []
 
     def carry_out(effects: tuple[SegmentEffect, ...]) -> None:

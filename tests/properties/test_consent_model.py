@@ -20,8 +20,8 @@ import pytest
 
 from agent.core import admission, clock_trust, consent
 from agent.core.clock_trust import ClockTrust
-from agent.core.consent import Cause, State
-from agent.core.disclosure import Released, release
+from agent.core.consent import Event, RequestState
+from agent.core.disclosure import ReleasedItem, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import StoredRequest
 from agent.custodian import approvals, inbox, journal_sqlite
@@ -33,9 +33,9 @@ from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.ledger_writer import Ledger
 from agent.custodian.requests import Requests
 from agent.custodian.statement_handler import Statements
-from agent.custodian.transactions import Decisions
+from agent.custodian.transactions import Transactions
 from agent.wire import envelope, strictjson
-from agent.wire.control import unpacked
+from agent.wire.control import decode_statement
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Enrolment
@@ -67,7 +67,7 @@ def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_ev
     with explored(1) as exploration:
         done = exploration.run(amount(300, EVERY))
     assert done.whole == WHOLE
-    assert done.reached == set(State) - {State.RECEIVED, State.HALF}
+    assert done.reached == set(RequestState) - {RequestState.RECEIVED, RequestState.PARTIALLY_APPROVED}
     assert done.states >= 300
     assert done.cuts > 3000
 
@@ -80,7 +80,7 @@ def test_one_request_and_questions_about_the_same_time_after_it_was_asked_in_vai
     """
     with explored(1, windows=True, cuts=False, but=CLOCK_ACTIONS) as exploration:
         done = exploration.run(400)
-    assert done.reached >= set(consent_model.IN_VAIN) - {State.HALF}
+    assert done.reached >= set(consent_model.IN_VAIN) - {RequestState.PARTIALLY_APPROVED}
 
 
 @pytest.mark.timeout(1800)
@@ -89,7 +89,7 @@ def test_two_owners_who_must_both_approve_and_everything_they_can_do_about_one_r
     with explored(1, owners=2, but=CLOCK_ACTIONS) as exploration:
         done = exploration.run(amount(500, EVERY))
     assert done.whole == WHOLE
-    assert done.reached == set(State) - {State.RECEIVED}
+    assert done.reached == set(RequestState) - {RequestState.RECEIVED}
     assert done.states >= amount(500, 3000)
     assert done.cuts > amount(3000, 15_000)
 
@@ -114,7 +114,10 @@ Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_denied_request_can_still_be_approved(patch: pytest.MonkeyPatch) -> None:
-    more = {**consent.TABLE, (State.DENIED, Cause.APPROVED): consent.TABLE[State.PENDING, Cause.APPROVED]}
+    more = {
+        **consent.TRANSITIONS,
+        (RequestState.DENIED, Event.APPROVED): consent.TRANSITIONS[RequestState.PENDING, Event.APPROVED],
+    }
     patch.setattr(consent, "TABLE", MappingProxyType(more))
 
 
@@ -140,9 +143,9 @@ def a_receipt_need_not_name_what_was_sent(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_approval_is_not_held_against_the_match(patch: pytest.MonkeyPatch) -> None:
-    def unseen(approval: Any, headers: Any, _stored: Any, records: Any, _device: str) -> tuple[Released, ...]:
+    def unseen(approval: Any, headers: Any, _stored: Any, records: Any, _device: str) -> tuple[ReleasedItem, ...]:
         return tuple(
-            Released(
+            ReleasedItem(
                 PartKind.SEGMENT, item.id, headers[item.header_sha256], records[item.id].record.file, records[item.id]
             )
             for item in approval.segments
@@ -152,7 +155,7 @@ def an_approval_is_not_held_against_the_match(patch: pytest.MonkeyPatch) -> None
 
 
 def an_approval_is_not_held_against_the_stored_bytes(patch: pytest.MonkeyPatch) -> None:
-    def lenient(approval: Any, headers: Any, stored: Any, records: Any, device: str) -> tuple[Released, ...]:
+    def lenient(approval: Any, headers: Any, stored: Any, records: Any, device: str) -> tuple[ReleasedItem, ...]:
         mended = tuple(
             msgspec.structs.replace(item, payload_sha256=records[item.id].record.file.sha256_payload)
             for item in approval.segments
@@ -187,13 +190,13 @@ def one_entry_is_not_written(patch: pytest.MonkeyPatch) -> None:
 
 def ledger_and_state_are_two_transactions(patch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def apart(decisions: Decisions) -> Iterator[None]:
+    def apart(decisions: Transactions) -> Iterator[None]:
         yield
         acts, _ = decisions._settled()
         for act in acts:
             act()
 
-    patch.setattr(Decisions, "one", apart)
+    patch.setattr(Transactions, "one", apart)
 
 
 def a_start_does_not_sweep(patch: pytest.MonkeyPatch) -> None:
@@ -241,7 +244,7 @@ def any_statement_confirms_a_jump(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_statement_that_nobody_signed_confirms_a_jump(patch: pytest.MonkeyPatch) -> None:
-    take = Statements.take
+    take = Statements.accept
 
     def hasty(self: Statements, data: bytes, headers: tuple[bytes, ...] = ()) -> Any:
         said = strictjson.decode(envelope.read_unverified(data).payload, dict)  # type: ignore[type-var]
@@ -304,11 +307,11 @@ def the_same_time_can_be_asked_about_in_another_case(patch: pytest.MonkeyPatch) 
 
 
 def what_an_opt_out_ended_is_not_counted(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(journal_sqlite, "IN_VAIN", tuple(set(journal_sqlite.IN_VAIN) - {State.OPTED_OUT}))
+    patch.setattr(journal_sqlite, "IN_VAIN", tuple(set(journal_sqlite.WITHOUT_ANSWER) - {RequestState.OPTED_OUT}))
 
 
 def what_was_denied_is_not_counted(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(journal_sqlite, "IN_VAIN", tuple(set(journal_sqlite.IN_VAIN) - {State.DENIED}))
+    patch.setattr(journal_sqlite, "IN_VAIN", tuple(set(journal_sqlite.WITHOUT_ANSWER) - {RequestState.DENIED}))
 
 
 def only_the_same_window_to_the_second_is_counted(patch: pytest.MonkeyPatch) -> None:
@@ -344,16 +347,16 @@ def an_owner_may_second_themselves(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_seconding_need_not_name_what_waits(patch: pytest.MonkeyPatch) -> None:
-    second = Approvals.second
+    second = Approvals.co_approve
 
-    def lenient(self: Approvals, seconding: Any, said: Any, enrolment: Any) -> Any:
-        kept = self._journal.get(requests_service.first_approval_of(self._requests.named(seconding.request).id))
-        data, _ = unpacked(kept) if kept else (said.data, ())
+    def lenient(self: Approvals, co_approval: Any, said: Any, enrolment: Any) -> Any:
+        kept = self._journal.get(requests_service.first_approval_of(self._requests.named(co_approval.request).id))
+        data, _ = decode_statement(kept) if kept else (said.data, ())
         payload = envelope.read_unverified(data).payload
-        other = msgspec.structs.replace(seconding, approval=hashlib.sha256(payload).hexdigest())
+        other = msgspec.structs.replace(co_approval, approval=hashlib.sha256(payload).hexdigest())
         return second(self, other, said, enrolment)
 
-    patch.setattr(Approvals, "second", lenient)
+    patch.setattr(Approvals, "co_approve", lenient)
 
 
 def one_yes_is_enough(patch: pytest.MonkeyPatch) -> None:

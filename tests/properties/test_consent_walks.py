@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from tests.properties.amounts import WHOLE, amount
 from tests.properties.consent_model import Broken, Cut, World, remembering
 from tests.properties.consent_reference import Reference, Shown
@@ -160,7 +160,11 @@ def test_the_real_door_and_the_reference_live_the_same_life(owners: int) -> None
         walk(door, STEPS // 2)
         print(f"{door.steps} steps, {door.cuts} power cuts: {dict(door.reached)}")
     assert door.steps >= STEPS // 2
-    every = {state.value for state in State} - {"received"} - ({"waiting for another owner"} if owners == 1 else set())
+    every = (
+        {state.value for state in RequestState}
+        - {"received"}
+        - ({"waiting for another owner"} if owners == 1 else set())
+    )
     assert {"approved", "sending"} <= door.reached.keys() <= {"not heard", *every}
     assert not WHOLE or every <= door.reached.keys()
 

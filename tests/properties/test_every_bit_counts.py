@@ -17,24 +17,24 @@ import pytest
 from agent.clients.opening import open_bytes
 from agent.core.disclosure import (
     check_part,
-    clips_told,
+    claimed_clip_records,
+    claimed_clips,
     enrolled,
-    owner_said,
+    read_approval,
+    read_co_approval,
     read_manifest,
-    records_told,
+    require_claims_match,
     require_ledgered,
-    require_told,
-    seconded,
 )
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import HASH_BYTES, check_consistency, consistency_proof, leaf_hash, root_of
-from agent.core.vault.manifest import Tip, open_line, sign_record, verify_chain
+from agent.core.vault.manifest import ChainHead, open_line, sign_record, verify_chain
 from agent.errors import DoorwardError
 from agent.wire import strictjson
-from agent.wire.disclosures import ClipRecords, Ledgered
-from agent.wire.inbound import open_inbound
+from agent.wire.disclosures import ClipRecords, LedgerProof
+from agent.wire.inbound import verify_inbound
 from agent.wire.messages import Deletion
-from agent.wire.statements import Seconding
+from agent.wire.statements import CoApproval
 from agent.wire.trust import TrustStore
 from tests import custodians
 from tests.custodians import DEVICE, NOW_S, POLICE, REPLY_IDENTITY, ROOT, Door, sha256_of, signed, stated, topic_of
@@ -79,18 +79,18 @@ def things() -> Iterator[dict[str, tuple[bytes, Check]]]:
     asked, waiting = door.ask(), door.ask()
     first, headers = custodians.approval(door, asked)
     yes = signed(first, custodians.APPROVER)
-    door.custodian.control._statements.take(yes, headers)
+    door.custodian.control._statements.accept(yes, headers)
     said = {**stated(), "request": sha256_of(asked), "approval": hashlib.sha256(strictjson.encode(first)).hexdigest()}
-    disclosure = door.obey(Seconding(**said), by=SECOND).disclosure or ""
+    disclosure = door.obey(CoApproval(**said), by=SECOND).disclosure or ""
     parts = door.outbox.objects[disclosure]
     opened = open_bytes(parts[0], [REPLY_IDENTITY])
     read = read_manifest(opened, asked, sha256_of(asked))
     manifest, owners = read.manifest, read.enrolment
-    assert read.seconder == "bo"
+    assert read.co_approver == "bo"
     first, headers = custodians.approval(door, waiting)
-    door.custodian.control._statements.take(signed(first, custodians.APPROVER), headers)
+    door.custodian.control._statements.accept(signed(first, custodians.APPROVER), headers)
     said = {**stated(), "request": sha256_of(waiting), "approval": hashlib.sha256(strictjson.encode(first)).hexdigest()}
-    again = signed(Seconding(**said), SECOND)
+    again = signed(CoApproval(**said), SECOND)
     third = door.ask()
     handed_in, new_headers = custodians.approval(door, third)
 
@@ -98,26 +98,26 @@ def things() -> Iterator[dict[str, tuple[bytes, Check]]]:
         return data.decode("latin-1")
 
     def with_proof(data: bytes) -> None:
-        proof = strictjson.decode(data, Ledgered, limit_bytes=1 << 20)
+        proof = strictjson.decode(data, LedgerProof, limit_bytes=1 << 20)
         require_ledgered(msgspec.structs.replace(manifest, ledger=proof), asked)
 
     matched = door.stored(asked).segments
     last = next(item for item in read.items if item.part.id == matched[-1])
     captured = {name: door.vault.record(name) for name in matched}
-    clips = clips_told(captured, matched)
-    clip_told = records_told(captured, matched, clips)[0]
+    clips = claimed_clips(captured, matched)
+    clip_told = claimed_clip_records(captured, matched, clips)[0]
 
     def with_clip(data: bytes) -> None:
         changed = strictjson.decode(data, ClipRecords, limit_bytes=1 << 20)
         approval = msgspec.structs.replace(read.approval, clips=clips)
         # Only the last of three is shown: of the others the hashes alone, fixed by its signature at capture.
-        require_told(msgspec.structs.replace(manifest, told=(changed,)), approval, (last,))
+        require_claims_match(msgspec.structs.replace(manifest, clips=(changed,)), approval, (last,))
 
     def take(data: bytes, *headers: bytes) -> None:
-        door.custodian.control._statements.take(data, headers)
+        door.custodian.control._statements.accept(data, headers)
 
     trust = TrustStore().with_root(samples.ROOT_KEY)
-    named = {"v": 1, "request": asked.id, "requester": asked.requester, "audience": asked.audience, "seq": 99}
+    named = {"v": 1, "request": asked.id, "requester": asked.requester, "trust_root": asked.trust_root, "seq": 99}
     messages = {
         "request": asked,
         "withdrawal": custodians.withdrawal(asked),
@@ -127,7 +127,7 @@ def things() -> Iterator[dict[str, tuple[bytes, Check]]]:
     }
     lines = _chain(door)
     found: dict[str, tuple[bytes, Check]] = {
-        name: (signed(message, POLICE), partial(open_inbound, topic=topic_of(message), trust=TRUST, at_s=NOW_S))
+        name: (signed(message, POLICE), partial(verify_inbound, topic=topic_of(message), trust=TRUST, at_s=NOW_S))
         for name, message in messages.items()
     }
     found |= {
@@ -140,11 +140,11 @@ def things() -> Iterator[dict[str, tuple[bytes, Check]]]:
         "disclosure manifest": (opened, lambda data: read_manifest(data, asked, sha256_of(asked))),
         "approval in a disclosure": (
             yes,
-            lambda data: owner_said(msgspec.structs.replace(manifest, approval=told(data)), owners),
+            lambda data: read_approval(msgspec.structs.replace(manifest, approval=told(data)), owners),
         ),
         "second approval in a disclosure": (
-            (manifest.seconding or "").encode(),
-            lambda data: seconded(msgspec.structs.replace(manifest, seconding=told(data)), owners, asked),
+            (manifest.co_approval or "").encode(),
+            lambda data: read_co_approval(msgspec.structs.replace(manifest, co_approval=told(data)), owners, asked),
         ),
         "enrolment in a disclosure": (
             manifest.enrolments[-1].encode(),
@@ -168,7 +168,7 @@ TRUST, _ = TrustStore().with_root(samples.ROOT_KEY).accept(signed(custodians.bun
 
 
 def _chain(door: Door) -> bytes:
-    tip, lines = Tip(), []
+    tip, lines = ChainHead(), []
     for paper in door.vault.kept.values():
         line = sign_record(paper.record.record, tip, DEVICE.sign)
         tip = tip.after(line)

@@ -17,14 +17,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.core.consent import State
+from agent.core.consent import RequestState
 from agent.core.timebase import ClockQuality
 from agent.errors import DoorwardError, OpenError, RequestError
 from agent.wire import envelope
-from agent.wire.inbound import open_inbound
-from agent.wire.limits import Limits
+from agent.wire.inbound import verify_inbound
+from agent.wire.limits import RequestLimits
 from agent.wire.messages import Bulletin, Deletion
-from agent.wire.statements import OptIn, OptOut, Refusal, Revocation, Scope
+from agent.wire.statements import Denial, OptIn, OptOut, Revocation, Scope
 from agent.wire.topics import parse_topic
 from tests import custodians
 from tests.custodians import FIRE, NOW_S, POLICE, Door, sha256_of, signed, stated, topic_of
@@ -36,7 +36,7 @@ DAY_S = 86_400
 
 @pytest.fixture
 def door() -> Iterator[Door]:
-    made = Door.enrolled(limits=Limits(requests_per_day=200))
+    made = Door.enrolled(limits=RequestLimits(requests_per_day=200))
     yield made
     made.close()
 
@@ -85,8 +85,8 @@ class Past:
 
     def obey(self, statement: Any, headers: tuple[bytes, ...] = ()) -> Any:
         data = signed(statement, custodians.APPROVER)
-        verdict = self.door.custodian.control._statements.take(data, headers)
-        self._once(type(statement).__name__, lambda: self.door.custodian.control._statements.take(data, headers))
+        verdict = self.door.custodian.control._statements.accept(data, headers)
+        self._once(type(statement).__name__, lambda: self.door.custodian.control._statements.accept(data, headers))
         return verdict
 
     def _once(self, kind: str, again: Callable[[], object]) -> None:
@@ -101,7 +101,7 @@ def a_busy_past(door: Door) -> Past:
     for each, key in zip(asked, [POLICE] * 9 + [FIRE] * 9, strict=True):
         past.hear(each, key)
     denied, taken_back, revoked, stopped, received, refused, answered, *_ = asked
-    past.obey(Refusal(**stated(), request=sha256_of(denied)))
+    past.obey(Denial(**stated(), request=sha256_of(denied)))
     past.hear(custodians.withdrawal(taken_back))
     named = {}
     for each in (revoked, stopped, received, refused, answered):
@@ -112,7 +112,7 @@ def a_busy_past(door: Door) -> Past:
     past.obey(Revocation(**stated(), disclosure=named[stopped.id]))
     past.hear(custodians.complete(door, received, named[received.id]))
     past.hear(custodians.refused(refused, named[refused.id]))
-    said = {"v": 1, "requester": "harbour-police", "audience": received.audience}
+    said = {"v": 1, "requester": "harbour-police", "trust_root": received.trust_root}
     past.hear(Deletion(**said, request=received.id, seq=10**6, deleted_s=NOW_S))
     past.hear(
         Bulletin(
@@ -124,7 +124,13 @@ def a_busy_past(door: Door) -> Past:
     past.obey(OptOut(**stated(), scope=Scope.REQUESTER, value="harbour-fire"))
     past.hear(custodians.request(FIRE), FIRE)
     states = Counter(stored.state for stored in door.journal.requests())
-    assert states.keys() == set(State) - {State.RECEIVED, State.HALF, State.SENDING, State.NO_MATCH, State.EXPIRED}
+    assert states.keys() == set(RequestState) - {
+        RequestState.RECEIVED,
+        RequestState.PARTIALLY_APPROVED,
+        RequestState.SENDING,
+        RequestState.NO_MATCH,
+        RequestState.EXPIRED,
+    }
     return past
 
 
@@ -161,7 +167,9 @@ def test_on_a_disk_from_before_it_a_message_is_new_but_acts_once_and_never_after
     past.images[known_since - 1].restore(door)
     again()
     before = state_of(door)
-    assert [stored.state for stored in door.journal.requests()] == [State.PENDING]  # nobody has approved it again
+    assert [stored.state for stored in door.journal.requests()] == [
+        RequestState.PENDING
+    ]  # nobody has approved it again
     again()
     assert state_of(door) == before
     past.images[known_since - 1].restore(door)
@@ -274,7 +282,7 @@ def test_a_mutated_envelope_changes_nothing_but_a_counter_whatever_was_mutated(d
 def _still_says(data: bytes, topic: str, door: Door) -> bool:
     """Whether a mutation is none: the signed payload, under its signature, as it was."""
     try:
-        open_inbound(data, parse_topic(topic), door.custodian.books.trust.store, NOW_S)
+        verify_inbound(data, parse_topic(topic), door.custodian.custodian_state.trust.store, NOW_S)
     except DoorwardError:
         return False
     return True

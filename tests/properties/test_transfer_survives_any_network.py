@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.bus import LinkFault
-from agent.core.transfer import Finished, Outcome
+from agent.core.transfer import Finished, TransferOutcome
 from tests.core.transfer.simulation import FINE, Simulation, Weather
 
 STORM_S = 40.0
@@ -63,7 +63,7 @@ def test_the_requester_ends_with_identical_bytes_exactly_once(sizes: list[int], 
     simulation = Simulation(content(sizes, seed), seed, weather)
     weather_the_storm(simulation)
     simulation.run(PATIENCE_S, done=lambda: bool(simulation.finished))
-    assert simulation.finished == [Finished(Outcome.DELIVERED, begun=True)]
+    assert simulation.finished == [Finished(TransferOutcome.DELIVERED, begun=True)]
     assert [simulation.disk.sealed[part] for part in range(len(sizes))] == simulation.parts
     assert simulation.disk.completed == 1
     assert simulation.retained_init is None
@@ -82,7 +82,7 @@ def test_no_chunk_leaves_after_stop(sizes: list[int], weather: Weather, seed: in
     weather_the_storm_without_restarts(simulation)
     simulation.run(PATIENCE_S)
     assert len(simulation.sent) == sent
-    assert simulation.finished == [Finished(Outcome.STOPPED, begun=sent > 0)]
+    assert simulation.finished == [Finished(TransferOutcome.STOPPED, begun=sent > 0)]
 
 
 def weather_the_storm_without_restarts(simulation: Simulation) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.retention import Limits, OwnGrowth, Protected
+from agent.core.retention import DiskGrowth, ProtectedIds, RetentionLimits
 from agent.recorder.clip_writer import ClipWriter, WriterSettings
-from agent.recorder.retry_buffer import SegmentKeeper
+from agent.recorder.retry_buffer import RetryBuffer
 from tests.fake_disk import FakeDisk
 from tests.recorder.test_clip_writer import Film
 from tests.recorder.test_retry_buffer import Story
@@ -19,7 +19,7 @@ from tests.vaults import box, make_vault
 STORED = 58
 SEGMENT = (box(b"moof", bytes(150_000)),)
 FLOOR = 40_000_000
-LIMITS = Limits(most_bytes=1 << 40, free_bytes=FLOOR)
+LIMITS = RetentionLimits(most_bytes=1 << 40, free_bytes=FLOOR)
 
 
 def used(disk: FakeDisk) -> int:
@@ -40,11 +40,11 @@ def test_a_growing_foreign_file_costs_no_more_than_what_is_recorded_meanwhile() 
     for recorded in range(1, 9):
         leave(disk, FLOOR - 4_000_000 * recorded)
         tested.record(*SEGMENT)
-        report = tested.vault.roll(())
+        report = tested.vault.enforce_retention(())
         assert tested.vault.totals().segments >= STORED - 1
     assert report.foreign_bytes > 0
     leave(disk, 10 * FLOOR)
-    assert tested.vault.roll(()).foreign_bytes == 0
+    assert tested.vault.enforce_retention(()).foreign_bytes == 0
 
 
 def test_the_vault_still_rolls_for_its_own_growth() -> None:
@@ -53,7 +53,7 @@ def test_the_vault_still_rolls_for_its_own_growth() -> None:
     leave(disk, FLOOR + 10 * 160_000)
     for _ in range(30):
         tested.record(*SEGMENT)
-        report = tested.vault.roll(())
+        report = tested.vault.enforce_retention(())
     assert report.foreign_bytes == 0
     assert 8 <= tested.vault.totals().segments <= 10
     assert disk.free_bytes(Path("/")) >= FLOOR * 9 // 10
@@ -66,7 +66,7 @@ def test_an_owner_may_give_a_part_to_other_files() -> None:
         tested.record(*SEGMENT)
     kept_bytes = tested.vault.totals().stored_bytes // 2
     leave(disk, 0)
-    tested.vault.roll((), Limits(1 << 40, free_bytes=1 << 40, kept_bytes=kept_bytes))
+    tested.vault.enforce_retention((), RetentionLimits(1 << 40, free_bytes=1 << 40, kept_bytes=kept_bytes))
     assert kept_bytes - 160_000 <= tested.vault.totals().stored_bytes <= kept_bytes
 
 
@@ -81,11 +81,11 @@ class Greedy:
         leave(self._disk, 0)
 
 
-def keeper_that_rolls(story: Story) -> SegmentKeeper:
+def keeper_that_rolls(story: Story) -> RetryBuffer:
     def relieve(need_bytes: int) -> bool:
-        return bool(story.tested.vault.roll((), need_bytes=need_bytes + (128 << 10)).evicted)
+        return bool(story.tested.vault.enforce_retention((), need_bytes=need_bytes + (128 << 10)).evicted)
 
-    return SegmentKeeper(story.tested.vault, story.tested.clock, 10**6, relieve, monotonic=lambda: story.now_s)
+    return RetryBuffer(story.tested.vault, story.tested.clock, 10**6, relieve, monotonic=lambda: story.now_s)
 
 
 def test_a_file_that_takes_all_that_becomes_free_costs_one_segment_and_then_recording_stops(
@@ -95,7 +95,7 @@ def test_a_file_that_takes_all_that_becomes_free_costs_one_segment_and_then_reco
     for _ in range(STORED):
         story.tested.record(*SEGMENT)
     story.keeper = keeper_that_rolls(story)
-    story.tested.vault.keep_within(LIMITS)
+    story.tested.vault.set_limits(LIMITS)
     Greedy(story.disk)
     for _ in range(20):
         story.segment()
@@ -116,11 +116,11 @@ def test_on_a_disk_that_others_have_filled_the_newest_goes_on_replacing_the_olde
     for _ in range(STORED):
         story.tested.record(*SEGMENT)
     story.keeper = keeper_that_rolls(story)
-    story.tested.vault.keep_within(LIMITS)
+    story.tested.vault.set_limits(LIMITS)
     leave(story.disk, 0)
     for _ in range(20):
         story.segment()
-        story.tested.vault.roll(())
+        story.tested.vault.enforce_retention(())
     assert story.keeper.acknowledged == 20
     assert story.keeper.fault == ""
     stored = story.tested.vault.totals()
@@ -135,10 +135,10 @@ def test_the_owner_is_told_once_and_the_status_says_why(monkeypatch: pytest.Monk
             told.append(kind)
 
     film = Film(monkeypatch)
-    film.tested.vault.keep_within(LIMITS)
+    film.tested.vault.set_limits(LIMITS)
     film.writer = ClipWriter(
         film.tested.vault, film.tested.clock, film.tested.vault._entropy, Owner(), WriterSettings(5.0, 5.0, 10**7),
-        Protected,
+        ProtectedIds,
     )  # fmt: skip
     leave(film.tested.disk, FLOOR // 4)  # type: ignore[arg-type]
     film.packets(0, 60)
@@ -152,7 +152,7 @@ def test_the_owner_is_told_once_and_the_status_says_why(monkeypatch: pytest.Monk
 
 @given(st.integers(0, 10**6), st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.integers(-(10**6), 10**6))
 def test_what_may_go_is_never_more_than_is_missing_and_is_ours(missing: int, added: int, need: int, spare: int) -> None:
-    allowed = OwnGrowth(added).may_free(missing, need, spare)
+    allowed = DiskGrowth(added).may_free(missing, need, spare)
     assert 0 <= allowed <= missing
     assert allowed <= max(0, added + need, spare)
 
@@ -160,9 +160,9 @@ def test_what_may_go_is_never_more_than_is_missing_and_is_ours(missing: int, add
 def test_a_long_eviction_leaves_recording_its_turn() -> None:
     tested = make_vault(FakeDisk())
     ids = [tested.record() for _ in range(200)]
-    small, gone = Limits(most_bytes=1), []
+    small, gone = RetentionLimits(most_bytes=1), []
     for turn in range(4):
-        report = tested.vault.roll((), small, most=64)
+        report = tested.vault.enforce_retention((), small, most=64)
         assert len(report.evicted) <= 64
         assert report.more == (turn < 3)
         gone += report.evicted

@@ -14,7 +14,7 @@ from agent.core.media import EncodedPacket, LumaFrame
 from agent.core.timebase import BootNs
 from agent.ports import CameraEnd
 from agent.recorder import camera_queues as module
-from agent.recorder.camera_queues import LUMA_FRAMES, Intake, Mailbox
+from agent.recorder.camera_queues import LUMA_FRAMES, BoundedQueue, CameraQueues
 
 
 def packet(number: int, *, keyframe: bool = False, size: int = 10) -> EncodedPacket:
@@ -25,7 +25,7 @@ def frame(number: int) -> LumaFrame:
     return LumaFrame(np.full((32, 32), number % 256, np.uint8), BootNs(number))
 
 
-def inside(mailbox: Mailbox[object]) -> list[object]:
+def inside(mailbox: BoundedQueue[object]) -> list[object]:
     mailbox.close()
     found = []
     while (item := mailbox.take()) is not None:
@@ -34,13 +34,13 @@ def inside(mailbox: Mailbox[object]) -> list[object]:
 
 
 @pytest.fixture
-def live(monkeypatch: pytest.MonkeyPatch) -> Intake:
+def live(monkeypatch: pytest.MonkeyPatch) -> CameraQueues:
     monkeypatch.setattr(module, "PACKET_BYTES", 100)
-    return Intake(live=True)
+    return CameraQueues(live=True)
 
 
 def test_of_late_frames_the_oldest_go_and_are_counted_and_decisions_stay() -> None:
-    intake = Intake(live=True)
+    intake = CameraQueues(live=True)
     intake.lumas.force("pressed")
     for number in range(LUMA_FRAMES + 3):
         intake.luma(frame(number))
@@ -51,7 +51,7 @@ def test_of_late_frames_the_oldest_go_and_are_counted_and_decisions_stay() -> No
 
 
 def test_a_frame_is_copied_for_its_sensor_writes_the_next_one_over_it() -> None:
-    intake = Intake(live=True)
+    intake = CameraQueues(live=True)
     borrowed = frame(7)
     intake.luma(borrowed)
     borrowed.luma[:] = 0
@@ -62,7 +62,7 @@ def test_a_frame_is_copied_for_its_sensor_writes_the_next_one_over_it() -> None:
 def test_a_late_writer_is_given_only_packets_that_can_be_decoded(film: list[tuple[bool, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PACKET_BYTES", 100)
-        intake = Intake(live=True)
+        intake = CameraQueues(live=True)
     sent = [packet(number, keyframe=number == 0 or key, size=size) for number, (key, size) in enumerate(film)]
     for each in sent:
         intake.packet(each)
@@ -75,7 +75,7 @@ def test_a_late_writer_is_given_only_packets_that_can_be_decoded(film: list[tupl
         assert each.keyframe or before[each.sensor_ns - 1].sensor_ns in have
 
 
-def test_decisions_survive_an_overflow_in_their_place(live: Intake) -> None:
+def test_decisions_survive_an_overflow_in_their_place(live: CameraQueues) -> None:
     live.packet(packet(0, keyframe=True, size=60))
     live.packets.force("clip begins")
     live.packet(packet(1, keyframe=True, size=60))
@@ -87,7 +87,7 @@ def test_decisions_survive_an_overflow_in_their_place(live: Intake) -> None:
 
 
 def test_a_file_waits_for_its_reader_and_loses_nothing() -> None:
-    intake = Intake(live=False)
+    intake = CameraQueues(live=False)
     feeding = threading.Thread(target=lambda: [intake.luma(frame(number)) for number in range(50)])
     feeding.start()
     taken = []
@@ -99,7 +99,7 @@ def test_a_file_waits_for_its_reader_and_loses_nothing() -> None:
 
 
 def test_closing_lets_a_waiting_camera_go() -> None:
-    intake = Intake(live=False)
+    intake = CameraQueues(live=False)
     for number in range(LUMA_FRAMES):
         intake.luma(frame(number))
     waiting = threading.Thread(target=intake.luma, args=(frame(99),))
@@ -112,7 +112,7 @@ def test_closing_lets_a_waiting_camera_go() -> None:
 
 
 def test_the_first_end_is_why() -> None:
-    intake = Intake(live=True)
+    intake = CameraQueues(live=True)
     intake.ended(CameraEnd.LOST, "the detector failed")
     intake.ended(CameraEnd.STOPPED, "the camera was stopped")
     assert intake.end == (CameraEnd.LOST, "the detector failed")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.clients.owner.copied_vault import FolderVault
-from agent.core.retention import Limits
+from agent.core.retention import RetentionLimits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.chapters import ChapterLimits, chapter_limits, chapters_to_delete
-from agent.core.vault.coverage import State
+from agent.core.vault.coverage import CoverageState
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,
     chapter_name,
@@ -22,7 +22,7 @@ from agent.core.vault.manifest import (
     chapter_start,
     open_line,
 )
-from agent.core.vault.records import CONTINUOUS, Boot, EvictionReason, GapReason
+from agent.core.vault.records import CONTINUOUS, BootRecord, EvictionReason, GapReason
 from agent.custodian.timeline import Timeline
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import StorageError
@@ -81,7 +81,7 @@ def live_through(tested: TestVault, segments: int, *, kept: int = 8, first: int 
         if len(stored) > kept:
             tested.vault.erase([stored[0].id], EvictionReason.UNWANTED)
         if number % 5 == 4:
-            tested.vault.watching(since, tested.clock.now())
+            tested.vault.record_coverage(since, tested.clock.now())
             since = tested.clock.now()
     return ids
 
@@ -100,17 +100,17 @@ def bound(tested: TestVault) -> int:
 
 def test_days_of_continuous_recording_leave_a_manifest_of_bounded_size() -> None:
     """Three days, a segment in five minutes, within the bytes of a few hours.  One file would have 1.6 MB, and grow."""
-    tested = make_vault(FakeDisk(), limits=Limits(most_bytes=30_000), chapters=SHORT)
+    tested = make_vault(FakeDisk(), limits=RetentionLimits(most_bytes=30_000), chapters=SHORT)
     sizes = []
     for number in range(3 * DAY):
         writer = tested.vault.begin(event_id(number), tested.clock.now(), label=CONTINUOUS)
         writer.write(FILM)
         tested.clock.advance(300)
         writer.finish(tested.clock.now())
-        tested.vault.roll(frozenset())
+        tested.vault.enforce_retention(frozenset())
         if number % 3 == 2:
             end = tested.clock.now()
-            tested.vault.watching(end.at(end.boot_ns - 900 * 10**9), end)
+            tested.vault.record_coverage(end.at(end.boot_ns - 900 * 10**9), end)
         sizes.append(total(tested))
         assert sizes[-1] <= bound(tested)
     assert max(sizes[2 * DAY :]) <= 1.2 * max(sizes[:DAY])
@@ -128,7 +128,9 @@ def test_a_held_segment_of_long_ago_costs_its_own_line_and_keeps_no_chapter(test
     for first in range(1, 101, 50):
         for number in range(first, first + 50):
             record(tested, number)
-            tested.vault.roll({held}, Limits(most_bytes=10 * next(tested.vault.entries()).stored_bytes), now_ms=None)
+            tested.vault.enforce_retention(
+                {held}, RetentionLimits(most_bytes=10 * next(tested.vault.entries()).stored_bytes), now_ms=None
+            )
     assert total(tested) <= bound(tested)
     assert open_line(tested.vault.record(held).line, PUBLIC).record.id == held  # type: ignore[union-attr]
     assert tested.log.chapters()[0] > 3
@@ -182,7 +184,7 @@ def test_an_index_made_anew_from_the_chapters_says_what_the_old_one_said(tested:
     fresh = FakeIndex()
     replay.catch_up(tested.log, fresh, may_cut=False)
     assert list(fresh.oldest()) == before
-    assert (fresh.tip(), fresh.totals()) == (tested.index.tip(), tested.vault.totals())
+    assert (fresh.chain_head(), fresh.totals()) == (tested.index.chain_head(), tested.vault.totals())
 
 
 def test_the_date_that_an_anchor_gave_outlives_its_chapter(tested: TestVault) -> None:
@@ -190,13 +192,13 @@ def test_the_date_that_an_anchor_gave_outlives_its_chapter(tested: TestVault) ->
     early = record(tested, 0, "button")
     tested.vault.start()
     tested.clock.quality, tested.clock.utc_offset_ns = ClockQuality.SYNCED, START_UTC_NS
-    tested.vault.gap(GapReason.OFF, tested.clock.now(), tested.clock.now())
+    tested.vault.record_gap(GapReason.OFF, tested.clock.now(), tested.clock.now())
     dated = tested.vault.find(early)
     assert dated is not None
     assert dated.start_ms > START_MS
     for number in range(1, 80):
         record(tested, number)
-        tested.vault.roll({early}, Limits(most_bytes=10 * dated.stored_bytes))
+        tested.vault.enforce_retention({early}, RetentionLimits(most_bytes=10 * dated.stored_bytes))
     assert tested.log.chapters()[0] > 3
     fresh = FakeIndex()
     replay.catch_up(tested.log, fresh, may_cut=False)
@@ -229,7 +231,9 @@ def test_the_timeline_lists_old_events_of_carried_lines_in_their_order_and_makes
     kept = record(tested, 0, "button")
     for number in range(1, 80):
         record(tested, number)
-        tested.vault.roll({kept}, Limits(most_bytes=10 * next(tested.vault.entries()).stored_bytes))
+        tested.vault.enforce_retention(
+            {kept}, RetentionLimits(most_bytes=10 * next(tested.vault.entries()).stored_bytes)
+        )
         if number % 10 == 0:
             told.events(0, 2**53)
     for timeline in (told, Timeline(tested.log)):
@@ -245,19 +249,23 @@ def test_before_its_oldest_chapter_a_manifest_says_that_it_no_longer_knows(teste
     since = tested.clock.now()
     for number in range(1, 80):
         record(tested, number)
-        tested.vault.roll({kept}, Limits(most_bytes=10 * next(tested.vault.entries()).stored_bytes))
+        tested.vault.enforce_retention(
+            {kept}, RetentionLimits(most_bytes=10 * next(tested.vault.entries()).stored_bytes)
+        )
         if number % 5 == 4:
-            tested.vault.watching(since, tested.clock.now())
+            tested.vault.record_coverage(since, tested.clock.now())
             since = tested.clock.now()
     now_ms = tested.clock.now().utc_ns // 10**6
     stretches = tested.vault.coverage(START_MS, now_ms, now_ms)
     words = [stretch.state for stretch in stretches]
-    assert words[:3] == [State.FORGOTTEN, State.FOOTAGE, State.FORGOTTEN]
-    assert set(words[3:]) <= {State.GONE, State.NOTHING, State.FOOTAGE, State.NOT_YET}
-    assert State.GONE in words
+    assert words[:3] == [CoverageState.FORGOTTEN, CoverageState.FOOTAGE, CoverageState.FORGOTTEN]
+    assert set(words[3:]) <= {CoverageState.GONE, CoverageState.NOTHING, CoverageState.FOOTAGE, CoverageState.NOT_YET}
+    assert CoverageState.GONE in words
     # The word changes at a chapter's beginning: nothing that was evicted before it is said not to have happened.
     begins = stretches[2].end_ms
-    evicted_before = [stretch for stretch in stretches if stretch.start_ms < begins and stretch.state is State.NOTHING]
+    evicted_before = [
+        stretch for stretch in stretches if stretch.start_ms < begins and stretch.state is CoverageState.NOTHING
+    ]
     assert evicted_before == []
 
 
@@ -277,7 +285,7 @@ def test_a_start_after_a_kill_reads_the_newest_lines_and_no_other_chapter(
 
     monkeypatch.setattr(RealDisk, "chunks", noting)
     report = tested.vault.start()
-    assert report.adopted == [writer.id]
+    assert report.recovered == [writer.id]
     assert sum(read) <= 2 * SHORT.chapter_bytes
 
 
@@ -291,7 +299,7 @@ def test_a_start_right_behind_a_border_needs_no_new_index(tested: TestVault, tmp
     tested.log.cut(behind_carried(tested.log, tested.log.chapters()[-1]))
     last = list(tested.vault.entries())[-1].id
     lost = tested.vault.start()
-    assert (lost.rebuilt, lost.adopted) == (True, [last])
+    assert (lost.rebuilt, lost.recovered) == (True, [last])
     assert tested.vault.start() == StartReport()
 
 
@@ -311,7 +319,7 @@ def test_a_second_boot_is_noted_once_right_behind_carried_lines(tmp_path: Path) 
     again = opened(tmp_path, boot=2)
     again.vault.start()
     records = [step.signed.record for step in read_manifest(again.log) if step.signed and not step.carried]
-    assert [each.at.boot for each in records if isinstance(each, Boot)] == [again.clock.boot_id]
+    assert [each.at.boot for each in records if isinstance(each, BootRecord)] == [again.clock.boot_id]
     assert again.vault.verify(PUBLIC).sound
     again.close()
 
@@ -426,10 +434,10 @@ def test_a_damaged_line_of_a_stored_segment_does_not_keep_its_chapter(tested: Te
     path.write_bytes(bytes(data))
     for number in range(1, 80):
         record(tested, number)
-        tested.vault.roll({kept}, Limits(most_bytes=10 * entry.stored_bytes))
+        tested.vault.enforce_retention({kept}, RetentionLimits(most_bytes=10 * entry.stored_bytes))
     assert not path.exists()
     assert tested.vault.find(kept) is None
-    assert tested.vault.start().adopted == [kept]
+    assert tested.vault.start().recovered == [kept]
     assert tested.vault.verify(PUBLIC).sound
 
 

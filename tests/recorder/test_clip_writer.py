@@ -8,10 +8,10 @@ import pytest
 
 from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventKind
 from agent.core.media import EncodedPacket
-from agent.core.retention import Protected
+from agent.core.retention import ProtectedIds
 from agent.core.timebase import BootNs, seconds
 from agent.errors import FormatError
-from agent.recorder.camera_queues import Mailbox
+from agent.recorder.camera_queues import BoundedQueue
 from agent.recorder.clip_writer import ClipWriter, WriterSettings
 from tests.fake_disk import FakeDisk
 from tests.recorder.test_retry_buffer import DESCRIPTION, FakeMedia
@@ -35,9 +35,11 @@ class Film:
         monkeypatch.setattr("agent.recorder.clip_writer.poster", no_picture)
         self.tested: TestVault = make_vault(FakeDisk())
         self.start = self.tested.clock.boot_ns
-        self.mailbox: Mailbox[object] = Mailbox(1 << 30)
+        self.mailbox: BoundedQueue[object] = BoundedQueue(1 << 30)
         settings = WriterSettings(5.0, 5.0, 10**7)
-        self.writer = ClipWriter(self.tested.vault, self.tested.clock, SeededEntropy(3), Nobody(), settings, Protected)
+        self.writer = ClipWriter(
+            self.tested.vault, self.tested.clock, SeededEntropy(3), Nobody(), settings, ProtectedIds
+        )
 
     def at(self, second: float) -> BootNs:
         return BootNs(self.start + seconds(second))

@@ -6,10 +6,10 @@ import pytest
 
 from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventKind
 from agent.core.media import EncodedPacket
-from agent.core.retention import Protected
+from agent.core.retention import ProtectedIds
 from agent.core.timebase import BootNs, seconds
 from agent.errors import FormatError
-from agent.recorder.camera_queues import Mailbox
+from agent.recorder.camera_queues import BoundedQueue
 from agent.recorder.clip_writer import ClipWriter, WriterSettings
 from tests.fake_disk import FakeDisk
 from tests.recorder.test_retry_buffer import DESCRIPTION, FakeMedia
@@ -31,7 +31,7 @@ def filmed(monkeypatch: pytest.MonkeyPatch, *, continuous: bool) -> TestVault:
     monkeypatch.setattr("agent.recorder.clip_writer.poster", no_picture)
     tested = make_vault(FakeDisk())
     start = tested.clock.boot_ns
-    mailbox: Mailbox[object] = Mailbox(1 << 30)
+    mailbox: BoundedQueue[object] = BoundedQueue(1 << 30)
     for second in range(60):
         if second == 30:
             at = BootNs(start + seconds(30))
@@ -42,7 +42,7 @@ def filmed(monkeypatch: pytest.MonkeyPatch, *, continuous: bool) -> TestVault:
     mailbox.close()
     tested.clock.advance(60)
     settings = WriterSettings(5.0, 5.0, 10**7, continuous=continuous)
-    writer = ClipWriter(tested.vault, tested.clock, SeededEntropy(3), Nobody(), settings, Protected)
+    writer = ClipWriter(tested.vault, tested.clock, SeededEntropy(3), Nobody(), settings, ProtectedIds)
     writer.run(mailbox, DESCRIPTION)
     assert writer.fault == ""
     return tested

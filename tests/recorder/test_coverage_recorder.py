@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.core.timebase import NS_PER_S, Moment
+from agent.core.timebase import NS_PER_S, ClockReading
 from agent.errors import StorageError
-from agent.recorder.coverage_recorder import Watching
+from agent.recorder.coverage_recorder import CoverageRecorder
 from tests.vaults import SteppedClock
 
 
@@ -16,7 +16,7 @@ class Spans:
         self.attempts = 0
         self.written: list[tuple[int, int]] = []
 
-    def watching(self, start: Moment, end: Moment) -> None:
+    def watching(self, start: ClockReading, end: ClockReading) -> None:
         self.attempts += 1
         if self.refuses:
             raise StorageError("The disk has become read-only.")
@@ -29,11 +29,11 @@ class Door:
     def __init__(self) -> None:
         self.spans, self.clock = Spans(), SteppedClock()
         self.began_s = self.clock.boot_ns // NS_PER_S
-        self.watching = Watching(self.spans, self.clock)  # type: ignore[arg-type]
+        self.watching = CoverageRecorder(self.spans, self.clock)  # type: ignore[arg-type]
 
     def films(self, seconds: int) -> None:
         for _ in range(2 * seconds):
-            self.watching.seen(0)
+            self.watching.pictures_delivered(0)
             self.watching.write()
             self.clock.advance(0.5)
 
@@ -65,7 +65,7 @@ def test_a_disk_that_refuses_is_asked_once_a_minute_and_nothing_of_the_time_is_l
 def test_who_sees_the_camera_waits_for_no_disk() -> None:
     door = Door()
     for _ in range(5000):
-        door.watching.seen(0)
+        door.watching.pictures_delivered(0)
         door.clock.advance(0.5)
     assert door.spans.attempts == 0
     door.watching.write()

@@ -10,12 +10,12 @@ from pathlib import Path
 from agent.core.events import TriggerKind
 from agent.core.timebase import BootNs
 from agent.recorder.bridge_client import BridgeLink
-from agent.recorder.doorbell import Doorbell
+from agent.recorder.doorbell import PanelHandler
 from firmware_bridge.backends.simulated import SimulatedLines
 from firmware_bridge.bridge import Bridge
-from firmware_bridge.health import Health
+from firmware_bridge.health import BoardHealth
 from firmware_bridge.lines import Input, Output
-from firmware_bridge.settings import Board, Panel
+from firmware_bridge.settings import BoardConfig, PanelConfig
 
 
 class Recorder:
@@ -37,7 +37,7 @@ class Recorder:
     def black_out(self, length_ns: int) -> None:
         self.asked.append(("blackout", length_ns))
 
-    def relieve(self, rung: int) -> None:
+    def set_throttle_level(self, rung: int) -> None:
         self.asked.append(("relieve", rung))
 
     @property
@@ -64,7 +64,7 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_a_press_that_is_told_twice_is_one_event_and_acknowledged_both_times() -> None:
     recorder, got = Recorder(), []
-    doorbell = Doorbell(recorder, Owner())
+    doorbell = PanelHandler(recorder, Owner())
     doorbell.connected("simulated run-1", "pi4")
     for _ in range(2):
         doorbell.pressed(1, BootNs(5), held=False, got=lambda: got.append(1))
@@ -77,7 +77,7 @@ def test_a_press_that_is_told_twice_is_one_event_and_acknowledged_both_times() -
 
 def test_relief_is_passed_on_and_told_once_when_it_grows() -> None:
     recorder, owner = Recorder(), Owner()
-    doorbell = Doorbell(recorder, owner)
+    doorbell = PanelHandler(recorder, owner)
     for rung in (0, 1, 2, 2, 3, 2, 1, 0):
         doorbell.board({"relief": rung, "temperature_c": 73.0, "under_voltage": False})
     assert [rung for _, rung in recorder.asked] == [0, 1, 2, 2, 3, 2, 1, 0]
@@ -87,13 +87,13 @@ def test_relief_is_passed_on_and_told_once_when_it_grows() -> None:
 
 def test_a_real_bridge_presses_switches_and_lights_through_the_link(tmp_path: Path) -> None:
     lines = SimulatedLines()
-    panel = Panel(socket=tmp_path / "b.sock", debounce_ms=5)
+    panel = PanelConfig(socket=tmp_path / "b.sock", debounce_ms=5)
     recorder, owner = Recorder(), Owner()
-    doorbell = Doorbell(recorder, owner)
+    doorbell = PanelHandler(recorder, owner)
     link = BridgeLink(panel.socket, doorbell, recorder, lambda: True)
     link.start()  # before the bridge is there: it comes back until it is
     for run in range(2):  # and again when the bridge was restarted
-        bridge = Bridge(lines, panel, Board(), health=Health)
+        bridge = Bridge(lines, panel, BoardConfig(), health=BoardHealth)
         thread = threading.Thread(target=bridge.run)
         thread.start()
         until(lambda: lines.on.get(Output.RECORDING_LED))

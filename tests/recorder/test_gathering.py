@@ -8,7 +8,7 @@ import time
 import pytest
 
 from agent.recorder import camera_queues
-from agent.recorder.camera_queues import GATHER_S, Mailbox
+from agent.recorder.camera_queues import GATHER_S, BoundedQueue
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def _for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera_queues, "GATHER_S", 3600.0)
 
 
-def _taken_after(box: Mailbox[str], together: int) -> tuple[threading.Thread, list[str | None]]:
+def _taken_after(box: BoundedQueue[str], together: int) -> tuple[threading.Thread, list[str | None]]:
     taken: list[str | None] = []
     reader = threading.Thread(target=lambda: taken.append(box.take(together=together)), name="reader", daemon=True)
     reader.start()
@@ -29,7 +29,7 @@ def _taken_after(box: Mailbox[str], together: int) -> tuple[threading.Thread, li
 
 @pytest.mark.usefixtures("_for_long")
 def test_a_reader_at_leisure_sleeps_until_enough_has_gathered() -> None:
-    box: Mailbox[str] = Mailbox(8)
+    box: BoundedQueue[str] = BoundedQueue(8)
     reader, taken = _taken_after(box, together=3)
     box.offer("first")
     box.offer("second")
@@ -42,7 +42,7 @@ def test_a_reader_at_leisure_sleeps_until_enough_has_gathered() -> None:
 
 @pytest.mark.usefixtures("_for_long")
 def test_what_is_forced_in_wakes_the_reader_at_once() -> None:
-    box: Mailbox[str] = Mailbox(8)
+    box: BoundedQueue[str] = BoundedQueue(8)
     reader, taken = _taken_after(box, together=5)
     box.force("the button")
     reader.join(60)
@@ -51,7 +51,7 @@ def test_what_is_forced_in_wakes_the_reader_at_once() -> None:
 
 @pytest.mark.usefixtures("_for_long")
 def test_closing_wakes_the_reader_at_once() -> None:
-    box: Mailbox[str] = Mailbox(8)
+    box: BoundedQueue[str] = BoundedQueue(8)
     reader, taken = _taken_after(box, together=5)
     box.close()
     reader.join(60)
@@ -59,7 +59,7 @@ def test_closing_wakes_the_reader_at_once() -> None:
 
 
 def test_a_slow_camera_is_not_waited_for_longer_than_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    box: Mailbox[str] = Mailbox(8)
+    box: BoundedQueue[str] = BoundedQueue(8)
     slept_s: list[float | None] = []
 
     def sleep(timeout_s: float | None = None) -> bool:

@@ -16,19 +16,19 @@ import pytest
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.live_stream import LiveGop, Stream, watch
-from agent.clients.owner.sync import meet
+from agent.clients.owner.sync import sync
 from agent.core.live import LiveContext, live_plaintext, pieces_of, split_live
 from agent.core.media import Gop
 from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_media
-from agent.core.vault.spans import Span
-from agent.custodian.live_buffer import LiveShelf
+from agent.core.vault.spans import TimeSpan
+from agent.custodian.live_buffer import LiveBuffer
 from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_client import DeviceLink
 from agent.platform.system_clock import SystemClock
-from agent.recorder.live_view import LiveMaker
+from agent.recorder.live_view import LiveEncoder
 from agent.wire.control import Frame
 from tests.cameras import assembled, filmed_by_camera
 from tests.recorder.test_recorder_and_hardware import House, until
@@ -104,7 +104,7 @@ def test_what_lies_on_the_shelf_opens_for_the_owners_alone_and_is_no_segment(
     house: House, keys: OwnerKeys, link: DeviceLink
 ) -> None:
     house.film()
-    met = meet(link, keys)
+    met = sync(link, keys)
     sealed = b""
     while not sealed:
         answer, body = link.fetch("live", after=0)
@@ -151,7 +151,7 @@ class Desk:
         self.sealed: dict[int, dict[int, bytes]] = {}
         self.looks = True
 
-    def looked_at(self, patience_s: float) -> bool:
+    def wait_for_viewer(self, patience_s: float) -> bool:
         time.sleep(0.01 if patience_s else 0)
         return self.looks
 
@@ -165,7 +165,7 @@ def test_a_long_gop_is_shown_part_by_part_to_who_looks_from_its_middle_on(
 ) -> None:
     """Live view stayed dark for as long as a GOP, and for good when one was larger than 4 MiB."""
     description, _ = filmed_by_camera(frames=1)
-    maker, desk = LiveMaker(house.solo.vault, SystemClock(), meet(link, keys).key.id), Desk()
+    maker, desk = LiveEncoder(house.solo.vault, SystemClock(), sync(link, keys).key.id), Desk()
     first, second = long_gops(0, 4), long_gops(8, 4)
     for part in first[:3]:
         maker.push(part, description)
@@ -195,11 +195,11 @@ def test_a_long_gop_is_shown_part_by_part_to_who_looks_from_its_middle_on(
 def test_what_is_old_or_shown_again_or_another_device_s_is_refused(
     house: House, keys: OwnerKeys, link: DeviceLink
 ) -> None:
-    device = meet(link, keys).key.id
+    device = sync(link, keys).key.id
     now_ms = time.time_ns() // 10**6
 
     def sealed(device: str, start_us: int, utc_ms: int) -> bytes:
-        span = Span(
+        span = TimeSpan(
             boot="0" * 32, start_us=start_us, end_us=start_us + 10**6, utc_ms=utc_ms, quality=ClockQuality.SYNCED
         )
         plaintext = live_plaintext(b"", LiveContext(device=device, span=span))
@@ -220,8 +220,8 @@ def test_what_is_old_or_shown_again_or_another_device_s_is_refused(
 
 def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
     now_s = 100.0
-    shelf = LiveShelf(monotonic=lambda: now_s)
-    assert not shelf.looked_at(0.0)
+    shelf = LiveBuffer(monotonic=lambda: now_s)
+    assert not shelf.wait_for_viewer(0.0)
     gop = bytes(6 << 20)
     for number in range(1, 6):
         pieces = pieces_of(gop)
@@ -230,11 +230,11 @@ def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
     answer, body = shelf.answer(Frame({"after": 0}))
     assert answer["numbers"] == [4, 5]
     assert len(body) == sum(answer["sizes"]) == 2 * len(gop)
-    assert shelf.looked_at(0.0)
+    assert shelf.wait_for_viewer(0.0)
     for piece, pieces, data in ((1, 1, b"x"), (-1, 1, b"x"), (0, 10_000, b"x"), (0, 1, bytes(1 << 20))):
         with pytest.raises(RequestError):
             shelf.put(9, piece, pieces, data)
     now_s += 30
-    assert not shelf.looked_at(0.0)
+    assert not shelf.wait_for_viewer(0.0)
     shelf.close()
     assert shelf.answer(Frame({"after": 0}))[0]["numbers"] == []

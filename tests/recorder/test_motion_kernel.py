@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from agent.core.media import Light, LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.motion.grids import Grids
-from agent.core.motion.passes import COUNT_JUMPS, KEEP, MEDIAN, SMOOTH, Following, MakePasses, Passes
+from agent.core.motion.passes import COUNT_JUMPS, KEEP, MEDIAN, SMOOTH, BackgroundUpdate, MakePasses, Passes
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.timebase import BootNs, seconds
@@ -159,7 +159,7 @@ def calls(seed: int, rows: int, columns: int) -> dict[str, Callable[[Passes, np.
     x1, y1 = int(random.integers(x0, columns)) + 1, int(random.integers(y0, rows)) + 1
     window, seed_box = (max(0, x0 - 4), max(0, y0 - 4), min(columns, x1 + 4), min(rows, y1 + 4)), (x0, y0, x1, y1)
     weights = [float(each) for each in random.uniform(0, 0.5, 4)]
-    following = Following(*weights[:3], seed % 256, weights[3], 1.12, 0.993)
+    following = BackgroundUpdate(*weights[:3], seed % 256, weights[3], 1.12, 0.993)
     plan = seed % 16 & (SMOOTH | MEDIAN | COUNT_JUMPS | KEEP)
 
     def look(passes: Passes, luma: np.ndarray) -> object:

@@ -13,7 +13,7 @@ import pytest
 
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import OwnerKeys
-from agent.config import Clips
+from agent.config import ClipsConfig
 from agent.core.vault.segment import split_media
 from agent.ports import Camera
 from agent.recorder.capture.camera_rtsp import RtspCamera
@@ -29,7 +29,7 @@ class NetworkHouse(House):
 
     def __init__(self, folder: Path, url: str) -> None:
         self._url = url
-        super().__init__(folder, Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2, continuous=True))
+        super().__init__(folder, ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2, continuous=True))
         self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=STALL_S)
 
     def camera(self) -> Camera:

@@ -12,11 +12,11 @@ import pytest
 from agent.core.events import EventKind
 from agent.core.media import LumaFrame
 from agent.core.motion.sample import MotionSample, MotionState
-from agent.core.object_detection.detector import Eye
-from agent.core.object_detection.labels import Keep, Sight
+from agent.core.object_detection.detector import ObjectDetector
+from agent.core.object_detection.labels import KeepFilter, ObjectLabel
 from agent.core.timebase import BootNs, seconds
 from agent.errors import ConfigurationError, DeviceError
-from agent.recorder.object_detection import QUEUE, SecondOpinion
+from agent.recorder.object_detection import QUEUE, ObjectDetectionService
 from tests.networks import FakeNetwork, Seen, fake_eye
 
 EMPTY = np.full((60, 80), 90, np.uint8)
@@ -36,19 +36,19 @@ class Owner:
 class Bench:
     """A second opinion, and frames for it by the second; time for the owner's patience is the test's."""
 
-    def __init__(self, open_eye: Callable[[], Eye] | None = fake_eye, *, live: bool = False) -> None:
+    def __init__(self, open_detector: Callable[[], ObjectDetector] | None = fake_eye, *, live: bool = False) -> None:
         self.owner = Owner()
         self.now_s = 0.0
-        self.opinion = SecondOpinion(open_eye, self.owner, monotonic=lambda: self.now_s)
+        self.opinion = ObjectDetectionService(open_detector, self.owner, monotonic=lambda: self.now_s)
         self.opinion.start()
         self.opinion.begin_stream(live=live)
 
     def watch(self, second: float, luma: np.ndarray, event: int | None = 1) -> None:
         at_ns = BootNs(seconds(second))
         sample = MotionSample(at_ns, moving=True, score=1.0, box=WHERE, state=MotionState.ACTIVE)
-        self.opinion.watch(event, LumaFrame(luma, at_ns), sample)
+        self.opinion.observe(event, LumaFrame(luma, at_ns), sample)
 
-    def shown(self, first: float, last: float, event: int = 1) -> tuple[Sight, ...] | None:
+    def shown(self, first: float, last: float, event: int = 1) -> tuple[ObjectLabel, ...] | None:
         return self.opinion.shown_between(event, BootNs(seconds(first)), BootNs(seconds(last)))
 
     def settle(self) -> None:
@@ -82,11 +82,11 @@ def test_a_person_is_seen_in_the_segments_in_which_they_are(benches: Callable[..
     for tenth in range(100):
         bench.watch(tenth / 10, VISITED if tenth >= 50 else EMPTY)
     assert bench.shown(0, 5) == ()
-    assert bench.shown(5, 9.9) == (Sight.PERSON,)
+    assert bench.shown(5, 9.9) == (ObjectLabel.PERSON,)
     bench.settle()
     assert bench.shown(10, 15) is None
-    assert bench.opinion.status().sights == ("person",)
-    assert bench.opinion.status().looks < 20, "it looks now and then, not always"
+    assert bench.opinion.status().labels == ("person",)
+    assert bench.opinion.status().inferences < 20, "it looks now and then, not always"
 
 
 def test_outside_of_events_nothing_is_looked_at(benches: Callable[..., Bench]) -> None:
@@ -94,8 +94,8 @@ def test_outside_of_events_nothing_is_looked_at(benches: Callable[..., Bench]) -
     for tenth in range(100):
         bench.watch(tenth / 10, VISITED, event=None)
     bench.settle()
-    assert bench.opinion.status().looks == 0
-    assert bench.opinion.status().sights is None
+    assert bench.opinion.status().inferences == 0
+    assert bench.opinion.status().labels is None
 
 
 def test_while_a_network_takes_its_time_nobody_waits_and_the_oldest_frames_go(benches: Callable[..., Bench]) -> None:
@@ -105,31 +105,31 @@ def test_while_a_network_takes_its_time_nobody_waits_and_the_oldest_frames_go(be
         assert go_on.wait(15)
         return []
 
-    bench = benches(lambda: Eye(FakeNetwork(slowly).answer), live=True)
+    bench = benches(lambda: ObjectDetector(FakeNetwork(slowly).answer), live=True)
     try:
         for second in range(20):
             bench.watch(second, VISITED)  # comes back, though the network does not
         status = bench.opinion.status()
-        assert (status.looks, status.sights) == (0, None)
+        assert (status.inferences, status.labels) == (0, None)
         assert 20 - QUEUE - 1 <= status.dropped <= 20 - QUEUE
         assert bench.shown(0, 20) is None, "a live writer is answered at once"
     finally:
         go_on.set()
-    assert not bench.opinion.lets_go(Keep.PEOPLE, 1, EventKind.MOTION), "what was not watched well stays"
+    assert not bench.opinion.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION), "what was not watched well stays"
 
 
 def test_while_the_board_is_warm_it_rests_and_afterwards_looks_again(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.rest(True)
+    bench.opinion.set_paused(True)
     for second in range(10):
         bench.watch(second, VISITED)
     assert bench.opinion.status().state == "resting"
     assert bench.shown(0, 9) is None
-    bench.opinion.rest(False)
+    bench.opinion.set_paused(False)
     for second in range(10, 20):
         bench.watch(second, VISITED)
     bench.settle()
-    assert bench.shown(10, 20) == (Sight.PERSON,)
+    assert bench.shown(10, 20) == (ObjectLabel.PERSON,)
     assert bench.shown(0, 10) is None
 
 
@@ -146,21 +146,21 @@ def mad(_pixels: np.ndarray) -> Seen:
 def test_a_network_that_fails_costs_opinions_and_nothing_else(
     benches: Callable[..., Bench], fault: Callable[[np.ndarray], Seen], live: bool
 ) -> None:
-    bench = benches(lambda: Eye(FakeNetwork(fault).answer), live=live)
-    bench.opinion.began(1, EventKind.MOTION)
+    bench = benches(lambda: ObjectDetector(FakeNetwork(fault).answer), live=live)
+    bench.opinion.event_began(1, EventKind.MOTION)
     bench.watch(0, VISITED)
     until(lambda: bench.opinion.status().state == "failed")
     for second in range(1, 30):
         bench.watch(second, VISITED)
     assert bench.shown(0, 30) is None
     bench.opinion.on_time()
-    bench.opinion.began(2, EventKind.MOTION)
+    bench.opinion.event_began(2, EventKind.MOTION)
     assert bench.owner.told == ["visitor", "visitor"]
     assert bench.opinion.status().detail
 
 
 def test_networks_that_cannot_be_loaded_are_said_and_not_waited_for(benches: Callable[..., Bench]) -> None:
-    def missing() -> Eye:
+    def missing() -> ObjectDetector:
         raise ConfigurationError("They are not there.", remedy="Run `make models`.")
 
     bench = benches(missing)
@@ -172,17 +172,17 @@ def test_networks_that_cannot_be_loaded_are_said_and_not_waited_for(benches: Cal
 
 def test_without_an_opinion_everything_is_as_if_there_had_never_been_one(benches: Callable[..., Bench]) -> None:
     bench = benches(None)
-    bench.opinion.began(1, EventKind.MOTION)
+    bench.opinion.event_began(1, EventKind.MOTION)
     bench.watch(0, VISITED)
     assert bench.owner.told == ["visitor"]
     assert bench.shown(0, 1) is None
-    assert not bench.opinion.lets_go(Keep.PEOPLE, 1, EventKind.MOTION)
+    assert not bench.opinion.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION)
     assert bench.opinion.status().state == "off"
 
 
 def test_a_visitor_is_told_of_once_and_as_a_person_when_one_is_seen_in_time(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.began(1, EventKind.MOTION)
+    bench.opinion.event_began(1, EventKind.MOTION)
     for second in range(4):
         bench.watch(second, VISITED)
     bench.settle()
@@ -193,7 +193,7 @@ def test_a_visitor_is_told_of_once_and_as_a_person_when_one_is_seen_in_time(benc
 
 def test_a_person_who_is_seen_late_is_told_of_as_well(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.began(1, EventKind.MOTION)
+    bench.opinion.event_began(1, EventKind.MOTION)
     for second in range(4):
         bench.watch(second, EMPTY)
     bench.opinion.on_time()
@@ -212,13 +212,13 @@ def test_who_was_seen_before_the_writer_knew_of_the_event_is_told_of(benches: Ca
     for second in range(4):
         bench.watch(second, VISITED)
     bench.settle()
-    bench.opinion.began(1, EventKind.MOTION)
+    bench.opinion.event_began(1, EventKind.MOTION)
     assert bench.owner.told == ["person"]
 
 
 def test_a_press_of_the_button_is_not_told_of_a_second_time(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.began(1, EventKind.BUTTON)
+    bench.opinion.event_began(1, EventKind.BUTTON)
     for second in range(4):
         bench.watch(second, VISITED)
     bench.settle()
@@ -229,7 +229,7 @@ def test_a_press_of_the_button_is_not_told_of_a_second_time(benches: Callable[..
 
 def test_what_is_still_to_be_told_is_told_when_the_camera_stops(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.began(1, EventKind.MOTION)
+    bench.opinion.event_began(1, EventKind.MOTION)
     bench.opinion.stop()
     assert bench.owner.told == ["visitor"]
 
@@ -240,10 +240,10 @@ def test_an_event_without_a_person_goes_where_its_owner_keeps_people_only(benche
         for tenth in range(80):
             bench.watch(100 * event + tenth / 10, luma, event)
     bench.settle()
-    assert bench.opinion.lets_go(Keep.PEOPLE, 1, EventKind.MOTION)
-    assert not bench.opinion.lets_go(Keep.ALL, 1, EventKind.MOTION)
-    assert not bench.opinion.lets_go(Keep.PEOPLE, 1, EventKind.BUTTON)
-    assert not bench.opinion.lets_go(Keep.PEOPLE, 2, EventKind.MOTION)
+    assert bench.opinion.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION)
+    assert not bench.opinion.may_discard(KeepFilter.ALL, 1, EventKind.MOTION)
+    assert not bench.opinion.may_discard(KeepFilter.PEOPLE, 1, EventKind.BUTTON)
+    assert not bench.opinion.may_discard(KeepFilter.PEOPLE, 2, EventKind.MOTION)
 
 
 def test_it_is_started_again_after_a_stop(benches: Callable[..., Bench]) -> None:
@@ -254,4 +254,4 @@ def test_it_is_started_again_after_a_stop(benches: Callable[..., Bench]) -> None
     for second in range(4):
         bench.watch(second, VISITED)
     bench.settle()
-    assert bench.shown(0, 4) == (Sight.PERSON,)
+    assert bench.shown(0, 4) == (ObjectLabel.PERSON,)

@@ -16,16 +16,16 @@ import pytest
 from agent.clients.opening import open_bytes
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.config import Clips, Configuration, Device
+from agent.config import ClipsConfig, Configuration, DeviceConfig
 from agent.core.events import TriggerKind
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.core.object_detection.arrays import Pixels
-from agent.core.object_detection.detector import Eye
-from agent.core.object_detection.labels import Sight
-from agent.core.recovery import Recovery, Step
-from agent.core.timebase import BootNs, Moment
-from agent.core.vault.records import Gap, GapReason, Record, Watching
+from agent.core.object_detection.detector import ObjectDetector
+from agent.core.object_detection.labels import ObjectLabel
+from agent.core.recovery import RecoveryAction, RecoveryPolicy
+from agent.core.timebase import BootNs, ClockReading
+from agent.core.vault.records import CoverageRecord, GapReason, GapRecord, Record
 from agent.core.vault.segment import split_media, split_poster
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.timeline import Timeline
@@ -90,7 +90,7 @@ class Silenced:
         self._sink.ended(end, detail)
 
 
-USUAL_CLIPS = Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
+USUAL_CLIPS = ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
 
 
 class House:
@@ -98,16 +98,18 @@ class House:
 
     open_microphone: Callable[[], Microphone] | None = None
 
-    def __init__(self, folder: Path, clips: Clips = USUAL_CLIPS, open_eye: Callable[[], Eye] | None = None) -> None:
+    def __init__(
+        self, folder: Path, clips: ClipsConfig = USUAL_CLIPS, open_detector: Callable[[], ObjectDetector] | None = None
+    ) -> None:
         self.opened = 0
         self.broken = False
         self.live = True
         StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
         self.solo = Solo(
-            Configuration(device=Device(state_dir=folder / "state"), clips=clips),
+            Configuration(device=DeviceConfig(state_dir=folder / "state"), clips=clips),
             open_camera=self.camera,
             open_microphone=self.open_microphone,
-            open_eye=open_eye,
+            open_detector=open_detector,
         )
         self.solo.start()
         with DeviceLink(folder / "state" / "control.sock") as link:
@@ -133,8 +135,8 @@ class House:
     def film(self) -> None:
         self._thread.start()
 
-    def gaps(self) -> list[Gap]:
-        return [record for record in self.records() if isinstance(record, Gap)]
+    def gaps(self) -> list[GapRecord]:
+        return [record for record in self.records() if isinstance(record, GapRecord)]
 
     def records(self) -> list[Record]:
         return list(self.solo.vault._records())
@@ -175,12 +177,12 @@ def test_a_press_without_a_camera_is_told_at_once_and_becomes_an_event_when_one_
 
 def test_a_camera_that_does_not_come_back_ends_the_process_for_its_supervisor(house: House) -> None:
     house.broken = True
-    house.solo.recorder.recovery = Recovery(supervised=True)
+    house.solo.recorder.recovery = RecoveryPolicy(supervised=True)
     house.solo.recorder._wait = lambda *_arguments: None  # type: ignore[method-assign]
     house.film()
     until(lambda: house.ends)
     assert house.ends == [CameraEnd.LOST]
-    assert house.solo.recorder.wanted is Step.EXIT
+    assert house.solo.recorder.wanted is RecoveryAction.EXIT
     assert house.opened == 4
 
 
@@ -209,10 +211,10 @@ def test_a_hot_board_opens_its_camera_anew_and_only_when_the_camera_itself_must_
     house.film()
     until(lambda: house.solo.recorder.delivering)
     for rung in (1, 2):
-        house.solo.recorder.relieve(rung)
+        house.solo.recorder.set_throttle_level(rung)
         time.sleep(0.7)
         assert house.opened == 1
-    house.solo.recorder.relieve(3)
+    house.solo.recorder.set_throttle_level(3)
     until(lambda: house.opened == 2)
     until(lambda: house.solo.recorder.delivering)
     assert not house.told, "a restart on purpose is no outage"
@@ -237,7 +239,7 @@ def test_the_privacy_switch_closes_the_camera_though_the_disk_hangs(
 ) -> None:
     hangs, let_go = threading.Event(), threading.Event()
 
-    def hang(_start: Moment, _end: Moment) -> None:
+    def hang(_start: ClockReading, _end: ClockReading) -> None:
         hangs.set()
         let_go.wait(60)
 
@@ -334,11 +336,11 @@ def test_a_person_in_a_ring_s_event_is_labelled(tmp_path: Path) -> None:
 
     def slowly(_pixels: Pixels) -> Seen:
         time.sleep(0.4)  # as on a small board
-        return [(Sight.PERSON, (0.3, 0.3, 0.6, 0.9), 0.6)]
+        return [(ObjectLabel.PERSON, (0.3, 0.3, 0.6, 0.9), 0.6)]
 
-    eye = fake_eye(slowly)
-    clips = Clips(pre_roll_s=4, post_roll_s=6, merge_gap_s=1, segment_s=5)
-    house = House(tmp_path, clips, open_eye=lambda: eye)
+    object_detector = fake_eye(slowly)
+    clips = ClipsConfig(pre_roll_s=4, post_roll_s=6, merge_gap_s=1, segment_s=5)
+    house = House(tmp_path, clips, open_detector=lambda: object_detector)
     try:
         house.film()
         until(lambda: house.solo.recorder.status().frames > 130, patience_s=30)
@@ -349,7 +351,7 @@ def test_a_person_in_a_ring_s_event_is_labelled(tmp_path: Path) -> None:
         still = house.solo.vault.read_poster(event["poster"])
         assert still is not None
         _, context = split_poster(open_bytes(still, [OwnerKeys.load(tmp_path / "owner").identity]))
-        assert context.seen == (Sight.PERSON,)
+        assert context.seen == (ObjectLabel.PERSON,)
     finally:
         house.close()
 
@@ -399,7 +401,7 @@ def test_the_time_before_a_stall_is_certain_counts_as_camera_lost_and_not_as_a_d
     time.sleep(1.0)
     house.newest.silent.now = True
     until(lambda: house.opened == 2 and house.solo.recorder.delivering)
-    (watched,) = (record for record in house.records() if isinstance(record, Watching))
+    (watched,) = (record for record in house.records() if isinstance(record, CoverageRecord))
     lost = house.gaps()[-1]
     assert lost.reason is GapReason.CAMERA_LOST
     assert abs(lost.span.start_us - watched.span.end_us) < 100_000

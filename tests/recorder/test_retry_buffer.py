@@ -13,10 +13,10 @@ from agent.clients.opening import open_bytes
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.timebase import BootNs, seconds
 from agent.core.vault.manifest import read_chain
-from agent.core.vault.records import Gap, GapReason
+from agent.core.vault.records import GapReason, GapRecord
 from agent.core.vault.segment import split_media
 from agent.errors import InternalError
-from agent.recorder.retry_buffer import RETRY_S, SegmentKeeper
+from agent.recorder.retry_buffer import RETRY_S, RetryBuffer
 from tests.fake_disk import FakeDisk
 from tests.vaults import OWNER, TestVault, box, event_id, make_vault
 
@@ -49,7 +49,7 @@ class Story:
         self.tested: TestVault = make_vault(self.disk)
         self.now_s = 0.0
         self.relieved = 0
-        self.keeper = SegmentKeeper(
+        self.keeper = RetryBuffer(
             self.tested.vault, self.tested.clock, most_bytes, self.relieve, monotonic=lambda: self.now_s
         )
 
@@ -89,7 +89,7 @@ class Story:
 
     def gaps(self) -> list[tuple[GapReason, float]]:
         records = [step.signed.record for step in read_chain(self.tested.log.lines()) if step.signed]
-        return [(one.reason, one.span.duration_us / 1e6) for one in records if isinstance(one, Gap)]
+        return [(one.reason, one.span.duration_us / 1e6) for one in records if isinstance(one, GapRecord)]
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.retention import Limits
-from agent.recorder.scrub import Scrub
+from agent.core.retention import RetentionLimits
+from agent.recorder.scrub import Scrubber
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
 from tests.vaults import DEVICE_KEY, JPEG, ROOT, TestVault, box, make_vault
@@ -42,7 +42,7 @@ def recorded(count: int) -> tuple[TestVault, FakeDisk]:
     return tested, disk
 
 
-def one_round(scrub: Scrub) -> list[float]:
+def one_round(scrub: Scrubber) -> list[float]:
     """Until everything was looked at once; the pauses asked for."""
     pauses = []
     rounds = scrub.status.rounds
@@ -76,7 +76,7 @@ def test_a_thousand_flipped_bits_are_all_found_by_one_round_and_nothing_else_is(
 def test_a_sound_vault_raises_no_alarm() -> None:
     tested, _disk = recorded(50)
     owner = Owner()
-    scrub = Scrub(tested.vault, KEY, owner, 10**9)
+    scrub = Scrubber(tested.vault, KEY, owner, 10**9)
     for _ in range(3):
         one_round(scrub)
     assert (scrub.status.segments, scrub.status.damaged, owner.told) == (150, (), [])
@@ -87,7 +87,7 @@ def test_damage_is_told_to_the_owner_and_kept_in_the_status() -> None:
     entry = list(tested.vault.entries())[2]
     disk.flip_bit(ROOT / "segments" / entry.file.shard / entry.file.name, 5000)
     owner = Owner()
-    scrub = Scrub(tested.vault, KEY, owner, 10**9)
+    scrub = Scrubber(tested.vault, KEY, owner, 10**9)
     for _ in range(5):
         scrub.step()
     assert scrub.status.damaged == (entry.file.name,)
@@ -98,16 +98,16 @@ def test_damage_is_told_to_the_owner_and_kept_in_the_status() -> None:
 def test_a_round_takes_as_long_as_the_day_s_budget_makes_it() -> None:
     tested, _disk = recorded(20)
     total = tested.vault.totals().stored_bytes
-    pauses = one_round(Scrub(tested.vault, KEY, Owner(), bytes_per_day=total))
+    pauses = one_round(Scrubber(tested.vault, KEY, Owner(), bytes_per_day=total))
     assert sum(pauses[:-1]) == pytest.approx(DAY_S)
 
 
 def test_it_goes_on_where_the_last_process_stopped_and_begins_anew_at_the_end() -> None:
     tested, _disk = recorded(6)
-    first = Scrub(tested.vault, KEY, Owner(), 10**9)
+    first = Scrubber(tested.vault, KEY, Owner(), 10**9)
     for _ in range(4):
         first.step()
-    second = Scrub(tested.vault, KEY, Owner(), 10**9)
+    second = Scrubber(tested.vault, KEY, Owner(), 10**9)
     one_round(second)
     assert second.status.segments == 2
     one_round(second)
@@ -117,19 +117,19 @@ def test_it_goes_on_where_the_last_process_stopped_and_begins_anew_at_the_end() 
 def test_a_segment_that_makes_room_meanwhile_is_no_damage() -> None:
     tested, _disk = recorded(3)
     entry = next(tested.vault.entries())
-    tested.vault.roll((), Limits(most_bytes=1))
+    tested.vault.enforce_retention((), RetentionLimits(most_bytes=1))
     check = tested.vault.check(entry, KEY)
     assert check.missing + check.damaged == []
 
 
 def test_without_a_budget_nothing_is_read() -> None:
     tested, _disk = recorded(1)
-    Scrub(tested.vault, KEY, Owner(), 0).run(lambda _s: pytest.fail("it waits"))
+    Scrubber(tested.vault, KEY, Owner(), 0).run(lambda _s: pytest.fail("it waits"))
 
 
 def test_an_empty_vault_is_looked_at_again_later() -> None:
     tested = make_vault(FakeDisk())
-    scrub = Scrub(tested.vault, KEY, Owner(), 10**9)
+    scrub = Scrubber(tested.vault, KEY, Owner(), 10**9)
     assert scrub.step() == 3600
     assert scrub.status.rounds == 0
 

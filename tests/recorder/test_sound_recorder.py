@@ -13,13 +13,13 @@ from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import OwnerKeys
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.core.vault.records import Segment, Silence
+from agent.core.vault.records import SegmentRecord, SoundGapReason
 from agent.core.vault.segment import split_media
 from agent.errors import DeviceError
 from agent.media.sound import sound_mp4
 from agent.ports import CameraEnd, Microphone, SoundSink
 from agent.recorder.capture.microphone_file import FileMicrophone
-from agent.recorder.sound_recorder import KEPT_NS, Listening
+from agent.recorder.sound_recorder import KEPT_NS, SoundRecorder
 from tests.contracts.test_microphone import tone, wav
 from tests.recorder.test_recorder_and_hardware import House, until
 from tests.sounds import times_ns
@@ -64,11 +64,11 @@ class Household(House):
     def open_microphone(self) -> Microphone:
         return self.microphone
 
-    def records(self) -> list[Segment]:
+    def records(self) -> list[SegmentRecord]:
         found = [self.solo.vault.record(entry.id).record for entry in self.solo.vault.entries()]
-        return [record for record in found if isinstance(record, Segment)]
+        return [record for record in found if isinstance(record, SegmentRecord)]
 
-    def press(self, segments: int) -> list[Segment]:
+    def press(self, segments: int) -> list[SegmentRecord]:
         """Ring, and wait until so many segments are there."""
         self.solo.press_button()
         until(lambda: len(self.records()) >= segments)
@@ -118,7 +118,7 @@ def test_a_microphone_that_is_pulled_out_is_told_and_recorded_and_costs_no_pictu
     time.sleep(5)  # longer than the pre-roll with which the next begins, on a busy machine too
     before = len(house.records())  # of what went before, all: each segment is soon ended once nobody moves
     after = house.press(before + 1)[-1]
-    assert (after.sound, after.silence) == (None, Silence.MICROPHONE)
+    assert (after.sound, after.silence) == (None, SoundGapReason.MICROPHONE)
     assert after.span.duration_us > 1_000_000
     assert "unplugged" in house.solo.recorder.status().sound
 
@@ -158,7 +158,7 @@ class Deaf:
 
 
 def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
-    listening = Listening(Deaf, Nobody())
+    listening = SoundRecorder(Deaf, Nobody())
     listening.begin(BootNs(0))
     session = listening._session
     assert session is not None
@@ -186,7 +186,7 @@ def test_a_microphone_that_is_there_and_gives_nothing_is_told_and_opened_anew(mo
         opened.append(Deaf())
         return opened[-1]
 
-    listening = Listening(open_microphone, Owner())
+    listening = SoundRecorder(open_microphone, Owner())
     listening.begin(BootNs(0))
     until(lambda: len(opened) >= 2)
     assert "gives nothing" in told[0]
@@ -201,7 +201,7 @@ def test_a_microphone_that_hangs_keeps_nobody_waiting() -> None:
         def stop(self) -> None:
             release.wait(20)
 
-    listening = Listening(Hanging, Nobody())
+    listening = SoundRecorder(Hanging, Nobody())
     listening.begin(BootNs(0))
     until(lambda: listening.state == "listening")
     began_s = time.monotonic()
@@ -213,7 +213,7 @@ def test_a_microphone_that_hangs_keeps_nobody_waiting() -> None:
 
 
 def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
-    listening = Listening(lambda: Deaf(live=False), Nobody())
+    listening = SoundRecorder(lambda: Deaf(live=False), Nobody())
     listening.begin(BootNs(0))
     until(lambda: listening.state == "listening")
     given: list[int] = []
@@ -237,7 +237,7 @@ def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
 
 
 def test_what_waited_for_the_reader_of_one_camera_s_life_is_not_heard_in_the_next() -> None:
-    listening = Listening(lambda: Deaf(live=False), Nobody())
+    listening = SoundRecorder(lambda: Deaf(live=False), Nobody())
     listening.begin(BootNs(0))
     until(lambda: listening.state == "listening")
     session = listening._session
@@ -256,7 +256,7 @@ def test_what_waited_for_the_reader_of_one_camera_s_life_is_not_heard_in_the_nex
 
 @pytest.mark.parametrize("there", [True, False])
 def test_footage_does_not_begin_before_its_microphone_is_open_or_cannot_be(there: bool) -> None:
-    tried: list[Listening] = []
+    tried: list[SoundRecorder] = []
 
     class Slow(Deaf):
         def open(self) -> SoundDescription:
@@ -266,7 +266,7 @@ def test_footage_does_not_begin_before_its_microphone_is_open_or_cannot_be(there
                 raise DeviceError("The microphone 'x' cannot be opened.", remedy="Plug it in.")
             return super().open()
 
-    listening = Listening(lambda: Slow(live=False), Nobody())
+    listening = SoundRecorder(lambda: Slow(live=False), Nobody())
     listening.begin(BootNs(0))
     listening.settle()
     assert tried

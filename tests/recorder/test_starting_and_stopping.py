@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.vault import manifest
 from agent.core.vault.manifest import SignedRecord, read_chain, records_about
-from agent.core.vault.records import Adopted, Evicted, Segment
+from agent.core.vault.records import EvictionRecord, RecoveredRecord, SegmentRecord
 from agent.errors import StorageError
 from agent.platform.disk import RealDisk
 from agent.recorder.vault_recovery import StartReport
@@ -56,7 +56,7 @@ def test_a_segment_that_a_kill_cut_off_is_adopted_without_reading_the_manifest(
     writer.abandon()
     parsed.clear()
     report = tested.vault.start()
-    assert report.adopted == [writer.id]
+    assert report.recovered == [writer.id]
     assert len(parsed) <= 10, f"{len(parsed)} of {STORED} lines were read"
 
 
@@ -84,8 +84,8 @@ def test_what_is_found_about_segments_is_what_a_whole_reading_finds(tested: Test
         for step in read_chain(tested.log.lines())
         if step.signed
         and (
-            (isinstance(step.signed.record, Segment | Adopted) and step.signed.record.id in wanted)
-            or (isinstance(step.signed.record, Evicted) and wanted & set(step.signed.record.segments))
+            (isinstance(step.signed.record, SegmentRecord | RecoveredRecord) and step.signed.record.id in wanted)
+            or (isinstance(step.signed.record, EvictionRecord) and wanted & set(step.signed.record.segments))
         )
     ]
     assert len(whole) == 3

@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.config import Camera, CameraKind, Clips, Configuration, Motion, Requests, Zone, ZoneKind
+from agent.config import (
+    CameraConfig,
+    CameraKind,
+    ClipsConfig,
+    Configuration,
+    MotionConfig,
+    RequestsConfig,
+    ZoneConfig,
+    ZoneConfigKind,
+)
 from agent.core.events import EventSettings
 from agent.errors import ConfigurationError
 from agent.recorder import translation
@@ -16,42 +25,42 @@ from agent.recorder.capture.camera_picamera2 import PiCamera
 from agent.recorder.capture.camera_rtsp import RtspCamera
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.recorder.capture.camera_v4l2 import V4l2Camera
-from agent.wire.limits import Limits
+from agent.wire.limits import RequestLimits
 
 SQUARE = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5))
 
 
 def test_the_default_configuration_means_the_default_limits_and_durations() -> None:
-    assert translation.request_limits(Requests()) == Limits()
-    assert translation.event_settings(Clips()) == EventSettings()
+    assert translation.request_limits(RequestsConfig()) == RequestLimits()
+    assert translation.event_settings(ClipsConfig()) == EventSettings()
 
 
 def test_a_tightened_limit_arrives_tightened() -> None:
-    limits = translation.request_limits(Requests(longest_look_back_days=7, shortest_window_minutes=60))
+    limits = translation.request_limits(RequestsConfig(longest_look_back_days=7, shortest_window_minutes=60))
     assert (limits.look_back_max_s, limits.window_min_s) == (7 * 86_400, 3600)
 
 
 def test_without_zones_the_whole_picture_is_watched_as_keenly_as_configured() -> None:
-    raster = translation.zone_map(Motion(sensitivity=2.0)).rasterise(6, 8)
+    raster = translation.zone_map(MotionConfig(sensitivity=2.0)).rasterise(6, 8)
     assert np.all(raster.watched)
     assert np.all(raster.sensitivity == 2.0)
 
 
 def test_an_exclude_zone_alone_leaves_the_rest_watched() -> None:
-    raster = translation.zone_map(Motion(zones=(Zone(name="a", corners=SQUARE, kind=ZoneKind.EXCLUDE),))).rasterise(
-        4, 4
-    )
+    raster = translation.zone_map(
+        MotionConfig(zones=(ZoneConfig(name="a", corners=SQUARE, kind=ZoneConfigKind.EXCLUDE),))
+    ).rasterise(4, 4)
     assert np.count_nonzero(raster.watched) == 12
 
 
 def test_sensitivities_multiply_within_what_the_detector_knows() -> None:
-    zones = (Zone(name="a", corners=SQUARE, sensitivity=8.0),)
-    assert translation.zone_map(Motion(sensitivity=8.0, zones=zones)).rasterise(4, 4).sensitivity.max() == 10.0
+    zones = (ZoneConfig(name="a", corners=SQUARE, sensitivity=8.0),)
+    assert translation.zone_map(MotionConfig(sensitivity=8.0, zones=zones)).rasterise(4, 4).sensitivity.max() == 10.0
 
 
 def test_privacy_zones_become_masks_of_the_picture() -> None:
-    zones = (Zone(name="a", corners=SQUARE, kind=ZoneKind.PRIVACY), Zone(name="b", corners=SQUARE))
-    mask = translation.encoding_settings(Camera(), Motion(zones=zones)).zones.privacy_mask(4, 4)
+    zones = (ZoneConfig(name="a", corners=SQUARE, kind=ZoneConfigKind.PRIVACY), ZoneConfig(name="b", corners=SQUARE))
+    mask = translation.encoding_settings(CameraConfig(), MotionConfig(zones=zones)).zones.privacy_mask(4, 4)
     assert np.count_nonzero(mask) == 4
 
 
@@ -64,12 +73,12 @@ def test_each_kind_is_its_own_camera() -> None:
         CameraKind.RTSP: RtspCamera,
     }
     for kind, camera in kinds.items():
-        settings = Camera(kind=kind, path=Path("a.mp4"), url="rtsp://127.0.0.1/a")
-        assert isinstance(translation.camera(Configuration(camera=settings)), camera)
+        settings = CameraConfig(kind=kind, path=Path("a.mp4"), url="rtsp://127.0.0.1/a")
+        assert isinstance(translation.make_camera(Configuration(camera=settings)), camera)
 
 
 def test_a_hot_board_gets_fewer_and_then_smaller_pictures() -> None:
-    assert [translation.relieved((1280, 720), 15, rung) for rung in range(5)] == [
+    assert [translation.throttled_mode((1280, 720), 15, rung) for rung in range(5)] == [
         ((1280, 720), 15),
         ((1280, 720), 15),
         ((1280, 720), 15),
@@ -79,7 +88,7 @@ def test_a_hot_board_gets_fewer_and_then_smaller_pictures() -> None:
 
 
 def test_a_network_cameras_stream_is_not_decoded_so_privacy_zones_are_refused_for_it() -> None:
-    camera = Camera(kind=CameraKind.RTSP, url="rtsp://127.0.0.1/a")
-    motion = Motion(zones=(Zone(name="a", corners=SQUARE, kind=ZoneKind.PRIVACY),))
+    camera = CameraConfig(kind=CameraKind.RTSP, url="rtsp://127.0.0.1/a")
+    motion = MotionConfig(zones=(ZoneConfig(name="a", corners=SQUARE, kind=ZoneConfigKind.PRIVACY),))
     with pytest.raises(ConfigurationError, match="no privacy mask"):
-        translation.camera(Configuration(camera=camera, motion=motion))
+        translation.make_camera(Configuration(camera=camera, motion=motion))

@@ -16,17 +16,24 @@ import numpy as np
 import pytest
 
 from agent.clients.opening import HybridIdentity, X25519Identity, open_bytes, open_file_key
-from agent.core.retention import Limits
+from agent.core.retention import RetentionLimits
 from agent.core.timebase import BootNs, ClockQuality, seconds
 from agent.core.vault.age.header import split
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.following import FIRST, follows_of, hash_behind, start_of
+from agent.core.vault.following import FIRST, chain_hash, clip_chain_start, prev_in_clip_of
 from agent.core.vault.manifest import open_line, read_chain, verify_chain
-from agent.core.vault.records import Adopted, Evicted, EvictionReason, GapReason, Segment, Silence
+from agent.core.vault.records import (
+    EvictionReason,
+    EvictionRecord,
+    GapReason,
+    RecoveredRecord,
+    SegmentRecord,
+    SoundGapReason,
+)
 from agent.core.vault.segment import Content, split_media, split_poster
 from agent.errors import FormatError, InternalError, OpenError, StorageError
 from agent.platform.disk import RealDisk
-from agent.recorder.vault import RollReport
+from agent.recorder.vault import RetentionReport
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.fake_disk import FakeDisk
@@ -69,7 +76,7 @@ def test_an_owner_opens_what_was_recorded_and_finds_its_context(tested: TestVaul
     media, context = split_media(open_bytes(tested.ciphertext(segment), [OWNER]))
     assert media == b"".join(MEDIA)
     record = tested.vault.record(segment).record
-    assert isinstance(record, Segment)
+    assert isinstance(record, SegmentRecord)
     assert (context.segment, context.event, context.span) == (segment, event, record.span)
     assert context.kind is Content.SEGMENT
     assert record.key == key_commitment(key_in(tested.ciphertext(segment)))
@@ -89,7 +96,7 @@ def test_a_poster_is_sealed_like_a_segment_and_recorded_with_it(tested: TestVaul
     assert poster is not None
     image, context = split_poster(open_bytes(poster, [OWNER]))
     record = tested.vault.record(segment).record
-    assert isinstance(record, Segment)
+    assert isinstance(record, SegmentRecord)
     assert image == JPEG
     assert (context.kind, context.segment, context.event, context.span) == (
         Content.POSTER, segment, record.event, record.span,
@@ -108,7 +115,7 @@ def test_a_hybrid_recipient_opens_a_segment_whose_header_carries_its_beginning()
 
 def test_every_line_of_the_manifest_is_signed_and_follows_the_one_before(tested: TestVault) -> None:
     segments = [tested.record(*MEDIA) for _ in range(3)]
-    tested.vault.gap(GapReason.PRIVACY, tested.clock.now(), tested.clock.advance(60))
+    tested.vault.record_gap(GapReason.PRIVACY, tested.clock.now(), tested.clock.advance(60))
     lines = list(tested.log.lines())
     assert len(lines) == 5
     assert verify_chain(lines, public_key_of(DEVICE_KEY)) == ()
@@ -123,13 +130,13 @@ def test_every_line_of_the_manifest_is_signed_and_follows_the_one_before(tested:
 def test_every_record_is_signed_as_what_follows_its_clip_so_far(tested: TestVault) -> None:
     first = [tested.record(*MEDIA, event=event_id(1))]
     other = [tested.record(*MEDIA, event=event_id(2))]
-    tested.vault.gap(GapReason.PRIVACY, tested.clock.now(), tested.clock.advance(60))
+    tested.vault.record_gap(GapReason.PRIVACY, tested.clock.now(), tested.clock.advance(60))
     first += [tested.record(*MEDIA, event=event_id(1)) for _ in range(2)]
     other.append(tested.record(*MEDIA, event=event_id(2)))
     for clip in (first, other):
         records = [tested.vault.record(name) for name in clip]
-        assert start_of(records) == FIRST
-        assert follows_of(records[1]) == hash_behind(FIRST, records[0].line)
+        assert clip_chain_start(records) == FIRST
+        assert prev_in_clip_of(records[1]) == chain_hash(FIRST, records[0].line)
 
 
 def test_what_a_power_cut_left_stands_in_its_clip_and_a_later_clip_begins_anew(tested: TestVault) -> None:
@@ -140,17 +147,17 @@ def test_what_a_power_cut_left_stands_in_its_clip_and_a_later_clip_begins_anew(t
     tested.vault.start()
     clip += [lost.id, tested.record(*MEDIA, event=event_id(1))]
     records = [tested.vault.record(name) for name in clip]
-    assert [type(signed.record) for signed in records] == [Segment, Adopted, Segment]
-    assert start_of(records) == FIRST
-    assert follows_of(tested.vault.record(tested.record(*MEDIA, event=event_id(2)))) == FIRST
+    assert [type(signed.record) for signed in records] == [SegmentRecord, RecoveredRecord, SegmentRecord]
+    assert clip_chain_start(records) == FIRST
+    assert prev_in_clip_of(tested.vault.record(tested.record(*MEDIA, event=event_id(2)))) == FIRST
 
 
 def test_of_many_clips_the_longest_finished_are_forgotten(tested: TestVault) -> None:
     for number in range(9):
         tested.record(event=event_id(number))
     assert len(tested.vault._writer._reached) == 8
-    assert follows_of(tested.vault.record(tested.record(event=event_id(0)))) == FIRST
-    assert follows_of(tested.vault.record(tested.record(event=event_id(8)))) != FIRST
+    assert prev_in_clip_of(tested.vault.record(tested.record(event=event_id(0)))) == FIRST
+    assert prev_in_clip_of(tested.vault.record(tested.record(event=event_id(8)))) != FIRST
 
 
 def test_a_window_finds_the_segments_that_overlap_it(tested: TestVault) -> None:
@@ -189,7 +196,7 @@ def test_the_sound_is_a_file_of_its_own_and_says_what_the_segment_says(tested: T
     assert heard == track
     assert (context.segment, context.span, context.ordinal) == (seen.segment, seen.span, seen.ordinal)
     record = tested.vault.record(segment).record
-    assert isinstance(record, Segment)
+    assert isinstance(record, SegmentRecord)
     assert record.sound is not None
     assert context.kind is Content.SOUND
     assert record.sound.key == key_commitment(key_in(sealed))
@@ -202,15 +209,15 @@ def test_a_segment_without_all_of_its_sound_says_so(tested: TestVault) -> None:
     writer = tested.vault.begin(event_id(0), tested.clock.now())
     tested.clock.advance(1)
     writer.write(MEDIA[0])
-    writer.sound(None, Silence.MICROPHONE)
+    writer.sound(None, SoundGapReason.MICROPHONE)
     record = writer.finish(tested.clock.now())
-    assert (record.sound, record.silence) == (None, Silence.MICROPHONE)
+    assert (record.sound, record.silence) == (None, SoundGapReason.MICROPHONE)
 
 
 def test_rolling_takes_the_oldest_first_and_neither_held_nor_newest(tested: TestVault) -> None:
     ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(5)]
     stored_bytes = tested.vault.totals().stored_bytes
-    report = tested.vault.roll(held={ids[1]}, limits=Limits(most_bytes=1))
+    report = tested.vault.enforce_retention(held={ids[1]}, limits=RetentionLimits(most_bytes=1))
     assert list(report.evicted) == [ids[0], ids[2], ids[3]]
     assert report.short_bytes > 0
     assert [entry.id for entry in tested.vault.entries()] == [ids[1], ids[4]]
@@ -226,11 +233,17 @@ def test_rolling_takes_the_oldest_first_and_neither_held_nor_newest(tested: Test
 
 def test_a_second_start_finds_nothing_to_do_and_the_same_segments(tested: TestVault) -> None:
     ids = [tested.record(*MEDIA) for _ in range(3)]
-    tested.vault.roll(held=(), limits=Limits(most_bytes=1))
+    tested.vault.enforce_retention(held=(), limits=RetentionLimits(most_bytes=1))
     before = list(tested.vault.entries())
     lines = list(tested.log.lines())
     report = tested.vault.start()
-    assert (report.rebuilt, report.adopted, report.missing, report.aside, report.cut_bytes) == (False, [], [], [], 0)
+    assert (report.rebuilt, report.recovered, report.missing, report.quarantined, report.cut_bytes) == (
+        False,
+        [],
+        [],
+        [],
+        0,
+    )
     assert list(tested.vault.entries()) == before
     assert list(tested.log.lines()) == lines
     assert [entry.id for entry in before] == [ids[2]]
@@ -239,12 +252,12 @@ def test_a_second_start_finds_nothing_to_do_and_the_same_segments(tested: TestVa
 def test_a_deleted_index_is_rebuilt_equal(tested: TestVault) -> None:
     for number in range(6):
         tested.record(*MEDIA, poster=JPEG if number % 2 else None)
-    tested.vault.roll(held=(), limits=Limits(most_bytes=tested.vault.totals().stored_bytes // 2))
-    before, totals, tip = list(tested.vault.entries()), tested.vault.totals(), tested.index.tip()
+    tested.vault.enforce_retention(held=(), limits=RetentionLimits(most_bytes=tested.vault.totals().stored_bytes // 2))
+    before, totals, tip = list(tested.vault.entries()), tested.vault.totals(), tested.index.chain_head()
     tested.index.clear()
     assert list(tested.vault.entries()) == []
     assert tested.vault.start().rebuilt
-    assert (list(tested.vault.entries()), tested.vault.totals(), tested.index.tip()) == (before, totals, tip)
+    assert (list(tested.vault.entries()), tested.vault.totals(), tested.index.chain_head()) == (before, totals, tip)
 
 
 def test_the_ordinal_goes_on_within_a_boot_and_starts_anew_in_the_next(tested: TestVault) -> None:
@@ -342,16 +355,16 @@ def test_a_player_plays_a_segment_as_it_is(tested: TestVault) -> None:
 
 def test_on_a_full_disk_recording_wins_over_holds_and_says_so() -> None:
     disk = FakeDisk()
-    tested = make_vault(disk, limits=Limits(1 << 40, free_bytes=64 << 20))
+    tested = make_vault(disk, limits=RetentionLimits(1 << 40, free_bytes=64 << 20))
     ids = [tested.record() for _ in range(4)]
     held = set(ids)
-    assert tested.vault.roll(held).evicted == ()
+    assert tested.vault.enforce_retention(held).evicted == ()
     used = disk.capacity_bytes - disk.free_bytes(Path("/"))
     disk.capacity_bytes = used + (60 << 20)  # below the floor: what holds forbid is only told
-    assert tested.vault.roll(held, need_bytes=9000) == RollReport((), 0, 9000)
+    assert tested.vault.enforce_retention(held, need_bytes=9000) == RetentionReport((), 0, 9000)
     disk.capacity_bytes = used + (8 << 20)  # below half of it: recording would stop
-    report = tested.vault.roll(held, need_bytes=9000)
-    assert report.overruled == report.evicted == tuple(ids[:3])
+    report = tested.vault.enforce_retention(held, need_bytes=9000)
+    assert report.forced == report.evicted == tuple(ids[:3])
     assert [entry.id for entry in tested.vault.entries()] == ids[3:]
     reasons = [getattr(record, "reason", None) for record in tested.vault._records()]
     assert EvictionReason.RECORDING in reasons
@@ -363,7 +376,7 @@ def test_what_an_owner_deletes_goes_at_once_the_newest_too_and_the_manifest_says
     assert [entry.id for entry in tested.vault.entries()] == [second]
     assert tested.vault.erase([third, first]) == ()
     records = [step.signed.record for step in read_chain(tested.log.lines()) if step.signed is not None]
-    assert isinstance(records[-1], Evicted)
+    assert isinstance(records[-1], EvictionRecord)
     assert (records[-1].segments, records[-1].reason) == ((third, first), EvictionReason.OWNER)
     fourth = tested.record(*MEDIA)
     assert [entry.id for entry in tested.vault.entries()] == [second, fourth]
@@ -373,6 +386,6 @@ def test_what_goes_unwanted_is_told_from_what_an_owner_deleted(tested: TestVault
     first, second = tested.record(poster=b"\xff\xd8\xff still"), tested.record()
     assert tested.vault.erase([first], EvictionReason.UNWANTED) == (first,)
     records = [step.signed.record for step in read_chain(tested.log.lines()) if step.signed is not None]
-    assert [record.reason for record in records if isinstance(record, Evicted)] == [EvictionReason.UNWANTED]
+    assert [record.reason for record in records if isinstance(record, EvictionRecord)] == [EvictionReason.UNWANTED]
     tested.vault.start()
     assert [entry.id for entry in tested.vault.entries()] == [second]

@@ -90,9 +90,9 @@ def test_a_missing_segment_that_comes_back_is_adopted_and_never_deleted(tested: 
     path = path_of(tested, f"{ids[0]}.age")
     path.rename(path.with_name("hidden"))
     report = tested.vault.start()
-    assert (report.missing, report.aside) == ([ids[0]], ["hidden"])
+    assert (report.missing, report.quarantined) == ([ids[0]], ["hidden"])
     (path.parents[2] / "aside" / "hidden").rename(path)
-    assert tested.vault.start() == StartReport(adopted=[ids[0]])
+    assert tested.vault.start() == StartReport(recovered=[ids[0]])
     entry = tested.vault.find(ids[0])
     assert entry is not None
     assert (entry.whole, entry.witnessed, entry.quality) == (True, False, ClockQuality.UNKNOWN)
@@ -107,7 +107,7 @@ def test_a_damaged_manifest_line_costs_no_footage(tested: TestVault, tmp_path: P
     tested.index.clear()
     report = tested.vault.start()
     assert [fault.line for fault in report.faults] == [3, 4]
-    assert report.adopted == [ids[1]]
+    assert report.recovered == [ids[1]]
     assert {entry.id for entry in tested.vault.entries()} == set(ids)
     assert tested.vault.start() == StartReport()
 
@@ -116,7 +116,7 @@ def test_a_lost_manifest_is_begun_anew_and_every_segment_adopted(tested: TestVau
     ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
     (tmp_path / "vault" / "manifest.0").unlink()
     report = tested.vault.start()
-    assert sorted(report.adopted) == sorted(ids)
+    assert sorted(report.recovered) == sorted(ids)
     assert tested.vault.verify(PUBLIC).sound
     assert all(
         entry.poster_bytes and entry.sound_bytes and entry.event == event_id(0) for entry in tested.vault.entries()
@@ -131,7 +131,7 @@ def test_what_is_damaged_beside_an_adopted_segment_costs_only_itself(
     (tmp_path / "vault" / "manifest.0").unlink()
     path_of(tested, ids[1] + kind).write_bytes(b"no age file")
     report = tested.vault.start()
-    assert (sorted(report.adopted), report.aside) == (sorted(ids), [ids[1] + kind])
+    assert (sorted(report.recovered), report.quarantined) == (sorted(ids), [ids[1] + kind])
     assert tested.vault.verify(PUBLIC).sound
 
 
@@ -168,7 +168,7 @@ def test_what_does_not_belong_is_set_aside_and_not_overwritten(tested: TestVault
     place = path_of(tested, f"{segment}.age").parent
     for content in (b"first", b"second"):
         (place / "holiday.mp4").write_bytes(content)
-        assert tested.vault.start().aside == ["holiday.mp4"]
+        assert tested.vault.start().quarantined == ["holiday.mp4"]
     aside = tmp_path / "vault" / "aside"
     assert sorted(path.name for path in aside.iterdir()) == ["holiday.mp4", "holiday.mp4.1"]
     assert (aside / "holiday.mp4").read_bytes() == b"first"
@@ -178,14 +178,14 @@ def test_a_segment_under_another_s_name_is_set_aside(tested: TestVault) -> None:
     first = tested.record(*MEDIA)
     stolen = event_id(5) + ".age"
     path_of(tested, stolen).write_bytes(tested.ciphertext(first))
-    assert tested.vault.start().aside == [stolen]
+    assert tested.vault.start().quarantined == [stolen]
 
 
 @pytest.mark.parametrize("kind", [".poster.age", ".sound.age", ".sound.part"])
 def test_what_lies_beside_a_segment_is_set_aside_without_it(tested: TestVault, kind: str) -> None:
     poster = event_id(5) + kind
     path_of(tested, poster).write_bytes(b"x")
-    assert tested.vault.start().aside == [poster]
+    assert tested.vault.start().quarantined == [poster]
 
 
 def test_a_cut_segment_opens_to_its_last_whole_chunk(tested: TestVault) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.matching import Window, match
-from agent.core.retention import Limits
+from agent.core.matching import TimeWindow, match
+from agent.core.retention import RetentionLimits
 from agent.core.timebase import ClockQuality
-from agent.core.vault.coverage import State
+from agent.core.vault.coverage import CoverageState
 from agent.core.vault.manifest import read_chain
-from agent.core.vault.records import Anchor
+from agent.core.vault.records import ClockSync
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.platform.disk import RealDisk
@@ -44,12 +44,12 @@ class Everywhere:
 
 def certain(tested: TestVault, from_ms: int, to_ms: int) -> bool:
     found = tested.vault.overlapping(from_ms, to_ms)
-    return match(Window(from_ms, to_ms), Everywhere(), (0, 0), found, most=100).certain
+    return match(TimeWindow(from_ms, to_ms), Everywhere(), (0, 0), found, most=100).certain
 
 
 def anchors(tested: TestVault) -> int:
     records = [step.signed.record for step in read_chain(tested.log.lines()) if step.signed]
-    return sum(isinstance(record, Anchor) for record in records)
+    return sum(isinstance(record, ClockSync) for record in records)
 
 
 def know_the_time(tested: TestVault) -> None:
@@ -84,10 +84,10 @@ def test_a_device_that_restarts_with_a_known_clock_dates_what_it_recorded_before
     tested.record()
     know_the_time(tested)
     tested.vault.start()
-    tested.vault.roll(())
+    tested.vault.enforce_retention(())
     (entry,) = tested.vault.entries()
     assert entry.start_ms == START_MS + 100_000
-    tested.vault.roll(())
+    tested.vault.enforce_retention(())
     assert anchors(tested) == 1
 
 
@@ -116,7 +116,7 @@ def test_a_clock_step_of_ten_years_changes_no_order_no_certain_match_and_ages_no
     clock.keep()
     tested.clock.utc_offset_ns += years * YEAR_NS  # and the time server still vouches for it
     stepped = tested.record()
-    tested.vault.roll((), Limits(1 << 40, oldest_ms=30 * 86_400_000), now_ms=clock.trusted_ms)
+    tested.vault.enforce_retention((), RetentionLimits(1 << 40, oldest_ms=30 * 86_400_000), now_ms=clock.trusted_ms)
     journal.close()
     assert [entry.id for entry in tested.vault.entries()] == [*ids, stepped]
     assert certain(tested, *window)
@@ -134,8 +134,8 @@ def test_a_window_is_told_by_the_dates_that_came_later(tested: TestVault) -> Non
     began = tested.clock.now()
     tested.clock.advance(50)
     tested.record()
-    tested.vault.watching(began, tested.clock.advance(50))
+    tested.vault.record_coverage(began, tested.clock.advance(50))
     know_the_time(tested)
-    tested.vault.roll(())
+    tested.vault.enforce_retention(())
     found = tested.vault.coverage(START_MS + 100_000, START_MS + 200_000, START_MS + 10**6)
-    assert [one.state for one in found] == [State.NOTHING, State.FOOTAGE, State.NOTHING]
+    assert [one.state for one in found] == [CoverageState.NOTHING, CoverageState.FOOTAGE, CoverageState.NOTHING]

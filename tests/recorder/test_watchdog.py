@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.recovery import Pulse
+from agent.core.recovery import StreamPulse
 from agent.core.timebase import NS_PER_S
-from agent.platform.supervision import Supervision
+from agent.platform.supervision import SystemdNotifier
 from agent.recorder.recorder import RecorderStatus
 from agent.recorder.watchdog import RecorderWatch
 
@@ -22,7 +22,7 @@ WATCHING = RecorderStatus("watching", "", 0, 0, 0, 0, 0, 0.0)
 class Seen:
     """What a recorder shows of itself."""
 
-    pulse: Pulse | None = None
+    pulse: StreamPulse | None = None
     between_ns: int | None = None
     now: RecorderStatus = WATCHING
 
@@ -38,7 +38,7 @@ class Door:
         self.line.bind(str(folder / "notify"))
         self.line.setblocking(False)
         self.recorder = Seen()
-        self._watch = RecorderWatch(self.recorder, Supervision({"NOTIFY_SOCKET": str(folder / "notify")}), 5.0)
+        self._watch = RecorderWatch(self.recorder, SystemdNotifier({"NOTIFY_SOCKET": str(folder / "notify")}), 5.0)
 
     def fed(self, at_s: float) -> bool:
         """One turn: was the watchdog put off?"""
@@ -54,7 +54,7 @@ class Door:
         return "WATCHDOG=1" in words
 
     def pulse(self, frame_s: float, packet_s: float) -> None:
-        self.recorder.pulse = Pulse(int(frame_s * NS_PER_S), int(packet_s * NS_PER_S), 0)
+        self.recorder.pulse = StreamPulse(int(frame_s * NS_PER_S), int(packet_s * NS_PER_S), 0)
 
 
 @pytest.fixture

@@ -13,15 +13,15 @@ from pathlib import Path
 import structlog
 
 from agent.core.alerts.alert_messages import ChannelAddress
-from agent.core.alerts.notice_delay import HoldingBack
+from agent.core.alerts.notice_delay import DisclosureDelay
 from agent.core.alerts.policy import ChannelRules, Policy
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.alerts.alert_setup import local_time
 from agent.custodian.alerts.alerts import Alerts, AlertSettings
 from agent.platform.system_clock import SystemClock
 from agent.uplink import apprise_sender
-from agent.uplink.alert_sender import Delivery
-from agent.uplink.apprise_sender import AppriseCourier
+from agent.uplink.alert_sender import AlertDelivery
+from agent.uplink.apprise_sender import AppriseSender
 
 
 def main(arguments: list[str]) -> None:
@@ -36,9 +36,9 @@ def main(arguments: list[str]) -> None:
         SqliteAlertQueue(Path(arguments[0])),
         SystemClock(),
         local_time,
-        HoldingBack(b"k" * 32),
+        DisclosureDelay(b"k" * 32),
     )
-    delivery = Delivery(alerts, AppriseCourier())
+    delivery = AlertDelivery(alerts, AppriseSender())
     alerts.start()
     delivery.start()
     raised = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.core.vault.age.header import split
 from agent.core.vault.manifest import read_chain
 from agent.core.vault.names import FileKind, VaultFile
-from agent.core.vault.records import Segment
+from agent.core.vault.records import SegmentRecord
 from agent.custodian.state_folder import StateFolder
 
 
@@ -20,7 +20,7 @@ def cut_the_power(state_dir: Path) -> tuple[str, str]:
     found = [
         (number, step.signed.record)
         for number, step in enumerate(steps)
-        if step.signed and isinstance(step.signed.record, Segment)
+        if step.signed and isinstance(step.signed.record, SegmentRecord)
     ]
     (first, early), (_, half) = found[-2:]
     manifest.write_bytes(b"".join(lines[:first]))

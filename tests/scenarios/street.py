@@ -21,14 +21,14 @@ from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.clients.opening import HybridIdentity
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.trust_roots import offer_bundle, trust_root
+from agent.clients.owner.trust_roots import add_trust_root, offer_bundle
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.keys import load_key, make_key
 from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.publisher import publish
-from agent.clients.requester.receiving_service import News, Receiver
-from agent.clients.requester.request_builder import Question
+from agent.clients.requester.receiving_service import DisclosureReceiver, ReceiverEvent
+from agent.clients.requester.request_builder import RequestDraft
 from agent.clients.requester.trust_bundles import make_bundle
 from agent.config import load
 from agent.core.timebase import NS_PER_S, BootNs, seconds
@@ -138,7 +138,7 @@ class Asker:
         now = street.now
         root_file = street.folder / f"{name}-root" / "root.key"
         self.root = make_key(root_file)
-        self.requester = Requester.create(street.folder / name, name, kind, audience=self.root.id)
+        self.requester = Requester.create(street.folder / name, name, kind, trust_root=self.root.id)
         listed = street.folder / f"{name}-root" / "list.toml"
         listed.write_text(
             f'version = 1\n[[requesters]]\nid = "{name}"\nname = "The {name}"\nkind = "{kind.value}"\n'
@@ -176,7 +176,7 @@ class Asker:
     def ask(self, case: str, *, north: float = 0.0, hours: float = 1.0, checked: bool = True) -> SignedMessage:
         """Sign and publish a request about the last `hours` around the door, or so many degrees north of it."""
         now_s = SystemClock().now().utc_ns // NS_PER_S
-        question = Question(
+        question = RequestDraft(
             area=Circle(lat=round(DOOR[0] + north, 4), lon=DOOR[1], radius_m=400),
             from_s=now_s - int(hours * 3600),
             to_s=now_s + 1,
@@ -192,10 +192,10 @@ class Asker:
         return signed
 
     @contextmanager
-    def receiving(self, news: list[News]) -> Iterator[None]:
+    def receiving(self, news: list[ReceiverEvent]) -> Iterator[None]:
         stop = threading.Event()
         with self.connected() as bus:
-            receiver = Receiver(self.requester, bus, SystemClock(), tell=news.append)
+            receiver = DisclosureReceiver(self.requester, bus, SystemClock(), tell=news.append)
             thread = threading.Thread(target=receiver.run, args=(stop,), name="requester")
             thread.start()
             try:
@@ -306,7 +306,7 @@ class Street:
         with self.owners_link() as link:
             enrol(link, self.owner)
             for asker in askers:
-                trust_root(link, self.owner, asker.root.text)
+                add_trust_root(link, self.owner, asker.root.text)
                 offer_bundle(link, self.owner, asker.bundle)
 
     def state_of(self, signed: SignedMessage) -> str:
@@ -340,7 +340,7 @@ class Street:
             tips = asker.tips_identity()
             assert tips is not None
             return tips
-        return asker.asked(request).reply_identity()
+        return asker.sent_request(request).reply_identity()
 
 
 def probe_seconds(footage: Path) -> float:

@@ -22,14 +22,14 @@ from agent.cli.frame import run
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.segment_sources import EVERYTHING_MS, DeviceVault
-from agent.clients.owner.sync import meet
-from agent.config import Clips, Configuration, Device, Keep
+from agent.clients.owner.sync import sync
+from agent.config import ClipsConfig, Configuration, DeviceConfig, KeepFilter
 from agent.core.events import TriggerKind
-from agent.core.object_detection.detector import Eye
-from agent.core.object_detection.labels import Sight
+from agent.core.object_detection.detector import ObjectDetector
+from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import seconds
 from agent.core.vault.manifest import read_chain
-from agent.core.vault.records import Evicted, EvictionReason
+from agent.core.vault.records import EvictionReason, EvictionRecord
 from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
 from agent.ports import Camera
@@ -41,7 +41,7 @@ from agent.wire.identities import private_key_from_seed
 from demo.ringing import RingingCamera
 from tests.networks import FakeNetwork, everywhere, real_eye, real_models
 
-CLIPS = Clips(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
+CLIPS = ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
 
 
 def a_visit() -> Camera:
@@ -49,8 +49,8 @@ def a_visit() -> Camera:
     return ScriptedCamera([Visit(4.0)], duration_s=16, size_px=(320, 240), frames_per_s=10)
 
 
-def seeing(sight: Sight) -> Callable[[], Eye]:
-    return lambda: Eye(FakeNetwork(everywhere(sight)).answer)
+def seeing(sight: ObjectLabel) -> Callable[[], ObjectDetector]:
+    return lambda: ObjectDetector(FakeNetwork(everywhere(sight)).answer)
 
 
 class Owner:
@@ -61,10 +61,10 @@ class Owner:
         with DeviceLink(self._socket) as link:
             enrol(link, self.keys)
 
-    def reads(self) -> list[tuple[tuple[Sight, ...] | None, tuple[Sight, ...] | None]]:
+    def reads(self) -> list[tuple[tuple[ObjectLabel, ...] | None, tuple[ObjectLabel, ...] | None]]:
         """(segment's, its poster's) of everything stored, in order."""
         with DeviceLink(self._socket) as link:
-            source = DeviceVault(link, meet(link, self.keys).key)
+            source = DeviceVault(link, sync(link, self.keys).key)
             found = []
             for item in source.listed(0, EVERYTHING_MS):
                 context = source.open(item.id, (self.keys.identity,)).context
@@ -77,9 +77,9 @@ class Owner:
 @contextmanager
 def doorbell(folder: Path, camera: Callable[[], Camera], **more: Any) -> Iterator[Owner]:
     StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
-    keep = more.pop("keep", Keep.ALL)
-    clips = Clips(**{name: getattr(CLIPS, name) for name in CLIPS.__struct_fields__ if name != "keep"}, keep=keep)
-    solo = Solo(Configuration(device=Device(state_dir=folder / "state"), clips=clips), open_camera=camera, **more)
+    keep = more.pop("keep", KeepFilter.ALL)
+    clips = ClipsConfig(**{name: getattr(CLIPS, name) for name in CLIPS.__struct_fields__ if name != "keep"}, keep=keep)
+    solo = Solo(Configuration(device=DeviceConfig(state_dir=folder / "state"), clips=clips), open_camera=camera, **more)
     try:
         solo.start()
         yield Owner(solo, folder)
@@ -89,11 +89,11 @@ def doorbell(folder: Path, camera: Callable[[], Camera], **more: Any) -> Iterato
 
 
 def test_what_was_seen_is_sealed_in_segment_and_poster_and_its_owner_reads_it(tmp_path: Path) -> None:
-    with doorbell(tmp_path, a_visit, open_eye=seeing(Sight.PERSON)) as owner:
+    with doorbell(tmp_path, a_visit, open_detector=seeing(ObjectLabel.PERSON)) as owner:
         owner.solo.record()
         read = owner.reads()
-        assert (Sight.PERSON,) in [segment for segment, _still in read]
-        assert [still for _segment, still in read if still is not None] == [(Sight.PERSON,)]
+        assert (ObjectLabel.PERSON,) in [segment for segment, _still in read]
+        assert [still for _segment, still in read if still is not None] == [(ObjectLabel.PERSON,)]
     in_clear = (tmp_path / "state" / "vault" / "manifest.0").read_bytes()
     assert b"person" not in in_clear
     for file in (tmp_path / "state" / "vault" / "segments").rglob("*.age"):
@@ -103,7 +103,7 @@ def test_what_was_seen_is_sealed_in_segment_and_poster_and_its_owner_reads_it(tm
 def test_the_owner_is_shown_it_where_they_open_their_footage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with doorbell(tmp_path, a_visit, open_eye=seeing(Sight.ANIMAL)) as owner:
+    with doorbell(tmp_path, a_visit, open_detector=seeing(ObjectLabel.ANIMAL)) as owner:
         owner.solo.record()
         socket = str(tmp_path / "state" / "control.sock")
         where = ["--keys", str(tmp_path / "owner"), "--device", socket, "--from", "1970-01-01", "--out", str(tmp_path)]
@@ -119,10 +119,10 @@ def test_the_owner_is_shown_it_where_they_open_their_footage(
 
 
 def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:
-    def none() -> Eye:
-        return Eye(FakeNetwork(lambda _pixels: []).answer)
+    def none() -> ObjectDetector:
+        return ObjectDetector(FakeNetwork(lambda _pixels: []).answer)
 
-    with doorbell(tmp_path, a_visit, open_eye=none) as owner:
+    with doorbell(tmp_path, a_visit, open_detector=none) as owner:
         owner.solo.record()
         assert {segment for segment, _still in owner.reads()} <= {(), None}
 
@@ -130,22 +130,24 @@ def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keep", "sight", "kept"),
     [
-        (Keep.PEOPLE, Sight.VEHICLE, False),
-        (Keep.PEOPLE, Sight.PERSON, True),
-        (Keep.PEOPLE_AND_VEHICLES, Sight.VEHICLE, True),
-        (Keep.ALL, Sight.VEHICLE, True),
+        (KeepFilter.PEOPLE, ObjectLabel.VEHICLE, False),
+        (KeepFilter.PEOPLE, ObjectLabel.PERSON, True),
+        (KeepFilter.PEOPLE_AND_VEHICLES, ObjectLabel.VEHICLE, True),
+        (KeepFilter.ALL, ObjectLabel.VEHICLE, True),
     ],
 )
-def test_an_event_goes_only_where_its_owner_wants_others(tmp_path: Path, keep: Keep, sight: Sight, kept: bool) -> None:
-    with doorbell(tmp_path, a_visit, open_eye=seeing(sight), keep=keep) as owner:
+def test_an_event_goes_only_where_its_owner_wants_others(
+    tmp_path: Path, keep: KeepFilter, sight: ObjectLabel, kept: bool
+) -> None:
+    with doorbell(tmp_path, a_visit, open_detector=seeing(sight), keep=keep) as owner:
         owner.solo.record()
         status = owner.solo.recorder.status()
-        assert (status.events, status.let_go) == (1, 0 if kept else 1)
+        assert (status.events, status.discarded_events) == (1, 0 if kept else 1)
         assert status.segments >= 3, "it was recorded like any other"
         assert bool(owner.reads()) is kept
     lines = (tmp_path / "state" / "vault" / "manifest.0").read_bytes().splitlines(keepends=True)
     records = [step.signed.record for step in read_chain(lines) if step.signed]
-    reasons = {record.reason for record in records if isinstance(record, Evicted)}
+    reasons = {record.reason for record in records if isinstance(record, EvictionRecord)}
     assert reasons == (set() if kept else {EvictionReason.UNWANTED})
 
 
@@ -154,15 +156,15 @@ def test_after_a_press_of_the_button_the_clip_stays_whatever_was_seen(tmp_path: 
         """The visitor rings while they are there; in the footage's own time, which passes faster than ours."""
         return RingingCamera(a_visit(), seconds(6), lambda: owner.solo.recorder.trigger(TriggerKind.BUTTON))
 
-    with doorbell(tmp_path, ringing, open_eye=seeing(Sight.VEHICLE), keep=Keep.PEOPLE) as owner:
+    with doorbell(tmp_path, ringing, open_detector=seeing(ObjectLabel.VEHICLE), keep=KeepFilter.PEOPLE) as owner:
         owner.solo.record()
         status = owner.solo.recorder.status()
-        assert (status.events, status.let_go) == (1, 0)
+        assert (status.events, status.discarded_events) == (1, 0)
         assert owner.reads()
 
 
 def test_what_a_request_waits_for_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with doorbell(tmp_path, a_visit, open_eye=seeing(Sight.VEHICLE), keep=Keep.PEOPLE) as owner:
+    with doorbell(tmp_path, a_visit, open_detector=seeing(ObjectLabel.VEHICLE), keep=KeepFilter.PEOPLE) as owner:
         vault = owner.solo.vault
         everything = lambda _stored: frozenset(entry.id for entry in vault.entries())  # noqa: E731
         monkeypatch.setattr(owner.solo.custodian.requests, "held", everything)
@@ -171,11 +173,15 @@ def test_what_a_request_waits_for_stays(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_board_that_is_warm_keeps_everything_and_looks_at_nothing(tmp_path: Path) -> None:
-    with doorbell(tmp_path, a_visit, open_eye=seeing(Sight.VEHICLE), keep=Keep.PEOPLE) as owner:
-        owner.solo.recorder.relieve(1)
+    with doorbell(tmp_path, a_visit, open_detector=seeing(ObjectLabel.VEHICLE), keep=KeepFilter.PEOPLE) as owner:
+        owner.solo.recorder.set_throttle_level(1)
         owner.solo.record()
         status = owner.solo.recorder.status()
-        assert (status.opinion.state, status.opinion.looks, status.let_go) == ("resting", 0, 0)
+        assert (status.object_detection.state, status.object_detection.inferences, status.discarded_events) == (
+            "resting",
+            0,
+            0,
+        )
         assert {segment for segment, _still in owner.reads()} == {None}
 
 
@@ -183,7 +189,7 @@ def test_a_board_that_is_warm_keeps_everything_and_looks_at_nothing(tmp_path: Pa
 
 
 @pytest.fixture(scope="module")
-def eye() -> Eye:
+def object_detector() -> ObjectDetector:
     return real_eye()
 
 
@@ -201,18 +207,18 @@ def luma_of(film: Path, every_s: float, until_s: float) -> Iterator[Any]:
 
 
 @pytest.mark.footage
-def test_people_are_found_in_real_footage(eye: Eye, footage: Path) -> None:
-    looks = [eye.look(luma) for luma in luma_of(footage, 4, 79)]
-    with_people = [any(sighting.sight is Sight.PERSON for sighting in look) for look in looks]
+def test_people_are_found_in_real_footage(object_detector: ObjectDetector, footage: Path) -> None:
+    looks = [object_detector.detect(luma) for luma in luma_of(footage, 4, 79)]
+    with_people = [any(detection.label is ObjectLabel.PERSON for detection in look) for look in looks]
     assert len(looks) >= 19
     assert sum(with_people) >= len(looks) - 1
 
 
 @pytest.mark.footage
-def test_nobody_is_found_in_an_empty_room(eye: Eye, shared: Path) -> None:
-    looks = [eye.look(luma) for luma in luma_of(shared / "clips" / "office.mp4", 2, 22)]
+def test_nobody_is_found_in_an_empty_room(object_detector: ObjectDetector, shared: Path) -> None:
+    looks = [object_detector.detect(luma) for luma in luma_of(shared / "clips" / "office.mp4", 2, 22)]
     assert len(looks) >= 10
-    assert not [sighting for look in looks for sighting in look if sighting.sight is Sight.PERSON]
+    assert not [detection for look in looks for detection in look if detection.label is ObjectLabel.PERSON]
 
 
 @pytest.mark.footage
@@ -221,4 +227,4 @@ def test_a_man_at_a_real_door_is_named_in_what_is_sealed(tmp_path: Path, shared:
     film = shared / "clips" / "doorbell.mkv"
     with doorbell(tmp_path, lambda: FileCamera(film, settings=EncodingSettings(preset="ultrafast"))) as owner:
         owner.solo.record()
-        assert (Sight.PERSON,) in [segment for segment, _still in owner.reads()]
+        assert (ObjectLabel.PERSON,) in [segment for segment, _still in owner.reads()]

@@ -12,7 +12,7 @@ from agent.clients.owner.ledger_reader import read_ledger
 from agent.clients.owner.outgoing_tips import send_tip
 from agent.clients.owner.segment_sources import DeviceVault
 from agent.clients.requester.incoming_tips import open_tip
-from agent.clients.requester.receiving_service import News, NewsKind
+from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEventKind
 from agent.wire.fields import Kind
 from agent.wire.topics import ANONYMOUS
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until
@@ -37,9 +37,9 @@ def test_a_tip_goes_to_one_requester_and_names_nobody(street: Street, footage: P
         first = DeviceVault(link, street.device).listed()[0]
         words = send_tip(link, street.owner, "rijnstad-police", "A white van waits there every night.")
         shown = send_tip(link, street.owner, "rijnstad-police", "Look.", segments=[first.id], posters=[first.id])
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     with police.receiving(news):
-        until(lambda: [each.kind for each in news].count(NewsKind.TIP) == 2, "both tips to arrive")
+        until(lambda: [each.kind for each in news].count(ReceiverEventKind.TIP) == 2, "both tips to arrive")
         with street.owners_link() as link:
             until(lambda: {each["state"] for each in link.ask("tips")["tips"]} == {"sent"}, "the receipts")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.alerts.kinds import NEWS, TEST
+from agent.core.alerts.kinds import ALERTS, TEST
 from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS
 from agent.core.home import HomeTopics
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
@@ -49,7 +49,7 @@ def three_hours_pass(queue: Path) -> None:
 
 
 def told(receiver: Receiver) -> Counter[str]:
-    return Counter(name for name, news in NEWS.items() for line in receiver.lines if line.endswith(news.text))
+    return Counter(name for name, news in ALERTS.items() for line in receiver.lines if line.endswith(news.text))
 
 
 def test_what_the_custodian_queued_is_delivered_once_whoever_is_killed(street: Street, tmp_path: Path) -> None:

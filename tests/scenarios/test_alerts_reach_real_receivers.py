@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.alerts.kinds import NEWS, TEST
+from agent.core.alerts.kinds import ALERTS, TEST
 from agent.errors import ConfigurationError, NetworkError
-from agent.uplink.apprise_sender import AppriseCourier
+from agent.uplink.apprise_sender import AppriseSender
 from tests.receivers import GotifyServer, NtfyServer, Receiver, SmtpServer, _Server
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = [NtfyServer, GotifyServer, SmtpServer]
-PRESSED = NEWS["button"].text
+PRESSED = ALERTS["button"].text
 STATES = ["camera", "camera back", "privacy on", "privacy off", "tamper", "trust", "board", "clock"]
 
 
@@ -73,7 +73,7 @@ def words(receiver: Receiver) -> Counter[str]:
 
 
 def test_a_message_arrives_as_plain_words_and_nothing_else(server: _Server) -> None:
-    AppriseCourier().send(server.url, "Doorward: door", f"14:03  {TEST}\nhttps://front-door.local:8443/")
+    AppriseSender().send(server.url, "Doorward: door", f"14:03  {TEST}\nhttps://front-door.local:8443/")
     assert server.receiver.messages[0][1:] == (
         "Doorward: door",
         f"14:03  {TEST}\nhttps://front-door.local:8443/",
@@ -86,7 +86,7 @@ def test_a_message_arrives_as_plain_words_and_nothing_else(server: _Server) -> N
 def test_a_refusal_is_told_and_holds_no_address(server: _Server) -> None:
     server.receiver.refuses = True
     with pytest.raises(NetworkError) as refused:
-        AppriseCourier().send(server.url, "Doorward", "a word")
+        AppriseSender().send(server.url, "Doorward", "a word")
     assert "127.0.0.1" not in str(refused.value)
     assert server.receiver.messages == []
 
@@ -94,7 +94,7 @@ def test_a_refusal_is_told_and_holds_no_address(server: _Server) -> None:
 def test_a_slow_answer_is_waited_for_and_not_sent_again() -> None:
     with GotifyServer(Receiver()) as server:
         server.receiver.answers_after_s = 4.3  # Apprise's own patience is 4 s
-        AppriseCourier().send(server.url, "Doorward", "a word")
+        AppriseSender().send(server.url, "Doorward", "a word")
         assert len(server.receiver.messages) == server.receiver.attempts == 1
 
 
@@ -103,7 +103,7 @@ def test_a_slow_answer_is_waited_for_and_not_sent_again() -> None:
 )
 def test_web_hooks_files_and_the_desktop_are_no_channels(url: str) -> None:
     with pytest.raises(ConfigurationError):
-        AppriseCourier().send(url, "Doorward", "a word")
+        AppriseSender().send(url, "Doorward", "a word")
 
 
 def test_outages_refusals_and_restarts_neither_lose_an_alert_nor_double_it(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_outages_refusals_and_restarts_neither_lose_an_alert_nor_double_it(tmp_p
         with Device(queue, *servers) as device:
             device.tell("board")
             until(lambda: all(sum(words(s.receiver).values()) >= len(names) for s in servers), "every alert")
-        expected = Counter(NEWS[name].text for name in names)
+        expected = Counter(ALERTS[name].text for name in names)
         assert [words(server.receiver) for server in servers] == [expected] * 3
 
 
@@ -142,7 +142,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_doubles_at_most_the_message_in_t
                     device.tell(name)
                 time.sleep(0.01 * round_)
                 device.kill()
-        wanted = Counter(NEWS[name].text for name in STATES * kills)
+        wanted = Counter(ALERTS[name].text for name in STATES * kills)
         with Device(queue, server):
             until(lambda: not wanted - words(server.receiver), "every alert")
     bodies = [body for *_, body in server.receiver.messages]
@@ -165,7 +165,7 @@ def test_a_press_overtakes_what_waits_and_waits_for_no_slow_channel(tmp_path: Pa
             slow.receiver.may_answer.set()
             until(lambda: words(slow.receiver)[PRESSED] == 1, "the press at the slow one")
             assert [body.rpartition("  ")[2] for *_, body in slow.receiver.messages][:2] == [
-                NEWS["tamper"].text,
+                ALERTS["tamper"].text,
                 PRESSED,
             ]
 

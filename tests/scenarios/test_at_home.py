@@ -28,12 +28,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.cli.home_assistant import remove_entities
 from agent.config import load
 from agent.core.alerts import notice_delay
-from agent.core.alerts.kinds import NEWS
+from agent.core.alerts.kinds import ALERTS
 from agent.core.home import HomeTopics
 from agent.core.home_news import HomeAddress
-from agent.custodian.home_status import HomeDesk
+from agent.custodian.home_status import HomeStateHandler
 from agent.solo import Solo
-from agent.uplink.home_assistant import HomeKeeper, farewell
+from agent.uplink.home_assistant import HomeAssistantService, farewell
 from agent.uplink.home_mqtt import MqttHomeBus
 from agent.wire.fields import Kind
 from tests.home_brokers import PASSWORD, USER, HomeBroker
@@ -137,12 +137,12 @@ def test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else(
         try:
             with recording(solo):
                 street.enrol_and_trust(asker)
-                until(lambda: NEWS["trust"].text in " ".join(ntfy.receiver.lines), "the change of trust")
+                until(lambda: ALERTS["trust"].text in " ".join(ntfy.receiver.lines), "the change of trust")
                 until(lambda: solo.recorder.status().frames > 5, "pictures")
                 # A press that finds no home is not told there later: that would be news of nobody.
                 until(lambda: consumer.heard.get(topics.availability) == [b"online"], "the doorbell at home")
                 solo.press_button()
-                until(lambda: NEWS["button"].text in " ".join(ntfy.receiver.lines), "the press on the phone")
+                until(lambda: ALERTS["button"].text in " ".join(ntfy.receiver.lines), "the press on the phone")
                 until(lambda: consumer.heard.get(topics.button) == [b'{"event_type":"press"}'], "the press at home")
                 until(lambda: any(state["motion"] for state in consumer.states(topics)), "motion at home")
                 until(lambda: any(state["last_clip"] for state in consumer.states(topics)), "a clip")
@@ -152,13 +152,13 @@ def test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else(
                 solo.press_button()
                 until(lambda: len(consumer.heard[topics.button]) > presses, "another press at home")
                 until(
-                    lambda: len([x for x in ntfy.receiver.lines if NEWS["button"].text in x]) == 2, "and on the phone"
+                    lambda: len([x for x in ntfy.receiver.lines if ALERTS["button"].text in x]) == 2, "and on the phone"
                 )
-                assert NEWS["request"].text not in " ".join(ntfy.receiver.lines)
+                assert ALERTS["request"].text not in " ".join(ntfy.receiver.lines)
                 assert {state["requests"] for state in consumer.states(topics)} == {0}
                 assert "doorward_requests_waiting 0" in metrics_of(street.folder / "metrics.sock")
                 three_hours_pass(solo, monkeypatch)
-                until(lambda: NEWS["request"].text in " ".join(ntfy.receiver.lines), "the request on the phone")
+                until(lambda: ALERTS["request"].text in " ".join(ntfy.receiver.lines), "the request on the phone")
                 until(lambda: consumer.states(topics)[-1]["requests"] == 1, "the request at home")
                 text = metrics_of(street.folder / "metrics.sock")
             assert consumer.heard[topics.availability][0] == b"online"
@@ -169,7 +169,7 @@ def test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else(
             consumer.close()
         assert "SUBSCRIBE from doorward" not in home.log()
     assert ntfy.receiver.messages[0][1] == "Doorward: scenario"
-    assert sum(NEWS["request"].text in line for line in ntfy.receiver.lines) == 1
+    assert sum(ALERTS["request"].text in line for line in ntfy.receiver.lines) == 1
     told = [*ntfy.receiver.raw, *(p for payloads in consumer.heard.values() for p in payloads), text.encode()]
     logged = capsys.readouterr()
     told += [logged.out.encode(), logged.err.encode(), home.log().encode()]
@@ -192,7 +192,11 @@ STATUS: dict[str, Any] = {
     "newest_ms": None,
 }
 LATER: dict[str, Any] = {
-    "recorder": {"state": "recording", "in_event": True, "opinion": {"state": "looking", "sights": ["person"]}},
+    "recorder": {
+        "state": "recording",
+        "in_event": True,
+        "object_detection": {"state": "running", "labels": ["person"]},
+    },
     "panel": {"privacy": False, "health": {"temperature_c": 44.0}},
     "vault": {"segments": 9, "stored_bytes": 9_000_000},
     "link": {"link": "no network"},
@@ -265,8 +269,8 @@ def test_in_a_real_home_assistant_every_entity_changes_and_none_stays_behind(tmp
             version="1",
             page="https://front-door.local:8443/",
         )
-        desk = HomeDesk(Nobody(), lambda: now)
-        keeper = HomeKeeper(desk, MqttHomeBus(address), address)
+        desk = HomeStateHandler(Nobody(), lambda: now)
+        keeper = HomeAssistantService(desk, MqttHomeBus(address), address)
         keeper.start()
         try:
             first = house.wait_for(lambda shown: shown.get("sensor.camera") == "watching")

@@ -16,10 +16,10 @@ from agent.clients.media.join import probe
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.owner.decisions import approve
 from agent.clients.owner.ledger_reader import read_ledger
-from agent.clients.owner.review import Review
+from agent.clients.owner.review import RequestReview
 from agent.clients.owner.sealed_footage import open_captured
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.receiving_service import News, NewsKind
+from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEventKind
 from agent.errors import OpenError
 from agent.wire.fields import Kind
 from tests.scenarios.street import DOOR, NO_CAMERA, Asker, SlowLink, Street, a_street, until
@@ -51,7 +51,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
 
     # The owner looks at exactly what matches, in their own client, and chooses some of it.
     with street.owners_link() as link:
-        review = Review.fetch(link, street.owner, request.id)
+        review = RequestReview.fetch(link, street.owner, request.id)
         assert review.requester.name == "The rijnstad-police"
         assert any(review.open(each.id).context.label == "button" for each in review.segments)
         chosen = [each.id for each in review.segments[3:7]]
@@ -63,9 +63,9 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
         line = street.configuration(NO_CAMERA, port=slow.port)
         street.start_agent(line)
         with street.owners_link() as link:
-            disclosure = approve(link, street.owner, Review.fetch(link, street.owner, request.id), chosen)
+            disclosure = approve(link, street.owner, RequestReview.fetch(link, street.owner, request.id), chosen)
         approved = street.outbox_bytes(disclosure)
-        news: list[News] = []
+        news: list[ReceiverEvent] = []
         for bytes_sent in KILLED_AFTER_BYTES:
             with police.receiving(news):  # the requester restarts every time as well
                 until(lambda least=bytes_sent: street.published_bytes() >= least, f"{bytes_sent} bytes to leave")  # type: ignore[misc]
@@ -78,7 +78,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
         slow.close()
 
     # The requester has it: once, and byte for byte what the owner's approval fixed.
-    assert [each.kind for each in news].count(NewsKind.COMPLETE) == 1
+    assert [each.kind for each in news].count(ReceiverEventKind.COMPLETE) == 1
     received = police.requester.folder / "disclosures" / disclosure
     assert street.published_bytes() > sum(map(len, approved))  # the cuts did hit the upload: some of it left twice
     assert [(received / f"{number}.age").read_bytes() for number in range(len(approved))] == approved
@@ -91,7 +91,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     assert traces(police.requester.folder, [str(DOOR[0])]) == []
 
     # It opens what was chosen and nothing else: a segment that stayed is as closed to the police as to a thief.
-    reply: HybridIdentity = police.requester.asked(request.id).reply_identity()
+    reply: HybridIdentity = police.requester.sent_request(request.id).reply_identity()
     with street.owners_link() as link:
         stayed = next(each for each in review.segments if each.id not in chosen)
         _, sealed = link.fetch("segment", id=stayed.id)
@@ -102,7 +102,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
         # And the ledger tells it in the order in which it happened, once each, to whoever remembers how it began.
         told = [entry.kind.value for entry in read_ledger(link, street.owner).entries if entry.request == request.id]
         assert told == ["received", "matched", "approved", "sealed", "sending", "receipt"]
-        seen = Review.fetch(link, street.owner, request.id)
+        seen = RequestReview.fetch(link, street.owner, request.id)
         assert seen.receipt is not None
 
     # A thief who takes the doorbell finds no word of what was asked, in no file; its owner still reads all of it.

@@ -20,11 +20,11 @@ from agent.clients.owner.decisions import approve
 from agent.clients.owner.device_settings import change_settings
 from agent.clients.owner.holds import erase, hold
 from agent.clients.owner.live_stream import watch
-from agent.clients.owner.review import Review
+from agent.clients.owner.review import RequestReview
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.receiving_service import News
+from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.wire.fields import Kind
-from agent.wire.statements import DrawnZone, PrivateHours, ZoneKind
+from agent.wire.statements import PrivateHoursSetting, ZoneSetting, ZoneSettingKind
 from tests.scenarios.street import ROOT, Asker, Street, a_street, until
 
 pytestmark = [pytest.mark.broker]
@@ -124,12 +124,12 @@ def test_the_main_job_across_three_processes_each_killed_once(street: Street, ap
     apart.end("recorder", signal.SIGKILL)
     apart.start("recorder")
     with street.owners_link() as link:
-        review = Review.fetch(link, street.owner, request.id)
+        review = RequestReview.fetch(link, street.owner, request.id)
         chosen = [each.id for each in review.segments[:2]]
         disclosure = approve(link, street.owner, review, chosen)
     apart.end("uplink", signal.SIGKILL)
     apart.start("uplink")
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     with police.receiving(news):
         until(lambda: street.state_of(request) == "sent", "the requester's receipt")
     opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
@@ -164,7 +164,9 @@ def test_what_an_owner_keeps_deletes_and_sets_reaches_the_role_that_does_it(stre
         return str(apart.status()["recorder"]["state"])  # type: ignore[index]
 
     days, noon = tuple(range(7)), 720
-    always = tuple(PrivateHours(days=days, begins_minute=begins, ends_minute=noon - begins) for begins in (0, noon))
+    always = tuple(
+        PrivateHoursSetting(days=days, begins_minute=begins, ends_minute=noon - begins) for begins in (0, noon)
+    )
     with street.owners_link() as link:
         change_settings(link, street.owner, {"private": always, "max_age_days": 7})
     until(lambda: recorder() == "privacy", "the private hour to close the camera")
@@ -172,7 +174,7 @@ def test_what_an_owner_keeps_deletes_and_sets_reaches_the_role_that_does_it(stre
     apart.end("recorder", signal.SIGKILL)
     apart.start("recorder")
     until(lambda: recorder() == "privacy", "the new recorder to know")
-    mask = DrawnZone(name="street", kind=ZoneKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_000)))
+    mask = ZoneSetting(name="street", kind=ZoneSettingKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_000)))
     with street.owners_link() as link:
         change_settings(link, street.owner, {"private": None, "zones": (mask,)})
     until(lambda: recorder() in ("recording", "watching"), "the camera to open again")

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from agent.clients.owner.decisions import approve, deny, gaps_of, opt_in, opt_out
-from agent.clients.owner.review import Review
+from agent.clients.owner.review import RequestReview
 from agent.errors import RequestError
 from agent.wire.fields import Kind
-from agent.wire.statements import Absence, Scope, Why
+from agent.wire.statements import AbsenceReason, FootageAbsence, Scope
 from agent.wire.topics import RequestTopic, cell_of
 from tests.scenarios.street import DOOR, NO_CAMERA, Asker, Street, a_street, until
 
@@ -92,11 +92,11 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     wanted = sheriff.ask("case-6")
     until(lambda: street.state_of(wanted) == "pending", "a match")
     with street.owners_link() as link:
-        review = Review.fetch(link, street.owner, wanted.id)
+        review = RequestReview.fetch(link, street.owner, wanted.id)
         # The owner may let them know what the rest of the window holds: as the device's manifest has it, not otherwise.
         told = gaps_of(link, street.owner, review)
         asked = review.request
-        lie = (Absence(from_ms=asked.from_s * 1000, to_ms=asked.to_s * 1000, why=Why.OFF),)
+        lie = (FootageAbsence(from_ms=asked.from_s * 1000, to_ms=asked.to_s * 1000, reason=AbsenceReason.OFF),)
         with pytest.raises(RequestError, match="has just changed"):
             approve(link, street.owner, review, [review.segments[0].id], gaps=lie)
         approve(link, street.owner, review, [review.segments[0].id], gaps=told)

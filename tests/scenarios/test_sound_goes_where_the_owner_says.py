@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from agent.clients.opening import open_bytes
-from agent.clients.owner.decisions import Choice, approve
+from agent.clients.owner.decisions import ShareChoice, approve
 from agent.clients.owner.mp4_export import export_review
-from agent.clients.owner.review import Review
+from agent.clients.owner.review import RequestReview
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.receiving_service import News
+from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.errors import DoorwardError, OpenError
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.wire.fields import Kind
@@ -45,13 +45,13 @@ def test_sound_goes_only_where_the_owner_says(street: Street, footage: Path, tmp
     request = police.ask("2026-1178")
     until(lambda: street.state_of(request) == "pending", "the request to match")
     with street.owners_link() as link:
-        review = Review.fetch(link, street.owner, request.id)
+        review = RequestReview.fetch(link, street.owner, request.id)
         assert all(each.has_sound and each.record.silence is None for each in review.segments)  # type: ignore[union-attr]
         chosen = [each.id for each in review.segments[1:3]]
-        disclosure = approve(link, street.owner, review, Choice(tuple(chosen), sound=True))
+        disclosure = approve(link, street.owner, review, ShareChoice(tuple(chosen), sound=True))
         assert disclosure is not None
         stayed = link.fetch("sound", id=review.segments[3].id)[1]
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     with police.receiving(news):
         until(lambda: street.state_of(request) == "sent", "the requester's receipt")
     opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
@@ -66,7 +66,7 @@ def test_sound_goes_only_where_the_owner_says(street: Street, footage: Path, tmp
     first_s = (review.segments[1].record.span.start_us - review.segments[0].record.span.start_us) / 1e6
     assert first_s > 1
     with pytest.raises(OpenError):
-        open_bytes(stayed, [police.requester.asked(request.id).reply_identity()])
+        open_bytes(stayed, [police.requester.sent_request(request.id).reply_identity()])
 
 
 def test_a_segment_whose_sound_is_gone_can_be_looked_at_and_shared_without_it(
@@ -79,7 +79,7 @@ def test_a_segment_whose_sound_is_gone_can_be_looked_at_and_shared_without_it(
     request = police.ask("2026-1179")
     until(lambda: street.state_of(request) == "pending", "the request to match")
     with street.owners_link() as link:
-        review = Review.fetch(link, street.owner, request.id)
+        review = RequestReview.fetch(link, street.owner, request.id)
         first, second = (each.id for each in review.segments[:2])
         (street.state_dir / "vault" / "segments" / first[0] / f"{first}.sound.age").unlink()
         (seen, *_rest) = (export_review(review, clip, tmp_path / "seen") for clip in review.clips)
@@ -87,7 +87,7 @@ def test_a_segment_whose_sound_is_gone_can_be_looked_at_and_shared_without_it(
         (note,) = seen.notes
         assert note.startswith("the sound of segment 1 is left out: ")
         with pytest.raises(DoorwardError, match="sound") as refused:
-            approve(link, street.owner, review, Choice((first, second), sound=True))
+            approve(link, street.owner, review, ShareChoice((first, second), sound=True))
         assert refused.value.remedy
-        assert approve(link, street.owner, review, Choice((first, second), sound=False)) is not None
+        assert approve(link, street.owner, review, ShareChoice((first, second), sound=False)) is not None
     until(lambda: street.state_of(request) in ("approved", "sending", "sent"), "the pictures to go")

@@ -10,9 +10,9 @@ import pytest
 
 from agent.clients.media.join import probe
 from agent.clients.owner.decisions import CannotShareError, approve
-from agent.clients.owner.review import Review
+from agent.clients.owner.review import RequestReview
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.receiving_service import News
+from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.wire.fields import Kind
 from tests.scenarios.power_cut import cut_the_power
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until
@@ -34,7 +34,7 @@ def test_what_a_power_cut_left_is_shared_as_far_as_it_is_whole(street: Street, f
     request = police.ask("2026-1177", north=0.001)
     until(lambda: street.state_of(request) == "pending", "the request to match")
     with street.owners_link() as link:
-        review = Review.fetch(link, street.owner, request.id)
+        review = RequestReview.fetch(link, street.owner, request.id)
         assert {each.id for each in review.segments if each.is_cut} == {early, half}
         numbers = {each.id: each.number for each in review.segments}
         seen = review.open(half)
@@ -48,7 +48,7 @@ def test_what_a_power_cut_left_is_shared_as_far_as_it_is_whole(street: Street, f
     with street.owners_link() as link:
         disclosure = approve(link, street.owner, review, refused.value.rest)
     assert disclosure is not None
-    news: list[News] = []
+    news: list[ReceiverEvent] = []
     with police.receiving(news):
         until(lambda: street.state_of(request) == "sent", "the requester's receipt")
     opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)

@@ -13,7 +13,7 @@ import pytest
 from agent.core.ledger.entries import EntryKind, LedgerEntry, decode_entry
 from agent.mqtt import BusSettings, MqttBus
 from agent.wire import strictjson
-from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb
+from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb
 from agent.wire.uploads import UploadNote
 from tests.custodians import REPLY_IDENTITY, Door
 from tests.scenarios.street import Street, a_street, until
@@ -33,10 +33,10 @@ class Upload:
     requester: str = "harbour-police"
     device: str = samples.DEVICE_KEY.id
 
-    def topic(self, part: int, verb: Verb | ChunkVerb) -> str:
+    def topic(self, part: int, verb: UploadVerb | ChunkVerb) -> str:
         return str(UploadTopic(self.requester, self.device, self.disclosure, part, verb))
 
-    def note(self, part: int, verb: Verb) -> Heard:
+    def note(self, part: int, verb: UploadVerb) -> Heard:
         data = self.parts[part]
         digest = hashlib.sha256(data).hexdigest()
         note = UploadNote(v=1, parts=len(self.parts), size_bytes=len(data), sha256=digest)
@@ -50,10 +50,10 @@ class Upload:
         return [self.chunk(part, at, data[at : at + CHUNK]) for at in range(0, len(data), CHUNK)]
 
     def said(self) -> list[Heard]:
-        said = [self.note(0, Verb.INIT)]
+        said = [self.note(0, UploadVerb.INIT)]
         for part in self.parts:
-            said += [*self.chunks(part), self.note(part, Verb.FIN)]
-        return [*said, (self.topic(0, Verb.INIT), b"")]
+            said += [*self.chunks(part), self.note(part, UploadVerb.FIN)]
+        return [*said, (self.topic(0, UploadVerb.INIT), b"")]
 
     def audit(self, heard: list[Heard], outbox: Path = Path("/nowhere")) -> Accounted:
         return Auditor(samples.DEVICE_KEY, self.ledger, lambda *_: REPLY_IDENTITY, outbox).audit(heard)
@@ -118,8 +118,8 @@ LEAKS: dict[str, Callable[[Upload], object]] = {
     "a segment in another's place": lambda u: u.audit(changed(u, 1, u.parts[2])),
     "a part that was not chosen": lambda u: u.audit([*u.said(), u.chunk(3, 0, b"the third segment")]),
     "a piece beyond the end": lambda u: u.audit([*u.chunks(0), u.chunk(2, len(u.parts[2]), b"\0")]),
-    "something in an abort": lambda u: u.audit([(u.topic(0, Verb.ABORT), b"psst")]),
-    "something in a note": lambda u: u.audit([(u.topic(1, Verb.FIN), b'{"psst":1}')]),
+    "something in an abort": lambda u: u.audit([(u.topic(0, UploadVerb.ABORT), b"psst")]),
+    "something in a note": lambda u: u.audit([(u.topic(1, UploadVerb.FIN), b'{"psst":1}')]),
     "an approval that is not the ledgered one": lambda u: misledgered(u).audit(u.said()),
 }
 

@@ -45,7 +45,7 @@ from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, DISCLOSURE_L
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Approval
-from agent.wire.topics import ANONYMOUS, ChunkVerb, UploadTopic, Verb, parse_topic
+from agent.wire.topics import ANONYMOUS, ChunkVerb, UploadTopic, UploadVerb, parse_topic
 from agent.wire.uploads import UploadNote
 from demo.evidence import published_by
 from demo.stage import Asker, Stage
@@ -198,9 +198,9 @@ class Auditor:
                     raise Leak(f"{topic}: other bytes than the topic names")
                 if sent.pieces.setdefault(parsed.part, {}).setdefault(offset, payload) != payload:
                     raise Leak(f"{topic}: sent again, it was something else")
-            case Verb.ABORT if payload:
+            case UploadVerb.ABORT if payload:
                 raise Leak(f"{topic}: an abort with {len(payload)} bytes")
-            case Verb.INIT | Verb.FIN if payload:
+            case UploadVerb.INIT | UploadVerb.FIN if payload:
                 self._note(topic, parsed, payload, sent, sealed)
 
     def _note(self, topic: str, parsed: UploadTopic, payload: bytes, sent: _Sent, sealed: LedgerEntry) -> None:
@@ -344,4 +344,4 @@ class WitnessedStage(Stage):
         return auditor.audit(witness.of(self._device.id))
 
     def _reply_identity(self, requester: str, request: str) -> HybridIdentity:
-        return self._askers[requester].requester.asked(request).reply_identity()
+        return self._askers[requester].requester.sent_request(request).reply_identity()

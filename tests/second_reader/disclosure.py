@@ -35,7 +35,7 @@ def read_disclosure(
     refuse_unless(approval["owner_time_ms"] // 1000 <= request["not_after"], "signed when it was over")
 
     if owners.get("approvals_needed", 1) == 2:
-        refuse_unless("seconding" in manifest, "one of two")
+        refuse_unless("co_approval" in manifest, "one of two")
         _check_seconded(manifest, signers, payload, request["not_after"])
 
     # the ledger says so too
@@ -99,9 +99,9 @@ def check_known(known: Sequence[str], shown: Sequence[str], owner_time_ms: int) 
 
 def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approval: bytes, not_after: int) -> None:
     """Where two are needed, another approver signed that they agree."""
-    envelope = manifest["seconding"].encode()
-    payload = open_envelope(envelope, "seconding", signers, limit=6 << 20)
-    found = read_message("seconding", payload)
+    envelope = manifest["co_approval"].encode()
+    payload = open_envelope(envelope, "co-approval", signers, limit=6 << 20)
+    found = read_message("co-approval", payload)
     refuse_unless(found["device"] == manifest["device"], "another device")
     refuse_unless((found["request"], found["approval"]) == (manifest["request"], _sha256(approval)), "another approval")
     first, second = (_signer(each) for each in (manifest["approval"].encode(), envelope))
@@ -113,13 +113,13 @@ def _check_told(manifest: dict[str, Any], records: Sequence[dict[str, Any]]) -> 
     """Each record that is shown stands in its clip as it was recorded to."""
     for line, record in zip(manifest["records"], records, strict=True):
         leaf = ledger.leaf(line.encode())
-        for clip in manifest.get("told", []):
+        for clip in manifest.get("clips", []):
             leaves = [bytes.fromhex(each) for each in clip["leaves"]]
-            if leaf in leaves and "follows" in clip and record["kind"] == "segment":
-                reached = bytes.fromhex(clip["follows"])
+            if leaf in leaves and "prev_in_clip" in clip and record["kind"] == "segment":
+                reached = bytes.fromhex(clip["prev_in_clip"])
                 for before in leaves[: leaves.index(leaf)]:
                     reached = hashlib.sha256(b"\x01" + reached + before).digest()
-                refuse_unless(record.get("follows") == reached.hex(), "follows something else")
+                refuse_unless(record.get("prev_in_clip") == reached.hex(), "follows something else")
 
 
 def _unverified(envelope: bytes) -> bytes:

@@ -92,7 +92,7 @@ def fields(value: Any, must: Mapping[str, Check], may: Mapping[str, Check] | Non
 DEFAULTED = frozenset(
     (
         "segments", "posters", "sounds", "clips", "records", "parts", "stored", "incomplete", "roots_added",
-        "roots_removed", "told", "unopened", "limits", "revoked", "approvals_needed", "smallest_share",
+        "roots_removed", "unopened", "limits", "revoked", "approvals_needed", "smallest_share",
     )
 )  # fmt: skip
 """Optional ones whose absence means a value of their own; so `null` would be a second spelling."""

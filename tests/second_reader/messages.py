@@ -41,7 +41,7 @@ WHY = one_of(
     "no longer kept", "no longer known", "privacy switch", "switched off", "camera lost", "camera covered",
     "storage failed", "nothing happened", "clock unknown", "device off", "not known yet",
 )  # fmt: skip
-SAID = {"v": V1, "requester": LABEL, "audience": KEY_ID, "seq": integer(1)}
+SAID = {"v": V1, "requester": LABEL, "trust_root": KEY_ID, "seq": integer(1)}
 STATED = {"v": V1, "device": public_key, "owner_time_ms": MILLISECONDS, "nonce": HEX32}
 MINUTE, TEN_THOUSANDTH, PERCENT = integer(0, 1439), integer(0, 10_000), integer(10, 1000)
 
@@ -126,7 +126,7 @@ def _items(found: Mapping[str, Any]) -> None:
 
 
 def _approval(value: Any) -> dict[str, Any]:
-    gap = of({"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "why": WHY})
+    gap = of({"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "reason": WHY})
     clip = of({"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "segments": integer(1)})
     found = fields(
         value,
@@ -150,7 +150,7 @@ def _approval(value: Any) -> dict[str, Any]:
 def _tip(value: Any) -> dict[str, Any]:
     found = fields(
         value,
-        {**STATED, "tip": HEX32, "audience": KEY_ID, "requester": LABEL, "reply": HYBRID},
+        {**STATED, "tip": HEX32, "trust_root": KEY_ID, "requester": LABEL, "reply": HYBRID},
         {"message": binary, "segments": many(ITEM, 0, 10_000), "posters": many(ITEM, 0, 10_000)},
     )
     _items(found)
@@ -161,7 +161,7 @@ def _tip(value: Any) -> dict[str, Any]:
 def _tip_manifest(value: Any) -> dict[str, Any]:
     found = fields(
         value,
-        {"v": V1, "tip": HEX32, "audience": KEY_ID},
+        {"v": V1, "tip": HEX32, "trust_root": KEY_ID},
         {"message": binary, "device": public_key, "records": many(ANY_TEXT, 0, 30_000), "parts": many(PART, 0, 30_000)},
     )
     parts = found.get("parts", [])
@@ -232,7 +232,9 @@ def _trust_change(value: Any) -> dict[str, Any]:
 
 
 def _disclosure_manifest(value: Any) -> dict[str, Any]:
-    told = of({"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "leaves": many(HEX64, 1, 10_000)}, {"follows": HEX64})
+    told = of(
+        {"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "leaves": many(HEX64, 1, 10_000)}, {"prev_in_clip": HEX64}
+    )
     found = fields(
         value,
         {
@@ -240,7 +242,7 @@ def _disclosure_manifest(value: Any) -> dict[str, Any]:
             "enrolments": many(ANY_TEXT, 1, 256), "ledger": LEDGERED, "records": many(ANY_TEXT, 0, 30_000),
             "parts": many(PART, 0, 30_000),
         },
-        {"seconding": ANY_TEXT, "told": many(told, 0, 4096)},
+        {"co_approval": ANY_TEXT, "clips": many(told, 0, 4096)},
     )  # fmt: skip
     distinct([(each["kind"], each["id"]) for each in found["parts"]])
     return found
@@ -257,9 +259,9 @@ MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     "receipt": (_receipt, 8192),
     "enrolment": (_enrolment, 4 << 20),
     "approval": (_approval, 4 << 20),
-    "seconding": (of({**STATED, "request": HEX64, "approval": HEX64}), 4 << 20),
+    "co-approval": (of({**STATED, "request": HEX64, "approval": HEX64}), 4 << 20),
     "tip": (_tip, 4 << 20),
-    "refusal": (of({**STATED, "request": HEX64}), 4 << 20),
+    "denial": (of({**STATED, "request": HEX64}), 4 << 20),
     "opt-out": (_opt({"until_s": SECONDS}), 4 << 20),
     "opt-in": (_opt({}), 4 << 20),
     "revocation": (of({**STATED, "disclosure": HEX32}), 4 << 20),

@@ -50,7 +50,7 @@ def footage_request(value: Any) -> dict[str, Any]:
     found = fields(
         value,
         {
-            "v": V1, "id": HEX32, "requester": LABEL, "seq": integer(1), "audience": KEY_ID, "kind": KIND,
+            "v": V1, "id": HEX32, "requester": LABEL, "seq": integer(1), "trust_root": KEY_ID, "kind": KIND,
             "case": text(64), "incident": INCIDENT, "description": text(500), "area": area, "from": SECONDS,
             "to": SECONDS, "not_after": SECONDS, "reply": HYBRID, "contact": contact,
         },
@@ -113,7 +113,7 @@ def judge(data: bytes, bundle: Mapping[str, Any], *, now_s: int) -> str:
         payload = open_envelope(data, "footage-request", {name: key for name, (key, _) in listed.items()})
         signer = listed[parse(data, limit=12_288)["signatures"][0]["keyid"]][1]
         request = footage_request(parse(payload, limit=8192))
-        if request["requester"] != signer["id"] or request["audience"] != bundle["root"]:
+        if request["requester"] != signer["id"] or request["trust_root"] != bundle["root"]:
             return "unsigned"  # the key is not trusted for that requester under that root
         refuse_unless(request["kind"] == signer["kind"], "another kind")
     except UnsignedError:

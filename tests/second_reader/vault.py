@@ -85,7 +85,7 @@ _KINDS: dict[str, dict[str, Any]] = {
         "id": _ID, "event": _ID, "ordinal": _NATURAL, "span": _span, "epoch": _NATURAL, "file": _file,
         "key": HEX64,
     },
-    "adopted": {"begin": begin, "complete": one_of(True, False), "file": _file, "at": _at},
+    "recovered": {"begin": begin, "complete": one_of(True, False), "file": _file, "at": _at},
     "evicted": {
         "segments": many(_ID, 1, 64), "at": _at,
         "reason": one_of("bytes", "age", "floor", "recording", "missing", "owner", "unwanted"),
@@ -94,8 +94,8 @@ _KINDS: dict[str, dict[str, Any]] = {
         "reason": one_of("switched off", "privacy switch", "camera lost", "camera covered", "storage failed"),
         "span": _span,
     },
-    "watching": {"span": _span},
-    "anchor": {"at": _at},
+    "coverage": {"span": _span},
+    "clock-sync": {"at": _at},
     "boot": {"device": KEY_ID, "epoch": _NATURAL, "at": _at},
     "chapter": {"number": _CHAPTER, "oldest": _CHAPTER, "device": KEY_ID, "at": _at},
 }  # fmt: skip
@@ -105,9 +105,9 @@ _OPTIONAL: dict[str, dict[str, Any]] = {
         "label": _label,
         "sound": _sound,
         "silence": one_of("microphone absent"),
-        "follows": HEX64,
+        "prev_in_clip": HEX64,
     },
-    "adopted": {"poster_file": _file, "sound_file": _file},
+    "recovered": {"poster_file": _file, "sound_file": _file},
     "chapter": {"carried": _carried},
 }
 

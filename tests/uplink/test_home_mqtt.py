@@ -90,17 +90,17 @@ def bus(broker: SilentBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[MqttH
 def test_a_press_that_a_silent_broker_did_not_take_is_not_told_to_it_later(
     bus: MqttHomeBus, broker: SilentBroker
 ) -> None:
-    bus.tell("home/button", b"a press of yesterday", retain=False)
+    bus.publish("home/button", b"a press of yesterday", retain=False)
     broker.wait_for(b"of yesterday", 0)
     broker.hang_up()
     while bus.connection in (None, 1):
         time.sleep(0.01)
-    bus.tell("home/button", b"a press of today", retain=False)
+    bus.publish("home/button", b"a press of today", retain=False)
     broker.wait_for(b"of today", 1)
     assert b"of yesterday" not in broker.heard[1]
 
 
 def test_what_a_silent_broker_does_not_take_is_not_kept_for_ever(bus: MqttHomeBus) -> None:
     for number in range(100):
-        bus.tell("home/state", b"%d" % number, retain=True)
+        bus.publish("home/state", b"%d" % number, retain=True)
     assert len(bus._client._out_messages) <= 20

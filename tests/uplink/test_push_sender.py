@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agent.core.webpush import point_of, push_address
 from agent.errors import ConfigurationError, NetworkError
-from agent.uplink.push_sender import PushCourier
+from agent.uplink.push_sender import WebPushSender
 from agent.wire.base64 import encode_url
 from tests.core.test_webpush import verify
 
@@ -86,7 +86,9 @@ def address(browser: Browser, vapid: ec.EllipticCurvePrivateKey) -> str:
 
 def test_the_browser_opens_what_the_service_in_between_cannot_read(service: PushService) -> None:
     browser, vapid = Browser(), ec.generate_private_key(ec.SECP256R1())
-    PushCourier(service.connect).send(address(browser, vapid), "Doorward: door", "14:03  Somebody pressed the button.")
+    WebPushSender(service.connect).send(
+        address(browser, vapid), "Doorward: door", "14:03  Somebody pressed the button."
+    )
     ((headers, body),) = service.taken
     assert browser.open(body) == {"title": "Doorward: door", "body": "14:03  Somebody pressed the button."}
     assert b"button" not in body
@@ -102,10 +104,10 @@ def test_the_browser_opens_what_the_service_in_between_cannot_read(service: Push
 def test_a_refusal_is_told_without_the_address(service: PushService, status: int, words: str) -> None:
     service.answers = status
     with pytest.raises(NetworkError, match=words) as refused:
-        PushCourier(service.connect).send(address(Browser(), ec.generate_private_key(ec.SECP256R1())), "t", "b")
+        WebPushSender(service.connect).send(address(Browser(), ec.generate_private_key(ec.SECP256R1())), "t", "b")
     assert "guesses" not in str(refused.value)
 
 
 def test_an_address_that_is_none_is_the_operators_to_mend() -> None:
     with pytest.raises(ConfigurationError):
-        PushCourier().send('webpush:{"endpoint": "https://push.test"}', "t", "b")
+        WebPushSender().send('webpush:{"endpoint": "https://push.test"}', "t", "b")

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from agent.clients.opening import open_bytes
-from agent.core.bus import Received
-from agent.core.consent import State
+from agent.core.bus import MessageReceived
+from agent.core.consent import RequestState
 from agent.core.disclosure import check_part, read_manifest
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import StorageError
 from agent.uplink import uplink
 from agent.uplink.uplink import Uplink
@@ -29,7 +29,7 @@ from agent.wire.topics import (
     ChunkVerb,
     RequestTopic,
     UploadTopic,
-    Verb,
+    UploadVerb,
     cell_filter,
     cell_of,
     parse_topic,
@@ -50,9 +50,9 @@ class RunningClock:
 
     boot_id = "1" * 32
 
-    def now(self) -> Moment:
+    def now(self) -> ClockReading:
         boot_ns = time.monotonic_ns() * 100
-        return Moment(BootNs(boot_ns), UtcNs(custodians.NOW_S * 10**9), ClockQuality.SYNCED)
+        return ClockReading(BootNs(boot_ns), UtcNs(custodians.NOW_S * 10**9), ClockQuality.SYNCED)
 
 
 @dataclass
@@ -160,22 +160,22 @@ class Asker:
         while not until():
             assert time.monotonic() < ends, "it did not happen in time"
             event = self.bus.next_event(0.02)
-            if isinstance(event, Received):
+            if isinstance(event, MessageReceived):
                 self._take(parse_topic(event.topic), event.payload)
 
     def hear_out(self) -> None:
         """Take all that has come.  Of a device that is gone no question is left, whose answer nobody would hear."""
         while (event := self.bus.next_event(0)) is not None:
-            if isinstance(event, Received):
+            if isinstance(event, MessageReceived):
                 self._take(parse_topic(event.topic), event.payload)
         self.questions = 0
 
     def _take(self, topic: object, data: bytes) -> None:
         assert isinstance(topic, UploadTopic)
-        if topic.verb is Verb.INIT:
+        if topic.verb is UploadVerb.INIT:
             self.questions += bool(data)
             self.cleared = not data
-        elif topic.verb is Verb.ABORT:
+        elif topic.verb is UploadVerb.ABORT:
             self.aborted = True
         elif isinstance(topic.verb, ChunkVerb):
             assert hashlib.sha256(data).hexdigest() == topic.verb.sha256
@@ -260,7 +260,7 @@ def until(holds: Callable[[], bool], patience_s: float = 10) -> None:
 def asked_for(link: Link, police: Asker, **changes: Any) -> FootageRequest:
     asked = request(from_s=samples.request().from_s + 650, **changes)
     police.ask(asked)
-    until(lambda: link.door.state(asked) is State.PENDING)
+    until(lambda: link.door.state(asked) is RequestState.PENDING)
     return asked
 
 
@@ -276,7 +276,7 @@ def test_an_approved_disclosure_arrives_whole_and_is_closed_by_its_receipt(link:
     asked, disclosure = approved(link, police)
     made = {number: bytes(data) for number, data in link.door.outbox.objects[disclosure].items()}
     police.receive(asked, disclosure, parts=2)
-    until(lambda: link.door.state(asked) is State.SENT)
+    until(lambda: link.door.state(asked) is RequestState.SENT)
     assert police.sealed == made
     manifest = open_bytes(police.sealed[0], [custodians.REPLY_IDENTITY])
     read = read_manifest(manifest, asked, sha256_of(asked))
@@ -302,12 +302,12 @@ def test_nothing_of_the_footage_leaves_before_the_first_byte_is_put_down(link: L
 def test_until_its_first_byte_a_yes_is_taken_back_without_a_byte_of_it(link: Link, police: Asker) -> None:
     asked, disclosure = approved(link, police)
     police.listen(lambda: police.questions > 0)  # it knows that something waits, and says nothing yet
-    assert link.door.revoke(disclosure).state is State.REVOKED
+    assert link.door.revoke(disclosure).state is RequestState.REVOKED
     until(lambda: link.uplink.status().transfers == 0)
     police.answer(police.holds(asked, disclosure))
     link.turn()
     *questions, last = link.said  # more than one where the answer takes its time
-    assert {topic.verb for topic, _ in link.said} == {Verb.INIT}
+    assert {topic.verb for topic, _ in link.said} == {UploadVerb.INIT}
     assert all(data for _, data in questions)
     assert last[1] == b""
     assert police.parts == {}
@@ -317,7 +317,7 @@ def test_after_the_first_byte_nothing_new_starts(link: Link, police: Asker) -> N
     asked, disclosure = approved(link, police)
     police.listen(lambda: police.questions > 0)
     police.hold(asked, disclosure, lambda: 0 in police.sealed)  # the manifest is here, the footage waits for our word
-    assert link.door.revoke(disclosure).state is State.STOPPED
+    assert link.door.revoke(disclosure).state is RequestState.STOPPED
     police.listen(lambda: police.aborted)
     police.answer(police.holds(asked, disclosure))
     link.turn()
@@ -357,7 +357,7 @@ def test_after_a_power_cut_the_same_bytes_go_on(link: Link, police: Asker, when:
         police.listen(lambda: 1 in police.sealed)
     link.power_cut(police)
     police.receive(asked, disclosure, parts=2)
-    until(lambda: link.door.state(asked) is State.SENT)
+    until(lambda: link.door.state(asked) is RequestState.SENT)
     assert police.sealed == made
     assert [entry["kind"] for entry in link.door.entries()].count("sending") == 1
     sent: dict[tuple[int, int], set[bytes]] = {}
@@ -370,7 +370,7 @@ def test_a_requester_that_refuses_is_left_alone(link: Link, police: Asker) -> No
     asked, disclosure = approved(link, police)
     police.listen(lambda: police.questions > 0)
     police.answer(refused(asked, disclosure))
-    until(lambda: link.door.state(asked) is State.STOPPED)
+    until(lambda: link.door.state(asked) is RequestState.STOPPED)
     until(lambda: link.uplink.status().transfers == 0)
     link.turn()
     assert link.chunks(disclosure) == []
@@ -398,7 +398,7 @@ def test_the_broker_may_die_and_come_back(link: Link, police: Asker) -> None:
     police.hear_out()
     link.broker.start()
     police.receive(asked, disclosure, parts=2)
-    until(lambda: link.door.state(asked) is State.SENT)
+    until(lambda: link.door.state(asked) is RequestState.SENT)
     assert link.uplink.status().link == "connected"
 
 
@@ -417,7 +417,7 @@ def test_every_no_is_the_same_silence(link: Link, police: Asker) -> None:
     expired = asked_for(link, police, not_after_s=custodians.NOW_S + 60)
     door.deny(denied)
     police.publish(custodians.topic_of(withdrawn), signed(withdrawal(withdrawn), POLICE))
-    until(lambda: door.state(withdrawn) is State.WITHDRAWN)
+    until(lambda: door.state(withdrawn) is RequestState.WITHDRAWN)
     door.clock.advance(61)
     door.custodian.requests.on_time()
     door.obey(OptOut(**stated(), scope=Scope.ALL))
@@ -430,8 +430,13 @@ def test_every_no_is_the_same_silence(link: Link, police: Asker) -> None:
     until(lambda: door.journal.counters() == {"blocked": 1, "malformed": 4, "untrusted": 1, "replayed": 2})
     link.turn()
     assert link.said == []
-    ends = {nowhere: State.NO_MATCH, earlier: State.NO_MATCH, over: None, denied: State.DENIED}
-    ends |= {withdrawn: State.WITHDRAWN, expired: State.EXPIRED, opted_out: State.OPTED_OUT, unasked: State.OPTED_OUT}
+    ends = {nowhere: RequestState.NO_MATCH, earlier: RequestState.NO_MATCH, over: None, denied: RequestState.DENIED}
+    ends |= {
+        withdrawn: RequestState.WITHDRAWN,
+        expired: RequestState.EXPIRED,
+        opted_out: RequestState.OPTED_OUT,
+        unasked: RequestState.OPTED_OUT,
+    }
     assert {asked: door.state(asked) for asked in ends} == ends
     # The witness was awake: a yes is heard.
     door.obey(OptIn(**stated(), scope=Scope.ALL))
@@ -458,7 +463,7 @@ def test_a_custodian_that_cannot_take_a_message_is_given_it_again(
     link.door.custodian.on_message = full  # type: ignore[method-assign]
     asked = request()
     police.ask(asked)
-    until(lambda: link.door.state(asked) is State.PENDING)
+    until(lambda: link.door.state(asked) is RequestState.PENDING)
     assert len(failures) == 3
 
 
@@ -482,7 +487,7 @@ def test_a_first_byte_that_cannot_be_put_down_does_not_leave_until_it_can(
     assert link.chunks(disclosure) == []
     fail.clear()
     police.receive(asked, disclosure, parts=2)
-    until(lambda: link.door.state(asked) is State.SENT)
+    until(lambda: link.door.state(asked) is RequestState.SENT)
 
 
 def test_a_custodian_that_cannot_be_asked_is_asked_again(
@@ -500,7 +505,7 @@ def test_a_custodian_that_cannot_be_asked_is_asked_again(
     link.door.custodian.outgoing = away  # type: ignore[method-assign]
     asked, disclosure = approved(link, police)
     police.receive(asked, disclosure, parts=2)
-    until(lambda: link.door.state(asked) is State.SENT)
+    until(lambda: link.door.state(asked) is RequestState.SENT)
 
 
 def test_an_outbox_that_cannot_be_read_stops_its_transfer_and_is_tried_again(
@@ -515,7 +520,7 @@ def test_an_outbox_that_cannot_be_read_stops_its_transfer_and_is_tried_again(
     link.door.outbox.fault = None
     police.questions = 0
     police.receive(asked, disclosure, parts=2)
-    until(lambda: link.door.state(asked) is State.SENT)
+    until(lambda: link.door.state(asked) is RequestState.SENT)
 
 
 def test_it_says_when_it_has_stopped(link: Link) -> None:
@@ -562,7 +567,7 @@ def test_a_flood_of_bulletins_nobody_trusts_costs_a_counter_and_a_request_comes_
     bulletin = samples.EVERY_MESSAGE["bulletin"]
     for number in range(300):
         root = public_key_of(private_key_from_seed(number.to_bytes(32, "big"))).id
-        posted = msgspec.structs.replace(bulletin, id=custodians.new_id(), audience=root)
+        posted = msgspec.structs.replace(bulletin, id=custodians.new_id(), trust_root=root)
         police.publish(BulletinTopic(cell_of(*DOOR), posted.requester, number % 16), signed(posted, strangers))
     until(lambda: link.door.journal.counters() == {"untrusted": 300})
     assert everything_but_counters(link.door) == before

@@ -12,26 +12,26 @@ import pytest
 
 from agent.core.home_news import HomeAddress
 from agent.errors import NetworkError, StorageError
-from agent.ipc.protocol import Addressing, Home, Noted, Report
-from agent.platform.supervision import Supervision
+from agent.ipc.protocol import Ack, HomeAssistantReply, ReportStatus, UplinkConfig
+from agent.platform.supervision import SystemdNotifier
 from agent.uplink import uplink_process
 from agent.uplink.uplink_process import UplinkRole
 
 
 class Refusing:
-    """A custodian whose disk takes nothing, behind `HandoverClient`'s calls; `gone` once it is closed."""
+    """A custodian whose disk takes nothing, behind `IpcClient`'s calls; `gone` once it is closed."""
 
     def __init__(self) -> None:
         self.gone = threading.Event()
         self.refused = 0
 
     def ask(self, question: object, wanted: type[Any], patience_s: float | None = None) -> Any:
-        if wanted is Addressing:
-            return Addressing()
-        if wanted is Home:
-            return Home(HomeAddress())
-        if isinstance(question, Report):
-            assert wanted is Noted
+        if wanted is UplinkConfig:
+            return UplinkConfig()
+        if wanted is HomeAssistantReply:
+            return HomeAssistantReply(HomeAddress())
+        if isinstance(question, ReportStatus):
+            assert wanted is Ack
             self.refused += 1
             raise StorageError("The journal cannot be written.")
         self.gone.wait(10)
@@ -55,7 +55,7 @@ def test_a_custodian_that_refuses_a_report_stops_no_time(
 ) -> None:
     monkeypatch.setattr(uplink_process, "_TICK_S", 0.01)
     custodian = Refusing()
-    supervision = Supervision({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    supervision = SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     role = UplinkRole(tmp_path / "outbox", *[custodian] * 4, supervision)  # type: ignore[arg-type, list-item]
     role.start()
     words = ""

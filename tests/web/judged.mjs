@@ -16,7 +16,7 @@ const readers = {
   settings: messages.settings,
   "trust-bundle": messages.trustBundle,
   tip: messages.tip,
-  seconding: messages.seconding,
+  "co-approval": messages.coApproval,
 };
 const verdicts = readFileSync(process.argv[2], "utf8")
   .split("\n")

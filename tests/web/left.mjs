@@ -1,7 +1,7 @@
 // What the page takes for the list of what left: each case of argv[2] → what is listed, or the error's text.
 import "./globals.mjs";
 import { readFileSync } from "node:fs";
-import { joined, verified } from "../../agent/web/src/owner/shared.js";
+import { mergeItems, verified } from "../../agent/web/src/owner/shared.js";
 import { unbase64 } from "../../agent/web/src/wire/bytes.js";
 import { parseKey } from "../../agent/web/src/wire/keys.js";
 
@@ -20,5 +20,5 @@ for (const { name, enrolments, entries, disclosure, opened } of cases) {
 const film = (start, end, stored = true) => ({ kind: "film", id: "x", start, end, stored });
 const still = (start) => ({ kind: "still", id: "x", start, end: start + 5000, stored: true });
 const parts = [still(0), film(0, 5000), film(5050, 9000), still(9000), film(9000, 12_000, false), film(20_000, 21_000)];
-found.joined = joined(parts).map(({ kind, start, end }) => [kind, start, end]);
+found.mergeItems = mergeItems(parts).map(({ kind, start, end }) => [kind, start, end]);
 process.stdout.write(JSON.stringify(found));

@@ -14,8 +14,8 @@ import msgspec
 
 from agent.clients.owner.keys import OwnerCard
 from agent.core.ledger.entries import LedgerEntry
-from agent.core.vault.manifest import _Line, _Payload
-from agent.core.vault.records import Adopted, Segment
+from agent.core.vault.manifest import _SignedLine, _SignedPayload
+from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import Begin, Context
 from tests.wire import samples
 
@@ -25,7 +25,7 @@ HEAD = """\
 //
 // `null` in an optional member means absent, and the page's readers take it out (schema.js, `object`).
 """
-RECORDS = (Adopted, Begin, Context, LedgerEntry, OwnerCard, Segment, _Line)
+RECORDS = (RecoveredRecord, Begin, Context, LedgerEntry, OwnerCard, SegmentRecord, _SignedLine)
 LONGEST = 120
 
 
@@ -34,7 +34,7 @@ def source() -> str:
     kinds = {type(value) for value in samples.EVERY_MESSAGE.values()} | set(RECORDS)
     _, components = msgspec.json.schema_components(sorted(kinds, key=lambda kind: kind.__name__))
     # The payload of a manifest line holds a union of records, of which the page reads two only.
-    assert {field.name for field in msgspec.structs.fields(_Payload)} == {"v", "seq", "prev", "record"}
+    assert {field.name for field in msgspec.structs.fields(_SignedPayload)} == {"v", "seq", "prev", "record"}
     declared = {_name_of(name): schema for name, schema in components.items()}
     return HEAD + "".join(_declaration(name, declared[name]) for name in sorted(declared))
 

@@ -1,6 +1,6 @@
 // A bright block of a person's size walks through the left half of a dark, noisy picture; then the light goes on
 // everywhere.
-import { brightness, differences, GRID, seenIn } from "../../agent/web/src/media/seen.js";
+import { brightness, detectMotion, differences, GRID } from "../../agent/web/src/media/motion_preview.js";
 
 const noise = (n) => ((n * 7919) % 13) / 13 - 0.5;
 const samples = Array.from({ length: 60 }, (_, frame) => {
@@ -33,7 +33,7 @@ const half = (name, left, sensitivity = 1) => ({
       ],
 });
 const times = (zones, sensitivity = 1) =>
-  Object.fromEntries(seenIn(found, zones, sensitivity).map((zone) => [zone.name, zone.times]));
+  Object.fromEntries(detectMotion(found, zones, sensitivity).map((zone) => [zone.name, zone.times]));
 process.stdout.write(
   JSON.stringify({
     apart: times([half("left", true), half("right", false)]),

@@ -3,7 +3,7 @@ import { build } from "../../agent/web/src/node_modules/esbuild/lib/main.js";
 
 const source = new URL("../../agent/web/src/", import.meta.url).pathname;
 const contents =
-  'export * from "./owner/stating.js"; export * from "./errors.js";' +
+  'export * from "./owner/statements.js"; export * from "./errors.js";' +
   'export { publicKeyOfSeed } from "./wire/keys.js"; export { frame, readFrame } from "./link.js";';
 const { outputFiles } = await build({
   stdin: { contents, resolveDir: source },

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from agent.wire import base64
-from agent.wire.control import packed_yes
+from agent.wire.control import encode_approval
 from agent.wire.identities import private_key_from_seed
 from tests import custodians
 from tests.custodian.test_tips import tip, with_tips
-from tests.custodian.test_two_owners import seconding
+from tests.custodian.test_two_owners import co_approval
 from tests.custodians import APPROVER, DEVICE, Door, signed
 from tests.web.test_the_program import node
 from tests.wire import samples
@@ -40,7 +40,7 @@ def case(door: Door, name: str, disclosure: Any, *kept: Any) -> dict[str, Any]:
         "enrolments": [each.decode() for each in door.custodian.enrolments.envelopes],
         "entries": door.entries(),
         "disclosure": disclosure,
-        "opened": base64.encode(packed_yes(*kept)),
+        "opened": base64.encode(encode_approval(*kept)),
     }
 
 
@@ -88,7 +88,7 @@ def test_where_it_took_two_the_page_wants_both_yes(tmp_path: Path) -> None:
     asked, elsewhere = door.ask(), door.ask()
     approval, headers = custodians.approval(door, asked, door.segments[0])
     door.obey(approval, headers)
-    second = seconding(asked, approval)
+    second = co_approval(asked, approval)
     disclosure = door.obey(second, by=BO).disclosure
     yes, line = signed(approval, APPROVER), (door.vault.record(door.segments[0]).line,)
     found = listed(
@@ -96,7 +96,7 @@ def test_where_it_took_two_the_page_wants_both_yes(tmp_path: Path) -> None:
         case(door, "both", disclosure, yes, signed(second, BO), line),
         case(door, "one hidden", disclosure, yes, None, line),
         case(door, "the same owner twice", disclosure, yes, signed(second, APPROVER), line),
-        case(door, "to something else", disclosure, yes, signed(seconding(elsewhere, approval), BO), line),
+        case(door, "to something else", disclosure, yes, signed(co_approval(elsewhere, approval), BO), line),
     )
     assert (found["both"]["by"], found["both"]["second"]) == ("anna", "bo")
     lies = ("one hidden", "the same owner twice", "to something else")

@@ -168,34 +168,34 @@ def test_both_languages_say_everything() -> None:
 
 def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
     from agent.core.bus import LinkFault
-    from agent.core.consent import State
+    from agent.core.consent import RequestState
     from agent.core.events import EventKind
     from agent.core.ledger.entries import EntryKind
-    from agent.core.object_detection.labels import Sight
+    from agent.core.object_detection.labels import ObjectLabel
     from agent.core.vault.records import GapReason
     from agent.custodian.custodian_process import _NO_RECORDER
     from agent.wire.fields import Incident, Kind
 
     english = json.loads((WEB / "texts" / "en.json").read_text())
     for prefix, values in (
-        ("state", State), ("ledger", EntryKind), ("kind", Kind), ("incident", Incident), ("gap", GapReason),
-        ("event", EventKind), ("event", Sight), ("link", LinkFault),
+        ("state", RequestState), ("ledger", EntryKind), ("kind", Kind), ("incident", Incident), ("gap", GapReason),
+        ("event", EventKind), ("event", ObjectLabel), ("link", LinkFault),
     ):  # fmt: skip
         missing = [each.value for each in values if f"{prefix}.{each.value}" not in english]
         assert not missing, (prefix, missing)
-    assert not [each.value for each in State if f"state.{each.value}.text" not in english]
+    assert not [each.value for each in RequestState if f"state.{each.value}.text" not in english]
     assert f"camera.{_NO_RECORDER['state']}" in english
     assert "link.no uplink" in english
 
 
 def test_whatever_ends_by_itself_has_words_for_why() -> None:
-    from agent.custodian.requests import APPROVER_LEFT, NOT_TRUSTED
+    from agent.custodian.requests import APPROVER_LEFT, REQUESTER_NOT_TRUSTED
     from agent.wire.limits import OverLimit
 
     english = json.loads((WEB / "texts" / "en.json").read_text())
     known = (WEB / "src" / "pages" / "answering.js").read_text()
     late = (OverLimit.WINDOW_IN_FUTURE, OverLimit.LOOK_BACK_TOO_FAR, OverLimit.LIVES_TOO_LONG)
-    for reason in (NOT_TRUSTED, APPROVER_LEFT, *(each.value for each in late)):
+    for reason in (REQUESTER_NOT_TRUSTED, APPROVER_LEFT, *(each.value for each in late)):
         assert f"reason.{reason}" in english
         assert f'"{reason}"' in known
 

@@ -182,7 +182,7 @@ def _malformed_fields() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "sequence number 2^53", {"seq": 2**53}
     yield "sequence number as fraction", {"seq": 7.0}
     yield "sequence number as text", {"seq": "7"}
-    yield "audience too short", {"audience": "0" * 15}
+    yield "audience too short", {"trust_root": "0" * 15}
     yield "kind unknown", {"kind": "army"}
     yield "kind in capitals", {"kind": "Police"}
     yield "kind is not the requester's", {"kind": "fire"}
@@ -328,7 +328,7 @@ def _envelopes() -> Iterator[tuple[str, bytes, str]]:
         UNSIGNED,
     )
     yield "in another requester's name", signed(payload(requester="fire-brigade")), UNSIGNED
-    yield "under another root", signed(payload(audience="0" * 16)), UNSIGNED
+    yield "under another root", signed(payload(trust_root="0" * 16)), UNSIGNED
 
 
 def vectors() -> dict[str, dict[str, str]]:

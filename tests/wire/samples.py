@@ -13,21 +13,21 @@ from agent.clients.opening import HybridIdentity
 from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.entries import EntryKind, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, leaf_hash
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.wire import base64, envelope, strictjson
 from agent.wire.area import Circle, Point, Polygon
 from agent.wire.disclosures import (
+    ByteRange,
     ClipRecords,
     ContactCard,
     DisclosureManifest,
-    Ledgered,
+    LedgerProof,
     Part,
     PartKind,
     PartMissing,
     PartRange,
     Receipt,
     ReceiptState,
-    Span,
     TipManifest,
     TipText,
 )
@@ -35,35 +35,35 @@ from agent.wire.fields import Incident, Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Withdrawal
 from agent.wire.statements import (
-    Absence,
+    AbsenceReason,
     Approval,
-    ClipTold,
-    DrawnZone,
+    ClipClaim,
+    CoApproval,
+    Denial,
     Enrolment,
     Erasure,
+    FootageAbsence,
     Hold,
     NamedKey,
     NamedRecipient,
     OptIn,
     OptOut,
-    PrivateHours,
+    PrivateHoursSetting,
     PushSubscription,
     PushUnsubscription,
-    QuietHours,
-    Refusal,
+    QuietHoursSetting,
     Release,
     Revocation,
     Scope,
     SealedItem,
-    Seconding,
     Settings,
     Stolen,
     Tip,
     TrustChange,
-    Why,
-    ZoneKind,
+    ZoneSetting,
+    ZoneSettingKind,
 )
-from agent.wire.trust import OwnLimits, Region, RequesterEntry, RequesterKey, TrustBundle
+from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
 
 
 def private_key(name: str) -> Any:
@@ -139,7 +139,7 @@ def request(**changes: Any) -> FootageRequest:
         "id": "0123456789abcdef0123456789abcdef",
         "requester": "harbour-police",
         "seq": 7,
-        "audience": ROOT_KEY.id,
+        "trust_root": ROOT_KEY.id,
         "kind": Kind.POLICE,
         "case": "HH 2027/0815",
         "incident": Incident.BURGLARY,
@@ -171,8 +171,8 @@ def requester(**changes: Any) -> RequesterEntry:
         "name": "Harbour Police",
         "kind": Kind.POLICE,
         "keys": (RequesterKey(key=REQUESTER_KEY.text, from_s=NOW_S - 365 * 86400, until_s=NOW_S + 365 * 86400),),
-        "regions": (Region(south_west=Point(lat=53.0, lon=9.0), north_east=Point(lat=54.0, lon=11.0)),),
-        "limits": OwnLimits(window_max_s=6 * HOUR_S),
+        "regions": (TrustRegion(south_west=Point(lat=53.0, lon=9.0), north_east=Point(lat=54.0, lon=11.0)),),
+        "limits": EntryLimits(window_max_s=6 * HOUR_S),
     }
     return RequesterEntry(**{**values, **changes})
 
@@ -224,12 +224,14 @@ def receipt(**changes: Any) -> Receipt:
         "disclosure": "fedcba9876543210fedcba9876543210",
         "request": request().id,
         "requester": "harbour-police",
-        "audience": ROOT_KEY.id,
+        "trust_root": ROOT_KEY.id,
         "seq": 9,
         "state": ReceiptState.PARTIAL,
         "manifest": SHA,
         "stored": (PartRange(first=0, last=3), PartRange(first=5, last=5)),
-        "incomplete": (PartMissing(part=4, missing=(Span(start=65536, end=131072), Span(start=262144, end=300000))),),
+        "incomplete": (
+            PartMissing(part=4, missing=(ByteRange(start=65536, end=131072), ByteRange(start=262144, end=300000))),
+        ),
         "time_s": NOW_S,
     }
     return Receipt(**{**values, **changes})
@@ -242,10 +244,10 @@ def ledgered(
     device: Any = DEVICE,
     earlier: int = 5,
     **fields: Any,
-) -> Ledgered:
+) -> LedgerProof:
     """The proof that the approval, of disclosure `named`, is entry number `earlier` of a device's ledger."""
     boot = "1" * 32
-    at = Moment(BootNs(1), UtcNs(NOW_S * 10**9), ClockQuality.SYNCED)
+    at = ClockReading(BootNs(1), UtcNs(NOW_S * 10**9), ClockQuality.SYNCED)
     before = Frontier()
     for _ in range(earlier):
         before = before.append(leaf_hash(encode_entry(entry(EntryKind.BOOT, boot, at))))
@@ -253,7 +255,7 @@ def ledgered(
     values |= {"subject": approval_sha256, "segments": 1}
     leaf = encode_entry(entry(**{"kind": EntryKind.APPROVED, "boot_id": boot, "at": at, **values, **fields}))
     after = before.append(leaf_hash(leaf))
-    return Ledgered(
+    return LedgerProof(
         checkpoint=sign_checkpoint(after, device).decode(),
         entry=leaf.decode(),
         index=earlier,
@@ -282,16 +284,16 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "footage-request": request(),
     "footage-request-circle": request(area=CIRCLE),
     "withdrawal": Withdrawal(
-        v=1, request=request().id, requester="harbour-police", audience=ROOT_KEY.id, seq=8, reason="Case closed"
+        v=1, request=request().id, requester="harbour-police", trust_root=ROOT_KEY.id, seq=8, reason="Case closed"
     ),
     "deletion": Deletion(
-        v=1, request=request().id, requester="harbour-police", audience=ROOT_KEY.id, seq=11, deleted_s=NOW_S
+        v=1, request=request().id, requester="harbour-police", trust_root=ROOT_KEY.id, seq=11, deleted_s=NOW_S
     ),
     "bulletin": Bulletin(
         v=1,
         id="00" * 16,
         requester="harbour-police",
-        audience=ROOT_KEY.id,
+        trust_root=ROOT_KEY.id,
         seq=10,
         title="Storm tide tonight",
         description="Keep cellars and the quay clear until morning.",
@@ -333,15 +335,15 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         segments=(),
         posters=(),
         contact=None,
-        clips=(ClipTold(from_ms=1_760_000_000_000, to_ms=1_760_000_020_000, segments=4),),
+        clips=(ClipClaim(from_ms=1_760_000_000_000, to_ms=1_760_000_020_000, segments=4),),
     ),
     "disclosure-manifest-that-tells": msgspec.structs.replace(
-        disclosure_manifest(), told=(ClipRecords(from_ms=1_760_000_000_000, to_ms=1_760_000_020_000, leaves=(SHA,)),)
+        disclosure_manifest(), clips=(ClipRecords(from_ms=1_760_000_000_000, to_ms=1_760_000_020_000, leaves=(SHA,)),)
     ),
     "tip": Tip(
         **_STATED,
         tip="00" * 16,
-        audience=ROOT_KEY.id,
+        trust_root=ROOT_KEY.id,
         requester="harbour-police",
         reply=RECIPIENT,
         message="e30=",
@@ -351,24 +353,24 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "tip-manifest": TipManifest(
         v=1,
         tip="00" * 16,
-        audience=ROOT_KEY.id,
+        trust_root=ROOT_KEY.id,
         message="e30=",
         device=DEVICE_KEY.text,
         records=("{}",),
         parts=(Part(kind=PartKind.SEGMENT, id=item(0).id, size_bytes=2_500_000, sha256=SHA),),
     ),
-    "tip-manifest-of-words": TipManifest(v=1, tip="00" * 16, audience=ROOT_KEY.id, message="e30="),
+    "tip-manifest-of-words": TipManifest(v=1, tip="00" * 16, trust_root=ROOT_KEY.id, message="e30="),
     "tip-text": TipText(v=1, text="A white van waits there every night."),
     "trust-bundle-with-tips": bundle(requesters=(requester(tips=RECIPIENT),)),
-    "seconding": Seconding(**_STATED, request=SHA, approval=SHA),
+    "co-approval": CoApproval(**_STATED, request=SHA, approval=SHA),
     "approval-with-gaps": approval(
         contact=None,
         gaps=(
-            Absence(from_ms=1_760_000_000_000, to_ms=1_760_000_600_000, why=Why.NOTHING),
-            Absence(from_ms=1_760_000_605_000, to_ms=1_760_000_900_000, why=Why.PRIVACY),
+            FootageAbsence(from_ms=1_760_000_000_000, to_ms=1_760_000_600_000, reason=AbsenceReason.NOTHING),
+            FootageAbsence(from_ms=1_760_000_605_000, to_ms=1_760_000_900_000, reason=AbsenceReason.PRIVACY),
         ),
     ),
-    "refusal": Refusal(**_STATED, request=SHA),
+    "denial": Denial(**_STATED, request=SHA),
     "opt-out": OptOut(**_STATED, scope=Scope.KIND, value="insurer", until_s=NOW_S + 86400),
     "opt-in": OptIn(**_STATED, scope=Scope.ALL),
     "revocation": Revocation(**_STATED, disclosure=receipt().disclosure),
@@ -383,15 +385,15 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         position=Point(lat=53.5461, lon=9.9661),
         sensitivity_percent=120,
         zones=(
-            DrawnZone(name="Path", kind=ZoneKind.INCLUDE, corners=((0, 0), (10_000, 0), (5000, 9000))),
-            DrawnZone(
-                name="Street", kind=tuple(ZoneKind)[-1], corners=((0, 0), (9000, 0), (0, 9000)), smallest_share=5
+            ZoneSetting(name="Path", kind=ZoneSettingKind.INCLUDE, corners=((0, 0), (10_000, 0), (5000, 9000))),
+            ZoneSetting(
+                name="Street", kind=tuple(ZoneSettingKind)[-1], corners=((0, 0), (9000, 0), (0, 9000)), smallest_share=5
             ),
         ),
         max_bytes=10**10,
         max_age_days=30,
-        quiet=QuietHours(begins_minute=1320, ends_minute=420),
-        private=(PrivateHours(days=(0, 6), begins_minute=0, ends_minute=1439),),
+        quiet=QuietHoursSetting(begins_minute=1320, ends_minute=420),
+        private=(PrivateHoursSetting(days=(0, 6), begins_minute=0, ends_minute=1439),),
     ),
     "push-subscription": PushSubscription(
         **_STATED, endpoint="https://push.example/f00d", p256dh="BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA", auth="tBHItJI5"
@@ -450,7 +452,7 @@ def requests(draw: st.DrawFn) -> FootageRequest:
         id=draw(hexes(32)),
         requester=draw(IDS),
         seq=draw(SEQUENCES),
-        audience=draw(hexes(16)),
+        trust_root=draw(hexes(16)),
         kind=draw(st.sampled_from(Kind)),
         incident=draw(st.sampled_from(Incident)),
         case=draw(PLAIN_WORDS),
@@ -467,7 +469,7 @@ def receipts(draw: st.DrawFn) -> Receipt:
     edges = sorted(draw(st.sets(st.integers(0, 10_000), max_size=12)))
     pairs = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False) if b > a]
     apart = [pair for number, pair in enumerate(pairs) if number == 0 or pair[0] > pairs[number - 1][1] + 1]
-    spans = tuple(Span(start=start, end=end) for start, end in pairs)
+    spans = tuple(ByteRange(start=start, end=end) for start, end in pairs)
     return receipt(
         disclosure=draw(hexes(32)),
         seq=draw(SEQUENCES),

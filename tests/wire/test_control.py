@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from agent.errors import FormatError
 from agent.wire import control
-from agent.wire.control import Frame, packed, packed_yes, read_frame, split_body, unpacked, unpacked_yes, write_frame
+from agent.wire.control import (
+    Frame,
+    decode_approval,
+    decode_statement,
+    encode_approval,
+    encode_statement,
+    read_frame,
+    split_body,
+    write_frame,
+)
 
 HEADS = st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8) | st.booleans(), max_size=4)
 
@@ -66,7 +75,10 @@ def test_each_length_is_bounded_before_anything_is_read_or_written(name: str, mo
 
 @given(st.text("abc{}", max_size=20), st.lists(st.binary(min_size=1, max_size=20), max_size=4))
 def test_a_statement_is_kept_with_its_headers(statement: str, headers: list[bytes]) -> None:
-    assert unpacked(packed(statement.encode(), tuple(headers))) == (statement.encode(), tuple(headers))
+    assert decode_statement(encode_statement(statement.encode(), tuple(headers))) == (
+        statement.encode(),
+        tuple(headers),
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +88,7 @@ def test_a_statement_is_kept_with_its_headers(statement: str, headers: list[byte
 )
 def test_what_was_kept_and_holds_no_statement_is_refused(kept: bytes) -> None:
     with pytest.raises(FormatError, match="kept statement"):
-        unpacked(kept)
+        decode_statement(kept)
 
 
 @pytest.mark.parametrize("sizes", [None, 3, "3", {"3": 3}, [3.0], ["3"], [0, 3], [-1, 4], [2], [4], [1, 1], [True, 2]])
@@ -99,10 +111,10 @@ def test_equal_heads_are_equal_bytes_whatever_order_they_were_made_in() -> None:
 @pytest.mark.parametrize("second", [None, b'{"second":1}'])
 @pytest.mark.parametrize("records", [(), (b"one", b"two")])
 def test_what_owners_have_shared_is_unpacked_as_it_was_packed(second: bytes | None, records: tuple[bytes, ...]) -> None:
-    assert unpacked_yes(packed_yes(b"{}", second, records)) == (b"{}", second, records)
+    assert decode_approval(encode_approval(b"{}", second, records)) == (b"{}", second, records)
 
 
 @pytest.mark.parametrize("data", [b"", write_frame(Frame({})), write_frame(Frame({"approval": "{}", "second": 1}))])
 def test_what_is_no_kept_approval_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match="no kept approval"):
-        unpacked_yes(data)
+        decode_approval(data)

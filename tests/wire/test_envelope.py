@@ -35,7 +35,7 @@ def test_lengths_in_the_encoding_are_of_bytes() -> None:
 @given(st.binary(max_size=200))
 def test_any_payload_comes_back_with_its_signer(payload: bytes) -> None:
     data = envelope.sign(TYPE, payload, samples.OWNER)
-    assert envelope.open_envelope(data, TYPE, TRUSTED) == envelope.Opened(payload, samples.OWNER_KEY.id)
+    assert envelope.open_envelope(data, TYPE, TRUSTED) == envelope.VerifiedEnvelope(payload, samples.OWNER_KEY.id)
 
 
 def test_spaces_around_the_envelope_change_nothing() -> None:
@@ -107,7 +107,7 @@ def test_no_changed_byte_gets_another_payload_through(at: int, change: int) -> N
         opened = envelope.open_envelope(mutated, TYPE, TRUSTED)
     except DoorwardError:
         return
-    assert opened == envelope.Opened(b'{"a":1}', samples.OWNER_KEY.id)
+    assert opened == envelope.VerifiedEnvelope(b'{"a":1}', samples.OWNER_KEY.id)
 
 
 @given(st.binary(max_size=300))

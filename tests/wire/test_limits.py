@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 from agent.errors import ConfigurationError
 from agent.wire import limits
 from agent.wire.area import Circle
-from agent.wire.limits import HARD, Earlier, Limits, OverLimit
-from agent.wire.trust import OwnLimits
+from agent.wire.limits import HARD, EarlierRequests, OverLimit, RequestLimits
+from agent.wire.trust import EntryLimits
 from tests.wire import samples
 
 NOW = samples.NOW_S
 DAY_S = 86_400
-NOTHING = Earlier()
+NOTHING = EarlierRequests()
 
 
-def verdict(*, now_s: int | None = NOW, by: Limits = HARD, earlier: Earlier = NOTHING, **changes: Any) -> Any:
+def verdict(
+    *, now_s: int | None = NOW, by: RequestLimits = HARD, earlier: EarlierRequests = NOTHING, **changes: Any
+) -> Any:
     return limits.check(samples.request(**changes), by, now_s, earlier)
 
 
@@ -64,64 +66,64 @@ def test_each_limit_holds_at_its_bound_and_not_beyond(changes: dict[str, Any], e
 def test_the_bounds_of_the_area_are_inclusive_to_the_square_metre() -> None:
     # A circle's size is exact, so a limit set to it lets it through and one a square metre off does not.
     size_m2 = Circle(lat=0.0, lon=0.0, radius_m=400).size_m2
-    assert verdict(by=Limits(area_min_m2=int(size_m2)), **circle(400)) is None
-    assert verdict(by=Limits(area_min_m2=int(size_m2) + 1), **circle(400)) is OverLimit.AREA_TOO_SMALL
-    assert verdict(by=Limits(area_max_m2=int(size_m2) + 1), **circle(400)) is None
-    assert verdict(by=Limits(area_max_m2=int(size_m2)), **circle(400)) is OverLimit.AREA_TOO_LARGE
+    assert verdict(by=RequestLimits(area_min_m2=int(size_m2)), **circle(400)) is None
+    assert verdict(by=RequestLimits(area_min_m2=int(size_m2) + 1), **circle(400)) is OverLimit.AREA_TOO_SMALL
+    assert verdict(by=RequestLimits(area_max_m2=int(size_m2) + 1), **circle(400)) is None
+    assert verdict(by=RequestLimits(area_max_m2=int(size_m2)), **circle(400)) is OverLimit.AREA_TOO_LARGE
 
 
 @pytest.mark.parametrize(
     ("earlier", "expected"),
     [
-        (Earlier(for_case=1), None),
-        (Earlier(for_case=2), OverLimit.CASE),
-        (Earlier(for_window=1), None),
-        (Earlier(for_window=2), OverLimit.WINDOW_ASKED),
-        (Earlier(from_requester=9), None),
-        (Earlier(from_requester=10), OverLimit.REQUESTER_RATE),
-        (Earlier(in_all=29), None),
-        (Earlier(in_all=30), OverLimit.TOTAL_RATE),
-        (Earlier(in_all=14, from_requester=1), None),
-        (Earlier(in_all=15, from_requester=1), OverLimit.TOTAL_RATE),
+        (EarlierRequests(for_case=1), None),
+        (EarlierRequests(for_case=2), OverLimit.CASE),
+        (EarlierRequests(for_window=1), None),
+        (EarlierRequests(for_window=2), OverLimit.WINDOW_ASKED),
+        (EarlierRequests(from_requester=9), None),
+        (EarlierRequests(from_requester=10), OverLimit.REQUESTER_RATE),
+        (EarlierRequests(in_all=29), None),
+        (EarlierRequests(in_all=30), OverLimit.TOTAL_RATE),
+        (EarlierRequests(in_all=14, from_requester=1), None),
+        (EarlierRequests(in_all=15, from_requester=1), OverLimit.TOTAL_RATE),
     ],
 )
-def test_what_was_asked_before_counts(earlier: Earlier, expected: OverLimit | None) -> None:
-    assert verdict(by=Limits(), earlier=earlier) is expected
+def test_what_was_asked_before_counts(earlier: EarlierRequests, expected: OverLimit | None) -> None:
+    assert verdict(by=RequestLimits(), earlier=earlier) is expected
 
 
 def test_a_device_without_the_time_of_day_judges_only_what_needs_none() -> None:
     assert verdict(now_s=None, not_after_s=5, **window(3600, 10_000)) is None
     assert verdict(now_s=None, **window(60)) is OverLimit.WINDOW_TOO_SHORT
-    assert verdict(now_s=None, earlier=Earlier(for_case=2)) is OverLimit.CASE
+    assert verdict(now_s=None, earlier=EarlierRequests(for_case=2)) is OverLimit.CASE
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
+@pytest.mark.parametrize("name", [field.name for field in fields(RequestLimits)])
 def test_no_limit_can_be_built_looser_than_its_hard_bound(name: str) -> None:
     hard = getattr(HARD, name)
     looser, tighter = (hard - 1, hard + 1) if "_min_" in name else (hard + 1, hard - 1)
     with pytest.raises(ConfigurationError, match=name):
-        Limits(**{name: looser})
-    assert getattr(Limits(**{name: tighter}), name) == tighter
+        RequestLimits(**{name: looser})
+    assert getattr(RequestLimits(**{name: tighter}), name) == tighter
     with pytest.raises(ConfigurationError, match=name):
-        Limits(**{name: -1})
+        RequestLimits(**{name: -1})
 
 
 def test_a_limit_may_be_nothing_at_all_and_two_may_meet() -> None:
-    assert Limits(requests_per_day=0).requests_per_day == 0
-    assert Limits(window_min_s=3600, window_max_s=3600).satisfiable
-    assert Limits(area_min_m2=100_000, area_max_m2=100_000).satisfiable
+    assert RequestLimits(requests_per_day=0).requests_per_day == 0
+    assert RequestLimits(window_min_s=3600, window_max_s=3600).satisfiable
+    assert RequestLimits(area_min_m2=100_000, area_max_m2=100_000).satisfiable
 
 
 def test_tightening_takes_the_tighter_of_each_and_never_loosens() -> None:
-    owner = Limits(window_max_s=4 * 3600, window_min_s=1800)
-    root = OwnLimits(window_max_s=6 * 3600, window_min_s=3600, life_max_s=DAY_S)
-    assert root.applied_to(owner) == Limits(window_max_s=4 * 3600, window_min_s=3600, life_max_s=DAY_S)
-    assert OwnLimits(window_max_s=2**40, area_min_m2=0).applied_to(owner) == owner
-    assert OwnLimits().applied_to(owner) == owner
+    owner = RequestLimits(window_max_s=4 * 3600, window_min_s=1800)
+    root = EntryLimits(window_max_s=6 * 3600, window_min_s=3600, life_max_s=DAY_S)
+    assert root.applied_to(owner) == RequestLimits(window_max_s=4 * 3600, window_min_s=3600, life_max_s=DAY_S)
+    assert EntryLimits(window_max_s=2**40, area_min_m2=0).applied_to(owner) == owner
+    assert EntryLimits().applied_to(owner) == owner
 
 
 def test_limits_that_exclude_each_other_let_nothing_pass_and_raise_nothing() -> None:
-    nothing = OwnLimits(window_max_s=1800).applied_to(Limits(window_min_s=3600))
+    nothing = EntryLimits(window_max_s=1800).applied_to(RequestLimits(window_min_s=3600))
     assert HARD.satisfiable
     assert not nothing.satisfiable
     assert verdict(by=nothing, **window(2700)) is OverLimit.WINDOW_TOO_SHORT
@@ -134,7 +136,7 @@ LATE = json.loads((Path(__file__).resolve().parents[1] / "vectors/wire/late.json
 @pytest.mark.parametrize("row", LATE, ids=lambda row: f"{row['over']} {row['limits']}")
 def test_whoever_was_not_there_when_it_came_judges_what_holds_whenever_it_was_asked(row: dict[str, Any]) -> None:
     times = {"from_s": row["from"], "to_s": row["to"], "not_after_s": row["not_after"]}
-    tighter = OwnLimits(**row["limits"]).applied_to(HARD)
+    tighter = EntryLimits(**row["limits"]).applied_to(HARD)
     found = limits.check_late(samples.request(**times), tighter, row["now"])
     assert (found and found.value) == row["over"]
 

@@ -11,6 +11,7 @@ import pytest
 from agent.errors import FormatError, RequestError
 from agent.wire import strictjson
 from agent.wire.disclosures import (
+    ByteRange,
     ContactCard,
     DisclosureManifest,
     Part,
@@ -19,7 +20,6 @@ from agent.wire.disclosures import (
     PartRange,
     Receipt,
     ReceiptState,
-    Span,
     TipManifest,
     TipText,
 )
@@ -35,7 +35,7 @@ from agent.wire.statements import (
     Settings,
     Tip,
     TrustChange,
-    ZoneKind,
+    ZoneSettingKind,
 )
 from tests.wire import samples
 
@@ -79,7 +79,7 @@ def test_nothing_in_a_request_is_optional(key: str) -> None:
         {"requester": ""},
         {"seq": 0},
         {"seq": -1},
-        {"audience": "x"},
+        {"trust_root": "x"},
         {"kind": "army"},
         {"case": ""},
         {"case": "x" * 65},
@@ -141,7 +141,7 @@ def test_the_text_of_a_tip_is_clean_and_bounded(words: str) -> None:
 
 
 def test_the_longest_receipt_there_can_be_fits_its_limit_when_it_says_one_thing() -> None:
-    spans = tuple(Span(start=number * 2**17, end=number * 2**17 + 2**16) for number in range(64))
+    spans = tuple(ByteRange(start=number * 2**17, end=number * 2**17 + 2**16) for number in range(64))
     unopened = tuple(PartRange(first=number * 300 + 1, last=number * 300 + 2) for number in range(64))
     ranges = tuple(PartRange(first=number * 300, last=number * 300 + 1) for number in range(64))
     for receipt in (
@@ -157,7 +157,7 @@ PART = msgspec.to_builtins(Part(kind=PartKind.SEGMENT, id=samples.item(0).id, si
 OTHER_HEADER = {**ITEM, "header_sha256": "ab" * 32}
 OTHER_SOUND = {**SOUND, "header_sha256": "ab" * 32}
 TOLD = [{"from_ms": 1, "to_ms": 2, "segments": 1}]
-ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10, 0], [0, 10]]}
+ZONE = {"name": "Path", "kind": ZoneSettingKind.INCLUDE.value, "corners": [[0, 0], [10, 0], [0, 10]]}
 
 
 @pytest.mark.parametrize(
@@ -201,11 +201,11 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
         (Approval, "approval", {"segments": [ITEM, OTHER_HEADER]}, "segments: .*twice"),
         (Approval, "approval", {"segments": [], "posters": [ITEM, OTHER_HEADER]}, "posters: .*twice"),
         (Approval, "approval", {"clips": TOLD * 2}, "clips: .*twice"),
-        (Approval, "approval", {"gaps": [{"from_ms": 9, "to_ms": 9, "why": "device off"}]}, "gaps"),
+        (Approval, "approval", {"gaps": [{"from_ms": 9, "to_ms": 9, "reason": "device off"}]}, "gaps"),
         (Approval, "approval-with-sound", {"sounds": [SOUND, OTHER_SOUND]}, "sounds: .*twice"),
         (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 5, "why": "device off"}]}, "gaps"),
-        (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "why": "device off"}] * 2}, "gaps"),
-        (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "why": "the owner was out"}]}, "why"),
+        (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "reason": "device off"}] * 2}, "gaps"),
+        (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "reason": "the owner was out"}]}, "reason"),
         (Approval, "approval", {"device": "ed25519:" + "A" * 43}, "sound"),
         (Approval, "approval-with-sound", {"segments": [], "clips": TOLD}, "sounds: only"),
         (Approval, "approval-with-sound", {"sounds": [SOUND, SOUND]}, r"sounds.*twice"),

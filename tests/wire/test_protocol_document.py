@@ -12,7 +12,7 @@ import pytest
 from agent import wire
 from agent.wire import area, area_opening, envelope, strictjson, topics, uploads
 from agent.wire.fields import Incident, Kind
-from agent.wire.limits import HARD, Limits
+from agent.wire.limits import HARD, RequestLimits
 from agent.wire.statements import Scope
 from tests.wire import samples
 
@@ -48,7 +48,7 @@ def test_every_word_of_our_vocabulary_is_in_the_document(word: str) -> None:
 
 def test_the_bounds_are_those_of_the_document() -> None:
     words = DOCUMENT.replace("\N{NO-BREAK SPACE}", " ")
-    default = Limits()
+    default = RequestLimits()
     for bound in (
         f"{HARD.window_min_s} – {HARD.window_max_s:_} s",
         f"{HARD.area_min_m2:_} – {HARD.area_max_m2:_} m²",
@@ -70,7 +70,7 @@ def test_the_bounds_are_those_of_the_document() -> None:
         f"±{area.MAX_LATITUDE:.0f}° latitude",
     ):
         assert bound.replace("_", " ") in words, bound
-    assert len(fields(Limits)) == 9
+    assert len(fields(RequestLimits)) == 9
 
 
 def test_the_notes_of_an_upload_are_in_the_document() -> None:

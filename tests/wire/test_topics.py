@@ -14,10 +14,19 @@ from agent.errors import FormatError
 from agent.wire import topics
 from agent.wire.area import Circle, Polygon
 from agent.wire.strictjson import MAX_INTEGER
-from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, Sender, Topic, UploadTopic, Verb
+from agent.wire.topics import (
+    BulletinTopic,
+    ChunkVerb,
+    ReceiptTopic,
+    RequestTopic,
+    Topic,
+    TopicSender,
+    UploadTopic,
+    UploadVerb,
+)
 from tests.wire import samples
 
-VERBS = st.sampled_from(Verb) | st.builds(ChunkVerb, st.integers(0, 2**53 - 1), samples.hexes(64))
+VERBS = st.sampled_from(UploadVerb) | st.builds(ChunkVerb, st.integers(0, 2**53 - 1), samples.hexes(64))
 CELLS = st.builds("{}-{}".format, st.integers(0, 359), st.integers(0, 719))
 TOPICS: st.SearchStrategy[Topic] = st.one_of(
     st.builds(RequestTopic, CELLS, samples.IDS, st.integers(0, topics.REQUEST_SLOTS - 1)),
@@ -119,13 +128,13 @@ def test_a_sender_is_who_the_access_list_lets_write_there_and_a_receipt_is_of_it
     sender = topics.sender_of(str(topic))
     match topic:
         case RequestTopic(requester=who):
-            assert sender == Sender(f"requests/{who}", is_receipt=False)
+            assert sender == TopicSender(f"requests/{who}", is_receipt=False)
         case BulletinTopic(requester=who):
-            assert sender == Sender(f"bulletins/{who}", is_receipt=False)
+            assert sender == TopicSender(f"bulletins/{who}", is_receipt=False)
         case ReceiptTopic(disclosure=disclosure):
-            assert sender == Sender(disclosure, is_receipt=True)
+            assert sender == TopicSender(disclosure, is_receipt=True)
         case UploadTopic():
-            assert sender == Sender("", is_receipt=False)
+            assert sender == TopicSender("", is_receipt=False)
     assert not topics.sender_of("noise/" + str(topic)).is_receipt
 
 
@@ -136,8 +145,8 @@ def test_a_sender_is_who_the_access_list_lets_write_there_and_a_receipt_is_of_it
         RequestTopic("0-0", "police", topics.REQUEST_SLOTS),
         RequestTopic("0-0", "police", -1),
         RequestTopic("0-0", "+", 0),
-        UploadTopic("a/b", "0" * 16, HEX, 0, Verb.INIT),
-        UploadTopic("a", "0" * 16, HEX, -1, Verb.INIT),
+        UploadTopic("a/b", "0" * 16, HEX, 0, UploadVerb.INIT),
+        UploadTopic("a", "0" * 16, HEX, -1, UploadVerb.INIT),
         UploadTopic("a", "0" * 16, HEX, 0, ChunkVerb(-1, "0" * 64)),
         ReceiptTopic("0" * 16, "x/y"),
         ReceiptTopic("+", HEX),

@@ -15,7 +15,7 @@ from agent.wire import envelope, strictjson
 from agent.wire.area import Bounds, Point
 from agent.wire.fields import Kind
 from agent.wire.identities import public_key_of
-from agent.wire.trust import Region, RequesterKey, TrustBundle, TrustDiff, TrustStore, diff
+from agent.wire.trust import RequesterKey, TrustBundle, TrustDiff, TrustRegion, TrustStore, diff
 from tests.wire import samples
 
 NOW = samples.NOW_S
@@ -171,14 +171,14 @@ def test_no_two_requesters_share_an_id_a_name_or_a_key(twice: str, other: dict[s
 
 def test_a_region_may_be_a_point_and_a_key_good_for_one_second() -> None:
     corner = Point(lat=1.0, lon=2.0)
-    assert Region(south_west=corner, north_east=corner).bounds == Bounds(1.0, 2.0, 1.0, 2.0)
+    assert TrustRegion(south_west=corner, north_east=corner).bounds == Bounds(1.0, 2.0, 1.0, 2.0)
     assert key(from_s=5, until_s=5).usable_at(5)
 
 
 def test_a_region_inside_out_and_a_key_that_ends_before_it_begins_are_refused() -> None:
     for south_west, north_east in (((1.0, 0.0), (0.0, 1.0)), ((0.0, 1.0), (1.0, 0.0))):
         with pytest.raises(FormatError):
-            Region(
+            TrustRegion(
                 south_west=Point(lat=south_west[0], lon=south_west[1]),
                 north_east=Point(lat=north_east[0], lon=north_east[1]),
             )

@@ -10,7 +10,7 @@ import pytest
 
 from agent.errors import DoorwardError, OpenError, RequestError
 from agent.wire import base64
-from agent.wire.inbound import open_inbound
+from agent.wire.inbound import verify_inbound
 from agent.wire.limits import HARD, OverLimit, check
 from agent.wire.messages import FootageRequest
 from agent.wire.topics import RequestTopic
@@ -49,7 +49,7 @@ TRUST = trust()
 def judged(vector: dict[str, Any]) -> str:
     data = vector["envelope"].encode() if "envelope" in vector else base64.decode(vector["envelope_base64"])
     try:
-        inbound = open_inbound(data, RequestTopic("287-379", samples.request().requester, 0), TRUST, samples.NOW_S)
+        inbound = verify_inbound(data, RequestTopic("287-379", samples.request().requester, 0), TRUST, samples.NOW_S)
     except OpenError:
         return "unsigned"
     except RequestError:
@@ -89,7 +89,7 @@ def test_a_vector_with_one_byte_changed_is_never_accepted_as_another() -> None:
     for at in range(len(good)):
         mutated = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
         try:
-            inbound = open_inbound(mutated, topic, TRUST, samples.NOW_S)
+            inbound = verify_inbound(mutated, topic, TRUST, samples.NOW_S)
         except DoorwardError:
             continue
         assert inbound.message == samples.request()

@@ -20,12 +20,12 @@ from agent import wire
 from agent.core import ledger
 from agent.core.ledger import checkpoint, merkle
 from agent.core.ledger.entries import FIELDS, encode_entry, entry
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.wire import envelope, strictjson, topics
 from agent.wire.area import E7, Area, Circle
 from agent.wire.identities import dump_private_key, public_key_of
 from agent.wire.statements import Enrolment, NamedKey
-from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, UploadTopic, Verb
+from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, UploadTopic, UploadVerb
 from tests.web import page_types
 from tests.wire import request_vectors, samples
 
@@ -213,7 +213,7 @@ def message(name: str) -> Any:
 
 def trust() -> Any:
     """The bundle that `wire/requests` is judged by."""
-    bundle = samples.bundle(requesters=(samples.requester(limits=samples.OwnLimits()),))
+    bundle = samples.bundle(requesters=(samples.requester(limits=samples.EntryLimits()),))
     return {
         "now_s": samples.NOW_S,
         "root": samples.ROOT_KEY.text,
@@ -223,7 +223,7 @@ def trust() -> Any:
 
 def topic_table() -> Any:
     requester, device, disclosure = "harbour-police", samples.DEVICE_KEY.id, samples.receipt().disclosure
-    verbs = (Verb.INIT, ChunkVerb(65536, samples.SHA), Verb.FIN, Verb.ABORT)
+    verbs = (UploadVerb.INIT, ChunkVerb(65536, samples.SHA), UploadVerb.FIN, UploadVerb.ABORT)
     places = [(-90.0, -180.0), (90.0, 180.0), (0.0, 0.0), (-1e-7, -1e-7), (53.4999999, 9.9999999), (53.5, 10.0)]
     return {
         "request": str(RequestTopic("287-379", requester, 0)),
@@ -289,7 +289,7 @@ def _rim(area: Area, middle: tuple[float, float]) -> Iterator[tuple[float, float
 
 def entries() -> Any:
     """One entry of each kind with what it must have, and one with all that it may."""
-    moment = Moment(BootNs(61_000_000_000), UtcNs(samples.NOW_S * 10**9), ClockQuality.HELD)
+    moment = ClockReading(BootNs(61_000_000_000), UtcNs(samples.NOW_S * 10**9), ClockQuality.HELD)
     values: dict[str, Any] = {
         "request": samples.request().id, "requester": "harbour-police", "disclosure": samples.receipt().disclosure,
         "subject": samples.SHA, "segments": 12, "size_bytes": 5_000_000, "version": 3, "reason": "window too long",

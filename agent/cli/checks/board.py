@@ -15,8 +15,8 @@ from typing import Any
 from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.config import Configuration
 from firmware_bridge.boards import Board, board_named
-from firmware_bridge.health import Health, read_health
-from firmware_bridge.settings import Backend, Panel
+from firmware_bridge.health import BoardHealth, read_health
+from firmware_bridge.settings import Backend, PanelConfig
 
 __all__ = ["check_heat", "check_limits", "check_panel"]
 
@@ -24,7 +24,7 @@ _LIBRARIES = {Backend.GPIOD: ("gpiod", "python3-libgpiod"), Backend.GPIOZERO: ("
 _BRIDGE = "sudo systemctl restart doorward-bridge; journalctl -u doorward-bridge"
 
 
-def check_panel(panel: Panel | None, status: Mapping[str, Any]) -> Iterator[Finding]:
+def check_panel(panel: PanelConfig | None, status: Mapping[str, Any]) -> Iterator[Finding]:
     """`status`: the running doorbell's, empty without one."""
     if panel is None:
         yield fine("panel", "None is configured: no button, chime or light.")
@@ -68,7 +68,7 @@ def check_limits(groups: Path = Path("/sys/fs/cgroup")) -> Finding:
     )
 
 
-def check_heat(configuration: Configuration, health: Health | None = None) -> Iterator[Finding]:
+def check_heat(configuration: Configuration, health: BoardHealth | None = None) -> Iterator[Finding]:
     """`health`: a reading, for tests; else the board's own, now."""
     board = board_named(configuration.board.profile)
     reading = health or read_health()
@@ -76,18 +76,18 @@ def check_heat(configuration: Configuration, health: Health | None = None) -> It
         yield poor(
             "supply", "The power supply is too weak.", "Use the supply that belongs to the board, a short cable."
         )
-    yield _heat(reading, board, configuration.board.relief_from_c)
+    yield _heat(reading, board, configuration.board.throttle_from_c)
 
 
-def _heat(reading: Health, board: Board, relief_from_c: float) -> Finding:
+def _heat(reading: BoardHealth, board: Board, throttle_from_c: float) -> Finding:
     if reading.temperature_c is None:
         return fine("heat", "This board does not say how warm it is.")
     warm = f"{reading.temperature_c:.0f} °C"
     cooler = "Give it shade and air, or lower camera.fps or camera.size."
     if reading.throttled or reading.temperature_c >= board.throttles_c:
         return poor("heat", f"{warm}: the firmware slows the board down.", cooler)
-    if reading.temperature_c >= relief_from_c:
-        return poor("heat", f"{warm}: from {relief_from_c:g} °C on Doorward does less, to stay cool.", cooler)
+    if reading.temperature_c >= throttle_from_c:
+        return poor("heat", f"{warm}: from {throttle_from_c:g} °C on Doorward does less, to stay cool.", cooler)
     if reading.throttled_since_boot:
         return poor("heat", f"{warm} now; the board has been slowed down since it started.", cooler)
     return fine("heat", f"{warm}; the board slows down at {board.throttles_c:g} °C.")

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography import x509
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
-from agent.config import Broker
+from agent.config import BrokerConfig
 from agent.errors import ConfigurationError
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.tls import explain, make_context
@@ -33,7 +33,7 @@ _OF_NO_VERSION = b"\x10\x0d\0\4MQTT\x7f\2\0\0\0\0\0"
 only once it has taken our certificate; and it begins no session, which would end that of the doorbell that runs."""
 
 
-def check_broker(broker: Broker | None, now: datetime.datetime) -> Iterator[Finding]:
+def check_broker(broker: BrokerConfig | None, now: datetime.datetime) -> Iterator[Finding]:
     """`now` judges the certificates' dates."""
     if broker is None:
         yield fine("broker", "None is configured: Doorward records and touches no network.")

@@ -20,7 +20,7 @@ import numpy as np
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.cli.words import plain
-from agent.config import Camera, CameraKind, Sound, SoundKind
+from agent.config import CameraConfig, CameraKind, SoundConfig, SoundKind
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError, DoorwardError
 from agent.ports import Camera as CameraPort
@@ -49,7 +49,7 @@ _FRAMES = 20
 _COMFORTABLE = 0.6
 
 
-def check_camera(camera: Camera) -> Iterator[Finding]:
+def check_camera(camera: CameraConfig) -> Iterator[Finding]:
     """Open what is configured and say what it gives."""
     if camera.kind is CameraKind.PI:
         yield from _check_memory()
@@ -153,7 +153,7 @@ def _name(node: Path) -> str:
         return "unnamed"
 
 
-def check_sound(sound: Sound, camera: Camera) -> Finding:
+def check_sound(sound: SoundConfig, camera: CameraConfig) -> Finding:
     """Is there a microphone where one is configured?"""
     name, source = _microphone(sound, camera)
     try:
@@ -165,7 +165,7 @@ def check_sound(sound: Sound, camera: Camera) -> Finding:
     return fine("sound", f"{name} can be heard.")
 
 
-def _microphone(sound: Sound, camera: Camera) -> tuple[str, Microphone]:
+def _microphone(sound: SoundConfig, camera: CameraConfig) -> tuple[str, Microphone]:
     if sound.kind is SoundKind.CAMERA:
         return "The network camera's microphone", RtspMicrophone(camera.url or "")
     if sound.kind is SoundKind.FILE:
@@ -173,7 +173,7 @@ def _microphone(sound: Sound, camera: Camera) -> tuple[str, Microphone]:
     return sound.device, AlsaMicrophone(sound.device)
 
 
-def check_encoder(camera: Camera) -> Iterator[Finding]:
+def check_encoder(camera: CameraConfig) -> Iterator[Finding]:
     """Encode a second or so at the configured size, and say how much of a core that takes."""
     width_px, height_px = camera.size
     settings = EncodingSettings(widest_px=width_px, quality=camera.quality, ceiling_kbps=camera.bitrate_kbps)

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
-from agent.core.timebase import NS_PER_S, ClockQuality, Moment
+from agent.core.timebase import NS_PER_S, ClockQuality, ClockReading
 
 __all__ = ["check_clock"]
 
@@ -14,7 +14,7 @@ _FIRST_YEAR = 2026
 _REMEDY = "sudo timedatectl set-ntp true, and check that this machine reaches a time server."
 
 
-def check_clock(moment: Moment) -> Iterator[Finding]:
+def check_clock(moment: ClockReading) -> Iterator[Finding]:
     """Judge a reading of the clocks."""
     shown = datetime.datetime.fromtimestamp(moment.utc_ns / NS_PER_S, datetime.UTC)
     says = f"{shown:%Y-%m-%d %H:%M:%S} UTC"

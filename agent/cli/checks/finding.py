@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["Finding", "Health", "bad", "fine", "poor"]
+__all__ = ["CheckStatus", "Finding", "bad", "fine", "poor"]
 
 
-class Health(enum.Enum):
+class CheckStatus(enum.Enum):
     """How bad it is."""
 
     FINE = "fine"
@@ -23,18 +23,18 @@ class Finding:
     """`subject` names the thing in a word or two; `remedy` is empty only when nothing is to be done."""
 
     subject: str
-    health: Health
+    health: CheckStatus
     message: str
     remedy: str = ""
 
 
 def fine(subject: str, message: str) -> Finding:
-    return Finding(subject, Health.FINE, message)
+    return Finding(subject, CheckStatus.FINE, message)
 
 
 def poor(subject: str, message: str, remedy: str) -> Finding:
-    return Finding(subject, Health.POOR, message, remedy)
+    return Finding(subject, CheckStatus.POOR, message, remedy)
 
 
 def bad(subject: str, message: str, remedy: str) -> Finding:
-    return Finding(subject, Health.BAD, message, remedy)
+    return Finding(subject, CheckStatus.BAD, message, remedy)

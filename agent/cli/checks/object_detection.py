@@ -8,46 +8,47 @@ from collections.abc import Iterator
 import numpy as np
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
-from agent.config import Configuration, Keep, OpinionUse
+from agent.config import Configuration, KeepFilter, ObjectDetectionUse
 from agent.errors import DoorwardError
-from agent.recorder.detection_setup import why_none
-from agent.recorder.detector_litert import MODELS, open_eye
+from agent.recorder.detection_setup import why_unavailable
+from agent.recorder.detector_litert import MODELS, open_detector
 
-__all__ = ["check_opinion"]
+__all__ = ["check_object_detection"]
 
-_REMEDY = "Run `make models` in the repository, then `sudo make install` again; or set opinion.use = 'off'."
+_REMEDY = "Run `make models` in the repository, then `sudo make install` again; or set object_detection.use = 'off'."
 
 
-def check_opinion(configuration: Configuration) -> Iterator[Finding]:
+def check_object_detection(configuration: Configuration) -> Iterator[Finding]:
     """Loads both networks and looks at one grey picture."""
-    wanted, keep = configuration.opinion, configuration.clips.keep
-    why = why_none(configuration)
-    if why and keep is not Keep.ALL:
-        yield poor("opinion", f"clips.keep is '{keep.value}', but every event is kept: {_small(why)}", _REMEDY)
-    elif why and wanted.use is OpinionUse.ON:
-        yield poor("opinion", why, _REMEDY)
+    wanted, keep = configuration.object_detection, configuration.clips.keep
+    why = why_unavailable(configuration)
+    if why and keep is not KeepFilter.ALL:
+        yield poor("object_detection", f"clips.keep is '{keep.value}', but every event is kept: {_small(why)}", _REMEDY)
+    elif why and wanted.use is ObjectDetectionUse.ON:
+        yield poor("object_detection", why, _REMEDY)
     elif why:
-        hint = "" if wanted.use is OpinionUse.OFF else "  `make models` before an installation brings it."
-        yield fine("opinion", f"None, and nothing else depends on one. {why}{hint}")
+        hint = "" if wanted.use is ObjectDetectionUse.OFF else "  `make models` before an installation brings it."
+        yield fine("object_detection", f"None, and nothing else depends on one. {why}{hint}")
     else:
         yield from _try(configuration)
 
 
 def _try(configuration: Configuration) -> Iterator[Finding]:
     try:
-        eye = open_eye(configuration.opinion.models or MODELS)
+        object_detector = open_detector(configuration.object_detection.models or MODELS)
         begun_s = time.thread_time()
-        eye.look(np.full((240, 320), 128, np.uint8))
+        object_detector.detect(np.full((240, 320), 128, np.uint8))
         took_ms = 1000 * (time.thread_time() - begun_s)
     except DoorwardError as error:
-        yield bad("opinion", error.message, error.remedy)
+        yield bad("object_detection", error.message, error.remedy)
         return
     yield fine(
-        "opinion", f"Works: {took_ms:.0f} ms of one core for a look, at most two a second while something happens."
+        "object_detection",
+        f"Works: {took_ms:.0f} ms of one core for a look, at most two a second while something happens.",
     )
-    if configuration.clips.keep is not Keep.ALL:
+    if configuration.clips.keep is not KeepFilter.ALL:
         kept = configuration.clips.keep.value
-        yield fine("opinion", f"Events stay by what it sees ({kept}): those it is wrong about are lost.")
+        yield fine("object_detection", f"Events stay by what it sees ({kept}): those it is wrong about are lost.")
 
 
 def _small(sentence: str) -> str:

@@ -9,7 +9,7 @@ import math
 import re
 from pathlib import Path
 
-from agent.config import Position
+from agent.config import PositionConfig
 
 __all__ = ["in_words", "note_on"]
 
@@ -21,14 +21,14 @@ _FAR_KM = 3000.0
 _EARTH_KM = 6371.0
 
 
-def in_words(position: Position) -> str:
+def in_words(position: PositionConfig) -> str:
     """`52.3731° north, 4.8926° east`"""
     north = "north" if position.latitude >= 0 else "south"
     east = "east" if position.longitude >= 0 else "west"
     return f"{abs(position.latitude):g}° {north}, {abs(position.longitude):g}° {east}"
 
 
-def note_on(position: Position, localtime: Path = _LOCALTIME, zones: Path = _ZONES) -> str:
+def note_on(position: PositionConfig, localtime: Path = _LOCALTIME, zones: Path = _ZONES) -> str:
     """What to look at; empty if the position is near this machine's time zone, or nothing is known of that."""
     zone, place = _zone(localtime, zones)
     if place is None or _km(place, (position.latitude, position.longitude)) <= _FAR_KM:

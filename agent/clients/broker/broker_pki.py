@@ -68,7 +68,7 @@ class ClientFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class _BrokerKeyPair:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
@@ -158,7 +158,7 @@ class BrokerPki:
         (clients / f"{name}.key").unlink(missing_ok=True)
         return role
 
-    def _authority_of(self, role: Role) -> _Pair:
+    def _authority_of(self, role: Role) -> _BrokerKeyPair:
         return _read(self.directory / "authorities" / role.value)
 
     def _add(
@@ -242,7 +242,7 @@ def _builder(name: str, key: ec.EllipticCurvePublicKey, now: datetime.datetime, 
     )
 
 
-def _authority(name: str, now: datetime.datetime) -> _Pair:
+def _authority(name: str, now: datetime.datetime) -> _BrokerKeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         _builder(name, key.public_key(), now, AUTHORITY_DAYS)
@@ -251,23 +251,23 @@ def _authority(name: str, now: datetime.datetime) -> _Pair:
         .add_extension(_key_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    return _Pair(certificate, key)
+    return _BrokerKeyPair(certificate, key)
 
 
 def _end_entity(
-    issuer: _Pair,
+    issuer: _BrokerKeyPair,
     name: str,
     alternatives: x509.SubjectAlternativeName,
     usage: x509.ObjectIdentifier,
     now: datetime.datetime,
     days: int = END_ENTITY_DAYS,
-) -> _Pair:
+) -> _BrokerKeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
-    return _Pair(_certificate(issuer, name, key.public_key(), alternatives, usage, now, days), key)
+    return _BrokerKeyPair(_certificate(issuer, name, key.public_key(), alternatives, usage, now, days), key)
 
 
 def _certificate(
-    issuer: _Pair,
+    issuer: _BrokerKeyPair,
     name: str,
     key: ec.EllipticCurvePublicKey,
     alternatives: x509.SubjectAlternativeName,
@@ -288,7 +288,9 @@ def _certificate(
     )
 
 
-def _write_list(stem: Path, issuer: _Pair, now: datetime.datetime, revoked: Sequence[x509.RevokedCertificate]) -> None:
+def _write_list(
+    stem: Path, issuer: _BrokerKeyPair, now: datetime.datetime, revoked: Sequence[x509.RevokedCertificate]
+) -> None:
     """Write `<stem>.crl`, replacing it.  It lasts as long as its authority: nobody has to remember to renew it."""
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -307,7 +309,7 @@ def _write_list(stem: Path, issuer: _Pair, now: datetime.datetime, revoked: Sequ
     part.replace(stem.with_suffix(".crl"))
 
 
-def _write(stem: Path, pair: _Pair) -> None:
+def _write(stem: Path, pair: _BrokerKeyPair) -> None:
     """Write `<stem>.key`, then `<stem>.pem`.  Never over a file: a lost authority key cannot be made again."""
     key = pair.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -329,9 +331,9 @@ def _write_once(path: Path, content: bytes) -> None:
         ) from error
 
 
-def _read(stem: Path) -> _Pair:
+def _read(stem: Path) -> _BrokerKeyPair:
     certificate = x509.load_pem_x509_certificate(stem.with_name(f"{stem.name}.pem").read_bytes())
     key = serialization.load_pem_private_key(stem.with_name(f"{stem.name}.key").read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ConfigurationError(f"{stem}.key is not an ECDSA key.", remedy="Put back the key this tool made.")
-    return _Pair(certificate, key)
+    return _BrokerKeyPair(certificate, key)

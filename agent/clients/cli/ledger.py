@@ -13,8 +13,8 @@ from agent.clients.cli.owner.ledger import ledger as list_entries
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.owner.ledger_copy import read_copy, write_copy
 from agent.clients.owner.ledger_reader import read_ledger
-from agent.clients.owner.sync import meet
-from agent.clients.owner.transparency import Transparency, transparency_of
+from agent.clients.owner.sync import sync
+from agent.clients.owner.transparency import TransparencyReport, transparency_of
 from agent.clients.owner.transparency_picture import draw, page
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
@@ -74,7 +74,7 @@ def export(out: Path, folder: Path, device: Path, as_json: bool) -> None:
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         view = read_ledger(link, keys)
-        met = meet(link, keys)
+        met = sync(link, keys)
     if met.known.ledger != view.checkpoint:
         raise ConfigurationError("The ledger has just grown.", remedy="Do it again.")
     write_copy(out, view, met.key, met.known.checkpoint)
@@ -112,7 +112,7 @@ def _counts(asking: object) -> dict[str, object]:
     return {field.name: getattr(asking, field.name) for field in dataclasses.fields(asking)}  # type: ignore[arg-type]
 
 
-def _say(found: Transparency) -> None:
+def _say(found: TransparencyReport) -> None:
     if found.from_ms is not None and found.to_ms is not None:
         click.echo(f"From {words.day(found.from_ms)} to {words.day(found.to_ms)} UTC:\n")
     if not found.askings:

@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 
 from agent.errors import FormatError, StorageError
 
-__all__ = ["READY", "ConfinedMedia"]
+__all__ = ["READY", "SandboxedMedia"]
 
 _PROGRAM: Final = str(Path(__file__).resolve().parents[3])
 _FOLDERS: Final = [_PROGRAM, *(each for each in sys.path if Path(each).is_absolute() and each != _PROGRAM)]
@@ -47,7 +47,7 @@ _MOST_ANSWER_BYTES: Final = 8 << 20
 _LONGEST_REASON: Final = 200
 
 
-class ConfinedMedia:
+class SandboxedMedia:
     """Use it in a `with`.  Every method raises `FormatError`, with the reason, for what cannot be opened.
 
     A process that does not start is this machine's fault: `StorageError`.  No footage is refused for it.

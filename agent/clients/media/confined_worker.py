@@ -19,7 +19,7 @@ from typing import Any, Final
 from agent.clients.media.confined import READY
 from agent.errors import DoorwardError, StorageError
 
-__all__ = ["confine", "main"]
+__all__ = ["enter_sandbox", "main"]
 
 _MEMORY_BYTES: Final = 1 << 30
 """Decoding 4K takes a quarter of it above what the libraries take."""
@@ -29,7 +29,7 @@ _CPU_BYTES_PER_S: Final = 4 << 20
 
 
 def main(descriptor: int) -> None:
-    confine()
+    enter_sandbox()
     # Within the limits. A decoder that is missing here is this machine's fault, and no fault of the first film.
     import agent.media.playable  # noqa: F401 (`_check` uses it)
 
@@ -50,7 +50,7 @@ def main(descriptor: int) -> None:
             link.sendall(b"!")
 
 
-def confine() -> None:
+def enter_sandbox() -> None:
     """What holds for every job.  No core: it would hold pictures."""
     for limit, most in (
         (resource.RLIMIT_AS, _MEMORY_BYTES),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from agent.errors import InternalError
 
-__all__ = ["Tile", "TileState", "contact_sheet"]
+__all__ = ["SheetTile", "TileState", "contact_sheet"]
 
 Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -49,7 +49,7 @@ class TileState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class SheetTile:
     """One segment or clip.  `poster` is a JPEG, or None when nobody here can open it: a padlock stands for it."""
 
     poster: bytes | None
@@ -58,7 +58,7 @@ class Tile:
     state: TileState
 
 
-def contact_sheet(title: str, subtitle: str, tiles: Sequence[Tile], *, columns: int = 4) -> bytes:
+def contact_sheet(title: str, subtitle: str, tiles: Sequence[SheetTile], *, columns: int = 4) -> bytes:
     """One PNG with a header and the tiles in reading order.  Undecodable posters are drawn as sealed ones."""
     columns = max(2, min(columns, len(tiles)))
     rows = max(1, -(-len(tiles) // columns))
@@ -77,7 +77,7 @@ def contact_sheet(title: str, subtitle: str, tiles: Sequence[Tile], *, columns: 
     return encoded.tobytes()
 
 
-def _header(sheet: Picture, title: str, subtitle: str, tiles: Sequence[Tile]) -> None:
+def _header(sheet: Picture, title: str, subtitle: str, tiles: Sequence[SheetTile]) -> None:
     room_px = sheet.shape[1] - 2 * _MARGIN_PX
     _write(sheet, title, (_MARGIN_PX, 44), 0.95, _INK, room_px)
     legend = ", ".join(
@@ -86,7 +86,7 @@ def _header(sheet: Picture, title: str, subtitle: str, tiles: Sequence[Tile]) ->
     _write(sheet, f"{subtitle}   {legend}".strip(), (_MARGIN_PX, 78), 0.55, _FAINT, room_px)
 
 
-def _draw_tile(card: Picture, tile: Tile) -> None:
+def _draw_tile(card: Picture, tile: SheetTile) -> None:
     """`card` is the tile's part of the sheet, drawn in place."""
     card[:] = _CARD
     height_px, width_px = card.shape[:2]
@@ -98,7 +98,7 @@ def _draw_tile(card: Picture, tile: Tile) -> None:
     _write(card, tile.detail, (14 + badge_px, _PICTURE_PX + 60), 0.5, _FAINT, width_px - 28 - badge_px)
 
 
-def _fitted(tile: Tile) -> Picture:
+def _fitted(tile: SheetTile) -> Picture:
     """The poster, whole, on a black ground of the tile's size; what stayed is dimmed."""
     ground = np.zeros((_PICTURE_PX, _TILE_PX, 3), np.uint8)
     image = cv2.imdecode(np.frombuffer(tile.poster, np.uint8), cv2.IMREAD_COLOR) if tile.poster else None

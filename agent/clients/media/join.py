@@ -24,7 +24,7 @@ from agent.errors import FormatError, StorageError
 from agent.media.fmp4 import TICKS_PER_S
 from agent.media.playable import pictures_of, sound_of
 
-__all__ = ["Footage", "join_mp4", "probe"]
+__all__ = ["MediaInfo", "join_mp4", "probe"]
 
 Media = bytes | Path
 """An MP4 in memory (a decrypted segment, its trailing `uuid` box included or not), or on disk."""
@@ -33,7 +33,7 @@ _TICK = Fraction(1, TICKS_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class MediaInfo:
     """What a file holds."""
 
     frames: int
@@ -43,7 +43,7 @@ class Footage:
     size_bytes: int
 
 
-def probe(media: Media) -> Footage:
+def probe(media: Media) -> MediaInfo:
     """Count without decoding.  `seconds` runs to the end of the last frame.  Raises `FormatError` if it is no video."""
     with _opened(media) as container:
         size_bytes = len(media) if isinstance(media, bytes) else media.stat().st_size
@@ -52,7 +52,7 @@ def probe(media: Media) -> Footage:
         for _, from_ticks, until_ticks in _packets(container):
             frames += 1
             end_ticks = max(end_ticks, from_ticks, until_ticks)
-        return Footage(frames, end_ticks / TICKS_PER_S, stream.width, stream.height, size_bytes)
+        return MediaInfo(frames, end_ticks / TICKS_PER_S, stream.width, stream.height, size_bytes)
 
 
 def join_mp4(
@@ -61,7 +61,7 @@ def join_mp4(
     *,
     starts_ns: Sequence[int] | None = None,
     sounds: Sequence[Media | None] = (),
-) -> Footage:
+) -> MediaInfo:
     """Write `segments`, in order, as one faststart MP4 at `out`; say what it holds.
 
     `sounds`, where given one per segment: what was heard during it, laid beside its pictures as it is.

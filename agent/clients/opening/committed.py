@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from agent.clients.opening import Identity, open_file_key, open_payload
 from agent.core.vault.age.header import split
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.records import Segment, StoredRecord
+from agent.core.vault.records import SegmentRecord, StoredRecord
 from agent.core.vault.segment import Content
 from agent.errors import OpenError
 
@@ -19,7 +19,7 @@ __all__ = ["commitment_in", "open_committed"]
 
 def commitment_in(record: StoredRecord, content: Content) -> str | None:
     """What `record` says of the key of this file; None where there is none, or it was adopted without its key."""
-    if not isinstance(record, Segment):
+    if not isinstance(record, SegmentRecord):
         return None
     if content is Content.SEGMENT:
         return record.key
@@ -31,7 +31,7 @@ def open_committed(record: StoredRecord, content: Content, data: bytes, identiti
     """The plaintext of the age file `data`.  Raises `OpenError` when it opens, but with another key than recorded."""
     length = split(data)
     file_key = open_file_key(data[:length], identities)
-    if isinstance(record, Segment) and key_commitment(file_key) != commitment_in(record, content):
+    if isinstance(record, SegmentRecord) and key_commitment(file_key) != commitment_in(record, content):
         raise OpenError(
             f"The {content.value} of {record.id} opens with another key than the one the device signed at capture."
         )

@@ -11,31 +11,31 @@ from dataclasses import dataclass
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.sealed_texts import opens, unsealed
-from agent.clients.owner.sync import Link, field, meet
-from agent.clients.owner.trust_roots import trusted_at
+from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.trust_roots import trust_state
 from agent.errors import FormatError
 from agent.wire import envelope, strictjson
 from agent.wire.messages import Bulletin
 from agent.wire.trust import TrustedRequester, TrustStore
 
-__all__ = ["Posted", "read_bulletins"]
+__all__ = ["PostedBulletin", "read_bulletins"]
 
 _MS_PER_S = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
+class PostedBulletin:
     """A bulletin and who really posted it, as the trust bundle names them."""
 
     bulletin: Bulletin
     requester: TrustedRequester
 
 
-def read_bulletins(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> tuple[Posted, ...]:
+def read_bulletins(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> tuple[PostedBulletin, ...]:
     """Those that still stand, newest first.  One whose requester is no longer trusted is left out."""
-    met = meet(link, keys)
+    met = sync(link, keys)
     now_s = clock() // _MS_PER_S
-    store = trusted_at(link, keys, met).store
+    store = trust_state(link, keys, met).store
     kept = field(link.ask("bulletins"), "bulletins", list)
     # What was posted before this owner was enrolled is not sealed to them.
     opened = [unsealed(each, keys.identity) for each in kept if opens(each, keys.identity)]
@@ -43,14 +43,14 @@ def read_bulletins(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> tu
     return tuple(each for each in shown if each is not None and each.bulletin.not_after_s >= now_s)
 
 
-def _read(data: bytes, store: TrustStore, now_s: int) -> Posted | None:
+def _read(data: bytes, store: TrustStore, now_s: int) -> PostedBulletin | None:
     claimed = envelope.read_unverified(data)
     bulletin = strictjson.decode(claimed.payload, Bulletin)
-    requester = store.resolve(bulletin.audience, bulletin.requester, claimed.key_id, now_s)
+    requester = store.resolve(bulletin.trust_root, bulletin.requester, claimed.key_id, now_s)
     if requester is None:
         return None
     try:
         envelope.open_envelope(data, Bulletin.PAYLOAD_TYPE, {requester.key.id: requester.key})
     except FormatError:
         return None
-    return Posted(bulletin, requester)
+    return PostedBulletin(bulletin, requester)

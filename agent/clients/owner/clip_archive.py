@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, urlsplit
 
-from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.confined import SandboxedMedia
 from agent.clients.owner.keys import AgeIdentity
 from agent.clients.owner.mp4_export import clips_of, export_clip, stem_of
-from agent.clients.owner.segment_sources import EVERYTHING_MS, Source
+from agent.clients.owner.segment_sources import EVERYTHING_MS, FootageSource
 from agent.errors import ConfigurationError, NetworkError
 from agent.platform import files
 
-__all__ = ["Deposit", "Deposited", "FolderDeposit", "WebDavDeposit", "deposit_clips"]
+__all__ = ["BackupReport", "BackupTarget", "FolderBackup", "WebDavBackup", "back_up_clips"]
 
 _SETTLED_MS: Final = 120_000
 """A clip whose last segment is younger may still grow."""
@@ -34,7 +34,7 @@ _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 Connect = Callable[[str, int], http.client.HTTPConnection]
 
 
-class Deposit(Protocol):
+class BackupTarget(Protocol):
     """Where clips go."""
 
     def has(self, name: str) -> bool: ...
@@ -44,29 +44,29 @@ class Deposit(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Deposited:
+class BackupReport:
     """One clip: its files' names, empty when it did not open, and what is missing."""
 
     names: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def deposit_clips(
-    source: Source, identities: Sequence[AgeIdentity], deposit: Deposit, *, since_ms: int, now_ms: int
-) -> Iterator[Deposited]:
+def back_up_clips(
+    source: FootageSource, identities: Sequence[AgeIdentity], deposit: BackupTarget, *, since_ms: int, now_ms: int
+) -> Iterator[BackupReport]:
     """Every clip that began since then and is over, and is not there yet."""
-    with ConfinedMedia() as media:
+    with SandboxedMedia() as media:
         yield from _deposit_clips(source, identities, deposit, since_ms, now_ms, media)
 
 
 def _deposit_clips(
-    source: Source,
+    source: FootageSource,
     identities: Sequence[AgeIdentity],
-    deposit: Deposit,
+    deposit: BackupTarget,
     since_ms: int,
     now_ms: int,
-    media: ConfinedMedia,
-) -> Iterator[Deposited]:
+    media: SandboxedMedia,
+) -> Iterator[BackupReport]:
     for clip in clips_of(source.listed(since_ms, EVERYTHING_MS)):
         if clip[0].start_ms < since_ms or clip[-1].end_ms > now_ms - _SETTLED_MS:
             continue
@@ -79,10 +79,10 @@ def _deposit_clips(
             made.sort(key=lambda path: path == done.video)
             for path in made:
                 deposit.put(path, path.name)
-            yield Deposited(tuple(path.name for path in made), done.notes)
+            yield BackupReport(tuple(path.name for path in made), done.notes)
 
 
-class FolderDeposit:
+class FolderBackup:
     """A folder that exists.  It is not made: an empty mount point is no place for footage.  Raises `StorageError`."""
 
     def __init__(self, folder: Path) -> None:
@@ -105,7 +105,7 @@ def _over_tls(host: str, port: int) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=ssl.create_default_context())
 
 
-class WebDavDeposit:
+class WebDavBackup:
     """A folder of a WebDAV server (RFC 4918).  Raises `NetworkError`, which never holds the password."""
 
     def __init__(self, url: str, user: str = "", password: str = "", *, connect: Connect = _over_tls) -> None:

@@ -22,12 +22,12 @@ from agent.clients.owner.sealed_footage import (
     open_sound,
     open_unrecorded,
 )
-from agent.clients.owner.segment_sources import EVERYTHING_MS, Listed
+from agent.clients.owner.segment_sources import EVERYTHING_MS, ListedSegment
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,
-    Fault,
+    ChainFault,
     RawLine,
     SignedRecord,
     chapter_number,
@@ -38,7 +38,7 @@ from agent.core.vault.manifest import (
     split_lines,
 )
 from agent.core.vault.names import FileKind, VaultFile, parse_name
-from agent.core.vault.records import Adopted, Boot, Chapter, Evicted, Segment
+from agent.core.vault.records import BootRecord, Chapter, EvictionRecord, RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import Begin, begin_in
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.platform import files
@@ -53,8 +53,8 @@ _STORED: Final = (FileKind.SEGMENT, FileKind.CUT, FileKind.PART)
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    listed: Listed
+class _StoredFile:
+    listed: ListedSegment
     path: Path
     record: SignedRecord | None
 
@@ -72,11 +72,11 @@ class FolderVault:
                 f"{path} holds no vault.", remedy="Give the device's state directory, the one with 'vault' in it."
             )
         self.device = ""
-        self.faults: tuple[Fault, ...] = ()
+        self.faults: tuple[ChainFault, ...] = ()
         records = self._records(keys)
         self._stored = dict(self._find(records))
 
-    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[Listed, ...]:
+    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[ListedSegment, ...]:
         found = [each.listed for each in self._stored.values()]
         return tuple(
             sorted(
@@ -111,7 +111,7 @@ class FolderVault:
         data = files.read(self.path / "segments" / name.shard / name.name, _LARGEST_BYTES)
         return open_sound(stored.record, data, identities, device=self.device)
 
-    def _get(self, segment: str) -> _Stored:
+    def _get(self, segment: str) -> _StoredFile:
         stored = self._stored.get(segment)
         if stored is None:
             raise ConfigurationError(f"Segment {segment} is not in {self.path}.", remedy="Look at it with --list.")
@@ -120,7 +120,7 @@ class FolderVault:
     def _records(self, keys: Mapping[str, PublicKey]) -> dict[str, SignedRecord]:
         """The manifest's records of segments not evicted, by id."""
         said = (step.signed.record for step in follow(self._lines()) if step.signed is not None)
-        self.device = next((record.device for record in said if isinstance(record, Boot | Chapter)), "")
+        self.device = next((record.device for record in said if isinstance(record, BootRecord | Chapter)), "")
         key = keys.get(self.device)
         self.signed = key is not None
         records: dict[str, SignedRecord] = {}
@@ -132,9 +132,9 @@ class FolderVault:
             if step.signed is None or (key is not None and not step.signed.signed_by(key)):
                 continue
             match step.signed.record:
-                case Segment() | Adopted() as record:
+                case SegmentRecord() | RecoveredRecord() as record:
                     records[record.id] = step.signed
-                case Evicted() as record:
+                case EvictionRecord() as record:
                     for gone in record.segments:
                         records.pop(gone, None)
         self.faults = tuple(faults)
@@ -160,7 +160,7 @@ class FolderVault:
         with files.storage_errors(path), path.open("rb") as file:
             return oldest_stated(number, file.readline(LONGEST_LINE_BYTES + 1).removesuffix(b"\n"))
 
-    def _find(self, records: Mapping[str, SignedRecord]) -> Iterator[tuple[str, _Stored]]:
+    def _find(self, records: Mapping[str, SignedRecord]) -> Iterator[tuple[str, _StoredFile]]:
         for path in sorted((self.path / "segments").glob("*/*")):
             file = parse_name(path.name)
             if file is None or file.kind not in _STORED:
@@ -168,14 +168,14 @@ class FolderVault:
             signed = records.get(file.id)
             listed = _from_record(signed) if signed is not None else _from_header(path, file)
             if listed is not None:
-                yield file.id, _Stored(listed, path, signed)
+                yield file.id, _StoredFile(listed, path, signed)
 
 
-def _from_record(signed: SignedRecord) -> Listed | None:
+def _from_record(signed: SignedRecord) -> ListedSegment | None:
     record = signed.record
-    if not isinstance(record, Segment | Adopted):
+    if not isinstance(record, SegmentRecord | RecoveredRecord):
         return None
-    return Listed(
+    return ListedSegment(
         id=record.id,
         event=record.event,
         ordinal=record.ordinal,
@@ -189,7 +189,7 @@ def _from_record(signed: SignedRecord) -> Listed | None:
     )
 
 
-def _from_header(path: Path, file: VaultFile) -> Listed | None:
+def _from_header(path: Path, file: VaultFile) -> ListedSegment | None:
     """What the header of a file without a record says; None when it has none that can be read."""
     with files.storage_errors(path), path.open("rb") as opened:
         head = opened.read(_HEADER_BYTES)
@@ -198,7 +198,7 @@ def _from_header(path: Path, file: VaultFile) -> Listed | None:
         begin: Begin = begin_in(parse_header(head)[0])
     except (FormatError, OpenError):
         return None
-    return Listed(
+    return ListedSegment(
         id=file.id,
         event=begin.event,
         ordinal=begin.ordinal,

@@ -26,13 +26,13 @@ import msgspec
 from agent.clients.opening import rewrap
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.review import Clip, Review, ReviewedSegment, request_payload
+from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment, request_payload
 from agent.clients.owner.sealed_footage import open_captured, open_poster, open_sound
 from agent.clients.owner.sealed_texts import opens
 from agent.clients.owner.segment_sources import DeviceVault
-from agent.clients.owner.statements import state
-from agent.clients.owner.sync import Link, field, meet
-from agent.core.disclosure import clips_told
+from agent.clients.owner.statements import sign_and_submit
+from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.core.disclosure import claimed_clips
 from agent.core.vault.age.header import split
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.age.sealing import seal_bytes
@@ -40,31 +40,31 @@ from agent.errors import ConfigurationError, FormatError, OpenError, RequestErro
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import ContactCard
 from agent.wire.statements import (
-    Absence,
     Approval,
-    ClipTold,
+    ClipClaim,
+    CoApproval,
+    Denial,
+    FootageAbsence,
     OptIn,
     OptOut,
-    Refusal,
     Revocation,
     Scope,
     SealedItem,
-    Seconding,
 )
 
-__all__ = ["CannotShareError", "Choice", "approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke", "second"]
+__all__ = ["CannotShareError", "ShareChoice", "approve", "co_approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke"]
 
 _SECRET_BYTES = 16
 _MS_PER_S = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ShareChoice:
     """What an owner has ticked: `segments` by id; `posters` and `told` by the clip they stand for."""
 
     segments: tuple[str, ...] = ()
-    posters: tuple[Clip, ...] = ()
-    told: tuple[Clip, ...] = ()
+    posters: tuple[ReviewedClip, ...] = ()
+    told: tuple[ReviewedClip, ...] = ()
     """Clips whose existence the requester may know of."""
     sound: bool = False
     """What was heard during `segments`, too."""
@@ -73,19 +73,19 @@ class Choice:
 class CannotShareError(OpenError):
     """Something of what was chosen cannot be shared; nothing was signed.  `rest`: the choice without it."""
 
-    def __init__(self, reasons: Sequence[str], rest: Choice) -> None:
+    def __init__(self, reasons: Sequence[str], rest: ShareChoice) -> None:
         super().__init__(" ".join(reasons), remedy="Share the others.")
         self.rest = rest
 
 
 def approve(
-    link: Link,
+    link: DeviceChannel,
     keys: OwnerKeys,
-    review: Review,
-    choice: Choice | Sequence[str],
+    review: RequestReview,
+    choice: ShareChoice | Sequence[str],
     contact: ContactCard | None = None,
     *,
-    gaps: tuple[Absence, ...] | None = None,
+    gaps: tuple[FootageAbsence, ...] | None = None,
     clock: Clock = wall_ms,
 ) -> str | None:
     """Share exactly this of the reviewed request; the id of the disclosure, or None while another owner is waited for.
@@ -97,16 +97,16 @@ def approve(
     one that was reviewed.  Then nothing was signed.
     """
     now_ms = clock()
-    if not isinstance(choice, Choice):
-        choice = Choice(tuple(choice))
+    if not isinstance(choice, ShareChoice):
+        choice = ShareChoice(tuple(choice))
     chosen, posters = _chosen(review, choice)
     _require_time(review, now_ms)
-    met = meet(link, keys)
+    met = sync(link, keys)
     if met.key != review.device:
         raise OpenError("This is not the device the request was reviewed on.", remedy="Review it again.")
     reply = HybridRecipient.parse(review.request.reply)
     vault = DeviceVault(link, met.key)
-    failed = _Failed()
+    failed = _SkippedItems()
     items = failed.but(
         chosen, lambda each: _handed_over(keys, each, vault.sealed(each.id), reply, met.key.id), "Segment"
     )
@@ -115,7 +115,7 @@ def approve(
         lambda each: _sound_handed_over(keys, each, vault.sealed_sound(each.id), reply, met.key.id),
         "The sound of segment",
     )
-    stills = _Failed()
+    stills = _SkippedItems()
     posted = stills.but(
         posters,
         lambda each: _poster_handed_over(keys, each, vault.sealed_poster(each.id), reply, met.key.id),
@@ -123,7 +123,7 @@ def approve(
     )
     if failed.reasons or stills.reasons:
         raise CannotShareError([*failed.reasons, *stills.reasons], _without(choice, failed.ids, stills.ids))
-    answer = state(
+    answer = sign_and_submit(
         link,
         keys,
         met,
@@ -139,29 +139,29 @@ def approve(
         gaps=gaps,
         clips=tuple(map(_told, choice.told)) or None,
     )
-    meet(link, keys)
+    sync(link, keys)
     return None if answer.get("disclosure") is None else field(answer, "disclosure", str)
 
 
-def second(link: Link, keys: OwnerKeys, review: Review, *, clock: Clock = wall_ms) -> str:
+def co_approve(link: DeviceChannel, keys: OwnerKeys, review: RequestReview, *, clock: Clock = wall_ms) -> str:
     """Approve exactly what the review shows that another owner has approved; the id of the disclosure."""
     now_ms = clock()
     if review.first is None:
         raise RequestError("No approval of this request waits for another owner.", remedy="Review it again.")
     _require_time(review, now_ms)
-    met = meet(link, keys)
-    answer = state(
-        link, keys, met, Seconding, now_ms=now_ms, request=review.payload_sha256, approval=review.first.sha256
+    met = sync(link, keys)
+    answer = sign_and_submit(
+        link, keys, met, CoApproval, now_ms=now_ms, request=review.payload_sha256, approval=review.first.sha256
     )
-    meet(link, keys)
+    sync(link, keys)
     return field(answer, "disclosure", str)
 
 
-def gaps_of(link: Link, keys: OwnerKeys, review: Review) -> tuple[Absence, ...]:
+def gaps_of(link: DeviceChannel, keys: OwnerKeys, review: RequestReview) -> tuple[FootageAbsence, ...]:
     """What the device has to say of the requested window besides footage."""
-    meet(link, keys)
+    sync(link, keys)
     try:
-        found = msgspec.convert(link.ask("gaps", id=review.name).get("gaps"), tuple[Absence, ...])
+        found = msgspec.convert(link.ask("gaps", id=review.name).get("gaps"), tuple[FootageAbsence, ...])
     except msgspec.ValidationError as error:
         raise OpenError("The device's answer makes no sense.", remedy="Do not use this device.") from error
     window = (review.request.from_s * _MS_PER_S, review.request.to_s * _MS_PER_S)
@@ -170,34 +170,34 @@ def gaps_of(link: Link, keys: OwnerKeys, review: Review) -> tuple[Absence, ...]:
     return found
 
 
-def deny(link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> None:
+def deny(link: DeviceChannel, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> None:
     """Say no.  It stays on the device; to the requester it looks like every other silence.
 
     Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too.  So can
     one that came before this owner was enrolled and does not open for them; that one is named as the device names it,
     and the worst a lie could do is to deny another.
     """
-    met = meet(link, keys)
+    met = sync(link, keys)
     answer = link.ask("request", id=request_id)
     if opens(answer.get("sealed"), keys.identity):
         payload, _ = request_payload(answer, request_id, keys.identity)
         named = hashlib.sha256(payload).hexdigest()
     else:
         named = field(answer, "payload_sha256", str)
-    state(link, keys, met, Refusal, now_ms=clock(), request=named)
-    meet(link, keys)
+    sign_and_submit(link, keys, met, Denial, now_ms=clock(), request=named)
+    sync(link, keys)
 
 
-def revoke(link: Link, keys: OwnerKeys, disclosure: str, *, clock: Clock = wall_ms) -> str:
+def revoke(link: DeviceChannel, keys: OwnerKeys, disclosure: str, *, clock: Clock = wall_ms) -> str:
     """Take an approval back; the request's new state.  What has left already cannot be called back."""
-    met = meet(link, keys)
-    answer = state(link, keys, met, Revocation, now_ms=clock(), disclosure=disclosure)
-    meet(link, keys)
+    met = sync(link, keys)
+    answer = sign_and_submit(link, keys, met, Revocation, now_ms=clock(), disclosure=disclosure)
+    sync(link, keys)
     return field(answer, "state", str)
 
 
 def opt_out(
-    link: Link,
+    link: DeviceChannel,
     keys: OwnerKeys,
     scope: Scope = Scope.ALL,
     value: str | None = None,
@@ -206,30 +206,30 @@ def opt_out(
     clock: Clock = wall_ms,
 ) -> None:
     """Do not ask me: anybody, or this requester, kind or incident; until a time, or for good."""
-    met = meet(link, keys)
+    met = sync(link, keys)
     if until_s is not None and until_s <= clock() // 1000:
         raise ConfigurationError("This opt-out would be over already.", remedy="Give a later time.")
-    state(link, keys, met, OptOut, now_ms=clock(), scope=scope, value=value, until_s=until_s)
-    meet(link, keys)
+    sign_and_submit(link, keys, met, OptOut, now_ms=clock(), scope=scope, value=value, until_s=until_s)
+    sync(link, keys)
 
 
 def opt_in(
-    link: Link, keys: OwnerKeys, scope: Scope = Scope.ALL, value: str | None = None, *, clock: Clock = wall_ms
+    link: DeviceChannel, keys: OwnerKeys, scope: Scope = Scope.ALL, value: str | None = None, *, clock: Clock = wall_ms
 ) -> None:
     """Lift the opt-out of the same scope and value."""
-    met = meet(link, keys)
-    state(link, keys, met, OptIn, now_ms=clock(), scope=scope, value=value)
-    meet(link, keys)
+    met = sync(link, keys)
+    sign_and_submit(link, keys, met, OptIn, now_ms=clock(), scope=scope, value=value)
+    sync(link, keys)
 
 
-def _require_time(review: Review, now_ms: int) -> None:
+def _require_time(review: RequestReview, now_ms: int) -> None:
     if review.expired(now_ms):
         raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
 
 
-def _chosen(review: Review, choice: Choice) -> tuple[list[ReviewedSegment], list[ReviewedSegment]]:
+def _chosen(review: RequestReview, choice: ShareChoice) -> tuple[list[ReviewedSegment], list[ReviewedSegment]]:
     """The chosen segments, and those whose posters were chosen, in the order of the review."""
-    if choice in (Choice(), Choice(sound=True)):
+    if choice in (ShareChoice(), ShareChoice(sound=True)):
         raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
     matched = {each.id: each for each in review.segments}
     for name in choice.segments:
@@ -243,7 +243,7 @@ def _chosen(review: Review, choice: Choice) -> tuple[list[ReviewedSegment], list
     return [each for each in review.segments if each.id in set(choice.segments)], posters
 
 
-class _Failed:
+class _SkippedItems:
     """Collects what cannot be shared instead of ending at the first: an owner hears of all of it at once."""
 
     def __init__(self) -> None:
@@ -267,7 +267,7 @@ class _Failed:
         return made
 
 
-def _without(choice: Choice, segments: set[str], posters: set[str]) -> Choice:
+def _without(choice: ShareChoice, segments: set[str], posters: set[str]) -> ShareChoice:
     return replace(
         choice,
         segments=tuple(name for name in choice.segments if name not in segments),
@@ -277,8 +277,8 @@ def _without(choice: Choice, segments: set[str], posters: set[str]) -> Choice:
     )
 
 
-def _told(clip: Clip) -> ClipTold:
-    (told,) = clips_told({each.id: each.signed for each in clip.segments}, [each.id for each in clip.segments])
+def _told(clip: ReviewedClip) -> ClipClaim:
+    (told,) = claimed_clips({each.id: each.signed for each in clip.segments}, [each.id for each in clip.segments])
     return told
 
 

@@ -8,8 +8,8 @@ import msgspec
 
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.statements import state
-from agent.clients.owner.sync import Link, Met, meet
+from agent.clients.owner.statements import sign_and_submit
+from agent.clients.owner.sync import DeviceChannel, SyncedDevice, sync
 from agent.errors import OpenError
 from agent.wire import envelope, strictjson
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
@@ -20,7 +20,7 @@ MATTER = ("name", "position", "sensitivity_percent", "zones", "max_bytes", "max_
 """What can be set, by its name in the statement."""
 
 
-def _signed(text: str, met: Met) -> Settings:
+def _signed(text: str, met: SyncedDevice) -> Settings:
     try:
         opened = envelope.open_envelope(
             text.encode(),
@@ -36,21 +36,23 @@ def _signed(text: str, met: Met) -> Settings:
     return strictjson.decode(opened.payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES)
 
 
-def change_settings(link: Link, keys: OwnerKeys, changes: dict[str, Any], *, clock: Clock = wall_ms) -> Settings:
+def change_settings(
+    link: DeviceChannel, keys: OwnerKeys, changes: dict[str, Any], *, clock: Clock = wall_ms
+) -> Settings:
     """Set `changes` (None: as the file says) and leave the rest as it is; the settings from then on.
 
     What stood before is taken over only if somebody signed it who was an owner at some time: the device cannot slip in
     a mask or a shorter memory.  What an owner set who has left stays in force: no mask is given up meanwhile.
     """
-    met = meet(link, keys)
+    met = sync(link, keys)
     answer = link.ask("settings")
     text, before = answer.get("envelope"), None
     if text is not None and not set(MATTER) <= set(changes):
         before = _signed(str(text), met)
     kept = {name: getattr(before, name) for name in MATTER} if before is not None else {}
     matter = {name: value for name, value in {**kept, **changes}.items() if value is not None}
-    state(link, keys, met, Settings, now_ms=clock(), previous=answer.get("sha256"), **matter)
-    meet(link, keys)
+    sign_and_submit(link, keys, met, Settings, now_ms=clock(), previous=answer.get("sha256"), **matter)
+    sync(link, keys)
     return msgspec.structs.replace(
         before or Settings(v=1, device=met.known.key, owner_time_ms=clock(), nonce="0" * 32),
         **{name: matter.get(name) for name in MATTER},

@@ -24,14 +24,14 @@ from agent.clients.owner.keys import AgeIdentity, IdentityKind, OwnerCard, Owner
 from agent.clients.owner.known_devices import KnownDevice
 from agent.clients.owner.recovery_kit import RECOVERY_NAME, kit_approval, kit_name
 from agent.clients.owner.sync import (
-    Link,
+    DeviceChannel,
     ask_checkpoint,
     ask_device,
     ask_enrolment,
     ask_enrolments,
     ask_nonce,
     field,
-    meet,
+    sync,
 )
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import ConfigurationError, FormatError, OpenError
@@ -46,13 +46,13 @@ from agent.wire.statements import (
     open_chain,
 )
 
-__all__ = ["Enrolled", "enrol", "owners_to_replace", "recover", "replace_kit"]
+__all__ = ["EnrolmentResult", "enrol", "owners_to_replace", "recover", "replace_kit"]
 
 _TOKEN_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class EnrolmentResult:
     """How it stands.  `waiting` names those whose test only they can open: until then the list before is in force."""
 
     device: PublicKey
@@ -66,7 +66,7 @@ class Enrolled:
 
 
 def enrol(
-    link: Link,
+    link: DeviceChannel,
     keys: OwnerKeys,
     *,
     add: Sequence[OwnerCard] = (),
@@ -75,7 +75,7 @@ def enrol(
     kit_decides: bool | None = None,
     approvals: Literal[1, 2] | None = None,
     clock: Clock = wall_ms,
-) -> Enrolled:
+) -> EnrolmentResult:
     """Enrol this owner, or change who the owners are: `add` others by their cards, `remove` by name.
 
     `approvals`: how many owners it takes to share something; None leaves it as it is, which is one at first.
@@ -85,7 +85,7 @@ def enrol(
     """
     device = ask_device(link)
     if keys.memory.device(device.id) is not None:
-        meet(link, keys)
+        sync(link, keys)
     shown = ask_enrolment(link)
     before = None if shown is None else _first_seen(shown.encode(), device)
     if before is not None and keys.card.approver not in {approver.key for approver in before.approvers}:
@@ -108,7 +108,7 @@ def enrol(
         wanted = replace(wanted, approvers=_with_kit(wanted.approvers, kit))
     if before is not None and _same_owners(before, wanted):
         _remember(link, keys, device)
-        return Enrolled(device, before.epoch, (), approvals=before.approvals_needed, recovery=before.recovery)
+        return EnrolmentResult(device, before.epoch, (), approvals=before.approvals_needed, recovery=before.recovery)
     _require_one_kind(wanted)
     tests = _propose(link, keys.approval, wanted)
     if before is None and {keys.name, RECOVERY_NAME} - tests.keys():
@@ -116,13 +116,15 @@ def enrol(
     return _open_tests(link, keys, device, tests, recovery, proposed=wanted)
 
 
-def replace_kit(link: Link, keys: OwnerKeys, *, kit_decides: bool | None = None, clock: Clock = wall_ms) -> Enrolled:
+def replace_kit(
+    link: DeviceChannel, keys: OwnerKeys, *, kit_decides: bool | None = None, clock: Clock = wall_ms
+) -> EnrolmentResult:
     """Put another recovery kit in place of the one in force: its page is in the owner's folder before it counts.
 
     What is recorded from then on is sealed to the new kit, and not to the old one.  The new kit can decide if
     `kit_decides`; if that is None, it can when the old one could.  Raises as `enrol` does.
     """
-    met = meet(link, keys)
+    met = sync(link, keys)
     before = met.known.enrolled
     identity = keys.make_kit()
     if kit_decides is None:
@@ -142,7 +144,7 @@ def replace_kit(link: Link, keys: OwnerKeys, *, kit_decides: bool | None = None,
     return done
 
 
-def owners_to_replace(link: Link, kit: AgeIdentity) -> tuple[str, ...]:
+def owners_to_replace(link: DeviceChannel, kit: AgeIdentity) -> tuple[str, ...]:
     """The owners in force, if this kit can put new keys in place of theirs.
 
     Raises `ConfigurationError` when the kit is another one, or only opens.
@@ -151,8 +153,8 @@ def owners_to_replace(link: Link, kit: AgeIdentity) -> tuple[str, ...]:
 
 
 def recover(
-    link: Link, keys: OwnerKeys, kit: AgeIdentity, *, replaces: Sequence[str] = (), clock: Clock = wall_ms
-) -> Enrolled:
+    link: DeviceChannel, keys: OwnerKeys, kit: AgeIdentity, *, replaces: Sequence[str] = (), clock: Clock = wall_ms
+) -> EnrolmentResult:
     """Put `keys`, made with `OwnerKeys.create(kit=...)`, in place of the lost keys of the owners named `replaces`.
 
     The recovery kit signs the next list of owners, so the device must list the kit as an approver.  Raises as
@@ -160,12 +162,12 @@ def recover(
     """
     device = ask_device(link)
     if keys.memory.device(device.id) is not None:
-        meet(link, keys)
+        sync(link, keys)
     shown, before = _recoverable(link, device, kit)
     if keys.card.approver in {each.key for each in before.approvers}:
         # The answer to an earlier run was lost; its list is in force.
         now = _remember(link, keys, device)
-        return Enrolled(device, now.epoch, (), approvals=now.approvals_needed, recovery=now.recovery)
+        return EnrolmentResult(device, now.epoch, (), approvals=now.approvals_needed, recovery=now.recovery)
     owners = tuple(each for each in before.recipients if each.name not in replaces)
     wanted = _wanted(
         keys.card,
@@ -183,7 +185,7 @@ def recover(
     return _open_tests(link, keys, device, tests, None, proposed=wanted)
 
 
-def _recoverable(link: Link, device: PublicKey, kit: AgeIdentity) -> tuple[str, Enrolment]:
+def _recoverable(link: DeviceChannel, device: PublicKey, kit: AgeIdentity) -> tuple[str, Enrolment]:
     """The list in force, verified from the first one on, if this kit may sign the next."""
     enrolments = ask_enrolments(link)
     if not enrolments:
@@ -199,13 +201,13 @@ def _recoverable(link: Link, device: PublicKey, kit: AgeIdentity) -> tuple[str, 
     return enrolments[-1], before
 
 
-def _propose(link: Link, approval: Ed25519PrivateKey, wanted: Enrolment) -> dict[str, str]:
+def _propose(link: DeviceChannel, approval: Ed25519PrivateKey, wanted: Enrolment) -> dict[str, str]:
     """Sign the next list of owners and hand it in; the device's tests of what is new in it."""
     signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), approval)
     return _named_tests(link.ask("enrol", envelope=signed.decode("ascii")).get("tests"))
 
 
-def _answer_invitation(link: Link, keys: OwnerKeys, device: PublicKey, kit: Path | None) -> Enrolled:
+def _answer_invitation(link: DeviceChannel, keys: OwnerKeys, device: PublicKey, kit: Path | None) -> EnrolmentResult:
     """Open the test of an enrolment that another owner proposed."""
     if link.ask("device").get("pending") is not True:
         raise ConfigurationError(
@@ -217,13 +219,13 @@ def _answer_invitation(link: Link, keys: OwnerKeys, device: PublicKey, kit: Path
 
 
 def _open_tests(
-    link: Link,
+    link: DeviceChannel,
     keys: OwnerKeys,
     device: PublicKey,
     tests: dict[str, str],
     recovery: AgeIdentity | None,
     proposed: Enrolment | None = None,
-) -> Enrolled:
+) -> EnrolmentResult:
     """Open every test that can be opened here, hand in what was inside, remember what is in force afterwards."""
     identities = [identity for identity in (keys.identity, recovery) if identity is not None]
     ours = {str(identity.recipient()): identity for identity in identities}
@@ -235,9 +237,9 @@ def _open_tests(
     answer = link.ask("enrol_confirm", tokens=tokens)
     waiting = answer.get("waiting")
     if isinstance(waiting, list) and waiting:
-        return Enrolled(device, field(answer, "epoch", int), tuple(tokens), tuple(map(str, waiting)))
+        return EnrolmentResult(device, field(answer, "epoch", int), tuple(tokens), tuple(map(str, waiting)))
     now = _remember(link, keys, device, proposed)
-    return Enrolled(device, now.epoch, tuple(tokens), approvals=now.approvals_needed, recovery=now.recovery)
+    return EnrolmentResult(device, now.epoch, tuple(tokens), approvals=now.approvals_needed, recovery=now.recovery)
 
 
 def _token(sealed: bytes, identity: AgeIdentity, name: str) -> str:
@@ -368,7 +370,7 @@ def _first_seen(data: bytes, device: PublicKey) -> Enrolment:
     return enrolment
 
 
-def _remember(link: Link, keys: OwnerKeys, device: PublicKey, proposed: Enrolment | None = None) -> Enrolment:
+def _remember(link: DeviceChannel, keys: OwnerKeys, device: PublicKey, proposed: Enrolment | None = None) -> Enrolment:
     """Note what is now in force; for a known device through `meet`, which lets it go forwards only."""
     shown = ask_enrolment(link)
     if shown is None:
@@ -380,7 +382,7 @@ def _remember(link: Link, keys: OwnerKeys, device: PublicKey, proposed: Enrolmen
     }:
         raise OpenError("The device shows other owners than the ones just enrolled.", remedy="Do not use this device.")
     if keys.memory.device(device.id) is not None:
-        meet(link, keys)
+        sync(link, keys)
         return enrolment
     enrolments = ask_enrolments(link)
     open_chain([each.encode() for each in enrolments], device.text)

@@ -6,29 +6,31 @@ from collections.abc import Sequence
 
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.statements import state
-from agent.clients.owner.sync import Link, meet
+from agent.clients.owner.statements import sign_and_submit
+from agent.clients.owner.sync import DeviceChannel, sync
 from agent.wire.statements import Erasure, Hold, Release
 
 __all__ = ["erase", "hold", "release"]
 
 
-def hold(link: Link, keys: OwnerKeys, segments: Sequence[str], until_s: int, *, clock: Clock = wall_ms) -> None:
+def hold(
+    link: DeviceChannel, keys: OwnerKeys, segments: Sequence[str], until_s: int, *, clock: Clock = wall_ms
+) -> None:
     """Keep these segments from the rolling vault until then."""
-    met = meet(link, keys)
-    state(link, keys, met, Hold, now_ms=clock(), segments=tuple(segments), until_s=until_s)
-    meet(link, keys)
+    met = sync(link, keys)
+    sign_and_submit(link, keys, met, Hold, now_ms=clock(), segments=tuple(segments), until_s=until_s)
+    sync(link, keys)
 
 
-def release(link: Link, keys: OwnerKeys, segments: Sequence[str], *, clock: Clock = wall_ms) -> None:
+def release(link: DeviceChannel, keys: OwnerKeys, segments: Sequence[str], *, clock: Clock = wall_ms) -> None:
     """Let them go when their time comes."""
-    met = meet(link, keys)
-    state(link, keys, met, Release, now_ms=clock(), segments=tuple(segments))
-    meet(link, keys)
+    met = sync(link, keys)
+    sign_and_submit(link, keys, met, Release, now_ms=clock(), segments=tuple(segments))
+    sync(link, keys)
 
 
-def erase(link: Link, keys: OwnerKeys, segments: Sequence[str], *, clock: Clock = wall_ms) -> None:
+def erase(link: DeviceChannel, keys: OwnerKeys, segments: Sequence[str], *, clock: Clock = wall_ms) -> None:
     """Delete them.  What was shared before stays with whom it was shared."""
-    met = meet(link, keys)
-    state(link, keys, met, Erasure, now_ms=clock(), segments=tuple(segments))
-    meet(link, keys)
+    met = sync(link, keys)
+    sign_and_submit(link, keys, met, Erasure, now_ms=clock(), segments=tuple(segments))
+    sync(link, keys)

@@ -31,7 +31,7 @@ from agent.clients.opening import (
     open_bytes,
     parse_identity_file,
 )
-from agent.clients.owner.known_devices import Memory
+from agent.clients.owner.known_devices import KnownDevices
 from agent.clients.owner.recovery_kit import RECOVERY_NAME, read_kit, recovery_kit
 from agent.core.vault.age.recipients import HybridRecipient, PassphraseRecipient, X25519Recipient, parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
@@ -136,7 +136,7 @@ class OwnerKeys:
     def __init__(self, folder: Path, card: OwnerCard, passphrase: Passphrase | None) -> None:
         self.folder = folder
         self.card = card
-        self.memory = Memory(folder / Memory.FILE)
+        self.memory = KnownDevices(folder / KnownDevices.FILE)
         self._ask_passphrase = passphrase
 
     @classmethod

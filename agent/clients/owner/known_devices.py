@@ -26,9 +26,9 @@ from agent.wire.fields import DeviceKeyText, KeyId, KeyText, Sequence, Sha256, V
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import MAX_ENROLMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
 from agent.wire.strictjson import Message
-from agent.wire.trust import Seen, TrustStore
+from agent.wire.trust import SeenVersion, TrustStore
 
-__all__ = ["KnownDevice", "Memory", "SeenBundle"]
+__all__ = ["KnownDevice", "KnownDevices", "SeenBundle"]
 
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
 
@@ -86,7 +86,7 @@ class KnownDevice(Message, frozen=True):
     @property
     def trust(self) -> TrustStore:
         """The roots this owner chose, without their bundles: the device keeps those, this machine checks them."""
-        store = TrustStore(newest={root: Seen(seen.version, seen.sha256) for root, seen in self.bundles.items()})
+        store = TrustStore(newest={root: SeenVersion(seen.version, seen.sha256) for root, seen in self.bundles.items()})
         for root in self.roots:
             store = store.with_root(parse_public_key(root))
         return store
@@ -107,12 +107,12 @@ def _enrolment(text: str) -> Enrolment:
     return strictjson.decode(_payload(text), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
 
 
-class _Remembered(Message, frozen=True):
+class _KnownDevicesFile(Message, frozen=True):
     v: Version1
     devices: dict[KeyId, KnownDevice] = msgspec.field(default_factory=dict)
 
 
-class Memory:
+class KnownDevices:
     """`remembered.json`.  Safe with several of this owner's clients at once."""
 
     FILE: ClassVar[str] = "remembered.json"
@@ -126,7 +126,7 @@ class Memory:
             return {}
         try:
             data = files.read(self._path, _LIMIT_BYTES)
-            return strictjson.decode(data, _Remembered, limit_bytes=_LIMIT_BYTES).devices
+            return strictjson.decode(data, _KnownDevicesFile, limit_bytes=_LIMIT_BYTES).devices
         except FormatError as error:
             raise ConfigurationError(
                 f"{self._path}: {error.message}",
@@ -144,7 +144,7 @@ class Memory:
             # Another client of this owner may have seen a newer ledger in the meantime: the newer one stays.
             if before is not None and before.ledger.size > known.ledger.size:
                 known = replace(known, checkpoint=before.checkpoint)
-            data = strictjson.encode(_Remembered(v=1, devices={**devices, known.device_key.id: known}))
+            data = strictjson.encode(_KnownDevicesFile(v=1, devices={**devices, known.device_key.id: known}))
             files.write(self._path, data, secret=True)
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.sync import Link, field, meet
+from agent.clients.owner.sync import DeviceChannel, field, sync
 from agent.core.ledger.checkpoint import Checkpoint
 from agent.core.ledger.entries import LedgerEntry, decode_entry
 from agent.core.ledger.merkle import leaf_hash, root_of
@@ -29,9 +29,9 @@ class LedgerView:
     grown: int
 
 
-def read_ledger(link: Link, keys: OwnerKeys) -> LedgerView:
+def read_ledger(link: DeviceChannel, keys: OwnerKeys) -> LedgerView:
     """The whole ledger, verified.  Raises `OpenError` when the entries are not those under the signed head."""
-    met = meet(link, keys)
+    met = sync(link, keys)
     checkpoint = met.known.ledger
     leaves: list[bytes] = []
     while len(leaves) < checkpoint.size:
@@ -45,4 +45,4 @@ def read_ledger(link: Link, keys: OwnerKeys) -> LedgerView:
             f"The entries the device shows are not the {checkpoint.size} of the ledger it signed.",
             remedy="Keep remembered.json as evidence, and treat the device as tampered with.",
         )
-    return LedgerView(checkpoint, tuple(decode_entry(leaf) for leaf in leaves), met.grown)
+    return LedgerView(checkpoint, tuple(decode_entry(leaf) for leaf in leaves), met.ledger_grown)

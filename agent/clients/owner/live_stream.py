@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from agent.clients.opening import open_bytes
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import AgeIdentity, OwnerKeys
-from agent.clients.owner.sync import Link, field, meet
+from agent.clients.owner.sync import DeviceChannel, field, sync
 from agent.core.live import split_live
 from agent.core.timebase import ClockQuality
-from agent.core.vault.spans import Span
+from agent.core.vault.spans import TimeSpan
 from agent.errors import OpenError
 from agent.media.fmp4 import TICKS_PER_S, at_tick, fragments_of, header_of
 
@@ -32,7 +32,7 @@ class LiveGop:
     """One opened GOP.  `media` plays by itself; where it `continues` a long GOP, behind the parts before it."""
 
     media: bytes
-    span: Span
+    span: TimeSpan
     continues: bool = False
 
     @property
@@ -40,12 +40,12 @@ class LiveGop:
         return self.span.duration_us / _US
 
 
-def watch(link: Link, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Iterator[tuple[LiveGop, ...]]:
+def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Iterator[tuple[LiveGop, ...]]:
     """What came since the last time, for ever; empty when for a moment nothing did.
 
     Raises `OpenError` for what is not this device's, or does not come one after the other, or is not live.
     """
-    met = meet(link, keys)
+    met = sync(link, keys)
     number, boot, until_us, complete = 0, "", 0, False
     while True:
         answer, body = link.fetch("live", after=number)

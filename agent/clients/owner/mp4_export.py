@@ -16,20 +16,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.confined import SandboxedMedia
 from agent.clients.owner.keys import AgeIdentity
-from agent.clients.owner.review import Clip, Review
+from agent.clients.owner.review import RequestReview, ReviewedClip
 from agent.clients.owner.sealed_footage import OpenedSegment
-from agent.clients.owner.segment_sources import Listed, Source
-from agent.core.object_detection.labels import Sight, in_order
+from agent.clients.owner.segment_sources import FootageSource, ListedSegment
+from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.errors import DoorwardError, FormatError, NetworkError
 from agent.platform import files
 
-__all__ = ["ClipFiles", "Exported", "clips_of", "export_clip", "export_review", "stem_of"]
+__all__ = ["ClipFiles", "ExportedClip", "clips_of", "export_clip", "export_review", "stem_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedClip:
     """What became of one clip.  `notes` say, segment by segment, what is missing and why."""
 
     event: str
@@ -41,9 +41,9 @@ class Exported:
     notes: tuple[str, ...]
 
     @property
-    def seen(self) -> tuple[Sight, ...]:
+    def seen(self) -> tuple[ObjectLabel, ...]:
         """What a second opinion saw in the segments that were opened."""
-        return in_order(sight for each in self.segments if each.context for sight in each.context.seen or ())
+        return sorted_labels(sight for each in self.segments if each.context for sight in each.context.seen or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +53,32 @@ class ClipFiles:
     `seen`: what a second opinion saw in each segment that somebody looked at, by number.
     """
 
-    clip: Clip
+    clip: ReviewedClip
     video: Path | None
     still: Path | None
     segments: dict[int, Path]
     notes: tuple[str, ...]
-    seen: dict[int, tuple[Sight, ...]] = field(default_factory=dict)
+    seen: dict[int, tuple[ObjectLabel, ...]] = field(default_factory=dict)
 
 
-def clips_of(listed: Iterable[Listed]) -> tuple[tuple[Listed, ...], ...]:
+def clips_of(listed: Iterable[ListedSegment]) -> tuple[tuple[ListedSegment, ...], ...]:
     """Segments grouped by event, in order."""
-    events: dict[str, list[Listed]] = {}
+    events: dict[str, list[ListedSegment]] = {}
     for item in listed:
         events.setdefault(item.event, []).append(item)
     return tuple(tuple(members) for members in events.values())
 
 
 def export_clip(
-    source: Source,
+    source: FootageSource,
     identities: Sequence[AgeIdentity],
-    clip: Sequence[Listed],
+    clip: Sequence[ListedSegment],
     out: Path,
     opened_one: Callable[[], None] = lambda: None,
     *,
     sound: bool = True,
-    media: ConfinedMedia | None = None,
-) -> Exported:
+    media: SandboxedMedia | None = None,
+) -> ExportedClip:
     """Open the segments of one clip and write them as `<UTC time>-<event>.mp4`, with a still beside it.
 
     `sound`: with what was heard, where there is something.  `media`: opens films; without it, one for this clip.
@@ -101,27 +101,27 @@ def export_clip(
         if not segment.whole:
             notes.append(f"segment {item.id} has no end: verified to byte {segment.verified_bytes}")
     if not opened:
-        return Exported(clip[0].event, clip[0].start_ms, None, None, 0.0, (), tuple(notes))
+        return ExportedClip(clip[0].event, clip[0].start_ms, None, None, 0.0, (), tuple(notes))
     stem = stem_of(clip)
     films = [segment.media for segment in opened]
     with _opener(media) as confined:
         video, seconds = _join(confined, films, heard, files.make_folder(out) / f"{stem}.mp4", notes)
         still = _write_still(confined, _poster(source, identities, clip, notes), films[0], out / f"{stem}.jpg")
-    return Exported(clip[0].event, clip[0].start_ms, video, still, seconds, tuple(opened), tuple(notes))
+    return ExportedClip(clip[0].event, clip[0].start_ms, video, still, seconds, tuple(opened), tuple(notes))
 
 
-def stem_of(clip: Sequence[Listed]) -> str:
+def stem_of(clip: Sequence[ListedSegment]) -> str:
     """What the files of one clip are called: they sort by time, and the same clip is called the same again."""
     return f"{_stamp(clip[0].start_ms)}-{clip[0].event[:8]}"
 
 
 def export_review(
-    review: Review,
-    clip: Clip,
+    review: RequestReview,
+    clip: ReviewedClip,
     out: Path,
     opened_one: Callable[[], None] = lambda: None,
     *,
-    media: ConfinedMedia | None = None,
+    media: SandboxedMedia | None = None,
 ) -> ClipFiles:
     """Open one clip of a review for looking at: `clip-N.jpg`, `clip-N.mp4` and a `segment-N.mp4` for each segment."""
     files.make_folder(out)
@@ -130,10 +130,10 @@ def export_review(
 
 
 def _export_review(
-    confined: ConfinedMedia, review: Review, clip: Clip, out: Path, opened_one: Callable[[], None]
+    confined: SandboxedMedia, review: RequestReview, clip: ReviewedClip, out: Path, opened_one: Callable[[], None]
 ) -> ClipFiles:
     films, heard, segments, notes = [], [], {}, list[str]()
-    seen: dict[int, tuple[Sight, ...]] = {}
+    seen: dict[int, tuple[ObjectLabel, ...]] = {}
     for each in clip.segments:
         try:
             opened = review.open(each.id)
@@ -164,16 +164,16 @@ def _export_review(
 
 
 @contextmanager
-def _opener(media: ConfinedMedia | None) -> Iterator[ConfinedMedia]:
+def _opener(media: SandboxedMedia | None) -> Iterator[SandboxedMedia]:
     if media is not None:
         yield media
         return
-    with ConfinedMedia() as own:
+    with SandboxedMedia() as own:
         yield own
 
 
 def _join(
-    confined: ConfinedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]
+    confined: SandboxedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]
 ) -> tuple[Path | None, float]:
     """The video, or the first of several where the segments do not go into one; None where no segment is a video."""
     try:
@@ -192,7 +192,7 @@ def _join(
     return first, seconds
 
 
-def _write_video(confined: ConfinedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path) -> float:
+def _write_video(confined: SandboxedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path) -> float:
     """Its seconds.  Footage is for its owner's eyes, wherever they put it."""
     with _laid_out(out, [*films, *heard]) as paths:
         segments = [path for path in paths[: len(films)] if path is not None]
@@ -218,7 +218,7 @@ def _laid_out(out: Path, media: Sequence[bytes | None]) -> Iterator[list[Path | 
         yield paths
 
 
-def _write_still(confined: ConfinedMedia, poster: bytes | None, film: bytes, out: Path) -> Path | None:
+def _write_still(confined: SandboxedMedia, poster: bytes | None, film: bytes, out: Path) -> Path | None:
     """The clip's poster, or a picture of its beginning."""
     if poster is None:
         with _laid_out(out, [film]) as (path,):
@@ -244,7 +244,7 @@ def _heard(fetch: Callable[[], bytes | None], of: str, notes: list[str]) -> byte
 
 
 def _poster(
-    source: Source, identities: Sequence[AgeIdentity], clip: Sequence[Listed], notes: list[str]
+    source: FootageSource, identities: Sequence[AgeIdentity], clip: Sequence[ListedSegment], notes: list[str]
 ) -> bytes | None:
     first = next((item.id for item in clip if item.poster), None)
     if first is None:

@@ -16,13 +16,13 @@ from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.sealed_footage import open_captured, open_poster
 from agent.clients.owner.segment_sources import record_of
-from agent.clients.owner.statements import state
-from agent.clients.owner.sync import Link, field, meet
-from agent.clients.owner.trust_roots import trusted_at
+from agent.clients.owner.statements import sign_and_submit
+from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.trust_roots import trust_state
 from agent.core.vault.age.header import split
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.age.sealing import seal_bytes
-from agent.core.vault.records import Adopted, Segment
+from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import TipText
@@ -30,7 +30,7 @@ from agent.wire.identities import PublicKey
 from agent.wire.statements import SealedItem, Tip
 from agent.wire.trust import RequesterEntry
 
-__all__ = ["CannotTellError", "send_tip", "takers"]
+__all__ = ["CannotTellError", "send_tip", "tip_recipients"]
 
 _SECRET_BYTES = 16
 
@@ -44,9 +44,9 @@ class CannotTellError(OpenError):
         self.posters = posters
 
 
-def takers(link: Link, keys: OwnerKeys) -> tuple[tuple[str, RequesterEntry], ...]:
+def tip_recipients(link: DeviceChannel, keys: OwnerKeys) -> tuple[tuple[str, RequesterEntry], ...]:
     """Who takes tips, of those this owner trusts: (key id of the root, entry of its bundle)."""
-    store = trusted_at(link, keys).store
+    store = trust_state(link, keys).store
     return tuple(
         (root, entry)
         for root, bundle in store.bundles.items()
@@ -56,7 +56,7 @@ def takers(link: Link, keys: OwnerKeys) -> tuple[tuple[str, RequesterEntry], ...
 
 
 def send_tip(
-    link: Link,
+    link: DeviceChannel,
     keys: OwnerKeys,
     requester: str,
     text: str | None,
@@ -71,8 +71,8 @@ def send_tip(
     not the one that was signed at capture: `CannotTellError` names each file that does not open, with its reason.
     Then nothing was signed.
     """
-    root, entry = _taker(takers(link, keys), requester)
-    met = meet(link, keys)
+    root, entry = _taker(tip_recipients(link, keys), requester)
+    met = sync(link, keys)
     reply = HybridRecipient.parse(entry.tips or "")
     reasons: list[str] = []
     items = _those_that_open(segments, lambda name: _handed_over(link, keys, name, reply, met.key), "Segment", reasons)
@@ -81,7 +81,7 @@ def send_tip(
     )
     if reasons:
         raise CannotTellError(reasons, tuple(item.id for item, _ in items), tuple(item.id for item, _ in stills))
-    answer = state(
+    answer = sign_and_submit(
         link,
         keys,
         met,
@@ -89,14 +89,14 @@ def send_tip(
         now_ms=clock(),
         headers=[header for _, header in (*items, *stills)],
         tip=secrets.token_hex(_SECRET_BYTES),
-        audience=root,
+        trust_root=root,
         requester=entry.id,
         reply=entry.tips,
         message=None if text is None else _sealed(text, reply),
         segments=tuple(item for item, _ in items),
         posters=tuple(item for item, _ in stills),
     )
-    meet(link, keys)
+    sync(link, keys)
     return field(answer, "disclosure", str)
 
 
@@ -122,22 +122,22 @@ def _those_that_open(
 
 
 def _handed_over(
-    link: Link, keys: OwnerKeys, name: str, reply: HybridRecipient, device: PublicKey
+    link: DeviceChannel, keys: OwnerKeys, name: str, reply: HybridRecipient, device: PublicKey
 ) -> tuple[SealedItem, bytes]:
     answer, data = link.fetch("segment", id=name)
     signed = record_of(field(answer, "record", str), name, device)
     open_captured(signed, data, keys.identities, device=device.id)
-    assert isinstance(signed.record, Segment | Adopted)  # noqa: S101 (`open_captured` has refused others)
+    assert isinstance(signed.record, SegmentRecord | RecoveredRecord)  # noqa: S101 (`open_captured` has refused others)
     return _wrapped(keys, name, signed.record.file.sha256_payload, data, reply)
 
 
 def _poster_handed_over(
-    link: Link, keys: OwnerKeys, name: str, reply: HybridRecipient, device: PublicKey
+    link: DeviceChannel, keys: OwnerKeys, name: str, reply: HybridRecipient, device: PublicKey
 ) -> tuple[SealedItem, bytes]:
     answer, data = link.fetch("poster", id=name)
     signed = record_of(field(answer, "record", str), name, device)
     open_poster(signed, data, keys.identities, device=device.id)
-    poster = signed.record.poster_file if isinstance(signed.record, Segment | Adopted) else None
+    poster = signed.record.poster_file if isinstance(signed.record, SegmentRecord | RecoveredRecord) else None
     if poster is None:
         raise OpenError(f"Segment {name} has no poster.")
     return _wrapped(keys, name, poster.sha256_payload, data, reply)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from agent.clients.owner.keys import AgeIdentity
 from agent.clients.owner.sealed_texts import unsealed
-from agent.core.disclosure import clips_told
+from agent.core.disclosure import claimed_clips
 from agent.core.disclosure.releasing import stored_file
 from agent.core.vault.manifest import SignedRecord
 from agent.errors import FormatError, OpenError
@@ -35,7 +35,7 @@ from agent.wire.trust import TrustedRequester
 
 __all__ = ["FirstApproval", "deletion_in", "first_in", "receipt_in"]
 
-Said = TypeVar("Said", Receipt, Deletion)
+MessageT = TypeVar("MessageT", Receipt, Deletion)
 
 _REMEDY = "Share nothing; look at the device."
 
@@ -72,7 +72,7 @@ def first_in(
     _require_recorded(approval.segments, _payloads(PartKind.SEGMENT, records))
     _require_recorded(approval.posters, _payloads(PartKind.POSTER, records))
     _require_recorded(approval.sounds, _payloads(PartKind.SOUND, records))
-    if set(approval.clips or ()) - set(clips_told(records, tuple(records))):
+    if set(approval.clips or ()) - set(claimed_clips(records, tuple(records))):
         raise OpenError("The approval that the device shows tells of other clips than matched.", remedy=_REMEDY)
     return FirstApproval(enrolment.name_of(opened.key_id), approval, hashlib.sha256(opened.payload).hexdigest())
 
@@ -84,7 +84,7 @@ def receipt_in(
     if answer.get("receipt") is None:
         return None
     receipt = _said(unsealed(answer["receipt"], identity), Receipt, requester)
-    if (receipt.requester, receipt.audience, receipt.disclosure) != (requester.id, requester.root, disclosure):
+    if (receipt.requester, receipt.trust_root, receipt.disclosure) != (requester.id, requester.root, disclosure):
         raise OpenError("The receipt that the device shows is for something else.", remedy=_REMEDY)
     return receipt
 
@@ -96,12 +96,12 @@ def deletion_in(
     if answer.get("deletion") is None:
         return None
     deletion = _said(unsealed(answer["deletion"], identity), Deletion, requester)
-    if (deletion.requester, deletion.audience, deletion.request) != (requester.id, requester.root, request):
+    if (deletion.requester, deletion.trust_root, deletion.request) != (requester.id, requester.root, request):
         raise OpenError("The deletion that the device shows is of something else.", remedy=_REMEDY)
     return deletion
 
 
-def _said(data: bytes, kind: type[Said], requester: TrustedRequester) -> Said:
+def _said(data: bytes, kind: type[MessageT], requester: TrustedRequester) -> MessageT:
     try:
         opened = envelope.open_envelope(data, kind.PAYLOAD_TYPE, {requester.key.id: requester.key})
         return strictjson.decode(opened.payload, kind)

@@ -21,13 +21,13 @@ from agent.clients.owner.responses import FirstApproval, deletion_in, first_in, 
 from agent.clients.owner.sealed_footage import OpenedSegment, open_captured, open_poster, open_sound
 from agent.clients.owner.sealed_texts import unsealed
 from agent.clients.owner.segment_sources import DeviceVault, record_of
-from agent.clients.owner.sync import Link, field, meet
-from agent.clients.owner.trust_roots import Trusted, trusted_at
-from agent.core.consent import State
-from agent.core.matching import Window
+from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.trust_roots import TrustState, trust_state
+from agent.core.consent import RequestState
+from agent.core.matching import TimeWindow
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord
-from agent.core.vault.records import Adopted, Segment, StoredRecord
+from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord
 from agent.errors import InternalError, OpenError, RequestError
 from agent.wire import envelope, limits, strictjson
 from agent.wire.disclosures import Receipt
@@ -35,7 +35,7 @@ from agent.wire.identities import PublicKey
 from agent.wire.messages import Deletion, FootageRequest
 from agent.wire.trust import TrustedRequester
 
-__all__ = ["Clip", "Review", "ReviewedSegment", "request_payload"]
+__all__ = ["RequestReview", "ReviewedClip", "ReviewedSegment", "request_payload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class ReviewedSegment:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class ReviewedClip:
     """The matched segments of one event, in order.  `number` counts from 1."""
 
     number: int
@@ -91,7 +91,7 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class RequestReview:
     """A verified request and what it matched.  Whoever holds one may show it and decide on it."""
 
     name: str
@@ -103,7 +103,7 @@ class Review:
     state: str
     disclosure: str | None
     segments: tuple[ReviewedSegment, ...]
-    clips: tuple[Clip, ...]
+    clips: tuple[ReviewedClip, ...]
     approvals_needed: int
     first: FirstApproval | None
     """What another owner, or this one, has approved, where it takes two."""
@@ -113,16 +113,16 @@ class Review:
     deletion: Deletion | None
     position: tuple[float, float] | None
     """Where the device says it is, in degrees; None when it does not know."""
-    _link: Link
+    _link: DeviceChannel
     _keys: OwnerKeys
 
     @classmethod
-    def fetch(cls, link: Link, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> Review:
+    def fetch(cls, link: DeviceChannel, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> RequestReview:
         """The request of that id.  Raises `OpenError` when anything the device shows does not verify."""
-        met = meet(link, keys)
+        met = sync(link, keys)
         answer, lines = link.fetch("request", id=request_id)
         payload, claimed = request_payload(answer, request_id, keys.identity)
-        request, requester = _verified(claimed, payload, trusted_at(link, keys, met), clock())
+        request, requester = _verified(claimed, payload, trust_state(link, keys, met), clock())
         segments = tuple(_segments(answer, lines, request, met.key))
         disclosure, waits_s = answer.get("disclosure"), answer.get("waits_s")
         disclosure = disclosure if isinstance(disclosure, str) else None
@@ -150,10 +150,10 @@ class Review:
     @property
     def pending(self) -> bool:
         """Whether it waits for an answer, this owner's or another's."""
-        return self.state in (State.PENDING.value, State.HALF.value)
+        return self.state in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value)
 
     @property
-    def can_second(self) -> bool:
+    def can_co_approve(self) -> bool:
         """Whether another owner has approved, and this one's yes to the same is what it waits for."""
         return self.first is not None and self.first.by != self._keys.name
 
@@ -165,13 +165,13 @@ class Review:
     def expired(self, now_ms: int) -> bool:
         return now_ms // 1000 > self.request.not_after_s
 
-    def open(self, segment: str, link: Link | None = None) -> OpenedSegment:
+    def open(self, segment: str, link: DeviceChannel | None = None) -> OpenedSegment:
         """A matched segment, opened and held against its record; through `link` if the first one is closed."""
         signed = self._find(segment).signed
         data = DeviceVault(link or self._link, self.device).sealed(segment)
         return open_captured(signed, data, self._keys.identities, device=self.device.id)
 
-    def poster(self, clip: Clip, link: Link | None = None) -> bytes | None:
+    def poster(self, clip: ReviewedClip, link: DeviceChannel | None = None) -> bytes | None:
         """The JPEG of a clip, opened and checked; None when it has none."""
         first = clip.poster_of
         if first is None:
@@ -179,7 +179,7 @@ class Review:
         data = DeviceVault(link or self._link, self.device).sealed_poster(first.id)
         return open_poster(first.signed, data, self._keys.identities, device=self.device.id).image
 
-    def sound(self, segment: str, link: Link | None = None) -> bytes | None:
+    def sound(self, segment: str, link: DeviceChannel | None = None) -> bytes | None:
         """What was heard during a matched segment, opened and checked; None when it has no sound."""
         found = self._find(segment)
         if not found.has_sound:
@@ -204,7 +204,7 @@ def _position(said: object) -> tuple[float, float] | None:
 
 def request_payload(
     answer: dict[str, object], request_id: str, identity: AgeIdentity
-) -> tuple[bytes, envelope.Unverified]:
+) -> tuple[bytes, envelope.UnverifiedEnvelope]:
     """The payload of the request in the device's answer, once it is the one asked for; not verified otherwise."""
     claimed = envelope.read_unverified(unsealed(answer.get("sealed"), identity))
     if claimed.payload_type != FootageRequest.PAYLOAD_TYPE:
@@ -219,15 +219,15 @@ def request_payload(
 
 
 def _verified(
-    claimed: envelope.Unverified, payload: bytes, trusted: Trusted, now_ms: int
+    claimed: envelope.UnverifiedEnvelope, payload: bytes, trusted: TrustState, now_ms: int
 ) -> tuple[FootageRequest, TrustedRequester]:
     """The request and who really asks.  Judged by the owner's clock."""
     request = strictjson.decode(payload, FootageRequest)
-    requester = trusted.store.resolve(request.audience, request.requester, claimed.key_id, now_ms // 1000)
+    requester = trusted.store.resolve(request.trust_root, request.requester, claimed.key_id, now_ms // 1000)
     if requester is None:
-        if request.audience in {root.id for root in trusted.unconfirmed}:
+        if request.trust_root in {root.id for root in trusted.unconfirmed}:
             raise OpenError(
-                f"This request comes under the root {request.audience}, which you have not confirmed on this machine.",
+                f"This request comes under the root {request.trust_root}, which is not confirmed on this machine.",
                 remedy="If it was you or another owner who chose it: doorward owner trust add-root KEY.",
             )
         raise OpenError(
@@ -253,13 +253,13 @@ def _segments(
     # The records of a long window are more than a head carries: then they are the body, a line each.
     names = field(answer, "segments", list)
     lines = body.decode("ascii", "replace").splitlines() if body else field(answer, "records", list)
-    window = Window.of_seconds(request.from_s, request.to_s)
+    window = TimeWindow.of_seconds(request.from_s, request.to_s)
     if len(names) != len(lines) or len(set(map(str, names))) != len(names):
         raise OpenError("The device's records do not fit the segments it lists.", remedy="Share nothing.")
     for number, (name, line) in enumerate(zip(names, lines, strict=True), start=1):
         signed = record_of(str(line), str(name), device)
         record = signed.record
-        if not isinstance(record, Segment | Adopted):
+        if not isinstance(record, SegmentRecord | RecoveredRecord):
             raise InternalError("record_of let through what is no segment.")
         if not window.overlaps(record.span.start_ms, record.span.end_ms):
             raise OpenError(
@@ -268,9 +268,9 @@ def _segments(
         yield ReviewedSegment(number, record, signed)
 
 
-def _clips(segments: Iterable[ReviewedSegment]) -> Iterable[Clip]:
+def _clips(segments: Iterable[ReviewedSegment]) -> Iterable[ReviewedClip]:
     events: dict[str, list[ReviewedSegment]] = {}
     for each in segments:
         events.setdefault(each.record.event, []).append(each)
     for number, (event, members) in enumerate(events.items(), start=1):
-        yield Clip(number, event, tuple(members))
+        yield ReviewedClip(number, event, tuple(members))

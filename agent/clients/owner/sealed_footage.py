@@ -23,7 +23,7 @@ from agent.core.disclosure import agree
 from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.digest import digest
 from agent.core.vault.manifest import SignedRecord
-from agent.core.vault.records import Adopted, Sealed, Segment, StoredRecord
+from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord, StoredRecord
 from agent.core.vault.segment import Begin, Content, Context, begin_in, split_media, split_poster
 from agent.errors import FormatError, OpenError
 from agent.media.fmp4 import whole_fragments
@@ -64,10 +64,10 @@ def open_captured(signed: SignedRecord, data: bytes, identities: Sequence[Identi
     outside do not agree.
     """
     record = signed.record
-    if not isinstance(record, Segment | Adopted):
+    if not isinstance(record, SegmentRecord | RecoveredRecord):
         raise FormatError("This manifest record is not about a segment.")
     _require_signed_bytes(record.file, data, f"segment {record.id}")
-    if isinstance(record, Segment):
+    if isinstance(record, SegmentRecord):
         media, context = split_media(open_committed(record, Content.SEGMENT, data, identities))
         agree(record, context, device=device)
         return OpenedSegment(record.id, media, context, signed, whole=True, verified_bytes=len(data))
@@ -123,15 +123,15 @@ def _opened_beside(
     """The plaintext of a file beside a segment, and the segment's record."""
     record = signed.record
     file = None
-    if isinstance(record, Segment | Adopted):
+    if isinstance(record, SegmentRecord | RecoveredRecord):
         file = record.poster_file if content is Content.POSTER else record.sound_file
-    if file is None or not isinstance(record, Segment | Adopted):
+    if file is None or not isinstance(record, SegmentRecord | RecoveredRecord):
         raise FormatError(f"The device signed no {content.value} for this segment.")
     _require_signed_bytes(file, data, f"the {content.value} of segment {record.id}")
     return record, open_committed(record, content, data, identities)
 
 
-def _require_signed_bytes(file: Sealed, data: bytes, what: str) -> None:
+def _require_signed_bytes(file: SealedFile, data: bytes, what: str) -> None:
     try:
         same = digest((data,), split(data)) == file
     except FormatError:

@@ -13,20 +13,20 @@ import msgspec
 
 from agent.clients.owner.keys import AgeIdentity, OwnerKeys
 from agent.clients.owner.sealed_footage import OpenedPoster, OpenedSegment, open_captured, open_poster, open_sound
-from agent.clients.owner.sync import Link, field, meet
+from agent.clients.owner.sync import DeviceChannel, field, sync
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord, open_line
-from agent.core.vault.records import Adopted, Segment
+from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.errors import NetworkError, OpenError
 from agent.wire.identities import PublicKey
 
-__all__ = ["DeviceVault", "Listed", "Source", "open_segment", "record_of"]
+__all__ = ["DeviceVault", "FootageSource", "ListedSegment", "open_segment", "record_of"]
 
 EVERYTHING_MS = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedSegment:
     """One stored segment, as the source lists it.  Times in UTC ms."""
 
     id: str
@@ -41,10 +41,10 @@ class Listed:
     sound: bool = False
 
 
-class Source(Protocol):
+class FootageSource(Protocol):
     """Anything segments can be fetched from."""
 
-    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[Listed, ...]:
+    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[ListedSegment, ...]:
         """Segments that overlap [from_ms, to_ms), oldest first."""
         ...
 
@@ -64,16 +64,16 @@ class Source(Protocol):
 class DeviceVault:
     """The vault of a device, through its control socket.  `device` must have been met (`meeting.meet`)."""
 
-    def __init__(self, link: Link, device: PublicKey) -> None:
+    def __init__(self, link: DeviceChannel, device: PublicKey) -> None:
         self._link = link
         self._device = device
 
-    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[Listed, ...]:
-        found: dict[str, Listed] = {}
+    def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[ListedSegment, ...]:
+        found: dict[str, ListedSegment] = {}
         while True:
             answer = self._link.ask("list", from_ms=from_ms, to_ms=to_ms)
             try:
-                page = [msgspec.convert(item, Listed) for item in field(answer, "segments", list)]
+                page = [msgspec.convert(item, ListedSegment) for item in field(answer, "segments", list)]
             except msgspec.ValidationError as error:
                 raise NetworkError("The device's list of segments cannot be read.") from error
             fresh = [item for item in page if item.id not in found]
@@ -109,16 +109,16 @@ class DeviceVault:
         return open_sound(signed, data, identities, device=self._device.id)
 
 
-def open_segment(source: Link | Source, keys: OwnerKeys, segment: str) -> OpenedSegment:
+def open_segment(source: DeviceChannel | FootageSource, keys: OwnerKeys, segment: str) -> OpenedSegment:
     """One segment from a device, or from the folder of one, opened with the owner's identity and checked."""
-    if isinstance(source, Link):
-        source = DeviceVault(source, meet(source, keys).key)
+    if isinstance(source, DeviceChannel):
+        source = DeviceVault(source, sync(source, keys).key)
     return source.open(segment, keys.identities)
 
 
 def record_of(line: str, segment: str, device: PublicKey) -> SignedRecord:
     """The record in the manifest line, if `device` signed it and it is about `segment`.  Raises `OpenError`."""
     signed = open_line(line.encode(), device)
-    if not isinstance(signed.record, Segment | Adopted) or signed.record.id != segment:
+    if not isinstance(signed.record, SegmentRecord | RecoveredRecord) or signed.record.id != segment:
         raise OpenError(f"The device's record for segment {segment} is about something else.")
     return signed

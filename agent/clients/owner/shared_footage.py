@@ -21,26 +21,26 @@ from typing import Final
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import AgeIdentity
 from agent.clients.owner.segment_sources import DeviceVault
-from agent.clients.owner.sync import Link, Met
+from agent.clients.owner.sync import DeviceChannel, SyncedDevice
 from agent.core.disclosure.releasing import stored_file
 from agent.core.ledger.entries import EntryKind, LedgerEntry
 from agent.core.vault.manifest import SignedRecord, open_line
-from agent.core.vault.records import Adopted, Segment
+from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import envelope, strictjson
-from agent.wire.control import unpacked_yes
+from agent.wire.control import decode_approval
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import PublicKey
 from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
     Approval,
+    CoApproval,
     SealedItem,
-    Seconding,
     Tip,
 )
 
-__all__ = ["Shared", "SharedItem", "Unlisted", "disclosure_of", "shared_of"]
+__all__ = ["SharedFootage", "SharedItem", "UnlistedReason", "disclosure_of", "shared_of"]
 
 _YES: Final = (EntryKind.APPROVED, EntryKind.TIP)
 _REMEDY: Final = "Do not believe its list; look at the device."
@@ -57,7 +57,7 @@ class SharedItem:
     stored: bool = False
 
 
-class Unlisted(enum.Enum):
+class UnlistedReason(enum.Enum):
     """Why the files cannot be listed."""
 
     KEPT_NO_MORE = "the doorbell keeps the list no more"
@@ -65,7 +65,7 @@ class Unlisted(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SharedFootage:
     """`by`, `second`: the names of the owners' keys.  `items` is None where they cannot be listed.
 
     `begun_ms`: when the ledger says that the first byte left; None while nothing has.
@@ -73,15 +73,15 @@ class Shared:
 
     disclosure: str
     by: str
-    second: str | None
+    co_approver: str | None
     items: tuple[SharedItem, ...] | None
     begun_ms: int | None
-    unlisted: Unlisted | None = None
+    unlisted: UnlistedReason | None = None
     """Why there are no items; None where there are."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Signed:
+class _SignedStatement:
     """A statement of an owner: its payload, and the name of the key."""
 
     payload: bytes
@@ -112,7 +112,9 @@ def _same(one: LedgerEntry, other: LedgerEntry) -> bool:
     return (one.request, one.requester) == (other.request, other.requester)
 
 
-def shared_of(link: Link, met: Met, entries: Sequence[LedgerEntry], disclosure: str, identity: AgeIdentity) -> Shared:
+def shared_of(
+    link: DeviceChannel, met: SyncedDevice, entries: Sequence[LedgerEntry], disclosure: str, identity: AgeIdentity
+) -> SharedFootage:
     """What left, or may leave, under that id.  `entries`: the whole ledger, as `read_ledger` gives it.
 
     Raises `OpenError` when the device shows anything else than the ledger and the owners' signatures say.
@@ -126,18 +128,18 @@ def shared_of(link: Link, met: Met, entries: Sequence[LedgerEntry], disclosure: 
     if answer.get("kept") is not True:
         if yes is next(each for each in reversed(entries) if each.kind in _YES):
             raise _lie("The device does not show what was approved last, which it keeps.")
-        return Shared(disclosure, yes.reason or "", None, None, begun_ms, Unlisted.KEPT_NO_MORE)
+        return SharedFootage(disclosure, yes.reason or "", None, None, begun_ms, UnlistedReason.KEPT_NO_MORE)
     opened = _opened(sealed, identity)
     if opened is None:
-        return Shared(disclosure, yes.reason or "", None, None, begun_ms, Unlisted.NOT_SEALED_TO_YOU)
-    data, second, lines = unpacked_yes(opened)
+        return SharedFootage(disclosure, yes.reason or "", None, None, begun_ms, UnlistedReason.NOT_SEALED_TO_YOU)
+    data, second, lines = decode_approval(opened)
     signed = _signed(data, Approval if yes.kind is EntryKind.APPROVED else Tip, met)
     if signed.sha256 != yes.subject:
         raise _lie("The device shows another approval than the one that the ledger names.")
     chosen = _chosen(signed, yes, entries, met.key)
     seconded = _second(second, signed, chosen, entries, met)
     items = tuple(_items(chosen, _records(lines, met.key)))
-    return Shared(disclosure, signed.by, seconded, _looked_up(link, met, items), begun_ms)
+    return SharedFootage(disclosure, signed.by, seconded, _looked_up(link, met, items), begun_ms)
 
 
 def _opened(sealed: bytes, identity: AgeIdentity) -> bytes | None:
@@ -148,7 +150,9 @@ def _opened(sealed: bytes, identity: AgeIdentity) -> bytes | None:
         return None
 
 
-def _chosen(signed: _Signed, yes: LedgerEntry, entries: Sequence[LedgerEntry], device: PublicKey) -> Approval | Tip:
+def _chosen(
+    signed: _SignedStatement, yes: LedgerEntry, entries: Sequence[LedgerEntry], device: PublicKey
+) -> Approval | Tip:
     if yes.kind is EntryKind.TIP:
         tip = strictjson.decode(signed.payload, Tip, limit_bytes=STATEMENT_LIMIT_BYTES)
         if (tip.device, tip.tip) != (device.text, yes.disclosure):
@@ -162,7 +166,11 @@ def _chosen(signed: _Signed, yes: LedgerEntry, entries: Sequence[LedgerEntry], d
 
 
 def _second(
-    shown: bytes | None, first: _Signed, chosen: Approval | Tip, entries: Sequence[LedgerEntry], met: Met
+    shown: bytes | None,
+    first: _SignedStatement,
+    chosen: Approval | Tip,
+    entries: Sequence[LedgerEntry],
+    met: SyncedDevice,
 ) -> str | None:
     """The name of the owner who said yes to the same, where it waited for one.  A tip waits for no other."""
     waited = any(each.kind is EntryKind.FIRST_APPROVAL and each.subject == first.sha256 for each in entries)
@@ -170,25 +178,25 @@ def _second(
         return None
     if shown is None:
         raise _lie("The device does not show the second owner's yes.")
-    signed = _signed(shown, Seconding, met)
-    said = strictjson.decode(signed.payload, Seconding, limit_bytes=STATEMENT_LIMIT_BYTES)
+    signed = _signed(shown, CoApproval, met)
+    said = strictjson.decode(signed.payload, CoApproval, limit_bytes=STATEMENT_LIMIT_BYTES)
     expected = (met.key.text, chosen.request, first.sha256)
     if (said.device, said.request, said.approval) != expected or signed.key_id == first.key_id:
         raise _lie("The second owner's yes that the device shows is for something else.")
     return signed.by
 
 
-def _signed(data: bytes, kind: type[Approval | Tip | Seconding], met: Met) -> _Signed:
+def _signed(data: bytes, kind: type[Approval | Tip | CoApproval], met: SyncedDevice) -> _SignedStatement:
     """`data`, once an owner of this device has signed it, also one who has left since."""
     keys = met.known.approvers_ever
     try:
         opened = envelope.open_envelope(data, kind.PAYLOAD_TYPE, keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     except DoorwardError as error:
         raise _lie("No owner signed what the device shows as approved.") from error
-    return _Signed(opened.payload, opened.key_id, met.known.name_ever(opened.key_id))
+    return _SignedStatement(opened.payload, opened.key_id, met.known.name_ever(opened.key_id))
 
 
-def _looked_up(link: Link, met: Met, items: tuple[SharedItem, ...]) -> tuple[SharedItem, ...]:
+def _looked_up(link: DeviceChannel, met: SyncedDevice, items: tuple[SharedItem, ...]) -> tuple[SharedItem, ...]:
     """With what the device says of which are still stored."""
     if not items:
         return items
@@ -199,7 +207,7 @@ def _looked_up(link: Link, met: Met, items: tuple[SharedItem, ...]) -> tuple[Sha
 
 def _records(lines: Iterable[bytes], device: PublicKey) -> dict[str, SignedRecord]:
     signed = (open_line(line, device) for line in lines)
-    return {each.record.id: each for each in signed if isinstance(each.record, Segment | Adopted)}
+    return {each.record.id: each for each in signed if isinstance(each.record, SegmentRecord | RecoveredRecord)}
 
 
 def _items(chosen: Approval | Tip, records: dict[str, SignedRecord]) -> Iterator[SharedItem]:
@@ -212,7 +220,7 @@ def _items(chosen: Approval | Tip, records: dict[str, SignedRecord]) -> Iterator
 
 def _item(kind: PartKind, item: SealedItem, signed: SignedRecord | None) -> SharedItem:
     file = stored_file(kind, signed)
-    if signed is None or not isinstance(signed.record, Segment | Adopted) or file is None:
+    if signed is None or not isinstance(signed.record, SegmentRecord | RecoveredRecord) or file is None:
         raise _lie(f"The device shows no record of the {kind.value} {item.id} that was approved.")
     if file.sha256_payload != item.payload_sha256:
         raise _lie(f"The record that the device shows of {item.id} is not of what was approved.")

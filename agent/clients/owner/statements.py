@@ -7,36 +7,36 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.sync import Link, Met, ask_nonce
+from agent.clients.owner.sync import DeviceChannel, SyncedDevice, ask_nonce
 from agent.errors import ConfigurationError, FormatError, OvertakenError
 from agent.wire import envelope, strictjson
 from agent.wire.statements import (
     Approval,
+    CoApproval,
+    Denial,
     Erasure,
     Hold,
     OptIn,
     OptOut,
-    Refusal,
     Release,
     Revocation,
-    Seconding,
     Settings,
     Tip,
     TrustChange,
 )
 
-__all__ = ["state"]
+__all__ = ["sign_and_submit"]
 
 _AGAIN_WITHIN_S: Final = 2.0
 """How soon a refusal must come for a second try: too soon for an owner to have said something else meanwhile."""
 
 Statement = (
     Approval
-    | Refusal
+    | Denial
     | OptOut
     | OptIn
     | Revocation
-    | Seconding
+    | CoApproval
     | Tip
     | TrustChange
     | Hold
@@ -46,10 +46,10 @@ Statement = (
 )
 
 
-def state(
-    link: Link,
+def sign_and_submit(
+    link: DeviceChannel,
     keys: OwnerKeys,
-    met: Met,
+    met: SyncedDevice,
     kind: type[Statement],
     *,
     now_ms: int,
@@ -72,9 +72,9 @@ def state(
 
 
 def _hand_in(
-    link: Link,
+    link: DeviceChannel,
     keys: OwnerKeys,
-    met: Met,
+    met: SyncedDevice,
     kind: type[Statement],
     now_ms: int,
     headers: Sequence[bytes],

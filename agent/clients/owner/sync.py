@@ -29,15 +29,15 @@ from agent.wire.statements import (
 )
 
 __all__ = [
-    "Link",
-    "Met",
+    "DeviceChannel",
+    "SyncedDevice",
     "ask_checkpoint",
     "ask_device",
     "ask_enrolment",
     "ask_enrolments",
     "ask_nonce",
     "field",
-    "meet",
+    "sync",
 ]
 
 Value = TypeVar("Value")
@@ -49,7 +49,7 @@ _EVIDENCE = (
 
 
 @runtime_checkable
-class Link(Protocol):
+class DeviceChannel(Protocol):
     """What `link.DeviceLink` offers, and tests imitate."""
 
     def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]: ...
@@ -58,18 +58,18 @@ class Link(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class SyncedDevice:
     """A device that is what it was, or that grown.  `grown` counts ledger entries new to this machine."""
 
     known: KnownDevice
-    grown: int
+    ledger_grown: int
 
     @property
     def key(self) -> PublicKey:
         return self.known.device_key
 
 
-def meet(link: Link, keys: OwnerKeys) -> Met:
+def sync(link: DeviceChannel, keys: OwnerKeys) -> SyncedDevice:
     """The device at the other end, held against what is remembered of it.
 
     Raises `ConfigurationError` for a device never met, `OpenError` for one that went backwards.
@@ -81,26 +81,26 @@ def meet(link: Link, keys: OwnerKeys) -> Met:
             f"This machine has never met the device {key.id}.",
             remedy="If it is yours: doorward owner enrol.  If you expected another, this is not the device you know.",
         )
-    enrolments = _followed(link, known)
+    enrolments = _check_enrolment_chain(link, known)
     ledger, note = ask_checkpoint(link, known.ledger, key)
     grown = replace(known, enrolments=enrolments, checkpoint=note)
     if grown != known:
         keys.memory.remember(grown)
-    return Met(grown, ledger.size - known.ledger.size)
+    return SyncedDevice(grown, ledger.size - known.ledger.size)
 
 
-def ask_device(link: Link) -> PublicKey:
+def ask_device(link: DeviceChannel) -> PublicKey:
     """The key the device says it has; what it signs proves it."""
     return parse_public_key(field(link.ask("device"), "device", str))
 
 
-def ask_enrolment(link: Link) -> str | None:
+def ask_enrolment(link: DeviceChannel) -> str | None:
     """The envelope of the newest enrolment in force; None before the first."""
     found = link.ask("enrolment").get("envelope")
     return found if isinstance(found, str) else None
 
 
-def ask_enrolments(link: Link, after: int = 0) -> tuple[str, ...]:
+def ask_enrolments(link: DeviceChannel, after: int = 0) -> tuple[str, ...]:
     """The envelopes of every enrolment after epoch `after`, as the device shows them: none of them is verified."""
     _, lines = link.fetch("enrolments", after=after)
     try:
@@ -109,12 +109,12 @@ def ask_enrolments(link: Link, after: int = 0) -> tuple[str, ...]:
         raise FormatError("The device's list of enrolments is no text.") from error
 
 
-def ask_nonce(link: Link) -> str:
+def ask_nonce(link: DeviceChannel) -> str:
     """What the device wants in the next statement, which has to be signed and handed in soon."""
     return field(link.ask("nonce"), "nonce", str)
 
 
-def ask_checkpoint(link: Link, old: Checkpoint | None, key: PublicKey) -> tuple[Checkpoint, str]:
+def ask_checkpoint(link: DeviceChannel, old: Checkpoint | None, key: PublicKey) -> tuple[Checkpoint, str]:
     """The device's newest checkpoint, which continues `old`, and the note it stands in."""
     old_size = old.size if old else 0
     try:
@@ -139,7 +139,7 @@ def field(answer: dict[str, Any], name: str, kind: type[Value]) -> Value:
     return value
 
 
-def _followed(link: Link, known: KnownDevice) -> tuple[str, ...]:
+def _check_enrolment_chain(link: DeviceChannel, known: KnownDevice) -> tuple[str, ...]:
     """The envelopes of every enrolment up to the one in force: those remembered, and those that follow them."""
     before = known.enrolled
     shown = ask_enrolment(link)
@@ -153,18 +153,18 @@ def _followed(link: Link, known: KnownDevice) -> tuple[str, ...]:
     new = ask_enrolments(link, after=before.epoch)
     claimed = strictjson.decode(_payload(shown.encode()), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     if not new or new[-1] != shown:
-        raise _does_not_follow(before, claimed)
+        raise _chain_broken(before, claimed)
     previous = known.enrolment_payload
     for each in new:
         try:
             open_enrolment(each.encode(), previous)
         except FormatError as error:
-            raise _does_not_follow(before, claimed) from error
+            raise _chain_broken(before, claimed) from error
         previous = _payload(each.encode())
     return (*known.enrolments, *new)
 
 
-def _does_not_follow(before: Enrolment, claimed: Enrolment) -> OpenError:
+def _chain_broken(before: Enrolment, claimed: Enrolment) -> OpenError:
     return OpenError(
         f"The device {before.device_key.id} shows owners of epoch {claimed.epoch} that do not follow from epoch "
         f"{before.epoch}, which this machine remembers.",

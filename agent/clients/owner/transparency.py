@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from agent.core.ledger.entries import EntryKind, LedgerEntry
 
-__all__ = ["Asking", "Transparency", "transparency_of"]
+__all__ = ["RequesterStatistics", "TransparencyReport", "transparency_of"]
 
 _ENDS = {
     EntryKind.DENIED: "denied",
@@ -23,7 +23,7 @@ _ENDS = {
 
 
 @dataclass(slots=True)
-class Asking:
+class RequesterStatistics:
     """One requester: what it asked and what became of it.  `bytes_sent`: of what had begun to leave, counted whole."""
 
     requester: str
@@ -45,33 +45,33 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Transparency:
+class TransparencyReport:
     """By requester, the one that asked most first.  Both times are UTC ms, None for an empty ledger."""
 
     from_ms: int | None
     to_ms: int | None
-    askings: tuple[Asking, ...] = field(default=())
+    askings: tuple[RequesterStatistics, ...] = field(default=())
 
     @property
-    def total(self) -> Asking:
-        whole = Asking("all")
+    def total(self) -> RequesterStatistics:
+        whole = RequesterStatistics("all")
         for each in self.askings:
-            for name in Asking.__slots__:
+            for name in RequesterStatistics.__slots__:
                 if name != "requester":
                     setattr(whole, name, getattr(whole, name) + getattr(each, name))
         return whole
 
 
-def transparency_of(entries: Iterable[LedgerEntry]) -> Transparency:
+def transparency_of(entries: Iterable[LedgerEntry]) -> TransparencyReport:
     """Counted from every entry of a ledger, oldest first."""
-    found: dict[str, Asking] = {}
+    found: dict[str, RequesterStatistics] = {}
     sealed: dict[str, int] = {}
     times: list[int] = []
     for entry in entries:
         times.append(entry.utc_ms)
         if entry.requester is None:
             continue
-        asking = found.setdefault(entry.requester, Asking(entry.requester))
+        asking = found.setdefault(entry.requester, RequesterStatistics(entry.requester))
         match entry.kind:
             case EntryKind.RECEIVED:
                 asking.asked += 1
@@ -96,4 +96,4 @@ def transparency_of(entries: Iterable[LedgerEntry]) -> Transparency:
             case kind if kind in _ENDS and (entry.disclosure is None or entry.request != entry.disclosure):
                 setattr(asking, _ENDS[kind], getattr(asking, _ENDS[kind]) + 1)
     ordered = sorted(found.values(), key=lambda each: (-each.asked, each.requester))
-    return Transparency(min(times, default=None), max(times, default=None), tuple(ordered))
+    return TransparencyReport(min(times, default=None), max(times, default=None), tuple(ordered))

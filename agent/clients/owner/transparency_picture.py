@@ -9,7 +9,7 @@ import datetime
 from html import escape
 from typing import Final
 
-from agent.clients.owner.transparency import Asking, Transparency
+from agent.clients.owner.transparency import RequesterStatistics, TransparencyReport
 
 __all__ = ["draw", "page"]
 
@@ -34,9 +34,9 @@ _COLUMNS: Final = (
 )
 
 
-def draw(found: Transparency) -> str:
+def draw(found: TransparencyReport) -> str:
     """The SVG."""
-    rows = found.askings or (Asking("nobody has asked"),)
+    rows = found.askings or (RequesterStatistics("nobody has asked"),)
     most = max((each.asked for each in rows), default=0) or 1
     height = _TOP + _ROW * len(rows) + 12
     parts = [
@@ -56,7 +56,7 @@ def draw(found: Transparency) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def page(found: Transparency) -> str:
+def page(found: TransparencyReport) -> str:
     """The HTML page."""
     rows = (*found.askings, found.total) if len(found.askings) > 1 else found.askings
     head = "".join(f"<th>{said}</th>" for _, said in _COLUMNS)
@@ -84,7 +84,7 @@ def page(found: Transparency) -> str:
     )
 
 
-def _title(found: Transparency) -> str:
+def _title(found: TransparencyReport) -> str:
     if found.from_ms is None or found.to_ms is None:
         return "What this doorbell was asked"
     return f"What this doorbell was asked, {_day(found.from_ms)} to {_day(found.to_ms)}"

@@ -10,28 +10,28 @@ from dataclasses import dataclass
 
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.statements import state
-from agent.clients.owner.sync import Link, Met, field, meet
+from agent.clients.owner.statements import sign_and_submit
+from agent.clients.owner.sync import DeviceChannel, SyncedDevice, field, sync
 from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.wire import envelope
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import TrustChange
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, TrustBundle, TrustDiff, TrustStore
 
-__all__ = ["Trusted", "bundle_change", "offer_bundle", "trust_root", "trusted_at", "untrust_root"]
+__all__ = ["TrustState", "add_trust_root", "bundle_change", "offer_bundle", "remove_trust_root", "trust_state"]
 
 
 @dataclass(frozen=True, slots=True)
-class Trusted:
+class TrustState:
     """Roots and bundles that this machine vouches for; `unconfirmed` are roots only the device names."""
 
     store: TrustStore
     unconfirmed: tuple[PublicKey, ...]
 
 
-def trusted_at(link: Link, keys: OwnerKeys, met: Met | None = None) -> Trusted:
+def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None = None) -> TrustState:
     """Whom the device trusts, as far as this owner agreed.  Raises `OpenError` when it shows an older bundle."""
-    met = met or meet(link, keys)
+    met = met or sync(link, keys)
     answer = link.ask("trust")
     store = met.known.trust
     roots = [parse_public_key(str(text)) for text in field(answer, "roots", list)]
@@ -40,48 +40,48 @@ def trusted_at(link: Link, keys: OwnerKeys, met: Met | None = None) -> Trusted:
     known = met.known.with_trust(store)
     if known != met.known:
         keys.memory.remember(known)
-    return Trusted(store, tuple(root for root in roots if root.id not in store.roots))
+    return TrustState(store, tuple(root for root in roots if root.id not in store.roots))
 
 
-def trust_root(link: Link, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> PublicKey:
+def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> PublicKey:
     """Let the requesters of `root` (`ed25519:…`) ask at this device, and remember that it was this owner's choice."""
-    met = meet(link, keys)
+    met = sync(link, keys)
     key = parse_public_key(root)
     if key.text not in field(link.ask("trust"), "roots", list):
-        state(link, keys, met, TrustChange, now_ms=clock(), roots_added=(key.text,))
+        sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_added=(key.text,))
     # Met again: what the change has put into the ledger is remembered with it.
-    known = meet(link, keys).known
+    known = sync(link, keys).known
     keys.memory.remember(known.with_trust(known.trust.with_root(key)))
     return key
 
 
-def untrust_root(link: Link, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> PublicKey:
+def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> PublicKey:
     """Take `root` and everybody it vouched for out again."""
-    met = meet(link, keys)
+    met = sync(link, keys)
     key = parse_public_key(root)
     if key.text in field(link.ask("trust"), "roots", list):
-        state(link, keys, met, TrustChange, now_ms=clock(), roots_removed=(key.text,))
+        sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_removed=(key.text,))
     elif key.id not in met.known.trust.roots:
         raise ConfigurationError(f"The root {key.id} is not trusted.", remedy="See: doorward owner trust show.")
-    known = meet(link, keys).known
+    known = sync(link, keys).known
     keys.memory.remember(known.with_trust(known.trust.without_root(key.id)))
     return key
 
 
-def bundle_change(link: Link, keys: OwnerKeys, data: bytes) -> tuple[TrustBundle, TrustDiff]:
+def bundle_change(link: DeviceChannel, keys: OwnerKeys, data: bytes) -> tuple[TrustBundle, TrustDiff]:
     """What the signed bundle `data` would change at this device.  Changes nothing.
 
     Raises `OpenError` when no root this owner chose signed it, `RequestError` when a newer one was seen.
     """
-    _, bundle, change = _accepted(trusted_at(link, keys).store, data)
+    _, bundle, change = _accepted(trust_state(link, keys).store, data)
     return bundle, change
 
 
-def offer_bundle(link: Link, keys: OwnerKeys, data: bytes) -> TrustDiff:
+def offer_bundle(link: DeviceChannel, keys: OwnerKeys, data: bytes) -> TrustDiff:
     """Hand the signed bundle `data` to the device; what that changes, as this machine sees it.  Raises as above."""
-    grown, _, change = _accepted(trusted_at(link, keys).store, data)
+    grown, _, change = _accepted(trust_state(link, keys).store, data)
     link.ask("trust_bundle", body=data)
-    keys.memory.remember(meet(link, keys).known.with_trust(grown))
+    keys.memory.remember(sync(link, keys).known.with_trust(grown))
     return change
 
 

@@ -9,11 +9,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from agent.clients.requester.known_doorbells import DoorHistory
-from agent.core.disclosure import Disclosed, Item
-from agent.core.vault.records import Segment
+from agent.clients.requester.known_doorbells import DoorbellHistory
+from agent.core.disclosure import DisclosedItem, VerifiedDisclosure
+from agent.core.vault.records import SegmentRecord
 from agent.core.vault.segment import Context
-from agent.core.vault.spans import Span
+from agent.core.vault.spans import TimeSpan
 from agent.wire.disclosures import ContactCard, PartKind, Receipt
 from agent.wire.messages import FootageRequest
 
@@ -23,7 +23,7 @@ __all__ = [
     "Check",
     "CheckKind",
     "CheckOutcome",
-    "Proof",
+    "CheckedValue",
     "Verification",
     "VerifiedItem",
     "ranges_of",
@@ -69,7 +69,7 @@ class CheckOutcome(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class CheckedValue:
     """A hash, key or signature that anyone can compare; `label` says of what."""
 
     label: str
@@ -83,7 +83,7 @@ class Check:
     kind: CheckKind
     outcome: CheckOutcome
     said: str = ""
-    proofs: tuple[Proof, ...] = ()
+    proofs: tuple[CheckedValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class VerifiedItem:
     """A part after all its checks.  `opened_sha256`: of video or sound without its context box, or of the JPEG."""
 
     number: int
-    item: Item
+    item: DisclosedItem
     opened_sha256: str
     opened_bytes: int
     context: Context | None
@@ -102,10 +102,10 @@ class VerifiedItem:
     @property
     def witnessed(self) -> bool:
         """Whether the device signed it when its writing ended, rather than finding it again after a crash."""
-        return isinstance(self.item.record, Segment)
+        return isinstance(self.item.record, SegmentRecord)
 
     @property
-    def span(self) -> Span:
+    def span(self) -> TimeSpan:
         """When it was recorded, by the device: the one date that every report, certificate and index states.
 
         The start is the signed record's, which the window was checked against.  The length is what the segment says of
@@ -126,14 +126,14 @@ class Verification:
     request: FootageRequest | None = None
     """What was asked; also known when a later check failed."""
     request_sha256: str = ""
-    disclosed: Disclosed | None = None
+    disclosed: VerifiedDisclosure | None = None
     items: tuple[VerifiedItem, ...] = ()
     contact: ContactCard | None = None
     statements: bytes = b""
     """The signed manifest as it was opened."""
     receipt: Receipt | None = None
     """What we signed to have received, and for how long we said to keep it; None where none is kept beside it."""
-    door: DoorHistory = field(default_factory=DoorHistory)
+    door: DoorbellHistory = field(default_factory=DoorbellHistory)
     """What was known here of the doorbell."""
 
     @property

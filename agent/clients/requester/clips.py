@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from agent.clients.requester.verification import Verification, VerifiedItem
 from agent.core.timebase import ClockQuality
-from agent.core.vault.following import follows_of, start_of
+from agent.core.vault.following import clip_chain_start, prev_in_clip_of
 from agent.wire.disclosures import PartKind
 
-__all__ = ["Clip", "Continuity", "Shown", "clips_of"]
+__all__ = ["Continuity", "DisclosedClip", "DisclosedSegment", "clips_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DisclosedSegment:
     """One segment: the `number`-th of the disclosure, counted from 1."""
 
     number: int
@@ -59,12 +59,12 @@ class Continuity(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class DisclosedClip:
     """What was shared of one event, the `number`-th of the disclosure.  It may be a picture alone."""
 
     number: int
     event: str
-    segments: tuple[Shown, ...]
+    segments: tuple[DisclosedSegment, ...]
     poster: VerifiedItem | None
     unopened: tuple[VerifiedItem, ...] = ()
     """Segments of it that came and do not open."""
@@ -85,9 +85,9 @@ class Clip:
         records.sort(key=lambda record: record.sequence)
         if len(records) < 2:
             return None
-        if start_of(records) is not None:
+        if clip_chain_start(records) is not None:
             return Continuity.UNBROKEN
-        return Continuity.BROKEN if all(map(follows_of, records)) else Continuity.UNSIGNED
+        return Continuity.BROKEN if all(map(prev_in_clip_of, records)) else Continuity.UNSIGNED
 
     @property
     def _poster_span_ms(self) -> tuple[int, int]:
@@ -95,16 +95,18 @@ class Clip:
         return self.poster.span.start_ms, self.poster.span.end_ms
 
 
-def clips_of(verification: Verification) -> tuple[Clip, ...]:
+def clips_of(verification: Verification) -> tuple[DisclosedClip, ...]:
     """The clips of a verification that is `ok`; none of any other."""
     ordered = sorted(verification.items, key=lambda each: each.item.captured.sequence)
     pictures = {*verification.segments, *verification.posters}
     events = dict.fromkeys(each.item.record.event for each in ordered if each in pictures)
     videos = [each for each in ordered if each in verification.segments]
     heard = {each.item.part.id: each for each in verification.sounds}
-    shown = [Shown(number, each, heard.get(each.item.part.id)) for number, each in enumerate(videos, start=1)]
+    shown = [
+        DisclosedSegment(number, each, heard.get(each.item.part.id)) for number, each in enumerate(videos, start=1)
+    ]
     return tuple(
-        Clip(
+        DisclosedClip(
             number,
             event,
             tuple(each for each in shown if each.verified.item.record.event == event),

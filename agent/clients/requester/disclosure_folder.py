@@ -20,7 +20,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 import msgspec
 
 from agent.clients.requester.identity import is_id
-from agent.core.transfer import HeldState, PartSize
+from agent.core.transfer import PartSize, TransferState
 from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform import files
 from agent.wire import strictjson
@@ -28,14 +28,14 @@ from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
 from agent.wire.fields import KeyId, Sha256
 from agent.wire.strictjson import Message
 
-__all__ = ["AnswerFolder", "Origin", "Outcome", "answers", "answers_to"]
+__all__ = ["AnswerFolder", "DisclosureOrigin", "ReceiveOutcome", "answer_folders", "answer_folders_for"]
 
 _NOTE_LIMIT_BYTES: Final = 4096
 _READ_BYTES: Final = 1 << 20
 _SEALED: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.age")
 
 
-class Origin(Message, frozen=True):
+class DisclosureOrigin(Message, frozen=True):
     """Where a disclosure comes from, as its first init said."""
 
     FILE: ClassVar[str] = "origin.json"
@@ -51,7 +51,7 @@ class Origin(Message, frozen=True):
         return PartSize(self.size_bytes, self.sha256)
 
 
-class Outcome(Message, frozen=True):
+class ReceiveOutcome(Message, frozen=True):
     """How it ended.  `reason`: why it was refused, for the requester's own people."""
 
     FILE: ClassVar[str] = "outcome.json"
@@ -63,7 +63,7 @@ class Outcome(Message, frozen=True):
     """First and last of the parts that came and do not open."""
 
 
-_Note = TypeVar("_Note", Origin, Outcome)
+_Note = TypeVar("_Note", DisclosureOrigin, ReceiveOutcome)
 
 
 class AnswerFolder:
@@ -75,28 +75,28 @@ class AnswerFolder:
         self.disclosure = disclosure
         self.path = folder / "disclosures" / disclosure
 
-    def create(self, origin: Origin) -> None:
+    def create(self, origin: DisclosureOrigin) -> None:
         files.make_folder(self.path)
-        files.write(self.path / Origin.FILE, strictjson.encode(origin))
+        files.write(self.path / DisclosureOrigin.FILE, strictjson.encode(origin))
 
-    def origin(self) -> Origin | None:
+    def origin(self) -> DisclosureOrigin | None:
         """None when there is no such disclosure, or nothing of it was durable."""
-        return self._note(Origin)
+        return self._note(DisclosureOrigin)
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> ReceiveOutcome | None:
         """None while it is on its way."""
-        return self._note(Outcome)
+        return self._note(ReceiveOutcome)
 
     @property
-    def state(self) -> HeldState:
+    def state(self) -> TransferState:
         outcome = self.outcome()
-        return HeldState(outcome.state) if outcome else HeldState.PARTIAL
+        return TransferState(outcome.state) if outcome else TransferState.PARTIAL
 
-    def end(self, state: HeldState, reason: str = "", unopened: tuple[tuple[int, int], ...] = ()) -> None:
+    def end(self, state: TransferState, reason: str = "", unopened: tuple[tuple[int, int], ...] = ()) -> None:
         """Make durable how it ended, and which parts do not open."""
-        word: Literal["complete", "refused"] = "complete" if state is HeldState.COMPLETE else "refused"
-        outcome = Outcome(v=1, state=word, reason=reason[:500], unopened=unopened)
-        files.write(self.path / Outcome.FILE, strictjson.encode(outcome))
+        word: Literal["complete", "refused"] = "complete" if state is TransferState.COMPLETE else "refused"
+        outcome = ReceiveOutcome(v=1, state=word, reason=reason[:500], unopened=unopened)
+        files.write(self.path / ReceiveOutcome.FILE, strictjson.encode(outcome))
 
     def adopt(self, request: bytes) -> None:
         """Keep the request it answers beside it."""
@@ -180,12 +180,12 @@ class AnswerFolder:
             ) from error
 
 
-def answers_to(folder: Path, request: bytes) -> Iterator[AnswerFolder]:
+def answer_folders_for(folder: Path, request: bytes) -> Iterator[AnswerFolder]:
     """The disclosures in the requester's `folder` that answer the request with that envelope."""
-    return (answer for answer in answers(folder) if answer.request() == request)
+    return (answer for answer in answer_folders(folder) if answer.request() == request)
 
 
-def answers(folder: Path) -> Iterator[AnswerFolder]:
+def answer_folders(folder: Path) -> Iterator[AnswerFolder]:
     """Every disclosure of a requester, by id."""
     path = folder / "disclosures"
     for found in sorted(path.iterdir()) if path.is_dir() else ():

@@ -17,15 +17,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.clients.requester.disclosure_folder import AnswerFolder, answers
+from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
 from agent.errors import StorageError
 from agent.platform import files
 
-__all__ = ["Holding", "Holdings", "Usage", "request_key"]
+__all__ = ["DisclosureQuota", "HeldDisclosure", "QuotaUsage", "request_key"]
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class HeldDisclosure:
     """One disclosure.  `request`: what `request_key` says; empty before it is known, and of a tip.
 
     `size_bytes`, `parts`: what is here, or all that is promised while it is on its way (`live`).
@@ -39,7 +39,7 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class QuotaUsage:
     """Several of them together."""
 
     disclosures: int = 0
@@ -47,20 +47,20 @@ class Usage:
     parts: int = 0
 
 
-class Holdings:
+class DisclosureQuota:
     """What lies below `disclosures/` of a requester's `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held: dict[str, Holding] = {}
+        self._held: dict[str, HeldDisclosure] = {}
 
     def __len__(self) -> int:
         return len(self._held)
 
     def count_again(self) -> None:
         """Make the account anew from the disk.  What is on its way keeps what it promised.  Raises `StorageError`."""
-        found: dict[str, Holding] = {}
-        for answer in answers(self._folder):
+        found: dict[str, HeldDisclosure] = {}
+        for answer in answer_folders(self._folder):
             known = self._held.get(answer.disclosure)
             if known is not None and known.live:
                 found[answer.disclosure] = known
@@ -68,7 +68,7 @@ class Holdings:
                 found[answer.disclosure] = holding
         self._held = found
 
-    def put(self, disclosure: str, holding: Holding) -> None:
+    def put(self, disclosure: str, holding: HeldDisclosure) -> None:
         self._held[disclosure] = holding
 
     def ended(self, disclosure: str) -> None:
@@ -88,7 +88,7 @@ class Holdings:
             name for name, each in self._held.items() if each.live and (each.device, each.request) == (device, request)
         )
 
-    def of(self, device: str, request: str, but: str = "") -> Usage:
+    def of(self, device: str, request: str, but: str = "") -> QuotaUsage:
         """What this doorbell has of this request, apart from the disclosure `but`."""
         return _sum(
             each
@@ -96,10 +96,10 @@ class Holdings:
             if name != but and (each.device, each.request) == (device, request)
         )
 
-    def of_door(self, device: str, but: str = "") -> Usage:
+    def of_door(self, device: str, but: str = "") -> QuotaUsage:
         return _sum(each for name, each in self._held.items() if name != but and each.device == device)
 
-    def total(self, but: str = "") -> Usage:
+    def total(self, but: str = "") -> QuotaUsage:
         return _sum(each for name, each in self._held.items() if name != but)
 
 
@@ -108,14 +108,14 @@ def request_key(envelope: bytes) -> str:
     return hashlib.sha256(envelope).hexdigest()
 
 
-def _sum(holdings: Iterator[Holding]) -> Usage:
+def _sum(holdings: Iterator[HeldDisclosure]) -> QuotaUsage:
     disclosures = size_bytes = parts = 0
     for each in holdings:
         disclosures, size_bytes, parts = disclosures + 1, size_bytes + each.size_bytes, parts + each.parts
-    return Usage(disclosures, size_bytes, parts)
+    return QuotaUsage(disclosures, size_bytes, parts)
 
 
-def _on_disk(answer: AnswerFolder) -> Holding | None:
+def _on_disk(answer: AnswerFolder) -> HeldDisclosure | None:
     """None for a folder that says nothing of where it comes from: the next start removes it."""
     try:
         origin, envelope = answer.origin(), answer.request()
@@ -126,4 +126,4 @@ def _on_disk(answer: AnswerFolder) -> Holding | None:
     with files.storage_errors(answer.path):
         size_bytes = sum(path.stat().st_size for path in answer.path.iterdir() if path.is_file())
     request = "" if envelope is None else request_key(envelope)
-    return Holding(origin.device, request, size_bytes, len(answer.sealed()), live=False)
+    return HeldDisclosure(origin.device, request, size_bytes, len(answer.sealed()), live=False)

@@ -33,7 +33,7 @@ from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.verification import Verification, VerifiedItem
-from agent.core.disclosure import Disclosed
+from agent.core.disclosure import VerifiedDisclosure
 from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
 from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
 from agent.platform import files
@@ -69,23 +69,23 @@ def write_bundle(folder: Path, requester: Requester, verification: Verification,
     return folder
 
 
-def _write_statements(folder: Path, verification: Verification, disclosed: Disclosed) -> None:
+def _write_statements(folder: Path, verification: Verification, disclosed: VerifiedDisclosure) -> None:
     manifest = disclosed.manifest
     files.write(folder / "manifest.dsse", verification.statements)
     files.write(folder / "approval.dsse", manifest.approval.encode("utf-8"))
     for number, enrolled in enumerate(manifest.enrolments, start=1):
         files.write(folder / f"enrolment-{number:03}.dsse", enrolled.encode("utf-8"))
-    if manifest.seconding is not None:
-        files.write(folder / "seconding.dsse", manifest.seconding.encode("utf-8"))
+    if manifest.co_approval is not None:
+        files.write(folder / "seconding.dsse", manifest.co_approval.encode("utf-8"))
     files.write(folder / "ledger-checkpoint.txt", manifest.ledger.checkpoint.encode("utf-8"))
     files.write(folder / "ledger-proof.json", strictjson.encode(manifest.ledger))
-    for number, clip in enumerate(manifest.told, start=1):
+    for number, clip in enumerate(manifest.clips, start=1):
         tree = json.dumps(_tree(clip, disclosed), indent=2) + "\n"
         files.write(folder / f"clip-{number:02}-tree.json", tree.encode("utf-8"))
     files.write(folder / "records.jsonl", "".join(f"{line}\n" for line in manifest.records).encode("utf-8"))
 
 
-def _tree(clip: ClipRecords, disclosed: Disclosed) -> dict[str, Any]:
+def _tree(clip: ClipRecords, disclosed: VerifiedDisclosure) -> dict[str, Any]:
     """The Merkle tree over the records of a clip, and the proof for each record that is here (RFC 6962)."""
     leaves = [bytes.fromhex(leaf) for leaf in clip.leaves]
     shown = {leaf_hash(item.captured.line): item for item in disclosed.items}
@@ -94,7 +94,7 @@ def _tree(clip: ClipRecords, disclosed: Disclosed) -> dict[str, Any]:
         "to_ms": clip.to_ms,
         "root": root_of(leaves).hex(),
         "leaves": list(clip.leaves),
-        "follows": clip.follows,
+        "prev_in_clip": clip.prev_in_clip,
         "proofs": [
             {
                 "index": index,
@@ -108,12 +108,14 @@ def _tree(clip: ClipRecords, disclosed: Disclosed) -> dict[str, Any]:
     }
 
 
-def _write_by_hand(folder: Path, requester: Requester, verification: Verification, disclosed: Disclosed) -> None:
+def _write_by_hand(
+    folder: Path, requester: Requester, verification: Verification, disclosed: VerifiedDisclosure
+) -> None:
     """`openssl pkeyutl -verify -pubin -inkey K.pem -rawin -in S.signed -sigfile S.signature`, for every signature."""
     owner = _approver_key(disclosed, disclosed.approver)
     keys = {"device": disclosed.manifest.device_key, "owner": owner, "requester": requester.key}
-    if disclosed.seconder is not None:
-        keys["second-owner"] = _approver_key(disclosed, disclosed.seconder)
+    if disclosed.co_approver is not None:
+        keys["second-owner"] = _approver_key(disclosed, disclosed.co_approver)
     for name, key in keys.items():
         files.write(folder / f"{name}.pem", _pem(key))
     request = AnswerFolder(requester.folder, verification.disclosure).request() or b""
@@ -125,8 +127,8 @@ def _write_by_hand(folder: Path, requester: Requester, verification: Verificatio
     receipt = AnswerFolder(requester.folder, verification.disclosure).receipt()
     if receipt is not None and verification.receipt is not None:
         signed["receipt"] = receipt
-    if disclosed.manifest.seconding is not None:
-        signed["seconding"] = disclosed.manifest.seconding.encode("utf-8")
+    if disclosed.manifest.co_approval is not None:
+        signed["co_approval"] = disclosed.manifest.co_approval.encode("utf-8")
     for name, data in signed.items():
         claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
         files.write(folder / f"{name}.signed", pae(claimed.payload_type, claimed.payload))
@@ -136,7 +138,7 @@ def _write_by_hand(folder: Path, requester: Requester, verification: Verificatio
         files.write(folder / f"record-{number:03}.signature", each.signature)
 
 
-def _approver_key(disclosed: Disclosed, name: str) -> PublicKey:
+def _approver_key(disclosed: VerifiedDisclosure, name: str) -> PublicKey:
     named = {approver.name: approver.key for approver in disclosed.enrolment.approvers}
     return parse_public_key(named[name])
 
@@ -192,7 +194,7 @@ def _document(verification: Verification, now_s: int) -> dict[str, Any]:
     return document
 
 
-def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any]:
+def _received(verification: Verification, disclosed: VerifiedDisclosure) -> dict[str, Any]:
     grades = grades_of(verification)
     return {
         "device": {"id": disclosed.manifest.device_key.id, "key": disclosed.manifest.device},
@@ -203,10 +205,10 @@ def _received(verification: Verification, disclosed: Disclosed) -> dict[str, Any
             "owner_time_ms": disclosed.approval.owner_time_ms,
             "sha256": hashlib.sha256(disclosed.manifest.approval.encode()).hexdigest(),
         },
-        "seconding": disclosed.seconder
+        "co_approval": disclosed.co_approver
         and {
-            "name": disclosed.seconder,
-            "key": _approver_key(disclosed, disclosed.seconder).text,
+            "name": disclosed.co_approver,
+            "key": _approver_key(disclosed, disclosed.co_approver).text,
         },
         "shared": {
             "segments": grades.segments,

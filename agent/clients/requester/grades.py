@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from agent.clients.requester.verification import Verification
 from agent.wire.disclosures import PartKind
 
-__all__ = ["Grades", "Told", "grades_of"]
+__all__ = ["ClipExistence", "DisclosureGrades", "grades_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ClipExistence:
     """A clip the owner told of: when, how many of its segments match the request, and how many of those came."""
 
     from_ms: int
@@ -25,13 +25,13 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Grades:
+class DisclosureGrades:
     """`lines`: what was shared, in words, the most first."""
 
     segments: int
     clips: int
     posters: int
-    told: tuple[Told, ...]
+    told: tuple[ClipExistence, ...]
     unopened: int = 0
     """Files that came and do not open."""
     sounds: int = 0
@@ -54,19 +54,19 @@ class Grades:
         return bool(self.segments or self.posters)
 
 
-def grades_of(verification: Verification) -> Grades:
+def grades_of(verification: Verification) -> DisclosureGrades:
     """The grades of a verification that is `ok`; nothing of any other."""
     approval = verification.disclosed.approval if verification.disclosed else None
     came = (each for each in verification.items if each.item.part.kind is PartKind.SEGMENT)
     spans = [each.item.record.span for each in came]
-    return Grades(
+    return DisclosureGrades(
         segments=len(verification.segments),
         clips=len({each.item.record.event for each in verification.segments}),
         posters=len(verification.posters),
         sounds=len(verification.sounds),
         unopened=len(verification.unopened),
         told=tuple(
-            Told(
+            ClipExistence(
                 clip.from_ms,
                 clip.to_ms,
                 clip.segments,

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.opening import HybridIdentity, parse_identity_file
 from agent.clients.requester.keys import load_key, make_key
-from agent.clients.requester.message_index import Register
+from agent.clients.requester.message_index import RequestRegister
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
@@ -30,7 +30,7 @@ from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.strictjson import Message
 
-__all__ = ["TIPS_RECIPIENT", "Asked", "Profile", "Requester", "is_id"]
+__all__ = ["TIPS_RECIPIENT", "Requester", "RequesterProfile", "SentRequest", "is_id"]
 
 _SEED_BYTES: Final = 32
 _PROFILE_LIMIT_BYTES: Final = 4096
@@ -47,7 +47,7 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-class Profile(Message, frozen=True):
+class RequesterProfile(Message, frozen=True):
     """`requester.json`.  Id and kind are what the root's bundle must say as well."""
 
     FILE: ClassVar[str] = "requester.json"
@@ -55,12 +55,12 @@ class Profile(Message, frozen=True):
     v: Literal[1]
     id: RequesterId
     kind: Kind
-    audience: KeyId | None = None
+    trust_root: KeyId | None = None
     """Key id of the root under whose bundle it asks, unless a request names another."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SentRequest:
     """A request of ours as it was signed, and the identity that opens its answers."""
 
     request: FootageRequest
@@ -103,20 +103,20 @@ class Asked:
 class Requester:
     """The requester whose folder this is."""
 
-    def __init__(self, folder: Path, profile: Profile, key: Ed25519PrivateKey) -> None:
+    def __init__(self, folder: Path, profile: RequesterProfile, key: Ed25519PrivateKey) -> None:
         self.folder = folder
         self.profile = profile
         self._key = key
         self._sequence = SequenceCounter(folder)
-        self.register = Register(folder)
+        self.register = RequestRegister(folder)
 
     @classmethod
-    def create(cls, folder: Path, requester_id: str, kind: Kind, audience: str | None = None) -> Self:
+    def create(cls, folder: Path, requester_id: str, kind: Kind, trust_root: str | None = None) -> Self:
         """Make a new requester in `folder`.  Raises `ConfigurationError` when one is there already."""
-        if (folder / Profile.FILE).exists():
+        if (folder / RequesterProfile.FILE).exists():
             raise ConfigurationError(f"{folder} holds a requester already.", remedy="Choose another folder.")
         try:
-            data = strictjson.encode(Profile(v=1, id=requester_id, kind=kind, audience=audience))
+            data = strictjson.encode(RequesterProfile(v=1, id=requester_id, kind=kind, trust_root=trust_root))
         except FormatError as error:
             raise ConfigurationError(
                 error.message, remedy="An id is 1 to 32 of a-z, 0-9 and -; a root's key id is 16 hex digits."
@@ -129,19 +129,19 @@ class Requester:
         files.write(folder / TIPS_RECIPIENT, f"{identity.recipient()}\n".encode("ascii"))
         SequenceCounter(folder).create()
         # Last: a folder without a profile was never set up to its end, and says so.
-        files.write(folder / Profile.FILE, data)
+        files.write(folder / RequesterProfile.FILE, data)
         return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """The requester in `folder`.  Raises `ConfigurationError` with the remedy."""
-        path = folder / Profile.FILE
+        path = folder / RequesterProfile.FILE
         if not path.is_file():
             raise ConfigurationError(
                 f"{folder} is no requester's folder.", remedy="Make one with 'doorward requester keygen'."
             )
         try:
-            profile = strictjson.decode(files.read(path, _PROFILE_LIMIT_BYTES), Profile)
+            profile = strictjson.decode(files.read(path, _PROFILE_LIMIT_BYTES), RequesterProfile)
         except FormatError as error:
             raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
         return cls(folder, profile, load_key(folder / "signing.key"))
@@ -163,13 +163,14 @@ class Requester:
         return envelope.sign(payload_type, strictjson.encode(message), self._key)
 
     def tips_identity(self) -> HybridIdentity | None:
-        """What opens tips; None in a folder made before there were any.  Raises as `Asked.reply_identity` does."""
+        """What opens tips; None in a folder made before there were any.  Raises as `SentRequest.reply_identity`
+        does."""
         path = self.folder / _TIPS_IDENTITY
         return _identity_in(path) if path.exists() else None
 
     # What was asked
 
-    def asked(self, request_id: str) -> Asked:
+    def sent_request(self, request_id: str) -> SentRequest:
         """The request of that id.  Raises `ConfigurationError` when it is not ours."""
         folder = self.folder / "requests" / request_id
         if not is_id(request_id) or not (folder / "request.dsse").is_file():
@@ -184,12 +185,12 @@ class Requester:
             raise ConfigurationError(
                 f"{folder / 'request.dsse'}: {error.message}", remedy="Restore it from a backup."
             ) from error
-        return Asked(request, data, opened.payload, folder)
+        return SentRequest(request, data, opened.payload, folder)
 
-    def asked_in(self, data: bytes) -> Asked:
+    def sent_request_in(self, data: bytes) -> SentRequest:
         """The request whose envelope `data` is a copy of.  Raises `FormatError` when it is not exactly that."""
         claimed = strictjson.decode(envelope.read_unverified(data).payload, FootageRequest)
-        asked = self.asked(claimed.id)
+        asked = self.sent_request(claimed.id)
         if asked.envelope != data:
             raise FormatError("The request kept beside the disclosure is not the one that was signed.")
         return asked
@@ -202,19 +203,20 @@ class Requester:
                 yield found.name
 
     def reply_identity(self, request_id: str) -> HybridIdentity | None:
-        """The identity that opens answers to that request; None when it is not here any more.  Raises as `Asked`'s."""
+        """The identity that opens answers to that request; None when it is not here any more.  Raises as
+        `SentRequest`'s."""
         path = self.folder / "requests" / request_id / _REPLY_IDENTITY
         return _identity_in(path) if path.exists() else None
 
-    def asked_in_case(self, case: str) -> Iterator[Asked]:
+    def sent_requests_in_case(self, case: str) -> Iterator[SentRequest]:
         """Every request of that case that is here, in no order."""
         for request_id in self.register.in_case(case):
             if (self.folder / "requests" / request_id).is_dir():
-                yield self.asked(request_id)
+                yield self.sent_request(request_id)
 
-    def audiences(self) -> frozenset[str]:
+    def trust_roots(self) -> frozenset[str]:
         """Key ids of every root under which this requester speaks, as far as this folder knows."""
-        return self.register.roots() | ({self.profile.audience} if self.profile.audience else set())
+        return self.register.roots() | ({self.profile.trust_root} if self.profile.trust_root else set())
 
 
 def _identity_in(path: Path) -> HybridIdentity:

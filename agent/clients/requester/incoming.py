@@ -22,28 +22,28 @@ from typing import Final
 
 from agent.clients.opening import open_bytes
 from agent.clients.requester.checks import ranges_of
-from agent.clients.requester.disclosure_folder import AnswerFolder, Origin, answers
-from agent.clients.requester.disk_usage import Holding, Holdings, request_key
-from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin, answer_folders
+from agent.clients.requester.disk_usage import DisclosureQuota, HeldDisclosure, request_key
+from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.incoming_tips import is_tip, manifest_in, open_tip
-from agent.clients.requester.known_doorbells import KnownDoors
-from agent.clients.requester.news import News, NewsKind, ReceivingLimits
-from agent.clients.requester.transfer_queue import Turns
+from agent.clients.requester.known_doorbells import KnownDoorbells
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
+from agent.clients.requester.transfer_queue import UploadScheduler
 from agent.clients.requester.verification import examine
 from agent.core.disclosure import read_manifest
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.core.transfer import (
-    AllHeld,
-    Answer,
-    Held,
-    HeldState,
-    ManifestHeld,
+    AllReceived,
+    ManifestReceived,
+    OpenTransfers,
     PartSize,
-    Reception,
     SealPart,
-    Write,
+    SendReceipt,
+    TransferProgress,
+    TransferState,
+    WritePart,
 )
-from agent.core.transfer import Receiver as Assembly
+from agent.core.transfer import UploadReceiver as Assembly
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.platform import files
 from agent.ports import Clock
@@ -51,48 +51,53 @@ from agent.wire.disclosures import TipManifest
 from agent.wire.topics import ANONYMOUS
 from agent.wire.uploads import UploadNote
 
-__all__ = ["Arrivals", "Named"]
+__all__ = ["AddressedRequest", "IncomingDisclosures"]
 
 _MOST_UNREADABLE: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class AddressedRequest:
     """What a receipt calls it: the request it answers (a tip answers none, and has its own id there), and the root."""
 
     request: str
-    audience: str
+    trust_root: str
 
 
-Reply = Callable[[str, str, Held, Named | None], None]
+Reply = Callable[[str, str, TransferProgress, AddressedRequest | None], None]
 """Takes a device, its disclosure, what is held of it, and what that is called if known: to be said in a receipt."""
 
 
-class Arrivals:
+class IncomingDisclosures:
     """The disclosures of one requester.  Everything raises `StorageError` when the disk does not do its part."""
 
     def __init__(
-        self, requester: Requester, clock: Clock, limits: ReceivingLimits, tell: Callable[[News], None], reply: Reply
+        self,
+        requester: Requester,
+        clock: Clock,
+        limits: ReceivingLimits,
+        tell: Callable[[ReceiverEvent], None],
+        reply: Reply,
     ) -> None:
         self._requester = requester
         self._clock = clock
         self._limits = limits
         self._tell = tell
         self._reply = reply
-        self._reception = Reception(limits.transfer)
+        self._reception = OpenTransfers(limits.transfer)
         self._unread: OrderedDict[str, str] = OrderedDict()
         """Disclosure → device, oldest first, of those whose part 0 has not been opened."""
         self._unreadable: OrderedDict[str, None] = OrderedDict()
-        self._requests: dict[str, Asked] = {}
+        self._requests: dict[str, SentRequest] = {}
         """Disclosure → the request it answers, once known."""
         self._tips: dict[str, TipManifest] = {}
         """By id, once read."""
         self._waiting_for_room: set[str] = set()
-        self._turns = Turns(limits.at_once)
+        self._turns = UploadScheduler(limits.at_once)
         self._answering_later: dict[str, Assembly] = {}
         """Disclosures with an answer to give that nobody waits for."""
         self._told_damaged: set[str] = set()
-        self._holdings = Holdings(requester.folder)
+        self._holdings = DisclosureQuota(requester.folder)
         self._not_kept: set[str] = set()
         """Refused, and off the disk once that was answered."""
 
@@ -100,7 +105,7 @@ class Arrivals:
 
     def sweep(self) -> None:
         """Tidy what a crash left."""
-        for folder in answers(self._requester.folder):
+        for folder in answer_folders(self._requester.folder):
             if 0 in folder.sealed() or folder.outcome() is not None:
                 folder.drop_unsealed()
             else:
@@ -145,7 +150,7 @@ class Arrivals:
         else:
             self._holdings.ended(disclosure)
         self._close(disclosure)
-        self._tell(News(NewsKind.STOPPED, disclosure))
+        self._tell(ReceiverEvent(ReceiverEventKind.STOPPED, disclosure))
         self._take_turns()
 
     @property
@@ -170,15 +175,21 @@ class Arrivals:
         if len(self._unread) >= self._limits.unread or self._room() < note.size_bytes:
             return False
         if self._reception.count_of(device) >= self._limits.open_per_device:
-            self._tell(News(NewsKind.NO_ROOM, disclosure, detail="Its doorbell has enough on its way."))
+            self._tell(
+                ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail="Its doorbell has enough on its way.")
+            )
             return False
         if self._too_many(device):
             self._holdings.count_again()
             if self._too_many(device):
-                self._tell(News(NewsKind.NO_ROOM, disclosure, detail="Move old folders out of disclosures/."))
+                self._tell(
+                    ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail="Move old folders out of disclosures/.")
+                )
                 return False
-        self._holdings.put(disclosure, Holding(device, "", note.size_bytes, 1, live=True))
-        folder.create(Origin(v=1, device=device, parts=note.parts, size_bytes=note.size_bytes, sha256=note.sha256))
+        self._holdings.put(disclosure, HeldDisclosure(device, "", note.size_bytes, 1, live=True))
+        folder.create(
+            DisclosureOrigin(v=1, device=device, parts=note.parts, size_bytes=note.size_bytes, sha256=note.sha256)
+        )
         self._unread[disclosure] = device
         return True
 
@@ -196,12 +207,12 @@ class Arrivals:
             origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=folder.state
         )
         request = folder.request()
-        if request is not None and folder.state is not HeldState.PARTIAL:
+        if request is not None and folder.state is not TransferState.PARTIAL:
             try:
-                self._requests[disclosure] = self._requester.asked_in(request)
+                self._requests[disclosure] = self._requester.sent_request_in(request)
             except DoorwardError as error:
                 self.damaged(disclosure, error)
-        if is_tip(folder) and folder.state is not HeldState.PARTIAL:
+        if is_tip(folder) and folder.state is not TransferState.PARTIAL:
             with suppress(DoorwardError):
                 self._tips[disclosure] = manifest_in(self._requester, folder)[0]
         self._reception.reopen(device, disclosure, assembly)
@@ -213,18 +224,18 @@ class Arrivals:
         folder = self._folder(disclosure)
         while (effect := assembly.next_effect(self._clock.now().boot_ns)) is not None:
             match effect:
-                case Write(part, offset, data):
+                case WritePart(part, offset, data):
                     folder.write(part, offset, data)
                 case SealPart(part, size):
                     assembly.sealed(part, folder.seal(part, size))
                     self._progress(disclosure, assembly)
-                case ManifestHeld():
+                case ManifestReceived():
                     self._read_manifest(disclosure, assembly)
-                case AllHeld():
+                case AllReceived():
                     self._finish(disclosure, assembly)
-                case Answer(held):
+                case SendReceipt(held):
                     self._answer(disclosure, held)
-        if assembly.state is not HeldState.PARTIAL:
+        if assembly.state is not TransferState.PARTIAL:
             self._turns.ends(disclosure)
         if assembly.deadline_ns is not None and disclosure in self._reception:
             self._answering_later[disclosure] = assembly
@@ -243,7 +254,7 @@ class Arrivals:
         if found is None:
             self._forget(disclosure)
             self._remember_unreadable(disclosure)
-            self._tell(News(NewsKind.DROPPED, disclosure))
+            self._tell(ReceiverEvent(ReceiverEventKind.DROPPED, disclosure))
             return
         asked, statements = found
         try:
@@ -264,7 +275,7 @@ class Arrivals:
             return  # nothing is answered, so nothing is sent, until it is its turn
         sizes = tuple(PartSize(part.size_bytes, part.sha256) for part in disclosed.manifest.parts)
         device, key = disclosed.manifest.device_key.id, request_key(asked.envelope)
-        holding = Holding(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
+        holding = HeldDisclosure(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
         for older in self._holdings.live(device, key):
             if older != disclosure:
                 self._forget(older)
@@ -280,10 +291,10 @@ class Arrivals:
         folder.adopt(asked.envelope)
         self._requests[disclosure] = asked
         assembly.expect(sizes)
-        if assembly.state is HeldState.REFUSED:
+        if assembly.state is TransferState.REFUSED:
             self._refuse(disclosure, assembly, asked, "It is larger than this machine takes, or announced otherwise.")
         else:
-            self._tell(self._news(NewsKind.BEGUN, disclosure, assembly))
+            self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
 
     def _read_tip(self, disclosure: str, assembly: Assembly) -> None:
         """Part 0 of a tip is here.  What does not open or is not sound is dropped: nobody can be told."""
@@ -293,19 +304,19 @@ class Arrivals:
         except DoorwardError:
             self._forget(disclosure)
             self._remember_unreadable(disclosure)
-            self._tell(News(NewsKind.DROPPED, disclosure))
+            self._tell(ReceiverEvent(ReceiverEventKind.DROPPED, disclosure))
             return
         sizes = tuple(PartSize(item.part.size_bytes, item.part.sha256) for item in items)
-        holding = Holding(ANONYMOUS, "", _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
+        holding = HeldDisclosure(ANONYMOUS, "", _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
         if not self._has_room(disclosure, holding):
             return
         self._holdings.put(disclosure, holding)
         self._tips[disclosure] = manifest
         assembly.expect(sizes)
-        if assembly.state is HeldState.REFUSED:
-            folder.end(HeldState.REFUSED, "It is larger than this machine takes, or announced otherwise.")
+        if assembly.state is TransferState.REFUSED:
+            folder.end(TransferState.REFUSED, "It is larger than this machine takes, or announced otherwise.")
 
-    def _over_quota(self, disclosure: str, holding: Holding) -> str:
+    def _over_quota(self, disclosure: str, holding: HeldDisclosure) -> str:
         """Why this is more than one doorbell may answer to one request; empty when it is not."""
         reason = self._beyond(disclosure, holding)
         if reason:
@@ -313,7 +324,7 @@ class Arrivals:
             reason = self._beyond(disclosure, holding)
         return reason
 
-    def _beyond(self, disclosure: str, holding: Holding) -> str:
+    def _beyond(self, disclosure: str, holding: HeldDisclosure) -> str:
         kept = self._holdings.of(holding.device, holding.request, but=disclosure)
         most = self._limits.transfer
         if kept.disclosures >= self._limits.per_device_and_request:
@@ -324,7 +335,7 @@ class Arrivals:
             return "With what this doorbell sent for this request already it has more parts than this machine takes."
         return ""
 
-    def _has_room(self, disclosure: str, holding: Holding, request: str = "") -> bool:
+    def _has_room(self, disclosure: str, holding: HeldDisclosure, request: str = "") -> bool:
         """Whether it fits; otherwise it waits until its doorbell asks again."""
         detail = self._in_the_way(disclosure, holding)
         if detail:
@@ -332,10 +343,10 @@ class Arrivals:
             detail = self._in_the_way(disclosure, holding)
         if detail:
             self._waiting_for_room.add(disclosure)
-            self._tell(News(NewsKind.NO_ROOM, disclosure, request, detail=detail))
+            self._tell(ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, request, detail=detail))
         return not detail
 
-    def _in_the_way(self, disclosure: str, holding: Holding) -> str:
+    def _in_the_way(self, disclosure: str, holding: HeldDisclosure) -> str:
         room = self._room()
         if room < holding.size_bytes:
             return "The disk is too full for it."
@@ -349,23 +360,23 @@ class Arrivals:
         try:
             opened = open_tip(self._requester, disclosure)
         except DoorwardError as error:
-            folder.end(HeldState.REFUSED, error.message)
+            folder.end(TransferState.REFUSED, error.message)
             self._holdings.ended(disclosure)
             assembly.refuse()
             return
         unopened = ranges_of(number for number, each in enumerate(opened.files, start=1) if each.unopened)
-        folder.end(HeldState.COMPLETE, unopened=unopened)
+        folder.end(TransferState.COMPLETE, unopened=unopened)
         self._holdings.ended(disclosure)
         assembly.complete()
-        self._tell(News(NewsKind.TIP, disclosure))
+        self._tell(ReceiverEvent(ReceiverEventKind.TIP, disclosure))
 
-    def _named(self, disclosure: str) -> Named | None:
+    def _named(self, disclosure: str) -> AddressedRequest | None:
         asked, tip = self._requests.get(disclosure), self._tips.get(disclosure)
         if asked is not None:
-            return Named(asked.request.id, asked.request.audience)
-        return None if tip is None else Named(disclosure, tip.audience)
+            return AddressedRequest(asked.request.id, asked.request.trust_root)
+        return None if tip is None else AddressedRequest(disclosure, tip.trust_root)
 
-    def _opened(self, folder: AnswerFolder) -> tuple[Asked, bytes] | None:
+    def _opened(self, folder: AnswerFolder) -> tuple[SentRequest, bytes] | None:
         """The request whose reply key opens part 0, and what is inside."""
         data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
         for request_id in self._requester.register.open_requests(self._clock.now().utc_ns // NS_PER_S):
@@ -373,7 +384,7 @@ class Arrivals:
                 identity = self._requester.reply_identity(request_id)
                 if identity is not None:
                     opened = open_bytes(data, [identity])
-                    return self._requester.asked(request_id), opened
+                    return self._requester.sent_request(request_id), opened
             except OpenError:
                 continue
             except ConfigurationError as error:
@@ -393,38 +404,38 @@ class Arrivals:
             self._refuse(disclosure, assembly, asked, verification.failed.said)
             return
         if verification.disclosed is not None:
-            KnownDoors(self._requester.folder).remember(
+            KnownDoorbells(self._requester.folder).remember(
                 verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
             )
-        folder.end(HeldState.COMPLETE, unopened=verification.unopened_ranges)
+        folder.end(TransferState.COMPLETE, unopened=verification.unopened_ranges)
         self._holdings.ended(disclosure)
         assembly.complete()
         unopened = len(verification.unopened)
         detail = f"{unopened} of its {len(verification.items)} files cannot be opened." if unopened else ""
-        self._tell(replace(self._news(NewsKind.COMPLETE, disclosure, assembly), detail=detail))
+        self._tell(replace(self._news(ReceiverEventKind.COMPLETE, disclosure, assembly), detail=detail))
 
-    def _refuse(self, disclosure: str, assembly: Assembly, asked: Asked, reason: str) -> None:
+    def _refuse(self, disclosure: str, assembly: Assembly, asked: SentRequest, reason: str) -> None:
         folder = self._folder(disclosure)
         folder.adopt(asked.envelope)
-        folder.end(HeldState.REFUSED, reason)
+        folder.end(TransferState.REFUSED, reason)
         device, key = self._device_of(disclosure), request_key(asked.envelope)
         if self._holdings.of(device, key, but=disclosure).disclosures >= self._limits.per_device_and_request:
             self._not_kept.add(disclosure)
         self._holdings.ended(disclosure)
         self._requests[disclosure] = asked
         assembly.refuse()
-        self._tell(News(NewsKind.REFUSED, disclosure, asked.request.id, detail=reason))
+        self._tell(ReceiverEvent(ReceiverEventKind.REFUSED, disclosure, asked.request.id, detail=reason))
 
-    def _answer(self, disclosure: str, held: Held) -> None:
+    def _answer(self, disclosure: str, held: TransferProgress) -> None:
         named = self._named(disclosure)
         origin = self._folder(disclosure).origin()
-        if origin is not None and (held.state is HeldState.PARTIAL or named is not None):
+        if origin is not None and (held.state is TransferState.PARTIAL or named is not None):
             self._reply(origin.device, disclosure, held, named)
-        if held.state is HeldState.REFUSED and named is None:
+        if held.state is TransferState.REFUSED and named is None:
             # Larger than anything we would take, before it said what it answers: nothing to say, nothing to keep.
             self._forget(disclosure)
             self._remember_unreadable(disclosure)
-        elif held.state is not HeldState.PARTIAL:
+        elif held.state is not TransferState.PARTIAL:
             if self._folder(disclosure).outcome() is None:
                 self._folder(disclosure).end(held.state, "Its parts did not have the hashes that were announced.")
                 self._holdings.ended(disclosure)
@@ -440,7 +451,7 @@ class Arrivals:
         """One of our own requests cannot be read: its answers will be lost, the others' not."""
         if request_id not in self._told_damaged:
             self._told_damaged.add(request_id)
-            self._tell(News(NewsKind.DAMAGED, request=request_id, detail=str(error)))
+            self._tell(ReceiverEvent(ReceiverEventKind.DAMAGED, request=request_id, detail=str(error)))
 
     def _device_of(self, disclosure: str) -> str:
         origin = self._folder(disclosure).origin()
@@ -489,11 +500,11 @@ class Arrivals:
 
     def _progress(self, disclosure: str, assembly: Assembly) -> None:
         if disclosure in self._requests:
-            self._tell(self._news(NewsKind.PROGRESS, disclosure, assembly))
+            self._tell(self._news(ReceiverEventKind.PROGRESS, disclosure, assembly))
 
-    def _news(self, kind: NewsKind, disclosure: str, assembly: Assembly) -> News:
+    def _news(self, kind: ReceiverEventKind, disclosure: str, assembly: Assembly) -> ReceiverEvent:
         request = self._requests[disclosure].request.id
-        return News(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
+        return ReceiverEvent(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
 
 
 def _sum(sizes: Iterable[PartSize]) -> int:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.confined import SandboxedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.checks import MOST_PART_BYTES, MOST_UNOPENED_RANGES, ranges_of
-from agent.clients.requester.disclosure_folder import AnswerFolder, answers
+from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.parts import open_part, unopened
 from agent.core.disclosure import TipItem, check_tip_part, read_tip
-from agent.core.transfer import HeldState
+from agent.core.transfer import TransferState
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.platform import files
 from agent.wire import base64, strictjson
@@ -60,7 +60,7 @@ def is_tip(answer: AnswerFolder) -> bool:
 
 def tips(folder: Path) -> Iterator[str]:
     """The id of every tip that is wholly here."""
-    return (each.disclosure for each in answers(folder) if is_tip(each) and each.state is HeldState.COMPLETE)
+    return (each.disclosure for each in answer_folders(folder) if is_tip(each) and each.state is TransferState.COMPLETE)
 
 
 def manifest_in(requester: Requester, answer: AnswerFolder) -> tuple[TipManifest, tuple[TipItem, ...]]:
@@ -79,7 +79,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
     text = None
     if manifest.message is not None:
         text = strictjson.decode(open_bytes(base64.decode(manifest.message), [identity]), TipText).text
-    with ConfinedMedia() as media:
+    with SandboxedMedia() as media:
         found = tuple(
             _opened(answer, number, item, identity, device or "", media) for number, item in enumerate(items, start=1)
         )
@@ -92,7 +92,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
 
 
 def _opened(
-    answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str, media: ConfinedMedia
+    answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str, media: SandboxedMedia
 ) -> TipFile:
     data = files.read(answer.part(number), MOST_PART_BYTES)
     check_tip_part(item, data)

@@ -40,7 +40,7 @@ from agent.wire.statements import (
 )
 from agent.wire.strictjson import Message
 
-__all__ = ["DoorHistory", "KnownDoor", "KnownDoors"]
+__all__ = ["DoorbellHistory", "KnownDoorbell", "KnownDoorbells"]
 
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
 _ID: Final = re.compile(r"[0-9a-f]{16}")
@@ -49,7 +49,7 @@ _CLOCKS_DIFFER_MS: Final = 600_000
 """Two owners' clocks, at most."""
 
 
-class KnownDoor(Message, frozen=True):
+class KnownDoorbell(Message, frozen=True):
     """One doorbell.  `first` is None while it is known from its owner's notice alone."""
 
     v: Literal[1]
@@ -75,7 +75,7 @@ class KnownDoor(Message, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class DoorHistory:
+class DoorbellHistory:
     """What is known of the doorbell of a disclosure: since when, and whether it was stolen later.
 
     `seen_s` is None when this disclosure is the first that came from it: then nothing vouches for its first owners.
@@ -85,29 +85,29 @@ class DoorHistory:
     stolen_since_s: int | None = None
 
 
-class KnownDoors:
+class KnownDoorbells:
     """The doorbells of one requester's folder.  Reading raises `ConfigurationError` for a damaged file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "doors"
 
-    def all(self) -> tuple[KnownDoor, ...]:
+    def all(self) -> tuple[KnownDoorbell, ...]:
         found = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
         return tuple(door for path in found if (door := self.find(path.stem)) is not None)
 
-    def find(self, device_id: str) -> KnownDoor | None:
+    def find(self, device_id: str) -> KnownDoorbell | None:
         path = self._path(device_id)
         if not path.is_file():
             return None
         try:
-            return strictjson.decode(files.read(path, _LIMIT_BYTES), KnownDoor, limit_bytes=_LIMIT_BYTES)
+            return strictjson.decode(files.read(path, _LIMIT_BYTES), KnownDoorbell, limit_bytes=_LIMIT_BYTES)
         except FormatError as error:
             raise ConfigurationError(
                 f"{path}: {error.message}",
                 remedy="Restore it from a backup: without it nobody can tell whether this doorbell was exchanged.",
             ) from error
 
-    def check(self, manifest: DisclosureManifest, approval: Approval | None = None) -> DoorHistory:
+    def check(self, manifest: DisclosureManifest, approval: Approval | None = None) -> DoorbellHistory:
         """Hold a disclosure, its signatures checked before, against what is known of its doorbell.
 
         Raises `OpenError` when the doorbell shows other owners than before, or when by the time that the owner's
@@ -115,25 +115,25 @@ class KnownDoors:
         """
         known = self.find(manifest.device_key.id)
         if known is None:
-            return DoorHistory()
+            return DoorbellHistory()
         _longer(known, manifest.enrolments)
         if approval is not None:
             _require_in_force(known, len(manifest.enrolments), approval)
         if known.stolen is None:
-            return DoorHistory(_seen_before(known, manifest.disclosure))
+            return DoorbellHistory(_seen_before(known, manifest.disclosure))
         stolen, _, by = open_stolen(known.stolen)
         if approval is not None and approval.owner_time_ms >= stolen.since_s * _MS_PER_S:
             raise OpenError(
                 f"The owner “{by}” declared this doorbell stolen before this answer was approved.",
                 remedy="Do not rely on it.  Ask the owner.",
             )
-        return DoorHistory(_seen_before(known, manifest.disclosure), stolen.since_s)
+        return DoorbellHistory(_seen_before(known, manifest.disclosure), stolen.since_s)
 
     def remember(self, manifest: DisclosureManifest, now_s: int) -> None:
         """Keep the doorbell of a disclosure that every check has passed; its chain if that has grown."""
         known = self.find(manifest.device_key.id)
         if known is None:
-            known = KnownDoor(
+            known = KnownDoorbell(
                 v=1,
                 key=manifest.device,
                 enrolments=manifest.enrolments,
@@ -144,7 +144,7 @@ class KnownDoors:
             known = replace(known, enrolments=_longer(known, manifest.enrolments))
         self._write(known)
 
-    def declare_stolen(self, notice: StolenNotice, now_s: int) -> tuple[KnownDoor, Stolen, str]:
+    def declare_stolen(self, notice: StolenNotice, now_s: int) -> tuple[KnownDoorbell, Stolen, str]:
         """Take an owner's notice; the doorbell, the statement, and the name of the owner who made it.
 
         Raises `OpenError` when no owner of the newest list signed it, of those known here and in the file.
@@ -152,7 +152,7 @@ class KnownDoors:
         stolen, enrolment, by = open_stolen(notice)
         known = self.find(enrolment.device_key.id)
         if known is None:
-            known = KnownDoor(v=1, key=stolen.device, enrolments=notice.enrolments, seen_s=now_s)
+            known = KnownDoorbell(v=1, key=stolen.device, enrolments=notice.enrolments, seen_s=now_s)
         chain = _longer(known, notice.enrolments)
         signer = envelope.read_unverified(notice.stolen.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).key_id
         known = replace(known, enrolments=chain, stolen=notice)
@@ -179,12 +179,12 @@ class KnownDoors:
             raise ConfigurationError(f"'{device_id}' is no doorbell's id.", remedy="It has 16 hex digits.")
         return self._folder / f"{device_id}.json"
 
-    def _write(self, known: KnownDoor) -> None:
+    def _write(self, known: KnownDoorbell) -> None:
         files.make_folder(self._folder)
         files.write(self._path(known.id), strictjson.encode(known))
 
 
-def _longer(known: KnownDoor, shown: Sequence[str]) -> tuple[str, ...]:
+def _longer(known: KnownDoorbell, shown: Sequence[str]) -> tuple[str, ...]:
     """The longer of two chains of which one begins as the other.  Raises `OpenError` when they part."""
     same = min(len(known.enrolments), len(shown))
     if tuple(shown[:same]) != known.enrolments[:same]:
@@ -197,7 +197,7 @@ def _longer(known: KnownDoor, shown: Sequence[str]) -> tuple[str, ...]:
     return max(known.enrolments, tuple(shown), key=len)
 
 
-def _require_in_force(known: KnownDoor, shown: int, approval: Approval) -> None:
+def _require_in_force(known: KnownDoorbell, shown: int, approval: Approval) -> None:
     """An answer may take long, and come with a list that another has followed: approved it was before.
 
     So nobody who has left the owners approves anything with the doorbell's key, but by lying about when.
@@ -214,5 +214,5 @@ def _require_in_force(known: KnownDoor, shown: int, approval: Approval) -> None:
         )
 
 
-def _seen_before(known: KnownDoor, disclosure: str) -> int | None:
+def _seen_before(known: KnownDoorbell, disclosure: str) -> int | None:
     return None if known.first == disclosure else known.seen_s

@@ -20,7 +20,7 @@ from typing import Final
 from agent.platform import files
 from agent.wire.messages import FootageRequest
 
-__all__ = ["Register"]
+__all__ = ["RequestRegister"]
 
 _YEAR_S: Final = 366 * 86_400
 """How long after its last day an answer to a request is still looked for: a doorbell that was off sends it later."""
@@ -29,7 +29,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
-class Register:
+class RequestRegister:
     """The register of a requester's `folder`.  Everything raises `StorageError` when the disk does not do it."""
 
     def __init__(self, folder: Path) -> None:
@@ -38,7 +38,7 @@ class Register:
     def add_request(self, request: FootageRequest) -> None:
         """Before the request itself is stored."""
         self._put(self._case(request.case) / request.id)
-        self._put(self._path / "roots" / request.audience)
+        self._put(self._path / "roots" / request.trust_root)
         self._put(self._path / "open" / f"{request.not_after_s + _YEAR_S:012}-{request.id}")
         self.add_unsent(request.id)
 

@@ -20,8 +20,8 @@ import msgspec
 
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester.identity import Requester, is_id
-from agent.clients.requester.request_builder import Question, require_within_limits
-from agent.clients.requester.retained_slots import SlotKind, Slots
+from agent.clients.requester.request_builder import RequestDraft, require_within_limits
+from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
 from agent.platform import files
@@ -34,11 +34,11 @@ __all__ = [
     "SignedMessage",
     "is_stored",
     "make_bulletin",
+    "make_deletion",
     "make_request",
-    "mark",
+    "make_withdrawal",
+    "mark_published",
     "signed",
-    "state_deleted",
-    "withdraw",
 ]
 
 _ID_BYTES: Final = 16
@@ -66,7 +66,7 @@ class SignedMessage:
 
 
 def make_request(
-    requester: Requester, question: Question, *, now_s: int, audience: str | None = None, checked: bool = True
+    requester: Requester, question: RequestDraft, *, now_s: int, trust_root: str | None = None, checked: bool = True
 ) -> SignedMessage:
     """Sign `question` and store it with a fresh reply identity; it is not published yet.
 
@@ -77,14 +77,14 @@ def make_request(
     request = question.request(
         requester=requester.id,
         kind=requester.profile.kind,
-        audience=_audience(requester, audience),
+        trust_root=_trust_root(requester, trust_root),
         id=secrets.token_hex(_ID_BYTES),
         reply=str(identity.recipient()),
     )
     if checked:
-        bounds = KnownRoots(requester).limits_for(request.audience, request.kind, request.area, now_s)
+        bounds = KnownRoots(requester).limits_for(request.trust_root, request.kind, request.area, now_s)
         require_within_limits(
-            request, now_s, (asked.request for asked in requester.asked_in_case(request.case)), bounds
+            request, now_s, (asked.request for asked in requester.sent_requests_in_case(request.case)), bounds
         )
     # Only now: a question that is refused uses up no number.
     request = _numbered(request, requester.next_number())
@@ -94,40 +94,40 @@ def make_request(
     return signed(requester, request.id)
 
 
-def withdraw(requester: Requester, request_id: str, reason: str | None = None) -> SignedMessage:
+def make_withdrawal(requester: Requester, request_id: str, reason: str | None = None) -> SignedMessage:
     """Take a request back: published where the request stands, it replaces it."""
-    request = requester.asked(request_id).request
+    request = requester.sent_request(request_id).request
     try:
         withdrawal = Withdrawal(
             v=1,
             request=request_id,
             requester=requester.id,
-            audience=request.audience,
+            trust_root=request.trust_root,
             seq=requester.next_number(),
             reason=text.clean(reason) if reason else None,
         )
     except FormatError as error:
         raise RequestError(error.message, remedy=error.remedy) from error
-    return _say_later(requester, request_id, Withdrawal.PAYLOAD_TYPE, withdrawal)
+    return _queue_message(requester, request_id, Withdrawal.PAYLOAD_TYPE, withdrawal)
 
 
-def state_deleted(requester: Requester, request_id: str, now_s: int) -> SignedMessage:
+def make_deletion(requester: Requester, request_id: str, now_s: int) -> SignedMessage:
     """State that everything received for a request is deleted, whether or not there was anything.
 
     The request's reply key is deleted first: what is signed is true, and no copy of an answer opens any more.
     """
-    asked = requester.asked(request_id)
+    asked = requester.sent_request(request_id)
     asked.delete_reply_identity()
     request = asked.request
     deletion = Deletion(
         v=1,
         request=request_id,
         requester=requester.id,
-        audience=request.audience,
+        trust_root=request.trust_root,
         seq=requester.next_number(),
         deleted_s=now_s,
     )
-    return _say_later(requester, request_id, Deletion.PAYLOAD_TYPE, deletion)
+    return _queue_message(requester, request_id, Deletion.PAYLOAD_TYPE, deletion)
 
 
 def make_bulletin(
@@ -138,7 +138,7 @@ def make_bulletin(
     not_after_s: int,
     area: Area | None = None,
     cells: tuple[str, ...] = (),
-    audience: str | None = None,
+    trust_root: str | None = None,
 ) -> SignedMessage:
     """Sign a safety message to the doors in `area`, or to all in `cells`; it is not published yet.
 
@@ -157,7 +157,7 @@ def make_bulletin(
             v=1,
             id=secrets.token_hex(_ID_BYTES),
             requester=requester.id,
-            audience=_audience(requester, audience),
+            trust_root=_trust_root(requester, trust_root),
             seq=requester.next_number(),
             title=text.clean(title),
             description=text.clean(description),
@@ -173,13 +173,13 @@ def make_bulletin(
     files.make_folder(folder.parent)
     files.make_folder(folder)
     for cell in cells:
-        Slots(requester.folder).take(SlotKind.BULLETINS, cell, bulletin.id, not_after_s)
+        TopicSlots(requester.folder).take(SlotKind.BULLETINS, cell, bulletin.id, not_after_s)
     files.write(folder / _CELLS, "\n".join(cells).encode("ascii"))
     files.write(folder / "bulletin.dsse", data)
     return signed(requester, bulletin.id)
 
 
-def mark(requester: Requester, message_id: str) -> Path:
+def mark_published(requester: Requester, message_id: str) -> Path:
     """What is there once the broker has the newest that is to be said under this id."""
     return _newest(requester, message_id).with_suffix(".published")
 
@@ -191,13 +191,13 @@ def is_stored(requester: Requester, message_id: str) -> bool:
 
 def signed(requester: Requester, message_id: str) -> SignedMessage:
     """What is to be published under this id: of a request its deletion or withdrawal, if there is one."""
-    newest, published = _newest(requester, message_id), mark(requester, message_id)
+    newest, published = _newest(requester, message_id), mark_published(requester, message_id)
     if newest.name == "bulletin.dsse":
         return _signed_bulletin(requester, newest, published)
-    asked = requester.asked(message_id)
+    asked = requester.sent_request(message_id)
     data = files.read(newest, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
     request = asked.request
-    slots = Slots(requester.folder)
+    slots = TopicSlots(requester.folder)
     held = ((cell, slots.held(SlotKind.REQUESTS, cell, request.id)) for cell in cells_of(request.area))
     topics = tuple(str(RequestTopic(cell, requester.id, slot)) for cell, slot in held if slot is not None)
     not_after_s = request.not_after_s
@@ -214,7 +214,7 @@ def _signed_bulletin(requester: Requester, path: Path, published: Path) -> Signe
         bulletin = strictjson.decode(opened.payload, Bulletin)
     except FormatError as error:
         raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
-    slots = Slots(requester.folder)
+    slots = TopicSlots(requester.folder)
     cells = files.read(path.with_name(_CELLS), _CELLS_LIMIT_BYTES).decode("ascii", "replace").split()
     held = ((cell, slots.held(SlotKind.BULLETINS, cell, bulletin.id)) for cell in cells)
     topics = tuple(str(BulletinTopic(cell, requester.id, slot)) for cell, slot in held if slot is not None)
@@ -230,14 +230,14 @@ def _newest(requester: Requester, message_id: str) -> Path:
     return next((path for path in later if path.is_file()), folder / "request.dsse")
 
 
-def _say_later(
+def _queue_message(
     requester: Requester, request_id: str, payload_type: str, message: Withdrawal | Deletion
 ) -> SignedMessage:
     """Keep what is said of a request after it was made: published where it stood, it replaces it."""
     name = "withdrawal.dsse" if isinstance(message, Withdrawal) else "deletion.dsse"
     path = requester.folder / "requests" / request_id / name
     ends_s = message.deleted_s + _DELETION_STANDS_S if isinstance(message, Deletion) else 0
-    request = requester.asked(request_id).request
+    request = requester.sent_request(request_id).request
     _take_slots(requester, request, max(request.not_after_s, ends_s))
     # In this order, so that a 'receive' that strikes out what it sent cannot strike out this (`publish_pending`).
     path.with_suffix(".published").unlink(missing_ok=True)
@@ -249,15 +249,15 @@ def _say_later(
 def _take_slots(requester: Requester, request: FootageRequest, until_s: int) -> None:
     """Before it is kept, so that nothing is kept that could not be published."""
     for cell in cells_of(request.area):
-        Slots(requester.folder).take(SlotKind.REQUESTS, cell, request.id, until_s)
+        TopicSlots(requester.folder).take(SlotKind.REQUESTS, cell, request.id, until_s)
 
 
-def _audience(requester: Requester, audience: str | None) -> str:
-    chosen = audience or requester.profile.audience
+def _trust_root(requester: Requester, trust_root: str | None) -> str:
+    chosen = trust_root or requester.profile.trust_root
     if chosen is None:
         raise ConfigurationError(
             "A request names the root that vouches for its requester.",
-            remedy="Give the root's key id with --audience; the root's 'keygen --root' printed it.",
+            remedy="Give the root's key id with --trust-root; the root's 'keygen --root' printed it.",
         )
     return chosen
 

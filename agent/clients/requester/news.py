@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from agent.clients.requester.checks import MOST_PART_BYTES
 from agent.core.transfer import ReceiverLimits
 
-__all__ = ["News", "NewsKind", "ReceivingLimits"]
+__all__ = ["ReceiverEvent", "ReceiverEventKind", "ReceivingLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class ReceivingLimits:
     """What stays free on the disk: a disclosure that would not fit waits."""
 
 
-class NewsKind(enum.Enum):
+class ReceiverEventKind(enum.Enum):
     """What happened, for whoever watches."""
 
     CONNECTED = "connected"
@@ -66,10 +66,10 @@ class NewsKind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ReceiverEvent:
     """One thing that happened; what does not apply is empty or 0."""
 
-    kind: NewsKind
+    kind: ReceiverEventKind
     disclosure: str = ""
     request: str = ""
     held_bytes: int = 0

@@ -26,12 +26,12 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Final
 
-from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.confined import SandboxedMedia
 from agent.clients.requester.certificate import render_certificate
-from agent.clients.requester.clips import Clip, clips_of
+from agent.clients.requester.clips import DisclosedClip, clips_of
 from agent.clients.requester.evidence import BUNDLE_FILE, write_bundle
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.report import Picture, render
+from agent.clients.requester.report import ReportPicture, render
 from agent.clients.requester.verification import Verification, VerifiedItem, examine
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
@@ -45,7 +45,7 @@ _BUNDLE: Final = "bundle"
 class OpenedClip:
     """One clip on the disk.  `mp4` is None when only a picture was shared, or when `problem` says why there is none."""
 
-    clip: Clip
+    clip: DisclosedClip
     mp4: Path | None
     segments: tuple[Path, ...]
     picture: Path | None
@@ -89,8 +89,8 @@ def open_disclosure(
     shutil.rmtree(making, ignore_errors=True)
     files.make_folder(making)
     try:
-        with ConfinedMedia() as media:
-            opened = _Workshop(requester, making, now_s, zone, media).open(disclosure)
+        with SandboxedMedia() as media:
+            opened = _ClipBuilder(requester, making, now_s, zone, media).open(disclosure)
         shutil.rmtree(final, ignore_errors=True)
         with files.storage_errors(final):
             making.rename(final)
@@ -100,11 +100,11 @@ def open_disclosure(
     return _moved(opened, making, final)
 
 
-class _Workshop:
+class _ClipBuilder:
     """Makes everything in a folder that has not got its name yet."""
 
     def __init__(
-        self, requester: Requester, folder: Path, now_s: int, zone: tzinfo | None, media: ConfinedMedia
+        self, requester: Requester, folder: Path, now_s: int, zone: tzinfo | None, media: SandboxedMedia
     ) -> None:
         self._requester = requester
         self._folder = folder
@@ -121,7 +121,7 @@ class _Workshop:
         bundle = write_bundle(self._folder / _BUNDLE, self._requester, verification, self._now_s)
         report = self._folder / "report.html"
         pictures = [
-            Picture(
+            ReportPicture(
                 each.clip,
                 each.picture.read_bytes() if each.picture else b"",
                 each.seconds,
@@ -147,7 +147,7 @@ class _Workshop:
     def _kept(self, item: VerifiedItem) -> Path:
         return self._folder / "kept" / str(item.number)
 
-    def _clip(self, clip: Clip) -> OpenedClip:
+    def _clip(self, clip: DisclosedClip) -> OpenedClip:
         segments, sounds = [], []
         for each in clip.segments:
             segments.append(self._take(each.verified, "segments", f"segment-{each.number:03}.mp4"))
@@ -168,7 +168,7 @@ class _Workshop:
             self._kept(item).rename(path)
         return path
 
-    def _picture(self, clip: Clip, segments: Sequence[Path]) -> Path | None:
+    def _picture(self, clip: DisclosedClip, segments: Sequence[Path]) -> Path | None:
         """The poster if it was shared, else the first picture of the video."""
         path = files.make_folder(self._folder / "pictures") / f"clip-{clip.number:02}.jpg"
         try:

@@ -22,12 +22,12 @@ from typing import IO, Final
 from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import SignedMessage
-from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Lost, Refused
+from agent.core.bus import BusConnected, BusDisconnected, BusEvent, PublishAcknowledged, PublishLost, PublishRefused
 from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.platform import files
 from agent.ports import Bus
 
-__all__ = ["Holder", "Outgoing", "connection_lock", "is_published", "publish", "publish_pending"]
+__all__ = ["LockHolder", "PublishQueue", "connection_lock", "is_published", "publish", "publish_pending"]
 
 _MOST_WAITING: Final = 1024
 _SHORTEST_EXPIRY_S: Final = 60
@@ -35,25 +35,25 @@ _WAIT_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class _QueuedMessage:
     topic: str
     payload: bytes
     retain: bool
     expiry_s: int | None
-    done: Callable[[Acknowledged | Refused], None]
+    done: Callable[[PublishAcknowledged | PublishRefused], None]
 
 
-def _nothing(_: Acknowledged | Refused) -> None:
+def _nothing(_: PublishAcknowledged | PublishRefused) -> None:
     """Nobody wants to know."""
 
 
-class Outgoing:
+class PublishQueue:
     """What waits for the broker, one message a slot; the newest wins.  Bounded: beyond it the oldest go."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._waiting: OrderedDict[str, _Message] = OrderedDict()
-        self._in_flight: dict[int, tuple[str, _Message]] = {}
+        self._waiting: OrderedDict[str, _QueuedMessage] = OrderedDict()
+        self._in_flight: dict[int, tuple[str, _QueuedMessage]] = {}
         self._token = 0
 
     def __len__(self) -> int:
@@ -67,10 +67,10 @@ class Outgoing:
         slot: str | None = None,
         retain: bool = False,
         expiry_s: int | None = None,
-        done: Callable[[Acknowledged | Refused], None] = _nothing,
+        done: Callable[[PublishAcknowledged | PublishRefused], None] = _nothing,
     ) -> None:
         """It replaces what waits in the same `slot` (by default the topic).  `done` is called once, with the answer."""
-        self._waiting[slot or topic] = _Message(topic, payload, retain, expiry_s, done)
+        self._waiting[slot or topic] = _QueuedMessage(topic, payload, retain, expiry_s, done)
         while len(self._waiting) > _MOST_WAITING:
             self._waiting.popitem(last=False)
 
@@ -92,10 +92,13 @@ class Outgoing:
 
     def settled(self, event: BusEvent) -> None:
         """What the broker said; other events are ignored."""
-        if not isinstance(event, Acknowledged | Refused | Lost) or event.token not in self._in_flight:
+        if (
+            not isinstance(event, PublishAcknowledged | PublishRefused | PublishLost)
+            or event.token not in self._in_flight
+        ):
             return
         slot, message = self._in_flight.pop(event.token)
-        if not isinstance(event, Lost):
+        if not isinstance(event, PublishLost):
             message.done(event)
         elif not any(slot == other and token > event.token for token, (other, _) in self._in_flight.items()):
             self._waiting.setdefault(slot, message)  # unless a newer one waits, or is on its way
@@ -113,7 +116,7 @@ def _tell_nobody(_: SignedMessage) -> None:
 
 def publish_pending(
     requester: Requester,
-    outgoing: Outgoing,
+    outgoing: PublishQueue,
     now_s: int,
     refused: Refusal,
     skip: Container[str] = (),
@@ -142,7 +145,7 @@ def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 3
 
     Returns when the broker has it in every cell.  Raises `NetworkError` with what the link's last trouble was.
     """
-    outgoing = Outgoing(bus)
+    outgoing = PublishQueue(bus)
     refusals: list[DoorwardError] = []
     _put(signed, outgoing, now_s, lambda _, error: refusals.append(error))
     trouble = NetworkError("The broker did not answer in time.", remedy="Look at its address and whether it runs.")
@@ -153,9 +156,9 @@ def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 3
         if left <= 0:
             raise trouble
         event = bus.next_event(min(left, _WAIT_S))
-        if isinstance(event, Disconnected):
+        if isinstance(event, BusDisconnected):
             trouble = event.error
-        elif isinstance(event, Connected):
+        elif isinstance(event, BusConnected):
             trouble = NetworkError("The broker did not acknowledge the request in time.")
         elif event is not None:
             outgoing.settled(event)
@@ -165,7 +168,7 @@ def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 3
 
 def is_published(requester: Requester, message_id: str) -> bool:
     """Whether the broker has the request or bulletin, or what was said of the request since."""
-    return requester_messages.mark(requester, message_id).exists()
+    return requester_messages.mark_published(requester, message_id).exists()
 
 
 def _slot(request_id: str, place: int = 0) -> str:
@@ -173,15 +176,15 @@ def _slot(request_id: str, place: int = 0) -> str:
 
 
 def _put(
-    signed: SignedMessage, outgoing: Outgoing, now_s: int, refused: Refusal, published: Publication = _tell_nobody
+    signed: SignedMessage, outgoing: PublishQueue, now_s: int, refused: Refusal, published: Publication = _tell_nobody
 ) -> None:
     """One message for each cell.  With the last cell's acknowledgement the request counts as published."""
     missing = set(signed.topics)
     expiry_s = max(signed.not_after_s - now_s, _SHORTEST_EXPIRY_S)
     for place, topic in enumerate(signed.topics):
 
-        def done(answer: Acknowledged | Refused, topic: str = topic) -> None:
-            if isinstance(answer, Refused):
+        def done(answer: PublishAcknowledged | PublishRefused, topic: str = topic) -> None:
+            if isinstance(answer, PublishRefused):
                 refused(signed.id, _refusal(answer))
             else:
                 missing.discard(topic)
@@ -192,14 +195,14 @@ def _put(
         outgoing.put(topic, signed.envelope, slot=_slot(signed.id, place), retain=True, expiry_s=expiry_s, done=done)
 
 
-def _refusal(answer: Refused) -> NetworkError:
+def _refusal(answer: PublishRefused) -> NetworkError:
     return NetworkError(
         f"The broker refused the request (code 0x{answer.code:02x} {answer.reason}).",
         remedy="Ask whoever runs the broker whether this requester may publish requests.",
     )
 
 
-class Holder(enum.Enum):
+class LockHolder(enum.Enum):
     """What a process does while it is connected as the requester."""
 
     SERVICE = b"receive"
@@ -209,7 +212,9 @@ class Holder(enum.Enum):
 
 
 @contextlib.contextmanager
-def connection_lock(requester: Requester, holder: Holder = Holder.SERVICE, *, wait_s: float = 0.0) -> Iterator[None]:
+def connection_lock(
+    requester: Requester, holder: LockHolder = LockHolder.SERVICE, *, wait_s: float = 0.0
+) -> Iterator[None]:
     """Holds the right to connect as this requester, after at most `wait_s` for errands of other processes.
 
     Connect inside of it: a broker ends a connection when another comes under the same name.
@@ -220,7 +225,7 @@ def connection_lock(requester: Requester, holder: Holder = Holder.SERVICE, *, wa
         deadline = time.monotonic() + wait_s
         while not _locked(lock):
             lock.seek(0)
-            if lock.read(16) == Holder.SERVICE.value or time.monotonic() >= deadline:
+            if lock.read(16) == LockHolder.SERVICE.value or time.monotonic() >= deadline:
                 raise ConfigurationError(
                     f"Another 'doorward requester' is connected as {requester.id}.",
                     remedy="Stop it, or let it do the work.",

@@ -15,15 +15,15 @@ from typing import Final
 
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.incoming import Arrivals, Named
+from agent.clients.requester.incoming import AddressedRequest, IncomingDisclosures
 from agent.clients.requester.messages import SignedMessage
-from agent.clients.requester.news import News, NewsKind, ReceivingLimits
-from agent.clients.requester.publisher import Outgoing, publish_pending
-from agent.clients.requester.retained_messages import Standing
-from agent.core.bus import Acknowledged, BusEvent, Connected, Disconnected, Received, Refused
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
+from agent.clients.requester.publisher import PublishQueue, publish_pending
+from agent.clients.requester.retained_messages import PublicationMonitor
+from agent.core.bus import BusConnected, BusDisconnected, BusEvent, MessageReceived, PublishAcknowledged, PublishRefused
 from agent.core.timebase import NS_PER_S
-from agent.core.transfer import Held, HeldState
-from agent.core.transfer.receipts import receipt_of
+from agent.core.transfer import TransferProgress, TransferState
+from agent.core.transfer.receipts import receipt_for
 from agent.errors import DoorwardError, FormatError
 from agent.ports import Bus, Clock
 from agent.wire import strictjson
@@ -35,18 +35,18 @@ from agent.wire.topics import (
     RequestTopic,
     Topic,
     UploadTopic,
-    Verb,
+    UploadVerb,
     parse_topic,
 )
 from agent.wire.uploads import UPLOAD_NOTE_LIMIT_BYTES, UploadNote
 
-__all__ = ["News", "NewsKind", "Receiver", "ReceivingLimits"]
+__all__ = ["DisclosureReceiver", "ReceiverEvent", "ReceiverEventKind", "ReceivingLimits"]
 
 _STEP_S: Final = 0.5
 _LOOK_FOR_REQUESTS_NS: Final = NS_PER_S
 
 
-def _ignore(_news: News) -> None:
+def _ignore(_news: ReceiverEvent) -> None:
     """Nobody watches."""
 
 
@@ -54,7 +54,7 @@ def _count_not(_disclosures: int) -> None:
     """Nobody counts."""
 
 
-class Receiver:
+class DisclosureReceiver:
     """The receiving service of one requester over `bus`, which is started and stopped by whoever made it.
 
     Nobody else may take the bus's events meanwhile.  Requests signed but not yet published are published on the way.
@@ -68,7 +68,7 @@ class Receiver:
         clock: Clock,
         limits: ReceivingLimits | None = None,
         *,
-        tell: Callable[[News], None] = _ignore,
+        tell: Callable[[ReceiverEvent], None] = _ignore,
         answered: Callable[[int], None] = _count_not,
         retention_days: int | None = None,
     ) -> None:
@@ -78,12 +78,12 @@ class Receiver:
         self._tell = tell
         self._answered = answered
         self._retention_days = retention_days
-        self._arrivals = Arrivals(requester, clock, limits or ReceivingLimits(), tell, self._reply)
-        self._outgoing = Outgoing(bus)
+        self._arrivals = IncomingDisclosures(requester, clock, limits or ReceivingLimits(), tell, self._reply)
+        self._outgoing = PublishQueue(bus)
         self._complete: set[str] = set()
         self._not_taken: set[str] = set()
         self._looked_ns = -_LOOK_FOR_REQUESTS_NS
-        self._standing = Standing(requester)
+        self._standing = PublicationMonitor(requester)
         self.dropped = 0
         """Messages that are none."""
 
@@ -107,14 +107,14 @@ class Receiver:
         self._outgoing.pump()
         event = self._bus.next_event(min(timeout_s, self._until_due_s()))
         match event:
-            case Received():
+            case MessageReceived():
                 self._received(event)
-            case Connected():
-                self._tell(News(NewsKind.CONNECTED))
+            case BusConnected():
+                self._tell(ReceiverEvent(ReceiverEventKind.CONNECTED))
                 self._standing.connected(self._clock.now().boot_ns)
-            case Disconnected(error=error):
+            case BusDisconnected(error=error):
                 self._standing.disconnected()
-                self._tell(News(NewsKind.DISCONNECTED, detail=str(error)))
+                self._tell(ReceiverEvent(ReceiverEventKind.DISCONNECTED, detail=str(error)))
             case None:
                 pass
             case _:
@@ -130,7 +130,7 @@ class Receiver:
 
     # What comes in
 
-    def _received(self, message: Received) -> None:
+    def _received(self, message: MessageReceived) -> None:
         try:
             topic = parse_topic(message.topic)
             note = _note(topic, message.payload)
@@ -138,7 +138,7 @@ class Receiver:
             self.dropped += 1
             return
         if isinstance(topic, RequestTopic | BulletinTopic):
-            self._standing.hear(topic, message.payload, self._clock.now().boot_ns)
+            self._standing.on_retained(topic, message.payload, self._clock.now().boot_ns)
             return
         if not isinstance(topic, UploadTopic) or topic.requester != self._requester.id:
             self.dropped += 1
@@ -147,47 +147,51 @@ class Receiver:
         match topic.verb:
             case ChunkVerb(offset, sha256):
                 self._arrivals.chunk(device, disclosure, part, offset, message.payload, sha256)
-            case Verb.FIN:
+            case UploadVerb.FIN:
                 self._arrivals.fin(device, disclosure, part)
-            case Verb.ABORT:
+            case UploadVerb.ABORT:
                 self._arrivals.abort(device, disclosure)
-            case Verb.INIT if note is not None:
+            case UploadVerb.INIT if note is not None:
                 self._arrivals.init(device, disclosure, note)
 
     # What goes out
 
-    def _reply(self, device: str, disclosure: str, held: Held, named: Named | None) -> None:
-        audiences = {named.audience} if named else self._requester.audiences()
-        for audience in sorted(audiences):
-            receipt = self._requester.sign(Receipt.PAYLOAD_TYPE, self._receipt(disclosure, held, named, audience))
-            if held.state is HeldState.COMPLETE:
+    def _reply(self, device: str, disclosure: str, held: TransferProgress, named: AddressedRequest | None) -> None:
+        trust_roots = {named.trust_root} if named else self._requester.trust_roots()
+        for trust_root in sorted(trust_roots):
+            receipt = self._requester.sign(Receipt.PAYLOAD_TYPE, self._receipt(disclosure, held, named, trust_root))
+            if held.state is TransferState.COMPLETE:
                 AnswerFolder(self._requester.folder, disclosure).keep_receipt(receipt)
             self._outgoing.put(
                 str(ReceiptTopic(device, disclosure)),
                 receipt,
-                slot=f"{disclosure} {audience}",
+                slot=f"{disclosure} {trust_root}",
                 done=functools.partial(self._receipt_sent, disclosure, held.state),
             )
 
-    def _receipt(self, disclosure: str, held: Held, named: Named | None, audience: str) -> Receipt:
-        return receipt_of(
+    def _receipt(
+        self, disclosure: str, held: TransferProgress, named: AddressedRequest | None, trust_root: str
+    ) -> Receipt:
+        return receipt_for(
             held,
             disclosure=disclosure,
             request=named.request if named else None,
             requester=self._requester.id,
-            audience=audience,
+            trust_root=trust_root,
             seq=self._requester.next_number(),
             time_s=self._now_s,
-            retention_days=self._retention_days if held.state is HeldState.COMPLETE else None,
-            unopened=self._unopened(disclosure) if held.state is HeldState.COMPLETE else (),
+            retention_days=self._retention_days if held.state is TransferState.COMPLETE else None,
+            unopened=self._unopened(disclosure) if held.state is TransferState.COMPLETE else (),
         )
 
     def _unopened(self, disclosure: str) -> tuple[tuple[int, int], ...]:
         outcome = AnswerFolder(self._requester.folder, disclosure).outcome()
         return outcome.unopened if outcome is not None else ()
 
-    def _receipt_sent(self, disclosure: str, state: HeldState, answer: Acknowledged | Refused) -> None:
-        if state is HeldState.COMPLETE and isinstance(answer, Acknowledged):
+    def _receipt_sent(
+        self, disclosure: str, state: TransferState, answer: PublishAcknowledged | PublishRefused
+    ) -> None:
+        if state is TransferState.COMPLETE and isinstance(answer, PublishAcknowledged):
             self._complete.add(disclosure)
             self._answered(len(self._complete))
 
@@ -196,7 +200,7 @@ class Receiver:
         now_ns = self._clock.now().boot_ns
         if now_ns - self._looked_ns >= _LOOK_FOR_REQUESTS_NS:
             self._looked_ns = now_ns
-            if self._standing.asks(now_ns):
+            if self._standing.unanswered(now_ns):
                 self._bus.subscribe(self._standing.topic_filter)
             if self._standing.check(now_ns, self._now_s) is not None:
                 self._bus.unsubscribe(self._standing.topic_filter)
@@ -205,11 +209,11 @@ class Receiver:
             )
 
     def _published(self, signed: SignedMessage) -> None:
-        self._tell(News(NewsKind.PUBLISHED, request=signed.id, detail=signed.published.stem))
+        self._tell(ReceiverEvent(ReceiverEventKind.PUBLISHED, request=signed.id, detail=signed.published.stem))
 
     def _not_published(self, request_id: str, error: DoorwardError) -> None:
         self._not_taken.add(request_id)  # until the next start: asking again at once would not help
-        self._tell(News(NewsKind.NOT_PUBLISHED, request=request_id, detail=str(error)))
+        self._tell(ReceiverEvent(ReceiverEventKind.NOT_PUBLISHED, request=request_id, detail=str(error)))
 
     @property
     def _now_s(self) -> int:
@@ -221,6 +225,6 @@ def _note(topic: Topic, payload: bytes) -> UploadNote | None:
 
     Raises `FormatError` for an init that is none.
     """
-    if not isinstance(topic, UploadTopic) or topic.verb is not Verb.INIT or topic.part != 0 or not payload:
+    if not isinstance(topic, UploadTopic) or topic.verb is not UploadVerb.INIT or topic.part != 0 or not payload:
         return None
     return strictjson.decode(payload, UploadNote, limit_bytes=UPLOAD_NOTE_LIMIT_BYTES)

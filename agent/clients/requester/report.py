@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from agent import __version__
 from agent.clients.requester.area_sketch import Sketch, sketch
-from agent.clients.requester.clips import Clip, Continuity, Shown
+from agent.clients.requester.clips import Continuity, DisclosedClip, DisclosedSegment
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.templates import template
 from agent.clients.requester.timeline import TimeLine, closer_look, whole_window
@@ -23,7 +23,7 @@ from agent.core.timebase import ClockQuality, utc_date
 from agent.wire.area import Area, Circle
 from agent.wire.messages import FootageRequest
 
-__all__ = ["Picture", "render"]
+__all__ = ["ReportPicture", "render"]
 
 _MOST_PROOFS: Final = 4
 """More stand in the table of files at the end."""
@@ -46,10 +46,10 @@ _CLOCK_SHORT: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ReportPicture:
     """A clip with its still (JPEG, empty if nothing decodes); `video`: whether there is an MP4 of it."""
 
-    clip: Clip
+    clip: DisclosedClip
     jpeg: bytes
     seconds: float
     video: bool
@@ -63,14 +63,14 @@ class Picture:
 
 def render(
     verification: Verification,
-    pictures: Sequence[Picture],
+    pictures: Sequence[ReportPicture],
     merged: bool,
     *,
     now_s: int,
     zone: datetime.tzinfo | None = None,
 ) -> str:
     """The report.  `merged`: whether `all.mp4` exists; `zone`: this machine's by default."""
-    told = _Told(zone, verification.request.from_s if verification.request else now_s)
+    told = _TimeFormatter(zone, verification.request.from_s if verification.request else now_s)
     request = verification.request
     return template("report.html").render(
         verification=verification,
@@ -108,7 +108,7 @@ def render(
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _TimeFormatter:
     """Tells instants in one zone."""
 
     zone: datetime.tzinfo | None
@@ -168,7 +168,7 @@ _ASIDES: Final = {
 }
 
 
-def _lines(request: FootageRequest | None, pictures: Sequence[Picture], told: _Told) -> list[TimeLine]:
+def _lines(request: FootageRequest | None, pictures: Sequence[ReportPicture], told: _TimeFormatter) -> list[TimeLine]:
     """The window that was asked for, and a closer look where one helps."""
     if request is None:
         return []
@@ -178,7 +178,7 @@ def _lines(request: FootageRequest | None, pictures: Sequence[Picture], told: _T
     return [whole_window(from_ms, to_ms, clips, told.clock, told.minute), *([closer] if closer else [])]
 
 
-def _offsets(pictures: Sequence[Picture]) -> dict[int, str]:
+def _offsets(pictures: Sequence[ReportPicture]) -> dict[int, str]:
     """Where each clip begins in `all.mp4`, by its number."""
     at, offsets = 0.0, {}
     for each in pictures:
@@ -188,13 +188,13 @@ def _offsets(pictures: Sequence[Picture]) -> dict[int, str]:
     return offsets
 
 
-def _qualities(pictures: Sequence[Picture]) -> list[ClockQuality]:
+def _qualities(pictures: Sequence[ReportPicture]) -> list[ClockQuality]:
     found = {segment.quality for each in pictures for segment in each.clip.segments}
     found |= {each.clip.poster.item.record.quality for each in pictures if each.clip.poster}
     return [quality for quality in ClockQuality if quality in found]
 
 
-def _example(pictures: Sequence[Picture]) -> Shown | None:
+def _example(pictures: Sequence[ReportPicture]) -> DisclosedSegment | None:
     """The first whole segment, for the commands that repeat a check by hand."""
     return next((shown for each in pictures for shown in each.clip.segments if shown.verified.context), None)
 

@@ -4,7 +4,7 @@
   change to or from summer time makes ambiguous or impossible is refused, because an hour decides what is shared.
 - An area is a circle (`lat,lon,radius` in degrees and metres) or a polygon from a file: GeoJSON, or `lat,lon` lines.
 - Text is cleaned (spaces, Unicode form) and then held against the rule that devices apply; so are the limits.
-- `lost_share` tells how much of an area asks no door: the parts narrower than the disc of `wire.area_opening`.
+- `excluded_share` tells how much of an area asks no door: the parts narrower than the disc of `wire.area_opening`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact, FootageRequest
 from agent.wire.topics import cell_of
 
-__all__ = ["Question", "lost_share", "parse_around", "parse_circle", "read_polygon", "require_within_limits"]
+__all__ = ["RequestDraft", "excluded_share", "parse_around", "parse_circle", "read_polygon", "require_within_limits"]
 
 _LIMIT_BYTES: Final = 256 * 1024
 _FURTHEST_KM: Final = 100
@@ -40,7 +40,7 @@ _CIRCLE: Final = re.compile(rf"{_NUMBER},{_NUMBER},\s*([0-9]{{1,5}})\s*m?\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RequestDraft:
     """What is asked: footage of `area` between `from_s` and `to_s` (UTC seconds), for `case`.
 
     `not_after_s`: until when an owner may still say yes.
@@ -55,7 +55,7 @@ class Question:
     description: str
     contact: Contact
 
-    def request(self, *, requester: str, kind: Kind, audience: str, id: str, reply: str) -> FootageRequest:
+    def request(self, *, requester: str, kind: Kind, trust_root: str, id: str, reply: str) -> FootageRequest:
         """The request of this question, not numbered yet.  Raises `RequestError` for what no request may say."""
         try:
             request = FootageRequest(
@@ -63,7 +63,7 @@ class Question:
                 id=id,
                 requester=requester,
                 seq=1,
-                audience=audience,
+                trust_root=trust_root,
                 kind=kind,
                 case=text.clean(self.case),
                 incident=self.incident,
@@ -82,7 +82,7 @@ class Question:
 
 
 def require_within_limits(
-    request: FootageRequest, now_s: int, asked: Iterable[FootageRequest], bounds: limits.Limits = limits.HARD
+    request: FootageRequest, now_s: int, asked: Iterable[FootageRequest], bounds: limits.RequestLimits = limits.HARD
 ) -> None:
     """Raises `RequestError` when every device would drop `request`, whatever its owner thinks.
 
@@ -92,7 +92,7 @@ def require_within_limits(
     How often a *time* was asked about is left to the doors: areas that overlap have some in common, and not all.
     """
     same = [each for each in asked if each.case == request.case and each.area.bounds.touches(request.area.bounds)]
-    over = limits.check(request, bounds, now_s, limits.Earlier(for_case=len(same)))
+    over = limits.check(request, bounds, now_s, limits.EarlierRequests(for_case=len(same)))
     if over is not None:
         raise RequestError(f"No door would consider this request: {over.value}.", remedy=_REMEDIES.get(over, ""))
 
@@ -112,7 +112,7 @@ _REMEDIES: Final = {
 }
 
 
-def lost_share(area: Area) -> float:
+def excluded_share(area: Area) -> float:
     """What part of the area counts for no door: 0 for most, 1 for one that is narrower than a disc everywhere."""
     return max(0.0, 1 - area.opened_m2 / area.size_m2) if area.size_m2 else 1.0
 

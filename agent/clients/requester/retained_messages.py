@@ -14,11 +14,11 @@ from typing import Final
 from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import is_published
-from agent.clients.requester.retained_slots import SlotKind, Slots
+from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.core.timebase import NS_PER_S
 from agent.wire.topics import BulletinTopic, RequestTopic
 
-__all__ = ["Standing"]
+__all__ = ["PublicationMonitor"]
 
 _FIRST_NS: Final = 5 * NS_PER_S
 """After connecting: what waits for an answer goes first."""
@@ -28,7 +28,7 @@ _QUIET_NS: Final = 5 * NS_PER_S
 _AGAIN_NS: Final = 6 * 3600 * NS_PER_S
 
 
-class Standing:
+class PublicationMonitor:
     """Driven by the receiving service.  `now_ns`: boot clock."""
 
     def __init__(self, requester: Requester) -> None:
@@ -44,14 +44,14 @@ class Standing:
     def disconnected(self) -> None:
         self._due_ns = self._again_ns = None
 
-    def hear(self, topic: RequestTopic | BulletinTopic, data: bytes, now_ns: int) -> None:
+    def on_retained(self, topic: RequestTopic | BulletinTopic, data: bytes, now_ns: int) -> None:
         """One of our own, kept by the broker or just published."""
         if topic.requester == self._requester.id:
             self._heard[str(topic)] = data
             if self._due_ns is not None:
                 self._due_ns = max(self._due_ns, now_ns + _QUIET_NS)
 
-    def asks(self, now_ns: int) -> bool:
+    def unanswered(self, now_ns: int) -> bool:
         """Whether it is time to subscribe: the broker gives what it has from here on."""
         if self._again_ns is None or now_ns < self._again_ns:
             return False
@@ -67,13 +67,13 @@ class Standing:
         self._due_ns = None
         lost = sorted({name for topic, name in self._expected(now_s) if not self._stands(topic, name)})
         for name in lost:
-            requester_messages.mark(self._requester, name).unlink(missing_ok=True)
+            requester_messages.mark_published(self._requester, name).unlink(missing_ok=True)
             self._requester.register.add_unsent(name)
         return lost
 
     def _expected(self, now_s: int) -> list[tuple[str, str]]:
         found = []
-        for kind, cell, slot, name, until_s in Slots(self._requester.folder).all():
+        for kind, cell, slot, name, until_s in TopicSlots(self._requester.folder).all():
             topic = RequestTopic if kind is SlotKind.REQUESTS else BulletinTopic
             if (
                 until_s > now_s

@@ -21,7 +21,7 @@ from agent.errors import ConfigurationError
 from agent.platform import files
 from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS
 
-__all__ = ["SlotKind", "Slots"]
+__all__ = ["SlotKind", "TopicSlots"]
 
 _LINE: Final = re.compile(r"([0-9]{1,2}) ([0-9a-f]{32}) ([0-9]{1,12})")
 _LIMIT_BYTES: Final = 16 << 10
@@ -41,7 +41,7 @@ class SlotKind(Enum):
         return REQUEST_SLOTS if self is SlotKind.REQUESTS else BULLETIN_SLOTS
 
 
-class Slots:
+class TopicSlots:
     """Those of the requester in `folder`."""
 
     def __init__(self, folder: Path) -> None:

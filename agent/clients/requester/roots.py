@@ -17,7 +17,7 @@ from agent.platform import files
 from agent.wire.area import Area, Circle, Point, Polygon
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.limits import HARD, Limits
+from agent.wire.limits import HARD, RequestLimits
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, TrustedRequester, TrustStore
 
 __all__ = ["KnownRoots", "swapped"]
@@ -33,7 +33,7 @@ class KnownRoots:
         self._requester = requester
         self._path = requester.folder / "roots"
 
-    def take(self, root: str, bundle: bytes, now_s: int) -> TrustedRequester:
+    def accept(self, root: str, bundle: bytes, now_s: int) -> TrustedRequester:
         """Keep the bundle of the root with that public key, and say what it makes of this requester.
 
         Raises `ConfigurationError` for what is no bundle of this root, an older one than is kept, or one that does not
@@ -59,23 +59,23 @@ class KnownRoots:
         found = self._path.iterdir() if self._path.is_dir() else ()
         return sorted(each.name for each in found if _KEY_ID.fullmatch(each.name))
 
-    def limits_for(self, audience: str, kind: Kind, area: Area, now_s: int) -> Limits:
+    def limits_for(self, trust_root: str, kind: Kind, area: Area, now_s: int) -> RequestLimits:
         """The limits that the root lays on this requester; the hard ones while no bundle is here.
 
         Raises `RequestError` when no door would hear a request under that root, or about that area.
         """
         known = self.ids()
-        if audience not in known:
+        if trust_root not in known:
             if known:
                 raise RequestError(
-                    f"The root {audience} is none of those whose bundles are here ({', '.join(known)}).",
-                    remedy="Is --audience right?  If it is, take its bundle: doorward requester root KEY BUNDLE",
+                    f"The root {trust_root} is none of those whose bundles are here ({', '.join(known)}).",
+                    remedy="Is --trust-root right?  If it is, take its bundle: doorward requester root KEY BUNDLE",
                 )
             return HARD
-        folder = self._path / audience
+        folder = self._path / trust_root
         try:
             key = parse_public_key(files.read(folder / "root.pub", _KEY_LIMIT_BYTES).decode("ascii", "replace").strip())
-            listed = self._listed(self._store(key), audience, now_s)
+            listed = self._listed(self._store(key), trust_root, now_s)
         except (FormatError, OpenError, StorageError) as error:
             raise ConfigurationError(
                 f"{folder}: {error.message}", remedy="Take the bundle again: doorward requester root KEY BUNDLE"

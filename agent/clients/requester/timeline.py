@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.clients.requester.clips import Clip
+from agent.clients.requester.clips import DisclosedClip
 
-__all__ = ["Block", "Tick", "TimeLine", "closer_look", "whole_window"]
+__all__ = ["TimeLine", "TimelineBlock", "TimelineTick", "closer_look", "whole_window"]
 
 _NARROWEST_PERCENT: Final = 0.6
 _MOST_INNER_TICKS: Final = 7
@@ -21,12 +21,12 @@ _STEPS_MS: Final = tuple(
 _CLOSER_BELOW: Final = 1 / 4
 """A closer look is worth drawing when what was shared spans less than this part of the window."""
 
-Telling = Callable[[float], str]
+FormatTime = Callable[[float], str]
 """UTC ms → the time of day as it is told."""
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TimelineBlock:
     """A clip; `left` and `width` in percent of the line."""
 
     number: int
@@ -36,23 +36,25 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class TimelineTick:
     left: float
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLine:
-    blocks: tuple[Block, ...]
-    ticks: tuple[Tick, ...]
+    blocks: tuple[TimelineBlock, ...]
+    ticks: tuple[TimelineTick, ...]
 
 
-def whole_window(from_ms: int, to_ms: int, clips: Sequence[Clip], clock: Telling, minute: Telling) -> TimeLine:
+def whole_window(
+    from_ms: int, to_ms: int, clips: Sequence[DisclosedClip], clock: FormatTime, minute: FormatTime
+) -> TimeLine:
     """`clock` tells hours, minutes and seconds; `minute` hours and minutes."""
     return _line(from_ms, to_ms, clips, clock, minute)
 
 
-def closer_look(window_ms: int, clips: Sequence[Clip], clock: Telling) -> TimeLine | None:
+def closer_look(window_ms: int, clips: Sequence[DisclosedClip], clock: FormatTime) -> TimeLine | None:
     """From the first clip to the last, with a little room; None when the whole window shows it well enough."""
     if not clips:
         return None
@@ -63,7 +65,7 @@ def closer_look(window_ms: int, clips: Sequence[Clip], clock: Telling) -> TimeLi
     return _line(first_ms - room_ms, last_ms + room_ms, clips, clock, clock)
 
 
-def _line(from_ms: int, to_ms: int, clips: Sequence[Clip], clock: Telling, tick: Telling) -> TimeLine:
+def _line(from_ms: int, to_ms: int, clips: Sequence[DisclosedClip], clock: FormatTime, tick: FormatTime) -> TimeLine:
     def percent(at_ms: int) -> float:
         return min(100.0, max(0.0, (at_ms - from_ms) * 100 / (to_ms - from_ms)))
 
@@ -72,8 +74,10 @@ def _line(from_ms: int, to_ms: int, clips: Sequence[Clip], clock: Telling, tick:
         left, right = percent(clip.start_ms), percent(clip.end_ms)
         width = max(_NARROWEST_PERCENT, right - left)
         label = f"Clip {clip.number}: {clock(clip.start_ms)} to {clock(clip.end_ms)}"
-        blocks.append(Block(clip.number, min(left, 100 - width), width, label))
-    return TimeLine(tuple(blocks), tuple(Tick(percent(at_ms), tick(at_ms)) for at_ms in _ticks_ms(from_ms, to_ms)))
+        blocks.append(TimelineBlock(clip.number, min(left, 100 - width), width, label))
+    return TimeLine(
+        tuple(blocks), tuple(TimelineTick(percent(at_ms), tick(at_ms)) for at_ms in _ticks_ms(from_ms, to_ms))
+    )
 
 
 def _ticks_ms(from_ms: int, to_ms: int) -> list[int]:

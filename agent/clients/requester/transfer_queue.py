@@ -11,13 +11,13 @@ from typing import Final
 
 from agent.core.timebase import NS_PER_S
 
-__all__ = ["Turns"]
+__all__ = ["UploadScheduler"]
 
 _STILL_NS: Final = 60 * NS_PER_S
 """A disclosure of which nothing has come for so long keeps nobody waiting."""
 
 
-class Turns:
+class UploadScheduler:
     """`now_ns`: boot clock."""
 
     def __init__(self, at_once: int) -> None:

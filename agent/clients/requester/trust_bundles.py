@@ -39,11 +39,11 @@ from agent.wire.identities import public_key_of
 from agent.wire.trust import (
     BUNDLE_ENVELOPE_LIMIT_BYTES,
     BUNDLE_LIMIT_BYTES,
-    OwnLimits,
-    Region,
+    EntryLimits,
     RequesterEntry,
     RequesterKey,
     TrustBundle,
+    TrustRegion,
 )
 
 __all__ = ["make_bundle", "read_bundle", "read_list"]
@@ -62,35 +62,35 @@ _FORMS: Final = {
 _RECIPIENT_LIMIT_BYTES: Final = 8192
 
 
-class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _YamlForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of what may stand in the file."""
 
 
-class _Rectangle(_Form, frozen=True, forbid_unknown_fields=True):
+class _Rectangle(_YamlForm, frozen=True, forbid_unknown_fields=True):
     south: Annotated[float, msgspec.Meta(ge=-90, le=90)]
     west: Annotated[float, msgspec.Meta(ge=-180, le=180)]
     north: Annotated[float, msgspec.Meta(ge=-90, le=90)]
     east: Annotated[float, msgspec.Meta(ge=-180, le=180)]
 
 
-class _Key(_Form, frozen=True, forbid_unknown_fields=True):
+class _Key(_YamlForm, frozen=True, forbid_unknown_fields=True):
     key: KeyText
     from_: Any = msgspec.field(name="from")
     until: Any
     revoked: bool = False
 
 
-class _Requester(_Form, frozen=True, forbid_unknown_fields=True):
+class _Requester(_YamlForm, frozen=True, forbid_unknown_fields=True):
     id: RequesterId
     name: str
     kind: Kind
     keys: Annotated[tuple[_Key, ...], msgspec.Meta(min_length=1)]
     regions: Annotated[tuple[_Rectangle, ...], msgspec.Meta(min_length=1)]
-    limits: OwnLimits = OwnLimits()
+    limits: EntryLimits = EntryLimits()
     tips: str | None = None
 
 
-class _List(_Form, frozen=True, forbid_unknown_fields=True):
+class _List(_YamlForm, frozen=True, forbid_unknown_fields=True):
     version: Annotated[int, msgspec.Meta(ge=1)]
     requesters: tuple[_Requester, ...] = ()
 
@@ -158,7 +158,7 @@ def _entry(source: Path, places: Places, number: int, form: _Requester) -> Reque
     keys = tuple(_key(source, places, (*here, "keys", at), key) for at, key in enumerate(form.keys))
     try:
         regions = tuple(
-            Region(south_west=_point(each.south, each.west), north_east=_point(each.north, each.east))
+            TrustRegion(south_west=_point(each.south, each.west), north_east=_point(each.north, each.east))
             for each in form.regions
         )
         entry = RequesterEntry(

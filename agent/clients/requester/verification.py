@@ -17,27 +17,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.confined import SandboxedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.checks import (
     MOST_PART_BYTES,
     MOST_UNOPENED_RANGES,
     Check,
+    CheckedValue,
     CheckKind,
     CheckOutcome,
-    Proof,
     Verification,
     VerifiedItem,
     ranges_of,
 )
-from agent.clients.requester.disclosure_folder import AnswerFolder, Origin
-from agent.clients.requester.identity import Asked, Requester
-from agent.clients.requester.known_doorbells import DoorHistory, KnownDoors
+from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.known_doorbells import DoorbellHistory, KnownDoorbells
 from agent.clients.requester.parts import open_part, unopened
-from agent.core.disclosure import Disclosed, Item, reading
+from agent.core.disclosure import DisclosedItem, VerifiedDisclosure, reading
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import root_of
-from agent.core.transfer import HeldState
+from agent.core.transfer import TransferState
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.platform import files
 from agent.wire import base64, envelope, strictjson
@@ -56,7 +56,7 @@ __all__ = [
     "Check",
     "CheckKind",
     "CheckOutcome",
-    "Proof",
+    "CheckedValue",
     "Verification",
     "VerifiedItem",
     "examine",
@@ -75,15 +75,15 @@ def verify_disclosure(folder: Path, disclosure: str) -> Verification:
     return examine(Requester.open(folder), disclosure)
 
 
-def _forget(_item: VerifiedItem, _data: bytes) -> None:
+def _discard(_item: VerifiedItem, _data: bytes) -> None:
     """The sink of a verification that writes nothing."""
 
 
-def examine(requester: Requester, disclosure: str, sink: Sink = _forget) -> Verification:
+def examine(requester: Requester, disclosure: str, sink: Sink = _discard) -> Verification:
     """As `verify_disclosure`; `sink` is given what opens on the way."""
     answer = AnswerFolder(requester.folder, disclosure)
-    found = _Findings()
-    with suppress(_CheckFailedError), ConfinedMedia() as media:
+    found = _VerificationState()
+    with suppress(_CheckFailedError), SandboxedMedia() as media:
         _examine(requester, answer, found, sink, media)
     return found.verification(disclosure)
 
@@ -93,23 +93,23 @@ class _CheckFailedError(Exception):
 
 
 @dataclass
-class _Findings:
+class _VerificationState:
     """What the checks have brought so far."""
 
     checks: list[Check] = field(default_factory=list)
     request: FootageRequest | None = None
     request_sha256: str = ""
-    disclosed: Disclosed | None = None
+    disclosed: VerifiedDisclosure | None = None
     items: list[VerifiedItem] = field(default_factory=list)
     contact: ContactCard | None = None
     statements: bytes = b""
     receipt: Receipt | None = None
-    door: DoorHistory = field(default_factory=DoorHistory)
+    door: DoorbellHistory = field(default_factory=DoorbellHistory)
 
     @contextmanager
-    def check(self, kind: CheckKind) -> Iterator[_Words]:
+    def check(self, kind: CheckKind) -> Iterator[_CheckLog]:
         """Run one check: it holds unless the block raises."""
-        words = _Words()
+        words = _CheckLog()
         try:
             yield words
         except DoorwardError as error:
@@ -138,15 +138,17 @@ class _Findings:
 
 
 @dataclass
-class _Words:
+class _CheckLog:
     said: str = ""
-    proofs: list[Proof] = field(default_factory=list)
+    proofs: list[CheckedValue] = field(default_factory=list)
 
     def prove(self, label: str, value: str) -> None:
-        self.proofs.append(Proof(label, value))
+        self.proofs.append(CheckedValue(label, value))
 
 
-def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink: Sink, media: ConfinedMedia) -> None:
+def _examine(
+    requester: Requester, answer: AnswerFolder, found: _VerificationState, sink: Sink, media: SandboxedMedia
+) -> None:
     with found.check(CheckKind.ARRIVED) as words:
         origin, sealed_manifest, asked = _arrived(requester, answer, words)
         found.request, found.request_sha256 = asked.request, asked.payload_sha256
@@ -164,11 +166,13 @@ def _examine(requester: Requester, answer: AnswerFolder, found: _Findings, sink:
         _say_footage(found, words)
 
 
-def _arrived(requester: Requester, answer: AnswerFolder, words: _Words) -> tuple[Origin, bytes, Asked]:
+def _arrived(
+    requester: Requester, answer: AnswerFolder, words: _CheckLog
+) -> tuple[DisclosureOrigin, bytes, SentRequest]:
     origin, envelope_bytes = answer.origin(), answer.request()
     if origin is None or 0 not in answer.sealed():
         raise FormatError("There is no such disclosure here, or nothing of it has arrived.")
-    if answer.state is HeldState.REFUSED and envelope_bytes is None:
+    if answer.state is TransferState.REFUSED and envelope_bytes is None:
         raise FormatError("This disclosure was refused when it arrived.")
     if envelope_bytes is None:
         raise FormatError("This disclosure has not said yet which request it answers.")
@@ -178,13 +182,13 @@ def _arrived(requester: Requester, answer: AnswerFolder, words: _Words) -> tuple
     data = files.read(answer.part(0), _SEALED_MANIFEST_LIMIT_BYTES)
     if len(data) != origin.size_bytes or hashlib.sha256(data).hexdigest() != origin.sha256:
         raise OpenError("Part 0 is not the one that was received.")
-    asked = requester.asked_in(envelope_bytes)
+    asked = requester.sent_request_in(envelope_bytes)
     words.said = f"All {origin.parts} parts are here."
     words.prove("Part 0 as received (SHA-256)", origin.sha256)
     return origin, data, asked
 
 
-def _opened_manifest(data: bytes, asked: Asked, identity: HybridIdentity, words: _Words) -> bytes:
+def _opened_manifest(data: bytes, asked: SentRequest, identity: HybridIdentity, words: _CheckLog) -> bytes:
     if str(identity.recipient()) != asked.request.reply:
         raise OpenError("The identity kept for this request is not the one the request names.")
     opened = open_bytes(data, [identity])
@@ -194,11 +198,11 @@ def _opened_manifest(data: bytes, asked: Asked, identity: HybridIdentity, words:
 
 
 def _statements(
-    requester: Requester, found: _Findings, origin: Origin, asked: Asked, disclosure: str
+    requester: Requester, found: _VerificationState, origin: DisclosureOrigin, asked: SentRequest, disclosure: str
 ) -> DisclosureManifest:
     """Checks 3 to 9: who said what, and whether it fits together."""
     with found.check(CheckKind.DEVICE) as words:
-        manifest = reading.device_said(found.statements)
+        manifest = reading.read_device_manifest(found.statements)
         if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
             raise FormatError("This disclosure came under another name than the one it was signed with.")
         words.said = f"Device {manifest.device_key.id} signed the list of everything it sent."
@@ -210,13 +214,13 @@ def _statements(
         words.prove("Request (SHA-256)", found.request_sha256)
     with found.check(CheckKind.OWNERS) as words:
         enrolment = reading.enrolled(manifest)
-        doors = KnownDoors(requester.folder)
+        doors = KnownDoorbells(requester.folder)
         found.door = doors.check(manifest)
         words.said = _who_says(enrolment, found.door)
         for number, each in enumerate(manifest.enrolments, start=1):
             words.prove(f"List of owners no. {number} (SHA-256 of the statement)", _sha256(each))
     with found.check(CheckKind.APPROVAL) as words:
-        approval, approver = reading.owner_said(manifest, enrolment)
+        approval, approver = reading.read_approval(manifest, enrolment)
         reading.require_approves(approval, asked.request, found.request_sha256)
         doors.check(manifest, approval)
         key = next(each.key for each in enrolment.approvers if each.name == approver)
@@ -231,10 +235,10 @@ def _statements(
             )
         words.prove("Owner's public key", key)
         words.prove("Approval (SHA-256 of the statement)", _sha256(manifest.approval))
-        seconder = reading.seconded(manifest, enrolment, asked.request)
-        if seconder is not None:
-            words.said += f" It takes two owners: “{seconder}” signed that they approve the same."
-            words.prove("Second owner's approval (SHA-256 of the statement)", _sha256(manifest.seconding or ""))
+        co_approver = reading.read_co_approval(manifest, enrolment, asked.request)
+        if co_approver is not None:
+            words.said += f" It takes two owners: “{co_approver}” signed that they approve the same."
+            words.prove("Second owner's approval (SHA-256 of the statement)", _sha256(manifest.co_approval or ""))
     with found.check(CheckKind.LEDGER) as words:
         reading.require_ledgered(manifest, asked.request)
         checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
@@ -246,21 +250,21 @@ def _statements(
         words.prove("Ledger's size", str(checkpoint.size))
     with found.check(CheckKind.RECORDS) as words:
         items = tuple(reading.items_of(manifest, approval))
-        reading.require_told(manifest, approval, items)
+        reading.require_claims_match(manifest, approval, items)
         words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
-        if manifest.told:
+        if manifest.clips:
             words.said += (
                 " Of each clip that the owner told of, the records that are not shown stand as hashes in a Merkle tree "
                 "(RFC 6962), and those that are shown are among them."
             )
-            if all(clip.follows for clip in manifest.told):
+            if all(clip.prev_in_clip for clip in manifest.clips):
                 words.said += " The signature of each that is shown, made at capture, fixes all that stand before it."
             else:
                 words.said += (
                     " Not in every one was it signed at capture which stands before which: there the order and the "
                     "number of those that are not shown are what the device said when it answered."
                 )
-        for number, clip in enumerate(manifest.told, start=1):
+        for number, clip in enumerate(manifest.clips, start=1):
             root = root_of(bytes.fromhex(leaf) for leaf in clip.leaves)
             words.prove(f"Records of clip {number} that the owner told of (Merkle root)", root.hex())
         for line in manifest.records:
@@ -268,11 +272,11 @@ def _statements(
     with found.check(CheckKind.WINDOW) as words:
         reading.require_within_window(items, asked.request)
         words.said = "Every segment overlaps the requested window, by the device's clock."
-    found.disclosed = Disclosed(manifest, approval, approver, enrolment, items, seconder)
+    found.disclosed = VerifiedDisclosure(manifest, approval, approver, enrolment, items, co_approver)
     return manifest
 
 
-def _who_says(enrolment: Enrolment, door: DoorHistory) -> str:
+def _who_says(enrolment: Enrolment, door: DoorbellHistory) -> str:
     """Who the owners are, and on whose word: no more than was shown."""
     names = ", ".join(f"“{approver.name}”" for approver in enrolment.approvers)
     said = f"The device names {names} as its owners (list no. {enrolment.epoch})."
@@ -293,7 +297,9 @@ def _utc(at_s: int) -> str:
     return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _require_all_parts(answer: AnswerFolder, manifest: DisclosureManifest, found: _Findings, words: _Words) -> None:
+def _require_all_parts(
+    answer: AnswerFolder, manifest: DisclosureManifest, found: _VerificationState, words: _CheckLog
+) -> None:
     if answer.sealed() != frozenset(range(len(manifest.parts) + 1)):
         raise FormatError("The parts that arrived are not those of the signed list.")
     for number, item in enumerate(_items(found), start=1):
@@ -312,11 +318,11 @@ def _part(answer: AnswerFolder, number: int) -> bytes:
 def _opened(
     answer: AnswerFolder,
     number: int,
-    item: Item,
+    item: DisclosedItem,
     manifest: DisclosureManifest,
     identity: HybridIdentity,
     sink: Sink,
-    media: ConfinedMedia,
+    media: SandboxedMedia,
 ) -> VerifiedItem:
     data = _part(answer, number)
     # Read again, so checked again: a disk that answers differently the second time must not go unseen.
@@ -331,7 +337,7 @@ def _opened(
 _NAMES: Final = {PartKind.SEGMENT: "Video", PartKind.POSTER: "Picture", PartKind.SOUND: "Sound"}
 
 
-def _say_footage(found: _Findings, words: _Words) -> None:
+def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
     adopted = sum(not each.witnessed for each in found.items)
     words.said = (
         "Each file opens with the one key that the device committed to when it recorded it, and says of itself what "
@@ -356,7 +362,7 @@ def _say_footage(found: _Findings, words: _Words) -> None:
         words.prove(f"{what} {each.item.part.id} (SHA-256)", each.opened_sha256)
 
 
-def _contact(disclosed: Disclosed, identity: HybridIdentity) -> ContactCard | None:
+def _contact(disclosed: VerifiedDisclosure, identity: HybridIdentity) -> ContactCard | None:
     """What the owner says about themselves.  A card that cannot be read is none: it proves and disproves nothing."""
     if disclosed.approval.contact is None:
         return None
@@ -366,7 +372,9 @@ def _contact(disclosed: Disclosed, identity: HybridIdentity) -> ContactCard | No
         return None
 
 
-def _receipt(requester: Requester, answer: AnswerFolder, asked: Asked, origin: Origin) -> Receipt | None:
+def _receipt(
+    requester: Requester, answer: AnswerFolder, asked: SentRequest, origin: DisclosureOrigin
+) -> Receipt | None:
     """Our own word, as it lies there, that all of this arrived.
 
     One that we did not sign for this, or for less than all of it, is none: it proves and disproves nothing.
@@ -384,12 +392,12 @@ def _receipt(requester: Requester, answer: AnswerFolder, asked: Asked, origin: O
     return receipt if said == all_of_it else None
 
 
-def _disclosed(found: _Findings) -> Disclosed:
+def _disclosed(found: _VerificationState) -> VerifiedDisclosure:
     assert found.disclosed is not None  # noqa: S101 (set by the checks before)
     return found.disclosed
 
 
-def _items(found: _Findings) -> tuple[Item, ...]:
+def _items(found: _VerificationState) -> tuple[DisclosedItem, ...]:
     return _disclosed(found).items
 
 

@@ -13,19 +13,19 @@ from typing import Final
 
 import msgspec
 
-from agent.core.alerts.kinds import Rank
+from agent.core.alerts.kinds import AlertPriority
 
 __all__ = [
     "MOST_LINES",
+    "AlertMessage",
     "ChannelAddress",
-    "HeldBack",
-    "Kept",
-    "Parcel",
-    "Waiting",
-    "pause_ns",
+    "DeferredAlert",
+    "DelayedAlert",
+    "QueuedAlert",
+    "deferred_text",
+    "retry_pause_ns",
     "summary",
-    "take",
-    "worded",
+    "take_message",
 ]
 
 MOST_LINES: Final = 20
@@ -33,18 +33,18 @@ _LONGEST_PAUSE_S: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedAlert:
     """One alert for one channel, in the queue.  `id` grows; `queued_ms` is UTC, 0 while nobody knows it."""
 
     id: int
     channel: str
-    rank: Rank
+    rank: AlertPriority
     text: str
     queued_ms: int
 
 
 @dataclass(frozen=True, slots=True)
-class HeldBack:
+class DelayedAlert:
     """News (its name in `kinds`) that may not leave the house yet.  `came_ms`: UTC as far as it was known.
 
     `left_ms`: of the time in which the device runs, so that no clock that is set, and no restart, shortens it.
@@ -59,7 +59,7 @@ class HeldBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class DeferredAlert:
     """News of one text that waits for the end of the quiet hours or for the digest."""
 
     channel: str
@@ -80,7 +80,7 @@ class ChannelAddress(msgspec.Struct, frozen=True):
         return f"ChannelAddress({self.name!r})"
 
 
-class Parcel(msgspec.Struct, frozen=True):
+class AlertMessage(msgspec.Struct, frozen=True):
     """One message for one channel; `alerts` are the queue's ids it settles."""
 
     channel: str
@@ -89,21 +89,21 @@ class Parcel(msgspec.Struct, frozen=True):
     alerts: tuple[int, ...]
 
 
-def take(waiting: Sequence[Waiting], title: str, link: str) -> Parcel | None:
+def take_message(waiting: Sequence[QueuedAlert], title: str, link: str) -> AlertMessage | None:
     """The next message of one channel, from what waits for it in the queue's order."""
     if not waiting:
         return None
-    chosen = waiting[:1] if waiting[0].rank is Rank.BUTTON else waiting[:MOST_LINES]
+    chosen = waiting[:1] if waiting[0].rank is AlertPriority.BUTTON else waiting[:MOST_LINES]
     lines = [each.text for each in chosen] + ([link] if link else [])
-    return Parcel(chosen[0].channel, title, "\n".join(lines), tuple(each.id for each in chosen))
+    return AlertMessage(chosen[0].channel, title, "\n".join(lines), tuple(each.id for each in chosen))
 
 
-def worded(text: str, clock: str) -> str:
+def deferred_text(text: str, clock: str) -> str:
     """`clock`: the local time of day as "14:03"; empty when unknown."""
     return f"{clock}  {text}" if clock else text
 
 
-def summary(kept: Sequence[Kept], clocks: Sequence[str]) -> str:
+def summary(kept: Sequence[DeferredAlert], clocks: Sequence[str]) -> str:
     """One line for several: what, how often, and when last (`clocks`, in the same order)."""
     told = []
     for each, clock in zip(kept, clocks, strict=True):
@@ -112,6 +112,6 @@ def summary(kept: Sequence[Kept], clocks: Sequence[str]) -> str:
     return "Meanwhile: " + "; ".join(told) + "."
 
 
-def pause_ns(failures: int) -> int:
+def retry_pause_ns(failures: int) -> int:
     """How long a channel rests after so many failures in a row, ns."""
     return min(1 << min(failures, 20), _LONGEST_PAUSE_S) * 10**9

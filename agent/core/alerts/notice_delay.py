@@ -23,7 +23,7 @@ from typing import Final, Self
 from agent.core.device_secret import DeviceSecret
 from agent.core.requests import StoredRequest
 
-__all__ = ["LONGEST_MS", "SHORTEST_MS", "SPAN_MS", "HoldingBack"]
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "SPAN_MS", "DisclosureDelay"]
 
 SHORTEST_MS: Final = 15 * 60_000
 LONGEST_MS: Final = 3 * 3_600_000
@@ -33,7 +33,7 @@ _LABEL: Final = b"doorward alerts held back v1"
 
 
 @dataclass(frozen=True, slots=True)
-class HoldingBack:
+class DisclosureDelay:
     """`key`: 32 random bytes that nobody but the device has."""
 
     key: bytes = field(repr=False)

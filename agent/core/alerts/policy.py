@@ -20,33 +20,33 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.core.alerts.kinds import AlertKind, News
+from agent.core.alerts.kinds import AlertDefinition, AlertKind
 from agent.core.timebase import BootNs
 
-__all__ = ["ChannelRules", "Policy", "Ruling", "Span", "is_within", "may_release"]
+__all__ = ["ChannelRules", "Decision", "Policy", "Span", "is_within", "may_release"]
 
 _DAY_MINUTES: Final = 24 * 60
-_NEVER_COOLED: Final = frozenset(
+_NEVER_RATE_LIMITED: Final = frozenset(
     {AlertKind.BUTTON, AlertKind.REQUEST, AlertKind.TRUST, AlertKind.OWNERS, AlertKind.TAMPER}
 )
-_HELD_BACK: Final = frozenset({AlertKind.REQUEST})
+_DELAYED: Final = frozenset({AlertKind.REQUEST})
 _NEVER_QUIET: Final = frozenset({AlertKind.BUTTON, AlertKind.TAMPER})
 
 Span = tuple[int, int]
 """From and until, minutes of the local day; it may span midnight."""
 
 
-class Ruling(enum.Enum):
+class Decision(enum.Enum):
     """What becomes of one piece of news on one channel."""
 
     NOW = "now"
-    HELD_BACK = "held back"
+    DELAYED = "held back"
     """Not yet, so that it does not show when it came."""
     QUIET = "quiet"
     """Kept until the quiet hours end."""
     DIGEST = "digest"
     """Kept until the digest."""
-    COOLING = "cooling"
+    RATE_LIMITED = "cooling"
     """Not told: the same was told a moment ago."""
     OFF = "off"
 
@@ -73,38 +73,44 @@ class Policy:
     digest_minute: int = 20 * 60
     cool_down_ns: int = 300 * 10**9
     quiet: Span | None = None
-    _told: dict[tuple[str, AlertKind], tuple[BootNs, News]] = field(default_factory=dict)
-    _late: dict[tuple[str, AlertKind], News] = field(default_factory=dict)
+    _told: dict[tuple[str, AlertKind], tuple[BootNs, AlertDefinition]] = field(default_factory=dict)
+    _late: dict[tuple[str, AlertKind], AlertDefinition] = field(default_factory=dict)
 
-    def rule(
-        self, channel: ChannelRules, news: News, now_ns: BootNs, minute: int | None, *, was_held: bool = False
-    ) -> Ruling:
+    def decide(
+        self,
+        channel: ChannelRules,
+        news: AlertDefinition,
+        now_ns: BootNs,
+        minute: int | None,
+        *,
+        was_held: bool = False,
+    ) -> Decision:
         """One ruling; the cool-down begins with it when it is NOW.  `was_held`: its time of being held back is over."""
         kind = news.kind
         if kind in self.off or kind not in channel.kinds:
-            return Ruling.OFF
-        if kind in _HELD_BACK and not was_held:
-            return Ruling.HELD_BACK
+            return Decision.OFF
+        if kind in _DELAYED and not was_held:
+            return Decision.DELAYED
         if kind not in _NEVER_QUIET and self.is_quiet(channel, minute):
-            return Ruling.QUIET
+            return Decision.QUIET
         if kind in self.digest and kind is not AlertKind.BUTTON and minute is not None:
-            return Ruling.DIGEST
-        if kind in _NEVER_COOLED:
-            return Ruling.NOW
+            return Decision.DIGEST
+        if kind in _NEVER_RATE_LIMITED:
+            return Decision.NOW
         key = (channel.name, kind)
         told = self._told.get(key)
         if told is not None and now_ns - told[0] < self.cool_down_ns:
             if news.state:
                 self._late[key] = news
-            return Ruling.COOLING
+            return Decision.RATE_LIMITED
         self._late.pop(key, None)
         self._told[key] = (now_ns, news)
-        return Ruling.NOW
+        return Decision.NOW
 
     def is_quiet(self, channel: ChannelRules, minute: int | None) -> bool:
         return is_within(channel.quiet, minute) or is_within(self.quiet, minute)
 
-    def cooled(self, now_ns: BootNs) -> tuple[tuple[ChannelRules, News], ...]:
+    def rate_limited(self, now_ns: BootNs) -> tuple[tuple[ChannelRules, AlertDefinition], ...]:
         """States that changed during a cool-down that is over now, and are not as they were told."""
         due = []
         for key, news in list(self._late.items()):
@@ -118,10 +124,10 @@ class Policy:
 
 
 def may_release(
-    policy: Policy, channel: ChannelRules, why: Ruling, since_ms: int, now_ms: int, minute: int | None
+    policy: Policy, channel: ChannelRules, why: Decision, since_ms: int, now_ms: int, minute: int | None
 ) -> bool:
     """Whether news kept since then is to be told now.  It needs no memory, so a restart costs nothing."""
-    if why is Ruling.QUIET:
+    if why is Decision.QUIET:
         return not policy.is_quiet(channel, minute)
     if minute is None:
         return False

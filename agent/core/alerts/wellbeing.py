@@ -10,11 +10,11 @@ from typing import Final
 
 from agent.core.timebase import BootNs
 
-__all__ = ["Condition", "Facts", "Wellbeing", "conditions"]
+__all__ = ["HealthCondition", "HealthFacts", "HealthMonitor", "health_conditions"]
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class HealthFacts:
     """How the doorbell is; None where that is not known or not wanted."""
 
     offline: bool | None = None
@@ -23,7 +23,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class HealthCondition:
     """`begun` and `over` name the news; `after_ns` is how long it must last first."""
 
     fact: str
@@ -35,24 +35,24 @@ class Condition:
 _MINUTE_NS: Final = 60 * 10**9
 
 
-def conditions(offline_after_ns: int) -> tuple[Condition, ...]:
+def health_conditions(offline_after_ns: int) -> tuple[HealthCondition, ...]:
     return (
-        Condition("offline", offline_after_ns, "offline", "online"),
-        Condition("clock_unknown", 10 * _MINUTE_NS, "clock", "clock back"),
-        Condition("not_storing", _MINUTE_NS, "storage", "storage back"),
+        HealthCondition("offline", offline_after_ns, "offline", "online"),
+        HealthCondition("clock_unknown", 10 * _MINUTE_NS, "clock", "clock back"),
+        HealthCondition("not_storing", _MINUTE_NS, "storage", "storage back"),
     )
 
 
 @dataclass(slots=True)
-class Wellbeing:
+class HealthMonitor:
     """`step` is called every few seconds."""
 
-    watched: tuple[Condition, ...]
+    watched: tuple[HealthCondition, ...]
     _since: dict[str, BootNs] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
-    def step(self, facts: Facts, now_ns: BootNs) -> tuple[str, ...]:
-        """Names of news, for `kinds.news_of`."""
+    def step(self, facts: HealthFacts, now_ns: BootNs) -> tuple[str, ...]:
+        """Names of news, for `kinds.alert_named`."""
         news = []
         for each in self.watched:
             lasts = getattr(facts, each.fact)

@@ -15,11 +15,11 @@ from agent.core.disclosure.releasing import stored_file
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.entries import EntryKind, decode_entry
 from agent.core.ledger.merkle import check_inclusion, leaf_hash
-from agent.core.matching import Window
+from agent.core.matching import TimeWindow
 from agent.core.vault.age.header import split
-from agent.core.vault.following import follows_of, hash_after
+from agent.core.vault.following import chain_hash_of_leaves, prev_in_clip_of
 from agent.core.vault.manifest import SignedRecord, open_line
-from agent.core.vault.records import Adopted, Segment, StoredRecord
+from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord
 from agent.core.vault.segment import Content, Context
 from agent.errors import FormatError, OpenError
 from agent.wire import envelope, strictjson
@@ -36,36 +36,36 @@ from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
     Approval,
+    CoApproval,
     Enrolment,
     OwnerStatement,
     SealedItem,
-    Seconding,
     open_chain,
 )
 
 __all__ = [
-    "Disclosed",
-    "Item",
+    "DisclosedItem",
+    "VerifiedDisclosure",
     "agree",
     "check_part",
-    "device_said",
     "enrolled",
     "items_of",
-    "owner_said",
+    "read_approval",
+    "read_co_approval",
+    "read_device_manifest",
     "read_manifest",
     "require_answers",
     "require_approves",
+    "require_claims_match",
     "require_ledgered",
-    "require_told",
     "require_within_window",
-    "seconded",
 ]
 
 _MS_PER_S: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class DisclosedItem:
     """A part to be received, with the three independent statements about it: device, owner, and the transfer's list."""
 
     part: Part
@@ -75,7 +75,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Disclosed:
+class VerifiedDisclosure:
     """A manifest whose every signature and cross-reference verified.  `items[n - 1]` is part n."""
 
     manifest: DisclosureManifest
@@ -83,30 +83,30 @@ class Disclosed:
     approver: str
     """Name of the approval key, as the enrolment labels it."""
     enrolment: Enrolment
-    items: tuple[Item, ...]
-    seconder: str | None = None
+    items: tuple[DisclosedItem, ...]
+    co_approver: str | None = None
     """Name of the second owner's key, where the enrolment wants two."""
 
 
-def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> Disclosed:
+def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> VerifiedDisclosure:
     """The opened part 0, verified against the request it answers: the steps below, in this order.
 
     Raises `OpenError` when a signature does not verify and `FormatError` when two statements do not agree.
     """
-    manifest = device_said(data)
+    manifest = read_device_manifest(data)
     require_answers(manifest, request_sha256)
     enrolment = enrolled(manifest)
-    approval, approver = owner_said(manifest, enrolment)
+    approval, approver = read_approval(manifest, enrolment)
     require_approves(approval, request, request_sha256)
-    seconder = seconded(manifest, enrolment, request)
+    co_approver = read_co_approval(manifest, enrolment, request)
     require_ledgered(manifest, request)
     items = tuple(items_of(manifest, approval))
     require_within_window(items, request)
-    require_told(manifest, approval, items)
-    return Disclosed(manifest, approval, approver, enrolment, items, seconder)
+    require_claims_match(manifest, approval, items)
+    return VerifiedDisclosure(manifest, approval, approver, enrolment, items, co_approver)
 
 
-def device_said(data: bytes) -> DisclosureManifest:
+def read_device_manifest(data: bytes) -> DisclosureManifest:
     """The manifest, signed by the device it names.  Raises `OpenError` or `FormatError`, as all of these steps do."""
     kind, limit = DisclosureManifest.PAYLOAD_TYPE, DISCLOSURE_ENVELOPE_LIMIT_BYTES
     claimed = envelope.read_unverified(data, limit_bytes=limit)
@@ -134,7 +134,7 @@ def enrolled(manifest: DisclosureManifest) -> Enrolment:
     return open_chain(envelopes, manifest.device)
 
 
-def owner_said(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Approval, str]:
+def read_approval(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Approval, str]:
     """The approval, and the name of the owner's key that signed it."""
     opened = envelope.open_envelope(
         manifest.approval.encode(),
@@ -148,20 +148,20 @@ def owner_said(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Appr
     return approval, enrolment.name_of(opened.key_id)
 
 
-def seconded(manifest: DisclosureManifest, enrolment: Enrolment, request: FootageRequest) -> str | None:
+def read_co_approval(manifest: DisclosureManifest, enrolment: Enrolment, request: FootageRequest) -> str | None:
     """The name of the second owner who approved the same; None where one is enough."""
     if enrolment.approvals_needed == 1:
-        if manifest.seconding is not None:
+        if manifest.co_approval is not None:
             raise FormatError("This disclosure names a second owner where none is needed.")
         return None
-    if manifest.seconding is None:
+    if manifest.co_approval is None:
         raise FormatError("This disclosure lacks the second owner's approval.")
     first = envelope.read_unverified(manifest.approval.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     others = {key_id: key for key_id, key in enrolment.approver_keys.items() if key_id != first.key_id}
     opened = envelope.open_envelope(
-        manifest.seconding.encode(), Seconding.PAYLOAD_TYPE, others, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
+        manifest.co_approval.encode(), CoApproval.PAYLOAD_TYPE, others, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
     )
-    second = strictjson.decode(opened.payload, Seconding, limit_bytes=STATEMENT_LIMIT_BYTES)
+    second = strictjson.decode(opened.payload, CoApproval, limit_bytes=STATEMENT_LIMIT_BYTES)
     if (second.device, second.request, second.approval) != (
         manifest.device,
         manifest.request,
@@ -195,7 +195,7 @@ def require_approves(approval: Approval, request: FootageRequest, request_sha256
     if approval.request != request_sha256 or approval.reply != request.reply:
         raise FormatError("The owner's approval in this disclosure is for another request.")
     _require_in_time(approval, request)
-    window = Window.of_seconds(request.from_s, request.to_s)
+    window = TimeWindow.of_seconds(request.from_s, request.to_s)
     if any(gap.from_ms < window.from_ms or gap.to_ms > window.to_ms for gap in approval.gaps or ()):
         raise FormatError("The owner's approval in this disclosure speaks of time outside the requested window.")
     if not all(window.overlaps(clip.from_ms, clip.to_ms) for clip in approval.clips or ()):
@@ -208,12 +208,12 @@ def _require_in_time(said: OwnerStatement, request: FootageRequest) -> None:
         raise FormatError("An owner's approval in this disclosure was signed when the request was over.")
 
 
-def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Item]:
+def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[DisclosedItem]:
     """Parts, approved items and capture records, matched one to one: nothing more and nothing less than approved."""
     captured = {}
     for line in manifest.records:
         signed = open_line(line.encode(), manifest.device_key)
-        if not isinstance(signed.record, Segment | Adopted) or signed.record.id in captured:
+        if not isinstance(signed.record, SegmentRecord | RecoveredRecord) or signed.record.id in captured:
             raise FormatError("This disclosure carries a record that is none of a segment, or one twice.")
         captured[signed.record.id] = (signed, signed.record)
     if captured.keys() - {part.id for part in manifest.parts}:
@@ -231,27 +231,27 @@ def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Item]
         stored = stored_file(part.kind, signed)
         if stored is None or stored.sha256_payload != item.payload_sha256:
             raise FormatError(f"{part.kind.value} {part.id} is not the one that was signed at capture.")
-        yield Item(part, item, record, signed)
+        yield DisclosedItem(part, item, record, signed)
 
 
-def require_within_window(items: Iterable[Item], request: FootageRequest) -> None:
-    window = Window.of_seconds(request.from_s, request.to_s)
+def require_within_window(items: Iterable[DisclosedItem], request: FootageRequest) -> None:
+    window = TimeWindow.of_seconds(request.from_s, request.to_s)
     for item in items:
         if not window.overlaps(item.record.span.start_ms, item.record.span.end_ms):
             raise FormatError(f"Segment {item.part.id} lies outside the requested window.")
 
 
-def require_told(manifest: DisclosureManifest, approval: Approval, items: Iterable[Item]) -> None:
+def require_claims_match(manifest: DisclosureManifest, approval: Approval, items: Iterable[DisclosedItem]) -> None:
     """The records of the clips that the owner told of stand there as hashes, and those of what is shown among them.
 
     Where the device recorded them one as following the other, what is shown proves what stood before it.
     """
     said = [(clip.from_ms, clip.to_ms, clip.segments) for clip in approval.clips or ()]
-    if [(clip.from_ms, clip.to_ms, len(clip.leaves)) for clip in manifest.told] != said:
+    if [(clip.from_ms, clip.to_ms, len(clip.leaves)) for clip in manifest.clips] != said:
         raise FormatError("The clips that this disclosure tells of are not those of the owner's approval.")
     for item in items:
         span, leaf = item.record.span, leaf_hash(item.captured.line).hex()
-        within = [clip for clip in manifest.told if clip.from_ms <= span.start_ms and span.end_ms <= clip.to_ms]
+        within = [clip for clip in manifest.clips if clip.from_ms <= span.start_ms and span.end_ms <= clip.to_ms]
         holding = [clip for clip in within if leaf in clip.leaves]
         if within and not holding:
             raise FormatError(f"Segment {item.part.id} is not in the clip that this disclosure tells of.")
@@ -264,13 +264,13 @@ def _stands_in(clip: ClipRecords, leaf: str, captured: SignedRecord) -> bool:
 
     What a power cut left was signed when it was found again, and names nothing.
     """
-    if clip.follows is None or isinstance(captured.record, Adopted):
+    if clip.prev_in_clip is None or isinstance(captured.record, RecoveredRecord):
         return True
     before = clip.leaves[: clip.leaves.index(leaf)]
-    return follows_of(captured) == hash_after(clip.follows, map(bytes.fromhex, before))
+    return prev_in_clip_of(captured) == chain_hash_of_leaves(clip.prev_in_clip, map(bytes.fromhex, before))
 
 
-def check_part(item: Item, data: bytes) -> int:
+def check_part(item: DisclosedItem, data: bytes) -> int:
     """Whether `data` is this part, byte for byte.  Returns where its payload starts; raises `OpenError`."""
     if len(data) != item.part.size_bytes or hashlib.sha256(data).hexdigest() != item.part.sha256:
         raise OpenError(f"Part {item.part.id} is not the one the device announced.")
@@ -290,7 +290,7 @@ def agree(record: StoredRecord, context: Context, *, device: str, content: Conte
     said = (context.kind, context.device, context.segment, context.event, context.ordinal)
     same = said == (content, device, record.id, record.event, record.ordinal)
     span, signed = context.span, record.span
-    if isinstance(record, Segment):
+    if isinstance(record, SegmentRecord):
         same = same and span == signed
     else:
         same = same and (span.boot, span.start_us) == (signed.boot, signed.start_us)

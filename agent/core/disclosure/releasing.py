@@ -11,41 +11,41 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.core.ledger.merkle import leaf_hash
-from agent.core.matching import Window
+from agent.core.matching import TimeWindow
 from agent.core.requests import Terms
 from agent.core.vault.age import wrapping
 from agent.core.vault.age.canonical import from_base64
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.stanza import Stanza
-from agent.core.vault.coverage import State, Stretch
-from agent.core.vault.following import start_of
+from agent.core.vault.coverage import CoverageSpan, CoverageState
+from agent.core.vault.following import clip_chain_start
 from agent.core.vault.manifest import SignedRecord
-from agent.core.vault.records import Adopted, Sealed, Segment
+from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
 from agent.errors import FormatError, RequestError
 from agent.wire.disclosures import (
     ClipRecords,
     DisclosureManifest,
-    Ledgered,
+    LedgerProof,
     Part,
     PartKind,
     TipManifest,
 )
 from agent.wire.statements import (
-    Absence,
+    AbsenceReason,
     Approval,
-    ClipTold,
+    ClipClaim,
+    FootageAbsence,
     SealedItem,
     Tip,
-    Why,
 )
 
 __all__ = [
-    "Approved",
-    "Released",
+    "ApprovedItems",
+    "ReleasedItem",
     "absences",
-    "clips_told",
+    "claimed_clip_records",
+    "claimed_clips",
     "manifest_of",
-    "records_told",
     "release",
     "release_tip",
     "stored_file",
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 
-class Approved(Protocol):
+class ApprovedItems(Protocol):
     """What `release` needs to know of the request (`core.requests.MatchedRequest` has it)."""
 
     @property
@@ -65,13 +65,13 @@ class Approved(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
+class ReleasedItem:
     """One item that may leave: its new header, its stored file, and the signed record of its capture."""
 
     kind: PartKind
     id: str
     header: bytes
-    stored: Sealed
+    stored: SealedFile
     record: SignedRecord
 
     @property
@@ -82,10 +82,10 @@ class Released:
 def release(
     approval: Approval,
     headers: Mapping[str, bytes],
-    request: Approved,
+    request: ApprovedItems,
     records: Mapping[str, SignedRecord],
     device: str,
-) -> tuple[Released, ...]:
+) -> tuple[ReleasedItem, ...]:
     """The items of `approval`, each held against the rules above.
 
     `headers`: new headers by their SHA-256; `records`: the manifest's, by segment id; `device`: our public key's text.
@@ -98,11 +98,11 @@ def release(
         raise _refused("it is for another request")
     if approval.reply != asked.reply:
         raise _refused("it is sealed to another key than the requester's")
-    window = Window.of_seconds(asked.from_s, asked.to_s)
+    window = TimeWindow.of_seconds(asked.from_s, asked.to_s)
     wanted = [(PartKind.SEGMENT, item) for item in approval.segments]
     wanted += [(PartKind.POSTER, item) for item in approval.posters]
     wanted += [(PartKind.SOUND, item) for item in approval.sounds]
-    if set(approval.clips or ()) - set(clips_told(records, request.segments)):
+    if set(approval.clips or ()) - set(claimed_clips(records, request.segments)):
         raise _refused("it tells of clips that did not match")
     return tuple(_released(kind, item, headers, frozenset(request.segments), records, window) for kind, item in wanted)
 
@@ -113,8 +113,8 @@ def _released(
     headers: Mapping[str, bytes],
     match_set: frozenset[str],
     records: Mapping[str, SignedRecord],
-    window: Window,
-) -> Released:
+    window: TimeWindow,
+) -> ReleasedItem:
     if item.id not in match_set:
         raise _refused(f"segment {item.id} is not among those that matched")
     released = _captured(kind, item, headers, records)
@@ -125,7 +125,7 @@ def _released(
 
 def _captured(
     kind: PartKind, item: SealedItem, headers: Mapping[str, bytes], records: Mapping[str, SignedRecord]
-) -> Released:
+) -> ReleasedItem:
     """The stored file that `item` names, under the one new header it names."""
     signed = records.get(item.id)
     stored = stored_file(kind, signed)
@@ -137,12 +137,12 @@ def _captured(
     if header is None or hashlib.sha256(header).hexdigest() != item.header_sha256:
         raise _refused(f"the new header of {kind.value} {item.id} is missing")
     _require_one_recipient(header)
-    return Released(kind, item.id, header, stored, signed)
+    return ReleasedItem(kind, item.id, header, stored, signed)
 
 
 def release_tip(
     tip: Tip, headers: Mapping[str, bytes], records: Mapping[str, SignedRecord], device: str
-) -> tuple[Released, ...]:
+) -> tuple[ReleasedItem, ...]:
     """The items of `tip`, each held against what was sealed at capture.
 
     Nobody asked, so there is neither match set nor window: what may leave is what the owner's statement names.
@@ -154,13 +154,13 @@ def release_tip(
     return tuple(_captured(kind, item, headers, records) for kind, item in wanted)
 
 
-def tip_manifest_of(released: Iterable[Released], part_hashes: Iterable[str], tip: Tip, device: str) -> TipManifest:
+def tip_manifest_of(released: Iterable[ReleasedItem], part_hashes: Iterable[str], tip: Tip, device: str) -> TipManifest:
     """Part 0 of a tip before it is sealed.  It names the device only where footage does anyway."""
     items = tuple(released)
     return TipManifest(
         v=1,
         tip=tip.tip,
-        audience=tip.audience,
+        trust_root=tip.trust_root,
         message=tip.message,
         device=device if items else None,
         records=tuple({item.record.line.decode("ascii"): None for item in items}),
@@ -195,22 +195,22 @@ def _refused(why: str) -> RequestError:
     return RequestError(f"This approval cannot be carried out: {why}.", remedy="Review the request again.")
 
 
-def absences(stretches: Iterable[Stretch]) -> tuple[Absence, ...]:
+def absences(stretches: Iterable[CoverageSpan]) -> tuple[FootageAbsence, ...]:
     """What a requester may be told of a window besides the footage: word for word what the vault says of it."""
     return tuple(
-        Absence(from_ms=one.start_ms, to_ms=one.end_ms, why=Why(one.state.value))
+        FootageAbsence(from_ms=one.start_ms, to_ms=one.end_ms, reason=AbsenceReason(one.state.value))
         for one in stretches
-        if one.state is not State.FOOTAGE
+        if one.state is not CoverageState.FOOTAGE
     )
 
 
-def clips_told(records: Mapping[str, SignedRecord], match_set: Sequence[str]) -> tuple[ClipTold, ...]:
+def claimed_clips(records: Mapping[str, SignedRecord], match_set: Sequence[str]) -> tuple[ClipClaim, ...]:
     """What an owner may tell of the clips that matched without showing them, one after the other."""
     return tuple(map(_told, _clips(records, match_set)))
 
 
-def records_told(
-    records: Mapping[str, SignedRecord], match_set: Sequence[str], clips: Sequence[ClipTold]
+def claimed_clip_records(
+    records: Mapping[str, SignedRecord], match_set: Sequence[str], clips: Sequence[ClipClaim]
 ) -> tuple[ClipRecords, ...]:
     """The records of those clips, as hashes, so that what is shown of a clip can be placed in it."""
     found = {_told(clip): sorted(clip, key=lambda signed: signed.sequence) for clip in _clips(records, match_set)}
@@ -221,7 +221,7 @@ def records_told(
             from_ms=clip.from_ms,
             to_ms=clip.to_ms,
             leaves=tuple(leaf_hash(signed.line).hex() for signed in found[clip]),
-            follows=start_of(found[clip]),
+            prev_in_clip=clip_chain_start(found[clip]),
         )
         for clip in clips
     )
@@ -232,14 +232,14 @@ def _clips(records: Mapping[str, SignedRecord], match_set: Sequence[str]) -> lis
     clips: dict[str, list[SignedRecord]] = {}
     for name in match_set:
         signed = records.get(name)
-        if signed is not None and isinstance(signed.record, Segment | Adopted):
+        if signed is not None and isinstance(signed.record, SegmentRecord | RecoveredRecord):
             clips.setdefault(signed.record.event, []).append(signed)
     return list(clips.values())
 
 
-def _told(clip: Sequence[SignedRecord]) -> ClipTold:
-    spans = [signed.record.span for signed in clip if isinstance(signed.record, Segment | Adopted)]
-    return ClipTold(
+def _told(clip: Sequence[SignedRecord]) -> ClipClaim:
+    spans = [signed.record.span for signed in clip if isinstance(signed.record, SegmentRecord | RecoveredRecord)]
+    return ClipClaim(
         from_ms=max(0, min(span.start_ms for span in spans)),
         to_ms=max(0, *(span.end_ms for span in spans)),
         segments=len(clip),
@@ -247,7 +247,7 @@ def _told(clip: Sequence[SignedRecord]) -> ClipTold:
 
 
 def manifest_of(
-    released: Iterable[Released],
+    released: Iterable[ReleasedItem],
     part_hashes: Iterable[str],
     *,
     disclosure: str,
@@ -255,8 +255,8 @@ def manifest_of(
     request_sha256: str,
     approval: bytes,
     enrolments: Sequence[bytes],
-    ledger: Ledgered,
-    seconding: bytes | None = None,
+    ledger: LedgerProof,
+    co_approval: bytes | None = None,
     told: tuple[ClipRecords, ...] = (),
 ) -> DisclosureManifest:
     """Part 0 before it is signed and sealed.  `part_hashes`: SHA-256 of each part as it will be sent, in order."""
@@ -275,14 +275,14 @@ def manifest_of(
             for item, digest in zip(items, part_hashes, strict=True)
         ),
         ledger=ledger,
-        seconding=None if seconding is None else seconding.decode("ascii"),
-        told=told,
+        co_approval=None if co_approval is None else co_approval.decode("ascii"),
+        clips=told,
     )
 
 
-def stored_file(kind: PartKind, signed: SignedRecord | None) -> Sealed | None:
+def stored_file(kind: PartKind, signed: SignedRecord | None) -> SealedFile | None:
     """The sealed file of that kind that `signed` is the record of; None when there is none."""
-    if signed is None or not isinstance(signed.record, Segment | Adopted):
+    if signed is None or not isinstance(signed.record, SegmentRecord | RecoveredRecord):
         return None
     record = signed.record
     files = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from agent.core.disclosure.releasing import stored_file
 from agent.core.vault.age.header import split
 from agent.core.vault.manifest import SignedRecord, open_line
-from agent.core.vault.records import Adopted, Segment, StoredRecord
+from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord
 from agent.errors import FormatError, OpenError
 from agent.wire import strictjson
 from agent.wire.disclosures import DISCLOSURE_LIMIT_BYTES, Part, TipManifest
@@ -40,7 +40,7 @@ def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
         device = parse_public_key(manifest.device)
         for line in manifest.records:
             signed = open_line(line.encode(), device)
-            if not isinstance(signed.record, Segment | Adopted) or signed.record.id in captured:
+            if not isinstance(signed.record, SegmentRecord | RecoveredRecord) or signed.record.id in captured:
                 raise FormatError("This tip carries a record that is none of a segment, or one twice.")
             captured[signed.record.id] = signed
     if captured.keys() != {part.id for part in manifest.parts}:
@@ -50,7 +50,7 @@ def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
 
 def _item(part: Part, signed: SignedRecord) -> TipItem:
     stored, record = stored_file(part.kind, signed), signed.record
-    if stored is None or not isinstance(record, Segment | Adopted):
+    if stored is None or not isinstance(record, SegmentRecord | RecoveredRecord):
         raise FormatError(f"{part.kind.value} {part.id} of this tip was not recorded.")
     return TipItem(part, record, stored.sha256_payload)
 

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import FormatError
 from agent.wire import strictjson
 from agent.wire.fields import Count, HexId, RequesterId, Sequence, Sha256, UtcMs, Version1
@@ -105,9 +105,9 @@ class LedgerEntry(strictjson.Message, frozen=True, kw_only=True):
             raise FormatError(f"{name}: a ledger entry of the kind {self.kind.value} has no such field.")
 
     @property
-    def moment(self) -> Moment:
+    def moment(self) -> ClockReading:
         """To the microsecond on the boot clock and the millisecond in UTC."""
-        return Moment(BootNs(self.boot_us * _NS_PER_US), UtcNs(self.utc_ms * _NS_PER_MS), self.clock)
+        return ClockReading(BootNs(self.boot_us * _NS_PER_US), UtcNs(self.utc_ms * _NS_PER_MS), self.clock)
 
 
 _MATTER: Final = ("request", "requester", "disclosure", "subject", "segments", "size_bytes", "version", "reason")
@@ -154,7 +154,7 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
 def entry(
     kind: EntryKind,
     boot_id: str,
-    at: Moment,
+    at: ClockReading,
     *,
     request: str | None = None,
     requester: str | None = None,

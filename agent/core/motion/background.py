@@ -21,7 +21,7 @@ import numpy as np
 
 from agent.core.motion.grids import Grids
 from agent.core.motion.parameters import MotionSettings
-from agent.core.motion.passes import CellBox, Following, Passes
+from agent.core.motion.passes import BackgroundUpdate, CellBox, Passes
 from agent.core.motion.passes.scene import local_mean
 
 __all__ = ["Background"]
@@ -75,7 +75,7 @@ class Background:
     def relearn(self, *, absorb_s: float, haste: int) -> None:
         """Take the scene as it comes, with this time constant and the noise learned `haste` times as fast."""
         weight = self._weight(absorb_s, 1)
-        following = Following(
+        following = BackgroundUpdate(
             open_weight=weight,
             covered_weight=weight,
             settled_weight=weight,
@@ -115,13 +115,13 @@ class Background:
 
     # Internals.
 
-    def _rates(self, elapsed_frames: int, settled_frames: int) -> Following:
+    def _rates(self, elapsed_frames: int, settled_frames: int) -> BackgroundUpdate:
         settings = self._settings
         weight = self._weight(settings.background_s, elapsed_frames)
         covered_weight = weight * settings.covered_slowdown
         # Scenery is covered like everything that differs, and absorbed on top of that.
         absorbed = self._weight(settings.settled_absorb_s, elapsed_frames)
-        return Following(
+        return BackgroundUpdate(
             open_weight=weight,
             covered_weight=covered_weight,
             settled_weight=covered_weight + absorbed - covered_weight * absorbed,
@@ -131,7 +131,7 @@ class Background:
             noise_fall=self._noise_fall(elapsed_frames),
         )
 
-    def _learn(self, following: Following, *, spares_objects: bool, measures_contrast: bool = False) -> None:
+    def _learn(self, following: BackgroundUpdate, *, spares_objects: bool, measures_contrast: bool = False) -> None:
         noisy_cells = self._passes.follow(following, spares_objects, self.scene_noise * _NOISE_LEVEL)
         noisy_share = noisy_cells / self._cells
         self.scene_noise = min(30.0, max(0.2, self.scene_noise * (1 + 0.1 * (noisy_share - 0.5))))

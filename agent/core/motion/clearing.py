@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from agent.core.motion.passes import COUNT_JUMPS, KEEP, MEDIAN, SMOOTH
 
-__all__ = ["SMOOTHING_GAIN", "Clearing", "jump_limit"]
+__all__ = ["SMOOTHING_GAIN", "NoiseReduction", "jump_limit"]
 
 SMOOTHING_GAIN = 3.0
 """Smoothing divides independent noise by so much."""
@@ -27,7 +27,7 @@ _NOISY_ABOVE, _NOISY_UNTIL = 2.0, 0.45
 """In steps; the lower one as measured while smoothing."""
 
 
-class Clearing:
+class NoiseReduction:
     """Says what `Passes.look` has to do to each frame, and hears what it found."""
 
     def __init__(self) -> None:

@@ -23,9 +23,9 @@ from collections.abc import Iterable
 
 from agent.core.motion.lighting import is_light
 from agent.core.motion.parameters import MotionSettings
-from agent.core.motion.passes import MOST_REGIONS, CellBox, Region
+from agent.core.motion.passes import MOST_REGIONS, CellBox, MotionRegion
 
-__all__ = ["Confirming"]
+__all__ = ["MotionConfirmation"]
 
 _SCENERY_SHARE = 0.5
 """What has stopped changing to this share does not move, whatever track has led there."""
@@ -46,7 +46,7 @@ _AGAIN_CELLS = 4
 _LOOKS = 4
 
 
-class Confirming:
+class MotionConfirmation:
     """Ask with each set of regions that is judged; it remembers for a moment what small things looked likely."""
 
     def __init__(self, settings: MotionSettings) -> None:
@@ -71,7 +71,7 @@ class Confirming:
         self._likely.clear()
 
     def visitors(
-        self, regions: Iterable[Region], frame_number: int, *, dark: bool, smoothed: bool, raining: bool
+        self, regions: Iterable[MotionRegion], frame_number: int, *, dark: bool, smoothed: bool, raining: bool
     ) -> list[CellBox]:
         """The boxes of those that are.  `smoothed`, `raining`: the grid shows 3×3 means, medians of three frames."""
         once_cells = 0 if raining else _ONCE_CELLS_AT_NIGHT if dark else _ONCE_CELLS_BY_DAY
@@ -87,7 +87,7 @@ class Confirming:
             boxes.append(region.box)
         return boxes
 
-    def _is_likely(self, region: Region, *, lamp: bool) -> bool:
+    def _is_likely(self, region: MotionRegion, *, lamp: bool) -> bool:
         """Large enough for its zone, and there long enough to be no insect, flake or drop."""
         if region.cells < region.smallest_cells:
             return False

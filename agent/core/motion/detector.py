@@ -41,16 +41,16 @@ import cv2
 
 from agent.core.media import LumaFrame
 from agent.core.motion.background import Background
-from agent.core.motion.clearing import SMOOTHING_GAIN, Clearing, jump_limit
-from agent.core.motion.confirming import Confirming
+from agent.core.motion.clearing import SMOOTHING_GAIN, NoiseReduction, jump_limit
+from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
-from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure
-from agent.core.motion.pacing import Pace
+from agent.core.motion.lighting import ExposureWatch, SuddenLightChange, hidden_structure
+from agent.core.motion.pacing import FrameRateMonitor
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MakePasses
 from agent.core.motion.passes.pure import PurePasses
-from agent.core.motion.presence import Presence, around
+from agent.core.motion.presence import PresenceTracker, around
 from agent.core.motion.pyramid import check_luma, grid_size
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState, RelativeBox
 from agent.core.motion.tracking import Tracks
@@ -95,7 +95,7 @@ class Detector:
     ) -> None:
         settings = settings or MotionSettings()
         self._settings = settings
-        self._pace = Pace(frames_per_s)
+        self._pace = FrameRateMonitor(frames_per_s)
         self._rows, self._columns = grid_size(height_px, width_px)
         self._cells = self._rows * self._columns
         self._shape = (height_px, width_px)
@@ -105,13 +105,13 @@ class Detector:
         self._lens = LensWatch(self._rows, self._columns, zones_here.watched)
         self._grids = grids = Grids(zones_here)
         self._passes = passes = make_passes(grids, height_px, width_px)
-        self._presence = Presence(grids, passes, settings)
-        self._clearing = Clearing()
+        self._presence = PresenceTracker(grids, passes, settings)
+        self._clearing = NoiseReduction()
         self._background = Background(grids, passes, self._pace.frames_per_s, settings)
         self._tracks = Tracks(grids, passes, self._pace.frames_per_s, settings)
-        self._confirming = Confirming(settings)
+        self._confirming = MotionConfirmation(settings)
         self._exposure = ExposureWatch(settings.exposure_jump)
-        self._sudden = SuddenChange(
+        self._sudden = SuddenLightChange(
             self._rows,
             self._columns,
             share=settings.sudden_share,

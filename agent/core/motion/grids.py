@@ -36,7 +36,7 @@ class Grids:
 
     def __init__(self, raster: ZoneRaster) -> None:
         self.rows, self.columns = rows, columns = raster.watched.shape
-        block = _Block(rows, columns, cells=15, ages=1, grids=10)
+        block = _GridBlock(rows, columns, cells=15, ages=1, grids=10)
 
         # The frame, in steps of the logarithmic scale.
         self.steps = block.cells()
@@ -81,7 +81,7 @@ class Grids:
         self.age[:] = np.iinfo(np.uint16).max
 
 
-class _Block:
+class _GridBlock:
     """Hands out grids, one behind the other, from one piece of zeroed memory."""
 
     def __init__(self, rows: int, columns: int, *, cells: int, ages: int, grids: int) -> None:

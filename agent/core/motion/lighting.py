@@ -28,7 +28,7 @@ from agent.core.motion.grids import Cells, Grid
 from agent.core.motion.passes import CellBox, LightSums
 from agent.core.motion.pyramid import STEPS_PER_E
 
-__all__ = ["ExposureWatch", "HiddenStructure", "SuddenChange", "hidden_structure", "is_light"]
+__all__ = ["ExposureWatch", "HiddenStructure", "SuddenLightChange", "hidden_structure", "is_light"]
 
 _BLOCK_CELLS = 8
 _TEXTURED_STEPS = 4.0
@@ -74,7 +74,7 @@ class ExposureWatch:
         return last is not None and abs(math.log(amount / last)) > self._jump
 
 
-class SuddenChange:
+class SuddenLightChange:
     """Holds judgement while much of the picture changes at once, and remembers the scene from before.
 
     `suspects` per frame begins it; then, while `settling`, `observe` per frame; it is over when `settling` is False.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from agent.core.timebase import NS_PER_S, BootNs
 
-__all__ = ["Pace"]
+__all__ = ["FrameRateMonitor"]
 
 _LEAST_GAP_NS = 60_000_000
 """60 fps → 15, 30 → 15, 25 → 12.5, 20 → 10; 15 and less stay."""
@@ -20,7 +20,7 @@ _TOLERANCE = 1.2
 _SLOWEST, _FASTEST = 1.0, 1 / (_LEAST_GAP_NS / NS_PER_S)
 
 
-class Pace:
+class FrameRateMonitor:
     """`frames_per_s` is the rate of the admitted frames; until two seconds have passed, the announced one."""
 
     def __init__(self, announced_per_s: float) -> None:

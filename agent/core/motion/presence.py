@@ -27,7 +27,7 @@ from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, Passes
 from agent.core.timebase import BootNs, seconds
 
-__all__ = ["Presence", "around"]
+__all__ = ["PresenceTracker", "around"]
 
 _MARGIN = 4
 """How far around the body, in cells, its continuation is looked for."""
@@ -51,7 +51,7 @@ _CREDIT_NS = 1_200_000_000
 """Within so long after the last confirmed motion somebody has to move a little for the first time."""
 
 
-class Presence:
+class PresenceTracker:
     """One visitor at a time.  `confirm` with each confirmation, `lasts` with each frame in between."""
 
     def __init__(self, grids: Grids, passes: Passes, settings: MotionSettings) -> None:

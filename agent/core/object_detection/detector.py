@@ -12,19 +12,19 @@ from typing import Final
 from agent.core.media import Luma
 from agent.core.object_detection.arrays import Numbers, Pixels
 from agent.core.object_detection.boxes import FACES_PX, OBJECTS_PX, decode_faces, decode_objects, suppress
-from agent.core.object_detection.labels import Box, Sight, Sighting
+from agent.core.object_detection.labels import Box, Detection, ObjectLabel
 from agent.core.object_detection.letterbox import fit
 
-__all__ = ["CLASSES", "LEAST_SCORE", "Answer", "Eye"]
+__all__ = ["CLASSES", "LEAST_SCORE", "Answer", "ObjectDetector"]
 
 Answer = Callable[[Pixels], tuple[Numbers, Numbers]]
 """A network: pixels in; boxes and logits out, one row for each anchor."""
 
-CLASSES: Final[Mapping[Sight, tuple[int, ...]]] = {
-    Sight.PERSON: (4,),
-    Sight.VEHICLE: (1, 18, 23),  # Bicycle, Vehicle, Car
-    Sight.ANIMAL: (6, 8, 20),  # Cattle, Cat, Dog
-    Sight.PARCEL: (11,),  # Box
+CLASSES: Final[Mapping[ObjectLabel, tuple[int, ...]]] = {
+    ObjectLabel.PERSON: (4,),
+    ObjectLabel.VEHICLE: (1, 18, 23),  # Bicycle, Vehicle, Car
+    ObjectLabel.ANIMAL: (6, 8, 20),  # Cattle, Cat, Dog
+    ObjectLabel.PARCEL: (11,),  # Box
 }
 """Their places in the network's own list, which stands in front of it in its package."""
 
@@ -35,14 +35,14 @@ _LEAST_FACE: Final = 0.6
 _MOST_OVERLAP: Final = 0.5
 
 
-class Eye:
+class ObjectDetector:
     """`objects` and `faces`: None leaves near faces out."""
 
     def __init__(self, objects: Answer, faces: Answer | None = None) -> None:
         self._objects = objects
         self._faces = faces
 
-    def look(self, luma: Luma) -> tuple[Sighting, ...]:
+    def detect(self, luma: Luma) -> tuple[Detection, ...]:
         """What is in the picture.  `luma` is only read.  Raises what a network raises, and `FormatError`."""
         pixels, placing = fit(luma, OBJECTS_PX)
         boxes, logits = self._objects(pixels)
@@ -51,12 +51,12 @@ class Eye:
             for sight, classes in CLASSES.items()
             for box, score in suppress(decode_objects(boxes, logits, classes, LEAST_SCORE), _MOST_OVERLAP)
         ]
-        if self._faces is not None and not any(sight is Sight.PERSON for sight, _box, _score in found):
-            found += [(Sight.PERSON, box, score) for box, score in self._near_faces(luma, self._faces)]
-        return tuple(Sighting(sight, score, box) for sight, box, score in found if box is not None)
+        if self._faces is not None and not any(sight is ObjectLabel.PERSON for sight, _box, _score in found):
+            found += [(ObjectLabel.PERSON, box, score) for box, score in self._detect_near_faces(luma, self._faces)]
+        return tuple(Detection(sight, score, box) for sight, box, score in found if box is not None)
 
     @staticmethod
-    def _near_faces(luma: Luma, faces: Answer) -> list[tuple[Box | None, float]]:
+    def _detect_near_faces(luma: Luma, faces: Answer) -> list[tuple[Box | None, float]]:
         pixels, placing = fit(luma, FACES_PX)
         boxes, logits = faces(pixels)
         return [

@@ -10,20 +10,22 @@ from collections.abc import Collection
 from typing import Final
 
 from agent.core.events import EventKind
-from agent.core.object_detection.labels import Keep, Sight
+from agent.core.object_detection.labels import KeepFilter, ObjectLabel
 from agent.core.timebase import NS_PER_S
 
-__all__ = ["LEAST_LOOKS", "MOST_UNLOOKED_NS", "lets_go"]
+__all__ = ["MAX_UNINFERRED_NS", "MIN_INFERENCES", "may_discard_event"]
 
-LEAST_LOOKS: Final = 4
+MIN_INFERENCES: Final = 4
 """Fewer say nothing about an event."""
-MOST_UNLOOKED_NS: Final = 5 * NS_PER_S
+MAX_UNINFERRED_NS: Final = 5 * NS_PER_S
 """Within so long somebody can come and go."""
 
 
-def lets_go(keep: Keep, kind: EventKind, shown: Collection[Sight], looks: int, unlooked_ns: int) -> bool:
-    """`kind`: the strongest of its causes.  `unlooked_ns`: the longest stretch in which nobody looked."""
-    watched_well = looks >= LEAST_LOOKS and unlooked_ns <= MOST_UNLOOKED_NS
-    if keep is Keep.ALL or kind is EventKind.BUTTON or not watched_well:
+def may_discard_event(
+    keep: KeepFilter, kind: EventKind, shown: Collection[ObjectLabel], inferences: int, uninferred_ns: int
+) -> bool:
+    """`kind`: the strongest of its causes.  `uninferred_ns`: the longest stretch in which nobody looked."""
+    watched_well = inferences >= MIN_INFERENCES and uninferred_ns <= MAX_UNINFERRED_NS
+    if keep is KeepFilter.ALL or kind is EventKind.BUTTON or not watched_well:
         return False
-    return keep.sights.isdisjoint(shown)
+    return keep.labels.isdisjoint(shown)

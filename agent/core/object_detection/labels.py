@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Box", "Keep", "Sight", "Sighting", "in_order"]
+__all__ = ["Box", "Detection", "KeepFilter", "ObjectLabel", "sorted_labels"]
 
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1), each 0..1 of the picture, x0 < x1 and y0 < y1."""
 
 
-class Sight(enum.Enum):
+class ObjectLabel(enum.Enum):
     """In the order in which a doorbell's owner cares."""
 
     PERSON = "person"
@@ -26,7 +26,7 @@ class Sight(enum.Enum):
     PARCEL = "parcel"
 
 
-class Keep(enum.Enum):
+class KeepFilter(enum.Enum):
     """Which events an owner keeps (`keeping.py`)."""
 
     ALL = "all"
@@ -36,29 +36,29 @@ class Keep(enum.Enum):
     """Any of the four sights."""
 
     @property
-    def sights(self) -> frozenset[Sight]:
+    def labels(self) -> frozenset[ObjectLabel]:
         """What keeps an event; without meaning for `ALL`."""
         return _KEPT_FOR[self]
 
 
 _KEPT_FOR: Final = {
-    Keep.ALL: frozenset[Sight](),
-    Keep.PEOPLE: frozenset({Sight.PERSON}),
-    Keep.PEOPLE_AND_VEHICLES: frozenset({Sight.PERSON, Sight.VEHICLE}),
-    Keep.RECOGNISED: frozenset(Sight),
+    KeepFilter.ALL: frozenset[ObjectLabel](),
+    KeepFilter.PEOPLE: frozenset({ObjectLabel.PERSON}),
+    KeepFilter.PEOPLE_AND_VEHICLES: frozenset({ObjectLabel.PERSON, ObjectLabel.VEHICLE}),
+    KeepFilter.RECOGNISED: frozenset(ObjectLabel),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Detection:
     """One of them in one frame.  `score` 0..1 is the network's own, which is no probability."""
 
-    sight: Sight
+    label: ObjectLabel
     score: float
     box: Box
 
 
-def in_order(sights: Iterable[Sight]) -> tuple[Sight, ...]:
-    """Each once, in the order of `Sight`: one spelling for one meaning."""
+def sorted_labels(sights: Iterable[ObjectLabel]) -> tuple[ObjectLabel, ...]:
+    """Each once, in the order of `ObjectLabel`: one spelling for one meaning."""
     found = frozenset(sights)
-    return tuple(sight for sight in Sight if sight in found)
+    return tuple(sight for sight in ObjectLabel if sight in found)

@@ -16,14 +16,14 @@ from agent.core.media import Luma
 from agent.core.object_detection.arrays import Pixels
 from agent.core.object_detection.labels import Box
 
-__all__ = ["Placing", "fit"]
+__all__ = ["Letterbox", "fit"]
 
 _BAND = 0.0
 _HALF_SCALE = 127.5
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
+class Letterbox:
     """Where the picture lies in the square: offset and size of each side, 0..1 of the square."""
 
     left: float
@@ -39,7 +39,7 @@ class Placing:
         return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def fit(luma: Luma, side_px: int) -> tuple[Pixels, Placing]:
+def fit(luma: Luma, side_px: int) -> tuple[Pixels, Letterbox]:
     """`luma` (H, W) in a square of `side_px`.  The pixels are new; `luma` is only read."""
     height_px, width_px = luma.shape
     scale = side_px / max(height_px, width_px)
@@ -49,4 +49,4 @@ def fit(luma: Luma, side_px: int) -> tuple[Pixels, Placing]:
     top, left = (side_px - rows) // 2, (side_px - columns) // 2
     pixels = np.full((1, side_px, side_px, 3), _BAND, np.float32)
     pixels[0, top : top + rows, left : left + columns] = (np.asarray(small, np.float32) / _HALF_SCALE - 1)[..., None]
-    return pixels, Placing(left / side_px, top / side_px, columns / side_px, rows / side_px)
+    return pixels, Letterbox(left / side_px, top / side_px, columns / side_px, rows / side_px)

@@ -14,7 +14,8 @@ Rules:
 - A broker's acknowledgement frees a place in the window and means nothing else.  Only a receipt marks bytes as done.
 - No footage leaves before the requester has said that it holds the manifest and means to have the rest.
 - The bytes at an offset of a part are the same on every retry, whatever the chunk size has become meanwhile.
-- `Sender.stop` (revocation, expiry) lets no further chunk leave, ever.  Before the first chunk nothing has happened.
+- `UploadSender.stop` (revocation, expiry) lets no further chunk leave, ever.  Before the first chunk nothing has
+  happened.
 - What either side keeps in memory may be lost at any time: the sender asks and the receiver looks at its disk.
 
 Both are driven alike: inputs change state and return nothing; then `next_effect(now)` until it returns None; then wait
@@ -27,53 +28,53 @@ from agent.core.transfer.effects import (
     ClearInit,
     Finished,
     MarkBegun,
-    Outcome,
     SendAbort,
     SendChunk,
     SenderEffect,
     SendFin,
     SendInit,
+    TransferOutcome,
 )
-from agent.core.transfer.receipts import held_of, receipt_of
+from agent.core.transfer.receipts import progress_from_receipt, receipt_for
 from agent.core.transfer.receiver import (
-    AllHeld,
-    Answer,
-    ManifestHeld,
-    Receiver,
+    AllReceived,
+    ManifestReceived,
     ReceiverEffect,
     ReceiverLimits,
     SealPart,
-    Write,
+    SendReceipt,
+    UploadReceiver,
+    WritePart,
 )
-from agent.core.transfer.reception import Reception
-from agent.core.transfer.sender import Sender
-from agent.core.transfer.spans import Spans
-from agent.core.transfer.values import Held, HeldState, PartSize
+from agent.core.transfer.reception import OpenTransfers
+from agent.core.transfer.sender import UploadSender
+from agent.core.transfer.spans import ByteRanges
+from agent.core.transfer.values import PartSize, TransferProgress, TransferState
 
 __all__ = [
-    "AllHeld",
-    "Answer",
+    "AllReceived",
+    "ByteRanges",
     "ClearInit",
     "Finished",
-    "Held",
-    "HeldState",
-    "ManifestHeld",
+    "ManifestReceived",
     "MarkBegun",
-    "Outcome",
+    "OpenTransfers",
     "PartSize",
-    "Receiver",
     "ReceiverEffect",
     "ReceiverLimits",
-    "Reception",
     "SealPart",
     "SendAbort",
     "SendChunk",
     "SendFin",
     "SendInit",
-    "Sender",
+    "SendReceipt",
     "SenderEffect",
-    "Spans",
-    "Write",
-    "held_of",
-    "receipt_of",
+    "TransferOutcome",
+    "TransferProgress",
+    "TransferState",
+    "UploadReceiver",
+    "UploadSender",
+    "WritePart",
+    "progress_from_receipt",
+    "receipt_for",
 ]

@@ -15,17 +15,17 @@ __all__ = [
     "ClearInit",
     "Finished",
     "MarkBegun",
-    "Outcome",
     "Send",
     "SendAbort",
     "SendChunk",
     "SendFin",
     "SendInit",
     "SenderEffect",
+    "TransferOutcome",
 ]
 
 
-class Outcome(enum.Enum):
+class TransferOutcome(enum.Enum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     """By the requester."""
@@ -84,7 +84,7 @@ class ClearInit:
 class Finished:
     """The end.  `begun`: whether any byte left."""
 
-    outcome: Outcome
+    outcome: TransferOutcome
     begun: bool
 
 

@@ -1,19 +1,19 @@
-"""`Held` as it travels: in a `wire.disclosures.Receipt`, which the requester signs."""
+"""`TransferProgress` as it travels: in a `wire.disclosures.Receipt`, which the requester signs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.core.transfer.values import Held, HeldState
-from agent.wire.disclosures import PartMissing, PartRange, Receipt, ReceiptState, Span
+from agent.core.transfer.values import TransferProgress, TransferState
+from agent.wire.disclosures import ByteRange, PartMissing, PartRange, Receipt, ReceiptState
 
-__all__ = ["held_of", "receipt_of"]
+__all__ = ["progress_from_receipt", "receipt_for"]
 
 
-def held_of(receipt: Receipt) -> Held:
+def progress_from_receipt(receipt: Receipt) -> TransferProgress:
     """What a receipt says is held."""
-    return Held(
-        HeldState(receipt.state.value),
+    return TransferProgress(
+        TransferState(receipt.state.value),
         receipt.manifest,
         tuple((span.first, span.last) for span in receipt.stored),
         tuple((part.part, tuple((span.start, span.end) for span in part.missing)) for part in receipt.incomplete),
@@ -21,13 +21,13 @@ def held_of(receipt: Receipt) -> Held:
     )
 
 
-def receipt_of(
-    held: Held,
+def receipt_for(
+    held: TransferProgress,
     *,
     disclosure: str,
     request: str | None,
     requester: str,
-    audience: str,
+    trust_root: str,
     seq: int,
     time_s: int | None = None,
     retention_days: int | None = None,
@@ -42,13 +42,13 @@ def receipt_of(
         disclosure=disclosure,
         request=request,
         requester=requester,
-        audience=audience,
+        trust_root=trust_root,
         seq=seq,
         state=ReceiptState(held.state.value),
         manifest=held.manifest_sha256,
         stored=tuple(PartRange(first=first, last=last) for first, last in held.stored),
         incomplete=tuple(
-            PartMissing(part=part, missing=tuple(Span(start=start, end=end) for start, end in spans))
+            PartMissing(part=part, missing=tuple(ByteRange(start=start, end=end) for start, end in spans))
             for part, spans in held.incomplete
         ),
         question=held.question,

@@ -20,10 +20,19 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from agent.core.timebase import BootNs, seconds
-from agent.core.transfer.spans import Spans
-from agent.core.transfer.values import LARGEST_CHUNK_BYTES, Held, HeldState, PartSize
+from agent.core.transfer.spans import ByteRanges
+from agent.core.transfer.values import LARGEST_CHUNK_BYTES, PartSize, TransferProgress, TransferState
 
-__all__ = ["AllHeld", "Answer", "ManifestHeld", "Receiver", "ReceiverEffect", "ReceiverLimits", "SealPart", "Write"]
+__all__ = [
+    "AllReceived",
+    "ManifestReceived",
+    "ReceiverEffect",
+    "ReceiverLimits",
+    "SealPart",
+    "SendReceipt",
+    "UploadReceiver",
+    "WritePart",
+]
 
 _SPOILED_LIMIT = 3
 NEWS_NS = seconds(0.5)
@@ -43,7 +52,7 @@ class ReceiverLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class WritePart:
     """Write these bytes of an unsealed part."""
 
     part: int
@@ -60,23 +69,23 @@ class SealPart:
 
 
 @dataclass(frozen=True, slots=True)
-class ManifestHeld:
+class ManifestReceived:
     """Part 0 is sealed: verify it and call `expect` with its parts, or `refuse`."""
 
 
 @dataclass(frozen=True, slots=True)
-class AllHeld:
+class AllReceived:
     """Every part is sealed: verify and open all, then call `complete` or `refuse`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SendReceipt:
     """Sign this as a receipt and publish it."""
 
-    held: Held
+    held: TransferProgress
 
 
-class _Due(enum.IntEnum):
+class _AnswerDue(enum.IntEnum):
     """How soon to answer."""
 
     NOT = enum.auto()
@@ -84,10 +93,10 @@ class _Due(enum.IntEnum):
     NOW = enum.auto()
 
 
-ReceiverEffect: TypeAlias = Write | SealPart | ManifestHeld | AllHeld | Answer
+ReceiverEffect: TypeAlias = WritePart | SealPart | ManifestReceived | AllReceived | SendReceipt
 
 
-class Receiver:
+class UploadReceiver:
     """`sealed` lists the parts found under their final names at a start; `state` what was made durable of the end."""
 
     def __init__(
@@ -97,30 +106,30 @@ class Receiver:
         limits: ReceiverLimits,
         *,
         sealed: frozenset[int] = frozenset(),
-        state: HeldState = HeldState.PARTIAL,
+        state: TransferState = TransferState.PARTIAL,
     ) -> None:
         self._limits = limits
         self._count = parts
         self._sizes: dict[int, PartSize] = {0: manifest}
-        self._have: dict[int, Spans] = {}
+        self._have: dict[int, ByteRanges] = {}
         self._sealing: set[int] = set()
         self._sealed = {part for part in sealed if part < parts} if 0 in sealed else set()
         self._expected = False
         self._spoiled = 0
         self._state = state
         self._effects: deque[ReceiverEffect] = deque()
-        self._due = _Due.NOT
+        self._due = _AnswerDue.NOT
         self._answered_ns: BootNs | None = None
         self._question: int | None = None
         self.dropped = 0
         """Chunks that were malformed, out of bounds or not wanted."""
         if not self._bearable(manifest, parts):
             self.refuse()
-        elif state is HeldState.PARTIAL and 0 in self._sealed:
-            self._effects.append(ManifestHeld())
+        elif state is TransferState.PARTIAL and 0 in self._sealed:
+            self._effects.append(ManifestReceived())
 
     @property
-    def state(self) -> HeldState:
+    def state(self) -> TransferState:
         return self._state
 
     @property
@@ -140,7 +149,7 @@ class Receiver:
     @property
     def outstanding_bytes(self) -> int:
         """Of parts whose size is known, what is not sealed; none once nothing more is wanted."""
-        if self._state is not HeldState.PARTIAL:
+        if self._state is not TransferState.PARTIAL:
             return 0
         return sum(size.size_bytes for part, size in self._sizes.items() if part not in self._sealed)
 
@@ -150,7 +159,7 @@ class Receiver:
         """The device says again what it sends, and asks what is here.  Another object under the same id is dropped."""
         if manifest == self._sizes[0] and parts == self._count:
             self._question = question
-            self._due = _Due.NOW
+            self._due = _AnswerDue.NOW
         else:
             self.dropped += 1
 
@@ -158,7 +167,7 @@ class Receiver:
         """Some bytes of a part, with the hash their topic gives them."""
         size = self._sizes.get(part)
         end = offset + len(data)
-        wanted = size is not None and self._state is HeldState.PARTIAL and part not in self._sealed | self._sealing
+        wanted = size is not None and self._state is TransferState.PARTIAL and part not in self._sealed | self._sealing
         if size is None or not wanted:
             self.dropped += 1
             return
@@ -166,11 +175,11 @@ class Receiver:
         if not fits or hashlib.sha256(data).hexdigest() != sha256:
             self.dropped += 1
             return
-        have = self._have.setdefault(part, Spans())
+        have = self._have.setdefault(part, ByteRanges())
         if have.covers(offset, end):
             return
         have.add(offset, end)
-        self._effects.append(Write(part, offset, data))
+        self._effects.append(WritePart(part, offset, data))
         if have.covers(0, size.size_bytes):
             self._sealing.add(part)
             self._effects.append(SealPart(part, size))
@@ -178,7 +187,7 @@ class Receiver:
     def fin(self, part: int) -> None:
         """The device has sent all of a part: tell it how much came."""
         if part not in self._sealing:  # else sealing it answers
-            self._due = max(self._due, _Due.IN_TIME)
+            self._due = max(self._due, _AnswerDue.IN_TIME)
 
     def sealed(self, part: int, matches: bool) -> None:
         """The outcome of `SealPart`.  When it does not match, the client has removed what was written."""
@@ -188,13 +197,13 @@ class Receiver:
             self._spoiled += 1
             if self._spoiled >= _SPOILED_LIMIT:
                 self.refuse()
-            self._due = max(self._due, _Due.IN_TIME)
+            self._due = max(self._due, _AnswerDue.IN_TIME)
             return
         self._sealed.add(part)
         if part == 0:
-            self._effects.append(ManifestHeld())
+            self._effects.append(ManifestReceived())
         else:
-            self._due = max(self._due, _Due.IN_TIME)
+            self._due = max(self._due, _AnswerDue.IN_TIME)
             self._look_if_all()
 
     def expect(self, parts: tuple[PartSize, ...]) -> None:
@@ -207,57 +216,58 @@ class Receiver:
             return
         self._sizes.update(enumerate(parts, start=1))
         self._expected = True
-        self._due = _Due.NOW
+        self._due = _AnswerDue.NOW
         self._look_if_all()
 
     def complete(self) -> None:
         """Everything is verified, opened and durable, and so is this fact."""
-        self._state = HeldState.COMPLETE
-        self._due = _Due.NOW
+        self._state = TransferState.COMPLETE
+        self._due = _AnswerDue.NOW
 
     def refuse(self) -> None:
         """Not what was asked for, or not wanted any more."""
-        self._state = HeldState.REFUSED
+        self._state = TransferState.REFUSED
         self._effects = deque(effect for effect in self._effects if isinstance(effect, SealPart))
-        self._due = _Due.NOW
+        self._due = _AnswerDue.NOW
 
     # Output
 
     @property
     def deadline_ns(self) -> BootNs | None:
         """When `next_effect` has an answer without any input."""
-        if self._due is not _Due.IN_TIME or self._answered_ns is None or self._busy:
+        if self._due is not _AnswerDue.IN_TIME or self._answered_ns is None or self._busy:
             return None
         return BootNs(self._answered_ns + NEWS_NS)
 
     def next_effect(self, now: BootNs) -> ReceiverEffect | None:
         """The next thing to do, in order.  Several reasons to answer make one answer, after everything else.
 
-        A receipt that names part 0 asks for the rest, so none is made between `ManifestHeld` and `expect` or `refuse`.
+        A receipt that names part 0 asks for the rest, so none is made between `ManifestReceived` and `expect` or
+        `refuse`.
         """
         if self._effects:
             return self._effects.popleft()
-        if self._due is _Due.NOT or self._busy:
+        if self._due is _AnswerDue.NOT or self._busy:
             return None
-        if self._due is _Due.IN_TIME and self._answered_ns is not None and now < self._answered_ns + NEWS_NS:
+        if self._due is _AnswerDue.IN_TIME and self._answered_ns is not None and now < self._answered_ns + NEWS_NS:
             return None
-        self._due, self._answered_ns = _Due.NOT, now
-        return Answer(self._held())
+        self._due, self._answered_ns = _AnswerDue.NOT, now
+        return SendReceipt(self._held())
 
     @property
     def _busy(self) -> bool:
         """A part is being sealed, or its client decides about the manifest."""
-        deciding = 0 in self._sealed and not self._expected and self._state is HeldState.PARTIAL
+        deciding = 0 in self._sealed and not self._expected and self._state is TransferState.PARTIAL
         return bool(self._sealing) or deciding
 
-    def _held(self) -> Held:
+    def _held(self) -> TransferProgress:
         manifest = self._sizes[0].sha256 if 0 in self._sealed else None
-        if self._state is not HeldState.PARTIAL:
-            stored = ((0, self._count - 1),) if self._state is HeldState.COMPLETE else ()
-            known = self._sizes[0].sha256 if self._state is HeldState.COMPLETE else manifest
-            return Held(self._state, known, stored, question=self._question)
-        ranges = tuple((start, end - 1) for start, end in Spans((part, part + 1) for part in self._sealed))
-        return Held(self._state, manifest, ranges[: self._limits.spans], self._incomplete(), self._question)
+        if self._state is not TransferState.PARTIAL:
+            stored = ((0, self._count - 1),) if self._state is TransferState.COMPLETE else ()
+            known = self._sizes[0].sha256 if self._state is TransferState.COMPLETE else manifest
+            return TransferProgress(self._state, known, stored, question=self._question)
+        ranges = tuple((start, end - 1) for start, end in ByteRanges((part, part + 1) for part in self._sealed))
+        return TransferProgress(self._state, manifest, ranges[: self._limits.spans], self._incomplete(), self._question)
 
     def _incomplete(self) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
         room = self._limits.spans
@@ -270,8 +280,8 @@ class Receiver:
         return tuple(listed)
 
     def _look_if_all(self) -> None:
-        if len(self._sealed) == self._count and self._state is HeldState.PARTIAL:
-            self._effects.append(AllHeld())
+        if len(self._sealed) == self._count and self._state is TransferState.PARTIAL:
+            self._effects.append(AllReceived())
 
     def _bearable(self, manifest: PartSize, parts: int) -> bool:
         return 1 <= parts <= self._limits.parts and 1 <= manifest.size_bytes <= self._limits.manifest_bytes

@@ -6,19 +6,19 @@ anything else cost a look-up and a count.
 
 from __future__ import annotations
 
-from agent.core.transfer.receiver import Receiver, ReceiverLimits
+from agent.core.transfer.receiver import ReceiverLimits, UploadReceiver
 from agent.core.transfer.values import PartSize
 
-__all__ = ["Reception"]
+__all__ = ["OpenTransfers"]
 
 
-class Reception:
+class OpenTransfers:
     """The open disclosures by id.  `most` bounds them; finished ones leave with `close`."""
 
     def __init__(self, limits: ReceiverLimits, most: int = 256) -> None:
         self._limits = limits
         self._most = most
-        self._open: dict[str, tuple[str, Receiver]] = {}
+        self._open: dict[str, tuple[str, UploadReceiver]] = {}
         self.dropped = 0
         """Messages about disclosures that are not open, or are another device's."""
 
@@ -26,25 +26,25 @@ class Reception:
         """Whether it is open, whoever sends it."""
         return disclosure in self._open
 
-    def reopen(self, device: str, disclosure: str, receiver: Receiver) -> None:
+    def reopen(self, device: str, disclosure: str, receiver: UploadReceiver) -> None:
         """One that was found on disk at the start."""
         self._open[disclosure] = (device, receiver)
 
     def init(
         self, device: str, disclosure: str, manifest: PartSize, parts: int, question: int | None = None
-    ) -> Receiver | None:
+    ) -> UploadReceiver | None:
         """The receiver this init is for, made when it is the first; None when it is dropped."""
         if disclosure not in self._open:
             if len(self._open) >= self._most:
                 self.dropped += 1
                 return None
-            self._open[disclosure] = (device, Receiver(manifest, parts, self._limits))
+            self._open[disclosure] = (device, UploadReceiver(manifest, parts, self._limits))
         receiver = self.find(device, disclosure)
         if receiver is not None:
             receiver.init(manifest, parts, question)
         return receiver
 
-    def find(self, device: str, disclosure: str) -> Receiver | None:
+    def find(self, device: str, disclosure: str) -> UploadReceiver | None:
         """The receiver of an open disclosure of this device; None, counted, for anything else."""
         owner, receiver = self._open.get(disclosure, ("", None))
         if receiver is None or owner != device:

@@ -13,31 +13,31 @@ from __future__ import annotations
 import enum
 from collections import deque
 
-from agent.core.bus import Acknowledged, LinkFault, Lost, Refused, Settled
+from agent.core.bus import LinkFault, PublishAcknowledged, PublishLost, PublishRefused, PublishResult
 from agent.core.timebase import BootNs, seconds
 from agent.core.transfer.effects import (
     ClearInit,
     Finished,
     MarkBegun,
-    Outcome,
     Send,
     SendAbort,
     SendChunk,
     SenderEffect,
     SendFin,
     SendInit,
+    TransferOutcome,
 )
-from agent.core.transfer.spans import Spans
+from agent.core.transfer.spans import ByteRanges
 from agent.core.transfer.values import (
     DEFAULT_CHUNK_BYTES,
     LARGEST_CHUNK_BYTES,
     SMALLEST_CHUNK_BYTES,
-    Held,
-    HeldState,
     PartSize,
+    TransferProgress,
+    TransferState,
 )
 
-__all__ = ["Sender"]
+__all__ = ["UploadSender"]
 
 QUIET_NS = seconds(3)
 """Everything is sent and no receipt came for so long: ask."""
@@ -51,13 +51,13 @@ _GROW_AFTER = 16
 _TOO_LARGE = 0x95
 
 
-class _State(enum.Enum):
+class _SenderState(enum.Enum):
     ASKING = enum.auto()
     SENDING = enum.auto()
     ENDED = enum.auto()
 
 
-class Sender:
+class UploadSender:
     """Sends `parts` (part 0 first).  `begun` as it was made durable; `first_token` starts this sender's bus tokens.
 
     Chunks start at `DEFAULT_CHUNK_BYTES` and grow up to `chunk_bytes` while the link holds: larger ones cost both ends
@@ -88,9 +88,9 @@ class Sender:
         self._window = _WINDOW
         self._token = first_token
         self._question = first_question
-        self._state = _State.ASKING
+        self._state = _SenderState.ASKING
         self._online = False
-        self._pending: dict[int, Spans] = {}
+        self._pending: dict[int, ByteRanges] = {}
         self._held: set[int] = set()
         self._in_flight: dict[int, Send] = {}
         self._bytes_in_flight = 0
@@ -108,7 +108,7 @@ class Sender:
 
     @property
     def ended(self) -> bool:
-        return self._state is _State.ENDED and not self._queue
+        return self._state is _SenderState.ENDED and not self._queue
 
     @property
     def chunk_bytes(self) -> int:
@@ -126,7 +126,7 @@ class Sender:
     @property
     def deadline_ns(self) -> BootNs | None:
         """When `next_effect` may have something without any input."""
-        return self._ask_again_ns if self._online and self._state is not _State.ENDED else None
+        return self._ask_again_ns if self._online and self._state is not _SenderState.ENDED else None
 
     # Inputs
 
@@ -144,18 +144,18 @@ class Sender:
     def disconnected(self, fault: LinkFault) -> None:
         """The link ended; what was in flight has been settled as lost.  After a silent death chunks get smaller."""
         self._online = False
-        if fault in (LinkFault.STALLED, LinkFault.LOST) and self._state is _State.SENDING:
+        if fault in (LinkFault.STALLED, LinkFault.LOST) and self._state is _SenderState.SENDING:
             self._shrink()
 
-    def settled(self, event: Settled, now: BootNs) -> None:
+    def settled(self, event: PublishResult, now: BootNs) -> None:
         """What the broker said to one of our publications.  Tokens of others are ignored."""
         send = self._forget(event.token)
         if send is None:
             return
         match event:
-            case Acknowledged(heard=heard):
+            case PublishAcknowledged(heard=heard):
                 self._acknowledged(send, heard, now)
-            case Refused(code=code):
+            case PublishRefused(code=code):
                 self._again(send)
                 if code == _TOO_LARGE and self.chunk_bytes > SMALLEST_CHUNK_BYTES:
                     self._chunk_bytes = self.chunk_bytes
@@ -163,7 +163,7 @@ class Sender:
                     self._wanted_chunk = self._chunk_bytes
                 else:
                     self._hold(now)
-            case Lost():
+            case PublishLost():
                 self._again(send)
 
     def put_back(self, token: int) -> None:
@@ -174,26 +174,26 @@ class Sender:
         elif send is not None:
             self._again(send)
 
-    def receipt(self, held: Held, now: BootNs) -> None:
+    def receipt(self, held: TransferProgress, now: BootNs) -> None:
         """A receipt whose signature, requester, disclosure and sequence have been checked by the caller.
 
         One that names another manifest than ours is about something else and ignored.
         """
-        if self._state is _State.ENDED or held.manifest_sha256 not in (None, self._parts[0].sha256):
+        if self._state is _SenderState.ENDED or held.manifest_sha256 not in (None, self._parts[0].sha256):
             return
-        if held.state is HeldState.REFUSED:
-            self._end(Outcome.REFUSED)
-        elif held.state is HeldState.COMPLETE:
+        if held.state is TransferState.REFUSED:
+            self._end(TransferOutcome.REFUSED)
+        elif held.state is TransferState.COMPLETE:
             if held.manifest_sha256 is not None:
                 self._held = set(range(len(self._parts)))
-                self._end(Outcome.DELIVERED)
+                self._end(TransferOutcome.DELIVERED)
         else:
             self._learn(held, now)
 
     def stop(self) -> None:
         """Revoked, withdrawn or expired: no chunk leaves from here on.  Idempotent."""
-        if self._state is not _State.ENDED:
-            self._end(Outcome.STOPPED)
+        if self._state is not _SenderState.ENDED:
+            self._end(TransferOutcome.STOPPED)
 
     # Output
 
@@ -203,9 +203,9 @@ class Sender:
             self._ask()
         if self._queue:
             return self._from_queue()
-        if self._state is _State.ENDED or not self._online:
+        if self._state is _SenderState.ENDED or not self._online:
             return None
-        if self._state is _State.ASKING:
+        if self._state is _SenderState.ASKING:
             return self._next_question(now)
         effect = self._next_send()
         if effect is not None:
@@ -217,8 +217,8 @@ class Sender:
     # Asking
 
     def _ask(self) -> None:
-        if self._state is not _State.ENDED:
-            self._state = _State.ASKING
+        if self._state is not _SenderState.ENDED:
+            self._state = _SenderState.ASKING
             self._asked = False
             self._ask_again_ns = None
 
@@ -232,8 +232,8 @@ class Sender:
 
     def _hold(self, now: BootNs) -> None:
         """Send nothing more before a receipt comes, or it is time to ask again."""
-        if self._state is not _State.ENDED:
-            self._state = _State.ASKING
+        if self._state is not _SenderState.ENDED:
+            self._state = _SenderState.ASKING
             self._asked = True
             self._pause(now)
 
@@ -241,9 +241,9 @@ class Sender:
         self._ask_again_ns = BootNs(now + self._patience_ns)
         self._patience_ns = min(self._patience_ns * 2, LONGEST_ASK_NS)
 
-    def _learn(self, held: Held, now: BootNs) -> None:
+    def _learn(self, held: TransferProgress, now: BootNs) -> None:
         stored = {part for first, last in held.stored for part in range(first, min(last + 1, len(self._parts)))}
-        if self._state is _State.ASKING:
+        if self._state is _SenderState.ASKING:
             self._held |= stored
             if held.question not in (None, self._question):
                 # The requester works through what was sent before the question: its answer is still to come.
@@ -251,7 +251,7 @@ class Sender:
             elif self._asked and not self._bytes_in_flight:
                 self._held = stored
                 self._plan(held, stored)
-                self._state = _State.SENDING
+                self._state = _SenderState.SENDING
                 self._ask_again_ns = None
                 self._patience_ns = FIRST_ASK_NS
         else:
@@ -261,13 +261,13 @@ class Sender:
             if self._ask_again_ns is not None:
                 self._ask_again_ns = BootNs(now + QUIET_NS)
 
-    def _plan(self, held: Held, stored: set[int]) -> None:
+    def _plan(self, held: TransferProgress, stored: set[int]) -> None:
         """Send what the receipt misses: the listed spans, and all of the parts it does not mention."""
-        listed = {part: Spans(spans) for part, spans in held.incomplete if part < len(self._parts)}
+        listed = {part: ByteRanges(spans) for part, spans in held.incomplete if part < len(self._parts)}
         self._pending = {}
         for part, size in enumerate(self._parts):
             if part not in stored:
-                spans = listed.get(part) or Spans([(0, size.size_bytes)])
+                spans = listed.get(part) or ByteRanges([(0, size.size_bytes)])
                 spans.remove(size.size_bytes, max(size.size_bytes, *(end for _, end in spans)))
                 self._pending[part] = spans
 
@@ -327,11 +327,11 @@ class Sender:
     def _again(self, send: Send) -> None:
         match send:
             case SendChunk(_, part, offset, length):
-                if part not in self._held and self._state is not _State.ENDED:
-                    self._pending.setdefault(part, Spans()).add(offset, offset + length)
+                if part not in self._held and self._state is not _SenderState.ENDED:
+                    self._pending.setdefault(part, ByteRanges()).add(offset, offset + length)
             case SendFin(_, part, _):
-                if part not in self._held and self._state is not _State.ENDED:
-                    self._pending.setdefault(part, Spans())
+                if part not in self._held and self._state is not _SenderState.ENDED:
+                    self._pending.setdefault(part, ByteRanges())
             case SendInit():
                 self._asked = False
             case SendAbort() | ClearInit():
@@ -344,11 +344,11 @@ class Sender:
         self._grow_after *= 2
         self._smooth = 0
 
-    def _end(self, outcome: Outcome) -> None:
-        self._state = _State.ENDED
+    def _end(self, outcome: TransferOutcome) -> None:
+        self._state = _SenderState.ENDED
         self._ask_again_ns = None
         if self._online:
-            if outcome is Outcome.STOPPED and self._begun:
+            if outcome is TransferOutcome.STOPPED and self._begun:
                 self._queue.append(SendAbort(self._new_token()))
             self._queue.append(ClearInit(self._new_token()))
         self._queue.append(Finished(outcome, self._begun))

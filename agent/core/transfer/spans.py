@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-__all__ = ["Spans"]
+__all__ = ["ByteRanges"]
 
 
-class Spans:
+class ByteRanges:
     """Ascending spans `(start, end)` that neither overlap nor touch.  Changed in place."""
 
     def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
@@ -22,7 +22,7 @@ class Spans:
         return bool(self._spans)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Spans) and self._spans == other._spans
+        return isinstance(other, ByteRanges) and self._spans == other._spans
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -52,9 +52,9 @@ class Spans:
             kept += [(a, b) for a, b in ((left, min(right, start)), (max(left, end), right)) if a < b]
         self._spans = kept
 
-    def missing(self, end: int) -> Spans:
+    def missing(self, end: int) -> ByteRanges:
         """What of `[0, end)` is not in the set."""
-        rest = Spans([(0, end)])
+        rest = ByteRanges([(0, end)])
         for span in self._spans:
             rest.remove(*span)
         return rest

@@ -1,6 +1,6 @@
 """What sender and receiver tell each other about a disclosure, free of envelopes and topics.
 
-`Held` says the same as `wire.disclosures.Receipt` without its identities; services turn one into the other.
+`TransferProgress` says the same as `wire.disclosures.Receipt` without its identities; services turn one into the other.
 """
 
 from __future__ import annotations
@@ -8,7 +8,14 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_CHUNK_BYTES", "LARGEST_CHUNK_BYTES", "SMALLEST_CHUNK_BYTES", "Held", "HeldState", "PartSize"]
+__all__ = [
+    "DEFAULT_CHUNK_BYTES",
+    "LARGEST_CHUNK_BYTES",
+    "SMALLEST_CHUNK_BYTES",
+    "PartSize",
+    "TransferProgress",
+    "TransferState",
+]
 
 SMALLEST_CHUNK_BYTES = 16 << 10
 DEFAULT_CHUNK_BYTES = 64 << 10
@@ -23,7 +30,7 @@ class PartSize:
     sha256: str
 
 
-class HeldState(enum.Enum):
+class TransferState(enum.Enum):
     PARTIAL = "partial"
     COMPLETE = "complete"
     """Everything is durable, verified and opened."""
@@ -32,13 +39,13 @@ class HeldState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class TransferProgress:
     """What a receiver holds durably, and which bytes of begun parts it still misses.
 
     Parts that are in neither list have not begun to arrive, or not again since a restart.
     """
 
-    state: HeldState
+    state: TransferState
     manifest_sha256: str | None
     """Of part 0, None until it is held."""
     stored: tuple[tuple[int, int], ...] = ()

@@ -1,11 +1,12 @@
 """Says, for any window of time, what the vault has of it and why it has nothing of the rest: from the manifest alone.
 
-Every instant of the window gets exactly one word, the first of `State` that is true of it.  "Nothing happened" is said
-only where a `watching` record says that a camera delivered; where no record speaks, the device was off, or on without
-knowing the date.  Dates are each boot's best: a record made before the clock was set is dated by what came later.
+Every instant of the window gets exactly one word, the first of `CoverageState` that is true of it.  "Nothing
+happened" is said only where a `coverage` record says that a camera delivered; where no record speaks, the device was
+off, or on without knowing the date.  Dates are each boot's best: a record made before the clock was set is dated by
+what came later.
 
-Lines go in twice (`Boots`, then `Spans`), because the date of the first may stand in the last; only what overlaps the
-window is kept, so a manifest may be of any length.
+Lines go in twice (`BootClocks`, then `CoverageBuilder`), because the date of the first may stand in the last; only
+what overlaps the window is kept, so a manifest may be of any length.
 
 Source: FORMAT.md, "What a window holds".
 """
@@ -18,15 +19,26 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.records import Adopted, Anchor, Boot, Chapter, Evicted, Gap, GapReason, Record, Segment, Watching
-from agent.core.vault.spans import RANK, Span, Stamp
+from agent.core.vault.records import (
+    BootRecord,
+    Chapter,
+    ClockSync,
+    CoverageRecord,
+    EvictionRecord,
+    GapReason,
+    GapRecord,
+    Record,
+    RecoveredRecord,
+    SegmentRecord,
+)
+from agent.core.vault.spans import RANK, Stamp, TimeSpan
 
-__all__ = ["Boots", "Spans", "State", "Stretch"]
+__all__ = ["BootClocks", "CoverageBuilder", "CoverageSpan", "CoverageState"]
 
 _US_PER_MS: Final = 1000
 
 
-class State(enum.Enum):
+class CoverageState(enum.Enum):
     """What is true of a stretch of time.  Of several, the first one here is said."""
 
     FOOTAGE = "footage"
@@ -48,21 +60,21 @@ class State(enum.Enum):
     """Behind the newest record: what happens now is written down within a quarter of an hour."""
 
 
-_OF_GAP: Final = {reason: State(reason.value) for reason in GapReason}
-_ORDER: Final = tuple(State)
+_OF_GAP: Final = {reason: CoverageState(reason.value) for reason in GapReason}
+_ORDER: Final = tuple(CoverageState)
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class CoverageSpan:
     """[start_ms, end_ms) of UTC, and what is true of all of it."""
 
     start_ms: int
     end_ms: int
-    state: State
+    state: CoverageState
 
 
 @dataclass(slots=True)
-class _Boot:
+class _BootClock:
     """One boot: the UTC in ms of its clock's zero, worth `quality`, and what of its clock the records speak of."""
 
     first_us: int
@@ -75,17 +87,17 @@ class _Boot:
         return self.quality is not ClockQuality.UNKNOWN
 
 
-class Boots:
+class BootClocks:
     """The first look at a manifest: when each boot was.  A dozen numbers for each, whatever it recorded."""
 
     def __init__(self) -> None:
-        self._boots: dict[str, _Boot] = {}
-        self._carried: dict[str, _Boot] = {}
+        self._boots: dict[str, _BootClock] = {}
+        self._carried: dict[str, _BootClock] = {}
         """What carried lines say of boots: it dates them, and tells nothing of the time between."""
         self._begins: Stamp | None = None
         self._empty = True
 
-    def take(self, record: Record, *, carried: bool = False) -> None:
+    def add(self, record: Record, *, carried: bool = False) -> None:
         """The next record, in the manifest's order."""
         if self._empty and isinstance(record, Chapter):
             self._begins = record.at
@@ -93,7 +105,7 @@ class Boots:
         boots = self._carried if carried else self._boots
         for stamp in _stamps(record):
             zero_ms = stamp.utc_ms - stamp.at_us // _US_PER_MS
-            boot = boots.setdefault(stamp.boot, _Boot(stamp.at_us, stamp.at_us, zero_ms, stamp.quality))
+            boot = boots.setdefault(stamp.boot, _BootClock(stamp.at_us, stamp.at_us, zero_ms, stamp.quality))
             boot.first_us = min(boot.first_us, stamp.at_us)
             boot.last_us = max(boot.last_us, stamp.at_us)
             if RANK.index(stamp.quality) > RANK.index(boot.quality):
@@ -116,9 +128,9 @@ class Boots:
         starts = (boot.zero_ms + boot.first_us // _US_PER_MS for boot in self._boots.values() if boot.dated)
         return min(starts, default=_EVER_MS[1])
 
-    def between(self, now_ms: int) -> list[Stretch]:
+    def between(self, now_ms: int) -> list[CoverageSpan]:
         """What is true between the boots: off, or on without a date.  Behind the newest record: not known yet."""
-        found: list[Stretch] = []
+        found: list[CoverageSpan] = []
         end_ms, undated = None, False
         for boot in self._boots.values():
             if not boot.dated:
@@ -126,47 +138,47 @@ class Boots:
                 continue
             start_ms = boot.zero_ms + boot.first_us // _US_PER_MS
             if end_ms is None or start_ms > end_ms:
-                state = State.CLOCK_UNKNOWN if undated else State.DEVICE_OFF
-                found.append(Stretch(_EVER_MS[0] if end_ms is None else end_ms, start_ms, state))
+                state = CoverageState.CLOCK_UNKNOWN if undated else CoverageState.DEVICE_OFF
+                found.append(CoverageSpan(_EVER_MS[0] if end_ms is None else end_ms, start_ms, state))
             end_ms = max(end_ms or start_ms, boot.zero_ms + boot.last_us // _US_PER_MS)
             undated = False
         last_ms = end_ms if end_ms is not None else _EVER_MS[0]
         if undated:
-            found.append(Stretch(last_ms, _EVER_MS[1], State.CLOCK_UNKNOWN))
+            found.append(CoverageSpan(last_ms, _EVER_MS[1], CoverageState.CLOCK_UNKNOWN))
         else:
-            found.append(Stretch(last_ms, max(last_ms, now_ms), State.NOT_YET))
-            found.append(Stretch(max(last_ms, now_ms), _EVER_MS[1], State.NOT_YET))
+            found.append(CoverageSpan(last_ms, max(last_ms, now_ms), CoverageState.NOT_YET))
+            found.append(CoverageSpan(max(last_ms, now_ms), _EVER_MS[1], CoverageState.NOT_YET))
         return found
 
 
-class Spans:
+class CoverageBuilder:
     """The second look: what the records say of [from_ms, to_ms)."""
 
-    def __init__(self, boots: Boots, from_ms: int, to_ms: int) -> None:
+    def __init__(self, boots: BootClocks, from_ms: int, to_ms: int) -> None:
         self._boots = boots
         self._from_ms = from_ms
         self._to_ms = to_ms
-        self._footage: dict[str, Stretch] = {}
-        self._others: list[Stretch] = []
+        self._footage: dict[str, CoverageSpan] = {}
+        self._others: list[CoverageSpan] = []
 
-    def take(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         """The next record, in the manifest's order."""
         match record:
-            case Segment() | Adopted():
-                stretch = self._within(record.span, State.FOOTAGE)
+            case SegmentRecord() | RecoveredRecord():
+                stretch = self._within(record.span, CoverageState.FOOTAGE)
                 if stretch is not None:
                     self._footage[record.id] = stretch
-            case Evicted():
+            case EvictionRecord():
                 for segment in record.segments:
                     gone = self._footage.pop(segment, None)
                     if gone is not None:
-                        self._others.append(Stretch(gone.start_ms, gone.end_ms, State.GONE))
-            case Gap():
+                        self._others.append(CoverageSpan(gone.start_ms, gone.end_ms, CoverageState.GONE))
+            case GapRecord():
                 self._keep(record.span, _OF_GAP[record.reason])
-            case Watching():
-                self._keep(record.span, State.NOTHING)
+            case CoverageRecord():
+                self._keep(record.span, CoverageState.NOTHING)
 
-    def stretches(self, now_ms: int) -> tuple[Stretch, ...]:
+    def stretches(self, now_ms: int) -> tuple[CoverageSpan, ...]:
         """The window from its start to its end, without a hole: neighbours differ."""
         begins_ms = max(self._from_ms, min(self._boots.begins_ms(), self._to_ms))
         known = [
@@ -175,23 +187,27 @@ class Spans:
             if one.end_ms > begins_ms
         ]
         clipped = [
-            Stretch(max(one.start_ms, self._from_ms), min(one.end_ms, self._to_ms), one.state)
-            for one in (*self._footage.values(), *known, Stretch(self._from_ms, begins_ms, State.FORGOTTEN))
+            CoverageSpan(max(one.start_ms, self._from_ms), min(one.end_ms, self._to_ms), one.state)
+            for one in (
+                *self._footage.values(),
+                *known,
+                CoverageSpan(self._from_ms, begins_ms, CoverageState.FORGOTTEN),
+            )
             if one.start_ms < self._to_ms and one.end_ms > self._from_ms and one.start_ms < one.end_ms
         ]
         return tuple(_merged(_swept(clipped, self._from_ms, self._to_ms)))
 
-    def _keep(self, span: Span, state: State) -> None:
+    def _keep(self, span: TimeSpan, state: CoverageState) -> None:
         stretch = self._within(span, state)
         if stretch is not None:
             self._others.append(stretch)
 
-    def _within(self, span: Span, state: State) -> Stretch | None:
+    def _within(self, span: TimeSpan, state: CoverageState) -> CoverageSpan | None:
         start_ms = self._boots.utc_ms(span.boot, span.start_us)
         if start_ms is None:
             return None
         end_ms = start_ms - (span.start_us - span.end_us) // _US_PER_MS
-        return Stretch(start_ms, end_ms, state) if start_ms < self._to_ms and end_ms > self._from_ms else None
+        return CoverageSpan(start_ms, end_ms, state) if start_ms < self._to_ms and end_ms > self._from_ms else None
 
 
 _EVER_MS: Final = (-(2**53), 2**53)
@@ -199,9 +215,9 @@ _EVER_MS: Final = (-(2**53), 2**53)
 
 def _stamps(record: Record) -> tuple[Stamp, ...]:
     """The instants a record was made or speaks of, in its own boot."""
-    if isinstance(record, Boot | Anchor | Evicted | Chapter):
+    if isinstance(record, BootRecord | ClockSync | EvictionRecord | Chapter):
         return (record.at,)
-    if isinstance(record, Adopted):
+    if isinstance(record, RecoveredRecord):
         begin = record.begin
         return (
             Stamp(boot=begin.boot, at_us=begin.start_us, utc_ms=begin.utc_ms, quality=begin.quality),
@@ -213,7 +229,7 @@ def _stamps(record: Record) -> tuple[Stamp, ...]:
     return (start, end)
 
 
-def _swept(stretches: list[Stretch], from_ms: int, to_ms: int) -> Iterable[Stretch]:
+def _swept(stretches: list[CoverageSpan], from_ms: int, to_ms: int) -> Iterable[CoverageSpan]:
     """One word for each piece between two borders; where nothing speaks, the device was off."""
     changes = sorted(
         [(one.start_ms, 1, _ORDER.index(one.state)) for one in stretches]
@@ -223,17 +239,19 @@ def _swept(stretches: list[Stretch], from_ms: int, to_ms: int) -> Iterable[Stret
     at_ms = from_ms
     for border_ms, change, state in (*changes, (to_ms, 0, 0)):
         if border_ms > at_ms:
-            said = next((number for number, count in enumerate(true_now) if count), _ORDER.index(State.DEVICE_OFF))
-            yield Stretch(at_ms, border_ms, _ORDER[said])
+            said = next(
+                (number for number, count in enumerate(true_now) if count), _ORDER.index(CoverageState.DEVICE_OFF)
+            )
+            yield CoverageSpan(at_ms, border_ms, _ORDER[said])
             at_ms = border_ms
         true_now[state] += change
 
 
-def _merged(pieces: Iterable[Stretch]) -> Iterable[Stretch]:
-    whole: Stretch | None = None
+def _merged(pieces: Iterable[CoverageSpan]) -> Iterable[CoverageSpan]:
+    whole: CoverageSpan | None = None
     for piece in pieces:
         if whole is not None and whole.state is piece.state:
-            whole = Stretch(whole.start_ms, piece.end_ms, whole.state)
+            whole = CoverageSpan(whole.start_ms, piece.end_ms, whole.state)
             continue
         if whole is not None:
             yield whole

@@ -14,23 +14,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from agent.core.timebase import NS_PER_S, ClockQuality, Moment
+from agent.core.timebase import NS_PER_S, ClockQuality, ClockReading
 from agent.core.vault.spans import RANK
 
-__all__ = ["JUMP_NS", "Dating"]
+__all__ = ["JUMP_NS", "ClockJudge"]
 
 JUMP_NS: Final = 120 * NS_PER_S
 """More than any slewing and any leap second."""
 
 
-class Dating:
+class ClockJudge:
     """One boot's readings, in the order they are made."""
 
     def __init__(self) -> None:
         self._offset_ns = 0
         self._quality = ClockQuality.UNKNOWN
 
-    def judge(self, read: Moment) -> Moment:
+    def judge(self, read: ClockReading) -> ClockReading:
         """`read`, its quality lowered to unknown when it contradicts the ones before it."""
         if read.quality is ClockQuality.UNKNOWN:
             return read

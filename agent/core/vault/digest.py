@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from agent.core.vault.records import Sealed
+from agent.core.vault.records import SealedFile
 
 __all__ = ["FileDigest", "digest"]
 
@@ -25,9 +25,9 @@ class FileDigest:
         self._size += len(payload)
         self._payload.update(payload)
 
-    def sealed(self) -> Sealed:
+    def sealed(self) -> SealedFile:
         """What a manifest says of the bytes so far."""
-        return Sealed(
+        return SealedFile(
             size=self._size,
             header_size=self._header_size,
             sha256_header=self._header.hexdigest(),
@@ -35,7 +35,7 @@ class FileDigest:
         )
 
 
-def digest(chunks: Iterable[bytes], header_size: int) -> Sealed:
+def digest(chunks: Iterable[bytes], header_size: int) -> SealedFile:
     """What a manifest says of the file that `chunks` make, whose first `header_size` bytes are its header."""
     header = b""
     whole: FileDigest | None = None

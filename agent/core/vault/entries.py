@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import FileKind, SegmentId, VaultFile
-from agent.core.vault.records import CONTINUOUS, Segment, StoredRecord
+from agent.core.vault.records import CONTINUOUS, SegmentRecord, StoredRecord
 from agent.core.vault.spans import RANK, Stamp
 
 __all__ = ["Dater", "Totals", "VaultEntry", "dated", "entry_of"]
@@ -92,7 +92,7 @@ def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: i
         size_bytes=record.file.size,
         poster_bytes=record.poster_file.size if record.poster_file else 0,
         whole=record.complete,
-        witnessed=isinstance(record, Segment),
+        witnessed=isinstance(record, SegmentRecord),
         line_offset=line_offset,
         line_size=line_size,
         start_us=record.span.start_us,
@@ -110,7 +110,7 @@ class Dater:
 
 
 def dated(entry: VaultEntry, anchor: Dater) -> VaultEntry:
-    """`entry` by the date of `anchor`, where that is a better one of the same boot and stands behind it.
+    """`entry` by the date of `clock-sync`, where that is a better one of the same boot and stands behind it.
 
     What was adopted after a crash keeps an unknown date, because nobody saw its end.
     """

@@ -36,12 +36,12 @@ __all__ = [
     "LONGEST_LINE_BYTES",
     "MOST_CHAPTERS",
     "PAYLOAD_TYPE",
+    "ChainFault",
+    "ChainHead",
     "ChainStep",
-    "Fault",
     "RawLine",
     "SignedRecord",
     "Signer",
-    "Tip",
     "carried_of",
     "chapter_name",
     "chapter_number",
@@ -76,14 +76,14 @@ Signer = Callable[[bytes], bytes]
 """message → 64-byte Ed25519 signature by the device key, wherever that key lives."""
 
 
-class _Payload(strictjson.Message, frozen=True, kw_only=True):
+class _SignedPayload(strictjson.Message, frozen=True, kw_only=True):
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     seq: Size
     prev: Sha256
     record: Record
 
 
-class _Line(strictjson.Message, frozen=True, kw_only=True):
+class _SignedLine(strictjson.Message, frozen=True, kw_only=True):
     payload: str
     sig: str
 
@@ -171,32 +171,32 @@ def split_lines(chunks: Iterable[bytes], position: int = 0) -> Iterator[RawLine]
 
 
 @dataclass(frozen=True, slots=True)
-class Tip:
+class ChainHead:
     """The end of a manifest: the position where the next line goes, its number, and the hash it must name."""
 
     offset: int = 0
     sequence: int = 0
     previous: str = FIRST_PREVIOUS
 
-    def after(self, signed: SignedRecord) -> Tip:
-        return Tip(self.offset + len(signed.line) + 1, signed.sequence + 1, signed.sha256)
+    def after(self, signed: SignedRecord) -> ChainHead:
+        return ChainHead(self.offset + len(signed.line) + 1, signed.sequence + 1, signed.sha256)
 
 
-def sign_record(record: Record, tip: Tip, sign: Signer) -> SignedRecord:
+def sign_record(record: Record, tip: ChainHead, sign: Signer) -> SignedRecord:
     """The line that continues a manifest at `tip`."""
-    payload = strictjson.encode(_Payload(seq=tip.sequence, prev=tip.previous, record=record))
+    payload = strictjson.encode(_SignedPayload(seq=tip.sequence, prev=tip.previous, record=record))
     signature = sign(pae(PAYLOAD_TYPE, payload))
-    line = strictjson.encode(_Line(payload=base64.encode(payload), sig=base64.encode(signature)))
+    line = strictjson.encode(_SignedLine(payload=base64.encode(payload), sig=base64.encode(signature)))
     return SignedRecord(tip.sequence, tip.previous, record, line, payload, signature)
 
 
 def parse_line(line: bytes) -> SignedRecord:
     """The line (without its line feed), its signature *not* checked.  Raises `FormatError`."""
-    outer = strictjson.decode(line, _Line, limit_bytes=LONGEST_LINE_BYTES)
+    outer = strictjson.decode(line, _SignedLine, limit_bytes=LONGEST_LINE_BYTES)
     payload, signature = base64.decode(outer.payload), base64.decode(outer.sig)
     if len(signature) != SIGNATURE_BYTES:
         raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes, this one has {len(signature)}.")
-    inner = strictjson.decode(payload, _Payload, limit_bytes=LONGEST_LINE_BYTES)
+    inner = strictjson.decode(payload, _SignedPayload, limit_bytes=LONGEST_LINE_BYTES)
     return SignedRecord(inner.seq, inner.prev, inner.record, line, payload, signature)
 
 
@@ -209,7 +209,7 @@ def open_line(line: bytes, key: PublicKey) -> SignedRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ChainFault:
     """What is wrong with one line; `line` counts from 1, as an editor does, or from where reading began in the chapter.
 
     `offset` is the byte in the chapter's file at which the line starts.
@@ -235,13 +235,15 @@ class ChainStep:
 
     offset: int
     signed: SignedRecord | None
-    fault: Fault | None
-    tip: Tip
+    fault: ChainFault | None
+    head: ChainHead
     carried: bool = False
     rests: bool = True
 
 
-def read_chain(lines: Iterable[bytes], tip: Tip = Tip(), key: PublicKey | None = None) -> Iterator[ChainStep]:
+def read_chain(
+    lines: Iterable[bytes], tip: ChainHead = ChainHead(), key: PublicKey | None = None
+) -> Iterator[ChainStep]:
     """`follow` for the lines of one file, each as it lies there: with its line feed, the last perhaps without."""
     return follow(_placed(lines, tip.offset), tip, key)
 
@@ -252,12 +254,12 @@ def _placed(lines: Iterable[bytes], position: int) -> Iterator[RawLine]:
         position += len(raw)
 
 
-def follow(lines: Iterable[RawLine], tip: Tip = Tip(), key: PublicKey | None = None) -> Iterator[ChainStep]:
+def follow(lines: Iterable[RawLine], tip: ChainHead = ChainHead(), key: PublicKey | None = None) -> Iterator[ChainStep]:
     """Every line of a manifest from `tip` on, chapter after chapter.
 
-    Signatures are checked when a `key` is given.  `Tip()` stands for the beginning of the first chapter in `lines`: its
-    `chapter` record is then believed about what came before it.  A line without its line feed was never acknowledged: a
-    step with a fault and no record, and `tip` stays before it.
+    Signatures are checked when a `key` is given.  `ChainHead()` stands for the beginning of the first chapter in
+    `lines`: its `chapter` record is then believed about what came before it.  A line without its line feed was never
+    acknowledged: a step with a fault and no record, and `tip` stays before it.
     """
     reading = _Reading(tip, key)
     for raw in lines:
@@ -267,10 +269,10 @@ def follow(lines: Iterable[RawLine], tip: Tip = Tip(), key: PublicKey | None = N
 class _Reading:
     """Where the reading of a manifest is: in which chapter, behind which line, within which carried lines."""
 
-    def __init__(self, tip: Tip, key: PublicKey | None) -> None:
+    def __init__(self, tip: ChainHead, key: PublicKey | None) -> None:
         self._tip = tip
         self._key = key
-        self._chapter: int | None = None if tip == Tip() else chapter_of(tip.offset)
+        self._chapter: int | None = None if tip == ChainHead() else chapter_of(tip.offset)
         self._line = 0
         self._carried: Carried | None = None
         self._left = 0
@@ -293,20 +295,20 @@ class _Reading:
         first = raw.position == chapter_start(chapter)
         record = signed.record
         if first and before is None and isinstance(record, Chapter):
-            self._tip = Tip(raw.position, signed.sequence, signed.previous)
+            self._tip = ChainHead(raw.position, signed.sequence, signed.previous)
         problem = _problem(signed, self._tip, self._key) or _misplaced(record, chapter, first=first)
         if before is not None and chapter > before + 1:
             problem = f"Of the chapters {before + 1} to {chapter - 1} none is there."
-        self._tip = Tip(raw.end, signed.sequence + 1, signed.sha256)
+        self._tip = ChainHead(raw.end, signed.sequence + 1, signed.sha256)
         if first and isinstance(record, Chapter) and record.carried is not None:
             self._carried, self._left, self._hash = record.carried, record.carried.size, hashlib.sha256()
-            self._tip = Tip(raw.end + self._left, self._tip.sequence, self._tip.previous)
+            self._tip = ChainHead(raw.end + self._left, self._tip.sequence, self._tip.previous)
         return self._told(raw, signed, problem)
 
     def _unreadable(self, raw: RawLine, problem: str) -> ChainStep:
         if self._left > 0:
             return self._told(raw, None, self._count(raw) or problem, carried=True)
-        self._tip = Tip(raw.end, self._tip.sequence + 1, hashlib.sha256(raw.data).hexdigest())
+        self._tip = ChainHead(raw.end, self._tip.sequence + 1, hashlib.sha256(raw.data).hexdigest())
         return self._told(raw, None, problem)
 
     def _carry(self, raw: RawLine, signed: SignedRecord) -> ChainStep:
@@ -325,7 +327,7 @@ class _Reading:
 
     def _told(self, raw: RawLine, signed: SignedRecord | None, problem: str, *, carried: bool = False) -> ChainStep:
         chapter = chapter_of(raw.position)
-        fault = Fault(self._line, problem, chapter, raw.position - chapter_start(chapter)) if problem else None
+        fault = ChainFault(self._line, problem, chapter, raw.position - chapter_start(chapter)) if problem else None
         return ChainStep(raw.position, signed, fault, self._tip, carried, self._left <= 0)
 
 
@@ -341,10 +343,10 @@ def oldest_stated(chapter: int, line: bytes) -> int | None:
     return record.oldest if isinstance(record, Chapter) and record.number == chapter else None
 
 
-def missing_chapters(oldest: int, there: Collection[int]) -> tuple[Fault, ...]:
+def missing_chapters(oldest: int, there: Collection[int]) -> tuple[ChainFault, ...]:
     """A fault for each chapter that is needed and not there, for the first few of them."""
     needed = range(oldest, max(there, default=oldest))
-    missing = (Fault(0, "The chapter is missing.", number) for number in needed if number not in there)
+    missing = (ChainFault(0, "The chapter is missing.", number) for number in needed if number not in there)
     return tuple(itertools.islice(missing, _MOST_MISSING))
 
 
@@ -392,12 +394,12 @@ def loose_payload(line: bytes) -> bytes:
         return b""
 
 
-def verify_chain(lines: Iterable[bytes], key: PublicKey) -> tuple[Fault, ...]:
+def verify_chain(lines: Iterable[bytes], key: PublicKey) -> tuple[ChainFault, ...]:
     """Everything wrong with a whole manifest: unreadable lines, broken links, signatures that are not `key`'s."""
     return tuple(step.fault for step in read_chain(lines, key=key) if step.fault)
 
 
-def _problem(signed: SignedRecord, tip: Tip, key: PublicKey | None) -> str:
+def _problem(signed: SignedRecord, tip: ChainHead, key: PublicKey | None) -> str:
     if key is not None and not signed.signed_by(key):
         return "The signature is not this device's."
     if signed.previous != tip.previous:

@@ -13,30 +13,30 @@ import msgspec
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import SegmentId
 from agent.core.vault.segment import Begin, DeviceId, Label
-from agent.core.vault.spans import Sha256, Size, Span, Stamp, bounded
+from agent.core.vault.spans import Sha256, Size, Stamp, TimeSpan, bounded
 from agent.errors import FormatError
 from agent.wire import strictjson
 
 __all__ = [
     "CONTINUOUS",
     "MOST_EVICTED",
-    "Adopted",
-    "Anchor",
-    "Boot",
+    "BootRecord",
     "Carried",
     "Chapter",
-    "Evicted",
+    "ClockSync",
+    "CoverageRecord",
     "EvictionReason",
-    "Gap",
+    "EvictionRecord",
     "GapReason",
-    "Poster",
+    "GapRecord",
+    "PosterRecord",
     "Record",
-    "Sealed",
-    "Segment",
-    "Silence",
-    "Sound",
+    "RecoveredRecord",
+    "SealedFile",
+    "SegmentRecord",
+    "SoundGapReason",
+    "SoundRecord",
     "StoredRecord",
-    "Watching",
 ]
 
 MOST_EVICTED: Final = 64
@@ -51,7 +51,7 @@ CONTINUOUS: Final = "continuous"
 """The label of segments recorded though nothing happened: they have a budget of their own, and go first."""
 
 
-class Sealed(strictjson.Message, frozen=True, kw_only=True):
+class SealedFile(strictjson.Message, frozen=True, kw_only=True):
     """One age file, as bytes on the disk.
 
     The hashes of header and payload stand apart because a disclosure replaces the header: who received the payload ties
@@ -68,45 +68,45 @@ class Sealed(strictjson.Message, frozen=True, kw_only=True):
             raise FormatError("A sealed file is shorter than its header.")
 
 
-class Poster(strictjson.Message, frozen=True, kw_only=True):
+class PosterRecord(strictjson.Message, frozen=True, kw_only=True):
     """The clip's still: its own age file, named after the clip's first segment."""
 
-    file: Sealed
+    file: SealedFile
     key: Sha256
     """The file key's commitment (`core.vault.commitment`)."""
 
 
-class Sound(strictjson.Message, frozen=True, kw_only=True):
+class SoundRecord(strictjson.Message, frozen=True, kw_only=True):
     """What was heard during a segment: its own age file, so that the pictures can be handed over without it."""
 
-    file: Sealed
+    file: SealedFile
     key: Sha256
     """The file key's commitment."""
 
 
-class Silence(enum.Enum):
+class SoundGapReason(enum.Enum):
     """Why a segment has no sound, or not all of it, on a device that was told to listen."""
 
     MICROPHONE = "microphone absent"
 
 
-class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="segment"):
+class SegmentRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="segment"):
     """A whole segment, written under this device's eyes.  `epoch` numbers the recipients it is sealed to."""
 
     id: SegmentId
     event: SegmentId
     ordinal: Size
-    span: Span
+    span: TimeSpan
     epoch: Size
-    file: Sealed
+    file: SealedFile
     key: Sha256
     """The file key's commitment: what the file opens to is fixed by this and `file`, and nothing here hashes it."""
-    poster: Poster | None = None
+    poster: PosterRecord | None = None
     label: Label | None = None
-    sound: Sound | None = None
-    silence: Silence | None = None
+    sound: SoundRecord | None = None
+    silence: SoundGapReason | None = None
     """Given where sound was wanted and some of it is missing."""
-    follows: Sha256 | None = None
+    prev_in_clip: Sha256 | None = None
     """A hash of all that stands before it in its clip (`core.vault.following`); None in records of earlier versions."""
 
     def __post_init__(self) -> None:
@@ -121,11 +121,11 @@ class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
         return True
 
     @property
-    def poster_file(self) -> Sealed | None:
+    def poster_file(self) -> SealedFile | None:
         return self.poster.file if self.poster else None
 
     @property
-    def sound_file(self) -> Sealed | None:
+    def sound_file(self) -> SealedFile | None:
         return self.sound.file if self.sound else None
 
     @property
@@ -133,7 +133,7 @@ class Segment(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
         return self.span.quality
 
 
-class Adopted(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="adopted"):
+class RecoveredRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="recovered"):
     """A file found at start without a record: kept, but nobody saw it end.
 
     `complete` is whether it bore its final name; if not, its tail may be missing and only an owner's client can tell.
@@ -142,9 +142,9 @@ class Adopted(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
 
     begin: Begin
     complete: bool
-    file: Sealed
-    poster_file: Sealed | None = None
-    sound_file: Sealed | None = None
+    file: SealedFile
+    poster_file: SealedFile | None = None
+    sound_file: SealedFile | None = None
     at: Stamp
 
     @property
@@ -164,7 +164,7 @@ class Adopted(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
         return self.begin.label or ""
 
     @property
-    def span(self) -> Span:
+    def span(self) -> TimeSpan:
         return self.begin.longest
 
     @property
@@ -188,7 +188,7 @@ class EvictionReason(enum.Enum):
     """Held for a request, and let go all the same: nothing else was left, and recording would have stopped."""
 
 
-class Evicted(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
+class EvictionRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
     """A tombstone: durable before the first of these files is unlinked."""
 
     segments: Annotated[tuple[SegmentId, ...], msgspec.Meta(min_length=1, max_length=MOST_EVICTED)]
@@ -206,26 +206,26 @@ class GapReason(enum.Enum):
     STORAGE = "storage failed"
 
 
-class Gap(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
+class GapRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
     """A span without footage, and why.  It may be of any length."""
 
     reason: GapReason
-    span: Span
+    span: TimeSpan
 
 
-class Watching(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="watching"):
+class CoverageRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="coverage"):
     """A camera delivered pictures all through this span: where it holds neither segment nor gap, nothing happened."""
 
-    span: Span
+    span: TimeSpan
 
 
-class Anchor(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="anchor"):
+class ClockSync(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="clock-sync"):
     """The wall clock became better known: it dates what this boot recorded before, by the boot clock between."""
 
     at: Stamp
 
 
-class Boot(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="boot"):
+class BootRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="boot"):
     """The first record of a boot.  Between it and the last record before it the device was off."""
 
     device: DeviceId
@@ -258,5 +258,7 @@ class Chapter(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
             raise FormatError("A chapter has a number above 0, and the oldest one is no later than it.")
 
 
-StoredRecord = Segment | Adopted
-Record = Segment | Adopted | Evicted | Gap | Watching | Anchor | Boot | Chapter
+StoredRecord = SegmentRecord | RecoveredRecord
+Record = (
+    SegmentRecord | RecoveredRecord | EvictionRecord | GapRecord | CoverageRecord | ClockSync | BootRecord | Chapter
+)

@@ -20,12 +20,12 @@ from typing import Annotated, Final
 
 import msgspec
 
-from agent.core.object_detection.labels import Sight, in_order
+from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import Header
 from agent.core.vault.age.stanza import Stanza
 from agent.core.vault.names import SegmentId
-from agent.core.vault.spans import BootId, Size, Span, UtcMs, bounded
+from agent.core.vault.spans import BootId, Size, TimeSpan, UtcMs, bounded
 from agent.errors import FormatError, InternalError
 from agent.wire import strictjson
 
@@ -73,8 +73,8 @@ class Context(strictjson.Message, frozen=True, kw_only=True):
     """What each sealed file says of itself.  `ordinal` counts the segments begun in this boot, from 0.
 
     `media_bytes`: the length of the film, sound or JPEG without this context.
-    `seen`: what a second opinion saw in pictures of this segment, in the order of `Sight`; empty is nothing that it
-    knows, None that nobody looked.
+    `seen`: what a second opinion saw in pictures of this segment, in the order of `ObjectLabel`; empty is nothing
+    that it knows, None that nobody looked.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
@@ -83,14 +83,14 @@ class Context(strictjson.Message, frozen=True, kw_only=True):
     segment: SegmentId
     event: SegmentId
     ordinal: Size
-    span: Span
+    span: TimeSpan
     media_bytes: Size
     label: Label | None = None
-    seen: tuple[Sight, ...] | None = None
+    seen: tuple[ObjectLabel, ...] | None = None
 
     def __post_init__(self) -> None:
         bounded(self.span)
-        if self.seen is not None and self.seen != in_order(self.seen):
+        if self.seen is not None and self.seen != sorted_labels(self.seen):
             raise FormatError("What was seen in a segment is said once each and in order.")
 
 
@@ -112,9 +112,9 @@ class Begin(strictjson.Message, frozen=True, kw_only=True):
         bounded(self.longest)
 
     @property
-    def longest(self) -> Span:
+    def longest(self) -> TimeSpan:
         """From the start to the latest possible end."""
-        return Span(
+        return TimeSpan(
             boot=self.boot,
             start_us=self.start_us,
             end_us=self.until_us,

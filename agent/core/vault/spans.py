@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from agent.core.timebase import NS_PER_MS, ClockQuality, Moment
+from agent.core.timebase import NS_PER_MS, ClockQuality, ClockReading
 from agent.errors import FormatError
 from agent.wire import strictjson
 
@@ -20,8 +20,8 @@ __all__ = [
     "BootId",
     "Sha256",
     "Size",
-    "Span",
     "Stamp",
+    "TimeSpan",
     "UtcMs",
     "bounded",
     "span_between",
@@ -57,7 +57,7 @@ class Stamp(strictjson.Message, frozen=True, kw_only=True):
         return self.utc_ms + (boot_us - self.at_us) // _US_PER_MS
 
 
-class Span(strictjson.Message, frozen=True, kw_only=True):
+class TimeSpan(strictjson.Message, frozen=True, kw_only=True):
     """From `start_us` up to `end_us` of `boot`; `utc_ms` and `quality` are the start's."""
 
     boot: BootId
@@ -84,17 +84,17 @@ class Span(strictjson.Message, frozen=True, kw_only=True):
         return self.end_us - self.start_us
 
 
-def stamp(boot: str, at: Moment) -> Stamp:
+def stamp(boot: str, at: ClockReading) -> Stamp:
     return Stamp(boot=boot, at_us=at.boot_ns // _NS_PER_US, utc_ms=at.utc_ns // NS_PER_MS, quality=at.quality)
 
 
-def span_between(boot: str, start: Moment, end: Moment) -> Span:
+def span_between(boot: str, start: ClockReading, end: ClockReading) -> TimeSpan:
     """The span from `start` to `end`, dated by the better of the two clock readings.
 
     A clock that became good in between dates the start as well: it is the same boot clock that counts the distance.
     """
     dated = start if RANK.index(start.quality) >= RANK.index(end.quality) else end.at(start.boot_ns)
-    return Span(
+    return TimeSpan(
         boot=boot,
         start_us=start.boot_ns // _NS_PER_US,
         end_us=end.boot_ns // _NS_PER_US,
@@ -103,7 +103,7 @@ def span_between(boot: str, start: Moment, end: Moment) -> Span:
     )
 
 
-def bounded(span: Span) -> Span:
+def bounded(span: TimeSpan) -> TimeSpan:
     """`span`, if a segment may be that long.  Raises `FormatError`."""
     if span.duration_us > LONGEST_SEGMENT_US:
         raise FormatError(f"A segment of {span.duration_us} µs is longer than the format allows.")

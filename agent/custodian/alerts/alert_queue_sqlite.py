@@ -22,10 +22,10 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from agent.core.alerts.alert_messages import HeldBack, Kept, Waiting
-from agent.core.alerts.kinds import Rank
+from agent.core.alerts.alert_messages import DeferredAlert, DelayedAlert, QueuedAlert
+from agent.core.alerts.kinds import AlertPriority
 from agent.errors import StorageError
-from agent.platform.sqlite_faults import Nonsense, is_damage, set_aside
+from agent.platform.sqlite_faults import MalformedDatabase, is_damage, quarantine
 from agent.platform.sqlite_snapshot import EXCLUSIVE
 
 __all__ = ["SqliteAlertQueue"]
@@ -72,7 +72,7 @@ _TRY_AGAIN_S: Final = 60.0
 _ROW_BITS: Final = 40
 """Of an alert's id; above them stands how often the queue had been begun anew."""
 
-_Found = TypeVar("_Found")
+_DatabaseRead = TypeVar("_DatabaseRead")
 
 
 class SqliteAlertQueue:
@@ -89,14 +89,18 @@ class SqliteAlertQueue:
         """The queue is in memory, and a file that nobody could read may hold what it does not."""
         self._begun = 0
         """How often with other rows than before: whoever is done with one of those must remove none of these."""
-        self._db = self._opened_somehow() if self._path else _opened(str(path))
+        self._db = self._open_or_replace() if self._path else _opened(str(path))
 
     def add(
-        self, alerts: Sequence[Waiting], kept: Sequence[Kept], once: str = "", held_back: Sequence[HeldBack] = ()
+        self,
+        alerts: Sequence[QueuedAlert],
+        deferred: Sequence[DeferredAlert],
+        once: str = "",
+        delayed: Sequence[DelayedAlert] = (),
     ) -> bool:
         def work(db: sqlite3.Connection) -> bool:
             if once:
-                at_ms = _moment(alerts, kept, held_back)
+                at_ms = _moment(alerts, deferred, delayed)
                 if not db.execute(_ADD_TOLD, (once, at_ms)).rowcount:
                     return False
                 db.execute(
@@ -104,40 +108,42 @@ class SqliteAlertQueue:
                     (_TOLD_KEPT,),
                 )
             _insert(db, alerts)
-            _keep(db, kept)
-            _hold_back(db, held_back)
+            _keep(db, deferred)
+            _hold_back(db, delayed)
             return True
 
         return self._do(work)
 
-    def held_back(self) -> tuple[HeldBack, ...]:
+    def delayed(self) -> tuple[DelayedAlert, ...]:
         ask = "SELECT id + ?, channel, news, once, came_ms, left_ms FROM held_back ORDER BY id"
-        return tuple(HeldBack(*row) for row in self._do(lambda db: db.execute(ask, (self._first_id,)).fetchall()))
+        return tuple(DelayedAlert(*row) for row in self._do(lambda db: db.execute(ask, (self._first_id,)).fetchall()))
 
     def pass_time(self, passed_ms: int) -> None:
         self._do(lambda db: db.execute("UPDATE held_back SET left_ms = left_ms - ?", (passed_ms,)))
 
-    def let_go(self, held_back: Sequence[HeldBack], alerts: Sequence[Waiting], kept: Sequence[Kept]) -> None:
+    def release_delayed(
+        self, delayed: Sequence[DelayedAlert], alerts: Sequence[QueuedAlert], deferred: Sequence[DeferredAlert]
+    ) -> None:
         def work(db: sqlite3.Connection) -> None:
-            db.executemany("DELETE FROM held_back WHERE id = ? - ?", [(each.id, self._first_id) for each in held_back])
+            db.executemany("DELETE FROM held_back WHERE id = ? - ?", [(each.id, self._first_id) for each in delayed])
             _insert(db, alerts)
-            _keep(db, kept)
+            _keep(db, deferred)
 
         self._do(work)
 
-    def waiting(self, channel: str, most: int) -> tuple[Waiting, ...]:
+    def waiting(self, channel: str, most: int) -> tuple[QueuedAlert, ...]:
         ask = "SELECT id + ?, channel, rank, text, queued_ms FROM alert WHERE channel = ? ORDER BY rank, id LIMIT ?"
         return self._do(lambda db: tuple(_waiting(*row) for row in db.execute(ask, (self._first_id, channel, most))))
 
-    def kept(self, channel: str, why: str) -> tuple[Kept, ...]:
+    def deferred(self, channel: str, why: str) -> tuple[DeferredAlert, ...]:
         ask = "SELECT * FROM kept WHERE channel = ? AND why = ? ORDER BY since_ms"
-        return tuple(Kept(*row) for row in self._do(lambda db: db.execute(ask, (channel, why)).fetchall()))
+        return tuple(DeferredAlert(*row) for row in self._do(lambda db: db.execute(ask, (channel, why)).fetchall()))
 
-    def release(self, kept: Sequence[Kept], alert: Waiting) -> None:
+    def release(self, deferred: Sequence[DeferredAlert], alert: QueuedAlert) -> None:
         def work(db: sqlite3.Connection) -> None:
             db.executemany(
                 "DELETE FROM kept WHERE channel = ? AND why = ? AND text = ?",
-                [(k.channel, k.why, k.text) for k in kept],
+                [(k.channel, k.why, k.text) for k in deferred],
             )
             _insert(db, (alert,))
 
@@ -168,14 +174,14 @@ class SqliteAlertQueue:
 
     def close(self) -> None:
         with self._lock:
-            self._come_back(at_once=True)
+            self._return_to_disk(at_once=True)
             self._db.close()
 
-    def _do(self, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
+    def _do(self, work: Callable[[sqlite3.Connection], _DatabaseRead]) -> _DatabaseRead:
         """In one transaction; once more, elsewhere, when the file or its disk is at fault."""
         with self._lock:
             try:
-                self._come_back()
+                self._return_to_disk()
                 try:
                     return _in_one_transaction(self._db, work)
                 except sqlite3.Error as error:
@@ -193,18 +199,18 @@ class SqliteAlertQueue:
 
     # -- a disk that fails ---------------------------------------------------------------------------------------------
 
-    def _opened_somehow(self) -> sqlite3.Connection:
+    def _open_or_replace(self) -> sqlite3.Connection:
         try:
             return _opened(str(self._path))
         except sqlite3.Error as error:
-            return self._begun_anew(error)
+            return self._start_over(error)
 
-    def _begun_anew(self, error: sqlite3.Error) -> sqlite3.Connection:
+    def _start_over(self, error: sqlite3.Error) -> sqlite3.Connection:
         """In a new file, when the old one is damaged; else, or if that cannot be made either, in memory."""
         self._begun += 1
         if is_damage(error):
             with contextlib.suppress(OSError, sqlite3.Error):
-                self._set_aside(error)
+                self._quarantine(error)
                 return _opened(str(self._path))
         self._refused(error)
         self._unread = True
@@ -216,7 +222,7 @@ class SqliteAlertQueue:
         if is_damage(error):
             rescued = [(add, _readable(old, read, types)) for read, types, add in _ALL]
             old.close()  # first: it removes a write-ahead log by its name, whosever that is by then
-            self._db = self._begun_anew(error)
+            self._db = self._start_over(error)
             with contextlib.suppress(sqlite3.Error):
                 _in_one_transaction(self._db, lambda db: [db.executemany(add, rows) for add, rows in rescued])
             return
@@ -229,17 +235,17 @@ class SqliteAlertQueue:
             self._unread = True
         old.close()
 
-    def _set_aside(self, error: sqlite3.Error) -> None:
+    def _quarantine(self, error: sqlite3.Error) -> None:
         """Raises `OSError`."""
         self._log.warning("alerts_damaged", error=str(error))
         if self._path is not None:
-            set_aside(self._path)
+            quarantine(self._path)
 
     def _refused(self, error: sqlite3.Error) -> None:
         self._log.warning("alerts_in_memory", error=str(error))
         self._again_s = self._monotonic() + _TRY_AGAIN_S
 
-    def _come_back(self, *, at_once: bool = False) -> None:
+    def _return_to_disk(self, *, at_once: bool = False) -> None:
         """Out of memory, when the disk takes it all."""
         if self._again_s is None or not (at_once or self._monotonic() >= self._again_s):
             return
@@ -249,7 +255,7 @@ class SqliteAlertQueue:
                 file = self._filled()
             except sqlite3.Error as error:
                 if is_damage(error):
-                    self._set_aside(error)
+                    self._quarantine(error)
                 raise
             self._db.close()
             self._begun += self._unread
@@ -270,7 +276,7 @@ class SqliteAlertQueue:
         return file
 
 
-def _in_one_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
+def _in_one_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _DatabaseRead]) -> _DatabaseRead:
     try:
         db.execute("BEGIN IMMEDIATE")
         found = work(db)
@@ -279,7 +285,7 @@ def _in_one_transaction(db: sqlite3.Connection, work: Callable[[sqlite3.Connecti
         if db.in_transaction:  # SQLite may have ended it already
             db.execute("ROLLBACK")
         if isinstance(error, UnicodeDecodeError):
-            raise Nonsense("a schema that is no text") from error
+            raise MalformedDatabase("a schema that is no text") from error
         raise
     return found
 
@@ -295,20 +301,20 @@ def _opened(path: str) -> sqlite3.Connection:
             db.execute(f"PRAGMA user_version={_FORMAT}")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         db.close()
-        raise (error if isinstance(error, sqlite3.Error) else Nonsense("a schema that is no text")) from error
+        raise (error if isinstance(error, sqlite3.Error) else MalformedDatabase("a schema that is no text")) from error
     return db
 
 
-def _insert(db: sqlite3.Connection, alerts: Sequence[Waiting]) -> None:
+def _insert(db: sqlite3.Connection, alerts: Sequence[QueuedAlert]) -> None:
     db.executemany(_ADD_ALERT, [(each.channel, int(each.rank), each.text, each.queued_ms) for each in alerts])
 
 
-def _hold_back(db: sqlite3.Connection, held_back: Sequence[HeldBack]) -> None:
+def _hold_back(db: sqlite3.Connection, held_back: Sequence[DelayedAlert]) -> None:
     rows = [(each.channel, each.news, each.once, each.came_ms, each.left_ms) for each in held_back]
     db.executemany(_ADD_HELD_BACK, rows)
 
 
-def _keep(db: sqlite3.Connection, kept: Sequence[Kept]) -> None:
+def _keep(db: sqlite3.Connection, kept: Sequence[DeferredAlert]) -> None:
     db.executemany(_ADD_KEPT, [(k.channel, k.why, k.text, k.count, k.since_ms, k.last_ms) for k in kept])
 
 
@@ -328,11 +334,13 @@ def _readable(db: sqlite3.Connection, read: str, types: tuple[type, ...]) -> lis
     return rows[::-1]
 
 
-def _waiting(number: int, channel: str, rank: int, text: str, queued_ms: int) -> Waiting:
+def _waiting(number: int, channel: str, rank: int, text: str, queued_ms: int) -> QueuedAlert:
     """A rank that nobody wrote is no reason to tell nobody."""
-    return Waiting(number, channel, Rank(rank) if rank in list(Rank) else Rank.SOON, text, queued_ms)
+    return QueuedAlert(
+        number, channel, AlertPriority(rank) if rank in list(AlertPriority) else AlertPriority.SOON, text, queued_ms
+    )
 
 
-def _moment(alerts: Sequence[Waiting], kept: Sequence[Kept], held_back: Sequence[HeldBack]) -> int:
+def _moment(alerts: Sequence[QueuedAlert], kept: Sequence[DeferredAlert], held_back: Sequence[DelayedAlert]) -> int:
     moments = [each.queued_ms for each in alerts] + [each.last_ms for each in kept]
     return max(moments + [each.came_ms for each in held_back], default=0)

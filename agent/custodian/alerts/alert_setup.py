@@ -12,9 +12,9 @@ from agent import config
 from agent.config import Configuration
 from agent.core.alerts.alert_messages import ChannelAddress
 from agent.core.alerts.kinds import AlertKind
-from agent.core.alerts.notice_delay import HoldingBack
+from agent.core.alerts.notice_delay import DisclosureDelay
 from agent.core.alerts.policy import ChannelRules, Policy, Span
-from agent.core.alerts.wellbeing import Facts, Wellbeing, conditions
+from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor, health_conditions
 from agent.core.device_secret import DeviceSecret
 from agent.core.requests import WAITING
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
@@ -24,15 +24,15 @@ from agent.custodian.alerts.private_file import PrivateText
 from agent.custodian.alerts.push_channels import PushChannels
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.custodian import Custodian
-from agent.custodian.home_status import HomeDesk
+from agent.custodian.home_status import HomeStateHandler
 from agent.ports import Journal, Notifier
 
-__all__ = ["Telling", "facts_of", "offer_alerts", "quiet_hours"]
+__all__ = ["AlertsFactory", "health_facts", "offer_alerts", "quiet_hours"]
 
 _MINUTE_NS: Final = 60 * 10**9
 
 
-class Telling:
+class AlertsFactory:
     """Who hears of news: the channels of [alerts] and the home, or else the log.
 
     `sleeps`: whether no request is to be told of at this hour.
@@ -46,17 +46,17 @@ class Telling:
         clock: TrustedClock,
         journal: Journal,
         *,
-        facts: Callable[[], Facts],
+        facts: Callable[[], HealthFacts],
         status: Callable[[], dict[str, Any]],
         sleeps: Callable[[], bool],
     ) -> None:
         self._clock = clock
         self._journal = journal
-        self._holding_back = HoldingBack.of_device(secret)
+        self._holding_back = DisclosureDelay.of_device(secret)
         self.alerts = self._make_alerts(configuration, path, facts, sleeps)
         """None without [alerts]."""
         notifier: Notifier = self.alerts or LogNotifier()
-        self.home = HomeDesk(notifier, status) if configuration.home_assistant is not None else None
+        self.home = HomeStateHandler(notifier, status) if configuration.home_assistant is not None else None
         """None without [home_assistant]."""
         self.notifier = self.home or notifier
 
@@ -67,7 +67,7 @@ class Telling:
         return {"requests_waiting": len(waiting), "requests_told": told}
 
     def _make_alerts(
-        self, configuration: Configuration, path: Path, facts: Callable[[], Facts], sleeps: Callable[[], bool]
+        self, configuration: Configuration, path: Path, facts: Callable[[], HealthFacts], sleeps: Callable[[], bool]
     ) -> Alerts | None:
         wanted = configuration.alerts
         if wanted is None:
@@ -90,7 +90,7 @@ class Telling:
             self._clock,
             local_time,
             self._holding_back,
-            Wellbeing(conditions(wanted.offline_after_minutes * _MINUTE_NS)),
+            HealthMonitor(health_conditions(wanted.offline_after_minutes * _MINUTE_NS)),
             facts,
             self._waits,
             sleeps,
@@ -105,7 +105,7 @@ class Telling:
 def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian) -> None:
     """What the owner's client and page may ask about alerts.  `push`: where browsers that want to be told are kept."""
     custodian.control.offer("alerts_test", alerts.answer_test)
-    browsers = PushChannels(PrivateText(push), alerts, custodian.books.decisions.after, alerts.notify)
+    browsers = PushChannels(PrivateText(push), alerts, custodian.custodian_state.decisions.after, alerts.notify)
     for name, answer in browsers.answers.items():
         custodian.control.offer(name, answer)
     custodian.statements.subscribe = browsers.subscribe
@@ -113,9 +113,9 @@ def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian) -> None:
     custodian.owners_changed()  # a power cut may have come between the change and this
 
 
-def facts_of(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> Facts:
+def health_facts(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> HealthFacts:
     """From what `doorward status` shows."""
-    return Facts(
+    return HealthFacts(
         offline=None if link == "off" else link != "connected",
         clock_unknown=clock_unknown,
         not_storing=recorder.get("state") == "not recording",
@@ -134,7 +134,7 @@ def quiet_hours(configuration: Configuration) -> Span | None:
     return (_minute(quiet[0]), _minute(quiet[1])) if quiet else None
 
 
-def _rules(channel: config.AlertChannel) -> ChannelRules:
+def _rules(channel: config.AlertChannelConfig) -> ChannelRules:
     quiet: Span | None = (_minute(channel.quiet[0]), _minute(channel.quiet[1])) if channel.quiet else None
     return ChannelRules(channel.name, frozenset(channel.kinds or AlertKind), quiet)
 

@@ -22,21 +22,21 @@ import structlog
 
 from agent.core.alerts.alert_messages import (
     MOST_LINES,
+    AlertMessage,
     ChannelAddress,
-    HeldBack,
-    Kept,
-    Parcel,
-    Waiting,
-    pause_ns,
+    DeferredAlert,
+    DelayedAlert,
+    QueuedAlert,
+    deferred_text,
+    retry_pause_ns,
     summary,
-    take,
-    worded,
+    take_message,
 )
-from agent.core.alerts.kinds import TEST, News, Rank, news_of
-from agent.core.alerts.notice_delay import HoldingBack
-from agent.core.alerts.policy import ChannelRules, Policy, Ruling, Span, may_release
-from agent.core.alerts.wellbeing import Facts, Wellbeing
-from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, Moment
+from agent.core.alerts.kinds import TEST, AlertDefinition, AlertPriority, alert_named
+from agent.core.alerts.notice_delay import DisclosureDelay
+from agent.core.alerts.policy import ChannelRules, Decision, Policy, Span, may_release
+from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor
+from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, ClockReading
 from agent.errors import RequestError, StorageError
 from agent.ports import AlertQueue, Clock
 
@@ -67,9 +67,9 @@ class AlertSettings:
 
 
 @dataclass(slots=True)
-class _Channel:
+class _ChannelState:
     rules: ChannelRules
-    out: Parcel | None = None
+    out: AlertMessage | None = None
     out_since_ns: int = 0
     failures: int = 0
     rests_until_ns: int = 0
@@ -78,17 +78,17 @@ class _Channel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Raised:
+class _RaisedAlert:
     name: str
-    moment: Moment
+    moment: ClockReading
     once: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    news: News
-    raised: _Raised
-    rulings: list[tuple[ChannelRules, Ruling]]
+class _DecidedAlert:
+    news: AlertDefinition
+    raised: _RaisedAlert
+    rulings: list[tuple[ChannelRules, Decision]]
 
 
 class Alerts:
@@ -105,9 +105,9 @@ class Alerts:
         queue: AlertQueue,
         clock: Clock,
         local_time: LocalTime,
-        holding_back: HoldingBack,
-        wellbeing: Wellbeing | None = None,
-        facts: Callable[[], Facts] = Facts,
+        holding_back: DisclosureDelay,
+        wellbeing: HealthMonitor | None = None,
+        facts: Callable[[], HealthFacts] = HealthFacts,
         waits: Callable[[str], bool] = lambda _once: True,
         sleeps: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -126,12 +126,12 @@ class Alerts:
         self._written_ns = self._now()
         """Until when the queue knows that time has passed."""
         self._log = structlog.get_logger("owner")
-        self._channels = {rules.name: _Channel(rules) for rules in policy.channels}
+        self._channels = {rules.name: _ChannelState(rules) for rules in policy.channels}
         self._arrived = threading.Condition()
         """Guards the inbox and nothing that touches a disk: whoever records takes it."""
         self._changed = threading.Condition()
-        self._presses: deque[_Raised] = deque()
-        self._inbox: deque[_Raised] = deque()
+        self._presses: deque[_RaisedAlert] = deque()
+        self._inbox: deque[_RaisedAlert] = deque()
         self._taken: set[int] = set()
         self._counted: Counter[str] = Counter()
         self._stopping = False
@@ -142,9 +142,9 @@ class Alerts:
     def notify(self, kind: str, text: str, once: str = "") -> None:
         """Never waits for disk or network, never raises."""
         self._log.info("owner_told", about=kind, says=text)
-        raised = _Raised(kind, self._clock.now(), once)
+        raised = _RaisedAlert(kind, self._clock.now(), once)
         with self._arrived:
-            if news_of(kind).rank is Rank.BUTTON:
+            if alert_named(kind).rank is AlertPriority.BUTTON:
                 self._presses.append(raised)
             elif len(self._inbox) < _INBOX:
                 self._inbox.append(raised)
@@ -157,7 +157,7 @@ class Alerts:
         moment = self._clock.now()
         if not self._channels:
             raise RequestError("No channel is configured.", remedy="Add [[alerts.channels]] to the configuration.")
-        self._queue.add([self._waiting(name, Rank.SOON, TEST, moment) for name in self._channels], ())
+        self._queue.add([self._waiting(name, AlertPriority.SOON, TEST, moment) for name in self._channels], ())
         with self._changed:
             for channel in self._channels.values():
                 channel.rests_until_ns = 0
@@ -172,7 +172,7 @@ class Alerts:
         """Add a channel, or give one another address.  In force at once; the caller remembers it over restarts."""
         with self._changed:
             self._addresses[rules.name] = address
-            self._channels.setdefault(rules.name, _Channel(rules))
+            self._channels.setdefault(rules.name, _ChannelState(rules))
             if rules not in self._policy.channels:
                 self._policy.channels = (*self._policy.channels, rules)
 
@@ -242,7 +242,7 @@ class Alerts:
             self._changed.notify_all()
             return tuple(self._addresses.values())
 
-    def collect(self, wait_s: float) -> tuple[Parcel, ...]:
+    def collect(self, wait_s: float) -> tuple[AlertMessage, ...]:
         """The next message of each channel that has none out and does not rest; waits for one at most so long."""
         with self._changed:
             if not (parcels := self._due()) and not self._stopping:
@@ -250,7 +250,7 @@ class Alerts:
                 parcels = self._due()
         return parcels
 
-    def settle(self, parcel: Parcel, fault: str = "") -> None:
+    def acknowledge(self, parcel: AlertMessage, fault: str = "") -> None:
         """The channel has taken it, or why not."""
         with self._changed:
             if not fault:
@@ -266,12 +266,12 @@ class Alerts:
                 channel.failures, channel.rests_until_ns = 0, 0
             else:
                 channel.failures += 1
-                channel.rests_until_ns = self._now() + pause_ns(channel.failures)
+                channel.rests_until_ns = self._now() + retry_pause_ns(channel.failures)
                 self._log.warning("channel_failed", channel=parcel.channel, failures=channel.failures)
             self._changed.notify_all()
-        self._forget_taken()
+        self._forget_collected()
 
-    def _forget_taken(self) -> None:
+    def _forget_collected(self) -> None:
         """Out of the queue.  While the disk refuses that, `_taken` keeps them from being sent again."""
         with self._changed:
             taken = tuple(self._taken)
@@ -280,14 +280,14 @@ class Alerts:
             with self._changed:
                 self._taken.difference_update(taken)
 
-    def _due(self) -> tuple[Parcel, ...]:
+    def _due(self) -> tuple[AlertMessage, ...]:
         now_ns, parcels = self._now(), []
         for name, channel in self._channels.items():
             if channel.out is not None and now_ns - channel.out_since_ns > _FORGOTTEN_NS:
                 channel.out = None
             if channel.out is None and now_ns >= channel.rests_until_ns:
                 waiting = [w for w in self._queue.waiting(name, MOST_LINES) if w.id not in self._taken]
-                parcel = take(waiting, self._settings.title, self._link)
+                parcel = take_message(waiting, self._settings.title, self._link)
                 if parcel is not None:
                     channel.out, channel.out_since_ns = parcel, now_ns
                     parcels.append(parcel)
@@ -314,12 +314,12 @@ class Alerts:
                 return
             try:
                 while raised := self._next():
-                    self._take(raised)
+                    self._process(raised)
                 self._on_time()
             except StorageError as error:
                 self._log.error("alert_not_kept", error=error.message)
 
-    def _next(self) -> list[_Raised]:
+    def _next(self) -> list[_RaisedAlert]:
         """A press alone and first; else all that is there, to be committed together."""
         with self._arrived:
             if self._presses:
@@ -328,37 +328,37 @@ class Alerts:
             self._inbox.clear()
             return raised
 
-    def _take(self, raised: list[_Raised]) -> None:
+    def _process(self, raised: list[_RaisedAlert]) -> None:
         now_ns = self._now()
-        told: list[_Told] = []
+        told: list[_DecidedAlert] = []
         for each in raised:
-            news, minute = news_of(each.name), self._minute(each.moment)
-            rulings = [(rules, self._policy.rule(rules, news, now_ns, minute)) for rules in self._policy.channels]
-            told.append(_Told(news, each, rulings))
+            news, minute = alert_named(each.name), self._minute(each.moment)
+            rulings = [(rules, self._policy.decide(rules, news, now_ns, minute)) for rules in self._policy.channels]
+            told.append(_DecidedAlert(news, each, rulings))
         for each_told in told:
             if each_told.raised.once:
-                self._put([each_told])
-        self._put([each_told for each_told in told if not each_told.raised.once])
+                self._store([each_told])
+        self._store([each_told for each_told in told if not each_told.raised.once])
 
-    def _put(self, told: list[_Told]) -> None:
+    def _store(self, told: list[_DecidedAlert]) -> None:
         """In one transaction; several only when none is told once."""
-        now: list[Waiting] = []
-        held: list[HeldBack] = []
-        kept: list[Kept] = []
+        now: list[QueuedAlert] = []
+        held: list[DelayedAlert] = []
+        kept: list[DeferredAlert] = []
         urgent: set[str] = set()
         for each in told:
             moment, once = each.raised.moment, each.raised.once
             at_ms = moment.utc_ns // NS_PER_MS
             for rules, ruling in each.rulings:
-                if ruling is Ruling.NOW:
+                if ruling is Decision.NOW:
                     now.append(self._waiting(rules.name, each.news.rank, each.news.text, moment))
-                    urgent |= {rules.name} if each.news.rank is Rank.BUTTON else set()
-                elif ruling is Ruling.HELD_BACK:
+                    urgent |= {rules.name} if each.news.rank is AlertPriority.BUTTON else set()
+                elif ruling is Decision.DELAYED:
                     left_ms = self._holding_back.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
-                    held.append(HeldBack(0, rules.name, each.raised.name, once, at_ms, left_ms))
-                elif ruling in (Ruling.QUIET, Ruling.DIGEST):
-                    kept.append(Kept(rules.name, ruling.value, each.news.text, 1, at_ms, at_ms))
-                self._counted["cooled"] += ruling is Ruling.COOLING
+                    held.append(DelayedAlert(0, rules.name, each.raised.name, once, at_ms, left_ms))
+                elif ruling in (Decision.QUIET, Decision.DIGEST):
+                    kept.append(DeferredAlert(rules.name, ruling.value, each.news.text, 1, at_ms, at_ms))
+                self._counted["cooled"] += ruling is Decision.RATE_LIMITED
         if not (now or held or kept) or not self._queue.add(now, kept, told[0].raised.once, held):
             return
         self._counted["queued"] += len(now)
@@ -374,28 +374,28 @@ class Alerts:
         moment = self._clock.now()
         if self._wellbeing is not None:
             for name in self._wellbeing.step(self._facts(), moment.boot_ns):
-                self._take([_Raised(name, moment)])
+                self._process([_RaisedAlert(name, moment)])
         minute, now_ms = self._minute(moment), moment.utc_ns // NS_PER_MS
-        for rules, news in self._policy.cooled(moment.boot_ns):
-            ruling = self._policy.rule(rules, news, moment.boot_ns, minute)
-            self._put([_Told(news, _Raised("", moment), [(rules, ruling)])])
-        self._let_go(moment)
-        self._forget_taken()
+        for rules, news in self._policy.rate_limited(moment.boot_ns):
+            ruling = self._policy.decide(rules, news, moment.boot_ns, minute)
+            self._store([_DecidedAlert(news, _RaisedAlert("", moment), [(rules, ruling)])])
+        self._release_delayed(moment)
+        self._forget_collected()
         for rules in self._policy.channels:
-            for why in (Ruling.QUIET, Ruling.DIGEST):
-                kept = self._queue.kept(rules.name, why.value)
+            for why in (Decision.QUIET, Decision.DIGEST):
+                kept = self._queue.deferred(rules.name, why.value)
                 if kept and may_release(self._policy, rules, why, kept[0].since_ms, now_ms, minute):
                     text = summary(kept, [self._local_time(each.last_ms)[1] for each in kept])
-                    self._queue.release(kept, Waiting(0, rules.name, Rank.LATER, text, _known_ms(moment)))
+                    self._queue.release(kept, QueuedAlert(0, rules.name, AlertPriority.LATER, text, _known_ms(moment)))
                     with self._changed:
                         self._changed.notify_all()
         if moment.quality is not ClockQuality.UNKNOWN:
             self._queue.date(now_ms)
             self._counted["given_up"] += self._queue.retain(tuple(self._channels), now_ms - _KEPT_FOR_MS)
 
-    def _let_go(self, moment: Moment) -> None:
+    def _release_delayed(self, moment: ClockReading) -> None:
         """Tell what was held back for long enough; with all else of its kind, which it tells as well, in one line."""
-        held, passed_ms = self._queue.held_back(), self._passed_ms(moment.boot_ns)
+        held, passed_ms = self._queue.delayed(), self._passed_ms(moment.boot_ns)
         over = [each for each in held if each.left_ms <= passed_ms]
         if over or not held or passed_ms >= _WRITTEN_MS:
             self._time_passed()
@@ -405,16 +405,16 @@ class Alerts:
             for name in sorted({each.news for each in over if each.channel == rules.name}):
                 mine = [each for each in held if (each.channel, each.news) == (rules.name, name)]
                 gone = [each for each in mine if each in over]
-                now: list[Waiting] = []
-                kept: list[Kept] = []
+                now: list[QueuedAlert] = []
+                kept: list[DeferredAlert] = []
                 if any(self._waits(each.once) for each in gone):
-                    gone, news, at_ms = mine, news_of(name), moment.utc_ns // NS_PER_MS
-                    ruling = self._policy.rule(rules, news, moment.boot_ns, self._minute(moment), was_held=True)
-                    if ruling is Ruling.NOW:
+                    gone, news, at_ms = mine, alert_named(name), moment.utc_ns // NS_PER_MS
+                    ruling = self._policy.decide(rules, news, moment.boot_ns, self._minute(moment), was_held=True)
+                    if ruling is Decision.NOW:
                         now.append(self._waiting(rules.name, news.rank, news.text, moment))
-                    elif ruling in (Ruling.QUIET, Ruling.DIGEST):
-                        kept.append(Kept(rules.name, ruling.value, news.text, 1, at_ms, at_ms))
-                self._queue.let_go(gone, now, kept)
+                    elif ruling in (Decision.QUIET, Decision.DIGEST):
+                        kept.append(DeferredAlert(rules.name, ruling.value, news.text, 1, at_ms, at_ms))
+                self._queue.release_delayed(gone, now, kept)
                 self._counted["queued"] += len(now)
                 self._counted["kept"] += len(kept)
                 with self._changed:
@@ -429,11 +429,11 @@ class Alerts:
         self._queue.pass_time(passed_ms)
         self._written_ns = BootNs(self._written_ns + passed_ms * NS_PER_MS)
 
-    def _waiting(self, channel: str, rank: Rank, text: str, moment: Moment) -> Waiting:
+    def _waiting(self, channel: str, rank: AlertPriority, text: str, moment: ClockReading) -> QueuedAlert:
         at_ms = _known_ms(moment)
-        return Waiting(0, channel, rank, worded(text, self._local_time(at_ms)[1] if at_ms else ""), at_ms)
+        return QueuedAlert(0, channel, rank, deferred_text(text, self._local_time(at_ms)[1] if at_ms else ""), at_ms)
 
-    def _minute(self, moment: Moment) -> int | None:
+    def _minute(self, moment: ClockReading) -> int | None:
         if moment.quality is ClockQuality.UNKNOWN:
             return None
         return self._local_time(moment.utc_ns // NS_PER_MS)[0]
@@ -442,6 +442,6 @@ class Alerts:
         return self._clock.now().boot_ns
 
 
-def _known_ms(moment: Moment) -> int:
+def _known_ms(moment: ClockReading) -> int:
     """UTC; 0 while nobody knows it: a clock without a battery is days behind until somebody sets it."""
     return moment.utc_ns // NS_PER_MS if moment.quality is not ClockQuality.UNKNOWN else 0

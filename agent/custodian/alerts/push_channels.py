@@ -44,7 +44,7 @@ class PushStore(Protocol):
     def save(self, text: str) -> None: ...
 
 
-class Channels(Protocol):
+class AlertChannels(Protocol):
     """`custodian.alerts.alerts.Alerts`, as far as this goes."""
 
     def set_channel(self, rules: ChannelRules, address: ChannelAddress) -> None: ...
@@ -60,7 +60,7 @@ class PushChannels:
     def __init__(
         self,
         store: PushStore,
-        alerts: Channels,
+        alerts: AlertChannels,
         after: Callable[[Callable[[], None]], None],
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:

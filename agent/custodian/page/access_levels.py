@@ -21,17 +21,17 @@ from starlette.routing import BaseRoute, Route
 from agent.custodian.page.sessions import Session
 from agent.errors import InternalError
 
-__all__ = ["Caller", "Mark", "MarkedRoute", "require_marks"]
+__all__ = ["AccessLevel", "Caller", "GuardedRoute", "require_access_levels"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Mark(enum.Enum):
+class AccessLevel(enum.Enum):
     """The least a caller must be."""
 
     ANYONE = "anyone"
     PAIRED = "paired"
-    CLAIMANT = "claimant"
+    UNCLAIMED = "claimant"
     OWNER = "owner"
 
 
@@ -44,20 +44,20 @@ class Caller:
     claimed: bool
     """Whether the doorbell has an owner."""
 
-    def may(self, mark: Mark) -> bool:
-        if mark is Mark.ANYONE:
+    def may(self, mark: AccessLevel) -> bool:
+        if mark is AccessLevel.ANYONE:
             return True
         if self.session is None:
             return False
-        if mark is Mark.PAIRED:
+        if mark is AccessLevel.PAIRED:
             return True
-        return self.owner or (mark is Mark.CLAIMANT and not self.claimed)
+        return self.owner or (mark is AccessLevel.UNCLAIMED and not self.claimed)
 
 
-class MarkedRoute(Route):
+class GuardedRoute(Route):
     """One path, one method, one mark."""
 
-    def __init__(self, method: str, path: str, endpoint: Endpoint, mark: Mark, *, body_bytes: int = 0) -> None:
+    def __init__(self, method: str, path: str, endpoint: Endpoint, mark: AccessLevel, *, body_bytes: int = 0) -> None:
         super().__init__(path, endpoint, methods=[method], include_in_schema=False)
         self.mark = mark
         self.method = method
@@ -65,11 +65,11 @@ class MarkedRoute(Route):
         """The largest body it takes."""
 
 
-def require_marks(routes: Iterable[BaseRoute]) -> list[MarkedRoute]:
+def require_access_levels(routes: Iterable[BaseRoute]) -> list[GuardedRoute]:
     """The routes.  Raises `InternalError` when one of them says not who may use it."""
     marked = []
     for route in routes:
-        if not isinstance(route, MarkedRoute) or not isinstance(route.mark, Mark):
+        if not isinstance(route, GuardedRoute) or not isinstance(route.mark, AccessLevel):
             raise InternalError(
                 f"The route {getattr(route, 'path', route)!r} carries no mark: the page does not start."
             )

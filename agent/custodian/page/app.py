@@ -15,12 +15,12 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from agent.custodian.page.access_levels import Caller, Mark, MarkedRoute, require_marks
+from agent.custodian.page.access_levels import AccessLevel, Caller, GuardedRoute, require_access_levels
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.listener import CONNECTION
-from agent.custodian.page.operations import CONTROL, PAGE, Operations, refusal
-from agent.custodian.page.request_guard import Guard
-from agent.custodian.page.sessions import SESSION_IDLE_S, TooManyTriesError, Visitors
+from agent.custodian.page.operations import CONTROL, PAGE, PageOperations, refusal
+from agent.custodian.page.request_guard import HostGuard
+from agent.custodian.page.sessions import SESSION_IDLE_S, Sessions, TooManyTriesError
 from agent.errors import DoorwardError, FormatError, InternalError, RequestError, StorageError
 from agent.wire.control import Frame, read_frame, write_frame
 
@@ -37,43 +37,45 @@ _SYSTEMS: Final = ("Android", "iPhone", "iPad", "Windows", "Macintosh", "Linux")
 class Application:
     """What the routes need."""
 
-    operations: Operations
-    visitors: Visitors
+    operations: PageOperations
+    sessions: Sessions
     pages: Pages
-    know: Callable[[object, Caller], None]
-    """Told who speaks over which connection (`PageListener.know`)."""
+    note_caller: Callable[[object, Caller], None]
+    """Told who speaks over which connection (`PageListener.set_priority`)."""
 
 
 def build(application: Application, hosts: Callable[[], frozenset[str]]) -> ASGIApp:
     """The whole page, under the names of `hosts`.  Raises `InternalError` when a route has no mark."""
-    marked = require_marks(routes(application))
-    return Guard(Router(routes=list(marked), redirect_slashes=False), hosts)
+    marked = require_access_levels(routes(application))
+    return HostGuard(Router(routes=list(marked), redirect_slashes=False), hosts)
 
 
-def routes(application: Application) -> list[MarkedRoute]:
+def routes(application: Application) -> list[GuardedRoute]:
     """Every route there is."""
     pages = application.pages
-    found = [_route(application, "GET", path, pages.serve_static(path), Mark.ANYONE) for path in pages.static_paths()]
-    found += [
-        _route(application, "GET", "/", pages.home, Mark.ANYONE),
-        _route(application, "GET", "/pair", pages.pair, Mark.ANYONE),
-        _route(application, "GET", "/install", pages.install, Mark.ANYONE),
-        _route(application, "GET", "/authority.crt", pages.authority, Mark.ANYONE),
-        _route(application, "GET", "/manifest.webmanifest", pages.manifest, Mark.ANYONE),
-        _route(application, "POST", "/pair", _pairing(application), Mark.ANYONE, _PAIR_BODY_BYTES),
+    found = [
+        _route(application, "GET", path, pages.serve_static(path), AccessLevel.ANYONE) for path in pages.static_paths()
     ]
-    found += [_route(application, "GET", path, pages.shell, Mark.PAIRED) for path in pages.DOCUMENTS]
+    found += [
+        _route(application, "GET", "/", pages.home, AccessLevel.ANYONE),
+        _route(application, "GET", "/pair", pages.pair, AccessLevel.ANYONE),
+        _route(application, "GET", "/install", pages.install, AccessLevel.ANYONE),
+        _route(application, "GET", "/authority.crt", pages.authority, AccessLevel.ANYONE),
+        _route(application, "GET", "/manifest.webmanifest", pages.manifest, AccessLevel.ANYONE),
+        _route(application, "POST", "/pair", _pairing(application), AccessLevel.ANYONE, _PAIR_BODY_BYTES),
+    ]
+    found += [_route(application, "GET", path, pages.shell, AccessLevel.PAIRED) for path in pages.DOCUMENTS]
     for name, (mark, body_bytes) in {**CONTROL, **PAGE}.items():
         found.append(_route(application, "POST", f"/api/{name}", _asking(application, name), mark, body_bytes))
     return found
 
 
-Inner = Callable[[Request, Caller], Awaitable[Response]]
+RouteHandler = Callable[[Request, Caller], Awaitable[Response]]
 
 
 def _route(
-    application: Application, method: str, path: str, inner: Inner, mark: Mark, body_bytes: int = 0
-) -> MarkedRoute:
+    application: Application, method: str, path: str, inner: RouteHandler, mark: AccessLevel, body_bytes: int = 0
+) -> GuardedRoute:
     """The route, with its mark enforced before anything of it runs."""
 
     async def endpoint(request: Request) -> Response:
@@ -88,11 +90,11 @@ def _route(
         except DoorwardError as error:
             return _refused(error)
 
-    return MarkedRoute(method, path, endpoint, mark, body_bytes=body_bytes)
+    return GuardedRoute(method, path, endpoint, mark, body_bytes=body_bytes)
 
 
 def _know(application: Application, request: Request, caller: Caller) -> None:
-    application.know(request.scope.get("state", {}).get(CONNECTION), caller)
+    application.note_caller(request.scope.get("state", {}).get(CONNECTION), caller)
 
 
 def _turned_away(request: Request, caller: Caller) -> Response:
@@ -102,7 +104,7 @@ def _turned_away(request: Request, caller: Caller) -> Response:
     return _framed(refusal(error), 403 if caller.session else 401)
 
 
-def _asking(application: Application, name: str) -> Inner:
+def _asking(application: Application, name: str) -> RouteHandler:
     limit = {**CONTROL, **PAGE}[name][1]
 
     async def ask(request: Request, caller: Caller) -> Response:
@@ -120,7 +122,7 @@ def _asking(application: Application, name: str) -> Inner:
     return ask
 
 
-def _pairing(application: Application) -> Inner:
+def _pairing(application: Application) -> RouteHandler:
     async def pair(request: Request, _caller: Caller) -> Response:
         frame = _frame(await _body(request, _PAIR_BODY_BYTES))
         code = frame.head.get("code")
@@ -128,7 +130,7 @@ def _pairing(application: Application) -> Inner:
             raise RequestError("code: the printed code is missing.")
         address = request.client.host if request.client else "?"
         browser = _browser(request.headers.get("user-agent", ""))
-        token = await run_in_threadpool(application.visitors.pair, code, address, browser)
+        token = await run_in_threadpool(application.sessions.pair, code, address, browser)
         return _with_cookie(_framed(Frame({"ok": True, "result": {}})), token)
 
     return pair

@@ -47,7 +47,7 @@ def fingerprint_text(certificate: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class _PageKeyPair:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
@@ -56,7 +56,7 @@ class _Pair:
 class _Authority:
     root: x509.Certificate
     """Without its key, which nobody has."""
-    intermediate: _Pair
+    intermediate: _PageKeyPair
 
 
 class PageCertificates:
@@ -134,7 +134,7 @@ def _authority(name: str, now: datetime.datetime) -> _Authority:
     inner = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Doorward {name} intermediate")])
     root = _signer(titled, root_key.public_key(), titled, root_key, name, now, path_length=1)
     signed = _signer(inner, key.public_key(), titled, root_key, name, now, path_length=0)
-    return _Authority(root, _Pair(signed, key))
+    return _Authority(root, _PageKeyPair(signed, key))
 
 
 def _signer(
@@ -166,7 +166,7 @@ def _signer(
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _leaf(authority: _Pair, name: str, addresses: tuple[Address, ...], now: datetime.datetime) -> _Pair:
+def _leaf(authority: _PageKeyPair, name: str, addresses: tuple[Address, ...], now: datetime.datetime) -> _PageKeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [x509.DNSName(name), *(x509.IPAddress(address) for address in addresses)]
     builder = (
@@ -184,7 +184,7 @@ def _leaf(authority: _Pair, name: str, addresses: tuple[Address, ...], now: date
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
     )
-    return _Pair(builder.sign(authority.key, hashes.SHA256()), key)
+    return _PageKeyPair(builder.sign(authority.key, hashes.SHA256()), key)
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
@@ -207,7 +207,9 @@ def _names(authority: _Authority, name: str) -> bool:
     return x509.DNSName(name) in (permitted or [])
 
 
-def _is_stale(leaf: _Pair, authority: _Pair, name: str, addresses: tuple[Address, ...], now: datetime.datetime) -> bool:
+def _is_stale(
+    leaf: _PageKeyPair, authority: _PageKeyPair, name: str, addresses: tuple[Address, ...], now: datetime.datetime
+) -> bool:
     named = leaf.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     wanted = {x509.DNSName(name), *(x509.IPAddress(address) for address in addresses)}
     try:
@@ -220,7 +222,7 @@ def _is_stale(leaf: _Pair, authority: _Pair, name: str, addresses: tuple[Address
     return bool(wanted - set(named)) or left < datetime.timedelta(days=RENEW_DAYS)
 
 
-def _leaf_in(path: Path) -> _Pair | None:
+def _leaf_in(path: Path) -> _PageKeyPair | None:
     """None for a damaged one, too: another costs nobody anything, unlike another authority."""
     try:
         found = _read(path)
@@ -234,7 +236,7 @@ def _authority_in(path: Path) -> _Authority | None:
     return None if found is None else _Authority(found[1], found[0])
 
 
-def _read(path: Path) -> tuple[_Pair, x509.Certificate] | None:
+def _read(path: Path) -> tuple[_PageKeyPair, x509.Certificate] | None:
     """A key, its certificate, and the issuer's."""
     if not path.exists():
         return None
@@ -248,10 +250,10 @@ def _read(path: Path) -> tuple[_Pair, x509.Certificate] | None:
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ConfigurationError(f"{path} holds another kind of key.", remedy="Delete it: a new one is made.")
-    return _Pair(certificate, key), issuer
+    return _PageKeyPair(certificate, key), issuer
 
 
-def _write(path: Path, pair: _Pair, issuer: x509.Certificate) -> None:
+def _write(path: Path, pair: _PageKeyPair, issuer: x509.Certificate) -> None:
     pem = serialization.Encoding.PEM
     data = pair.key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     data += pair.certificate.public_bytes(pem) + issuer.public_bytes(pem)

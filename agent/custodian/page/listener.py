@@ -27,17 +27,17 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["CONNECTION", "PER_ADDRESS", "PageHttpServer", "PageListener", "Rank", "most_connections"]
+__all__ = ["CONNECTION", "PER_ADDRESS", "ConnectionPriority", "PageHttpServer", "PageListener", "most_connections"]
 
 CONNECTION: Final = "connection"
-"""Where the state of a request has its connection, for `PageListener.know`."""
+"""Where the state of a request has its connection, for `PageListener.set_priority`."""
 MOST_CONNECTIONS: Final = 64
 PER_ADDRESS: Final = 12
 """Strangers' connections from one address.  A browser opens six; two phones may share one VPN gateway."""
 HANDSHAKE_S: Final = 10.0
 HEAD_S: Final = 10.0
 IDLE_S: Final = 30.0
-STRANGER_REQUEST_S: Final = 60.0
+ANONYMOUS_REQUEST_S: Final = 60.0
 """A stranger's whole request, answer included: 145 kB of program at 20 kbit/s."""
 STALL_S: Final = 60.0
 """A request of a browser that was let in, without one byte of progress from its side."""
@@ -57,16 +57,16 @@ _TLS_HANDSHAKE: Final = b"\x16"
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Rank(enum.IntEnum):
+class ConnectionPriority(enum.IntEnum):
     """Whose connection is closed first when there are too many: the lowest."""
 
-    STRANGER = 0
+    ANONYMOUS = 0
     EXPECTED = 1
     """A browser that was let in, or anyone at an address where an owner was in the last hours."""
     OWNER = 2
 
 
-class _Phase(enum.Enum):
+class _ConnectionPhase(enum.Enum):
     HANDSHAKE = HANDSHAKE_S
     HEAD = HEAD_S
     REQUEST = STALL_S
@@ -87,25 +87,25 @@ class _Connection:
     doorbell's addresses.
     """
 
-    def __init__(self, address: str, rank: Rank, now_s: float) -> None:
+    def __init__(self, address: str, rank: ConnectionPriority, now_s: float) -> None:
         self.address = address
         """The client's."""
         self.rank = rank
-        self.phase = _Phase.HANDSHAKE
+        self.phase = _ConnectionPhase.HANDSHAKE
         self.since_s = self.moved_s = now_s
         """When the phase began, and when the client last moved anything."""
-        self.protocol: _Http | None = None
+        self.protocol: _HttpProtocol | None = None
         self.task: asyncio.Task[None] | None = None
         self.unsent_bytes = 0
 
-    def enter(self, phase: _Phase) -> None:
+    def enter(self, phase: _ConnectionPhase) -> None:
         self.phase = phase
         self.since_s = self.moved_s = time.monotonic()
 
     def is_overdue(self, now_s: float) -> bool:
-        if self.phase is not _Phase.REQUEST:
+        if self.phase is not _ConnectionPhase.REQUEST:
             return now_s - self.since_s > float(self.phase.value)
-        if self.rank is Rank.STRANGER and now_s - self.since_s > STRANGER_REQUEST_S:
+        if self.rank is ConnectionPriority.ANONYMOUS and now_s - self.since_s > ANONYMOUS_REQUEST_S:
             return True
         return self._waits_for_client(now_s) and now_s - self.moved_s > STALL_S
 
@@ -124,7 +124,7 @@ class _Connection:
             self.task.cancel()
 
 
-class _Http(H11Protocol):
+class _HttpProtocol(H11Protocol):
     """uvicorn's protocol, which has no time limit for heads and bodies; the listener's sweep has."""
 
     def __init__(self, listener: PageListener, connection: _Connection, **settings: Any) -> None:
@@ -136,7 +136,7 @@ class _Http(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._connection.protocol = self
-        self._connection.enter(_Phase.HEAD)
+        self._connection.enter(_ConnectionPhase.HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._listener.forget(self._connection)
@@ -144,20 +144,20 @@ class _Http(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._connection.moved_s = time.monotonic()
-        if self._connection.phase is _Phase.IDLE:
-            self._connection.enter(_Phase.HEAD)
+        if self._connection.phase is _ConnectionPhase.IDLE:
+            self._connection.enter(_ConnectionPhase.HEAD)
         super().data_received(data)
         self._note_request()
 
     def on_response_complete(self) -> None:
-        self._connection.enter(_Phase.IDLE)
+        self._connection.enter(_ConnectionPhase.IDLE)
         super().on_response_complete()
         self._note_request()  # a pipelined one
 
     def _note_request(self) -> None:
         is_in_request = self.cycle is not None and not self.cycle.response_complete
-        if is_in_request and self._connection.phase is not _Phase.REQUEST:
-            self._connection.enter(_Phase.REQUEST)
+        if is_in_request and self._connection.phase is not _ConnectionPhase.REQUEST:
+            self._connection.enter(_ConnectionPhase.REQUEST)
 
 
 class PageListener:
@@ -194,12 +194,12 @@ class PageListener:
             if connection.protocol is None:
                 connection.end()
 
-    def know(self, connection: object, rank: Rank) -> None:
+    def set_priority(self, connection: object, rank: ConnectionPriority) -> None:
         """Note who speaks over `connection`: what a request has under `CONNECTION` in its state."""
         if not isinstance(connection, _Connection) or connection not in self._connections:
             return
         connection.rank = max(connection.rank, rank)
-        if rank is Rank.OWNER:
+        if rank is ConnectionPriority.OWNER:
             self._expected[connection.address] = time.monotonic() + EXPECTED_S
             self._expected.move_to_end(connection.address)
             if len(self._expected) > EXPECTED_ADDRESSES:
@@ -226,7 +226,7 @@ class PageListener:
         """No descriptor is left: give up strangers' ones, and let the rest of the process come first for a second."""
         self._log.warning("page_cannot_accept", reason=error.strerror)
         if error.errno in _NO_ROOM:
-            for connection in [each for each in self._connections if each.rank is Rank.STRANGER]:
+            for connection in [each for each in self._connections if each.rank is ConnectionPriority.ANONYMOUS]:
                 self._drop(connection)
         self._rest(_PAUSE_S)
 
@@ -239,7 +239,11 @@ class PageListener:
             self._loop.add_reader(self._socket, self._accept)
 
     def _admit(self, accepted: socket.socket, address: str) -> None:
-        rank = Rank.EXPECTED if self._expected.get(address, 0.0) > time.monotonic() else Rank.STRANGER
+        rank = (
+            ConnectionPriority.EXPECTED
+            if self._expected.get(address, 0.0) > time.monotonic()
+            else ConnectionPriority.ANONYMOUS
+        )
         newcomer = _Connection(address, rank, time.monotonic())
         self._make_room(newcomer)
         self._connections.add(newcomer)
@@ -264,8 +268,8 @@ class PageListener:
 
     def _make_room(self, newcomer: _Connection) -> None:
         """Close older connections until the newcomer fits each bound."""
-        strangers = [each for each in self._connections if each.rank is Rank.STRANGER]
-        if newcomer.rank is Rank.STRANGER:
+        strangers = [each for each in self._connections if each.rank is ConnectionPriority.ANONYMOUS]
+        if newcomer.rank is ConnectionPriority.ANONYMOUS:
             here = [each for each in strangers if each.address == newcomer.address]
             if len(here) >= PER_ADDRESS:
                 self._drop(_first_to_go(here))
@@ -283,10 +287,10 @@ class PageListener:
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 tls = await self._speaks_tls(accepted)
-                while connection.rank is Rank.STRANGER and not self._take_token():
+                while connection.rank is ConnectionPriority.ANONYMOUS and not self._take_token():
                     await asyncio.sleep(_TURN_S)
                 await self._loop.connect_accepted_socket(
-                    lambda: _Http(self, connection, **self._settings()),
+                    lambda: _HttpProtocol(self, connection, **self._settings()),
                     accepted,
                     ssl=self._context if tls else None,
                     ssl_handshake_timeout=HANDSHAKE_S if tls else None,

@@ -15,7 +15,7 @@ from zeroconf import InterfaceChoice, ServiceInfo, Zeroconf
 
 from agent.core.networks import is_local
 
-__all__ = ["Announcement", "Network", "network", "own_addresses"]
+__all__ = ["MdnsAnnouncement", "Network", "network", "own_addresses"]
 
 _SERVICE: Final = "_https._tcp.local."
 
@@ -42,7 +42,7 @@ def own_addresses(found: Network) -> tuple[str, ...]:
     return tuple(sorted({address for _interface, address in found}))
 
 
-class Announcement:
+class MdnsAnnouncement:
     """Announces from `start` to `stop`.  `name`: such as `front-door.local`."""
 
     def __init__(self, name: str, addresses: tuple[str, ...], port: int, *, interfaces: tuple[str, ...] = ()) -> None:

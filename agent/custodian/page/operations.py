@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from agent.custodian.control_handler import Control
 from agent.custodian.enrolment import Enrolments
-from agent.custodian.page.access_levels import Caller, Mark
-from agent.custodian.page.sessions import CODE_LIFE_S, Session, Visitors, code_text
+from agent.custodian.page.access_levels import AccessLevel, Caller
+from agent.custodian.page.sessions import CODE_LIFE_S, Session, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.ports import Entropy
@@ -25,62 +25,62 @@ from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.fields import DeviceKeyText, Sha256, Version1
 
-__all__ = ["CONTROL", "PAGE", "Login", "Operations", "Proved"]
+__all__ = ["CONTROL", "PAGE", "ElevatedSession", "Login", "PageOperations"]
 
 _SMALL: Final = 64 << 10
 _STATEMENT: Final = 32 << 20
 _BUNDLE: Final = 2 << 20
 
-CONTROL: Final[Mapping[str, tuple[Mark, int]]] = {
-    "device": (Mark.PAIRED, _SMALL),
-    "enrolment": (Mark.PAIRED, _SMALL),
-    "enrolments": (Mark.PAIRED, _SMALL),
+CONTROL: Final[Mapping[str, tuple[AccessLevel, int]]] = {
+    "device": (AccessLevel.PAIRED, _SMALL),
+    "enrolment": (AccessLevel.PAIRED, _SMALL),
+    "enrolments": (AccessLevel.PAIRED, _SMALL),
     # Of no use to anybody who cannot sign as an owner:
-    "nonce": (Mark.PAIRED, _SMALL),
-    "enrol": (Mark.CLAIMANT, _SMALL),
+    "nonce": (AccessLevel.PAIRED, _SMALL),
+    "enrol": (AccessLevel.UNCLAIMED, _SMALL),
     # Sealed to one recipient, and good for nothing but to be opened by them:
-    "enrol_test": (Mark.PAIRED, _SMALL),
-    "enrol_confirm": (Mark.PAIRED, _SMALL),
-    "status": (Mark.OWNER, _SMALL),
-    "requests": (Mark.OWNER, _SMALL),
-    "request": (Mark.OWNER, _SMALL),
-    "asked": (Mark.OWNER, _SMALL),
-    "gaps": (Mark.OWNER, _SMALL),
-    "place": (Mark.OWNER, _SMALL),
-    "bulletins": (Mark.OWNER, _SMALL),
-    "tips": (Mark.OWNER, _SMALL),
-    "shared": (Mark.OWNER, _SMALL),
-    "segment": (Mark.OWNER, _SMALL),
-    "poster": (Mark.OWNER, _SMALL),
-    "sound": (Mark.OWNER, _SMALL),
-    "live": (Mark.OWNER, _SMALL),
-    "list": (Mark.OWNER, _SMALL),
-    "kept": (Mark.OWNER, _SMALL),
-    "settings": (Mark.OWNER, _SMALL),
-    "statement": (Mark.OWNER, _STATEMENT),
-    "trust": (Mark.OWNER, _SMALL),
-    "trust_bundle": (Mark.OWNER, _BUNDLE),
-    "checkpoint": (Mark.OWNER, _SMALL),
-    "ledger": (Mark.OWNER, _SMALL),
-    "alerts_test": (Mark.OWNER, _SMALL),
+    "enrol_test": (AccessLevel.PAIRED, _SMALL),
+    "enrol_confirm": (AccessLevel.PAIRED, _SMALL),
+    "status": (AccessLevel.OWNER, _SMALL),
+    "requests": (AccessLevel.OWNER, _SMALL),
+    "request": (AccessLevel.OWNER, _SMALL),
+    "asked": (AccessLevel.OWNER, _SMALL),
+    "gaps": (AccessLevel.OWNER, _SMALL),
+    "place": (AccessLevel.OWNER, _SMALL),
+    "bulletins": (AccessLevel.OWNER, _SMALL),
+    "tips": (AccessLevel.OWNER, _SMALL),
+    "shared": (AccessLevel.OWNER, _SMALL),
+    "segment": (AccessLevel.OWNER, _SMALL),
+    "poster": (AccessLevel.OWNER, _SMALL),
+    "sound": (AccessLevel.OWNER, _SMALL),
+    "live": (AccessLevel.OWNER, _SMALL),
+    "list": (AccessLevel.OWNER, _SMALL),
+    "kept": (AccessLevel.OWNER, _SMALL),
+    "settings": (AccessLevel.OWNER, _SMALL),
+    "statement": (AccessLevel.OWNER, _STATEMENT),
+    "trust": (AccessLevel.OWNER, _SMALL),
+    "trust_bundle": (AccessLevel.OWNER, _BUNDLE),
+    "checkpoint": (AccessLevel.OWNER, _SMALL),
+    "ledger": (AccessLevel.OWNER, _SMALL),
+    "alerts_test": (AccessLevel.OWNER, _SMALL),
     # Alerts in this browser, by its push service: offered by a doorbell that has [alerts].
-    "push_key": (Mark.OWNER, _SMALL),
+    "push_key": (AccessLevel.OWNER, _SMALL),
 }
 """By name: who may, and the largest body."""
 
-PAGE: Final[Mapping[str, tuple[Mark, int]]] = {
-    "page_hello": (Mark.PAIRED, _SMALL),
-    "page_challenge": (Mark.PAIRED, _SMALL),
-    "page_prove": (Mark.PAIRED, _SMALL),
-    "page_leave": (Mark.PAIRED, _SMALL),
-    "page_card": (Mark.PAIRED, _SMALL),
-    "page_cards": (Mark.OWNER, _SMALL),
-    "page_invite": (Mark.OWNER, _SMALL),
-    "page_browsers": (Mark.OWNER, _SMALL),
-    "page_end": (Mark.OWNER, _SMALL),
-    "page_facts": (Mark.OWNER, _SMALL),
-    "page_now": (Mark.OWNER, _SMALL),
-    "events": (Mark.OWNER, _SMALL),
+PAGE: Final[Mapping[str, tuple[AccessLevel, int]]] = {
+    "page_hello": (AccessLevel.PAIRED, _SMALL),
+    "page_challenge": (AccessLevel.PAIRED, _SMALL),
+    "page_prove": (AccessLevel.PAIRED, _SMALL),
+    "page_leave": (AccessLevel.PAIRED, _SMALL),
+    "page_card": (AccessLevel.PAIRED, _SMALL),
+    "page_cards": (AccessLevel.OWNER, _SMALL),
+    "page_invite": (AccessLevel.OWNER, _SMALL),
+    "page_browsers": (AccessLevel.OWNER, _SMALL),
+    "page_end": (AccessLevel.OWNER, _SMALL),
+    "page_facts": (AccessLevel.OWNER, _SMALL),
+    "page_now": (AccessLevel.OWNER, _SMALL),
+    "events": (AccessLevel.OWNER, _SMALL),
 }
 
 _CHALLENGE_LIFE_S: Final = 120.0
@@ -102,20 +102,20 @@ class Login(strictjson.Message, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Proved:
+class ElevatedSession:
     """The caller's session is an owner's; `token` replaces its cookie."""
 
     token: str
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PageFacts:
     """What the page shows of the doorbell's settings.  Nothing secret."""
 
     values: Mapping[str, Any]
 
 
-class Operations:
+class PageOperations:
     """`answer` for the control socket's operations and the page's.  Raises `DoorwardError`."""
 
     def __init__(
@@ -123,7 +123,7 @@ class Operations:
         control: Control,
         enrolments: Enrolments,
         timeline: Timeline,
-        visitors: Visitors,
+        visitors: Sessions,
         entropy: Entropy,
         *,
         facts: Callable[[], Mapping[str, Any]],
@@ -171,11 +171,11 @@ class Operations:
             return self._control.answer(Frame({**frame.head, "op": name}, frame.body))
         return Frame({"ok": True, "result": self._own[name](frame, caller)})
 
-    def prove(self, frame: Frame, caller: Caller, origin: str) -> Proved:
+    def prove(self, frame: Frame, caller: Caller, origin: str) -> ElevatedSession:
         """Take the session for an owner's, if the challenge was signed with a key of an owner in force."""
         session = _session(caller)
         bucket = f"prove {session.id}"
-        self._visitors.require_patience(bucket)
+        self._visitors.rate_limit(bucket)
         enrolment = self._enrolments.current
         expected = self._challenges.pop(session.id, None)
         try:
@@ -191,7 +191,7 @@ class Operations:
             raise OpenError(
                 "This browser's key is not one of this doorbell's owners.", remedy="Ask an owner to add it."
             ) from error
-        return Proved(self._visitors.proved(session, opened.key_id))
+        return ElevatedSession(self._visitors.elevate(session, opened.key_id))
 
     def _hello(self, _frame: Frame, caller: Caller) -> dict[str, Any]:
         enrolment = self._enrolments.current

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.custodian.page.sessions import SESSION_IDLE_S
 
-__all__ = ["HEADERS", "PLAIN", "Guard"]
+__all__ = ["HEADERS", "PLAIN", "HostGuard"]
 
 _CSP: Final = "; ".join(
     (
@@ -65,7 +65,7 @@ PLAIN: Final = frozenset(
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-class Guard:
+class HostGuard:
     """`hosts`: the values of `Host` that are ours now, lower case, each with its port."""
 
     def __init__(self, app: ASGIApp, hosts: Callable[[], frozenset[str]]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import structlog
 import uvicorn
 
-from agent.config import Page
+from agent.config import PageConfig
 from agent.core.networks import dns_label, served_at
 from agent.core.timebase import NS_PER_S
 from agent.custodian.control_handler import Control
@@ -27,16 +27,16 @@ from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.app import Application, build
 from agent.custodian.page.certificate_authority import PageCertificates
 from agent.custodian.page.documents import Pages
-from agent.custodian.page.listener import IDLE_S, PageHttpServer, PageListener, Rank
-from agent.custodian.page.mdns import Announcement, Network, network, own_addresses
-from agent.custodian.page.operations import Operations
-from agent.custodian.page.sessions import CODE_LIFE_S, Visitors, code_text
+from agent.custodian.page.listener import IDLE_S, ConnectionPriority, PageHttpServer, PageListener
+from agent.custodian.page.mdns import MdnsAnnouncement, Network, network, own_addresses
+from agent.custodian.page.operations import PageOperations
+from agent.custodian.page.sessions import CODE_LIFE_S, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import ConfigurationError, NetworkError, StorageError
 from agent.ports import Clock, Entropy, ManifestLog
 from agent.wire.control import Frame
 
-__all__ = ["PageParts", "PageServer"]
+__all__ = ["PageDeps", "PageServer"]
 
 _START_S: Final = 20.0
 _STOP_S: Final = 3
@@ -45,7 +45,7 @@ _LOOK_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class PageParts:
+class PageDeps:
     """What of the device the page is put on top of.  `facts`: settings it shows, nothing secret."""
 
     control: Control
@@ -59,7 +59,7 @@ class PageParts:
 class PageServer:
     """`start` returns once it answers; `stop` joins the thread.  `control_answer` is what the terminal asks."""
 
-    def __init__(self, settings: Page, folder: Path, doorbell: str, parts: PageParts) -> None:
+    def __init__(self, settings: PageConfig, folder: Path, doorbell: str, parts: PageDeps) -> None:
         """`folder`: where certificates and `page.sqlite` lie.  Raises `ConfigurationError`, `StorageError`."""
         self._settings = settings
         self._name = f"{settings.name or _dns_name(doorbell)}.local"
@@ -67,14 +67,14 @@ class PageServer:
         self._log = structlog.get_logger("page")
         addresses = self._served(network())
         self.certificates = PageCertificates(folder, self._name, addresses, self._now())
-        self._visitors = Visitors(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
+        self._visitors = Sessions(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
         pages = Pages(
             doorbell,
             self.certificates.authority_der,
             self.certificates.fingerprint,
             lambda: (self.url, self.install_url),
         )
-        self._operations = Operations(
+        self._operations = PageOperations(
             parts.control,
             parts.enrolments,
             Timeline(parts.manifest),
@@ -93,7 +93,7 @@ class PageServer:
         self._control = parts.control
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
-        self._announcement: Announcement | None = None
+        self._announcement: MdnsAnnouncement | None = None
         self._looking: threading.Thread | None = None
         self._leaving = threading.Event()
         self.port = settings.port
@@ -193,7 +193,9 @@ class PageServer:
     def _know(self, connection: object, caller: Caller) -> None:
         """An owner's connection is kept when there are too many."""
         if self._connections is not None and caller.session is not None:
-            self._connections.know(connection, Rank.OWNER if caller.owner else Rank.EXPECTED)
+            self._connections.set_priority(
+                connection, ConnectionPriority.OWNER if caller.owner else ConnectionPriority.EXPECTED
+            )
 
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock.now().utc_ns / NS_PER_S, datetime.UTC)
@@ -224,7 +226,7 @@ class PageServer:
             if self._announcement is not None:
                 self._announcement.stop()
             if self._settings.mdns:
-                self._announcement = Announcement(self._name, self._addresses, self.port)
+                self._announcement = MdnsAnnouncement(self._name, self._addresses, self.port)
                 self._announcement.start()
         self.certificates.certify(self._addresses, self._now())
 

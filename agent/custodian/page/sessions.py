@@ -28,11 +28,11 @@ from typing import Final
 import structlog
 
 from agent.errors import RequestError, StorageError
-from agent.platform.sqlite_faults import Nonsense, is_damage, set_aside
+from agent.platform.sqlite_faults import MalformedDatabase, is_damage, quarantine
 from agent.platform.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_write
 from agent.ports import Entropy
 
-__all__ = ["CODE_LIFE_S", "Session", "TooManyTriesError", "Visitors", "code_text"]
+__all__ = ["CODE_LIFE_S", "Session", "Sessions", "TooManyTriesError", "code_text"]
 
 CODE_LIFE_S: Final = 15 * 60
 SESSION_IDLE_S: Final = 90 * 86_400
@@ -82,7 +82,7 @@ def code_text(code: str) -> str:
     return "-".join((code[:4], code[4:7], code[7:]))
 
 
-class Visitors:
+class Sessions:
     """`page.sqlite`.  `now_s`: UTC seconds.  Safe to use from several threads.  Raises `StorageError`."""
 
     def __init__(self, path: Path, entropy: Entropy, now_s: Callable[[], int]) -> None:
@@ -115,7 +115,7 @@ class Visitors:
         """Let a browser in: the token of its new session.  Raises `RequestError`, `TooManyTriesError`."""
         bucket = f"pair {address}"
         with self._lock:
-            self._require_patience(bucket)
+            self._rate_limit(bucket)
             if not self._take_code(_normal(typed), bucket):
                 raise RequestError(
                     "This code is not, or no longer, the one that was printed.",
@@ -165,7 +165,7 @@ class Visitors:
                     self._write_locked("UPDATE sessions SET seen_s = ?, owner_until_s = ? WHERE id = ?", values)
             return Session(name, made_s, seen_s, browser, owner_key if is_owners else None)
 
-    def proved(self, session: Session, owner_key: str) -> str:
+    def elevate(self, session: Session, owner_key: str) -> str:
         """The session is an owner's now; its new token (the old one is void, so that nobody could have planted it)."""
         token = self._token()
         values = (_token_hash(token), owner_key, self._now_s() + OWNER_IDLE_S, session.id)
@@ -190,12 +190,12 @@ class Visitors:
         with self._lock:
             self._failed(bucket)
 
-    def require_patience(self, bucket: str) -> None:
+    def rate_limit(self, bucket: str) -> None:
         """Raises `TooManyTriesError`."""
         with self._lock:
-            self._require_patience(bucket)
+            self._rate_limit(bucket)
 
-    def _require_patience(self, bucket: str) -> None:
+    def _rate_limit(self, bucket: str) -> None:
         wait_s = self._wait_s(bucket)
         if wait_s > 0:
             raise TooManyTriesError(wait_s)
@@ -261,7 +261,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         if not is_damage(error):
             raise
         structlog.get_logger("page").error("visitors_damaged", remedy="Let your browsers in again: doorward page code")
-        set_aside(path)
+        quarantine(path)
         return _sound(path)
 
 
@@ -276,7 +276,7 @@ def _sound(path: Path) -> sqlite3.Connection:
         raise
     if found != ("ok",):
         database.close()
-        raise Nonsense("quick_check")
+        raise MalformedDatabase("quick_check")
     return database
 
 

@@ -25,7 +25,7 @@ from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, InternalError
 from agent.ports import CameraEnd, CameraSink, MaskedArea
-from agent.recorder.capture.delivery_thread import Delivery, Ending
+from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
 from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
 
 __all__ = ["FileCamera"]
@@ -47,7 +47,7 @@ class FileCamera:
         self._container: InputContainer | None = None
         self._description: StreamDescription | None = None
         self._pipeline: Pipeline | None = None
-        self._delivery: Delivery | None = None
+        self._delivery: DeliveryThread | None = None
 
     def open(self) -> StreamDescription:
         """Raises `ConfigurationError` when there is no such file or no picture in it."""
@@ -68,7 +68,7 @@ class FileCamera:
                 return self._deliver(footage, pipeline, first_ns, stopping)
 
         self._container, self._pipeline = None, pipeline
-        self._delivery = Delivery("camera-file", deliver, sink)
+        self._delivery = DeliveryThread("camera-file", deliver, sink)
         self._delivery.start()
 
     def request_keyframe(self) -> None:

@@ -48,7 +48,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, DeviceError, InternalError
 from agent.media.annexb import has_parameters, has_picture
 from agent.ports import CameraEnd, CameraSink, MaskedArea
-from agent.recorder.capture.delivery_thread import Delivery, Ending
+from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
 from agent.recorder.capture.encoding import luma_size
 from agent.recorder.capture.rtsp import LARGEST_PX, host_of, opened, said
 
@@ -96,7 +96,7 @@ class RtspCamera:
         self._main: InputContainer | None = None
         self._small: InputContainer | None = None
         self._description: StreamDescription | None = None
-        self._delivery: Delivery | None = None
+        self._delivery: DeliveryThread | None = None
         self.dropped = 0
         """Packets and frames that came faster than they were taken."""
 
@@ -137,7 +137,7 @@ class RtspCamera:
         description, small = self._description, self._small
         size_px = (description.luma_width_px, description.luma_height_px)
         tied_ns = None if self._live else first_ns
-        clock = _Clock(tied_ns, round(NS_PER_S / description.frames_per_s))
+        clock = _StreamClock(tied_ns, round(NS_PER_S / description.frames_per_s))
         readers = [
             threading.Thread(
                 target=self._read_main,
@@ -154,7 +154,7 @@ class RtspCamera:
                         small,
                         arrivals,
                         stopped,
-                        _Clock(tied_ns, round(NS_PER_S / (description.luma_frames_per_s or _USUAL_RATE))),
+                        _StreamClock(tied_ns, round(NS_PER_S / (description.luma_frames_per_s or _USUAL_RATE))),
                         size_px,
                     ),
                     name="rtsp-luma",
@@ -172,7 +172,7 @@ class RtspCamera:
                 stopped.set()
                 _drain_until_gone(readers, arrivals, self._stall_s)
 
-        self._delivery = Delivery("camera-rtsp", deliver, sink)
+        self._delivery = DeliveryThread("camera-rtsp", deliver, sink)
         self._delivery.start()
 
     def request_keyframe(self) -> None:
@@ -220,16 +220,16 @@ class RtspCamera:
         container: InputContainer,
         arrivals: queue.Queue[_Arrival],
         stopped: threading.Event,
-        clock: _Clock,
+        clock: _StreamClock,
         luma_px: tuple[int, int] | None,
     ) -> None:
         cause = "it ended its stream"
         with container, contextlib.ExitStack() as decoding:
             stream = container.streams.video[0]
-            annexb = _AnnexB(stream)
+            annexb = _AnnexBConverter(stream)
             looker = None
             if luma_px:
-                looker = _Looker(
+                looker = _LumaDecoder(
                     stream, luma_px, lambda luma: self._hand_over(arrivals, luma, stopped), wait=not self._live
                 )
                 decoding.enter_context(looker)
@@ -268,7 +268,7 @@ class RtspCamera:
         container: InputContainer,
         arrivals: queue.Queue[_Arrival],
         stopped: threading.Event,
-        clock: _Clock,
+        clock: _StreamClock,
         size_px: tuple[int, int],
     ) -> None:
         cause = "its small stream ended"
@@ -309,7 +309,7 @@ class RtspCamera:
         return False
 
 
-class _Clock:
+class _StreamClock:
     """Ties a stream's own times to the boot clock; what it gives only ever grows."""
 
     def __init__(self, first_ns: BootNs | None, frame_ns: int) -> None:
@@ -365,7 +365,7 @@ class _Clock:
         return BootNs(self._last_ns)
 
 
-class _AnnexB:
+class _AnnexBConverter:
     """Packets in the form of a segment: start codes, parameter sets in front of each keyframe.
 
     Nothing for a packet without a picture.  A connection that is cut leaves one: its delimiter came, and no more.
@@ -387,7 +387,7 @@ class _AnnexB:
             yield self._sets + data if packet.is_keyframe and not has_parameters(data, self._codec) else data
 
 
-class _Looker:
+class _LumaDecoder:
     """Decodes keyframes, each of which needs nothing but itself, and what lies between them where they are rare.
 
     On a thread of its own: who reads from the network must not wait, or packets would be lost there.  `give` is called
@@ -409,7 +409,7 @@ class _Looker:
         self._rare = self._complete = False
         self._given_ns = 0
 
-    def __enter__(self) -> _Looker:
+    def __enter__(self) -> _LumaDecoder:
         self._thread.start()
         return self
 

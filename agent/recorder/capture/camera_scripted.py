@@ -12,7 +12,7 @@ from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import InternalError
 from agent.ports import CameraEnd, CameraSink, MaskedArea
-from agent.recorder.capture.delivery_thread import Delivery, Ending
+from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
 from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
 from agent.recorder.capture.scene import PorchScene, Visit
 
@@ -45,7 +45,7 @@ class ScriptedCamera:
         self._settings = settings or EncodingSettings()
         self._description: StreamDescription | None = None
         self._pipeline: Pipeline | None = None
-        self._delivery: Delivery | None = None
+        self._delivery: DeliveryThread | None = None
 
     def open(self) -> StreamDescription:
         self._description = describe(*self._size_px, self._frames_per_s, widest_px=self._settings.widest_px, live=False)
@@ -69,7 +69,7 @@ class ScriptedCamera:
             pipeline.flush()
             return CameraEnd.END_OF_FOOTAGE, "The script has been played to its end."
 
-        self._delivery = Delivery("camera-scripted", deliver, sink)
+        self._delivery = DeliveryThread("camera-scripted", deliver, sink)
         self._delivery.start()
 
     def request_keyframe(self) -> None:

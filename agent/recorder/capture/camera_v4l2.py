@@ -27,7 +27,7 @@ from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.errors import DeviceError, InternalError
 from agent.platform.system_clock import boot_ahead_ns
 from agent.ports import CameraEnd, CameraSink, MaskedArea
-from agent.recorder.capture.delivery_thread import Delivery, Ending
+from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
 from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
 
 __all__ = ["V4l2Camera", "V4l2Mode"]
@@ -83,7 +83,7 @@ class V4l2Camera:
         self._container: InputContainer | None = None
         self._description: StreamDescription | None = None
         self._pipeline: Pipeline | None = None
-        self._delivery: Delivery | None = None
+        self._delivery: DeliveryThread | None = None
         self.dropped = 0
         """Pictures that were overtaken because the receiver was slow."""
 
@@ -122,7 +122,7 @@ class V4l2Camera:
                 reader.join(_HANGING_READ_S)
 
         self._container, self._pipeline = None, pipeline
-        self._delivery = Delivery("camera-v4l2", deliver, sink)
+        self._delivery = DeliveryThread("camera-v4l2", deliver, sink)
         self._delivery.start()
 
     def request_keyframe(self) -> None:

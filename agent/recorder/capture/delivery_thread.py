@@ -15,7 +15,7 @@ from typing import Protocol
 from agent.errors import DoorwardError, InternalError
 from agent.ports import CameraEnd
 
-__all__ = ["Delivery", "Ending"]
+__all__ = ["DeliveryThread", "Ending"]
 
 Ending = tuple[CameraEnd, str]
 
@@ -24,7 +24,7 @@ class _Ended(Protocol):
     def ended(self, end: CameraEnd, detail: str) -> None: ...
 
 
-class Delivery:
+class DeliveryThread:
     """Runs `deliver(stopping)`, which returns soon after `stopping` is set, in a thread called `name`.
 
     `start` comes after the source has put this away, for the first packet's receiver may already ask it to stop.

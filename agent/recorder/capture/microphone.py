@@ -26,10 +26,10 @@ from agent.core.sound import SampleClock
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import InternalError
 from agent.ports import CameraEnd, SoundSink
-from agent.recorder.capture.delivery_thread import Delivery, Ending
-from agent.recorder.capture.sound_packets import SoundForm
+from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
+from agent.recorder.capture.sound_packets import SoundTrack
 
-__all__ = ["STOPPED", "ContainerMicrophone", "Source", "Timing", "boot_ns", "deliver_live"]
+__all__ = ["STOPPED", "ContainerMicrophone", "SoundSource", "SoundTiming", "boot_ns", "deliver_live"]
 
 _HOLE_NS: Final = NS_PER_S // 50
 _SET_NS: Final = 60 * NS_PER_S
@@ -41,11 +41,11 @@ def boot_ns() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SoundSource:
     """What was opened: where packets come from, and what becomes of them."""
 
     container: InputContainer
-    form: SoundForm
+    form: SoundTrack
 
 
 class ContainerMicrophone(abc.ABC):
@@ -54,15 +54,15 @@ class ContainerMicrophone(abc.ABC):
     def __init__(self, name: str, *, live: bool) -> None:
         self._name = name
         self._live = live
-        self._source: Source | None = None
-        self._delivery: Delivery | None = None
+        self._source: SoundSource | None = None
+        self._delivery: DeliveryThread | None = None
 
     @abc.abstractmethod
-    def _opened(self) -> Source:
+    def _opened(self) -> SoundSource:
         """Raises `DeviceError` or `ConfigurationError` with the remedy."""
 
     @abc.abstractmethod
-    def _deliver(self, source: Source, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
+    def _deliver(self, source: SoundSource, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
         """Deliver until `stopping` or the end."""
 
     def open(self) -> SoundDescription:
@@ -78,7 +78,7 @@ class ContainerMicrophone(abc.ABC):
             with source.container:
                 return self._deliver(source, sink, first_ns, stopping)
 
-        self._delivery = Delivery(self._name, deliver, sink)
+        self._delivery = DeliveryThread(self._name, deliver, sink)
         self._delivery.start()
 
     def stop(self) -> None:
@@ -90,7 +90,7 @@ class ContainerMicrophone(abc.ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class SoundTiming:
     """How a live source is dated.  `now_ns`: the boot clock.  `lost_ns`: see `SampleClock`.
 
     `stamped`: its packets bear times that count its samples, so that they tell what is missing between two.
@@ -101,12 +101,12 @@ class Timing:
     now_ns: Callable[[], int] = boot_ns
 
 
-def deliver_live(source: Source, sink: SoundSink, stopping: threading.Event, timing: Timing) -> Ending | None:
+def deliver_live(source: SoundSource, sink: SoundSink, stopping: threading.Event, timing: SoundTiming) -> Ending | None:
     """Until `stopping`; None when the source gives nothing more."""
     form, stream = source.form, source.container.streams.audio[0]
     rate_hz = stream.codec_context.sample_rate
     counted = SampleClock(rate_hz, timing.lost_ns)
-    stamps = _Stamps(rate_hz)
+    stamps = _PacketClock(rate_hz)
 
     def came(samples: int) -> None:
         stamps.counted(samples)
@@ -129,7 +129,7 @@ def deliver_live(source: Source, sink: SoundSink, stopping: threading.Event, tim
     return None
 
 
-class _Stamps:
+class _PacketClock:
     """Holds a source's own times against the samples that came."""
 
     def __init__(self, rate_hz: int) -> None:

@@ -23,7 +23,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError
 from agent.ports import CameraEnd, SoundSink
 from agent.recorder.capture.delivery_thread import Ending
-from agent.recorder.capture.microphone import ContainerMicrophone, Source, Timing, boot_ns, deliver_live
+from agent.recorder.capture.microphone import ContainerMicrophone, SoundSource, SoundTiming, boot_ns, deliver_live
 from agent.recorder.capture.sound_packets import RATE_HZ, SoundEncoder
 
 __all__ = ["AlsaMicrophone"]
@@ -42,15 +42,15 @@ class AlsaMicrophone(ContainerMicrophone):
         self._bitrate_kbps = bitrate_kbps
         self._now_ns = now_ns
 
-    def _opened(self) -> Source:
+    def _opened(self) -> SoundSource:
         if _CONFIGURATION.exists():
             os.environ.setdefault("ALSA_CONFIG_PATH", str(_CONFIGURATION))
         encoder = SoundEncoder(self._bitrate_kbps)
-        return Source(self._card(), encoder)
+        return SoundSource(self._card(), encoder)
 
-    def _deliver(self, source: Source, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
+    def _deliver(self, source: SoundSource, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
         del first_ns  # a live source has its own clock
-        return deliver_live(source, sink, stopping, Timing(_LOST_NS, now_ns=self._now_ns)) or (
+        return deliver_live(source, sink, stopping, SoundTiming(_LOST_NS, now_ns=self._now_ns)) or (
             CameraEnd.LOST,
             f"The microphone '{self._device}' gives nothing more: was it unplugged?",
         )

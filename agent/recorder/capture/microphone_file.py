@@ -17,7 +17,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError
 from agent.ports import CameraEnd, SoundSink
 from agent.recorder.capture.delivery_thread import Ending
-from agent.recorder.capture.microphone import STOPPED, ContainerMicrophone, Source
+from agent.recorder.capture.microphone import STOPPED, ContainerMicrophone, SoundSource
 from agent.recorder.capture.sound_packets import HeardNs, SoundEncoder
 
 __all__ = ["FileMicrophone"]
@@ -32,7 +32,7 @@ class FileMicrophone(ContainerMicrophone):
         self._bitrate_kbps = bitrate_kbps
         self._paced = paced
 
-    def _opened(self) -> Source:
+    def _opened(self) -> SoundSource:
         """Raises `ConfigurationError` when there is no such file or no sound in it."""
         encoder = SoundEncoder(self._bitrate_kbps)
         try:
@@ -42,9 +42,9 @@ class FileMicrophone(ContainerMicrophone):
         if not container.streams.audio:
             container.close()
             raise self._no_sound()
-        return Source(container, encoder)
+        return SoundSource(container, encoder)
 
-    def _deliver(self, source: Source, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
+    def _deliver(self, source: SoundSource, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
         def heard_ns(sample: int) -> BootNs:
             return BootNs(first_ns + sample * NS_PER_S // source.form.rate_hz)
 
@@ -65,7 +65,7 @@ class FileMicrophone(ContainerMicrophone):
         )
 
 
-def _all(source: Source, heard_ns: HeardNs) -> Iterator[SoundPacket]:
+def _all(source: SoundSource, heard_ns: HeardNs) -> Iterator[SoundPacket]:
     for packet in source.container.demux(source.container.streams.audio[0]):
         yield from source.form.take(packet, lambda _samples: None, heard_ns)
     yield from source.form.flush(heard_ns)

@@ -20,15 +20,15 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.aac import AacConfig, lc_config
 from agent.ports import CameraEnd, SoundSink
 from agent.recorder.capture.delivery_thread import Ending
-from agent.recorder.capture.microphone import ContainerMicrophone, Source, Timing, deliver_live
+from agent.recorder.capture.microphone import ContainerMicrophone, SoundSource, SoundTiming, deliver_live
 from agent.recorder.capture.rtsp import host_of, no_sound, opened
-from agent.recorder.capture.sound_packets import SoundCopy, SoundEncoder, SoundForm
+from agent.recorder.capture.sound_packets import SoundEncoder, SoundPassthrough, SoundTrack
 
 __all__ = ["RtspMicrophone"]
 
 _PATIENCE_S: Final = 4.0
 """Less than whoever closes it waits (`recorder.sound_recorder`)."""
-_TIMING: Final = Timing(lost_ns=2 * NS_PER_S, stamped=True)
+_TIMING: Final = SoundTiming(lost_ns=2 * NS_PER_S, stamped=True)
 """Networks hold back more than sound cards do: the same as for pictures."""
 
 
@@ -40,7 +40,7 @@ class RtspMicrophone(ContainerMicrophone):
         self._url = url
         self._bitrate_kbps = bitrate_kbps
 
-    def _opened(self) -> Source:
+    def _opened(self) -> SoundSource:
         container = opened(self._url, _PATIENCE_S, "audio")
         streams = container.streams.audio
         if not streams or not streams[0].codec_context.sample_rate:
@@ -48,12 +48,12 @@ class RtspMicrophone(ContainerMicrophone):
             raise no_sound(self._url, "none that can be decoded" if streams else "none is in its stream")
         codec = streams[0].codec_context
         config = lc_config(codec.extradata or b"") if codec.name == "aac" else None
-        return Source(container, self._form(config))
+        return SoundSource(container, self._form(config))
 
-    def _form(self, config: AacConfig | None) -> SoundForm:
-        return SoundCopy(config) if config is not None else SoundEncoder(self._bitrate_kbps)
+    def _form(self, config: AacConfig | None) -> SoundTrack:
+        return SoundPassthrough(config) if config is not None else SoundEncoder(self._bitrate_kbps)
 
-    def _deliver(self, source: Source, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
+    def _deliver(self, source: SoundSource, sink: SoundSink, first_ns: BootNs, stopping: threading.Event) -> Ending:
         del first_ns  # a live source has its own clock
         return deliver_live(source, sink, stopping, _TIMING) or (
             CameraEnd.LOST,

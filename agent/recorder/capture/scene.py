@@ -101,10 +101,12 @@ class PorchScene:
         x = begin_x + progress * (self._width_px * _DOOR_X - begin_x)
         phase = progress * visit.walk_s * _STRIDES_PER_S * math.tau
         stride = 0.0 if progress == 1.0 else 0.34 * math.sin(phase)
-        _Figure(picture, (x, self._height_px * _GROUND_Y), tall, facing=-1 if leaving else 1).draw(stride, visit.coat)
+        _FigureSprite(picture, (x, self._height_px * _GROUND_Y), tall, facing=-1 if leaving else 1).draw(
+            stride, visit.coat
+        )
 
 
-class _Figure:
+class _FigureSprite:
     """One person, drawn from sticks with round ends: legs, coat, arms, head, a parcel under the arm."""
 
     def __init__(self, picture: Picture, feet: Point, tall_px: float, facing: int) -> None:

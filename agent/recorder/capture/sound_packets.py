@@ -3,7 +3,7 @@
 - `SoundEncoder` decodes whatever it is and encodes it anew: 24 kHz and one channel, more than a voice has, and a third
   of what music would cost.  The encoder's packet begins one frame before what was fed (its priming); libavcodec counts
   that in the packet's time, so nothing is shifted.
-- `SoundCopy` takes AAC over as it is, as pictures of a network camera are taken over.
+- `SoundPassthrough` takes AAC over as it is, as pictures of a network camera are taken over.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agent.core.timebase import BootNs
 from agent.errors import DeviceError
 from agent.media.aac import AacConfig
 
-__all__ = ["RATE_HZ", "HeardNs", "SoundCopy", "SoundEncoder", "SoundForm"]
+__all__ = ["RATE_HZ", "HeardNs", "SoundEncoder", "SoundPassthrough", "SoundTrack"]
 
 RATE_HZ: Final = 24_000
 
@@ -28,7 +28,7 @@ HeardNs = Callable[[int], BootNs]
 """When sample n was heard, counted at the form's `rate_hz` from the first one fed."""
 
 
-class SoundForm(Protocol):
+class SoundTrack(Protocol):
     """Belongs to one thread."""
 
     @property
@@ -49,7 +49,7 @@ class SoundForm(Protocol):
 
 
 class SoundEncoder:
-    """Implements `SoundForm`.  `bitrate_kbps`: of the packets."""
+    """Implements `SoundTrack`.  `bitrate_kbps`: of the packets."""
 
     rate_hz = RATE_HZ
 
@@ -109,8 +109,8 @@ class SoundEncoder:
             yield mono
 
 
-class SoundCopy:
-    """Implements `SoundForm`: AAC-LC packets as they come."""
+class SoundPassthrough:
+    """Implements `SoundTrack`: AAC-LC packets as they come."""
 
     def __init__(self, config: AacConfig) -> None:
         self._config = config

@@ -16,9 +16,9 @@ import { unlock } from "./pages/unlock.js";
 import { call } from "./ui/client.js";
 import { dismissAll, say } from "./ui/dialogs.js";
 import { existing, h } from "./ui/dom.js";
-import { look as lookNow, watchNow } from "./ui/now.js";
+import { look as lookNow, watchLiveStatus } from "./ui/live_status.js";
 import { explain, t, withCode } from "./ui/texts.js";
-import { trustedUrl } from "./ui/trusted.js";
+import { trustedUrl } from "./ui/trusted_types.js";
 
 /** @typedef {(content: HTMLElement, ...values: any[]) => unknown} Page shows itself; may return how to leave it */
 
@@ -39,8 +39,8 @@ const LOCK_AFTER_MS = 15 * 60_000;
 let leave = () => {};
 let turn = 0;
 /** @type {string | undefined} */
-let shownPath;
-let lastUse = Date.now();
+let currentPath;
+let lastActivity = Date.now();
 
 /** Whoever taps on before a page is there has left it: it changes nothing any more, and ends when it comes. */
 async function show() {
@@ -48,10 +48,10 @@ async function show() {
   leave();
   leave = () => {};
   dismissAll();
-  shownPath = location.pathname;
+  currentPath = location.pathname;
   const main = existing("main");
   try {
-    const standing = await whereWeStand();
+    const standing = await sessionState();
     if (mine !== turn) return;
     const [page, ...values] = standing ?? pageOf(location.pathname);
     document.body.dataset.bare = standing ? "true" : "false";
@@ -73,11 +73,11 @@ async function show() {
 }
 
 /** Another doorbell, set-up, unlocking and joining come before everything else. */
-async function whereWeStand() {
+async function sessionState() {
   const hello = await call("hello");
   existing("#doorbell").textContent = hello.doorbell;
   const { name, unlocked, isOther } = await call("state", { device: hello.device });
-  if (!unlocked) keepUp(hello.program);
+  if (!unlocked) reloadWhenUpdated(hello.program);
   if (isOther) return [replaced, hello];
   if (!hello.claimed || !name) return [setup, hello];
   if (!unlocked || !hello.owner) return [unlock, hello];
@@ -89,7 +89,7 @@ async function whereWeStand() {
  *
  * @param {string} program
  */
-function keepUp(program) {
+function reloadWhenUpdated(program) {
   const own = new URL(import.meta.url).searchParams.get("v");
   if (!own || own === program || sessionStorage.getItem("program") === program) return;
   sessionStorage.setItem("program", program);
@@ -142,12 +142,12 @@ function followLinks(event) {
   });
 }
 
-function lockWhenLeft() {
+function lockWhenIdle() {
   for (const name of ["pointerdown", "keydown"])
-    addEventListener(name, () => (lastUse = Date.now()), { passive: true });
+    addEventListener(name, () => (lastActivity = Date.now()), { passive: true });
   setInterval(async () => {
     const isPlaying = [...document.querySelectorAll("video")].some((video) => !video.paused);
-    if (Date.now() - lastUse < LOCK_AFTER_MS || isPlaying || document.body.dataset.bare === "true") return;
+    if (Date.now() - lastActivity < LOCK_AFTER_MS || isPlaying || document.body.dataset.bare === "true") return;
     await lock();
   }, 30_000);
 }
@@ -172,7 +172,7 @@ function chooseLanguage(event) {
 showWith(show);
 // A jump within a page, to its content, is no way to another one.
 addEventListener("popstate", () => {
-  if (location.pathname !== shownPath) void show();
+  if (location.pathname !== currentPath) void show();
 });
 addEventListener("offline", () => say(t("error.lost")));
 // Whatever a button could not do, it says so; most say it beside the button.
@@ -182,8 +182,8 @@ document.querySelector("#language")?.addEventListener("change", chooseLanguage);
 if (document.body.dataset.section === "pair") {
   void pairing();
 } else {
-  lockWhenLeft();
-  watchNow();
+  lockWhenIdle();
+  watchLiveStatus();
   void show();
 }
 navigator.serviceWorker?.register(trustedUrl("/worker-service.js")).catch(() => {});

@@ -49,7 +49,7 @@ export interface Known {
 export type Newest = Record<string, { version: number; sha256: string }>;
 
 /** A doorbell that was found to be the known one, and to have gone forwards only. */
-export interface Met {
+export interface SyncedDevice {
   device: PublicKey;
   known: Known;
   /** The list of owners in force. */
@@ -72,7 +72,7 @@ export interface Unlocked extends Secrets {
 }
 
 /** Signed at capture, about one stored segment. */
-export type CaptureRecord = Wire.Segment | Wire.Adopted;
+export type CaptureRecord = Wire.SegmentRecord | Wire.RecoveredRecord;
 
 /** UTC ms. */
 export interface TimeSpan {
@@ -190,7 +190,7 @@ export interface Kept {
 export interface Reviewed {
   /** What the doorbell calls the request. */
   name: string;
-  met: Met;
+  synced: SyncedDevice;
   request: Wire.FootageRequest;
   sha256: string;
   requester: Requester;
@@ -205,7 +205,7 @@ export interface Reviewed {
 }
 
 /** The same for the page: plain values only. */
-export type Review = ReturnType<typeof import("./owner/reviewing.js").shown>;
+export type Review = ReturnType<typeof import("./owner/review.js").shown>;
 
 /** One segment of a clip, as the page shows it. */
 export interface Moment extends Playable {
@@ -231,7 +231,7 @@ export interface Choice {
   sounds?: string[];
   clips: string[];
   contact?: Omit<Wire.ContactCard, "v">;
-  gaps?: Wire.Absence[];
+  gaps?: Wire.FootageAbsence[];
 }
 
 /** What an owner tells one requester unasked; `tip` is the id by which it is sent once. */

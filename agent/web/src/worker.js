@@ -5,17 +5,17 @@ import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { PageError, plainOf } from "./errors.js";
 import { ask } from "./link.js";
-import * as deciding from "./owner/deciding.js";
-import * as enrolling from "./owner/enrolling.js";
+import * as decisions from "./owner/decisions.js";
+import * as enrolling from "./owner/enrolment.js";
 import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
-import { meet, meetFirst, readEnrolment } from "./owner/meeting.js";
-import * as reviewing from "./owner/reviewing.js";
-import { changeSettings } from "./owner/setting.js";
+import * as reviewing from "./owner/review.js";
+import { changeSettings } from "./owner/settings.js";
 import { disclosureOf, sharedOf } from "./owner/shared.js";
 import * as store from "./owner/store.js";
-import * as tipping from "./owner/tipping.js";
-import * as trusting from "./owner/trusting.js";
+import { readEnrolment, syncDevice, syncNewDevice } from "./owner/sync.js";
+import * as tips from "./owner/tips.js";
+import * as trusting from "./owner/trust.js";
 import { identityToRecipient } from "./wire/age.js";
 import { hex, randomBytes, utf8 } from "./wire/bytes.js";
 import { parseKey, publicKeyOfSeed } from "./wire/keys.js";
@@ -49,15 +49,15 @@ let newKit = null;
  */
 let draft = null;
 /** @type {PublicKey | null} */
-let met = null;
+let synced = null;
 /** @type {Map<string, Reviewed>} */
 const reviews = new Map();
 /** @type {Map<string, Promise<object>>} */
 const asked = new Map();
 
 const device = async () => {
-  met ??= (await meet()).device;
-  return met;
+  synced ??= (await syncDevice()).device;
+  return synced;
 };
 const opener = () => {
   if (!identity) throw new PageError("error.locked");
@@ -114,7 +114,7 @@ const operations = {
     await requireKit(recovery, card);
     await enrolling.enrolFirst(card, secrets, recovery);
     await enrolling.prove(secrets.approval, origin);
-    await meetFirst();
+    await syncNewDevice();
     draft = null;
   },
 
@@ -129,7 +129,7 @@ const operations = {
 
   async makeInvitation() {
     const { code, life_s: lifeS, install, fingerprint } = await ask("page_invite");
-    const { enrolled } = await meet();
+    const { enrolled } = await syncDevice();
     return { code, secret: hex(randomBytes(16)), life: lifeS, install, fingerprint, enrolment: enrolled.sha256 };
   },
 
@@ -179,7 +179,7 @@ const operations = {
     if (!now.value.recipients.some((each) => each.recipient === own.card.recipient)) return false;
     if (expected && now.value.previous !== expected) throw new PageError("error.other-owners");
     await enrolling.prove(own.approval, origin);
-    await meetFirst(expected);
+    await syncNewDevice(expected);
     use(own);
     return true;
   },
@@ -229,7 +229,7 @@ const operations = {
     // A kit that `doorward owner keygen` made opens footage and decides nothing.
     if (!shown.value.approvers.some((each) => each.key === kitKey)) throw new PageError("error.kit-only-opens");
     await enrolling.prove(approval, origin);
-    await meetFirst(shown.sha256);
+    await syncNewDevice(shown.sha256);
     // Footage from before is sealed to the old keys and the kit: this one opens it, now and whenever these keys do.
     const secrets = { ...(await keys.makeSecrets()), older: [recovery] };
     const card = await keys.cardOf(name, secrets, shown.value.recovery);
@@ -250,7 +250,7 @@ const operations = {
     await keys.keep(card, secrets, passphrase);
     await enrolling.enrolNext(change, approval, { [card.recipient]: secrets.identity });
     await enrolling.prove(secrets.approval, origin);
-    await meet();
+    await syncDevice();
     use(secrets);
   },
 
@@ -315,7 +315,7 @@ const operations = {
     const own = await keys.unlock(passphrase);
     await answerWaitingTest(own);
     await enrolling.prove(own.approval, origin);
-    await meetFirst();
+    await syncNewDevice();
     use(own);
   },
 
@@ -343,26 +343,26 @@ const operations = {
     return ask(op, head);
   },
 
-  async meet() {
-    const { grown, checkpoint } = await meet();
+  async syncDevice() {
+    const { grown, checkpoint } = await syncDevice();
     return { grown, size: checkpoint.size };
   },
 
   /** @param {{ id: string }} options */
   async poster({ id }) {
-    const { image, seen } = await whicheverOpens((key, by) => reviewing.fetchPoster(id, by, key, signedIn(id)));
+    const { image, seen } = await firstThatOpens((key, by) => reviewing.fetchPoster(id, by, key, signedIn(id)));
     return { media: image, seen };
   },
 
   /** @param {{ id: string }} options */
   async sound({ id }) {
-    const { sound } = await whicheverOpens((key, by) => reviewing.fetchSound(id, by, key, signedIn(id)));
+    const { sound } = await firstThatOpens((key, by) => reviewing.fetchSound(id, by, key, signedIn(id)));
     return sound.slice();
   },
 
   /** @param {{ id: string }} options */
   async segment({ id }) {
-    const { media, whole, record } = await whicheverOpens((key, by) =>
+    const { media, whole, record } = await firstThatOpens((key, by) =>
       reviewing.fetchSegment(id, by, key, signedIn(id)),
     );
     return { media: media.slice(), whole, span: reviewing.spanOfRecord(record) };
@@ -370,7 +370,7 @@ const operations = {
 
   /** @param {{ after: number }} options */
   async live({ after }) {
-    const { number, gops } = await whicheverOpens((key, by) => reviewing.fetchLive(after, by, key));
+    const { number, gops } = await firstThatOpens((key, by) => reviewing.fetchLive(after, by, key));
     return { number, gops: gops.map((gop) => ({ ...gop, media: gop.media.slice() })) };
   },
 
@@ -388,7 +388,7 @@ const operations = {
 
   /** @param {{ id: string }} options */
   async review({ id }) {
-    const found = await whicheverOpens((key) => reviewing.review(id, key));
+    const found = await firstThatOpens((key) => reviewing.review(id, key));
     reviews.set(id, found);
     return reviewing.shown(found);
   },
@@ -399,7 +399,7 @@ const operations = {
    * @param {{ request?: string, disclosure?: string }} options
    */
   async shared({ request, disclosure }) {
-    const [now, ledger] = [await meet(), await readLedger()];
+    const [now, ledger] = [await syncDevice(), await readLedger()];
     const id = disclosure ?? disclosureOf(ledger.entries, request ?? "");
     if (!id) return null;
     let found;
@@ -417,24 +417,24 @@ const operations = {
     const own = await keys.unlock(passphrase);
     const found = reviews.get(id);
     if (!found) throw new PageError("error.review-first");
-    return deciding.approve(found, own, choice, whicheverOpens);
+    return decisions.approve(found, own, choice, firstThatOpens);
   },
 
   /** @param {{ id: string, passphrase: string }} options */
   async deny({ id, passphrase }) {
-    await deciding.deny(id, await keys.unlock(passphrase));
+    await decisions.deny(id, await keys.unlock(passphrase));
   },
 
   /** @param {{ kind: string, matter: object, passphrase: string }} options */
   async decide({ kind, matter, passphrase }) {
-    return deciding.decide(kind, matter, await keys.unlock(passphrase));
+    return decisions.decide(kind, matter, await keys.unlock(passphrase));
   },
 
   /** @param {{ id: string, passphrase: string }} options */
-  async second({ id, passphrase }) {
+  async coApprove({ id, passphrase }) {
     const found = reviews.get(id);
     if (!found) throw new PageError("error.review-first");
-    return deciding.second(found, await keys.unlock(passphrase));
+    return decisions.coApprove(found, await keys.unlock(passphrase));
   },
 
   /** @param {{ id: string }} options */
@@ -444,13 +444,13 @@ const operations = {
     return reviewing.gapsOf(found);
   },
 
-  async takers() {
-    return tipping.takers();
+  async tipRecipients() {
+    return tips.tipRecipients();
   },
 
   /** @param {{ passphrase: string } & TipMatter} options */
   async tip({ passphrase, ...matter }) {
-    return tipping.sendTip(matter, await keys.unlock(passphrase), whicheverOpens);
+    return tips.sendTip(matter, await keys.unlock(passphrase), firstThatOpens);
   },
 
   async bulletins() {
@@ -462,18 +462,18 @@ const operations = {
   },
 
   /** @param {{ root: string, passphrase: string }} options */
-  async trustRoot({ root, passphrase }) {
-    await trusting.trustRoot(root, await keys.unlock(passphrase));
+  async addTrustRoot({ root, passphrase }) {
+    await trusting.addTrustRoot(root, await keys.unlock(passphrase));
   },
 
   /** @param {{ root: string, passphrase: string }} options */
-  async untrustRoot({ root, passphrase }) {
-    await trusting.untrustRoot(root, await keys.unlock(passphrase));
+  async removeTrustRoot({ root, passphrase }) {
+    await trusting.removeTrustRoot(root, await keys.unlock(passphrase));
   },
 
   /** @param {{ bytes: Bytes }} options */
-  async lookAtBundle({ bytes }) {
-    return trusting.lookAtBundle(bytes);
+  async previewBundle({ bytes }) {
+    return trusting.previewBundle(bytes);
   },
 
   /** @param {{ bytes: Bytes }} options */
@@ -530,7 +530,7 @@ const signedIn = (id) => {
  */
 function askedIn(id) {
   if (!asked.has(id)) {
-    const opened = whicheverOpens((key) => reviewing.asked(id, key)).catch((error) => {
+    const opened = firstThatOpens((key) => reviewing.asked(id, key)).catch((error) => {
       if (error.text !== "error.does-not-open") throw error;
       return {};
     });
@@ -550,7 +550,7 @@ const isForOtherKeys = (error) => ["error.does-not-open", "error.not-yours"].inc
  * @param {(identity: string, device: PublicKey) => Promise<T>} open
  * @returns {Promise<T>}
  */
-async function whicheverOpens(open) {
+async function firstThatOpens(open) {
   const first = opener();
   const by = await device();
   let problem;

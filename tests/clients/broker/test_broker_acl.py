@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from agent.core.bus import Acknowledged, Connected, Received, Refused, Subscribed
+from agent.core.bus import BusConnected, MessageReceived, PublishAcknowledged, PublishRefused, Subscribed
 from agent.mqtt import MqttBus
 from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS, cell_filter
 from tests.brokers import BrokerWithClients, broker_with_clients
@@ -80,7 +80,7 @@ def buses(world: BrokerWithClients) -> dict[str, MqttBus]:
         bus = world.bus(name, inbound_beat_s=0.0)
         bus.hurry(True)
         bus.start()
-        assert isinstance(bus.next_event(PATIENCE_S), Connected)
+        assert isinstance(bus.next_event(PATIENCE_S), BusConnected)
         for topic_filter in ("#", "doorward/v1/#", "+/+/+/+/+/+/+"):
             bus.subscribe(topic_filter)
             assert isinstance(bus.next_event(PATIENCE_S), Subscribed)
@@ -93,7 +93,7 @@ TOKENS = count(1)
 
 def answer(
     buses: dict[str, MqttBus], sender: str, topic: str, expected: Collection[str] = ()
-) -> tuple[Acknowledged | Refused, set[str]]:
+) -> tuple[PublishAcknowledged | PublishRefused, set[str]]:
     """What the broker said, and who heard it: those `expected` are waited for, the others listened to for a moment."""
     payload = str(next(TOKENS)).encode()
     assert buses[sender].publish(topic, payload, token=int(payload))
@@ -105,9 +105,11 @@ def answer(
             event = bus.next_event(PATIENCE_S if waits else 0.05)
             if event is None:
                 break
-            if isinstance(event, Acknowledged | Refused):
+            if isinstance(event, PublishAcknowledged | PublishRefused):
                 answer = event
-            elif isinstance(event, Received) and event.payload == payload and name != sender:  # its own it may see
+            elif (
+                isinstance(event, MessageReceived) and event.payload == payload and name != sender
+            ):  # its own it may see
                 hearers.add(name)
     assert answer is not None
     return answer, hearers
@@ -115,13 +117,13 @@ def answer(
 
 @pytest.mark.parametrize(("sender", "topic"), ALLOWED)
 def test_what_a_role_needs_it_may_publish(sender: str, topic: str, buses: dict[str, MqttBus]) -> None:
-    assert isinstance(answer(buses, sender, topic)[0], Acknowledged)
+    assert isinstance(answer(buses, sender, topic)[0], PublishAcknowledged)
 
 
 @pytest.mark.parametrize(("sender", "topic"), FORBIDDEN)
 def test_everything_else_is_refused_and_nobody_hears_it(sender: str, topic: str, buses: dict[str, MqttBus]) -> None:
     said, hearers = answer(buses, sender, topic)
-    assert isinstance(said, Refused)
+    assert isinstance(said, PublishRefused)
     assert said.code == 0x87
     assert hearers == set()
 
@@ -149,13 +151,13 @@ def test_the_one_filter_that_a_device_asks_for_hears_what_is_said_to_its_cell_an
     bus = world.bus("d4" * 8, inbound_beat_s=0.0)
     bus.subscribe(cell_filter("283-375"))
     bus.start()
-    assert isinstance(bus.next_event(PATIENCE_S), Connected)
+    assert isinstance(bus.next_event(PATIENCE_S), BusConnected)
     assert isinstance(bus.next_event(PATIENCE_S), Subscribed)
     topics = [REQUEST_TOPIC, BULLETIN]
     for topic in (*topics, REQUEST_TOPIC.replace("283-375", "283-376"), BULLETIN.replace("283-375", "283-376")):
-        assert isinstance(answer(buses, POLICE, topic)[0], Acknowledged)
+        assert isinstance(answer(buses, POLICE, topic)[0], PublishAcknowledged)
     heard = [bus.next_event(PATIENCE_S) for _ in topics]
-    assert [event.topic for event in heard if isinstance(event, Received)] == topics
+    assert [event.topic for event in heard if isinstance(event, MessageReceived)] == topics
     assert bus.next_event(0.5) is None
     bus.stop()
 
@@ -164,7 +166,7 @@ def test_the_broker_takes_no_aliases_and_says_how_much_it_takes(world: BrokerWit
     bus = world.bus("c3" * 8)
     bus.start()
     event = bus.next_event(PATIENCE_S)
-    assert event == Connected(packet_bytes=147_456, window=16)
+    assert event == BusConnected(packet_bytes=147_456, window=16)
 
 
 def test_a_retained_request_outlives_its_requesters_connection_and_the_brokers_restart(
@@ -173,38 +175,38 @@ def test_a_retained_request_outlives_its_requesters_connection_and_the_brokers_r
     topic = "doorward/v1/areas/283-375/requests/ogdenville-fire/3"
     requester = world.bus("ogdenville-fire")
     requester.start()
-    assert isinstance(requester.next_event(PATIENCE_S), Connected)
+    assert isinstance(requester.next_event(PATIENCE_S), BusConnected)
     assert requester.publish(topic, b"still here", token=1, retain=True, expiry_s=3600)
-    assert isinstance(requester.next_event(PATIENCE_S), Acknowledged)
+    assert isinstance(requester.next_event(PATIENCE_S), PublishAcknowledged)
     requester.stop()
     world.broker.stop()
     world.broker.start()
     device = world.bus("d4" * 8)
     device.subscribe(cell_filter("283-375"))
     device.start()
-    assert isinstance(device.next_event(PATIENCE_S), Connected)
+    assert isinstance(device.next_event(PATIENCE_S), BusConnected)
     assert isinstance(device.next_event(PATIENCE_S), Subscribed)
-    assert device.next_event(PATIENCE_S) == Received(topic, b"still here", retained=True)
+    assert device.next_event(PATIENCE_S) == MessageReceived(topic, b"still here", retained=True)
 
 
 def test_the_broker_keeps_no_more_of_one_requester_in_a_cell_than_there_are_slots(world: BrokerWithClients) -> None:
     """Whatever it publishes: the list of what it may is the list of what can be retained."""
     requester, kept = world.bus("capital-city-police"), REQUEST_SLOTS + BULLETIN_SLOTS
     requester.start()
-    assert isinstance(requester.next_event(PATIENCE_S), Connected)
-    answers: list[Acknowledged | Refused] = []
+    assert isinstance(requester.next_event(PATIENCE_S), BusConnected)
+    answers: list[PublishAcknowledged | PublishRefused] = []
     for number in range(200):
         kind = "requests" if number % 2 else "bulletins"
         topic = f"doorward/v1/areas/283-377/{kind}/capital-city-police/{number // 2}"
         assert requester.publish(topic, b"junk", token=number, retain=True, expiry_s=3600)
         event = requester.next_event(PATIENCE_S)
-        assert isinstance(event, Acknowledged | Refused)
+        assert isinstance(event, PublishAcknowledged | PublishRefused)
         answers.append(event)
-    assert sum(isinstance(answer, Acknowledged) for answer in answers) == kept
+    assert sum(isinstance(answer, PublishAcknowledged) for answer in answers) == kept
     device = world.bus("d4" * 8, inbound_beat_s=0.0)
     device.subscribe(cell_filter("283-377"))
     device.start()
     heard = 0
     while heard < kept:
-        heard += isinstance(device.next_event(PATIENCE_S), Received)
+        heard += isinstance(device.next_event(PATIENCE_S), MessageReceived)
     assert device.next_event(0.5) is None

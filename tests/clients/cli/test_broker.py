@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.clients.broker.private_broker import PrivateBroker
-from agent.core.bus import Connected, Disconnected, LinkFault
+from agent.core.bus import BusConnected, BusDisconnected, LinkFault
 from agent.mqtt import BusSettings, MqttBus, tls
 
 DEVICE, OTHER = "a1" * 8, "b2" * 8
@@ -109,24 +109,24 @@ def test_a_revoked_client_is_turned_away_and_its_name_may_be_given_anew(
         path.write_bytes(Path(device[name]).read_bytes())
         path.chmod(0o600)
     with PrivateBroker(folder) as broker:
-        assert isinstance(first_event(device, DEVICE, broker.device_port), Connected)
+        assert isinstance(first_event(device, DEVICE, broker.device_port), BusConnected)
         assert run(doorward, ["broker", "revoke", DEVICE, "--dir", str(folder)]) == 0
         broker.reload()
         until(lambda: "Reloading config" in broker.log(), "mosquitto to hear of it")
         turned_away = first_event({"ca": device["ca"], **kept}, DEVICE, broker.device_port)
-        assert isinstance(turned_away, Disconnected)
+        assert isinstance(turned_away, BusDisconnected)
         assert turned_away.fault is LinkFault.CERTIFICATE_REFUSED
-        assert isinstance(first_event(other, OTHER, broker.device_port), Connected)
+        assert isinstance(first_event(other, OTHER, broker.device_port), BusConnected)
         anew = add(folder, capsys, "add-device", DEVICE)
-        assert isinstance(first_event(anew, DEVICE, broker.device_port), Connected)
+        assert isinstance(first_event(anew, DEVICE, broker.device_port), BusConnected)
 
 
 @pytest.mark.broker
 def test_a_requesters_certificate_opens_no_devices_listener(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     police = add(folder, capsys, "add-requester", "springfield-police")
     with PrivateBroker(folder) as broker:
-        assert isinstance(first_event(police, "springfield-police", broker.requester_port), Connected)
-        assert isinstance(first_event(police, "springfield-police", broker.device_port), Disconnected)
+        assert isinstance(first_event(police, "springfield-police", broker.requester_port), BusConnected)
+        assert isinstance(first_event(police, "springfield-police", broker.device_port), BusDisconnected)
 
 
 def test_a_device_may_keep_its_key_and_of_its_request_only_the_key_counts(

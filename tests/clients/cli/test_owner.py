@@ -18,7 +18,7 @@ from agent.clients.media.join import probe
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import KIT, OwnerKeys
 from agent.clients.owner.recovery_kit import kit_name
-from agent.core.consent import Cause, State
+from agent.core.consent import Event, RequestState
 from agent.core.vault.segment import split_media
 from agent.ipc.control_server import ControlSocket
 from agent.wire import base64, envelope, strictjson
@@ -121,7 +121,7 @@ def test_after_the_yes_an_owner_reads_which_pictures_left_by_time_id_and_kind(
     rows = [line.split() for line in said.splitlines() if line.startswith("    ") and segments[0] in line]
     assert [row[-2:] for row in rows] == [["still", segments[0]]]
     asked_for = door.device.requests[request]
-    door.device._advance(asked_for, Cause.FIRST_BYTE, disclosure=asked_for.disclosure)
+    door.device._advance(asked_for, Event.FIRST_BYTE, disclosure=asked_for.disclosure)
     del door.device.stored[segments[1]]
     asked_for.segments = (segments[0], segments[2])
     said = door("review", request).out
@@ -364,7 +364,7 @@ def test_a_wrong_choice_shares_nothing_and_says_why(
     done = door("approve", request, *arguments, "--yes")
     assert done.status == status
     assert words in done.err
-    assert door.device.requests[request].state is State.PENDING
+    assert door.device.requests[request].state is RequestState.PENDING
 
 
 def test_nothing_is_ticked_for_the_owner(
@@ -391,7 +391,7 @@ def test_without_a_last_yes_nothing_is_shared(
     monkeypatch.setattr("click.confirm", no)
     assert door("approve", request, "--segments", "1").status == 130
     assert "Share 1 of 3 segments (1; 2.0 s) with Harbour Police, and nothing about you?" in questions
-    assert door.device.requests[request].state is State.PENDING
+    assert door.device.requests[request].state is RequestState.PENDING
 
 
 def test_a_no_and_a_yes_taken_back(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
@@ -401,16 +401,16 @@ def test_a_no_and_a_yes_taken_back(asked: tuple[Doorstep, str, tuple[str, ...]])
     assert "before anything had left" in done.out
     other = door.device.ask_for(signed_request(id="f" * 32, seq=8), segments)
     assert door("deny", other, "--yes").status == 0
-    assert door.device.requests[other].state is State.DENIED
+    assert door.device.requests[other].state is RequestState.DENIED
     assert door("deny", other, "--yes").status == 3
 
 
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (State.APPROVED, "It is approved already.\n  What to do: To take it back: doorward owner revoke {}"),
-        (State.SENT, "It has been sent; what has left cannot be called back."),
-        (State.DENIED, "You have said no to it."),
+        (RequestState.APPROVED, "It is approved already.\n  What to do: To take it back: doorward owner revoke {}"),
+        (RequestState.SENT, "It has been sent; what has left cannot be called back."),
+        (RequestState.DENIED, "You have said no to it."),
     ],
 )
 @pytest.mark.parametrize("arguments", [("approve", "--segments", "1"), ("deny",)])
@@ -418,7 +418,7 @@ def test_what_is_decided_is_said_to_be_before_anything_is_asked(
     asked: tuple[Doorstep, str, tuple[str, ...]],
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
-    state: State,
+    state: RequestState,
     said: str,
 ) -> None:
     door, request, _ = asked
@@ -433,7 +433,7 @@ def test_what_is_decided_is_said_to_be_before_anything_is_asked(
 def test_what_has_been_sent_is_not_taken_back_and_said_so(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
     door, request, _ = asked
     assert door("approve", request, "--segments", "1", "--yes").status == 0
-    door.device.requests[request].state = State.SENT
+    door.device.requests[request].state = RequestState.SENT
     done = door("revoke", request, "--yes")
     assert done.status == 3
     assert "It has been sent; what has left cannot be called back." in done.err
@@ -446,7 +446,7 @@ def test_a_request_that_is_over_cannot_be_approved(
     door, request, _ = asked
     monkeypatch.setattr("agent.clients.owner.clock.time.time_ns", lambda: (NOW_MS + 8 * 86_400_000) * 1_000_000)
     done = door("approve", request, "--segments", "1", "--yes")
-    assert (done.status, door.device.requests[request].state) == (3, State.PENDING)
+    assert (done.status, door.device.requests[request].state) == (3, RequestState.PENDING)
     assert "time to answer this request is over" in done.err
     assert "the time to answer is over" in door("review", request).out
 
@@ -503,13 +503,13 @@ def test_that_footage_exists_can_be_all_that_is_shared(asked: tuple[Doorstep, st
     done = door("approve", request, "--exists", "2", "--yes", "--json")
     assert json.loads(done.out)["exists"] == [2]
     assert door.device.outbox == {}
-    assert door.device.requests[request].state is State.APPROVED
+    assert door.device.requests[request].state is RequestState.APPROVED
 
 
 def test_a_clip_without_a_poster_has_none_to_share(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
     door, request, _ = asked
     done = door("approve", request, "--posters", "2", "--yes")
-    assert (done.status, door.device.requests[request].state) == (3, State.PENDING)
+    assert (done.status, door.device.requests[request].state) == (3, RequestState.PENDING)
     assert "Clip 2 has no poster" in done.err
 
 
@@ -676,20 +676,20 @@ def test_it_takes_two_owners_and_each_sees_what_the_other_did(pair: tuple[Doorst
     assert "It takes two owners: what one approves waits" in anna("review", request).out
     done = anna("approve", request, "--segments", "1,3", "--posters", "1", "--street", "Example Street 1", "--yes")
     assert "Nothing is sent yet: it takes two." in done.out
-    assert f"doorward owner second {request[:8]}" in done.out
-    assert anna.device.requests[request].state is State.HALF
+    assert f"doorward owner co-approve {request[:8]}" in done.out
+    assert anna.device.requests[request].state is RequestState.PARTIALLY_APPROVED
     assert not anna.device.outbox
     assert "anna has approved some of it" in bob("review").out
     seen = bob("review", request)
     assert "anna has approved segments 1, 3, the poster of clip 1 and contact data that only the" in seen.out
-    assert "To approve the same:  doorward owner second" in seen.out
+    assert "To approve the same:  doorward owner co-approve" in seen.out
     assert "first-approval" in seen.out
-    assert "You have approved it; now it takes another owner" in anna("second", request, "--yes").err
-    seconded = bob("second", request, "--yes")
+    assert "You have approved it; now it takes another owner" in anna("co-approve", request, "--yes").err
+    seconded = bob("co-approve", request, "--yes")
     assert seconded.status == 0
     assert "Approved by both of you" in seconded.out
     assert len(anna.device.outbox) == 3
-    assert anna.device.requests[request].state is State.APPROVED
+    assert anna.device.requests[request].state is RequestState.APPROVED
 
 
 def test_what_a_former_owner_approved_waits_for_nobody(pair: tuple[Doorstep, Doorstep, str]) -> None:
@@ -700,13 +700,13 @@ def test_what_a_former_owner_approved_waits_for_nobody(pair: tuple[Doorstep, Doo
     assert seen.status == 0, seen.err
     assert "has approved" not in seen.out
     assert "To share some of it" in seen.out
-    assert bob("second", request, "--yes").status == 3
+    assert bob("co-approve", request, "--yes").status == 3
     assert bob("deny", request, "--yes").status == 0
 
 
 def test_nothing_waits_to_be_seconded_before_somebody_approves(pair: tuple[Doorstep, Doorstep, str]) -> None:
     _, bob, request = pair
-    done = bob("second", request, "--yes")
+    done = bob("co-approve", request, "--yes")
     assert done.status == 3
     assert "No approval of this request waits" in done.err
 
@@ -723,7 +723,7 @@ def test_the_number_of_owners_it_takes_stays_until_it_is_changed(pair: tuple[Doo
     assert anna("enrol", "--approvals", "1", "--yes").status == 0
     assert "owners    anna, bob" in bob("status").out
     assert anna("approve", request, "--segments", "1", "--yes").status == 0
-    assert anna.device.requests[request].state is State.APPROVED
+    assert anna.device.requests[request].state is RequestState.APPROVED
 
 
 # -- what the requester has signed -------------------------------------------------------------------------------------

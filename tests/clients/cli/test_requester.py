@@ -14,8 +14,8 @@ import pytest
 
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.requester.checks import CheckKind
-from agent.clients.requester.identity import Asked, Requester
-from agent.clients.requester.publisher import Holder, connection_lock
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.publisher import LockHolder, connection_lock
 from agent.core.media import StreamDescription
 from agent.platform.system_clock import SystemClock
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
@@ -45,7 +45,7 @@ def made(tool: Callable[..., Any], tmp_path: Path) -> Path:
     root = json.loads(tool("requester", "keygen", "--root", "--key", tmp_path / "root.key", "--json").out)
     made = tool(
         "requester", "keygen", "--folder", tmp_path / "police", "--id", "rijnstad-police", "--kind", "police",
-        "--audience", root["key_id"], "--json",
+        "--trust-root", root["key_id"], "--json",
     )  # fmt: skip
     assert made.status == 0, made.err
     return tmp_path / "police"
@@ -65,13 +65,13 @@ def house_of(request: FootageRequest) -> House:
     return house
 
 
-def signed_only(tool: Callable[..., Any], folder: Path) -> Asked:
+def signed_only(tool: Callable[..., Any], folder: Path) -> SentRequest:
     said = tool("requester", "request", "--folder", folder, *window(), *ASK, "--sign-only", "--json")
     assert said.status == 0, said.err
-    return Requester.open(folder).asked(json.loads(said.out)["request"])
+    return Requester.open(folder).sent_request(json.loads(said.out)["request"])
 
 
-def received(folder: Path, asked: Asked, disclosure: Disclosure) -> str:
+def received(folder: Path, asked: SentRequest, disclosure: Disclosure) -> str:
     lay_down(Requester.open(folder), asked, disclosure)
     return disclosure.id
 
@@ -126,7 +126,7 @@ class Street:
 
     def _answer(self, payload: bytes) -> None:
         request = strictjson.decode(read_unverified(payload).payload, FootageRequest)
-        asked = self.requester.asked(request.id)
+        asked = self.requester.sent_request(request.id)
         bus = self.bus
         bus.start = lambda: None  # type: ignore[method-assign]  # it runs already
         self.door = Door(None, self.requester, house_of(request).disclose(asked), SystemClock(), bus=bus)
@@ -246,7 +246,7 @@ def test_with_the_roots_bundle_a_request_elsewhere_is_refused_before_it_is_signe
     signed = tool("requester", "bundle", tmp_path / "list.toml", "--root-key", tmp_path / "other.key",
                   "--out", tmp_path / "bundle.dsse")  # fmt: skip
     assert signed.status == 0, signed.err
-    asked = ("--folder", made, *window(), *ASK, "--sign-only", "--audience", root["key_id"])
+    asked = ("--folder", made, *window(), *ASK, "--sign-only", "--trust-root", root["key_id"])
     blind = tool("requester", "request", *asked, "--circle", "4.8952,52.3702,300")
     assert (blind.status, "No bundle of a root is here" in blind.err) == (0, True)
     taken = tool("requester", "root", root["key"], tmp_path / "bundle.dsse", "--folder", made)
@@ -298,7 +298,7 @@ def test_whoever_draws_narrow_parts_is_told_how_much_asks_no_door(
         (("--contact-phone", "ask me"), 3, "contact"),
         (("--to", "2026-01-01T10:00Z"), 3, "Give the earlier time first."),
         (("--description", "see www.evil.example"), 3, "link"),
-        (("--audience", "nobody"), 3, "audience"),
+        (("--trust-root", "nobody"), 3, "trust_root"),
         (("--folder", "elsewhere"), 2, "keygen"),
     ],
 )
@@ -405,7 +405,7 @@ def test_deletion_is_stated_only_once_nothing_is_left(tool: Callable[..., Any], 
     assert said.status == 7
     assert not (made / "disclosures" / disclosure).exists()
     assert not (made / "opened" / disclosure).exists()
-    assert Requester.open(made).asked(asked.request.id).withdrawn
+    assert Requester.open(made).sent_request(asked.request.id).withdrawn
 
 
 @pytest.mark.broker
@@ -414,10 +414,10 @@ def test_requests_and_receive_at_once_take_their_turns(
 ) -> None:
     """One request waits for another one that is on its way, and does what a 'receive' that has just ended left."""
     here = ("--folder", made, *broker_options(broker))
-    for holder in (Holder.ERRAND, Holder.SERVICE):
+    for holder in (LockHolder.ERRAND, LockHolder.SERVICE):
         held, waiting = threading.Event(), threading.Event()
 
-        def other(holder: Holder = holder, held: threading.Event = held, go: threading.Event = waiting) -> None:
+        def other(holder: LockHolder = holder, held: threading.Event = held, go: threading.Event = waiting) -> None:
             with connection_lock(Requester.open(made), holder):
                 held.set()
                 go.wait(60)

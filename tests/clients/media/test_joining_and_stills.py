@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.clients.media.contact_sheet import Tile, TileState, contact_sheet
-from agent.clients.media.join import Footage, join_mp4, probe
+from agent.clients.media.contact_sheet import SheetTile, TileState, contact_sheet
+from agent.clients.media.join import MediaInfo, join_mp4, probe
 from agent.core.media import EncodedPacket, Gop, StreamDescription
-from agent.core.object_detection.labels import Sight
+from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
 from agent.core.vault.names import segment_id
 from agent.core.vault.segment import Content, Context, poster_plaintext, split_poster
-from agent.core.vault.spans import Span
+from agent.core.vault.spans import TimeSpan
 from agent.errors import FormatError, StorageError
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster, poster_of_media
@@ -63,7 +63,7 @@ def shown(jpeg: bytes) -> np.ndarray:
 def test_joined_segments_are_one_ordinary_mp4_with_the_same_pictures(segments: list[bytes], tmp_path: Path) -> None:
     out = tmp_path / "clip.mp4"
     holds = join_mp4(segments, out)
-    assert holds == Footage(60, 6.0, 320, 180, out.stat().st_size)
+    assert holds == MediaInfo(60, 6.0, 320, 180, out.stat().st_size)
     assert [pixels for _, pixels in pictures(out)] == [pixels for each in segments for _, pixels in pictures(each)]
     assert [at_s for at_s, _ in pictures(out)] == [number / 10 for number in range(60)]
     assert list(tmp_path.iterdir()) == [out]
@@ -152,11 +152,13 @@ def test_a_poster_of_nothing_is_a_format_error() -> None:
 def test_the_contact_sheet_shows_every_tile_in_its_colour(gops: list[Gop]) -> None:
     jpeg = poster([gops[1]])
     tiles = [
-        Tile(jpeg, "Segment 1 · 14:02:10 – 14:02:15", "5.0 s", TileState.SHARED),
-        Tile(jpeg, "Segment 2", "5.0 s", TileState.KEPT),
-        Tile(None, "Segment 3", "5.0 s", TileState.SEALED),
-        Tile(b"no JPEG", "A caption far too long for the little room that a tile has for it", "", TileState.SEALED),
-        Tile(jpeg, "Ein späterer Gruß", "", TileState.SHARED),
+        SheetTile(jpeg, "Segment 1 · 14:02:10 – 14:02:15", "5.0 s", TileState.SHARED),
+        SheetTile(jpeg, "Segment 2", "5.0 s", TileState.KEPT),
+        SheetTile(None, "Segment 3", "5.0 s", TileState.SEALED),
+        SheetTile(
+            b"no JPEG", "A caption far too long for the little room that a tile has for it", "", TileState.SEALED
+        ),
+        SheetTile(jpeg, "Ein späterer Gruß", "", TileState.SHARED),
     ]
     sheet = shown(contact_sheet("Shared with Harbour Police", "case 2026-118", tiles))
     for state in TileState:
@@ -170,10 +172,10 @@ def test_an_empty_contact_sheet_is_still_a_picture() -> None:
 
 def test_a_still_with_its_context_is_the_same_picture_to_every_viewer(gops: list[Gop]) -> None:
     plain = poster([gops[0]])
-    span = Span(boot="0" * 32, start_us=1, end_us=2, utc_ms=3, quality=ClockQuality.HELD)
+    span = TimeSpan(boot="0" * 32, start_us=1, end_us=2, utc_ms=3, quality=ClockQuality.HELD)
     context = Context(
         kind=Content.POSTER, device="0" * 16, segment=segment_id(bytes(16)), event=segment_id(bytes(16)), ordinal=0,
-        span=span, media_bytes=len(plain), seen=(Sight.PERSON,),
+        span=span, media_bytes=len(plain), seen=(ObjectLabel.PERSON,),
     )  # fmt: skip
     sealed = poster_plaintext(plain, context)
     assert np.array_equal(shown(sealed), shown(plain))

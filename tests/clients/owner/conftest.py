@@ -11,7 +11,7 @@ import pytest
 from agent.clients.opening import HybridIdentity
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys, OwnerSeeds
-from agent.clients.owner.trust_roots import offer_bundle, trust_root
+from agent.clients.owner.trust_roots import add_trust_root, offer_bundle
 from agent.core.media import StreamDescription
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
@@ -94,7 +94,7 @@ def signed_bundle(**changes: object) -> bytes:
 @pytest.fixture
 def home(device: FakeDevice, keys: OwnerKeys, media: list[bytes]) -> Home:
     enrol(device, keys, clock=now)
-    trust_root(device, keys, samples.ROOT_KEY.text, clock=now)
+    add_trust_root(device, keys, samples.ROOT_KEY.text, clock=now)
     offer_bundle(device, keys, signed_bundle())
     segments = (
         device.record(media[0], WINDOW_MS, event=1, poster=True, sound=track(2, silent_s=1)),

@@ -10,26 +10,26 @@ from typing import Any
 
 import msgspec
 
-from agent.core.consent import Cause, State, step
-from agent.core.disclosure import Released, release, release_tip
+from agent.core.consent import Event, RequestState, next_transition
+from agent.core.disclosure import ReleasedItem, release, release_tip
 from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.entries import EntryKind, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, consistency_proof, leaf_hash
 from agent.core.requests import Terms
-from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import digest
+from agent.core.vault.manifest import ChainHead as ManifestTip
 from agent.core.vault.manifest import SignedRecord, sign_record
-from agent.core.vault.manifest import Tip as ManifestTip
 from agent.core.vault.names import FileKind, VaultFile, segment_id
-from agent.core.vault.records import Adopted, Boot, Poster, Segment, Sound
+from agent.core.vault.records import BootRecord, PosterRecord, RecoveredRecord, SegmentRecord, SoundRecord
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
-from agent.core.vault.spans import Span, Stamp
+from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError, RequestError
 from agent.wire import base64, envelope, strictjson
-from agent.wire.control import packed_yes
+from agent.wire.control import encode_approval
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
@@ -37,16 +37,16 @@ from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
     Approval,
+    CoApproval,
+    Denial,
     Enrolment,
     Erasure,
     Hold,
     OptIn,
     OptOut,
-    Refusal,
     Release,
     Revocation,
     Scope,
-    Seconding,
     Settings,
     Tip,
     TrustChange,
@@ -74,7 +74,7 @@ class Asked:
     """A request as the device keeps it."""
 
     envelope: bytes
-    state: State
+    state: RequestState
     segments: tuple[str, ...]
     disclosure: str | None = None
     first: tuple[bytes, Approval, str, dict[str, bytes]] | None = None
@@ -117,7 +117,7 @@ class FakeDevice:
     leaves: list[bytes] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
     statements: list[Any] = field(default_factory=list)
-    released: tuple[Released, ...] = ()
+    released: tuple[ReleasedItem, ...] = ()
     outbox: dict[tuple[PartKind, str], bytes] = field(default_factory=dict)
     trust: TrustStore = field(default_factory=TrustStore)
     bundles: dict[str, bytes] = field(default_factory=dict)
@@ -142,7 +142,7 @@ class FakeDevice:
         """The commitment of the file key that was sealed with last."""
         self.write(EntryKind.BOOT)
         stamp = Stamp(boot=BOOT, at_us=BOOT_US, utc_ms=self.now_ms, quality=ClockQuality.SYNCED)
-        self._record(Boot(device=self.key.id, epoch=1, at=stamp))
+        self._record(BootRecord(device=self.key.id, epoch=1, at=stamp))
 
     # -- what happens on the device ------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class FakeDevice:
         return hashlib.shake_256(self.seed + self._drawn.to_bytes(4, "big")).digest(size)
 
     def write(self, kind: EntryKind, **fields: Any) -> None:
-        at = Moment(BootNs(BOOT_US * 1000), UtcNs(self.now_ms * NS_PER_MS), ClockQuality.SYNCED)
+        at = ClockReading(BootNs(BOOT_US * 1000), UtcNs(self.now_ms * NS_PER_MS), ClockQuality.SYNCED)
         self.leaves.append(encode_entry(entry(kind, BOOT, at, **fields)))
 
     @property
@@ -183,7 +183,7 @@ class FakeDevice:
     ) -> str:
         """Seal one segment as the recorder does; its id."""
         begin = self._begin(start_ms, event, quality, length_ms)
-        span = Span(
+        span = TimeSpan(
             boot=BOOT, start_us=begin.start_us, end_us=begin.start_us + length_ms * 1000, utc_ms=start_ms,
             quality=quality,
         )  # fmt: skip
@@ -197,12 +197,12 @@ class FakeDevice:
         if poster:
             own = msgspec.structs.replace(context, kind=Content.POSTER, media_bytes=len(JPEG))
             image = self._seal(poster_plaintext(JPEG, own), None)
-            stilled = Poster(file=digest((image[0],), image[1]), key=self.key_of_last)
+            stilled = PosterRecord(file=digest((image[0],), image[1]), key=self.key_of_last)
         if sound is not None:
             own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(sound))
             heard = self._seal(sound + context_box(own), None)
-            sounded = Sound(file=digest((heard[0],), heard[1]), key=self.key_of_last)
-        segment = Segment(
+            sounded = SoundRecord(file=digest((heard[0],), heard[1]), key=self.key_of_last)
+        segment = SegmentRecord(
             id=begin.segment, event=begin.event, ordinal=begin.ordinal, span=span, epoch=1,
             file=digest((sealed,), size), key=key, poster=stilled, sound=sounded,
         )  # fmt: skip
@@ -215,14 +215,14 @@ class FakeDevice:
         sealed, size = self._seal(media, begin)
         sealed = sealed[: int(len(sealed) * kept)]
         stamp = Stamp(boot=BOOT, at_us=BOOT_US, utc_ms=self.now_ms, quality=ClockQuality.SYNCED)
-        record = Adopted(begin=begin, complete=False, file=digest((sealed,), size), at=stamp)
+        record = RecoveredRecord(begin=begin, complete=False, file=digest((sealed,), size), at=stamp)
         signed = self._record(record) if recorded else sign_record(record, self.tip, self.private.sign)
         self.stored[begin.segment] = Stored(sealed, signed)
         return begin.segment
 
     def ask_for(self, data: bytes, segments: Sequence[str]) -> str:
         """A request that came in and matched."""
-        asked = Asked(data, State.PENDING, tuple(segments))
+        asked = Asked(data, RequestState.PENDING, tuple(segments))
         request = asked.request
         self.position: dict[str, float] | None = None
         self.requests[request.id] = asked
@@ -232,7 +232,7 @@ class FakeDevice:
     def copy_to(self, folder: Path, *, part: str | None = None) -> Path:
         """The state directory as a thief finds it; `part`: a segment that still has its unfinished name."""
         for name, stored in self.stored.items():
-            whole = not isinstance(stored.signed.record, Adopted)
+            whole = not isinstance(stored.signed.record, RecoveredRecord)
             kind = FileKind.PART if name == part else FileKind.SEGMENT if whole else FileKind.CUT
             for file, data in (
                 (VaultFile(name, kind), stored.sealed),
@@ -284,7 +284,7 @@ class FakeDevice:
         result, data = ({}, answer) if isinstance(answer, bytes) else (answer, b"")
         if op == "shared":
             kept = self.yes.get(arguments["disclosure"])
-            data = self._seal(packed_yes(*kept), None)[0] if kept else b""
+            data = self._seal(encode_approval(*kept), None)[0] if kept else b""
         if op in ("segment", "poster", "sound"):
             result = {"record": self.stored[arguments["id"]].signed.line.decode()}
         return self.lies[op](result, data) if op in self.lies else (result, data)
@@ -350,10 +350,10 @@ class FakeDevice:
                 "requester_name": "what the device says", "segments": len(asked.segments), "trusted": True,
                 "kind": asked.request.kind.value, "from": asked.request.from_s, "to": asked.request.to_s,
                 "not_after": asked.request.not_after_s, "certain": True, "disclosure": asked.disclosure,
-                "incident": asked.request.incident.value, "received_ms": self.now_ms, "root": asked.request.audience,
+                "incident": asked.request.incident.value, "received_ms": self.now_ms, "root": asked.request.trust_root,
             }
             for name, asked in self.requests.items()
-            if all or asked.state in (State.PENDING, State.HALF)
+            if all or asked.state in (RequestState.PENDING, RequestState.PARTIALLY_APPROVED)
         ]  # fmt: skip
         standing = [
             {"scope": scope.value, "value": value, "until_s": until_s}
@@ -411,7 +411,7 @@ class FakeDevice:
         found = []
         for name, stored in self.stored.items():
             record = stored.signed.record
-            assert isinstance(record, Segment | Adopted)
+            assert isinstance(record, SegmentRecord | RecoveredRecord)
             if record.span.start_ms < to_ms and record.span.end_ms > from_ms:
                 found.append(
                     {
@@ -430,17 +430,17 @@ class FakeDevice:
         match statement:
             case Approval():
                 return self._approve(envelope.encode(), statement, subject, body, sizes)
-            case Seconding():
+            case CoApproval():
                 asked = self._named(statement.request)
                 assert asked.first is not None
                 data, first, first_sha256, headers = asked.first
                 assert statement.approval == first_sha256
                 return self._share(asked, first, first_sha256, headers, data, envelope.encode())
-            case Refusal():
-                return {"state": self._advance(self._named(statement.request), Cause.DENIED)}
+            case Denial():
+                return {"state": self._advance(self._named(statement.request), Event.DENIED)}
             case Revocation():
                 asked = next(each for each in self.requests.values() if each.disclosure == statement.disclosure)
-                return {"state": self._advance(asked, Cause.REVOKED, disclosure=statement.disclosure)}
+                return {"state": self._advance(asked, Event.REVOKED, disclosure=statement.disclosure)}
             case OptOut():
                 self.standing[statement.scope, statement.value or ""] = statement.until_s
                 self.write(EntryKind.OPT_OUT, subject=subject)
@@ -516,7 +516,7 @@ class FakeDevice:
         claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
         opened = envelope.verify(claimed, self.enrolment.approver_keys)
         kinds = (
-            Tip, Approval, Seconding, Refusal, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure, Settings,
+            Tip, Approval, CoApproval, Denial, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure, Settings,
         )  # fmt: skip
         kind = next(kind for kind in kinds if claimed.payload_type == kind.PAYLOAD_TYPE)
         statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES)
@@ -526,12 +526,14 @@ class FakeDevice:
 
     def _approve(self, data: bytes, approval: Approval, subject: str, body: bytes, sizes: list[int]) -> dict[str, Any]:
         asked = self._named(approval.request)
-        step(asked.state, Cause.APPROVED)
+        next_transition(asked.state, Event.APPROVED)
         headers = _headers(body, sizes)
         if self.enrolment.approvals_needed == 2:
             by = self.enrolment.name_of(_key_id(data))
             asked.first = data, approval, subject, headers
-            state = self._advance(asked, Cause.HALF, subject=subject, segments=len(approval.segments), reason=by)
+            state = self._advance(
+                asked, Event.PARTIALLY_APPROVED, subject=subject, segments=len(approval.segments), reason=by
+            )
             return {"state": state, "disclosure": None, "request": asked.request.id}
         return self._share(asked, approval, subject, headers, data)
 
@@ -548,11 +550,11 @@ class FakeDevice:
         asked.disclosure = self.token().hex()
         self.yes[asked.disclosure] = data, second, tuple({item.record.line: None for item in self.released})
         state = self._advance(
-            asked, Cause.APPROVED, disclosure=asked.disclosure, subject=subject, segments=len(approval.segments)
+            asked, Event.APPROVED, disclosure=asked.disclosure, subject=subject, segments=len(approval.segments)
         )
         return {"state": state, "disclosure": asked.disclosure, "request": asked.request.id}
 
-    def _bytes_of(self, item: Released) -> bytes:
+    def _bytes_of(self, item: ReleasedItem) -> bytes:
         stored = self.stored[item.id]
         kept = {PartKind.SEGMENT: stored.sealed, PartKind.POSTER: stored.poster, PartKind.SOUND: stored.sound}
         data = kept[item.kind]
@@ -562,11 +564,11 @@ class FakeDevice:
     def _named(self, payload_sha256: str) -> Asked:
         return next(each for each in self.requests.values() if each.payload_sha256 == payload_sha256)
 
-    def _advance(self, asked: Asked, cause: Cause, **fields: Any) -> str:
-        line = step(asked.state, cause)
+    def _advance(self, asked: Asked, cause: Event, **fields: Any) -> str:
+        line = next_transition(asked.state, cause)
         self.write(line.entry, request=asked.request.id, requester=asked.request.requester, **fields)
-        asked.state = line.to
-        return line.to.value
+        asked.state = line.next_state
+        return line.next_state.value
 
 
 def _epoch(data: bytes) -> int:

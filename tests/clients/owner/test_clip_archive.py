@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from agent.clients.media.join import probe
-from agent.clients.owner.clip_archive import Deposit, Deposited, FolderDeposit, WebDavDeposit, deposit_clips
+from agent.clients.owner.clip_archive import BackupReport, BackupTarget, FolderBackup, WebDavBackup, back_up_clips
 from agent.clients.owner.segment_sources import DeviceVault
-from agent.clients.owner.sync import meet
+from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError, NetworkError
 from tests.clients.owner.conftest import NOW_MS, WINDOW_MS, Home
 
@@ -73,30 +73,30 @@ def dav() -> Iterator[DavServer]:
     running.thread.join()
 
 
-def keep(home: Home, deposit: Deposit, now_ms: int = NOW_MS) -> list[Deposited]:
-    vault = DeviceVault(home.device, meet(home.device, home.keys).key)
-    return list(deposit_clips(vault, [home.keys.identity], deposit, since_ms=WINDOW_MS, now_ms=now_ms))
+def keep(home: Home, deposit: BackupTarget, now_ms: int = NOW_MS) -> list[BackupReport]:
+    vault = DeviceVault(home.device, sync(home.device, home.keys).key)
+    return list(back_up_clips(vault, [home.keys.identity], deposit, since_ms=WINDOW_MS, now_ms=now_ms))
 
 
 def test_every_clip_comes_to_the_folder_once(home: Home, tmp_path: Path) -> None:
-    first = keep(home, FolderDeposit(tmp_path))
+    first = keep(home, FolderBackup(tmp_path))
     films = sorted(tmp_path.glob("*.mp4"))
     assert len(films) == len(first) == 2
     assert probe(films[0]).frames == 40
     assert films[0].stat().st_mode & 0o777 == 0o600
-    assert keep(home, FolderDeposit(tmp_path)) == []
+    assert keep(home, FolderBackup(tmp_path)) == []
     films[0].unlink()
-    assert len(keep(home, FolderDeposit(tmp_path))) == 1
+    assert len(keep(home, FolderBackup(tmp_path))) == 1
     assert not list(tmp_path.glob(".*.part"))
 
 
 def test_a_clip_that_may_still_grow_waits(home: Home, tmp_path: Path) -> None:
-    assert keep(home, FolderDeposit(tmp_path), now_ms=WINDOW_MS + 1000) == []
+    assert keep(home, FolderBackup(tmp_path), now_ms=WINDOW_MS + 1000) == []
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no folder"):
-        FolderDeposit(tmp_path / "not mounted")
+        FolderBackup(tmp_path / "not mounted")
 
 
 def test_webdav_gets_the_same_files_under_their_names_when_they_are_whole(
@@ -104,34 +104,34 @@ def test_webdav_gets_the_same_files_under_their_names_when_they_are_whole(
 ) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
-    keep(home, FolderDeposit(kept))
-    keep(home, WebDavDeposit(dav.url, "ann", "a secret"))
+    keep(home, FolderBackup(kept))
+    keep(home, WebDavBackup(dav.url, "ann", "a secret"))
     names = {f"/dav/door%20bell/{path.name}": path.read_bytes() for path in kept.iterdir()}
     assert dav.files == names
     dav.asked.clear()
-    assert keep(home, WebDavDeposit(dav.url, "ann", "a secret")) == []
+    assert keep(home, WebDavBackup(dav.url, "ann", "a secret")) == []
     assert set(dav.asked) == {"HEAD"}
 
 
 def test_an_upload_that_breaks_off_leaves_no_film_and_is_done_next_time(home: Home, dav: DavServer) -> None:
     dav.breaks_off = True
     with pytest.raises(NetworkError):
-        keep(home, WebDavDeposit(dav.url, "ann", "a secret"))
+        keep(home, WebDavBackup(dav.url, "ann", "a secret"))
     assert not any(name.endswith((".mp4", ".jpg")) for name in dav.files)
     dav.breaks_off = False
-    assert len(keep(home, WebDavDeposit(dav.url, "ann", "a secret"))) == 2
+    assert len(keep(home, WebDavBackup(dav.url, "ann", "a secret"))) == 2
 
 
 def test_a_wrong_password_is_told_and_not_shown(home: Home, dav: DavServer) -> None:
     with pytest.raises(NetworkError, match="401") as refused:
-        keep(home, WebDavDeposit(dav.url, "ann", "another secret"))
+        keep(home, WebDavBackup(dav.url, "ann", "another secret"))
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["http://cloud.example/dav", "ftp://cloud.example/", "https://ann:pw@cloud.example/"])
 def test_footage_goes_over_https_and_passwords_do_not_stand_in_addresses(url: str) -> None:
     with pytest.raises(ConfigurationError):
-        WebDavDeposit(url)
+        WebDavBackup(url)
 
 
 @pytest.mark.parametrize(
@@ -146,5 +146,5 @@ def test_a_server_is_reached_at_the_port_of_its_address(url: str, port: int) -> 
             raise OSError("no network in this test")
 
     with pytest.raises(NetworkError):
-        WebDavDeposit(url, connect=Unreachable).has("clip.mp4")
+        WebDavBackup(url, connect=Unreachable).has("clip.mp4")
     assert reached == [("cloud.example", port)]

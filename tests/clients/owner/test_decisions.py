@@ -9,11 +9,11 @@ import pytest
 
 from agent.clients.opening import HybridIdentity, VerifiedPrefix, open_bytes
 from agent.clients.owner.bulletins import read_bulletins
-from agent.clients.owner.decisions import CannotShareError, Choice, approve, deny, gaps_of, opt_in, opt_out, revoke
+from agent.clients.owner.decisions import CannotShareError, ShareChoice, approve, deny, gaps_of, opt_in, opt_out, revoke
 from agent.clients.owner.enrolment import enrol
-from agent.clients.owner.review import Review
-from agent.clients.owner.trust_roots import untrust_root
-from agent.core.consent import State
+from agent.clients.owner.review import RequestReview
+from agent.clients.owner.trust_roots import remove_trust_root
+from agent.core.consent import RequestState
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_media
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
@@ -21,22 +21,22 @@ from agent.media.fmp4 import whole_fragments
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ContactCard, PartKind
 from agent.wire.identities import private_key_from_seed
-from agent.wire.statements import Absence, Approval, OptIn, OptOut, Refusal, Revocation, Scope, Why
+from agent.wire.statements import AbsenceReason, Approval, Denial, FootageAbsence, OptIn, OptOut, Revocation, Scope
 from tests.clients.owner.conftest import NOW_MS, REPLY, WINDOW_MS, Home, now, signed_request
 from tests.clients.owner.fake_device import FakeDevice
 from tests.wire import samples
 
 
 @pytest.fixture
-def review(home: Home) -> Review:
-    return Review.fetch(home.device, home.keys, home.request, clock=now)
+def review(home: Home) -> RequestReview:
+    return RequestReview.fetch(home.device, home.keys, home.request, clock=now)
 
 
 def last(home: Home) -> object:
     return home.device.statements[-1]
 
 
-def test_the_requester_opens_exactly_what_was_approved(home: Home, review: Review, media: list[bytes]) -> None:
+def test_the_requester_opens_exactly_what_was_approved(home: Home, review: RequestReview, media: list[bytes]) -> None:
     chosen = [home.segments[2], home.segments[0]]
     disclosure = approve(home.device, home.keys, review, chosen, clock=now)
     assert home.device.requests[home.request].disclosure == disclosure
@@ -45,7 +45,7 @@ def test_the_requester_opens_exactly_what_was_approved(home: Home, review: Revie
         assert split_media(open_bytes(home.device.outbox[PartKind.SEGMENT, name], [REPLY]))[0] == media[number]
 
 
-def test_what_was_not_chosen_stays_closed_to_the_requester(home: Home, review: Review) -> None:
+def test_what_was_not_chosen_stays_closed_to_the_requester(home: Home, review: RequestReview) -> None:
     approve(home.device, home.keys, review, [home.segments[0]], clock=now)
     for name in home.segments:
         with pytest.raises(OpenError):
@@ -53,7 +53,7 @@ def test_what_was_not_chosen_stays_closed_to_the_requester(home: Home, review: R
     assert list(home.device.outbox) == [(PartKind.SEGMENT, home.segments[0])]
 
 
-def test_pictures_go_without_sound_unless_it_is_said(home: Home, review: Review) -> None:
+def test_pictures_go_without_sound_unless_it_is_said(home: Home, review: RequestReview) -> None:
     approve(home.device, home.keys, review, list(home.segments), clock=now)
     approval = last(home)
     assert isinstance(approval, Approval)
@@ -65,8 +65,8 @@ def test_pictures_go_without_sound_unless_it_is_said(home: Home, review: Review)
         open_bytes(sealed, [REPLY])
 
 
-def test_sound_is_a_key_of_its_own_for_segments_that_are_shared(home: Home, review: Review) -> None:
-    approve(home.device, home.keys, review, Choice(home.segments[:2], sound=True), clock=now)
+def test_sound_is_a_key_of_its_own_for_segments_that_are_shared(home: Home, review: RequestReview) -> None:
+    approve(home.device, home.keys, review, ShareChoice(home.segments[:2], sound=True), clock=now)
     assert list(home.device.outbox) == [
         (PartKind.SEGMENT, home.segments[0]),
         (PartKind.SEGMENT, home.segments[1]),
@@ -82,7 +82,9 @@ def test_nobody_is_given_the_sound_of_a_segment_without_its_pictures() -> None:
         samples.approval(segments=(samples.item(0),), sounds=(samples.item(1),))
 
 
-def test_an_approval_names_request_reply_and_bytes_and_nothing_about_the_owner(home: Home, review: Review) -> None:
+def test_an_approval_names_request_reply_and_bytes_and_nothing_about_the_owner(
+    home: Home, review: RequestReview
+) -> None:
     approve(home.device, home.keys, review, [home.segments[0]], clock=now)
     approval = last(home)
     assert isinstance(approval, Approval)
@@ -93,7 +95,7 @@ def test_an_approval_names_request_reply_and_bytes_and_nothing_about_the_owner(h
     assert approval.posters == ()
 
 
-def test_a_contact_card_is_for_the_requester_alone(home: Home, review: Review) -> None:
+def test_a_contact_card_is_for_the_requester_alone(home: Home, review: RequestReview) -> None:
     card = ContactCard(v=1, name="Anna Müller", street="Hafenstraße 1")
     approve(home.device, home.keys, review, [home.segments[0]], card, clock=now)
     approval = last(home)
@@ -104,28 +106,28 @@ def test_a_contact_card_is_for_the_requester_alone(home: Home, review: Review) -
     assert strictjson.decode(open_bytes(sealed, [REPLY]), ContactCard) == card
 
 
-def test_choosing_nothing_is_not_a_yes(home: Home, review: Review) -> None:
+def test_choosing_nothing_is_not_a_yes(home: Home, review: RequestReview) -> None:
     with pytest.raises(RequestError, match="Nothing was chosen"):
         approve(home.device, home.keys, review, [], clock=now)
     assert "statement" not in home.device.asked_ops[-3:]
 
 
 def test_a_segment_that_is_not_part_of_the_request_cannot_be_shared(
-    home: Home, review: Review, media: list[bytes]
+    home: Home, review: RequestReview, media: list[bytes]
 ) -> None:
     other = home.device.record(media[0], NOW_MS)
     with pytest.raises(RequestError, match="not part of this request"):
         approve(home.device, home.keys, review, [other], clock=now)
 
 
-def test_a_request_that_is_over_is_not_answered_by_the_owners_clock(home: Home, review: Review) -> None:
+def test_a_request_that_is_over_is_not_answered_by_the_owners_clock(home: Home, review: RequestReview) -> None:
     late = (review.request.not_after_s + 1) * 1000
     with pytest.raises(RequestError, match="time to answer this request is over"):
         approve(home.device, home.keys, review, [home.segments[0]], clock=lambda: late)
-    assert home.device.requests[home.request].state is State.PENDING
+    assert home.device.requests[home.request].state is RequestState.PENDING
 
 
-def test_a_segment_swapped_after_the_review_is_not_handed_over(home: Home, review: Review) -> None:
+def test_a_segment_swapped_after_the_review_is_not_handed_over(home: Home, review: RequestReview) -> None:
     """The key of B must not leave under the name of A, whatever the device shows after A was looked at."""
     a, b = (home.device.stored[name] for name in (home.segments[0], home.segments[2]))
     a.sealed, a.signed = b.sealed, home.device._record(a.signed.record)
@@ -134,7 +136,7 @@ def test_a_segment_swapped_after_the_review_is_not_handed_over(home: Home, revie
     assert not any(isinstance(statement, Approval) for statement in home.device.statements)
 
 
-def test_a_header_swapped_alone_is_not_handed_over(home: Home, review: Review) -> None:
+def test_a_header_swapped_alone_is_not_handed_over(home: Home, review: RequestReview) -> None:
     a, b = (home.device.stored[name] for name in (home.segments[0], home.segments[2]))
     head_a, head_b = (each.signed.record.file.header_size for each in (a, b))  # type: ignore[union-attr]
     a.sealed = b.sealed[:head_b] + a.sealed[head_a:]
@@ -152,13 +154,13 @@ def test_forged_records_do_not_trick_a_key_out_of_the_owner(home: Home) -> None:
     record = a.signed.record
     values = {name: getattr(record, name) for name in record.__struct_fields__}
     a.signed = home.device._record(type(record)(**values | {"file": digest((a.sealed,), head_b)}))
-    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    review = RequestReview.fetch(home.device, home.keys, home.request, clock=now)
     with pytest.raises(FormatError):
         approve(home.device, home.keys, review, [home.segments[0]], clock=now)
     assert not any(isinstance(statement, Approval) for statement in home.device.statements)
 
 
-def test_a_device_other_than_the_reviewed_one_gets_no_keys(home: Home, review: Review) -> None:
+def test_a_device_other_than_the_reviewed_one_gets_no_keys(home: Home, review: RequestReview) -> None:
     impostor = FakeDevice(NOW_MS, seed=b"i" * 32)
     impostor.enrolled = home.device.enrolled
     impostor.stored = home.device.stored
@@ -166,7 +168,7 @@ def test_a_device_other_than_the_reviewed_one_gets_no_keys(home: Home, review: R
         approve(impostor, home.keys, review, [home.segments[0]], clock=now)
 
 
-def test_a_rolled_back_device_gets_no_keys(home: Home, review: Review) -> None:
+def test_a_rolled_back_device_gets_no_keys(home: Home, review: RequestReview) -> None:
     del home.device.leaves[-1:]
     with pytest.raises(OpenError, match="rolled back"):
         approve(home.device, home.keys, review, [home.segments[0]], clock=now)
@@ -175,7 +177,7 @@ def test_a_rolled_back_device_gets_no_keys(home: Home, review: Review) -> None:
 def test_a_segment_without_its_end_is_shared_up_to_its_last_whole_fragment(home: Home, media: list[bytes]) -> None:
     cut = home.device.cut_short(media[0] + bytes(200_000), WINDOW_MS, 0.8)
     request = home.device.ask_for(signed_request(id="f" * 32, seq=8), [*home.segments, cut])
-    review = Review.fetch(home.device, home.keys, request, clock=now)
+    review = RequestReview.fetch(home.device, home.keys, request, clock=now)
     assert [each.id for each in review.segments if each.is_cut] == [cut]
     approve(home.device, home.keys, review, [*home.segments, cut], clock=now)
     prefix = VerifiedPrefix(io.BytesIO(home.device.outbox[PartKind.SEGMENT, cut]), [REPLY])
@@ -188,7 +190,7 @@ def test_what_cannot_be_shared_is_named_with_its_reason_and_the_rest_is_one_step
 ) -> None:
     early = home.device.cut_short(media[0], WINDOW_MS, 0.7)
     request = home.device.ask_for(signed_request(id="f" * 32, seq=8), [*home.segments, early])
-    review = Review.fetch(home.device, home.keys, request, clock=now)
+    review = RequestReview.fetch(home.device, home.keys, request, clock=now)
     damaged = home.segments[0]
     stored = home.device.stored[damaged]
     stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
@@ -198,15 +200,15 @@ def test_what_cannot_be_shared_is_named_with_its_reason_and_the_rest_is_one_step
     assert "Segment 1 cannot be shared: The bytes handed over" in refused.value.message
     assert "Segment 4 cannot be shared: This segment was cut off before its first second" in refused.value.message
     assert len(home.device.statements) == before
-    assert refused.value.rest == Choice(tuple(home.segments[1:]))
+    assert refused.value.rest == ShareChoice(tuple(home.segments[1:]))
     approve(home.device, home.keys, review, refused.value.rest, clock=now)
     assert [item.id for item in home.device.released] == list(home.segments[1:])
 
 
 def test_a_no_stays_on_the_device(home: Home) -> None:
     deny(home.device, home.keys, home.request, clock=now)
-    assert isinstance(last(home), Refusal)
-    assert home.device.requests[home.request].state is State.DENIED
+    assert isinstance(last(home), Denial)
+    assert home.device.requests[home.request].state is RequestState.DENIED
     assert not home.device.outbox
 
 
@@ -219,17 +221,17 @@ def test_a_no_for_another_request_is_not_given(home: Home) -> None:
 
 
 def test_a_request_from_somebody_no_longer_trusted_can_be_denied(home: Home) -> None:
-    untrust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now)
+    remove_trust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now)
     deny(home.device, home.keys, home.request, clock=now)
-    assert home.device.requests[home.request].state is State.DENIED
+    assert home.device.requests[home.request].state is RequestState.DENIED
 
 
 def test_a_request_from_before_one_was_an_owner_can_be_denied_unread(home: Home) -> None:
     home.device.lies["request"] = lambda result, data: ({**result, "sealed": sealed_to_somebody_else()}, data)
     with pytest.raises(OpenError, match="does not open with your keys"):
-        Review.fetch(home.device, home.keys, home.request, clock=now)
+        RequestReview.fetch(home.device, home.keys, home.request, clock=now)
     deny(home.device, home.keys, home.request, clock=now)
-    assert home.device.requests[home.request].state is State.DENIED
+    assert home.device.requests[home.request].state is RequestState.DENIED
 
 
 def sealed_to_somebody_else() -> str:
@@ -241,7 +243,7 @@ def sealed_to_somebody_else() -> str:
 def test_what_is_not_sealed_at_all_is_not_read(home: Home, sealed: object) -> None:
     home.device.lies["request"] = lambda result, data: ({**result, "sealed": sealed}, data)
     with pytest.raises(OpenError, match="does not open with your keys"):
-        Review.fetch(home.device, home.keys, home.request, clock=now)
+        RequestReview.fetch(home.device, home.keys, home.request, clock=now)
 
 
 def test_bulletins_from_before_one_was_an_owner_are_left_out(home: Home) -> None:
@@ -272,51 +274,54 @@ def test_a_bulletin_is_shown_until_its_last_second(home: Home) -> None:
     assert read_bulletins(home.device, home.keys, clock=lambda: over_ms + 1000) == ()
 
 
-def window_ms(review: Review) -> tuple[int, int]:
+def window_ms(review: RequestReview) -> tuple[int, int]:
     return review.request.from_s * 1000, review.request.to_s * 1000
 
 
-def test_gaps_are_what_the_device_says_of_the_window(home: Home, review: Review) -> None:
+def test_gaps_are_what_the_device_says_of_the_window(home: Home, review: RequestReview) -> None:
     begin, end = window_ms(review)
     home.device.gaps = [
         {"from_ms": begin, "to_ms": begin + 1000, "why": "privacy switch"},
         {"from_ms": end - 1000, "to_ms": end, "why": "camera lost"},
     ]
     assert gaps_of(home.device, home.keys, review) == (
-        Absence(begin, begin + 1000, Why.PRIVACY), Absence(end - 1000, end, Why.CAMERA_LOST),
+        FootageAbsence(begin, begin + 1000, AbsenceReason.PRIVACY),
+            FootageAbsence(end - 1000, end, AbsenceReason.CAMERA_LOST),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(("before_ms", "after_ms"), [(1, 0), (0, 1)], ids=["before", "after"])
-def test_gaps_outside_the_window_are_not_shared(home: Home, review: Review, before_ms: int, after_ms: int) -> None:
+def test_gaps_outside_the_window_are_not_shared(
+    home: Home, review: RequestReview, before_ms: int, after_ms: int
+) -> None:
     begin, end = window_ms(review)
     home.device.gaps = [{"from_ms": begin - before_ms, "to_ms": end + after_ms, "why": "privacy switch"}]
     with pytest.raises(OpenError, match="more time than was asked about"):
         gaps_of(home.device, home.keys, review)
 
 
-def test_gaps_that_are_none_are_refused(home: Home, review: Review) -> None:
+def test_gaps_that_are_none_are_refused(home: Home, review: RequestReview) -> None:
     home.device.gaps = [{"from_ms": -1, "to_ms": 2, "why": "privacy switch"}]
     with pytest.raises(OpenError, match="makes no sense"):
         gaps_of(home.device, home.keys, review)
 
 
-def test_sound_and_posters_that_cannot_be_shared_are_named_as_such(home: Home, review: Review) -> None:
+def test_sound_and_posters_that_cannot_be_shared_are_named_as_such(home: Home, review: RequestReview) -> None:
     stored = home.device.stored[home.segments[0]]
     assert stored.sound is not None
     assert stored.poster is not None
     stored.sound = stored.sound[:-1] + bytes([stored.sound[-1] ^ 1])
     stored.poster = stored.poster[:-1] + bytes([stored.poster[-1] ^ 1])
-    choice = Choice(home.segments, posters=review.clips, sound=True)
+    choice = ShareChoice(home.segments, posters=review.clips, sound=True)
     with pytest.raises(CannotShareError) as refused:
         approve(home.device, home.keys, review, choice, clock=now)
     assert "The sound of segment 1 cannot be shared: " in refused.value.message
     assert "The poster beside segment 1 cannot be shared: " in refused.value.message
-    assert refused.value.rest == Choice(home.segments[1:], posters=review.clips[1:], sound=True)
+    assert refused.value.rest == ShareChoice(home.segments[1:], posters=review.clips[1:], sound=True)
     approve(home.device, home.keys, review, refused.value.rest, clock=now)
 
 
-def test_a_yes_can_be_taken_back(home: Home, review: Review) -> None:
+def test_a_yes_can_be_taken_back(home: Home, review: RequestReview) -> None:
     disclosure = approve(home.device, home.keys, review, [home.segments[0]], clock=now)
     assert revoke(home.device, home.keys, disclosure, clock=now) == "revoked"
     assert isinstance(last(home), Revocation)
@@ -336,7 +341,7 @@ def test_opting_out_and_in_again(home: Home) -> None:
             opt_out(home.device, home.keys, scope, value, clock=now)
 
 
-def test_every_statement_has_its_own_nonce_and_is_in_the_ledger_seen(home: Home, review: Review) -> None:
+def test_every_statement_has_its_own_nonce_and_is_in_the_ledger_seen(home: Home, review: RequestReview) -> None:
     approve(home.device, home.keys, review, [home.segments[0]], clock=now)
     opt_out(home.device, home.keys, clock=now)
     nonces = [statement.nonce for statement in home.device.statements]
@@ -346,7 +351,7 @@ def test_every_statement_has_its_own_nonce_and_is_in_the_ledger_seen(home: Home,
     assert known.ledger.size == len(home.device.leaves)
 
 
-def test_another_device_of_the_same_owner_is_not_the_reviewed_one(home: Home, review: Review) -> None:
+def test_another_device_of_the_same_owner_is_not_the_reviewed_one(home: Home, review: RequestReview) -> None:
     other = FakeDevice(NOW_MS, seed=b"o" * 32)
     enrol(other, home.keys, clock=now)
     other.stored, other.requests = home.device.stored, home.device.requests

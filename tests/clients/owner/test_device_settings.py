@@ -14,10 +14,10 @@ from agent.errors import FormatError, OpenError
 from agent.ipc.control_client import read_settings
 from agent.wire import envelope, strictjson
 from agent.wire.identities import private_key_from_seed
-from agent.wire.statements import Hold, QuietHours, Settings
+from agent.wire.statements import Hold, QuietHoursSetting, Settings
 from tests.clients.owner.conftest import NOW_MS, Home, now
 
-QUIET = QuietHours(begins_minute=60, ends_minute=120)
+QUIET = QuietHoursSetting(begins_minute=60, ends_minute=120)
 
 
 def sign_as(home: Home, key: object, kind: type = Settings, **matter: object) -> None:

@@ -14,7 +14,7 @@ from agent.clients.opening import open_bytes
 from agent.clients.owner.enrolment import enrol, owners_to_replace, recover, replace_kit
 from agent.clients.owner.keys import KIT, NEW_KIT, AgeIdentity, IdentityKind, OwnerKeys
 from agent.clients.owner.recovery_kit import RECOVERY_NAME, kit_approval, recovery_kit
-from agent.clients.owner.sync import meet
+from agent.clients.owner.sync import sync
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, NetworkError, OpenError
 from agent.wire import base64, envelope, strictjson
@@ -34,7 +34,7 @@ def test_enrolling_opens_a_test_with_the_identity_and_with_the_recovery_key(
     assert (done.device, done.epoch, done.opened, done.waiting) == (device.key, 1, ("anna", "recovery"), ())
     assert [item.recipient for item in device.enrolment.recipients] == [keys.card.recipient]
     assert device.enrolment.recovery == keys.card.recovery
-    assert meet(device, keys).key == device.key
+    assert sync(device, keys).key == device.key
 
 
 def test_without_the_recovery_page_nothing_is_enrolled(device: FakeDevice, keys: OwnerKeys) -> None:
@@ -120,7 +120,7 @@ def test_a_second_owner_counts_once_they_opened_their_own_test(
     assert [item.name for item in device.enrolment.recipients] == ["anna", "bob"]
     assert device.enrolment.recovery == keys.card.recovery
     for each in (keys, bob):
-        assert meet(device, each).known.enrolled.epoch == 2
+        assert sync(device, each).known.enrolled.epoch == 2
 
 
 def test_an_owner_can_be_taken_out_but_not_by_themselves(
@@ -169,9 +169,9 @@ def test_a_machine_that_lost_its_memory_meets_its_device_again(device: FakeDevic
     enrol(device, keys, clock=now)
     (keys.folder / "remembered.json").unlink()
     with pytest.raises(ConfigurationError, match="never met the device"):
-        meet(device, keys)
+        sync(device, keys)
     assert enrol(device, keys, clock=now).epoch == 1
-    assert meet(device, keys).key == device.key
+    assert sync(device, keys).key == device.key
 
 
 def test_the_kit_says_which_key_it_belongs_to(keys: OwnerKeys) -> None:
@@ -280,7 +280,7 @@ def test_an_owner_who_lost_all_keys_comes_back_with_a_kit_that_decides(
     assert [open_bytes(each, new.identities) for each in (before, after)] == [b"before", b"after"]
     with pytest.raises(OpenError):
         open_bytes(after, keys.identities)
-    assert meet(device, OwnerKeys.load(new.folder)).known.enrolled.epoch == 2
+    assert sync(device, OwnerKeys.load(new.folder)).known.enrolled.epoch == 2
     assert not (new.folder / KIT).exists()
 
 
@@ -293,7 +293,7 @@ def test_a_recovery_whose_answer_was_lost_is_finished_by_the_next_run(
     recover(device, new, kit, replaces=["anna"], clock=now)
     (new.folder / "remembered.json").unlink()
     assert recover(device, new, kit, replaces=["anna"], clock=now).epoch == 2
-    assert meet(device, new).key == device.key
+    assert sync(device, new).key == device.key
 
 
 def test_a_kit_that_only_opens_puts_no_keys_in_place_and_says_what_it_can_do(

@@ -8,22 +8,22 @@ from dataclasses import replace
 import pytest
 
 from agent.clients.owner.bulletins import read_bulletins
-from agent.clients.owner.decisions import approve, deny, gaps_of, opt_in, opt_out, revoke, second
+from agent.clients.owner.decisions import approve, co_approve, deny, gaps_of, opt_in, opt_out, revoke
 from agent.clients.owner.device_settings import change_settings
 from agent.clients.owner.enrolment import enrol, replace_kit
 from agent.clients.owner.holds import erase, hold, release
 from agent.clients.owner.ledger_reader import read_ledger
 from agent.clients.owner.live_stream import watch
-from agent.clients.owner.outgoing_tips import send_tip, takers
+from agent.clients.owner.outgoing_tips import send_tip, tip_recipients
 from agent.clients.owner.responses import FirstApproval
-from agent.clients.owner.review import Review
-from agent.clients.owner.trust_roots import bundle_change, offer_bundle, trust_root, untrust_root
+from agent.clients.owner.review import RequestReview
+from agent.clients.owner.trust_roots import add_trust_root, bundle_change, offer_bundle, remove_trust_root
 from agent.errors import OpenError
 from agent.wire.statements import Scope
 from tests.clients.owner.conftest import NOW_MS, REPLY, Home, now, signed_bundle
 from tests.wire import samples
 
-Operation = Callable[[Home, Review], object]
+Operation = Callable[[Home, RequestReview], object]
 
 STATEMENTS: dict[str, Operation] = {
     "approve": lambda home, review: approve(home.device, home.keys, review, home.segments[:1], clock=now),
@@ -34,21 +34,21 @@ STATEMENTS: dict[str, Operation] = {
     "release": lambda home, review: release(home.device, home.keys, home.segments, clock=now),
     "erase": lambda home, review: erase(home.device, home.keys, home.segments[:1], clock=now),
     "change settings": lambda home, review: change_settings(home.device, home.keys, {"name": "Back"}, clock=now),
-    "trust root": lambda home, review: trust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now),
-    "untrust root": lambda home, review: untrust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now),
+    "trust root": lambda home, review: add_trust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now),
+    "untrust root": lambda home, review: remove_trust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now),
     "send tip": lambda home, review: send_tip(home.device, home.keys, "harbour-police", "A van.", clock=now),
 }
 OTHERS: dict[str, Operation] = {
-    "second": lambda home, review: second(
+    "second": lambda home, review: co_approve(
         home.device, home.keys, replace(review, first=FirstApproval("ben", samples.approval(), samples.SHA)), clock=now
     ),
     "revoke": lambda home, review: revoke(home.device, home.keys, "ab" * 16, clock=now),
     "gaps": lambda home, review: gaps_of(home.device, home.keys, review),
-    "review": lambda home, review: Review.fetch(home.device, home.keys, home.request, clock=now),
+    "review": lambda home, review: RequestReview.fetch(home.device, home.keys, home.request, clock=now),
     "bulletins": lambda home, review: read_bulletins(home.device, home.keys, clock=now),
     "ledger": lambda home, review: read_ledger(home.device, home.keys),
     "live": lambda home, review: next(watch(home.device, home.keys, clock=now)),
-    "takers of tips": lambda home, review: takers(home.device, home.keys),
+    "takers of tips": lambda home, review: tip_recipients(home.device, home.keys),
     "bundle change": lambda home, review: bundle_change(home.device, home.keys, signed_bundle(version=9)),
     "offer bundle": lambda home, review: offer_bundle(home.device, home.keys, signed_bundle(version=9)),
     "enrol": lambda home, review: enrol(home.device, home.keys, clock=now),
@@ -58,14 +58,16 @@ MEETING = {"device", "enrolment", "enrolments", "checkpoint"}
 
 
 @pytest.fixture
-def review(home: Home) -> Review:
+def review(home: Home) -> RequestReview:
     entry = samples.requester(tips=str(REPLY.recipient()))
     offer_bundle(home.device, home.keys, signed_bundle(version=4, requesters=(entry,)))
-    return Review.fetch(home.device, home.keys, home.request, clock=now)
+    return RequestReview.fetch(home.device, home.keys, home.request, clock=now)
 
 
 @pytest.mark.parametrize("name", [*STATEMENTS, *OTHERS])
-def test_a_device_that_was_set_back_is_asked_nothing_and_given_nothing(home: Home, review: Review, name: str) -> None:
+def test_a_device_that_was_set_back_is_asked_nothing_and_given_nothing(
+    home: Home, review: RequestReview, name: str
+) -> None:
     operation = {**STATEMENTS, **OTHERS}[name]
     del home.device.leaves[-1:]
     home.device.asked_ops.clear()
@@ -77,7 +79,7 @@ def test_a_device_that_was_set_back_is_asked_nothing_and_given_nothing(home: Hom
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_what_a_statement_has_put_into_the_ledger_is_remembered(home: Home, review: Review, name: str) -> None:
+def test_what_a_statement_has_put_into_the_ledger_is_remembered(home: Home, review: RequestReview, name: str) -> None:
     """The device cannot later deny a statement that this machine saw in the ledger."""
     before = len(home.device.leaves)
     STATEMENTS[name](home, review)

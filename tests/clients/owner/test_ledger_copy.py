@@ -9,7 +9,7 @@ import pytest
 
 from agent.clients.owner.ledger_copy import read_copy, write_copy
 from agent.clients.owner.ledger_reader import LedgerView, read_ledger
-from agent.clients.owner.sync import meet
+from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.clients.owner.conftest import Home
@@ -23,7 +23,7 @@ def view(home: Home) -> LedgerView:
 @pytest.fixture
 def copy(home: Home, view: LedgerView, tmp_path: Path) -> Path:
     folder = tmp_path / "to" / "a" / "court"
-    write_copy(folder, view, home.device.key, meet(home.device, home.keys).known.checkpoint)
+    write_copy(folder, view, home.device.key, sync(home.device, home.keys).known.checkpoint)
     return folder
 
 
@@ -34,7 +34,7 @@ def test_a_copy_reads_as_the_ledger_it_was_made_of(copy: Path, view: LedgerView)
 
 def test_a_copy_does_not_replace_another(home: Home, copy: Path, view: LedgerView) -> None:
     with pytest.raises(ConfigurationError, match="is there already"):
-        write_copy(copy, view, home.device.key, meet(home.device, home.keys).known.checkpoint)
+        write_copy(copy, view, home.device.key, sync(home.device, home.keys).known.checkpoint)
 
 
 ALTERED: dict[str, Callable[[list[bytes]], list[bytes]]] = {

@@ -16,7 +16,7 @@ from agent.errors import OpenError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import Deletion
-from agent.wire.statements import Approval, ClipTold, SealedItem
+from agent.wire.statements import Approval, ClipClaim, SealedItem
 from agent.wire.trust import TrustedRequester, TrustStore
 from tests.custodians import PaperVault
 from tests.wire import samples
@@ -69,7 +69,7 @@ def test_an_approval_of_what_did_not_match_is_never_offered_to_the_second_owner(
 
 def test_an_approval_that_tells_of_clips_that_did_not_match_is_never_offered_to_the_second_owner() -> None:
     with pytest.raises(OpenError, match="other clips"):
-        first(approved(clips=(ClipTold(from_ms=1, to_ms=2, segments=1),)))
+        first(approved(clips=(ClipClaim(from_ms=1, to_ms=2, segments=1),)))
 
 
 def test_an_approval_by_an_owner_who_left_waits_for_no_one() -> None:
@@ -118,14 +118,14 @@ def test_what_the_requester_said_is_shown_as_it_was_signed(name: str, message: A
     assert shown({}) is None
 
 
-@pytest.mark.parametrize("changed", ["requester", "audience", "disclosure or request"])
+@pytest.mark.parametrize("changed", ["requester", "trust_root", "disclosure or request"])
 @pytest.mark.parametrize(("name", "message", "shown"), SHOWN)
 def test_what_the_requester_said_of_something_else_is_not_shown(
     name: str, message: Any, shown: Shown, changed: str
 ) -> None:
     values = {
         "requester": {"requester": "other-police"},
-        "audience": {"audience": samples.OWNER_KEY.id},
+        "trust_root": {"trust_root": samples.OWNER_KEY.id},
         "disclosure or request": {"disclosure" if name == "receipt" else "request": "ef" * 16},
     }
     with pytest.raises(OpenError, match=f"The {name} that the device shows is"):

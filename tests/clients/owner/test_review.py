@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.clients.owner.decisions import Choice, approve, second
+from agent.clients.owner.decisions import ShareChoice, approve, co_approve
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.review import Review
-from agent.clients.owner.trust_roots import trust_root, untrust_root
+from agent.clients.owner.review import RequestReview
+from agent.clients.owner.trust_roots import add_trust_root, remove_trust_root
 from agent.core.timebase import ClockQuality
 from agent.core.vault.digest import digest
-from agent.core.vault.records import Poster, Segment
+from agent.core.vault.records import PosterRecord, SegmentRecord
 from agent.core.vault.segment import Content, Context, poster_plaintext
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
@@ -29,8 +29,8 @@ from tests.clients.owner.fake_device import JPEG
 from tests.wire import samples
 
 
-def review(home: Home, request: str | None = None) -> Review:
-    return Review.fetch(home.device, home.keys, request or home.request, clock=now)
+def review(home: Home, request: str | None = None) -> RequestReview:
+    return RequestReview.fetch(home.device, home.keys, request or home.request, clock=now)
 
 
 def test_a_review_shows_who_asks_what_for_and_which_clips_match(home: Home) -> None:
@@ -122,7 +122,7 @@ def test_a_root_the_device_made_up_vouches_for_nobody(home: Home) -> None:
     signed = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), evil)
     home.device.trust, _ = home.device.trust.with_root(root).accept(signed)
     home.device.bundles[root.id] = signed
-    message = samples.request(requester="city-police", audience=root.id)
+    message = samples.request(requester="city-police", trust_root=root.id)
     data = envelope.sign(FootageRequest.PAYLOAD_TYPE, strictjson.encode(message), evil)
     home.device.requests.pop(home.request)
     request = home.device.ask_for(data, home.segments)
@@ -136,7 +136,7 @@ def _key_of(private: object) -> object:
 
 
 def test_a_requester_no_longer_trusted_is_not_shown_as_one(home: Home) -> None:
-    untrust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now)
+    remove_trust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now)
     with pytest.raises(OpenError, match="nobody you trust now"):
         review(home)
 
@@ -232,7 +232,7 @@ def test_sound_under_the_name_of_the_pictures_is_betrayed_by_its_inside(home: Ho
     """Or an owner who shares pictures without sound would hand over the key of the sound."""
     stored = home.device.stored[home.segments[0]]
     record = stored.signed.record
-    assert isinstance(record, Segment)
+    assert isinstance(record, SegmentRecord)
     assert record.sound is not None
     stored.signed = home.device._record(msgspec.structs.replace(record, file=record.sound.file, key=record.sound.key))
     stored.sealed = stored.sound  # type: ignore[assignment]
@@ -305,7 +305,7 @@ def test_a_poster_that_is_no_picture_is_refused(home: Home) -> None:
     """The sealed bytes are the recorded ones; what is inside is not a still of this segment."""
     stored = home.device.stored[home.segments[0]]
     record = stored.signed.record
-    assert isinstance(record, Segment)
+    assert isinstance(record, SegmentRecord)
     context = Context(
         kind=Content.POSTER, device=home.device.key.id, segment=record.id, event=record.event, ordinal=record.ordinal,
         span=record.span, media_bytes=6,
@@ -315,7 +315,7 @@ def test_a_poster_that_is_no_picture_is_refused(home: Home) -> None:
         (poster_plaintext(b"\xff\xd8<p>!", context), "is not a JPEG"),
     ):
         sealed, size = home.device._seal(plaintext, None)
-        poster = Poster(file=digest((sealed,), size), key=home.device.key_of_last)
+        poster = PosterRecord(file=digest((sealed,), size), key=home.device.key_of_last)
         stored.signed, stored.poster = home.device._record(msgspec.structs.replace(record, poster=poster)), sealed
         seen = review(home)
         with pytest.raises(FormatError, match=complaint):
@@ -348,23 +348,23 @@ def test_a_second_owner_can_second_what_the_first_approved_and_not_their_own(
     ben = make_owner("ben")
     enrol(home.device, home.keys, add=[ben.card], approvals=2, clock=now)
     enrol(home.device, ben, clock=now)
-    trust_root(home.device, ben, samples.ROOT_KEY.text, clock=now)
+    add_trust_root(home.device, ben, samples.ROOT_KEY.text, clock=now)
     # Footage from before ben is not sealed to ben: the clip is new.
     late = home.device.record(b"\0\0\0\x08free", WINDOW_MS + 200_000, event=8)
     request = home.device.ask_for(signed_request(id="e" * 32, seq=9), [late])
-    mine, theirs = (Review.fetch(home.device, keys, request, clock=now) for keys in (home.keys, ben))
-    assert not mine.can_second
-    assert not theirs.can_second
+    mine, theirs = (RequestReview.fetch(home.device, keys, request, clock=now) for keys in (home.keys, ben))
+    assert not mine.can_co_approve
+    assert not theirs.can_co_approve
     clip = mine.clips[0]
-    assert approve(home.device, home.keys, mine, Choice(told=(clip,)), clock=now) is None
-    mine, theirs = (Review.fetch(home.device, keys, request, clock=now) for keys in (home.keys, ben))
+    assert approve(home.device, home.keys, mine, ShareChoice(told=(clip,)), clock=now) is None
+    mine, theirs = (RequestReview.fetch(home.device, keys, request, clock=now) for keys in (home.keys, ben))
     assert mine.first is not None
     assert theirs.first == mine.first
-    assert not mine.can_second
-    assert theirs.can_second
+    assert not mine.can_co_approve
+    assert theirs.can_co_approve
     with pytest.raises(RequestError, match="No approval of this request waits"):
-        second(home.device, ben, replace(theirs, first=None), clock=now)
-    disclosure = second(home.device, ben, theirs, clock=now)
+        co_approve(home.device, ben, replace(theirs, first=None), clock=now)
+    disclosure = co_approve(home.device, ben, theirs, clock=now)
     assert home.device.requests[request].disclosure == disclosure
     known = ben.memory.device(home.device.key.id)
     assert known is not None

@@ -13,15 +13,15 @@ from agent.clients.opening import open_bytes
 from agent.clients.owner.copied_vault import FolderVault
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.mp4_export import clips_of, export_clip, export_review
-from agent.clients.owner.review import Review
+from agent.clients.owner.review import RequestReview
 from agent.clients.owner.sealed_footage import OpenedSegment, open_captured, open_sound, open_unrecorded
 from agent.clients.owner.segment_sources import DeviceVault, open_segment
-from agent.clients.owner.sync import meet
+from agent.clients.owner.sync import sync
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.digest import digest
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import Adopted, Segment
+from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import begin_in
 from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError, FormatError, OpenError
@@ -48,7 +48,7 @@ def test_a_list_cannot_make_a_segment_be_another(home: Home) -> None:
 
 
 def test_clips_become_ordinary_videos_with_their_posters(home: Home, tmp_path: Path) -> None:
-    vault = DeviceVault(home.device, meet(home.device, home.keys).key)
+    vault = DeviceVault(home.device, sync(home.device, home.keys).key)
     clips = clips_of(vault.listed(WINDOW_MS, WINDOW_MS + 10_000))
     assert [len(clip) for clip in clips] == [2]
     done = export_clip(vault, [home.keys.identity], clips[0], tmp_path / "out")
@@ -61,7 +61,7 @@ def test_clips_become_ordinary_videos_with_their_posters(home: Home, tmp_path: P
 
 
 def test_a_clip_is_exported_with_its_sound_in_time_or_without_it(home: Home, tmp_path: Path) -> None:
-    vault = DeviceVault(home.device, meet(home.device, home.keys).key)
+    vault = DeviceVault(home.device, sync(home.device, home.keys).key)
     (clip,) = clips_of(vault.listed(WINDOW_MS, WINDOW_MS + 10_000))
     heard = export_clip(vault, [home.keys.identity], clip, tmp_path / "heard")
     mute = export_clip(vault, [home.keys.identity], clip, tmp_path / "mute", sound=False)
@@ -273,7 +273,7 @@ def adopted_whole(home: Home, name: str, device: str = "") -> OpenedSegment:
     begin = begin_in(parse_header(stored.sealed)[0])
     stamp = Stamp(boot=begin.boot, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
     file = digest((stored.sealed,), split(stored.sealed))
-    stored.signed = home.device._record(Adopted(begin=begin, complete=True, file=file, at=stamp))
+    stored.signed = home.device._record(RecoveredRecord(begin=begin, complete=True, file=file, at=stamp))
     return open_captured(stored.signed, stored.sealed, [home.keys.identity], device=device or home.device.key.id)
 
 
@@ -297,8 +297,8 @@ def test_the_sound_of_another_segment_under_this_record_is_betrayed_by_its_insid
     other = home.device.record(b"\0\0\0\x08free", WINDOW_MS + 120_000, event=7, sound=track(2))
     shown, old = home.device.stored[home.segments[0]], home.device.stored[other]
     record, theirs = shown.signed.record, old.signed.record
-    assert isinstance(record, Segment)
-    assert isinstance(theirs, Segment)
+    assert isinstance(record, SegmentRecord)
+    assert isinstance(theirs, SegmentRecord)
     assert old.sound is not None
     signed = home.device._record(msgspec.structs.replace(record, sound=theirs.sound))
     assert open_sound(old.signed, old.sound, [home.keys.identity], device=home.device.key.id)
@@ -307,7 +307,7 @@ def test_the_sound_of_another_segment_under_this_record_is_betrayed_by_its_insid
 
 
 def test_the_clips_of_a_review_are_written_as_a_film_a_still_and_their_segments(home: Home, tmp_path: Path) -> None:
-    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    review = RequestReview.fetch(home.device, home.keys, home.request, clock=now)
     opened: list[str] = []
     done = export_review(review, review.clips[0], tmp_path / "out", lambda: opened.append("one"))
     assert opened == ["one", "one"]
@@ -323,7 +323,7 @@ def test_the_clips_of_a_review_are_written_as_a_film_a_still_and_their_segments(
 
 
 def test_of_a_clip_of_a_review_what_is_damaged_is_left_out_and_named(home: Home, tmp_path: Path) -> None:
-    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    review = RequestReview.fetch(home.device, home.keys, home.request, clock=now)
     stored = home.device.stored[home.segments[0]]
     assert stored.poster is not None
     stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
@@ -340,7 +340,7 @@ def test_of_a_clip_of_a_review_what_is_damaged_is_left_out_and_named(home: Home,
 
 
 def test_of_a_clip_of_a_review_that_does_not_open_nothing_is_written(home: Home, tmp_path: Path) -> None:
-    review = Review.fetch(home.device, home.keys, home.request, clock=now)
+    review = RequestReview.fetch(home.device, home.keys, home.request, clock=now)
     stored = home.device.stored[home.segments[2]]
     stored.sealed = stored.sealed[:-1] + bytes([stored.sealed[-1] ^ 1])
     done = export_review(review, review.clips[1], tmp_path / "out")

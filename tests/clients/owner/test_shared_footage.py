@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.clients.owner.decisions import Choice, approve, second
+from agent.clients.owner.decisions import ShareChoice, approve, co_approve
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.ledger_reader import read_ledger
 from agent.clients.owner.outgoing_tips import send_tip
-from agent.clients.owner.review import Review
-from agent.clients.owner.shared_footage import Shared, Unlisted, disclosure_of, shared_of
-from agent.clients.owner.sync import meet
-from agent.clients.owner.trust_roots import offer_bundle, trust_root
-from agent.core.consent import Cause
+from agent.clients.owner.review import RequestReview
+from agent.clients.owner.shared_footage import SharedFootage, UnlistedReason, disclosure_of, shared_of
+from agent.clients.owner.sync import sync
+from agent.clients.owner.trust_roots import add_trust_root, offer_bundle
+from agent.core.consent import Event
 from agent.core.ledger.entries import EntryKind
-from agent.core.vault.manifest import Tip as ManifestTip
+from agent.core.vault.manifest import ChainHead as ManifestTip
 from agent.core.vault.manifest import sign_record
 from agent.errors import FormatError, OpenError
 from agent.wire import envelope
@@ -34,18 +34,18 @@ from tests.wire import samples
 
 def choose(home: Home, **chosen: Any) -> str | None:
     """Approve the request; the disclosure."""
-    seen = Review.fetch(home.device, home.keys, home.request, clock=now)
-    choice = Choice(**{"segments": home.segments[:1], "posters": (seen.clips[1],), **chosen})
+    seen = RequestReview.fetch(home.device, home.keys, home.request, clock=now)
+    choice = ShareChoice(**{"segments": home.segments[:1], "posters": (seen.clips[1],), **chosen})
     return approve(home.device, home.keys, seen, choice, clock=now)
 
 
-def left(home: Home, disclosure: str | None = None, keys: OwnerKeys | None = None) -> Shared:
+def left(home: Home, disclosure: str | None = None, keys: OwnerKeys | None = None) -> SharedFootage:
     """What this owner reads of what left."""
     entries = read_ledger(home.device, keys or home.keys).entries
     found = disclosure or disclosure_of(entries, home.request)
     assert found is not None
     mine = keys or home.keys
-    return shared_of(home.device, meet(home.device, mine), entries, found, mine.identity)
+    return shared_of(home.device, sync(home.device, mine), entries, found, mine.identity)
 
 
 def test_an_owner_reads_exactly_what_was_approved_with_the_times_of_its_records(home: Home) -> None:
@@ -56,13 +56,13 @@ def test_an_owner_reads_exactly_what_was_approved_with_the_times_of_its_records(
         (PartKind.SOUND, home.segments[0], WINDOW_MS, True),
         (PartKind.POSTER, home.segments[2], WINDOW_MS + 60_000, True),
     ]
-    assert (found.by, found.second, found.begun_ms) == ("anna", None, None)
+    assert (found.by, found.co_approver, found.begun_ms) == ("anna", None, None)
 
 
 def test_the_ledger_says_when_its_first_byte_left(home: Home) -> None:
     disclosure = choose(home)
     home.device.now_ms += 5000
-    home.device._advance(home.device.requests[home.request], Cause.FIRST_BYTE, disclosure=disclosure)
+    home.device._advance(home.device.requests[home.request], Event.FIRST_BYTE, disclosure=disclosure)
     assert left(home).begun_ms == NOW_MS + 5000
 
 
@@ -109,7 +109,7 @@ def test_a_device_that_shows_another_yes_of_the_same_owner_is_noticed(home: Home
     """The owner did sign it, for another request: the ledger names another one."""
     other = home.device.ask_for(signed_request(id="f" * 32, seq=8), home.segments)
     first = choose(home)
-    seen = Review.fetch(home.device, home.keys, other, clock=now)
+    seen = RequestReview.fetch(home.device, home.keys, other, clock=now)
     another = approve(home.device, home.keys, seen, home.segments[2:], clock=now)
     assert first is not None and another is not None  # noqa: PT018
     home.device.yes[first] = home.device.yes[another]
@@ -128,11 +128,11 @@ def test_a_device_that_shows_nothing_of_the_newest_yes_is_noticed(home: Home) ->
 def test_of_an_older_yes_a_device_may_say_that_it_keeps_it_no_more(home: Home) -> None:
     other = home.device.ask_for(signed_request(id="f" * 32, seq=8), home.segments)
     first = choose(home)
-    seen = Review.fetch(home.device, home.keys, other, clock=now)
+    seen = RequestReview.fetch(home.device, home.keys, other, clock=now)
     approve(home.device, home.keys, seen, home.segments[2:], clock=now)
     del home.device.yes[str(first)]
     found = left(home, first)
-    assert (found.items, found.unlisted) == (None, Unlisted.KEPT_NO_MORE)
+    assert (found.items, found.unlisted) == (None, UnlistedReason.KEPT_NO_MORE)
 
 
 def test_an_owner_who_came_later_is_told_that_it_was_sealed_to_others(
@@ -145,7 +145,7 @@ def test_an_owner_who_came_later_is_told_that_it_was_sealed_to_others(
     enrol(home.device, carla, clock=now)
     home.device.lies["shared"] = lambda answer, body: sealed
     found = left(home, disclosure, carla)
-    assert (found.items, found.unlisted) == (None, Unlisted.NOT_SEALED_TO_YOU)
+    assert (found.items, found.unlisted) == (None, UnlistedReason.NOT_SEALED_TO_YOU)
     assert left(home, disclosure).items
 
 
@@ -172,7 +172,7 @@ def test_a_request_is_found_by_its_hash_where_another_requester_used_its_id_befo
     assert disclosure_of(both, asked.payload_sha256) == disclosure
     assert disclosure_of(both, "ab" * 32) is None
     assert disclosure_of(both, "ff" * 16) is None
-    assert shared_of(home.device, meet(home.device, home.keys), both, str(disclosure), home.keys.identity).items
+    assert shared_of(home.device, sync(home.device, home.keys), both, str(disclosure), home.keys.identity).items
 
 
 def test_a_device_without_the_record_of_an_item_is_noticed(home: Home) -> None:
@@ -210,20 +210,20 @@ def bob(home: Home, make_owner: Callable[[str], OwnerKeys]) -> OwnerKeys:
     keys = make_owner("bob")
     enrol(home.device, home.keys, add=[keys.card], approvals=2, clock=now)
     enrol(home.device, keys, clock=now)
-    trust_root(home.device, keys, samples.ROOT_KEY.text, clock=now)
+    add_trust_root(home.device, keys, samples.ROOT_KEY.text, clock=now)
     return keys
 
 
 def both(home: Home, bob: OwnerKeys) -> str:
     assert choose(home) is None
-    return second(home.device, bob, Review.fetch(home.device, bob, home.request, clock=now), clock=now)
+    return co_approve(home.device, bob, RequestReview.fetch(home.device, bob, home.request, clock=now), clock=now)
 
 
 def test_both_owners_read_who_said_yes(home: Home, bob: OwnerKeys) -> None:
     both(home, bob)
     for keys in (home.keys, bob):
         found = left(home, keys=keys)
-        assert (found.by, found.second) == ("anna", "bob")
+        assert (found.by, found.co_approver) == ("anna", "bob")
 
 
 def test_a_device_that_hides_the_second_owners_yes_is_noticed(home: Home, bob: OwnerKeys) -> None:
@@ -236,9 +236,9 @@ def test_a_device_that_hides_the_second_owners_yes_is_noticed(home: Home, bob: O
 def test_a_second_yes_to_something_else_is_noticed(home: Home, bob: OwnerKeys) -> None:
     other = home.device.ask_for(signed_request(id="f" * 32, seq=8), home.segments)
     first = both(home, bob)
-    seen = Review.fetch(home.device, home.keys, other, clock=now)
+    seen = RequestReview.fetch(home.device, home.keys, other, clock=now)
     approve(home.device, home.keys, seen, home.segments[2:], clock=now)
-    another = second(home.device, bob, Review.fetch(home.device, bob, other, clock=now), clock=now)
+    another = co_approve(home.device, bob, RequestReview.fetch(home.device, bob, other, clock=now), clock=now)
     show(home, first, second=home.device.yes[another][1])
     with pytest.raises(OpenError, match="second owner's yes that the device shows is for something else"):
         left(home, first)
@@ -247,12 +247,12 @@ def test_a_second_yes_to_something_else_is_noticed(home: Home, bob: OwnerKeys) -
 def test_what_an_owner_approved_who_has_left_since_bears_their_name(home: Home, bob: OwnerKeys) -> None:
     both(home, bob)
     enrol(home.device, home.keys, remove=["bob"], approvals=1, clock=now)
-    assert left(home).second == "bob"
+    assert left(home).co_approver == "bob"
 
 
 def test_a_key_that_was_never_an_owners_has_no_name(home: Home) -> None:
     with pytest.raises(KeyError):
-        meet(home.device, home.keys).known.name_ever("00" * 16)
+        sync(home.device, home.keys).known.name_ever("00" * 16)
 
 
 def test_a_device_that_shows_another_tip_of_the_same_owner_is_noticed(home: Home) -> None:
@@ -291,4 +291,4 @@ def test_what_the_owner_said_yes_to_at_another_door_is_not_this_doors(home: Home
         for each in read_ledger(home.device, home.keys).entries
     ]
     with pytest.raises(OpenError, match="another one" if tip else "something else"):
-        shared_of(home.device, meet(home.device, home.keys), entries, yes, home.keys.identity)
+        shared_of(home.device, sync(home.device, home.keys), entries, yes, home.keys.identity)

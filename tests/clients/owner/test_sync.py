@@ -10,9 +10,9 @@ import pytest
 
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.known_devices import Memory
+from agent.clients.owner.known_devices import KnownDevices
 from agent.clients.owner.ledger_reader import read_ledger
-from agent.clients.owner.sync import meet
+from agent.clients.owner.sync import sync
 from agent.core.ledger.entries import EntryKind
 from agent.errors import ConfigurationError, NetworkError, OpenError
 from agent.wire import envelope, strictjson
@@ -23,19 +23,19 @@ from tests.wire import samples
 
 
 def test_a_ledger_that_grew_is_remembered(home: Home) -> None:
-    meet(home.device, home.keys)
+    sync(home.device, home.keys)
     for _ in range(3):
         home.device.write(EntryKind.BOOT)
-    assert meet(home.device, home.keys).grown == 3
-    assert meet(home.device, home.keys).grown == 0
+    assert sync(home.device, home.keys).ledger_grown == 3
+    assert sync(home.device, home.keys).ledger_grown == 0
 
 
 def test_a_ledger_rolled_back_is_refused_and_the_memory_stays(home: Home) -> None:
-    size = meet(home.device, home.keys).known.ledger.size
+    size = sync(home.device, home.keys).known.ledger.size
     del home.device.leaves[-2:]
     for _ in range(2):
         with pytest.raises(OpenError, match="rolled back or rewritten") as caught:
-            meet(home.device, home.keys)
+            sync(home.device, home.keys)
         assert "evidence" in caught.value.remedy
     known = home.keys.memory.device(home.device.key.id)
     assert known is not None
@@ -43,29 +43,29 @@ def test_a_ledger_rolled_back_is_refused_and_the_memory_stays(home: Home) -> Non
 
 
 def test_a_ledger_rewritten_under_the_same_or_a_larger_size_is_refused(home: Home) -> None:
-    meet(home.device, home.keys)
+    sync(home.device, home.keys)
     home.device.leaves[1] = home.device.leaves[0]
     with pytest.raises(OpenError, match="rolled back or rewritten"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
     home.device.write(EntryKind.BOOT)
     with pytest.raises(OpenError, match="rolled back or rewritten"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
 
 
 def test_an_old_checkpoint_shown_again_is_refused(home: Home) -> None:
     old = home.device.on_checkpoint(b"", 0)
     home.device.write(EntryKind.BOOT)
-    meet(home.device, home.keys)
+    sync(home.device, home.keys)
     home.device.lies["checkpoint"] = lambda result, data: (old, data)
     with pytest.raises(OpenError, match="rolled back"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
 
 
 def test_another_device_at_the_same_socket_is_not_the_one_known(home: Home) -> None:
     impostor = FakeDevice(NOW_MS, seed=b"i" * 32)
     impostor.enrolled = home.device.enrolled
     with pytest.raises(ConfigurationError, match="never met"):
-        meet(impostor, home.keys)
+        sync(impostor, home.keys)
 
 
 def test_a_device_that_claims_anothers_key_cannot_sign_for_it(home: Home) -> None:
@@ -73,13 +73,13 @@ def test_a_device_that_claims_anothers_key_cannot_sign_for_it(home: Home) -> Non
     impostor.enrolled = home.device.enrolled
     impostor.lies["device"] = lambda result, data: ({**result, "device": home.device.key.text}, data)
     with pytest.raises(OpenError, match="not signed by the device"):
-        meet(impostor, home.keys)
+        sync(impostor, home.keys)
 
 
 def test_a_device_that_forgot_its_owner_is_refused(home: Home) -> None:
     home.device.enrolled = None
     with pytest.raises(OpenError, match="says it has no owner"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
 
 
 def test_owners_that_did_not_come_from_the_owners_are_refused(home: Home, tmp_path: Path) -> None:
@@ -88,20 +88,20 @@ def test_owners_that_did_not_come_from_the_owners_are_refused(home: Home, tmp_pa
     enrol(other, mallory, clock=now)
     home.device.enrolled = other.enrolled
     with pytest.raises(OpenError, match="do not follow"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
 
 
 def test_a_damaged_memory_is_not_taken_for_an_empty_one(home: Home) -> None:
-    path = home.keys.folder / Memory.FILE
+    path = home.keys.folder / KnownDevices.FILE
     path.write_text(path.read_text()[:-20])
     with pytest.raises(ConfigurationError, match="Restore it from a backup"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
 
 
 def test_two_clients_of_one_owner_keep_the_newer_ledger(home: Home) -> None:
-    older = meet(home.device, home.keys).known
+    older = sync(home.device, home.keys).known
     home.device.write(EntryKind.BOOT)
-    newer = meet(home.device, home.keys).known
+    newer = sync(home.device, home.keys).known
     home.keys.memory.remember(older)
     known = home.keys.memory.device(home.device.key.id)
     assert known is not None
@@ -111,7 +111,7 @@ def test_two_clients_of_one_owner_keep_the_newer_ledger(home: Home) -> None:
 def test_an_answer_in_another_language_is_a_matter_of_versions(home: Home) -> None:
     home.device.lies["checkpoint"] = lambda result, data: ({"checkpoint": 7}, data)
     with pytest.raises(NetworkError, match="no usable 'checkpoint'"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
 
 
 def test_the_ledger_is_read_as_a_whole_and_verified(home: Home) -> None:
@@ -156,37 +156,37 @@ def test_a_change_of_owners_is_followed_when_an_owner_signed_it_and_only_then(ho
     before = home.device.enrolled
     home.device.enrolled = successor(home, samples.OWNER, epoch=epoch)
     with pytest.raises(OpenError, match="do not follow"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
     home.device.enrolled = before
     for each in range(2, epoch + 1):
         home.device.enrolled = successor(home, home.keys.approval, epoch=each)
-    assert meet(home.device, home.keys).known.enrolled.epoch == epoch
+    assert sync(home.device, home.keys).known.enrolled.epoch == epoch
 
 
 def test_owners_of_before_cannot_come_back(home: Home) -> None:
     before, size = home.device.enrolled, len(home.device.leaves)
     home.device.enrolled = successor(home, home.keys.approval, epoch=2)
-    meet(home.device, home.keys)
+    sync(home.device, home.keys)
     home.device.enrolled = before
     assert len(home.device.leaves) == size
     with pytest.raises(OpenError, match="epoch 1 that do not follow from epoch 2"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
 
 
 def test_the_owners_of_another_device_are_not_this_ones(home: Home, keys: OwnerKeys) -> None:
     other = FakeDevice(NOW_MS, seed=b"o" * 32)
     home.device.enrolled = successor(home, keys.approval, epoch=5, device=other.key.text)
     with pytest.raises(OpenError, match="do not follow"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
 
 
 def test_a_change_of_owners_whose_links_are_not_all_shown_is_not_followed(home: Home) -> None:
     home.device.enrolled = successor(home, home.keys.approval, epoch=5)
     with pytest.raises(OpenError, match="do not follow"):
-        meet(home.device, home.keys)
+        sync(home.device, home.keys)
 
 
 def test_an_owner_whom_another_added_later_may_have_signed_the_newest_list(home: Home) -> None:
     home.device.enrolled = successor(home, home.keys.approval, epoch=2)
     home.device.enrolled = successor(home, samples.OWNER, epoch=3)
-    assert meet(home.device, home.keys).known.enrolled.epoch == 3
+    assert sync(home.device, home.keys).known.enrolled.epoch == 3

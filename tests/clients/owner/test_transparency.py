@@ -7,14 +7,14 @@ from xml.etree import ElementTree
 from agent.clients.owner.transparency import transparency_of
 from agent.clients.owner.transparency_picture import draw, page
 from agent.core.ledger.entries import EntryKind, LedgerEntry, entry
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 
 BOOT, SHA = "1" * 32, "ab" * 32
 POLICE, FIRE = "harbour-police", "harbour-fire"
 
 
-def at(second: int) -> Moment:
-    return Moment(BootNs(second * 10**9), UtcNs(second * 10**9), ClockQuality.SYNCED)
+def at(second: int) -> ClockReading:
+    return ClockReading(BootNs(second * 10**9), UtcNs(second * 10**9), ClockQuality.SYNCED)
 
 
 def wrote(kind: EntryKind, second: int, requester: str = POLICE, number: int = 1, **fields: object) -> LedgerEntry:

@@ -6,7 +6,7 @@ import pytest
 
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.trust_roots import bundle_change, offer_bundle, trust_root, trusted_at, untrust_root
+from agent.clients.owner.trust_roots import add_trust_root, bundle_change, offer_bundle, remove_trust_root, trust_state
 from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.wire.trust import TrustDiff
 from tests.clients.owner.conftest import Home, now, signed_bundle
@@ -23,14 +23,14 @@ def enrolled(device: FakeDevice, keys: OwnerKeys) -> OwnerKeys:
 
 
 def test_a_new_device_trusts_nobody(device: FakeDevice, enrolled: OwnerKeys) -> None:
-    trusted = trusted_at(device, enrolled)
+    trusted = trust_state(device, enrolled)
     assert (trusted.store.roots, trusted.store.bundles, trusted.unconfirmed) == ({}, {}, ())
 
 
 def test_a_bundle_counts_only_under_a_root_the_owner_chose(device: FakeDevice, enrolled: OwnerKeys) -> None:
     with pytest.raises(OpenError, match="not one you chose"):
         offer_bundle(device, enrolled, signed_bundle())
-    trust_root(device, enrolled, ROOT, clock=now)
+    add_trust_root(device, enrolled, ROOT, clock=now)
     assert offer_bundle(device, enrolled, signed_bundle()) == TrustDiff(added=("harbour-police",))
     assert "harbour-police" in {entry.id for entry in device.trust.bundles[samples.ROOT_KEY.id].requesters}
 
@@ -51,36 +51,36 @@ def test_an_older_bundle_is_refused_before_it_reaches_the_device(home: Home) -> 
 
 
 def test_a_root_taken_out_takes_its_requesters_along_but_not_the_memory_of_its_newest_bundle(home: Home) -> None:
-    untrust_root(home.device, home.keys, ROOT, clock=now)
-    assert not trusted_at(home.device, home.keys).store.roots
+    remove_trust_root(home.device, home.keys, ROOT, clock=now)
+    assert not trust_state(home.device, home.keys).store.roots
     assert not home.device.trust.roots
-    trust_root(home.device, home.keys, ROOT, clock=now)
+    add_trust_root(home.device, home.keys, ROOT, clock=now)
     with pytest.raises(RequestError, match="was seen before"):
         offer_bundle(home.device, home.keys, signed_bundle(version=2))
 
 
 def test_a_root_that_only_the_device_names_is_shown_as_unconfirmed(home: Home) -> None:
     home.device.trust = home.device.trust.with_root(samples.OWNER_KEY)
-    assert trusted_at(home.device, home.keys).unconfirmed == (samples.OWNER_KEY,)
+    assert trust_state(home.device, home.keys).unconfirmed == (samples.OWNER_KEY,)
 
 
 def test_a_root_already_at_the_device_is_only_confirmed(home: Home) -> None:
     home.device.trust = home.device.trust.with_root(samples.OWNER_KEY)
     said = len(home.device.statements)
-    trust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now)
+    add_trust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now)
     assert len(home.device.statements) == said
-    assert trusted_at(home.device, home.keys).unconfirmed == ()
+    assert trust_state(home.device, home.keys).unconfirmed == ()
 
 
 def test_a_root_nobody_chose_cannot_be_taken_out(home: Home) -> None:
     with pytest.raises(ConfigurationError, match="is not trusted"):
-        untrust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now)
+        remove_trust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now)
 
 
 def test_a_newer_bundle_that_another_owner_gave_is_remembered_too(home: Home) -> None:
     newer, older = signed_bundle(version=4), home.device.bundles[samples.ROOT_KEY.id]
     home.device.bundles[samples.ROOT_KEY.id] = newer
-    assert trusted_at(home.device, home.keys).store.bundles[samples.ROOT_KEY.id].version == 4
+    assert trust_state(home.device, home.keys).store.bundles[samples.ROOT_KEY.id].version == 4
     home.device.bundles[samples.ROOT_KEY.id] = older
     with pytest.raises(OpenError, match="older trust bundle"):
-        trusted_at(home.device, home.keys)
+        trust_state(home.device, home.keys)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.clients.requester import messages
-from agent.clients.requester.identity import Asked, Requester
-from agent.clients.requester.request_builder import Question
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.request_builder import RequestDraft
 from agent.core.media import Gop, StreamDescription
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.wire.area import Circle
@@ -22,7 +22,7 @@ ROOT_ID = "00112233445566aa"
 DESCRIPTION = StreamDescription(320, 180, 10, 320, 176, False)
 
 
-def question(**changes: object) -> Question:
+def question(**changes: object) -> RequestDraft:
     values = {
         "area": Circle(lat=52.3702, lon=4.8952, radius_m=300),
         "from_s": NOW_S - 7200,
@@ -33,7 +33,7 @@ def question(**changes: object) -> Question:
         "description": "A burglary in the street; somebody may have passed your door.",
         "contact": Contact(name="Det. R. Visser", email="r.visser@rijnstad.example"),
     }
-    return Question(**{**values, **changes})  # type: ignore[arg-type]
+    return RequestDraft(**{**values, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +48,8 @@ def requester(tmp_path: Path) -> Requester:
 
 
 @pytest.fixture
-def asked(requester: Requester) -> Asked:
-    return requester.asked(messages.make_request(requester, question(), now_s=NOW_S).id)
+def asked(requester: Requester) -> SentRequest:
+    return requester.sent_request(messages.make_request(requester, question(), now_s=NOW_S).id)
 
 
 def filmed(gops: list[Gop], changes: Changes | None = None, **values: object) -> House:

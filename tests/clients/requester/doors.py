@@ -8,23 +8,30 @@ from __future__ import annotations
 import hashlib
 
 from agent.clients.requester.identity import Requester
-from agent.core.bus import Acknowledged, Connected, Disconnected, Lost, Received, Refused
-from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+)
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.transfer import (
     ClearInit,
     Finished,
     MarkBegun,
     SendAbort,
     SendChunk,
-    Sender,
     SendFin,
     SendInit,
-    held_of,
+    UploadSender,
+    progress_from_receipt,
 )
 from agent.ports import Bus, Clock
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, Verb
+from agent.wire.topics import ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb
 from agent.wire.uploads import UploadNote
 from tests.clients.requester.conftest import NOW_S
 from tests.clients.requester.house import Disclosure
@@ -43,8 +50,8 @@ class TestClock:
     def boot_id(self) -> str:
         return "0b" * 16
 
-    def now(self) -> Moment:
-        return Moment(BootNs(self.boot_ns), UtcNs(NOW_S * NS_PER_S + self.boot_ns - 10**12), ClockQuality.SYNCED)
+    def now(self) -> ClockReading:
+        return ClockReading(BootNs(self.boot_ns), UtcNs(NOW_S * NS_PER_S + self.boot_ns - 10**12), ClockQuality.SYNCED)
 
 
 class Door:
@@ -64,7 +71,7 @@ class Door:
         self.requester_id = requester.id
         self.key = requester.key
         self.bus: Bus = bus or FakeBus(broker or FakeBroker(), disclosure.device, window_messages=window)
-        self.sender = Sender(disclosure.sizes, first_token=0, chunk_bytes=16 << 10)
+        self.sender = UploadSender(disclosure.sizes, first_token=0, chunk_bytes=16 << 10)
         self.receipts: list[Receipt] = []
         self.chunks: list[SendChunk] = []
         self.finished: Finished | None = None
@@ -78,13 +85,13 @@ class Door:
         while (event := self.bus.next_event(0)) is not None:
             moved = True
             match event:
-                case Connected(packet_bytes=packet_bytes):
+                case BusConnected(packet_bytes=packet_bytes):
                     self.sender.connected(packet_bytes)
-                case Disconnected(fault=fault):
+                case BusDisconnected(fault=fault):
                     self.sender.disconnected(fault)
-                case Received():
+                case MessageReceived():
                     self._receipt(event)
-                case Acknowledged() | Refused() | Lost():
+                case PublishAcknowledged() | PublishRefused() | PublishLost():
                     self.sender.settled(event, self.clock.now().boot_ns)
         while (effect := self.sender.next_effect(self.clock.now().boot_ns)) is not None:
             moved = True
@@ -98,32 +105,34 @@ class Door:
                     return moved
         return moved
 
-    def _receipt(self, message: Received) -> None:
+    def _receipt(self, message: MessageReceived) -> None:
         opened = envelope.open_envelope(message.payload, Receipt.PAYLOAD_TYPE, {self.key.id: self.key})
         receipt = strictjson.decode(opened.payload, Receipt)
         assert receipt.disclosure == self.disclosure.id
         assert receipt.seq > self.newest, "a device drops what is not newer"
         self.newest = receipt.seq
         self.receipts.append(receipt)
-        self.sender.receipt(held_of(receipt), self.clock.now().boot_ns)
+        self.sender.receipt(progress_from_receipt(receipt), self.clock.now().boot_ns)
 
     def _publish(self, effect: SendInit | SendChunk | SendFin | SendAbort | ClearInit) -> bool:
         match effect:
             case SendInit(question=question):
-                return self._send(effect.token, 0, Verb.INIT, self._note(0, question), retain=True)
+                return self._send(effect.token, 0, UploadVerb.INIT, self._note(0, question), retain=True)
             case ClearInit():
-                return self._send(effect.token, 0, Verb.INIT, b"", retain=True)
+                return self._send(effect.token, 0, UploadVerb.INIT, b"", retain=True)
             case SendAbort():
-                return self._send(effect.token, 0, Verb.ABORT, b"")
+                return self._send(effect.token, 0, UploadVerb.ABORT, b"")
             case SendFin(part=part):
-                return self._send(effect.token, part, Verb.FIN, self._note(part))
+                return self._send(effect.token, part, UploadVerb.FIN, self._note(part))
             case SendChunk(part=part, offset=offset, length=length):
                 data = self.disclosure.parts[part][offset : offset + length]
                 taken = self._send(effect.token, part, ChunkVerb(offset, hashlib.sha256(data).hexdigest()), data)
                 self.chunks += [effect] if taken else []
                 return taken
 
-    def _send(self, token: int, part: int, verb: Verb | ChunkVerb, payload: bytes, *, retain: bool = False) -> bool:
+    def _send(
+        self, token: int, part: int, verb: UploadVerb | ChunkVerb, payload: bytes, *, retain: bool = False
+    ) -> bool:
         topic = UploadTopic(self.requester_id, self.disclosure.device, self.disclosure.id, part, verb)
         return self.bus.publish(str(topic), payload, token=token, retain=retain)
 

@@ -16,8 +16,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.opening import HybridIdentity, rewrap
-from agent.clients.requester.identity import Asked
-from agent.core.disclosure import Released, manifest_of
+from agent.clients.requester.identity import SentRequest
+from agent.core.disclosure import ReleasedItem, manifest_of
 from agent.core.ledger.merkle import leaf_hash
 from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
@@ -26,18 +26,18 @@ from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import FileDigest
-from agent.core.vault.following import FIRST, hash_behind, start_of
-from agent.core.vault.manifest import SignedRecord, Tip, sign_record
+from agent.core.vault.following import FIRST, chain_hash, clip_chain_start
+from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import Adopted, Poster, Sealed, Segment, Sound
+from agent.core.vault.records import PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
-from agent.core.vault.spans import Span, Stamp
+from agent.core.vault.spans import Stamp, TimeSpan
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster as poster_of
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.statements import Approval, ClipTold, Enrolment, NamedKey, NamedRecipient, SealedItem
+from agent.wire.statements import Approval, ClipClaim, Enrolment, NamedKey, NamedRecipient, SealedItem
 from tests.wire import samples
 
 BOOT = "0b" * 16
@@ -50,7 +50,7 @@ class Stored:
     kind: PartKind
     id: str
     data: bytes
-    sealed: Sealed
+    sealed: SealedFile
     record: SignedRecord
     content: bytes = b""
     """What is sealed, without what it says of itself."""
@@ -78,7 +78,7 @@ class Changes:
     image: Callable[[bytes], bytes] = unchanged
     media: Callable[[bytes], bytes] = unchanged
     """The pictures, before they are sealed."""
-    record: Callable[[Segment], Any] = unchanged
+    record: Callable[[SegmentRecord], Any] = unchanged
     approval: Callable[[Approval], Approval] = unchanged
     enrolment: Callable[[Enrolment], Enrolment] = unchanged
     manifest: Callable[[DisclosureManifest], DisclosureManifest] = unchanged
@@ -123,7 +123,7 @@ class House:
         self.identity = HybridIdentity(hashlib.sha256(f"identity of {self.name}".encode()).digest())
         self.recovery = HybridIdentity(hashlib.sha256(f"recovery of {self.name}".encode()).digest())
         self.stored: list[Stored] = []
-        self.tip = Tip()
+        self.tip = ChainHead()
         self.ordinal = 0
         self.reached: dict[str, str] = {}
         """The hash behind the newest record of each clip."""
@@ -145,7 +145,7 @@ class House:
         event = event or segment_id(secrets.token_bytes(16))
         start_us, end_us = gops[0].start_ns // 1000, gops[-1].end_ns // 1000
         utc_ms = self.start_ms + (start_us - self._first_us(start_us)) // 1000
-        span = Span(boot=BOOT, start_us=start_us, end_us=end_us, utc_ms=utc_ms, quality=self.quality)
+        span = TimeSpan(boot=BOOT, start_us=start_us, end_us=end_us, utc_ms=utc_ms, quality=self.quality)
         begin = Begin(
             segment=segment,
             event=event,
@@ -176,7 +176,7 @@ class House:
             own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(sound))
             heard = self._seal(sound + context_box(own), None)
         record = self.changes.record(
-            Segment(
+            SegmentRecord(
                 id=segment,
                 event=event,
                 ordinal=self.ordinal,
@@ -184,15 +184,15 @@ class House:
                 epoch=1,
                 file=sealed,
                 key=key,
-                poster=Poster(file=sealed_still, key=still_key) if poster else None,
-                follows=self.reached.get(event, FIRST),
-                sound=heard and Sound(file=heard[1], key=heard[2]),
+                poster=PosterRecord(file=sealed_still, key=still_key) if poster else None,
+                prev_in_clip=self.reached.get(event, FIRST),
+                sound=heard and SoundRecord(file=heard[1], key=heard[2]),
             )
         )
         self.ordinal += 1
         signed = self._signed(record)
-        if signed.record.follows is not None:
-            self.reached[event] = hash_behind(signed.record.follows, signed.line)
+        if signed.record.prev_in_clip is not None:
+            self.reached[event] = chain_hash(signed.record.prev_in_clip, signed.line)
         stored = [Stored(PartKind.SEGMENT, segment, data, sealed, signed, media)]
         if heard is not None:
             stored.append(Stored(PartKind.SOUND, segment, heard[0], heard[1], signed, sound or b""))
@@ -224,7 +224,9 @@ class House:
             quality=record.span.quality,
         )
         at = Stamp(boot=BOOT, at_us=0, utc_ms=self.start_ms, quality=ClockQuality.UNKNOWN)
-        adopted = Adopted(begin=begin, complete=named and kept_bytes >= len(segment.data), file=digest.sealed(), at=at)
+        adopted = RecoveredRecord(
+            begin=begin, complete=named and kept_bytes >= len(segment.data), file=digest.sealed(), at=at
+        )
         cut = Stored(PartKind.SEGMENT, segment.id, data, digest.sealed(), self._signed(adopted))
         self.stored[self.stored.index(segment)] = cut
         return cut
@@ -233,7 +235,7 @@ class House:
         first = next((each.record.record.span.start_us for each in self.stored), start_us)
         return min(first, start_us)
 
-    def _seal(self, plaintext: bytes, begin: Begin | None) -> tuple[bytes, Sealed, str]:
+    def _seal(self, plaintext: bytes, begin: Begin | None) -> tuple[bytes, SealedFile, str]:
         file_key = secrets.token_bytes(16)
         sealer = Sealer(
             file_key,
@@ -246,7 +248,7 @@ class House:
         digest.update(payload)
         return sealer.header + payload, digest.sealed(), key_commitment(file_key)
 
-    def _signed(self, record: Segment | Adopted) -> SignedRecord:
+    def _signed(self, record: SegmentRecord | RecoveredRecord) -> SignedRecord:
         signed = sign_record(record, self.tip, (self.changes.record_key or self.device).sign)
         self.tip = self.tip.after(signed)
         return signed
@@ -274,7 +276,7 @@ class House:
             chain.append(envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(said), key))
         return chain
 
-    def records_told(self, clip: ClipTold) -> ClipRecords:
+    def records_told(self, clip: ClipClaim) -> ClipRecords:
         """Of a clip that has that many segments here; made up for one that has not."""
         records = [
             each.record
@@ -285,15 +287,15 @@ class House:
         ]
         made_up = [b"another record %d" % number for number in range(clip.segments - len(records))]
         leaves = tuple(leaf_hash(line).hex() for line in (*(signed.line for signed in records), *made_up))
-        follows = None if made_up else start_of(records)
-        return ClipRecords(from_ms=clip.from_ms, to_ms=clip.to_ms, leaves=leaves, follows=follows)
+        follows = None if made_up else clip_chain_start(records)
+        return ClipRecords(from_ms=clip.from_ms, to_ms=clip.to_ms, leaves=leaves, prev_in_clip=follows)
 
     def disclose(
         self,
-        asked: Asked,
+        asked: SentRequest,
         chosen: Iterable[Stored] | None = None,
         contact: ContactCard | None = None,
-        told: tuple[ClipTold, ...] = (),
+        told: tuple[ClipClaim, ...] = (),
     ) -> Disclosure:
         """The owner approves `chosen` (by default everything) for this request."""
         chosen = list(self.stored if chosen is None else chosen)
@@ -333,7 +335,7 @@ class House:
             Approval.PAYLOAD_TYPE, strictjson.encode(approval), self.changes.approval_key or self.owner
         )
         released = [
-            Released(each.kind, each.id, header, each.sealed, each.record)
+            ReleasedItem(each.kind, each.id, header, each.sealed, each.record)
             for each, header in zip(chosen, headers, strict=True)
         ]
         parts = [header + each.payload for each, header in zip(chosen, headers, strict=True)]

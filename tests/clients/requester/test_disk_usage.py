@@ -12,15 +12,15 @@ import msgspec
 import pytest
 
 from agent.clients.requester import messages
-from agent.clients.requester.disclosure_folder import AnswerFolder, answers
-from agent.clients.requester.disk_usage import Holding, Holdings, Usage, request_key
-from agent.clients.requester.identity import Asked, Requester
-from agent.clients.requester.news import NewsKind, ReceivingLimits
+from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
+from agent.clients.requester.disk_usage import DisclosureQuota, HeldDisclosure, QuotaUsage, request_key
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.news import ReceiverEventKind, ReceivingLimits
 from agent.core.media import Gop
-from agent.core.transfer import HeldState, Outcome, ReceiverLimits
+from agent.core.transfer import ReceiverLimits, TransferOutcome, TransferState
 from agent.wire import strictjson
 from agent.wire.disclosures import ReceiptState
-from agent.wire.topics import ANONYMOUS, UploadTopic, Verb
+from agent.wire.topics import ANONYMOUS, UploadTopic, UploadVerb
 from agent.wire.uploads import UploadNote
 from tests.clients.requester.conftest import NOW_S, filmed, question
 from tests.clients.requester.doors import Door, TestClock
@@ -57,7 +57,9 @@ def send_until_settled(clock: TestClock, desk: Desk, door: Door) -> None:
     """Until it is delivered, refused or told that there is no room; then it gives up."""
 
     def settled() -> bool:
-        turned_down = any(each.kind is NewsKind.NO_ROOM and each.disclosure == door.disclosure.id for each in desk.news)
+        turned_down = any(
+            each.kind is ReceiverEventKind.NO_ROOM and each.disclosure == door.disclosure.id for each in desk.news
+        )
         return door.finished is not None or turned_down
 
     play(clock, desk, door, until=settled)
@@ -65,14 +67,14 @@ def send_until_settled(clock: TestClock, desk: Desk, door: Door) -> None:
 
 
 def of_door(requester: Requester, device: str) -> list[AnswerFolder]:
-    return [each for each in answers(requester.folder) if (origin := each.origin()) and origin.device == device]
+    return [each for each in answer_folders(requester.folder) if (origin := each.origin()) and origin.device == device]
 
 
 def test_after_forty_answers_of_its_neighbour_an_honest_doorbell_still_has_room(
     desk: Desk,
     broker: FakeBroker,
     requester: Requester,
-    asked: Asked,
+    asked: SentRequest,
     house: House,
     gops: list[Gop],
     clock: TestClock,
@@ -89,12 +91,12 @@ def test_after_forty_answers_of_its_neighbour_an_honest_doorbell_still_has_room(
     door = Door(broker, requester, honest, clock)
     play(clock, desk, door)
     assert door.finished is not None
-    assert door.finished.outcome is Outcome.DELIVERED
+    assert door.finished.outcome is TransferOutcome.DELIVERED
     assert kept(requester, honest)
 
 
 def test_a_fifth_answer_to_one_request_is_refused_and_not_kept(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     with_limits(desk, share=1.0)
     doors = [Door(broker, requester, house.disclose(asked), clock) for _ in range(5)]
@@ -103,7 +105,7 @@ def test_a_fifth_answer_to_one_request_is_refused_and_not_kept(
     assert [door.receipts[-1].state for door in doors] == [ReceiptState.COMPLETE] * 4 + [ReceiptState.REFUSED]
     assert len(of_door(requester, house.device_id)) == 4
     assert "has answered this request 4 times" in desk.news[-1].detail
-    other = requester.asked(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
+    other = requester.sent_request(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
     door = Door(broker, requester, house.disclose(other), clock)
     play(clock, desk, door)
     assert door.receipts[-1].state is ReceiptState.COMPLETE, "another request is another account"
@@ -111,7 +113,7 @@ def test_a_fifth_answer_to_one_request_is_refused_and_not_kept(
 
 @pytest.mark.parametrize(("name", "said"), [("total_bytes", "larger than"), ("parts", "more parts than")])
 def test_answers_to_one_request_together_stay_within_the_limits_of_one(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock, name: str,
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock, name: str,
     said: str,
 ) -> None:  # fmt: skip
     first, second = house.disclose(asked), house.disclose(asked)
@@ -125,10 +127,10 @@ def test_answers_to_one_request_together_stay_within_the_limits_of_one(
 
 
 def test_a_newer_answer_takes_the_place_of_one_that_is_still_on_its_way(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     older = Door(broker, requester, house.disclose(asked), clock, window=1)
-    play(clock, desk, older, until=lambda: NewsKind.BEGUN in desk.kinds)
+    play(clock, desk, older, until=lambda: ReceiverEventKind.BEGUN in desk.kinds)
     newer = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, newer)
     assert newer.receipts[-1].state is ReceiptState.COMPLETE
@@ -140,7 +142,7 @@ def test_what_is_promised_counts_before_it_is_there(
     desk: Desk,
     broker: FakeBroker,
     requester: Requester,
-    asked: Asked,
+    asked: SentRequest,
     house: House,
     gops: list[Gop],
     clock: TestClock,
@@ -150,17 +152,17 @@ def test_what_is_promised_counts_before_it_is_there(
     first = house.disclose(asked)
     small_disk(monkeypatch, requester, size_of(first) * 3 // 2)
     slow = Door(broker, requester, first, clock)
-    play(clock, desk, slow, until=lambda: NewsKind.BEGUN in desk.kinds)
+    play(clock, desk, slow, until=lambda: ReceiverEventKind.BEGUN in desk.kinds)
     other = Door(broker, requester, filmed(gops, name="the neighbour's").disclose(asked), clock)
-    play(clock, desk, other, until=lambda: NewsKind.NO_ROOM in desk.kinds)
+    play(clock, desk, other, until=lambda: ReceiverEventKind.NO_ROOM in desk.kinds)
     play(clock, desk, slow)
     assert slow.finished is not None
-    assert slow.finished.outcome is Outcome.DELIVERED, "it was promised the room it needs"
+    assert slow.finished.outcome is TransferOutcome.DELIVERED, "it was promised the room it needs"
     other.bus.stop()
 
 
 def test_folders_that_were_moved_away_make_room_without_a_restart(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     with_limits(desk, per_device_and_request=1, share=1.0)
     for number in range(2):
@@ -172,14 +174,14 @@ def test_folders_that_were_moved_away_make_room_without_a_restart(
 
 
 def test_one_doorbell_has_only_so_many_answers_on_their_way(
-    desk: Desk, requester: Requester, asked: Asked, house: House
+    desk: Desk, requester: Requester, asked: SentRequest, house: House
 ) -> None:
     with_limits(desk, open_per_device=3, unread_per_device=8)
     note = strictjson.encode(UploadNote(v=1, parts=2, size_bytes=100, sha256="0" * 64))
     bus = FakeBus(desk.broker, house.device_id)
     bus.start()
     for number in range(5):
-        topic = UploadTopic(requester.id, house.device_id, f"{number:032x}", 0, Verb.INIT)
+        topic = UploadTopic(requester.id, house.device_id, f"{number:032x}", 0, UploadVerb.INIT)
         assert bus.publish(str(topic), note, token=number, retain=False)
     while desk.step():
         pass
@@ -196,7 +198,7 @@ def test_tips_take_no_room_of_answers(
     desk: Desk,
     broker: FakeBroker,
     requester: Requester,
-    asked: Asked,
+    asked: SentRequest,
     house: House,
     clock: TestClock,
 ) -> None:
@@ -211,20 +213,20 @@ def test_tips_take_no_room_of_answers(
     assert door.receipts[-1].state is ReceiptState.COMPLETE
 
 
-def test_an_account_is_what_lies_on_the_disk(requester: Requester, asked: Asked, house: House) -> None:
+def test_an_account_is_what_lies_on_the_disk(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
-    lay_down(requester, asked, disclosure).end(HeldState.COMPLETE)
+    lay_down(requester, asked, disclosure).end(TransferState.COMPLETE)
     (requester.folder / "disclosures" / ("9" * 32)).mkdir()
-    holdings = Holdings(requester.folder)
-    holdings.put("8" * 32, Holding("a", "b", 5, 2, live=True))
-    assert holdings.total() == Usage(1, 5, 2)
+    holdings = DisclosureQuota(requester.folder)
+    holdings.put("8" * 32, HeldDisclosure("a", "b", 5, 2, live=True))
+    assert holdings.total() == QuotaUsage(1, 5, 2)
     holdings.count_again()
     key = request_key(asked.envelope)
     usage = holdings.of(house.device_id, key)
     assert (usage.disclosures, usage.parts) == (1, len(disclosure.parts))
     assert usage.size_bytes > size_of(disclosure)
     assert holdings.of_door(house.device_id) == holdings.total() == usage, "what was moved away is gone"
-    assert holdings.of(house.device_id, key, but=disclosure.id) == Usage()
+    assert holdings.of(house.device_id, key, but=disclosure.id) == QuotaUsage()
     assert holdings.live(house.device_id, key) == ()
     holdings.remove(disclosure.id)
     assert len(holdings) == 0

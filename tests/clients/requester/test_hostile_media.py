@@ -12,18 +12,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.incoming_tips import open_tip
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.verification import CheckKind
 from agent.core.media import Gop
-from agent.core.transfer import HeldState
+from agent.core.transfer import TransferState
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import FormatError
 from agent.wire import base64
 from agent.wire.disclosures import PartKind, PartRange, ReceiptState
 from agent.wire.envelope import pae
-from agent.wire.statements import ClipTold
+from agent.wire.statements import ClipClaim
 from tests.cli.conftest import tool as tool
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed
 from tests.clients.requester.doors import Door, TestClock
@@ -63,7 +63,13 @@ def films(house: House) -> list[Stored]:
 
 @pytest.mark.parametrize("name", FITTING)
 def test_one_bad_film_among_good_ones_is_received_and_not_acknowledged_as_opened(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock, name: str
+    desk: Desk,
+    broker: FakeBroker,
+    requester: Requester,
+    asked: SentRequest,
+    gops: list[Gop],
+    clock: TestClock,
+    name: str,
 ) -> None:
     house = filmed(gops, Changes(media=second(HOSTILE_FILMS[name])))
     bad = films(house)[1]
@@ -85,7 +91,7 @@ def test_one_bad_film_among_good_ones_is_received_and_not_acknowledged_as_opened
 
 
 def test_a_receipt_says_again_after_a_restart_what_did_not_open(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, gops: list[Gop], clock: TestClock
 ) -> None:
     house = filmed(gops, Changes(media=second(flipped)))
     disclosure = house.disclose(asked)
@@ -101,7 +107,7 @@ def test_a_receipt_says_again_after_a_restart_what_did_not_open(
 
 @pytest.mark.parametrize("name", ["a playlist", "a picture"])
 def test_a_film_that_is_not_even_made_of_boxes_is_refused(
-    requester: Requester, asked: Asked, gops: list[Gop], name: str
+    requester: Requester, asked: SentRequest, gops: list[Gop], name: str
 ) -> None:
     verification = verified(requester, asked, filmed(gops, Changes(media=HOSTILE_FILMS[name])).disclose(asked))
     failed = verification.failed
@@ -110,7 +116,7 @@ def test_a_film_that_is_not_even_made_of_boxes_is_refused(
 
 
 def test_a_disclosure_of_which_nothing_opens_is_refused(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, gops: list[Gop], clock: TestClock
 ) -> None:
     house = filmed(gops, Changes(media=flipped))
     door = Door(broker, requester, house.disclose(asked, films(house)), clock)
@@ -122,7 +128,7 @@ def test_a_disclosure_of_which_nothing_opens_is_refused(
 
 @pytest.mark.parametrize("name", sorted(set(HOSTILE_SOUNDS) - {"a playlist", "nothing"}))
 def test_sound_that_is_no_sound_costs_the_sound_alone(
-    requester: Requester, asked: Asked, gops: list[Gop], name: str
+    requester: Requester, asked: SentRequest, gops: list[Gop], name: str
 ) -> None:
     house = House((NOW_S - 6000) * 1000)
     first = films_of(gops)
@@ -144,7 +150,7 @@ def films_of(gops: list[Gop]) -> bytes:
 
 @pytest.mark.parametrize("name", HOSTILE_STILLS)
 def test_a_still_that_is_no_picture_costs_the_still_alone(
-    requester: Requester, asked: Asked, gops: list[Gop], name: str
+    requester: Requester, asked: SentRequest, gops: list[Gop], name: str
 ) -> None:
     verification = verified(
         requester, asked, filmed(gops, Changes(image=lambda _image: HOSTILE_STILLS[name])).disclose(asked)
@@ -156,7 +162,7 @@ def test_a_still_that_is_no_picture_costs_the_still_alone(
 
 
 def test_a_picture_of_twelve_thousand_pixels_square_is_no_segment(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     verification = verified(requester, asked, filmed(gops, Changes(media=second(boxed_bomb))).disclose(asked))
     assert verification.ok
@@ -164,11 +170,11 @@ def test_a_picture_of_twelve_thousand_pixels_square_is_no_segment(
 
 
 def test_a_clip_said_to_last_until_the_end_of_time_is_told_without_an_error(
-    requester: Requester, asked: Asked, gops: list[Gop], tool: Callable[..., Any]
+    requester: Requester, asked: SentRequest, gops: list[Gop], tool: Callable[..., Any]
 ) -> None:
     house = filmed(gops)
     start_ms = films(house)[0].record.record.span.start_ms  # type: ignore[union-attr]
-    told = ClipTold(from_ms=start_ms - 1, to_ms=2**53 - 1, segments=3)
+    told = ClipClaim(from_ms=start_ms - 1, to_ms=2**53 - 1, segments=3)
     verification = verified(requester, asked, house.disclose(asked, films(house), told=(told,)))
     assert verification.ok, verification.failed
     done = tool("requester", "open", "--folder", requester.folder)
@@ -192,7 +198,9 @@ def at_2_to_the_53(house: House) -> House:
     return house
 
 
-def test_a_time_that_no_clock_can_say_is_refused_in_words(requester: Requester, asked: Asked, gops: list[Gop]) -> None:
+def test_a_time_that_no_clock_can_say_is_refused_in_words(
+    requester: Requester, asked: SentRequest, gops: list[Gop]
+) -> None:
     house = at_2_to_the_53(filmed(gops))
     failed = verified(requester, asked, house.disclose(asked)).failed
     assert failed is not None
@@ -229,6 +237,6 @@ def test_of_a_tip_what_opens_is_written_and_what_does_not_is_named(
 def test_a_tip_of_which_nothing_opens_is_refused(requester: Requester, gops: list[Gop]) -> None:
     house = filmed(gops, Changes(media=flipped))
     folder = laid(requester, *shown(requester, house, one_of(house, PartKind.SEGMENT)))
-    assert folder.state is HeldState.COMPLETE
+    assert folder.state is TransferState.COMPLETE
     with pytest.raises(FormatError, match="Nothing of this tip opens"):
         open_tip(requester, TIP)

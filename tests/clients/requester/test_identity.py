@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.clients.opening import HybridIdentity, X25519Identity
-from agent.clients.requester.identity import Asked, Profile, Requester
+from agent.clients.requester.identity import Requester, RequesterProfile, SentRequest
 from agent.clients.requester.keys import load_key, make_key
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, StorageError
@@ -130,16 +130,16 @@ def test_two_processes_never_get_the_same_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "..", "../../etc", "0" * 31, "0" * 32, "g" * 32])
 def test_a_request_that_is_not_ours_is_not_found(name: str, requester: Requester) -> None:
     with pytest.raises(ConfigurationError, match="no request"):
-        requester.asked(name)
+        requester.sent_request(name)
 
 
-def test_a_request_changed_on_the_disk_is_noticed(requester: Requester, asked: Asked) -> None:
+def test_a_request_changed_on_the_disk_is_noticed(requester: Requester, asked: SentRequest) -> None:
     path = asked.folder / "request.dsse"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(ConfigurationError, match=r"request\.dsse"):
-        requester.asked(asked.request.id)
+        requester.sent_request(asked.request.id)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_request_changed_on_the_disk_is_noticed(requester: Requester, asked: A
 )
 @pytest.mark.parametrize("file", ["tips", "reply"])
 def test_a_damaged_identity_is_named_and_nothing_is_opened_with_it(
-    requester: Requester, asked: Asked, file: str, content: bytes, why: str
+    requester: Requester, asked: SentRequest, file: str, content: bytes, why: str
 ) -> None:
     path = requester.folder / "tips.identity" if file == "tips" else next(asked.folder.glob("*identity*"))
     files.write(path, content, secret=True)
@@ -170,7 +170,7 @@ def test_a_damaged_identity_is_named_and_nothing_is_opened_with_it(
 
 
 @pytest.mark.parametrize("file", ["tips", "reply"])
-def test_an_identity_that_others_may_read_is_refused(requester: Requester, asked: Asked, file: str) -> None:
+def test_an_identity_that_others_may_read_is_refused(requester: Requester, asked: SentRequest, file: str) -> None:
     path = requester.folder / "tips.identity" if file == "tips" else next(asked.folder.glob("*identity*"))
     path.chmod(0o640)
     with pytest.raises(ConfigurationError, match="chmod 600"):
@@ -186,8 +186,8 @@ def test_the_identity_for_tips_opens_what_is_sealed_to_its_recipient(requester: 
 
 
 def test_a_damaged_profile_is_named_with_its_remedy(requester: Requester) -> None:
-    (requester.folder / Profile.FILE).write_text("{}")
-    with pytest.raises(ConfigurationError, match=Profile.FILE) as raised:
+    (requester.folder / RequesterProfile.FILE).write_text("{}")
+    with pytest.raises(ConfigurationError, match=RequesterProfile.FILE) as raised:
         Requester.open(requester.folder)
     assert raised.value.remedy == "Restore it from a backup."
 

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from agent.clients.opening import rewrap
-from agent.clients.requester.disclosure_folder import AnswerFolder, Origin
+from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.incoming_tips import is_tip, open_tip, tips
 from agent.core.media import Gop
-from agent.core.transfer import HeldState
+from agent.core.transfer import TransferState
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.names import segment_id
@@ -43,19 +43,19 @@ def laid(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = (
     first = sealed(requester, strictjson.encode(manifest))
     folder = AnswerFolder(requester.folder, named)
     folder.create(
-        Origin(
+        DisclosureOrigin(
             v=1, device=ANONYMOUS, parts=len(parts) + 1, size_bytes=len(first), sha256=hashlib.sha256(first).hexdigest()
         )
     )
     for number, part in enumerate((first, *parts)):
         folder.part(number).write_bytes(part)
-    folder.end(HeldState.COMPLETE)
+    folder.end(TransferState.COMPLETE)
     return folder
 
 
 def words(requester: Requester, text: str = "A white van.") -> TipManifest:
     said = base64.encode(sealed(requester, strictjson.encode(TipText(v=1, text=text))))
-    return TipManifest(v=1, tip=TIP, audience=ROOT_ID, message=said)
+    return TipManifest(v=1, tip=TIP, trust_root=ROOT_ID, message=said)
 
 
 def shown(requester: Requester, house: House, *chosen: Stored) -> tuple[TipManifest, list[bytes]]:
@@ -65,7 +65,7 @@ def shown(requester: Requester, house: House, *chosen: Stored) -> tuple[TipManif
     manifest = TipManifest(
         v=1,
         tip=TIP,
-        audience=ROOT_ID,
+        trust_root=ROOT_ID,
         device=public_key_of(house.device).text,
         records=tuple(lines),
         parts=tuple(

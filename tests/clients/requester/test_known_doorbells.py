@@ -13,8 +13,8 @@ import pytest
 from agent.clients.owner.keys import OwnerKeys, OwnerSeeds
 from agent.clients.owner.known_devices import KnownDevice
 from agent.clients.owner.stolen_notice import stolen_notice
-from agent.clients.requester.identity import Asked, Requester
-from agent.clients.requester.known_doorbells import KnownDoors
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.verification import CheckKind, Verification, verify_disclosure
 from agent.core.ledger.checkpoint import sign_checkpoint
@@ -39,7 +39,7 @@ def said_by(verification: Verification, kind: CheckKind) -> str:
 
 def remember(requester: Requester, verification: Verification, now_s: int = NOW_S) -> None:
     assert verification.disclosed is not None
-    KnownDoors(requester.folder).remember(verification.disclosed.manifest, now_s)
+    KnownDoorbells(requester.folder).remember(verification.disclosed.manifest, now_s)
 
 
 def thief_with_the_key_of(house: House, gops: list[Gop]) -> House:
@@ -50,7 +50,7 @@ def thief_with_the_key_of(house: House, gops: list[Gop]) -> House:
 
 
 def test_what_is_first_seen_is_called_so_and_nothing_more_is_claimed(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     answer = house.disclose(asked)
     verification = verified(requester, asked, answer)
@@ -65,21 +65,21 @@ def test_what_is_first_seen_is_called_so_and_nothing_more_is_claimed(
 
 
 def test_later_answers_are_tied_to_the_owners_that_a_doorbell_showed_first(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     remember(requester, verified(requester, asked, house.disclose(asked)))
     house.epoch = 3
     again = verified(requester, asked, house.disclose(asked))
     assert "it was first seen here, on 2027-01-15" in said_by(again, CheckKind.OWNERS)
     remember(requester, again, LATER_S)
-    (door,) = KnownDoors(requester.folder).all()
+    (door,) = KnownDoorbells(requester.folder).all()
     assert (door.seen_s, len(door.enrolments)) == (NOW_S, 3)
     house.epoch = 2  # an answer that was approved before the third list and took long
     assert verified(requester, asked, house.disclose(asked)).ok
 
 
 def test_who_has_left_approves_nothing_by_a_list_that_was_followed_before(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     house.lists_every_s, house.epoch = 1200, 3  # the third 40 minutes after the start, and the approval an hour
     remember(requester, verified(requester, asked, house.disclose(asked)))
@@ -92,7 +92,7 @@ def test_who_has_left_approves_nothing_by_a_list_that_was_followed_before(
 
 @pytest.mark.parametrize("epoch", [1, 2, 5])
 def test_a_thief_who_has_the_doorbells_key_cannot_give_consent_in_its_owners_place(
-    requester: Requester, asked: Asked, house: House, gops: list[Gop], epoch: int
+    requester: Requester, asked: SentRequest, house: House, gops: list[Gop], epoch: int
 ) -> None:
     remember(requester, verified(requester, asked, house.disclose(asked)))
     thief = thief_with_the_key_of(house, gops)
@@ -104,22 +104,22 @@ def test_a_thief_who_has_the_doorbells_key_cannot_give_consent_in_its_owners_pla
 
 
 def test_a_doorbell_that_is_forgotten_is_taken_for_a_new_one(
-    requester: Requester, asked: Asked, house: House, gops: list[Gop]
+    requester: Requester, asked: SentRequest, house: House, gops: list[Gop]
 ) -> None:
     remember(requester, verified(requester, asked, house.disclose(asked)))
-    KnownDoors(requester.folder).forget(house.device_id)
+    KnownDoorbells(requester.folder).forget(house.device_id)
     assert verified(requester, asked, thief_with_the_key_of(house, gops).disclose(asked)).ok
     for name in (house.device_id, "../" + "a" * 13):
         with pytest.raises(ConfigurationError):
-            KnownDoors(requester.folder).forget(name)
+            KnownDoorbells(requester.folder).forget(name)
 
 
-def test_a_damaged_memory_of_a_doorbell_says_so(requester: Requester, asked: Asked, house: House) -> None:
+def test_a_damaged_memory_of_a_doorbell_says_so(requester: Requester, asked: SentRequest, house: House) -> None:
     remember(requester, verified(requester, asked, house.disclose(asked)))
     (path,) = (requester.folder / "doors").glob("*.json")
     path.write_text("{}")
     with pytest.raises(ConfigurationError, match=house.device_id):
-        KnownDoors(requester.folder).all()
+        KnownDoorbells(requester.folder).all()
 
 
 # -- stolen --------------------------------------------------------------------------------------------------------
@@ -155,11 +155,11 @@ def notice_of(keys: OwnerKeys, house: House, since_s: int | None = None) -> Stol
 
 
 def test_answers_of_a_stolen_doorbell_do_not_verify_but_those_approved_before_do(
-    requester: Requester, asked: Asked, house: House, mira: OwnerKeys
+    requester: Requester, asked: SentRequest, house: House, mira: OwnerKeys
 ) -> None:
     before = house.disclose(asked)
     approved_s = house.start_ms // 1000 + 3600
-    doors = KnownDoors(requester.folder)
+    doors = KnownDoorbells(requester.folder)
     door, statement, by = doors.declare_stolen(notice_of(mira, house, approved_s + 1), NOW_S)
     assert (door.first, statement.since_s, by) == (None, approved_s + 1, "mira")
     verification = verified(requester, asked, before)
@@ -177,9 +177,9 @@ def test_answers_of_a_stolen_doorbell_do_not_verify_but_those_approved_before_do
 
 
 def test_a_notice_makes_the_owners_known_before_the_doorbell_ever_answered(
-    requester: Requester, asked: Asked, house: House, gops: list[Gop], mira: OwnerKeys
+    requester: Requester, asked: SentRequest, house: House, gops: list[Gop], mira: OwnerKeys
 ) -> None:
-    KnownDoors(requester.folder).declare_stolen(notice_of(mira, house), NOW_S)
+    KnownDoorbells(requester.folder).declare_stolen(notice_of(mira, house), NOW_S)
     failed = verified(requester, asked, thief_with_the_key_of(house, gops).disclose(asked)).failed
     assert failed is not None
     assert failed.kind is CheckKind.OWNERS
@@ -188,7 +188,7 @@ def test_a_notice_makes_the_owners_known_before_the_doorbell_ever_answered(
 def test_only_an_owner_of_the_newest_known_list_declares_a_doorbell_stolen(
     requester: Requester, house: House, mira: OwnerKeys
 ) -> None:
-    doors = KnownDoors(requester.folder)
+    doors = KnownDoorbells(requester.folder)
     honest = notice_of(mira, house)
     stranger = notice_of(mira, house)
     payload = envelope.read_unverified(stranger.stolen.encode()).payload
@@ -238,12 +238,12 @@ def test_a_notice_about_another_doorbell_than_its_owners_is_none(
         v=1, stolen=notice_of(mira, house).stolen, enrolments=tuple(each.decode() for each in other.enrolments())
     )
     with pytest.raises(FormatError, match="another device"):
-        KnownDoors(requester.folder).declare_stolen(swapped, NOW_S)
+        KnownDoorbells(requester.folder).declare_stolen(swapped, NOW_S)
 
 
 @pytest.mark.parametrize("row", KNOWN["rows"], ids=range(len(KNOWN["rows"])))
 def test_which_answers_of_a_known_doorbell_count_is_as_the_vectors_say(row: dict[str, Any], tmp_path: Path) -> None:
-    doors = KnownDoors(tmp_path)
+    doors = KnownDoorbells(tmp_path)
     manifest = msgspec.structs.replace(samples.disclosure_manifest(), device=KNOWN["device"])
     doors.remember(msgspec.structs.replace(manifest, enrolments=tuple(KNOWN["chain"][: row["known"]])), NOW_S)
     shown = msgspec.structs.replace(manifest, enrolments=tuple(row["enrolments"]))

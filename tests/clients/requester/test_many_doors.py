@@ -15,12 +15,12 @@ import pytest
 
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.clients.requester.disclosure_folder import AnswerFolder
-from agent.clients.requester.identity import Asked, Requester
-from agent.clients.requester.receiving_service import Receiver, ReceivingLimits
-from agent.core.bus import BusEvent, Received
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.receiving_service import DisclosureReceiver, ReceivingLimits
+from agent.core.bus import BusEvent, MessageReceived
 from agent.core.media import Gop
-from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
-from agent.core.transfer import Outcome
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
+from agent.core.transfer import TransferOutcome
 from tests.brokers import BrokerWithClients
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.clients.requester.doors import Door
@@ -39,9 +39,9 @@ class RunningClock:
 
     boot_id = "0b" * 16
 
-    def now(self) -> Moment:
+    def now(self) -> ClockReading:
         boot_ns = time.monotonic_ns()
-        return Moment(BootNs(boot_ns), UtcNs(NOW_S * NS_PER_S + boot_ns % NS_PER_S), ClockQuality.SYNCED)
+        return ClockReading(BootNs(boot_ns), UtcNs(NOW_S * NS_PER_S + boot_ns % NS_PER_S), ClockQuality.SYNCED)
 
 
 class TightBroker(PrivateBroker):
@@ -65,13 +65,13 @@ class SlowRequester:
 
         def slowly(timeout_s: float) -> BusEvent | None:
             event = take(timeout_s)
-            if isinstance(event, Received):
+            if isinstance(event, MessageReceived):
                 time.sleep(SLOWLY_S)
             return event
 
         bus.next_event = slowly  # type: ignore[method-assign]
         bus.start()
-        self._receiver = Receiver(requester, bus, RunningClock(), limits)
+        self._receiver = DisclosureReceiver(requester, bus, RunningClock(), limits)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._receiver.run, args=(self._stop,), name="requester")
         self._thread.start()
@@ -90,7 +90,7 @@ def world(tmp_path: Path) -> Iterator[BrokerWithClients]:
 
 
 def test_of_doorbells_that_answer_a_slow_requester_together_none_sends_a_chunk_twice(
-    world: BrokerWithClients, requester: Requester, asked: Asked, gops: list[Gop]
+    world: BrokerWithClients, requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     """Two hundred sent 2.7 times the bytes that they had to send."""
     answers = [filmed(gops, name=f"house {number}").disclose(asked) for number in range(DOORS)]
@@ -111,7 +111,7 @@ def test_of_doorbells_that_answer_a_slow_requester_together_none_sends_a_chunk_t
     sent_bytes = sum(chunk.length for door in doors for chunk in door.chunks)
     took_s = time.monotonic() - begins_s
     print(f"{DOORS} doorbells: {sent_bytes / needed_bytes:.2f} times the {needed_bytes / 1e6:.1f} MB, {took_s:.0f} s")
-    assert all(door.finished and door.finished.outcome is Outcome.DELIVERED for door in doors)
+    assert all(door.finished and door.finished.outcome is TransferOutcome.DELIVERED for door in doors)
     assert all(AnswerFolder(requester.folder, answer.id).part(0).read_bytes() == answer.parts[0] for answer in answers)
     assert len(sent) == len(set(sent))
     assert sent_bytes == needed_bytes

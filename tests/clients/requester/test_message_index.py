@@ -9,7 +9,7 @@ import pytest
 
 from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.publisher import Outgoing, is_published, publish, publish_pending
+from agent.clients.requester.publisher import PublishQueue, is_published, publish, publish_pending
 from agent.errors import DoorwardError
 from agent.platform import files
 from agent.wire.area import Circle
@@ -52,7 +52,7 @@ def ask(requester: Requester, number: int) -> str:
 
 
 def send_all(requester: Requester, bus: FakeBus) -> None:
-    outgoing = Outgoing(bus)
+    outgoing = PublishQueue(bus)
     publish_pending(requester, outgoing, NOW_S, lambda *_: None)
     while outgoing:
         outgoing.pump()
@@ -67,8 +67,8 @@ def test_a_message_reads_as_many_files_after_sixty_others_as_after_two(requester
             "send": touched(lambda: send_all(requester, bus)),
             "look for more to send": touched(lambda: send_all(requester, bus)),
             "look again": touched(lambda: send_all(requester, bus)),
-            "the roots a receipt is made for": touched(requester.audiences),
-            "withdraw": touched(lambda: requester_messages.withdraw(requester, ask(requester, number + 500))),
+            "the roots a receipt is made for": touched(requester.trust_roots),
+            "withdraw": touched(lambda: requester_messages.make_withdrawal(requester, ask(requester, number + 500))),
             "a bulletin": touched(
                 lambda: requester_messages.make_bulletin(
                     requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, area=QUAY
@@ -84,7 +84,7 @@ def test_a_message_reads_as_many_files_after_sixty_others_as_after_two(requester
     send_all(requester, bus)
     send_all(requester, bus)  # which strikes out what was sent
     assert costs(61) == few
-    assert requester.audiences() == {ROOT_ID}
+    assert requester.trust_roots() == {ROOT_ID}
     bus.stop()
 
 
@@ -116,9 +116,9 @@ def test_what_a_crash_left_half_done_is_skipped_and_nothing_that_was_signed_is_f
         with pytest.raises(DoorwardError):
             ask(requester, 1)
     monkeypatch.setattr(files, "write", whole)
-    assert [asked.request.id for asked in requester.asked_in_case("2027-0001")] == [kept]
+    assert [asked.request.id for asked in requester.sent_requests_in_case("2027-0001")] == [kept]
     troubles: list[str] = []
-    publish_pending(requester, Outgoing(bus), NOW_S, lambda name, _: troubles.append(name))
+    publish_pending(requester, PublishQueue(bus), NOW_S, lambda name, _: troubles.append(name))
     assert troubles == []
     send_all(requester, bus)
     assert is_published(requester, kept)
@@ -134,9 +134,9 @@ def test_a_withdrawal_made_while_its_request_is_struck_out_is_still_sent(
     monkeypatch.setattr(
         requester.register,
         "sent",
-        lambda name: (requester_messages.withdraw(Requester.open(requester.folder), name), strike(name)),
+        lambda name: (requester_messages.make_withdrawal(Requester.open(requester.folder), name), strike(name)),
     )
-    publish_pending(requester, Outgoing(bus), NOW_S, lambda *_: None)
+    publish_pending(requester, PublishQueue(bus), NOW_S, lambda *_: None)
     monkeypatch.undo()
     assert not is_published(requester, request)
     send_all(requester, bus)
@@ -149,5 +149,5 @@ def test_two_requests_of_one_case_are_found_among_all(requester: Requester) -> N
         area = Circle(lat=52.3702, lon=4.8952 + number / 10, radius_m=300)
         requester_messages.make_request(requester, question(area=area, case="one"), now_s=NOW_S)
         ask(requester, number)
-    assert len(list(requester.asked_in_case("one"))) == 4
-    assert list(requester.asked_in_case("another")) == []
+    assert len(list(requester.sent_requests_in_case("one"))) == 4
+    assert list(requester.sent_requests_in_case("another")) == []

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.clients.requester import messages
-from agent.clients.requester.identity import Asked, Requester
-from agent.clients.requester.retained_slots import SlotKind, Slots
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.errors import ConfigurationError, DoorwardError, RequestError
 from agent.platform import files
 from agent.wire import envelope, strictjson
@@ -26,7 +26,7 @@ def test_a_request_says_what_was_asked_and_is_signed(requester: Requester) -> No
     signed = messages.make_request(requester, question(), now_s=NOW_S)
     opened = envelope.open_envelope(signed.envelope, FootageRequest.PAYLOAD_TYPE, {requester.key.id: requester.key})
     request = strictjson.decode(opened.payload, FootageRequest)
-    assert (request.id, request.requester, request.audience) == (signed.id, "rijnstad-police", ROOT_ID)
+    assert (request.id, request.requester, request.trust_root) == (signed.id, "rijnstad-police", ROOT_ID)
     assert (request.kind, request.seq, request.case) == (Kind.POLICE, 1, "2027-0114")
     assert (request.from_s, request.to_s) == (NOW_S - 7200, NOW_S - 3600)
 
@@ -40,7 +40,8 @@ def test_a_request_is_published_in_every_cell_its_area_touches(requester: Reques
 
 def test_every_request_has_its_own_reply_key_which_only_its_owner_can_read(requester: Requester) -> None:
     asked = [
-        requester.asked(messages.make_request(requester, question(case=f"c{n}"), now_s=NOW_S).id) for n in range(3)
+        requester.sent_request(messages.make_request(requester, question(case=f"c{n}"), now_s=NOW_S).id)
+        for n in range(3)
     ]
     assert len({each.request.reply for each in asked}) == 3
     for each in asked:
@@ -49,7 +50,7 @@ def test_every_request_has_its_own_reply_key_which_only_its_owner_can_read(reque
         assert stat.S_IMODE(each.folder.stat().st_mode) == 0o700
 
 
-def test_a_reply_key_that_others_may_read_is_not_used(asked: Asked) -> None:
+def test_a_reply_key_that_others_may_read_is_not_used(asked: SentRequest) -> None:
     (asked.folder / "reply.identity").chmod(0o640)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         asked.reply_identity()
@@ -88,7 +89,7 @@ def test_a_third_request_for_one_case_in_one_area_is_refused(requester: Requeste
 
 def test_a_test_may_sign_what_no_device_will_consider(requester: Requester) -> None:
     signed = messages.make_request(requester, question(from_s=NOW_S - 3660), now_s=NOW_S, checked=False)
-    assert requester.asked(signed.id).request.window_s == 60
+    assert requester.sent_request(signed.id).request.window_s == 60
 
 
 @pytest.mark.parametrize(
@@ -110,15 +111,15 @@ def test_what_no_request_may_say_is_refused_with_the_field(
 
 def test_harmless_blemishes_of_a_text_are_repaired(requester: Requester) -> None:
     signed = messages.make_request(requester, question(description="  A  burglary\n in the cafe\u0301 "), now_s=NOW_S)
-    assert requester.asked(signed.id).request.description == "A burglary in the café"
+    assert requester.sent_request(signed.id).request.description == "A burglary in the café"
 
 
 def test_without_an_audience_a_request_says_where_to_get_one(tmp_path: Path) -> None:
     requester = Requester.create(tmp_path / "r", "fire-brigade", Kind.FIRE)
     with pytest.raises(ConfigurationError, match="--audience"):
         messages.make_request(requester, question(), now_s=NOW_S)
-    signed = messages.make_request(requester, question(), now_s=NOW_S, audience=ROOT_ID)
-    assert requester.asked(signed.id).request.audience == ROOT_ID
+    signed = messages.make_request(requester, question(), now_s=NOW_S, trust_root=ROOT_ID)
+    assert requester.sent_request(signed.id).request.trust_root == ROOT_ID
 
 
 @pytest.mark.parametrize("step", ["reply.identity", "request.dsse", "rename"])
@@ -142,39 +143,41 @@ def test_a_crash_while_a_request_is_stored_leaves_the_whole_of_it_or_nothing(
         messages.make_request(requester, question(), now_s=NOW_S)
     monkeypatch.undo()
     assert list(requester.request_ids()) == []
-    assert requester.asked(messages.make_request(requester, question(), now_s=NOW_S).id).request.seq == 2
+    assert requester.sent_request(messages.make_request(requester, question(), now_s=NOW_S).id).request.seq == 2
 
 
-def test_a_withdrawal_goes_where_the_request_stands_with_a_newer_number(requester: Requester, asked: Asked) -> None:
-    signed = messages.withdraw(requester, asked.request.id, "Solved.")
+def test_a_withdrawal_goes_where_the_request_stands_with_a_newer_number(
+    requester: Requester, asked: SentRequest
+) -> None:
+    signed = messages.make_withdrawal(requester, asked.request.id, "Solved.")
     opened = envelope.open_envelope(signed.envelope, Withdrawal.PAYLOAD_TYPE, {requester.key.id: requester.key})
     withdrawal = strictjson.decode(opened.payload, Withdrawal)
     assert (withdrawal.request, withdrawal.reason) == (asked.request.id, "Solved.")
     assert withdrawal.seq > asked.request.seq
     assert signed.topics == messages.signed(requester, asked.request.id).topics
-    assert requester.asked(asked.request.id).withdrawn
+    assert requester.sent_request(asked.request.id).withdrawn
 
 
-def test_a_deletion_says_when_and_ends_every_wish_for_an_answer(requester: Requester, asked: Asked) -> None:
-    signed = messages.state_deleted(requester, asked.request.id, NOW_S + 5)
+def test_a_deletion_says_when_and_ends_every_wish_for_an_answer(requester: Requester, asked: SentRequest) -> None:
+    signed = messages.make_deletion(requester, asked.request.id, NOW_S + 5)
     opened = envelope.open_envelope(signed.envelope, Deletion.PAYLOAD_TYPE, {requester.key.id: requester.key})
     deletion = strictjson.decode(opened.payload, Deletion)
     assert (deletion.request, deletion.deleted_s) == (asked.request.id, NOW_S + 5)
     assert deletion.seq > asked.request.seq
-    assert requester.asked(asked.request.id).withdrawn
+    assert requester.sent_request(asked.request.id).withdrawn
     assert signed.not_after_s == NOW_S + 5 + 30 * 86_400
 
 
-def test_with_a_deletion_goes_the_key_to_every_answer(requester: Requester, asked: Asked) -> None:
+def test_with_a_deletion_goes_the_key_to_every_answer(requester: Requester, asked: SentRequest) -> None:
     """Or whoever kept a copy of what was sent, and takes this folder later, could still open it."""
-    other = requester.asked(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
+    other = requester.sent_request(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
     secret = asked.reply_identity().secret_text().encode()
-    messages.state_deleted(requester, asked.request.id, NOW_S)
+    messages.make_deletion(requester, asked.request.id, NOW_S)
     assert not [path for path in requester.folder.rglob("*") if path.is_file() and secret in path.read_bytes()]
     with pytest.raises(ConfigurationError, match="was deleted with everything received"):
-        requester.asked(asked.request.id).reply_identity()
+        requester.sent_request(asked.request.id).reply_identity()
     assert other.reply_identity()
-    messages.state_deleted(requester, asked.request.id, NOW_S + 1)
+    messages.make_deletion(requester, asked.request.id, NOW_S + 1)
 
 
 def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -> None:
@@ -213,12 +216,12 @@ def slots_of(signed: messages.SignedMessage) -> list[int]:
 def test_every_open_request_has_a_slot_of_its_own_and_what_is_said_later_takes_its_place(requester: Requester) -> None:
     made = [messages.make_request(requester, question(case=f"c{n}"), now_s=NOW_S) for n in range(3)]
     assert [slots_of(each) for each in made] == [[0], [1], [2]]
-    assert messages.withdraw(requester, made[1].id).topics == made[1].topics
-    assert messages.state_deleted(requester, made[0].id, NOW_S).topics == made[0].topics
+    assert messages.make_withdrawal(requester, made[1].id).topics == made[1].topics
+    assert messages.make_deletion(requester, made[0].id, NOW_S).topics == made[0].topics
 
 
 def test_when_all_slots_are_taken_the_one_that_ends_first_makes_room(requester: Requester) -> None:
-    slots, cell = Slots(requester.folder), "287-379"
+    slots, cell = TopicSlots(requester.folder), "287-379"
     ids = [f"{number:032x}" for number in range(REQUEST_SLOTS + 2)]
     for number, name in enumerate(ids[:REQUEST_SLOTS]):
         assert slots.take(SlotKind.REQUESTS, cell, name, 1000 + number) == number
@@ -236,9 +239,9 @@ def test_what_has_lost_its_slot_is_not_published_in_anothers_place_and_gets_one_
     first = messages.make_request(requester, question(), now_s=NOW_S)
     cell = first.topics[0].split("/")[3]
     for number in range(REQUEST_SLOTS):
-        Slots(requester.folder).take(SlotKind.REQUESTS, cell, f"{number:032x}", first.not_after_s + 1 + number)
+        TopicSlots(requester.folder).take(SlotKind.REQUESTS, cell, f"{number:032x}", first.not_after_s + 1 + number)
     assert messages.signed(requester, first.id).topics == ()
-    assert messages.withdraw(requester, first.id).topics != ()
+    assert messages.make_withdrawal(requester, first.id).topics != ()
 
 
 def test_a_damaged_list_of_slots_is_named(requester: Requester) -> None:

@@ -22,7 +22,7 @@ from agent.clients.media.join import probe
 from agent.clients.requester import messages
 from agent.clients.requester.checks import CheckKind
 from agent.clients.requester.clips import Continuity
-from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
 from agent.core.ledger.merkle import check_inclusion, leaf_hash
 from agent.core.media import Gop, StreamDescription
@@ -32,7 +32,7 @@ from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.wire.area import Point, Polygon
 from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState
 from agent.wire.messages import Contact
-from agent.wire.statements import Absence, ClipTold, Why
+from agent.wire.statements import AbsenceReason, ClipClaim, FootageAbsence
 from tests.cameras import gops_of, play
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.clients.requester.house import Changes, Disclosure, House
@@ -44,13 +44,15 @@ from tests.wire import samples
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 
 
-def opened(requester: Requester, asked: Asked, disclosure: Disclosure, out: Path | None = None) -> OpenedDisclosure:
+def opened(
+    requester: Requester, asked: SentRequest, disclosure: Disclosure, out: Path | None = None
+) -> OpenedDisclosure:
     lay_down(requester, asked, disclosure)
     return open_disclosure(requester.folder, disclosure.id, now_s=NOW_S, out=out, zone=AMSTERDAM)
 
 
 @pytest.fixture
-def good(requester: Requester, asked: Asked, house: House) -> OpenedDisclosure:
+def good(requester: Requester, asked: SentRequest, house: House) -> OpenedDisclosure:
     return opened(requester, asked, house.disclose(asked, contact=ContactCard(v=1, name="M. Jansen")))
 
 
@@ -65,7 +67,7 @@ def test_there_is_an_mp4_for_each_segment_each_clip_and_the_whole(good: OpenedDi
 
 
 def test_sound_that_was_shared_is_laid_beside_the_pictures_and_kept_as_signed(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     house = House((NOW_S - 6000) * 1000)
     event = house.record(DESCRIPTION, gops[:3])[0].record.record.event  # type: ignore[union-attr]
@@ -94,7 +96,7 @@ def test_a_segments_file_is_exactly_what_the_device_sealed(good: OpenedDisclosur
 
 
 def test_a_clips_picture_is_its_poster_or_else_the_first_frame(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     segments = [each for each in house.stored if each.kind is PartKind.SEGMENT]
     poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
@@ -107,7 +109,7 @@ def test_a_clips_picture_is_its_poster_or_else_the_first_frame(
     assert picture.shape[:2] == (180, 320)
 
 
-def test_a_picture_alone_makes_a_clip_without_video(requester: Requester, asked: Asked, house: House) -> None:
+def test_a_picture_alone_makes_a_clip_without_video(requester: Requester, asked: SentRequest, house: House) -> None:
     poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
     made = opened(requester, asked, house.disclose(asked, [poster]))
     assert (made.mp4s, made.merged) == ((), None)
@@ -115,9 +117,11 @@ def test_a_picture_alone_makes_a_clip_without_video(requester: Requester, asked:
     assert "picture only" in made.report.read_text()
 
 
-def test_that_footage_exists_is_told_as_that_and_no_more(requester: Requester, asked: Asked, gops: list[Gop]) -> None:
+def test_that_footage_exists_is_told_as_that_and_no_more(
+    requester: Requester, asked: SentRequest, gops: list[Gop]
+) -> None:
     at_ms = asked.request.from_s * 1000
-    clip = ClipTold(from_ms=at_ms, to_ms=at_ms + 20_000, segments=4)
+    clip = ClipClaim(from_ms=at_ms, to_ms=at_ms + 20_000, segments=4)
     made = opened(requester, asked, filmed(gops).disclose(asked, [], told=(clip,)))
     assert made.verification.ok
     assert (made.clips, made.merged) == ((), None)
@@ -143,7 +147,7 @@ def of(house: House, kind: PartKind = PartKind.SEGMENT) -> list[Any]:
     [((0, 1, 2), "unbroken"), ((1, 2), "unbroken"), ((0, 2), "broken"), ((1,), None)],
 )
 def test_the_report_says_whether_segments_of_a_clip_follow_one_another_as_they_were_recorded(
-    requester: Requester, asked: Asked, gops: list[Gop], chosen: tuple[int, ...], continuity: str | None
+    requester: Requester, asked: SentRequest, gops: list[Gop], chosen: tuple[int, ...], continuity: str | None
 ) -> None:
     house = House((NOW_S - 6000) * 1000)
     for at in range(3):
@@ -157,10 +161,10 @@ def test_the_report_says_whether_segments_of_a_clip_follow_one_another_as_they_w
 
 
 def test_footage_from_before_still_verifies_and_the_report_says_what_it_lacks(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     house = filmed(gops)
-    house.changes = Changes(record=lambda record: msgspec.structs.replace(record, follows=None))
+    house.changes = Changes(record=lambda record: msgspec.structs.replace(record, prev_in_clip=None))
     house.record(DESCRIPTION, gops[:1], event=of(house)[0].record.record.event, poster=False)
     made = opened(requester, asked, house.disclose(asked, of(house)))
     assert made.verification.ok
@@ -168,11 +172,11 @@ def test_footage_from_before_still_verifies_and_the_report_says_what_it_lacks(
 
 
 def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     house = filmed(gops)
     spans = [each.record.record.span for each in house.stored if each.kind is PartKind.SEGMENT]
-    clip = ClipTold(from_ms=spans[0].start_ms, to_ms=spans[1].end_ms, segments=2)
+    clip = ClipClaim(from_ms=spans[0].start_ms, to_ms=spans[1].end_ms, segments=2)
     first = next(each for each in house.stored if each.kind is PartKind.SEGMENT)
     poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
     made = opened(requester, asked, house.disclose(asked, [first, poster], told=(clip,)))
@@ -184,7 +188,7 @@ def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
     assert (len(tree["leaves"]), proof["index"], proof["segment"]) == (2, 0, first.id)
     path = [bytes.fromhex(node) for node in proof["path"]]
     check_inclusion(leaf_hash(first.record.line), 0, 2, bytes.fromhex(tree["root"]), path)
-    assert tree["follows"] == "00" * 32
+    assert tree["prev_in_clip"] == "00" * 32
     assert "made at capture, fixes all that stand before it" in words_of(made.report.read_text())
     stayed = [each for each in house.stored if each.kind is PartKind.SEGMENT][1]
     assert tree["leaves"][1] == leaf_hash(stayed.record.line).hex()  # a hash, and nothing else of it:
@@ -204,7 +208,7 @@ def test_nothing_is_said_of_what_the_owner_sees(good: OpenedDisclosure) -> None:
     assert "before anything was sent" not in words_of((good.folder / "certificate.html").read_text())
 
 
-def acknowledged(requester: Requester, asked: Asked, disclosure: Disclosure, /, **changes: object) -> None:
+def acknowledged(requester: Requester, asked: SentRequest, disclosure: Disclosure, /, **changes: object) -> None:
     """Keep the receipt beside it, as receiving does."""
     values: dict[str, object] = {"disclosure": disclosure.id, "request": asked.request.id, "requester": requester.id}
     values |= {"state": ReceiptState.COMPLETE, "incomplete": (), "retention_days": 90, "time_s": NOW_S}
@@ -215,7 +219,7 @@ def acknowledged(requester: Requester, asked: Asked, disclosure: Disclosure, /, 
     answer.keep_receipt(requester.sign(Receipt.PAYLOAD_TYPE, receipt))
 
 
-def test_our_own_receipt_stands_in_report_and_bundle(requester: Requester, asked: Asked, house: House) -> None:
+def test_our_own_receipt_stands_in_report_and_bundle(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
     acknowledged(requester, asked, disclosure)
     made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S, zone=AMSTERDAM)
@@ -244,7 +248,7 @@ def test_our_own_receipt_stands_in_report_and_bundle(requester: Requester, asked
     ids=str,
 )
 def test_a_receipt_for_something_else_or_less_than_all_of_it_proves_nothing(
-    requester: Requester, asked: Asked, house: House, changes: dict[str, Any]
+    requester: Requester, asked: SentRequest, house: House, changes: dict[str, Any]
 ) -> None:
     disclosure = house.disclose(asked)
     acknowledged(requester, asked, disclosure, **changes)
@@ -254,7 +258,7 @@ def test_a_receipt_for_something_else_or_less_than_all_of_it_proves_nothing(
     assert not (made.bundle / "receipt.dsse").exists()
 
 
-def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosure, asked: Asked) -> None:
+def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosure, asked: SentRequest) -> None:
     page = (good.folder / "certificate.html").read_text()
     said = words_of(page)
     for words in (
@@ -274,7 +278,7 @@ def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosu
 
 
 def test_every_paper_names_the_same_date_of_a_segment_found_after_a_power_cut(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     """The clock was set while it was recorded, so its first and its last word differ by seven minutes."""
     whole = house.stored[3]
@@ -298,7 +302,7 @@ def test_every_paper_names_the_same_date_of_a_segment_found_after_a_power_cut(
     assert (stated["start_ms"], stated["end_ms"]) == (starts_ms, starts_ms + 3000)
 
 
-def test_nothing_is_certified_that_does_not_verify(requester: Requester, asked: Asked, house: House) -> None:
+def test_nothing_is_certified_that_does_not_verify(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
     disclosure.parts[1] = with_another_end(disclosure.parts[1])
     made = opened(requester, asked, disclosure)
@@ -307,7 +311,7 @@ def test_nothing_is_certified_that_does_not_verify(requester: Requester, asked: 
 
 
 def test_clips_of_different_picture_formats_stand_on_their_own(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     small = gops_of(play(ScriptedCamera([], duration_s=2, size_px=(160, 96)))[1])
     house.record(StreamDescription(160, 96, 10, 160, 96, False), small)
@@ -317,7 +321,7 @@ def test_clips_of_different_picture_formats_stand_on_their_own(
     assert "differ in picture format" in made.report.read_text()
 
 
-def test_order_is_the_devices_and_not_its_clocks(requester: Requester, asked: Asked, gops: list[Gop]) -> None:
+def test_order_is_the_devices_and_not_its_clocks(requester: Requester, asked: SentRequest, gops: list[Gop]) -> None:
     house = House((NOW_S - 6000) * 1000)
     first = house.record(DESCRIPTION, gops[8:10])
     house.start_ms -= 600_000  # the clock is set back
@@ -327,7 +331,7 @@ def test_order_is_the_devices_and_not_its_clocks(requester: Requester, asked: As
 
 
 def test_a_cut_segment_opens_and_the_report_says_what_is_not_known(
-    requester: Requester, asked: Asked, house: House, gops: list[Gop]
+    requester: Requester, asked: SentRequest, house: House, gops: list[Gop]
 ) -> None:
     last = house.record(DESCRIPTION, gops, poster=False)[0]
     house.power_cut(last, len(last.data) * 2 // 3)
@@ -338,17 +342,17 @@ def test_a_cut_segment_opens_and_the_report_says_what_is_not_known(
     assert "date and time are in doubt" in text
 
 
-def with_gaps(*gaps: Absence) -> Changes:
+def with_gaps(*gaps: FootageAbsence) -> Changes:
     return Changes(approval=lambda approval: msgspec.structs.replace(approval, gaps=gaps))
 
 
 def test_the_rest_of_the_window_is_told_only_when_the_owner_approved_it(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     start_ms = asked.request.from_s * 1000
     gaps = (
-        Absence(from_ms=start_ms, to_ms=start_ms + 900_000, why=Why.NOTHING),
-        Absence(from_ms=start_ms + 900_000, to_ms=start_ms + 1_000_000, why=Why.PRIVACY),
+        FootageAbsence(from_ms=start_ms, to_ms=start_ms + 900_000, reason=AbsenceReason.NOTHING),
+        FootageAbsence(from_ms=start_ms + 900_000, to_ms=start_ms + 1_000_000, reason=AbsenceReason.PRIVACY),
     )
     made = opened(requester, asked, filmed(gops, with_gaps(*gaps)).disclose(asked))
     assert made.verification.ok
@@ -356,17 +360,19 @@ def test_the_rest_of_the_window_is_told_only_when_the_owner_approved_it(
     assert text.index("The rest of the window") < text.index("nothing happened") < text.index("privacy switch")
 
 
-def test_nothing_is_told_of_the_rest_of_the_window_otherwise(requester: Requester, asked: Asked, house: House) -> None:
+def test_nothing_is_told_of_the_rest_of_the_window_otherwise(
+    requester: Requester, asked: SentRequest, house: House
+) -> None:
     text = opened(requester, asked, house.disclose(asked)).report.read_text()
     assert "The rest of the window" not in text
     assert "privacy switch" not in text
 
 
 def test_a_statement_about_more_than_the_window_does_not_verify(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     start_ms = asked.request.from_s * 1000
-    early = Absence(from_ms=start_ms - 1, to_ms=start_ms + 1000, why=Why.DEVICE_OFF)
+    early = FootageAbsence(from_ms=start_ms - 1, to_ms=start_ms + 1000, reason=AbsenceReason.DEVICE_OFF)
     assert not opened(requester, asked, filmed(gops, with_gaps(early)).disclose(asked)).verification.ok
 
 
@@ -382,7 +388,7 @@ def test_a_statement_about_more_than_the_window_does_not_verify(
     ids=["forged approval", "last segment wrong"],
 )
 def test_when_a_check_fails_there_is_a_verdict_and_not_one_frame(
-    changes: Changes, requester: Requester, asked: Asked, gops: list[Gop]
+    changes: Changes, requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     made = opened(requester, asked, filmed(gops, changes).disclose(asked))
     assert not made.verification.ok
@@ -415,7 +421,7 @@ def test_opening_again_replaces_what_it_wrote_and_nothing_else(
 
 
 def test_an_interrupted_opening_leaves_no_half_folder(
-    requester: Requester, asked: Asked, house: House, monkeypatch: pytest.MonkeyPatch
+    requester: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -451,7 +457,7 @@ def words_of(text: str) -> str:
     return " ".join(Tags(text).text.split())
 
 
-def test_the_report_says_what_was_asked_received_and_checked(good: OpenedDisclosure, asked: Asked) -> None:
+def test_the_report_says_what_was_asked_received_and_checked(good: OpenedDisclosure, asked: SentRequest) -> None:
     said = words_of(good.report.read_text())
     for words in (
         "Footage disclosed in case 2027-0114",
@@ -501,7 +507,7 @@ HOSTILE = "<script>alert(1)</script> <img src=x onerror=alert(1)> {{ 7*7 }} {% r
 
 
 def test_hostile_texts_are_text(requester: Requester, gops: list[Gop]) -> None:
-    asked = requester.asked(
+    asked = requester.sent_request(
         messages.make_request(
             requester,
             question(case=HOSTILE[:64], description=HOSTILE, contact=Contact(name=HOSTILE[:90], phone="0123456")),
@@ -527,7 +533,7 @@ def test_hostile_texts_are_text(requester: Requester, gops: list[Gop]) -> None:
     ],
 )
 def test_the_report_says_what_the_clock_was_worth(
-    quality: ClockQuality, words: str, requester: Requester, asked: Asked, gops: list[Gop]
+    quality: ClockQuality, words: str, requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     text = words_of(opened(requester, asked, filmed(gops, quality=quality).disclose(asked)).report.read_text())
     assert words in text
@@ -537,7 +543,7 @@ def test_the_report_says_what_the_clock_was_worth(
 def test_a_polygon_is_described_and_drawn(requester: Requester, gops: list[Gop]) -> None:
     corners = ((52.368, 4.89), (52.368, 4.9), (52.374, 4.9), (52.374, 4.89))
     area = Polygon(vertices=tuple(Point(lat=lat, lon=lon) for lat, lon in corners))
-    asked = requester.asked(messages.make_request(requester, question(area=area), now_s=NOW_S).id)
+    asked = requester.sent_request(messages.make_request(requester, question(area=area), now_s=NOW_S).id)
     text = opened(requester, asked, filmed(gops).disclose(asked)).report.read_text()
     assert "a polygon of 4 corners" in text
     assert 'polygon points="' in text
@@ -552,7 +558,7 @@ def test_the_same_disclosure_makes_the_same_report(requester: Requester, good: O
 # -- the evidence ------------------------------------------------------------------------------------------------------
 
 
-def test_the_bundle_says_the_verdict_to_machines(good: OpenedDisclosure, asked: Asked, house: House) -> None:
+def test_the_bundle_says_the_verdict_to_machines(good: OpenedDisclosure, asked: SentRequest, house: House) -> None:
     document = json.loads((good.bundle / "bundle.json").read_text())
     assert document["format"] == "doorward-evidence/1"
     assert document["verdict"] == {"ok": True, "failed": None}
@@ -567,7 +573,7 @@ def test_the_bundle_says_the_verdict_to_machines(good: OpenedDisclosure, asked: 
 
 
 def test_the_bundle_holds_no_secret_and_not_what_the_owner_said_of_themselves(
-    good: OpenedDisclosure, asked: Asked
+    good: OpenedDisclosure, asked: SentRequest
 ) -> None:
     secret = asked.reply_identity().secret_text().encode()
     for path in good.bundle.rglob("*"):
@@ -618,7 +624,7 @@ def test_times_are_told_in_the_zone_that_was_asked_for(requester: Requester, goo
 
 @pytest.mark.interop
 def test_another_age_implementation_opens_a_received_part_with_the_reply_identity(
-    good: OpenedDisclosure, asked: Asked, tmp_path: Path
+    good: OpenedDisclosure, asked: SentRequest, tmp_path: Path
 ) -> None:
     interop = Path(__file__).parents[2] / "interop"
     node = shutil.which("node")

@@ -9,9 +9,16 @@ from types import SimpleNamespace
 import pytest
 
 from agent.clients.requester import messages, publisher
-from agent.clients.requester.identity import Asked, Requester
-from agent.clients.requester.publisher import Holder, Outgoing, connection_lock, is_published, publish, publish_pending
-from agent.core.bus import Acknowledged, Lost, Refused
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.publisher import (
+    LockHolder,
+    PublishQueue,
+    connection_lock,
+    is_published,
+    publish,
+    publish_pending,
+)
+from agent.core.bus import PublishAcknowledged, PublishLost, PublishRefused
 from agent.errors import ConfigurationError, NetworkError
 from agent.wire.topics import cell_filter
 from tests.clients.requester.conftest import NOW_S
@@ -30,7 +37,7 @@ def bus_of(broker: FakeBroker, name: str = "rijnstad-police") -> FakeBus:
 
 
 def test_a_request_stays_with_the_broker_for_doors_that_come_later(
-    broker: FakeBroker, requester: Requester, asked: Asked
+    broker: FakeBroker, requester: Requester, asked: SentRequest
 ) -> None:
     bus = bus_of(broker)
     signed = messages.signed(requester, asked.request.id)
@@ -45,10 +52,10 @@ def test_a_request_stays_with_the_broker_for_doors_that_come_later(
     door.stop()
 
 
-def test_a_withdrawal_replaces_the_request(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
+def test_a_withdrawal_replaces_the_request(broker: FakeBroker, requester: Requester, asked: SentRequest) -> None:
     bus = bus_of(broker)
     publish(messages.signed(requester, asked.request.id), bus, now_s=NOW_S)
-    withdrawn = messages.withdraw(requester, asked.request.id)
+    withdrawn = messages.make_withdrawal(requester, asked.request.id)
     assert not is_published(requester, asked.request.id)
     publish(withdrawn, bus, now_s=NOW_S)
     assert is_published(requester, asked.request.id)
@@ -57,17 +64,17 @@ def test_a_withdrawal_replaces_the_request(broker: FakeBroker, requester: Reques
 
 
 def test_a_deletion_replaces_what_stood_there_and_stays_for_doors_that_are_off(
-    broker: FakeBroker, requester: Requester, asked: Asked
+    broker: FakeBroker, requester: Requester, asked: SentRequest
 ) -> None:
     bus = bus_of(broker)
     publish(messages.signed(requester, asked.request.id), bus, now_s=NOW_S)
     late_s = asked.request.not_after_s + 86_400
-    deletion = messages.state_deleted(requester, asked.request.id, late_s)
-    outgoing = Outgoing(bus)
+    deletion = messages.make_deletion(requester, asked.request.id, late_s)
+    outgoing = PublishQueue(bus)
     publish_pending(requester, outgoing, late_s, lambda *_: None)
     outgoing.pump()
     assert [message.payload for message in broker.retained.values()] == [deletion.envelope]
-    again = messages.state_deleted(requester, asked.request.id, late_s + 5)
+    again = messages.make_deletion(requester, asked.request.id, late_s + 5)
     assert not is_published(requester, asked.request.id)
     assert again.envelope != deletion.envelope
     bus.stop()
@@ -79,7 +86,7 @@ def test_bulletins_stand_side_by_side_in_their_cells(broker: FakeBroker, request
     posted = [
         messages.make_bulletin(requester, f"Road {n}", "Closed.", not_after_s=NOW_S + 9, cells=cells) for n in (1, 2)
     ]
-    outgoing = Outgoing(bus)
+    outgoing = PublishQueue(bus)
     publish_pending(requester, outgoing, NOW_S, lambda *_: None)
     outgoing.pump()
     door = bus_of(broker, "ab" * 8)
@@ -90,7 +97,7 @@ def test_bulletins_stand_side_by_side_in_their_cells(broker: FakeBroker, request
     door.stop()
 
 
-def test_a_broker_that_breaks_off_is_asked_again(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
+def test_a_broker_that_breaks_off_is_asked_again(broker: FakeBroker, requester: Requester, asked: SentRequest) -> None:
     bus = bus_of(broker)
     broker.freeze()
     later = threading.Timer(0.1, lambda: (broker.kill(), broker.start()))
@@ -102,7 +109,7 @@ def test_a_broker_that_breaks_off_is_asked_again(broker: FakeBroker, requester: 
 
 
 def test_a_broker_that_is_away_ends_in_its_own_words(
-    broker: FakeBroker, requester: Requester, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    broker: FakeBroker, requester: Requester, asked: SentRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = itertools.count()  # a clock that goes on by a second whenever it is looked at
     monkeypatch.setattr(publisher, "time", SimpleNamespace(monotonic=lambda: float(next(looks))))
@@ -114,7 +121,7 @@ def test_a_broker_that_is_away_ends_in_its_own_words(
     bus.stop()
 
 
-def test_a_broker_that_refuses_says_whom_to_ask(broker: FakeBroker, requester: Requester, asked: Asked) -> None:
+def test_a_broker_that_refuses_says_whom_to_ask(broker: FakeBroker, requester: Requester, asked: SentRequest) -> None:
     bus = bus_of(broker, "ab" * 8)  # a device's certificate: it may not ask
     with pytest.raises(NetworkError, match="may publish requests"):
         publish(messages.signed(requester, asked.request.id), bus, now_s=NOW_S, timeout_s=5)
@@ -123,10 +130,10 @@ def test_a_broker_that_refuses_says_whom_to_ask(broker: FakeBroker, requester: R
 
 
 def test_what_is_expired_or_published_is_not_published_again(
-    broker: FakeBroker, requester: Requester, asked: Asked
+    broker: FakeBroker, requester: Requester, asked: SentRequest
 ) -> None:
     bus = bus_of(broker)
-    outgoing = Outgoing(bus)
+    outgoing = PublishQueue(bus)
     publish_pending(requester, outgoing, asked.request.not_after_s + 1, lambda *_: None)
     assert len(outgoing) == 0
     publish(messages.signed(requester, asked.request.id), bus, now_s=NOW_S)
@@ -138,7 +145,7 @@ def test_what_is_expired_or_published_is_not_published_again(
 def test_a_newer_receipt_replaces_one_that_waits(broker: FakeBroker) -> None:
     broker.kill()
     bus = bus_of(broker)
-    outgoing = Outgoing(bus)
+    outgoing = PublishQueue(bus)
     topic = f"doorward/v1/receipts/{'ab' * 8}/{'cd' * 16}"
     for number in range(3):
         outgoing.put(topic, b"%d" % number)
@@ -151,7 +158,7 @@ def test_a_newer_receipt_replaces_one_that_waits(broker: FakeBroker) -> None:
 
 def test_a_lost_message_is_sent_again_unless_a_newer_one_waits(broker: FakeBroker) -> None:
     bus = bus_of(broker)
-    outgoing = Outgoing(bus)
+    outgoing = PublishQueue(bus)
     topic = f"doorward/v1/receipts/{'ab' * 8}/{'cd' * 16}"
     broker.freeze()
     outgoing.put(topic, b"old")
@@ -168,7 +175,7 @@ def test_a_lost_message_is_sent_again_unless_a_newer_one_waits(broker: FakeBroke
 
 
 def test_what_waits_is_bounded_and_the_oldest_go(broker: FakeBroker) -> None:
-    outgoing = Outgoing(bus_of(broker))
+    outgoing = PublishQueue(bus_of(broker))
     for number in range(2000):
         outgoing.put("topic", b"", slot=str(number))
     assert len(outgoing) == 1024
@@ -177,8 +184,8 @@ def test_what_waits_is_bounded_and_the_oldest_go(broker: FakeBroker) -> None:
 
 
 def test_news_about_others_is_ignored(broker: FakeBroker) -> None:
-    outgoing = Outgoing(bus_of(broker))
-    for event in (Acknowledged(7, heard=True), Refused(7, 0x87, ""), Lost(7), None):
+    outgoing = PublishQueue(bus_of(broker))
+    for event in (PublishAcknowledged(7, heard=True), PublishRefused(7, 0x87, ""), PublishLost(7), None):
         outgoing.settled(event)  # type: ignore[arg-type]
 
 
@@ -192,12 +199,12 @@ def test_one_process_at_a_time_is_connected_as_a_requester(requester: Requester)
 
 def test_whoever_comes_while_a_request_is_on_its_way_waits_for_its_turn(requester: Requester) -> None:
     refused = pytest.raises(ConfigurationError, match="connected as rijnstad-police")
-    with connection_lock(requester, Holder.ERRAND), refused, connection_lock(requester):
+    with connection_lock(requester, LockHolder.ERRAND), refused, connection_lock(requester):
         pass
     held, go_on = threading.Event(), threading.Event()
 
     def errand() -> None:
-        with connection_lock(requester, Holder.ERRAND):
+        with connection_lock(requester, LockHolder.ERRAND):
             held.set()
             go_on.wait(60)
 

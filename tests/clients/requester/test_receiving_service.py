@@ -13,16 +13,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.clients.requester import messages
-from agent.clients.requester.disclosure_folder import AnswerFolder, answers
-from agent.clients.requester.identity import Asked, Requester
-from agent.clients.requester.incoming import Arrivals
-from agent.clients.requester.known_doorbells import KnownDoors
-from agent.clients.requester.receiving_service import News, NewsKind, Receiver, ReceivingLimits
+from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.incoming import IncomingDisclosures
+from agent.clients.requester.known_doorbells import KnownDoorbells
+from agent.clients.requester.receiving_service import (
+    DisclosureReceiver,
+    ReceiverEvent,
+    ReceiverEventKind,
+    ReceivingLimits,
+)
 from agent.clients.requester.verification import verify_disclosure
-from agent.core.bus import Received
+from agent.core.bus import MessageReceived
 from agent.core.media import Gop
 from agent.core.timebase import seconds
-from agent.core.transfer import HeldState, Outcome, ReceiverLimits
+from agent.core.transfer import ReceiverLimits, TransferOutcome, TransferState
 from agent.errors import StorageError
 from agent.wire.disclosures import ReceiptState
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed, question
@@ -39,14 +44,14 @@ class Desk:
 
     def __init__(self, broker: FakeBroker, requester: Requester, clock: TestClock) -> None:
         self.broker, self.requester, self.clock = broker, requester, clock
-        self.news: list[News] = []
+        self.news: list[ReceiverEvent] = []
         self.limits = LIMITS
         self.begin()
 
     def begin(self) -> None:
         self.bus = FakeBus(self.broker, self.requester.id)
         self.bus.start()
-        self.receiver = Receiver(
+        self.receiver = DisclosureReceiver(
             Requester.open(self.requester.folder), self.bus, self.clock, self.limits, tell=self.news.append
         )
         self.receiver.start()
@@ -58,8 +63,12 @@ class Desk:
         return self.receiver.step(0) is not None
 
     @property
-    def kinds(self) -> list[NewsKind]:
-        return [each.kind for each in self.news if each.kind not in (NewsKind.PROGRESS, NewsKind.PUBLISHED)]
+    def kinds(self) -> list[ReceiverEventKind]:
+        return [
+            each.kind
+            for each in self.news
+            if each.kind not in (ReceiverEventKind.PROGRESS, ReceiverEventKind.PUBLISHED)
+        ]
 
 
 @pytest.fixture
@@ -73,7 +82,7 @@ def broker() -> FakeBroker:
 
 
 @pytest.fixture
-def desk(broker: FakeBroker, requester: Requester, asked: Asked, clock: TestClock) -> Iterator[Desk]:
+def desk(broker: FakeBroker, requester: Requester, asked: SentRequest, clock: TestClock) -> Iterator[Desk]:
     desk = Desk(broker, requester, clock)
     yield desk
     desk.bus.stop()
@@ -100,16 +109,16 @@ def kept(requester: Requester, disclosure: Disclosure) -> bool:
 
 
 def test_a_disclosure_arrives_whole_verified_and_acknowledged(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
     assert door.finished is not None
-    assert door.finished.outcome is Outcome.DELIVERED
+    assert door.finished.outcome is TransferOutcome.DELIVERED
     assert kept(requester, door.disclosure)
     assert verify_disclosure(requester.folder, door.disclosure.id).ok
-    assert desk.kinds == [NewsKind.CONNECTED, NewsKind.BEGUN, NewsKind.COMPLETE]
-    (known,) = KnownDoors(requester.folder).all()
+    assert desk.kinds == [ReceiverEventKind.CONNECTED, ReceiverEventKind.BEGUN, ReceiverEventKind.COMPLETE]
+    (known,) = KnownDoorbells(requester.folder).all()
     assert (known.id, known.first) == (door.disclosure.device, door.disclosure.id)
     last = door.receipts[-1]
     assert (last.state, last.request, last.manifest) == (
@@ -121,17 +130,17 @@ def test_a_disclosure_arrives_whole_verified_and_acknowledged(
 
 
 def test_the_first_receipt_names_no_request_because_nobody_knows_it_yet(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
     first = door.receipts[0]
     assert (first.state, first.request, first.manifest) == (ReceiptState.PARTIAL, None, None)
-    assert {each.audience for each in door.receipts} == {ROOT_ID}
+    assert {each.trust_root for each in door.receipts} == {ROOT_ID}
 
 
 def test_the_broker_learns_nothing_of_what_is_in_a_disclosure(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
@@ -142,7 +151,7 @@ def test_the_broker_learns_nothing_of_what_is_in_a_disclosure(
 
 @pytest.mark.parametrize("every", [3, 7, 20])
 def test_a_disclosure_survives_crashes_of_the_requester_at_any_moment(
-    every: int, desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    every: int, desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock)
     steps = itertools.count(1)
@@ -155,16 +164,16 @@ def test_a_disclosure_survives_crashes_of_the_requester_at_any_moment(
 
     play(clock, desk, door, until=crash_now_and_then, most_s=3000)
     assert kept(requester, door.disclosure)
-    assert desk.kinds.count(NewsKind.COMPLETE) == 1
+    assert desk.kinds.count(ReceiverEventKind.COMPLETE) == 1
 
 
 @pytest.mark.parametrize("losing", [0.1, 0.4])
 def test_what_the_broker_loses_is_asked_for_again(
-    losing: float, requester: Requester, asked: Asked, house: House, clock: TestClock
+    losing: float, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     dice = random.Random(4)
 
-    def lose(_: Received) -> bool:
+    def lose(_: MessageReceived) -> bool:
         return dice.random() < losing
 
     broker = FakeBroker(lose)
@@ -176,7 +185,7 @@ def test_what_the_broker_loses_is_asked_for_again(
 
 
 def test_the_same_disclosure_delivered_twice_is_received_once(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
@@ -192,14 +201,14 @@ def test_the_same_disclosure_delivered_twice_is_received_once(
         play(clock, desk, again)
         again.bus.stop()
         assert again.finished is not None
-        assert again.finished.outcome is Outcome.DELIVERED
+        assert again.finished.outcome is TransferOutcome.DELIVERED
         assert again.chunks == [], "the receipt says that everything is here"
     assert {path: path.stat().st_mtime_ns for path in times} == times
-    assert desk.kinds.count(NewsKind.COMPLETE) == 1
+    assert desk.kinds.count(ReceiverEventKind.COMPLETE) == 1
 
 
 def test_two_doors_answer_one_request_and_both_are_kept(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, gops: list[Gop], clock: TestClock
 ) -> None:
     houses = [filmed(gops, name=name) for name in ("left", "right")]
     doors = [Door(broker, requester, each.disclose(asked), clock) for each in houses]
@@ -211,7 +220,7 @@ def test_complete_is_durable_before_it_is_said(
     desk: Desk,
     broker: FakeBroker,
     requester: Requester,
-    asked: Asked,
+    asked: SentRequest,
     house: House,
     clock: TestClock,
     monkeypatch: pytest.MonkeyPatch,
@@ -229,36 +238,36 @@ def test_complete_is_durable_before_it_is_said(
     desk.begin()
     play(clock, desk, door)
     assert door.finished is not None
-    assert door.finished.outcome is Outcome.DELIVERED
+    assert door.finished.outcome is TransferOutcome.DELIVERED
 
 
 # -- what is not what it should be -------------------------------------------------------------------------------------
 
 
 def test_what_opens_with_none_of_our_keys_is_dropped_in_silence(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, gops: list[Gop], clock: TestClock
 ) -> None:
     house = filmed(gops, Changes(reply=lambda _: str(House(0, name="elsewhere").identity.recipient())))
     door = Door(broker, requester, house.disclose(asked), clock)
-    play(clock, desk, door, until=lambda: NewsKind.DROPPED in desk.kinds)
+    play(clock, desk, door, until=lambda: ReceiverEventKind.DROPPED in desk.kinds)
     silent_since = len(door.receipts)
     play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(200))
     assert len(door.receipts) == silent_since
     assert all(receipt.state is ReceiptState.PARTIAL for receipt in door.receipts)
-    assert list(answers(requester.folder)) == [], "nothing of it is kept"
+    assert list(answer_folders(requester.folder)) == [], "nothing of it is kept"
 
 
 def test_a_lie_in_the_manifest_is_refused_before_any_footage_is_taken(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, gops: list[Gop], clock: TestClock
 ) -> None:
     house = filmed(gops, Changes(approval_key=STRANGER))
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
     assert door.finished is not None
-    assert door.finished.outcome is Outcome.REFUSED
+    assert door.finished.outcome is TransferOutcome.REFUSED
     assert {chunk.part for chunk in door.chunks} == {0}
     folder = AnswerFolder(requester.folder, door.disclosure.id)
-    assert folder.state is HeldState.REFUSED
+    assert folder.state is TransferState.REFUSED
     assert folder.sealed() == {0}
     outcome = folder.outcome()
     assert outcome is not None
@@ -267,14 +276,14 @@ def test_a_lie_in_the_manifest_is_refused_before_any_footage_is_taken(
 
 
 def test_a_disclosure_under_another_id_than_signed_is_refused(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     disclosure = house.disclose(asked)
     disclosure.id = "0d" * 16
     door = Door(broker, requester, disclosure, clock)
     play(clock, desk, door)
     assert door.finished is not None
-    assert door.finished.outcome is Outcome.REFUSED
+    assert door.finished.outcome is TransferOutcome.REFUSED
     assert {chunk.part for chunk in door.chunks} == {0}
     outcome = AnswerFolder(requester.folder, disclosure.id).outcome()
     assert outcome is not None
@@ -282,7 +291,7 @@ def test_a_disclosure_under_another_id_than_signed_is_refused(
 
 
 def test_footage_that_is_not_what_was_recorded_is_refused_and_the_refusal_outlives_a_restart(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, gops: list[Gop], clock: TestClock
 ) -> None:
     house = filmed(gops, Changes(context=lambda context: msgspec.structs.replace(context, ordinal=77)))
     door = Door(broker, requester, house.disclose(asked), clock)
@@ -292,34 +301,34 @@ def test_footage_that_is_not_what_was_recorded_is_refused_and_the_refusal_outliv
     desk.begin()
     again = Door(broker, requester, door.disclosure, clock)
     play(clock, desk, again)
-    assert [each.finished and each.finished.outcome for each in (door, again)] == [Outcome.REFUSED] * 2
+    assert [each.finished and each.finished.outcome for each in (door, again)] == [TransferOutcome.REFUSED] * 2
     assert again.chunks == []
     assert again.receipts[-1].request == asked.request.id
 
 
 def test_an_answer_to_a_withdrawn_request_is_refused(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
-    messages.withdraw(requester, asked.request.id, "Solved.")
+    messages.make_withdrawal(requester, asked.request.id, "Solved.")
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
     assert door.finished is not None
-    assert door.finished.outcome is Outcome.REFUSED
+    assert door.finished.outcome is TransferOutcome.REFUSED
 
 
 def test_a_device_that_pretends_to_be_another_is_refused(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     disclosure = house.disclose(asked)
     disclosure.device = "ab" * 8
     door = Door(broker, requester, disclosure, clock)
     play(clock, desk, door)
     assert door.finished is not None
-    assert door.finished.outcome is Outcome.REFUSED
+    assert door.finished.outcome is TransferOutcome.REFUSED
 
 
 def test_a_disclosure_larger_than_this_machine_takes_is_refused(
-    broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     desk = Desk(broker, requester, clock)
     desk.crash()
@@ -328,13 +337,13 @@ def test_a_disclosure_larger_than_this_machine_takes_is_refused(
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
     assert door.finished is not None
-    assert door.finished.outcome is Outcome.REFUSED
+    assert door.finished.outcome is TransferOutcome.REFUSED
     assert AnswerFolder(requester.folder, door.disclosure.id).sealed() == {0}
     desk.bus.stop()
 
 
 def test_an_announcement_beyond_all_measure_leaves_nothing_behind(
-    broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     desk = Desk(broker, requester, clock)
     desk.crash()
@@ -343,7 +352,7 @@ def test_an_announcement_beyond_all_measure_leaves_nothing_behind(
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(60))
     assert door.receipts == []
-    assert list(answers(requester.folder)) == []
+    assert list(answer_folders(requester.folder)) == []
     desk.bus.stop()
 
 
@@ -351,14 +360,14 @@ def test_without_room_a_disclosure_waits_and_is_taken_when_there_is_room(
     desk: Desk,
     broker: FakeBroker,
     requester: Requester,
-    asked: Asked,
+    asked: SentRequest,
     house: House,
     clock: TestClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock)
-    monkeypatch.setattr(Arrivals, "_room", lambda _: 100_000)
-    play(clock, desk, door, until=lambda: NewsKind.NO_ROOM in desk.kinds)
+    monkeypatch.setattr(IncomingDisclosures, "_room", lambda _: 100_000)
+    play(clock, desk, door, until=lambda: ReceiverEventKind.NO_ROOM in desk.kinds)
     play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(30))
     assert {chunk.part for chunk in door.chunks} == {0}
     monkeypatch.undo()
@@ -367,7 +376,7 @@ def test_without_room_a_disclosure_waits_and_is_taken_when_there_is_room(
 
 
 def test_one_device_can_open_few_disclosures_that_say_nothing(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     doors = [Door(broker, requester, house.disclose(asked), clock) for _ in range(9)]
     for door in doors:
@@ -375,7 +384,7 @@ def test_one_device_can_open_few_disclosures_that_say_nothing(
         door.step()
     while desk.step():
         pass
-    assert len(list(answers(requester.folder))) == LIMITS.unread_per_device
+    assert len(list(answer_folders(requester.folder))) == LIMITS.unread_per_device
     for door in doors[:-1]:
         door.bus.stop()
     play(clock, desk, doors[-1])
@@ -399,20 +408,20 @@ def test_nonsense_is_dropped_and_leaves_nothing(topic: str, payload: bytes, desk
         pass
     published = len(desk.broker.published)
     with desk.broker.lock:
-        desk.bus.deliver(Received(topic, payload, retained=False))
+        desk.bus.deliver(MessageReceived(topic, payload, retained=False))
     while desk.step():
         pass
     assert len(desk.broker.published) == published
-    assert list(answers(requester.folder)) == []
+    assert list(answer_folders(requester.folder)) == []
 
 
 def test_what_a_revocation_stopped_stays_unopened(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock, window=1)
-    play(clock, desk, door, until=lambda: NewsKind.BEGUN in desk.kinds)
+    play(clock, desk, door, until=lambda: ReceiverEventKind.BEGUN in desk.kinds)
     door.sender.stop()
-    play(clock, desk, door, until=lambda: NewsKind.STOPPED in desk.kinds)
+    play(clock, desk, door, until=lambda: ReceiverEventKind.STOPPED in desk.kinds)
     assert not verify_disclosure(requester.folder, door.disclosure.id).ok
 
 
@@ -431,19 +440,19 @@ def test_requests_signed_by_another_process_are_published_by_a_running_service(
     while desk.step():
         pass
     assert len(broker.published) == published, "and only once"
-    named = [(each.request, each.detail) for each in desk.news if each.kind is NewsKind.PUBLISHED]
+    named = [(each.request, each.detail) for each in desk.news if each.kind is ReceiverEventKind.PUBLISHED]
     assert named[-1] == (signed.id, "request"), "whoever watches is told which"
 
 
 def test_half_a_manifest_is_swept_at_the_start_and_asked_for_again(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door, until=lambda: bool(door.receipts))
     desk.crash()
-    assert len(list(answers(requester.folder))) == 1
+    assert len(list(answer_folders(requester.folder))) == 1
     desk.begin()
-    assert list(answers(requester.folder)) == []
+    assert list(answer_folders(requester.folder)) == []
     play(clock, desk, door)
     assert kept(requester, door.disclosure)
 
@@ -454,19 +463,22 @@ def test_one_damaged_request_does_not_keep_the_answers_of_others_from_coming(
     desk: Desk,
     broker: FakeBroker,
     requester: Requester,
-    asked: Asked,
+    asked: SentRequest,
     house: House,
     clock: TestClock,
 ) -> None:
     spoiled = [
-        requester.asked(messages.make_request(requester, question(case=f"c{n}"), now_s=NOW_S).id) for n in range(6)
+        requester.sent_request(messages.make_request(requester, question(case=f"c{n}"), now_s=NOW_S).id)
+        for n in range(6)
     ]
     for each in spoiled:
         (each.folder / damage).write_bytes(b"spoiled")
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
     assert kept(requester, door.disclosure)
-    told = {each.request for each in desk.news if each.kind in (NewsKind.DAMAGED, NewsKind.NOT_PUBLISHED)}
+    told = {
+        each.request for each in desk.news if each.kind in (ReceiverEventKind.DAMAGED, ReceiverEventKind.NOT_PUBLISHED)
+    }
     assert told <= {each.request.id for each in spoiled}
     if damage == "request.dsse":
         assert told
@@ -492,13 +504,13 @@ def test_nothing_that_arrives_can_stop_the_service(
 ) -> None:
     with desk.broker.lock:
         topic = f"doorward/v1/up/rijnstad-police/{device}/{'cd' * 16}-{part}/{verb}"
-        desk.bus.deliver(Received(topic, payload, retained=False))
+        desk.bus.deliver(MessageReceived(topic, payload, retained=False))
     while desk.step():
         pass
 
 
 def test_of_doors_that_answer_together_a_few_send_their_footage_and_no_chunk_is_sent_twice(
-    broker: FakeBroker, requester: Requester, asked: Asked, gops: list[Gop], clock: TestClock
+    broker: FakeBroker, requester: Requester, asked: SentRequest, gops: list[Gop], clock: TestClock
 ) -> None:
     """Of two hundred at once a slow requester was sent 2.7 times the bytes: the broker dropped what waited for it."""
     desk = Desk(broker, requester, clock)
@@ -510,8 +522,8 @@ def test_of_doors_that_answer_together_a_few_send_their_footage_and_no_chunk_is_
     going: list[int] = []
 
     def watched() -> bool:
-        begun = {each.disclosure for each in desk.news if each.kind is NewsKind.BEGUN}
-        over = {each.disclosure for each in desk.news if each.kind is NewsKind.COMPLETE}
+        begun = {each.disclosure for each in desk.news if each.kind is ReceiverEventKind.BEGUN}
+        over = {each.disclosure for each in desk.news if each.kind is ReceiverEventKind.COMPLETE}
         going.append(len(begun - over))
         return all(door.finished for door in doors)
 
@@ -524,7 +536,7 @@ def test_of_doors_that_answer_together_a_few_send_their_footage_and_no_chunk_is_
 
 
 def test_a_receipt_that_was_put_off_goes_out_when_its_time_comes_and_nothing_else_happens(
-    desk: Desk, broker: FakeBroker, requester: Requester, asked: Asked, house: House, clock: TestClock
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
     """A doorbell that waits for the receipt sends nothing that would remind the receiver of it."""
     door = Door(broker, requester, house.disclose(asked), clock, window=1)

@@ -11,7 +11,7 @@ import pytest
 
 from agent.cli import times
 from agent.clients.requester.request_builder import (
-    lost_share,
+    excluded_share,
     parse_around,
     parse_circle,
     read_polygon,
@@ -163,7 +163,7 @@ def test_a_request_over_a_limit_says_how_to_mend_it() -> None:
 
 
 def test_an_area_as_narrow_as_a_disc_everywhere_counts_for_no_door() -> None:
-    assert lost_share(samples.square(53.5461, 9.9661)) < 0.5
-    assert lost_share(samples.NEEDLE) > lost_share(samples.square(53.5461, 9.9661))
-    assert 0.0 <= lost_share(samples.NEEDLE) <= 1.0
-    assert lost_share(samples.CIRCLE) == pytest.approx(0.0, abs=0.05)
+    assert excluded_share(samples.square(53.5461, 9.9661)) < 0.5
+    assert excluded_share(samples.NEEDLE) > excluded_share(samples.square(53.5461, 9.9661))
+    assert 0.0 <= excluded_share(samples.NEEDLE) <= 1.0
+    assert excluded_share(samples.CIRCLE) == pytest.approx(0.0, abs=0.05)

@@ -9,7 +9,7 @@ import pytest
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import is_published
-from agent.clients.requester.receiving_service import Receiver
+from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.core.timebase import NS_PER_S
 from tests.clients.requester.conftest import NOW_S, question
 from tests.fake_bus import FakeBroker, FakeBus
@@ -22,7 +22,7 @@ class Service:
     def __init__(self, requester: Requester) -> None:
         self.broker, self.clock = FakeBroker(), SteppedClock(utc_offset_ns=NOW_S * 10**9)
         self.bus = FakeBus(self.broker, requester.id)
-        self.receiver = Receiver(requester, self.bus, self.clock)
+        self.receiver = DisclosureReceiver(requester, self.bus, self.clock)
         self.receiver.start()
         self.bus.start()
 
@@ -53,7 +53,7 @@ def service(requester: Requester) -> Iterator[Service]:
 def test_what_a_killed_broker_has_forgotten_is_published_again(service: Service, requester: Requester) -> None:
     request = messages.make_request(requester, question(), now_s=NOW_S)
     withdrawn = messages.make_request(requester, question(case="c2"), now_s=NOW_S)
-    messages.withdraw(requester, withdrawn.id)
+    messages.make_withdrawal(requester, withdrawn.id)
     messages.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 9000, cells=("287-379",))
     service.settle()
     assert is_published(requester, request.id)

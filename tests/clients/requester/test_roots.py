@@ -12,11 +12,11 @@ from agent.errors import ConfigurationError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.area import Area, Circle, Point
 from agent.wire.fields import Kind
-from agent.wire.trust import OwnLimits, Region, RequesterEntry, RequesterKey, TrustBundle
+from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
 from tests.wire import samples
 
-RIJNSTAD = Region(south_west=Point(lat=52.27, lon=4.72), north_east=Point(lat=52.44, lon=5.08))
+RIJNSTAD = TrustRegion(south_west=Point(lat=52.27, lon=4.72), north_east=Point(lat=52.44, lon=5.08))
 
 
 def bundle_for(requester: Requester, version: int = 3, **changes: object) -> bytes:
@@ -29,8 +29,8 @@ def bundle_for(requester: Requester, version: int = 3, **changes: object) -> byt
     return envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(made), samples.ROOT)
 
 
-def ask(requester: Requester, audience: str | None = samples.ROOT_KEY.id, **changes: object) -> str:
-    return messages.make_request(requester, question(**changes), now_s=NOW_S, audience=audience).id
+def ask(requester: Requester, trust_root: str | None = samples.ROOT_KEY.id, **changes: object) -> str:
+    return messages.make_request(requester, question(**changes), now_s=NOW_S, trust_root=trust_root).id
 
 
 def test_without_a_bundle_nothing_is_known_and_nothing_refused(requester: Requester) -> None:
@@ -51,7 +51,7 @@ def test_without_a_bundle_nothing_is_known_and_nothing_refused(requester: Reques
 def test_an_area_outside_ones_regions_is_refused_before_a_number_is_used(
     requester: Requester, area: Area, words: str
 ) -> None:
-    KnownRoots(requester).take(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
+    KnownRoots(requester).accept(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
     with pytest.raises(RequestError, match=words):
         ask(requester, area=area)
     assert requester.next_number() == 1
@@ -59,28 +59,28 @@ def test_an_area_outside_ones_regions_is_refused_before_a_number_is_used(
 
 
 def test_a_root_that_does_not_know_us_is_refused(requester: Requester) -> None:
-    KnownRoots(requester).take(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
+    KnownRoots(requester).accept(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
     with pytest.raises(RequestError, match="none of those whose bundles are here"):
         ask(requester, ROOT_ID)
     with pytest.raises(ConfigurationError, match="does not list the key"):
         messages.make_request(
-            requester, question(), now_s=NOW_S + 31 * 86_400, audience=samples.ROOT_KEY.id
+            requester, question(), now_s=NOW_S + 31 * 86_400, trust_root=samples.ROOT_KEY.id
         )  # the root lets this key end after thirty days
 
 
 def test_limits_and_kind_are_those_of_the_list(requester: Requester) -> None:
     roots = KnownRoots(requester)
-    roots.take(samples.ROOT_KEY.text, bundle_for(requester, limits=OwnLimits(window_max_s=1800)), NOW_S)
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester, limits=EntryLimits(window_max_s=1800)), NOW_S)
     with pytest.raises(RequestError, match="window too long"):
         ask(requester)
-    roots.take(samples.ROOT_KEY.text, bundle_for(requester, 4, kind=Kind.FIRE), NOW_S)
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 4, kind=Kind.FIRE), NOW_S)
     with pytest.raises(RequestError, match="lists this requester as fire, not police"):
         ask(requester)
 
 
 def test_only_a_newer_bundle_of_that_root_that_lists_us_is_taken(requester: Requester) -> None:
     roots = KnownRoots(requester)
-    roots.take(samples.ROOT_KEY.text, bundle_for(requester, 4), NOW_S)
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 4), NOW_S)
     for root, data in (
         (samples.ROOT_KEY.text, bundle_for(requester, 3)),
         (samples.OWNER_KEY.text, bundle_for(requester, 5)),
@@ -89,8 +89,8 @@ def test_only_a_newer_bundle_of_that_root_that_lists_us_is_taken(requester: Requ
         (samples.ROOT_KEY.text, bundle_for(requester, 5, id="another")),
     ):
         with pytest.raises(ConfigurationError):
-            roots.take(root, data, NOW_S)
-    assert roots.take(samples.ROOT_KEY.text, bundle_for(requester, 4), NOW_S).name == "Rijnstad Police"
+            roots.accept(root, data, NOW_S)
+    assert roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 4), NOW_S).name == "Rijnstad Police"
     (requester.folder / "roots" / samples.ROOT_KEY.id / "root.pub").write_text("x")
     with pytest.raises(ConfigurationError, match="Take the bundle again"):
         ask(requester)

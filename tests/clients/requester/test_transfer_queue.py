@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from agent.clients.requester.transfer_queue import Turns
+from agent.clients.requester.transfer_queue import UploadScheduler
 from agent.core.timebase import NS_PER_S
 
 
 def test_so_many_begin_and_the_others_wait_in_the_order_they_came() -> None:
-    turns = Turns(2)
+    turns = UploadScheduler(2)
     assert [turns.may_begin(name, 0) for name in "abcd"] == [True, True, False, False]
     assert turns.may_begin("a", 1)
     assert turns.next(1) is None
@@ -21,7 +21,7 @@ def test_so_many_begin_and_the_others_wait_in_the_order_they_came() -> None:
 
 
 def test_one_of_which_nothing_comes_any_more_keeps_nobody_waiting() -> None:
-    turns = Turns(1)
+    turns = UploadScheduler(1)
     assert turns.may_begin("slow", 0)
     assert not turns.may_begin("next", 0)
     turns.moves("slow", 50 * NS_PER_S)

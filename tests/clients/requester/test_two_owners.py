@@ -15,17 +15,17 @@ import pytest
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester.checks import CheckKind
 from agent.clients.requester.disclosure_folder import AnswerFolder
-from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.verification import Verification, verify_disclosure
 from agent.core.media import Gop
-from agent.core.transfer import HeldState
+from agent.core.transfer import TransferState
 from agent.errors import ConfigurationError
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Withdrawal
-from agent.wire.statements import Enrolment, NamedKey, NamedRecipient, Seconding
+from agent.wire.statements import CoApproval, Enrolment, NamedKey, NamedRecipient
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.clients.requester.house import Changes, House
 from tests.clients.requester.test_known_doorbells import said_by
@@ -59,9 +59,9 @@ def seconded(key: Any = BEN, **changes: Any) -> Callable[[DisclosureManifest], D
             "request": manifest.request,
             "approval": hashlib.sha256(first).hexdigest(),
         }
-        second = Seconding(**{**values, **changes})
-        signed = envelope.sign(Seconding.PAYLOAD_TYPE, strictjson.encode(second), key or mira())
-        return msgspec.structs.replace(manifest, seconding=signed.decode())
+        second = CoApproval(**{**values, **changes})
+        signed = envelope.sign(CoApproval.PAYLOAD_TYPE, strictjson.encode(second), key or mira())
+        return msgspec.structs.replace(manifest, co_approval=signed.decode())
 
     return add
 
@@ -70,19 +70,19 @@ def mira() -> Any:
     return House(0).owner
 
 
-def shared(requester: Requester, asked: Asked, gops: list[Gop], changes: Changes) -> Verification:
+def shared(requester: Requester, asked: SentRequest, gops: list[Gop], changes: Changes) -> Verification:
     return verified(requester, asked, filmed(gops, changes).disclose(asked))
 
 
-def test_both_owners_are_named_with_what_they_signed(requester: Requester, asked: Asked, gops: list[Gop]) -> None:
+def test_both_owners_are_named_with_what_they_signed(requester: Requester, asked: SentRequest, gops: list[Gop]) -> None:
     verification = shared(requester, asked, gops, Changes(enrolment=two_owners, manifest=seconded()))
     assert verification.ok, verification.failed
     said = said_by(verification, CheckKind.APPROVAL)
     assert "“mira”, whom that list names, signed the approval" in said
     assert "It takes two owners: “ben” signed that they approve the same." in said
     assert verification.disclosed is not None
-    assert (verification.disclosed.approver, verification.disclosed.seconder) == ("mira", "ben")
-    second = verification.disclosed.manifest.seconding
+    assert (verification.disclosed.approver, verification.disclosed.co_approver) == ("mira", "ben")
+    second = verification.disclosed.manifest.co_approval
     assert second is not None
     (check,) = [each for each in verification.checks if each.kind is CheckKind.APPROVAL]
     assert hashlib.sha256(second.encode()).hexdigest() in {proof.value for proof in check.proofs}
@@ -110,7 +110,7 @@ def test_both_owners_are_named_with_what_they_signed(requester: Requester, asked
     ],
 )
 def test_without_the_second_owners_yes_to_the_same_it_does_not_verify(
-    requester: Requester, asked: Asked, gops: list[Gop], changes: Changes, why: str
+    requester: Requester, asked: SentRequest, gops: list[Gop], changes: Changes, why: str
 ) -> None:
     failed = shared(requester, asked, gops, changes).failed
     assert failed is not None
@@ -119,13 +119,13 @@ def test_without_the_second_owners_yes_to_the_same_it_does_not_verify(
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_the_second_owners_signature_is_in_the_bundle_and_repeats_by_hand(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     disclosure = filmed(gops, Changes(enrolment=two_owners, manifest=seconded())).disclose(asked)
     lay_down(requester, asked, disclosure)
     made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
     assert made.verification.disclosed is not None
-    second = made.verification.disclosed.manifest.seconding
+    second = made.verification.disclosed.manifest.co_approval
     assert second is not None
     assert (made.bundle / "seconding.dsse").read_text() == second
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-in", "seconding.signed"]
@@ -136,7 +136,7 @@ def test_the_second_owners_signature_is_in_the_bundle_and_repeats_by_hand(
 
 
 def test_the_bundle_says_to_machines_who_approved_what_and_how_it_was_checked(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     disclosure = filmed(gops, Changes(enrolment=two_owners, manifest=seconded())).disclose(asked)
     lay_down(requester, asked, disclosure)
@@ -154,7 +154,7 @@ def test_the_bundle_says_to_machines_who_approved_what_and_how_it_was_checked(
         "owner_time_ms": found.approval.owner_time_ms,
         "sha256": hashlib.sha256(found.manifest.approval.encode()).hexdigest(),
     }
-    assert document["seconding"] == {"name": "ben", "key": public_key_of(BEN).text}
+    assert document["co_approval"] == {"name": "ben", "key": public_key_of(BEN).text}
     assert document["shared"] == {"segments": 3, "posters": 2, "sounds": 0, "clips_told": 0}
     assert (document["receipt"], document["unopened"], document["clips_told"]) == (None, [], [])
     assert [each["check"] for each in document["checks"]] == [kind.name.lower() for kind in CheckKind]
@@ -166,7 +166,7 @@ def test_the_bundle_says_to_machines_who_approved_what_and_how_it_was_checked(
 
 
 def test_the_bundle_says_of_each_file_what_it_was_approved_recorded_and_opened_as(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure)
@@ -198,7 +198,9 @@ def test_the_bundle_says_of_each_file_what_it_was_approved_recorded_and_opened_a
         }
 
 
-def test_where_one_owner_is_enough_the_bundle_has_no_second(requester: Requester, asked: Asked, house: House) -> None:
+def test_where_one_owner_is_enough_the_bundle_has_no_second(
+    requester: Requester, asked: SentRequest, house: House
+) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure)
     made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
@@ -210,21 +212,21 @@ def test_where_one_owner_is_enough_the_bundle_has_no_second(requester: Requester
 # -- what has not arrived as it should ---------------------------------------------------------------------------------
 
 
-def test_what_was_refused_when_it_arrived_says_so(requester: Requester, asked: Asked, house: House) -> None:
+def test_what_was_refused_when_it_arrived_says_so(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
     folder = lay_down(requester, asked, disclosure)
     (folder.path / "request.dsse").unlink()
     failed = verify_disclosure(requester.folder, disclosure.id).failed
     assert failed is not None
     assert "has not said yet which request it answers" in failed.said
-    folder.end(HeldState.REFUSED, "It is larger than this machine takes.")
+    folder.end(TransferState.REFUSED, "It is larger than this machine takes.")
     failed = verify_disclosure(requester.folder, disclosure.id).failed
     assert failed is not None
     assert "was refused when it arrived" in failed.said
 
 
 def test_a_receipt_that_we_did_not_sign_or_that_is_none_proves_nothing(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     disclosure = house.disclose(asked)
     folder = lay_down(requester, asked, disclosure)

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from agent.clients.requester import messages
-from agent.clients.requester.disclosure_folder import AnswerFolder, Origin
-from agent.clients.requester.identity import Asked, Requester
+from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
+from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.verification import CheckKind, CheckOutcome, Verification, verify_disclosure
 from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
@@ -29,12 +29,12 @@ STRANGER = private_key_from_seed(b"s" * 32)
 OTHER_SHA = "5e" * 32
 
 
-def lay_down(requester: Requester, asked: Asked, disclosure: Disclosure) -> AnswerFolder:
+def lay_down(requester: Requester, asked: SentRequest, disclosure: Disclosure) -> AnswerFolder:
     """Put a disclosure on the disk as the receiver would."""
     folder = AnswerFolder(requester.folder, disclosure.id)
     size = disclosure.sizes[0]
     folder.create(
-        Origin(
+        DisclosureOrigin(
             v=1,
             device=disclosure.device,
             parts=len(disclosure.parts),
@@ -48,12 +48,12 @@ def lay_down(requester: Requester, asked: Asked, disclosure: Disclosure) -> Answ
     return folder
 
 
-def verified(requester: Requester, asked: Asked, disclosure: Disclosure) -> Verification:
+def verified(requester: Requester, asked: SentRequest, disclosure: Disclosure) -> Verification:
     lay_down(requester, asked, disclosure)
     return verify_disclosure(requester.folder, disclosure.id)
 
 
-def test_an_honest_disclosure_holds_in_every_check(requester: Requester, asked: Asked, house: House) -> None:
+def test_an_honest_disclosure_holds_in_every_check(requester: Requester, asked: SentRequest, house: House) -> None:
     verification = verified(requester, asked, house.disclose(asked))
     assert verification.failed is None
     assert verification.ok
@@ -63,7 +63,7 @@ def test_an_honest_disclosure_holds_in_every_check(requester: Requester, asked: 
 
 
 def test_each_check_of_an_honest_disclosure_says_what_it_saw_with_the_hash_to_compare(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     verification = verified(requester, asked, house.disclose(asked))
     assert all(check.said for check in verification.checks)
@@ -73,7 +73,7 @@ def test_each_check_of_an_honest_disclosure_says_what_it_saw_with_the_hash_to_co
     assert {hashlib.sha256(each.content).hexdigest() for each in house.stored} <= proofs
 
 
-def test_an_owner_may_share_a_picture_alone(requester: Requester, asked: Asked, house: House) -> None:
+def test_an_owner_may_share_a_picture_alone(requester: Requester, asked: SentRequest, house: House) -> None:
     poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
     verification = verified(requester, asked, house.disclose(asked, [poster]))
     assert verification.ok
@@ -81,7 +81,7 @@ def test_an_owner_may_share_a_picture_alone(requester: Requester, asked: Asked, 
 
 
 def test_owners_of_a_later_epoch_count_when_each_list_was_signed_by_an_owner_of_the_one_before(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     assert verified(requester, asked, filmed(gops, epoch=3).disclose(asked)).ok
     wrong = filmed(gops, Changes(enrolment_key=STRANGER), epoch=3)
@@ -285,7 +285,7 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_every_lie_is_found_by_its_check(lie: str, requester: Requester, asked: Asked, gops: list[Gop]) -> None:
+def test_every_lie_is_found_by_its_check(lie: str, requester: Requester, asked: SentRequest, gops: list[Gop]) -> None:
     changes, kind, words = LIES[lie]
     verification = verified(requester, asked, filmed(gops, changes).disclose(asked))
     assert not verification.ok
@@ -297,7 +297,7 @@ def test_every_lie_is_found_by_its_check(lie: str, requester: Requester, asked: 
 
 
 def test_after_the_first_failure_nothing_is_looked_at_and_nothing_is_believed(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     house = filmed(gops, Changes(approval_key=STRANGER))
     verification = verified(requester, asked, house.disclose(asked))
@@ -313,7 +313,7 @@ def test_after_the_first_failure_nothing_is_looked_at_and_nothing_is_believed(
 @pytest.mark.parametrize("number", range(6))
 @pytest.mark.parametrize("where", ["first", "middle", "last", "cut", "longer"])
 def test_a_changed_byte_in_any_part_is_found(
-    number: int, where: str, requester: Requester, asked: Asked, house: House
+    number: int, where: str, requester: Requester, asked: SentRequest, house: House
 ) -> None:
     disclosure = house.disclose(asked)
     folder = lay_down(requester, asked, disclosure)
@@ -335,7 +335,7 @@ def test_a_changed_byte_in_any_part_is_found(
     assert failed.kind is (CheckKind.PARTS if number else CheckKind.ARRIVED)
 
 
-def test_two_parts_that_changed_places_are_found(requester: Requester, asked: Asked, house: House) -> None:
+def test_two_parts_that_changed_places_are_found(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
     disclosure.parts[1], disclosure.parts[3] = disclosure.parts[3], disclosure.parts[1]
     failed = verified(requester, asked, disclosure).failed
@@ -343,7 +343,7 @@ def test_two_parts_that_changed_places_are_found(requester: Requester, asked: As
     assert failed.kind is CheckKind.PARTS
 
 
-def test_a_missing_part_is_named_as_not_arrived(requester: Requester, asked: Asked, house: House) -> None:
+def test_a_missing_part_is_named_as_not_arrived(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure).part(4).unlink()
     failed = verify_disclosure(requester.folder, disclosure.id).failed
@@ -351,7 +351,7 @@ def test_a_missing_part_is_named_as_not_arrived(requester: Requester, asked: Ask
     assert (failed.kind, failed.said) == (CheckKind.ARRIVED, "1 of 6 parts have not arrived.")
 
 
-def test_parts_that_nobody_announced_are_found(requester: Requester, asked: Asked, house: House) -> None:
+def test_parts_that_nobody_announced_are_found(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure).part(6).write_bytes(disclosure.parts[1])
     failed = verify_disclosure(requester.folder, disclosure.id).failed
@@ -359,15 +359,15 @@ def test_parts_that_nobody_announced_are_found(requester: Requester, asked: Aske
     assert failed.kind is CheckKind.PARTS
 
 
-def test_an_answer_to_one_request_is_none_to_another(requester: Requester, asked: Asked, house: House) -> None:
-    other = requester.asked(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
+def test_an_answer_to_one_request_is_none_to_another(requester: Requester, asked: SentRequest, house: House) -> None:
+    other = requester.sent_request(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
     failed = verified(requester, other, house.disclose(asked)).failed
     assert failed is not None
     assert failed.kind is CheckKind.SEALED
 
 
 def test_a_request_kept_beside_the_disclosure_must_be_the_signed_one(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     disclosure = house.disclose(asked)
     folder = lay_down(requester, asked, disclosure)
@@ -385,7 +385,7 @@ def test_a_disclosure_that_was_never_received_is_an_answer_and_no_crash(requeste
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "another"])
 def test_without_its_reply_identity_nothing_opens(
-    damage: str, requester: Requester, asked: Asked, house: House
+    damage: str, requester: Requester, asked: SentRequest, house: House
 ) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure)
@@ -402,13 +402,13 @@ def test_without_its_reply_identity_nothing_opens(
 # -- what owners may add, what power cuts leave ------------------------------------------------------------------------
 
 
-def test_what_the_owner_says_about_themselves_is_opened(requester: Requester, asked: Asked, house: House) -> None:
+def test_what_the_owner_says_about_themselves_is_opened(requester: Requester, asked: SentRequest, house: House) -> None:
     card = ContactCard(v=1, name="M. Jansen", street="Prinsengracht 12")
     assert verified(requester, asked, house.disclose(asked, contact=card)).contact == card
 
 
 def test_an_unreadable_card_spoils_nothing_and_shows_nothing(
-    requester: Requester, asked: Asked, gops: list[Gop]
+    requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
     house = filmed(gops, Changes(approval=lambda a: later(a, contact="AAAA")))
     verification = verified(requester, asked, house.disclose(asked))
@@ -417,7 +417,7 @@ def test_an_unreadable_card_spoils_nothing_and_shows_nothing(
 
 
 def test_a_segment_cut_off_by_a_power_failure_opens_to_its_last_whole_second(
-    requester: Requester, asked: Asked, house: House, gops: list[Gop]
+    requester: Requester, asked: SentRequest, house: House, gops: list[Gop]
 ) -> None:
     last = house.record(DESCRIPTION, gops, poster=False)[0]
     house.power_cut(last, len(last.data) * 2 // 3)
@@ -432,7 +432,7 @@ def test_a_segment_cut_off_by_a_power_failure_opens_to_its_last_whole_second(
 
 
 def test_a_whole_segment_adopted_after_a_crash_verifies_with_its_own_word_for_the_end(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     whole = house.stored[3]
     house.power_cut(whole, len(whole.data))
@@ -443,7 +443,7 @@ def test_a_whole_segment_adopted_after_a_crash_verifies_with_its_own_word_for_th
 
 
 def test_a_segment_that_only_lacked_its_name_is_held_against_what_it_says_of_itself(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     whole = house.stored[3]
     house.power_cut(whole, len(whole.data), named=False)
@@ -453,7 +453,7 @@ def test_a_segment_that_only_lacked_its_name_is_held_against_what_it_says_of_its
 
 
 def test_a_segment_that_only_lacked_its_name_cannot_be_given_another_time(
-    requester: Requester, asked: Asked, house: House
+    requester: Requester, asked: SentRequest, house: House
 ) -> None:
     whole = house.stored[3]
     house.power_cut(whole, len(whole.data), named=False, later_us=1_000_000)
@@ -467,7 +467,7 @@ def last_of(house: House, segment: str) -> object:
 
 
 def test_verifying_needs_no_network_and_writes_nothing(
-    requester: Requester, asked: Asked, house: House, monkeypatch: pytest.MonkeyPatch
+    requester: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure)
@@ -481,7 +481,7 @@ def test_verifying_needs_no_network_and_writes_nothing(
     assert {path: path.stat().st_mtime_ns for path in sorted(Path(requester.folder).rglob("*"))} == before
 
 
-def test_a_verification_is_a_value(requester: Requester, asked: Asked, house: House) -> None:
+def test_a_verification_is_a_value(requester: Requester, asked: SentRequest, house: House) -> None:
     verification = verified(requester, asked, house.disclose(asked))
     with pytest.raises(dataclasses.FrozenInstanceError):
         verification.items = ()  # type: ignore[misc]

@@ -3,50 +3,63 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.alerts.alert_messages import MOST_LINES, Kept, Waiting, pause_ns, summary, take, worded
-from agent.core.alerts.kinds import Rank
+from agent.core.alerts.alert_messages import (
+    MOST_LINES,
+    DeferredAlert,
+    QueuedAlert,
+    deferred_text,
+    retry_pause_ns,
+    summary,
+    take_message,
+)
+from agent.core.alerts.kinds import AlertPriority
 
-QUEUES = st.lists(st.sampled_from(Rank), max_size=60).map(
-    lambda ranks: [Waiting(n, "Ann", rank, f"alert {n}", n) for n, rank in enumerate(sorted(ranks))]
+QUEUES = st.lists(st.sampled_from(AlertPriority), max_size=60).map(
+    lambda ranks: [QueuedAlert(n, "Ann", rank, f"alert {n}", n) for n, rank in enumerate(sorted(ranks))]
 )
 
 
 @given(QUEUES)
 def test_taking_until_nothing_waits_tells_every_alert_once_and_every_press_alone_and_first(
-    queue: list[Waiting],
+    queue: list[QueuedAlert],
 ) -> None:
     left, messages = list(queue), []
-    while (parcel := take(left, "Doorward", "https://page.example")) is not None:
+    while (parcel := take_message(left, "Doorward", "https://page.example")) is not None:
         messages.append(parcel)
         left = [each for each in left if each.id not in parcel.alerts]
     lines = [line for parcel in messages for line in parcel.body.splitlines()[:-1]]
     assert sorted(lines) == sorted(each.text for each in queue)
-    presses = sum(each.rank is Rank.BUTTON for each in queue)
+    presses = sum(each.rank is AlertPriority.BUTTON for each in queue)
     assert all(len(parcel.alerts) == 1 for parcel in messages[:presses])
     assert all(len(parcel.alerts) <= MOST_LINES for parcel in messages)
     assert all(parcel.body.endswith("https://page.example") for parcel in messages)
 
 
 def test_a_message_without_a_page_ends_with_its_last_alert() -> None:
-    parcel = take([Waiting(1, "Ann", Rank.LATER, "14:03  Something moved at the door.", 0)], "Doorward", "")
+    parcel = take_message(
+        [QueuedAlert(1, "Ann", AlertPriority.LATER, "14:03  Something moved at the door.", 0)], "Doorward", ""
+    )
     assert parcel is not None
     assert parcel.body == "14:03  Something moved at the door."
 
 
 def test_the_time_is_in_the_words_where_it_is_known() -> None:
-    assert worded("Something moved.", "14:03") == "14:03  Something moved."
-    assert worded("Something moved.", "") == "Something moved."
+    assert deferred_text("Something moved.", "14:03") == "14:03  Something moved."
+    assert deferred_text("Something moved.", "") == "Something moved."
 
 
 def test_a_summary_says_what_how_often_and_when_last() -> None:
-    kept = [Kept("Ann", "quiet", "Something moved at the door.", 12, 0, 1), Kept("Ann", "quiet", "It is hot.", 1, 0, 1)]
+    kept = [
+        DeferredAlert("Ann", "quiet", "Something moved at the door.", 12, 0, 1),
+        DeferredAlert("Ann", "quiet", "It is hot.", 1, 0, 1),
+    ]
     assert summary(kept, ["06:40", "03:10"]) == (
         "Meanwhile: 12 × Something moved at the door (last 06:40); It is hot (03:10)."
     )
 
 
 def test_pauses_grow_to_a_quarter_of_an_hour_and_stay_there() -> None:
-    pauses = [pause_ns(failures) // 10**9 for failures in range(1, 40)]
+    pauses = [retry_pause_ns(failures) // 10**9 for failures in range(1, 40)]
     assert pauses[:4] == [2, 4, 8, 16]
     assert pauses == sorted(pauses)
     assert pauses[-1] == 900

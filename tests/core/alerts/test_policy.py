@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.alerts.kinds import NEWS, AlertKind, Rank, news_of
-from agent.core.alerts.policy import ChannelRules, Policy, Ruling, is_within, may_release
+from agent.core.alerts.kinds import ALERTS, AlertKind, AlertPriority, alert_named
+from agent.core.alerts.policy import ChannelRules, Decision, Policy, is_within, may_release
 from agent.core.timebase import BootNs
 
 S = 10**9
@@ -18,11 +18,11 @@ def at(second: float) -> BootNs:
     return BootNs(round(second * S))
 
 
-def told(policy: Policy, name: str, second: float, minute: int | None = NOON, channel: ChannelRules = ANN) -> Ruling:
-    return policy.rule(channel, news_of(name), at(second), minute)
+def told(policy: Policy, name: str, second: float, minute: int | None = NOON, channel: ChannelRules = ANN) -> Decision:
+    return policy.decide(channel, alert_named(name), at(second), minute)
 
 
-@given(st.lists(st.tuples(st.sampled_from(sorted(NEWS)), st.integers(0, 600), MINUTES), max_size=40), MINUTES)
+@given(st.lists(st.tuples(st.sampled_from(sorted(ALERTS)), st.integers(0, 600), MINUTES), max_size=40), MINUTES)
 def test_no_history_and_no_hour_keeps_the_button_from_being_told(
     history: list[tuple[str, int, int | None]], minute: int | None
 ) -> None:
@@ -31,96 +31,101 @@ def test_no_history_and_no_hour_keeps_the_button_from_being_told(
     for name, pause, when in history:
         second += pause
         told(policy, name, second, when)
-    assert told(policy, "button", second, minute) is Ruling.NOW
+    assert told(policy, "button", second, minute) is Decision.NOW
 
 
 def test_a_cool_down_tells_the_first_visitor_and_the_first_after_it() -> None:
     policy = Policy((ANN,), cool_down_ns=300 * S)
     rulings = [told(policy, "visitor", second) for second in range(0, 601, 10)]
-    assert [n for n, ruling in enumerate(rulings) if ruling is Ruling.NOW] == [0, 30, 60]
+    assert [n for n, ruling in enumerate(rulings) if ruling is Decision.NOW] == [0, 30, 60]
 
 
 def test_a_cool_down_is_each_channels_own_and_each_kinds_own() -> None:
     policy = Policy((ANN, BEN))
-    assert told(policy, "visitor", 0) is Ruling.NOW
-    assert told(policy, "board", 1) is Ruling.NOW
-    assert told(policy, "board", 2, channel=BEN) is Ruling.NOW
-    assert told(policy, "board", 3, channel=BEN) is Ruling.COOLING
+    assert told(policy, "visitor", 0) is Decision.NOW
+    assert told(policy, "board", 1) is Decision.NOW
+    assert told(policy, "board", 2, channel=BEN) is Decision.NOW
+    assert told(policy, "board", 3, channel=BEN) is Decision.RATE_LIMITED
 
 
 def test_requests_trust_and_the_opened_case_know_no_cool_down() -> None:
     policy = Policy((ANN,))
     for name in ("trust", "tamper"):
-        assert [told(policy, name, second) for second in (0, 1)] == [Ruling.NOW, Ruling.NOW]
-    assert [policy.rule(ANN, NEWS["request"], at(s), NOON, was_held=True) for s in (0, 1)] == [Ruling.NOW, Ruling.NOW]
+        assert [told(policy, name, second) for second in (0, 1)] == [Decision.NOW, Decision.NOW]
+    assert [policy.decide(ANN, ALERTS["request"], at(s), NOON, was_held=True) for s in (0, 1)] == [
+        Decision.NOW,
+        Decision.NOW,
+    ]
 
 
-@given(st.lists(st.tuples(st.sampled_from(sorted(NEWS)), MINUTES), max_size=20), MINUTES, st.booleans(), st.booleans())
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(ALERTS)), MINUTES), max_size=20), MINUTES, st.booleans(), st.booleans()
+)
 def test_no_history_no_hour_and_no_digest_brings_a_request_out_before_it_was_held_back(
     history: list[tuple[str, int | None]], minute: int | None, digest: bool, quiet: bool
 ) -> None:
     policy = Policy((ANN,), digest=frozenset(AlertKind) if digest else frozenset(), quiet=(0, 1439) if quiet else None)
     for second, (name, when) in enumerate(history):
         told(policy, name, second, when)
-    assert told(policy, "request", 99, minute) is Ruling.HELD_BACK
-    assert policy.rule(ANN, NEWS["request"], at(99), minute, was_held=True) is not Ruling.HELD_BACK
+    assert told(policy, "request", 99, minute) is Decision.DELAYED
+    assert policy.decide(ANN, ALERTS["request"], at(99), minute, was_held=True) is not Decision.DELAYED
 
 
-@given(st.sampled_from(sorted(NEWS)), MINUTES)
+@given(st.sampled_from(sorted(ALERTS)), MINUTES)
 def test_nothing_but_a_request_is_held_back(name: str, minute: int | None) -> None:
-    assert (told(Policy((ANN,)), name, 0, minute) is Ruling.HELD_BACK) is (name == "request")
+    assert (told(Policy((ANN,)), name, 0, minute) is Decision.DELAYED) is (name == "request")
 
 
 def test_a_request_whose_time_of_being_held_back_ends_at_night_or_before_the_digest_waits_for_those_too() -> None:
-    def later(policy: Policy, minute: int) -> Ruling:
-        return policy.rule(ANN, NEWS["request"], at(0), minute, was_held=True)
+    def later(policy: Policy, minute: int) -> Decision:
+        return policy.decide(ANN, ALERTS["request"], at(0), minute, was_held=True)
 
-    assert later(Policy((ANN,)), NIGHT) is Ruling.QUIET
-    assert later(Policy((ANN,), digest=frozenset({AlertKind.REQUEST})), NOON) is Ruling.DIGEST
-    assert later(Policy((ANN,), off=frozenset({AlertKind.REQUEST})), NOON) is Ruling.OFF
+    assert later(Policy((ANN,)), NIGHT) is Decision.QUIET
+    assert later(Policy((ANN,), digest=frozenset({AlertKind.REQUEST})), NOON) is Decision.DIGEST
+    assert later(Policy((ANN,), off=frozenset({AlertKind.REQUEST})), NOON) is Decision.OFF
 
 
 def test_a_kind_that_is_off_is_told_nobody_and_a_channel_hears_what_it_asked_for() -> None:
     policy = Policy((ANN, BEN), off=frozenset({AlertKind.HEAT}))
-    assert told(policy, "board", 0) is Ruling.OFF
-    assert told(policy, "visitor", 0, channel=BEN) is Ruling.OFF
+    assert told(policy, "board", 0) is Decision.OFF
+    assert told(policy, "visitor", 0, channel=BEN) is Decision.OFF
 
 
 def test_quiet_hours_keep_everything_but_the_button_and_the_opened_case() -> None:
     policy = Policy((ANN,))
-    assert {name for name in NEWS if told(policy, name, 0, NIGHT) is Ruling.NOW} == {"button", "tamper"}
-    assert told(policy, "visitor", 0, NIGHT) is Ruling.QUIET
+    assert {name for name in ALERTS if told(policy, name, 0, NIGHT) is Decision.NOW} == {"button", "tamper"}
+    assert told(policy, "visitor", 0, NIGHT) is Decision.QUIET
 
 
 def test_quiet_hours_of_the_household_hold_for_every_channel_and_end_for_all_of_them() -> None:
     always_on = ChannelRules("nightwatch")
     policy = Policy((always_on,), quiet=(22 * 60, 7 * 60))
     night = 23 * 60
-    assert policy.rule(always_on, NEWS["visitor"], BootNs(0), night) is Ruling.QUIET
-    assert policy.rule(always_on, NEWS["button"], BootNs(0), night) is Ruling.NOW
-    assert not may_release(policy, always_on, Ruling.QUIET, 0, 0, night)
-    assert may_release(policy, always_on, Ruling.QUIET, 0, 0, 7 * 60)
+    assert policy.decide(always_on, ALERTS["visitor"], BootNs(0), night) is Decision.QUIET
+    assert policy.decide(always_on, ALERTS["button"], BootNs(0), night) is Decision.NOW
+    assert not may_release(policy, always_on, Decision.QUIET, 0, 0, night)
+    assert may_release(policy, always_on, Decision.QUIET, 0, 0, 7 * 60)
 
 
 def test_without_a_date_nothing_is_kept() -> None:
     policy = Policy((ANN,), digest=frozenset({AlertKind.VISITOR}))
-    assert told(policy, "visitor", 0, None) is Ruling.NOW
+    assert told(policy, "visitor", 0, None) is Decision.NOW
 
 
 def test_a_camera_that_comes_back_during_the_cool_down_is_told_when_that_is_over() -> None:
     policy = Policy((ANN,), cool_down_ns=300 * S)
-    assert told(policy, "camera", 0) is Ruling.NOW
-    assert told(policy, "camera back", 5) is Ruling.COOLING
-    assert policy.cooled(at(299)) == ()
-    assert policy.cooled(at(300)) == ((ANN, NEWS["camera back"]),)
-    assert policy.cooled(at(301)) == ()
+    assert told(policy, "camera", 0) is Decision.NOW
+    assert told(policy, "camera back", 5) is Decision.RATE_LIMITED
+    assert policy.rate_limited(at(299)) == ()
+    assert policy.rate_limited(at(300)) == ((ANN, ALERTS["camera back"]),)
+    assert policy.rate_limited(at(301)) == ()
 
 
 def test_a_camera_that_flickers_and_ends_as_it_was_told_is_not_told_again() -> None:
     policy = Policy((ANN,), cool_down_ns=300 * S)
     for second, name in enumerate(("camera", "camera back", "camera", "camera back", "camera")):
         told(policy, name, second)
-    assert policy.cooled(at(400)) == ()
+    assert policy.rate_limited(at(400)) == ()
 
 
 @given(st.integers(0, 1439), st.integers(0, 1439))
@@ -135,19 +140,19 @@ def test_what_was_kept_is_released_when_the_quiet_hours_end_or_the_digest_is_due
     policy = Policy((ANN,), digest_minute=20 * 60)
     day_ms = 86_400_000
     eight = 20 * 3_600_000  # 20:00 of a day that begins at 0
-    assert not may_release(policy, ANN, Ruling.QUIET, 0, 0, 6 * 60 + 59)
-    assert may_release(policy, ANN, Ruling.QUIET, 0, 0, 7 * 60)
-    assert not may_release(policy, ANN, Ruling.DIGEST, eight - 60_000, eight - 60_000, 19 * 60 + 59)
-    assert may_release(policy, ANN, Ruling.DIGEST, eight - 60_000, eight, 20 * 60)
-    assert not may_release(policy, ANN, Ruling.DIGEST, eight + 1, eight + 60_000, 20 * 60 + 1)
+    assert not may_release(policy, ANN, Decision.QUIET, 0, 0, 6 * 60 + 59)
+    assert may_release(policy, ANN, Decision.QUIET, 0, 0, 7 * 60)
+    assert not may_release(policy, ANN, Decision.DIGEST, eight - 60_000, eight - 60_000, 19 * 60 + 59)
+    assert may_release(policy, ANN, Decision.DIGEST, eight - 60_000, eight, 20 * 60)
+    assert not may_release(policy, ANN, Decision.DIGEST, eight + 1, eight + 60_000, 20 * 60 + 1)
     # A device that was off at 20:00 releases when it is on again.
-    assert may_release(policy, ANN, Ruling.DIGEST, eight - 60_000, day_ms, 0)
+    assert may_release(policy, ANN, Decision.DIGEST, eight - 60_000, day_ms, 0)
 
 
 def test_only_a_press_of_the_button_has_the_buttons_rank() -> None:
-    assert [name for name, news in NEWS.items() if news.rank is Rank.BUTTON] == ["button"]
+    assert [name for name, news in ALERTS.items() if news.rank is AlertPriority.BUTTON] == ["button"]
 
 
 def test_every_kind_has_news_and_news_without_a_name_says_nothing_but_to_look() -> None:
-    assert {news.kind for news in NEWS.values()} == set(AlertKind)
-    assert news_of("segment abc is damaged").text == "The doorbell needs your attention: see doorward status."
+    assert {news.kind for news in ALERTS.values()} == set(AlertKind)
+    assert alert_named("segment abc is damaged").text == "The doorbell needs your attention: see doorward status."

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.core.ledger import entries as entries_module
 from agent.core.ledger.entries import FIELDS, EntryKind, LedgerEntry, decode_entry, encode_entry, entry
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import DoorwardError, FormatError
 
 HEX = "0123456789abcdef"
@@ -33,7 +33,7 @@ def entries(draw: st.DrawFn) -> LedgerEntry:
     kind = draw(st.sampled_from(EntryKind))
     required, optional = FIELDS[kind]
     present = required | draw(st.sets(st.sampled_from(sorted(optional)))) if optional else required
-    moment = Moment(
+    moment = ClockReading(
         BootNs(draw(st.integers(0, 2**62))),
         UtcNs(draw(st.integers(-(2**62), 2**62))),
         draw(st.sampled_from(ClockQuality)),
@@ -66,7 +66,7 @@ def test_noise_is_refused(noise: bytes) -> None:
 
 
 def test_an_entry_has_one_spelling() -> None:
-    leaf = encode_entry(entry(EntryKind.BOOT, BOOT, Moment(BootNs(0), UtcNs(0), ClockQuality.UNKNOWN)))
+    leaf = encode_entry(entry(EntryKind.BOOT, BOOT, ClockReading(BootNs(0), UtcNs(0), ClockQuality.UNKNOWN)))
     for other in (leaf + b" ", leaf.replace(b'"v":1', b'"v": 1'), leaf.replace(b'"v":1', b'"reason":null,"v":1')):
         with pytest.raises(FormatError):
             decode_entry(other)
@@ -85,7 +85,7 @@ def test_each_kind_demands_its_fields_and_refuses_others(kind: EntryKind) -> Non
         "reason": "some reason",
     }
     required, optional = FIELDS[kind]
-    moment = Moment(BootNs(0), UtcNs(0), ClockQuality.SYNCED)
+    moment = ClockReading(BootNs(0), UtcNs(0), ClockQuality.SYNCED)
     complete = {name: values[name] for name in required}
     entry(kind, BOOT, moment, **complete)
     for name in required:
@@ -97,12 +97,14 @@ def test_each_kind_demands_its_fields_and_refuses_others(kind: EntryKind) -> Non
 
 
 def test_a_clock_in_1970_or_before_makes_an_entry_of_unknown_date() -> None:
-    value = entry(EntryKind.BOOT, BOOT, Moment(BootNs(7_000), UtcNs(-5), ClockQuality.UNKNOWN))
-    assert (value.utc_ms, value.moment) == (0, Moment(BootNs(7_000), UtcNs(0), ClockQuality.UNKNOWN))
+    value = entry(EntryKind.BOOT, BOOT, ClockReading(BootNs(7_000), UtcNs(-5), ClockQuality.UNKNOWN))
+    assert (value.utc_ms, value.moment) == (0, ClockReading(BootNs(7_000), UtcNs(0), ClockQuality.UNKNOWN))
 
 
 def test_what_a_requester_wrote_cannot_become_a_reason() -> None:
-    value = entry(EntryKind.STORAGE_FAULT, BOOT, Moment(BootNs(0), UtcNs(0), ClockQuality.SYNCED), reason="disk-full")
+    value = entry(
+        EntryKind.STORAGE_FAULT, BOOT, ClockReading(BootNs(0), UtcNs(0), ClockQuality.SYNCED), reason="disk-full"
+    )
     leaf = encode_entry(value).replace(b"disk-full", "Call me: Ünal".encode())
     with pytest.raises(FormatError):
         decode_entry(leaf)
@@ -120,7 +122,7 @@ def test_the_documents_table_of_kinds_is_the_codes() -> None:
 
 
 def test_an_entry_gives_its_moment_back_to_the_microsecond_and_millisecond() -> None:
-    at = Moment(BootNs(61_000_001_999), UtcNs(1_800_000_000_123_999_999), ClockQuality.HELD)
-    assert entry(EntryKind.BOOT, "5eed" * 8, at).moment == Moment(
+    at = ClockReading(BootNs(61_000_001_999), UtcNs(1_800_000_000_123_999_999), ClockQuality.HELD)
+    assert entry(EntryKind.BOOT, "5eed" * 8, at).moment == ClockReading(
         BootNs(61_000_001_000), UtcNs(1_800_000_000_123_000_000), ClockQuality.HELD
     )

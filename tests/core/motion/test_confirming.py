@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.motion.confirming import Confirming
+from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.parameters import MotionSettings
-from agent.core.motion.passes import CellBox, LightSums, Region
+from agent.core.motion.passes import CellBox, LightSums, MotionRegion
 
 THING = LightSums(
     cells=40, gradients=70, energy_now=10**8, energy_before=10**6, shared=0, roughness=10**6, difference=1
@@ -21,19 +21,19 @@ PALE = LightSums(
 
 def region(
     cells: int, mean_dwell: float, *, path: int = 12, dwell: int = 2, box: CellBox = (30, 20, 34, 28), settled: int = 0
-) -> Region:
-    return Region(box, cells, path, dwell, round(mean_dwell * cells), settled, 0, THING)
+) -> MotionRegion:
+    return MotionRegion(box, cells, path, dwell, round(mean_dwell * cells), settled, 0, THING)
 
 
-def judge(frames_per_s: float = 10.0) -> Confirming:
-    confirming = Confirming(MotionSettings())
+def judge(frames_per_s: float = 10.0) -> MotionConfirmation:
+    confirming = MotionConfirmation(MotionSettings())
     confirming.tune(frames_per_s)
     return confirming
 
 
 def verdict(
-    confirming: Confirming,
-    *regions: Region,
+    confirming: MotionConfirmation,
+    *regions: MotionRegion,
     frame: int = 100,
     dark: bool = False,
     smoothed: bool = False,
@@ -100,7 +100,7 @@ LYING = (30, 20, 38, 24)
 @pytest.mark.parametrize(
     "doubtful", [region(40, 1.6, path=11), region(40, 1.6, box=LYING)], ids=["briefly tracked", "lying"]
 )
-def test_in_the_dark_a_lamp_is_suspected_unless_gain_had_to_be_turned_up(doubtful: Region) -> None:
+def test_in_the_dark_a_lamp_is_suspected_unless_gain_had_to_be_turned_up(doubtful: MotionRegion) -> None:
     doubtful = doubtful._replace(longest_dwell=3)
     assert verdict(judge(), doubtful, dark=True) == []
     assert verdict(judge(), doubtful, dark=True, smoothed=True) == [doubtful.box]

@@ -186,17 +186,17 @@ def test_anything_smaller_than_its_zone_asks_for_does_not_fire(walk: list[np.nda
 
 
 def test_a_gap_in_the_frames_starts_the_learning_again(scene: Draw, watch: Watch) -> None:
-    eye = detector()
-    watch(eye, [scene()] * EMPTY_FRAMES)
-    samples = watch(eye, [scene(seed=2)] * EMPTY_FRAMES, start_s=600)
+    object_detector = detector()
+    watch(object_detector, [scene()] * EMPTY_FRAMES)
+    samples = watch(object_detector, [scene(seed=2)] * EMPTY_FRAMES, start_s=600)
     assert samples[0].state is MotionState.LEARNING
     assert not fired(samples)
 
 
 def test_time_going_backwards_starts_the_learning_again(walk: list[np.ndarray], watch: Watch) -> None:
-    eye = detector()
-    watch(eye, walk, start_s=100)
-    samples = watch(eye, walk, start_s=0)
+    object_detector = detector()
+    watch(object_detector, walk, start_s=100)
+    samples = watch(object_detector, walk, start_s=0)
     assert samples[0].state is MotionState.LEARNING
     assert fired(samples)
 
@@ -222,16 +222,16 @@ def test_a_strip_of_a_picture_works_when_all_of_it_changes(scene: Draw, watch: W
 def test_any_frame_rate_works(frames_per_s: float, scene: Draw, with_figure: Draw, watch: Watch) -> None:
     crossing = [with_figure(scene(), -0.1 + 0.3 * step / frames_per_s) for step in range(round(4 * frames_per_s))]
     empty = [scene()] * round(4 * frames_per_s)
-    eye = Detector(240, 320, frames_per_s)
-    assert fired(watch(eye, empty + crossing, frames_per_s=frames_per_s))
+    object_detector = Detector(240, 320, frames_per_s)
+    assert fired(watch(object_detector, empty + crossing, frames_per_s=frames_per_s))
 
 
 def test_rows_may_have_any_stride(walk: list[np.ndarray], watch: Watch) -> None:
     padded = [np.pad(picture, ((0, 0), (0, 32))) for picture in walk]
-    eye, other = detector(), detector()
+    object_detector, other = detector(), detector()
     for number, (picture, wide) in enumerate(zip(walk, padded, strict=True)):
         sensor_ns = BootNs(seconds(number / 10))
-        assert eye.step(LumaFrame(picture, sensor_ns)) == other.step(LumaFrame(wide[:, :320], sensor_ns))
+        assert object_detector.step(LumaFrame(picture, sensor_ns)) == other.step(LumaFrame(wide[:, :320], sensor_ns))
 
 
 def test_the_same_frames_give_the_same_samples(walk: list[np.ndarray], watch: Watch) -> None:
@@ -239,24 +239,24 @@ def test_the_same_frames_give_the_same_samples(walk: list[np.ndarray], watch: Wa
 
 
 def test_the_frame_is_only_read(walk: list[np.ndarray]) -> None:
-    eye = detector()
+    object_detector = detector()
     for number, picture in enumerate(walk):
         picture.flags.writeable = False
-        eye.step(LumaFrame(picture, BootNs(seconds(number / 10))))
+        object_detector.step(LumaFrame(picture, BootNs(seconds(number / 10))))
 
 
 def test_the_quiet_path_allocates_no_picture_but_for_the_look_at_the_lens(scene: Draw) -> None:
-    eye, picture = detector(), scene()
+    object_detector, picture = detector(), scene()
     frames = [LumaFrame(picture, BootNs(seconds(number / 10))) for number in range(200)]
     for frame in frames[:100]:
-        eye.step(frame)
+        object_detector.step(frame)
     tracemalloc.start()
     try:
         allocated = 0
         for frame in frames[100:]:
             tracemalloc.reset_peak()
             before_bytes, _ = tracemalloc.get_traced_memory()
-            assert eye.step(frame).state is MotionState.QUIET
+            assert object_detector.step(frame).state is MotionState.QUIET
             allocated += tracemalloc.get_traced_memory()[1] - before_bytes > 2000
         assert allocated <= 5  # once in two seconds
     finally:

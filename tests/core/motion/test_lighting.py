@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.media import Light
 from agent.core.motion.grids import Grids
-from agent.core.motion.lighting import ExposureWatch, SuddenChange, hidden_structure, is_light
+from agent.core.motion.lighting import ExposureWatch, SuddenLightChange, hidden_structure, is_light
 from agent.core.motion.passes import CellBox
 from agent.core.motion.passes.tracks import light_sums
 from agent.core.motion.pyramid import Pyramid
@@ -85,7 +85,7 @@ def test_the_exposure_watch_sees_jumps_and_not_drift() -> None:
 
 
 def test_a_change_that_stays_below_the_share_is_not_sudden() -> None:
-    sudden = SuddenChange(6, 8, share=0.15, settle_frames=6)
+    sudden = SuddenLightChange(6, 8, share=0.15, settle_frames=6)
     for number, share in enumerate(np.linspace(0, 0.6, 60)):
         sudden.suspects(number, float(share), False, np.zeros((6, 8), np.float32))
     assert not sudden.settling
@@ -93,7 +93,7 @@ def test_a_change_that_stays_below_the_share_is_not_sudden() -> None:
 
 def test_a_sudden_change_settles_for_its_time_and_knows_whether_it_went_on() -> None:
     for changing, expected in ((0.0, False), (0.5, True)):
-        sudden = SuddenChange(6, 8, share=0.15, settle_frames=6)
+        sudden = SuddenLightChange(6, 8, share=0.15, settle_frames=6)
         sudden.suspects(0, 0.5, False, np.zeros((6, 8), np.float32))
         for _ in range(6):
             assert sudden.settling

@@ -10,21 +10,21 @@ import pytest
 from agent.core.events import EventBegins, EventEffect, EventMachine
 from agent.core.media import EncodedPacket, LumaFrame
 from agent.core.motion.detector import Detector
-from agent.core.motion.pacing import Pace
+from agent.core.motion.pacing import FrameRateMonitor
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.ports import CameraEnd
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.encoding import EncodingSettings
 
 
-def admitted(pace: Pace, frames_per_s: float, length_s: float, from_s: float = 0.0) -> int:
+def admitted(pace: FrameRateMonitor, frames_per_s: float, length_s: float, from_s: float = 0.0) -> int:
     frames = range(1, round(frames_per_s * length_s) + 1)
     return sum(pace.admits(BootNs(round((from_s + number / frames_per_s) * NS_PER_S))) for number in frames)
 
 
 @pytest.mark.parametrize(("given", "analysed"), [(60, 15), (30, 15), (25, 12.5), (20, 10), (15, 15), (10, 10), (5, 5)])
 def test_of_many_frames_a_second_some_ten_to_sixteen_are_analysed(given: float, analysed: float) -> None:
-    pace = Pace(given)
+    pace = FrameRateMonitor(given)
     pace.begin(BootNs(0))
     assert admitted(pace, given, 4) == pytest.approx(4 * analysed, abs=2)
     pace.changed()
@@ -32,7 +32,7 @@ def test_of_many_frames_a_second_some_ten_to_sixteen_are_analysed(given: float, 
 
 
 def test_a_camera_that_slows_down_at_night_is_noticed_within_three_seconds() -> None:
-    pace = Pace(15)
+    pace = FrameRateMonitor(15)
     pace.begin(BootNs(0))
     admitted(pace, 15, 2)
     assert not pace.changed()

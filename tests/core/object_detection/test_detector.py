@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.object_detection.boxes import decode_faces, decode_objects, object_anchors, overlap, suppress
-from agent.core.object_detection.detector import CLASSES, Eye
-from agent.core.object_detection.labels import Box, Sight
+from agent.core.object_detection.detector import CLASSES, ObjectDetector
+from agent.core.object_detection.labels import Box, ObjectLabel
 from agent.core.object_detection.letterbox import fit
 from agent.errors import FormatError
 from tests.networks import FakeNetwork, Seen, encoded, fake_eye, nearest_anchor
@@ -58,13 +58,13 @@ def test_there_is_an_anchor_for_every_answer_of_the_network() -> None:
 
 @given(box=boxes(), score=st.floats(0.3, 0.99))
 def test_a_box_is_decoded_as_it_was_meant(box: Box, score: float) -> None:
-    answer, logits = FakeNetwork(lambda _pixels: [(Sight.PERSON, box, score)]).answer(
+    answer, logits = FakeNetwork(lambda _pixels: [(ObjectLabel.PERSON, box, score)]).answer(
         np.zeros((1, 300, 300, 3), np.float32)
     )
-    [(found, its_score)] = decode_objects(answer, logits, CLASSES[Sight.PERSON], 0.25)
+    [(found, its_score)] = decode_objects(answer, logits, CLASSES[ObjectLabel.PERSON], 0.25)
     assert found == pytest.approx(box, abs=1e-4)
     assert its_score == pytest.approx(score, abs=1e-4)
-    assert decode_objects(answer, logits, CLASSES[Sight.VEHICLE], 0.25) == []
+    assert decode_objects(answer, logits, CLASSES[ObjectLabel.VEHICLE], 0.25) == []
 
 
 def test_answers_that_are_no_numbers_are_no_sightings() -> None:
@@ -95,8 +95,8 @@ def test_of_boxes_on_top_of_each_other_the_best_stays(found: list[tuple[Box, flo
 def test_the_eye_finds_a_person_where_they_are_in_the_picture() -> None:
     luma = np.full((240, 320), 90, np.uint8)
     luma[100:220, 200:260] = 255
-    [found] = fake_eye().look(luma)
-    assert found.sight is Sight.PERSON
+    [found] = fake_eye().detect(luma)
+    assert found.label is ObjectLabel.PERSON
     assert found.box == pytest.approx((200 / 320, 100 / 240, 260 / 320, 220 / 240), abs=0.02)
 
 
@@ -115,12 +115,12 @@ def test_near_faces_are_looked_for_only_when_no_person_was_found() -> None:
         return []
 
     luma = np.full((240, 320), 90, np.uint8)
-    [face] = Eye(FakeNetwork(nothing).answer, faces).look(luma)
-    assert (face.sight, len(asked)) == (Sight.PERSON, 1)
+    [face] = ObjectDetector(FakeNetwork(nothing).answer, faces).detect(luma)
+    assert (face.label, len(asked)) == (ObjectLabel.PERSON, 1)
     luma[100:220, 200:260] = 255
     sees = fake_eye()
-    person = Eye(sees._objects, faces)
-    assert len(person.look(luma)) == 1
+    person = ObjectDetector(sees._objects, faces)
+    assert len(person.detect(luma)) == 1
     assert len(asked) == 1
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.events import EventKind
-from agent.core.object_detection.discarding import LEAST_LOOKS, MOST_UNLOOKED_NS, lets_go
-from agent.core.object_detection.labels import Box, Keep, Sight, Sighting
-from agent.core.object_detection.votes import Attention, EventVotes, Moved, counts_as_moving
+from agent.core.object_detection.discarding import MAX_UNINFERRED_NS, MIN_INFERENCES, may_discard_event
+from agent.core.object_detection.labels import Box, Detection, KeepFilter, ObjectLabel
+from agent.core.object_detection.votes import InferenceSchedule, LabelVotes, MovedRegions, is_moving
 from agent.core.timebase import BootNs, seconds
 
 HERE: Box = (0.2, 0.2, 0.4, 0.6)
@@ -20,68 +20,72 @@ def at(second: float) -> BootNs:
     return BootNs(seconds(second))
 
 
-def seen(sight: Sight, box: Box = HERE, score: float = 0.5) -> Sighting:
-    return Sighting(sight, score, box)
+def seen(sight: ObjectLabel, box: Box = HERE, score: float = 0.5) -> Detection:
+    return Detection(sight, score, box)
 
 
 def test_two_good_looks_are_believed_and_one_is_not() -> None:
-    votes = EventVotes()
-    votes.add(at(0), [seen(Sight.PERSON)], HERE)
+    votes = LabelVotes()
+    votes.add(at(0), [seen(ObjectLabel.PERSON)], HERE)
     assert votes.shown == ()
-    votes.add(at(1), [seen(Sight.PERSON)], HERE)
-    assert votes.shown == (Sight.PERSON,)
+    votes.add(at(1), [seen(ObjectLabel.PERSON)], HERE)
+    assert votes.shown == (ObjectLabel.PERSON,)
 
 
 def test_poor_looks_far_apart_do_not_add_up() -> None:
-    votes = EventVotes()
+    votes = LabelVotes()
     for second in range(100):
-        votes.add(at(second), [seen(Sight.PERSON, score=0.3)] if second % 10 == 0 else [], HERE)
+        votes.add(at(second), [seen(ObjectLabel.PERSON, score=0.3)] if second % 10 == 0 else [], HERE)
     assert votes.shown == ()
 
 
 def test_a_car_that_was_parked_there_is_no_visitor_when_somebody_walks_past_it() -> None:
-    votes = EventVotes()
-    votes.add(at(0), [seen(Sight.VEHICLE, HERE), seen(Sight.PERSON, THERE)], THERE)
+    votes = LabelVotes()
+    votes.add(at(0), [seen(ObjectLabel.VEHICLE, HERE), seen(ObjectLabel.PERSON, THERE)], THERE)
     for second in range(1, 9):
-        votes.add(at(second), [seen(Sight.VEHICLE, HERE), seen(Sight.PERSON, HERE)], (0.1, 0.1, 0.9, 0.9))
-    assert votes.shown == (Sight.PERSON,)
+        votes.add(at(second), [seen(ObjectLabel.VEHICLE, HERE), seen(ObjectLabel.PERSON, HERE)], (0.1, 0.1, 0.9, 0.9))
+    assert votes.shown == (ObjectLabel.PERSON,)
 
 
 def test_a_car_that_drives_through_is_one() -> None:
-    votes = EventVotes()
+    votes = LabelVotes()
     for second in range(4):
         box = (0.2 * second, 0.3, 0.2 * second + 0.3, 0.6)
-        votes.add(at(second), [seen(Sight.VEHICLE, box)], box)
-    assert votes.shown == (Sight.VEHICLE,)
+        votes.add(at(second), [seen(ObjectLabel.VEHICLE, box)], box)
+    assert votes.shown == (ObjectLabel.VEHICLE,)
 
 
 def test_after_a_press_without_motion_only_a_person_counts() -> None:
-    assert counts_as_moving(seen(Sight.PERSON), None)
-    assert not counts_as_moving(seen(Sight.VEHICLE), None)
+    assert is_moving(seen(ObjectLabel.PERSON), None)
+    assert not is_moving(seen(ObjectLabel.VEHICLE), None)
 
 
 def test_motion_in_a_corner_of_it_is_not_enough() -> None:
-    assert counts_as_moving(seen(Sight.PERSON, HERE), HERE)
-    assert not counts_as_moving(seen(Sight.PERSON, HERE), (0.36, 0.5, 0.9, 0.9))
-    assert not counts_as_moving(seen(Sight.PERSON, HERE), THERE)
+    assert is_moving(seen(ObjectLabel.PERSON, HERE), HERE)
+    assert not is_moving(seen(ObjectLabel.PERSON, HERE), (0.36, 0.5, 0.9, 0.9))
+    assert not is_moving(seen(ObjectLabel.PERSON, HERE), THERE)
 
 
 def test_each_stretch_says_what_was_seen_in_its_own_frames() -> None:
-    votes = EventVotes()
+    votes = LabelVotes()
     for second in range(5):
         votes.add(at(second), [], HERE)
     for second in range(5, 10):
-        votes.add(at(second), [seen(Sight.PERSON)], HERE)
+        votes.add(at(second), [seen(ObjectLabel.PERSON)], HERE)
     assert votes.shown_between(at(0), at(5)) == ()
-    assert votes.shown_between(at(5), at(10)) == (Sight.PERSON,)
+    assert votes.shown_between(at(5), at(10)) == (ObjectLabel.PERSON,)
     assert votes.shown_between(at(10), at(20)) is None, "nobody looked"
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.sets(st.sampled_from(Sight)))), st.integers(0, 30), st.integers(0, 30))
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.sets(st.sampled_from(ObjectLabel)))),
+    st.integers(0, 30),
+    st.integers(0, 30),
+)
 def test_a_stretch_never_says_more_than_its_event(
-    looks: list[tuple[int, set[Sight]]], from_s: int, until_s: int
+    looks: list[tuple[int, set[ObjectLabel]]], from_s: int, until_s: int
 ) -> None:
-    votes = EventVotes()
+    votes = LabelVotes()
     for second, sights in sorted(looks, key=lambda each: each[0]):
         votes.add(at(second), [seen(sight) for sight in sights], HERE)
     said = votes.shown_between(at(from_s), at(until_s))
@@ -92,7 +96,7 @@ def test_a_stretch_never_says_more_than_its_event(
 
 
 def test_where_something_moved_is_forgotten_after_seconds_but_never_all_of_it() -> None:
-    moved = Moved()
+    moved = MovedRegions()
     assert moved.box is None
     moved.add(at(0), HERE, present=False)
     moved.add(at(1), THERE, present=False)
@@ -105,7 +109,7 @@ def test_where_something_moved_is_forgotten_after_seconds_but_never_all_of_it() 
 
 
 def test_who_stands_still_stays_where_they_are() -> None:
-    moved = Moved()
+    moved = MovedRegions()
     moved.add(at(0), HERE, present=True)
     for second in range(1, 60):
         moved.add(at(second), None, present=True)
@@ -114,39 +118,39 @@ def test_who_stands_still_stays_where_they_are() -> None:
 
 
 def test_attention_is_the_longest_time_that_nobody_looked() -> None:
-    attention = Attention()
-    attention.begin(at(0))
+    attention = InferenceSchedule()
+    attention.start_event(at(0))
     for second in range(10):
-        attention.frame(at(second))
+        attention.should_infer(at(second))
         if second in (1, 2, 8):
-            attention.look(at(second))
-    assert attention.unlooked_ns == seconds(6)
-    attention.begin(at(100))
-    attention.frame(at(103))
-    assert attention.unlooked_ns == seconds(6), "what lay between two clips is not of the event"
-    attention.frame(at(110))
-    assert attention.unlooked_ns == seconds(10)
+            attention.record_inference(at(second))
+    assert attention.uninferred_ns == seconds(6)
+    attention.start_event(at(100))
+    attention.should_infer(at(103))
+    assert attention.uninferred_ns == seconds(6), "what lay between two clips is not of the event"
+    attention.should_infer(at(110))
+    assert attention.uninferred_ns == seconds(10)
 
 
 @pytest.mark.parametrize(
     ("keep", "shown", "gone"),
     [
-        (Keep.ALL, (), False),
-        (Keep.PEOPLE, (), True),
-        (Keep.PEOPLE, (Sight.PERSON, Sight.VEHICLE), False),
-        (Keep.PEOPLE, (Sight.VEHICLE,), True),
-        (Keep.PEOPLE_AND_VEHICLES, (Sight.VEHICLE,), False),
-        (Keep.PEOPLE_AND_VEHICLES, (Sight.ANIMAL,), True),
-        (Keep.RECOGNISED, (Sight.PARCEL,), False),
-        (Keep.RECOGNISED, (), True),
+        (KeepFilter.ALL, (), False),
+        (KeepFilter.PEOPLE, (), True),
+        (KeepFilter.PEOPLE, (ObjectLabel.PERSON, ObjectLabel.VEHICLE), False),
+        (KeepFilter.PEOPLE, (ObjectLabel.VEHICLE,), True),
+        (KeepFilter.PEOPLE_AND_VEHICLES, (ObjectLabel.VEHICLE,), False),
+        (KeepFilter.PEOPLE_AND_VEHICLES, (ObjectLabel.ANIMAL,), True),
+        (KeepFilter.RECOGNISED, (ObjectLabel.PARCEL,), False),
+        (KeepFilter.RECOGNISED, (), True),
     ],
 )
-def test_an_event_goes_only_as_its_owner_asked(keep: Keep, shown: tuple[Sight, ...], gone: bool) -> None:
+def test_an_event_goes_only_as_its_owner_asked(keep: KeepFilter, shown: tuple[ObjectLabel, ...], gone: bool) -> None:
     for kind in (EventKind.MOTION, EventKind.PIR):
-        assert lets_go(keep, kind, shown, LEAST_LOOKS, 0) is gone
-    assert not lets_go(keep, EventKind.BUTTON, shown, LEAST_LOOKS, 0), "a press always stays"
+        assert may_discard_event(keep, kind, shown, MIN_INFERENCES, 0) is gone
+    assert not may_discard_event(keep, EventKind.BUTTON, shown, MIN_INFERENCES, 0), "a press always stays"
 
 
 def test_an_event_that_was_not_watched_well_stays() -> None:
-    assert not lets_go(Keep.PEOPLE, EventKind.MOTION, (), LEAST_LOOKS - 1, 0)
-    assert not lets_go(Keep.PEOPLE, EventKind.MOTION, (), 100, MOST_UNLOOKED_NS + 1)
+    assert not may_discard_event(KeepFilter.PEOPLE, EventKind.MOTION, (), MIN_INFERENCES - 1, 0)
+    assert not may_discard_event(KeepFilter.PEOPLE, EventKind.MOTION, (), 100, MAX_UNINFERRED_NS + 1)

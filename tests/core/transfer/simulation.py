@@ -8,27 +8,27 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.core.bus import Acknowledged, LinkFault, Lost, Settled
+from agent.core.bus import LinkFault, PublishAcknowledged, PublishLost, PublishResult
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.core.transfer import (
-    AllHeld,
-    Answer,
+    AllReceived,
     ClearInit,
     Finished,
-    Held,
-    HeldState,
-    ManifestHeld,
+    ManifestReceived,
     MarkBegun,
     PartSize,
-    Receiver,
     ReceiverLimits,
     SealPart,
     SendAbort,
     SendChunk,
-    Sender,
     SendFin,
     SendInit,
-    Write,
+    SendReceipt,
+    TransferProgress,
+    TransferState,
+    UploadReceiver,
+    UploadSender,
+    WritePart,
 )
 
 PACKET_BYTES = 147_456
@@ -110,14 +110,14 @@ class Simulation:
         self.life = object()
         self.in_flight: set[int] = set()
         self.link = True
-        self.sender = Sender(self.sizes, begun=self.begun_durable, first_token=1000 * self.count)
+        self.sender = UploadSender(self.sizes, begun=self.begun_durable, first_token=1000 * self.count)
         self.sender.connected(PACKET_BYTES)
         self.pump_device()
 
     def break_link(self, fault: LinkFault = LinkFault.LOST) -> None:
         self.link = False
         for token in sorted(self.in_flight):
-            self.sender.settled(Lost(token), self.now)
+            self.sender.settled(PublishLost(token), self.now)
         self.in_flight.clear()
         self.sender.disconnected(fault)
         life = self.life
@@ -155,16 +155,17 @@ class Simulation:
         life = self.life
         self.to_requester(lambda: self.arrive(effect))
         self.later(
-            self.random.uniform(0, self.weather.slowest_s), lambda: self.settle(life, Acknowledged(effect.token, heard))
+            self.random.uniform(0, self.weather.slowest_s),
+            lambda: self.settle(life, PublishAcknowledged(effect.token, heard)),
         )
 
-    def settle(self, life: object, event: Settled) -> None:
+    def settle(self, life: object, event: PublishResult) -> None:
         if life is self.life and event.token in self.in_flight:
             self.in_flight.discard(event.token)
             self.sender.settled(event, self.now)
             self.pump_device()
 
-    def receipt_arrives(self, life: object, held: Held) -> None:
+    def receipt_arrives(self, life: object, held: TransferProgress) -> None:
         if life is self.life and self.link:
             self.sender.receipt(held, self.now)
             self.pump_device()
@@ -177,7 +178,7 @@ class Simulation:
         for _ in range(2 if self.random.random() < self.weather.repeats else 1):
             self.later(self.random.uniform(0, self.weather.slowest_s), action)
 
-    def to_device(self, held: Held) -> None:
+    def to_device(self, held: TransferProgress) -> None:
         life = self.life
         if self.random.random() < self.weather.loses:
             return
@@ -188,7 +189,7 @@ class Simulation:
 
     def start_requester(self) -> None:
         self.requester_up = True
-        self.receiver: Receiver | None = None
+        self.receiver: UploadReceiver | None = None
         self.unsealed: dict[int, bytearray] = {}
         if self.retained_init is not None:
             init = self.retained_init
@@ -205,9 +206,9 @@ class Simulation:
         match effect:
             case SendInit(_, parts, manifest, question):
                 if self.receiver is None:
-                    state = HeldState.COMPLETE if self.disk.completed else HeldState.PARTIAL
+                    state = TransferState.COMPLETE if self.disk.completed else TransferState.PARTIAL
                     sealed = frozenset(self.disk.sealed)
-                    self.receiver = Receiver(manifest, parts, self.limits, sealed=sealed, state=state)
+                    self.receiver = UploadReceiver(manifest, parts, self.limits, sealed=sealed, state=state)
                 self.receiver.init(manifest, parts, question)
             case SendChunk(_, part, offset, length) if self.receiver is not None:
                 data = self.spoil(effect, self.parts[part][offset : offset + length])
@@ -219,7 +220,7 @@ class Simulation:
     def pump_requester(self) -> None:
         while self.receiver is not None and (effect := self.receiver.next_effect(self.now)) is not None:
             match effect:
-                case Write(part, offset, data):
+                case WritePart(part, offset, data):
                     file = self.unsealed.setdefault(part, bytearray())
                     file.extend(bytes(max(0, offset + len(data) - len(file))))
                     file[offset : offset + len(data)] = data
@@ -230,10 +231,10 @@ class Simulation:
                         assert part not in self.disk.sealed, "a sealed part is never written again"
                         self.disk.sealed[part] = content
                     self.receiver.sealed(part, matches)
-                case ManifestHeld():
+                case ManifestReceived():
                     self.receiver.expect(self.sizes[1:])
-                case AllHeld():
+                case AllReceived():
                     self.disk.completed += 1
                     self.receiver.complete()
-                case Answer(held):
+                case SendReceipt(held):
                     self.to_device(held)

@@ -8,20 +8,20 @@ import pytest
 
 from agent.core.timebase import BootNs, seconds
 from agent.core.transfer import (
-    AllHeld,
-    Answer,
-    Held,
-    HeldState,
-    ManifestHeld,
+    AllReceived,
+    ManifestReceived,
+    OpenTransfers,
     PartSize,
-    Receiver,
     ReceiverEffect,
     ReceiverLimits,
-    Reception,
     SealPart,
-    Write,
-    held_of,
-    receipt_of,
+    SendReceipt,
+    TransferProgress,
+    TransferState,
+    UploadReceiver,
+    WritePart,
+    progress_from_receipt,
+    receipt_for,
 )
 from agent.core.transfer.receiver import NEWS_NS
 from agent.wire import strictjson
@@ -35,23 +35,23 @@ def size_of(data: bytes) -> PartSize:
     return PartSize(len(data), hashlib.sha256(data).hexdigest())
 
 
-def effects(receiver: Receiver, now: BootNs = START) -> list[ReceiverEffect]:
+def effects(receiver: UploadReceiver, now: BootNs = START) -> list[ReceiverEffect]:
     found = []
     while (effect := receiver.next_effect(now)) is not None:
         found.append(effect)
     return found
 
 
-def give(receiver: Receiver, part: int, data: bytes, start: int = 0, end: int | None = None) -> None:
+def give(receiver: UploadReceiver, part: int, data: bytes, start: int = 0, end: int | None = None) -> None:
     piece = data[start:end]
     receiver.chunk(part, start, piece, hashlib.sha256(piece).hexdigest())
 
 
-def fresh(**limits: int) -> Receiver:
-    return Receiver(size_of(MANIFEST), 2, ReceiverLimits(**limits))
+def fresh(**limits: int) -> UploadReceiver:
+    return UploadReceiver(size_of(MANIFEST), 2, ReceiverLimits(**limits))
 
 
-def expecting(**limits: int) -> Receiver:
+def expecting(**limits: int) -> UploadReceiver:
     """A receiver whose manifest is held and read."""
     receiver = fresh(**limits)
     give(receiver, 0, MANIFEST)
@@ -66,13 +66,15 @@ def expecting(**limits: int) -> Receiver:
 def test_a_part_is_written_sealed_and_only_then_named_in_an_answer() -> None:
     receiver = fresh()
     give(receiver, 0, MANIFEST)
-    assert effects(receiver) == [Write(0, 0, MANIFEST), SealPart(0, size_of(MANIFEST))]
+    assert effects(receiver) == [WritePart(0, 0, MANIFEST), SealPart(0, size_of(MANIFEST))]
     receiver.fin(0)
     assert effects(receiver) == []
     receiver.sealed(0, matches=True)
-    assert effects(receiver) == [ManifestHeld()]
+    assert effects(receiver) == [ManifestReceived()]
     receiver.expect((size_of(SEGMENT),))
-    assert effects(receiver) == [Answer(Held(HeldState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),)))]
+    assert effects(receiver) == [
+        SendReceipt(TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),)))
+    ]
 
 
 def test_no_answer_is_given_while_a_part_is_sealed_or_the_manifest_is_read() -> None:
@@ -82,7 +84,7 @@ def test_no_answer_is_given_while_a_part_is_sealed_or_the_manifest_is_read() -> 
     receiver.init(size_of(MANIFEST), 2)
     assert effects(receiver) == []
     receiver.sealed(0, matches=True)
-    assert effects(receiver) == [ManifestHeld()]
+    assert effects(receiver) == [ManifestReceived()]
     receiver.init(size_of(MANIFEST), 2)
     assert effects(receiver) == []
     receiver.expect((size_of(SEGMENT),))
@@ -100,7 +102,7 @@ def test_what_comes_twice_is_written_once() -> None:
     receiver = expecting()
     for start, end in ((0, 100), (0, 100), (20, 80)):
         give(receiver, 1, SEGMENT, start, end)
-    assert effects(receiver) == [Write(1, 0, SEGMENT[:100])]
+    assert effects(receiver) == [WritePart(1, 0, SEGMENT[:100])]
 
 
 def test_an_answer_lists_the_missing_bytes() -> None:
@@ -109,8 +111,8 @@ def test_an_answer_lists_the_missing_bytes() -> None:
     give(receiver, 1, SEGMENT, 900, 1000)
     receiver.fin(1)
     answer = effects(receiver, LATER)[-1]
-    assert answer == Answer(
-        Held(HeldState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),), ((1, ((0, 100), (200, 900))),))
+    assert answer == SendReceipt(
+        TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),), ((1, ((0, 100), (200, 900))),))
     )
 
 
@@ -136,11 +138,11 @@ def test_a_spoiled_part_is_asked_for_again_and_at_the_third_time_refused() -> No
     receiver = expecting()
     for turn in range(3):
         give(receiver, 1, SEGMENT)
-        assert effects(receiver) == [Write(1, 0, SEGMENT), SealPart(1, size_of(SEGMENT))]
+        assert effects(receiver) == [WritePart(1, 0, SEGMENT), SealPart(1, size_of(SEGMENT))]
         receiver.sealed(1, matches=False)
         answer = effects(receiver, BootNs(START + (turn + 1) * NEWS_NS))[-1]
-        assert isinstance(answer, Answer)
-        assert answer.held.state is (HeldState.PARTIAL if turn < 2 else HeldState.REFUSED)
+        assert isinstance(answer, SendReceipt)
+        assert answer.held.state is (TransferState.PARTIAL if turn < 2 else TransferState.REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -157,16 +159,16 @@ def test_a_manifest_beyond_the_limits_is_refused_and_nothing_of_it_written(
     receiver.sealed(0, matches=True)
     effects(receiver)
     receiver.expect(tuple(PartSize(size, "00" * 32) for size in parts))
-    assert receiver.state is HeldState.REFUSED
+    assert receiver.state is TransferState.REFUSED
     give(receiver, 1, SEGMENT)
-    assert all(not isinstance(each, Write) for each in effects(receiver))
+    assert all(not isinstance(each, WritePart) for each in effects(receiver))
 
 
 def test_an_init_beyond_the_limits_is_refused_before_a_byte() -> None:
-    receiver = Receiver(PartSize(10**9, "00" * 32), 2, ReceiverLimits())
+    receiver = UploadReceiver(PartSize(10**9, "00" * 32), 2, ReceiverLimits())
     answer = receiver.next_effect(START)
-    assert isinstance(answer, Answer)
-    assert answer.held.state is HeldState.REFUSED
+    assert isinstance(answer, SendReceipt)
+    assert answer.held.state is TransferState.REFUSED
 
 
 def test_another_object_under_the_same_id_is_dropped() -> None:
@@ -180,9 +182,9 @@ def test_all_held_is_said_once_and_complete_answers_ever_after() -> None:
     give(receiver, 1, SEGMENT)
     effects(receiver)
     receiver.sealed(1, matches=True)
-    assert AllHeld() in effects(receiver)
+    assert AllReceived() in effects(receiver)
     receiver.complete()
-    complete = Answer(Held(HeldState.COMPLETE, size_of(MANIFEST).sha256, ((0, 1),)))
+    complete = SendReceipt(TransferProgress(TransferState.COMPLETE, size_of(MANIFEST).sha256, ((0, 1),)))
     assert effects(receiver) == [complete]
     give(receiver, 1, SEGMENT)
     receiver.init(size_of(MANIFEST), 2)
@@ -190,10 +192,10 @@ def test_all_held_is_said_once_and_complete_answers_ever_after() -> None:
 
 
 def test_after_a_restart_sealed_parts_are_not_asked_for_again() -> None:
-    receiver = Receiver(size_of(MANIFEST), 2, ReceiverLimits(), sealed=frozenset({0, 1}))
-    assert effects(receiver) == [ManifestHeld()]
+    receiver = UploadReceiver(size_of(MANIFEST), 2, ReceiverLimits(), sealed=frozenset({0, 1}))
+    assert effects(receiver) == [ManifestReceived()]
     receiver.expect((size_of(SEGMENT),))
-    assert AllHeld() in effects(receiver)
+    assert AllReceived() in effects(receiver)
 
 
 def test_several_reasons_to_answer_make_one_answer() -> None:
@@ -205,13 +207,13 @@ def test_several_reasons_to_answer_make_one_answer() -> None:
 
 
 def test_news_that_nobody_waits_for_is_told_twice_a_second_at_most() -> None:
-    receiver = Receiver(size_of(MANIFEST), 4, ReceiverLimits())
+    receiver = UploadReceiver(size_of(MANIFEST), 4, ReceiverLimits())
     give(receiver, 0, MANIFEST)
     effects(receiver)
     receiver.sealed(0, matches=True)
     effects(receiver)
     receiver.expect((size_of(SEGMENT),) * 3)
-    assert [type(each) for each in effects(receiver)] == [Answer]
+    assert [type(each) for each in effects(receiver)] == [SendReceipt]
     for part in (1, 2):
         give(receiver, part, SEGMENT)
         effects(receiver)
@@ -219,7 +221,9 @@ def test_news_that_nobody_waits_for_is_told_twice_a_second_at_most() -> None:
         receiver.fin(part)
         assert effects(receiver, BootNs(LATER - 1)) == []
         assert receiver.deadline_ns == LATER
-    assert effects(receiver, LATER) == [Answer(Held(HeldState.PARTIAL, size_of(MANIFEST).sha256, ((0, 2),)))]
+    assert effects(receiver, LATER) == [
+        SendReceipt(TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, 2),)))
+    ]
     assert receiver.deadline_ns is None
 
 
@@ -227,20 +231,20 @@ def test_what_the_device_waits_for_is_answered_at_once() -> None:
     receiver = expecting()
     give(receiver, 1, SEGMENT, 0, 500)
     receiver.fin(1)
-    assert [type(each) for each in effects(receiver)] == [Write]
+    assert [type(each) for each in effects(receiver)] == [WritePart]
     receiver.init(size_of(MANIFEST), 2)
-    assert [type(each) for each in effects(receiver)] == [Answer]
+    assert [type(each) for each in effects(receiver)] == [SendReceipt]
     give(receiver, 1, SEGMENT, 500)
     effects(receiver)
     receiver.sealed(1, matches=True)
-    assert effects(receiver) == [AllHeld()]
+    assert effects(receiver) == [AllReceived()]
     receiver.complete()
-    assert [type(each) for each in effects(receiver)] == [Answer]
+    assert [type(each) for each in effects(receiver)] == [SendReceipt]
 
 
 def test_a_receipt_with_as_much_missing_as_it_has_room_for_stays_within_8_kib() -> None:
     large = PartSize(10**9, "00" * 32)
-    receiver = Receiver(size_of(MANIFEST), 100, ReceiverLimits(total_bytes=10**12))
+    receiver = UploadReceiver(size_of(MANIFEST), 100, ReceiverLimits(total_bytes=10**12))
     give(receiver, 0, MANIFEST)
     effects(receiver)
     receiver.sealed(0, matches=True)
@@ -250,16 +254,21 @@ def test_a_receipt_with_as_much_missing_as_it_has_room_for_stays_within_8_kib() 
         for offset in range(0, 20, 2):
             give(receiver, part, bytes(10**6), 900_000 + offset, 900_001 + offset)
     answer = effects(receiver)[-1]
-    assert isinstance(answer, Answer)
-    receipt = receipt_of(
-        answer.held, disclosure="ab" * 16, request="cd" * 16, requester="springfield", audience="ef" * 8, seq=2**53 - 1
+    assert isinstance(answer, SendReceipt)
+    receipt = receipt_for(
+        answer.held,
+        disclosure="ab" * 16,
+        request="cd" * 16,
+        requester="springfield",
+        trust_root="ef" * 8,
+        seq=2**53 - 1,
     )
     assert len(strictjson.encode(receipt)) < 6 * 1024
-    assert held_of(receipt) == answer.held
+    assert progress_from_receipt(receipt) == answer.held
 
 
 def test_a_disclosure_belongs_to_the_device_that_began_it_and_only_so_many_are_open() -> None:
-    reception = Reception(ReceiverLimits(), most=1)
+    reception = OpenTransfers(ReceiverLimits(), most=1)
     assert reception.find("dev1", "d1") is None
     assert reception.init("dev1", "d1", size_of(MANIFEST), 2) is not None
     assert reception.init("dev2", "d1", size_of(MANIFEST), 2) is None

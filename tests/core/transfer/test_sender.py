@@ -6,33 +6,33 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.bus import Acknowledged, LinkFault, Lost, Refused
+from agent.core.bus import LinkFault, PublishAcknowledged, PublishLost, PublishRefused
 from agent.core.timebase import BootNs, seconds
 from agent.core.transfer import (
     ClearInit,
     Finished,
-    Held,
-    HeldState,
     MarkBegun,
-    Outcome,
     PartSize,
     SendAbort,
     SendChunk,
-    Sender,
     SenderEffect,
     SendFin,
     SendInit,
+    TransferOutcome,
+    TransferProgress,
+    TransferState,
+    UploadSender,
 )
 
 KIB = 1024
 MANIFEST, SEGMENT, OTHER = PartSize(3 * KIB, "00" * 32), PartSize(150 * KIB, "01" * 32), PartSize(64 * KIB, "02" * 32)
 PACKET_BYTES = 147_456
 START = BootNs(0)
-NOTHING_YET = Held(HeldState.PARTIAL, None)
-MANIFEST_ONLY = Held(HeldState.PARTIAL, MANIFEST.sha256, stored=((0, 0),))
+NOTHING_YET = TransferProgress(TransferState.PARTIAL, None)
+MANIFEST_ONLY = TransferProgress(TransferState.PARTIAL, MANIFEST.sha256, stored=((0, 0),))
 
 
-def effects(sender: Sender, now: BootNs = START) -> list[SenderEffect]:
+def effects(sender: UploadSender, now: BootNs = START) -> list[SenderEffect]:
     """All it wants to do now."""
     found = []
     while (effect := sender.next_effect(now)) is not None:
@@ -40,21 +40,21 @@ def effects(sender: Sender, now: BootNs = START) -> list[SenderEffect]:
     return found
 
 
-def acknowledge(sender: Sender, done: list[SenderEffect], heard: bool = True) -> None:
+def acknowledge(sender: UploadSender, done: list[SenderEffect], heard: bool = True) -> None:
     for effect in done:
         if not isinstance(effect, MarkBegun | Finished):
-            sender.settled(Acknowledged(effect.token, heard), START)
+            sender.settled(PublishAcknowledged(effect.token, heard), START)
 
 
-def asked(**options: int) -> Sender:
+def asked(**options: int) -> UploadSender:
     """A sender that has asked what is there."""
-    sender = Sender((MANIFEST, SEGMENT, OTHER), **options)
+    sender = UploadSender((MANIFEST, SEGMENT, OTHER), **options)
     sender.connected(PACKET_BYTES)
     acknowledge(sender, effects(sender))
     return sender
 
 
-def sending(**options: int) -> Sender:
+def sending(**options: int) -> UploadSender:
     """A sender whose requester holds the manifest and nothing else."""
     sender = asked(**options)
     sender.receipt(MANIFEST_ONLY, START)
@@ -66,7 +66,7 @@ def chunks(done: list[SenderEffect]) -> list[tuple[int, int, int]]:
 
 
 def test_it_does_nothing_without_a_link_and_asks_first_when_there_is_one() -> None:
-    sender = Sender((MANIFEST, SEGMENT))
+    sender = UploadSender((MANIFEST, SEGMENT))
     assert effects(sender) == []
     sender.connected(PACKET_BYTES)
     assert effects(sender) == [SendInit(1, 2, MANIFEST, 1)]
@@ -92,13 +92,13 @@ def test_that_the_first_byte_leaves_is_said_before_it_leaves_and_once() -> None:
     assert not sender.begun
     assert [type(each) for each in effects(sender)] == [MarkBegun, SendChunk]
     assert sender.begun
-    assert MarkBegun() not in effects(Sender((MANIFEST, SEGMENT), begun=True))
+    assert MarkBegun() not in effects(UploadSender((MANIFEST, SEGMENT), begun=True))
 
 
 def test_only_what_the_receipt_misses_is_sent() -> None:
     sender = asked()
-    held = Held(
-        HeldState.PARTIAL, MANIFEST.sha256, ((0, 0), (2, 2)), ((1, ((64 * KIB, 65 * KIB), (149 * KIB, 150 * KIB))),)
+    held = TransferProgress(
+        TransferState.PARTIAL, MANIFEST.sha256, ((0, 0), (2, 2)), ((1, ((64 * KIB, 65 * KIB), (149 * KIB, 150 * KIB))),)
     )
     sender.receipt(held, START)
     assert chunks(effects(sender)) == [(1, 64 * KIB, KIB), (1, 149 * KIB, KIB)]
@@ -107,7 +107,10 @@ def test_only_what_the_receipt_misses_is_sent() -> None:
 def test_a_missing_span_beyond_the_end_of_a_part_is_not_believed() -> None:
     sender = asked()
     sender.receipt(
-        Held(HeldState.PARTIAL, MANIFEST.sha256, ((0, 0), (2, 9)), ((1, ((149 * KIB, 2**40),)), (7, ((0, 5),)))), START
+        TransferProgress(
+            TransferState.PARTIAL, MANIFEST.sha256, ((0, 0), (2, 9)), ((1, ((149 * KIB, 2**40),)), (7, ((0, 5),)))
+        ),
+        START,
     )
     assert chunks(effects(sender)) == [(1, 149 * KIB, KIB)]
 
@@ -131,7 +134,7 @@ def test_a_lost_chunk_is_sent_again_with_the_same_bytes() -> None:
     sender = sending()
     done = effects(sender)
     lost = next(each for each in done if isinstance(each, SendChunk))
-    sender.settled(Lost(lost.token), START)
+    sender.settled(PublishLost(lost.token), START)
     again = effects(sender)
     assert chunks(again) == [(lost.part, lost.offset, lost.length)]
 
@@ -158,7 +161,7 @@ def test_nobody_listening_makes_it_wait_for_a_receipt_instead_of_pouring_on() ->
 
 
 def test_pauses_between_questions_grow_and_are_bounded() -> None:
-    sender, now, pauses = Sender((MANIFEST,)), START, []
+    sender, now, pauses = UploadSender((MANIFEST,)), START, []
     sender.connected(PACKET_BYTES)
     for _ in range(8):
         acknowledge(sender, effects(sender, now), heard=False)
@@ -174,7 +177,7 @@ def test_a_refused_chunk_is_neither_done_nor_repeated_at_once(code: int) -> None
     sender = sending(window_bytes=64 * KIB)
     chunk = effects(sender)[-1]
     assert isinstance(chunk, SendChunk)
-    sender.settled(Refused(chunk.token, code, "no"), START)
+    sender.settled(PublishRefused(chunk.token, code, "no"), START)
     assert effects(sender) == []
     assert sender.deadline_ns is not None
 
@@ -183,12 +186,12 @@ def test_chunks_that_are_too_large_get_smaller_at_once() -> None:
     sender = sending(window_bytes=64 * KIB)
     chunk = effects(sender)[-1]
     assert isinstance(chunk, SendChunk)
-    sender.settled(Refused(chunk.token, 0x95, "packet too large"), START)
+    sender.settled(PublishRefused(chunk.token, 0x95, "packet too large"), START)
     assert chunks(effects(sender))[0] == (1, 0, 32 * KIB)
 
 
 def test_the_brokers_packet_size_bounds_the_chunk() -> None:
-    sender = Sender((MANIFEST, SEGMENT), chunk_bytes=128 * KIB)
+    sender = UploadSender((MANIFEST, SEGMENT), chunk_bytes=128 * KIB)
     sender.connected(40_000)
     assert sender.chunk_bytes + 1024 == 40_000
 
@@ -198,7 +201,7 @@ def test_a_silent_death_of_the_link_halves_the_chunk_and_a_long_smooth_run_resto
     sender.disconnected(LinkFault.STALLED)
     assert sender.chunk_bytes == 32 * KIB
     large = PartSize(64 * 32 * KIB * 2, "03" * 32)
-    sender = Sender((MANIFEST, large), chunk_bytes=64 * KIB)
+    sender = UploadSender((MANIFEST, large), chunk_bytes=64 * KIB)
     sender.connected(PACKET_BYTES)
     acknowledge(sender, effects(sender))
     sender.receipt(MANIFEST_ONLY, START)
@@ -212,7 +215,7 @@ def test_a_silent_death_of_the_link_halves_the_chunk_and_a_long_smooth_run_resto
 
 
 def test_chunks_grow_while_the_link_holds_and_less_eagerly_after_each_time_it_died() -> None:
-    sender = Sender((MANIFEST, PartSize(512 * 128 * KIB, "03" * 32)))
+    sender = UploadSender((MANIFEST, PartSize(512 * 128 * KIB, "03" * 32)))
 
     def again() -> None:
         sender.connected(PACKET_BYTES)
@@ -239,14 +242,14 @@ def test_chunks_grow_while_the_link_holds_and_less_eagerly_after_each_time_it_di
 
 
 def test_a_size_the_broker_calls_too_large_is_not_tried_again() -> None:
-    sender = Sender((MANIFEST, PartSize(512 * 128 * KIB, "03" * 32)))
+    sender = UploadSender((MANIFEST, PartSize(512 * 128 * KIB, "03" * 32)))
     sender.connected(PACKET_BYTES)
     acknowledge(sender, effects(sender))
     sender.receipt(MANIFEST_ONLY, START)
     while sender.chunk_bytes < 128 * KIB:
         acknowledge(sender, effects(sender))
     first, *others = [each for each in effects(sender) if isinstance(each, SendChunk)]
-    sender.settled(Refused(first.token, 0x95, "packet too large"), START)
+    sender.settled(PublishRefused(first.token, 0x95, "packet too large"), START)
     acknowledge(sender, others)
     for _ in range(40):
         acknowledge(sender, effects(sender))
@@ -255,18 +258,18 @@ def test_a_size_the_broker_calls_too_large_is_not_tried_again() -> None:
 
 def test_complete_ends_it_and_clears_what_the_broker_keeps() -> None:
     sender = sending()
-    sender.receipt(Held(HeldState.COMPLETE, MANIFEST.sha256, ((0, 2),)), START)
+    sender.receipt(TransferProgress(TransferState.COMPLETE, MANIFEST.sha256, ((0, 2),)), START)
     end = effects(sender)
     assert [type(each) for each in end] == [ClearInit, Finished]
-    assert end[-1] == Finished(Outcome.DELIVERED, begun=False)
+    assert end[-1] == Finished(TransferOutcome.DELIVERED, begun=False)
     assert sender.ended
     assert sender.held_bytes == sender.total_bytes
 
 
 def test_a_receipt_for_another_manifest_changes_nothing() -> None:
     sender = sending()
-    sender.receipt(Held(HeldState.COMPLETE, "ff" * 32, ((0, 2),)), START)
-    sender.receipt(Held(HeldState.COMPLETE, None), START)
+    sender.receipt(TransferProgress(TransferState.COMPLETE, "ff" * 32, ((0, 2),)), START)
+    sender.receipt(TransferProgress(TransferState.COMPLETE, None), START)
     assert not sender.ended
     assert chunks(effects(sender))
 
@@ -274,7 +277,7 @@ def test_a_receipt_for_another_manifest_changes_nothing() -> None:
 def test_a_refusal_stops_everything() -> None:
     sender = sending()
     done = effects(sender)
-    sender.receipt(Held(HeldState.REFUSED, None), START)
+    sender.receipt(TransferProgress(TransferState.REFUSED, None), START)
     acknowledge(sender, done)
     assert [type(each) for each in effects(sender)] == [ClearInit, Finished]
 
@@ -284,9 +287,9 @@ def test_stop_before_the_first_chunk_says_that_nothing_left() -> None:
     sender.stop()
     sender.stop()
     assert [type(each) for each in effects(sender)] == [ClearInit, Finished]
-    sender = Sender((MANIFEST,))
+    sender = UploadSender((MANIFEST,))
     sender.stop()
-    assert effects(sender) == [Finished(Outcome.STOPPED, begun=False)]
+    assert effects(sender) == [Finished(TransferOutcome.STOPPED, begun=False)]
 
 
 def test_stop_in_the_middle_tells_the_requester_and_ignores_all_that_follows() -> None:
@@ -294,7 +297,7 @@ def test_stop_in_the_middle_tells_the_requester_and_ignores_all_that_follows() -
     done = effects(sender)
     sender.stop()
     lost = next(each for each in done if isinstance(each, SendChunk))
-    sender.settled(Lost(lost.token), START)
+    sender.settled(PublishLost(lost.token), START)
     assert [type(each) for each in effects(sender)] == [SendAbort, ClearInit, Finished]
     sender.connected(PACKET_BYTES)
     sender.receipt(MANIFEST_ONLY, START)
@@ -312,7 +315,7 @@ def test_a_receipt_from_before_the_question_does_not_have_anything_sent_twice() 
     assert isinstance(init, SendInit)
     assert init.question == 2
     acknowledge(sender, [init])
-    first_part = Held(HeldState.PARTIAL, MANIFEST.sha256, stored=((0, 1),), question=1)
+    first_part = TransferProgress(TransferState.PARTIAL, MANIFEST.sha256, stored=((0, 1),), question=1)
     sender.receipt(first_part, BootNs(seconds(14)))
     assert effects(sender, BootNs(seconds(14))) == []
     assert sender.held_bytes == MANIFEST.size_bytes + SEGMENT.size_bytes
@@ -333,7 +336,7 @@ def test_a_receipt_that_crossed_chunks_on_their_way_does_not_have_them_sent_twic
 def test_an_answer_is_not_believed_while_chunks_are_still_on_their_way() -> None:
     sender = sending(window_bytes=128 * KIB)
     gone, flying = [each for each in effects(sender) if isinstance(each, SendChunk)]
-    sender.settled(Acknowledged(gone.token, heard=False), START)
+    sender.settled(PublishAcknowledged(gone.token, heard=False), START)
     sender.receipt(MANIFEST_ONLY, START)
     assert effects(sender) == []
     acknowledge(sender, [flying])
@@ -342,8 +345,8 @@ def test_an_answer_is_not_believed_while_chunks_are_still_on_their_way() -> None
 
 
 def test_after_a_restart_it_asks_and_sends_only_the_rest() -> None:
-    sender = Sender((MANIFEST, SEGMENT, OTHER), begun=True)
+    sender = UploadSender((MANIFEST, SEGMENT, OTHER), begun=True)
     sender.connected(PACKET_BYTES)
     acknowledge(sender, effects(sender))
-    sender.receipt(Held(HeldState.PARTIAL, MANIFEST.sha256, ((0, 1),)), START)
+    sender.receipt(TransferProgress(TransferState.PARTIAL, MANIFEST.sha256, ((0, 1),)), START)
     assert chunks(effects(sender)) == [(2, 0, 64 * KIB)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.transfer import Spans
+from agent.core.transfer import ByteRanges
 
 STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 40), st.integers(0, 40)), max_size=12)
 
 
-def build(steps: list[tuple[bool, int, int]]) -> tuple[Spans, set[int]]:
-    spans, plain = Spans(), set[int]()
+def build(steps: list[tuple[bool, int, int]]) -> tuple[ByteRanges, set[int]]:
+    spans, plain = ByteRanges(), set[int]()
     for adds, start, end in steps:
         if adds:
             spans.add(start, end)
@@ -42,7 +42,7 @@ def test_missing_is_the_complement(steps: list[tuple[bool, int, int]]) -> None:
 
 
 def test_the_first_chunk_ends_on_the_grid_so_that_retries_repeat_it() -> None:
-    spans = Spans([(10, 300)])
+    spans = ByteRanges([(10, 300)])
     assert spans.first(64) == (10, 64)
     spans.remove(10, 64)
     assert spans.first(64) == (64, 128)

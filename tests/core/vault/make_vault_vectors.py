@@ -10,31 +10,31 @@ from typing import Any
 
 import msgspec
 
-from agent.core.object_detection.labels import Sight
+from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import ClockQuality
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.manifest import PAYLOAD_TYPE, SignedRecord, Tip, sign_record
+from agent.core.vault.manifest import PAYLOAD_TYPE, ChainHead, SignedRecord, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
-    Adopted,
-    Anchor,
-    Boot,
+    BootRecord,
     Carried,
     Chapter,
-    Evicted,
+    ClockSync,
+    CoverageRecord,
     EvictionReason,
-    Gap,
+    EvictionRecord,
     GapReason,
-    Poster,
+    GapRecord,
+    PosterRecord,
     Record,
-    Sealed,
-    Segment,
-    Silence,
-    Sound,
-    Watching,
+    RecoveredRecord,
+    SealedFile,
+    SegmentRecord,
+    SoundGapReason,
+    SoundRecord,
 )
 from agent.core.vault.segment import Begin, Content, Context, context_box, poster_plaintext
-from agent.core.vault.spans import Span, Stamp
+from agent.core.vault.spans import Stamp, TimeSpan
 from agent.wire import base64
 from agent.wire.envelope import pae
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -47,7 +47,7 @@ DEVICE = public_key_of(_KEY)
 
 _BOOT = "00112233445566778899aabbccddeeff"
 _SEGMENT, _ADOPTED, _EVENT, _HEARD = (segment_id(bytes([number]) * 16) for number in (1, 2, 3, 4))
-_SPAN = Span(
+_SPAN = TimeSpan(
     boot=_BOOT, start_us=100_000_000, end_us=105_040_000, utc_ms=1_760_000_100_000, quality=ClockQuality.SYNCED
 )
 _STAMP = Stamp(boot=_BOOT, at_us=90_000_000, utc_ms=1_760_000_090_000, quality=ClockQuality.HELD)
@@ -58,8 +58,8 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _file(name: str, size: int) -> Sealed:
-    return Sealed(
+def _file(name: str, size: int) -> SealedFile:
+    return SealedFile(
         size=size, header_size=1000, sha256_header=_hash(name + " header"),
         sha256_payload=_hash(name + " payload"),
     )  # fmt: skip
@@ -69,36 +69,36 @@ _CONTEXT = Context(
     kind=Content.SEGMENT, device=DEVICE.id, segment=_SEGMENT, event=_EVENT, ordinal=0, span=_SPAN,
     media_bytes=len(_MEDIA), label="button",
 )  # fmt: skip
-_SEEN = msgspec.structs.replace(_CONTEXT, seen=(Sight.PERSON, Sight.VEHICLE))
+_SEEN = msgspec.structs.replace(_CONTEXT, seen=(ObjectLabel.PERSON, ObjectLabel.VEHICLE))
 _JPEG = bytes.fromhex("ffd8ffdb000401020304ffd9")
-_POSTER = msgspec.structs.replace(_CONTEXT, kind=Content.POSTER, media_bytes=len(_JPEG), seen=(Sight.PERSON,))
+_POSTER = msgspec.structs.replace(_CONTEXT, kind=Content.POSTER, media_bytes=len(_JPEG), seen=(ObjectLabel.PERSON,))
 _BEGIN = Begin(
     segment=_ADOPTED, event=_EVENT, ordinal=1, boot=_BOOT, start_us=105_040_000, until_us=165_040_000,
     utc_ms=1_760_000_105_040, quality=ClockQuality.SYNCED,
 )  # fmt: skip
 RECORDS: tuple[Record, ...] = (
-    Boot(device=DEVICE.id, epoch=1, at=_STAMP),
-    Segment(
+    BootRecord(device=DEVICE.id, epoch=1, at=_STAMP),
+    SegmentRecord(
         id=_SEGMENT, event=_EVENT, ordinal=0, span=_SPAN, epoch=1, file=_file("segment", 2_500_000),
-        key=key_commitment(b"f" * 16), poster=Poster(file=_file("poster", 30_000), key=key_commitment(b"p" * 16)),
+        key=key_commitment(b"f" * 16), poster=PosterRecord(file=_file("poster", 30_000), key=key_commitment(b"p" * 16)),
         label="button",
     ),
-    Gap(reason=GapReason.PRIVACY, span=_SPAN),
-    Adopted(begin=_BEGIN, complete=False, file=_file("adopted", 70_000), at=_STAMP),
-    Evicted(segments=(_SEGMENT,), reason=EvictionReason.BYTES, at=_STAMP),
-    Watching(span=_SPAN),
-    Anchor(at=_STAMP),
-    Segment(
+    GapRecord(reason=GapReason.PRIVACY, span=_SPAN),
+    RecoveredRecord(begin=_BEGIN, complete=False, file=_file("recovered", 70_000), at=_STAMP),
+    EvictionRecord(segments=(_SEGMENT,), reason=EvictionReason.BYTES, at=_STAMP),
+    CoverageRecord(span=_SPAN),
+    ClockSync(at=_STAMP),
+    SegmentRecord(
         id=_HEARD, event=_EVENT, ordinal=2, span=_SPAN, epoch=1, file=_file("pictures", 2_400_000),
-        key=key_commitment(b"g" * 16), sound=Sound(file=_file("sound", 40_000), key=key_commitment(b"s" * 16)),
-        silence=Silence.MICROPHONE, follows=_hash("what stands before it"),
+        key=key_commitment(b"g" * 16), sound=SoundRecord(file=_file("sound", 40_000), key=key_commitment(b"s" * 16)),
+        silence=SoundGapReason.MICROPHONE, prev_in_clip=_hash("what stands before it"),
     ),
 )  # fmt: skip
 
 
 def vectors() -> dict[str, bytes]:
     """Every vector: name → bytes."""
-    lines, tip = [], Tip()
+    lines, tip = [], ChainHead()
     for record in RECORDS:
         signed = sign_record(record, tip, _KEY.sign)
         lines.append(signed.line)
@@ -114,21 +114,21 @@ def vectors() -> dict[str, bytes]:
     return good | {f"bad/{name}": content for name, content in (_defects(lines) | _bad_chapters(lines, tip)).items()}
 
 
-def _beginning(tip: Tip, carried: bytes, **changes: Any) -> SignedRecord:
+def _beginning(tip: ChainHead, carried: bytes, **changes: Any) -> SignedRecord:
     said = Carried(size=len(carried), sha256=hashlib.sha256(carried).hexdigest())
     values = {"number": 1, "oldest": 1, "device": DEVICE.id, "at": _STAMP, "carried": said} | changes
     return sign_record(Chapter(**values), tip, _KEY.sign)
 
 
-def _second_chapter(lines: list[bytes], tip: Tip, **changes: Any) -> bytes:
-    """It carries the anchor and the last segment, the only one that is stored, and goes on with `watching`."""
+def _second_chapter(lines: list[bytes], tip: ChainHead, **changes: Any) -> bytes:
+    """It carries the anchor and the last segment, the only one that is stored, and goes on with `coverage`."""
     carried = b"".join(line + b"\n" for line in lines[-2:])
     begins = _beginning(tip, carried, **changes)
-    then = sign_record(Watching(span=_SPAN), Tip(0, begins.sequence + 1, begins.sha256), _KEY.sign)
+    then = sign_record(CoverageRecord(span=_SPAN), ChainHead(0, begins.sequence + 1, begins.sha256), _KEY.sign)
     return begins.line + b"\n" + carried + then.line + b"\n"
 
 
-def _bad_chapters(lines: list[bytes], tip: Tip) -> dict[str, bytes]:
+def _bad_chapters(lines: list[bytes], tip: ChainHead) -> dict[str, bytes]:
     good = _second_chapter(lines, tip).splitlines(keepends=True)
     return {
         "chapter_without_its_record": b"".join(good[1:]),
@@ -163,7 +163,7 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
         sig = sig or base64.encode(_KEY.sign(pae(PAYLOAD_TYPE, data)))
         return manifest(json.dumps({"payload": base64.encode(data), "sig": sig}, separators=(",", ":")).encode())
 
-    stranger = sign_record(RECORDS[0], Tip(), private_key_from_seed(b"s" * 32).sign)
+    stranger = sign_record(RECORDS[0], ChainHead(), private_key_from_seed(b"s" * 32).sign)
     return {
         "manifest_line_dropped": manifest(*lines[:2], *lines[3:]),
         "manifest_lines_swapped": manifest(lines[0], lines[2], lines[1]),

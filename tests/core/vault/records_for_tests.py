@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from agent.core.object_detection.labels import Sight, in_order
+from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
-    Adopted,
-    Anchor,
-    Boot,
+    BootRecord,
     Carried,
     Chapter,
-    Evicted,
+    ClockSync,
+    CoverageRecord,
     EvictionReason,
-    Gap,
+    EvictionRecord,
     GapReason,
-    Poster,
-    Sealed,
-    Segment,
-    Silence,
-    Sound,
-    Watching,
+    GapRecord,
+    PosterRecord,
+    RecoveredRecord,
+    SealedFile,
+    SegmentRecord,
+    SoundGapReason,
+    SoundRecord,
 )
 from agent.core.vault.segment import Begin, Content, Context
-from agent.core.vault.spans import LONGEST_SEGMENT_US, Span, Stamp
+from agent.core.vault.spans import LONGEST_SEGMENT_US, Stamp, TimeSpan
 
 __all__ = ["begins", "chapter_records", "contexts", "records", "segment_ids"]
 
@@ -41,9 +41,9 @@ _stamps = st.builds(Stamp, boot=_boot, at_us=_count, utc_ms=_utc_ms, quality=_qu
 
 
 @st.composite
-def _spans(draw: st.DrawFn, longest_us: int = LONGEST_SEGMENT_US) -> Span:
+def _spans(draw: st.DrawFn, longest_us: int = LONGEST_SEGMENT_US) -> TimeSpan:
     start_us = draw(_count)
-    return Span(
+    return TimeSpan(
         boot=draw(_boot),
         start_us=start_us,
         end_us=start_us + draw(st.integers(0, longest_us)),
@@ -69,9 +69,9 @@ def begins(draw: st.DrawFn) -> Begin:
 
 
 @st.composite
-def _sealed(draw: st.DrawFn) -> Sealed:
+def _sealed(draw: st.DrawFn) -> SealedFile:
     header_size = draw(st.integers(1, 2**20))
-    return Sealed(
+    return SealedFile(
         size=header_size + draw(_count),
         header_size=header_size,
         sha256_header=draw(_sha256),
@@ -89,10 +89,10 @@ contexts = st.builds(
     span=_spans(),
     media_bytes=_count,
     label=_label,
-    seen=st.none() | st.sets(st.sampled_from(Sight)).map(in_order),
+    seen=st.none() | st.sets(st.sampled_from(ObjectLabel)).map(sorted_labels),
 )
 _segments = st.builds(
-    Segment,
+    SegmentRecord,
     id=segment_ids,
     event=segment_ids,
     ordinal=_count,
@@ -100,15 +100,15 @@ _segments = st.builds(
     epoch=_count,
     file=_sealed(),
     key=_sha256,
-    poster=st.none() | st.builds(Poster, file=_sealed(), key=_sha256),
+    poster=st.none() | st.builds(PosterRecord, file=_sealed(), key=_sha256),
     label=_label,
-    sound=st.none() | st.builds(Sound, file=_sealed(), key=_sha256),
-    silence=st.none() | st.sampled_from(Silence),
+    sound=st.none() | st.builds(SoundRecord, file=_sealed(), key=_sha256),
+    silence=st.none() | st.sampled_from(SoundGapReason),
 )
 records = st.one_of(
     _segments,
     st.builds(
-        Adopted,
+        RecoveredRecord,
         begin=begins(),
         complete=st.booleans(),
         file=_sealed(),
@@ -117,15 +117,15 @@ records = st.one_of(
         at=_stamps,
     ),
     st.builds(
-        Evicted,
+        EvictionRecord,
         segments=st.lists(segment_ids, min_size=1, max_size=64).map(tuple),
         reason=st.sampled_from(EvictionReason),
         at=_stamps,
     ),
-    st.builds(Gap, reason=st.sampled_from(GapReason), span=_spans(2**45)),
-    st.builds(Boot, device=_device, epoch=_count, at=_stamps),
-    st.builds(Watching, span=_spans()),
-    st.builds(Anchor, at=_stamps),
+    st.builds(GapRecord, reason=st.sampled_from(GapReason), span=_spans(2**45)),
+    st.builds(BootRecord, device=_device, epoch=_count, at=_stamps),
+    st.builds(CoverageRecord, span=_spans()),
+    st.builds(ClockSync, at=_stamps),
 )
 chapter_records = st.builds(
     Chapter,

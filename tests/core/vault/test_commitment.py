@@ -12,25 +12,25 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import Adopted, Poster, Sealed, Segment, Sound
+from agent.core.vault.records import PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord
 from agent.core.vault.segment import Begin, Content
-from agent.core.vault.spans import Span, Stamp
+from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import OpenError
 
 OWNER = HybridIdentity(bytes(32))
-FILE = Sealed(size=10, header_size=5, sha256_header="0" * 64, sha256_payload="0" * 64)
-SPAN = Span(boot="0" * 32, start_us=0, end_us=1, utc_ms=0, quality=ClockQuality.HELD)
+FILE = SealedFile(size=10, header_size=5, sha256_header="0" * 64, sha256_payload="0" * 64)
+SPAN = TimeSpan(boot="0" * 32, start_us=0, end_us=1, utc_ms=0, quality=ClockQuality.HELD)
 NAME = segment_id(bytes(16))
 KEYS = {Content.SEGMENT: b"1" * 16, Content.POSTER: b"2" * 16, Content.SOUND: b"3" * 16}
-SEGMENT = Segment(
+SEGMENT = SegmentRecord(
     id=NAME, event=NAME, ordinal=0, span=SPAN, epoch=1, file=FILE, key=key_commitment(KEYS[Content.SEGMENT]),
-    poster=Poster(file=FILE, key=key_commitment(KEYS[Content.POSTER])),
-    sound=Sound(file=FILE, key=key_commitment(KEYS[Content.SOUND])),
+    poster=PosterRecord(file=FILE, key=key_commitment(KEYS[Content.POSTER])),
+    sound=SoundRecord(file=FILE, key=key_commitment(KEYS[Content.SOUND])),
 )  # fmt: skip
 BEGIN = Begin(
     segment=NAME, event=NAME, ordinal=0, boot="0" * 32, start_us=0, until_us=1, utc_ms=0, quality=ClockQuality.HELD
 )
-ADOPTED = Adopted(
+ADOPTED = RecoveredRecord(
     begin=BEGIN, complete=True, file=FILE, at=Stamp(boot="0" * 32, at_us=0, utc_ms=0, quality=ClockQuality.HELD)
 )
 
@@ -54,7 +54,7 @@ def test_each_file_opens_with_the_key_its_record_names_and_with_no_other(content
 
 @pytest.mark.parametrize("content", [Content.POSTER, Content.SOUND])
 def test_a_file_that_no_record_names_does_not_open_as_recorded(content: Content) -> None:
-    alone = Segment(
+    alone = SegmentRecord(
         id=NAME, event=NAME, ordinal=0, span=SPAN, epoch=1, file=FILE, key=key_commitment(KEYS[Content.SEGMENT])
     )
     with pytest.raises(OpenError):

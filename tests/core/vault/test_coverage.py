@@ -9,26 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.coverage import Boots, Spans, State
+from agent.core.vault.coverage import BootClocks, CoverageBuilder, CoverageState
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
-    Adopted,
-    Anchor,
-    Boot,
-    Evicted,
+    BootRecord,
+    ClockSync,
+    CoverageRecord,
     EvictionReason,
-    Gap,
+    EvictionRecord,
     GapReason,
+    GapRecord,
     Record,
-    Sealed,
-    Segment,
-    Watching,
+    RecoveredRecord,
+    SealedFile,
+    SegmentRecord,
 )
 from agent.core.vault.segment import Begin
-from agent.core.vault.spans import Span, Stamp
+from agent.core.vault.spans import Stamp, TimeSpan
 
 T0 = 1_760_000_000_000
-SEALED = Sealed(size=10, header_size=5, sha256_header="0" * 64, sha256_payload="0" * 64)
+SEALED = SealedFile(size=10, header_size=5, sha256_header="0" * 64, sha256_payload="0" * 64)
 
 
 def name(number: int) -> str:
@@ -37,9 +37,9 @@ def name(number: int) -> str:
 
 def span(
     start_s: int, end_s: int, boot: int = 1, quality: ClockQuality = ClockQuality.SYNCED, shift_s: int = 0
-) -> Span:
+) -> TimeSpan:
     """Seconds of one boot, which began `shift_s` after T0."""
-    return Span(
+    return TimeSpan(
         boot=f"{boot:032x}",
         start_us=start_s * 10**6,
         end_us=end_s * 10**6,
@@ -53,49 +53,49 @@ def stamp(at_s: int, boot: int = 1, quality: ClockQuality = ClockQuality.SYNCED,
     return Stamp(boot=one.boot, at_us=one.start_us, utc_ms=one.utc_ms, quality=quality)
 
 
-def segment(number: int, where: Span) -> Segment:
-    return Segment(
+def segment(number: int, where: TimeSpan) -> SegmentRecord:
+    return SegmentRecord(
         id=name(number), event=name(0), ordinal=number, span=where, epoch=1, file=SEALED,
         key="0" * 64,
     )  # fmt: skip
 
 
-def seen(records: list[Record], from_s: int, to_s: int, now_s: int = 10**6) -> list[tuple[int, int, State]]:
-    boots = Boots()
+def seen(records: list[Record], from_s: int, to_s: int, now_s: int = 10**6) -> list[tuple[int, int, CoverageState]]:
+    boots = BootClocks()
     for record in records:
-        boots.take(record)
-    spans = Spans(boots, T0 + from_s * 1000, T0 + to_s * 1000)
+        boots.add(record)
+    spans = CoverageBuilder(boots, T0 + from_s * 1000, T0 + to_s * 1000)
     for record in records:
-        spans.take(record)
+        spans.add(record)
     return [
         ((one.start_ms - T0) // 1000, (one.end_ms - T0) // 1000, one.state)
         for one in spans.stretches(T0 + now_s * 1000)
     ]
 
 
-BOOT = Boot(device="0" * 16, epoch=1, at=stamp(0))
+BOOT = BootRecord(device="0" * 16, epoch=1, at=stamp(0))
 
 
 def test_a_day_at_the_door_reads_as_it_was() -> None:
     records: list[Record] = [
         BOOT,
         segment(1, span(100, 110)),
-        Watching(span=span(0, 900)),
-        Gap(reason=GapReason.PRIVACY, span=span(900, 1200)),
-        Watching(span=span(1200, 2100)),
-        Boot(device="0" * 16, epoch=1, at=stamp(0, boot=2, shift_s=5000)),
-        Watching(span=span(0, 900, boot=2, shift_s=5000)),
+        CoverageRecord(span=span(0, 900)),
+        GapRecord(reason=GapReason.PRIVACY, span=span(900, 1200)),
+        CoverageRecord(span=span(1200, 2100)),
+        BootRecord(device="0" * 16, epoch=1, at=stamp(0, boot=2, shift_s=5000)),
+        CoverageRecord(span=span(0, 900, boot=2, shift_s=5000)),
     ]
     assert seen(records, -50, 7000, now_s=6000) == [
-        (-50, 0, State.DEVICE_OFF),
-        (0, 100, State.NOTHING),
-        (100, 110, State.FOOTAGE),
-        (110, 900, State.NOTHING),
-        (900, 1200, State.PRIVACY),
-        (1200, 2100, State.NOTHING),
-        (2100, 5000, State.DEVICE_OFF),
-        (5000, 5900, State.NOTHING),
-        (5900, 7000, State.NOT_YET),
+        (-50, 0, CoverageState.DEVICE_OFF),
+        (0, 100, CoverageState.NOTHING),
+        (100, 110, CoverageState.FOOTAGE),
+        (110, 900, CoverageState.NOTHING),
+        (900, 1200, CoverageState.PRIVACY),
+        (1200, 2100, CoverageState.NOTHING),
+        (2100, 5000, CoverageState.DEVICE_OFF),
+        (5000, 5900, CoverageState.NOTHING),
+        (5900, 7000, CoverageState.NOT_YET),
     ]
 
 
@@ -104,29 +104,29 @@ def test_what_made_room_is_said_to_be_no_longer_kept() -> None:
         BOOT,
         segment(1, span(100, 110)),
         segment(2, span(110, 120)),
-        Evicted(segments=(name(1),), reason=EvictionReason.BYTES, at=stamp(130)),
-        Watching(span=span(0, 200)),
+        EvictionRecord(segments=(name(1),), reason=EvictionReason.BYTES, at=stamp(130)),
+        CoverageRecord(span=span(0, 200)),
     ]
     assert seen(records, 90, 130) == [
-        (90, 100, State.NOTHING),
-        (100, 110, State.GONE),
-        (110, 120, State.FOOTAGE),
-        (120, 130, State.NOTHING),
+        (90, 100, CoverageState.NOTHING),
+        (100, 110, CoverageState.GONE),
+        (110, 120, CoverageState.FOOTAGE),
+        (120, 130, CoverageState.NOTHING),
     ]
 
 
 def test_every_reason_for_a_gap_has_its_word() -> None:
     for reason in GapReason:
-        ((_start, _end, state),) = seen([BOOT, Gap(reason=reason, span=span(0, 100))], 10, 20)
+        ((_start, _end, state),) = seen([BOOT, GapRecord(reason=reason, span=span(0, 100))], 10, 20)
         assert state.value == reason.value
 
 
 def test_nothing_happened_is_never_said_without_a_watching_camera() -> None:
     records: list[Record] = [BOOT, segment(1, span(100, 110)), segment(2, span(500, 510))]
     assert seen(records, 100, 510) == [
-        (100, 110, State.FOOTAGE),
-        (110, 500, State.DEVICE_OFF),
-        (500, 510, State.FOOTAGE),
+        (100, 110, CoverageState.FOOTAGE),
+        (110, 500, CoverageState.DEVICE_OFF),
+        (500, 510, CoverageState.FOOTAGE),
     ]
 
 
@@ -134,29 +134,33 @@ def test_a_boot_that_never_knew_the_time_may_have_been_anywhere_between() -> Non
     unknown = ClockQuality.UNKNOWN
     records: list[Record] = [
         BOOT,
-        Watching(span=span(0, 100)),
-        Boot(device="0" * 16, epoch=1, at=stamp(0, boot=2, quality=unknown, shift_s=-(10**8))),
+        CoverageRecord(span=span(0, 100)),
+        BootRecord(device="0" * 16, epoch=1, at=stamp(0, boot=2, quality=unknown, shift_s=-(10**8))),
         segment(1, span(5, 10, boot=2, quality=unknown, shift_s=-(10**8))),
-        Boot(device="0" * 16, epoch=1, at=stamp(0, boot=3, shift_s=1000)),
-        Watching(span=span(0, 100, boot=3, shift_s=1000)),
+        BootRecord(device="0" * 16, epoch=1, at=stamp(0, boot=3, shift_s=1000)),
+        CoverageRecord(span=span(0, 100, boot=3, shift_s=1000)),
     ]
     assert seen(records, 0, 1100) == [
-        (0, 100, State.NOTHING),
-        (100, 1000, State.CLOCK_UNKNOWN),
-        (1000, 1100, State.NOTHING),
+        (0, 100, CoverageState.NOTHING),
+        (100, 1000, CoverageState.CLOCK_UNKNOWN),
+        (1000, 1100, CoverageState.NOTHING),
     ]
-    assert seen(records[:4], 50, 200) == [(50, 100, State.NOTHING), (100, 200, State.CLOCK_UNKNOWN)]
+    assert seen(records[:4], 50, 200) == [(50, 100, CoverageState.NOTHING), (100, 200, CoverageState.CLOCK_UNKNOWN)]
 
 
 def test_an_anchor_dates_what_its_boot_recorded_before() -> None:
     unknown = ClockQuality.UNKNOWN
     records: list[Record] = [
-        Boot(device="0" * 16, epoch=1, at=stamp(0, quality=unknown, shift_s=-(10**8))),
+        BootRecord(device="0" * 16, epoch=1, at=stamp(0, quality=unknown, shift_s=-(10**8))),
         segment(1, span(50, 60, quality=unknown, shift_s=-(10**8))),
-        Watching(span=span(0, 100, quality=unknown, shift_s=-(10**8))),
-        Anchor(at=stamp(100)),
+        CoverageRecord(span=span(0, 100, quality=unknown, shift_s=-(10**8))),
+        ClockSync(at=stamp(100)),
     ]
-    assert seen(records, 40, 70) == [(40, 50, State.NOTHING), (50, 60, State.FOOTAGE), (60, 70, State.NOTHING)]
+    assert seen(records, 40, 70) == [
+        (40, 50, CoverageState.NOTHING),
+        (50, 60, CoverageState.FOOTAGE),
+        (60, 70, CoverageState.NOTHING),
+    ]
 
 
 def test_an_adopted_segment_counts_as_footage() -> None:
@@ -164,8 +168,8 @@ def test_an_adopted_segment_counts_as_footage() -> None:
         segment=name(1), event=name(0), ordinal=0, boot=f"{1:032x}", start_us=10**7, until_us=2 * 10**7,
         utc_ms=T0 + 10_000, quality=ClockQuality.SYNCED,
     )  # fmt: skip
-    records: list[Record] = [BOOT, Adopted(begin=begin, complete=False, file=SEALED, at=stamp(50))]
-    assert seen(records, 10, 20) == [(10, 20, State.FOOTAGE)]
+    records: list[Record] = [BOOT, RecoveredRecord(begin=begin, complete=False, file=SEALED, at=stamp(50))]
+    assert seen(records, 10, 20) == [(10, 20, CoverageState.FOOTAGE)]
 
 
 spans = st.tuples(st.integers(0, 200), st.integers(0, 200)).map(sorted)
@@ -183,22 +187,22 @@ def test_every_instant_has_the_first_word_that_is_true_of_it(
     segments: list[tuple[list[int], bool]],
     window: list[int],
 ) -> None:
-    records: list[Record] = [BOOT, *(Watching(span=span(*one)) for one in watched)]
-    records += [Gap(reason=reason, span=span(*one)) for one, reason in gaps]
+    records: list[Record] = [BOOT, *(CoverageRecord(span=span(*one)) for one in watched)]
+    records += [GapRecord(reason=reason, span=span(*one)) for one, reason in gaps]
     for number, (one, gone) in enumerate(segments):
         records.append(segment(number, span(*one)))
         if gone:
-            records.append(Evicted(segments=(name(number),), reason=EvictionReason.AGE, at=stamp(200)))
-    records.append(Anchor(at=stamp(200)))
+            records.append(EvictionRecord(segments=(name(number),), reason=EvictionReason.AGE, at=stamp(200)))
+    records.append(ClockSync(at=stamp(200)))
     found = seen(records, *window)
     assert [end for _start, end, _state in found[:-1]] == [start for start, _end, _state in found[1:]]
     assert all(one[2] is not other[2] for one, other in itertools.pairwise(found))
     for at in range(*window):
         (said,) = (state for start, end, state in found if start <= at < end)
-        true: set[State] = {
-            State.FOOTAGE if not gone else State.GONE for one, gone in segments if one[0] <= at < one[1]
+        true: set[CoverageState] = {
+            CoverageState.FOOTAGE if not gone else CoverageState.GONE for one, gone in segments if one[0] <= at < one[1]
         }
-        true |= {State(reason.value) for one, reason in gaps if one[0] <= at < one[1]}
-        true |= {State.NOTHING for one in watched if one[0] <= at < one[1]}
-        assert said is next((state for state in State if state in true), State.DEVICE_OFF)
+        true |= {CoverageState(reason.value) for one, reason in gaps if one[0] <= at < one[1]}
+        true |= {CoverageState.NOTHING for one in watched if one[0] <= at < one[1]}
+        assert said is next((state for state in CoverageState if state in true), CoverageState.DEVICE_OFF)
     assert (not found) == (window[0] == window[1])

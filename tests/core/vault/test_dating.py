@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs, seconds
-from agent.core.vault.dating import JUMP_NS, Dating
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs, seconds
+from agent.core.vault.dating import JUMP_NS, ClockJudge
 
 UNKNOWN, HELD, SYNCED = ClockQuality.UNKNOWN, ClockQuality.HELD, ClockQuality.SYNCED
 YEAR_NS = seconds(31_557_600)
 T0 = 50 * YEAR_NS
 
 
-def read(boot_s: float, quality: ClockQuality, shift_ns: int = 0) -> Moment:
-    return Moment(BootNs(seconds(boot_s)), UtcNs(T0 + seconds(boot_s) + shift_ns), quality)
+def read(boot_s: float, quality: ClockQuality, shift_ns: int = 0) -> ClockReading:
+    return ClockReading(BootNs(seconds(boot_s)), UtcNs(T0 + seconds(boot_s) + shift_ns), quality)
 
 
 def test_a_clock_that_is_set_is_believed_wherever_it_goes() -> None:
-    dating = Dating()
+    dating = ClockJudge()
     assert dating.judge(read(1, UNKNOWN, -T0)).quality is UNKNOWN
     assert dating.judge(read(2, HELD, -YEAR_NS)).quality is HELD
     assert dating.judge(read(3, SYNCED)).quality is SYNCED
@@ -27,7 +27,7 @@ def test_a_clock_that_is_set_is_believed_wherever_it_goes() -> None:
 
 @pytest.mark.parametrize("years", [-10, 10])
 def test_a_vouched_for_clock_that_jumps_is_unknown_until_it_is_back(years: int) -> None:
-    dating = Dating()
+    dating = ClockJudge()
     assert dating.judge(read(1, SYNCED)).quality is SYNCED
     for quality in (HELD, SYNCED):
         stepped = read(2, quality, years * YEAR_NS)
@@ -39,5 +39,5 @@ def test_a_vouched_for_clock_that_jumps_is_unknown_until_it_is_back(years: int) 
 
 @given(st.lists(st.integers(-JUMP_NS // 2, JUMP_NS // 2), max_size=20))
 def test_slewing_and_leap_seconds_are_no_jump(slews: list[int]) -> None:
-    dating = Dating()
+    dating = ClockJudge()
     assert all(dating.judge(read(at, SYNCED, slew)).quality is SYNCED for at, slew in enumerate(slews))

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,
-    Tip,
+    ChainHead,
     open_line,
     parse_line,
     read_chain,
     sign_record,
     verify_chain,
 )
-from agent.core.vault.records import Boot, Record
+from agent.core.vault.records import BootRecord, Record
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64
@@ -32,7 +32,7 @@ STRANGER = private_key_from_seed(b"s" * 32)
 
 
 def manifest(*written: Record) -> list[bytes]:
-    lines, tip = [], Tip()
+    lines, tip = [], ChainHead()
     for record in written:
         signed = sign_record(record, tip, KEY.sign)
         lines.append(signed.line + b"\n")
@@ -40,8 +40,8 @@ def manifest(*written: Record) -> list[bytes]:
     return lines
 
 
-def boot(number: int) -> Boot:
-    return Boot(
+def boot(number: int) -> BootRecord:
+    return BootRecord(
         device=PUBLIC.id,
         epoch=1,
         at=Stamp(boot=f"{number:032x}", at_us=number, utc_ms=number, quality=ClockQuality.UNKNOWN),
@@ -53,12 +53,12 @@ LINES = manifest(*(boot(number) for number in range(5)))
 
 @given(record=records | chapter_records, sequence=st.integers(0, 2**40))
 def test_every_record_survives_being_written_signed_and_read(record: Record, sequence: int) -> None:
-    signed = sign_record(record, Tip(0, sequence, "ab" * 32), KEY.sign)
+    signed = sign_record(record, ChainHead(0, sequence, "ab" * 32), KEY.sign)
     assert len(signed.line) <= LONGEST_LINE_BYTES
     again = open_line(signed.line, PUBLIC)
     assert again == signed
     assert (again.record, again.sequence, again.previous) == (record, sequence, "ab" * 32)
-    assert sign_record(record, Tip(0, sequence, "ab" * 32), KEY.sign).line == signed.line
+    assert sign_record(record, ChainHead(0, sequence, "ab" * 32), KEY.sign).line == signed.line
 
 
 @settings(max_examples=30)
@@ -69,7 +69,7 @@ def test_a_whole_manifest_has_no_fault(written: list[Record]) -> None:
     assert [step.signed.record for step in steps if step.signed] == written
     assert verify_chain(lines, PUBLIC) == ()
     assert [step.offset for step in steps] == [len(b"".join(lines[:number])) for number in range(len(lines))]
-    assert all(before.tip.offset == after.offset for before, after in pairwise(steps))
+    assert all(before.head.offset == after.offset for before, after in pairwise(steps))
 
 
 @given(position=st.integers(0, len(LINES[2]) - 2), flip=st.integers(1, 255))
@@ -105,11 +105,11 @@ def test_a_line_without_its_line_feed_was_not_acknowledged() -> None:
     *_, last = read_chain(lines)
     assert last.signed is None
     assert last.fault is not None
-    assert last.tip.offset == len(b"".join(LINES[:2]))
+    assert last.head.offset == len(b"".join(LINES[:2]))
 
 
 def test_a_stranger_s_signature_is_no_record() -> None:
-    line = sign_record(boot(1), Tip(), STRANGER.sign).line
+    line = sign_record(boot(1), ChainHead(), STRANGER.sign).line
     with pytest.raises(OpenError):
         open_line(line, PUBLIC)
     assert [fault.problem for fault in verify_chain([line + b"\n"], PUBLIC)] == ["The signature is not this device's."]

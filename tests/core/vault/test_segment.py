@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clients.opening import HybridIdentity, X25519Identity, open_bytes
-from agent.core.object_detection.labels import Sight
-from agent.core.timebase import BootNs, ClockQuality, Moment, UtcNs
+from agent.core.object_detection.labels import ObjectLabel
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.digest import FileDigest, digest
@@ -29,7 +29,7 @@ from agent.core.vault.segment import (
     split_media,
     split_poster,
 )
-from agent.core.vault.spans import Span, span_between
+from agent.core.vault.spans import TimeSpan, span_between
 from agent.errors import FormatError, InternalError
 from tests.core.vault.records_for_tests import begins, contexts, segment_ids
 
@@ -43,7 +43,7 @@ def context(media: bytes = MEDIA) -> Context:
         segment=segment_id(bytes(16)),
         event=segment_id(bytes(16)),
         ordinal=0,
-        span=Span(boot="0" * 32, start_us=1, end_us=2, utc_ms=3, quality=ClockQuality.HELD),
+        span=TimeSpan(boot="0" * 32, start_us=1, end_us=2, utc_ms=3, quality=ClockQuality.HELD),
         media_bytes=len(media),
     )
 
@@ -80,7 +80,7 @@ def test_without_an_opinion_the_context_is_spelled_as_it_always_was() -> None:
 
 def test_what_was_seen_is_said_once_each_and_in_order() -> None:
     fields = {name: getattr(context(), name) for name in context().__struct_fields__}
-    for seen in ((Sight.PERSON, Sight.PERSON), (Sight.VEHICLE, Sight.PERSON)):
+    for seen in ((ObjectLabel.PERSON, ObjectLabel.PERSON), (ObjectLabel.VEHICLE, ObjectLabel.PERSON)):
         with pytest.raises(FormatError):
             Context(**{**fields, "seen": seen})
 
@@ -147,10 +147,10 @@ def test_a_segment_of_more_than_an_hour_cannot_be_written() -> None:
         Context(
             kind=Content.SEGMENT, device="0" * 16, segment=segment_id(bytes(16)), event=segment_id(bytes(16)),
             ordinal=0, media_bytes=0,
-            span=Span(boot="0" * 32, start_us=0, end_us=3_600_000_001, utc_ms=0, quality=ClockQuality.HELD),
+            span=TimeSpan(boot="0" * 32, start_us=0, end_us=3_600_000_001, utc_ms=0, quality=ClockQuality.HELD),
         )  # fmt: skip
     with pytest.raises(FormatError):
-        Span(boot="0" * 32, start_us=1, end_us=0, utc_ms=0, quality=ClockQuality.HELD)
+        TimeSpan(boot="0" * 32, start_us=1, end_us=0, utc_ms=0, quality=ClockQuality.HELD)
 
 
 @given(
@@ -162,8 +162,8 @@ def test_a_segment_of_more_than_an_hour_cannot_be_written() -> None:
 def test_a_stepped_clock_changes_no_duration(
     start_ns: int, duration_ns: int, step_ns: int, qualities: tuple[ClockQuality, ClockQuality]
 ) -> None:
-    start = Moment(BootNs(start_ns), UtcNs(10**18), qualities[0])
-    end = Moment(BootNs(start_ns + duration_ns), UtcNs(10**18 + duration_ns + step_ns), qualities[1])
+    start = ClockReading(BootNs(start_ns), UtcNs(10**18), qualities[0])
+    end = ClockReading(BootNs(start_ns + duration_ns), UtcNs(10**18 + duration_ns + step_ns), qualities[1])
     span = span_between("0" * 32, start, end)
     assert abs(span.duration_us * 1000 - duration_ns) < 1000
     assert 0 <= span.end_ms - span.start_ms - duration_ns // 10**6 <= 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.object_detection.labels import Sight
+from agent.core.object_detection.labels import ObjectLabel
 from agent.core.vault.manifest import RawLine, chapter_start, follow, read_chain, split_lines, verify_chain
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import FormatError
@@ -34,8 +34,8 @@ def test_the_good_ones_are_good() -> None:
         assert [step.carried for step in steps][-4:] == [False, True, True, False]
     assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].label == "button"
     assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].seen is None
-    assert split_media((PLACE / "plaintext_seen.mp4").read_bytes())[1].seen == (Sight.PERSON, Sight.VEHICLE)
-    assert split_poster((PLACE / "poster.jpg").read_bytes())[1].seen == (Sight.PERSON,)
+    assert split_media((PLACE / "plaintext_seen.mp4").read_bytes())[1].seen == (ObjectLabel.PERSON, ObjectLabel.VEHICLE)
+    assert split_poster((PLACE / "poster.jpg").read_bytes())[1].seen == (ObjectLabel.PERSON,)
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -20,14 +20,14 @@ from typing import Any
 from agent.clients.opening import VerifiedPrefix
 from agent.core.ledger.entries import EntryKind
 from agent.core.ledger.merkle import Frontier, leaf_hash
-from agent.core.retention import Limits
+from agent.core.retention import RetentionLimits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.records import GapReason
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.ledger_writer import Ledger
 from agent.errors import StorageError
 from agent.platform.disk import RealDisk, _RealFile
-from agent.recorder.scrub import Scrub
+from agent.recorder.scrub import Scrubber
 from agent.recorder.vault_recovery import StartReport
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import public_key_of
@@ -68,7 +68,7 @@ def work(disk: Path, tell: Tell, seed: int, bearing: type[Exception] | tuple[()]
     )
     journal = SqliteJournal(disk / "journal.sqlite")
     ledger = Ledger(journal, tested.clock, DEVICE_KEY)
-    scrub = Scrub(tested.vault, public_key_of(DEVICE_KEY), Silent(), 1 << 40)
+    scrub = Scrubber(tested.vault, public_key_of(DEVICE_KEY), Silent(), 1 << 40)
     with suppress(*_classes(bearing)):
         tested.vault.start()
     chance, held = random.Random(seed), set[str]()
@@ -85,9 +85,9 @@ def work(disk: Path, tell: Tell, seed: int, bearing: type[Exception] | tuple[()]
         with suppress(*_classes(bearing)):
             if number % 6 == 2:
                 start = tested.clock.now()
-                tested.vault.gap(chance.choice(tuple(GapReason)), start, tested.clock.advance(60))
+                tested.vault.record_gap(chance.choice(tuple(GapReason)), start, tested.clock.advance(60))
             if tested.vault.totals().stored_bytes > _FULL_BYTES:
-                tested.vault.roll(held, Limits(most_bytes=_FULL_BYTES * 3 // 4))
+                tested.vault.enforce_retention(held, RetentionLimits(most_bytes=_FULL_BYTES * 3 // 4))
             scrub.step()
     tested.close()
     journal.close()
@@ -140,7 +140,7 @@ def broken_promises(disk: Path, marks: Iterable[dict[str, Any]]) -> None:
         again = tested.vault.start()
         assert again == StartReport(), again
         new = tested.record()
-        tested.vault.roll(story.held, Limits(most_bytes=1))
+        tested.vault.enforce_retention(story.held, RetentionLimits(most_bytes=1))
         assert new in [entry.id for entry in tested.vault.entries()]
         assert tested.vault.verify(public_key_of(DEVICE_KEY)).sound
     finally:

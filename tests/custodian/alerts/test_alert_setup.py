@@ -9,9 +9,9 @@ import pytest
 
 from agent.config import Configuration
 from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS
-from agent.core.alerts.wellbeing import Facts
-from agent.core.consent import State
-from agent.custodian.alerts.alert_setup import Telling
+from agent.core.alerts.wellbeing import HealthFacts
+from agent.core.consent import RequestState
+from agent.custodian.alerts.alert_setup import AlertsFactory
 from agent.custodian.alerts.log_notifier import LogNotifier
 from agent.wire.identities import private_key_from_seed
 from tests import custodians
@@ -28,14 +28,14 @@ def door() -> Iterator[Door]:
     made.close()
 
 
-def telling(door: Door, configuration: Configuration, folder: Path) -> Telling:
-    return Telling(
+def telling(door: Door, configuration: Configuration, folder: Path) -> AlertsFactory:
+    return AlertsFactory(
         configuration,
         folder / "alerts.sqlite",
         SECRET,
         door.custodian.clock,
         door.journal,
-        facts=lambda: Facts(offline=None, clock_unknown=False, not_storing=False),
+        facts=lambda: HealthFacts(offline=None, clock_unknown=False, not_storing=False),
         status=dict,
         sleeps=lambda: False,
     )
@@ -45,7 +45,7 @@ def test_what_one_of_two_owners_has_approved_still_waits(door: Door, tmp_path: P
     told = telling(door, Configuration(), tmp_path)
     asked, other = door.ask(), door.ask()
     approval, headers = custodians.approval(door, asked, door.segments[0])
-    assert door.obey(approval, headers).state is State.HALF
+    assert door.obey(approval, headers).state is RequestState.PARTIALLY_APPROVED
     assert told.requests() == {"requests_waiting": 2, "requests_told": 0}
     door.clock.advance(SHORTEST_MS // 1000 - 1)
     assert told.requests()["requests_told"] == 0

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.alerts.alert_messages import ChannelAddress, HeldBack, Kept, Parcel, Waiting
-from agent.core.alerts.kinds import NEWS, TEST, AlertKind, Rank
-from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS, HoldingBack
+from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress, DeferredAlert, DelayedAlert, QueuedAlert
+from agent.core.alerts.kinds import ALERTS, TEST, AlertKind, AlertPriority
+from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS, DisclosureDelay
 from agent.core.alerts.policy import ChannelRules, Policy
-from agent.core.consent import State
-from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, Moment, UtcNs
+from agent.core.consent import RequestState
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
 from agent.custodian.alerts import alert_queue_sqlite
 from agent.custodian.alerts import alerts as alerts_module
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
@@ -27,17 +27,17 @@ from agent.custodian.alerts.alerts import Alerts, AlertSettings
 from agent.errors import NetworkError, StorageError
 from agent.platform.sqlite_snapshot import open_snapshot
 from agent.uplink import alert_sender
-from agent.uplink.alert_sender import Delivery
+from agent.uplink.alert_sender import AlertDelivery
 from agent.wire.area import Circle
 from agent.wire.statements import OptOut, Scope
 from tests.custodians import DOOR, FIRE, Door, stated
 from tests.wire import samples
 
 PRESSED, MOVED = "12:00  Somebody pressed the button.", "12:00  Something moved at the door."
-ASKED_WORDS = NEWS["request"].text
+ASKED_WORDS = ALERTS["request"].text
 NOON_S = 12 * 3600
 HOUR_S = 3600.0
-HOLDING_BACK = HoldingBack(b"k" * 32)
+HOLDING_BACK = DisclosureDelay(b"k" * 32)
 
 
 class TestClock:
@@ -52,9 +52,9 @@ class TestClock:
 
     boot_id = "0" * 32
 
-    def now(self) -> Moment:
+    def now(self) -> ClockReading:
         ns = round(self.second * NS_PER_S)
-        return Moment(BootNs(ns), UtcNs(ns + round(self.set_by_s * NS_PER_S)), self.quality)
+        return ClockReading(BootNs(ns), UtcNs(ns + round(self.set_by_s * NS_PER_S)), self.quality)
 
 
 class Phone:
@@ -135,7 +135,7 @@ class House:
     def running(self, *, delivers: bool = True) -> Iterator[Alerts]:
         alerts = self.alerts()
         alerts.start()
-        delivery = Delivery(alerts, self.phone)
+        delivery = AlertDelivery(alerts, self.phone)
         if delivers:
             delivery.start()
         try:
@@ -202,17 +202,17 @@ def test_a_desk_that_forgets_what_was_taken_does_not_double_it(house: House) -> 
         def channels(self) -> tuple[ChannelAddress, ...]:
             return alerts.channels()
 
-        def collect(self, wait_s: float) -> tuple[Parcel, ...]:
+        def collect(self, wait_s: float) -> tuple[AlertMessage, ...]:
             return alerts.collect(wait_s)
 
-        def settle(self, parcel: Parcel, fault: str = "") -> None:
+        def settle(self, parcel: AlertMessage, fault: str = "") -> None:
             if not told.is_set():
                 told.set()
                 alerts.channels()  # a new desk has nothing in anybody's hands
                 raise NetworkError("No custodian answers.")
-            alerts.settle(parcel, fault)
+            alerts.acknowledge(parcel, fault)
 
-    delivery = Delivery(Deaf(), house.phone)
+    delivery = AlertDelivery(Deaf(), house.phone)
     delivery.start()
     alerts.notify("button", "")
     wait_until(lambda: told.is_set() and alerts.status()["channels"]["Ann"]["waiting"] == 0)
@@ -275,16 +275,16 @@ def test_how_long_it_is_held_back_depends_on_nothing_but_the_span_in_which_it_ca
     policy = Policy((ChannelRules("Ann", quiet=(22 * 60, 7 * 60)),))
     alerts = Alerts(AlertSettings("", "", ()), policy, queue, clock, local, HOLDING_BACK)
     for number, name in enumerate(before):
-        alerts._take([alerts_module._Raised(name, clock.now(), f"other {number}")])
+        alerts._process([alerts_module._RaisedAlert(name, clock.now(), f"other {number}")])
     clock.second += later_s
     alerts._on_time()
     clock.second += unwritten_s
-    alerts._take([alerts_module._Raised("request", clock.now(), once)])
-    (held,) = [each for each in queue.held_back() if each.once == once]
+    alerts._process([alerts_module._RaisedAlert("request", clock.now(), once)])
+    (held,) = [each for each in queue.delayed() if each.once == once]
     assert held.left_ms - alerts._passed_ms(clock.now().boot_ns) == HOLDING_BACK.of_ms(held.came_ms)
     clock.second += (SHORTEST_MS - 1) / 1000
     alerts._on_time()
-    assert once in [each.once for each in queue.held_back()] or "request" in before
+    assert once in [each.once for each in queue.delayed()] or "request" in before
     alerts.close()
 
 
@@ -358,7 +358,7 @@ def test_a_power_cut_lengthens_the_time_by_the_last_minute_at_most_and_never_sho
     for name, data in left_ms.items():
         (folder / name).write_bytes(data)
     queue = SqliteAlertQueue(folder / "alerts.sqlite")
-    (held,) = queue.held_back()
+    (held,) = queue.delayed()
     queue.close()
     truly_ms = round((due_s - house.clock.second) * 1000)
     assert truly_ms <= held.left_ms <= truly_ms + 60_000
@@ -427,7 +427,7 @@ def test_a_channel_that_is_gone_takes_along_what_was_held_back_for_it(house: Hou
         house.ask(alerts, "a1")
     house.rules = ChannelRules("Ben")
     with house.running() as alerts:
-        assert alerts._queue.held_back() == ()
+        assert alerts._queue.delayed() == ()
 
 
 def test_whatever_becomes_of_a_request_nothing_leaves_until_a_quarter_of_an_hour_after_it(
@@ -461,7 +461,13 @@ def test_whatever_becomes_of_a_request_nothing_leaves_until_a_quarter_of_an_hour
         assert alerts.collect(0.3) == ()
         door.clock.advance(SHORTEST_MS / 1000 - 2)
     states = [door.state(each) for each in (matched, *unmatched, denied, opted_out)]
-    assert states == [State.OPTED_OUT, State.NO_MATCH, State.NO_MATCH, State.DENIED, State.OPTED_OUT]
+    assert states == [
+        RequestState.OPTED_OUT,
+        RequestState.NO_MATCH,
+        RequestState.NO_MATCH,
+        RequestState.DENIED,
+        RequestState.OPTED_OUT,
+    ]
     # The witness was awake: two had matched, and one of them is heard of later.
     assert alerts.status()["held_back"] == 2
     door.clock.advance(LONGEST_MS / 1000)
@@ -493,7 +499,7 @@ def test_a_thousand_events_in_a_minute_give_one_alert_and_the_button_comes_first
             if number == 900:
                 alerts.notify("button", "")
         wait_until(lambda: alerts.status()["cooled"] + alerts.status()["overflowed"] == 999)
-        delivery = Delivery(alerts, house.phone)
+        delivery = AlertDelivery(alerts, house.phone)
         delivery.start()
         house.phone.wait_for(lambda: len(house.phone.messages) == 2)
         delivery.stop()
@@ -615,21 +621,24 @@ def test_one_byte_of_a_queue_that_is_another_costs_nothing_that_comes(
 
 def test_a_rank_that_nobody_wrote_keeps_nobody_from_being_told(tmp_path: Path) -> None:
     with closing(SqliteAlertQueue(tmp_path / "alerts.sqlite")) as queue:
-        queue.add([Waiting(0, "Ann", Rank.SOON, "before", 1)], ())
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.SOON, "before", 1)], ())
         queue._db.execute("UPDATE alert SET rank = 99")
         assert [each.text for each in queue.waiting("Ann", 9)] == ["before"]
 
 
 def test_what_can_be_read_of_a_damaged_queue_is_still_told(tmp_path: Path) -> None:
     path = tmp_path / "alerts.sqlite"
-    request, kept = HeldBack(0, "Ann", "clip", "r1", 1, 5), Kept("Ann", "quiet", "Something moved", 2, 1, 1)
+    request, kept = (
+        DelayedAlert(0, "Ann", "clip", "r1", 1, 5),
+        DeferredAlert("Ann", "quiet", "Something moved", 2, 1, 1),
+    )
     with closing(SqliteAlertQueue(path)) as queue:
-        queue.add([Waiting(0, "Ann", Rank.SOON, "spoilt", 1)], [kept], "r1", [request])
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.SOON, "spoilt", 1)], [kept], "r1", [request])
         queue._db.execute("UPDATE alert SET text = CAST(x'ff' AS TEXT), queued_ms = 'never'")
-        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 2)], ())
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 2)], ())
         assert [each.text for each in queue.waiting("Ann", 9)] == ["a press"]
-        assert [replace(each, id=0) for each in queue.held_back()] == [request]
-        assert queue.kept("Ann", "quiet") == (kept,)
+        assert [replace(each, id=0) for each in queue.delayed()] == [request]
+        assert queue.deferred("Ann", "quiet") == (kept,)
         assert not queue.add((), (), "r1")
     assert path.with_name("alerts.sqlite.damaged").exists()
 
@@ -641,14 +650,14 @@ def test_a_disk_that_takes_nothing_does_not_keep_its_owner_from_hearing_of_it(ho
         alerts.notify("camera", "")
         wait_until(lambda: alerts.status()["queued"] == 1)
         alerts._queue._db.execute(refusal)  # type: ignore[attr-defined]
-        delivery = Delivery(alerts, house.phone)
+        delivery = AlertDelivery(alerts, house.phone)
         delivery.start()
         for number in range(50):
             alerts.notify("storage", "x" * 200, f"{number}")
         alerts.notify("button", "")
         house.phone.wait_for(lambda: sum(PRESSED in message for message in house.phone.messages) == 1)
-        house.phone.wait_for(lambda: sum(NEWS["storage"].text in message for message in house.phone.messages) > 0)
-        house.phone.wait_for(lambda: sum(NEWS["camera"].text in message for message in house.phone.messages) == 1)
+        house.phone.wait_for(lambda: sum(ALERTS["storage"].text in message for message in house.phone.messages) > 0)
+        house.phone.wait_for(lambda: sum(ALERTS["camera"].text in message for message in house.phone.messages) == 1)
         alerts.stop()
         delivery.stop()
 
@@ -657,7 +666,7 @@ def test_what_was_kept_in_memory_returns_to_a_disk_that_takes_it_again(tmp_path:
     now_s = 0.0
     path = tmp_path / "alerts.sqlite"
     queue = SqliteAlertQueue(path, lambda: now_s)
-    first, second, third = (Waiting(0, "Ann", Rank.SOON, text, 1) for text in ("first", "second", "third"))
+    first, second, third = (QueuedAlert(0, "Ann", AlertPriority.SOON, text, 1) for text in ("first", "second", "third"))
     queue.add([first], ())
     queue._db.execute("PRAGMA query_only = ON")
     queue.add([second], ())
@@ -692,21 +701,21 @@ def test_what_waited_on_a_disk_that_was_full_at_the_start_is_there_again_with_wh
 ) -> None:
     now_s = 0.0
     path = tmp_path / "alerts.sqlite"
-    request, other = HeldBack(0, "Ann", "clip", "r1", 1, 5), HeldBack(0, "Ann", "clip", "r2", 2, 6)
-    kept = Kept("Ann", "quiet", "Something moved", 2, 1, 1)
+    request, other = DelayedAlert(0, "Ann", "clip", "r1", 1, 5), DelayedAlert(0, "Ann", "clip", "r2", 2, 6)
+    kept = DeferredAlert("Ann", "quiet", "Something moved", 2, 1, 1)
     with closing(SqliteAlertQueue(path)) as queue:
-        queue.add([Waiting(0, "Ann", Rank.BUTTON, "before", 1)], [kept], "r1", [request])
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "before", 1)], [kept], "r1", [request])
     disk.set()
     queue = SqliteAlertQueue(path, lambda: now_s)
-    queue.add([Waiting(0, "Ann", Rank.BUTTON, "meanwhile", 2)], [replace(kept, last_ms=2)], "r2", [other])
-    ((meanwhile, meanwhile_held),) = zip(queue.waiting("Ann", 9), queue.held_back(), strict=True)
+    queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "meanwhile", 2)], [replace(kept, last_ms=2)], "r2", [other])
+    ((meanwhile, meanwhile_held),) = zip(queue.waiting("Ann", 9), queue.delayed(), strict=True)
     disk.clear()
     now_s = 61.0
     queue.remove([meanwhile.id])
-    queue.let_go([meanwhile_held], (), ())
+    queue.release_delayed([meanwhile_held], (), ())
     assert [each.text for each in queue.waiting("Ann", 9)] == ["before", "meanwhile"], "done with another's row"
-    assert [replace(each, id=0) for each in queue.held_back()] == [request, other]
-    assert queue.kept("Ann", "quiet") == (replace(kept, count=4, last_ms=2),)
+    assert [replace(each, id=0) for each in queue.delayed()] == [request, other]
+    assert queue.deferred("Ann", "quiet") == (replace(kept, count=4, last_ms=2),)
     assert not queue.add((), (), "r1")
     assert not queue.add((), (), "r2")
     queue.remove([each.id for each in queue.waiting("Ann", 9)])
@@ -720,7 +729,7 @@ def test_what_is_in_memory_goes_to_a_disk_that_takes_it_when_the_queue_is_closed
     path = tmp_path / "alerts.sqlite"
     disk.set()
     queue = SqliteAlertQueue(path)
-    queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+    queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)], ())
     disk.clear()
     queue.close()
     with closing(SqliteAlertQueue(path)) as queue:
@@ -735,7 +744,7 @@ def test_a_file_that_is_found_damaged_when_its_disk_returns_keeps_nothing_in_mem
     path.write_bytes(b"\x55" * 8192)
     disk.set()
     queue = SqliteAlertQueue(path, lambda: now_s)
-    queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+    queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)], ())
     disk.clear()
     now_s = 61.0
     assert queue.counts() == {"Ann": 1}
@@ -750,20 +759,28 @@ def test_a_queue_that_is_closed_takes_nothing(tmp_path: Path) -> None:
     queue = SqliteAlertQueue(tmp_path / "alerts.sqlite")
     queue.close()
     with pytest.raises(StorageError):
-        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)], ())
 
 
 def test_whoever_is_done_with_an_alert_of_a_damaged_queue_removes_none_of_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "alerts.sqlite"
     with closing(SqliteAlertQueue(path)) as queue:
-        queue.add([Waiting(0, "Ann", Rank.SOON, "before", 1)], (), held_back=[HeldBack(0, "Ann", "clip", "", 1, 5)])
-        delivered, held_back = queue.waiting("Ann", 9), queue.held_back()
+        queue.add(
+            [QueuedAlert(0, "Ann", AlertPriority.SOON, "before", 1)],
+            (),
+            delayed=[DelayedAlert(0, "Ann", "clip", "", 1, 5)],
+        )
+        delivered, held_back = queue.waiting("Ann", 9), queue.delayed()
         queue._move(sqlite_damage())
-        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], (), held_back=[HeldBack(0, "Ann", "clip", "b", 1, 5)])
+        queue.add(
+            [QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)],
+            (),
+            delayed=[DelayedAlert(0, "Ann", "clip", "b", 1, 5)],
+        )
         queue.remove([each.id for each in delivered])
-        queue.let_go(held_back, (), ())
+        queue.release_delayed(held_back, (), ())
         assert "a press" in [each.text for each in queue.waiting("Ann", 9)]
-        assert "b" in [each.once for each in queue.held_back()]
+        assert "b" in [each.once for each in queue.delayed()]
     assert path.with_name("alerts.sqlite.damaged").exists()
 
 
@@ -775,7 +792,7 @@ def sqlite_damage() -> sqlite3.DatabaseError:
 
 def test_a_queue_that_cannot_be_opened_at_all_is_kept_in_memory(tmp_path: Path) -> None:
     with closing(SqliteAlertQueue(tmp_path / "nowhere" / "alerts.sqlite")) as queue:
-        queue.add([Waiting(0, "Ann", Rank.BUTTON, "a press", 1)], ())
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)], ())
         assert queue.counts() == {"Ann": 1}
 
 

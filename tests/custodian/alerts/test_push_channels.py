@@ -16,7 +16,7 @@ from agent.custodian.alerts.alerts import Alerts, AlertSettings
 from agent.custodian.alerts.private_file import PrivateText
 from agent.custodian.alerts.push_channels import MOST_BROWSERS, PushChannels
 from agent.errors import FormatError, OpenError, RequestError
-from agent.uplink.alert_sender import Delivery
+from agent.uplink.alert_sender import AlertDelivery
 from agent.wire.base64 import encode_url
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed
@@ -66,7 +66,7 @@ def test_a_browser_that_asks_is_told_from_then_on_and_after_a_restart_until_it_a
         alerts = alerts_in(tmp_path)
         push = channels(store, alerts)
         alerts.start()
-        delivery = Delivery(alerts, brought)
+        delivery = AlertDelivery(alerts, brought)
         delivery.start()
         if run == 0:
             push.subscribe(wanted(1), "anna")
@@ -142,7 +142,7 @@ def test_only_an_owners_signature_adds_a_browser_and_it_stands_in_the_ledger_and
     push = PushChannels(
         PrivateText(tmp_path / "push.json"),
         alerts,
-        door.custodian.books.decisions.after,
+        door.custodian.custodian_state.decisions.after,
         lambda kind, _text: told.append(kind),
     )
     assert "push_subscribe" not in {*push.answers, *door.custodian.control._operations}
@@ -172,7 +172,7 @@ def test_only_an_owners_signature_ends_the_alerts_of_a_browser_and_it_stands_in_
     def tell(kind: str, _text: str) -> None:
         told.append((kind, len(json.loads(store.load())["browsers"])))
 
-    push = PushChannels(store, alerts, door.custodian.books.decisions.after, tell)
+    push = PushChannels(store, alerts, door.custodian.custodian_state.decisions.after, tell)
     door.custodian.statements.subscribe = push.subscribe
     door.obey(wanted(1))
     door.obey(wanted(2))

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from agent.custodian.page.certificate_authority import PageCertificates, _leaf, _Pair, _signer
+from agent.custodian.page.certificate_authority import PageCertificates, _leaf, _PageKeyPair, _signer
 from agent.errors import ConfigurationError
 
 NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
@@ -105,16 +105,16 @@ def test_a_thief_with_the_intermediates_key_can_make_no_other_authority_and_none
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another")])
     below = _signer(subject, key.public_key(), pair.certificate.subject, pair.key, "bank.example", NOW, path_length=0)
-    forged = _leaf(_Pair(below, key), "bank.example", (), NOW).certificate
+    forged = _leaf(_PageKeyPair(below, key), "bank.example", (), NOW).certificate
     assert not openssl_takes(tmp_path, forged, [below, pair.certificate], "-verify_hostname", "bank.example")
     internet = _leaf(pair, NAME, (ipaddress.ip_address("203.0.113.7"),), NOW).certificate
     assert not openssl_takes(tmp_path, internet, [pair.certificate], "-verify_ip", "203.0.113.7")
 
 
-def stolen(folder: Path) -> _Pair:
+def stolen(folder: Path) -> _PageKeyPair:
     key = serialization.load_pem_private_key((folder / "authority.pem").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return _Pair(authority_in(folder)[0], key)
+    return _PageKeyPair(authority_in(folder)[0], key)
 
 
 def test_the_authority_stays_and_the_leaf_is_renewed_a_month_before_its_end(tmp_path: Path) -> None:

@@ -195,7 +195,8 @@ def test_a_connection_over_which_an_owner_spoke_is_kept_while_strangers_come(doo
         (b"", module.HEAD_S),
         (HALF_A_HEAD, module.HEAD_S),
         (b"POST /pair HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\n"
-         b"Content-Type: application/vnd.doorward.frame\r\nContent-Length: 500\r\n\r\nhalf", module.STRANGER_REQUEST_S),
+         b"Content-Type: application/vnd.doorward.frame\r\nContent-Length: 500\r\n\r\nhalf",
+         module.ANONYMOUS_REQUEST_S),
         (b"GET /static/icon.svg HTTP/1.1\r\nHost: {host}\r\n\r\nGET /st", module.HEAD_S),
     ],
     ids=["nothing", "half a head", "half a body", "half of a second head"],

@@ -14,12 +14,12 @@ from zeroconf import IPVersion, Zeroconf
 
 from agent.core.networks import is_local
 from agent.custodian.page import server
-from agent.custodian.page.mdns import Announcement, Network, network, own_addresses
+from agent.custodian.page.mdns import MdnsAnnouncement, Network, network, own_addresses
 from tests.custodian.page.door import CONFIGURATION, Door
 
 
 def test_the_name_is_found_while_the_page_runs() -> None:
-    announced = Announcement("front-door-test.local", ("127.0.0.1",), 8443, interfaces=("127.0.0.1",))
+    announced = MdnsAnnouncement("front-door-test.local", ("127.0.0.1",), 8443, interfaces=("127.0.0.1",))
     announced.start()
     asking = Zeroconf(interfaces=["127.0.0.1"])
     try:
@@ -45,7 +45,7 @@ def test_our_own_addresses_are_local_ones() -> None:
 
 
 class Heard:
-    """In the place of `Announcement`: what the network hears."""
+    """In the place of `MdnsAnnouncement`: what the network hears."""
 
     now: tuple[str, ...] | None = None
     first = threading.Event()

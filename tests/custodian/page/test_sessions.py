@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.custodian.page import sessions as module
-from agent.custodian.page.sessions import CODE_LIFE_S, MOST_TRIES, TooManyTriesError, Visitors, code_text
+from agent.custodian.page.sessions import CODE_LIFE_S, MOST_TRIES, Sessions, TooManyTriesError, code_text
 from agent.errors import RequestError, StorageError
 
 
@@ -29,7 +29,7 @@ class Hall:
         self.open()
 
     def open(self) -> None:
-        self.visitors = Visitors(self.path, Entropy(), lambda: self.now)
+        self.visitors = Sessions(self.path, Entropy(), lambda: self.now)
 
     def restart(self) -> None:
         self.visitors.close()
@@ -94,12 +94,12 @@ def test_a_guesser_waits_twice_as_long_each_time_and_a_restart_does_not_forgive(
         hall.guess()
         hall.restart()
         try:
-            hall.visitors.require_patience("pair 192.168.1.66")
+            hall.visitors.rate_limit("pair 192.168.1.66")
         except TooManyTriesError as error:
             waits.append(error.wait_s)
             hall.now += error.wait_s
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128]
-    hall.visitors.require_patience("pair 10.0.0.2")
+    hall.visitors.rate_limit("pair 10.0.0.2")
 
 
 def test_a_guesser_with_many_addresses_keeps_nobody_from_a_code_that_is_printed(hall: Hall) -> None:
@@ -118,7 +118,7 @@ def test_a_wrong_code_while_there_is_none_is_no_guess_and_writes_nothing(hall: H
     writes = hall.visitors._database.total_changes
     for _ in range(20):
         hall.guess()
-    hall.visitors.require_patience("pair 192.168.1.66")
+    hall.visitors.rate_limit("pair 192.168.1.66")
     assert hall.visitors._database.total_changes == writes
 
 
@@ -147,7 +147,7 @@ def test_being_an_owners_lapses_and_renews_the_token(hall: Hall) -> None:
     session = hall.visitors.session(token)
     assert session is not None
     assert session.owner_key is None
-    renewed = hall.visitors.proved(session, "a" * 16)
+    renewed = hall.visitors.elevate(session, "a" * 16)
     assert hall.visitors.session(token) is None
     proven = hall.visitors.session(renewed)
     assert proven is not None
@@ -162,12 +162,12 @@ def test_a_clock_that_is_behind_after_a_power_cut_ends_no_session_and_keeps_nobo
     token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
     session = hall.visitors.session(token)
     assert session is not None
-    token = hall.visitors.proved(session, "a" * 16)
+    token = hall.visitors.elevate(session, "a" * 16)
     hall.now -= 3 * 86_400
     behind = hall.visitors.session(token)
     assert behind is not None
     assert behind.owner_key is None
-    token = hall.visitors.proved(behind, "a" * 16)
+    token = hall.visitors.elevate(behind, "a" * 16)
     again = hall.visitors.session(token)
     assert again is not None
     assert again.owner_key == "a" * 16
@@ -219,7 +219,7 @@ def test_a_disk_that_takes_nothing_keeps_no_owner_from_looking(hall: Hall) -> No
     token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
     session = hall.visitors.session(token)
     assert session is not None
-    token = hall.visitors.proved(session, "a" * 16)
+    token = hall.visitors.elevate(session, "a" * 16)
     hall.visitors._database.execute("PRAGMA query_only = 1")
     hall.now += 3600
     found = hall.visitors.session(token)

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from agent.clients.owner.keys import OwnerKeys
 from agent.custodian.page import operations
-from agent.custodian.page.access_levels import Caller, Mark, MarkedRoute, require_marks
+from agent.custodian.page.access_levels import AccessLevel, Caller, GuardedRoute, require_access_levels
 from agent.custodian.page.app import build, routes
 from agent.custodian.page.operations import CONTROL, PAGE, Login
 from agent.errors import InternalError
@@ -26,25 +26,25 @@ ROLES = ("stranger", "false cookie", "paired", "removed owner", "owner")
 
 EXPECTED = {
     # mark:         stranger  false   paired  removed  owner      … on a doorbell that has an owner
-    Mark.ANYONE: (True, True, True, True, True),
-    Mark.PAIRED: (False, False, True, True, True),
-    Mark.CLAIMANT: (False, False, False, False, True),
-    Mark.OWNER: (False, False, False, False, True),
+    AccessLevel.ANYONE: (True, True, True, True, True),
+    AccessLevel.PAIRED: (False, False, True, True, True),
+    AccessLevel.UNCLAIMED: (False, False, False, False, True),
+    AccessLevel.OWNER: (False, False, False, False, True),
 }
 UNCLAIMED = {
     # mark:         stranger  false   paired
-    Mark.ANYONE: (True, True, True),
-    Mark.PAIRED: (False, False, True),
-    Mark.CLAIMANT: (False, False, True),
-    Mark.OWNER: (False, False, False),
+    AccessLevel.ANYONE: (True, True, True),
+    AccessLevel.PAIRED: (False, False, True),
+    AccessLevel.UNCLAIMED: (False, False, True),
+    AccessLevel.OWNER: (False, False, False),
 }
 SPECIFIED = {
-    **{f"/api/{name}": Mark.PAIRED for name in ("device", "enrolment", "enrolments", "nonce")},
-    **{f"/api/{name}": Mark.PAIRED for name in ("enrol_test", "enrol_confirm")},
-    **{f"/api/page_{name}": Mark.PAIRED for name in ("hello", "challenge", "prove", "leave", "card")},
-    "/api/enrol": Mark.CLAIMANT,
+    **{f"/api/{name}": AccessLevel.PAIRED for name in ("device", "enrolment", "enrolments", "nonce")},
+    **{f"/api/{name}": AccessLevel.PAIRED for name in ("enrol_test", "enrol_confirm")},
+    **{f"/api/page_{name}": AccessLevel.PAIRED for name in ("hello", "challenge", "prove", "leave", "card")},
+    "/api/enrol": AccessLevel.UNCLAIMED,
     **{
-        f"/api/{name}": Mark.OWNER
+        f"/api/{name}": AccessLevel.OWNER
         for name in (
             "status", "requests", "request", "asked", "gaps", "place",
             "bulletins", "tips", "shared", "segment", "poster", "sound", "live",
@@ -57,8 +57,8 @@ SPECIFIED = {
     },
     **dict.fromkeys(("/setup", "/unlock", "/requests", "/requests/{id:str}",
              "/timeline", "/timeline/{event:str}", "/tips", "/tips/{event:str}", "/live",
-             "/history", "/settings", "/ledger"), Mark.PAIRED),
-    **dict.fromkeys(("/", "/pair", "/install", "/authority.crt", "/manifest.webmanifest"), Mark.ANYONE),
+             "/history", "/settings", "/ledger"), AccessLevel.PAIRED),
+    **dict.fromkeys(("/", "/pair", "/install", "/authority.crt", "/manifest.webmanifest"), AccessLevel.ANYONE),
 }  # fmt: skip
 
 
@@ -73,11 +73,11 @@ def keys(door: Door) -> OwnerKeys:
     return door.claim()
 
 
-def all_routes(door: Door) -> list[MarkedRoute]:
+def all_routes(door: Door) -> list[GuardedRoute]:
     return routes(door.page._application)
 
 
-def is_let_in(door: Door, route: MarkedRoute, cookie: str | None) -> bool:
+def is_let_in(door: Door, route: GuardedRoute, cookie: str | None) -> bool:
     path = route.path.replace("{id:str}", "0" * 32).replace("{event:str}", "a" * 26)
     answer = door.op(path.removeprefix("/api/"), cookie) if path.startswith("/api/") else door.ask(
         route.method, path, cookie=cookie
@@ -89,7 +89,7 @@ def is_let_in(door: Door, route: MarkedRoute, cookie: str | None) -> bool:
 def test_every_route_has_the_mark_that_is_specified(door: Door) -> None:
     found = {(route.method, route.path): route.mark for route in all_routes(door)}
     for (_method, path), mark in found.items():
-        expected = Mark.ANYONE if path.startswith(("/static/", "/worker-service.js")) else SPECIFIED[path]
+        expected = AccessLevel.ANYONE if path.startswith(("/static/", "/worker-service.js")) else SPECIFIED[path]
         assert mark is expected, path
     assert {path for _, path in found} >= set(SPECIFIED)
 
@@ -104,7 +104,7 @@ def test_an_unmarked_route_keeps_the_page_from_starting(door: Door) -> None:
     async def nothing(_request: object) -> None: ...
 
     with pytest.raises(InternalError, match="/forgotten"):
-        require_marks([*all_routes(door), Route("/forgotten", nothing)])
+        require_access_levels([*all_routes(door), Route("/forgotten", nothing)])
     assert build(door.page._application, frozenset)
 
 
@@ -122,7 +122,7 @@ def cookies_by_role(door: Door, keys: OwnerKeys) -> tuple[str | None, ...]:
     session = door.page._visitors.session(removed)
     assert session is not None
     # An owner once, but the key is not among those in force.
-    removed = door.page._visitors.proved(session, "f" * 16)
+    removed = door.page._visitors.elevate(session, "f" * 16)
     return (None, secrets.token_hex(32), door.pair(), removed, door.owner(keys))
 
 

@@ -225,7 +225,7 @@ def device(stall_s: float = 15.0, *, hears: bool = True) -> Iterator[object]:
     """A whole device that does not record yet.  `hears`: with a microphone, the kernel's own card without a socket."""
     from agent.clients.owner.enrolment import enrol
     from agent.clients.owner.keys import OwnerKeys
-    from agent.config import Camera, Configuration, Device, Sound
+    from agent.config import CameraConfig, Configuration, DeviceConfig, SoundConfig
     from agent.custodian.state_folder import StateFolder
     from agent.ipc.control_client import DeviceLink
     from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode
@@ -243,9 +243,9 @@ def device(stall_s: float = 15.0, *, hears: bool = True) -> Iterator[object]:
     mode = PiMode(size_px=(640, 360), buffers=4, bitrate_kbps=1000)
     solo = Solo(
         Configuration(
-            device=Device(state_dir=STATE),
-            camera=Camera(stall_s=stall_s),
-            sound=Sound(device="plughw:0") if hears else None,
+            device=DeviceConfig(state_dir=STATE),
+            camera=CameraConfig(stall_s=stall_s),
+            sound=SoundConfig(device="plughw:0") if hears else None,
         ),
         open_camera=lambda: PiCamera(mode, make=VirtualPicamera2),
     )

@@ -12,7 +12,7 @@ from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
 from agent.recorder.capture.camera_picamera2 import PiMode
 from agent.recorder.capture.camera_picamera2.camera import _light
 from agent.recorder.capture.camera_picamera2.mode import controls_for, transform_for
-from agent.recorder.capture.camera_picamera2.pictures import Retouch
+from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch
 
 
 @dataclass
@@ -71,7 +71,7 @@ def test_every_plane_is_turned_and_the_padding_behind_its_rows_is_not(name: str,
     width, height, stride = 32, 16, 48
     pixels = np.random.default_rng(3).integers(0, 256, (height * 3 // 2, stride), np.uint8)
     before = pixels.copy()
-    Retouch(ZoneMap(), flips).retouch(pixels, {"size": (width, height), "format": name})
+    PrivacyRetouch(ZoneMap(), flips).retouch(pixels, {"size": (width, height), "format": name})
     turn = np.s_[:: -1 if flips[1] else 1, :: -1 if flips[0] else 1]
     assert (pixels[:height, :width] == before[:height, :width][turn]).all()
     assert (pixels[:height, width:] == before[:height, width:]).all()
@@ -90,6 +90,6 @@ def test_every_plane_is_turned_and_the_padding_behind_its_rows_is_not(name: str,
 def test_a_privacy_zone_lies_where_it_was_drawn_in_the_turned_picture() -> None:
     pixels = np.full((24, 32), 200, np.uint8)
     left = Zone("window", ((0.0, 0.0), (0.375, 0.0), (0.375, 1.0), (0.0, 1.0)), ZoneKind.PRIVACY)
-    Retouch(ZoneMap((left,)), (True, True)).retouch(pixels, {"size": (32, 16), "format": "YUV420"})
+    PrivacyRetouch(ZoneMap((left,)), (True, True)).retouch(pixels, {"size": (32, 16), "format": "YUV420"})
     assert (pixels[:16, :12] == 16).all()
     assert (pixels[:16, 12:] == 200).all()

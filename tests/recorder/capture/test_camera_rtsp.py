@@ -159,7 +159,7 @@ def test_whatever_a_camera_says_of_its_times_each_keyframe_comes_after_all_befor
     monkeypatch.setattr(camera_rtsp, "time", standing)
     for seed in range(300):
         chance = random.Random(seed)
-        clock, assembler, own_ns = camera_rtsp._Clock(None, NS_PER_S // 15), GopAssembler(NS_PER_S // 15), 0
+        clock, assembler, own_ns = camera_rtsp._StreamClock(None, NS_PER_S // 15), GopAssembler(NS_PER_S // 15), 0
         for _ in range(60):
             now[0] += chance.choice((1, NS_PER_S // 15, NS_PER_S // 2, 3 * NS_PER_S))
             own_ns += chance.choice((NS_PER_S // 15, NS_PER_S // 2, 5 * NS_PER_S, 50 * NS_PER_S)) * chance.choice(
@@ -181,7 +181,7 @@ def test_a_picture_larger_than_the_stream_said_is_not_unpacked() -> None:
     """A megabyte unpacks to 700 MB (12 288 × 12 288), and the recorder has 220."""
     said = SimpleNamespace(codec_context=SimpleNamespace(name="h264"), width=1280, height=720)
     seen: list[int] = []
-    with camera_rtsp._Looker(said, (320, 180), lambda luma: seen.append(luma.sensor_ns), wait=True) as looker:  # type: ignore[arg-type]
+    with camera_rtsp._LumaDecoder(said, (320, 180), lambda luma: seen.append(luma.sensor_ns), wait=True) as looker:  # type: ignore[arg-type]
         for number, (width_px, height_px) in enumerate(((1280, 720), (2048, 1152), (1280, 720)), 1):
             looker.take(EncodedPacket(one_picture(width_px, height_px), True, BootNs(number * NS_PER_S)))
     assert seen == [NS_PER_S, 3 * NS_PER_S]

@@ -11,14 +11,14 @@ import av
 import numpy as np
 import pytest
 
-from agent.config import Camera, CameraKind, Configuration, Sound, SoundKind
+from agent.config import CameraConfig, CameraKind, Configuration, SoundConfig, SoundKind
 from agent.core.media import EncodedPacket, SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S
 from agent.errors import DeviceError
 from agent.ports import CameraEnd
 from agent.recorder import translation
 from agent.recorder.capture.camera_rtsp import RtspCamera
-from agent.recorder.capture.microphone import _Stamps
+from agent.recorder.capture.microphone import _PacketClock
 from agent.recorder.capture.microphone_rtsp import RtspMicrophone
 from tests.cameras import FIRST_NS, Receiver
 from tests.contracts.test_microphone import TONE_HZ, Ear
@@ -120,7 +120,7 @@ def test_aac_is_kept_as_it_comes_in_time_with_the_pictures_and_its_loss_is_told(
 def test_what_is_not_aac_is_encoded_anew_and_a_camera_without_sound_is_told_so() -> None:
     with serving() as (address, _):
         settings = Configuration(
-            camera=Camera(kind=CameraKind.RTSP, url=f"{address}/g711"), sound=Sound(kind=SoundKind.CAMERA)
+            camera=CameraConfig(kind=CameraKind.RTSP, url=f"{address}/g711"), sound=SoundConfig(kind=SoundKind.CAMERA)
         )
         open_microphone, ear = translation.open_microphone(settings), Ear(enough=50)
         assert open_microphone is not None
@@ -144,7 +144,7 @@ def test_what_is_not_aac_is_encoded_anew_and_a_camera_without_sound_is_told_so()
 
 
 def test_a_camera_s_time_stamps_tell_what_is_missing_and_not_that_its_clock_was_set() -> None:
-    stamps, found = _Stamps(RATE_HZ), []
+    stamps, found = _PacketClock(RATE_HZ), []
     for at in (0, FRAME, 2 * FRAME + 8_000, 3 * FRAME + 8_000, 90 * RATE_HZ, 0):
         packet = av.Packet(b"x")
         packet.pts, packet.time_base = at, Fraction(1, RATE_HZ)

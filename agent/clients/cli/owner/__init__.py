@@ -27,8 +27,9 @@ COMMANDS = {
     ),
     "review": LazyCommand("agent.clients.cli.owner.review:review", "Look at a footage request and what it matches."),
     "approve": LazyCommand("agent.clients.cli.owner.decide:approve", "Share the segments you choose, and no others."),
-    "second": LazyCommand(
-        "agent.clients.cli.owner.decide:second", "Approve exactly what another owner has approved, where it takes two."
+    "co-approve": LazyCommand(
+        "agent.clients.cli.owner.decide:co_approve",
+        "Approve exactly what another owner has approved, where it takes two.",
     ),
     "deny": LazyCommand("agent.clients.cli.owner.decide:deny", "Say no to a footage request."),
     "revoke": LazyCommand("agent.clients.cli.owner.decide:revoke", "Take a yes back, as far as nothing has left yet."),

@@ -16,18 +16,18 @@ from agent.clients.cli.owner.selection import choice_of, shared, summary
 from agent.clients.owner import decisions
 from agent.clients.owner.clock import wall_ms
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.review import Review, request_payload
-from agent.clients.owner.sync import meet
-from agent.core.consent import State
+from agent.clients.owner.review import RequestReview, request_payload
+from agent.clients.owner.sync import sync
+from agent.core.consent import RequestState
 from agent.core.timebase import utc_date
 from agent.errors import ConfigurationError, FormatError, RequestError
 from agent.ipc.control_client import DeviceLink
 from agent.wire import strictjson
 from agent.wire.disclosures import ContactCard
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import Absence, Scope
+from agent.wire.statements import FootageAbsence, Scope
 
-__all__ = ["approve", "deny", "revoke", "second"]
+__all__ = ["approve", "co_approve", "deny", "revoke"]
 
 _NOTHING: Final = "Nothing was sent, and nothing will be."
 
@@ -72,12 +72,12 @@ def approve(
     are shown the request and asked for numbers; none are chosen for you.  Look at the footage before: doorward owner
     review REQUEST --out FOLDER.
 
-    Where the owners have agreed that it takes two, this waits for another one: doorward owner second REQUEST.
+    Where the owners have agreed that it takes two, this waits for another one: doorward owner co-approve REQUEST.
     """
     keys = load_keys(folder)
     contact = _contact(name, street, email, note)
     with DeviceLink(device) as link:
-        seen = Review.fetch(link, keys, find_request(link, request_id))
+        seen = RequestReview.fetch(link, keys, find_request(link, request_id))
     _require_undecided(seen.state, seen.name[:8])
     if seen.expired(wall_ms()):
         raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
@@ -88,7 +88,7 @@ def approve(
             "Numbers to share, like 1,3-5 (Enter for none)", default="", show_default=False, err=True
         )
     choice = choice_of(seen, segments or "", clips or "", posters or "", exists or "", sound=sound)
-    if choice == decisions.Choice():
+    if choice == decisions.ShareChoice():
         raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
     told = None
     if gaps:
@@ -120,7 +120,7 @@ def approve(
         click.echo(f"    leaves: the still of clip {clip.number}, {words.day(clip.start_ms)} UTC")
     if disclosure is None:
         click.echo(f"Approved by you: {shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two.")
-        click.echo(f"Another owner has to approve the same:  doorward owner second {short}")
+        click.echo(f"Another owner has to approve the same:  doorward owner co-approve {short}")
         click.echo(f"To take it back, say no:                doorward owner deny {short}")
         return
     click.echo(f"Approved: {shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
@@ -128,10 +128,10 @@ def approve(
 
 
 def _left_out(
-    seen: Review, error: decisions.CannotShareError, contact: ContactCard | None, *, sure: bool
-) -> decisions.Choice:
+    seen: RequestReview, error: decisions.CannotShareError, contact: ContactCard | None, *, sure: bool
+) -> decisions.ShareChoice:
     """The choice without what cannot be shared, once its owner has said yes to that; with --yes nobody is asked."""
-    nothing = error.rest in (decisions.Choice(), decisions.Choice(sound=True))
+    nothing = error.rest in (decisions.ShareChoice(), decisions.ShareChoice(sound=True))
     if nothing or sure:
         raise error
     click.echo(error.message, err=True)
@@ -145,7 +145,7 @@ def _left_out(
 @device_option
 @yes_option
 @json_option
-def second(request_id: str, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
+def co_approve(request_id: str, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
     """Approve exactly what another owner has approved, where it takes two.
 
     REQUEST is its id or the beginning of it.  You are shown what they approved, checked by this machine.  To share
@@ -153,12 +153,12 @@ def second(request_id: str, folder: Path, device: Path, sure: bool, as_json: boo
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        seen = Review.fetch(link, keys, find_request(link, request_id))
+        seen = RequestReview.fetch(link, keys, find_request(link, request_id))
     if seen.first is None:
         raise RequestError(
             "No approval of this request waits for another owner.", remedy="Look: doorward owner review."
         )
-    if not seen.can_second:
+    if not seen.can_co_approve:
         raise RequestError("You have approved it; now it takes another owner.", remedy="Ask them to look at it.")
     if not as_json:
         show(seen)
@@ -166,7 +166,7 @@ def second(request_id: str, folder: Path, device: Path, sure: bool, as_json: boo
     if not sure:
         click.confirm(f"\nApprove the same as {seen.first.by}?", abort=True, err=True)
     with DeviceLink(device) as link:
-        disclosure = decisions.second(link, keys, seen)
+        disclosure = decisions.co_approve(link, keys, seen)
     if as_json:
         emit_json({"request": seen.request.id, "disclosure": disclosure, "first": seen.first.by})
         return
@@ -194,7 +194,7 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        meet(link, keys)
+        sync(link, keys)
         found = find_request(link, request_id)
         _require_undecided(link.ask("request", id=found).get("state"), found[:8])
         value = _value(link, keys, found, Scope(scope)) if scope else None
@@ -228,7 +228,7 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        meet(link, keys)
+        sync(link, keys)
         listed = link.ask("tips").get("tips", [])
         tips = {str(each.get("id")): each.get("state") for each in listed if isinstance(each, dict)}
         found = next((tip for tip in tips if tip.startswith(request_id)), None) or find_request(link, request_id)
@@ -236,7 +236,7 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
         disclosure, now = answer.get("disclosure"), answer.get("state")
         if not isinstance(disclosure, str):
             raise RequestError("This request was never approved.", remedy="Nothing was shared.")
-        if now not in (State.APPROVED.value, State.SENDING.value) and now in _DECIDED:
+        if now not in (RequestState.APPROVED.value, RequestState.SENDING.value) and now in _DECIDED:
             raise _decided(now, found[:8], tip=found in tips)
         state = decisions.revoke(link, keys, disclosure)
     if as_json:
@@ -249,18 +249,21 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
 
 
 _DECIDED: Final = {
-    State.APPROVED.value: ("It is approved already.", "To take it back: doorward owner revoke {}"),
-    State.SENDING.value: ("It is approved and on its way.", "To stop what has not left yet: doorward owner revoke {}"),
-    State.SENT.value: (
+    RequestState.APPROVED.value: ("It is approved already.", "To take it back: doorward owner revoke {}"),
+    RequestState.SENDING.value: (
+        "It is approved and on its way.",
+        "To stop what has not left yet: doorward owner revoke {}",
+    ),
+    RequestState.SENT.value: (
         "It has been sent; what has left cannot be called back.", "Whom to ask to delete it: doorward owner review {}"
     ),
-    State.DENIED.value: ("You have said no to it.", _NOTHING),
-    State.OPTED_OUT.value: ("An opt-out of yours has ended it.", _NOTHING),
-    State.EXPIRED.value: ("Its time is over.", "What became of it: doorward owner review {}"),
-    State.WITHDRAWN.value: ("Whoever asked has taken it back.", "What became of it: doorward owner review {}"),
-    State.REVOKED.value: ("It was taken back before anything had left.", _NOTHING),
-    State.STOPPED.value: ("It was stopped; what had left cannot be called back.", "Nothing more leaves."),
-    State.NO_MATCH.value: ("Nothing of yours matches it.", _NOTHING),
+    RequestState.DENIED.value: ("You have said no to it.", _NOTHING),
+    RequestState.OPTED_OUT.value: ("An opt-out of yours has ended it.", _NOTHING),
+    RequestState.EXPIRED.value: ("Its time is over.", "What became of it: doorward owner review {}"),
+    RequestState.WITHDRAWN.value: ("Whoever asked has taken it back.", "What became of it: doorward owner review {}"),
+    RequestState.REVOKED.value: ("It was taken back before anything had left.", _NOTHING),
+    RequestState.STOPPED.value: ("It was stopped; what had left cannot be called back.", "Nothing more leaves."),
+    RequestState.NO_MATCH.value: ("Nothing of yours matches it.", _NOTHING),
 }  # fmt: skip
 
 
@@ -275,11 +278,11 @@ def _decided(state: str, short: str, *, tip: bool = False) -> RequestError:
     return RequestError(said, remedy="To whom: doorward owner tip list" if tip else remedy.format(short))
 
 
-def _show_gaps(told: Sequence[Absence]) -> None:
+def _show_gaps(told: Sequence[FootageAbsence]) -> None:
     click.echo("They will also be told, of the window they asked about:", err=True)
     for gap in told:
         span = " – ".join(f"{utc_date(at):%H:%M:%S}" for at in (gap.from_ms, gap.to_ms))
-        click.echo(f"    {span} UTC  {gap.why.value}", err=True)
+        click.echo(f"    {span} UTC  {gap.reason.value}", err=True)
 
 
 def _say_take_back(device: Path, request: str) -> None:

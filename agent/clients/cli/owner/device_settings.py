@@ -14,14 +14,14 @@ from agent.cli.frame import Fraction, Number, emit_json, json_option
 from agent.cli.words import counted, hours, listed, plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner.device_settings import MATTER, change_settings
-from agent.config import Weekday, Zone
+from agent.config import Weekday, ZoneConfig
 from agent.config.reading import convert, read_text
-from agent.config.settings import Contradiction, Section
+from agent.config.settings import CrossFieldError, Section
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink, read_settings
 from agent.wire import strictjson
 from agent.wire.area import Point
-from agent.wire.statements import DrawnZone, PrivateHours, QuietHours, Settings, ZoneKind
+from agent.wire.statements import PrivateHoursSetting, QuietHoursSetting, Settings, ZoneSetting, ZoneSettingKind
 
 __all__ = ["settings"]
 
@@ -71,7 +71,7 @@ def settings(
         changes["zones"] = _zones(zones)
     if quiet is not None:
         begins, ends = _span(quiet, "--quiet")
-        changes["quiet"] = QuietHours(begins_minute=begins, ends_minute=ends)
+        changes["quiet"] = QuietHoursSetting(begins_minute=begins, ends_minute=ends)
     if private:
         changes["private"] = tuple(map(_private, private))
     keys = load_keys(folder)
@@ -109,8 +109,8 @@ def _question(changes: dict[str, Any], before: Settings | None) -> str:
     return "; ".join(question) + "?"
 
 
-def _masks(zones: tuple[DrawnZone, ...]) -> Iterator[DrawnZone]:
-    return (zone for zone in zones if zone.kind is ZoneKind.PRIVACY)
+def _masks(zones: tuple[ZoneSetting, ...]) -> Iterator[ZoneSetting]:
+    return (zone for zone in zones if zone.kind is ZoneSettingKind.PRIVACY)
 
 
 def _show(now: Settings | None, as_json: bool) -> None:
@@ -155,31 +155,31 @@ def _position(text: str) -> Point:
 class _Zones(Section, frozen=True, kw_only=True):
     """`[motion]`"""
 
-    zones: Annotated[tuple[Zone, ...], Meta(max_length=32)]
+    zones: Annotated[tuple[ZoneConfig, ...], Meta(max_length=32)]
 
 
 class _ZonesFile(Section, frozen=True, kw_only=True):
     """Either `[[motion.zones]]` as in the configuration, or `[[zones]]`."""
 
     motion: _Zones | None = None
-    zones: Annotated[tuple[Zone, ...], Meta(max_length=32)] | None = None
+    zones: Annotated[tuple[ZoneConfig, ...], Meta(max_length=32)] | None = None
 
 
-def _one_list(file: _ZonesFile) -> Iterator[Contradiction]:
+def _one_list(file: _ZonesFile) -> Iterator[CrossFieldError]:
     remedy = "Write [[motion.zones]] as in config/doorward.toml, or zones = [] for none at all."
     if file.motion is None and file.zones is None:
-        yield Contradiction(("motion", "zones"), "there are no zones in this file.", remedy)
+        yield CrossFieldError(("motion", "zones"), "there are no zones in this file.", remedy)
     if file.motion is not None and file.zones is not None:
-        yield Contradiction(("zones",), "there are zones under [[motion.zones]], too.", "Write all of them there.")
+        yield CrossFieldError(("zones",), "there are zones under [[motion.zones]], too.", "Write all of them there.")
 
 
-def _zones(path: Path) -> tuple[DrawnZone, ...]:
+def _zones(path: Path) -> tuple[ZoneSetting, ...]:
     file = convert(read_text(path), path, _ZonesFile, _one_list)
     found = file.zones if file.motion is None else file.motion.zones
     return tuple(
-        DrawnZone(
+        ZoneSetting(
             name=zone.name,
-            kind=ZoneKind(zone.kind.value),
+            kind=ZoneSettingKind(zone.kind.value),
             corners=tuple((round(x * 10_000), round(y * 10_000)) for x, y in zone.corners),
             sensitivity_percent=round(zone.sensitivity * 100),
             smallest_share=round(zone.smallest_share * 10_000),
@@ -188,7 +188,7 @@ def _zones(path: Path) -> tuple[DrawnZone, ...]:
     )
 
 
-def _private(text: str) -> PrivateHours:
+def _private(text: str) -> PrivateHoursSetting:
     names, _, span = text.rpartition("@")
     days = names.split(",") if names else _DAYS
     if not set(days) <= set(_DAYS):
@@ -200,7 +200,7 @@ def _private(text: str) -> PrivateHours:
             remedy="Let them end at another time.  A whole day is two: "
             "--private sat@00:00-12:00 --private sat@12:00-00:00.",
         )
-    return PrivateHours(days=tuple(_DAYS.index(day) for day in days), begins_minute=begins, ends_minute=ends)
+    return PrivateHoursSetting(days=tuple(_DAYS.index(day) for day in days), begins_minute=begins, ends_minute=ends)
 
 
 def _span(text: str, option: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.owner.open import source_of
 from agent.clients.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys
 from agent.clients.owner.keys import AgeIdentity, read_identities
-from agent.clients.owner.segment_sources import Source
+from agent.clients.owner.segment_sources import FootageSource
 from agent.errors import ConfigurationError, DoorwardError
 
 __all__ = ["drill"]
@@ -54,7 +54,7 @@ def drill(folder: Path, device: Path, vault: Path | None, recovery: Path | None,
         raise click.exceptions.Exit(1)
 
 
-def _tried(source: Source, segment: str, identities: tuple[AgeIdentity, ...]) -> tuple[bool, str]:
+def _tried(source: FootageSource, segment: str, identities: tuple[AgeIdentity, ...]) -> tuple[bool, str]:
     try:
         opened = source.open(segment, identities)
     except DoorwardError as error:

@@ -10,7 +10,7 @@ import click
 from agent.cli.frame import Number, emit_json, json_option
 from agent.clients.cli.owner.open import source_of
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
-from agent.clients.owner.clip_archive import Deposit, FolderDeposit, WebDavDeposit, deposit_clips
+from agent.clients.owner.clip_archive import BackupTarget, FolderBackup, WebDavBackup, back_up_clips
 from agent.errors import ConfigurationError
 from agent.platform import files
 
@@ -42,7 +42,7 @@ def export(where: str, folder: Path, device: Path, days: int, credentials: Path 
     now_ms = time.time_ns() // 1_000_000
     done = []
     with source_of(None, device, keys, folder, None) as source:
-        for each in deposit_clips(source, keys.identities, deposit, since_ms=now_ms - days * _DAY_MS, now_ms=now_ms):
+        for each in back_up_clips(source, keys.identities, deposit, since_ms=now_ms - days * _DAY_MS, now_ms=now_ms):
             done.append(each)
             if not as_json:
                 click.echo("  ".join(each.names) or "A clip did not open.")
@@ -56,12 +56,12 @@ def export(where: str, folder: Path, device: Path, days: int, credentials: Path 
         raise click.exceptions.Exit(1)
 
 
-def _deposit(where: str, credentials: Path | None) -> Deposit:
+def _deposit(where: str, credentials: Path | None) -> BackupTarget:
     if "://" not in where:
-        return FolderDeposit(Path(where))
+        return FolderBackup(Path(where))
     if credentials is None:
-        return WebDavDeposit(where)
+        return WebDavBackup(where)
     user, colon, password = files.read_private(credentials, _LONGEST_BYTES).decode().strip().partition(":")
     if not colon:
         raise ConfigurationError(f"{credentials} has no line user:password.")
-    return WebDavDeposit(where, user, password)
+    return WebDavBackup(where, user, password)

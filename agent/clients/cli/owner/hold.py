@@ -17,7 +17,7 @@ from agent.clients.owner import holds
 from agent.clients.owner.clock import wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.segment_sources import DeviceVault
-from agent.clients.owner.sync import meet
+from agent.clients.owner.sync import sync
 from agent.ipc.control_client import DeviceLink
 
 __all__ = ["delete", "hold", "release"]
@@ -42,7 +42,7 @@ def _choosing(command: Callable[..., Any], verb: str) -> Callable[..., Any]:
     ) -> Any:
         keys = load_keys(folder)
         with DeviceLink(device) as link:
-            vault = DeviceVault(link, meet(link, keys).key)
+            vault = DeviceVault(link, sync(link, keys).key)
             clips = chosen_clips(vault, names, start, end, everything=False, verb=verb)
         return command(keys, device, clips, **rest)
 

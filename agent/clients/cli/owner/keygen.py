@@ -13,8 +13,8 @@ from agent.clients.cli.owner.options import device_option, keys_option, load_key
 from agent.clients.owner import enrolment as owner_enrolment
 from agent.clients.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys
 from agent.clients.owner.recovery_kit import RECOVERY_NAME, kit_name
-from agent.clients.owner.sync import ask_device, meet
-from agent.core.consent import State
+from agent.clients.owner.sync import ask_device, sync
+from agent.core.consent import RequestState
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink
 from agent.platform import files
@@ -161,7 +161,7 @@ def new_passphrase() -> str:
         click.echo("An empty passphrase seals nothing.  Type one, or stop with Ctrl-C.", err=True)
 
 
-def say_enrolled(keys: OwnerKeys, done: owner_enrolment.Enrolled) -> None:
+def say_enrolled(keys: OwnerKeys, done: owner_enrolment.EnrolmentResult) -> None:
     for name in done.opened:
         click.echo(f"  the test for {'the recovery key' if name == 'recovery' else f'{name}'} opened")
     if done.waiting:
@@ -213,15 +213,17 @@ def status(folder: Path, device: Path, as_json: bool) -> None:
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        met = meet(link, keys)
+        met = sync(link, keys)
         said = link.ask("status")
         waiting = [item for item in link.ask("requests", all=False).get("requests", []) if isinstance(item, dict)]
     enrolment, ledger = met.known.enrolled, met.known.ledger
-    pending = sum(item.get("state") in (State.PENDING.value, State.HALF.value) for item in waiting)
+    pending = sum(
+        item.get("state") in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value) for item in waiting
+    )
     if as_json:
         emit_json(
             {"device_id": met.key.id, "epoch": enrolment.epoch, "owners": [item.name for item in enrolment.approvers],
-             "approvals_needed": enrolment.approvals_needed, "ledger": {"size": ledger.size, "grown": met.grown},
+             "approvals_needed": enrolment.approvals_needed, "ledger": {"size": ledger.size, "grown": met.ledger_grown},
              "requests_waiting": pending, "status": said}
         )  # fmt: skip
         return
@@ -229,7 +231,7 @@ def status(folder: Path, device: Path, as_json: bool) -> None:
     needed = "; it takes two to share" if enrolment.approvals_needed == 2 else ""
     names = ", ".join(item.name for item in enrolment.approvers if item.name != RECOVERY_NAME)
     click.echo(f"  owners    {names} (list number {enrolment.epoch}){needed}")
-    click.echo(f"  ledger    {ledger.size} entries, {met.grown} new; it only grew")
+    click.echo(f"  ledger    {ledger.size} entries, {met.ledger_grown} new; it only grew")
     click.echo(f"  requests  {pending} waiting for you" if pending else "  requests  none waiting")
     click.echo(f"  recovery  {kit_name(enrolment.recovery)}{_kit_decides(enrolment)}")
     _say_kit(keys, enrolment.recovery, before="  ")

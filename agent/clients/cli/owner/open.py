@@ -14,19 +14,19 @@ from agent.cli.frame import emit_json, json_option
 from agent.cli.times import parse_time
 from agent.clients.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys
 from agent.clients.cli.owner.review import opening_progress
-from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.confined import SandboxedMedia
 from agent.clients.owner.copied_vault import FolderVault
 from agent.clients.owner.keys import AgeIdentity, OwnerKeys, read_identities
-from agent.clients.owner.mp4_export import Exported, clips_of, export_clip
-from agent.clients.owner.segment_sources import EVERYTHING_MS, DeviceVault, Listed, Source
-from agent.clients.owner.sync import meet
+from agent.clients.owner.mp4_export import ExportedClip, clips_of, export_clip
+from agent.clients.owner.segment_sources import EVERYTHING_MS, DeviceVault, FootageSource, ListedSegment
+from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
 from agent.wire.identities import PublicKey, parse_public_key
 
 __all__ = ["chosen_clips", "open_footage", "source_of"]
 
-Clips = tuple[tuple[Listed, ...], ...]
+Clips = tuple[tuple[ListedSegment, ...], ...]
 
 
 @click.command("open")
@@ -80,14 +80,14 @@ def open_footage(
 @contextmanager
 def source_of(
     vault: Path | None, device: Path, keys: OwnerKeys | None, folder: Path, signed_by: str | None
-) -> Iterator[Source]:
+) -> Iterator[FootageSource]:
     """What can be opened: a copied state directory, or the device that answers at `device`."""
     if vault is not None:
         yield FolderVault(vault, _device_keys(keys, signed_by))
         return
     keys = keys or load_keys(folder)
     with DeviceLink(device) as link:
-        yield DeviceVault(link, meet(link, keys).key)
+        yield DeviceVault(link, sync(link, keys).key)
 
 
 def _device_keys(keys: OwnerKeys | None, signed_by: str | None) -> dict[str, PublicKey]:
@@ -103,7 +103,13 @@ def _own(keys: OwnerKeys | None) -> tuple[AgeIdentity, ...]:
 
 
 def chosen_clips(
-    source: Source, names: Sequence[str], start: str | None, end: str | None, *, everything: bool, verb: str = "opened"
+    source: FootageSource,
+    names: Sequence[str],
+    start: str | None,
+    end: str | None,
+    *,
+    everything: bool,
+    verb: str = "opened",
 ) -> Clips:
     """The clips, or the parts of clips, that are meant."""
     see = "See what there is: doorward owner open --list"
@@ -121,20 +127,20 @@ def chosen_clips(
     return clips_of(chosen)
 
 
-def _means(name: str, item: Listed) -> bool:
+def _means(name: str, item: ListedSegment) -> bool:
     return item.id.startswith(name) or item.event.startswith(name)
 
 
 def _export(
-    source: Source, identities: Sequence[AgeIdentity], clips: Clips, out: Path, *, sound: bool
-) -> Iterator[Exported]:
+    source: FootageSource, identities: Sequence[AgeIdentity], clips: Clips, out: Path, *, sound: bool
+) -> Iterator[ExportedClip]:
     progress, advance = opening_progress(sum(map(len, clips)))
-    with progress, ConfinedMedia() as media:
+    with progress, SandboxedMedia() as media:
         for clip in clips:
             yield export_clip(source, identities, clip, out, advance, sound=sound, media=media)
 
 
-def _doubts(source: Source) -> list[str]:
+def _doubts(source: FootageSource) -> list[str]:
     """What is not vouched for as a whole."""
     if not isinstance(source, FolderVault):
         return []
@@ -147,7 +153,7 @@ def _doubts(source: Source) -> list[str]:
     return notes
 
 
-def _document(each: Exported) -> dict[str, Any]:
+def _document(each: ExportedClip) -> dict[str, Any]:
     return {
         "event": each.event,
         "start_ms": each.start_ms,
@@ -168,7 +174,7 @@ def _document(each: Exported) -> dict[str, Any]:
     }
 
 
-def _say_exported(done: Sequence[Exported], notes: Sequence[str]) -> None:
+def _say_exported(done: Sequence[ExportedClip], notes: Sequence[str]) -> None:
     for each in done:
         if each.video is not None:
             of = f"{each.seconds:.1f} s from {words.counted(len(each.segments), 'segment')}"

@@ -16,8 +16,8 @@ from agent.clients.cli.owner.options import device_option, keys_option, load_key
 from agent.clients.owner import decisions
 from agent.clients.owner.clock import wall_ms
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.sync import meet
-from agent.clients.owner.trust_roots import trusted_at
+from agent.clients.owner.sync import sync
+from agent.clients.owner.trust_roots import trust_state
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
 from agent.wire.fields import Incident, Kind
@@ -82,7 +82,7 @@ def add(
 
 def _known(link: DeviceLink, keys: OwnerKeys) -> list[str]:
     """The ids of those whom a root this owner chose vouches for."""
-    bundles = trusted_at(link, keys).store.bundles.values()
+    bundles = trust_state(link, keys).store.bundles.values()
     return sorted({each.id for bundle in bundles for each in bundle.requesters})
 
 
@@ -139,7 +139,7 @@ def list_standing(folder: Path, device: Path, as_json: bool) -> None:
 
 def _standing(link: DeviceLink, keys: OwnerKeys) -> list[dict[str, Any]]:
     """What the device says is opted out of."""
-    meet(link, keys)
+    sync(link, keys)
     answer = link.ask("requests", all=False)
     return [*answer.get("opt_outs", []), *answer.get("quiet_hours", [])]
 

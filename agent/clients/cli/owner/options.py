@@ -18,7 +18,7 @@ __all__ = [
     "device_option",
     "keys_option",
     "load_keys",
-    "the_one",
+    "match_one",
     "yes_option",
 ]
 
@@ -76,7 +76,7 @@ def ask_passphrase() -> str:
     return answer
 
 
-def the_one(what: str, start: str, names: Iterable[str]) -> str:
+def match_one(what: str, start: str, names: Iterable[str]) -> str:
     """The one of `names` that begins with `start`.  Raises `ConfigurationError`."""
     found = sorted({name for name in names if name.startswith(start)}) if start else []
     if len(found) == 1:

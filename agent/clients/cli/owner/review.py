@@ -17,17 +17,17 @@ from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.area_outline import NEAR_M, near, outline
 from agent.clients.cli.owner.ledger import entry_line, say_doubts
-from agent.clients.cli.owner.options import device_option, keys_option, load_keys, the_one
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys, match_one
 from agent.clients.cli.owner.shared import shared_document, shared_lines
-from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.confined import SandboxedMedia
 from agent.clients.owner.clock import wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.ledger_reader import read_ledger
 from agent.clients.owner.mp4_export import ClipFiles, export_review
-from agent.clients.owner.review import Review, ReviewedSegment
-from agent.clients.owner.shared_footage import Shared, disclosure_of, shared_of
-from agent.clients.owner.sync import Link, meet
-from agent.core.consent import State
+from agent.clients.owner.review import RequestReview, ReviewedSegment
+from agent.clients.owner.shared_footage import SharedFootage, disclosure_of, shared_of
+from agent.clients.owner.sync import DeviceChannel, sync
+from agent.core.consent import RequestState
 from agent.errors import FormatError
 from agent.ipc.control_client import DeviceLink
 from agent.wire.area import share_near
@@ -66,7 +66,7 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         name = find_request(link, request_id)
         entries = read_ledger(link, keys).entries
         disclosure = disclosure_of(entries, name)
-        left = shared_of(link, meet(link, keys), entries, disclosure, keys.identity) if disclosure else None
+        left = shared_of(link, sync(link, keys), entries, disclosure, keys.identity) if disclosure else None
         seen = _fetched(link, keys, name, left)
         written = tuple(_open_all(seen, out)) if out is not None else ()
     history = [entry for entry in entries if entry.request == seen.request.id]
@@ -85,28 +85,28 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         _say_ways_on(seen)
 
 
-def _fetched(link: Link, keys: OwnerKeys, name: str, left: Shared | None) -> Review:
+def _fetched(link: DeviceChannel, keys: OwnerKeys, name: str, left: SharedFootage | None) -> RequestReview:
     """The request.  Where it does not verify any more, an owner still reads what left; then the error is raised."""
     try:
-        return Review.fetch(link, keys, name)
+        return RequestReview.fetch(link, keys, name)
     except FormatError:
         _say_shared(left)
         raise
 
 
-def _say_shared(left: Shared | None) -> None:
+def _say_shared(left: SharedFootage | None) -> None:
     for line in shared_lines(left) if left is not None else ():
         click.echo(line)
 
 
-def _say_ways_on(seen: Review) -> None:
+def _say_ways_on(seen: RequestReview) -> None:
     short = seen.name[:8]
     click.echo("")
-    if seen.can_second and seen.first is not None:
-        click.echo(f"To approve the same:  doorward owner second {short}")
+    if seen.can_co_approve and seen.first is not None:
+        click.echo(f"To approve the same:  doorward owner co-approve {short}")
         click.echo(f"Or something else:    doorward owner approve {short}")
     elif seen.first is not None:
-        click.echo(f"It waits for another owner, on their machine:  doorward owner second {short}")
+        click.echo(f"It waits for another owner, on their machine:  doorward owner co-approve {short}")
         click.echo(f"Or something else:    doorward owner approve {short}")
     else:
         click.echo(RECIPIENTS_MAY)
@@ -116,16 +116,16 @@ def _say_ways_on(seen: Review) -> None:
     click.echo("Or leave it.  A no and no answer look the same to whoever asked: they hear nothing.")
 
 
-def find_request(link: Link, start: str) -> str:
+def find_request(link: DeviceChannel, start: str) -> str:
     """The id of the request that `start` begins, or whose disclosure it begins."""
     listed = _listed(link, everything=True)
     by_disclosure = {str(item["disclosure"]): str(item["id"]) for item in listed if item.get("disclosure")}
     names = [str(item.get("id")) for item in listed]
-    found = the_one("request", start, [*names, *by_disclosure])
+    found = match_one("request", start, [*names, *by_disclosure])
     return by_disclosure.get(found, found)
 
 
-def show(seen: Review, written: Iterable[ClipFiles] = ()) -> None:
+def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
     """Print the review.  Everything a requester wrote is printed as text, never as markup."""
     console = Console(highlight=False)
     request, requester = seen.request, seen.requester
@@ -158,7 +158,7 @@ def show(seen: Review, written: Iterable[ClipFiles] = ()) -> None:
     console.print(Text(f"\nRequest {request.id}: {seen.state}."))
 
 
-def _said(seen: Review) -> Iterator[str]:
+def _said(seen: RequestReview) -> Iterator[str]:
     """What others have said to it: another owner, the requester."""
     if seen.first is not None:
         yield f"\nIt takes two owners.  {seen.first.by} has approved {_approved(seen, seen.first.approval)}."
@@ -186,7 +186,7 @@ def _kept(days: int) -> str:
     )
 
 
-def _approved(seen: Review, approval: Approval) -> str:
+def _approved(seen: RequestReview, approval: Approval) -> str:
     """`segments 1, 2, the poster of clip 1 and that clip 2 exists`, as this review numbers them."""
     segments = [str(each.number) for each in seen.segments if each.id in {item.id for item in approval.segments}]
     posters = [str(clip.number) for clip in seen.clips if {each.id for each in clip.segments} & _ids(approval.posters)]
@@ -205,7 +205,7 @@ def _ids(items: Iterable[SealedItem]) -> set[str]:
     return {item.id for item in items}
 
 
-def as_document(seen: Review, written: Iterable[ClipFiles] = ()) -> dict[str, Any]:
+def as_document(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> dict[str, Any]:
     """The review as `--json` gives it."""
     request, requester = seen.request, seen.requester
     files = {each.clip.number: each for each in written}
@@ -284,14 +284,14 @@ def opening_progress(total: int) -> tuple[Progress, Callable[[], None]]:
     return progress, lambda: progress.advance(task)
 
 
-def _open_all(seen: Review, out: Path) -> Iterator[ClipFiles]:
+def _open_all(seen: RequestReview, out: Path) -> Iterator[ClipFiles]:
     progress, advance = opening_progress(len(seen.segments))
-    with progress, ConfinedMedia() as media:
+    with progress, SandboxedMedia() as media:
         for clip in seen.clips:
             yield export_review(seen, clip, out, advance, media=media)
 
 
-def _facts(seen: Review) -> Iterator[tuple[str, str]]:
+def _facts(seen: RequestReview) -> Iterator[tuple[str, str]]:
     request = seen.request
     from_ms, to_ms = request.from_s * 1000, request.to_s * 1000
     yield "case", f"{request.case}, {request.incident.value}"
@@ -320,14 +320,14 @@ def _segment_line(each: ReviewedSegment) -> str:
     return f"{line}  (its end is missing: what is whole of it can be shared)" if each.is_cut else line
 
 
-def _list(link: Link, keys: OwnerKeys, as_json: bool) -> None:
+def _list(link: DeviceChannel, keys: OwnerKeys, as_json: bool) -> None:
     """Every waiting request: reviewed, or why it cannot be."""
     rows: list[dict[str, Any]] = []
     for item in _listed(link, everything=False):
-        if item.get("state") not in (State.PENDING.value, State.HALF.value):
+        if item.get("state") not in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value):
             continue
         try:
-            rows.append(as_document(Review.fetch(link, keys, str(item.get("id")))))
+            rows.append(as_document(RequestReview.fetch(link, keys, str(item.get("id")))))
         except FormatError as error:
             rows.append({"request": str(item.get("id")), "problem": str(error)})
     if as_json:
@@ -353,6 +353,6 @@ def _list(link: Link, keys: OwnerKeys, as_json: bool) -> None:
         click.echo("\nTo look at one:  doorward owner review REQUEST")
 
 
-def _listed(link: Link, *, everything: bool) -> list[dict[str, Any]]:
+def _listed(link: DeviceChannel, *, everything: bool) -> list[dict[str, Any]]:
     found = link.ask("requests", all=everything).get("requests")
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 
 from agent.cli import words
-from agent.clients.cli.owner.options import the_one
+from agent.clients.cli.owner.options import match_one
 from agent.clients.owner import decisions
-from agent.clients.owner.review import Clip, Review
+from agent.clients.owner.review import RequestReview, ReviewedClip
 from agent.errors import ConfigurationError
 from agent.wire.disclosures import ContactCard
 
@@ -21,12 +21,14 @@ _ALL = "all"
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
-def choice_of(seen: Review, segments: str, clips: str, posters: str, exists: str, *, sound: bool) -> decisions.Choice:
+def choice_of(
+    seen: RequestReview, segments: str, clips: str, posters: str, exists: str, *, sound: bool
+) -> decisions.ShareChoice:
     """What the four options say, each once and in order."""
     wanted = _segments(seen, segments)
     for clip in _clips(seen, "--clips", clips):
         wanted |= {each.number for each in clip.segments}
-    return decisions.Choice(
+    return decisions.ShareChoice(
         tuple(each.id for each in seen.segments if each.number in wanted),
         _clips(seen, "--posters", posters),
         _clips(seen, "--exists", exists),
@@ -34,13 +36,13 @@ def choice_of(seen: Review, segments: str, clips: str, posters: str, exists: str
     )
 
 
-def _with_sound(seen: Review, wanted: set[int], *, sound: bool) -> bool:
+def _with_sound(seen: RequestReview, wanted: set[int], *, sound: bool) -> bool:
     if sound and not any(each.has_sound for each in seen.segments if each.number in wanted):
         raise ConfigurationError("None of what you share has sound.", remedy="Leave --sound out.")
     return sound
 
 
-def _segments(seen: Review, text: str) -> set[int]:
+def _segments(seen: RequestReview, text: str) -> set[int]:
     by_number = {each.number: each for each in seen.segments}
     wanted: set[int] = set()
     for word in _words(text):
@@ -54,12 +56,12 @@ def _segments(seen: Review, text: str) -> set[int]:
         if not _RANGE.fullmatch(word):
             if not any(each.id.startswith(word) for each in seen.segments):
                 raise ConfigurationError(f"There is no segment '{word}'.", remedy="Write 1,3-5, or all, or ids.")
-            found = the_one("segment", word, [each.id for each in seen.segments])
+            found = match_one("segment", word, [each.id for each in seen.segments])
             wanted |= {each.number for each in seen.segments if each.id == found}
     return wanted
 
 
-def _clips(seen: Review, option: str, text: str) -> tuple[Clip, ...]:
+def _clips(seen: RequestReview, option: str, text: str) -> tuple[ReviewedClip, ...]:
     by_number = {clip.number: clip for clip in seen.clips}
     wanted: set[int] = set()
     for word in _words(text):
@@ -89,11 +91,11 @@ def _numbers(word: str) -> Sequence[int]:
     return range(first, last + 1)
 
 
-def _remedy(seen: Review) -> str:
+def _remedy(seen: RequestReview) -> str:
     return f"It has segments 1 to {len(seen.segments)} in clips 1 to {len(seen.clips)}."
 
 
-def summary(seen: Review, choice: decisions.Choice, contact: ContactCard | None) -> str:
+def summary(seen: RequestReview, choice: decisions.ShareChoice, contact: ContactCard | None) -> str:
     chosen = [each for each in seen.segments if each.id in choice.segments]
     length = words.duration(sum(each.end_ms - each.start_ms for each in chosen))
     numbers = ", ".join(str(each.number) for each in chosen)
@@ -102,7 +104,7 @@ def summary(seen: Review, choice: decisions.Choice, contact: ContactCard | None)
     return f"Share {what} with {seen.requester.name}, and {told}?"
 
 
-def shared(choice: decisions.Choice, segments: str = "") -> str:
+def shared(choice: decisions.ShareChoice, segments: str = "") -> str:
     """`2 segments, the poster of clip 1 and that clips 2, 3 exist`"""
     said = [
         choice.segments and (segments or words.counted(len(choice.segments), "segment")),
@@ -113,6 +115,6 @@ def shared(choice: decisions.Choice, segments: str = "") -> str:
     return words.listed([each for each in said if each])
 
 
-def _listed(clips: Sequence[Clip]) -> str:
+def _listed(clips: Sequence[ReviewedClip]) -> str:
     numbers = ", ".join(str(clip.number) for clip in clips)
     return f"clip {numbers}" if len(clips) == 1 else f"clips {numbers}"

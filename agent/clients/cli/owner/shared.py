@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from agent.cli import words
-from agent.clients.owner.shared_footage import Shared
+from agent.clients.owner.shared_footage import SharedFootage
 from agent.wire.disclosures import PartKind
 
 __all__ = ["shared_document", "shared_lines"]
@@ -14,8 +14,8 @@ __all__ = ["shared_document", "shared_lines"]
 _KINDS: Final = {PartKind.POSTER: "still", PartKind.SEGMENT: "film", PartKind.SOUND: "sound"}
 
 
-def shared_lines(shared: Shared) -> Iterator[str]:
-    names = words.listed([each for each in (shared.by, shared.second) if each]) or "an owner"
+def shared_lines(shared: SharedFootage) -> Iterator[str]:
+    names = words.listed([each for each in (shared.by, shared.co_approver) if each]) or "an owner"
     if shared.begun_ms is None:
         yield f"{names} approved this.  Nothing of it has left:"
     else:
@@ -32,13 +32,13 @@ def shared_lines(shared: Shared) -> Iterator[str]:
         yield "    No still, film or sound."
 
 
-def shared_document(shared: Shared | None) -> dict[str, Any] | None:
+def shared_document(shared: SharedFootage | None) -> dict[str, Any] | None:
     """As `--json` gives it; None before anything was approved."""
     if shared is None:
         return None
     return {
         "disclosure": shared.disclosure,
-        "approved_by": [each for each in (shared.by, shared.second) if each],
+        "approved_by": [each for each in (shared.by, shared.co_approver) if each],
         "begun_ms": shared.begun_ms,
         "items": None
         if shared.items is None

@@ -8,7 +8,7 @@ import click
 
 from agent.cli import times, words
 from agent.cli.frame import emit_json, json_option
-from agent.clients.cli.owner.options import keys_option, load_keys, the_one, yes_option
+from agent.clients.cli.owner.options import keys_option, load_keys, match_one, yes_option
 from agent.clients.owner.stolen_notice import stolen_notice
 from agent.platform import files
 
@@ -36,7 +36,7 @@ def stolen(device_id: str, folder: Path, since: str | None, out: Path, sure: boo
     theft.  It cannot be taken back.
     """
     keys = load_keys(folder)
-    name = the_one("device", device_id, keys.memory.devices())
+    name = match_one("device", device_id, keys.memory.devices())
     if not sure:
         click.confirm(f"Declare the device {name} stolen?", abort=True, err=True)
     notice = stolen_notice(keys, name, None if since is None else times.parse_seconds(since, "--since"))

@@ -10,13 +10,13 @@ import click
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.owner.ledger import entry_line
-from agent.clients.cli.owner.options import device_option, keys_option, load_keys, the_one, yes_option
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys, match_one, yes_option
 from agent.clients.cli.owner.shared import shared_document, shared_lines
 from agent.clients.owner.ledger_reader import read_ledger
-from agent.clients.owner.outgoing_tips import CannotTellError, send_tip, takers
+from agent.clients.owner.outgoing_tips import CannotTellError, send_tip, tip_recipients
 from agent.clients.owner.segment_sources import DeviceVault
 from agent.clients.owner.shared_footage import shared_of
-from agent.clients.owner.sync import meet
+from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
 
@@ -50,11 +50,11 @@ def send(
     if message is None and not segments and not posters:
         raise ConfigurationError("A tip says or shows something.", remedy="Give --message, --segments or --posters.")
     with DeviceLink(device) as link:
-        met = meet(link, keys)
+        met = sync(link, keys)
         names = [each.id for each in DeviceVault(link, met.key).listed()] if segments or posters else []
-        entry = next((each for _, each in takers(link, keys) if each.id == requester), None)
-    shown = [the_one("segment", word, names) for word in _words(segments)]
-    stills = [the_one("segment", word, names) for word in _words(posters)]
+        entry = next((each for _, each in tip_recipients(link, keys) if each.id == requester), None)
+    shown = [match_one("segment", word, names) for word in _words(segments)]
+    stills = [match_one("segment", word, names) for word in _words(posters)]
     if not sure:
         to = entry.name if entry else requester
         click.confirm(_question(to, message, shown, stills), abort=True, err=True)
@@ -79,13 +79,13 @@ def list_tips(folder: Path, device: Path, as_json: bool) -> None:
     """Show your tips, what left with each, and who takes tips."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        meet(link, keys)
+        sync(link, keys)
         tips = [each for each in link.ask("tips").get("tips", []) if isinstance(each, dict)]
         entries = read_ledger(link, keys).entries
-        met = meet(link, keys)
+        met = sync(link, keys)
         names = [str(each.get("id")) for each in tips]
         sent = {name: shared_of(link, met, entries, name, keys.identity) for name in names}
-        found = takers(link, keys)
+        found = tip_recipients(link, keys)
     if as_json:
         shown = [{**each, "shared": shared_document(sent[str(each.get("id"))])} for each in tips]
         emit_json({"tips": shown, "takers": [entry.id for _, entry in found]})

@@ -49,7 +49,7 @@ def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) ->
     if not sure:
         click.confirm(f"Let those for whom {key} vouches ask you for footage?", abort=True, err=True)
     with DeviceLink(device) as link:
-        root = trust_roots.trust_root(link, keys, key)
+        root = trust_roots.add_trust_root(link, keys, key)
     if as_json:
         emit_json({"root": root.text, "root_id": root.id})
         return
@@ -65,7 +65,7 @@ def remove_root(key: str, folder: Path, device: Path, as_json: bool) -> None:
     """Trust the root KEY no more, nor anybody it vouched for."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        root = trust_roots.untrust_root(link, keys, key)
+        root = trust_roots.remove_trust_root(link, keys, key)
     if as_json:
         emit_json({"root": root.text, "root_id": root.id})
         return
@@ -120,7 +120,7 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
     """Show whom the device lets ask, as far as you agreed to it."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        trusted = trust_roots.trusted_at(link, keys)
+        trusted = trust_roots.trust_state(link, keys)
     store = trusted.store
     if as_json:
         emit_json(

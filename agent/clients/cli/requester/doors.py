@@ -10,7 +10,7 @@ from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.requester.options import folder_option, now_s
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.known_doorbells import KnownDoor, KnownDoors
+from agent.clients.requester.known_doorbells import KnownDoorbell, KnownDoorbells
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.wire import strictjson
@@ -31,7 +31,7 @@ def doors(folder: Path, forget: str | None, as_json: bool) -> None:
     An answer from a doorbell that shows other owners than before does not verify.  Ask the household first; if the new
     list is theirs, --forget the doorbell and receive its next answer as a first one.
     """
-    known = KnownDoors(Requester.open(folder).folder)
+    known = KnownDoorbells(Requester.open(folder).folder)
     if forget is not None:
         known.forget(forget)
     found = known.all()
@@ -61,7 +61,7 @@ def stolen(folder: Path, file: Path, as_json: bool) -> None:
     From then on no answer of that doorbell verifies that was approved after the moment which the notice names, nor one
     under owners whom the notice does not know.  'doorward owner stolen' makes such a file.
     """
-    known = KnownDoors(Requester.open(folder).folder)
+    known = KnownDoorbells(Requester.open(folder).folder)
     try:
         notice = strictjson.decode(files.read(file, _NOTICE_LIMIT_BYTES), StolenNotice, limit_bytes=_NOTICE_LIMIT_BYTES)
         door, statement, by = known.declare_stolen(notice, now_s())
@@ -78,7 +78,7 @@ def stolen(folder: Path, file: Path, as_json: bool) -> None:
         click.echo("It has not answered here yet.  Check with the household that this notice is theirs.")
 
 
-def _document(door: KnownDoor) -> dict[str, object]:
+def _document(door: KnownDoorbell) -> dict[str, object]:
     since = None if door.stolen is None else open_stolen(door.stolen)[0].since_s
     return {
         "device_id": door.id,

@@ -27,7 +27,7 @@ __all__ = ["bundle", "keygen", "root"]
     "--id", "requester_id", metavar="ID", help="Name in topics and files: a-z, 0-9 and -, at most 32 characters."
 )
 @click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="What you are.")
-@click.option("--audience", metavar="KEY_ID", help="Key id of the root that will vouch for you.")
+@click.option("--trust-root", metavar="KEY_ID", help="Key id of the root that will vouch for you.")
 @click.option("--root", is_flag=True, help="Make a root's key instead: one that vouches for requesters.")
 @click.option(
     "--key", type=click.Path(path_type=Path), default=Path("root.key"), show_default=True, help="Where --root puts it."
@@ -37,7 +37,7 @@ def keygen(
     folder: Path,
     requester_id: str | None,
     kind: str | None,
-    audience: str | None,
+    trust_root: str | None,
     root: bool,
     key: Path,
     as_json: bool,
@@ -53,11 +53,11 @@ def keygen(
             return
         click.echo(f"The root's private key is in {key}: keep it off the network.\n")
         click.echo(f"  public key   {public.text}     owners who trust you add this")
-        click.echo(f"  key id       {public.id}     your requesters name this as --audience")
+        click.echo(f"  key id       {public.id}     your requesters name this as --trust-root")
         return
     if requester_id is None or kind is None:
         raise ConfigurationError("A requester has an id and a kind.", remedy="Give --id and --kind, or --root.")
-    made = Requester.create(folder, requester_id, Kind(kind), audience)
+    made = Requester.create(folder, requester_id, Kind(kind), trust_root)
     if as_json:
         emit_json({"folder": folder, "id": made.id, "kind": kind, "key": made.key.text, "key_id": made.key.id,
                    "tips": folder / TIPS_RECIPIENT})  # fmt: skip
@@ -81,7 +81,7 @@ def root(folder: Path, key: str, file: Path, as_json: bool) -> None:
     before it is signed.  Doors check it for themselves in any case.
     """
     who = Requester.open(folder)
-    listed = KnownRoots(who).take(key, files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES), now_s())
+    listed = KnownRoots(who).accept(key, files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES), now_s())
     regions = [{"south": each.south, "west": each.west, "north": each.north, "east": each.east}
                for each in listed.regions]  # fmt: skip
     if as_json:
@@ -91,8 +91,8 @@ def root(folder: Path, key: str, file: Path, as_json: bool) -> None:
     click.echo(f"Root {listed.root} lists you as {listed.name} ({listed.kind.value}).  You may ask in:")
     for each in listed.regions:
         click.echo(f"    {each.south:g} to {each.north:g} north, {each.west:g} to {each.east:g} east")
-    if who.profile.audience is None:
-        click.echo(f"Ask with --audience {listed.root}.")
+    if who.profile.trust_root is None:
+        click.echo(f"Ask with --trust-root {listed.root}.")
 
 
 @click.command()

@@ -14,7 +14,7 @@ from agent.cli.frame import Number, emit_json, json_option
 from agent.clients.cli.requester.options import broker_options, connected, folder_option
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import connection_lock
-from agent.clients.requester.receiving_service import News, NewsKind, Receiver
+from agent.clients.requester.receiving_service import DisclosureReceiver, ReceiverEvent, ReceiverEventKind
 from agent.platform.system_clock import SystemClock
 
 __all__ = ["receive"]
@@ -38,12 +38,12 @@ def receive(folder: Path, count: int | None, retention_days: int | None, as_json
     """
     who = Requester.open(folder)
     stop = threading.Event()
-    received: list[News] = []
+    received: list[ReceiverEvent] = []
 
-    def tell(news: News) -> None:
+    def tell(news: ReceiverEvent) -> None:
         if not as_json:
             _say_news(news)
-        if news.kind is NewsKind.COMPLETE:
+        if news.kind is ReceiverEventKind.COMPLETE:
             received.append(news)
 
     def answered(disclosures: int) -> None:
@@ -53,7 +53,9 @@ def receive(folder: Path, count: int | None, retention_days: int | None, as_json
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         with connection_lock(who, wait_s=_PATIENCE_S), connected(who, broker) as bus:
-            receiver = Receiver(who, bus, SystemClock(), tell=tell, answered=answered, retention_days=retention_days)
+            receiver = DisclosureReceiver(
+                who, bus, SystemClock(), tell=tell, answered=answered, retention_days=retention_days
+            )
             with contextlib.suppress(KeyboardInterrupt):
                 receiver.run(stop)
     finally:
@@ -62,23 +64,23 @@ def receive(folder: Path, count: int | None, retention_days: int | None, as_json
         emit_json({"complete": [{"disclosure": each.disclosure, "request": each.request} for each in received]})
 
 
-def _say_news(news: News) -> None:
+def _say_news(news: ReceiverEvent) -> None:
     share = f"{news.held_bytes / 1e6:.1f} of {news.expected_bytes / 1e6:.1f} MB"
     words = {
-        NewsKind.CONNECTED: "Connected; waiting for answers.",
-        NewsKind.DISCONNECTED: f"Not connected: {news.detail}",
-        NewsKind.BEGUN: f"Disclosure {news.disclosure} answers request {news.request}: {share}.",
-        NewsKind.PROGRESS: f"  {news.disclosure}: {share}",
-        NewsKind.COMPLETE: f"Disclosure {news.disclosure} is complete and verified.  "
+        ReceiverEventKind.CONNECTED: "Connected; waiting for answers.",
+        ReceiverEventKind.DISCONNECTED: f"Not connected: {news.detail}",
+        ReceiverEventKind.BEGUN: f"Disclosure {news.disclosure} answers request {news.request}: {share}.",
+        ReceiverEventKind.PROGRESS: f"  {news.disclosure}: {share}",
+        ReceiverEventKind.COMPLETE: f"Disclosure {news.disclosure} is complete and verified.  "
         + (f"{news.detail}  " if news.detail else "")
         + f"Open it: doorward requester open {news.disclosure}",
-        NewsKind.REFUSED: f"Disclosure {news.disclosure} was refused: {news.detail}",
-        NewsKind.NO_ROOM: f"No room for disclosure {news.disclosure}: {news.detail}",
-        NewsKind.PUBLISHED: f"The {news.detail} {news.request} is published.",
-        NewsKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
-        NewsKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
-        NewsKind.TIP: f"A tip has come.  Read it: doorward requester tips {news.disclosure[:8]}",
-        NewsKind.STOPPED: f"The device sends no more of disclosure {news.disclosure}.",
+        ReceiverEventKind.REFUSED: f"Disclosure {news.disclosure} was refused: {news.detail}",
+        ReceiverEventKind.NO_ROOM: f"No room for disclosure {news.disclosure}: {news.detail}",
+        ReceiverEventKind.PUBLISHED: f"The {news.detail} {news.request} is published.",
+        ReceiverEventKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
+        ReceiverEventKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
+        ReceiverEventKind.TIP: f"A tip has come.  Read it: doorward requester tips {news.disclosure[:8]}",
+        ReceiverEventKind.STOPPED: f"The device sends no more of disclosure {news.disclosure}.",
     }
     if news.kind in words:
         click.echo(words[news.kind])

@@ -17,11 +17,17 @@ from agent.cli.times import parse_seconds
 from agent.cli.words import counted, local_window, window
 from agent.clients.cli.requester.options import broker_options, connected, folder_option, now_s, timeout_option
 from agent.clients.requester import messages
-from agent.clients.requester.disclosure_folder import answers_to
+from agent.clients.requester.disclosure_folder import answer_folders_for
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import SignedMessage
-from agent.clients.requester.publisher import Holder, connection_lock, is_published, publish
-from agent.clients.requester.request_builder import Question, lost_share, parse_around, parse_circle, read_polygon
+from agent.clients.requester.publisher import LockHolder, connection_lock, is_published, publish
+from agent.clients.requester.request_builder import (
+    RequestDraft,
+    excluded_share,
+    parse_around,
+    parse_circle,
+    read_polygon,
+)
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
 from agent.platform import files
@@ -53,7 +59,7 @@ _WORTH_A_WARNING: Final = 0.1
 @click.option(
     "--days", metavar="DAYS", type=Number(1, 30), default=14, show_default=True, help="How long owners may answer."
 )
-@click.option("--audience", metavar="KEY_ID", help="The root to ask under, if not the folder's.")
+@click.option("--trust-root", metavar="KEY_ID", help="The root to ask under, if not the folder's.")
 @click.option("--sign-only", is_flag=True, help="Do not publish: 'receive' will.")
 @click.option("--unchecked", is_flag=True, hidden=True, help="For tests: leave the limits to the devices.")
 @timeout_option
@@ -72,7 +78,7 @@ def request(
     contact_email: str | None,
     contact_phone: str | None,
     days: int,
-    audience: str | None,
+    trust_root: str | None,
     sign_only: bool,
     unchecked: bool,
     timeout: float,
@@ -86,7 +92,7 @@ def request(
     """
     who = Requester.open(folder)
     at_s = now_s()
-    question = Question(
+    question = RequestDraft(
         area=_area(circle, polygon),
         from_s=parse_seconds(from_, "--from"),
         to_s=parse_seconds(to, "--to"),
@@ -104,7 +110,7 @@ def request(
             err=True,
         )
     with contextlib.nullcontext(_keep) if sign_only else _publisher(who, timeout, broker) as publish_it:
-        signed = messages.make_request(who, question, now_s=at_s, audience=audience, checked=not unchecked)
+        signed = messages.make_request(who, question, now_s=at_s, trust_root=trust_root, checked=not unchecked)
         publish_it(signed)
     _say_published(signed, published=not sign_only, what="request", as_json=as_json)
     if not as_json:
@@ -125,7 +131,7 @@ def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, 
     who = Requester.open(folder)
     request_id = _the_request(who, request_id)
     with _publisher(who, timeout, broker) as publish_it:
-        signed = messages.withdraw(who, request_id, reason)
+        signed = messages.make_withdrawal(who, request_id, reason)
         publish_it(signed)
     _say_published(signed, published=True, what="withdrawal", as_json=as_json)
 
@@ -149,7 +155,7 @@ def deleted(
     """
     who = Requester.open(folder)
     request_id = _the_request(who, request_id)
-    held = list(answers_to(folder, who.asked(request_id).envelope))
+    held = list(answer_folders_for(folder, who.sent_request(request_id).envelope))
     if held and not remove:
         raise ConfigurationError(
             f"{folder} still holds {counted(len(held), 'disclosure')} of this request.",
@@ -162,7 +168,7 @@ def deleted(
             each.remove()
             with files.storage_errors(folder):
                 shutil.rmtree(folder / "opened" / each.disclosure, ignore_errors=True)
-        signed = messages.state_deleted(who, request_id, now_s())
+        signed = messages.make_deletion(who, request_id, now_s())
         publish_it(signed)
     _say_published(signed, published=True, what="deletion of what was received for", as_json=as_json)
 
@@ -179,13 +185,13 @@ def deleted(
     help="Instead of an area: every door within so many km, up to 100, and some beyond.",
 )
 @click.option("--days", metavar="DAYS", type=Number(1, 30), default=7, show_default=True, help="How long it stands.")
-@click.option("--audience", metavar="KEY_ID", help="The root under which you speak, if not the folder's.")
+@click.option("--trust-root", metavar="KEY_ID", help="The root under which you speak, if not the folder's.")
 @timeout_option
 @broker_options
 @json_option
 def bulletin(
     folder: Path, title: str, description: str, circle: str | None, polygon: Path | None, around: str | None, days: int,
-    audience: str | None, timeout: float, as_json: bool, **broker: Any,
+    trust_root: str | None, timeout: float, as_json: bool, **broker: Any,
 ) -> None:  # fmt: skip
     """Post a safety message for the doors of an area.
 
@@ -197,7 +203,7 @@ def bulletin(
     until_s = now_s() + days * _DAY_S
     with _publisher(who, timeout, broker) as publish_it:
         signed = messages.make_bulletin(
-            who, title, description, not_after_s=until_s, area=area, cells=cells, audience=audience
+            who, title, description, not_after_s=until_s, area=area, cells=cells, trust_root=trust_root
         )
         publish_it(signed)
     _say_published(signed, published=True, what="bulletin", as_json=as_json)
@@ -228,7 +234,7 @@ def _area(circle: str | None, polygon: Path | None) -> Area:
 
 def _warn_of_narrow_parts(area: Area) -> None:
     """Before anything is signed: which part of the outline asks no door."""
-    lost = lost_share(area)
+    lost = excluded_share(area)
     if lost >= _WORTH_A_WARNING:
         click.echo(
             f"{lost:.0%} of this area is narrower than 120 m and asks no door.  Draw it wider to ask the doors there.",
@@ -265,7 +271,7 @@ def _publisher(who: Requester, timeout_s: float, broker: dict[str, Any]) -> Iter
 def _took_lock(stack: contextlib.ExitStack, who: Requester, wait_s: float = 0.0) -> bool:
     """Whether nobody else is connected as this requester now; then nobody will be while `stack` is open."""
     try:
-        stack.enter_context(connection_lock(who, Holder.ERRAND, wait_s=wait_s))
+        stack.enter_context(connection_lock(who, LockHolder.ERRAND, wait_s=wait_s))
     except ConfigurationError:
         return False
     return True

@@ -10,11 +10,11 @@ import click
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.requester.options import folder_option, now_s
-from agent.clients.requester.disclosure_folder import answers
+from agent.clients.requester.disclosure_folder import answer_folders
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.incoming_tips import OpenedTip, is_tip, open_tip, tips
-from agent.clients.requester.known_doorbells import DoorHistory
+from agent.clients.requester.known_doorbells import DoorbellHistory
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.verification import CheckOutcome, Verification, verify_disclosure
 from agent.errors import ConfigurationError, FormatError
@@ -82,7 +82,7 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
 
 
 def _disclosure(folder: Path, beginning: str | None) -> str:
-    listed = (each for each in answers(folder) if each.disclosure.startswith(beginning or ""))
+    listed = (each for each in answer_folders(folder) if each.disclosure.startswith(beginning or ""))
     found = [each.disclosure for each in listed if not is_tip(each)]
     if len(found) == 1:
         return found[0]
@@ -190,7 +190,7 @@ def _say_proven(verification: Verification) -> None:
     if request is None or disclosed is None:
         return
     approval, receipt = disclosed.approval, verification.receipt
-    owners = f"“{disclosed.approver}”" + (f" and “{disclosed.seconder}”" if disclosed.seconder else "")
+    owners = f"“{disclosed.approver}”" + (f" and “{disclosed.co_approver}”" if disclosed.co_approver else "")
     clocks = sorted({each.item.record.quality.value for each in verification.items})
     signed = "none is kept here"
     if receipt is not None:
@@ -210,7 +210,7 @@ def _say_proven(verification: Verification) -> None:
     click.echo("Not proven: whose door it is, that the lens saw what it seems, that there is nothing else.")
 
 
-def _door(door: DoorHistory) -> str:
+def _door(door: DoorbellHistory) -> str:
     """What is known here of the doorbell, besides what it says of itself."""
     if door.seen_s is None:
         return "first seen with this answer: nothing but its own key vouches for its first owners"

@@ -33,12 +33,12 @@ __all__ = [
     "MEDIAN",
     "MOST_REGIONS",
     "SMOOTH",
+    "BackgroundUpdate",
     "CellBox",
-    "Following",
     "LightSums",
     "MakePasses",
+    "MotionRegion",
     "Passes",
-    "Region",
 ]
 
 CellBox = tuple[int, int, int, int]
@@ -73,7 +73,7 @@ class LightSums(NamedTuple):
     """Sum of the difference, without its sign."""
 
 
-class Region(NamedTuple):
+class MotionRegion(NamedTuple):
     """A connected group of differing cells.  Paths are cells of new ground, dwell is frames in succession."""
 
     box: CellBox
@@ -89,7 +89,7 @@ class Region(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
+class BackgroundUpdate:
     """How far background and noise follow in one pass: weights 0..1, factors about 1, all rounded to float32."""
 
     open_weight: float
@@ -139,7 +139,7 @@ class Passes(Protocol):
     def follow_quietly(self, weight: float) -> None:
         """`mean` and `quick_mean` follow the frame."""
 
-    def follow(self, following: Following, spares_objects: bool, noise_level: float) -> int:
+    def follow(self, following: BackgroundUpdate, spares_objects: bool, noise_level: float) -> int:
         """After `differ`: `mean` and `cell_noise` follow; how many residuals exceed the `noise_level`, in steps.
 
         `spares_objects`: within two cells of what differs, noise does not rise.
@@ -154,7 +154,7 @@ class Passes(Protocol):
         Writes `quick_threshold` and `quick_mean` too.
         """
 
-    def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[Region, ...]:
+    def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[MotionRegion, ...]:
         """The regions of so many cells that a path of `least_path` has reached, at most `MOST_REGIONS`, longest first.
 
         Of equally long ones first that whose path ends furthest down, then furthest right.

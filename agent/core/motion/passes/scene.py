@@ -7,7 +7,7 @@ import numpy as np
 
 from agent.core.media import Luma
 from agent.core.motion.grids import Cells, Grid, Grids
-from agent.core.motion.passes import COUNT_JUMPS, ILLUMINATION_CELLS, KEEP, MEDIAN, SMOOTH, Following
+from agent.core.motion.passes import COUNT_JUMPS, ILLUMINATION_CELLS, KEEP, MEDIAN, SMOOTH, BackgroundUpdate
 from agent.core.motion.pyramid import Pyramid
 
 __all__ = ["QUICK_SHARE", "ScenePasses", "local_mean"]
@@ -92,7 +92,7 @@ class ScenePasses:
         cv2.add(grids.mean, self._factor, grids.mean)
         self._round_mean()
 
-    def follow(self, following: Following, spares_objects: bool, noise_level: float) -> int:
+    def follow(self, following: BackgroundUpdate, spares_objects: bool, noise_level: float) -> int:
         grids, weights = self._grids, self._second
         self._weights[0], self._weights[255] = following.open_weight, following.covered_weight
         cv2.LUT(grids.differing, self._weights, weights)
@@ -138,7 +138,7 @@ class ScenePasses:
         local_mean(difference, light)
         cv2.absdiff(difference, light, out)
 
-    def _follow_noise(self, following: Following, spares_objects: bool) -> None:
+    def _follow_noise(self, following: BackgroundUpdate, spares_objects: bool) -> None:
         grids, mask = self._grids, self._mask
         cv2.compare(grids.residual, grids.cell_noise, cv2.CMP_GT, mask)
         if spares_objects:

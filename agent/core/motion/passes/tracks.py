@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.motion.grids import Cells, Grids
-from agent.core.motion.passes import MOST_REGIONS, CellBox, LightSums, Region
+from agent.core.motion.passes import MOST_REGIONS, CellBox, LightSums, MotionRegion
 
 __all__ = ["TrackPasses", "light_sums"]
 
@@ -50,7 +50,7 @@ class TrackPasses:
         grids.previous[:] = grids.frame
         return int(cv2.minMaxLoc(path)[1])
 
-    def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[Region, ...]:
+    def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[MotionRegion, ...]:
         grids = self._grids
         _, found, statistics, _ = cv2.connectedComponentsWithStats(grids.differing)
         labels = np.asarray(found, np.int32)
@@ -62,14 +62,16 @@ class TrackPasses:
             self._region(labels, label, statistics[label].tolist(), settled_frames) for label in wanted[:MOST_REGIONS]
         )
 
-    def _region(self, labels: npt.NDArray[np.int32], label: int, extent: list[int], settled_frames: int) -> Region:
+    def _region(
+        self, labels: npt.NDArray[np.int32], label: int, extent: list[int], settled_frames: int
+    ) -> MotionRegion:
         grids = self._grids
         x, y, width, height, cells = extent
         window = np.s_[y : y + height, x : x + width]
         here = labels[window] == label
         box = (x, y, x + width, y + height)
         dwell = grids.dwell[window][here]
-        return Region(
+        return MotionRegion(
             box=box,
             cells=cells,
             longest_path=int(grids.path[window][here].max()),

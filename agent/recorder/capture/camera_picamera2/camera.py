@@ -17,11 +17,11 @@ from agent.core.media import Light, Luma, LumaFrame, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError, InternalError
 from agent.ports import CameraEnd, CameraSink, MaskedArea
-from agent.recorder.capture.camera_picamera2.encoding import EncoderChoice, Tap, make_encoder
+from agent.recorder.capture.camera_picamera2.encoding import EncoderChoice, EncoderTap, make_encoder
 from agent.recorder.capture.camera_picamera2.faults import no_camera, out_of_memory, remedies
 from agent.recorder.capture.camera_picamera2.mode import PiMode, controls_for, transform_for
-from agent.recorder.capture.camera_picamera2.pictures import Retouch
-from agent.recorder.capture.delivery_thread import Delivery, Ending
+from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch
+from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
 from agent.recorder.capture.encoding import EncodingSettings, luma_size
 
 __all__ = ["PiCamera"]
@@ -81,7 +81,7 @@ class PiCamera:
         self._masked_ns: int | None = None
         """When a mask was drawn, on the boot clock, until a keyframe has been taken under it."""
         self._description: StreamDescription | None = None
-        self._delivery: Delivery | None = None
+        self._delivery: DeliveryThread | None = None
         self._hangs = False
         self.dropped = 0
         """Frames and packets that came too fast for the sink."""
@@ -124,7 +124,7 @@ class PiCamera:
         self._camera, self._running = None, camera
 
         def deliver(stopping: threading.Event) -> Ending:
-            taps = Tap()
+            taps = EncoderTap()
             try:
                 return self._deliver(camera, description, taps, sink, stopping)
             finally:
@@ -134,7 +134,7 @@ class PiCamera:
                 for packet in rest if len(rest) < _FAR_BEHIND else ():
                     sink.packet(packet)
 
-        self._delivery = Delivery("camera-pi", deliver, sink)
+        self._delivery = DeliveryThread("camera-pi", deliver, sink)
         self._delivery.start()
 
     def request_keyframe(self) -> None:
@@ -193,7 +193,7 @@ class PiCamera:
 
     def _retouch(self, camera: Any, zones: MaskedArea) -> None:
         """picamera2 asks for its `pre_callback` anew with each picture."""
-        retouch = Retouch(zones, self._flips)
+        retouch = PrivacyRetouch(zones, self._flips)
         camera.pre_callback = None if retouch.idle else retouch
 
     def _left_to_turn(self, mode: PiMode, given: Any) -> tuple[bool, bool]:
@@ -208,7 +208,7 @@ class PiCamera:
     # --- Delivering
 
     def _deliver(
-        self, camera: Any, description: StreamDescription, tap: Tap, sink: CameraSink, stopping: threading.Event
+        self, camera: Any, description: StreamDescription, tap: EncoderTap, sink: CameraSink, stopping: threading.Event
     ) -> Ending:
         try:
             with remedies():
@@ -268,7 +268,7 @@ class PiCamera:
             luma: Luma = mapped.array[: description.luma_height_px, : description.luma_width_px]
             sink.luma(replace(frame, luma=luma))
 
-    def _pass_on(self, tap: Tap, sink: CameraSink, stopping: threading.Event) -> bool:
+    def _pass_on(self, tap: EncoderTap, sink: CameraSink, stopping: threading.Event) -> bool:
         """Deliver the packets that have come; were there any?"""
         packets = tap.take()
         for number, packet in enumerate(packets):

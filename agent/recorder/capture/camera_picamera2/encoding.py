@@ -15,7 +15,7 @@ from agent.core.timebase import BootNs
 from agent.errors import DeviceError
 from agent.platform.system_clock import boot_ahead_ns
 
-__all__ = ["EncoderChoice", "Tap", "make_encoder"]
+__all__ = ["EncoderChoice", "EncoderTap", "make_encoder"]
 
 _QUEUED_PACKETS: Final = 64
 """Four seconds at 15 frames a second: a sink that is later than that has lost them anyway."""
@@ -80,7 +80,7 @@ def _software_encoder(bits: int, rate: int) -> Any:
 
 
 @dataclass(slots=True)
-class Tap:
+class EncoderTap:
     """Takes packets from the encoder's thread: bounded, the rest of a GOP is dropped with its first lost packet."""
 
     _packets: deque[EncodedPacket] = field(default_factory=deque)

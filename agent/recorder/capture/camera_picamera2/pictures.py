@@ -15,7 +15,7 @@ import numpy.typing as npt
 from agent.ports import MaskedArea
 from agent.recorder.capture.privacy_mask import PrivacyMask
 
-__all__ = ["Retouch"]
+__all__ = ["PrivacyRetouch"]
 
 _Pixels = npt.NDArray[np.uint8]
 _Flips = tuple[bool, bool]
@@ -23,7 +23,7 @@ _CODES: Final[dict[_Flips, int]] = {(True, False): 1, (False, True): 0, (True, T
 """cv2.flip's, for (left with right, top with bottom)."""
 
 
-class Retouch:
+class PrivacyRetouch:
     """picamera2's `pre_callback`.  `zones`: with what is private in the turned picture; `flips`: what to turn."""
 
     def __init__(self, zones: MaskedArea, flips: _Flips) -> None:

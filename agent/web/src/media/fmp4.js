@@ -2,7 +2,7 @@
 import { FormatError } from "../errors.js";
 import { boxes, descend, find, inside } from "../wire/boxes.js";
 import { concat } from "../wire/bytes.js";
-import { asHeard, soundOf, withTrackOf } from "./sound.js";
+import { asSoundFragment, soundOf, withTrackOf } from "./sound.js";
 
 /** @import { Bytes } from "../types.js" */
 
@@ -103,7 +103,7 @@ export function join(segments) {
     if (!sound) continue;
     const [own, other] = [soundOf(sound), soundOf(heard ?? sound)];
     if (own.type !== other.type || own.rate !== other.rate) throw new FormatError("error.cannot-join");
-    fragments(sound, start, asHeard);
+    fragments(sound, start, asSoundFragment);
   }
   return concat(...parts);
 }

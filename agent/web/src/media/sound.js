@@ -130,7 +130,7 @@ export function withTrackOf(moov, sound) {
  *
  * @param {Bytes} moof
  */
-export function asHeard(moof) {
+export function asSoundFragment(moof) {
   for (const traf of boxes(moof.subarray(8)).filter((each) => each[2] === "traf")) {
     const [start] = find(inside(moof.subarray(8), traf), "tfhd") ?? [];
     if (start === undefined) throw new FormatError("error.format", { what: "MP4" });

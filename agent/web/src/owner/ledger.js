@@ -5,14 +5,14 @@ import { equal, utf8 } from "../wire/bytes.js";
 import { leafHash, rootOf } from "../wire/ledger.js";
 import { ledgerEntry } from "../wire/messages.js";
 import { decode } from "../wire/strictjson.js";
-import { meet } from "./meeting.js";
+import { syncDevice } from "./sync.js";
 
 const PAGE = 1000;
 
 /** `{size, grown, entries}`, oldest first.  Throws OpenError when these are not the entries under the signed head. */
 export async function readLedger() {
-  const met = await meet();
-  const { size, root } = met.checkpoint;
+  const synced = await syncDevice();
+  const { size, root } = synced.checkpoint;
   const leaves = [];
   while (leaves.length < size) {
     const { entries } = await ask("ledger", { start: leaves.length, end: Math.min(leaves.length + PAGE, size) });
@@ -23,8 +23,8 @@ export async function readLedger() {
   if (leaves.length !== size || !equal(await rootOf(hashes), root)) throw new OpenError("error.ledger-rewritten");
   return {
     size,
-    grown: met.grown,
-    device: met.device.id,
+    grown: synced.grown,
+    device: synced.device.id,
     entries: leaves.map((leaf) => ({ ...ledgerEntry(decode(leaf, 2048)) })),
   };
 }

@@ -6,21 +6,21 @@ import { fromUtf8, sha256hex, utf8 } from "../wire/bytes.js";
 import { open, payloadType } from "../wire/envelope.js";
 import {
   approval as isApproval,
-  seconding as isSeconding,
+  coApproval as isCoApproval,
   tip as isTip,
   STATEMENT_ENVELOPE_LIMIT,
   STATEMENT_LIMIT,
 } from "../wire/messages.js";
 import { idOf, openRecord, posterOf, soundOf, spanOf } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
-import { ownersEver } from "./meeting.js";
+import { ownersEver } from "./sync.js";
 
-/** @import { Bytes, CaptureRecord, Entry, Met, Owners, PublicKey, Shared } from "../types.js" */
+/** @import { Bytes, CaptureRecord, Entry, SyncedDevice, Owners, PublicKey, Shared } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /** @typedef {{ value: any, sha256: string, keyId: string, by: string }} Signed a statement of an owner */
 
 /** @param {Entry} entry */
-const isYes = (entry) => entry.kind === "approved" || entry.kind === "tip";
+const isApprovalEntry = (entry) => entry.kind === "approved" || entry.kind === "tip";
 
 /**
  * `{by, second, items, unlisted, begun}` of a disclosure or tip.  `ledger`: as `readLedger` gives it.  `unlisted`:
@@ -29,12 +29,12 @@ const isYes = (entry) => entry.kind === "approved" || entry.kind === "tip";
  *
  * @param {string} disclosure
  * @param {{ entries: Entry[] }} ledger
- * @param {Met} met
+ * @param {SyncedDevice} synced
  * @param {string} identity
  */
-export async function sharedOf(disclosure, ledger, met, identity) {
+export async function sharedOf(disclosure, ledger, synced, identity) {
   const { entries } = ledger;
-  const yes = entries.find((entry) => isYes(entry) && entry.disclosure === disclosure);
+  const yes = entries.find((entry) => isApprovalEntry(entry) && entry.disclosure === disclosure);
   if (!yes) throw new OpenError("error.other-shared");
   const begun = entries.find((entry) => entry.kind === "sending" && entry.disclosure === disclosure)?.utc_ms ?? null;
   const { result, body } = await fetchOp("shared", { disclosure });
@@ -42,7 +42,7 @@ export async function sharedOf(disclosure, ledger, met, identity) {
   const unlisted = (why) => ({ by: yes.reason ?? "", second: null, items: null, unlisted: why, begun });
   if (result.kept !== true) {
     // The newest is always kept.
-    if (yes === entries.filter(isYes).at(-1)) throw new OpenError("error.other-shared");
+    if (yes === entries.filter(isApprovalEntry).at(-1)) throw new OpenError("error.other-shared");
     return unlisted("dropped");
   }
   let opened;
@@ -52,8 +52,8 @@ export async function sharedOf(disclosure, ledger, met, identity) {
     if (error instanceof OpenError && error.text === "error.does-not-open") return unlisted("others");
     throw error;
   }
-  const found = await verified(opened, yes, entries, met);
-  return { ...found, items: joined(await lookedUp(found.items)), unlisted: null, begun };
+  const found = await verified(opened, yes, entries, synced);
+  return { ...found, items: mergeItems(await fetchRecords(found.items)), unlisted: null, begun };
 }
 
 /**
@@ -62,11 +62,11 @@ export async function sharedOf(disclosure, ledger, met, identity) {
  * @param {Bytes} opened
  * @param {Entry} yes
  * @param {Entry[]} entries
- * @param {Met} met
+ * @param {SyncedDevice} synced
  */
-export async function verified(opened, yes, entries, met) {
+export async function verified(opened, yes, entries, synced) {
   const { head, body } = readFrame(opened);
-  const owners = await ownersEver(met.known);
+  const owners = await ownersEver(synced.known);
   const kind = yes.kind === "tip" ? "tip" : "approval";
   const first = await signed(head.approval, kind, owners);
   if (first.sha256 !== yes.subject) throw new OpenError("error.other-shared");
@@ -75,11 +75,11 @@ export async function verified(opened, yes, entries, met) {
   const isAsked = entries.some(
     (entry) => entry.kind === "received" && isOf(entry, yes) && entry.subject === chosen.request,
   );
-  const isThis = chosen.device === met.device.text && (kind === "tip" ? chosen.tip === yes.disclosure : isAsked);
+  const isThis = chosen.device === synced.device.text && (kind === "tip" ? chosen.tip === yes.disclosure : isAsked);
   if (!isThis) throw new OpenError("error.other-shared");
   const isAwaited = entries.some((entry) => entry.kind === "first-approval" && entry.subject === first.sha256);
-  const second = isAwaited || head.second ? await seconded(head.second, first, chosen.request, owners, met) : null;
-  const records = await recordsIn(body, met.device);
+  const second = isAwaited || head.second ? await seconded(head.second, first, chosen.request, owners, synced) : null;
+  const records = await recordsIn(body, synced.device);
   const items = [
     ...listed("still", chosen.posters ?? [], posterOf, records),
     ...listed("film", chosen.segments ?? [], (record) => record.file, records),
@@ -93,12 +93,12 @@ export async function verified(opened, yes, entries, met) {
  * @param {Signed} first
  * @param {string | undefined} request
  * @param {Owners} owners
- * @param {Met} met
+ * @param {SyncedDevice} synced
  */
-async function seconded(text, first, request, owners, met) {
-  const yes = await signed(text, "seconding", owners);
-  const { device, request: named, approval } = isSeconding(yes.value);
-  if (device !== met.device.text || named !== request || approval !== first.sha256 || yes.keyId === first.keyId)
+async function seconded(text, first, request, owners, synced) {
+  const yes = await signed(text, "co-approval", owners);
+  const { device, request: named, approval } = isCoApproval(yes.value);
+  if (device !== synced.device.text || named !== request || approval !== first.sha256 || yes.keyId === first.keyId)
     throw new OpenError("error.other-shared");
   return yes.by;
 }
@@ -138,7 +138,7 @@ async function recordsIn(body, device) {
 /**
  * @param {string} kind
  * @param {Wire.SealedItem[]} items
- * @param {(record: CaptureRecord) => Wire.Sealed | undefined} fileOf
+ * @param {(record: CaptureRecord) => Wire.SealedFile | undefined} fileOf
  * @param {Map<string, CaptureRecord>} records
  */
 function listed(kind, items, fileOf, records) {
@@ -157,7 +157,7 @@ const NEAR_MS = 100;
  *
  * @param {Shared[]} items
  */
-export function joined(items) {
+export function mergeItems(items) {
   const found = [];
   const last = new Map();
   for (const each of items) {
@@ -197,7 +197,7 @@ const isOf = (entry, other) =>
  *
  * @param {Shared[]} items
  */
-async function lookedUp(items) {
+async function fetchRecords(items) {
   if (!items.length) return items;
   const stored = new Set();
   const end = Math.max(...items.map((each) => each.end)) + 1;

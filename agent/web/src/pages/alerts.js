@@ -33,7 +33,7 @@ export async function alerts(facts, save, again) {
     faults.map(([name, { waiting, fault }]) =>
       h("p.note", t("alerts.fault", { name, n: waiting }), fault && [" ", h("span", { lang: "en" }, fault)]),
     ),
-    h("div.row", h("button", { type: "button", onclick: test }, t("alerts.test")), await thisBrowser(doing, again)),
+    h("div.row", h("button", { type: "button", onclick: test }, t("alerts.test")), await browserSection(doing, again)),
     problem,
     h("h3", t("quiet")),
     ...quietHours(facts, save),
@@ -44,7 +44,7 @@ export async function alerts(facts, save, again) {
  * @param {(action: () => Promise<unknown>) => () => Promise<void>} doing
  * @param {() => Promise<unknown>} again
  */
-async function thisBrowser(doing, again) {
+async function browserSection(doing, again) {
   const worker = await navigator.serviceWorker?.getRegistration();
   if (!worker?.pushManager || !("Notification" in globalThis)) return null;
   const subscribed = await worker.pushManager.getSubscription();

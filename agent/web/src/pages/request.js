@@ -7,8 +7,8 @@ import { withPassphrase } from "../ui/dialogs.js";
 import { h, ICONS, icon, svg } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, contains, openedSize, shareNear } from "../wire/area.js";
-import { agreeing, answering, deny, isByItself, WAITING, whoAsks } from "./answering.js";
-import { left } from "./left.js";
+import { deny, endedAutomatically, renderCoApproval, requesterName, respond, WAITING } from "./respond.js";
+import { left } from "./shared_footage.js";
 
 /** @import { Answer, Area, Child, Entry, Review } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
@@ -36,11 +36,11 @@ export async function request(content, id) {
   if (review.first && !review.expired) {
     const { name } = await call("state", {});
     const { by, isGone } = review.first;
-    if (by !== name && !isGone) return agreeing(content, review);
+    if (by !== name && !isGone) return renderCoApproval(content, review);
     content.append(h("p.note", isGone ? t("second.gone", { owner: by }) : t("second.waits")));
   }
-  if (isOpen && !review.expired) return answering(content, review);
-  if (isOpen) content.append(h("p.note", t("error.over")), noAlone(review));
+  if (isOpen && !review.expired) return respond(content, review);
+  if (isOpen) content.append(h("p.note", t("error.over")), denyWithoutOpening(review));
   return following(content, review);
 }
 
@@ -57,20 +57,20 @@ async function refused(content, id, error) {
   content.append(h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")));
   if (now && !WAITING.includes(now.state)) {
     const why = error.text === "error.nobody-trusted" ? t("request.untrusted") : explain(error);
-    content.append(h("h1", { dir: "auto" }, whoAsks(now)), h("p.note", why));
+    content.append(h("h1", { dir: "auto" }, requesterName(now)), h("p.note", why));
     return following(content, now);
   }
   content.append(
     h("h1", t("request.unverified")),
     h("p.problem", { role: "alert" }, explain(error)),
     h("p", t("request.unverified.text")),
-    noAlone({ id, state: now?.state }),
+    denyWithoutOpening({ id, state: now?.state }),
   );
   return undefined;
 }
 
 /** @param {{ id: string, state?: string }} review */
-const noAlone = (review) =>
+const denyWithoutOpening = (review) =>
   h("div.row", h("button", { type: "button", onclick: () => deny(review) }, t("request.deny")));
 
 /** @param {Review} review */
@@ -216,7 +216,9 @@ function following(content, review) {
       entriesOf(review.saidId),
       left({ request: review.id }),
     ]);
-    place.replaceChildren(standing(now, status.link ?? {}, entries.map((entry) => entry.reason).find(isByItself)));
+    place.replaceChildren(
+      standing(now, status.link ?? {}, entries.map((entry) => entry.reason).find(endedAutomatically)),
+    );
     story.replaceChildren(...[shared, said, storyOf(entries)].flatMap((each) => each ?? []));
   }
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
@@ -310,7 +312,7 @@ function storyOf(own) {
           h("time", { datetime: new Date(entry.utc_ms).toISOString() }, dateAndClock(entry.utc_ms)),
           h(
             "span",
-            isByItself(entry.reason) ? t(`reason.${entry.reason}`) : t(`ledger.${entry.kind}`),
+            endedAutomatically(entry.reason) ? t(`reason.${entry.reason}`) : t(`ledger.${entry.kind}`),
             entry.segments !== undefined ? ` · ${t("ledger.segments", { n: entry.segments })}` : "",
           ),
         ),

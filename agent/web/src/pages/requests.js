@@ -2,7 +2,7 @@
 import { call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { dateAndClock, shortDate, span, t } from "../ui/texts.js";
-import { WAITING, whoAsks } from "./answering.js";
+import { requesterName, WAITING } from "./respond.js";
 
 /** @import { Answer } from "../types.js" */
 
@@ -73,7 +73,7 @@ function body({ requests: found, opt_outs: optOuts }) {
 function card(request) {
   const isWaiting = WAITING.includes(request.state);
   const isUntrusted = !request.trusted && (isWaiting || EITHER.includes(request.state));
-  const who = whoAsks(request);
+  const who = requesterName(request);
   return h(
     "article.card.request",
     h(

@@ -26,7 +26,7 @@ export async function settings(content) {
     keeping,
     private: hours,
     alerts: told,
-    place: whereabouts,
+    place: positionSection,
     owners,
     browsers,
     trust,
@@ -86,12 +86,12 @@ async function told(again) {
 }
 
 /** @param {() => Promise<unknown>} again */
-async function whereabouts(again) {
+async function positionSection(again) {
   return [h("h2", t("place")), await place(await ask("page_facts"), setting(again))];
 }
 
 async function ledger() {
-  const { size, grown } = await call("meet");
+  const { size, grown } = await call("syncDevice");
   return [
     h("h2", t("ledger")),
     h("p", t("ledger.text", { n: size, grown })),
@@ -401,7 +401,7 @@ function addingRoot(again) {
   const add = async (event) => {
     event.preventDefault();
     await withPassphrase(t("trust.add"), t("trust.add.confirm"), t("trust.add"), (passphrase) =>
-      call("trustRoot", { root: root.value, passphrase }),
+      call("addTrustRoot", { root: root.value, passphrase }),
     );
     await again();
   };
@@ -444,7 +444,7 @@ function offeringBundle(again) {
 
 /** @param {Bytes} data */
 async function offer(data) {
-  const change = await call("lookAtBundle", { bytes: data });
+  const change = await call("previewBundle", { bytes: data });
   const lines = /** @type {const} */ (["added", "removed", "changed"])
     .filter((name) => change[name].length)
     .map((name) => t(`trust.bundle.${name}`, { names: change[name].join(", ") }));
@@ -457,7 +457,7 @@ async function offer(data) {
 /** @param {{ key: string }} root */
 async function untrust(root) {
   await withPassphrase(t("trust.remove"), t("trust.remove.text"), t("trust.remove"), (passphrase) =>
-    call("untrustRoot", { root: root.key, passphrase }),
+    call("removeTrustRoot", { root: root.key, passphrase }),
   );
 }
 

@@ -7,7 +7,7 @@ import { doing } from "../ui/dialogs.js";
 import { existing, h } from "../ui/dom.js";
 import { explain, t } from "../ui/texts.js";
 import { kitPage, TAIL } from "./kit.js";
-import { theRest } from "./rest.js";
+import { onboarding } from "./onboarding.js";
 
 /** @import { Answer, Child } from "../types.js" */
 
@@ -24,7 +24,7 @@ export async function setup(content, hello) {
   const [secret, expected] = location.hash.slice(1).split(".");
   if (!hello.claimed) return claim(content, hello);
   if (secret && expected) return join(content, hello, { secret, expected });
-  return comeBack(content, hello);
+  return recoverOwner(content, hello);
 }
 
 // The first owner
@@ -121,7 +121,7 @@ class Claim {
     existing("h1", this.#content).textContent = t("setup.done");
     existing(".lead", this.#content).textContent = t("setup.done.2");
     const goOn = () => {
-      this.#stopRest = theRest(this.#place, this.#passphrase);
+      this.#stopRest = onboarding(this.#place, this.#passphrase);
     };
     this.#place.replaceChildren(
       h(
@@ -193,7 +193,7 @@ function join(content, hello, { secret, expected }) {
  * @param {HTMLElement} content
  * @param {Answer} hello
  */
-async function comeBack(content, hello) {
+async function recoverOwner(content, hello) {
   const place = h("div");
   content.append(
     h("div.narrow", h("h1", t("back.title", { doorbell: hello.doorbell })), h("p.lead", t("back.lead")), place),

@@ -1,10 +1,10 @@
 // What happened at the door, as stills by day, newest first.  Only the rows in sight exist, so years stay smooth.
-import { watch, zonesOf } from "../media/where.js";
+import { watch, zonesOf } from "../media/zone_preview.js";
 import { ask } from "../ui/client.js";
 import { h, ICONS, icon } from "../ui/dom.js";
-import { lookAt, poster, sightsOf, whenSeen } from "../ui/posters.js";
+import { labelsOf, lookAt, onLabels, poster } from "../ui/posters.js";
 import { clock, date, dateAndClock, isOneDay, length, minutes, t } from "../ui/texts.js";
-import { SIGHTS } from "../wire/sights.js";
+import { LABELS } from "../wire/labels.js";
 
 /** @import { Answer, Zone } from "../types.js" */
 
@@ -68,7 +68,7 @@ class Timeline {
   start() {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let redraw;
-    const unheard = whenSeen((id, sights) => {
+    const unheard = onLabels((id, sights) => {
       this.#say(id, sights);
       if (!sights) return;
       // Stills open by the dozen: one drawing for all of them.
@@ -121,7 +121,7 @@ class Timeline {
   #choose() {
     const { events } = this.#found;
     const zones = events.length ? this.#watched.map((/** @type {Zone} */ zone) => ZONE + zone.name) : [];
-    const people = events.some((event) => sightsOf(event.poster)) ? ["person"] : [];
+    const people = events.some((event) => labelsOf(event.poster)) ? ["person"] : [];
     const kinds = [...new Set([...events.flatMap(kindsOf), ...people])];
     this.#chips.replaceChildren(...["", ...kinds.sort(), ...zones].map((kind) => this.#chip(kind)));
     this.#chips.hidden = kinds.length + zones.length < 2;
@@ -188,7 +188,7 @@ class Timeline {
     this.#searched.textContent = "";
     if (wanted.startsWith(ZONE)) return this.#searchZones(wanted);
     if (!isSight(wanted)) return;
-    const stills = this.#found.events.map((event) => event.poster).filter((id) => sightsOf(id) === undefined);
+    const stills = this.#found.events.map((event) => event.poster).filter((id) => labelsOf(id) === undefined);
     const total = this.#found.events.length;
     const one = async () => {
       while (stills.length && this.#isWanted(wanted)) {
@@ -259,14 +259,14 @@ async function everything() {
 }
 
 /** @param {string} kind */
-const isSight = (kind) => SIGHTS.some((each) => each === kind);
+const isSight = (kind) => LABELS.some((each) => each === kind);
 
 /**
  * The filters an event passes.
  *
  * @param {Answer} event
  */
-const kindsOf = (event) => [event.kind || "motion", ...(event.kept ? ["kept"] : []), ...(sightsOf(event.poster) ?? [])];
+const kindsOf = (event) => [event.kind || "motion", ...(event.kept ? ["kept"] : []), ...(labelsOf(event.poster) ?? [])];
 
 /**
  * @param {Answer} event
@@ -387,7 +387,7 @@ function tile(event) {
   const what = h(
     "span.what",
     { "data-still": event.poster ?? "", "data-kind": kind },
-    wordsOf(kind, sightsOf(event.poster)),
+    wordsOf(kind, labelsOf(event.poster)),
   );
   const lasted = event.end_ms - event.start_ms;
   return h(

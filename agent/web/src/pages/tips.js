@@ -9,9 +9,17 @@ import { say, withPassphrase } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
 import { dateAndClock, explain, t } from "../ui/texts.js";
 import { hex, randomBytes } from "../wire/bytes.js";
-import { checkedGrade, clipCard, gradeChoice, howMuch, isByItself, offerToLeaveOut, orFailed } from "./answering.js";
 import { readEvent } from "./event.js";
-import { left } from "./left.js";
+import {
+  checkedGrade,
+  clipCard,
+  describeAmount,
+  endedAutomatically,
+  gradeChoice,
+  offerToSkip,
+  orShowFailure,
+} from "./respond.js";
+import { left } from "./shared_footage.js";
 
 /** @import { Answer, Failed, Playable } from "../types.js" */
 
@@ -24,8 +32,8 @@ const REFRESH_MS = 3000;
  * @param {string} [event]
  */
 export async function tips(content, event) {
-  const [takers, read, { needed }] = await Promise.all([
-    call("takers"),
+  const [tipRecipients, read, { needed }] = await Promise.all([
+    call("tipRecipients"),
     event ? readEvent(event) : null,
     call("owners"),
   ]);
@@ -38,11 +46,12 @@ export async function tips(content, event) {
     h("h1", t("tip.title")),
     h("p.lead", t("tip.lead")),
   );
-  const stop = takers.length ? composing(content, takers, found, needed) : undefined;
-  if (!takers.length) content.append(h("div.empty", h("p", t("tip.nobody")), h("p.quiet", t("tip.nobody.text"))));
+  const stop = tipRecipients.length ? composing(content, tipRecipients, found, needed) : undefined;
+  if (!tipRecipients.length)
+    content.append(h("div.empty", h("p", t("tip.nobody")), h("p.quiet", t("tip.nobody.text"))));
   const sent = h("div");
   content.append(sent);
-  const leave = await following(sent, takers);
+  const leave = await following(sent, tipRecipients);
   return () => {
     leave();
     stop?.();
@@ -53,19 +62,19 @@ export async function tips(content, event) {
  * The words, the pictures, and whom they are for.  Returns how to stop what plays.
  *
  * @param {HTMLElement} content
- * @param {Taker[]} takers
+ * @param {Taker[]} tipRecipients
  * @param {any} found
  * @param {number} needed
  */
-function composing(content, takers, found, needed) {
-  const composer = new TipComposer(takers, found, needed);
+function composing(content, tipRecipients, found, needed) {
+  const composer = new TipComposer(tipRecipients, found, needed);
   content.append(...composer.elements());
   composer.update();
   return () => composer.stop();
 }
 
 class TipComposer {
-  #takers;
+  #tipRecipients;
   #needed;
   #clip;
   /** Ids of the ticked segments. */
@@ -79,12 +88,12 @@ class TipComposer {
   #stopFilm = () => {};
 
   /**
-   * @param {Taker[]} takers
+   * @param {Taker[]} tipRecipients
    * @param {Awaited<ReturnType<typeof readEvent>>} found the event to tell of; null for words alone
    * @param {number} needed how many owners it takes to share
    */
-  constructor(takers, found, needed) {
-    this.#takers = takers;
+  constructor(tipRecipients, found, needed) {
+    this.#tipRecipients = tipRecipients;
     this.#needed = needed;
     this.#clip = found && {
       event: found.event.event,
@@ -93,7 +102,7 @@ class TipComposer {
       segments: found.segments.map((/** @type {Answer} */ each) => ({ ...each, cut: !each.whole })),
     };
     const update = () => this.update();
-    this.#to = h("select", { id: "tip-to" }, takers.map(takerOption));
+    this.#to = h("select", { id: "tip-to" }, tipRecipients.map(takerOption));
     this.#words = h("textarea.prose", {
       id: "tip-text",
       dir: "auto",
@@ -169,7 +178,7 @@ class TipComposer {
   }
 
   async #confirm() {
-    const taker = this.#takers[Number(this.#to.value)];
+    const taker = this.#tipRecipients[Number(this.#to.value)];
     const [text, { segments, posters }] = [this.#words.value.trim(), this.#picked()];
     const isShown = segments.length + posters.length > 0;
     const matter = { tip: this.#tip, root: taker.root, requester: taker.id, text, segments, posters };
@@ -180,17 +189,17 @@ class TipComposer {
       [
         t("tip.confirm.text", { who: taker.name }),
         text && h("figure.words", h("blockquote", h("p", { dir: "auto" }, text))),
-        isShown && howMuch(segments, posters),
+        isShown && describeAmount(segments, posters),
         t(isShown ? "tip.confirm.shown" : "tip.confirm.words"),
       ].filter(Boolean),
       t("tip.yes"),
       (passphrase) =>
-        orFailed(sent(this.#tip, call("tip", { ...matter, passphrase })), (found) => {
+        orShowFailure(sent(this.#tip, call("tip", { ...matter, passphrase })), (found) => {
           failed = found;
         }),
     );
     if (failed.length) {
-      await offerToLeaveOut(failed);
+      await offerToSkip(failed);
       return;
     }
     if (!done) return;
@@ -251,9 +260,9 @@ async function sent(tip, signing) {
  * Those sent, newest first, and how to take one back as far as it has not left.
  *
  * @param {HTMLElement} place
- * @param {Taker[]} takers
+ * @param {Taker[]} tipRecipients
  */
-async function following(place, takers) {
+async function following(place, tipRecipients) {
   let shown = "";
   async function refresh() {
     const { tips: sent } = await ask("tips");
@@ -265,13 +274,15 @@ async function following(place, takers) {
     const when = new Map(
       entries.filter((entry) => entry.kind === "tip").map((entry) => [entry.disclosure, entry.utc_ms]),
     );
-    const byThemselves = new Set(entries.filter((entry) => isByItself(entry.reason)).map((entry) => entry.disclosure));
+    const byThemselves = new Set(
+      entries.filter((entry) => endedAutomatically(entry.reason)).map((entry) => entry.disclosure),
+    );
     const newestFirst = [...sent].sort((a, b) => (when.get(b.id) ?? 0) - (when.get(a.id) ?? 0));
     place.replaceChildren(
       h("h2", t("tip.sent")),
       h(
         "ul.cards.small",
-        newestFirst.map((each) => h("li", card(each, takers, when.get(each.id), byThemselves.has(each.id)))),
+        newestFirst.map((each) => h("li", card(each, tipRecipients, when.get(each.id), byThemselves.has(each.id)))),
       ),
     );
   }
@@ -289,12 +300,12 @@ const textOfState = (state) => (state === "approved" ? "tip.ready" : `state.${st
 
 /**
  * @param {Answer} options
- * @param {Taker[]} takers
+ * @param {Taker[]} tipRecipients
  * @param {number | undefined} when
  * @param {boolean} endedByItself
  */
-function card({ id, root, requester, state }, takers, when, endedByItself) {
-  const who = takers.find((each) => each.root === root && each.id === requester)?.name ?? requester;
+function card({ id, root, requester, state }, tipRecipients, when, endedByItself) {
+  const who = tipRecipients.find((each) => each.root === root && each.id === requester)?.name ?? requester;
   const isRevocable = state === "approved" || state === "sending";
   return h(
     "article.card.request",

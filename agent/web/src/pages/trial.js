@@ -1,6 +1,7 @@
 // What would it have seen?  A film is opened, played and looked at in this browser; nothing of it goes anywhere.
+
+import { detectMotion, differences, GRID, sample } from "../media/motion_preview.js";
 import { play } from "../media/player.js";
-import { differences, GRID, sample, seenIn } from "../media/seen.js";
 import { ask, call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { dateAndClock, explain, minutes, t } from "../ui/texts.js";
@@ -111,7 +112,7 @@ export class DetectionTrial {
   judge() {
     if (!this.#samples.length) return;
     const { zones, sensitivity } = this.#settings();
-    const found = seenIn(differences(this.#samples), zones, sensitivity);
+    const found = detectMotion(differences(this.#samples), zones, sensitivity);
     this.#mark(found.flatMap((zone) => zone.cells.slice(-1)));
     this.#verdicts.replaceChildren(...found.map(verdict));
   }

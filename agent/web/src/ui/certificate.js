@@ -1,5 +1,5 @@
 // Tells whether this browser trusts the doorbell's certificate, or whether its user has clicked past a warning.
-import { trustedUrl } from "./trusted.js";
+import { trustedUrl } from "./trusted_types.js";
 
 /**
  * A browser runs no service worker whose script came over a connection with a certificate error, whatever its user

@@ -1,6 +1,6 @@
 // Talks to the worker that holds the keys: `call("review", {id})`.
 import { revive } from "../errors.js";
-import { trustedUrl } from "./trusted.js";
+import { trustedUrl } from "./trusted_types.js";
 
 /** @import { Operations } from "../worker.js" */
 

@@ -14,14 +14,14 @@ const seen = new Map();
 /** @type {Set<Listener>} */
 const listeners = new Set();
 /** @type {HTMLImageElement[]} */
-const wishes = [];
+const requested = [];
 let busy = 0;
 
 const watching = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) {
       const image = /** @type {HTMLImageElement} */ (target);
-      if (isIntersecting) wish(image);
+      if (isIntersecting) requestPoster(image);
       else forget(image);
     }
   },
@@ -45,22 +45,22 @@ export function poster(id, alt) {
 }
 
 /** @param {HTMLImageElement} image */
-function wish(image) {
+function requestPoster(image) {
   const known = ready.get(image.dataset.segment ?? "");
   if (known) image.src = known;
-  else wishes.push(image);
+  else requested.push(image);
   pump();
 }
 
 /** @param {HTMLImageElement} image */
 function forget(image) {
-  const at = wishes.indexOf(image);
-  if (at >= 0) wishes.splice(at, 1);
+  const at = requested.indexOf(image);
+  if (at >= 0) requested.splice(at, 1);
 }
 
 function pump() {
-  while (busy < AT_ONCE && wishes.length) {
-    const image = /** @type {HTMLImageElement} */ (wishes.pop());
+  while (busy < AT_ONCE && requested.length) {
+    const image = /** @type {HTMLImageElement} */ (requested.pop());
     busy++;
     void open(image).finally(() => {
       busy--;
@@ -111,14 +111,14 @@ function remember(id, sights) {
  *
  * @param {string | null | undefined} id
  */
-export const sightsOf = (id) => (id ? seen.get(id) : null);
+export const labelsOf = (id) => (id ? seen.get(id) : null);
 
 /**
  * Call `listener(id, sights)` for each still that is opened from now on; returns how to end that.
  *
  * @param {Listener} listener
  */
-export function whenSeen(listener) {
+export function onLabels(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }

@@ -1,10 +1,10 @@
 // Areas as PROTOCOL.md section 4 has them: what may stand in a message, how large one is, and which doors count in it.
-import { circleRows, DISC_M, e7, inOutline, openedRows, PLACE_DEGREES, reaches, withinDisc } from "./opening.js";
+import { circleRows, DISC_M, e7, inOutline, openedRows, PLACE_DEGREES, reaches, withinDisc } from "./area_opening.js";
 import { also, integer, list, number, object, one, tagged } from "./schema.js";
 
 /** @import { Area } from "../types.js" */
 /** @import * as Wire from "./generated.js" */
-/** @import { RowOfPlaces, Spot } from "./opening.js" */
+/** @import { RowOfPlaces, Spot } from "./area_opening.js" */
 /** @typedef {{ south: number, west: number, north: number, east: number }} Box */
 
 const E7 = 1e7;

@@ -2,21 +2,18 @@
 //
 // `null` in an optional member means absent, and the page's readers take it out (schema.js, `object`).
 
-export interface Absence {
-  from_ms: number;
-  to_ms: number;
-  why: Why;
-}
-
-export interface Adopted {
-  kind: "adopted";
-  begin: Begin;
-  complete: boolean;
-  file: Sealed;
-  poster_file?: Sealed;
-  sound_file?: Sealed;
-  at: Stamp;
-}
+export type AbsenceReason =
+  | "camera covered"
+  | "camera lost"
+  | "clock unknown"
+  | "device off"
+  | "no longer kept"
+  | "no longer known"
+  | "not known yet"
+  | "nothing happened"
+  | "privacy switch"
+  | "storage failed"
+  | "switched off";
 
 export interface Approval {
   v: 1;
@@ -29,8 +26,8 @@ export interface Approval {
   posters?: SealedItem[];
   sounds?: SealedItem[];
   contact?: string;
-  gaps?: Absence[];
-  clips?: ClipTold[];
+  gaps?: FootageAbsence[];
+  clips?: ClipClaim[];
 }
 
 export interface Begin {
@@ -50,13 +47,15 @@ export interface Bulletin {
   v: 1;
   id: string;
   requester: string;
-  audience: string;
+  trust_root: string;
   seq: number;
   title: string;
   description: string;
   not_after: number;
   area?: Polygon | Circle;
 }
+
+export type ByteRange = [number, number];
 
 export interface Circle {
   shape: "circle";
@@ -65,20 +64,29 @@ export interface Circle {
   radius_m: number;
 }
 
-export interface ClipRecords {
-  from_ms: number;
-  to_ms: number;
-  leaves: string[];
-  follows?: string;
-}
-
-export interface ClipTold {
+export interface ClipClaim {
   from_ms: number;
   to_ms: number;
   segments: number;
 }
 
+export interface ClipRecords {
+  from_ms: number;
+  to_ms: number;
+  leaves: string[];
+  prev_in_clip?: string;
+}
+
 export type ClockQuality = "held" | "synced" | "unknown";
+
+export interface CoApproval {
+  v: 1;
+  device: string;
+  owner_time_ms: number;
+  nonce: string;
+  request: string;
+  approval: string;
+}
 
 export interface Contact {
   name: string;
@@ -103,19 +111,27 @@ export interface Context {
   segment: string;
   event: string;
   ordinal: number;
-  span: SpansSpan;
+  span: TimeSpan;
   media_bytes: number;
   label?: string;
-  seen?: Sight[];
+  seen?: ObjectLabel[];
 }
 
 export interface Deletion {
   v: 1;
   request: string;
   requester: string;
-  audience: string;
+  trust_root: string;
   seq: number;
   deleted_s: number;
+}
+
+export interface Denial {
+  v: 1;
+  device: string;
+  owner_time_ms: number;
+  nonce: string;
+  request: string;
 }
 
 export interface DisclosureManifest {
@@ -127,19 +143,9 @@ export interface DisclosureManifest {
   enrolments: string[];
   records: string[];
   parts: Part[];
-  ledger: Ledgered;
-  seconding?: string;
-  told?: ClipRecords[];
-}
-
-export type DisclosuresSpan = [number, number];
-
-export interface DrawnZone {
-  name: string;
-  kind: ZoneKind;
-  corners: [number, number][];
-  sensitivity_percent?: number;
-  smallest_share?: number;
+  ledger: LedgerProof;
+  co_approval?: string;
+  clips?: ClipRecords[];
 }
 
 export interface Enrolment {
@@ -186,6 +192,17 @@ export type EntryKind =
   | "trust-changed"
   | "withdrawn";
 
+export interface EntryLimits {
+  window_min_s?: number;
+  window_max_s?: number;
+  look_back_max_s?: number;
+  area_min_m2?: number;
+  area_max_m2?: number;
+  life_max_s?: number;
+  requests_per_case?: number;
+  requests_per_requester_per_day?: number;
+}
+
 export interface Erasure {
   v: 1;
   device: string;
@@ -194,12 +211,18 @@ export interface Erasure {
   segments: string[];
 }
 
+export interface FootageAbsence {
+  from_ms: number;
+  to_ms: number;
+  reason: AbsenceReason;
+}
+
 export interface FootageRequest {
   v: 1;
   id: string;
   requester: string;
   seq: number;
-  audience: string;
+  trust_root: string;
   kind: Kind;
   case: string;
   incident: Incident;
@@ -255,16 +278,11 @@ export interface LedgerEntry {
   reason?: string;
 }
 
-export interface Ledgered {
+export interface LedgerProof {
   checkpoint: string;
   entry: string;
   index: number;
   path: string[];
-}
-
-export interface Line {
-  payload: string;
-  sig: string;
 }
 
 export interface NamedKey {
@@ -276,6 +294,8 @@ export interface NamedRecipient {
   name: string;
   recipient: string;
 }
+
+export type ObjectLabel = "animal" | "parcel" | "person" | "vehicle";
 
 export interface OptIn {
   v: 1;
@@ -294,17 +314,6 @@ export interface OptOut {
   scope: Scope;
   value?: string;
   until_s?: number;
-}
-
-export interface OwnLimits {
-  window_min_s?: number;
-  window_max_s?: number;
-  look_back_max_s?: number;
-  area_min_m2?: number;
-  area_max_m2?: number;
-  life_max_s?: number;
-  requests_per_case?: number;
-  requests_per_requester_per_day?: number;
 }
 
 export interface OwnerCard {
@@ -326,7 +335,7 @@ export type PartKind = "poster" | "segment" | "sound";
 
 export interface PartMissing {
   part: number;
-  missing: DisclosuresSpan[];
+  missing: ByteRange[];
 }
 
 export type PartRange = [number, number];
@@ -341,12 +350,12 @@ export interface Polygon {
   vertices: Point[];
 }
 
-export interface Poster {
-  file: Sealed;
+export interface PosterRecord {
+  file: SealedFile;
   key: string;
 }
 
-export interface PrivateHours {
+export interface PrivateHoursSetting {
   days: number[];
   begins_minute: number;
   ends_minute: number;
@@ -370,7 +379,7 @@ export interface PushUnsubscription {
   endpoint: string;
 }
 
-export interface QuietHours {
+export interface QuietHoursSetting {
   begins_minute: number;
   ends_minute: number;
 }
@@ -380,7 +389,7 @@ export interface Receipt {
   disclosure: string;
   request?: string;
   requester: string;
-  audience: string;
+  trust_root: string;
   seq: number;
   state: ReceiptState;
   manifest?: string;
@@ -394,17 +403,14 @@ export interface Receipt {
 
 export type ReceiptState = "complete" | "partial" | "refused";
 
-export interface Refusal {
-  v: 1;
-  device: string;
-  owner_time_ms: number;
-  nonce: string;
-  request: string;
-}
-
-export interface Region {
-  south_west: Point;
-  north_east: Point;
+export interface RecoveredRecord {
+  kind: "recovered";
+  begin: Begin;
+  complete: boolean;
+  file: SealedFile;
+  poster_file?: SealedFile;
+  sound_file?: SealedFile;
+  at: Stamp;
 }
 
 export interface Release {
@@ -420,8 +426,8 @@ export interface RequesterEntry {
   name: string;
   kind: Kind;
   keys: RequesterKey[];
-  regions: Region[];
-  limits?: OwnLimits;
+  regions: TrustRegion[];
+  limits?: EntryLimits;
   tips?: string;
 }
 
@@ -442,7 +448,7 @@ export interface Revocation {
 
 export type Scope = "all" | "hours" | "incident" | "kind" | "requester";
 
-export interface Sealed {
+export interface SealedFile {
   size: number;
   header_size: number;
   sha256_header: string;
@@ -455,29 +461,20 @@ export interface SealedItem {
   header_sha256: string;
 }
 
-export interface Seconding {
-  v: 1;
-  device: string;
-  owner_time_ms: number;
-  nonce: string;
-  request: string;
-  approval: string;
-}
-
-export interface Segment {
+export interface SegmentRecord {
   kind: "segment";
   id: string;
   event: string;
   ordinal: number;
-  span: SpansSpan;
+  span: TimeSpan;
   epoch: number;
-  file: Sealed;
+  file: SealedFile;
   key: string;
-  poster?: Poster;
+  poster?: PosterRecord;
   label?: string;
-  sound?: Sound;
-  silence?: Silence;
-  follows?: string;
+  sound?: SoundRecord;
+  silence?: SoundGapReason;
+  prev_in_clip?: string;
 }
 
 export interface Settings {
@@ -489,28 +486,23 @@ export interface Settings {
   name?: string;
   position?: Point;
   sensitivity_percent?: number;
-  zones?: DrawnZone[];
+  zones?: ZoneSetting[];
   max_bytes?: number;
   max_age_days?: number;
-  quiet?: QuietHours;
-  private?: PrivateHours[];
+  quiet?: QuietHoursSetting;
+  private?: PrivateHoursSetting[];
 }
 
-export type Sight = "animal" | "parcel" | "person" | "vehicle";
+export interface SignedLine {
+  payload: string;
+  sig: string;
+}
 
-export type Silence = "microphone absent";
+export type SoundGapReason = "microphone absent";
 
-export interface Sound {
-  file: Sealed;
+export interface SoundRecord {
+  file: SealedFile;
   key: string;
-}
-
-export interface SpansSpan {
-  boot: string;
-  start_us: number;
-  end_us: number;
-  utc_ms: number;
-  quality: ClockQuality;
 }
 
 export interface Stamp {
@@ -528,13 +520,21 @@ export interface Stolen {
   since_s: number;
 }
 
+export interface TimeSpan {
+  boot: string;
+  start_us: number;
+  end_us: number;
+  utc_ms: number;
+  quality: ClockQuality;
+}
+
 export interface Tip {
   v: 1;
   device: string;
   owner_time_ms: number;
   nonce: string;
   tip: string;
-  audience: string;
+  trust_root: string;
   requester: string;
   reply: string;
   message?: string;
@@ -545,7 +545,7 @@ export interface Tip {
 export interface TipManifest {
   v: 1;
   tip: string;
-  audience: string;
+  trust_root: string;
   message?: string;
   device?: string;
   records?: string[];
@@ -574,26 +574,26 @@ export interface TrustChange {
   roots_removed?: string[];
 }
 
-export type Why =
-  | "camera covered"
-  | "camera lost"
-  | "clock unknown"
-  | "device off"
-  | "no longer kept"
-  | "no longer known"
-  | "not known yet"
-  | "nothing happened"
-  | "privacy switch"
-  | "storage failed"
-  | "switched off";
+export interface TrustRegion {
+  south_west: Point;
+  north_east: Point;
+}
 
 export interface Withdrawal {
   v: 1;
   request: string;
   requester: string;
-  audience: string;
+  trust_root: string;
   seq: number;
   reason?: string;
 }
 
-export type ZoneKind = "exclude" | "include" | "privacy";
+export interface ZoneSetting {
+  name: string;
+  kind: ZoneSettingKind;
+  corners: [number, number][];
+  sensitivity_percent?: number;
+  smallest_share?: number;
+}
+
+export type ZoneSettingKind = "exclude" | "include" | "privacy";

@@ -9,6 +9,7 @@
 import { FormatError, PageError } from "../errors.js";
 import { isArea, isPoint } from "./area.js";
 import { INCIDENTS, KINDS } from "./kinds.js";
+import { LABELS } from "./labels.js";
 import {
   also,
   anyText,
@@ -38,7 +39,6 @@ import {
   utcS,
   version1,
 } from "./schema.js";
-import { SIGHTS } from "./sights.js";
 import { isPlain } from "./text.js";
 
 export const STATEMENT_LIMIT = 4 << 20;
@@ -58,7 +58,7 @@ export const footageRequest = also(
     id: hexId,
     requester: label,
     seq: sequence,
-    audience: keyId,
+    trust_root: keyId,
     kind: one(...KINDS),
     case: plainText(64),
     incident: one(...INCIDENTS),
@@ -129,7 +129,7 @@ export function enrolment(value) {
 }
 
 const sealedItem = object({ id: segmentId, payload_sha256: sha256Text, header_sha256: sha256Text });
-const WHY = /** @type {const} */ ([
+const REASONS = /** @type {const} */ ([
   "no longer kept",
   "no longer known",
   "privacy switch",
@@ -142,7 +142,7 @@ const WHY = /** @type {const} */ ([
   "device off",
   "not known yet",
 ]);
-const absence = object({ from_ms: count, to_ms: count, why: one(...WHY) });
+const absence = object({ from_ms: count, to_ms: count, reason: one(...REASONS) });
 /**
  * They follow each other in time, each longer than nothing.
  */
@@ -201,7 +201,7 @@ export function approval(value) {
 const statement = { v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId };
 const sealedText = also(base64Text, (value) => value.length <= MOST_CONTACT_CHARACTERS);
 const tipShape = object(
-  { ...statement, tip: hexId, audience: keyId, requester: label, reply: hybridRecipient },
+  { ...statement, tip: hexId, trust_root: keyId, requester: label, reply: hybridRecipient },
   { message: sealedText },
   { segments: items, posters: items },
 );
@@ -226,7 +226,7 @@ export function tip(value) {
   return found;
 }
 
-export const seconding = object({ ...statement, request: sha256Text, approval: sha256Text });
+export const coApproval = object({ ...statement, request: sha256Text, approval: sha256Text });
 
 const minute = integer(0, 1439);
 const percent = integer(10, 1000);
@@ -291,7 +291,7 @@ const receiptShape = object(
     v: version1,
     disclosure: hexId,
     requester: label,
-    audience: keyId,
+    trust_root: keyId,
     seq: sequence,
     state: one("partial", "complete", "refused"),
   },
@@ -319,7 +319,7 @@ export const deletion = object({
   v: version1,
   request: hexId,
   requester: label,
-  audience: keyId,
+  trust_root: keyId,
   seq: sequence,
   deleted_s: utcS,
 });
@@ -328,7 +328,7 @@ export const bulletin = object(
     v: version1,
     id: hexId,
     requester: label,
-    audience: keyId,
+    trust_root: keyId,
     seq: sequence,
     title: plainText(100),
     description: plainText(500),
@@ -450,11 +450,11 @@ export const segmentRecord = object(
     label: recordLabel,
     sound: object({ file: sealed, key: sha256Text }),
     silence: one("microphone absent"),
-    follows: sha256Text,
+    prev_in_clip: sha256Text,
   },
 );
-export const adoptedRecord = object(
-  { kind: one("adopted"), begin, complete: flag, file: sealed, at: stamp },
+export const recoveredRecord = object(
+  { kind: one("recovered"), begin, complete: flag, file: sealed, at: stamp },
   { poster_file: sealed, sound_file: sealed },
 );
 export const manifestPayload = object(
@@ -463,7 +463,7 @@ export const manifestPayload = object(
     prev: sha256Text,
     record: tagged("kind", {
       segment: segmentRecord,
-      adopted: adoptedRecord,
+      adopted: recoveredRecord,
       evicted: object({ kind: one("evicted"), segments: list(segmentId, 1, 64), reason: anyText, at: stamp }),
       gap: object({ kind: one("gap"), reason: anyText, span }),
       boot: object({ kind: one("boot"), device: keyId, epoch: count, at: stamp }),
@@ -478,12 +478,12 @@ export const manifestPayload = object(
 export const manifestLine = object({ payload: base64Text, sig: base64Text });
 
 export const liveContext = object({ device: keyId, span }, { v: version1, continues: one(true) });
-const isSights = list(one(...SIGHTS), 0, SIGHTS.length);
+const areLabels = list(one(...LABELS), 0, LABELS.length);
 // Each once and in this order: one spelling for one meaning.
-/** @type {Checker<Wire.Sight[]>} */
+/** @type {Checker<Wire.ObjectLabel[]>} */
 const sights = (value, place) => {
-  const seen = isSights(value, place);
-  if (seen.some((each, i) => SIGHTS.indexOf(each) <= SIGHTS.indexOf(seen[i - 1])))
+  const seen = areLabels(value, place);
+  if (seen.some((each, i) => LABELS.indexOf(each) <= LABELS.indexOf(seen[i - 1])))
     throw new FormatError("error.format", { what: place });
   return seen;
 };

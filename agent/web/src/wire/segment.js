@@ -48,7 +48,7 @@ export async function openRecord(line, device) {
   if (!(await verifies(device, unbase64(outer.sig), pae(RECORD_TYPE, payload))))
     throw new OpenError("error.not-signed");
   const { record } = manifestPayload(decode(payload, LONGEST_LINE));
-  if (record.kind !== "segment" && record.kind !== "adopted") throw new OpenError("error.other-record");
+  if (record.kind !== "segment" && record.kind !== "recovered") throw new OpenError("error.other-record");
   return record;
 }
 
@@ -63,7 +63,7 @@ export const labelOf = (record) => (record.kind === "segment" ? record.label : r
  *
  * @param {CaptureRecord} record
  */
-export const isCut = (record) => record.kind === "adopted" && !record.complete;
+export const isCut = (record) => record.kind === "recovered" && !record.complete;
 /** @param {CaptureRecord} record */
 export const posterOf = (record) => (record.kind === "segment" ? record.poster?.file : record.poster_file);
 
@@ -91,7 +91,7 @@ export function spanOf(record) {
 const spanMs = (utc, start, end, quality) => ({ start: utc, end: utc + Math.ceil((end - start) / 1000), quality });
 
 /**
- * @param {Wire.Sealed} file
+ * @param {Wire.SealedFile} file
  * @param {Bytes} data
  */
 async function requireSignedBytes(file, data) {
@@ -122,7 +122,7 @@ export async function openCaptured(record, data, identity, device) {
   const bodies = stanzaBodies(data.subarray(0, record.file.header_size), "doorward-begin");
   const begun = bodies.length === 1 ? isBegin(decode(bodies[0], 2048)) : undefined;
   if (JSON.stringify(sorted(begun)) !== JSON.stringify(sorted(record.begin))) throw new OpenError("error.other-record");
-  const { plain, whole } = await ofOurs(openPrefix(data, identity));
+  const { plain, whole } = await asRecordMismatch(openPrefix(data, identity));
   if (!whole) return { media: wholeFragments(plain), context: null, whole: false };
   const { media, context } = splitMedia(plain);
   agree(record, context, device, "segment");
@@ -179,7 +179,7 @@ export async function openPoster(record, data, identity, device) {
  * @param {Promise<T>} opening
  * @returns {Promise<T>}
  */
-async function ofOurs(opening) {
+async function asRecordMismatch(opening) {
   try {
     return await opening;
   } catch (error) {
@@ -198,7 +198,7 @@ async function ofOurs(opening) {
  */
 async function openCommitted(record, commitment, data, identity) {
   if (record.kind === "segment") {
-    const key = await ofOurs(fileKey(data.subarray(0, split(data)), identity));
+    const key = await asRecordMismatch(fileKey(data.subarray(0, split(data)), identity));
     if (keyCommitment(key) !== commitment) throw new OpenError("error.other-record");
   }
   return open(data, identity);

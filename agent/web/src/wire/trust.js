@@ -9,7 +9,7 @@ import { decode } from "./strictjson.js";
 
 /** @import { Newest, PublicKey, Requester } from "../types.js" */
 /** @import * as Wire from "./generated.js" */
-/** @typedef {{ limits?: Wire.OwnLimits }} Limited */
+/** @typedef {{ limits?: Wire.EntryLimits }} Limited */
 /** @typedef {keyof typeof HARD} Bound */
 
 const HARD = {

@@ -6,9 +6,9 @@ import { base64, sha256hex } from "../wire/bytes.js";
 import { contactCard } from "../wire/messages.js";
 import { eventOf, posterOf, soundOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
-import { meet } from "./meeting.js";
-import { fetchPoster, fetchSegment, fetchSound, payloadOf } from "./reviewing.js";
-import { state } from "./stating.js";
+import { fetchPoster, fetchSegment, fetchSound, payloadOf } from "./review.js";
+import { signAndSubmit } from "./statements.js";
+import { syncDevice } from "./sync.js";
 
 /** @import { Bytes, CaptureRecord, Choice, Failed, FetchFile, Reviewed, Unlocked, WithIdentity } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
@@ -26,8 +26,8 @@ import { state } from "./stating.js";
 export async function approve(found, keys, { segments, posters, sounds = [], clips, contact, gaps }, whichever) {
   if (!segments.length && !posters.length && !clips.length) throw new PageError("error.nothing-chosen");
   if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
-  const met = await meet();
-  if (met.device.id !== found.met.device.id) throw new OpenError("error.unknown-doorbell");
+  const synced = await syncDevice();
+  if (synced.device.id !== found.synced.device.id) throw new OpenError("error.unknown-doorbell");
   const byId = new Map(found.segments.map((each) => [each.id, each]));
   /** @type {Bytes[]} */
   const headers = [];
@@ -36,16 +36,16 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
   /**
    * @param {string[]} ids
    * @param {FetchFile} fetchOne
-   * @param {(record: CaptureRecord) => Wire.Sealed | undefined} fileOf
+   * @param {(record: CaptureRecord) => Wire.SealedFile | undefined} fileOf
    */
   const items = async (ids, fetchOne, fileOf) => {
     const made = [];
     for (const id of ids) {
       const each = byId.get(id);
       if (!each) throw new PageError("error.other-record");
-      const header = await orLeftOut(id, failed, () =>
+      const header = await orSkip(id, failed, () =>
         whichever(async (identity) => {
-          const { data } = await fetchOne(id, met.device, identity, each.record);
+          const { data } = await fetchOne(id, synced.device, identity, each.record);
           return rewrap(data.subarray(0, split(data)), identity, found.request.reply);
         }),
       );
@@ -75,8 +75,8 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
     contact: contact && base64(await sealTo(encode(contactCard(contact)), found.request.reply)),
     gaps,
   };
-  const answer = await state("approval", met.device, matter, keys.approval, headers);
-  await meet();
+  const answer = await signAndSubmit("approval", synced.device, matter, keys.approval, headers);
+  await syncDevice();
   return answer.disclosure;
 }
 
@@ -89,7 +89,7 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
  * @param {() => Promise<T>} opening
  * @returns {Promise<T | undefined>}
  */
-export async function orLeftOut(id, failed, opening) {
+export async function orSkip(id, failed, opening) {
   try {
     return await opening();
   } catch (error) {
@@ -103,7 +103,7 @@ export async function orLeftOut(id, failed, opening) {
 /**
  * The hash that a record gives for one of its files.
  *
- * @param {Wire.Sealed | undefined} file
+ * @param {Wire.SealedFile | undefined} file
  */
 export function hashIn(file) {
   if (!file) throw new PageError("error.other-record");
@@ -131,11 +131,11 @@ function clipsTold(found, events) {
  * @param {Reviewed} found
  * @param {Unlocked} keys
  */
-export async function second(found, keys) {
+export async function coApprove(found, keys) {
   if (!found.first) throw new PageError("error.review-first");
   if (found.first.by === keys.card.name) throw new PageError("error.not-yourself-second");
   if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
-  return decide("seconding", { request: found.sha256, approval: found.first.sha256 }, keys);
+  return decide("co-approval", { request: found.sha256, approval: found.first.sha256 }, keys);
 }
 
 /**
@@ -146,7 +146,7 @@ export async function second(found, keys) {
  * @param {Unlocked} keys
  */
 export async function deny(id, keys) {
-  const met = await meet();
+  const synced = await syncDevice();
   const answer = await ask("request", { id });
   const request = await payloadOf(answer, id, keys.identity).then(
     ({ sha256 }) => sha256,
@@ -155,8 +155,8 @@ export async function deny(id, keys) {
       return answer.payload_sha256;
     },
   );
-  await state("refusal", met.device, { request }, keys.approval);
-  await meet();
+  await signAndSubmit("denial", synced.device, { request }, keys.approval);
+  await syncDevice();
 }
 
 /**
@@ -165,8 +165,8 @@ export async function deny(id, keys) {
  * @param {Unlocked} keys
  */
 export async function decide(kind, matter, keys) {
-  const met = await meet();
-  const answer = await state(kind, met.device, matter, keys.approval);
-  await meet();
+  const synced = await syncDevice();
+  const answer = await signAndSubmit(kind, synced.device, matter, keys.approval);
+  await syncDevice();
   return answer;
 }

@@ -7,30 +7,30 @@ import { clock, t } from "./texts.js";
 const EVERY_MS = 10_000;
 const RECORDS = ["recording", "watching"];
 
-let lastHeard = Date.now();
+let lastResponse = Date.now();
 
 /**
  * From the first page on.  It asks as often whatever there is, and the answer is always as long (operations.py,
  * `_now`).
  */
-export function watchNow() {
+export function watchLiveStatus() {
   setInterval(look, EVERY_MS);
   addEventListener("visibilitychange", look);
 }
 
 /** Whether somebody with unlocked keys has the page before them. */
-const isWatched = () => document.body.dataset.bare === "false" && document.visibilityState === "visible";
+const isLiveStatusWatched = () => document.body.dataset.bare === "false" && document.visibilityState === "visible";
 
 export async function look() {
-  if (!isWatched()) return tell("");
+  if (!isLiveStatusWatched()) return tell("");
   try {
     const { waiting, camera } = await ask("page_now");
-    lastHeard = Date.now();
+    lastResponse = Date.now();
     badge(Number(waiting));
     const state = camera.trim();
     tell(RECORDS.includes(state) ? "" : t("now.not-recording", { reason: t(`now.camera.${state || "no recorder"}`) }));
   } catch (error) {
-    if (error instanceof LostError) tell(t("now.away", { since: clock(lastHeard) }));
+    if (error instanceof LostError) tell(t("now.away", { since: clock(lastResponse) }));
   }
 }
 

@@ -7,22 +7,22 @@ import { base64, sha256hex } from "../wire/bytes.js";
 import { posterOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
 import { cleaned, isPlain } from "../wire/text.js";
-import { hashIn, orLeftOut } from "./deciding.js";
-import { meet } from "./meeting.js";
-import { fetchPoster, fetchSegment, trusted } from "./reviewing.js";
-import { state } from "./stating.js";
+import { hashIn, orSkip } from "./decisions.js";
+import { fetchPoster, fetchSegment, trusted } from "./review.js";
+import { signAndSubmit } from "./statements.js";
+import { syncDevice } from "./sync.js";
 
-/** @import { Bytes, CaptureRecord, Failed, FetchFile, Met, TipMatter, Unlocked, WithIdentity } from "../types.js" */
+/** @import { Bytes, CaptureRecord, Failed, FetchFile, SyncedDevice, TipMatter, Unlocked, WithIdentity } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 const MOST_CHARACTERS = 2000;
 
 /**
  * Who takes tips, of those this owner trusts.
  *
- * @param {Met} met
+ * @param {SyncedDevice} synced
  */
-async function takersAt(met) {
-  const { store } = await trusted(met);
+async function tipRecipientsAt(synced) {
+  const { store } = await trusted(synced);
   return [...store.bundles].flatMap(([root, bundle]) =>
     bundle.requesters
       .filter((each) => each.tips && each.keys.some((key) => !key.revoked))
@@ -30,8 +30,8 @@ async function takersAt(met) {
   );
 }
 
-export async function takers() {
-  return (await takersAt(await meet())).map(({ root, id, name, kind }) => ({ root, id, name, kind }));
+export async function tipRecipients() {
+  return (await tipRecipientsAt(await syncDevice())).map(({ root, id, name, kind }) => ({ root, id, name, kind }));
 }
 
 /**
@@ -44,8 +44,8 @@ export async function takers() {
  */
 export async function sendTip({ tip, root, requester, text, segments, posters }, keys, opens) {
   if (!text && !segments.length && !posters.length) throw new PageError("error.nothing-told");
-  const met = await meet();
-  const taker = (await takersAt(met)).find((each) => each.root === root && each.id === requester);
+  const synced = await syncDevice();
+  const taker = (await tipRecipientsAt(synced)).find((each) => each.root === root && each.id === requester);
   const reply = taker?.tips;
   if (!taker || !reply) throw new PageError("error.takes-no-tips");
   /** @type {Bytes[]} */
@@ -55,14 +55,14 @@ export async function sendTip({ tip, root, requester, text, segments, posters },
   /**
    * @param {string[]} ids
    * @param {FetchFile} fetchOne
-   * @param {(record: CaptureRecord) => Wire.Sealed | undefined} fileOf
+   * @param {(record: CaptureRecord) => Wire.SealedFile | undefined} fileOf
    */
   const items = async (ids, fetchOne, fileOf) => {
     const made = [];
     for (const id of ids) {
-      const item = await orLeftOut(id, failed, () =>
+      const item = await orSkip(id, failed, () =>
         opens(async (identity) => {
-          const { record, data } = await fetchOne(id, met.device, identity);
+          const { record, data } = await fetchOne(id, synced.device, identity);
           const header = await rewrap(data.subarray(0, split(data)), identity, reply);
           headers.push(header);
           return { id, payload_sha256: hashIn(fileOf(record)), header_sha256: await sha256hex(header) };
@@ -74,7 +74,7 @@ export async function sendTip({ tip, root, requester, text, segments, posters },
   };
   const matter = {
     tip,
-    audience: root,
+    trust_root: root,
     requester,
     reply,
     message: text ? await sealed(text, reply) : undefined,
@@ -82,8 +82,8 @@ export async function sendTip({ tip, root, requester, text, segments, posters },
     posters: await items(posters, fetchPoster, posterOf),
   };
   if (failed.length) throw new PageError("error.cannot-share", { n: failed.length, failed });
-  const answer = await state("tip", met.device, matter, keys.approval, headers);
-  await meet();
+  const answer = await signAndSubmit("tip", synced.device, matter, keys.approval, headers);
+  await syncDevice();
   return answer.disclosure;
 }
 

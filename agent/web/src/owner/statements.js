@@ -35,7 +35,7 @@ export async function statement(kind, device, matter, approval, nowMs = Date.now
  * @param {Bytes[]} [headers]
  * @returns {Promise<Answer>}
  */
-export async function state(kind, device, matter, approval, headers = []) {
+export async function signAndSubmit(kind, device, matter, approval, headers = []) {
   const begun = performance.now();
   try {
     return await handIn(kind, device, matter, approval, headers);

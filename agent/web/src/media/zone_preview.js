@@ -1,8 +1,8 @@
 // In which watched zones an event moved: found out in this browser, from its opened film, when somebody asks for a
 // zone. The doorbell does not write it down, because the record of a segment goes to whoever it is shared with.
 import { ask, call } from "../ui/client.js";
+import { detectMotion, differences, sample } from "./motion_preview.js";
 import { play } from "./player.js";
-import { differences, sample, seenIn } from "./seen.js";
 
 /** @import { Answer, Sample, Zone } from "../types.js" */
 
@@ -50,7 +50,7 @@ export async function watch(event, zones, sensitivity) {
   clearTimeout(timer);
   stop();
   const names = samples.length
-    ? seenIn(differences(samples), zones, sensitivity)
+    ? detectMotion(differences(samples), zones, sensitivity)
         .filter((zone) => zone.times.length)
         .map((zone) => zone.name)
     : [];

@@ -10,7 +10,7 @@ import { enrolment as isEnrolment, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT } f
 import { decode } from "../wire/strictjson.js";
 import * as store from "./store.js";
 
-/** @import { Checkpoint, Enrolled, Known, Met, Owners, PublicKey } from "../types.js" */
+/** @import { Checkpoint, Enrolled, Known, SyncedDevice, Owners, PublicKey } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 export const ENROLMENT = payloadType("enrolment");
 
@@ -34,15 +34,15 @@ export async function approverKeys(enrolment) {
  * `{device, known, enrolment, enrolled, checkpoint, grown}`: `enrolment` is the list of owners in force, `enrolled`
  * the same as `readEnrolment` gives it.  Throws OpenError for a doorbell that went backwards.
  */
-export async function meet() {
+export async function syncDevice() {
   const device = await parseKey((await ask("device")).device);
   const known = await store.memory(device.id);
   if (!known) throw new OpenError("error.unknown-doorbell");
-  const enrolments = await followed(known, (await ask("enrolment")).envelope, device);
+  const enrolments = await checkEnrolmentChain(known, (await ask("enrolment")).envelope, device);
   const before = await openCheckpoint(known.checkpoint, device);
   const checkpoint = await askCheckpoint(before, device);
   await remember(device, { enrolments, checkpoint: checkpoint.note });
-  return met(device, enrolments, checkpoint, checkpoint.size - before.size);
+  return synced(device, enrolments, checkpoint, checkpoint.size - before.size);
 }
 
 /**
@@ -50,20 +50,20 @@ export async function meet() {
  * list of owners that has to be among those it shows.
  *
  * @param {string} [expected]
- * @returns {Promise<Met>}
+ * @returns {Promise<SyncedDevice>}
  */
-export async function meetFirst(expected) {
+export async function syncNewDevice(expected) {
   const device = await parseKey((await ask("device")).device);
-  if (await store.memory(device.id)) return meet();
+  if (await store.memory(device.id)) return syncDevice();
   const shown = (await ask("enrolment")).envelope;
   if (!shown) throw new OpenError("error.no-owner");
   const enrolments = await enrolmentsAfter(0);
-  const found = await chained(enrolments, undefined, device, "error.other-owners");
+  const found = await verifyChain(enrolments, undefined, device, "error.other-owners");
   if (enrolments.at(-1) !== shown) throw new OpenError("error.other-owners");
   if (expected && !found.some((each) => each.sha256 === expected)) throw new OpenError("error.other-owners");
   const checkpoint = await askCheckpoint(undefined, device);
   await store.remember(device.id, { enrolments, checkpoint: checkpoint.note, roots: [], bundles: {} });
-  return met(device, enrolments, checkpoint, 0);
+  return synced(device, enrolments, checkpoint, 0);
 }
 
 /**
@@ -102,9 +102,9 @@ export async function ownersEver(known) {
  * @param {string[]} enrolments
  * @param {Checkpoint} checkpoint
  * @param {number} grown
- * @returns {Promise<Met>}
+ * @returns {Promise<SyncedDevice>}
  */
-async function met(device, enrolments, checkpoint, grown) {
+async function synced(device, enrolments, checkpoint, grown) {
   const enrolled = await readEnrolment(enrolments[enrolments.length - 1]);
   return { device, known: await store.memory(device.id), enrolment: enrolled.value, enrolled, checkpoint, grown };
 }
@@ -134,7 +134,7 @@ async function enrolmentsAfter(after) {
  * @param {string | undefined} shown
  * @param {PublicKey} device
  */
-async function followed(known, shown, device) {
+async function checkEnrolmentChain(known, shown, device) {
   if (!shown) throw new OpenError("error.went-backwards");
   const before = await readEnrolment(known.enrolments[known.enrolments.length - 1]);
   const now = await readEnrolment(shown);
@@ -143,7 +143,7 @@ async function followed(known, shown, device) {
     throw new OpenError("error.went-backwards");
   const added = await enrolmentsAfter(before.value.epoch);
   if (added.at(-1) !== shown) throw new OpenError("error.went-backwards");
-  await chained(added, before, device, "error.other-owners");
+  await verifyChain(added, before, device, "error.other-owners");
   return [...known.enrolments, ...added];
 }
 
@@ -155,7 +155,7 @@ async function followed(known, shown, device) {
  * @param {PublicKey} device
  * @param {string} problem
  */
-async function chained(envelopes, first, device, problem) {
+async function verifyChain(envelopes, first, device, problem) {
   const found = [];
   let before = first;
   for (const envelope of envelopes) {

@@ -31,26 +31,26 @@ import {
 } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
 import { isOverLimit, lateLimit, TrustStore } from "../wire/trust.js";
-import { approverKeys, meet } from "./meeting.js";
 import * as store from "./store.js";
+import { approverKeys, syncDevice } from "./sync.js";
 
-/** @import { Answer, Bytes, CaptureRecord, Met, Offered, PublicKey, Reviewed } from "../types.js" */
+/** @import { Answer, Bytes, CaptureRecord, SyncedDevice, Offered, PublicKey, Reviewed } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /** @import { Checker } from "../wire/schema.js" */
 /**
  * Roots and bundles this browser vouches for; `unconfirmed` are roots only the doorbell names.
  *
- * @param {Met} met
+ * @param {SyncedDevice} synced
  */
-export async function trusted(met) {
+export async function trusted(synced) {
   const answer = await ask("trust");
-  const chosen = await Promise.all(met.known.roots.map(parseKey));
-  const found = new TrustStore(new Map(chosen.map((key) => [key.id, key])), met.known.bundles);
+  const chosen = await Promise.all(synced.known.roots.map(parseKey));
+  const found = new TrustStore(new Map(chosen.map((key) => [key.id, key])), synced.known.bundles);
   for (const bundle of answer.bundles) {
     const bytes = utf8(bundle);
     if (found.roots.has(readUnverified(bytes, 3 << 19).keyId)) await found.accept(bytes);
   }
-  await store.remember(met.device.id, { ...(await store.memory(met.device.id)), bundles: found.newest });
+  await store.remember(synced.device.id, { ...(await store.memory(synced.device.id)), bundles: found.newest });
   const shown = await Promise.all(answer.roots.map(parseKey));
   return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown };
 }
@@ -103,29 +103,29 @@ async function payloadIn(envelope, expected, id) {
  * @returns {Promise<Reviewed>}
  */
 export async function review(id, identity) {
-  const met = await meet();
+  const synced = await syncDevice();
   const { result: answer, body } = await fetchOp("request", { id });
   const { claimed, request, sha256 } = await payloadOf(answer, id, identity);
-  const trust = await trusted(met);
+  const trust = await trusted(synced);
   const requester = await trust.store.resolve(
-    request.audience,
+    request.trust_root,
     request.requester,
     claimed.keyId,
     Math.floor(Date.now() / 1000),
   );
   if (!requester) {
-    const isUnconfirmed = trust.unconfirmed.some((root) => root.id === request.audience);
+    const isUnconfirmed = trust.unconfirmed.some((root) => root.id === request.trust_root);
     throw new OpenError(isUnconfirmed ? "error.unconfirmed-root" : "error.nobody-trusted");
   }
   await verify(claimed, new Map([[requester.key.id, requester.key]]));
   if (lateLimit(request, requester, Math.floor(Date.now() / 1000))) throw new OpenError("error.over-time-limit");
   if (isOverLimit(request, requester)) throw new OpenError("error.over-limit");
   const lines = body.length ? new TextDecoder().decode(body).split("\n").filter(Boolean) : answer.records;
-  const segments = await segmentsOf(answer.segments, lines, request, met.device);
+  const segments = await segmentsOf(answer.segments, lines, request, synced.device);
   /** @type {Reviewed} */
   const found = {
     name: id,
-    met,
+    synced,
     request,
     sha256,
     requester,
@@ -137,9 +137,9 @@ export async function review(id, identity) {
     deletion: null,
     position: null,
   };
-  found.first = answer.first ? await firstYes(found, answer.first) : null;
+  found.first = answer.first ? await firstApproval(found, answer.first) : null;
   found.receipt = await said(found, answer.receipt, identity, "receipt", isReceipt);
-  found.position = placeIn((await ask("place")).position);
+  found.position = positionIn((await ask("place")).position);
   found.deletion = await said(found, answer.deletion, identity, "deletion", isDeletion);
   return found;
 }
@@ -149,7 +149,7 @@ export async function review(id, identity) {
  *
  * @param {any} position
  */
-function placeIn(position) {
+function positionIn(position) {
   const [lat, lon] = [position?.lat, position?.lon];
   if (![lat, lon].every(Number.isFinite)) return null;
   return Math.abs(lat) <= 90 && Math.abs(lon) <= 180 ? { lat, lon } : null;
@@ -162,14 +162,14 @@ function placeIn(position) {
  * @param {Reviewed} found
  * @param {string} envelope
  */
-async function firstYes(found, envelope) {
-  const { enrolment } = found.met;
+async function firstApproval(found, envelope) {
+  const { enrolment } = found.synced;
   const keys = await approverKeys(enrolment);
   const claimed = await open(utf8(envelope), payloadType("approval"), keys, STATEMENT_ENVELOPE_LIMIT);
   const yes = isApproval(decode(claimed.payload, STATEMENT_LIMIT));
   const records = new Map(found.segments.map((each) => [each.id, each.record]));
   const chosen = [yes.segments, yes.posters ?? [], yes.sounds ?? []].flat();
-  /** @param {(record: CaptureRecord) => Wire.Sealed | undefined} fileOf */
+  /** @param {(record: CaptureRecord) => Wire.SealedFile | undefined} fileOf */
   const agrees = (fileOf) => (/** @type {Wire.SealedItem} */ item) => {
     const record = records.get(item.id);
     return !record || fileOf(record)?.sha256_payload === item.payload_sha256;
@@ -177,7 +177,7 @@ async function firstYes(found, envelope) {
   const isThis =
     yes.request === found.sha256 &&
     yes.reply === found.request.reply &&
-    yes.device === found.met.device.text &&
+    yes.device === found.synced.device.text &&
     yes.segments.every(agrees((record) => record.file)) &&
     (yes.posters ?? []).every(agrees(posterOf)) &&
     (yes.sounds ?? []).every(agrees(soundOf));
@@ -233,14 +233,14 @@ export async function gapsOf(found) {
  * @param {string} identity
  */
 export async function bulletins(identity) {
-  const trust = await trusted(await meet());
+  const trust = await trusted(await syncDevice());
   const found = [];
   for (const sealed of (await ask("bulletins")).bulletins) {
     try {
       const claimed = readUnverified(await unsealed(sealed, identity));
       const message = isBulletin(decode(claimed.payload));
       const requester = await trust.store.resolve(
-        message.audience,
+        message.trust_root,
         message.requester,
         claimed.keyId,
         Math.floor(Date.now() / 1000),

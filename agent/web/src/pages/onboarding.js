@@ -20,7 +20,7 @@ const STILL_MS = 5000;
  * @param {HTMLElement} content
  * @param {string} passphrase
  */
-export function theRest(content, passphrase) {
+export function onboarding(content, passphrase) {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
   /** @type {[string, (next: () => Promise<unknown>) => Promise<Child>][]} */

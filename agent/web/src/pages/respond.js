@@ -18,7 +18,7 @@ import { cleaned } from "../wire/text.js";
 /** States in which it is an owner's turn. */
 export const WAITING = ["pending", "waiting for another owner"];
 /** Reasons that the ledger gives where the doorbell has ended something by itself (agent/custodian/requests.py). */
-const BY_ITSELF = [
+const AUTOMATIC_REASONS = [
   "requester no longer trusted",
   "approver no longer an owner",
   "window in the future",
@@ -26,7 +26,7 @@ const BY_ITSELF = [
   "expires too late",
 ];
 /** @param {string} [reason] */
-export const isByItself = (reason) => reason !== undefined && BY_ITSELF.includes(reason);
+export const endedAutomatically = (reason) => reason !== undefined && AUTOMATIC_REASONS.includes(reason);
 
 /**
  * The name of whoever asks.  Of whom no list has any more the doorbell says so in its own words, which the page does
@@ -34,14 +34,15 @@ export const isByItself = (reason) => reason !== undefined && BY_ITSELF.includes
  *
  * @param {Answer} options
  */
-export const whoAsks = ({ requester, requester_name: name }) => (name.startsWith(`${requester} (`) ? requester : name);
+export const requesterName = ({ requester, requester_name: name }) =>
+  name.startsWith(`${requester} (`) ? requester : name;
 const REFRESH_MS = 5000;
 
 /**
  * @param {HTMLElement} content
  * @param {Review} review
  */
-export function answering(content, review) {
+export function respond(content, review) {
   const chosen = new Set();
   let stop = () => {};
   const count = h("p.count", { "aria-live": "polite" });
@@ -54,8 +55,8 @@ export function answering(content, review) {
   const grades = ["exists", "posters", "clips", "both"].map((value) => gradeChoice(value, "clips", update));
   const grade = () => checkedGrade(content);
   const contactForm = contactCard();
-  const rest = restOfTheWindow(review);
-  const sound = soundToo(review);
+  const rest = windowGaps(review);
+  const sound = soundOption(review);
   const contact = () => contactForm.value();
 
   function update() {
@@ -89,9 +90,9 @@ export function answering(content, review) {
     h("div.card.answer", count, answers(review, share), h("p.quiet", t("request.ignore"))),
   );
   update();
-  const unheed = heeding(content, review);
+  const stopWatching = watchForChanges(content, review);
   return () => {
-    unheed();
+    stopWatching();
     stop();
   };
 }
@@ -102,25 +103,25 @@ export function answering(content, review) {
  * @param {HTMLElement} content
  * @param {Review} review
  */
-function heeding(content, review) {
+function watchForChanges(content, review) {
   const note = h("p.note", { hidden: true });
   existing("h1", content).after(note);
   const timer = setInterval(async () => {
-    if (!(await hasMoved(review))) return;
+    if (!(await hasChanged(review))) return;
     clearInterval(timer);
     say(t("request.moved"));
     note.hidden = false;
     note.append(
       t("request.moved"),
       " ",
-      h("button.link", { type: "button", onclick: () => lookAnew(review) }, t("request.moved.look")),
+      h("button.link", { type: "button", onclick: () => reloadRequest(review) }, t("request.moved.look")),
     );
   }, REFRESH_MS);
   return () => clearInterval(timer);
 }
 
 /** @param {{ id: string }} options */
-const lookAnew = ({ id }) => go(`/requests/${id}`, { replace: true });
+const reloadRequest = ({ id }) => go(`/requests/${id}`, { replace: true });
 
 /**
  * The still of a clip that turns into its film.
@@ -341,8 +342,8 @@ function contactCard() {
  *
  * @param {Review} review
  */
-function restOfTheWindow(review) {
-  /** @type {Wire.Absence[] | undefined} */
+function windowGaps(review) {
+  /** @type {Wire.FootageAbsence[] | undefined} */
   let gaps;
   const list = h("ul.told");
   const problem = h("p.problem", { role: "alert" });
@@ -358,7 +359,7 @@ function restOfTheWindow(review) {
         if (!box.checked) return;
         gaps = found;
         const lines = found.map((gap) =>
-          h("li", `${dateAndClock(gap.from_ms)} – ${clock(gap.to_ms)} · ${t(`gap.${gap.why}`)}`),
+          h("li", `${dateAndClock(gap.from_ms)} – ${clock(gap.to_ms)} · ${t(`gap.${gap.reason}`)}`),
         );
         list.replaceChildren(...(lines.length ? lines : [h("li", t("rest.nothing"))]));
       } catch (error) {
@@ -412,7 +413,7 @@ async function hear(id) {
  *
  * @param {Review} review
  */
-function soundToo(review) {
+function soundOption(review) {
   const heard = review.clips.flatMap((clip) => clip.segments).filter((each) => each.sound);
   if (!heard.length) return { element: null, value: () => false };
   const box = h("input", { type: "checkbox" });
@@ -428,7 +429,7 @@ function soundToo(review) {
  * @param {string[]} segments
  * @param {string[]} posters
  */
-export function howMuch(segments, posters) {
+export function describeAmount(segments, posters) {
   const moments = segments.length > 0 && t("approve.moments", { n: segments.length });
   const stills = posters.length > 0 && t("approve.stills", { n: posters.length });
   return `${[moments, stills].filter(Boolean).join(", ")}.`;
@@ -438,7 +439,7 @@ export function howMuch(segments, posters) {
  * @param {Review} review
  * @param {Set<string>} chosen
  * @param {string} grade
- * @param {{ contact?: Choice["contact"], gaps: Wire.Absence[] | undefined, withSound: boolean }} options
+ * @param {{ contact?: Choice["contact"], gaps: Wire.FootageAbsence[] | undefined, withSound: boolean }} options
  */
 async function approve(review, chosen, grade, { contact, gaps, withSound }) {
   const segments = grade === "clips" || grade === "both" ? [...chosen] : [];
@@ -461,7 +462,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
       grade === "exists"
         ? t("approve.exists", { who: review.requester, n: clips.length })
         : t("approve.text", { who: review.requester }),
-      grade !== "exists" && howMuch(segments, posters),
+      grade !== "exists" && describeAmount(segments, posters),
       isHeard.size > 0 && (sounds.length ? t("approve.sound") : t("approve.no-sound")),
       contact ? t("approve.contact") : t("approve.no-contact"),
       gaps && t("approve.gaps"),
@@ -469,7 +470,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
     ].filter(Boolean),
     t("approve.yes"),
     (passphrase) =>
-      orFailed(
+      orShowFailure(
         settled(
           review,
           call("approve", { id: review.id, passphrase, segments, posters, sounds, clips, contact, gaps }),
@@ -479,8 +480,8 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
         },
       ),
   );
-  if (failed.length) await offerToLeaveOut(failed);
-  else if (done || (await hasMoved(review))) await lookAnew(review);
+  if (failed.length) await offerToSkip(failed);
+  else if (done || (await hasChanged(review))) await reloadRequest(review);
 }
 
 /**
@@ -491,7 +492,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
  * @param {(failed: Failed[]) => void} tell
  * @returns {Promise<T | boolean | undefined>}
  */
-export async function orFailed(signing, tell) {
+export async function orShowFailure(signing, tell) {
   try {
     return await signing;
   } catch (error) {
@@ -506,7 +507,7 @@ export async function orFailed(signing, tell) {
  *
  * @param {Failed[]} failed
  */
-export async function offerToLeaveOut(failed) {
+export async function offerToSkip(failed) {
   /** @type {NodeListOf<HTMLInputElement>} */
   const all = document.querySelectorAll(".moments input[type=checkbox]");
   const boxes = failed.flatMap(({ id }) => [...all].filter((box) => box.value === id));
@@ -544,15 +545,15 @@ async function settled(review, signing) {
   try {
     return await signing;
   } catch (error) {
-    if (error instanceof RefusedError && (await hasMoved(review))) return MOVED;
+    if (error instanceof RefusedError && (await hasChanged(review))) return CHANGED_BY_OTHERS;
     throw error;
   }
 }
 
-const MOVED = "moved";
+const CHANGED_BY_OTHERS = "moved";
 
 /** @param {Named} review */
-async function hasMoved(review) {
+async function hasChanged(review) {
   const { requests } = await ask("requests", { all: true }).catch(() => ({ requests: [] }));
   const now = requests.find((/** @type {Answer} */ each) => each.id === review.id);
   return now !== undefined && now.state !== review.state;
@@ -564,8 +565,8 @@ export async function deny(review) {
     settled(review, call("deny", { id: review.id, passphrase })),
   );
   if (!done) return;
-  if (done === MOVED) {
-    await lookAnew(review);
+  if (done === CHANGED_BY_OTHERS) {
+    await reloadRequest(review);
     return;
   }
   say(t("deny.done"));
@@ -604,7 +605,7 @@ async function optOut(review) {
  * @param {HTMLElement} content
  * @param {Review} review
  */
-export function agreeing(content, review) {
+export function renderCoApproval(content, review) {
   const { first } = review;
   if (!first) return () => {};
   /** @param {string} id */
@@ -616,9 +617,9 @@ export function agreeing(content, review) {
       t("second.title"),
       [t("second.confirm", { owner: first.by, who: review.requester }), t("request.may")],
       t("second.yes"),
-      (passphrase) => settled(review, call("second", { id: review.id, passphrase })),
+      (passphrase) => settled(review, call("coApprove", { id: review.id, passphrase })),
     );
-    if (done) await lookAnew(review);
+    if (done) await reloadRequest(review);
   };
   const parts = [
     first.segments.length > 0 && t("approve.moments", { n: first.segments.length }),
@@ -642,7 +643,7 @@ export function agreeing(content, review) {
       "ul.clips",
       clips.map((clip, i) => {
         const own = clip.segments.filter((/** @type {Answer} */ each) => isShared(each.id));
-        return lookCard({ ...clip, segments: own }, i, (video, segments) => {
+        return coApprovalCard({ ...clip, segments: own }, i, (video, segments) => {
           stop();
           stop = playHeard(video, segments);
         });
@@ -654,9 +655,9 @@ export function agreeing(content, review) {
       h("p.quiet", t("second.either")),
     ),
   );
-  const unheed = heeding(content, review);
+  const stopWatching = watchForChanges(content, review);
   return () => {
-    unheed();
+    stopWatching();
     stop();
   };
 }
@@ -668,7 +669,7 @@ export function agreeing(content, review) {
  * @param {number} i
  * @param {StartFilm} start
  */
-function lookCard(clip, i, start) {
+function coApprovalCard(clip, i, start) {
   const { frame, name, first, last } = framed(clip, i, start);
   return h(
     "li.card.clip",

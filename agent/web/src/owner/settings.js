@@ -5,10 +5,10 @@ import { utf8 } from "../wire/bytes.js";
 import { open, payloadType } from "../wire/envelope.js";
 import { settings as isSettings, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT } from "../wire/messages.js";
 import { decode } from "../wire/strictjson.js";
-import { approversEver, meet } from "./meeting.js";
-import { state } from "./stating.js";
+import { signAndSubmit } from "./statements.js";
+import { approversEver, syncDevice } from "./sync.js";
 
-/** @import { Met, Unlocked } from "../types.js" */
+/** @import { SyncedDevice, Unlocked } from "../types.js" */
 
 const MATTER = ["name", "position", "sensitivity_percent", "zones", "max_bytes", "max_age_days", "quiet", "private"];
 
@@ -16,9 +16,9 @@ const MATTER = ["name", "position", "sensitivity_percent", "zones", "max_bytes",
  * `{sha256, matter}`: what is set.  Throws OpenError when nobody signed it who was an owner of this doorbell at any
  * time: what one set who has left since stays in force, so that no mask has to be given up to change something else.
  *
- * @param {Met} met
+ * @param {SyncedDevice} synced
  */
-export async function readSettings(met) {
+export async function readSettings(synced) {
   const { envelope, sha256 } = await ask("settings");
   if (!envelope) return { sha256: undefined, matter: {} };
   let claimed;
@@ -26,7 +26,7 @@ export async function readSettings(met) {
     claimed = await open(
       utf8(envelope),
       payloadType("settings"),
-      await approversEver(met.known),
+      await approversEver(synced.known),
       STATEMENT_ENVELOPE_LIMIT,
     );
   } catch {
@@ -48,20 +48,20 @@ export async function readSettings(met) {
  * @param {Unlocked} keys
  */
 export async function changeSettings(changes, keys) {
-  const met = await meet();
-  const { sha256, matter } = await readSettings(met);
-  await signed(met, sha256, matter, changes, keys);
+  const synced = await syncDevice();
+  const { sha256, matter } = await readSettings(synced);
+  await signed(synced, sha256, matter, changes, keys);
 }
 
 /**
- * @param {Met} met
+ * @param {SyncedDevice} synced
  * @param {string | undefined} sha256
  * @param {object} matter
  * @param {Record<string, unknown>} changes
  * @param {Unlocked} keys
  */
-async function signed(met, sha256, matter, changes, keys) {
+async function signed(synced, sha256, matter, changes, keys) {
   const wanted = Object.fromEntries(Object.entries({ ...matter, ...changes }).filter(([, value]) => value !== null));
-  await state("settings", met.device, { previous: sha256, ...wanted }, keys.approval);
-  await meet();
+  await signAndSubmit("settings", synced.device, { previous: sha256, ...wanted }, keys.approval);
+  await syncDevice();
 }

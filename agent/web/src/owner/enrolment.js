@@ -7,8 +7,8 @@ import { payloadType, seal } from "../wire/envelope.js";
 import { parseKey, publicKeyOfSeed } from "../wire/keys.js";
 import { encode } from "../wire/strictjson.js";
 import { RECOVERY, recoveryApproval } from "./keys.js";
-import { meet, readEnrolment } from "./meeting.js";
-import { statement } from "./stating.js";
+import { statement } from "./statements.js";
+import { readEnrolment, syncDevice } from "./sync.js";
 
 /** @import { Bytes, Change, Lists, PublicKey, Secrets } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
@@ -49,7 +49,7 @@ export async function enrolFirst(card, secrets, recoveryIdentity) {
  * @param {Record<string, string>} identities
  */
 export async function enrolNext(change, approval, identities) {
-  const { device, enrolled: before } = await meet();
+  const { device, enrolled: before } = await syncDevice();
   const lists = change(before.value.recipients, before.value.approvers);
   // What it takes to share is the owners' agreement: it stands until one of them changes it, or nobody is left to
   // agree.
@@ -63,7 +63,7 @@ export async function enrolNext(change, approval, identities) {
     approvals_needed: needed > 1 ? needed : undefined,
   };
   const done = await propose(device, matter, approval, identities);
-  if (!done.waiting.length && (await meet()).enrolled.value.nonce !== done.nonce)
+  if (!done.waiting.length && (await syncDevice()).enrolled.value.nonce !== done.nonce)
     throw new OpenError("error.other-owners");
   return done;
 }

@@ -71,7 +71,7 @@ export function differences(samples) {
  * @param {Zone[]} zones
  * @param {number} sensitivity
  */
-export function seenIn(found, zones, sensitivity) {
+export function detectMotion(found, zones, sensitivity) {
   const watched = zones.filter((zone) => zone.kind === "include");
   const blind = zones.filter((zone) => zone.kind !== "include").map((zone) => cellsOf(zone.corners));
   const everything = {

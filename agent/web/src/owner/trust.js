@@ -3,10 +3,10 @@ import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
 import { readUnverified } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
-import { meet } from "./meeting.js";
-import { trusted } from "./reviewing.js";
-import { state } from "./stating.js";
+import { trusted } from "./review.js";
+import { signAndSubmit } from "./statements.js";
 import * as store from "./store.js";
+import { syncDevice } from "./sync.js";
 
 /** @import { Bytes, Unlocked } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
@@ -14,27 +14,28 @@ import * as store from "./store.js";
  * @param {string} text
  * @param {Unlocked} keys
  */
-export async function trustRoot(text, keys) {
-  const met = await meet();
+export async function addTrustRoot(text, keys) {
+  const synced = await syncDevice();
   const key = await parseKey(text.trim());
   const shown = (await ask("trust")).roots;
-  if (!shown.includes(key.text)) await state("trust-change", met.device, { roots_added: [key.text] }, keys.approval);
-  const { known } = await meet();
-  await store.remember(met.device.id, { ...known, roots: [...new Set([...known.roots, key.text])] });
+  if (!shown.includes(key.text))
+    await signAndSubmit("trust-change", synced.device, { roots_added: [key.text] }, keys.approval);
+  const { known } = await syncDevice();
+  await store.remember(synced.device.id, { ...known, roots: [...new Set([...known.roots, key.text])] });
 }
 
 /**
  * @param {string} text
  * @param {Unlocked} keys
  */
-export async function untrustRoot(text, keys) {
-  const met = await meet();
+export async function removeTrustRoot(text, keys) {
+  const synced = await syncDevice();
   const key = await parseKey(text);
   if ((await ask("trust")).roots.includes(key.text)) {
-    await state("trust-change", met.device, { roots_removed: [key.text] }, keys.approval);
+    await signAndSubmit("trust-change", synced.device, { roots_removed: [key.text] }, keys.approval);
   }
-  const { known } = await meet();
-  await store.remember(met.device.id, { ...known, roots: known.roots.filter((root) => root !== key.text) });
+  const { known } = await syncDevice();
+  await store.remember(synced.device.id, { ...known, roots: known.roots.filter((root) => root !== key.text) });
 }
 
 /**
@@ -42,9 +43,9 @@ export async function untrustRoot(text, keys) {
  *
  * @param {Bytes} bytes
  */
-export async function lookAtBundle(bytes) {
-  const met = await meet();
-  const { store: trust } = await trusted(met);
+export async function previewBundle(bytes) {
+  const synced = await syncDevice();
+  const { store: trust } = await trusted(synced);
   const claimed = readUnverified(bytes, 3 << 19);
   if (!trust.roots.has(claimed.keyId)) throw new OpenError("error.stranger-bundle");
   const before = trust.bundles.get(claimed.keyId)?.requesters ?? [];
@@ -65,16 +66,16 @@ export async function lookAtBundle(bytes) {
 
 /** @param {Bytes} bytes */
 export async function offerBundle(bytes) {
-  const change = await lookAtBundle(bytes);
+  const change = await previewBundle(bytes);
   await ask("trust_bundle", {}, bytes);
-  await trusted(await meet());
+  await trusted(await syncDevice());
   return change;
 }
 
 /** What the page shows: roots, and everybody they vouch for. */
 export async function overview() {
-  const met = await meet();
-  const { store: trust, unconfirmed, shown } = await trusted(met);
+  const synced = await syncDevice();
+  const { store: trust, unconfirmed, shown } = await trusted(synced);
   return shown.map((root) => ({
     key: root.text,
     id: root.id,

@@ -1,2 +1,0 @@
-// What a second opinion can name (agent/core/object_detection/labels.py).
-export const SIGHTS = /** @type {const} */ (["person", "vehicle", "animal", "parcel"]);

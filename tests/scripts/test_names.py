@@ -1,0 +1,95 @@
+"""A class name means one thing, and the glossary's words are the only ones for what they name."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("agent", "firmware_bridge")
+_ROW = re.compile(r"^\| (?P<word>[^|]+) \| (?P<instead>[^|]+) \|$", re.MULTILINE)
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [
+        path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")) if "node_modules" not in path.parts
+    ]
+
+
+def identifiers(source: str) -> set[str]:
+    """Names that the source defines: classes, functions, arguments, variables and attributes."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.add(name)
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                found.add(name)
+    return found
+
+
+@functools.cache
+def users() -> dict[str, list[str]]:
+    """Which files define each name of the code."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in python_files(*CODE):
+        for name in identifiers(path.read_text()):
+            found[name].append(str(path.relative_to(ROOT)))
+    return found
+
+
+def twice(sources: dict[str, str]) -> dict[str, list[str]]:
+    """Class names that several places define."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for place, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(place)
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+def retired_words() -> dict[str, str]:
+    """The glossary's table of words that have been replaced: the old word and the one to use."""
+    text = (ROOT / "docs" / "GLOSSARY.md").read_text()
+    _, _, table = text.partition("## Words that are not used")
+    return {
+        row["word"].strip("` "): row["instead"].strip()
+        for row in _ROW.finditer(table)
+        if row["word"].strip("- ") and row["word"] != "not"
+    }
+
+
+def test_no_class_name_means_two_things() -> None:
+    found = twice({str(path.relative_to(ROOT)): path.read_text() for path in python_files(*CODE)})
+    assert found == {}, "give each of these classes a name of its own"
+
+
+def test_a_class_name_that_is_planted_twice_is_found() -> None:
+    assert twice({"a.py": "class Zone: ...", "b.py": "def make():\n    class Zone: ..."}) == {"Zone": ["a.py", "b.py"]}
+
+
+def test_the_glossary_lists_words_that_are_not_used() -> None:
+    assert len(retired_words()) >= 20
+
+
+@pytest.mark.parametrize("word", sorted(retired_words()))
+def test_no_name_in_the_code_uses_a_word_that_the_glossary_has_replaced(word: str) -> None:
+    assert users().get(word, []) == [], f"the glossary says {retired_words()[word]}"
+
+
+def test_every_backticked_name_of_the_glossary_exists_in_the_code() -> None:
+    text = (ROOT / "docs" / "GLOSSARY.md").read_text().partition("## Words that are not used")[0]
+    listed = subprocess.run(
+        ["git", "ls-files", *CODE], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    code = "\n".join(
+        (ROOT / name).read_text(errors="ignore") for name in listed if name.endswith((".py", ".md", ".js"))
+    )
+    names = set(re.findall(r"`([A-Za-z_][A-Za-z0-9_]+)`", text))
+    assert {name for name in names if not re.search(rf"\b{name}\b", code)} == set()
