@@ -17,7 +17,7 @@ import structlog
 from agent.core.vault.chapters import ChapterLimits, chapters_to_delete
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import ChainHead, RawLine, carried_of, chapter_of, chapter_start, loose_payload
-from agent.core.vault.records import Carried, Chapter
+from agent.core.vault.records import Carried, Chapter, ClockSync
 from agent.core.vault.segment import DeviceId
 from agent.core.vault.spans import Stamp
 from agent.errors import StorageError
@@ -26,7 +26,7 @@ from agent.recorder.manifest_writer import ManifestWriter
 
 __all__ = ["ChapterKeeper"]
 
-_ANCHOR: Final = b'"kind":"anchor"'
+_CLOCK_SYNC: Final = f'"kind":"{ClockSync.__struct_config__.tag}"'.encode()
 _BOOT: Final = b'"boot":"%s"'
 _AGAIN_OF: Final = 4
 """After a chapter could not be written, the newest grows by this part of a chapter before the next attempt."""
@@ -113,9 +113,9 @@ class ChapterKeeper:
 
 
 def _dates(line: bytes, boots: Collection[str]) -> bool:
-    """Whether this is an anchor that dates segments which are stored."""
+    """Returns true for a `clock-sync` that dates stored segments."""
     payload = loose_payload(line)
-    return _ANCHOR in payload and any(_BOOT % boot.encode() in payload for boot in boots)
+    return _CLOCK_SYNC in payload and any(_BOOT % boot.encode() in payload for boot in boots)
 
 
 def _moved(copied: _Copied, position: int) -> list[VaultEntry]:
