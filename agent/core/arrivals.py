@@ -1,14 +1,15 @@
-"""Ties a source's own clock to the boot clock, by when what it sends arrives.
+"""Relates a source's clock to the boot clock by the arrival times of its pieces.
 
-A sound card and a network camera count time themselves, off by up to some hundred millionths, and what they send
-arrives late by as much as a thread slept or a network held it back.  Both are small and neither may add up:
+A sound card and a network camera have clocks that are off by up to some hundred millionths, and their pieces arrive
+late if a thread slept or a network delayed them. Neither error may accumulate:
 
-- A piece cannot arrive before it happened.  One that seems to moves the tie back at once.
-- One that seems late moves it forward by a little: that follows a clock that runs slow, and not a thread that slept.
-- One that is late by more than `lost_ns` has others in front of it that were lost, or its clock was set: it is tied
-  anew, and what lies before it keeps its times.
+- A piece cannot arrive before it happened. If one seems to, the relation moves back at once.
+- If a piece seems late, the relation moves forward by a little. This follows a slow clock and ignores a thread that
+  slept.
+- If a piece is late by more than `lost_ns`, pieces before it were lost or the source's clock was set. The relation
+  starts again, and earlier pieces keep their times.
 
-Two streams of one camera that are each tied so stay together, however long they run.
+Two streams of one camera that are related this way stay together for any length of time.
 
 Pure: times are arguments.
 """
@@ -22,11 +23,11 @@ from agent.core.timebase import BootNs
 __all__ = ["ArrivalClock"]
 
 _FOLLOW: Final = 500
-"""The share of its seeming lateness, one in so many, by which a piece moves the tie."""
+"""A late piece moves the relation by its lateness divided by this number."""
 
 
 class ArrivalClock:
-    """One stream.  Call `arrived` for each piece in turn, then `boot_ns` for what lies in it."""
+    """One stream. Call `arrived` for each piece in turn, then `boot_ns` for a time within it."""
 
     def __init__(self, lost_ns: int) -> None:
         self._lost_ns = lost_ns

@@ -1,9 +1,9 @@
-"""What a message bus can say: the events of the `Bus` port, and the reasons a link fails.
+"""Events of the `Bus` port, and the reasons for a broken link.
 
-A bus is a lossy pipe with honest news.  It reports what the *broker* answered to each publication, never more: an
-acknowledgement says the broker has the message, not that anybody read it.  `core.transfer` makes a whole of it.
-Every accepted publication is settled exactly once, by the first of `PublishAcknowledged`, `PublishRefused` and
-`PublishLost`. Source: MQTT 5.0 §3.4 (PUBACK), §3.2 (CONNACK), §3.14 (DISCONNECT).
+A bus may lose messages and reports exactly what the *broker* answered: an acknowledgement says that the broker has the
+message, not that a client has read it. `core.transfer` builds a complete upload from that. Every accepted publication
+is settled exactly once, by the first of `PublishAcknowledged`, `PublishRefused` and `PublishLost`. Source: MQTT 5.0
+§3.4 (PUBACK), §3.2 (CONNACK), §3.14 (DISCONNECT).
 """
 
 from __future__ import annotations
@@ -30,33 +30,34 @@ __all__ = [
 
 
 class LinkFault(enum.Enum):
-    """Why there is no link, by who can mend it."""
+    """The reason for a missing link, sorted by who can repair it."""
 
     UNREACHABLE = "unreachable"
-    """No route, no such name, nobody listens on the port, or no answer in time."""
+    """No route, unknown name, closed port, or no answer in time."""
     BROKER_NOT_TRUSTED = "broker not trusted"
     """The broker's certificate is not from our authority, or not for this host name."""
     CLOCK = "clock"
-    """A certificate is not valid at the time this machine believes it is."""
+    """A certificate is not valid at this machine's time."""
     CERTIFICATE_REFUSED = "certificate refused"
     """The broker does not accept our certificate."""
     NOT_AUTHORISED = "not authorised"
     """The broker accepts the certificate and refuses the client, or what it asked for."""
     TAKEN_OVER = "taken over"
-    """Somebody else connected with our name."""
+    """Another client connected with our name."""
     BUSY = "busy"
     """The broker is overloaded, shutting down or over its quota."""
     STALLED = "stalled"
-    """Connected, and then silence: no CONNACK, no ping answer or no progress in time."""
+    """The connection is silent: no CONNACK, no ping answer or no progress in time."""
     PROTOCOL = "protocol"
     """The broker broke the protocol or one of our limits."""
     LOST = "lost"
-    """The connection broke for no reason of its own."""
+    """The connection broke without a known reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class BusConnected:
-    """The broker took us in.  `packet_bytes`: its largest packet; `window`: publications it takes unacknowledged."""
+    """The broker accepted the connection. `packet_bytes`: its largest packet; `window`: unacknowledged publications
+    that it allows."""
 
     packet_bytes: int
     window: int
@@ -64,7 +65,7 @@ class BusConnected:
 
 @dataclass(frozen=True, slots=True)
 class BusDisconnected:
-    """The link ended, or an attempt to make it failed; the next attempt starts `retry_in_s` from now."""
+    """The link ended, or an attempt failed. The next attempt starts in `retry_in_s`."""
 
     fault: LinkFault
     error: NetworkError
@@ -104,12 +105,13 @@ class PublishAcknowledged:
 
     token: int
     heard: bool
-    """False when the broker said that nobody is subscribed (0x10): worth waiting, not worth repeating at once."""
+    """False if the broker reported no subscriber (0x10). Wait before repeating."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishRefused:
-    """The broker will not take it: an MQTT reason code ≥ 0x80 (0x87 not authorised, 0x95 too large, 0x97 quota …)."""
+    """The broker refuses the message: an MQTT reason code ≥ 0x80 (0x87 not authorised, 0x95 too large, 0x97 quota
+    …)."""
 
     token: int
     code: int
@@ -118,7 +120,7 @@ class PublishRefused:
 
 @dataclass(frozen=True, slots=True)
 class PublishLost:
-    """The link ended before the broker answered: it may or may not have the message."""
+    """The link ended before the broker answered. The broker may have the message or not."""
 
     token: int
 

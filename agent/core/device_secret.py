@@ -29,5 +29,5 @@ class DeviceSecret:
     value: bytes = field(repr=False)
 
     def key(self, use: bytes) -> bytes:
-        """The 32 bytes of the key for `use`: a label that names one use and no other."""
+        """Returns the 32-byte key for `use`, a label that names exactly one use."""
         return HKDF(algorithm=SHA256(), length=SECRET_BYTES, salt=None, info=use).derive(self.value)

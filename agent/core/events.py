@@ -62,7 +62,7 @@ __all__ = [
 
 
 class EventKind(enum.Enum):
-    """What an event is known by: the strongest of its causes so far."""
+    """The kind shown for an event: the strongest of its causes so far."""
 
     MOTION = "motion"
     PIR = "pir"
@@ -70,7 +70,7 @@ class EventKind(enum.Enum):
 
 
 class TriggerKind(enum.Enum):
-    """Something other than the picture that says somebody is there."""
+    """A source other than the picture that reports a person."""
 
     PIR = "pir"
     BUTTON = "button"
@@ -85,11 +85,12 @@ _STRENGTH = (EventKind.MOTION, EventKind.PIR, EventKind.BUTTON)
 
 @dataclass(frozen=True, slots=True)
 class EventSettings:
-    """Durations in seconds.  Raises `ConfigurationError` when they cannot work together.
+    """Durations in seconds. Raises `ConfigurationError` if they contradict each other.
 
-    `hold_score` 0..1 and `hold_s`: a sample of at least this score keeps an event alive for so long after the last
-    confirmed one.  Half of the detector's `CONFIRMED_SCORE` is a track that is still there.  `stay_s`: so long an event
-    lasts for a visitor who stands still.  `ring_again_s`: a press this long after another one is a second ring.
+    `hold_score` 0..1 and `hold_s`: a sample with at least this score keeps an event open for this many seconds after
+    the last confirmed one. Half of the detector's `CONFIRMED_SCORE` means a track that is still there. `stay_s`: an
+    event lasts this long for a visitor who stands still. `ring_again_s`: a press this long after another one is a
+    second ring.
     """
 
     pre_roll_s: float = 5.0
@@ -122,7 +123,7 @@ class EventBegins:
 
 @dataclass(frozen=True, slots=True)
 class EventTriggered:
-    """A button press or PIR pulse within an open event: worth an alert of its own, but not a clip."""
+    """A button press or PIR pulse within an open event. It deserves an alert, but no new clip."""
 
     event: int
     kind: TriggerKind
@@ -131,7 +132,7 @@ class EventTriggered:
 
 @dataclass(frozen=True, slots=True)
 class EventEnds:
-    """`at_ns` is the event's last activity; `peak_score` its strongest motion, 0 when there was none."""
+    """`at_ns` is the event's last activity, `peak_score` its strongest motion, 0 if there was none."""
 
     event: int
     at_ns: BootNs
@@ -149,7 +150,7 @@ class ClipBegins:
 
 @dataclass(frozen=True, slots=True)
 class ClipEnds:
-    """Keep no frame from `until_ns` on (a clip is half open, so the next one may begin right there)."""
+    """Keep no frame from `until_ns` on. A clip is half open, so the next one may begin at that instant."""
 
     event: int
     until_ns: BootNs
@@ -160,7 +161,7 @@ EventEffect = EventBegins | EventTriggered | EventEnds | ClipBegins | ClipEnds
 
 @dataclass(slots=True)
 class _OpenEvent:
-    """The event in progress.  RECORDING while `clip_from_ns` is set, WAITING while it is None."""
+    """The event in progress: RECORDING if `clip_from_ns` is set, WAITING if it is None."""
 
     ordinal: int
     kind: EventKind
@@ -189,7 +190,7 @@ class EventMachine:
 
     @property
     def next_deadline_ns(self) -> BootNs | None:
-        """When the machine next has something to do if nothing else happens; None while no event is open."""
+        """Returns the time of the next step if no input comes first, or None if no event is open."""
         event = self._event
         if event is None:
             return None
@@ -208,7 +209,7 @@ class EventMachine:
         return self._event.ordinal if self._event is not None and self._event.clip_from_ns is not None else None
 
     def on_motion(self, sample: MotionSample) -> tuple[EventEffect, ...]:
-        """One sample of the detector, moving or not: it also brings the time."""
+        """Handles one sample of the detector, moving or not. It also carries the time."""
         effects = [*self._reach(sample.sensor_ns)]
         if sample.moving:
             effects += self._activity(EventKind.MOTION)
@@ -237,7 +238,7 @@ class EventMachine:
         return tuple(self._reach(now_ns))
 
     def close(self, at_ns: BootNs) -> tuple[EventEffect, ...]:
-        """Stop, switch off, go dark: ends everything at `at_ns`.  No later clip reaches back behind it."""
+        """Ends everything at `at_ns` (stop, privacy, loss of the camera). No later clip reaches back behind it."""
         effects = [*self._reach(at_ns), *self._end_now()]
         self._free_ns = self._now_ns
         return tuple(effects)
@@ -274,7 +275,7 @@ class EventMachine:
                 yield self._begin_clip(event, deadline_ns)
 
     def _activity(self, kind: EventKind) -> Iterator[EventEffect]:
-        """Somebody is there now."""
+        """Records activity now."""
         if self._event is None:
             self._events_begun += 1
             self._event = _OpenEvent(self._events_begun, kind, self._now_ns)

@@ -1,10 +1,10 @@
-"""What many senders sent, taken out so that none of them keeps another waiting.
+"""A queue of items from many senders, in which no sender delays another.
 
-- Senders take turns.  Of one sender the newest comes first: whoever sends without end pushes out what they sent before,
-  and nothing of anybody else's.
-- The whole is bounded.  When it is full, the oldest goes of whoever has the most in it.
+- Senders take turns. For each sender the newest item comes first, so a sender who floods replaces only earlier items of
+  the same sender.
+- The queue is bounded. If it is full, the oldest item of the sender with the most bytes is dropped.
 
-So somebody who sends a little is heard after one turn of all others, however much those send.
+So a sender with few items is served after one turn of all others, independent of their number of items.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """`most_of_one`: items of one sender.  `size_bytes`: of all items together; one that is larger goes in alone."""
+    """`most_of_one`: items of one sender. `size_bytes`: of all items together; a larger item is stored alone."""
 
     def __init__(self, most_of_one: int, size_bytes: int) -> None:
         self._most_of_one = most_of_one
         self._size_bytes = size_bytes
         self._senders: OrderedDict[str, deque[tuple[T, int]]] = OrderedDict()
-        """In the order of their turns; each with its items and their sizes, oldest first."""
+        """Senders in the order of their turns, each with items and sizes, oldest first."""
         self._held: dict[str, int] = {}
         self._total = 0
 
@@ -32,7 +32,7 @@ class FairQueue(Generic[T]):
         return sum(map(len, self._senders.values()))
 
     def put(self, sender: str, item: T, size_bytes: int) -> int:
-        """Add one; how many had to go for it."""
+        """Adds an item. Returns the number of items that were dropped for it."""
         items = self._senders.setdefault(sender, deque())
         items.append((item, size_bytes))
         self._weigh(sender, size_bytes)
@@ -46,7 +46,7 @@ class FairQueue(Generic[T]):
         return dropped
 
     def take(self) -> T | None:
-        """The newest of whose turn it is."""
+        """Returns the newest item of the sender whose turn it is."""
         if not self._senders:
             return None
         sender, items = self._senders.popitem(last=False)

@@ -1,8 +1,8 @@
-"""What live view is made of: the newest GOPs, each sealed to the owners by itself, and when each was filmed.
+"""The parts of live view: the newest GOPs, each sealed separately to the owners, with the time of recording.
 
-- A live GOP, or a part of a long one, is an age file.  Its plaintext is a fragmented MP4 that plays by itself and a
-  trailing box that no segment has: so one can never be taken for the other, nor stored as evidence.
-- It is sealed and not signed: it says to its owner what is at the door now, and proves nothing to anybody else.
+- A live GOP, or a part of a long one, is an age file. Its plaintext is a playable fragmented MP4 with a trailing box
+  that no segment has. So neither can be taken for the other, and a live GOP cannot become evidence.
+- It is sealed and not signed. It shows an owner the door now and proves nothing.
 
 Source: FORMAT.md, "Live".
 """
@@ -23,11 +23,11 @@ _BOX_TYPE: Final = bytes.fromhex("9a1d4be7c05248f38f6e2d7714c3a05b")
 """A random UUID (version 4), drawn once."""
 _LIMIT_BYTES: Final = 1024
 PIECE_BYTES: Final = 64 << 10
-"""What one question of the recorder carries of a GOP or its part."""
+"""Bytes of a GOP (or its part) that one question to the recorder carries."""
 
 
 class LiveContext(strictjson.Message, frozen=True, kw_only=True):
-    """What the sealed end of a live GOP says."""
+    """The content of the sealed box at the end of a live GOP."""
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     device: DeviceId

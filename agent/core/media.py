@@ -1,8 +1,8 @@
-"""What a camera hands over: encoded packets, whole GOPs, and the luma of the small stream; and a microphone, packets.
+"""The data that a camera delivers (encoded packets, whole GOPs, luma of the small stream), and a microphone's packets.
 
 A packet is one access unit of H.264 or HEVC in Annex-B form (ISO/IEC 14496-10 and 23008-2, annex B), the form that
-picamera2's encoders give to an `Output`.  Keyframe packets carry their parameter sets in front.  Times are the
-*sensor's*, on the boot clock.
+picamera2's encoders give to an `Output`. Keyframe packets begin with their parameter sets. Times are the *sensor's*, on
+the boot clock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Luma = npt.NDArray[np.uint8]
 
 
 class VideoCodec(enum.Enum):
-    """What packets are coded in.  The value is FFmpeg's name of it."""
+    """The codec of the packets. The value is FFmpeg's name."""
 
     H264 = "h264"
     HEVC = "hevc"
@@ -40,7 +40,7 @@ class VideoCodec(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class StreamDescription:
-    """What the camera really gives (not what was asked of it)."""
+    """The camera's actual properties, not the requested ones."""
 
     width_px: int
     height_px: int
@@ -48,39 +48,39 @@ class StreamDescription:
     luma_width_px: int
     luma_height_px: int
     live: bool
-    """True when time passes by itself (a camera): a slow reader loses frames.  False: the source waits for it."""
+    """True for a camera: a slow reader loses frames. False: the source waits for the reader."""
     luma_frames_per_s: float | None = None
-    """Of the small stream, where that is not the same: a network camera of which only keyframes are decoded."""
+    """Frame rate of the small stream if it differs, for example if only keyframes of a network camera are decoded."""
     luma_steady: bool = True
-    """False: small pictures may stay away though all is well (a decoder waits for a keyframe), so only packets tell
-    whether the camera has stalled."""
+    """False: small pictures may be missing although the camera works (a decoder waits for a keyframe), so only packets
+    show a stall."""
     codec: VideoCodec = VideoCodec.H264
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPacket:
-    """One access unit.  `data` is immutable and owned by whoever holds it.
+    """One access unit. `data` is immutable.
 
-    Packets come in the order of decoding.  `sensor_ns` is when the picture was taken, so it is also the order of
-    showing: with B-frames the two orders differ.
+    Packets come in the order of decoding. `sensor_ns` is the time of recording and so the order of presentation. With
+    B-frames the two orders differ.
     """
 
     data: bytes
     keyframe: bool
     sensor_ns: BootNs
     masked_anew: bool = False
-    """Of a keyframe: the picture is masked otherwise from here on."""
+    """For a keyframe: the privacy mask changes with this picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gop:
     """A keyframe and every packet up to the next one, in the order of decoding: the smallest piece that decodes alone.
 
-    A long GOP comes in parts, so that what is filmed is written within seconds.  The first part `begins` with the
-    keyframe, the last one `ends` it; only the parts up to one of them decode together.
+    A long GOP comes in parts, so that footage is written within seconds. The first part `begins` with the keyframe, and
+    the last one `ends` the GOP. A part decodes only together with all earlier parts.
 
-    `end_ns` is the next keyframe's sensor time (of a part: when the first picture of the next part was taken), or the
-    newest picture's plus one frame when the stream ended.
+    `end_ns` is the next keyframe's sensor time. For a part it is the time of the next part's first picture. At the end
+    of the stream it is the newest picture's time plus one frame.
     """
 
     packets: tuple[EncodedPacket, ...]
@@ -99,7 +99,7 @@ class Gop:
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Per-frame exposure metadata, where the camera gives it (picamera2 does, a file does not)."""
+    """Exposure metadata of each frame, if the camera gives it (picamera2 does, a file does not)."""
 
     exposure_us: float | None = None
     analogue_gain: float | None = None
@@ -117,9 +117,9 @@ class LumaFrame:
 
 @dataclass(frozen=True, slots=True)
 class SoundDescription:
-    """What a microphone's packets are: AAC-LC (ISO/IEC 14496-3), `frame_samples` of each channel to a packet.
+    """Properties of a microphone's packets: AAC-LC (ISO/IEC 14496-3), with `frame_samples` of each channel in a packet.
 
-    `config` is the AudioSpecificConfig.  `live`: see `StreamDescription`.
+    `config` is the AudioSpecificConfig. `live`: see `StreamDescription`.
     """
 
     rate_hz: int
@@ -130,7 +130,7 @@ class SoundDescription:
 
     @property
     def packet_ns(self) -> int:
-        """How long one packet sounds."""
+        """Duration of one packet."""
         return self.frame_samples * NS_PER_S // self.rate_hz
 
 

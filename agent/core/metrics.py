@@ -1,8 +1,8 @@
-"""The doorbell's figures as Prometheus reads them: how it does, never what it saw or who asked.
+"""The doorbell's metrics for Prometheus: its health and load, never pictures or requesters.
 
-Names, labels and units are the code's own; of text only the names of the owner's channels and fixed words get in.
-What a device does not have is left out, not zero.
-Source: prometheus.io/docs/instrumenting/exposition_formats, text format 0.0.4.
+Names, labels and units are constants. The only other text is the names of the owner's channels. Values that a device
+does not have are left out instead of zero. Source: prometheus.io/docs/instrumenting/exposition_formats, text format
+0.0.4.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _recorder(recorder: Mapping[str, Any]) -> Iterator[Metric]:
 
 
 def _object_detection(opinion: Mapping[str, Any]) -> Iterator[Metric]:
-    """How it does, never what it saw."""
+    """Yields load figures, never labels."""
     if opinion.get("state", "off") == "off":
         return
     looking = float(opinion["state"] == "running")

@@ -1,4 +1,4 @@
-"""Says which addresses belong to local networks and VPNs, which a listener answers at, and how a name is written.
+"""Local and VPN addresses, the addresses at which a listener answers, and names in DNS form.
 
 Source: RFC 1918, RFC 3927, RFC 4193, RFC 4291; RFC 6598 (100.64.0.0/10); RFC 1035 §2.3.1 (labels).
 """
@@ -24,12 +24,12 @@ _MOST_LABEL: Final = 63
 
 
 def is_local(address: Address) -> bool:
-    """Whether the page's authority may vouch for `address`."""
+    """Returns true if the page's authority may vouch for `address`."""
     return any(address in network for network in LOCAL)
 
 
 def served_at(host: str, addresses: Iterable[str]) -> tuple[str, ...]:
-    """Which of a machine's `addresses` a listener on `host` answers at.
+    """Returns those of a machine's `addresses` at which a listener on `host` answers.
 
     For example, a listener on 0.0.0.0 answers at no IPv6 address, and one on 192.168.1.20 at that address alone.
     """
@@ -43,6 +43,7 @@ def _answers(bound: Address, address: Address) -> bool:
 
 
 def dns_label(name: str) -> str | None:
-    """A doorbell's name as it stands in an address, such as `front-door`; None if nothing of it can stand there."""
+    """Returns a doorbell's name as it appears in an address, such as `front-door`, or None if no character of it is
+    allowed."""
     label = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split())
     return label if 1 <= len(label) <= _MOST_LABEL else None

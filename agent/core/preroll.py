@@ -1,14 +1,14 @@
-"""Keeps the newest whole GOPs in memory, so that an event can begin before anybody knew of it.
+"""Keeps the newest whole GOPs in memory, so that a clip can begin before its event was detected.
 
 Rules:
-- The ring covers at least the last `span_ns` of what was pushed, unless `max_bytes` is reached first: memory is the
-  harder bound, and what it costs shows in `held_ns`.
-- GOPs leave oldest first and whole, with all their parts; the newest one always stays, however large it is, because the
-  next event needs it (`core.segmenting` bounds it).
-- Nothing is copied: a GOP in the ring and in a running clip is the same object.
+- The ring covers at least the last `span_ns` of the input, unless `max_bytes` is reached first. `held_ns` shows the
+  actual span.
+- GOPs leave whole, with all their parts, oldest first. The newest GOP always stays, because the next event needs it
+  (`core.segmenting` bounds its size).
+- No data is copied: a GOP in the ring and in a running clip is the same object.
 
-Whole GOPs because nothing smaller decodes; encoded because ten raw seconds would fill a small board's memory
-(467 MB at 1080p against 5 MB at 4 Mbit/s).
+GOPs are whole because smaller pieces do not decode. They are encoded because ten seconds of raw video would fill a
+small board's memory (467 MB at 1080p, compared with 5 MB at 4 Mbit/s).
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class PrerollBuffer:
 
     @property
     def held_ns(self) -> int:
-        """From the oldest frame to the end of the newest GOP; less than the span when memory was the bound."""
+        """Time from the oldest frame to the end of the newest GOP. It is less than the span if memory was the limit."""
         return self._gops[-1].end_ns - self._gops[0].start_ns if self._gops else 0
 
     def push(self, gop: Gop) -> tuple[Gop, ...]:
-        """Take in the newest GOP; return those that had to leave, oldest first."""
+        """Adds the newest GOP. Returns the GOPs that were dropped, oldest first."""
         if self._gops and gop.start_ns < self._gops[-1].end_ns:
             raise InternalError("GOPs reached the pre-roll ring out of order.")
         self._gops.append(gop)
@@ -61,7 +61,8 @@ class PrerollBuffer:
         return tuple(gop for gop in self._gops if gop.end_ns > from_ns)
 
     def gop_up_to(self, part: Gop) -> tuple[Gop, ...]:
-        """The parts of a GOP from its keyframe on up to `part`; nothing when the ring does not hold them."""
+        """Returns the parts of a GOP from its keyframe up to `part`, or an empty tuple if the ring does not hold
+        them."""
         if part.begins:
             return (part,)
         found: list[Gop] = []
@@ -77,9 +78,9 @@ class PrerollBuffer:
         self._size_bytes = 0
 
     def _second(self) -> int:
-        """Where the second-oldest GOP begins; 0 when there is none."""
+        """Returns the position at which the second-oldest GOP begins, 0 if there is none."""
         return next((at for at, gop in enumerate(self._gops) if at and gop.begins), 0)
 
     def _is_spare(self, following: int) -> bool:
-        """Whether what is left without the oldest GOP, from number `following` on, still covers the span."""
+        """Returns true if the rest, from number `following` on, covers the span without the oldest GOP."""
         return self._gops[-1].end_ns - self._gops[following].start_ns >= self._span_ns

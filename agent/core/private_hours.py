@@ -1,10 +1,10 @@
-"""Decides whether now is a private hour: a time of the week at which the household wants no camera.
+"""Decides if a time is a private hour, in which the household wants the camera off.
 
-- Hours are of the device's local day.  Those that end before they begin end on the next day, and belong to the day they
-  begin on.  Nobody may set hours that begin and end at the same minute;
-  those that stand from before are the whole day.
-- They go by the device's clock, also while nobody vouches for it: to film in a private hour is worse than to miss one
-  that is not.  Whoever needs darkness whatever the clock says has the privacy switch.
+- Hours are in the device's local day. Hours that end before they begin end on the next day and belong to the day on
+  which they begin. Hours that begin and end at the same minute are refused when they are set; here they count as the
+  whole day.
+- They follow the device's clock even if it is not synchronised, because filming in a private hour is worse than losing
+  an hour of footage. If a household needs certainty, it uses the privacy switch.
 """
 
 from __future__ import annotations
@@ -33,5 +33,5 @@ class PrivateHours:
 
 
 def is_private(hours: Iterable[PrivateHours], day: int, minute: int) -> bool:
-    """Whether any of `hours` holds at that minute of that local day (0 is Monday)."""
+    """Returns true if one of `hours` contains that minute of that local day (0 is Monday)."""
     return any(each.holds(day, minute) for each in hours)

@@ -1,10 +1,10 @@
-"""Decides whether a process gets on: every loop that matters leaves a mark, and each has its patience.
+"""Decides if a process makes progress: each important loop leaves a mark, and each mark has a time limit.
 
-A watchdog that is fed by a timer proves that a timer runs.  This one is fed only while *all* of what the role is for
-happens: a recorder's frames, packets and acknowledgements, a loop's turns.  What is not expected now, because there is
-no camera or nothing to record, is `rest`ed and owes nothing.
+A watchdog that a timer feeds only proves that a timer runs. This one is fed only while *all* duties of the process
+happen: a recorder's frames, packets and acknowledgements, a loop's turns. A duty that is not due now, for example
+without a camera, is `rest`ed.
 
-Pure: times are arguments.  Source: sd_notify(3), WATCHDOG=1.
+Pure: times are arguments. Source: sd_notify(3), WATCHDOG=1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["StallDetector"]
 
 
 class StallDetector:
-    """`patience_s`: each mark's name, and after how many seconds without one the role is stuck."""
+    """`patience_s`: the time limit of each mark, in seconds. Without the mark the process is stuck."""
 
     def __init__(self, patience_s: Mapping[str, float]) -> None:
         self._patience_ns = {name: seconds(patience) for name, patience in patience_s.items()}
@@ -28,16 +28,16 @@ class StallDetector:
         self._marks[name] = at_ns
 
     def expect(self, name: str, now_ns: int) -> None:
-        """From now on it is due; if it was already, nothing changes."""
+        """Starts to expect a mark. Has no effect if it is already expected."""
         if self._marks[name] is None:
             self._marks[name] = now_ns
 
     def rest(self, name: str) -> None:
-        """It is not due until it is marked or expected again."""
+        """Stops expecting a mark until it is marked or expected again."""
         self._marks[name] = None
 
     def stuck(self, now_ns: int) -> tuple[str, ...]:
-        """What is overdue; empty while all is well."""
+        """Returns the overdue marks, empty if there are none."""
         return tuple(
             name
             for name, at_ns in self._marks.items()

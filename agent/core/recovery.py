@@ -1,16 +1,16 @@
-"""Decides when a camera is unwell, and how far to go to get it back.
+"""Decides when a camera has failed, and what to do to recover it.
 
     fault                                        step
     1st to 3rd within an hour                    RESTART   the pipeline, after a pause
-    one more, or a pipeline that cannot end      EXIT      the process; its supervisor starts it anew
+    one more, or a pipeline that cannot end      EXIT      the process; its supervisor restarts it
     after two such exits without a good hour     REBOOT    is asked for, and bounded by the bridge
     anything of a network camera                 RESTART   for ever: the network is not the board's fault
     without a supervisor                         RESTART   for ever, the pauses growing
 
-An hour of pictures forgets everything.  The number of exits outlives the process (the caller keeps it).
+An hour of pictures resets the count. The number of exits outlives the process (the caller stores it).
 
-A camera is unwell when it gives no frame, or frames but no packet, or the same frame over and over: silent stalls
-come after 11 to 20 hours in the field, and each of the three has been seen.  A black picture may repeat itself.
+A camera has failed if it gives no frame, or frames without packets, or the same frame again and again. In the field,
+silent stalls come after 11 to 20 hours, and all three kinds have been seen. A black picture may repeat.
 
 Pure: times are arguments.
 """
@@ -39,11 +39,11 @@ PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _RESTARTS: Final = 3
 _EXITS: Final = 2
 _FROZEN_FACTOR: Final = 4
-"""The same picture may repeat for longer than none may come: it takes more to be sure."""
+"""The same picture may repeat this many times longer than a frame may be missing, because a repeat is a weaker sign."""
 
 
 class StallKind(enum.Enum):
-    """What a camera that runs has stopped doing, in words for its owner."""
+    """The kind of stall. The value is a text for the owner."""
 
     FRAMES = "The camera has stopped sending pictures."
     ENCODER = "The camera sends pictures, but its encoder gives nothing."
@@ -52,7 +52,8 @@ class StallKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class StreamPulse:
-    """When things last happened, on any one clock in ns; the start of the pipeline until they did."""
+    """Times of the last frame, packet and change, on one clock in ns; the start of the pipeline before the first
+    one."""
 
     frame_ns: int
     packet_ns: int
@@ -60,7 +61,7 @@ class StreamPulse:
 
 
 def stall_of(pulse: StreamPulse, now_ns: int, patience_ns: int) -> StallKind | None:
-    """What is wrong now, if anything.  No frame explains no packet, so it comes first."""
+    """Returns the present stall, or None. A missing frame explains a missing packet, so it is checked first."""
     if now_ns - pulse.frame_ns > patience_ns:
         return StallKind.FRAMES
     if now_ns - pulse.packet_ns > patience_ns:
@@ -78,7 +79,7 @@ def good_until_ns(stall: StallKind, pulse: StreamPulse) -> int:
 
 
 class RecoveryAction(enum.Enum):
-    """What to do about a fault."""
+    """A recovery step."""
 
     RESTART = "restart"
     EXIT = "exit"
@@ -86,7 +87,7 @@ class RecoveryAction(enum.Enum):
 
 
 class RecoveryPolicy:
-    """The table above.  `exits`: how often the processes before this one gave up without a good hour."""
+    """The table above. `exits`: the number of earlier processes that gave up without a good hour."""
 
     def __init__(self, *, supervised: bool, network: bool = False, exits: int = 0) -> None:
         self._final = supervised and not network
@@ -94,7 +95,7 @@ class RecoveryPolicy:
         self.exits = exits
 
     def on_fault(self, *, hangs: bool = False) -> tuple[RecoveryAction, float]:
-        """The step, and the pause in seconds before it.  `hangs`: the pipeline could not be ended."""
+        """Returns the step and the pause before it in seconds. `hangs`: the pipeline could not be ended."""
         pause_s = PAUSES_S[min(self._faults, len(PAUSES_S) - 1)]
         self._faults += 1
         if not self._final or (self._faults <= _RESTARTS and not hangs):
@@ -104,7 +105,7 @@ class RecoveryPolicy:
         return RecoveryAction.EXIT, 0.0
 
     def on_good(self, lasted_ns: int) -> bool:
-        """The camera has given pictures for so long.  True when everything is forgotten now."""
+        """Records that the camera delivered pictures for this long. Returns true if that resets the count."""
         if lasted_ns < GOOD_NS or not (self._faults or self.exits):
             return False
         self._faults = self.exits = 0

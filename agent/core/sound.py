@@ -1,6 +1,6 @@
-"""Decides when a sample was heard: counts samples, and holds the count against the clock that dates the pictures.
+"""Dates samples: counts them and compares the count with the clock of the pictures.
 
-How the count is tied to that clock is said in `core.arrivals`.
+`core.arrivals` explains how the count follows that clock.
 
 Pure: times are arguments.
 """
@@ -18,9 +18,9 @@ _LOST_NS: Final = 250_000_000
 
 
 class SampleClock:
-    """One stream of `rate_hz`.  Call `block` for each block in turn, then `heard_ns` for what lies before its end.
+    """One stream of `rate_hz`. Call `block` for each block in turn, then `heard_ns` for samples before its end.
 
-    `lost_ns`: a block that is later than this has others in front of it that were lost.
+    `lost_ns`: if a block is later than this, blocks before it were lost.
     """
 
     def __init__(self, rate_hz: int, lost_ns: int = _LOST_NS) -> None:
@@ -28,25 +28,25 @@ class SampleClock:
         self._samples = 0
         self._tied = ArrivalClock(lost_ns)
         self._lacking: tuple[int, int, int] = (0, 0, 0)
-        """How far into the stream, ns, it lacked something last; how much it has lacked before that, and with it."""
+        """Position of the last gap in the stream in ns, the total gap before it, and the total with it."""
 
     @property
     def holes(self) -> int:
         return self._tied.holes
 
     def block(self, samples: int, arrived_ns: BootNs) -> None:
-        """So many samples more have come; the last of them was heard no later than `arrived_ns`."""
+        """Adds this many samples. The last of them was heard no later than `arrived_ns`."""
         begin_ns = self._own_ns(self._span_ns(self._samples))
         self._samples += samples
         self._tied.arrived(begin_ns, self._own_ns(self._span_ns(self._samples)), arrived_ns)
 
     def lack(self, length_ns: int) -> None:
-        """The source says that so much is missing between the blocks before and the next one."""
+        """Records a gap of this length between the blocks before and the next one, as reported by the source."""
         whole_ns = self._lacking[2]
         self._lacking = (self._span_ns(self._samples), whole_ns, whole_ns + length_ns)
 
     def heard_ns(self, offset_ns: int) -> BootNs:
-        """When that was heard which lies `offset_ns` of sound behind the first sample."""
+        """Returns the time of the sound that lies `offset_ns` after the first sample."""
         return self._tied.boot_ns(self._own_ns(offset_ns))
 
     def _own_ns(self, offset_ns: int) -> int:

@@ -26,14 +26,14 @@ __all__ = [
 ]
 
 _LAST_S: Final = 253_402_300_799
-"""The end of the year 9999: `datetime` knows no later time."""
+"""The end of the year 9999, the latest time of `datetime`."""
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Amount = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Seconds = Annotated[int, Meta(ge=0, le=_LAST_S)]
 UtcMs = Annotated[int, Meta(ge=0, le=_LAST_S * 1000)]
 _Bound = Annotated[str, Meta(pattern=r"^(\+Inf|[0-9.e-]{1,12})$")]
-"""Of a bucket, in seconds.  It is written into the text of the metrics as it is."""
+"""The bound of a bucket in seconds. It is copied into the text of the metrics, so its form is checked."""
 
 
 class Opinion(Struct):
@@ -82,7 +82,7 @@ class PanelReport(Struct):
 
 
 class RecorderReport(Struct):
-    """What a recorder says of itself.  Its first part is always there, the rest by what it has."""
+    """A recorder's report about itself. The first fields are always present, the others depend on its equipment."""
 
     state: str
     detail: str
@@ -136,7 +136,7 @@ class AlertQueueStatus(Struct):
 
 
 class Status(Struct):
-    """What `doorward status` shows."""
+    """The data of `doorward status`."""
 
     device: str
     device_id: str
@@ -153,7 +153,7 @@ class Status(Struct):
 
 
 def fault_in(value: Any, shape: type[Struct]) -> str | None:
-    """What keeps `value` from being of that shape, with the place in it; None if nothing does."""
+    """Returns the reason why `value` does not have this shape, with the place in it, or None."""
     try:
         msgspec.convert(value, shape)
     except msgspec.ValidationError as error:

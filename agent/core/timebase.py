@@ -1,8 +1,8 @@
 """Two kinds of time that never mix: the boot clock for order and duration, UTC with a quality for people and matching.
 
-A Pi before the 5 has no clock battery, so a wall time is worth only what is known about the clock that gave it.
-Every moment that is kept carries that quality, and matching says `possible` instead of `certain` when it is poor.
-Both clocks are integers in nanoseconds; nothing in `core` reads either, they come in as arguments.
+A Pi before the 5 has no clock battery, so a wall time is only as good as the clock that gave it. Every stored moment
+carries that quality, and matching says `possible` instead of `certain` if it is poor. Both clocks are integers in
+nanoseconds. `core` reads neither; they are arguments.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BootNs = NewType("BootNs", int)
 """Nanoseconds of CLOCK_BOOTTIME: monotonic within one boot, meaningless across boots."""
 
 UtcNs = NewType("UtcNs", int)
-"""Nanoseconds since 1970-01-01T00:00:00Z.  Never used for order or duration."""
+"""Nanoseconds since 1970-01-01T00:00:00Z. Never used for order or duration."""
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -40,14 +40,14 @@ _LAST = datetime.datetime(9998, 12, 31, tzinfo=datetime.UTC)
 
 
 class ClockQuality(enum.Enum):
-    """What is known about the wall clock at a moment."""
+    """The quality of the wall clock at a moment."""
 
     SYNCED = "synced"
     """Disciplined by a time source at this moment: trust it to a second."""
     HELD = "held"
     """Set from a good source earlier in this boot or by a battery clock: it drifts by seconds a day at most."""
     UNKNOWN = "unknown"
-    """Nobody vouches for it.  Order is right (the boot clock), the date may be anything."""
+    """The clock is not synchronised. The order is right (boot clock), but the date may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)

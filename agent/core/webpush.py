@@ -1,9 +1,9 @@
-"""Web push for an installed page: a message only the browser opens, and a token that says who sends it.
+"""Web push for an installed page: a message that only the browser can open, and a token that identifies the sender.
 
-The push service in between (Mozilla's, Google's, Apple's) sees when, from where and how long, not what: the payload is
-encrypted to keys the browser made.  Lengths are padded to one size, so that it cannot tell a visitor from a request.
-Randomness is an argument; ECDSA is deterministic (RFC 6979).
-Sources: RFC 8291 (encryption), RFC 8188 (its framing), RFC 8292 (VAPID).
+The push service (Mozilla's, Google's, Apple's) sees time, sender and length, but not the content: the payload is
+encrypted to keys that the browser made. All messages are padded to one length, so a visitor and a request look alike.
+Randomness is an argument; ECDSA is deterministic (RFC 6979). Sources: RFC 8291 (encryption), RFC 8188 (its framing),
+RFC 8292 (VAPID).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 SCHEME: Final = "webpush:"
 PADDED_BYTES: Final = 1024
-"""Every payload is padded to so much: title, some lines of neutral words and an address fit in."""
+"""Size to which every payload is padded: enough for a title, some lines of fixed text and an address."""
 _RECORD_BYTES: Final = 4096
 _AUTH_BYTES: Final = 16
 _POINT_BYTES: Final = 65
@@ -46,7 +46,7 @@ _LONGEST_ENDPOINT: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a browser gives for being reached: where, its P-256 point, and a secret of 16 bytes."""
+    """A browser's push subscription: endpoint, P-256 point, and a secret of 16 bytes."""
 
     endpoint: str
     point: bytes
@@ -57,7 +57,7 @@ class Subscription:
 
     @property
     def origin(self) -> str:
-        """The push service, without the address that is as good as a key."""
+        """The push service, without the rest of the address, which is as secret as a key."""
         return "/".join(self.endpoint.split("/")[:3])
 
 
@@ -100,7 +100,7 @@ def padded(payload: bytes) -> bytes:
 
 
 def vapid(endpoint: str, contact: str, expires_s: int, key: ec.EllipticCurvePrivateKey) -> str:
-    """The `Authorization` header.  `contact`: mailto: or https:; `expires_s`: UTC, within a day."""
+    """Returns the `Authorization` header. `contact`: mailto: or https:; `expires_s`: UTC, within a day."""
     trust_root = "/".join(endpoint.split("/")[:3])
     head = _segment({"typ": "JWT", "alg": "ES256"})
     claims = _segment({"aud": trust_root, "exp": expires_s, "sub": contact})
@@ -111,7 +111,7 @@ def vapid(endpoint: str, contact: str, expires_s: int, key: ec.EllipticCurvePriv
 
 
 def point_of(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The public key as browsers want it: 65 bytes, uncompressed."""
+    """Returns the public key in the form that browsers expect: 65 bytes, uncompressed."""
     return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
