@@ -1,15 +1,15 @@
-"""Where a request looks: a simple polygon or a circle of neighbourhood size, and whether a door stands in it.
+"""Area of a request: a simple polygon or a circle of neighbourhood size, and the test if a door stands in it.
 
 - A coordinate is a whole number of 1e-7 degrees (a centimetre), so the geometry below is exact integer arithmetic.
-- A polygon has 3–32 vertices, not closed by repeating the first, in either direction, and never touches itself.
-- An area spans at most 5 km, stays below 80° latitude and does not touch the antimeridian: there, and there only, the
-  plane it is measured in would lie.  Such an area is refused clearly, never measured wrongly.
-- Spikes and corridors would pick single doors out of a permitted size.  So a place is inside an area only if a disc of
-  60 m within the area contains it (`area_opening`), and the smallest size is that of what they cover (`opened_m2`).
+- A polygon has 3–32 vertices in either direction. Each vertex occurs once, and the outline must not touch itself.
+- An area spans at most 5 km, stays below 80° latitude and clear of the antimeridian. Beyond these bounds the
+  local plane is inaccurate, so the area is refused.
+- Spikes and corridors could pick single doors out of a permitted size. Therefore a place counts only if a disc of 60 m
+  within the area contains it (`area_opening`), and the smallest size applies to these places (`opened_m2`).
 
-Sizes are measured on the local equirectangular projection x = R·cos φ₀·(λ − λ₀), y = R·(φ − φ₀) with R = 6 371 008.8 m
-(IUGG mean radius) and φ₀ the middle latitude of the bounds (Snyder, "Map Projections: A Working Manual", USGS PP 1395,
-p. 90), the polygon by the shoelace formula; over 5 km below 80° it is true to 0.5 %, the ellipsoid aside.
+Sizes use the local equirectangular projection x = R·cos φ₀·(λ − λ₀), y = R·(φ − φ₀) with R = 6 371 008.8 m (IUGG mean
+radius) and φ₀ the middle latitude of the bounds (Snyder, "Map Projections: A Working Manual", USGS PP 1395, p. 90). A
+polygon's size is its shoelace sum. Over 5 km below 80° the error is at most 0.5 %, plus the Earth's flattening.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180)]
 
 
 def e7(degrees: float) -> int:
-    """Whole 1e-7 degrees."""
+    """Returns degrees as a whole number of 1e-7 degrees."""
     return round(degrees * E7)
 
 
@@ -76,7 +76,8 @@ class Point(Message, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A rectangle of latitudes and longitudes in degrees, borders included, that does not cross the antimeridian."""
+    """A rectangle of latitudes and longitudes in degrees. Its borders are inside, and it stays clear of the
+    antimeridian."""
 
     south: float
     west: float
@@ -92,7 +93,7 @@ class Bounds:
         )
 
     def touches(self, other: Bounds) -> bool:
-        """Whether a place lies in both."""
+        """Returns True if the two rectangles share a place."""
         return (
             self.south <= other.north
             and other.south <= self.north
@@ -106,11 +107,11 @@ class Bounds:
 
     @property
     def extent_m(self) -> float:
-        """Length of the diagonal in metres."""
+        """Returns the length of the diagonal in metres."""
         return _distance_m(self.middle_latitude, self.north - self.south, self.east - self.west)
 
     def require_measurable(self) -> None:
-        """Raises `FormatError` where the local plane would not hold."""
+        """Raises `FormatError` if the local plane would be too inaccurate."""
         if self.south < -MAX_LATITUDE or self.north > MAX_LATITUDE:
             raise FormatError(
                 f"area: it reaches beyond {MAX_LATITUDE:.0f}° latitude.", remedy="Doorward does not serve the poles."
@@ -122,7 +123,7 @@ class Bounds:
 
 
 class Circle(Message, frozen=True, tag_field="shape", tag="circle"):
-    """Everything within `radius_m` metres of (`lat`, `lon`)."""
+    """All places within `radius_m` metres of (`lat`, `lon`)."""
 
     lat: Latitude
     lon: Longitude
@@ -144,19 +145,19 @@ class Circle(Message, frozen=True, tag_field="shape", tag="circle"):
 
     @property
     def opened_m2(self) -> float:
-        """Square metres of what counts: all of the circle if a disc fits into it."""
+        """Returns the square metres that count: the whole circle if a disc of 60 m fits into it, else 0."""
         return self.size_m2 if self.radius_m >= DISC_M else 0.0
 
     def contains(self, lat: float, lon: float) -> bool:
-        """Whether the place counts; the circle's border does."""
+        """Returns True if the place counts. The circle's border counts."""
         return self.radius_m >= DISC_M and self._plane.reaches(self._centre, (e7(lon), e7(lat)), self.radius_m)
 
     def outlines(self, lat: float, lon: float) -> bool:
-        """Whether the place lies in the circle, whether or not it counts."""
+        """Returns True if the place lies in the circle, even if the circle is too small to count."""
         return self._plane.reaches(self._centre, (e7(lon), e7(lat)), self.radius_m)
 
     def rows(self) -> Iterator[Row]:
-        """Places that count, row by row from the south."""
+        """Yields the places that count, row by row from the south."""
         return self._plane.circle_rows(self._centre, self.radius_m) if self.radius_m >= DISC_M else iter(())
 
     @property
@@ -169,7 +170,7 @@ class Circle(Message, frozen=True, tag_field="shape", tag="circle"):
 
 
 class Polygon(Message, frozen=True, tag_field="shape", tag="polygon"):
-    """What the closed line through `vertices` encloses."""
+    """The ground inside the closed line through `vertices`."""
 
     vertices: Annotated[tuple[Point, ...], msgspec.Meta(min_length=3, max_length=MAX_VERTICES)]
 
@@ -185,7 +186,7 @@ class Polygon(Message, frozen=True, tag_field="shape", tag="polygon"):
 
     @property
     def opened_m2(self) -> float:
-        """Square metres of what counts: the places of `rows`, each for the ground around it."""
+        """Returns the square metres that count: the places of `rows`, each with the ground around it."""
         counted = count_opened(tuple(_corners(self)), self._plane)
         shrink = math.cos(math.radians(self.bounds.middle_latitude))
         return counted * (PLACE_STEP_E7 / E7 * _M_PER_DEGREE) ** 2 * shrink
@@ -197,15 +198,15 @@ class Polygon(Message, frozen=True, tag_field="shape", tag="polygon"):
         return Bounds(min(latitudes), min(longitudes), max(latitudes), max(longitudes))
 
     def contains(self, lat: float, lon: float) -> bool:
-        """Whether the place counts: it lies in a disc of 60 m that lies in the polygon."""
+        """Returns True if the place counts: a disc of 60 m inside the polygon contains it."""
         return within_disc(_corners(self), self._plane, (e7(lon), e7(lat)))
 
     def outlines(self, lat: float, lon: float) -> bool:
-        """Whether the outline encloses the place, whether or not it counts; the border is inside."""
+        """Returns True if the outline encloses the place, counted or not. The border is inside."""
         return in_outline(_corners(self), (e7(lon), e7(lat)))
 
     def rows(self) -> Iterator[Row]:
-        """Places that count, row by row from the south."""
+        """Yields the places that count, row by row from the south."""
         return opened_rows(_corners(self), self._plane)
 
     @property
@@ -220,7 +221,7 @@ _Corner = tuple[int, int]  # (longitude, latitude) in 1e-7 degrees
 
 
 def share_near(area: Area, lat: float, lon: float, radius_m: int) -> float:
-    """What part of what counts lies within `radius_m` of a place; 0 where nothing counts."""
+    """Returns the share of the counted ground within `radius_m` of a place, or 0 if the area has none."""
     plane, at = Plane.at(2 * e7(lat)), (e7(lon), e7(lat))
     total = near = 0
     for row in area.rows():
@@ -244,7 +245,7 @@ def _distance_m(middle_latitude: float, north_degrees: float, east_degrees: floa
 
 
 def _turn(a: _Corner, b: _Corner, c: _Corner) -> int:
-    """> 0 when c lies to the left of a → b, 0 on its line."""
+    """Returns > 0 if c lies to the left of a → b, and 0 if it lies on the line."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
@@ -257,7 +258,7 @@ def _sign(number: int) -> int:
 
 
 def _touch(a: _Corner, b: _Corner, c: _Corner, d: _Corner) -> bool:
-    """Whether the segments a–b and c–d have a point in common (de Berg et al., "Computational Geometry", ch. 2)."""
+    """Returns True if the segments a–b and c–d share a point (de Berg et al., "Computational Geometry", ch. 2)."""
     turns = (_turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b))
     if _sign(turns[0]) * _sign(turns[1]) < 0 and _sign(turns[2]) * _sign(turns[3]) < 0:
         return True
@@ -266,7 +267,7 @@ def _touch(a: _Corner, b: _Corner, c: _Corner, d: _Corner) -> bool:
 
 
 def _require_simple(corners: list[_Corner]) -> None:
-    """Raises `FormatError` unless the closed line meets itself nowhere but where neighbouring edges join."""
+    """Raises `FormatError` if the closed line meets itself anywhere except at the joint of neighbouring edges."""
     remedy = "Draw the outline once around, without crossings."
     if len(set(corners)) != len(corners):
         raise FormatError("area: a vertex stands twice.", remedy=remedy)

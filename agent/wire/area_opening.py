@@ -1,13 +1,13 @@
-"""The part of a polygon that counts: its morphological opening by a disc of 60 m, exact on integers.
+"""Ground of a polygon that counts: its morphological opening by a disc of 60 m, exact on integers.
 
-A *centre* is a place whose coordinates are multiples of 1e-5 degrees and whose disc of 60 m lies in the polygon.  A
-place counts if it lies in the disc of a centre.  So a needle or a narrow neck reaches no door: every place that counts
-does so together with all places of a whole disc.
+A *centre* is a place whose coordinates are multiples of 1e-5 degrees, with its disc of 60 m in the polygon. A
+place counts if it lies in the disc of a centre. Therefore a needle or a narrow neck reaches no door: each place counts
+together with all places of a whole disc.
 
-Distances are measured in the plane x = K · longitude, y = 2^20 · latitude over whole 1e-7 degrees, with
-K = 2^20 · cos φ rounded to an integer: the only rounded number.  The code walks along rows.  A side or corner
-nearer than 60 m blocks one interval of a row, and what lies between two blocked intervals is wholly inside the polygon
-or wholly outside (Serra, "Image Analysis and Mathematical Morphology", 1982, ch. II).
+Distances are measured in the plane x = K · longitude, y = 2^20 · latitude over whole 1e-7 degrees, with K = 2^20 · cos
+φ rounded to an integer, which is the only rounded number. The code walks along rows. A side or corner nearer than 60 m
+blocks one interval of a row. The stretch between two blocked intervals is wholly inside the polygon or wholly outside
+(Serra, "Image Analysis and Mathematical Morphology", 1982, ch. II).
 
 Source: PROTOCOL.md section 4, "What counts".
 """
@@ -26,10 +26,10 @@ DISC_M: Final = 60
 """Radius of the disc, in metres: 11 310 m², some fifteen plots of a suburb."""
 SCALE: Final = 1_048_576
 RADIUS: Final = 5_658_034_498
-"""The same in units of the plane: 60 m / 0.0111195 m a ten-millionth of a degree · `SCALE`, rounded."""
+"""`DISC_M` in units of the plane: 60 m / 0.0111195 m per 1e-7 degrees · `SCALE`, rounded."""
 CENTRE_STEP_E7: Final = 100
 PLACE_STEP_E7: Final = 200
-"""A size counts the places whose coordinates are multiples of this."""
+"""Step in 1e-7 degrees of the grid on which a size counts places."""
 _REACH_E7: Final = RADIUS // SCALE
 """Whole 1e-7 degrees of latitude in a disc."""
 _DEGREE_E7: Final = 10_000_000
@@ -50,25 +50,28 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Where distances are measured: `across` units for 1e-7 degrees of longitude, `SCALE` for those of latitude."""
+    """The plane for distances: `across` units per 1e-7 degrees of longitude, `SCALE` units per 1e-7 degrees of
+    latitude."""
 
     across: int
 
     @classmethod
     def at(cls, twice_latitude_e7: int) -> Plane:
-        """`twice_latitude_e7`: the sum of the southern and the northern bound in 1e-7 degrees."""
+        """Returns the plane for a polygon. `twice_latitude_e7` is the sum of its southern and northern bound in 1e-7
+        degrees."""
         return cls(math.floor(SCALE * math.cos(math.radians(twice_latitude_e7 / 2 / _DEGREE_E7)) + 0.5))
 
     def distance2(self, a: Corner, b: Corner) -> int:
-        """The square of the distance."""
+        """Returns the square of the distance."""
         return ((a[0] - b[0]) * self.across) ** 2 + ((a[1] - b[1]) * SCALE) ** 2
 
     def reaches(self, centre: Corner, at: Corner, radius_m: int) -> bool:
-        """Whether `at` is no farther than `radius_m` from `centre`."""
+        """Returns True if `at` is at most `radius_m` from `centre`."""
         return self.distance2(centre, at) <= _squared(radius_m)
 
     def span(self, centre: Corner, latitude: int, radius_m: int) -> Interval:
-        """Which places of the row `latitude` (in steps of `PLACE_STEP_E7`) that circle holds; empty if last < first."""
+        """Returns the places of the row `latitude` (in steps of `PLACE_STEP_E7`) in that circle. The interval is empty
+        if last < first."""
         left = _squared(radius_m) - ((latitude * PLACE_STEP_E7 - centre[1]) * SCALE) ** 2
         if left < 0:
             return 0, -1
@@ -76,7 +79,7 @@ class Plane:
         return _whole(x - half, x + half, PLACE_STEP_E7 * self.across)
 
     def circle_rows(self, centre: Corner, radius_m: int) -> Iterator[Row]:
-        """Every row of places in a circle, from the south."""
+        """Yields each row of places in a circle, from the south."""
         reach = math.isqrt(_squared(radius_m)) // SCALE
         for latitude in range((centre[1] - reach) // PLACE_STEP_E7, (centre[1] + reach) // PLACE_STEP_E7 + 1):
             span = self.span(centre, latitude, radius_m)
@@ -85,25 +88,25 @@ class Plane:
 
 
 def _squared(radius_m: int) -> int:
-    """The square of so many metres in units of a plane."""
+    """Returns the square of `radius_m` metres in units of a plane."""
     return (radius_m * RADIUS) ** 2 // DISC_M**2
 
 
 def in_outline(corners: list[Corner], at: Corner) -> bool:
-    """Even–odd rule on a ray to the east; the outline itself is inside."""
+    """Returns True if `at` is inside by the even–odd rule on a ray to the east. The outline is inside."""
     inside = False
     for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
         side = (b[0] - a[0]) * (at[1] - a[1]) - (b[1] - a[1]) * (at[0] - a[0])
         if side == 0 and min(a[0], b[0]) <= at[0] <= max(a[0], b[0]) and min(a[1], b[1]) <= at[1] <= max(a[1], b[1]):
             return True
-        # Half-open in latitude, so a ray through a corner crosses once, not twice.
+        # Half-open in latitude: a ray through a corner must cross once, or the parity would be wrong.
         if (a[1] > at[1]) != (b[1] > at[1]) and (side > 0) == (b[1] > a[1]):
             inside = not inside
     return inside
 
 
 def within_disc(corners: list[Corner], plane: Plane, at: Corner) -> bool:
-    """Whether `at` counts."""
+    """Returns True if `at` counts."""
     if not in_outline(corners, at):
         return False  # the quick answer for almost every door of a cell
     step = CENTRE_STEP_E7 * plane.across
@@ -122,7 +125,7 @@ def within_disc(corners: list[Corner], plane: Plane, at: Corner) -> bool:
 
 
 def opened_rows(corners: list[Corner], plane: Plane) -> Iterator[Row]:
-    """Every row of places that count, from the south."""
+    """Yields each row of places that count, from the south."""
     centres = _Centres(corners, plane)
     every = PLACE_STEP_E7 // CENTRE_STEP_E7
     rows = {row: spans for row in centres.rows if (spans := centres.row(row))}
@@ -142,12 +145,12 @@ def opened_rows(corners: list[Corner], plane: Plane) -> Iterator[Row]:
 
 @functools.lru_cache(maxsize=32)
 def count_opened(corners: tuple[Corner, ...], plane: Plane) -> int:
-    """How many places count.  Cached because one request is held against its limits more than once."""
+    """Returns how many places count. Cached because one request is checked against its limits more than once."""
     return sum(last - first + 1 for row in opened_rows(list(corners), plane) for first, last in row.spans)
 
 
 def _halves(plane: Plane) -> list[int]:
-    """How many centres to either side a disc reaches on the row 0, 1, 2 … rows from its own."""
+    """Returns how many centres a disc reaches to either side on the row 0, 1, 2 … rows from its centre."""
     steps = range(_REACH_E7 // CENTRE_STEP_E7 + 1)
     left = (RADIUS**2 - (step * CENTRE_STEP_E7 * SCALE) ** 2 for step in steps)
     return [math.isqrt(each) // (CENTRE_STEP_E7 * plane.across) for each in left]
@@ -155,7 +158,7 @@ def _halves(plane: Plane) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """From `a`, `dy` ≥ 0.  Nearer than the disc's radius is where |cross product| ≤ `most`."""
+    """A side from `a` with `dy` ≥ 0. A point is nearer than the disc's radius if |cross product| ≤ `most`."""
 
     a: Corner
     dx: int
@@ -172,7 +175,7 @@ class _Edge:
         return cls(a, dx, dy, length2, math.isqrt(RADIUS**2 * length2 - 1))
 
     def blocked(self, y: int) -> Interval | None:
-        """Where a point of the row `y` is too near and its foot lies on the side."""
+        """Returns the stretch of the row `y` that is too near and has its foot on the side."""
         north = y - self.a[1]
         ranges = []
         if self.dy > 0:  # a level side is near on every row that is asked for: those less than a radius away
@@ -204,11 +207,11 @@ class _Centres:
         self.rows = range(south, north + 1)
 
     def row(self, row: int) -> list[Interval]:
-        """The centres whose latitude is `row` · `CENTRE_STEP_E7`, by their longitude in the same step."""
+        """Returns the centres at latitude `row` · `CENTRE_STEP_E7`, by their longitude in the same step."""
         latitude = row * CENTRE_STEP_E7
         found, first = [], self._first
         for begins, ends in [*_merged(self._blocked(latitude * SCALE)), (self._last + 1, self._last)]:
-            # No side crosses the row between two blocked intervals: one centre answers for all.
+            # No side crosses the row between two blocked intervals, so testing one centre is enough.
             if first < begins and in_outline(self._corners, (first * CENTRE_STEP_E7, latitude)):
                 found.append((first, min(begins - 1, self._last)))
             first = max(first, ends + 1)
@@ -226,12 +229,13 @@ class _Centres:
 
 
 def _whole(first: int, last: int, step: int) -> Interval:
-    """The multiples of `step` from `first` to `last`, by their numbers; empty when the first is beyond the last."""
+    """Returns the numbers of the multiples of `step` from `first` to `last`. The interval is empty if the first is
+    beyond the last."""
     return -(-first // step), last // step
 
 
 def _merged(intervals: Iterable[Interval]) -> Iterator[Interval]:
-    """In order and without overlap; empty ones are left out."""
+    """Yields the intervals in order, merged, and leaves out empty ones."""
     standing: Interval | None = None
     for first, last in sorted(each for each in intervals if each[0] <= each[1]):
         if standing is None or first > standing[1] + 1:

@@ -1,7 +1,7 @@
-"""Base64 that has exactly one spelling for any bytes (RFC 4648, the strict reading of section 3).
+"""Canonical base64: exactly one spelling for any bytes (RFC 4648, the strict reading of section 3).
 
-Python's decoder accepts non-zero trailing bits and, outside `validate`, junk between characters.  A second spelling of
-the same signature would be a second message with the same meaning, so anything but the canonical form is refused.
+Python's decoder accepts non-zero trailing bits and, outside `validate`, junk between characters. A second spelling of a
+signature would be a second message with the same meaning, so only the canonical form is accepted.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ __all__ = ["decode", "decode_url", "encode", "encode_url"]
 
 
 def encode(data: bytes) -> str:
-    """Standard alphabet, padded."""
+    """Returns base64 in the standard alphabet, padded."""
     return base64.b64encode(data).decode("ascii")
 
 
 def decode(text: str) -> bytes:
-    """The bytes whose `encode` is exactly `text`.  Raises `FormatError` otherwise."""
+    """Returns the bytes that `encode` writes as exactly `text`. Raises `FormatError` otherwise."""
     try:
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as cause:
@@ -31,12 +31,12 @@ def decode(text: str) -> bytes:
 
 
 def encode_url(data: bytes) -> str:
-    """URL-safe alphabet, no padding."""
+    """Returns base64 in the URL-safe alphabet, unpadded."""
     return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
 
 
 def decode_url(text: str) -> bytes:
-    """The bytes whose `encode_url` is exactly `text`.  Raises `FormatError` otherwise."""
+    """Returns the bytes that `encode_url` writes as exactly `text`. Raises `FormatError` otherwise."""
     try:
         data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError) as cause:

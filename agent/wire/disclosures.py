@@ -1,10 +1,10 @@
-"""What an answer consists of: the disclosure's manifest from the device, the receipt from the requester.
+"""Messages of a disclosure: the manifest from the device and the receipt from the requester.
 
-A disclosure is a numbered row of parts.  Part 0 is the manifest in its envelope, signed by the device and sealed to the
-request's reply key, so that no broker reads who shares what; parts 1, 2, … are the age files it lists, in its order.
-The manifest carries everything an outsider needs to check it: the owner's approval and enrolment as they were signed,
-and the device's capture-time records word for word.  A receipt names part 0 by hash, and through it every byte of every
-part; it is the only thing that marks a part as delivered.
+A disclosure is a numbered list of parts. Part 0 is the manifest in its envelope, signed by the device and sealed to the
+request's reply key, so that the broker cannot read who shares which footage. Parts 1, 2, … are the age files that the
+manifest lists, in its order. The manifest carries the evidence for an outside check: the owner's approval and enrolment
+as signed, and the device's capture-time records word for word. A receipt names part 0 by hash, and through part 0 each
+byte of each part. A part counts as delivered only by a receipt.
 
 Source: PROTOCOL.md, "Disclosure" and "Receipt".
 """
@@ -70,11 +70,11 @@ _MAX_CHECKPOINT_CHARACTERS: Final = 16_384
 _MAX_ENTRY_CHARACTERS: Final = 2_048
 _MAX_PATH: Final = 64
 _MAX_SPANS: Final = 64
-"""A receipt stays below 8 KiB: what does not fit is asked for by the next one."""
+"""A receipt stays below 8 KiB. The next receipt asks for further spans."""
 
 
 class ContactCard(Message, frozen=True):
-    """What an owner chose to say about themselves.  Only ever inside an age file sealed to one request's `reply`."""
+    """Contact data that an owner chose to share. It is sent only inside an age file sealed to one request's `reply`."""
 
     v: Version1
     name: str | None = None
@@ -88,14 +88,14 @@ class ContactCard(Message, frozen=True):
             if value is not None:
                 text.check(field, value, limit)
         if self.email is not None and re.match(EMAIL, self.email) is None:
-            raise FormatError("email: this is no plain address.", remedy="Write it like name@example.org.")
+            raise FormatError("email: not a plain address.", remedy="Write it like name@example.org.")
 
 
 class PartKind(enum.Enum):
     SEGMENT = "segment"
     POSTER = "poster"
     SOUND = "sound"
-    """What was heard during the segment of the same id."""
+    """Sound recorded during the segment of the same id."""
 
 
 class Part(Message, frozen=True):
@@ -108,9 +108,10 @@ class Part(Message, frozen=True):
 
 
 class LedgerProof(Message, frozen=True):
-    """That the device's ledger held the approval before anything left: an entry, and the proof that it is in the tree.
+    """Proof that the device's ledger held the approval before the device sent anything: an entry and its inclusion
+    proof.
 
-    Nothing else of the ledger can be read from it, and later checkpoints of the device must continue this one.
+    The proof reveals no other entry, and later checkpoints of the device must continue this one.
     """
 
     checkpoint: Annotated[str, Meta(max_length=_MAX_CHECKPOINT_CHARACTERS)]
@@ -123,23 +124,24 @@ class LedgerProof(Message, frozen=True):
 
 
 class ClipRecords(Message, frozen=True):
-    """The capture records of a clip the owner told of, as hashes: a part of it can be shown without the rest.
+    """Capture records of a clip that the approval names, as hashes: an owner can show a part of it without the rest.
 
-    Each is the RFC 6962 leaf hash of a record's line, in the order of the manifest.  Whoever is shown a record, now or
-    later, can find it here, and so whether it was among those that the device had when the owner decided.
+    Each hash is the RFC 6962 leaf hash of a record's line, in the order of the manifest. A reader of a record, now or
+    later, looks for its hash here. A match shows that the device had the record when the owner decided.
     """
 
     from_ms: Annotated[int, Meta(ge=0)]
     to_ms: Annotated[int, Meta(ge=0)]
     leaves: Annotated[tuple[Sha256, ...], Meta(min_length=1, max_length=MAX_SEGMENTS)]
     prev_in_clip: Sha256 | None = None
-    """What the first of them follows in its clip, where every record was signed at capture as what follows the ones
-    before it (`core.vault.following`); then a record that is shown proves which stood before it, and that none is left
-    out.  None for footage from before there was this, and where one of them is no longer kept."""
+    """Chain value before the first of these records. Present if each record was signed at capture as the successor of
+    the records before it (`core.vault.following`). Then a record that is shown proves the records before it, and that
+    the list is complete. None for footage without that chain, and if one of the records is no longer kept."""
 
 
 class DisclosureManifest(Message, frozen=True):
-    """Part 0, signed by the device: what this disclosure is, and why each of its bytes may leave."""
+    """Part 0, signed by the device: the identity of this disclosure and the evidence that each of its bytes may
+    leave."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("disclosure-manifest")
 
@@ -154,18 +156,18 @@ class DisclosureManifest(Message, frozen=True):
         tuple[Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)], ...],
         Meta(min_length=1, max_length=MAX_ENROLMENTS),
     ]
-    """Every `statements.Enrolment` of the device in its envelope, from epoch 1 to the one whose approver signed."""
+    """Every `statements.Enrolment` of the device in its envelope, from epoch 1 to the one in force at the approval."""
     records: Annotated[
         tuple[Annotated[str, Meta(max_length=MAX_RECORD_CHARACTERS)], ...], Meta(max_length=2 * MAX_SEGMENTS)
     ]
     """Lines of the device's manifest, word for word without their newline: one for each segment or poster sent."""
     parts: Annotated[tuple[Part, ...], Meta(max_length=MAX_PARTS)]
-    """Part n of the transfer is `parts[n - 1]`; none where the approval only tells."""
+    """Part n of the transfer is `parts[n - 1]`. Empty if the approval only says that clips exist."""
     ledger: LedgerProof
     co_approval: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)] | None = None
-    """The `statements.CoApproval` in its envelope, where the enrolment wants two owners to approve."""
+    """The `statements.CoApproval` in its envelope, if the enrolment requires two owners to approve."""
     clips: Annotated[tuple[ClipRecords, ...], Meta(max_length=MAX_CLIPS)] = ()
-    """For each clip that the approval tells of, in its order."""
+    """One entry for each clip that the approval names, in its order."""
 
     def __post_init__(self) -> None:
         parse_public_key(self.device)
@@ -177,7 +179,7 @@ class DisclosureManifest(Message, frozen=True):
 
 
 class TipText(Message, frozen=True):
-    """What a tip says, for its requester alone."""
+    """Text of a tip, readable only by its requester."""
 
     v: Version1
     text: str
@@ -187,10 +189,10 @@ class TipText(Message, frozen=True):
 
 
 class TipManifest(Message, frozen=True):
-    """Part 0 of a tip.  Nobody signs it: a signature would be a name.
+    """Part 0 of a tip. It is unsigned, because a signature would name the sender.
 
-    The records of footage, if there is any, are signed by the device at capture: they say which device, and so tie this
-    tip to every other answer of the same one.  Words alone do not.
+    If the tip has footage, the device signed its records at capture. These signatures identify the device, and so link
+    this tip to its other answers. A tip with words only stays unlinked.
     """
 
     v: Version1
@@ -236,7 +238,7 @@ class PartRange(Message, frozen=True, array_like=True):
 
 
 class PartMissing(Message, frozen=True):
-    """What is missing of a part of which something has been stored."""
+    """Missing bytes of a part that is partly stored."""
 
     part: Annotated[int, Meta(ge=0, le=MAX_PARTS)]
     missing: Annotated[tuple[ByteRange, ...], Meta(min_length=1, max_length=_MAX_SPANS)]
@@ -249,37 +251,38 @@ class ReceiptState(enum.Enum):
     PARTIAL = "partial"
     """Send the rest."""
     COMPLETE = "complete"
-    """Everything is stored durably and verified, and opened but for `unopened`: closes the disclosure."""
+    """Everything is stored durably and verified, and opened except `unopened`. Closes the disclosure."""
     REFUSED = "refused"
-    """Stop: it is not what was asked for, does not verify, or is not wanted any more."""
+    """Stop: the disclosure differs from the request, fails a check, or is unwanted by now."""
 
 
 class Receipt(Message, frozen=True, kw_only=True):
-    """What the requester has stored durably of one disclosure, signed with its signing key."""
+    """List of what the requester has stored durably of one disclosure, signed with its signing key."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("receipt")
 
     v: Version1
     disclosure: HexId
     request: HexId | None = None
-    """None until part 0 is opened: it alone says which request the disclosure answers."""
+    """None until part 0 is opened, because only part 0 says which request the disclosure answers."""
     requester: RequesterId
     trust_root: KeyId
     seq: Sequence
     """Grows with every message this requester signs with this key; a device ignores receipts older than the newest."""
     state: ReceiptState
     manifest: Sha256 | None = None
-    """SHA-256 of part 0 as received, and with it of every part; None while part 0 is incomplete."""
+    """SHA-256 of part 0 as received, which commits to each part. None while part 0 is incomplete."""
     stored: Annotated[tuple[PartRange, ...], Meta(max_length=_MAX_SPANS)] = ()
     incomplete: Annotated[tuple[PartMissing, ...], Meta(max_length=_MAX_SPANS)] = ()
     """Parts that are neither stored nor incomplete have not begun to arrive."""
     question: Sequence | None = None
-    """Of the newest init that was read before this was said.  All that the device sent before that init, and that the
-    broker did not drop, has been counted: only such a receipt says what is missing, an older one what had not come."""
+    """Number of the newest init that the requester had read. MQTT keeps the order, so the receipt counts all data that
+    the device sent before that init and the broker did not drop. Only a receipt with the newest number says what is
+    missing. An older receipt counts data that is still on its way."""
     unopened: Annotated[tuple[PartRange, ...], Meta(max_length=_MAX_SPANS)] = ()
-    """Parts that are as they were sealed and no film, sound or still that opens: only in a complete receipt."""
+    """Parts that match their hashes but fail to open as film, sound or still. Only in a complete receipt."""
     retention_days: Annotated[int, Meta(ge=0, le=36_525)] | None = None
-    """How long the requester states it will keep what it received."""
+    """Number of days for which the requester states it will keep the footage."""
     time_s: UtcS | None = None
 
     def __post_init__(self) -> None:
@@ -298,6 +301,6 @@ class Receipt(Message, frozen=True, kw_only=True):
 
 
 def _require_ascending(field: str, spans: tuple[tuple[int, int], ...]) -> None:
-    """One spelling for any set: ascending, neither overlapping nor touching."""
+    """Raises unless the spans ascend with gaps between them, so that each set has one spelling."""
     if any(after[0] <= before[1] for before, after in itertools.pairwise(spans)):
         raise FormatError(f"{field}: not ascending with gaps between.")

@@ -1,8 +1,8 @@
-"""Who said these bytes: the DSSE envelope with exactly one Ed25519 signature.
+"""DSSE envelope with exactly one Ed25519 signature.
 
-- The signature covers the payload's *bytes* and its type (pre-authentication encoding), so nothing is parsed before it
-  is verified, and what is parsed afterwards are those same bytes.
-- Exactly one signature, exactly one spelling of its base64: an envelope cannot be varied without breaking.
+- The signature covers the payload's *bytes* and its type (pre-authentication encoding). A reader verifies before it
+  parses, and parses those same bytes.
+- One signature and one spelling of its base64: each change to an envelope breaks it.
 - An unknown key, a wrong key and a wrong signature are one error with one message.
 
 Source: https://github.com/secure-systems-lab/dsse (protocol.md, envelope.md), version 1.0.2.
@@ -55,7 +55,7 @@ class _Envelope(strictjson.Message, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedEnvelope:
-    """A payload and the trusted key whose signature over it verified."""
+    """A payload and the trusted key that signed it."""
 
     payload: bytes
     key_id: str
@@ -63,7 +63,7 @@ class VerifiedEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedEnvelope:
-    """What an envelope claims.  Nobody vouches for any of it: it only says which keys to try and as what to open it."""
+    """Unverified claims of an envelope. Use them only to choose the keys to try and the payload type."""
 
     payload_type: str
     payload: bytes
@@ -72,13 +72,13 @@ class UnverifiedEnvelope:
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
-    """DSSE's pre-authentication encoding: the bytes that are signed."""
+    """Returns DSSE's pre-authentication encoding: the bytes that are signed."""
     kind = payload_type.encode("utf-8")
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def sign(payload_type: str, payload: bytes, private_key: Ed25519PrivateKey) -> bytes:
-    """The envelope, as bytes.  The same arguments always give the same bytes (Ed25519 is deterministic)."""
+    """Returns the envelope as bytes. The same arguments always give the same bytes (Ed25519 is deterministic)."""
     signature = _Signature(
         keyid=public_key_of(private_key).id, sig=base64.encode(private_key.sign(pae(payload_type, payload)))
     )
@@ -94,9 +94,9 @@ def open_envelope(
     *,
     limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES,
 ) -> VerifiedEnvelope:
-    """The payload of `data`, once a key in `trusted` (by key id) has been seen to sign it as a `payload_type`.
+    """Returns the payload of `data` if a key in `trusted` (by key id) signed it as a `payload_type`.
 
-    Raises `FormatError` for bytes that are no such envelope and `OpenError` for any failure to verify.
+    Raises `FormatError` if the bytes are not such an envelope, and `OpenError` if verification fails for any reason.
     """
     claimed = read_unverified(data, limit_bytes=limit_bytes)
     if claimed.payload_type != payload_type:
@@ -105,7 +105,7 @@ def open_envelope(
 
 
 def read_unverified(data: bytes, *, limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES) -> UnverifiedEnvelope:
-    """The envelope taken apart, *not* verified.  Raises `FormatError`."""
+    """Splits an envelope into its parts and verifies *nothing*. Raises `FormatError`."""
     envelope = strictjson.decode(data, _Envelope, limit_bytes=limit_bytes)
     signature = base64.decode(envelope.signatures[0].sig)
     if len(signature) != SIGNATURE_BYTES:
@@ -116,9 +116,9 @@ def read_unverified(data: bytes, *, limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BY
 
 
 def verify(claimed: UnverifiedEnvelope, trusted: Mapping[str, PublicKey]) -> VerifiedEnvelope:
-    """The payload, if a key in `trusted` signed it as what it claims to be.  Raises `OpenError`."""
+    """Returns the payload if a key in `trusted` signed it as the claimed type. Raises `OpenError`."""
     public_key = trusted.get(claimed.key_id)
-    # The mapping is the caller's; a key filed under another key's id must not verify for it.
+    # The caller builds the mapping. A key filed under another key's id must not verify for that id.
     if (
         public_key is None
         or public_key.id != claimed.key_id

@@ -38,10 +38,10 @@ __all__ = [
 ]
 
 EMAIL: Final = r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}\Z"
-"""A plain address: no quotes, no comments, nothing that a mail program could take for more than one."""
+"""A plain address without quotes or comments, so that a mail program reads exactly one address."""
 _LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z"
 _BECH32: Final = "[02-9ac-hj-np-z]"
-_LATEST_S: Final = 253_402_300_799  # 9999-12-31T23:59:59Z: beyond it no calendar library agrees with another.
+_LATEST_S: Final = 253_402_300_799  # 9999-12-31T23:59:59Z. Calendar libraries disagree about later years.
 
 Version1 = Literal[1]
 HexId = Annotated[str, form(r"^[0-9a-f]{32}\Z", "32 of 0-9 and a-f")]
@@ -49,15 +49,15 @@ HexId = Annotated[str, form(r"^[0-9a-f]{32}\Z", "32 of 0-9 and a-f")]
 Sha256 = Annotated[str, form(r"^[0-9a-f]{64}\Z", "64 of 0-9 and a-f")]
 KeyId = Annotated[str, form(r"^[0-9a-f]{16}\Z", "a key id, 16 of 0-9 and a-f")]
 KeyText = Annotated[str, form(r"^ed25519:[A-Za-z0-9_-]{43}\Z", "a public key, ed25519:…")]
-"""The form of a public key; `identities.parse_public_key` says whether it is one."""
+"""Form of a public key. `identities.parse_public_key` checks that it is a sound one."""
 DeviceKeyText = KeyText
 RequesterId = Annotated[str, form(_LABEL, "1 to 32 of a-z, 0-9 and -")]
 """A name id: fit for an MQTT topic level, a file name and a certificate's common name."""
 Label = Annotated[str, form(_LABEL, "1 to 32 of a-z, 0-9 and -")]
-"""What an owner's key is called.  It travels with every disclosure, so it is a label and not a person's name."""
+"""Name of an owner's key. It travels with each disclosure, so use a label such as `owner-1`, not a person's name."""
 SegmentIdText = Annotated[str, form(r"^[a-z2-7]{26}\Z", "26 of a-z and 2-7")]
 RecipientText = Annotated[str, form(rf"^age1(pq1{_BECH32}{{1952}}|{_BECH32}{{58}})\Z", "an age recipient, age1…")]
-"""An age recipient, hybrid or X25519: its form.  Whether its checksum and points are right, the age code says."""
+"""Form of an age recipient, hybrid or X25519. The age code checks its checksum and points."""
 HybridRecipientText = Annotated[str, form(rf"^age1pq1{_BECH32}{{1952}}\Z", "an age recipient, age1pq1…")]
 """1216 bytes (ML-KEM-768 and X25519) in 1946 characters of bech32 and a checksum of six."""
 EmailText = Annotated[str, form(EMAIL, "an e-mail address like name@example.org")]
@@ -69,7 +69,7 @@ Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 
 
 class Kind(enum.Enum):
-    """What a requester is.  The trust bundle says it; a request that says otherwise is refused."""
+    """Kind of a requester. The trust bundle sets it, and a request with another kind is refused."""
 
     POLICE = "police"
     FIRE = "fire"
@@ -80,7 +80,7 @@ class Kind(enum.Enum):
 
 
 class Incident(enum.Enum):
-    """What happened, in the coarse words an owner can opt out of."""
+    """Kind of incident, in coarse words that an owner can opt out of."""
 
     ASSAULT = "assault"
     BURGLARY = "burglary"
@@ -98,6 +98,6 @@ class Incident(enum.Enum):
 
 
 def distinct(field: str, values: tuple[object, ...]) -> None:
-    """Raises `FormatError` when something stands twice in `values`."""
+    """Raises `FormatError` if `values` holds an entry twice."""
     if len(set(values)) != len(values):
         raise FormatError(f"{field}: an entry stands twice.")

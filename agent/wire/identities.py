@@ -1,10 +1,11 @@
-"""Who signs: Ed25519 keys, their text forms and the short ids they are looked up by.
+"""Signing identities: Ed25519 keys, their text forms and the short ids used to look them up.
 
-- A public key is written `ed25519:<base64url of its 32 bytes, unpadded>`; its id is the first 16 hex digits of the
-  SHA-256 of those 32 bytes.  A device's id is the id of its key.
-- A public key that could verify a signature nobody made (small order), or that has a second spelling (y ≥ p), or is no
-  point of the curve, cannot be built.  The library accepts all three and OpenSSL verifies with the first two.
-- A private key is PKCS #8 PEM text.  Making one takes its 32-byte seed: randomness is the caller's.
+- A public key is written `ed25519:<base64url of its 32 bytes, unpadded>`. Its id is the first 16 hex digits of the
+  SHA-256 of those 32 bytes. A device's id is the id of its key.
+- `PublicKey` refuses a point of small order (it would verify signatures made without a private key), a second spelling
+  (y ≥ p), and bytes that are not a point of the curve. The library accepts all three, and OpenSSL verifies with the
+  first two.
+- A private key is PKCS #8 PEM text. The caller supplies its 32-byte seed, because this package draws no randomness.
 
 Source: RFC 8032; "Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko, 2020) for the small-order points.
 """
@@ -52,7 +53,7 @@ _SMALL_ORDER_Y: Final = frozenset({0, 1, _P - 1, _ORDER_8_Y, _P - _ORDER_8_Y})
 
 
 def key_id(public_key: PublicKey | Ed25519PublicKey | bytes) -> str:
-    """First 16 hex digits of the SHA-256 of the raw 32 bytes."""
+    """Returns the first 16 hex digits of the SHA-256 of the raw 32 bytes."""
     raw = public_key.raw if isinstance(public_key, PublicKey) else public_key
     if isinstance(raw, Ed25519PublicKey):
         raw = raw.public_bytes_raw()
@@ -61,7 +62,7 @@ def key_id(public_key: PublicKey | Ed25519PublicKey | bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A verified-to-be-sane Ed25519 public key, comparable and hashable by its 32 bytes."""
+    """A checked Ed25519 public key, comparable and hashable by its 32 bytes."""
 
     raw: bytes
 
@@ -85,7 +86,7 @@ class PublicKey:
         return self.text
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether `signature` over `message` is this key's.  Never raises for wrong bytes."""
+        """Returns True if this key made `signature` over `message`. Returns False for bytes of any other form."""
         try:
             Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
         except InvalidSignature:
@@ -94,7 +95,8 @@ class PublicKey:
 
 
 def _is_sound_point(raw: bytes) -> bool:
-    """A canonical encoding of a curve point whose order is not small: x² = (y² − 1) / (d·y² + 1) has a root."""
+    """Returns True for a canonical encoding of a curve point of large order: x² = (y² − 1) / (d·y² + 1) has a
+    root."""
     y = int.from_bytes(raw, "little") & (2**255 - 1)
     if y >= _P or y in _SMALL_ORDER_Y:
         return False
@@ -103,7 +105,7 @@ def _is_sound_point(raw: bytes) -> bool:
 
 
 def parse_public_key(text: str) -> PublicKey:
-    """The key written as `ed25519:…`.  Raises `FormatError`."""
+    """Returns the key written as `ed25519:…`. Raises `FormatError`."""
     if not text.startswith(_PREFIX):
         raise FormatError(f"A public key is written {_PREFIX}<43 characters>.", remedy="Copy the whole line.")
     try:
@@ -117,19 +119,21 @@ def public_key_of(private_key: Ed25519PrivateKey) -> PublicKey:
 
 
 def private_key_from_seed(seed: bytes) -> Ed25519PrivateKey:
-    """The key whose RFC 8032 seed is `seed` (32 bytes, kept as secret as the key).  Raises `FormatError`."""
+    """Returns the key with the RFC 8032 seed `seed` (32 bytes, as secret as the key). Raises `FormatError`."""
     if len(seed) != KEY_BYTES:
         raise FormatError(f"An Ed25519 seed has {KEY_BYTES} bytes, this one has {len(seed)}.")
     return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def dump_private_key(private_key: Ed25519PrivateKey) -> str:
-    """PKCS #8 PEM text, unencrypted: the caller guards it (0600, or inside a passphrase-sealed age file)."""
+    """Returns unencrypted PKCS #8 PEM text. The caller must guard it (mode 0600, or inside a passphrase-sealed age
+    file)."""
     return private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
 
 
 def load_private_key(pem: str) -> Ed25519PrivateKey:
-    """The key in `dump_private_key`'s form.  Raises `FormatError`, which never quotes the text."""
+    """Returns the key in `dump_private_key`'s form. Raises `FormatError`. The error leaves the text out, because it is
+    secret."""
     try:
         key = load_pem_private_key(pem.encode("utf-8"), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as cause:  # the last: a damaged curve key

@@ -1,7 +1,8 @@
-"""What a device lets in from the network: five kinds of message, each from a requester its owner's roots vouch for.
+"""Gate for messages that a device accepts from the network: five kinds, each from a requester under one of its owner's
+roots.
 
-`verify_inbound` is the one gate.  What comes out of it is verified, parsed, and said by the requester whose key signed
-it; what does not come out has no effect but a counter.  Limits, replay and matching are decided behind it, in `core`.
+`verify_inbound` is the only entry. It returns a parsed message and the requester that signed it. A message that
+fails here only raises a counter. `core` applies limits, replay protection and matching afterwards.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _KINDS: Final[dict[str, type[InboundMessage]]] = {
 
 @dataclass(frozen=True, slots=True)
 class VerifiedMessage:
-    """A verified message, who said it, and the SHA-256 of its payload: the name approvals and ledger entries use."""
+    """A verified message, its requester, and the SHA-256 of its payload. Approvals and ledger entries name it by that
+    hash."""
 
     message: InboundMessage
     requester: TrustedRequester
@@ -37,10 +39,10 @@ class VerifiedMessage:
 
 
 def verify_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | None) -> VerifiedMessage:
-    """The message in the envelope `data` that arrived on `topic`.
+    """Returns the message in the envelope `data` that arrived on `topic`.
 
-    `at_s`: UTC seconds, None while nobody vouches for the clock.  Raises `RequestError` for a message that is malformed
-    or says what its requester may not say, and `OpenError` when no trusted key signed it.
+    `at_s`: UTC seconds, or None if the clock is not synchronised. Raises `RequestError` if a message is malformed or
+    its requester may not send it, and `OpenError` if no trusted key signed it.
     """
     try:
         claimed = envelope.read_unverified(data)
@@ -48,7 +50,7 @@ def verify_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | Non
         raise RequestError(cause.message, remedy=cause.remedy) from cause
     kind = _KINDS.get(claimed.payload_type)
     if kind is None:
-        raise RequestError("This is none of the message kinds that doors accept.")
+        raise RequestError("Doors do not accept this kind of message.")
     opened = envelope.verify(claimed, trust.keys(claimed.key_id, at_s))
     message = strictjson.decode(opened.payload, kind, error=RequestError)
     requester = trust.resolve(message.trust_root, message.requester, opened.key_id, at_s)
@@ -59,7 +61,7 @@ def verify_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | Non
 
 
 def _require_fitting(message: InboundMessage, requester: TrustedRequester, topic: Topic) -> None:
-    """Raises `RequestError` for a message on a topic that is not its own, or a request of a kind its sender is not."""
+    """Raises `RequestError` if the topic belongs to another message, or if the kind differs from the bundle's."""
     match message, topic:
         case FootageRequest() | Withdrawal() | Deletion(), RequestTopic(requester=named) if named == requester.id:
             pass

@@ -1,14 +1,14 @@
-"""How much may be asked: bounds the device enforces, which an owner or a root may tighten and nobody may loosen.
+"""Limits of a request: bounds that the device enforces. An owner or a root may tighten them, and cannot loosen them.
 
-- `RequestLimits` cannot be built looser than `HARD`: a configuration that tries is refused at start, not applied in
-  part.
-- A window and an area have a *minimum*, so that nobody asks about a moment, and no home is asked without the ground
-  around it (PROTOCOL.md section 4 says what that bounds and what it does not).
-- Everything is inclusive: exactly 15 minutes and exactly 1 294 994 m² are allowed.
-- What needs the time of day is judged only when the clock is trusted (`now_s`).  A request that came while nobody
-  vouched for the clock is judged when somebody does, and at approval by the clock of the owner who approves.
-- The owner's client was not there when a request came, and does not take the device's word for it: `check_late` judges
-  what can be said of it whenever it was asked, so that an answer may take its time.
+- `RequestLimits` refuses bounds looser than `HARD`, so a configuration that tries stops the start instead of being
+  applied in part.
+- A window and an area have a *minimum*. A request therefore cannot aim at one moment, or at one home without the ground
+  around it (PROTOCOL.md section 4 says what the rule bounds).
+- All bounds are inclusive: exactly 15 minutes and exactly 1 294 994 m² are allowed.
+- Rules about the time of day apply only if the clock is synchronised (`now_s`). A request that arrived earlier is
+  judged once the clock is synchronised, and at approval by the clock of the owner who approves.
+- The owner's client judges independently of the device and cannot know when a request arrived. `check_late` therefore
+  tests only rules that hold at any moment since, and leaves the owner time to answer.
 
 Source: the limits of neighbourhood request programmes in the field (0.025 – 0.5 square miles, 45 days, 12 hours).
 """
@@ -28,7 +28,7 @@ _MINUTE_S: Final = 60
 _HOUR_S: Final = 60 * _MINUTE_S
 _DAY_S: Final = 24 * _HOUR_S
 CLOCK_SLACK_S: Final = 5 * _MINUTE_S
-"""Two good clocks may disagree by this much before a window counts as lying in the future."""
+"""Seconds by which two good clocks may differ before a window counts as lying in the future."""
 
 _HARD_BOUNDS: Final = {
     "window_min_s": 15 * _MINUTE_S,
@@ -44,7 +44,7 @@ _HARD_BOUNDS: Final = {
 
 
 class OverLimit(enum.Enum):
-    """Which limit a request is over."""
+    """The limit that a request exceeds."""
 
     WINDOW_TOO_SHORT = "window too short"
     WINDOW_TOO_LONG = "window too long"
@@ -55,7 +55,7 @@ class OverLimit(enum.Enum):
     EXPIRED = "expired"
     LIVES_TOO_LONG = "expires too late"
     OUTSIDE_REGIONS = "outside the requester's regions"
-    """Found by `trust.TrustedRequester.may_ask_about`, which knows the regions."""
+    """Set by `trust.TrustedRequester.may_ask_about`, which knows the regions."""
     CASE = "too many requests for this case"
     WINDOW_ASKED = "too many requests about this time"
     REQUESTER_RATE = "too many requests from this requester"
@@ -63,15 +63,15 @@ class OverLimit(enum.Enum):
 
 
 RATES: Final = frozenset({OverLimit.REQUESTER_RATE, OverLimit.TOTAL_RATE})
-"""What a request may be over today and within tomorrow: it is not used up by that."""
+"""Limits that a request can meet on a later day. A request over one of them keeps its sequence number."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierRequests:
-    """How many *other* requests that concern this place were accepted before.
+    """Counts of *other* accepted requests that concern this place.
 
-    By this requester for this case, and in vain about a window that overlaps (case numbers are theirs to choose, the
-    past is not); by this requester and by all in the last 24 hours.
+    By this requester for this case. By this requester, unanswered, about a window that overlaps (the requester
+    chooses case numbers, but cannot choose the past). By this requester, and by all, in the last 24 hours.
     """
 
     for_case: int = 0
@@ -82,7 +82,8 @@ class EarlierRequests:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """One set of bounds.  `*_min_*` tighten upwards, all others downwards; looser is a `ConfigurationError`."""
+    """One set of bounds. `*_min_*` tighten upwards, all others downwards. A looser bound raises
+    `ConfigurationError`."""
 
     window_min_s: int = _HARD_BOUNDS["window_min_s"]
     window_max_s: int = _HARD_BOUNDS["window_max_s"]
@@ -106,11 +107,12 @@ class RequestLimits:
 
     @property
     def satisfiable(self) -> bool:
-        """Whether any request could pass.  Not required: the owner's and a root's limits may exclude each other."""
+        """Returns True if a request could pass. It may be False: the owner's and a root's limits may exclude each
+        other."""
         return self.window_min_s <= self.window_max_s and self.area_min_m2 <= self.area_max_m2
 
     def tightened(self, **bounds: int | None) -> RequestLimits:
-        """These limits and those `bounds`, the tighter of each; None leaves a bound alone."""
+        """Returns the tighter of these limits and `bounds`, one by one. None leaves a bound unchanged."""
         changed = {
             name: max(value, getattr(self, name)) if "_min_" in name else min(value, getattr(self, name))
             for name, value in bounds.items()
@@ -120,7 +122,7 @@ class RequestLimits:
 
 
 HARD: Final = RequestLimits(**_HARD_BOUNDS)
-"""The loosest limits there can be; `RequestLimits()` is what a device starts with."""
+"""The loosest limits allowed. A device starts with `RequestLimits()`."""
 
 
 def check(
@@ -131,10 +133,11 @@ def check(
     *,
     near: bool = True,
 ) -> OverLimit | None:
-    """The first limit `request` is over, or None.
+    """Returns the first limit that `request` exceeds, or None.
 
-    `now_s`: UTC seconds, or None while nobody vouches for the clock; then nothing is judged that needs it.
-    `near`: whether it asks the door that judges.  Any other leaves out what takes long to measure.
+    `now_s`: UTC seconds, or None if the clock is not synchronised. With None the rules that need the time are skipped.
+    `near`: True if the request asks the door that judges. With False the slow measurement of the opened size is
+    skipped.
     """
     return (
         _of_window(request, limits)
@@ -156,16 +159,16 @@ def _of_area(request: FootageRequest, limits: RequestLimits, near: bool) -> Over
     size_m2 = request.area.size_m2
     if size_m2 > limits.area_max_m2:
         return OverLimit.AREA_TOO_LARGE
-    # The least size must be ground where doors count.  Needles and necks add nothing to it.
+    # The minimum applies to ground where doors count. Otherwise needles and necks could pay for one chosen door.
     if size_m2 < limits.area_min_m2 or (near and request.area.opened_m2 < limits.area_min_m2):
         return OverLimit.AREA_TOO_SMALL
     return None
 
 
 def check_times(from_s: int, to_s: int, not_after_s: int, limits: RequestLimits, now_s: int) -> OverLimit | None:
-    """The first limit of time that a request of these times is over when it is asked at `now_s`, or None."""
+    """Returns the first limit of time that a request with these times exceeds if it is asked at `now_s`, or None."""
     if to_s > now_s + CLOCK_SLACK_S:
-        # A request looks back.  One for what is yet to come would be surveillance to order.
+        # A request asks about the past. A request for the future would order surveillance.
         return OverLimit.WINDOW_IN_FUTURE
     if from_s < now_s - limits.look_back_max_s:
         return OverLimit.LOOK_BACK_TOO_FAR
@@ -177,9 +180,10 @@ def check_times(from_s: int, to_s: int, not_after_s: int, limits: RequestLimits,
 
 
 def check_late(request: FootageRequest, limits: RequestLimits, now_s: int) -> OverLimit | None:
-    """The first limit of time that `request` is over, at whatever moment up to `now_s` it was asked; or None.
+    """Returns the first limit of time that `request` exceeds, whenever up to `now_s` it was asked, or None.
 
-    It was asked no earlier than its longest life before its end.  That it is over by now is no limit it was over then.
+    The earliest moment of asking is the longest life before its end. A request that has expired by now may have been
+    within its limits then.
     """
     if request.to_s > now_s + CLOCK_SLACK_S:
         return OverLimit.WINDOW_IN_FUTURE
@@ -197,7 +201,8 @@ def _of_rate(limits: RequestLimits, earlier: EarlierRequests) -> OverLimit | Non
         return OverLimit.WINDOW_ASKED
     if earlier.from_requester >= limits.requests_per_requester_per_day:
         return OverLimit.REQUESTER_RATE
-    # The second half of a day is for those who have not asked yet: no requester keeps another from being heard.
+    # The second half of the daily total is for requesters that have not asked yet, so one requester cannot block the
+    # others.
     shared = limits.requests_per_day if not earlier.from_requester else (limits.requests_per_day + 1) // 2
     if earlier.in_all >= shared:
         return OverLimit.TOTAL_RATE

@@ -1,10 +1,10 @@
-"""What a requester may say to doors: a footage request, its withdrawal, that its answers are deleted, and a bulletin.
+"""Messages of a requester to doors: a footage request, its withdrawal, the deletion of its answers, and a bulletin.
 
-Construction checks what a message is; how *much* a requester may ask (window, look-back, area, rates) is `limits`,
-because a request over a limit is a well-formed request that the owner can see listed as blocked.
+Construction checks the form of a message. `limits` checks its bounds (window, look-back, area, rates), because a
+request over a limit is well-formed and the owner can see it listed as blocked.
 
-Every class names its DSSE payload type.  `encode`/`decode` of `strictjson` turn them into bytes and back.
-Source: PROTOCOL.md, "Messages of a requester".
+Each class names its DSSE payload type. `strictjson.encode` and `decode` convert to bytes and back. Source: PROTOCOL.md,
+"What a requester says".
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ MAX_REASON_CHARACTERS: Final = 200
 
 
 def payload_type(name: str) -> str:
-    """The DSSE payload type of the Doorward format called `name`."""
+    """Returns the DSSE payload type of the Doorward format called `name`."""
     return f"application/vnd.doorward.{name}+json"
 
 
 class Contact(Message, frozen=True):
-    """Whom the owner can ask about a request: a person's name and at least one way to reach them."""
+    """Person who answers questions about a request: a name and at least one way to reach them."""
 
     name: str
     email: EmailText | None = None
@@ -67,7 +67,7 @@ class Contact(Message, frozen=True):
 
 
 class FootageRequest(Message, frozen=True):
-    """Please: footage of `area` between `from` and `to`, sealed to `reply`, for `case`."""
+    """Request for footage of `area` between `from` and `to`, sealed to `reply`, for `case`."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("footage-request")
 
@@ -77,7 +77,8 @@ class FootageRequest(Message, frozen=True):
     seq: Sequence
     """Grows with every message this requester signs with this key."""
     trust_root: KeyId
-    """Key id of the root under whose bundle the requester asks: the request is void for doors that trust others."""
+    """Key id of the root that vouches for the requester. Doors that trust other roots only ignore the
+    request."""
     kind: Kind
     case: str
     incident: Incident
@@ -87,7 +88,7 @@ class FootageRequest(Message, frozen=True):
     to_s: UtcS = field(name="to")
     not_after_s: UtcS = field(name="not_after")
     reply: HybridRecipientText
-    """Fresh for this request: opening one answer says nothing about any other."""
+    """Fresh for each request, so that opening one answer reveals no other."""
     contact: Contact
 
     def __post_init__(self) -> None:
@@ -102,7 +103,7 @@ class FootageRequest(Message, frozen=True):
 
 
 class Withdrawal(Message, frozen=True):
-    """The requester takes a request back.  Published where the request stood, so it replaces the retained request."""
+    """Withdrawal of a request. Published on the topic of the request, so that it replaces the retained request."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("withdrawal")
 
@@ -119,9 +120,10 @@ class Withdrawal(Message, frozen=True):
 
 
 class Deletion(Message, frozen=True):
-    """The requester states that it has deleted everything it received for a request.  Published where that stood.
+    """Statement that the requester has deleted everything it received for a request. Published on the topic of the
+    request.
 
-    It is said of any request, answered or not, so it tells nobody whether there was an answer.
+    A requester sends it for each request, answered or unanswered, so it keeps secret if a door answered.
     """
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("deletion")
@@ -135,7 +137,7 @@ class Deletion(Message, frozen=True):
 
 
 class Bulletin(Message, frozen=True):
-    """A safety message to read or not to read.  It changes nothing but a list and a counter, and is never answered."""
+    """A safety message. It adds to a list and a counter, and a device never answers it."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("bulletin")
 
@@ -148,7 +150,8 @@ class Bulletin(Message, frozen=True):
     description: str
     not_after_s: UtcS = field(name="not_after")
     area: Area | None = None
-    """Whom it concerns; None for every door that trusts the root.  The device filters locally, as for requests."""
+    """Area of the doors it concerns. None for each door that trusts the root. The device filters locally, as for
+    requests."""
 
     def __post_init__(self) -> None:
         text.check("title", self.title, MAX_TITLE_CHARACTERS)

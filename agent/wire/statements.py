@@ -1,13 +1,13 @@
-"""What owners state, signed with an approval key: who they are to a device, and what they decide.
+"""Statements of owners, signed with an approval key: the enrolment of owners, and their decisions.
 
-A device obeys a statement only when a key among the approvers of its newest enrolment signed it and it names the
-device.  The first enrolment is signed by one of the approvers it lists (set-up happens in the owner's hands); every
-later one by an approver of the one before, whose payload it names by hash: the owners are a chain that cannot be cut.
-`open_chain` verifies it from its first link; it travels with every disclosure.
+A device obeys a statement only if it names the device and an approver of its newest enrolment signed it. An approver
+listed in the first enrolment signs it (set-up happens in the owner's hands). An approver of the previous enrolment
+signs each later one, which names the previous payload by hash. The enrolments are therefore a chain that cannot be cut.
+`open_chain` verifies it from its first link, and the whole chain travels with each disclosure.
 
-`owner_time_ms` is the owner's clock, the only one fit to judge a request's expiry; `nonce` makes each statement unique.
-The device gives out the nonces, so that a statement that was held back is not obeyed later (`custodian.nonces`).
-Source: PROTOCOL.md, "Statements of an owner".
+`owner_time_ms` is the owner's clock, which decides if a request has expired. `nonce` makes each statement unique. The
+device gives out the nonces, so that it refuses a statement that was delayed on its way (`custodian.nonces`). Source:
+PROTOCOL.md, "What an owner states".
 """
 
 from __future__ import annotations
@@ -89,16 +89,16 @@ __all__ = [
 
 MAX_OWNERS: Final = 8
 MAX_ENROLMENTS: Final = 256
-"""Lists of owners in the life of one device: all of them travel with each disclosure."""
+"""Enrolments in the life of one device. All of them travel with each disclosure, so their number is bounded."""
 MAX_SEGMENTS: Final = 10_000
-"""More than the twelve hours of the longest window hold at the usual five seconds."""
+"""More segments than twelve hours, the longest window, hold at the usual five seconds."""
 MAX_GAPS: Final = 4_096
 MAX_CLIPS: Final = 4_096
 MAX_KEPT: Final = 4_096
 MAX_SETTING_CHARACTERS: Final = 64
 MAX_CONTACT_CHARACTERS: Final = 16_384
 STATEMENT_LIMIT_BYTES: Final = 4 * 1024 * 1024
-"""Payload.  Statements come from the owner's client over the local socket or page, never over MQTT."""
+"""Payload limit. Statements come from the owner's client over the local socket or page, never over MQTT."""
 STATEMENT_ENVELOPE_LIMIT_BYTES: Final = 6 * 1024 * 1024
 
 _MAX_ROOTS_CHANGED: Final = 16
@@ -107,7 +107,7 @@ _MAX_PUSH_KEY_CHARACTERS: Final = 128
 
 
 class OwnerStatement(Message, frozen=True):
-    """What every owner's statement says besides its matter."""
+    """Fields that each owner's statement has."""
 
     v: Version1
     device: DeviceKeyText
@@ -137,7 +137,7 @@ class NamedKey(Message, frozen=True):
 
 
 class Enrolment(OwnerStatement, frozen=True):
-    """From `epoch` on, this device seals to these recipients and obeys these approvers."""
+    """List of owners: from `epoch` on, this device seals to these recipients and obeys these approvers."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("enrolment")
 
@@ -148,7 +148,7 @@ class Enrolment(OwnerStatement, frozen=True):
     previous: Sha256 | None = None
     """SHA-256 of the previous enrolment's payload; None exactly in epoch 1."""
     approvals_needed: Literal[1, 2] = 1
-    """How many different owners it takes to share something."""
+    """Number of different owners who must approve a disclosure."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,21 +165,22 @@ class Enrolment(OwnerStatement, frozen=True):
 
     @property
     def approver_keys(self) -> Mapping[str, PublicKey]:
-        """By key id, as `envelope.open_envelope` wants them."""
+        """Returns the keys by key id, as `envelope.open_envelope` takes them."""
         keys = (parse_public_key(approver.key) for approver in self.approvers)
         return {key.id: key for key in keys}
 
     def name_of(self, key_id: str) -> str:
-        """The label of the approver with that key id.  Raises `KeyError`."""
+        """Returns the label of the approver with that key id. Raises `KeyError`."""
         key = self.approver_keys[key_id].text
         return next(approver.name for approver in self.approvers if approver.key == key)
 
 
 class SealedItem(Message, frozen=True):
-    """One segment, poster or sound to hand over: which stored bytes, under which new header.
+    """One segment, poster or sound to disclose: its stored bytes and its new header.
 
-    `payload_sha256` is of the age payload as the device stores it and signed it at capture; `header_sha256` of the new
-    age header, made for the requester by the owner's client.  New header ++ stored payload is what is sent.
+    `payload_sha256` is of the age payload as the device stores it and signed it at capture. `header_sha256` is of the
+    new age header, made for the requester by the owner's client. The device sends the new header and then the stored
+    payload.
     """
 
     id: SegmentIdText
@@ -188,7 +189,7 @@ class SealedItem(Message, frozen=True):
 
 
 class AbsenceReason(enum.Enum):
-    """What is true of a stretch of time of which a device has no footage (FORMAT.md, "What a window holds")."""
+    """Reason why a device has no footage of a stretch of time (FORMAT.md, "What a window holds")."""
 
     GONE = "no longer kept"
     FORGOTTEN = "no longer known"
@@ -204,7 +205,7 @@ class AbsenceReason(enum.Enum):
 
 
 class FootageAbsence(Message, frozen=True):
-    """[from_ms, to_ms) of UTC, and why there is no footage of it."""
+    """A stretch [from_ms, to_ms) of UTC without footage, and the reason."""
 
     from_ms: Annotated[int, Meta(ge=0)]
     to_ms: Annotated[int, Meta(ge=0)]
@@ -212,7 +213,7 @@ class FootageAbsence(Message, frozen=True):
 
 
 class ClipClaim(Message, frozen=True):
-    """That there is a clip: `segments` of it match, from the start of the first to the end of the last."""
+    """Statement that a clip exists: `segments` of it match, from the start of the first to the end of the last."""
 
     from_ms: Annotated[int, Meta(ge=0)]
     to_ms: Annotated[int, Meta(ge=0)]
@@ -220,7 +221,7 @@ class ClipClaim(Message, frozen=True):
 
 
 class Approval(OwnerStatement, frozen=True):
-    """Yes: exactly these items, to exactly this reply key, for exactly this request."""
+    """Approval: exactly these items, to exactly this reply key, for exactly this request."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("approval")
 
@@ -230,23 +231,23 @@ class Approval(OwnerStatement, frozen=True):
     segments: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)]
     posters: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)] = ()
     sounds: Annotated[tuple[SealedItem, ...], Meta(max_length=MAX_SEGMENTS)] = ()
-    """What was heard during segments that are shared: said for each, because pictures alone are the rule."""
+    """Sounds of segments that are shared. The owner lists each one, because the default is pictures only."""
     contact: Annotated[Base64Text, Meta(max_length=MAX_CONTACT_CHARACTERS)] | None = None
     """An age file sealed to `reply` holding a `disclosures.ContactCard`: the device and the broker cannot read it."""
     gaps: Annotated[tuple[FootageAbsence, ...], Meta(max_length=MAX_GAPS)] | None = None
-    """What the requester may know of the rest of the window; None, as a rule: nothing."""
+    """Gaps that the requester may know of in the rest of the window. None (the default) reveals no gap."""
     clips: Annotated[tuple[ClipClaim, ...], Meta(min_length=1, max_length=MAX_CLIPS)] | None = None
-    """That footage exists, and when: clips the requester may know of without seeing anything of them."""
+    """Clips that the requester may know of (existence and times) but not see."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_ms = 0
         for absence in self.gaps or ():
             if not at_ms <= absence.from_ms < absence.to_ms:
-                raise FormatError("gaps: they follow each other in time, each longer than nothing.")
+                raise FormatError("gaps: each must end after it begins and before the next one begins.")
             at_ms = absence.to_ms
         if not self.segments and not self.posters and not self.clips:
-            raise FormatError("segments: an approval names something to share or to tell.", remedy="Refuse instead.")
+            raise FormatError("segments: an approval must name an item or a clip.", remedy="Refuse instead.")
         distinct("clips", self.clips or ())
         distinct("segments", tuple(item.id for item in self.segments))
         distinct("posters", tuple(item.id for item in self.posters))
@@ -261,12 +262,12 @@ class Approval(OwnerStatement, frozen=True):
 
 
 class Tip(OwnerStatement, frozen=True):
-    """Something its owner wants one requester to know, unasked: words, stills, segments; and not from whom."""
+    """Tip: words, stills or segments that an owner sends to one requester unasked and anonymously."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("tip")
 
     tip: HexId
-    """Made by the owner's client: what it is called on its way."""
+    """Id of the tip in transit, drawn by the owner's client."""
     trust_root: KeyId
     """The root under which the requester is trusted."""
     requester: RequesterId
@@ -280,7 +281,7 @@ class Tip(OwnerStatement, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.message is None and not self.segments and not self.posters:
-            raise FormatError("message: a tip says or shows something.")
+            raise FormatError("message: a tip needs a message or an item.")
         distinct("segments", tuple(item.id for item in self.segments))
         distinct("posters", tuple(item.id for item in self.posters))
         distinct("header_sha256", tuple(item.header_sha256 for item in (*self.segments, *self.posters)))
@@ -289,7 +290,7 @@ class Tip(OwnerStatement, frozen=True):
 
 
 class CoApproval(OwnerStatement, frozen=True):
-    """A second owner's yes to exactly what another one approved, where the owners have agreed that it takes two."""
+    """A second owner's approval of exactly the same items, if the owners have agreed that it takes two."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("co-approval")
 
@@ -299,7 +300,7 @@ class CoApproval(OwnerStatement, frozen=True):
 
 
 class Denial(OwnerStatement, frozen=True):
-    """No.  It stays on the device; the requester hears nothing."""
+    """Denial of a request. It stays on the device, and the requester receives no answer."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("denial")
 
@@ -307,14 +308,14 @@ class Denial(OwnerStatement, frozen=True):
 
 
 class Scope(enum.Enum):
-    """What an opt-out covers."""
+    """Scope of an opt-out."""
 
     ALL = "all"
     REQUESTER = "requester"
     KIND = "kind"
     INCIDENT = "incident"
     HOURS = "hours"
-    """Quiet hours: a request that comes within them is told of when they end.  `value` is `2200-0700`, local time."""
+    """Quiet hours: the owner is notified of a request when the hours end. `value` is `2200-0700`, local time."""
 
 
 _HOURS: Final = re.compile(r"([01]\d|2[0-3])[0-5]\d-([01]\d|2[0-3])[0-5]\d")
@@ -328,15 +329,15 @@ def _require_scope(scope: Scope, value: str | None) -> None:
     if (value is None) != (scope is Scope.ALL):
         raise FormatError("value: absent for the scope all, present for every other.")
     if value is not None and scope in _VALUES_OF and value not in _VALUES_OF[scope]:
-        raise FormatError(f"value: this is no {scope.value} that requests can have.")
+        raise FormatError(f"value: requests have no such {scope.value}.")
     if value is not None and scope is Scope.HOURS and not _HOURS.fullmatch(value):
         raise FormatError("value: quiet hours are written 2200-0700.")
 
 
 class OptOut(OwnerStatement, frozen=True):
-    """Do not ask me: anybody, this requester, this kind, for this kind of incident; or not at these hours.
+    """Opt-out from requests: all, of one requester, of one kind, or for one kind of incident. Or quiet hours.
 
-    For a time or for good.
+    With `until_s` it ends at that time, otherwise it is permanent.
     """
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("opt-out")
@@ -364,7 +365,7 @@ class OptIn(OwnerStatement, frozen=True):
 
 
 class Revocation(OwnerStatement, frozen=True):
-    """Takes an approval back: nothing starts any more.  What has already left cannot be called back."""
+    """Revocation of an approval: no further upload starts. Data that has left the device cannot be called back."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("revocation")
 
@@ -375,7 +376,7 @@ HeldSegmentIds = Annotated[tuple[SegmentIdText, ...], Meta(min_length=1, max_len
 
 
 class Hold(OwnerStatement, frozen=True):
-    """Keep these segments from the rolling vault until that day."""
+    """Hold: keeps these segments out of the rolling deletion until a time."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("hold")
 
@@ -388,7 +389,7 @@ class Hold(OwnerStatement, frozen=True):
 
 
 class Release(OwnerStatement, frozen=True):
-    """Let these segments go when their time comes."""
+    """Release of a hold: retention applies to these segments again."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("release")
 
@@ -400,7 +401,7 @@ class Release(OwnerStatement, frozen=True):
 
 
 class Erasure(OwnerStatement, frozen=True):
-    """Delete these segments now.  What was shared of them stays shared."""
+    """Deletion of these segments now. Copies that were shared remain with their requesters."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("erasure")
 
@@ -412,7 +413,7 @@ class Erasure(OwnerStatement, frozen=True):
 
 
 class TrustChange(OwnerStatement, frozen=True):
-    """Which roots may vouch for requesters at this door."""
+    """Change of the roots that may vouch for requesters at this door."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("trust-change")
 
@@ -422,14 +423,14 @@ class TrustChange(OwnerStatement, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.roots_added and not self.roots_removed:
-            raise FormatError("roots_added: a trust change changes something.")
+            raise FormatError("roots_added: a trust change must add or remove a root.")
         distinct("roots_added and roots_removed", (*self.roots_added, *self.roots_removed))
         for root in self.roots_added:
             parse_public_key(root)
 
 
 class ZoneSettingKind(enum.Enum):
-    """What a zone does to the area it encloses."""
+    """Effect of a zone on the area that it encloses."""
 
     INCLUDE = "include"
     EXCLUDE = "exclude"
@@ -442,28 +443,28 @@ Percent = Annotated[int, Meta(ge=10, le=1000)]
 
 
 class ZoneSetting(Message, frozen=True):
-    """A polygon on the picture; corners are (x, y) in ten-thousandths of its sides, from the top left."""
+    """A polygon on the picture. Corners are (x, y) in ten-thousandths of its sides, from the top left."""
 
     name: str
     kind: ZoneSettingKind
     corners: Annotated[tuple[tuple[TenThousandth, TenThousandth], ...], Meta(min_length=3, max_length=64)]
     sensitivity_percent: Percent = 100
     smallest_share: Annotated[int, Meta(ge=0, lt=10_000)] = 0
-    """Of the picture, in ten-thousandths: what is smaller is not motion."""
+    """Smallest share of the picture, in ten-thousandths, that counts as motion."""
 
     def __post_init__(self) -> None:
         text.check("zones.name", self.name, MAX_SETTING_CHARACTERS)
 
 
 class QuietHoursSetting(Message, frozen=True):
-    """Of the device's local day, in minutes; over midnight when they end before they begin."""
+    """Quiet hours in minutes of the device's local day. They run over midnight if they end before they begin."""
 
     begins_minute: Minute
     ends_minute: Minute
 
 
 class PrivateHoursSetting(Message, frozen=True):
-    """Hours without a camera.  `days`: 0 is Monday; hours over midnight belong to the day they begin on."""
+    """Hours with the camera off. `days`: 0 is Monday. Hours over midnight belong to the day on which they begin."""
 
     days: Annotated[tuple[Annotated[int, Meta(ge=0, le=6)], ...], Meta(min_length=1, max_length=7)]
     begins_minute: Minute
@@ -474,12 +475,12 @@ class PrivateHoursSetting(Message, frozen=True):
 
 
 class Settings(OwnerStatement, frozen=True):
-    """From now on, these in place of the configuration's; whatever is absent is as the configuration says."""
+    """Settings in place of the configuration's. The configuration's value applies to each absent field."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("settings")
 
     previous: Sha256 | None = None
-    """SHA-256 of the payload this one follows; None for the first."""
+    """SHA-256 of the payload this one follows. None for the first."""
     name: str | None = None
     position: Point | None = None
     sensitivity_percent: Percent | None = None
@@ -497,7 +498,7 @@ class Settings(OwnerStatement, frozen=True):
 
 
 class PushSubscription(OwnerStatement, frozen=True):
-    """Tell this browser of what happens, through its push service: the three values that the browser gives for that."""
+    """Web push subscription for notifications: the three values that the browser gives."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("push-subscription")
 
@@ -507,7 +508,7 @@ class PushSubscription(OwnerStatement, frozen=True):
 
 
 class PushUnsubscription(OwnerStatement, frozen=True):
-    """Tell the browser with this endpoint nothing more."""
+    """End of the notifications to the browser with this endpoint."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("push-unsubscription")
 
@@ -515,9 +516,9 @@ class PushUnsubscription(OwnerStatement, frozen=True):
 
 
 class Stolen(OwnerStatement, frozen=True):
-    """This device is in other hands from `since_s` on: what it says of itself afterwards is nobody's word.
+    """Report of a theft: from `since_s` on, requesters must distrust statements of this device about itself.
 
-    For requesters, not for the device, which obeys no such statement.  It travels in a `StolenNotice`.
+    It is for requesters. The device ignores it. It travels in a `StolenNotice`.
     """
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("stolen")
@@ -526,7 +527,8 @@ class Stolen(OwnerStatement, frozen=True):
 
 
 class StolenNotice(Message, frozen=True):
-    """The file an owner gives to requesters: their statement, and the owners of the device that make them one."""
+    """File that an owner gives to requesters: the owner's statement, and the device's enrolments that make them its
+    owner."""
 
     v: Version1
     stolen: Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)]
@@ -537,9 +539,9 @@ class StolenNotice(Message, frozen=True):
 
 
 def open_stolen(notice: StolenNotice) -> tuple[Stolen, Enrolment, str]:
-    """The statement, the owners it was made under, and the name of the one who made it.
+    """Returns the statement, the enrolment it was made under, and the label of its signer.
 
-    Raises `OpenError` when none of the owners in force signed it, `FormatError` when it is about another device.
+    Raises `OpenError` unless a current owner signed it, and `FormatError` if it is about another device.
     """
     data = notice.stolen.encode()
     claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
@@ -552,11 +554,11 @@ def open_stolen(notice: StolenNotice) -> tuple[Stolen, Enrolment, str]:
 
 
 def open_enrolment(data: bytes, previous: bytes | None) -> Enrolment:
-    """The enrolment in the envelope `data`, verified to follow the payload `previous` (None: to be the first).
+    """Returns the enrolment in the envelope `data`, verified to follow the payload `previous` (None for the first).
 
-    Raises `FormatError` when it does not follow and `OpenError` when no approver entitled to it signed it.
+    Raises `FormatError` if it follows another one, and `OpenError` if its signer is not entitled.
     """
-    # Read before it is verified, because an enrolment itself says which keys may sign the first of them.
+    # Parsed before verification, because the first enrolment itself lists the keys that may sign it.
     claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     enrolment = strictjson.decode(claimed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     if previous is None:
@@ -580,17 +582,17 @@ def open_enrolment(data: bytes, previous: bytes | None) -> Enrolment:
 
 
 def open_chain(envelopes: Sequence[bytes], device: str) -> Enrolment:
-    """The newest of the enrolments of `device` (public key as text), each verified to follow the one before it.
+    """Returns the newest of the enrolments of `device` (public key as text), each verified to follow the one before it.
 
-    `envelopes` begin with epoch 1.  Raises as `open_enrolment` does.
+    `envelopes` begin with epoch 1. Raises the errors of `open_enrolment`.
     """
     previous: bytes | None = None
     enrolment: Enrolment | None = None
     for data in envelopes:
         enrolment = open_enrolment(data, previous)
         if enrolment.device != device:
-            raise FormatError("These owners are another device's.")
+            raise FormatError("This enrolment belongs to another device.")
         previous = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
     if enrolment is None:
-        raise FormatError("There is no enrolment here.")
+        raise FormatError("The list of enrolments is empty.")
     return enrolment

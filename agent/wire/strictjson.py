@@ -1,16 +1,17 @@
-"""JSON that two parsers cannot read differently: one value for any accepted bytes, and a bound on each of them.
+"""Strict JSON: bytes that all parsers read as the same value, with a bound on each value.
 
 Accepted is RFC 8259 JSON in UTF-8 without a byte-order mark, within a size limit, at most `MAX_DEPTH` levels deep, with
 
 - no duplicate and no unknown keys;
 - integers of at most 2^53 − 1 in size (RFC 7493), written without fraction or exponent;
-- fractions only as `lat`, `lon`: at most three digits, a point and one to seven digits (a centimetre), no exponent;
-  never NaN;
-- strings in Unicode normal form C and without lone surrogates, so that equal-looking names are equal.
+- fractions only as `lat` and `lon`: at most three digits, a point and one to seven digits (a centimetre);
+- strings in Unicode normal form C, so that equal-looking names are equal, and without lone surrogates.
 
-Decoding ends in a frozen `msgspec.Struct`; behind it everything trusts the type.  Errors name the field in plain words
-and never quote values: they are logged, and a request's text must not be.  `encode` is deterministic: sorted keys, no
-spaces, no defaults.
+For example, `{"lat":52.5}` is accepted, `{"lat":5.25e1}` and `{"lat":52.5,"lat":52.5}` are refused.
+
+Decoding returns a frozen `msgspec.Struct`, and later code trusts its types. Errors name the field and leave its value
+out, because errors are logged and a request's text must not be. `encode` is deterministic: sorted keys, without spaces
+or defaults.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _COORDINATES: Final = frozenset({"lat", "lon"})
 _FRACTION: Final = re.compile(r"-?(0|[1-9][0-9]{0,2})\.[0-9]{1,7}")
 _INTEGER_DIGITS: Final = len(str(MAX_INTEGER)) + 1
 _FORMS: Final[dict[str, str]] = {}
-"""What `form` was told of each pattern, by the pattern as msgspec quotes it."""
+"""The words given to `form` for each pattern, by the pattern as msgspec quotes it."""
 _TYPES: Final = {
     "array": "a list", "bool": "true or false", "float": "a number", "int": "a whole number", "null": "nothing",
     "object": "an object", "str": "a text",
@@ -43,14 +44,14 @@ _BOUNDS: Final = {"<=": "at most", ">=": "at least"}
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of all that is said in JSON.  Subclasses check in `__post_init__` what types cannot (`FormatError`)."""
+    """Base of all JSON messages. Subclasses check in `__post_init__` what types cannot express (`FormatError`)."""
 
 
 M = TypeVar("M", bound=Message)
 
 
 def form(pattern: str, words: str) -> msgspec.Meta:
-    """The grammar of a text field, and what an error says that it must be."""
+    """Returns the grammar of a text field, with the words that an error uses for it."""
     _FORMS[repr(pattern)] = words
     return msgspec.Meta(pattern=pattern)
 
@@ -58,7 +59,7 @@ def form(pattern: str, words: str) -> msgspec.Meta:
 def decode(
     data: bytes, kind: type[M], *, limit_bytes: int = REQUEST_LIMIT_BYTES, error: type[DoorwardError] = FormatError
 ) -> M:
-    """`data` as a `kind`.  Raises `error` (a class of whose fault it is), naming the field."""
+    """Returns `data` as a `kind`. Raises `error` (its class names the party at fault), naming the field."""
     name = _name(kind)
     if len(data) > limit_bytes:
         raise error(f"{name}: {len(data)} bytes, allowed are {limit_bytes}.")
@@ -75,7 +76,7 @@ def decode(
 
 
 def encode(message: Message) -> bytes:
-    """The one spelling of `message`.  Raises `FormatError` when it would not decode to an equal value."""
+    """Returns the canonical bytes of `message`. Raises `FormatError` if they would decode to a different value."""
     value = msgspec.to_builtins(message)
     data = _write(value).encode("utf-8")
     if decode(data, type(message), limit_bytes=len(data)) != message:
@@ -90,7 +91,7 @@ def _parse(data: bytes) -> Any:
             text, object_pairs_hook=_object, parse_float=_fraction, parse_int=_integer, parse_constant=_constant
         )
     except UnicodeDecodeError as cause:
-        raise FormatError(f"it is no text, byte {cause.start} is not UTF-8.") from cause
+        raise FormatError(f"it is not text: byte {cause.start} is not UTF-8.") from cause
     except json.JSONDecodeError as cause:
         raise FormatError(f"it is not JSON, at character {cause.pos}.") from cause
 
@@ -103,7 +104,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int:
-    # The length first: Python's own conversion of long digit strings is slow and raises ValueError.
+    # The length first: Python converts long digit strings slowly and raises ValueError.
     if len(text) > _INTEGER_DIGITS or abs(int(text)) > MAX_INTEGER:
         raise FormatError("an integer is beyond 2^53 - 1.")
     if text == "-0":
@@ -122,7 +123,7 @@ def _constant(_text: str) -> Never:
 
 
 def _check(value: Any, key: str, depth: int) -> None:
-    """What JSON grammar and types leave open, for `value` found under `key`."""
+    """Checks the rules beyond JSON grammar and types, for `value` found under `key`."""
     if depth > MAX_DEPTH:
         raise FormatError(f"nested deeper than {MAX_DEPTH} levels.")
     if isinstance(value, dict):
@@ -139,7 +140,7 @@ def _check(value: Any, key: str, depth: int) -> None:
 
 
 def _check_text(text: str, what: str) -> None:
-    if text.isascii():  # nothing to find, and most of what is read at start: the manifest
+    if text.isascii():  # fast path: most texts read at start (the manifest) are ASCII
         return
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise FormatError(f"{what} holds half a surrogate pair.")
@@ -148,14 +149,15 @@ def _check_text(text: str, what: str) -> None:
 
 
 def _name(kind: type[Message]) -> str:
-    """`FootageRequest` as people write it: "Footage request"."""
+    """Returns a class name in words: `FootageRequest` becomes "Footage request"."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__.lstrip("_")).capitalize()
 
 
 def _in_words(complaint: str) -> str:
-    """msgspec's complaint as a sentence about a field: `contact.email: it must be an e-mail address.`
+    """Returns msgspec's complaint as a sentence about a field, for example `contact.email: it must be an e-mail
+    address.`
 
-    Nothing in it is the sender's: msgspec quotes enum values, tags and the names of unknown keys.
+    Quotes nothing from the sender. msgspec itself quotes enum values, tags and the names of unknown keys.
     """
     said, _, place = complaint.partition(" - at ")
     missing = re.fullmatch(r"Object missing required field `(\w+)`", said)
@@ -169,7 +171,7 @@ def _said(complaint: str) -> str:
         found = re.fullmatch(pattern, complaint, re.DOTALL)
         if found:
             return words(*found.groups())
-    return "its value is none that is known here"
+    return "its value is unknown"
 
 
 def _type(name: str) -> str:
@@ -178,7 +180,7 @@ def _type(name: str) -> str:
 
 _WORDS: Final[tuple[tuple[str, Callable[..., str]], ...]] = (
     ("Object missing required field.*", lambda: "it is missing"),
-    ("Object contains unknown field.*", lambda: "it has a key that is not known here"),
+    ("Object contains unknown field.*", lambda: "it has an unknown key"),
     ("Expected `str` matching regex (.+)", lambda pattern: f"it must be {_FORMS.get(pattern, 'written otherwise')}"),
     ("Expected `str` of length (<=|>=) (.+)", lambda bound, most: f"it must have {_BOUNDS[bound]} {most} characters"),
     ("Expected `array` of length (<=|>=) (.+)", lambda bound, most: f"it must have {_BOUNDS[bound]} {most} entries"),
@@ -186,7 +188,7 @@ _WORDS: Final[tuple[tuple[str, Callable[..., str]], ...]] = (
     ("Expected `(?:int|float)` (<=|>=) (.+?)(?:\\.0)?", lambda bound, most: f"it must be {_BOUNDS[bound]} {most}"),
     ("Expected `(.+)`, got `(.+)`", lambda wanted, got: f"{_type(wanted)} is wanted, not {_type(got)}"),
 )
-"""msgspec's complaints, as people say them."""
+"""msgspec's complaints, and their sentences."""
 
 
 def _write(value: Any) -> str:

@@ -1,13 +1,12 @@
-"""Text a stranger wrote and an owner will read: plain words that cannot pretend to be something else.
+"""Clean text: words from a stranger that an owner will read, in a form that cannot imitate something else.
 
 Clean text is in normal form C, has only single inner spaces, and holds no control, format (bidi overrides, zero-width),
-private or line-breaking characters, nothing else that cannot be seen, no pile of combining marks and nothing that looks
-like a link.  `fault` is the rule
-the device applies; `clean` is the courtesy the requester's client offers before it signs.
+private, line-breaking or other invisible characters, no pile of combining marks and no link-like words. The device
+applies `fault`. The requester's client offers `clean` before it signs.
 
 The price: emoji sequences and scripts that need joiners lose them (U+200C and U+200D are format characters), and a
-variation selector does not choose the coloured form of an emoji.
-Source: Unicode Standard Annex #9 and Technical Report #36 (bidirectional spoofing).
+variation selector does not choose the coloured form of an emoji. Source: Unicode Standard Annex #9 and Technical Report
+#36 (bidirectional spoofing).
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ _UNSEEN: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u2800\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
-"""Marks, letters and symbols that show nothing: within "evil.com" they would hide a link from the rule and not from the
-reader (Unicode's property Default_Ignorable_Code_Point, and the empty Braille cell)."""
+"""Invisible marks, letters and symbols. Within "evil.com" they would hide a link from the rule while the reader still
+sees it (Unicode's property Default_Ignorable_Code_Point, and the empty Braille cell)."""
 _MOST_MARKS_IN_A_ROW: Final = 4
 # A scheme, "www.", or a word, a full stop of any form and two letters: "3.5" and "a.m." pass, "bit.ly" does not.
 _LINK: Final = re.compile(
@@ -35,7 +34,7 @@ _LINK: Final = re.compile(
 
 
 def fault(text: str) -> str | None:
-    """What is wrong with `text`, as the end of a sentence, or None."""
+    """Returns the fault in `text` as the end of a sentence, or None."""
     if not unicodedata.is_normalized("NFC", text):
         return "is not in Unicode normal form C"
     if text != text.strip() or "  " in text:
@@ -54,7 +53,7 @@ def fault(text: str) -> str | None:
 
 
 def check(field: str, text: str, most_characters: int, *, least_characters: int = 1) -> None:
-    """Raises `FormatError` naming `field` unless `text` is clean and its length is within the bounds."""
+    """Raises `FormatError` naming `field` if `text` is unclean or its length is out of bounds."""
     if not least_characters <= len(text) <= most_characters:
         raise FormatError(f"{field}: {len(text)} characters, allowed are {least_characters} to {most_characters}.")
     found = fault(text)
@@ -63,7 +62,8 @@ def check(field: str, text: str, most_characters: int, *, least_characters: int 
 
 
 def clean(text: str) -> str:
-    """`text` with everything repaired that can be repaired without changing its words; links stay, and stay a fault."""
+    """Returns `text` with each fault repaired that can be repaired without changing its words. Links stay, and stay a
+    fault."""
     kept = []
     for character in unicodedata.normalize("NFC", text):
         category = unicodedata.category(character)
@@ -71,5 +71,5 @@ def clean(text: str) -> str:
             kept.append(" ")
         elif category not in _FORBIDDEN_CATEGORIES and character not in _UNSEEN:
             kept.append(character)
-    # Taking a character out may bring a base and its mark together, so the normal form is made again at the end.
+    # Removing a character may join a base and its mark, so normalise at the end.
     return " ".join(unicodedata.normalize("NFC", "".join(kept)).split())

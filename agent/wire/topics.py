@@ -1,26 +1,14 @@
-"""Where things are published: four shapes of MQTT topic, none of which addresses one home.
+"""MQTT topics: four shapes, none of which addresses one home.
 
     doorward/v1/areas/<cell>/requests/<requester>/<slot>                       requester → doors, retained
     doorward/v1/areas/<cell>/bulletins/<requester>/<slot>                      requester → doors, retained
     doorward/v1/up/<requester>/<device>/<disclosure>-<part>/<verb>             device → requester
     doorward/v1/receipts/<device>/<disclosure>                                 requester → device
 
-- A cell is half a degree of latitude by half a degree of longitude, counted from 90° south and 180° west:
-  `<floor((lat + 90) · 2)>-<floor((lon + 180) · 2)>`, plain decimals, the exact arithmetic of 1e-7 degrees.  At 80°
-  latitude that is still 55 km by 9.6 km, 400 times the largest allowed area.  A device subscribes to the one cell it
-  stands in and filters locally; a requester publishes in each cell the bounds of its area touch (at most four).
-- A slot is one of a few numbers, 0 to 63 for requests and 0 to 15 for bulletins.  A broker's access list can name them
-  all, so in each cell it keeps no more of one requester than that, whatever the requester sends: a new message in a
-  slot takes the place of the one before.
-- Names stand in the topics so that a broker's access list can bind each client to its own: a requester cannot replace
-  another's retained request, a device cannot listen to another's receipts.
-- A tip goes up under `0000000000000000` instead of the device's name, so that its requester does not learn who speaks.
-- A device subscribes to all of its cell alike and drops what no root of its owner's vouches for: a filter for each root
-  or requester would tell the broker whom an owner trusts, and when that changes.
-- A device subscribes to `receipts/<device>/<disclosure>` only while that disclosure is being sent; nobody has heard of
-  the device's name before it chose to speak.
-- `<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT.
-- Never more than seven levels nor 256 bytes, so that managed brokers take them.
+`<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT. A
+topic has at most seven levels and 256 bytes, so that managed brokers accept it. A device subscribes to all topics of
+its cell and filters locally: a filter for each root or requester would show the broker which roots the owner trusts,
+and when that changes. PROTOCOL.md section 9 has the cells, the slots and the reasons.
 """
 
 from __future__ import annotations
@@ -57,7 +45,8 @@ __all__ = [
 
 MAX_TOPIC_BYTES: Final = 256
 ANONYMOUS: Final = "0" * 16
-"""What stands for the device in the topics of a tip: no key has this id, and every device may speak under it."""
+"""Placeholder for the device's key id in the topics of a tip. No key has this id, and each device may publish under
+it."""
 _ROOT: Final = "doorward/v1"
 REQUEST_SLOTS: Final = 64
 BULLETIN_SLOTS: Final = 16
@@ -77,7 +66,7 @@ _PART: Final = re.compile(r"([0-9a-f]{32})-" + _NUMBER)
 
 
 class UploadVerb(enum.Enum):
-    """What an upload message without a chunk does."""
+    """Effect of an upload message that carries no chunk."""
 
     INIT = "init"
     FIN = "fin"
@@ -98,7 +87,7 @@ class ChunkVerb:
 
 @dataclass(frozen=True, slots=True)
 class RequestTopic:
-    """A footage request, or what was said of it later, in one cell."""
+    """A footage request, or a later message about it, in one cell."""
 
     cell: str
     requester: str
@@ -148,7 +137,7 @@ class BulletinTopic:
 
 @dataclass(frozen=True, slots=True)
 class TopicSender:
-    """Who said something to the cell (requests and bulletins apart), or which disclosure a receipt is for."""
+    """Sender of a message to the cell (requests and bulletins apart), or the disclosure of a receipt."""
 
     name: str
     is_receipt: bool
@@ -158,36 +147,38 @@ Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic
 
 
 def cell_of(lat: float, lon: float) -> str:
-    """The cell a place lies in.  The north pole and 180° east belong to the last row and column."""
+    """Returns the cell of a place. The north pole and 180° east belong to the last row and column."""
     if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-        raise FormatError("This is no place on Earth.", remedy="Latitude is -90 to 90, longitude -180 to 180 degrees.")
+        raise FormatError(
+            "These coordinates are out of range.", remedy="Latitude is -90 to 90, longitude -180 to 180 degrees."
+        )
     row = min((e7(lat) + 90 * E7) // _CELL_E7, _ROWS - 1)
     column = min((e7(lon) + 180 * E7) // _CELL_E7, _COLUMNS - 1)
     return f"{row}-{column}"
 
 
 def cells_of(area: Area) -> tuple[str, ...]:
-    """Every cell the bounds of `area` touch, south-west first."""
+    """Returns each cell that the bounds of `area` touch, south-west first."""
     bounds = area.bounds
     corners = [(lat, lon) for lat in (bounds.south, bounds.north) for lon in (bounds.west, bounds.east)]
-    # An area is far smaller than a cell, so no cell lies between those of its corners.
+    # An area is far smaller than a cell, so the corners' cells are all it touches.
     return tuple(dict.fromkeys(cell_of(lat, lon) for lat, lon in corners))
 
 
 def cell_filter(cell: str) -> str:
-    """The MQTT topic filter for every request and every bulletin in `cell`."""
+    """Returns the MQTT topic filter for all requests and bulletins in `cell`."""
     if not _is_cell(cell):
-        raise FormatError(f"{cell!r} is no cell.")
+        raise FormatError(f"{cell!r} is not a cell.")
     return f"{_ROOT}/areas/{cell}/+/+/+"
 
 
 def parse_topic(topic: str) -> Topic:
-    """`topic` as one of the four shapes.  Raises `FormatError` for everything else; `str()` gives `topic` back."""
+    """Parses `topic` as one of the four shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
     parsed = None
     if len(topic.encode("utf-8", "surrogatepass")) <= MAX_TOPIC_BYTES:
         parsed = _parse(topic.split("/"))
     if parsed is None:
-        raise FormatError("This is none of Doorward's topics.")
+        raise FormatError("This is not a Doorward topic.")
     return parsed
 
 
@@ -204,7 +195,8 @@ def _parse(levels: list[str]) -> Topic | None:
 
 
 def sender_of(topic: str) -> TopicSender:
-    """Whose turn `topic` counts for, without looking whether it is one of ours: a flood is sorted before it is read."""
+    """Returns the sender to which `topic` counts, before its form is checked: a flood is sorted before it is
+    read."""
     match topic.split("/"):
         case [_, _, "areas", _, kind, requester, *_]:
             return TopicSender(f"{kind}/{requester}", is_receipt=False)
@@ -246,6 +238,6 @@ def _is_cell(text: str) -> bool:
 
 
 def _checked(topic: str) -> str:
-    """`topic`, if it is one: a slash or a wildcard in a part would be a level too many or a part of another form."""
+    """Returns `topic` if it parses. A slash or a wildcard in a part would add a level or change the shape."""
     parse_topic(topic)
     return topic

@@ -1,14 +1,14 @@
-"""Whom this door lets ask: bundles of requesters, signed by roots the owner picked and by nobody else.
+"""Trusted requesters: bundles of requesters, signed by roots that the owner picked.
 
-- Out of the box there is no root, so nobody is trusted.
-- Of each root the newest version counts, for ever: an older one, or another one of the same version, is refused, also
-  after the root was removed and added again.  So a revocation cannot be undone by an old copy.
-- A requester is what the bundle says it is: name, kind and regions come from here, never from a request.
-- One key belongs to one requester of one root.  A key that two bundles claim resolves only under the root that the
-  message names.
+- A new device starts with an empty list of roots, so it trusts no requester.
+- For each root the newest version counts permanently. An older one, or another one of the same version, is refused,
+  even after the root was removed and added again. An old copy therefore cannot undo a revocation.
+- Name, kind and regions of a requester come only from the bundle.
+- One key belongs to one requester of one root. A key in two bundles resolves only under the root that the message
+  names.
 
-A `TrustStore` is a value: every change gives a new one, and what changed for the owner to see is a `TrustDiff`.
-Source: PROTOCOL.md, "Trust bundle"; the anti-rollback rules of The Update Framework.
+A `TrustStore` is a value: each change returns a new one and a `TrustDiff` for the owner to read. Source: PROTOCOL.md,
+"Trust bundle"; the anti-rollback rules of The Update Framework.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class RequesterKey(Message, frozen=True):
     from_s: UtcS
     until_s: UtcS
     revoked: bool = False
-    """At once and whatever the time, so that it also holds on a device without a trusted clock."""
+    """Applies immediately and at any time, so that it also works before a device has set its clock."""
 
     def __post_init__(self) -> None:
         parse_public_key(self.key)
@@ -90,7 +90,8 @@ _Bound = Annotated[int, Meta(ge=0, le=2**40)]
 
 
 class EntryLimits(Message, frozen=True):
-    """Tighter limits a root lays on one requester.  What is absent, or looser than the device's, changes nothing."""
+    """Tighter limits that a root sets for one requester. A limit that is absent or looser than the device's has no
+    effect."""
 
     window_min_s: _Bound | None = None
     window_max_s: _Bound | None = None
@@ -102,7 +103,7 @@ class EntryLimits(Message, frozen=True):
     requests_per_requester_per_day: _Bound | None = None
 
     def applied_to(self, limits: RequestLimits) -> RequestLimits:
-        """The tighter of each."""
+        """Returns the tighter of each limit."""
         return limits.tightened(**{name: getattr(self, name) for name in self.__struct_fields__})
 
 
@@ -111,20 +112,20 @@ class RequesterEntry(Message, frozen=True):
 
     id: RequesterId
     name: str
-    """What the owner reads."""
+    """Name shown to the owner."""
     kind: Kind
     keys: Annotated[tuple[RequesterKey, ...], Meta(min_length=1, max_length=MAX_KEYS)]
     regions: Annotated[tuple[TrustRegion, ...], Meta(min_length=1, max_length=MAX_REGIONS)]
     limits: EntryLimits = EntryLimits()
     tips: HybridRecipientText | None = None
-    """What tips to this requester are sealed to; without it nobody can send one."""
+    """Recipient to which tips for this requester are sealed. None if it accepts no tips."""
 
     def __post_init__(self) -> None:
         text.check("requesters.name", self.name, MAX_NAME_CHARACTERS)
 
 
 class TrustBundle(Message, frozen=True):
-    """Everybody one root vouches for."""
+    """All requesters that one root vouches for."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("trust-bundle")
 
@@ -143,7 +144,7 @@ class TrustBundle(Message, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TrustedRequester:
-    """A requester, the key it used, and what it may ask for: the answer to "who is this, really?"."""
+    """A verified requester, the key it used, and its permissions."""
 
     root: str
     id: str
@@ -154,7 +155,7 @@ class TrustedRequester:
     limits: EntryLimits
 
     def may_ask_about(self, area: Area) -> bool:
-        """Whether the whole area lies within one of the requester's regions."""
+        """Returns True if the whole area lies within one of the requester's regions."""
         return any(region.encloses(area.bounds) for region in self.regions)
 
 
@@ -175,7 +176,7 @@ def _holders_in(root_id: str, bundle: TrustBundle) -> Iterator[_KeyHolder]:
 
 @dataclass(frozen=True, slots=True)
 class TrustDiff:
-    """What a new bundle changes, as requester ids in order: for the owner to read before it takes effect."""
+    """Changes of a new bundle, as requester ids in order, for the owner to read before it takes effect."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -183,7 +184,7 @@ class TrustDiff:
 
 
 def diff(old: TrustBundle | None, new: TrustBundle | None) -> TrustDiff:
-    """From `old` to `new`; None is a root without a bundle."""
+    """Returns the changes from `old` to `new`. None is a root without a bundle."""
     before = {entry.id: entry for entry in old.requesters} if old else {}
     after = {entry.id: entry for entry in new.requesters} if new else {}
     return TrustDiff(
@@ -195,7 +196,7 @@ def diff(old: TrustBundle | None, new: TrustBundle | None) -> TrustDiff:
 
 @dataclass(frozen=True, slots=True)
 class SeenVersion:
-    """The newest bundle there ever was of a root: its version and the SHA-256 of its payload."""
+    """The newest bundle ever accepted for a root: its version and the SHA-256 of its payload."""
 
     version: int
     sha256: str
@@ -205,8 +206,8 @@ class SeenVersion:
 class TrustStore:
     """The owner's roots, the newest bundle of each, and the newest version ever seen of each, by the root's key id.
 
-    A value in memory.  What is kept on disk are roots, newest versions and the envelopes as they were signed; a start
-    rebuilds the store through `accept`, so that what was stored is verified again.
+    A value in memory. The disk holds the roots, the newest versions and the signed envelopes. At start the store is
+    rebuilt through `accept`, so that stored bundles are verified again.
     """
 
     roots: Mapping[str, PublicKey] = field(default_factory=dict)
@@ -215,7 +216,7 @@ class TrustStore:
     _holders: Mapping[str, tuple[_KeyHolder, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # By key id, once per change: a flood of messages from unknown keys must cost a look-up each, not a search.
+        # By key id, once per change: a flood of messages from unknown keys must cost only a look-up each.
         holders: dict[str, tuple[_KeyHolder, ...]] = {}
         for root_id, bundle in self.bundles.items():
             for holder in _holders_in(root_id, bundle):
@@ -226,14 +227,14 @@ class TrustStore:
         return replace(self, roots={**self.roots, root.id: root})
 
     def without_root(self, root_id: str) -> TrustStore:
-        """Forgets the root and everybody it vouched for, but not how new its bundles were."""
+        """Returns the store without the root and its requesters. The newest version of its bundles stays known."""
         return replace(self, roots=_without(self.roots, root_id), bundles=_without(self.bundles, root_id))
 
     def accept(self, data: bytes) -> tuple[TrustStore, TrustDiff]:
-        """The store with the bundle in the envelope `data`, and what that changes.
+        """Returns the store with the bundle in the envelope `data`, and the changes it makes.
 
-        Raises `OpenError` when no root of the owner signed it, `FormatError` when it is no bundle and `RequestError`
-        when it is not newer than one already seen.  The newest one itself is accepted again.
+        Raises `OpenError` if no root of the owner signed it, `FormatError` if it is not a bundle and `RequestError` if
+        an equal or newer version was seen before. The newest bundle itself is accepted again.
         """
         opened = envelope.open_envelope(
             data, TrustBundle.PAYLOAD_TYPE, self.roots, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
@@ -257,14 +258,15 @@ class TrustStore:
         return grown, diff(present, bundle)
 
     def resolve(self, root_id: str, requester_id: str, key_id: str, at_s: int | None) -> TrustedRequester | None:
-        """The requester of that id and key under that root, if the key may be used at `at_s` (None: clock unknown)."""
+        """Returns the requester of that id and key under that root, if the key may be used at `at_s` (None: clock
+        unknown)."""
         for requester in self._usable(key_id, at_s):
             if requester.root == root_id and requester.id == requester_id:
                 return requester
         return None
 
     def keys(self, key_id: str, at_s: int | None) -> Mapping[str, PublicKey]:
-        """The key of that id if some requester may use it at `at_s`, as `envelope.verify` wants it."""
+        """Returns the key of that id if a requester may use it at `at_s`, as `envelope.verify` takes it."""
         return {requester.key.id: requester.key for requester in self._usable(key_id, at_s)}
 
     def _usable(self, key_id: str, at_s: int | None) -> Iterator[TrustedRequester]:

@@ -1,9 +1,9 @@
-"""What travels beside the chunks of an upload: the payload of `init` and of `fin`.
+"""Payloads of `init` and `fin`, which accompany the chunks of an upload.
 
-`init` (of part 0, retained while the upload lasts) says what part 0 is and how many parts there are.  It also asks what
-the requester holds already, with a number that receipts repeat.  `fin` (of any part) says that all of this part was
-sent.  `abort` is empty.  None of them is signed: they steer the transfer, and the manifest in part 0 judges the bytes.
-Source: PROTOCOL.md, "Upload"; the grammar is EMQX's file transfer over MQTT.
+`init` (of part 0, retained during the upload) gives part 0 and the number of parts. It also asks which parts the
+requester holds, with a number that receipts repeat. `fin` (of any part) says that the whole part was sent. `abort` is
+empty. All three are unsigned, because they only steer the transfer: the signed manifest in part 0 is the check on the
+bytes. Source: PROTOCOL.md, "Upload"; the grammar is EMQX's file transfer over MQTT.
 """
 
 from __future__ import annotations
@@ -29,4 +29,4 @@ class UploadNote(Message, frozen=True):
     size_bytes: Annotated[int, Meta(ge=1, le=2**40)]
     sha256: Sha256
     question: Sequence | None = None
-    """Only in an init, which is also a question: receipts repeat the number of the newest one that was read."""
+    """Only in an init, which is also a question. Receipts repeat the number of the newest init that was read."""

@@ -193,7 +193,7 @@ ZONE = {"name": "Path", "kind": ZoneSettingKind.INCLUDE.value, "corners": [[0, 0
         (OptOut, "opt-out", {"scope": "incident", "value": "police"}, "value"),
         (OptIn, "opt-in", {"value": "police"}, "value"),
         (OptIn, "opt-in", {"scope": "requester"}, "value"),
-        (TrustChange, "trust-change", {"roots_added": []}, "changes something"),
+        (TrustChange, "trust-change", {"roots_added": []}, "must add or remove a root"),
         (TrustChange, "trust-change", {"roots_removed": [samples.ROOT_KEY.text]}, "twice"),
         (TrustChange, "trust-change", {"roots_added": ["ed25519:" + "A" * 43]}, "sound"),
         (Approval, "approval", {"segments": [], "posters": []}, "something to share"),

@@ -354,7 +354,7 @@ def test_segments_can_be_named_by_their_ids(asked: tuple[Doorstep, str, tuple[st
         (("--segments", "1..2"), "Write 1,3-5", 2),
         (("--clips", "9"), "There is no clip 9", 2),
         (("--segments", ""), "Nothing was chosen", 3),
-        (("--clips", "1", "--email", "x"), "this is no plain address", 2),
+        (("--clips", "1", "--email", "x"), "not a plain address", 2),
     ],
 )
 def test_a_wrong_choice_shares_nothing_and_says_why(
