@@ -1,5 +1,5 @@
-"""What may be done with encoded video without re-encoding it: fragmented MP4, posters, joining, contact sheets.
+"""Encoded video without re-encoding: fragmented MP4, sound tracks, posters, and checks that media opens.
 
-A library between `core` and the ports: the recorder writes segments with it, and the clients of owner and requester
-read them with it.  It decides nothing about events, keys or consent.
+A library between `core` and the ports. The recorder writes segments with it, and the clients of owner and requester
+read them. Events, keys and consent are out of its scope.
 """

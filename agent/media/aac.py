@@ -42,7 +42,7 @@ class AacConfig:
 
 
 def lc_config(data: bytes) -> AacConfig | None:
-    """What `data` says; None when that is anything but plain AAC-LC, or nothing at all."""
+    """Parses `data`. Returns None if it is anything other than plain AAC-LC."""
     if not 2 <= len(data) <= _MOST_BYTES:
         return None
     bits = int.from_bytes(data[:2])

@@ -1,7 +1,7 @@
-"""Takes access units of H.264 and HEVC apart: Annex-B start codes in, NAL units and length-prefixed samples out.
+"""Access units of H.264 and HEVC: Annex-B start codes in, NAL units and length-prefixed samples out.
 
-Encoders hand over Annex B (start codes, parameter sets in front of each keyframe); MP4 wants each NAL unit with its
-length in front and the parameter sets once, in the box `avcC` or `hvcC`.
+Encoders deliver Annex B (start codes, parameter sets in front of each keyframe). MP4 needs the length in front of each
+NAL unit, and the parameter sets once, in the box `avcC` or `hvcC`.
 
 Source: ISO/IEC 14496-10 and 23008-2, annex B, 14496-15 §5.3 and §8.3.
 """
@@ -24,18 +24,18 @@ _SETS: Final = {VideoCodec.H264: (7, 8), VideoCodec.HEVC: (32, 33, 34)}
 """NAL unit types that a decoder must have before the first picture: (VPS,) SPS and PPS."""
 _DELIMITER: Final = {VideoCodec.H264: 9, VideoCodec.HEVC: 35}
 _PICTURES: Final = {VideoCodec.H264: range(1, 6), VideoCodec.HEVC: range(32)}
-"""NAL unit types that are picture."""
+"""NAL unit types that carry picture data."""
 _PROFILES_WITH_CHROMA = frozenset({100, 110, 122, 144})
 """Profiles whose `avcC` ends with chroma format and bit depths (14496-15 §5.3.3.1.2)."""
 
 
 def nal_units(access_unit: bytes) -> Iterator[bytes]:
-    """Each NAL unit without its start code.  Bytes in front of the first start code are no video and are skipped."""
+    """Yields each NAL unit without its start code. Skips bytes in front of the first start code."""
     start = access_unit.find(_START_CODE)
     while start >= 0:
         start += len(_START_CODE)
         following = access_unit.find(_START_CODE, start)
-        # A NAL unit never ends in a zero byte; those before a start code are the longer start code or stuffing.
+        # A NAL unit never ends in a zero byte. Zeros before a start code are the longer start code or stuffing.
         unit = access_unit[start : following if following >= 0 else None].rstrip(b"\x00")
         if unit:
             yield unit
@@ -51,14 +51,14 @@ def has_picture(access_unit: bytes, codec: VideoCodec) -> bool:
 
 
 def has_parameters(access_unit: bytes, codec: VideoCodec) -> bool:
-    """All that a decoder must know stands in it."""
+    """Returns True if it holds all parameter sets that a decoder needs."""
     return {nal_type(unit, codec) for unit in nal_units(access_unit)}.issuperset(_SETS[codec])
 
 
 def sample(access_unit: bytes, codec: VideoCodec = VideoCodec.H264) -> bytes:
-    """The access unit as an MP4 sample: every NAL unit that carries picture data behind its 4-byte length.
+    """Returns the access unit as an MP4 sample: each NAL unit that carries picture data behind its 4-byte length.
 
-    Parameter sets stand in the sample entry, and the borders of samples replace delimiters.
+    Parameter sets go into the sample entry, and the borders of samples replace delimiters.
     """
     outside = {*_SETS[codec], _DELIMITER[codec]}
     kept = [unit for unit in nal_units(access_unit) if nal_type(unit, codec) not in outside]
@@ -67,14 +67,14 @@ def sample(access_unit: bytes, codec: VideoCodec = VideoCodec.H264) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ParameterSets:
-    """What a decoder must know before the first picture: for each kind in `_SETS`, every unit that came."""
+    """Parameter sets that a decoder needs before the first picture: for each kind in `_SETS`, all units that came."""
 
     codec: VideoCodec
     units: tuple[tuple[bytes, ...], ...]
 
     @classmethod
     def of(cls, keyframe: bytes, codec: VideoCodec = VideoCodec.H264) -> ParameterSets:
-        """Read them from in front of a keyframe.  Raises `FormatError` when they are not there."""
+        """Reads them from in front of a keyframe. Raises `FormatError` if one is missing."""
         found: dict[int, dict[bytes, None]] = {kind: {} for kind in _SETS[codec]}
         for unit in nal_units(keyframe):
             found.get(nal_type(unit, codec), {})[unit] = None
@@ -91,13 +91,13 @@ class ParameterSets:
         return b"avcC" if self.codec is VideoCodec.H264 else b"hvcC"
 
     def record(self) -> bytes:
-        """The body of the box `avcC` or `hvcC`.  Raises `FormatError` for HEVC whose parameters make no sense."""
+        """Returns the body of the box `avcC` or `hvcC`. Raises `FormatError` if the HEVC parameters are invalid."""
         if self.codec is VideoCodec.HEVC:
             return hvcc_record(dict(zip(_SETS[self.codec], self.units, strict=True)))
         return self._avcc()
 
     def _avcc(self) -> bytes:
-        """Doorward's cameras deliver 8-bit 4:2:0, which is what the High profile fields say."""
+        """Returns `avcC`. The High profile fields say 8-bit 4:2:0, the only format that Doorward's cameras deliver."""
         sequences, pictures = self.units
         profile, compatibility, level = sequences[0][1:4]
         record = bytes((1, profile, compatibility, level, 0xFC | 3, 0xE0 | len(sequences)))

@@ -1,4 +1,4 @@
-"""The MP4 boxes that a fragmented movie of one track is made of, whatever the track holds.
+"""MP4 boxes of a fragmented movie of one track, for video or sound.
 
 Source: ISO/IEC 14496-12.
 """
@@ -29,7 +29,7 @@ def header(
     brands: bytes, ticks_per_s: int, handler: bytes, media_header: bytes, sample_entry: bytes,
     size_px: tuple[int, int] | None = None, delay: int = 0,
 ) -> bytes:  # fmt: skip
-    """`ftyp` and `moov`.  `media_header`: the box `vmhd` or `smhd`.  `size_px`: None for sound, which is heard.
+    """Returns `ftyp` and `moov`. `media_header`: the box `vmhd` or `smhd`. `size_px`: None for sound.
 
     `delay`: ticks by which samples are decoded ahead of being shown (`fragment`).
     """
@@ -86,9 +86,10 @@ def fragment(
     number: int, borders: Sequence[int], samples: Sequence[bytes], flags: Sequence[int],
     shown: Sequence[int] = (), delay: int = 0,
 ) -> bytes:  # fmt: skip
-    """`moof` and `mdat` for samples that begin at `borders[i]` and end at `borders[i + 1]` ticks.
+    """Returns `moof` and `mdat` for samples that begin at `borders[i]` and end at `borders[i + 1]` ticks.
 
-    `shown`: when each is shown, where that is not when it begins (B-frames), in a film whose header says `delay`.
+    `shown`: times at which samples are shown, if they differ from their begin (B-frames), in a film with a `delay` in
+    its header.
     """
     offsets = [at - begin + delay for at, begin in zip(shown, borders, strict=False)]
     with_offsets = any(offsets)

@@ -1,19 +1,18 @@
-"""Writes whole GOPs as a fragmented MP4 that plays by itself, one `moof` + `mdat` per GOP, as bytes to be sealed.
+"""Writes whole GOPs as a fragmented MP4, one `moof` + `mdat` per GOP, as bytes to be sealed.
 
-Rules:
-- Every call returns complete top-level boxes.  Whatever prefix of the calls reached the disk plays up to its end, so
-  a power cut costs at most the GOP that was being written.
-- The first frame is at 0; every other frame is at its sensor time less the first's, to one tick of 90 kHz (11 µs).
-  Ticks are rounded from the start of the segment, never summed up, so nothing drifts.
-- A frame lasts until the next one, and a GOP's last frame until `gop.end_ns`: a pause in the source stays a pause.
-- With B-frames the samples stand in the order of decoding.  They begin one after the other at the times at which the
-  pictures were taken, each says how much later it is shown, and an edit in the header takes that delay off again.
-- A part of a long GOP is a fragment of its own, which plays behind the parts before it.
-- The same GOPs give the same bytes: no creation time, no random number, no name of an encoder.
+- Each call returns complete top-level boxes. Any prefix of the calls that reached the disk plays up to its end, so a
+  power cut costs at most the GOP that was being written.
+- The first frame is at 0. Each other frame is at its sensor time less the first's, to one tick of 90 kHz (11 µs). Ticks
+  are rounded from the start of the segment and never summed up, so times do not drift.
+- A frame lasts until the next one, and a GOP's last frame until `gop.end_ns`. A pause in the source stays a pause.
+- With B-frames the samples are in decoding order. They begin one after the other at the capture times, each says how
+  much later it is shown, and an edit in the header subtracts that delay.
+- A part of a long GOP is a separate fragment, which plays behind the parts before it.
+- The same GOPs give the same bytes: without creation time, random number or encoder name.
 
-Written by hand rather than through libavformat because that flushes a fragment only when the *next* keyframe comes:
-a GOP already waits for its own end, and a second's delay more would double what a power cut can take.
-Source: ISO/IEC 14496-12 (boxes), 14496-15 §5 (AVC in MP4) and §8 (HEVC).
+This module does not use libavformat, because libavformat flushes a fragment only at the *next* keyframe. A GOP already
+waits for its end, and a further second would double the loss of a power cut. Source: ISO/IEC 14496-12 (boxes), 14496-15
+§5 (AVC in MP4) and §8 (HEVC).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ TICKS_PER_S = 90_000
 
 _BRANDS = {VideoCodec.H264: b"iso6iso5isomavc1mp41", VideoCodec.HEVC: b"iso6iso5isomhvc1mp41"}
 _SAMPLE_ENTRY = {VideoCodec.H264: b"avc1", VideoCodec.HEVC: b"hvc1"}
-"""Both say that the parameter sets stand in the header and nowhere else."""
+"""Sample entries for parameter sets that are only in the header."""
 
 _KEYFRAME_FLAGS = 0x0200_0000
 """sample_depends_on = 2: on no other sample."""
@@ -41,10 +40,10 @@ _OTHER_FLAGS = 0x0101_0000
 
 
 def whole_fragments(media: bytes) -> bytes:
-    """The longest prefix that ends with a whole fragment: what a segment cut short by a power failure still holds.
+    """Returns the longest prefix that ends with a whole fragment, of a segment that a power failure cut short.
 
-    A player shows a torn fragment as well, up to its torn frame; joining wants clean ends.  Boxes behind the last
-    fragment (the context record) are left out too.  Raises `FormatError` when not even the first fragment is whole.
+    A player shows a torn fragment too, up to its torn frame, but joining needs clean ends. Boxes behind the last
+    fragment (the context record) are left out. Raises `FormatError` if even the first fragment is incomplete.
     """
     at = end = 0
     while len(media) - at >= 8:
@@ -59,20 +58,20 @@ def whole_fragments(media: bytes) -> bytes:
 
 
 def header_of(media: bytes) -> bytes:
-    """`ftyp` and `moov`, which say what the pictures are.  Raises `FormatError`."""
+    """Returns `ftyp` and `moov`, which describe the pictures. Raises `FormatError`."""
     return media[: _first_fragment(media)]
 
 
 def fragments_of(media: bytes) -> bytes:
-    """What follows the header.  Raises `FormatError`."""
+    """Returns the bytes after the header. Raises `FormatError`."""
     return media[_first_fragment(media) :]
 
 
 def at_tick(fragments: bytes, tick: int, number: int) -> bytes:
-    """The one fragment that a writer of ours made of a segment's first GOP, moved to `tick` and called `number`."""
+    """Returns the one fragment that our writer made of a segment's first GOP, moved to `tick` and numbered `number`."""
     moved = bytearray(fragments)
     for kind, form, value in ((b"mfhd", ">I", number), (b"tfdt", ">Q", tick)):
-        at = fragments.find(kind, 0, 256)  # in front of everything whose length differs
+        at = fragments.find(kind, 0, 256)  # in front of all fields with varying length
         if at < 0:
             raise FormatError("This is not a fragment of ours.")
         struct.pack_into(form, moved, at + 8, value)
@@ -92,7 +91,8 @@ def _first_fragment(media: bytes) -> int:
 
 
 class FragmentedMp4Writer:
-    """One segment's media.  `begin` with its first GOP, `add` the others, `finish`; append what each returns."""
+    """Writer for one segment's media. `begin` with its first GOP, `add` the others, `finish`. Append what each
+    returns."""
 
     def __init__(self, description: StreamDescription) -> None:
         self._description = description
@@ -100,11 +100,12 @@ class FragmentedMp4Writer:
         self._start_ns = 0
         self._end_ns = 0
         self._delay = 0
-        """Ticks by which a picture has to be decoded ahead, as the first GOP shows it."""
+        """Ticks by which a picture is decoded ahead, taken from the first GOP."""
         self._fragments = 0
 
     def begin(self, first_gop: Gop) -> bytes:
-        """Header boxes *and* the first GOP's fragment.  Raises `FormatError` for a keyframe without parameter sets."""
+        """Returns the header boxes *and* the first GOP's fragment. Raises `FormatError` if the keyframe lacks parameter
+        sets."""
         if self._parameters is not None or not first_gop.begins:
             raise InternalError("A segment was begun twice, or in the middle of a GOP.")
         self._parameters = ParameterSets.of(first_gop.packets[0].data, self._description.codec)
@@ -114,9 +115,9 @@ class FragmentedMp4Writer:
         return self._header(self._parameters) + self.add(first_gop)
 
     def add(self, gop: Gop) -> bytes:
-        """The fragment of the next GOP.
+        """Returns the fragment of the next GOP.
 
-        Raises `FormatError` when the encoder's parameters changed: such a GOP begins a new segment.
+        Raises `FormatError` if the encoder's parameters changed, because such a GOP begins a new segment.
         """
         if self._parameters is None or gop.start_ns < self._end_ns:
             raise InternalError("A segment's GOPs must begin with `begin` and follow one another in time.")
@@ -132,7 +133,7 @@ class FragmentedMp4Writer:
         return fragment(self._fragments, borders, samples, flags, shown, self._delay)
 
     def finish(self) -> bytes:
-        """What closes the media: nothing, for every fragment is complete in itself.  The writer is spent."""
+        """Closes the media. Returns no bytes, because each fragment is complete. Do not use the writer again."""
         if self._parameters is None:
             raise InternalError("A segment was finished before it began.")
         self._parameters = None
@@ -148,7 +149,7 @@ class FragmentedMp4Writer:
         return header(brands, TICKS_PER_S, b"vide", video, entry, size_px, self._delay)
 
     def _sample_entry(self, parameters: ParameterSets) -> bytes:
-        """`avc1` or `hvc1`: 72 dpi, one frame per sample, 24 bits of colour, its name left empty."""
+        """Returns `avc1` or `hvc1`: 72 dpi, one frame per sample, 24 bits of colour, an empty name."""
         picture = struct.pack(">HHIII", self._description.width_px, self._description.height_px, 0x480000, 0x480000, 0)
         return box(
             _SAMPLE_ENTRY[self._description.codec],

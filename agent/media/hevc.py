@@ -1,4 +1,4 @@
-"""Makes the `hvcC` record of HEVC parameter sets, for which some of the sequence parameter set has to be read.
+"""The `hvcC` record of HEVC parameter sets, which repeats some fields of the sequence parameter set.
 
 Source: ISO/IEC 14496-15 §8.3.3.1 (`HEVCDecoderConfigurationRecord`), 23008-2 §7.3.2.2 and §7.3.3 (SPS), §9.2
 (Exp-Golomb).
@@ -21,7 +21,7 @@ _MOST_ZEROS: Final = 32
 
 
 def hvcc_record(sets: Mapping[int, Sequence[bytes]]) -> bytes:
-    """`sets`: by NAL unit type, what stands in front of a keyframe.  Raises `FormatError`."""
+    """Returns the record. `sets`: units in front of a keyframe, by NAL unit type. Raises `FormatError`."""
     rbsp = sets[_SPS][0][_HEADER_BYTES:].replace(b"\0\0\3", b"\0\0")  # without emulation prevention
     bits = _BitReader(rbsp)
     bits.take(4)
@@ -45,7 +45,7 @@ def hvcc_record(sets: Mapping[int, Sequence[bytes]]) -> bytes:
     record += bytes((0xFC | chroma, 0xF8 | luma_depth, 0xF8 | chroma_depth, 0, 0))
     record += bytes(((sub_layers + 1) << 3 | nested << 2 | 3, len(sets)))
     for kind, units in sets.items():
-        record += bytes((0x80 | kind,)) + len(units).to_bytes(2, "big")  # all units of this kind stand here
+        record += bytes((0x80 | kind,)) + len(units).to_bytes(2, "big")  # array_completeness: all are here
         record += b"".join(len(unit).to_bytes(2, "big") + unit for unit in units)
     return record
 
@@ -72,7 +72,7 @@ class _BitReader:
         return self._value >> self._left & (1 << count) - 1
 
     def golomb(self) -> int:
-        """An unsigned Exp-Golomb number."""
+        """Returns an unsigned Exp-Golomb number."""
         zeros = 0
         while not self.take(1):
             zeros += 1

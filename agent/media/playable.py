@@ -1,9 +1,8 @@
-"""Says whether a film, a sound or a still can be opened: by the formats that a doorbell writes and by no others.
+"""Checks that a film, a sound or a still opens, in the formats that a doorbell writes.
 
-FFmpeg guesses formats and has hundreds of decoders, and what a stranger sends is the stranger's choice.  Here the
-container is MP4, pictures are H.264 or HEVC, sound is AAC, a still is a JPEG; everything else is refused before a
-decoder sees it.  "Can be opened" means: every packet has a time that makes sense, every key frame becomes a picture,
-all sound becomes sound.
+FFmpeg guesses formats and has hundreds of decoders, and a stranger chooses the bytes. Therefore the container must be
+MP4, pictures H.264 or HEVC, sound AAC, and a still a JPEG. Other formats are refused before a decoder sees them.
+"Opens" means: each packet has a plausible time, each key frame decodes to a picture, and all sound decodes.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _MOST_RATE_HZ: Final = 96_000
 
 
 def pictures_of(container: InputContainer) -> av.VideoStream:
-    """Its first track of pictures.  Raises `FormatError` if there is none of a kind that doorbells record."""
+    """Returns the first track of pictures. Raises `FormatError` if no track has a format that doorbells record."""
     stream = next(iter(container.streams.video), None)
     if stream is None or stream.codec_context is None or stream.codec_context.name not in _PICTURES:
         raise FormatError("This is not a segment's video.")
@@ -40,7 +39,7 @@ def pictures_of(container: InputContainer) -> av.VideoStream:
 
 
 def sound_of(container: InputContainer) -> av.AudioStream:
-    """Its first track of sound.  Raises `FormatError` if there is none of a kind that doorbells record."""
+    """Returns the first track of sound. Raises `FormatError` if no track has a format that doorbells record."""
     stream = next(iter(container.streams.audio), None)
     if stream is None or stream.codec_context is None or stream.codec_context.name not in _SOUND:
         raise FormatError("This is not a segment's sound.")
@@ -50,7 +49,7 @@ def sound_of(container: InputContainer) -> av.AudioStream:
 
 
 def check_film(media: bytes) -> None:
-    """Raises `FormatError`, with the reason, for a segment's pictures that cannot be opened."""
+    """Raises `FormatError`, with the reason, if the pictures of a segment do not open."""
     try:
         with av.open(BytesIO(media), mode="r", format="mp4") as container:
             stream = pictures_of(container)
@@ -67,7 +66,7 @@ def check_film(media: bytes) -> None:
 
 
 def check_sound(media: bytes) -> None:
-    """The same of a segment's sound."""
+    """Raises `FormatError`, with the reason, if the sound of a segment does not open."""
     try:
         with av.open(BytesIO(media), mode="r", format="mp4") as container:
             stream = sound_of(container)
@@ -82,7 +81,7 @@ def check_sound(media: bytes) -> None:
 
 
 def check_still(image: bytes) -> None:
-    """The same of a clip's still, a JPEG."""
+    """Raises `FormatError`, with the reason, if the still of a clip (a JPEG) does not open."""
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
     decoder.options = {"max_pixels": str(_MOST_PIXELS)}
@@ -95,7 +94,8 @@ def check_still(image: bytes) -> None:
 
 
 def _require_time(packet: av.Packet[av.VideoStream] | av.Packet[av.AudioStream]) -> None:
-    """An empty packet ends a stream and has none."""
+    """Raises `FormatError` if a packet with data has no time, or one that is implausible. The empty packet at the end
+    needs none."""
     base = packet.time_base or Fraction(1)
     for ticks in (packet.pts, packet.dts, packet.duration):
         if packet.size and ticks is not None and abs(ticks * base) > _LONGEST_S:

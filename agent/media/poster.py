@@ -1,6 +1,6 @@
-"""Makes the still of a clip: a JPEG of a GOP's keyframe, or of the frame nearest to a moment.
+"""Poster of a clip: a JPEG of a GOP's keyframe, or of the frame nearest to a moment.
 
-A poster is footage: whoever calls this seals the result to the same recipients as the segment.
+A poster is footage: the caller must seal the result to the same recipients as the segment.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def poster(
     widest_px: int = WIDEST_POSTER_PX,
     most_pictures: int | None = None,
 ) -> bytes:
-    """JPEG of a GOP's keyframe, or of its picture nearest to `at_ns` (sensor time), at most `widest_px` wide.
+    """Returns a JPEG of a GOP's keyframe, or of its picture nearest to `at_ns` (sensor time), at most `widest_px` wide.
 
-    `parts`: the GOP from its keyframe on.  A picture that would take decoding more than `most_pictures` is not looked
-    for: the keyframe stands for it.  Raises `FormatError` when nothing decodes.
+    `parts`: the GOP from its keyframe on. If a picture would take decoding more than `most_pictures`, the keyframe is
+    used instead. Raises `FormatError` if no picture decodes.
     """
     packets = [packet for gop in parts for packet in gop.packets]
     wanted = 0
@@ -42,7 +42,7 @@ def poster(
         wanted = 0
     found: av.VideoFrame | None = None
     for decoded in _decoded(packets[: wanted + 1], codec):
-        # With B-frames the last picture that comes out is not always the last that went in.
+        # With B-frames the decoder may return an earlier picture last.
         if decoded.pts == wanted or found is None or found.pts != wanted:
             found = decoded
     if found is None:
@@ -51,7 +51,8 @@ def poster(
 
 
 def poster_of_media(media: bytes, at_s: float = 0.0, *, widest_px: int = WIDEST_POSTER_PX) -> bytes:
-    """JPEG of an MP4's first frame at or after `at_s` seconds, or its last.  Raises `FormatError` for anything else."""
+    """Returns a JPEG of an MP4's first frame at or after `at_s` seconds, or its last. Raises `FormatError` for other
+    files."""
     picture: av.VideoFrame | None = None
     try:
         with av.open(BytesIO(media), mode="r", format="mp4") as container:
@@ -67,7 +68,7 @@ def poster_of_media(media: bytes, at_s: float = 0.0, *, widest_px: int = WIDEST_
 
 
 def _decoded(packets: Sequence[EncodedPacket], codec: VideoCodec) -> Iterator[av.VideoFrame]:
-    """The pictures, each with the number of its packet for its time."""
+    """Yields the pictures, each with the number of its packet as its time."""
     decoder = av.CodecContext.create(codec.value, "r")
     decoder.thread_count = 1
     try:

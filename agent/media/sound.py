@@ -1,9 +1,8 @@
-"""Writes what was heard during a segment as a fragmented MP4 of one AAC track, in one piece, as bytes to be sealed.
+"""Writes the sound of a segment as a fragmented MP4 of one AAC track, in one piece, as bytes to be sealed.
 
-Rules:
-- Instant 0 is the segment's first picture: a packet stands at the time it was heard less that, to one sample.
-- Only packets that begin within the segment are in it, so that one who is given a segment hears no more than it shows.
-- A hole between packets stays a hole: the one before it is said to last until the next.
+- Time 0 is the segment's first picture. A packet's time is its capture time less that, to one sample.
+- Only packets that begin within the segment are included, so that a receiver of a segment hears no more than it shows.
+- A hole between packets stays a hole: the packet before it lasts until the next.
 - The same packets give the same bytes.
 
 Source: ISO/IEC 14496-12 (boxes), 14496-14 (`mp4a`, `esds`), 14496-1 §7.2.6 (descriptors).
@@ -29,13 +28,14 @@ _AAC, _AUDIO_STREAM = 0x40, 0x15
 def sound_mp4(
     description: SoundDescription, packets: Sequence[SoundPacket], start_ns: int, end_ns: int
 ) -> bytes | None:
-    """The track of [start_ns, end_ns), boot clock; None when nothing was heard then.  `packets` in order of time."""
+    """Returns the track of [start_ns, end_ns), boot clock, or None if it has no sound. `packets` are in order of
+    time."""
     inside = [packet for packet in packets if start_ns <= packet.heard_ns < end_ns]
     if not inside:
         return None
     rate_hz = description.rate_hz
     borders = [round((packet.heard_ns - start_ns) * rate_hz / NS_PER_S) for packet in inside]
-    for at in range(1, len(borders)):  # two packets may lie a fraction of a sample apart when the count moved back
+    for at in range(1, len(borders)):  # two packets may be a fraction of a sample apart if the count moved back
         borders[at] = max(borders[at], borders[at - 1] + 1)
     borders.append(borders[-1] + description.frame_samples)
     entry = _sample_entry(description)
@@ -44,7 +44,7 @@ def sound_mp4(
 
 
 def _sample_entry(description: SoundDescription) -> bytes:
-    """`mp4a`: of 16 bits a sample."""
+    """Returns `mp4a` with 16 bits a sample."""
     sound = struct.pack(">6xH8xHH4xI", 1, description.channels, 16, description.rate_hz << 16)
     config = _descriptor(5, description.config)
     decoder = _descriptor(4, struct.pack(">BB3xII", _AAC, _AUDIO_STREAM, 0, 0) + config)
@@ -53,5 +53,5 @@ def _sample_entry(description: SoundDescription) -> bytes:
 
 
 def _descriptor(tag: int, body: bytes) -> bytes:
-    """Shorter than 128 bytes, all of ours."""
+    """Returns a descriptor. The length takes one byte, because all our bodies are shorter than 128 bytes."""
     return struct.pack(">BB", tag, len(body)) + body

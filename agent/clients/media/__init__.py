@@ -1,1 +1,1 @@
-"""What clients do with opened media: joining, contact sheets, and opening what strangers sent in a confined process."""
+"""Media for clients: joining segments, contact sheets, and opening untrusted media in a confined process."""

@@ -1,12 +1,11 @@
-"""Opens what strangers sent, or a network camera made, in another process with limits.
+"""Opens media from strangers or from a network camera in another process with limits.
 
-What breaks, hangs or swells there breaks nothing here.
+A crash, a hang or a memory blow-up ends only that process. It starts with the first job, and again after each job that
+ended it. It receives its input through file descriptors and holds no secret. Its limits (`confined_worker`) bound
+memory, time, open files and the size of its output. It runs as the same user, so the limits do not stop a decoder that
+an attacker has taken over.
 
-The process is started with the first job and again after each that ended it.  It gets what it needs through file
-descriptors and has no secret.  Its limits (`confined_worker`) are memory, time, open files and the size of what it
-writes; it runs as the same user, so they are no fence against a decoder that is taken over.
-
-This module imports no decoder: a caller pays for one when there is something to open.
+This module imports no decoder, so a caller pays for one only if there is media to open.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ __all__ = ["READY", "SandboxedMedia"]
 
 _PROGRAM: Final = str(Path(__file__).resolve().parents[3])
 _FOLDERS: Final = [_PROGRAM, *(each for each in sys.path if Path(each).is_absolute() and each != _PROGRAM)]
-"""Where this process finds its modules.  An isolated interpreter ignores PYTHONPATH and the current folder."""
+"""Folders from which this process imports its modules. An isolated interpreter ignores PYTHONPATH and the current
+folder."""
 _WORKER: Final = (
     sys.executable,
     "-I",
@@ -41,16 +41,17 @@ _ENVIRONMENT: Final = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_TH
 _START_S: Final = 120.0
 _JOB_S: Final = 60.0
 _BYTES_PER_S: Final = 4 << 20
-"""How fast the slowest machine that is waited for joins films."""
+"""Speed, in bytes per second, at which the slowest supported machine joins films. Sets the time limit of a join."""
 READY: Final = b"+"
 _MOST_ANSWER_BYTES: Final = 8 << 20
 _LONGEST_REASON: Final = 200
 
 
 class SandboxedMedia:
-    """Use it in a `with`.  Every method raises `FormatError`, with the reason, for what cannot be opened.
+    """A sandboxed decoder, used in a `with`. Each method raises `FormatError` with the reason if the media does not
+    open.
 
-    A process that does not start is this machine's fault: `StorageError`.  No footage is refused for it.
+    Raises `StorageError` if the process does not start. That is a fault of this machine, so the footage is not refused.
     """
 
     def __init__(self, command: Sequence[str] = _WORKER, job_s: float = _JOB_S) -> None:
@@ -68,11 +69,11 @@ class SandboxedMedia:
         self._end()
 
     def check(self, content: str, media: bytes) -> None:
-        """Whether a `segment`, `sound` or `poster` opens."""
+        """Raises `FormatError` if a `segment`, `sound` or `poster` does not open."""
         self._ask({"job": "check", "content": content}, media)
 
     def join(self, segments: Sequence[Path], out: Path, sounds: Sequence[Path | None] = ()) -> float:
-        """Write one MP4 of these films, with what was heard beside them; its length in seconds."""
+        """Writes one MP4 of these films with their sounds, and returns its length in seconds."""
         size = sum(path.stat().st_size for path in (*segments, *(path for path in sounds if path is not None)))
         job = {
             "job": "join",
@@ -84,7 +85,7 @@ class SandboxedMedia:
         return _number(self._ask(job, more_s=size / _BYTES_PER_S).get("seconds"))
 
     def still(self, film: Path) -> bytes:
-        """A JPEG of a film's first picture."""
+        """Returns a JPEG of a film's first picture."""
         data = self._ask({"job": "still", "film": str(film)}).get("still")
         try:
             return base64.b64decode(str(data), validate=True)
@@ -106,7 +107,8 @@ class SandboxedMedia:
         return answer
 
     def _answer(self, question: int, matter: int, seconds: float) -> dict[str, Any]:
-        """The worker writes its answer over the question.  Raises `TimeoutError`, an `OSError`, when it is too slow."""
+        """Returns the worker's answer, which it writes over the question. Raises `TimeoutError` (an `OSError`) if it is
+        too slow."""
         link = self._link()
         link.settimeout(seconds)
         socket.send_fds(link, [b"?"], [question, matter])
@@ -135,7 +137,7 @@ class SandboxedMedia:
         return self._socket
 
     def _require_start(self, link: socket.socket) -> None:
-        """The worker says that it runs before it is given anything."""
+        """Waits for the worker's report that it runs, before it is given any job."""
         try:
             link.settimeout(_START_S)
             started = link.recv(1)
@@ -159,7 +161,7 @@ class SandboxedMedia:
 
 @contextlib.contextmanager
 def _passed(data: bytes) -> Iterator[int]:
-    """A descriptor of memory that holds `data`: nothing that was opened touches the disk for a check."""
+    """Yields a descriptor of memory that holds `data`, so that opened media never touches the disk for a check."""
     handle = os.memfd_create("doorward")
     try:
         view = memoryview(data)

@@ -1,7 +1,7 @@
-"""The other side of `confined`: opens one thing after the other until the socket closes, within limits of its own.
+"""Worker process of `confined`: opens one item after the other, within its limits, until the socket closes.
 
-Started in an isolated interpreter with the number of a socket's descriptor.  A job that needs more than its limits ends
-the process.  The asking side takes that for an answer.
+`confined` starts it in an isolated interpreter and passes the number of a socket's descriptor. A job over the limits
+ends the process, which `confined` takes for an answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent.errors import DoorwardError, StorageError
 __all__ = ["enter_sandbox", "main"]
 
 _MEMORY_BYTES: Final = 1 << 30
-"""Decoding 4K takes a quarter of it above what the libraries take."""
+"""Memory limit in bytes. Decoding 4K takes a quarter of it beyond the libraries."""
 _JOB_CPU_S: Final = 60
 _ANSWER_BYTES: Final = 16 << 20
 _CPU_BYTES_PER_S: Final = 4 << 20
@@ -30,7 +30,7 @@ _CPU_BYTES_PER_S: Final = 4 << 20
 
 def main(descriptor: int) -> None:
     enter_sandbox()
-    # Within the limits. A decoder that is missing here is this machine's fault, and no fault of the first film.
+    # Imported within the limits. If a decoder is missing here, this machine is at fault and not the first film.
     import agent.media.playable  # noqa: F401 (`_check` uses it)
 
     with socket.socket(fileno=descriptor) as link:
@@ -51,7 +51,7 @@ def main(descriptor: int) -> None:
 
 
 def enter_sandbox() -> None:
-    """What holds for every job.  No core: it would hold pictures."""
+    """Sets the limits for all jobs. Core dumps are off, because they would contain pictures."""
     for limit, most in (
         (resource.RLIMIT_AS, _MEMORY_BYTES),
         (resource.RLIMIT_CORE, 0),
@@ -61,7 +61,7 @@ def enter_sandbox() -> None:
 
 
 def _allow(output_bytes: int) -> None:
-    """Time and size of what may be written, from here on."""
+    """Sets the limits on time and output size from here on."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime) + _JOB_CPU_S + output_bytes // _CPU_BYTES_PER_S
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
@@ -80,7 +80,7 @@ def _done(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
 
 
 def _check(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
-    # Imported here: within the limits, and only where there is a job.
+    # Imported here, within the limits and only if there is a job.
     from agent.media import playable
 
     {"segment": playable.check_film, "sound": playable.check_sound, "poster": playable.check_still}[job["content"]](

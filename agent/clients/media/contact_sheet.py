@@ -1,6 +1,6 @@
-"""Draws posters with captions into one picture: what was shared, what stayed, at a glance.
+"""Contact sheet: posters with captions in one picture, which shows at a glance the segments that were shared.
 
-The state of each segment shows three times (border, badge, word), so that it survives printing without colour.
+The state of each segment shows three times (border, badge, word), so that it survives printing in black and white.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PLAIN = str.maketrans({"–": "-", "—": "-", "·": "-", "…": "...", "→": 
 
 
 class TileState(enum.Enum):
-    """What became of a segment: its word on the sheet."""
+    """State of a segment, by its word on the sheet."""
 
     SHARED = "shared"
     KEPT = "stayed at home"
@@ -50,7 +50,7 @@ class TileState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SheetTile:
-    """One segment or clip.  `poster` is a JPEG, or None when nobody here can open it: a padlock stands for it."""
+    """One segment or clip. `poster` is a JPEG, or None if this client cannot open it: then a padlock is drawn."""
 
     poster: bytes | None
     caption: str
@@ -59,7 +59,7 @@ class SheetTile:
 
 
 def contact_sheet(title: str, subtitle: str, tiles: Sequence[SheetTile], *, columns: int = 4) -> bytes:
-    """One PNG with a header and the tiles in reading order.  Undecodable posters are drawn as sealed ones."""
+    """Returns one PNG with a header and the tiles in reading order. Undecodable posters are drawn as sealed ones."""
     columns = max(2, min(columns, len(tiles)))
     rows = max(1, -(-len(tiles) // columns))
     step_y = _PICTURE_PX + _CAPTION_PX + _MARGIN_PX
@@ -87,7 +87,7 @@ def _header(sheet: Picture, title: str, subtitle: str, tiles: Sequence[SheetTile
 
 
 def _draw_tile(card: Picture, tile: SheetTile) -> None:
-    """`card` is the tile's part of the sheet, drawn in place."""
+    """Draws `tile` in place into `card`, its part of the sheet."""
     card[:] = _CARD
     height_px, width_px = card.shape[:2]
     card[:_PICTURE_PX] = _fitted(tile)
@@ -99,7 +99,7 @@ def _draw_tile(card: Picture, tile: SheetTile) -> None:
 
 
 def _fitted(tile: SheetTile) -> Picture:
-    """The poster, whole, on a black ground of the tile's size; what stayed is dimmed."""
+    """Returns the whole poster on a black ground of the tile's size. Unshared segments are dimmed."""
     ground = np.zeros((_PICTURE_PX, _TILE_PX, 3), np.uint8)
     image = cv2.imdecode(np.frombuffer(tile.poster, np.uint8), cv2.IMREAD_COLOR) if tile.poster else None
     if image is None:
@@ -137,7 +137,7 @@ def _text_px(text: str, scale: float) -> int:
 
 
 def _write(picture: Picture, text: str, at: tuple[int, int], scale: float, colour: Colour, room_px: int) -> None:
-    """One line with its baseline at `at`, cut to `room_px`."""
+    """Writes one line with its baseline at `at`, cut to `room_px`."""
     text = text.translate(_PLAIN).encode("ascii", "replace").decode()
     while len(text) > 1 and _text_px(text, scale) > room_px:
         text = text.removesuffix("...")[:-1] + "..." if len(text) > 4 else text[:-1]

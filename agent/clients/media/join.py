@@ -1,10 +1,9 @@
-"""Joins the media of segments into one ordinary MP4 that starts playing at once, without encoding anything anew.
+"""Joins the media of segments into one ordinary MP4 that starts playing at once, without re-encoding.
 
-Rules:
-- The pictures are the segments' own, bit for bit; only the container is new.
-- Gaps are closed (each segment follows the one before) or kept (each begins where it was captured, and the last
-  picture stands until then): the caller chooses by giving start times or not.
-- The output has its final name only when it is complete; it never replaces a file by half of another.
+- The pictures are the segments' own, bit for bit. Only the container is new.
+- Gaps are closed (each segment follows the one before), or kept if the caller gives start times (each segment begins at
+  its capture time, and the last picture stands until then).
+- The output gets its final name only if it is complete, so a half-written file never replaces another.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _TICK = Fraction(1, TICKS_PER_S)
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a file holds."""
+    """Codec, size, frames and length of a file."""
 
     frames: int
     seconds: float
@@ -44,7 +43,8 @@ class MediaInfo:
 
 
 def probe(media: Media) -> MediaInfo:
-    """Count without decoding.  `seconds` runs to the end of the last frame.  Raises `FormatError` if it is no video."""
+    """Counts frames without decoding. `seconds` runs to the end of the last frame. Raises `FormatError` if it is not a
+    video."""
     with _opened(media) as container:
         size_bytes = len(media) if isinstance(media, bytes) else media.stat().st_size
         stream = container.streams.video[0]
@@ -62,13 +62,13 @@ def join_mp4(
     starts_ns: Sequence[int] | None = None,
     sounds: Sequence[Media | None] = (),
 ) -> MediaInfo:
-    """Write `segments`, in order, as one faststart MP4 at `out`; say what it holds.
+    """Writes `segments`, in order, as one faststart MP4 at `out`, and returns what it holds.
 
-    `sounds`, where given one per segment: what was heard during it, laid beside its pictures as it is.
+    `sounds`, if given one per segment, are laid beside the pictures unchanged. `starts_ns`, one per segment on one
+    clock, keeps the gaps between them. If it is missing, the gaps are closed.
 
-    `starts_ns`, one per segment on one clock, keeps the gaps between them; without it they are closed.
-    Raises `FormatError` when a segment is no video, overlaps the one before, or has another picture format;
-    `StorageError` when `out` cannot be written.
+    Raises `FormatError` if a segment is not a video, overlaps the one before, or has another picture format. Raises
+    `StorageError` if `out` cannot be written.
     """
     if not segments or (starts_ns is not None and len(starts_ns) != len(segments)):
         raise FormatError("Joining needs at least one segment, and a start time for each or for none.")
@@ -94,9 +94,9 @@ def _write(
         av.open(str(out), mode="w", format="mp4", options=options) as joined,
     ):
         picture_format = bytes(first.streams.video[0].codec_context.extradata or b"")
-        # opaque: without it some PyAV releases write a track without samples
+        # opaque: some PyAV releases otherwise write a track that has no samples
         track = joined.add_stream_from_template(first.streams.video[0], opaque=True)
-        # Apple's players want HEVC whose parameter sets stand in the header to be called so.
+        # Apple's players open HEVC with parameter sets in the header only under this tag.
         track.codec_context.codec_tag = first.streams.video[0].codec_context.codec_tag
         heard = _SoundTrack(joined, sounds)
         ahead = max(_ahead_ticks(segment) for segment in segments)
@@ -105,7 +105,7 @@ def _write(
             begin_ticks = end_ticks
             if starts_ns is not None:
                 begin_ticks = round((starts_ns[number] - starts_ns[0]) * TICKS_PER_S / NS_PER_S)
-                # Two roundings may differ by a tick; more is an overlap.
+                # Two roundings may differ by a tick. A larger difference is an overlap.
                 if begin_ticks < end_ticks - 1:
                     raise FormatError(f"Segment {number + 1} begins before the one in front of it ends.")
                 begin_ticks = max(begin_ticks, end_ticks)
@@ -143,7 +143,7 @@ class _SoundTrack:
                 self._track = joined.add_stream_from_template(template, opaque=True)
 
     def add(self, number: int, begin_ticks: int) -> None:
-        """What was heard during segment `number`, whose pictures begin at `begin_ticks` of the joined file."""
+        """Adds the sound of segment `number`, which begins at `begin_ticks` of the joined file."""
         track = self._track
         sound = self._sounds[number] if track is not None else None
         if track is None or sound is None:
@@ -159,7 +159,7 @@ class _SoundTrack:
                     if packet.pts is None or not packet.size:
                         continue
                     at = begin + round(packet.pts * (packet.time_base or base) / base)
-                    # Where a gap is closed, the last packet of one segment may reach a little into the next.
+                    # If a gap is closed, the last packet of one segment may reach a little into the next.
                     self._last = max(at, self._last + 1)
                     packet.pts = packet.dts = self._last
                     packet.time_base, packet.stream = base, track
@@ -181,21 +181,21 @@ def _opened_sound(media: Media) -> Iterator[InputContainer]:
 
 
 def _ticks(packet: av.Packet[av.VideoStream], own: int | None) -> int:
-    """A time in the packet's own ticks, in ours."""
+    """Converts a time from the packet's ticks to ours."""
     return round((own or 0) * (packet.time_base or _TICK) / _TICK)
 
 
 def _ahead_ticks(media: Media) -> int:
-    """By how much a segment's pictures must be decoded before they are shown: 0 without B-frames."""
+    """Returns the ticks by which pictures are decoded before they are shown: 0 unless there are B-frames."""
     with _opened(media) as container:
         first = next(_packets(container), None)
         return -_ticks(first[0], first[0].dts) if first is not None else 0
 
 
 def _packets(container: InputContainer) -> Iterator[tuple[av.Packet[av.VideoStream], int, int]]:
-    """The video packets that carry something, with begin and end of their decoding, counted from the first one's.
+    """Yields the video packets that carry data, with begin and end of their decoding, counted from the first packet.
 
-    A demuxer ends with an empty packet.  Raises `FormatError`.
+    Skips the empty packet with which a demuxer ends. Raises `FormatError`.
     """
     first: int | None = None
     try:

@@ -1,7 +1,7 @@
-"""The other half: identities and what opens age files with them.  Only owners' and requesters' clients import this.
+"""Identities, and the code that opens age files with them. Only owners' and requesters' clients import this package.
 
-An import contract (setup.cfg) keeps it, with all its modules, out of every role that runs on the device.  A device has
-no identity either; the contract makes "there is no key" visible in the code as "there is not even a lock to turn".
+An import contract (setup.cfg) keeps the package out of each process on the device. A device holds no identity, and
+thanks to the contract it also holds no code that could use one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Opens a sealed file with the one key its record commits to.  Only owners' and requesters' clients import this.
+"""Opens a sealed file with the one key that its record commits to. Only owners' and requesters' clients import this.
 
 Source: FORMAT.md, "Manifest", `key`.
 """
@@ -18,7 +18,8 @@ __all__ = ["commitment_in", "open_committed"]
 
 
 def commitment_in(record: StoredRecord, content: Content) -> str | None:
-    """What `record` says of the key of this file; None where there is none, or it was adopted without its key."""
+    """Returns the key commitment of this file in `record`. None if the record has none, or the file was recovered
+    without its key."""
     if not isinstance(record, SegmentRecord):
         return None
     if content is Content.SEGMENT:
@@ -28,7 +29,8 @@ def commitment_in(record: StoredRecord, content: Content) -> str | None:
 
 
 def open_committed(record: StoredRecord, content: Content, data: bytes, identities: Sequence[Identity]) -> bytes:
-    """The plaintext of the age file `data`.  Raises `OpenError` when it opens, but with another key than recorded."""
+    """Returns the plaintext of the age file `data`. Raises `OpenError` also if the file opens with another key than
+    recorded."""
     length = split(data)
     file_key = open_file_key(data[:length], identities)
     if isinstance(record, SegmentRecord) and key_commitment(file_key) != commitment_in(record, content):

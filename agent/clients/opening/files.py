@@ -1,8 +1,8 @@
-"""Opens whole age files with identities: at once, as a stream, or as far as a cut file goes; and wraps them anew.
+"""Opens whole age files with identities: at once, as a stream, or as far as a cut file goes. Also re-wraps them.
 
-- The file key counts only once the header's MAC agrees: until then it may be a key that an attacker chose.
-- Every cryptographic failure is OpenError with one message; every malformed byte is FormatError (its parent class).
-- Armor is taken off before (`armor.dearmor`).
+- The file key counts only if the header's MAC agrees. Until then an attacker may have chosen it.
+- Each cryptographic failure is OpenError with one message. Each malformed byte is FormatError (its parent class).
+- Remove armor first (`armor.dearmor`).
 
 Source: c2sp.org/age.
 """
@@ -33,11 +33,12 @@ __all__ = ["VerifiedPrefix", "open_bytes", "open_file_key", "open_payload", "ope
 
 
 def open_file_key(header: bytes, identities: Sequence[Identity]) -> bytes:
-    """The 16-byte file key of a `header` (exactly its bytes); OpenError if no identity fits or the MAC is wrong."""
+    """Returns the 16-byte file key of a `header` (exactly its bytes). OpenError if no identity fits or the MAC is
+    wrong."""
     parsed, length = parse_header(header)
     if length != len(header):
         raise FormatError("Bytes follow the end of an age header.")
-    # Whoever knows the passphrase could have sealed; a second stanza would let somebody else pass for them.
+    # A passphrase also authenticates the sealer. A second stanza would let another party imitate the sealer.
     if len(parsed.stanzas) > 1 and any(stanza.kind == SCRYPT_KIND for stanza in parsed.stanzas):
         raise FormatError("An age header mixes a passphrase with other recipients.")
     for identity in identities:
@@ -50,22 +51,23 @@ def open_file_key(header: bytes, identities: Sequence[Identity]) -> bytes:
 
 
 def open_payload(payload: bytes, file_key: bytes) -> bytes:
-    """The whole plaintext of a `payload` (nonce and chunks); OpenError if any of it is not authentic."""
+    """Returns the whole plaintext of a `payload` (nonce and chunks). OpenError if any of it is not authentic."""
     key = payload_key(file_key, _whole_nonce(payload[:NONCE_BYTES]))
     return b"".join(_whole(open_chunks(key, sealed_chunks(payload, NONCE_BYTES))))
 
 
 def open_bytes(data: bytes, identities: Sequence[Identity]) -> bytes:
-    """The whole plaintext of an age file; FormatError or OpenError."""
+    """Returns the whole plaintext of an age file. FormatError or OpenError."""
     length = split(data)
     return open_payload(data[length:], open_file_key(data[:length], identities))
 
 
 def open_stream(reader: BinaryIO, identities: Sequence[Identity]) -> Iterator[bytes]:
-    """The plaintext of the age file at `reader`, in chunks of at most 64 KiB; FormatError or OpenError while iterating.
+    """Yields the plaintext of the age file at `reader` in chunks of at most 64 KiB. FormatError or OpenError while
+    iterating.
 
-    Each chunk is authentic, but only the end of the iteration proves that the file is whole: a caller who writes
-    them out keeps the result under a temporary name until then.
+    Each chunk is authentic, but only the end of the iteration proves that the file is whole. A caller that writes
+    chunks must keep the result under a temporary name until then.
     """
     file_key = open_file_key(read_header(reader), identities)
     nonce = _whole_nonce(read_up_to(reader, NONCE_BYTES))
@@ -73,10 +75,10 @@ def open_stream(reader: BinaryIO, identities: Sequence[Identity]) -> Iterator[by
 
 
 class VerifiedPrefix:
-    """The authentic beginning of an age file that a power cut, or somebody, left without its end.
+    """Authentic beginning of an age file that lost its end, for example by a power cut.
 
-    Iterate once for the plaintext chunks; afterwards `verified_bytes` and `complete` say how far that went.  A header
-    that is itself cut or wrong raises FormatError or OpenError, at construction: without it there is no key.
+    Iterate once for the plaintext chunks. Then `verified_bytes` and `complete` say how far the file is authentic. The
+    constructor raises FormatError or OpenError if the header itself is cut or wrong, because the key is in it.
     """
 
     def __init__(self, reader: BinaryIO, identities: Sequence[Identity]) -> None:
@@ -84,15 +86,16 @@ class VerifiedPrefix:
         self._file_key = open_file_key(header, identities)
         self._reader = reader
         self.verified_bytes = len(header)
-        """The file is authentic up to this byte: the end of the last good chunk, or of the header if there is none."""
+        """Bytes of the file that are authentic: up to the end of the last good chunk, or of the header if there is
+        none."""
         self.complete = False
-        """Whether the chunk sealed as last was reached and is the end of the file: nothing is missing or added."""
+        """True if the chunk sealed as last was reached and ends the file: no byte is missing or added."""
 
     def __iter__(self) -> Iterator[bytes]:
         nonce = read_up_to(self._reader, NONCE_BYTES)
         if len(nonce) < NONCE_BYTES:
             return
-        # The nonce has no tag of its own: it counts as authentic with the first chunk that opens under it.
+        # The nonce has no tag. It counts as authentic with the first chunk that opens under it.
         position = self.verified_bytes + NONCE_BYTES
         for chunk in open_chunks(payload_key(self._file_key, nonce), read_sealed_chunks(self._reader)):
             position += chunk.sealed_bytes
@@ -101,9 +104,11 @@ class VerifiedPrefix:
 
 
 def rewrap(header: bytes, identities: Sequence[Identity], recipients: Sequence[Recipient]) -> bytes:
-    """A new header around the same file key, for `recipients` alone; put before the old payload it is an age file.
+    """Returns a new header around the same file key, for `recipients` only. Put before the old payload it is an age
+    file.
 
-    The payload's bytes stay as they are, so whoever held the old file keeps access to it: this gives, it never takes.
+    The payload stays unchanged, so each holder of the old file keeps access. Re-wrapping adds access and cannot remove
+    it.
     """
     return make_header(open_file_key(header, identities), recipients)
 
@@ -115,7 +120,7 @@ def _whole_nonce(nonce: bytes) -> bytes:
 
 
 def _whole(chunks: Iterable[OpenedChunk]) -> Iterator[bytes]:
-    """The plaintext of `chunks`; OpenError after them if they do not make a whole payload."""
+    """Yields the plaintext of `chunks`. OpenError after them if they are not a whole payload."""
     complete = False
     for chunk in chunks:
         complete = chunk.completes

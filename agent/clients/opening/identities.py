@@ -1,16 +1,14 @@
-"""Identities: the secret halves that unwrap a file key from the stanza made for them.
+"""Identities: the secret keys that unwrap a file key from the stanza made for them.
 
-Each identity is handed all stanzas of a header and answers with the file key, with None if none is its own, or with a
-FormatError if a stanza of its kind is malformed.  Rules that stop attacks:
+Each identity receives all stanzas of a header. It returns the file key, or None if no stanza is for it, or raises
+FormatError if a stanza of its kind is malformed. Rules that stop attacks:
 
-- The body's length is checked before it is decrypted.  ChaCha20-Poly1305 does not commit to its key: a long body can
-  be made to decrypt under many keys at once, which turns "it opened" into an oracle that halves the keys left to try.
-- A Diffie-Hellman share of low order is refused: it makes the shared secret zero, which everybody knows.
-- Work factors are bounded: the file chooses them, the reader pays.
+- The body's length is checked before decryption. ChaCha20-Poly1305 does not commit to its key: a long body can decrypt
+  under many keys at once, which turns "it opened" into an oracle that halves the keys left to try.
+- A Diffie-Hellman share of low order is refused, because it makes the shared secret zero, which is public.
+- Work factors are bounded, because the file chooses them and the reader pays.
 
-No `repr` shows a secret; `secret_text()` does, and says so by its name.
-
-Source: c2sp.org/age, "Native recipient types".
+`repr` hides secrets. Only `secret_text()` shows them. Source: c2sp.org/age, "Native recipient types".
 """
 
 from __future__ import annotations
@@ -50,16 +48,17 @@ _DECIMAL = re.compile(r"[1-9][0-9]*")
 
 
 class Identity(Protocol):
-    """Whatever can find its own stanza in a header and unwrap it."""
+    """Interface of an identity: it finds its stanza in a header and unwraps it."""
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
-        """The 16-byte file key, not yet confirmed by the header's MAC; None if no stanza is for this identity."""
+        """Returns the 16-byte file key, not yet confirmed by the header's MAC. None if no stanza is for this
+        identity."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class HybridIdentity:
-    """The secret half of a hybrid key; `seed`: 32 fresh random bytes.  Text form `AGE-SECRET-KEY-PQ-1…`.
+    """A hybrid secret key. `seed`: 32 fresh random bytes. Text form `AGE-SECRET-KEY-PQ-1…`.
 
     SHAKE-256(seed) gives 96 bytes: ML-KEM-768's seed (64, FIPS 203 d ‖ z), then the X25519 secret (32).
     """
@@ -78,21 +77,22 @@ class HybridIdentity:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The identity that `text` spells; FormatError, without the text, if it spells none."""
+        """Parses `text` as an identity. Raises FormatError, which leaves the text out."""
         return cls(_secret_bytes(text, _HYBRID_PREFIX))
 
     def recipient(self) -> HybridRecipient:
-        """The public half."""
+        """Returns the public key."""
         return HybridRecipient(
             self._mlkem.public_key().public_bytes_raw() + self._x25519.public_key().public_bytes_raw()
         )
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
-        """See Identity.unwrap."""
+        """Implements Identity.unwrap."""
         key = MLKEM768X25519PrivateKey(self._mlkem, self._x25519)
         for stanza in _of_kind(wrapping.HYBRID_KIND, stanzas, arguments=1):
             encapsulation = _fixed_bytes(stanza.arguments[0], wrapping.HYBRID_ENCAPSULATION_BYTES)
-            # HPKE answers a low-order share and a foreign stanza alike; here the first is an attack, so ask first.
+            # HPKE reports a low-order share and a foreign stanza alike. A low-order share is an attack, so check it
+            # first.
             _shared_secret(self._x25519, encapsulation[wrapping.MLKEM_CIPHERTEXT_BYTES :])
             try:
                 return wrapping.HYBRID_SUITE.decrypt(encapsulation + stanza.body, key, info=wrapping.HYBRID_INFO)
@@ -101,13 +101,13 @@ class HybridIdentity:
         return None
 
     def secret_text(self) -> str:
-        """The identity itself, for its owner's eyes or a file that only they can read."""
+        """Returns the identity as text, for its owner to read or for a file that only they can read."""
         return bech32.encode(_HYBRID_PREFIX, self.seed).upper()
 
 
 @dataclass(frozen=True, slots=True)
 class X25519Identity:
-    """An X25519 secret key; `seed`: 32 fresh random bytes.  Text form `AGE-SECRET-KEY-1…`."""
+    """An X25519 secret key. `seed`: 32 fresh random bytes. Text form `AGE-SECRET-KEY-1…`."""
 
     seed: bytes = field(repr=False)
     _key: X25519PrivateKey = field(init=False, repr=False, compare=False)
@@ -118,15 +118,15 @@ class X25519Identity:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The identity that `text` spells; FormatError, without the text, if it spells none."""
+        """Parses `text` as an identity. Raises FormatError, which leaves the text out."""
         return cls(_secret_bytes(text, _X25519_PREFIX))
 
     def recipient(self) -> X25519Recipient:
-        """The public half."""
+        """Returns the public key."""
         return X25519Recipient(self._key.public_key().public_bytes_raw())
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
-        """See Identity.unwrap."""
+        """Implements Identity.unwrap."""
         own = self._key.public_key().public_bytes_raw()
         for stanza in _of_kind(wrapping.X25519_KIND, stanzas, arguments=1):
             share = _fixed_bytes(stanza.arguments[0], wrapping.X25519_BYTES)
@@ -137,19 +137,19 @@ class X25519Identity:
         return None
 
     def secret_text(self) -> str:
-        """The identity itself, for its owner's eyes or a file that only they can read."""
+        """Returns the identity as text, for its owner to read or for a file that only they can read."""
         return bech32.encode(_X25519_PREFIX, self.seed).upper()
 
 
 @dataclass(frozen=True, slots=True)
 class PassphraseIdentity:
-    """A passphrase.  A file asking for more than 2**max_log2_work_factor KiB of memory is refused (20: 1 GiB)."""
+    """A passphrase. Refuses a file that asks for more than 2**max_log2_work_factor KiB of memory (20: 1 GiB)."""
 
     passphrase: str = field(repr=False)
     max_log2_work_factor: int = 20
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
-        """See Identity.unwrap."""
+        """Implements Identity.unwrap."""
         for stanza in _of_kind(wrapping.SCRYPT_KIND, stanzas, arguments=2):
             salt = _fixed_bytes(stanza.arguments[0], wrapping.SCRYPT_SALT_BYTES)
             try:
@@ -162,21 +162,22 @@ class PassphraseIdentity:
         return None
 
     def _work_factor(self, text: str) -> int:
-        # The length first: turning a line of 60 000 digits into a number is itself work that the file imposes.
+        # The length first: converting a line of 60 000 digits is itself work that the file would impose.
         if not _DECIMAL.fullmatch(text) or len(text) > 2 or int(text) > self.max_log2_work_factor:
             raise FormatError("The work factor of this passphrase-sealed file is malformed or too high.")
         return int(text)
 
 
 def parse_identity(text: str) -> HybridIdentity | X25519Identity:
-    """The identity that `text` (`AGE-SECRET-KEY-PQ-1…` or `AGE-SECRET-KEY-1…`) spells; FormatError if none."""
+    """Parses an identity (`AGE-SECRET-KEY-PQ-1…` or `AGE-SECRET-KEY-1…`). Raises FormatError."""
     if text.startswith(f"{_HYBRID_PREFIX}1".upper()):
         return HybridIdentity.parse(text)
     return X25519Identity.parse(text)
 
 
 def parse_identity_file(text: str) -> tuple[HybridIdentity | X25519Identity, ...]:
-    """The identities of a file as `age-keygen` writes it: one a line, `#` comments; FormatError names the line."""
+    """Parses the identities of a file as `age-keygen` writes it: one a line, `#` comments. FormatError names the
+    line."""
     identities: list[HybridIdentity | X25519Identity] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -191,7 +192,7 @@ def parse_identity_file(text: str) -> tuple[HybridIdentity | X25519Identity, ...
 
 
 def _of_kind(kind: str, stanzas: Sequence[Stanza], *, arguments: int) -> list[Stanza]:
-    """The stanzas of one kind, all of them of the right shape; other kinds are none of this identity's business."""
+    """Returns the stanzas of one kind, all of them of the right shape. Stanzas of other kinds are ignored."""
     own = [stanza for stanza in stanzas if stanza.kind == kind]
     if any(len(stanza.arguments) != arguments or len(stanza.body) != wrapping.BODY_BYTES for stanza in own):
         raise FormatError(f"An age stanza of kind {kind} has the wrong number of arguments or length of body.")

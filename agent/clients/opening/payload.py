@@ -1,7 +1,7 @@
-"""Opens a payload chunk by chunk: nothing is handed out before its tag is checked, nor out of its place.
+"""Opens a payload chunk by chunk, and returns a chunk only after its tag has verified in its place.
 
-Whether a chunk is the last is told by its tag, never by where the bytes happen to end.  A payload is whole only if the
-chunk sealed as last is also the one that nothing follows: so bytes appended, and an end cut off, are both found.
+The tag of a chunk says if it is the last one. The end of the bytes does not count. A payload is whole only if the chunk
+sealed as last also ends the file, so both appended bytes and a cut end are found.
 
 Source: c2sp.org/age, "Payload".
 """
@@ -22,7 +22,7 @@ __all__ = ["OpenedChunk", "open_chunks", "read_sealed_chunks", "read_up_to", "se
 
 @dataclass(frozen=True, slots=True)
 class OpenedChunk:
-    """An authentic chunk; `completes`: it was sealed as the last one and nothing follows it."""
+    """An authentic chunk. `completes`: it was sealed as the last one and ends the file."""
 
     plaintext: bytes
     sealed_bytes: int
@@ -30,13 +30,13 @@ class OpenedChunk:
 
 
 def open_chunks(key: bytes, chunks: Iterable[tuple[bytes, bool]]) -> Iterator[OpenedChunk]:
-    """The authentic chunks under payload `key`, up to the first that is not, or the one sealed as last.
+    """Yields the authentic chunks under payload `key`, up to the first bad one or the one sealed as last.
 
-    The payload is whole only if the final one `completes` it; the caller must look.
+    The payload is whole only if the final chunk `completes` it. The caller must check that.
     """
     aead = ChaCha20Poly1305(key)
     for counter, (sealed, at_end) in enumerate(chunks):
-        # The likely mark first.  Only a full chunk can have been sealed as either.
+        # The likely mark first. Only a full chunk can have been sealed as either.
         for last in (at_end, not at_end) if len(sealed) == SEALED_CHUNK_BYTES else (True,):
             plaintext = _open_chunk(aead, sealed, counter, last=last)
             if plaintext is not None:
@@ -49,14 +49,16 @@ def open_chunks(key: bytes, chunks: Iterable[tuple[bytes, bool]]) -> Iterator[Op
 
 
 def sealed_chunks(payload: bytes, start: int) -> Iterator[tuple[bytes, bool]]:
-    """(sealed chunk, whether nothing follows it) of `payload` from byte `start` on; at least one, maybe empty."""
+    """Yields (sealed chunk, True if it is the last) of `payload` from byte `start` on: at least one chunk, maybe
+    empty."""
     for begin in range(start, max(start + 1, len(payload)), SEALED_CHUNK_BYTES):
         end = begin + SEALED_CHUNK_BYTES
         yield payload[begin:end], end >= len(payload)
 
 
 def read_sealed_chunks(reader: BinaryIO) -> Iterator[tuple[bytes, bool]]:
-    """As `sealed_chunks`, from where `reader` stands; holds two chunks in memory, to know whether one follows."""
+    """Yields chunks as `sealed_chunks` does, from the position of `reader`. Holds two chunks in memory to look
+    ahead."""
     chunk = read_up_to(reader, SEALED_CHUNK_BYTES)
     while following := read_up_to(reader, SEALED_CHUNK_BYTES):
         yield chunk, False
@@ -65,7 +67,7 @@ def read_sealed_chunks(reader: BinaryIO) -> Iterator[tuple[bytes, bool]]:
 
 
 def read_up_to(reader: BinaryIO, length: int) -> bytes:
-    """`length` bytes, or fewer only at the end: a raw file or a pipe may return less than was asked for."""
+    """Reads `length` bytes, or fewer only at the end. A raw file or a pipe may return less at a time."""
     parts: list[bytes] = []
     while length and (part := reader.read(length)):
         parts.append(part)
@@ -74,7 +76,7 @@ def read_up_to(reader: BinaryIO, length: int) -> bytes:
 
 
 def _open_chunk(aead: ChaCha20Poly1305, sealed: bytes, counter: int, *, last: bool) -> bytes | None:
-    """The plaintext of one chunk, or None if it is not authentic with this mark in this place."""
+    """Returns the plaintext of one chunk, or None if it is not authentic with this mark in this place."""
     try:
         plaintext = aead.decrypt(chunk_nonce(counter, last=last), sealed, None)
     except InvalidTag:

@@ -1,4 +1,4 @@
-"""Draws the outline of an area, to scale, as numbers for an SVG: no map, because a map would have to be fetched."""
+"""Outline of an area, to scale, as numbers for an SVG. It has no map, because a map would have to be fetched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BARS_M: Final = (1000, 500, 200, 100, 50)
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """`points` as SVG wants them, and a scale bar of `bar_px` that stands for `bar_m` metres."""
+    """An outline: `points` as SVG takes them, and a scale bar of `bar_px` that stands for `bar_m` metres."""
 
     width_px: float
     height_px: float
@@ -31,7 +31,7 @@ class Sketch:
 
 
 def sketch(area: Area) -> Sketch:
-    """North is up."""
+    """Returns the outline, with north up."""
     bounds = area.bounds
     shrink = math.cos(math.radians(bounds.middle_latitude))
     wide_m = max(1.0, (bounds.east - bounds.west) * shrink * _M_PER_DEGREE)

@@ -1,8 +1,8 @@
-"""Fills in a certificate for a court: what FRE 902(13) and (14) ask a qualified person to certify, unsigned.
+"""Certificate for a court, unsigned: the statements that FRE 902(13) and (14) ask a qualified person to certify.
 
-Everything a program can know stands in it: the files with their hashes, the process that made them, who agreed, what
-was checked, and what it does not say.  Names, qualification and signature are blank: a person has to read it and mean
-it.  It is a template and no legal advice, and says so at its head.
+The program fills in what it knows: the files with their hashes, the process that made them, the approvers, the checks
+and their limits. Names, qualification and signature stay blank, because a person must read and confirm it. It is a
+template without legal advice, and its head says so.
 
 Source: Federal Rules of Evidence 902(11), (13), (14); 28 U.S.C. § 1746.
 """
@@ -20,7 +20,7 @@ __all__ = ["render_certificate"]
 
 
 def render_certificate(verification: Verification, *, now_s: int) -> str | None:
-    """One HTML page to print; None where there is nothing to certify: a check failed, or no file was shared."""
+    """Returns one HTML page to print. None if a check failed or no file was shared."""
     if not verification.ok or verification.disclosed is None or not verification.items:
         return None
     return template("certificate.html").render(

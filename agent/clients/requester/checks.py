@@ -1,4 +1,4 @@
-"""What is checked of a disclosure, in order, and what a verification says: values, for reports and for machines."""
+"""Results of a verification: the checks in their order, as values for reports and for machines."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ __all__ = [
 ]
 
 MOST_PART_BYTES: Final = 256 << 20
-"""One part is held in memory while it is checked; a segment is seconds of video."""
+"""Largest part in bytes. One part is held in memory while it is checked. A segment is seconds of video."""
 MOST_UNOPENED_RANGES: Final = 64
-"""What a receipt has room for (PROTOCOL.md, "receipt")."""
+"""Most ranges that a receipt has room for (PROTOCOL.md, "receipt")."""
 
 
 def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """First and last of each run of numbers."""
+    """Returns first and last of each run of numbers."""
     ranges: list[tuple[int, int]] = []
     for number in sorted(numbers):
         if ranges and ranges[-1][1] + 1 == number:
@@ -47,7 +47,7 @@ def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
 
 
 class CheckKind(enum.Enum):
-    """What is checked, in order; the value is how a report says it."""
+    """The checks, in their order. A report uses the value as the title."""
 
     ARRIVED = "Everything that was announced has arrived"
     SEALED = "The answer was sealed to this request's own key"
@@ -70,7 +70,7 @@ class CheckOutcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class CheckedValue:
-    """A hash, key or signature that anyone can compare; `label` says of what."""
+    """A hash, key or signature for comparison by hand. `label` names what it belongs to."""
 
     label: str
     value: str
@@ -78,7 +78,7 @@ class CheckedValue:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check and its result.  `said`: one or two plain sentences."""
+    """One check and its result. `said`: one or two plain sentences."""
 
     kind: CheckKind
     outcome: CheckOutcome
@@ -88,28 +88,28 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedItem:
-    """A part after all its checks.  `opened_sha256`: of video or sound without its context box, or of the JPEG."""
+    """A part after all its checks. `opened_sha256`: of video or sound without its context box, or of the JPEG."""
 
     number: int
     item: DisclosedItem
     opened_sha256: str
     opened_bytes: int
     context: Context | None
-    """What the file says of itself; None for a segment cut off by a power failure."""
+    """The context record inside the file. None for a segment cut off by a power failure."""
     unopened: str = ""
-    """Why no player opens it although it is what the device sealed; empty when it opens."""
+    """Reason why a player cannot open a file that is as the device sealed it. Empty if it opens."""
 
     @property
     def witnessed(self) -> bool:
-        """Whether the device signed it when its writing ended, rather than finding it again after a crash."""
+        """Returns True if the device signed it at the end of writing, False if only after a crash."""
         return isinstance(self.item.record, SegmentRecord)
 
     @property
     def span(self) -> TimeSpan:
-        """When it was recorded, by the device: the one date that every report, certificate and index states.
+        """Returns the time of recording by the device's clock: the one date for reports, certificates and indexes.
 
-        The start is the signed record's, which the window was checked against.  The length is what the segment says of
-        itself; of one that a power failure cut off it is the longest possible.
+        The start is from the signed record, which was checked against the window. The length is from the segment
+        itself. If a power failure cut the segment off, the length is the longest possible.
         """
         recorded = self.item.record.span
         if self.context is None:
@@ -119,12 +119,12 @@ class VerifiedItem:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The verdict on one disclosure.  Everything but the checks is None or empty unless `ok`."""
+    """The verdict on one disclosure. All fields except the checks are None or empty unless `ok`."""
 
     disclosure: str
     checks: tuple[Check, ...]
     request: FootageRequest | None = None
-    """What was asked; also known when a later check failed."""
+    """The request. Also present if a later check failed."""
     request_sha256: str = ""
     disclosed: VerifiedDisclosure | None = None
     items: tuple[VerifiedItem, ...] = ()
@@ -132,9 +132,9 @@ class Verification:
     statements: bytes = b""
     """The signed manifest as it was opened."""
     receipt: Receipt | None = None
-    """What we signed to have received, and for how long we said to keep it; None where none is kept beside it."""
+    """Our signed receipt with its retention statement. None if the folder has none."""
     door: DoorbellHistory = field(default_factory=DoorbellHistory)
-    """What was known here of the doorbell."""
+    """Earlier observations of the doorbell."""
 
     @property
     def ok(self) -> bool:
@@ -158,12 +158,12 @@ class Verification:
 
     @property
     def unopened(self) -> tuple[VerifiedItem, ...]:
-        """What is as the device sealed it, and no film, sound or still that opens."""
+        """Returns the files that are as the device sealed them but do not open as film, sound or still."""
         return tuple(each for each in self.items if each.unopened)
 
     @property
     def unopened_ranges(self) -> tuple[tuple[int, int], ...]:
-        """The same as first and last part of each run."""
+        """Returns the same as first and last part of each run."""
         return ranges_of(each.number for each in self.unopened)
 
     def _opened(self, kind: PartKind) -> tuple[VerifiedItem, ...]:

@@ -1,6 +1,6 @@
-"""What a verified disclosure shows, in order: clips of segments, with their times and how good the clock was.
+"""Clips of a verified disclosure, in order, with their times and the quality of the clock.
 
-Order is the device's own (the number of each record in its manifest), never its wall clock.
+The order is the device's record numbers in its manifest. The wall clock does not affect it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DisclosedSegment:
     number: int
     verified: VerifiedItem
     sound: VerifiedItem | None = None
-    """What was heard during it, where that was shared too."""
+    """Sound of the segment, if it was shared too."""
 
     @property
     def id(self) -> str:
@@ -36,7 +36,7 @@ class DisclosedSegment:
 
     @property
     def end_ms(self) -> int:
-        """UTC; of a segment that a power failure cut off, the latest it can be."""
+        """UTC. For a segment that a power failure cut off, the latest possible end."""
         return self.verified.span.end_ms
 
     @property
@@ -45,7 +45,7 @@ class DisclosedSegment:
 
 
 class Continuity(enum.Enum):
-    """What the device's signatures, made when it recorded, say of the segments of one clip that came."""
+    """Completeness of the segments of one clip, by the signatures that the device made at capture."""
 
     UNBROKEN = "each was signed at capture as what follows the one before it: nothing between them is left out"
     BROKEN = (
@@ -60,14 +60,14 @@ class Continuity(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DisclosedClip:
-    """What was shared of one event, the `number`-th of the disclosure.  It may be a picture alone."""
+    """The shared part of one event, the `number`-th of the disclosure. It may be a picture alone."""
 
     number: int
     event: str
     segments: tuple[DisclosedSegment, ...]
     poster: VerifiedItem | None
     unopened: tuple[VerifiedItem, ...] = ()
-    """Segments of it that came and do not open."""
+    """Segments of the clip that arrived but do not open."""
 
     @property
     def start_ms(self) -> int:
@@ -79,7 +79,7 @@ class DisclosedClip:
 
     @property
     def continuity(self) -> Continuity | None:
-        """None when there are not two segments to follow one another."""
+        """Returns None if the clip has fewer than two segments."""
         records = [each.verified.item.captured for each in self.segments]
         records += [each.item.captured for each in self.unopened]
         records.sort(key=lambda record: record.sequence)
@@ -96,7 +96,7 @@ class DisclosedClip:
 
 
 def clips_of(verification: Verification) -> tuple[DisclosedClip, ...]:
-    """The clips of a verification that is `ok`; none of any other."""
+    """Returns the clips of a verification that is `ok`, and an empty tuple for any other."""
     ordered = sorted(verification.items, key=lambda each: each.item.captured.sequence)
     pictures = {*verification.segments, *verification.posters}
     events = dict.fromkeys(each.item.record.event for each in ordered if each in pictures)

@@ -1,10 +1,10 @@
-"""The folder of one disclosure while and after it arrives: which device, which parts are sealed, how it ended.
+"""Folder of one disclosure, during and after its arrival.
 
-origin.json       the device, and what its init said of part 0: written before anything else
-N.part            part N while it arrives; worth nothing after a restart
+origin.json       the device, and part 0 as its init described it: written before all other files
+N.part            part N during its arrival; discarded after a restart
 N.age             part N, whole: fsynced, read back, its hash compared, then renamed
-request.dsse      the request it answers, once part 0 has said so
-outcome.json      complete or refused, and why; durable before a receipt says so
+request.dsse      the request that it answers, once part 0 was read
+outcome.json      complete or refused, and the reason; durable before a receipt says so
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SEALED: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.age")
 
 
 class DisclosureOrigin(Message, frozen=True):
-    """Where a disclosure comes from, as its first init said."""
+    """Origin of a disclosure, as its first init stated it."""
 
     FILE: ClassVar[str] = "origin.json"
 
@@ -52,7 +52,7 @@ class DisclosureOrigin(Message, frozen=True):
 
 
 class ReceiveOutcome(Message, frozen=True):
-    """How it ended.  `reason`: why it was refused, for the requester's own people."""
+    """Outcome of a disclosure. `reason`: why it was refused, for the requester's staff."""
 
     FILE: ClassVar[str] = "outcome.json"
 
@@ -60,14 +60,14 @@ class ReceiveOutcome(Message, frozen=True):
     state: Literal["complete", "refused"]
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
     unopened: tuple[tuple[int, int], ...] = ()
-    """First and last of the parts that came and do not open."""
+    """First and last of the parts that arrived but do not open."""
 
 
 _Note = TypeVar("_Note", DisclosureOrigin, ReceiveOutcome)
 
 
 class AnswerFolder:
-    """One disclosure's folder below `disclosures/`.  Everything raises `StorageError` when the disk does not do it."""
+    """One disclosure's folder below `disclosures/`. All methods raise `StorageError` if the disk fails."""
 
     def __init__(self, folder: Path, disclosure: str) -> None:
         if not is_id(disclosure):
@@ -80,11 +80,11 @@ class AnswerFolder:
         files.write(self.path / DisclosureOrigin.FILE, strictjson.encode(origin))
 
     def origin(self) -> DisclosureOrigin | None:
-        """None when there is no such disclosure, or nothing of it was durable."""
+        """Returns None if there is no such disclosure, or none of its files was durable."""
         return self._note(DisclosureOrigin)
 
     def outcome(self) -> ReceiveOutcome | None:
-        """None while it is on its way."""
+        """Returns None during the arrival."""
         return self._note(ReceiveOutcome)
 
     @property
@@ -93,27 +93,27 @@ class AnswerFolder:
         return TransferState(outcome.state) if outcome else TransferState.PARTIAL
 
     def end(self, state: TransferState, reason: str = "", unopened: tuple[tuple[int, int], ...] = ()) -> None:
-        """Make durable how it ended, and which parts do not open."""
+        """Makes the outcome durable, with the parts that do not open."""
         word: Literal["complete", "refused"] = "complete" if state is TransferState.COMPLETE else "refused"
         outcome = ReceiveOutcome(v=1, state=word, reason=reason[:500], unopened=unopened)
         files.write(self.path / ReceiveOutcome.FILE, strictjson.encode(outcome))
 
     def adopt(self, request: bytes) -> None:
-        """Keep the request it answers beside it."""
+        """Stores the request that it answers."""
         files.write(self.path / "request.dsse", request)
 
     def request(self) -> bytes | None:
-        """The envelope of the request it answers; None before part 0 was opened."""
+        """Returns the envelope of the request that it answers. None before part 0 was opened."""
         path = self.path / "request.dsse"
         return files.read(path, REQUEST_ENVELOPE_LIMIT_BYTES) if path.is_file() else None
 
     def keep_receipt(self, data: bytes) -> None:
-        """Keep what was signed to close it; the first of them, if it is signed again."""
+        """Stores the closing receipt. If it is signed again, the first one stays."""
         if self.receipt() is None:
             files.write(self.path / "receipt.dsse", data)
 
     def receipt(self) -> bytes | None:
-        """The envelope of the receipt that closed it; None before, and in folders from before it was kept."""
+        """Returns the envelope of the closing receipt. None if there is none."""
         path = self.path / "receipt.dsse"
         return files.read(path, REQUEST_ENVELOPE_LIMIT_BYTES) if path.is_file() else None
 
@@ -123,14 +123,14 @@ class AnswerFolder:
         return self.path / f"{number}.age"
 
     def sealed(self) -> frozenset[int]:
-        """The parts that are here, whole."""
+        """Returns the parts that are here and whole."""
         if not self.path.is_dir():
             return frozenset()
         found = (_SEALED.fullmatch(each.name) for each in self.path.iterdir())
         return frozenset(int(each[1]) for each in found if each)
 
     def write(self, part: int, offset: int, data: bytes) -> None:
-        """Bytes of a part that is not sealed."""
+        """Writes bytes of a part that is still incomplete."""
         path = self._unsealed(part)
         with files.storage_errors(path):
             handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -143,7 +143,8 @@ class AnswerFolder:
                 os.close(handle)
 
     def seal(self, part: int, size: PartSize) -> bool:
-        """Whether what was written is the part: then it is durable under its final name, else it is gone."""
+        """Returns True and gives the part its final name, durably, if the written bytes match. Otherwise deletes
+        them."""
         path = self._unsealed(part)
         with files.storage_errors(path):
             with path.open("rb") as file:
@@ -157,7 +158,7 @@ class AnswerFolder:
         return same
 
     def drop_unsealed(self) -> None:
-        """Forget parts that were not whole: nobody knows any more which of their bytes are here."""
+        """Deletes incomplete parts, because the record of their received bytes is lost."""
         with files.storage_errors(self.path):
             for found in self.path.glob("*.part"):
                 found.unlink()
@@ -181,12 +182,12 @@ class AnswerFolder:
 
 
 def answer_folders_for(folder: Path, request: bytes) -> Iterator[AnswerFolder]:
-    """The disclosures in the requester's `folder` that answer the request with that envelope."""
+    """Yields the disclosures in the requester's `folder` that answer the request with that envelope."""
     return (answer for answer in answer_folders(folder) if answer.request() == request)
 
 
 def answer_folders(folder: Path) -> Iterator[AnswerFolder]:
-    """Every disclosure of a requester, by id."""
+    """Yields all disclosures of a requester, by id."""
     path = folder / "disclosures"
     for found in sorted(path.iterdir()) if path.is_dir() else ():
         if is_id(found.name):

@@ -1,13 +1,12 @@
-"""Counts what each doorbell has on this machine's disk, so that none takes the room of its neighbours.
+"""Disk quota of each doorbell, so that one doorbell cannot use up the space of the others.
 
-Rules:
-- Of one doorbell and one request, a newer answer replaces one that is still on its way.
+- A newer answer of a doorbell to a request replaces one that is still arriving.
 - All answers of one doorbell to one request together stay within the limits of one answer, in bytes and in parts.
-- One doorbell has at most a share of the disk: of what is free and what disclosures take already.
+- One doorbell gets at most a share of the disk: of the free space plus the space of all disclosures.
 - Tips name no doorbell, so all tips together count as one.
 
-The account is made by looking through the folders at the start and is kept from then on.  People move folders away
-meanwhile: before anything is turned down it is made anew.
+The count is made at start by reading the folders and kept up to date afterwards. People may move folders away, so it is
+repeated before a disclosure is refused.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ __all__ = ["DisclosureQuota", "HeldDisclosure", "QuotaUsage", "request_key"]
 
 @dataclass(frozen=True, slots=True)
 class HeldDisclosure:
-    """One disclosure.  `request`: what `request_key` says; empty before it is known, and of a tip.
+    """One disclosure. `request`: its `request_key`, empty for a tip and until it is known.
 
-    `size_bytes`, `parts`: what is here, or all that is promised while it is on its way (`live`).
+    `size_bytes`, `parts`: what is stored, or the full announced amount while it is arriving (`live`).
     """
 
     device: str
@@ -40,7 +39,7 @@ class HeldDisclosure:
 
 @dataclass(frozen=True, slots=True)
 class QuotaUsage:
-    """Several of them together."""
+    """The sum over several disclosures."""
 
     disclosures: int = 0
     size_bytes: int = 0
@@ -48,7 +47,7 @@ class QuotaUsage:
 
 
 class DisclosureQuota:
-    """What lies below `disclosures/` of a requester's `folder`."""
+    """Count of everything below `disclosures/` of a requester's `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -58,7 +57,7 @@ class DisclosureQuota:
         return len(self._held)
 
     def count_again(self) -> None:
-        """Make the account anew from the disk.  What is on its way keeps what it promised.  Raises `StorageError`."""
+        """Counts the disk again. Arriving disclosures keep their announced size. Raises `StorageError`."""
         found: dict[str, HeldDisclosure] = {}
         for answer in answer_folders(self._folder):
             known = self._held.get(answer.disclosure)
@@ -72,7 +71,7 @@ class DisclosureQuota:
         self._held[disclosure] = holding
 
     def ended(self, disclosure: str) -> None:
-        """It is not on its way any more: what is here counts, not what was promised."""
+        """Marks its arrival as ended: from now on the stored size counts."""
         holding = _on_disk(AnswerFolder(self._folder, disclosure))
         if holding is None:
             self._held.pop(disclosure, None)
@@ -83,13 +82,13 @@ class DisclosureQuota:
         self._held.pop(disclosure, None)
 
     def live(self, device: str, request: str) -> tuple[str, ...]:
-        """The doorbell's answers to this request that are on their way."""
+        """Returns the doorbell's answers to this request that are still arriving."""
         return tuple(
             name for name, each in self._held.items() if each.live and (each.device, each.request) == (device, request)
         )
 
     def of(self, device: str, request: str, but: str = "") -> QuotaUsage:
-        """What this doorbell has of this request, apart from the disclosure `but`."""
+        """Returns the usage of this doorbell for this request, except the disclosure `but`."""
         return _sum(
             each
             for name, each in self._held.items()
@@ -104,7 +103,7 @@ class DisclosureQuota:
 
 
 def request_key(envelope: bytes) -> str:
-    """By which the request with that envelope is counted."""
+    """Returns the key under which the request with that envelope is counted."""
     return hashlib.sha256(envelope).hexdigest()
 
 
@@ -116,11 +115,11 @@ def _sum(holdings: Iterator[HeldDisclosure]) -> QuotaUsage:
 
 
 def _on_disk(answer: AnswerFolder) -> HeldDisclosure | None:
-    """None for a folder that says nothing of where it comes from: the next start removes it."""
+    """Returns None for a folder without an origin. The next start removes it."""
     try:
         origin, envelope = answer.origin(), answer.request()
     except StorageError:
-        return None  # it is told of when somebody asks for it
+        return None  # the damage is reported to the reader of the disclosure
     if origin is None:
         return None
     with files.storage_errors(answer.path):

@@ -1,17 +1,17 @@
-"""Writes the evidence of a disclosure: everything a third party needs to check it again, with or without this program.
+"""Evidence of a disclosure: all files that a third party needs to check it again, with or without this program.
 
-    bundle.json        what was asked, checked and received, machine-readable, with the verdict
+    bundle.json        request, checks and receipt, machine-readable, with the verdict
     request.dsse       the signed request                    manifest.dsse    the device's signed list
     approval.dsse      the owner's signed approval           enrolment-*.dsse every list of the device's owners
     seconding.dsse     a second owner's, if it takes two     ledger-*         the ledger's head, the entry, its proof
-    receipt.dsse       what the requester signed to have received, once it has
-    clip-NN-tree.json  a clip the owner told of: its records as hashes, with the proof for each one shown
+    receipt.dsse       the requester's signed receipt, once it exists
+    clip-NN-tree.json  a clip the owner named: its records as hashes, with the proof for each one shown
     records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
     by-hand/           each signature as three files for `openssl`: key, signed bytes, signature
     SHA256SUMS         for `sha256sum -c`
 
-No secret is in it: whoever should open the sealed parts themselves is given the request's reply.identity separately.
-Nor is what the owner wrote about themselves, which was for the requester: it stays sealed inside the approval.
+The bundle contains no secret. Give the request's reply.identity separately to a person who must open the sealed parts.
+The owner's contact card was for the requester only, so it stays sealed inside the approval.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _BY_HAND: Final = "by-hand"
 
 
 def write_bundle(folder: Path, requester: Requester, verification: Verification, now_s: int) -> Path:
-    """Write the bundle of `verification` into the new folder `folder`.  Raises `StorageError`."""
+    """Writes the bundle of `verification` into the new folder `folder`. Raises `StorageError`."""
     files.make_folder(folder)
     answer = AnswerFolder(requester.folder, verification.disclosure)
     request = answer.request()
@@ -86,7 +86,7 @@ def _write_statements(folder: Path, verification: Verification, disclosed: Verif
 
 
 def _tree(clip: ClipRecords, disclosed: VerifiedDisclosure) -> dict[str, Any]:
-    """The Merkle tree over the records of a clip, and the proof for each record that is here (RFC 6962)."""
+    """Returns the Merkle tree over the records of a clip, and the proof for each record that was sent (RFC 6962)."""
     leaves = [bytes.fromhex(leaf) for leaf in clip.leaves]
     shown = {leaf_hash(item.captured.line): item for item in disclosed.items}
     return {
@@ -111,7 +111,8 @@ def _tree(clip: ClipRecords, disclosed: VerifiedDisclosure) -> dict[str, Any]:
 def _write_by_hand(
     folder: Path, requester: Requester, verification: Verification, disclosed: VerifiedDisclosure
 ) -> None:
-    """`openssl pkeyutl -verify -pubin -inkey K.pem -rawin -in S.signed -sigfile S.signature`, for every signature."""
+    """Writes files for `openssl pkeyutl -verify -pubin -inkey K.pem -rawin -in S.signed -sigfile S.signature`, for each
+    signature."""
     owner = _approver_key(disclosed, disclosed.approver)
     keys = {"device": disclosed.manifest.device_key, "owner": owner, "requester": requester.key}
     if disclosed.co_approver is not None:
@@ -148,7 +149,7 @@ def _pem(key: PublicKey) -> bytes:
 
 
 def _copy_parts(answer: AnswerFolder, folder: Path) -> None:
-    """Hard links where the disk can: the parts are never written again."""
+    """Makes hard links if the disk can, because the parts are never written again."""
     for number in sorted(answer.sealed()):
         source, copy = answer.part(number), folder / f"{number}.age"
         with files.storage_errors(copy):

@@ -1,7 +1,7 @@
-"""Says how much was shared of each clip, in the four grades an owner has: that it exists, its poster, segments, all.
+"""Grades of a disclosure: how much was shared of each clip (its existence, its poster, segments, all).
 
-A clip that an owner told of counts its matching segments, and so says how many were not shared; of every other clip
-nothing can be concluded from what did not come.
+For a clip that the owner named, the grades count its matching segments, and so the ones that were not shared. For other
+clips, missing footage allows no conclusion.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["ClipExistence", "DisclosureGrades", "grades_of"]
 
 @dataclass(frozen=True, slots=True)
 class ClipExistence:
-    """A clip the owner told of: when, how many of its segments match the request, and how many of those came."""
+    """A clip the owner named: its time, the number of segments that match the request, and the number that arrived."""
 
     from_ms: int
     to_ms: int
@@ -26,16 +26,16 @@ class ClipExistence:
 
 @dataclass(frozen=True, slots=True)
 class DisclosureGrades:
-    """`lines`: what was shared, in words, the most first."""
+    """Grades of one disclosure. `lines`: what was shared, in words, the most first."""
 
     segments: int
     clips: int
     posters: int
     told: tuple[ClipExistence, ...]
     unopened: int = 0
-    """Files that came and do not open."""
+    """Files that arrived but do not open."""
     sounds: int = 0
-    """Of the segments, those that came with what was heard."""
+    """Segments that arrived with their sound."""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class DisclosureGrades:
 
 
 def grades_of(verification: Verification) -> DisclosureGrades:
-    """The grades of a verification that is `ok`; nothing of any other."""
+    """Returns the grades of a verification that is `ok`, and empty grades for any other."""
     approval = verification.disclosed.approval if verification.disclosed else None
     came = (each for each in verification.items if each.item.part.kind is PartKind.SEGMENT)
     spans = [each.item.record.span for each in came]

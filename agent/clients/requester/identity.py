@@ -1,8 +1,8 @@
-"""One requester: who it is, the key it signs with, and what it has asked.  What it says is made in `saying`.
+"""One requester: its profile, its signing key, and its sent requests. `messages` makes its messages.
 
-requester.json     who it is                          signing.key       what it signs with
-requests/ID/       one request, its reply identity, and what was said of it later
-register/          finds requests without reading all of them
+requester.json     its profile                        signing.key       signs its messages
+requests/ID/       one request, its reply identity, and later messages about it
+register/          index of requests
 tips.identity      opens tips                         tips.recipient    for the trust bundle
 """
 
@@ -38,17 +38,17 @@ _IDENTITY_LIMIT_BYTES: Final = 16 * 1024
 _TIPS_IDENTITY: Final = "tips.identity"
 _REPLY_IDENTITY: Final = "reply.identity"
 TIPS_RECIPIENT: Final = "tips.recipient"
-"""The file whose text stands in the trust bundle, so that owners can send tips."""
+"""File with the recipient for the trust bundle, so that owners can send tips."""
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` can be the id of a request or disclosure; nothing else becomes part of a path."""
+    """Returns True if `text` has the form of a request's or disclosure's id. Only then may it become part of a path."""
     return _ID.fullmatch(text) is not None
 
 
 class RequesterProfile(Message, frozen=True):
-    """`requester.json`.  Id and kind are what the root's bundle must say as well."""
+    """`requester.json`. Id and kind must equal those in the root's bundle."""
 
     FILE: ClassVar[str] = "requester.json"
 
@@ -61,7 +61,7 @@ class RequesterProfile(Message, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """A request of ours as it was signed, and the identity that opens its answers."""
+    """A request as we signed it, and the identity that opens its answers."""
 
     request: FootageRequest
     envelope: bytes
@@ -70,21 +70,22 @@ class SentRequest:
 
     @property
     def payload_sha256(self) -> str:
-        """What approvals and manifests call it."""
+        """Returns the hash by which approvals and manifests name it."""
         return hashlib.sha256(self.payload).hexdigest()
 
     @property
     def withdrawn(self) -> bool:
-        """No answer to it is wanted any more: it was taken back, or everything was stated to be deleted."""
+        """Returns True if the request was taken back, or its answers were stated to be deleted: refuse further
+        answers."""
         return any((self.folder / name).exists() for name in ("withdrawal.dsse", "deletion.dsse"))
 
     @property
     def deleted(self) -> bool:
-        """Everything received for it was stated to be deleted, and the key to it is."""
+        """Returns True if its answers were stated to be deleted. Then its key is deleted, too."""
         return (self.folder / "deletion.dsse").exists()
 
     def reply_identity(self) -> HybridIdentity:
-        """Raises `ConfigurationError` when the key is missing, damaged or readable by others."""
+        """Raises `ConfigurationError` if the key is missing, damaged or readable by others."""
         path = self.folder / _REPLY_IDENTITY
         if self.deleted and not path.exists():
             raise ConfigurationError(
@@ -94,14 +95,14 @@ class SentRequest:
         return _identity_in(path)
 
     def delete_reply_identity(self) -> None:
-        """Delete the key to every answer, so that copies of what was sent, on the way or elsewhere, stay sealed."""
+        """Deletes the key to all answers, so that copies of them, in transit or elsewhere, stay sealed."""
         with files.storage_errors(self.folder):
             (self.folder / _REPLY_IDENTITY).unlink(missing_ok=True)
             files.sync_folder(self.folder)
 
 
 class Requester:
-    """The requester whose folder this is."""
+    """The requester with this folder."""
 
     def __init__(self, folder: Path, profile: RequesterProfile, key: Ed25519PrivateKey) -> None:
         self.folder = folder
@@ -112,7 +113,7 @@ class Requester:
 
     @classmethod
     def create(cls, folder: Path, requester_id: str, kind: Kind, trust_root: str | None = None) -> Self:
-        """Make a new requester in `folder`.  Raises `ConfigurationError` when one is there already."""
+        """Makes a new requester in `folder`. Raises `ConfigurationError` if the folder already has one."""
         if (folder / RequesterProfile.FILE).exists():
             raise ConfigurationError(f"{folder} holds a requester already.", remedy="Choose another folder.")
         try:
@@ -128,13 +129,13 @@ class Requester:
         files.write(folder / _TIPS_IDENTITY, secret.encode("ascii"), secret=True)
         files.write(folder / TIPS_RECIPIENT, f"{identity.recipient()}\n".encode("ascii"))
         SequenceCounter(folder).create()
-        # Last: a folder without a profile was never set up to its end, and says so.
+        # Written last: a folder without a profile is one in which set-up did not finish.
         files.write(folder / RequesterProfile.FILE, data)
         return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """The requester in `folder`.  Raises `ConfigurationError` with the remedy."""
+        """Returns the requester in `folder`. Raises `ConfigurationError` with the remedy."""
         path = folder / RequesterProfile.FILE
         if not path.is_file():
             raise ConfigurationError(
@@ -155,23 +156,23 @@ class Requester:
         return public_key_of(self._key)
 
     def next_number(self) -> int:
-        """A sequence number for a message about to be signed: durable, never given twice."""
+        """Returns a sequence number for the next signed message: durable, and given only once."""
         return self._sequence.next()
 
     def sign(self, payload_type: str, message: Message) -> bytes:
-        """The envelope of `message`."""
+        """Returns the envelope of `message`."""
         return envelope.sign(payload_type, strictjson.encode(message), self._key)
 
     def tips_identity(self) -> HybridIdentity | None:
-        """What opens tips; None in a folder made before there were any.  Raises as `SentRequest.reply_identity`
-        does."""
+        """Returns the identity that opens tips, or None if the folder has none. Raises the errors of
+        `SentRequest.reply_identity`."""
         path = self.folder / _TIPS_IDENTITY
         return _identity_in(path) if path.exists() else None
 
-    # What was asked
+    # Sent requests
 
     def sent_request(self, request_id: str) -> SentRequest:
-        """The request of that id.  Raises `ConfigurationError` when it is not ours."""
+        """Returns the request of that id. Raises `ConfigurationError` if it is not ours."""
         folder = self.folder / "requests" / request_id
         if not is_id(request_id) or not (folder / "request.dsse").is_file():
             raise ConfigurationError(
@@ -188,7 +189,7 @@ class Requester:
         return SentRequest(request, data, opened.payload, folder)
 
     def sent_request_in(self, data: bytes) -> SentRequest:
-        """The request whose envelope `data` is a copy of.  Raises `FormatError` when it is not exactly that."""
+        """Returns the request of which the envelope `data` is a copy. Raises `FormatError` if it differs."""
         claimed = strictjson.decode(envelope.read_unverified(data).payload, FootageRequest)
         asked = self.sent_request(claimed.id)
         if asked.envelope != data:
@@ -196,26 +197,26 @@ class Requester:
         return asked
 
     def request_ids(self) -> Iterator[str]:
-        """Every request of ours, in no order."""
+        """Yields all our requests, in any order."""
         folder = self.folder / "requests"
         for found in sorted(folder.iterdir()) if folder.is_dir() else ():
             if is_id(found.name):
                 yield found.name
 
     def reply_identity(self, request_id: str) -> HybridIdentity | None:
-        """The identity that opens answers to that request; None when it is not here any more.  Raises as
-        `SentRequest`'s."""
+        """Returns the identity that opens answers to that request, or None if it was deleted. Raises the errors of
+        `SentRequest.reply_identity`."""
         path = self.folder / "requests" / request_id / _REPLY_IDENTITY
         return _identity_in(path) if path.exists() else None
 
     def sent_requests_in_case(self, case: str) -> Iterator[SentRequest]:
-        """Every request of that case that is here, in no order."""
+        """Yields all requests of that case in this folder, in any order."""
         for request_id in self.register.in_case(case):
             if (self.folder / "requests" / request_id).is_dir():
                 yield self.sent_request(request_id)
 
     def trust_roots(self) -> frozenset[str]:
-        """Key ids of every root under which this requester speaks, as far as this folder knows."""
+        """Returns the key ids of all roots under which this folder has asked."""
         return self.register.roots() | ({self.profile.trust_root} if self.profile.trust_root else set())
 
 

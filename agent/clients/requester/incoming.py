@@ -1,14 +1,14 @@
-"""Puts disclosures together on the disk, each until it is complete, refused or nobody's.
+"""Assembles incoming disclosures on the disk, each until it is complete, refused or dropped.
 
-- Every disclosure that comes in is somebody's claim until its part 0 opens with the reply key of a request of ours and
-  verifies.  Before that only part 0 is taken, and few of those at once, so that a stranger can fill neither disk nor
-  memory.  What does not open is dropped in silence: there is no request to name in a receipt.
-- No doorbell takes the room of its neighbours (`holdings`): what is promised counts from its first byte on.
-- `complete` is answered after everything was verified and opened once, and after that fact is durable.  The same
-  disclosure delivered again is answered again and written never.
-- A restart needs nothing but the folder: sealed parts are found, the rest is asked for.
+- An incoming disclosure is an unproven claim until its part 0 opens with the reply key of one of our requests and
+  verifies. Before that only part 0 is accepted, for a few disclosures at a time, so that a stranger can fill neither
+  disk nor memory. If it does not open it is dropped without a receipt, because there is no request to name in one.
+- Each doorbell has a quota (`disk_usage`). Announced bytes count from the first byte on.
+- `complete` is sent after all parts were verified and opened once, and after that fact is durable. If the same
+  disclosure arrives again, it is acknowledged again and not written.
+- A restart needs only the folder: it finds the whole parts and asks for the rest.
 
-Source: PROTOCOL.md, "Upload"; `core.transfer` decides about bytes, `core.disclosure` about what they say.
+Source: PROTOCOL.md, "Upload". `core.transfer` decides about bytes, `core.disclosure` about their content.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ _MOST_UNREADABLE: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class AddressedRequest:
-    """What a receipt calls it: the request it answers (a tip answers none, and has its own id there), and the root."""
+    """Ids for a receipt: the request that the disclosure answers (for a tip its own id), and the root."""
 
     request: str
     trust_root: str
 
 
 Reply = Callable[[str, str, TransferProgress, AddressedRequest | None], None]
-"""Takes a device, its disclosure, what is held of it, and what that is called if known: to be said in a receipt."""
+"""Sends a receipt. Takes the device, its disclosure, the progress, and the request if it is known."""
 
 
 class IncomingDisclosures:
-    """The disclosures of one requester.  Everything raises `StorageError` when the disk does not do its part."""
+    """The disclosures of one requester. All methods raise `StorageError` if the disk fails."""
 
     def __init__(
         self,
@@ -89,22 +89,22 @@ class IncomingDisclosures:
         """Disclosure → device, oldest first, of those whose part 0 has not been opened."""
         self._unreadable: OrderedDict[str, None] = OrderedDict()
         self._requests: dict[str, SentRequest] = {}
-        """Disclosure → the request it answers, once known."""
+        """Disclosure → the request that it answers, once known."""
         self._tips: dict[str, TipManifest] = {}
         """By id, once read."""
         self._waiting_for_room: set[str] = set()
         self._turns = UploadScheduler(limits.at_once)
         self._answering_later: dict[str, Assembly] = {}
-        """Disclosures with an answer to give that nobody waits for."""
+        """Disclosures with a progress receipt that was put off."""
         self._told_damaged: set[str] = set()
         self._holdings = DisclosureQuota(requester.folder)
         self._not_kept: set[str] = set()
-        """Refused, and off the disk once that was answered."""
+        """Refused disclosures. They are deleted from the disk once the receipt is sent."""
 
-    # What comes in
+    # Messages from devices
 
     def sweep(self) -> None:
-        """Tidy what a crash left."""
+        """Cleans up after a crash."""
         for folder in answer_folders(self._requester.folder):
             if 0 in folder.sealed() or folder.outcome() is not None:
                 folder.drop_unsealed()
@@ -113,7 +113,7 @@ class IncomingDisclosures:
         self._holdings.count_again()
 
     def init(self, device: str, disclosure: str, note: UploadNote) -> None:
-        """What the device has for us, or its question how much of it is here."""
+        """Handles an init: the announcement of a disclosure, and the question how much of it is here."""
         if disclosure in self._unreadable:
             return
         known = disclosure in self._reception or self._reopened(device, disclosure)
@@ -135,14 +135,14 @@ class IncomingDisclosures:
             self._take_turns()
 
     def fin(self, device: str, disclosure: str, part: int) -> None:
-        """The device has sent all of a part."""
+        """Handles a fin: the device has sent all of a part."""
         if (assembly := self._reception.find(device, disclosure)) is not None:
             assembly.fin(part)
             self._pump(disclosure, assembly)
             self._take_turns()
 
     def abort(self, device: str, disclosure: str) -> None:
-        """The owner took it back while it was on its way.  What has arrived stays, unopened and unverified."""
+        """Handles an abort: the owner took it back during the transfer. Arrived parts stay, unopened and unverified."""
         if self._reception.find(device, disclosure) is None:
             return
         if disclosure in self._unread:
@@ -155,19 +155,19 @@ class IncomingDisclosures:
 
     @property
     def deadline_ns(self) -> BootNs | None:
-        """When `answer_what_is_due` has something to do."""
+        """Returns the time at which `answer_what_is_due` has work, or None."""
         deadlines = [assembly.deadline_ns for assembly in self._answering_later.values()]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def answer_what_is_due(self) -> None:
-        """Say how much has arrived, where that was put off."""
+        """Sends the progress receipts that were put off."""
         for disclosure, assembly in list(self._answering_later.items()):
             self._pump(disclosure, assembly)
 
-    # Beginning
+    # New disclosures
 
     def _begun(self, device: str, disclosure: str, note: UploadNote) -> bool:
-        """Make room on the disk for one more stranger, within the limits."""
+        """Makes room on the disk for a disclosure from an unknown sender, within the limits."""
         folder = self._folder(disclosure)
         of_device = [each for each, owner in self._unread.items() if owner == device]
         if len(of_device) >= self._limits.unread_per_device:
@@ -198,11 +198,11 @@ class IncomingDisclosures:
         return kept >= self._limits.per_device or len(self._holdings) >= self._limits.disclosures
 
     def _reopened(self, device: str, disclosure: str) -> bool:
-        """Take up a disclosure of this device that lies on the disk."""
+        """Loads a disclosure of this device that is on the disk."""
         folder = self._folder(disclosure)
         origin = folder.origin()
         if origin is None or origin.device != device:
-            return origin is not None  # another device's: the reception drops it
+            return origin is not None  # belongs to another device: the reception drops it
         assembly = Assembly(
             origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=folder.state
         )
@@ -218,7 +218,7 @@ class IncomingDisclosures:
         self._reception.reopen(device, disclosure, assembly)
         return True
 
-    # What follows
+    # Later messages
 
     def _pump(self, disclosure: str, assembly: Assembly) -> None:
         folder = self._folder(disclosure)
@@ -243,7 +243,7 @@ class IncomingDisclosures:
             self._answering_later.pop(disclosure, None)
 
     def _read_manifest(self, disclosure: str, assembly: Assembly) -> None:
-        """Part 0 is here: find out whose answer it is, and whether it is one."""
+        """Reads a complete part 0: finds the request that it answers, and checks that it does."""
         folder = self._folder(disclosure)
         self._unread.pop(disclosure, None)
         self._waiting_for_room.discard(disclosure)
@@ -272,7 +272,7 @@ class IncomingDisclosures:
             self._refuse(disclosure, assembly, asked, "The request was withdrawn.")
             return
         if not self._turns.may_begin(disclosure, self._clock.now().boot_ns):
-            return  # nothing is answered, so nothing is sent, until it is its turn
+            return  # no answer, so the device sends no more, until it is its turn
         sizes = tuple(PartSize(part.size_bytes, part.sha256) for part in disclosed.manifest.parts)
         device, key = disclosed.manifest.device_key.id, request_key(asked.envelope)
         holding = HeldDisclosure(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
@@ -283,7 +283,7 @@ class IncomingDisclosures:
         if reason := self._over_quota(disclosure, holding):
             self._refuse(disclosure, assembly, asked, reason)
             return
-        # Part 0 is here, and while the rest waits for room nothing else is promised.
+        # While the rest waits for room, only part 0 counts against the quota.
         self._holdings.put(disclosure, replace(holding, size_bytes=assembly.manifest.size_bytes, parts=1))
         if not self._has_room(disclosure, holding, asked.request.id):
             return
@@ -297,7 +297,7 @@ class IncomingDisclosures:
             self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
 
     def _read_tip(self, disclosure: str, assembly: Assembly) -> None:
-        """Part 0 of a tip is here.  What does not open or is not sound is dropped: nobody can be told."""
+        """Reads a complete part 0 of a tip. If it is unsound or does not open, drops it: the sender gets no error."""
         folder = self._folder(disclosure)
         try:
             manifest, items = manifest_in(self._requester, folder)
@@ -317,7 +317,7 @@ class IncomingDisclosures:
             folder.end(TransferState.REFUSED, "It is larger than this machine takes, or announced otherwise.")
 
     def _over_quota(self, disclosure: str, holding: HeldDisclosure) -> str:
-        """Why this is more than one doorbell may answer to one request; empty when it is not."""
+        """Returns why this is more than one doorbell may send for one request. Empty if it is within the quota."""
         reason = self._beyond(disclosure, holding)
         if reason:
             self._holdings.count_again()  # people may have moved folders away
@@ -336,7 +336,7 @@ class IncomingDisclosures:
         return ""
 
     def _has_room(self, disclosure: str, holding: HeldDisclosure, request: str = "") -> bool:
-        """Whether it fits; otherwise it waits until its doorbell asks again."""
+        """Returns True if it fits. Otherwise it waits until its doorbell asks again."""
         detail = self._in_the_way(disclosure, holding)
         if detail:
             self._holdings.count_again()
@@ -377,7 +377,7 @@ class IncomingDisclosures:
         return None if tip is None else AddressedRequest(disclosure, tip.trust_root)
 
     def _opened(self, folder: AnswerFolder) -> tuple[SentRequest, bytes] | None:
-        """The request whose reply key opens part 0, and what is inside."""
+        """Returns the request whose reply key opens part 0, and the plaintext."""
         data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
         for request_id in self._requester.register.open_requests(self._clock.now().utc_ns // NS_PER_S):
             try:
@@ -394,7 +394,7 @@ class IncomingDisclosures:
         return None
 
     def _finish(self, disclosure: str, assembly: Assembly) -> None:
-        """Everything is here: verify and open all of it, once."""
+        """Verifies and opens all parts once, after they have arrived."""
         if disclosure in self._tips:
             self._finish_tip(disclosure, assembly)
             return
@@ -432,14 +432,14 @@ class IncomingDisclosures:
         if origin is not None and (held.state is TransferState.PARTIAL or named is not None):
             self._reply(origin.device, disclosure, held, named)
         if held.state is TransferState.REFUSED and named is None:
-            # Larger than anything we would take, before it said what it answers: nothing to say, nothing to keep.
+            # Part 0 is larger than the limit, so its request stays unknown: send no receipt and keep no file.
             self._forget(disclosure)
             self._remember_unreadable(disclosure)
         elif held.state is not TransferState.PARTIAL:
             if self._folder(disclosure).outcome() is None:
                 self._folder(disclosure).end(held.state, "Its parts did not have the hashes that were announced.")
                 self._holdings.ended(disclosure)
-            self._close(disclosure)  # answered from the disk if it is asked again
+            self._close(disclosure)  # a repeated question is answered from the disk
             if disclosure in self._not_kept:
                 self._not_kept.discard(disclosure)
                 self._forget(disclosure)
@@ -448,7 +448,8 @@ class IncomingDisclosures:
     # Bookkeeping
 
     def damaged(self, request_id: str, error: DoorwardError) -> None:
-        """One of our own requests cannot be read: its answers will be lost, the others' not."""
+        """Reports that one of our own requests cannot be read: its answers will be lost, other requests are
+        unaffected."""
         if request_id not in self._told_damaged:
             self._told_damaged.add(request_id)
             self._tell(ReceiverEvent(ReceiverEventKind.DAMAGED, request=request_id, detail=str(error)))
@@ -461,13 +462,13 @@ class IncomingDisclosures:
         return AnswerFolder(self._requester.folder, disclosure)
 
     def _room(self) -> int:
-        """Bytes that may still be promised: what is on its way will be written, too."""
+        """Returns the bytes that may still be announced, after the ones that arriving disclosures will write."""
         with files.storage_errors(self._requester.folder):
             free_bytes = shutil.disk_usage(self._requester.folder).free
         return free_bytes - self._limits.free_bytes - self._reception.outstanding_bytes
 
     def _close(self, disclosure: str) -> None:
-        """Out of memory, not off the disk."""
+        """Removes it from memory and keeps it on the disk."""
         self._reception.close(disclosure)
         self._answering_later.pop(disclosure, None)
         self._requests.pop(disclosure, None)
@@ -476,7 +477,7 @@ class IncomingDisclosures:
         self._turns.ends(disclosure)
 
     def _take_turns(self) -> None:
-        """Begin with those that waited, as far as others have ended."""
+        """Starts disclosures that waited, as others have ended."""
         while (disclosure := self._turns.next(self._clock.now().boot_ns)) is not None:
             origin = self._folder(disclosure).origin()
             assembly = None if origin is None else self._reception.find(origin.device, disclosure)
@@ -487,7 +488,7 @@ class IncomingDisclosures:
             self._pump(disclosure, assembly)
 
     def _forget(self, disclosure: str) -> None:
-        """Off the disk as well: nothing of it was ours."""
+        """Removes it from memory and from the disk."""
         self._close(disclosure)
         self._unread.pop(disclosure, None)
         self._holdings.remove(disclosure)

@@ -1,7 +1,7 @@
-"""Tips that came in: what somebody wanted this requester to know, and did not say who they are.
+"""Received tips: messages that an owner sent to this requester anonymously and unasked.
 
-A tip is opened with the folder's own tips key.  Words in it are only words; footage is held against the records that a
-device signed at capture, so it is what some camera recorded, and which camera is all that is known of it.
+A tip is opened with the folder's tips key. Its words are unproven. Its footage is checked against the records that a
+device signed at capture. So a camera recorded it, and the id of that camera is all that is known about it.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _SEALED_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
 
 @dataclass(frozen=True, slots=True)
 class TipFile:
-    """Footage in a tip: the opened media or JPEG, and when the device says it was recorded (UTC ms)."""
+    """Footage in a tip: the opened media or JPEG, and its time of recording by the device (UTC ms)."""
 
     kind: PartKind
     id: str
     start_ms: int
     data: bytes
     unopened: str = ""
-    """Why no player opens it; empty when it opens."""
+    """Reason why a player cannot open it. Empty if it opens."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedTip:
-    """`device` is the key id of the camera that recorded the footage; None where there is none."""
+    """An opened tip. `device` is the key id of the camera that recorded the footage, or None if there is no footage."""
 
     tip: str
     text: str | None
@@ -59,17 +59,17 @@ def is_tip(answer: AnswerFolder) -> bool:
 
 
 def tips(folder: Path) -> Iterator[str]:
-    """The id of every tip that is wholly here."""
+    """Yields the id of each tip that has arrived completely."""
     return (each.disclosure for each in answer_folders(folder) if is_tip(each) and each.state is TransferState.COMPLETE)
 
 
 def manifest_in(requester: Requester, answer: AnswerFolder) -> tuple[TipManifest, tuple[TipItem, ...]]:
-    """What part 0 of a tip says, verified.  Raises `OpenError` or `FormatError`."""
+    """Returns the verified content of part 0 of a tip. Raises `OpenError` or `FormatError`."""
     return read_tip(open_bytes(files.read(answer.part(0), _SEALED_LIMIT_BYTES), [_key(requester)]), answer.disclosure)
 
 
 def open_tip(requester: Requester, tip: str) -> OpenedTip:
-    """The tip, every part checked and opened.  Raises `OpenError` or `FormatError` for one that does not hold."""
+    """Returns the tip with each part checked and opened. Raises `OpenError` or `FormatError` if a check fails."""
     answer = AnswerFolder(requester.folder, tip)
     identity = _key(requester)
     manifest, items = manifest_in(requester, answer)

@@ -26,7 +26,7 @@ _LIMIT_BYTES: Final = 4096
 
 
 def make_key(path: Path) -> PublicKey:
-    """Make a signing key at `path` (PKCS #8 PEM, 0600).  Raises `ConfigurationError` when something is there."""
+    """Makes a signing key at `path` (PKCS #8 PEM, 0600). Raises `ConfigurationError` if the file exists."""
     if os.path.lexists(path):
         raise ConfigurationError(f"{path} exists already.", remedy="Choose another name: a key is never overwritten.")
     key = private_key_from_seed(secrets.token_bytes(KEY_BYTES))
@@ -36,7 +36,7 @@ def make_key(path: Path) -> PublicKey:
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:
-    """The key at `path`.  Raises `ConfigurationError` when it is missing, is no such key or others may read it."""
+    """Returns the key at `path`. Raises `ConfigurationError` if it is missing, malformed or readable by others."""
     if not path.is_file():
         raise ConfigurationError(f"There is no key at {path}.", remedy="Make it with 'doorward requester keygen'.")
     files.require_private(path)

@@ -1,11 +1,11 @@
-"""Remembers every doorbell that has answered, as SSH remembers hosts, so that another in its place is noticed.
+"""Known doorbells: remembers each doorbell that has answered, as SSH remembers hosts, so that a substitute is noticed.
 
-A disclosure carries all lists of the doorbell's owners, each signed by an owner of the one before.  Nothing vouches for
-the first list: a thief who has the doorbell's key can begin another chain with owners of their own.  So the requester
-keeps the chain that a doorbell showed first, and accepts from then on that chain only, or that chain grown.
+A disclosure carries all lists of the doorbell's owners, each signed by an owner of the one before. Only the device's
+key vouches for the first list, so a thief who has that key can begin another chain with other owners. Therefore the
+requester keeps the first chain that a doorbell showed, and later accepts only that chain or a continuation of it.
 
     doors/<device id>.json    the doorbell's key, the chain, when and with which disclosure it was first seen, and the
-                              owner's word that it was stolen, if there is one
+                              owner's notice of theft, if there is one
 
 Source: PROTOCOL.md, section 8; docs/security/limits.md.
 """
@@ -46,11 +46,11 @@ _LIMIT_BYTES: Final = 64 * 1024 * 1024
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 _MS_PER_S: Final = 1000
 _CLOCKS_DIFFER_MS: Final = 600_000
-"""Two owners' clocks, at most."""
+"""Largest difference between two owners' clocks."""
 
 
 class KnownDoorbell(Message, frozen=True):
-    """One doorbell.  `first` is None while it is known from its owner's notice alone."""
+    """One doorbell. `first` is None if it is known only from its owner's notice."""
 
     v: Literal[1]
     key: DeviceKeyText
@@ -58,9 +58,9 @@ class KnownDoorbell(Message, frozen=True):
         tuple[Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)], ...],
         Meta(min_length=1, max_length=MAX_ENROLMENTS),
     ]
-    """Their envelopes, from epoch 1 to the newest that was seen."""
+    """Envelopes of the enrolments, from epoch 1 to the newest one seen."""
     seen_s: UtcS
-    """When it was first seen, by this machine's clock."""
+    """Time of the first sighting, by this machine's clock."""
     first: HexId | None = None
     """The disclosure with which it was first seen."""
     stolen: StolenNotice | None = None
@@ -76,9 +76,9 @@ class KnownDoorbell(Message, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class DoorbellHistory:
-    """What is known of the doorbell of a disclosure: since when, and whether it was stolen later.
+    """History of the doorbell of a disclosure: first sighting, and a later theft.
 
-    `seen_s` is None when this disclosure is the first that came from it: then nothing vouches for its first owners.
+    `seen_s` is None if this disclosure is the first from it. Then only its own key vouches for its first owners.
     """
 
     seen_s: int | None = None
@@ -108,10 +108,10 @@ class KnownDoorbells:
             ) from error
 
     def check(self, manifest: DisclosureManifest, approval: Approval | None = None) -> DoorbellHistory:
-        """Hold a disclosure, its signatures checked before, against what is known of its doorbell.
+        """Compares a disclosure with verified signatures with the known history of its doorbell.
 
-        Raises `OpenError` when the doorbell shows other owners than before, or when by the time that the owner's
-        `approval` says it was stolen, or the owners had signed a later list than it shows.
+        Raises `OpenError` if the doorbell shows other owners than before. Also if, by the time in the owner's
+        `approval`, the doorbell was stolen or its owners had already signed a later list than the one shown.
         """
         known = self.find(manifest.device_key.id)
         if known is None:
@@ -130,7 +130,7 @@ class KnownDoorbells:
         return DoorbellHistory(_seen_before(known, manifest.disclosure), stolen.since_s)
 
     def remember(self, manifest: DisclosureManifest, now_s: int) -> None:
-        """Keep the doorbell of a disclosure that every check has passed; its chain if that has grown."""
+        """Stores the doorbell of a disclosure that has passed all checks, or its longer chain."""
         known = self.find(manifest.device_key.id)
         if known is None:
             known = KnownDoorbell(
@@ -145,9 +145,9 @@ class KnownDoorbells:
         self._write(known)
 
     def declare_stolen(self, notice: StolenNotice, now_s: int) -> tuple[KnownDoorbell, Stolen, str]:
-        """Take an owner's notice; the doorbell, the statement, and the name of the owner who made it.
+        """Stores an owner's notice. Returns the doorbell, the statement, and the label of the owner who signed it.
 
-        Raises `OpenError` when no owner of the newest list signed it, of those known here and in the file.
+        Raises `OpenError` unless an owner of the newest list signed it, of the lists known here and in the file.
         """
         stolen, enrolment, by = open_stolen(notice)
         known = self.find(enrolment.device_key.id)
@@ -165,7 +165,7 @@ class KnownDoorbells:
         return known, stolen, by
 
     def forget(self, device_id: str) -> None:
-        """Take the doorbell for a new one when it answers next."""
+        """Removes the doorbell, so that its next answer counts as its first."""
         if self.find(device_id) is None:
             raise ConfigurationError(
                 f"No doorbell {device_id} is known here.", remedy="Which are: doorward requester doors."
@@ -185,7 +185,7 @@ class KnownDoorbells:
 
 
 def _longer(known: KnownDoorbell, shown: Sequence[str]) -> tuple[str, ...]:
-    """The longer of two chains of which one begins as the other.  Raises `OpenError` when they part."""
+    """Returns the longer of two chains, if the longer one begins with the other. Raises `OpenError` if they fork."""
     same = min(len(known.enrolments), len(shown))
     if tuple(shown[:same]) != known.enrolments[:same]:
         raise OpenError(
@@ -198,9 +198,10 @@ def _longer(known: KnownDoorbell, shown: Sequence[str]) -> tuple[str, ...]:
 
 
 def _require_in_force(known: KnownDoorbell, shown: int, approval: Approval) -> None:
-    """An answer may take long, and come with a list that another has followed: approved it was before.
+    """Raises unless the shown list was in force at the approval. An answer may arrive late, after the list was
+    replaced.
 
-    So nobody who has left the owners approves anything with the doorbell's key, but by lying about when.
+    Otherwise a former owner could approve with the doorbell's key. They would now have to forge the time as well.
     """
     if shown >= len(known.enrolments):
         return

@@ -1,12 +1,12 @@
-"""Finds messages by what matters of them, at a cost that does not grow with the number of messages in the folder.
+"""Index of messages: finds them at a cost that does not grow with the number of messages in the folder.
 
     register/cases/<SHA-256 of the case>/<request>    requests of one case
-    register/roots/<root>                              roots under which something was asked
-    register/unsent/<message>                          what the broker may not have yet
+    register/roots/<root>                              roots under which the requester has asked
+    register/unsent/<message>                          messages that the broker may not have yet
     register/open/<last second>-<request>              requests that may still be answered
 
-All are empty files, made durably before the message they name and removed after.  So a crash leaves at most a name of
-something that is not there, which readers skip.
+All are empty files, made durably before the message they name and removed after it. After a crash an entry may name a
+missing message, which readers skip.
 """
 
 from __future__ import annotations
@@ -23,47 +23,48 @@ from agent.wire.messages import FootageRequest
 __all__ = ["RequestRegister"]
 
 _YEAR_S: Final = 366 * 86_400
-"""How long after its last day an answer to a request is still looked for: a doorbell that was off sends it later."""
+"""Seconds after its last day during which an answer to a request is still accepted: a doorbell that was off sends it
+later."""
 _OPEN: Final = re.compile(r"([0-9]{12})-([0-9a-f]{32})")
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
 class RequestRegister:
-    """The register of a requester's `folder`.  Everything raises `StorageError` when the disk does not do it."""
+    """The index of a requester's `folder`. All methods raise `StorageError` if the disk fails."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "register"
 
     def add_request(self, request: FootageRequest) -> None:
-        """Before the request itself is stored."""
+        """Adds a request. Call it before the request is stored."""
         self._put(self._case(request.case) / request.id)
         self._put(self._path / "roots" / request.trust_root)
         self._put(self._path / "open" / f"{request.not_after_s + _YEAR_S:012}-{request.id}")
         self.add_unsent(request.id)
 
     def add_unsent(self, message_id: str) -> None:
-        """Before something new is said under this id."""
+        """Marks a message as unsent. Call it before a new message is stored under this id."""
         self._put(self._path / "unsent" / message_id)
 
     def sent(self, message_id: str) -> None:
-        """After the broker has it."""
+        """Removes the mark. Call it after the broker has the message."""
         with files.storage_errors(self._path):
             (self._path / "unsent" / message_id).unlink(missing_ok=True)
 
     def unsent(self) -> Iterator[str]:
-        """Ids of what the broker may not have, in no order."""
+        """Yields ids of messages that the broker may not have, in any order."""
         return (name for name in self._names("unsent") if _ID.fullmatch(name))
 
     def in_case(self, case: str) -> Iterator[str]:
-        """Requests of that case, in no order."""
+        """Yields requests of that case, in any order."""
         return (name for name in self._names(self._case(case)) if _ID.fullmatch(name))
 
     def roots(self) -> frozenset[str]:
         return frozenset(name for name in self._names("roots") if _KEY_ID.fullmatch(name))
 
     def open_requests(self, now_s: int) -> list[str]:
-        """Requests that may still be answered, those with the longest time left first; older ones are struck out."""
+        """Returns requests that may still be answered, those with the longest time left first. Removes older ones."""
         found = sorted(
             (each for name in self._names("open") if (each := _OPEN.fullmatch(name))), key=lambda each: each[0]
         )
@@ -86,4 +87,4 @@ class RequestRegister:
             files.make_folder(path.parent)
             with files.storage_errors(path):
                 path.touch(mode=0o600)
-                files.sync_folder(path.parent)  # the name is all there is to make durable
+                files.sync_folder(path.parent)  # the file is empty, so making its name durable is enough

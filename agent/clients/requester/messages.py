@@ -1,11 +1,12 @@
-"""What a requester says: requests, withdrawals, deletions, bulletins, each signed and stored before it can leave.
+"""Messages of a requester: requests, withdrawals, deletions and bulletins, each signed and stored before it is sent.
 
-- Every request has its own reply identity, made here and stored (0600) before the request can leave: whoever opens one
-  answer can open no other, and an answer can never arrive for which the key is lost.
-- A number is used up before it is signed (`sequence`); a request that fails afterwards leaves a gap, which is harmless.
-- A request is held against the limits that every device enforces before it is signed, so that an honest requester
-  learns early.  Nothing relies on that: the device checks for itself.
-- Of one request the newest that was said stands: what is said later replaces it where it was published (`slots`).
+- Each request has a fresh reply identity, stored (0600) before the request is sent. A party who opens one answer cannot
+  open another, and each answer finds its key.
+- A number is used up before signing (`sequence_numbers`). A request that fails afterwards leaves a gap, which is
+  harmless.
+- A request is checked against the limits of devices before signing, so that an honest requester learns of a fault
+  early. Security does not depend on it, because the device checks again.
+- The newest message about a request counts: it replaces the older ones where they were published (`retained_slots`).
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ _BULLETINS: Final = "bulletins"
 _CELLS: Final = "cells"
 _CELLS_LIMIT_BYTES: Final = 4096
 _DELETION_STANDS_S: Final = 30 * 86_400
-"""How long a deletion is kept for doors that are off."""
+"""Seconds for which a deletion stays published, for doors that are off."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedMessage:
-    """What is published, retained, on each of `topics`, until `not_after_s`: of a request the newest that was said.
+    """A message for publication, retained, on each of `topics`, until `not_after_s`: the newest one about a request.
 
-    No topic is left when newer messages have taken all its slots.
+    `topics` is empty if newer messages have taken all its slots.
     """
 
     id: str
@@ -62,16 +63,16 @@ class SignedMessage:
     topics: tuple[str, ...]
     not_after_s: int
     published: Path
-    """Is there once the broker has it."""
+    """File that exists once the broker has the message."""
 
 
 def make_request(
     requester: Requester, question: RequestDraft, *, now_s: int, trust_root: str | None = None, checked: bool = True
 ) -> SignedMessage:
-    """Sign `question` and store it with a fresh reply identity; it is not published yet.
+    """Signs `question` and stores it with a fresh reply identity, without publishing it.
 
-    `checked=False` leaves the limits to the device, which is for tests: it drops what is over them.
-    Raises `RequestError` for a question no device would consider, `ConfigurationError` without an audience.
+    `checked=False` skips the limits, for tests of the device. Raises `RequestError` if every device would refuse the
+    question, and `ConfigurationError` if no root is named.
     """
     identity = HybridIdentity(secrets.token_bytes(_SEED_BYTES))
     request = question.request(
@@ -86,7 +87,7 @@ def make_request(
         require_within_limits(
             request, now_s, (asked.request for asked in requester.sent_requests_in_case(request.case)), bounds
         )
-    # Only now: a question that is refused uses up no number.
+    # Only after the checks, so that a refused question uses up no number.
     request = _numbered(request, requester.next_number())
     data = requester.sign(FootageRequest.PAYLOAD_TYPE, request)
     _take_slots(requester, request, request.not_after_s)
@@ -95,7 +96,7 @@ def make_request(
 
 
 def make_withdrawal(requester: Requester, request_id: str, reason: str | None = None) -> SignedMessage:
-    """Take a request back: published where the request stands, it replaces it."""
+    """Signs a withdrawal of a request. Published on its topics, it replaces the request."""
     request = requester.sent_request(request_id).request
     try:
         withdrawal = Withdrawal(
@@ -112,9 +113,10 @@ def make_withdrawal(requester: Requester, request_id: str, reason: str | None = 
 
 
 def make_deletion(requester: Requester, request_id: str, now_s: int) -> SignedMessage:
-    """State that everything received for a request is deleted, whether or not there was anything.
+    """Signs a statement that all answers to a request are deleted, with or without answers.
 
-    The request's reply key is deleted first: what is signed is true, and no copy of an answer opens any more.
+    Deletes the request's reply key first: then the statement is true, and each remaining copy of an answer stays
+    sealed.
     """
     asked = requester.sent_request(request_id)
     asked.delete_reply_identity()
@@ -140,9 +142,9 @@ def make_bulletin(
     cells: tuple[str, ...] = (),
     trust_root: str | None = None,
 ) -> SignedMessage:
-    """Sign a safety message to the doors in `area`, or to all in `cells`; it is not published yet.
+    """Signs a safety message to the doors in `area`, or to all in `cells`, without publishing it.
 
-    Raises `RequestError` for text that no bulletin may have, without a place, and for an area in which no door counts.
+    Raises `RequestError` if a text is unfit for a bulletin, if the place is missing, or if no door counts in the area.
     """
     if area is not None and not area.opened_m2:
         raise RequestError(
@@ -165,7 +167,7 @@ def make_bulletin(
             area=area,
         )
         data = requester.sign(Bulletin.PAYLOAD_TYPE, bulletin)
-        envelope.read_unverified(data)  # which a door must be able to
+        envelope.read_unverified(data)  # a door must be able to read it
     except FormatError as error:
         raise RequestError(error.message, remedy=error.remedy) from error
     folder = requester.folder / _BULLETINS / bulletin.id
@@ -180,17 +182,17 @@ def make_bulletin(
 
 
 def mark_published(requester: Requester, message_id: str) -> Path:
-    """What is there once the broker has the newest that is to be said under this id."""
+    """Returns the file that exists once the broker has the newest message under this id."""
     return _newest(requester, message_id).with_suffix(".published")
 
 
 def is_stored(requester: Requester, message_id: str) -> bool:
-    """Whether there is a message of that id: another process may be about to store it, or a crash kept it from that."""
+    """Returns True if a message of that id exists. Another process may be storing it, or a crash prevented it."""
     return _newest(requester, message_id).is_file()
 
 
 def signed(requester: Requester, message_id: str) -> SignedMessage:
-    """What is to be published under this id: of a request its deletion or withdrawal, if there is one."""
+    """Returns the message to publish under this id: for a request its deletion or withdrawal, if there is one."""
     newest, published = _newest(requester, message_id), mark_published(requester, message_id)
     if newest.name == "bulletin.dsse":
         return _signed_bulletin(requester, newest, published)
@@ -233,13 +235,14 @@ def _newest(requester: Requester, message_id: str) -> Path:
 def _queue_message(
     requester: Requester, request_id: str, payload_type: str, message: Withdrawal | Deletion
 ) -> SignedMessage:
-    """Keep what is said of a request after it was made: published where it stood, it replaces it."""
+    """Stores a later message about a request. Published on the request's topics, it replaces it."""
     name = "withdrawal.dsse" if isinstance(message, Withdrawal) else "deletion.dsse"
     path = requester.folder / "requests" / request_id / name
     ends_s = message.deleted_s + _DELETION_STANDS_S if isinstance(message, Deletion) else 0
     request = requester.sent_request(request_id).request
     _take_slots(requester, request, max(request.not_after_s, ends_s))
-    # In this order, so that a 'receive' that strikes out what it sent cannot strike out this (`publish_pending`).
+    # In this order, so that a 'receive' that removes the mark of its message keeps the mark of this one
+    # (`publish_pending`).
     path.with_suffix(".published").unlink(missing_ok=True)
     requester.register.add_unsent(request_id)
     files.write(path, requester.sign(payload_type, message))
@@ -247,7 +250,7 @@ def _queue_message(
 
 
 def _take_slots(requester: Requester, request: FootageRequest, until_s: int) -> None:
-    """Before it is kept, so that nothing is kept that could not be published."""
+    """Takes the slots before storing, so that each stored message can be published."""
     for cell in cells_of(request.area):
         TopicSlots(requester.folder).take(SlotKind.REQUESTS, cell, request.id, until_s)
 
@@ -263,7 +266,7 @@ def _trust_root(requester: Requester, trust_root: str | None) -> str:
 
 
 def _store(requester: Requester, request: FootageRequest, data: bytes, identity: HybridIdentity) -> None:
-    """Both files or none."""
+    """Stores both files or none."""
     folder = requester.folder / "requests"
     files.make_folder(folder)
     requester.register.add_request(request)

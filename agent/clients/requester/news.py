@@ -1,4 +1,4 @@
-"""What a receiving service may be asked for at most, and what it tells whoever watches it."""
+"""Limits of a receiving service, and the events that it reports to its watcher."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ __all__ = ["ReceiverEvent", "ReceiverEventKind", "ReceivingLimits"]
 
 @dataclass(frozen=True, slots=True)
 class ReceivingLimits:
-    """What strangers and devices may ask of this machine."""
+    """Bounds on the resources that strangers and devices may use on this machine."""
 
     transfer: ReceiverLimits = field(
         default_factory=lambda: ReceiverLimits(manifest_bytes=32 << 20, part_bytes=MOST_PART_BYTES)
     )
     unread: int = 64
-    """Disclosures whose part 0 is on its way, in all …"""
+    """Most disclosures in all with part 0 still arriving."""
     unread_per_device: int = 4
-    """… and of one device; beyond it the device's oldest is dropped."""
+    """Most of them from one device. Beyond this number the device's oldest is dropped."""
     open_per_device: int = 4
-    """Disclosures of one device that are on their way at once: half of `at_once`, or one that dawdles would take every
-    turn."""
+    """Most arriving disclosures of one device: half of `at_once`, so that a slow device leaves turns for others."""
     per_device_and_request: int = 4
-    """Answers of one device to one request that are kept; together they stay within `transfer`, as if they were one."""
+    """Most stored answers of one device to one request. Together they stay within `transfer`, as if they were one."""
     per_device: int = 500
-    """Disclosures of one device that are kept; of tips, which name none, as many in all."""
+    """Most stored disclosures of one device. For tips, which name no device, the most in all."""
     share: float = 0.25
-    """Of what is free and what disclosures take, the most that one device has; of tips, all of them together."""
+    """Largest share of one device in the free space plus the space of all disclosures. All tips together have one
+    share."""
     disclosures: int = 10_000
-    """Folders below `disclosures/`.  Move old ones away to make room."""
+    """Most folders below `disclosures/`. Move old ones away to make room."""
     at_once: int = 8
-    """Disclosures whose footage is on its way at the same time; others wait with their first part here.  Without this,
-    two hundred doors that answer together fill what the broker keeps for us, and it drops what they must send again."""
+    """Most disclosures that send footage at the same time. Others wait after their first part. Otherwise two hundred
+    doors that answer together would fill the broker's queue for us, and the broker would drop data that must be sent
+    again."""
     free_bytes: int = 1 << 30
-    """What stays free on the disk: a disclosure that would not fit waits."""
+    """Bytes that stay free on the disk. A disclosure that would not fit waits."""
 
 
 class ReceiverEventKind(enum.Enum):
-    """What happened, for whoever watches."""
+    """Kinds of events for a watcher."""
 
     CONNECTED = "connected"
     DISCONNECTED = "disconnected"
@@ -54,20 +55,20 @@ class ReceiverEventKind(enum.Enum):
     """It opens with none of our keys."""
     NO_ROOM = "no room"
     PUBLISHED = "published"
-    """The broker has what `request` names: `detail` is what it is, "request" or "withdrawal"."""
+    """The broker has the message `request`. `detail` is its type, "request" or "withdrawal"."""
     NOT_PUBLISHED = "not published"
     """The broker refused one of our requests."""
     DAMAGED = "damaged"
     """The files of one of our requests cannot be read."""
     TIP = "tip"
-    """Somebody told us something unasked, and it is here."""
+    """A tip has arrived."""
     STOPPED = "stopped"
     """The device sends no more of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverEvent:
-    """One thing that happened; what does not apply is empty or 0."""
+    """One event. Fields that do not apply are empty or 0."""
 
     kind: ReceiverEventKind
     disclosure: str = ""

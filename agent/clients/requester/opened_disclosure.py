@@ -1,20 +1,19 @@
-"""Opens a disclosure: verifies all of it, and only then writes what a person can watch, read and pass on.
+"""Opens a disclosure: verifies all of it, then writes files that a person can watch, read and pass on.
 
-    report.html       what was asked, what was received, every check in plain words
-    certificate.html  for a court, filled in as far as a program can; missing when no file was shared
-    all.mp4           everything in order, one after the other; missing when the pictures differ in format
-    clips/            one MP4 for each clip, with what was heard where that was shared
-    segments/         one MP4 for each segment: exactly what was inside the sealed file that the device signed
-    sounds/           one MP4 without pictures for each segment whose sound was shared, likewise
+    report.html       the request, the answer, and each check in plain words
+    certificate.html  for a court, filled in as far as a program can; missing if no file was shared
+    all.mp4           all segments in order, one after the other; missing if the pictures differ in format
+    clips/            one MP4 for each clip, with its sound if it was shared
+    segments/         one MP4 for each segment: exactly the content of the sealed file that the device signed
+    sounds/           one MP4 without pictures for each segment with shared sound, likewise
     pictures/         one JPEG for each clip
     bundle/           the evidence, for a third party and for machines (`evidence`)
 
-What is as the device sealed it and still no film, sound or still that opens is named in the report and not written: it
-stays sealed, in the bundle.  Each such file fails alone.  Films are opened in a process with limits
-(`clients.media.confined`).
+A file that is as the device sealed it but does not open as film, sound or still is named in the report and stays sealed
+in the bundle. The other files are unaffected. Films are opened in a process with limits (`clients.media.confined`).
 
-The folder appears under its name when it is complete.  When a check fails it holds the report and the bundle with the
-verdict, and not one frame.
+The folder gets its name once it is complete. If a check fails it holds only the report and the bundle with the verdict,
+without any frame.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _BUNDLE: Final = "bundle"
 
 @dataclass(frozen=True, slots=True)
 class OpenedClip:
-    """One clip on the disk.  `mp4` is None when only a picture was shared, or when `problem` says why there is none."""
+    """One clip on the disk. `mp4` is None if only a picture was shared, or if `problem` gives a reason."""
 
     clip: DisclosedClip
     mp4: Path | None
@@ -51,14 +50,14 @@ class OpenedClip:
     picture: Path | None
     seconds: float
     sounds: tuple[Path | None, ...] = ()
-    """One for each segment; None where its sound was not shared."""
+    """One for each segment. None if its sound was not shared."""
     problem: str = ""
-    """Why its segments do not go into one film; they stand on their own."""
+    """Reason why its segments cannot be joined into one film. The single segments are written."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedDisclosure:
-    """What `open_disclosure` wrote.  Unless `verification.ok` there are a report and a bundle and nothing else."""
+    """The output of `open_disclosure`. Unless `verification.ok` it is only a report and a bundle."""
 
     verification: Verification
     folder: Path
@@ -76,10 +75,10 @@ class OpenedDisclosure:
 def open_disclosure(
     folder: Path, disclosure: str, *, now_s: int, out: Path | None = None, zone: tzinfo | None = None
 ) -> OpenedDisclosure:
-    """Open one disclosure of the requester in `folder` into `out` (by default `opened/<disclosure>`).
+    """Opens one disclosure of the requester in `folder` into `out` (by default `opened/<disclosure>`).
 
-    `now_s`, `zone`: when the report says it was made, and in which time zone it tells times (this machine's).
-    Raises `ConfigurationError` when `out` holds something else, `StorageError` when it cannot be written.
+    `now_s`, `zone`: the date of the report, and its time zone (by default this machine's). Raises `ConfigurationError`
+    if `out` holds other files, and `StorageError` if it cannot be written.
     """
     requester = Requester.open(folder)
     final = out or folder / "opened" / disclosure
@@ -101,7 +100,7 @@ def open_disclosure(
 
 
 class _ClipBuilder:
-    """Makes everything in a folder that has not got its name yet."""
+    """Writer of a folder under a temporary name."""
 
     def __init__(
         self, requester: Requester, folder: Path, now_s: int, zone: tzinfo | None, media: SandboxedMedia
@@ -115,7 +114,7 @@ class _ClipBuilder:
     def open(self, disclosure: str) -> OpenedDisclosure:
         verification = examine(self._requester, disclosure, self._keep)
         clips = tuple(self._clip(clip) for clip in clips_of(verification))
-        shutil.rmtree(self._folder / "kept", ignore_errors=True)  # also what opened before a check failed
+        shutil.rmtree(self._folder / "kept", ignore_errors=True)  # also removes media that opened before a check failed
         sounds = [path for clip in clips for path in clip.sounds]
         merged = self._merged([path for clip in clips for path in clip.segments], sounds)
         bundle = write_bundle(self._folder / _BUNDLE, self._requester, verification, self._now_s)
@@ -139,7 +138,7 @@ class _ClipBuilder:
 
     def _keep(self, item: VerifiedItem, data: bytes) -> None:
         if item.unopened:
-            return  # whoever double-clicks it has a player of their own, without our limits
+            return  # not written: a double-click would open it in a player outside our sandbox
         files.make_folder(self._folder / "kept")
         with files.storage_errors(self._kept(item)):
             self._kept(item).write_bytes(data)
@@ -169,7 +168,7 @@ class _ClipBuilder:
         return path
 
     def _picture(self, clip: DisclosedClip, segments: Sequence[Path]) -> Path | None:
-        """The poster if it was shared, else the first picture of the video."""
+        """Returns the poster if it was shared, else the first picture of the video."""
         path = files.make_folder(self._folder / "pictures") / f"clip-{clip.number:02}.jpg"
         try:
             image = self._kept(clip.poster).read_bytes() if clip.poster else self._media.still(segments[0])
@@ -184,12 +183,12 @@ class _ClipBuilder:
         try:
             self._media.join(segments, self._folder / "all.mp4", sounds)
         except FormatError:
-            return None  # two picture formats, as a rule: the clips stand on their own
+            return None  # usually two picture formats: the single clips are written
         return self._folder / "all.mp4"
 
 
 def _require_ours(folder: Path) -> None:
-    """Raises `ConfigurationError` when something is there that `open` did not write."""
+    """Raises `ConfigurationError` if the folder holds files that `open` did not write."""
     if folder.exists() and not (folder / _BUNDLE / BUNDLE_FILE).is_file():
         raise ConfigurationError(f"{folder} exists and is no opened disclosure.", remedy="Choose another --out.")
 

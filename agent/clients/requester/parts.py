@@ -1,6 +1,6 @@
-"""Opens a received part and holds it against its record, for disclosures and tips alike.
+"""Opens a received part and compares it with its record, for disclosures and tips alike.
 
-The bytes have been compared with what was announced, approved and recorded; here it is what comes out of them.
+The caller has compared the bytes with the announced, approved and recorded hashes. This module checks their content.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ __all__ = ["open_part", "unopened"]
 def open_part(
     record: StoredRecord, kind: PartKind, data: bytes, identity: HybridIdentity, *, device: str
 ) -> tuple[bytes, Context | None]:
-    """The film, sound or JPEG in a part, and what it says of itself; None for a film whose end is missing.
+    """Returns the film, sound or JPEG in a part, and its context record (None for a film without its end).
 
-    Such a film stops at its last whole GOP.  Each chunk is authenticated in its place, so what opens is the beginning
-    of what was recorded.  A file that only lacks its final name is held against what it says of itself, like any other.
+    A film without its end stops at its last whole GOP. Each chunk is authenticated in its place, so the opened bytes
+    are the beginning of the recording. A file that lacks only its final name is checked against its context like any
+    other.
 
-    Raises `OpenError` for a part that does not open with the key its record commits to, `FormatError` when inside and
-    outside do not agree.
+    Raises `OpenError` if a part does not open with the key that its record commits to, and `FormatError` if content and
+    record disagree.
     """
     content = Content(kind.value)
     if content is Content.SEGMENT and not record.complete:
@@ -45,7 +46,7 @@ def open_part(
 
 
 def unopened(media: SandboxedMedia, kind: PartKind, opened: bytes) -> str:
-    """Why no player opens this film, sound or still; empty when it opens."""
+    """Returns the reason why a player cannot open this film, sound or still. Empty if it opens."""
     try:
         media.check(kind.value, opened)
     except FormatError as error:

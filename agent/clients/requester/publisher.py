@@ -1,11 +1,11 @@
-"""Hands messages to the broker until it has them: requests, what is said of them later and bulletins retained, receipts
-once.
+"""Publishes messages through the broker: requests, later messages about them and bulletins retained, receipts once.
 
-- A broker's acknowledgement of a request is kept in a file beside it (`request.published`), so a request that was
-  signed before a crash is still published after it, and none is published twice without need.
-- Of several receipts for one disclosure only the newest is worth sending: it replaces one that still waits.
-- A requester has one connection, because the broker knows it by its name.  Whoever holds the folder's connection lock
-  publishes.  `doorward requester request` leaves it to a running `receive`, and takes its turn after other requests.
+- A broker's acknowledgement is kept in a file beside the message (`request.published`). So a message that was signed
+  before a crash is published after it, and it is published twice only if the acknowledgement was lost.
+- Only the newest receipt for a disclosure is worth sending: it replaces one that still waits.
+- A requester has one connection, because the broker identifies it by its name. The process that holds the folder's
+  connection lock publishes. `doorward requester request` leaves the work to a running `receive`, and waits for other
+  requests.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class _QueuedMessage:
 
 
 def _nothing(_: PublishAcknowledged | PublishRefused) -> None:
-    """Nobody wants to know."""
+    """Ignores the answer."""
 
 
 class PublishQueue:
-    """What waits for the broker, one message a slot; the newest wins.  Bounded: beyond it the oldest go."""
+    """Messages waiting for the broker, one per slot, the newest wins. If the queue is full, the oldest are dropped."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -69,7 +69,8 @@ class PublishQueue:
         expiry_s: int | None = None,
         done: Callable[[PublishAcknowledged | PublishRefused], None] = _nothing,
     ) -> None:
-        """It replaces what waits in the same `slot` (by default the topic).  `done` is called once, with the answer."""
+        """Replaces the message that waits in the same `slot` (by default the topic). `done` is called once, with the
+        answer."""
         self._waiting[slot or topic] = _QueuedMessage(topic, payload, retain, expiry_s, done)
         while len(self._waiting) > _MOST_WAITING:
             self._waiting.popitem(last=False)
@@ -78,7 +79,7 @@ class PublishQueue:
         return slot in self._waiting or any(slot == each for each, _ in self._in_flight.values())
 
     def pump(self) -> None:
-        """Give the bus as much as it takes now."""
+        """Gives the bus as many messages as it accepts now."""
         while self._waiting:
             slot, message = next(iter(self._waiting.items()))
             self._token += 1
@@ -91,7 +92,7 @@ class PublishQueue:
             self._in_flight[self._token] = (slot, message)
 
     def settled(self, event: BusEvent) -> None:
-        """What the broker said; other events are ignored."""
+        """Handles the broker's answer and ignores other events."""
         if (
             not isinstance(event, PublishAcknowledged | PublishRefused | PublishLost)
             or event.token not in self._in_flight
@@ -101,17 +102,17 @@ class PublishQueue:
         if not isinstance(event, PublishLost):
             message.done(event)
         elif not any(slot == other and token > event.token for token, (other, _) in self._in_flight.items()):
-            self._waiting.setdefault(slot, message)  # unless a newer one waits, or is on its way
+            self._waiting.setdefault(slot, message)  # unless a newer one waits or is in transit
 
 
 Refusal = Callable[[str, DoorwardError], None]
-"""Takes the id of a request that the broker refused or that cannot be read, and the error in words."""
+"""Takes the id of a request that the broker refused or that cannot be read, and the error."""
 Publication = Callable[[SignedMessage], None]
-"""Takes what the broker has now in every cell."""
+"""Takes a message that the broker now has in all its cells."""
 
 
 def _tell_nobody(_: SignedMessage) -> None:
-    """Nobody watches."""
+    """Ignores the publication."""
 
 
 def publish_pending(
@@ -122,11 +123,11 @@ def publish_pending(
     skip: Container[str] = (),
     published: Publication = _tell_nobody,
 ) -> None:
-    """Put everything signed that the broker has not acknowledged, except what is in `skip`."""
+    """Queues each signed message that the broker has not acknowledged, except those in `skip`."""
     for name in requester.register.unsent():
         if is_published(requester, name):
             requester.register.sent(name)
-            if not is_published(requester, name):  # something newer was said of it meanwhile
+            if not is_published(requester, name):  # otherwise a newer message was stored under this name
                 requester.register.add_unsent(name)
         elif name not in skip and requester_messages.is_stored(requester, name) and not outgoing.holds(_slot(name)):
             try:
@@ -137,13 +138,13 @@ def publish_pending(
             if signed.topics and signed.not_after_s > now_s:
                 _put(signed, outgoing, now_s, refused, published)
             else:
-                requester.register.sent(name)  # too late to say, or newer messages have taken all its slots
+                requester.register.sent(name)  # expired, or newer messages have taken all its slots
 
 
 def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 30.0) -> None:
-    """Publish one message over `bus`, which is started and whose events nobody else takes.
+    """Publishes one message over a started `bus`. The caller must leave all events of the bus to this function.
 
-    Returns when the broker has it in every cell.  Raises `NetworkError` with what the link's last trouble was.
+    Returns once the broker has it in each cell. Raises `NetworkError` with the last fault of the link.
     """
     outgoing = PublishQueue(bus)
     refusals: list[DoorwardError] = []
@@ -167,7 +168,7 @@ def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 3
 
 
 def is_published(requester: Requester, message_id: str) -> bool:
-    """Whether the broker has the request or bulletin, or what was said of the request since."""
+    """Returns True if the broker has the request or bulletin, or the newest message about the request."""
     return requester_messages.mark_published(requester, message_id).exists()
 
 
@@ -178,7 +179,7 @@ def _slot(request_id: str, place: int = 0) -> str:
 def _put(
     signed: SignedMessage, outgoing: PublishQueue, now_s: int, refused: Refusal, published: Publication = _tell_nobody
 ) -> None:
-    """One message for each cell.  With the last cell's acknowledgement the request counts as published."""
+    """Queues one message for each cell. The request counts as published with the last cell's acknowledgement."""
     missing = set(signed.topics)
     expiry_s = max(signed.not_after_s - now_s, _SHORTEST_EXPIRY_S)
     for place, topic in enumerate(signed.topics):
@@ -203,22 +204,22 @@ def _refusal(answer: PublishRefused) -> NetworkError:
 
 
 class LockHolder(enum.Enum):
-    """What a process does while it is connected as the requester."""
+    """Role of a process that is connected as the requester."""
 
     SERVICE = b"receive"
     """It stays, and publishes for others."""
     ERRAND = b"request"
-    """It publishes one message and is gone."""
+    """It publishes one message and ends."""
 
 
 @contextlib.contextmanager
 def connection_lock(
     requester: Requester, holder: LockHolder = LockHolder.SERVICE, *, wait_s: float = 0.0
 ) -> Iterator[None]:
-    """Holds the right to connect as this requester, after at most `wait_s` for errands of other processes.
+    """Holds the lock to connect as this requester. Waits at most `wait_s` for errands of other processes.
 
-    Connect inside of it: a broker ends a connection when another comes under the same name.
-    Raises `ConfigurationError` when a service has it, or errands for all of that time.
+    Connect only inside this block: a broker ends a connection if another one uses the same name. Raises
+    `ConfigurationError` if a service holds the lock, or errands do for the whole wait.
     """
     path = requester.folder / "connection.lock"
     with files.storage_errors(path), path.open("a+b", buffering=0) as lock:

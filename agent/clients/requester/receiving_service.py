@@ -1,9 +1,9 @@
-"""The receiving service: takes what comes over the bus to `arriving`, and answers with signed receipts.
+"""The receiving service: passes bus messages to `incoming`, and answers with signed receipts.
 
-A receipt says only what is on the disk.  Before part 0 is open nobody knows which request is answered, so the first
-receipts name none, and are made once for each root under which we have asked.
+A receipt states only what is on the disk. The request is unknown until part 0 is open. So the first receipts name no
+request, and one is made for each root under which the requester has asked.
 
-Driven from one thread: `run`, or `step` by step.  Source: PROTOCOL.md, "Upload" and "Receipt".
+Runs on one thread: `run`, or `step` by step. Source: PROTOCOL.md, "Upload" and "Receipt".
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ _LOOK_FOR_REQUESTS_NS: Final = NS_PER_S
 
 
 def _ignore(_news: ReceiverEvent) -> None:
-    """Nobody watches."""
+    """Ignores the event."""
 
 
 def _count_not(_disclosures: int) -> None:
-    """Nobody counts."""
+    """Ignores the count."""
 
 
 class DisclosureReceiver:
-    """The receiving service of one requester over `bus`, which is started and stopped by whoever made it.
+    """The receiving service of one requester over `bus`, which the caller starts and stops.
 
-    Nobody else may take the bus's events meanwhile.  Requests signed but not yet published are published on the way.
-    `answered` is told how many disclosures are complete and their receipts with the broker.
+    It must be the only reader of the bus's events. It also publishes messages that are signed but not published yet.
+    `answered` receives the number of disclosures that are complete and acknowledged at the broker.
     """
 
     def __init__(
@@ -85,24 +85,24 @@ class DisclosureReceiver:
         self._looked_ns = -_LOOK_FOR_REQUESTS_NS
         self._standing = PublicationMonitor(requester)
         self.dropped = 0
-        """Messages that are none."""
+        """Number of malformed messages."""
 
     def run(self, stop: threading.Event) -> None:
-        """Receive until `stop` is set.  Raises `StorageError` when the disk fails: start again, nothing is lost.
+        """Receives until `stop` is set. Raises `StorageError` if the disk fails. Start again then: no data is lost.
 
-        Whoever made the bus holds `publishing.connection_lock`, from before it connects.
+        The caller must hold `publisher.connection_lock` from before it connects.
         """
         self.start()
         while not stop.is_set():
             self.step(_STEP_S)
 
     def start(self) -> None:
-        """Tidy what a crash left, and subscribe."""
+        """Cleans up after a crash, and subscribes."""
         self._arrivals.sweep()
         self._bus.subscribe(f"doorward/v1/up/{self._requester.id}/#")
 
     def step(self, timeout_s: float) -> BusEvent | None:
-        """Take one event, waiting at most `timeout_s`, and do all that follows from it."""
+        """Takes one event, waiting at most `timeout_s`, and handles it completely."""
         self._publish_requests()
         self._outgoing.pump()
         event = self._bus.next_event(min(timeout_s, self._until_due_s()))
@@ -128,7 +128,7 @@ class DisclosureReceiver:
         deadline_ns = self._arrivals.deadline_ns
         return _STEP_S if deadline_ns is None else max(0.0, (deadline_ns - self._clock.now().boot_ns) / NS_PER_S)
 
-    # What comes in
+    # Incoming
 
     def _received(self, message: MessageReceived) -> None:
         try:
@@ -154,7 +154,7 @@ class DisclosureReceiver:
             case UploadVerb.INIT if note is not None:
                 self._arrivals.init(device, disclosure, note)
 
-    # What goes out
+    # Outgoing
 
     def _reply(self, device: str, disclosure: str, held: TransferProgress, named: AddressedRequest | None) -> None:
         trust_roots = {named.trust_root} if named else self._requester.trust_roots()
@@ -196,7 +196,7 @@ class DisclosureReceiver:
             self._answered(len(self._complete))
 
     def _publish_requests(self) -> None:
-        """Once a second: a request may have been signed by another process meanwhile."""
+        """Runs once a second, because another process may have signed a request."""
         now_ns = self._clock.now().boot_ns
         if now_ns - self._looked_ns >= _LOOK_FOR_REQUESTS_NS:
             self._looked_ns = now_ns
@@ -212,7 +212,7 @@ class DisclosureReceiver:
         self._tell(ReceiverEvent(ReceiverEventKind.PUBLISHED, request=signed.id, detail=signed.published.stem))
 
     def _not_published(self, request_id: str, error: DoorwardError) -> None:
-        self._not_taken.add(request_id)  # until the next start: asking again at once would not help
+        self._not_taken.add(request_id)  # skip it until the next start: an immediate retry would fail again
         self._tell(ReceiverEvent(ReceiverEventKind.NOT_PUBLISHED, request=request_id, detail=str(error)))
 
     @property
@@ -221,9 +221,9 @@ class DisclosureReceiver:
 
 
 def _note(topic: Topic, payload: bytes) -> UploadNote | None:
-    """What an init says; None for everything else, and for an empty one, which only ends a retained one.
+    """Returns the content of an init. None for other messages, and for an empty init, which only clears a retained one.
 
-    Raises `FormatError` for an init that is none.
+    Raises `FormatError` for a malformed init.
     """
     if not isinstance(topic, UploadTopic) or topic.verb is not UploadVerb.INIT or topic.part != 0 or not payload:
         return None

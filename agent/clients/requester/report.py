@@ -1,7 +1,7 @@
-"""Says what a disclosure is, to a person: one HTML file without scripts, links or anything from elsewhere.
+"""Report of a disclosure for a person: one HTML file without scripts, links or external resources.
 
-Every word that came from outside goes through Jinja2's escaping; the file's own policy forbids it to load or run
-anything.  Times are told in one time zone, named, with UTC beside them; what a clock was worth is said next to it.
+Jinja2 escapes each foreign word, and the file's own policy forbids it to load or run anything. Times are in one named
+time zone with UTC beside them, and the quality of the clock is stated next to them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agent.wire.messages import FootageRequest
 __all__ = ["ReportPicture", "render"]
 
 _MOST_PROOFS: Final = 4
-"""More stand in the table of files at the end."""
+"""Most hashes shown with a check. The table of files at the end has all."""
 
 _CLOCK_WORDS: Final = {
     ClockQuality.SYNCED: "set by a time source when this was recorded: right to about a second",
@@ -47,14 +47,14 @@ _CLOCK_SHORT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ReportPicture:
-    """A clip with its still (JPEG, empty if nothing decodes); `video`: whether there is an MP4 of it."""
+    """A clip with its still (JPEG, empty if no picture decodes). `video`: True if there is an MP4 of it."""
 
     clip: DisclosedClip
     jpeg: bytes
     seconds: float
     video: bool
     problem: str = ""
-    """Why there is no MP4 although its segments are here."""
+    """Reason why there is no MP4 although its segments arrived."""
 
     @property
     def data_uri(self) -> str:
@@ -69,7 +69,7 @@ def render(
     now_s: int,
     zone: datetime.tzinfo | None = None,
 ) -> str:
-    """The report.  `merged`: whether `all.mp4` exists; `zone`: this machine's by default."""
+    """Returns the report. `merged`: True if `all.mp4` exists. `zone`: by default this machine's."""
     told = _TimeFormatter(zone, verification.request.from_s if verification.request else now_s)
     request = verification.request
     return template("report.html").render(
@@ -109,7 +109,7 @@ def render(
 
 @dataclass(frozen=True, slots=True)
 class _TimeFormatter:
-    """Tells instants in one zone."""
+    """Formats times in one zone."""
 
     zone: datetime.tzinfo | None
     about_s: int
@@ -169,7 +169,7 @@ _ASIDES: Final = {
 
 
 def _lines(request: FootageRequest | None, pictures: Sequence[ReportPicture], told: _TimeFormatter) -> list[TimeLine]:
-    """The window that was asked for, and a closer look where one helps."""
+    """Returns the requested window, and a closer look if it helps."""
     if request is None:
         return []
     from_ms, to_ms = request.from_s * 1000, request.to_s * 1000
@@ -179,7 +179,7 @@ def _lines(request: FootageRequest | None, pictures: Sequence[ReportPicture], to
 
 
 def _offsets(pictures: Sequence[ReportPicture]) -> dict[int, str]:
-    """Where each clip begins in `all.mp4`, by its number."""
+    """Returns the start of each clip in `all.mp4`, by its number."""
     at, offsets = 0.0, {}
     for each in pictures:
         if each.video:
@@ -195,7 +195,7 @@ def _qualities(pictures: Sequence[ReportPicture]) -> list[ClockQuality]:
 
 
 def _example(pictures: Sequence[ReportPicture]) -> DisclosedSegment | None:
-    """The first whole segment, for the commands that repeat a check by hand."""
+    """Returns the first whole segment, for the commands that repeat a check by hand."""
     return next((shown for each in pictures for shown in each.clip.segments if shown.verified.context), None)
 
 

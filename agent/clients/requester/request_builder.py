@@ -1,10 +1,10 @@
-"""What a requester wants to ask, from the words of a person to the values of a request.
+"""Builds a request from a person's input.
 
-- Times are ISO 8601.  One without an offset is meant in the given time zone (by default this machine's); one that the
-  change to or from summer time makes ambiguous or impossible is refused, because an hour decides what is shared.
+- Times are ISO 8601. A time without an offset is in the given time zone (by default this machine's). If a change to or
+  from summer time makes it ambiguous or impossible, it is refused, because an hour decides which footage is shared.
 - An area is a circle (`lat,lon,radius` in degrees and metres) or a polygon from a file: GeoJSON, or `lat,lon` lines.
-- Text is cleaned (spaces, Unicode form) and then held against the rule that devices apply; so are the limits.
-- `excluded_share` tells how much of an area asks no door: the parts narrower than the disc of `wire.area_opening`.
+- Text is cleaned (spaces, Unicode form) and then checked by the rule of the devices. Limits are checked, too.
+- `excluded_share` is the share of an area that asks no door: the parts narrower than the disc of `wire.area_opening`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _LIMIT_BYTES: Final = 256 * 1024
 _FURTHEST_KM: Final = 100
 _FURTHEST_LATITUDE: Final = 80.0
 _KM_PER_DEGREE: Final = 111.195
-"""Of latitude."""
+"""Kilometres in one degree of latitude."""
 _STEPS: Final = 16
-"""Half as far apart as a cell is wide at 80°, 9.6 km, for 100 km to each side: none lies between two."""
+"""Steps over 100 km to each side. One step is half the width of a cell at 80° (9.6 km), so that each cell is hit."""
 _NUMBER: Final = r"\s*(-?[0-9]{1,3}(?:\.[0-9]+)?)\s*"
 _POSITION: Final = re.compile(rf"{_NUMBER},{_NUMBER}")
 _CIRCLE: Final = re.compile(rf"{_NUMBER},{_NUMBER},\s*([0-9]{{1,5}})\s*m?\s*")
@@ -41,9 +41,9 @@ _CIRCLE: Final = re.compile(rf"{_NUMBER},{_NUMBER},\s*([0-9]{{1,5}})\s*m?\s*")
 
 @dataclass(frozen=True, slots=True)
 class RequestDraft:
-    """What is asked: footage of `area` between `from_s` and `to_s` (UTC seconds), for `case`.
+    """Draft of a request: footage of `area` between `from_s` and `to_s` (UTC seconds), for `case`.
 
-    `not_after_s`: until when an owner may still say yes.
+    `not_after_s`: the last time at which an owner may approve.
     """
 
     area: Area
@@ -56,7 +56,7 @@ class RequestDraft:
     contact: Contact
 
     def request(self, *, requester: str, kind: Kind, trust_root: str, id: str, reply: str) -> FootageRequest:
-        """The request of this question, not numbered yet.  Raises `RequestError` for what no request may say."""
+        """Returns the request of this draft, without a number yet. Raises `RequestError` if a field is not allowed."""
         try:
             request = FootageRequest(
                 v=1,
@@ -75,7 +75,7 @@ class RequestDraft:
                 reply=reply,
                 contact=self.contact,
             )
-            strictjson.encode(request)  # which reads it again, as a device will
+            strictjson.encode(request)  # also decodes it again, as a device will
         except FormatError as error:
             raise RequestError(error.message, remedy=error.remedy) from error
         return request
@@ -84,12 +84,11 @@ class RequestDraft:
 def require_within_limits(
     request: FootageRequest, now_s: int, asked: Iterable[FootageRequest], bounds: limits.RequestLimits = limits.HARD
 ) -> None:
-    """Raises `RequestError` when every device would drop `request`, whatever its owner thinks.
+    """Raises `RequestError` if each device would refuse `request`, whatever its owner thinks.
 
-    `bounds`: the hard limits, tightened by what the root lays on this requester, as far as that is known.
-
-    `asked`: everything asked before.  What lies apart from this area concerns none of its doors, and does not count.
-    How often a *time* was asked about is left to the doors: areas that overlap have some in common, and not all.
+    `bounds`: the hard limits, tightened by the root's limits for this requester if they are known. `asked`: all earlier
+    requests. Requests about separate areas concern other doors and do not count. The limit on one *time* is left to the
+    doors, because overlapping areas share only some of their doors.
     """
     same = [each for each in asked if each.case == request.case and each.area.bounds.touches(request.area.bounds)]
     over = limits.check(request, bounds, now_s, limits.EarlierRequests(for_case=len(same)))
@@ -113,12 +112,13 @@ _REMEDIES: Final = {
 
 
 def excluded_share(area: Area) -> float:
-    """What part of the area counts for no door: 0 for most, 1 for one that is narrower than a disc everywhere."""
+    """Returns the share of the area that counts for no door: usually 0, and 1 if the area is narrower than a disc
+    everywhere."""
     return max(0.0, 1 - area.opened_m2 / area.size_m2) if area.size_m2 else 1.0
 
 
 def parse_circle(text: str) -> Circle:
-    """`lat,lon,radius`: degrees and whole metres."""
+    """Parses `lat,lon,radius`: degrees and whole metres."""
     found = _CIRCLE.fullmatch(text)
     if found is None:
         raise ConfigurationError(
@@ -131,7 +131,7 @@ def parse_circle(text: str) -> Circle:
 
 
 def parse_around(text: str) -> tuple[str, ...]:
-    """`lat,lon,km`: the cells that touch the square around that circle, whole."""
+    """Parses `lat,lon,km` and returns the cells that touch the square around that circle."""
     found = _CIRCLE.fullmatch(text)
     lat, lon, km = (_rounded(found[1]), _rounded(found[2]), int(found[3])) if found else (0.0, 0.0, 0)
     if not 1 <= km <= _FURTHEST_KM or abs(lat) > _FURTHEST_LATITUDE or abs(lon) > 180:
@@ -147,7 +147,8 @@ def parse_around(text: str) -> tuple[str, ...]:
 
 
 def read_polygon(path: Path) -> Polygon:
-    """The polygon in a file: a GeoJSON polygon without holes, or one `lat,lon` a line (`#` begins a comment)."""
+    """Returns the polygon in a file: a GeoJSON polygon without holes, or one `lat,lon` a line (`#` begins a
+    comment)."""
     try:
         text = files.read(path, _LIMIT_BYTES).decode("utf-8-sig")
     except StorageError as error:
@@ -185,7 +186,7 @@ def _lines(path: Path, text: str) -> list[tuple[float, float]]:
 
 
 def _geojson(path: Path, text: str) -> list[tuple[float, float]]:
-    """RFC 7946: longitude comes first, and the ring is closed by repeating its first position."""
+    """Parses RFC 7946: longitude comes first, and the ring is closed by repeating its first position."""
     try:
         shape: Any = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,9 +1,9 @@
-"""Whether what we said still stands at the broker, which may forget what it has acknowledged.
+"""Monitor of our retained messages at the broker, which may lose messages that it has acknowledged.
 
-A broker that is killed loses what it had not written yet, and one that was restored has what it had then.  It gives
-our own retained messages when asked, so they are held against what should be there.
+A killed broker loses messages that it had not written yet, and a restored one goes back to an older state. The broker
+returns our own retained messages on request, so they are compared with the expected ones.
 
-    connected for a while ──▶ subscribe, our retained messages come ──▶ quiet for a while ──▶ what is missing counts as
+    connected for a while ──▶ subscribe, our retained messages come ──▶ quiet for a while ──▶ missing ones count as
     not published ──▶ unsubscribe, and again hours later
 """
 
@@ -21,9 +21,9 @@ from agent.wire.topics import BulletinTopic, RequestTopic
 __all__ = ["PublicationMonitor"]
 
 _FIRST_NS: Final = 5 * NS_PER_S
-"""After connecting: what waits for an answer goes first."""
+"""Delay after connecting, so that waiting answers go first."""
 _PATIENCE_NS: Final = 15 * NS_PER_S
-"""After subscribing, until the broker must have begun to give what it has."""
+"""Time after subscribing within which the broker must begin to deliver."""
 _QUIET_NS: Final = 5 * NS_PER_S
 _AGAIN_NS: Final = 6 * 3600 * NS_PER_S
 
@@ -45,14 +45,14 @@ class PublicationMonitor:
         self._due_ns = self._again_ns = None
 
     def on_retained(self, topic: RequestTopic | BulletinTopic, data: bytes, now_ns: int) -> None:
-        """One of our own, kept by the broker or just published."""
+        """Handles one of our own messages, retained or just published."""
         if topic.requester == self._requester.id:
             self._heard[str(topic)] = data
             if self._due_ns is not None:
                 self._due_ns = max(self._due_ns, now_ns + _QUIET_NS)
 
     def unanswered(self, now_ns: int) -> bool:
-        """Whether it is time to subscribe: the broker gives what it has from here on."""
+        """Returns True if it is time to subscribe. The broker then delivers its retained messages."""
         if self._again_ns is None or now_ns < self._again_ns:
             return False
         self._heard.clear()
@@ -61,7 +61,8 @@ class PublicationMonitor:
         return True
 
     def check(self, now_ns: int, now_s: int) -> list[str] | None:
-        """Once the broker has given what it has: ids of what it has lost, which count as unpublished from now on."""
+        """Returns the ids of messages that the broker has lost, once it has delivered its own. They now count as
+        unpublished."""
         if self._due_ns is None or now_ns < self._due_ns:
             return None
         self._due_ns = None

@@ -1,10 +1,10 @@
-"""Which slot of a cell each message of ours stands in: a broker keeps so many of one requester there and no more.
+"""Slots of our messages in each cell. A broker retains one message per slot, so their number is bounded.
 
-A message keeps its slot until it ends, so that what is said of it later takes its place.  When all are taken, the one
-that ends first makes room: doors that were on have heard it; one that is off meanwhile does not.
+A message keeps its slot until it ends, so that later messages about it replace it. If all slots are taken, the message
+that ends first makes room. Doors that were on have already received it, but a door that was off misses it.
 
-`slots/<kind>.<cell>` has a line for each: slot, id, UTC s of its end.  `request` and `receive` may run at the same
-time: a lock orders them.
+`slots/<kind>.<cell>` has a line for each: slot, id, UTC s of its end. `request` and `receive` may run at the same time,
+so a lock orders them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Taken = dict[int, tuple[str, int]]
 
 
 class SlotKind(Enum):
-    """What stands in it."""
+    """Kind of message in a slot."""
 
     REQUESTS = "requests"
     BULLETINS = "bulletins"
@@ -42,13 +42,13 @@ class SlotKind(Enum):
 
 
 class TopicSlots:
-    """Those of the requester in `folder`."""
+    """The slots of the requester in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "slots"
 
     def take(self, kind: SlotKind, cell: str, message_id: str, until_s: int) -> int:
-        """The slot of this message in `cell`, its own if it has one; durable.  Raises `StorageError`."""
+        """Returns the slot of this message in `cell`, a new one if it has none. Durable. Raises `StorageError`."""
         with self._locked():
             taken = self._read(kind, cell)
             slot = next((each for each, (name, _) in taken.items() if name == message_id), None)
@@ -63,12 +63,12 @@ class TopicSlots:
         return slot
 
     def held(self, kind: SlotKind, cell: str, message_id: str) -> int | None:
-        """The slot of this message; None when another has taken it."""
+        """Returns the slot of this message. None if another message has taken it."""
         taken = self._read(kind, cell)
         return next((slot for slot, (name, _) in taken.items() if name == message_id), None)
 
     def all(self) -> Iterator[tuple[SlotKind, str, int, str, int]]:
-        """Kind, cell, slot, message id and end of everything that has a slot."""
+        """Yields kind, cell, slot, message id and end of all messages with a slot."""
         for path in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
             kind, _, cell = path.name.partition(".")
             if kind in {each.value for each in SlotKind} and re.fullmatch("[0-9]+-[0-9]+", cell):

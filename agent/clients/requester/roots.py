@@ -1,9 +1,9 @@
-"""Keeps what a root says of this requester, so that a request no door would hear is refused before it is signed.
+"""Root bundles of this requester, so that a request that all doors would refuse is refused before signing.
 
     roots/<root>/root.pub       the root's public key        roots/<root>/bundle.dsse    its newest bundle
 
-A device checks the same for itself.  This is a courtesy to the requester: without a bundle nothing is refused here, and
-`request` says so.  Source: PROTOCOL.md, section 7.
+A device makes the same checks. These ones help the requester. If the bundle is missing they are skipped, and `request`
+says so. Source: PROTOCOL.md, section 7.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
 class KnownRoots:
-    """The roots whose bundles are in the folder of `requester`."""
+    """The roots with a bundle in the folder of `requester`."""
 
     def __init__(self, requester: Requester) -> None:
         self._requester = requester
         self._path = requester.folder / "roots"
 
     def accept(self, root: str, bundle: bytes, now_s: int) -> TrustedRequester:
-        """Keep the bundle of the root with that public key, and say what it makes of this requester.
+        """Stores the bundle of the root with that public key, and returns its entry for this requester.
 
-        Raises `ConfigurationError` for what is no bundle of this root, an older one than is kept, or one that does not
-        list the key of this folder.
+        Raises `ConfigurationError` if it is not a bundle of this root, is older than the stored one, or does not list
+        the key of this folder.
         """
         try:
             key = parse_public_key(root)
@@ -55,14 +55,14 @@ class KnownRoots:
         return found
 
     def ids(self) -> list[str]:
-        """Key ids of the roots whose bundles are here."""
+        """Returns the key ids of the roots with a stored bundle."""
         found = self._path.iterdir() if self._path.is_dir() else ()
         return sorted(each.name for each in found if _KEY_ID.fullmatch(each.name))
 
     def limits_for(self, trust_root: str, kind: Kind, area: Area, now_s: int) -> RequestLimits:
-        """The limits that the root lays on this requester; the hard ones while no bundle is here.
+        """Returns the root's limits for this requester, or the hard limits if its bundle is missing.
 
-        Raises `RequestError` when no door would hear a request under that root, or about that area.
+        Raises `RequestError` if all doors would refuse a request under that root or about that area.
         """
         known = self.ids()
         if trust_root not in known:
@@ -121,7 +121,7 @@ def _elsewhere(listed: TrustedRequester, area: Area) -> RequestError:
 
 
 def swapped(area: Area) -> Area | None:
-    """The same with latitude and longitude exchanged; None where that is no area."""
+    """Returns the area with latitude and longitude exchanged, or None if the result is not a valid area."""
     try:
         if isinstance(area, Circle):
             return Circle(lat=area.lon, lon=area.lat, radius_m=area.radius_m)

@@ -1,8 +1,8 @@
-"""The number of each signed message: durable before it is used, so that no crash can make it be used twice.
+"""Sequence numbers of signed messages: durable before use, so that a number is used only once even after a crash.
 
-A device drops a number it has seen.  A counter that went back after a power cut would make honest requests look like
-replays, so a missing or damaged counter is an error and never a fresh start.  `request` and `receive` may run at the
-same time: a lock on the folder's `sequence.lock` orders them.
+A device drops a number that it has seen. A counter that went back after a power cut would make honest requests look
+like replays, so a missing or damaged counter is an error. `request` and `receive` may run at the same time, so a lock
+on the folder's `sequence.lock` orders them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class SequenceCounter:
         self._lock = folder / "sequence.lock"
 
     def create(self) -> None:
-        """Start at nothing used."""
+        """Starts a counter with no number used."""
         files.write(self._path, b"0\n", secret=True)
 
     def next(self) -> int:
-        """A number never given before, ≥ 1.  Raises `StorageError`."""
+        """Returns a fresh number ≥ 1. Raises `StorageError`."""
         with files.storage_errors(self._lock), self._lock.open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             number = self._last() + 1

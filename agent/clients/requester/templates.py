@@ -1,4 +1,4 @@
-"""The templates of what a requester's person reads: report and certificate, filled in without trusting what goes in."""
+"""Templates of the report and the certificate, filled in with untrusted text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["template"]
 
 @functools.cache
 def template(name: str) -> Template:
-    """Every word is escaped, and a word that is missing is an error: it must not vanish from what a court reads."""
+    """Returns a template that escapes each word. A missing word is an error, because a court must see all of them."""
     environment = Environment(
         loader=PackageLoader("agent.clients.requester", "."),
         autoescape=True,

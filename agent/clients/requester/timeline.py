@@ -1,6 +1,6 @@
-"""Lays clips out on a line of time, in percent: the whole window that was asked for, and a closer look at what came.
+"""Clips on a time line, in percent: the whole requested window, and a closer look at the shared part.
 
-Blocks are never narrower than the eye can see; the words beside them give the exact times.
+Blocks have a minimum width that the eye can see. The words beside them give the exact times.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _STEPS_MS: Final = tuple(
     1000 * seconds for seconds in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400)
 )
 _CLOSER_BELOW: Final = 1 / 4
-"""A closer look is worth drawing when what was shared spans less than this part of the window."""
+"""Draw a closer look if the shared footage spans less than this part of the window."""
 
 FormatTime = Callable[[float], str]
-"""UTC ms → the time of day as it is told."""
+"""Formats UTC ms as the time of day."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineBlock:
-    """A clip; `left` and `width` in percent of the line."""
+    """A clip. `left` and `width` are in percent of the line."""
 
     number: int
     left: float
@@ -50,12 +50,13 @@ class TimeLine:
 def whole_window(
     from_ms: int, to_ms: int, clips: Sequence[DisclosedClip], clock: FormatTime, minute: FormatTime
 ) -> TimeLine:
-    """`clock` tells hours, minutes and seconds; `minute` hours and minutes."""
+    """Returns the line. `clock` formats hours, minutes and seconds, `minute` hours and minutes."""
     return _line(from_ms, to_ms, clips, clock, minute)
 
 
 def closer_look(window_ms: int, clips: Sequence[DisclosedClip], clock: FormatTime) -> TimeLine | None:
-    """From the first clip to the last, with a little room; None when the whole window shows it well enough."""
+    """Returns the line from the first clip to the last, with a margin. None if the whole window shows it well
+    enough."""
     if not clips:
         return None
     first_ms, last_ms = min(clip.start_ms for clip in clips), max(clip.end_ms for clip in clips)
@@ -81,7 +82,7 @@ def _line(from_ms: int, to_ms: int, clips: Sequence[DisclosedClip], clock: Forma
 
 
 def _ticks_ms(from_ms: int, to_ms: int) -> list[int]:
-    """Both ends, and round times between them that are not too close to either."""
+    """Returns both ends, and round times between them that are not too close to either."""
     span_ms = to_ms - from_ms
     step_ms = next((step for step in _STEPS_MS if span_ms / step <= _MOST_INNER_TICKS), _STEPS_MS[-1])
     inner = range(-(-from_ms // step_ms) * step_ms, to_ms, step_ms)

@@ -1,7 +1,8 @@
-"""Whose footage may be on its way: a few disclosures at once, the others in the order in which they came.
+"""Turns of uploads: a few disclosures send at once, the others wait in order of arrival.
 
-A broker acknowledges what it cannot hand on yet and drops what it has no room for, which is then sent again.  Who has
-been answered sends; so whoever waits here is not answered, and sends nothing but its first part.
+A broker acknowledges messages that it cannot deliver yet and drops those that do not fit, which must then be sent
+again. A device sends its footage once it is answered. So a waiting device gets no answer, and sends only its first
+part.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from agent.core.timebase import NS_PER_S
 __all__ = ["UploadScheduler"]
 
 _STILL_NS: Final = 60 * NS_PER_S
-"""A disclosure of which nothing has come for so long keeps nobody waiting."""
+"""A disclosure that has sent no data for this time gives up its turn."""
 
 
 class UploadScheduler:
@@ -26,7 +27,7 @@ class UploadScheduler:
         self._waiting: OrderedDict[str, None] = OrderedDict()
 
     def may_begin(self, disclosure: str, now_ns: int) -> bool:
-        """Whether it is its turn, or is already; if not, it waits."""
+        """Returns True if it has a turn now. Otherwise it waits."""
         first = next(iter(self._waiting), disclosure)
         if disclosure in self._moved_ns or (first == disclosure and self._going(now_ns) < self._at_once):
             self._waiting.pop(disclosure, None)
@@ -36,12 +37,12 @@ class UploadScheduler:
         return False
 
     def moves(self, disclosure: str, now_ns: int) -> None:
-        """Something of it came."""
+        """Records that data of it has arrived."""
         if disclosure in self._moved_ns:
             self._moved_ns[disclosure] = now_ns
 
     def ends(self, disclosure: str) -> None:
-        """Complete, refused, taken back or forgotten."""
+        """Ends its turn: complete, refused, taken back or dropped."""
         self._moved_ns.pop(disclosure, None)
         self._waiting.pop(disclosure, None)
 
@@ -49,7 +50,7 @@ class UploadScheduler:
         return disclosure in self._waiting
 
     def next(self, now_ns: int) -> str | None:
-        """Whose turn it is now, if there is a place."""
+        """Returns the disclosure that gets a turn now, if there is a free place."""
         return next(iter(self._waiting), None) if self._going(now_ns) < self._at_once else None
 
     def _going(self, now_ns: int) -> int:

@@ -1,10 +1,10 @@
-"""Makes a trust bundle: a root's signed list of the requesters it vouches for, from a TOML file a person keeps.
+"""Trust bundles: a root's signed list of the requesters it vouches for, made from a TOML file that a person edits.
 
     version = 3                                # higher than every bundle of this root before
 
     [[requesters]]
     id = "rijnstad-police"
-    name = "Rijnstad Police"                   # what owners read
+    name = "Rijnstad Police"                   # shown to owners
     kind = "police"                            # police | fire | insurer | neighbour | court | defence
     regions = [{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }]
     limits = { window_max_s = 14400 }          # optional, tighter than every device's own
@@ -12,10 +12,10 @@
     [[requesters.keys]]
     key = "ed25519:…"                          # from 'doorward requester keygen'
     from = 2026-01-01                          # a date, or a time with its offset
-    until = 2026-12-31                         # a date is meant to its end, UTC
+    until = 2026-12-31                         # a date includes its whole day, UTC
     revoked = false                            # optional
 
-A mistake is named with file, line and key.  Nothing unknown is skipped.
+An error names file, line and key. An unknown key is an error.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _RECIPIENT_LIMIT_BYTES: Final = 8192
 
 
 class _YamlForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of what may stand in the file."""
+    """Base of the tables in the file."""
 
 
 class _Rectangle(_YamlForm, frozen=True, forbid_unknown_fields=True):
@@ -96,10 +96,10 @@ class _List(_YamlForm, frozen=True, forbid_unknown_fields=True):
 
 
 def make_bundle(source: Path, root_key: Ed25519PrivateKey, *, issued_s: int, previous: bytes | None = None) -> bytes:
-    """The envelope of the bundle that the file `source` describes, signed by `root_key`.
+    """Returns the envelope of the bundle that the file `source` describes, signed by `root_key`.
 
-    `previous`: the root's last bundle, if it is at hand: then a version that is not higher is refused here rather than
-    on every device.  Raises `ConfigurationError` naming file, line and key.
+    `previous`: the root's last bundle, if available. A version that is not higher is then refused here, before every
+    device refuses it. Raises `ConfigurationError` naming file, line and key.
     """
     root = public_key_of(root_key)
     version, requesters = read_list(source)
@@ -118,7 +118,7 @@ def make_bundle(source: Path, root_key: Ed25519PrivateKey, *, issued_s: int, pre
 
 
 def read_bundle(data: bytes, root_key: Ed25519PrivateKey) -> TrustBundle:
-    """A bundle that this root signed.  Raises `FormatError` or `OpenError`."""
+    """Returns a bundle that this root signed. Raises `FormatError` or `OpenError`."""
     root = public_key_of(root_key)
     opened = envelope.open_envelope(
         data, TrustBundle.PAYLOAD_TYPE, {root.id: root}, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
@@ -127,7 +127,7 @@ def read_bundle(data: bytes, root_key: Ed25519PrivateKey) -> TrustBundle:
 
 
 def read_list(source: Path) -> tuple[int, tuple[RequesterEntry, ...]]:
-    """Version and requesters in the file.  Raises `ConfigurationError`."""
+    """Returns version and requesters of the file. Raises `ConfigurationError`."""
     try:
         text = files.read(source, _FILE_LIMIT_BYTES).decode("utf-8")
         tables = tomllib.loads(text)
@@ -170,7 +170,7 @@ def _entry(source: Path, places: Places, number: int, form: _Requester) -> Reque
             limits=form.limits,
             tips=_tips_recipient(source, places, (*here, "tips"), form.tips),
         )
-        # Through the wire's own eye: what this side lets pass, no device may refuse.
+        # Encode and decode it as a device will, so that devices accept each entry that passes here.
         strictjson.encode(entry)
     except FormatError as error:
         field = error.message.removeprefix("RequesterEntry: ").partition(":")[0].rpartition(".")[2]
@@ -179,7 +179,8 @@ def _entry(source: Path, places: Places, number: int, form: _Requester) -> Reque
 
 
 def _tips_recipient(source: Path, places: Places, here: KeyPath, text: str | None) -> str | None:
-    """A recipient as it is, or from the file that is named: two thousand characters are no fun to copy."""
+    """Returns a recipient, given as text or as the name of its file, because its two thousand characters are hard to
+    copy."""
     if text is None or text.startswith("age1"):
         return text
     try:
@@ -213,7 +214,7 @@ def _point(lat: float, lon: float) -> Point:
 
 
 def _require_distinct(source: Path, places: Places, entries: tuple[RequesterEntry, ...]) -> None:
-    """What a bundle as a whole refuses, named where the second of two stands."""
+    """Raises if a value that must be unique in the bundle occurs twice. The error names the line of the second one."""
     seen: dict[tuple[str, str], int] = {}
     for number, entry in enumerate(entries):
         marks = [("id", entry.id), ("name", entry.name.casefold()), *(("keys", key.key) for key in entry.keys)]

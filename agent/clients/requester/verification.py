@@ -1,8 +1,8 @@
-"""Checks a disclosure from the requester's folder alone: no network, no clock, nobody's word but the signatures.
+"""Verification of a disclosure from the requester's folder alone: offline, without a clock, by signatures only.
 
-The checks run in the order of `CheckKind` and stop at the first that fails: what comes after it was not looked at, and
-nothing of the disclosure is shown as if it were true.  What is *not* proven is said too (`report`): nothing ties a
-doorbell to a house, and nothing but what it showed earlier (`doors`) ties its owners to it.
+The checks run in the order of `CheckKind` and stop at the first failure. Later checks are then reported as not reached,
+and no content of the disclosure is shown as true. The report also lists what is *not* proven: the files do not tie a
+doorbell to a house, and only its earlier answers (`known_doorbells`) tie its owners to it.
 
 Source: PROTOCOL.md, "Disclosure"; `core.disclosure`, the requester's half.
 """
@@ -67,20 +67,20 @@ _SEALED_MANIFEST_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20
 
 
 Sink = Callable[[VerifiedItem, bytes], None]
-"""Takes the opened media or JPEG of each part as it is checked.  All of it is void unless the verification is `ok`."""
+"""Takes the opened media or JPEG of each part as it is checked. Discard all of it unless the verification is `ok`."""
 
 
 def verify_disclosure(folder: Path, disclosure: str) -> Verification:
-    """Every check of one disclosure.  Raises only when it cannot even be looked at (`ConfigurationError`)."""
+    """Runs all checks of one disclosure. Raises only if the folder cannot be read (`ConfigurationError`)."""
     return examine(Requester.open(folder), disclosure)
 
 
 def _discard(_item: VerifiedItem, _data: bytes) -> None:
-    """The sink of a verification that writes nothing."""
+    """Discards the media, for a verification that writes no files."""
 
 
 def examine(requester: Requester, disclosure: str, sink: Sink = _discard) -> Verification:
-    """As `verify_disclosure`; `sink` is given what opens on the way."""
+    """Runs `verify_disclosure`, and passes the opened media to `sink`."""
     answer = AnswerFolder(requester.folder, disclosure)
     found = _VerificationState()
     with suppress(_CheckFailedError), SandboxedMedia() as media:
@@ -89,12 +89,12 @@ def examine(requester: Requester, disclosure: str, sink: Sink = _discard) -> Ver
 
 
 class _CheckFailedError(Exception):
-    """Ends the checks; what it was is in the findings."""
+    """Ends the checks. The findings hold the reason."""
 
 
 @dataclass
 class _VerificationState:
-    """What the checks have brought so far."""
+    """Results of the checks made so far."""
 
     checks: list[Check] = field(default_factory=list)
     request: FootageRequest | None = None
@@ -108,7 +108,7 @@ class _VerificationState:
 
     @contextmanager
     def check(self, kind: CheckKind) -> Iterator[_CheckLog]:
-        """Run one check: it holds unless the block raises."""
+        """Runs one check. It passes unless the block raises."""
         words = _CheckLog()
         try:
             yield words
@@ -200,7 +200,7 @@ def _opened_manifest(data: bytes, asked: SentRequest, identity: HybridIdentity, 
 def _statements(
     requester: Requester, found: _VerificationState, origin: DisclosureOrigin, asked: SentRequest, disclosure: str
 ) -> DisclosureManifest:
-    """Checks 3 to 9: who said what, and whether it fits together."""
+    """Runs checks 3 to 9: the signatures, and the consistency of the statements."""
     with found.check(CheckKind.DEVICE) as words:
         manifest = reading.read_device_manifest(found.statements)
         if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
@@ -277,7 +277,7 @@ def _statements(
 
 
 def _who_says(enrolment: Enrolment, door: DoorbellHistory) -> str:
-    """Who the owners are, and on whose word: no more than was shown."""
+    """Returns a sentence about the owners and the evidence for them."""
     names = ", ".join(f"“{approver.name}”" for approver in enrolment.approvers)
     said = f"The device names {names} as its owners (list no. {enrolment.epoch})."
     if enrolment.epoch > 1:
@@ -325,7 +325,7 @@ def _opened(
     media: SandboxedMedia,
 ) -> VerifiedItem:
     data = _part(answer, number)
-    # Read again, so checked again: a disk that answers differently the second time must not go unseen.
+    # Checked again after reading again: a disk may return other bytes the second time.
     reading.check_part(item, data)
     opened, context = open_part(item.record, item.part.kind, data, identity, device=manifest.device_key.id)
     reason = unopened(media, item.part.kind, opened)
@@ -363,7 +363,7 @@ def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
 
 
 def _contact(disclosed: VerifiedDisclosure, identity: HybridIdentity) -> ContactCard | None:
-    """What the owner says about themselves.  A card that cannot be read is none: it proves and disproves nothing."""
+    """Returns the owner's contact card. None if it cannot be read, because a card is not evidence."""
     if disclosed.approval.contact is None:
         return None
     try:
@@ -375,9 +375,9 @@ def _contact(disclosed: VerifiedDisclosure, identity: HybridIdentity) -> Contact
 def _receipt(
     requester: Requester, answer: AnswerFolder, asked: SentRequest, origin: DisclosureOrigin
 ) -> Receipt | None:
-    """Our own word, as it lies there, that all of this arrived.
+    """Returns our stored receipt for the whole disclosure.
 
-    One that we did not sign for this, or for less than all of it, is none: it proves and disproves nothing.
+    None if we did not sign it for this disclosure or for all of it, because a receipt is not evidence.
     """
     data = answer.receipt()
     if data is None:

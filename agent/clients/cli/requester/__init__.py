@@ -1,4 +1,4 @@
-"""`doorward requester`: ask an area for footage, receive what owners share, verify it, open it."""
+"""The commands of `doorward requester`: ask an area for footage, then receive, verify and open the answers."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def requester() -> None:
     """Ask for footage, receive, verify and open it.
 
     \b
-    The way of a request:
-      keygen     once: who you are, and the key you sign with
+    The steps of a request:
+      keygen     once: make your folder and signing key
       bundle     your root (an association, an authority) lists and vouches for you
-      root       take that bundle, so that a wrong region or root is told before you sign
-      request    ask an area; whoever has footage and agrees, answers
-      receive    take what comes, until you stop it
-      open       verify everything, then write MP4s and a report
+      root       import that bundle, so that a wrong region or root shows before you sign
+      request    ask an area; owners who have footage and agree answer
+      receive    receive answers until you stop it
+      open       verify an answer, then write MP4s and a report
     """

@@ -1,4 +1,4 @@
-"""`doorward requester doors` and `stolen`: the doorbells that have answered, and what became of them."""
+"""`doorward requester doors` and `stolen`: the doorbells that have answered, and notices of theft."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _NOTICE_LIMIT_BYTES = 64 * 1024 * 1024
 @click.option("--forget", metavar="ID", help="Take this doorbell for a new one when it answers next.")
 @json_option
 def doors(folder: Path, forget: str | None, as_json: bool) -> None:
-    """List the doorbells that have answered: since when, which list of owners, and whether one was stolen.
+    """List the doorbells that have answered: since when, under which list of owners, and if one was stolen.
 
-    An answer from a doorbell that shows other owners than before does not verify.  Ask the household first; if the new
-    list is theirs, --forget the doorbell and receive its next answer as a first one.
+    An answer from a doorbell that shows other owners than before does not verify.  Ask the household first. If the new
+    list is theirs, use --forget and receive the next answer of the doorbell as its first one.
     """
     known = KnownDoorbells(Requester.open(folder).folder)
     if forget is not None:
@@ -56,10 +56,10 @@ def doors(folder: Path, forget: str | None, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 def stolen(folder: Path, file: Path, as_json: bool) -> None:
-    """Take the notice FILE of an owner: their doorbell was stolen.
+    """Import the notice FILE of an owner: their doorbell was stolen.
 
-    From then on no answer of that doorbell verifies that was approved after the moment which the notice names, nor one
-    under owners whom the notice does not know.  'doorward owner stolen' makes such a file.
+    From then on an answer of that doorbell fails verification if it was approved after the time in the notice, or under
+    owners that the notice does not list.  'doorward owner stolen' makes the file.
     """
     known = KnownDoorbells(Requester.open(folder).folder)
     try:

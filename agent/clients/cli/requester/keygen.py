@@ -1,4 +1,4 @@
-"""`doorward requester keygen` and `bundle`: who asks, and who vouches for them."""
+"""`doorward requester keygen`, `root` and `bundle`: the keys of requesters and roots, and the bundles between them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def keygen(
 ) -> None:
     """Make a requester's folder and signing key, or with --root the key of a root.
 
-    The private key never leaves the folder.  What is printed is for the root's list (see 'bundle').
+    The private key stays in the folder.  The printed lines are for the root's list (see 'bundle').
     """
     if root:
         public = make_key(key)
@@ -75,10 +75,10 @@ def keygen(
 @click.argument("file", metavar="BUNDLE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 def root(folder: Path, key: str, file: Path, as_json: bool) -> None:
-    """Take the BUNDLE of the root whose public key is KEY, as doors take it.
+    """Import the BUNDLE of the root with the public key KEY, as doors do.
 
-    From then on a request outside your regions, over your limits, or under a root that does not list you is refused
-    before it is signed.  Doors check it for themselves in any case.
+    From then on this program refuses to sign a request outside your regions, over your limits, or under a root that
+    does not list you.  Doors check the same themselves.
     """
     who = Requester.open(folder)
     listed = KnownRoots(who).accept(key, files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES), now_s())

@@ -1,4 +1,4 @@
-"""Options that several commands of `doorward requester` share, and the connection they describe."""
+"""Options that several commands of `doorward requester` share, and the broker connection that they describe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["broker_options", "connected", "folder_option", "now_s", "timeout_opt
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]+")
 _INBOUND_PACKET_BYTES: Final = 160 << 10
-"""A chunk of 128 KiB, its topic and its properties."""
+"""Largest packet from the broker: a chunk of 128 KiB, its topic and its properties."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -49,7 +49,7 @@ def timeout_option(command: _Command) -> _Command:
 
 
 def broker_options(command: _Command) -> _Command:
-    """Adds where the broker is and with which certificate to connect: one argument each."""
+    """Adds the options for the broker's address and our certificate, one argument each."""
     file = click.Path(path_type=Path, dir_okay=False)
     options = (
         click.option(

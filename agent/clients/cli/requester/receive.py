@@ -20,7 +20,7 @@ from agent.platform.system_clock import SystemClock
 __all__ = ["receive"]
 
 _PATIENCE_S: Final = 60.0
-"""For a request of another process, which takes half of that if the broker does not answer."""
+"""Seconds to wait for a request of another process. It takes half of that if the broker does not answer."""
 
 
 @click.command()
@@ -32,9 +32,9 @@ _PATIENCE_S: Final = 60.0
 @broker_options
 @json_option
 def receive(folder: Path, count: int | None, retention_days: int | None, as_json: bool, **broker: Any) -> None:
-    """Receive what owners disclose, verify it and acknowledge it, until you stop it (Ctrl-C).
+    """Receive disclosures, verify and acknowledge them until you stop it (Ctrl-C).
 
-    What was signed and not published yet is published on the way.  Stopping loses nothing.
+    Also publishes messages that are signed but not published yet.  You can stop it at any time and lose no data.
     """
     who = Requester.open(folder)
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""`doorward requester request`, `withdraw`, `deleted` and `bulletin`: what is published to doors."""
+"""`doorward requester request`, `withdraw`, `deleted` and `bulletin`: the messages published to doors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["bulletin", "deleted", "request", "withdraw"]
 _DAY_S: Final = 86_400
 _WAIT_S: Final = 0.2
 _WORTH_A_WARNING: Final = 0.1
-"""The corners of a square of 300 m lose 4 %."""
+"""Share of an area without any door that is worth a warning. The corners of a square of 300 m lose 4 %."""
 
 
 @click.command()
@@ -85,10 +85,10 @@ def request(
     as_json: bool,
     **broker: Any,
 ) -> None:
-    """Ask every door in an area for footage of a span of time.
+    """Ask each door in an area for footage of a span of time.
 
-    Nobody is told where anybody lives: you hear only from owners who have footage and choose to share it.  The request
-    is checked against the limits that devices enforce before it is signed.
+    Doors do not reveal where they are: you hear only from owners who have footage and choose to share it.  The request
+    is checked against the limits of devices before it is signed.
     """
     who = Requester.open(folder)
     at_s = now_s()
@@ -127,7 +127,7 @@ def request(
 @broker_options
 @json_option
 def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, as_json: bool, **broker: Any) -> None:
-    """Take REQUEST back.  Answers that are on their way are refused from now on."""
+    """Take REQUEST back.  From now on answers that are still on their way are refused."""
     who = Requester.open(folder)
     request_id = _the_request(who, request_id)
     with _publisher(who, timeout, broker) as publish_it:
@@ -149,9 +149,9 @@ def deleted(
 ) -> None:
     """State, signed, that everything received for REQUEST is deleted.
 
-    Owners see it beside your receipt.  It is published whether or not there was an answer, so it tells nobody whether
-    there was.  What this folder holds is deleted with --remove; copies elsewhere are yours to delete first.  The
-    request's reply key is deleted in any case: no copy of an answer opens any more, and none that is still on its way.
+    Owners see the statement beside your receipt.  Send it with or without an answer, so that it does not reveal if a
+    door answered.  --remove deletes the answers in this folder; delete copies elsewhere first.  The request's reply key
+    is always deleted: then no copy of an answer opens, even one that is still on its way.
     """
     who = Requester.open(folder)
     request_id = _the_request(who, request_id)
@@ -195,7 +195,7 @@ def bulletin(
 ) -> None:  # fmt: skip
     """Post a safety message for the doors of an area.
 
-    Owners find it in a list when they look.  Nobody is notified, and nobody answers.
+    Owners find it in a list when they look.  It triggers no notification and no answer.
     """
     who = Requester.open(folder)
     area = None if around is not None else _area(circle, polygon)
@@ -210,7 +210,8 @@ def bulletin(
 
 
 def _the_request(who: Requester, beginning: str) -> str:
-    """The id of ours that `beginning` begins.  Raises `ConfigurationError`, naming those there are."""
+    """Returns the id of our request that starts with `beginning`. Raises `ConfigurationError`, which lists the
+    candidates."""
     there = sorted(who.request_ids())
     found = [name for name in there if beginning and name.startswith(beginning)]
     if len(found) == 1:
@@ -233,7 +234,7 @@ def _area(circle: str | None, polygon: Path | None) -> Area:
 
 
 def _warn_of_narrow_parts(area: Area) -> None:
-    """Before anything is signed: which part of the outline asks no door."""
+    """Warns before signing if a part of the outline is too narrow to ask any door."""
     lost = excluded_share(area)
     if lost >= _WORTH_A_WARNING:
         click.echo(
@@ -250,14 +251,14 @@ def _contact(name: str, email: str | None, phone: str | None) -> Contact:
 
 
 def _keep(_signed: SignedMessage) -> None:
-    """'receive' will publish it."""
+    """Does nothing: a later 'receive' publishes the message."""
 
 
 @contextlib.contextmanager
 def _publisher(who: Requester, timeout_s: float, broker: dict[str, Any]) -> Iterator[Callable[[SignedMessage], None]]:
-    """What publishes, over a connection of our own or by the 'receive' that runs already.
+    """Yields a function that publishes a message over our own connection, or leaves it to a running 'receive'.
 
-    The options of the broker are looked at here, before anything is signed: what is signed counts.
+    The broker options are checked here, before signing, because a signed message uses up a number and a slot.
     """
     with contextlib.ExitStack() as stack:
         if _took_lock(stack, who, timeout_s):
@@ -269,7 +270,7 @@ def _publisher(who: Requester, timeout_s: float, broker: dict[str, Any]) -> Iter
 
 
 def _took_lock(stack: contextlib.ExitStack, who: Requester, wait_s: float = 0.0) -> bool:
-    """Whether nobody else is connected as this requester now; then nobody will be while `stack` is open."""
+    """Returns True if it took the connection lock of this requester. `stack` releases the lock when it closes."""
     try:
         stack.enter_context(connection_lock(who, LockHolder.ERRAND, wait_s=wait_s))
     except ConfigurationError:
@@ -288,7 +289,7 @@ def _publish(how: Callable[[SignedMessage], None], signed: SignedMessage) -> Non
 
 
 def _await_publication(who: Requester, signed: SignedMessage, broker: dict[str, Any], timeout_s: float) -> None:
-    """Leave it to the running 'receive'.  If that stops before it has published, do it here."""
+    """Waits for the running 'receive' to publish the message. If 'receive' stops first, publishes it here."""
     deadline = time.monotonic() + timeout_s
     while not is_published(who, signed.id):
         with contextlib.ExitStack() as stack:

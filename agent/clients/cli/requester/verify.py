@@ -29,9 +29,9 @@ __all__ = ["open_", "tips_", "verify"]
 @click.argument("disclosure", required=False)
 @json_option
 def verify(folder: Path, disclosure: str | None, as_json: bool) -> int:
-    """Check DISCLOSURE (or the only one there is) from the folder alone.  Exit status 1 when a check fails.
+    """Check DISCLOSURE (default: the only one) from the folder alone.  Exit status 1 if a check fails.
 
-    No network is used.  The beginning of the id is enough.
+    Needs no network.  The beginning of the id is enough.
     """
     verification = verify_disclosure(folder, _disclosure(folder, disclosure))
     if as_json:
@@ -48,9 +48,9 @@ def verify(folder: Path, disclosure: str | None, as_json: bool) -> int:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="[FOLDER/opened/DISCLOSURE]")
 @json_option
 def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool) -> int:
-    """Verify DISCLOSURE (or the only one there is), then write its MP4s, report.html and bundle/.
+    """Verify DISCLOSURE (default: the only one), then write its MP4s, report.html and bundle/.
 
-    When a check fails the report says which, no video is written, and the exit status is 1.
+    If a check fails, the report names it, no video is written, and the exit status is 1.
     """
     opened = open_disclosure(folder, _disclosure(folder, disclosure), now_s=now_s(), out=out)
     verification = opened.verification
@@ -104,11 +104,10 @@ def _disclosure(folder: Path, beginning: str | None) -> str:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write its footage into this folder.")
 @json_option
 def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> int:
-    """Read what somebody told you unasked.  Exit status 1 when one of them cannot be read.
+    """Read tips that owners sent unasked.  Exit status 1 if one of them cannot be read.
 
-    TIP is one of them, by its id or the beginning of it.  It does not say who it is from, and nothing proves its words.
-    Footage in it is what some camera recorded, held against the camera's own signature; who that camera belongs to is
-    not in it.
+    TIP is the id of one, or the beginning of it.  A tip does not name its sender, and its words are unproven. Footage
+    in it is checked against the signature of the camera that recorded it.  The camera's owner is not in it.
     """
     who = Requester.open(folder)
     names = [name for name in tips(folder) if name.startswith(tip or "")]
@@ -118,7 +117,7 @@ def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> int
     unread: dict[str, str] = {}
     written: dict[str, list[Path]] = {}
     for name in names:
-        # Anybody can send one: what is wrong with it costs the others nothing.
+        # Any owner can send a tip, so a bad one must not hide the others.
         try:
             found = open_tip(who, name)
             if out is not None:
@@ -185,7 +184,7 @@ def _say_checks(verification: Verification) -> None:
 
 
 def _say_proven(verification: Verification) -> None:
-    """What the checks amount to, and what they do not."""
+    """Prints what the checks prove, and what they do not prove."""
     request, disclosed = verification.request, verification.disclosed
     if request is None or disclosed is None:
         return
@@ -211,7 +210,7 @@ def _say_proven(verification: Verification) -> None:
 
 
 def _door(door: DoorbellHistory) -> str:
-    """What is known here of the doorbell, besides what it says of itself."""
+    """Returns a sentence about the earlier answers of the doorbell to this requester."""
     if door.seen_s is None:
         return "first seen with this answer: nothing but its own key vouches for its first owners"
     return f"first seen {words.day(door.seen_s * 1000)} UTC; its owners are those of then, or were added by them"
