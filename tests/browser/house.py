@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,13 +279,15 @@ def years_of_events(house: House, count: int) -> None:
     assert house.solo.page is not None
     timeline = house.solo.page._operations._timeline
     timeline.events(0, 2**53)
-    known = next(event for event in timeline._events.values() if event.poster)
+    known, still = next((event, event.poster) for event in timeline._events.values() if event.poster)
     kinds = ("motion", "button", "pir")
     alphabet = "abcdefghijklmnopqrstuvwxyz234567"
     for number in reversed(range(count)):
         name = "".join(secrets.choice(alphabet) for _ in range(26))
         start = known.start_ms - (count - number) * 900_000
-        timeline._events[name] = type(known)(start, start + 20_000, kinds[number % 3], known.poster, [known.poster])
+        timeline._events[name] = replace(
+            known, start_ms=start, end_ms=start + 20_000, label=kinds[number % 3], segments=[still]
+        )
         timeline._events.move_to_end(name, last=False)
 
 
