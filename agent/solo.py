@@ -117,7 +117,7 @@ class Solo:
         self._delivery = AlertDelivery(self.alerts, MultiAlertSender()) if self.alerts is not None else None
         self.uplink = self._make_uplink(configuration, bus)
         if self.uplink is not None:
-            self.custodian.requests.wake_uplink = self.uplink.wake
+            self.custodian.releases.wake_uplink = self.uplink.wake
         self._owned.apply_configuration()
 
     def _make_uplink(self, configuration: Configuration, bus: Bus | None) -> Uplink | None:

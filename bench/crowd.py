@@ -131,7 +131,7 @@ class _House:
             device=DEVICE,
             cell_filter=cell_filter(CELL),
         )
-        self.door.custodian.requests.wake_uplink = self.uplink.wake
+        self.door.custodian.releases.wake_uplink = self.uplink.wake
         self._thread = threading.Thread(target=self.uplink.run, name="uplink")
         self._thread.start()
         if _until(lambda: self.uplink.status().link == "connected", time.monotonic()) is None:

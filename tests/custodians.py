@@ -34,7 +34,7 @@ from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.custodian import Custodian
 from agent.custodian.inbox import InboxSettings
 from agent.custodian.journal_sqlite import SqliteJournal
-from agent.custodian.requests import RequestStatus
+from agent.custodian.releases import RequestStatus
 from agent.custodian.state import CustodianDeps
 from agent.errors import StorageError
 from agent.wire import base64, disclosures, envelope, strictjson

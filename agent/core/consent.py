@@ -1,8 +1,8 @@
 """The consent table: everything that can happen to a footage request, from its arrival to the requester's receipt.
 
-A footage request on a device is always in one `RequestState`.  If a `Event` happens, the table gives the next state,
-the ledger entry that records it, and the `Action`s that follow.  Combinations outside the table are refused.  No
-other code moves a request.
+A footage request on a device is always in one `RequestState`.  If an `Event` happens, the table gives the next state,
+the ledger entry that records it, and the `Action`s that follow.  Combinations outside the table are refused.
+Only `agent.custodian.releases` steps it.
 
 Rules that the table keeps:
 
@@ -38,7 +38,7 @@ from typing import Final
 from agent.core.ledger.entries import EntryKind
 from agent.errors import RequestError
 
-__all__ = ["TRANSITIONS", "Action", "Event", "RequestState", "Transition", "diagram", "next_transition"]
+__all__ = ["TIP_SENT", "TRANSITIONS", "Action", "Event", "RequestState", "Transition", "diagram", "next_transition"]
 
 
 class RequestState(enum.Enum):
@@ -164,9 +164,12 @@ TRANSITIONS: Final[Mapping[tuple[RequestState, Event], Transition]] = MappingPro
     }
 )
 
+TIP_SENT: Final = Transition(RequestState.APPROVED, EntryKind.TIP, (Action.OFFER_OUTBOX,))
+"""How a tip enters the table.  The statement that makes a tip is signed by an owner, so the tip starts as approved."""
+
 
 def next_transition(state: RequestState, event: Event) -> Transition:
-    """Returns the line of the table for `cause` in `state`.
+    """Returns the line of the table for `event` in `state`.
 
     Raises `RequestError` with a message for the client that tried, if the table has no such line.
     """
@@ -187,4 +190,5 @@ def diagram() -> str:
         f"    {name[state]} --> {name[line.next_state]}: {cause.value}" for (state, cause), line in TRANSITIONS.items()
     ]
     ends = [f"    {name[state]} --> [*]" for state in RequestState if state.ended]
-    return "\n".join(["stateDiagram-v2", f"    [*] --> {name[_R]}", *arrows, *ends, ""])
+    starts = [f"    [*] --> {name[_R]}", f"    [*] --> {name[TIP_SENT.next_state]}: an owner sends a tip"]
+    return "\n".join(["stateDiagram-v2", *starts, *arrows, *ends, ""])

@@ -11,16 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from agent.core.consent import Event, RequestState, next_transition
+from agent.core.consent import Event, RequestState
 from agent.core.disclosure import ReleasedItem, absences, claimed_clip_records, manifest_of, release
-from agent.core.ledger.entries import EntryKind
 from agent.core.matching import TimeWindow
-from agent.core.requests import MatchedRequest, OutboxRecord, StoredRequest
+from agent.core.requests import MatchedRequest, StoredRequest
 from agent.core.timebase import NS_PER_MS
 from agent.core.vault.manifest import SignedRecord
 from agent.custodian.approval_store import ApprovalArchive
 from agent.custodian.outbox_builder import OutboxBuild, OutboxBuilder
-from agent.custodian.requests import Requests, RequestStatus, first_approval_of
+from agent.custodian.release_records import first_approval_of
+from agent.custodian.releases import Releases, RequestStatus
+from agent.custodian.requests import Requests
 from agent.custodian.state import CustodianState
 from agent.custodian.verified_statements import StatementApplier, VerifiedStatement, verify_statement
 from agent.errors import RequestError
@@ -52,11 +53,17 @@ class Approvals:
     """What can become of a yes, until it lies in the outbox."""
 
     def __init__(
-        self, custodian_state: CustodianState, requests: Requests, acting: StatementApplier, maker: OutboxBuilder
+        self,
+        custodian_state: CustodianState,
+        requests: Requests,
+        releases: Releases,
+        acting: StatementApplier,
+        maker: OutboxBuilder,
     ) -> None:
         ports = custodian_state.deps
         self._enrolments = custodian_state.enrolments
         self._requests = requests
+        self._releases = releases
         self._kept = ApprovalArchive(ports.journal, custodian_state.enrolments.seal)
         self._acting = acting
         self._maker = maker
@@ -81,10 +88,8 @@ class Approvals:
         with self._acting.apply_once(approval, enrolment):
             stored = self._approvable(approval, approval)
             self._journal.put(first_approval_of(stored.id), encode_statement(said.data, headers))
-            self._requests.approved_by(stored, [said.key_id])
-            return self._requests.advance(
-                stored, Event.PARTIALLY_APPROVED, segments=len(approval.segments), **said.fields
-            )
+            self._releases.records.save_approvers(stored, [said.key_id])
+            return self._releases.step(stored, Event.PARTIALLY_APPROVED, segments=len(approval.segments), **said.fields)
 
     def co_approve(self, co_approval: CoApproval, said: VerifiedStatement, enrolment: Enrolment) -> RequestStatus:
         """Let count what another owner approved: exactly that, checked again."""
@@ -126,7 +131,7 @@ class Approvals:
         stored = self._approvable(yes.approval, yes.acting)
         self._keeping.require_none_going(each.id for each in released)
         shared = len(yes.approval.segments)
-        verdict = self._requests.advance(
+        verdict = self._releases.step(
             stored, Event.APPROVED, disclosure=disclosure, segments=shared, **yes.first.fields
         )
         manifest = manifest_of(
@@ -141,19 +146,10 @@ class Approvals:
             co_approval=yes.second.data if yes.second else None,
             told=self._told(yes.approval, stored),
         )
-        self._requests.approved_by(stored, (said.key_id for said in (yes.first, yes.second) if said))
+        self._releases.records.save_approvers(stored, (said.key_id for said in (yes.first, yes.second) if said))
         self._kept.keep(disclosure, yes.first, released, yes.seconded)
         parts = making.finish(manifest, stored.terms.reply)
-        self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
-        self._ledger.write(
-            EntryKind.SEALED,
-            request=stored.said_id,
-            requester=stored.requester,
-            disclosure=disclosure,
-            subject=parts[0].sha256,
-            segments=shared,
-            size_bytes=sum(part.size_bytes for part in parts),
-        )
+        self._releases.add_outbox(stored, disclosure, parts, shared)
         return verdict
 
     def _released(
@@ -187,7 +183,7 @@ class Approvals:
 
     def waits_s(self, stored: StoredRequest) -> int | None:
         """How long an approval can be taken back before its first byte may leave; None when nothing waits."""
-        return self._requests.waits_s(stored)
+        return self._releases.waits_s(stored)
 
     def _approvable(self, approval: Approval, acting: OwnerStatement) -> MatchedRequest:
         """The request it names, if it can be approved now.
@@ -196,7 +192,7 @@ class Approvals:
         of time where nobody has judged them yet; trust as it is now: a revocation counts at once.
         """
         stored = self._requests.named(approval.request)
-        next_transition(stored.state, Event.APPROVED)
+        self._releases.require(stored, Event.APPROVED)
         at_s = acting.owner_time_ms // _MS_PER_S
         if at_s > stored.not_after_s:
             raise RequestError("The time to answer this request is over.", remedy="Nothing was sent; nothing will be.")

@@ -216,7 +216,7 @@ class CustodianRuntime:
         }
 
     def _sleeps(self) -> bool:
-        return self.custodian.requests.is_quiet()
+        return self.custodian.notices.is_quiet()
 
     def _facts(self) -> HealthFacts:
         unknown = self._clock.now().quality is ClockQuality.UNKNOWN

@@ -19,7 +19,7 @@ from agent.custodian.approvals import Approvals
 from agent.custodian.holds import HoldsAndErasures
 from agent.custodian.inbox import bulletins, deletion_of, receipt_of
 from agent.custodian.owner_settings import OwnerSettings
-from agent.custodian.requests import first_approval_of
+from agent.custodian.release_records import first_approval_of
 from agent.custodian.state import CustodianState
 from agent.custodian.statement_handler import Statements
 from agent.custodian.tips import Tips
@@ -221,7 +221,7 @@ class Control:
     def _list_tips(self, _frame: Frame) -> Answer:
         return {
             "tips": [
-                {"id": each.tip, "root": each.trust_root, "requester": each.requester, "state": each.state}
+                {"id": each.tip, "root": each.trust_root, "requester": each.requester, "state": each.state.value}
                 for each in self._tips.listed()
             ]
         }, b""

@@ -23,6 +23,9 @@ from agent.custodian.enrolment import OwnersChanged
 from agent.custodian.inbox import Inbox, InboxSettings
 from agent.custodian.outbox_builder import OutboxBuilder
 from agent.custodian.owner_settings import OwnerSettings, ViolatedLimit
+from agent.custodian.release_records import ReleaseRecords
+from agent.custodian.releases import Releases
+from agent.custodian.request_notices import RequestNotices
 from agent.custodian.requests import Requests
 from agent.custodian.state import CustodianDeps, open_custodian_state
 from agent.custodian.statement_handler import Statements
@@ -65,14 +68,16 @@ class Custodian:
         self.settings = OwnerSettings(
             custodian_state.decisions, ports.journal, custodian_state.ledger, exceeded, ports.notifier.notify
         )
-        self.requests = Requests(custodian_state, settings.limits, settings.delay_s, settings.minute_of)
+        self.notices = RequestNotices(custodian_state, settings.minute_of)
+        self.releases = Releases(custodian_state, ReleaseRecords(custodian_state), self.notices, settings.delay_s)
+        self.requests = Requests(custodian_state, settings.limits, self.releases, self.notices)
         maker = OutboxBuilder(ports.outbox, ports.vault, ports.entropy, device_key)
-        self.tips = Tips(custodian_state, maker, self._wake_uplink, settings.delay_s)
-        self._inbox = Inbox(settings, custodian_state, self.requests, self.tips, marks)
-        acting = StatementApplier(self.enrolments, self.requests, ports.journal)
-        approvals = Approvals(custodian_state, self.requests, acting, maker)
+        self.tips = Tips(custodian_state, maker, self.releases)
+        self._inbox = Inbox(settings, custodian_state, self.releases, marks)
+        acting = StatementApplier(self.enrolments, custodian_state.decisions, ports.journal)
+        approvals = Approvals(custodian_state, self.requests, self.releases, acting, maker)
         statements = Statements(
-            custodian_state, self.requests, acting, approvals, self.settings, self.tips, custodian_state.nonces
+            custodian_state, self.requests, self.releases, acting, approvals, self.settings, self.tips
         )
         self.statements = statements
         names = DeviceNames(public_key_of(device_key), broker_name)
@@ -81,25 +86,16 @@ class Custodian:
         self.control.offer("place", lambda _frame: ({"position": self._place()}, b""))
         self.owners_changed: Callable[[], None] = lambda: None
         """Called once it is durable that the owners are others."""
-        custodian_state.trust.on_change = self._recheck_requests
+        custodian_state.trust.on_change = self.releases.recheck
         custodian_state.enrolments.on_change = self._recheck_owners
 
-    def _recheck_requests(self) -> None:
-        """Whose word counts has changed: what hung on it ends in the same decision."""
-        self.requests.recheck()
-        self.tips.recheck()
-
     def _recheck_owners(self) -> None:
-        self._recheck_requests()
+        self.releases.recheck()
         self.custodian_state.decisions.after(self._notify_owners_changed)
 
     def _notify_owners_changed(self) -> None:
         """As it is set by then."""
         self.owners_changed()
-
-    def _wake_uplink(self) -> None:
-        """As `requests` says by then: who listens comes later than this."""
-        self.requests.wake_uplink()
 
     def start(self) -> None:
         """Note the boot, sweep the outbox, end what ran out meanwhile.
@@ -118,7 +114,7 @@ class Custodian:
         ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
         self.custodian_state.trust.announce(changed=False)
         self.requests.on_time()
-        self.requests.remind()
+        self.notices.remind()
         self._begun = True
 
     def held(self, stored_segments: int) -> frozenset[str]:
@@ -152,7 +148,6 @@ class Custodian:
         with self.requests.deciding():
             self.clock.keep()
         self.requests.on_time()
-        self.tips.on_time()
         with self.requests.deciding():
             self.keeping.on_time()
 
@@ -160,8 +155,7 @@ class Custodian:
         return self._inbox.on_message(topic, data)
 
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
-        return self.requests.outgoing() + self.tips.outgoing()
+        return self.releases.outgoing()
 
     def begin_sending(self, disclosure: str) -> bool:
-        begun = self.tips.begin_sending(disclosure)
-        return self.requests.begin_sending(disclosure) if begun is None else begun
+        return self.releases.begin_sending(disclosure)

@@ -80,7 +80,7 @@ class CustodianRole:
         self._uplink_desk = UplinkIpcHandler(
             self.custodian, self._addressing(), self._reports, self.alerts, self._owned.home
         )
-        self.custodian.requests.wake_uplink = self._uplink_desk.news
+        self.custodian.releases.wake_uplink = self._uplink_desk.news
         self._owned.apply_configuration()
         self._sockets: tuple[IpcServer[Any], IpcServer[Any]] = (
             IpcServer(

@@ -29,9 +29,9 @@ from agent.core.requests import (
     utc_minute,
 )
 from agent.core.timebase import NS_PER_MS
-from agent.custodian.requests import Requests
+from agent.custodian.release_records import OPEN, StoredTip
+from agent.custodian.releases import Releases
 from agent.custodian.state import CustodianState
-from agent.custodian.tips import Tips
 from agent.errors import DoorwardError, OpenError
 from agent.ports import Journal
 from agent.wire.disclosures import Receipt, ReceiptState
@@ -113,16 +113,16 @@ class Inbox:
         self,
         settings: InboxSettings,
         custodian_state: CustodianState,
-        requests: Requests,
-        tips: Tips,
+        releases: Releases,
         marks: CaseHashes,
     ) -> None:
         ports = custodian_state.deps
         self._settings = settings
         self.position = settings.position
         """(lat, lon) in degrees, as an owner may set it while the device runs; compared here, and leaves by no way."""
-        self._requests = requests
-        self._tips = tips
+        self._decisions = custodian_state.decisions
+        self._releases = releases
+        self._records = releases.records
         self._marks = marks
         self._journal = ports.journal
         self._ledger = custodian_state.ledger
@@ -136,7 +136,7 @@ class Inbox:
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
         """One inbound message.  Returns a receipt for the transfer it belongs to; everything else stays here."""
         self._measure(topic, data)
-        with self._requests.deciding():
+        with self._decisions.one():
             taken = self._handle(topic, data)
         if isinstance(taken, _Untracked):
             self._journal.use_sequence(taken.numbers, taken.seq, flush=False)
@@ -226,13 +226,13 @@ class Inbox:
             EntryKind.RECEIVED, request=stored.said_id, requester=stored.requester, subject=stored.payload_sha256
         )
         if opted_out(terms, self._journal.opt_outs(), now):
-            self._requests.advance(stored, Event.OPTED_OUT)
+            self._releases.step(stored, Event.OPTED_OUT)
         elif found:
             if trusted_seconds(now) is None:
-                self._requests.defer_check(stored.id)
-            self._requests.advance(stored, Event.MATCHED, segments=len(found.segments))
+                self._records.defer_check(stored.id)
+            self._releases.step(stored, Event.MATCHED, segments=len(found.segments))
         else:
-            self._requests.advance(stored, Event.UNMATCHED)
+            self._releases.step(stored, Event.UNMATCHED)
         return None
 
     def _match(self, request: FootageRequest) -> Match:
@@ -275,7 +275,7 @@ class Inbox:
         if is_replay(self._journal, inbound.requester, withdrawal):
             return DropReason.REPLAYED
         self._journal.use_sequence(sequence_key(inbound.requester.key.id, withdrawal), withdrawal.seq)
-        self._requests.advance(stored, Event.WITHDRAWN)
+        self._releases.step(stored, Event.WITHDRAWN)
         return None
 
     def _on_deletion(self, deletion: Deletion, inbound: VerifiedMessage, data: bytes) -> DropReason | None:
@@ -299,7 +299,7 @@ class Inbox:
                 EntryKind.DELETED, request=stored.said_id, requester=stored.requester, subject=inbound.payload_sha256
             )
         if not stored.state.ended:
-            self._requests.advance(stored, Event.WITHDRAWN)
+            self._releases.step(stored, Event.WITHDRAWN)
         return None
 
     def _on_bulletin(self, bulletin: Bulletin, inbound: VerifiedMessage, data: bytes) -> DropReason:
@@ -325,13 +325,12 @@ class Inbox:
             self._journal.remove(_BULLETIN + name)
 
     def _on_receipt(self, receipt: Receipt, inbound: VerifiedMessage, data: bytes) -> Receipt | DropReason:
-        stored = self._journal.request_of(receipt.disclosure)
-        if stored is None:
-            return self._tips.on_receipt(receipt, inbound) or DropReason.UNEXPECTED
+        stored = self._records.find(receipt.disclosure)
         if (
-            not stored.is_from(inbound.requester)
+            stored is None
+            or not stored.is_from(inbound.requester)
             or receipt.request not in (None, stored.said_id)
-            or stored.state not in (RequestState.APPROVED, RequestState.SENDING)
+            or stored.state not in OPEN
         ):
             return DropReason.UNEXPECTED
         if receipt.seq <= self._newest_receipt.get(receipt.disclosure, 0):
@@ -340,12 +339,13 @@ class Inbox:
             self._newest_receipt[receipt.disclosure] = receipt.seq
             return receipt
         if receipt.state is ReceiptState.REFUSED:
-            self._requests.advance(stored, Event.REFUSED, subject=inbound.payload_sha256)
+            self._releases.step(stored, Event.REFUSED, subject=inbound.payload_sha256)
         elif stored.state is RequestState.SENDING and self._names_ours(receipt):
-            self._requests.advance(stored, Event.RECEIPT, subject=inbound.payload_sha256)
+            self._releases.step(stored, Event.RECEIPT, subject=inbound.payload_sha256)
         else:
             return DropReason.UNEXPECTED
-        self._journal.put(receipt_of(receipt.disclosure), self._enrolments.seal(data))
+        if not isinstance(stored, StoredTip):  # an owner can see the receipt of a request
+            self._journal.put(receipt_of(receipt.disclosure), self._enrolments.seal(data))
         self._newest_receipt.pop(receipt.disclosure, None)
         return receipt
 

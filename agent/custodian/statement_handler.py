@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.core.consent import Event, RequestState
+from agent.core.consent import Event
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import WAITING, ActiveOptOut, trusted_seconds
 from agent.custodian.approvals import Approvals
-from agent.custodian.nonces import Nonces
 from agent.custodian.owner_settings import OwnerSettings
-from agent.custodian.requests import Requests, RequestStatus
+from agent.custodian.releases import Releases, RequestStatus
+from agent.custodian.requests import Requests
 from agent.custodian.state import CustodianState
 from agent.custodian.tips import Tips
 from agent.custodian.verified_statements import StatementApplier, VerifiedStatement, verify_statement
@@ -54,14 +54,15 @@ class Statements:
         self,
         custodian_state: CustodianState,
         requests: Requests,
+        releases: Releases,
         acting: StatementApplier,
         approvals: Approvals,
         settings: OwnerSettings,
         tips: Tips,
-        nonces: Nonces,
     ) -> None:
         self._enrolments = custodian_state.enrolments
         self._requests = requests
+        self._releases = releases
         self._acting = acting
         self._approvals = approvals
         self._journal = custodian_state.deps.journal
@@ -71,7 +72,7 @@ class Statements:
         self._settings = settings
         self._clock = custodian_state.deps.clock
         self._tips = tips
-        self._nonces = nonces
+        self._nonces = custodian_state.nonces
         self.subscribe: Subscribe | None = None
         """Begins or ends alerts in a browser, within the decision; None on a device without alerts."""
 
@@ -96,14 +97,14 @@ class Statements:
         else:
             with self._acting.apply_once(said.statement, enrolment):
                 verdict = self._apply(said)
-        self._requests.wake_uplink()
+        self._releases.wake_uplink()
         return verdict
 
     def _apply(self, said: VerifiedStatement) -> RequestStatus:
         fields = said.fields
         match said.statement:
             case Denial() as statement:
-                return self._requests.advance(self._requests.named(statement.request), Event.DENIED, **fields)
+                return self._releases.step(self._requests.named(statement.request), Event.DENIED, **fields)
             case Revocation() as statement:
                 return self._revoke(statement, fields)
             case OptOut() as statement:
@@ -133,16 +134,13 @@ class Statements:
             raise RequestError(
                 "It takes two owners to share footage; a tip of one has words alone.", remedy="Leave the footage out."
             )
-        sent = self._tips.send(tip, headers, said, lambda: self._acting.apply_once(tip, enrolment))
-        return RequestStatus(RequestState.APPROVED, None, sent)
+        return self._tips.send(tip, headers, said, lambda: self._acting.apply_once(tip, enrolment))
 
     def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> RequestStatus:
-        stored = self._journal.request_of(revocation.disclosure)
-        if stored is None and (state := self._tips.revoke(revocation.disclosure, fields)) is not None:
-            return RequestStatus(state, None, revocation.disclosure)
+        stored = self._releases.records.find(revocation.disclosure)
         if stored is None:
             raise RequestError("This device has no such disclosure.", remedy="Look at 'doorward requests'.")
-        return self._requests.advance(stored, Event.REVOKED, **fields)
+        return self._releases.step(stored, Event.REVOKED, **fields)
 
     def _subscribe(self, statement: PushSubscription | PushUnsubscription, said: VerifiedStatement) -> None:
         if self.subscribe is None:
@@ -157,4 +155,4 @@ class Statements:
         now_s = trusted_seconds(self._clock.now())
         for stored in self._journal.requests(*WAITING):
             if standing.covers(stored.terms, now_s):
-                self._requests.advance(stored, Event.OPTED_OUT)
+                self._releases.step(stored, Event.OPTED_OUT)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.custodian.enrolment import Enrolments
-from agent.custodian.requests import Requests
+from agent.custodian.transactions import Transactions
 from agent.errors import RequestError
 from agent.ports import Journal
 from agent.wire import envelope, strictjson
@@ -93,15 +93,15 @@ def verify_statement(data: bytes, enrolment: Enrolment) -> VerifiedStatement:
 class StatementApplier:
     """`once` is the decision in which a statement acts."""
 
-    def __init__(self, enrolments: Enrolments, requests: Requests, journal: Journal) -> None:
+    def __init__(self, enrolments: Enrolments, decisions: Transactions, journal: Journal) -> None:
         self._enrolments = enrolments
-        self._requests = requests
+        self._decisions = decisions
         self._journal = journal
 
     @contextmanager
     def apply_once(self, statement: OwnerStatement, enrolment: Enrolment) -> Iterator[None]:
         """Only while its signer is an owner, and no second time.  Raises `RequestError`."""
-        with self._requests.deciding():
+        with self._decisions.one():
             if self._enrolments.current is not enrolment:
                 raise RequestError("The owners of this device have just changed.", remedy="Make the statement again.")
             if not self._journal.use_nonce(statement.nonce):

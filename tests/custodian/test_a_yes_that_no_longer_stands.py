@@ -188,7 +188,7 @@ def tip_of(door: Door, by: Any = APPROVER) -> Tip:
 
 def tip_state(door: Door) -> str:
     (tip,) = door.custodian.tips.listed()
-    return tip.state
+    return tip.state.value
 
 
 @pytest.mark.parametrize(

@@ -401,7 +401,7 @@ def test_a_removed_owner_is_obeyed_no_longer(door: Door) -> None:
 
 def test_the_uplink_is_woken_after_every_decision(door: Door) -> None:
     woken: list[int] = []
-    door.custodian.requests.wake_uplink = lambda: woken.append(len(door.outgoing()))
+    door.custodian.releases.wake_uplink = lambda: woken.append(len(door.outgoing()))
     disclosure = door.approve(door.ask()).disclosure or ""
     assert woken
     assert woken[-1] == 1

@@ -190,7 +190,7 @@ class World:
         self.actions: dict[str, Callable[[], object]] = self._actions()
 
     def quieten(self) -> None:
-        self.door.custodian.requests._log = Quiet()
+        self.door.custodian.releases._log = Quiet()
         self.clock._log = Quiet()
 
     def _actions(self) -> dict[str, Callable[[], object]]:

@@ -24,13 +24,15 @@ from agent.core.consent import Event, RequestState
 from agent.core.disclosure import ReleasedItem, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import StoredRequest
-from agent.custodian import approvals, inbox, journal_sqlite
+from agent.custodian import approvals, inbox, journal_sqlite, release_records
 from agent.custodian import requests as requests_service
 from agent.custodian.approvals import Approvals
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.inbox import Inbox
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.ledger_writer import Ledger
+from agent.custodian.release_records import ReleaseRecords
+from agent.custodian.releases import Releases
 from agent.custodian.requests import Requests
 from agent.custodian.statement_handler import Statements
 from agent.custodian.transactions import Transactions
@@ -118,7 +120,7 @@ def a_denied_request_can_still_be_approved(patch: pytest.MonkeyPatch) -> None:
         **consent.TRANSITIONS,
         (RequestState.DENIED, Event.APPROVED): consent.TRANSITIONS[RequestState.PENDING, Event.APPROVED],
     }
-    patch.setattr(consent, "TABLE", MappingProxyType(more))
+    patch.setattr(consent, "TRANSITIONS", MappingProxyType(more))
 
 
 def signatures_are_not_checked(patch: pytest.MonkeyPatch) -> None:
@@ -171,7 +173,7 @@ def a_statement_may_act_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_first_byte_is_not_put_down(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Requests, "begin_sending", lambda *_: True)
+    patch.setattr(Releases, "begin_sending", lambda *_: True)
 
 
 def nothing_is_held(patch: pytest.MonkeyPatch) -> None:
@@ -208,7 +210,7 @@ def an_ended_request_stays_in_the_outbox(patch: pytest.MonkeyPatch) -> None:
 
 
 def revoked_bytes_are_not_deleted(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Requests, "_do", lambda *_: None)
+    patch.setattr(Releases, "_run_action", lambda *_: None)
 
 
 def opting_out_does_not_count(patch: pytest.MonkeyPatch) -> None:
@@ -220,7 +222,7 @@ def nothing_expires(patch: pytest.MonkeyPatch) -> None:
 
 
 def trust_is_asked_for_once_only(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Requests, "reconsider", lambda *_: None)
+    patch.setattr(ReleaseRecords, "still_trusted", lambda *_: True)
 
 
 def a_jump_of_the_clock_is_believed_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -251,7 +253,7 @@ def a_statement_that_nobody_signed_confirms_a_jump(patch: pytest.MonkeyPatch) ->
         self._clock.confirm(said["owner_time_ms"])  # type: ignore[index]
         return take(self, data, headers)
 
-    patch.setattr(Statements, "take", hasty)
+    patch.setattr(Statements, "accept", hasty)
 
 
 def a_restart_forgets_what_the_time_was(patch: pytest.MonkeyPatch) -> None:
@@ -307,11 +309,13 @@ def the_same_time_can_be_asked_about_in_another_case(patch: pytest.MonkeyPatch) 
 
 
 def what_an_opt_out_ended_is_not_counted(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(journal_sqlite, "IN_VAIN", tuple(set(journal_sqlite.WITHOUT_ANSWER) - {RequestState.OPTED_OUT}))
+    patch.setattr(
+        journal_sqlite, "WITHOUT_ANSWER", tuple(set(journal_sqlite.WITHOUT_ANSWER) - {RequestState.OPTED_OUT})
+    )
 
 
 def what_was_denied_is_not_counted(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(journal_sqlite, "IN_VAIN", tuple(set(journal_sqlite.WITHOUT_ANSWER) - {RequestState.DENIED}))
+    patch.setattr(journal_sqlite, "WITHOUT_ANSWER", tuple(set(journal_sqlite.WITHOUT_ANSWER) - {RequestState.DENIED}))
 
 
 def only_the_same_window_to_the_second_is_counted(patch: pytest.MonkeyPatch) -> None:
@@ -350,7 +354,7 @@ def a_seconding_need_not_name_what_waits(patch: pytest.MonkeyPatch) -> None:
     second = Approvals.co_approve
 
     def lenient(self: Approvals, co_approval: Any, said: Any, enrolment: Any) -> Any:
-        kept = self._journal.get(requests_service.first_approval_of(self._requests.named(co_approval.request).id))
+        kept = self._journal.get(release_records.first_approval_of(self._requests.named(co_approval.request).id))
         data, _ = decode_statement(kept) if kept else (said.data, ())
         payload = envelope.read_unverified(data).payload
         other = msgspec.structs.replace(co_approval, approval=hashlib.sha256(payload).hexdigest())

@@ -80,7 +80,7 @@ class Link:
             cell_filter=cell_filter(cell_of(*DOOR)),
             chunk_bytes=16 << 10,
         )
-        self.door.custodian.requests.wake_uplink = self.uplink.wake
+        self.door.custodian.releases.wake_uplink = self.uplink.wake
         self.thread = threading.Thread(target=self._run, name="uplink")
         self.thread.start()
 

@@ -189,7 +189,7 @@ def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
 
 
 def test_whatever_ends_by_itself_has_words_for_why() -> None:
-    from agent.custodian.requests import APPROVER_LEFT, REQUESTER_NOT_TRUSTED
+    from agent.custodian.releases import APPROVER_LEFT, REQUESTER_NOT_TRUSTED
     from agent.wire.limits import OverLimit
 
     english = json.loads((WEB / "texts" / "en.json").read_text())

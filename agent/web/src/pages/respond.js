@@ -17,7 +17,7 @@ import { cleaned } from "../wire/text.js";
 
 /** States in which it is an owner's turn. */
 export const WAITING = ["pending", "waiting for another owner"];
-/** Reasons that the ledger gives where the doorbell has ended something by itself (agent/custodian/requests.py). */
+/** Reasons that the ledger gives where the doorbell has ended something by itself (agent/custodian/releases.py). */
 const AUTOMATIC_REASONS = [
   "requester no longer trusted",
   "approver no longer an owner",

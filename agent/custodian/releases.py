@@ -1,0 +1,203 @@
+"""The life of everything that may leave the device: the only module that steps the table of `agent.core.consent`.
+
+Requests and tips share one state, one table, one expiry, one delay and one set of actions.  A tip enters the table as
+approved (`TIP_SENT`), because its owner's signature is the approval.  `custodian.release_records` knows how the two
+are stored.
+
+An action (`core.consent.Action`) runs after the commit.  Running it twice is harmless.  Losing it is harmless too: the
+next start and the uplink's next poll find what is left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from agent.core.consent import TIP_SENT, Action, Event, RequestState, Transition, next_transition
+from agent.core.ledger.entries import FIELDS, EntryKind
+from agent.core.requests import OutboxPart, OutboxRecord
+from agent.custodian.delay import DisclosureTimer
+from agent.custodian.release_records import OPEN, ReleaseRecords, StoredRelease, StoredTip
+from agent.custodian.request_notices import RequestNotices
+from agent.custodian.state import CustodianState
+from agent.errors import DoorwardError
+
+__all__ = ["APPROVER_LEFT", "REQUESTER_NOT_TRUSTED", "Releases", "RequestStatus"]
+
+REQUESTER_NOT_TRUSTED: Final = "requester no longer trusted"
+APPROVER_LEFT: Final = "approver no longer an owner"
+"""Reasons in the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatus:
+    """The result of a decision, for the client that asked for it.  `request` is None for a tip."""
+
+    state: RequestState | None = None
+    request: str | None = None
+    disclosure: str | None = None
+
+
+class Releases:
+    """Every request and tip of one device.  Safe to use from several threads.
+
+    `delay_s`: how long an owner can revoke an approval before its first byte leaves.  A restart starts the delay again.
+    """
+
+    def __init__(
+        self, custodian_state: CustodianState, records: ReleaseRecords, notices: RequestNotices, delay_s: int = 0
+    ) -> None:
+        self.records = records
+        self._notices = notices
+        self._decisions = custodian_state.decisions
+        self._journal = custodian_state.deps.journal
+        self._outbox = custodian_state.deps.outbox
+        self._ledger = custodian_state.ledger
+        self._delay = DisclosureTimer(custodian_state.deps.clock, delay_s)
+        self._log = structlog.get_logger("custodian")
+        self.wake_uplink: Callable[[], None] = lambda: None
+        """Called after the set of outgoing disclosures changed."""
+
+    # -- the table -----------------------------------------------------------------------------------------------------
+
+    def step(self, stored: StoredRelease, event: Event, disclosure: str | None = None, **fields: Any) -> RequestStatus:
+        """Steps the table: ledger entry first, then the state, then the actions.
+
+        `stored` must have been read inside the caller's transaction.  Otherwise its state may be out of date.
+        Raises `RequestError` if the table has no such line.
+        """
+        line = next_transition(stored.state, event)
+        named = disclosure or stored.disclosure
+        with self._decisions.one():
+            self._write(line, stored, named, fields)
+            self.records.save_state(stored, line.next_state, disclosure)
+            if named is not None and line.next_state.ended:
+                self._journal.remove_outbox(named)
+                self._delay.forget(named)
+            self._schedule(line, stored, named)
+        self._log.info("request_moved", request=stored.id, state=line.next_state.value)
+        return RequestStatus(line.next_state, _request_id(stored), named)
+
+    def require(self, stored: StoredRelease, event: Event) -> None:
+        """Raises `RequestError` if the table has no line for `event` in this state."""
+        next_transition(stored.state, event)
+
+    def start_tip(self, tip: StoredTip, **fields: Any) -> RequestStatus:
+        """Enters a tip into the table.  `tip.state` must be the state that `TIP_SENT` gives."""
+        with self._decisions.one():
+            self._write(TIP_SENT, tip, tip.disclosure, fields)
+            self.records.save_tip(tip)
+            self._schedule(TIP_SENT, tip, tip.disclosure)
+        return RequestStatus(TIP_SENT.next_state, None, tip.disclosure)
+
+    def add_outbox(self, stored: StoredRelease, disclosure: str, parts: tuple[OutboxPart, ...], segments: int) -> None:
+        """Makes a complete outbox object count, within the caller's transaction."""
+        self._journal.add_outbox(OutboxRecord(disclosure, stored.id, stored.requester, parts))
+        self._ledger.write(
+            EntryKind.SEALED,
+            request=stored.said_id,
+            requester=stored.requester,
+            disclosure=disclosure,
+            subject=parts[0].sha256,
+            segments=segments,
+            size_bytes=sum(part.size_bytes for part in parts),
+        )
+
+    def _write(self, line: Transition, stored: StoredRelease, named: str | None, fields: dict[str, Any]) -> None:
+        if named is not None and _has_disclosure(line.entry):
+            fields["disclosure"] = named
+        self._ledger.write(line.entry, request=stored.said_id, requester=stored.requester, **fields)
+
+    def _schedule(self, line: Transition, stored: StoredRelease, named: str | None) -> None:
+        for action in line.actions:
+            self._decisions.after(partial(self._run_action, action, stored.id, named))
+
+    def _run_action(self, action: Action, request: str, disclosure: str | None) -> None:
+        try:
+            match action:
+                case Action.NOTIFY_OWNER:
+                    self._notices.on_pending(request)
+                case Action.NOTIFY_OTHER_OWNERS:
+                    self._notices.on_first_approval(request)
+                case Action.OFFER_OUTBOX:
+                    self.wake_uplink()
+                case Action.DROP_OUTBOX | Action.STOP_SENDING | Action.CLOSE_OUTBOX:
+                    if disclosure is not None:
+                        self._outbox.remove(disclosure)
+                    self.wake_uplink()
+        except DoorwardError as error:
+            # The decision is durable.  A client that asked for it must not see a failed action as a failed decision.
+            self._log.warning("act_failed", act=action.name, error=error.message)
+
+    # -- trust, owners and time ----------------------------------------------------------------------------------------
+
+    def recheck(self) -> None:
+        """Ends every release whose requester is no longer trusted, or whose approver is no longer an owner.
+
+        Runs if trust or the owners change, and every few seconds.  It also stops what has begun to leave.
+        """
+        with self._decisions.one():
+            for stored in self.records.unended():
+                if not self.records.still_trusted(stored):
+                    self.step(stored, Event.TRUST_WITHDRAWN, reason=REQUESTER_NOT_TRUSTED)
+                elif not self.records.approver_left(stored):
+                    continue
+                elif stored.state is RequestState.PARTIALLY_APPROVED:
+                    self.records.forget_first_approval(stored)
+                else:
+                    self.step(stored, Event.REVOKED, reason=APPROVER_LEFT)
+
+    def expire(self, now_s: int) -> None:
+        """Ends every release whose time is over at `now_s`, a UTC time of a synchronised clock."""
+        with self._decisions.one():
+            for stored in self.records.overdue(now_s):
+                self.step(stored, Event.EXPIRED)
+
+    # -- the way out ---------------------------------------------------------------------------------------------------
+
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
+        """Returns the outbox objects that may be sent, and for each if its first byte has left already."""
+        with self._decisions.one():
+            found = []
+            for record in self._journal.outbox():
+                stored = self.records.find(record.disclosure)
+                if stored is not None and self._may_send(stored, record.disclosure):
+                    found.append((record, stored.state is RequestState.SENDING))
+            return found
+
+    def begin_sending(self, disclosure: str) -> bool:
+        """Records durably that the first byte is about to leave.
+
+        Returns False if the disclosure must not leave, for example after a revocation or an expiry.
+        """
+        with self._decisions.one():
+            stored = self.records.find(disclosure)
+            if stored is None or not self._may_send(stored, disclosure):
+                return False
+            if stored.state is RequestState.APPROVED:
+                self.step(stored, Event.FIRST_BYTE)
+            return True
+
+    def waits_s(self, stored: StoredRelease) -> int | None:
+        """Returns the seconds until the first byte may leave, or None if no approval waits."""
+        if stored.state is not RequestState.APPROVED or stored.disclosure is None:
+            return None
+        return self._delay.left_s(stored.disclosure)
+
+    def _may_send(self, stored: StoredRelease, disclosure: str) -> bool:
+        if stored.state not in OPEN or not self.records.still_trusted(stored):
+            return False  # for example, its key has just expired: `recheck` ends it
+        return stored.state is RequestState.SENDING or self._delay.is_over(disclosure)
+
+
+def _request_id(stored: StoredRelease) -> str | None:
+    return None if isinstance(stored, StoredTip) else stored.id
+
+
+def _has_disclosure(kind: EntryKind) -> bool:
+    required, optional = FIELDS[kind]
+    return "disclosure" in required | optional

@@ -1,0 +1,120 @@
+"""Requests and tips share one life: one module steps the consent table, and every action comes from the table."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from agent.core import consent
+from agent.core.consent import TIP_SENT, Action, Event, RequestState
+from agent.errors import StorageError
+from agent.wire import disclosures
+from agent.wire.statements import Revocation
+from agent.wire.topics import ANONYMOUS, ReceiptTopic
+from tests.custodian.test_tips import receipt, tip, with_tips
+from tests.custodians import POLICE, ROOT, Door, complete, signed, stated
+
+ROOT_FOLDER = Path(__file__).resolve().parents[2]
+STEPS = {"next_transition", "TRANSITIONS"}
+"""The table and the function that reads it."""
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    made = Door.enrolled()
+    made.custodian.control._trust.accept(signed(with_tips(), ROOT))
+    yield made
+    made.close()
+
+
+def names_in(source: str) -> set[str]:
+    """Every name that a module imports, defines, or reads as an attribute."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+    return found
+
+
+def test_the_search_finds_both_ways_to_reach_the_table() -> None:
+    assert names_in("from agent.core.consent import next_transition as step") & STEPS
+    assert names_in("from agent.core import consent\nconsent.TRANSITIONS[1]") & STEPS
+
+
+def test_one_module_alone_steps_the_consent_table() -> None:
+    modules = [*ROOT_FOLDER.glob("agent/**/*.py"), *ROOT_FOLDER.glob("firmware_bridge/**/*.py")]
+    assert len(modules) > 100
+    stepping = {
+        str(path.relative_to(ROOT_FOLDER)) for path in modules if names_in(path.read_text(encoding="utf-8")) & STEPS
+    }
+    assert stepping == {"agent/custodian/releases.py"}
+
+
+def sent_request(door: Door) -> str:
+    return str(door.approve(door.ask(), door.segments[0]).disclosure)
+
+
+def sent_tip(door: Door) -> str:
+    sent, _ = tip(door)
+    return str(door.obey(sent).disclosure)
+
+
+@pytest.mark.parametrize("send", [sent_request, sent_tip], ids=["request", "tip"])
+def test_the_table_says_which_action_follows_a_revocation(
+    door: Door, send: Callable[[Door], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = (RequestState.APPROVED, Event.REVOKED)
+    line = replace(consent.TRANSITIONS[at], actions=(Action.OFFER_OUTBOX,))
+    monkeypatch.setattr(consent, "TRANSITIONS", MappingProxyType({**consent.TRANSITIONS, at: line}))
+    disclosure = send(door)
+    woken: list[None] = []
+    door.custodian.releases.wake_uplink = lambda: woken.append(None)
+    door.obey(Revocation(**stated(), disclosure=disclosure))
+    assert woken
+    assert disclosure in door.outbox.objects  # the changed line does not drop it
+
+
+@pytest.mark.parametrize("send", [sent_request, sent_tip], ids=["request", "tip"])
+def test_an_action_that_fails_leaves_the_decision_as_it_is(
+    door: Door, send: Callable[[Door], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disclosure = send(door)
+
+    def fails(_disclosure: str) -> None:
+        raise StorageError("The disk takes no write.")
+
+    monkeypatch.setattr(door.outbox, "remove", fails)
+    assert door.obey(Revocation(**stated(), disclosure=disclosure)).state is RequestState.REVOKED
+    assert door.outgoing() == []
+    assert not door.begin(disclosure)
+
+
+def test_a_tip_starts_as_approved_with_its_own_ledger_entry(door: Door) -> None:
+    disclosure = sent_tip(door)
+    (stored,) = door.custodian.tips.listed()
+    assert (stored.id, stored.state) == (disclosure, TIP_SENT.next_state)
+    assert door.kinds()[-2:] == [TIP_SENT.entry.value, "sealed"]
+
+
+def test_an_old_receipt_counts_as_a_replay_for_a_request_and_for_a_tip(door: Door) -> None:
+    asked = door.ask()
+    disclosure = str(door.approve(asked, door.segments[0]).disclosure)
+    words, _ = tip(door)
+    door.obey(words)
+    partial = {"state": disclosures.ReceiptState.PARTIAL, "manifest": None, "seq": 7}
+    for number, (said, topic) in enumerate(
+        (
+            (complete(door, asked, disclosure, **partial), None),
+            (receipt(door, words, **partial), ReceiptTopic(ANONYMOUS, words.tip)),
+        )
+    ):
+        assert door.hear(said, POLICE, topic) is not None
+        assert door.hear(said, POLICE, topic) is None
+        assert door.journal.counters()["replayed"] == number + 1
