@@ -1,17 +1,17 @@
-"""Decides whether a verified message may become a footage request, before anybody is asked and anything is changed.
+"""Decides whether a verified message may become a footage request, before an owner is asked and anything is changed.
 
-`agent.wire.inbound` has already seen to it that a key of a requester in a bundle whose root *the owner* chose signed
-these bytes, and that they parse.  What is left, in this order:
+`agent.wire.inbound` has already checked that a requester's key, in a bundle signed by a root *the owner* chose, signed
+these bytes, and that they parse. The checks here, in this order:
 
-1. it was not seen before: its id is new for that requester, and so is its sequence number under that key;
-2. it keeps the owner's limits, tightened by what the root lays on this requester;
-3. it asks about a region that requester is responsible for;
-4. an answer could be sealed to the key it names.
+1. It is new: its id is new for that requester, and its sequence number is new under that key.
+2. It keeps the owner's limits, tightened by those that the root sets for this requester.
+3. It asks about a region that the requester is responsible for.
+4. The device can seal an answer to the key it names.
 
-What fails is `Blocked`.  Because its sender is known, it is listed for the owner to look at; and it has used up its
-sequence number, so the same bytes, which a broker may hand over for weeks, do not become a request when the window
-allows it.  Only what is over a *rate* keeps its number: that it came on a busy day is nothing its sender could avoid,
-and the broker hands it over again.  There is no emergency bypass and no standing approval.
+A message that fails is `Blocked`. Its sender is known, so it is listed for the owner. It has also used up its sequence
+number: a broker may deliver the same bytes for weeks, which must stay blocked once the window allows it. A
+message over a *rate* keeps its number, because its sender could not avoid a busy day. The broker then delivers it
+again. Emergencies get no bypass, and every request needs its approval.
 
 Source: PROTOCOL.md, "Footage request"; SECURITY.md, promise 4.
 """
@@ -36,19 +36,20 @@ __all__ = ["ELSEWHERE_IN_ALL", "ELSEWHERE_OF_ONE", "Accepted", "Blocked", "Elsew
 _DAY_MS: Final = 86_400_000
 ELSEWHERE_OF_ONE: Final = 100
 ELSEWHERE_IN_ALL: Final = 400
-"""Requests about other places that are written down in 24 hours.  Two ledger entries each: a quarter of a megabyte."""
+"""Requests about other places that are recorded in 24 hours. Each takes two ledger entries: a quarter of a megabyte in
+all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Seen before, or too far behind to tell."""
+    """Seen before, or too old to tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Over a limit, or outside its region.  The owner is not asked; they can see that it happened and why.
+    """Over a limit, or outside the requester's region. The owner is not asked, but can see that it happened and why.
 
-    `for_now`: over a rate.  The same bytes may be heard again when the rate allows it.
+    `for_now`: over a rate. The same bytes may be heard again once the rate allows it.
     """
 
     reason: str
@@ -57,12 +58,12 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """About another place, and so much of that was written down today that this is not.  Nothing of it is used up."""
+    """About another place, after the day's quota of records for other places is full. Its id and number stay unused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """It may be matched.  `case_mark` is what it is counted by from now on."""
+    """The request may be matched. From now on `case_mark` counts it."""
 
     case_mark: str
 
@@ -76,10 +77,10 @@ def admit(
     *,
     near: bool,
 ) -> Accepted | Blocked | Elsewhere | Replayed:
-    """The gate above.  `marks`: how the device counts the requests of a case.  `near`: its area has this place in it.
+    """Performs the checks above. `marks`: counts the requests of a case. `near`: this place is in the requested area.
 
-    Cases, windows and rates count only what is near: what is asked about a street far away says nothing about how
-    often this door was asked, and must not keep anybody from asking it.
+    Cases, windows and rates count only requests that are near. A request about a distant street must leave this door's
+    limits unchanged.
     """
     request = inbound.message
     if not isinstance(request, FootageRequest):
@@ -117,7 +118,7 @@ def _earlier(
 
 
 def _is_flooded(requester: TrustedRequester, history: History, now: ClockReading) -> bool:
-    """Whether journal and ledger have taken enough for a day of what concerns another place."""
+    """Returns whether journal and ledger have recorded a day's quota of requests about other places."""
     since_ms, whose = _yesterday_ms(now), (requester.root, requester.id)
     theirs = history.requests_elsewhere(since_ms, whose)
     return theirs >= ELSEWHERE_OF_ONE or history.requests_elsewhere(since_ms) >= ELSEWHERE_IN_ALL

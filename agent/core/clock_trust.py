@@ -1,13 +1,13 @@
 """Decides how far the wall clock is trusted to destroy something: to expire, revoke or evict by age.
 
-A time server that lies for 30 seconds must cost nothing.  So the device keeps a belief of what time it is.  The boot
-clock carries the belief on.  A reading that agrees with the belief is trusted.  A reading that jumps is a claim: it
+A time server that lies for 30 seconds must cost no footage. The device therefore keeps a belief about the time. The
+boot clock carries the belief on. A reading that agrees with the belief is trusted. A reading that jumps is a claim: it
 becomes the belief after it has stood for an eighth of the jump, in running time, and for three days at most.
 
-- For example, a power cut of 8 hours is confirmed after one hour.  A month in a drawer, or a clock set to 2100, is
+- For example, a power cut of 8 hours is confirmed after one hour. A month in a drawer, or a clock set to 2100, is
   confirmed after three days.
 - An owner's signed statement that was made at the claimed time confirms a jump forward at once.
-- Until then the clock counts as unknown: nothing expires, nothing is revoked, nothing is evicted by age.
+- Until then the clock counts as unknown: expiry, revocation and eviction by age wait.
 
 Source: docs/security/limits.md, "The clock"; docs/decisions/0025.
 """
@@ -42,16 +42,16 @@ _MOST_UNSEEN_US: Final = 600 * 10**6
 _STATEMENT_US: Final = 600 * 10**6
 """An owner's clock and the doorbell's may differ by this much."""
 _LONGEST_OFF_US: Final = _DAY_US
-"""A claim that a restart interrupts goes on if the device was off no longer than this."""
+"""A claim that a restart interrupts goes on if the device was off for at most this time."""
 
 _Utc = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_US)]
 
 
 class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
-    """What is believed: `utc_us` when the clock of `boot` showed `at_us`.
+    """The belief: `utc_us` was the time when the clock of `boot` showed `at_us`.
 
-    `ahead_us`: by how much the wall clock differs from that; 0 while both agree.  `stood_us`: the running time for
-    which that difference has stood.
+    `ahead_us`: by how much the wall clock differs from that; 0 while both agree. `stood_us`: the running time for which
+    that difference has stood.
     """
 
     boot: BootId
@@ -62,36 +62,37 @@ class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, boot: str, read: ClockReading) -> Self:
-        """The belief of a device that knows nothing yet: there is nothing that a wrong time could destroy."""
+        """Returns the belief of a new device, which believes its first reading, because it has no footage yet."""
         return cls(boot=boot, at_us=_at(read), utc_us=_utc(read))
 
     @property
     def trusted(self) -> bool:
-        """Whether the wall clock agrees with the belief."""
+        """Returns whether the wall clock agrees with the belief."""
         return self.ahead_us == 0
 
     @property
     def left_us(self) -> int:
-        """Running time until the wall clock is believed; 0 while it is."""
+        """Returns the running time until the wall clock is believed; 0 while it is."""
         return max(0, wait_us(self.ahead_us) - self.stood_us)
 
     def expected_us(self, boot: str, at_us: int) -> int:
-        """UTC by the belief.  After a restart it is the time before: how long the device was off is not known."""
+        """Returns UTC by the belief. After a restart it is the time before, because the length of the break is
+        unknown."""
         return min(_LATEST_US, self.utc_us + (max(0, at_us - self.at_us) if boot == self.boot else 0))
 
     def judge(self, read: ClockReading) -> ClockReading:
-        """`read`, as unknown while the clock is not trusted."""
+        """Returns `read`, as unknown while the clock is untrusted."""
         return read if self.trusted else replace(read, quality=ClockQuality.UNKNOWN)
 
     def after(self, boot: str, read: ClockReading) -> ClockTrust:
-        """The trust after the clocks were read once more.  Call it every few seconds."""
+        """Returns the trust after one more reading of the clocks. Call it every few seconds."""
         at_us, expected_us = _at(read), self.expected_us(boot, _at(read))
         carried = msgspec.structs.replace(self, boot=boot, at_us=max(at_us, self._at_of(boot)), utc_us=expected_us)
         if read.quality is ClockQuality.UNKNOWN:
             return carried
         ahead_us, restarted = _utc(read) - expected_us, boot != self.boot
         if abs(ahead_us) <= _JUMP_US:
-            # Within one boot the belief is not moved to the reading, or small steps could walk a clock anywhere.
+            # Within one boot the belief stays, because otherwise small steps could walk a clock anywhere.
             utc_us = _utc(read) if restarted else expected_us
             return msgspec.structs.replace(carried, utc_us=utc_us, ahead_us=0, stood_us=0)
         if not self._stands(ahead_us, restarted):
@@ -103,9 +104,10 @@ class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
         return msgspec.structs.replace(carried, ahead_us=ahead_us if restarted else self.ahead_us, stood_us=stood_us)
 
     def confirmed(self, boot: str, read: ClockReading, owner_ms: int) -> ClockTrust:
-        """The trust after an owner signed a statement at `owner_ms` by the owner's clock.
+        """Returns the trust after an owner signed a statement at `owner_ms` by the owner's clock.
 
-        Only a jump forward is confirmed.  An old statement that somebody repeats could confirm a clock set back to it.
+        It confirms only a jump forward, because an attacker could replay an old statement to confirm a clock set back
+        to it.
         """
         behind = owner_ms * _US_PER_MS <= self.expected_us(boot, _at(read))
         known = read.quality is not ClockQuality.UNKNOWN
@@ -114,7 +116,7 @@ class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
         return ClockTrust.of(boot, read)
 
     def _stands(self, ahead_us: int, restarted: bool) -> bool:
-        """Whether this is the difference that stood before, plus the time for which a restart took the device away."""
+        """Returns whether the difference is the same as before, apart from the time that a restart took."""
         grown_us = ahead_us - self.ahead_us
         return not self.trusted and -_JUMP_US <= grown_us <= (_LONGEST_OFF_US if restarted else _JUMP_US)
 
@@ -123,7 +125,7 @@ class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
 
 
 def wait_us(ahead_us: int) -> int:
-    """For how long a clock that differs by `ahead_us` must stand before it is believed."""
+    """Returns for how long a clock that differs by `ahead_us` must stand before it is believed."""
     return min(abs(ahead_us) // _SHARE, LONGEST_WAIT_US)
 
 

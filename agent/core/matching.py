@@ -1,9 +1,9 @@
-"""Decides, on the device, whether a footage request concerns it: by window and by area, and how surely.
+"""Decides, on the device, whether a footage request concerns it, by window and by area, and how certain the match is.
 
-- A segment matches when it overlaps the window; the camera matches when its own position lies in the area.  Both are
-  known only here: the requester asked everybody in the area and learns nothing from a device that stays silent.
-- `certain` when every matching segment's wall clock was vouched for; else `possible`, and the owner is told so, because
-  a Pi without a battery may have had any date.  Windows are widened by nothing: a doubtful clock is said, not guessed.
+- A segment matches if it overlaps the window. The camera matches if its position is in the area. Only the device knows
+  both: the requester asks every device in the area and cannot interpret silence.
+- A match is `certain` if the wall clock of every matching segment was synchronised. Otherwise it is `possible`, and the
+  owner is told so. For example, a Pi without a battery may have had any date. A doubtful clock never widens the window.
 
 Source: SECURITY.md, promises 3 and 6.
 """
@@ -37,7 +37,7 @@ class TimeWindow:
 
 
 class StoredFootage(Protocol):
-    """What matching needs to know of a stored segment."""
+    """The facts about a stored segment that matching needs."""
 
     @property
     def id(self) -> str: ...
@@ -57,7 +57,7 @@ class Area(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The match set, frozen: what may be released is a part of `segments` and never more."""
+    """The match set, frozen: the device may release only a part of `segments`."""
 
     segments: tuple[str, ...]
     certain: bool
@@ -74,10 +74,10 @@ def match(
     *,
     most: int,
 ) -> Match:
-    """Which of `candidates` (in order of time) the request is about.
+    """Returns the segments out of `candidates` (in order of time) that the request is about.
 
-    `position` is the camera's (lat, lon) in degrees; a device that does not know its own position matches nothing.
-    At most `most` segments, the earliest first, so that one request cannot hold the whole vault.
+    `position` is the camera's (lat, lon) in degrees. If the device lacks a position, no request matches. The
+    match has at most `most` segments, the earliest first, so that one request cannot hold the whole vault.
     """
     if position is None or not area.contains(*position):
         return Match((), certain=False)

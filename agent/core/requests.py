@@ -1,12 +1,12 @@
-"""What the device knows of a footage request: the request as it keeps it, what goes out for it, and what came before.
+"""The device's view of a footage request: the request as it is kept, its outbox object, and the history of requests.
 
-What a requester wrote (case, description, contact, area) is read once, when it comes in, and then kept sealed to the
-owners alone.  `Terms` are what the device itself has to go by, and they go when the request has ended.
+The device reads a requester's words (case, description, contact, area) once, on arrival, and then keeps them sealed to
+the owners alone. `Terms` are the facts that the device itself needs. It deletes them when the request has ended.
 
-A broker hands over retained messages in any order, so a number may come late, but never twice: the newest few thousand
-are remembered, and what lies below them is refused.  Each kind of message has numbers of its own, and how far apart two
-of them are says nothing: a requester uses one for each receipt, and an upload takes many.  Whether a message may become
-a request at all is `core.admission`'s to say.
+A broker delivers retained messages in any order, so a sequence number may come late, but only once. The device
+remembers the newest few thousand and refuses lower ones. Each kind of message has separate numbers. Gaps between them
+carry no meaning: a requester uses one for each receipt, and an upload takes many. `core.admission` decides whether a
+message may become a request.
 
 Source: PROTOCOL.md, "Footage request"; SECURITY.md, promise 4; docs/decisions/0014.
 """
@@ -49,7 +49,7 @@ _MS_PER_MINUTE: Final = 60_000
 _MINUTES_PER_DAY: Final = 24 * 60
 
 WAITING: Final = tuple(state for state in RequestState if state.holds_footage)
-"""For an owner."""
+"""The states in which a request waits for an owner."""
 WITHOUT_ANSWER: Final = (
     RequestState.PENDING,
     RequestState.PARTIALLY_APPROVED,
@@ -58,59 +58,61 @@ WITHOUT_ANSWER: Final = (
     RequestState.EXPIRED,
     RequestState.WITHDRAWN,
 )
-"""An owner was asked and has not said yes, or has said beforehand that they do not want to be asked."""
+"""The states without a yes: an owner was asked and has yet to approve, or has opted out beforehand."""
 SEQUENCE_WINDOW: Final = 4096
-"""How many numbers of one key and kind are remembered."""
+"""The number of sequence numbers remembered for one key and kind."""
 
 
 class History(Protocol):
-    """What happened before, durably (`ports.Journal` has it)."""
+    """The durable history of requests (`ports.Journal` has it)."""
 
     def has_request(self, whose: tuple[str, str], request: str) -> bool:
-        """Whether one (root, requester) has used that id."""
+        """Returns whether one (root, requester) has used that id."""
         ...
 
     def has_sequence(self, numbers: str, seq: int) -> bool:
-        """`numbers`: of which key and kind (`sequence_key`)."""
+        """Returns whether `seq` was used. `numbers`: the key and kind (`sequence_key`)."""
         ...
 
     def oldest_sequence(self, numbers: str) -> int:
-        """The smallest it remembers, once that is not all there ever was; 0 before."""
+        """Returns the smallest remembered number, or 0 if all are still remembered."""
         ...
 
     # The next four count only requests that concern this place: their `asked_s` is known.
     def requests_in_case(self, case_mark: str) -> int: ...
     def requests_about(self, whose: tuple[str, str], from_s: int, to_s: int) -> int:
-        """Those of one (root, requester) whose window overlaps this one, that asked an owner and got no yes."""
+        """Counts those of one (root, requester) with an overlapping window that wait for an owner's approval or ended
+        without it."""
         ...
 
     def requests_since(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
-        """All of them, or those of one (root, requester)."""
+        """Counts all of them, or those of one (root, requester)."""
         ...
 
     def requests_elsewhere(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
-        """Those written down that do not concern this place."""
+        """Counts the recorded requests about other places."""
         ...
 
     def blocked_since(self, since_ms: int, whose: tuple[str, str]) -> int:
-        """Those of one (root, requester) that were listed as blocked."""
+        """Counts those of one (root, requester) that were listed as blocked."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BlockedRequest:
-    """One line of the owner's list of what was blocked."""
+    """One line of the owner's list of blocked messages."""
 
     payload_sha256: str
     root: str
-    """Key id of the root that vouches for the requester: another root may give the same name to another requester."""
+    """Key id of the requester's root: another root may give the same name to another requester."""
     requester: str
     reason: str
     at_ms: int
 
 
 class Terms(strictjson.Message, frozen=True, kw_only=True):
-    """What of a request the device goes by until it has ended: whom to answer, about when, and who may be opted out."""
+    """The facts of a request that the device needs until it has ended: recipient, window, and the values for
+    opt-outs."""
 
     requester: RequesterId
     kind: Kind
@@ -133,13 +135,13 @@ class Terms(strictjson.Message, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request as the journal keeps it: sealed, and where it stands.
+    """A request as the journal keeps it: sealed, and with its state.
 
-    `id` is what the device calls it: the id its requester gave it, or `payload_sha256` where another requester has
-    given that id to a request of theirs.  Ids are read by whoever hears the broker, so they keep nobody's request out.
+    `id` is the device's name for it: the id its requester gave it, or `payload_sha256` if another requester has used
+    that id already. Ids are readable at the broker. With the second name, a copied id cannot block a request.
 
-    `sealed` is an age file to the owners of that moment around the signed bytes it came in; `payload_sha256` names
-    what is inside.  `case_mark` counts it (`core.case_marks`).  `kept` is None once the request has ended.
+    `sealed` is an age file to the owners of that moment around the signed bytes. `payload_sha256` names the content.
+    `case_mark` counts it (`core.case_marks`). `kept` is None once the request has ended.
     """
 
     id: str
@@ -157,44 +159,46 @@ class StoredRequest:
     kept: Terms | None
     disclosure: str | None = None
     asked_s: tuple[int, int] | None = None
-    """The window it asks about, UTC s, where it concerns this place; kept for counting when the rest is forgotten."""
+    """The requested window, UTC s, if it concerns this place. It stays for counting after the rest is deleted."""
     given_id: str | None = None
-    """The id its requester gave it, where the device calls it otherwise."""
+    """The id its requester gave it, if the device uses another."""
 
     @property
     def said_id(self) -> str:
-        """The id its requester gave it: for messages and ledger."""
+        """The id its requester gave it, for messages and ledger."""
         return self.given_id or self.id
 
     def is_from(self, requester: TrustedRequester) -> bool:
-        """Whether that requester made it.  An id is unique only below its root: two may call theirs the same."""
+        """Returns whether that requester made it. An id is unique only below its root: two requesters may use the
+        same."""
         return (self.trust_root, self.requester) == (requester.root, requester.id)
 
     @property
     def terms(self) -> Terms:
-        """Raises `RequestError` once the request has ended."""
+        """The kept terms. Raises `RequestError` once the request has ended."""
         if self.kept is None:
-            raise RequestError("This request has ended.", remedy="Nothing more comes of it.")
+            raise RequestError("This request has ended.", remedy="Choose a request that is still open.")
         return self.kept
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedRequest(StoredRequest):
-    """With its frozen match set, which can be long: whoever lists requests does without."""
+    """A request with its frozen match set, which can be long: lists of requests omit it."""
 
     segments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveOptOut:
-    """What the owner does not want to be asked, or when; never visible outside.  `value` is "" for `Scope.ALL`."""
+    """An owner's opt-out from certain requests, or quiet hours. It stays on the device. `value` is "" for
+    `Scope.ALL`."""
 
     scope: Scope
     value: str = ""
     until_s: int | None = None
 
     def covers(self, terms: Terms, now_s: int | None) -> bool:
-        """Whether it applies.  `now_s` is None while the clock is not trusted: no opt-out ends then."""
+        """Returns whether it applies. `now_s` is None while the clock is untrusted: every opt-out then continues."""
         if self._is_over(now_s):
             return False
         match self.scope:
@@ -207,10 +211,10 @@ class ActiveOptOut:
             case Scope.INCIDENT:
                 return self.value == terms.incident.value
             case Scope.HOURS:  # pragma: no branch (there is no other)
-                return False  # it puts off the telling; the request itself waits like any other
+                return False  # quiet hours delay only the alert: the request itself waits like any other
 
     def is_quiet(self, now_s: int, minute: int) -> bool:
-        """Whether these are quiet hours, and `minute` of the local day lies within them."""
+        """Returns whether these are quiet hours and `minute` of the local day is in them."""
         if self.scope is not Scope.HOURS or self._is_over(now_s):
             return False
         begins, ends = (int(at[:2]) * 60 + int(at[2:]) for at in self.value.split("-"))
@@ -222,7 +226,7 @@ class ActiveOptOut:
 
 @dataclass(frozen=True, slots=True)
 class OutboxPart:
-    """One file of an outbox object.  Part 0 is the sealed disclosure manifest, its `segment` is ""."""
+    """One file of an outbox object. Part 0 is the sealed disclosure manifest, with "" as its `segment`."""
 
     number: int
     segment: str
@@ -232,7 +236,7 @@ class OutboxPart:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRecord:
-    """One approval's outbox object, complete on disk."""
+    """The outbox object of one approval, complete on disk."""
 
     disclosure: str
     request: str
@@ -241,7 +245,7 @@ class OutboxRecord:
 
     @property
     def anonymous(self) -> bool:
-        """A tip: it answers no request and stands for itself, and its topics do not name the device."""
+        """Whether it is a tip: a tip stands alone, and its topics keep the device anonymous."""
         return self.request == self.disclosure
 
 
@@ -249,26 +253,26 @@ SequencedMessage = FootageRequest | Withdrawal | Deletion | Bulletin
 
 
 def sequence_key(key_id: str, message: SequencedMessage) -> str:
-    """Under which name the numbers are remembered that this key has used for messages of this kind."""
+    """Returns the name under which the history remembers this key's numbers for messages of this kind."""
     return f"{key_id} {message.PAYLOAD_TYPE}"
 
 
 def is_replay(history: History, requester: TrustedRequester, message: SequencedMessage) -> bool:
-    """Whether this requester's key has used the number for this kind already, or for all that is remembered."""
+    """Returns whether this requester's key has already used the number for this kind, as far as is remembered."""
     numbers = sequence_key(requester.key.id, message)
     return message.seq < history.oldest_sequence(numbers) or history.has_sequence(numbers, message.seq)
 
 
 def trusted_seconds(now: ClockReading) -> int | None:
-    """UTC seconds, or None while nobody vouches for the clock."""
+    """Returns UTC seconds, or None while the clock is unsynchronised."""
     return None if now.quality is ClockQuality.UNKNOWN else now.utc_ns // NS_PER_S
 
 
 def utc_minute(utc_ms: int) -> int:
-    """The minute of the day where the local time is UTC."""
+    """Returns the minute of the day if the local time is UTC."""
     return utc_ms // _MS_PER_MINUTE % _MINUTES_PER_DAY
 
 
 def opted_out(terms: Terms, standing: tuple[ActiveOptOut, ...], now: ClockReading) -> bool:
-    """Whether the owner said beforehand that they do not want to be asked this."""
+    """Returns whether the owner has opted out from being asked for this."""
     return any(opt_out.covers(terms, trusted_seconds(now)) for opt_out in standing)

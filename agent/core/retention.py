@@ -1,17 +1,18 @@
-"""Decides which segments the rolling vault lets go: by bytes, by age, and to keep free space on the disk.
+"""Decides which segments the rolling vault evicts: by bytes, by age, and to keep free space on the disk.
 
-- For a disk that other files fill, the vault gives up no footage (`DiskGrowth`): it frees what it adds itself, so that
-  the newest replaces the oldest.  When even that does not make room, recording stops, and the owner is told.
-- At most `most` at a time: the caller writes what came meanwhile before it asks for the rest.
-- Oldest first, in the manifest's order, so that a clock that was wrong changes nothing.
-- Never a held one: an owner has to decide about it.  Never the newest: there is always something to look at.
-- What was recorded though nothing happened goes before any event, and has a budget of its own.
+- If other files fill the disk, the vault evicts at most as much as it adds itself (`DiskGrowth`), so that the newest
+  replaces the oldest. If that is too little, recording stops, and the owner is told.
+- One plan has at most `most` segments, so that the caller can write the pictures that came meanwhile.
+- The oldest goes first, in the manifest's order, so that the order is right even if the clock is wrong.
+- Held segments stay until an owner decides. The newest stays, so that there is always footage to look at.
+- Footage recorded between events goes before any event, and has a separate budget.
 - Holds are capped: by count and time where requests are kept, by bytes here.
-- A hold never stops recording: when nothing else is left to go and the disk is nearly full, `overrule` says which held
-  ones go, and the owner is told.
-- Age counts only between two dates that somebody vouched for.  A segment without a date, or with one that lies in the
-  future, goes when one that came after it is too old: then it is too.
-- The present time comes from the custodian, which trusts no jump (`core.clock_trust`).  Without it nothing goes by age.
+- Recording has priority over holds: if only held segments are left and the disk is nearly full, `overrule` chooses
+  which of them go, and the owner is told.
+- Age counts only between two dates from a synchronised clock. A segment that is undated, or dated in the future, goes
+  when a later one is too old.
+- The present time comes from the custodian, which trusts no jump (`core.clock_trust`). Without it, eviction by age
+  waits.
 
 Source: FORMAT.md, invariant 3 and "Evict".
 """
@@ -42,23 +43,23 @@ __all__ = [
 
 _US_PER_MS: Final = 1000
 _MOST_UNDATED: Final = 4096
-"""How far to look past segments without a date.  More of them in a row wait for the byte limit: this runs at every
-segment, and a device that never learns the time must not read its whole index each time."""
+"""How many undated segments to skip. If there are more in a row, they wait for the byte limit: this code runs at every
+segment, and a device without the time would otherwise read its whole index each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionLimits:
-    """`most_bytes`: of segments and posters.  `oldest_ms`: None keeps any age.  `free_bytes`: left free on the disk."""
+    """`most_bytes`: of segments and posters. `oldest_ms`: None keeps any age. `free_bytes`: left free on the disk."""
 
     most_bytes: int
     oldest_ms: int | None = None
     free_bytes: int = 0
     continuous_bytes: int | None = None
-    """Of `most_bytes`, for what was recorded though nothing happened; None: as much as there is."""
+    """The part of `most_bytes` for footage between events. None: all of it."""
     kept_bytes: int | None = None
-    """Other files on the disk never push the footage below this; None: they push nothing out."""
+    """Footage that other files on the disk may not displace. None: they displace no footage."""
     held_bytes: int | None = None
-    """The most that holds may keep from going, the oldest first: the newest are not in danger yet.  None: all."""
+    """The most bytes that holds may protect, the oldest first, because the newest are still safe. None: all."""
 
     def __post_init__(self) -> None:
         optional = (self.oldest_ms, self.continuous_bytes, self.held_bytes, self.kept_bytes)
@@ -70,9 +71,9 @@ class RetentionLimits:
 
 @dataclass(frozen=True, slots=True)
 class ProtectedIds:
-    """What the custodian says before each eviction: the `held` segments, which stay, and the time to age the others by.
+    """The custodian's answer before each eviction: the `held` segments, which stay, and the time to age the others by.
 
-    `now_ms`: UTC; None while the clock is not trusted, and then nothing goes by age.
+    `now_ms`: UTC. None while the clock is untrusted: eviction by age waits.
     """
 
     names: frozenset[SegmentId] = frozenset()
@@ -81,37 +82,38 @@ class ProtectedIds:
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:
-    """What is stored and what is free now."""
+    """The bytes stored and the bytes free now."""
 
     stored_bytes: int
     free_bytes: int
     continuous_bytes: int = 0
-    """Of `stored_bytes`."""
+    """The part of `stored_bytes` recorded between events."""
 
 
 @dataclass(slots=True)
 class DiskGrowth:
-    """How much the vault itself has added since the disk last had its floor free; below 0 while less than it freed.
+    """How much the vault itself has added since the disk last had its floor free. Below 0 if it has freed more.
 
-    For example, another program's file grows: nothing was added, so nothing may go.  A segment of 2 MB is recorded:
-    2 MB of the oldest may go.
+    For example, if another program's file grows, the vault added 0 bytes, so all footage stays. If a segment of 2 MB is
+    recorded, 2 MB of the oldest may go.
     """
 
     added_bytes: int = 0
 
     def may_free(self, missing_bytes: int, need_bytes: int, spare_bytes: int) -> int:
-        """Of the bytes missing to the floor, what the vault may free.
+        """Returns how many of the bytes missing to the floor the vault may free.
 
-        `need_bytes`: what has to be written next.  `spare_bytes`: what the owner gives to other files.
+        `need_bytes`: the size of the next write. `spare_bytes`: the space that the owner gives to other files.
         """
         return min(missing_bytes, max(0, self.added_bytes + need_bytes, spare_bytes))
 
 
 @dataclass(frozen=True, slots=True)
 class EvictionPlan:
-    """`evict` in order, by reason; `short_bytes` is what holds keep us from freeing (0: all limits can be kept).
+    """`evict` in order, by reason. `short_bytes` is the amount that holds protect from being freed (0: all limits can
+    be kept).
 
-    `more`: this is a part, and the rest goes when it is asked for again.
+    `more`: this is a part of the plan. Ask again for the rest.
     """
 
     evict: tuple[tuple[VaultEntry, EvictionReason], ...] = field(default=())
@@ -131,14 +133,13 @@ def plan_eviction(
     most: int | None = None,
     running: Stamp | None = None,
 ) -> EvictionPlan:
-    """What to evict, at most `most` segments.
+    """Returns the segments to evict, at most `most`.
 
     Both stocks are read only as far as needed, so they may be cursors over a million segments.
 
-    `oldest_first`: of events.  `continuous`: recorded though nothing happened; these go first, whichever limit asks.
-    `newest`: of both; None when it is the last of `oldest_first`.  `now_ms`: see `ProtectedIds`.  `running`: now, on
-    the clock of this boot.  What was recorded in this boot is no older than it says, whatever date a wrong clock
-    gave it.
+    `oldest_first`: of events. `continuous`: recorded between events; these go first, whichever limit asks. `newest`: of
+    both; None if it is the last of `oldest_first`. `now_ms`: see `ProtectedIds`. `running`: now, on the clock of this
+    boot. Footage of this boot is at most as old as this clock says, even if a wrong wall clock dated it.
     """
     events = _all_but_the_newest(oldest_first) if newest is None else _all_but(newest, oldest_first)
     over_bytes = usage.stored_bytes - limits.most_bytes
@@ -160,7 +161,7 @@ def plan_eviction(
 def plan_forced_eviction(
     oldest_first: Iterable[VaultEntry], short_bytes: int, newest: SegmentId | None
 ) -> tuple[VaultEntry, ...]:
-    """What goes although it is held, when `short_bytes` are missing and recording would stop for want of them."""
+    """Returns the held segments to evict if `short_bytes` are missing and recording would otherwise stop."""
     gone: list[VaultEntry] = []
     for entry in _all_but(newest, oldest_first):
         if short_bytes <= 0:
@@ -171,7 +172,7 @@ def plan_forced_eviction(
 
 
 class _Eviction:
-    """One stock, from its oldest on, until the wanted bytes are freed and the rest is young enough."""
+    """The eviction from one stock, from its oldest on, until enough bytes are freed and the rest is young enough."""
 
     def __init__(
         self,
@@ -204,7 +205,7 @@ class _Eviction:
             if most is not None and len(self.evict) >= most:
                 self.more = True
                 break
-            if entry.id in self._held and self._may_evict(entry):
+            if entry.id in self._held and self._hold_applies(entry):
                 continue
             if self.freed < self._over_bytes:
                 self._evict(entry, EvictionReason.BYTES)
@@ -218,8 +219,8 @@ class _Eviction:
                 undated.clear()
                 self._evict(entry, EvictionReason.AGE)
 
-    def _may_evict(self, entry: VaultEntry) -> bool:
-        """Whether the holds in force reach this far."""
+    def _hold_applies(self, entry: VaultEntry) -> bool:
+        """Returns whether the cap on held bytes still covers `entry`, a held segment, and counts its bytes."""
         self._spared += entry.stored_bytes
         return self._limits.held_bytes is None or self._spared <= self._limits.held_bytes
 
@@ -229,7 +230,7 @@ class _Eviction:
 
 
 def _age(entry: VaultEntry, limits: RetentionLimits, now_ms: int | None, running: Stamp | None) -> bool | None:
-    """Whether `entry` is too old; None when nobody can tell."""
+    """Returns whether `entry` is too old, or None if its age is unknown."""
     if limits.oldest_ms is None or now_ms is None:
         return False
     if running is not None and entry.boot == running.boot:

@@ -1,15 +1,15 @@
-"""Turns packets into GOPs, and GOPs plus clip decisions into segments: which GOP is sealed into which file.
+"""Turns packets into GOPs, and GOPs plus clip decisions into segments: decides which GOP is sealed into which file.
 
 Rules, each a property test:
-- A clip holds every GOP that has something between its `from_ns` and its `until_ns`, as far back as the pre-roll
-  ring reaches.  Borders fall on GOPs, so a clip is a little longer than asked, never shorter.
-- A GOP is sealed once.  When a clip's pre-roll reaches into the clip before, it continues exactly where that one
-  ended: between two clips of one event nothing is lost and nothing is stored twice.
-- Decisions may come before or after the GOPs they speak of, and `until_ns` may lie ahead (post-roll) or behind.
-- A segment ends at the GOP border nearest to the target length; a clip's last segment may be shorter.
-- The parts of a long GOP go where its keyframe went: no segment begins without a keyframe.
+- A clip holds every GOP that overlaps the time from `from_ns` to `until_ns`, as far back as the pre-roll ring reaches.
+  Borders are at GOPs, so a clip is as long as asked or a little longer.
+- A GOP is sealed once. If a clip's pre-roll reaches into the clip before, it continues exactly where that one ended.
+  Between two clips of one event, every GOP is thus stored exactly once.
+- Decisions may come before or after their GOPs, and `until_ns` may be in the future (post-roll) or in the past.
+- A segment ends at the GOP border nearest to the target length. A clip's last segment may be shorter.
+- The parts of a long GOP follow its keyframe: every segment begins with a keyframe.
 
-Source: PROTOCOL.md of the design, "Segment"; the transition table is `_feed`.
+Source: FORMAT.md, "Segment"; the transition table is `_feed`.
 """
 
 from __future__ import annotations
@@ -39,26 +39,27 @@ __all__ = [
 SHORTEST_SEGMENT_NS = 2 * NS_PER_S
 LONGEST_SEGMENT_NS = 30 * NS_PER_S
 LONGEST_GOP_NS = 60 * NS_PER_S
-"""Twice what cameras with a "smart" codec are seen to send.  A segment holds at least one GOP."""
+"""Twice the longest GOP seen from cameras with a "smart" codec. A segment holds at least one GOP."""
 LARGEST_GOP_BYTES = 64_000_000
-"""Half a minute at 17 Mbit/s.  The pre-roll holds it, so it has to fit under the recorder's 220 MiB (decision 7)."""
+"""Half a minute at 17 Mbit/s. The pre-roll holds it, so it must fit under the recorder's 220 MiB (decision 7)."""
 _PART_NS = 2 * NS_PER_S
-"""As often as a segment that is written is synced (FORMAT.md, C3)."""
+"""The interval at which a growing segment is synced (FORMAT.md, C3)."""
 _PART_BYTES = 2 << 20
 _LARGEST_PART_BYTES = 16 << 20
-"""Pictures that all come before one that was shown first make no part.  So many are no camera's, and none is kept."""
+"""A part must end before a picture shown earlier. A broken stream may lack such a border, so this bounds a part."""
 _MOST_PICTURES = 60 * 120
-"""A minute at 120 a second.  A million pictures of ten bytes take memory, too."""
+"""A minute at 120 a second. For example, a million pictures of ten bytes take memory, too."""
 
 
 class GopAssembler:
-    """Gathers packets into GOPs.  A GOP is known to be whole when the next keyframe arrives, or at `finish`.
+    """Gathers packets into GOPs. A GOP is known to be whole when the next keyframe arrives, or at `finish`.
 
-    A GOP that grows past `part_ns` or `part_bytes` is given out in parts, so that a power cut takes seconds of it and
-    live view waits for seconds.  Past `longest_ns` or `largest_bytes` the rest of it is skipped: the pre-roll must hold
-    it whole, and a small board has no more memory (`overlong` says so until the next keyframe).
+    A GOP that grows past `part_ns` or `part_bytes` is returned in parts, so that a power cut loses only seconds of it
+    and live view waits only seconds. Past `longest_ns` or `largest_bytes` the rest is skipped, because the pre-roll
+    must hold the whole GOP in a small board's memory (`overlong` gives the reason until the next keyframe).
 
-    A part begins where every picture before was taken before every picture behind, as far as the stream has shown.
+    A part begins at a picture if all earlier pictures in the stream were taken before all later ones, as far as the
+    stream has shown.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class GopAssembler:
         part_bytes: int = _PART_BYTES,
         largest_bytes: int = LARGEST_GOP_BYTES,
     ) -> None:
-        """`frame_ns` is how long the very last frame of the stream is taken to last."""
+        """`frame_ns` is the assumed duration of the very last frame of the stream."""
         self._frame_ns = frame_ns
         self._longest_ns = longest_ns
         self._largest_bytes = largest_bytes
@@ -79,18 +80,18 @@ class GopAssembler:
         self._packets: list[EncodedPacket] = []
         self._size_bytes = self._part_size_bytes = self._pictures = 0
         self._border: int | None = None
-        """Where the part that is gathered will end: known to be right when the next picture in order comes."""
+        """The end of the part that is being gathered. Confirmed when the next picture in order comes."""
         self._begins = True
         self._begun_ns = self._part_start_ns = self._newest_ns = BootNs(0)
         self.overlong = ""
-        """Why packets are skipped now; empty when they are not."""
+        """The reason why packets are skipped now. Empty while packets are kept."""
         self.skipped = 0
-        """Packets that nothing can decode: before the first keyframe, or leaning on the GOP before theirs."""
+        """Packets that cannot be decoded: before the first keyframe, or dependent on the GOP before theirs."""
 
     def push(self, packet: EncodedPacket) -> Gop | None:
-        """Take in a packet; return the GOP, or the part of one, that it completes.
+        """Takes in a packet. Returns the GOP, or the part of one, that it completes.
 
-        Raises `InternalError` when a keyframe was not taken after everything before it.
+        Raises `InternalError` if a keyframe is older than a packet before it.
         """
         if packet.keyframe:
             if self._packets and packet.sensor_ns <= self._newest_ns:
@@ -98,7 +99,7 @@ class GopAssembler:
             whole = self._out(len(self._packets), packet.sensor_ns, ends=True)
             self._start(packet)
             return whole
-        # A picture taken before its keyframe leans on the GOP before, which a requester may not have been given.
+        # A picture taken before its keyframe depends on the GOP before, which a requester may lack.
         if not self._packets or packet.sensor_ns <= self._begun_ns:
             self.skipped += 1
             return None
@@ -115,7 +116,7 @@ class GopAssembler:
         return part
 
     def finish(self) -> Gop | None:
-        """The stream is over: return what was gathered, its last frame lasting one frame's time."""
+        """Ends the stream. Returns the gathered GOP. Its last frame lasts one frame's time."""
         return self._out(len(self._packets), BootNs(self._newest_ns + self._frame_ns), ends=True)
 
     def _start(self, keyframe: EncodedPacket) -> None:
@@ -148,7 +149,7 @@ class GopAssembler:
         return True
 
     def _part_before(self, packet: EncodedPacket) -> Gop | None:
-        """The part up to the border, now that a picture has come that lies behind everything."""
+        """Returns the part up to the border once a picture has come that is later than all before."""
         part = None
         if self._border is not None:
             following = min(each.sensor_ns for each in (*self._packets[self._border :], packet))
@@ -196,7 +197,7 @@ class SegmentEnds:
 
 @dataclass(frozen=True, slots=True)
 class ClipCompletes:
-    """The clip's last segment has ended.  Not sent for a clip whose every GOP already lies in the clip before."""
+    """The clip's last segment has ended. Omitted if the clip before already holds every GOP of this clip."""
 
     event: int
     segments: int
@@ -209,7 +210,7 @@ SegmentEffect = SegmentBegins | SegmentGrows | SegmentEnds | ClipCompletes
 
 @dataclass(slots=True)
 class _Clip:
-    """A stretch of time that was asked for, and how far it has been written."""
+    """A requested stretch of time, and how far it has been written."""
 
     event: int
     from_ns: int
@@ -221,14 +222,15 @@ class _Clip:
         return gop.end_ns > self.from_ns and (self.until_ns is None or gop.start_ns < self.until_ns)
 
     def is_over_at(self, now_ns: int) -> bool:
-        """Whether no GOP that begins at or after `now_ns` can belong to it."""
+        """Returns whether no GOP that begins at or after `now_ns` can belong to it."""
         return self.until_ns is not None and self.until_ns <= now_ns
 
 
 class Segmenter:
-    """Decides which GOP goes into which segment.  Owns the pre-roll ring; belongs to one thread.
+    """Decides which GOP goes into which segment. Owns the pre-roll ring. Belongs to one thread.
 
-    Call it in the order things are learnt: `push` for each GOP, `clip_begins` and `clip_ends` for each decision.
+    Call it in the order in which facts become known: `push` for each GOP, `clip_begins` and `clip_ends` for each
+    decision.
     """
 
     def __init__(self, target_ns: int, ring: PrerollBuffer) -> None:
@@ -241,9 +243,9 @@ class Segmenter:
         self._clips: deque[_Clip] = deque()
         self._segment_start_ns: int | None = None
         self._inside = False
-        """A GOP is being written of which not every part has come."""
+        """A GOP is being written, and some of its parts are still to come."""
         self._written_ns = 0
-        """Everything before this is sealed or was never wanted: the next GOP to write begins here or later."""
+        """Every GOP before this is sealed or was never wanted. The next GOP to write begins here or later."""
         self._pushed_ns = 0
 
     @property
@@ -253,18 +255,18 @@ class Segmenter:
 
     @property
     def running(self) -> bool:
-        """Whether a clip has begun and not ended, or lies ahead."""
+        """Whether a clip is running or planned."""
         return bool(self._clips)
 
     @property
     def idle(self) -> bool:
-        """Whether the newest GOP went into no clip, and the next one goes into none that is known."""
+        """Whether the newest GOP is outside every clip, and the next one will be, as far as is known."""
         return not self._clips and self._written_ns < self._pushed_ns
 
     def clip_begins(self, event: int, from_ns: int) -> tuple[SegmentEffect, ...]:
-        """Begin a clip at `from_ns`, in the past (its pre-roll is written at once) or ahead.
+        """Begins a clip at `from_ns`, in the past (its pre-roll is written at once) or in the future.
 
-        A clip that still runs without an end is ended where the new one begins.
+        If a clip is still running, it ends where the new one begins.
         """
         effects: list[SegmentEffect] = []
         if self._clips and self._clips[-1].until_ns is None:
@@ -273,29 +275,29 @@ class Segmenter:
         return (*effects, *self._catch_up())
 
     def clip_ends(self, event: int, until_ns: int) -> tuple[SegmentEffect, ...]:
-        """End the clip of `event` at the first GOP border at or after `until_ns`; what is written stays written."""
+        """Ends the clip of `event` at the first GOP border at or after `until_ns`. Written GOPs stay written."""
         clip = next((clip for clip in reversed(self._clips) if clip.event == event and clip.until_ns is None), None)
         if clip is None:
-            raise InternalError(f"Event {event} ended a clip it had not begun.")
+            raise InternalError(f"Event {event} ended a clip that it had not begun.")
         clip.until_ns = until_ns
         return self._catch_up()
 
     def cut(self) -> tuple[SegmentEffect, ...]:
-        """With the next GOP a new segment begins, and no pre-roll reaches behind it.  To be called between two GOPs.
+        """Starts a new segment with the next GOP, and keeps pre-roll from reaching behind it. Call it between two GOPs.
 
-        The picture is another one from there on: an owner has drawn a mask.
+        The picture changes here, for example because an owner has drawn a mask.
         """
         self._ring.clear()
         return tuple(self._end_segment())
 
     def push(self, gop: Gop) -> tuple[SegmentEffect, ...]:
-        """Take in the next GOP of the stream."""
+        """Takes in the next GOP of the stream."""
         self._ring.push(gop)
         self._pushed_ns = gop.end_ns
         return tuple(self._feed(gop))
 
     def finish(self) -> tuple[SegmentEffect, ...]:
-        """The stream is over (camera stopped or lost): end what is open, forget clips that lay ahead and the ring."""
+        """Ends the stream (camera stopped or lost): ends the open segment, forgets planned clips and the ring."""
         self._inside = False
         effects = self._complete(self._clips.popleft()) if self._clips else []
         self._clips.clear()
@@ -303,19 +305,19 @@ class Segmenter:
         return tuple(effects)
 
     def _catch_up(self) -> tuple[SegmentEffect, ...]:
-        """Apply a decision to what the ring still holds."""
+        """Applies a decision to the GOPs that the ring still holds."""
         effects = [effect for gop in self._ring.since(self._written_ns) for effect in self._feed(gop)]
         return (*effects, *self._complete_clips(self._pushed_ns))
 
     def _feed(self, gop: Gop) -> list[SegmentEffect]:
-        """Write the GOP if the clip in front wants it and it was not written before."""
+        """Writes the GOP if the first clip wants it and it is still unwritten."""
         if gop.start_ns < self._written_ns:
             return []
         effects = self._complete_clips(gop.start_ns)
         if self._inside:
             effects += self._write(self._clips[0], gop)
         elif self._clips and self._clips[0].wants(gop):
-            # A part that is wanted needs the parts in front of it, which nobody had wanted before.
+            # A wanted part needs the earlier parts of its GOP, which were skipped.
             for part in self._ring.gop_up_to(gop):
                 effects += self._write(self._clips[0], part)
         return effects + self._complete_clips(self._written_ns)
@@ -323,7 +325,7 @@ class Segmenter:
     def _write(self, clip: _Clip, gop: Gop) -> list[SegmentEffect]:
         effects: list[SegmentEffect] = []
         if gop.begins and self._segment_start_ns is not None and gop.start_ns > self._written_ns:
-            effects += self._end_segment()  # something is missing in between, and a film has no holes
+            effects += self._end_segment()  # a GOP in between is missing, and a film must be continuous
         if self._segment_start_ns is None:
             effects.append(SegmentBegins(clip.event, clip.segments, gop))
             self._segment_start_ns = gop.start_ns

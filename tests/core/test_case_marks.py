@@ -1,4 +1,4 @@
-"""Requests of one case are counted together, and nobody reads the case number from what they are counted by."""
+"""Requests of one case are counted together, and the count keeps the case number secret."""
 
 from __future__ import annotations
 

@@ -123,12 +123,14 @@ def test_an_approval_that_agrees_with_everything_releases_its_items_in_order_seg
 SPOILT: dict[str, Callable[[Case], tuple[ReleasedItem, ...]]] = {
     "for another device": lambda c: c.release(spoilt(c.approval, device=public_key_of(STRANGER).text)),
     "for another request": lambda c: c.release(spoilt(c.approval, request="00" * 32)),
-    "sealed to another key": lambda c: c.release(spoilt(c.approval, reply=str(custodians.OWNER_IDENTITY.recipient()))),
+    "sealed to a key that is not": lambda c: c.release(
+        spoilt(c.approval, reply=str(custodians.OWNER_IDENTITY.recipient()))
+    ),
     "not among those that matched": lambda c: c.release(segments=c.stored.segments[1:]),
     "outside the requested window": lambda c: c.release(
         kept=Terms.of(spoilt_request(c.asked, from_s=c.asked.to_s - 900))
     ),
-    "names other bytes": lambda c: c.release(c.with_first(payload_sha256="00" * 32)),
+    "names bytes that differ": lambda c: c.release(c.with_first(payload_sha256="00" * 32)),
     "header of segment": lambda c: c.release(headers={}),
     "header of poster": lambda c: c.release(
         headers={k: v for k, v in c.headers.items() if k != c.approval.posters[0].header_sha256}
@@ -505,7 +507,7 @@ def test_the_records_of_clips_that_are_told_of_travel_as_hashes(case: Case) -> N
     assert (told.from_ms, told.to_ms) == (clip.from_ms, clip.to_ms)
     assert told.leaves == tuple(leaf_hash(case.records[name].line).hex() for name in case.stored.segments)
     assert claimed_clip_records(case.records, case.stored.segments, ()) == ()
-    with pytest.raises(RequestError, match="not there any more"):
+    with pytest.raises(RequestError, match="no longer in the vault"):
         claimed_clip_records(case.records, case.stored.segments[:1], (clip,))
 
 
@@ -563,7 +565,7 @@ def test_what_is_shown_was_signed_at_capture_as_following_what_is_told(sent: Sen
         msgspec.structs.replace(told, leaves=(told.leaves[0], *told.leaves[2:], told.leaves[1])),
         msgspec.structs.replace(told, leaves=(*told.leaves[1:], first)),
     ):
-        with pytest.raises(FormatError, match="as following something else"):
+        with pytest.raises(FormatError, match="as the successor of other records"):
             sent.read(**telling_of(sent, (wrong,)))
 
 
@@ -607,7 +609,7 @@ LEDGERED_WRONGLY: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", LEDGERED_WRONGLY)
 def test_an_approval_is_refused_that_is_ledgered(sent: Sent, name: str) -> None:
-    with pytest.raises(FormatError, match="something else"):
+    with pytest.raises(FormatError, match="does not record its approval"):
         sent.read(ledger=ledgered(sent.case, sent.case.approval, **LEDGERED_WRONGLY[name]))
 
 

@@ -89,7 +89,7 @@ REFUSED: dict[str, Callable[[Case], object]] = {
     ),
     "no longer in the vault": lambda c: release_tip(tip_of(c), c.headers, {}, DEVICE_TEXT),
     "header of segment .* is missing": lambda c: release_tip(tip_of(c), {}, c.records, DEVICE_TEXT),
-    "names other bytes": lambda c: release_tip(
+    "names bytes that differ": lambda c: release_tip(
         tip_of(c, segments=c.with_first(payload_sha256="00" * 32).segments), c.headers, c.records, DEVICE_TEXT
     ),
 }
@@ -145,13 +145,13 @@ def test_a_part_that_was_announced_but_not_captured_is_refused(manifest: TipMani
 def test_a_tip_under_another_name_or_with_other_records_is_refused(
     manifest: TipManifest, case: Case, sent: Any
 ) -> None:
-    with pytest.raises(FormatError, match="another name"):
+    with pytest.raises(FormatError, match="differs from the id it was sent under"):
         read_tip(strictjson.encode(manifest), "cd" * 16)
     for records, why in (
         (manifest.records[1:], "those of its footage"),
         ((*manifest.records, spare_record(sent)), "those of its footage"),
-        ((*manifest.records, manifest.records[0]), "one twice"),
-        ((*manifest.records, record_of_no_segment()), "none of a segment"),
+        ((*manifest.records, manifest.records[0]), "the same record twice"),
+        ((*manifest.records, record_of_no_segment()), "not of a segment"),
     ):
         with pytest.raises(FormatError, match=why):
             read(manifest, records=records)

@@ -1,27 +1,28 @@
-"""What may leave, and how anyone can check that it might: an approval turned into parts, and parts held against it.
+"""Disclosures: turns an approval into parts that may leave, and checks received parts against the approval.
 
 The two halves of this module mirror each other.
 
-On the device, `release` holds an owner-signed approval against everything it must agree with.  It says yes only if
+On the device, `release` checks an owner-signed approval against everything it must agree with.  It accepts only if
 
-- it names this device, this request by the hash of its signed bytes, and this request's reply key;
-- every item lies in the match set that was frozen when the request matched, and overlaps the requested window;
-- every item names the payload bytes that the manifest says were sealed at capture;
-- every item comes with the new header it names, and that header is wrapped to one hybrid recipient and nobody else;
-- of footage that is not shown it says no more than `claimed_clips` does.  (What it says of the rest of the window is
-  `absences`, word for word; `custodian.approvals` compares, because that takes the vault.)
+- the approval names this device, this request by the hash of its signed bytes, and this request's reply key;
+- every item is in the match set that was frozen when the request matched, and overlaps the requested window;
+- every item names the payload bytes that the manifest states were sealed at capture;
+- every item comes with the new header it names, and that header is wrapped to exactly one hybrid recipient;
+- about hidden footage, the approval says at most the facts of `claimed_clips`.  (Its words for the rest of
+  the window must equal `absences`.  `custodian.approvals` compares them, because the comparison takes the vault.)
 
-The device cannot look into the header: it holds no key that opens anything.  That the header really is for this
-requester is the owner's client's doing.  That *nothing else* leaves is this module's.
+The device holds only public keys, so it cannot look into the header.  The owner's client makes sure that the header is
+for this requester.  This module makes sure that *only* approved items leave.
 
-At the requester's, `read_manifest` and `check_part` go the same way backwards, offline and without trusting us: the
-device signed the manifest and every capture record in it; an owner that the device names signed the approval, and a
-second one where it takes two; a ledger that the device signed holds it; the approval names exactly the received headers
-and payloads; and the payloads are the ones signed at capture.  `agree` ties what opens to the record.  A
-disclosure verifies as a whole or raises; there is no "mostly".
+At the requester's, `read_manifest` and `check_part` perform the same checks in reverse, offline and trusting only
+signatures: the device signed the manifest and every capture record in it; an owner that the device names signed the
+approval, and a second one if it takes two; a ledger that the device signed holds it; the approval names exactly the
+received headers and payloads; and the payloads are the ones signed at capture.  `agree` ties the opened footage to the
+record.  A disclosure verifies as a whole or raises an error. For example, one altered byte of one part refuses all of
+it.
 
-Of a clip that the owner lets be known to exist, the records of what is not shown travel as hashes
-(`claimed_clip_records`), so a part of it can be shown in its place.  A tip, which nobody asked for, goes the same
+If the owner lets a requester know that a clip exists, the records of its hidden segments travel as hashes
+(`claimed_clip_records`), so that a shown part can be placed in the clip.  A tip comes unrequested. It takes the same
 way with less to prove: `release_tip`, and `read_tip` at the other end.
 
     part 0      age file sealed to the reply key: the signed `DisclosureManifest`

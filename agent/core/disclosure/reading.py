@@ -1,7 +1,7 @@
-"""The requester's half: every statement in a disclosure held against every other, offline, trusting nobody's word.
+"""The requester's half of a disclosure: checks every statement in it against every other, offline.
 
-Each function is one step and raises `OpenError` for a signature that does not verify, `FormatError` for two statements
-that do not agree.
+Each function is one step. It raises `OpenError` if a signature does not verify, and `FormatError` if two statements
+disagree.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class DisclosedItem:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedDisclosure:
-    """A manifest whose every signature and cross-reference verified.  `items[n - 1]` is part n."""
+    """A manifest with every signature and cross-reference verified. `items[n - 1]` is part n."""
 
     manifest: DisclosureManifest
     approval: Approval
@@ -85,13 +85,13 @@ class VerifiedDisclosure:
     enrolment: Enrolment
     items: tuple[DisclosedItem, ...]
     co_approver: str | None = None
-    """Name of the second owner's key, where the enrolment wants two."""
+    """Name of the second owner's key, if the enrolment wants two."""
 
 
 def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> VerifiedDisclosure:
-    """The opened part 0, verified against the request it answers: the steps below, in this order.
+    """Returns the opened part 0, verified against the request it answers. Performs the steps below, in this order.
 
-    Raises `OpenError` when a signature does not verify and `FormatError` when two statements do not agree.
+    Raises `OpenError` if a signature does not verify, and `FormatError` if two statements disagree.
     """
     manifest = read_device_manifest(data)
     require_answers(manifest, request_sha256)
@@ -107,7 +107,8 @@ def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> 
 
 
 def read_device_manifest(data: bytes) -> DisclosureManifest:
-    """The manifest, signed by the device it names.  Raises `OpenError` or `FormatError`, as all of these steps do."""
+    """Returns the manifest, signed by the device it names. Raises `OpenError` or `FormatError`, as all of these steps
+    do."""
     kind, limit = DisclosureManifest.PAYLOAD_TYPE, DISCLOSURE_ENVELOPE_LIMIT_BYTES
     claimed = envelope.read_unverified(data, limit_bytes=limit)
     manifest = strictjson.decode(claimed.payload, DisclosureManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
@@ -121,10 +122,10 @@ def require_answers(manifest: DisclosureManifest, request_sha256: str) -> None:
 
 
 def enrolled(manifest: DisclosureManifest) -> Enrolment:
-    """The owners this device obeys: the newest of a chain in which each list is signed by an owner of the one before.
+    """Returns the owners this device obeys: the newest list of a chain in which an owner of each list signed the next.
 
-    The first list is signed by an owner it names, and by nobody before: who holds the device's key can begin another
-    chain.  Whether this is the chain that this device showed earlier, a reader must remember
+    An owner that the first list names has signed that list, because it is the first. A thief of the device's key
+    can therefore begin another chain. A reader must remember the chain that this device showed earlier, and compare
     (`clients.requester.known_doorbells`).
     """
     envelopes = [each.encode() for each in manifest.enrolments]
@@ -135,7 +136,7 @@ def enrolled(manifest: DisclosureManifest) -> Enrolment:
 
 
 def read_approval(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Approval, str]:
-    """The approval, and the name of the owner's key that signed it."""
+    """Returns the approval, and the name of the owner's key that signed it."""
     opened = envelope.open_envelope(
         manifest.approval.encode(),
         Approval.PAYLOAD_TYPE,
@@ -149,7 +150,7 @@ def read_approval(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[A
 
 
 def read_co_approval(manifest: DisclosureManifest, enrolment: Enrolment, request: FootageRequest) -> str | None:
-    """The name of the second owner who approved the same; None where one is enough."""
+    """Returns the name of the second owner who approved the same items, or None if one owner is enough."""
     if enrolment.approvals_needed == 1:
         if manifest.co_approval is not None:
             raise FormatError("This disclosure names a second owner where none is needed.")
@@ -167,13 +168,13 @@ def read_co_approval(manifest: DisclosureManifest, enrolment: Enrolment, request
         manifest.request,
         hashlib.sha256(first.payload).hexdigest(),
     ):
-        raise FormatError("The second owner's approval in this disclosure is for something else.")
+        raise FormatError("The second owner's approval in this disclosure is for other items.")
     _require_in_time(second, request)
     return enrolment.name_of(opened.key_id)
 
 
 def require_ledgered(manifest: DisclosureManifest, request: FootageRequest) -> None:
-    """Whether the device's ledger held this approval, of this request, for this disclosure."""
+    """Raises unless the device's ledger held this approval, of this request, for this disclosure."""
     proof = manifest.ledger
     checkpoint = open_checkpoint(proof.checkpoint.encode(), manifest.device_key)
     leaf = proof.entry.encode()
@@ -188,7 +189,7 @@ def require_ledgered(manifest: DisclosureManifest, request: FootageRequest) -> N
         manifest.disclosure,
         hashlib.sha256(approval.payload).hexdigest(),
     ):
-        raise FormatError("The ledger entry in this disclosure records something else than its approval.")
+        raise FormatError("The ledger entry in this disclosure does not record its approval.")
 
 
 def require_approves(approval: Approval, request: FootageRequest, request_sha256: str) -> None:
@@ -197,24 +198,24 @@ def require_approves(approval: Approval, request: FootageRequest, request_sha256
     _require_in_time(approval, request)
     window = TimeWindow.of_seconds(request.from_s, request.to_s)
     if any(gap.from_ms < window.from_ms or gap.to_ms > window.to_ms for gap in approval.gaps or ()):
-        raise FormatError("The owner's approval in this disclosure speaks of time outside the requested window.")
+        raise FormatError("The owner's approval in this disclosure describes time outside the requested window.")
     if not all(window.overlaps(clip.from_ms, clip.to_ms) for clip in approval.clips or ()):
         raise FormatError("The owner's approval in this disclosure tells of clips outside the requested window.")
 
 
 def _require_in_time(said: OwnerStatement, request: FootageRequest) -> None:
-    """Whether it was still time to answer, by the clock of the owner who signed it."""
+    """Raises unless there was still time to answer, by the clock of the owner who signed."""
     if said.owner_time_ms // _MS_PER_S > request.not_after_s:
-        raise FormatError("An owner's approval in this disclosure was signed when the request was over.")
+        raise FormatError("An owner's approval in this disclosure was signed after the request had ended.")
 
 
 def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[DisclosedItem]:
-    """Parts, approved items and capture records, matched one to one: nothing more and nothing less than approved."""
+    """Yields parts, approved items and capture records, matched one to one: exactly the approved ones."""
     captured = {}
     for line in manifest.records:
         signed = open_line(line.encode(), manifest.device_key)
         if not isinstance(signed.record, SegmentRecord | RecoveredRecord) or signed.record.id in captured:
-            raise FormatError("This disclosure carries a record that is none of a segment, or one twice.")
+            raise FormatError("This disclosure carries a record that is not of a segment, or the same record twice.")
         captured[signed.record.id] = (signed, signed.record)
     if captured.keys() - {part.id for part in manifest.parts}:
         raise FormatError("This disclosure carries records of segments that are not part of it.")
@@ -242,9 +243,9 @@ def require_within_window(items: Iterable[DisclosedItem], request: FootageReques
 
 
 def require_claims_match(manifest: DisclosureManifest, approval: Approval, items: Iterable[DisclosedItem]) -> None:
-    """The records of the clips that the owner told of stand there as hashes, and those of what is shown among them.
+    """Raises unless the hashed records of the clips that the owner told of include the records of the shown items.
 
-    Where the device recorded them one as following the other, what is shown proves what stood before it.
+    If the device signed each record as the successor of the one before, a shown record proves the records before it.
     """
     said = [(clip.from_ms, clip.to_ms, clip.segments) for clip in approval.clips or ()]
     if [(clip.from_ms, clip.to_ms, len(clip.leaves)) for clip in manifest.clips] != said:
@@ -256,13 +257,13 @@ def require_claims_match(manifest: DisclosureManifest, approval: Approval, items
         if within and not holding:
             raise FormatError(f"Segment {item.part.id} is not in the clip that this disclosure tells of.")
         if not all(_stands_in(clip, leaf, item.captured) for clip in holding):
-            raise FormatError(f"Segment {item.part.id} was signed at capture as following something else.")
+            raise FormatError(f"Segment {item.part.id} was signed at capture as the successor of other records.")
 
 
 def _stands_in(clip: ClipRecords, leaf: str, captured: SignedRecord) -> bool:
-    """Whether a record that is shown names, as it was signed, what this clip has before it.
+    """Returns whether a shown record names, as it was signed, the records that this clip has before it.
 
-    What a power cut left was signed when it was found again, and names nothing.
+    A segment recovered after a power cut was signed when it was found again, so it lacks that hash.
     """
     if clip.prev_in_clip is None or isinstance(captured.record, RecoveredRecord):
         return True
@@ -271,7 +272,7 @@ def _stands_in(clip: ClipRecords, leaf: str, captured: SignedRecord) -> bool:
 
 
 def check_part(item: DisclosedItem, data: bytes) -> int:
-    """Whether `data` is this part, byte for byte.  Returns where its payload starts; raises `OpenError`."""
+    """Checks that `data` is this part, byte for byte. Returns the offset of its payload. Raises `OpenError`."""
     if len(data) != item.part.size_bytes or hashlib.sha256(data).hexdigest() != item.part.sha256:
         raise OpenError(f"Part {item.part.id} is not the one the device announced.")
     start = split(data)
@@ -282,10 +283,10 @@ def check_part(item: DisclosedItem, data: bytes) -> int:
 
 
 def agree(record: StoredRecord, context: Context, *, device: str, content: Content = Content.SEGMENT) -> None:
-    """Whether what a file says of itself inside its seal is what the device signed outside.  Raises `FormatError`.
+    """Raises `FormatError` unless the sealed context of a file agrees with the record that the device signed.
 
-    `device`: key id; `content`: which of the segment's files it was taken for.  Of an adopted segment the device signed
-    the sealed bytes but neither its end nor its media: those are the context's word alone.
+    `device`: key id. `content`: the kind of file that it was taken for. For a recovered segment the device signed only
+    the sealed bytes: the context alone states its end and its media.
     """
     said = (context.kind, context.device, context.segment, context.event, context.ordinal)
     same = said == (content, device, record.id, record.event, record.ordinal)
@@ -295,6 +296,4 @@ def agree(record: StoredRecord, context: Context, *, device: str, content: Conte
     else:
         same = same and (span.boot, span.start_us) == (signed.boot, signed.start_us)
     if not same:
-        raise FormatError(
-            f"The {content.value} of segment {record.id} does not say of itself what the device signed at capture."
-        )
+        raise FormatError(f"The {content.value} of segment {record.id} differs from the record signed at capture.")

@@ -1,6 +1,6 @@
-"""The device's half: an owner's approval turned into the items that may leave, or refused as a whole.
+"""The device's half of a disclosure: turns an owner's approval into the items that may leave, or refuses it as a whole.
 
-The rules stand in the package's docstring; each has its line here.
+The docstring of the package lists the rules. Each has its line here.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = [
 
 
 class ApprovedItems(Protocol):
-    """What `release` needs to know of the request (`core.requests.MatchedRequest` has it)."""
+    """The facts about the request that `release` needs (`core.requests.MatchedRequest` has them)."""
 
     @property
     def payload_sha256(self) -> str: ...
@@ -86,10 +86,10 @@ def release(
     records: Mapping[str, SignedRecord],
     device: str,
 ) -> tuple[ReleasedItem, ...]:
-    """The items of `approval`, each held against the rules above.
+    """Returns the items of `approval`, each checked against the rules above.
 
-    `headers`: new headers by their SHA-256; `records`: the manifest's, by segment id; `device`: our public key's text.
-    Raises `RequestError` for the first thing that does not agree; nothing is released in part.
+    `headers`: new headers by their SHA-256. `records`: the manifest's, by segment id. `device`: the device's public key
+    as text. Raises `RequestError` for the first mismatch, and then every item stays.
     """
     asked = request.terms
     if approval.device != device:
@@ -97,7 +97,7 @@ def release(
     if approval.request != request.payload_sha256:
         raise _refused("it is for another request")
     if approval.reply != asked.reply:
-        raise _refused("it is sealed to another key than the requester's")
+        raise _refused("it is sealed to a key that is not the requester's")
     window = TimeWindow.of_seconds(asked.from_s, asked.to_s)
     wanted = [(PartKind.SEGMENT, item) for item in approval.segments]
     wanted += [(PartKind.POSTER, item) for item in approval.posters]
@@ -126,13 +126,13 @@ def _released(
 def _captured(
     kind: PartKind, item: SealedItem, headers: Mapping[str, bytes], records: Mapping[str, SignedRecord]
 ) -> ReleasedItem:
-    """The stored file that `item` names, under the one new header it names."""
+    """Returns the stored file that `item` names, under the one new header it names."""
     signed = records.get(item.id)
     stored = stored_file(kind, signed)
     if signed is None or stored is None:
         raise _refused(f"{kind.value} {item.id} is no longer in the vault")
     if item.payload_sha256 != stored.sha256_payload:
-        raise _refused(f"{kind.value} {item.id} names other bytes than the ones stored")
+        raise _refused(f"{kind.value} {item.id} names bytes that differ from the stored ones")
     header = headers.get(item.header_sha256)
     if header is None or hashlib.sha256(header).hexdigest() != item.header_sha256:
         raise _refused(f"the new header of {kind.value} {item.id} is missing")
@@ -143,9 +143,9 @@ def _captured(
 def release_tip(
     tip: Tip, headers: Mapping[str, bytes], records: Mapping[str, SignedRecord], device: str
 ) -> tuple[ReleasedItem, ...]:
-    """The items of `tip`, each held against what was sealed at capture.
+    """Returns the items of `tip`, each checked against the record signed at capture.
 
-    Nobody asked, so there is neither match set nor window: what may leave is what the owner's statement names.
+    A tip has only the owner's statement, which lists the items that may leave. Match set and window belong to requests.
     """
     if tip.device != device:
         raise _refused("it is for another device")
@@ -155,7 +155,8 @@ def release_tip(
 
 
 def tip_manifest_of(released: Iterable[ReleasedItem], part_hashes: Iterable[str], tip: Tip, device: str) -> TipManifest:
-    """Part 0 of a tip before it is sealed.  It names the device only where footage does anyway."""
+    """Returns part 0 of a tip before it is sealed. It names the device only if the tip has footage, which names it
+    anyway."""
     items = tuple(released)
     return TipManifest(
         v=1,
@@ -172,14 +173,15 @@ def tip_manifest_of(released: Iterable[ReleasedItem], part_hashes: Iterable[str]
 
 
 def _require_one_recipient(header: bytes) -> None:
-    """A second stanza would be a second reader whom nobody approved.  A second argument could carry any words out."""
+    """Refuses a second stanza, which would admit an unapproved reader, and a second argument, which could carry text
+    out."""
     parsed, length = parse_header(header)
     if length != len(header) or len(parsed.stanzas) != 1 or not _is_hybrid(parsed.stanzas[0]):
         raise _refused("a new header is not wrapped to exactly one hybrid recipient")
 
 
 def _is_hybrid(stanza: Stanza) -> bool:
-    """Whether it wraps one file key to one hybrid recipient and holds nothing else: all such are of one length."""
+    """Returns whether the stanza only wraps one file key to one hybrid recipient. All of these have one length."""
     try:
         sizes = [len(from_base64(each)) for each in stanza.arguments]
     except FormatError:
@@ -196,7 +198,7 @@ def _refused(why: str) -> RequestError:
 
 
 def absences(stretches: Iterable[CoverageSpan]) -> tuple[FootageAbsence, ...]:
-    """What a requester may be told of a window besides the footage: word for word what the vault says of it."""
+    """Returns the vault's words for the rest of a window, which a requester may be told besides the footage."""
     return tuple(
         FootageAbsence(from_ms=one.start_ms, to_ms=one.end_ms, reason=AbsenceReason(one.state.value))
         for one in stretches
@@ -205,17 +207,17 @@ def absences(stretches: Iterable[CoverageSpan]) -> tuple[FootageAbsence, ...]:
 
 
 def claimed_clips(records: Mapping[str, SignedRecord], match_set: Sequence[str]) -> tuple[ClipClaim, ...]:
-    """What an owner may tell of the clips that matched without showing them, one after the other."""
+    """Returns the facts that an owner may tell about each matched clip while it stays hidden."""
     return tuple(map(_told, _clips(records, match_set)))
 
 
 def claimed_clip_records(
     records: Mapping[str, SignedRecord], match_set: Sequence[str], clips: Sequence[ClipClaim]
 ) -> tuple[ClipRecords, ...]:
-    """The records of those clips, as hashes, so that what is shown of a clip can be placed in it."""
+    """Returns the records of those clips as hashes, so that a requester can place a shown segment in its clip."""
     found = {_told(clip): sorted(clip, key=lambda signed: signed.sequence) for clip in _clips(records, match_set)}
     if set(clips) - found.keys():
-        raise _refused("it tells of clips that are not there any more")
+        raise _refused("it tells of clips that are no longer in the vault")
     return tuple(
         ClipRecords(
             from_ms=clip.from_ms,
@@ -228,7 +230,7 @@ def claimed_clip_records(
 
 
 def _clips(records: Mapping[str, SignedRecord], match_set: Sequence[str]) -> list[list[SignedRecord]]:
-    """The matched segments that are stored, by event."""
+    """Returns the matched segments that are stored, by event."""
     clips: dict[str, list[SignedRecord]] = {}
     for name in match_set:
         signed = records.get(name)
@@ -259,7 +261,8 @@ def manifest_of(
     co_approval: bytes | None = None,
     told: tuple[ClipRecords, ...] = (),
 ) -> DisclosureManifest:
-    """Part 0 before it is signed and sealed.  `part_hashes`: SHA-256 of each part as it will be sent, in order."""
+    """Returns part 0 before it is signed and sealed. `part_hashes`: SHA-256 of each part as it will be sent, in
+    order."""
     items = tuple(released)
     lines = {item.record.line.decode("ascii"): None for item in items}
     return DisclosureManifest(
@@ -281,7 +284,7 @@ def manifest_of(
 
 
 def stored_file(kind: PartKind, signed: SignedRecord | None) -> SealedFile | None:
-    """The sealed file of that kind that `signed` is the record of; None when there is none."""
+    """Returns the sealed file of that kind that `signed` records, or None if there is none."""
     if signed is None or not isinstance(signed.record, SegmentRecord | RecoveredRecord):
         return None
     record = signed.record

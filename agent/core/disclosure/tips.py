@@ -1,7 +1,7 @@
-"""The requester's half of a tip: what came unasked, and from nobody one can name.
+"""The requester's half of a tip: footage or text that an owner sends anonymously and unrequested.
 
-There is less to check than of a disclosure, because less is claimed: no request, no approval, no owner.  Footage in a
-tip is still held against the records that its device signed at capture.  Words are only words.
+A tip claims less than a disclosure (it lacks request, approval and owner), so there is less to check. Footage in a tip
+is still checked against the records that its device signed at capture. Text is unproven.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["TipItem", "check_tip_part", "read_tip"]
 
 @dataclass(frozen=True, slots=True)
 class TipItem:
-    """A part of a tip, and the record of its capture.  `payload_sha256`: of the sealed content, by the record."""
+    """A part of a tip, and the record of its capture. `payload_sha256`: of the sealed content, from the record."""
 
     part: Part
     record: StoredRecord
@@ -31,17 +31,17 @@ class TipItem:
 
 
 def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
-    """The opened part 0 of the tip with that id, its records verified.  Raises `OpenError` or `FormatError`."""
+    """Returns the opened part 0 of the tip with that id, its records verified. Raises `OpenError` or `FormatError`."""
     manifest = strictjson.decode(data, TipManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
     if manifest.tip != tip:
-        raise FormatError("This tip came under another name than its own.")
+        raise FormatError("The id in this tip differs from the id it was sent under.")
     captured: dict[str, SignedRecord] = {}
     if manifest.device is not None:
         device = parse_public_key(manifest.device)
         for line in manifest.records:
             signed = open_line(line.encode(), device)
             if not isinstance(signed.record, SegmentRecord | RecoveredRecord) or signed.record.id in captured:
-                raise FormatError("This tip carries a record that is none of a segment, or one twice.")
+                raise FormatError("This tip carries a record that is not of a segment, or the same record twice.")
             captured[signed.record.id] = signed
     if captured.keys() != {part.id for part in manifest.parts}:
         raise FormatError("The records in this tip are not those of its footage.")
@@ -56,8 +56,8 @@ def _item(part: Part, signed: SignedRecord) -> TipItem:
 
 
 def check_tip_part(item: TipItem, data: bytes) -> None:
-    """Whether `data` is this part, byte for byte, with the content that was signed at capture.  Raises `OpenError`."""
+    """Raises `OpenError` unless `data` is this part, byte for byte, with the content that was signed at capture."""
     if len(data) != item.part.size_bytes or hashlib.sha256(data).hexdigest() != item.part.sha256:
         raise OpenError(f"Part {item.part.id} is not the one that was announced.")
     if hashlib.sha256(memoryview(data)[split(data) :]).hexdigest() != item.payload_sha256:
-        raise OpenError(f"Part {item.part.id} is not what was signed at capture.")
+        raise OpenError(f"Part {item.part.id} is not the content that was signed at capture.")

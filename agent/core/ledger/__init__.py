@@ -1,4 +1,4 @@
-"""The ledger: an append-only Merkle log of everything that happened to requests, keys, trust and storage.
+"""The ledger: an append-only Merkle log of all events of requests, keys, trust and storage.
 
-`entries` says what can be written, `merkle` makes and checks the proofs, `checkpoint` signs the head.  See `LEDGER.md`.
+`entries` defines the entries, `merkle` makes and checks the proofs, `checkpoint` signs the head. See `LEDGER.md`.
 """

@@ -6,9 +6,9 @@
 
     — doorward/139e3940e64b5491 <base64 of key hash (4 bytes) ‖ signature (64 bytes)>
 
-- The origin is `doorward/<device key id>`, and so is the name of the key; no extension lines are written or accepted.
-- Signatures of others (witnesses) may follow and are ignored; the device's own must stand exactly once and verify.
-- The owner's client remembers the newest checkpoint it saw: `check_progress` is how it refuses to go backwards.
+- The origin is `doorward/<device key id>`, and so is the name of the key.  Extension lines are refused.
+- Signatures of others (witnesses) may follow and are ignored.  The device's own must be there exactly once and verify.
+- The owner's client remembers the newest checkpoint it saw and calls `check_progress` to refuse a rollback.
 
 Source: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint.
 """
@@ -49,7 +49,7 @@ _SIGNATURE_LINE: Final = re.compile(r"— (?P<name>[^\s+]+) (?P<signature>[A-Za-
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A ledger at one size.  `root` is the 32-byte RFC 6962 root hash."""
+    """A ledger at one size. `root` is the 32-byte RFC 6962 root hash."""
 
     origin: str
     size: int
@@ -65,23 +65,23 @@ class Checkpoint:
 
     @property
     def text(self) -> str:
-        """The note's text: what is signed, final newline included."""
+        """Returns the note's text: the signed bytes, final newline included."""
         return f"{self.origin}\n{self.size}\n{base64.encode(self.root)}\n"
 
 
 def origin_of(device: PublicKey) -> str:
-    """The log's name, and the key's."""
+    """Returns the name of the log, which is also the name of its key."""
     return f"doorward/{device.id}"
 
 
 def verifier_key(device: PublicKey) -> str:
-    """The key as other tools for signed notes take it: `<name>+<hash in hex>+<base64 of type ‖ key>`."""
+    """Returns the key as other tools for signed notes take it: `<name>+<hash in hex>+<base64 of type ‖ key>`."""
     name = origin_of(device)
     return f"{name}+{_key_hash(name, device).hex()}+{base64.encode(_ED25519 + device.raw)}"
 
 
 def sign_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey) -> bytes:
-    """The signed note for the ledger's present head."""
+    """Returns the signed note for the ledger's present head."""
     device = public_key_of(private_key)
     name = origin_of(device)
     text = Checkpoint(name, frontier.size, frontier.root).text
@@ -90,12 +90,12 @@ def sign_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey) -
 
 
 def open_checkpoint(note: bytes, device: PublicKey) -> Checkpoint:
-    """The checkpoint in `note`, once the device's signature on it has verified.
+    """Returns the checkpoint in `note` after verifying the device's signature on it.
 
-    Raises `FormatError` for bytes that are no such note and `OpenError` for any failure to verify.
+    Raises `FormatError` if the bytes are not a note of this form, and `OpenError` if the signature fails.
     """
     if len(note) > MAX_NOTE_BYTES:
-        raise FormatError(f"A checkpoint has at most {MAX_NOTE_BYTES} bytes, this one has {len(note)}.")
+        raise FormatError(f"A checkpoint has at most {MAX_NOTE_BYTES} bytes. This one has {len(note)}.")
     try:
         text, separator, signatures = note.decode("utf-8").rpartition("\n\n")
     except UnicodeDecodeError as cause:
@@ -111,7 +111,7 @@ def open_checkpoint(note: bytes, device: PublicKey) -> Checkpoint:
 
 
 def check_progress(old: Checkpoint, new: Checkpoint, proof: Sequence[bytes]) -> None:
-    """Raises `OpenError` unless the ledger at `new` is the one at `old`, grown or equal: no rollback, no fork."""
+    """Raises `OpenError` unless `new` is the ledger of `old`, equal or grown. A rollback or a fork is thus refused."""
     if old.origin != new.origin:
         raise OpenError("These are checkpoints of two different ledgers.")
     try:
@@ -136,7 +136,7 @@ def _parse(text: str) -> Checkpoint:
 
 
 def _own_signature(signatures: str, name: str, key: PublicKey) -> bytes:
-    """The one signature line that claims to be `key`'s, without its key hash."""
+    """Returns the one signature line that claims to be `key`'s, without its key hash."""
     lines = signatures.split("\n")
     if lines.pop() != "" or not 1 <= len(lines) <= MAX_SIGNATURES:
         raise FormatError(f"A checkpoint ends in 1 to {MAX_SIGNATURES} signature lines.")

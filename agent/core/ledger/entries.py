@@ -1,8 +1,9 @@
-"""What the ledger can say: one small record per event, made of kinds, ids, hashes and numbers only.
+"""The entries of the ledger: one small record per event, made of kinds, ids, hashes and numbers only.
 
-- No request text, no position, no name of a person, no key: an entry is what a stranger holding the disk may read.
-- Which fields stand in an entry depends on its kind and on nothing else: `FIELDS` is the whole grammar.
-- An entry has one spelling, `encode_entry`; its bytes are the Merkle leaf, so decoding refuses any other.
+- An entry excludes request text, positions, names of people and keys, because a stranger who holds the disk can read
+  it.
+- Its kind alone decides which fields an entry has: `FIELDS` is the whole grammar.
+- An entry has one spelling, `encode_entry`. Its bytes are the Merkle leaf, so decoding refuses any other spelling.
 
 Source: LEDGER.md, "Entries".
 """
@@ -28,15 +29,15 @@ _NS_PER_MS: Final = 1_000_000
 
 
 class EntryKind(enum.Enum):
-    """What happened."""
+    """The kind of an event."""
 
     RECEIVED = "received"
     BLOCKED = "blocked"
-    """By a trusted requester, but over a limit or replayed.  What no trusted key signed is only counted."""
+    """By a trusted requester, but over a limit or replayed. Messages without a trusted signature are only counted."""
     NO_MATCH = "no-match"
     MATCHED = "matched"
     FIRST_APPROVAL = "first-approval"
-    """Of two owners one has approved."""
+    """One of the two required owners has approved."""
     APPROVED = "approved"
     DENIED = "denied"
     EXPIRED = "expired"
@@ -46,38 +47,38 @@ class EntryKind(enum.Enum):
     SEALED = "sealed"
     """The outbox object is fixed: from here on every retry sends the same bytes."""
     SENDING = "sending"
-    """Written before the first byte leaves."""
+    """Written before the first byte leaves, so that a crash cannot hide an upload."""
     SENT = "sent"
     REVOKED = "revoked"
     STOPPED = "stopped"
     RECEIPT = "receipt"
     DELETED = "deleted"
-    """The requester states that it has deleted what it received."""
+    """The requester states that it has deleted the received footage."""
     HELD = "held"
-    """An owner keeps segments from the rolling vault."""
+    """An owner holds segments, so that the rolling vault keeps them."""
     RELEASED = "released"
     ERASED = "erased"
-    """An owner deletes segments: written before the first of them is touched."""
+    """An owner deletes segments. Written before the first of them is touched."""
     TIP = "tip"
-    """An owner tells one requester something unasked.  `request` and `disclosure` are both its id."""
+    """An owner sends one requester something without a request. `request` and `disclosure` are both its id."""
     OPT_OUT = "opt-out"
     OPT_IN = "opt-in"
     TRUST_CHANGED = "trust-changed"
     RECIPIENTS_CHANGED = "recipients-changed"
     CONFIGURATION_CHANGED = "configuration-changed"
     ALERTS_CHANGED = "alerts-changed"
-    """An owner has a browser told of what happens."""
+    """An owner has changed which browsers receive alerts."""
     BOOT = "boot"
     STORAGE_FAULT = "storage-fault"
 
 
 Reason = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9 -]{0,46}[a-z0-9])?\Z")]
-"""A word or a few of our own vocabulary (a limit, a cause, a fault), or the label of the owner's key that decided;
-never anything a requester wrote."""
+"""A word or a few of the device's vocabulary (a limit, a cause, a fault), or the label of the owner's key that decided.
+Never text of a requester."""
 
 
 class LedgerEntry(strictjson.Message, frozen=True, kw_only=True):
-    """One event.  `boot`, `boot_us` give order and duration, `utc_ms` the date, `clock` what that date is worth."""
+    """One event. `boot`, `boot_us` give order and duration, `utc_ms` the date, `clock` the quality of that date."""
 
     v: Version1
     kind: EntryKind
@@ -89,24 +90,25 @@ class LedgerEntry(strictjson.Message, frozen=True, kw_only=True):
     requester: RequesterId | None = None
     disclosure: HexId | None = None
     subject: Sha256 | None = None
-    """SHA-256 of the payload this is about: the request, statement, receipt, bundle, enrolment or configuration."""
+    """SHA-256 of the payload that the entry is about: request, statement, receipt, bundle, enrolment or
+    configuration."""
     segments: Count | None = None
     size_bytes: Count | None = None
     version: Sequence | None = None
-    """Of the trust bundle, or the epoch of the recipients."""
+    """The version of the trust bundle, or the epoch of the recipients."""
     reason: Reason | None = None
 
     def __post_init__(self) -> None:
         required, optional = FIELDS[self.kind]
         present = {name for name in _MATTER if getattr(self, name) is not None}
         for name in sorted(required - present):
-            raise FormatError(f"{name}: a ledger entry of the kind {self.kind.value} needs it.")
+            raise FormatError(f"{name}: a ledger entry of the kind {self.kind.value} requires it.")
         for name in sorted(present - required - optional):
             raise FormatError(f"{name}: a ledger entry of the kind {self.kind.value} has no such field.")
 
     @property
     def moment(self) -> ClockReading:
-        """To the microsecond on the boot clock and the millisecond in UTC."""
+        """Returns the time, to the microsecond on the boot clock and to the millisecond in UTC."""
         return ClockReading(BootNs(self.boot_us * _NS_PER_US), UtcNs(self.utc_ms * _NS_PER_MS), self.clock)
 
 
@@ -148,7 +150,7 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
     EntryKind.BOOT: _fields("", "reason"),
     EntryKind.STORAGE_FAULT: _fields("reason"),
 }
-"""By kind: the fields that must stand, and those that may."""
+"""For each kind: its required fields, and its optional ones."""
 
 
 def entry(
@@ -165,13 +167,14 @@ def entry(
     version: int | None = None,
     reason: str | None = None,
 ) -> LedgerEntry:
-    """The entry for what happened at `at` in the boot `boot_id`.  Raises `FormatError` for fields its kind has not."""
+    """Returns the entry for an event at `at` in the boot `boot_id`. Raises `FormatError` for fields that its kind
+    lacks."""
     return LedgerEntry(
         v=1,
         kind=kind,
         boot=boot_id,
         boot_us=at.boot_ns // _NS_PER_US,
-        # A clock before 1970 is a broken clock; the quality says so, and the order is the boot clock's.
+        # A clock before 1970 is broken. The quality says so, and the order is the boot clock's.
         utc_ms=max(0, at.utc_ns // _NS_PER_MS),
         clock=at.quality,
         request=request,
@@ -186,13 +189,13 @@ def entry(
 
 
 def encode_entry(value: LedgerEntry) -> bytes:
-    """The leaf: strict JSON, sorted keys, absent fields left out.  Raises `FormatError`."""
+    """Returns the leaf: strict JSON, sorted keys, absent fields left out. Raises `FormatError`."""
     return strictjson.encode(value)
 
 
 def decode_entry(leaf: bytes) -> LedgerEntry:
-    """The entry whose leaf is exactly `leaf`.  Raises `FormatError`."""
+    """Returns the entry with exactly this `leaf`. Raises `FormatError`."""
     value = strictjson.decode(leaf, LedgerEntry, limit_bytes=ENTRY_LIMIT_BYTES)
     if encode_entry(value) != leaf:
-        raise FormatError("This ledger entry is not in its one spelling.")
+        raise FormatError("This ledger entry is not in canonical form.")
     return value

@@ -1,9 +1,9 @@
-"""The Merkle tree of RFC 6962: one hash for a whole log, short proofs that an entry is in it and that it only grew.
+"""The Merkle tree of RFC 6962: one hash for a whole log, and short proofs that it holds an entry and only grew.
 
-- leaf hash = SHA-256(0x00 ‖ leaf), node hash = SHA-256(0x01 ‖ left ‖ right): the prefixes keep a node from posing as a
-  leaf.
-- A log appends with its `Frontier` alone: the roots of the perfect subtrees, one for each 1 bit of the size.  Twenty
-  hashes carry a million entries.
+- leaf hash = SHA-256(0x00 ‖ leaf), node hash = SHA-256(0x01 ‖ left ‖ right). The prefixes prevent an attacker from
+  presenting a node as a leaf.
+- A log appends with its `Frontier` alone: the roots of the perfect subtrees, one for each 1 bit of the size. For
+  example, twenty hashes carry a million entries.
 - Proofs are made from the leaf hashes and checked without them.
 
 Source: RFC 6962 section 2.1 (hashing, proofs), RFC 9162 sections 2.1.3.2 and 2.1.4.2 (the checking algorithms).
@@ -46,7 +46,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """A log of `size` leaves, as its perfect subtrees' roots from the largest (oldest) to the smallest."""
+    """A log of `size` leaves, as the roots of its perfect subtrees from the largest (oldest) to the smallest."""
 
     size: int = 0
     roots: tuple[bytes, ...] = ()
@@ -56,7 +56,8 @@ class Frontier:
             raise FormatError("This is not the frontier of a Merkle tree.")
 
     def append(self, hashed_leaf: bytes) -> Frontier:
-        """The log with one more leaf, given by its `leaf_hash`.  Like adding 1 in binary: equal subtrees carry."""
+        """Returns the log with one more leaf, given by its `leaf_hash`. Equal subtrees carry, as in adding 1 in
+        binary."""
         roots = list(self.roots)
         node, size = hashed_leaf, self.size
         while size & 1:
@@ -66,7 +67,7 @@ class Frontier:
 
     @property
     def root(self) -> bytes:
-        """The tree's root hash: the subtrees joined from the smallest up."""
+        """Returns the tree's root hash: the subtrees joined from the smallest up."""
         if not self.roots:
             return EMPTY_ROOT
         *larger, root = self.roots
@@ -75,12 +76,12 @@ class Frontier:
         return root
 
     def dump(self) -> bytes:
-        """Size as 8 bytes, big-endian, then the roots."""
+        """Returns the size as 8 bytes, big-endian, then the roots."""
         return self.size.to_bytes(_SIZE_BYTES, "big") + b"".join(self.roots)
 
     @staticmethod
     def load(data: bytes) -> Frontier:
-        """What `dump` wrote.  Raises `FormatError`."""
+        """Reads the bytes that `dump` wrote. Raises `FormatError`."""
         size, rest = data[:_SIZE_BYTES], data[_SIZE_BYTES:]
         if len(size) != _SIZE_BYTES or len(rest) % HASH_BYTES:
             raise FormatError("This is not a stored frontier.")
@@ -89,7 +90,7 @@ class Frontier:
 
 
 def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
-    """The root of the tree over `leaf_hashes`."""
+    """Returns the root of the tree over `leaf_hashes`."""
     frontier = Frontier()
     for hashed_leaf in leaf_hashes:
         frontier = frontier.append(hashed_leaf)
@@ -97,14 +98,14 @@ def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
 
 
 def _split(size: int) -> int:
-    """The largest power of two below `size` (≥ 2): where RFC 6962 splits a tree."""
+    """Returns the largest power of two below `size` (≥ 2), at which RFC 6962 splits a tree."""
     return 1 << (size - 1).bit_length() - 1
 
 
 def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """The path of leaf `index`, lowest sibling first (RFC 6962, 2.1.1).  Raises `FormatError` beyond the log."""
+    """Returns the path of leaf `index`, lowest sibling first (RFC 6962, 2.1.1). Raises `FormatError` beyond the log."""
     if not 0 <= index < len(leaf_hashes):
-        raise FormatError(f"The log has {len(leaf_hashes)} entries, none is number {index}.")
+        raise FormatError(f"The log has {len(leaf_hashes)} entries, so entry {index} does not exist.")
     path: list[bytes] = []
     start, end = 0, len(leaf_hashes)
     while end - start > 1:
@@ -119,12 +120,12 @@ def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> tuple[bytes, ..
 
 
 def consistency_proof(leaf_hashes: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
-    """That the first `old_size` leaves are the start of all (RFC 6962, 2.1.2).  Raises `FormatError` beyond the log.
+    """Returns the proof that the log begins with its first `old_size` leaves (RFC 6962, 2.1.2).
 
-    Empty when nothing was before (0) or nothing came after.
+    It is empty if `old_size` is 0 or the whole log. Raises `FormatError` if `old_size` is beyond the log.
     """
     if not 0 <= old_size <= len(leaf_hashes):
-        raise FormatError(f"The log has {len(leaf_hashes)} entries, it never had {old_size}.")
+        raise FormatError(f"The log has {len(leaf_hashes)} entries, so it has no earlier size {old_size}.")
     if old_size == 0:
         return ()
     path: list[bytes] = []
@@ -138,7 +139,7 @@ def consistency_proof(leaf_hashes: Sequence[bytes], old_size: int) -> tuple[byte
             path.append(root_of(leaf_hashes[start:middle]))
             start = middle
     if start > 0:
-        # The old tree does not end in one perfect subtree whose root the checker knows already.
+        # Needed unless the old tree ends in one perfect subtree, because the checker knows that root already.
         path.append(root_of(leaf_hashes[start:end]))
     return tuple(reversed(path))
 
@@ -172,7 +173,7 @@ def check_consistency(old_size: int, old_root: bytes, new_size: int, new_root: b
         if proof or old_root != (new_root if old_size else EMPTY_ROOT):
             raise _refuted()
         return
-    # A perfect old tree is its own first subtree; the prover leaves out what the checker has.
+    # A perfect old tree is its first subtree. The prover leaves it out because the checker has it.
     path = [old_root, *proof] if old_size & (old_size - 1) == 0 else list(proof)
     if not path:
         raise _refuted()

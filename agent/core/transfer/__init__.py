@@ -1,6 +1,6 @@
 """Carries one disclosure from a device's outbox to a requester's disk over a bus that may lose, repeat and reorder.
 
-A disclosure is a row of parts: part 0, the sealed manifest, then the segments it lists.  Two machines, both pure:
+A disclosure is a list of parts: part 0, the sealed manifest, then the segments it lists.  Two pure state machines:
 
     Sender                                         Receiver
       init (retained: what part 0 is)      ──▶       answers with what it holds
@@ -11,15 +11,15 @@ A disclosure is a row of parts: part 0, the sealed manifest, then the segments i
       done                                 ◀──       receipt: complete, after the client verified and opened all
 
 Rules:
-- A broker's acknowledgement frees a place in the window and means nothing else.  Only a receipt marks bytes as done.
-- No footage leaves before the requester has said that it holds the manifest and means to have the rest.
-- The bytes at an offset of a part are the same on every retry, whatever the chunk size has become meanwhile.
-- `UploadSender.stop` (revocation, expiry) lets no further chunk leave, ever.  Before the first chunk nothing has
-  happened.
-- What either side keeps in memory may be lost at any time: the sender asks and the receiver looks at its disk.
+- A broker's acknowledgement only frees a place in the window.  A receipt marks bytes as done.
+- Footage leaves after the requester has reported that it holds the manifest and wants the rest.
+- The bytes at an offset of a part are the same on every retry, even if the chunk size has changed meanwhile.
+- After `UploadSender.stop` (revocation, expiry) all chunks stay here. Before the first chunk, a revocation leaves no
+  trace.
+- A crash may lose the memory of either side at any time.  Then the sender asks, and the receiver looks at its disk.
 
-Both are driven alike: inputs change state and return nothing; then `next_effect(now)` until it returns None; then wait
-for the next input or until `deadline_ns`.
+Drive both the same way: pass an input, call `next_effect(now)` until it returns None, then wait for the next input or
+until `deadline_ns`.
 
 Source: PROTOCOL.md, "Disclosure over MQTT"; the grammar (init, chunk, fin, abort) is EMQX's file transfer over MQTT.
 """

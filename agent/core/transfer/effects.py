@@ -1,6 +1,6 @@
-"""What a sender asks its service to do, in the order it says.
+"""The effects of a sender: instructions for its service, to be carried out in this order.
 
-Every send carries a token for the bus; what the broker answers comes back to the sender under it.
+Every send carries a token for the bus. The broker's answer returns to the sender under that token.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ __all__ = [
 class TransferOutcome(enum.Enum):
     DELIVERED = "delivered"
     REFUSED = "refused"
-    """By the requester."""
+    """Refused by the requester."""
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class MarkBegun:
-    """Make durable that the first byte is about to leave: from here on it cannot be taken back.  Comes before it."""
+    """Record durably, before the first byte leaves, that it is about to leave: from then on it cannot be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendInit:
-    """Publish, retained, what part 0 is and how many parts there are.  It is also the question what has arrived."""
+    """Publish, retained, the size and hash of part 0 and the number of parts. It also asks which bytes have arrived."""
 
     token: int
     parts: int
@@ -68,7 +68,7 @@ class SendFin:
 
 @dataclass(frozen=True, slots=True)
 class SendAbort:
-    """Publish that no more will come."""
+    """Publish that the sender has stopped."""
 
     token: int
 
@@ -82,7 +82,7 @@ class ClearInit:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end.  `begun`: whether any byte left."""
+    """The transfer is over. `begun`: whether any byte left."""
 
     outcome: TransferOutcome
     begun: bool

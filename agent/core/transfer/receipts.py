@@ -11,7 +11,7 @@ __all__ = ["progress_from_receipt", "receipt_for"]
 
 
 def progress_from_receipt(receipt: Receipt) -> TransferProgress:
-    """What a receipt says is held."""
+    """Returns the progress that a receipt reports."""
     return TransferProgress(
         TransferState(receipt.state.value),
         receipt.manifest,
@@ -33,7 +33,7 @@ def receipt_for(
     retention_days: int | None = None,
     unopened: Sequence[tuple[int, int]] = (),
 ) -> Receipt:
-    """The receipt that says so.  `seq` grows with everything this requester signs with this key.
+    """Returns the receipt that reports this progress. `seq` grows with every message signed with this requester's key.
 
     `unopened`: first and last of the parts that do not open.
     """

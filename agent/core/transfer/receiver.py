@@ -1,14 +1,14 @@
-"""The requester's half of a transfer: puts parts together on disk, whatever order, repetition or gap they come with.
+"""The requester's half of a transfer: assembles parts on disk from chunks in any order, with repetitions and gaps.
 
-For one disclosure.  Rules:
-- Part 0 comes first: nothing else is written before its client has read the manifest and said what the parts are.
-- A chunk counts when its hash fits, it lies inside its part, and it was written; a part counts when the client has
-  fsynced it, read it back, compared its hash and given it its final name (`SealPart`).  Only then a receipt names it.
-- Bytes that are here are not written again.  A part whose hash does not fit is forgotten and asked for again, three
-  times at most: then the disclosure is refused.
-- What the device waits for is answered at once; mere news of what has arrived, twice a second at most: a device takes
-  few messages a second, at a steady beat, and would have to take them all before the one that says complete.
-- Nothing here needs to survive a restart: sealed parts lie under their final names, and the rest is asked for again.
+One receiver serves one disclosure. Rules:
+- Part 0 comes first. The other parts are written after the client has read the manifest, which lists them.
+- A chunk counts if its hash fits, it is inside its part, and it was written. A part counts once the client has fsynced
+  it, read it back, compared its hash and given it its final name (`SealPart`). Only then a receipt names it.
+- Bytes are written once. If the hash of a part differs, the part is dropped and requested
+  again, at most three times. Then the disclosure is refused.
+- If the device waits for an answer, it gets one at once. Other news about progress is sent at most twice a second,
+  because a device reads few messages a second and would have to read all of them before the one that says complete.
+- A restart may lose this state: sealed parts have their final names, and the rest is requested again.
 """
 
 from __future__ import annotations
@@ -36,19 +36,20 @@ __all__ = [
 
 _SPOILED_LIMIT = 3
 NEWS_NS = seconds(0.5)
-"""Between an answer and the next that nobody waits for."""
+"""Interval between two progress reports, unless the device waits for one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverLimits:
-    """What a device may ask of a requester's disk.  More is refused before a byte is written."""
+    """Limits on the disk that a device may use at a requester. A disclosure above them is refused before a byte is
+    written."""
 
     manifest_bytes: int = 64 << 20
     part_bytes: int = 1 << 30
     parts: int = 20_001
     total_bytes: int = 16 << 30
     spans: int = 64
-    """Missing spans, over all parts, that one receipt has room for within its 8 KiB; also ranges of stored parts."""
+    """Missing spans, over all parts, for which one receipt has room within its 8 KiB; also ranges of stored parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class WritePart:
 
 @dataclass(frozen=True, slots=True)
 class SealPart:
-    """fsync the part, read it back, compare, rename it to its final name, fsync the folder; then call `sealed`."""
+    """fsync the part, read it back, compare, rename it to its final name, fsync the folder. Then call `sealed`."""
 
     part: int
     size: PartSize
@@ -97,7 +98,8 @@ ReceiverEffect: TypeAlias = WritePart | SealPart | ManifestReceived | AllReceive
 
 
 class UploadReceiver:
-    """`sealed` lists the parts found under their final names at a start; `state` what was made durable of the end."""
+    """Receives one disclosure. `sealed`: the parts found under their final names at start. `state`: the durable
+    outcome."""
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class UploadReceiver:
         self._answered_ns: BootNs | None = None
         self._question: int | None = None
         self.dropped = 0
-        """Chunks that were malformed, out of bounds or not wanted."""
+        """Chunks that were malformed, out of bounds or unwanted."""
         if not self._bearable(manifest, parts):
             self.refuse()
         elif state is TransferState.PARTIAL and 0 in self._sealed:
@@ -138,17 +140,17 @@ class UploadReceiver:
 
     @property
     def held_bytes(self) -> int:
-        """In sealed parts whose size is known."""
+        """Bytes in sealed parts of known size."""
         return sum(self._sizes[part].size_bytes for part in self._sealed if part in self._sizes)
 
     @property
     def expected_bytes(self) -> int | None:
-        """In all parts; None before the manifest is read."""
+        """Bytes in all parts. None before the manifest is read."""
         return sum(size.size_bytes for size in self._sizes.values()) if self._expected else None
 
     @property
     def outstanding_bytes(self) -> int:
-        """Of parts whose size is known, what is not sealed; none once nothing more is wanted."""
+        """Unsealed bytes in parts of known size. 0 once the transfer is over."""
         if self._state is not TransferState.PARTIAL:
             return 0
         return sum(size.size_bytes for part, size in self._sizes.items() if part not in self._sealed)
@@ -156,7 +158,8 @@ class UploadReceiver:
     # Inputs
 
     def init(self, manifest: PartSize, parts: int, question: int | None = None) -> None:
-        """The device says again what it sends, and asks what is here.  Another object under the same id is dropped."""
+        """Handles the device's init, which says what it sends and asks what is here. Drops another object under the
+        same id."""
         if manifest == self._sizes[0] and parts == self._count:
             self._question = question
             self._due = _AnswerDue.NOW
@@ -164,7 +167,7 @@ class UploadReceiver:
             self.dropped += 1
 
     def chunk(self, part: int, offset: int, data: bytes, sha256: str) -> None:
-        """Some bytes of a part, with the hash their topic gives them."""
+        """Handles some bytes of a part, with the hash from their topic."""
         size = self._sizes.get(part)
         end = offset + len(data)
         wanted = size is not None and self._state is TransferState.PARTIAL and part not in self._sealed | self._sealing
@@ -185,12 +188,12 @@ class UploadReceiver:
             self._effects.append(SealPart(part, size))
 
     def fin(self, part: int) -> None:
-        """The device has sent all of a part: tell it how much came."""
-        if part not in self._sealing:  # else sealing it answers
+        """Handles the end of a part: tells the device how much came."""
+        if part not in self._sealing:  # if it is being sealed, sealing answers
             self._due = max(self._due, _AnswerDue.IN_TIME)
 
     def sealed(self, part: int, matches: bool) -> None:
-        """The outcome of `SealPart`.  When it does not match, the client has removed what was written."""
+        """Handles the outcome of `SealPart`. On a mismatch the client has removed the written bytes."""
         self._sealing.discard(part)
         self._have.pop(part, None)
         if not matches:
@@ -207,7 +210,7 @@ class UploadReceiver:
             self._look_if_all()
 
     def expect(self, parts: tuple[PartSize, ...]) -> None:
-        """The manifest is good and lists parts 1, 2, ….  A list that does not fit the init or the limits is refused."""
+        """Accepts the manifest's list of parts 1, 2, …. Refuses a list that contradicts the init or the limits."""
         if len(parts) != self._count - 1 or not all(self._bearable_part(part) for part in parts):
             self.refuse()
             return
@@ -220,12 +223,12 @@ class UploadReceiver:
         self._look_if_all()
 
     def complete(self) -> None:
-        """Everything is verified, opened and durable, and so is this fact."""
+        """Ends the transfer: every part is verified, opened and durable, and so is this fact."""
         self._state = TransferState.COMPLETE
         self._due = _AnswerDue.NOW
 
     def refuse(self) -> None:
-        """Not what was asked for, or not wanted any more."""
+        """Ends the transfer: the disclosure is a wrong or unwanted one."""
         self._state = TransferState.REFUSED
         self._effects = deque(effect for effect in self._effects if isinstance(effect, SealPart))
         self._due = _AnswerDue.NOW
@@ -234,15 +237,15 @@ class UploadReceiver:
 
     @property
     def deadline_ns(self) -> BootNs | None:
-        """When `next_effect` has an answer without any input."""
+        """Returns when `next_effect` has an answer even without input."""
         if self._due is not _AnswerDue.IN_TIME or self._answered_ns is None or self._busy:
             return None
         return BootNs(self._answered_ns + NEWS_NS)
 
     def next_effect(self, now: BootNs) -> ReceiverEffect | None:
-        """The next thing to do, in order.  Several reasons to answer make one answer, after everything else.
+        """Returns the next effect, in order. Several reasons to answer give one answer, after all other effects.
 
-        A receipt that names part 0 asks for the rest, so none is made between `ManifestReceived` and `expect` or
+        A receipt that names part 0 asks for the rest, so receipts wait between `ManifestReceived` and `expect` or
         `refuse`.
         """
         if self._effects:
@@ -256,7 +259,7 @@ class UploadReceiver:
 
     @property
     def _busy(self) -> bool:
-        """A part is being sealed, or its client decides about the manifest."""
+        """Returns whether a part is being sealed, or its client decides about the manifest."""
         deciding = 0 in self._sealed and not self._expected and self._state is TransferState.PARTIAL
         return bool(self._sealing) or deciding
 

@@ -1,7 +1,7 @@
-"""Which disclosures a requester receives at all: the first step, and a cheap one, for everything that comes in.
+"""The open disclosures of a requester: the first and cheap check for every incoming message.
 
-Rules: a disclosure begins with an init and belongs to the device that sent it; only so many are open at once; chunks of
-anything else cost a look-up and a count.
+Rules: a disclosure begins with an init and belongs to the device that sent it. The number of open disclosures is
+bounded. A chunk of any other disclosure costs only a look-up and a count.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ __all__ = ["OpenTransfers"]
 
 
 class OpenTransfers:
-    """The open disclosures by id.  `most` bounds them; finished ones leave with `close`."""
+    """The open disclosures by id. `most` bounds them. Finished ones leave with `close`."""
 
     def __init__(self, limits: ReceiverLimits, most: int = 256) -> None:
         self._limits = limits
         self._most = most
         self._open: dict[str, tuple[str, UploadReceiver]] = {}
         self.dropped = 0
-        """Messages about disclosures that are not open, or are another device's."""
+        """Messages about disclosures that are closed or belong to another device."""
 
     def __contains__(self, disclosure: str) -> bool:
-        """Whether it is open, whoever sends it."""
+        """Returns whether it is open, from any device."""
         return disclosure in self._open
 
     def reopen(self, device: str, disclosure: str, receiver: UploadReceiver) -> None:
-        """One that was found on disk at the start."""
+        """Adds a disclosure that was found on disk at start."""
         self._open[disclosure] = (device, receiver)
 
     def init(
         self, device: str, disclosure: str, manifest: PartSize, parts: int, question: int | None = None
     ) -> UploadReceiver | None:
-        """The receiver this init is for, made when it is the first; None when it is dropped."""
+        """Returns the receiver for this init, and makes it if it is the first. None if the init is dropped."""
         if disclosure not in self._open:
             if len(self._open) >= self._most:
                 self.dropped += 1
@@ -45,7 +45,7 @@ class OpenTransfers:
         return receiver
 
     def find(self, device: str, disclosure: str) -> UploadReceiver | None:
-        """The receiver of an open disclosure of this device; None, counted, for anything else."""
+        """Returns the receiver of an open disclosure of this device. Counts any other message and returns None."""
         owner, receiver = self._open.get(disclosure, ("", None))
         if receiver is None or owner != device:
             self.dropped += 1
@@ -53,14 +53,14 @@ class OpenTransfers:
         return receiver
 
     def count_of(self, device: str) -> int:
-        """How many of this device are open."""
+        """Returns the number of open disclosures of this device."""
         return sum(1 for owner, _ in self._open.values() if owner == device)
 
     @property
     def outstanding_bytes(self) -> int:
-        """What all open ones have announced, as far as it is known, and not delivered."""
+        """Returns the bytes that all open disclosures have announced, as far as known, and still have to deliver."""
         return sum(receiver.outstanding_bytes for _, receiver in self._open.values())
 
     def close(self, disclosure: str) -> None:
-        """No more about this one.  Idempotent."""
+        """Forgets this disclosure. Idempotent."""
         self._open.pop(disclosure, None)

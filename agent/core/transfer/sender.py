@@ -1,11 +1,11 @@
-"""The device's half of a transfer: which bytes to send next, and when to ask what has arrived.
+"""The device's half of a transfer: decides which bytes to send next, and when to ask which bytes have arrived.
 
     ASKING  ── receipt ──▶  SENDING  ── all sent, quiet for a while ──▶  ASKING …
        └────────────── complete / refused / stop, from anywhere ──────────▶  ENDED
 
-A list of missing bytes is believed only as the answer to a question that was asked while nothing was in flight.  The
-answer repeats the number of the question.  Chunks for a slow requester wait at the broker: a receipt from before the
-question calls them missing, and they would be sent twice.  Parts a receipt says are *held* are believed always.
+The sender trusts a list of missing bytes only if it answers a question that was asked with no chunk in flight. The
+answer repeats the number of the question. For example, chunks for a slow requester wait at the broker: an older receipt
+calls them missing, and they would be sent twice. Parts that a receipt calls *held* are always trusted.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from agent.core.transfer.values import (
 __all__ = ["UploadSender"]
 
 QUIET_NS = seconds(3)
-"""Everything is sent and no receipt came for so long: ask."""
+"""Ask after this time if everything is sent and the receipt is overdue."""
 FIRST_ASK_NS = seconds(8)
 LONGEST_ASK_NS = seconds(120)
 _OVERHEAD_BYTES = 1024
-"""What a packet needs beside its chunk: topic and properties."""
+"""Bytes that a packet needs beside its chunk: topic and properties."""
 _WINDOW = 16
 _GROW_AFTER = 16
-"""Chunks acknowledged one after the other before larger ones are tried.  Twice as many after each time that failed."""
+"""Consecutive acknowledged chunks before larger ones are tried. Doubles after each failed attempt."""
 _TOO_LARGE = 0x95
 
 
@@ -58,13 +58,13 @@ class _SenderState(enum.Enum):
 
 
 class UploadSender:
-    """Sends `parts` (part 0 first).  `begun` as it was made durable; `first_token` starts this sender's bus tokens.
+    """Sends `parts` (part 0 first). `begun`: as made durable. `first_token` starts this sender's bus tokens.
 
-    Chunks start at `DEFAULT_CHUNK_BYTES` and grow up to `chunk_bytes` while the link holds: larger ones cost both ends
-    and the broker less, smaller ones get through where a link dies often.  `window_bytes` bounds the chunks in flight;
-    the bus has its own window and may say no to any send: `put_back`.
-    Starts without a link: call `connected` when there is one.
-    `first_question` is chosen at random, so that a receipt for a sender before a restart answers none of this one.
+    Chunks start at `DEFAULT_CHUNK_BYTES` and grow up to `chunk_bytes` while the link holds. Larger chunks cost both
+    ends and the broker less, smaller ones get through if a link dies often. `window_bytes` bounds the chunks in flight.
+    The bus has a separate window and may refuse any send: call `put_back`. The sender starts without a link: call
+    `connected` once there is one. `first_question` is chosen at random, so that a receipt for a sender before a restart
+    answers none of this one's questions.
     """
 
     def __init__(
@@ -99,11 +99,11 @@ class UploadSender:
         self._ask_again_ns: BootNs | None = None
         self._patience_ns = FIRST_ASK_NS
 
-    # What is known
+    # State
 
     @property
     def begun(self) -> bool:
-        """Whether a first byte may have left: if not, it can still be revoked without a trace."""
+        """Returns whether a first byte may have left. Before that, a revocation leaves no trace."""
         return self._begun
 
     @property
@@ -116,7 +116,7 @@ class UploadSender:
 
     @property
     def held_bytes(self) -> int:
-        """How much the requester has said it holds durably: whole parts."""
+        """Returns the bytes of whole parts that the requester has reported as durable."""
         return sum(self._parts[part].size_bytes for part in self._held)
 
     @property
@@ -125,15 +125,15 @@ class UploadSender:
 
     @property
     def deadline_ns(self) -> BootNs | None:
-        """When `next_effect` may have something without any input."""
+        """Returns when `next_effect` may have an effect even without input."""
         return self._ask_again_ns if self._online and self._state is not _SenderState.ENDED else None
 
     # Inputs
 
     def connected(self, packet_bytes: int, window: int = _WINDOW) -> None:
-        """There is a link; its broker takes packets of this size, and so many of them unacknowledged.
+        """Handles a new link. Its broker takes packets of this size, and `window` of them unacknowledged.
 
-        Whatever was believed before is asked again.
+        The sender asks again for everything it believed before.
         """
         self._online = True
         self._packet_chunk = max(1, min(LARGEST_CHUNK_BYTES, packet_bytes - _OVERHEAD_BYTES))
@@ -142,13 +142,14 @@ class UploadSender:
         self._ask()
 
     def disconnected(self, fault: LinkFault) -> None:
-        """The link ended; what was in flight has been settled as lost.  After a silent death chunks get smaller."""
+        """Handles the end of the link. Chunks in flight have been settled as lost. After a silent death chunks get
+        smaller."""
         self._online = False
         if fault in (LinkFault.STALLED, LinkFault.LOST) and self._state is _SenderState.SENDING:
             self._shrink()
 
     def settled(self, event: PublishResult, now: BootNs) -> None:
-        """What the broker said to one of our publications.  Tokens of others are ignored."""
+        """Handles the broker's answer to one of this sender's publications. Ignores tokens of others."""
         send = self._forget(event.token)
         if send is None:
             return
@@ -167,7 +168,7 @@ class UploadSender:
                 self._again(send)
 
     def put_back(self, token: int) -> None:
-        """The bus did not take it: it will be offered again."""
+        """Takes back a send that the bus refused, and offers it again."""
         send = self._forget(token)
         if isinstance(send, SendAbort | ClearInit):
             self._queue.appendleft(send)
@@ -175,9 +176,9 @@ class UploadSender:
             self._again(send)
 
     def receipt(self, held: TransferProgress, now: BootNs) -> None:
-        """A receipt whose signature, requester, disclosure and sequence have been checked by the caller.
+        """Handles a receipt. The caller has checked its signature, requester, disclosure and sequence.
 
-        One that names another manifest than ours is about something else and ignored.
+        A receipt for another manifest concerns another object and is ignored.
         """
         if self._state is _SenderState.ENDED or held.manifest_sha256 not in (None, self._parts[0].sha256):
             return
@@ -191,14 +192,14 @@ class UploadSender:
             self._learn(held, now)
 
     def stop(self) -> None:
-        """Revoked, withdrawn or expired: no chunk leaves from here on.  Idempotent."""
+        """Stops after a revocation, withdrawal or expiry: all further chunks stay here. Idempotent."""
         if self._state is not _SenderState.ENDED:
             self._end(TransferOutcome.STOPPED)
 
     # Output
 
     def next_effect(self, now: BootNs) -> SenderEffect | None:
-        """The next thing to do, in order.  A send that the bus did not take goes to `put_back` before the next call."""
+        """Returns the next effect, in order. Call `put_back` before the next call if the bus refused a send."""
         if self._online and self._ask_again_ns is not None and now >= self._ask_again_ns:
             self._ask()
         if self._queue:
@@ -224,14 +225,14 @@ class UploadSender:
 
     def _next_question(self, now: BootNs) -> SenderEffect | None:
         if self._asked or self._in_flight:
-            return None  # a question in the middle of traffic gets an answer that is out of date
+            return None  # in the middle of traffic the answer would be out of date
         self._asked = True
         self._pause(now)
         self._question += 1
         return self._send(SendInit(self._new_token(), len(self._parts), self._parts[0], self._question))
 
     def _hold(self, now: BootNs) -> None:
-        """Send nothing more before a receipt comes, or it is time to ask again."""
+        """Pauses sending until a receipt comes, or it is time to ask again."""
         if self._state is not _SenderState.ENDED:
             self._state = _SenderState.ASKING
             self._asked = True
@@ -246,7 +247,7 @@ class UploadSender:
         if self._state is _SenderState.ASKING:
             self._held |= stored
             if held.question not in (None, self._question):
-                # The requester works through what was sent before the question: its answer is still to come.
+                # The requester still works through chunks sent before the question, so its answer is still to come.
                 self._ask_again_ns = BootNs(now + self._patience_ns)
             elif self._asked and not self._bytes_in_flight:
                 self._held = stored
@@ -262,7 +263,7 @@ class UploadSender:
                 self._ask_again_ns = BootNs(now + QUIET_NS)
 
     def _plan(self, held: TransferProgress, stored: set[int]) -> None:
-        """Send what the receipt misses: the listed spans, and all of the parts it does not mention."""
+        """Plans the bytes that the receipt misses: the listed spans, and all of the parts it omits."""
         listed = {part: ByteRanges(spans) for part, spans in held.incomplete if part < len(self._parts)}
         self._pending = {}
         for part, size in enumerate(self._parts):
@@ -286,7 +287,7 @@ class UploadSender:
         return self._chunk(part)
 
     def _next_part_chunk(self, part: int) -> SenderEffect | None:
-        """While the last chunks of one part are on their way, those of the next may follow."""
+        """Returns a chunk of the next part. It may follow while the last chunks of the part before are on their way."""
         later = next((other for other, spans in self._pending.items() if other > part and spans), None)
         if later is None or not self._may_send(later):
             return None
@@ -294,7 +295,7 @@ class UploadSender:
 
     def _chunk(self, part: int) -> SenderEffect | None:
         if len(self._in_flight) >= self._window:
-            return None  # the bus would say no, after the bytes were read and hashed for nothing
+            return None  # the bus would refuse, after the bytes were read and hashed in vain
         start, end = self._pending[part].first(self.chunk_bytes)
         if self._bytes_in_flight and self._bytes_in_flight + end - start > self._window_bytes:
             return None
@@ -322,7 +323,7 @@ class UploadSender:
                 self._smooth = 0
                 self._chunk_bytes = min(self._wanted_chunk, self._chunk_bytes * 2)
         if not heard and isinstance(send, SendChunk | SendFin):
-            self._hold(now)  # the requester is away: the retained init waits for it, and we for its receipt
+            self._hold(now)  # the requester is away: the retained init waits for it, and the sender for its receipt
 
     def _again(self, send: Send) -> None:
         match send:
@@ -335,7 +336,7 @@ class UploadSender:
             case SendInit():
                 self._asked = False
             case SendAbort() | ClearInit():
-                pass  # a courtesy: the init expires by itself
+                pass  # a courtesy: the init also expires
 
     # Bookkeeping
 

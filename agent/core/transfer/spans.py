@@ -1,4 +1,4 @@
-"""A set of integers kept as half-open spans: which bytes of a part are here, or still to be sent."""
+"""A set of integers kept as half-open spans: the bytes of a part that are here, or still to be sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["ByteRanges"]
 
 
 class ByteRanges:
-    """Ascending spans `(start, end)` that neither overlap nor touch.  Changed in place."""
+    """Ascending, disjoint spans `(start, end)` with a gap between neighbours. Changed in place."""
 
     def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
         self._spans: list[tuple[int, int]] = []
@@ -31,11 +31,11 @@ class ByteRanges:
 
     @property
     def total(self) -> int:
-        """How many integers are in the set."""
+        """Returns how many integers are in the set."""
         return sum(end - start for start, end in self._spans)
 
     def add(self, start: int, end: int) -> None:
-        """Put `[start, end)` in."""
+        """Adds `[start, end)`."""
         if start >= end:
             return
         apart = [span for span in self._spans if span[1] < start or span[0] > end]
@@ -44,7 +44,7 @@ class ByteRanges:
         self._spans = sorted([*apart, merged])
 
     def remove(self, start: int, end: int) -> None:
-        """Take `[start, end)` out."""
+        """Removes `[start, end)`."""
         if start >= end:
             return
         kept: list[tuple[int, int]] = []
@@ -53,17 +53,17 @@ class ByteRanges:
         self._spans = kept
 
     def missing(self, end: int) -> ByteRanges:
-        """What of `[0, end)` is not in the set."""
+        """Returns the part of `[0, end)` outside the set."""
         rest = ByteRanges([(0, end)])
         for span in self._spans:
             rest.remove(*span)
         return rest
 
     def covers(self, start: int, end: int) -> bool:
-        """Whether all of `[start, end)` is in."""
+        """Returns whether all of `[start, end)` is in the set."""
         return any(left <= start and end <= right for left, right in self._spans)
 
     def first(self, most: int) -> tuple[int, int]:
-        """The lowest span, ending no later than the next multiple of `most`: retries then repeat the same chunks."""
+        """Returns the lowest span, cut at the next multiple of `most`, so that retries repeat the same chunks."""
         start, end = self._spans[0]
         return start, min(end, (start // most + 1) * most)

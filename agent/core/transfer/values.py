@@ -1,6 +1,6 @@
-"""What sender and receiver tell each other about a disclosure, free of envelopes and topics.
+"""The values that sender and receiver exchange about a disclosure, free of envelopes and topics.
 
-`TransferProgress` says the same as `wire.disclosures.Receipt` without its identities; services turn one into the other.
+`TransferProgress` equals `wire.disclosures.Receipt` without its identities. Services convert one into the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LARGEST_CHUNK_BYTES = 128 << 10
 
 @dataclass(frozen=True, slots=True)
 class PartSize:
-    """A part by its length, at least 1, and the SHA-256 of all of it as lowercase hex."""
+    """A part by its length, at least 1, and its SHA-256 as lowercase hex."""
 
     size_bytes: int
     sha256: str
@@ -35,22 +35,22 @@ class TransferState(enum.Enum):
     COMPLETE = "complete"
     """Everything is durable, verified and opened."""
     REFUSED = "refused"
-    """The requester does not want it."""
+    """The requester refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """What a receiver holds durably, and which bytes of begun parts it still misses.
+    """The parts that a receiver holds durably, and the bytes of begun parts that it still misses.
 
-    Parts that are in neither list have not begun to arrive, or not again since a restart.
+    A part outside both lists is still to arrive, at least since a restart.
     """
 
     state: TransferState
     manifest_sha256: str | None
-    """Of part 0, None until it is held."""
+    """The SHA-256 of part 0. None until it is held."""
     stored: tuple[tuple[int, int], ...] = ()
     """Ranges of parts, both ends included, ascending."""
     incomplete: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
-    """(part, its missing spans), at most as many as a receipt has room for: the rest is asked for by the next."""
+    """(part, its missing spans), as many as a receipt has room for. The next receipt asks for the rest."""
     question: int | None = None
     """The number of the newest init that was read before."""

@@ -1,1 +1,2 @@
-"""What is kept of the door: segments sealed to keys that are not here, and the signed list that names them all."""
+"""The formats of stored footage: segments sealed to keys that are kept off the device, and the signed list that names
+them."""

@@ -1,8 +1,8 @@
-"""Names a file key without giving it away, so that a signed record fixes what its sealed file opens to.
+"""A commitment to a file key: a signed record that states it fixes the plaintext of its sealed file.
 
-ChaCha20-Poly1305 alone does not: somebody who chooses two keys can make one payload that opens under both, to two
-films.  A record states this value, and whoever opens the file compares it.  It is derived from 128 random bits, so it
-confirms no guess of what is inside, as a hash of the plaintext would.
+ChaCha20-Poly1305 alone leaves the plaintext open: an attacker who chooses two keys can make one payload that opens
+under both, to two films. A record therefore states this value, and every reader compares it after opening the file. The
+value is derived from 128 random bits. Unlike a hash of the plaintext, it confirms no guess of the content.
 
 Source: FORMAT.md, "Manifest", `key`; RFC 5869.
 """
@@ -19,5 +19,5 @@ _INFO: Final = b"doorward-file-key"
 
 
 def key_commitment(file_key: bytes) -> str:
-    """64 hex digits: HKDF-SHA-256 of the file key, without salt."""
+    """Returns 64 hex digits: HKDF-SHA-256 of the file key, with an empty salt."""
     return hkdf(file_key, salt=b"", info=_INFO).hex()

@@ -1,12 +1,12 @@
-"""Says, for any window of time, what the vault has of it and why it has nothing of the rest: from the manifest alone.
+"""Says, for any window of time, which footage the vault has and why the rest is missing, from the manifest alone.
 
-Every instant of the window gets exactly one word, the first of `CoverageState` that is true of it.  "Nothing
-happened" is said only where a `coverage` record says that a camera delivered; where no record speaks, the device was
-off, or on without knowing the date.  Dates are each boot's best: a record made before the clock was set is dated by
-what came later.
+Every instant of the window gets exactly one word, the first of `CoverageState` that is true of it. "Nothing happened"
+needs a `coverage` record, which says that a camera delivered. If no record covers an instant, the device was off, or on
+with an unknown date. Each boot has its best date: a later `clock-sync` dates a record that was made before the clock
+was set.
 
-Lines go in twice (`BootClocks`, then `CoverageBuilder`), because the date of the first may stand in the last; only
-what overlaps the window is kept, so a manifest may be of any length.
+Pass the lines twice (to `BootClocks`, then to `CoverageBuilder`), because the last line may hold the date of the first.
+Only records that overlap the window are kept, so the manifest may have any length.
 
 Source: FORMAT.md, "What a window holds".
 """
@@ -39,13 +39,13 @@ _US_PER_MS: Final = 1000
 
 
 class CoverageState(enum.Enum):
-    """What is true of a stretch of time.  Of several, the first one here is said."""
+    """The word for a stretch of time. If several are true, the first one here is used."""
 
     FOOTAGE = "footage"
     GONE = "no longer kept"
-    """There was footage, and it made room."""
+    """There was footage, and it was evicted."""
     FORGOTTEN = "no longer known"
-    """Before the oldest chapter of the manifest: of that time only the records of stored segments are left."""
+    """Before the oldest chapter of the manifest: only the records of stored segments are left from that time."""
     PRIVACY = "privacy switch"
     OFF = "switched off"
     CAMERA_LOST = "camera lost"
@@ -53,11 +53,11 @@ class CoverageState(enum.Enum):
     STORAGE = "storage failed"
     NOTHING = "nothing happened"
     CLOCK_UNKNOWN = "clock unknown"
-    """The device ran, somewhere in this stretch, and never learnt the date: what it recorded may belong here."""
+    """The device ran somewhere in this stretch and never learnt the date: its footage may belong here."""
     DEVICE_OFF = "device off"
-    """Without power, or Doorward was not running, or it was cut off before it could say more."""
+    """The device had no power, Doorward was not running, or it was cut off before it could write a record."""
     NOT_YET = "not known yet"
-    """Behind the newest record: what happens now is written down within a quarter of an hour."""
+    """After the newest record: the recorder writes a record of the present within a quarter of an hour."""
 
 
 _OF_GAP: Final = {reason: CoverageState(reason.value) for reason in GapReason}
@@ -66,7 +66,7 @@ _ORDER: Final = tuple(CoverageState)
 
 @dataclass(frozen=True, slots=True)
 class CoverageSpan:
-    """[start_ms, end_ms) of UTC, and what is true of all of it."""
+    """A stretch [start_ms, end_ms) of UTC, and the word that is true of all of it."""
 
     start_ms: int
     end_ms: int
@@ -75,7 +75,8 @@ class CoverageSpan:
 
 @dataclass(slots=True)
 class _BootClock:
-    """One boot: the UTC in ms of its clock's zero, worth `quality`, and what of its clock the records speak of."""
+    """One boot: the UTC in ms of its clock's zero, the `quality` of that date, and the range of its clock that records
+    cover."""
 
     first_us: int
     last_us: int
@@ -88,17 +89,18 @@ class _BootClock:
 
 
 class BootClocks:
-    """The first look at a manifest: when each boot was.  A dozen numbers for each, whatever it recorded."""
+    """The first pass over a manifest: the date of each boot. Takes a dozen numbers per boot, whatever the boot
+    recorded."""
 
     def __init__(self) -> None:
         self._boots: dict[str, _BootClock] = {}
         self._carried: dict[str, _BootClock] = {}
-        """What carried lines say of boots: it dates them, and tells nothing of the time between."""
+        """Facts about boots from carried lines: they only date a boot."""
         self._begins: Stamp | None = None
         self._empty = True
 
     def add(self, record: Record, *, carried: bool = False) -> None:
-        """The next record, in the manifest's order."""
+        """Adds the next record, in the manifest's order."""
         if self._empty and isinstance(record, Chapter):
             self._begins = record.at
         self._empty = False
@@ -112,14 +114,15 @@ class BootClocks:
                 boot.zero_ms, boot.quality = zero_ms, stamp.quality
 
     def utc_ms(self, boot: str, at_us: int) -> int | None:
-        """When that was; None when nobody ever vouched for that boot's clock."""
+        """Returns the UTC of that instant, or None if the clock of that boot stayed unset."""
         for known in (self._boots.get(boot), self._carried.get(boot)):
             if known is not None and known.dated:
                 return known.zero_ms + at_us // _US_PER_MS
         return None
 
     def begins_ms(self) -> int:
-        """From when on the manifest knows what happened; nothing was forgotten: the beginning of time."""
+        """Returns the time from which the manifest knows all events. If every chapter is there, that is the beginning
+        of time."""
         if self._begins is None:
             return _EVER_MS[0]
         begins = self.utc_ms(self._begins.boot, self._begins.at_us)
@@ -129,7 +132,8 @@ class BootClocks:
         return min(starts, default=_EVER_MS[1])
 
     def between(self, now_ms: int) -> list[CoverageSpan]:
-        """What is true between the boots: off, or on without a date.  Behind the newest record: not known yet."""
+        """Returns the stretches between the boots: off, or on and undated. After the newest record: not known
+        yet."""
         found: list[CoverageSpan] = []
         end_ms, undated = None, False
         for boot in self._boots.values():
@@ -152,7 +156,7 @@ class BootClocks:
 
 
 class CoverageBuilder:
-    """The second look: what the records say of [from_ms, to_ms)."""
+    """The second pass: the stretches of [from_ms, to_ms) that the records describe."""
 
     def __init__(self, boots: BootClocks, from_ms: int, to_ms: int) -> None:
         self._boots = boots
@@ -162,7 +166,7 @@ class CoverageBuilder:
         self._others: list[CoverageSpan] = []
 
     def add(self, record: Record) -> None:
-        """The next record, in the manifest's order."""
+        """Adds the next record, in the manifest's order."""
         match record:
             case SegmentRecord() | RecoveredRecord():
                 stretch = self._within(record.span, CoverageState.FOOTAGE)
@@ -179,7 +183,7 @@ class CoverageBuilder:
                 self._keep(record.span, CoverageState.NOTHING)
 
     def stretches(self, now_ms: int) -> tuple[CoverageSpan, ...]:
-        """The window from its start to its end, without a hole: neighbours differ."""
+        """Returns the window from its start to its end as adjacent stretches. Neighbours have different words."""
         begins_ms = max(self._from_ms, min(self._boots.begins_ms(), self._to_ms))
         known = [
             replace(one, start_ms=max(one.start_ms, begins_ms))
@@ -214,7 +218,7 @@ _EVER_MS: Final = (-(2**53), 2**53)
 
 
 def _stamps(record: Record) -> tuple[Stamp, ...]:
-    """The instants a record was made or speaks of, in its own boot."""
+    """Returns the instants at which a record was made or that it mentions, in its boot."""
     if isinstance(record, BootRecord | ClockSync | EvictionRecord | Chapter):
         return (record.at,)
     if isinstance(record, RecoveredRecord):
@@ -230,7 +234,7 @@ def _stamps(record: Record) -> tuple[Stamp, ...]:
 
 
 def _swept(stretches: list[CoverageSpan], from_ms: int, to_ms: int) -> Iterable[CoverageSpan]:
-    """One word for each piece between two borders; where nothing speaks, the device was off."""
+    """Yields one word for each piece between two borders. If no stretch covers a piece, the device was off."""
     changes = sorted(
         [(one.start_ms, 1, _ORDER.index(one.state)) for one in stretches]
         + [(one.end_ms, -1, _ORDER.index(one.state)) for one in stretches]

@@ -1,10 +1,10 @@
-"""Decides how far a boot's wall clock is believed: a vouched-for clock that jumps is wrong once, nobody knows when.
+"""Decides how far a boot's wall clock is believed. If a set clock jumps, one of its two readings was wrong.
 
-- A better quality is believed, wherever it puts the time: that is what a clock being set looks like.
-- Two readings of like quality agree with the boot clock between them, to `JUMP_NS`.  One that does not is unknown,
-  and so do all that follow it, until the clock is back where it was or the device starts again.
+- A reading of better quality is always believed: a clock that is being set looks like this.
+- Two readings of the same quality must agree with the boot clock between them, to `JUMP_NS`. A reading that disagrees
+  counts as unknown. So do all later ones, until the clock is back or the device starts again.
 
-So a time server that lies by ten years ages nothing, and makes no match certain that was not.
+For example, a time server that lies by ten years ages no footage, and makes no match certain.
 
 Source: FORMAT.md, invariant 8.
 """
@@ -24,14 +24,14 @@ JUMP_NS: Final = 120 * NS_PER_S
 
 
 class ClockJudge:
-    """One boot's readings, in the order they are made."""
+    """Judges the readings of one boot, in the order they are made."""
 
     def __init__(self) -> None:
         self._offset_ns = 0
         self._quality = ClockQuality.UNKNOWN
 
     def judge(self, read: ClockReading) -> ClockReading:
-        """`read`, its quality lowered to unknown when it contradicts the ones before it."""
+        """Returns `read`, with its quality lowered to unknown if it contradicts the earlier readings."""
         if read.quality is ClockQuality.UNKNOWN:
             return read
         offset_ns = read.utc_ns - read.boot_ns

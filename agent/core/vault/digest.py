@@ -1,4 +1,4 @@
-"""Hashes an age file while it passes by: its header and its payload apart, each byte once.
+"""Hashes an age file while it is written or read: header and payload separately, each byte once.
 
 Source: FORMAT.md, "Manifest", `file`.
 """
@@ -14,7 +14,7 @@ __all__ = ["FileDigest", "digest"]
 
 
 class FileDigest:
-    """Give it the header, then the payload in pieces, then ask for `sealed()`."""
+    """Pass it the header, then the payload in pieces, then call `sealed()`."""
 
     def __init__(self, header: bytes) -> None:
         self._header_size = self._size = len(header)
@@ -26,7 +26,7 @@ class FileDigest:
         self._payload.update(payload)
 
     def sealed(self) -> SealedFile:
-        """What a manifest says of the bytes so far."""
+        """Returns the sizes and hashes of the bytes so far, as the manifest states them."""
         return SealedFile(
             size=self._size,
             header_size=self._header_size,
@@ -36,7 +36,7 @@ class FileDigest:
 
 
 def digest(chunks: Iterable[bytes], header_size: int) -> SealedFile:
-    """What a manifest says of the file that `chunks` make, whose first `header_size` bytes are its header."""
+    """Returns the sizes and hashes of the file that `chunks` make. Its first `header_size` bytes are the header."""
     header = b""
     whole: FileDigest | None = None
     for chunk in chunks:

@@ -1,4 +1,4 @@
-"""What the index keeps of each stored segment: enough to match, list and evict it; the rest is one manifest line away.
+"""The index's entry for each stored segment: enough to match, list and evict it. The manifest line holds the rest.
 
 Source: FORMAT.md, "Index".
 """
@@ -17,7 +17,7 @@ __all__ = ["Dater", "Totals", "VaultEntry", "dated", "entry_of"]
 
 @dataclass(frozen=True, slots=True)
 class VaultEntry:
-    """One stored segment.  Times in UTC ms with the quality of the clock that gave them; `sequence` is the order.
+    """One stored segment. Times are UTC ms with the quality of the clock that gave them. `sequence` is the order.
 
     `line_offset`, `line_size`: the position of its signed record in the manifest, and its size without the line feed.
     """
@@ -33,22 +33,22 @@ class VaultEntry:
     size_bytes: int
     poster_bytes: int
     whole: bool
-    """False: its writing was cut off, its tail may be missing."""
+    """False if its writing was cut off: its tail may be missing."""
     witnessed: bool
-    """False: adopted after a crash; `end_ms` is an upper bound."""
+    """False if it was recovered after a crash: `end_ms` is then an upper bound."""
     line_offset: int
     line_size: int
     start_us: int = 0
     """On the clock of `boot`."""
     continuous: bool = False
-    """Recorded though nothing happened."""
+    """Recorded between events, by continuous recording."""
     sound_bytes: int = 0
     dated_later: bool = False
-    """An anchor moved its times: its own record, which is what others could check, says another date."""
+    """A `clock-sync` moved its times. Its signed record, which others could check, still has another date."""
 
     @property
     def stored_bytes(self) -> int:
-        """What its eviction frees."""
+        """The number of bytes that its eviction frees."""
         return self.size_bytes + self.poster_bytes + self.sound_bytes
 
     @property
@@ -65,18 +65,18 @@ class VaultEntry:
 
     @property
     def companions(self) -> tuple[VaultFile, ...]:
-        """What lies beside the segment and goes with it."""
+        """Returns the poster and sound files that are stored beside the segment and deleted with it."""
         return tuple(file for file in (self.poster, self.sound) if file)
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many segments are stored, and how many bytes they, their posters and their sound take."""
+    """The number of stored segments, and the bytes of segments, posters and sound."""
 
     segments: int = 0
     stored_bytes: int = 0
     continuous_bytes: int = 0
-    """Of `stored_bytes`: recorded though nothing happened."""
+    """The part of `stored_bytes` that continuous recording made between events."""
 
 
 def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: int) -> VaultEntry:
@@ -103,16 +103,17 @@ def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: i
 
 @dataclass(frozen=True, slots=True)
 class Dater:
-    """An anchor, and its number in the manifest: it dates what stands before it and nothing behind it."""
+    """A `clock-sync` and its number in the manifest. It dates only records before it."""
 
     sequence: int
     at: Stamp
 
 
 def dated(entry: VaultEntry, anchor: Dater) -> VaultEntry:
-    """`entry` by the date of `clock-sync`, where that is a better one of the same boot and stands behind it.
+    """Returns `entry` with the date from `anchor`, if the anchor is of the same boot, better, and later in the
+    manifest.
 
-    What was adopted after a crash keeps an unknown date, because nobody saw its end.
+    A segment recovered after a crash keeps an unknown date, because the device missed its end.
     """
     at = anchor.at
     worse = RANK.index(at.quality) <= RANK.index(entry.quality)

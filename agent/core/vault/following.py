@@ -1,14 +1,13 @@
-"""What a clip's records say of one another as they are signed: each names, by one hash, all that stand before it.
+"""The hash chain of a clip: each signed record names, by one hash, all records before it in its clip.
 
     hash before the first record of a clip   64 zeros
     hash behind a record                     SHA-256(0x01 ‖ hash before it ‖ SHA-256(0x00 ‖ its line))
 
-A segment's record carries the hash before it (`prev_in_clip`), so its signature, made when it was recorded, fixes
-what came before it in its clip: which records, how many, in which order.  Whoever is shown a part of a clip needs of
-the rest nothing but the hashes of lines.  What comes *behind* the last record that is shown, no earlier signature
-can fix.
+A segment's record carries the hash before it (`prev_in_clip`). Its signature, made at capture, thus fixes which records
+come before it in its clip, how many, and in which order. For example, a requester who is shown the third segment needs
+only the hashes of the first two lines. An earlier signature cannot fix the records after the last one that is shown.
 
-Records from before there was this field have none, and prove of one another what the manifest's own chain does.
+A record may lack the field. It then proves only the order that the manifest's chain proves.
 
 Source: FORMAT.md, "Manifest"; the node and leaf hashes of RFC 6962, section 2.1.
 """
@@ -28,17 +27,18 @@ FIRST: Final = "0" * 64
 
 
 def prev_in_clip_of(signed: SignedRecord) -> str | None:
-    """The hash before this record, as it was signed; None for what was adopted, and for records without one."""
+    """Returns the hash before this record, as it was signed. Recovered records, and records that lack the field, give
+    None."""
     return signed.record.prev_in_clip if isinstance(signed.record, SegmentRecord) else None
 
 
 def chain_hash(prev_in_clip: str, line: bytes) -> str:
-    """The hash behind a record whose line is `line`."""
+    """Returns the hash behind a record with the line `line`."""
     return chain_hash_of_leaves(prev_in_clip, (leaf_hash(line),))
 
 
 def chain_hash_of_leaves(prev_in_clip: str, leaves: Iterable[bytes]) -> str:
-    """The hash behind records of which only the leaf hashes are known, 32 bytes each."""
+    """Returns the hash behind records of which only the leaf hashes are known, 32 bytes each."""
     reached = bytes.fromhex(prev_in_clip)
     for leaf in leaves:
         reached = node_hash(reached, leaf)
@@ -46,9 +46,10 @@ def chain_hash_of_leaves(prev_in_clip: str, leaves: Iterable[bytes]) -> str:
 
 
 def clip_chain_start(clip: Sequence[SignedRecord]) -> str | None:
-    """The hash before these records, in the manifest's order, if each was signed as what follows the ones before it.
+    """Returns the hash before these records, in the manifest's order, if each was signed as the successor of those
+    before it.
 
-    None when one of them is missing (evicted, deleted), adopted at their beginning, or from before there was the field.
+    Returns None if one is missing (evicted, deleted), was recovered at their beginning, or lacks the field.
     """
     start = prev_in_clip_of(clip[0]) if clip else None
     reached = start

@@ -1,12 +1,13 @@
-"""The manifest: one signed, chained line for everything the vault acknowledged, let go or did not have.
+"""The manifest: one signed, chained line for everything the vault acknowledged, evicted or could not record.
 
-- A line is a JSON object of two strings, `payload` and `sig`; the signature is the device's over the payload's DSSE
-  pre-authentication encoding.  Every line is signed, so a few can be shown to a requester without the others.
-- The payload holds the line's number and the SHA-256 of the line before it: a line can neither be dropped nor moved
-  unseen.  Only cutting off the newest ones stays possible, and that is what the ledger's checkpoints are against.
-- A damaged line costs itself: reading goes on behind it, and says so.  A line without an end costs no memory.
-- The lines lie in chapters, one file each.  Every chapter but the first begins with a signed `chapter` record.  What
-  stays of a deleted chapter stands right after that record (`carried`), and the record has its hash.
+- A line is a JSON object of two strings, `payload` and `sig`. The signature is the device's over the payload's DSSE
+  pre-authentication encoding. Every line is signed, so that a few can be shown to a requester alone.
+- The payload holds the line's number and the SHA-256 of the line before it, so a dropped or moved line shows. The
+  ledger's checkpoints reveal the one remaining attack, cutting off the newest lines.
+- If a line is damaged, only that line is lost: the reader reports it and continues. An endless line takes bounded
+  memory.
+- The lines are in chapters, one file each. Every chapter but the first begins with a signed `chapter` record. Lines
+  kept from a deleted chapter stand directly after that record (`carried`), and the record has their hash.
 
 Source: FORMAT.md, "Manifest"; DSSE protocol.md 1.0.2.
 """
@@ -62,7 +63,7 @@ __all__ = [
 
 PAYLOAD_TYPE: Final = "application/vnd.doorward.manifest-record+json"
 FIRST_PREVIOUS: Final = "0" * 64
-"""What the first line says of the line before it."""
+"""The `prev` of the first line."""
 LONGEST_LINE_BYTES: Final = 16 * 1024
 MOST_CHAPTERS: Final = 1 << 20
 """Chapters in the life of a vault: 4 TiB of lines at the usual size of a chapter."""
@@ -73,7 +74,7 @@ _PAYLOAD_BEGINS: Final = b'"payload":"'
 _SEGMENT_NAME: Final = re.compile(rb'"([a-z2-7]{26})"')
 
 Signer = Callable[[bytes], bytes]
-"""message → 64-byte Ed25519 signature by the device key, wherever that key lives."""
+"""Signs a message: returns the 64-byte Ed25519 signature by the device key, which may be in another process."""
 
 
 class _SignedPayload(strictjson.Message, frozen=True, kw_only=True):
@@ -90,7 +91,7 @@ class _SignedLine(strictjson.Message, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class SignedRecord:
-    """One parsed line.  `line` is its bytes without the line feed: what is signed, hashed and shown to others."""
+    """One parsed line. `line` is its bytes without the line feed, which are signed, hashed and shown to others."""
 
     sequence: int
     previous: str
@@ -108,25 +109,26 @@ class SignedRecord:
 
 
 def chapter_start(chapter: int) -> int:
-    """The position of the first byte of a chapter.
+    """Returns the position of the first byte of a chapter.
 
-    A position in a manifest is one integer: the chapter's number, and in the lower 32 bits the offset in its file.
+    A position in a manifest is one integer: the chapter's number in the upper bits, and the offset in its file in the
+    lower 32.
     """
     return chapter << _OFFSET_BITS
 
 
 def chapter_of(position: int) -> int:
-    """The number of the chapter in which `position` lies."""
+    """Returns the number of the chapter that contains `position`."""
     return position >> _OFFSET_BITS
 
 
 def chapter_name(chapter: int) -> str:
-    """The name of a chapter's file."""
+    """Returns the name of a chapter's file."""
     return f"manifest.{chapter}"
 
 
 def chapter_number(name: str) -> int | None:
-    """The number of the chapter that a file of this name holds; None for other files."""
+    """Returns the number of the chapter in a file of this name, or None for other files."""
     found = _FILE_NAME.fullmatch(name)
     number = int(found[1]) if found else MOST_CHAPTERS
     return number if number < MOST_CHAPTERS else None
@@ -134,10 +136,10 @@ def chapter_number(name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class RawLine:
-    """One line as it lies in a chapter's file.
+    """One line as it is in a chapter's file.
 
-    `position` is its first byte, `size` counts its line feed, `data` is without it.  `whole`: it has its line feed.
-    Of a line that is too long, `data` holds only the beginning: one byte more than a line may have.
+    `position` is its first byte. `size` counts its line feed, `data` is without it. `whole`: it has its line feed. If a
+    line is too long, `data` holds only the beginning: one byte more than a line may have.
     """
 
     position: int
@@ -151,7 +153,7 @@ class RawLine:
 
 
 def split_lines(chunks: Iterable[bytes], position: int = 0) -> Iterator[RawLine]:
-    """The lines of one file that is read from `position` on, in bounded memory however long a line is."""
+    """Yields the lines of one file from `position` on, in bounded memory for lines of any length."""
     begun, size = bytearray(), 0
     for chunk in chunks:
         start = 0
@@ -172,7 +174,7 @@ def split_lines(chunks: Iterable[bytes], position: int = 0) -> Iterator[RawLine]
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """The end of a manifest: the position where the next line goes, its number, and the hash it must name."""
+    """The end of a manifest: the position of the next line, its number, and the hash that it must name."""
 
     offset: int = 0
     sequence: int = 0
@@ -183,7 +185,7 @@ class ChainHead:
 
 
 def sign_record(record: Record, tip: ChainHead, sign: Signer) -> SignedRecord:
-    """The line that continues a manifest at `tip`."""
+    """Returns the line that continues a manifest at `tip`."""
     payload = strictjson.encode(_SignedPayload(seq=tip.sequence, prev=tip.previous, record=record))
     signature = sign(pae(PAYLOAD_TYPE, payload))
     line = strictjson.encode(_SignedLine(payload=base64.encode(payload), sig=base64.encode(signature)))
@@ -191,17 +193,17 @@ def sign_record(record: Record, tip: ChainHead, sign: Signer) -> SignedRecord:
 
 
 def parse_line(line: bytes) -> SignedRecord:
-    """The line (without its line feed), its signature *not* checked.  Raises `FormatError`."""
+    """Parses a line (without its line feed) and leaves its signature unchecked. Raises `FormatError`."""
     outer = strictjson.decode(line, _SignedLine, limit_bytes=LONGEST_LINE_BYTES)
     payload, signature = base64.decode(outer.payload), base64.decode(outer.sig)
     if len(signature) != SIGNATURE_BYTES:
-        raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes, this one has {len(signature)}.")
+        raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes. This one has {len(signature)}.")
     inner = strictjson.decode(payload, _SignedPayload, limit_bytes=LONGEST_LINE_BYTES)
     return SignedRecord(inner.seq, inner.prev, inner.record, line, payload, signature)
 
 
 def open_line(line: bytes, key: PublicKey) -> SignedRecord:
-    """The line, once `key` has been seen to sign it.  Raises `FormatError`, or `OpenError` if another did."""
+    """Parses a line and checks that `key` signed it. Raises `FormatError`, or `OpenError` if another key did."""
     signed = parse_line(line)
     if not signed.signed_by(key):
         raise OpenError("No trusted key signed this manifest record.")
@@ -210,7 +212,7 @@ def open_line(line: bytes, key: PublicKey) -> SignedRecord:
 
 @dataclass(frozen=True, slots=True)
 class ChainFault:
-    """What is wrong with one line; `line` counts from 1, as an editor does, or from where reading began in the chapter.
+    """The fault of one line. `line` counts from 1, as an editor does, or from the start of reading in the chapter.
 
     `offset` is the byte in the chapter's file at which the line starts.
     """
@@ -226,11 +228,11 @@ class ChainFault:
 
 @dataclass(frozen=True, slots=True)
 class ChainStep:
-    """One line read: `signed` if it can be read, `fault` if it is not what it should be; a line may have both.
+    """One line that was read. `signed` is set if it is readable, `fault` if it breaks a rule. A line may have both.
 
-    `offset` is the position at which it starts, `tip` the end of the manifest behind it.  `carried`: a copy of a line
-    of a deleted chapter; it has its old number and is no link of the chain.  `rests`: reading can go on from `tip`
-    later; False while more carried lines follow.
+    `offset` is the position at which it starts, `tip` the end of the manifest after it. `carried`: a copy of a line of
+    a deleted chapter, with its old number and outside the chain. `rests`: reading can continue from `tip` later. It is
+    False while more carried lines follow.
     """
 
     offset: int
@@ -244,7 +246,7 @@ class ChainStep:
 def read_chain(
     lines: Iterable[bytes], tip: ChainHead = ChainHead(), key: PublicKey | None = None
 ) -> Iterator[ChainStep]:
-    """`follow` for the lines of one file, each as it lies there: with its line feed, the last perhaps without."""
+    """Does the same as `follow` for the lines of one file as stored: with line feeds, the last perhaps without."""
     return follow(_placed(lines, tip.offset), tip, key)
 
 
@@ -255,11 +257,11 @@ def _placed(lines: Iterable[bytes], position: int) -> Iterator[RawLine]:
 
 
 def follow(lines: Iterable[RawLine], tip: ChainHead = ChainHead(), key: PublicKey | None = None) -> Iterator[ChainStep]:
-    """Every line of a manifest from `tip` on, chapter after chapter.
+    """Yields every line of a manifest from `tip` on, chapter after chapter.
 
-    Signatures are checked when a `key` is given.  `ChainHead()` stands for the beginning of the first chapter in
-    `lines`: its `chapter` record is then believed about what came before it.  A line without its line feed was never
-    acknowledged: a step with a fault and no record, and `tip` stays before it.
+    If `key` is given, signatures are checked. `ChainHead()` stands for the beginning of the first chapter in `lines`:
+    its `chapter` record is then trusted about everything before it. A line without its line feed was never
+    acknowledged. It yields a step with only a fault, and `tip` stays before it.
     """
     reading = _Reading(tip, key)
     for raw in lines:
@@ -267,7 +269,7 @@ def follow(lines: Iterable[RawLine], tip: ChainHead = ChainHead(), key: PublicKe
 
 
 class _Reading:
-    """Where the reading of a manifest is: in which chapter, behind which line, within which carried lines."""
+    """The state of reading a manifest: the chapter, the last line, and the carried lines still to come."""
 
     def __init__(self, tip: ChainHead, key: PublicKey | None) -> None:
         self._tip = tip
@@ -317,7 +319,7 @@ class _Reading:
         return self._told(raw, signed, "The signature is not this device's." if stranger else problem, carried=True)
 
     def _count(self, raw: RawLine) -> str:
-        """One carried line more.  What is wrong once the last of them has been read."""
+        """Counts one more carried line. After the last one, returns the problem with them, or ""."""
         self._left -= raw.size
         self._hash.update(raw.data + b"\n")
         if self._left > 0 or self._carried is None:
@@ -332,9 +334,10 @@ class _Reading:
 
 
 def oldest_stated(chapter: int, line: bytes) -> int | None:
-    """The oldest chapter that is needed, as `line`, the first of `chapter`, says; None when it cannot be read.
+    """Returns the oldest chapter that is needed, as `line`, the first of `chapter`, says. None if it is unreadable.
 
-    Ask the newest chapter first.  Older ones that are there were deleted, and came back with a power cut or by hand.
+    Ask the newest chapter first. Older chapters that are still there were deleted, and came back with a power cut or by
+    hand.
     """
     try:
         record = parse_line(line).record
@@ -344,14 +347,14 @@ def oldest_stated(chapter: int, line: bytes) -> int | None:
 
 
 def missing_chapters(oldest: int, there: Collection[int]) -> tuple[ChainFault, ...]:
-    """A fault for each chapter that is needed and not there, for the first few of them."""
+    """Returns a fault for each needed chapter that is missing, for the first few of them."""
     needed = range(oldest, max(there, default=oldest))
     missing = (ChainFault(0, "The chapter is missing.", number) for number in needed if number not in there)
     return tuple(itertools.islice(missing, _MOST_MISSING))
 
 
 def carried_of(record: Record) -> int:
-    """How many bytes of carried lines follow the line of `record`."""
+    """Returns the number of bytes of carried lines after the line of `record`."""
     return record.carried.size if isinstance(record, Chapter) and record.carried is not None else 0
 
 
@@ -362,7 +365,8 @@ def _too_long(raw: RawLine) -> str:
 
 
 def _misplaced(record: Record, chapter: int, *, first: bool) -> str:
-    """Only the first line of a chapter, and of every one but the very first, is a `chapter` record with its number."""
+    """Checks that exactly the first line of each chapter but `manifest.0` is a `chapter` record with the chapter's
+    number."""
     begins = isinstance(record, Chapter)
     if begins and not first:
         return "The beginning of a chapter stands inside one."
@@ -374,9 +378,9 @@ def _misplaced(record: Record, chapter: int, *, first: bool) -> str:
 
 
 def records_about(lines: Iterable[bytes], segments: Collection[str]) -> Iterator[Record]:
-    """What the lines say that name one of `segments`, in order.  No chain is checked, and no other line is parsed.
+    """Yields the records that name one of `segments`, in order. The chain is unchecked, and other lines stay unparsed.
 
-    A manifest of 200 000 lines takes a tenth of the time that parsing all of it does.
+    For example, a manifest of 200 000 lines takes a tenth of the time that parsing all of it does.
     """
     for raw in lines:
         payload = loose_payload(raw)
@@ -386,7 +390,7 @@ def records_about(lines: Iterable[bytes], segments: Collection[str]) -> Iterator
 
 
 def loose_payload(line: bytes) -> bytes:
-    """The payload of a line, quickly and unchecked; nothing when it has none."""
+    """Returns the payload of a line, quickly and unchecked, or b"" if it has none."""
     begins = line.find(_PAYLOAD_BEGINS) + len(_PAYLOAD_BEGINS)
     try:
         return binascii.a2b_base64(line[begins : line.find(b'"', begins)])
@@ -395,7 +399,7 @@ def loose_payload(line: bytes) -> bytes:
 
 
 def verify_chain(lines: Iterable[bytes], key: PublicKey) -> tuple[ChainFault, ...]:
-    """Everything wrong with a whole manifest: unreadable lines, broken links, signatures that are not `key`'s."""
+    """Returns all faults of a whole manifest: unreadable lines, broken links, signatures of keys other than `key`."""
     return tuple(step.fault for step in read_chain(lines, key=key) if step.fault)
 
 

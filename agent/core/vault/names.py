@@ -1,7 +1,7 @@
-"""Says what a segment is called, and which files belong to it.
+"""The ids of segments, and the names of their files.
 
-- A segment's id is 16 random bytes in lowercase base32: it tells nothing, and order comes from the manifest.
-- The name of a file is its whole state: only a complete file bears a final name (FORMAT.md, invariant 1).
+- A segment's id is 16 random bytes in lowercase base32. The manifest alone gives the order.
+- The name of a file is its whole state: only a complete file has a final name (FORMAT.md, invariant 1).
 
 Source: RFC 4648 section 6; FORMAT.md, "Files".
 """
@@ -32,45 +32,45 @@ __all__ = [
 
 ID_BYTES: Final = 16
 ID_PATTERN: Final = r"[a-z2-7]{25}[aeimquy4]"
-"""128 bits are 25 digits of five bits and one of three: the last digit has eight spellings, not 32."""
+"""128 bits are 25 digits of five bits and one of three, so the last digit has eight spellings instead of 32."""
 
 SegmentId = Annotated[str, msgspec.Meta(pattern=rf"\A{ID_PATTERN}\Z")]
 
 SHARDS: Final = "abcdefghijklmnopqrstuvwxyz234567"
-"""Directories below `segments/`: the first digit of the id.  They exist from set-up on, so no commit makes one."""
+"""Directories below `segments/`: the first digit of the id. Set-up makes them, to spare the commits."""
 
 
 def segment_id(token: bytes) -> SegmentId:
-    """The id made of 16 unpredictable bytes."""
+    """Returns the id made of 16 unpredictable bytes."""
     if len(token) != ID_BYTES:
-        raise InternalError(f"A segment id is made of {ID_BYTES} bytes, not {len(token)}.")
+        raise InternalError(f"A segment id needs {ID_BYTES} bytes, and this token has {len(token)}.")
     return base64.b32encode(token).decode("ascii").rstrip("=").lower()
 
 
 class FileKind(enum.Enum):
-    """What a file in the vault is; the value is the end of its name."""
+    """The kind of a file in the vault. The value is the end of its name."""
 
     SEGMENT = ".age"
     """A whole segment."""
     POSTER = ".poster.age"
     """The still of the clip that begins with this segment."""
     PART = ".part"
-    """A segment being written, or one whose writing was cut off."""
+    """A segment that is being written, or was cut off."""
     POSTER_PART = ".poster.part"
     SOUND = ".sound.age"
-    """What was heard during this segment."""
+    """The sound recorded during this segment."""
     SOUND_PART = ".sound.part"
     CUT = ".cut"
-    """A `PART` found at start: an age file whose tail may be missing, kept and recorded."""
+    """A `PART` found at start: an age file that may lack its tail, kept and recorded."""
 
 
 PARTS: Final = (FileKind.PART, FileKind.POSTER_PART, FileKind.SOUND_PART)
-"""Files that are being written, or whose writing was cut off."""
+"""Files that are being written, or were cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class VaultFile:
-    """One file, by meaning; adapters turn it into a path."""
+    """One file, by meaning. Adapters turn it into a path."""
 
     id: SegmentId
     kind: FileKind
@@ -88,6 +88,6 @@ _NAME: Final = re.compile(rf"({ID_PATTERN})((?:\.poster|\.sound)?\.(?:age|part)|
 
 
 def parse_name(name: str) -> VaultFile | None:
-    """The file `name` means, or None when the vault never writes such a name."""
+    """Returns the file that `name` means, or None for a name that the vault never writes."""
     found = _NAME.fullmatch(name)
     return VaultFile(found[1], FileKind(found[2])) if found else None

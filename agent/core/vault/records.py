@@ -1,4 +1,4 @@
-"""What a manifest can say, as frozen values: segment, adopted, evicted, gap, watching, anchor, boot, chapter.
+"""The records of the manifest, as frozen values: segment, recovered, evicted, gap, coverage, clock-sync, boot, chapter.
 
 Source: FORMAT.md, "Manifest".
 """
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 MOST_EVICTED: Final = 64
-"""Segments named by one tombstone; one line, so a cut leaves all of them or none."""
+"""Segments named by one tombstone. It is one line, so a power cut leaves all of them or none."""
 
 
 MOST_CARRIED_BYTES: Final = 64 << 20
@@ -48,14 +48,14 @@ ChapterNumber = Annotated[int, msgspec.Meta(ge=0, lt=1 << 20)]
 
 
 CONTINUOUS: Final = "continuous"
-"""The label of segments recorded though nothing happened: they have a budget of their own, and go first."""
+"""The label of segments recorded between events. They have a separate budget and are evicted first."""
 
 
 class SealedFile(strictjson.Message, frozen=True, kw_only=True):
     """One age file, as bytes on the disk.
 
-    The hashes of header and payload stand apart because a disclosure replaces the header: who received the payload ties
-    it to this record by `sha256_payload`.  Both together cover every byte, so each is hashed once.
+    Header and payload have separate hashes because a disclosure replaces the header: a requester ties the received
+    payload to this record by `sha256_payload`. The two hashes together cover every byte, so each byte is hashed once.
     """
 
     size: Annotated[int, msgspec.Meta(ge=1)]
@@ -69,7 +69,7 @@ class SealedFile(strictjson.Message, frozen=True, kw_only=True):
 
 
 class PosterRecord(strictjson.Message, frozen=True, kw_only=True):
-    """The clip's still: its own age file, named after the clip's first segment."""
+    """The clip's still: a separate age file, named after the clip's first segment."""
 
     file: SealedFile
     key: Sha256
@@ -77,7 +77,7 @@ class PosterRecord(strictjson.Message, frozen=True, kw_only=True):
 
 
 class SoundRecord(strictjson.Message, frozen=True, kw_only=True):
-    """What was heard during a segment: its own age file, so that the pictures can be handed over without it."""
+    """The sound of a segment: a separate age file, so that the pictures can be shared alone."""
 
     file: SealedFile
     key: Sha256
@@ -85,13 +85,13 @@ class SoundRecord(strictjson.Message, frozen=True, kw_only=True):
 
 
 class SoundGapReason(enum.Enum):
-    """Why a segment has no sound, or not all of it, on a device that was told to listen."""
+    """The reason why a segment lacks some or all sound on a device that was told to listen."""
 
     MICROPHONE = "microphone absent"
 
 
 class SegmentRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="segment"):
-    """A whole segment, written under this device's eyes.  `epoch` numbers the recipients it is sealed to."""
+    """A whole segment that this device saw to its end. `epoch` numbers the recipients it is sealed to."""
 
     id: SegmentId
     event: SegmentId
@@ -100,14 +100,15 @@ class SegmentRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="ki
     epoch: Size
     file: SealedFile
     key: Sha256
-    """The file key's commitment: what the file opens to is fixed by this and `file`, and nothing here hashes it."""
+    """The file key's commitment. With `file` it fixes the plaintext, although the record holds only hashes of sealed
+    bytes."""
     poster: PosterRecord | None = None
     label: Label | None = None
     sound: SoundRecord | None = None
     silence: SoundGapReason | None = None
-    """Given where sound was wanted and some of it is missing."""
+    """Set if sound was wanted and some of it is missing."""
     prev_in_clip: Sha256 | None = None
-    """A hash of all that stands before it in its clip (`core.vault.following`); None in records of earlier versions."""
+    """A hash of all records before it in its clip (`core.vault.following`). A record without it proves less."""
 
     def __post_init__(self) -> None:
         bounded(self.span)
@@ -134,9 +135,9 @@ class SegmentRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="ki
 
 
 class RecoveredRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="recovered"):
-    """A file found at start without a record: kept, but nobody saw it end.
+    """An unrecorded file that was found at start. It is kept, although the device missed its end.
 
-    `complete` is whether it bore its final name; if not, its tail may be missing and only an owner's client can tell.
+    `complete` is whether it had its final name. If not, its tail may be missing, and only an owner's client can tell.
     Its span is an upper bound, so it never makes a match certain.
     """
 
@@ -173,19 +174,19 @@ class RecoveredRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="
 
 
 class EvictionReason(enum.Enum):
-    """Why segments are gone."""
+    """The reason why segments are gone."""
 
     BYTES = "bytes"
     AGE = "age"
     FLOOR = "floor"
     MISSING = "missing"
-    """Found missing at start: not by us."""
+    """Found missing at start: another program removed them."""
     OWNER = "owner"
     """An owner deleted them."""
     UNWANTED = "unwanted"
-    """The owner asked for it (`clips.keep`): an opinion saw nothing in the event that they want to keep."""
+    """The owner asked for it (`clips.keep`): object detection found none of the labels that the owner wants to keep."""
     RECORDING = "recording"
-    """Held for a request, and let go all the same: nothing else was left, and recording would have stopped."""
+    """Held for a request, but evicted because only held segments were left and recording would have stopped."""
 
 
 class EvictionRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="evicted"):
@@ -197,7 +198,7 @@ class EvictionRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="k
 
 
 class GapReason(enum.Enum):
-    """Why there is no footage though there was time."""
+    """The reason why a stretch of time lacks footage."""
 
     OFF = "switched off"
     PRIVACY = "privacy switch"
@@ -207,20 +208,20 @@ class GapReason(enum.Enum):
 
 
 class GapRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
-    """A span without footage, and why.  It may be of any length."""
+    """A span without footage, of any length, and the reason."""
 
     reason: GapReason
     span: TimeSpan
 
 
 class CoverageRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="coverage"):
-    """A camera delivered pictures all through this span: where it holds neither segment nor gap, nothing happened."""
+    """A camera delivered pictures all through this span. Parts with neither segment nor gap held no event."""
 
     span: TimeSpan
 
 
 class ClockSync(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="clock-sync"):
-    """The wall clock became better known: it dates what this boot recorded before, by the boot clock between."""
+    """The wall clock became better known. The record dates earlier footage of this boot, by the boot clock between."""
 
     at: Stamp
 
@@ -234,17 +235,17 @@ class BootRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind"
 
 
 class Carried(strictjson.Message, frozen=True, kw_only=True):
-    """The lines that stand behind a chapter's first: copies from chapters that were deleted when it was opened."""
+    """The lines after a chapter's first: copies from chapters that were deleted when this one was opened."""
 
     size: Annotated[int, msgspec.Meta(ge=1, le=MOST_CARRIED_BYTES)]
-    """With their line feeds."""
+    """In bytes, with the line feeds."""
     sha256: Sha256
 
 
 class Chapter(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="chapter"):
-    """The first record of a file of the manifest, of every one but the very first.
+    """The first record of every chapter file except `manifest.0`.
 
-    The chapters below `oldest` are not needed any more, and were deleted when this one was durable.
+    The chapters below `oldest` are obsolete. The writer deletes them once this record is durable.
     """
 
     number: ChapterNumber
@@ -255,7 +256,7 @@ class Chapter(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
 
     def __post_init__(self) -> None:
         if not self.number or self.oldest > self.number:
-            raise FormatError("A chapter has a number above 0, and the oldest one is no later than it.")
+            raise FormatError("A chapter must have a number above 0, and its `oldest` must be at most that number.")
 
 
 StoredRecord = SegmentRecord | RecoveredRecord

@@ -1,11 +1,10 @@
-"""What a segment says about itself: to whoever opens it, and to the device that finds it again after a power cut.
+"""The description that each segment carries, for readers who open it and for the device after a power cut.
 
-- `Context`, sealed: a trailing top-level MP4 `uuid` box behind the media, which players skip; in a poster, a JPEG
-  comment.  It names the segment, its device and its time, and which of its files this is; the signed manifest record
-  must say the same.
-- `Begin`, in clear: a stanza of the age header that wraps no key, which age implementations skip.  Without it a segment
-  cut off before its record was written would be footage without a date.  It says nothing that the manifest beside it
-  does not say, and a disclosure replaces the header.
+- `Context`, sealed: a trailing top-level MP4 `uuid` box after the media, which players skip; in a poster, a JPEG
+  comment. It names the segment, its device, its time, and the kind of this file. The signed manifest record must agree.
+- `Begin`, in clear: a stanza of the age header that wraps no key, which age implementations skip. Without it, a segment
+  cut off before its record was written would be undated. It repeats only facts of the manifest beside it, and a
+  disclosure replaces the header.
 
 Source: ISO/IEC 14496-12 section 4.2 and 11.1 (`uuid`); ITU-T T.81, B.2.4.5 (comment); c2sp.org/age, "Recipient stanza";
 FORMAT.md, "Segment".
@@ -47,7 +46,7 @@ __all__ = [
 ]
 
 BOX_TYPE: Final = bytes.fromhex("6f0c3d1b8a5e4f7c9d24b1e7d3a8c951")
-"""A random UUID (version 4), drawn once; it names this box for ever."""
+"""A random UUID (version 4), drawn once. It names this box for ever."""
 BEGIN_KIND: Final = "doorward-begin"
 
 _LIMIT_BYTES: Final = 2048
@@ -62,7 +61,7 @@ Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class Content(enum.Enum):
-    """Which of a segment's files a context is in.  Without it, sound could be passed off as the pictures."""
+    """The segment's file that holds a context. Without it, an attacker could pass off sound as the pictures."""
 
     SEGMENT = "segment"
     POSTER = "poster"
@@ -70,11 +69,11 @@ class Content(enum.Enum):
 
 
 class Context(strictjson.Message, frozen=True, kw_only=True):
-    """What each sealed file says of itself.  `ordinal` counts the segments begun in this boot, from 0.
+    """The sealed description in each file. `ordinal` counts the segments begun in this boot, from 0.
 
-    `media_bytes`: the length of the film, sound or JPEG without this context.
-    `seen`: what a second opinion saw in pictures of this segment, in the order of `ObjectLabel`; empty is nothing
-    that it knows, None that nobody looked.
+    `media_bytes`: the length of the film, sound or JPEG without this context. `seen`: the labels that object detection
+    found in pictures of this segment, in the order of `ObjectLabel`. Empty means that it found none, None that it did
+    not run.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
@@ -91,11 +90,11 @@ class Context(strictjson.Message, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         bounded(self.span)
         if self.seen is not None and self.seen != sorted_labels(self.seen):
-            raise FormatError("What was seen in a segment is said once each and in order.")
+            raise FormatError("`seen` must list each label at most once and in order.")
 
 
 class Begin(strictjson.Message, frozen=True, kw_only=True):
-    """What is known when a segment begins.  `until_us` bounds its end: the writer promises to finish before."""
+    """The facts known when a segment begins. `until_us` bounds its end: the writer promises to finish before."""
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     segment: SegmentId
@@ -113,7 +112,7 @@ class Begin(strictjson.Message, frozen=True, kw_only=True):
 
     @property
     def longest(self) -> TimeSpan:
-        """From the start to the latest possible end."""
+        """Returns the span from the start to the latest possible end."""
         return TimeSpan(
             boot=self.boot,
             start_us=self.start_us,
@@ -128,7 +127,7 @@ def begin_stanza(begin: Begin) -> Stanza:
 
 
 def begin_in(header: Header) -> Begin:
-    """What the header of one of our segments says.  Raises `FormatError` when it is not one of ours."""
+    """Returns the `begin` in the header of a segment. Raises `FormatError` if the header has none, or several."""
     bodies = [stanza.body for stanza in header.stanzas if stanza.kind == BEGIN_KIND]
     if len(bodies) != 1:
         raise FormatError(f"This age file has {len(bodies)} stanzas of kind {BEGIN_KIND}; a segment has one.")
@@ -136,29 +135,30 @@ def begin_in(header: Header) -> Begin:
 
 
 def context_box(context: Context) -> bytes:
-    """The box to append to the media."""
+    """Returns the box to append to the media."""
     return trailing_box(BOX_TYPE, strictjson.encode(context))
 
 
 def split_media(plaintext: bytes) -> tuple[bytes, Context]:
-    """The media and what the box behind it says of it.
+    """Returns the media and the context in the box after it.
 
-    Raises `FormatError` when the boxes do not add up, the last is not a context box, or the media has another length.
+    Raises `FormatError` if the boxes do not add up, the last is not a context box, or the media has another length.
     """
     media, body = split_trailing(plaintext, BOX_TYPE)
     return media, _context(body, media)
 
 
 def poster_plaintext(jpeg: bytes, context: Context) -> bytes:
-    """The picture with its context as a comment right behind its start, which viewers skip."""
+    """Returns the picture with its context as a comment directly after its start, which viewers skip."""
     if not jpeg.startswith(_JPEG_START):
-        raise InternalError("A poster is a JPEG.")
+        raise InternalError("A poster must be a JPEG.")
     body = _POSTER_REMARK + strictjson.encode(context)
     return _JPEG_START + _JPEG_COMMENT + (len(body) + 2).to_bytes(2, "big") + body + jpeg[len(_JPEG_START) :]
 
 
 def split_poster(plaintext: bytes) -> tuple[bytes, Context]:
-    """The JPEG as it was made, and what its comment says of it.  Raises `FormatError` when there is no such comment."""
+    """Returns the JPEG as it was made, and the context in its comment. Raises `FormatError` if the comment is
+    missing."""
     head = len(_JPEG_START + _JPEG_COMMENT)
     end = head + int.from_bytes(plaintext[head : head + 2], "big")
     body = plaintext[head + 2 : end]
@@ -172,17 +172,18 @@ def split_poster(plaintext: bytes) -> tuple[bytes, Context]:
 def _context(body: bytes, media: bytes) -> Context:
     context = strictjson.decode(body, Context, limit_bytes=_LIMIT_BYTES)
     if len(media) != context.media_bytes:
-        raise FormatError("The media of this segment has another length than its context names.")
+        raise FormatError("The length of this segment's media differs from the one in its context.")
     return context
 
 
 def trailing_box(box_type: bytes, body: bytes) -> bytes:
-    """A `uuid` box of that type."""
+    """Returns a `uuid` box of that type."""
     return _BOX_HEAD.pack(_BOX_HEAD.size + len(box_type) + len(body), b"uuid") + box_type + body
 
 
 def split_trailing(plaintext: bytes, box_type: bytes) -> tuple[bytes, bytes]:
-    """The media, and the body of the `uuid` box behind it.  Raises `FormatError` when the last box is another."""
+    """Returns the media, and the body of the `uuid` box after it. Raises `FormatError` if the last box has another
+    type."""
     start = -1
     for start in _box_starts(plaintext):  # noqa: B007 — the last one is what is asked for
         pass
@@ -193,7 +194,7 @@ def split_trailing(plaintext: bytes, box_type: bytes) -> tuple[bytes, bytes]:
 
 
 def _box_starts(data: bytes) -> Iterator[int]:
-    """Where each top-level box of `data` starts.  Raises `FormatError` unless they fill it exactly."""
+    """Yields the offset of each top-level box of `data`. Raises `FormatError` unless the boxes fill it exactly."""
     at = 0
     while at < len(data):
         yield at
@@ -209,7 +210,7 @@ def _box_bytes(data: bytes, at: int) -> int:
     size: int = _BOX_HEAD.unpack_from(data, at)[0]
     if size == 1 and len(data) - at >= head + _LARGE_SIZE.size:
         size, head = _LARGE_SIZE.unpack_from(data, at + head)[0], head + _LARGE_SIZE.size
-    # Size 0 ("to the end of the file") would swallow the context; fragmented MP4 has no need of it.
+    # Size 0 ("to the end of the file") would swallow the context, and fragmented MP4 works with explicit sizes.
     if size < head:
         raise FormatError("An MP4 box of this segment states an impossible size.")
     return size

@@ -1,7 +1,7 @@
-"""When something happened, as the vault's formats write it: boot clock in µs for order, UTC in ms for people.
+"""The vault's two times for every event: boot clock in µs for order, UTC in ms for people.
 
-Duration comes from the boot clock alone; the UTC of the end is the UTC of the start plus that duration.  So a wall
-clock that is stepped while a segment is written changes neither its length nor its order.
+Duration comes from the boot clock alone. The UTC of the end is the UTC of the start plus that duration. If the wall
+clock is stepped while a segment is written, its length and order therefore stay the same.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = [
 ]
 
 LONGEST_SEGMENT_US: Final = 3_600_000_000
-"""No segment is longer.  The index relies on it: what overlaps a window starts at most this long before it."""
+"""The longest segment. The index relies on it: a segment that overlaps a window starts at most this long before it."""
 
 BootId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 _FARTHEST_UTC_MS: Final = 2**45
-"""From the year 855 to 3084, more than any clock of 64 bits in ns can say: so every reader's calendar has the date."""
+"""The years 855 to 3084, more than any clock of 64 bits in ns can say, so that every reader's calendar has the date."""
 UtcMs = Annotated[int, msgspec.Meta(ge=-_FARTHEST_UTC_MS, le=_FARTHEST_UTC_MS)]
 
 _US_PER_MS: Final = 1000
@@ -45,7 +45,7 @@ RANK: Final = (ClockQuality.UNKNOWN, ClockQuality.HELD, ClockQuality.SYNCED)
 
 
 class Stamp(strictjson.Message, frozen=True, kw_only=True):
-    """One instant: `at_us` on the clock of `boot`, `utc_ms` worth what `quality` says."""
+    """One instant: `at_us` on the clock of `boot`, and `utc_ms` with its `quality`."""
 
     boot: BootId
     at_us: Size
@@ -53,7 +53,7 @@ class Stamp(strictjson.Message, frozen=True, kw_only=True):
     quality: ClockQuality
 
     def utc_of_ms(self, boot_us: int) -> int:
-        """The wall clock, in ms, when the clock of the same boot showed `boot_us`."""
+        """Returns the wall clock, in ms, at the instant `boot_us` of the same boot."""
         return self.utc_ms + (boot_us - self.at_us) // _US_PER_MS
 
 
@@ -76,7 +76,7 @@ class TimeSpan(strictjson.Message, frozen=True, kw_only=True):
 
     @property
     def end_ms(self) -> int:
-        """UTC; rounded up, so that a span is never empty and never shorter than the footage."""
+        """UTC of the end, rounded up, so that a span is never empty or shorter than the footage."""
         return self.utc_ms - (self.start_us - self.end_us) // _US_PER_MS
 
     @property
@@ -89,9 +89,9 @@ def stamp(boot: str, at: ClockReading) -> Stamp:
 
 
 def span_between(boot: str, start: ClockReading, end: ClockReading) -> TimeSpan:
-    """The span from `start` to `end`, dated by the better of the two clock readings.
+    """Returns the span from `start` to `end`, dated by the better of the two clock readings.
 
-    A clock that became good in between dates the start as well: it is the same boot clock that counts the distance.
+    If the clock became good in between, it dates the start as well: the same boot clock counts the distance.
     """
     dated = start if RANK.index(start.quality) >= RANK.index(end.quality) else end.at(start.boot_ns)
     return TimeSpan(
@@ -104,7 +104,7 @@ def span_between(boot: str, start: ClockReading, end: ClockReading) -> TimeSpan:
 
 
 def bounded(span: TimeSpan) -> TimeSpan:
-    """`span`, if a segment may be that long.  Raises `FormatError`."""
+    """Returns `span` if a segment may be that long. Raises `FormatError` if not."""
     if span.duration_us > LONGEST_SEGMENT_US:
         raise FormatError(f"A segment of {span.duration_us} µs is longer than the format allows.")
     return span

@@ -214,7 +214,7 @@ def test_old_footage_under_a_new_record_is_betrayed_by_its_inside(home: Home) ->
     )
     shown.signed, shown.sealed = home.device._record(forged), old.sealed
     seen = review(home)
-    with pytest.raises(FormatError, match="does not say of itself"):
+    with pytest.raises(FormatError, match="differs from the record signed"):
         seen.open(home.segments[0])
 
 
@@ -224,7 +224,7 @@ def test_an_old_poster_under_a_new_record_is_betrayed_by_its_inside(home: Home) 
     shown.signed = home.device._record(msgspec.structs.replace(shown.signed.record, poster=old.signed.record.poster))  # type: ignore[union-attr]
     shown.poster = old.poster
     seen = review(home)
-    with pytest.raises(FormatError, match=r"poster of segment .* does not say of itself"):
+    with pytest.raises(FormatError, match=r"poster of segment .* differs from the record signed"):
         seen.poster(seen.clips[0])
 
 
@@ -236,7 +236,7 @@ def test_sound_under_the_name_of_the_pictures_is_betrayed_by_its_inside(home: Ho
     assert record.sound is not None
     stored.signed = home.device._record(msgspec.structs.replace(record, file=record.sound.file, key=record.sound.key))
     stored.sealed = stored.sound  # type: ignore[assignment]
-    with pytest.raises(FormatError, match="does not say of itself"):
+    with pytest.raises(FormatError, match="differs from the record signed"):
         review(home).open(home.segments[0])
 
 

@@ -302,7 +302,7 @@ def test_the_sound_of_another_segment_under_this_record_is_betrayed_by_its_insid
     assert old.sound is not None
     signed = home.device._record(msgspec.structs.replace(record, sound=theirs.sound))
     assert open_sound(old.signed, old.sound, [home.keys.identity], device=home.device.key.id)
-    with pytest.raises(FormatError, match="does not say of itself"):
+    with pytest.raises(FormatError, match="differs from the record signed"):
         open_sound(signed, old.sound, [home.keys.identity], device=home.device.key.id)
 
 

@@ -101,7 +101,7 @@ def test_a_still_of_another_segment_is_no_tip(requester: Requester, gops: list[G
     """An altered doorbell can put an old still under a new record; inside, it still says which segment it is of."""
     lying = filmed(gops, Changes(poster=lambda c: msgspec.structs.replace(c, segment=segment_id(bytes(16)))))
     laid(requester, *shown(requester, lying, one_of(lying, PartKind.POSTER)))
-    with pytest.raises(FormatError, match=r"poster of segment .* does not say of itself"):
+    with pytest.raises(FormatError, match=r"poster of segment .* differs from the record signed"):
         open_tip(requester, TIP)
 
 

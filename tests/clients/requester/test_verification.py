@@ -188,7 +188,7 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
     "a record twice": (
         Changes(manifest=lambda m: later(m, records=(*m.records, m.records[0]))),
         CheckKind.RECORDS,
-        "one twice",
+        "the same record twice",
     ),
     "records by a stranger": (Changes(record_key=STRANGER), CheckKind.RECORDS, "No trusted key"),
     "another payload approved than recorded": (
@@ -224,42 +224,42 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
     "a context of another device": (
         Changes(context=lambda c: later(c, device="00" * 8)),
         CheckKind.FOOTAGE,
-        "does not say of itself",
+        "differs from the record signed",
     ),
     "a context of another segment": (
         Changes(context=lambda c: later(c, segment="a" * 25 + "a")),
         CheckKind.FOOTAGE,
-        "does not say of itself",
+        "differs from the record signed",
     ),
     "a context of another event": (
         Changes(context=lambda c: later(c, event="a" * 25 + "a")),
         CheckKind.FOOTAGE,
-        "does not say of itself",
+        "differs from the record signed",
     ),
     "a context with another number": (
         Changes(context=lambda c: later(c, ordinal=99)),
         CheckKind.FOOTAGE,
-        "does not say of itself",
+        "differs from the record signed",
     ),
     "a context of another minute": (
         Changes(context=of_span(utc_ms=(NOW_S - 5000) * 1000)),
         CheckKind.FOOTAGE,
-        "does not say of itself",
+        "differs from the record signed",
     ),
     "a context with a better clock": (
         Changes(record=of_span(quality=ClockQuality.UNKNOWN)),
         CheckKind.FOOTAGE,
-        "does not say of itself",
+        "differs from the record signed",
     ),
     "a context that names another length": (
         Changes(context=lambda c: later(c, media_bytes=7)),
         CheckKind.FOOTAGE,
-        "another length than its context names",
+        "length of this segment.s media differs",
     ),
     "a context of another kind": (
         Changes(context=lambda c: later(c, kind=Content.SOUND)),
         CheckKind.FOOTAGE,
-        "does not say of itself",
+        "differs from the record signed",
     ),
     "a record that commits to another key": (
         Changes(record=lambda r: later(r, key=OTHER_SHA)),
@@ -274,12 +274,12 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
     "a still of another segment": (
         Changes(poster=lambda c: later(c, segment=segment_id(bytes(16)))),
         CheckKind.FOOTAGE,
-        "poster of segment .* does not say of itself",
+        "poster of segment .* differs from the record signed",
     ),
     "a still of another minute": (
         Changes(poster=lambda c: later(c, span=later(c.span, utc_ms=c.span.utc_ms - 60_000))),
         CheckKind.FOOTAGE,
-        "poster of segment .* does not say of itself",
+        "poster of segment .* differs from the record signed",
     ),
 }
 

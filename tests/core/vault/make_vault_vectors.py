@@ -1,4 +1,4 @@
-"""Writes the vault's test vectors: `python -m tests.core.vault.make_vault_vectors`.  FORMAT.md says what they are."""
+"""Writes the vault's test vectors: `python -m tests.core.vault.make_vault_vectors`. FORMAT.md describes them."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ def _beginning(tip: ChainHead, carried: bytes, **changes: Any) -> SignedRecord:
 
 
 def _second_chapter(lines: list[bytes], tip: ChainHead, **changes: Any) -> bytes:
-    """It carries the anchor and the last segment, the only one that is stored, and goes on with `coverage`."""
+    """Returns a chapter that carries the `clock-sync` and the last, only stored segment, and continues with
+    `coverage`."""
     carried = b"".join(line + b"\n" for line in lines[-2:])
     begins = _beginning(tip, carried, **changes)
     then = sign_record(CoverageRecord(span=_SPAN), ChainHead(0, begins.sequence + 1, begins.sha256), _KEY.sign)
@@ -158,7 +159,7 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
         return _MEDIA + struct.pack(">I", len(body) + 4) + body
 
     def first(changed: dict[str, object] | bytes, sig: str | None = None) -> bytes:
-        """Signed by the device unless `sig` says otherwise, so that nothing but the defect speaks against it."""
+        """Signed by the device unless `sig` says otherwise, so that the defect is the only reason for a refusal."""
         data = changed if isinstance(changed, bytes) else json.dumps(changed, separators=(",", ":")).encode()
         sig = sig or base64.encode(_KEY.sign(pae(PAYLOAD_TYPE, data)))
         return manifest(json.dumps({"payload": base64.encode(data), "sig": sig}, separators=(",", ":")).encode())

@@ -1,4 +1,4 @@
-"""A record names the one key that opens its file, and whoever opens it with another is refused."""
+"""A record names the one key that opens its file, and a reader refuses any other key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a window holds and why the rest is empty: a word for every instant, "nothing happened" only with a witness."""
+"""Every instant of a window gets one word, and "nothing happened" needs a `coverage` record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a wall clock is believed: better ones at once, contradicting ones not at all."""
+"""Tests how far a wall clock is believed: better readings at once, contradicting ones not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record's signature, made when its segment was recorded, fixes what stood before it in its clip."""
+"""A record's signature, made at capture, fixes the records before it in its clip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADOPTED = next(record for record in RECORDS if isinstance(record, RecoveredRecor
 
 
 def chain(*kinds: str) -> list[SignedRecord]:
-    """A clip as it is recorded: `s` a segment, `a` an adopted one, `o` one of an earlier version."""
+    """A clip as it is recorded: `s` a segment, `a` a recovered one, `o` one that lacks `prev_in_clip`."""
     reached, clip = FIRST, []
     for number, kind in enumerate("".join(kinds)):
         record: SegmentRecord | RecoveredRecord = ADOPTED
@@ -55,7 +55,7 @@ def test_a_record_left_out_moved_or_changed_breaks_the_clip() -> None:
         assert clip_chain_start(broken) is None
     other = sign_record(msgspec.structs.replace(clip[1].record, epoch=7), ChainHead(), DEVICE.sign)
     assert clip_chain_start([clip[0], other, *clip[2:]]) is None
-    # Of what comes behind the last one that is shown, nothing earlier can say anything.
+    # An earlier signature cannot fix the records after the last one that is shown.
     assert clip_chain_start(clip[:2]) == FIRST
 
 

@@ -1,4 +1,5 @@
-"""A segment says what it is, to who opens it and to the device after a crash; and nothing else is believed."""
+"""A segment describes itself to readers who open it and to the device after a crash, and a wrong description is
+refused."""
 
 from __future__ import annotations
 

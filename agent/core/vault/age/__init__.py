@@ -1,12 +1,13 @@
 r"""The age v1 file format, on `cryptography` alone: how segments, posters and identity files are sealed.
 
-Why age: footage must outlive this project.  Stock `age`, rage and npm `age-encryption` open what is written here, with
-the owner's identity and nothing of ours.  What follows is the part of c2sp.org/age that we write and read, exact enough
-to write it again; `‖` joins byte strings, `b64` is standard base64 without padding, only its canonical form is read.
+Why age: footage must outlive this project.  Stock `age`, rage and npm `age-encryption` open these files with the
+owner's identity alone.  This docstring gives the part of c2sp.org/age that Doorward writes and reads, exactly enough
+for a second implementation.  `‖` joins byte strings.  `b64` is unpadded standard base64, and readers accept only its
+canonical form.
 
 File        header ‖ payload.  Binary; one file key (16 random bytes) and one nonce (16 random bytes) for each file.
 
-Header      ASCII, lines ended by one LF, at most 64 KiB (our bound):
+Header      ASCII, lines ended by one LF, at most 64 KiB (Doorward's bound):
 
                 age-encryption.org/v1
                 -> KIND ARGUMENT …          one or more stanzas; words of printable ASCII, one space between
@@ -16,8 +17,8 @@ Header      ASCII, lines ended by one LF, at most 64 KiB (our bound):
             mac     = HMAC-SHA-256(HKDF(file key, salt "", info "header"), every byte before the space behind "---")
             HKDF    = HKDF-SHA-256 with 32 bytes of output (RFC 5869)
 
-Stanzas     Each wraps the same file key on its own, into a body of 32 bytes: 16 of key, 16 of Poly1305 tag.  Readers
-            skip kinds they do not know, refuse malformed ones of their own kind, and check the body's length first.
+Stanzas     Each wraps the same file key separately, into a body of 32 bytes: 16 of key, 16 of Poly1305 tag.  Readers
+            skip kinds they do not know, refuse malformed ones of their kind, and check the body's length first.
 
   mlkem768x25519   one argument, b64(enc), enc = 1120 bytes: ML-KEM-768 ciphertext (1088) ‖ X25519 share (32).
             enc, body = HPKE SealBase(recipient, info "age-encryption.org/mlkem768x25519", aad "", file key), RFC 9180
@@ -38,7 +39,7 @@ Stanzas     Each wraps the same file key on its own, into a body of 32 bytes: 16
             body as for X25519
 
 Payload     nonce ‖ chunk 0 ‖ chunk 1 ‖ …, key = HKDF(file key, salt = nonce, info "payload").  The plaintext is cut
-            into chunks of 65536 bytes; only the last may be shorter, and it is empty only if the plaintext is.
+            into chunks of 65536 bytes.  Only the last may be shorter, and it is empty only if the plaintext is.
             chunk i = ChaCha20-Poly1305(key, i as 11 bytes big-endian ‖ 01 for the last chunk, 00 for others, plaintext)
             without associated data: 65552 bytes, the last one 16 more than its plaintext.
 
@@ -47,13 +48,13 @@ Sizes       A hybrid stanza is 1557 bytes, an X25519 stanza 98, version and MAC 
 
 Armor       strict PEM (RFC 7468, figure 3), label AGE ENCRYPTED FILE, for files that travel as text.
 
-Our rules beyond the format: hybrid recipients are not mixed with others (a file is as weak as its weakest stanza; what
-others mixed is still read); a chunk is never larger than one AEAD call of 64 KiB, which is how long it can hold the
-interpreter's lock; a file that was cut is opened up to its last whole chunk, by `opening.VerifiedPrefix` only.
+Doorward's rules beyond the format: a writer never mixes hybrid recipients with others, because a file is as weak as its
+weakest stanza (readers still accept a mix).  An AEAD call takes at most one chunk of 64 KiB, because it holds the
+interpreter's lock.  If a file was cut off, only `opening.VerifiedPrefix` opens it, up to its last whole chunk.
 
 Read in this order: `stanza`, `header`, `recipients`, `stream`, `sealing`; then `opening`, which a device cannot import.
-This module imports nothing, so that importing one half never brings in the other.
+This module has no imports, so that importing one half never brings in the other.
 
-Vectors: the 143 of c2sp.org/CCTV/age, and our own in tests/vectors (segment_x25519, segment_hybrid).
+Vectors: the 143 of c2sp.org/CCTV/age, and Doorward's in tests/vectors (segment_x25519, segment_hybrid).
 Source: c2sp.org/age; RFC 5869, 7468, 7748, 7914, 8439, 9180; draft-ietf-hpke-pq; FIPS 203; BIP 173.
 """

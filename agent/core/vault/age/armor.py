@@ -1,7 +1,9 @@
-"""age's text form: strict PEM with the label AGE ENCRYPTED FILE, for files that travel as text (identities, mostly).
+"""The text form of age files: strict PEM with the label AGE ENCRYPTED FILE, for files that travel as text (mostly
+identities).
 
-One byte string has one armor, but for line ends (LF, or CRLF throughout) and white space outside: anything more lenient
-lets a stranger change a file that still opens.  Armored files are small, so they are handled whole.
+A byte string has exactly one armor, except for line ends (LF, or CRLF throughout) and white space outside. With a more
+lenient reader, a stranger could change a file that still opens. Armored files are small, so these functions handle them
+whole.
 
 Source: RFC 7468, section 3, figure 3; c2sp.org/age, "ASCII armor".
 """
@@ -22,19 +24,19 @@ _SPACE = b" \t\r\n"
 
 
 def armor(data: bytes) -> bytes:
-    """`data` as armored text, ended by a line feed."""
+    """Returns `data` as armored text, ended by a line feed."""
     encoded = base64.b64encode(data)
     lines = [encoded[i : i + _COLUMNS] for i in range(0, len(encoded), _COLUMNS)]
     return b"\n".join((_BEGIN, *lines, _END, b""))
 
 
 def is_armored(data: bytes) -> bool:
-    """Whether `data` claims to be armored; `dearmor` says whether it truly is."""
+    """Returns whether `data` claims to be armored. Call `dearmor` to check the claim."""
     return data.lstrip(_SPACE).startswith(_BEGIN)
 
 
 def dearmor(text: bytes) -> bytes:
-    """The bytes inside an armored `text`; FormatError if it is not exactly one armor."""
+    """Returns the bytes inside an armored `text`. Raises `FormatError` if it is not exactly one armor."""
     stripped = text.strip(_SPACE)
     line_end = b"\r\n" if stripped.startswith(_BEGIN + b"\r\n") else b"\n"
     first, *lines = stripped.split(line_end)

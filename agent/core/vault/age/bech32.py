@@ -1,7 +1,7 @@
-"""Bech32, the checksummed text form of age recipients and identities, without BIP 173's limit on length.
+"""Bech32, the checksummed text form of age recipients and identities, with BIP 173's limit on length lifted.
 
-A string is all lower case or all upper case; the checksum is always that of the lower case.  The bits that fill the
-last 5-bit symbol must be zero, else one key would have several names.
+A string is all lower case or all upper case. The checksum is always that of the lower case. The bits that fill the last
+5-bit symbol must be zero, so that a key has exactly one text.
 
 Source: BIP 173; c2sp.org/age, "Conventions".
 """
@@ -21,7 +21,7 @@ _CHECKSUM_SYMBOLS = 6
 
 
 def encode(prefix: str, data: bytes) -> str:
-    """`data` under the lower-case human-readable `prefix`, in lower case."""
+    """Returns `data` under the lower-case human-readable `prefix`, in lower case."""
     symbols = _five_bit_symbols(data)
     checksum = _polymod([*_expanded(prefix), *symbols, *[0] * _CHECKSUM_SYMBOLS]) ^ 1
     symbols += [(checksum >> 5 * (_CHECKSUM_SYMBOLS - 1 - i)) & 31 for i in range(_CHECKSUM_SYMBOLS)]
@@ -29,7 +29,8 @@ def encode(prefix: str, data: bytes) -> str:
 
 
 def decode(text: str) -> tuple[str, bytes]:
-    """(lower-case prefix, data) of a Bech32 `text`; FormatError, which never repeats the text: it may be a secret."""
+    """Returns (lower-case prefix, data) of a Bech32 `text`. Raises `FormatError`, which omits the text: it may be a
+    secret."""
     lower = text.lower()
     if not text.isascii() or text not in (lower, text.upper()):
         raise FormatError("A key's text mixes upper and lower case or holds characters that no key has.")
@@ -46,7 +47,7 @@ def decode(text: str) -> tuple[str, bytes]:
 
 
 def _polymod(symbols: Iterable[int]) -> int:
-    """The remainder of the BCH code: 1 over a whole string whose checksum is right."""
+    """Returns the remainder of the BCH code, which is 1 for a whole string with a right checksum."""
     remainder = 1
     for symbol in symbols:
         top = remainder >> 25
@@ -58,7 +59,7 @@ def _polymod(symbols: Iterable[int]) -> int:
 
 
 def _expanded(prefix: str) -> list[int]:
-    """The prefix as symbols, so that the checksum covers it too: high bits, zero, low bits."""
+    """Returns the prefix as symbols (high bits, zero, low bits), so that the checksum covers it too."""
     return [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix]
 
 

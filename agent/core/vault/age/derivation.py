@@ -1,4 +1,4 @@
-"""HKDF-SHA-256 as age uses it: 32 bytes out, one label for each purpose, so that no two keys are ever the same.
+"""HKDF-SHA-256 as age uses it: 32 bytes of output, and one label for each purpose, so that all keys differ.
 
 Source: RFC 5869; c2sp.org/age, "Conventions".
 """
@@ -12,5 +12,5 @@ __all__ = ["hkdf"]
 
 
 def hkdf(secret: bytes, *, salt: bytes, info: bytes) -> bytes:
-    """32 bytes of key for the purpose that `info` names."""
+    """Returns 32 bytes of key for the purpose that `info` names."""
     return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(secret)

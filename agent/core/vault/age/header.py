@@ -1,7 +1,7 @@
 """The header of an age file: the version line, one stanza per recipient, and a MAC under the file key.
 
-The parser accepts exactly what the serialiser writes: for every header it accepts, `serialise()` gives back the same
-bytes.  Only a holder of the file key can make a valid MAC; checking it belongs to `opening`.
+The parser accepts exactly the bytes that the serialiser writes: for every accepted header, `serialise()` returns the
+same bytes. Only a holder of the file key can make a valid MAC. `opening` checks it.
 
 Source: c2sp.org/age, "Header".
 """
@@ -23,7 +23,7 @@ from agent.errors import FormatError
 __all__ = ["LONGEST_HEADER_BYTES", "Header", "header_mac", "parse_header", "read_header", "split"]
 
 LONGEST_HEADER_BYTES = 64 * 1024
-"""Room for 40 hybrid recipients.  Without a bound, a file without a MAC line would be read whole into memory."""
+"""Room for 40 hybrid recipients. The bound limits the memory for a file that lacks a MAC line."""
 
 _VERSION_LINE = "age-encryption.org/v1"
 _MAC_MARK = "---"
@@ -32,7 +32,7 @@ _MAC_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """One or more stanzas and the 32-byte MAC; FormatError for anything else.  The MAC is not checked here."""
+    """One or more stanzas and the 32-byte MAC, which `opening` checks. Raises `FormatError` for anything else."""
 
     stanzas: tuple[Stanza, ...]
     mac: bytes
@@ -42,19 +42,19 @@ class Header:
             raise FormatError("An age header has no recipient or a MAC of the wrong length.")
 
     def serialise(self) -> bytes:
-        """The header's bytes; the payload follows them immediately."""
+        """Returns the header's bytes. The payload follows them immediately."""
         return _authenticated_part(self.stanzas) + f" {to_base64(self.mac)}\n".encode("ascii")
 
 
 def header_mac(file_key: bytes, stanzas: Iterable[Stanza]) -> bytes:
-    """The MAC that binds `stanzas`, so that nobody without the file key adds, drops or changes a recipient."""
+    """Returns the MAC that binds `stanzas`: adding, dropping or changing a recipient takes the file key."""
     mac = HMAC(hkdf(file_key, salt=b"", info=b"header"), SHA256())
     mac.update(_authenticated_part(stanzas))
     return mac.finalize()
 
 
 def parse_header(data: bytes) -> tuple[Header, int]:
-    """The header that `data` begins with and its length in bytes; FormatError if there is none."""
+    """Returns the header that `data` begins with, and its length in bytes. Raises `FormatError` if there is none."""
     length = split(data)
     try:
         first, *stanza_lines, last = data[: length - 1].decode("ascii").split("\n")
@@ -69,15 +69,18 @@ def parse_header(data: bytes) -> tuple[Header, int]:
 
 
 def split(source: bytes | BinaryIO) -> int:
-    """The byte at which the header of `source` ends and the payload starts; FormatError if no header ends.
+    """Returns the offset at which the header of `source` ends and the payload starts. Raises `FormatError` if no header
+    ends.
 
-    A reader is left at that byte.  Only the end is looked for: `parse_header` says whether the header is sound.
+    If `source` is a reader, its position is then that offset. This function only looks for the end: call `parse_header`
+    to check the header.
     """
     return len(_header_of(_lines(source)) if isinstance(source, bytes) else read_header(source))
 
 
 def read_header(reader: BinaryIO) -> bytes:
-    """The raw header bytes, leaving `reader` at the payload; FormatError if no header ends in 64 KiB."""
+    """Returns the raw header bytes and leaves `reader` at the payload. Raises `FormatError` if no header ends in 64
+    KiB."""
     return _header_of(iter(lambda: reader.readline(LONGEST_HEADER_BYTES), b""))
 
 
@@ -87,7 +90,7 @@ def _header_of(lines: Iterator[bytes]) -> bytes:
         header += line
         if not line.endswith(b"\n") or len(header) > LONGEST_HEADER_BYTES:
             break
-        # "-" is no base64 character and a stanza starts with "->": this can only be the MAC line.
+        # "-" is no base64 character and a stanza starts with "->", so this can only be the MAC line.
         if line.startswith(_MAC_MARK.encode("ascii")):
             return bytes(header)
     if not header.startswith(_VERSION_LINE.partition("/")[0].encode("ascii")):

@@ -1,9 +1,9 @@
-"""Who a file is sealed to: public keys, and passphrases, that wrap a file key into a stanza.
+"""Recipients of a sealed file: public keys, and passphrases, that wrap a file key into a stanza.
 
-This is all that a device has.  Nothing here can unwrap: that is `opening`, which device roles may not import.
+A device holds only recipients. The code that unwraps is in `opening`, which device roles may not import.
 
-The fresh randomness of each stanza (HPKE's encapsulation, the X25519 ephemeral secret) is drawn inside `cryptography`:
-the one place where `core` is not a pure function.  Handing it in would only make it possible to hand it in twice.
+`cryptography` draws the fresh randomness of each stanza (HPKE's encapsulation, the X25519 ephemeral secret). This is
+the one place where `core` is not a pure function: a caller that passed the randomness in could pass it in twice.
 
 Source: c2sp.org/age, "Native recipient types".
 """
@@ -29,14 +29,15 @@ _HYBRID_PREFIX = "age1pq"
 _X25519_PREFIX = "age"
 _X25519_FIELD = 2**255 - 19
 _ANY_SECRET = bytes(wrapping.X25519_BYTES)
-"""Low order shows with any secret: X25519 makes each a multiple of 8, which takes every such point to zero."""
+"""Detects points of low order, with any secret: X25519 makes each secret a multiple of 8, which maps these points to
+zero."""
 
 
 class Recipient(Protocol):
-    """Whatever can wrap a file key so that only one holder of an identity unwraps it."""
+    """A key that can wrap a file key so that only a holder of the identity unwraps it."""
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """A fresh stanza around the 16-byte `file_key`; two calls never give the same one."""
+        """Returns a fresh stanza around the 16-byte `file_key`. Two calls always return different stanzas."""
         ...
 
 
@@ -57,11 +58,12 @@ class HybridRecipient:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The recipient that `text` names; FormatError if it names none."""
+        """Returns the recipient that `text` names. Raises `FormatError` if it names none."""
         return cls(_key_bytes(text, _HYBRID_PREFIX))
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """HPKE's single-shot seal, cut into encapsulation (the argument) and ciphertext (the body)."""
+        """Performs HPKE's single-shot seal and splits it into encapsulation (the argument) and ciphertext (the
+        body)."""
         sealed = wrapping.HYBRID_SUITE.encrypt(file_key, self._key, info=wrapping.HYBRID_INFO)
         encapsulation = sealed[: wrapping.HYBRID_ENCAPSULATION_BYTES]
         body = sealed[wrapping.HYBRID_ENCAPSULATION_BYTES :]
@@ -73,7 +75,7 @@ class HybridRecipient:
 
 @dataclass(frozen=True, slots=True)
 class X25519Recipient:
-    """An X25519 public key, 32 bytes; text form `age1…`.  Not safe against a later quantum computer."""
+    """An X25519 public key, 32 bytes; text form `age1…`. A later quantum computer could break it."""
 
     public: bytes
     _key: X25519PublicKey = field(init=False, repr=False, compare=False)
@@ -83,15 +85,16 @@ class X25519Recipient:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The recipient that `text` names; FormatError if it names none."""
+        """Returns the recipient that `text` names. Raises `FormatError` if it names none."""
         return cls(_key_bytes(text, _X25519_PREFIX))
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """A stanza under a fresh ephemeral secret."""
+        """Returns a stanza under a fresh ephemeral secret."""
         return self.wrap_with(file_key, X25519PrivateKey.generate())
 
     def wrap_with(self, file_key: bytes, ephemeral: X25519PrivateKey) -> Stanza:
-        """As `wrap`, for test vectors.  An `ephemeral` used twice wraps two file keys under one key and nonce."""
+        """Does the same as `wrap`, for test vectors. An `ephemeral` used twice wraps two file keys under one key and
+        nonce."""
         share = ephemeral.public_key().public_bytes_raw()
         shared_secret = ephemeral.exchange(self._key)
         key = wrapping.x25519_wrap_key(shared_secret, share, self.public)
@@ -103,10 +106,10 @@ class X25519Recipient:
 
 
 class PassphraseRecipient:
-    """A passphrase, for an owner's identity file.  `salt`: 16 fresh random bytes.  Wraps once.
+    """A passphrase, for an owner's identity file. `salt`: 16 fresh random bytes. Wraps once.
 
-    The salt alone makes the wrap key, and the nonce is fixed: a second file key under the same salt would be sealed
-    with the same key stream, and the difference of the two file keys would lie open.
+    The wrap key depends on passphrase and salt alone, and the nonce is fixed. A second file key under the same salt
+    would be sealed with the same key stream, which reveals the difference of the two file keys.
     """
 
     __slots__ = ("_log2_work_factor", "_passphrase", "_salt", "_used")
@@ -118,7 +121,7 @@ class PassphraseRecipient:
         self._used = False
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """The one stanza of this passphrase and salt; InternalError when asked for a second."""
+        """Returns the one stanza of this passphrase and salt. Raises `InternalError` if it is called twice."""
         if self._used:
             raise InternalError("A passphrase recipient wraps one file key only: make a new one with a fresh salt.")
         self._used = True
@@ -128,7 +131,8 @@ class PassphraseRecipient:
 
 
 def parse_recipient(text: str) -> HybridRecipient | X25519Recipient:
-    """The public-key recipient that `text` (`age1pq1…` or `age1…`) names; FormatError if it names none."""
+    """Returns the public-key recipient that `text` (`age1pq1…` or `age1…`) names. Raises `FormatError` if it names
+    none."""
     if text.upper().startswith("AGE-SECRET-KEY-"):
         raise FormatError(
             "This is an identity, the secret half of a key, where a recipient belongs.",
@@ -139,17 +143,18 @@ def parse_recipient(text: str) -> HybridRecipient | X25519Recipient:
 
 def _key_bytes(text: str, prefix: str) -> bytes:
     found, data = bech32.decode(text)
-    # Recipients are lower case; an upper-case one would be a second name for the same key.
+    # Recipients are lower case: an upper-case text would be a second name for the same key.
     if found != prefix or text != text.lower():
         raise FormatError("This is not an age recipient.", remedy="It starts with `age1pq1` or `age1`.")
     return data
 
 
 def _x25519_public(data: bytes) -> X25519PublicKey:
-    """The key that `data` is, if an identity can have made it; else FormatError, before footage is sealed to nobody.
+    """Returns the public key that `data` is. Raises `FormatError` if no identity can have made it.
 
-    A point of low order makes every shared secret zero: everybody could open.  A number of 2²⁵⁵ - 19 or more is a
-    second spelling of a smaller one; as the wrap key covers the spelling, the owner of the key could not open.
+    If a point of low order were accepted, every shared secret would be zero and any reader could open the footage. A
+    number of 2²⁵⁵ - 19 or more is a second spelling of a smaller one. The wrap key covers the spelling, so the owner of
+    the key could not open the file.
     """
     try:
         public = X25519PublicKey.from_public_bytes(data)

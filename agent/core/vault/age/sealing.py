@@ -1,11 +1,11 @@
-"""Writes age files: a header that wraps the file key for every recipient, and a payload sealed as it grows.
+"""Writer of age files: a header that wraps the file key for every recipient, and a payload sealed as it grows.
 
-- Keys and nonces are arguments.  A file key and a nonce belong to one file: the same pair used for two plaintexts
-  gives both away, because each chunk's ChaCha20 key stream is then used twice.
-- A hybrid recipient is not mixed with an X25519 one: the file would be as weak as its weakest stanza, while its owner
-  believes otherwise.  A passphrase stands alone: opening with it is taken to prove who sealed.
-- There is no flush.  A chunk is sealed when it is full *and* a further byte has come, because the last one is sealed
-  differently; so up to 64 KiB of plaintext wait in memory, and a power cut loses them.
+- Keys and nonces are arguments. A file key and a nonce belong to one file. Two plaintexts under the same pair give both
+  away, because each chunk's ChaCha20 key stream is then used twice.
+- A hybrid recipient is never mixed with an X25519 one: the file would be as weak as its weakest stanza, unknown to its
+  owner. A passphrase is the only recipient of its file, because readers take it as proof of the writer.
+- A flush is impossible. A chunk is sealed when it is full *and* a further byte has come, because the last chunk is
+  sealed differently. Up to 64 KiB of plaintext therefore wait in memory, and a power cut loses them.
 
 Source: c2sp.org/age.
 """
@@ -27,11 +27,11 @@ __all__ = ["Sealer", "make_header", "seal_bytes"]
 
 
 def make_header(file_key: bytes, recipients: Sequence[Recipient], *, remarks: Sequence[Stanza] = ()) -> bytes:
-    """The bytes of a header around `file_key` (16 bytes); ConfigurationError if `recipients` are none or a bad mix.
+    """Returns the bytes of a header around `file_key` (16 bytes).
 
-    `remarks` wrap no key and follow the recipients' stanzas: readers skip a kind they do not know.
-
-    In front of an existing payload of the same file key it makes a valid age file: this is how footage is disclosed.
+    In front of an existing payload of the same file key it makes a valid age file: a disclosure is made this way.
+    `remarks` wrap no key and follow the recipients' stanzas. Readers skip a kind they do not know. Raises
+    `ConfigurationError` if `recipients` are empty or a bad mix.
     """
     if len(file_key) != FILE_KEY_BYTES:
         raise InternalError("A file key is 16 bytes.")
@@ -42,9 +42,11 @@ def make_header(file_key: bytes, recipients: Sequence[Recipient], *, remarks: Se
 
 
 class Sealer:
-    """Seals one file while its plaintext arrives: `header`, then what each `update` and at last `finish` return.
+    """Seals one file while its plaintext arrives. Write `header`, then the result of each `update`, then that of
+    `finish`.
 
-    file_key, nonce: 16 fresh random bytes each, never used for another file.  Any call after `finish` is InternalError.
+    file_key, nonce: 16 fresh random bytes each, used for this file only. Any call after `finish` raises
+    `InternalError`.
     """
 
     def __init__(
@@ -60,23 +62,24 @@ class Sealer:
 
     @property
     def header(self) -> bytes:
-        """The age header, the first bytes of the file; not part of what `update` returns."""
+        """Returns the age header, the first bytes of the file. `update` does not return it."""
         return self._header
 
     def update(self, plaintext: bytes | bytearray | memoryview) -> bytes:
-        """The payload bytes that have become final: the nonce at the first call, then whole sealed chunks, or none."""
+        """Returns the payload bytes that have become final: the nonce at the first call, then whole sealed chunks, or
+        none."""
         if self._aead is None:
             raise InternalError("A sealed file was continued after its last chunk.")
         self._waiting += plaintext
         sealed = [self._take_nonce()]
-        # Not `>=`: a full chunk may still turn out to be the last one, whose nonce differs.
+        # Not `>=`: a full chunk may still turn out to be the last one, which has a different nonce.
         while len(self._waiting) > CHUNK_BYTES:
             sealed.append(self._seal(bytes(self._waiting[:CHUNK_BYTES]), last=False))
             del self._waiting[:CHUNK_BYTES]
         return b"".join(sealed)
 
     def finish(self) -> bytes:
-        """The rest of the payload with its last chunk.  The sealer then lets go of its key."""
+        """Returns the rest of the payload with its last chunk. The sealer then drops its key."""
         sealed = self._take_nonce() + self._seal(bytes(self._waiting), last=True)
         self._waiting.clear()
         self._aead = None
@@ -95,7 +98,7 @@ class Sealer:
 
 
 def seal_bytes(plaintext: bytes, recipients: Sequence[Recipient], *, file_key: bytes, nonce: bytes) -> bytes:
-    """A whole age file around `plaintext`.  file_key, nonce: as for `Sealer`."""
+    """Returns a whole age file around `plaintext`. file_key, nonce: as for `Sealer`."""
     sealer = Sealer(file_key, recipients, nonce=nonce)
     return sealer.header + sealer.update(plaintext) + sealer.finish()
 
@@ -103,7 +106,7 @@ def seal_bytes(plaintext: bytes, recipients: Sequence[Recipient], *, file_key: b
 def _refuse_unsound_mix(stanzas: Sequence[Stanza]) -> None:
     kinds = [stanza.kind for stanza in stanzas]
     if not kinds:
-        raise ConfigurationError("Nothing is sealed to nobody.", remedy="Enrol an owner first.")
+        raise ConfigurationError("A file needs at least one recipient.", remedy="Enrol an owner first.")
     if SCRYPT_KIND in kinds and len(kinds) > 1:
         raise ConfigurationError("A passphrase cannot be mixed with other recipients.")
     if HYBRID_KIND in kinds and any(kind != HYBRID_KIND for kind in kinds):

@@ -3,8 +3,8 @@
     -> KIND ARGUMENT …
     BASE64 in lines of 64 columns, ended by a shorter line, which may be empty
 
-Lines and spaces have one form only, for the reason given in `canonical.py`.  A reader that does not know a kind skips
-it, so a stanza is checked for its shape here and for its meaning by the identity that claims it.
+Lines and spaces have one form only, for the reason given in `canonical.py`. A reader skips kinds that it does not know.
+This module therefore checks the shape of a stanza, and the identity that claims the stanza checks its meaning.
 
 Source: c2sp.org/age, "Recipient stanza" and "ABNF definition of file header".
 """
@@ -26,7 +26,7 @@ _ARGUMENT = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Stanza:
-    """`kind` and `arguments` are non-empty printable ASCII without spaces; FormatError if not."""
+    """One stanza. `kind` and `arguments` must be non-empty printable ASCII, spaces excluded. Raises `FormatError`."""
 
     kind: str
     arguments: tuple[str, ...]
@@ -37,15 +37,16 @@ class Stanza:
             raise FormatError("An age stanza has an empty argument or one with unprintable characters.")
 
     def serialise(self) -> str:
-        """The stanza's lines, the last one ended by a line feed too."""
+        """Returns the stanza's lines. Every line, including the last, ends with a line feed."""
         encoded = to_base64(self.body)
-        # One step past the end: a body that fills its last line gets the empty line that ends a stanza.
+        # Goes one step past the end: a body that fills its last line still needs the empty line that ends a stanza.
         lines = [encoded[i : i + _COLUMNS] for i in range(0, len(encoded) + 1, _COLUMNS)]
         return "\n".join((" ".join(("->", self.kind, *self.arguments)), *lines, ""))
 
 
 def parse_stanzas(lines: Iterable[str]) -> Iterator[Stanza]:
-    """The stanzas made of exactly these `lines` (without line feeds), in order; FormatError at the first bad one."""
+    """Yields the stanzas made of exactly these `lines` (without line feeds). Raises `FormatError` at the first bad
+    one."""
     rest = iter(lines)
     for line in rest:
         mark, *words = line.split(" ")

@@ -1,10 +1,10 @@
-"""What both sides of a stanza compute alike: its kind, its sizes, and the key that wraps the file key.
+"""The part of a stanza that both sides compute alike: its kind, its sizes, and the key that wraps the file key.
 
 Three kinds wrap the 16-byte file key into a body of 32 bytes (the key and a 16-byte Poly1305 tag):
 
-- `mlkem768x25519`: HPKE base mode (ML-KEM-768 with X25519, HKDF-SHA-256, ChaCha20-Poly1305).  The one argument is the
-  1120-byte encapsulation.  Safe against somebody who stores footage now and has a quantum computer later.
-- `X25519`: an ephemeral Diffie-Hellman share of 32 bytes.  What stock `age` before hybrid keys can open.
+- `mlkem768x25519`: HPKE base mode (ML-KEM-768 with X25519, HKDF-SHA-256, ChaCha20-Poly1305). The one argument is the
+  1120-byte encapsulation. Safe against an attacker who stores footage now and has a quantum computer later.
+- `X25519`: an ephemeral Diffie-Hellman share of 32 bytes, for versions of `age` before hybrid keys.
 - `scrypt`: a passphrase; a 16-byte salt and log2 of the work factor.
 
 The wrap keys of the last two are used once, therefore their ChaCha20-Poly1305 nonce is twelve zero bytes.
@@ -55,12 +55,13 @@ HYBRID_SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY130
 
 
 def x25519_wrap_key(shared_secret: bytes, share: bytes, recipient: bytes) -> bytes:
-    """The wrap key of an X25519 stanza.  The salt holds both public values, so a stanza moved to another fails."""
+    """Returns the wrap key of an X25519 stanza. The salt holds both public values, so a stanza moved to another
+    fails."""
     return hkdf(shared_secret, salt=share + recipient, info=b"age-encryption.org/v1/X25519")
 
 
 def scrypt_wrap_key(passphrase: str, salt: bytes, log2_work_factor: int) -> bytes:
-    """The wrap key of a passphrase; takes 2**log2_work_factor KiB of memory and time in proportion."""
+    """Returns the wrap key of a passphrase. Takes 2**log2_work_factor KiB of memory, and time in proportion."""
     scrypt = Scrypt(salt=b"age-encryption.org/v1/scrypt" + salt, length=32, n=1 << log2_work_factor, r=8, p=1)
-    # Bytes that are no UTF-8, as a terminal may hand over, go in as they are: every tool then sees the same passphrase.
+    # A terminal may pass bytes outside UTF-8. They are used unchanged, so that every tool sees the same passphrase.
     return scrypt.derive(passphrase.encode("utf-8", "surrogateescape"))

@@ -1,4 +1,4 @@
-"""Keys for the age tests: fixed seeds, because nothing here depends on which keys they are."""
+"""Keys for the age tests: fixed seeds, because no test depends on particular keys."""
 
 from __future__ import annotations
 

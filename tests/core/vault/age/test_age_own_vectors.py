@@ -1,8 +1,8 @@
-"""Two age files kept with all their secrets, so that a second implementation can be held against this one.
+"""Two age files kept with all their secrets, so that a second implementation can be compared with this one.
 
 tests/vectors/segment_x25519.*: every random input is fixed, so sealing must give the same bytes for ever.
-tests/vectors/segment_hybrid.*: HPKE draws its own randomness, so the kept file must open, by us and by hand: the second
-test derives everything from primitives, as the package's docstring describes it.
+tests/vectors/segment_hybrid.*: HPKE draws its randomness, so the kept file must open, with Doorward and by hand: the
+second test derives everything from primitives, as the package's docstring describes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The primitives under age, as we call them, against Project Wycheproof's vectors.
+"""The primitives under age, with the arguments that Doorward uses, against Project Wycheproof's vectors.
 
 Source: github.com/C2SP/wycheproof, testvectors_v1, as scripts/public_vectors.py fetches them.
 """

@@ -78,7 +78,7 @@ def read_vector(path: Path) -> Vector:
 
 
 def opened(chunks: Iterator[bytes]) -> tuple[str, FormatError | None]:
-    """The sha256 of what came out before the end or the error, and the error."""
+    """Returns the sha256 of the plaintext before the end or the error, and the error."""
     digest = hashlib.sha256()
     try:
         for chunk in chunks:

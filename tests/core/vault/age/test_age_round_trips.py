@@ -1,4 +1,4 @@
-"""Whatever is sealed opens to itself, however the plaintext arrives and whoever of the recipients opens."""
+"""Every sealed file opens to its plaintext, however the plaintext arrives and whichever recipient opens it."""
 
 from __future__ import annotations
 

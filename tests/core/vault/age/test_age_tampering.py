@@ -1,4 +1,4 @@
-"""Whatever is done to a sealed file, it stays shut with a FormatError (or OpenError, its child)."""
+"""A sealed file that was changed in any way raises a FormatError (or OpenError, its child)."""
 
 from __future__ import annotations
 
