@@ -17,13 +17,15 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
 from agent.core.media import EncodedPacket, LumaFrame
+from agent.core.motion.lens import LensState
 from agent.core.recovery import StreamPulse
 from agent.ports import CameraEnd
+from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
 
 __all__ = ["GATHER_S", "LUMA_FRAMES", "PACKET_BYTES", "BoundedQueue", "CameraQueues"]
 
@@ -141,11 +143,22 @@ class BoundedQueue(Generic[T]):
             self._changed.notify_all()
 
 
-class CameraQueues:
-    """`ports.CameraSink` with the policies above.  `packets` and `lumas` are read by one thread each."""
+class CameraQueues(ThreadOwned):
+    """`ports.CameraSink` with the policies above, for one stream. `packets` and `lumas` are read by one thread each."""
+
+    WRITTEN_BY: ClassVar = {
+        **dict.fromkeys(("packet_ns", "_packets_came", "_skipping", "packets_dropped"), AttributeOwner.PACKET_DELIVERY),
+        **dict.fromkeys(
+            ("frames", "frame_ns", "change_ns", "lux", "frames_dropped", "_fingerprint", "_repeated"),
+            AttributeOwner.FRAME_DELIVERY,
+        ),
+        "lens": AttributeOwner.ANALYSIS,
+        "end": AttributeOwner.LOCK,
+    }
 
     def __init__(self, *, live: bool, luma_steady: bool = True) -> None:
         """`luma_steady`: see `StreamDescription`."""
+        self.lock = threading.RLock()
         self.live = live
         self._luma_steady = luma_steady
         self._skipping = self._packets_came = False
@@ -159,8 +172,12 @@ class CameraQueues:
         self._repeated = 0
         self.lux: float | None = None
         self._fingerprint = 0
+        self.lens = LensState.CLEAR
+        """How the analysis judges the lens in the newest frame."""
         self.end: tuple[CameraEnd, str] | None = None
         self.ended_event = threading.Event()
+        self.attention = threading.Event()
+        """Set this event to wake `wait_for_attention`."""
 
     @property
     def begun(self) -> bool:
@@ -214,10 +231,18 @@ class CameraQueues:
             self._fingerprint, self.change_ns, self._repeated = fingerprint, self.frame_ns, 0
 
     def ended(self, end: CameraEnd, detail: str) -> None:
-        """The first end is why; that the camera is then stopped is no news."""
-        self.end = self.end or (end, detail)
+        """Records why the stream ended. Only the first call counts, because stopping the camera makes others."""
+        with self.lock:
+            self.end = self.end or (end, detail)
         self.lumas.close()
         self.ended_event.set()
+        self.attention.set()
+
+    def wait_for_attention(self, timeout_s: float) -> bool:
+        """Waits for `attention` or the timeout. Returns whether the stream has ended."""
+        self.attention.wait(timeout_s)
+        self.attention.clear()
+        return self.ended_event.is_set()
 
 
 def _begins_gop(item: object) -> bool:

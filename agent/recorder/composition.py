@@ -32,7 +32,8 @@ from agent.recorder.detection_setup import make_object_detection
 from agent.recorder.disk_wear import wear
 from agent.recorder.live_view import LiveEncoder, LiveViewSink
 from agent.recorder.panel import PanelRuntime
-from agent.recorder.recorder import Recorder, RecorderSettings
+from agent.recorder.recorder import Recorder, RecorderDevices, RecorderServices
+from agent.recorder.recorder_inputs import RecorderSettings
 from agent.recorder.recovery_file import RecoveryFile
 from agent.recorder.scrub import Scrubber
 from agent.recorder.scrub_thread import scrubbing
@@ -223,28 +224,29 @@ class RecorderRuntime:
     ) -> Recorder:
         configuration, stand = self._configuration, self._stand
         clips, panel = configuration.clips, configuration.panel
-        return Recorder(
+        settings = RecorderSettings(
+            MotionSettings(),
+            translation.zone_map(configuration.motion),
+            translation.event_settings(clips),
+            translation.writer_settings(clips),
+            configuration.camera.stall_s,
+        )
+        devices = RecorderDevices(
             open_camera,
-            self.vault,
-            stand.clock,
-            SystemEntropy(),
-            stand.notifier,
-            RecorderSettings(
-                MotionSettings(),
-                translation.zone_map(configuration.motion),
-                translation.event_settings(clips),
-                translation.writer_settings(clips),
-                configuration.camera.stall_s,
-            ),
-            stand.protected,
-            recovery=RecoveryPolicy(
-                supervised=stand.supervised,
-                network=configuration.camera.kind is CameraKind.RTSP,
-                exits=self._exits.load(),
-            ),
-            switch_unread=panel is not None and panel.privacy is not None,
-            make_passes=motion_kernel.load().make_passes,
             open_microphone=open_microphone or translation.open_microphone(configuration),
             live=self._live,
-            opinion=make_object_detection(configuration, stand.notifier, open_detector),
+            object_detection=make_object_detection(configuration, stand.notifier, open_detector),
+            make_passes=motion_kernel.load().make_passes,
+        )
+        recovery = RecoveryPolicy(
+            supervised=stand.supervised,
+            network=configuration.camera.kind is CameraKind.RTSP,
+            exits=self._exits.load(),
+        )
+        return Recorder(
+            settings,
+            devices,
+            RecorderServices(self.vault, stand.clock, SystemEntropy(), stand.notifier, stand.protected),
+            recovery=recovery,
+            switch_unread=panel is not None and panel.privacy is not None,
         )

@@ -5,15 +5,20 @@ The beginning is written at once as a gap without length, so that a power cut ca
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import structlog
 
+from agent.core.motion.lens import LensState
 from agent.core.timebase import ClockReading
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError
 from agent.ports import Clock, Notifier
+from agent.recorder.camera_queues import CameraQueues
+from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
 from agent.recorder.vault import Vault
 
-__all__ = ["GapRecorder"]
+__all__ = ["GapRecorder", "LensAlerts"]
 
 _BEGUN = {GapReason.CAMERA_LOST: "camera", GapReason.COVERED: "covered", GapReason.PRIVACY: "privacy on"}
 _BACK = {
@@ -70,3 +75,32 @@ class GapRecorder:
             self._vault.record_gap(reason, start, end)
         except DoorwardError as error:
             self._log.warning("gap_not_recorded", detail=error.message)
+
+
+class LensAlerts(ThreadOwned):
+    """Tells the owner once of a lens that is covered, moved or shaken. Time with a covered lens is a gap."""
+
+    WRITTEN_BY: ClassVar = {"_stream": AttributeOwner.WRITER, "_reported": AttributeOwner.WRITER}
+
+    def __init__(self, gaps: GapRecorder, notifier: Notifier) -> None:
+        self._gaps = gaps
+        self._notifier = notifier
+        self._log = structlog.get_logger("recorder")
+        self._stream: CameraQueues | None = None
+        self._reported = LensState.CLEAR
+
+    def report(self, stream: CameraQueues) -> None:
+        """Reports a change of the lens. From the writer's thread."""
+        if stream is not self._stream:
+            self._stream, self._reported = stream, LensState.CLEAR
+        state, reported = stream.lens, self._reported
+        if state is reported:
+            return
+        self._reported = state
+        if reported is LensState.COVERED:
+            self._gaps.end()
+        if state is LensState.COVERED:
+            self._gaps.begin(GapReason.COVERED, "The picture shows nothing: is the lens covered?")
+        elif state is not LensState.CLEAR:
+            self._log.warning("lens", state=state.value)
+            self._notifier.notify("camera moved", f"The camera has been {state.value}: look at where it points.")

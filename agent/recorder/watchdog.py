@@ -14,7 +14,7 @@ import structlog
 from agent.core.progress import StallDetector
 from agent.core.recovery import StreamPulse
 from agent.platform.supervision import SystemdNotifier
-from agent.recorder.recorder import RecorderStatus
+from agent.recorder.recorder_status import RecorderStatus
 
 __all__ = ["RecorderWatch"]
 

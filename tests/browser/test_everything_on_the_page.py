@@ -335,7 +335,7 @@ def test_live_shows_what_is_filmed_now_and_stores_nothing_of_it(tmp_path: Path, 
     with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
         people.pair("ana")
         people.claim("ana")
-        house.solo.recorder._open_camera = LiveCamera
+        house.solo.recorder._loop._open_camera = LiveCamera
         filming = threading.Thread(target=house.solo.record)
         filming.start()
         until(lambda: house.solo.recorder.delivering, "the camera")
@@ -359,7 +359,7 @@ def test_each_second_of_live_view_leaves_nothing_behind(tmp_path: Path, footage:
     with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
         people.pair("ana")
         people.claim("ana")
-        house.solo.recorder._open_camera = LiveCamera
+        house.solo.recorder._loop._open_camera = LiveCamera
         filming = threading.Thread(target=house.solo.record)
         filming.start()
         until(lambda: house.solo.recorder.delivering, "the camera")
@@ -390,7 +390,7 @@ def test_where_the_clocks_differ_live_says_so_and_shows_nothing_old_as_new(
         people.run(
             "ana", "await page.evaluate(() => { const now = Date.now; Date.now = () => now() + 3 * 3_600_000; });"
         )
-        house.solo.recorder._open_camera = LiveCamera
+        house.solo.recorder._loop._open_camera = LiveCamera
         filming = threading.Thread(target=house.solo.record)
         filming.start()
         until(lambda: house.solo.recorder.delivering, "the camera")

@@ -85,7 +85,7 @@ def after(kind: str, disk: Path) -> None:
             seen["page"] = page.status
         until(lambda: solo.recorder.status().state not in ("no camera", "watching"))
         if "read-only" in kind:
-            until(lambda: solo.recorder._writer.retry_buffer.waiting)
+            until(lambda: solo.recorder._parts.writer.retry_buffer.waiting)
         state = solo.recorder.status()
         seen["state"], seen["detail"] = state.state, state.detail
         takes_everything(kind, disk)

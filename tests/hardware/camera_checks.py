@@ -28,7 +28,7 @@ from agent.config import ClipsConfig, Configuration, DeviceConfig, load
 from agent.core.events import TriggerKind
 from agent.core.media import Gop, LumaFrame
 from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
-from agent.core.timebase import NS_PER_S
+from agent.core.timebase import NS_PER_S, seconds
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DeviceError
 from agent.ipc.control_client import DeviceLink
@@ -302,8 +302,8 @@ class House(Rig):
         self.cameras = 0
         self.solo = Solo(configuration, open_camera=self._open_camera)
         if not fault:  # else a busy machine's own pauses would be stalls among the faults, and wait longer each time
-            self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=3.0)
-        self.solo.recorder._outages._notifier = self
+            self.solo.recorder._loop._stall_ns = seconds(3.0)
+        self.solo.recorder._parts.gaps._notifier = self
         self.solo.start()
         self.owner = OwnerKeys.create(folder / "owner")
         with DeviceLink(folder / "state" / "control.sock") as link:
@@ -326,7 +326,7 @@ class House(Rig):
     def hurt(self, fault: str) -> None:
         """The camera that films now.  A pause of this machine is a stall, too, and the next camera is well again."""
         recorder, sensor = self.solo.recorder, self.sensor
-        if sensor is None or not recorder.delivering or recorder._outages._open is not None:
+        if sensor is None or not recorder.delivering or recorder._parts.gaps._open is not None:
             return
         if fault == "encoder":
             for encoder in sensor.encoders:

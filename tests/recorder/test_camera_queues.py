@@ -100,9 +100,12 @@ def test_a_file_waits_for_its_reader_and_loses_nothing() -> None:
 
 def test_closing_lets_a_waiting_camera_go() -> None:
     intake = CameraQueues(live=False)
-    for number in range(LUMA_FRAMES):
-        intake.luma(frame(number))
-    waiting = threading.Thread(target=intake.luma, args=(frame(99),))
+
+    def deliver() -> None:
+        for number in range(LUMA_FRAMES + 1):
+            intake.luma(frame(number))
+
+    waiting = threading.Thread(target=deliver)
     waiting.start()
     time.sleep(0.02)
     assert waiting.is_alive()

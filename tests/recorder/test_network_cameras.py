@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,11 +13,13 @@ import pytest
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import OwnerKeys
 from agent.config import ClipsConfig
+from agent.core.timebase import seconds
 from agent.core.vault.segment import split_media
 from agent.ports import Camera
 from agent.recorder.capture.camera_rtsp import RtspCamera
 from tests.recorder.capture.rtsp import serving
 from tests.recorder.test_recorder_and_hardware import House, until
+from tests.recorder.thread_owner_check import plant
 
 STALL_S = 2.5
 """Less than half the time from one keyframe of `/rare` to the next."""
@@ -30,7 +31,7 @@ class NetworkHouse(House):
     def __init__(self, folder: Path, url: str) -> None:
         self._url = url
         super().__init__(folder, ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2, continuous=True))
-        self.solo.recorder._settings = replace(self.solo.recorder._settings, stall_s=STALL_S)
+        plant(self.solo.recorder._loop, _stall_ns=seconds(STALL_S))
 
     def camera(self) -> Camera:
         self.opened += 1

@@ -24,7 +24,7 @@ from agent.core.object_detection.arrays import Pixels
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.recovery import RecoveryAction, RecoveryPolicy
-from agent.core.timebase import BootNs, ClockReading
+from agent.core.timebase import BootNs, ClockReading, seconds
 from agent.core.vault.records import CoverageRecord, GapReason, GapRecord, Record
 from agent.core.vault.segment import split_media, split_poster
 from agent.custodian.state_folder import StateFolder
@@ -32,11 +32,13 @@ from agent.custodian.timeline import Timeline
 from agent.errors import DeviceError
 from agent.ipc.control_client import DeviceLink
 from agent.ports import Camera, CameraEnd, CameraSink, MaskedArea, Microphone
-from agent.recorder import coverage_recorder, recorder
+from agent.recorder import camera_loop, coverage_recorder
+from agent.recorder.camera_loop import CameraLoop
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
 from agent.wire.identities import private_key_from_seed
 from tests.networks import Seen, fake_eye
+from tests.recorder.thread_owner_check import plant
 
 
 class LiveCamera:
@@ -116,10 +118,10 @@ class House:
             enrol(link, OwnerKeys.create(folder / "owner"))
         self.told: list[str] = []
         self.kinds: list[str] = []
-        self.solo.recorder._notifier = self  # type: ignore[assignment]
-        self.solo.recorder._outages._notifier = self  # type: ignore[assignment]
-        if self.solo.recorder._listening is not None:
-            self.solo.recorder._listening._notifier = self
+        parts = self.solo.recorder._parts
+        for part in (self.solo.recorder, self.solo.recorder._lens_alerts, parts.gaps, parts.sound):
+            if part is not None:
+                plant(part, _notifier=self)
         self.ends: list[CameraEnd] = []
         self._thread = threading.Thread(target=lambda: self.ends.append(self.solo.record()))
 
@@ -175,10 +177,12 @@ def test_a_press_without_a_camera_is_told_at_once_and_becomes_an_event_when_one_
     assert "The camera is back." in house.told
 
 
-def test_a_camera_that_does_not_come_back_ends_the_process_for_its_supervisor(house: House) -> None:
+def test_a_camera_that_does_not_come_back_ends_the_process_for_its_supervisor(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     house.broken = True
-    house.solo.recorder.recovery = RecoveryPolicy(supervised=True)
-    house.solo.recorder._wait = lambda *_arguments: None  # type: ignore[method-assign]
+    plant(house.solo.recorder._loop, recovery=RecoveryPolicy(supervised=True))
+    monkeypatch.setattr(CameraLoop, "_wait", lambda *_arguments: None)
     house.film()
     until(lambda: house.ends)
     assert house.ends == [CameraEnd.LOST]
@@ -195,7 +199,7 @@ def test_a_camera_whose_driver_hangs_is_seen_to_hang(house: House) -> None:
             let_go.wait(15)
             return super().open()
 
-    house.solo.recorder._open_camera = Hanging
+    plant(house.solo.recorder._loop, _open_camera=Hanging)
     assert house.solo.recorder.between_ns is None
     house.film()
     hanging.wait(15)
@@ -243,7 +247,7 @@ def test_the_privacy_switch_closes_the_camera_though_the_disk_hangs(
         hangs.set()
         let_go.wait(60)
 
-    monkeypatch.setattr(house.solo.vault, "watching", hang)
+    monkeypatch.setattr(house.solo.vault, "record_coverage", hang)
     monkeypatch.setattr(coverage_recorder, "_EVERY_NS", 0)
     try:
         house.film()
@@ -312,10 +316,9 @@ def test_of_what_was_filmed_before_a_mask_was_drawn_nothing_is_pre_roll_afterwar
 def test_a_second_ring_is_on_the_timeline(house: House) -> None:
     house.film()
     until(lambda: house.solo.recorder.delivering)
-    machine = house.solo.recorder._settings.events
-    house.solo.recorder._settings = replace(
-        house.solo.recorder._settings, events=replace(machine, ring_again_s=1.0, post_roll_s=4.0)
-    )
+    analysis = house.solo.recorder._parts.analysis
+    machine = replace(analysis._settings.events, ring_again_s=1.0, post_roll_s=4.0)
+    plant(analysis, _settings=replace(analysis._settings, events=machine))
     house.solo.recorder.set_private(True)
     until(lambda: not house.solo.recorder.delivering)
     house.solo.recorder.set_private(False)  # and so its machine is another one
@@ -360,13 +363,13 @@ def test_while_the_filter_moves_nothing_is_somebody(house: House) -> None:
     house.solo.recorder.black_out(60 * 10**9)
     house.film()
     until(lambda: house.solo.recorder.status().frames > 10)
-    assert house.solo.recorder._analysed == 0
+    assert house.solo.recorder._parts.analysis.analysed == 0
     house.solo.press_button()
     until(lambda: house.solo.recorder.status().events == 1)
 
 
 def test_a_start_with_a_privacy_switch_that_stands_at_off_tells_nobody_that_nothing_is_recorded(house: House) -> None:
-    house.solo.recorder._switched = None  # as with [panel]: not read yet
+    plant(house.solo.recorder._gate, _switch_on=None)  # as with [panel]: not read yet
     house.film()
     time.sleep(0.3)
     assert (house.opened, house.solo.recorder.status().state) == (0, "privacy")
@@ -379,8 +382,8 @@ def test_a_start_with_a_privacy_switch_that_stands_at_off_tells_nobody_that_noth
 def test_a_privacy_switch_that_cannot_be_read_is_told_as_that_and_then_as_what_it_is(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_UNREAD_S", 0.1)
-    house.solo.recorder._switched = None
+    monkeypatch.setattr(camera_loop, "_UNREAD_S", 0.1)
+    plant(house.solo.recorder._gate, _switch_on=None)
     house.film()
     until(lambda: house.kinds == ["privacy unread"])
     assert "not been read yet" in house.told[0]
@@ -395,7 +398,7 @@ def test_a_privacy_switch_that_cannot_be_read_is_told_as_that_and_then_as_what_i
 def test_the_time_before_a_stall_is_certain_counts_as_camera_lost_and_not_as_a_device_that_was_off(
     house: House,
 ) -> None:
-    house.solo.recorder._settings = replace(house.solo.recorder._settings, stall_s=3.0)
+    plant(house.solo.recorder._loop, _stall_ns=seconds(3.0))
     house.film()
     until(lambda: house.solo.recorder.delivering)
     time.sleep(1.0)

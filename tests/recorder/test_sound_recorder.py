@@ -76,7 +76,7 @@ class Household(House):
 
     def listened(self, seconds: float) -> None:
         """Until so much of the sound has been heard: its own time, which waits where the machine makes it wait."""
-        listening = self.solo.recorder._listening
+        listening = self.solo.recorder._parts.sound
         assert listening is not None
         until(lambda: listening.packets * 1024 / 24_000 > seconds)
 

@@ -1,0 +1,82 @@
+"""The privacy gate: decides whether the camera may run, from the privacy switch and the household's private hours."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import ClassVar
+
+import structlog
+
+from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
+
+__all__ = ["PrivacyGate"]
+
+
+class PrivacyGate(ThreadOwned):
+    """Closed while the switch is on, during a private hour, and until the switch was read for the first time.
+
+    The panel's thread and the settings' threads write under `lock`. They do not wait for the camera loop, because a
+    camera driver that hangs must not delay the switch.
+    """
+
+    WRITTEN_BY: ClassVar = {"_switch_on": AttributeOwner.LOCK, "_private_hour": AttributeOwner.LOCK}
+
+    def __init__(self, *, switch_unread: bool, on_close: Callable[[str], None], on_change: Callable[[], None]) -> None:
+        """`switch_unread`: there is a switch, and it counts as on until `set_switch` reports its position.
+
+        `on_close` gets the reason if the gate closes. `on_change` is called if it opens, and at the first reading.
+        """
+        self.lock = threading.RLock()
+        self._on_close = on_close
+        self._on_change = on_change
+        self._log = structlog.get_logger("recorder")
+        self._switch_on: bool | None = None if switch_unread else False
+        self._private_hour = False
+
+    @property
+    def closed(self) -> bool:
+        """The camera must be off."""
+        return self._switch_on is not False or self._private_hour
+
+    @property
+    def switch_read(self) -> bool:
+        """There is no switch, or its position is known."""
+        return self._switch_on is not None
+
+    @property
+    def only_unread(self) -> bool:
+        """The gate is closed only because the switch was not read yet."""
+        return self._switch_on is None and not self._private_hour
+
+    @property
+    def reason(self) -> str:
+        """Why the gate is closed, for the owner."""
+        if self._switch_on:
+            return "The privacy switch is on."
+        return "This is a private hour." if self._private_hour else "The privacy switch has not been read yet."
+
+    def set_switch(self, on: bool) -> None:
+        """Closes the gate, or opens it if this is no private hour. From any thread."""
+        with self.lock:
+            was_closed, first = self.closed, not self.switch_read
+            self._switch_on = on
+            self._report(was_closed, first=first)
+
+    def set_private_hour(self, private: bool) -> None:
+        """Begins or ends a private hour. From any thread."""
+        with self.lock:
+            was_closed = self.closed
+            self._private_hour = private
+            self._report(was_closed)
+
+    def _report(self, was_closed: bool, *, first: bool = False) -> None:
+        if first:
+            self._on_change()
+        if self.closed == was_closed:
+            return
+        self._log.info("privacy_switched", on=self.closed)
+        if self.closed:
+            self._on_close(self.reason)
+        else:
+            self._on_change()

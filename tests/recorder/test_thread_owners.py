@@ -1,0 +1,139 @@
+"""Every attribute of the recorder has one owning thread, or a lock, and the tests check each write."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.core.motion.lens import LensState
+from agent.core.motion.zones import ZoneMap
+from agent.core.recovery import RecoveryAction
+from agent.recorder import (
+    camera_loop,
+    camera_queues,
+    frame_analysis,
+    gap_recorder,
+    privacy_gate,
+    recorder,
+    recorder_inputs,
+    recorder_status,
+)
+from agent.recorder.camera_loop import CameraLoop
+from agent.recorder.camera_queues import CameraQueues
+from agent.recorder.frame_analysis import FrameAnalysis
+from agent.recorder.gap_recorder import LensAlerts
+from agent.recorder.privacy_gate import PrivacyGate
+from agent.recorder.recorder import Recorder
+from agent.recorder.recorder_inputs import RecorderInputs
+from agent.recorder.thread_owners import ThreadOwned
+from tests.recorder.test_recorder_and_hardware import House, until
+from tests.recorder.thread_owner_check import ThreadOwnerCheck, WrongThreadError, checked_owners
+
+OWNED = (CameraLoop, CameraQueues, FrameAnalysis, LensAlerts, PrivacyGate, Recorder, RecorderInputs)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.close()
+
+
+@pytest.fixture
+def check() -> Iterator[ThreadOwnerCheck]:
+    """A second check, inside the one of every test: its violations are planted."""
+    with checked_owners() as check:
+        yield check
+
+
+def test_a_planted_write_of_another_thread_is_caught(check: ThreadOwnerCheck, house: House) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    with pytest.raises(WrongThreadError, match=r"CameraLoop\.camera_fault, which belongs to"):
+        house.solo.recorder._loop.camera_fault = "planted"
+    with pytest.raises(WrongThreadError, match=r"FrameAnalysis\.analysed, which belongs to 'analysis'"):
+        house.solo.recorder._parts.analysis.analysed = 0
+    assert len(check.violations) == 2
+
+
+def test_a_planted_write_inside_a_thread_of_the_recorder_is_caught(
+    check: ThreadOwnerCheck, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_stream = FrameAnalysis._begin_stream
+
+    def planted(analysis: FrameAnalysis, description: object) -> None:
+        begin_stream(analysis, description)  # type: ignore[arg-type]
+        try:
+            house.solo.recorder._loop.wanted = RecoveryAction.REBOOT
+        except WrongThreadError:
+            return
+
+    monkeypatch.setattr(FrameAnalysis, "_begin_stream", planted)
+    house.film()
+    until(lambda: check.violations)
+    assert check.violations == [f"'analysis' writes CameraLoop.wanted, which belongs to '{house._thread.name}'."]
+    assert house.solo.recorder.wanted is None
+
+
+def test_a_write_without_the_lock_is_caught(check: ThreadOwnerCheck) -> None:
+    gate = PrivacyGate(switch_unread=True, on_close=lambda _why: None, on_change=lambda: None)
+    with pytest.raises(WrongThreadError, match="without holding its lock"):
+        gate._private_hour = True
+    inputs = RecorderInputs(ZoneMap())
+    with pytest.raises(WrongThreadError, match="without holding its lock"):
+        inputs.throttle_level = 3
+    gate.set_private_hour(True)
+    inputs.set_throttle_level(3)
+    assert gate.closed
+    assert len(check.violations) == 2
+
+
+def test_an_attribute_without_an_owner_is_never_written_again(check: ThreadOwnerCheck, house: House) -> None:
+    with pytest.raises(WrongThreadError, match="no declared owner"):
+        house.solo.recorder._inputs = RecorderInputs(ZoneMap())
+    assert len(check.violations) == 1
+
+
+def test_the_next_thread_takes_over_after_the_last_one_has_ended(check: ThreadOwnerCheck) -> None:
+    queues = CameraQueues(live=True)
+
+    def look(lens: LensState) -> None:
+        queues.lens = lens
+
+    for lens in (LensState.COVERED, LensState.CLEAR):
+        thread = threading.Thread(target=look, args=(lens,))
+        thread.start()
+        thread.join()
+    assert not check.violations
+
+
+@pytest.mark.parametrize("owned", OWNED)
+def test_every_attribute_that_is_written_after_init_has_a_declared_owner(owned: type[ThreadOwned]) -> None:
+    (tree,) = ast.parse(inspect.getsource(owned)).body
+    assert isinstance(tree, ast.ClassDef)
+    methods = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name != "__init__"]
+    written = {name for method in methods for name in _written(method)}
+    assert written <= set(owned.WRITTEN_BY), "written without an owner"
+
+
+def test_every_class_that_the_recorder_s_threads_share_declares_owners() -> None:
+    modules = (camera_loop, camera_queues, frame_analysis, gap_recorder, privacy_gate, recorder, recorder_inputs)
+    declared = {
+        each
+        for module in (*modules, recorder_status)
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, ThreadOwned) and each is not ThreadOwned
+    }
+    assert declared == set(OWNED)
+
+
+def _written(method: ast.FunctionDef) -> Iterator[str]:
+    for node in ast.walk(method):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                yield name
