@@ -1,7 +1,7 @@
-"""The agent's end of the panel's socket: connects, says that it is alive, passes on what the panel tells.
+"""The agent's end of the panel's socket: connects, sends heartbeats, and passes on the panel's messages.
 
-One thread, which comes back for ever: a doorbell without its bridge records, and a bridge without its agent rings.
-The frames are `firmware_bridge.frames`; source: firmware_bridge/PROTOCOL.md.
+One thread, which connects again after every fault. Without the bridge the doorbell still records; without the agent the
+bridge still rings. The frames are `firmware_bridge.frames`; source: firmware_bridge/PROTOCOL.md.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class RecorderVitals(Protocol):
-    """What the panel's lights want to know."""
+    """The values of the recorder that the panel's lights show."""
 
     @property
     def delivering(self) -> bool: ...
@@ -66,7 +66,7 @@ class BridgeLink:
             self._thread.join()
 
     def ask_reboot(self, why: str) -> bool:
-        """Tell the bridge that the camera does not come back.  False when there is none to tell."""
+        """Tells the bridge that the camera does not come back. Returns False if no bridge is connected."""
         peer = self._socket
         try:
             if peer is not None:

@@ -1,6 +1,6 @@
-"""Runs the bridge as a child of `doorward run`, for who has no systemd to do it.
+"""Runs the bridge as a child of `doorward run`, for systems without systemd.
 
-A child that dies is started again, with a pause: the doorbell's wires must not stay dead because of one bad moment.
+A child that exits is started again after a pause, because button and privacy switch must keep working.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ENDING_S = 5.0
 
 
 class BridgeProcess:
-    """`start` to `stop`.  `configuration` is the file whose `[panel]` and `[board]` it reads."""
+    """Use `start` and `stop`. `configuration` is the file whose `[panel]` and `[board]` the bridge reads."""
 
     def __init__(self, configuration: Path) -> None:
         # -P keeps the current folder off the import path: a stray `firmware_bridge/` must not become the program.

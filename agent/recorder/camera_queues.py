@@ -1,13 +1,13 @@
-"""Stands between a camera's thread and its two readers: bounded, and never a reason for the camera to stall.
+"""Bounded queues between a camera's threads and their two readers. They never make a live camera wait.
 
-Two queues with two policies, because the two things are not equally precious:
+Two queues have two policies:
 
-- **luma** (at most `LUMA_FRAMES`): a live camera never waits; when the analysis is late the *oldest* frame is dropped
-  and counted, for the newest one says more about what is happening now.
-- **packets** (at most `PACKET_BYTES`): when the writer is late (a slow card) the *oldest* make room, and because a
-  packet means nothing without those before it, they go up to the next keyframe.  They are counted.
+- **luma** (at most `LUMA_FRAMES`): if the analysis is late, the *oldest* frame is dropped and counted, because the
+  newest one says more about the present.
+- **packets** (at most `PACKET_BYTES`): if the writer is late (a slow card), the *oldest* packets are dropped up to the
+  next keyframe and counted, because a packet cannot be decoded without those before it.
 
-A source that is not live (a file) has no frames to lose: it waits until there is room.
+A source that is not live (a file) waits for room instead, so it loses no frames.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ __all__ = ["GATHER_S", "LUMA_FRAMES", "PACKET_BYTES", "BoundedQueue", "CameraQue
 LUMA_FRAMES: Final = 8
 PACKET_BYTES: Final = 16 << 20
 GATHER_S: Final = 0.45
-"""Frames gather for at most so long while nothing moves: shorter than a track takes to confirm, so no event is late."""
+"""While nothing moves, frames gather for at most this many seconds. A track takes longer to confirm, so no event is
+late."""
 _ROWS: Final = 16
 _DARK: Final = 40
 _FROZEN_FRAMES: Final = 20
@@ -42,7 +43,8 @@ T = TypeVar("T")
 
 
 class BoundedQueue(Generic[T]):
-    """A bounded queue by weight.  `put` waits for room, `offer` does not; closing wakes everybody."""
+    """A queue that is bounded by weight. `put` waits for room, `offer` does not. Closing it wakes every waiting
+    thread."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -68,12 +70,12 @@ class BoundedQueue(Generic[T]):
             return True
 
     def force(self, item: T) -> None:
-        """Add in any case: decisions and ends weigh nothing and must not be lost."""
+        """Adds the item in any case: decisions and ends weigh nothing and must not be lost."""
         with self._changed:
             self._add(item, 0)
 
     def drop_oldest(self) -> None:
-        """Let go of the oldest item that weighs anything: what was forced in stays."""
+        """Drops the oldest item that has a weight. Forced items stay."""
         with self._changed:
             for at, (_, weight) in enumerate(self._items):
                 if weight:
@@ -82,9 +84,9 @@ class BoundedQueue(Generic[T]):
                     return
 
     def make_room(self, weight: int, border: Callable[[T], bool]) -> tuple[int, bool]:
-        """Let the oldest items that weigh anything go, each time up to a `border`, until there is room for `weight`.
+        """Drops the oldest items that have a weight, each time up to a `border`, until there is room for `weight`.
 
-        Returns how many went, and whether what stays begins at a border (or nothing had to go).
+        Returns how many were dropped, and whether the rest begins at a border (or nothing had to go).
         """
         with self._changed:
             dropped, whole = 0, True
@@ -98,7 +100,7 @@ class BoundedQueue(Generic[T]):
         while self._items:
             item, item_weight = self._items.popleft()
             if not item_weight:
-                kept.append((item, item_weight))  # what was forced in stays
+                kept.append((item, item_weight))  # forced items stay
             elif dropped and border(item):
                 self._items.appendleft((item, item_weight))
                 break
@@ -109,10 +111,10 @@ class BoundedQueue(Generic[T]):
         return dropped
 
     def take(self, timeout_s: float | None = None, *, together: int = 1) -> T | None:
-        """The oldest item; None when closed and empty, or after `timeout_s`.
+        """Returns the oldest item; None if the queue is closed and empty, or after `timeout_s`.
 
-        `together`: when nothing is inside, sleep until so much weight has gathered, something was forced in, or
-        `GATHER_S` have passed since the call: a reader in no hurry is woken less often.
+        `together`: if the queue is empty, sleep until this much weight has gathered, an item was forced in, or
+        `GATHER_S` have passed since the call. The reader then wakes up less often.
         """
         with self._changed:
             if not self._items and together > 1 and not self._closed:
@@ -127,7 +129,7 @@ class BoundedQueue(Generic[T]):
             return item
 
     def close(self) -> None:
-        """No one waits here any more; what is inside can still be taken."""
+        """Wakes every waiting thread. Queued items can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -220,7 +222,7 @@ class CameraQueues(ThreadOwned):
             self.lumas.offer(kept)
 
     def _feel(self, frame: LumaFrame) -> None:
-        """Is the sensor alive?  A few rows tell: their noise never repeats, except in the dark."""
+        """Checks that the sensor is alive. A few rows are enough: their noise never repeats, except in the dark."""
         self.frames += 1
         self.frame_ns = time.monotonic_ns()
         self.lux = frame.light.lux

@@ -29,7 +29,7 @@ __all__ = ["ChapterKeeper"]
 _CLOCK_SYNC: Final = f'"kind":"{ClockSync.__struct_config__.tag}"'.encode()
 _BOOT: Final = b'"boot":"%s"'
 _AGAIN_OF: Final = 4
-"""After a chapter could not be written, the newest grows by this part of a chapter before the next attempt."""
+"""After a failed attempt to write a chapter, the newest one grows by this part of a chapter before the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class _Copied:
     lines: Sequence[RawLine]
     entries: Mapping[int, VaultEntry]
     lost: Sequence[VaultEntry]
-    """Their lines are not where the index says: damage.  The next start adopts their segments."""
+    """Entries whose lines are not where the index says: damage. The next start recovers their segments."""
 
 
 class ChapterKeeper:
@@ -53,9 +53,9 @@ class ChapterKeeper:
         self._refused_at = -1
 
     def turn(self, limits: ChapterLimits, device: DeviceId, now: Stamp) -> None:
-        """Begin a chapter if the newest is full.  Raises `StorageError` when it is not known what the disk holds then.
+        """Begins a chapter if the newest is full. Raises `StorageError` if the state of the disk is then unknown.
 
-        A disk that does not take the new chapter costs nothing: the old one grows, and it is tried again later.
+        If the disk refuses the new chapter, nothing is lost: the old one grows, and the attempt is repeated later.
         """
         position = self._writer.tip.offset
         newest = chapter_of(position)

@@ -1,14 +1,15 @@
-"""Writes clips: takes packets and event decisions from one mailbox, cuts segments, seals them as they are written.
+"""The writer thread: takes packets and event decisions from one queue, cuts segments, and seals them as they are
+written.
 
-One thread, one segment open at a time, its file key in memory for seconds.  A clip's poster is the picture half a
-second after its event was noticed (a second and a half after a ring), stored with the segment it comes from.  What the
-disk does not take is `RetryBuffer`'s to keep.
+One segment is open at a time, and its file key is in memory for seconds. A clip's poster is the picture half a second
+after its event was noticed (1.5 s after a ring), stored with the segment that it comes from. `RetryBuffer` keeps
+footage that the disk refuses.
 
-With continuous recording, what lies between two clips is recorded as well, under a label and a budget of its own.  A
-clip's pre-roll is then stored twice, so that a clip stays whole when the rest has made room.
+With continuous recording, the time between two clips is recorded as well, under a separate label and budget. A clip's
+pre-roll is then stored twice, so the clip stays whole if the continuous recording is evicted.
 
-An event whose owner does not want it (`clips.keep`) is let go when it is over and all of it is acknowledged: until then
-it is recorded like any other, so a crash, a press of the button or a request in the meantime finds it there.
+An event that the owner does not want (`clips.keep`) is discarded after it is over and fully acknowledged. Until then it
+is recorded like any other event, so a crash, a press of the button or a request finds it.
 """
 
 from __future__ import annotations
@@ -49,28 +50,28 @@ __all__ = ["ClipWriter", "WriterSettings"]
 
 _POSTER_AFTER_NS = NS_PER_S // 2
 _RING_POSTER_AFTER_NS = 3 * NS_PER_S // 2
-"""Who rings has stood there before, so the pictures before it were looked at by nobody.  By now a person is recognised,
-and the still, by which its event is labelled, lies in the segment that says so."""
+"""A visitor stands at the door before the ring, but object detection saw no picture of them. After this time a person
+is recognised, and the still that labels the event lies in the segment that names the person."""
 _RING_SLACK_NS = 5 * NS_PER_S
-"""How late a decision may come without costing pre-roll."""
+"""A decision may be this late without loss of pre-roll."""
 _BETWEEN: Final = 0
-"""The number of the continuous recording, which is no event: those count from 1."""
+"""The event number of the continuous recording. Events count from 1."""
 _SLICE: Final = 64
 """Segments evicted between two packets: about as many as one tombstone names."""
 _WRITING_BYTES: Final = 128 << 10
-"""What a segment needs besides its pictures and its sound: header, record, tombstone, whole blocks of each file."""
+"""A segment's bytes besides pictures and sound: header, record, tombstone, and the whole blocks of each file."""
 _STILL_PIXELS: Final = 250_000_000
 """The most that a still may cost the writer to decode: two seconds of 4K at 15 pictures a second."""
 _CHAPTER_NS: Final = 600 * NS_PER_S
-"""Continuous recording is listed in pieces of about so much."""
+"""Continuous recording is listed in pieces of about this length."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriterSettings:
     """`pre_roll_s` seconds before an event are kept in memory, at most `pre_roll_max_bytes` of them.
 
-    `fault_memory_bytes`: of footage that the disk does not take.  `continuous`: record between events as well.
-    `keep`: which events stay when they are over.
+    `fault_memory_bytes`: for footage that the disk refuses. `continuous`: record between events as well. `keep`: the
+    filter for events that are over.
     """
 
     segment_s: float
@@ -83,19 +84,19 @@ class WriterSettings:
 
 @dataclass(slots=True)
 class _RecordedEvent:
-    """What the writer knows of an event: its random name, and where its poster comes from."""
+    """The writer's data about an event: its random name, and the source of its poster."""
 
     name: SegmentId
     label: str
     number: int = 0
     segments: list[SegmentId] = field(default_factory=list)
-    """Acknowledged, and to be let go together if their owner does not want them."""
+    """Acknowledged segments, which are discarded together if the owner does not want the event."""
     poster_ns: int | None = None
     began_ns: int = 0
 
 
 class ClipWriter:
-    """`run` is the writer thread's whole life; it outlives a camera that is lost and found again."""
+    """`run` is the writer thread for one stream. The object outlives a camera that is lost and found again."""
 
     def __init__(
         self,
@@ -137,7 +138,7 @@ class ClipWriter:
         self._foreign_bytes = 0
         self.events = 0
         self.let_go = 0
-        """Events that their owner did not want to keep."""
+        """Number of events that were discarded because of `clips.keep`."""
 
     @property
     def recording(self) -> bool:
@@ -155,12 +156,12 @@ class ClipWriter:
 
     @property
     def fault(self) -> str:
-        """Why nothing is acknowledged; empty when that is not so."""
+        """Why no segment is acknowledged; empty without a fault."""
         return self._failure or self._keeper.fault or self._overlong
 
     @property
     def warning(self) -> str:
-        """What an owner should do something about although footage is recorded; empty when there is nothing."""
+        """A problem that the owner should solve although footage is recorded; empty without one."""
         if not self._foreign_bytes:
             return ""
         return (
@@ -170,14 +171,14 @@ class ClipWriter:
 
     @property
     def retry_buffer(self) -> RetryBuffer:
-        """What waits in memory, and how long the disk has not answered."""
+        """Footage that waits in memory, and how long the disk has not answered."""
         return self._keeper
 
     def run(self, mailbox: BoundedQueue[object], description: StreamDescription) -> None:
-        """Work the mailbox off until it is closed and empty.
+        """Processes the queue until it is closed and empty.
 
-        What the camera cannot give (no keyframes, times that go backwards) ends the clip it met, and writing goes on
-        with the next: a doorbell must not film for days without recording because of one bad minute.
+        A fault of the camera (no keyframes, times that go backwards) ends the clip that it affects, and writing
+        continues with the next one: a single bad minute must not stop recording for days.
         """
         self._description = description
         self._failure = self._overlong = ""
@@ -228,7 +229,7 @@ class ClipWriter:
             gop = assembler.push(item)
             if gop is not None:
                 self._push(gop, clips, between)
-            if item.masked_anew:  # who shares a segment shares what they see of it: one mask to a segment
+            if item.masked_anew:  # one mask for each segment: a shared segment must not show what a newer mask hides
                 self._apply_effects(clips.cut())
                 self._apply_effects(between.cut() if between is not None else ())
             if assembler.overlong and not self._overlong:
@@ -291,7 +292,8 @@ class ClipWriter:
         self._object_detection.event_began(begun.event, begun.kind)
 
     def _want_poster(self, begins: ClipBegins) -> None:
-        """An event's later clips have a poster too, from behind their pre-roll; the first has the event's."""
+        """Gives later clips of an event a poster too, from after their pre-roll. The first clip has the event's
+        poster."""
         event = self._events[begins.event]
         if event.poster_ns is None:
             event.poster_ns = begins.from_ns + seconds(self._settings.pre_roll_s) + _POSTER_AFTER_NS
@@ -319,7 +321,7 @@ class ClipWriter:
         self._picture(begins.gop)
 
     def _picture(self, gop: Gop) -> None:
-        """The event's still, when its moment lies in this GOP."""
+        """Makes the event's still if its moment lies in this GOP."""
         self._gop = [gop] if gop.begins else [*self._gop, gop]
         event, description = self._events[self._event], self._description
         if description is None or event.poster_ns is None or gop.end_ns <= event.poster_ns:
@@ -347,11 +349,12 @@ class ClipWriter:
             self._log.error("not_rolled", error=error.message)
 
     def _make_room(self, segment_bytes: int) -> bool:
-        """For a segment that a full disk did not take.  Whether anything went."""
+        """Evicts for a segment that a full disk refused. Returns whether anything was evicted."""
         return self._enforce_retention(segment_bytes + _WRITING_BYTES)
 
     def _enforce_retention(self, need_bytes: int = 0) -> bool:
-        """Evict a slice.  The rest follows between the next packets: a long eviction must not hold up recording."""
+        """Evicts a slice. The rest follows between the next packets, because a long eviction must not delay
+        recording."""
         protected = self._protected()
         rolled = self._vault.enforce_retention(
             protected.names, now_ms=protected.now_ms, need_bytes=need_bytes, most=_SLICE
@@ -372,7 +375,8 @@ class ClipWriter:
         return bool(rolled.evicted)
 
     def _discard_unwanted(self, clips: Segmenter) -> None:
-        """What an opinion says is asked when all of an event lies in the vault: there is nothing more to come then."""
+        """Discards unwanted events. Asks for an event's labels only after all of it lies in the vault, when they are
+        final."""
         events = {event.name: event for event in (*self._events.values(), *self._over) if event.number != _BETWEEN}
         for name, segment in self._keeper.collect():
             if name in events:

@@ -1,6 +1,6 @@
-"""The recorder with all that belongs to it: vault, live view, scrub, the doorbell's wires.
+"""Builds the recorder with its vault, live view, scrub and the doorbell's wires.
 
-The same in the recorder's own process and in `solo`.  What each of those has in its own way stands in `RecorderDeps`.
+The recorder's process and `solo` use the same code. `RecorderDeps` holds the parts that differ between them.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ __all__ = ["RecorderDeps", "RecorderRuntime"]
 
 @dataclass(frozen=True, slots=True)
 class RecorderDeps:
-    """What a recorder stands on.
+    """The recorder's dependencies.
 
-    `vault`: the folder of segments and manifest, which is there; `own`: where `RecoveryFile` lies.
-    `device` and `sign`: the id that records name, and the signature of its key; `key`: what the scrub checks signatures
-    with, None where only hashes can be compared.  `protected`: what must stay.  `shelf`: who has the live view.
-    `supervised`: somebody restarts the process.
+    `vault`: the existing folder of segments and manifest. `own_state`: the folder of `RecoveryFile`. `device` and
+    `sign`: the id that records name, and the signature of its key. `key`: the public key that the scrub checks
+    signatures with; None if only hashes can be compared. `protected`: segments that must stay. `live_view`: receives
+    the live view. `supervised`: a service manager restarts the process.
     """
 
     vault: Path
@@ -71,10 +71,10 @@ class RecorderDeps:
 
 
 class RecorderRuntime:
-    """`start`, `record` (blocks), `stop` from another thread, `close`.  Seals to nobody, and films nothing, before
-    `seal_to`.
+    """Use `start`, `record` (blocks), `stop` from another thread, `close`. Before `seal_to` there are no recipients,
+    and nothing is filmed.
 
-    `open_camera`, `open_microphone` and `open_detector` replace what the configuration says: for tests and the demo.
+    `open_camera`, `open_microphone` and `open_detector` replace the configured ones, for tests and the demo.
     `configuration_file` is for the bridge, which reads its part of it.
     """
 
@@ -120,10 +120,10 @@ class RecorderRuntime:
         )
 
     def start(self) -> None:
-        """Bring back what a crash left; everything but the camera.
+        """Recovers the vault after a crash and starts everything but the camera.
 
-        A disk that takes no write keeps nothing else from starting: the owner looks at what is stored and reads why,
-        and the newest footage waits in memory.
+        A disk that refuses writes stops nothing else from starting: the owner can look at stored footage and read the
+        reason, and the newest footage waits in memory.
         """
         try:
             found = self.vault.start()
@@ -141,7 +141,7 @@ class RecorderRuntime:
             thread.start()
 
     def record(self, first_ns: BootNs | None = None) -> CameraEnd:
-        """Play the camera to its end or until `stop`.  Waits for an owner first: without one nothing is recorded."""
+        """Plays the camera to its end or until `stop`. Waits for an owner first, because footage needs a recipient."""
         if not self.enrolled:
             self._log.info("waiting_for_owner", remedy="doorward owner enrol")
         self._enrolled.wait()
@@ -177,11 +177,11 @@ class RecorderRuntime:
 
     @property
     def enrolled(self) -> bool:
-        """There is somebody to seal to."""
+        """There is at least one recipient."""
         return self._enrolled.is_set()
 
     def seal_to(self, recipients: tuple[Recipient, ...], epoch: int) -> None:
-        """Of what is filmed from now on."""
+        """Seals new footage to these recipients."""
         self.vault.seal_to(recipients, epoch)
         self._enrolled.set()
 

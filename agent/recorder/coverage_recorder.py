@@ -1,9 +1,9 @@
-"""Says in the manifest when a camera was watching, so that "nothing happened" can be told from "nobody looked".
+"""Records in the manifest when the camera was watching, so that "nothing happened" differs from "the camera was off".
 
-A span is written every quarter of an hour and when watching ends; a power cut costs what was not written yet, and
-that is then told as "device off".  Spans follow each other without a hole while the camera delivers.
+A span is written every 15 minutes and at the end of a stream. A power cut loses the unwritten part, which is then
+reported as "device off". Spans follow each other without a hole while the camera delivers.
 
-Whoever watches over the camera waits for no disk: it says `seen`, and the writer's thread writes.
+The camera loop must not wait for the disk: it calls `pictures_delivered`, and the writer's thread calls `write`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["CoverageRecorder"]
 
 _EVERY_NS: Final = seconds(900)
 _AGAIN_NS: Final = seconds(60)
-"""After a disk that did not take it."""
+"""Pause after the disk refused a span."""
 
 
 class CoverageRecorder:
@@ -51,7 +51,7 @@ class CoverageRecorder:
             self._write(since, until)
 
     def ended(self, age_ns: int) -> None:
-        """No more pictures; the newest is `age_ns` old."""
+        """Ends the span: the newest picture is `age_ns` old."""
         if self._since is not None:
             self.pictures_delivered(age_ns)
             if self._until is not None:

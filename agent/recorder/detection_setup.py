@@ -1,4 +1,4 @@
-"""Builds the second opinion of a role that has a recorder: whether there is one, and what lowers its thread."""
+"""Builds object detection for a role that has a recorder, if it is configured and installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["make_object_detection", "why_unavailable"]
 def make_object_detection(
     configuration: Configuration, notifier: Notifier, open_own: Callable[[], ObjectDetector] | None = None
 ) -> ObjectDetectionService:
-    """Loads nothing yet.  `open_own` instead of the networks that are installed."""
+    """Loads nothing yet. `open_own` replaces the installed networks."""
     if open_own is not None:
         return ObjectDetectionService(open_own, notifier, step_back=work_behind)
     why = why_unavailable(configuration)
@@ -34,7 +34,7 @@ def make_object_detection(
 
 
 def why_unavailable(configuration: Configuration) -> str:
-    """Why this doorbell has no second opinion, in a sentence; empty when it has one."""
+    """Returns why this doorbell has no object detection, in a sentence; empty if it has."""
     wanted = configuration.object_detection
     if wanted.use is ObjectDetectionUse.OFF:
         return "It is switched off."

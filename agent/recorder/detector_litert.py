@@ -1,13 +1,13 @@
-"""Runs the second opinion's two networks with LiteRT, one thread each time it is asked.
+"""Runs the two networks of object detection with LiteRT.
 
-Rules: a network is loaded only when its bytes are the pinned ones, for its parser is native code; nothing is fetched,
-ever; the library is imported when a network is loaded and not before, because most doorbells have none.
+A network is loaded only if its bytes have the pinned hash, because its parser is native code. Nothing is ever
+downloaded. The library is imported when a network is loaded, because most doorbells have none.
 
-The interpreter lets go of Python's lock while it computes, so other threads go on; its own threads stay at one.
-The library tells on standard error what it does, and offers no switch for that: while a network is loaded its lines are
-held back, and all but those that only inform are passed on.
+The interpreter releases Python's lock while it computes, so other threads continue. It uses one thread itself. The
+library logs to standard error and has no switch for that: its lines are captured during loading, and only warnings and
+errors are passed on.
 
-Source: ai.google.dev/edge/litert, "Interpreter"; scripts/opinion_models.py for where the files come from.
+Source: ai.google.dev/edge/litert, "Interpreter"; scripts/opinion_models.py for the origin of the files.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LiteRtNetwork:
         if hashlib.sha256(model).hexdigest() != SHA256[name]:
             raise DeviceError(f"The network {folder / name} is not the one that is known.", remedy=_REMEDY)
         try:
-            from ai_edge_litert.interpreter import Interpreter  # a doorbell without opinions pays nothing for it
+            from ai_edge_litert.interpreter import Interpreter  # late: without object detection it costs nothing
         except ImportError as error:
             raise ConfigurationError(f"{_LIBRARY} is not installed.", remedy=_REMEDY) from error
         try:
@@ -109,7 +109,7 @@ def open_detector(folder: Path = MODELS) -> ObjectDetector:
 
 
 def absent(folder: Path = MODELS) -> str:
-    """What is missing for an opinion, in a sentence; empty when nothing is.  Loads nothing."""
+    """Returns what object detection lacks, in a sentence; empty if it is complete. Loads nothing."""
     if importlib.util.find_spec(_LIBRARY) is None:
         return f"{_LIBRARY} is not installed."
     missing = [name for name in SHA256 if not (folder / name).is_file()]

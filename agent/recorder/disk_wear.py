@@ -1,7 +1,7 @@
-"""How much this process has caused to be written to disks: what wears a card out, as far as the system can tell.
+"""Measures how much this process has written to disks, because writes wear a card out.
 
-The kernel counts pages when they become dirty, so file system journals are not in it; FORMAT.md, "Wear", says how much
-those add.  Where it counts nothing (another system), the answer is 0.
+The kernel counts pages as they become dirty, so file system journals are not included; FORMAT.md, "Wear", says how much
+they add. On a system without these counters the answer is 0.
 
 Source: proc_pid_io(5), `write_bytes` and `cancelled_write_bytes`.
 """

@@ -1,7 +1,8 @@
-"""What the panel says, made into what the recorder and the owner are to do.
+"""Handles the panel's messages: calls the recorder, and tells the owner.
 
-Rules: a press is acknowledged to the panel only when the recorder has it, and counted once however often it is told;
-the privacy switch wins over everything; a PIR pulse is a second opinion and alerts nobody by itself beyond its event.
+Rules: the panel gets the acknowledgement of a press only after the recorder has it, and a repeated message counts once.
+The privacy switch has priority over everything else. A PIR pulse begins an event but sends no alert besides that of the
+event.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _REMEMBERED = 64
 
 
 class RecorderControl(Protocol):
-    """What the panel may ask of a recorder."""
+    """The recorder's methods that the panel may call."""
 
     def trigger(self, kind: TriggerKind, at_ns: BootNs | None = None) -> None: ...
     def set_private(self, private: bool) -> None: ...
@@ -33,7 +34,7 @@ class RecorderControl(Protocol):
 
 
 class PanelHandler:
-    """Called from the link's thread; `status` from any."""
+    """Called from the link's thread; `status` from any thread."""
 
     def __init__(self, recorder: RecorderControl, notifier: Notifier) -> None:
         self._recorder = recorder
@@ -52,7 +53,7 @@ class PanelHandler:
         self._bridge = bridge
 
     def away(self, why: str) -> None:
-        """Everything stays as it was: what the switch said last still counts."""
+        """Keeps the state as it was: the last position of the switch still counts."""
         self._update(connected=False, detail=why)
 
     def pressed(self, press: int, at_ns: BootNs, *, held: bool, got: Callable[[], None]) -> None:
@@ -83,7 +84,7 @@ class PanelHandler:
         self._recorder.black_out(length_ns)
 
     def board(self, facts: dict[str, Any]) -> None:
-        """The board's health; `relief` is the rung of its ladder."""
+        """Handles the board's health. `relief` is the throttling level."""
         self._update(health=facts)
         rung = int(facts["relief"])
         if rung > max(self._relief, ThrottleLevel.OBJECT_DETECTION):
@@ -106,7 +107,7 @@ _LESS: Final = {
     ThrottleLevel.RATE: "it takes fewer pictures a second",
     ThrottleLevel.SIZE: "it takes smaller pictures",
 }
-"""That it does without a second opinion is nothing to be told of."""
+"""Paused object detection alone is not worth an alert."""
 
 
 def _words(facts: dict[str, Any]) -> str:

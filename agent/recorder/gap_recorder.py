@@ -1,6 +1,6 @@
-"""Keeps account of the time without footage: a gap in the manifest and one line for the owner, at both of its ends.
+"""Records time without footage: a gap in the manifest, and one message to the owner at each end.
 
-The beginning is written at once as a gap without length, so that a power cut cannot hide it; the end writes the gap.
+The beginning is written at once as a gap without length, so that a power cut cannot hide it. The end writes the gap.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BACK = {
     GapReason.COVERED: ("uncovered", "The camera sees again."),
     GapReason.PRIVACY: ("privacy off", "Privacy is off: the camera sees again."),
 }
-"""How the news is called (`core.alerts.kinds`)."""
+"""The alert kinds and texts (`core.alerts.kinds`)."""
 
 
 class GapRecorder:

@@ -1,6 +1,6 @@
-"""Lets the calling thread read only while nobody else wants the disk or the processor.
+"""Lowers the calling thread's priority for disk and processor.
 
-Where the scheduler of a disk knows no classes (`none`, as on many cards) the pauses of who calls are what is left.
+A disk scheduler without classes (`none`, as on many cards) ignores the priority; then only the caller's pauses help.
 
 Source: ioprio_set(2), setpriority(2) ("in the current Linux/NPTL implementation the nice value is per thread").
 """
@@ -35,10 +35,10 @@ def work_idly() -> bool:
 
 
 def work_behind() -> None:
-    """Let the calling thread have about a tenth of what others get of a busy core; never raises.
+    """Gives the calling thread about a tenth of what others get of a busy core; never raises.
 
-    For one that computes in Python now and then: it holds the interpreter's lock while it does, and at the least
-    urgency of all it could be kept for long from giving the lock back to threads that record.
+    For a thread that computes in Python now and then. It holds the interpreter's lock meanwhile, and at the lowest
+    priority it could keep that lock from the recording threads for long.
     """
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LESS_URGENT)

@@ -1,17 +1,16 @@
-"""Live view: the newest GOPs, sealed in the recorder while an owner looks, kept a moment by the custodian.
+"""Live view: the newest GOPs, sealed in the recorder while an owner looks, and kept for a moment by the custodian.
 
-    writer thread ── GOP ──▶ LiveMaker (recorder): the newest few, unsealed, in memory
-                                 │ while somebody looks: sealed to the owners, each by itself
-                                 ▼ the recorder's own question to the custodian
+    writer thread ── GOP ──▶ LiveEncoder (recorder): the newest few, unsealed, in memory
+                                 │ while an owner looks: each one sealed to the owners
+                                 ▼ the recorder's call to the custodian
                              LiveShelf (custodian): the newest few, ciphertext ──▶ owners
 
-Rules:
-- It is no way to the camera: GOPs come from the stream that is filmed anyway.  Whether somebody looks decides what is
-  *sealed*, and can start, stop or turn nothing.
-- Nothing leaves the recorder unsealed, and the custodian has no key.  Only what the control socket or an owner's page
+- Live view gives no access to the camera: its GOPs come from the stream that is filmed anyway. A viewer decides only
+  what is *sealed*, and cannot start, stop or turn the camera.
+- Only sealed data leaves the recorder, and the custodian has no key. Only what the control socket or an owner's page
   asks for goes further, and nothing of it is stored.
-- Bounded on either side, by number and bytes.  What was shown is forgotten seconds after it came, so that behind a
-  privacy switch there is soon nothing left.
+- Both sides are bounded by number and bytes. GOPs are deleted seconds after they came, so nothing is left behind a
+  privacy switch.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from agent.recorder.vault import Vault
 __all__ = ["LiveEncoder", "LiveViewSink"]
 
 _MOST_BYTES: Final = 8 << 20
-"""Of the GOP that is filmed, for an owner who begins to look in the middle of it."""
+"""Limit of the current GOP, which is kept for an owner who begins to look in the middle of it."""
 _ASK_S: Final = 2.0
 _AWAY_S: Final = 5.0
 
@@ -44,11 +43,12 @@ class LiveViewSink(Protocol):
     """The custodian's side, as the recorder sees it."""
 
     def wait_for_viewer(self, patience_s: float) -> bool:
-        """Whether an owner looks; waits so long for one who does.  Raises `NetworkError` without a custodian."""
+        """Waits at most this long for a viewer and returns whether there is one. Raises `NetworkError` without a
+        custodian."""
         ...
 
     def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
-        """Take a piece of a sealed GOP; whether an owner still looks."""
+        """Takes a piece of a sealed GOP. Returns whether an owner still looks."""
         ...
 
 
@@ -60,7 +60,7 @@ class _LiveGop:
 
 
 class LiveEncoder:
-    """`push` from the writer's thread; `run` is a thread of its own."""
+    """`push` from the writer's thread; `run` is a separate thread."""
 
     def __init__(self, vault: Vault, clock: Clock, device: str) -> None:
         self._vault = vault
@@ -68,7 +68,7 @@ class LiveEncoder:
         self._device = device
         self._log = structlog.get_logger("live")
         self._newest: deque[_LiveGop] = deque()
-        """The parts of the newest GOP; without the oldest where they are too large."""
+        """The parts of the newest GOP; without the oldest parts if they are too large."""
         self._newest_bytes = 0
         self._media: FragmentedMp4Writer | None = None
         self._header = b""
@@ -78,7 +78,7 @@ class LiveEncoder:
         self.sealed = 0
 
     def push(self, gop: Gop, description: StreamDescription) -> None:
-        """A GOP was filmed.  Costs nothing while nobody looks."""
+        """Takes a filmed GOP. Costs nothing without a viewer."""
         with self._changed:
             self._number += 1
             if gop.begins:
@@ -91,7 +91,7 @@ class LiveEncoder:
             self._changed.notify_all()
 
     def forget(self) -> None:
-        """The camera is off: what it showed is nobody's business any more."""
+        """Deletes all GOPs, because the camera is off."""
         with self._changed:
             self._newest.clear()
 
@@ -119,7 +119,7 @@ class LiveEncoder:
                     self._changed.wait_for(lambda: self._stopping, _AWAY_S)
 
     def _next(self, told: int) -> _LiveGop | None:
-        """What follows number `told`, of its GOP or the newest one; None when there is none for a moment."""
+        """Returns what follows number `told`, of its GOP or the newest one; None if there is nothing new yet."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._number > told, _ASK_S)
             return next(
@@ -131,7 +131,7 @@ class LiveEncoder:
         try:
             sealed = self._sealed(filmed)
         except FormatError:
-            return True  # pictures that no segment could be made of either
+            return True  # no segment could be made of these pictures either
         pieces = pieces_of(sealed)
         looked_at = True
         for number, piece in enumerate(pieces):
@@ -148,7 +148,7 @@ class LiveEncoder:
         return self._vault.seal_without_storing(live_plaintext(media, context))
 
     def _media_of(self, filmed: _LiveGop) -> bytes:
-        """A film of its own; of a part that continues a GOP, one that plays behind the parts before it."""
+        """Returns a separate film; for a part that continues a GOP, one that plays after the parts before it."""
         if filmed.gop.begins:
             self._media = FragmentedMp4Writer(filmed.description)
             media = self._media.begin(filmed.gop)

@@ -21,11 +21,12 @@ __all__ = ["ManifestWriter"]
 
 
 _MOST_GROWING: Final = 8
-"""Clips that may grow at a time are one or two; a start-up may adopt more."""
+"""One or two clips may grow at a time; recovery after a crash may add more."""
 
 
 class ManifestWriter:
-    """One writer at a time; `tip` is set by start-up.  `StorageError` leaves it unusable until the next start-up."""
+    """One writer at a time. Start-up sets `tip`. After a `StorageError` the writer is unusable until the next
+    start-up."""
 
     def __init__(self, log: ManifestLog, index: Index, sign: Signer) -> None:
         self._log = log
@@ -33,10 +34,10 @@ class ManifestWriter:
         self._sign = sign
         self.tip = ChainHead()
         self._reached: dict[str, str] = {}
-        """Of the clips that may still grow: the hash behind their newest record, by event."""
+        """By event, for clips that may still grow: the hash behind the newest record."""
 
     def commit(self, record: Record, removed: Sequence[SegmentId] = ()) -> VaultEntry | None:
-        """Make `record` durable, then let the index know.  Returns the entry of a stored segment, else None."""
+        """Makes `record` durable, then updates the index. Returns the entry of a stored segment, else None."""
         if isinstance(record, SegmentRecord):
             record = msgspec.structs.replace(record, prev_in_clip=self._reached.get(record.event, FIRST))
         signed = sign_record(record, self.tip, self._sign)
@@ -58,9 +59,9 @@ class ManifestWriter:
     def begin_chapter(
         self, number: int, tip: ChainHead, moved: Sequence[VaultEntry], lost: Sequence[SegmentId]
     ) -> None:
-        """Make the prepared chapter the newest, then let the index know.
+        """Makes the prepared chapter the newest, then updates the index.
 
-        `tip`: its end.  `moved`: the entries of carried segments, with their new places.  `lost`: segments whose lines
+        `tip`: its end. `moved`: the entries of carried segments, with their new places. `lost`: segments whose lines
         are damaged.
         """
         self._log.begin_chapter(number)
@@ -68,7 +69,8 @@ class ManifestWriter:
         self._index.apply(moved, [*(entry.id for entry in moved), *lost], self.tip)
 
     def _reach(self, event: SegmentId, line: bytes) -> None:
-        """What is forgotten begins anew, which proves less and nothing wrong."""
+        """Remembers the hash for a clip. A clip that was dropped from memory starts a new chain, which proves less but
+        nothing wrong."""
         self._reached[event] = chain_hash(self._reached.pop(event, FIRST), line)
         if len(self._reached) > _MOST_GROWING:
             del self._reached[next(iter(self._reached))]

@@ -1,11 +1,11 @@
-"""Loads the motion detector's native passes, where they were compiled, and says which passes are in force.
+"""Loads the motion detector's native passes, if they were compiled, and says which passes are in force.
 
-`scripts/installation/kernel.py` compiles `agent/core/motion/passes/kernel.c` into the environment, when there is a C
-compiler; nothing needs it.  It is used only if it was made from the very source that lies beside this program and
-agrees on the grids' layout; else the pure passes do the same work to the last bit, at several times the cost.
+`scripts/installation/kernel.py` compiles `agent/core/motion/passes/kernel.c` into the environment if there is a C
+compiler; it is optional. The library is used only if it was made from exactly the source beside this program and agrees
+on the grids' layout. Otherwise the pure passes give bit-identical results at several times the cost.
 
-The library is loaded with `ctypes`: no Python headers to compile with, and one file for every Python.  Its calls keep
-the interpreter's lock, for they take some 20 µs: giving it back and waiting for it again costs more.
+The library is loaded with `ctypes`, so it needs no Python headers and serves every Python version. Its calls keep the
+interpreter's lock: they take some 20 µs, and giving the lock back and waiting for it again would cost more.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ def _typed(library: ctypes.PyDLL) -> ctypes.PyDLL:
 class NativePasses:
     """Implements `Passes` by calls into the library, each one over the whole grid.
 
-    Passes whose arguments need no work are the library's functions themselves: with cold caches a Python call around
-    each would cost as much as what it does.
+    Passes whose arguments need no conversion are the library's functions themselves: with cold caches a Python call
+    around each would cost as much as the pass.
     """
 
     def __init__(self, library: ctypes.PyDLL, grids: Grids, height_px: int, width_px: int) -> None:
@@ -149,7 +149,7 @@ class NativePasses:
         cells, levels = grids.rows * grids.columns, _levels(height_px, width_px)
         if not (0 < grids.rows < _MOST_CELLS[0] and 0 < grids.columns < _MOST_CELLS[1]):
             raise ValueError(f"{grids.rows} × {grids.columns} cells are more than the kernel has room for.")
-        # All that the kernel works in beside the grids; kept here, for the structure only has their addresses.
+        # The kernel's work memory beside the grids. The structure holds only addresses, so this object must stay alive.
         self._regions = np.zeros((MOST_REGIONS, _REGION_NUMBERS), np.int64)
         self._found = np.zeros(_BODY_NUMBERS, np.int64)
         self._own = {
@@ -174,7 +174,7 @@ class NativePasses:
         self._look = library.doorward_look
         self._cleared = 0
         self._followed: BackgroundUpdate | None = None
-        """What `_following` was made of: the same object from frame to frame, until the rate changes."""
+        """The source of `_following`: the same object from frame to frame, until the rate changes."""
         self._frames = {0: grids.steps, SMOOTH: grids.smooth, MEDIAN: grids.median, SMOOTH | MEDIAN: grids.median}
 
     @property
@@ -184,7 +184,7 @@ class NativePasses:
     def look(self, luma: Luma, plan: int, jump_limit: int) -> int:
         counts: int = self._look(self._at, luma, plan, jump_limit)
         if counts < 0:
-            # Not what was announced; or its columns are not side by side, and a copy's are.
+            # The picture has another size than announced, or its columns are not adjacent; in a copy they are.
             check_luma(luma, self._shape)
             counts = self._look(self._at, np.ascontiguousarray(luma), plan, jump_limit)
         if plan or self._cleared:
@@ -224,7 +224,7 @@ def _region(row: list[int]) -> MotionRegion:
 
 
 def _levels(height_px: int, width_px: int) -> int:
-    """How often the picture is halved."""
+    """Returns how often the picture is halved."""
     return next(
         level for level in range(32) if (height_px >> level, width_px >> level) == grid_size(height_px, width_px)
     )

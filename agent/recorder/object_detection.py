@@ -1,16 +1,15 @@
-"""Looks at frames of events on a thread of its own, and tells the others what was seen.  Off the path of recording.
+"""Object detection: runs the networks on frames of events on a separate thread, off the path of recording.
 
-    analysis ── watch: now and then a frame of an open event ──▶ queue, bounded ──▶ thread "opinion": eye ──▶ votes
-    writer   ── what was seen in this segment? what does the event show? ◀────────────────────────────────────┘
+    analysis ── now and then a frame of an open event ──▶ queue, bounded ──▶ thread "opinion": detector ──▶ votes
+    writer   ── labels of this segment? labels of this event? ◀─────────────────────────────────────────────┘
 
-Rules:
-- Nobody waits for it.  The queue holds `QUEUE` frames of a live camera; when it is full the oldest goes and is counted.
-  (Footage from a file has no frames to lose: there everybody waits for everybody, and this is no exception.)
-- It takes at most a quarter of one core, behind everybody else's wishes (`step_back`).
-- Without networks, after a fault of one, and while the board is too warm it looks at nothing and answers "nobody
-  looked": that is never an error and never a reason not to keep something.
-- A visitor is told once: as a person when one is seen soon, else as something that moved.  A person seen later in the
-  same event is told then.
+- Nothing waits for it. The queue holds `QUEUE` frames of a live camera; if it is full, the oldest is dropped and
+  counted. (Footage from a file has no frames to lose: there the threads wait for each other.)
+- It takes at most a quarter of one core, at a low priority (`step_back`).
+- Without networks, after a fault, and while the board is too warm, it answers "no labels known". An unknown label is
+  never an error and never a reason to discard footage.
+- A visitor is reported once: as a person if one is seen soon, else as something that moved. A person who is seen later
+  in the same event is reported then.
 """
 
 from __future__ import annotations
@@ -43,18 +42,18 @@ _INFER_EVERY_NS: Final = NS_PER_S // 2
 _INFER_EVERY_WHEN_SETTLED_NS: Final = 2 * NS_PER_S
 """Once a person is seen, there is little left to learn."""
 _REST: Final = 3.0
-"""After a look, so many times as long nothing: a quarter of a core at most."""
+"""Pause after an inference, as a multiple of its duration: a quarter of a core at most."""
 _PATIENCE_S: Final = 1.5
-"""So long an alert waits for a person to be recognised."""
+"""An alert waits this many seconds for a person to be recognised."""
 _FOOTAGE_WAITS_S: Final = 5.0
-"""The writer of footage from a file waits for the opinion on a segment, at most so long."""
+"""The writer of footage from a file waits at most this many seconds for the labels of a segment."""
 _NO_MORE: Final = BootNs(2**63)
 _EVENTS: Final = 4
 """Remembered: the writer may still be working on the one before."""
 
 
 class DetectionState(enum.Enum):
-    """What the owner is told of it."""
+    """The state that the owner sees."""
 
     OFF = "off"
     RUNNING = "running"
@@ -65,7 +64,7 @@ class DetectionState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DetectionStatus:
-    """`sights`: of the event that is going on, in words; None while there is none, or nobody looks at it."""
+    """`labels`: of the current event; None without an event, or if object detection does not run."""
 
     state: str
     detail: str = ""
@@ -88,13 +87,14 @@ class _WatchedEvent:
     votes: LabelVotes = field(default_factory=LabelVotes)
     attention: InferenceSchedule = field(default_factory=InferenceSchedule)
     untold_until_s: float | None = None
-    """"Something moved" is due then; None: it was told, or is not to be."""
+    """"Something moved" is due at this time; None if it was sent or is not needed."""
     person_wanted: bool = False
     """A person is still to be told of."""
 
 
 class ObjectDetectionService:
-    """`start` to `stop`; again if need be.  `open_detector` None: there is no opinion, and `why` says why."""
+    """Use `start` and `stop`, repeatedly if needed. Without `open_detector` there is no object detection, and `why`
+    says why."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class ObjectDetectionService:
         self._next_ns = 0
         self._live = True
         self._watched_ns = BootNs(0)
-        """The newest frame of the analysis, and nothing before it is still to be looked at."""
+        """The newest frame of the analysis. Only later frames can still be queued."""
         self._queued = 0
         self._queue: BoundedQueue[_QueuedFrame] = BoundedQueue(QUEUE)
         self._stopping = threading.Event()
@@ -129,7 +129,7 @@ class ObjectDetectionService:
         self._spent_s = 0.0
 
     def start(self) -> None:
-        """Load the networks and begin to look, on another thread; a fault of theirs is said in `status`."""
+        """Loads the networks and begins to detect, on another thread. `status` reports a fault of the networks."""
         if self._open_detector is None or self._thread is not None:
             return
         self._stopping.clear()
@@ -139,7 +139,7 @@ class ObjectDetectionService:
         self._thread.start()
 
     def stop(self) -> None:
-        """What was seen so far can still be asked for.  Idempotent."""
+        """Ends the thread. Known labels can still be asked for. Idempotent."""
         self._stopping.set()
         self._queue.close()
         if self._thread is not None:
@@ -148,7 +148,7 @@ class ObjectDetectionService:
         self._notify_moving(all_of_it=True)
 
     def set_paused(self, paused: bool) -> None:
-        """The board is to be relieved, or no longer.  From any thread."""
+        """Pauses or continues, to reduce the board's work. From any thread."""
         if paused != self._resting and self._open_detector is not None:
             self._log.info("opinion_rests" if paused else "opinion_looks")
         self._resting = paused
@@ -177,15 +177,15 @@ class ObjectDetectionService:
             self._open, self._live, self._watched_ns, self._queued = None, live, BootNs(0), 0
 
     def end_stream(self) -> None:
-        """The analysis is over: no frame comes any more."""
+        """Ends the stream: no more frames come."""
         with self._lock:
             self._watched_ns = _NO_MORE
             self._lock.notify_all()
 
     def observe(self, event: int | None, frame: LumaFrame, sample: MotionSample) -> None:
-        """One frame of the analysis; `event`: the one of which a clip is being kept.
+        """Takes a frame of the analysis. `event`: the event whose clip is being recorded.
 
-        Holds on to `frame.luma`, which must not change any more.
+        Keeps a reference to `frame.luma`, which must not change afterwards.
         """
         if self.state is DetectionState.OFF:
             return
@@ -245,11 +245,11 @@ class ObjectDetectionService:
         self._notify_person(event)
 
     def on_time(self) -> None:
-        """Tell of visitors of whom it is not clear in time what they are."""
+        """Reports visitors that were not recognised in time. Call it every second or so."""
         self._notify_moving(all_of_it=self.state is not DetectionState.RUNNING)
 
     def shown_between(self, event: int, from_ns: BootNs, until_ns: BootNs) -> tuple[ObjectLabel, ...] | None:
-        """What was seen in frames of that stretch; None: nobody looked."""
+        """Returns the labels seen in frames of that span; None if no frame was examined."""
         with self._lock:
             if not self._live and self._thread is not None:
                 self._lock.wait_for(lambda: self._is_settled(until_ns), _FOOTAGE_WAITS_S)
@@ -261,7 +261,7 @@ class ObjectDetectionService:
         return all_looked_at or self._state is not DetectionState.RUNNING
 
     def may_discard(self, keep: KeepFilter, event: int, kind: EventKind) -> bool:
-        """Is this event, now that it is over, one that its owner does not want to keep?"""
+        """Returns whether the event, which is over, is one that the owner does not want to keep."""
         with self._lock:
             seen = self._events.get(event)
             if seen is None:

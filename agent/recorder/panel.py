@@ -18,7 +18,8 @@ _WELL = ("recording", "watching", "privacy")
 
 
 class PanelRuntime:
-    """`start` to `stop`.  `configuration_file` is what the bridge reads; without one it is somebody else's to start."""
+    """Use `start` and `stop`. The bridge reads `configuration_file`; without one, the bridge must be started
+    separately."""
 
     def __init__(
         self, panel: PanelConfig, configuration_file: Path | None, recorder: Recorder, notifier: Notifier

@@ -1,7 +1,7 @@
 """The recorder's process: camera, motion and vault; no network, no journal, no device key.
 
-Who may open footage, the signature under each record, and which segments must stay, it asks of the custodian.  Nobody
-can ask anything of it: it opens no socket but the one to the custodian and the one to the panel.
+It asks the custodian for the recipients, for the signature under each record, and for the segments that must stay. No
+process can ask it anything: it opens only the socket to the custodian and the one to the panel.
 """
 
 from __future__ import annotations
@@ -118,15 +118,15 @@ class RecorderRole:
         self._supervision.ready("watching" if self._side.enrolled else "waiting for an owner")
 
     def give_up(self) -> None:
-        """The process is to stop while it starts: what takes long in that ends."""
+        """Interrupts long steps of a start, because the process must stop."""
         self.vault.give_up()
 
     def record(self) -> CameraEnd:
-        """Play the camera to its end or until `stop`; first wait for an owner."""
+        """Waits for an owner, then plays the camera to its end or until `stop`."""
         return self._side.record()
 
     def wait(self) -> None:
-        """Go on without a camera until `stop`, when footage from a file is over."""
+        """Waits for `stop` without a camera, after footage from a file is over."""
         self._stopping.wait()
 
     def stop(self) -> None:
@@ -138,14 +138,15 @@ class RecorderRole:
             self._thread.join()
 
     def close(self) -> None:
-        """After `stop`, and after `record` has returned: what it finished last still had to be signed."""
+        """Closes everything. Call it after `stop` and after `record` has returned, because the last record still needs
+        a signature."""
         self._custodian.close()
         self._reports.close()
         self._side.close()
         self._claim.release()
 
     def notify(self, kind: str, text: str, once: str = "") -> None:
-        """`ports.Notifier`: through the custodian; a doorbell without one has nobody to tell."""
+        """Implements `ports.Notifier` through the custodian. Without a custodian the message is only logged."""
         try:
             self._ask(Notify(kind, text, once), Ack, patience_s=1.0)
         except DoorwardError as error:
@@ -164,8 +165,8 @@ class RecorderRole:
         try:
             held = self._ask(GetHeldSegments(self.vault.totals().segments), HeldSegments)
         except NetworkError as error:
-            # A custodian that is gone takes no requests either: what it said last holds, and recording goes on.  It
-            # alone knows whether the clock is trusted: nothing goes by age meanwhile.
+            # Without a custodian no requests are taken either, so its last answer still holds and recording continues.
+            # Only the custodian knows whether the clock is trusted, so no segment is evicted by age meanwhile.
             if self._last_held is None:
                 raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
             return ProtectedIds(self._last_held)
@@ -198,19 +199,19 @@ class RecorderRole:
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
             try:
-                # On a connection of its own: a signature that is waited for must not keep the time.
+                # A separate connection, because a pending signature must not delay these calls.
                 self._apply_recipients(self._reports.ask(GetRecipients(), Recipients, patience_s=0.0))
                 self._apply_owner_settings(self._reports.ask(GetSettings(), OwnerSettingsReply, patience_s=0.0).payload)
                 self._reports.ask(ReportStatus(self._side.status()), Ack, patience_s=0.0)
                 self._erase(self._reports.ask(GetErasedSegments(), SegmentNames, patience_s=0.0).names)
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
-            # That the custodian is away is no reason to restart the recorder: it turns all the same.
+            # Also without a custodian: its absence is no reason to restart the recorder.
             self._watch.turn(time.monotonic_ns())
 
 
 class _RemoteLiveView:
-    """`recorder.live_view.LiveViewSink`, on a connection of its own: pictures that are large must not keep a
+    """Implements `recorder.live_view.LiveViewSink` on a separate connection, because large pictures must not delay a
     signature."""
 
     def __init__(self, custodian: IpcClient) -> None:

@@ -1,6 +1,6 @@
-"""Remembers, from one process to the next, how often the camera made one give up (`core.recovery`).
+"""Keeps, across restarts of the process, how often the camera made one exit (`core.recovery`).
 
-One number in a file of its own.  Losing it costs patience, nothing else, so it is not synced and a bad one is zero.
+The file holds one number. It is not synced, and a damaged one counts as zero, because its loss costs only retries.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Gets footage into the vault, and keeps the newest of it in memory for as long as the vault takes none.
+"""Stores footage in the vault, and keeps the newest footage in memory while the vault refuses it.
 
-A segment's pictures stay in memory until it is acknowledged.  A fault of the disk ends what was being written; then the
-same pictures are written again, as a new segment, from their first one on: every `RETRY_S`, until the disk takes them.
-Meanwhile memory is bounded: the oldest pictures go first, and the span they covered is a gap, "storage failed".
+A segment's pictures stay in memory until it is acknowledged. A fault of the disk ends the current attempt. Every
+`RETRY_S` the same pictures are written again, as a new segment, from the first one on, until the disk takes them.
+Memory is bounded: the oldest pictures are dropped first, and the span they covered becomes a gap, "storage failed".
 
-What the failed attempt left on the disk is found and recorded as a cut segment by the vault itself.
+The vault itself finds what a failed attempt left on the disk and records it as a cut segment.
 
 Source: FORMAT.md, "Faults" and invariant 9.
 """
@@ -35,7 +35,7 @@ from agent.recorder.vault import SegmentWriter, Vault
 __all__ = ["RETRY_S", "FetchLabels", "FetchSound", "RetryBuffer", "no_labels"]
 
 FetchSound = Callable[[int, int], RecordedSound]
-"""What was heard from one instant to another, ns of the boot clock."""
+"""Returns the sound from one instant to another, ns of the boot clock."""
 
 RETRY_S: Final = 2.0
 """Recording goes on this soon after a disk does."""
@@ -43,16 +43,16 @@ _NS: Final = 10**9
 _US: Final = 10**6
 
 FetchLabels = Callable[[BootNs, BootNs], tuple[ObjectLabel, ...] | None]
-"""What was seen in pictures from the one sensor time up to the other; None: nobody looked."""
+"""Returns the labels seen from one sensor time to another; None if no frame was examined."""
 
 
 def no_labels(_from_ns: BootNs, _until_ns: BootNs) -> None:
-    """Nobody looks."""
+    """Used without object detection."""
 
 
 @dataclass(slots=True)
 class _PendingSegment:
-    """A segment that is not acknowledged.  `written` of its `gops` have been handed to `writer`, if it has one."""
+    """A segment that is not acknowledged. `written` of its `gops` have been passed to `writer`, if it has one."""
 
     event: SegmentId
     label: str
@@ -80,8 +80,8 @@ class _PendingSegment:
 
 
 class RetryBuffer:
-    """Belongs to one thread.  `relieve(bytes)` is called after a fault: a full disk lacks room for this many.
-    It returns whether it made any; then the next attempt does not wait, or other files would take that room first.
+    """For one thread. After a fault `on_fault(bytes)` is called: a full disk lacks room for this many bytes. It returns
+    whether it made room; then the next attempt does not wait, because other files could take that room first.
 
     `monotonic`: seconds, for the pauses between attempts.
     """
@@ -97,7 +97,7 @@ class RetryBuffer:
         *,
         continuous: bool = False,
     ) -> None:
-        """`continuous`: everything is recorded, so nothing but a fault explains why the newest record is old."""
+        """`continuous`: everything is recorded, so only a fault explains an old newest record."""
         self._restarted = continuous
         self._hear = hear
         self._vault = vault
@@ -114,7 +114,7 @@ class RetryBuffer:
         self.acknowledged = 0
         self.recorded_s = 0.0
         self.fault = ""
-        """Why nothing is acknowledged; empty when that is not so."""
+        """Why no segment is acknowledged; empty without a fault."""
 
     @property
     def writing(self) -> bool:
@@ -142,14 +142,14 @@ class RetryBuffer:
 
     @property
     def in_memory_s(self) -> float:
-        """From the oldest picture that is not acknowledged to the newest."""
+        """Seconds from the oldest picture that is not acknowledged to the newest."""
         pending = tuple(self._pending)
         gops = [gop for one in pending for gop in (*tuple(one.gops)[:1], *tuple(one.gops)[-1:])]
         return (gops[-1].end_ns - gops[0].start_ns) / _NS if gops else 0.0
 
     @property
     def stalled_s(self) -> float:
-        """How long the disk has not answered; 0 when nobody waits for it."""
+        """How long the disk has not answered; 0 without a pending write."""
         entered_s = self._entered_s
         return self._monotonic() - entered_s if entered_s is not None else 0.0
 
@@ -161,7 +161,7 @@ class RetryBuffer:
         self._advance()
 
     def grow(self, gop: Gop) -> None:
-        """Append to the segment opened last; without effect when it has ended."""
+        """Appends to the newest open segment; without effect if it has ended."""
         if self._pending and self._pending[-1].end_ns is None:
             self._pending[-1].gops.append(gop)
             self._advance()
@@ -184,7 +184,7 @@ class RetryBuffer:
             self._advance()
 
     def break_off(self) -> None:
-        """The stream is over without an end (an internal error): what is written is left to the vault's next start."""
+        """Drops the stream after an internal error. The vault's next start recovers the written part."""
         if self._pending and self._pending[-1].end_ns is None:
             self._pending.pop().start_over()
 
@@ -198,7 +198,7 @@ class RetryBuffer:
         except StorageError as error:
             self._failed(error)
         except DoorwardError:
-            # Not the disk's fault: the same pictures would fail again.
+            # No fault of the disk: the same pictures would fail again.
             self._pending.popleft().start_over()
             raise
         finally:
@@ -241,7 +241,7 @@ class RetryBuffer:
         writer.sound(track, heard.silence)
 
     def _feed(self, pending: _PendingSegment) -> None:
-        """Hand over what the writer has not seen."""
+        """Passes new GOPs to the writer."""
         if pending.writer is None:
             start = pending.gops[0]
             media = FragmentedMp4Writer(pending.description)
@@ -278,14 +278,15 @@ class RetryBuffer:
         for pending in self._pending:
             pending.start_over()
         self._drop_oldest()
-        # Full?  Then the oldest must go now: nothing will be acknowledged, and so nothing rolled, before that.  Only
-        # the segment to be written next counts, or a file that grows beside the vault would take one after another.
+        # If the disk is full, the oldest segments must go now: retention runs only after an acknowledgement, and there
+        # is none before that. Only the next segment's size counts: for more, a file that grows beside the vault would
+        # take one segment after another.
         with suppress(StorageError):
             if self._relieve(self._pending[0].size_bytes if self._pending else 0):
                 self._retry_s = self._monotonic()
 
     def _remember_restart(self) -> None:
-        """The process before could not write what it had in memory: there is nothing from its last record on."""
+        """Records a gap from the last record on if the previous process could not write its footage from memory."""
         if not self._restarted or self.acknowledged or not self._pending:
             return
         self._restarted = False
@@ -311,7 +312,7 @@ class RetryBuffer:
                 self._pending.popleft()
 
     def _record_lost_footage(self) -> None:
-        """Once the disk takes footage again: what it did not take in time is a gap."""
+        """Records a gap for footage that was dropped, once the disk takes footage again."""
         if self._lost is not None:
             start, end = self._lost
             self._vault.record_gap(GapReason.STORAGE, start, end)

@@ -1,7 +1,8 @@
-"""Reads all that is stored, over and over and gently, and says what is no longer as signed (FORMAT.md, procedure R).
+"""Reads all stored files slowly, again and again, and reports those that differ from their signature (FORMAT.md,
+procedure R).
 
-Cards forget.  One segment at a time is hashed from the medium and compared with its signed record; the pause after it
-is what keeps to the day's budget.  Where the last run stopped is remembered by the index, and nothing is changed.
+Cards lose data. One segment at a time is hashed from the medium and compared with its signed record. The pause after
+each one keeps to the day's budget. The index remembers the last position. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["ScrubStatus", "Scrubber"]
 _DAY_S: Final = 86_400
 _MOST_NAMED: Final = 100
 _IDLE_S: Final = 3600.0
-"""With nothing stored, or after a disk that would not be read."""
+"""Pause without stored segments, or after a read error of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,9 @@ class ScrubStatus:
 
 
 class Scrubber:
-    """`bytes_per_day`: how much is read; a round takes as long as that makes it.  One thread calls `run`.
+    """`bytes_per_day`: how much is read; it decides how long a round takes. One thread calls `run`.
 
-    `key`: None where only the hashes can be compared, because the device's key lies in another role.
+    `key`: None if only the hashes can be compared, because another role holds the device's key.
     """
 
     def __init__(self, vault: VaultReader, key: PublicKey | None, notifier: Notifier, bytes_per_day: int) -> None:

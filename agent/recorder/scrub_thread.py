@@ -1,4 +1,4 @@
-"""The scrub's thread: reads what is stored, and is always the last whose turn it is."""
+"""The scrub's thread: reads stored segments at the lowest priority."""
 
 from __future__ import annotations
 

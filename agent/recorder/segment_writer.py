@@ -36,7 +36,7 @@ _SECRET_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class SealingContext:
-    """Whom segments are sealed to (`epoch` numbers the list), by which device, and who signs for it."""
+    """The recipients of segments (`epoch` numbers the list), the device's id, and its signature."""
 
     recipients: tuple[Recipient, ...]
     epoch: int
@@ -46,7 +46,7 @@ class SealingContext:
 
 @dataclass(frozen=True, slots=True)
 class WriteDecision:
-    """How a writer asks its vault what a clock is worth, and tells it what became of the segment."""
+    """Callbacks of the vault: they judge a clock, and learn what became of the segment."""
 
     judge: Callable[[ClockReading], ClockReading]
     commit: Callable[[SegmentRecord], None]
@@ -54,7 +54,7 @@ class WriteDecision:
 
 
 class SegmentWriter:
-    """Made by `Vault.begin`.  An error ends it: what it wrote is kept and recorded by the vault's next start-up."""
+    """Made by `Vault.begin`. An error ends the writer; the vault's next start-up keeps and records the written part."""
 
     def __init__(
         self, begin: Begin, start: ClockReading, sealing: SealingContext, store: SegmentStore, clock: Clock,
@@ -91,7 +91,8 @@ class SegmentWriter:
         return self._begin.segment
 
     def write(self, media: bytes) -> None:
-        """Append whole fragments of media; durable within two seconds when calls come at least once a second."""
+        """Appends whole fragments of media. They are durable within two seconds if it is called at least once a
+        second."""
         payload = self._require_open().update(media)
         self._media_size += len(media)
         with self._abandon_on_error():
@@ -99,22 +100,23 @@ class SegmentWriter:
             self._sync_when_due()
 
     def poster(self, image: bytes, seen: tuple[ObjectLabel, ...] | None = None) -> None:
-        """Take the clip's still (JPEG), stored with this segment, the clip's first.
+        """Takes the clip's still (JPEG), which is stored with this segment, the clip's first.
 
-        `seen`: what a second opinion saw around it.
+        `seen`: the labels that object detection gave around it.
         """
         self._require_open()
         self._image, self._seen_around = image, seen
 
     def sound(self, track: bytes | None, silence: SoundGapReason | None = None) -> None:
-        """Take what was heard (a fragmented MP4 of its own), stored with this segment; or why it is not all there."""
+        """Takes the sound (a separate fragmented MP4), which is stored with this segment, or why some of it is
+        missing."""
         self._require_open()
         self._track, self._silence = track, silence
 
     def finish(self, end: ClockReading, seen: tuple[ObjectLabel, ...] | None = None) -> SegmentRecord:
-        """End the segment at `end`.  On return it is acknowledged: no later crash or power cut takes it.
+        """Ends the segment at `end`. On return it is acknowledged: no later crash or power cut loses it.
 
-        `seen`: what a second opinion says of its pictures, for the owner's eyes alone.
+        `seen`: the labels of its pictures, which only an owner can read.
         """
         sealer = self._require_open()
         with self._abandon_on_error():
@@ -128,7 +130,7 @@ class SegmentWriter:
         return record
 
     def abandon(self) -> None:
-        """Give up.  What was written so far is kept and recorded by the vault's next start-up.  Idempotent."""
+        """Gives up. The vault's next start-up keeps and records the written part. Idempotent."""
         if self._sealer is not None:
             self._abandon()
 
@@ -156,7 +158,7 @@ class SegmentWriter:
         return PosterRecord(file=file, key=key)
 
     def _sealed_sound(self, context: Context) -> SoundRecord | None:
-        """The sound, likewise; nobody looked at it."""
+        """Seals the sound in the same way, without labels."""
         if self._track is None:
             return None
         own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(self._track), seen=None)
@@ -187,7 +189,7 @@ class SegmentWriter:
         )
 
     def _seal(self, part: FileKind, final: FileKind, plaintext: bytes) -> tuple[SealedFile, str]:
-        """What a record says of the file, and the commitment of its key."""
+        """Returns the file's description for the record, and the commitment of its key."""
         file_key = self._entropy.token(_SECRET_BYTES)
         sealer = self._new_sealer(file_key, None)
         payload = sealer.update(plaintext) + sealer.finish()
@@ -203,8 +205,8 @@ class SegmentWriter:
     def _sync_when_due(self) -> None:
         now_ns = self._clock.now().boot_ns
         pause_ns, self._written_ns = now_ns - self._written_ns, now_ns
-        # Due when waiting for the next write, expected after the same pause, would be too late.  A slow card is left
-        # at least half of its time for writing: what it cannot do every two seconds it does as often as it can.
+        # Due if the next write, expected after the same pause, would be too late. A slow card gets at least half of its
+        # time for writing: if it cannot sync every two seconds, it syncs as often as it can.
         due = now_ns + pause_ns - self._synced_ns > _SYNC_NS
         if due and now_ns - self._rested_ns >= 2 * self._sync_took_ns:
             self._open_file().sync()  # C3

@@ -1,12 +1,10 @@
-"""Keeps the newest minutes of sound in memory, and a microphone open for as long as the camera is.
+"""Keeps the newest minutes of sound in memory, and the microphone open while the camera runs.
 
-Rules:
-- Sound never harms pictures: a microphone that is missing, or goes away, is told once, sought again every
-  `_AGAIN_S`, and recorded as absent in the segments it is absent from.  Nothing here raises into the recorder.
-- One that hangs is nobody's to close, and must not keep the camera open: `end` never waits for it.
-- It listens while a camera runs and at no other time: where the camera is off, by the privacy switch for one, nobody
-  listens.
-- Memory is bounded: `KEPT_NS` of sound, the oldest goes first.  A source that is not live waits for its reader.
+- Sound never harms pictures: a microphone that is missing or lost is reported once, retried every `_AGAIN_S`, and
+  recorded as absent in the segments concerned. No method raises into the recorder.
+- A microphone that hangs cannot be closed, and must not keep the camera open: `end` never waits for it.
+- The microphone is open only while a camera runs. For example, the privacy switch closes both.
+- Memory is bounded: `KEPT_NS` of sound, the oldest is dropped first. A source that is not live waits for its reader.
 """
 
 from __future__ import annotations
@@ -31,21 +29,21 @@ KEPT_NS: Final = 180 * NS_PER_S
 """Longer than pre-roll, a segment, and a card that takes its time, together: about a megabyte."""
 _AGAIN_S: Final = 15.0
 _STALL_S: Final = 10.0
-"""A live microphone that gives nothing for so long is opened anew."""
+"""A live microphone that delivers nothing for this many seconds is opened again."""
 _CLOSING_S: Final = 5.0
 _LATE_S: Final = 0.6
-"""Sound may come so much later than the pictures it belongs to: a card's block and the encoder's."""
+"""Sound may come this much later than its pictures, because of a card's block and the encoder's."""
 _SLOW_S: Final = 10.0
-"""The same of a source that is not live and only has to be read."""
+"""The same for a source that is not live and only has to be read."""
 _BACK_NS: Final = 90 * NS_PER_S
 """Pre-roll may ask again for what an earlier segment had."""
 _MISSING_NS: Final = NS_PER_S
-"""So much may be missing of a segment before that is said: cameras and microphones do not start at once."""
+"""A segment may lack this much sound before it is recorded as missing: camera and microphone do not start at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedSound:
-    """What was heard during a span, and what is to be said of the rest."""
+    """The sound of a span, and why some of it is missing."""
 
     description: SoundDescription | None
     packets: tuple[SoundPacket, ...]
@@ -53,7 +51,7 @@ class RecordedSound:
 
 
 class SoundRecorder:
-    """`begin`, `end` and `join` around a camera's life; `take` from the writer's thread."""
+    """Call `begin`, `end` and `join` around a stream of the camera, and `take` from the writer's thread."""
 
     def __init__(self, open_microphone: Callable[[], Microphone], notifier: Notifier) -> None:
         self._open_microphone = open_microphone
@@ -72,13 +70,13 @@ class SoundRecorder:
 
     @property
     def state(self) -> str:
-        """For the status: "listening", or why not."""
+        """For the status: "listening", "off" or the fault."""
         if self._session is None:
             return "off"
         return "listening" if self._hears else self._fault or "starting"
 
     def begin(self, first_ns: BootNs) -> None:
-        """A camera runs: listen.  `first_ns` for sources without a clock."""
+        """Opens the microphone for a camera that runs. `first_ns` is for sources without a clock."""
         with self._changed:
             self._packets.clear()
             self._taken_ns = first_ns
@@ -90,12 +88,12 @@ class SoundRecorder:
         self._thread.start()
 
     def settle(self) -> None:
-        """After `begin`: wait until the microphone is open, or cannot be.  For footage, which has the time."""
+        """Waits after `begin` until the microphone is open or cannot be opened. For footage, which has the time."""
         with self._changed:
             self._changed.wait_for(lambda: not self._opening, _SLOW_S)
 
     def end(self) -> None:
-        """No camera runs any more: what is heard from now on is nobody's.  Returns at once.  Idempotent."""
+        """Ends the session: later sound is dropped. Returns at once. Idempotent."""
         session, self._session = self._session, None
         with self._changed:
             self._hears = self._opening = False
@@ -104,7 +102,7 @@ class SoundRecorder:
             session.end()
 
     def join(self) -> None:
-        """After `end`: wait until the microphone is closed, or hangs so that nobody can close it."""
+        """Waits after `end` until the microphone is closed, or hangs and cannot be closed."""
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join(_CLOSING_S)
@@ -112,7 +110,7 @@ class SoundRecorder:
                 self._log.error("microphone_hangs")
 
     def take(self, start_ns: int, end_ns: int) -> RecordedSound:
-        """What was heard in [start_ns, end_ns); waits a moment for its end, if anything is heard at all."""
+        """Returns the sound in [start_ns, end_ns). Waits a moment for its end if the microphone delivers."""
         with self._changed:
             self._taken_ns = max(self._taken_ns, start_ns)
             self._changed.notify_all()
@@ -131,7 +129,7 @@ class SoundRecorder:
     def hear(self, session: _SoundSession, packet: SoundPacket) -> None:
         with self._changed:
             if session is not self._session or (self._packets and packet.heard_ns <= self._newest_ns):
-                return  # from before; or its clock was moved back by more than a packet: one too many
+                return  # an earlier session; or a clock that was moved back by more than a packet
             description = self._description
             if description is not None and not description.live:
                 self._changed.wait_for(
@@ -202,7 +200,7 @@ class SoundRecorder:
 
 
 class _SoundSession:
-    """One camera's life, as its microphone sees it (`ports.SoundSink`): what comes after its end is dropped."""
+    """The sink of one microphone session (`ports.SoundSink`). Sound that comes after its end is dropped."""
 
     def __init__(self, listening: SoundRecorder) -> None:
         self._listening = listening

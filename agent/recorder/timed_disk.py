@@ -1,4 +1,4 @@
-"""A disk that counts: how long making something durable took, and how much was written."""
+"""A disk that measures how long a sync took and how many bytes were written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BOUNDS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 
 class _LatencyHistogram:
-    """Of all files of one disk."""
+    """For all files of one disk."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

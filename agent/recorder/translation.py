@@ -1,6 +1,6 @@
-"""Turns the configuration's plain data into the values that `core`, `wire` and the adapters trust.
+"""Turns the configuration's plain data into the values that `core`, `wire` and the adapters use.
 
-Every range was checked when the file was read; what is left to say here is which key means which value.
+Every range was checked when the file was read. This module decides only which key means which value.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _WHOLE_PICTURE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
 def vault_limits(configuration: config.Configuration, disk_bytes: int) -> RetentionLimits:
-    """`disk_bytes`: of the whole file system that the vault lies on."""
+    """`disk_bytes`: the size of the whole file system that holds the vault."""
     vault = configuration.vault
     return RetentionLimits(
         most_bytes=vault.max_bytes,
@@ -100,7 +100,7 @@ def encoding_settings(settings: config.CameraConfig, motion: config.MotionConfig
 
 
 def encoder_choice(configuration: config.Configuration) -> EncoderChoice:
-    """Who encodes a Pi camera's pictures, until that turns out not to work."""
+    """Returns the first choice of encoder for a Pi camera. It changes if that encoder fails."""
     wish = configuration.camera.encoder
     board = board_named(configuration.board.profile)
     hardware = board.hardware_h264 if wish is config.Encoder.AUTO else wish is config.Encoder.HARDWARE
@@ -108,7 +108,7 @@ def encoder_choice(configuration: config.Configuration) -> EncoderChoice:
 
 
 def make_camera(configuration: config.Configuration, encoder: EncoderChoice | None = None, relief: int = 0) -> Camera:
-    """The camera that is configured, not yet opened.  `relief` is the rung of the board's ladder."""
+    """Returns the configured camera, not yet opened. `relief` is the throttling level."""
     settings, motion = configuration.camera, configuration.motion
     encoding = encoding_settings(settings, motion)
     size_px, rate = throttled_mode(settings.size, settings.fps, relief)
@@ -133,7 +133,7 @@ def make_camera(configuration: config.Configuration, encoder: EncoderChoice | No
 
 
 def make_microphone(sound: config.SoundConfig, camera_url: str | None = None) -> Microphone:
-    """The microphone that is configured, not yet opened.  `camera_url`: the network camera's."""
+    """Returns the configured microphone, not yet opened. `camera_url`: that of the network camera."""
     if sound.kind is config.SoundKind.CAMERA:
         return RtspMicrophone(camera_url or "", sound.bitrate_kbps)
     if sound.kind is config.SoundKind.ALSA:
@@ -144,7 +144,7 @@ def make_microphone(sound: config.SoundConfig, camera_url: str | None = None) ->
 
 
 def open_microphone(configuration: config.Configuration) -> Callable[[], Microphone] | None:
-    """How the recorder gets a microphone; None without `[sound]`."""
+    """Returns the function that opens a microphone; None without `[sound]`."""
     sound = configuration.sound
     return None if sound is None else lambda: make_microphone(sound, configuration.camera.url)
 

@@ -1,8 +1,8 @@
-"""The vault: takes segments, keeps what it acknowledged, lets the oldest go.
+"""The vault: stores segments, keeps acknowledged ones, and evicts the oldest.
 
-It runs FORMAT.md's procedures against the ports and decides nothing: `agent.core.retention` says what goes.  After a
-`StorageError` nobody knows what the disk holds, so the next call that writes runs start-up again: recording resumes by
-itself once the disk does.
+It runs FORMAT.md's procedures against the ports; `agent.core.retention` decides what is evicted. After a `StorageError`
+the state of the disk is unknown, so the next call that writes runs start-up again. Recording therefore resumes
+automatically as soon as the disk works.
 """
 
 from __future__ import annotations
@@ -50,20 +50,19 @@ __all__ = ["RetentionReport", "SealingContext", "SegmentWriter", "Vault"]
 _SECRET_BYTES: Final = 16
 _NS_PER_US: Final = 1000
 _TAIL_BYTES: Final = 256 << 10
-"""Of the manifest: the last few hundred records."""
+"""The manifest's tail: the last few hundred records."""
 _LOW_BYTES: Final = 4 << 20
 """With less free space than this, the reserve is spent before a record is written."""
 _DANGER_BYTES: Final = 16 << 20
-"""With less free space than this, or than half the floor, holds no longer count: recording would stop for them."""
+"""With less free space than this, or than half the floor, holds no longer count, because they would stop recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionReport:
-    """What was evicted, in order; `short_bytes` is what the limits still want and holds forbid.
+    """What was evicted, in order. `short_bytes`: what the limits still require but holds forbid.
 
-    `overruled`: of `evicted`, those that were held.  The owner must be told.
-    `foreign_bytes`: what the disk lacks because of other files, once that is half of the floor.
-    `more`: the limits want more, and the next call goes on.
+    `forced`: evicted segments that were held; the owner must be told. `foreign_bytes`: what the disk lacks because
+    of other files, if it is at least half of the floor. `more`: the limits require more, and the next call continues.
     """
 
     evicted: tuple[SegmentId, ...]
@@ -75,10 +74,10 @@ class RetentionReport:
 
 
 class Vault(VaultReader):
-    """A vault that also writes: one per directory.  Call `start` first.  Safe to use from several threads.
+    """A vault that also writes; one for each directory. Call `start` first. Safe to use from several threads.
 
-    longest_segment_s: the writer's promise; it dates the end of a segment that a crash cut off.
-    chapters: of the manifest; left out, what `core.vault.chapters` gives a vault of this size.
+    longest_segment_s: the longest segment that the writer makes; it dates the end of a segment that a crash cut off.
+    chapters: the limits of the manifest's chapters; the default is that of `core.vault.chapters` for this size.
     """
 
     def __init__(
@@ -102,13 +101,13 @@ class Vault(VaultReader):
         self._growth = DiskGrowth()
         self._sound = False
         self.fault = ""
-        """Why the vault cannot be written: what the last start said; empty while it can."""
+        """Why the vault cannot be written, as the last start reported; empty if it can."""
         self._dating = ClockJudge()
         self._dated = ClockQuality.UNKNOWN
-        """The worst quality by which something of this boot may be dated and no anchor is written yet."""
+        """The worst quality that may date records of this boot and has no anchor yet."""
 
     def start(self) -> StartReport:
-        """Bring back what a crash may have left (procedure S).  Raises `StorageError`; safe to run again."""
+        """Recovers from a crash (procedure S). Raises `StorageError`; safe to run again."""
         with self._lock:
             try:
                 return self._start_twice()
@@ -122,14 +121,14 @@ class Vault(VaultReader):
         except StorageError:
             if not self._index.is_damaged:
                 raise
-            return self._start()  # the index is only a cache: anew with it
+            return self._start()  # the index is only a cache: a second start rebuilds it
 
     def give_up(self) -> None:
         """End a start that reads a long manifest: the process has been asked to stop.  From any thread."""
         self._given_up.set()
 
     def check_store(self) -> None:
-        """Learn what is stored although the vault could not be started: for a disk that takes no write."""
+        """Reads what is stored if the vault could not be started, for a disk that refuses writes."""
         with self._lock, suppress(StorageError):
             catch_up(self._log, self._index, given_up=self._given_up.is_set, may_cut=False)
 
@@ -140,7 +139,7 @@ class Vault(VaultReader):
                 self.start()
 
     def covered_until_ns(self) -> BootNs | None:
-        """Up to when the newest records of this boot say what was recorded; None: they say nothing of this boot."""
+        """Returns up to when the newest records of this boot report recording; None without such a record."""
         ends = [
             _end_of(step.signed.record, self._clock.boot_id)
             for step in read_tail(self._log, _TAIL_BYTES)
@@ -183,7 +182,7 @@ class Vault(VaultReader):
             self._limits = limits
 
     def begin(self, event: SegmentId, start: ClockReading, *, label: str | None = None) -> SegmentWriter:
-        """Open a segment whose first frame is at `start`.  Raises `StorageError`."""
+        """Opens a segment whose first frame is at `start`. Raises `StorageError`."""
         with self._writing():
             segment = segment_id(self._entropy.token(ID_BYTES))
             start = self._dating.judge(start)
@@ -205,13 +204,13 @@ class Vault(VaultReader):
             return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, outcome)
 
     def seal_without_storing(self, plaintext: bytes) -> bytes:
-        """`plaintext` sealed to whom segments are sealed to, and not stored: for live view."""
+        """Returns `plaintext` sealed to the recipients of segments, without storing it. For live view."""
         token = self._entropy.token
         sealer = Sealer(token(_SECRET_BYTES), self._sealing.recipients, nonce=token(_SECRET_BYTES))
         return sealer.header + sealer.update(plaintext) + sealer.finish()
 
     def record_gap(self, reason: GapReason, start: ClockReading, end: ClockReading) -> None:
-        """Record that there is no footage from `start` to `end` of this boot, and why.  Durable on return."""
+        """Records that there is no footage from `start` to `end` of this boot, and why. Durable on return."""
         with self._writing():
             self._writer.commit(GapRecord(reason=reason, span=self._span(start, end)))
 
@@ -229,12 +228,13 @@ class Vault(VaultReader):
         need_bytes: int = 0,
         most: int | None = None,
     ) -> RetentionReport:
-        """Evict what the limits ask for, oldest first, never a held segment, never the newest (procedure E).
+        """Evicts what the limits require, oldest first, never a held segment and never the newest (procedure E).
 
-        `now_ms`: the UTC that age is judged by; None evicts nothing by age (`ProtectedIds`).  `need_bytes`: what a full
-        disk did not take.  `most`: how many segments at a time; a long eviction must not keep recording waiting.
+        `now_ms`: the UTC that age is compared with; None evicts nothing by age (`ProtectedIds`). `need_bytes`: the size
+        of a write that a full disk refused. `most`: how many segments at a time, because a long eviction must not delay
+        recording.
 
-        Held ones go only, and are named in the report, when nothing else is left and recording would stop for them.
+        Held segments are evicted, and named in the report, only if nothing else is left and recording would stop.
         """
         with self._writing():
             now = self._now()
@@ -287,9 +287,9 @@ class Vault(VaultReader):
     def erase(
         self, segments: Iterable[SegmentId], reason: EvictionReason = EvictionReason.OWNER
     ) -> tuple[SegmentId, ...]:
-        """Evict these because an owner deleted them, the newest too (procedure E).  Those that were here, in order.
+        """Evicts segments that an owner deleted, also the newest (procedure E). Returns those that existed, in order.
 
-        `reason` UNWANTED: because of `clips.keep`; then the caller leaves out what is held.
+        `reason` UNWANTED: because of `clips.keep`; then the caller leaves out held segments.
         """
         with self._writing():
             now = self._now()
@@ -372,7 +372,8 @@ class Vault(VaultReader):
 
 
 def _end_of(record: Record, boot: str) -> int | None:
-    """When what it says of `boot` ends, in µs of the boot clock; None: it says nothing of what was recorded then."""
+    """Returns the end of what the record reports for `boot`, in µs of the boot clock; None if it reports no recording
+    then."""
     if not isinstance(record, SegmentRecord | GapRecord | CoverageRecord) or record.span.boot != boot:
         return None
     return record.span.end_us

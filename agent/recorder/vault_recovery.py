@@ -1,7 +1,7 @@
-"""Brings a vault back after anything: finds every state a crash can leave and makes it whole, saying what it found.
+"""Recovers a vault: finds every state that a crash can leave, repairs it, and reports what it found.
 
-The steps are FORMAT.md's procedure S.  No clock has to be right, no network there, nobody asked.  Nothing is deleted
-but what a durable tombstone names and files without a byte in them.
+The steps are FORMAT.md's procedure S. They need no correct clock, no network and no user. They delete only what a
+durable tombstone names, and empty files.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ __all__ = ["StartReport", "VaultStartUp"]
 
 @dataclass(slots=True)
 class StartReport:
-    """What start-up found.  After a clean stop everything is empty."""
+    """The findings of a start-up. After a clean stop everything is empty."""
 
     rebuilt: bool = False
-    """The index was missing, damaged or of another manifest, and was made anew."""
+    """The index was missing, damaged or of another manifest, and was rebuilt."""
     faults: list[ChainFault] = field(default_factory=list)
     """Damaged manifest lines.  Their segments are adopted."""
     cut_bytes: int = 0
-    """Of a manifest line that was being written and never acknowledged."""
+    """Length of a manifest line that was being written and never acknowledged."""
     recovered: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    """Files whose tombstone was durable and whose removal was not."""
+    """Files with a durable tombstone whose removal was not durable."""
     missing: list[str] = field(default_factory=list)
-    """Acknowledged segments that are not there: the disk lost them, or somebody took them."""
+    """Acknowledged segments that are missing: the disk lost them, or they were removed from outside."""
     quarantined: list[str] = field(default_factory=list)
-    """Names moved to `aside/`: not ours, damaged, or a poster or sound without its segment."""
+    """Names moved to `aside/`: foreign or damaged files, or a poster or sound without its segment."""
     empty: int = 0
-    """Files begun whose first byte never reached the disk."""
+    """Number of new files whose first byte never reached the disk."""
 
 
 _Companions = dict[tuple[str, FileKind], VaultFile]
@@ -63,7 +63,7 @@ _Companions = dict[tuple[str, FileKind], VaultFile]
 
 @dataclass(slots=True)
 class _FoundFiles:
-    """What the shards hold besides what the index expects, and what they lack."""
+    """Files in the shards that the index does not expect, and files that are missing."""
 
     segments: list[VaultFile] = field(default_factory=list)
     companions: list[VaultFile] = field(default_factory=list)
@@ -73,7 +73,7 @@ class _FoundFiles:
 
     @property
     def unknown(self) -> set[str]:
-        """Whose fate the manifest may tell.  No record names a `.part`: its final name is durable first (F3)."""
+        """Names that the manifest may explain. No record names a `.part`: its final name is durable first (F3)."""
         return {file.id for file in (*self.segments, *self.companions) if file.kind is not FileKind.PART}
 
 
@@ -94,7 +94,7 @@ class VaultStartUp:
         self._report = StartReport()
 
     def run(self, device: str, epoch: int) -> StartReport:
-        """Raises `StorageError` when the disk does not let it finish; running it again is safe."""
+        """Raises `StorageError` if the disk does not let it finish; running it again is safe."""
         self._log.recover()  # S2
         oldest = oldest_chapter(self._log)
         self._log.remove_chapters(chapter for chapter in self._log.chapters() if chapter < oldest)
@@ -103,7 +103,7 @@ class VaultStartUp:
         found = self._scan()  # S6
         fates = self._states(found.unknown)
         if any(fate is None for fate in fates.values()):
-            # Recorded, there, and not in the index: whatever the index says is not to be trusted.
+            # A segment is recorded and exists, but the index lacks it: the index cannot be trusted.
             self._catch_up(from_the_beginning=True)
             found = self._scan()
         self._resolve(found, {segment for segment, fate in fates.items() if fate not in (None, EvictionReason.MISSING)})
@@ -140,7 +140,7 @@ class VaultStartUp:
         return found
 
     def _states(self, segments: Collection[str]) -> dict[str, EvictionReason | None]:
-        """Which of `segments` the manifest names, and why they were let go; None: it says they are stored."""
+        """Returns which of `segments` the manifest names, and why each was evicted; None for a stored one."""
         fates: dict[str, EvictionReason | None] = {}
         if not segments:
             return fates
@@ -217,7 +217,7 @@ class VaultStartUp:
 
 
 def _sort(file: VaultFile, entry: VaultEntry | None, found: _FoundFiles) -> None:
-    """`file` is not what the index expects: something nobody recorded, or a stranger."""
+    """Sorts a file that the index does not expect: one without a record, or a foreign one."""
     if entry is not None or file.kind in (FileKind.POSTER_PART, FileKind.SOUND_PART):
         found.strangers.append((file.shard, file.name))
     elif file.kind in (FileKind.POSTER, FileKind.SOUND):

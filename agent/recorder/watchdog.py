@@ -1,8 +1,8 @@
-"""Says to the service manager that the recorder gets on, and only then: frames, packets and acknowledged segments.
+"""Reports to the service manager that the recorder makes progress: frames, packets and acknowledged segments.
 
-A recorder that waits for its owner, for the privacy switch or for a camera that comes back owes nothing but its turn.
-One that opens or closes a camera owes the end of it: only a new process is free of a driver that hangs there.
-Source: sd_notify(3), WATCHDOG=1; what a camera that fell silent looks like: `core.recovery`.
+A recorder that waits for its owner, for the privacy switch or for a camera must only call `turn`. One that opens or
+closes a camera must also finish that call, because only a new process helps against a driver that hangs. Source:
+sd_notify(3), WATCHDOG=1; `core.recovery` says when a camera is stalled.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DISK_S: Final = 60.0
 
 
 class Watched(Protocol):
-    """What of `recorder.recorder.Recorder` is looked at.  Times are on CLOCK_MONOTONIC, ns."""
+    """The part of `recorder.recorder.Recorder` that is watched. Times are on CLOCK_MONOTONIC, ns."""
 
     @property
     def pulse(self) -> StreamPulse | None: ...

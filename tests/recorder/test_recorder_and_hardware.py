@@ -48,6 +48,7 @@ class LiveCamera:
         self._broken = broken
         self._live = live
         self.keyframes_asked = 0
+        self.masks = True
         self.stopped = False
         self._inside = ScriptedCamera([], duration_s=600, size_px=(160, 96), frames_per_s=20, paced=True)
 
@@ -66,7 +67,7 @@ class LiveCamera:
         self._inside.request_keyframe()
 
     def mask(self, zones: MaskedArea) -> bool:
-        return self._inside.mask(zones)
+        return self.masks and self._inside.mask(zones)
 
     def stop(self) -> None:
         self._inside.stop()
@@ -273,6 +274,17 @@ def test_an_event_asks_the_encoder_for_a_keyframe_and_once(house: House) -> None
 
 
 LEFT_HALF = ZoneMap((Zone("theirs", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)), ZoneKind.PRIVACY),))
+
+
+def test_a_camera_that_cannot_mask_is_opened_again_though_the_board_gets_warmer_meanwhile(house: House) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    first = house.newest
+    first.masks = False
+    house.solo.recorder.watch_for(LEFT_HALF)
+    house.solo.recorder.set_throttle_level(1)  # asks nothing of the camera, and must not take back the mask
+    until(lambda: house.opened == 2)
+    assert first.stopped
 
 
 @pytest.mark.parametrize("live", [True, False], ids=["camera", "file"])

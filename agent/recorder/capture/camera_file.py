@@ -1,13 +1,12 @@
-"""Plays a video file as if it were a camera, at its own pace or as fast as its reader takes it.
+"""Plays a video file as if it were a camera, in real time or as fast as its reader takes it.
 
-Rules:
-- Sensor times are the file's own, moved so that the first picture is at `first_ns`; a file without usable times gets
-  its frame rate's.
-- An AVI says when a picture is decoded and not when it is shown.  With B-frames those differ, so its pictures, which
-  the decoder gives in the order of their showing, take the times of decoding one after the other.
-- What decodes is delivered.  A file that is damaged, or ends before it said it would, plays to its end and then says
-  `CameraEnd.LOST` with the place, because footage that silently stops early looks like a quiet street.
-- What is not a video at all is refused by `open`, before anything starts.
+- Sensor times are the file's times, moved so that the first picture is at `first_ns`. A file without usable times gets
+  those of its frame rate.
+- An AVI says when a picture is decoded, not when it is shown. With B-frames the two differ. The decoder returns
+  pictures in the order of display, so they get the times of decoding one after the other.
+- Every picture that can be decoded is delivered. A file that is damaged, or ends early, plays to its end and then
+  reports `CameraEnd.LOST` with the place, because footage that silently stops early looks like a quiet street.
+- `open` refuses a file that is not a video.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
 __all__ = ["FileCamera"]
 
 _USUAL_RATE = 25.0
-"""Frames per second of a file that does not say."""
+"""Frames per second of a file without a frame rate."""
 _ERRORS_IN_A_ROW = 200
 """Packets that may fail one after another before the rest of the file is given up."""
 
 
 class FileCamera:
-    """Any file PyAV can read.  Implements `ports.Camera`; one `start` per `open`."""
+    """Plays any file that PyAV can read. Implements `ports.Camera`; one `start` for each `open`."""
 
     def __init__(self, path: Path, *, paced: bool = False, settings: EncodingSettings | None = None) -> None:
-        """`paced`: deliver in real time.  Either way the file waits for its reader, so no frame is ever dropped."""
+        """`paced`: deliver in real time. In both cases the file waits for its reader, so no frame is dropped."""
         self._path = path
         self._paced = paced
         self._settings = settings or EncodingSettings()
@@ -50,7 +49,7 @@ class FileCamera:
         self._delivery: DeliveryThread | None = None
 
     def open(self) -> StreamDescription:
-        """Raises `ConfigurationError` when there is no such file or no picture in it."""
+        """Raises `ConfigurationError` if there is no such file or no picture in it."""
         self._container = container = _open_video(self._path)
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
@@ -104,7 +103,8 @@ class FileCamera:
 
 
 def _open_video(path: Path) -> InputContainer:
-    """Prove that some picture decodes, then open it anew: not every file can be wound back to its very start."""
+    """Checks that a picture can be decoded, then opens the file again: not every file can be rewound to its very
+    start."""
     with _opened(path) as container:
         if not _any_picture(container):
             raise _not_a_video(path)
@@ -181,7 +181,7 @@ class _Footage:
             yield picture, offset_ns
 
     def fault(self) -> str:
-        """In words what is wrong with the file, empty if nothing; to be asked when it has been played."""
+        """Returns the fault of the file, empty without one. Ask after it has been played."""
         at_s = self._next_ns / NS_PER_S
         promised_ns = self._promised_ns()
         if self._next_ns + max(NS_PER_S, promised_ns // 50) < promised_ns:
@@ -191,9 +191,9 @@ class _Footage:
         return ""
 
     def _promised_ns(self) -> int:
-        """How long the file says its pictures go on; 0 if it does not say.  A sound track may outlast them."""
+        """Returns how long the pictures last according to the file; 0 if unknown. A sound track may be longer."""
         stream = self._stream
-        counted_ns = stream.frames * self._frame_ns  # what a header says survives the file's being cut short
+        counted_ns = stream.frames * self._frame_ns  # the header survives if the file is cut short
         if stream.duration and stream.time_base:
             return max(counted_ns, round(stream.duration * stream.time_base * NS_PER_S))
         alone = len(self._container.streams) == 1

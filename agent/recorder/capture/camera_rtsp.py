@@ -1,22 +1,23 @@
-"""A network camera, or any stream that PyAV opens: its GOPs taken over as they are, its luma from what is decoded.
+"""A network camera, or any stream that PyAV opens: its GOPs are kept as they come, and luma is decoded.
 
-An IP doorbell that is there already then works behind a Pi: the Pi encodes nothing, and decodes only
+With an IP doorbell the Pi encodes nothing, and decodes only
 
-- the small stream, when `luma_url` names one (every frame of it: the detector at its best), or else
-- the large stream's keyframes (one or so a second: a visitor is found a second later; the button is not affected), or
-- where keyframes are rare and the picture is small enough, the pictures between them too, of which one a second is
-  looked at.  Where it is too large, nothing is seen between two keyframes, and the log says what to set.
+- the small stream, if `luma_url` names one (every frame of it, which is best for the detector), or else
+- the large stream's keyframes (about one a second: a visitor is detected a second later; the button is not affected),
+  or
+- if keyframes are rare and the picture is small enough, the pictures between them too, of which one a second is
+  examined. If the picture is too large, nothing is detected between two keyframes, and the log names the setting to
+  change.
 
 Rules:
-- H.264 and HEVC only, for those are what a segment holds; anything else is refused at the start, with what to set.
-- A packet's bytes are the camera's, turned into Annex-B where they come length-prefixed, parameter sets in front of
-  every keyframe.  Packets come in the order of decoding and are dated by when they are shown (B-frames).  What holds no
-  picture is no packet of ours.
-- Nothing that was sent is lost at a connection but what cannot be decoded: the rest of the GOP it was made in.
-- A stream's clock is the camera's own, tied to ours by the arrivals (`core.arrivals`); without B-frames, times only
-  ever grow.  A packet comes when the next one has begun, for that is how libavformat knows its end: so it lasted until
-  then.
-- A camera is silent when no packet has come for `stall_s`, however long it is since a keyframe.
+- Only H.264 and HEVC are accepted, because a segment holds only those. The error at the start names the setting.
+- A packet's bytes are the camera's, converted to Annex-B if they are length-prefixed, with parameter sets in front of
+  every keyframe. Packets come in the order of decoding and carry the time of display (B-frames). Data without a picture
+  is dropped.
+- After a connection, only data that cannot be decoded is lost: the rest of the current GOP.
+- A stream's clock is the camera's, tied to ours by the arrivals (`core.arrivals`); without B-frames, times only grow.
+  libavformat delivers a packet after the next one has begun, so it lasted until then.
+- A camera is silent if no packet has come for `stall_s`, however rare its keyframes are.
 - Privacy masks cannot be burned into a stream that is not decoded: such a configuration is refused.
 - The address may hold a password, so no message and no log line shows it whole.
 
@@ -56,7 +57,7 @@ __all__ = ["RtspCamera"]
 
 _USUAL_RATE: Final = 15.0
 _KEYFRAMES_PER_S: Final = 1.0
-"""What most cameras do, and what the manual asks for."""
+"""The rate of most cameras, and the one that the manual asks for."""
 _QUEUED: Final = 128
 _LOST_NS: Final = 2 * NS_PER_S
 _LOOK_S: Final = 0.2
@@ -69,10 +70,10 @@ _SMALL_PX: Final = 2560 * 1920
 _BEHIND: Final = 256
 """Packets that may wait for the decoder before it goes on with the next keyframe."""
 _REORDERED_NS: Final = NS_PER_S
-"""A picture that goes back in time by less than this is a B-frame; by more, the camera's clock was set."""
+"""A picture that goes back in time by less than this is a B-frame. By more, the camera's clock was set."""
 _MOST_UNDATED, _MOST_UNDATED_BYTES = 2048, 32 << 20
-"""Packets that may wait for the first one with a time: three seconds at 80 Mbit/s.  A camera that gives none counts
-as lost."""
+"""Limit of packets that wait for the first one with a time: three seconds at 80 Mbit/s. Beyond it, the camera counts as
+lost."""
 _FALL_NS: Final = NS_PER_S // 50
 _STEADY_NS: Final = NS_PER_S // 3
 _CATCHING_UP_NS: Final = 3 * NS_PER_S
@@ -101,7 +102,7 @@ class RtspCamera:
         """Packets and frames that came faster than they were taken."""
 
     def open(self) -> StreamDescription:
-        """Raises `DeviceError`: not reachable, wrong password, no H.264 or HEVC in it."""
+        """Raises `DeviceError` if the camera is not reachable, refuses the password, or sends no H.264 or HEVC."""
         self._main = main = opened(self._url, self._stall_s)
         try:
             stream = _video_of(main, self._url)
@@ -176,10 +177,10 @@ class RtspCamera:
         self._delivery.start()
 
     def request_keyframe(self) -> None:
-        """A camera's stream is its own: nothing to ask."""
+        """Does nothing, because a network camera takes no such request."""
 
     def mask(self, zones: MaskedArea) -> bool:
-        """A stream that is kept as it comes has no mask; opening it again says so."""
+        """Refuses a mask, because the stream is not encoded here; opening the camera again reports the error."""
         return not zones.has_privacy
 
     def stop(self) -> None:
@@ -249,10 +250,10 @@ class RtspCamera:
                         if len(waiting) > _MOST_UNDATED or undated_bytes > _MOST_UNDATED_BYTES:
                             cause = "its pictures carry no times"
                             break
-                        continue  # what comes now was sent earlier: it is dated when the clock is tied
+                        continue  # packets that waited in the camera get their time after the clock is tied
                     for data, is_keyframe, taken_ns in clock.dated(waiting):
                         one = EncodedPacket(data, is_keyframe, clock.boot_ns(taken_ns, keyframe=is_keyframe))
-                        # A GOP with a hole does not decode: it ends where the hole is.
+                        # A GOP with a hole cannot be decoded, so it ends at the hole.
                         skipping = skipping and not is_keyframe
                         skipping = skipping or not self._hand_over(arrivals, one, stopped)
                         if looker is not None:
@@ -296,7 +297,7 @@ class RtspCamera:
         self._hand_over(arrivals, words, stopped)
 
     def _hand_over(self, arrivals: queue.Queue[_Arrival], arrival: _Arrival, stopped: threading.Event) -> bool:
-        """Whether it was taken: a live camera never waits, so the newest is dropped."""
+        """Returns whether there was room. A live camera never waits, so otherwise the newest packet is dropped."""
         while not stopped.is_set():
             try:
                 arrivals.put(arrival, timeout=None if isinstance(arrival, DeviceError) else _LOOK_S)
@@ -310,7 +311,7 @@ class RtspCamera:
 
 
 class _StreamClock:
-    """Ties a stream's own times to the boot clock; what it gives only ever grows."""
+    """Ties a stream's clock to the boot clock. Its times only grow."""
 
     def __init__(self, first_ns: BootNs | None, frame_ns: int) -> None:
         self.first_ns = first_ns
@@ -321,10 +322,10 @@ class _StreamClock:
         self._fell_ns = self._least_ns = 0
 
     def settled(self, own_ns: int) -> bool:
-        """A packet has come.  False while those come that had been waiting for us: they would tie the clock late.
+        """Call it for each packet. Returns False while packets arrive that had waited: they would tie the clock late.
 
-        What waits comes faster than time passes, so the difference between arrival and own time falls until it is
-        through.  A camera that never settles is taken as it is after `_CATCHING_UP_NS`.
+        Packets that waited arrive faster than time passes, so the difference between arrival and stream time falls
+        until they are through. A camera that never settles is accepted after `_CATCHING_UP_NS`.
         """
         if self.first_ns is not None:
             if not self._tied.tied:
@@ -355,10 +356,11 @@ class _StreamClock:
         return now_ns - self._fell_ns > _STEADY_NS or now_ns - self._begun_ns > _CATCHING_UP_NS
 
     def boot_ns(self, own_ns: int, *, keyframe: bool) -> BootNs:
-        """When the picture was taken.  Ask in the order of decoding; what follows a keyframe may lie before others."""
+        """Returns when the picture was taken. Ask in the order of decoding; pictures after a keyframe may lie before
+        others."""
         taken_ns = self._tied.boot_ns(own_ns)
         if not keyframe and 0 < self._newest_own_ns - own_ns < _REORDERED_NS:
-            self._last_ns = max(self._last_ns, taken_ns)  # tied anew meanwhile, it may lie behind all before it
+            self._last_ns = max(self._last_ns, taken_ns)  # if the clock was tied again, it may lie before the last one
             return taken_ns
         self._newest_own_ns = own_ns
         self._last_ns = max(self._last_ns + 1000, taken_ns)
@@ -366,9 +368,10 @@ class _StreamClock:
 
 
 class _AnnexBConverter:
-    """Packets in the form of a segment: start codes, parameter sets in front of each keyframe.
+    """Converts packets to the form of a segment: start codes, and parameter sets in front of each keyframe.
 
-    Nothing for a packet without a picture.  A connection that is cut leaves one: its delimiter came, and no more.
+    Returns nothing for a packet without a picture. For example, a cut connection leaves one that holds only a
+    delimiter.
     """
 
     def __init__(self, stream: VideoStream) -> None:
@@ -388,10 +391,10 @@ class _AnnexBConverter:
 
 
 class _LumaDecoder:
-    """Decodes keyframes, each of which needs nothing but itself, and what lies between them where they are rare.
+    """Decodes keyframes, each of which needs only itself, and the pictures between them if they are rare.
 
-    On a thread of its own: who reads from the network must not wait, or packets would be lost there.  `give` is called
-    there.  `wait`: for files, of which nothing may be left out.
+    It has a separate thread, because the thread that reads from the network must not wait: it would lose packets. The
+    reader calls `give`. `wait`: for files, which must be decoded completely.
     """
 
     def __init__(
@@ -501,7 +504,8 @@ def _video_of(container: InputContainer, url: str, *, any_codec: bool = False) -
 
 
 def _drain_until_gone(readers: list[threading.Thread], arrivals: queue.Queue[_Arrival], patience_s: float) -> None:
-    """Readers wait for the network at most `patience_s`; one that does not come back is left, as V4L2's is."""
+    """Waits for the readers, which wait for the network at most `patience_s`. A reader that hangs is abandoned, as with
+    V4L2."""
     ends_s = time.monotonic() + patience_s + 1
     while any(reader.is_alive() for reader in readers) and time.monotonic() < ends_s:
         with contextlib.suppress(queue.Empty):

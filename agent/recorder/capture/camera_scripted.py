@@ -36,7 +36,7 @@ class ScriptedCamera:
         settings: EncodingSettings | None = None,
         seed: int = 7,
     ) -> None:
-        """`paced`: deliver in real time.  Either way the scene waits for its reader, so no frame is ever dropped."""
+        """`paced`: deliver in real time. In both cases the scene waits for its reader, so no frame is dropped."""
         self.scene = PorchScene(*size_px, visits, seed=seed)
         self._frames = round(duration_s * frames_per_s)
         self._frames_per_s = frames_per_s

@@ -1,13 +1,12 @@
 """A USB or other V4L2 camera, read through PyAV's video4linux2 device.
 
-Rules:
-- Two threads: one waits for the device, one encodes and delivers.  Between them stands a queue of `_QUEUED` pictures;
-  when it is full the *oldest* picture is dropped and counted, so a slow receiver costs frames and never delay.
-- Sensor times are the driver's (CLOCK_MONOTONIC, when the frame was captured) moved to the boot clock.  A driver whose
-  times are on another clock keeps its intervals: its first picture is taken to be captured as it arrives.
+- Two threads: one waits for the device, one encodes and delivers. Between them is a queue of `_QUEUED` pictures. If it
+  is full, the *oldest* picture is dropped and counted, so a slow receiver costs frames and never delay.
+- Sensor times are the driver's (CLOCK_MONOTONIC, when the frame was captured), moved to the boot clock. A driver with
+  another clock keeps its intervals: its first picture counts as captured when it arrives.
 - A camera that is unplugged, or silent for `stall_s`, ends with `CameraEnd.LOST`.
-- A read that hangs in the kernel cannot be interrupted.  Its thread is abandoned, for the process is then about to be
-  restarted by its watchdog; everything else is joined by `stop`.
+- A read that hangs in the kernel cannot be interrupted. Its thread is abandoned, because the watchdog then restarts the
+  process. `stop` joins all other threads.
 """
 
 from __future__ import annotations
@@ -44,9 +43,10 @@ _Arrival = tuple[av.VideoFrame, BootNs] | DeviceError
 
 @dataclass(frozen=True, slots=True)
 class V4l2Mode:
-    """What to ask of the driver; it may give something else, which `open` then describes.
+    """The mode to request from the driver. The driver may give another one, which `open` then describes.
 
-    `input_format` is ffmpeg's name for what comes over the cable (`mjpeg`, `yuyv422`); empty leaves it to the driver.
+    `input_format` is ffmpeg's name for the format on the cable (`mjpeg`, `yuyv422`); if it is empty, the driver
+    decides.
     """
 
     width_px: int = 1280
@@ -88,7 +88,7 @@ class V4l2Camera:
         """Pictures that were overtaken because the receiver was slow."""
 
     def open(self) -> StreamDescription:
-        """Raises `DeviceError` when there is no such camera, it is busy, or it offers no video."""
+        """Raises `DeviceError` if there is no such camera, it is busy, or it offers no video."""
         try:
             self._container = container = self._opener(self._device, self._mode)
             stream = container.streams.video[0]
@@ -164,7 +164,7 @@ class V4l2Camera:
         return CameraEnd.STOPPED, "The camera was stopped."
 
     def _read(self, container: InputContainer, arrivals: queue.Queue[_Arrival], stopped: threading.Event) -> None:
-        """The reading thread: from the device to the queue until told to stop; it alone touches the device."""
+        """The reading thread: from the device to the queue until `stopped`. No other thread touches the device."""
         clock = _SensorClock()
         cause = "it ended its stream"
         with container:
@@ -190,7 +190,7 @@ class V4l2Camera:
 
 
 def _decoded(packet: av.Packet[av.VideoStream]) -> list[av.VideoFrame]:
-    """Nothing for a packet that was torn on the cable, which USB cameras send now and then."""
+    """Returns nothing for a packet that was torn on the cable, which USB cameras send now and then."""
     try:
         return packet.decode()
     except av.error.InvalidDataError:

@@ -1,12 +1,11 @@
-"""Turns raw pictures into what a camera hands over: masked H.264 packets and small luma frames.
+"""Turns raw pictures into a camera's output: masked H.264 packets and small luma frames.
 
-Every camera without an encoder of its own (files, USB, the drawn scene) feeds a `Pipeline`.  picamera2 has the
-hardware's encoder and needs none of this: its `Output` builds `EncodedPacket`s from the Annex-B bytes it is given.
+Every camera without an encoder (files, USB, the drawn scene) feeds a `Pipeline`. picamera2 has the hardware's encoder:
+its `Output` builds `EncodedPacket`s from Annex-B bytes.
 
-Rules:
-- One picture in, one packet out, in order: no B-frames, no look-ahead.  A packet's time is its picture's, exactly.
-- A keyframe about every second *of sensor time*, whatever the frame rate does, with SPS and PPS in front.
-- Privacy masks are black before anything sees the picture: encoder, detector, poster.
+- One picture in, one packet out, in order: no B-frames, no look-ahead. A packet has exactly its picture's time.
+- A keyframe comes about every second *of sensor time*, at any frame rate, with SPS and PPS in front.
+- Privacy masks are black before encoder, detector and poster see the picture.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ _LUMA_STEP_PX = 16
 
 @dataclass(frozen=True, slots=True)
 class EncodingSettings:
-    """How pictures become packets.  `quality` is x264's CRF: 18 looks like the source, 30 is rough.
+    """How pictures become packets. `quality` is x264's CRF: 18 looks like the source, 30 is rough.
 
-    `ceiling_kbps` bounds what a second may take, whatever the quality asks for: night noise would fill the disk.
-    What of `zones` is private is black.
+    `ceiling_kbps` bounds the bits of a second at any quality, because night noise would fill the disk. The privacy
+    zones of `zones` are black.
     """
 
     widest_px: int = 1280
@@ -52,7 +51,8 @@ class EncodingSettings:
 
 
 def describe(width_px: int, height_px: int, frames_per_s: float, *, widest_px: int, live: bool) -> StreamDescription:
-    """What a `Pipeline` makes of a source: never wider than `widest_px`, both sides even as 4:2:0 wants."""
+    """Describes the output of a `Pipeline` for a source: at most `widest_px` wide, both sides even as 4:2:0
+    requires."""
     scale = min(1.0, widest_px / width_px)
     width_px, height_px = (max(2, round(side * scale / 2) * 2) for side in (width_px, height_px))
     luma_width_px, luma_height_px = luma_size(width_px, height_px)
@@ -103,14 +103,14 @@ class H264Encoder:
         if due:
             self._keyframe_ns = sensor_ns
         picture.pict_type = PictureType.I if due else PictureType.NONE
-        # The codec counts pictures; the sensor's nanoseconds wait beside it, in the same order.
+        # The codec counts pictures. The sensor's nanoseconds wait beside it, in the same order.
         picture.pts, picture.time_base = self._pictures, self._codec.time_base
         self._pictures += 1
         self._sensor_ns.append(sensor_ns)
         return self._packets(self._codec.encode(picture))
 
     def flush(self) -> list[EncodedPacket]:
-        """What the codec still holds.  The encoder is spent."""
+        """Returns the packets that the codec still holds. The encoder cannot be used afterwards."""
         return self._packets(self._codec.encode(None))
 
     def _packets(self, packets: Sequence[av.Packet[av.VideoStream]]) -> list[EncodedPacket]:
@@ -125,7 +125,7 @@ class Pipeline:
         self._encoder = H264Encoder(description, settings)
         self._mask = PrivacyMask(settings.zones)
         self._masks: deque[PrivacyMask] = deque()
-        """Drawn, and not applied yet: at most a picture's time."""
+        """Masks that were drawn and not applied yet, for the time of a picture at most."""
         self._masked_ns: BootNs | None = None
         """The first picture under this mask."""
         self._sink = sink
@@ -139,7 +139,7 @@ class Pipeline:
         self._masks.append(PrivacyMask(zones))
 
     def feed(self, picture: av.VideoFrame, sensor_ns: BootNs) -> None:
-        """Any picture at all; `sensor_ns` must increase from call to call."""
+        """Takes a picture in any format; `sensor_ns` must increase from call to call."""
         picture = picture.reformat(self._description.width_px, self._description.height_px, "yuv420p")
         while self._masks:
             self._mask, self._masked_ns = self._masks.popleft(), sensor_ns
@@ -166,6 +166,6 @@ class Pipeline:
 
 
 def _luma_plane(picture: av.VideoFrame) -> Luma:
-    """The Y plane without a copy and without its padding."""
+    """Returns the Y plane as a view, without its padding."""
     plane = picture.planes[0]
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: picture.height, : picture.width]

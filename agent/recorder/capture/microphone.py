@@ -1,9 +1,8 @@
-"""What microphones have in common: a container of libavformat's, a form for its packets, a thread that delivers.
+"""The common parts of microphones: a libavformat container, a converter for its packets, and a thread that delivers.
 
-Rules:
-- Sound is dated on the clock that dates the pictures.  A live source's blocks are dated by when they came, and
-  smoothed by `core.sound`: a card's or a camera's own clock drifts.
-- A thread that waits for a block cannot be interrupted, so `stop` waits for one block at most, and a source that gives
+- Sound uses the clock of the pictures. A live source's blocks are dated by their arrival, smoothed by `core.sound`,
+  because a card's or a camera's clock drifts.
+- A thread that waits for a block cannot be interrupted, so `stop` waits for one block at most. A source that delivers
   none ends its wait with an error.
 """
 
@@ -42,14 +41,14 @@ def boot_ns() -> int:
 
 @dataclass(frozen=True, slots=True)
 class SoundSource:
-    """What was opened: where packets come from, and what becomes of them."""
+    """An open source: its packets, and their conversion."""
 
     container: InputContainer
     form: SoundTrack
 
 
 class ContainerMicrophone(abc.ABC):
-    """Implements `ports.Microphone` for whoever says how to open and how to deliver.  `name`: of the thread."""
+    """Implements `ports.Microphone`; a subclass opens the source and delivers. `name`: of the thread."""
 
     def __init__(self, name: str, *, live: bool) -> None:
         self._name = name
@@ -91,9 +90,9 @@ class ContainerMicrophone(abc.ABC):
 
 @dataclass(frozen=True, slots=True)
 class SoundTiming:
-    """How a live source is dated.  `now_ns`: the boot clock.  `lost_ns`: see `SampleClock`.
+    """How a live source is dated. `now_ns`: the boot clock. `lost_ns`: see `SampleClock`.
 
-    `stamped`: its packets bear times that count its samples, so that they tell what is missing between two.
+    `stamped`: its packets carry times that count its samples, so they show gaps between two packets.
     """
 
     lost_ns: int
@@ -102,7 +101,7 @@ class SoundTiming:
 
 
 def deliver_live(source: SoundSource, sink: SoundSink, stopping: threading.Event, timing: SoundTiming) -> Ending | None:
-    """Until `stopping`; None when the source gives nothing more."""
+    """Delivers until `stopping`; returns None if the source has ended."""
     form, stream = source.form, source.container.streams.audio[0]
     rate_hz = stream.codec_context.sample_rate
     counted = SampleClock(rate_hz, timing.lost_ns)
@@ -141,7 +140,8 @@ class _PacketClock:
             self._next_ns += samples * NS_PER_S // self._rate_hz
 
     def missing_ns(self, packet: av.Packet[AudioStream]) -> int:
-        """How much is missing in front of `packet`; 0 when nothing is, or when the source has set its clock."""
+        """Returns how much sound is missing in front of `packet`; 0 without a gap, or if the source has set its
+        clock."""
         if packet.pts is None or packet.time_base is None:
             return 0
         own_ns = round(packet.pts * packet.time_base * NS_PER_S)

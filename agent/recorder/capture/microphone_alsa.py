@@ -1,8 +1,8 @@
-"""A microphone of the board's own or on USB, through ALSA.
+"""A microphone of the board or on USB, through ALSA.
 
-- libasound comes inside PyAV's wheel and looks for its configuration where the wheel was built; Debian's is named to
-  it, so that `default`, `plughw:…` and a person's own devices mean what `arecord -L` says they mean.
-- One channel is asked for, and two of what has no single one.  Whatever rate it has is brought to the encoder's.
+- PyAV's wheel contains libasound, which looks for its configuration where the wheel was built. The path of Debian's
+  configuration is passed to it, so that `default`, `plughw:…` and a user's devices mean the same as in `arecord -L`.
+- It requests one channel, and two from a device without a single one. The encoder converts any sample rate.
 - A card that was pulled out ends the wait for its next block with an error.
 
 Source: alsa-lib, "PCM naming conventions"; libavdevice/alsa_dec.c.
@@ -57,7 +57,7 @@ class AlsaMicrophone(ContainerMicrophone):
 
     def _card(self) -> InputContainer:
         failure: Exception | None = None
-        for channels in _CHANNELS:  # "channels" up to FFmpeg 6, "ch_layout" since; either ignores the other's word
+        for channels in _CHANNELS:  # "channels" up to FFmpeg 6, "ch_layout" since; each ignores the other option
             try:
                 return av.open(
                     self._device, mode="r", format="alsa",

@@ -1,6 +1,7 @@
-"""Plays the sound of a file as if a microphone heard it: to try things out, for tests, for footage with sound.
+"""Plays the sound of a file as if a microphone heard it: for trials, tests, and footage with sound.
 
-The first sample is heard at `first_ns`.  Without `paced` it is as fast as its reader takes it, like a file's pictures.
+The first sample has the time `first_ns`. Without `paced` the sound is as fast as its reader takes it, like a file's
+pictures.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class FileMicrophone(ContainerMicrophone):
         self._paced = paced
 
     def _opened(self) -> SoundSource:
-        """Raises `ConfigurationError` when there is no such file or no sound in it."""
+        """Raises `ConfigurationError` if there is no such file or no sound in it."""
         encoder = SoundEncoder(self._bitrate_kbps)
         try:
             container = av.open(str(self._path), mode="r")

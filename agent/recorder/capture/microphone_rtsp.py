@@ -1,11 +1,11 @@
-"""A network camera's own microphone: its sound taken over from the stream that its pictures come from.
+"""A network camera's microphone: its sound is taken from the stream that its pictures come from.
 
-- It has a connection of its own on which only the sound is set up: a few kB a second, and whatever becomes of the sound
-  costs no picture.
-- AAC-LC of one or two channels is kept as it comes.  Everything else that can be decoded (G.711, G.726, Opus, …) is
-  encoded anew as the AAC that a microphone of our own gives: a segment's sound is AAC, which plays everywhere.
-- It is dated by when it came, as the pictures are (`core.arrivals`): the camera's own two clocks need not agree.  What
-  is missing in between, where a camera sends no silence or starts anew, its time stamps tell.
+- It has a separate connection on which only the sound is set up: a few kB a second. A fault of the sound costs no
+  picture.
+- AAC-LC of one or two channels is kept as it comes. Everything else that can be decoded (G.711, G.726, Opus, …) is
+  encoded to the AAC that a local microphone gives: a segment's sound is AAC, which plays everywhere.
+- It is dated by its arrival, as the pictures are (`core.arrivals`), because the camera's two clocks need not agree. Its
+  time stamps show gaps, for example if a camera sends no silence or restarts.
 - The address may hold a password, so no message shows it whole.
 
 Sources: RFC 3640 (AAC in RTP), RFC 3551 (G.711 in RTP), RFC 7587 (Opus in RTP).
@@ -27,13 +27,13 @@ from agent.recorder.capture.sound_packets import SoundEncoder, SoundPassthrough,
 __all__ = ["RtspMicrophone"]
 
 _PATIENCE_S: Final = 4.0
-"""Less than whoever closes it waits (`recorder.sound_recorder`)."""
+"""Less than the time that `recorder.sound_recorder` waits for the microphone to close."""
 _TIMING: Final = SoundTiming(lost_ns=2 * NS_PER_S, stamped=True)
 """Networks hold back more than sound cards do: the same as for pictures."""
 
 
 class RtspMicrophone(ContainerMicrophone):
-    """`bitrate_kbps`: of what has to be encoded anew.  Implements `ports.Microphone`."""
+    """Implements `ports.Microphone`. `bitrate_kbps`: of sound that must be encoded."""
 
     def __init__(self, url: str, bitrate_kbps: int = 40) -> None:
         super().__init__("microphone-rtsp", live=True)

@@ -1,7 +1,7 @@
-"""Blacks the private part of each picture, in place, before encoder, detector and poster see it.
+"""Blackens the private part of each picture, in place, before encoder, detector and poster see it.
 
-Black is exactly what `ZoneMap.privacy_mask` says, and so what the detector does not watch.  Not drawn with `fillPoly`:
-given several polygons at once it leaves open what an even number of them covers, which is where masks overlap.
+The black area is exactly `ZoneMap.privacy_mask`, which the detector ignores. It is not drawn with `fillPoly`: if
+several polygons overlap, `fillPoly` leaves open the area that an even number of them covers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NEUTRAL: Final = 128
 
 
 class PrivacyMask:
-    """For pictures of any size: what was drawn for one is kept for the next."""
+    """Masks pictures of any size, and keeps the mask of the last size."""
 
     def __init__(self, zones: MaskedArea) -> None:
         self._zones = zones

@@ -1,4 +1,4 @@
-"""Opens a network camera's stream, and speaks of it without its password.
+"""Opens a network camera's stream, and describes it without its password.
 
 Sources: RFC 2326 (RTSP); libavformat/rtsp.c (`allowed_media_types`: only those are set up, so only those are sent).
 """
@@ -16,7 +16,7 @@ from agent.errors import DeviceError
 __all__ = ["LARGEST_PX", "host_of", "no_sound", "opened", "said"]
 
 LARGEST_PX: Final = 7680 * 4320
-"""One such picture takes 50 MB, which fits the recorder.  Without a bound a megabyte can unpack to all the memory."""
+"""Such a picture takes 50 MB, which fits the recorder. Without a bound, a megabyte could unpack to all the memory."""
 _OPENING_S: Final = 10.0
 
 
@@ -27,7 +27,7 @@ def opened(url: str, patience_s: float, media: str = "video") -> InputContainer:
     """
     options = {"max_pixels": str(LARGEST_PX)}
     if url.startswith("rtsp"):
-        # Without "nobuffer": what is read to find out about the stream is footage, too.
+        # Without "nobuffer": packets that are read to probe the stream are footage, too.
         options |= {"rtsp_transport": "tcp", "allowed_media_types": media}
     try:
         return av.open(url, mode="r", options=options, timeout=(_OPENING_S, patience_s))
@@ -48,7 +48,7 @@ def no_sound(url: str, why: str) -> DeviceError:
 
 
 def host_of(url: str) -> str:
-    """Without user, password, path and query."""
+    """Returns the host without user, password, path and query."""
     try:
         parts = urlsplit(url)
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname or "that address")
@@ -57,5 +57,5 @@ def host_of(url: str) -> str:
 
 
 def said(error: Exception) -> str:
-    """What FFmpeg said, without the address it likes to repeat."""
+    """Returns FFmpeg's message without the address that it likes to repeat."""
     return str(getattr(error, "strerror", None) or type(error).__name__)

@@ -1,9 +1,8 @@
-"""Draws a porch with a front door at dusk and people who walk up to it, with the exact truth of when anything moves.
+"""Draws a porch with a front door at dusk and people who walk up to it, and knows exactly when anything moves.
 
-Rules:
 - The same script and seed give the same pictures.
-- Outside of a visit nothing changes but the sensor's noise; in a visit something moves exactly while `is_moving` says.
-- Nothing here reads a clock: a picture is a function of its offset from the start.
+- Outside of a visit only the sensor's noise changes. In a visit something moves exactly while `is_moving` says so.
+- A picture is a function of its offset from the start; no clock is read.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 _DOOR_X = 0.63
-"""Where a visitor stops, as a share of the width."""
+"""The place where a visitor stops, as a share of the width."""
 _GROUND_Y = 0.88
 _FIGURE_HEIGHT = 0.55
 _STRIDES_PER_S = 1.1
@@ -36,7 +35,7 @@ _SKIN: Colour = (140, 172, 214)
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Somebody comes in from the left, stands still at the door, and leaves the way they came."""
+    """A person comes in from the left, stands still at the door, and leaves the same way."""
 
     from_s: float
     walk_s: float = 4.0
@@ -52,7 +51,7 @@ class Visit:
         return inside and not self.from_s + self.walk_s < at_s <= self.until_s - self.walk_s
 
     def progress(self, at_s: float) -> float | None:
-        """0 at the edge of the picture .. 1 at the door; None while nobody is there."""
+        """Returns 0 at the edge of the picture .. 1 at the door; None without a visitor."""
         if not self.from_s < at_s < self.until_s:
             return None
         return min(1.0, (at_s - self.from_s) / self.walk_s, (self.until_s - at_s) / self.walk_s)
@@ -70,7 +69,7 @@ class PorchScene:
         self._noise = random.normal(0, noise, (8, height_px, width_px)).astype(np.int8) if noise else None
 
     def is_moving(self, offset_ns: int) -> bool:
-        """Whether the picture at `offset_ns` differs, but for noise, from what stood there just before."""
+        """Returns whether the picture at `offset_ns` differs, except for noise, from the one just before."""
         return any(visit.is_moving(offset_ns / NS_PER_S) for visit in self._visits)
 
     def motion(self) -> tuple[tuple[int, int], ...]:
@@ -82,7 +81,7 @@ class PorchScene:
         )
 
     def picture(self, offset_ns: int, number: int) -> Picture:
-        """The picture at `offset_ns`; `number` chooses its noise."""
+        """Returns the picture at `offset_ns`; `number` chooses its noise."""
         at_s = offset_ns / NS_PER_S
         drawn = self._background.copy()
         for visit in self._visits:
@@ -145,7 +144,7 @@ class _FigureSprite:
         self._stick((middle, low[1]), (middle, high[1]), 0.012, _shade(colour, 0.75))
 
     def _limb(self, top: Point, angle: float, lengths: Point, thick: float, colour: Colour, *, bend: float) -> None:
-        """Two sticks; the lower one lags behind by `bend` of the swing, as knees and elbows do."""
+        """Draws two sticks. The lower one lags behind by `bend` of the swing, as knees and elbows do."""
         lower = angle - bend * abs(angle) if bend > 0 else angle - bend * 0.6
         middle = (top[0] + lengths[0] * math.sin(angle), top[1] - lengths[0] * math.cos(angle))
         end = (middle[0] + lengths[1] * math.sin(lower), middle[1] - lengths[1] * math.cos(lower))
@@ -221,7 +220,7 @@ def _boards(picture: Picture, begin: float) -> None:
 
 
 def _hedge(picture: Picture, random: np.random.Generator) -> None:
-    """Leaves in a pot at the right edge, so that there is texture where nothing moves."""
+    """Draws leaves in a pot at the right edge, for texture in an area without motion."""
     height_px, width_px = picture.shape[:2]
     for _ in range(420):
         x, y = random.normal(0.955, 0.022), random.normal(0.62, 0.075)

@@ -1,9 +1,9 @@
-"""What becomes of a source's packets of sound: AAC packets, each with the time it was heard.
+"""Turns a source's packets of sound into AAC packets, each with the time it was heard.
 
-- `SoundEncoder` decodes whatever it is and encodes it anew: 24 kHz and one channel, more than a voice has, and a third
-  of what music would cost.  The encoder's packet begins one frame before what was fed (its priming); libavcodec counts
-  that in the packet's time, so nothing is shifted.
-- `SoundPassthrough` takes AAC over as it is, as pictures of a network camera are taken over.
+- `SoundEncoder` decodes any format and encodes it at 24 kHz with one channel: enough for voices, at a third of the cost
+  of music. The encoder's packet begins one frame before its input (priming); libavcodec counts that in the packet's
+  time, so nothing is shifted.
+- `SoundPassthrough` keeps AAC as it is, like the pictures of a network camera.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ class SoundTrack(Protocol):
     def take(
         self, packet: av.Packet[AudioStream], came: Callable[[int], None], heard_ns: HeardNs
     ) -> Iterator[SoundPacket]:
-        """What `packet` completes.  Calls `came` with each number of samples, at the source's rate, before it dates any
-        of them.  Raises `FFmpegError` when it is damaged."""
+        """Yields the packets that `packet` completes. Calls `came` with each number of samples, at the source's rate,
+        before it dates any of them. Raises `FFmpegError` for a damaged packet."""
         ...
 
     def flush(self, heard_ns: HeardNs) -> Iterator[SoundPacket]:
-        """The source is over: what is left.  The form is spent."""
+        """Yields the rest after the end of the source. The converter cannot be used afterwards."""
         ...
 
 
 class SoundEncoder:
-    """Implements `SoundTrack`.  `bitrate_kbps`: of the packets."""
+    """Implements `SoundTrack`. `bitrate_kbps`: of the packets."""
 
     rate_hz = RATE_HZ
 
@@ -80,7 +80,7 @@ class SoundEncoder:
 
     def feed(self, block: av.AudioFrame, heard_ns: HeardNs) -> Iterator[SoundPacket]:
         """Packets that `block` completes."""
-        block.pts = None  # its own time is the card's; ours is counted
+        block.pts = None  # the block has the card's time; here samples are counted
         for mono in self._mono(block):
             for frame in self._resampler.resample(mono):
                 yield from self._encode(frame, heard_ns)

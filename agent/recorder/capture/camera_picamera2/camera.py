@@ -31,7 +31,7 @@ _LOOK_S: Final = 0.2
 _FAR_BEHIND: Final = 16
 _AT_ONCE: Final = 4
 _SILENT_S: Final = 3.0
-"""Frames without a packet for so long: the encoder has stalled."""
+"""The encoder has stalled if frames come without a packet for this many seconds."""
 _SOFTWARE_WIDEST_PX: Final = 640
 _ATTEMPTS: Final = 3
 _FORMATS: Final = ("YUV420", "NV12")
@@ -50,7 +50,7 @@ def _cameras() -> list[Any]:
 
 
 def cameras_here(cameras: Callable[[], list[Any]] = _cameras) -> tuple[str, ...]:
-    """The sensors that libcamera finds, by camera number.  Raises `DeviceError` where libcamera cannot be asked."""
+    """Returns the sensors that libcamera finds, by camera number. Raises `DeviceError` if libcamera does not answer."""
     with remedies():
         found = cameras()
     return tuple(str(each.get("Model") or "unnamed") if isinstance(each, dict) else "unnamed" for each in found)
@@ -87,7 +87,7 @@ class PiCamera:
         """Frames and packets that came too fast for the sink."""
 
     def open(self) -> StreamDescription:
-        """Raises `DeviceError` with the remedy: no camera, busy, no memory, a format nobody can encode."""
+        """Raises `DeviceError` with the remedy: no camera, busy, no memory, or a format that no encoder takes."""
         mode = self._mode if self._choice.hardware else self._mode.at_most(self._software_widest_px)
         with remedies():
             found = self._cameras()
@@ -130,7 +130,7 @@ class PiCamera:
             finally:
                 self._running = None
                 self._close(camera)
-                rest = taps.take()  # what the encoder still held; of a sink that is far behind, nothing more
+                rest = taps.take()  # the encoder's last packets; a sink that is far behind gets no more
                 for packet in rest if len(rest) < _FAR_BEHIND else ():
                     sink.packet(packet)
 
@@ -152,7 +152,7 @@ class PiCamera:
         return True
 
     def stop(self) -> None:
-        """Raises `DeviceError` when the pipeline hangs: nothing in this process can close it."""
+        """Raises `DeviceError` if the pipeline hangs: this process cannot close it."""
         if self._delivery is not None:
             self._delivery.stop()
         elif self._camera is not None:
@@ -192,12 +192,12 @@ class PiCamera:
         )
 
     def _retouch(self, camera: Any, zones: MaskedArea) -> None:
-        """picamera2 asks for its `pre_callback` anew with each picture."""
+        """Replaces the masks. picamera2 reads its `pre_callback` for each picture."""
         retouch = PrivacyRetouch(zones, self._flips)
         camera.pre_callback = None if retouch.idle else retouch
 
     def _left_to_turn(self, mode: PiMode, given: Any) -> tuple[bool, bool]:
-        """Which flips the camera says it did not do.  `given`: libcamera's Transform."""
+        """Returns the flips that the camera did not do. `given`: libcamera's Transform."""
         wanted = mode.flips
         done = (bool(given.hflip), bool(given.vflip)) if given is not None else (False, False)
         left = (wanted[0] != done[0], wanted[1] != done[1])
@@ -245,7 +245,7 @@ class PiCamera:
         return CameraEnd.STOPPED, "The camera was stopped."
 
     def _requests(self, camera: Any, stopping: threading.Event, idle: Callable[[], object]) -> Iterator[Any]:
-        """The newest frame, again and again, until `stopping`.  None now and then while there is none."""
+        """Yields the newest frame, again and again, until `stopping`; now and then None if there is none."""
         while not stopping.is_set():
             job = camera.capture_request(wait=False)
             while not stopping.is_set():
@@ -269,13 +269,13 @@ class PiCamera:
             sink.luma(replace(frame, luma=luma))
 
     def _pass_on(self, tap: EncoderTap, sink: CameraSink, stopping: threading.Event) -> bool:
-        """Deliver the packets that have come; were there any?"""
+        """Delivers the packets that have come. Returns whether there were any."""
         packets = tap.take()
         for number, packet in enumerate(packets):
             if stopping.is_set() or number == _AT_ONCE:  # the newest frame must not wait behind a backlog
                 tap.put_back(packets[number:])
                 break
-            # What was on its way to the encoder when the mask was drawn went there without it.
+            # Pictures that were already in the encoder when the mask was drawn do not have it.
             anew = packet.keyframe and self._masked_ns is not None and packet.sensor_ns > self._masked_ns
             if anew:
                 self._masked_ns = None
@@ -284,7 +284,7 @@ class PiCamera:
         return bool(packets)
 
     def _close(self, camera: Any) -> None:
-        """picamera2's own closing, which can hang in the kernel: so in a thread, and not waited for without end."""
+        """Closes the camera in a thread with a time limit, because picamera2's closing can hang in the kernel."""
         encoder, self._encoder = self._encoder, None
 
         def close() -> None:

@@ -1,4 +1,4 @@
-"""Who makes H.264 of a Pi camera's pictures, and the short queue that its packets wait in."""
+"""The H.264 encoders of a Pi camera, and the short queue for their packets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EncoderChoice:
 
 
 def make_encoder(choice: EncoderChoice, bits: int, rate: int) -> Any:
-    """picamera2's encoder for `bits` and `rate` frames a second.  Raises `DeviceError` where there is none."""
+    """Returns picamera2's encoder for `bits` and `rate` frames a second. Raises `DeviceError` if there is none."""
     if not choice.hardware:
         return _software_encoder(bits, rate)
     if not _HARDWARE_ENCODER.exists():
@@ -45,11 +45,11 @@ def make_encoder(choice: EncoderChoice, bits: int, rate: int) -> Any:
 
 
 def _software_encoder(bits: int, rate: int) -> Any:
-    """picamera2's libav encoder, its own step replaced.
+    """Returns picamera2's libav encoder with a replaced encoding step.
 
     picamera2 0.3.38 asks PyAV for a keyframe by a letter, which PyAV refuses since version 15: the first request would
-    end the camera's thread.  And whatever else goes wrong in here must not end that thread either: the encoder then
-    gives nothing, and whoever waits for packets knows what that means.
+    end the camera's thread. Any other error in this step must not end that thread either: the encoder then delivers
+    nothing, and the delivery thread treats it as stalled.
     """
     import av
     from av.video.frame import PictureType
@@ -67,7 +67,7 @@ def _software_encoder(bits: int, rate: int) -> Any:
                     if self._key_frames_requested > self._key_frames_generated:
                         self._key_frames_generated = self._key_frames_requested
                         picture.pict_type = PictureType.I
-                    # x264 without look-ahead has read the picture when this returns, so nothing needs to be held.
+                    # x264 without look-ahead has read the picture when this returns, so it need not be held.
                     packets = self._stream.encode(picture)
                 for packet in packets:
                     self.outputframe(bytes(packet), packet.is_keyframe, timestamp=packet.pts, packet=packet)

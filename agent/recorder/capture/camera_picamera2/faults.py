@@ -1,4 +1,4 @@
-"""What picamera2 raises, and what it means for whoever has the camera in their hands."""
+"""The exceptions of picamera2, and their meaning and remedy for the owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a Pi camera, within what it offers."""
+"""The requested settings of a Pi camera, within its capabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _SMALLER: Final = 0.75
 
 @dataclass(frozen=True, slots=True)
 class PiMode:
-    """What to ask of the camera.  `focus_m`: fixed focus for lenses that move; hunting looks like motion."""
+    """The settings to request. `focus_m`: a fixed focus for lenses that move, because a hunting focus looks like
+    motion."""
 
     size_px: tuple[int, int] = (1280, 720)
     frames_per_s: int = 15
@@ -30,7 +31,7 @@ class PiMode:
         return self.rotate != self.mirror, self.rotate
 
     def smaller(self) -> PiMode:
-        """A quarter less each way: for memory that does not suffice."""
+        """Returns the mode with a quarter less width and height, for too little memory."""
         width, height = (max(160, round(side * _SMALLER / 16) * 16) for side in self.size_px)
         return replace(self, size_px=(width, height), buffers=max(2, self.buffers - 1))
 
@@ -51,7 +52,7 @@ def transform_for(mode: PiMode) -> dict[str, Any]:
 
 
 def controls_for(camera: Any, mode: PiMode) -> dict[str, Any]:
-    """Only those this camera has; the frame rate within what its sensor offers."""
+    """Returns only the controls that this camera has, with the frame rate within its sensor's range."""
     offered = camera.camera_controls
     controls: dict[str, Any] = {}
     if "FrameDurationLimits" in offered:
@@ -61,5 +62,5 @@ def controls_for(camera: Any, mode: PiMode) -> dict[str, Any]:
             frame_us = max(shortest_us, min(frame_us, longest_us))
         controls["FrameDurationLimits"] = (frame_us, frame_us)
     if "LensPosition" in offered:
-        controls |= {"AfMode": 0, "LensPosition": 1 / mode.focus_m}  # manual; dioptres
+        controls |= {"AfMode": 0, "LensPosition": 1 / mode.focus_m}  # manual focus, in dioptres
     return controls

@@ -1,7 +1,7 @@
-"""What is done to pixels on the camera's thread, in place, before encoder and detector see them.
+"""Changes to pixels on the camera's thread, in place, before encoder and detector see them.
 
-Cameras turn and mirror by themselves, for nothing.  One whose driver says that it did not is turned here, at the price
-of one copy of each picture; and privacy zones are filled, as they lie in the turned picture.
+Cameras turn and mirror pictures without cost. If a driver reports that it did not, the picture is turned here, at the
+cost of one copy. Privacy zones are filled in the turned picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _CODES: Final[dict[_Flips, int]] = {(True, False): 1, (False, True): 0, (True, T
 
 
 class PrivacyRetouch:
-    """picamera2's `pre_callback`.  `zones`: with what is private in the turned picture; `flips`: what to turn."""
+    """Implements picamera2's `pre_callback`. `zones`: the private areas of the turned picture; `flips`: the flips to
+    do."""
 
     def __init__(self, zones: MaskedArea, flips: _Flips) -> None:
         self._mask = PrivacyMask(zones)
@@ -32,7 +33,7 @@ class PrivacyRetouch:
 
     @property
     def idle(self) -> bool:
-        """There is nothing to do."""
+        """There is nothing to change."""
         return not self._mask and not any(self._flips)
 
     def __call__(self, request: Any) -> None:
@@ -53,7 +54,7 @@ class PrivacyRetouch:
 
 
 def _planes(pixels: _Pixels, width: int, height: int, *, interleaved: bool) -> list[_Pixels]:
-    """Views of Y and of chroma, (H, W) or (H, W, 2), without the padding behind each row."""
+    """Returns views of Y and of chroma, (H, W) or (H, W, 2), without the padding behind each row."""
     chroma = pixels[height:]
     if interleaved:
         return [pixels[:height, :width], chroma.reshape(height // 2, -1, 2)[:, : width // 2]]
