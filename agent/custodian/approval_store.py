@@ -1,14 +1,14 @@
-"""Keeps, for each disclosure and tip, the owners' signed yes and the records of the files that it names.
+"""Archive of the owners' signed approvals, one for each disclosure and tip, with the records of the files they name.
 
-The owner's client lists from it which segments, stills and sounds left.  The client does not have to believe the
-device: an owner signed the yes, the ledger names it by its hash, and each record is signed and names its file by hash.
-The records are copied because the vault forgets them with the footage.
+The owner's client lists from it which segments, stills and sounds left.  The client does not have to trust the device:
+an owner signed the approval, the ledger names it by its hash, and each record is signed and names its file by hash.
+The records are copied because the vault deletes them with the footage.
 
-It is sealed to the owners of that moment before it is kept, as what was asked is (docs/decisions/0014): the yes names
-times and the requester's reply key, which no thief of the disk is to read.
+An approval is sealed to the current owners before it is stored, like the request it answers (docs/decisions/0014).  It
+names times and the requester's reply key, and a thief of the disk must not read them.
 
-The newest is always kept.  Of the others the oldest go first once there are more than `MOST_KEPT` of them, or more than
-`MOST_BYTES` of all together.
+The newest approval is always kept.  The oldest are deleted if there are more than `MOST_KEPT`, or if all together have
+more than `MOST_BYTES`.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ class _ArchivedSize(strictjson.Message, frozen=True):
 
 
 class _ArchiveOrder(strictjson.Message, frozen=True):
-    """Everything that is kept, oldest first."""
+    """The ids of everything in the archive, oldest first."""
 
     kept: tuple[_ArchivedSize, ...] = ()
 
 
 class ApprovalArchive:
-    """What owners approved, by disclosure.  It lives in the journal, so that any number of these agree."""
+    """Approvals by disclosure.  They are stored in the journal, so several `ApprovalArchive` objects may share one
+    journal."""
 
     def __init__(self, journal: Journal, seal: Callable[[bytes], bytes]) -> None:
-        """`seal`: to the owners in force and the recovery identity."""
+        """`seal` encrypts to the current owners and the recovery identity."""
         self._journal = journal
         self._seal = seal
 
@@ -58,7 +59,7 @@ class ApprovalArchive:
         released: Iterable[ReleasedItem],
         second: VerifiedStatement | None = None,
     ) -> None:
-        """Within the caller's decision: the yes counts and is kept, or neither."""
+        """Archives an approval inside the caller's transaction, so that it takes effect and is archived, or neither."""
         lines = {each.id: each.record.line for each in released}
         data = self._seal(encode_approval(said.data, second.data if second else None, tuple(lines.values())))
         self._journal.put(_KEPT + disclosure, data)
@@ -68,8 +69,8 @@ class ApprovalArchive:
         self._journal.put(_ORDER, strictjson.encode(_ArchiveOrder(kept=tuple(order))))
 
     def of(self, disclosure: str) -> bytes | None:
-        """The age file around it (`wire.control.decode_approval`); None if there never was one or it is kept no
-        more."""
+        """Returns the age file around the approval (`wire.control.decode_approval`), or None if it is not in the
+        archive."""
         return self._journal.get(_KEPT + disclosure)
 
     def _order(self) -> _ArchiveOrder:

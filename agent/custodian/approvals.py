@@ -1,7 +1,7 @@
-"""Carries out an owner's yes: held against everything it must agree with, alone or with a second owner's, then sealed.
+"""Approvals: checks an owner's approval, alone or with a second owner's, and seals what it releases.
 
-Nothing here decides what may leave: `core.disclosure` does.  Copying takes time, so it is checked twice: before the
-copying, and again in the one decision that puts it into the ledger and makes it count.
+`core.disclosure` decides what may leave.  Copying takes time, so every check runs twice: before the copy, and again in
+the transaction that writes the approval to the ledger and makes it take effect.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _ID_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class _CompleteApproval:
-    """Everything it took: an approval, and where it takes two, the second owner's.  `acting` is the newest of them.
+    """An approval, and the second owner's if two are required.  `acting` is the newer statement.
 
-    `seconded` is kept for the owners, also where one yes would be enough by now and it is no part of the proof.
+    `seconded` is archived for the owners.  It is not part of the proof if one approval has become enough.
     """
 
     approval: Approval
@@ -50,7 +50,7 @@ class _CompleteApproval:
 
 
 class Approvals:
-    """What can become of a yes, until it lies in the outbox."""
+    """Carries out approvals until their outbox object is complete."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Approvals:
     def approve(
         self, approval: Approval, said: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment
     ) -> RequestStatus:
-        """Check it; and then let it count, or have it wait for another owner where it takes two."""
+        """Checks the approval.  It then takes effect, or waits for another owner if two are required."""
         with self._requests.deciding():
             stored = self._approvable(approval, approval)
         if approval.gaps is not None and approval.gaps != self.gaps(stored):
@@ -92,7 +92,7 @@ class Approvals:
             return self._releases.step(stored, Event.PARTIALLY_APPROVED, segments=len(approval.segments), **said.fields)
 
     def co_approve(self, co_approval: CoApproval, said: VerifiedStatement, enrolment: Enrolment) -> RequestStatus:
-        """Let count what another owner approved: exactly that, checked again."""
+        """Completes exactly what another owner approved, after checking it again."""
         stored = self._requests.named(co_approval.request)
         kept = self._journal.get(first_approval_of(stored.id))
         if stored.state is not RequestState.PARTIALLY_APPROVED or kept is None:
@@ -106,15 +106,15 @@ class Approvals:
         with self._requests.deciding():
             stored = self._approvable(first.statement, co_approval)
         released = self._released(first.statement, headers, stored, enrolment)
-        # Where one is enough by now, the second yes lets the first count and is no part of the proof.
+        # If one approval has become enough, the second one only triggers the first and is not part of the proof.
         second = said if enrolment.approvals_needed > 1 else None
         return self._share(_CompleteApproval(first.statement, first, co_approval, second, said), released, enrolment)
 
     def _share(self, yes: _CompleteApproval, released: tuple[ReleasedItem, ...], enrolment: Enrolment) -> RequestStatus:
-        """Copy, and check again with everything else standing still.
+        """Copies what is released, then checks everything again inside one transaction.
 
-        Copying may take a minute; recording and the network must not wait for it, so it is no part of the decision.
-        What is copied counts only once the journal names it.
+        A copy may take a minute, and recording and the network must not wait for it.  So it runs outside the
+        transaction.  The copy counts only once the journal names it.
         """
         disclosure = self._entropy.token(_ID_BYTES).hex()
         with self._maker.making(disclosure, released) as making:
@@ -167,29 +167,30 @@ class Approvals:
         return claimed_clip_records(self._records(stored.segments), stored.segments, approval.clips)
 
     def _records(self, segments: Iterable[str]) -> dict[str, SignedRecord]:
-        """Of those that are still stored, and that no owner has deleted."""
+        """Returns the records of those segments that are stored and that no owner has deleted."""
         here = set(segments) - self._keeping.going()
         return {name: self._vault.record(name) for name in here if self._vault.find(name) is not None}
 
     def gaps(self, stored: StoredRequest) -> tuple[FootageAbsence, ...]:
-        """What an owner may let the requester know of the window besides footage."""
+        """Returns the gaps in the requested window.  An owner may share them together with footage, or alone."""
         asked = stored.terms
         window = TimeWindow.of_seconds(asked.from_s, asked.to_s)
         return absences(self._vault.coverage(window.from_ms, window.to_ms, self._clock.now().utc_ns // NS_PER_MS))
 
     def still_trusted(self, stored: StoredRequest) -> bool:
-        """Whether the key that signed the request would be believed now."""
+        """Returns True if the key that signed the request is trusted now."""
         return self._requests.still_trusted(stored)
 
     def waits_s(self, stored: StoredRequest) -> int | None:
-        """How long an approval can be taken back before its first byte may leave; None when nothing waits."""
+        """Returns the seconds until the first byte of an approval may leave, or None if no approval waits."""
         return self._releases.waits_s(stored)
 
     def _approvable(self, approval: Approval, acting: OwnerStatement) -> MatchedRequest:
-        """The request it names, if it can be approved now.
+        """Returns the request that the approval names.  Raises `RequestError` if it cannot be approved now.
 
-        Expiry is judged by the clock of the owner who is `acting`, which is a better one, and so are the other limits
-        of time where nobody has judged them yet; trust as it is now: a revocation counts at once.
+        The clock of the `acting` owner decides if the request has expired, because it is better than the device's.  It
+        also decides the other time limits if they are still unchecked.  Trust is checked as it is now, so a revocation
+        takes effect at once.
         """
         stored = self._requests.named(approval.request)
         self._releases.require(stored, Event.APPROVED)

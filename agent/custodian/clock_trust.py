@@ -1,6 +1,6 @@
-"""A clock that the custodian may destroy by: it says "unknown" until a jump is confirmed (`core.clock_trust`).
+"""A clock that the custodian may delete by: its quality is "unknown" until a jump is confirmed (`core.clock_trust`).
 
-What is believed lies in the journal, so that a restart with a wrong time is a jump like any other.
+The trusted time is stored in the journal, so a restart with a wrong time is treated as a jump.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ __all__ = ["TrustedClock"]
 _NAME: Final = "clock.trust"
 _LIMIT_BYTES: Final = 1024
 _WRITE_EVERY_US: Final = 600 * 10**6
-"""A power cut forgets this much of what is believed.  Each write wears the card."""
+"""A power cut loses at most this much of the trusted time, in µs.  Each write wears the card."""
 _US_PER_MS: Final = 1000
 _US_PER_S: Final = 10**6
 
 
 class TrustedClock:
-    """`ports.Clock` over `clock`.  Call `keep` now and then.  Safe to use from several threads.
+    """`ports.Clock` over `clock`.  Call `keep` every few seconds.  Safe to use from several threads.
 
-    `newest`: the newest segment, whose date is the first belief where the journal has none.
+    `newest`: the newest segment.  Its date is the first trusted time if the journal has none.
     """
 
     def __init__(self, clock: Clock, journal: Journal, newest: Callable[[], VaultEntry | None]) -> None:
@@ -47,20 +47,20 @@ class TrustedClock:
         return self._clock.boot_id
 
     def now(self) -> ClockReading:
-        """Both clocks, as unknown while the wall clock is not trusted."""
+        """Returns both clocks, with quality "unknown" while the wall clock is not trusted."""
         with self._lock:
             read = self._clock.now()
             return self._follow(read).judge(read)
 
     @property
     def trusted_ms(self) -> int | None:
-        """UTC that things may be destroyed by; None: nothing."""
+        """Returns the UTC time that deletions may use, or None while the clock is not trusted."""
         now = self.now()
         return None if now.quality is ClockQuality.UNKNOWN else now.utc_ns // NS_PER_MS
 
     @property
     def believed_ms(self) -> int:
-        """UTC by the belief: never ahead of a jump that is not confirmed."""
+        """Returns the trusted UTC time.  It excludes a jump that is still unconfirmed."""
         with self._lock:
             read = self._clock.now()
             trust = self._follow(read)
@@ -69,7 +69,7 @@ class TrustedClock:
             return trust.expected_us(self.boot_id, read.boot_ns // 1000) // _US_PER_MS
 
     def status(self) -> dict[str, int] | None:
-        """For `doorward status`: a jump that waits for confirmation; None when there is none."""
+        """Returns the jump that waits for confirmation, for `doorward status`, or None."""
         self.now()
         trust = self._trust
         if trust is None or trust.trusted:
@@ -77,7 +77,7 @@ class TrustedClock:
         return {"ahead_s": trust.ahead_us // _US_PER_S, "confirmed_in_s": trust.left_us // _US_PER_S}
 
     def confirm(self, owner_ms: int) -> None:
-        """An owner signed a statement at `owner_ms`: a jump forward to that time is real."""
+        """Confirms a jump forward to `owner_ms`, the time of a statement that an owner signed."""
         with self._lock:
             read = self._clock.now()
             before = self._follow(read)
@@ -86,7 +86,7 @@ class TrustedClock:
                 self._log.info("clock_confirmed", by="owner")
 
     def keep(self) -> None:
-        """Write down what is believed, if that has changed or is old."""
+        """Stores the trusted time if it has changed or if the stored one is old."""
         self.now()
         trust = self._trust
         if trust is not None and self._is_news(trust):
@@ -94,7 +94,7 @@ class TrustedClock:
             self._written = trust
 
     def _follow(self, read: ClockReading) -> ClockTrust:
-        """Within the lock."""
+        """Updates the trusted time.  The caller holds the lock."""
         before = self._trust
         if before is not None:
             self._trust = before.after(self.boot_id, read)

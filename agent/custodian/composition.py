@@ -1,6 +1,6 @@
-"""The custodian with all that an owner has of it: alerts, the page, the control socket, figures for the house.
+"""Composition of the custodian with everything an owner uses: alerts, the page, the control socket and metrics.
 
-The same in the custodian's own process and in `solo`; each says how it is with the recorder and the link.
+The custodian's own process and `solo` both use it.  Each tells it the state of the recorder and of the link.
 """
 
 from __future__ import annotations
@@ -49,13 +49,11 @@ NO_LINK: Final = {"link": "off", "remedy": "no [broker] configured"}
 
 @dataclass(frozen=True, slots=True)
 class CustodianContext:
-    """Where a custodian stands.
+    """The surroundings of a custodian.
 
-    `folder`: claimed, with its `key` and `secret`.  `vault` and `manifest`: to read.
-    `seal_to` hears whom footage is for.
-    `shelf`: where the recorder's live view comes.  `recorder` and `link`: what each last said of itself
-    (`RecorderRuntime.status`, `UplinkStatus`).
-    `connected`: there is an uplink, or will be.
+    `folder`: the claimed state folder, with its `key` and `secret`.  `vault` and `manifest`: for reading. `seal_to` is
+    told which recipients footage is sealed to. `shelf`: buffer for the recorder's live view.  `recorder` and `link`:
+    their last reports (`RecorderRuntime.status`, `UplinkStatus`). `connected`: True if the device has an uplink.
     """
 
     folder: StateFolder
@@ -72,16 +70,16 @@ class CustodianContext:
 
 
 class CustodianRuntime:
-    """`settle` once all that `settled` reaches is there; then `start`, `stop`, `close`.
+    """The running custodian.  Call `settle` once everything that `settled` uses exists, then `start`, `stop`, `close`.
 
-    `settled` is told what is in force, at once and whenever an owner has changed it.
+    `settled` receives the effective configuration, at once and after each change by an owner.
     """
 
     def __init__(
         self, configuration: Configuration, post: CustodianContext, settled: Callable[[Configuration], None]
     ) -> None:
         self.configuration = self.file = configuration
-        """What is in force, and what the file says without what an owner has set over it."""
+        """The effective configuration, and the file's without the owner's changes."""
         self._post = post
         self._controlled = False
         self._log = structlog.get_logger("custodian")
@@ -123,21 +121,22 @@ class CustodianRuntime:
 
     @property
     def position(self) -> tuple[float, float] | None:
-        """(lat, lon) in degrees."""
+        """Returns (lat, lon) in degrees, or None if the position is not set."""
         return place_of(self.configuration)
 
     @property
     def cell_filter(self) -> str | None:
-        """The topics of requests to where the doorbell is; None while nobody has said where that is."""
+        """Returns the topic filter for requests at the doorbell's position, or None if the position is not set."""
         return cell_filter(cell_of(*self.position)) if self.position is not None else None
 
     @property
     def home_address(self) -> HomeAddress:
-        """Once the page has started: it says where that is."""
+        """Returns the address for Home Assistant.  Call it after the page has started, because it names the page's
+        address."""
         return home_address(self.configuration, self.device.id, self.page.url if self.page is not None else "")
 
     def apply_configuration(self) -> None:
-        """Act by what an owner has set over the file, now and from now on."""
+        """Applies the owner's settings over the file, now and after each change."""
         self.custodian.settings.changed = self.apply_configuration
         self.configuration = effective(self.file, self.custodian.settings.current)
         self.custodian.move_to(self.position)
@@ -147,7 +146,7 @@ class CustodianRuntime:
         self._settled(self.configuration)
 
     def start(self) -> None:
-        """Answer owners.  Raises `StorageError`, `ConfigurationError`."""
+        """Starts to answer owners.  Raises `StorageError`, `ConfigurationError`."""
         if self.alerts is not None:
             self.alerts.start()
         self.custodian.start()
@@ -160,13 +159,13 @@ class CustodianRuntime:
         self._start_control()
 
     def on_time(self) -> None:
-        """Every few seconds.  Raises `StorageError` while the disk takes no write."""
+        """Runs every few seconds.  Raises `StorageError` while the disk takes no write."""
         if not self._controlled:
             self._start_control()
         self.custodian.on_time()
 
     def _start_control(self) -> None:
-        """A socket is a file: a disk that takes none must not keep the page from being served."""
+        """Starts the control socket.  The socket is a file, and the page must work even if the disk takes no file."""
         try:
             self._control.start()
         except ConfigurationError as error:
@@ -177,7 +176,7 @@ class CustodianRuntime:
             self._controlled = True
 
     def stop(self) -> None:
-        """Idempotent."""
+        """Stops everything that was started.  Idempotent."""
         if self._metrics is not None:
             self._metrics.stop()
         self._control.stop()
@@ -187,7 +186,7 @@ class CustodianRuntime:
             self.alerts.stop()
 
     def close(self) -> None:
-        """Close the files: after `stop`, and when nobody comes with news any more."""
+        """Closes the files.  Call it after `stop`, once no thread reports to the custodian."""
         if self.page is not None:
             self.page.close()
         if self.alerts is not None:
@@ -195,7 +194,7 @@ class CustodianRuntime:
         self._journal.close()
 
     def status(self) -> dict[str, Any]:
-        """What `doorward status` shows."""
+        """Returns what `doorward status` shows."""
         recorder = dict(self._post.recorder())
         enrolment = self.custodian.enrolments.current
         totals, newest = self._post.vault.totals(), self._post.vault.newest()
@@ -223,7 +222,7 @@ class CustodianRuntime:
         return health_facts(self._post.recorder(), str(self._post.link()["link"]), clock_unknown=unknown)
 
     def _make_page(self) -> PageServer:
-        from agent.custodian.page.server import PageDeps, PageServer  # a device without a page pays nothing for it
+        from agent.custodian.page.server import PageDeps, PageServer  # saves memory on a device without a page
 
         configuration = self.configuration
         assert configuration.page is not None  # noqa: S101 — the caller looked

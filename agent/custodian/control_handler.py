@@ -1,7 +1,7 @@
-"""Answers the owner's client: a handful of operations, each looking at something or handing in something signed.
+"""Handler for the owner's client: operations that read something or submit something signed.
 
-No operation returns anything that is not ciphertext, public, or about requests; none changes anything without an
-owner's signature, except the first enrolment, which takes place in the owner's hands (PROTOCOL.md, "Control socket").
+Every operation returns only ciphertext, public data, or facts about requests.  Changes need an owner's signature.  The
+one exception is the first enrolment, which the owner makes with the device in hand (PROTOCOL.md, "Control socket").
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from agent.wire.statements import Scope
 __all__ = ["Control", "DeviceNames", "Status"]
 
 _MOST_LISTED: Final = 10_000
-"""One page of `list`; the next is asked for from the start of its last segment."""
+"""Segments in one page of `list`.  The client asks for the next page from the start of its last segment."""
 _LONG_BYTES: Final = 1 << 20
-"""More records than this are the body of the answer and not its head."""
+"""Records longer than this go into the body of the answer instead of its head."""
 _MOST_ENTRIES: Final = 4_096
 
 Status = Callable[[], dict[str, Any]]
@@ -43,14 +43,14 @@ Answer = tuple[dict[str, Any], bytes]
 
 @dataclass(frozen=True, slots=True)
 class DeviceNames:
-    """How the device is called: its key, and its user name at the broker."""
+    """The device's public key, and its user name at the broker."""
 
     key: PublicKey
     broker_name: str | None
 
 
 class Control:
-    """`answer` is the socket's handler.  Raises the errors a client is to see."""
+    """`answer` handles one frame from the socket.  It raises the errors that a client sees."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Control:
         }
 
     def offer(self, operation: str, do: Callable[[Frame], Answer]) -> None:
-        """One operation more, of a part that not every device has."""
+        """Adds an operation for a part that only some devices have."""
         self._operations[operation] = do
 
     def answer(self, frame: Frame) -> Frame:
@@ -145,7 +145,7 @@ class Control:
         return {"epoch": epoch, "waiting": list(waiting)}, b""
 
     def _show_enrolments(self, frame: Frame) -> Answer:
-        """Every list of owners after epoch `after`, as it was signed, one a line."""
+        """Returns every enrolment after epoch `after`, one signed envelope in each line."""
         return {}, b"\n".join(self._enrolments.envelopes[_number(frame, "after") :])
 
     def _list_requests(self, frame: Frame) -> Answer:
@@ -160,7 +160,7 @@ class Control:
         }, b""
 
     def _summary(self, stored: StoredRequest) -> dict[str, Any]:
-        """What the device itself knows of it.  What was asked is in `request`, for those who can open it."""
+        """Returns the facts that the device itself can read.  The sealed request is in `request`, for owners."""
         terms = stored.kept
         return {
             "id": stored.id,
@@ -201,7 +201,7 @@ class Control:
         }, b"" if short else b"".join(line + b"\n" for line in lines)
 
     def _asked(self, frame: Frame) -> Answer:
-        """What was asked, for those who can open it."""
+        """Returns the sealed request.  Only owners can open it."""
         stored = self._request_in(frame)
         return {"payload_sha256": stored.payload_sha256}, stored.sealed
 
@@ -227,7 +227,7 @@ class Control:
         }, b""
 
     def _shared(self, frame: Frame) -> Answer:
-        """What owners approved for a disclosure or tip, as they signed it: for those who can open it."""
+        """Returns the sealed, signed approval of a disclosure or tip.  Only owners can open it."""
         kept = self._approved.of(_text(frame, "disclosure"))
         return {"kept": kept is not None}, kept or b""
 
@@ -263,11 +263,11 @@ class Control:
         return {"held": kept.held, "going": sorted(kept.going)}, b""
 
     def _show_settings(self, _frame: Frame) -> Answer:
-        """What an owner has set, as they signed it, and what the next statement has to follow."""
+        """Returns the owner's signed settings, and the sequence that the next statement must continue."""
         return {"envelope": _ascii(self._settings.envelope), "sha256": self._settings.sha256}, b""
 
     def _here(self, segment: str) -> VaultEntry | None:
-        """A stored segment that no owner has deleted."""
+        """Returns the segment if it is stored and no owner has deleted it."""
         return None if segment in self._keeping.going() else self._vault.find(segment)
 
     def _statement(self, frame: Frame) -> Answer:
@@ -327,7 +327,7 @@ def _listed(entry: VaultEntry, kept: HoldsAndErasures) -> dict[str, Any]:
 
 
 def _text(frame: Frame, name: str) -> str:
-    """Everything a client names is ASCII; JSON could smuggle in what no encoder takes."""
+    """Returns a string of the frame.  It must be ASCII, because JSON may contain surrogates that cannot be encoded."""
     value = frame.head.get(name)
     if not isinstance(value, str) or not value.isascii():
         raise RequestError(f"{name}: text is missing.")

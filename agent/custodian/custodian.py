@@ -1,7 +1,7 @@
-"""The custodian: index, requests, consent, ledger and trust of one device, put together over their ports.
+"""The custodian: index, requests, consent, ledger and trust of one device, composed over their ports.
 
-It has the vault's ciphertext and the device's signing key.  It has no camera, no network, and no key that opens
-footage.  What the network may reach is `on_message`; what an owner's client may reach is `control`.
+It holds the vault's ciphertext and the device's signing key.  It has no camera, no network, and no key that opens
+footage.  The network reaches it through `on_message`, an owner's client through `control`.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ __all__ = ["Custodian"]
 
 
 class Custodian:
-    """`changed(recipients, epoch)` tells the vault whom to seal to; `status` is what `doorward status` shows.
+    """`changed(recipients, epoch)` tells the vault which recipients to seal to.  `status` returns what `doorward
+    status` shows.
 
-    `held_bytes`: the most that owners may keep from the rolling vault.  `exceeded` names the bound of the configuration
-    that an owner's settings go beyond.  `case_work`: log2 of what one guess at a case number costs (`core.case_marks`).
+    `held_bytes`: the limit for footage that owners keep from eviction.  `exceeded` names the limit of the configuration
+    that an owner's settings violate.  `case_work`: log2 of the cost of one guess at a case number (`core.case_marks`).
     """
 
     def __init__(
@@ -82,10 +83,10 @@ class Custodian:
         self.statements = statements
         names = DeviceNames(public_key_of(device_key), broker_name)
         self.control = Control(names, custodian_state, statements, approvals, self.settings, self.tips, status)
-        # For the owner's eyes alone, over the local socket or page: a review shows the door in the area.
+        # Owners only, over the local socket or the page: a review shows the door inside the requested area.
         self.control.offer("place", lambda _frame: ({"position": self._place()}, b""))
         self.owners_changed: Callable[[], None] = lambda: None
-        """Called once it is durable that the owners are others."""
+        """Called once a change of the owners is durable."""
         custodian_state.trust.on_change = self.releases.recheck
         custodian_state.enrolments.on_change = self._recheck_owners
 
@@ -94,13 +95,13 @@ class Custodian:
         self.custodian_state.decisions.after(self._notify_owners_changed)
 
     def _notify_owners_changed(self) -> None:
-        """As it is set by then."""
+        """Looks the callback up late, because it is set after construction."""
         self.owners_changed()
 
     def start(self) -> None:
-        """Note the boot, sweep the outbox, end what ran out meanwhile.
+        """Records the boot, sweeps the outbox, and ends everything that has expired since the last stop.
 
-        On a disk that takes no write this waits for `on_time`: the owner must be able to look at what is stored.
+        If the disk takes no write, `on_time` does this later, so that the owner can still look at stored footage.
         """
         self.enrolments.announce()
         try:
@@ -118,15 +119,16 @@ class Custodian:
         self._begun = True
 
     def held(self, stored_segments: int) -> frozenset[str]:
-        """What of that many stored segments must not be evicted: what owners keep, and what waits for their answer."""
+        """Returns the segments that must not be evicted: those that owners hold, and those of requests that wait for an
+        owner."""
         return self.keeping.held() | self.requests.held(stored_segments)
 
     def protected(self, stored_segments: int) -> ProtectedIds:
-        """What the rolling vault must know before it evicts."""
+        """Returns what the rolling vault needs to know before it evicts."""
         return ProtectedIds(self.held(stored_segments), self.clock.trusted_ms)
 
     def hold_at_most(self, held_bytes: int) -> None:
-        """What holds may keep together, from now on."""
+        """Sets the limit for all holds together."""
         self.keeping.held_bytes = held_bytes
 
     def _place(self) -> dict[str, float] | None:
@@ -134,15 +136,15 @@ class Custodian:
         return None if here is None else {"lat": round(here[0], 7), "lon": round(here[1], 7)}
 
     def move_to(self, position: tuple[float, float] | None) -> None:
-        """Where the door is from now on, (lat, lon) in degrees: for requests that come in."""
+        """Sets the door's position, (lat, lon) in degrees, for later requests."""
         self._inbox.position = position
 
     def erased(self) -> frozenset[str]:
-        """What an owner has deleted and is still on the disk."""
+        """Returns the segments that an owner has deleted and that are still on the disk."""
         return self.keeping.going()
 
     def on_time(self) -> None:
-        """Every few seconds: end what ran out, forget what is done, watch the clock."""
+        """Runs every few seconds: ends what has expired, deletes what is done, checks the clock."""
         if not self._begun:
             self._begin()
         with self.requests.deciding():

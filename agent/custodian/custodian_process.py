@@ -1,7 +1,7 @@
 """The custodian's process: index, requests, consent, ledger, the device's signing key, and the owner's page.
 
-It answers the recorder and the uplink on a socket each and the owner on a third.  It has no camera, no connection to
-anywhere, and no key that opens footage; of the vault it only reads the ciphertext.
+It serves the recorder, the uplink and the owner on one socket each.  It has no camera, makes no network connection, and
+holds no key that opens footage.  It only reads the ciphertext of the vault.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _TICK_S = 2.0
 
 
 class CustodianRole:
-    """`start`, `wait` (blocks), `stop` from another thread, `close`.  `runtime_dir` is where the roles' sockets lie."""
+    """`start`, `wait` (blocks), `stop` from another thread, `close`.  `runtime_dir` is the folder of the roles'
+    sockets."""
 
     def __init__(self, configuration: Configuration, runtime_dir: Path, supervision: SystemdNotifier) -> None:
         self._configuration = configuration
@@ -64,7 +65,7 @@ class CustodianRole:
                 self._clock,
                 self._vault,
                 manifest,
-                lambda _recipients, _epoch: None,  # the recorder asks for the list; it is not told
+                lambda _recipients, _epoch: None,  # the recorder polls for the list instead
                 self._shelf,
                 self._recorder,
                 self._link,
@@ -98,7 +99,7 @@ class CustodianRole:
         )
 
     def start(self) -> None:
-        """Answer everybody, then say that it is ready.  Raises `StorageError`, `ConfigurationError`."""
+        """Starts every server, then reports readiness.  Raises `StorageError`, `ConfigurationError`."""
         self._owned.start()
         self._uplink_desk.home_address = self._owned.home_address
         for each in self._sockets:
@@ -127,7 +128,7 @@ class CustodianRole:
         self._folder.release()
 
     def status(self) -> dict[str, Any]:
-        """What `doorward status` shows: as in `solo`, with what the other roles last said of themselves."""
+        """Returns what `doorward status` shows: as in `solo`, with the last reports of the other roles."""
         return self._owned.status()
 
     def _recorder(self) -> Mapping[str, Any]:
@@ -169,8 +170,8 @@ class CustodianRole:
                 self._owned.on_time()
             except DoorwardError as error:
                 self._log.warning("time_not_kept", error=error.message)
-            # A full disk is told in the log and mended by nobody's restart: the turn, which takes the lock that every
-            # request and decision takes, is the progress.
+            # A restart does not repair a full disk, so it counts as alive and is only logged.  The loop takes the lock
+            # that every request and decision takes, so a finished turn is the progress.
             self._supervision.alive()
             self._supervision.status(self._status_report())
 

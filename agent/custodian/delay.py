@@ -1,4 +1,4 @@
-"""Keeps what may leave back for as long as its owner wished, on the boot clock.  A restart begins the wait anew."""
+"""The delay between an approval and its first byte, on the boot clock.  A restart starts the delay again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["DisclosureTimer"]
 
 
 class DisclosureTimer:
-    """Counts from the first time it is asked about a disclosure."""
+    """Counts from the first time that it is asked about a disclosure."""
 
     def __init__(self, clock: Clock, delay_s: int) -> None:
         self._clock = clock
@@ -21,7 +21,7 @@ class DisclosureTimer:
         return now_ns >= self._ripe_ns.setdefault(disclosure, now_ns + self._delay_ns)
 
     def left_s(self, disclosure: str) -> int:
-        """Whole seconds; the whole delay for one it was never asked about."""
+        """Returns whole seconds.  For an unknown disclosure, it returns the whole delay."""
         now_ns = self._clock.now().boot_ns
         return max(0, self._ripe_ns.get(disclosure, now_ns + self._delay_ns) - now_ns) // NS_PER_S
 

@@ -1,10 +1,10 @@
-"""Keeps who the owners are: takes a signed enrolment, and lets it count only when its keys have been seen to open.
+"""The device's owners: accepts a signed enrolment, and applies it only after its keys have been seen to open.
 
-A list of recipients nobody can open for is the worst thing that can happen to footage, and it shows too late.  So for
-every *new* recipient, the recovery identity included, the device seals 32 random bytes; the enrolment takes effect when
-all of them were returned, each by the owner who can open it: who invites another waits for them, a day at most.  A
-list without new keys waits for its client alone, ten minutes at most, for what an owner signed and nobody completed
-must not take effect later.  Until the first list does, the device records nothing.
+Footage sealed to a key that cannot be opened is lost, and the loss shows too late.  So the device seals 32 random bytes
+to every *new* recipient, the recovery identity included.  The enrolment takes effect once all of them are returned,
+each by the owner who can open it.  An enrolment with new owners waits at most one day.  An enrolment without new keys
+waits at most ten minutes for its client, because a signed enrolment that was abandoned must not take effect later.  The
+device records nothing before its first enrolment.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["INVITED_S", "RECOVERY", "Enrolments"]
 
 RECOVERY: Final = "recovery"
 INVITED_S: Final = 86_400
-"""How long a list waits for new owners to open their tests, by the boot clock."""
+"""Seconds of the boot clock that an enrolment waits for new owners to open their tests."""
 _TOKEN_BYTES: Final = 32
 _SECRET_BYTES: Final = 16
 _ENVELOPE: Final = "enrolment."
-"""And the epoch in four digits: every list there was is kept, for each disclosure carries them all."""
+"""Precedes the epoch in four digits.  Every enrolment is kept, because each disclosure carries all of them."""
 
 OwnersChanged = Callable[[tuple[Recipient, ...], int], None]
 
@@ -48,17 +48,18 @@ class _PendingEnrolment:
     tokens: dict[str, bytes]
     tests: dict[str, bytes]
     lapses_ns: int
-    """When it is forgotten, by the boot clock."""
+    """The time of the boot clock at which it lapses."""
     opened: set[str] = field(default_factory=set)
 
     @property
     def waiting(self) -> tuple[str, ...]:
-        """Names of the tests nobody has opened yet."""
+        """Returns the names of the tests that are still unopened."""
         return tuple(sorted(self.tokens.keys() - self.opened))
 
 
 class Enrolments:
-    """`changed(recipients, epoch)` is called when a list takes effect: the stored one by `announce`, new ones later."""
+    """`changed(recipients, epoch)` is called if an enrolment takes effect: by `announce` for the stored one, later for
+    new ones."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class Enrolments:
         nonces: Nonces,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
-        """`tell(kind, text)` tells the owners that the list of them has changed."""
+        """`tell(kind, text)` notifies the owners that the list of owners has changed."""
         self._decisions = decisions
         self._journal = journal
         self._ledger = ledger
@@ -84,16 +85,16 @@ class Enrolments:
         self._tell = tell
         self._pending: _PendingEnrolment | None = None
         self.envelopes: tuple[bytes, ...]
-        """Every enrolment there was, as it was signed, from epoch 1 to the one in force."""
+        """Every signed enrolment, from epoch 1 to the current one."""
         self.current: Enrolment | None
         self._in_force: tuple[Recipient, ...]
         self._load()
         self.on_change: Callable[[], None] = lambda: None
-        """Called within the decision in which a list takes effect, once it has."""
+        """Called inside the transaction in which an enrolment takes effect, after it has."""
 
     @property
     def envelope(self) -> bytes | None:
-        """The enrolment in force, as it was signed."""
+        """Returns the current enrolment as it was signed."""
         return self.envelopes[-1] if self.envelopes else None
 
     @property
@@ -101,16 +102,17 @@ class Enrolments:
         return self._proposed() is not None
 
     def announce(self) -> None:
-        """Tell `changed` about the list in force, if there is one."""
+        """Calls `changed` with the current enrolment, if there is one."""
         if self.current is not None:
             self._changed(self._in_force, self.current.epoch)
 
     def has_left(self, key_id: str) -> bool:
-        """Whether no owner approves with that key any more."""
+        """Returns True if the key belongs to no current owner."""
         return self.current is None or key_id not in self.current.approver_keys
 
     def seal(self, data: bytes) -> bytes:
-        """An age file around `data` for the owners in force and the recovery identity: the device cannot read it again.
+        """Returns an age file around `data` for the current owners and the recovery identity.  The device cannot open
+        it.
 
         Raises `ConfigurationError` while there is no owner.
         """
@@ -118,10 +120,10 @@ class Enrolments:
         return seal_bytes(data, self._in_force, file_key=secret, nonce=nonce)
 
     def propose(self, data: bytes) -> tuple[int, dict[str, str]]:
-        """Take a signed enrolment and make its tests: (epoch, recipient by test name).
+        """Accepts a signed enrolment and makes its tests.  Returns (epoch, recipient by test name).
 
-        Raises `OpenError` when nobody entitled signed it, `FormatError` when it does not follow the newest one, and
-        `ConfigurationError` when its recipients cannot be used together.
+        Raises `OpenError` if no entitled key signed it, `FormatError` if it does not follow the newest one, and
+        `ConfigurationError` if its recipients cannot be used together.
         """
         previous = None if self.envelope is None else _payload(self.envelope)
         enrolment = open_enrolment(data, previous)
@@ -139,16 +141,16 @@ class Enrolments:
         return enrolment.epoch, new
 
     def test(self, name: str) -> bytes:
-        """The age file that only the recipient called `name` opens."""
+        """Returns the age file that only the recipient called `name` can open."""
         pending = self._proposed()
         if pending is None or name not in pending.tests:
             raise RequestError("There is no such test.", remedy="Propose the enrolment again.")
         return pending.tests[name]
 
     def confirm(self, answers: dict[str, bytes]) -> tuple[int, tuple[str, ...]]:
-        """Take what was in opened tests: the proposed epoch, and whose tests are still to be opened.
+        """Accepts the contents of opened tests.  Returns the proposed epoch, and the names of the unopened tests.
 
-        With the last of them the enrolment takes effect.  A wrong answer opens nothing: `RequestError`.
+        The enrolment takes effect with the last test.  Raises `RequestError` for a wrong answer.
         """
         pending = self._proposed()
         if pending is None:
@@ -167,7 +169,7 @@ class Enrolments:
         return pending.enrolment.epoch, pending.waiting
 
     def _proposed(self) -> _PendingEnrolment | None:
-        """What waits for its tests, unless that has taken too long."""
+        """Returns the enrolment that waits for its tests, or None if it has lapsed."""
         if self._pending is not None and self._clock.now().boot_ns > self._pending.lapses_ns:
             self._pending = None
         return self._pending
@@ -190,7 +192,7 @@ class Enrolments:
         self._pending = None
 
     def _load(self) -> None:
-        """The list in force is the journal's, also after a decision that was not committed."""
+        """Loads the current enrolment from the journal, also after a transaction that failed."""
         kept = self._journal.named(_ENVELOPE)
         self.envelopes, self.current, self._in_force = tuple(kept[epoch] for epoch in sorted(kept)), None, ()
         if self.envelope is not None:

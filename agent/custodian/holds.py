@@ -1,11 +1,11 @@
-"""What owners keep and what they delete, signed: holds in force, and segments on their way out.
+"""Holds and deletions by owners: segments kept from eviction, and segments about to be deleted.
 
-- A hold keeps a segment from the rolling vault until its day.  Holds are capped (`MOST_HELD`, `LONGEST_HOLD_S`, half of
-  the vault's bytes), so that they cannot freeze the buffer; a hold that would go over is refused, not cut.
-- A deletion is entered in the ledger and made durable here before anything is touched.  From that moment nothing shows,
-  matches or shares the segment; what an answer sealed before holds of it goes with that answer, unless it is revoked.
-  Whoever writes the vault asks for the list, puts the tombstone down and unlinks.
-- Nothing here is reached but through a statement that an owner signed.
+- A hold keeps a segment from eviction until its day.  Holds are limited (`MOST_HELD`, `LONGEST_HOLD_S`, half of the
+  vault's bytes), so that they cannot stop eviction.  The device refuses a hold that would exceed a limit.
+- A deletion is written to the ledger and made durable here before any file is touched.  From then on the segment is
+  neither shown nor matched nor shared.  If an earlier answer contains it, that answer still leaves, unless it is
+  revoked.  The process that writes the vault polls the list, writes the tombstone and unlinks the file.
+- Only a statement that an owner signed leads here.
 
 Source: SECURITY.md, promise 7; FORMAT.md, invariant 3, "Hold" and "Evict".
 """
@@ -34,14 +34,14 @@ _ERASURE: Final = "erasure."
 
 @dataclass(frozen=True, slots=True)
 class HoldsAndErasures:
-    """`held`: until when, in UTC seconds, by segment.  `going`: deleted by an owner, and still on the disk."""
+    """`held`: end of the hold in UTC seconds, by segment.  `going`: deleted by an owner, and still on the disk."""
 
     held: dict[str, int]
     going: frozenset[str]
 
 
 class SegmentHolds:
-    """`held_bytes`: the most that all holds together may keep.  Statements come within the caller's decision."""
+    """`held_bytes`: the limit for all holds together.  Call its methods inside the transaction of the statement."""
 
     def __init__(self, journal: Journal, ledger: Ledger, vault: VaultReader, clock: Clock, held_bytes: int) -> None:
         self._journal = journal
@@ -51,7 +51,7 @@ class SegmentHolds:
         self.held_bytes = held_bytes
 
     def hold(self, statement: Hold, fields: dict[str, str]) -> None:
-        """Raises `RequestError` for segments that are not there, and above the caps."""
+        """Holds segments.  Raises `RequestError` if one is not stored, or if a limit is exceeded."""
         # The owner's clock counts while the doorbell's is not trusted.
         now_s = trusted_seconds(self._clock.now()) or statement.owner_time_ms // 1000
         if not now_s < statement.until_s <= now_s + LONGEST_HOLD_S:
@@ -69,13 +69,14 @@ class SegmentHolds:
             self._journal.put(_HOLD + name, b"%d" % statement.until_s)
 
     def release(self, statement: Release, fields: dict[str, str]) -> None:
-        """Without effect on what is not held."""
+        """Releases segments.  It ignores those that are not held."""
         self._ledger.write(EntryKind.RELEASED, segments=len(statement.segments), **fields)
         for name in statement.segments:
             self._journal.remove(_HOLD + name)
 
     def erase(self, statement: Erasure, fields: dict[str, str]) -> None:
-        """Held or not, matched or not: it is the owner's.  What was shared before stays shared."""
+        """Deletes segments, even if they are held or matched.  Copies that were shared before remain with the
+        requester."""
         self._require_stored(statement.segments)
         self._ledger.write(EntryKind.ERASED, segments=len(statement.segments), **fields)
         for name in statement.segments:
@@ -83,17 +84,17 @@ class SegmentHolds:
             self._journal.put(_ERASURE + name, b"")
 
     def held(self) -> frozenset[str]:
-        """Holds in force.  While nobody vouches for the clock none has ended."""
+        """Returns the held segments.  No hold ends while the clock is not synchronised."""
         now_s = trusted_seconds(self._clock.now())
         until = self._journal.named(_HOLD)
         return frozenset(name for name, value in until.items() if now_s is None or now_s <= int(value))
 
     def going(self) -> frozenset[str]:
-        """What an owner has deleted and whoever writes the vault has not yet taken off the disk."""
+        """Returns the segments that an owner has deleted and that are still on the disk."""
         return frozenset(self._journal.named(_ERASURE))
 
     def require_none_going(self, segments: Iterable[str]) -> None:
-        """Raises `RequestError` when an owner has deleted one of them: for whoever has copied it meanwhile."""
+        """Raises `RequestError` if an owner has deleted one of the segments, for example while it was copied."""
         if self.going() & set(segments):
             raise RequestError("Some of this footage has just been deleted.", remedy="Look again at what is left.")
 
@@ -103,7 +104,7 @@ class SegmentHolds:
         return HoldsAndErasures(held, self.going())
 
     def on_time(self) -> None:
-        """Forget holds that have ended and deletions that are done."""
+        """Drops holds that have ended and deletions that are done."""
         in_force = self.held()
         for name in self._journal.named(_HOLD):
             if name not in in_force or self._vault.find(name) is None:

@@ -1,4 +1,4 @@
-"""Builds what shows the doorbell to the home it is in: Home Assistant, and metrics."""
+"""Composition of what the doorbell shows inside the home: Home Assistant, and metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["home_address", "make_metrics"]
 
 
 def home_address(configuration: Configuration, device: str, page: str) -> HomeAddress:
-    """Where Home Assistant's broker is; with no host when there is none."""
+    """Returns the address of Home Assistant's broker.  The host is empty if none is configured."""
     wanted = configuration.home_assistant
     if wanted is None:
         return HomeAddress()

@@ -1,6 +1,6 @@
-"""Tells the uplink how the doorbell is and when it is pressed, for the owner's Home Assistant.
+"""State and presses of the doorbell for the owner's Home Assistant, as the uplink polls them.
 
-The uplink's half is `uplink.home_assistant`, which publishes the states.
+`uplink.home_assistant` publishes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOOK_S: Final = 1.0
 
 
 class HomeStateHandler:
-    """`ports.Notifier` in front of another: hears presses on their way to the owner."""
+    """A `ports.Notifier` that wraps another one and counts the presses that pass through."""
 
     def __init__(self, notifier: Notifier, status: Callable[[], dict[str, Any]]) -> None:
         self._notifier = notifier
@@ -37,7 +37,7 @@ class HomeStateHandler:
                 self._pressed.notify_all()
 
     def collect(self, presses: int, wait_s: float) -> HomeState:
-        """How things are now; waits at most so long for another press than these."""
+        """Returns the current state.  Waits at most `wait_s` seconds for a press beyond `presses`."""
         with self._pressed:
             self._pressed.wait_for(lambda: self._presses != presses, min(wait_s, _LOOK_S))
             presses = self._presses

@@ -1,9 +1,9 @@
-"""Takes what arrives over the network: five kinds of message, and never an answer.
+"""Inbox: accepts the five kinds of message that arrive over the network, and never answers.
 
-What is kept of them in the words of their senders is sealed to the owners before it is kept (docs/decisions/0014).
+The senders' words are sealed to the owners before they are stored (docs/decisions/0014).
 
-No match, denied, opted out, expired, malformed, untrusted, over a limit: nothing here sends, raises, or takes a visible
-time over anything.  What does not belong is counted (SECURITY.md, promises 3 and 4).
+For no match, denied, opted out, expired, malformed, untrusted and over a limit, the inbox sends nothing, raises
+nothing, and takes no visible time.  It only counts messages that it drops (SECURITY.md, promises 3 and 4).
 """
 
 from __future__ import annotations
@@ -43,50 +43,51 @@ from agent.wire.topics import parse_topic
 __all__ = ["DropReason", "Inbox", "InboxSettings", "bulletins", "deletion_of", "receipt_of"]
 
 _MOST_MATCHED: Final = 9_000
-"""Segments one request may hold: twelve hours at five seconds, and a little."""
+"""Segments that one request may hold: twelve hours of segments of five seconds, with a margin."""
 _BLOCKED_KEPT: Final = 256
 _BLOCKED_PER_DAY: Final = 32
-"""Of one (root, requester)."""
+"""For one (root, requester)."""
 _BULLETIN, _RECEIPT, _DELETION = "bulletin.", "receipt.", "deletion."
-"""How the names begin under which the journal keeps what requesters signed, sealed to the owners."""
+"""Prefixes of the names under which the journal keeps messages of requesters, sealed to the owners."""
 _BULLETINS_KEPT: Final = 32
 _BULLETINS_PER_DAY: Final = 8
-"""Of one (root, requester)."""
+"""For one (root, requester)."""
 _DAY_MS: Final = 86_400_000
 
 
 def receipt_of(disclosure: str) -> str:
-    """Under which name the journal keeps the receipt that closed a disclosure, sealed as its requester signed it."""
+    """Returns the name under which the journal keeps the sealed, signed receipt that closed a disclosure."""
     return _RECEIPT + disclosure
 
 
 def deletion_of(request: str) -> str:
-    """Under which name the journal keeps, sealed, the requester's statement that what it received is deleted."""
+    """Returns the name under which the journal keeps the requester's sealed statement that it deleted what it
+    received."""
     return _DELETION + request
 
 
 def bulletins(journal: Journal) -> list[bytes]:
-    """Those that are kept, newest first: each in its envelope, sealed to the owners."""
+    """Returns the stored bulletins, newest first: signed envelopes, sealed to the owners."""
     return [data for _, data in sorted(journal.named(_BULLETIN).items(), reverse=True)]
 
 
 class DropReason(enum.Enum):
-    """What leaves nothing behind but a number, counted after the decision and without a flush; and what was blocked."""
+    """Why a message was dropped.  It is counted after the transaction, without a flush."""
 
     UNTRUSTED = "untrusted"
     MALFORMED = "malformed"
     REPLAYED = "replayed"
     BLOCKED = "blocked"
     UNEXPECTED = "unexpected"
-    """Signed by a trusted key, about nothing of ours that waits for it."""
+    """A trusted key signed it, but this device waits for no such message."""
     BULLETIN = "bulletin"
     ELSEWHERE = "elsewhere"
-    """About another place, beyond what is written down of such in a day."""
+    """It concerns another place, and exceeds the number of such messages that are recorded in a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Untracked:
-    """Blocked for good, beyond what is listed in a day."""
+    """A request that is blocked permanently and exceeds the number that is listed in a day."""
 
     numbers: str
     seq: int
@@ -94,10 +95,10 @@ class _Untracked:
 
 @dataclass(frozen=True, slots=True)
 class InboxSettings:
-    """`position` is (lat, lon) in degrees; it is compared here and leaves by no way.
+    """`position` is (lat, lon) in degrees.  It is only compared, and never leaves the device.
 
-    `delay_s`: how long an approval waits before its first byte may leave.  `minute_of`: UTC in ms → the minute of the
-    local day.
+    `delay_s`: seconds between an approval and its first byte.  `minute_of` maps UTC in ms to the minute of the local
+    day.
     """
 
     limits: RequestLimits
@@ -107,7 +108,7 @@ class InboxSettings:
 
 
 class Inbox:
-    """What the uplink hands over, one message at a time."""
+    """Handles the messages that the uplink delivers, one at a time."""
 
     def __init__(
         self,
@@ -119,7 +120,8 @@ class Inbox:
         ports = custodian_state.deps
         self._settings = settings
         self.position = settings.position
-        """(lat, lon) in degrees, as an owner may set it while the device runs; compared here, and leaves by no way."""
+        """(lat, lon) in degrees.  An owner may change it while the device runs.  It is only compared, and never leaves
+        the device."""
         self._decisions = custodian_state.decisions
         self._releases = releases
         self._records = releases.records
@@ -134,7 +136,7 @@ class Inbox:
         self._newest_receipt: dict[str, int] = {}
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
-        """One inbound message.  Returns a receipt for the transfer it belongs to; everything else stays here."""
+        """Handles one inbound message.  Returns a receipt for the transfer that it concerns, otherwise None."""
         self._measure(topic, data)
         with self._decisions.one():
             taken = self._handle(topic, data)
@@ -147,9 +149,10 @@ class Inbox:
         return taken
 
     def _measure(self, topic: str, data: bytes) -> None:
-        """Measure the area of a request about this place before it is judged, because a decision keeps owners waiting.
+        """Measures the area of a request about this place before the transaction, because owners wait for a
+        transaction.
 
-        An outline can be drawn so that this takes a second.  The result is remembered (`count_opened`).
+        A hostile outline can make this take a second.  The result is cached (`count_opened`).
         """
         try:
             inbound = verify_inbound(data, parse_topic(topic), self._trust.store, trusted_seconds(self._clock.now()))
@@ -240,7 +243,8 @@ class Inbox:
             return Match((), certain=False)
         window = TimeWindow.of_seconds(request.from_s, request.to_s)
         going = self._keeping.going()
-        # What only an anchor dated cannot be shared, since its own record says another time: nobody is asked about it.
+        # A segment that only a later clock synchronisation dated cannot be shared, because its own record states
+        # another time.
         candidates = [
             entry
             for entry in self._vault.overlapping(window.from_ms, window.to_ms)
@@ -251,9 +255,11 @@ class Inbox:
     def _block(
         self, request: FootageRequest, inbound: VerifiedMessage, verdict: Blocked, at_ms: int
     ) -> DropReason | _Untracked:
-        """The broker repeats a retained request at every connection; it stays blocked, unless it was for a rate.
+        """Blocks a request.  The broker repeats a retained request at every connection, and it stays blocked, unless
+        only a rate was exceeded.
 
-        List and ledger have so many a day: a trusted key must not be able to fill the disk with what it may not ask.
+        List and ledger take a limited number in a day.  Otherwise a trusted key could fill the disk with refused
+        requests.
         """
         numbers = sequence_key(inbound.requester.key.id, request)
         requester = inbound.requester
@@ -279,9 +285,9 @@ class Inbox:
         return None
 
     def _on_deletion(self, deletion: Deletion, inbound: VerifiedMessage, data: bytes) -> DropReason | None:
-        """Kept for the owner to see if something may have left.  What has not ended ends, as by a withdrawal:
+        """Stores the deletion for the owner if footage may have left, and ends the request like a withdrawal.
 
-        the requester has deleted the key that would open an answer.
+        The request ends because the requester has deleted the key that would open an answer.
         """
         stored = self._named(inbound, deletion.request)
         if stored is None:
@@ -303,7 +309,7 @@ class Inbox:
         return None
 
     def _on_bulletin(self, bulletin: Bulletin, inbound: VerifiedMessage, data: bytes) -> DropReason:
-        """One line of a list the owner may look at.  Nobody is notified."""
+        """Stores one line of a list that the owner may look at.  It sends no notification."""
         if is_replay(self._journal, inbound.requester, bulletin):
             return DropReason.REPLAYED
         now = self._clock.now()
@@ -350,10 +356,10 @@ class Inbox:
         return receipt
 
     def _named(self, inbound: VerifiedMessage, request: str) -> MatchedRequest | None:
-        """The request that its requester calls so."""
+        """Returns the request to which its requester gave this id."""
         return self._journal.find_given_request((inbound.requester.root, inbound.requester.id), request)
 
     def _names_ours(self, receipt: Receipt) -> bool:
-        """Whether it names the manifest we sent, and with it every byte of every part."""
+        """Returns True if the receipt names the manifest that was sent, and with it every byte of every part."""
         ours = next((record for record in self._journal.outbox() if record.disclosure == receipt.disclosure), None)
         return ours is not None and ours.parts[0].sha256 == receipt.manifest
