@@ -31,14 +31,14 @@ _DRAWN_S = 80.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="make demo", description="Play Doorward's main job end to end.")
-    parser.add_argument("--out", type=Path, default=_HERE, help="where the results go (default: demo/)")
+    parser = argparse.ArgumentParser(prog="make demo", description="Runs Doorward's main job end to end.")
+    parser.add_argument("--out", type=Path, default=_HERE, help="folder for the results (default: demo/)")
     parser.add_argument("--video", default=os.environ.get("VIDEO") or None)
     parser.add_argument("--camera", default=os.environ.get("CAMERA") or None)
     parser.add_argument("--owner", default=os.environ.get("OWNER") or "hybrid", choices=["hybrid", "x25519"])
     options = parser.parse_args(arguments)
     tell = Teller()
-    tell.title("Doorward", "The doorbell camera that cannot see its own past.  Everything below happens for real.")
+    tell.title("Doorward", "A doorbell camera that cannot open its own footage. Each step below is real and checked.")
     try:
         footage = _footage(options.video, options.camera)  # before the last results go
         options.out.mkdir(parents=True, exist_ok=True)
@@ -55,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     tell.console.print()
     if outcome.failed:
-        tell.proof(False, f"{len(outcome.failed)} of the claims above did not hold.")
+        tell.proof(False, f"{len(outcome.failed)} of the claims above failed.")
         return 1
-    tell.proof(True, f"Everything held, in {sum(outcome.timings_s.values()):.0f} seconds.")
+    tell.proof(True, f"Every claim held. The demo took {sum(outcome.timings_s.values()):.0f} seconds.")
     return 0
 
 
@@ -70,17 +70,17 @@ def _footage(video: str | None, camera: str | None) -> Footage:
     for path in _VTEST:
         if path.exists():
             return Footage(f"pedestrians, OpenCV's vtest.avi, {_length_s(path):.0f} s", path, None, _length_s(path))
-    return Footage("a porch, drawn by the project (vtest.avi could not be had)", None, None, _DRAWN_S)
+    return Footage("a porch, drawn by the project (vtest.avi is not available)", None, None, _DRAWN_S)
 
 
 def _length_s(path: Path) -> float:
-    """How long it plays.  Raises `ConfigurationError` when it is no video."""
-    remedy = "Give a video that plays, as in: make demo VIDEO=/path/to/my.mp4"
+    """Returns the length of the video. Raises `ConfigurationError` if the file is not a video."""
+    remedy = "Name a video file. For example: make demo VIDEO=/path/to/my.mp4"
     try:
         with av.open(str(path)) as container:
             stream = next(iter(container.streams.video), None)
             if stream is None:
-                raise ConfigurationError(f"{path} has no picture in it.", remedy=remedy)
+                raise ConfigurationError(f"{path} contains no video.", remedy=remedy)
             if container.duration:
                 return container.duration / av.time_base
             return float(stream.frames / (stream.average_rate or 25)) or 60.0

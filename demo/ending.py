@@ -1,4 +1,4 @@
-"""Ends as Ctrl-C does, whatever asks for it: a closed terminal and `kill` leave no broker and no doorbell running."""
+"""Cleans up on every signal: a closed terminal or `kill` stops the broker and the doorbell, as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["like_ctrl_c"]
 
 
 def like_ctrl_c() -> None:
-    """From now on SIGTERM and SIGHUP raise `KeyboardInterrupt` too; what is ignored (`nohup`) stays so."""
+    """Makes SIGTERM and SIGHUP raise `KeyboardInterrupt` too. An ignored signal (`nohup`) stays ignored."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)

@@ -1,4 +1,4 @@
-"""What an outsider can see: the broker's own log of what the device published, and a thief with the device's disk."""
+"""The view of two outsiders: the broker's log of the device's messages, and a thief with the device's disk."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def published_by(client: str, broker_log: str) -> list[Published]:
 
 @dataclass(frozen=True, slots=True)
 class Loot:
-    """What a thief has after trying everything on everything."""
+    """The result of a thief's attempts on every file."""
 
     files: int
     segments: int
     posters: int
     opened: tuple[str, ...]
     secrets: tuple[str, ...]
-    """Files in which the private half of an age identity lies."""
+    """Files that hold the private half of an age identity."""
 
     @property
     def nothing(self) -> bool:
@@ -54,10 +54,10 @@ class Loot:
 
 
 def steal(state_dir: Path) -> Loot:
-    """Take everything on the device's disk and try to see something.
+    """Reads everything on the device's disk and tries to see a picture.
 
-    Every 32-byte window of the device's key file is tried as an identity, on every sealed file; every file is searched
-    for pictures and for secret keys; every sealed file is handed to a video decoder as it is.
+    It tries every 32-byte window of the device's key file as an identity, on every sealed file. It searches every file
+    for pictures and secret keys. It hands every sealed file unopened to a video decoder.
     """
     files = [path for path in sorted(state_dir.rglob("*")) if path.is_file()]
     sealed = [path for path in files if path.suffix == ".age" or path.parent.parent.name == "outbox"]
@@ -82,7 +82,7 @@ def _opens(data: bytes, identities: list[Identity]) -> bool:
     with contextlib.suppress(FormatError):
         open_bytes(data, identities)
         return True
-    # Random bytes hold a four-byte mark every few gigabytes; footage holds them all.
+    # Random bytes hold a four-byte mark every few gigabytes. Footage holds all of the marks, so require several.
     if sum(mark in data for mark in _PICTURES) > 2:
         return True
     try:

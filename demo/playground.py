@@ -1,7 +1,7 @@
-"""`make playground`: a broker, a doorbell and a requester that run until you stop them, for trying everything by hand.
+"""`make playground`: a broker, a doorbell and a requester that run until you stop them. Use it to try each command.
 
-Everything is made anew in `playground/` and nothing leaves this machine.  The doorbell waits for its owner: that is
-you, in a second terminal.  `STEPS` are the commands to type there; a test types them too.
+It rebuilds `playground/` at each start, and all traffic stays on this machine. The doorbell waits for its owner: you,
+in a second terminal. `STEPS` are the commands to type there. A test types them too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CIRCLE = f"{DOOR[0] + 0.001:.4f},{DOOR[1]:.4f},300"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to type.  `answers` is what a person says when it asks back; the test says the same."""
+    """One command to type. `answers` is a person's reply to its questions; the test gives the same reply."""
 
     says: str
     command: str
@@ -42,30 +42,30 @@ class Step:
 
 STEPS: tuple[Step, ...] = (
     Step("Make your keys. The doorbell never sees the private halves.", "doorward owner keygen"),
-    Step("Become the owner. Now it begins to record.", "doorward owner enrol", "y\n"),
-    Step("Choose who may ask you. Nobody may, until you say so.", 'doorward owner trust add-root "$ROOT_KEY"', "y\n"),
-    Step("See whom that root vouches for, and accept it.", 'doorward owner trust bundle "$BUNDLE"', "y\n"),
-    Step("Look at what is kept. Only names and times: it is sealed.", "doorward vault list"),
+    Step("Become the owner. The doorbell then starts to record.", "doorward owner enrol", "y\n"),
+    Step("Trust a requester's root. A new doorbell trusts none.", 'doorward owner trust add-root "$ROOT_KEY"', "y\n"),
+    Step("Review the requesters of that root and accept them.", 'doorward owner trust bundle "$BUNDLE"', "y\n"),
+    Step("List the stored footage. It is sealed, so the list has only names and times.", "doorward vault list"),
     Step(
-        "Be the police for a moment, and ask the neighbourhood.",
+        "As the police, send a request to the neighbourhood.",
         "doorward requester request --case 2026/17 --incident vandalism --description 'A car was scratched.' "
         f"--contact-name 'Desk 4' --contact-email desk4@police.example --circle {_CIRCLE} "
         '--from "$(date -u -d \'-20 min\' +%FT%TZ)" --to "$(date -u +%FT%TZ)"',
     ),
-    Step("Be the owner again. Somebody asks; REQUEST is its id, or the first letters of it.", "doorward owner review"),
+    Step("As the owner, list the requests. REQUEST below is the id or its first letters.", "doorward owner review"),
     Step(
-        "Open what it matches, in your own client, and look at it.",
+        "Open the matching footage in your client and watch it.",
         "doorward owner review REQUEST --out playground/look",
     ),
-    Step("Share the first two segments and no more.", "doorward owner approve REQUEST --segments 1,2", "y\n"),
-    Step("Be the police: receive what comes.", "doorward requester receive --count 1"),
-    Step("Verify it, and open it. It says where the films and the report are.", "doorward requester open"),
-    Step("Read what your doorbell did, and that it was all of it.", "doorward owner ledger"),
+    Step("Share the first two segments only.", "doorward owner approve REQUEST --segments 1,2", "y\n"),
+    Step("As the police, receive the footage.", "doorward requester receive --count 1"),
+    Step("Verify and open it. The command prints where the films and the report are.", "doorward requester open"),
+    Step("As the owner, read the doorbell's ledger and verify that it is complete.", "doorward owner ledger"),
 )
 
 
 class Playground:
-    """Made in `folder`; a context manager around the broker and the running device."""
+    """A context manager that runs the broker and the device in `folder`."""
 
     def __init__(self, folder: Path, video: Path | None) -> None:
         camera = f'kind = "file"\npath = {toml_text(video)}' if video else 'kind = "scripted"'
@@ -82,7 +82,7 @@ class Playground:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the second terminal needs so that the commands are short; also in `playground/env`."""
+        """Returns the variables that keep the commands of the second terminal short; also in `playground/env`."""
         return {
             "PATH": f"{_ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}",
             "DOORWARD_CONFIG": f"{self.folder / 'doorward.toml'}",
@@ -103,7 +103,7 @@ class Playground:
         while not self._socket.exists():
             if self._process.poll() is not None or time.monotonic() > until_s:
                 self.__exit__()
-                raise DeviceError("The device did not start.", remedy=f"Its log says why: {self.folder}/device.log")
+                raise DeviceError("The device did not start.", remedy=f"Read its log: {self.folder}/device.log")
             time.sleep(0.05)
         return self
 
@@ -120,7 +120,7 @@ class Playground:
 
 
 def _lay_out_tls(asker: Asker, files: ClientFiles) -> None:
-    """Where the requester's commands look for them."""
+    """Copies the TLS files to the folder in which the requester's commands expect them."""
     tls = asker.requester.folder / "tls"
     tls.mkdir(mode=0o700)
     for name, source in (("authority", files.authority), ("certificate", files.certificate), ("key", files.key)):
@@ -129,7 +129,7 @@ def _lay_out_tls(asker: Asker, files: ClientFiles) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="make playground", description="A doorbell to try everything on by hand.")
+    parser = argparse.ArgumentParser(prog="make playground", description="A doorbell on which to try every command.")
     parser.add_argument("--folder", type=Path, default=_ROOT / "playground")
     parser.add_argument("--video", type=Path, default=os.environ.get("VIDEO") or (_VTEST if _VTEST.exists() else None))
     options = parser.parse_args(arguments)
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with Playground(options.folder.resolve(), options.video and options.video.resolve()) as playground:
             tell.title(
-                "Doorward's playground", f"A broker and a doorbell run now. Its log: {options.folder}/device.log"
+                "Doorward's playground", f"A broker and a doorbell are running. Log: {options.folder}/device.log"
             )
             print(f"\nThe doorbell's id is {playground.device.id}: 'enrol' asks whether it is yours.")
             print(f"\nIn a second terminal:\n\n  cd {_ROOT} && . {options.folder}/env\n", flush=True)

@@ -1,4 +1,4 @@
-"""What the demo leaves behind: the film, the report, the picture, and `summary.json` for machines."""
+"""The demo's results: the film, the report, the picture, and `summary.json` for machines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["forget", "leave"]
 
 _FILM, _REPORT, _PICTURE, _SUMMARY = "shared.mp4", "report.html", "contact-sheet.png", "summary.json"
 _OUT = "out"
-"""Where the story is played, in the folder of the results."""
+"""The demo runs in this folder, inside the folder of the results."""
 
 
 def forget(folder: Path) -> None:
-    """Remove what an earlier demo left, so that nobody takes its results for those of one that failed."""
+    """Removes the results of an earlier run. Otherwise a failed run would seem to have produced them."""
     for name in (_FILM, _REPORT, _PICTURE, _SUMMARY):
         (folder / name).unlink(missing_ok=True)
     for link in folder.iterdir():
@@ -30,7 +30,7 @@ def forget(folder: Path) -> None:
 def leave(story: Story, outcome: Outcome, folder: Path, tell: Teller) -> None:
     """Write everything into `folder`, and say where it is."""
     shared = [(outcome.opened.merged, _FILM), (outcome.opened.report, _REPORT)] if outcome.opened else []
-    tell.act("See for yourself")
+    tell.act("Look at the results")
     for source, name in shared:
         if source is not None and source.exists():
             shutil.copyfile(source, folder / name)
@@ -44,12 +44,12 @@ def leave(story: Story, outcome: Outcome, folder: Path, tell: Teller) -> None:
         tell.file("its evidence", outcome.opened.report.parent)
     tell.file("the picture", folder / _PICTURE)
     tell.file("for machines", folder / _SUMMARY)
-    tell.say("And by hand, as the owner, from the copied disk:")
+    tell.say("As the owner, open a segment of the copied disk yourself:")
     tell.command(_by_hand(story, outcome, folder))
 
 
 def _link(opened: Path, folder: Path) -> None:
-    """What the report says is beside it is beside its copy, too."""
+    """Links the files beside the original report, so that the links in its copy also work."""
     for path in opened.iterdir():
         link = folder / path.name
         if not link.exists():
@@ -57,7 +57,7 @@ def _link(opened: Path, folder: Path) -> None:
 
 
 def _by_hand(story: Story, outcome: Outcome, folder: Path) -> str:
-    """What opens one segment without us where the owner's keys are of the kind that stock `age` reads."""
+    """Returns the command that opens one segment. For X25519 keys it is stock `age`, so no Doorward code is needed."""
     owner, state_dir = story.owner.folder, story.stage.state_dir
     segment = outcome.matched[0] if outcome.matched else "SEGMENT"
     if story.owner.card.kind is IdentityKind.X25519:

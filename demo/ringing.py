@@ -1,4 +1,4 @@
-"""A camera in whose footage somebody presses the doorbell."""
+"""A camera that presses the doorbell during its footage."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["RingingCamera"]
 
 
 class RingingCamera:
-    """`camera`, delivering what it delivers; `press` is called once, `after_ns` of footage into it."""
+    """Delivers the frames of `camera` and calls `press` once, `after_ns` of footage after the start."""
 
     def __init__(self, camera: Camera, after_ns: int, press: Callable[[], None]) -> None:
         self._camera = camera
         self._after_ns = after_ns
         self._press: Callable[[], None] | None = press
         self.lost = ""
-        """Why the footage ended before its end, in words; empty when it did not."""
+        """The reason, in words, if the footage ended early; otherwise empty."""
 
     def open(self) -> StreamDescription:
         return self._camera.open()

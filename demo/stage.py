@@ -24,7 +24,7 @@ from agent.wire.identities import PublicKey, private_key_from_seed, public_key_o
 __all__ = ["DOOR", "Asker", "Stage", "toml_text"]
 
 DOOR = (52.0902, 5.1115)
-"""Where the demo's door is, in degrees.  Only the device's configuration has it."""
+"""The position of the demo's door, in degrees. Only the device's configuration has it."""
 
 _CONFIGURATION = """\
 # Made by the demo.  Every key is explained in config/doorward.toml.
@@ -84,7 +84,7 @@ class Asker:
 
 
 class Stage:
-    """Everything below `folder`, which is made anew."""
+    """Everything below `folder`, which is rebuilt at each start."""
 
     def __init__(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,7 +96,7 @@ class Stage:
         self.broker = PrivateBroker(folder / "broker", witness=True)
 
     def device(self, camera: str) -> tuple[Configuration, PublicKey]:
-        """Initialise the device; its configuration is read from the file it is written to, like everybody's."""
+        """Initialises the device. It reads its configuration from the file, as every device does."""
         key = private_key_from_seed(secrets.token_bytes(32))
         StateFolder(self.state_dir).initialise(key)
         device = public_key_of(key)
@@ -120,7 +120,7 @@ class Stage:
         return OwnerKeys.create(self.folder / "owner", name="owner-1", kind=kind)
 
     def asker(self, requester_id: str, name: str, kind: Kind) -> Asker:
-        """A requester and its own root, not trusted by anybody yet."""
+        """Creates a requester and a trust root for it. The owner does not trust the root yet."""
         root_file = self.folder / f"{requester_id}-root" / "root.key"
         root = make_key(root_file)
         requester = Requester.create(self.folder / requester_id, requester_id, kind, trust_root=root.id)

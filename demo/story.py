@@ -56,7 +56,7 @@ _RINGS_AFTER_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """What the camera plays.  `path` is None for the drawn scene; `seconds` None for a live camera."""
+    """The camera's source. `path` is None for the drawn scene; `seconds` is None for a live camera."""
 
     words: str
     path: Path | None
@@ -72,7 +72,7 @@ class Footage:
         return 'kind = "scripted"\nrealtime = false'
 
     def camera(self) -> Camera:
-        """What plays footage that is not live."""
+        """Returns a camera for footage that is not live."""
         if self.path is not None:
             return FileCamera(self.path)
         return ScriptedCamera(duration_s=self.seconds) if self.seconds is not None else ScriptedCamera()
@@ -80,11 +80,11 @@ class Footage:
 
 @dataclass(slots=True)
 class Asked:
-    """One of the four requests, and what became of it as the device and the broker say."""
+    """One of the four requests, and its outcome as the device and the broker report it."""
 
     title: str
     signed: SignedMessage
-    outcome: str = "nothing: not even a trace"
+    outcome: str = "no trace"
     bytes_sent: int = 0
 
 
@@ -105,7 +105,7 @@ class Outcome:
 
 
 class Story:
-    """One performance.  `play` returns what happened; `outcome.failed` lists what did not hold."""
+    """One run of the demo. `play` returns the results; `outcome.failed` lists the claims that failed."""
 
     def __init__(self, teller: Teller, folder: Path, footage: Footage, kind: IdentityKind) -> None:
         self._tell = teller
@@ -133,18 +133,18 @@ class Story:
     # -- the acts ------------------------------------------------------------------------------------------------------
 
     def _start_broker(self, stack: ExitStack) -> None:
-        self._tell.act("A broker of our own")
+        self._tell.act("Start a private broker")
         stack.enter_context(self.stage.broker)
-        self._tell.say("mosquitto runs on loopback: TLS 1.3, a certificate for everybody, a closed access list.")
+        self._tell.say("mosquitto runs on loopback: TLS 1.3, one certificate for each client, a closed access list.")
 
     def _meet_the_cast(self) -> None:
-        self._tell.act("A device, its owner, and two requesters")
+        self._tell.act("Create a device, its owner and two requesters")
         self._configuration, self.device = self.stage.device(self._footage.configuration)
         self.owner: OwnerKeys = self.stage.owner(self._kind)
         self.police = self.stage.asker("rijnstad-police", "Rijnstad Police", Kind.POLICE)
         self.stranger = self.stage.asker("quick-claims", "Quick Claims Insurance", Kind.INSURER)
-        self._tell.say(f"The device {self.device.id} has one key, which signs.  It has none that opens footage.")
-        self._tell.say("The owner has an identity that opens, an approval key that decides, a recovery kit to print.")
+        self._tell.say(f"The device {self.device.id} has one key, for signatures. It has no key that opens footage.")
+        self._tell.say("The owner has an identity that opens footage, a key for approvals, and a recovery kit.")
 
     def _enrol(self, stack: ExitStack) -> None:
         structlog.configure(processors=[_swallow])
@@ -156,14 +156,14 @@ class Story:
         enrolled = enrol(self._link, self.owner)
         self._check(
             set(enrolled.opened) >= {"owner-1", "recovery"},
-            "a test file from the device was opened with the owner's identity and with the recovery kit",
+            "the owner's identity and the recovery kit each opened a test file from the device",
         )
         add_trust_root(self._link, self.owner, self.police.root.text)
         offer_bundle(self._link, self.owner, self.police.bundle)
-        self._tell.say("The owner trusts the root of one requester, Rijnstad Police.  Out of the box: nobody.")
+        self._tell.say("A new device trusts no requester. The owner now trusts one root, that of Rijnstad Police.")
 
     def _record(self) -> None:
-        self._tell.act(f"Footage: {self._footage.words}")
+        self._tell.act(f"Record: {self._footage.words}")
         if self._footage.seconds is None:
             self._record_live(30.0)
         else:
@@ -172,19 +172,19 @@ class Story:
         recorder, vault = status["recorder"], status["vault"]
         if not recorder["segments"]:
             raise ConfigurationError(
-                f"There is nothing to keep of this footage ({self._footage.words}).",
-                remedy="Give one that plays for a second or more, as in: make demo VIDEO=/path/to/my.mp4",
+                f"The device stored nothing of this footage ({self._footage.words}).",
+                remedy="Use a video of at least one second. For example: make demo VIDEO=/path/to/my.mp4",
             )
         self.posters = sum(1 for entry in self._solo.vault.entries() if entry.poster is not None)
         self._tell.say(
-            f"Somebody rang.  {_count(recorder['events'], 'event')}, kept with what came before: "
+            f"The doorbell rang. {_count(recorder['events'], 'event')}, stored with the seconds before: "
             f"{_count(vault['segments'], 'segment')} in {_count(self.posters, 'clip')}, each clip with a still "
             f"(poster), {vault['stored_bytes'] / 1e6:.1f} MB."
         )
-        self._check(recorder["segments"] > 0, "each one sealed as it was written, to the owner and the recovery kit")
+        self._check(recorder["segments"] > 0, "each segment was sealed while it was written, to owner and recovery kit")
 
     def _camera(self) -> Camera:
-        """The footage, and somebody who rings soon after it begins."""
+        """Returns the footage with a visitor who rings soon after it begins."""
         after_s = min(_RINGS_AFTER_S, (self._footage.seconds or _RINGS_AFTER_S) / 2)
         self._ringing = RingingCamera(self._footage.camera(), seconds(after_s), self._solo.press_button)
         return self._ringing
@@ -203,7 +203,7 @@ class Story:
 
         thread = threading.Thread(target=play, name="camera-run")
         thread.start()
-        with self._tell.progress("watching, as fast as this machine can", length_s) as bar:
+        with self._tell.progress("recording, as fast as this machine can", length_s) as bar:
             while not ended.wait(0.1):
                 newest = max((entry.end_ms for entry in self._solo.vault.entries()), default=0)
                 done_s = (newest - self._utc_ms(self._from_ns)) / 1000
@@ -212,16 +212,16 @@ class Story:
         if faults:
             raise faults[0]
         if self._ringing.lost:
-            self._tell.say(f"It ends before its end: {self._ringing.lost}  What came before is kept.")
+            self._tell.say(f"The video ended early: {self._ringing.lost} The footage before that is stored.")
 
     def _record_live(self, length_s: float) -> None:
         probe_camera = translation.make_camera(self._configuration)
-        probe_camera.open()  # a camera that is not there is said now, not after half a minute
+        probe_camera.open()  # report a missing camera now instead of after half a minute
         probe_camera.stop()
         self._from_ns = self._clock.now().boot_ns
         thread = threading.Thread(target=self._solo.record, name="camera-run")
         thread.start()
-        with self._tell.progress("watching; move in front of the camera", length_s) as bar:
+        with self._tell.progress("recording; move in front of the camera", length_s) as bar:
             for second in range(int(length_s)):
                 bar.update(bar.task_ids[0], completed=second)
                 if second == 5:
@@ -231,7 +231,7 @@ class Story:
         thread.join()
 
     def _ask(self) -> None:
-        self._tell.act("Four requests for footage, over MQTT, to everybody in an area")
+        self._tell.act("Send four requests for footage over MQTT, to every doorbell in an area")
         for asker in (self.police, self.stranger):
             asker.bus.start()
         try:
@@ -244,11 +244,11 @@ class Story:
         finally:
             self.stranger.bus.stop()
         heard = self._wait(lambda: sum(self._messages().values()) >= 2 and len(self._listed(everything=True)) >= 2)
-        self._check(heard, "the device heard them all and answered none: only it knows whether it has anything")
+        self._check(heard, "the device received all four and answered none, so outsiders do not learn what it has")
         waiting = self._listed()
         self._check(
             [request["id"] for request in waiting] == [self.outcome.requests[0].signed.id],
-            "the owner is asked about one of them, the other three never reach a person",
+            "the device asks the owner about one of them and ignores the other three",
         )
 
     def _send(self, asker: Asker, title: str, question: RequestDraft, *, checked: bool = True) -> None:
@@ -259,12 +259,12 @@ class Story:
         self._tell.say(f"sent: {title}")
 
     def _decide(self) -> RequestReview:
-        self._tell.act("The owner looks, and decides")
+        self._tell.act("The owner reviews the request and decides")
         review = RequestReview.fetch(self._link, self.owner, self.outcome.requests[0].signed.id)
         self._tell.say(
             f"{review.requester.name} ({review.requester.kind.value}), case {review.request.case}, "
             f"{review.request.incident.value}: {len(review.segments)} segments match"
-            f"{'' if review.certain else '; nobody vouches for the clock, so they match possibly'}."
+            f"{'' if review.certain else ' (uncertain, because the clock is not synchronised)'}."
         )
         self.media = {segment.id: review.open(segment.id).media for segment in review.segments}
         count = len(review.segments)
@@ -273,13 +273,13 @@ class Story:
         self.outcome.approved = chosen
         self.outcome.disclosure = approve(self._link, self.owner, review, chosen) or ""  # one owner's yes is enough
         self._tell.say(
-            f"All were opened and watched in the owner's own client.  {len(chosen)} are shared, {count - len(chosen)} "
-            "are not: their client opened those file keys and wrapped each one anew, to this requester alone."
+            f"The owner's client opened all of them. The owner shares {len(chosen)} and keeps {count - len(chosen)}. "
+            "For each shared segment, the client opened the file key and wrapped it again, to this requester only."
         )
         return review
 
     def _upload(self, stack: ExitStack) -> None:
-        self._tell.act("The upload, until the requester's own receipt")
+        self._tell.act("Upload, until the requester signs a receipt")
         done = threading.Event()
         news: list[ReceiverEvent] = []
 
@@ -304,15 +304,15 @@ class Story:
         finally:
             stop.set()
             thread.join()
-        self._check(sent, "everything arrived, verified and opened; the device has the signed receipt in its ledger")
-        self._tell.say("The requester checks it again, offline, from the folder alone:")
+        self._check(sent, "the requester verified and opened everything; the device's ledger holds the signed receipt")
+        self._tell.say("The requester checks the evidence again, offline, from the folder alone:")
         opened = open_disclosure(self.police.requester.folder, self.outcome.disclosure, now_s=self._now_s())
         self.outcome.opened = opened
         for check in opened.verification.checks:
             self._check(check.outcome is CheckOutcome.PASSED, check.said)
 
     def _show(self, review: RequestReview) -> None:
-        self._tell.act("What left the device, and to whom")
+        self._tell.act("Check what left the device")
         self.outcome.published = published_by(self.device.id, self.stage.broker.log())
         approved = set(self.outcome.approved)
         for asked, listed in self._outcomes():
@@ -328,7 +328,7 @@ class Story:
         total = sum(message.size_bytes for message in self.outcome.published)
         self._check(
             total == self.outcome.requests[0].bytes_sent and total > 0,
-            f"the broker's own log has {len(self.outcome.published)} messages from the device, all of this disclosure",
+            f"the broker's log has {len(self.outcome.published)} messages from the device, all of this disclosure",
         )
         opened = self.outcome.opened
         received = {item.item.part.id for item in opened.verification.segments} if opened else set()
@@ -343,7 +343,7 @@ class Story:
             for segment in review.segments
         ]
         self.outcome.picture = contact_sheet(
-            "What was shared, what stayed",
+            "Shared and kept",
             f"{review.requester.name}, case {review.request.case}: {len(approved)} of {len(tiles)} segments",
             tiles,
         )
@@ -352,15 +352,15 @@ class Story:
             self._check(film.frames > 0, f"the requester's film plays: {film.frames} frames, {film.seconds:.0f} s")
 
     def _thief(self) -> None:
-        self._tell.act("The thief, with everything on the device's disk")
+        self._tell.act("A thief takes the device's disk")
         self.outcome.loot = loot = steal(self.stage.state_dir)
         stolen = f"{_count(loot.segments, 'segment')} and {_count(loot.posters, 'poster')}"
         self._check(
             loot.nothing and loot.segments > 0,
-            f"{loot.files} files were tried: of {stolen}, {len(loot.opened) or 'none'} opens",
+            f"the thief tried {loot.files} files: of {stolen}, {len(loot.opened) or 'none'} opens",
         )
         self._check(
-            len(self.media) == len(self.outcome.matched) > 0, "… while the owner's identity opened every matching one"
+            len(self.media) == len(self.outcome.matched) > 0, "the owner's identity opened every matching segment"
         )
 
     # -- small helpers -------------------------------------------------------------------------------------------------
@@ -390,11 +390,11 @@ class Story:
             elif "13 hours" in asked.title:
                 found.append((asked, f"blocked: {', '.join(reasons)}"))
             else:
-                found.append((asked, f"counted ({answer['counters'].get('untrusted', 0)} untrusted) and forgotten"))
+                found.append((asked, f"counted ({answer['counters'].get('untrusted', 0)} untrusted) and deleted"))
         return found
 
     def _state(self) -> str:
-        """Where the request that matched stands."""
+        """Returns the state of the request that matched."""
         first = self.outcome.requests[0].signed.id
         return next((str(r["state"]) for r in self._listed(everything=True) if r["id"] == first), "")
 

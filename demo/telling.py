@@ -1,4 +1,4 @@
-"""How the demo speaks: numbered acts, plain sentences, a bar where something takes time."""
+"""The demo's output: numbered acts, plain sentences, and a progress bar for slow steps."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Teller:
         self.console.print(Text.assemble((f"   {what:<16}", "dim"), str(path)), soft_wrap=True)
 
     def command(self, text: str) -> None:
-        """Something to copy: never wrapped."""
+        """Prints a command to copy, on one line."""
         self.console.print(Text(f"   {text}", style="dim"), soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str, total: float) -> Iterator[Progress]:
-        """A bar with one task; it leaves nothing behind when it is done."""
-        # Where nobody watches, a bar that is taken away again leaves an empty line.
+        """Shows a bar for one task. The bar disappears at the end."""
+        # If the output is not a terminal, a transient bar would leave an empty line.
         columns = (TextColumn("   {task.description}"), BarColumn(bar_width=40), TaskProgressColumn())
         with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
             bar.add_task(what, total=total)

@@ -1,14 +1,14 @@
-"""What Home Assistant is shown: one discovery message, one retained state, and an event for each press of the button.
+"""The messages to Home Assistant: one discovery message, one retained state, and an event for each press of the button.
 
-Rules: everything here goes from the doorbell to the home, nothing comes back.  There is no command topic and nothing is
-subscribed to, so no broker and no automation can start, stop or point the camera; the privacy switch is a sensor like
-any other.  No entity carries a picture, a position, or a word of a requester: `requests` is a number, and a request
-counts in it when its alert would be told (`core.alerts.notice_delay`): what an automation does then may be seen.
+Rules: data flows from the doorbell to the home only. There is no command topic and no subscription, so a broker or an
+automation cannot start, stop or point the camera. The privacy switch is a sensor. No entity carries a picture, a
+position, or a requester's words: `requests` is a number. A request counts in it after the delay of its alert
+(`core.alerts.notice_delay`), because an outsider may see the effect of an automation.
 
     homeassistant/device/doorward_<id>/config   discovery, retained; empty removes every entity
     doorward/<id>/home/availability             "online", and "offline" by last will, retained
     doorward/<id>/home/state                    JSON, retained
-    doorward/<id>/home/button                   {"event_type": "press"}, never retained: yesterday's press is no press
+    doorward/<id>/home/button                   {"event_type": "press"}, not retained: a press is over at once
 
 Source: home-assistant.io/integrations/mqtt ("Device discovery payload"), since Home Assistant 2024.11.
 """
@@ -26,12 +26,12 @@ PRESS: Final = b'{"event_type":"press"}'
 CAMERA_STATES: Final = ("recording", "watching", "privacy", "no camera", "not recording", "no recorder")
 CLOCK_STATES: Final = ("synced", "held", "unknown")
 _OR_UNKNOWN: Final = "{{ None if value_json.person is none else 'ON' if value_json.person else 'OFF' }}"
-"""Without a second opinion nobody knows: not the same as that there is nobody."""
+"""If object detection is off, the state is "unknown", which differs from "no person"."""
 
 
 @dataclass(frozen=True, slots=True)
 class HomeTopics:
-    """Of one doorbell; `prefix` is Home Assistant's own."""
+    """The topics of one doorbell. `prefix` is Home Assistant's discovery prefix."""
 
     device: str
     prefix: str = "homeassistant"
@@ -123,7 +123,7 @@ def _binary(name: str, key: str, **more: Any) -> dict[str, Any]:
 
 
 def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
-    """What the entities show, from what `doorward status` shows.  None is "unknown" there."""
+    """Returns the values of the entities from the answer to `doorward status`. None is "unknown" there."""
     recorder, panel = status["recorder"], status.get("panel") or {}
     state = str(recorder["state"])
     newest_ms = status.get("newest_ms")
@@ -144,7 +144,7 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _person(opinion: Mapping[str, Any], *, in_event: bool) -> bool | None:
-    """Whether one is at the door, as the second opinion says; None while it says nothing."""
+    """Returns whether object detection sees a person at the door; None if it gives no answer."""
     if opinion.get("state") != "running":
         return None
     return in_event and "person" in (opinion.get("labels") or ())

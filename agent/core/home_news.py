@@ -1,4 +1,4 @@
-"""What the custodian's and the uplink's halves of the Home Assistant service say to each other."""
+"""The messages between the custodian's and the uplink's halves of the Home Assistant service."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["HomeAddress", "HomeState"]
 
 
 class HomeAddress(msgspec.Struct, frozen=True):
-    """The owner's broker, and how the doorbell is called there.  `host` is empty when there is none.
+    """The owner's broker and the doorbell's name there. `host` is empty if none is configured.
 
-    With `ca` (a path) the connection is TLS.  The password is never logged.
+    With `ca` (a path) the connection uses TLS. The password stays out of all logs.
     """
 
     host: str = ""
@@ -29,7 +29,7 @@ class HomeAddress(msgspec.Struct, frozen=True):
 
 
 class HomeState(msgspec.Struct, frozen=True):
-    """`presses` counts since the custodian began; `state` is JSON for the entities."""
+    """`presses` counts from the start of the custodian; `state` is JSON for the entities."""
 
     presses: int
     state: bytes

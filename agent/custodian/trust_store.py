@@ -34,7 +34,7 @@ __all__ = ["TrustManager"]
 
 _ROOT, _BUNDLE, _NEWEST, _ANNOUNCED = "trust.root.", "trust.bundle.", "trust.newest.", "trust.announced."
 _CHANGED: Final = "The list of those who may ask has changed."
-_NEW: Final = "Somebody new may ask you for footage: look who."
+_NEW: Final = "A new requester may ask you for footage. Review it."
 
 
 class TrustManager:

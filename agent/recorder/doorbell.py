@@ -78,7 +78,7 @@ class PanelHandler:
         self._update(open=is_open)
         self._log.warning("case_moved", open=is_open)
         if is_open:
-            self._notifier.notify("tamper", "Somebody opened the doorbell's case.")
+            self._notifier.notify("tamper", "The doorbell's case was opened.")
 
     def blackout(self, length_ns: int) -> None:
         self._recorder.black_out(length_ns)

@@ -382,7 +382,7 @@ FAULTS = {
 def test_a_camera_that_stalls_is_noticed_told_restarted_and_leaves_a_gap(tmp_path: Path, fault: str) -> None:
     with House(tmp_path) as house:
         until(lambda: house.hurt(fault) or [text for text in house.told if text.startswith(STALLS[fault])])
-        until(lambda: house.told[-1] == "The camera is back.")
+        until(lambda: house.told[-1] == "The camera works again.")
         house.solo.press_button()
         until(lambda: house.solo.recorder.status().segments >= 1)
     assert house.cameras >= 2
@@ -401,7 +401,7 @@ def test_a_camera_that_cannot_be_had_is_told_in_words_that_help_and_films_once_i
         if holder is not None:
             holder.close()
         until(lambda: house.solo.recorder.delivering)
-        until(lambda: "The camera is back." in house.told)
+        until(lambda: "The camera works again." in house.told)
         house.solo.press_button()
         until(lambda: house.solo.recorder.status().segments >= 1)
     assert re.search(FAULTS[fault], house.told[0])
@@ -416,7 +416,7 @@ def test_a_camera_that_is_unplugged_is_told_and_films_again_when_it_is_back(tmp_
         until(lambda: "ribbon cable" in house.solo.recorder.status().detail)
         assert house.solo.recorder.status().state == "no camera"
         house.fault = ""
-        until(lambda: "The camera is back." in house.told)
+        until(lambda: "The camera works again." in house.told)
         house.solo.press_button()
         until(lambda: house.solo.recorder.status().segments >= 1)
     assert any(text.startswith("The camera has stopped sending pictures.") for text in house.told)

@@ -175,7 +175,7 @@ def test_a_press_without_a_camera_is_told_at_once_and_becomes_an_event_when_one_
     until(lambda: house.solo.recorder.status().segments >= 1)
     assert house.solo.recorder.status().events == 1
     assert any("not there" in text for text in house.told)
-    assert "The camera is back." in house.told
+    assert "The camera works again." in house.told
 
 
 def test_a_camera_that_does_not_come_back_ends_the_process_for_its_supervisor(

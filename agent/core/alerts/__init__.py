@@ -1,1 +1,1 @@
-"""What the owner is told on their phone: in which words (`kinds`), when (`policy`), in which messages (`parcels`)."""
+"""The alerts to an owner's phone: the sentences (`kinds`), the timing (`policy`), the messages (`alert_messages`)."""

@@ -1,8 +1,8 @@
-"""What goes to a channel in one message, and when a channel that failed is tried again.
+"""Groups the queued alerts of a channel into messages and times the retries of a channel that failed.
 
-Rules: a press of the button goes alone and before everything else that waits; the rest goes together, a line each, so
-that an hour without a network ends in one message and not in fifty.  The time is in the text, because a message may be
-late.  A failed channel is tried after 2 s, 4 s, … up to 15 min; a press does not wait for that.
+Rules: an alert for the doorbell's button goes out alone and first. All other alerts share one message, one line each.
+For example, an hour without a network ends in one message instead of fifty. The text holds the time, because a message
+may be late. A failed channel is tried again after 2 s, 4 s, … up to 15 min. An alert for the button skips this pause.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _LONGEST_PAUSE_S: Final = 900
 
 @dataclass(frozen=True, slots=True)
 class QueuedAlert:
-    """One alert for one channel, in the queue.  `id` grows; `queued_ms` is UTC, 0 while nobody knows it."""
+    """One alert for one channel, in the queue. `id` grows; `queued_ms` is UTC, or 0 if the clock was not
+    synchronised."""
 
     id: int
     channel: str
@@ -45,9 +46,10 @@ class QueuedAlert:
 
 @dataclass(frozen=True, slots=True)
 class DelayedAlert:
-    """News (its name in `kinds`) that may not leave the house yet.  `came_ms`: UTC as far as it was known.
+    """News (its name in `kinds`) that is still delayed. `came_ms`: UTC, if the clock was synchronised.
 
-    `left_ms`: of the time in which the device runs, so that no clock that is set, and no restart, shortens it.
+    `left_ms`: the rest of the delay, in time during which the device runs. Setting the clock or restarting the device
+    does not shorten it.
     """
 
     id: int
@@ -71,7 +73,7 @@ class DeferredAlert:
 
 
 class ChannelAddress(msgspec.Struct, frozen=True):
-    """`url`: Apprise's.  It may hold a password: it is never logged, shown or put into a message."""
+    """`url`: Apprise's. It may hold a password, so keep it out of logs, displays and messages."""
 
     name: str
     url: str
@@ -81,7 +83,7 @@ class ChannelAddress(msgspec.Struct, frozen=True):
 
 
 class AlertMessage(msgspec.Struct, frozen=True):
-    """One message for one channel; `alerts` are the queue's ids it settles."""
+    """One message for one channel. `alerts` are the queue's ids that a delivery removes."""
 
     channel: str
     title: str
@@ -99,12 +101,13 @@ def take_message(waiting: Sequence[QueuedAlert], title: str, link: str) -> Alert
 
 
 def deferred_text(text: str, clock: str) -> str:
-    """`clock`: the local time of day as "14:03"; empty when unknown."""
+    """Prefixes the text with `clock`, the local time of day as "14:03". `clock` is empty if the time is unknown."""
     return f"{clock}  {text}" if clock else text
 
 
 def summary(kept: Sequence[DeferredAlert], clocks: Sequence[str]) -> str:
-    """One line for several: what, how often, and when last (`clocks`, in the same order)."""
+    """Returns one line for several alerts: the text, the count and the time of the last one (`clocks`, in the same
+    order)."""
     told = []
     for each, clock in zip(kept, clocks, strict=True):
         often = f"{each.count} × " if each.count > 1 else ""
@@ -113,5 +116,5 @@ def summary(kept: Sequence[DeferredAlert], clocks: Sequence[str]) -> str:
 
 
 def retry_pause_ns(failures: int) -> int:
-    """How long a channel rests after so many failures in a row, ns."""
+    """Returns the pause of a channel after this many failures in a row, in ns."""
     return min(1 << min(failures, 20), _LONGEST_PAUSE_S) * 10**9

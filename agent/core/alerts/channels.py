@@ -1,7 +1,7 @@
-"""Which services an alert may go to: the schemes of their Apprise URLs.
+"""The services that an alert may go to, as the schemes of their Apprise URLs.
 
-Left out on purpose: everything that writes files, talks to the desktop, runs a program, or is a web hook with a body of
-the configuration's own making (`file`, `syslog`, `dbus`, `json`, `xml`, `form`): configuration must not reach code.
+The list leaves out every service that writes files, talks to the desktop or runs a program, and web hooks with a body
+from the configuration (`file`, `syslog`, `dbus`, `json`, `xml`, `form`). Configuration must not reach code.
 """
 
 from __future__ import annotations

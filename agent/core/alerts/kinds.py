@@ -1,8 +1,7 @@
-"""Everything an alert can say, and every word of it.
+"""The complete list of alerts and their sentences.
 
-An alert leaves the house through somebody else's server, so its text is one of those below and nothing else: no
-picture, no name, no place, nothing a requester wrote, and nothing that the part which raised it put into words.
-What is not in the table is told as `UNNAMED`.
+An alert leaves the house through a third party's server. For this reason its text comes from the table below: a fixed
+sentence without picture, name, place or a requester's words. News that the table does not list is sent as `UNNAMED`.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ __all__ = ["ALERTS", "TEST", "UNNAMED", "AlertDefinition", "AlertKind", "AlertPr
 
 
 class AlertKind(enum.Enum):
-    """What the owner can switch on and off."""
+    """The kinds of alert that an owner can switch on and off."""
 
     BUTTON = "button"
     VISITOR = "visitor"
     PERSON = "person"
-    """A second opinion says so; then not `VISITOR` as well."""
+    """Object detection found a person. This alert replaces `VISITOR` for the same event."""
     REQUEST = "request"
     TRUST = "trust"
     OWNERS = "owners"
-    """Who the owners are, and what they have set."""
+    """Changes of the list of owners and of the settings."""
     TAMPER = "tamper"
     CAMERA = "camera"
     COVERED = "covered"
@@ -36,7 +35,7 @@ class AlertKind(enum.Enum):
 
 
 class AlertPriority(enum.IntEnum):
-    """Who goes first when several wait for one channel."""
+    """The order in which alerts for one channel leave."""
 
     BUTTON = 0
     SOON = 1
@@ -54,70 +53,70 @@ class AlertDefinition:
 
 
 ALERTS: Final[dict[str, AlertDefinition]] = {
-    "button": AlertDefinition(AlertKind.BUTTON, "Somebody pressed the button.", AlertPriority.BUTTON),
+    "button": AlertDefinition(AlertKind.BUTTON, "The doorbell rang.", AlertPriority.BUTTON),
     "visitor": AlertDefinition(AlertKind.VISITOR, "Something moved at the door."),
     "person": AlertDefinition(AlertKind.PERSON, "A person is at the door."),
     "request": AlertDefinition(AlertKind.REQUEST, "A request for footage is waiting for you.", AlertPriority.SOON),
-    "trust": AlertDefinition(
-        AlertKind.TRUST, "The list of those who may ask for footage has changed.", AlertPriority.SOON
-    ),
+    "trust": AlertDefinition(AlertKind.TRUST, "The list of trusted requesters has changed.", AlertPriority.SOON),
     "new requester": AlertDefinition(
-        AlertKind.TRUST, "Somebody new may ask you for footage: look who.", AlertPriority.SOON
+        AlertKind.TRUST, "A new requester may ask you for footage. Review it.", AlertPriority.SOON
     ),
     "owners": AlertDefinition(
-        AlertKind.OWNERS, "The owners of this doorbell have changed: look who they are.", AlertPriority.SOON
+        AlertKind.OWNERS, "The owners of this doorbell have changed. Review the list.", AlertPriority.SOON
     ),
     "settings": AlertDefinition(
-        AlertKind.OWNERS, "An owner has changed the settings of this doorbell: look at them.", AlertPriority.SOON
+        AlertKind.OWNERS, "An owner has changed the settings of this doorbell. Review them.", AlertPriority.SOON
     ),
     "alerts": AlertDefinition(
-        AlertKind.OWNERS, "Another browser gets the alerts of this doorbell.", AlertPriority.SOON
+        AlertKind.OWNERS, "One more browser receives the alerts of this doorbell.", AlertPriority.SOON
     ),
     "alerts ended": AlertDefinition(
-        AlertKind.OWNERS, "A browser gets no more alerts of this doorbell.", AlertPriority.SOON
+        AlertKind.OWNERS, "A browser stopped receiving the alerts of this doorbell.", AlertPriority.SOON
     ),
-    "tamper": AlertDefinition(AlertKind.TAMPER, "Somebody opened the doorbell's case.", AlertPriority.SOON),
-    "camera": AlertDefinition(AlertKind.CAMERA, "The camera gives no pictures.", AlertPriority.SOON, state=True),
-    "camera back": AlertDefinition(AlertKind.CAMERA, "The camera is back.", AlertPriority.SOON, state=True),
+    "tamper": AlertDefinition(AlertKind.TAMPER, "The doorbell's case was opened.", AlertPriority.SOON),
+    "camera": AlertDefinition(AlertKind.CAMERA, "The camera delivers no pictures.", AlertPriority.SOON, state=True),
+    "camera back": AlertDefinition(AlertKind.CAMERA, "The camera works again.", AlertPriority.SOON, state=True),
     "covered": AlertDefinition(
-        AlertKind.COVERED, "The camera sees nothing: it may be covered.", AlertPriority.SOON, state=True
+        AlertKind.COVERED, "The camera may be covered: its picture is dark or blank.", AlertPriority.SOON, state=True
     ),
     "uncovered": AlertDefinition(AlertKind.COVERED, "The camera sees again.", AlertPriority.SOON, state=True),
     "camera moved": AlertDefinition(
-        AlertKind.CAMERA, "The camera was moved or shaken: look at where it points.", AlertPriority.SOON
+        AlertKind.CAMERA, "The camera was moved or shaken. Check its view.", AlertPriority.SOON
     ),
-    "microphone": AlertDefinition(AlertKind.CAMERA, "The doorbell films and hears nothing."),
-    "microphone back": AlertDefinition(AlertKind.CAMERA, "The doorbell hears again."),
-    "privacy on": AlertDefinition(AlertKind.PRIVACY, "Privacy is on: nothing is recorded.", state=True),
+    "microphone": AlertDefinition(AlertKind.CAMERA, "The microphone fails: video is recorded without sound."),
+    "microphone back": AlertDefinition(AlertKind.CAMERA, "The microphone works again."),
+    "privacy on": AlertDefinition(AlertKind.PRIVACY, "Privacy is on. Recording is stopped.", state=True),
     "privacy unread": AlertDefinition(
         AlertKind.PRIVACY,
-        "The privacy switch cannot be read: nothing is recorded until it can.",
+        "The privacy switch cannot be read. Recording is stopped until it can.",
         AlertPriority.SOON,
         state=True,
     ),
-    "privacy off": AlertDefinition(AlertKind.PRIVACY, "Privacy is off: the camera sees again.", state=True),
-    "vault": AlertDefinition(AlertKind.STORAGE, "Stored footage needs your attention: see doorward status."),
+    "privacy off": AlertDefinition(AlertKind.PRIVACY, "Privacy is off. The camera works again.", state=True),
+    "vault": AlertDefinition(AlertKind.STORAGE, "Stored footage needs your attention. Run doorward status."),
     "storage": AlertDefinition(
-        AlertKind.STORAGE, "Nothing is being stored: the disk is full or failing.", AlertPriority.SOON, state=True
+        AlertKind.STORAGE, "Footage is not being stored: the disk is full or failing.", AlertPriority.SOON, state=True
     ),
     "other files": AlertDefinition(
-        AlertKind.STORAGE, "Other files fill the doorbell's disk: see doorward status.", AlertPriority.SOON
+        AlertKind.STORAGE, "Other files fill the doorbell's disk. Run doorward status.", AlertPriority.SOON
     ),
     "storage back": AlertDefinition(AlertKind.STORAGE, "Footage is being stored again.", state=True),
     "board": AlertDefinition(
-        AlertKind.HEAT, "The doorbell does less for now: it is too hot, or its power supply is too weak."
+        AlertKind.HEAT, "The doorbell reduced its work: it is too hot, or its power supply is too weak."
     ),
     "clock": AlertDefinition(
-        AlertKind.CLOCK, "The doorbell's clock is not confirmed: times may be wrong. See doorward status.", state=True
+        AlertKind.CLOCK,
+        "The doorbell's clock is not synchronised. Times may be wrong. Run doorward status.",
+        state=True,
     ),
-    "clock back": AlertDefinition(AlertKind.CLOCK, "The doorbell's clock is right again.", state=True),
+    "clock back": AlertDefinition(AlertKind.CLOCK, "The doorbell's clock is synchronised again.", state=True),
     "offline": AlertDefinition(
-        AlertKind.OFFLINE, "The doorbell has not reached its broker for a long time.", state=True
+        AlertKind.OFFLINE, "The doorbell has had no connection to its broker for a long time.", state=True
     ),
-    "online": AlertDefinition(AlertKind.OFFLINE, "The doorbell reaches its broker again.", state=True),
+    "online": AlertDefinition(AlertKind.OFFLINE, "The doorbell is connected to its broker again.", state=True),
 }
-UNNAMED: Final = AlertDefinition(AlertKind.STORAGE, "The doorbell needs your attention: see doorward status.")
-TEST: Final = "This is a test: alerts of this doorbell reach you here."
+UNNAMED: Final = AlertDefinition(AlertKind.STORAGE, "The doorbell needs your attention. Run doorward status.")
+TEST: Final = "This is a test. Alerts of this doorbell arrive here."
 
 
 def alert_named(name: str) -> AlertDefinition:

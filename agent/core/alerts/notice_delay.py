@@ -1,14 +1,13 @@
-"""How long news of a footage request is held back before it may leave the house.
+"""The delay before news of a footage request may leave the house.
 
-A request is broadcast, and everybody may know when.  If only a doorbell that has footage of it told its owner at once,
-whoever watches the house's network would read the match off the connection that this makes.  So this news waits: for a
-time between a quarter of an hour and three hours that depends on nothing which whoever asks could know, choose or
-change.
+A request is broadcast, so everyone may know its time. If only doorbells with matching footage told their owners at
+once, an observer of the house's network could read the match off that connection. For this reason the news waits
+between 15 minutes and 3 hours. A requester cannot know, choose or change the delay.
 
-The time is drawn once for all the news that comes within a span of three hours, by a key that only this device has.
-Whoever asks thirty times at once gets one draw and not the smallest of thirty; asking the same again, a restart or a
-lost queue gives no second one; and everything that leaves the house waits equally long.  Where the spans begin is the
-key's secret, too, so nobody can ask on both sides of a border on purpose.
+One key of this device draws the delay once for all news within a span of 3 hours. If a requester sends thirty requests
+at once, they share one draw, so the smallest of thirty is not available. A repeated request, a restart or a lost queue
+leads to the same delay, and everything that leaves the house waits equally long. The key also decides where the spans
+begin, so a requester cannot send requests on both sides of a border on purpose.
 
 Source: RFC 5869 (HKDF), RFC 2104 (HMAC); docs/decisions/0016.
 """
@@ -28,19 +27,19 @@ __all__ = ["LONGEST_MS", "SHORTEST_MS", "SPAN_MS", "DisclosureDelay"]
 SHORTEST_MS: Final = 15 * 60_000
 LONGEST_MS: Final = 3 * 3_600_000
 SPAN_MS: Final = 3 * 3_600_000
-"""What comes within one waits equally long."""
+"""News within one span has the same delay."""
 _LABEL: Final = b"doorward alerts held back v1"
 
 
 @dataclass(frozen=True, slots=True)
 class DisclosureDelay:
-    """`key`: 32 random bytes that nobody but the device has."""
+    """`key`: 32 random bytes that only the device has."""
 
     key: bytes = field(repr=False)
 
     @classmethod
     def of_device(cls, secret: DeviceSecret) -> Self:
-        """Derived from the device's secret: no other one has to be kept."""
+        """Derives the key from the device's secret, so that the device needs to keep only one secret."""
         return cls(secret.key(_LABEL))
 
     def of_ms(self, came_ms: int) -> int:
@@ -52,5 +51,5 @@ class DisclosureDelay:
         return int.from_bytes(hmac.digest(self.key, name.encode("ascii"), "sha256"))
 
     def due(self, requests: Iterable[StoredRequest], now_ms: int) -> int:
-        """How many of `requests` may be known outside of the house by now.  `now_ms`: UTC."""
+        """Returns how many of `requests` may be known outside the house at `now_ms` (UTC)."""
         return sum(now_ms - each.received_ms >= self.of_ms(each.received_ms) for each in requests)

@@ -1,17 +1,16 @@
-"""Decides for each channel whether news is told now, held back, kept for later, or not at all.
+"""Decides for each channel whether news is sent now, delayed, deferred or dropped.
 
 Rules, first match wins:
-- A kind that is off, or that the channel did not ask for, is not told.
-- **Requests** are held back first, whatever the hour (`core.alerts.notice_delay`); the rules below are asked when that
-  time is over.
-- **The button** is told now, always: no cool-down, no quiet hours, no digest.
-- Within a channel's quiet hours everything but the button and the opened case is kept until they end.
-- Kinds of the digest are kept until the time of day the owner chose.
-- A kind that was told less than a cool-down ago is not told again; requests, trust and the case have none.  What tells
-  a *state* (lost, back) is told when the cool-down is over, if it still differs from what was told last.
+- A kind that is switched off, or that the channel did not ask for, is dropped.
+- **Requests** are delayed first, at any hour (`core.alerts.notice_delay`). The rules below apply after the delay.
+- **The button** is always sent now: no cool-down, no quiet hours, no digest.
+- Within a channel's quiet hours all other alerts, except the opened case, are deferred until the hours end.
+- Kinds of the digest are deferred until the time of day that the owner chose.
+- A kind that was sent less than a cool-down ago is rate-limited. Requests, trust and the case have no cool-down. An
+  alert about a *state* (lost, back) is sent after the cool-down if the state still differs from the last alert.
 
-The cool-down concerns alerts alone: every event is recorded whatever is decided here.  It is forgotten by a restart.
-Kept news is counted, not listed: "12 × Something moved at the door, last at 06:40".
+The cool-down limits alerts only: the recorder stores every event. A restart resets the cool-down. Deferred alerts are
+counted instead of listed. For example, "12 × Something moved at the door, last at 06:40".
 """
 
 from __future__ import annotations
@@ -33,27 +32,27 @@ _DELAYED: Final = frozenset({AlertKind.REQUEST})
 _NEVER_QUIET: Final = frozenset({AlertKind.BUTTON, AlertKind.TAMPER})
 
 Span = tuple[int, int]
-"""From and until, minutes of the local day; it may span midnight."""
+"""From and until, in minutes of the local day. It may span midnight."""
 
 
 class Decision(enum.Enum):
-    """What becomes of one piece of news on one channel."""
+    """The decision about one piece of news on one channel."""
 
     NOW = "now"
     DELAYED = "held back"
-    """Not yet, so that it does not show when it came."""
+    """Later, so that the time of the alert hides the time of the request."""
     QUIET = "quiet"
     """Kept until the quiet hours end."""
     DIGEST = "digest"
     """Kept until the digest."""
     RATE_LIMITED = "cooling"
-    """Not told: the same was told a moment ago."""
+    """Dropped: the same alert was sent a moment ago."""
     OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelRules:
-    """`kinds` that this channel wants; `quiet` hours of the person who carries it."""
+    """`kinds` that this channel wants; `quiet` hours of the person who carries the phone."""
 
     name: str
     kinds: frozenset[AlertKind] = frozenset(AlertKind)
@@ -62,9 +61,9 @@ class ChannelRules:
 
 @dataclass(slots=True)
 class Policy:
-    """`digest_minute`: of the local day.  `quiet`: of the household, for every channel.
+    """`digest_minute`: of the local day. `quiet`: the household's quiet hours, for every channel.
 
-    Minutes are None while nobody knows the time: then nothing is kept.
+    Minutes are None if the clock is not synchronised. Then every alert is sent now.
     """
 
     channels: tuple[ChannelRules, ...]
@@ -85,7 +84,7 @@ class Policy:
         *,
         was_held: bool = False,
     ) -> Decision:
-        """One ruling; the cool-down begins with it when it is NOW.  `was_held`: its time of being held back is over."""
+        """Returns one decision. If it is NOW, the cool-down begins. `was_held`: the delay is over."""
         kind = news.kind
         if kind in self.off or kind not in channel.kinds:
             return Decision.OFF
@@ -111,7 +110,7 @@ class Policy:
         return is_within(channel.quiet, minute) or is_within(self.quiet, minute)
 
     def rate_limited(self, now_ns: BootNs) -> tuple[tuple[ChannelRules, AlertDefinition], ...]:
-        """States that changed during a cool-down that is over now, and are not as they were told."""
+        """Returns the states that changed during a cool-down that is now over, if they differ from the last alert."""
         due = []
         for key, news in list(self._late.items()):
             told_ns, told = self._told[key]
@@ -126,7 +125,7 @@ class Policy:
 def may_release(
     policy: Policy, channel: ChannelRules, why: Decision, since_ms: int, now_ms: int, minute: int | None
 ) -> bool:
-    """Whether news kept since then is to be told now.  It needs no memory, so a restart costs nothing."""
+    """Returns whether to send now the news deferred since then. It keeps no memory, so a restart costs nothing."""
     if why is Decision.QUIET:
         return not policy.is_quiet(channel, minute)
     if minute is None:

@@ -1,6 +1,6 @@
-"""Notices what nobody reports because it simply lasts: no broker, no clock, no storage.
+"""Notices lasting conditions that raise no event: no broker, no clock, no storage.
 
-Each condition is told once when it has lasted long enough, and once more when it is over.
+It reports each condition once after the condition has lasted long enough, and once after the condition is over.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["HealthCondition", "HealthFacts", "HealthMonitor", "health_conditions
 
 @dataclass(frozen=True, slots=True)
 class HealthFacts:
-    """How the doorbell is; None where that is not known or not wanted."""
+    """The doorbell's health. A field is None if the fact is unknown or the alert is switched off."""
 
     offline: bool | None = None
     clock_unknown: bool | None = None
@@ -24,7 +24,7 @@ class HealthFacts:
 
 @dataclass(frozen=True, slots=True)
 class HealthCondition:
-    """`begun` and `over` name the news; `after_ns` is how long it must last first."""
+    """`begun` and `over` name the news. `after_ns` is the time that the condition must last first."""
 
     fact: str
     after_ns: int

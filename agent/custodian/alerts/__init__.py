@@ -1,1 +1,1 @@
-"""The owner's alerts: what waits for which channel, and when it may be fetched by the uplink."""
+"""The owner's alerts: the queue for each channel, and the time at which the uplink may fetch from it."""

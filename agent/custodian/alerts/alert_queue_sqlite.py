@@ -1,13 +1,12 @@
-"""The alerts that wait for their channels, in one small SQLite file of their own.
+"""The queue of alerts for each channel, in one small SQLite file.
 
-Apart from the journal, because that one must not be lost and this one may be deleted at any time: with it go alerts
-that nobody has read, and nothing else.  Every transaction is flushed (`synchronous=FULL`), for a press of the button
-that a power cut swallows is a visitor who goes away again.  One connection, one lock.
+The journal has a separate file, because the journal must survive and the queue may be deleted at any time: only unread
+alerts go with it. SQLite flushes every transaction (`synchronous=FULL`). Otherwise a power cut could lose the press of
+a visitor who then leaves. One connection, one lock.
 
-That the disk refuses must not keep its owner from being told so.  A file that turns out to be damaged is set aside and
-a new one begun, with what of the old one can be read.  While the disk takes nothing the queue is kept in memory, with
-what was in the file; what was in a file that could not be read meanwhile is there again, with what has come since, when
-it can be.
+If the disk fails, the queue must still tell the owner. A damaged file is quarantined, and a new file takes over every
+row that is readable. If the disk refuses writes, memory holds the queue together with the rows of the file. If the file
+could not be read either, its rows return as soon as it can be read again.
 """
 
 from __future__ import annotations
@@ -64,13 +63,14 @@ _ALL: Final[tuple[tuple[str, tuple[type, ...], str], ...]] = (
     ("SELECT * FROM kept ORDER BY last_ms", (str, str, str, int, int, int), _ADD_KEPT),
     ("SELECT * FROM told ORDER BY at_ms", (str, int), _ADD_TOLD),
 )
-"""How each table is read, what its rows are, and how they get into another file."""
+"""For each table: the query that reads it, the types of its rows, and the statement that copies them into another
+file."""
 _FORMAT: Final = 1
 _TOLD_KEPT = 10_000
 _MEMORY: Final = ":memory:"
 _TRY_AGAIN_S: Final = 60.0
 _ROW_BITS: Final = 40
-"""Of an alert's id; above them stands how often the queue had been begun anew."""
+"""The low bits of an alert's id. The bits above count how often the queue started with other rows."""
 
 _DatabaseRead = TypeVar("_DatabaseRead")
 
@@ -84,11 +84,12 @@ class SqliteAlertQueue:
         self._log = structlog.get_logger("alerts")
         self._lock = threading.Lock()
         self._again_s: float | None = None
-        """When the disk is tried again; None while it takes what it is given."""
+        """The time to try the disk again; None if the disk works."""
         self._unread = False
-        """The queue is in memory, and a file that nobody could read may hold what it does not."""
+        """The queue is in memory, and an unread file may hold further rows."""
         self._begun = 0
-        """How often with other rows than before: whoever is done with one of those must remove none of these."""
+        """The number of restarts with other rows. An acknowledgement of an old row must not remove a new row with the
+        same number."""
         self._db = self._open_or_replace() if self._path else _opened(str(path))
 
     def add(
@@ -178,7 +179,8 @@ class SqliteAlertQueue:
             self._db.close()
 
     def _do(self, work: Callable[[sqlite3.Connection], _DatabaseRead]) -> _DatabaseRead:
-        """In one transaction; once more, elsewhere, when the file or its disk is at fault."""
+        """Runs `work` in one transaction. If the file or its disk fails, runs it once more on a new file or in
+        memory."""
         with self._lock:
             try:
                 self._return_to_disk()
@@ -190,11 +192,11 @@ class SqliteAlertQueue:
                     self._move(error)
                 return _in_one_transaction(self._db, work)
             except sqlite3.Error as error:
-                raise StorageError(f"The alerts cannot be kept: {error}.", remedy="Check the disk.") from error
+                raise StorageError(f"The alerts cannot be stored: {error}.", remedy="Check the disk.") from error
 
     @property
     def _first_id(self) -> int:
-        """What the ids of this beginning's rows are counted from."""
+        """The id that the rows of this start are counted from."""
         return self._begun << _ROW_BITS
 
     # -- a disk that fails ---------------------------------------------------------------------------------------------
@@ -206,7 +208,7 @@ class SqliteAlertQueue:
             return self._start_over(error)
 
     def _start_over(self, error: sqlite3.Error) -> sqlite3.Connection:
-        """In a new file, when the old one is damaged; else, or if that cannot be made either, in memory."""
+        """Opens a new file if the old one is damaged. If that fails too, continues in memory."""
         self._begun += 1
         if is_damage(error):
             with contextlib.suppress(OSError, sqlite3.Error):
@@ -263,7 +265,7 @@ class SqliteAlertQueue:
             self._log.info("alerts_on_disk")
 
     def _filled(self) -> sqlite3.Connection:
-        """The file, with what is in memory: instead of what was in it, or, when nobody has read that, with it."""
+        """Writes the rows in memory to the file. They replace its rows, or join them if the file had not been read."""
         file = _opened(str(self._path))
         try:
             if self._unread:
@@ -297,7 +299,7 @@ def _opened(path: str) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.executescript(_SCHEMA)
-        if db.execute("PRAGMA user_version").fetchone() != (_FORMAT,):  # else a full disk would not let it be opened
+        if db.execute("PRAGMA user_version").fetchone() != (_FORMAT,):  # a full disk must still open
             db.execute(f"PRAGMA user_version={_FORMAT}")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         db.close()
@@ -324,7 +326,7 @@ def _add_all(source: sqlite3.Connection, file: sqlite3.Connection) -> None:
 
 
 def _readable(db: sqlite3.Connection, read: str, types: tuple[type, ...]) -> list[tuple[Any, ...]]:
-    """Of a damaged file: the newest rows, up to the first that cannot be read."""
+    """Returns the newest rows of a damaged file, up to the first unreadable row."""
     db.text_factory = lambda data: data.decode(errors="replace")
     rows: list[tuple[Any, ...]] = []
     with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
@@ -335,7 +337,7 @@ def _readable(db: sqlite3.Connection, read: str, types: tuple[type, ...]) -> lis
 
 
 def _waiting(number: int, channel: str, rank: int, text: str, queued_ms: int) -> QueuedAlert:
-    """A rank that nobody wrote is no reason to tell nobody."""
+    """Builds an alert from a row. If the stored rank is invalid, the alert is still sent, with the lowest rank."""
     return QueuedAlert(
         number, channel, AlertPriority(rank) if rank in list(AlertPriority) else AlertPriority.SOON, text, queued_ms
     )

@@ -33,9 +33,9 @@ _MINUTE_NS: Final = 60 * 10**9
 
 
 class AlertsFactory:
-    """Who hears of news: the channels of [alerts] and the home, or else the log.
+    """Builds the receivers of news: the channels of [alerts] and Home Assistant, or else the log.
 
-    `sleeps`: whether no request is to be told of at this hour.
+    `sleeps`: returns whether alerts about requests must wait at this hour.
     """
 
     def __init__(
@@ -54,14 +54,15 @@ class AlertsFactory:
         self._journal = journal
         self._holding_back = DisclosureDelay.of_device(secret)
         self.alerts = self._make_alerts(configuration, path, facts, sleeps)
-        """None without [alerts]."""
+        """None if the configuration has no [alerts]."""
         notifier: Notifier = self.alerts or LogNotifier()
         self.home = HomeStateHandler(notifier, status) if configuration.home_assistant is not None else None
-        """None without [home_assistant]."""
+        """None if the configuration has no [home_assistant]."""
         self.notifier = self.home or notifier
 
     def requests(self) -> dict[str, int]:
-        """For `doorward status`: how many wait for an owner, and how many of them may be known outside of the house."""
+        """For `doorward status`: the number of requests that wait for an owner, and how many may be known outside the
+        house."""
         waiting = self._journal.requests(*WAITING)
         told = self._holding_back.due(waiting, self._clock.believed_ms)
         return {"requests_waiting": len(waiting), "requests_told": told}
@@ -97,13 +98,14 @@ class AlertsFactory:
         )
 
     def _waits(self, once: str) -> bool:
-        """Whether the request that this news is of, by the first of its words, still waits for an owner."""
+        """Returns whether the request of this news (the first word of `once`) still waits for an owner."""
         stored = self._journal.request(once.partition(" ")[0])
         return stored is None or stored.state.holds_footage
 
 
 def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian) -> None:
-    """What the owner's client and page may ask about alerts.  `push`: where browsers that want to be told are kept."""
+    """Registers the operations on alerts for the owner's client and page. `push`: the file of the subscribed
+    browsers."""
     custodian.control.offer("alerts_test", alerts.answer_test)
     browsers = PushChannels(PrivateText(push), alerts, custodian.custodian_state.decisions.after, alerts.notify)
     for name, answer in browsers.answers.items():

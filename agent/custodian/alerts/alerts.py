@@ -1,12 +1,12 @@
-"""The owner's alerts: takes news from every part, rules on it, keeps what waits, and hands it to whoever delivers.
+"""The owner's alerts: takes news from every part, applies the policy, queues the alerts and hands them to the sender.
 
     notify ──▶ inbox (memory) ──▶ thread "alerts": policy ──▶ queue (durable) ──▶ collect ──▶ … channel … ──▶ settle
 
-Rules: `notify` only puts news into memory, for it is called from the threads that record; presses of the button
-overtake everything in there, and when it is full the rest is dropped and counted, never they.  An alert leaves the
-queue when its channel has taken it.  A kill between these two makes it be sent again: it can double a message, once,
-and nothing can lose an alert that was queued.  News of a request is no alert before its time of being held back is over
-(`core.alerts.notice_delay`): until then nobody is woken, asked or sent anything because of it.
+Rules: `notify` only puts news into memory, because recording threads call it. News of the button overtakes all other
+news. If the inbox is full, other news is dropped and counted; news of the button stays. An alert leaves the queue after
+its channel has accepted it. If the process is killed between these two steps, the alert is sent twice; a queued alert
+is never lost. News of a request becomes an alert only after its delay (`core.alerts.notice_delay`). Until then it
+causes no traffic at all.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ __all__ = ["AlertSettings", "Alerts", "LocalTime"]
 _LOOK_S: Final = 5.0
 _INBOX: Final = 512
 _WRITTEN_MS: Final = 60_000
-"""After so long the queue is told how much time has passed for what is held back: a crash makes that last no longer."""
+"""The queue stores the elapsed part of each delay at this interval. A crash lengthens a delay by at most this time."""
 _KEPT_FOR_MS: Final = 3 * 86_400_000
-"""An alert that no channel took for so long is given up, and counted."""
+"""An alert that no channel accepts for this long is dropped and counted."""
 _FORGOTTEN_NS: Final = 180 * 10**9
-"""A parcel that nobody has settled for so long is handed out again: whoever had it is gone."""
+"""A message without an acknowledgement for this long is handed out again: its sender has gone."""
 
 _COUNTED: Final = ("queued", "held_back", "kept", "cooled", "overflowed", "given_up")
 
@@ -92,10 +92,11 @@ class _DecidedAlert:
 
 
 class Alerts:
-    """`ports.Notifier`, and what a courier asks (`channels`, `collect`, `settle`).  From any thread.
+    """`ports.Notifier`, and the operations of an alert sender (`channels`, `collect`, `acknowledge`). Callable from any
+    thread.
 
-    `waits` says whether what a `once` named still waits for its owner: of news that was held back for too long to be
-    true, nothing is told.  While the owner `sleeps`, for requests, what is held back stays so.
+    `waits` returns whether the subject of a `once` still waits for its owner. If it does not, its delayed news is
+    dropped. While the owner `sleeps`, delayed news of requests stays delayed.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class Alerts:
         self._log = structlog.get_logger("owner")
         self._channels = {rules.name: _ChannelState(rules) for rules in policy.channels}
         self._arrived = threading.Condition()
-        """Guards the inbox and nothing that touches a disk: whoever records takes it."""
+        """Guards the inbox. The recording threads take this lock, so its holders must not touch a disk."""
         self._changed = threading.Condition()
         self._presses: deque[_RaisedAlert] = deque()
         self._inbox: deque[_RaisedAlert] = deque()
@@ -140,7 +141,7 @@ class Alerts:
     # -- news comes in -------------------------------------------------------------------------------------------------
 
     def notify(self, kind: str, text: str, once: str = "") -> None:
-        """Never waits for disk or network, never raises."""
+        """Queues news in memory. It returns at once and raises nothing."""
         self._log.info("owner_told", about=kind, says=text)
         raised = _RaisedAlert(kind, self._clock.now(), once)
         with self._arrived:
@@ -153,7 +154,7 @@ class Alerts:
             self._arrived.notify_all()
 
     def test(self) -> tuple[str, ...]:
-        """Queue one test message for every channel, whatever its rules; the channels' names."""
+        """Queues one test message for every channel, regardless of its rules, and returns the channels' names."""
         moment = self._clock.now()
         if not self._channels:
             raise RequestError("No channel is configured.", remedy="Add [[alerts.channels]] to the configuration.")
@@ -169,7 +170,7 @@ class Alerts:
         return {"channels": list(self.test())}, b""
 
     def set_channel(self, rules: ChannelRules, address: ChannelAddress) -> None:
-        """Add a channel, or give one another address.  In force at once; the caller remembers it over restarts."""
+        """Adds a channel or changes its address. It takes effect at once; the caller keeps it over restarts."""
         with self._changed:
             self._addresses[rules.name] = address
             self._channels.setdefault(rules.name, _ChannelState(rules))
@@ -182,7 +183,7 @@ class Alerts:
             self._policy.quiet = quiet
 
     def drop_channel(self, name: str) -> None:
-        """With what waits for it.  Nothing happens when it is unknown."""
+        """Removes a channel and its queue. An unknown name is ignored."""
         with self._changed:
             self._addresses.pop(name, None)
             self._channels.pop(name, None)
@@ -190,7 +191,7 @@ class Alerts:
         self._queue.retain(tuple(self._channels), 0)
 
     def link_to(self, page: str) -> None:
-        """Where the owner's page is: every message ends with it, unless the settings name another."""
+        """Sets the address of the owner's page, which ends every message unless the settings name another address."""
         self._link = self._settings.link or page
 
     def start(self) -> None:
@@ -199,7 +200,7 @@ class Alerts:
         self._thread.start()
 
     def stop(self) -> None:
-        """What was raised until now is in the queue when this returns.  Idempotent."""
+        """Queues all earlier news, then stops. Idempotent."""
         with self._arrived:
             self._stopping = True
             self._arrived.notify_all()
@@ -243,7 +244,7 @@ class Alerts:
             return tuple(self._addresses.values())
 
     def collect(self, wait_s: float) -> tuple[AlertMessage, ...]:
-        """The next message of each channel that has none out and does not rest; waits for one at most so long."""
+        """Returns the next message of each idle channel. Waits at most `wait_s` for one."""
         with self._changed:
             if not (parcels := self._due()) and not self._stopping:
                 self._changed.wait(min(wait_s, self._rest_s()))
@@ -251,7 +252,7 @@ class Alerts:
         return parcels
 
     def acknowledge(self, parcel: AlertMessage, fault: str = "") -> None:
-        """The channel has taken it, or why not."""
+        """Records that the channel accepted the message, or its fault."""
         with self._changed:
             if not fault:
                 self._taken.update(parcel.alerts)
@@ -301,7 +302,7 @@ class Alerts:
     # -- the thread between --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        wait_s = 0.0  # what was kept while the device was off may be due
+        wait_s = 0.0  # deferred alerts may have become due while the device was off
         while True:
             with self._arrived:
                 if not (self._presses or self._inbox or self._stopping):
@@ -320,7 +321,7 @@ class Alerts:
                 self._log.error("alert_not_kept", error=error.message)
 
     def _next(self) -> list[_RaisedAlert]:
-        """A press alone and first; else all that is there, to be committed together."""
+        """Returns a press of the button alone and first; otherwise all news, to be committed together."""
         with self._arrived:
             if self._presses:
                 return [self._presses.popleft()]
@@ -341,7 +342,7 @@ class Alerts:
         self._store([each_told for each_told in told if not each_told.raised.once])
 
     def _store(self, told: list[_DecidedAlert]) -> None:
-        """In one transaction; several only when none is told once."""
+        """Stores the alerts in one transaction; in several if one of them must be sent only once."""
         now: list[QueuedAlert] = []
         held: list[DelayedAlert] = []
         kept: list[DeferredAlert] = []
@@ -394,7 +395,7 @@ class Alerts:
             self._counted["given_up"] += self._queue.retain(tuple(self._channels), now_ms - _KEPT_FOR_MS)
 
     def _release_delayed(self, moment: ClockReading) -> None:
-        """Tell what was held back for long enough; with all else of its kind, which it tells as well, in one line."""
+        """Sends the news whose delay is over. One line covers all delayed news of the same kind."""
         held, passed_ms = self._queue.delayed(), self._passed_ms(moment.boot_ns)
         over = [each for each in held if each.left_ms <= passed_ms]
         if over or not held or passed_ms >= _WRITTEN_MS:
@@ -421,7 +422,7 @@ class Alerts:
                     self._changed.notify_all()
 
     def _passed_ms(self, boot_ns: BootNs) -> int:
-        """How much time has passed that the queue does not know of yet."""
+        """Returns the elapsed time that the queue has not stored yet."""
         return (boot_ns - self._written_ns) // NS_PER_MS
 
     def _time_passed(self) -> None:
@@ -443,5 +444,5 @@ class Alerts:
 
 
 def _known_ms(moment: ClockReading) -> int:
-    """UTC; 0 while nobody knows it: a clock without a battery is days behind until somebody sets it."""
+    """Returns UTC, or 0 if the clock is not synchronised. A clock without a battery is days behind until it is set."""
     return moment.utc_ns // NS_PER_MS if moment.quality is not ClockQuality.UNKNOWN else 0

@@ -1,4 +1,4 @@
-"""Tells the owner through the log: the notifier of a device to which no other is configured."""
+"""Writes news to the log: the notifier of a device that has no other channel."""
 
 from __future__ import annotations
 

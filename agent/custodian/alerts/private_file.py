@@ -11,8 +11,8 @@ __all__ = ["PrivateText"]
 
 
 class PrivateText:
-    """`custodian.alerts.push_channels.PushStore`.  What is no text in a damaged file is replaced: its reader sees that
-    it is damaged."""
+    """`custodian.alerts.push_channels.PushStore`. Bytes of a damaged file that are not text are replaced, and the
+    reader then detects the damage."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

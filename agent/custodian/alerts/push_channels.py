@@ -1,11 +1,10 @@
-"""Web push for the owner's page: each browser that asks for it becomes a channel of the alerts.
+"""Web push for the owner's page: each subscribed browser is a channel of the alerts.
 
-The subscriptions and the doorbell's own VAPID key are kept by the custodian; the uplink gets them as addresses, like
-every other channel's.  A browser is reached under the same rules as any channel, and told nothing else.
+The custodian keeps the subscriptions and the doorbell's VAPID key. The uplink receives them as addresses, as it does
+for every channel. A browser gets the same alerts under the same rules as any channel.
 
-An owner signs that a browser is told, and that it is told no more (`wire.statements.PushSubscription` and
-`PushUnsubscription`).  Both stand in the ledger.  A session or the socket alone neither adds nor removes a listener.
-A browser is told as long as that owner is one.
+An owner signs each subscription and its end (`wire.statements.PushSubscription` and `PushUnsubscription`). The ledger
+records both. A session or access to the socket alone is not enough. A subscription ends with its owner.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class PushStore(Protocol):
     """One small text, durable when `save` returns.  Both raise `StorageError`."""
 
     def load(self) -> str:
-        """Empty when nothing was saved."""
+        """Returns the saved text, or an empty string."""
         ...
 
     def save(self, text: str) -> None: ...
@@ -54,7 +53,7 @@ class AlertChannels(Protocol):
 class PushChannels:
     """`answers`: the operations of the control socket and of the page, by name.
 
-    `after` does something once the decision is durable; `tell(kind, text)` tells every owner.
+    `after` runs a function once the decision is durable; `tell(kind, text)` alerts every owner.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class PushChannels:
         }
 
     def subscribe(self, statement: PushSubscription | PushUnsubscription, signer: str) -> None:
-        """Within the decision in which the owner with the key id `signer` says so; it counts once that is durable."""
+        """Applies a statement of the owner with the key id `signer`. It takes effect once the decision is durable."""
         if isinstance(statement, PushUnsubscription):
             self._after(lambda: self._forget(_name(statement.endpoint)))
             return
@@ -96,7 +95,7 @@ class PushChannels:
         name = _name(statement.endpoint)
         with self._lock:
             if name not in self._browsers and len(self._browsers) >= MOST_BROWSERS:
-                raise RequestError("Too many browsers want to be told.", remedy="Switch it off in one of them.")
+                raise RequestError("Too many browsers receive alerts.", remedy="Switch alerts off in one of them.")
         self._after(lambda: self._keep(name, browser))
 
     def _keep(self, name: str, browser: dict[str, str]) -> None:
@@ -104,10 +103,10 @@ class PushChannels:
             self._browsers[name] = browser
             self._save()
             self._announce(name, browser)
-        self._tell("alerts", "Another browser gets alerts.")
+        self._tell("alerts", "One more browser receives alerts.")
 
     def leave(self, has_left: Callable[[str], bool]) -> None:
-        """Tell no browser any more of an owner who is none: `has_left` says of a key id whether nobody has it now."""
+        """Removes the browsers of former owners. `has_left` returns whether a key id is no longer an owner's."""
         with self._lock:
             gone = [name for name, browser in self._browsers.items() if has_left(browser["owner"])]
             for name in gone:
@@ -117,8 +116,9 @@ class PushChannels:
                 self._save()
 
     def _forget(self, name: str) -> None:
-        # Before it goes: the browser itself hears that it is told no more, whoever of the owners signed that.
-        self._tell("alerts ended", "A browser gets no more alerts.")
+        # Send this alert before the removal, so that the removed browser also receives it, even if another owner
+        # removed it.
+        self._tell("alerts ended", "A browser stopped receiving alerts.")
         with self._lock:
             if self._browsers.pop(name, None) is not None:
                 self._save()
@@ -139,7 +139,7 @@ class PushChannels:
 
 
 def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, str]]] | None:
-    """None when nothing was saved.  Raises `ValueError` for what `_save` did not write."""
+    """Returns None if the file is empty. Raises `ValueError` if the text does not come from `_save`."""
     if not text:
         return None
     try:
@@ -157,5 +157,5 @@ def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, st
 
 
 def _name(endpoint: str) -> str:
-    """Says which browser without saying where it is reached."""
+    """Names a browser without revealing its address."""
     return _PREFIX + hashlib.sha256(endpoint.encode()).hexdigest()[:8]

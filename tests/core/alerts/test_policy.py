@@ -155,4 +155,4 @@ def test_only_a_press_of_the_button_has_the_buttons_rank() -> None:
 
 def test_every_kind_has_news_and_news_without_a_name_says_nothing_but_to_look() -> None:
     assert {news.kind for news in ALERTS.values()} == set(AlertKind)
-    assert alert_named("segment abc is damaged").text == "The doorbell needs your attention: see doorward status."
+    assert alert_named("segment abc is damaged").text == "The doorbell needs your attention. Run doorward status."

@@ -33,7 +33,7 @@ from agent.wire.statements import OptOut, Scope
 from tests.custodians import DOOR, FIRE, Door, stated
 from tests.wire import samples
 
-PRESSED, MOVED = "12:00  Somebody pressed the button.", "12:00  Something moved at the door."
+PRESSED, MOVED = "12:00  The doorbell rang.", "12:00  Something moved at the door."
 ASKED_WORDS = ALERTS["request"].text
 NOON_S = 12 * 3600
 HOUR_S = 3600.0
@@ -487,7 +487,7 @@ def test_the_night_is_told_in_one_message_in_the_morning_and_the_button_at_once(
     house.clock.second = 7 * 3600.0
     with house.running() as alerts:
         house.phone.wait_for(lambda: len(house.phone.messages) == 2)
-    assert house.phone.messages[0] == "03:00  Somebody pressed the button."
+    assert house.phone.messages[0] == "03:00  The doorbell rang."
     assert house.phone.messages[1].startswith("Meanwhile: 12 × Something moved at the door (last 03:00); The doorbell")
 
 
@@ -810,7 +810,7 @@ def test_a_press_before_anybody_knew_the_time_is_not_given_up_when_the_clock_is_
         wait_until(lambda: alerts.status()["channels"]["Ann"]["failures"] >= 1)  # and so it waits for the next time
         house.phone.fails = False
         house.turn(house.clock.second + HOUR_S)
-        house.phone.wait_for(lambda: house.phone.messages == ["Somebody pressed the button."])
+        house.phone.wait_for(lambda: house.phone.messages == ["The doorbell rang."])
         assert alerts.status()["given_up"] == 0
 
 

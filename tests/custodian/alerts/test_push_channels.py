@@ -78,7 +78,7 @@ def test_a_browser_that_asks_is_told_from_then_on_and_after_a_restart_until_it_a
         alerts.stop()
         delivery.stop()
         alerts.close()
-    assert brought.messages == [("https://push.test/1", "Somebody pressed the button.")] * 2
+    assert brought.messages == [("https://push.test/1", "The doorbell rang.")] * 2
     assert (tmp_path / "push.json").stat().st_mode & 0o777 == 0o600
 
 
