@@ -1,1 +1,1 @@
-"""Tools for a broker of one's own: its certificates, and a private broker on loopback for demo and tests."""
+"""Tools for your own broker: its certificates, and a private broker on loopback for demo and tests."""

@@ -1,15 +1,15 @@
-"""Makes the certificates a broker and its clients need: three authorities, one broker, any number of named clients.
+"""Makes the certificates of a broker and its clients: three authorities, one broker, any number of named clients.
 
-One authority for each role, because the authority *is* the role: the broker gives a client the rights of the listener
-whose authority signed it (`config/mosquitto/`).  Rules:
+Each role has an authority, because the authority *is* the role: the broker gives a client the rights of the listener
+whose authority signed its certificate (`config/mosquitto/`). Rules:
 
-- ECDSA P-256, because managed brokers take it and no Ed25519; SHA-256; serial numbers of 160 random bits.
-- An authority can sign end entities only (path length 0); a broker certificate cannot be a client's, nor the reverse.
-- Names are checked before they are signed: a `+`, `#` or `/` in a CN would widen an ACL pattern, and a requester named
-  like a device could take over the device's MQTT session.  Devices and roots are named by their key id (`wire.topics`).
+- ECDSA P-256, because managed brokers accept it and reject Ed25519; SHA-256; serial numbers of 160 random bits.
+- An authority signs end entities only (path length 0). A broker certificate is invalid for a client, and the reverse.
+- Names are checked before they are signed: a `+`, `#` or `/` in a CN would widen an ACL pattern, and a requester with a
+  device's name could take over the device's MQTT session. The key id names devices and roots (`wire.topics`).
 - Keys are written once, mode 0600, into a directory of mode 0700, and never overwritten.
-- A device may keep its key and send a signing request: of a request only the key counts, the name is given here.
-- Who is revoked is in its authority's list from then on; a list is replaced whole, never edited in place.
+- A device may keep its key and send a signing request. Only the key of the request counts; the caller gives the name.
+- A revoked client is on its authority's list from then on. A list is always replaced as a whole.
 
 Source: RFC 5280 §4.2 (extensions) and §5 (revocation lists), RFC 2986 (requests), RFC 8446 §4.4.2 (certificates).
 """
@@ -39,7 +39,7 @@ __all__ = ["BrokerPki", "ClientFiles", "Role"]
 AUTHORITY_DAYS = 3650
 END_ENTITY_DAYS = 397
 BACKDATE = datetime.timedelta(days=1)
-"""Certificates begin a day early: the clock of whoever checks them may be slow."""
+"""Certificates begin a day early, because a verifier's clock may be slow."""
 
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 _REQUESTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -51,7 +51,7 @@ _CONFIGURATION = Path(__file__).with_name("mosquitto")
 
 
 class Role(enum.Enum):
-    """What a client is to the broker; the value names the authority that signs it."""
+    """The role of a client at the broker. The value names the authority that signs it."""
 
     DEVICE = "devices"
     REQUESTER = "requesters"
@@ -59,7 +59,7 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ClientFiles:
-    """What one client needs to connect: whom it trusts, its certificate and its private key, as PEM files."""
+    """The files of one client as PEM: the trusted authority, its certificate and its private key."""
 
     name: str
     authority: Path
@@ -82,7 +82,7 @@ class BrokerPki:
     """
 
     def __init__(self, directory: Path) -> None:
-        """Use what `create` made.  Raises `ConfigurationError` when it is not there."""
+        """Opens a folder that `create` made. Raises `ConfigurationError` if the folder is incomplete."""
         if not (directory / "broker.pem").is_file():
             raise ConfigurationError(
                 f"{directory} holds no broker certificates.",
@@ -94,10 +94,10 @@ class BrokerPki:
     def create(
         cls, directory: Path, now: datetime.datetime, hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
     ) -> BrokerPki:
-        """Make the authorities and the broker's certificate for `hosts` (DNS names and addresses).
+        """Creates the authorities and the broker's certificate for `hosts` (DNS names and addresses).
 
-        `now` is aware.  Raises `ConfigurationError` for a host that is none, before anything is written, and when
-        `directory` already has a file of the same name.
+        `now` is aware. Raises `ConfigurationError` for an invalid host, before it writes anything, and if `directory`
+        already has a file of the same name.
         """
         alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ class BrokerPki:
         for stem in (directory / "authorities" / role.value for role in Role):
             _write_list(stem, _read(stem), now, [])
         issuer = _read(directory / "authorities" / "broker")
-        # Clients read the alternative names; a common name holds 64 characters at most.
+        # A common name holds at most 64 characters. Clients read the alternative names instead.
         name = next((host for host in hosts if len(host) <= _MOST_COMMON_NAME), "doorward-broker")
         _write(directory / "broker", _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.SERVER_AUTH, now))
         for acl in ("devices.acl", "requesters.acl"):
@@ -119,10 +119,10 @@ class BrokerPki:
     def add_device(
         self, key_id: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes | None = None
     ) -> ClientFiles:
-        """Sign a certificate for the device with this key id, valid from a day before `now` until `days` after it.
+        """Signs a certificate for the device with this key id, valid from a day before `now` until `days` after it.
 
-        `request`: the device's signing request (PEM), for a key that never leaves it; there is no key file then.
-        Raises `ConfigurationError` for a name that is taken or not of that form, or a request that is not right.
+        `request`: the device's signing request (PEM), if the key stays on the device. Then there is no key file. Raises
+        `ConfigurationError` for a taken or malformed name, or an invalid request.
         """
         if not _KEY_ID.fullmatch(key_id):
             raise ConfigurationError(f"{key_id!r} is not a device's name.", remedy="Use its key id: 16 hex digits.")
@@ -138,10 +138,10 @@ class BrokerPki:
         return self._add(Role.REQUESTER, requester, now, days)
 
     def revoke(self, name: str, now: datetime.datetime) -> Role:
-        """Put a client's certificate on its authority's list; its name may be given anew.
+        """Puts a client's certificate on its authority's list. Its name may be used again.
 
-        The broker reads the list when it is told to (SIGHUP) and asks it at the next handshake: who is connected stays
-        so until the broker is restarted.  Raises `ConfigurationError` when there is no such client.
+        The broker reads the list on SIGHUP and applies it at the next handshake. A connected client stays connected
+        until the broker restarts. Raises `ConfigurationError` if there is no such client.
         """
         clients = self.directory / "clients"
         if name not in {path.stem for path in clients.glob("*.pem")}:
@@ -153,7 +153,8 @@ class BrokerPki:
         listed = list(x509.load_pem_x509_crl(list_stem.with_suffix(".crl").read_bytes()))
         entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
         _write_list(list_stem, self._authority_of(role), now, [*listed, entry])
-        # Only now: a cut in between leaves a client that is revoked and still has its files, not the reverse.
+        # Move the files last. After a crash in between, the client is revoked and still has its files, which is the
+        # safe order.
         certificate_path.replace(self.directory / "revoked" / f"{name}-{certificate.serial_number:x}.pem")
         (clients / f"{name}.key").unlink(missing_ok=True)
         return role
@@ -291,7 +292,7 @@ def _certificate(
 def _write_list(
     stem: Path, issuer: _BrokerKeyPair, now: datetime.datetime, revoked: Sequence[x509.RevokedCertificate]
 ) -> None:
-    """Write `<stem>.crl`, replacing it.  It lasts as long as its authority: nobody has to remember to renew it."""
+    """Writes `<stem>.crl`, replacing it. It is valid as long as its authority, so it needs no renewal."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.certificate.subject)
@@ -310,7 +311,7 @@ def _write_list(
 
 
 def _write(stem: Path, pair: _BrokerKeyPair) -> None:
-    """Write `<stem>.key`, then `<stem>.pem`.  Never over a file: a lost authority key cannot be made again."""
+    """Writes `<stem>.key`, then `<stem>.pem`. Existing files stay, because a lost authority key cannot be recovered."""
     key = pair.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -1,7 +1,8 @@
-"""Runs a mosquitto of our own on loopback, from `config/mosquitto/`, for the demo and the tests.
+"""Runs a private mosquitto on loopback, from `config/mosquitto/`, for the demo and the tests.
 
-Rules: loopback only; free ports; ready means that mosquitto itself says it runs; only the process started here is ever
-ended; a broker that does not start says why, in its own words.  It is never the broker of an installation.
+Rules: it listens on loopback only, on free ports. It is ready if mosquitto reports that it runs. It ends only the
+process that it started. If the broker does not start, the error quotes the broker's log. It is never the broker of an
+installation.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ _STOP_S = 30.0
 class PrivateBroker:
     """A context manager around one mosquitto process.
 
-    `directory` was laid out by `BrokerPki`.  `host`, `device_port` and `requester_port` say where it listens; they
-    stay the same when the broker is stopped and started again.  Its log is `<directory>/mosquitto.log`.
+    `BrokerPki` created `directory`. `host`, `device_port` and `requester_port` are its addresses. They stay the same if
+    the broker is stopped and started again. Its log is `<directory>/mosquitto.log`.
     """
 
     def __init__(self, directory: Path, *, witness: bool = False) -> None:
@@ -60,9 +61,9 @@ class PrivateBroker:
         self.stop()
 
     def start(self) -> None:
-        """Start it and wait until it runs.
+        """Starts the broker and waits until it runs.
 
-        Raises `ConfigurationError` when mosquitto is not installed, `NetworkError` when it does not start.
+        Raises `ConfigurationError` if mosquitto is not installed, `NetworkError` if it does not start.
         """
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path=_SEARCH_PATH)
         if program is None:
@@ -112,7 +113,7 @@ class PrivateBroker:
         configuration = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
             user=pwd.getpwuid(
                 os.getuid()
-            ).pw_name,  # started as root it would become "mosquitto", who cannot read our keys
+            ).pw_name,  # as root it would change to the user "mosquitto", who cannot read our keys
             directory=self.directory,
             address=self.host,
             device_port=self.device_port,
@@ -142,10 +143,10 @@ def _last_error(said: str) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports nobody uses on loopback right now, all different, and none that the kernel lends to whoever connects.
+    """Returns different free ports on loopback, outside the kernel's ephemeral range.
 
-    A lent one could be gone before the broker starts, or while it is stopped: to a client's connection, or to a client
-    that tries to reach the stopped broker and, with the same port at both ends, reaches itself.
+    The kernel could give an ephemeral port to a client's connection before the broker starts, or while it is stopped. A
+    client that tries to reach the stopped broker could even get the same port at both ends and connect to itself.
     """
     found: list[int] = []
     lent_from = _lent_from()
@@ -159,7 +160,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _lent_from() -> int:
-    """The lowest port that the kernel gives to who does not ask for a certain one."""
+    """Returns the lowest port of the kernel's ephemeral range."""
     with contextlib.suppress(OSError, ValueError):
         return int(_LENT.read_text().split()[0])
     return 32_768  # elsewhere they begin higher

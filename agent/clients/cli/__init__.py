@@ -1,1 +1,1 @@
-"""The commands of owners, requesters and brokers; `agent.cli` finds them where `doorward-clients` is installed."""
+"""The commands of owners, requesters and brokers. `agent.cli` finds them if `doorward-clients` is installed."""

@@ -1,4 +1,4 @@
-"""Draws the outline of an area in a terminal, with the door in it: no map, because a map would have to be fetched."""
+"""Draws the outline of an area and the door in a terminal. It has no map, because a map would have to be fetched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ NEAR_M: Final = 200
 
 
 def outline(area: Area, door: tuple[float, float] | None) -> Iterator[str]:
-    """Lines, north at the top: `#` counts, `.` lies in the outline and asks no door, `@` is the door."""
+    """Yields lines, north at the top: `#` is inside the area, `.` is inside the outline but outside the area, `@` is
+    the door."""
     bounds = area.bounds
     high, wide = (bounds.north - bounds.south) / _HIGH, (bounds.east - bounds.west) / _WIDE
     at = None if door is None else (int((bounds.north - door[0]) // high), int((door[1] - bounds.west) // wide))
@@ -37,7 +38,7 @@ def outline(area: Area, door: tuple[float, float] | None) -> Iterator[str]:
 
 
 def near(area: Area, door: tuple[float, float] | None) -> str:
-    """How close the question is to this door, in words."""
+    """Returns the distance between the requested area and this door, in words."""
     if door is None:
         return "where your door lies in it is not known: set its place (doorward owner settings --position)"
     if not area.contains(*door):

@@ -1,7 +1,7 @@
-"""`doorward broker`: the certificates and the configuration of an MQTT broker of one's own.
+"""`doorward broker`: the certificates and the configuration of your own MQTT broker.
 
-It runs where the broker runs, with or without a doorbell on the same machine.  What it makes lies in one folder
-(`agent/clients/broker/broker_pki.py`); for managed and clustered brokers see config/mosquitto/README.md.
+Run it on the broker's machine, with or without a doorbell there. It writes one folder
+(`agent/clients/broker/broker_pki.py`). For managed and clustered brokers see config/mosquitto/README.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _days = click.option(
 def broker() -> None:
     """Make the certificates and the configuration of your own broker.
 
-    Keep the folder's authorities/*.key where nobody else reads them: who has them can become any client.
+    Keep the folder's authorities/*.key secret. A person who has them can pose as any client.
     """
 
 
@@ -53,7 +53,7 @@ def broker() -> None:
 @click.option(
     "--user", metavar="USER", default="mosquitto", show_default=True, help="The system's user that runs mosquitto."
 )
-@click.option("--address", metavar="ADDRESS", default="0.0.0.0", show_default=True, help="Where it listens.")  # noqa: S104 — for clients
+@click.option("--address", metavar="ADDRESS", default="0.0.0.0", show_default=True, help="Listen here.")  # noqa: S104 — for clients
 @click.option(
     "--device-port", metavar="PORT", type=Number(1, 65_535), default=8883, show_default=True, help="For doorbells."
 )
@@ -127,9 +127,9 @@ def add_requester(requester: str, directory: Path, days: int, as_json: bool) -> 
 @click.argument("name")
 @_directory
 def revoke(name: str, directory: Path) -> None:
-    """Take a client's certificate back.
+    """Revoke a client's certificate.
 
-    NAME is a doorbell's key id (or its key), or a requester's id; it may be given anew.
+    NAME is a doorbell's key id (or its key), or a requester's id. You may use the name again.
     """
     from agent.clients.broker.broker_pki import BrokerPki
 
@@ -150,7 +150,7 @@ def _tell(files: dict[str, Path], whom: str, as_json: bool) -> None:
 
 
 def _key_id(device: str) -> str:
-    """The id of a key that is written out, as 'doorward init --json' prints both; any other name as it is."""
+    """Returns the id of a key as 'doorward init --json' prints it; any other name unchanged."""
     from agent.wire.identities import parse_public_key
 
     return parse_public_key(device).id if device.startswith("ed25519:") else device

@@ -40,9 +40,9 @@ ledger.add_command(list_entries, "list")
 @device_option
 @json_option
 def verify(copy: Path | None, folder: Path, device: Path, as_json: bool) -> None:
-    """Check every entry against the head that the device signed.
+    """Verify every entry against the head that the device signed.
 
-    Of the device itself, also that it continues what this machine saw before; or of a copy.
+    For a device, also verify that the ledger continues the one that this machine saw before.
     """
     if copy is not None:
         checkpoint, entries = read_copy(copy)
@@ -91,9 +91,9 @@ def export(out: Path, folder: Path, device: Path, as_json: bool) -> None:
 @device_option
 @json_option
 def summary(html: Path | None, svg: Path | None, folder: Path, device: Path, as_json: bool) -> None:
-    """Count what was asked, by whom, and what left.
+    """Count the requests by requester, and what left.
 
-    What matched, what was answered, how much was sent: your own transparency report, from the verified ledger.
+    This is your transparency report, from the verified ledger: matches, answers and bytes sent.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:

@@ -1,19 +1,20 @@
-"""The owner's client: the only place where footage can be opened, and the only one that can say yes.
+"""The owner's client: opens footage and signs an owner's decisions.
 
-It runs where the owner's keys are and talks to a device over its control socket (`link`).  The device is not trusted
-with anything it does not sign, nor with anything it could have signed later than it should: a stolen or altered
-doorbell can refuse, but it can neither show footage that was not captured so, nor lead its owner to hand over the keys
-of other footage than the one they looked at.  What makes that so, file by file:
+It runs where the owner's keys are and talks to a device over its control socket (`link`). It trusts only what the
+device signed, and only if a later signature could not have forged it. A stolen or altered doorbell can refuse to
+answer. It cannot show footage that was not captured, and it cannot obtain the keys of footage that the owner did not
+review.
 
-    keys        the owner's keys in a folder (0600, with a passphrase if they want); `kit`, the recovery key on paper
-    remembered  what each device was like when last seen; it may only go forwards
-    meeting     every talk begins here: is it the same device, the same owners, the same ledger, grown?
-    enrolling   the device learns whom to seal to, and proves it before it counts
-    opening     opens a segment and holds it against its signed record; `sources` fetch from a device, `folder` from the
-                copied disk of a dead one; `exporting` makes MP4s and stills of what was opened
-    trusting    which roots may vouch for requesters, and the bundles they signed
-    reviewing   a footage request as the owner sees it: verified here, by this machine
-    deciding    approve (re-wrap exactly the chosen segments), deny, revoke, opt out and in
+    keys             the owner's keys in a folder (0600, optionally with a passphrase); `recovery_kit`, the key on paper
+    known_devices    the last known state of each device, which may only go forwards
+    sync             begins every session: the same device, the same owners, the same ledger, grown?
+    enrolment        tells the device its recipients, after a proof that the owner can open its footage
+    sealed_footage   opens a segment and compares it with its signed record; `segment_sources` fetch from a device,
+                     `copied_vault` from the disk of a dead one; `mp4_export` writes MP4s and stills
+    trust_roots      the roots that vouch for requesters, and the bundles they signed
+    review           a footage request, verified on this machine
+    decisions        approve (re-wrap exactly the chosen segments), deny, revoke, opt out and in
 
-Imports nothing of the device but the formats (`wire`, `core`) and `media`.  Only `agent.cli` prints and asks.
+The package imports only the formats (`wire`, `core`) and `media` from the device. Only the command line prints and
+asks.
 """

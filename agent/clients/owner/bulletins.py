@@ -1,7 +1,7 @@
-"""The bulletins that a device keeps for its owner, each verified here with the roots this owner chose.
+"""The bulletins that a device keeps for its owner, verified on this machine with the roots this owner chose.
 
-A bulletin is a requester's safety message to an area.  It is never told, never answered, and changes nothing: it is
-read when its owner looks.
+A bulletin is a requester's safety message to an area. The device raises no alert for it, sends no answer and changes no
+state. An owner reads it in the client or on the page.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class PostedBulletin:
 
 
 def read_bulletins(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> tuple[PostedBulletin, ...]:
-    """Those that still stand, newest first.  One whose requester is no longer trusted is left out."""
+    """Returns the valid bulletins, newest first. If a requester is no longer trusted, its bulletins are left out."""
     met = sync(link, keys)
     now_s = clock() // _MS_PER_S
     store = trust_state(link, keys, met).store
     kept = field(link.ask("bulletins"), "bulletins", list)
-    # What was posted before this owner was enrolled is not sealed to them.
+    # A bulletin that is older than this owner's enrolment is sealed to other owners.
     opened = [unsealed(each, keys.identity) for each in kept if opens(each, keys.identity)]
     shown = [_read(each, store, now_s) for each in opened]
     return tuple(each for each in shown if each is not None and each.bulletin.not_after_s >= now_s)

@@ -1,7 +1,7 @@
-"""Keeps an owner's clips as ordinary MP4 where they like: a folder, a mounted share, or a WebDAV server.
+"""Copies an owner's clips as ordinary MP4 to a folder, a mounted share, or a WebDAV server.
 
-The owner's machine does this and no device can: it needs the key that opens.  A clip is put there once, whole and under
-its final name last; what is there already is left alone, so the same command can run from a timer.
+The owner's machine does this, because it needs the key that opens footage. Each clip is written once and gets its final
+name last. Existing clips stay untouched, so a timer may run the same command.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from agent.platform import files
 __all__ = ["BackupReport", "BackupTarget", "FolderBackup", "WebDavBackup", "back_up_clips"]
 
 _SETTLED_MS: Final = 120_000
-"""A clip whose last segment is younger may still grow."""
+"""If the last segment of a clip is younger, the clip may still grow."""
 _TIMEOUT_S: Final = 60.0
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
@@ -35,7 +35,7 @@ Connect = Callable[[str, int], http.client.HTTPConnection]
 
 
 class BackupTarget(Protocol):
-    """Where clips go."""
+    """The destination of the clips."""
 
     def has(self, name: str) -> bool: ...
     def put(self, file: Path, name: str) -> None:
@@ -45,7 +45,7 @@ class BackupTarget(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """One clip: its files' names, empty when it did not open, and what is missing."""
+    """The result for one clip: the names of its files (empty if it did not open) and the missing parts."""
 
     names: tuple[str, ...]
     notes: tuple[str, ...]
@@ -54,7 +54,7 @@ class BackupReport:
 def back_up_clips(
     source: FootageSource, identities: Sequence[AgeIdentity], deposit: BackupTarget, *, since_ms: int, now_ms: int
 ) -> Iterator[BackupReport]:
-    """Every clip that began since then and is over, and is not there yet."""
+    """Yields every finished clip that began after `since` and is not archived yet."""
     with SandboxedMedia() as media:
         yield from _deposit_clips(source, identities, deposit, since_ms, now_ms, media)
 
@@ -83,11 +83,12 @@ def _deposit_clips(
 
 
 class FolderBackup:
-    """A folder that exists.  It is not made: an empty mount point is no place for footage.  Raises `StorageError`."""
+    """An existing folder. It is never created, because an empty mount point must not receive footage. Raises
+    `StorageError`."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise ConfigurationError(f"There is no folder {folder}.", remedy="Make it, or mount what belongs there.")
+            raise ConfigurationError(f"There is no folder {folder}.", remedy="Create it, or mount the share.")
         self._folder = folder
 
     def has(self, name: str) -> bool:
@@ -106,12 +107,12 @@ def _over_tls(host: str, port: int) -> http.client.HTTPConnection:
 
 
 class WebDavBackup:
-    """A folder of a WebDAV server (RFC 4918).  Raises `NetworkError`, which never holds the password."""
+    """A folder of a WebDAV server (RFC 4918). Raises `NetworkError`, which never holds the password."""
 
     def __init__(self, url: str, user: str = "", password: str = "", *, connect: Connect = _over_tls) -> None:
         where = urlsplit(url)
         if where.scheme != "https" and not (where.scheme == "http" and where.hostname in _LOOPBACK):
-            raise ConfigurationError("Footage goes over https only.", remedy="Give the server's https address.")
+            raise ConfigurationError("Footage is sent over https only.", remedy="Give the server's https address.")
         if where.username or where.password or not where.hostname:
             raise ConfigurationError("This address cannot be used.", remedy="Put user and password into a file.")
         self._base = quote(where.path.rstrip("/"), safe="/%") + "/"
@@ -147,7 +148,7 @@ class WebDavBackup:
         except (OSError, http.client.HTTPException) as error:
             raise NetworkError(
                 f"The WebDAV server {self._host} cannot be reached ({type(error).__name__}).",
-                remedy="Check the address and the network; what is missing is put there next time.",
+                remedy="Check the address and the network. The next run uploads the missing clips.",
             ) from error
         else:
             return answer.status
@@ -156,7 +157,7 @@ class WebDavBackup:
 
     def _expect(self, status: int, verb: str) -> None:
         if not 200 <= status < 300:
-            remedy = "Check user and password." if status in (401, 403) else "Does the folder exist there?"
+            remedy = "Check user and password." if status in (401, 403) else "Check that the folder exists there."
             raise NetworkError(f"The WebDAV server did not {verb} a file: it answered {status}.", remedy=remedy)
 
 

@@ -1,8 +1,8 @@
-"""The vault of a device that no longer answers, from a copy of its state directory: stolen, broken, or only its card.
+"""Reads the vault of a stolen or broken device from a copy of its state directory or its card.
 
-Records are read from the manifest.  A file the device had not recorded yet (`.part`, or whole) is listed from the begin
-stanza in its header.  With the device's key, remembered by this machine or given, every record is checked; without it
-(a recovery page on a borrowed machine) segments still open, and `signed` says that nobody vouches for the records.
+Records come from the manifest. If a file has no record yet (`.part`, or whole), it is listed from the begin stanza in
+its header. If this machine knows the device's key, every record is verified. Without the key (for example, on a
+borrowed machine with only the recovery page) segments still open, and `signed` is False.
 """
 
 from __future__ import annotations
@@ -60,16 +60,17 @@ class _StoredFile:
 
 
 class FolderVault:
-    """A `Source` on a folder.  `keys`: known device keys by id; `path`: a state directory, or the vault in it.
+    """A `Source` on a folder. `keys`: known device keys by id; `path`: a state directory, or the vault in it.
 
-    Raises `ConfigurationError` when there is no vault.  `faults` are the manifest's, `signed` whether it was checked.
+    Raises `ConfigurationError` if there is no vault. `faults` are the manifest's; `signed` is True if the records were
+    verified.
     """
 
     def __init__(self, path: Path, keys: Mapping[str, PublicKey]) -> None:
         self.path = next((each for each in (path / "vault", path) if (each / "segments").is_dir()), path)
         if not (self.path / "segments").is_dir():
             raise ConfigurationError(
-                f"{path} holds no vault.", remedy="Give the device's state directory, the one with 'vault' in it."
+                f"{path} holds no vault.", remedy="Give the device's state directory: the folder that contains 'vault'."
             )
         self.device = ""
         self.faults: tuple[ChainFault, ...] = ()
@@ -114,11 +115,13 @@ class FolderVault:
     def _get(self, segment: str) -> _StoredFile:
         stored = self._stored.get(segment)
         if stored is None:
-            raise ConfigurationError(f"Segment {segment} is not in {self.path}.", remedy="Look at it with --list.")
+            raise ConfigurationError(
+                f"Segment {segment} is not in {self.path}.", remedy="List the segments with --list."
+            )
         return stored
 
     def _records(self, keys: Mapping[str, PublicKey]) -> dict[str, SignedRecord]:
-        """The manifest's records of segments not evicted, by id."""
+        """Returns the manifest's records of the segments that are still stored, by id."""
         said = (step.signed.record for step in follow(self._lines()) if step.signed is not None)
         self.device = next((record.device for record in said if isinstance(record, BootRecord | Chapter)), "")
         key = keys.get(self.device)
@@ -148,7 +151,7 @@ class FolderVault:
         return next((oldest for oldest in stated if oldest is not None), 0), paths
 
     def _lines(self) -> Iterator[RawLine]:
-        """The lines of all chapters that are needed, in bounded memory: the disk may be anybody's."""
+        """Yields the lines of all needed chapters in bounded memory, because an attacker may have written the disk."""
         oldest, paths = self._chapters()
         for number in sorted(paths):
             if number >= oldest:
@@ -190,7 +193,7 @@ def _from_record(signed: SignedRecord) -> ListedSegment | None:
 
 
 def _from_header(path: Path, file: VaultFile) -> ListedSegment | None:
-    """What the header of a file without a record says; None when it has none that can be read."""
+    """Reads the header of a file without a record; None if the header is unreadable."""
     with files.storage_errors(path), path.open("rb") as opened:
         head = opened.read(_HEADER_BYTES)
         size_bytes = path.stat().st_size

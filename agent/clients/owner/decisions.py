@@ -1,17 +1,17 @@
-"""What an owner decides, and what each decision consists of.
+"""An owner's decisions and the signed statements for them.
 
-There are four grades of a yes, chosen clip by clip, and none is chosen beforehand: that there is footage, its poster,
-some of its segments, all of them.  The first is a line in the statement; the others are keys.  For each chosen file the
-file key, unwrapped with the owner's identity, is wrapped anew to the request's reply key.  Before that the file is
-opened as a whole and held against its record, so the key that is handed over is the key of what the owner looked at,
-whatever the device says by then.
+An approval has four grades, chosen for each clip: the existence of footage, its poster, some segments, all segments.
+None is preselected. The existence is a line in the statement; the other grades are keys. For each chosen file the
+client unwraps the file key with the owner's identity and wraps it to the request's reply key. Before that, it opens the
+whole file and compares it with its record. So the key always belongs to the footage that the owner reviewed, whatever
+the device shows later.
 
-Where it takes two owners, the second one's yes names the first one's by its hash and adds nothing.
+If an approval takes two owners, the second approval names the first by its hash and adds nothing.
 
-A file that does not open (damaged, gone, or cut before its first GOP was whole) is named with its reason and refuses
-the choice; `CannotShareError.rest` is the choice without it.
+If a file does not open (damaged, deleted, or cut before its first GOP was complete), the choice is refused with the
+file's name and the reason. `CannotShareError.rest` is the choice without it.
 
-The owner's clock judges whether a request is over.  There is no exception, and no way to say yes in advance.
+The owner's clock decides whether a request has expired. There are no exceptions and no approvals in advance.
 """
 
 from __future__ import annotations
@@ -60,18 +60,18 @@ _MS_PER_S = 1000
 
 @dataclass(frozen=True, slots=True)
 class ShareChoice:
-    """What an owner has ticked: `segments` by id; `posters` and `told` by the clip they stand for."""
+    """The owner's selection: `segments` by id; `posters` and `told` by their clip."""
 
     segments: tuple[str, ...] = ()
     posters: tuple[ReviewedClip, ...] = ()
     told: tuple[ReviewedClip, ...] = ()
-    """Clips whose existence the requester may know of."""
+    """The clips that the requester may know to exist."""
     sound: bool = False
-    """What was heard during `segments`, too."""
+    """Also share the sound of `segments`."""
 
 
 class CannotShareError(OpenError):
-    """Something of what was chosen cannot be shared; nothing was signed.  `rest`: the choice without it."""
+    """A part of the selection cannot be shared. The client signed nothing. `rest`: the selection without that part."""
 
     def __init__(self, reasons: Sequence[str], rest: ShareChoice) -> None:
         super().__init__(" ".join(reasons), remedy="Share the others.")
@@ -88,13 +88,14 @@ def approve(
     gaps: tuple[FootageAbsence, ...] | None = None,
     clock: Clock = wall_ms,
 ) -> str | None:
-    """Share exactly this of the reviewed request; the id of the disclosure, or None while another owner is waited for.
+    """Shares exactly this selection of the reviewed request.
 
-    `choice`: segment ids alone mean those segments.  `contact` is sealed to the requester; without it they learn only
-    the name of the owner's key.  `gaps` (`gaps_of`) tells them what the rest of the window holds, and so also when
-    there is footage that is not shared.
-    Raises `RequestError` for a choice that cannot be made or a request that is over, `OpenError` when a file is not the
-    one that was reviewed.  Then nothing was signed.
+    Returns the id of the disclosure, or None if another owner must approve too. `choice`: segment ids alone mean those
+    segments. `contact` is sealed to the requester; without it they learn only the name of the owner's key. `gaps`
+    (`gaps_of`) tells them what the rest of the window contains, and thereby that further footage exists.
+
+    Raises `RequestError` for an invalid selection or an expired request, and `OpenError` if a file differs from the
+    reviewed one. In both cases the client signed nothing.
     """
     now_ms = clock()
     if not isinstance(choice, ShareChoice):
@@ -144,7 +145,7 @@ def approve(
 
 
 def co_approve(link: DeviceChannel, keys: OwnerKeys, review: RequestReview, *, clock: Clock = wall_ms) -> str:
-    """Approve exactly what the review shows that another owner has approved; the id of the disclosure."""
+    """Approves exactly the first owner's approval that the review shows. Returns the id of the disclosure."""
     now_ms = clock()
     if review.first is None:
         raise RequestError("No approval of this request waits for another owner.", remedy="Review it again.")
@@ -158,24 +159,24 @@ def co_approve(link: DeviceChannel, keys: OwnerKeys, review: RequestReview, *, c
 
 
 def gaps_of(link: DeviceChannel, keys: OwnerKeys, review: RequestReview) -> tuple[FootageAbsence, ...]:
-    """What the device has to say of the requested window besides footage."""
+    """Returns the device's statements about the parts of the requested window without footage."""
     sync(link, keys)
     try:
         found = msgspec.convert(link.ask("gaps", id=review.name).get("gaps"), tuple[FootageAbsence, ...])
     except msgspec.ValidationError as error:
-        raise OpenError("The device's answer makes no sense.", remedy="Do not use this device.") from error
+        raise OpenError("The device's answer is malformed.", remedy="Do not use this device.") from error
     window = (review.request.from_s * _MS_PER_S, review.request.to_s * _MS_PER_S)
     if any(gap.from_ms < window[0] or gap.to_ms > window[1] for gap in found):
-        raise OpenError("The device speaks of more time than was asked about.", remedy="Share without --gaps.")
+        raise OpenError("The device's answer covers more than the requested window.", remedy="Share without --gaps.")
     return found
 
 
 def deny(link: DeviceChannel, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> None:
-    """Say no.  It stays on the device; to the requester it looks like every other silence.
+    """Denies the request. The denial stays on the device; to the requester it looks like any other silence.
 
-    Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too.  So can
-    one that came before this owner was enrolled and does not open for them; that one is named as the device names it,
-    and the worst a lie could do is to deny another.
+    Only the identity of the request is checked, so that an owner can also deny a request from a requester who is no
+    longer trusted. If a request is older than this owner's enrolment, it does not open for them, and the device's name
+    for it is used. The worst effect of a false name is that another request is denied.
     """
     met = sync(link, keys)
     answer = link.ask("request", id=request_id)
@@ -189,7 +190,7 @@ def deny(link: DeviceChannel, keys: OwnerKeys, request_id: str, *, clock: Clock 
 
 
 def revoke(link: DeviceChannel, keys: OwnerKeys, disclosure: str, *, clock: Clock = wall_ms) -> str:
-    """Take an approval back; the request's new state.  What has left already cannot be called back."""
+    """Revokes an approval and returns the request's new state. Parts that were already sent stay sent."""
     met = sync(link, keys)
     answer = sign_and_submit(link, keys, met, Revocation, now_ms=clock(), disclosure=disclosure)
     sync(link, keys)
@@ -205,10 +206,10 @@ def opt_out(
     *,
     clock: Clock = wall_ms,
 ) -> None:
-    """Do not ask me: anybody, or this requester, kind or incident; until a time, or for good."""
+    """Opts out of all requests, or of this requester, kind or incident, until a time or permanently."""
     met = sync(link, keys)
     if until_s is not None and until_s <= clock() // 1000:
-        raise ConfigurationError("This opt-out would be over already.", remedy="Give a later time.")
+        raise ConfigurationError("This opt-out would already have expired.", remedy="Give a later time.")
     sign_and_submit(link, keys, met, OptOut, now_ms=clock(), scope=scope, value=value, until_s=until_s)
     sync(link, keys)
 
@@ -224,13 +225,13 @@ def opt_in(
 
 def _require_time(review: RequestReview, now_ms: int) -> None:
     if review.expired(now_ms):
-        raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
+        raise RequestError("This request has expired.", remedy="Nothing was or will be shared.")
 
 
 def _chosen(review: RequestReview, choice: ShareChoice) -> tuple[list[ReviewedSegment], list[ReviewedSegment]]:
-    """The chosen segments, and those whose posters were chosen, in the order of the review."""
+    """Returns the chosen segments, and the segments with a chosen poster, in the order of the review."""
     if choice in (ShareChoice(), ShareChoice(sound=True)):
-        raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
+        raise RequestError("You selected nothing, so nothing is shared.", remedy="To deny it: doorward owner deny.")
     matched = {each.id: each for each in review.segments}
     for name in choice.segments:
         if name not in matched:
@@ -244,7 +245,7 @@ def _chosen(review: RequestReview, choice: ShareChoice) -> tuple[list[ReviewedSe
 
 
 class _SkippedItems:
-    """Collects what cannot be shared instead of ending at the first: an owner hears of all of it at once."""
+    """Collects every item that cannot be shared, so that the owner sees all of them at once."""
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
@@ -256,7 +257,7 @@ class _SkippedItems:
         hand_over: Callable[[ReviewedSegment], tuple[SealedItem, bytes]],
         what: str,
     ) -> list[tuple[SealedItem, bytes]]:
-        """What `hand_over` makes of each, but for those that fail."""
+        """Returns the result of `hand_over` for each item that succeeds."""
         made = []
         for each in chosen:
             try:

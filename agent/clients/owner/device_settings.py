@@ -17,7 +17,7 @@ from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMI
 __all__ = ["MATTER", "change_settings"]
 
 MATTER = ("name", "position", "sensitivity_percent", "zones", "max_bytes", "max_age_days", "quiet", "private")
-"""What can be set, by its name in the statement."""
+"""The settings that an owner can change, by their name in the statement."""
 
 
 def _signed(text: str, met: SyncedDevice) -> Settings:
@@ -30,8 +30,8 @@ def _signed(text: str, met: SyncedDevice) -> Settings:
         )
     except OpenError as error:
         raise OpenError(
-            "Nobody who was ever an owner of this device signed the settings it shows.",
-            remedy="Set them anew, with --reset all.",
+            "The device shows settings that no present or former owner signed.",
+            remedy="Reset them with --reset all.",
         ) from error
     return strictjson.decode(opened.payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES)
 
@@ -39,10 +39,11 @@ def _signed(text: str, met: SyncedDevice) -> Settings:
 def change_settings(
     link: DeviceChannel, keys: OwnerKeys, changes: dict[str, Any], *, clock: Clock = wall_ms
 ) -> Settings:
-    """Set `changes` (None: as the file says) and leave the rest as it is; the settings from then on.
+    """Sets `changes` (None: use the value of the configuration file), keeps the other settings, and returns all of
+    them.
 
-    What stood before is taken over only if somebody signed it who was an owner at some time: the device cannot slip in
-    a mask or a shorter memory.  What an owner set who has left stays in force: no mask is given up meanwhile.
+    Earlier settings are kept only if a present or former owner signed them. Otherwise the device could insert a mask or
+    a shorter retention. Settings of a former owner stay in force, so a mask stays when its owner leaves.
     """
     met = sync(link, keys)
     answer = link.ask("settings")

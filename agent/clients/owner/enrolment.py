@@ -1,10 +1,10 @@
-"""Makes a device an owner's, and ends only when it is proven that the owner can open what the device will seal.
+"""Enrols owners at a device, after a proof that they can open the footage it will seal.
 
-The device seals a test to every recipient that is new, the recovery identity included.  This machine opens them with
-the identity in the owner's folder and with the recovery identity from its page; only then does the list take effect.
-A key that was mistyped, lost or never printed shows itself here and not in the week it is needed.
+The device seals a test to every new recipient, including the recovery identity. This machine opens the tests with the
+identity in the owner's folder and with the recovery identity from its page. Only then does the list take effect. A
+mistyped, lost or unprinted key shows at enrolment instead of in an emergency.
 
-The device is taken on trust once, at the first enrolment, which happens beside it; from then on it is known by its key.
+The first enrolment takes place beside the device and trusts its key on first use. Later sessions require the same key.
 """
 
 from __future__ import annotations
@@ -53,14 +53,15 @@ _TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentResult:
-    """How it stands.  `waiting` names those whose test only they can open: until then the list before is in force."""
+    """The state after an enrolment. `waiting` names the owners who must still open their test. Until then the old list
+    is in force."""
 
     device: PublicKey
     epoch: int
     opened: tuple[str, ...]
     waiting: tuple[str, ...] = ()
     approvals: int = 1
-    """How many owners it takes to share something."""
+    """The number of owners who must approve before footage is shared."""
     recovery: str = ""
     """The recovery recipient in force; empty while the list waits."""
 
@@ -76,12 +77,13 @@ def enrol(
     approvals: Literal[1, 2] | None = None,
     clock: Clock = wall_ms,
 ) -> EnrolmentResult:
-    """Enrol this owner, or change who the owners are: `add` others by their cards, `remove` by name.
+    """Enrols this owner, or changes the list of owners: `add` others by their cards, `remove` by name.
 
-    `approvals`: how many owners it takes to share something; None leaves it as it is, which is one at first.
-    `kit_decides`: whether the recovery kit may put new keys in place of lost ones; None leaves it, at first it may not.
-    An owner whom another has added answers their own test by calling this on their own machine.
-    Raises `ConfigurationError` for keys that do not go together, `OpenError` when a test does not open.
+    `approvals`: the number of owners who must approve; None keeps the present number (1 at first). `kit_decides`:
+    whether the recovery kit may replace lost keys; None keeps the present rule (no at first). An owner whom another
+    owner added opens their test by calling this function on their machine.
+
+    Raises `ConfigurationError` for keys that do not fit together, `OpenError` if a test does not open.
     """
     device = ask_device(link)
     if keys.memory.device(device.id) is not None:
@@ -101,7 +103,7 @@ def enrol(
         nonce=ask_nonce(link),
         now_ms=clock(),
     )
-    # Before anything is signed: without the recovery page in hand there is nothing to enrol.
+    # Check this before signing: an enrolment requires the recovery page.
     recovery = _recovery(keys, recovery_kit, wanted, before)
     if kit_decides is not None:
         kit = _kit_of(keys, recovery_kit, wanted.recovery) if kit_decides else None
@@ -112,17 +114,19 @@ def enrol(
     _require_one_kind(wanted)
     tests = _propose(link, keys.approval, wanted)
     if before is None and {keys.name, RECOVERY_NAME} - tests.keys():
-        raise OpenError("The device does not prove that it seals to your keys.", remedy="Do not use this device.")
+        raise OpenError(
+            "The device does not prove that it seals footage to your keys.", remedy="Do not use this device."
+        )
     return _open_tests(link, keys, device, tests, recovery, proposed=wanted)
 
 
 def replace_kit(
     link: DeviceChannel, keys: OwnerKeys, *, kit_decides: bool | None = None, clock: Clock = wall_ms
 ) -> EnrolmentResult:
-    """Put another recovery kit in place of the one in force: its page is in the owner's folder before it counts.
+    """Replaces the recovery kit. The new page is in the owner's folder before the new kit takes effect.
 
-    What is recorded from then on is sealed to the new kit, and not to the old one.  The new kit can decide if
-    `kit_decides`; if that is None, it can when the old one could.  Raises as `enrol` does.
+    Later footage is sealed to the new kit instead of the old one. The new kit can decide if `kit_decides`; None keeps
+    the rule of the old kit. Raises the same errors as `enrol`.
     """
     met = sync(link, keys)
     before = met.known.enrolled
@@ -165,7 +169,7 @@ def recover(
         sync(link, keys)
     shown, before = _recoverable(link, device, kit)
     if keys.card.approver in {each.key for each in before.approvers}:
-        # The answer to an earlier run was lost; its list is in force.
+        # An earlier run lost the device's answer, but its list took effect.
         now = _remember(link, keys, device)
         return EnrolmentResult(device, now.epoch, (), approvals=now.approvals_needed, recovery=now.recovery)
     owners = tuple(each for each in before.recipients if each.name not in replaces)
@@ -194,7 +198,7 @@ def _recoverable(link: DeviceChannel, device: PublicKey, kit: AgeIdentity) -> tu
     _require_kit(kit, before.recovery)
     if public_key_of(kit_approval(kit)).text not in {each.key for each in before.approvers}:
         raise ConfigurationError(
-            "This recovery kit opens footage, but it cannot put new keys in place: the device does not list it so.",
+            "This recovery kit opens footage, but the device does not let it replace keys.",
             remedy="Open the footage with it: doorward owner open --vault COPY --identity KIT --out FOLDER.  "
             "Another owner can add your new keys: doorward owner enrol --add.",
         )
@@ -202,7 +206,7 @@ def _recoverable(link: DeviceChannel, device: PublicKey, kit: AgeIdentity) -> tu
 
 
 def _propose(link: DeviceChannel, approval: Ed25519PrivateKey, wanted: Enrolment) -> dict[str, str]:
-    """Sign the next list of owners and hand it in; the device's tests of what is new in it."""
+    """Signs and submits the next list of owners. Returns the device's tests for the new recipients."""
     signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), approval)
     return _named_tests(link.ask("enrol", envelope=signed.decode("ascii")).get("tests"))
 
@@ -212,7 +216,7 @@ def _answer_invitation(link: DeviceChannel, keys: OwnerKeys, device: PublicKey, 
     if link.ask("device").get("pending") is not True:
         raise ConfigurationError(
             f"The device {device.id} has owners already, and you are not one of them.",
-            remedy=f"Ask one of them: doorward owner enrol --add {OwnerCard.FILE} (give them yours).",
+            remedy=f"Give one of them your {OwnerCard.FILE}. They run: doorward owner enrol --add {OwnerCard.FILE}",
         )
     recovery = keys.recovery(kit) if kit else None
     return _open_tests(link, keys, device, {keys.name: keys.card.recipient}, recovery)
@@ -247,11 +251,11 @@ def _token(sealed: bytes, identity: AgeIdentity, name: str) -> str:
         token = open_bytes(sealed, [identity])
     except FormatError as error:
         raise OpenError(
-            f"The device's test for '{name}' does not open with the key you have; nothing was enrolled.",
-            remedy="Check that the key is the one this folder names, and enrol again.",
+            f"The device's test for '{name}' does not open with your key. Nothing was enrolled.",
+            remedy="Check that the key belongs to this folder, and enrol again.",
         ) from error
     if len(token) != _TOKEN_BYTES:
-        # Anything else would make this machine open, and hand back, whatever the device wants opened.
+        # Without this check the device could make this machine open any sealed file and return its content.
         raise OpenError(f"The device's test for '{name}' is not a test.", remedy="Do not use this device.")
     return token.hex()
 
@@ -268,7 +272,8 @@ def _wanted(
     nonce: str,
     now_ms: int,
 ) -> Enrolment:
-    """The enrolment to propose: the owners of before, without those removed, with this one and those added."""
+    """Returns the enrolment to propose: the earlier owners and the added ones, with this owner, without the removed
+    ones."""
     recipients = {item.name: item.recipient for item in before.recipients} if before else {}
     approvers = {item.name: item.key for item in before.approvers} if before else {}
     # New keys may take the place of lost ones under the same name.
@@ -277,7 +282,7 @@ def _wanted(
     for name in remove:
         if name not in recipients:
             raise ConfigurationError(
-                f"No owner of this device is called '{name}'.", remedy="Who they are: doorward owner status"
+                f"No owner of this device is called '{name}'.", remedy="List them: doorward owner status"
             )
         del recipients[name]
         approvers.pop(name, None)
@@ -289,11 +294,11 @@ def _wanted(
             )
         recipients[each.name], approvers[each.name] = each.recipient, each.approver
     needed = approvals or (before.approvals_needed if before else 1)
-    # Recipients are counted: a recovery kit that may decide is an approver, and no second owner.
+    # Count recipients: a recovery kit that may decide is an approver, but it is not a second owner.
     if needed > len(recipients):
         raise ConfigurationError(
-            "It cannot take two owners to share: there is only one.",
-            remedy="Add the other in the same step (--add), or say --approvals 1.",
+            "Two approvals need two owners, but there is only one.",
+            remedy="Add the other owner in the same step (--add), or use --approvals 1.",
         )
     try:
         return Enrolment(
@@ -309,7 +314,9 @@ def _wanted(
             approvals_needed=needed,
         )
     except FormatError as error:
-        raise ConfigurationError(error.message, remedy="Each owner has a name and keys of their own.") from error
+        raise ConfigurationError(
+            error.message, remedy="Give each owner a different name and different keys."
+        ) from error
 
 
 def _same_owners(before: Enrolment, wanted: Enrolment) -> bool:
@@ -325,8 +332,8 @@ def _require_one_kind(wanted: Enrolment) -> None:
     texts = [*(item.recipient for item in wanted.recipients), wanted.recovery]
     if len({IdentityKind.of(parse_recipient(text)) for text in texts}) > 1:
         raise ConfigurationError(
-            "These owners' keys are of two kinds; footage sealed to both would be as weak as the weaker.",
-            remedy="Make them all alike: doorward owner keygen, all with --x25519 or all without.",
+            "These owners' keys are of two kinds. Footage sealed to both is only as safe as the weaker kind.",
+            remedy="Make all keys of one kind: doorward owner keygen, all with --x25519 or all without.",
         )
 
 
@@ -350,12 +357,12 @@ def _require_kit(identity: AgeIdentity, wanted: str) -> None:
         raise ConfigurationError(
             f"This recovery kit is {kit_name(str(identity.recipient()))}; the one of this device is "
             f"{kit_name(wanted)}.",
-            remedy="Take the page that says so.  To have another kit: doorward owner replace-kit.",
+            remedy="Use the page with that name. To make another kit: doorward owner replace-kit.",
         )
 
 
 def _with_kit(approvers: Sequence[NamedKey], kit: AgeIdentity | None) -> tuple[NamedKey, ...]:
-    """The approvers, and the kit as one of them or not at all."""
+    """Returns the approvers, with the kit as one of them if it may decide."""
     owners = tuple(each for each in approvers if each.name != RECOVERY_NAME)
     if kit is None:
         return owners
@@ -363,7 +370,8 @@ def _with_kit(approvers: Sequence[NamedKey], kit: AgeIdentity | None) -> tuple[N
 
 
 def _first_seen(data: bytes, device: PublicKey) -> Enrolment:
-    """The enrolment a device shows, signed by one of its own approvers.  Whether it follows is `meet`'s question."""
+    """Reads the enrolment that a device shows, signed by one of its approvers. `sync` checks the chain of
+    enrolments."""
     enrolment = strictjson.decode(_payload(data), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     if enrolment.device != device.text:
         raise OpenError("The device shows the owners of another device.", remedy="Do not use this device.")
@@ -371,12 +379,14 @@ def _first_seen(data: bytes, device: PublicKey) -> Enrolment:
 
 
 def _remember(link: DeviceChannel, keys: OwnerKeys, device: PublicKey, proposed: Enrolment | None = None) -> Enrolment:
-    """Note what is now in force; for a known device through `meet`, which lets it go forwards only."""
+    """Stores the enrolment in force. For a known device this goes through `sync`, which only allows steps forwards."""
     shown = ask_enrolment(link)
     if shown is None:
-        raise OpenError("The device does not show the enrolment it just took.", remedy="Do not use this device.")
+        raise OpenError(
+            "The device does not show the enrolment that it just accepted.", remedy="Do not use this device."
+        )
     enrolment = _first_seen(shown.encode(), device)
-    # A device that shows other owners than were just signed would have slipped in one of its own.
+    # If the device shows other owners than the signed ones, it has inserted an owner.
     if (proposed is not None and enrolment != proposed) or keys.card.recipient not in {
         item.recipient for item in enrolment.recipients
     }:

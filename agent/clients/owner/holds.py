@@ -1,4 +1,4 @@
-"""What an owner keeps of the rolling vault, and what they delete: each a signed statement about stored segments."""
+"""Holds and deletions of stored segments, each as a signed statement of an owner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def release(link: DeviceChannel, keys: OwnerKeys, segments: Sequence[str], *, cl
 
 
 def erase(link: DeviceChannel, keys: OwnerKeys, segments: Sequence[str], *, clock: Clock = wall_ms) -> None:
-    """Delete them.  What was shared before stays with whom it was shared."""
+    """Deletes the segments on the device. Copies that were shared earlier stay with their recipients."""
     met = sync(link, keys)
     sign_and_submit(link, keys, met, Erasure, now_ms=clock(), segments=tuple(segments))
     sync(link, keys)

@@ -1,13 +1,14 @@
-"""An owner's keys: an age identity that opens, an Ed25519 key that approves, and a recovery identity on paper.
+"""An owner's keys: an age identity that opens footage, an Ed25519 key that approves, and a recovery identity on paper.
 
-    owner.json         the public halves: what a device gets to know
+    owner.json         the public halves, which the device learns
     identity.txt       age identity, as `age-keygen` writes it     or identity.age, sealed with a passphrase (age -p)
     approval.pem       approval key, PKCS #8                       or approval.age
-    recovery-kit.txt   to be printed and removed; only enrolling reads it
-    remembered.json    see `remembered`
+    recovery-kit.txt   to be printed and removed; only enrolment reads it
+    remembered.json    see `known_devices`
 
-Everything secret is 0600 in a folder that is 0700.  A passphrase is asked for when a secret is first needed, never
-stored, and there is none by default: a forgotten one is worse than a stolen laptop if nobody printed the kit.
+Secret files are 0600 in a folder that is 0700. The client asks for the passphrase at the first use of a secret and
+never stores it. There is no passphrase by default, because a forgotten passphrase without a printed kit loses all
+footage.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class IdentityKind(enum.Enum):
     HYBRID = "hybrid"
     """ML-KEM-768 with X25519: safe against a later quantum computer.  Opens with npm age-encryption."""
     X25519 = "x25519"
-    """What stock `age` of any version opens."""
+    """Keys that every version of stock `age` opens."""
 
     def identity(self, seed: bytes) -> AgeIdentity:
         return HybridIdentity(seed) if self is IdentityKind.HYBRID else X25519Identity(seed)
@@ -151,16 +152,17 @@ class OwnerKeys:
         kit: AgeIdentity | None = None,
         log2_work_factor: int = 18,
     ) -> Self:
-        """Make an owner in `folder`, recovery kit included.  Raises `ConfigurationError` when one is there already.
+        """Creates an owner's keys in `folder`, including a recovery kit. Raises `ConfigurationError` if the folder has
+        keys already.
 
-        `kit`: the recovery identity of a device whose owner comes back with it.  No other kit is made then, and the
-        identity file keeps this one after the new identity, because it opens what was recorded before.
+        `kit`: the recovery identity of a returning owner. Then no new kit is made. The identity file lists this kit
+        after the new identity, because the kit opens the earlier footage.
         """
         names = (OwnerCard.FILE, KIT, "identity.txt", "identity.age", "approval.pem", "approval.age")
-        # Each by itself is a reason to stop: a lost card must not cost the identity beside it.
+        # Any one of these files is a reason to stop. For example, a lost card must not cost the identity beside it.
         found = next((name for name in names if (folder / name).exists()), None)
         if found is not None:
-            raise ConfigurationError(f"{folder} holds keys already: {found}.", remedy="Choose another folder.")
+            raise ConfigurationError(f"{folder} already holds keys: {found}.", remedy="Choose another folder.")
         seeds = seeds or OwnerSeeds()
         identity, recovery = kind.identity(seeds.identity), kit or kind.identity(seeds.recovery)
         approval = private_key_from_seed(seeds.approval)
@@ -178,7 +180,7 @@ class OwnerKeys:
         if kit is None:
             page = recovery_kit(name, recovery, time.strftime("%Y-%m-%d"))
             files.write(folder / KIT, page.encode(), secret=True)
-        # Last: a folder without a card was never made to its end, and says so.
+        # Write the card last. A folder without a card is incomplete, and `load` says so.
         files.write(folder / OwnerCard.FILE, data)
         return cls.load(folder, passphrase=None if passphrase is None else lambda: passphrase)
 
@@ -202,7 +204,7 @@ class OwnerKeys:
 
     @property
     def sealed(self) -> bool:
-        """Whether a passphrase is needed."""
+        """Returns whether the keys need a passphrase."""
         return (self.folder / f"{_IDENTITY}.age").exists()
 
     @property
@@ -211,7 +213,7 @@ class OwnerKeys:
 
     @property
     def identity(self) -> AgeIdentity:
-        """What opens footage."""
+        """The identity that opens footage."""
         return self.identities[0]
 
     @cached_property
@@ -225,7 +227,7 @@ class OwnerKeys:
 
     @cached_property
     def approval(self) -> Ed25519PrivateKey:
-        """What signs an owner's statements."""
+        """The key that signs an owner's statements."""
         key = load_private_key(self._secret(_APPROVAL, ".pem"))
         if public_key_of(key).text != self.card.approver:
             raise self._does_not_fit(_APPROVAL)
@@ -236,7 +238,7 @@ class OwnerKeys:
         return read_kit_file(kit or self.folder / KIT)
 
     def make_kit(self) -> AgeIdentity:
-        """Another recovery identity.  Its page lies beside the one in force until `adopt_kit` puts it in that place."""
+        """Creates another recovery identity. Its page stays beside the one in force until `adopt_kit` replaces it."""
         identity = self.card.kind.identity(secrets.token_bytes(_SEED_BYTES))
         page = recovery_kit(self.name, identity, time.strftime("%Y-%m-%d"))
         files.write(self.folder / NEW_KIT, page.encode(), secret=True)
@@ -253,18 +255,18 @@ class OwnerKeys:
         self.card = card
 
     def has_kit_of(self, recipient: str) -> bool | None:
-        """Whether the kit on this machine belongs to that recipient; None when there is no kit."""
+        """Returns whether the kit on this machine has this recipient; None if there is no kit."""
         if not (self.folder / KIT).exists():
             return None
         try:
             return str(self.recovery().recipient()) == recipient
-        except DoorwardError:  # unreadable, or no kit: nothing can be said of it
+        except DoorwardError:  # the kit is missing or unreadable
             return None
 
     @cached_property
     def _passphrase(self) -> str:
         if self._ask_passphrase is None:
-            raise ConfigurationError("These keys are sealed with a passphrase, and nobody is here to give it.")
+            raise ConfigurationError("These keys need a passphrase, but there is no terminal to ask for it.")
         return self._ask_passphrase()
 
     def _secret(self, stem: str, suffix: str) -> str:
@@ -281,7 +283,7 @@ class OwnerKeys:
     def _does_not_fit(self, stem: str) -> ConfigurationError:
         return ConfigurationError(
             f"The {stem} key in {self.folder} is not the one that {OwnerCard.FILE} names.",
-            remedy="Restore the folder from one backup, all its files together.",
+            remedy="Restore all files of the folder from one backup.",
         )
 
 
@@ -299,7 +301,8 @@ def read_kit_file(path: Path) -> AgeIdentity:
 
 
 def read_identities(path: Path, passphrase: Passphrase) -> tuple[AgeIdentity, ...]:
-    """The identities of any age identity file (0600), a recovery kit among them; `passphrase` if it is sealed.
+    """Returns the identities of any age identity file (0600), for example of a recovery kit. Asks `passphrase` if it is
+    sealed.
 
     Raises `FormatError`, or `OpenError` for a wrong passphrase.
     """
@@ -323,13 +326,15 @@ def _card(name: str, identity: AgeIdentity, approval: Ed25519PrivateKey, recover
     except FormatError as error:
         raise ConfigurationError(
             error.message,
-            remedy=error.remedy or "A name is 1 to 32 of a-z, 0-9 and -; it travels with every disclosure.",
+            remedy=error.remedy or "Use 1 to 32 of a-z, 0-9 and -. Every disclosure contains the name.",
         ) from error
 
 
 def _seal(plain: bytes, passphrase: str, log2_work_factor: int) -> bytes:
     if not passphrase:
-        raise ConfigurationError("An empty passphrase protects nothing.", remedy="Give one, or leave --passphrase out.")
+        raise ConfigurationError(
+            "An empty passphrase gives no protection.", remedy="Give one, or leave --passphrase out."
+        )
     recipient = PassphraseRecipient(
         passphrase, salt=secrets.token_bytes(_SECRET_BYTES), log2_work_factor=log2_work_factor
     )

@@ -1,8 +1,8 @@
-"""What this machine remembers of each device, so that no device can go backwards unseen.
+"""The last known state of each device, so that this machine notices if a device goes backwards.
 
-By device id: its key, the newest enrolment, the newest ledger checkpoint, the roots *this owner* chose to trust and the
-newest bundle seen of each.  A device that shows less than what is remembered was rolled back, replaced or rewritten.
-`remembered.json` holds nothing secret; losing it loses the memory, not a key.
+For each device id: its key, the newest enrolment, the newest ledger checkpoint, the roots that *this owner* chose and
+the newest bundle of each root. If a device shows less, it was rolled back, replaced or rewritten. `remembered.json`
+holds no secrets. Losing it loses these checks, but no key.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class KnownDevice(Message, frozen=True):
 
     @property
     def enrolment_payload(self) -> bytes:
-        """Of the list in force: the next one names its hash, and one of its approvers signs the next one."""
+        """The payload of the list in force. The next list names its hash, and one of its approvers signs the next
+        list."""
         return _payload(self.enrolments[-1])
 
     @property
@@ -68,11 +69,12 @@ class KnownDevice(Message, frozen=True):
 
     @property
     def approvers_ever(self) -> dict[str, PublicKey]:
-        """Every key that was an owner's at some time, by key id: what they set stays in force after they have left."""
+        """Every present or former owner's key, by key id. Settings of former owners stay in force."""
         return {name: key for each in self.enrolments for name, key in _enrolment(each).approver_keys.items()}
 
     def name_ever(self, key_id: str) -> str:
-        """What the newest list that has the key calls it.  Raises `KeyError` for a key that was never an owner's."""
+        """Returns the name of the key in the newest list that has it. Raises `KeyError` if the key was never an
+        owner's."""
         lists = map(_enrolment, reversed(self.enrolments))
         listed = next((each for each in lists if key_id in each.approver_keys), None)
         if listed is None:
@@ -85,7 +87,8 @@ class KnownDevice(Message, frozen=True):
 
     @property
     def trust(self) -> TrustStore:
-        """The roots this owner chose, without their bundles: the device keeps those, this machine checks them."""
+        """The roots this owner chose, without their bundles. The device stores the bundles and this machine verifies
+        them."""
         store = TrustStore(newest={root: SeenVersion(seen.version, seen.sha256) for root, seen in self.bundles.items()})
         for root in self.roots:
             store = store.with_root(parse_public_key(root))
@@ -130,7 +133,7 @@ class KnownDevices:
         except FormatError as error:
             raise ConfigurationError(
                 f"{self._path}: {error.message}",
-                remedy="Restore it from a backup: without it nobody can tell whether a device was rolled back.",
+                remedy="Restore it from a backup. Without it this machine cannot detect a rolled-back device.",
             ) from error
 
     def device(self, device_id: str) -> KnownDevice | None:

@@ -1,10 +1,10 @@
-"""A ledger as files: written down for somebody else, and verified from there without the device.
+"""A ledger as files, for a third party, who can verify it without the device.
 
     entries.jsonl      every entry, word for word, a line each        checkpoint.txt   the note the device signed
-    device.txt         the device's public key, and how the check goes
+    device.txt         the device's public key, and the steps of the check
 
-Whoever has these can hash the entries to the root in the note and check its signature.  A later copy of the same ledger
-continues this one, or was rewritten.
+To verify it, hash the entries to the root in the note and check the signature of the note. A later copy of the same
+ledger must continue this copy; otherwise the ledger was rewritten.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HOW: Final = (
 def write_copy(folder: Path, view: LedgerView, device: PublicKey, note: str) -> None:
     """Write a verified ledger into the new folder `folder`.  Raises `ConfigurationError` when there is one already."""
     if folder.exists():
-        raise ConfigurationError(f"{folder} is there already.", remedy="Choose a new folder.")
+        raise ConfigurationError(f"{folder} already exists.", remedy="Choose a new folder.")
     with files.storage_errors(folder):
         folder.mkdir(parents=True)
         (folder / "entries.jsonl").write_bytes(b"".join(encode_entry(entry) + b"\n" for entry in view.entries))
@@ -43,7 +43,7 @@ def write_copy(folder: Path, view: LedgerView, device: PublicKey, note: str) -> 
 
 
 def read_copy(folder: Path) -> tuple[Checkpoint, tuple[LedgerEntry, ...]]:
-    """The ledger in a folder, verified.  Raises `OpenError` when the entries are not those of the signed note."""
+    """Reads and verifies the ledger in a folder. Raises `OpenError` if the entries do not match the signed note."""
     if not (folder / "device.txt").is_file():
         raise _no_copy(folder)
     try:
@@ -62,5 +62,5 @@ def read_copy(folder: Path) -> tuple[Checkpoint, tuple[LedgerEntry, ...]]:
 
 def _no_copy(folder: Path) -> FormatError:
     return FormatError(
-        f"{folder} is no copy of a ledger.", remedy="Give the folder that 'doorward ledger export' wrote."
+        f"{folder} is not a copy of a ledger.", remedy="Give the folder that 'doorward ledger export' wrote."
     )

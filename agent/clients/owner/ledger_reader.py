@@ -1,7 +1,7 @@
-"""The device's ledger as its owner reads it: every entry, and proof that they are all there.
+"""Reads the device's ledger: every entry, and the proof that the list is complete.
 
-The entries are hashed again here and must make the root that the device signed, whose growth since this machine last
-looked `meet` has checked.  So an entry can be neither left out nor altered.
+This machine hashes the entries again and compares the result with the root that the device signed. `sync` has verified
+that the ledger only grew since the last session. So an entry can be neither omitted nor altered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class LedgerView:
-    """Every entry, oldest first; the last `grown` are new to this machine."""
+    """Every entry, oldest first. The last `grown` entries are new to this machine."""
 
     checkpoint: Checkpoint
     entries: tuple[LedgerEntry, ...]
@@ -30,7 +30,7 @@ class LedgerView:
 
 
 def read_ledger(link: DeviceChannel, keys: OwnerKeys) -> LedgerView:
-    """The whole ledger, verified.  Raises `OpenError` when the entries are not those under the signed head."""
+    """Returns the whole verified ledger. Raises `OpenError` if the entries do not match the signed head."""
     met = sync(link, keys)
     checkpoint = met.known.ledger
     leaves: list[bytes] = []

@@ -1,9 +1,8 @@
-"""What an owner sees live: the newest GOPs, fetched sealed from the custodian and opened here.
+"""The live picture: the newest GOPs, fetched sealed from the custodian and opened here.
 
-- A GOP is authentic in that only who can seal to this owner could have made it, which is anybody who knows their public
-  key: it shows what is at the door, and proves nothing.  What it says of itself must be this device's, and later than
-  the one before; what is older than `_STALE_MS` by the device's own word is not called live.
-- As a stream for a player: one header, then a fragment for each GOP, one behind the other by the boot clock.
+- A live GOP proves nothing, because everyone who knows the owner's public key can seal to it. It must name this device
+  and be later than the GOP before. If it is older than `_STALE_MS` by the device's clock, it is not shown as live.
+- A player receives one stream: one header, then one fragment for each GOP, in the order of the boot clock.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _STALE_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class LiveGop:
-    """One opened GOP.  `media` plays by itself; where it `continues` a long GOP, behind the parts before it."""
+    """One opened GOP. `media` plays alone. If the GOP `continues` a long GOP, play it after the earlier parts."""
 
     media: bytes
     span: TimeSpan
@@ -41,9 +40,9 @@ class LiveGop:
 
 
 def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Iterator[tuple[LiveGop, ...]]:
-    """What came since the last time, for ever; empty when for a moment nothing did.
+    """Yields the new GOPs without end; an empty tuple if there are none at the moment.
 
-    Raises `OpenError` for what is not this device's, or does not come one after the other, or is not live.
+    Raises `OpenError` if a GOP is from another device, out of order, or too old.
     """
     met = sync(link, keys)
     number, boot, until_us, complete = 0, "", 0, False
@@ -51,17 +50,17 @@ def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> It
         answer, body = link.fetch("live", after=number)
         numbers, sizes = field(answer, "numbers", list), field(answer, "sizes", list)
         if len(numbers) != len(sizes) or not all(type(each) is int and each >= 0 for each in (*numbers, *sizes)):
-            raise OpenError("The device's answer makes no sense.", remedy="Do not use this device.")
+            raise OpenError("The device's answer is malformed.", remedy="Do not use this device.")
         found = []
         for sealed in _cut(body, sizes):
             gop = _opened(sealed, keys.identities, met.key.id)
             if gop.span.boot == boot and gop.span.start_us < until_us:
-                raise OpenError("The device shows again what it has shown.", remedy="Look at the device.")
+                raise OpenError("The device repeats an old live picture.", remedy="Inspect the device.")
             if gop.span.quality is ClockQuality.SYNCED and clock() - gop.span.end_ms > _STALE_MS:
-                raise OpenError("The device shows as live what is not.", remedy="Compare its clock with yours.")
+                raise OpenError("The device's live picture is too old.", remedy="Compare its clock with yours.")
             follows = gop.span.boot == boot and gop.span.start_us == until_us
             if gop.continues and not (follows and complete):
-                complete = False  # nothing decodes before the next keyframe
+                complete = False  # frames before the next keyframe do not decode
             else:
                 complete = True
                 found.append(gop)
@@ -72,7 +71,7 @@ def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> It
 
 def _cut(body: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
     if sum(sizes) != len(body):
-        raise OpenError("The device's answer is cut short.", remedy="Try again.")
+        raise OpenError("The device's answer is incomplete.", remedy="Try again.")
     at = 0
     for size in sizes:
         yield body[at : at + size]
@@ -82,7 +81,7 @@ def _cut(body: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
 def _opened(sealed: bytes, identities: Sequence[AgeIdentity], device: str) -> LiveGop:
     media, context = split_live(open_bytes(sealed, identities))
     if context.device != device:
-        raise OpenError("What the device shows live was filmed by another one.", remedy="Look at the device.")
+        raise OpenError("The live picture comes from another device.", remedy="Inspect the device.")
     return LiveGop(media, context.span, context.continues)
 
 

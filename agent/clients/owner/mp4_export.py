@@ -1,9 +1,9 @@
-"""Makes ordinary files of opened footage: an MP4 and a JPEG for each clip, or for each segment.
+"""Writes opened footage as ordinary files: an MP4 and a JPEG for each clip or segment.
 
-One segment that does not open costs itself: the others are written, and the problem is told with what is missing.
+If one segment does not open, the others are still written, and the notes name the missing one.
 
-Films are joined and decoded in a process with limits (`agent.clients.media.confined`): a network camera made the
-bytes, so they are foreign even when this owner's doorbell recorded and signed them.
+A process with limits (`agent.clients.media.confined`) joins and decodes the films. A network camera made the bytes, so
+they are untrusted even if the owner's doorbell recorded and signed them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["ClipFiles", "ExportedClip", "clips_of", "export_clip", "export_revie
 
 @dataclass(frozen=True, slots=True)
 class ExportedClip:
-    """What became of one clip.  `notes` say, segment by segment, what is missing and why."""
+    """The result for one clip. `notes` name each missing segment and the reason."""
 
     event: str
     start_ms: int
@@ -42,15 +42,15 @@ class ExportedClip:
 
     @property
     def seen(self) -> tuple[ObjectLabel, ...]:
-        """What a second opinion saw in the segments that were opened."""
+        """The labels of object detection in the opened segments."""
         return sorted_labels(sight for each in self.segments if each.context for sight in each.context.seen or ())
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFiles:
-    """One clip of a review as files to look at; `segments` by number.
+    """One clip of a review as files; `segments` by number.
 
-    `seen`: what a second opinion saw in each segment that somebody looked at, by number.
+    `seen`: the labels of object detection in each opened segment, by number.
     """
 
     clip: ReviewedClip
@@ -79,10 +79,10 @@ def export_clip(
     sound: bool = True,
     media: SandboxedMedia | None = None,
 ) -> ExportedClip:
-    """Open the segments of one clip and write them as `<UTC time>-<event>.mp4`, with a still beside it.
+    """Opens the segments of one clip and writes them as `<UTC time>-<event>.mp4`, with a still beside it.
 
-    `sound`: with what was heard, where there is something.  `media`: opens films; without it, one for this clip.
-    Gaps between segments that follow each other are closed.  Raises `StorageError` when `out` cannot be written.
+    `sound`: include the sound, if any. `media`: the process that opens films; without it, one is started for this clip.
+    Gaps between consecutive segments are closed. Raises `StorageError` if `out` is not writable.
     """
     opened, heard, notes = [], [], []
     for item in clip:
@@ -111,7 +111,7 @@ def export_clip(
 
 
 def stem_of(clip: Sequence[ListedSegment]) -> str:
-    """What the files of one clip are called: they sort by time, and the same clip is called the same again."""
+    """Returns the file name of a clip, without suffix. Names sort by time, and a clip always gets the same name."""
     return f"{_stamp(clip[0].start_ms)}-{clip[0].event[:8]}"
 
 
@@ -175,7 +175,7 @@ def _opener(media: SandboxedMedia | None) -> Iterator[SandboxedMedia]:
 def _join(
     confined: SandboxedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]
 ) -> tuple[Path | None, float]:
-    """The video, or the first of several where the segments do not go into one; None where no segment is a video."""
+    """Returns the video, or the first one if the segments need several files; None if no segment is a video."""
     try:
         return out, _write_video(confined, films, heard, out)
     except FormatError as error:
@@ -233,7 +233,7 @@ def _write_still(confined: SandboxedMedia, poster: bytes | None, film: bytes, ou
 
 
 def _heard(fetch: Callable[[], bytes | None], of: str, notes: list[str]) -> bytes | None:
-    """A sound that is gone, or does not open, costs nothing but itself."""
+    """Fetches a sound. If it is missing or does not open, only the sound is left out."""
     try:
         return fetch()
     except NetworkError:

@@ -1,8 +1,8 @@
-"""Tells one requester something unasked, without saying who does.
+"""Sends a tip to one requester, without the sender's name.
 
-Words and footage are sealed to the `tips` recipient that the requester's trust bundle gives, so neither device nor
-broker reads them.  Words alone name nobody.  Footage names its device by the key that signed it at capture, and with it
-every other answer of that device (docs/security/limits.md).
+The client seals words and footage to the `tips` recipient in the requester's trust bundle, so device and broker cannot
+read them. Words alone identify no one. Footage identifies its device by the key that signed it at capture, and so links
+it to all answers of that device (docs/security/limits.md).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _SECRET_BYTES = 16
 
 
 class CannotTellError(OpenError):
-    """Some of the footage cannot be shared; nothing was signed.  `segments` and `posters`: what is left of the tip."""
+    """Some of the footage cannot be shared. The client signed nothing. `segments` and `posters`: the rest of the
+    tip."""
 
     def __init__(self, reasons: Sequence[str], segments: tuple[str, ...], posters: tuple[str, ...]) -> None:
         super().__init__(" ".join(reasons), remedy="Send the tip without it.")
@@ -45,7 +46,7 @@ class CannotTellError(OpenError):
 
 
 def tip_recipients(link: DeviceChannel, keys: OwnerKeys) -> tuple[tuple[str, RequesterEntry], ...]:
-    """Who takes tips, of those this owner trusts: (key id of the root, entry of its bundle)."""
+    """Returns the trusted requesters that accept tips: (key id of the root, entry of its bundle)."""
     store = trust_state(link, keys).store
     return tuple(
         (root, entry)
@@ -65,11 +66,11 @@ def send_tip(
     posters: Sequence[str] = (),
     clock: Clock = wall_ms,
 ) -> str:
-    """Have the device send it; the tip's id.  `segments`, `posters`: ids; a poster by the segment it begins with.
+    """Submits the tip to the device and returns its id. `segments`, `posters`: ids; a poster by its first segment.
 
-    Raises `ConfigurationError` for a requester who takes none or text that none may have, `OpenError` when a file is
-    not the one that was signed at capture: `CannotTellError` names each file that does not open, with its reason.
-    Then nothing was signed.
+    Raises `ConfigurationError` if the requester accepts no tips or the text is invalid. Raises `OpenError` if a file
+    differs from the one signed at capture. `CannotTellError` names each file that does not open, with its reason. In
+    all cases the client signed nothing.
     """
     root, entry = _taker(tip_recipients(link, keys), requester)
     met = sync(link, keys)
@@ -104,14 +105,14 @@ def _taker(found: Sequence[tuple[str, RequesterEntry]], requester: str) -> tuple
     named = [each for each in found if each[1].id == requester]
     if len(named) != 1:
         listed = ", ".join(entry.id for _, entry in found) or "nobody you trust"
-        raise ConfigurationError(f"'{requester}' takes no tips.", remedy=f"These do: {listed}.")
+        raise ConfigurationError(f"'{requester}' accepts no tips.", remedy=f"These accept tips: {listed}.")
     return named[0]
 
 
 def _those_that_open(
     names: Sequence[str], hand_over: Callable[[str], tuple[SealedItem, bytes]], what: str, reasons: list[str]
 ) -> list[tuple[SealedItem, bytes]]:
-    """What `hand_over` makes of each name.  The reason of each failure is added to `reasons`."""
+    """Returns the result of `hand_over` for each name. Adds the reason of each failure to `reasons`."""
     made = []
     for name in names:
         try:

@@ -1,7 +1,7 @@
-"""The recovery kit: one page with the recovery identity, to be printed and taken off the machine.
+"""The recovery kit: one page with the recovery identity, to print and then remove from the machine.
 
-It is an age identity file whose other lines are comments, so the page itself says what to do, and stock `age -i` takes
-it as it is.
+It is an age identity file. Its other lines are comments with instructions, so stock `age -i` accepts the page
+unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agent.wire.identities import private_key_from_seed
 __all__ = ["RECOVERY_NAME", "kit_approval", "kit_name", "read_kit", "recovery_kit"]
 
 RECOVERY_NAME = "recovery"
-"""What the kit is called among the recipients and approvers, so no owner can be."""
+"""The kit's name among recipients and approvers. An owner cannot use this name."""
 _APPROVAL_INFO = b"doorward recovery approval key v1"
 
 _PAGE = """\
@@ -62,12 +62,12 @@ def recovery_kit(name: str, identity: HybridIdentity | X25519Identity, made: str
 
 
 def kit_name(recipient: str) -> str:
-    """What a kit is called on its page and everywhere else: how its recipient begins and ends."""
+    """Returns the short name of a kit, on its page and everywhere else: the start and the end of its recipient."""
     return f"{recipient[:16]} ... {recipient[-8:]}"
 
 
 def kit_approval(identity: HybridIdentity | X25519Identity) -> Ed25519PrivateKey:
-    """The approval key that belongs to a kit: where a list of owners has it, the paper alone replaces lost keys."""
+    """Derives the approval key of a kit. If a list of owners has it, the paper alone can replace lost keys."""
     seed = HKDF(algorithm=SHA256(), length=32, salt=None, info=_APPROVAL_INFO).derive(identity.secret_text().encode())
     return private_key_from_seed(seed)
 

@@ -1,11 +1,11 @@
-"""What others have said to a request so far, as the device keeps it and this machine verifies it.
+"""The responses to a request so far, stored by the device and verified on this machine.
 
-- **A first owner's approval**, where it takes two: signed by an owner in force, for this request and its reply key, of
-  nothing but what matched.  What is seconded is its hash, and so exactly what is shown here.  That each new header in
-  it is wrapped to the requester is the first owner's client's doing: nobody else has the file keys to check it with.
-- **The requester's receipt** and, later, its **deletion**: signed with a key that is trusted now.
+- **A first owner's approval**, if it takes two: signed by a present owner, for this request and its reply key, and only
+  for matching footage. A co-approval names its hash, and so confirms exactly the displayed approval. Only the first
+  owner's client has the file keys, so only it knows that each new header is wrapped to the requester.
+- **The requester's receipt** and, later, its **deletion**: signed with a currently trusted key.
 
-Nothing here changes anything; what does not verify raises `OpenError`.
+These functions change no state. They raise `OpenError` if a signature does not verify.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ __all__ = ["FirstApproval", "deletion_in", "first_in", "receipt_in"]
 
 MessageT = TypeVar("MessageT", Receipt, Deletion)
 
-_REMEDY = "Share nothing; look at the device."
+_REMEDY = "Share nothing and inspect the device."
 
 
 @dataclass(frozen=True, slots=True)
 class FirstApproval:
-    """What one of two owners has approved.  `by` is the name of their key, `sha256` of the statement's payload."""
+    """The approval of the first of two owners. `by` is the name of their key, `sha256` the hash of the statement's
+    payload."""
 
     by: str
     approval: Approval
@@ -56,13 +57,13 @@ def first_in(
     reply: str,
     records: Mapping[str, SignedRecord],
 ) -> FirstApproval | None:
-    """The approval that waits for a second owner; None when none does.  `records`: of what matched, by segment id."""
+    """Returns the approval that waits for a second owner, or None. `records`: of the matching segments, by id."""
     data = _text(answer, "first")
     if data is None:
         return None
     claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     if claimed.key_id not in enrolment.approver_keys:
-        return None  # whoever approved it is no owner any more, and so it waits for nobody
+        return None  # the first approver is no longer an owner, so the approval is void
     opened = envelope.open_envelope(
         data, Approval.PAYLOAD_TYPE, enrolment.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
     )
@@ -73,14 +74,14 @@ def first_in(
     _require_recorded(approval.posters, _payloads(PartKind.POSTER, records))
     _require_recorded(approval.sounds, _payloads(PartKind.SOUND, records))
     if set(approval.clips or ()) - set(claimed_clips(records, tuple(records))):
-        raise OpenError("The approval that the device shows tells of other clips than matched.", remedy=_REMEDY)
+        raise OpenError("The approval that the device shows names clips that did not match.", remedy=_REMEDY)
     return FirstApproval(enrolment.name_of(opened.key_id), approval, hashlib.sha256(opened.payload).hexdigest())
 
 
 def receipt_in(
     answer: Mapping[str, object], requester: TrustedRequester, disclosure: str | None, identity: AgeIdentity
 ) -> Receipt | None:
-    """What the requester has acknowledged, when it has closed the disclosure."""
+    """Returns the requester's receipt, or None if the disclosure is still open."""
     if answer.get("receipt") is None:
         return None
     receipt = _said(unsealed(answer["receipt"], identity), Receipt, requester)
@@ -107,7 +108,7 @@ def _said(data: bytes, kind: type[MessageT], requester: TrustedRequester) -> Mes
         return strictjson.decode(opened.payload, kind)
     except FormatError as error:
         raise OpenError(
-            "What the device shows as the requester's word is not signed by the key that asked.", remedy=_REMEDY
+            "The requester's message that the device shows is not signed by the key of the request.", remedy=_REMEDY
         ) from error
 
 
@@ -115,13 +116,13 @@ def _require_recorded(items: Iterable[SealedItem], payloads: Mapping[str, str | 
     for item in items:
         if payloads.get(item.id) != item.payload_sha256:
             raise OpenError(
-                f"The approval that waits names {item.id}, which did not match or is stored no more.",
+                f"The approval that waits names {item.id}, which did not match or is no longer stored.",
                 remedy="Deny the request, or approve something else.",
             )
 
 
 def _payloads(kind: PartKind, records: Mapping[str, SignedRecord]) -> dict[str, str | None]:
-    """The hash of each segment's sealed content of that kind, None where it has none."""
+    """Returns the hash of each segment's sealed content of that kind, or None if it has none."""
     files = {name: stored_file(kind, record) for name, record in records.items()}
     return {name: None if file is None else file.sha256_payload for name, file in files.items()}
 

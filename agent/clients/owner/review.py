@@ -1,12 +1,12 @@
-"""A footage request as its owner sees it, checked by this machine and not by the device that shows it.
+"""A footage request, verified on the owner's machine instead of by the device that shows it.
 
-- The requester's signature is verified with the roots and bundles this owner chose; name and kind come from there.
-- The request is the one asked for, and keeps the limits nobody may loosen; those of time by this machine's clock.
-- Every segment has a record that the device signed at capture and that overlaps the requested window.  Whether the
-  match is certain is read from those records.
-- A segment is opened only when it is looked at, and its bytes must be the recorded ones each time.
+- The roots and bundles that this owner chose verify the requester's signature. Name and kind come from the bundle.
+- The request has the expected id and keeps the fixed limits. This machine's clock checks the limits of time.
+- Every segment has a record that the device signed at capture and that overlaps the requested window. These records
+  decide whether the match is certain.
+- Viewing a segment opens it, and its bytes must match the record each time.
 
-Reviewing changes nothing anywhere: the requester never learns whether anybody looked.
+A review changes no state, so the requester cannot learn about it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ReviewedSegment:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a power cut took its end: it is looked at and shared up to its last whole GOP."""
+        """Whether a power cut removed its end. It can be viewed and shared up to its last complete GOP."""
         return not self.record.complete
 
     @property
@@ -86,16 +86,16 @@ class ReviewedClip:
 
     @property
     def poster_of(self) -> ReviewedSegment | None:
-        """The segment whose poster stands for the clip; None when its first segment did not match."""
+        """The segment with the poster of the clip; None if the first segment of the clip did not match."""
         return next((each for each in self.segments if each.record.poster_file is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestReview:
-    """A verified request and what it matched.  Whoever holds one may show it and decide on it."""
+    """A verified request and its matching segments, ready to display and to decide on."""
 
     name: str
-    """What the device calls the request: its id, or its payload's hash where two requesters use one id."""
+    """The device's name for the request: its id, or the hash of its payload if two requesters use the same id."""
     request: FootageRequest
     payload_sha256: str
     requester: TrustedRequester
@@ -106,19 +106,19 @@ class RequestReview:
     clips: tuple[ReviewedClip, ...]
     approvals_needed: int
     first: FirstApproval | None
-    """What another owner, or this one, has approved, where it takes two."""
+    """The first approval (another owner's or this one's) if two are needed."""
     waits_s: int | None
-    """How long an approval can still be taken back before its first byte may leave; None when nothing waits."""
+    """The seconds before the first byte leaves, during which an approval can be revoked; None if nothing waits."""
     receipt: Receipt | None
     deletion: Deletion | None
     position: tuple[float, float] | None
-    """Where the device says it is, in degrees; None when it does not know."""
+    """The device's position by its own statement, in degrees; None if unknown."""
     _link: DeviceChannel
     _keys: OwnerKeys
 
     @classmethod
     def fetch(cls, link: DeviceChannel, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> RequestReview:
-        """The request of that id.  Raises `OpenError` when anything the device shows does not verify."""
+        """Returns the request with that id. Raises `OpenError` if any part of the device's answer fails to verify."""
         met = sync(link, keys)
         answer, lines = link.fetch("request", id=request_id)
         payload, claimed = request_payload(answer, request_id, keys.identity)
@@ -149,30 +149,30 @@ class RequestReview:
 
     @property
     def pending(self) -> bool:
-        """Whether it waits for an answer, this owner's or another's."""
+        """Whether the request waits for an answer of this or another owner."""
         return self.state in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value)
 
     @property
     def can_co_approve(self) -> bool:
-        """Whether another owner has approved, and this one's yes to the same is what it waits for."""
+        """Whether another owner has approved and only this owner's co-approval is missing."""
         return self.first is not None and self.first.by != self._keys.name
 
     @property
     def certain(self) -> bool:
-        """Whether somebody vouched for the clock behind every matched segment."""
+        """Whether the clock was synchronised for every matching segment."""
         return all(each.record.quality is not ClockQuality.UNKNOWN for each in self.segments)
 
     def expired(self, now_ms: int) -> bool:
         return now_ms // 1000 > self.request.not_after_s
 
     def open(self, segment: str, link: DeviceChannel | None = None) -> OpenedSegment:
-        """A matched segment, opened and held against its record; through `link` if the first one is closed."""
+        """Opens a matching segment and compares it with its record. Uses `link` if the first link is closed."""
         signed = self._find(segment).signed
         data = DeviceVault(link or self._link, self.device).sealed(segment)
         return open_captured(signed, data, self._keys.identities, device=self.device.id)
 
     def poster(self, clip: ReviewedClip, link: DeviceChannel | None = None) -> bytes | None:
-        """The JPEG of a clip, opened and checked; None when it has none."""
+        """Returns the JPEG of a clip, opened and verified; None if it has none."""
         first = clip.poster_of
         if first is None:
             return None
@@ -180,7 +180,7 @@ class RequestReview:
         return open_poster(first.signed, data, self._keys.identities, device=self.device.id).image
 
     def sound(self, segment: str, link: DeviceChannel | None = None) -> bytes | None:
-        """What was heard during a matched segment, opened and checked; None when it has no sound."""
+        """Returns the sound of a matching segment, opened and verified; None if it has none."""
         found = self._find(segment)
         if not found.has_sound:
             return None
@@ -195,7 +195,7 @@ class RequestReview:
 
 
 def _position(said: object) -> tuple[float, float] | None:
-    """What the device says of its place, for looking at: nothing is decided by it here."""
+    """Reads the position that the device claims. It is for display only."""
     match said:
         case {"lat": int() | float() as lat, "lon": int() | float() as lon} if abs(lat) <= 90 and abs(lon) <= 180:
             return round(float(lat), 7), round(float(lon), 7)
@@ -205,15 +205,16 @@ def _position(said: object) -> tuple[float, float] | None:
 def request_payload(
     answer: dict[str, object], request_id: str, identity: AgeIdentity
 ) -> tuple[bytes, envelope.UnverifiedEnvelope]:
-    """The payload of the request in the device's answer, once it is the one asked for; not verified otherwise."""
+    """Returns the payload of the request in the device's answer, if it has the expected id. The signature is still
+    unverified."""
     claimed = envelope.read_unverified(unsealed(answer.get("sealed"), identity))
     if claimed.payload_type != FootageRequest.PAYLOAD_TYPE:
-        raise OpenError("The device shows something that is no footage request.")
+        raise OpenError("The device shows a message that is not a footage request.")
     request = strictjson.decode(claimed.payload, FootageRequest)
     payload_sha256 = hashlib.sha256(claimed.payload).hexdigest()
     if request_id not in (request.id, payload_sha256) or answer.get("payload_sha256") != payload_sha256:
         raise OpenError(
-            f"The device shows another request than {request_id}.", remedy="Share nothing; look at the device."
+            f"The device shows another request than {request_id}.", remedy="Share nothing and inspect the device."
         )
     return claimed.payload, claimed
 
@@ -228,21 +229,21 @@ def _verified(
         if request.trust_root in {root.id for root in trusted.unconfirmed}:
             raise OpenError(
                 f"This request comes under the root {request.trust_root}, which is not confirmed on this machine.",
-                remedy="If it was you or another owner who chose it: doorward owner trust add-root KEY.",
+                remedy="If you or another owner chose it: doorward owner trust add-root KEY.",
             )
-        raise OpenError(
-            "This request is from nobody you trust now.", remedy="Deny it, or see: doorward owner trust show."
-        )
+        raise OpenError("You do not trust this requester now.", remedy="Deny it, or run: doorward owner trust show.")
     envelope.verify(claimed, {requester.key.id: requester.key})
     bounds = requester.limits.applied_to(limits.HARD)
     over = limits.check(request, bounds, None)
     if request.kind is not requester.kind or over is not None or not requester.may_ask_about(request.area):
-        raise OpenError("The device shows a request that it had to block.", remedy="Share nothing; look at the device.")
+        raise OpenError(
+            "The device shows a request that it had to block.", remedy="Share nothing and inspect the device."
+        )
     late = limits.check_late(request, bounds, now_ms // 1000)
     if late is not None:
         raise OpenError(
-            f"By the clock of this machine nobody may ask this: {late.value}.",
-            remedy="Is the clock right?  If it is, deny it: the device's may have been wrong.",
+            f"By this machine's clock, the request breaks a limit: {late.value}.",
+            remedy="Check this machine's clock. If it is right, deny: the device's may have been wrong.",
         )
     return request, requester
 
@@ -255,7 +256,7 @@ def _segments(
     lines = body.decode("ascii", "replace").splitlines() if body else field(answer, "records", list)
     window = TimeWindow.of_seconds(request.from_s, request.to_s)
     if len(names) != len(lines) or len(set(map(str, names))) != len(names):
-        raise OpenError("The device's records do not fit the segments it lists.", remedy="Share nothing.")
+        raise OpenError("The device's records do not match the segments it lists.", remedy="Share nothing.")
     for number, (name, line) in enumerate(zip(names, lines, strict=True), start=1):
         signed = record_of(str(line), str(name), device)
         record = signed.record

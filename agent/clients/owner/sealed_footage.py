@@ -1,12 +1,12 @@
-"""Opens what a device sealed, and holds it against what the device signed about it at capture.
+"""Opens a sealed file and compares it with the record that the device signed at capture.
 
-- The bytes are the signed ones, header and payload apart: a segment cannot be swapped for another.
-- What each file (pictures, poster, sound) says of itself *inside* its seal is what the record says outside: which of
-  the three it is, device, id, event, time.  A device altered later can sign new records, but it cannot open old
-  footage: so it cannot put old footage under a new record, and approving segment A never hands over a key of segment B.
-- The key that opens it is the one its record commits to, or a requester would refuse what is handed over.
-- A segment that a power cut left without its end has no such inside.  It is opened as far as it is authentic; what
-  binds it to its record is the begin stanza in its header, which nobody without the file key can change.
+- The bytes equal the signed ones (hashes of header and payload), so a segment cannot be exchanged for another.
+- The context *inside* each file (pictures, poster, sound) equals its record outside: content, device, id, event, time.
+  An attacker on the device can sign new records but cannot open old footage, so old footage cannot get a new record.
+  Approving segment A never hands over a key of segment B.
+- The file key matches the commitment in the record. Otherwise a requester would refuse the footage.
+- A segment that a power cut left without its end has no such context. The authentic part of it opens. The begin stanza
+  in its header binds it to its record; changing the stanza requires the file key.
 
 Source: FORMAT.md; `core.disclosure.agree`.
 """
@@ -35,10 +35,10 @@ _JPEG = b"\xff\xd8\xff"
 
 @dataclass(frozen=True, slots=True)
 class OpenedSegment:
-    """`media` plays by itself.  `context` and `record` are what it says inside and what the device signed outside.
+    """`media` plays alone. `context` comes from inside the seal, `record` from the device's signature.
 
-    When its end is missing (`whole` False) `media` stops at the last whole fragment, `context` is None, and the file is
-    authentic up to byte `verified_bytes`.  `record` is None for a file that a dead device had not recorded yet.
+    If the end is missing (`whole` is False), `media` stops at the last complete fragment, `context` is None, and the
+    file is authentic up to byte `verified_bytes`. `record` is None if the device stopped before it recorded the file.
     """
 
     id: str
@@ -58,10 +58,10 @@ class OpenedPoster:
 
 
 def open_captured(signed: SignedRecord, data: bytes, identities: Sequence[Identity], *, device: str) -> OpenedSegment:
-    """The segment in the age file `data`.  `signed`: its record, the signature checked before; `device`: key id.
+    """Opens the segment in the age file `data`. `signed`: its record with a verified signature; `device`: key id.
 
-    Raises `OpenError` for other bytes than the signed ones and for keys that do not fit, `FormatError` when inside and
-    outside do not agree.
+    Raises `OpenError` if the bytes or the keys differ from the signed ones, `FormatError` if inside and outside
+    disagree.
     """
     record = signed.record
     if not isinstance(record, SegmentRecord | RecoveredRecord):
@@ -73,7 +73,7 @@ def open_captured(signed: SignedRecord, data: bytes, identities: Sequence[Identi
         return OpenedSegment(record.id, media, context, signed, whole=True, verified_bytes=len(data))
     opened = open_unrecorded(data, identities)
     if _begin_of(data) != record.begin:
-        raise FormatError(f"Segment {record.id} began otherwise than the device signed when it found it.")
+        raise FormatError(f"Segment {record.id} does not begin with the bytes that the device signed.")
     _require_of_device(opened, device)
     return OpenedSegment(
         record.id, opened.media, opened.context, signed, whole=opened.whole, verified_bytes=opened.verified_bytes
@@ -81,7 +81,7 @@ def open_captured(signed: SignedRecord, data: bytes, identities: Sequence[Identi
 
 
 def open_unrecorded(data: bytes, identities: Sequence[Identity]) -> OpenedSegment:
-    """As much as is authentic of a file that nobody saw end: `.cut`, `.part`, or whole and without a record."""
+    """Opens the authentic part of an unfinished or unrecorded file: `.cut`, `.part`, or whole and without a record."""
     begin = _begin_of(data)
     prefix = VerifiedPrefix(io.BytesIO(data), identities)
     plaintext = b"".join(prefix)
@@ -91,11 +91,11 @@ def open_unrecorded(data: bytes, identities: Sequence[Identity]) -> OpenedSegmen
     media, context = split_media(plaintext)
     span = context.span
     if context.kind is not Content.SEGMENT:
-        raise FormatError(f"The pictures of segment {begin.segment} say that they are something else.")
+        raise FormatError(f"The pictures of segment {begin.segment} are labelled as something else.")
     if (context.segment, context.event, context.ordinal, span.boot, span.start_us) != (
         begin.segment, begin.event, begin.ordinal, begin.boot, begin.start_us,
     ):  # fmt: skip
-        raise FormatError(f"Segment {begin.segment} says at its end that it is another than at its beginning.")
+        raise FormatError(f"Segment {begin.segment} has different ids at its beginning and its end.")
     return OpenedSegment(begin.segment, media, context, None, whole=True, verified_bytes=len(data))
 
 
@@ -110,7 +110,7 @@ def open_poster(signed: SignedRecord, data: bytes, identities: Sequence[Identity
 
 
 def open_sound(signed: SignedRecord, data: bytes, identities: Sequence[Identity], *, device: str) -> bytes:
-    """What was heard during this segment: an MP4 of one track, whose instant 0 is the segment's.  Raises likewise."""
+    """Returns the sound of this segment: an MP4 with one track that starts with the segment. Raises the same errors."""
     record, plaintext = _opened_beside(signed, Content.SOUND, data, identities)
     track, context = split_media(plaintext)
     agree(record, context, device=device, content=Content.SOUND)
@@ -139,7 +139,7 @@ def _require_signed_bytes(file: SealedFile, data: bytes, what: str) -> None:
     if not same:
         raise OpenError(
             f"The bytes handed over for {what} are not the ones the device signed at capture.",
-            remedy="They are damaged or exchanged: 'doorward vault verify' on the device says more.",
+            remedy="They are damaged or exchanged. Run 'doorward vault verify' on the device.",
         )
 
 

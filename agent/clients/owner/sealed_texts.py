@@ -1,9 +1,9 @@
-"""Opens what a device keeps sealed to its owners besides footage: what requesters wrote.
+"""Opens the requesters' texts, which a device keeps sealed to its owners.
 
-A request, a receipt, a deletion or a bulletin comes in the clear, is sealed as it is kept, and is verified here anew
-after it was opened: the seal keeps it from others, the requester's signature inside says whose it is.
+A request, a receipt, a deletion or a bulletin arrives in the clear. The device seals it for storage, and this machine
+verifies it again after opening. The seal keeps it confidential. The requester's signature inside proves its origin.
 
-What came before an owner was enrolled is not sealed to them, as footage from before is not.
+If a text is older than an owner's enrolment, it does not open for that owner. The same holds for footage.
 
 Source: docs/decisions/0014.
 """
@@ -24,13 +24,13 @@ def unsealed(text: object, identity: AgeIdentity) -> bytes:
         return _opened(text, identity)
     except FormatError as error:
         raise OpenError(
-            "What was asked here does not open with your keys.",
-            remedy="It came before you were an owner, or was changed: ask another owner, or say no to it.",
+            "This request does not open with your keys.",
+            remedy="It is older than your enrolment, or it was changed. Ask another owner, or deny it.",
         ) from error
 
 
 def opens(text: object, identity: AgeIdentity) -> bool:
-    """Whether `unsealed` would open it."""
+    """Returns whether `unsealed` can open it."""
     try:
         _opened(text, identity)
     except FormatError:
@@ -40,5 +40,5 @@ def opens(text: object, identity: AgeIdentity) -> bool:
 
 def _opened(text: object, identity: AgeIdentity) -> bytes:
     if not isinstance(text, str):
-        raise FormatError("This is no sealed text.")
+        raise FormatError("This is not a sealed text.")
     return open_bytes(base64.decode(text), [identity])

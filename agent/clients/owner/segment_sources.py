@@ -1,6 +1,6 @@
-"""Where segments come from: a device that is asked, or (in `folder`) the copied disk of one that no longer answers.
+"""Sources of segments: a running device, or (in `copied_vault`) the copied disk of a dead one.
 
-A source only fetches.  Records come back with their signature checked; the bytes are checked when they are opened.
+A source only fetches. It verifies the signature of each record. Opening a file verifies its bytes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class FootageSource(Protocol):
         ...
 
     def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
-        """What was heard during `segment`, opened and checked."""
+        """Returns the sound of `segment`, opened and verified."""
         ...
 
 
@@ -78,7 +78,8 @@ class DeviceVault:
                 raise NetworkError("The device's list of segments cannot be read.") from error
             fresh = [item for item in page if item.id not in found]
             found |= {item.id: item for item in fresh}
-            # A long list comes in pages; a page without anything new is the end, whatever the device says.
+            # A long list comes in pages. A page without new entries ends the list, so that a device cannot prolong it
+            # forever.
             if answer.get("more") is not True or not fresh:
                 return tuple(found.values())
             from_ms = page[-1].start_ms

@@ -1,13 +1,14 @@
-"""Which segments, stills and sounds left: what owners approved for a disclosure or a tip, checked on this machine.
+"""The segments, stills and sounds that left for a disclosure or a tip, verified on this machine.
 
-The device keeps the owners' signed yes and shows it.  It is believed as far as others vouch for it:
+The device stores and shows the owners' signed approvals. This machine verifies them:
 
-- The ledger names the yes that counted by its hash, and the request it answers.  `read_ledger` has verified the ledger.
-- An owner signed that yes.  Where another yes came first, the ledger says so, and a second owner's must be there too.
-- Each item has a record that the device signed at capture, with the hash of the payload that the yes names.  An item's
-  time is that of its record, so it is known when the footage is stored no more.
+- The ledger names the valid approval by its hash, and the request it answers. `read_ledger` has verified the ledger.
+- An owner signed that approval. If the ledger names a first approval, a second owner's signature must exist too.
+- The device signed a record of each item at capture, with the hash of the payload that the approval names. The record
+  gives the item's time, even if the footage is no longer stored.
 
-Whether a file is still stored is the device's word.  So is that it keeps an older yes no more (it keeps the newest).
+Two facts rest on the device's word alone: whether a file is still stored, and that it no longer has an older approval
+(it keeps the newest).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from agent.wire.statements import (
 __all__ = ["SharedFootage", "SharedItem", "UnlistedReason", "disclosure_of", "shared_of"]
 
 _YES: Final = (EntryKind.APPROVED, EntryKind.TIP)
-_REMEDY: Final = "Do not believe its list; look at the device."
+_REMEDY: Final = "Do not trust its list. Inspect the device."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class SharedItem:
 
 
 class UnlistedReason(enum.Enum):
-    """Why the files cannot be listed."""
+    """The reason why the files cannot be listed."""
 
     KEPT_NO_MORE = "the doorbell keeps the list no more"
     NOT_SEALED_TO_YOU = "it does not open with your keys: it was sealed to the owners of that time"
@@ -66,9 +67,9 @@ class UnlistedReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SharedFootage:
-    """`by`, `second`: the names of the owners' keys.  `items` is None where they cannot be listed.
+    """`by`, `second`: the names of the owners' keys. `items` is None if they cannot be listed.
 
-    `begun_ms`: when the ledger says that the first byte left; None while nothing has.
+    `begun_ms`: the time at which the first byte left, by the ledger; None if nothing has left.
     """
 
     disclosure: str
@@ -77,7 +78,7 @@ class SharedFootage:
     items: tuple[SharedItem, ...] | None
     begun_ms: int | None
     unlisted: UnlistedReason | None = None
-    """Why there are no items; None where there are."""
+    """The reason if `items` is None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,9 @@ class _SignedStatement:
 
 
 def disclosure_of(entries: Sequence[LedgerEntry], name: str) -> str | None:
-    """Under which id an owner's yes to a request was carried out; None before there was one.
+    """Returns the id of the disclosure that answered a request; None if no approval took effect yet.
 
-    `name`: what the device calls the request, its id, or its payload's hash where two requesters use one id.
+    `name`: the device's name for the request, its id, or the hash of its payload if two requesters use the same id.
     """
     received = next((each for each in entries if each.kind is EntryKind.RECEIVED and name in _names(each)), None)
     approved = (each for each in entries if each.kind is EntryKind.APPROVED and received and _same(each, received))
@@ -115,9 +116,9 @@ def _same(one: LedgerEntry, other: LedgerEntry) -> bool:
 def shared_of(
     link: DeviceChannel, met: SyncedDevice, entries: Sequence[LedgerEntry], disclosure: str, identity: AgeIdentity
 ) -> SharedFootage:
-    """What left, or may leave, under that id.  `entries`: the whole ledger, as `read_ledger` gives it.
+    """Returns the items that left, or may leave, under that id. `entries`: the whole ledger from `read_ledger`.
 
-    Raises `OpenError` when the device shows anything else than the ledger and the owners' signatures say.
+    Raises `OpenError` if the device contradicts the ledger or the owners' signatures.
     """
     yes = next((each for each in entries if each.kind in _YES and each.disclosure == disclosure), None)
     if yes is None:
@@ -127,7 +128,7 @@ def shared_of(
     answer, sealed = link.fetch("shared", disclosure=disclosure)
     if answer.get("kept") is not True:
         if yes is next(each for each in reversed(entries) if each.kind in _YES):
-            raise _lie("The device does not show what was approved last, which it keeps.")
+            raise _lie("The device does not show the newest approval, which it must keep.")
         return SharedFootage(disclosure, yes.reason or "", None, None, begun_ms, UnlistedReason.KEPT_NO_MORE)
     opened = _opened(sealed, identity)
     if opened is None:
@@ -143,7 +144,7 @@ def shared_of(
 
 
 def _opened(sealed: bytes, identity: AgeIdentity) -> bytes | None:
-    """None for what was sealed to others: before this owner was one."""
+    """Opens a sealed text; None if it is older than this owner's enrolment."""
     try:
         return open_bytes(sealed, [identity])
     except FormatError:
@@ -172,17 +173,17 @@ def _second(
     entries: Sequence[LedgerEntry],
     met: SyncedDevice,
 ) -> str | None:
-    """The name of the owner who said yes to the same, where it waited for one.  A tip waits for no other."""
+    """Returns the name of the co-approving owner, if one was needed. A tip needs only one owner."""
     waited = any(each.kind is EntryKind.FIRST_APPROVAL and each.subject == first.sha256 for each in entries)
     if isinstance(chosen, Tip) or (shown is None and not waited):
         return None
     if shown is None:
-        raise _lie("The device does not show the second owner's yes.")
+        raise _lie("The device does not show the second owner's approval.")
     signed = _signed(shown, CoApproval, met)
     said = strictjson.decode(signed.payload, CoApproval, limit_bytes=STATEMENT_LIMIT_BYTES)
     expected = (met.key.text, chosen.request, first.sha256)
     if (said.device, said.request, said.approval) != expected or signed.key_id == first.key_id:
-        raise _lie("The second owner's yes that the device shows is for something else.")
+        raise _lie("The second owner's approval that the device shows is for something else.")
     return signed.by
 
 
@@ -192,7 +193,7 @@ def _signed(data: bytes, kind: type[Approval | Tip | CoApproval], met: SyncedDev
     try:
         opened = envelope.open_envelope(data, kind.PAYLOAD_TYPE, keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     except DoorwardError as error:
-        raise _lie("No owner signed what the device shows as approved.") from error
+        raise _lie("No owner signed the approval that the device shows.") from error
     return _SignedStatement(opened.payload, opened.key_id, met.known.name_ever(opened.key_id))
 
 
@@ -221,9 +222,9 @@ def _items(chosen: Approval | Tip, records: dict[str, SignedRecord]) -> Iterator
 def _item(kind: PartKind, item: SealedItem, signed: SignedRecord | None) -> SharedItem:
     file = stored_file(kind, signed)
     if signed is None or not isinstance(signed.record, SegmentRecord | RecoveredRecord) or file is None:
-        raise _lie(f"The device shows no record of the {kind.value} {item.id} that was approved.")
+        raise _lie(f"The device shows no record of the {kind.value} {item.id} in the approval.")
     if file.sha256_payload != item.payload_sha256:
-        raise _lie(f"The record that the device shows of {item.id} is not of what was approved.")
+        raise _lie(f"The record that the device shows of {item.id} does not match the approval.")
     span = signed.record.span
     return SharedItem(kind, item.id, span.start_ms, span.end_ms)
 

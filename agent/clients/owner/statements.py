@@ -28,7 +28,7 @@ from agent.wire.statements import (
 __all__ = ["sign_and_submit"]
 
 _AGAIN_WITHIN_S: Final = 2.0
-"""How soon a refusal must come for a second try: too soon for an owner to have said something else meanwhile."""
+"""A refusal within this time is retried: another statement of the same owner can hardly have come between."""
 
 Statement = (
     Approval
@@ -56,11 +56,11 @@ def sign_and_submit(
     headers: Sequence[bytes] = (),
     **matter: Any,
 ) -> dict[str, Any]:
-    """The device's answer to a statement of that kind and `matter`; `headers` are an approval's new age headers.
+    """Signs and submits a statement of that kind and `matter`, and returns the device's answer.
 
-    If another client of the same owner was quicker, the statement is signed once more with a later number.  A refusal
-    that comes late is final: the owner may have said something else in the meantime, and that must stay the last word.
-    Raises `ConfigurationError` for what no statement can say, and the device's refusal.
+    `headers` are an approval's new age headers. If another client of the same owner was faster, the statement is signed
+    once more with a later number. A late refusal is final: the owner may have made another decision meanwhile, and the
+    last decision must stand. Raises `ConfigurationError` for an invalid statement, and the device's refusal.
     """
     begun_s = time.monotonic()
     try:

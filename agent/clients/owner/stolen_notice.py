@@ -1,8 +1,8 @@
-"""Declares a doorbell stolen: a signed file for the requesters who may hear from it.  The doorbell is not needed.
+"""Declares a doorbell stolen: a signed file for its requesters. The doorbell is not needed.
 
-A thief has the key with which the doorbell signs.  The key opens no footage, but the thief could let the doorbell
-answer in its owners' place.  A requester who holds this notice takes no answer that was approved after the theft, and
-none under owners whom the chain of enrolments in the notice does not know.
+A thief has the doorbell's signing key. That key opens no footage, but the thief could answer in the owners' place. A
+requester with this notice refuses every answer that was approved after the theft, and every answer under owners that
+the chain of enrolments in the notice does not list.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _MS_PER_S = 1000
 
 
 def stolen_notice(keys: OwnerKeys, device_id: str, since_s: int | None = None, *, clock: Clock = wall_ms) -> bytes:
-    """The file.  `since_s`: from when on the doorbell is in other hands; now, if not given.
+    """Returns the notice. `since_s`: the time of the theft; now, if not given.
 
-    Raises `ConfigurationError` for a doorbell that this machine never met, or of which these keys are no owner's.
+    Raises `ConfigurationError` if this machine does not know the doorbell, or if these keys are not an owner's.
     """
     known = keys.memory.device(device_id)
     if known is None:
         raise ConfigurationError(
             f"This machine has never met the device {device_id}.",
-            remedy="Run this on the machine with which you enrolled it, or from a backup of its folder of keys.",
+            remedy="Run this on the machine that enrolled it, or on a backup of its folder of keys.",
         )
     if keys.approver.id not in known.enrolled.approver_keys:
         raise ConfigurationError(

@@ -1,11 +1,11 @@
-"""Begins every talk with a device: is it the one this machine knows, and has it only gone forwards?
+"""Begins every session with a device: checks that it is the known device and that it has only gone forwards.
 
-- The device is known by its key.  A first meeting is `enrolling`'s; anybody else at the socket is refused.
-- Its owners are those of the newest enrolment remembered, or of one that follows it link by link, each signed by an
-  owner of the one before.
-- Its ledger is the one remembered, or that one grown (RFC 6962 consistency), under a checkpoint it signed.
+- Its key identifies the device. `enrolment` handles the first session. Any other key at the socket is refused.
+- Its owners come from the newest known enrolment, or from a later one. Each later enrolment is signed by an owner of
+  the one before.
+- Its ledger is the known one, or that one grown (RFC 6962 consistency), under a checkpoint that the device signed.
 
-Whatever was new is remembered at once.  What went backwards raises `OpenError`, in words that name both sides.
+New facts are stored at once. If anything went backwards, `OpenError` names the old and the new state.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ __all__ = [
 Value = TypeVar("Value")
 
 _EVIDENCE = (
-    "Stop here: share nothing, and keep this machine's remembered.json as evidence.  The device was replaced, set back "
+    "Stop here. Share nothing, and keep this machine's remembered.json as evidence.  The device was replaced, set back "
     "or tampered with.  If you restored it yourself from a backup, make it a new device (doorward init) and enrol that."
 )
 
 
 @runtime_checkable
 class DeviceChannel(Protocol):
-    """What `link.DeviceLink` offers, and tests imitate."""
+    """The interface of `link.DeviceLink`, which tests imitate."""
 
     def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]: ...
 
@@ -70,9 +70,9 @@ class SyncedDevice:
 
 
 def sync(link: DeviceChannel, keys: OwnerKeys) -> SyncedDevice:
-    """The device at the other end, held against what is remembered of it.
+    """Compares the device at the other end with its last known state and returns it.
 
-    Raises `ConfigurationError` for a device never met, `OpenError` for one that went backwards.
+    Raises `ConfigurationError` for an unknown device, `OpenError` if it went backwards.
     """
     key = ask_device(link)
     known = keys.memory.device(key.id)
@@ -90,27 +90,27 @@ def sync(link: DeviceChannel, keys: OwnerKeys) -> SyncedDevice:
 
 
 def ask_device(link: DeviceChannel) -> PublicKey:
-    """The key the device says it has; what it signs proves it."""
+    """Returns the key that the device claims. Its signatures prove the claim."""
     return parse_public_key(field(link.ask("device"), "device", str))
 
 
 def ask_enrolment(link: DeviceChannel) -> str | None:
-    """The envelope of the newest enrolment in force; None before the first."""
+    """Returns the envelope of the newest enrolment in force; None before the first."""
     found = link.ask("enrolment").get("envelope")
     return found if isinstance(found, str) else None
 
 
 def ask_enrolments(link: DeviceChannel, after: int = 0) -> tuple[str, ...]:
-    """The envelopes of every enrolment after epoch `after`, as the device shows them: none of them is verified."""
+    """Returns the unverified envelopes of every enrolment after epoch `after`."""
     _, lines = link.fetch("enrolments", after=after)
     try:
         return tuple(lines.decode("ascii").split("\n")) if lines else ()
     except UnicodeDecodeError as error:
-        raise FormatError("The device's list of enrolments is no text.") from error
+        raise FormatError("The device's list of enrolments is not a text.") from error
 
 
 def ask_nonce(link: DeviceChannel) -> str:
-    """What the device wants in the next statement, which has to be signed and handed in soon."""
+    """Returns the nonce for the next statement, which must follow soon."""
     return field(link.ask("nonce"), "nonce", str)
 
 
@@ -120,7 +120,7 @@ def ask_checkpoint(link: DeviceChannel, old: Checkpoint | None, key: PublicKey) 
     try:
         answer = link.ask("checkpoint", old_size=old_size)
     except RequestError:
-        # A ledger that has become shorter can give no proof.  Its own head says by how much.
+        # A shorter ledger has no consistency proof. Ask for its head alone, to report how much is missing.
         answer = link.ask("checkpoint", old_size=0)
     note = field(answer, "checkpoint", str)
     new = open_checkpoint(note.encode(), key)
@@ -145,7 +145,7 @@ def _check_enrolment_chain(link: DeviceChannel, known: KnownDevice) -> tuple[str
     shown = ask_enrolment(link)
     if shown is None:
         raise OpenError(
-            f"The device {before.device_key.id} says it has no owner, but it had: epoch {before.epoch}.",
+            f"The device {before.device_key.id} shows no owner, but it had owners in epoch {before.epoch}.",
             remedy=_EVIDENCE,
         )
     if _payload(shown.encode()) == known.enrolment_payload:
@@ -180,4 +180,4 @@ def _hashes(proof: object) -> list[bytes]:
     try:
         return [bytes.fromhex(step) for step in proof] if isinstance(proof, list) else []
     except (TypeError, ValueError) as error:
-        raise FormatError("The device's proof that its ledger only grew is not made of hashes.") from error
+        raise FormatError("The device's consistency proof for its ledger is malformed.") from error

@@ -1,6 +1,6 @@
-"""What a doorbell was asked and what left it, counted from its verified ledger: the owner's own transparency report.
+"""The owner's transparency report: requests and answers of a doorbell, counted from its verified ledger.
 
-Nothing in it comes from the device's word: every number is a count of entries whose tree the device signed.
+Each number counts ledger entries under the tree head that the device signed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _ENDS = {
 
 @dataclass(slots=True)
 class RequesterStatistics:
-    """One requester: what it asked and what became of it.  `bytes_sent`: of what had begun to leave, counted whole."""
+    """The requests and answers of one requester. `bytes_sent`: the full size of each disclosure that had begun to
+    leave."""
 
     requester: str
     asked: int = 0
@@ -46,7 +47,7 @@ class RequesterStatistics:
 
 @dataclass(frozen=True, slots=True)
 class TransparencyReport:
-    """By requester, the one that asked most first.  Both times are UTC ms, None for an empty ledger."""
+    """The statistics by requester, most requests first. Both times are UTC ms; None for an empty ledger."""
 
     from_ms: int | None
     to_ms: int | None

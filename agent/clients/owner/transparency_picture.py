@@ -1,6 +1,6 @@
-"""Draws the transparency summary: one SVG, and one page that holds it with the numbers.  Neither loads anything.
+"""Draws the transparency summary: one SVG, and one page with the SVG and the numbers. Both are self-contained.
 
-Each requester is a row of three bars: asked, matched, answered; a longer bar means more of the same kind of thing.
+Each requester is a row of three bars: asked, matched, answered. The length of a bar is the count.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ def page(found: TransparencyReport) -> str:
         f"<div><table><thead><tr><th>requester</th>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
         "<p>Counted from the doorbell's ledger, whose every entry was verified. "
-        "Bytes are those of disclosures that had begun to leave, counted whole.</p></body></html>\n"
+        "Bytes count each disclosure that had begun to leave in full.</p></body></html>\n"
     )
 
 
 def _title(found: TransparencyReport) -> str:
     if found.from_ms is None or found.to_ms is None:
-        return "What this doorbell was asked"
-    return f"What this doorbell was asked, {_day(found.from_ms)} to {_day(found.to_ms)}"
+        return "Requests to this doorbell"
+    return f"Requests to this doorbell, {_day(found.from_ms)} to {_day(found.to_ms)}"
 
 
 def _day(utc_ms: int) -> str:

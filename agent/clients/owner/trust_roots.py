@@ -1,7 +1,7 @@
-"""Whom this owner lets ask: roots they chose on this machine, and the bundles of requesters those roots signed.
+"""The requesters that this owner trusts: roots chosen on this machine, and the bundles that those roots signed.
 
-The device keeps the bundles and shows them; this machine checks them, with the roots *it* remembers.  So a device that
-invents a root, or shows an older bundle in which a revoked key still counts, is found out here.
+The device stores and shows the bundles. This machine verifies them with *its* known roots. So it detects a device that
+invents a root, or that shows an older bundle with a revoked key.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ __all__ = ["TrustState", "add_trust_root", "bundle_change", "offer_bundle", "rem
 
 @dataclass(frozen=True, slots=True)
 class TrustState:
-    """Roots and bundles that this machine vouches for; `unconfirmed` are roots only the device names."""
+    """The roots and bundles that this machine verified. The device alone names the `unconfirmed` roots."""
 
     store: TrustStore
     unconfirmed: tuple[PublicKey, ...]
 
 
 def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None = None) -> TrustState:
-    """Whom the device trusts, as far as this owner agreed.  Raises `OpenError` when it shows an older bundle."""
+    """Returns the roots that both the device and this owner trust. Raises `OpenError` if the device shows an older
+    bundle."""
     met = met or sync(link, keys)
     answer = link.ask("trust")
     store = met.known.trust
@@ -49,7 +50,7 @@ def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Cl
     key = parse_public_key(root)
     if key.text not in field(link.ask("trust"), "roots", list):
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_added=(key.text,))
-    # Met again: what the change has put into the ledger is remembered with it.
+    # Sync again, so that this machine also stores the ledger entry of the change.
     known = sync(link, keys).known
     keys.memory.remember(known.with_trust(known.trust.with_root(key)))
     return key
@@ -62,23 +63,24 @@ def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock:
     if key.text in field(link.ask("trust"), "roots", list):
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_removed=(key.text,))
     elif key.id not in met.known.trust.roots:
-        raise ConfigurationError(f"The root {key.id} is not trusted.", remedy="See: doorward owner trust show.")
+        raise ConfigurationError(f"The root {key.id} is not trusted.", remedy="Run: doorward owner trust show.")
     known = sync(link, keys).known
     keys.memory.remember(known.with_trust(known.trust.without_root(key.id)))
     return key
 
 
 def bundle_change(link: DeviceChannel, keys: OwnerKeys, data: bytes) -> tuple[TrustBundle, TrustDiff]:
-    """What the signed bundle `data` would change at this device.  Changes nothing.
+    """Returns the changes that the signed bundle `data` would make at this device, without applying them.
 
-    Raises `OpenError` when no root this owner chose signed it, `RequestError` when a newer one was seen.
+    Raises `OpenError` if no chosen root signed it, `RequestError` if a newer one is known.
     """
     _, bundle, change = _accepted(trust_state(link, keys).store, data)
     return bundle, change
 
 
 def offer_bundle(link: DeviceChannel, keys: OwnerKeys, data: bytes) -> TrustDiff:
-    """Hand the signed bundle `data` to the device; what that changes, as this machine sees it.  Raises as above."""
+    """Submits the signed bundle `data` to the device. Returns the changes as this machine computes them. Raises as
+    above."""
     grown, _, change = _accepted(trust_state(link, keys).store, data)
     link.ask("trust_bundle", body=data)
     keys.memory.remember(sync(link, keys).known.with_trust(grown))
@@ -90,14 +92,14 @@ def _accepted(store: TrustStore, data: bytes) -> tuple[TrustStore, TrustBundle, 
     if claimed.key_id not in store.roots:
         raise OpenError(
             f"The root {claimed.key_id} that signed this bundle is not one you chose on this machine.",
-            remedy="If you know it and mean to trust it: doorward owner trust add-root KEY.",
+            remedy="If you want to trust it: doorward owner trust add-root KEY.",
         )
     grown, change = store.accept(data)
     return grown, grown.bundles[claimed.key_id], change
 
 
 def _with_bundle(store: TrustStore, data: bytes) -> TrustStore:
-    """`store` with a bundle the device shows; one by a root not chosen here is left out."""
+    """Returns `store` with a bundle from the device. A bundle of an unknown root is left out."""
     claimed = envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
     if claimed.key_id not in store.roots:
         return store
@@ -105,6 +107,6 @@ def _with_bundle(store: TrustStore, data: bytes) -> TrustStore:
         return store.accept(data)[0]
     except RequestError as error:
         raise OpenError(
-            f"The device shows an older trust bundle than it had: {error.message}",
+            f"The device shows an older trust bundle than before: {error.message}",
             remedy="Give it the newest one (doorward owner trust bundle FILE) before you share anything.",
         ) from error

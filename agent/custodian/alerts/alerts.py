@@ -1,6 +1,6 @@
 """The owner's alerts: takes news from every part, applies the policy, queues the alerts and hands them to the sender.
 
-    notify ──▶ inbox (memory) ──▶ thread "alerts": policy ──▶ queue (durable) ──▶ collect ──▶ … channel … ──▶ settle
+    notify ──▶ inbox (memory) ──▶ thread "alerts": policy ──▶ queue (durable) ──▶ collect ─▶ channel ─▶ acknowledge
 
 Rules: `notify` only puts news into memory, because recording threads call it. News of the button overtakes all other
 news. If the inbox is full, other news is dropped and counted; news of the button stays. An alert leaves the queue after

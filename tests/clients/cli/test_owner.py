@@ -231,9 +231,9 @@ def test_another_file_than_the_one_meant_is_named_with_what_to_give(
 
 def test_what_cannot_be_is_told_with_where_to_look(door: Doorstep, tmp_path: Path) -> None:
     assert door("enrol", "--yes").status == 0
-    assert "Who they are: doorward owner status" in door("enrol", "--remove", "carol", "--yes").err
+    assert "List them: doorward owner status" in door("enrol", "--remove", "carol", "--yes").err
     done = door.run("ledger", "verify", "--folder", tmp_path)
-    assert f"{tmp_path} is no copy of a ledger.\n" in done.err
+    assert f"{tmp_path} is not a copy of a ledger.\n" in done.err
     assert "'doorward ledger export'" in done.err
 
 

@@ -205,7 +205,7 @@ def test_a_desk_that_forgets_what_was_taken_does_not_double_it(house: House) -> 
         def collect(self, wait_s: float) -> tuple[AlertMessage, ...]:
             return alerts.collect(wait_s)
 
-        def settle(self, parcel: AlertMessage, fault: str = "") -> None:
+        def acknowledge(self, parcel: AlertMessage, fault: str = "") -> None:
             if not told.is_set():
                 told.set()
                 alerts.channels()  # a new desk has nothing in anybody's hands

@@ -1,6 +1,6 @@
-"""`doorward owner`: the owner's keys, and everything they decide.
+"""`doorward owner`: the owner's keys and decisions.
 
-`agent.clients.owner` does it; here it is only asked for and said.  A new command is one line in `COMMANDS`.
+`agent.clients.owner` does the work; this package reads options and prints. Add a new command as one line in `COMMANDS`.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def owner() -> None:
-    """The owner's keys, and everything they decide.
+    """The owner's keys and decisions.
 
-    Your keys are on this machine and nowhere else.  The device has their public halves only: it can seal footage to
-    you, and cannot open it.  What you share leaves as new keys for exactly the segments you choose.
+    Your keys are on this machine only.  The device has their public halves: it can seal footage to you, and it cannot
+    open it.  If you share footage, new keys leave for exactly the segments you choose.
 
     The device may be this machine or another.  For another, forward its control socket:
 

@@ -1,4 +1,4 @@
-"""`doorward owner open-backup`: what `doorward backup` sealed, opened for `doorward restore`."""
+"""`doorward owner open-backup`: opens a sealed `doorward backup` for `doorward restore`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def open_backup(backup: Path, folder: Path, identity: Path | None) -> None:
     """Open a device's backup, for doorward restore.
 
     \b
-    It holds the device's keys, so it goes into a pipe and lies nowhere:
+    It holds the device's keys. Pipe it straight into doorward restore. Do not store it:
     doorward owner open-backup BACKUP | ssh doorbell sudo doorward restore -
     """
     if sys.stdout.isatty():

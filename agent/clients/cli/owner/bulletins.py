@@ -20,9 +20,9 @@ __all__ = ["bulletins"]
 @device_option
 @json_option
 def bulletins(folder: Path, device: Path, as_json: bool) -> None:
-    """Read the safety messages of those you trust.
+    """Read the safety messages of requesters you trust.
 
-    Nobody is told that you read them, and there is no answer to them.
+    They do not learn that you read them, and there is no answer.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:

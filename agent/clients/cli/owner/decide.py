@@ -66,13 +66,13 @@ def approve(
     exists: str | None, sound: bool, name: str | None, street: str | None, email: str | None, note: str | None,
     gaps: bool, sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Share the segments you choose, and no others.
+    """Share the segments you choose, and only those.
 
-    Or less: --posters shares still pictures, --exists says that there is footage and when.  Without any of these you
-    are shown the request and asked for numbers; none are chosen for you.  Look at the footage before: doorward owner
-    review REQUEST --out FOLDER.
+    To share less, use --posters for still pictures, or --exists to say that there is footage and when.  Without any of
+    these options you see the request and type the numbers; none are preselected.  View the footage first: doorward
+    owner review REQUEST --out FOLDER.
 
-    Where the owners have agreed that it takes two, this waits for another one: doorward owner co-approve REQUEST.
+    If approvals take two owners, this one waits for the other: doorward owner co-approve REQUEST.
     """
     keys = load_keys(folder)
     contact = _contact(name, street, email, note)
@@ -80,7 +80,7 @@ def approve(
         seen = RequestReview.fetch(link, keys, find_request(link, request_id))
     _require_undecided(seen.state, seen.name[:8])
     if seen.expired(wall_ms()):
-        raise RequestError("The time to answer this request is over.", remedy="Nothing was shared; nothing will be.")
+        raise RequestError("This request has expired.", remedy="Nothing was or will be shared.")
     if segments is clips is posters is exists is None:
         show(seen)
         click.echo("", err=True)
@@ -89,7 +89,7 @@ def approve(
         )
     choice = choice_of(seen, segments or "", clips or "", posters or "", exists or "", sound=sound)
     if choice == decisions.ShareChoice():
-        raise RequestError("Nothing was chosen, so nothing is shared.", remedy="To say no: doorward owner deny.")
+        raise RequestError("You selected nothing, so nothing is shared.", remedy="To deny it: doorward owner deny.")
     told = None
     if gaps:
         with DeviceLink(device) as link:
@@ -98,7 +98,7 @@ def approve(
     click.echo(RECIPIENTS_MAY, err=True)
     if not sure:
         click.confirm(summary(seen, choice, contact), abort=True, err=True)
-    # A fresh connection: the device does not wait while somebody reads.
+    # Open a new connection, because the device closes idle ones while the owner reads.
     try:
         with DeviceLink(device) as link:
             disclosure = decisions.approve(link, keys, seen, choice, contact, gaps=told)
@@ -130,7 +130,8 @@ def approve(
 def _left_out(
     seen: RequestReview, error: decisions.CannotShareError, contact: ContactCard | None, *, sure: bool
 ) -> decisions.ShareChoice:
-    """The choice without what cannot be shared, once its owner has said yes to that; with --yes nobody is asked."""
+    """Returns the choice without the items that cannot be shared, after the owner has agreed. With --yes it does not
+    ask."""
     nothing = error.rest in (decisions.ShareChoice(), decisions.ShareChoice(sound=True))
     if nothing or sure:
         raise error
@@ -146,10 +147,10 @@ def _left_out(
 @yes_option
 @json_option
 def co_approve(request_id: str, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
-    """Approve exactly what another owner has approved, where it takes two.
+    """Approve exactly the footage that another owner has approved, if it takes two.
 
-    REQUEST is its id or the beginning of it.  You are shown what they approved, checked by this machine.  To share
-    something else, approve that; to share nothing, deny.  A no of either of you ends it.
+    REQUEST is its id or the beginning of it.  You see their approval, verified by this machine.  To share something
+    else, approve that; to share nothing, deny.  A denial by either of you ends the request.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
@@ -187,10 +188,10 @@ def co_approve(request_id: str, folder: Path, device: Path, sure: bool, as_json:
 @yes_option
 @json_option
 def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: bool, as_json: bool) -> None:
-    """Say no to a footage request.
+    """Deny a footage request.
 
-    REQUEST is its id or the beginning of it.  The no stays on the device: whoever asked hears nothing, as if there were
-    no footage.
+    REQUEST is its id or the beginning of it.  The denial stays on the device. The requester gets no answer, as if there
+    were no footage.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
@@ -221,10 +222,9 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
 )
 @json_option
 def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
-    """Take a yes back, as far as nothing has left yet.
+    """Revoke an approval. Parts that were already sent stay sent.
 
-    REQUEST is the request's id or the disclosure's, or a tip's.  What has already left cannot be called back; nothing
-    more leaves.
+    REQUEST is the id of the request, of the disclosure or of a tip.  The device sends nothing more.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
@@ -268,7 +268,7 @@ _DECIDED: Final = {
 
 
 def _require_undecided(state: object, short: str) -> None:
-    """Before anybody is asked for numbers or a last yes: is there anything left to decide?"""
+    """Stops before any question if the request is already decided."""
     if state in _DECIDED:
         raise _decided(str(state), short)
 
@@ -286,7 +286,7 @@ def _show_gaps(told: Sequence[FootageAbsence]) -> None:
 
 
 def _say_take_back(device: Path, request: str) -> None:
-    """How long an approval can be taken back, as the device says it: mostly not at all for long."""
+    """Prints how long the approval can be revoked, by the device's answer. It is usually a short time."""
     with DeviceLink(device) as link:
         waits_s = link.ask("request", id=find_request(link, request)).get("waits_s")
     until = "Until it is on its way"
@@ -296,7 +296,7 @@ def _say_take_back(device: Path, request: str) -> None:
 
 
 def _value(link: DeviceLink, keys: OwnerKeys, request: str, scope: Scope) -> str:
-    """What the request says of itself, which is what is not wanted again."""
+    """Returns the request's value for the scope, for example its incident, which the opt-out covers."""
     payload, _ = request_payload(link.ask("request", id=request), request, keys.identity)
     asked = strictjson.decode(payload, FootageRequest)
     return {

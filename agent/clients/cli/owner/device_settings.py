@@ -56,10 +56,10 @@ def settings(
     folder: Path, device: Path, position: str | None, sensitivity: float | None, zones: Path | None,
     quiet: str | None, private: tuple[str, ...], reset: tuple[str, ...], sure: bool, as_json: bool, **plain: Any,
 ) -> None:  # fmt: skip
-    """Set what the household may set of a device.
+    """Show or change a device's household settings.
 
-    Without options it shows what is set.  What you set is signed, goes over what the configuration says, and takes
-    effect within seconds; zones and masks when the camera is next opened, which is at once unless somebody is there.
+    Without options it shows the settings.  Your settings are signed, override the configuration, and take effect within
+    seconds. Zones and masks take effect when the camera next opens: at once, or after the visitor at the door has left.
     """
     changes: dict[str, Any] = dict.fromkeys(MATTER if "all" in reset else (_KEYS[name] for name in reset))
     changes |= {name: value for name, value in plain.items() if value is not None}
@@ -89,7 +89,7 @@ def settings(
 
 
 def _question(changes: dict[str, Any], before: Settings | None) -> str:
-    """What is about to change; of zones also which masks go, for those hide somebody's window."""
+    """Returns the changes as a question. It names removed masks, because a mask may hide a neighbour's window."""
     zones = changes.get("zones")
     words = [name for name, value in sorted(changes.items()) if value is not None and name != "zones"]
     if zones is not None:

@@ -25,10 +25,11 @@ __all__ = ["drill"]
               help="The recovery key: the printed page, typed or scanned into a file.")  # fmt: skip
 @json_option
 def drill(folder: Path, device: Path, vault: Path | None, recovery: Path | None, as_json: bool) -> None:
-    """Try that your key and the recovery key open what is stored.
+    """Test that your key and the recovery key open the stored footage.
 
-    The newest segment is opened with each and thrown away again.  Do it after enrolling, after every change of owners,
-    and once a year with the printed page in your hand.  Exit status 0 when every key given opens, 1 when one does not.
+    It opens the newest segment with each key and deletes the result.  Run it after enrolment, after every change of
+    owners, and once a year with the printed page in your hand.  Exit status 0 if every given key opens, 1 if one does
+    not.
     """
     keys = load_keys(folder)
     wanted: list[tuple[str, tuple[AgeIdentity, ...]]] = [("your key", (keys.identity,))]

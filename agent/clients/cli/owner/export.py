@@ -31,11 +31,11 @@ _LONGEST_BYTES = 4096
               help="For a URL: a file, yours alone, with one line: user:password.")  # fmt: skip
 @json_option
 def export(where: str, folder: Path, device: Path, days: int, credentials: Path | None, as_json: bool) -> None:
-    """Keep your clips as MP4 in a folder or by WebDAV.
+    """Save your clips as MP4 in a folder or by WebDAV.
 
-    Every clip that is not there yet goes into FOLDER, or to URL, with a JPEG beside it.  FOLDER may be a mounted share;
-    it has to exist.  What is there already is left alone, so this can run from a timer: config/export/ has one.  It
-    runs on your machine, because the doorbell cannot open what it recorded.
+    It writes every missing clip to FOLDER, or to URL, with a JPEG beside it.  FOLDER must exist; it may be a mounted
+    share. Existing clips stay untouched, so a timer can run this: config/export/ has one.  It runs on your machine,
+    because the doorbell cannot open its footage.
     """
     deposit = _deposit(where, credentials)
     keys = load_keys(folder)

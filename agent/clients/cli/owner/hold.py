@@ -1,4 +1,4 @@
-"""`doorward owner hold`, `release` and `delete`: what an owner keeps of the rolling vault, or takes out of it."""
+"""`doorward owner hold`, `release` and `delete`: the stored footage that an owner keeps or deletes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DAY_S = 86_400
 
 
 def _footage(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options that say which footage is meant; the command gets keys, device and clips."""
+    """Adds the options that select footage. The command receives keys, device and clips."""
     return lambda command: _choosing(command, verb)
 
 
@@ -90,10 +90,10 @@ def release(keys: OwnerKeys, device: Path, clips: Clips, as_json: bool) -> None:
 @yes_option
 @json_option
 def delete(keys: OwnerKeys, device: Path, clips: Clips, sure: bool, as_json: bool) -> None:
-    """Delete footage from a device, for good.
+    """Delete footage from a device permanently.
 
-    ID is a segment's or an event's, or the beginning of one.  Nobody can bring it back.  What you shared of it before
-    stays with whom you shared it; that you deleted something stands in the ledger.
+    ID is a segment's or an event's, or the beginning of one.  You cannot undo it.  Copies that you shared stay with
+    their recipients. The ledger records the deletion.
     """
     names = _names(clips)
     if not sure:

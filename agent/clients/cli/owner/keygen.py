@@ -91,10 +91,10 @@ def enrol(
     folder: Path, device: Path, cards: tuple[Path, ...], remove: tuple[str, ...], approvals: str | None,
     recovery_kit: Path | None, kit_decides: bool | None, sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Become the owner of a device; prove that your keys open.
+    """Become the owner of a device, after a proof that your keys open.
 
-    Do this beside the device, once.  It seals a test to your key and to the recovery key; only when both have been
-    opened here does it begin to record.  Another owner joins with --add, and then runs this on their own machine.
+    Do this once, beside the device.  It seals a test to your key and to the recovery key. It starts to record after
+    both tests have been opened here.  Add another owner with --add; they then run this command on their machine.
     """
     keys = load_keys(folder)
     added = [_read_card(path) for path in cards]
@@ -103,7 +103,7 @@ def enrol(
     if keys.memory.device(key.id) is None and not sure:
         click.echo(f"This is your first meeting with the device {key.id}; 'doorward init' showed that id.", err=True)
         click.confirm("Is it yours?", abort=True, err=True)
-    # A fresh connection: the device does not wait while somebody reads.
+    # Open a new connection, because the device closes idle ones while the owner reads.
     with DeviceLink(device) as link:
         done = owner_enrolment.enrol(
             link,
@@ -130,10 +130,10 @@ def enrol(
 @yes_option
 @json_option
 def replace_kit(folder: Path, device: Path, kit_decides: bool | None, sure: bool, as_json: bool) -> None:
-    """Put a new recovery page in place of the one in force.
+    """Replace the recovery page.
 
-    For the day on which the page was lost, or somebody may have seen it.  What the device records from then on is
-    sealed to the new page and no longer to the old one.  The old page still opens what was recorded until then.
+    Use it if the page was lost or a stranger may have seen it.  Later footage is sealed to the new page instead of the
+    old one.  The old page still opens earlier footage.
     """
     keys = load_keys(folder)
     if not sure:
@@ -152,7 +152,7 @@ def replace_kit(folder: Path, device: Path, kit_decides: bool | None, sure: bool
 
 def new_passphrase() -> str:
     while True:
-        # An empty default: click asks for ever, without a word, where there is none.
+        # The default is empty, because click would ask forever at the end of the input.
         answer: str = click.prompt(
             "Passphrase", default="", show_default=False, hide_input=True, confirmation_prompt=True, err=True
         )
@@ -181,7 +181,7 @@ def _kit_decides(enrolment: Enrolment) -> str:
 
 
 def _say_kit(keys: OwnerKeys, recovery: str, before: str) -> None:
-    """What to do with a recovery page that still lies beside the keys."""
+    """Prints what to do with a recovery page that is still beside the keys."""
     match keys.has_kit_of(recovery):
         case True:
             click.echo(

@@ -1,4 +1,4 @@
-"""`doorward owner ledger`: what happened on the device, and the proof that nothing is missing."""
+"""`doorward owner ledger`: the events on the device, and the proof that the list is complete."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: boo
 
 
 def say_doubts(entries: Iterable[LedgerEntry]) -> None:
-    """What the `?` behind a time is, where one was printed."""
+    """Explains the `?` behind a time, if one was printed."""
     if any(_doubtful(entry) for entry in entries):
         click.echo("A time with a '?': the device's clock was not certain then.  The order of the entries is.")
 
@@ -61,7 +61,7 @@ def entry_line(entry: LedgerEntry) -> str:
 
 
 def _when(entry: LedgerEntry) -> str:
-    # A date that nobody vouches for is marked; the order never depends on it.
+    # Mark a time of an unsynchronised clock. The order of entries never depends on it.
     doubt = "?" if _doubtful(entry) else " "
     return f"{words.day(entry.utc_ms)}{doubt}"
 

@@ -1,4 +1,4 @@
-"""`doorward owner live`: what is at the door now, as a stream for a player or a file."""
+"""`doorward owner live`: the live picture, as a stream for a player or a file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["live"]
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Into this file instead of to a player.")
 @click.option("--seconds", metavar="SECONDS", type=Fraction(min=1), help="End after so long.  Otherwise: Ctrl-C.")
 def live(folder: Path, device: Path, out: Path | None, seconds: float | None) -> None:
-    """Look through the door: what the camera films now.
+    """Watch the live picture of the camera.
 
     It is about two seconds late.  The film is written to standard output, for a player:  doorward owner live | mpv -
 
-    It is sealed on the doorbell like everything else and opened here.  Looking changes nothing on the doorbell and is
-    no way to its camera: while the privacy switch is on there is nothing to see.
+    The doorbell seals it like all footage, and this machine opens it.  Watching changes nothing on the doorbell. While
+    the privacy switch is on there is no picture.
     """
     keys = load_keys(folder)
     if out is None and sys.stdout.isatty():

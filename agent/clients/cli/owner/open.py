@@ -51,8 +51,8 @@ def open_footage(
 ) -> None:  # fmt: skip
     """Open your own footage, on a device or a copied disk.
 
-    ID is a segment's or an event's, or the beginning of one.  Each clip becomes one MP4 with a JPEG beside it; every
-    segment is held against the record that the device signed when it was recorded.
+    ID is a segment's or an event's, or the beginning of one.  Each clip becomes one MP4 with a JPEG beside it. Every
+    segment is compared with the record that the device signed at capture.
     """
     if vault is None and (identity or signed_by):
         raise ConfigurationError(
@@ -81,7 +81,7 @@ def open_footage(
 def source_of(
     vault: Path | None, device: Path, keys: OwnerKeys | None, folder: Path, signed_by: str | None
 ) -> Iterator[FootageSource]:
-    """What can be opened: a copied state directory, or the device that answers at `device`."""
+    """Yields the source of footage: a copied state directory, or the device at `device`."""
     if vault is not None:
         yield FolderVault(vault, _device_keys(keys, signed_by))
         return
@@ -141,7 +141,7 @@ def _export(
 
 
 def _doubts(source: FootageSource) -> list[str]:
-    """What is not vouched for as a whole."""
+    """Returns the warnings that concern the whole source."""
     if not isinstance(source, FolderVault):
         return []
     notes = [str(fault) for fault in source.faults]

@@ -1,4 +1,4 @@
-"""`doorward owner opt-out`: what an owner does not want to be asked, or when."""
+"""`doorward owner opt-out`: requests that an owner does not want to receive, and quiet hours."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def _scope_options(command: _Command) -> _Command:
 
 @click.group("opt-out")
 def opt_out() -> None:
-    """Do not be asked: by anybody, by some, or at night.
+    """Opt out of requests: all, some, or at night.
 
-    Nobody can see that you opted out, and denying costs nothing: this is for those who would rather not be asked.
+    An outsider cannot see an opt-out. Denying a request also costs nothing.
     """
 
 
@@ -57,10 +57,10 @@ def add(
     requester: str | None, kind: str | None, incident: str | None, hours: str | None, until: str | None, folder: Path,
     device: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    """Do not be asked: by anybody, or by some; or with --hours, not then.
+    """Opt out of all or some requests, or set quiet hours with --hours.
 
-    Requests it covers end without a word, those waiting now among them.  With --hours nothing ends: you are told of a
-    request when the quiet hours are over.
+    Covered requests end silently, including those that wait now.  With --hours no request ends: the doorbell tells you
+    after the quiet hours.
     """
     scope, value = _scope(requester, kind, incident, hours)
     until_ms = parse_time(until, "--until") if until else None
@@ -81,7 +81,7 @@ def add(
 
 
 def _known(link: DeviceLink, keys: OwnerKeys) -> list[str]:
-    """The ids of those whom a root this owner chose vouches for."""
+    """Returns the ids of the requesters of the roots that this owner chose."""
     bundles = trust_state(link, keys).store.bundles.values()
     return sorted({each.id for bundle in bundles for each in bundle.requesters})
 
@@ -95,9 +95,9 @@ def lift(
     requester: str | None, kind: str | None, incident: str | None, hours: str | None, folder: Path, device: Path,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Be asked again.
+    """Receive requests again.
 
-    Lifts the opt-out of the same scope; requests that it ended stay ended.
+    Lifts the opt-out of the same scope. Requests that it ended stay ended.
     """
     scope, value = _scope(requester, kind, incident, hours)
     keys = load_keys(folder)
@@ -138,7 +138,7 @@ def list_standing(folder: Path, device: Path, as_json: bool) -> None:
 
 
 def _standing(link: DeviceLink, keys: OwnerKeys) -> list[dict[str, Any]]:
-    """What the device says is opted out of."""
+    """Returns the opt-outs in force, by the device's answer."""
     sync(link, keys)
     answer = link.ask("requests", all=False)
     return [*answer.get("opt_outs", []), *answer.get("quiet_hours", [])]

@@ -1,4 +1,5 @@
-"""What the owner's commands share: where keys and device are, how a passphrase is asked, how an id is found."""
+"""Shared parts of the owner's commands: the options for keys and device, the passphrase prompt, the search for an
+id."""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ def device_option(command: _Command) -> _Command:
 
 
 def control_socket(state: Path) -> Path:
-    """Where an installation, or else `doorward run`, has it.  Who may not look there, and need not, is not stopped."""
+    """Returns the socket of an installation, or else of `doorward run`. A missing right to look there is no error."""
     try:
         return StateFolder(state).control
     except PermissionError:
@@ -67,7 +68,7 @@ def yes_option(command: _Command) -> _Command:
 
 
 def load_keys(folder: Path) -> OwnerKeys:
-    """The keys; a passphrase is asked for on the terminal when one is needed."""
+    """Loads the keys and asks for the passphrase on the terminal if they need one."""
     return OwnerKeys.load(folder.expanduser(), passphrase=ask_passphrase)
 
 

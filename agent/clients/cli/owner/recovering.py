@@ -36,11 +36,11 @@ def recover(
     folder: Path, device: Path, recovery_kit: Path, replaces: tuple[str, ...], keep_all: bool, name: str | None,
     wants_passphrase: bool, sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Put new keys in place of lost ones, with the recovery page.
+    """Replace lost keys with the recovery page.
 
-    Do this beside the device.  The keys are made in a folder without keys (--keys).  The page must be one that the
-    device lets decide: pages of the browser are, others after 'doorward owner enrol --kit-decides'.  Every other page
-    opens the footage and nothing more: doorward owner open --identity.
+    Do this beside the device.  It makes the new keys in an empty folder (--keys).  The device must let the page decide:
+    a page from the browser always can, another page only after 'doorward owner enrol --kit-decides'.  Every other page
+    only opens footage: doorward owner open --identity.
     """
     kit = read_kit_file(recovery_kit)
     with DeviceLink(device) as link:
@@ -86,7 +86,7 @@ def _lost(owners: tuple[str, ...], replaces: tuple[str, ...], *, keep_all: bool)
 def _new_keys(
     folder: Path, kit: AgeIdentity, name: str, owners: tuple[str, ...], lost: tuple[str, ...], *, wants_passphrase: bool
 ) -> OwnerKeys:
-    """Fresh keys in `folder`, or those that an earlier run made there for this kit and could not put in place."""
+    """Creates keys in `folder`, or loads the keys that an earlier run made there for this kit without finishing."""
     if (folder / OwnerCard.FILE).exists():
         keys = load_keys(folder)
         if keys.card.recovery == str(kit.recipient()):

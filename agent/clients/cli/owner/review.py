@@ -1,4 +1,4 @@
-"""`doorward owner review`, and how a request reads: neutral words, no countdown, nothing ticked."""
+"""`doorward owner review` and its text: neutral words, no countdown, no preselection."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ RECIPIENTS_MAY: Final = (
 )  # fmt: skip
 @json_option
 def review(request_id: str | None, folder: Path, device: Path, out: Path | None, as_json: bool) -> None:
-    """Look at a footage request and what it matches.
+    """Review a footage request and the matching footage.
 
-    REQUEST is its id or the beginning of it; without one, the requests waiting for you are listed.  Looking changes
-    nothing, and nobody learns that you looked.
+    REQUEST is its id or the beginning of it. Without REQUEST, it lists the requests that wait for you.  A review
+    changes nothing, and the requester does not learn about it.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
@@ -86,7 +86,7 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
 
 
 def _fetched(link: DeviceChannel, keys: OwnerKeys, name: str, left: SharedFootage | None) -> RequestReview:
-    """The request.  Where it does not verify any more, an owner still reads what left; then the error is raised."""
+    """Fetches the request. If it no longer verifies, prints what already left, then raises the error."""
     try:
         return RequestReview.fetch(link, keys, name)
     except FormatError:
@@ -117,7 +117,7 @@ def _say_ways_on(seen: RequestReview) -> None:
 
 
 def find_request(link: DeviceChannel, start: str) -> str:
-    """The id of the request that `start` begins, or whose disclosure it begins."""
+    """Returns the id of the request whose id, or whose disclosure's id, begins with `start`."""
     listed = _listed(link, everything=True)
     by_disclosure = {str(item["disclosure"]): str(item["id"]) for item in listed if item.get("disclosure")}
     names = [str(item.get("id")) for item in listed]
@@ -126,7 +126,7 @@ def find_request(link: DeviceChannel, start: str) -> str:
 
 
 def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
-    """Print the review.  Everything a requester wrote is printed as text, never as markup."""
+    """Prints the review. A requester's words are printed as text, never as markup."""
     console = Console(highlight=False)
     request, requester = seen.request, seen.requester
     console.print(Text.assemble((requester.name, "bold"), f" ({requester.kind.value}) asks for footage"))
@@ -159,7 +159,7 @@ def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
 
 
 def _said(seen: RequestReview) -> Iterator[str]:
-    """What others have said to it: another owner, the requester."""
+    """Yields the responses so far: of another owner and of the requester."""
     if seen.first is not None:
         yield f"\nIt takes two owners.  {seen.first.by} has approved {_approved(seen, seen.first.approval)}."
     elif seen.approvals_needed == 2 and seen.pending:
@@ -268,7 +268,7 @@ def as_document(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> dict[
 
 
 def _seen(written: ClipFiles | None, segment: int) -> list[str] | None:
-    """None: it was not opened, or nobody looked."""
+    """Returns None if the segment was not opened or object detection did not run."""
     sights = written.seen.get(segment) if written is not None else None
     return None if sights is None else [sight.value for sight in sights]
 
@@ -308,7 +308,7 @@ def _facts(seen: RequestReview) -> Iterator[tuple[str, str]]:
     yield "answer", "the time to answer is over" if over else f"possible until {words.day(request.not_after_s * 1000)}"
     length = words.duration(sum(each.end_ms - each.start_ms for each in seen.segments))
     clips, segments = words.counted(len(seen.clips), "clip"), words.counted(len(seen.segments), "segment")
-    if seen.pending or seen.segments:  # of what has ended and was not shared, nobody keeps what it matched
+    if seen.pending or seen.segments:  # the device forgets the matches of a request that ended without a disclosure
         yield "matches", f"{clips}, {segments}, {length}"
     if seen.segments and not seen.certain:
         yield "", "the device's clock was not certain: look at the times with care"
@@ -321,7 +321,7 @@ def _segment_line(each: ReviewedSegment) -> str:
 
 
 def _list(link: DeviceChannel, keys: OwnerKeys, as_json: bool) -> None:
-    """Every waiting request: reviewed, or why it cannot be."""
+    """Lists every waiting request, with its review or the reason why it cannot be reviewed."""
     rows: list[dict[str, Any]] = []
     for item in _listed(link, everything=False):
         if item.get("state") not in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value):

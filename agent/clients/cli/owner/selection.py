@@ -1,6 +1,6 @@
-"""What an owner types to choose what is shared, and how the choice reads before they say yes to it.
+"""Parses an owner's selection and prints it before they confirm.
 
-Numbers are the review's: `1,3-5`, or `all`.  Nothing is chosen that was not typed.
+Numbers are the review's: `1,3-5`, or `all`. Only typed numbers are selected.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 def choice_of(
     seen: RequestReview, segments: str, clips: str, posters: str, exists: str, *, sound: bool
 ) -> decisions.ShareChoice:
-    """What the four options say, each once and in order."""
+    """Returns the selection of the four options, without duplicates and in order."""
     wanted = _segments(seen, segments)
     for clip in _clips(seen, "--clips", clips):
         wanted |= {each.number for each in clip.segments}
@@ -81,7 +81,7 @@ def _words(text: str) -> list[str]:
 
 
 def _numbers(word: str) -> Sequence[int]:
-    """The numbers that `7` or `3-5` means; none for anything else."""
+    """Returns the numbers of `7` or `3-5`; an empty result for any other text."""
     found = _RANGE.fullmatch(word)
     if found is None:
         return ()

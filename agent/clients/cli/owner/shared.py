@@ -1,4 +1,4 @@
-"""How what left reads: by time, as stills, film and sound, with what is stored no more."""
+"""Prints what left: by time, as stills, film and sound, including footage that is no longer stored."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shared_lines(shared: SharedFootage) -> Iterator[str]:
 
 
 def shared_document(shared: SharedFootage | None) -> dict[str, Any] | None:
-    """As `--json` gives it; None before anything was approved."""
+    """Returns the document for `--json`; None before an approval."""
     if shared is None:
         return None
     return {

@@ -31,9 +31,9 @@ __all__ = ["stolen"]
 def stolen(device_id: str, folder: Path, since: str | None, out: Path, sure: bool, as_json: bool) -> None:
     """Declare a device stolen, in a signed file for requesters.
 
-    DEVICE is its id, or the beginning of it.  The device is not needed.  Give the file to those who
-    may hear from it.  With 'doorward requester stolen FILE' they accept no answer of it that was approved after the
-    theft.  It cannot be taken back.
+    DEVICE is its id, or the beginning of it.  The device is not needed.  Give the file to the requesters you trust.
+    With 'doorward requester stolen FILE' they refuse every answer of the device that was approved after the theft.  You
+    cannot revoke it.
     """
     keys = load_keys(folder)
     name = match_one("device", device_id, keys.memory.devices())

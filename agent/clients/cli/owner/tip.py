@@ -1,4 +1,4 @@
-"""`doorward owner tip`: tell one requester something, unasked and under no name."""
+"""`doorward owner tip`: sends a tip to one requester, without your name."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["tip"]
 
 @click.group()
 def tip() -> None:
-    """Tell one requester something, unasked and without your name.
+    """Send a tip to one requester, without your name.
 
-    They learn what you write and what you show.  The broker sees which doorbell sends something to whom, and not what.
-    Footage tells the requester which camera it is from: it can be tied to everything else that camera ever sent them.
+    They learn your message and the footage you attach.  The broker sees the sending doorbell and the recipient, but not
+    the content. Footage identifies its camera: the requester can link it to everything else that this camera sent them.
     """
 
 
@@ -103,7 +103,7 @@ def list_tips(folder: Path, device: Path, as_json: bool) -> None:
 
 
 def _left_out(to: str, message: str | None, error: CannotTellError, *, sure: bool) -> tuple[list[str], list[str]]:
-    """What is left of the footage, once its owner has said yes to that; with --yes nobody is asked."""
+    """Returns the rest of the footage after the owner has agreed. With --yes it does not ask."""
     shown, stills = list(error.segments), list(error.posters)
     if sure or not (message or shown or stills):
         raise error

@@ -26,10 +26,10 @@ _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @click.group(cls=Group)
 def trust() -> None:
-    """Choose who may ask you for footage.
+    """Choose the requesters who may ask you for footage.
 
-    Nobody may until you choose a root.  A root signs bundles that say who its requesters are; names and kinds that you
-    see in a review come from there.  `doorward trust` and `doorward owner trust` are the same.
+    A new doorbell trusts none.  Trust a root: it signs bundles that list its requesters, and the names and kinds in a
+    review come from there.  `doorward trust` and `doorward owner trust` are the same.
     """
 
 
@@ -40,9 +40,9 @@ def trust() -> None:
 @yes_option
 @json_option
 def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
-    """Trust the root KEY (ed25519:...): whom it vouches for may ask.
+    """Trust the root KEY (ed25519:...): its requesters may ask.
 
-    They may ask, never take.  Compare the key with what the root publishes on paper or on its own pages.
+    They may ask, never take.  Compare the key with the one that the root publishes on paper or on its site.
     """
     parse_public_key(key)
     keys = load_keys(folder)
@@ -62,7 +62,7 @@ def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) ->
 @device_option
 @json_option
 def remove_root(key: str, folder: Path, device: Path, as_json: bool) -> None:
-    """Trust the root KEY no more, nor anybody it vouched for."""
+    """Stop trusting the root KEY and its requesters."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         root = trust_roots.remove_trust_root(link, keys, key)
@@ -102,7 +102,7 @@ def bundle(file: Path, folder: Path, device: Path, sure: bool, as_json: bool) ->
 @device_option
 @json_option
 def show_diff(file: Path, folder: Path, device: Path, as_json: bool) -> None:
-    """Show what the signed bundle FILE would change, and change nothing."""
+    """Show the changes of the signed bundle FILE without applying them."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         offered, change = trust_roots.bundle_change(link, keys, _read_bundle(file))
@@ -117,7 +117,7 @@ def show_diff(file: Path, folder: Path, device: Path, as_json: bool) -> None:
 @device_option
 @json_option
 def show(folder: Path, device: Path, as_json: bool) -> None:
-    """Show whom the device lets ask, as far as you agreed to it."""
+    """Show the requesters that the device and this owner both trust."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         trusted = trust_roots.trust_state(link, keys)
@@ -152,7 +152,8 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
 
 
 def _read_bundle(file: Path) -> bytes:
-    """Raises `ConfigurationError` for what is no signed message at all: another file was meant."""
+    """Reads a bundle. Raises `ConfigurationError` if the file is not a signed message, because it is then the wrong
+    file."""
     try:
         data = files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES)
         envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
@@ -200,7 +201,8 @@ def _line(entry: RequesterEntry) -> str:
 
 
 def _bounds(entry: RequesterEntry) -> str:
-    """For how long, where, and how much less than others: `until Fri 15 Jan 2027; 1 region; window at most 6 h`."""
+    """Returns the expiry, the regions and the tighter limits. For example, `until Fri 15 Jan 2027; 1 region; window at
+    most 6 h`."""
     until = [key.until_s for key in entry.keys if not key.revoked]
     own = msgspec.to_builtins(entry.limits)
     said = [
