@@ -237,7 +237,7 @@ def test_a_video_of_a_second_that_is_cut_short_in_a_folder_with_a_quote_plays_th
     out = tmp_path / 'the "demo"'
     status, told = play(out, "--video", str(cut))
     assert status == 0, told
-    assert "It ends before its end" in told
+    assert "The video ended early" in told
     assert summary_of(out)["ok"] is True
     by_hand = next(line.strip() for line in told.splitlines() if "owner open" in line)
     command = [sys.executable, "-m", "agent.cli", *shlex.split(by_hand)[1:]]
@@ -271,8 +271,8 @@ def test_a_single_picture_is_too_little_and_the_demo_says_so_and_leaves_no_resul
         result.write_text("of yesterday")
     status, told = play(out, "--video", str(picture))
     assert status == 1
-    assert "nothing to keep" in told
-    assert "a second or more" in told
+    assert "stored nothing of this footage" in told
+    assert "at least one second" in told
     assert [result for result in results if result.exists()] == []
 
 

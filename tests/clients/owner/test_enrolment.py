@@ -63,7 +63,7 @@ def test_a_test_sealed_to_somebody_else_ends_it(device: FakeDevice, keys: OwnerK
     stranger = OwnerKeys.create(tmp_path / "stranger", seeds=seeds("stranger")).identity.recipient()
     sealed = seal_bytes(bytes(32), [stranger], file_key=bytes(16), nonce=bytes(16))
     device.lies["enrol_test"] = lambda result, data: ({}, sealed)
-    with pytest.raises(OpenError, match="nothing was enrolled"):
+    with pytest.raises(OpenError, match="Nothing was enrolled"):
         enrol(device, keys, clock=now)
     assert device.enrolled is None
     assert not keys.memory.devices()
@@ -301,7 +301,9 @@ def test_a_kit_that_only_opens_puts_no_keys_in_place_and_says_what_it_can_do(
 ) -> None:
     enrol(device, keys, clock=now)
     kit = keys.recovery()
-    with pytest.raises(ConfigurationError, match="opens footage, but it cannot put new keys in place") as refused:
+    with pytest.raises(
+        ConfigurationError, match="opens footage, but the device does not let it replace keys"
+    ) as refused:
         recover(device, _comes_back(tmp_path / "new", kit), kit, replaces=["anna"], clock=now)
     assert "doorward owner open" in (refused.value.remedy or "")
     assert device.enrolment.epoch == 1

@@ -84,7 +84,7 @@ def test_a_wrong_passphrase_says_so(tmp_path: Path) -> None:
 
 
 def test_an_empty_passphrase_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="protects nothing"):
+    with pytest.raises(ConfigurationError, match="gives no protection"):
         OwnerKeys.create(tmp_path, seeds=seeds("anna"), passphrase="")
 
 

@@ -33,7 +33,7 @@ def test_a_copy_reads_as_the_ledger_it_was_made_of(copy: Path, view: LedgerView)
 
 
 def test_a_copy_does_not_replace_another(home: Home, copy: Path, view: LedgerView) -> None:
-    with pytest.raises(ConfigurationError, match="is there already"):
+    with pytest.raises(ConfigurationError, match="already exists"):
         write_copy(copy, view, home.device.key, sync(home.device, home.keys).known.checkpoint)
 
 
@@ -68,5 +68,5 @@ def test_a_folder_without_the_devices_key_is_no_copy(copy: Path, content: bytes 
     (copy / "device.txt").unlink()
     if content is not None:
         (copy / "device.txt").write_bytes(content)
-    with pytest.raises(FormatError, match="is no copy of a ledger"):
+    with pytest.raises(FormatError, match="is not a copy of a ledger"):
         read_copy(copy)

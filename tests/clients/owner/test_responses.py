@@ -68,7 +68,7 @@ def test_an_approval_of_what_did_not_match_is_never_offered_to_the_second_owner(
 
 
 def test_an_approval_that_tells_of_clips_that_did_not_match_is_never_offered_to_the_second_owner() -> None:
-    with pytest.raises(OpenError, match="other clips"):
+    with pytest.raises(OpenError, match="names clips that did not match"):
         first(approved(clips=(ClipClaim(from_ms=1, to_ms=2, segments=1),)))
 
 
@@ -139,13 +139,13 @@ def test_a_receipt_of_a_request_without_a_disclosure_is_not_shown() -> None:
 
 @pytest.mark.parametrize(("name", "message", "shown"), SHOWN)
 def test_only_the_key_that_asked_speaks_for_the_requester(name: str, message: Any, shown: Shown) -> None:
-    with pytest.raises(OpenError, match="not signed by the key that asked"):
+    with pytest.raises(OpenError, match="not signed by the key of the request"):
         shown({name: said(message, private_key_from_seed(b"x" * 32))})
 
 
 @pytest.mark.parametrize(("name", "message", "shown"), SHOWN)
 def test_one_kind_of_message_is_not_taken_for_another(name: str, message: Any, shown: Shown) -> None:
-    with pytest.raises(OpenError, match="not signed by the key that asked"):
+    with pytest.raises(OpenError, match="not signed by the key of the request"):
         shown({name: said(message, payload_type=Approval.PAYLOAD_TYPE)})
-    with pytest.raises(OpenError, match="not signed by the key that asked"):
+    with pytest.raises(OpenError, match="not signed by the key of the request"):
         shown({name: said(samples.request(), payload_type=type(message).PAYLOAD_TYPE)})

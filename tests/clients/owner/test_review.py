@@ -137,7 +137,7 @@ def _key_of(private: object) -> object:
 
 def test_a_requester_no_longer_trusted_is_not_shown_as_one(home: Home) -> None:
     remove_trust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now)
-    with pytest.raises(OpenError, match="nobody you trust now"):
+    with pytest.raises(OpenError, match="You do not trust this requester now"):
         review(home)
 
 
@@ -283,7 +283,7 @@ def test_records_that_do_not_fit_the_list_are_refused(home: Home, repeated: bool
         return {**result, "records": lines[:-1]}, data
 
     home.device.lies["request"] = lie
-    with pytest.raises(OpenError, match="do not fit the segments"):
+    with pytest.raises(OpenError, match="do not match the segments"):
         review(home)
 
 
@@ -297,7 +297,7 @@ def test_a_request_signed_as_something_else_is_none(home: Home) -> None:
     payload = envelope.read_unverified(home.device.requests[home.request].envelope).payload
     forged = envelope.sign("application/vnd.doorward.bulletin+json", payload, samples.REQUESTER)
     home.device.requests[home.request] = replace(home.device.requests[home.request], envelope=forged)
-    with pytest.raises(OpenError, match="no footage request"):
+    with pytest.raises(OpenError, match="not a footage request"):
         review(home)
 
 

@@ -216,7 +216,7 @@ def test_a_cut_segment_under_another_record_is_betrayed_by_its_header(home: Home
     values = {name: getattr(a.signed.record, name) for name in a.signed.record.__struct_fields__}
     a.signed = home.device._record(type(a.signed.record)(**values | {"file": b.signed.record.file}))  # type: ignore[union-attr]
     a.sealed = b.sealed
-    with pytest.raises(FormatError, match="began otherwise"):
+    with pytest.raises(FormatError, match="does not begin with the bytes that the device signed"):
         open_segment(home.device, home.keys, cut[0])
 
 
@@ -289,7 +289,7 @@ def test_a_segment_whose_ends_disagree_does_not_open(home: Home, media: list[byt
     other = home.device.stored[home.segments[1]]
     plaintext = open_bytes(other.sealed, [home.keys.identity])
     sealed, _ = home.device._seal(plaintext, begin)
-    with pytest.raises(FormatError, match="another than at its beginning"):
+    with pytest.raises(FormatError, match="different ids at its beginning and its end"):
         open_unrecorded(sealed, [home.keys.identity])
 
 

@@ -121,7 +121,7 @@ def test_a_device_that_shows_another_yes_of_the_same_owner_is_noticed(home: Home
 def test_a_device_that_shows_nothing_of_the_newest_yes_is_noticed(home: Home) -> None:
     choose(home)
     home.device.yes.clear()
-    with pytest.raises(OpenError, match="does not show what was approved last"):
+    with pytest.raises(OpenError, match="does not show the newest approval"):
         left(home)
 
 
@@ -188,7 +188,7 @@ def test_a_device_that_dates_what_left_by_a_record_of_something_else_is_noticed(
     forged = msgspec.structs.replace(other, id=home.segments[0])
     line = sign_record(forged, ManifestTip(), home.device.private.sign).line
     show(home, records=(line,))
-    with pytest.raises(OpenError, match="is not of what was approved"):
+    with pytest.raises(OpenError, match="does not match the approval"):
         left(home)
 
 
@@ -229,7 +229,7 @@ def test_both_owners_read_who_said_yes(home: Home, bob: OwnerKeys) -> None:
 def test_a_device_that_hides_the_second_owners_yes_is_noticed(home: Home, bob: OwnerKeys) -> None:
     both(home, bob)
     show(home, second=None)
-    with pytest.raises(OpenError, match="does not show the second owner's yes"):
+    with pytest.raises(OpenError, match="does not show the second owner's approval"):
         left(home)
 
 
@@ -240,7 +240,7 @@ def test_a_second_yes_to_something_else_is_noticed(home: Home, bob: OwnerKeys) -
     approve(home.device, home.keys, seen, home.segments[2:], clock=now)
     another = co_approve(home.device, bob, RequestReview.fetch(home.device, bob, other, clock=now), clock=now)
     show(home, first, second=home.device.yes[another][1])
-    with pytest.raises(OpenError, match="second owner's yes that the device shows is for something else"):
+    with pytest.raises(OpenError, match="second owner's approval that the device shows is for something else"):
         left(home, first)
 
 

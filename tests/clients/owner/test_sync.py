@@ -78,7 +78,7 @@ def test_a_device_that_claims_anothers_key_cannot_sign_for_it(home: Home) -> Non
 
 def test_a_device_that_forgot_its_owner_is_refused(home: Home) -> None:
     home.device.enrolled = None
-    with pytest.raises(OpenError, match="says it has no owner"):
+    with pytest.raises(OpenError, match="shows no owner"):
         sync(home.device, home.keys)
 
 
