@@ -1,6 +1,6 @@
-"""The tool itself: its options, and the table that says where each command lives.
+"""The tool: its options, and the table of commands and their modules.
 
-A new command is one line in `COMMANDS`.  Nothing here imports a command's module.
+Add a new command as one line in `COMMANDS`. This module imports no command's module.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _ELSEWHERE = (
 
 
 def installed(*, clients: bool) -> Mapping[str, LazyCommand]:
-    """The commands of this machine.  A doorbell has no `clients`: nothing that opens footage is installed there."""
+    """Returns the commands of this machine. A doorbell has no `clients`, so it holds no code that opens footage."""
     return {name: each for name, each in COMMANDS.items() if clients or not each.target.startswith(_OF_CLIENTS)}
 
 
@@ -86,12 +86,12 @@ what they should be, 5 disk, 6 camera or board, 7 network, 70 a bug of ours.
 @click.version_option(__version__, prog_name="doorward", message="%(prog)s %(version)s")
 @click.pass_obj
 def doorward(invocation: Invocation, debug: bool) -> None:
-    """The doorbell camera that cannot see its own past.
+    """A doorbell camera that cannot open its own footage.
 
-    It records what happens at the door and seals it to keys that are not in the doorbell.  Footage leaves only when
-    its owner hands over the keys of exactly the segments they chose, to exactly the requester who asked.
+    It records what happens at the door and seals it to keys that are not in the doorbell.  If an owner approves a
+    request, the keys of exactly the chosen segments leave, to exactly that requester.
 
-    Every command has its own --help.  Where a script would want it, a command has --json.
+    Every command has --help.  Commands for scripts have --json.
     """
     invocation.debug = invocation.debug or debug
 

@@ -1,9 +1,9 @@
-"""`doorward reset`, `backup` and `restore`: a doorbell's end with one owner, and its second life after a lost card.
+"""`doorward reset`, `backup` and `restore`: change the owner of a doorbell, or replace a lost card.
 
-All three run as root in folders that roles own, so they follow no link there (`agent.platform.privileges`).
+All three run as root in folders of the roles, so they follow no links there (`agent.platform.privileges`).
 
-A backup is everything but footage, sealed to the owners: the doorbell itself cannot open it again.  So it is restored
-from what an owner opened, on their own machine, with `doorward owner open-backup` or any age implementation.
+A backup holds everything except footage, sealed to the owners, so the doorbell cannot open it. An owner opens it on
+their machine with `doorward owner open-backup` or another age implementation, and pipes it into the restore.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _MOST_BYTES = 1 << 30
 _OWN = ("device.key", "push.json")
 _PAGE = "page"
 _PLAIN = re.compile(r"manifest\.[0-9]+(\.part)?|recorder\.sqlite(-wal)?")
-"""What beside the sealed files tells when something was recorded; the sealed ones are too many to write over."""
+"""Plain files that show recording times. They are overwritten; the sealed files are too many for that."""
 _BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json", "trust-report.txt")
-"""What lies in the configuration's folder: the link to the broker, and what a fleet's installer gave."""
+"""Files in the configuration's folder: the link to the broker, and the fleet installer's files."""
 
 
 @click.command()
 @config_option
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 def backup(config: Path, out: Path) -> None:
-    """Write keys, journal, ledger, page and configuration to OUT, sealed to the owners.  No footage is in it.
+    """Write keys, journal, ledger, page and configuration to OUT, sealed to the owners. It holds no footage.
 
     \b
-    It may be taken while the doorbell runs.  Only an owner can open it, on their own machine:
+    You may run it while the doorbell runs.  Only an owner can open it, on their own machine:
     doorward owner open-backup OUT | ssh doorbell sudo doorward restore -
     """
     import secrets
@@ -84,11 +84,11 @@ def backup(config: Path, out: Path) -> None:
 @config_option
 @click.argument("archive", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 def restore(config: Path, archive: Path) -> None:
-    """Make this machine the doorbell that ARCHIVE, an opened backup, was taken of ("-" reads it from a pipe).
+    """Make this machine the doorbell of the opened backup ARCHIVE ("-" reads it from a pipe).
 
     \b
     On the owner's machine:  doorward owner open-backup BACKUP | ssh doorbell sudo doorward restore -
-    The owner's key never comes here.  Footage is not in a backup; what is left of the vault is kept.
+    The owner's key stays on the owner's machine.  A backup holds no footage; the rest of the vault is kept.
     """
     from agent.config import load, parse
     from agent.custodian.state_folder import StateFolder
@@ -127,7 +127,7 @@ def restore(config: Path, archive: Path) -> None:
         text = found["doorward.toml"].decode("utf-8-sig", "replace")
         parse(text, config)
         files.write(config, text.encode(), like=config)
-    # Its configuration may ask for a page or wires that this machine's units are not open to yet.
+    # The restored configuration may use a page or pins that this machine's units do not allow yet.
     click.echo(
         f"This machine is that doorbell again.  Next:  {'sudo doorward apply' if folder.divided else 'doorward run'}"
     )
@@ -210,7 +210,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
 
 
 def _left_in(config: Path) -> str:
-    """What a configuration says of the owner who goes."""
+    """Returns the parts of a configuration that reveal the former owner."""
     tables = tomllib.loads(config.read_text(encoding="utf-8"))
     found = ["its place"] if "position" in tables.get("device", {}) else []
     return ", ".join([*found, *(f"[{name}]" for name in ("broker", "alerts", "home_assistant") if name in tables)])
@@ -234,7 +234,8 @@ def _archive(folder: StateFolder, config: Path) -> Iterator[bytes]:
 
 
 def _own_files(folder: StateFolder) -> Iterator[tuple[str, bytes]]:
-    """With the rights of whom the folder belongs to: a link in it leads to nothing that its owner could not read."""
+    """Yields the files with the rights of the folder's owner, so a link can only reach files that this user may
+    read."""
     with as_owner_of(folder.root), PrivilegedFolder(folder.root) as own:
         yield "journal.sqlite", _journal(folder.journal)
         names = own.names()
@@ -262,7 +263,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _key_of(folder: StateFolder) -> Any:
-    """The device's key; None where the folder holds something and no key can be read."""
+    """Returns the device's key; None if the folder holds data but no readable key."""
     from agent.errors import ConfigurationError
 
     try:
@@ -280,12 +281,12 @@ def _count_sealed(vault: Path) -> int:
 
 
 def _remove_everything(folder: StateFolder, config: Path) -> list[str]:
-    """What an owner leaves: all of the state but the folders themselves, which an installation made.
+    """Removes all of an owner's state, but keeps the folders that an installation made.
 
-    Keys go first, and one thing that cannot be removed stops no other.  Returns what is left.
+    It removes keys first and continues after a failure. Returns the remaining paths.
     """
     left: list[str] = []
-    # Where the roles are apart, root owns these folders' parent.  Else they are names in the owner's folder.
+    # If the roles run apart, root owns the parent of these folders. Otherwise they are names in the owner's folder.
     roles = [folder.vault, folder.outbox, folder.recorders_index.parent] if folder.divided else []
     inner = () if folder.divided else (folder.vault.name, folder.outbox.name)
     with PrivilegedFolder(folder.root) as own:

@@ -35,10 +35,10 @@ config.add_command(show)
 @config_option
 @json_option
 def check(file: Path | None, config: Path, as_json: bool) -> None:
-    """Check FILE (or the configuration that `run` would use) and say in words what it means.
+    """Check FILE (or the configuration that `run` would use) and explain it in words.
 
-    The first mistake is shown with its line, its key and what to write instead.  With --json a mistake is in the
-    document too.  Exit status 0 when the file is right, 2 when not.
+    If there is a mistake, it shows the line, the key and the correction.  With --json the document contains the
+    mistake.  Exit status 0 if the file is right, otherwise 2.
     """
     path = file or config
     try:
@@ -93,7 +93,7 @@ def _source(camera: CameraConfig) -> str:
         case CameraKind.USB:
             return f"the USB camera {camera.device}"
         case CameraKind.RTSP:
-            # Without the rest of the address, which may hold a password.
+            # Leave out the rest of the address, which may hold a password.
             return f"the network camera at {urlsplit(camera.url or '').hostname}"
         case CameraKind.FILE:
             return f"the video {camera.path}"
@@ -102,7 +102,7 @@ def _source(camera: CameraConfig) -> str:
 
 
 def _notes(configuration: Configuration) -> Iterator[str]:
-    """What is right and yet may surprise."""
+    """Yields notes about valid settings that may surprise."""
     if configuration.broker is None:
         yield "There is no [broker]: Doorward records and touches no network."
     elif configuration.device.position is None:
@@ -116,7 +116,7 @@ def _notes(configuration: Configuration) -> Iterator[str]:
 
 
 def _board_notes(configuration: Configuration) -> Iterator[str]:
-    """What this machine cannot film.  A board that the file names has refused it already."""
+    """Yields modes that this machine cannot record. For a board that the file names, these modes are errors."""
     camera, board = configuration.camera, board_here()
     if camera.kind is CameraKind.PI and board.name is not BoardName.OTHER and camera.size[0] > board.widest_px:
         yield f"This board films at most {board.widest_px} pixels wide: {camera.size[0]} are reduced to that."

@@ -20,9 +20,9 @@ __all__ = ["init", "requests", "status"]
 @config_option
 @json_option
 def init(config: Path, as_json: bool) -> None:
-    """Make this machine a device: its state directory and its own signing key.
+    """Make this machine a device: its state directory and its signing key.
 
-    The key signs what the device records.  It opens nothing: until an owner enrols, nothing is recorded at all.
+    The key signs the device's records and opens no footage. The device starts to record after an owner has enrolled.
     """
     from agent.custodian.state_folder import StateFolder
     from agent.wire.identities import private_key_from_seed, public_key_of
@@ -101,11 +101,10 @@ def _clock_words(answer: dict[str, Any]) -> str:
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @json_option
 def requests(config: Path, everything: bool, as_json: bool) -> None:
-    """List footage requests: who asks, about when, and where each one stands.
+    """List footage requests: the requester, the time window and the state of each.
 
-    Names come from the trust bundle, never from the request.  What was written is sealed to the owners, so it is not
-    here: case and text are shown by doorward owner review, where one decides.  Requests over a limit never reach you;
-    they are counted here.
+    Names come from the trust bundle.  The text of a request is sealed to the owners; to read it, use doorward owner
+    review.  Requests over a limit are blocked. They are counted here and never shown to you.
     """
     from agent.ipc.control_client import DeviceLink
 
@@ -139,7 +138,7 @@ def _passes_words(recorder: dict[str, Any]) -> str:
 
 
 def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    """What waits in memory, what the card has had to write, and what reading everything again has found."""
+    """Returns the data that waits in memory, the bytes written to the card, and the results of the integrity check."""
     recorder, rows = answer["recorder"], []
     if recorder["state"] == "not recording" and recorder.get("in_memory_s"):
         kept = f"the newest {recorder['in_memory_s']:.0f} s ({recorder.get('in_memory_bytes', 0) / 1e6:.1f} MB)"
@@ -159,7 +158,7 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
-    """Nothing of a doorbell without one, unless its owner counts on it."""
+    """Returns the rows on object detection; none if it is off, unless a setting depends on it."""
     opinion = recorder.get("object_detection") or {}
     rows = {
         "running": f"{counted(opinion.get('inferences', 0), 'look')}, {opinion.get('ms_per_inference', 0):.0f} ms each",
@@ -174,7 +173,7 @@ def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _panel_words(panel: dict[str, Any]) -> str:
-    """`simulated on other, privacy on; 61 °C, relief 1; the supply is weak`"""
+    """For example, `simulated on other, privacy on; 61 °C, relief 1; the supply is weak`."""
     if not panel["connected"]:
         return f"away: {panel.get('detail', 'nobody has answered yet')}"
     health = panel.get("health", {})

@@ -37,11 +37,11 @@ _MARKS = {CheckStatus.FINE: ("✓", "green"), CheckStatus.POOR: ("!", "yellow"),
 @config_option
 @json_option
 def doctor(config: Path, as_json: bool) -> None:
-    """Check camera, encoder, disk, clock, broker, panel and heat; say what to do.
+    """Check camera, encoder, disk, clock, broker, panel and heat, and suggest remedies.
 
-    Opens the configured camera for a moment (a doorbell that runs here is asked instead), writes and removes one file
-    where the vault is, connects to the broker.  Changes nothing.  Exit status 0 when Doorward can do its job, 1 when
-    not.
+    It opens the configured camera for a moment (or asks the doorbell if one runs here), writes and removes one file in
+    the vault's folder, and connects to the broker.  It changes nothing.  Exit status 0 if Doorward can do its job,
+    otherwise 1.
     """
     findings: list[Finding] = []
     for finding in _examine(config):

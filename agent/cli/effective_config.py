@@ -1,4 +1,4 @@
-"""`doorward config show`: what an owner may set, what is in force, and where each value comes from."""
+"""`doorward config show`: the household's settings, their values in force, and the source of each value."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["show"]
 @config_option
 @json_option
 def show(config: Path, as_json: bool) -> None:
-    """Show what an owner may set, what is in force, and where it comes from.
+    """Show the household's settings, their values and the source of each.
 
-    What an owner has set, on the page or with 'doorward owner settings', is asked of the device.  While none runs, only
-    the file is shown, and said to be.
+    The device reports the settings that an owner changed, on the page or with 'doorward owner settings'.  If no device
+    runs, the command shows only the file and says so.
     """
     file = load(config)
     socket = StateFolder(file.device.state_dir).control
@@ -46,7 +46,7 @@ def show(config: Path, as_json: bool) -> None:
 
 
 def _set_by_owner(socket: Path) -> tuple[bool, Settings | None]:
-    """Whether a device answered, and what it says that an owner has set.  It verified that; this is to look at."""
+    """Returns whether a device answered, and its owner's settings. The device verified them; they are for display."""
     try:
         with DeviceLink(socket) as link:
             return True, read_settings(link)
@@ -81,6 +81,6 @@ def _found(configuration: Configuration, key: str) -> Any:
 
 
 def _value(configuration: Configuration, key: str) -> str:
-    """As JSON; what is not set is a dash."""
+    """Returns the value as JSON; a dash if it is not set."""
     found = _found(configuration, key)
     return "-" if found is None else msgspec.json.encode(found, enc_hook=str).decode()

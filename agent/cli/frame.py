@@ -1,10 +1,10 @@
-"""What every command shares: lazy loading, how errors read, exit statuses, and `--json`.
+"""The shared parts of all commands: lazy loading, the form of errors, exit statuses, and `--json`.
 
 Rules:
-- `doorward --help` imports click and nothing else of ours; a command's module is imported when the command runs.
-- An error is one sentence and a remedy, on standard error.  A stack trace appears only with `--debug`.
-- The exit status says whose turn it is, by the class of the error (`EXIT_STATUS`).
-- With `--json`, standard output is exactly one JSON document; everything else goes to standard error.
+- `doorward --help` imports only click. A command's module is imported if the command runs.
+- An error is one sentence and a remedy, on standard error. A stack trace appears only with `--debug`.
+- The class of the error decides the exit status (`EXIT_STATUS`), and thereby names whose turn it is.
+- With `--json`, standard output is exactly one JSON document. All other output goes to standard error.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ EXIT_STATUS: Mapping[type[DoorwardError], int] = {
     errors.NetworkError: 7,
     errors.InternalError: 70,
 }
-"""0 is success, 1 an answer of "no" (a check that failed, a verification that did not hold)."""
+"""0 is success; 1 is the answer "no", for example a failed check or verification."""
 
 _JsonValue = TypeVar("_JsonValue")
 
 _LONGEST_SENTENCE = 200
-"""Characters; longer than any, so that none ends in dots."""
+"""In characters. It exceeds every sentence, so that none ends in dots."""
 _INTERRUPTED = 130
 _SUDO = "Use sudo, or be its owner."
 _BUG_REMEDY = "Run it again with --debug in front (doorward --debug …) and report what it prints."
@@ -72,7 +72,7 @@ _REMEDIES: Mapping[type[DoorwardError], str] = {
     errors.NetworkError: _ASK_DOCTOR,
     errors.InternalError: _BUG_REMEDY,
 }
-"""For an error that brings none of its own: whoever reads it at a terminal is not left alone with it."""
+"""The remedy for an error without one, so that a user always has a next step."""
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """Where a command lives, and the line that `--help` shows without importing it."""
+    """The module of a command, and its line in `--help`, which needs no import."""
 
     target: str
     """"package.module:attribute"."""
@@ -92,7 +92,7 @@ class LazyCommand:
 
 
 class Group(click.Group):
-    """A group whose help shows the first sentence of every command, whole."""
+    """A group whose help shows the complete first sentence of every command."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -104,9 +104,9 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """A group whose commands are imported when they run.  `lazy` maps names to where they live, in the order shown.
+    """A group that imports a command if it runs. `lazy` maps names to modules, in the order shown.
 
-    `elsewhere` maps names of commands that are not installed here to what to do about that.
+    `elsewhere` maps the names of commands that are not installed here to a remedy.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class LazyGroup(Group):
 
 
 def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
-    """Run `tool` and return its exit status; every error becomes words here and nowhere else."""
+    """Runs `tool` and returns its exit status. This function alone turns errors into text."""
     invocation = Invocation(debug=bool(os.environ.get("DOORWARD_DEBUG")))
     try:
         outcome = tool.main(arguments, prog_name="doorward", standalone_mode=False, obj=invocation)
@@ -196,7 +196,7 @@ def _say_error(message: str, remedy: str) -> None:
 
 
 def _legible(text: str) -> str:
-    """`text` without what steers a terminal: an error may name a file, or quote a text, that somebody else chose."""
+    """Removes terminal control characters. An error may quote a file name or a text from an attacker."""
     return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
@@ -208,7 +208,7 @@ def _say(text: str) -> None:
 
 
 class Number(click.IntRange):
-    """A whole number, whose bounds stand in the help as people say them."""
+    """A whole number. The help shows its bounds in plain words."""
 
     name = "number"
 
@@ -217,7 +217,7 @@ class Number(click.IntRange):
 
 
 class Fraction(click.FloatRange):
-    """A number, whose bounds stand in the help as people say them."""
+    """A number. The help shows its bounds in plain words."""
 
     name = "number"
 
@@ -238,7 +238,7 @@ def json_option(command: _Command) -> _Command:
 
 
 def config_option(command: _Command) -> _Command:
-    """Adds `--config FILE` as the argument `config`, a path that need not exist yet."""
+    """Adds `--config FILE` as the argument `config`. The file need not exist."""
     return click.option(
         "--config",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -251,9 +251,9 @@ def config_option(command: _Command) -> _Command:
 
 
 def emit_json(document: Mapping[str, Any]) -> None:
-    """Write the one JSON document of a `--json` command.  Paths and enums become text.
+    """Writes the JSON document of a `--json` command. Paths and enums become text.
 
-    What would steer a terminal is escaped, as JSON may: it can be the name of a file that somebody else chose.
+    Terminal control characters are escaped, because a file name may come from an attacker.
     """
     text = json.dumps(document, indent=2, ensure_ascii=False, default=_as_text)
     click.echo("".join(each if each.isprintable() or each == "\n" else _escaped(each) for each in text))

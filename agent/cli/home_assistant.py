@@ -16,9 +16,9 @@ _PATIENCE_S = 10.0
 
 @click.group(name="home-assistant", cls=Group)
 def home_assistant() -> None:
-    """The doorbell in Home Assistant: take it out.
+    """Remove the doorbell from Home Assistant.
 
-    It appears there by itself once [home_assistant] names the broker.
+    It appears there automatically if [home_assistant] names the broker.
     """
 
 
@@ -36,7 +36,7 @@ def remove(config: Path) -> None:
 
 
 def remove_entities(config: Path) -> bool:
-    """False when none is configured.  Raises `NetworkError` when the broker cannot be reached."""
+    """Returns False if none is configured. Raises `NetworkError` if the broker cannot be reached."""
     from agent.core.home import HomeTopics
     from agent.custodian.home_setup import home_address
     from agent.custodian.state_folder import StateFolder

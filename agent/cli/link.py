@@ -1,4 +1,4 @@
-"""`doorward link`: the doorbell's own side of its broker: a key that never leaves it, a request, and what came back."""
+"""`doorward link`: the doorbell's link to its broker: a key that stays here, a signing request, and the certificate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`doorward motion`: what the detector sees in a video, event by event, and what it costs."""
+"""`doorward motion`: the motion detector's events in a video, and their cost."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".
 class DetectedEvent:
     """Seconds from the start of the footage; `score` 0..1 is the strongest motion in it.
 
-    `sights`: what a second opinion saw in it, where one was asked for.
+    `sights`: the labels of object detection in it, if it was used.
     """
 
     start_s: float
@@ -81,7 +81,7 @@ class MotionRun:
     _next_look_s: float = 0.0
 
     def packet(self, packet: EncodedPacket) -> None:
-        """Not wanted: only motion is looked at."""
+        """Ignores encoded packets: only decoded pictures matter here."""
 
     def luma(self, frame: LumaFrame) -> None:
         began_ns = time.thread_time_ns()
@@ -151,15 +151,15 @@ def motion(
     opinion: bool,
     as_json: bool,
 ) -> None:
-    """Show what the motion detector sees in a video.
+    """Show the motion detector's events in a video.
 
-    For each FILE, and each video in a FOLDER: its events with start, end and score, and what the detector cost per
-    frame, as CPU time of its own thread.  The detector sees exactly what it would see while recording.
+    For each FILE, and each video in a FOLDER, it prints the events with start, end and score, and the detector's cost
+    per frame, as CPU time of its thread.  The detector sees the same data as while recording.
 
-    LABELS is a JSON object whose entries say "file", "duration_s", and as lists of [start, end] in seconds "events_s"
-    and, where motion counts neither way, "dont_care_s".  Then what was seen, missed and false is counted.
+    LABELS is a JSON object whose entries have "file", "duration_s", and as lists of [start, end] in seconds "events_s"
+    and, for motion that does not count, "dont_care_s".  With LABELS it counts seen, missed and false events.
 
-    With --opinion two networks look at frames of each event, as they would while recording; `make models` fetches them.
+    With --opinion two networks examine frames of each event, as while recording; `make models` fetches the networks.
     """
     settings = load(config) if config else Configuration()
     zones = zone_map(settings.motion)
@@ -249,7 +249,7 @@ def _wait(watch: MotionRun, name: str, length: float | None, *, quiet: bool) -> 
 
 
 def _length_s(file: Path) -> float | None:
-    """What the file says of its own length, for the progress bar."""
+    """Returns the length in the file's header, for the progress bar."""
     with av.open(str(file)) as container:
         return container.duration / av.time_base if container.duration else None
 
@@ -330,7 +330,7 @@ def _document(watches: dict[Path, MotionRun], scores: dict[Path, Score]) -> dict
 
 
 def _event_document(event: DetectedEvent) -> dict[str, Any]:
-    """Without `sights` when nobody was asked."""
+    """Returns the event, without `sights` if object detection was off."""
     return {name: value for name, value in dataclasses.asdict(event).items() if value is not None}
 
 

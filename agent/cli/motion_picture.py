@@ -1,8 +1,8 @@
-"""Draws what the motion detector saw in footage, for a person to tune by: one strip per file, one PNG for all.
+"""Draws the motion detector's data for a person who tunes it: one strip per file, one PNG for all.
 
-A strip shows, over time, what the labels say (green), what became an event (orange) and when somebody was present,
-moving or not (pale); the score with the line above which motion is confirmed; how much each cell has to differ to
-count (bright: more, where leaves or a street disturb); and a still of each event at its strongest, with the box.
+A strip shows the following over time: the labels (green), the events (orange), and the presence of a person, moving or
+still (pale); the score with the threshold that confirms motion; the threshold of each cell (bright: higher, for example
+at leaves or a street); and a still of each event at its strongest, with the box.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class CapturedFrame:
 
 @dataclass(slots=True)
 class Record:
-    """What one file's samples said.  `stills` has one moment per event."""
+    """The samples of one file. `stills` has one moment per event."""
 
     at_s: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Record:
     stills: list[CapturedFrame] = field(default_factory=list)
 
     def take(self, sample: MotionSample, luma: Luma, at_s: float, event: int) -> None:
-        """`event`: how many have ended before; `luma` is borrowed."""
+        """Adds a sample. `event`: the number of events that ended before; `luma` is borrowed."""
         self.at_s.append(at_s)
         self.scores.append(sample.score)
         self.present.append(sample.present)
@@ -115,7 +115,7 @@ def _drawn(strip: MotionStrip) -> Canvas:
 
 
 def _legend(canvas: Canvas, *, has_truth: bool) -> None:
-    """What the bars' colours mean, at the right of the heading."""
+    """Draws the meaning of the bars' colours, at the right of the heading."""
     left = _WIDTH_PX - _MARGIN_PX
     for word, tone in (("somebody there", _PALE), ("event", _EVENT), *([("label", _TRUTH)] if has_truth else [])):
         left -= 9 * len(word)
@@ -142,7 +142,7 @@ def _bars(
 
 
 def _runs(record: Record) -> list[tuple[float, float]]:
-    """When somebody was present, moving or not."""
+    """Returns the times of presence, moving or still."""
     runs: list[tuple[float, float]] = []
     before = False
     for at_s, present in zip(record.at_s, record.present, strict=True):

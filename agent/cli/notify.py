@@ -1,4 +1,4 @@
-"""`doorward notify test|status`: whether the owner's alerts arrive."""
+"""`doorward notify test|status`: tests and shows the delivery of the owner's alerts."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def notify() -> None:
 @config_option
 @json_option
 def test(config: Path, as_json: bool) -> None:
-    """Send one neutral message through every channel and wait until each has taken it.
+    """Send one neutral message through every channel and wait until each has accepted it.
 
-    It goes the way every alert goes: through the running device's queue and its uplink.  Exit status 1 when a channel
-    did not take it; it stays in the queue then, and is tried again.
+    It goes through the running device's queue and its uplink, like every alert.  If a channel did not accept it, the
+    exit status is 1; the message stays in the queue and is tried again.
     """
     with _linked(config) as link:
         before = _channels(link)
@@ -62,7 +62,7 @@ def test(config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def status(config: Path, as_json: bool) -> None:
-    """Show each channel: what it took, what waits for it, and why it fails."""
+    """Show each channel: delivered and waiting alerts, and its fault."""
     with _linked(config) as link:
         answer = link.ask("status").get("alerts") or {"channels": {}}
     if as_json:

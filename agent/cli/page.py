@@ -1,4 +1,4 @@
-"""`doorward page`: where the owner's page is, the code that lets a browser in, and the authority to install."""
+"""`doorward page`: the address of the owner's page, the code for a new browser, and the authority to install."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOST_BYTES = 64 << 10
 
 @click.group(cls=Group)
 def page() -> None:
-    """The owner's page in the browser: how to get there.
+    """Open the owner's page in a browser.
 
-    It is served when the configuration has a [page] section and 'doorward run' is running.
+    It is served if the configuration has a [page] section and 'doorward run' is running.
     """
 
 
@@ -31,11 +31,11 @@ def page() -> None:
 @click.option("--qr/--no-qr", default=True, help="Show address and fingerprint as a QR code too.")
 @json_option
 def code(config: Path, qr: bool, as_json: bool) -> None:
-    """Print how to trust this doorbell, and a code that lets one browser in, once, for a quarter of an hour.
+    """Print how to trust this doorbell, and a code that signs in one browser, once, within 15 minutes.
 
-    The code before it no longer counts.  Install the authority first, and compare its fingerprint: a relay between you
-    and the doorbell could offer another.  The QR code holds the fingerprint too, behind the # of the address, which is
-    sent to nobody.
+    A new code replaces the old one.  Install the authority first, and compare its fingerprint, because a relay between
+    you and the doorbell could offer another.  The QR code also holds the fingerprint, after the # of the address, which
+    browsers never send.
     """
     answer, _ = _ask(config, "page_code")
     if as_json:
@@ -68,10 +68,10 @@ def code(config: Path, qr: bool, as_json: bool) -> None:
 )
 @click.option("--fingerprint", metavar="SHA256", help="With --from: what 'doorward page code' prints there.")
 def authority(config: Path, out: Path, address: str | None, fingerprint: str | None) -> None:
-    """Write the page's authority to OUT, or with - to the terminal, to be installed on a phone or computer.
+    """Write the page's authority to OUT, or with - to the terminal, to install it on a phone or computer.
 
-    It can vouch for this doorbell's name and for local addresses, and for nothing else.  With --from and --fingerprint
-    it is fetched over the network, compared, and refused if it is another one.
+    It can vouch only for this doorbell's name and for local addresses.  With --from and --fingerprint the command
+    fetches it over the network, compares the fingerprint, and refuses any other.
     """
     if (address is None) != (fingerprint is None):
         raise click.UsageError("--from and --fingerprint go together.")
@@ -87,7 +87,7 @@ def authority(config: Path, out: Path, address: str | None, fingerprint: str | N
 
 
 def _fetched(address: str) -> bytes:
-    """What a page offers as its authority.  Nothing about it is believed."""
+    """Fetches the authority from a page. The result is untrusted."""
     import http.client
     from urllib.parse import urlsplit
 

@@ -26,7 +26,7 @@ _BOOT = (Path("/boot/firmware/doorward.bundle"), Path("/boot/doorward.bundle"))
 def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
     """Check FLEET and write a bundle for the boot partition of each doorbell in it.
 
-    config/fleet.example.toml documents every key.  The same file gives the same bundles.  There is no secret in them.
+    config/fleet.example.toml documents every key.  The same file gives the same bundles.  They hold no secrets.
     """
     from agent.config.fleet import bundle_bytes, bundles, load_fleet, parse_bundle, trust_report
 
@@ -34,7 +34,8 @@ def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
     made = {}
     for bundle in bundles(described, authority):
         data = bundle_bytes(bundle)
-        # By the doorbell's own eyes, before it is written: what it would refuse is found here.
+        # Parse it with the doorbell's parser before writing, so that this command finds every error the doorbell would
+        # find.
         _, configuration = parse_bundle(data, fleet)
         made[bundle.name] = (data, trust_report(bundle, configuration))
     if not check:
@@ -57,7 +58,7 @@ def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
 def take_bundle(bundle: Path | None, etc: Path) -> None:
     """Take the configuration from a bundle, once in this doorbell's life.
 
-    BUNDLE is the file; without it, the one on the boot partition.
+    BUNDLE is the file. Without BUNDLE, use the one on the boot partition.
     """
     from agent.config.fleet import parse_bundle, trust_report
     from agent.errors import ConfigurationError
@@ -92,7 +93,7 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
 @click.command("trust-report")
 @click.option("--etc", type=click.Path(path_type=Path, file_okay=False), default=_ETC, hidden=True)
 def trust_report_command(etc: Path) -> None:
-    """Show every recipient, root and broker that this doorbell was given by whoever prepared it."""
+    """Show every recipient, root and broker that the preparer gave to this doorbell."""
     path = etc / "trust-report.txt"
     if path.is_file():
         click.echo(path.read_text(encoding="utf-8"))

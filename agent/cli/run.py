@@ -21,7 +21,7 @@ __all__ = ["run"]
 _RUNTIME_DIR = Path("/run/doorward")
 _STATE_DIR = Path("/var/lib/doorward")
 _RETRY_EXIT_STATUS = 75
-"""EX_TEMPFAIL, sysexits(3): the camera does not come back in this process, so its supervisor shall start another."""
+"""EX_TEMPFAIL, sysexits(3): this process cannot recover the camera, so the supervisor must start another."""
 
 
 @click.command()
@@ -48,10 +48,10 @@ _RETRY_EXIT_STATUS = 75
     help="For the uplink, which reads no configuration: the folder of what may be sent.",
 )
 def run(config: Path, role: str, runtime_dir: Path, outbox: Path) -> None:
-    """Watch, record, and answer the owner, until stopped with Ctrl-C or SIGTERM.
+    """Watch, record, and answer the owner, until Ctrl-C or SIGTERM.
 
-    What is open when it stops is finished and kept.  When footage from a file is over, it goes on answering.
-    An installation runs the roles apart, each as a user of its own in a sandbox: see systemd/ and SECURITY.md.
+    At the end it finishes and keeps all open files.  After footage from a file has ended, it continues to answer. An
+    installation runs the roles apart, each as a separate user in a sandbox: see systemd/ and SECURITY.md.
     """
     roles: dict[str, Callable[[], None]] = {
         "solo": lambda: _solo(config),
@@ -64,9 +64,9 @@ def run(config: Path, role: str, runtime_dir: Path, outbox: Path) -> None:
 
 
 def without_rich() -> None:
-    """Keep rich, which is the command line's, out of a process that runs for months: structlog takes it where it is.
+    """Keeps rich out of a process that runs for months. structlog imports it if it is available.
 
-    4 MB in each role, for coloured tracebacks that `platform.logs` never draws.
+    It would cost 4 MB in each role, for coloured tracebacks that `platform.logs` never draws.
     """
     modules: dict[str, object] = sys.modules  # type: ignore[assignment]
     modules.setdefault("rich", None)
@@ -162,11 +162,11 @@ def _supervision() -> SystemdNotifier:
 
 
 class _StopSignals:
-    """While inside, SIGINT and SIGTERM call `stop` in a thread of its own; it has been called when this is left.
+    """Inside this block, SIGINT and SIGTERM call `stop` in a separate thread. Leaving the block also calls it.
 
-    A role starts inside: what has started before something else could not would keep the process from ending, and
-    nobody starts anew what has not ended.  Until it says `when_asked`, a signal calls `give_up`, which ends what the
-    start waits for, and `stop` waits: what started behind its back would keep the process from ending, too.
+    Start the role inside this block. If start-up fails half-way, leaving the block stops the threads that already run,
+    and the supervisor can restart the process. Before `when_asked`, a signal calls `give_up`, which ends the waits of
+    the start-up. `stop` waits for the start-up to end, because a thread that starts later would keep the process alive.
     """
 
     def __init__(self, stop: Callable[[], None], give_up: Callable[[], None] = lambda: None) -> None:
@@ -187,7 +187,7 @@ class _StopSignals:
         self._stopper.join()
 
     def when_asked(self) -> None:
-        """The role has started, or never will: from now on it can be stopped."""
+        """Marks the end of the start-up, successful or not. From now on a signal stops the role."""
         self._started.set()
 
     def _begin(self, *_signal: object) -> None:

@@ -1,7 +1,7 @@
-"""`doorward self-test`: the main job in small, in a folder of its own: film, seal, sign, verify.
+"""`doorward self-test`: a small run in a temporary folder: record, seal, sign, verify.
 
-The installer runs it before it switches to a version.  It touches no camera, no network and no state.  With --camera it
-opens the configured camera, and nothing else.  Opening is tested where the keys are: `doorward owner drill`.
+The installer runs it before it switches to a version. It uses no camera, no network and no state. With --camera it only
+opens the configured camera. To test opening, run `doorward owner drill` on the machine with the keys.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ level = "error"
 @click.option("--camera", "configured", is_flag=True, help="Open the configured camera instead.")
 @config_option
 def self_test(configured: bool, config: Path) -> None:
-    """Film a drawn scene, seal it, and see that the vault holds what it says.  Takes seconds.
+    """Record a drawn scene, seal it, and verify the vault.  Takes seconds.
 
-    With --camera, see whether the configured camera gives pictures; a doorbell that runs here is asked instead.  Exit
-    status 0 when it does, 1 when not.
+    With --camera, check that the configured camera delivers pictures; a running doorbell is asked instead.  Exit status
+    0 if it does, otherwise 1.
     """
     if configured:
         _try_camera(config)
@@ -90,7 +90,7 @@ def _run(folder: Path) -> int:
     solo = Solo(configuration, open_camera=lambda: ScriptedCamera(duration_s=16.0, size_px=(320, 240)))
     solo.start()
     try:
-        # The private half is dropped here: the footage of the drawn scene can never be opened.
+        # The private half is dropped here, so the footage of the drawn scene can never be opened.
         solo.vault.seal_to((X25519Recipient(X25519PrivateKey.generate().public_key().public_bytes_raw()),), 1)
         solo.recorder.run()
         report = solo.vault.verify(solo.device)

@@ -1,7 +1,7 @@
-"""`doorward status --watch`: the figures of `[metrics]`, calm and live, until Ctrl-C.
+"""`doorward status --watch`: a live view of the figures of `[metrics]`, until Ctrl-C.
 
-It redraws once a second and scrolls nothing; a number that does not change does not move.  The same dictionary feeds
-this screen and Prometheus, so they cannot disagree.
+It redraws once a second without scrolling; a constant number stays in place. The same dictionary feeds this view and
+Prometheus, so they always agree.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How a time is written in every command: ISO 8601, in UTC where it does not say its zone.
+"""The form of times in every command: ISO 8601, in UTC if no zone is given.
 
-What is printed is UTC, too, so what was read can be typed again; a machine's own zone never decides what is meant.
+The output is also UTC, so a printed time can be typed again. The machine's time zone never changes the meaning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _REMEDY = "Write it like 2027-01-15T18:00 (UTC) or 2027-01-15T19:00+01:00."
 
 
 def parse_time(text: str, option: str) -> int:
-    """UTC milliseconds of an ISO 8601 time; without an offset it is UTC.  Raises `ConfigurationError`."""
+    """Returns UTC milliseconds of an ISO 8601 time; without an offset it is UTC. Raises `ConfigurationError`."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:

@@ -26,7 +26,7 @@ def apply() -> None:
 @click.option("--purge", is_flag=True, help="Keys, trust, footage, configuration and users too: nothing stays.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def uninstall(purge: bool, yes: bool) -> None:
-    """Remove Doorward from this machine.  What it recorded stays, unless --purge."""
+    """Remove Doorward from this machine. The recorded footage stays, except with --purge."""
     _installed()
     if not yes:
         what = "Doorward and everything it keeps" if purge else "Doorward; what it keeps stays"

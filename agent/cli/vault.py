@@ -1,4 +1,4 @@
-"""`doorward vault list|stats|verify|scrub|repair|export`: what the sealed buffer holds, and whether it still does."""
+"""`doorward vault list|stats|verify|scrub|repair|export`: the contents of the vault and its integrity."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _EVER_MS = 2**53
 
 @click.group(cls=Group)
 def vault() -> None:
-    """Look into the sealed buffer.  Everything here works without a key, for nothing is opened.
+    """Inspect the vault. These commands need no key, because they open no footage.
 
     To open footage: doorward owner open.
     """
@@ -56,9 +56,9 @@ def vault() -> None:
 def list_segments(config: Path, start: str | None, end: str | None, window: str | None, as_json: bool) -> None:
     """List the clips and their segments, oldest first.
 
-    With --window, like 2026-05-01T18:00/2026-05-01T20:00, say of every minute what is true of it instead: footage, no
+    With --window, for example 2026-05-01T18:00/2026-05-01T20:00, print the state of every minute instead: footage, no
     longer kept, nothing happened, switched off, privacy switch, camera lost or covered, storage failed, device off,
-    clock unknown.  "Nothing happened" is said only where the signed manifest shows that a camera was watching.
+    clock unknown.  "Nothing happened" appears only if the signed manifest shows that a camera was watching.
     """
     if window is not None:
         _time_line(config, window, as_json)
@@ -167,9 +167,9 @@ def stats(config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def verify(config: Path, as_json: bool) -> None:
-    """Compare every file, and every line of the manifest, with what was signed when it was recorded.
+    """Compare every file, and every line of the manifest, with the signatures made at capture.
 
-    Finds damage, loss and anything that is not ours; changes nothing.  Exit status 0 when all is well, 1 when not.
+    It finds damage, loss and foreign files, and changes nothing.  Exit status 0 if all is well, otherwise 1.
     """
     with _opened(config) as (reader, device), _progress("Reading", as_json) as progress:
         report = reader.verify(device, progress)
@@ -199,9 +199,9 @@ def verify(config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def scrub(config: Path, as_json: bool) -> None:
-    """Read everything stored once, now, letting everybody else go first, and say what is damaged.
+    """Read all stored files once, at low priority, and report damage.
 
-    A running device does this by itself, a little every day (vault.scrub_bytes_per_day).  Exit status 0 or 1.
+    A running device does this automatically, a little every day (vault.scrub_bytes_per_day).  Exit status 0 or 1.
     """
     from agent.recorder.io_priority import work_idly
 
@@ -232,10 +232,10 @@ def scrub(config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def repair(config: Path, as_json: bool) -> None:
-    """Build the index anew and put in order what does not fit together.  The device must be stopped.
+    """Rebuild the index and resolve inconsistencies.  Stop the device first.
 
-    What is found without a record is adopted, what does not belong is moved to vault/aside, what is missing is noted;
-    nothing is deleted.  A running device does the same at every start, trusting its index.
+    A file without a record is recovered, a foreign file is moved to vault/aside, a missing file is noted. Nothing is
+    deleted.  A running device does the same at every start, but trusts its index.
     """
     from agent.platform.entropy import SystemEntropy
     from agent.platform.system_clock import SystemClock
@@ -283,8 +283,8 @@ def repair(config: Path, as_json: bool) -> None:
 def export(config: Path, folder: Path, window: str | None, as_json: bool) -> None:
     """Copy segments, still sealed, with their signed records into FOLDER.
 
-    Nothing is opened: the owner's client or stock age does that with the owner's key, and the device's public key,
-    copied beside them, tells whether the records are its own.
+    It opens nothing. To open them, use the owner's client or stock age with the owner's key. The device's public key is
+    copied too, to verify the records.
     """
     from_ms, to_ms = parse_window(window) if window is not None else (-_EVER_MS, _EVER_MS)
     copied = copied_bytes = 0
@@ -325,9 +325,10 @@ def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:
 
 
 def _made(path: Path) -> BinaryIO:
-    """The vault is read with its owner's rights; the copy belongs to whoever asks for it.  Raises `FileExistsError`.
+    """Creates the copy as the caller's file; the vault itself is read with its owner's rights. Raises
+    `FileExistsError`.
 
-    The recorder named the file and may have been taken over: root writes to nothing that is there already.
+    The recorder chose the name and may be compromised, so root must not write to an existing file.
     """
     with as_self():
         return path.open("xb")
@@ -342,7 +343,7 @@ def _say_files(**by_word: list[str]) -> None:
 
 @contextmanager
 def _progress(verb: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A line on standard error that counts, where somebody is there to read it."""
+    """Shows a counter on standard error if it is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
@@ -368,8 +369,8 @@ def _parts(
     config: Path, *, copied: bool = False
 ) -> Iterator[tuple[StateFolder, DiskSegmentStore, DiskManifestLog, SqliteIndex]]:
     folder = StateFolder(load(config).device.state_dir)
-    folder.device_key()  # says what to do when there is none
-    # Root would follow the links, and make the files, of whoever owns the vault.
+    folder.device_key()  # raises an error with a remedy if there is no key
+    # Use the vault owner's rights. As root, a planted link could make us write elsewhere.
     with as_owner_of(folder.vault if folder.divided else folder.root):
         disk, index = RealDisk(), SqliteIndex(folder.recorders_index, copied=copied)
         log = DiskManifestLog(disk, folder.vault)

@@ -1,4 +1,4 @@
-"""How numbers of things, times, spans and texts of others read in a terminal."""
+"""The form of counts, times, spans and other people's texts in a terminal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WEEK = 7
 
 
 def plain(value: object) -> str:
-    """`value` as text without anything that steers a terminal."""
+    """Returns `value` as text without terminal control characters."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(value))
 
 
@@ -47,7 +47,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def opted_out(scope: Scope, value: str | None) -> str:
-    """What an opt-out covers: `all requests`, `requests of the kind 'police'`."""
+    """Returns the scope of an opt-out: `all requests`, `requests of the kind 'police'`."""
     if scope is Scope.HOURS and value:
         return f"the hours {value[:2]}:{value[2:4]} to {value[5:7]}:{value[7:]}"
     return f"requests of the {scope.value} '{plain(value)}'" if value else "all requests"
@@ -82,7 +82,7 @@ def window(from_ms: int, to_ms: int) -> str:
 
 
 def local_window(from_ms: int, to_ms: int) -> str:
-    """The same in this machine's time zone; empty where that is UTC."""
+    """Returns the window in this machine's time zone; empty if that is UTC."""
     start, end = _moment(from_ms).astimezone(), _moment(to_ms).astimezone()
     if not start.utcoffset() and not end.utcoffset():
         return ""
@@ -116,6 +116,6 @@ def _moment(utc_ms: int) -> datetime:
 
 
 def sights(seen: Iterable[ObjectLabel]) -> str:
-    """What a second opinion saw, to stand behind something else; empty when that is nothing."""
+    """Returns the labels of object detection as a suffix; empty if there are none."""
     named = ", ".join(sight.value for sight in seen)
     return f"  {named}" if named else ""

@@ -1,7 +1,7 @@
-"""Reads the operator's configuration once, at the edge; behind it everything trusts the types.
+"""Reads the operator's configuration once, at start. All other code relies on its types.
 
-`config/doorward.toml` documents every key, and a test holds it against `settings.py` in both directions.  The sections
-are plain data: what a zone or a limit *means* belongs to `core` and `wire`, and the roles convert.
+`config/doorward.toml` documents every key, and a test compares it with `settings.py` in both directions. The sections
+are plain data. The meaning of a zone or a limit is in `core` and `wire`, and each process converts the data.
 """
 
 from agent.config.overlay import effective, sources, violated_limit

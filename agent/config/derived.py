@@ -11,7 +11,7 @@ from agent.wire.statements import Settings
 __all__ = ["held_bytes", "page_facts", "request_limits"]
 
 _HELD_OF = 2
-"""Holds may keep one of so many bytes: the rest can always go, so that they cannot freeze the buffer."""
+"""Holds may keep 1/2 of the bytes. The other half can always be deleted, so holds cannot freeze the buffer."""
 
 
 def held_bytes(vault: config.VaultConfig) -> int:
@@ -35,7 +35,8 @@ def request_limits(requests: config.RequestsConfig) -> RequestLimits:
 def page_facts(
     configuration: config.Configuration, file: config.Configuration, settings: Settings | None
 ) -> dict[str, Any]:
-    """What the owner's page shows of the settings in force, of what the file says, and of who has set what."""
+    """Returns the settings for the owner's page: the values in force, the values in the file, and the author of
+    each."""
     return {
         **_values(configuration),
         "file": _values(file),

@@ -1,4 +1,4 @@
-"""What is in force of the configuration: the file, and what an owner has set over it."""
+"""The configuration in force: the file, and an owner's settings over it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NS: Final = 10**9
 
 
 def settings_of(payload: bytes) -> Settings | None:
-    """An owner's statement, as the custodian has verified it; None when nothing is set."""
+    """Reads an owner's statement that the custodian has verified; None if no setting is changed."""
     return strictjson.decode(payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES) if payload else None
 
 
@@ -29,7 +29,8 @@ def place_of(configuration: Configuration) -> tuple[float, float] | None:
 
 
 def is_private_now(configuration: Configuration, now: ClockReading) -> bool:
-    """Whether this is one of the household's private hours, by the device's own clock and time zone, right or wrong."""
+    """Returns whether it is one of the household's private hours, by the device's clock and time zone, right or
+    wrong."""
     if not configuration.privacy.hours:
         return False
     local = time.localtime(now.utc_ns / _NS)

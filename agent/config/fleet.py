@@ -1,10 +1,11 @@
 """A fleet file: many doorbells described once, and the bundle that each of them takes on its first boot.
 
-Rules: a fleet file and a bundle are data about doorbells.  They can name no command, no path but those an installation
-has, no key of an owner and no secret at all: what a doorbell needs to keep, it makes itself.  A doorbell's settings are
-checked by the same code as its own configuration.  The same file gives the same bundles, byte for byte.
+Rules: a fleet file and a bundle are data about doorbells. They can name no command, no owner's key, no secret, and only
+the paths of an installation. The doorbell generates its secrets. The code that checks a configuration also checks a
+bundle's settings. The same file gives the same bundles, byte for byte.
 
-A bundle's trust roots are proposals: an owner sees them in the trust report, and none counts before an owner signs it.
+A bundle's trust roots are proposals. An owner sees them in the trust report, and a root takes effect after an owner has
+signed it.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class FleetRoot(Section, frozen=True, kw_only=True):
 
 
 class FleetBroker(Section, frozen=True, kw_only=True):
-    """`[broker]`: the same for all of them; `ca` lies beside the fleet file."""
+    """`[broker]`: the same for all doorbells; `ca` is a file beside the fleet file."""
 
     host: Annotated[
         str,
@@ -155,7 +156,7 @@ class Fleet(Section, frozen=True, kw_only=True):
 
 
 class DeviceBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What lies on the boot partition as `doorward.bundle`, JSON: a configuration, an authority, proposals."""
+    """The file `doorward.bundle` on the boot partition, JSON: a configuration, an authority, proposals."""
 
     v: Annotated[int, Meta(ge=1, le=1)]
     name: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9-]+\Z")]
@@ -207,7 +208,7 @@ def _cross_field_errors(fleet: Fleet) -> Iterator[CrossFieldError]:
 
 
 def _roots(roots: tuple[FleetRoot, ...]) -> Iterator[CrossFieldError]:
-    """A key that is none, or under which signatures verify that nobody made."""
+    """Finds invalid keys, and weak keys under which anyone can forge signatures."""
     for number, root in enumerate(roots):
         try:
             parse_public_key(root.key)
@@ -220,7 +221,7 @@ def _roots(roots: tuple[FleetRoot, ...]) -> Iterator[CrossFieldError]:
 
 
 def _wires(number: int, camera: FleetCamera) -> Iterator[CrossFieldError]:
-    """A pin that no Pi has would be found at the door."""
+    """Finds pins that no Pi has, before the installer is at the door."""
     for wire in (*Input, *Output) if camera.panel is not None and camera.board is not BoardName.OTHER else ():
         pin = getattr(camera.panel, wire.value)
         if pin is not None and pin > _LAST_PIN:
@@ -257,9 +258,10 @@ def bundle_bytes(bundle: DeviceBundle) -> bytes:
 
 
 def parse_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Configuration]:
-    """A bundle and what its configuration says, once it says nothing a bundle may not.
+    """Reads a bundle and its configuration, and checks that both stay within a bundle's limits.
 
-    Raises `ConfigurationError` that names file, line and key; inside of `configuration`, also its own line and key.
+    Raises `ConfigurationError` with file, line and key; for an error inside `configuration`, also with its line and
+    key.
     """
     bundle, line_of = _read_bundle(data, source)
     text = bundle.configuration
@@ -301,7 +303,7 @@ def _read_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Callable[[str
         raise _no_bundle(source, error.doc[: error.pos].encode(), error.msg) from error
     except UnicodeDecodeError as error:
         raise not_utf8(source, *_json_place(data[: error.start])) from error
-    except (ValueError, RecursionError) as error:  # a number or a depth that Python stops at, and says not where
+    except (ValueError, RecursionError) as error:  # Python's own limits on numbers and nesting, which give no position
         reason = "its brackets are nested too deep" if isinstance(error, RecursionError) else str(error)
         raise _no_bundle(source, data, reason) from error
     return bundle, lambda key: _json_line(text, (key,))
@@ -319,8 +321,8 @@ def _json_place(before: bytes) -> tuple[int, KeyPath]:
 
 
 def _json_line(text: str, key: KeyPath) -> int:
-    """The line of a key of a `DeviceBundle`, whose one array holds flat objects; of what is around it, if it is
-    missing."""
+    """Returns the line of a key of a `DeviceBundle`, whose one array holds flat objects; if the key is missing, the
+    line of the object around it."""
     at = 0
     for step in key:
         found = re.compile(rf'"{re.escape(step)}"\s*:' if isinstance(step, str) else r"\{").finditer(text, at)
@@ -337,7 +339,7 @@ def _inside(error: ConfigurationError, source: Path, line: int) -> Configuration
 
 
 def _liberties(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
-    """What the configuration of a machine may say, and a bundle from elsewhere may not."""
+    """Finds settings that an operator may use, but a bundle from elsewhere may not."""
     for key, path in _paths(configuration):
         if not re.fullmatch(_PATHS.get(key, r"(?!)"), str(path)):
             yield key, "a bundle names no file but those that every installation has."
@@ -346,7 +348,7 @@ def _liberties(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _paths(section: Struct, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Path]]:
-    """Every path in it, by its key: what the types say is a path, today's keys and tomorrow's."""
+    """Yields every path in it, by its key. It relies on the types, so new keys are included."""
     for name in section.__struct_fields__:
         value = getattr(section, name)
         for at, each in enumerate(value) if isinstance(value, tuple) else [(None, value)]:
@@ -358,7 +360,7 @@ def _paths(section: Struct, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Path
 
 
 def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
-    """Everything in a bundle that somebody would have to trust, in words for the owner."""
+    """Returns a text for the owner that lists everything in a bundle that they would have to trust."""
     lines = [f"What '{bundle.name}' was given by whoever prepared it", ""]
     broker = configuration.broker
     if broker is None:
@@ -389,7 +391,7 @@ def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
 
 
 def _told(configuration: Configuration) -> Iterator[str]:
-    """Who else is told anything, or shown to: a bundle from `provision` names nobody here."""
+    """Yields the third parties that receive data or get access. A bundle from `provision` names none."""
     home = configuration.home_assistant
     if home is not None:
         yield f"Home       {home.host}:{home.port}, a home's own broker, is told of motion and the button."
@@ -400,7 +402,7 @@ def _told(configuration: Configuration) -> Iterator[str]:
 
 
 def _host_in(url: str) -> str:
-    """Where it leads, without the password or token that it may carry."""
+    """Returns the host without the password or token that the address may contain."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

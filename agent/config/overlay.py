@@ -1,8 +1,8 @@
-"""Lays what an owner has set over what the file says, within the file's bounds.
+"""Applies an owner's settings over the file, within the file's bounds.
 
-The file is the operator's: it says which camera, which broker, and how much may be kept at most.  What concerns the
-household (name, place, zones, masks, sensitivity, how long to keep, quiet and private hours) an owner may set from
-their client, signed.  A value they have not set is the file's.  Nothing else of the file can be changed that way.
+The file is the operator's: camera, broker, and the most that may be kept. An owner may change the household's settings
+with a signed statement from their client: name, position, zones, masks, sensitivity, retention, quiet and private
+hours. If an owner has not set a value, the file's value applies. All other keys of the file are out of reach.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def effective(configuration: Configuration, settings: Settings | None) -> Config
 
 
 def violated_limit(configuration: Configuration, settings: Settings) -> tuple[str, str] | None:
-    """(message, remedy) when the file does not allow `settings`: over a bound of it, or not with its camera."""
+    """Returns (message, remedy) if `settings` exceed a bound of the file or do not fit its camera."""
     vault = configuration.vault
     for key, wanted, most in (
         ("max_bytes", settings.max_bytes, vault.max_bytes),
@@ -70,7 +70,7 @@ def violated_limit(configuration: Configuration, settings: Settings) -> tuple[st
 
 
 def sources(settings: Settings | None) -> dict[str, bool]:
-    """By the file's key: whether an owner has set it.  Only keys that they may set."""
+    """Returns for each key that an owner may set (by the file's name) whether an owner has set it."""
     return {
         "device.name": settings is not None and settings.name is not None,
         "device.position": settings is not None and settings.position is not None,

@@ -1,7 +1,7 @@
-"""Finds the line of a key in a TOML text, so that an error can point at it.
+"""Finds the line of a key in a TOML text, so that an error can name it.
 
-`tomllib` reads values and forgets where they stood.  This walks the same text and remembers only that.  It decides
-nothing: a text that it misreads costs a line number, never a setting.
+`tomllib` forgets where values stood. This module reads the same text only for positions. If it misreads a text, the
+error names a wrong line, but no setting changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ KeyPath = tuple[str | int, ...]
 _NAME = r"""(?:[\w-]+|"[^"]+"|'[^']+')"""
 _NAMES = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
 _HEADER = re.compile(rf"^\s*(\[\[?)\s*({_NAMES})")
-"""Without its end: of a header that is broken off, the names before the break are the key."""
+"""Matches without the end of the header. If a header is broken off, the names before the break are the key."""
 _ASSIGNMENT = re.compile(rf"^\s*({_NAMES})\s*=")
 _PART = re.compile(r"""[\w-]+|"([^"]*)"|'([^']*)'""")
 _TOKEN = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*|[\[\]{}]')
@@ -28,7 +28,7 @@ class Places:
     def __init__(self, text: str) -> None:
         self._lines: dict[KeyPath, int] = {}
         self._begun: list[tuple[int, KeyPath]] = []
-        """Every beginning of a key, in the text's order; of one given twice, both."""
+        """Every start of a key, in the order of the text; a repeated key appears twice."""
         self._tables: dict[tuple[str, ...], int] = {}
         self._table: KeyPath = ()
         self._open_string = ""
@@ -44,7 +44,7 @@ class Places:
         return 1
 
     def key(self, line: int) -> KeyPath:
-        """The last key that begins at or above `line`; empty before the first."""
+        """Returns the last key that begins at or above `line`; empty before the first."""
         return next((path for number, path in reversed(self._begun) if number <= line), ())
 
     def _read(self, number: int, line: str) -> None:

@@ -1,7 +1,7 @@
 """Turns a TOML file into a `Configuration`, or into one error that names file, line, key and remedy.
 
-Rules: nothing is guessed and nothing is skipped, so an unknown key, a wrong type, a value out of range and a
-contradiction each refuse the whole file.  Relative paths are relative to the file, `~` is the home of who runs it.
+Rules: nothing is guessed or skipped. An unknown key, a wrong type, a value out of range or a contradiction refuses the
+whole file. Relative paths are relative to the file. `~` is the home of the user who runs it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def load(path: Path) -> Configuration:
 
 
 def read_text(path: Path, absent: str = _ABSENT) -> str:
-    """The file's text, within bounds.  Raises `ConfigurationError`, with the remedy `absent` if there is none."""
+    """Returns the file's text, within bounds. Raises `ConfigurationError`, with the remedy `absent` if there is no
+    file."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -98,7 +99,7 @@ def convert(text: str, source: Path, kind: type[_Kind], contradicting: CheckFiel
 
 
 def shown(section: msgspec.Struct) -> dict[str, Any]:
-    """The values of a section for people's eyes: of a secret only that there is one."""
+    """Returns the values of a section for display. A secret is replaced by a mark that it exists."""
     return {name: _shown(getattr(section, name), kind) for name, kind in _hints(type(section)).items()}
 
 
@@ -115,7 +116,7 @@ def not_utf8(source: Path, line: int, key: KeyPath) -> ConfigurationError:
 
 
 def placed(source: Path, line: int, key: KeyPath, message: str, remedy: str) -> ConfigurationError:
-    """The one form of every refusal of a file.  No `key` means that none has begun at or above `line`."""
+    """Returns the error for a refused file. An empty `key` means that no key begins at or above `line`."""
     return ConfigurationError(f"{source}, line {line}, {_dotted(key) or 'the first key'}: {message}", remedy=remedy)
 
 
@@ -139,7 +140,8 @@ def _path(kind: type, value: object, source: Path) -> object:
 
 
 def _line_of(error: Exception, text: str) -> int:
-    """Where tomllib says it is; of what Python itself stops at, where that begins; or else the end."""
+    """Returns the line that tomllib names. If Python's own limits stopped it, returns the start of that value, or else
+    the end."""
     if at := re.search(r"at line (\d+)", str(error)):
         return int(at[1])
     if begins := _NESTED.search(text) if isinstance(error, RecursionError) else _ENDLESS.search(text):
@@ -171,7 +173,7 @@ def explain(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyPath, str
 
 
 def _is_secret(value: object, kind: Any) -> bool:
-    """Whether `value` may hold a password: for what should stand there, or for being an address itself."""
+    """Returns whether `value` may hold a password: because of the expected type, or because it is an address."""
     return _bears_secret(kind) or (isinstance(value, str) and ("://" in value or "@" in value))
 
 
@@ -225,7 +227,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _bare(kind: Any, *, keep_meta: bool = False) -> Any:
-    """`kind` without `| None`, and without its ranges unless they are wanted."""
+    """Returns `kind` without `| None`, and without its ranges unless `keep_meta`."""
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         kind = next(one for one in typing.get_args(kind) if one is not type(None))
     if not keep_meta and typing.get_origin(kind) is typing.Annotated:
@@ -238,7 +240,7 @@ def _metas(kind: Any) -> list[msgspec.Meta]:
 
 
 def _wanted(kind: Any) -> str:
-    """What a person should write there: "a whole number from 1 to 60"."""
+    """Returns a description of the expected value. For example, "a whole number from 1 to 60"."""
     meta = next(iter(_metas(kind)), msgspec.Meta())
     kind = _bare(kind)
     if meta.description:

@@ -1,6 +1,6 @@
-"""JSON Schemas of `doorward.toml` and of a fleet file, for editors: made from the same types that read them.
+"""JSON Schemas of `doorward.toml` and of a fleet file, for editors, made from the same types that read them.
 
-What concerns two keys at once is not in a schema; `doorward config check` and `doorward provision --check` know it.
+A schema cannot express rules about two keys. Run `doorward config check` or `doorward provision --check` for those.
 """
 
 from __future__ import annotations

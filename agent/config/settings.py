@@ -1,8 +1,8 @@
-"""What may be configured: every section, key, type, range and default, and nothing else.
+"""The complete list of settings: every section, key, type, range and default.
 
-Rules: a range stands in the type, so that a value out of it cannot be loaded; what concerns two keys at once stands in
-`contradictions`.  The owner may tighten the limits on requests, never loosen them: their hard bounds are the ranges
-here.  Units are in the names; ratios are 0..1; paths in a file are relative to that file.
+Rules: the type holds the range, so a value out of range cannot be loaded. `cross_field_errors` holds the rules about
+two keys. The ranges here are the hard bounds of the limits on requests: an owner may tighten them, never loosen them.
+Units are in the names; ratios are 0..1; paths in a file are relative to that file.
 """
 
 from __future__ import annotations
@@ -62,18 +62,18 @@ __all__ = [
 ]
 
 SECRET = {"secret": True}
-"""What marks a type whose value no error may show (`Meta.extra`)."""
+"""Marks a type whose value must not appear in errors (`Meta.extra`)."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One table of the file.  A key nobody knows is refused: a typing mistake must not pass for a setting."""
+    """One table of the file. An unknown key is refused, because a typing mistake must not pass for a setting."""
 
 
 class PositionConfig(Section, frozen=True, kw_only=True):
-    """Where the camera is, in degrees (WGS 84).  It never leaves the device."""
+    """The position of the camera, in degrees (WGS 84). It never leaves the device."""
 
     latitude: Annotated[float, Meta(ge=-90, le=90)]
     longitude: Annotated[float, Meta(ge=-180, le=180)]
@@ -85,7 +85,7 @@ class DeviceConfig(Section, frozen=True, kw_only=True):
     name: Name = "front-door"
     state_dir: Path = Path("/var/lib/doorward")
     position: PositionConfig | None = None
-    """Without it no footage request can match."""
+    """Without a position no footage request can match."""
 
 
 class CameraKind(enum.Enum):
@@ -99,7 +99,7 @@ class CameraKind(enum.Enum):
 
 
 class Encoder(enum.Enum):
-    """Who makes H.264 of a Pi camera's pictures."""
+    """The H.264 encoder for the pictures of a Pi camera."""
 
     AUTO = "auto"
     """The hardware of boards that have it, else software."""
@@ -131,7 +131,7 @@ class CameraConfig(Section, frozen=True, kw_only=True):
     fps: Annotated[int, Meta(ge=1, le=60)] = 15
     quality: Annotated[int, Meta(ge=15, le=35)] = 25
     bitrate_kbps: Annotated[int, Meta(ge=100, le=50_000)] = 4000
-    """The ceiling over any second; a quiet scene takes far less."""
+    """The limit over any second. A quiet scene needs far less."""
     stall_s: Annotated[float, Meta(ge=5, le=90)] = 15.0
     number: Annotated[int, Meta(ge=0, le=7)] = 0
     rotate: bool = False
@@ -164,7 +164,7 @@ class SoundKind(enum.Enum):
 
 
 class SoundConfig(Section, frozen=True, kw_only=True):
-    """`[sound]`: without this section nobody listens."""
+    """`[sound]`: without this section no sound is recorded."""
 
     kind: SoundKind = SoundKind.ALSA
     device: SoundCard = "default"
@@ -173,7 +173,7 @@ class SoundConfig(Section, frozen=True, kw_only=True):
 
 
 class ZoneConfigKind(enum.Enum):
-    """What a zone does to the area it encloses."""
+    """The purpose of a zone."""
 
     INCLUDE = "include"
     EXCLUDE = "exclude"
@@ -212,16 +212,16 @@ class ClipsConfig(Section, frozen=True, kw_only=True):
 
 
 class ObjectDetectionUse(enum.Enum):
-    """Whether frames of events are looked at for people, vehicles, animals and parcels."""
+    """Whether object detection examines frames of events for people, vehicles, animals and parcels."""
 
     AUTO = "auto"
-    """Where the networks are installed and the board has the memory."""
+    """On if the networks are installed and the board has enough memory."""
     ON = "on"
     OFF = "off"
 
 
 class ObjectDetectionConfig(Section, frozen=True, kw_only=True):
-    """`[object_detection]`: the second opinion.  Without installed networks there is none, whatever stands here."""
+    """`[object_detection]`: object detection. It needs installed networks, whatever the setting."""
 
     use: ObjectDetectionUse = ObjectDetectionUse.AUTO
     models: Path | None = None
@@ -254,7 +254,7 @@ class RequestsConfig(Section, frozen=True, kw_only=True):
 
 
 class BrokerConfig(Section, frozen=True, kw_only=True):
-    """`[broker]`: without this section Doorward records and touches no network."""
+    """`[broker]`: without this section Doorward only records and uses no network."""
 
     host: Annotated[
         str,
@@ -281,7 +281,7 @@ class PageConfig(Section, frozen=True, kw_only=True):
 
 
 class AlertChannelConfig(Section, frozen=True, kw_only=True):
-    """`[[alerts.channels]]`: one way to one person.  `url` may hold a password and is never shown."""
+    """`[[alerts.channels]]`: one channel to one person. `url` may hold a password and is never shown."""
 
     name: Name
     url: Annotated[
@@ -299,7 +299,7 @@ class AlertChannelConfig(Section, frozen=True, kw_only=True):
 
 
 class AlertsConfig(Section, frozen=True, kw_only=True):
-    """`[alerts]`: without this section the owner is told through the log alone."""
+    """`[alerts]`: without this section alerts go only to the log."""
 
     link: Annotated[str, Meta(max_length=200, pattern=r"^(https://[^\x00-\x20\x7f]+)?\Z")] = ""
     off: Annotated[tuple[AlertKind, ...], Meta(max_length=32)] = ()
@@ -328,7 +328,7 @@ class HomeAssistantConfig(Section, frozen=True, kw_only=True):
 
 
 class MetricsConfig(Section, frozen=True, kw_only=True):
-    """`[metrics]`: without this section nobody can read any.  One of the two; loopback has no address to choose."""
+    """`[metrics]`: without this section no metrics are served. Use one of the two; loopback has a fixed address."""
 
     socket: Path | None = None
     port: Annotated[int, Meta(ge=1024, le=65_535)] | None = None
@@ -347,7 +347,8 @@ class Weekday(enum.Enum):
 
 
 class PrivateHoursConfig(Section, frozen=True, kw_only=True):
-    """`[[privacy.hours]]`: local hours without a camera.  Over midnight they belong to the day they begin on."""
+    """`[[privacy.hours]]`: local hours without a camera. If they span midnight, they belong to the day on which they
+    begin."""
 
     days: Annotated[tuple[Weekday, ...], Meta(min_length=1, max_length=7)] = tuple(Weekday)
     begins: TimeOfDay
@@ -370,7 +371,7 @@ class LogLevel(enum.Enum):
 
 
 class LogFormat(enum.Enum):
-    """How an event is written."""
+    """The form of an event in the log."""
 
     AUTO = "auto"
     """Console on a terminal, JSON elsewhere."""
@@ -409,7 +410,7 @@ class Configuration(Section, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class CrossFieldError:
-    """Keys that are fine each by itself and wrong together.  `key` is the path of the one to change first."""
+    """Keys that are valid alone but contradict each other. `key` is the path of the one to change first."""
 
     key: tuple[str | int, ...]
     message: str
@@ -417,7 +418,7 @@ class CrossFieldError:
 
 
 def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError]:
-    """Everything in the file that cannot be true together, in the file's order."""
+    """Yields every contradiction between keys, in the file's order."""
     yield from _camera(configuration.camera)
     sound = configuration.sound
     if sound is not None and sound.kind is SoundKind.FILE and sound.path is None:
@@ -488,7 +489,7 @@ def _camera(camera: CameraConfig) -> Iterator[CrossFieldError]:
 
 
 def _board(configuration: Configuration) -> Iterator[CrossFieldError]:
-    """What a board that is named cannot film.  A network camera's stream is kept as it comes."""
+    """Finds modes that the named board cannot record. A network camera's stream is stored unchanged."""
     camera, name = configuration.camera, configuration.board.profile
     if name in (BoardName.AUTO, BoardName.OTHER) or camera.kind not in (CameraKind.PI, CameraKind.USB):
         return

@@ -208,7 +208,7 @@ def test_what_is_old_or_shown_again_or_another_device_s_is_refused(
     good, later = sealed(device, 10**7, now_ms), sealed(device, 2 * 10**7, now_ms)
     for shown, why in (
         ([good, later, good], "repeats an old live picture"),
-        ([sealed("0" * 16, 10**7, now_ms)], "another one"),
+        ([sealed("0" * 16, 10**7, now_ms)], "another device"),
         ([sealed(device, 10**7, now_ms - 3_600_000)], "is too old"),
     ):
         looking = watch(Replayed(link, shown), keys)  # type: ignore[arg-type]

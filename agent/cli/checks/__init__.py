@@ -1,1 +1,1 @@
-"""What `doorward doctor` looks at, one module for each thing; each check answers with findings and changes nothing."""
+"""The checks of `doorward doctor`, one module for each part. A check returns findings and changes nothing."""

@@ -1,8 +1,9 @@
-"""The wires at the door, and whether the board that moves them is well: panel, heat, supply.
+"""Checks the panel's wires, and heat and power supply of the board.
 
-A running doorbell is asked, because it has the lines; without one it is looked at whether they are there to be had.
-And whether its kernel holds the limits of memory that the units name.
-Source: firmware_bridge.health for what a board says of itself, firmware_bridge.boards for what it can bear.
+If the doorbell runs, the check asks it, because it holds the GPIO lines. Otherwise the check looks whether the lines
+are available. It also checks that the kernel enforces the memory limits of the units.
+
+Source: firmware_bridge.health for the board's readings, firmware_bridge.boards for its limits.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _BRIDGE = "sudo systemctl restart doorward-bridge; journalctl -u doorward-bridge
 
 
 def check_panel(panel: PanelConfig | None, status: Mapping[str, Any]) -> Iterator[Finding]:
-    """`status`: the running doorbell's, empty without one."""
+    """`status`: the status of the running doorbell, or empty."""
     if panel is None:
         yield fine("panel", "None is configured: no button, chime or light.")
         return
@@ -56,7 +57,7 @@ def _as_told(said: Mapping[str, Any]) -> Finding:
 
 
 def check_limits(groups: Path = Path("/sys/fs/cgroup")) -> Finding:
-    """Whether the kernel holds what the units say of memory; `groups` is where it shows its control groups."""
+    """Checks that the kernel enforces the units' memory limits. `groups`: the folder of its control groups."""
     controllers = groups / "cgroup.controllers"
     held = controllers.read_text().split() if controllers.exists() else []
     if "memory" in held or (groups / "memory").is_dir():
@@ -69,7 +70,7 @@ def check_limits(groups: Path = Path("/sys/fs/cgroup")) -> Finding:
 
 
 def check_heat(configuration: Configuration, health: BoardHealth | None = None) -> Iterator[Finding]:
-    """`health`: a reading, for tests; else the board's own, now."""
+    """`health`: a reading, for tests; otherwise the board's present reading."""
     board = board_named(configuration.board.profile)
     reading = health or read_health()
     if reading.under_voltage:

@@ -29,8 +29,8 @@ _WANTED = b"bbr"
 """As `BusSettings.congestion` has it."""
 _SILENT_S = 10.0
 _OF_NO_VERSION = b"\x10\x0d\0\4MQTT\x7f\2\0\0\0\0\0"
-"""A CONNECT that asks for version 127 of MQTT.  A broker has to turn it down (MQTT 5.0, 3.1.2.2), which it can
-only once it has taken our certificate; and it begins no session, which would end that of the doorbell that runs."""
+"""A CONNECT with version 127 of MQTT. A broker must reject it (MQTT 5.0, 3.1.2.2), which requires that it accepted our
+certificate first. It opens no session, so the session of a running doorbell continues."""
 
 
 def check_broker(broker: BrokerConfig | None, now: datetime.datetime) -> Iterator[Finding]:
@@ -90,7 +90,7 @@ def _connect(settings: BusSettings, context: ssl.SSLContext, now: datetime.datet
             context.wrap_socket(plain, server_hostname=settings.host) as link,
         ):
             shown = x509.load_der_x509_certificate(link.getpeercert(binary_form=True) or b"")
-            with contextlib.suppress(ConnectionError):  # it may have hung up; its last word is there to be read
+            with contextlib.suppress(ConnectionError):  # if it has hung up, its last packet is still readable
                 link.sendall(_OF_NO_VERSION)
             link.settimeout(_SILENT_S)
             link.recv(1)  # its refusal, or the end

@@ -1,7 +1,8 @@
-"""Does the configured camera give pictures, and does the encoder keep up with them?
+"""Checks that the configured camera delivers pictures and that the encoder keeps up.
 
-The camera is really opened, by the adapter that would record from it.  For USB the node is looked at first, because
-"no such file", "no permission" and "this node is not a camera" need three different remedies.
+The check opens the camera with the adapter that records from it. For USB it examines the device node first, because "no
+such file", "no permission" and "not a camera" need three different remedies.
+
 Source: `linux/videodev2.h` (VIDIOC_QUERYCAP).
 """
 
@@ -79,7 +80,7 @@ def _check_memory() -> Iterator[Finding]:
 
 
 def _cameras_found(number: int) -> Finding:
-    """What libcamera finds, whichever camera the configuration names."""
+    """Returns the cameras that libcamera finds, independent of the configuration."""
     try:
         found = cameras_here()
     except DeviceError as error:
@@ -108,7 +109,7 @@ def _opened(camera: CameraPort, name: str) -> Finding:
 
 
 def _check_node(device: Path) -> Finding | None:
-    """What is wrong with the node itself; None when a camera may be behind it."""
+    """Returns the fault of the node; None if it may be a camera."""
     if not device.exists():
         return bad("camera", f"There is no {device}.", _where_cameras_are())
     if not os.access(device, os.R_OK | os.W_OK):
@@ -123,7 +124,7 @@ def _check_node(device: Path) -> Finding | None:
 
 
 def _captures(device: Path) -> bool:
-    """Whether the node says that pictures come out of it: cameras bring a second node for metadata."""
+    """Returns whether the node delivers pictures. Cameras also have a second node for metadata."""
     answer = bytearray(_CAPABILITY.size)
     try:
         with device.open("rb", buffering=0) as node:
@@ -197,7 +198,8 @@ def check_encoder(camera: CameraConfig) -> Iterator[Finding]:
 
 
 def _pictures(width_px: int, height_px: int) -> Iterator[av.VideoFrame]:
-    """A noisy scene with something that moves across it: what a porch costs, not what grey costs."""
+    """Yields a noisy scene with a moving object. It costs as much to encode as a real porch; a grey picture would cost
+    less."""
     chance = np.random.default_rng(1)
     still = chance.integers(90, 130, (height_px * 3 // 2, width_px), np.uint8)
     for number in range(_FRAMES):

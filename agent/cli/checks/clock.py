@@ -1,4 +1,4 @@
-"""What is this machine's idea of the time worth?  Matching says `possible` instead of `certain` when it is poor."""
+"""Checks that the clock is synchronised. If it is not, matches are `possible` instead of `certain`."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _SLOW_S = 1.0
 
 
 def check_disk(configuration: Configuration) -> Iterator[Finding]:
-    """Write, sync and remove a file where the vault is; compare what is free with what is configured."""
+    """Writes, syncs and removes a file in the vault's folder. Compares free space with the configuration."""
     state_dir = configuration.device.state_dir
     folder = _nearest(state_dir)
     if not folder.is_dir():

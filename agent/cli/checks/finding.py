@@ -9,7 +9,7 @@ __all__ = ["CheckStatus", "Finding", "bad", "fine", "poor"]
 
 
 class CheckStatus(enum.Enum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     FINE = "fine"
     POOR = "poor"
@@ -20,7 +20,7 @@ class CheckStatus(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`subject` names the thing in a word or two; `remedy` is empty only when nothing is to be done."""
+    """`subject` names the thing in a word or two. `remedy` is empty only if no action is needed."""
 
     subject: str
     health: CheckStatus

@@ -1,4 +1,4 @@
-"""Is there a second opinion, does it work, and does somebody count on one that is not there?"""
+"""Checks that object detection works, if it is installed or if a setting depends on it."""
 
 from __future__ import annotations
 

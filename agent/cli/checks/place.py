@@ -17,7 +17,7 @@ _LOCALTIME = Path("/etc/localtime")
 _ZONES = Path("/usr/share/zoneinfo")
 _ISO_6709 = re.compile(r"([+-])(\d{2})(\d{2})(\d{2})?([+-])(\d{3})(\d{2})(\d{2})?")
 _FAR_KM = 3000.0
-"""No zone's principal place is farther from its ends, but for Russia's and Antarctica's."""
+"""Every time zone except Russia's and Antarctica's lies within this distance of its principal place."""
 _EARTH_KM = 6371.0
 
 
@@ -29,7 +29,7 @@ def in_words(position: PositionConfig) -> str:
 
 
 def note_on(position: PositionConfig, localtime: Path = _LOCALTIME, zones: Path = _ZONES) -> str:
-    """What to look at; empty if the position is near this machine's time zone, or nothing is known of that."""
+    """Returns a warning; empty if the position is near this machine's time zone, or if the zone is unknown."""
     zone, place = _zone(localtime, zones)
     if place is None or _km(place, (position.latitude, position.longitude)) <= _FAR_KM:
         return ""

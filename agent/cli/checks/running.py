@@ -1,4 +1,4 @@
-"""What the doorbell that runs here says of itself: whoever asks the hardware beside it hears only that it is busy."""
+"""Asks the running doorbell about its hardware. A second process would find the hardware busy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["camera_in_use", "status_here"]
 
 
 def status_here(configuration: Configuration) -> Mapping[str, Any]:
-    """The status of the doorbell that has this state folder; empty while none runs, or it waits for an owner."""
+    """Returns the status of the doorbell with this state folder; empty if none runs, or if it waits for an owner."""
     control = StateFolder(configuration.device.state_dir).control
     if not control.exists():
         return {}
@@ -28,7 +28,7 @@ def status_here(configuration: Configuration) -> Mapping[str, Any]:
 
 
 def camera_in_use(status: Mapping[str, Any], configuration: Configuration) -> Finding | None:
-    """The camera as the recorder that has it sees it; None when nothing has it."""
+    """Returns the running recorder's view of the camera; None if no recorder uses it."""
     recorder = status.get("recorder") or {}
     state, detail = str(recorder.get("state", "")), str(recorder.get("detail", ""))
     if state in ("watching", "recording"):
