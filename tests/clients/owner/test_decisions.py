@@ -281,8 +281,8 @@ def window_ms(review: RequestReview) -> tuple[int, int]:
 def test_gaps_are_what_the_device_says_of_the_window(home: Home, review: RequestReview) -> None:
     begin, end = window_ms(review)
     home.device.gaps = [
-        {"from_ms": begin, "to_ms": begin + 1000, "why": "privacy switch"},
-        {"from_ms": end - 1000, "to_ms": end, "why": "camera lost"},
+        {"from_ms": begin, "to_ms": begin + 1000, "reason": "privacy switch"},
+        {"from_ms": end - 1000, "to_ms": end, "reason": "camera lost"},
     ]
     assert gaps_of(home.device, home.keys, review) == (
         FootageAbsence(begin, begin + 1000, AbsenceReason.PRIVACY),
@@ -295,13 +295,13 @@ def test_gaps_outside_the_window_are_not_shared(
     home: Home, review: RequestReview, before_ms: int, after_ms: int
 ) -> None:
     begin, end = window_ms(review)
-    home.device.gaps = [{"from_ms": begin - before_ms, "to_ms": end + after_ms, "why": "privacy switch"}]
+    home.device.gaps = [{"from_ms": begin - before_ms, "to_ms": end + after_ms, "reason": "privacy switch"}]
     with pytest.raises(OpenError, match="more than the requested window"):
         gaps_of(home.device, home.keys, review)
 
 
 def test_gaps_that_are_none_are_refused(home: Home, review: RequestReview) -> None:
-    home.device.gaps = [{"from_ms": -1, "to_ms": 2, "why": "privacy switch"}]
+    home.device.gaps = [{"from_ms": -1, "to_ms": 2, "reason": "privacy switch"}]
     with pytest.raises(OpenError, match="is malformed"):
         gaps_of(home.device, home.keys, review)
 

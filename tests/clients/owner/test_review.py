@@ -126,7 +126,7 @@ def test_a_root_the_device_made_up_vouches_for_nobody(home: Home) -> None:
     data = envelope.sign(FootageRequest.PAYLOAD_TYPE, strictjson.encode(message), evil)
     home.device.requests.pop(home.request)
     request = home.device.ask_for(data, home.segments)
-    with pytest.raises(OpenError, match="have not confirmed on this machine"):
+    with pytest.raises(OpenError, match="not confirmed on this machine"):
         review(home, request)
 
 
