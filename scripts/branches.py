@@ -1,7 +1,7 @@
-"""Holds the code that decides about consent to its branches: every one of them is taken by the tests that mirror it.
+"""Checks that the mirroring tests take every branch of the code that decides about consent.
 
-Only the mirroring tests run, so a branch that a scenario happens to pass does not count.  Lines and branches that
-nobody took are listed; exit status 0 only when there are none.
+It runs only the mirroring tests, so a branch that a scenario happens to pass does not count. It lists the missed lines
+and branches. Exit status 0 only if there are none.
 """
 
 from __future__ import annotations

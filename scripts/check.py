@@ -67,7 +67,7 @@ def find_tool(name: str) -> str | None:
 
 
 def run_tests(arguments: list[str]) -> Outcome:
-    """Run pytest in several processes; it speaks to the terminal itself."""
+    """Runs pytest in several processes, with its output on the terminal."""
     started = time.monotonic()
     workers = "0" if "--pdb" in arguments else str(WORKERS)
     command = [str(BIN / "python"), "-m", "pytest", "-p", "tests.parallel", "--workers", workers, *arguments]
@@ -84,7 +84,7 @@ def run_checks(checks: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Outcome]
 
 
 def changed_files() -> list[str]:
-    """Return the files that differ from the last commit; if none does, those of the last commit."""
+    """Returns the files that differ from the last commit; if there are none, the files of the last commit."""
     status = _git("status", "--porcelain", "--untracked-files=all")
     changed = [line[3:].split(" -> ")[-1] for line in status]
     return changed or _git("diff", "--name-only", "HEAD~1")

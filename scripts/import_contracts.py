@@ -1,8 +1,8 @@
-"""An import contract that allows by name: everything that a package can reach, by any way, is in its list.
+"""An import contract that allows by name: it lists everything that a package can reach, directly or indirectly.
 
-Import-linter's own contracts forbid by name, so a new module is allowed until somebody thinks of it.  `allowed` is the
-opposite: a module, package or library that is not listed breaks the contract, and so does a line that is no longer
-needed.  A module's packages count as reached too, because Python runs their `__init__.py`.
+Import-linter's own contracts forbid by name, so a new module is allowed until it is listed. The contract type `allowed`
+is the opposite: an unlisted module, package or library breaks the contract, and so does an unused line. A module's
+packages count as reached too, because Python runs their `__init__.py`.
 
     [importlinter:contract:uplink]
     type = allowed
@@ -13,7 +13,7 @@ needed.  A module's packages count as reached too, because Python runs their `__
         python: threading              # the standard library
         packages: structlog            # installed libraries
 
-`python scripts/import_contracts.py` prints the lists as they would have to be for today's imports.
+`python scripts/import_contracts.py` prints the lists for today's imports.
 Source: https://import-linter.readthedocs.io, "Custom contract types".
 """
 
@@ -77,7 +77,7 @@ def imports_from(graph: ImportGraph, sources: Iterable[str]) -> Mapping[str, str
 
 
 def reached(graph: ImportGraph, importers: Mapping[str, str]) -> set[str]:
-    """What of `imports_from` lies outside of the sources, without packages that only hold their modules."""
+    """Returns the part of `imports_from` outside the sources, without packages that only hold their modules."""
     return {name for name, importer in importers.items() if importer and not _only_holds(graph, name)}
 
 

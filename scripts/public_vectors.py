@@ -47,7 +47,7 @@ def missing(folder: Path) -> list[str]:
 
 
 def fetch(folder: Path, pip: list[str]) -> None:
-    """Put the missing sets into `folder`; `pip` is the command that runs pip.  Raises `FetchError`."""
+    """Puts the missing sets into `folder`; `pip` is the command that runs pip. Raises `FetchError`."""
     wanted = missing(folder)
     folder.mkdir(parents=True, exist_ok=True)
     problems = []

@@ -1,9 +1,8 @@
-"""Builds what is released: `release.py deb ARCHITECTURE [--wheelhouse FOLDER]`, `release.py sbom`.
+"""Builds the release files: `release.py deb ARCHITECTURE [--wheelhouse FOLDER]`, `release.py sbom`.
 
-Rules: a file's bytes depend on the commit and nothing else: sorted names, root as owner, the commit's time on every
-file (SOURCE_DATE_EPOCH).  The .deb is the source tree, its wheels and the installer; its scripts run what `make
-install` runs.
-Source: deb(5), deb-control(5), reproducible-builds.org/specs/source-date-epoch; CycloneDX 1.6.
+Rules: the bytes of a file depend only on the commit: sorted names, root as owner, the commit's time on every file
+(SOURCE_DATE_EPOCH). The .deb is the source tree, its wheels and the installer. Its scripts do the same as `make
+install`. Source: deb(5), deb-control(5), reproducible-builds.org/specs/source-date-epoch; CycloneDX 1.6.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def version() -> str:
 
 
 def epoch() -> int:
-    """The commit's time; that of the environment, where one is given."""
+    """Returns the commit's time, or the time in the environment if it is set."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given:
         return int(given)
@@ -105,7 +104,7 @@ def deb(architecture: str, wheelhouse: Path | None, out: Path) -> Path:
 
 
 def _packed(files: dict[str, bytes], at_s: int, *, executable: bool) -> bytes:
-    """A gzipped tar; wheels are packed already, so little time is spent on them."""
+    """Returns a gzipped tar. Wheels are compressed already, so it spends little time on them."""
     buffer = io.BytesIO()
     with (
         gzip.GzipFile(

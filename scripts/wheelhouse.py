@@ -1,10 +1,10 @@
-"""Fetches the wheels of requirements/run.txt for a machine that has no network: `wheelhouse.py ARCHITECTURE FOLDER`.
+"""Fetches the wheels of requirements/run.txt for a machine without a network: `wheelhouse.py ARCHITECTURE FOLDER`.
 
-The motion detector's native kernel comes with them, where Debian's compiler for that architecture is installed.
-Those of requirements/opinion.txt too, where `make models` has fetched what they are for.
+If Debian's compiler for that architecture is installed, it adds the motion detector's native kernel. If `make models`
+has fetched the networks, it adds the wheels of requirements/opinion.txt.
 
-For both Pythons of Debian (12: 3.11, 13: 3.13), each wheel checked against its pinned hash.  pip decides markers by the
-Python that runs it, so they are decided here, for the Python the wheels are for.
+It serves both Pythons of Debian (12: 3.11, 13: 3.13) and checks each wheel against its pinned hash. pip evaluates
+markers for the Python that runs it, so this module evaluates them for the target Python instead.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PLATFORMS = {
     "amd64": (*(f"manylinux_2_{minor}_x86_64" for minor in range(36, 4, -1)), "manylinux2014_x86_64"),
     "arm64": (*(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)), "manylinux2014_aarch64"),
 }
-"""Debian 12 has glibc 2.36; a wheel for an older one runs as well."""
+"""Debian 12 has glibc 2.36. A wheel for an older glibc also runs."""
 PYTHONS = ("3.11", "3.13")
 _BOUND = re.compile(r"python_full_version (<|>=) '(\d+)\.(\d+)'")
 
 
 def pins_of(text: str, python: str) -> str:
-    """The lines of a pip-compiled file that are for `python`, without markers that speak of its version."""
+    """Returns the lines of a pip-compiled file for `python`, without markers on its version."""
     version = tuple(map(int, python.split(".")))
     kept, keeping = [], True
     for line in text.splitlines():

@@ -138,7 +138,7 @@ def uninstall(places: Places, *, purge: bool) -> int:
 
 
 def leave_home(places: Places) -> None:
-    """Take the doorbell out of Home Assistant, if it is in one.  A broker that is away keeps nobody from leaving."""
+    """Removes the doorbell from Home Assistant, if it is there. An unreachable broker does not stop the removal."""
     try:
         configured = "home_assistant" in tomllib.loads(places.configuration.read_text())
     except (OSError, tomllib.TOMLDecodeError):
@@ -172,7 +172,8 @@ def _configuration(places: Places, source: Path, answer_file: Path | None) -> st
 
 
 def _try_camera(places: Places, system: System) -> None:
-    """Open the configured camera, and say what is wrong with it.  It may be plugged in later: nothing ends here."""
+    """Opens the configured camera and reports its faults. The installation continues, because the camera may be plugged
+    in later."""
     if not system.alive:
         return
     command = [str(places.current / "bin" / "doorward"), "self-test", "--camera", "--config", str(places.configuration)]
@@ -182,7 +183,7 @@ def _try_camera(places: Places, system: System) -> None:
 
 
 def _configure(places: Places, text: str) -> None:
-    """Write a configuration where there is none, and hold it against the version that will read it."""
+    """Writes a configuration if there is none, and checks it with the version that will read it."""
     group = grp.getgrnam("doorward-config").gr_gid
     if not places.configuration.exists():
         answers.write(places.configuration, text, group)

@@ -1,7 +1,7 @@
-"""The configuration of a fresh installation: from an answer file, from a person at a terminal, or from the defaults.
+"""The configuration of a new installation: from an answer file, from questions at a terminal, or from the defaults.
 
-An answer file is a `doorward.toml`: the same keys, the same checks.  A terminal is asked only what a doorbell cannot
-know by itself: its name, where it is, its camera, and whether its owner wants a page.
+An answer file is a `doorward.toml`, with the same keys and checks. The terminal asks only for facts that a doorbell
+cannot find out: its name, its position, its camera, and whether its owner wants a page.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def configuration(template: str, answers: Path | None) -> str:
 
 
 def write(path: Path, text: str, group: int) -> None:
-    """For root to write and the group to read; whole or not at all."""
+    """Writes the whole file or nothing. Root may write it, the group may read it."""
     making = path.with_name(f".{path.name}.new")
     making.unlink(missing_ok=True)
     with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as file:

@@ -1,6 +1,6 @@
-"""What a Raspberry Pi camera needs from the system: its packages, and libcamera's word on which cameras there are.
+"""A Raspberry Pi camera's needs: its system packages, and the list of cameras from libcamera.
 
-Raspberry Pi OS Lite brings libcamera and its tools, and not picamera2.
+Raspberry Pi OS Lite has libcamera and its tools, but not picamera2.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _PATIENCE_S = 30.0
 
 
 def pi_cameras() -> tuple[str, ...]:
-    """The ribbon cameras that libcamera names; a USB camera, which it lists too, is none of them.
+    """Returns the ribbon cameras that libcamera names. It leaves out USB cameras, which libcamera lists too.
 
-    Empty too where libcamera is not installed.
+    The result is empty if libcamera is not installed.
     """
     return tuple(name for name in _listed_by_tool() or _listed_by_library() if "usb" not in name.lower())
 
 
 def configured_kind(text: str) -> str | None:
-    """The `camera.kind` of a configuration; None if it says none, or cannot be read (which is told later)."""
+    """Returns `camera.kind` of a configuration; None if it is missing or unreadable (a later step reports that)."""
     try:
         camera = tomllib.loads(text).get("camera", {})
     except tomllib.TOMLDecodeError:
@@ -79,7 +79,7 @@ def _listed_by_tool() -> list[str]:
 
 
 def _listed_by_library() -> list[str]:
-    """What libcamera's binding lists; its log goes to standard error."""
+    """Returns the list of libcamera's binding, whose log goes to standard error."""
     lines = _said([_PYTHON, "-I", "-c", _ASK]).splitlines()
     try:
         found = json.loads(lines[-1]) if lines else []

@@ -1,8 +1,8 @@
 """The virtual environment of a version: the pinned packages, each checked against its hash, on the system's own Python.
 
-Where Debian's camera packages are installed the environment sees them, and takes numpy from there: a newer numpy beside
-them breaks python3-picamera2 and python3-simplejpeg (`_ARRAY_API not found`).  With Debian 12's numpy 1 an OpenCV that
-wants numpy 2 cannot be used either; requirements/debian-12-camera.txt pins the last one that does not.
+If Debian's camera packages are installed, the environment sees them and takes numpy from there: a newer numpy beside
+them breaks python3-picamera2 and python3-simplejpeg (`_ARRAY_API not found`). Debian 12 has numpy 1, which also
+excludes an OpenCV for numpy 2; requirements/debian-12-camera.txt pins the last OpenCV for numpy 1.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _NAME = re.compile(r"^([A-Za-z0-9_.-]+)==")
 
 
 def foundation() -> str:
-    """What an environment rests on besides the source: the system's Python, and what of it the environment sees.
+    """Returns the environment's dependencies besides the source: the system's Python, and the system packages it sees.
 
-    Part of a version's name: when it changes, the environment is built anew, and the old one stays for a roll-back.
+    They are part of a version's name. If they change, a new environment is built, and the old one stays for a
+    roll-back.
     """
     question = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
     python = subprocess.run([PYTHON, "-I", "-c", question], capture_output=True, text=True, check=False).stdout.strip()
@@ -33,7 +34,7 @@ def foundation() -> str:
 
 
 def build(version: Path, wheelhouse: Path | None) -> None:
-    """`venv/` and `bin/` of a version whose `app/` is there."""
+    """Builds `venv/` and `bin/` of a version that has its `app/`."""
     numpy = _systems_numpy()
     words = [PYTHON, "-m", "venv", "--clear"]
     if numpy:
@@ -65,7 +66,8 @@ def build(version: Path, wheelhouse: Path | None) -> None:
 
 
 def put_kernel(version: Path, wheelhouse: Path | None) -> None:
-    """The motion detector's native kernel, where `version` has none yet: a compiler may have come since."""
+    """Adds the motion detector's native kernel if `version` has none, because a compiler may have been installed
+    since."""
     if (version / "venv" / kernel.LIBRARY).is_file():
         return
     missing = kernel.put(version / "app", version / "venv", wheelhouse)
@@ -77,7 +79,7 @@ def put_kernel(version: Path, wheelhouse: Path | None) -> None:
 def _launchers(version: Path) -> None:
     (version / "bin").mkdir()
     for name, module in (("doorward", "agent.cli"), ("doorward-bridge", "firmware_bridge")):
-        # -I: neither the current folder nor anybody's environment can become part of the program.
+        # -I: keeps the current folder and the user's environment variables out of the program.
         launcher = version / "bin" / name
         launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(str(version / "venv/bin/python"))} -I -m {module} "$@"\n')
         launcher.chmod(0o755)
@@ -113,7 +115,7 @@ def _name(block: str) -> str:
 
 
 def _systems_numpy() -> str | None:
-    """The version of the system's numpy where the system has picamera2 too; else None."""
+    """Returns the version of the system's numpy if the system also has picamera2; else None."""
     question = "import importlib.util as u, numpy; print(numpy.__version__ if u.find_spec('picamera2') else '')"
     done = subprocess.run([PYTHON, "-I", "-c", question], capture_output=True, text=True, check=False)
     return done.stdout.strip() or None

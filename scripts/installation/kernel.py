@@ -1,7 +1,8 @@
-"""Puts the motion detector's native passes into an environment: as they come in a wheelhouse, or compiled here.
+"""Puts the motion detector's native passes into an environment: from a wheelhouse, or compiled here.
 
-Nothing depends on them: without them the same answers cost several times as much (`agent/recorder/motion_kernel.py`).
-The library carries the hash of its source; one that was made from another source is neither put nor used.
+They are optional: without them the same answers cost several times as much CPU time
+(`agent/recorder/motion_kernel.py`). The library carries the hash of its source. A library of another source is neither
+installed nor used.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ SOURCE = Path("agent") / "core" / "motion" / "passes" / "kernel.c"
 """Within a source tree."""
 
 LIBRARY = Path("lib") / "doorward" / "motion-kernel.so"
-"""Within an environment; in a wheelhouse, under its last name alone."""
+"""Inside an environment; in a wheelhouse only its last name."""
 
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra")
 
 
 def put(tree: Path, environment: Path, wheelhouse: Path | None = None) -> str | None:
-    """Take the wheelhouse's or compile; None when that went well, else why there is no kernel, in a few words."""
+    """Takes the library from the wheelhouse or compiles it. Returns None on success, otherwise the reason in a few
+    words."""
     ready = wheelhouse / LIBRARY.name if wheelhouse else None
     target = environment / LIBRARY
     if ready and ready.is_file() and _hash_of(tree).encode() in ready.read_bytes():
@@ -35,7 +37,8 @@ def put(tree: Path, environment: Path, wheelhouse: Path | None = None) -> str | 
 
 
 def build(tree: Path, target: Path, compiler: str | None = None, flags: tuple[str, ...] = FLAGS) -> str | None:
-    """Compile to `target`, with `compiler`, or CC, or cc.  As `put`; what was at `target` is gone when it fails."""
+    """Compiles to `target`, with `compiler`, or CC, or cc. Returns as `put` does. A failure removes the old
+    `target`."""
     wanted = compiler or os.environ.get("CC") or "cc"
     found = shutil.which(wanted)
     if found is None:
@@ -44,7 +47,7 @@ def build(tree: Path, target: Path, compiler: str | None = None, flags: tuple[st
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part")
     name = f'-DSOURCE_SHA256="{_hash_of(tree)}"'
-    # From inside the tree: the library must not tell where it was built.
+    # Compile inside the tree, so that the library does not contain the build path.
     command = [found, *flags, name, "-o", str(part.absolute()), str(SOURCE)]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode:

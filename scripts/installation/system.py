@@ -1,4 +1,4 @@
-"""What an installation is to the system: users, folders, units, services; each step may be repeated, and undone."""
+"""The system's part of an installation: users, folders, units, services. Each step can be repeated and undone."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ __all__ = ["System"]
 _USERS = SERVICES
 _GROUPS = ("doorward-config", "doorward-vault")
 _BORROWED_GROUPS = ("gpio", "render", "video")
-"""The distribution's, made only where it has none."""
+"""Groups of the distribution, created only if they are missing."""
 _HEALTHY_S = 90.0
 _WIDE_PX = 1920 * 1080
-"""Larger pictures want more memory than the recorder's unit gives."""
+"""Larger pictures need more memory than the recorder's unit allows."""
 
 
 class System:
-    """`alive` is false in a chroot or an image being built: then nothing is started, only prepared."""
+    """`alive` is false in a chroot or an image being built. Then services are prepared but not started."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
         self._before: dict[str, str] = {}
-        """Each service's run before `start`: that one says nothing about the version that was switched to."""
+        """Each service's run before `start`. It says nothing about the new version."""
         self.alive = places.root == Path("/") and Path("/run/systemd/system").is_dir()
 
     # --- In
 
     def prepare(self) -> None:
-        """Users, folders and unit links for the version that `current` names.  Links follow `current` by themselves."""
+        """Creates users, folders and unit links for the version that `current` names. The links follow `current`
+        automatically."""
         places = self._places
         app = places.current / "app" / "systemd"
         missing = [group for group in _BORROWED_GROUPS if not _group_exists(group)]
@@ -49,11 +50,11 @@ class System:
             record.parent.mkdir(exist_ok=True)
             before = record.read_text().split() if record.exists() else []
             record.write_text("\n".join(sorted({*before, *missing})) + "\n")
-        # Its warnings about folders elsewhere are not ours; what matters is looked at below.
+        # Ignore its warnings about other folders. The folders that matter are checked below.
         run(["systemd-tmpfiles", "--create", str(places.tmpfiles)], "", check=False)
         self._link(places.modules, app / "modules-load.d" / "doorward.conf")
         if self.alive and shutil.which("modprobe"):  # from the next boot on systemd does it
-            # A kernel without the module, and a system without kmod, does without.
+            # Optional: some kernels have no such module, and some systems have no kmod.
             run(["modprobe", "--quiet", "tcp_bbr"], "", check=False)
         for unit in UNITS:
             self._link(places.units / unit, app / unit)
@@ -101,9 +102,9 @@ class System:
             run(["systemctl", "daemon-reload"], "systemd did not read the units")
             run(["systemctl", "enable", "--quiet", *UNITS[:2]], "the units could not be enabled")
             run(["systemctl", "enable", "--quiet", *(f"{name}.service" for name in SERVICES)], "the units, too")
-            # The restarts of a version that failed must not be counted against this one.
+            # Restarts of a failed version must not count against this one.
             run(["systemctl", "reset-failed", *(f"{name}.service" for name in SERVICES)], "", check=False)
-            # Not waited for here: a role without a custodian waits for one, and whether all is well is looked at below.
+            # Do not wait here: a role waits for its custodian, and the health check follows below.
             units = ("doorward.target", *(f"{name}.service" for name in SERVICES))
             self._before = {name: _property(f"{name}.service", "InvocationID") for name in SERVICES}
             run(["systemctl", "restart", "--no-block", *units], "", check=False)
@@ -113,7 +114,7 @@ class System:
             run(["systemctl", "daemon-reload"], "systemd did not read the units")
 
     def is_healthy(self) -> bool:
-        """Every service that has something to do runs, is not restarting, and the custodian answers."""
+        """Returns whether every needed service runs without restarts and the custodian answers."""
         if not self.alive:
             return True
         ends_s = time.monotonic() + _HEALTHY_S
@@ -188,9 +189,10 @@ class System:
 
 
 def _remove_tree(folder: Path) -> None:
-    """With rm(1), which follows no link and gets to any depth; shutil.rmtree keeps a descriptor open for each level.
+    """Removes a tree with rm(1), which follows no links and handles any depth; shutil.rmtree keeps a descriptor open
+    per level.
 
-    The roles own what is in it, and one that has been taken over can nest folders thousands deep.
+    The roles own the content. A compromised role can nest folders thousands deep.
     """
     run(["rm", "-rf", "--", str(folder)], "", check=False)
 
@@ -219,7 +221,7 @@ def _group_exists(name: str) -> bool:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Only ours and only when nothing else is in it; the system's own folders are never empty for long."""
+    """Removes only our folders, and only if they are empty. The system's own folders never stay empty."""
     if folder.name.endswith((".d", ".wants")) and folder.is_dir() and not any(folder.iterdir()):
         if folder.name in ("tmpfiles.d", "modules-load.d", "multi-user.target.wants"):
             return

@@ -1,8 +1,10 @@
-"""Versions as folders, and which one runs: made whole, switched by one rename, rolled back by another.
+"""Versions as folders, and the choice of the one that runs: built completely, switched by one rename, rolled back by
+another.
 
     versions/<id>/ … being made … → `complete` written and synced, last → current.new → rename → current
 
-A folder without `complete` is what a cut left; the next run removes it.  `current` is never missing once it was there.
+A folder without `complete` is the rest of an interrupted run, and the next run removes it. Once created, `current`
+always exists.
 """
 
 from __future__ import annotations
@@ -19,15 +21,15 @@ __all__ = ["Versions", "tree_digest"]
 
 _COMPLETE = "complete"
 _PARTS = ("agent", "firmware_bridge", "config", "models", "systemd", "requirements", "scripts/installation")
-"""`models` is there when somebody ran `make models`: that is how an installation is told that it is wanted."""
+"""`models` exists after `make models`; its presence tells an installation to include the networks."""
 _NOT_ON_A_DOORBELL = ("agent/clients", "agent/web/src")
-"""The clients are a distribution of their own: a doorbell holds no code that opens footage.  `src` is what the page is
-built from."""
+"""The clients are a separate distribution, so a doorbell holds no code that opens footage. The page is built from
+`src`."""
 _FILES = ("LICENSE", "README.md", "SECURITY.md", "CHANGELOG.md")
 
 
 def files_of(source: Path) -> Iterator[Path]:
-    """What of a source tree is installed, relative and sorted."""
+    """Yields the files of a source tree that are installed, relative and sorted."""
     found = [Path(name) for name in _FILES if (source / name).is_file()]
     for part in _PARTS:
         found += [
@@ -68,7 +70,7 @@ class Versions:
         return self._target(self._places.previous)
 
     def begin(self, name: str, source: Path) -> Path:
-        """A fresh folder with a copy of the source; not complete yet."""
+        """Creates an incomplete version: a new folder with a copy of the source."""
         folder = self.folder(name)
         shutil.rmtree(folder, ignore_errors=True)
         for path in files_of(source):
@@ -97,7 +99,7 @@ class Versions:
         self._point(self._places.current, name)
 
     def roll_back(self) -> str | None:
-        """Run the version before again.  None when there is none."""
+        """Switches back to the version before. Returns None if there is none."""
         before = self.previous()
         if before is None or not self.is_complete(before):
             return None

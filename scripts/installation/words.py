@@ -1,4 +1,4 @@
-"""How the installer speaks, and how it runs a program: in words, with a remedy when something fails."""
+"""The installer's messages, and its way to run a program: a failure gives a sentence and a remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["FailedError", "fail", "legible", "run", "say"]
 
 
 class FailedError(Exception):
-    """Something did not work; the message and the remedy are for a person."""
+    """A failed step. The message and the remedy are for a person."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -20,7 +20,7 @@ class FailedError(Exception):
 
 
 def legible(text: str) -> str:
-    """`text` without what steers a terminal: it may quote a role that has been taken over."""
+    """Removes terminal control characters, because the text may come from a compromised role."""
     return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
@@ -33,7 +33,7 @@ def fail(message: str, remedy: str) -> NoReturn:
 
 
 def run(words: list[str], failure: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Never through a shell.  Raises `FailedError` with the end of what the program said."""
+    """Runs a program without a shell. Raises `FailedError` with the end of the program's output."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if check and done.returncode:
         print(legible((done.stdout + done.stderr)[-2000:]), file=sys.stderr)

@@ -119,6 +119,10 @@ def test_what_a_push_service_delivers_is_shown_in_neutral_words_and_rubbish_is_n
                }
                return shown;""",
             origin=house.url,
-            messages=['{"title": "Our door", "body": "The doorbell rang."}', "<b>no json", '{"title": 7, "body": ["x"]}'],
+            messages=[
+                '{"title": "Our door", "body": "The doorbell rang."}',
+                "<b>no json",
+                '{"title": 7, "body": ["x"]}',
+            ],
         )
         assert shown == [[["Our door", "The doorbell rang."]], [["Doorward", ""]], [["Doorward", ""]]]

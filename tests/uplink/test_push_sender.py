@@ -86,9 +86,7 @@ def address(browser: Browser, vapid: ec.EllipticCurvePrivateKey) -> str:
 
 def test_the_browser_opens_what_the_service_in_between_cannot_read(service: PushService) -> None:
     browser, vapid = Browser(), ec.generate_private_key(ec.SECP256R1())
-    WebPushSender(service.connect).send(
-        address(browser, vapid), "Doorward: door", "14:03  The doorbell rang."
-    )
+    WebPushSender(service.connect).send(address(browser, vapid), "Doorward: door", "14:03  The doorbell rang.")
     ((headers, body),) = service.taken
     assert browser.open(body) == {"title": "Doorward: door", "body": "14:03  The doorbell rang."}
     assert b"button" not in body
