@@ -86,10 +86,12 @@ def admit(
     if not isinstance(request, FootageRequest):
         raise InternalError("Only footage requests are admitted.")
     whose = (inbound.requester.root, inbound.requester.id)
+    # First, because a broker repeats retained messages: a repetition must use up no limit.
     if history.has_request(whose, request.id) or is_replay(history, inbound.requester, request):
         return Replayed()
     limits = inbound.requester.limits.applied_to(limits)
     case_mark = marks.of(request.trust_root, request.requester, request.case)
+    # Distant requests count against no limit of this door, or a requester could exhaust it from anywhere.
     earlier = _earlier(inbound.requester, request, case_mark, history, now) if near else EarlierRequests()
     over = check(request, limits, trusted_seconds(now), earlier, near=near)
     if over is not None:
@@ -97,6 +99,7 @@ def admit(
     if not inbound.requester.may_ask_about(request.area):
         return Blocked("outside the region of this requester")
     try:
+        # Checked before an owner is asked: an approval for an unusable key would be in vain.
         parse_recipient(request.reply)
     except FormatError:
         return Blocked("a reply key that nothing can be sealed to")

@@ -97,6 +97,7 @@ class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
             return msgspec.structs.replace(carried, utc_us=utc_us, ahead_us=0, stood_us=0)
         if not self._stands(ahead_us, restarted):
             return msgspec.structs.replace(carried, ahead_us=ahead_us, stood_us=0)
+        # Only running time counts, because the length of a break is unknown.
         passed_us = 0 if restarted else min(at_us - self.at_us, _MOST_UNSEEN_US)
         stood_us = self.stood_us + max(0, passed_us)
         if stood_us >= wait_us(ahead_us):

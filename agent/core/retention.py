@@ -148,6 +148,7 @@ def plan_eviction(
     if limits.continuous_bytes is not None:
         over_continuous = usage.continuous_bytes - limits.continuous_bytes
     first = _Eviction(held, limits, now_ms, running, max(over_bytes, over_continuous), over_floor)
+    # Reading the stock costs a query, so an empty one is skipped.
     if usage.continuous_bytes:
         first.plan(continuous if newest is None else _all_but(newest, continuous), most)
     then = _Eviction(held, limits, now_ms, running, over_bytes - first.freed, over_floor - first.freed)
@@ -211,6 +212,7 @@ class _Eviction:
                 self._evict(entry, EvictionReason.BYTES)
             elif self.freed < self._over_floor:
                 self._evict(entry, EvictionReason.FLOOR)
+            # Its date is unknown. It goes only if a later segment is too old, because then it is older still.
             elif age is None:
                 undated.append(entry)
             else:
@@ -234,6 +236,7 @@ def _age(entry: VaultEntry, limits: RetentionLimits, now_ms: int | None, running
     if limits.oldest_ms is None or now_ms is None:
         return False
     if running is not None and entry.boot == running.boot:
+        # The boot clock is right even if a time server gave this segment a date years ago.
         stood_ms = (running.at_us - entry.start_us) // _US_PER_MS
         if stood_ms <= limits.oldest_ms:
             return False

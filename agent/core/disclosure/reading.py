@@ -157,6 +157,7 @@ def read_co_approval(manifest: DisclosureManifest, enrolment: Enrolment, request
         return None
     if manifest.co_approval is None:
         raise FormatError("This disclosure lacks the second owner's approval.")
+    # The first owner's key is excluded, so that one owner cannot approve twice.
     first = envelope.read_unverified(manifest.approval.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     others = {key_id: key for key_id, key in enrolment.approver_keys.items() if key_id != first.key_id}
     opened = envelope.open_envelope(
@@ -222,6 +223,7 @@ def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Discl
     approved = {(PartKind.SEGMENT, item.id): item for item in approval.segments}
     approved |= {(PartKind.POSTER, item.id): item for item in approval.posters}
     approved |= {(PartKind.SOUND, item.id): item for item in approval.sounds}
+    # An equal set, because a missing part would hide footage and an extra part was never approved.
     if {(part.kind, part.id) for part in manifest.parts} != approved.keys():
         raise FormatError("This disclosure does not consist of exactly what the owner approved.")
     for part in manifest.parts:

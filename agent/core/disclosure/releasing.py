@@ -94,8 +94,10 @@ def release(
     asked = request.terms
     if approval.device != device:
         raise _refused("it is for another device")
+    # The hash covers every word of the request, so an approval cannot be moved to another one with the same id.
     if approval.request != request.payload_sha256:
         raise _refused("it is for another request")
+    # Otherwise the footage could go to a key that the signed request does not name.
     if approval.reply != asked.reply:
         raise _refused("it is sealed to a key that is not the requester's")
     window = TimeWindow.of_seconds(asked.from_s, asked.to_s)

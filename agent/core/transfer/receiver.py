@@ -179,6 +179,7 @@ class UploadReceiver:
             self.dropped += 1
             return
         have = self._have.setdefault(part, ByteRanges())
+        # Every retry repeats the same bytes, so a second write would only wear the disk.
         if have.covers(offset, end):
             return
         have.add(offset, end)
@@ -230,6 +231,7 @@ class UploadReceiver:
     def refuse(self) -> None:
         """Ends the transfer: the disclosure is a wrong or unwanted one."""
         self._state = TransferState.REFUSED
+        # A part that is being sealed is finished, so that the client's files and this state agree.
         self._effects = deque(effect for effect in self._effects if isinstance(effect, SealPart))
         self._due = _AnswerDue.NOW
 

@@ -185,6 +185,7 @@ class UploadSender:
         if held.state is TransferState.REFUSED:
             self._end(TransferOutcome.REFUSED)
         elif held.state is TransferState.COMPLETE:
+            # COMPLETE without the manifest's hash names no object, so it must not end this transfer.
             if held.manifest_sha256 is not None:
                 self._held = set(range(len(self._parts)))
                 self._end(TransferOutcome.DELIVERED)
@@ -300,6 +301,7 @@ class UploadSender:
         if self._bytes_in_flight and self._bytes_in_flight + end - start > self._window_bytes:
             return None
         if not self._begun:
+            # Durable first: after a crash, footage that may have left must not be reported as revoked in time.
             self._begun = True
             return MarkBegun()
         self._pending[part].remove(start, end)
@@ -311,6 +313,7 @@ class UploadSender:
         return part if part is not None and self._may_send(part) else None
 
     def _may_send(self, part: int) -> bool:
+        # Footage waits until the requester holds the manifest and so knows what the parts are.
         return part == 0 or 0 in self._held
 
     def _flying(self, part: int) -> bool:

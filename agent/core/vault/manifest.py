@@ -230,7 +230,7 @@ class ChainFault:
 class ChainStep:
     """One line that was read. `signed` is set if it is readable, `fault` if it breaks a rule. A line may have both.
 
-    `offset` is the position at which it starts, `tip` the end of the manifest after it. `carried`: a copy of a line of
+    `offset` is the position at which it starts, `head` the end of the manifest after it. `carried`: a copy of a line of
     a deleted chapter, with its old number and outside the chain. `rests`: reading can continue from `tip` later. It is
     False while more carried lines follow.
     """
@@ -284,6 +284,7 @@ class _Reading:
         before, chapter = self._chapter, chapter_of(raw.position)
         self._line = self._line + 1 if chapter == before else 1
         self._chapter = chapter
+        # A chapter that ends early must not claim the next chapter's lines as its carried ones.
         if chapter != before:
             self._carried, self._left = None, 0
         if not raw.whole:
@@ -297,19 +298,22 @@ class _Reading:
         first = raw.position == chapter_start(chapter)
         record = signed.record
         if first and before is None and isinstance(record, Chapter):
+            # Reading starts here: the chapters before are deleted, so there is no earlier line to compare with.
             self._tip = ChainHead(raw.position, signed.sequence, signed.previous)
         problem = _problem(signed, self._tip, self._key) or _misplaced(record, chapter, first=first)
         if before is not None and chapter > before + 1:
-            problem = f"Of the chapters {before + 1} to {chapter - 1} none is there."
+            problem = f"The chapters {before + 1} to {chapter - 1} are missing."
         self._tip = ChainHead(raw.end, signed.sequence + 1, signed.sha256)
         if first and isinstance(record, Chapter) and record.carried is not None:
             self._carried, self._left, self._hash = record.carried, record.carried.size, hashlib.sha256()
+            # The line after the carried ones names the hash of this record, so they stay outside the chain.
             self._tip = ChainHead(raw.end + self._left, self._tip.sequence, self._tip.previous)
         return self._told(raw, signed, problem)
 
     def _unreadable(self, raw: RawLine, problem: str) -> ChainStep:
         if self._left > 0:
             return self._told(raw, None, self._count(raw) or problem, carried=True)
+        # An intact next line still names the original hash, so the fault shows there as well.
         self._tip = ChainHead(raw.end, self._tip.sequence + 1, hashlib.sha256(raw.data).hexdigest())
         return self._told(raw, None, problem)
 
@@ -325,7 +329,7 @@ class _Reading:
         if self._left > 0 or self._carried is None:
             return ""
         same = self._left == 0 and self._hash.hexdigest() == self._carried.sha256
-        return "" if same else "The carried lines are not those that the chapter's first line names."
+        return "" if same else "The carried lines differ from those that the chapter's first line names."
 
     def _told(self, raw: RawLine, signed: SignedRecord | None, problem: str, *, carried: bool = False) -> ChainStep:
         chapter = chapter_of(raw.position)
@@ -361,7 +365,7 @@ def carried_of(record: Record) -> int:
 def _too_long(raw: RawLine) -> str:
     if len(raw.data) <= LONGEST_LINE_BYTES:
         return ""
-    return f"The line has {raw.size} bytes, and {LONGEST_LINE_BYTES} is the most."
+    return f"The line has {raw.size} bytes. At most {LONGEST_LINE_BYTES} are allowed."
 
 
 def _misplaced(record: Record, chapter: int, *, first: bool) -> str:
@@ -369,11 +373,11 @@ def _misplaced(record: Record, chapter: int, *, first: bool) -> str:
     number."""
     begins = isinstance(record, Chapter)
     if begins and not first:
-        return "The beginning of a chapter stands inside one."
+        return "A `chapter` record is in the middle of a chapter."
     if first and chapter and not begins:
-        return "The chapter does not begin with its record."
+        return "The chapter does not begin with a `chapter` record."
     if isinstance(record, Chapter) and record.number != chapter:
-        return f"This is the beginning of chapter {record.number}."
+        return f"This is the `chapter` record of chapter {record.number}."
     return ""
 
 
