@@ -66,7 +66,7 @@ class BridgeLink:
             self._thread.join()
 
     def ask_reboot(self, why: str) -> bool:
-        """Tells the bridge that the camera does not come back. Returns False if no bridge is connected."""
+        """Tells the bridge that the camera is lost. Returns whether a bridge is connected."""
         peer = self._socket
         try:
             if peer is not None:

@@ -19,7 +19,7 @@ _ENDING_S = 5.0
 
 
 class BridgeProcess:
-    """Use `start` and `stop`. `configuration` is the file whose `[panel]` and `[board]` the bridge reads."""
+    """Use `start` and `stop`. The bridge reads `[panel]` and `[board]` of the file `configuration`."""
 
     def __init__(self, configuration: Path) -> None:
         # -P keeps the current folder off the import path: a stray `firmware_bridge/` must not become the program.

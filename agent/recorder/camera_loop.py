@@ -39,7 +39,7 @@ from firmware_bridge.throttling import ThrottleLevel
 __all__ = ["CameraLoop", "StreamParts"]
 
 _LOOK_S = 0.5
-"""How often the loop checks a running camera."""
+"""Seconds between two checks of a running camera."""
 _UNREAD_S: Final = 30.0
 """After a start the bridge has this many seconds to read the privacy switch; then the owner is told that it cannot."""
 _PRESS_KEPT_NS = 20 * NS_PER_S
@@ -48,7 +48,7 @@ _PRESS_KEPT_NS = 20 * NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class StreamParts:
-    """The parts that work on a camera stream. Without `sound` no microphone is opened."""
+    """The parts that work on a camera stream. `sound` is None if the microphone stays off."""
 
     analysis: FrameAnalysis
     writer: ClipWriter
@@ -98,12 +98,12 @@ class CameraLoop(ThreadOwned):
         self._stopping = threading.Event()
         self._woken = threading.Event()
         self.queues: CameraQueues | None = None
-        """Those of the stream that runs; None without one."""
+        """The queues of the stream that runs, if any."""
         self.camera_fault = "starting"
         self.between_ns: int | None = None
         """On CLOCK_MONOTONIC: since when a camera is being opened, started, masked or closed; None otherwise."""
         self.wanted: RecoveryAction | None = None
-        """What the process must do because the camera does not come back; None while the loop can continue."""
+        """The step that the process must take to get the camera back; None while the loop can continue."""
         self._masked_by = inputs.zones
         """The privacy zones of these are black in the camera's pictures."""
         self._opened_level = 0
@@ -111,7 +111,7 @@ class CameraLoop(ThreadOwned):
         self._mask_refused = False
         self._reopen = False
         self._good_ns = 0
-        """On CLOCK_MONOTONIC: when the last stream gave its last good picture; 0 without one."""
+        """The last stream's last good picture, on CLOCK_MONOTONIC; 0 if there was none."""
 
     def run(self, first_ns: BootNs | None) -> CameraEnd:
         """Plays the camera until `stop` or the end of its footage. `Recorder.run` has the details."""
@@ -342,9 +342,9 @@ def _privacy_zones(zones: ZoneMap) -> list[Zone]:
 
 
 def _worker(name: str, work: Callable[[], None], queues: CameraQueues, faults: list[BaseException]) -> threading.Thread:
-    """Returns a thread whose exceptions end the stream and are raised in `_play`.
+    """Returns a thread that passes its exceptions to `_play` and ends the stream.
 
-    Otherwise a bug would leave a doorbell that looks healthy and records nothing.
+    Otherwise a bug would leave a doorbell that looks healthy and has stopped recording.
     """
 
     def guarded() -> None:

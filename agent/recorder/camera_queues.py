@@ -32,8 +32,8 @@ __all__ = ["GATHER_S", "LUMA_FRAMES", "PACKET_BYTES", "BoundedQueue", "CameraQue
 LUMA_FRAMES: Final = 8
 PACKET_BYTES: Final = 16 << 20
 GATHER_S: Final = 0.45
-"""While nothing moves, frames gather for at most this many seconds. A track takes longer to confirm, so no event is
-late."""
+"""While the picture is still, frames gather for at most this many seconds. A track takes longer to confirm, so events
+stay on time."""
 _ROWS: Final = 16
 _DARK: Final = 40
 _FROZEN_FRAMES: Final = 20
@@ -70,7 +70,7 @@ class BoundedQueue(Generic[T]):
             return True
 
     def force(self, item: T) -> None:
-        """Adds the item in any case: decisions and ends weigh nothing and must not be lost."""
+        """Adds the item in any case. Decisions and ends have no weight and must arrive."""
         with self._changed:
             self._add(item, 0)
 
@@ -175,7 +175,7 @@ class CameraQueues(ThreadOwned):
         self.lux: float | None = None
         self._fingerprint = 0
         self.lens = LensState.CLEAR
-        """How the analysis judges the lens in the newest frame."""
+        """The analysis' judgement of the lens in the newest frame."""
         self.end: tuple[CameraEnd, str] | None = None
         self.ended_event = threading.Event()
         self.attention = threading.Event()

@@ -39,7 +39,8 @@ class _Copied:
     lines: Sequence[RawLine]
     entries: Mapping[int, VaultEntry]
     lost: Sequence[VaultEntry]
-    """Entries whose lines are not where the index says: damage. The next start recovers their segments."""
+    """Damage: the lines of these entries are missing where the index expects them. The next start recovers their
+    segments."""
 
 
 class ChapterKeeper:

@@ -53,7 +53,7 @@ _RING_POSTER_AFTER_NS = 3 * NS_PER_S // 2
 """A visitor stands at the door before the ring, but object detection saw no picture of them. After this time a person
 is recognised, and the still that labels the event lies in the segment that names the person."""
 _RING_SLACK_NS = 5 * NS_PER_S
-"""A decision may be this late without loss of pre-roll."""
+"""A decision may be this late and still get its full pre-roll."""
 _BETWEEN: Final = 0
 """The event number of the continuous recording. Events count from 1."""
 _SLICE: Final = 64
@@ -90,7 +90,7 @@ class _RecordedEvent:
     label: str
     number: int = 0
     segments: list[SegmentId] = field(default_factory=list)
-    """Acknowledged segments, which are discarded together if the owner does not want the event."""
+    """Acknowledged segments, which are discarded together if `clips.keep` excludes the event."""
     poster_ns: int | None = None
     began_ns: int = 0
 
@@ -156,12 +156,12 @@ class ClipWriter:
 
     @property
     def fault(self) -> str:
-        """Why no segment is acknowledged; empty without a fault."""
+        """Why segments are not acknowledged; empty while they are."""
         return self._failure or self._keeper.fault or self._overlong
 
     @property
     def warning(self) -> str:
-        """A problem that the owner should solve although footage is recorded; empty without one."""
+        """A problem that the owner should solve although footage is recorded; else empty."""
         if not self._foreign_bytes:
             return ""
         return (
@@ -171,7 +171,7 @@ class ClipWriter:
 
     @property
     def retry_buffer(self) -> RetryBuffer:
-        """Footage that waits in memory, and how long the disk has not answered."""
+        """Footage that waits in memory, and for how long the disk has been silent."""
         return self._keeper
 
     def run(self, mailbox: BoundedQueue[object], description: StreamDescription) -> None:

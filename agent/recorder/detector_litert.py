@@ -59,7 +59,7 @@ class LiteRtNetwork:
         if hashlib.sha256(model).hexdigest() != SHA256[name]:
             raise DeviceError(f"The network {folder / name} is not the one that is known.", remedy=_REMEDY)
         try:
-            from ai_edge_litert.interpreter import Interpreter  # late: without object detection it costs nothing
+            from ai_edge_litert.interpreter import Interpreter  # late: most doorbells lack the library
         except ImportError as error:
             raise ConfigurationError(f"{_LIBRARY} is not installed.", remedy=_REMEDY) from error
         try:

@@ -107,7 +107,7 @@ _LESS: Final = {
     ThrottleLevel.RATE: "it takes fewer pictures a second",
     ThrottleLevel.SIZE: "it takes smaller pictures",
 }
-"""Paused object detection alone is not worth an alert."""
+"""The level that only pauses object detection is missing here, because it needs no alert."""
 
 
 def _words(facts: dict[str, Any]) -> str:

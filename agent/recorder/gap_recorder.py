@@ -1,6 +1,6 @@
-"""Records time without footage: a gap in the manifest, and one message to the owner at each end.
+"""Records time that lacks footage: a gap in the manifest, and one message to the owner at each end.
 
-The beginning is written at once as a gap without length, so that a power cut cannot hide it. The end writes the gap.
+The beginning is written at once as a gap of length zero, so that it survives a power cut. The end writes the gap.
 """
 
 from __future__ import annotations

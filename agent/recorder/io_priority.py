@@ -24,7 +24,7 @@ _LESS_URGENT: Final = 10
 
 
 def work_idly() -> bool:
-    """Returns whether the disk's scheduler was told; never raises."""
+    """Returns whether the disk's scheduler accepted the priority. Errors are ignored."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_URGENT)
     number = _IOPRIO_SET.get(platform.machine())

@@ -78,7 +78,7 @@ class LiveEncoder:
         self.sealed = 0
 
     def push(self, gop: Gop, description: StreamDescription) -> None:
-        """Takes a filmed GOP. Costs nothing without a viewer."""
+        """Takes a filmed GOP. It is cheap while there is no viewer."""
         with self._changed:
             self._number += 1
             if gop.begins:
@@ -119,7 +119,7 @@ class LiveEncoder:
                     self._changed.wait_for(lambda: self._stopping, _AWAY_S)
 
     def _next(self, told: int) -> _LiveGop | None:
-        """Returns what follows number `told`, of its GOP or the newest one; None if there is nothing new yet."""
+        """Returns what follows number `told`, of its GOP or the newest one, if it has come."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._number > told, _ASK_S)
             return next(
@@ -131,7 +131,7 @@ class LiveEncoder:
         try:
             sealed = self._sealed(filmed)
         except FormatError:
-            return True  # no segment could be made of these pictures either
+            return True  # a segment of these pictures would fail too
         pieces = pieces_of(sealed)
         looked_at = True
         for number, piece in enumerate(pieces):

@@ -61,8 +61,8 @@ class ManifestWriter:
     ) -> None:
         """Makes the prepared chapter the newest, then updates the index.
 
-        `tip`: its end. `moved`: the entries of carried segments, with their new places. `lost`: segments whose lines
-        are damaged.
+        `tip`: its end. `moved`: the entries of carried segments, with their new places. `lost`: segments with damaged
+        lines.
         """
         self._log.begin_chapter(number)
         self.tip = tip
@@ -70,7 +70,7 @@ class ManifestWriter:
 
     def _reach(self, event: SegmentId, line: bytes) -> None:
         """Remembers the hash for a clip. A clip that was dropped from memory starts a new chain, which proves less but
-        nothing wrong."""
+        stays correct."""
         self._reached[event] = chain_hash(self._reached.pop(event, FIRST), line)
         if len(self._reached) > _MOST_GROWING:
             del self._reached[next(iter(self._reached))]

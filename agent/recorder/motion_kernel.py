@@ -137,8 +137,8 @@ def _typed(library: ctypes.PyDLL) -> ctypes.PyDLL:
 class NativePasses:
     """Implements `Passes` by calls into the library, each one over the whole grid.
 
-    Passes whose arguments need no conversion are the library's functions themselves: with cold caches a Python call
-    around each would cost as much as the pass.
+    If a pass takes its arguments as they are, the library's function itself is used. For example, with cold caches a
+    Python call around it would cost as much as the pass.
     """
 
     def __init__(self, library: ctypes.PyDLL, grids: Grids, height_px: int, width_px: int) -> None:

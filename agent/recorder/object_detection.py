@@ -64,7 +64,7 @@ class DetectionState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DetectionStatus:
-    """`labels`: of the current event; None without an event, or if object detection does not run."""
+    """`labels` are those of the current event; None outside of events, or while object detection is off."""
 
     state: str
     detail: str = ""
@@ -87,14 +87,14 @@ class _WatchedEvent:
     votes: LabelVotes = field(default_factory=LabelVotes)
     attention: InferenceSchedule = field(default_factory=InferenceSchedule)
     untold_until_s: float | None = None
-    """"Something moved" is due at this time; None if it was sent or is not needed."""
+    """Time at which "Something moved" is due, if it is still to be sent."""
     person_wanted: bool = False
     """A person is still to be told of."""
 
 
 class ObjectDetectionService:
-    """Use `start` and `stop`, repeatedly if needed. Without `open_detector` there is no object detection, and `why`
-    says why."""
+    """Use `start` and `stop`, repeatedly if needed. If `open_detector` is None, object detection is off and `why` gives
+    the reason."""
 
     def __init__(
         self,
@@ -177,15 +177,15 @@ class ObjectDetectionService:
             self._open, self._live, self._watched_ns, self._queued = None, live, BootNs(0), 0
 
     def end_stream(self) -> None:
-        """Ends the stream: no more frames come."""
+        """Ends the stream: its last frame has come."""
         with self._lock:
             self._watched_ns = _NO_MORE
             self._lock.notify_all()
 
     def observe(self, event: int | None, frame: LumaFrame, sample: MotionSample) -> None:
-        """Takes a frame of the analysis. `event`: the event whose clip is being recorded.
+        """Takes a frame of the analysis. `event`: the event that is being recorded.
 
-        Keeps a reference to `frame.luma`, which must not change afterwards.
+        Keeps a reference to `frame.luma`, so the caller must leave it unchanged.
         """
         if self.state is DetectionState.OFF:
             return
@@ -245,11 +245,11 @@ class ObjectDetectionService:
         self._notify_person(event)
 
     def on_time(self) -> None:
-        """Reports visitors that were not recognised in time. Call it every second or so."""
+        """Reports visitors that are still unknown after `_PATIENCE_S`. Call it every second or so."""
         self._notify_moving(all_of_it=self.state is not DetectionState.RUNNING)
 
     def shown_between(self, event: int, from_ns: BootNs, until_ns: BootNs) -> tuple[ObjectLabel, ...] | None:
-        """Returns the labels seen in frames of that span; None if no frame was examined."""
+        """Returns the labels seen in frames of that span; None if all frames were skipped."""
         with self._lock:
             if not self._live and self._thread is not None:
                 self._lock.wait_for(lambda: self._is_settled(until_ns), _FOOTAGE_WAITS_S)
@@ -261,7 +261,7 @@ class ObjectDetectionService:
         return all_looked_at or self._state is not DetectionState.RUNNING
 
     def may_discard(self, keep: KeepFilter, event: int, kind: EventKind) -> bool:
-        """Returns whether the event, which is over, is one that the owner does not want to keep."""
+        """Returns whether the event, which is over, may be discarded because of `clips.keep`."""
         with self._lock:
             seen = self._events.get(event)
             if seen is None:

@@ -41,12 +41,12 @@ class PrivacyGate(ThreadOwned):
 
     @property
     def switch_read(self) -> bool:
-        """There is no switch, or its position is known."""
+        """The position of the switch is known, or there is no switch."""
         return self._switch_on is not None
 
     @property
     def only_unread(self) -> bool:
-        """The gate is closed only because the switch was not read yet."""
+        """The gate is closed only because the first reading of the switch is missing."""
         return self._switch_on is None and not self._private_hour
 
     @property

@@ -48,7 +48,7 @@ _DELIVERING_NS = NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class RecorderServices:
-    """What the recorder needs from its process. `protected` names the segments that must not be evicted."""
+    """The services of the recorder's process. `protected` names the segments that must stay."""
 
     vault: Vault
     clock: Clock
@@ -59,14 +59,14 @@ class RecorderServices:
 
 @dataclass(frozen=True, slots=True)
 class RecorderDevices:
-    """Where pictures and sound come from, and what looks at them. Without `open_microphone` there is no sound."""
+    """The sources of pictures and sound, and their viewers. `open_microphone` is None if sound is off."""
 
     open_camera: Callable[[], Camera]
     open_microphone: Callable[[], Microphone] | None = None
     live: LiveEncoder | None = None
     object_detection: ObjectDetectionService | None = None
     make_passes: MakePasses = PurePasses
-    """Of the motion detector."""
+    """Implementation of the motion detector's passes."""
 
 
 class Recorder(ThreadOwned):
@@ -150,7 +150,7 @@ class Recorder(ThreadOwned):
 
     @property
     def wanted(self) -> RecoveryAction | None:
-        """What the process must do because the camera does not come back; None while the recorder can continue."""
+        """The step that the process must take to get the camera back; None while the recorder can continue."""
         return self._loop.wanted
 
     def set_private(self, private: bool) -> None:
@@ -209,7 +209,7 @@ class Recorder(ThreadOwned):
 
     @property
     def pulse(self) -> StreamPulse | None:
-        """When the live camera that runs last delivered, on CLOCK_MONOTONIC; None without one."""
+        """The last deliveries of the live camera that runs, on CLOCK_MONOTONIC; None if none runs."""
         queues = self._loop.queues
         if queues is None or not queues.live or queues.ended_event.is_set():
             return None

@@ -19,14 +19,14 @@ __all__ = ["PendingTrigger", "RecorderInputs", "RecorderSettings"]
 
 @dataclass(frozen=True, slots=True)
 class RecorderSettings:
-    """What counts as an event, and how much footage is kept around it."""
+    """The rules for events, and the amount of footage that is kept around them."""
 
     motion: MotionSettings
     zones: ZoneMap
     events: EventSettings
     writer: WriterSettings
     stall_s: float = 15.0
-    """A live camera that delivers nothing for this many seconds is stalled."""
+    """A live camera is stalled after this many seconds of silence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The recorder's process: camera, motion and vault; no network, no journal, no device key.
+"""The recorder's process: camera, motion and vault. It has no network, journal or device key.
 
-It asks the custodian for the recipients, for the signature under each record, and for the segments that must stay. No
-process can ask it anything: it opens only the socket to the custodian and the one to the panel.
+It asks the custodian for the recipients, for the signature under each record, and for the segments that must stay. It
+answers no process: it opens only the socket to the custodian and the one to the panel.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class RecorderRole:
         return self._side.record()
 
     def wait(self) -> None:
-        """Waits for `stop` without a camera, after footage from a file is over."""
+        """Waits for `stop` after footage from a file is over."""
         self._stopping.wait()
 
     def stop(self) -> None:
@@ -146,7 +146,7 @@ class RecorderRole:
         self._claim.release()
 
     def notify(self, kind: str, text: str, once: str = "") -> None:
-        """Implements `ports.Notifier` through the custodian. Without a custodian the message is only logged."""
+        """Implements `ports.Notifier` through the custodian. If the custodian is away, the message is only logged."""
         try:
             self._ask(Notify(kind, text, once), Ack, patience_s=1.0)
         except DoorwardError as error:
@@ -165,8 +165,8 @@ class RecorderRole:
         try:
             held = self._ask(GetHeldSegments(self.vault.totals().segments), HeldSegments)
         except NetworkError as error:
-            # Without a custodian no requests are taken either, so its last answer still holds and recording continues.
-            # Only the custodian knows whether the clock is trusted, so no segment is evicted by age meanwhile.
+            # While the custodian is away, requests wait too, so its last answer still holds and recording continues.
+            # Eviction by age pauses, because only the custodian knows whether the clock is trusted.
             if self._last_held is None:
                 raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
             return ProtectedIds(self._last_held)
@@ -206,7 +206,7 @@ class RecorderRole:
                 self._erase(self._reports.ask(GetErasedSegments(), SegmentNames, patience_s=0.0).names)
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
-            # Also without a custodian: its absence is no reason to restart the recorder.
+            # Also while the custodian is away: a restart of the recorder would not help.
             self._watch.turn(time.monotonic_ns())
 
 

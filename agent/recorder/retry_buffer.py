@@ -43,11 +43,11 @@ _NS: Final = 10**9
 _US: Final = 10**6
 
 FetchLabels = Callable[[BootNs, BootNs], tuple[ObjectLabel, ...] | None]
-"""Returns the labels seen from one sensor time to another; None if no frame was examined."""
+"""Returns the labels seen from one sensor time to another; None if all frames were skipped."""
 
 
 def no_labels(_from_ns: BootNs, _until_ns: BootNs) -> None:
-    """Used without object detection."""
+    """Used if object detection is off."""
 
 
 @dataclass(slots=True)
@@ -80,8 +80,8 @@ class _PendingSegment:
 
 
 class RetryBuffer:
-    """For one thread. After a fault `on_fault(bytes)` is called: a full disk lacks room for this many bytes. It returns
-    whether it made room; then the next attempt does not wait, because other files could take that room first.
+    """For one thread. After a fault `on_fault(bytes)` is called: a full disk lacks room for this many bytes. If it made
+    room it returns true, and the next attempt follows at once, because other files could take that room first.
 
     `monotonic`: seconds, for the pauses between attempts.
     """
@@ -114,7 +114,7 @@ class RetryBuffer:
         self.acknowledged = 0
         self.recorded_s = 0.0
         self.fault = ""
-        """Why no segment is acknowledged; empty without a fault."""
+        """Why segments are not acknowledged; empty while they are."""
 
     @property
     def writing(self) -> bool:
@@ -142,14 +142,14 @@ class RetryBuffer:
 
     @property
     def in_memory_s(self) -> float:
-        """Seconds from the oldest picture that is not acknowledged to the newest."""
+        """Seconds from the oldest unacknowledged picture to the newest."""
         pending = tuple(self._pending)
         gops = [gop for one in pending for gop in (*tuple(one.gops)[:1], *tuple(one.gops)[-1:])]
         return (gops[-1].end_ns - gops[0].start_ns) / _NS if gops else 0.0
 
     @property
     def stalled_s(self) -> float:
-        """How long the disk has not answered; 0 without a pending write."""
+        """Seconds since the disk last answered; 0 if no write is pending."""
         entered_s = self._entered_s
         return self._monotonic() - entered_s if entered_s is not None else 0.0
 
@@ -161,7 +161,7 @@ class RetryBuffer:
         self._advance()
 
     def grow(self, gop: Gop) -> None:
-        """Appends to the newest open segment; without effect if it has ended."""
+        """Appends to the newest segment while it is open."""
         if self._pending and self._pending[-1].end_ns is None:
             self._pending[-1].gops.append(gop)
             self._advance()
@@ -198,7 +198,7 @@ class RetryBuffer:
         except StorageError as error:
             self._failed(error)
         except DoorwardError:
-            # No fault of the disk: the same pictures would fail again.
+            # The disk works: the same pictures would fail again.
             self._pending.popleft().start_over()
             raise
         finally:

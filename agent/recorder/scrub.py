@@ -23,7 +23,7 @@ __all__ = ["ScrubStatus", "Scrubber"]
 _DAY_S: Final = 86_400
 _MOST_NAMED: Final = 100
 _IDLE_S: Final = 3600.0
-"""Pause without stored segments, or after a read error of the disk."""
+"""Pause while the vault is empty, or after a read error of the disk."""
 
 
 @dataclass(frozen=True, slots=True)

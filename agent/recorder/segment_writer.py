@@ -158,7 +158,7 @@ class SegmentWriter:
         return PosterRecord(file=file, key=key)
 
     def _sealed_sound(self, context: Context) -> SoundRecord | None:
-        """Seals the sound in the same way, without labels."""
+        """Seals the sound in the same way. It has no labels."""
         if self._track is None:
             return None
         own = msgspec.structs.replace(context, kind=Content.SOUND, media_bytes=len(self._track), seen=None)

@@ -29,7 +29,7 @@ KEPT_NS: Final = 180 * NS_PER_S
 """Longer than pre-roll, a segment, and a card that takes its time, together: about a megabyte."""
 _AGAIN_S: Final = 15.0
 _STALL_S: Final = 10.0
-"""A live microphone that delivers nothing for this many seconds is opened again."""
+"""A live microphone is opened again after this many seconds of silence on the line."""
 _CLOSING_S: Final = 5.0
 _LATE_S: Final = 0.6
 """Sound may come this much later than its pictures, because of a card's block and the encoder's."""
@@ -102,7 +102,7 @@ class SoundRecorder:
             session.end()
 
     def join(self) -> None:
-        """Waits after `end` until the microphone is closed, or hangs and cannot be closed."""
+        """Waits after `end` until the microphone is closed, at most `_CLOSING_S` if it hangs."""
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join(_CLOSING_S)

@@ -108,7 +108,7 @@ def encoder_choice(configuration: config.Configuration) -> EncoderChoice:
 
 
 def make_camera(configuration: config.Configuration, encoder: EncoderChoice | None = None, relief: int = 0) -> Camera:
-    """Returns the configured camera, not yet opened. `relief` is the throttling level."""
+    """Returns the configured camera; the caller opens it. `relief` is the throttling level."""
     settings, motion = configuration.camera, configuration.motion
     encoding = encoding_settings(settings, motion)
     size_px, rate = throttled_mode(settings.size, settings.fps, relief)
@@ -133,7 +133,7 @@ def make_camera(configuration: config.Configuration, encoder: EncoderChoice | No
 
 
 def make_microphone(sound: config.SoundConfig, camera_url: str | None = None) -> Microphone:
-    """Returns the configured microphone, not yet opened. `camera_url`: that of the network camera."""
+    """Returns the configured microphone; the caller opens it. `camera_url` is the network camera's address."""
     if sound.kind is config.SoundKind.CAMERA:
         return RtspMicrophone(camera_url or "", sound.bitrate_kbps)
     if sound.kind is config.SoundKind.ALSA:
@@ -144,7 +144,7 @@ def make_microphone(sound: config.SoundConfig, camera_url: str | None = None) ->
 
 
 def open_microphone(configuration: config.Configuration) -> Callable[[], Microphone] | None:
-    """Returns the function that opens a microphone; None without `[sound]`."""
+    """Returns the function that opens a microphone; None if there is no `[sound]`."""
     sound = configuration.sound
     return None if sound is None else lambda: make_microphone(sound, configuration.camera.url)
 

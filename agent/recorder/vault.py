@@ -59,10 +59,10 @@ _DANGER_BYTES: Final = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class RetentionReport:
-    """What was evicted, in order. `short_bytes`: what the limits still require but holds forbid.
+    """The evicted segments, in order. `short_bytes`: bytes that the limits still require but holds forbid.
 
-    `forced`: evicted segments that were held; the owner must be told. `foreign_bytes`: what the disk lacks because
-    of other files, if it is at least half of the floor. `more`: the limits require more, and the next call continues.
+    `forced`: evicted segments that were held; the owner must be told. `foreign_bytes`: bytes that other files take from
+    the disk, if they are at least half of the floor. `more`: the limits require more, and the next call continues.
     """
 
     evicted: tuple[SegmentId, ...]
@@ -139,7 +139,7 @@ class Vault(VaultReader):
                 self.start()
 
     def covered_until_ns(self) -> BootNs | None:
-        """Returns up to when the newest records of this boot report recording; None without such a record."""
+        """Returns up to when the newest records of this boot report recording, if any does."""
         ends = [
             _end_of(step.signed.record, self._clock.boot_id)
             for step in read_tail(self._log, _TAIL_BYTES)
@@ -204,7 +204,7 @@ class Vault(VaultReader):
             return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, outcome)
 
     def seal_without_storing(self, plaintext: bytes) -> bytes:
-        """Returns `plaintext` sealed to the recipients of segments, without storing it. For live view."""
+        """Returns `plaintext` sealed to the recipients of segments, for live view; the vault stores nothing."""
         token = self._entropy.token
         sealer = Sealer(token(_SECRET_BYTES), self._sealing.recipients, nonce=token(_SECRET_BYTES))
         return sealer.header + sealer.update(plaintext) + sealer.finish()
@@ -228,10 +228,10 @@ class Vault(VaultReader):
         need_bytes: int = 0,
         most: int | None = None,
     ) -> RetentionReport:
-        """Evicts what the limits require, oldest first, never a held segment and never the newest (procedure E).
+        """Evicts what the limits require, oldest first, but keeps held segments and the newest (procedure E).
 
-        `now_ms`: the UTC that age is compared with; None evicts nothing by age (`ProtectedIds`). `need_bytes`: the size
-        of a write that a full disk refused. `most`: how many segments at a time, because a long eviction must not delay
+        `now_ms`: the UTC that age is compared with; None skips eviction by age (`ProtectedIds`). `need_bytes`: the size
+        of a write that a full disk refused. `most`: how many segments at a time, because a long eviction would delay
         recording.
 
         Held segments are evicted, and named in the report, only if nothing else is left and recording would stop.
@@ -372,8 +372,8 @@ class Vault(VaultReader):
 
 
 def _end_of(record: Record, boot: str) -> int | None:
-    """Returns the end of what the record reports for `boot`, in µs of the boot clock; None if it reports no recording
-    then."""
+    """Returns the end of the recording that the record reports for `boot`, in µs of the boot clock, if it reports
+    any."""
     if not isinstance(record, SegmentRecord | GapRecord | CoverageRecord) or record.span.boot != boot:
         return None
     return record.span.end_us

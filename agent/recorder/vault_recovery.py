@@ -46,16 +46,16 @@ class StartReport:
     faults: list[ChainFault] = field(default_factory=list)
     """Damaged manifest lines.  Their segments are adopted."""
     cut_bytes: int = 0
-    """Length of a manifest line that was being written and never acknowledged."""
+    """Length of a manifest line that a crash cut off before its acknowledgement."""
     recovered: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    """Files with a durable tombstone whose removal was not durable."""
+    """Files with a durable tombstone that reappeared after a crash."""
     missing: list[str] = field(default_factory=list)
     """Acknowledged segments that are missing: the disk lost them, or they were removed from outside."""
     quarantined: list[str] = field(default_factory=list)
     """Names moved to `aside/`: foreign or damaged files, or a poster or sound without its segment."""
     empty: int = 0
-    """Number of new files whose first byte never reached the disk."""
+    """Number of new files that the disk left empty."""
 
 
 _Companions = dict[tuple[str, FileKind], VaultFile]
@@ -217,7 +217,7 @@ class VaultStartUp:
 
 
 def _sort(file: VaultFile, entry: VaultEntry | None, found: _FoundFiles) -> None:
-    """Sorts a file that the index does not expect: one without a record, or a foreign one."""
+    """Sorts a file that the index lacks: one that misses its record, or a foreign one."""
     if entry is not None or file.kind in (FileKind.POSTER_PART, FileKind.SOUND_PART):
         found.strangers.append((file.shard, file.name))
     elif file.kind in (FileKind.POSTER, FileKind.SOUND):

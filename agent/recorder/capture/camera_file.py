@@ -30,7 +30,7 @@ from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
 __all__ = ["FileCamera"]
 
 _USUAL_RATE = 25.0
-"""Frames per second of a file without a frame rate."""
+"""Frames per second, for a file that lacks a frame rate."""
 _ERRORS_IN_A_ROW = 200
 """Packets that may fail one after another before the rest of the file is given up."""
 
@@ -49,7 +49,7 @@ class FileCamera:
         self._delivery: DeliveryThread | None = None
 
     def open(self) -> StreamDescription:
-        """Raises `ConfigurationError` if there is no such file or no picture in it."""
+        """Raises `ConfigurationError` if the file is missing or holds no picture."""
         self._container = container = _open_video(self._path)
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)

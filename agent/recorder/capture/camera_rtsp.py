@@ -102,7 +102,7 @@ class RtspCamera:
         """Packets and frames that came faster than they were taken."""
 
     def open(self) -> StreamDescription:
-        """Raises `DeviceError` if the camera is not reachable, refuses the password, or sends no H.264 or HEVC."""
+        """Raises `DeviceError` if the camera is unreachable, refuses the password, or lacks an H.264 or HEVC stream."""
         self._main = main = opened(self._url, self._stall_s)
         try:
             stream = _video_of(main, self._url)
@@ -177,7 +177,7 @@ class RtspCamera:
         self._delivery.start()
 
     def request_keyframe(self) -> None:
-        """Does nothing, because a network camera takes no such request."""
+        """Has no effect, because a network camera ignores such a request."""
 
     def mask(self, zones: MaskedArea) -> bool:
         """Refuses a mask, because the stream is not encoded here; opening the camera again reports the error."""
@@ -253,7 +253,7 @@ class RtspCamera:
                         continue  # packets that waited in the camera get their time after the clock is tied
                     for data, is_keyframe, taken_ns in clock.dated(waiting):
                         one = EncodedPacket(data, is_keyframe, clock.boot_ns(taken_ns, keyframe=is_keyframe))
-                        # A GOP with a hole cannot be decoded, so it ends at the hole.
+                        # Pictures after a hole in a GOP are undecodable, so the GOP ends at the hole.
                         skipping = skipping and not is_keyframe
                         skipping = skipping or not self._hand_over(arrivals, one, stopped)
                         if looker is not None:

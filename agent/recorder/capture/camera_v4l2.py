@@ -33,7 +33,7 @@ __all__ = ["V4l2Camera", "V4l2Mode"]
 
 _QUEUED = 4
 _HANGING_READ_S = 5.0
-"""A read that takes longer will not return."""
+"""A read that takes longer counts as hanging."""
 _PLAUSIBLE_AGE_NS = 2 * NS_PER_S
 """A capture time this far from now, either way, is on another clock."""
 _REMEDY = "Check the cable and power, that no other program uses it (`fuser`), and `v4l2-ctl --list-devices`."
@@ -88,7 +88,7 @@ class V4l2Camera:
         """Pictures that were overtaken because the receiver was slow."""
 
     def open(self) -> StreamDescription:
-        """Raises `DeviceError` if there is no such camera, it is busy, or it offers no video."""
+        """Raises `DeviceError` if the camera is missing or busy, or offers no video."""
         try:
             self._container = container = self._opener(self._device, self._mode)
             stream = container.streams.video[0]

@@ -110,7 +110,7 @@ class H264Encoder:
         return self._packets(self._codec.encode(picture))
 
     def flush(self) -> list[EncodedPacket]:
-        """Returns the packets that the codec still holds. The encoder cannot be used afterwards."""
+        """Returns the packets that the codec still holds. Afterwards the encoder is unusable."""
         return self._packets(self._codec.encode(None))
 
     def _packets(self, packets: Sequence[av.Packet[av.VideoStream]]) -> list[EncodedPacket]:

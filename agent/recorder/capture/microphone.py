@@ -48,7 +48,7 @@ class SoundSource:
 
 
 class ContainerMicrophone(abc.ABC):
-    """Implements `ports.Microphone`; a subclass opens the source and delivers. `name`: of the thread."""
+    """Implements `ports.Microphone`; a subclass opens the source and delivers. `name` is the thread's name."""
 
     def __init__(self, name: str, *, live: bool) -> None:
         self._name = name

@@ -34,7 +34,7 @@ class FileMicrophone(ContainerMicrophone):
         self._paced = paced
 
     def _opened(self) -> SoundSource:
-        """Raises `ConfigurationError` if there is no such file or no sound in it."""
+        """Raises `ConfigurationError` if the file is missing or holds no sound."""
         encoder = SoundEncoder(self._bitrate_kbps)
         try:
             container = av.open(str(self._path), mode="r")

@@ -33,7 +33,7 @@ _TIMING: Final = SoundTiming(lost_ns=2 * NS_PER_S, stamped=True)
 
 
 class RtspMicrophone(ContainerMicrophone):
-    """Implements `ports.Microphone`. `bitrate_kbps`: of sound that must be encoded."""
+    """Implements `ports.Microphone`. `bitrate_kbps` applies to sound that must be encoded."""
 
     def __init__(self, url: str, bitrate_kbps: int = 40) -> None:
         super().__init__("microphone-rtsp", live=True)

@@ -48,7 +48,7 @@ def no_sound(url: str, why: str) -> DeviceError:
 
 
 def host_of(url: str) -> str:
-    """Returns the host without user, password, path and query."""
+    """Returns only the host: the log must not show user, password or path."""
     try:
         parts = urlsplit(url)
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname or "that address")
@@ -57,5 +57,5 @@ def host_of(url: str) -> str:
 
 
 def said(error: Exception) -> str:
-    """Returns FFmpeg's message without the address that it likes to repeat."""
+    """Returns FFmpeg's message and removes the address that it often repeats."""
     return str(getattr(error, "strerror", None) or type(error).__name__)

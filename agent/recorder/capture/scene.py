@@ -51,7 +51,7 @@ class Visit:
         return inside and not self.from_s + self.walk_s < at_s <= self.until_s - self.walk_s
 
     def progress(self, at_s: float) -> float | None:
-        """Returns 0 at the edge of the picture .. 1 at the door; None without a visitor."""
+        """Returns 0 at the edge of the picture .. 1 at the door, or None outside of a visit."""
         if not self.from_s < at_s < self.until_s:
             return None
         return min(1.0, (at_s - self.from_s) / self.walk_s, (self.until_s - at_s) / self.walk_s)

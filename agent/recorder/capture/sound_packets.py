@@ -49,7 +49,7 @@ class SoundTrack(Protocol):
 
 
 class SoundEncoder:
-    """Implements `SoundTrack`. `bitrate_kbps`: of the packets."""
+    """Implements `SoundTrack`. `bitrate_kbps` applies to the packets."""
 
     rate_hz = RATE_HZ
 

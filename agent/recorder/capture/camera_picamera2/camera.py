@@ -31,7 +31,7 @@ _LOOK_S: Final = 0.2
 _FAR_BEHIND: Final = 16
 _AT_ONCE: Final = 4
 _SILENT_S: Final = 3.0
-"""The encoder has stalled if frames come without a packet for this many seconds."""
+"""The encoder has stalled if this many seconds of frames give no packet."""
 _SOFTWARE_WIDEST_PX: Final = 640
 _ATTEMPTS: Final = 3
 _FORMATS: Final = ("YUV420", "NV12")
@@ -87,7 +87,8 @@ class PiCamera:
         """Frames and packets that came too fast for the sink."""
 
     def open(self) -> StreamDescription:
-        """Raises `DeviceError` with the remedy: no camera, busy, no memory, or a format that no encoder takes."""
+        """Raises `DeviceError` with the remedy if the camera is missing or busy, memory is short, or every encoder
+        refuses the format."""
         mode = self._mode if self._choice.hardware else self._mode.at_most(self._software_widest_px)
         with remedies():
             found = self._cameras()
@@ -130,7 +131,7 @@ class PiCamera:
             finally:
                 self._running = None
                 self._close(camera)
-                rest = taps.take()  # the encoder's last packets; a sink that is far behind gets no more
+                rest = taps.take()  # the encoder's last packets, if the sink keeps up
                 for packet in rest if len(rest) < _FAR_BEHIND else ():
                     sink.packet(packet)
 
@@ -152,7 +153,7 @@ class PiCamera:
         return True
 
     def stop(self) -> None:
-        """Raises `DeviceError` if the pipeline hangs: this process cannot close it."""
+        """Raises `DeviceError` if the pipeline hangs: only a new process can close it."""
         if self._delivery is not None:
             self._delivery.stop()
         elif self._camera is not None:
@@ -197,7 +198,7 @@ class PiCamera:
         camera.pre_callback = None if retouch.idle else retouch
 
     def _left_to_turn(self, mode: PiMode, given: Any) -> tuple[bool, bool]:
-        """Returns the flips that the camera did not do. `given`: libcamera's Transform."""
+        """Returns the flips that the camera left undone. `given`: libcamera's Transform."""
         wanted = mode.flips
         done = (bool(given.hflip), bool(given.vflip)) if given is not None else (False, False)
         left = (wanted[0] != done[0], wanted[1] != done[1])
@@ -245,7 +246,8 @@ class PiCamera:
         return CameraEnd.STOPPED, "The camera was stopped."
 
     def _requests(self, camera: Any, stopping: threading.Event, idle: Callable[[], object]) -> Iterator[Any]:
-        """Yields the newest frame, again and again, until `stopping`; now and then None if there is none."""
+        """Yields the newest frame, again and again, until `stopping`. Yields None now and then if frames are
+        missing."""
         while not stopping.is_set():
             job = camera.capture_request(wait=False)
             while not stopping.is_set():

@@ -48,8 +48,8 @@ def _software_encoder(bits: int, rate: int) -> Any:
     """Returns picamera2's libav encoder with a replaced encoding step.
 
     picamera2 0.3.38 asks PyAV for a keyframe by a letter, which PyAV refuses since version 15: the first request would
-    end the camera's thread. Any other error in this step must not end that thread either: the encoder then delivers
-    nothing, and the delivery thread treats it as stalled.
+    end the camera's thread. The replaced step also catches every other error. The encoder then falls silent, and the
+    delivery thread treats it as stalled.
     """
     import av
     from av.video.frame import PictureType
@@ -67,7 +67,8 @@ def _software_encoder(bits: int, rate: int) -> Any:
                     if self._key_frames_requested > self._key_frames_generated:
                         self._key_frames_generated = self._key_frames_requested
                         picture.pict_type = PictureType.I
-                    # x264 without look-ahead has read the picture when this returns, so it need not be held.
+                    # x264 without look-ahead has read the picture by the time it returns, so the picture can be
+                    # released.
                     packets = self._stream.encode(picture)
                 for packet in packets:
                     self.outputframe(bytes(packet), packet.is_keyframe, timestamp=packet.pts, packet=packet)
