@@ -1,7 +1,7 @@
 """Handler for the owner's client: operations that read something or submit something signed.
 
 Every operation returns only ciphertext, public data, or facts about requests.  Changes need an owner's signature.  The
-one exception is the first enrolment, which the owner makes with the device in hand (PROTOCOL.md, "Control socket").
+one exception is the first enrolment, which the owner makes with the device in hand (docs/control-socket.md).
 """
 
 from __future__ import annotations
@@ -24,6 +24,21 @@ from agent.custodian.state import CustodianState
 from agent.custodian.statement_handler import Statements
 from agent.custodian.tips import Tips
 from agent.errors import FormatError, RequestError
+from agent.ipc.control_operations import (
+    AfterQuery,
+    AllQuery,
+    ControlRequest,
+    DisclosureQuery,
+    EnvelopeQuery,
+    IdQuery,
+    LeavesQuery,
+    NameQuery,
+    SizeQuery,
+    SpanQuery,
+    StatementQuery,
+    TokensQuery,
+    read_request,
+)
 from agent.wire import base64
 from agent.wire.control import Frame, decode_statement, split_body
 from agent.wire.identities import PublicKey
@@ -39,6 +54,9 @@ _MOST_ENTRIES: Final = 4_096
 
 Status = Callable[[], dict[str, Any]]
 Answer = tuple[dict[str, Any], bytes]
+"""The result of an operation, and the bytes that go with it."""
+Handler = Callable[[Any, bytes], Answer]
+"""Takes the operation's typed request (`agent.ipc.control_operations`) and the bytes that came with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +95,23 @@ class Control:
         self._tips = tips
         self._status = status
         self._enrolling = threading.Lock()
-        self._operations: dict[str, Callable[[Frame], Answer]] = {
+        self._operations: dict[str, Handler] = {
             "device": self._describe,
-            "status": lambda _frame: (self._status(), b""),
-            "nonce": lambda _frame: ({"nonce": self._nonces.give()}, b""),
+            "status": lambda _asked, _body: (self._status(), b""),
+            "nonce": lambda _asked, _body: ({"nonce": self._nonces.give()}, b""),
             "enrol": self._enrol,
-            "enrol_test": lambda frame: ({}, self._enrolments.test(_text(frame, "name"))),
+            "enrol_test": self._enrol_test,
             "enrol_confirm": self._confirm,
-            "enrolment": lambda _frame: ({"envelope": _ascii(self._enrolments.envelope)}, b""),
+            "enrolment": lambda _asked, _body: ({"envelope": _ascii(self._enrolments.envelope)}, b""),
             "enrolments": self._show_enrolments,
             "requests": self._list_requests,
             "request": self._show_request,
             "asked": self._asked,
             "gaps": self._show_gaps,
-            "bulletins": lambda _frame: ({"bulletins": [_base64(each) for each in bulletins(self._journal)]}, b""),
+            "bulletins": lambda _asked, _body: (
+                {"bulletins": [_base64(each) for each in bulletins(self._journal)]},
+                b"",
+            ),
             "tips": self._list_tips,
             "shared": self._shared,
             "segment": self._segment,
@@ -106,18 +127,19 @@ class Control:
             "ledger": self._leaves,
         }
 
-    def offer(self, operation: str, do: Callable[[Frame], Answer]) -> None:
+    def offer(self, operation: str, do: Handler) -> None:
         """Adds an operation for a part that only some devices have."""
         self._operations[operation] = do
 
     def answer(self, frame: Frame) -> Frame:
-        operation = self._operations.get(str(frame.head.get("op")))
+        name = str(frame.head.get("op"))
+        operation = self._operations.get(name)
         if operation is None:
             raise RequestError("This device does not know that operation.", remedy="Is the client newer than it?")
-        result, body = operation(frame)
+        result, body = operation(read_request(name, frame.head), frame.body)
         return Frame({"ok": True, "result": result}, body)
 
-    def _describe(self, _frame: Frame) -> Answer:
+    def _describe(self, _asked: ControlRequest, _body: bytes) -> Answer:
         current = self._enrolments.current
         return {
             "device": self._device.key.text,
@@ -128,29 +150,29 @@ class Control:
             "pending": self._enrolments.pending,
         }, b""
 
-    def _enrol(self, frame: Frame) -> Answer:
+    def _enrol(self, asked: EnvelopeQuery, _body: bytes) -> Answer:
         with self._enrolling:
-            epoch, tests = self._enrolments.propose(_text(frame, "envelope").encode())
+            epoch, tests = self._enrolments.propose(asked.envelope.encode())
         return {
             "epoch": epoch,
             "tests": [{"name": name, "recipient": recipient} for name, recipient in tests.items()],
         }, b""
 
-    def _confirm(self, frame: Frame) -> Answer:
-        tokens = frame.head.get("tokens")
-        if not isinstance(tokens, dict):
-            raise RequestError("tokens: a name and hex digits for each test.")
+    def _enrol_test(self, asked: NameQuery, _body: bytes) -> Answer:
+        return {}, self._enrolments.test(asked.name)
+
+    def _confirm(self, asked: TokensQuery, _body: bytes) -> Answer:
         with self._enrolling:
-            epoch, waiting = self._enrolments.confirm({str(n): _unhex(str(t)) for n, t in tokens.items()})
+            epoch, waiting = self._enrolments.confirm({name: _unhex(token) for name, token in asked.tokens.items()})
         return {"epoch": epoch, "waiting": list(waiting)}, b""
 
-    def _show_enrolments(self, frame: Frame) -> Answer:
+    def _show_enrolments(self, asked: AfterQuery, _body: bytes) -> Answer:
         """Returns every enrolment after epoch `after`, one signed envelope in each line."""
-        return {}, b"\n".join(self._enrolments.envelopes[_number(frame, "after") :])
+        return {}, b"\n".join(self._enrolments.envelopes[asked.after :])
 
-    def _list_requests(self, frame: Frame) -> Answer:
+    def _list_requests(self, asked: AllQuery, _body: bytes) -> Answer:
         open_ones = [state for state in RequestState if not state.ended]
-        wanted = self._journal.requests(*(() if frame.head.get("all") else open_ones))
+        wanted = self._journal.requests(*(() if asked.all else open_ones))
         return {
             "requests": [self._summary(stored) for stored in wanted],
             "blocked": [asdict(blocked) for blocked in self._journal.blocked()],
@@ -180,8 +202,8 @@ class Control:
             "trusted": self._approvals.still_trusted(stored),
         }
 
-    def _show_request(self, frame: Frame) -> Answer:
-        stored = self._request_in(frame)
+    def _show_request(self, asked: IdQuery, _body: bytes) -> Answer:
+        stored = self._request_named(asked.id)
         here = [segment for segment in stored.segments if self._here(segment) is not None]
         lines = [self._vault.record(segment).line for segment in here]
         short = sum(map(len, lines)) <= _LONG_BYTES
@@ -200,25 +222,28 @@ class Control:
             "deletion": _base64(self._journal.get(deletion_of(stored.id))),
         }, b"" if short else b"".join(line + b"\n" for line in lines)
 
-    def _asked(self, frame: Frame) -> Answer:
+    def _asked(self, asked: IdQuery, _body: bytes) -> Answer:
         """Returns the sealed request.  Only owners can open it."""
-        stored = self._request_in(frame)
+        stored = self._request_named(asked.id)
         return {"payload_sha256": stored.payload_sha256}, stored.sealed
 
-    def _request_in(self, frame: Frame) -> MatchedRequest:
-        stored = self._journal.request(_text(frame, "id"))
+    def _request_named(self, request: str) -> MatchedRequest:
+        stored = self._journal.request(request)
         if stored is None:
             raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
         return stored
 
-    def _show_gaps(self, frame: Frame) -> Answer:
-        stored = self._request_in(frame)
+    def _show_gaps(self, asked: IdQuery, _body: bytes) -> Answer:
+        stored = self._request_named(asked.id)
         found = self._approvals.gaps(stored)
         return {
             "gaps": [{"from_ms": gap.from_ms, "to_ms": gap.to_ms, "reason": gap.reason.value} for gap in found]
         }, b""
 
-    def _list_tips(self, _frame: Frame) -> Answer:
+    def _show_bulletins(self, _asked: ControlRequest, _body: bytes) -> Answer:
+        return {"bulletins": [_base64(each) for each in bulletins(self._journal)]}, b""
+
+    def _list_tips(self, _asked: ControlRequest, _body: bytes) -> Answer:
         return {
             "tips": [
                 {"id": each.tip, "root": each.trust_root, "requester": each.requester, "state": each.state.value}
@@ -226,43 +251,43 @@ class Control:
             ]
         }, b""
 
-    def _shared(self, frame: Frame) -> Answer:
+    def _shared(self, asked: DisclosureQuery, _body: bytes) -> Answer:
         """Returns the sealed, signed approval of a disclosure or tip.  Only owners can open it."""
-        kept = self._approved.of(_text(frame, "disclosure"))
+        kept = self._approved.of(asked.disclosure)
         return {"kept": kept is not None}, kept or b""
 
-    def _segment(self, frame: Frame) -> Answer:
-        segment = _text(frame, "id")
+    def _segment(self, asked: IdQuery, _body: bytes) -> Answer:
+        segment = asked.id
         entry = self._here(segment)
         if entry is None:
             raise RequestError(f"Segment {segment} is not stored.", remedy="It was evicted, or never here.")
         return {"record": self._vault.record(segment).line.decode()}, self._vault.read(segment, 0, entry.size_bytes)
 
-    def _poster(self, frame: Frame) -> Answer:
-        segment = _text(frame, "id")
+    def _poster(self, asked: IdQuery, _body: bytes) -> Answer:
+        segment = asked.id
         poster = self._vault.read_poster(segment) if self._here(segment) is not None else None
         if poster is None:
             raise RequestError(f"Segment {segment} has no poster.", remedy="'list' says which have one.")
         return {"record": self._vault.record(segment).line.decode()}, poster
 
-    def _sound(self, frame: Frame) -> Answer:
-        segment = _text(frame, "id")
+    def _sound(self, asked: IdQuery, _body: bytes) -> Answer:
+        segment = asked.id
         sound = self._vault.read_sound(segment) if self._here(segment) is not None else None
         if sound is None:
             raise RequestError(f"Segment {segment} has no sound.", remedy="'list' says which have some.")
         return {"record": self._vault.record(segment).line.decode()}, sound
 
-    def _list(self, frame: Frame) -> Answer:
-        found = self._vault.overlapping(_number(frame, "from_ms"), _number(frame, "to_ms"))
+    def _list(self, asked: SpanQuery, _body: bytes) -> Answer:
+        found = self._vault.overlapping(asked.from_ms, asked.to_ms)
         kept = self._keeping.kept()
         page = [_listed(entry, kept) for entry in found[:_MOST_LISTED] if entry.id not in kept.going]
         return {"segments": page, "more": len(found) > _MOST_LISTED}, b""
 
-    def _kept(self, _frame: Frame) -> Answer:
+    def _kept(self, _asked: ControlRequest, _body: bytes) -> Answer:
         kept = self._keeping.kept()
         return {"held": kept.held, "going": sorted(kept.going)}, b""
 
-    def _show_settings(self, _frame: Frame) -> Answer:
+    def _show_settings(self, _asked: ControlRequest, _body: bytes) -> Answer:
         """Returns the owner's signed settings, and the sequence that the next statement must continue."""
         return {"envelope": _ascii(self._settings.envelope), "sha256": self._settings.sha256}, b""
 
@@ -270,39 +295,38 @@ class Control:
         """Returns the segment if it is stored and no owner has deleted it."""
         return None if segment in self._keeping.going() else self._vault.find(segment)
 
-    def _statement(self, frame: Frame) -> Answer:
+    def _statement(self, asked: StatementQuery, body: bytes) -> Answer:
         try:
-            headers = split_body(frame)
+            headers = split_body(asked.sizes, body)
         except FormatError as error:
             raise RequestError(error.message) from error
-        verdict = self._statements.accept(_text(frame, "envelope").encode(), headers)
+        verdict = self._statements.accept(asked.envelope.encode(), headers)
         return {
             "state": verdict.state.value if verdict.state else None,
             "request": verdict.request,
             "disclosure": verdict.disclosure,
         }, b""
 
-    def _show_trust(self, _frame: Frame) -> Answer:
+    def _show_trust(self, _asked: ControlRequest, _body: bytes) -> Answer:
         return {
             "roots": self._trust.roots(),
             "bundles": [bundle.decode() for bundle in self._trust.bundles()],
         }, b""
 
-    def _take_bundle(self, frame: Frame) -> Answer:
-        changed = self._trust.accept(frame.body)
+    def _take_bundle(self, _asked: ControlRequest, body: bytes) -> Answer:
+        changed = self._trust.accept(body)
         return {
             "added": list(changed.added),
             "removed": list(changed.removed),
             "changed": list(changed.changed),
         }, b""
 
-    def _checkpoint(self, frame: Frame) -> Answer:
-        checkpoint, proof = self._ledger.progress(_number(frame, "old_size"))
+    def _checkpoint(self, asked: SizeQuery, _body: bytes) -> Answer:
+        checkpoint, proof = self._ledger.progress(asked.old_size)
         return {"checkpoint": checkpoint.decode(), "proof": [h.hex() for h in proof]}, b""
 
-    def _leaves(self, frame: Frame) -> Answer:
-        start = _number(frame, "start")
-        leaves = self._ledger.leaves(start, min(_number(frame, "end"), start + _MOST_ENTRIES))
+    def _leaves(self, asked: LeavesQuery, _body: bytes) -> Answer:
+        leaves = self._ledger.leaves(asked.start, min(asked.end, asked.start + _MOST_ENTRIES))
         return {"entries": [leaf.decode() for leaf in leaves]}, b""
 
 
@@ -324,21 +348,6 @@ def _listed(entry: VaultEntry, kept: HoldsAndErasures) -> dict[str, Any]:
         "whole": entry.whole,
         "held_until_s": kept.held.get(entry.id),
     }
-
-
-def _text(frame: Frame, name: str) -> str:
-    """Returns a string of the frame.  It must be ASCII, because JSON may contain surrogates that cannot be encoded."""
-    value = frame.head.get(name)
-    if not isinstance(value, str) or not value.isascii():
-        raise RequestError(f"{name}: text is missing.")
-    return value
-
-
-def _number(frame: Frame, name: str) -> int:
-    value = frame.head.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
-        raise RequestError(f"{name}: a number is missing.")
-    return value
 
 
 def _unhex(text: str) -> bytes:

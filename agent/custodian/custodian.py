@@ -84,7 +84,7 @@ class Custodian:
         names = DeviceNames(public_key_of(device_key), broker_name)
         self.control = Control(names, custodian_state, statements, approvals, self.settings, self.tips, status)
         # Owners only, over the local socket or the page: a review shows the door inside the requested area.
-        self.control.offer("place", lambda _frame: ({"position": self._place()}, b""))
+        self.control.offer("place", lambda _asked, _body: ({"position": self._place()}, b""))
         self.owners_changed: Callable[[], None] = lambda: None
         """Called once a change of the owners is durable."""
         custodian_state.trust.on_change = self.releases.recheck

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from agent.core.live import PIECE_BYTES
 from agent.errors import RequestError
-from agent.wire.control import Frame
+from agent.ipc.control_operations import AfterQuery
 
 __all__ = ["LiveBuffer"]
 
@@ -75,14 +75,12 @@ class LiveBuffer:
                 self._coming = {}
             return self._has_viewer()
 
-    def answer(self, frame: Frame) -> tuple[dict[str, Any], bytes]:
+    def answer(self, asked: AfterQuery, _body: bytes) -> tuple[dict[str, Any], bytes]:
         """The operation `live`: sealed GOPs newer than number `after`, oldest first; none after a moment's wait.
 
         Numbers are this device's since it started, and grow.
         """
-        after = frame.head.get("after", 0)
-        if not isinstance(after, int) or isinstance(after, bool) or after < 0:
-            raise RequestError("after: a number is missing.")
+        after = asked.after
         with self._changed:
             self._asked_s = self._monotonic()
             self._changed.notify_all()

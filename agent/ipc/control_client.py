@@ -1,7 +1,7 @@
-"""A person's end of the control socket: asks, gets the answer, raises the device's own words.
+"""The client of the control socket: sends an operation, returns its answer, raises the device's errors.
 
-Every answer has the shape of its operation (`answers`).  Nothing in it can steer a terminal.  Root connects with the
-rights of the socket folder's owner.
+Each answer has the shape of its operation (`control_operations`). Characters that steer a terminal are replaced. Root
+connects with the rights of the socket folder's owner.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from agent import errors
 from agent.errors import DoorwardError, NetworkError, OpenError
-from agent.ipc.control_answers import check_answer
+from agent.ipc.control_operations import check_answer
 from agent.platform.privileges import as_owner_of
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame, read_frame, write_frame

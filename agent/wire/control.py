@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -88,7 +89,10 @@ def decode_statement(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     envelope = frame.head.get("envelope") if frame is not None else None
     if frame is None or not isinstance(envelope, str) or not envelope.isascii():
         raise FormatError("This is no kept statement.")
-    return envelope.encode("ascii"), split_body(frame)
+    sizes = frame.head.get("sizes", [])
+    if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
+        raise FormatError("sizes: the length of each header in the body.")
+    return envelope.encode("ascii"), split_body(sizes, frame.body)
 
 
 def encode_approval(approval: bytes, second: bytes | None, records: tuple[bytes, ...]) -> bytes:
@@ -118,15 +122,12 @@ class _BodyReader:
         return bytes(taken)
 
 
-def split_body(frame: Frame) -> tuple[bytes, ...]:
-    """The blocks of bytes that `sizes` says the body has.  Raises `FormatError`."""
-    sizes = frame.head.get("sizes", [])
-    if not isinstance(sizes, list) or not all(type(size) is int and size > 0 for size in sizes):
-        raise FormatError("sizes: the length of each header in the body.")
-    if sum(sizes) != len(frame.body):
+def split_body(sizes: Sequence[int], body: bytes) -> tuple[bytes, ...]:
+    """Returns the blocks of the body, whose lengths are `sizes`.  Raises `FormatError` if they do not add up."""
+    if sum(sizes) != len(body):
         raise FormatError("sizes: they do not add up to the body.")
     ends = itertools.accumulate(sizes)
-    return tuple(frame.body[end - size : end] for size, end in zip(sizes, ends, strict=True))
+    return tuple(body[end - size : end] for size, end in zip(sizes, ends, strict=True))
 
 
 def _bounded(raw: bytes, limit: int) -> int:

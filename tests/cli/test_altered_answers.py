@@ -17,7 +17,7 @@ from agent.core.home import state_of
 from agent.core.metrics import render
 from agent.core.status import RecorderReport, Status, UplinkReport, fault_in
 from agent.errors import NetworkError
-from agent.ipc.control_answers import check_answer
+from agent.ipc.control_operations import check_answer
 from agent.ipc.control_server import ControlSocket
 from agent.wire.control import Frame
 from tests.cli.conftest import Seen

@@ -100,7 +100,7 @@ def frontier(data: bytes) -> None:
 def frame(data: bytes) -> None:
     read = read_frame(io.BytesIO(data))
     if read is not None:
-        split_body(read)
+        split_body(read.head.get("sizes", []), read.body)
 
 
 def topic(data: bytes) -> None:

@@ -27,9 +27,9 @@ from agent.core.vault.spans import TimeSpan
 from agent.custodian.live_buffer import LiveBuffer
 from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import AfterQuery
 from agent.platform.system_clock import SystemClock
 from agent.recorder.live_view import LiveEncoder
-from agent.wire.control import Frame
 from tests.cameras import assembled, filmed_by_camera
 from tests.recorder.test_recorder_and_hardware import House, until
 
@@ -227,7 +227,7 @@ def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
         pieces = pieces_of(gop)
         for each, data in enumerate(pieces):
             shelf.put(number, each, len(pieces), data)
-    answer, body = shelf.answer(Frame({"after": 0}))
+    answer, body = shelf.answer(AfterQuery(after=0), b"")
     assert answer["numbers"] == [4, 5]
     assert len(body) == sum(answer["sizes"]) == 2 * len(gop)
     assert shelf.wait_for_viewer(0.0)
@@ -237,4 +237,4 @@ def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
     now_s += 30
     assert not shelf.wait_for_viewer(0.0)
     shelf.close()
-    assert shelf.answer(Frame({"after": 0}))[0]["numbers"] == []
+    assert shelf.answer(AfterQuery(after=0), b"")[0]["numbers"] == []

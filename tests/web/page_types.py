@@ -1,4 +1,6 @@
-"""The types of the page's messages, made from the device's own: `agent/web/src/wire/generated.d.ts`.
+"""The types and bounds of the page's messages, made from the device's own: `agent/web/src/wire/generated.d.ts`.
+
+`operations.js` beside it has the largest frame of each operation (`agent.ipc.control_operations`).
 
 `python -m tests.web.page_types` writes the file again, and so does `python -m tests.wire.vectors`.  The type check of
 the JavaScript holds the page's readers against it (`agent/web/src/wire/agreement.ts`), so it fails if a field of a
@@ -17,13 +19,22 @@ from agent.core.ledger.entries import LedgerEntry
 from agent.core.vault.manifest import _SignedLine, _SignedPayload
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import Begin, Context
+from agent.ipc.control_operations import OPERATIONS, Operation
 from tests.wire import samples
 
-TARGET = Path(__file__).resolve().parents[2] / "agent" / "web" / "src" / "wire" / "generated.d.ts"
+FOLDER = Path(__file__).resolve().parents[2] / "agent" / "web" / "src" / "wire"
+TARGET = FOLDER / "generated.d.ts"
+BOUNDS = FOLDER / "operations.js"
+BOUNDS_HEAD = """\
+// Made by `make page-types` from agent/ipc/control_operations.py.  Do not edit.
+
+/** The largest frame that the doorbell accepts for each operation, in bytes. */
+export const BODY_BYTES = Object.freeze({
+"""
 HEAD = """\
 // Made by `make page-types` from the messages of agent/wire and the records of agent/core.  Do not edit.
 //
-// `null` in an optional member means absent, and the page's readers take it out (schema.js, `object`).
+// `null` in an optional member means absent.  The page's readers take it out of signed messages (schema.js, `object`).
 """
 RECORDS = (RecoveredRecord, Begin, Context, LedgerEntry, OwnerCard, SegmentRecord, _SignedLine)
 LONGEST = 120
@@ -36,7 +47,32 @@ def source() -> str:
     # The payload of a manifest line holds a union of records, of which the page reads two only.
     assert {field.name for field in msgspec.structs.fields(_SignedPayload)} == {"v", "seq", "prev", "record"}
     declared = {_name_of(name): schema for name, schema in components.items()}
-    return HEAD + "".join(_declaration(name, declared[name]) for name in sorted(declared))
+    return HEAD + "".join(_declaration(name, declared[name]) for name in sorted(declared)) + _operations(set(declared))
+
+
+def bounds() -> str:
+    """The file with the largest frame of each operation that a browser can reach."""
+    lines = [f"  {name}: {operation.body_bytes},\n" for name, operation in _reachable().items()]
+    return BOUNDS_HEAD + "".join(lines) + "});\n"
+
+
+def _reachable() -> dict[str, Operation]:
+    return {name: operation for name, operation in OPERATIONS.items() if operation.access is not None}
+
+
+def _operations(others: set[str]) -> str:
+    """Requests and answers of the operations.  A reader of theirs sees `null` where the device has no value."""
+    reachable = _reachable()
+    kinds = {kind for each in reachable.values() for kind in (each.request, each.answer) if kind is not None}
+    _, components = msgspec.json.schema_components(sorted(kinds, key=lambda kind: kind.__name__))
+    declared = {_name_of(name): schema for name, schema in components.items()}
+    assert set(declared) & others <= {"Scope"}, "an answer and a signed message have one name"
+    text = "".join(_declaration(name, declared[name], nulls=True) for name in sorted(set(declared) - others))
+    rows = [
+        f"  {name}: {{ request: {each.request.__name__}; answer: {each.answer.__name__ if each.answer else 'any'} }};\n"
+        for name, each in reachable.items()
+    ]
+    return text + "\n/** By name. */\nexport interface ControlOperations {\n" + "".join(rows) + "}\n"
 
 
 def _name_of(name: str) -> str:
@@ -45,7 +81,7 @@ def _name_of(name: str) -> str:
     return (modules[-1].capitalize() if modules else "") + kind
 
 
-def _declaration(name: str, schema: dict[str, Any]) -> str:
+def _declaration(name: str, schema: dict[str, Any], *, nulls: bool = False) -> str:
     if schema.get("type") != "object":
         line = f"export type {name} = {_type_of(schema)};"
         if len(line) > LONGEST:
@@ -53,14 +89,14 @@ def _declaration(name: str, schema: dict[str, Any]) -> str:
         return f"\n{line}\n"
     required = schema.get("required", [])
     lines = [
-        f"  {member}{'' if member in required else '?'}: {_type_of(each)};"
+        f"  {member}{'' if member in required else '?'}: {_type_of(each, nulls=nulls)};"
         for member, each in schema["properties"].items()
     ]
     assert all(len(line) <= LONGEST for line in lines), name
     return f"\nexport interface {name} {{\n" + "\n".join(lines) + "\n}\n"
 
 
-def _type_of(schema: dict[str, Any]) -> str:
+def _type_of(schema: dict[str, Any], *, nulls: bool = False) -> str:
     """The TypeScript for one JSON Schema; bounds and patterns are left to the readers."""
     if "$ref" in schema:
         return _name_of(str(schema["$ref"]).rsplit("/", 1)[-1])
@@ -69,17 +105,24 @@ def _type_of(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return _literal(schema["const"])
     if "anyOf" in schema:
-        return " | ".join(_type_of(each) for each in schema["anyOf"] if each.get("type") != "null")
+        return " | ".join(
+            _type_of(each, nulls=nulls) for each in schema["anyOf"] if nulls or each.get("type") != "null"
+        )
     match schema.get("type"):
         case "array":
             if "prefixItems" in schema:
-                return f"[{', '.join(_type_of(each) for each in schema['prefixItems'])}]"
-            item = _type_of(schema["items"])
+                return f"[{', '.join(_type_of(each, nulls=nulls) for each in schema['prefixItems'])}]"
+            item = _type_of(schema["items"], nulls=nulls)
             return f"({item})[]" if " | " in item else f"{item}[]"
         case "integer" | "number":
             return "number"
-        case "string" | "boolean" as plain:
+        case "string" | "boolean" | "null" as plain:
             return plain
+        case "object":
+            values = schema.get("additionalProperties", {})
+            return f"Record<string, {_type_of(values, nulls=nulls) if isinstance(values, dict) else 'unknown'}>"
+        case None:
+            return "unknown"
     raise AssertionError(f"no TypeScript for {schema}")
 
 
@@ -89,6 +132,7 @@ def _literal(value: object) -> str:
 
 def write() -> None:
     TARGET.write_text(source(), encoding="utf-8")
+    BOUNDS.write_text(bounds(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def lint_of(page: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_types_of_the_pages_messages_are_those_of_the_devices() -> None:
     assert page_types.TARGET.read_text(encoding="utf-8") == page_types.source(), "run `make page-types`"
+    assert page_types.BOUNDS.read_text(encoding="utf-8") == page_types.bounds(), "run `make page-types`"
 
 
 def test_the_page_as_it_is_passes(page: Path) -> None:
@@ -71,6 +72,25 @@ def test_an_operation_that_the_worker_does_not_have_fails_the_type_check(page: P
     live = page / "pages" / "live.js"
     live.write_text(live.read_text().replace('call("live", {', 'call("alive", {'))
     assert '"alive"' in types_of(page).stdout
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('ask("checkpoint", { old_size:', 'ask("checkpoint", { size:'),
+        ('ask("checkpoint", { old_size: before?.size ?? 0 })', 'ask("checkpoint")'),
+        ('ask("checkpoint", {', 'ask("checkpoints", {'),
+    ],
+    ids=["an argument of another name", "no argument", "an operation of another name"],
+)
+def test_an_operation_asked_otherwise_than_the_device_answers_fails_the_type_check(
+    page: Path, good: str, bad: str
+) -> None:
+    sync = page / "owner" / "sync.js"
+    text = sync.read_text()
+    assert good in text
+    sync.write_text(text.replace(good, bad))
+    assert "owner/sync.js" in types_of(page).stdout
 
 
 def test_an_import_cycle_is_refused(page: Path) -> None:

@@ -165,7 +165,7 @@ class Alerts:
             self._changed.notify_all()
         return tuple(self._channels)
 
-    def answer_test(self, _frame: object) -> tuple[dict[str, Any], bytes]:
+    def answer_test(self, _asked: object, _body: bytes) -> tuple[dict[str, Any], bytes]:
         """`test`, for the control socket."""
         return {"channels": list(self.test())}, b""
 

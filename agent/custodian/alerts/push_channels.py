@@ -23,7 +23,6 @@ from agent.core.alerts.policy import ChannelRules
 from agent.core.webpush import point_of, push_address, subscription
 from agent.errors import DoorwardError, RequestError
 from agent.wire.base64 import decode_url, encode_url
-from agent.wire.control import Frame
 from agent.wire.statements import PushSubscription, PushUnsubscription
 
 __all__ = ["PushChannels", "PushStore"]
@@ -81,8 +80,8 @@ class PushChannels:
             self._save()
         for name, browser in self._browsers.items():
             self._announce(name, browser)
-        self.answers: dict[str, Callable[[Frame], Answer]] = {
-            "push_key": lambda _frame: ({"key": encode_url(point_of(self._key))}, b""),
+        self.answers: dict[str, Callable[[Any, bytes], Answer]] = {
+            "push_key": lambda _asked, _body: ({"key": encode_url(point_of(self._key))}, b""),
         }
 
     def subscribe(self, statement: PushSubscription | PushUnsubscription, signer: str) -> None:

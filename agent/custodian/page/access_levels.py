@@ -10,7 +10,6 @@ No mark lets a session approve anything: that takes a statement signed with the 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -20,19 +19,11 @@ from starlette.routing import BaseRoute, Route
 
 from agent.custodian.page.sessions import Session
 from agent.errors import InternalError
+from agent.ipc.control_operations import AccessLevel
 
 __all__ = ["AccessLevel", "Caller", "GuardedRoute", "require_access_levels"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class AccessLevel(enum.Enum):
-    """The least a caller must be."""
-
-    ANYONE = "anyone"
-    PAIRED = "paired"
-    UNCLAIMED = "claimant"
-    OWNER = "owner"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,11 @@ from starlette.types import ASGIApp
 from agent.custodian.page.access_levels import AccessLevel, Caller, GuardedRoute, require_access_levels
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.listener import CONNECTION
-from agent.custodian.page.operations import CONTROL, PAGE, PageOperations, refusal
+from agent.custodian.page.operations import PageOperations, refusal
 from agent.custodian.page.request_guard import HostGuard
 from agent.custodian.page.sessions import SESSION_IDLE_S, Sessions, TooManyTriesError
 from agent.errors import DoorwardError, FormatError, InternalError, RequestError, StorageError
+from agent.ipc.control_operations import OPERATIONS
 from agent.wire.control import Frame, read_frame, write_frame
 
 __all__ = ["COOKIE", "Application", "build", "routes"]
@@ -65,8 +66,10 @@ def routes(application: Application) -> list[GuardedRoute]:
         _route(application, "POST", "/pair", _pairing(application), AccessLevel.ANYONE, _PAIR_BODY_BYTES),
     ]
     found += [_route(application, "GET", path, pages.shell, AccessLevel.PAIRED) for path in pages.DOCUMENTS]
-    for name, (mark, body_bytes) in {**CONTROL, **PAGE}.items():
-        found.append(_route(application, "POST", f"/api/{name}", _asking(application, name), mark, body_bytes))
+    for name, operation in OPERATIONS.items():
+        if operation.access is not None:
+            asking = _asking(application, name, operation.body_bytes)
+            found.append(_route(application, "POST", f"/api/{name}", asking, operation.access, operation.body_bytes))
     return found
 
 
@@ -104,9 +107,7 @@ def _turned_away(request: Request, caller: Caller) -> Response:
     return _framed(refusal(error), 403 if caller.session else 401)
 
 
-def _asking(application: Application, name: str) -> RouteHandler:
-    limit = {**CONTROL, **PAGE}[name][1]
-
+def _asking(application: Application, name: str, limit: int) -> RouteHandler:
     async def ask(request: Request, caller: Caller) -> Response:
         frame = _frame(await _body(request, limit))
         if name == "page_prove":

@@ -1,13 +1,12 @@
-"""What the program in the browser may ask for: the control socket's operations as they are, and the page's own few.
+"""Answers the program in the browser: the control socket's operations as they are, and the page's own few.
 
-`CONTROL` gives each operation of the control socket its mark; one that is not in it is not reachable from a browser.
-None of the page's own operations touches footage, requests or consent.
+`agent.ipc.control_operations` has the access level of each operation. A browser cannot reach an operation without one.
+The page's own operations touch no footage, request or consent.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -16,78 +15,29 @@ from typing import Any, Final
 
 from agent.custodian.control_handler import Control
 from agent.custodian.enrolment import Enrolments
-from agent.custodian.page.access_levels import AccessLevel, Caller
+from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.sessions import CODE_LIFE_S, Session, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
+from agent.ipc.control_operations import (
+    PAGE,
+    CardQuery,
+    ControlRequest,
+    EnvelopeQuery,
+    SpanQuery,
+    read_request,
+)
 from agent.ports import Entropy
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.fields import DeviceKeyText, Sha256, Version1
 
-__all__ = ["CONTROL", "PAGE", "ElevatedSession", "Login", "PageOperations"]
-
-_SMALL: Final = 64 << 10
-_STATEMENT: Final = 32 << 20
-_BUNDLE: Final = 2 << 20
-
-CONTROL: Final[Mapping[str, tuple[AccessLevel, int]]] = {
-    "device": (AccessLevel.PAIRED, _SMALL),
-    "enrolment": (AccessLevel.PAIRED, _SMALL),
-    "enrolments": (AccessLevel.PAIRED, _SMALL),
-    # Of no use to anybody who cannot sign as an owner:
-    "nonce": (AccessLevel.PAIRED, _SMALL),
-    "enrol": (AccessLevel.UNCLAIMED, _SMALL),
-    # Sealed to one recipient, and good for nothing but to be opened by them:
-    "enrol_test": (AccessLevel.PAIRED, _SMALL),
-    "enrol_confirm": (AccessLevel.PAIRED, _SMALL),
-    "status": (AccessLevel.OWNER, _SMALL),
-    "requests": (AccessLevel.OWNER, _SMALL),
-    "request": (AccessLevel.OWNER, _SMALL),
-    "asked": (AccessLevel.OWNER, _SMALL),
-    "gaps": (AccessLevel.OWNER, _SMALL),
-    "place": (AccessLevel.OWNER, _SMALL),
-    "bulletins": (AccessLevel.OWNER, _SMALL),
-    "tips": (AccessLevel.OWNER, _SMALL),
-    "shared": (AccessLevel.OWNER, _SMALL),
-    "segment": (AccessLevel.OWNER, _SMALL),
-    "poster": (AccessLevel.OWNER, _SMALL),
-    "sound": (AccessLevel.OWNER, _SMALL),
-    "live": (AccessLevel.OWNER, _SMALL),
-    "list": (AccessLevel.OWNER, _SMALL),
-    "kept": (AccessLevel.OWNER, _SMALL),
-    "settings": (AccessLevel.OWNER, _SMALL),
-    "statement": (AccessLevel.OWNER, _STATEMENT),
-    "trust": (AccessLevel.OWNER, _SMALL),
-    "trust_bundle": (AccessLevel.OWNER, _BUNDLE),
-    "checkpoint": (AccessLevel.OWNER, _SMALL),
-    "ledger": (AccessLevel.OWNER, _SMALL),
-    "alerts_test": (AccessLevel.OWNER, _SMALL),
-    # Alerts in this browser, by its push service: offered by a doorbell that has [alerts].
-    "push_key": (AccessLevel.OWNER, _SMALL),
-}
-"""By name: who may, and the largest body."""
-
-PAGE: Final[Mapping[str, tuple[AccessLevel, int]]] = {
-    "page_hello": (AccessLevel.PAIRED, _SMALL),
-    "page_challenge": (AccessLevel.PAIRED, _SMALL),
-    "page_prove": (AccessLevel.PAIRED, _SMALL),
-    "page_leave": (AccessLevel.PAIRED, _SMALL),
-    "page_card": (AccessLevel.PAIRED, _SMALL),
-    "page_cards": (AccessLevel.OWNER, _SMALL),
-    "page_invite": (AccessLevel.OWNER, _SMALL),
-    "page_browsers": (AccessLevel.OWNER, _SMALL),
-    "page_end": (AccessLevel.OWNER, _SMALL),
-    "page_facts": (AccessLevel.OWNER, _SMALL),
-    "page_now": (AccessLevel.OWNER, _SMALL),
-    "events": (AccessLevel.OWNER, _SMALL),
-}
+__all__ = ["ElevatedSession", "Login", "PageOperations"]
 
 _CHALLENGE_LIFE_S: Final = 120.0
 _MOST_WAITING: Final = 64
 _WAITING: Final = frozenset({"pending", "waiting for another owner"})
 _CAMERA_CHARS: Final = 32
-_CARD: Final = re.compile(r"[\x20-\x7e]{1,8192}")
 
 
 class Login(strictjson.Message, frozen=True):
@@ -144,16 +94,16 @@ class PageOperations:
         self._trust = trust
         self._challenges: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._cards: OrderedDict[str, str] = OrderedDict()
-        self._own: Mapping[str, Callable[[Frame, Caller], dict[str, Any]]] = {
+        self._own: Mapping[str, Callable[[Any, Caller], dict[str, Any]]] = {
             "page_hello": self._hello,
             "page_challenge": self._challenge,
-            "page_leave": lambda _frame, caller: {"ended": self._visitors.end(_session(caller).id)},
+            "page_leave": lambda _asked, caller: {"ended": self._visitors.end(_session(caller).id)},
             "page_card": self._offer_card,
-            "page_cards": lambda _frame, _caller: {"cards": list(self._cards.values())},
+            "page_cards": lambda _asked, _caller: {"cards": list(self._cards.values())},
             "page_invite": self._invite,
             "page_browsers": self._browsers,
-            "page_end": lambda frame, _caller: {"ended": self._visitors.end(str(frame.head.get("id")))},
-            "page_facts": lambda _frame, _caller: dict(self._facts()),
+            "page_end": lambda asked, _caller: {"ended": self._visitors.end(asked.id)},
+            "page_facts": lambda _asked, _caller: dict(self._facts()),
             "page_now": self._now,
             "events": self._events,
         }
@@ -167,12 +117,13 @@ class PageOperations:
         return Caller(session, owner, enrolment is not None)
 
     def answer(self, name: str, frame: Frame, caller: Caller) -> Frame:
-        if name in CONTROL:
+        if name not in PAGE:
             return self._control.answer(Frame({**frame.head, "op": name}, frame.body))
-        return Frame({"ok": True, "result": self._own[name](frame, caller)})
+        return Frame({"ok": True, "result": self._own[name](read_request(name, frame.head), caller)})
 
     def prove(self, frame: Frame, caller: Caller, origin: str) -> ElevatedSession:
         """Take the session for an owner's, if the challenge was signed with a key of an owner in force."""
+        asked: EnvelopeQuery = read_request("page_prove", frame.head)
         session = _session(caller)
         bucket = f"prove {session.id}"
         self._visitors.rate_limit(bucket)
@@ -181,7 +132,7 @@ class PageOperations:
         try:
             if enrolment is None or expected is None or time.monotonic() > expected[1]:
                 raise OpenError("This challenge is over.")
-            data = str(frame.head.get("envelope")).encode("ascii", "replace")
+            data = asked.envelope.encode("ascii")
             opened = envelope.open_envelope(data, Login.PAYLOAD_TYPE, enrolment.approver_keys)
             login = strictjson.decode(opened.payload, Login)
             if (login.challenge, login.origin, login.device) != (expected[0], origin, enrolment.device):
@@ -193,7 +144,7 @@ class PageOperations:
             ) from error
         return ElevatedSession(self._visitors.elevate(session, opened.key_id))
 
-    def _hello(self, _frame: Frame, caller: Caller) -> dict[str, Any]:
+    def _hello(self, _asked: ControlRequest, caller: Caller) -> dict[str, Any]:
         enrolment = self._enrolments.current
         return {
             "claimed": enrolment is not None,
@@ -204,7 +155,7 @@ class PageOperations:
             "program": self._program,
         }
 
-    def _now(self, _frame: Frame, _caller: Caller) -> dict[str, Any]:
+    def _now(self, _asked: ControlRequest, _caller: Caller) -> dict[str, Any]:
         """How many requests wait and what the camera does, always in as many bytes.
 
         Open pages ask every few seconds.  If the answer grew with a request, its time could be read from the network.
@@ -214,7 +165,7 @@ class PageOperations:
         camera = str(self._control.answer(Frame({"op": "status"})).head["result"]["recorder"].get("state", ""))
         return {"waiting": f"{min(waiting, 999):03}", "camera": camera.ljust(_CAMERA_CHARS)[:_CAMERA_CHARS]}
 
-    def _challenge(self, _frame: Frame, caller: Caller) -> dict[str, Any]:
+    def _challenge(self, _asked: ControlRequest, caller: Caller) -> dict[str, Any]:
         session = _session(caller)
         challenge = hashlib.sha256(self._entropy.token(32)).hexdigest()
         self._challenges[session.id] = (challenge, time.monotonic() + _CHALLENGE_LIFE_S)
@@ -222,19 +173,16 @@ class PageOperations:
         _trim(self._challenges)
         return {"challenge": challenge}
 
-    def _offer_card(self, frame: Frame, caller: Caller) -> dict[str, Any]:
-        card = frame.head.get("card")
-        if not isinstance(card, str) or not _CARD.fullmatch(card):
-            raise RequestError("card: an owner's card is missing.")
-        self._cards[_session(caller).id] = card
+    def _offer_card(self, asked: CardQuery, caller: Caller) -> dict[str, Any]:
+        self._cards[_session(caller).id] = asked.card
         _trim(self._cards)
         return {}
 
-    def _invite(self, _frame: Frame, _caller: Caller) -> dict[str, Any]:
+    def _invite(self, _asked: ControlRequest, _caller: Caller) -> dict[str, Any]:
         code = code_text(self._visitors.make_code("invitation"))
         return {"code": code, "life_s": CODE_LIFE_S, **self._trust()}
 
-    def _browsers(self, _frame: Frame, caller: Caller) -> dict[str, Any]:
+    def _browsers(self, _asked: ControlRequest, caller: Caller) -> dict[str, Any]:
         enrolment = self._enrolments.current
         names = {key.id: name for name, key in _approvers(enrolment)} if enrolment else {}
         return {
@@ -251,11 +199,9 @@ class PageOperations:
             ]
         }
 
-    def _events(self, frame: Frame, _caller: Caller) -> dict[str, Any]:
-        from_ms, to_ms = (frame.head.get(name) for name in ("from_ms", "to_ms"))
-        if not isinstance(from_ms, int) or not isinstance(to_ms, int):
-            raise RequestError("from_ms and to_ms: numbers are missing.")
-        return {"events": self._timeline.events(from_ms, to_ms), "gaps": self._timeline.gaps(from_ms, to_ms)}
+    def _events(self, asked: SpanQuery, _caller: Caller) -> dict[str, Any]:
+        span = (asked.from_ms, asked.to_ms)
+        return {"events": self._timeline.events(*span), "gaps": self._timeline.gaps(*span)}
 
 
 def _approvers(enrolment: Any) -> list[tuple[str, Any]]:

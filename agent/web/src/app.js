@@ -59,7 +59,8 @@ async function show() {
     main.replaceChildren(content);
     markNavigation();
     void lookNow();
-    const left = (await page(content, ...values)) ?? (() => {});
+    const shown = /** @type {(() => void) | undefined} */ (await page(content, ...values));
+    const left = shown ?? (() => {});
     if (mine !== turn) return left();
     leave = left;
     main.querySelector("h1")?.setAttribute("tabindex", "-1");
@@ -72,7 +73,11 @@ async function show() {
   }
 }
 
-/** Another doorbell, set-up, unlocking and joining come before everything else. */
+/**
+ * Another doorbell, set-up, unlocking and joining come before everything else.
+ *
+ * @returns {Promise<[Page, ...unknown[]] | undefined>}
+ */
 async function sessionState() {
   const hello = await call("hello");
   existing("#doorbell").textContent = hello.doorbell;

@@ -1,8 +1,19 @@
 // Asks the doorbell: one message there, one back (agent/wire/control.py), over HTTPS on the same origin.
 import { FormatError, LostError, PageError, RefusedError } from "./errors.js";
 import { utf8 } from "./wire/bytes.js";
+import { BODY_BYTES } from "./wire/operations.js";
 
 /** @import { Bytes } from "./types.js" */
+/** @import { ControlOperations } from "./wire/generated.js" */
+
+/**
+ * The head's arguments, which may be left out if none is required, and the body.
+ *
+ * @template {keyof ControlOperations} Op
+ * @typedef {{} extends ControlOperations[Op]["request"]
+ *   ? [head?: ControlOperations[Op]["request"], body?: Uint8Array]
+ *   : [head: ControlOperations[Op]["request"], body?: Uint8Array]} Arguments
+ */
 
 const TYPE = "application/vnd.doorward.frame";
 const TIMEOUT_MS = 30_000;
@@ -71,23 +82,29 @@ async function post(path, head, body) {
 }
 
 /**
- * The `result` of an operation.
+ * Returns the `result` of an operation.
  *
- * @param {string} op
- * @param {object} head
- * @param {Uint8Array} [body]
- * @returns {Promise<any>}
+ * @template {keyof ControlOperations} Op
+ * @param {Op} op
+ * @param {Arguments<Op>} values
+ * @returns {Promise<ControlOperations[Op]["answer"]>}
  */
-export const ask = async (op, head = {}, body = undefined) => (await fetchOp(op, head, body)).result;
+export const ask = async (op, ...values) => (await fetchOp(op, ...values)).result;
 
 /**
- * The `result` of an operation, and the bytes behind it.
+ * Returns the `result` of an operation and the bytes that came with it.
  *
- * @param {string} op
- * @param {object} head
- * @param {Uint8Array} [body]
+ * @template {keyof ControlOperations} Op
+ * @param {Op} op
+ * @param {Arguments<Op>} values
+ * @returns {Promise<{ result: ControlOperations[Op]["answer"], body: Bytes }>}
  */
-export const fetchOp = (op, head = {}, body = undefined) => post(`/api/${op}`, head, body);
+export async function fetchOp(op, ...values) {
+  const [head = {}, body] = values;
+  // The doorbell closes the connection in the middle of a frame that is too large, so the error would not be seen.
+  if (frame(head, body).length > BODY_BYTES[op]) throw new FormatError("error.format", { what: op });
+  return post(`/api/${String(op)}`, head, body);
+}
 
 /** @param {string} code */
 export const pair = (code) => post("/pair", { code });

@@ -23,6 +23,8 @@ import { ownerCard } from "./wire/messages.js";
 import { decode, encode } from "./wire/strictjson.js";
 
 /** @import { Answer, Bytes, Choice, PublicKey, Reviewed, Secrets, TipMatter } from "./types.js" */
+/** @import { Arguments } from "./link.js" */
+/** @import { ControlOperations } from "./wire/generated.js" */
 /** @import * as Wire from "./wire/generated.js" */
 /**
  * What opens footage while the page is unlocked; what approves is unlocked anew for each decision.
@@ -338,9 +340,12 @@ const operations = {
     return ask("page_hello");
   },
 
-  /** @param {{ op: string, head: object }} options */
-  async ask({ op, head }) {
-    return ask(op, head);
+  /**
+   * @template {keyof ControlOperations} Op
+   * @param {{ op: Op, values: Arguments<Op> }} options
+   */
+  async ask({ op, values }) {
+    return ask(op, ...values);
   },
 
   async syncDevice() {

@@ -284,7 +284,7 @@ class FakeDevice:
         result, data = ({}, answer) if isinstance(answer, bytes) else (answer, b"")
         if op == "shared":
             kept = self.yes.get(arguments["disclosure"])
-            data = self._seal(encode_approval(*kept), None)[0] if kept else b""
+            result, data = {"kept": bool(kept)}, self._seal(encode_approval(*kept), None)[0] if kept else b""
         if op in ("segment", "poster", "sound"):
             result = {"record": self.stored[arguments["id"]].signed.line.decode()}
         return self.lies[op](result, data) if op in self.lies else (result, data)
@@ -422,7 +422,7 @@ class FakeDevice:
                         "sound": stored.sound is not None,
                     }
                 )  # fmt: skip
-        return {"segments": found}
+        return {"segments": found, "more": False}
 
     def on_statement(self, body: bytes, envelope: str, sizes: list[int]) -> dict[str, Any]:
         statement, subject = self._open_statement(envelope.encode())

@@ -15,8 +15,9 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.custodian.page import operations
 from agent.custodian.page.access_levels import AccessLevel, Caller, GuardedRoute, require_access_levels
 from agent.custodian.page.app import build, routes
-from agent.custodian.page.operations import CONTROL, PAGE, Login
+from agent.custodian.page.operations import Login
 from agent.errors import InternalError
+from agent.ipc.control_operations import CONTROL, OPERATIONS, PAGE
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed
@@ -96,7 +97,9 @@ def test_every_route_has_the_mark_that_is_specified(door: Door) -> None:
 
 def test_every_operation_of_the_control_socket_is_marked_and_no_other(door: Door) -> None:
     with_alerts = {"alerts_test", "push_key"}
-    assert set(CONTROL) - with_alerts == set(door.page._control._operations)
+    from_the_page_server = {name for name, operation in CONTROL.items() if operation.access is None}
+    assert from_the_page_server == {"page_code", "page_authority"}
+    assert set(CONTROL) - with_alerts - from_the_page_server == set(door.page._control._operations)
     assert not set(CONTROL) & set(PAGE)
 
 
@@ -152,7 +155,8 @@ def test_route_by_role_by_object(door: Door, keys: OwnerKeys, monkeypatch: pytes
     cookies = cookies_by_role(door, keys)[:-1]
     monkeypatch.setattr(door.page._application.operations, "answer", counted)
     checked = 0
-    for name, (mark, _) in {**CONTROL, **PAGE}.items():
+    levels = {name: operation.access for name, operation in OPERATIONS.items() if operation.access is not None}
+    for name, mark in levels.items():
         for role, cookie in zip(ROLES, cookies, strict=False):
             if EXPECTED[mark][ROLES.index(role)]:
                 continue
@@ -160,7 +164,7 @@ def test_route_by_role_by_object(door: Door, keys: OwnerKeys, monkeypatch: pytes
             assert len(told) == 1, (name, role)
             checked += len(objects)
     assert reached == []
-    assert checked == sum(len(objects) * EXPECTED[mark][:-1].count(False) for mark, _ in {**CONTROL, **PAGE}.values())
+    assert checked == sum(len(objects) * EXPECTED[mark][:-1].count(False) for mark in levels.values())
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,18 @@ import { ledgerEntry } from "../wire/messages.js";
 import { decode } from "../wire/strictjson.js";
 import { syncDevice } from "./sync.js";
 
+/** @import { Bytes } from "../types.js" */
 const PAGE = 1000;
 
 /** `{size, grown, entries}`, oldest first.  Throws OpenError when these are not the entries under the signed head. */
 export async function readLedger() {
   const synced = await syncDevice();
   const { size, root } = synced.checkpoint;
+  /** @type {Bytes[]} */
   const leaves = [];
   while (leaves.length < size) {
-    const { entries } = await ask("ledger", { start: leaves.length, end: Math.min(leaves.length + PAGE, size) });
+    const start = leaves.length;
+    const { entries } = await ask("ledger", { start, end: Math.min(start + PAGE, size) });
     if (!entries.length) break;
     leaves.push(...entries.map(utf8));
   }

@@ -120,8 +120,8 @@ export async function review(id, identity) {
   await verify(claimed, new Map([[requester.key.id, requester.key]]));
   if (lateLimit(request, requester, Math.floor(Date.now() / 1000))) throw new OpenError("error.over-time-limit");
   if (isOverLimit(request, requester)) throw new OpenError("error.over-limit");
-  const lines = body.length ? new TextDecoder().decode(body).split("\n").filter(Boolean) : answer.records;
-  const segments = await segmentsOf(answer.segments, lines, request, synced.device);
+  const lines = body.length ? new TextDecoder().decode(body).split("\n").filter(Boolean) : (answer.records ?? []);
+  const segments = await segmentsOf(answer.segments ?? [], lines, request, synced.device);
   /** @type {Reviewed} */
   const found = {
     name: id,
@@ -138,9 +138,9 @@ export async function review(id, identity) {
     position: null,
   };
   found.first = answer.first ? await firstApproval(found, answer.first) : null;
-  found.receipt = await said(found, answer.receipt, identity, "receipt", isReceipt);
+  found.receipt = await said(found, answer.receipt ?? undefined, identity, "receipt", isReceipt);
   found.position = positionIn((await ask("place")).position);
-  found.deletion = await said(found, answer.deletion, identity, "deletion", isDeletion);
+  found.deletion = await said(found, answer.deletion ?? undefined, identity, "deletion", isDeletion);
   return found;
 }
 
@@ -354,7 +354,7 @@ const stronger = (a, b) => (STRENGTH.indexOf(b) > STRENGTH.indexOf(a) ? b : a);
 /**
  * A stored file and its signed record.
  *
- * @param {string} op
+ * @param {"segment" | "poster" | "sound"} op
  * @param {string} id
  */
 async function stored(op, id) {

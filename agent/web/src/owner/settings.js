@@ -34,7 +34,7 @@ export async function readSettings(synced) {
   }
   const value = isSettings(decode(claimed.payload, STATEMENT_LIMIT));
   return {
-    sha256,
+    sha256: sha256 ?? undefined,
     matter: Object.fromEntries(
       Object.entries(value).filter(([key, each]) => MATTER.includes(key) && each !== undefined),
     ),

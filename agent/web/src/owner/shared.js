@@ -206,7 +206,7 @@ async function fetchRecords(items) {
     const before = stored.size;
     for (const each of segments) stored.add(each.id);
     more = isMore && stored.size > before;
-    from = segments.at(-1)?.start_ms;
+    from = segments.at(-1)?.start_ms ?? end;
   }
   return items.map((each) => ({ ...each, stored: stored.has(each.id) }));
 }

@@ -15,10 +15,13 @@ import * as store from "./store.js";
 export const ENROLMENT = payloadType("enrolment");
 
 /**
- * @param {string} envelope
+ * Throws OpenError if the doorbell has no owner yet, so no enrolment.
+ *
+ * @param {string | null | undefined} envelope
  * @returns {Promise<Enrolled>}
  */
 export async function readEnrolment(envelope) {
+  if (!envelope) throw new OpenError("error.no-owner");
   const claimed = readUnverified(utf8(envelope), STATEMENT_ENVELOPE_LIMIT);
   const value = isEnrolment(decode(claimed.payload, STATEMENT_LIMIT));
   return { value, sha256: await sha256hex(claimed.payload), envelope };
@@ -38,7 +41,7 @@ export async function syncDevice() {
   const device = await parseKey((await ask("device")).device);
   const known = await store.memory(device.id);
   if (!known) throw new OpenError("error.unknown-doorbell");
-  const enrolments = await checkEnrolmentChain(known, (await ask("enrolment")).envelope, device);
+  const enrolments = await checkEnrolmentChain(known, (await ask("enrolment")).envelope ?? undefined, device);
   const before = await openCheckpoint(known.checkpoint, device);
   const checkpoint = await askCheckpoint(before, device);
   await remember(device, { enrolments, checkpoint: checkpoint.note });

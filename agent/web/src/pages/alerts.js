@@ -25,8 +25,8 @@ export async function alerts(facts, save, again) {
     }
   };
   const test = doing(async () => say(t("alerts.tested", { n: (await ask("alerts_test")).channels.length })));
-  const { alerts: told } = await ask("status").catch(() => ({}));
-  const faults = Object.entries(told?.channels ?? {}).filter(([, channel]) => channel.failures > 0);
+  const told = await ask("status").catch(() => undefined);
+  const faults = Object.entries(told?.alerts?.channels ?? {}).filter(([, channel]) => channel.failures > 0);
   return [
     h("h2", t("alerts")),
     h("p.quiet", t("alerts.text")),

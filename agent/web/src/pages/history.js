@@ -34,14 +34,14 @@ export async function history(content) {
     ),
     h(
       "dl.figures",
-      [
+      /** @type {[string, number][]} */ ([
         ["received", count("received")],
         ["approved", count("approved")],
         ["denied", count("denied")],
         ["sent", count("receipt")],
         ["blocked", blocked.length],
         ["silent", Object.values(counters).reduce((sum, n) => sum + n, 0)],
-      ].map(([name, n]) => h("div", h("dt", t(`history.${name}`)), h("dd", wholeNumber(n)))),
+      ]).map(([name, n]) => h("div", h("dt", t(`history.${name}`)), h("dd", wholeNumber(n)))),
     ),
     chart(entries),
     h("h2", t("history.entries")),

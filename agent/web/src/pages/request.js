@@ -53,7 +53,8 @@ export async function request(content, id) {
  */
 async function refused(content, id, error) {
   const { requests: all } = await ask("requests", { all: true });
-  const now = all.find((/** @type {Answer} */ each) => each.id === id);
+  /** @type {Answer | undefined} */
+  const now = all.find((each) => each.id === id);
   content.append(h("a.back", { href: "/requests" }, icon(...ICONS.back), t("requests.title")));
   if (now && !WAITING.includes(now.state)) {
     const why = error.text === "error.nobody-trusted" ? t("request.untrusted") : explain(error);

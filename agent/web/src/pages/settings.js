@@ -461,9 +461,9 @@ async function untrust(root) {
   );
 }
 
-/** @param {{ scope: string, value: string }} options */
+/** @param {{ scope: string, value?: string | null }} options */
 function nameOfOptOut({ scope, value }) {
-  if (scope === "all") return t("opt-out.all");
+  if (scope === "all" || !value) return t("opt-out.all");
   if (scope === "requester") return t("opt-out.requester", { who: value });
   if (scope !== "hours") return t(`opt-out.${scope}`, { [scope]: t(`${scope}.${value}`) });
   // The doorbell writes 2200-0700.
@@ -472,7 +472,7 @@ function nameOfOptOut({ scope, value }) {
 
 /** @param {() => Promise<unknown>} again */
 async function optOuts(again) {
-  const { opt_outs: kinds, quiet_hours: hours } = await ask("requests", { all: false });
+  const { opt_outs: kinds = [], quiet_hours: hours = [] } = await ask("requests", { all: false });
   const standing = [...kinds, ...hours];
   const scope = h(
     "select",

@@ -362,11 +362,9 @@ function slider(id, label, value, onChange) {
 async function still(picture, width, height) {
   try {
     const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
-    const newest = events.find((/** @type {Answer} */ event) => event.poster);
-    if (!newest) return false;
-    const url = URL.createObjectURL(
-      new Blob([(await call("poster", { id: newest.poster })).media], { type: "image/jpeg" }),
-    );
+    const poster = events.find((event) => event.poster)?.poster;
+    if (!poster) return false;
+    const url = URL.createObjectURL(new Blob([(await call("poster", { id: poster })).media], { type: "image/jpeg" }));
     picture.prepend(
       svg("image", { href: url, width: String(width), height: String(height), preserveAspectRatio: "none" }),
     );

@@ -2,6 +2,8 @@
 import { revive } from "../errors.js";
 import { trustedUrl } from "./trusted_types.js";
 
+/** @import { Arguments } from "../link.js" */
+/** @import { ControlOperations } from "../wire/generated.js" */
 /** @import { Operations } from "../worker.js" */
 
 /** @type {Worker | undefined} */
@@ -41,9 +43,10 @@ export function call(name, ...values) {
 /**
  * An operation of the doorbell that needs no key.
  *
- * @param {string} op
- * @param {Record<string, unknown>} head
- * @returns {Promise<any>}
+ * @template {keyof ControlOperations} Op
+ * @param {Op} op
+ * @param {Arguments<Op>} values
+ * @returns {Promise<ControlOperations[Op]["answer"]>}
  */
-export const ask = (op, head = {}) => call("ask", { op, head });
+export const ask = (op, ...values) => call("ask", { op, values });
 export const origin = () => location.origin;

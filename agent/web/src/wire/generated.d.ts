@@ -1,6 +1,6 @@
 // Made by `make page-types` from the messages of agent/wire and the records of agent/core.  Do not edit.
 //
-// `null` in an optional member means absent, and the page's readers take it out (schema.js, `object`).
+// `null` in an optional member means absent.  The page's readers take it out of signed messages (schema.js, `object`).
 
 export type AbsenceReason =
   | "camera covered"
@@ -597,3 +597,482 @@ export interface ZoneSetting {
 }
 
 export type ZoneSettingKind = "exclude" | "include" | "privacy";
+
+export interface AbsenceSummary {
+  from_ms: number;
+  to_ms: number;
+  reason: string;
+}
+
+export interface AfterQuery {
+  after: number;
+}
+
+export interface AlertQueueStatus {
+  channels: Record<string, Channel>;
+}
+
+export interface AllQuery {
+  all?: boolean;
+}
+
+export interface AskedAnswer {
+  payload_sha256: string;
+}
+
+export interface BlockedSummary {
+  requester: string;
+  reason: string;
+  payload_sha256?: string;
+  root?: string;
+  at_ms?: number | null;
+}
+
+export interface BrowserSummary {
+  id: string;
+  browser: string;
+  made_s: number;
+  seen_s: number;
+  this: boolean;
+  owner?: string | null;
+}
+
+export interface BrowsersAnswer {
+  browsers: BrowserSummary[];
+}
+
+export interface BulletinsAnswer {
+  bulletins: string[];
+}
+
+export interface BundleAnswer {
+  added: string[];
+  removed: string[];
+  changed: string[];
+}
+
+export interface CardQuery {
+  card: string;
+}
+
+export interface CardsAnswer {
+  cards: string[];
+}
+
+export interface ChallengeAnswer {
+  challenge: string;
+}
+
+export interface Channel {
+  waiting: number;
+  delivered: number;
+  failures: number;
+  fault: string | null;
+}
+
+export interface ChannelsAnswer {
+  channels: string[];
+}
+
+export interface CheckpointAnswer {
+  checkpoint: string;
+  proof: string[];
+}
+
+export interface ConfirmedAnswer {
+  epoch: number;
+  waiting?: string[];
+}
+
+export interface ControlRequest {
+
+}
+
+export interface DeviceAnswer {
+  device: string;
+  device_id: string;
+  epoch: number;
+  enrolled: boolean;
+  pending: boolean;
+  broker_name?: string | null;
+}
+
+export interface DisclosureQuery {
+  disclosure: string;
+}
+
+export interface DiskReport {
+  syncs: number;
+  seconds: number;
+  written_bytes: number;
+  buckets: [string, number][];
+}
+
+export interface EndedAnswer {
+  ended: boolean;
+}
+
+export interface EnrolmentTest {
+  name: string;
+  recipient: string;
+}
+
+export interface EnvelopeQuery {
+  envelope: string;
+}
+
+export interface EventSummary {
+  event: string;
+  start_ms: number;
+  end_ms: number;
+  kind: string;
+  segments: string[];
+  poster: string | null;
+}
+
+export interface EventsAnswer {
+  events: EventSummary[];
+  gaps: TimelineGap[];
+}
+
+export interface GapsAnswer {
+  gaps: AbsenceSummary[];
+}
+
+export interface Health {
+  temperature_c?: number | null;
+  relief?: number | null;
+  under_voltage?: boolean | null;
+  throttled?: boolean | null;
+  wifi_dbm?: number | null;
+}
+
+export interface HelloAnswer {
+  claimed: boolean;
+  device: string;
+  owner: boolean;
+  session: string;
+  doorbell: string;
+  program: string;
+}
+
+export interface IdQuery {
+  id: string;
+}
+
+export interface InvitationAnswer {
+  code: string;
+  life_s: number;
+  install: string;
+  fingerprint: string;
+}
+
+export interface Jump {
+  ahead_s: number;
+  confirmed_in_s: number;
+}
+
+export interface KeptAnswer {
+  held: Record<string, number>;
+  going: string[];
+}
+
+export interface KeyAnswer {
+  key: string;
+}
+
+export interface LeavesAnswer {
+  entries: string[];
+}
+
+export interface LeavesQuery {
+  start: number;
+  end: number;
+}
+
+export interface LiveAnswer {
+  numbers: number[];
+  sizes: number[];
+}
+
+export interface NameQuery {
+  name: string;
+}
+
+export interface NoAnswer {
+
+}
+
+export interface NonceAnswer {
+  nonce: string;
+}
+
+export interface NowAnswer {
+  waiting: string;
+  camera: string;
+}
+
+export interface Opinion {
+  state: string;
+  detail?: string;
+  looks?: number;
+  dropped?: number;
+  ms_per_inference?: number;
+  sights?: string[] | null;
+}
+
+export interface OptOutSummary {
+  scope: Scope;
+  value?: string | null;
+  until_s?: number | null;
+}
+
+export interface PanelReport {
+  connected: boolean;
+  detail?: string;
+  backend?: string;
+  board?: string;
+  privacy?: boolean | null;
+  open?: boolean | null;
+  health?: Health;
+}
+
+export interface PlaceAnswer {
+  position?: Position | null;
+}
+
+export interface Position {
+  lat: number;
+  lon: number;
+}
+
+export interface RecordAnswer {
+  record: string;
+}
+
+export interface RecorderReport {
+  state: string;
+  detail: string;
+  frames: number;
+  frames_dropped: number;
+  packets_dropped: number;
+  events: number;
+  segments: number;
+  analysis_ms_per_frame: number;
+  in_memory_bytes?: number;
+  in_memory_s?: number;
+  recorded_s?: number;
+  in_event?: boolean;
+  motion_passes?: string;
+  sound?: string;
+  let_go?: number;
+  opinion?: Opinion | null;
+  scrub?: ScrubReport | null;
+  wear?: Wear | null;
+  disk?: DiskReport | null;
+  panel?: PanelReport | null;
+}
+
+export interface RequestAnswer {
+  state: string;
+  payload_sha256?: string;
+  certain?: boolean;
+  disclosure?: string | null;
+  waits_s?: number | null;
+  receipt?: string | null;
+  deletion?: string | null;
+  sealed?: string | null;
+  first?: string | null;
+  segments?: string[];
+  records?: string[];
+}
+
+export interface RequestSummary {
+  id: string;
+  state: string;
+  requester_name: string;
+  segments: number;
+  received_ms: number;
+  requester?: string;
+  root?: string;
+  kind?: string | null;
+  incident?: string | null;
+  from?: number | null;
+  to?: number | null;
+  not_after?: number | null;
+  certain?: boolean;
+  disclosure?: string | null;
+  trusted?: boolean;
+}
+
+export interface RequestsAnswer {
+  requests: RequestSummary[];
+  blocked: BlockedSummary[];
+  counters: Record<string, number>;
+  opt_outs?: OptOutSummary[];
+  quiet_hours?: OptOutSummary[];
+}
+
+export interface ScrubReport {
+  segments: number;
+  read_bytes: number;
+  damaged: string[];
+  fault: string;
+}
+
+export interface SegmentSummary {
+  id: string;
+  event: string;
+  ordinal: number;
+  start_ms: number;
+  end_ms: number;
+  quality: string;
+  size_bytes: number;
+  poster: boolean;
+  sound: boolean;
+  whole: boolean;
+  held_until_s?: number | null;
+}
+
+export interface SegmentsAnswer {
+  segments: SegmentSummary[];
+  more: boolean;
+}
+
+export interface SharedAnswer {
+  kept: boolean;
+}
+
+export interface SignedAnswer {
+  envelope?: string | null;
+  sha256?: string | null;
+}
+
+export interface SizeQuery {
+  old_size: number;
+}
+
+export interface SpanQuery {
+  from_ms: number;
+  to_ms: number;
+}
+
+export interface StatementQuery {
+  envelope: string;
+  sizes?: number[];
+}
+
+export interface Status {
+  device: string;
+  device_id: string;
+  owners: string[];
+  recorder: RecorderReport;
+  vault: Vault;
+  clock: string;
+  link: UplinkReport;
+  panel?: PanelReport | null;
+  clock_jump?: Jump | null;
+  alerts?: AlertQueueStatus | null;
+  requests_told?: number;
+  newest_ms?: number | null;
+}
+
+export interface TestsAnswer {
+  tests: EnrolmentTest[];
+  epoch?: number;
+}
+
+export interface TimelineGap {
+  start_ms: number;
+  end_ms: number;
+  reason: string;
+}
+
+export interface TipSummary {
+  id: string;
+  requester: string;
+  state: string;
+  root?: string;
+}
+
+export interface TipsAnswer {
+  tips: TipSummary[];
+}
+
+export interface TokensQuery {
+  tokens: Record<string, string>;
+}
+
+export interface TrustAnswer {
+  roots: string[];
+  bundles: string[];
+}
+
+export interface UplinkReport {
+  link: string;
+  remedy: string;
+  transfers?: number | null;
+  sent_bytes?: number | null;
+  received_messages?: number | null;
+}
+
+export interface Vault {
+  segments: number;
+  stored_bytes: number;
+}
+
+export interface VerdictAnswer {
+  state?: string | null;
+  request?: string | null;
+  disclosure?: string | null;
+}
+
+export interface Wear {
+  bytes_per_recorded_hour: number | null;
+}
+
+/** By name. */
+export interface ControlOperations {
+  device: { request: ControlRequest; answer: DeviceAnswer };
+  enrolment: { request: ControlRequest; answer: SignedAnswer };
+  enrolments: { request: AfterQuery; answer: NoAnswer };
+  nonce: { request: ControlRequest; answer: NonceAnswer };
+  enrol: { request: EnvelopeQuery; answer: TestsAnswer };
+  enrol_test: { request: NameQuery; answer: NoAnswer };
+  enrol_confirm: { request: TokensQuery; answer: ConfirmedAnswer };
+  status: { request: ControlRequest; answer: Status };
+  requests: { request: AllQuery; answer: RequestsAnswer };
+  request: { request: IdQuery; answer: RequestAnswer };
+  asked: { request: IdQuery; answer: AskedAnswer };
+  gaps: { request: IdQuery; answer: GapsAnswer };
+  place: { request: ControlRequest; answer: PlaceAnswer };
+  bulletins: { request: ControlRequest; answer: BulletinsAnswer };
+  tips: { request: ControlRequest; answer: TipsAnswer };
+  shared: { request: DisclosureQuery; answer: SharedAnswer };
+  segment: { request: IdQuery; answer: RecordAnswer };
+  poster: { request: IdQuery; answer: RecordAnswer };
+  sound: { request: IdQuery; answer: RecordAnswer };
+  live: { request: AfterQuery; answer: LiveAnswer };
+  list: { request: SpanQuery; answer: SegmentsAnswer };
+  kept: { request: ControlRequest; answer: KeptAnswer };
+  settings: { request: ControlRequest; answer: SignedAnswer };
+  statement: { request: StatementQuery; answer: VerdictAnswer };
+  trust: { request: ControlRequest; answer: TrustAnswer };
+  trust_bundle: { request: ControlRequest; answer: BundleAnswer };
+  checkpoint: { request: SizeQuery; answer: CheckpointAnswer };
+  ledger: { request: LeavesQuery; answer: LeavesAnswer };
+  alerts_test: { request: ControlRequest; answer: ChannelsAnswer };
+  push_key: { request: ControlRequest; answer: KeyAnswer };
+  page_hello: { request: ControlRequest; answer: HelloAnswer };
+  page_challenge: { request: ControlRequest; answer: ChallengeAnswer };
+  page_prove: { request: EnvelopeQuery; answer: NoAnswer };
+  page_leave: { request: ControlRequest; answer: EndedAnswer };
+  page_card: { request: CardQuery; answer: NoAnswer };
+  page_cards: { request: ControlRequest; answer: CardsAnswer };
+  page_invite: { request: ControlRequest; answer: InvitationAnswer };
+  page_browsers: { request: ControlRequest; answer: BrowsersAnswer };
+  page_end: { request: IdQuery; answer: EndedAnswer };
+  page_facts: { request: ControlRequest; answer: any };
+  page_now: { request: ControlRequest; answer: NowAnswer };
+  events: { request: SpanQuery; answer: EventsAnswer };
+}

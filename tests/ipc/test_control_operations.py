@@ -1,0 +1,80 @@
+"""One table has the operations of the control socket and the page: what it refuses, and what is written of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.errors import NetworkError, RequestError
+from agent.ipc.control_operations import OPERATIONS, StatementQuery, check_answer, read_request
+
+PAGE = Path(__file__).parents[2] / "docs" / "control-socket.md"
+
+
+def rows() -> list[str]:
+    """The table of docs/control-socket.md, as it must be."""
+    return [
+        f"| {name} | {each.access.value if each.access else 'socket'} | {_names(each.request)} | {_names(each.answer)} "
+        f"| {each.body_bytes >> 10} KiB |"
+        for name, each in OPERATIONS.items()
+    ]
+
+
+def _names(kind: type[msgspec.Struct] | None) -> str:
+    return " ".join(each.encode_name for each in msgspec.structs.fields(kind)) if kind is not None else ""
+
+
+def test_the_document_has_each_operation_with_its_arguments_result_and_bound() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition("|---|---|---|---|---|\n")[2]
+    assert [line for line in table.splitlines() if line.startswith("|")] == rows()
+
+
+def test_a_request_is_read_with_its_types() -> None:
+    head = {"op": "statement", "envelope": "{}", "sizes": [3, 4]}
+    assert read_request("statement", head) == StatementQuery("{}", (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "place"),
+    [
+        ("segment", {}, "`id`"),
+        ("segment", {"id": None}, r"\$\.id"),
+        ("segment", {"id": "größer"}, r"\$\.id"),
+        ("segment", {"id": "a", "ip": "b"}, "`ip`"),
+        ("status", {"all": True}, "`all`"),
+        ("list", {"from_ms": -1, "to_ms": 5}, r"\$\.from_ms"),
+        ("list", {"from_ms": 1, "to_ms": 2**62}, r"\$\.to_ms"),
+        ("list", {"from_ms": True, "to_ms": 5}, r"\$\.from_ms"),
+        ("requests", {"all": 1}, r"\$\.all"),
+        ("statement", {"envelope": "{}", "sizes": [0]}, r"\$\.sizes"),
+        ("statement", {"envelope": "{}", "sizes": [True]}, r"\$\.sizes"),
+        ("statement", {"envelope": "{}", "sizes": "3"}, r"\$\.sizes"),
+        ("enrol_confirm", {"tokens": {"owner-1": 7}}, r"\$\.tokens"),
+        ("page_card", {"card": "a\n"}, r"\$\.card"),
+        ("page_card", {"card": "a" * 8193}, r"\$\.card"),
+        ("page_end", {"id": 7}, r"\$\.id"),
+        ("events", {"from_ms": 0}, "`to_ms`"),
+    ],
+)
+def test_arguments_that_the_operation_does_not_have_are_refused_with_their_place(
+    operation: str, arguments: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(RequestError, match=f"'{operation}'.*{place}"):
+        read_request(operation, {"op": operation, **arguments})
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_no_operation_has_an_argument_of_a_name_that_is_not_its_own(operation: str) -> None:
+    with pytest.raises(RequestError, match="cannot be used"):
+        read_request(operation, {"op": operation, "": 1})
+
+
+def test_an_answer_of_another_shape_names_operation_and_place() -> None:
+    with pytest.raises(NetworkError, match=r"'list'.*\$\.segments"):
+        check_answer("list", {"segments": 5, "more": False})
+    check_answer("list", {"segments": [], "more": False})
+    check_answer("page_facts", {"anything": 1})
+    check_answer("of another version", {})
