@@ -1,6 +1,6 @@
 """Reads what an owner says: a statement counts for the approval key that signed it, and acts once.
 
-Source: PROTOCOL.md, "What an owner states".
+Source: PROTOCOL.md, "Statements of an owner".
 """
 
 from __future__ import annotations

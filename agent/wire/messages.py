@@ -4,7 +4,7 @@ Construction checks the form of a message. `limits` checks its bounds (window, l
 request over a limit is well-formed and the owner can see it listed as blocked.
 
 Each class names its DSSE payload type. `strictjson.encode` and `decode` convert to bytes and back. Source: PROTOCOL.md,
-"What a requester says".
+"Messages of a requester".
 """
 
 from __future__ import annotations

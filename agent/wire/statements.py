@@ -7,7 +7,7 @@ signs each later one, which names the previous payload by hash. The enrolments a
 
 `owner_time_ms` is the owner's clock, which decides if a request has expired. `nonce` makes each statement unique. The
 device gives out the nonces, so that it refuses a statement that was delayed on its way (`custodian.nonces`). Source:
-PROTOCOL.md, "What an owner states".
+PROTOCOL.md, "Statements of an owner".
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from agent.wire import area, area_opening, envelope, strictjson, topics, uploads
 from agent.wire.fields import Incident, Kind
 from agent.wire.limits import HARD, RequestLimits
 from agent.wire.statements import Scope
+from agent.wire.strictjson import Message
 from tests.wire import samples
 
 DOCUMENT = (Path(wire.__file__).parent / "PROTOCOL.md").read_text(encoding="utf-8")
@@ -47,7 +48,7 @@ def test_every_word_of_our_vocabulary_is_in_the_document(word: str) -> None:
 
 
 def test_the_bounds_are_those_of_the_document() -> None:
-    words = DOCUMENT.replace("\N{NO-BREAK SPACE}", " ")
+    words = " ".join(DOCUMENT.split())  # wherever a line breaks
     default = RequestLimits()
     for bound in (
         f"{HARD.window_min_s} – {HARD.window_max_s:_} s",
@@ -76,3 +77,41 @@ def test_the_bounds_are_those_of_the_document() -> None:
 def test_the_notes_of_an_upload_are_in_the_document() -> None:
     for key in uploads.UploadNote.__struct_encode_fields__:
         assert f'"{key}"' in DOCUMENT
+
+
+def abridged(value: Any) -> Any:
+    """`value` with long texts cut to 16 characters and long lists to their first entry, each with a … for the rest."""
+    if isinstance(value, str):
+        return value if len(value) <= 44 else value[:16] + "…"
+    if isinstance(value, dict):
+        return {key: abridged(member) for key, member in value.items()}
+    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict | str):
+        return [abridged(value[0]), "…"]
+    return [abridged(member) for member in value] if isinstance(value, list) else value
+
+
+def laid_out(value: Any, indent: str = "") -> str:
+    """JSON in lines of at most 120 characters, one member a line if the whole does not fit."""
+    whole = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or (indent and len(indent) + len(whole) <= 104):
+        return whole
+    inner = indent + "  "
+    if isinstance(value, dict):
+        members = [f"{json.dumps(key)}: {laid_out(member, inner)}" for key, member in value.items()]
+    else:
+        members = [laid_out(member, inner) for member in value]
+    ends = "{}" if isinstance(value, dict) else "[]"
+    return f"{ends[0]}\n" + ",\n".join(inner + member for member in members) + f"\n{indent}{ends[1]}"
+
+
+def example(message: Message) -> str:
+    """The payload of `message` as the document shows it."""
+    return laid_out(abridged(json.loads(strictjson.encode(message))))
+
+
+def test_the_document_has_an_example_of_every_kind_which_the_code_would_write() -> None:
+    of_kind: dict[type[Message], list[str]] = {}
+    for message in samples.EVERY_MESSAGE.values():
+        of_kind.setdefault(type(message), []).append(example(message))
+    for kind, examples in of_kind.items():
+        assert any(f"```json\n{each}\n```" in DOCUMENT for each in examples), f"{kind.__name__}, such as\n{examples[0]}"
