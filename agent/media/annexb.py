@@ -26,7 +26,7 @@ _DELIMITER: Final = {VideoCodec.H264: 9, VideoCodec.HEVC: 35}
 _PICTURES: Final = {VideoCodec.H264: range(1, 6), VideoCodec.HEVC: range(32)}
 """NAL unit types that carry picture data."""
 _PROFILES_WITH_CHROMA = frozenset({100, 110, 122, 144})
-"""Profiles whose `avcC` ends with chroma format and bit depths (14496-15 §5.3.3.1.2)."""
+"""Profiles with an `avcC` that ends with chroma format and bit depths (14496-15 §5.3.3.1.2)."""
 
 
 def nal_units(access_unit: bytes) -> Iterator[bytes]:

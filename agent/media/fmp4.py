@@ -3,7 +3,7 @@
 - Each call returns complete top-level boxes. Any prefix of the calls that reached the disk plays up to its end, so a
   power cut costs at most the GOP that was being written.
 - The first frame is at 0. Each other frame is at its sensor time less the first's, to one tick of 90 kHz (11 µs). Ticks
-  are rounded from the start of the segment and never summed up, so times do not drift.
+  are rounded from the start of the segment, so that rounding errors do not add up.
 - A frame lasts until the next one, and a GOP's last frame until `gop.end_ns`. A pause in the source stays a pause.
 - With B-frames the samples are in decoding order. They begin one after the other at the capture times, each says how
   much later it is shown, and an edit in the header subtracts that delay.
@@ -73,7 +73,7 @@ def at_tick(fragments: bytes, tick: int, number: int) -> bytes:
     for kind, form, value in ((b"mfhd", ">I", number), (b"tfdt", ">Q", tick)):
         at = fragments.find(kind, 0, 256)  # in front of all fields with varying length
         if at < 0:
-            raise FormatError("This is not a fragment of ours.")
+            raise FormatError("This is not a fragment of our writer.")
         struct.pack_into(form, moved, at + 8, value)
     return bytes(moved)
 
@@ -133,7 +133,7 @@ class FragmentedMp4Writer:
         return fragment(self._fragments, borders, samples, flags, shown, self._delay)
 
     def finish(self) -> bytes:
-        """Closes the media. Returns no bytes, because each fragment is complete. Do not use the writer again."""
+        """Closes the media. Returns no bytes, because each fragment is complete. Ends the use of the writer."""
         if self._parameters is None:
             raise InternalError("A segment was finished before it began.")
         self._parameters = None

@@ -82,4 +82,4 @@ class _BitReader:
 
 
 def _malformed() -> FormatError:
-    return FormatError("The camera's H.265 parameters make no sense.", remedy="Set the camera's encoding to H.264.")
+    return FormatError("The camera's H.265 parameters are invalid.", remedy="Set the camera's encoding to H.264.")

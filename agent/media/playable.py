@@ -1,8 +1,9 @@
 """Checks that a film, a sound or a still opens, in the formats that a doorbell writes.
 
 FFmpeg guesses formats and has hundreds of decoders, and a stranger chooses the bytes. Therefore the container must be
-MP4, pictures H.264 or HEVC, sound AAC, and a still a JPEG. Other formats are refused before a decoder sees them.
-"Opens" means: each packet has a plausible time, each key frame decodes to a picture, and all sound decodes.
+MP4, pictures H.264 or HEVC, sound AAC, and a still a JPEG. Other formats are refused before a decoder sees them. For
+example, a GIF sent as a still is refused. "Opens" means: each packet has a plausible time, each key frame decodes to a
+picture, and all sound decodes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def sound_of(container: InputContainer) -> av.AudioStream:
     if stream is None or stream.codec_context is None or stream.codec_context.name not in _SOUND:
         raise FormatError("This is not a segment's sound.")
     if not 0 < stream.codec_context.sample_rate <= _MOST_RATE_HZ:
-        raise FormatError("Its sound claims a rate that no sound has.")
+        raise FormatError("Its sound claims an invalid sample rate.")
     return stream
 
 
@@ -62,7 +63,7 @@ def check_film(media: bytes) -> None:
     except (av.error.FFmpegError, OverflowError, ValueError) as error:
         raise FormatError("Its video does not decode.") from error
     if not shown:
-        raise FormatError("Not one picture of it decodes.")
+        raise FormatError("None of its pictures decodes.")
 
 
 def check_sound(media: bytes) -> None:
@@ -77,7 +78,7 @@ def check_sound(media: bytes) -> None:
     except (av.error.FFmpegError, OverflowError, ValueError) as error:
         raise FormatError("Its sound does not decode.") from error
     if not heard:
-        raise FormatError("Nothing of its sound decodes.")
+        raise FormatError("None of its sound decodes.")
 
 
 def check_still(image: bytes) -> None:
@@ -101,4 +102,4 @@ def _require_time(packet: av.Packet[av.VideoStream] | av.Packet[av.AudioStream])
         if packet.size and ticks is not None and abs(ticks * base) > _LONGEST_S:
             raise FormatError("It claims to last longer than a segment can.")
     if packet.size and packet.pts is None:
-        raise FormatError("Not all of it has a time.")
+        raise FormatError("A packet has no time.")

@@ -1,9 +1,9 @@
 """Opens media from strangers or from a network camera in another process with limits.
 
-A crash, a hang or a memory blow-up ends only that process. It starts with the first job, and again after each job that
-ended it. It receives its input through file descriptors and holds no secret. Its limits (`confined_worker`) bound
-memory, time, open files and the size of its output. It runs as the same user, so the limits do not stop a decoder that
-an attacker has taken over.
+For example, a decoder that crashes, hangs or uses too much memory ends only that process. It starts with the first job,
+and again after each job that ended it. It receives its input through file descriptors and is given no secret. Its
+limits (`confined_worker`) bound memory, time, open files and the size of its output. It runs as the same user, so the
+limits fail against a decoder that an attacker has taken over.
 
 This module imports no decoder, so a caller pays for one only if there is media to open.
 """
@@ -48,10 +48,11 @@ _LONGEST_REASON: Final = 200
 
 
 class SandboxedMedia:
-    """A sandboxed decoder, used in a `with`. Each method raises `FormatError` with the reason if the media does not
-    open.
+    """A sandboxed decoder, used in a `with`. Each method raises `FormatError` with the reason if the media is
+    unreadable.
 
-    Raises `StorageError` if the process does not start. That is a fault of this machine, so the footage is not refused.
+    Raises `StorageError` if the process fails to start. That is a fault of this machine, so the footage is still
+    accepted.
     """
 
     def __init__(self, command: Sequence[str] = _WORKER, job_s: float = _JOB_S) -> None:

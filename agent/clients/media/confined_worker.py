@@ -30,7 +30,7 @@ _CPU_BYTES_PER_S: Final = 4 << 20
 
 def main(descriptor: int) -> None:
     enter_sandbox()
-    # Imported within the limits. If a decoder is missing here, this machine is at fault and not the first film.
+    # Imported within the limits. If a decoder is missing here, this machine is at fault instead of the first film.
     import agent.media.playable  # noqa: F401 (`_check` uses it)
 
     with socket.socket(fileno=descriptor) as link:

@@ -1,9 +1,9 @@
-"""Joins the media of segments into one ordinary MP4 that starts playing at once, without re-encoding.
+"""Joins the media of segments into one ordinary MP4 that starts playing at once. The pictures stay encoded as they are.
 
 - The pictures are the segments' own, bit for bit. Only the container is new.
 - Gaps are closed (each segment follows the one before), or kept if the caller gives start times (each segment begins at
   its capture time, and the last picture stands until then).
-- The output gets its final name only if it is complete, so a half-written file never replaces another.
+- The output gets its final name only if it is complete, so a half-written file cannot replace another.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class MediaInfo:
 
 
 def probe(media: Media) -> MediaInfo:
-    """Counts frames without decoding. `seconds` runs to the end of the last frame. Raises `FormatError` if it is not a
-    video."""
+    """Counts frames without decoding. `seconds` runs to the end of the last frame. Raises `FormatError` for other
+    files."""
     with _opened(media) as container:
         size_bytes = len(media) if isinstance(media, bytes) else media.stat().st_size
         stream = container.streams.video[0]

@@ -1,7 +1,7 @@
 """Identities, and the code that opens age files with them. Only owners' and requesters' clients import this package.
 
-An import contract (setup.cfg) keeps the package out of each process on the device. A device holds no identity, and
-thanks to the contract it also holds no code that could use one.
+An import contract (setup.cfg) keeps the package out of each process on the device. A device holds no identity. Thanks
+to the contract it also lacks the code to use one.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ __all__ = ["commitment_in", "open_committed"]
 
 
 def commitment_in(record: StoredRecord, content: Content) -> str | None:
-    """Returns the key commitment of this file in `record`. None if the record has none, or the file was recovered
-    without its key."""
+    """Returns the key commitment of this file in `record`. None if the record lacks it, for example of a file recovered
+    after a crash."""
     if not isinstance(record, SegmentRecord):
         return None
     if content is Content.SEGMENT:

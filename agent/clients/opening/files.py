@@ -86,10 +86,9 @@ class VerifiedPrefix:
         self._file_key = open_file_key(header, identities)
         self._reader = reader
         self.verified_bytes = len(header)
-        """Bytes of the file that are authentic: up to the end of the last good chunk, or of the header if there is
-        none."""
+        """Bytes of the file that are authentic: up to the end of the last good chunk, or at least of the header."""
         self.complete = False
-        """True if the chunk sealed as last was reached and ends the file: no byte is missing or added."""
+        """True if the chunk sealed as last was reached and ends the file, so that the file is whole."""
 
     def __iter__(self) -> Iterator[bytes]:
         nonce = read_up_to(self._reader, NONCE_BYTES)
@@ -120,7 +119,7 @@ def _whole_nonce(nonce: bytes) -> bytes:
 
 
 def _whole(chunks: Iterable[OpenedChunk]) -> Iterator[bytes]:
-    """Yields the plaintext of `chunks`. OpenError after them if they are not a whole payload."""
+    """Yields the plaintext of `chunks`. OpenError after them if the payload is incomplete."""
     complete = False
     for chunk in chunks:
         complete = chunk.completes

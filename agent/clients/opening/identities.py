@@ -1,6 +1,6 @@
 """Identities: the secret keys that unwrap a file key from the stanza made for them.
 
-Each identity receives all stanzas of a header. It returns the file key, or None if no stanza is for it, or raises
+Each identity receives all stanzas of a header. It returns the file key, None for foreign stanzas, or raises
 FormatError if a stanza of its kind is malformed. Rules that stop attacks:
 
 - The body's length is checked before decryption. ChaCha20-Poly1305 does not commit to its key: a long body can decrypt
@@ -51,8 +51,7 @@ class Identity(Protocol):
     """Interface of an identity: it finds its stanza in a header and unwraps it."""
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
-        """Returns the 16-byte file key, not yet confirmed by the header's MAC. None if no stanza is for this
-        identity."""
+        """Returns the 16-byte file key, to be confirmed by the header's MAC. None if all stanzas are for others."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Opens a payload chunk by chunk, and returns a chunk only after its tag has verified in its place.
 
-The tag of a chunk says if it is the last one. The end of the bytes does not count. A payload is whole only if the chunk
+The tag of a chunk says if it is the last one.  A payload is whole only if the chunk
 sealed as last also ends the file, so both appended bytes and a cut end are found.
 
 Source: c2sp.org/age, "Payload".

@@ -1,8 +1,8 @@
 """Certificate for a court, unsigned: the statements that FRE 902(13) and (14) ask a qualified person to certify.
 
 The program fills in what it knows: the files with their hashes, the process that made them, the approvers, the checks
-and their limits. Names, qualification and signature stay blank, because a person must read and confirm it. It is a
-template without legal advice, and its head says so.
+and their limits. Names, qualification and signature stay blank, because a person must read and confirm it. It is only a
+template, as its head says, and no legal advice.
 
 Source: Federal Rules of Evidence 902(11), (13), (14); 28 U.S.C. § 1746.
 """

@@ -50,22 +50,22 @@ class CheckKind(enum.Enum):
     """The checks, in their order. A report uses the value as the title."""
 
     ARRIVED = "Everything that was announced has arrived"
-    SEALED = "The answer was sealed to this request's own key"
+    SEALED = "The answer was sealed to the key of this request"
     DEVICE = "One device signed the answer as a whole"
     ANSWERS = "It answers exactly the request that was signed"
-    OWNERS = "The device names its owners, and they are those it showed before"
+    OWNERS = "The device names its owners, the same as in earlier answers"
     APPROVAL = "One of these owners approved it, for this request and this key"
     LEDGER = "The device signed a ledger that holds the approval"
-    RECORDS = "It holds what the owner approved, no more and no less, as the device recorded it"
-    WINDOW = "All of it lies in the time that was asked for"
+    RECORDS = "It holds exactly what the owner approved, as the device recorded it"
+    WINDOW = "All of it lies in the requested window"
     PARTS = "Every file is bit for bit the one recorded and approved"
-    FOOTAGE = "What opens is what the device recorded"
+    FOOTAGE = "The opened content is the device's recording"
 
 
 class CheckOutcome(enum.Enum):
     PASSED = "holds"
     FAILED = "does not hold"
-    NOT_REACHED = "not looked at"
+    NOT_REACHED = "not reached"
 
 
 @dataclass(frozen=True, slots=True)

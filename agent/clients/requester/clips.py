@@ -47,14 +47,13 @@ class DisclosedSegment:
 class Continuity(enum.Enum):
     """Completeness of the segments of one clip, by the signatures that the device made at capture."""
 
-    UNBROKEN = "each was signed at capture as what follows the one before it: nothing between them is left out"
+    UNBROKEN = "each was signed at capture as the successor of the one before, so none between them is left out"
     BROKEN = (
-        "not each was signed at capture as what follows the one before it: something between them was recorded and not "
-        "shared, or the disk failed"
+        "at capture, other segments were signed between them: they were recorded and not shared, or the disk failed"
     )
     UNSIGNED = (
-        "not all were signed at capture as what follows the one before: recorded by an earlier version, or found again "
-        "after a power failure. That nothing between them is left out is not proven"
+        "some were not signed at capture as the successor of the one before: from an older version, or found again "
+        "after a power failure. Segments between them may be missing"
     )
 
 

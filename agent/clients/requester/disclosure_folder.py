@@ -71,7 +71,7 @@ class AnswerFolder:
 
     def __init__(self, folder: Path, disclosure: str) -> None:
         if not is_id(disclosure):
-            raise ConfigurationError(f"'{disclosure}' is no disclosure.", remedy="Its id has 32 hex digits.")
+            raise ConfigurationError(f"'{disclosure}' is not the id of a disclosure.", remedy="Give 32 hex digits.")
         self.disclosure = disclosure
         self.path = folder / "disclosures" / disclosure
 
@@ -177,7 +177,7 @@ class AnswerFolder:
             return strictjson.decode(files.read(path, _NOTE_LIMIT_BYTES), kind)
         except FormatError as error:
             raise StorageError(
-                f"{path}: {error.message}", remedy="Move this folder away: it will come again."
+                f"{path}: {error.message}", remedy="Move this folder away. The device sends it again."
             ) from error
 
 

@@ -2,7 +2,8 @@
 
 - A newer answer of a doorbell to a request replaces one that is still arriving.
 - All answers of one doorbell to one request together stay within the limits of one answer, in bytes and in parts.
-- One doorbell gets at most a share of the disk: of the free space plus the space of all disclosures.
+- One doorbell gets at most a share of the disk: of the free space plus the space of all disclosures. For example, a
+  quarter of 80 GB is 20 GB.
 - Tips name no doorbell, so all tips together count as one.
 
 The count is made at start by reading the folders and kept up to date afterwards. People may move folders away, so it is

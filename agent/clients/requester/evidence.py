@@ -3,7 +3,7 @@
     bundle.json        request, checks and receipt, machine-readable, with the verdict
     request.dsse       the signed request                    manifest.dsse    the device's signed list
     approval.dsse      the owner's signed approval           enrolment-*.dsse every list of the device's owners
-    seconding.dsse     a second owner's, if it takes two     ledger-*         the ledger's head, the entry, its proof
+    co-approval.dsse   a second owner's, if it takes two     ledger-*         the ledger's head, the entry, its proof
     receipt.dsse       the requester's signed receipt, once it exists
     clip-NN-tree.json  a clip the owner named: its records as hashes, with the proof for each one shown
     records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
@@ -76,7 +76,7 @@ def _write_statements(folder: Path, verification: Verification, disclosed: Verif
     for number, enrolled in enumerate(manifest.enrolments, start=1):
         files.write(folder / f"enrolment-{number:03}.dsse", enrolled.encode("utf-8"))
     if manifest.co_approval is not None:
-        files.write(folder / "seconding.dsse", manifest.co_approval.encode("utf-8"))
+        files.write(folder / "co-approval.dsse", manifest.co_approval.encode("utf-8"))
     files.write(folder / "ledger-checkpoint.txt", manifest.ledger.checkpoint.encode("utf-8"))
     files.write(folder / "ledger-proof.json", strictjson.encode(manifest.ledger))
     for number, clip in enumerate(manifest.clips, start=1):

@@ -1,6 +1,6 @@
 """Grades of a disclosure: how much was shared of each clip (its existence, its poster, segments, all).
 
-For a clip that the owner named, the grades count its matching segments, and so the ones that were not shared. For other
+For a clip that the owner named, the grades count its matching segments, and so the hidden ones. For other
 clips, missing footage allows no conclusion.
 """
 

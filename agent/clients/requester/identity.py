@@ -56,7 +56,7 @@ class RequesterProfile(Message, frozen=True):
     id: RequesterId
     kind: Kind
     trust_root: KeyId | None = None
-    """Key id of the root under whose bundle it asks, unless a request names another."""
+    """Key id of the root under which it asks, unless a request names another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Requester:
     def create(cls, folder: Path, requester_id: str, kind: Kind, trust_root: str | None = None) -> Self:
         """Makes a new requester in `folder`. Raises `ConfigurationError` if the folder already has one."""
         if (folder / RequesterProfile.FILE).exists():
-            raise ConfigurationError(f"{folder} holds a requester already.", remedy="Choose another folder.")
+            raise ConfigurationError(f"{folder} already holds a requester.", remedy="Choose another folder.")
         try:
             data = strictjson.encode(RequesterProfile(v=1, id=requester_id, kind=kind, trust_root=trust_root))
         except FormatError as error:
@@ -129,7 +129,7 @@ class Requester:
         files.write(folder / _TIPS_IDENTITY, secret.encode("ascii"), secret=True)
         files.write(folder / TIPS_RECIPIENT, f"{identity.recipient()}\n".encode("ascii"))
         SequenceCounter(folder).create()
-        # Written last: a folder without a profile is one in which set-up did not finish.
+        # Written last: a folder without a profile shows that set-up was interrupted.
         files.write(folder / RequesterProfile.FILE, data)
         return cls.open(folder)
 
@@ -139,7 +139,7 @@ class Requester:
         path = folder / RequesterProfile.FILE
         if not path.is_file():
             raise ConfigurationError(
-                f"{folder} is no requester's folder.", remedy="Make one with 'doorward requester keygen'."
+                f"{folder} is not a requester's folder.", remedy="Make one with 'doorward requester keygen'."
             )
         try:
             profile = strictjson.decode(files.read(path, _PROFILE_LIMIT_BYTES), RequesterProfile)
@@ -193,7 +193,7 @@ class Requester:
         claimed = strictjson.decode(envelope.read_unverified(data).payload, FootageRequest)
         asked = self.sent_request(claimed.id)
         if asked.envelope != data:
-            raise FormatError("The request kept beside the disclosure is not the one that was signed.")
+            raise FormatError("The request stored with the disclosure differs from the signed one.")
         return asked
 
     def request_ids(self) -> Iterator[str]:
@@ -227,5 +227,5 @@ def _identity_in(path: Path) -> HybridIdentity:
     except FormatError as error:
         raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
     if len(identities) != 1 or not isinstance(identities[0], HybridIdentity):
-        raise ConfigurationError(f"{path} holds no identity.", remedy="Restore it from a backup.")
+        raise ConfigurationError(f"{path} must hold exactly one hybrid identity.", remedy="Restore it from a backup.")
     return identities[0]

@@ -2,7 +2,7 @@
 
 - An incoming disclosure is an unproven claim until its part 0 opens with the reply key of one of our requests and
   verifies. Before that only part 0 is accepted, for a few disclosures at a time, so that a stranger can fill neither
-  disk nor memory. If it does not open it is dropped without a receipt, because there is no request to name in one.
+  disk nor memory. Otherwise it is dropped silently, because a receipt must name a request.
 - Each doorbell has a quota (`disk_usage`). Announced bytes count from the first byte on.
 - `complete` is sent after all parts were verified and opened once, and after that fact is durable. If the same
   disclosure arrives again, it is acknowledged again and not written.
@@ -86,7 +86,7 @@ class IncomingDisclosures:
         self._reply = reply
         self._reception = OpenTransfers(limits.transfer)
         self._unread: OrderedDict[str, str] = OrderedDict()
-        """Disclosure → device, oldest first, of those whose part 0 has not been opened."""
+        """Disclosure → device, oldest first, of those with an unopened part 0."""
         self._unreadable: OrderedDict[str, None] = OrderedDict()
         self._requests: dict[str, SentRequest] = {}
         """Disclosure → the request that it answers, once known."""
@@ -176,7 +176,7 @@ class IncomingDisclosures:
             return False
         if self._reception.count_of(device) >= self._limits.open_per_device:
             self._tell(
-                ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail="Its doorbell has enough on its way.")
+                ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail="Its doorbell sends too many at once.")
             )
             return False
         if self._too_many(device):
@@ -264,7 +264,7 @@ class IncomingDisclosures:
                 disclosure,
                 origin.device,
             ):
-                raise FormatError("It came under another name than the one it was signed with.")  # noqa: TRY301
+                raise FormatError("The manifest names another disclosure than its topic.")  # noqa: TRY301
         except FormatError as error:
             self._refuse(disclosure, assembly, asked, error.message)
             return
@@ -292,12 +292,12 @@ class IncomingDisclosures:
         self._requests[disclosure] = asked
         assembly.expect(sizes)
         if assembly.state is TransferState.REFUSED:
-            self._refuse(disclosure, assembly, asked, "It is larger than this machine takes, or announced otherwise.")
+            self._refuse(disclosure, assembly, asked, "It exceeds this machine's limits or its own announcement.")
         else:
             self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
 
     def _read_tip(self, disclosure: str, assembly: Assembly) -> None:
-        """Reads a complete part 0 of a tip. If it is unsound or does not open, drops it: the sender gets no error."""
+        """Reads a complete part 0 of a tip. Drops a bad one silently, because its sender is unknown."""
         folder = self._folder(disclosure)
         try:
             manifest, items = manifest_in(self._requester, folder)
@@ -314,7 +314,7 @@ class IncomingDisclosures:
         self._tips[disclosure] = manifest
         assembly.expect(sizes)
         if assembly.state is TransferState.REFUSED:
-            folder.end(TransferState.REFUSED, "It is larger than this machine takes, or announced otherwise.")
+            folder.end(TransferState.REFUSED, "It exceeds this machine's limits or its own announcement.")
 
     def _over_quota(self, disclosure: str, holding: HeldDisclosure) -> str:
         """Returns why this is more than one doorbell may send for one request. Empty if it is within the quota."""
@@ -328,11 +328,11 @@ class IncomingDisclosures:
         kept = self._holdings.of(holding.device, holding.request, but=disclosure)
         most = self._limits.transfer
         if kept.disclosures >= self._limits.per_device_and_request:
-            return f"This doorbell has answered this request {kept.disclosures} times already."
+            return f"This doorbell has already answered this request {kept.disclosures} times."
         if kept.disclosures and kept.size_bytes + holding.size_bytes > most.total_bytes:
-            return "With what this doorbell sent for this request already it is larger than this machine takes."
+            return "With this doorbell's earlier answers to this request it exceeds this machine's size limit."
         if kept.disclosures and kept.parts + holding.parts > most.parts:
-            return "With what this doorbell sent for this request already it has more parts than this machine takes."
+            return "With this doorbell's earlier answers to this request it has too many parts for this machine."
         return ""
 
     def _has_room(self, disclosure: str, holding: HeldDisclosure, request: str = "") -> bool:
@@ -349,10 +349,10 @@ class IncomingDisclosures:
     def _in_the_way(self, disclosure: str, holding: HeldDisclosure) -> str:
         room = self._room()
         if room < holding.size_bytes:
-            return "The disk is too full for it."
+            return "The disk is too full."
         of_door = self._holdings.of_door(holding.device, but=disclosure).size_bytes + holding.size_bytes
         if of_door > self._limits.share * (room + self._holdings.total(but=disclosure).size_bytes):
-            return "Its doorbell has its share of the disk. Move old folders out of disclosures/."
+            return "Its doorbell has used up its share of the disk. Move old folders out of disclosures/."
         return ""
 
     def _finish_tip(self, disclosure: str, assembly: Assembly) -> None:
@@ -377,7 +377,7 @@ class IncomingDisclosures:
         return None if tip is None else AddressedRequest(disclosure, tip.trust_root)
 
     def _opened(self, folder: AnswerFolder) -> tuple[SentRequest, bytes] | None:
-        """Returns the request whose reply key opens part 0, and the plaintext."""
+        """Returns the plaintext of part 0, and the request with the reply key that opens it."""
         data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
         for request_id in self._requester.register.open_requests(self._clock.now().utc_ns // NS_PER_S):
             try:
@@ -437,7 +437,7 @@ class IncomingDisclosures:
             self._remember_unreadable(disclosure)
         elif held.state is not TransferState.PARTIAL:
             if self._folder(disclosure).outcome() is None:
-                self._folder(disclosure).end(held.state, "Its parts did not have the hashes that were announced.")
+                self._folder(disclosure).end(held.state, "Its parts differ from their announced hashes.")
                 self._holdings.ended(disclosure)
             self._close(disclosure)  # a repeated question is answered from the disk
             if disclosure in self._not_kept:

@@ -74,7 +74,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
     identity = _key(requester)
     manifest, items = manifest_in(requester, answer)
     if answer.sealed() != frozenset(range(len(items) + 1)):
-        raise OpenError("Not everything of this tip has arrived.", remedy="Go on receiving.")
+        raise OpenError("This tip has not arrived completely.", remedy="Continue to receive.")
     device = None if manifest.device is None else parse_public_key(manifest.device).id
     text = None
     if manifest.message is not None:
@@ -85,7 +85,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
         )
     lost = [each for each in found if each.unopened]
     if lost and len(lost) == len(found) and text is None:
-        raise FormatError(f"Nothing of this tip opens. The first: {lost[0].unopened}")
+        raise FormatError(f"No file of this tip opens. The first: {lost[0].unopened}")
     if len(ranges_of(number for number, each in enumerate(found, start=1) if each.unopened)) > MOST_UNOPENED_RANGES:
         raise FormatError(f"{len(lost)} of {len(found)} files of this tip do not open.")
     return OpenedTip(tip, text, device, found)

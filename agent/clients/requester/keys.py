@@ -28,7 +28,7 @@ _LIMIT_BYTES: Final = 4096
 def make_key(path: Path) -> PublicKey:
     """Makes a signing key at `path` (PKCS #8 PEM, 0600). Raises `ConfigurationError` if the file exists."""
     if os.path.lexists(path):
-        raise ConfigurationError(f"{path} exists already.", remedy="Choose another name: a key is never overwritten.")
+        raise ConfigurationError(f"{path} already exists.", remedy="Choose another name. Keys are never overwritten.")
     key = private_key_from_seed(secrets.token_bytes(KEY_BYTES))
     files.make_folder(path.parent)
     files.write(path, dump_private_key(key).encode("ascii"), secret=True)

@@ -104,7 +104,7 @@ class KnownDoorbells:
         except FormatError as error:
             raise ConfigurationError(
                 f"{path}: {error.message}",
-                remedy="Restore it from a backup: without it nobody can tell whether this doorbell was exchanged.",
+                remedy="Restore it from a backup. It is the only record of this doorbell's owners.",
             ) from error
 
     def check(self, manifest: DisclosureManifest, approval: Approval | None = None) -> DoorbellHistory:
@@ -158,8 +158,8 @@ class KnownDoorbells:
         known = replace(known, enrolments=chain, stolen=notice)
         if signer not in known.enrolled.approver_keys:
             raise OpenError(
-                f"“{by}” is no owner of the doorbell {known.id} any more, as a later list of its owners says.",
-                remedy="Ask one of those who are.",
+                f"“{by}” is no longer an owner of the doorbell {known.id}, by a later list of its owners.",
+                remedy="Ask a current owner.",
             )
         self._write(known)
         return known, stolen, by
@@ -168,7 +168,7 @@ class KnownDoorbells:
         """Removes the doorbell, so that its next answer counts as its first."""
         if self.find(device_id) is None:
             raise ConfigurationError(
-                f"No doorbell {device_id} is known here.", remedy="Which are: doorward requester doors."
+                f"The doorbell {device_id} is unknown.", remedy="List the known ones: doorward requester doors."
             )
         with files.storage_errors(self._folder):
             self._path(device_id).unlink()
@@ -176,7 +176,7 @@ class KnownDoorbells:
 
     def _path(self, device_id: str) -> Path:
         if _ID.fullmatch(device_id) is None:
-            raise ConfigurationError(f"'{device_id}' is no doorbell's id.", remedy="It has 16 hex digits.")
+            raise ConfigurationError(f"'{device_id}' is not a doorbell's id.", remedy="Give 16 hex digits.")
         return self._folder / f"{device_id}.json"
 
     def _write(self, known: KnownDoorbell) -> None:
@@ -189,9 +189,9 @@ def _longer(known: KnownDoorbell, shown: Sequence[str]) -> tuple[str, ...]:
     same = min(len(known.enrolments), len(shown))
     if tuple(shown[:same]) != known.enrolments[:same]:
         raise OpenError(
-            f"The doorbell {known.id} shows other owners than it showed before.  One of the two lists is not its "
-            "household's: who has the doorbell's own key can make one up.",
-            remedy=f"Ask the household by another way.  If the new list is theirs: doorward requester doors "
+            f"The doorbell {known.id} shows other owners than before.  One of the two lists is false: "
+            "a person with the doorbell's key can make one.",
+            remedy=f"Ask the household over another channel.  If the new list is theirs: doorward requester doors "
             f"--forget {known.id}.",
         )
     return max(known.enrolments, tuple(shown), key=len)
@@ -210,8 +210,8 @@ def _require_in_force(known: KnownDoorbell, shown: int, approval: Approval) -> N
     following = strictjson.decode(signed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     if approval.owner_time_ms > following.owner_time_ms + _CLOCKS_DIFFER_MS:
         raise OpenError(
-            "This answer was approved after the owners had signed another list, by one that was not in force any more.",
-            remedy="Do not rely on it.  Ask the household by another way.",
+            "This answer was approved under a list of owners that was no longer in force.",
+            remedy="Do not rely on it.  Ask the household over another channel.",
         )
 
 

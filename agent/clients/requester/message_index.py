@@ -1,4 +1,4 @@
-"""Index of messages: finds them at a cost that does not grow with the number of messages in the folder.
+"""Index of messages: finds them at a cost independent of the number of messages in the folder.
 
     register/cases/<SHA-256 of the case>/<request>    requests of one case
     register/roots/<root>                              roots under which the requester has asked

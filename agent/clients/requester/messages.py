@@ -69,7 +69,7 @@ class SignedMessage:
 def make_request(
     requester: Requester, question: RequestDraft, *, now_s: int, trust_root: str | None = None, checked: bool = True
 ) -> SignedMessage:
-    """Signs `question` and stores it with a fresh reply identity, without publishing it.
+    """Signs `question` and stores it with a fresh reply identity. `publisher` publishes it.
 
     `checked=False` skips the limits, for tests of the device. Raises `RequestError` if every device would refuse the
     question, and `ConfigurationError` if no root is named.
@@ -142,18 +142,18 @@ def make_bulletin(
     cells: tuple[str, ...] = (),
     trust_root: str | None = None,
 ) -> SignedMessage:
-    """Signs a safety message to the doors in `area`, or to all in `cells`, without publishing it.
+    """Signs a safety message to the doors in `area`, or to all in `cells`, and stores it.
 
     Raises `RequestError` if a text is unfit for a bulletin, if the place is missing, or if no door counts in the area.
     """
     if area is not None and not area.opened_m2:
         raise RequestError(
-            "No door would list this bulletin: its area is nowhere 120 m wide.",
-            remedy="Draw it wider, or name the cells it is for.",
+            "No door would list this bulletin: its area is narrower than 120 m everywhere.",
+            remedy="Draw it wider, or name cells instead.",
         )
     cells = cells if area is None else cells_of(area)
     if not cells:
-        raise RequestError("A bulletin is for somewhere.", remedy="Give an area, or the cells it is for.")
+        raise RequestError("A bulletin needs a place.", remedy="Give an area or cells.")
     try:
         bulletin = Bulletin(
             v=1,
@@ -259,8 +259,8 @@ def _trust_root(requester: Requester, trust_root: str | None) -> str:
     chosen = trust_root or requester.profile.trust_root
     if chosen is None:
         raise ConfigurationError(
-            "A request names the root that vouches for its requester.",
-            remedy="Give the root's key id with --trust-root; the root's 'keygen --root' printed it.",
+            "A request must name the root that vouches for its requester.",
+            remedy="Give the root's key id with --trust-root. 'keygen --root' prints it.",
         )
     return chosen
 

@@ -12,8 +12,7 @@
 A file that is as the device sealed it but does not open as film, sound or still is named in the report and stays sealed
 in the bundle. The other files are unaffected. Films are opened in a process with limits (`clients.media.confined`).
 
-The folder gets its name once it is complete. If a check fails it holds only the report and the bundle with the verdict,
-without any frame.
+The folder gets its name once it is complete. If a check fails it holds only the report and the bundle with the verdict.
 """
 
 from __future__ import annotations
@@ -190,7 +189,7 @@ class _ClipBuilder:
 def _require_ours(folder: Path) -> None:
     """Raises `ConfigurationError` if the folder holds files that `open` did not write."""
     if folder.exists() and not (folder / _BUNDLE / BUNDLE_FILE).is_file():
-        raise ConfigurationError(f"{folder} exists and is no opened disclosure.", remedy="Choose another --out.")
+        raise ConfigurationError(f"{folder} exists and holds other files.", remedy="Choose another --out.")
 
 
 def _moved(opened: OpenedDisclosure, old: Path, new: Path) -> OpenedDisclosure:

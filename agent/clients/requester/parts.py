@@ -23,9 +23,9 @@ __all__ = ["open_part", "unopened"]
 def open_part(
     record: StoredRecord, kind: PartKind, data: bytes, identity: HybridIdentity, *, device: str
 ) -> tuple[bytes, Context | None]:
-    """Returns the film, sound or JPEG in a part, and its context record (None for a film without its end).
+    """Returns the film, sound or JPEG in a part, and its context record (None for a film that lost its end).
 
-    A film without its end stops at its last whole GOP. Each chunk is authenticated in its place, so the opened bytes
+    That film stops at its last whole GOP. Each chunk is authenticated in its place, so the opened bytes
     are the beginning of the recording. A file that lacks only its final name is checked against its context like any
     other.
 

@@ -149,7 +149,7 @@ def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 3
     outgoing = PublishQueue(bus)
     refusals: list[DoorwardError] = []
     _put(signed, outgoing, now_s, lambda _, error: refusals.append(error))
-    trouble = NetworkError("The broker did not answer in time.", remedy="Look at its address and whether it runs.")
+    trouble = NetworkError("The broker did not answer in time.", remedy="Check its address, and that it runs.")
     deadline = time.monotonic() + timeout_s
     while outgoing:
         outgoing.pump()
@@ -199,7 +199,7 @@ def _put(
 def _refusal(answer: PublishRefused) -> NetworkError:
     return NetworkError(
         f"The broker refused the request (code 0x{answer.code:02x} {answer.reason}).",
-        remedy="Ask whoever runs the broker whether this requester may publish requests.",
+        remedy="Ask the operator of the broker if this requester may publish requests.",
     )
 
 
@@ -229,7 +229,7 @@ def connection_lock(
             if lock.read(16) == LockHolder.SERVICE.value or time.monotonic() >= deadline:
                 raise ConfigurationError(
                     f"Another 'doorward requester' is connected as {requester.id}.",
-                    remedy="Stop it, or let it do the work.",
+                    remedy="Stop it, or let it publish.",
                 )
             time.sleep(_WAIT_S)
         lock.truncate(0)

@@ -1,6 +1,6 @@
 """The receiving service: passes bus messages to `incoming`, and answers with signed receipts.
 
-A receipt states only what is on the disk. The request is unknown until part 0 is open. So the first receipts name no
+A receipt states only what is on the disk. The request is unknown until part 0 is open. So the first receipts omit the
 request, and one is made for each root under which the requester has asked.
 
 Runs on one thread: `run`, or `step` by step. Source: PROTOCOL.md, "Upload" and "Receipt".
@@ -57,7 +57,7 @@ def _count_not(_disclosures: int) -> None:
 class DisclosureReceiver:
     """The receiving service of one requester over `bus`, which the caller starts and stops.
 
-    It must be the only reader of the bus's events. It also publishes messages that are signed but not published yet.
+    It must be the only reader of the bus's events. It also publishes messages that are signed but unpublished.
     `answered` receives the number of disclosures that are complete and acknowledged at the broker.
     """
 
@@ -88,7 +88,7 @@ class DisclosureReceiver:
         """Number of malformed messages."""
 
     def run(self, stop: threading.Event) -> None:
-        """Receives until `stop` is set. Raises `StorageError` if the disk fails. Start again then: no data is lost.
+        """Receives until `stop` is set. Raises `StorageError` if the disk fails. Then start again: stored data is kept.
 
         The caller must hold `publisher.connection_lock` from before it connects.
         """

@@ -29,19 +29,19 @@ _MOST_PROOFS: Final = 4
 """Most hashes shown with a check. The table of files at the end has all."""
 
 _CLOCK_WORDS: Final = {
-    ClockQuality.SYNCED: "set by a time source when this was recorded: right to about a second",
-    ClockQuality.HELD: "set by a good source earlier and running on since: it may be off by seconds",
-    ClockQuality.UNKNOWN: "order and length are right, the date and the hour may be wrong",
+    ClockQuality.SYNCED: "set by a time source during the recording: accurate to about a second",
+    ClockQuality.HELD: "set by a good source earlier: it may be off by seconds",
+    ClockQuality.UNKNOWN: "order and length are right, date and hour may be wrong",
 }
 _CONTINUITY_SHORT: Final = {
-    Continuity.UNBROKEN: "in an unbroken row",
-    Continuity.BROKEN: "not in one row",
-    Continuity.UNSIGNED: "perhaps not in one row",
+    Continuity.UNBROKEN: "in unbroken order",
+    Continuity.BROKEN: "with gaps",
+    Continuity.UNSIGNED: "perhaps with gaps",
 }
 _CLOCK_SHORT: Final = {
     ClockQuality.SYNCED: "clock synchronised",
     ClockQuality.HELD: "clock held",
-    ClockQuality.UNKNOWN: "clock not vouched for",
+    ClockQuality.UNKNOWN: "clock not synchronised",
 }
 
 
@@ -154,17 +154,17 @@ def _shown(check: Check) -> dict[str, Any]:
 
 
 _ASIDES: Final = {
-    CheckKind.ARRIVED: "Counts the parts and compares the first with what was announced.",
-    CheckKind.SEALED: "Only the holder of that key could read it on the way: not the broker, not the network.",
+    CheckKind.ARRIVED: "Counts the parts and compares the first with its announced hash.",
+    CheckKind.SEALED: "Only the holder of that key could read it. Broker and network could not.",
     CheckKind.DEVICE: "An Ed25519 signature over every byte of the list.",
     CheckKind.ANSWERS: "An answer to one request cannot be passed off as an answer to another.",
-    CheckKind.OWNERS: "No approval by anybody else counts. Whose household it is, no list can say.",
-    CheckKind.APPROVAL: "It is worth what the list of owners before it is worth: see there who vouches for it.",
-    CheckKind.LEDGER: "Whoever holds a later head of this ledger can check that it still continues this one.",
-    CheckKind.RECORDS: "Made when the segment was recorded, long before anybody asked.",
-    CheckKind.WINDOW: "Nothing was handed over that had not been asked for.",
-    CheckKind.PARTS: "Not a byte was lost, added or changed on the way.",
-    CheckKind.FOOTAGE: "Not a frame was cut, added or altered since.",
+    CheckKind.OWNERS: "Only their approval counts. The list does not say which household it is.",
+    CheckKind.APPROVAL: "It depends on the list of owners above: see there for the evidence.",
+    CheckKind.LEDGER: "A later head of this ledger can be checked to continue this one.",
+    CheckKind.RECORDS: "Made when the segment was recorded, before the request.",
+    CheckKind.WINDOW: "Only requested footage was handed over.",
+    CheckKind.PARTS: "Each byte arrived as it was sent.",
+    CheckKind.FOOTAGE: "Each frame is as it was recorded.",
 }
 
 

@@ -56,7 +56,8 @@ class RequestDraft:
     contact: Contact
 
     def request(self, *, requester: str, kind: Kind, trust_root: str, id: str, reply: str) -> FootageRequest:
-        """Returns the request of this draft, without a number yet. Raises `RequestError` if a field is not allowed."""
+        """Returns the request of this draft, without a number yet. Raises `RequestError` if a field is invalid. For
+        example, a description must not hold a link."""
         try:
             request = FootageRequest(
                 v=1,
@@ -93,7 +94,7 @@ def require_within_limits(
     same = [each for each in asked if each.case == request.case and each.area.bounds.touches(request.area.bounds)]
     over = limits.check(request, bounds, now_s, limits.EarlierRequests(for_case=len(same)))
     if over is not None:
-        raise RequestError(f"No door would consider this request: {over.value}.", remedy=_REMEDIES.get(over, ""))
+        raise RequestError(f"Each door would refuse this request: {over.value}.", remedy=_REMEDIES.get(over, ""))
 
 
 _REMEDIES: Final = {
@@ -136,7 +137,7 @@ def parse_around(text: str) -> tuple[str, ...]:
     lat, lon, km = (_rounded(found[1]), _rounded(found[2]), int(found[3])) if found else (0.0, 0.0, 0)
     if not 1 <= km <= _FURTHEST_KM or abs(lat) > _FURTHEST_LATITUDE or abs(lon) > 180:
         raise ConfigurationError(
-            f"'{text}' is no place and distance.",
+            f"'{text}' is not a place and distance.",
             remedy=f"Write latitude, longitude and 1 to {_FURTHEST_KM} kilometres: 52.3702,4.8952,20.",
         )
     high = km / _KM_PER_DEGREE
@@ -167,7 +168,7 @@ def read_polygon(path: Path) -> Polygon:
 def _polygon(vertices: list[tuple[float, float]]) -> Polygon:
     if not 3 <= len(vertices) <= MAX_VERTICES:
         raise FormatError(
-            f"{len(vertices)} corners, allowed are 3 to {MAX_VERTICES}.", remedy="Draw it with fewer corners."
+            f"{len(vertices)} corners. 3 to {MAX_VERTICES} are allowed.", remedy="Draw it with fewer corners."
         )
     return Polygon(vertices=tuple(Point(lat=lat, lon=lon) for lat, lon in vertices))
 
@@ -180,7 +181,7 @@ def _lines(path: Path, text: str) -> list[tuple[float, float]]:
             continue
         found = _POSITION.fullmatch(written)
         if found is None or abs(float(found[1])) > 90 or abs(float(found[2])) > 180:
-            raise ConfigurationError(f"{path}, line {number}: this is no position.", remedy="Write 52.3702, 4.8952.")
+            raise ConfigurationError(f"{path}, line {number}: this is not a position.", remedy="Write 52.3702, 4.8952.")
         vertices.append((_rounded(found[1]), _rounded(found[2])))
     return vertices
 

@@ -1,6 +1,6 @@
 """Monitor of our retained messages at the broker, which may lose messages that it has acknowledged.
 
-A killed broker loses messages that it had not written yet, and a restored one goes back to an older state. The broker
+A killed broker loses messages that were still unwritten, and a restored one goes back to an older state. The broker
 returns our own retained messages on request, so they are compared with the expected ones.
 
     connected for a while ──▶ subscribe, our retained messages come ──▶ quiet for a while ──▶ missing ones count as

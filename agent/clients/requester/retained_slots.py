@@ -1,7 +1,8 @@
 """Slots of our messages in each cell. A broker retains one message per slot, so their number is bounded.
 
 A message keeps its slot until it ends, so that later messages about it replace it. If all slots are taken, the message
-that ends first makes room. Doors that were on have already received it, but a door that was off misses it.
+that ends first makes room. For example, the 65th open request in a cell replaces one of the 64 before it. Doors that
+were on have already received it, but a door that was off misses it.
 
 `slots/<kind>.<cell>` has a line for each: slot, id, UTC s of its end. `request` and `receive` may run at the same time,
 so a lock orders them.

@@ -44,7 +44,7 @@ class KnownRoots:
             store, _ = self._store(key).accept(bundle)
         except (OpenError, FormatError, RequestError) as error:
             raise ConfigurationError(
-                f"This is no bundle of that root, or an older one than is kept here: {error.message}",
+                f"This is not a bundle of that root, or it is older than the stored one: {error.message}",
                 remedy="Ask the root for its public key and its newest bundle.dsse.",
             ) from error
         found = self._listed(store, key.id, now_s)
@@ -68,8 +68,8 @@ class KnownRoots:
         if trust_root not in known:
             if known:
                 raise RequestError(
-                    f"The root {trust_root} is none of those whose bundles are here ({', '.join(known)}).",
-                    remedy="Is --trust-root right?  If it is, take its bundle: doorward requester root KEY BUNDLE",
+                    f"This folder has no bundle of the root {trust_root}, only of {', '.join(known)}.",
+                    remedy="Check --trust-root.  If it is right, import its bundle: doorward requester root KEY BUNDLE",
                 )
             return HARD
         folder = self._path / trust_root
@@ -78,7 +78,7 @@ class KnownRoots:
             listed = self._listed(self._store(key), trust_root, now_s)
         except (FormatError, OpenError, StorageError) as error:
             raise ConfigurationError(
-                f"{folder}: {error.message}", remedy="Take the bundle again: doorward requester root KEY BUNDLE"
+                f"{folder}: {error.message}", remedy="Import the bundle again: doorward requester root KEY BUNDLE"
             ) from error
         if kind is not listed.kind:
             raise RequestError(
@@ -99,7 +99,7 @@ class KnownRoots:
         if found is None:
             raise ConfigurationError(
                 f"The bundle of root {root} does not list the key of '{self._requester.id}' as valid now.",
-                remedy="Ask the root to list it, or take its newer bundle: doorward requester root KEY BUNDLE",
+                remedy="Ask the root to list it, or import its newer bundle: doorward requester root KEY BUNDLE",
             )
         return found
 
@@ -108,15 +108,15 @@ def _elsewhere(listed: TrustedRequester, area: Area) -> RequestError:
     turned = swapped(area)
     if turned is not None and listed.may_ask_about(turned):
         return RequestError(
-            "The area lies outside your regions, and inside with latitude and longitude exchanged.",
+            "The area lies outside your regions, but inside if latitude and longitude are exchanged.",
             remedy="Write latitude first: 52.3702,4.8952,300.  (GeoJSON has longitude first.)",
         )
     regions = "".join(
         f"\n    {each.south:g} to {each.north:g} north, {each.west:g} to {each.east:g} east" for each in listed.regions
     )
     return RequestError(
-        "No door would consider this request: the area does not lie in one of your regions.",
-        remedy=f"Your root lists these:{regions}",
+        "Each door would refuse this request: the area lies outside your regions.",
+        remedy=f"Ask within one of these regions:{regions}",
     )
 
 

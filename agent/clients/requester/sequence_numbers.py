@@ -44,7 +44,7 @@ class SequenceCounter:
         found = _NUMBER.fullmatch(files.read(self._path, 32)) if self._path.is_file() else None
         if found is None or int(found[1]) >= MAX_INTEGER:
             raise StorageError(
-                f"{self._path} is missing or damaged, and numbers used before must not be used again.",
-                remedy="Write a number into it that is surely higher than any used, or make a new key.",
+                f"{self._path} is missing or damaged. Doors refuse numbers that were used before.",
+                remedy="Write a number higher than all used ones into it, or make a new key.",
             )
         return int(found[1])

@@ -53,7 +53,7 @@ _PATH: Final = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 _FORMS: Final = {
-    "id": "1 to 32 of a-z, 0-9 and -, neither first nor last a -.",
+    "id": "1 to 32 of a-z, 0-9 and -, with a letter or digit at both ends.",
     "key": "It is the line ed25519:… that 'doorward requester keygen' printed.",
     "kind": f"One of {', '.join(kind.value for kind in Kind)}.",
 }
@@ -108,7 +108,7 @@ def make_bundle(source: Path, root_key: Ed25519PrivateKey, *, issued_s: int, pre
         if version <= last.version:
             raise ConfigurationError(
                 f"{source}: version: {version} is not higher than {last.version}, the version of the last bundle.",
-                remedy=f"Set version = {last.version + 1}: devices refuse anything that is not newer.",
+                remedy=f"Set version = {last.version + 1}. Devices accept only newer bundles.",
             )
     try:
         bundle = TrustBundle(v=1, root=root.id, version=version, issued_s=issued_s, requesters=requesters)
@@ -146,7 +146,7 @@ def read_list(source: Path) -> tuple[int, tuple[RequesterEntry, ...]]:
         key = _key_in(str(error))
         said = _PATH.sub("", str(error)).replace("`", "'")
         if "matching regex" in said:
-            said = "this has not the right form."
+            said = "this has the wrong form."
         raise _mistake(source, places, key, said, _FORMS.get(str(key[-1]) if key else "", "")) from error
     entries = tuple(_entry(source, places, number, each) for number, each in enumerate(listed.requesters))
     _require_distinct(source, places, entries)
@@ -220,7 +220,7 @@ def _require_distinct(source: Path, places: Places, entries: tuple[RequesterEntr
         marks = [("id", entry.id), ("name", entry.name.casefold()), *(("keys", key.key) for key in entry.keys)]
         for field, value in marks:
             if seen.setdefault((field, value), number) != number or marks.count((field, value)) > 1:
-                said = f"this stands in entry {seen[field, value] + 1} as well."
+                said = f"this is in entry {seen[field, value] + 1}, too."
                 raise _mistake(source, places, ("requesters", number, field), said, "Each is unique.")
 
 
@@ -234,5 +234,5 @@ def _mistake(source: Path, places: Places, key: KeyPath, said: str, remedy: str 
     dotted = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in key).lstrip(".")
     where = f"{source}, line {places.line(key)}" + (f", {dotted}" if dotted else "")
     return ConfigurationError(
-        f"{where}: {said}", remedy=remedy or "'doorward requester bundle --help' shows a list that is right."
+        f"{where}: {said}", remedy=remedy or "'doorward requester bundle --help' shows a correct list."
     )

@@ -1,8 +1,8 @@
 """Verification of a disclosure from the requester's folder alone: offline, without a clock, by signatures only.
 
 The checks run in the order of `CheckKind` and stop at the first failure. Later checks are then reported as not reached,
-and no content of the disclosure is shown as true. The report also lists what is *not* proven: the files do not tie a
-doorbell to a house, and only its earlier answers (`known_doorbells`) tie its owners to it.
+and the content of the disclosure stays hidden. The report also lists what is *not* proven. For example, the files
+cannot tie a doorbell to a house, and only its earlier answers (`known_doorbells`) tie its owners to it.
 
 Source: PROTOCOL.md, "Disclosure"; `core.disclosure`, the requester's half.
 """
@@ -171,17 +171,17 @@ def _arrived(
 ) -> tuple[DisclosureOrigin, bytes, SentRequest]:
     origin, envelope_bytes = answer.origin(), answer.request()
     if origin is None or 0 not in answer.sealed():
-        raise FormatError("There is no such disclosure here, or nothing of it has arrived.")
+        raise FormatError("This folder has no such disclosure, or no part of it has arrived.")
     if answer.state is TransferState.REFUSED and envelope_bytes is None:
         raise FormatError("This disclosure was refused when it arrived.")
     if envelope_bytes is None:
-        raise FormatError("This disclosure has not said yet which request it answers.")
+        raise FormatError("The request that this disclosure answers is still unknown.")
     missing = frozenset(range(origin.parts)) - answer.sealed()
     if missing:
-        raise FormatError(f"{len(missing)} of {origin.parts} parts have not arrived.", remedy="Go on receiving.")
+        raise FormatError(f"{len(missing)} of {origin.parts} parts have not arrived.", remedy="Continue to receive.")
     data = files.read(answer.part(0), _SEALED_MANIFEST_LIMIT_BYTES)
     if len(data) != origin.size_bytes or hashlib.sha256(data).hexdigest() != origin.sha256:
-        raise OpenError("Part 0 is not the one that was received.")
+        raise OpenError("Part 0 differs from the received one.")
     asked = requester.sent_request_in(envelope_bytes)
     words.said = f"All {origin.parts} parts are here."
     words.prove("Part 0 as received (SHA-256)", origin.sha256)
@@ -190,9 +190,9 @@ def _arrived(
 
 def _opened_manifest(data: bytes, asked: SentRequest, identity: HybridIdentity, words: _CheckLog) -> bytes:
     if str(identity.recipient()) != asked.request.reply:
-        raise OpenError("The identity kept for this request is not the one the request names.")
+        raise OpenError("The identity stored for this request differs from the one it names.")
     opened = open_bytes(data, [identity])
-    words.said = "It opens with the key that was made for this request and used for no other."
+    words.said = "It opens with the key that was made for this request only."
     words.prove("Reply key (SHA-256 of its text)", hashlib.sha256(asked.request.reply.encode()).hexdigest())
     return opened
 
@@ -204,8 +204,8 @@ def _statements(
     with found.check(CheckKind.DEVICE) as words:
         manifest = reading.read_device_manifest(found.statements)
         if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
-            raise FormatError("This disclosure came under another name than the one it was signed with.")
-        words.said = f"Device {manifest.device_key.id} signed the list of everything it sent."
+            raise FormatError("The manifest names another disclosure.")
+        words.said = f"Device {manifest.device_key.id} signed the list of all files."
         words.prove("Device's public key", manifest.device)
         words.prove("Signed list (SHA-256)", hashlib.sha256(found.statements).hexdigest())
     with found.check(CheckKind.ANSWERS) as words:
@@ -225,7 +225,7 @@ def _statements(
         doors.check(manifest, approval)
         key = next(each.key for each in enrolment.approvers if each.name == approver)
         words.said = (
-            f"“{approver}”, whom that list names, signed the approval. "
+            f"“{approver}”, an owner in that list, signed the approval. "
             "It names this request, this reply key and each file."
         )
         if found.door.stolen_since_s is not None:
@@ -244,7 +244,7 @@ def _statements(
         checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
         words.said = (
             f"Entry no. {manifest.ledger.index} of a ledger is this approval: an inclusion proof leads to its head, "
-            "which the device signed. Whether it is the ledger that the owner sees was not checked: the two of you can."
+            "which the device signed. To find out if the owner has this ledger, compare its head with theirs."
         )
         words.prove("Ledger's head (SHA-256 root)", checkpoint.root.hex())
         words.prove("Ledger's size", str(checkpoint.size))
@@ -254,19 +254,19 @@ def _statements(
         words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
         if manifest.clips:
             words.said += (
-                " Of each clip that the owner told of, the records that are not shown stand as hashes in a Merkle tree "
-                "(RFC 6962), and those that are shown are among them."
+                " For each clip that the owner named, hidden records appear as hashes in a Merkle tree "
+                "(RFC 6962), and shown records are among them."
             )
             if all(clip.prev_in_clip for clip in manifest.clips):
-                words.said += " The signature of each that is shown, made at capture, fixes all that stand before it."
+                words.said += " The signature of each shown record, made at capture, fixes all records before it."
             else:
                 words.said += (
-                    " Not in every one was it signed at capture which stands before which: there the order and the "
-                    "number of those that are not shown are what the device said when it answered."
+                    " For some, the order was not signed at capture. Their order and the "
+                    "number of hidden records are the device's statement when it answered."
                 )
         for number, clip in enumerate(manifest.clips, start=1):
             root = root_of(bytes.fromhex(leaf) for leaf in clip.leaves)
-            words.prove(f"Records of clip {number} that the owner told of (Merkle root)", root.hex())
+            words.prove(f"Records of clip {number} that the owner named (Merkle root)", root.hex())
         for line in manifest.records:
             words.prove("Capture record (SHA-256 of its line)", _sha256(line))
     with found.check(CheckKind.WINDOW) as words:
@@ -284,12 +284,12 @@ def _who_says(enrolment: Enrolment, door: DoorbellHistory) -> str:
         said += " Each list was signed by an owner of the one before it."
     if door.seen_s is None:
         return (
-            f"{said} This doorbell was first seen with this answer: nothing but its own key vouches for its first "
-            "list, and whoever holds that key could name owners of their own."
+            f"{said} This doorbell was first seen with this answer: only its own key vouches for its first "
+            "list, and a thief with that key could name other owners."
         )
     return (
-        f"{said} The lists begin with the one that this doorbell showed when it was first seen here, on "
-        f"{_utc(door.seen_s)}: owners made up since then would not pass."
+        f"{said} The lists begin with the one that this doorbell showed when it was first seen, on "
+        f"{_utc(door.seen_s)}: a different chain of owners would fail."
     )
 
 
@@ -301,7 +301,7 @@ def _require_all_parts(
     answer: AnswerFolder, manifest: DisclosureManifest, found: _VerificationState, words: _CheckLog
 ) -> None:
     if answer.sealed() != frozenset(range(len(manifest.parts) + 1)):
-        raise FormatError("The parts that arrived are not those of the signed list.")
+        raise FormatError("The arrived parts differ from the signed list.")
     for number, item in enumerate(_items(found), start=1):
         reading.check_part(item, _part(answer, number))
         words.prove(f"Part {number}, {item.part.kind.value} {item.part.id} (SHA-256)", item.part.sha256)
@@ -340,19 +340,19 @@ _NAMES: Final = {PartKind.SEGMENT: "Video", PartKind.POSTER: "Picture", PartKind
 def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
     adopted = sum(not each.witnessed for each in found.items)
     words.said = (
-        "Each file opens with the one key that the device committed to when it recorded it, and says of itself what "
+        "Each file opens with the key that the device committed to at capture, and its own context is what "
         "the device signed then."
     )
     if adopted:
         words.said += (
-            f" {_count(adopted, 'file')} had been interrupted by a power failure: there the device signed the sealed "
-            "bytes when it found them again, not the video."
+            f" {_count(adopted, 'file')} had been interrupted by a power failure. The device signed their sealed "
+            "bytes after the restart."
         )
     lost = [each for each in found.items if each.unopened]
     if lost and len(lost) == len(found.items):
-        raise FormatError(f"Nothing that came opens. The first: {lost[0].unopened}")
+        raise FormatError(f"No file opens. The first: {lost[0].unopened}")
     if len(ranges_of(each.number for each in lost)) > MOST_UNOPENED_RANGES:
-        raise FormatError(f"{len(lost)} of {len(found.items)} files do not open, more than a receipt can name.")
+        raise FormatError(f"{len(lost)} of {len(found.items)} files do not open, more than a receipt can list.")
     if lost:
         words.said += (
             f" {_count(len(lost), 'file')} of {len(found.items)} {_do(len(lost))} not open as what it should be."
@@ -363,7 +363,7 @@ def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
 
 
 def _contact(disclosed: VerifiedDisclosure, identity: HybridIdentity) -> ContactCard | None:
-    """Returns the owner's contact card. None if it cannot be read, because a card is not evidence."""
+    """Returns the owner's contact card. None if it is unreadable, because the verdict does not depend on it."""
     if disclosed.approval.contact is None:
         return None
     try:
@@ -377,7 +377,7 @@ def _receipt(
 ) -> Receipt | None:
     """Returns our stored receipt for the whole disclosure.
 
-    None if we did not sign it for this disclosure or for all of it, because a receipt is not evidence.
+    None if its signature or its content differs, because the verdict does not depend on it.
     """
     data = answer.receipt()
     if data is None:

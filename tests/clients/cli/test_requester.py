@@ -248,16 +248,16 @@ def test_with_the_roots_bundle_a_request_elsewhere_is_refused_before_it_is_signe
     assert signed.status == 0, signed.err
     asked = ("--folder", made, *window(), *ASK, "--sign-only", "--trust-root", root["key_id"])
     blind = tool("requester", "request", *asked, "--circle", "4.8952,52.3702,300")
-    assert (blind.status, "No bundle of a root is here" in blind.err) == (0, True)
+    assert (blind.status, "This folder has no bundle of a root" in blind.err) == (0, True)
     taken = tool("requester", "root", root["key"], tmp_path / "bundle.dsse", "--folder", made)
     assert "lists you as Rijnstad Police (police).  You may ask in:" in taken.out, taken.err
     assert "52.27 to 52.44 north, 4.72 to 5.08 east" in taken.out
     swapped = tool("requester", "request", *asked, "--circle", "4.8952,52.3702,300")
     assert swapped.status == 3
-    assert "inside with latitude and longitude exchanged" in swapped.err
+    assert "inside if latitude and longitude are exchanged" in swapped.err
     unknown = tool("requester", "request", "--folder", made, *window(), *ASK, "--sign-only")
     assert unknown.status == 3
-    assert "is none of those whose bundles are here" in unknown.err
+    assert "has no bundle of the root" in unknown.err
     assert tool("requester", "request", *asked).status == 0
     document = json.loads(
         tool("requester", "root", root["key"], tmp_path / "bundle.dsse", "--folder", made, "--json").out
@@ -329,7 +329,7 @@ def test_a_word_of_the_wrong_form_is_told_in_plain_words_with_a_remedy(
 
 
 def test_a_request_is_named_by_the_beginning_of_its_id(tool: Callable[..., Any], made: Path) -> None:
-    assert "has asked for nothing yet" in tool("requester", "withdraw", "8f07", "--folder", made).err
+    assert "has sent no request yet" in tool("requester", "withdraw", "8f07", "--folder", made).err
     asked = signed_only(tool, made)
     for command in ("withdraw", "deleted"):
         done = tool("requester", command, "x", "--folder", made)
@@ -343,7 +343,10 @@ def test_a_request_is_named_by_the_beginning_of_its_id(tool: Callable[..., Any],
 def test_before_anything_has_come_nothing_is_there_to_be_named(tool: Callable[..., Any], made: Path) -> None:
     for command in ("open", "verify"):
         done = tool("requester", command, "--folder", made)
-        assert "Error: Nothing has come yet.\n  What to do: Receive it first: doorward requester receive\n" in done.err
+        assert (
+            "Error: No disclosure has arrived yet.\n  What to do: Receive it first: doorward requester receive\n"
+            in done.err
+        )
 
 
 @pytest.fixture
@@ -359,9 +362,9 @@ def nowhere(tmp_path: Path) -> tuple[object, ...]:
     ("change", "words"),
     [
         (("--broker", ""), "No broker is named"),
-        (("--broker", "nonsense"), "'nonsense' is no broker"),
-        (("--broker", "127.0.0.1:99999"), "is no broker"),
-        (("--broker", "a b:8884"), "is no broker"),
+        (("--broker", "nonsense"), "'nonsense' is not a broker's address"),
+        (("--broker", "127.0.0.1:99999"), "is not a broker's address"),
+        (("--broker", "a b:8884"), "is not a broker's address"),
         (("--authority", "nowhere.pem"), "nowhere.pem cannot be read"),
         (("--certificate", __file__), "cannot be used"),
     ],
@@ -382,14 +385,14 @@ def test_a_request_that_no_broker_took_is_said_to_be_kept_and_not_to_be_asked_ag
     (kept,) = Requester.open(made).request_ids()
     assert said.status == 7
     assert f"Nobody listens at 127.0.0.1:1. {kept} is signed and kept, but not published yet." in said.err
-    assert "'doorward requester receive' publishes it: say it once only." in said.err
+    assert "'doorward requester receive' publishes it. Do not sign it again." in said.err
 
 
 def test_while_receive_runs_a_request_is_left_to_it(tool: Callable[..., Any], made: Path) -> None:
     with connection_lock(Requester.open(made)):
         said = tool("requester", "request", "--folder", made, *window(), *ASK, "--timeout", "1")
     assert said.status == 7
-    assert "It will, as soon as it is connected" in said.err
+    assert "It publishes it once it is connected" in said.err
     assert next(iter(Requester.open(made).request_ids())) in said.err
 
 
@@ -454,9 +457,9 @@ def test_verify_says_each_check_and_exits_by_the_verdict(tool: Callable[..., Any
     assert "Every check holds." in said.out
     assert "asked     rijnstad-police (police), case 2027-0114" in said.out
     assert "shared    2 segments of video in 1 clip; 1 poster" in said.out
-    assert "the rest  not spoken of" in said.out
+    assert "the rest  not disclosed" in said.out
     assert "receipt   none is kept here" in said.out
-    assert "Not proven: whose door it is" in said.out
+    assert "Not proven: the address and person behind the door" in said.out
     part = made / "disclosures" / disclosure.id / "2.age"
     part.write_bytes(part.read_bytes()[:-1])
     spoiled = tool("requester", "verify", "--folder", made, disclosure.id[:6], "--json")

@@ -104,14 +104,14 @@ def test_a_fifth_answer_to_one_request_is_refused_and_not_kept(
         play(clock, desk, door)
     assert [door.receipts[-1].state for door in doors] == [ReceiptState.COMPLETE] * 4 + [ReceiptState.REFUSED]
     assert len(of_door(requester, house.device_id)) == 4
-    assert "has answered this request 4 times" in desk.news[-1].detail
+    assert "has already answered this request 4 times" in desk.news[-1].detail
     other = requester.sent_request(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
     door = Door(broker, requester, house.disclose(other), clock)
     play(clock, desk, door)
     assert door.receipts[-1].state is ReceiptState.COMPLETE, "another request is another account"
 
 
-@pytest.mark.parametrize(("name", "said"), [("total_bytes", "larger than"), ("parts", "more parts than")])
+@pytest.mark.parametrize(("name", "said"), [("total_bytes", "size limit"), ("parts", "too many parts")])
 def test_answers_to_one_request_together_stay_within_the_limits_of_one(
     desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock, name: str,
     said: str,

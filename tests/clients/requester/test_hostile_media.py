@@ -123,7 +123,7 @@ def test_a_disclosure_of_which_nothing_opens_is_refused(
     play(clock, desk, door)
     assert door.receipts[-1].state is ReceiptState.REFUSED
     outcome = desk.news[-1]
-    assert "Nothing that came opens" in outcome.detail
+    assert "No file opens" in outcome.detail
 
 
 @pytest.mark.parametrize("name", sorted(set(HOSTILE_SOUNDS) - {"a playlist", "nothing"}))
@@ -238,5 +238,5 @@ def test_a_tip_of_which_nothing_opens_is_refused(requester: Requester, gops: lis
     house = filmed(gops, Changes(media=flipped))
     folder = laid(requester, *shown(requester, house, one_of(house, PartKind.SEGMENT)))
     assert folder.state is TransferState.COMPLETE
-    with pytest.raises(FormatError, match="Nothing of this tip opens"):
+    with pytest.raises(FormatError, match="No file of this tip opens"):
         open_tip(requester, TIP)

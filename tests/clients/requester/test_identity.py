@@ -23,7 +23,7 @@ def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     public = make_key(tmp_path / "keys" / "root.key")
     assert load_key(tmp_path / "keys" / "root.key").public_key().public_bytes_raw() == public.raw
     assert stat.S_IMODE((tmp_path / "keys" / "root.key").stat().st_mode) == 0o600
-    with pytest.raises(ConfigurationError, match="exists already"):
+    with pytest.raises(ConfigurationError, match="already exists"):
         make_key(tmp_path / "keys" / "root.key")
 
 
@@ -45,7 +45,7 @@ def test_what_is_no_key_is_refused_without_being_quoted(content: bytes, tmp_path
 def test_a_folder_holds_one_requester_and_keeps_what_it_is(requester: Requester) -> None:
     again = Requester.open(requester.folder)
     assert (again.id, again.profile.kind, again.key) == ("rijnstad-police", Kind.POLICE, requester.key)
-    with pytest.raises(ConfigurationError, match="holds a requester already"):
+    with pytest.raises(ConfigurationError, match="already holds a requester"):
         Requester.create(requester.folder, "other", Kind.FIRE)
 
 
@@ -74,12 +74,12 @@ def test_numbers_grow_and_outlive_restarts(tmp_path: Path) -> None:
 def test_a_damaged_counter_is_an_error_and_never_a_fresh_start(damage: bytes, tmp_path: Path) -> None:
     SequenceCounter(tmp_path).create()
     (tmp_path / "sequence").write_bytes(damage)
-    with pytest.raises(StorageError, match="must not be used again"):
+    with pytest.raises(StorageError, match="Doors refuse numbers that were used before"):
         SequenceCounter(tmp_path).next()
 
 
 def test_a_missing_counter_is_an_error_too(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="must not be used again"):
+    with pytest.raises(StorageError, match="Doors refuse numbers that were used before"):
         SequenceCounter(tmp_path).next()
 
 
@@ -150,9 +150,9 @@ def test_a_request_changed_on_the_disk_is_noticed(requester: Requester, asked: S
         (b"no identity\n", "Restore it from a backup"),
         (
             f"{HybridIdentity(bytes(32)).secret_text()}\n{HybridIdentity(b'1' * 32).secret_text()}\n".encode(),
-            "holds no",
+            "must hold exactly one",
         ),
-        (f"{X25519Identity(bytes(32)).secret_text()}\n".encode(), "holds no identity"),
+        (f"{X25519Identity(bytes(32)).secret_text()}\n".encode(), "must hold exactly one hybrid identity"),
         (b"\xff\xfe\n", "Restore it from a backup"),
     ],
     ids=["empty", "a remark", "other text", "two", "another kind", "no text"],

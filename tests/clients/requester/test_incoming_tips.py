@@ -153,5 +153,5 @@ def test_tips_are_listed_and_written_and_no_disclosures(
     assert f"camera {house.device_id}" in said.out
     assert (tmp_path / "seen" / TIP / "segment-001.mp4").stat().st_size > 0
     assert (tmp_path / "seen" / TIP / "poster-002.jpg").read_bytes().startswith(b"\xff\xd8\xff")
-    assert "Nothing has come yet" in tool("requester", "verify", "--folder", requester.folder).err
+    assert "No disclosure has arrived yet" in tool("requester", "verify", "--folder", requester.folder).err
     assert tool("requester", "tips", "--folder", requester.folder, "f").status == 2

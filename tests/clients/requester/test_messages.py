@@ -116,7 +116,7 @@ def test_harmless_blemishes_of_a_text_are_repaired(requester: Requester) -> None
 
 def test_without_an_audience_a_request_says_where_to_get_one(tmp_path: Path) -> None:
     requester = Requester.create(tmp_path / "r", "fire-brigade", Kind.FIRE)
-    with pytest.raises(ConfigurationError, match="--audience"):
+    with pytest.raises(ConfigurationError, match="--trust-root"):
         messages.make_request(requester, question(), now_s=NOW_S)
     signed = messages.make_request(requester, question(), now_s=NOW_S, trust_root=ROOT_ID)
     assert requester.sent_request(signed.id).request.trust_root == ROOT_ID
@@ -189,7 +189,7 @@ def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -
     assert signed.topics == tuple(f"doorward/v1/areas/287-{c}/bulletins/{requester.id}/0" for c in (379, 380))
     with pytest.raises(RequestError, match="link"):
         messages.make_bulletin(requester, "Look", "at www.evil.example", not_after_s=NOW_S + 60, cells=("287-379",))
-    with pytest.raises(RequestError, match="nowhere 120 m wide"):
+    with pytest.raises(RequestError, match="narrower than 120 m everywhere"):
         messages.make_bulletin(
             requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, area=samples.NARROW["strip of 119 m"]
         )
@@ -199,7 +199,7 @@ def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -
 
 
 def test_a_bulletin_for_nowhere_is_refused_and_one_with_an_area_goes_to_its_cells(requester: Requester) -> None:
-    with pytest.raises(RequestError, match="somewhere"):
+    with pytest.raises(RequestError, match="needs a place"):
         messages.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 60)
     area = Circle(lat=53.5, lon=10.0, radius_m=300)
     signed = messages.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 60, area=area)

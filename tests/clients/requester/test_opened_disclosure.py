@@ -127,7 +127,7 @@ def test_that_footage_exists_is_told_as_that_and_no_more(
     assert (made.clips, made.merged) == ((), None)
     said = words_of(made.report.read_text())
     assert "what one camera's owner chose to say in answer to this request: that there is footage, and when." in said
-    assert "each clip to the grade they chose: that 1 clip exists, and when" in said
+    assert "The owner of one camera shared: that 1 clip exists, and when" in said
     assert "Segments that match" in said
     for wrong in ("frame for frame", "differ in picture format", "segments/", "certificate.html"):
         assert wrong not in said
@@ -135,7 +135,7 @@ def test_that_footage_exists_is_told_as_that_and_no_more(
     document = json.loads((made.bundle / "bundle.json").read_text())
     assert document["shared"] == {"segments": 0, "posters": 0, "sounds": 0, "clips_told": 1}
     assert document["clips_told"][0]["segments"] == 4
-    assert "Not in every one was it signed at capture which stands before which" in said
+    assert "For some, the order was not signed at capture" in said
 
 
 def of(house: House, kind: PartKind = PartKind.SEGMENT) -> list[Any]:
@@ -189,7 +189,7 @@ def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
     path = [bytes.fromhex(node) for node in proof["path"]]
     check_inclusion(leaf_hash(first.record.line), 0, 2, bytes.fromhex(tree["root"]), path)
     assert tree["prev_in_clip"] == "00" * 32
-    assert "made at capture, fixes all that stand before it" in words_of(made.report.read_text())
+    assert "made at capture, fixes all records before it" in words_of(made.report.read_text())
     stayed = [each for each in house.stored if each.kind is PartKind.SEGMENT][1]
     assert tree["leaves"][1] == leaf_hash(stayed.record.line).hex()  # a hash, and nothing else of it:
     assert stayed.record.line.decode() not in (made.bundle / "records.jsonl").read_text()
@@ -200,10 +200,10 @@ def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
 def test_nothing_is_said_of_what_the_owner_sees(good: OpenedDisclosure) -> None:
     """A device could show its requester a ledger that it shows to nobody else: one signed head does not rule it out."""
     checks = {check.kind: check for check in good.verification.checks}
-    assert "Whether it is the ledger that the owner sees was not checked" in checks[CheckKind.LEDGER].said
+    assert "To find out if the owner has this ledger" in checks[CheckKind.LEDGER].said
     report = words_of(good.report.read_text())
     assert "owner sees the same ledger" not in report
-    assert "That it is the ledger which the owner sees" in report
+    assert "That the owner has this ledger" in report
     assert "before anything left" not in report
     assert "before anything was sent" not in words_of((good.folder / "certificate.html").read_text())
 
@@ -228,7 +228,7 @@ def test_our_own_receipt_stands_in_report_and_bundle(requester: Requester, asked
     assert (made.bundle / "by-hand" / "receipt.signature").is_file()
     assert "receipt:requester" in made.report.read_text()
     said = words_of(made.report.read_text())
-    assert "Whether the owner's device has it is not known here" in said
+    assert "This report does not know if the owner's device has received it" in said
     assert "owner has the same receipt" not in said
     loop = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "requester.pem", "-rawin", "-in", "receipt.signed"]
     done = subprocess.run([*loop, "-sigfile", "receipt.signature"], cwd=made.bundle / "by-hand", capture_output=True)
@@ -466,8 +466,8 @@ def test_the_report_says_what_was_asked_received_and_checked(good: OpenedDisclos
         "Friday 15 January 2027, 07:00:00 (2027-01-15 06:00:00 UTC)",
         "300 m around 52.37020, 4.89520 (282 743 m²)",
         "A burglary in the street; somebody may have passed your door.",
-        "each clip to the grade they chose: 3 segments of video in 2 clips, 8.0 s in all",
-        "Times are told in UTC+01:00",
+        "The owner of one camera shared: 3 segments of video in 2 clips, 8.0 s in all",
+        "Times are in UTC+01:00",
         "Clip 1 5.0 s Friday 15 January 2027 07:20:00 to 07:20:05",
         "from 0:05.0 in all.mp4",
         "M. Jansen",
@@ -527,9 +527,9 @@ def test_hostile_texts_are_text(requester: Requester, gops: list[Gop]) -> None:
 @pytest.mark.parametrize(
     ("quality", "words"),
     [
-        (ClockQuality.SYNCED, "right to about a second"),
+        (ClockQuality.SYNCED, "accurate to about a second"),
         (ClockQuality.HELD, "it may be off by seconds"),
-        (ClockQuality.UNKNOWN, "the date and the hour may be wrong"),
+        (ClockQuality.UNKNOWN, "date and hour may be wrong"),
     ],
 )
 def test_the_report_says_what_the_clock_was_worth(
@@ -619,7 +619,7 @@ def test_a_changed_statement_fails_by_hand_too(good: OpenedDisclosure) -> None:
 
 def test_times_are_told_in_the_zone_that_was_asked_for(requester: Requester, good: OpenedDisclosure) -> None:
     again = open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S, zone=datetime.UTC)
-    assert "Times are told in UTC+00:00" in words_of(again.report.read_text())
+    assert "Times are in UTC+00:00" in words_of(again.report.read_text())
 
 
 @pytest.mark.interop

@@ -132,7 +132,7 @@ def test_a_place_and_a_distance_are_every_cell_within_it() -> None:
     assert {cell_of(53.55 + north, 9.99 + east) for north in (-0.8, 0, 0.8) for east in (-1.4, 0, 1.4)} <= set(far)
     assert {cell.split("-")[1] for cell in parse_around("0,180,20")} == {"719", "0"}
     for wrong in ("53.55,9.99", "53.55,9.99,0", "53.55,9.99,101", "81,0,5", "0,181,5"):
-        with pytest.raises(ConfigurationError, match="no place and distance"):
+        with pytest.raises(ConfigurationError, match="not a place and distance"):
             parse_around(wrong)
 
 
@@ -143,7 +143,7 @@ def test_a_case_asks_the_same_doors_twice_and_no_more() -> None:
     request = samples.request(case="2027-0114", area=NEAR)
     twice = [samples.request(case="2027-0114", area=NEAR)] * 2
     require_within_limits(request, samples.NOW_S, twice[:1])
-    with pytest.raises(RequestError, match="No door would consider this request"):
+    with pytest.raises(RequestError, match="Each door would refuse this request"):
         require_within_limits(request, samples.NOW_S, twice)
 
 

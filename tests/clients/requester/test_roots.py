@@ -41,11 +41,11 @@ def test_without_a_bundle_nothing_is_known_and_nothing_refused(requester: Reques
 @pytest.mark.parametrize(
     ("area", "words"),
     [
-        (Circle(lat=4.8952, lon=52.3702, radius_m=300), "latitude and longitude exchanged"),
-        (samples.outline(4.9, 52.37, (0, 0), (0, 600), (600, 600), (600, 0)), "latitude and longitude exchanged"),
-        (Circle(lat=53.5461, lon=9.9661, radius_m=300), "not lie in one of your regions"),
-        (Circle(lat=52.44, lon=4.9, radius_m=300), "not lie in one of your regions"),
-        (Circle(lat=-3.0, lon=120.0, radius_m=300), "not lie in one of your regions"),
+        (Circle(lat=4.8952, lon=52.3702, radius_m=300), "latitude and longitude are exchanged"),
+        (samples.outline(4.9, 52.37, (0, 0), (0, 600), (600, 600), (600, 0)), "latitude and longitude are exchanged"),
+        (Circle(lat=53.5461, lon=9.9661, radius_m=300), "lies outside your regions"),
+        (Circle(lat=52.44, lon=4.9, radius_m=300), "lies outside your regions"),
+        (Circle(lat=-3.0, lon=120.0, radius_m=300), "lies outside your regions"),
     ],
 )
 def test_an_area_outside_ones_regions_is_refused_before_a_number_is_used(
@@ -60,7 +60,7 @@ def test_an_area_outside_ones_regions_is_refused_before_a_number_is_used(
 
 def test_a_root_that_does_not_know_us_is_refused(requester: Requester) -> None:
     KnownRoots(requester).accept(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
-    with pytest.raises(RequestError, match="none of those whose bundles are here"):
+    with pytest.raises(RequestError, match="has no bundle of the root"):
         ask(requester, ROOT_ID)
     with pytest.raises(ConfigurationError, match="does not list the key"):
         messages.make_request(
@@ -92,7 +92,7 @@ def test_only_a_newer_bundle_of_that_root_that_lists_us_is_taken(requester: Requ
             roots.accept(root, data, NOW_S)
     assert roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 4), NOW_S).name == "Rijnstad Police"
     (requester.folder / "roots" / samples.ROOT_KEY.id / "root.pub").write_text("x")
-    with pytest.raises(ConfigurationError, match="Take the bundle again"):
+    with pytest.raises(ConfigurationError, match="Import the bundle again"):
         ask(requester)
 
 

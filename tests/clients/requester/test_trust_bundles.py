@@ -97,13 +97,13 @@ MISTAKES = {
     "a date in quotes": (GOOD.replace("from = 2026-01-01", 'from = "2026-01-01"'), "line 12", "no quotes"),
     "a time without offset": (GOOD.replace("2026-01-01", "2026-01-01T00:00:00"), "line 12", "from"),
     "validity turned round": (GOOD.replace("2027-12-31", "2025-12-31"), "line 13", "until"),
-    "an id twice": (twice(GOOD), "line 15", "entry 1 as well"),
+    "an id twice": (twice(GOOD), "line 15", "entry 1, too"),
     "a key twice": (
         twice(GOOD.replace('id = "rijnstad-police"\nname = "Rijnstad Police"', 'id = "a"\nname = "A"')).replace(
             '"a"\nname = "A"', '"b"\nname = "B"', 1
         ),
         "line",
-        "entry 1 as well",
+        "entry 1, too",
     ),
 }
 

@@ -78,7 +78,7 @@ def test_both_owners_are_named_with_what_they_signed(requester: Requester, asked
     verification = shared(requester, asked, gops, Changes(enrolment=two_owners, manifest=seconded()))
     assert verification.ok, verification.failed
     said = said_by(verification, CheckKind.APPROVAL)
-    assert "“mira”, whom that list names, signed the approval" in said
+    assert "“mira”, an owner in that list, signed the approval" in said
     assert "It takes two owners: “ben” signed that they approve the same." in said
     assert verification.disclosed is not None
     assert (verification.disclosed.approver, verification.disclosed.co_approver) == ("mira", "ben")
@@ -127,10 +127,10 @@ def test_the_second_owners_signature_is_in_the_bundle_and_repeats_by_hand(
     assert made.verification.disclosed is not None
     second = made.verification.disclosed.manifest.co_approval
     assert second is not None
-    assert (made.bundle / "seconding.dsse").read_text() == second
-    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-in", "seconding.signed"]
+    assert (made.bundle / "co-approval.dsse").read_text() == second
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-in", "co_approval.signed"]
     for key, verifies in (("second-owner", True), ("owner", False)):
-        again = [*command, "-inkey", f"{key}.pem", "-sigfile", "seconding.signature"]
+        again = [*command, "-inkey", f"{key}.pem", "-sigfile", "co_approval.signature"]
         done = subprocess.run(again, cwd=made.bundle / "by-hand", capture_output=True, check=False)
         assert (done.returncode == 0) is verifies
 
@@ -206,7 +206,7 @@ def test_where_one_owner_is_enough_the_bundle_has_no_second(
     made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
     names = {path.name for path in made.bundle.rglob("*")}
     assert "approval.dsse" in names
-    assert not {"seconding.dsse", "second-owner.pem", "seconding.signed"} & names
+    assert not {"co-approval.dsse", "second-owner.pem", "co_approval.signed"} & names
 
 
 # -- what has not arrived as it should ---------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_what_was_refused_when_it_arrived_says_so(requester: Requester, asked: S
     (folder.path / "request.dsse").unlink()
     failed = verify_disclosure(requester.folder, disclosure.id).failed
     assert failed is not None
-    assert "has not said yet which request it answers" in failed.said
+    assert "request that this disclosure answers is still unknown" in failed.said
     folder.end(TransferState.REFUSED, "It is larger than this machine takes.")
     failed = verify_disclosure(requester.folder, disclosure.id).failed
     assert failed is not None
@@ -252,5 +252,5 @@ def test_a_receipt_that_we_did_not_sign_or_that_is_none_proves_nothing(
 
 
 def test_an_answer_has_an_id_and_no_path(requester: Requester) -> None:
-    with pytest.raises(ConfigurationError, match="is no disclosure"):
+    with pytest.raises(ConfigurationError, match="is not the id of a disclosure"):
         AnswerFolder(requester.folder, "../../elsewhere")

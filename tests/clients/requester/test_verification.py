@@ -127,7 +127,7 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
     "the manifest of another disclosure": (
         Changes(manifest=lambda m: later(m, disclosure="0d" * 16)),
         CheckKind.DEVICE,
-        "another name",
+        "names another disclosure",
     ),
     "an answer to another request": (
         Changes(manifest=lambda m: later(m, request=OTHER_SHA)),

@@ -14,7 +14,7 @@ _COMMANDS = {
     ),
     "bundle": LazyCommand("agent.clients.cli.requester.keygen:bundle", "Sign the list of requesters you vouch for."),
     "root": LazyCommand(
-        "agent.clients.cli.requester.keygen:root", "Take your root's bundle, which requests are held against."
+        "agent.clients.cli.requester.keygen:root", "Import your root's bundle, to check requests before signing."
     ),
     "request": LazyCommand("agent.clients.cli.requester.request:request", "Ask every door in an area for footage."),
     "withdraw": LazyCommand("agent.clients.cli.requester.request:withdraw", "Take a request back."),
@@ -23,19 +23,17 @@ _COMMANDS = {
         "State, signed, that everything received for a request is deleted.",
     ),
     "bulletin": LazyCommand(
-        "agent.clients.cli.requester.request:bulletin", "Post a safety message for the doors of an area."
+        "agent.clients.cli.requester.request:bulletin", "Publish a safety message for the doors of an area."
     ),
-    "receive": LazyCommand(
-        "agent.clients.cli.requester.receive:receive", "Receive and acknowledge what owners disclose."
-    ),
+    "receive": LazyCommand("agent.clients.cli.requester.receive:receive", "Receive and acknowledge disclosures."),
     "verify": LazyCommand("agent.clients.cli.requester.verify:verify", "Check a disclosure, offline."),
     "doors": LazyCommand(
         "agent.clients.cli.requester.doors:doors", "List the doorbells that have answered, or forget one."
     ),
     "stolen": LazyCommand(
-        "agent.clients.cli.requester.doors:stolen", "Take an owner's notice that their doorbell was stolen."
+        "agent.clients.cli.requester.doors:stolen", "Import an owner's notice that their doorbell was stolen."
     ),
-    "tips": LazyCommand("agent.clients.cli.requester.verify:tips_", "Read what somebody told you unasked."),
+    "tips": LazyCommand("agent.clients.cli.requester.verify:tips_", "Read the tips that owners sent unasked."),
     "open": LazyCommand("agent.clients.cli.requester.verify:open_", "Write its MP4s, a report and the evidence."),
 }
 

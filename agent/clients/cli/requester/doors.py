@@ -23,13 +23,13 @@ _NOTICE_LIMIT_BYTES = 64 * 1024 * 1024
 
 @click.command()
 @folder_option
-@click.option("--forget", metavar="ID", help="Take this doorbell for a new one when it answers next.")
+@click.option("--forget", metavar="ID", help="Treat the next answer of this doorbell as its first.")
 @json_option
 def doors(folder: Path, forget: str | None, as_json: bool) -> None:
     """List the doorbells that have answered: since when, under which list of owners, and if one was stolen.
 
-    An answer from a doorbell that shows other owners than before does not verify.  Ask the household first. If the new
-    list is theirs, use --forget and receive the next answer of the doorbell as its first one.
+    An answer from a doorbell that shows other owners than before fails verification.  Ask the household first. If the
+    new list is theirs, use --forget and receive the next answer of the doorbell as its first one.
     """
     known = KnownDoorbells(Requester.open(folder).folder)
     if forget is not None:
@@ -59,7 +59,7 @@ def stolen(folder: Path, file: Path, as_json: bool) -> None:
     """Import the notice FILE of an owner: their doorbell was stolen.
 
     From then on an answer of that doorbell fails verification if it was approved after the time in the notice, or under
-    owners that the notice does not list.  'doorward owner stolen' makes the file.
+    owners other than those in the notice.  'doorward owner stolen' makes the file.
     """
     known = KnownDoorbells(Requester.open(folder).folder)
     try:

@@ -26,11 +26,15 @@ __all__ = ["bundle", "keygen", "root"]
 @click.option(
     "--id", "requester_id", metavar="ID", help="Name in topics and files: a-z, 0-9 and -, at most 32 characters."
 )
-@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="What you are.")
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Kind of requester.")
 @click.option("--trust-root", metavar="KEY_ID", help="Key id of the root that will vouch for you.")
-@click.option("--root", is_flag=True, help="Make a root's key instead: one that vouches for requesters.")
+@click.option("--root", is_flag=True, help="Make a root's key instead, to vouch for requesters.")
 @click.option(
-    "--key", type=click.Path(path_type=Path), default=Path("root.key"), show_default=True, help="Where --root puts it."
+    "--key",
+    type=click.Path(path_type=Path),
+    default=Path("root.key"),
+    show_default=True,
+    help="File for the key of --root.",
 )
 @json_option
 def keygen(
@@ -56,7 +60,7 @@ def keygen(
         click.echo(f"  key id       {public.id}     your requesters name this as --trust-root")
         return
     if requester_id is None or kind is None:
-        raise ConfigurationError("A requester has an id and a kind.", remedy="Give --id and --kind, or --root.")
+        raise ConfigurationError("A requester needs an id and a kind.", remedy="Give --id and --kind, or --root.")
     made = Requester.create(folder, requester_id, Kind(kind), trust_root)
     if as_json:
         emit_json({"folder": folder, "id": made.id, "kind": kind, "key": made.key.text, "key_id": made.key.id,
@@ -77,8 +81,8 @@ def keygen(
 def root(folder: Path, key: str, file: Path, as_json: bool) -> None:
     """Import the BUNDLE of the root with the public key KEY, as doors do.
 
-    From then on this program refuses to sign a request outside your regions, over your limits, or under a root that
-    does not list you.  Doors check the same themselves.
+    From then on this program refuses to sign a request outside your regions, over your limits, or under a root that has
+    not listed you.  Doors check the same themselves.
     """
     who = Requester.open(folder)
     listed = KnownRoots(who).accept(key, files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES), now_s())
@@ -100,7 +104,7 @@ def root(folder: Path, key: str, file: Path, as_json: bool) -> None:
 @click.option("--root-key", type=click.Path(path_type=Path), default=Path("root.key"), show_default=True,
               help="Your root's private key, as 'keygen --root' made it.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bundle.dsse"), show_default=True,
-              help="Where the signed bundle goes, for owners to take.")  # fmt: skip
+              help="File for the signed bundle, for owners to import.")  # fmt: skip
 @json_option
 def bundle(source: Path, root_key: Path, out: Path, as_json: bool) -> None:
     """Sign the LIST of requesters you vouch for.  Its version must be higher than that of the bundle at --out.

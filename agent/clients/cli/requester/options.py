@@ -44,7 +44,7 @@ def timeout_option(command: _Command) -> _Command:
         type=Fraction(1, 600),
         default=30.0,
         show_default=True,
-        help="How long the broker may take.",
+        help="Seconds to wait for the broker.",
     )(command)
 
 
@@ -55,7 +55,9 @@ def broker_options(command: _Command) -> _Command:
         click.option(
             "--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener."
         ),
-        click.option("--authority", type=file, help="Who signs the broker's certificate.  [FOLDER/tls/authority.pem]"),
+        click.option(
+            "--authority", type=file, help="Certificate of the broker's authority.  [FOLDER/tls/authority.pem]"
+        ),
         click.option("--certificate", type=file, help="Our certificate.  [FOLDER/tls/certificate.pem]"),
         click.option("--tls-key", type=file, help="Its private key.  [FOLDER/tls/key.pem]"),
     )
@@ -69,7 +71,7 @@ def _settings(
 ) -> BusSettings:
     host, _, port = (broker or "").rpartition(":")
     if not _HOST.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        said = f"'{broker}' is no broker." if broker else "No broker is named."
+        said = f"'{broker}' is not a broker's address." if broker else "No broker is named."
         raise ConfigurationError(said, remedy="Give --broker HOST:PORT, or set DOORWARD_BROKER.")
     tls = who.folder / "tls"
     return BusSettings(

@@ -20,21 +20,24 @@ from agent.platform.system_clock import SystemClock
 __all__ = ["receive"]
 
 _PATIENCE_S: Final = 60.0
-"""Seconds to wait for a request of another process. It takes half of that if the broker does not answer."""
+"""Seconds to wait for a request of another process. It takes half of that if the broker is silent."""
 
 
 @click.command()
 @folder_option
-@click.option("--count", type=Number(1), help="Stop after so many complete disclosures.")
+@click.option("--count", type=Number(1), help="Stop after this number of complete disclosures.")
 @click.option(
-    "--retention-days", metavar="DAYS", type=Number(0, 36_525), help="State in receipts how long you keep footage."
+    "--retention-days",
+    metavar="DAYS",
+    type=Number(0, 36_525),
+    help="Days for which you keep footage, stated in receipts.",
 )
 @broker_options
 @json_option
 def receive(folder: Path, count: int | None, retention_days: int | None, as_json: bool, **broker: Any) -> None:
     """Receive disclosures, verify and acknowledge them until you stop it (Ctrl-C).
 
-    Also publishes messages that are signed but not published yet.  You can stop it at any time and lose no data.
+    Also publishes messages that are signed but unpublished.  You can stop it safely at any time.
     """
     who = Requester.open(folder)
     stop = threading.Event()
@@ -79,7 +82,7 @@ def _say_news(news: ReceiverEvent) -> None:
         ReceiverEventKind.PUBLISHED: f"The {news.detail} {news.request} is published.",
         ReceiverEventKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
         ReceiverEventKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
-        ReceiverEventKind.TIP: f"A tip has come.  Read it: doorward requester tips {news.disclosure[:8]}",
+        ReceiverEventKind.TIP: f"A tip has arrived.  Read it: doorward requester tips {news.disclosure[:8]}",
         ReceiverEventKind.STOPPED: f"The device sends no more of disclosure {news.disclosure}.",
     }
     if news.kind in words:

@@ -40,7 +40,7 @@ __all__ = ["bulletin", "deleted", "request", "withdraw"]
 _DAY_S: Final = 86_400
 _WAIT_S: Final = 0.2
 _WORTH_A_WARNING: Final = 0.1
-"""Share of an area without any door that is worth a warning. The corners of a square of 300 m lose 4 %."""
+"""Warn if this share of an area asks no door. The corners of a square of 300 m lose 4 %."""
 
 
 @click.command()
@@ -53,14 +53,19 @@ _WORTH_A_WARNING: Final = 0.1
 @click.option("--incident", required=True, type=click.Choice([incident.value for incident in Incident]),
               help="What happened.")  # fmt: skip
 @click.option("--description", metavar="WORDS", required=True, help="For the owner, at most 500 characters, no links.")
-@click.option("--contact-name", metavar="NAME", required=True, help="Whom the owner can ask.")
-@click.option("--contact-email", metavar="EMAIL", help="Where the owner can ask: this, --contact-phone, or both.")
+@click.option("--contact-name", metavar="NAME", required=True, help="Name of the person to ask.")
+@click.option("--contact-email", metavar="EMAIL", help="E-mail of that person. Give this, --contact-phone, or both.")
 @click.option("--contact-phone", metavar="PHONE", help="Digits, spaces, a + before them: '+31 20 1234567'.")
 @click.option(
-    "--days", metavar="DAYS", type=Number(1, 30), default=14, show_default=True, help="How long owners may answer."
+    "--days",
+    metavar="DAYS",
+    type=Number(1, 30),
+    default=14,
+    show_default=True,
+    help="How many days owners may answer.",
 )
-@click.option("--trust-root", metavar="KEY_ID", help="The root to ask under, if not the folder's.")
-@click.option("--sign-only", is_flag=True, help="Do not publish: 'receive' will.")
+@click.option("--trust-root", metavar="KEY_ID", help="The root to ask under (default: the folder's).")
+@click.option("--sign-only", is_flag=True, help="Sign only. 'receive' publishes it later.")
 @click.option("--unchecked", is_flag=True, hidden=True, help="For tests: leave the limits to the devices.")
 @timeout_option
 @broker_options
@@ -87,8 +92,9 @@ def request(
 ) -> None:
     """Ask each door in an area for footage of a span of time.
 
-    Doors do not reveal where they are: you hear only from owners who have footage and choose to share it.  The request
-    is checked against the limits of devices before it is signed.
+    Doors keep their place secret: you hear only from owners who have footage and choose to share it.  The request is
+    checked against the limits of devices before it is signed. For example, --circle 52.3702,4.8952,300 asks the doors
+    within 300 m.
     """
     who = Requester.open(folder)
     at_s = now_s()
@@ -105,8 +111,8 @@ def request(
     _warn_of_narrow_parts(question.area)
     if not KnownRoots(who).ids():
         click.echo(
-            "No bundle of a root is here, so nobody can tell whether the area lies in your regions.  "
-            "Take it once: doorward requester root KEY BUNDLE",
+            "This folder has no bundle of a root, so your regions cannot be checked.  "
+            "Import one: doorward requester root KEY BUNDLE",
             err=True,
         )
     with contextlib.nullcontext(_keep) if sign_only else _publisher(who, timeout, broker) as publish_it:
@@ -139,8 +145,8 @@ def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, 
 @click.command()
 @folder_option
 @click.argument("request_id", metavar="REQUEST")
-@click.option("--remove", is_flag=True, help="Delete first what this folder still holds of it, sealed and opened.")
-@click.option("--yes", "sure", is_flag=True, help="Do not ask once more.")
+@click.option("--remove", is_flag=True, help="First delete the answers in this folder, sealed and opened.")
+@click.option("--yes", "sure", is_flag=True, help="Skip the confirmation.")
 @timeout_option
 @broker_options
 @json_option
@@ -149,9 +155,9 @@ def deleted(
 ) -> None:
     """State, signed, that everything received for REQUEST is deleted.
 
-    Owners see the statement beside your receipt.  Send it with or without an answer, so that it does not reveal if a
-    door answered.  --remove deletes the answers in this folder; delete copies elsewhere first.  The request's reply key
-    is always deleted: then no copy of an answer opens, even one that is still on its way.
+    Owners see the statement beside your receipt.  Send it for each request, answered or unanswered, so that it hides if
+    a door answered.  --remove deletes the answers in this folder; delete copies elsewhere first.  The request's reply
+    key is always deleted: then all copies of an answer stay sealed, even one that is still on its way.
     """
     who = Requester.open(folder)
     request_id = _the_request(who, request_id)
@@ -159,10 +165,10 @@ def deleted(
     if held and not remove:
         raise ConfigurationError(
             f"{folder} still holds {counted(len(held), 'disclosure')} of this request.",
-            remedy="--remove deletes what is here; delete copies elsewhere yourself.",
+            remedy="Use --remove to delete them here. Delete copies elsewhere yourself.",
         )
     if not sure:
-        click.confirm("Is every copy of it gone, those elsewhere too?", abort=True, err=True)
+        click.confirm("Is every copy deleted, also elsewhere?", abort=True, err=True)
     with _publisher(who, timeout, broker) as publish_it:
         for each in held:
             each.remove()
@@ -177,15 +183,22 @@ def deleted(
 @folder_option
 @click.option("--title", metavar="WORDS", required=True, help="At most 100 characters, no links.")
 @click.option("--description", metavar="WORDS", required=True, help="At most 500 characters, no links.")
-@click.option("--circle", metavar="LAT,LON,RADIUS", help="Whom it concerns.")
+@click.option("--circle", metavar="LAT,LON,RADIUS", help="Area of the doors that it concerns.")
 @click.option("--polygon", type=click.Path(path_type=Path, dir_okay=False), help="Area: GeoJSON, or 'lat,lon' lines.")
 @click.option(
     "--around",
     metavar="LAT,LON,KM",
-    help="Instead of an area: every door within so many km, up to 100, and some beyond.",
+    help="Instead of an area: all doors within this many km (up to 100), and some beyond.",
 )
-@click.option("--days", metavar="DAYS", type=Number(1, 30), default=7, show_default=True, help="How long it stands.")
-@click.option("--trust-root", metavar="KEY_ID", help="The root under which you speak, if not the folder's.")
+@click.option(
+    "--days",
+    metavar="DAYS",
+    type=Number(1, 30),
+    default=7,
+    show_default=True,
+    help="How many days it stays published.",
+)
+@click.option("--trust-root", metavar="KEY_ID", help="The root to publish under (default: the folder's).")
 @timeout_option
 @broker_options
 @json_option
@@ -195,7 +208,7 @@ def bulletin(
 ) -> None:  # fmt: skip
     """Post a safety message for the doors of an area.
 
-    Owners find it in a list when they look.  It triggers no notification and no answer.
+    Owners find it in a list when they look.  It triggers no notification, and doors send no answer.
     """
     who = Requester.open(folder)
     area = None if around is not None else _area(circle, polygon)
@@ -218,18 +231,18 @@ def _the_request(who: Requester, beginning: str) -> str:
         return found[0]
     if not there:
         raise ConfigurationError(
-            f"{who.folder} has asked for nothing yet.", remedy="Ask first: doorward requester request"
+            f"{who.folder} has sent no request yet.", remedy="Send one: doorward requester request"
         )
     shown = "".join(f"\n    {name}" for name in found or there)
     raise ConfigurationError(
-        f"'{beginning}' begins {len(found) or 'none'} of the requests in {who.folder}.",
+        f"{len(found) or 'No'} requests in {who.folder} start with '{beginning}'.",
         remedy=f"Name one by the beginning of its id:{shown}",
     )
 
 
 def _area(circle: str | None, polygon: Path | None) -> Area:
     if (circle is None) == (polygon is None):
-        raise ConfigurationError("An area is a circle or a polygon.", remedy="Give one of --circle and --polygon.")
+        raise ConfigurationError("An area must be a circle or a polygon.", remedy="Give one of --circle and --polygon.")
     return parse_circle(circle) if circle is not None else read_polygon(polygon or Path())
 
 
@@ -284,7 +297,7 @@ def _publish(how: Callable[[SignedMessage], None], signed: SignedMessage) -> Non
     except NetworkError as error:
         raise NetworkError(
             f"{error.message} {signed.id} is signed and kept, but not published yet.",
-            remedy=f"{error.remedy} 'doorward requester receive' publishes it: say it once only.".lstrip(),
+            remedy=f"{error.remedy} 'doorward requester receive' publishes it. Do not sign it again.".lstrip(),
         ) from error
 
 
@@ -298,8 +311,8 @@ def _await_publication(who: Requester, signed: SignedMessage, broker: dict[str, 
                 return publish(signed, bus, now_s=now_s(), timeout_s=timeout_s)
         if time.monotonic() >= deadline:
             raise NetworkError(
-                "The running 'receive' has not published it yet.",
-                remedy="It will, as soon as it is connected: look at what it says.",
+                "The running 'receive' has not published the message yet.",
+                remedy="It publishes it once it is connected. Read its output.",
             )
         time.sleep(_WAIT_S)
     return None

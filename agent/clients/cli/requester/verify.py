@@ -31,7 +31,7 @@ __all__ = ["open_", "tips_", "verify"]
 def verify(folder: Path, disclosure: str | None, as_json: bool) -> int:
     """Check DISCLOSURE (default: the only one) from the folder alone.  Exit status 1 if a check fails.
 
-    Needs no network.  The beginning of the id is enough.
+    Works offline.  The beginning of the id is enough.
     """
     verification = verify_disclosure(folder, _disclosure(folder, disclosure))
     if as_json:
@@ -71,7 +71,7 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
             what = f"{each.seconds:.1f} s" if each.mp4 else "segments only" if each.problem else "poster only"
             click.echo(f"  clip {each.clip.number}: {what}  {each.mp4 or each.picture or each.segments[0].parent}")
             if each.problem:
-                click.echo(f"    Its segments do not go into one film: {words.plain(each.problem)}")
+                click.echo(f"    Its segments cannot be joined into one film: {words.plain(each.problem)}")
         for told in grades.told:
             when = words.window(told.from_ms, told.to_ms)
             click.echo(f"  exists: {when}, {words.counted(told.segments, 'segment')}, {told.shared} of them shared")
@@ -91,7 +91,9 @@ def _disclosure(folder: Path, beginning: str | None) -> str:
             f"There is no disclosure {beginning} in {folder}.", remedy="Receive it first: doorward requester receive"
         )
     if not found:
-        raise ConfigurationError("Nothing has come yet.", remedy="Receive it first: doorward requester receive")
+        raise ConfigurationError(
+            "No disclosure has arrived yet.", remedy="Receive it first: doorward requester receive"
+        )
     shown = "".join(f"\n    {each}" for each in found)
     raise ConfigurationError(
         f"There are {len(found)} disclosures in {folder}.", remedy=f"Name one by the beginning of its id:{shown}"
@@ -104,10 +106,11 @@ def _disclosure(folder: Path, beginning: str | None) -> str:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write its footage into this folder.")
 @json_option
 def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> int:
-    """Read tips that owners sent unasked.  Exit status 1 if one of them cannot be read.
+    """Read tips that owners sent unasked.  Exit status 1 if one of them is unreadable.
 
-    TIP is the id of one, or the beginning of it.  A tip does not name its sender, and its words are unproven. Footage
-    in it is checked against the signature of the camera that recorded it.  The camera's owner is not in it.
+    TIP is the id of one, or the beginning of it.  A tip hides its sender, and its words are unproven. Footage in it is
+    checked against the signature of the camera that recorded it.  The tip does not say to which owner the camera
+    belongs.
     """
     who = Requester.open(folder)
     names = [name for name in tips(folder) if name.startswith(tip or "")]
@@ -184,7 +187,7 @@ def _say_checks(verification: Verification) -> None:
 
 
 def _say_proven(verification: Verification) -> None:
-    """Prints what the checks prove, and what they do not prove."""
+    """Prints what the checks prove, and their limits."""
     request, disclosed = verification.request, verification.disclosed
     if request is None or disclosed is None:
         return
@@ -201,19 +204,19 @@ def _say_proven(verification: Verification) -> None:
         ("agreed", f"{owners}, {words.day(approval.owner_time_ms)} UTC by their own clock"),
         ("the door", _door(verification.door)),
         ("shared", "; ".join(grades_of(verification).lines)),
-        ("clock", ", ".join(clocks) or "nothing was shown"),
-        ("the rest", "not spoken of" if approval.gaps is None else words.counted(len(approval.gaps), "span") + " told"),
+        ("clock", ", ".join(clocks) or "no footage"),
+        ("the rest", "not disclosed" if approval.gaps is None else words.counted(len(approval.gaps), "span") + " told"),
         ("receipt", signed),
     ):
         click.echo(f"  {name:<9} {words.plain(said)}")
-    click.echo("Not proven: whose door it is, that the lens saw what it seems, that there is nothing else.")
+    click.echo("Not proven: the address and person behind the door, a genuine scene, that there is no more footage.")
 
 
 def _door(door: DoorbellHistory) -> str:
     """Returns a sentence about the earlier answers of the doorbell to this requester."""
     if door.seen_s is None:
-        return "first seen with this answer: nothing but its own key vouches for its first owners"
-    return f"first seen {words.day(door.seen_s * 1000)} UTC; its owners are those of then, or were added by them"
+        return "first seen with this answer: only its own key vouches for its first owners"
+    return f"first seen {words.day(door.seen_s * 1000)} UTC; its owners are the same as then, or were added by them"
 
 
 def _verdict(verification: Verification) -> dict[str, Any]:
