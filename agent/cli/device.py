@@ -169,7 +169,7 @@ def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
     if words is None:
         return []
     gone = f"; {counted(recorder['discarded_events'], 'event')} not kept" if recorder.get("discarded_events") else ""
-    return [("object_detection", words + gone)]
+    return [("detection", words + gone)]
 
 
 def _panel_words(panel: dict[str, Any]) -> str:

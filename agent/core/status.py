@@ -36,13 +36,13 @@ _Bound = Annotated[str, Meta(pattern=r"^(\+Inf|[0-9.e-]{1,12})$")]
 """The bound of a bucket in seconds. It is copied into the text of the metrics, so its form is checked."""
 
 
-class Opinion(Struct):
+class DetectionReport(Struct):
     state: str
     detail: str = ""
-    looks: Count = 0
+    inferences: Count = 0
     dropped: Count = 0
     ms_per_inference: Amount = 0.0
-    sights: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
 
 
 class ScrubReport(Struct):
@@ -98,8 +98,8 @@ class RecorderReport(Struct):
     in_event: bool = False
     motion_passes: str = ""
     sound: str = "off"
-    let_go: Count = 0
-    opinion: Opinion | None = None
+    discarded_events: Count = 0
+    object_detection: DetectionReport | None = None
     scrub: ScrubReport | None = None
     wear: Wear | None = None
     disk: DiskReport | None = None

@@ -80,7 +80,7 @@ class _PendingSegment:
 
 
 class RetryBuffer:
-    """For one thread. After a fault `on_fault(bytes)` is called: a full disk lacks room for this many bytes. If it made
+    """For one thread. After a fault `relieve(bytes)` is called: a full disk lacks room for this many bytes. If it made
     room it returns true, and the next attempt follows at once, because other files could take that room first.
 
     `monotonic`: seconds, for the pauses between attempts.

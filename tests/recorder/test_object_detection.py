@@ -123,7 +123,7 @@ def test_while_the_board_is_warm_it_rests_and_afterwards_looks_again(benches: Ca
     bench.opinion.set_paused(True)
     for second in range(10):
         bench.watch(second, VISITED)
-    assert bench.opinion.status().state == "resting"
+    assert bench.opinion.status().state == "paused"
     assert bench.shown(0, 9) is None
     bench.opinion.set_paused(False)
     for second in range(10, 20):

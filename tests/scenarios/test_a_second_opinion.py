@@ -115,7 +115,7 @@ def test_the_owner_is_shown_it_where_they_open_their_footage(
         config = tmp_path / "doorward.toml"
         config.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n')
         assert run(doorward, ["status", "--config", str(config)]) == 0
-        assert re.search(r"opinion +[0-9]+ looks, [0-9]+ ms each\n", capsys.readouterr().out)
+        assert re.search(r"detection +[0-9]+ looks, [0-9]+ ms each\n", capsys.readouterr().out)
 
 
 def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_board_that_is_warm_keeps_everything_and_looks_at_nothing(tmp_path: Pa
         owner.solo.record()
         status = owner.solo.recorder.status()
         assert (status.object_detection.state, status.object_detection.inferences, status.discarded_events) == (
-            "resting",
+            "paused",
             0,
             0,
         )

@@ -312,7 +312,7 @@ def test_a_doorbell_that_dies_without_a_word_is_unavailable_by_its_last_will(tmp
         "from agent.core.home import HomeTopics\n"
         "a = HomeAddress('127.0.0.1', int(sys.argv[1]), *sys.argv[2:4], device='cd' * 8)\n"
         "b = MqttHomeBus(a); t = HomeTopics(a.device).availability\n"
-        "b.start(will=(t, b'offline')); b.wait_connected(10); b.tell(t, b'online', retain=True); time.sleep(60)\n"
+        "b.start(will=(t, b'offline')); b.wait_connected(10); b.publish(t, b'online', retain=True); time.sleep(60)\n"
     )
     with HomeBroker(tmp_path) as broker:
         consumer = Consumer(broker.port)
