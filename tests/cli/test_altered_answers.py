@@ -101,7 +101,7 @@ def _counts() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"recorder": {**RECORDER, "object_detection": ["running"]}}, "$.recorder.opinion"),
+        ({"recorder": {**RECORDER, "object_detection": ["running"]}}, "$.recorder.object_detection"),
         ({"recorder": {**RECORDER, "frames": 10**400}}, "$.recorder.frames"),
         ({"panel": {**PANEL, "health": {"temperature_c": "hot"}}}, "$.panel.health.temperature_c"),
         ({"alerts": {"channels": {"phone": 5}}}, "$.alerts.channels"),

@@ -688,6 +688,15 @@ export interface ControlRequest {
 
 }
 
+export interface DetectionReport {
+  state: string;
+  detail?: string;
+  inferences?: number;
+  dropped?: number;
+  ms_per_inference?: number;
+  labels?: string[] | null;
+}
+
 export interface DeviceAnswer {
   device: string;
   device_id: string;
@@ -812,15 +821,6 @@ export interface NowAnswer {
   camera: string;
 }
 
-export interface Opinion {
-  state: string;
-  detail?: string;
-  looks?: number;
-  dropped?: number;
-  ms_per_inference?: number;
-  sights?: string[] | null;
-}
-
 export interface OptOutSummary {
   scope: Scope;
   value?: string | null;
@@ -865,8 +865,8 @@ export interface RecorderReport {
   in_event?: boolean;
   motion_passes?: string;
   sound?: string;
-  let_go?: number;
-  opinion?: Opinion | null;
+  discarded_events?: number;
+  object_detection?: DetectionReport | null;
   scrub?: ScrubReport | null;
   wear?: Wear | null;
   disk?: DiskReport | null;
