@@ -325,7 +325,7 @@ def test_of_what_was_deleted_while_it_was_copied_not_even_its_record_is_told(doo
             yield made
 
     maker.making = interrupted  # type: ignore[method-assign]
-    with pytest.raises(RequestError, match="not there any more"):
+    with pytest.raises(RequestError, match="no longer in the vault"):
         door.obey(*statement)
     assert (door.outbox.objects, door.outgoing()) == ({}, [])
 
