@@ -1,8 +1,7 @@
-"""Serves the owner's client on a Unix socket: one frame in, one frame out, as often as the client likes.
+"""Serves the owner's client on a Unix socket: each frame is answered by one frame (docs/control-socket.md).
 
-Rules: the socket file is 0600 in a 0700 folder; the peer must be of our user, root, or the one configured; a silent
-client is dropped after `IDLE_S`.  An error of ours becomes `{"ok": false, "error": …, "remedy": …}`, never a stack
-trace.
+The socket file has mode 0600 in a folder of mode 0700. The peer must be the custodian's user, root, or the configured
+user. The server drops a client that is silent for `IDLE_S`. A `DoorwardError` becomes an answer with `"ok": false`.
 """
 
 from __future__ import annotations
@@ -44,16 +43,16 @@ class ControlSocket:
 
     @property
     def clients(self) -> int:
-        """How many are connected."""
+        """Returns the number of connected clients."""
         return self._server.clients
 
     def start(self) -> None:
-        """Raises `ConfigurationError` when the socket cannot be made."""
+        """Starts to listen.  Raises `ConfigurationError` if the socket cannot be made."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._server.start()
 
     def stop(self) -> None:
-        """Idempotent."""
+        """Stops listening.  Idempotent."""
         self._server.stop()
 
     def _serve(self, client: socket.socket) -> None:

@@ -1,10 +1,10 @@
-"""What the roles say to each other, and how it is framed: a handful of questions, each with one answer.
+"""The messages between recorder, uplink and custodian: requests, each with one answer, and their frame.
 
     frame = u32 length · JSON object of one of the kinds below
 
-Only the custodian is asked; it asks nobody.  So nothing can be said *to* a recorder but the answer to its question, and
-nothing that came over a network can open, pause or turn a camera.  Lengths are bounded before anything is read.
-The peers are told apart by the socket they can reach and by their user id, never by what they say.
+The recorder and the uplink ask, and only the custodian answers. So a recorder receives only answers to its own
+questions, and a message from a network cannot open, pause or turn a camera. Lengths are checked before bytes are read.
+The custodian identifies a peer by its socket and its user id, never by the message.
 """
 
 from __future__ import annotations
@@ -74,35 +74,35 @@ LENGTH: Final = struct.Struct(">I")
 
 
 class IpcMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Base of all of them."""
+    """Base class of all messages."""
 
 
 # --- The recorder asks
 
 
 class GetRecipients(IpcMessage, frozen=True):
-    """Whom to seal to.  Answered by `Recipients`."""
+    """Asks for the keys to seal to.  Answered by `Recipients`."""
 
 
 class Sign(IpcMessage, frozen=True):
-    """Sign a manifest record, and nothing else: `encoding` is its DSSE pre-authentication encoding."""
+    """Asks to sign a manifest record, and nothing else: `encoding` is its DSSE pre-authentication encoding."""
 
     encoding: bytes
 
 
 class GetHeldSegments(IpcMessage, frozen=True):
-    """Which of `stored` segments must not be evicted, and what time to age the others by.  Answered by
+    """Asks which of `stored` segments must not be evicted, and for the time that ages the others.  Answered by
     `HeldSegments`."""
 
     stored: int
 
 
 class GetErasedSegments(IpcMessage, frozen=True):
-    """Which segments an owner has deleted.  Answered by `SegmentNames`: those that are still on the disk."""
+    """Asks which segments an owner has deleted.  Answered by `SegmentNames`: those that are still on the disk."""
 
 
 class GetSettings(IpcMessage, frozen=True):
-    """What an owner has set.  Answered by `OwnerSettingsReply`."""
+    """Asks for the owner's settings.  Answered by `OwnerSettingsReply`."""
 
 
 class Notify(IpcMessage, frozen=True):
@@ -114,14 +114,13 @@ class Notify(IpcMessage, frozen=True):
 
 
 class ReportStatus(IpcMessage, frozen=True):
-    """How the asking role is: for `doorward status`."""
+    """The status of the asking process, for `doorward status`."""
 
     status: dict[str, Any]
 
 
 class GetLiveViewers(IpcMessage, frozen=True):
-    """Does an owner look at live view?  Answered by `LiveViewers`, at once or when one does, after `patience_s` at
-    most."""
+    """Asks if an owner watches live view.  Answered by `LiveViewers` if one does, after `patience_s` at most."""
 
     patience_s: float
 
@@ -139,7 +138,7 @@ class PutLivePiece(IpcMessage, frozen=True):
 
 
 class UplinkConfig(IpcMessage, frozen=True):
-    """Where to connect and what to listen to: everything the uplink needs of the configuration.  Answers itself."""
+    """The part of the configuration that the uplink needs: broker and topics.  The answer has the same type."""
 
     device: str = ""
     host: str = ""
@@ -153,7 +152,7 @@ class UplinkConfig(IpcMessage, frozen=True):
 
 
 class DeliverMessage(IpcMessage, frozen=True):
-    """A message came.  Answered by `TransferReceipt`."""
+    """A message from the broker.  Answered by `TransferReceipt`."""
 
     topic: str
     payload: bytes
@@ -164,13 +163,13 @@ class GetOutgoing(IpcMessage, frozen=True):
 
 
 class BeginSending(IpcMessage, frozen=True):
-    """The first byte of a disclosure is about to leave.  Answered by `SendingAllowed`."""
+    """Asks to send the first byte of a disclosure.  Answered by `SendingAllowed`."""
 
     disclosure: str
 
 
 class GetAlertChannels(IpcMessage, frozen=True):
-    """Where alerts go.  Answered by `AlertChannelsReply`; whatever was handed out before counts as not delivered."""
+    """Asks for the channels of alerts.  Answered by `AlertChannelsReply`.  Alerts in delivery start again."""
 
 
 class PollAlerts(IpcMessage, frozen=True):
@@ -178,7 +177,7 @@ class PollAlerts(IpcMessage, frozen=True):
 
 
 class AckAlert(IpcMessage, frozen=True):
-    """A parcel was taken by its channel, or (`fault`) why not.  Answered by `Ack`."""
+    """The channel accepted an alert, or `fault` says why it did not.  Answered by `Ack`."""
 
     message: AlertMessage
     fault: str
@@ -189,14 +188,13 @@ class GetHomeAssistant(IpcMessage, frozen=True):
 
 
 class PollHomeState(IpcMessage, frozen=True):
-    """Answered by `HomeStateReply`, after another press than these or after a second."""
+    """Answered by `HomeStateReply` after a press that `presses` does not count, or after a second."""
 
     presses: int
 
 
 class PollOutgoing(IpcMessage, frozen=True):
-    """Answered by `OutgoingVersion` when the list of outgoing disclosures is newer than `seen`, or after some
-    seconds."""
+    """Answered by `OutgoingVersion` if the list of outgoing disclosures is newer than `seen`, or after some seconds."""
 
     seen: int
 
@@ -217,7 +215,7 @@ class Signature(IpcMessage, frozen=True):
 
 
 class OwnerSettingsReply(IpcMessage, frozen=True):
-    """The payload of the owner's statement, verified by the custodian; empty while everything is as the file says."""
+    """The payload of the owner's statement, verified by the custodian.  Empty if no owner has set anything."""
 
     payload: bytes
 
@@ -227,14 +225,14 @@ class SegmentNames(IpcMessage, frozen=True):
 
 
 class HeldSegments(IpcMessage, frozen=True):
-    """`core.retention.ProtectedIds`: the names of what stays; the trusted UTC, or None when nothing may go by age."""
+    """`core.retention.ProtectedIds`: segments to keep, and the trusted UTC, None if nothing may go by age."""
 
     names: tuple[str, ...]
     now_ms: int | None
 
 
 class OutgoingDisclosures(IpcMessage, frozen=True):
-    """Outbox objects that may be sent, and whether their first byte has left already."""
+    """Outbox objects that may be sent, each with True if its first byte has left."""
 
     disclosures: tuple[tuple[OutboxRecord, bool], ...]
 
@@ -244,7 +242,7 @@ class SendingAllowed(IpcMessage, frozen=True):
 
 
 class TransferReceipt(IpcMessage, frozen=True):
-    """`receipt`: strict JSON of the receipt for a transfer of ours; None when the message was anything else."""
+    """`receipt`: strict JSON of the receipt for a transfer of this device, or None if the message was another one."""
 
     receipt: bytes | None
 
@@ -260,11 +258,11 @@ class LiveViewers(IpcMessage, frozen=True):
 
 
 class Ack(IpcMessage, frozen=True):
-    """Heard."""
+    """Confirms a message that has no other answer."""
 
 
 class HomeAssistantReply(IpcMessage, frozen=True):
-    """With no host when Home Assistant is not wanted."""
+    """The address has no host if Home Assistant is not configured."""
 
     address: HomeAddress
 
@@ -337,7 +335,7 @@ _Kind = TypeVar("_Kind")
 
 
 def frame(message: IpcMessage, limit_bytes: int) -> bytes:
-    """Raises `FormatError` when it is larger than its reader takes."""
+    """Returns the framed message.  Raises `FormatError` if it is larger than its reader accepts."""
     data = msgspec.json.encode(message)
     if len(data) > limit_bytes:
         raise FormatError(f"{type(message).__name__}: {len(data)} bytes, allowed are {limit_bytes}.")
@@ -345,7 +343,7 @@ def frame(message: IpcMessage, limit_bytes: int) -> bytes:
 
 
 def decode_length(start: bytes, limit_bytes: int) -> int:
-    """How long the JSON is that follows these four bytes.  Raises `FormatError`."""
+    """Returns the length of the JSON after these four bytes.  Raises `FormatError`."""
     if len(start) != LENGTH.size:
         raise FormatError("A message between roles is cut short.")
     size: int = LENGTH.unpack(start)[0]
@@ -355,7 +353,7 @@ def decode_length(start: bytes, limit_bytes: int) -> int:
 
 
 def decode(data: bytes, kinds: type[_Kind]) -> _Kind:
-    """One of `kinds`.  Raises `FormatError`."""
+    """Returns a message of one of `kinds`.  Raises `FormatError`."""
     try:
         return msgspec.json.decode(data, type=kinds)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

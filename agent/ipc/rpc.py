@@ -1,7 +1,7 @@
-"""The sockets between the roles: one question, one answer, over SOCK_STREAM in a folder only the two of them reach.
+"""Client and server of the sockets between processes: one question, one answer, over SOCK_STREAM.
 
-Rules: the peer's user id (SO_PEERCRED, unix(7)) is checked on both ends; frames are bounded.  A client that meets no
-custodian waits for one as long as it was told to: a restart of the custodian must not cost the recorder a segment.
+Both ends check the peer's user id (SO_PEERCRED, unix(7)), and frames are bounded. If no custodian answers, a client
+waits for `patience_s`: a restart of the custodian must not cost the recorder a segment.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _WHOLE_MAP: Final = str(2**32 - 1)
 _OVERFLOW_UID: Final = 65_534
 _PAUSE_S: Final = 0.2
 _SILENCE_S: Final = 5.0
-"""Longer than an answer takes, shorter than the patience of the asker's own watchdog: a custodian that hangs must not
-take the others with it."""
+"""Longer than an answer takes, and shorter than the watchdog of the asking process: if the custodian hangs, the other
+processes must not be restarted with it."""
 LONG_SILENCE_S: Final = 30.0
-"""For a connection on which the custodian is waited for."""
+"""For a connection whose answers the custodian may delay."""
 
 _Question = TypeVar("_Question")
 
@@ -86,11 +86,11 @@ class IpcServer(Generic[_Question]):
         )
 
     def start(self) -> None:
-        """Raises `ConfigurationError` when the socket cannot be made."""
+        """Starts to listen.  Raises `ConfigurationError` if the socket cannot be made."""
         self._server.start()
 
     def stop(self) -> None:
-        """Close everything and join every thread.  Idempotent."""
+        """Closes every connection and joins every thread.  Idempotent."""
         self._server.stop()
 
     def _serve(self, peer: socket.socket) -> None:
@@ -116,7 +116,7 @@ class IpcServer(Generic[_Question]):
 
 
 class IpcClient:
-    """One connection, made when it is first needed and again whenever it broke.  Safe to use from several threads."""
+    """One connection, made at the first question and again after a failure.  Safe to use from several threads."""
 
     def __init__(
         self, path: Path, allowed: frozenset[int], *, patience_s: float = 10.0, silence_s: float = _SILENCE_S
@@ -158,7 +158,7 @@ class IpcClient:
         return answer
 
     def close(self) -> None:
-        """Give up waiting, for an answer, too.  Idempotent."""
+        """Closes the connection and ends every wait for an answer.  Idempotent."""
         self._closed.set()
         if (asking := self._socket) is not None:
             with contextlib.suppress(OSError):
