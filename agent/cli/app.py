@@ -20,42 +20,44 @@ COMMANDS = {
     "init": LazyCommand("agent.cli.device:init", "Make this machine a device."),
     "run": LazyCommand("agent.cli.run:run", "Watch, record, and answer the owner."),
     "status": LazyCommand("agent.cli.device:status", "Show what the running device is doing."),
-    "requests": LazyCommand("agent.cli.device:requests", "List footage requests and where each stands."),
-    "vault": LazyCommand("agent.cli.vault:vault", "Look into the sealed buffer."),
-    "owner": LazyCommand("agent.clients.cli.owner:owner", "The owner's keys, and everything they decide."),
-    "trust": LazyCommand("agent.clients.cli.owner.trust:trust", "Choose who may ask you for footage."),
+    "requests": LazyCommand("agent.cli.device:requests", "List footage requests and the state of each."),
+    "vault": LazyCommand("agent.cli.vault:vault", "Inspect the vault."),
+    "owner": LazyCommand("agent.clients.cli.owner:owner", "The owner's keys and decisions."),
+    "trust": LazyCommand("agent.clients.cli.owner.trust:trust", "Choose the requesters who may ask you for footage."),
     "ledger": LazyCommand(
-        "agent.clients.cli.ledger:ledger", "Read what the doorbell did, and prove that it is all of it."
+        "agent.clients.cli.ledger:ledger", "Read the doorbell's ledger and verify that it is complete."
     ),
     "requester": LazyCommand("agent.clients.cli.requester:requester", "Ask for footage, receive, verify and open it."),
-    "notify": LazyCommand("agent.cli.notify:notify", "Alerts on the owner's phone: try them, see what waits."),
+    "notify": LazyCommand("agent.cli.notify:notify", "Test and show the alerts on the owner's phone."),
     "home-assistant": LazyCommand(
-        "agent.cli.home_assistant:home_assistant", "The doorbell in Home Assistant: take it out."
+        "agent.cli.home_assistant:home_assistant", "Remove the doorbell from Home Assistant."
     ),
-    "page": LazyCommand("agent.cli.page:page", "The owner's page in the browser: how to get there."),
+    "page": LazyCommand("agent.cli.page:page", "Open the owner's page in a browser."),
     "broker": LazyCommand(
         "agent.clients.cli.broker:broker", "Make the certificates and the configuration of your own broker."
     ),
     "link": LazyCommand("agent.cli.link:link", "Connect this doorbell to a broker."),
-    "motion": LazyCommand("agent.cli.motion:motion", "Show what the motion detector sees in a video."),
-    "doctor": LazyCommand("agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker; say what to do."),
-    "self-test": LazyCommand("agent.cli.self_test:self_test", "Film a drawn scene, seal it and verify it."),
+    "motion": LazyCommand("agent.cli.motion:motion", "Show the motion detector's events in a video."),
+    "doctor": LazyCommand(
+        "agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker, and suggest remedies."
+    ),
+    "self-test": LazyCommand("agent.cli.self_test:self_test", "Record a drawn scene, seal it and verify it."),
     "provision": LazyCommand("agent.cli.provision:provision", "Check FLEET and write a bundle for each doorbell."),
     "take-bundle": LazyCommand("agent.cli.provision:take_bundle", "Take the configuration from a bundle, once."),
     "trust-report": LazyCommand(
-        "agent.cli.provision:trust_report_command", "Show every recipient, root and broker given."
+        "agent.cli.provision:trust_report_command", "Show the recipients, roots and broker from the preparer."
     ),
     "backup": LazyCommand("agent.cli.change_of_owner:backup", "Write keys, journal, ledger, sealed to the owners."),
     "restore": LazyCommand("agent.cli.change_of_owner:restore", "Make this machine the doorbell of an opened backup."),
     "reset": LazyCommand("agent.cli.change_of_owner:reset", "Hand this doorbell to a new owner."),
-    "apply": LazyCommand("agent.cli.uninstall:apply", "After a change of the configuration, take it up."),
+    "apply": LazyCommand("agent.cli.uninstall:apply", "Apply a changed configuration."),
     "uninstall": LazyCommand("agent.cli.uninstall:uninstall", "Remove Doorward from this machine."),
-    "config": LazyCommand("agent.cli.config:config", "Check a configuration and show what it says."),
+    "config": LazyCommand("agent.cli.config:config", "Check a configuration and explain it."),
 }
 
 _OF_CLIENTS = "agent.clients."
 _ELSEWHERE = (
-    "It belongs on a person's own computer: install doorward-clients there, or run 'make setup' in a copy of the "
+    "Use it on your own computer: install doorward-clients there, or run 'make setup' in a copy of the "
     "source and use .venv/bin/doorward."
 )
 
@@ -82,7 +84,7 @@ what they should be, 5 disk, 6 camera or board, 7 network, 70 a bug of ours.
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@click.option("--debug", is_flag=True, help="Show the stack trace of an error.")
 @click.version_option(__version__, prog_name="doorward", message="%(prog)s %(version)s")
 @click.pass_obj
 def doorward(invocation: Invocation, debug: bool) -> None:

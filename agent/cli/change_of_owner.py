@@ -64,12 +64,14 @@ def backup(config: Path, out: Path) -> None:
     from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
 
     if out.exists():
-        raise ConfigurationError(f"{out} is there already.", remedy="Give another name, or remove it first.")
+        raise ConfigurationError(f"{out} already exists.", remedy="Choose another name, or remove it first.")
     folder = StateFolder(load(config).device.state_dir)
     with DeviceLink(folder.control) as link:
         enrolment = link.ask("enrolment")["envelope"]
     if enrolment is None:
-        raise ConfigurationError("Nobody owns this doorbell yet, so nobody could open a backup.", remedy="Enrol first.")
+        raise ConfigurationError(
+            "This doorbell has no owner yet, so a backup could never be opened.", remedy="Enrol first."
+        )
     payload = envelope.read_unverified(enrolment.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
     owners = strictjson.decode(payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     recipients = [parse_recipient(text) for text in (*(each.recipient for each in owners.recipients), owners.recovery)]
@@ -102,20 +104,20 @@ def restore(config: Path, archive: Path) -> None:
             found = {name: file.read() for name, file in members.items() if file is not None}
     except tarfile.TarError as error:
         remedy = "Open it first, on the owner's machine:  doorward owner open-backup BACKUP"
-        raise FormatError("This is no opened backup.", remedy=remedy) from error
+        raise FormatError("This is not an opened backup.", remedy=remedy) from error
     unknown = [name for name in found if not _is_ours(name)]
     if unknown or "own/device.key" not in found:
         raise FormatError(
-            f"This is no backup of a doorbell: {plain(unknown[0]) + ' is in it' if unknown else 'it has no key'}.",
-            remedy="Give what 'doorward owner open-backup' made of one.",
+            f"This is not a doorbell's backup: {plain(unknown[0]) + ' is in it' if unknown else 'it has no key'}.",
+            remedy="Use the output of 'doorward owner open-backup'.",
         )
     files.make_folder(folder.root)
     with files.storage_errors(folder.root), PrivilegedFolder(folder.root) as own:
         if "journal.sqlite" in own.names():
             raise ConfigurationError(
-                f"{folder.root} has a journal: this machine is a doorbell already.",
-                remedy="If it is to become the one in the archive: sudo doorward reset removes this one's keys, trust "
-                "and footage for good; then restore.",
+                f"{folder.root} has a journal: this machine is already a doorbell.",
+                remedy="To make it the doorbell of the archive, run sudo doorward reset, which removes its keys, trust "
+                "and footage permanently. Then restore.",
             )
         _put_own(own, found)
     for name in _BESIDE:
@@ -144,8 +146,8 @@ def _put_own(own: PrivilegedFolder, found: Mapping[str, bytes]) -> None:
             folder = own.inside(_PAGE, make=True)
         except OSError as error:
             raise ConfigurationError(
-                f"'{_PAGE}' in the state folder is no folder: {error.strerror}.",
-                remedy="sudo doorward reset removes it and leaves its target alone; then restore.",
+                f"'{_PAGE}' in the state folder is not a folder: {error.strerror}.",
+                remedy="Run sudo doorward reset, which removes it and keeps its target. Then restore.",
             ) from error
         with folder:
             for name, content in pages.items():
@@ -158,7 +160,7 @@ def _put_own(own: PrivilegedFolder, found: Mapping[str, bytes]) -> None:
 @click.command()
 @config_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write the receipt there, too.")
+@click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Also write the receipt to this file.")
 def reset(config: Path, yes: bool, receipt: Path | None) -> None:
     """Hand this doorbell to a new owner: its keys, its trust and its footage go, and a receipt says so."""
     import datetime
@@ -171,7 +173,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
 
     folder = StateFolder(load(config).device.state_dir)
     if not yes:
-        click.confirm("Remove this doorbell's keys, trust and footage, for good?", abort=True)
+        click.confirm("Permanently remove this doorbell's keys, trust and footage?", abort=True)
     folder.claim()  # a doorbell that runs would write on
     key = _key_of(folder)
     sealed = _count_sealed(folder.vault)
@@ -190,20 +192,20 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
         told["not_removed"] = [plain(name) for name in remaining]
     click.echo(json.dumps(told, indent=2))
     if key is None:
-        click.echo("\nNo key signs this: the doorbell's own could not be read.")
+        click.echo("\nThis receipt is unsigned, because the doorbell's key could not be read.")
     else:
         statement = json.dumps(told, sort_keys=True).encode()
         signed = envelope.sign("application/vnd.doorward.reset-receipt+json", statement, key)
-        click.echo(f"\nSigned by the key that is gone:\n{signed.decode()}")
+        click.echo(f"\nSigned by the removed key:\n{signed.decode()}")
         if receipt is not None:
             files.write(receipt, signed + b"\n")
     if left := _left_in(config):
-        click.echo(f"\n{config} stays, with {left}: take out what is yours.")
+        click.echo(f"\n{config} stays, with {left}. Remove your data from it.")
     if remaining:
         raise StorageError(
             f"Not everything could be removed: {', '.join(map(plain, remaining))}.",
-            remedy="Stop what still writes there (sudo systemctl stop doorward.target 'doorward-*'), remove a link's "
-            "target by hand if it is yours, then reset again.",
+            remedy="Stop what writes there (sudo systemctl stop doorward.target 'doorward-*'), remove a link's "
+            "target by hand if it is yours, and run reset again.",
         )
     then = ", then sudo systemctl start doorward.target" if folder.divided else ""
     click.echo(f"\nFor its next owner:  {'sudo ' if folder.divided else ''}doorward init{then}")

@@ -21,7 +21,7 @@ __all__ = ["config"]
 
 @click.group(cls=Group)
 def config() -> None:
-    """Check a configuration and show what it says.
+    """Check a configuration and explain it.
 
     config/doorward.toml documents every key.
     """
@@ -60,7 +60,7 @@ def check(file: Path | None, config: Path, as_json: bool) -> None:
 
 
 @config.command()
-@click.option("--fleet", is_flag=True, help="Of a fleet file instead.")
+@click.option("--fleet", is_flag=True, help="For a fleet file instead.")
 def schema(fleet: bool) -> None:
     """Print the JSON Schema of a configuration, for editors.  It knows every key, type and range."""
     from agent.config.schema import configuration_schema, fleet_schema
@@ -76,14 +76,14 @@ def _meaning(configuration: Configuration) -> Iterator[str]:
         f"in segments of about {clips.segment_s:g} s."
     )
     yield (
-        f"The oldest segments go after {vault.max_age_days} days, beyond {vault.max_bytes / 1e9:.3g} GB, "
+        f"The oldest segments are deleted after {vault.max_age_days} days, beyond {vault.max_bytes / 1e9:.3g} GB, "
         f"or when less than {vault.free_floor:.0%} of the disk is free."
     )
     if configuration.device.position is not None:
-        yield f"It stands at {in_words(configuration.device.position)}."
+        yield f"Its position is {in_words(configuration.device.position)}."
     yield f"State is kept in {configuration.device.state_dir}."
     if configuration.broker:
-        yield f"Footage requests come through {configuration.broker.host}:{configuration.broker.port}."
+        yield f"Footage requests arrive through {configuration.broker.host}:{configuration.broker.port}."
 
 
 def _source(camera: CameraConfig) -> str:
@@ -104,7 +104,7 @@ def _source(camera: CameraConfig) -> str:
 def _notes(configuration: Configuration) -> Iterator[str]:
     """Yields notes about valid settings that may surprise."""
     if configuration.broker is None:
-        yield "There is no [broker]: Doorward records and touches no network."
+        yield "There is no [broker]: Doorward only records and uses no network."
     elif configuration.device.position is None:
         yield "device.position is not set: no footage request can match."
     if configuration.device.position is not None and (note := note_on(configuration.device.position)):

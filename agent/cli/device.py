@@ -44,7 +44,7 @@ def init(config: Path, as_json: bool) -> None:
 
 @click.command()
 @config_option
-@click.option("--watch", is_flag=True, help="Stay, and show every figure live.")
+@click.option("--watch", is_flag=True, help="Show live figures until Ctrl-C.")
 @json_option
 def status(config: Path, watch: bool, as_json: bool) -> None:
     """Show what the running device is doing: camera, vault, link, and what waits for the owner."""
@@ -60,7 +60,7 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
     recorder, link = answer["recorder"], answer["link"]
     rows = [
         ("device", f"{answer['device']} ({answer['device_id']})"),
-        ("owners", ", ".join(answer["owners"]) or "none yet: nothing is recorded.  doorward owner enrol"),
+        ("owners", ", ".join(answer["owners"]) or "none yet, so it does not record.  Run doorward owner enrol"),
         ("camera", " ".join(filter(None, (recorder["state"], recorder["detail"] and f"({recorder['detail']})")))),
         *([("sound", sound)] if (sound := str(recorder.get("sound", "off"))) != "off" else []),
         (
@@ -98,7 +98,7 @@ def _clock_words(answer: dict[str, Any]) -> str:
 
 @click.command()
 @config_option
-@click.option("--all", "everything", is_flag=True, help="Also those that are over.")
+@click.option("--all", "everything", is_flag=True, help="Also list finished requests.")
 @json_option
 def requests(config: Path, everything: bool, as_json: bool) -> None:
     """List footage requests: the requester, the time window and the state of each.
@@ -114,7 +114,7 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
         emit_json(answer)
         return
     if not answer["requests"]:
-        click.echo("No request has come so far." if everything else "No request is waiting for you.")
+        click.echo("No request has arrived so far." if everything else "No request is waiting for you.")
     for request in answer["requests"]:
         click.echo(f"{request['id']}  {click.style(request['state'], bold=True)}")
         match = f"{counted(request['segments'], 'segment')} match"
@@ -124,7 +124,7 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
         click.echo(f"    {request['requester_name']} ({request['kind']}), {request.get('incident')}")
         click.echo(f"    {_time(request['from'])} to {_time(request['to'])} UTC, {match}")
     if answer["blocked"]:
-        click.echo(f"\nBlocked, without bothering you: {len(answer['blocked'])}")
+        click.echo(f"\nBlocked automatically: {len(answer['blocked'])}")
         for blocked in answer["blocked"][:10]:
             click.echo(f"    {blocked['requester']}: {blocked['reason']}")
     without_effect = ", ".join(f"{count} {name}" for name, count in answer["counters"].items())
@@ -162,7 +162,7 @@ def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
     opinion = recorder.get("object_detection") or {}
     rows = {
         "running": f"{counted(opinion.get('inferences', 0), 'look')}, {opinion.get('ms_per_inference', 0):.0f} ms each",
-        "paused": "resting while the board is too warm or its supply too weak",
+        "paused": "paused, because the board is too warm or its supply too weak",
         "failed": click.style(str(opinion.get("detail")), fg="red"),
     }
     words = rows.get(str(opinion.get("state", "off")))
@@ -175,7 +175,7 @@ def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
 def _panel_words(panel: dict[str, Any]) -> str:
     """For example, `simulated on other, privacy on; 61 °C, relief 1; the supply is weak`."""
     if not panel["connected"]:
-        return f"away: {panel.get('detail', 'nobody has answered yet')}"
+        return f"away: {panel.get('detail', 'no answer yet')}"
     health = panel.get("health", {})
     words = [f"{panel.get('backend')} on {panel.get('board')}"]
     words += ["privacy switch on"] if panel.get("privacy") else []

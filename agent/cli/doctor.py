@@ -83,8 +83,8 @@ def _examine(config: Path) -> Iterator[Finding]:
 
 def _configuration(config: Path) -> tuple[Configuration | None, Finding]:
     if not config.exists():
-        remedy = f"Copy config/doorward.toml to {config}, or give another with --config."
-        return Configuration(), poor("configuration", f"There is no {config}; looking at the defaults.", remedy)
+        remedy = f"Copy config/doorward.toml to {config}, or name another file with --config."
+        return Configuration(), poor("configuration", f"There is no {config}; checking the defaults.", remedy)
     try:
         return load(config), fine("configuration", f"{config} is right.")
     except DoorwardError as error:
@@ -98,7 +98,7 @@ def _guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[F
     except DoorwardError as error:
         yield bad(subject, error.message, error.remedy)
     except OSError as error:
-        yield bad(subject, f"Looking at it failed: {error}.", "See what this says about the machine, then try again.")
+        yield bad(subject, f"The check failed: {error}.", "Mend the cause, then try again.")
 
 
 def _show(finding: Finding) -> None:
@@ -121,7 +121,7 @@ def _verdict(findings: list[Finding]) -> str:
     faults = sum(finding.health is CheckStatus.BAD for finding in findings)
     warnings = sum(finding.health is CheckStatus.POOR for finding in findings)
     if faults:
-        return f"\n{words.counted(faults, 'fault')} to mend before Doorward can do its job."
+        return f"\n{words.counted(faults, 'fault')} must be mended before Doorward can do its job."
     if warnings:
         return f"\nDoorward can do its job; {words.counted(warnings, 'thing')} could be better."
     return "\nAll is well."

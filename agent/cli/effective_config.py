@@ -10,7 +10,8 @@ import msgspec
 
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.cli.words import hours
-from agent.config import Configuration, effective, load, sources
+from agent.config import Configuration, load, sources
+from agent.config.overlay import effective
 from agent.custodian.state_folder import StateFolder
 from agent.errors import NetworkError
 from agent.ipc.control_client import DeviceLink, read_settings
@@ -38,11 +39,11 @@ def show(config: Path, as_json: bool) -> None:
         return
     for line in lines:
         said = _said(in_force, line["key"])
-        owners = f"set by an owner; the file says {_said(file, line['key'])}"
+        owners = f"set by an owner; the file has {_said(file, line['key'])}"
         where = owners if line["from"] == "owner" else f"from {config}"
         click.echo(f"{line['key']:<20} {click.style(said, bold=True)}  ({where})")
     if not answers:
-        click.echo(f"No device answers at {socket}: this is the file alone.", err=True)
+        click.echo(f"No device answers at {socket}: this shows the file only.", err=True)
 
 
 def _set_by_owner(socket: Path) -> tuple[bool, Settings | None]:

@@ -59,14 +59,14 @@ _JsonValue = TypeVar("_JsonValue")
 _LONGEST_SENTENCE = 200
 """In characters. It exceeds every sentence, so that none ends in dots."""
 _INTERRUPTED = 130
-_SUDO = "Use sudo, or be its owner."
-_BUG_REMEDY = "Run it again with --debug in front (doorward --debug …) and report what it prints."
-_ASK_HELP = "See what it takes: the same command with --help."
-_ASK_DOCTOR = "Look at what is wrong there: doorward doctor"
+_SUDO = "Use sudo, or run this as its owner."
+_BUG_REMEDY = "Run it again with --debug (doorward --debug …) and report the output."
+_ASK_HELP = "Run the same command with --help."
+_ASK_DOCTOR = "Find the fault: doorward doctor"
 _REMEDIES: Mapping[type[DoorwardError], str] = {
     errors.ConfigurationError: _ASK_HELP,
     errors.RequestError: _ASK_HELP,
-    errors.FormatError: "Check that it is the file you mean, and whole.  If it came from somebody, ask for it again.",
+    errors.FormatError: "Check that it is the right file and complete.  If you received it, ask for it again.",
     errors.StorageError: _ASK_DOCTOR,
     errors.DeviceError: _ASK_DOCTOR,
     errors.NetworkError: _ASK_DOCTOR,
@@ -170,7 +170,7 @@ def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
         return _of_class(EXIT_STATUS, error, 1)
     except PermissionError as error:
         _trace(invocation)
-        _say_error(f"{error.filename or 'A file'} may not be read or written by this user.", _SUDO)
+        _say_error(f"{error.filename or 'A file'} cannot be read or written by this user.", _SUDO)
         return EXIT_STATUS[errors.ConfigurationError]
     except Exception as error:  # noqa: BLE001 (the outermost edge: a person gets words, a developer --debug)
         _trace(invocation)

@@ -30,7 +30,7 @@ def remove(config: Path) -> None:
     Take [home_assistant] out of the configuration as well, and restart: a running doorbell would come back.
     """
     if remove_entities(config):
-        click.echo("Home Assistant knows this doorbell no more.")
+        click.echo("The doorbell was removed from Home Assistant.")
     else:
         click.echo("No [home_assistant] is configured: nothing to remove.")
 

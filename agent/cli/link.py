@@ -18,7 +18,7 @@ _folder = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=_FOLDER,
     show_default=True,
-    help="Where the key and the certificate lie.",
+    help="The folder of the key and the certificate.",
 )
 
 
@@ -61,9 +61,9 @@ def request(config: Path, folder: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"device": device, "csr": csr_path})
         return
-    click.echo(f"{csr_path} is no secret.  Where the broker's authorities are:")
+    click.echo(f"{csr_path} is not secret.  On the machine with the broker's authorities, run:")
     click.echo(f"  doorward broker add-device {device} --csr device.csr")
-    click.echo("and with the two files it names, here:")
+    click.echo("Then, with the two files it names, run here:")
     click.echo("  sudo doorward link accept --host BROKER --ca broker.pem --certificate device.pem")
 
 
@@ -72,7 +72,7 @@ def request(config: Path, folder: Path, as_json: bool) -> None:
 @_folder
 @click.option("--host", metavar="HOST", required=True, help="The broker's name, as in its certificate.")
 @click.option(
-    "--port", metavar="PORT", type=Number(1, 65_535), default=8883, show_default=True, help="Where it listens."
+    "--port", metavar="PORT", type=Number(1, 65_535), default=8883, show_default=True, help="The broker's port."
 )
 @click.option("--ca", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True,
               help="The broker's authority: broker.pem.")  # fmt: skip
@@ -87,14 +87,14 @@ def accept(config: Path, folder: Path, host: str, port: int, ca: Path, certifica
     from agent.errors import ConfigurationError
 
     if load(config).broker is not None:
-        raise ConfigurationError(f"{config} has a [broker] already.", remedy="Change it there, by hand.")
+        raise ConfigurationError(f"{config} already has a [broker].", remedy="Change it in that file.")
     try:
         made = x509.load_pem_x509_certificate(certificate.read_bytes())
         x509.load_pem_x509_certificate(ca.read_bytes())
         key = serialization.load_pem_private_key((folder / "device.key").read_bytes(), None)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"These files cannot be used: {error}.", remedy="Take the files that 'doorward broker add-device' names."
+            f"These files cannot be used: {error}.", remedy="Use the files that 'doorward broker add-device' names."
         ) from error
     if made.public_key() != key.public_key():
         raise ConfigurationError(

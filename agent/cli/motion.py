@@ -123,7 +123,7 @@ class MotionRun:
 @click.command()
 @click.argument("places", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE|FOLDER...")
 @click.option(
-    "--config", type=click.Path(path_type=Path, dir_okay=False), help="Use the zones and sensitivity in there."
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="Use the zones and sensitivity of this file."
 )
 @click.option(
     "--merge-gap",
@@ -132,15 +132,15 @@ class MotionRun:
     default=3.0,
     show_default=True,
     metavar="SECONDS",
-    help="Motion that returns within so many seconds is one event.",
+    help="Motion that returns within this many seconds is one event.",
 )
 @click.option(
     "--labels", metavar="LABELS", type=click.Path(path_type=Path, dir_okay=False), help="Truth to compare with (JSON)."
 )
 @click.option(
-    "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it all into this PNG, to tune by."
+    "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the result into this PNG, for tuning."
 )
-@click.option("--opinion", is_flag=True, help="Say what is in each event: person, vehicle, animal, parcel.")
+@click.option("--opinion", is_flag=True, help="Name what is in each event: person, vehicle, animal, parcel.")
 @json_option
 def motion(
     places: tuple[Path, ...],
@@ -212,7 +212,7 @@ def _draw(path: Path, watches: dict[Path, MotionRun], truth: dict[str, Label]) -
         path.write_bytes(picture_of(strips))
     except OSError as error:
         message = f"The picture {path} cannot be written: {error.strerror}."
-        raise ConfigurationError(message, remedy="Choose a place you may write to.") from error
+        raise ConfigurationError(message, remedy="Choose a folder that you may write to.") from error
 
 
 def _watch(
@@ -264,7 +264,7 @@ def _labels(path: Path) -> dict[str, Label]:
     try:
         return {label.file: label for label in parse_labels(text)}
     except FormatError as error:
-        remedy = error.remedy or "Give a file as the help describes it: doorward motion --help"
+        remedy = error.remedy or "Use the format in the help: doorward motion --help"
         raise FormatError(f"{path}: {error.message}", remedy=remedy) from error
 
 
@@ -293,7 +293,7 @@ def _show(file: Path, watch: MotionRun, compared: Score | None) -> None:
 
 
 def _sights(event: DetectedEvent) -> str:
-    return "" if event.sights is None else f"   {', '.join(event.sights) or 'nothing it knows'}"
+    return "" if event.sights is None else f"   {', '.join(event.sights) or 'nothing recognised'}"
 
 
 def _cpu_ms(watch: MotionRun) -> float:

@@ -20,7 +20,7 @@ _LOOK_S: Final = 0.2
 
 @click.group(cls=Group)
 def notify() -> None:
-    """Alerts on the owner's phone: [alerts] in the configuration says which and where to."""
+    """Test and show the alerts on the owner's phone ([alerts] in the configuration)."""
 
 
 @notify.command()
@@ -36,7 +36,7 @@ def test(config: Path, as_json: bool) -> None:
         before = _channels(link)
         if not before:
             raise ConfigurationError(
-                "No channel is configured: the log tells, nobody else.",
+                "No channel is configured: alerts go only to the log.",
                 remedy=f"Add [alerts] to {config}, as config/doorward.toml shows, and restart the doorbell.",
             )
         names = [name for name in link.ask("alerts_test")["channels"] if name in before]
@@ -69,7 +69,7 @@ def status(config: Path, as_json: bool) -> None:
         emit_json(answer)
         return
     if not answer["channels"]:
-        click.echo("No channel is configured: the log tells, nobody else.")
+        click.echo("No channel is configured: alerts go only to the log.")
     for name, each in answer["channels"].items():
         trouble = f"; failed {each['failures']} times: {each['fault']}" if each["failures"] else ""
         click.echo(f"{name}: {each['delivered']} delivered, {each['waiting']} waiting{trouble}")

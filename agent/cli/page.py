@@ -28,7 +28,7 @@ def page() -> None:
 
 @page.command()
 @config_option
-@click.option("--qr/--no-qr", default=True, help="Show address and fingerprint as a QR code too.")
+@click.option("--qr/--no-qr", default=True, help="Also show address and fingerprint as a QR code.")
 @json_option
 def code(config: Path, qr: bool, as_json: bool) -> None:
     """Print how to trust this doorbell, and a code that signs in one browser, once, within 15 minutes.
@@ -42,16 +42,16 @@ def code(config: Path, qr: bool, as_json: bool) -> None:
         emit_json(answer)
         return
     install = answer["install"]
-    click.echo("1  Let your phone or computer know this doorbell, once.  There, open\n")
+    click.echo("1  Make your phone or computer trust this doorbell, once.  On it, open\n")
     click.echo(f"        {click.style(install, bold=True)}\n")
-    click.echo("   install the authority that it offers, and compare the fingerprint (SHA-256):\n")
+    click.echo("   install the authority, and compare its fingerprint (SHA-256):\n")
     click.echo(f"        {_in_two_lines(answer['fingerprint'])}\n")
-    click.echo("   On a computer that reaches this one by SSH there is nothing to compare:")
+    click.echo("   On a computer with SSH access to this one, skip the comparison:")
     click.echo("   ssh THIS-DOORBELL sudo doorward page authority - > doorward-authority.crt\n")
     click.echo(f"2  Open {click.style(answer['url'], bold=True)}")
     for url in answer["urls"]:
         click.echo(f"   or   {url}")
-    click.echo("   If the browser warns about the connection, stop: type no code there.\n")
+    click.echo("   If the browser warns about the connection, stop. Do not type a code there.\n")
     click.echo(f"3  Code {click.style(answer['code'], bold=True)}    good once, for {answer['life_s'] // 60} minutes\n")
     if qr:
         import segno
@@ -64,9 +64,11 @@ def code(config: Path, qr: bool, as_json: bool) -> None:
 @config_option
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path), default=Path("doorward-authority.crt"))
 @click.option(
-    "--from", "address", metavar="URL", help="Of another machine: what its 'doorward page code' prints first."
+    "--from", "address", metavar="URL", help="The address that 'doorward page code' prints first on the other machine."
 )
-@click.option("--fingerprint", metavar="SHA256", help="With --from: what 'doorward page code' prints there.")
+@click.option(
+    "--fingerprint", metavar="SHA256", help="With --from: the fingerprint that 'doorward page code' prints there."
+)
 def authority(config: Path, out: Path, address: str | None, fingerprint: str | None) -> None:
     """Write the page's authority to OUT, or with - to the terminal, to install it on a phone or computer.
 
@@ -74,7 +76,7 @@ def authority(config: Path, out: Path, address: str | None, fingerprint: str | N
     fetches it over the network, compares the fingerprint, and refuses any other.
     """
     if (address is None) != (fingerprint is None):
-        raise click.UsageError("--from and --fingerprint go together.")
+        raise click.UsageError("Use --from and --fingerprint together.")
     if address is not None and fingerprint is not None:
         certificate = _compared(_fetched(address), fingerprint)
     else:
@@ -105,7 +107,9 @@ def _fetched(address: str) -> bytes:
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise NetworkError(f"{address} does not answer: {error}.", remedy="Is this machine on its network?") from error
+        raise NetworkError(
+            f"{address} does not answer: {error}.", remedy="Connect this machine to the doorbell's network."
+        ) from error
 
 
 def _compared(certificate: bytes, fingerprint: str) -> bytes:
@@ -113,8 +117,8 @@ def _compared(certificate: bytes, fingerprint: str) -> bytes:
 
     if "".join(fingerprint.split()).upper().replace(":", "") != _fingerprint(certificate).replace(" ", ""):
         raise OpenError(
-            "This is not the doorbell's authority: its fingerprint is another.",
-            remedy="Compare with 'doorward page code' on the doorbell.  Somebody may be in between: install nothing.",
+            "This is not the doorbell's authority: its fingerprint differs.",
+            remedy="Do not install it.  Compare it with 'doorward page code' there: a relay may be in between.",
         )
     return certificate
 

@@ -21,7 +21,7 @@ _BOOT = (Path("/boot/firmware/doorward.bundle"), Path("/boot/doorward.bundle"))
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("bundles"), show_default=True, help="Where."
 )
-@click.option("--check", is_flag=True, help="Only say whether the file is right.")
+@click.option("--check", is_flag=True, help="Only check the file.")
 @json_option
 def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
     """Check FLEET and write a bundle for the boot partition of each doorbell in it.
@@ -49,7 +49,7 @@ def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
         click.echo(f"{fleet} is right: {len(made)} doorbells.")
     else:
         click.echo(f"{len(made)} bundles are in {out}.  Copy each to its card's boot partition as doorward.bundle;")
-        click.echo("its owner gets NAME.trust.txt, and sees the same on the doorbell:  doorward trust-report")
+        click.echo("Give NAME.trust.txt to its owner. The doorbell shows the same text:  doorward trust-report")
 
 
 @click.command("take-bundle")
@@ -66,7 +66,7 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     source = bundle or next((path for path in _BOOT if path.is_file()), None)
     taken = etc / "bundle-taken.json"
     if taken.exists() or source is None:
-        why = "This doorbell took its bundle before" if taken.exists() else "There is no bundle"
+        why = "This doorbell already took its bundle" if taken.exists() else "There is no bundle"
         click.echo(f"{why}; nothing is changed.")
         return
     try:
@@ -86,16 +86,16 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     try:
         source.rename(source.with_suffix(".taken"))
     except OSError:
-        click.echo(f"{source} cannot be renamed; it is not looked at again all the same.")
+        click.echo(f"{source} cannot be renamed, but it is never read again.")
     click.echo(report)
 
 
 @click.command("trust-report")
 @click.option("--etc", type=click.Path(path_type=Path, file_okay=False), default=_ETC, hidden=True)
 def trust_report_command(etc: Path) -> None:
-    """Show every recipient, root and broker that the preparer gave to this doorbell."""
+    """Show the recipients, roots and broker that the preparer gave to this doorbell."""
     path = etc / "trust-report.txt"
     if path.is_file():
         click.echo(path.read_text(encoding="utf-8"))
     else:
-        click.echo("Nobody prepared this doorbell: it has what you gave it, and nothing else.")
+        click.echo("This doorbell was not prepared by others. It has only your own settings.")

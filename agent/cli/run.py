@@ -31,21 +31,21 @@ _RETRY_EXIT_STATUS = 75
     type=click.Choice(["solo", "recorder", "custodian", "uplink"]),
     default="solo",
     show_default=True,
-    help="Which part to run.  'solo' is all of them in one process.",
+    help="The part to run.  'solo' runs all parts in one process.",
 )
 @click.option(
     "--runtime-dir",
     type=click.Path(path_type=Path, file_okay=False),
     default=_RUNTIME_DIR,
     show_default=True,
-    help="Where the roles' sockets lie.",
+    help="The folder of the roles' sockets.",
 )
 @click.option(
     "--outbox",
     type=click.Path(path_type=Path, file_okay=False),
     default=_STATE_DIR / "outbox",
     show_default=True,
-    help="For the uplink, which reads no configuration: the folder of what may be sent.",
+    help="For the uplink, which reads no configuration: the outbox folder.",
 )
 def run(config: Path, role: str, runtime_dir: Path, outbox: Path) -> None:
     """Watch, record, and answer the owner, until Ctrl-C or SIGTERM.

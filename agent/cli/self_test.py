@@ -46,7 +46,7 @@ def self_test(configured: bool, config: Path) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="doorward-self-test-") as folder:
         segments = _run(Path(folder))
-    click.echo(f"{words.counted(segments, 'segment')} filmed, sealed, signed and verified.")
+    click.echo(f"{words.counted(segments, 'segment')} recorded, sealed, signed and verified.")
 
 
 def _try_camera(config: Path) -> None:
@@ -101,5 +101,5 @@ def _run(folder: Path) -> int:
         stopper.join()
         solo.close()
     if not segments or not report.sound:
-        raise InternalError("The self-test recorded nothing that holds.", remedy="Run 'doorward doctor'.")
+        raise InternalError("The self-test recorded no valid footage.", remedy="Run 'doorward doctor'.")
     return segments

@@ -64,7 +64,7 @@ def screen(status: Mapping[str, Any]) -> Group:
     for name, each in channels.items():
         state = each["fault"] or f"{each['delivered']} delivered"
         table.add_row(name, f"{each['waiting']} waiting", state)
-    return Group(head, Text(""), table, Text("\nCtrl-C ends this; the doorbell goes on.", style="dim"))
+    return Group(head, Text(""), table, Text("\nCtrl-C ends this view; the doorbell continues.", style="dim"))
 
 
 def _label(name: str) -> str:

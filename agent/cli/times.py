@@ -19,7 +19,7 @@ def parse_time(text: str, option: str) -> int:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
-        raise ConfigurationError(f"{option}: '{text}' is no time.", remedy=_REMEDY) from error
+        raise ConfigurationError(f"{option}: '{text}' is not a time.", remedy=_REMEDY) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
@@ -29,7 +29,7 @@ def parse_seconds(text: str, option: str) -> int:
     """UTC seconds of an ISO 8601 time, which names a whole one.  Raises `ConfigurationError`."""
     seconds, rest_ms = divmod(parse_time(text, option), 1000)
     if rest_ms:
-        raise ConfigurationError(f"{option}: '{text}' is no whole second.", remedy=_REMEDY)
+        raise ConfigurationError(f"{option}: '{text}' is not a whole second.", remedy=_REMEDY)
     return seconds
 
 
@@ -37,8 +37,10 @@ def parse_window(text: str, option: str = "--window") -> tuple[int, int]:
     """UTC milliseconds of `FROM/TO`.  Raises `ConfigurationError` for anything else."""
     first, slash, last = text.partition("/")
     if not slash:
-        raise ConfigurationError(f"{option}: '{text}' is no window.", remedy="Write FROM/TO, both in UTC.")
+        raise ConfigurationError(f"{option}: '{text}' is not a window.", remedy="Write FROM/TO, both in UTC.")
     from_ms, to_ms = parse_time(first, option), parse_time(last, option)
     if from_ms >= to_ms:
-        raise ConfigurationError(f"{option}: it ends before it begins.", remedy="Write FROM/TO, the earlier one first.")
+        raise ConfigurationError(
+            f"{option}: it ends before it begins.", remedy="Write FROM/TO, with the earlier time first."
+        )
     return from_ms, to_ms

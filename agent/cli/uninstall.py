@@ -14,7 +14,7 @@ _INSTALLER = Path(__file__).resolve().parents[2] / "scripts" / "installation"
 
 @click.command()
 def apply() -> None:
-    """After a change of the configuration: open or close page, panel and network camera, and restart."""
+    """Apply a changed configuration: open or close page, panel and network camera, and restart."""
     _installed()
     if os.spawnv(os.P_WAIT, "/usr/bin/python3", ["python3", "-I", str(_INSTALLER), "apply"]):  # noqa: S606
         raise click.exceptions.Exit(1)
@@ -23,13 +23,13 @@ def apply() -> None:
 
 
 @click.command()
-@click.option("--purge", is_flag=True, help="Keys, trust, footage, configuration and users too: nothing stays.")
+@click.option("--purge", is_flag=True, help="Also remove keys, trust, footage, configuration and users.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def uninstall(purge: bool, yes: bool) -> None:
     """Remove Doorward from this machine. The recorded footage stays, except with --purge."""
     _installed()
     if not yes:
-        what = "Doorward and everything it keeps" if purge else "Doorward; what it keeps stays"
+        what = "Doorward and all its data" if purge else "Doorward; its data stays"
         click.confirm(f"Remove {what}?", abort=True)
     # The system's Python, because the environment's own goes.
     os.execv("/usr/bin/python3", ["python3", "-I", str(_INSTALLER), "uninstall", *(["--purge"] if purge else [])])  # noqa: S606
@@ -39,6 +39,4 @@ def _installed() -> None:
     from agent.errors import ConfigurationError
 
     if not Path("/opt/doorward/current").exists():
-        raise ConfigurationError(
-            "Doorward is not installed here.", remedy="A checkout is removed by deleting its folder."
-        )
+        raise ConfigurationError("Doorward is not installed here.", remedy="To remove a checkout, delete its folder.")

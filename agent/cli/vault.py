@@ -47,11 +47,9 @@ def vault() -> None:
 
 @vault.command("list")
 @config_option
-@click.option("--from", "start", metavar="TIME", help="Only from this UTC time on, like 2026-05-01T18:00.")
-@click.option("--to", "end", metavar="TIME", help="Only up to this UTC time.")
-@click.option(
-    "--window", metavar="FROM/TO", help="A time line from FROM to TO (UTC): what is there, and why the rest is empty."
-)
+@click.option("--from", "start", metavar="TIME", help="From this UTC time on, for example 2026-05-01T18:00.")
+@click.option("--to", "end", metavar="TIME", help="Up to this UTC time.")
+@click.option("--window", metavar="FROM/TO", help="A time line from FROM to TO (UTC), with the reason for each gap.")
 @json_option
 def list_segments(config: Path, start: str | None, end: str | None, window: str | None, as_json: bool) -> None:
     """List the clips and their segments, oldest first.
@@ -189,7 +187,7 @@ def verify(config: Path, as_json: bool) -> None:
         _say_files(missing=report.missing, damaged=report.damaged, unknown=report.unknown)
         for fault in report.faults:
             click.echo(f"{click.style('manifest', fg='red')}  {plain(fault)}")
-        verdict = "every one as it was signed" if report.sound else "NOT all as it was signed"
+        verdict = "all unchanged since they were signed" if report.sound else "NOT all unchanged since they were signed"
         click.echo(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {verdict}.")
     if not report.sound:
         raise click.exceptions.Exit(1)
@@ -243,8 +241,8 @@ def repair(config: Path, as_json: bool) -> None:
     with _parts(config) as (folder, store, log, index):
         if folder.divided:
             raise ConfigurationError(
-                "In this installation the recorder alone writes the vault, and puts it in order at every start.",
-                remedy=f"sudo systemctl stop doorward-recorder; sudo rm {folder.recorders_index}; and start it again.",
+                "In this installation only the recorder writes the vault. It repairs the vault at every start.",
+                remedy=f"sudo systemctl stop doorward-recorder; sudo rm {folder.recorders_index}; then start it again.",
             )
         folder.claim()
         try:
@@ -278,7 +276,7 @@ def repair(config: Path, as_json: bool) -> None:
 @vault.command()
 @config_option
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--window", metavar="FROM/TO", help="Only what overlaps it (UTC).")
+@click.option("--window", metavar="FROM/TO", help="Only segments that overlap it (UTC).")
 @json_option
 def export(config: Path, folder: Path, window: str | None, as_json: bool) -> None:
     """Copy segments, still sealed, with their signed records into FOLDER.
@@ -295,7 +293,7 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
             try:
                 folder.mkdir(parents=True)
             except FileExistsError as error:
-                raise ConfigurationError(f"{folder} exists already.", remedy="Name a folder that does not.") from error
+                raise ConfigurationError(f"{folder} already exists.", remedy="Name a new folder.") from error
             (folder / "device.pub").write_text(device.text + "\n")
             records = (folder / "records").open("wb")
         with records:
@@ -307,7 +305,7 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
     if as_json:
         emit_json({"segments": copied, "bytes": copied_bytes, "folder": folder})
         return
-    click.echo(f"{counted(copied, 'segment')}, {copied_bytes / 1e6:.1f} MB copied to {folder}, sealed as they were.")
+    click.echo(f"{counted(copied, 'segment')}, {copied_bytes / 1e6:.1f} MB copied to {folder}, still sealed.")
 
 
 def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:

@@ -176,13 +176,13 @@ def load_fleet(path: Path) -> tuple[Fleet, str | None]:
     except ConfigurationError as error:
         raise _about_authority(path, text, error.message) from error
     if not authority.lstrip().startswith("-----BEGIN CERTIFICATE-----") or _SECRETS.search(authority):
-        raise _about_authority(path, text, f"{fleet.broker.ca} is no certificate alone.")
+        raise _about_authority(path, text, f"{fleet.broker.ca} must be one certificate and nothing else.")
     return fleet, authority
 
 
 def _about_authority(path: Path, text: str, message: str) -> ConfigurationError:
     key = ("broker", "ca")
-    return placed(path, Places(text).line(key), key, message, "Lay the authority's .pem beside the fleet file.")
+    return placed(path, Places(text).line(key), key, message, "Put the authority's .pem beside the fleet file.")
 
 
 def _cross_field_errors(fleet: Fleet) -> Iterator[CrossFieldError]:
@@ -191,12 +191,14 @@ def _cross_field_errors(fleet: Fleet) -> Iterator[CrossFieldError]:
     for number, camera in enumerate(fleet.cameras):
         if camera.name in seen:
             yield CrossFieldError(
-                ("cameras", number, "name"), f"'{camera.name}' names two doorbells.", "Give each its own."
+                ("cameras", number, "name"),
+                f"'{camera.name}' names two doorbells.",
+                "Give each doorbell a different name.",
             )
         seen.add(camera.name)
         if camera.kind is CameraKind.FILE:
             yield CrossFieldError(
-                ("cameras", number, "kind"), "a fleet's camera is no file.", 'Give "pi", "usb" or "rtsp".'
+                ("cameras", number, "kind"), "a fleet's camera cannot be a file.", 'Use "pi", "usb" or "rtsp".'
             )
         yield from _wires(number, camera)
         try:
@@ -215,7 +217,7 @@ def _roots(roots: tuple[FleetRoot, ...]) -> Iterator[CrossFieldError]:
         except FormatError as error:
             yield CrossFieldError(
                 ("roots", number, "key"),
-                f"'{root.name}' has no key that could sign: {error.message}",
+                f"'{root.name}' has an invalid key: {error.message}",
                 "Copy the line that 'doorward requester keygen' or the root's holder shows.",
             )
 
@@ -268,17 +270,17 @@ def parse_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Configuration
     places = Places(text)
 
     def inside(line: int, key: KeyPath, message: str) -> ConfigurationError:
-        remedy = "A bundle may not say that: make it with doorward provision."
+        remedy = "A bundle cannot contain this. Make it with doorward provision."
         return _inside(placed(source, line, key, message, remedy), source, line_of("configuration"))
 
     if wrong := next(_roots(bundle.roots), None):
         raise placed(source, line_of("roots"), wrong.key, wrong.message, "Make the bundle again: doorward provision")
     if secret := _SECRETS.search(text):
         line = text.count("\n", 0, secret.start()) + 1
-        raise inside(line, places.key(line), "there is a private key in it.")
+        raise inside(line, places.key(line), "it contains a private key.")
     if _SECRETS.search(bundle.authority or ""):
-        remedy = "Give the authority's certificate alone to doorward provision."
-        raise placed(source, line_of("authority"), ("authority",), "there is a private key in it.", remedy)
+        remedy = "Give only the authority's certificate to doorward provision."
+        raise placed(source, line_of("authority"), ("authority",), "it contains a private key.", remedy)
     try:
         configuration = parse(text, source)
     except ConfigurationError as error:
@@ -311,7 +313,7 @@ def _read_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Callable[[str
 
 def _no_bundle(source: Path, before: bytes, reason: str) -> ConfigurationError:
     remedy = "Make it again: doorward provision FLEET.toml"
-    return placed(source, *_json_place(before), f"this is no bundle: {reason}.", remedy)
+    return placed(source, *_json_place(before), f"this is not a bundle: {reason}.", remedy)
 
 
 def _json_place(before: bytes) -> tuple[int, KeyPath]:
@@ -342,7 +344,7 @@ def _liberties(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
     """Finds settings that an operator may use, but a bundle from elsewhere may not."""
     for key, path in _paths(configuration):
         if not re.fullmatch(_PATHS.get(key, r"(?!)"), str(path)):
-            yield key, "a bundle names no file but those that every installation has."
+            yield key, "a bundle can only name files that every installation has."
     if configuration.panel is not None and configuration.panel.start:
         yield ("panel", "start"), "the installation starts the bridge."
 
@@ -361,28 +363,28 @@ def _paths(section: Struct, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Path
 
 def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
     """Returns a text for the owner that lists everything in a bundle that they would have to trust."""
-    lines = [f"What '{bundle.name}' was given by whoever prepared it", ""]
+    lines = [f"Settings that the preparer gave to '{bundle.name}'", ""]
     broker = configuration.broker
     if broker is None:
-        lines.append("Broker     none: it touches no network.")
+        lines.append("Broker     none: it uses no network.")
     else:
         lines.append(
-            f"Broker     {broker.host}:{broker.port}.  It sees that you upload, when and how much; never what."
+            f"Broker     {broker.host}:{broker.port}.  It sees times and sizes of your uploads, never their content."
         )
         digest = hashlib.sha256((bundle.authority or "").encode()).hexdigest()
         lines.append(f"           its authority's file has the SHA-256 {digest}")
     lines += _told(configuration)
     lines.append("Recipients none.  Only the keys you enrol yourself can open your footage.")
     if bundle.roots:
-        lines.append("Roots      proposed, and worth nothing until you sign them (doorward owner trust add-root KEY):")
+        lines.append("Roots      proposed; without effect until you sign them (doorward owner trust add-root KEY):")
         lines += [f"           {root.name}: {root.key}" for root in bundle.roots]
     else:
-        lines.append("Roots      none: nobody can ask you for anything.")
+        lines.append("Roots      none: no requester can ask you for footage.")
     place = configuration.device.position
     lines.append(
         "Position   none: no request can match."
         if place is None
-        else f"Position   {place.latitude}, {place.longitude}.  It stays on the doorbell.  Is it yours?"
+        else f"Position   {place.latitude}, {place.longitude}.  It stays on the doorbell.  Check it."
     )
     masks = sum(zone.kind.value == "privacy" for zone in configuration.motion.zones)
     parts = "1 part of the picture is" if masks == 1 else f"{masks} parts of the picture are"
@@ -394,11 +396,11 @@ def _told(configuration: Configuration) -> Iterator[str]:
     """Yields the third parties that receive data or get access. A bundle from `provision` names none."""
     home = configuration.home_assistant
     if home is not None:
-        yield f"Home       {home.host}:{home.port}, a home's own broker, is told of motion and the button."
+        yield f"Home       {home.host}:{home.port}, a home's broker, receives motion and the button."
     for channel in configuration.alerts.channels if configuration.alerts is not None else ():
-        yield f"Alerts     '{channel.name}' is told what happens at the door: {_host_in(channel.url)}"
+        yield f"Alerts     '{channel.name}' receives the events at the door: {_host_in(channel.url)}"
     for url in filter(None, (configuration.camera.url, configuration.camera.luma_url)):
-        yield f"Camera     it films what {_host_in(url)} sends."
+        yield f"Camera     records the stream of {_host_in(url)}."
 
 
 def _host_in(url: str) -> str:

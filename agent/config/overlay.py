@@ -64,7 +64,7 @@ def violated_limit(configuration: Configuration, settings: Settings) -> tuple[st
     ):
         if wanted is not None and wanted > most:
             message = f"The doorbell's configuration allows at most vault.{key} = {most}."
-            return message, "Set less, or have its operator raise it."
+            return message, "Choose less, or ask its operator to raise it."
     found = next(household_cross_field_errors(effective(configuration, settings)), None)
     return None if found is None else (found.message[0].upper() + found.message[1:], found.remedy)
 

@@ -54,13 +54,13 @@ def read_text(path: Path, absent: str = _ABSENT) -> str:
         data = path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        remedy = "Use sudo, or be its owner." if isinstance(error, PermissionError) else absent
+        remedy = "Use sudo, or run this as its owner." if isinstance(error, PermissionError) else absent
         raise ConfigurationError(f"The configuration {path} cannot be read: {reason}.", remedy=remedy) from error
     if len(data) > _MAX_BYTES:
         before = data[:_MAX_BYTES].decode(errors="replace")
         line = before.count("\n") + 1
         remedy = "Check that it is the right file."
-        raise placed(path, line, Places(before).key(line), "here the file passes 1 MiB.", remedy)
+        raise placed(path, line, Places(before).key(line), "the file exceeds 1 MiB here.", remedy)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -83,9 +83,9 @@ def convert(text: str, source: Path, kind: type[_Kind], contradicting: CheckFiel
         line = _line_of(error, text)
         if _TWICE.match(str(error)) and places.line(places.key(line)) < line:
             key = places.key(line)
-            message = f"this is given twice, first in line {places.line(key)}."
+            message = f"this key appears twice, first in line {places.line(key)}."
             raise placed(source, line, key, message, "Keep one of the two.") from error
-        remedy = "Compare the line with config/doorward.toml: text stands in quotes, a list in [ ], a comment after #."
+        remedy = "Compare the line with config/doorward.toml: put text in quotes, a list in [ ], a comment after #."
         raise placed(source, line, places.key(line), f"this is not TOML: {_reason(error)}.", remedy) from error
     try:
         converted = msgspec.convert(tables, kind, dec_hook=lambda wanted, value: _path(wanted, value, source))
@@ -133,7 +133,7 @@ def _path(kind: type, value: object, source: Path) -> object:
     try:
         return source.parent / Path(value).expanduser()
     except RuntimeError as error:
-        raise ValueError(f"{value} names the home of nobody this machine knows") from error
+        raise ValueError(f"{value} names the home of an unknown user") from error
 
 
 # --- Words for what tomllib and msgspec found
@@ -163,7 +163,7 @@ def explain(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyPath, str
     key: KeyPath = tuple(int(index) if index else name for name, index in steps)
     said = _PATH_IN_MESSAGE.sub("", said)
     if unknown := _UNKNOWN.fullmatch(said):
-        return (*key, unknown[1]), "nobody knows this key.", _suggestion(unknown[1], _type_at(key, whole))
+        return (*key, unknown[1]), "this key is unknown.", _suggestion(unknown[1], _type_at(key, whole))
     if missing := _MISSING.fullmatch(said):
         absent = (*key, missing[1])
         return absent, "this key is missing.", f"Add it; it is {_wanted(_type_at(absent, whole))}."

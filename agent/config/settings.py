@@ -426,7 +426,7 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
     if sound is not None and sound.kind is SoundKind.CAMERA and configuration.camera.kind is not CameraKind.RTSP:
         yield CrossFieldError(
             ("sound", "kind"),
-            f"a camera of kind '{configuration.camera.kind.value}' has no sound of its own.",
+            f"a camera of kind '{configuration.camera.kind.value}' has no sound.",
             'Set kind = "alsa" and give the microphone\'s device.',
         )
     yield from _board(configuration)
@@ -436,7 +436,7 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
     if configuration.clips.keep is not KeepFilter.ALL and configuration.object_detection.use is ObjectDetectionUse.OFF:
         yield CrossFieldError(
             ("clips", "keep"),
-            f"'{configuration.clips.keep.value}' wants an opinion on every event, and object_detection.use is 'off'.",
+            f"'{configuration.clips.keep.value}' needs object detection, but object_detection.use is 'off'.",
             "Set object_detection.use to 'auto', or keep = 'all'.",
         )
     yield from _vault(configuration)
@@ -451,7 +451,7 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
         and configuration.metrics.socket is None
         and configuration.metrics.port is None
     ):
-        yield CrossFieldError(("metrics", "socket"), "metrics have no place to be read.", "Give socket or port.")
+        yield CrossFieldError(("metrics", "socket"), "metrics have no socket and no port.", "Set socket or port.")
     if configuration.alerts is not None:
         yield from _alerts(configuration.alerts)
 
@@ -462,15 +462,15 @@ def household_cross_field_errors(configuration: Configuration) -> Iterator[Cross
         if zone.kind is ZoneConfigKind.PRIVACY and configuration.camera.kind is CameraKind.RTSP:
             yield CrossFieldError(
                 ("motion", "zones", number, "kind"),
-                "a network camera's stream is kept as it comes, so no privacy mask can be burned into it.",
+                "a network camera's stream is stored unchanged, so no privacy mask can be burned into it.",
                 "Set the mask in the camera itself, or make the zone an 'exclude' zone.",
             )
     for number, hours in enumerate(configuration.privacy.hours):
         if hours.begins == hours.ends:
             yield CrossFieldError(
                 ("privacy", "hours", number, "ends"),
-                f"private hours from {hours.begins} to {hours.ends} would be no time or all day.",
-                "Let them end at another time. A whole day is two: 00:00 to 12:00, and 12:00 to 00:00.",
+                f"private hours from {hours.begins} to {hours.ends} would be empty or a whole day.",
+                "Choose another end. For a whole day, use two spans: 00:00 to 12:00, and 12:00 to 00:00.",
             )
 
 
@@ -497,7 +497,7 @@ def _board(configuration: Configuration) -> Iterator[CrossFieldError]:
     if width > board.widest_px:
         yield CrossFieldError(
             ("camera", "size"),
-            f"{width} × {height} is wider than the {board.widest_px} pixels that board '{name.value}' can film.",
+            f"{width} × {height} is wider than the {board.widest_px} pixels that board '{name.value}' can record.",
             f"Give at most {[board.widest_px, board.widest_px * 9 // 16]}, or another board.profile.",
         )
     elif width * height * camera.fps > MOST_PX_PER_S:
@@ -516,7 +516,7 @@ def _zones(motion: MotionConfig) -> Iterator[CrossFieldError]:
             yield CrossFieldError(
                 ("motion", "zones", number, "name"),
                 f"'{zone.name}' names two zones.",
-                "Names say where motion was: give each zone its own.",
+                "Give each zone a different name, because the name says where motion was.",
             )
         seen.add(zone.name)
 
@@ -543,8 +543,8 @@ def _vault(configuration: Configuration) -> Iterator[CrossFieldError]:
     if configuration.clips.continuous and vault.continuous_max_bytes >= vault.max_bytes:
         yield CrossFieldError(
             ("vault", "continuous_max_bytes"),
-            f"{vault.continuous_max_bytes} bytes of continuous recording leave nothing of {vault.max_bytes} to events.",
-            "Give less than vault.max_bytes, or raise that.",
+            f"{vault.continuous_max_bytes} bytes of continuous footage leave no room for events in {vault.max_bytes}.",
+            "Use less than vault.max_bytes, or raise vault.max_bytes.",
         )
 
 
@@ -552,54 +552,54 @@ def _requests(requests: RequestsConfig) -> Iterator[CrossFieldError]:
     if requests.shortest_window_minutes > requests.longest_window_minutes:
         yield CrossFieldError(
             ("requests", "shortest_window_minutes"),
-            "the shortest window is longer than the longest, so no request could ever be right.",
-            "To hear no requests at all, opt out; otherwise lower it.",
+            "the shortest window is longer than the longest, so every request would be refused.",
+            "Lower it. To get no requests at all, opt out instead.",
         )
     if requests.smallest_area_m2 > requests.largest_area_m2:
         yield CrossFieldError(
             ("requests", "smallest_area_m2"),
-            "the smallest area is larger than the largest, so no request could ever be right.",
-            "To hear no requests at all, opt out; otherwise lower it.",
+            "the smallest area is larger than the largest, so every request would be refused.",
+            "Lower it. To get no requests at all, opt out instead.",
         )
 
 
 def _page(page: PageConfig, doorbell: str) -> Iterator[CrossFieldError]:
     if not page.name and dns_label(doorbell) is None:
         yield CrossFieldError(
-            ("page", "name"), f"'{doorbell}' makes no network name.", 'Give one: name = "front-door".'
+            ("page", "name"), f"'{doorbell}' cannot be turned into a network name.", 'Give one: name = "front-door".'
         )
     for key, texts in (("host", (page.host,)), ("addresses", page.addresses)):
         for text in texts:
             try:
                 address = ipaddress.ip_address(text)
             except ValueError:
-                yield CrossFieldError(("page", key), f"'{text}' is no address.", 'Write it like "192.168.1.20".')
+                yield CrossFieldError(("page", key), f"'{text}' is not an address.", 'Write it like "192.168.1.20".')
                 continue
             if not (is_local(address) or (key == "host" and address.is_unspecified)):
                 yield CrossFieldError(
                     ("page", key),
                     f"{text} is not an address of a local network or a VPN.",
-                    "From outside, reach the page through a VPN: private addresses, 100.64.0.0/10 and fc00::/7.",
+                    "To reach the page from outside, use a VPN: private addresses, 100.64.0.0/10 and fc00::/7.",
                 )
 
 
 def _alerts(alerts: AlertsConfig) -> Iterator[CrossFieldError]:
     if AlertKind.BUTTON in alerts.digest:
         yield CrossFieldError(
-            ("alerts", "digest"), "a press of the button cannot wait for the digest.", "Take 'button' out of it."
+            ("alerts", "digest"), "a press of the button cannot wait for the digest.", "Remove 'button' from it."
         )
     seen: set[str] = set()
     for number, channel in enumerate(alerts.channels):
         if scheme_of(channel.url) not in SCHEMES:
             yield CrossFieldError(
                 ("alerts", "channels", number, "url"),
-                f"'{scheme_of(channel.url)}' is no kind of channel.",
+                f"'{scheme_of(channel.url)}' is not a kind of channel.",
                 f"Use one of {', '.join(SCHEMES)}.",
             )
         if channel.name in seen:
             yield CrossFieldError(
                 ("alerts", "channels", number, "name"),
                 f"'{channel.name}' names two channels.",
-                "What waits for a channel is kept by its name: give each its own.",
+                "Give each channel a different name, because waiting alerts are stored by name.",
             )
         seen.add(channel.name)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.config import Configuration, effective, violated_limit
+from agent.config import Configuration, violated_limit
 from agent.config.derived import held_bytes, page_facts
 from agent.config.effective import place_of
+from agent.config.overlay import effective
 from agent.core.alerts.wellbeing import HealthFacts
 from agent.core.device_secret import DeviceSecret
 from agent.core.home_news import HomeAddress

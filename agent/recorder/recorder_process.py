@@ -14,8 +14,9 @@ from typing import TypeVar
 
 import structlog
 
-from agent.config import Configuration, effective
+from agent.config import Configuration
 from agent.config.effective import settings_of
+from agent.config.overlay import effective
 from agent.core.retention import ProtectedIds
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError

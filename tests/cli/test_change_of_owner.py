@@ -120,12 +120,12 @@ def test_the_archive_is_looked_at_before_anybody_is_told_to_reset(
     readme.write_text("# No archive\n")
     assert run(doorward, ["restore", "--config", str(config), str(readme)]) == 4
     said = capsys.readouterr().err
-    assert "This is no opened backup." in said
+    assert "This is not an opened backup." in said
     assert "reset" not in said
     with tarfile.open(tmp_path / "right.tar", "w") as tar:
         tar.addfile(tarfile.TarInfo("own/device.key"), io.BytesIO())
     assert run(doorward, ["restore", "--config", str(config), str(tmp_path / "right.tar")]) == 2
-    assert "removes this one's keys, trust and footage for good" in capsys.readouterr().err
+    assert "removes its keys, trust and footage permanently" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

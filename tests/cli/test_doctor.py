@@ -170,7 +170,7 @@ def test_too_little_memory_set_aside_for_the_camera_is_said_before_it_fails(monk
     monkeypatch.setattr("agent.cli.checks.camera.read_health", lambda: BoardHealth(cma_total_mb=64))
     fault = faults(check_camera(CameraConfig(kind=CameraKind.PI)))[0]
     assert (fault.subject, fault.health) == ("camera memory", CheckStatus.POOR)
-    assert "64 MB are set aside" in fault.message
+    assert "64 MB are reserved" in fault.message
     assert "cma-256" in fault.remedy
 
 
@@ -214,7 +214,7 @@ def test_a_disk_below_its_floor_is_a_fault(tmp_path: Path, monkeypatch: pytest.M
     [fault] = faults(
         check_disk(Configuration(device=DeviceConfig(state_dir=tmp_path), vault=VaultConfig(free_floor=0.05)))
     )
-    assert "nothing is kept" in fault.message
+    assert "footage is not stored" in fault.message
 
 
 def test_a_disk_that_takes_seconds_for_a_megabyte_is_poor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,9 +244,9 @@ def test_the_clock_is_worth_what_vouches_for_it(year: int, quality: ClockQuality
 @pytest.mark.parametrize(
     ("health", "subject", "words"),
     [
-        (BoardHealth(), None, "does not say"),
+        (BoardHealth(), None, "reports no temperature"),
         (BoardHealth(temperature_c=51.0), None, "51 °C"),
-        (BoardHealth(temperature_c=74.0), "heat", "does less"),
+        (BoardHealth(temperature_c=74.0), "heat", "reduces its work"),
         (BoardHealth(temperature_c=83.0), "heat", "slows the board down"),
         (BoardHealth(temperature_c=50.0, throttled=True), "heat", "slows the board down"),
         (BoardHealth(temperature_c=50.0, throttled_since_boot=True), "heat", "has been slowed"),
@@ -277,7 +277,7 @@ def test_a_panel_whose_chip_or_library_is_missing_is_a_fault(tmp_path: Path) -> 
     [simulated] = check_panel(PanelConfig(), {})
     assert (without.health, simulated.health) == (CheckStatus.FINE, CheckStatus.FINE)
     [fault] = faults(check_panel(PanelConfig(backend=Backend.GPIOD, chip=tmp_path / "gpiochip0"), {}))
-    assert "gpiod is not here" in fault.message or "There is no" in fault.message
+    assert "is not installed" in fault.message or "There is no" in fault.message
 
 
 @pytest.mark.parametrize(
@@ -325,15 +325,15 @@ def test_the_camera_of_a_running_doorbell_is_not_opened_a_second_time_but_asked_
         solo.close()
     [finding] = [each for each in seen["findings"] if each["subject"] == "camera"]
     assert finding["health"] == "fine"
-    assert "This doorbell has it" in finding["message"]
+    assert "The running doorbell uses it" in finding["message"]
 
 
 @pytest.mark.parametrize(
     ("kind", "detail", "health", "words"),
     [
-        ("file", "The video 'a.mp4' has been played to its end.", "fine", "A file is played once: nothing is wrong."),
-        ("file", "The video 'a.mp4' is gone.", "bad", "Look at what 'doorward run' prints."),
-        ("scripted", "The camera is lost.", "bad", "Look at what 'doorward run' prints."),
+        ("file", "The video 'a.mp4' has been played to its end.", "fine", "A file is played once, so this is normal."),
+        ("file", "The video 'a.mp4' is gone.", "bad", "Read the output of 'doorward run'."),
+        ("scripted", "The camera is lost.", "bad", "Read the output of 'doorward run'."),
     ],
 )
 def test_a_video_that_was_played_to_its_end_is_no_fault_and_a_lost_camera_is(
@@ -390,7 +390,7 @@ def test_a_broker_that_says_nothing_is_a_fault(tmp_path: Path, monkeypatch: pyte
     pki = BrokerPki.create(tmp_path, NOW)
     with ScriptedPeer(pki.directory, lambda line: line.wait_for_end()) as peer:
         [fault] = faults(check_broker(configured(pki.add_device(DEVICE, NOW), peer.port), NOW))
-    assert "answers nothing" in fault.message
+    assert "does not answer" in fault.message
 
 
 @pytest.mark.broker
@@ -459,7 +459,7 @@ def test_no_opinion_is_no_fault_until_somebody_counts_on_one(tmp_path: Path) -> 
     [absent] = opinion(board=small)
     assert (absent.health, "zero2w" in absent.message) == (CheckStatus.FINE, True)
     nowhere = ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path)
-    [wanted] = faults(iter(opinion(opinion=nowhere, board=small)))
+    [wanted] = faults(iter(opinion(object_detection=nowhere, board=small)))
     assert "make models" in wanted.remedy
     [counted_on] = faults(iter(opinion(board=small, clips=ClipsConfig(keep=KeepFilter.PEOPLE))))
     assert "every event is kept" in counted_on.message
@@ -469,11 +469,11 @@ def test_a_damaged_network_is_a_fault(tmp_path: Path) -> None:
     real_models()
     for name in ("objects.tflite", "faces.tflite"):
         (tmp_path / name).write_bytes(b"TFL3")
-    [found] = opinion(opinion=ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path))
+    [found] = opinion(object_detection=ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path))
     assert (found.health, bool(found.remedy)) == (CheckStatus.BAD, True)
 
 
 def test_networks_that_work_are_tried() -> None:
     real_models()
-    [found] = opinion(opinion=ObjectDetectionConfig(use=ObjectDetectionUse.ON))
+    [found] = opinion(object_detection=ObjectDetectionConfig(use=ObjectDetectionUse.ON))
     assert (found.health, "ms of one core" in found.message) == (CheckStatus.FINE, True)

@@ -35,7 +35,7 @@ def test_while_no_device_runs_the_file_is_shown_and_said_to_be_alone(tool: Tool,
     assert done.status == 0
     assert "vault.max_age_days   20  (from" in done.out
     assert "privacy.hours        sat 10:00–12:00; every day 22:00–06:00  (from" in done.out
-    assert "this is the file alone" in done.err
+    assert "this shows the file only" in done.err
 
 
 def test_what_an_owner_has_set_is_shown_beside_what_the_file_says(tool: Tool, folder: Path) -> None:
@@ -50,7 +50,7 @@ def test_what_an_owner_has_set_is_shown_beside_what_the_file_says(tool: Tool, fo
         found = json.loads(tool("config", "show", "--config", folder / "doorward.toml", "--json").out)
     finally:
         control.stop()
-    assert "vault.max_age_days   7  (set by an owner; the file says 20)" in done.out
+    assert "vault.max_age_days   7  (set by an owner; the file has 20)" in done.out
     assert found["device_asked"]
     by_key = {line["key"]: line for line in found["settings"]}
     assert by_key["vault.max_age_days"] == {"key": "vault.max_age_days", "value": "7", "from": "owner", "file": "20"}

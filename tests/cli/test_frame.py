@@ -36,7 +36,7 @@ def test_help_loads_no_command_and_no_library_but_click() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "cannot see its own past" in done.stdout
+    assert "cannot open its own footage" in done.stdout
 
 
 def cpu_s(*arguments: str) -> float:

@@ -23,6 +23,6 @@ def test_without_a_channel_both_commands_say_so_and_the_test_says_what_to_add(
     monkeypatch.setattr("agent.cli.notify._linked", lambda _: nullcontext(Silent()))
     done = tool("notify", "test")
     assert done.status == 2
-    assert "No channel is configured: the log tells, nobody else." in done.err
+    assert "No channel is configured: alerts go only to the log." in done.err
     assert "Add [alerts] to" in done.err
     assert "No channel is configured" in tool("notify", "status").out

@@ -39,13 +39,13 @@ def test_a_position_in_ones_own_time_zone_is_right(zones: Path) -> None:
 
 def test_swapped_coordinates_are_told(zones: Path) -> None:
     note = note_on(PositionConfig(latitude=4.8926, longitude=52.3731), localtime(zones, "Europe/Amsterdam"), zones)
-    assert "latitude and longitude look swapped" in note
+    assert "latitude and longitude seem to be swapped" in note
     assert "4.8926° north, 52.3731° east" in note
 
 
 def test_a_position_on_another_continent_is_asked_about(zones: Path) -> None:
     note = note_on(PositionConfig(latitude=52.3731, longitude=4.8926), localtime(zones, "America/New_York"), zones)
-    assert note.endswith("America/New_York.  Is it right?")
+    assert note.endswith("America/New_York.  Check it.")
 
 
 def test_without_a_time_zone_nothing_is_claimed(zones: Path, tmp_path: Path) -> None:
@@ -56,5 +56,5 @@ def test_without_a_time_zone_nothing_is_claimed(zones: Path, tmp_path: Path) -> 
 def test_config_check_says_where_the_doorbell_stands(tmp_path: Path, tool: Callable[..., Seen]) -> None:
     path = tmp_path / "doorward.toml"
     path.write_text("[device]\nposition = { latitude = -33.87, longitude = 151.21 }\n[camera]\nkind = 'scripted'\n")
-    assert "It stands at 33.87° south, 151.21° east." in tool("config", "check", path).out
+    assert "Its position is 33.87° south, 151.21° east." in tool("config", "check", path).out
     assert in_words(PositionConfig(latitude=1, longitude=-2)) == "1° north, 2° west"

@@ -57,7 +57,7 @@ def test_a_state_folder_that_one_may_not_enter_is_named(closed: Path, command: t
     words = (word.replace("OUT", str(closed.parent / "out")) for word in command)
     done = bound_by_permissions(*words, "--config", closed.parent / "doorward.toml")
     assert done.status == 2, done.err
-    assert f"Error: {closed} may not be read or written by this user.\n  What to do: Use sudo" in done.err
+    assert f"Error: {closed} cannot be read or written by this user.\n  What to do: Use sudo" in done.err
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_path_that_one_may_not_enter_is_named(closed: Path, command: tuple[str
     done = bound_by_permissions(*(word.replace("CLOSED", str(closed)) for word in command))
     assert done.status == 2, done.err
     assert f"Error: {closed}/" in done.err
-    assert "may not be read or written by this user.\n  What to do: Use sudo, or be its owner." in done.err
+    assert "cannot be read or written by this user.\n  What to do: Use sudo, or run this as its owner." in done.err
 
 
 @pytest.mark.parametrize("command", [("status",), ("requests",), ("vault", "list"), ("reset", "--yes"), ("run",)])
@@ -90,7 +90,7 @@ def test_a_key_that_one_may_not_read_is_not_said_to_be_broken(
     assert "This is a bug" not in done.err
     assert "Restore it" not in done.err
     if command in (("reset", "--yes"), ("run",)):
-        assert f"Error: {key} may not be read or written by this user." in done.err
+        assert f"Error: {key} cannot be read or written by this user." in done.err
 
 
 def test_what_needs_no_device_asks_nobody_for_sudo(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ WRONG = {
         "[[motion.zones]]\nname='a'\ncorners=[[0,0],[1,0],[1,1]]\n[[motion.zones]]\nname='a'\ncorners=[[0,0],[1,0],[1,1]]",
         5,
         "motion.zones[2].name",
-        "give each zone its own",
+        "Give each zone a different name",
     ),
     "a place off the Earth": (
         "[device]\nposition = { latitude = 91, longitude = 0 }",
@@ -103,7 +103,7 @@ WRONG = {
         "clips.longest_clip_s",
         "Give at least 13",
     ),
-    "an unfinished text": ("[device]\nname = 'x", 2, "device.name", "text stands in quotes"),
+    "an unfinished text": ("[device]\nname = 'x", 2, "device.name", "put text in quotes"),
     "a key given twice": ("[log]\nlevel='info'\nlevel='info'", 3, "log.level", "Keep one of the two."),
     "a section given twice": ("[log]\nlevel='info'\n[log]\nformat='json'", 3, "log", "Keep one of the two."),
     "a mask on a stream that is kept as it comes": (
@@ -117,7 +117,7 @@ WRONG = {
         "[[privacy.hours]]\nbegins='10:00'\nends='10:00'",
         3,
         "privacy.hours[1].ends",
-        "A whole day is two: 00:00 to 12:00, and 12:00 to 00:00.",
+        "For a whole day, use two spans: 00:00 to 12:00, and 12:00 to 00:00.",
     ),
     "an unfinished list": ("[camera]\nsize = [1, 2\n\n", 2, "camera.size", "Compare the line"),
     "brackets without end": ("[camera]\nsize = " + "[" * 5000, 2, "camera.size", "Compare the line"),
@@ -145,7 +145,7 @@ def test_a_file_that_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 def test_what_stands_twice_is_told_with_both_lines() -> None:
-    with pytest.raises(ConfigurationError, match=r"line 4, camera\.fps: this is given twice, first in line 2\."):
+    with pytest.raises(ConfigurationError, match=r"line 4, camera\.fps: this key appears twice, first in line 2\."):
         parse("[camera]\nfps = 3\nsize = [640, 480]\nfps = 4\n[log]\n", SOURCE)
 
 

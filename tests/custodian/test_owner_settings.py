@@ -67,7 +67,7 @@ MASKED = {"zones": (ZONE,)}
 ENDLESS = {"private": (PrivateHoursSetting(days=(5,), begins_minute=600, ends_minute=600),)}
 
 
-@pytest.mark.parametrize(("changes", "said"), [(MASKED, "no privacy mask"), (ENDLESS, "no time or all day")])
+@pytest.mark.parametrize(("changes", "said"), [(MASKED, "no privacy mask"), (ENDLESS, "empty or a whole day")])
 def test_what_the_file_could_not_say_either_is_refused(door: Door, changes: dict[str, Any], said: str) -> None:
     door.bounded_by = replace(FILE, camera=CameraConfig(kind=CameraKind.RTSP, url="rtsp://192.168.1.20/stream"))
     before = door.kinds()

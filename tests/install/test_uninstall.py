@@ -55,7 +55,7 @@ def test_its_entities_go_with_it(tmp_path: Path, installer: dict[str, Any], caps
             until(lambda: consumer.heard.get(topics.discovery) == [b""], "the removal")
         finally:
             consumer.close()
-    assert "knows this doorbell no more" in capsys.readouterr().out
+    assert "was removed from Home Assistant" in capsys.readouterr().out
 
 
 def test_what_cannot_be_done_keeps_nobody_from_leaving(

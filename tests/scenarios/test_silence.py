@@ -93,7 +93,7 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     until(lambda: street.state_of(wanted) == "pending", "a match")
     with street.owners_link() as link:
         review = RequestReview.fetch(link, street.owner, wanted.id)
-        # The owner may let them know what the rest of the window holds: as the device's manifest has it, not otherwise.
+        # The owner may let them know the contents of the rest of the window, as the device's manifest has it.
         told = gaps_of(link, street.owner, review)
         asked = review.request
         lie = (FootageAbsence(from_ms=asked.from_s * 1000, to_ms=asked.to_s * 1000, reason=AbsenceReason.OFF),)

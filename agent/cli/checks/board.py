@@ -28,7 +28,7 @@ _BRIDGE = "sudo systemctl restart doorward-bridge; journalctl -u doorward-bridge
 def check_panel(panel: PanelConfig | None, status: Mapping[str, Any]) -> Iterator[Finding]:
     """`status`: the status of the running doorbell, or empty."""
     if panel is None:
-        yield fine("panel", "None is configured: no button, chime or light.")
+        yield fine("panel", "Not configured: no button, chime or light.")
         return
     said = (status.get("recorder") or {}).get("panel")
     if said is not None:
@@ -39,7 +39,9 @@ def check_panel(panel: PanelConfig | None, status: Mapping[str, Any]) -> Iterato
     if panel.backend is Backend.SIMULATED:
         yield fine("panel", "Simulated: pressed with 'python -m firmware_bridge press'.")
     elif find_spec(library) is None:
-        yield bad("panel", f"{library} is not here, which reaches the wires.", f"sudo apt-get install {package}")
+        yield bad(
+            "panel", f"{library}, which reads and sets the pins, is not installed.", f"sudo apt-get install {package}"
+        )
     elif panel.backend is Backend.GPIOD and not panel.chip.exists():
         yield bad("panel", f"There is no {panel.chip}.", "Set panel.chip to one that 'gpiodetect' lists.")
     else:
@@ -48,9 +50,9 @@ def check_panel(panel: PanelConfig | None, status: Mapping[str, Any]) -> Iterato
 
 def _as_told(said: Mapping[str, Any]) -> Finding:
     if not said.get("connected"):
-        return bad("panel", f"The bridge is away: {said.get('detail') or 'it does not answer.'}", _BRIDGE)
+        return bad("panel", f"The bridge does not run: {said.get('detail') or 'it does not answer.'}", _BRIDGE)
     if said.get("open"):
-        return poor("panel", "The doorbell's case is open.", "Close it, and see who opened it.")
+        return poor("panel", "The doorbell's case is open.", "Close it, and find out who opened it.")
     private = said.get("privacy")
     switch = "" if private is None else f", the privacy switch is {'on' if private else 'off'}"
     return fine("panel", f"The bridge answers ({said.get('backend', 'unknown')}){switch}.")
@@ -61,11 +63,11 @@ def check_limits(groups: Path = Path("/sys/fs/cgroup")) -> Finding:
     controllers = groups / "cgroup.controllers"
     held = controllers.read_text().split() if controllers.exists() else []
     if "memory" in held or (groups / "memory").is_dir():
-        return fine("limits", "The kernel holds each role to its limit of memory.")
+        return fine("limits", "The kernel enforces each role's memory limit.")
     return poor(
         "limits",
-        "This kernel holds no limit of memory: one that grew would take from the others, and swap may hold pictures.",
-        "Add  cgroup_enable=memory  at the end of the one line in /boot/firmware/cmdline.txt, then reboot.",
+        "This kernel enforces no memory limits: one role could starve the others, and swap may hold pictures.",
+        "Add  cgroup_enable=memory  at the end of the line in /boot/firmware/cmdline.txt, then reboot.",
     )
 
 
@@ -74,21 +76,19 @@ def check_heat(configuration: Configuration, health: BoardHealth | None = None) 
     board = board_named(configuration.board.profile)
     reading = health or read_health()
     if reading.under_voltage:
-        yield poor(
-            "supply", "The power supply is too weak.", "Use the supply that belongs to the board, a short cable."
-        )
+        yield poor("supply", "The power supply is too weak.", "Use the board's own supply and a short cable.")
     yield _heat(reading, board, configuration.board.throttle_from_c)
 
 
 def _heat(reading: BoardHealth, board: Board, throttle_from_c: float) -> Finding:
     if reading.temperature_c is None:
-        return fine("heat", "This board does not say how warm it is.")
+        return fine("heat", "This board reports no temperature.")
     warm = f"{reading.temperature_c:.0f} °C"
-    cooler = "Give it shade and air, or lower camera.fps or camera.size."
+    cooler = "Give it shade and ventilation, or lower camera.fps or camera.size."
     if reading.throttled or reading.temperature_c >= board.throttles_c:
         return poor("heat", f"{warm}: the firmware slows the board down.", cooler)
     if reading.temperature_c >= throttle_from_c:
-        return poor("heat", f"{warm}: from {throttle_from_c:g} °C on Doorward does less, to stay cool.", cooler)
+        return poor("heat", f"{warm}: from {throttle_from_c:g} °C Doorward reduces its work to stay cool.", cooler)
     if reading.throttled_since_boot:
         return poor("heat", f"{warm} now; the board has been slowed down since it started.", cooler)
     return fine("heat", f"{warm}; the board slows down at {board.throttles_c:g} °C.")

@@ -36,7 +36,7 @@ certificate first. It opens no session, so the session of a running doorbell con
 def check_broker(broker: BrokerConfig | None, now: datetime.datetime) -> Iterator[Finding]:
     """`now` judges the certificates' dates."""
     if broker is None:
-        yield fine("broker", "None is configured: Doorward records and touches no network.")
+        yield fine("broker", "Not configured: Doorward only records and uses no network.")
         return
     settings = BusSettings(broker.host, broker.port, "", broker.ca, broker.certificate, broker.key, connect_s=_WAIT_S)
     try:
@@ -58,18 +58,20 @@ def check_congestion_control(wanted: bytes = _WANTED) -> Finding:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, wanted)
         got = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
     if got == wanted:
-        return fine("congestion control", f"{got.decode()}: what a link loses hardly slows an upload down.")
+        return fine("congestion control", f"{got.decode()}: packet loss hardly slows uploads.")
     return poor(
         "congestion control",
-        f"{got.decode()}, not {wanted.decode()}: over a link that loses packets an upload takes ten times as long.",
-        "sudo modprobe tcp_bbr, and once more 'make install', which has it loaded at every start.",
+        f"{got.decode()}, not {wanted.decode()}: with packet loss, an upload takes ten times as long.",
+        "Run sudo modprobe tcp_bbr and again 'make install', which loads it at every start.",
     )
 
 
 def _dates(subject: str, name: str, certificate: x509.Certificate, now: datetime.datetime) -> Finding:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now < begins:
-        return bad(subject, f"{name} is valid from {begins:%Y-%m-%d} on.", "Set the clock, or make a new certificate.")
+        return bad(
+            subject, f"{name} becomes valid on {begins:%Y-%m-%d}.", "Correct the clock, or make a new certificate."
+        )
     if now >= ends:
         return bad(subject, f"{name} expired on {ends:%Y-%m-%d}.", "Make a new certificate.")
     if ends - now < _SOON:
@@ -97,13 +99,13 @@ def _connect(settings: BusSettings, context: ssl.SSLContext, now: datetime.datet
     except TimeoutError:
         yield bad(
             "broker",
-            f"{settings.host}:{settings.port} opens a connection, and answers nothing within {_SILENT_S:.0f} s.",
-            "Check that it is an MQTT broker, and look at its log.",
+            f"{settings.host}:{settings.port} accepts a connection, but does not answer within {_SILENT_S:.0f} s.",
+            "Check that it is an MQTT broker, and read its log.",
         )
         return
     except OSError as error:
         fault = explain(error, settings)
-        yield bad("broker", fault.message, fault.remedy or "Look at the broker's log.")
+        yield bad("broker", fault.message, fault.remedy or "Read the broker's log.")
         return
-    yield fine("broker", f"{settings.host}:{settings.port} answers with TLS 1.3 and takes our certificate.")
+    yield fine("broker", f"{settings.host}:{settings.port} answers with TLS 1.3 and accepts our certificate.")
     yield _dates("broker's certificate", "It", shown, now)

@@ -59,7 +59,7 @@ def check_camera(camera: CameraConfig) -> Iterator[Finding]:
     elif camera.kind is CameraKind.RTSP:
         yield _opened(RtspCamera(camera.url or "", camera.luma_url), "The network camera")
     elif camera.kind is CameraKind.SCRIPTED:
-        yield fine("camera", "A drawn scene: needs nothing, shows nothing real.")
+        yield fine("camera", "A drawn scene, for tests: it needs no camera.")
     elif camera.kind is CameraKind.FILE:
         yield _opened(FileCamera(camera.path or Path()), f"{camera.path}")
     else:
@@ -74,7 +74,7 @@ def _check_memory() -> Iterator[Finding]:
     if health.cma_total_mb is not None and health.cma_total_mb < board.least_cma_mb:
         yield poor(
             "camera memory",
-            f"{health.cma_total_mb} MB are set aside for the camera; this board wants {board.least_cma_mb} MB.",
+            f"{health.cma_total_mb} MB are reserved for the camera; this board needs {board.least_cma_mb} MB.",
             "In config.txt: dtoverlay=vc4-kms-v3d,cma-256",
         )
 
@@ -115,7 +115,7 @@ def _check_node(device: Path) -> Finding | None:
     if not os.access(device, os.R_OK | os.W_OK):
         return bad(
             "camera",
-            f"{device} may not be opened by {getpass.getuser()}.",
+            f"{device} cannot be opened by {getpass.getuser()}.",
             f"sudo usermod -aG video {getpass.getuser()}, then log in again.",
         )
     if not _captures(device):
@@ -141,7 +141,7 @@ def _where_cameras_are() -> str:
     cameras = [f"/dev/{node.name} ({_name(node)})" for node in nodes if _captures(Path("/dev") / node.name)]
     if cameras:
         return f"Set camera.device to one of: {', '.join(cameras)}."
-    remedy = "No camera is found here: plug one in, or try another cable or port."
+    remedy = "No camera was found. Plug one in, or try another cable or port."
     if _BOARD.exists():
         remedy += " A ribbon camera: check both ends of the cable and camera_auto_detect=1 in config.txt."
     return f'{remedy} To try without one, set camera.kind = "scripted" or "file".'
@@ -190,7 +190,7 @@ def check_encoder(camera: CameraConfig) -> Iterator[Finding]:
         return
     frame_s = (time.thread_time() - began) / _FRAMES
     share = frame_s * camera.fps
-    message = f"H.264 at {width_px} × {height_px} takes {frame_s * 1000:.1f} ms a frame: {share:.0%} of a core."
+    message = f"H.264 at {width_px} × {height_px} takes {frame_s * 1000:.1f} ms per frame: {share:.0%} of a core."
     if share < _COMFORTABLE:
         yield fine("encoder", message)
     else:

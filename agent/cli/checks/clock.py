@@ -19,10 +19,10 @@ def check_clock(moment: ClockReading) -> Iterator[Finding]:
     shown = datetime.datetime.fromtimestamp(moment.utc_ns / NS_PER_S, datetime.UTC)
     says = f"{shown:%Y-%m-%d %H:%M:%S} UTC"
     if shown.year < _FIRST_YEAR:
-        yield bad("clock", f"It says {says}, which cannot be.", _REMEDY)
+        yield bad("clock", f"It shows {says}, which is impossible.", _REMEDY)
     elif moment.quality is ClockQuality.SYNCED:
-        yield fine("clock", f"{says}, kept by a time source.")
+        yield fine("clock", f"{says}, synchronised with a time source.")
     elif moment.quality is ClockQuality.HELD:
-        yield poor("clock", f"{says}; no time source keeps it now.", _REMEDY)
+        yield poor("clock", f"{says}; it is not synchronised now.", _REMEDY)
     else:
-        yield poor("clock", f"{says}; nobody vouches for it.", _REMEDY)
+        yield poor("clock", f"{says}; it was never synchronised.", _REMEDY)

@@ -33,11 +33,11 @@ def check_disk(configuration: Configuration) -> Iterator[Finding]:
         return
     if took_s > _SLOW_S:
         message = f"Storing 1 MiB in {folder} took {took_s:.1f} s."
-        yield poor("disk", message, "The card is slow, worn or busy: try another, of the A1 class or better.")
+        yield poor("disk", message, "The card is slow, worn or busy. Try another card of class A1 or better.")
     elif state_dir.exists():
         yield fine("disk", f"{state_dir} can be written; 1 MiB is on the disk after {took_s * 1000:.0f} ms.")
     else:
-        yield fine("disk", f"{state_dir} is not there yet and can be made; 1 MiB takes {took_s * 1000:.0f} ms.")
+        yield fine("disk", f"{state_dir} does not exist yet, but can be created; 1 MiB takes {took_s * 1000:.0f} ms.")
     yield _room(folder, configuration)
 
 
@@ -58,12 +58,12 @@ def _write_and_sync(folder: Path) -> float:
 
 def _unwritable(state_dir: Path, folder: Path, error: OSError) -> Finding:
     remedies = {
-        errno.EROFS: "The disk is mounted read-only, often after a fault: look at `dmesg`, check it, mount it again.",
-        errno.ENOSPC: "The disk is full: make room, or set device.state_dir to another disk.",
-        errno.EDQUOT: "This user's quota is used up: raise it, or set device.state_dir to another disk.",
-        errno.EIO: "The disk fails: save what is on it and replace it.",
+        errno.EROFS: "The disk is mounted read-only, often after a fault. Read `dmesg`, check it, and mount it again.",
+        errno.ENOSPC: "The disk is full. Free some space, or set device.state_dir to another disk.",
+        errno.EDQUOT: "This user's quota is used up. Raise it, or set device.state_dir to another disk.",
+        errno.EIO: "The disk fails. Save its data and replace it.",
     }
-    permission = f"sudo chown {os.getuid()} {folder}, or set device.state_dir to a folder of your own."
+    permission = f"sudo chown {os.getuid()} {folder}, or set device.state_dir to your own folder."
     remedy = remedies.get(error.errno or 0, permission)
     return bad("disk", f"{state_dir} cannot be written: {error.strerror or error}.", remedy)
 
@@ -76,11 +76,11 @@ def _room(folder: Path, configuration: Configuration) -> Finding:
     if room_bytes <= 0:
         return bad(
             "room",
-            f"{disk.free / 1e9:.1f} GB are free, less than the floor of {floor_bytes / 1e9:.1f} GB: nothing is kept.",
-            "Make room, or lower vault.free_floor.",
+            f"{disk.free / 1e9:.1f} GB are free, under the floor of {floor_bytes / 1e9:.1f} GB: footage is not stored.",
+            "Free some space, or lower vault.free_floor.",
         )
     hours = room_bytes / (configuration.camera.bitrate_kbps * 125) / 3600
     message = f"Room for {room_bytes / 1e9:.1f} GB of segments: {hours:.0f} h of motion at the full bitrate."
     if hours < 1:
-        return poor("room", message, "Make room, or set device.state_dir to a larger disk.")
+        return poor("room", message, "Free some space, or set device.state_dir to a larger disk.")
     return fine("room", message)

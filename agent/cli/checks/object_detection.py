@@ -27,8 +27,12 @@ def check_object_detection(configuration: Configuration) -> Iterator[Finding]:
     elif why and wanted.use is ObjectDetectionUse.ON:
         yield poor("object_detection", why, _REMEDY)
     elif why:
-        hint = "" if wanted.use is ObjectDetectionUse.OFF else "  `make models` before an installation brings it."
-        yield fine("object_detection", f"None, and nothing else depends on one. {why}{hint}")
+        hint = (
+            ""
+            if wanted.use is ObjectDetectionUse.OFF
+            else "  To install it, run `make models` before the installation."
+        )
+        yield fine("object_detection", f"Off, and no setting depends on it. {why}{hint}")
     else:
         yield from _try(configuration)
 
@@ -44,11 +48,11 @@ def _try(configuration: Configuration) -> Iterator[Finding]:
         return
     yield fine(
         "object_detection",
-        f"Works: {took_ms:.0f} ms of one core for a look, at most two a second while something happens.",
+        f"Works: {took_ms:.0f} ms of one core per frame, at most two frames a second during an event.",
     )
     if configuration.clips.keep is not KeepFilter.ALL:
         kept = configuration.clips.keep.value
-        yield fine("object_detection", f"Events stay by what it sees ({kept}): those it is wrong about are lost.")
+        yield fine("object_detection", f"It decides which events are kept ({kept}): events that it misses are lost.")
 
 
 def _small(sentence: str) -> str:

@@ -35,8 +35,8 @@ def note_on(position: PositionConfig, localtime: Path = _LOCALTIME, zones: Path 
         return ""
     far = f"device.position is {in_words(position)}, far from this machine's time zone {zone}"
     if abs(position.longitude) <= 90 and _km(place, (position.longitude, position.latitude)) <= _FAR_KM:
-        return f"{far}: latitude and longitude look swapped.  No request for this street would match."
-    return f"{far}.  Is it right?"
+        return f"{far}: latitude and longitude seem to be swapped, so no request for this street would match."
+    return f"{far}.  Check it."
 
 
 def _zone(localtime: Path, zones: Path) -> tuple[str, tuple[float, float] | None]:

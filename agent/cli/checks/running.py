@@ -32,13 +32,15 @@ def camera_in_use(status: Mapping[str, Any], configuration: Configuration) -> Fi
     recorder = status.get("recorder") or {}
     state, detail = str(recorder.get("state", "")), str(recorder.get("detail", ""))
     if state in ("watching", "recording"):
-        return fine("camera", f"This doorbell has it and is {state}: {recorder.get('frames', 0)} frames so far.")
+        return fine(
+            "camera", f"The running doorbell uses it and is {state}: {recorder.get('frames', 0)} frames so far."
+        )
     if state == "privacy":
         return fine("camera", "The privacy switch is on: the camera is off.")
     if state == "no camera" and configuration.camera.kind is CameraKind.FILE and detail.endswith("to its end."):
-        return fine("camera", f"{detail}  A file is played once: nothing is wrong.")
+        return fine("camera", f"{detail}  A file is played once, so this is normal.")
     if state in ("no camera", "not recording"):
         divided = StateFolder(configuration.device.state_dir).divided
-        look = "journalctl -u doorward-recorder" if divided else "Look at what 'doorward run' prints."
+        look = "journalctl -u doorward-recorder" if divided else "Read the output of 'doorward run'."
         return bad("camera", f"{state.capitalize()}: {detail or 'it is being opened.'}", look)
     return None

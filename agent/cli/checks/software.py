@@ -17,7 +17,7 @@ _PACKAGES = ("av", "cryptography", "msgspec", "numpy", "opencv-python-headless",
 _AT_LEAST = {"cryptography": 50, "paho-mqtt": 2}
 _REMEDY = "Run `make setup` in the repository."
 _KERNEL_REMEDY = (
-    "Nothing is lost but CPU time: the same answers at several times the cost.  "
+    "The answers are the same, at several times the CPU time.  "
     "Install a C compiler (apt-get install gcc libc6-dev), then run the set-up or the installer again."
 )
 

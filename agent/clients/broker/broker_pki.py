@@ -86,7 +86,7 @@ class BrokerPki:
         if not (directory / "broker.pem").is_file():
             raise ConfigurationError(
                 f"{directory} holds no broker certificates.",
-                remedy="Make them first with 'doorward broker init', or name their folder with --dir.",
+                remedy="Create them with 'doorward broker init', or name their folder with --dir.",
             )
         self.directory = directory.resolve()
 
@@ -145,7 +145,9 @@ class BrokerPki:
         """
         clients = self.directory / "clients"
         if name not in {path.stem for path in clients.glob("*.pem")}:
-            raise ConfigurationError(f"{name!r} is no client of this broker.", remedy=f"Look into {clients}.")
+            raise ConfigurationError(
+                f"{name!r} is not a client of this broker.", remedy=f"The clients are in {clients}."
+            )
         certificate_path = clients / f"{name}.pem"
         certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
         role = next(role for role in Role if certificate.issuer == self._authority_of(role).certificate.subject)
@@ -199,7 +201,7 @@ def _general_name(host: str) -> x509.GeneralName:
     except ValueError:
         if len(host) > _MOST_HOST or not _HOST.fullmatch(host):
             raise ConfigurationError(
-                f"'{host}' is no host.", remedy="Give the name or address that clients use, like broker.example.org."
+                f"'{host}' is not a host.", remedy="Give the name or address that clients use, like broker.example.org."
             ) from None
         return x509.DNSName(host)
 
@@ -225,9 +227,9 @@ def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
         asked = x509.load_pem_x509_csr(request)
         key = asked.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigurationError("This is no signing request.", remedy=remedy) from error
+        raise ConfigurationError("This is not a signing request.", remedy=remedy) from error
     if not asked.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        raise ConfigurationError("This signing request is not right.", remedy=remedy)
+        raise ConfigurationError("This signing request is invalid.", remedy=remedy)
     return key
 
 
@@ -328,7 +330,7 @@ def _write_once(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
     except FileExistsError as error:
         raise ConfigurationError(
-            f"{path} exists already.", remedy="Choose another name, or remove it if it is no longer used."
+            f"{path} already exists.", remedy="Choose another name, or remove the file if it is unused."
         ) from error
 
 
@@ -336,5 +338,5 @@ def _read(stem: Path) -> _BrokerKeyPair:
     certificate = x509.load_pem_x509_certificate(stem.with_name(f"{stem.name}.pem").read_bytes())
     key = serialization.load_pem_private_key(stem.with_name(f"{stem.name}.key").read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ConfigurationError(f"{stem}.key is not an ECDSA key.", remedy="Put back the key this tool made.")
+        raise ConfigurationError(f"{stem}.key is not an ECDSA key.", remedy="Restore the key that this tool made.")
     return _BrokerKeyPair(certificate, key)

@@ -130,11 +130,13 @@ class PrivateBroker:
             if self._process is not None and self._process.poll() is not None:
                 self._process = None
                 raise NetworkError(
-                    f"mosquitto did not start: {_last_error(said)}", remedy=f"Its log is {self.log_path}."
+                    f"mosquitto did not start: {_last_error(said)}", remedy=f"Read its log: {self.log_path}."
                 )
             time.sleep(0.01)
         self.kill()
-        raise NetworkError(f"mosquitto did not start within {_START_S:.0f} s.", remedy=f"Its log is {self.log_path}.")
+        raise NetworkError(
+            f"mosquitto did not start within {_START_S:.0f} s.", remedy=f"Read its log: {self.log_path}."
+        )
 
 
 def _last_error(said: str) -> str:

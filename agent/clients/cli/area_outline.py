@@ -40,7 +40,7 @@ def outline(area: Area, door: tuple[float, float] | None) -> Iterator[str]:
 def near(area: Area, door: tuple[float, float] | None) -> str:
     """Returns the distance between the requested area and this door, in words."""
     if door is None:
-        return "where your door lies in it is not known: set its place (doorward owner settings --position)"
+        return "your door's position is unknown: set it with doorward owner settings --position"
     if not area.contains(*door):
-        return "your door does not lie in it"
-    return f"{share_near(area, *door, NEAR_M):.0%} of it lies within {NEAR_M} m of your door"
+        return "your door is outside of it"
+    return f"{share_near(area, *door, NEAR_M):.0%} of it is within {NEAR_M} m of your door"

@@ -28,7 +28,7 @@ _directory = click.option(
     help="The broker's folder.",
 )
 _days = click.option(
-    "--days", metavar="DAYS", type=Number(1, 3650), default=397, show_default=True, help="How long it counts."
+    "--days", metavar="DAYS", type=Number(1, 3650), default=397, show_default=True, help="Days until it expires."
 )
 
 
@@ -48,7 +48,7 @@ def broker() -> None:
     metavar="HOST",
     multiple=True,
     required=True,
-    help="A name or address clients use; may be repeated.",
+    help="A name or address that clients use; may be repeated.",
 )
 @click.option(
     "--user", metavar="USER", default="mosquitto", show_default=True, help="The system's user that runs mosquitto."
@@ -83,11 +83,11 @@ def init(
         raise ConfigurationError(f"{configuration} cannot be written: {error.strerror}.") from error
     configuration.chmod(0o600)
     click.echo(f"The broker's folder is {pki.directory}.  Next:")
-    click.echo(f"  sudo chown -R {user}: {pki.directory}       so that mosquitto reads it; take the authorities'")
-    click.echo("                                             keys away first if the broker is not yours alone")
+    click.echo(f"  sudo chown -R {user}: {pki.directory}       lets mosquitto read it.  Move the authorities'")
+    click.echo("                                             keys away first if others use this machine")
     click.echo(f"  mosquitto -c {configuration}")
-    click.echo("  doorward broker add-device ID              for every doorbell (doorward init says its ID)")
-    click.echo("  doorward broker add-requester NAME         for everybody who may ask")
+    click.echo("  doorward broker add-device ID              for every doorbell (doorward init prints its ID)")
+    click.echo("  doorward broker add-requester NAME         for every requester")
 
 
 @broker.command("add-device")
@@ -95,7 +95,7 @@ def init(
 @click.option(
     "--csr",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The device's own signing request: its key then never leaves it.",
+    help="The device's signing request: its key then stays on the device.",
 )
 @_directory
 @_days
@@ -135,9 +135,9 @@ def revoke(name: str, directory: Path) -> None:
 
     name = _key_id(name)
     role = BrokerPki(directory).revoke(name, _now())
-    click.echo(f"{name} is on the list of revoked {role.value}.  The broker must hear of it:")
+    click.echo(f"{name} is revoked (list of {role.value}).  Now tell the broker:")
     click.echo("  sudo systemctl reload mosquitto     refuses its next connection")
-    click.echo("  sudo systemctl restart mosquitto    ends the connection it has, too")
+    click.echo("  sudo systemctl restart mosquitto    also ends its present connection")
 
 
 def _tell(files: dict[str, Path], whom: str, as_json: bool) -> None:

@@ -24,7 +24,7 @@ __all__ = ["ledger"]
 
 @click.group(cls=Group)
 def ledger() -> None:
-    """Read what the doorbell did, and prove that it is all of it.
+    """Read the doorbell's ledger and verify that it is complete.
 
     Every request, decision and disclosure is an entry of a tree that only grows.  This machine remembers its head and
     says so when a device goes backwards.
@@ -55,10 +55,10 @@ def verify(copy: Path | None, folder: Path, device: Path, as_json: bool) -> None
     if as_json:
         emit_json({"size": checkpoint.size, "root": checkpoint.root.hex(), "grown": grown})
         return
-    click.echo(f"{len(entries)} entries, all there, signed by the device.")
+    click.echo(f"{len(entries)} entries, complete, signed by the device.")
     click.echo(f"root {checkpoint.root.hex()}")
     if copy is None:
-        click.echo(f"It continues what this machine saw before; {grown} are new to it.")
+        click.echo(f"The ledger continues the one this machine saw before; {grown} entries are new.")
 
 
 @ledger.command()
@@ -76,7 +76,7 @@ def export(out: Path, folder: Path, device: Path, as_json: bool) -> None:
         view = read_ledger(link, keys)
         met = sync(link, keys)
     if met.known.ledger != view.checkpoint:
-        raise ConfigurationError("The ledger has just grown.", remedy="Do it again.")
+        raise ConfigurationError("The ledger has just grown.", remedy="Run the command again.")
     write_copy(out, view, met.key, met.known.checkpoint)
     if as_json:
         emit_json({"folder": out, "size": view.checkpoint.size})
@@ -85,8 +85,8 @@ def export(out: Path, folder: Path, device: Path, as_json: bool) -> None:
 
 
 @ledger.command()
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also as a page in this file.")
-@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Also as a picture in this file.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page to this file.")
+@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Also write a picture to this file.")
 @keys_option
 @device_option
 @json_option
@@ -116,7 +116,7 @@ def _say(found: TransparencyReport) -> None:
     if found.from_ms is not None and found.to_ms is not None:
         click.echo(f"From {words.day(found.from_ms)} to {words.day(found.to_ms)} UTC:\n")
     if not found.askings:
-        click.echo("  Nobody has asked.")
+        click.echo("  There are no requests.")
     for each in (*found.askings, found.total) if len(found.askings) > 1 else found.askings:
         click.echo(f"  {each.requester}")
         click.echo(f"    asked {each.asked}, blocked {each.blocked}; matched {each.matched}, no match {each.no_match}")

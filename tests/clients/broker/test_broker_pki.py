@@ -104,9 +104,9 @@ def test_nobody_but_the_owner_of_the_files_can_read_anything(pki: BrokerPki) -> 
 def test_a_name_is_given_once_and_no_key_is_ever_overwritten(pki: BrokerPki) -> None:
     files = pki.add_device(DEVICE, NOW)
     before = files.key.read_bytes()
-    with pytest.raises(ConfigurationError, match="exists already"):
+    with pytest.raises(ConfigurationError, match="already exists"):
         pki.add_device(DEVICE, NOW)
-    with pytest.raises(ConfigurationError, match="exists already"):
+    with pytest.raises(ConfigurationError, match="already exists"):
         BrokerPki.create(pki.directory, NOW)
     assert files.key.read_bytes() == before
 

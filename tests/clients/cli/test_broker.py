@@ -83,7 +83,7 @@ def test_a_host_that_is_none_is_refused_before_anything_is_made(
 ) -> None:
     options = ["--dir", str(tmp_path / "b"), "--host", "localhost", "--host", host]
     assert run(doorward, ["broker", "init", *options]) == 2
-    assert f"Error: '{host}' is no host." in capsys.readouterr().err
+    assert f"Error: '{host}' is not a host." in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
 
 
@@ -160,7 +160,7 @@ def test_nobody_can_be_revoked_who_is_no_client_of_this_broker(
 ) -> None:
     for name in ("nobody", "../authorities/devices", "clients"):
         assert run(doorward, ["broker", "revoke", name, "--dir", str(folder)]) == 2
-        assert "no client of this broker" in capsys.readouterr().err
+        assert "not a client of this broker" in capsys.readouterr().err
 
 
 def test_without_certificates_the_remedy_is_the_command_that_makes_them(

@@ -292,7 +292,7 @@ def test_whoever_draws_narrow_parts_is_told_how_much_asks_no_door(
 @pytest.mark.parametrize(
     ("changes", "status", "words"),
     [
-        (("--from", "yesterday"), 2, "is no time"),
+        (("--from", "yesterday"), 2, "is not a time"),
         (("--circle", "here"), 2, "is no circle"),
         (("--polygon", "nowhere.geojson"), 2, "one of --circle and --polygon"),
         (("--contact-phone", "ask me"), 3, "contact"),
@@ -494,7 +494,7 @@ def test_doorbells_that_answered_are_listed_declared_stolen_and_forgotten(
     mira = owner_of(house, tmp_path / "mira")
     notice = tmp_path / "stolen.json"
     said = tool("owner", "stolen", house.device_id[:6], "--keys", mira.folder, "--out", notice, "--yes")
-    assert "was stolen, signed with your key" in said.out, said.err
+    assert "stolen, signed with your key" in said.out, said.err
     taken = tool("requester", "stolen", notice, "--folder", made)
     assert "mira, an owner of the doorbell" in taken.out, taken.err
     assert "has not answered here yet" in taken.out

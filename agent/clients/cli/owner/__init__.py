@@ -14,57 +14,53 @@ __all__ = ["COMMANDS", "owner"]
 COMMANDS = {
     "keygen": LazyCommand("agent.clients.cli.owner.keygen:keygen", "Make your keys, and a recovery page to print."),
     "enrol": LazyCommand(
-        "agent.clients.cli.owner.keygen:enrol", "Become the owner of a device; prove that your keys open."
+        "agent.clients.cli.owner.keygen:enrol", "Become the owner of a device, after a proof that your keys open."
     ),
-    "replace-kit": LazyCommand(
-        "agent.clients.cli.owner.keygen:replace_kit", "Put a new recovery page in place of the one in force."
-    ),
-    "recover": LazyCommand(
-        "agent.clients.cli.owner.recovering:recover", "Put new keys in place of lost ones, with the recovery page."
-    ),
+    "replace-kit": LazyCommand("agent.clients.cli.owner.keygen:replace_kit", "Replace the recovery page."),
+    "recover": LazyCommand("agent.clients.cli.owner.recovering:recover", "Replace lost keys with the recovery page."),
     "status": LazyCommand(
-        "agent.clients.cli.owner.keygen:status", "Show how a device is, and that it only went forwards."
+        "agent.clients.cli.owner.keygen:status", "Show a device's state, and verify that it only went forwards."
     ),
-    "review": LazyCommand("agent.clients.cli.owner.review:review", "Look at a footage request and what it matches."),
-    "approve": LazyCommand("agent.clients.cli.owner.decide:approve", "Share the segments you choose, and no others."),
+    "review": LazyCommand(
+        "agent.clients.cli.owner.review:review", "Review a footage request and the matching footage."
+    ),
+    "approve": LazyCommand("agent.clients.cli.owner.decide:approve", "Share the segments you choose, and only those."),
     "co-approve": LazyCommand(
         "agent.clients.cli.owner.decide:co_approve",
-        "Approve exactly what another owner has approved, where it takes two.",
+        "Approve exactly the footage that another owner has approved.",
     ),
-    "deny": LazyCommand("agent.clients.cli.owner.decide:deny", "Say no to a footage request."),
-    "revoke": LazyCommand("agent.clients.cli.owner.decide:revoke", "Take a yes back, as far as nothing has left yet."),
-    "opt-out": LazyCommand(
-        "agent.clients.cli.owner.opt_out:opt_out", "Do not be asked: by anybody, by some, or at night."
+    "deny": LazyCommand("agent.clients.cli.owner.decide:deny", "Deny a footage request."),
+    "revoke": LazyCommand(
+        "agent.clients.cli.owner.decide:revoke", "Revoke an approval. Parts that were already sent stay sent."
     ),
-    "live": LazyCommand("agent.clients.cli.owner.live:live", "Look through the door: what the camera films now."),
+    "opt-out": LazyCommand("agent.clients.cli.owner.opt_out:opt_out", "Opt out of requests: all, some, or at night."),
+    "live": LazyCommand("agent.clients.cli.owner.live:live", "Watch the live picture of the camera."),
     "open": LazyCommand(
         "agent.clients.cli.owner.open:open_footage", "Open your own footage, on a device or a copied disk."
     ),
-    "export": LazyCommand("agent.clients.cli.owner.export:export", "Keep your clips as MP4 in a folder or by WebDAV."),
+    "export": LazyCommand("agent.clients.cli.owner.export:export", "Save your clips as MP4 in a folder or by WebDAV."),
     "hold": LazyCommand("agent.clients.cli.owner.hold:hold", "Keep footage from the rolling vault."),
-    "release": LazyCommand("agent.clients.cli.owner.hold:release", "Let footage go when its time comes."),
-    "delete": LazyCommand("agent.clients.cli.owner.hold:delete", "Delete footage from a device, for good."),
+    "release": LazyCommand("agent.clients.cli.owner.hold:release", "End a hold: the footage is deleted in its turn."),
+    "delete": LazyCommand("agent.clients.cli.owner.hold:delete", "Delete footage from a device permanently."),
     "settings": LazyCommand(
-        "agent.clients.cli.owner.device_settings:settings", "Set what the household may set of a device."
+        "agent.clients.cli.owner.device_settings:settings", "Show or change a device's household settings."
     ),
     "open-backup": LazyCommand(
         "agent.clients.cli.owner.backup:open_backup", "Open a device's backup, for doorward restore."
     ),
     "drill": LazyCommand(
-        "agent.clients.cli.owner.drill:drill", "Try that your key and the recovery key open what is stored."
+        "agent.clients.cli.owner.drill:drill", "Test that your key and the recovery key open the stored footage."
     ),
     "stolen": LazyCommand(
         "agent.clients.cli.owner.stolen:stolen", "Declare a device stolen, in a signed file for requesters."
     ),
-    "tip": LazyCommand(
-        "agent.clients.cli.owner.tip:tip", "Tell one requester something, unasked and without your name."
-    ),
+    "tip": LazyCommand("agent.clients.cli.owner.tip:tip", "Send a tip to one requester, without your name."),
     "bulletins": LazyCommand(
-        "agent.clients.cli.owner.bulletins:bulletins", "Read the safety messages of those you trust."
+        "agent.clients.cli.owner.bulletins:bulletins", "Read the safety messages of requesters you trust."
     ),
-    "trust": LazyCommand("agent.clients.cli.owner.trust:trust", "Choose who may ask you for footage."),
+    "trust": LazyCommand("agent.clients.cli.owner.trust:trust", "Choose the requesters who may ask you for footage."),
     "ledger": LazyCommand(
-        "agent.clients.cli.owner.ledger:ledger", "Read what happened, verified from the first entry on."
+        "agent.clients.cli.owner.ledger:ledger", "Read the device's ledger, verified from the first entry."
     ),
 }
 

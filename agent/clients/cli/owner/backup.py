@@ -19,7 +19,7 @@ __all__ = ["open_backup"]
 @click.argument("backup", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @keys_option
 @click.option("--identity", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="This identity, the recovery page for one, instead of your keys.")  # fmt: skip
+              help="Use this identity, for example the recovery page, instead of your keys.")  # fmt: skip
 def open_backup(backup: Path, folder: Path, identity: Path | None) -> None:
     """Open a device's backup, for doorward restore.
 
@@ -29,7 +29,7 @@ def open_backup(backup: Path, folder: Path, identity: Path | None) -> None:
     """
     if sys.stdout.isatty():
         raise ConfigurationError(
-            "An opened backup holds the device's keys, which do not belong on a terminal.",
+            "An opened backup holds the device's keys, so it is not printed on a terminal.",
             remedy=f"doorward owner open-backup {backup} | ssh doorbell sudo doorward restore -",
         )
     identities = read_identities(identity, ask_passphrase) if identity else load_keys(folder).identities

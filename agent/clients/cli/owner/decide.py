@@ -29,7 +29,7 @@ from agent.wire.statements import FootageAbsence, Scope
 
 __all__ = ["approve", "co_approve", "deny", "revoke"]
 
-_NOTHING: Final = "Nothing was sent, and nothing will be."
+_NOTHING: Final = "Nothing was or will be sent."
 
 
 @click.command()
@@ -38,25 +38,25 @@ _NOTHING: Final = "Nothing was sent, and nothing will be."
 @device_option
 @click.option("--segments", metavar="NUMBERS", help="Segments to share, as the review numbers them: 1,3-5.  Or ids.")
 @click.option("--clips", metavar="NUMBERS", help="Clips to share as a whole: 1,3-5, or all.")
-@click.option("--posters", metavar="NUMBERS", help="Clips of which to share the poster, and no video: 1,3-5, or all.")
+@click.option("--posters", metavar="NUMBERS", help="Clips to share as a poster only: 1,3-5, or all.")
 @click.option(
     "--exists",
     metavar="NUMBERS",
-    help="Clips of which to say that they exist and when, and to show nothing: 1,3-5, or all.",
+    help="Clips whose existence and time to share, without pictures: 1,3-5, or all.",
 )
+@click.option("--sound", is_flag=True, help="Also share the sound of these segments.")
 @click.option(
-    "--sound", is_flag=True, help="Share what was heard during these segments, too.  Otherwise pictures only."
-)
-@click.option(
-    "--name", metavar="NAME", help="Tell the requester your name.  Without this and the next three they learn nothing."
+    "--name",
+    metavar="NAME",
+    help="Tell the requester your name.  Without this option and the next three they learn nothing about you.",
 )
 @click.option("--street", metavar="ADDRESS", help="Tell them your address.")
-@click.option("--email", metavar="EMAIL", help="Tell them how to reach you.")
-@click.option("--note", metavar="WORDS", help="Tell them something else.")
+@click.option("--email", metavar="EMAIL", help="Tell them your e-mail address.")
+@click.option("--note", metavar="WORDS", help="Add a message.")
 @click.option(
     "--gaps",
     is_flag=True,
-    help="Tell them what the rest of the window holds: nothing happened, privacy switch, device off, …  "
+    help="Tell them what the rest of the window contains: nothing happened, privacy switch, device off, …  "
     "They then also learn when there is footage that you do not share.",
 )
 @yes_option
@@ -119,9 +119,11 @@ def approve(
     for clip in choice.posters:
         click.echo(f"    leaves: the still of clip {clip.number}, {words.day(clip.start_ms)} UTC")
     if disclosure is None:
-        click.echo(f"Approved by you: {shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two.")
-        click.echo(f"Another owner has to approve the same:  doorward owner co-approve {short}")
-        click.echo(f"To take it back, say no:                doorward owner deny {short}")
+        click.echo(
+            f"Approved by you: {shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two owners."
+        )
+        click.echo(f"Another owner must approve the same:  doorward owner co-approve {short}")
+        click.echo(f"To revoke it, deny the request:         doorward owner deny {short}")
         return
     click.echo(f"Approved: {shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
     _say_take_back(device, short)
@@ -156,11 +158,9 @@ def co_approve(request_id: str, folder: Path, device: Path, sure: bool, as_json:
     with DeviceLink(device) as link:
         seen = RequestReview.fetch(link, keys, find_request(link, request_id))
     if seen.first is None:
-        raise RequestError(
-            "No approval of this request waits for another owner.", remedy="Look: doorward owner review."
-        )
+        raise RequestError("No approval of this request waits for another owner.", remedy="Run: doorward owner review.")
     if not seen.can_co_approve:
-        raise RequestError("You have approved it; now it takes another owner.", remedy="Ask them to look at it.")
+        raise RequestError("You have approved it. It now waits for another owner.", remedy="Ask them to review it.")
     if not as_json:
         show(seen)
     click.echo(RECIPIENTS_MAY, err=True)
@@ -183,7 +183,7 @@ def co_approve(request_id: str, folder: Path, device: Path, sure: bool, as_json:
     "--opt-out",
     "scope",
     type=click.Choice([Scope.REQUESTER.value, Scope.KIND.value, Scope.INCIDENT.value]),
-    help="And do not be asked again: by this requester, by this kind of requester, or about this kind of incident.",
+    help="Also opt out of this requester, this kind of requester, or this kind of incident.",
 )
 @yes_option
 @json_option
@@ -200,7 +200,7 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
         _require_undecided(link.ask("request", id=found).get("state"), found[:8])
         value = _value(link, keys, found, Scope(scope)) if scope else None
     if not sure:
-        click.confirm(f"Say no to request {found[:8]}?", abort=True, err=True)
+        click.confirm(f"Deny request {found[:8]}?", abort=True, err=True)
     with DeviceLink(device) as link:
         decisions.deny(link, keys, found)
         if scope:
@@ -208,9 +208,9 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
     if as_json:
         emit_json({"request": found, "state": "denied", "opted_out": value})
         return
-    click.echo("Denied.  Nothing was sent, and nothing will be.")
+    click.echo("Denied.  Nothing was or will be sent.")
     if scope:
-        click.echo(f"Nor will you be asked again: {words.opted_out(Scope(scope), value)}.")
+        click.echo(f"You also opted out of {words.opted_out(Scope(scope), value)}.")
 
 
 @click.command()
@@ -218,7 +218,7 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
 @keys_option
 @device_option
 @click.option(
-    "--yes", is_flag=True, expose_value=False, help="Nothing is asked here; taken as by the commands beside it."
+    "--yes", is_flag=True, expose_value=False, help="Accepted for consistency; this command asks no question."
 )
 @json_option
 def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
@@ -243,27 +243,27 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
         emit_json({"request": found, "disclosure": disclosure, "state": state})
         return
     if state == "revoked":
-        click.echo("Revoked before anything had left.  Nothing was sent, and nothing will be.")
+        click.echo("Revoked in time.  Nothing was or will be sent.")
     else:
-        click.echo(f"{words.plain(state).capitalize()}.  What had left cannot be called back; nothing more leaves.")
+        click.echo(f"{words.plain(state).capitalize()}.  Parts that were sent stay sent. Nothing more leaves.")
 
 
 _DECIDED: Final = {
-    RequestState.APPROVED.value: ("It is approved already.", "To take it back: doorward owner revoke {}"),
+    RequestState.APPROVED.value: ("It is approved already.", "To revoke it: doorward owner revoke {}"),
     RequestState.SENDING.value: (
         "It is approved and on its way.",
-        "To stop what has not left yet: doorward owner revoke {}",
+        "To stop the rest: doorward owner revoke {}",
     ),
     RequestState.SENT.value: (
-        "It has been sent; what has left cannot be called back.", "Whom to ask to delete it: doorward owner review {}"
+        "It has been sent and cannot be called back.", "To see the recipient: doorward owner review {}"
     ),
-    RequestState.DENIED.value: ("You have said no to it.", _NOTHING),
+    RequestState.DENIED.value: ("You have denied it.", _NOTHING),
     RequestState.OPTED_OUT.value: ("An opt-out of yours has ended it.", _NOTHING),
-    RequestState.EXPIRED.value: ("Its time is over.", "What became of it: doorward owner review {}"),
-    RequestState.WITHDRAWN.value: ("Whoever asked has taken it back.", "What became of it: doorward owner review {}"),
-    RequestState.REVOKED.value: ("It was taken back before anything had left.", _NOTHING),
-    RequestState.STOPPED.value: ("It was stopped; what had left cannot be called back.", "Nothing more leaves."),
-    RequestState.NO_MATCH.value: ("Nothing of yours matches it.", _NOTHING),
+    RequestState.EXPIRED.value: ("It has expired.", "To see its history: doorward owner review {}"),
+    RequestState.WITHDRAWN.value: ("The requester has withdrawn it.", "To see its history: doorward owner review {}"),
+    RequestState.REVOKED.value: ("It was revoked before anything was sent.", _NOTHING),
+    RequestState.STOPPED.value: ("It was stopped. Parts that were sent stay sent.", "Nothing more leaves."),
+    RequestState.NO_MATCH.value: ("None of your footage matches it.", _NOTHING),
 }  # fmt: skip
 
 
@@ -275,11 +275,11 @@ def _require_undecided(state: object, short: str) -> None:
 
 def _decided(state: str, short: str, *, tip: bool = False) -> RequestError:
     said, remedy = _DECIDED[state]
-    return RequestError(said, remedy="To whom: doorward owner tip list" if tip else remedy.format(short))
+    return RequestError(said, remedy="To see the recipient: doorward owner tip list" if tip else remedy.format(short))
 
 
 def _show_gaps(told: Sequence[FootageAbsence]) -> None:
-    click.echo("They will also be told, of the window they asked about:", err=True)
+    click.echo("They also learn about the requested window:", err=True)
     for gap in told:
         span = " – ".join(f"{utc_date(at):%H:%M:%S}" for at in (gap.from_ms, gap.to_ms))
         click.echo(f"    {span} UTC  {gap.reason.value}", err=True)
@@ -289,10 +289,10 @@ def _say_take_back(device: Path, request: str) -> None:
     """Prints how long the approval can be revoked, by the device's answer. It is usually a short time."""
     with DeviceLink(device) as link:
         waits_s = link.ask("request", id=find_request(link, request)).get("waits_s")
-    until = "Until it is on its way"
+    until = "Until it is sent"
     if isinstance(waits_s, int) and waits_s > 0:
         until = f"It leaves in {words.duration(waits_s * 1000)} at the earliest; until then"
-    click.echo(f"{until} you can take it back:  doorward owner revoke {request}")
+    click.echo(f"{until} you can revoke it:  doorward owner revoke {request}")
 
 
 def _value(link: DeviceLink, keys: OwnerKeys, request: str, scope: Scope) -> str:

@@ -36,20 +36,22 @@ _KEYS = {
 @click.command()
 @keys_option
 @device_option
-@click.option("--name", metavar="NAME", help="What the doorbell is called.")
-@click.option("--position", metavar="LAT,LON", help="Where it is, in degrees.  It never leaves the device.")
+@click.option("--name", metavar="NAME", help="The doorbell's name.")
+@click.option("--position", metavar="LAT,LON", help="Its position, in degrees.  It never leaves the device.")
 @click.option("--sensitivity", type=Fraction(0.1, 10), help="0.1 (dull) to 10 (keen).")
 @click.option("--zones", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="A TOML file of [[motion.zones]], written as in the configuration and nothing else in it.  "
-                   "They take the place of all zones and privacy masks there are.")  # fmt: skip
+                   "They replace all zones and privacy masks.")  # fmt: skip
 @click.option(
-    "--max-bytes", metavar="BYTES", type=Number(min=10_000_000), help="How much to keep, within the file's bound."
+    "--max-bytes", metavar="BYTES", type=Number(min=10_000_000), help="The most bytes to keep, within the file's bound."
 )
-@click.option("--max-age-days", metavar="DAYS", type=Number(1, 3650), help="How long to keep, within the file's bound.")
+@click.option(
+    "--max-age-days", metavar="DAYS", type=Number(1, 3650), help="The most days to keep, within the file's bound."
+)
 @click.option("--quiet", metavar="HH:MM-HH:MM", help="Quiet hours of the household.")
 @click.option("--private", multiple=True, metavar="DAYS@HH:MM-HH:MM",
               help="Hours without a camera, like sat,sun@10:00-12:30.  May be given several times.")  # fmt: skip
-@click.option("--reset", multiple=True, type=click.Choice([*_KEYS, "all"]), help="As the file says, again.")
+@click.option("--reset", multiple=True, type=click.Choice([*_KEYS, "all"]), help="Use the file's value again.")
 @yes_option
 @json_option
 def settings(
@@ -105,7 +107,7 @@ def _question(changes: dict[str, Any], before: Settings | None) -> str:
             goes = "goes" if len(going) == 1 else "go"
             question.append(f"{counted(len(going), 'privacy mask')} {goes}: {listed(going)}")
         if stood is None and zones is not None:
-            question.append("all zones and privacy masks of the configuration go")
+            question.append("all zones and privacy masks of the configuration are removed")
     return "; ".join(question) + "?"
 
 
@@ -120,7 +122,7 @@ def _show(now: Settings | None, as_json: bool) -> None:
         emit_json(values)
         return
     if not values:
-        click.echo("Nothing is set: everything is as the configuration says.  See: doorward config show")
+        click.echo("No setting is changed: the configuration applies.  See: doorward config show")
     for name, value in values.items():
         click.echo(f"{name:<20} {_said(name, value)}")
 
@@ -147,7 +149,8 @@ def _position(text: str) -> Point:
         strictjson.encode(place)  # which checks it: degrees beyond a pole
     except (ValueError, FormatError) as error:
         raise ConfigurationError(
-            f"--position '{text}' is no place.", remedy="Write it like 52.09,5.12: latitude to 90, longitude to 180."
+            f"--position '{text}' is not a position.",
+            remedy="Write it like 52.09,5.12: latitude to 90, longitude to 180.",
         ) from error
     return place
 
@@ -170,7 +173,7 @@ def _one_list(file: _ZonesFile) -> Iterator[CrossFieldError]:
     if file.motion is None and file.zones is None:
         yield CrossFieldError(("motion", "zones"), "there are no zones in this file.", remedy)
     if file.motion is not None and file.zones is not None:
-        yield CrossFieldError(("zones",), "there are zones under [[motion.zones]], too.", "Write all of them there.")
+        yield CrossFieldError(("zones",), "there are also zones under [[motion.zones]].", "Write all of them there.")
 
 
 def _zones(path: Path) -> tuple[ZoneSetting, ...]:
@@ -196,8 +199,8 @@ def _private(text: str) -> PrivateHoursSetting:
     begins, ends = _span(span, "--private")
     if begins == ends:
         raise ConfigurationError(
-            f"--private '{text}' would be no time or all day.",
-            remedy="Let them end at another time.  A whole day is two: "
+            f"--private '{text}' would be empty or a whole day.",
+            remedy="Choose another end.  For a whole day, use two spans: "
             "--private sat@00:00-12:00 --private sat@12:00-00:00.",
         )
     return PrivateHoursSetting(days=tuple(_DAYS.index(day) for day in days), begins_minute=begins, ends_minute=ends)
@@ -208,7 +211,7 @@ def _span(text: str, option: str) -> tuple[int, int]:
         begins, ends = text.split("-")
         return _minute(begins), _minute(ends)
     except ValueError as error:
-        raise ConfigurationError(f"{option} '{text}' is no span of the day.", remedy="Write 22:00-07:00.") from error
+        raise ConfigurationError(f"{option} '{text}' is not a span of the day.", remedy="Write 22:00-07:00.") from error
 
 
 def _minute(text: str) -> int:

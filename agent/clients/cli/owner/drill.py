@@ -48,8 +48,8 @@ def drill(folder: Path, device: Path, vault: Path | None, recovery: Path | None,
             mark = click.style("opens", fg="green") if opens else click.style("DOES NOT OPEN", fg="red")
             click.echo(f"{name}: {mark} segment {newest.id} ({detail})")
         if recovery is None:
-            click.echo("The recovery key was not tried: give the printed page with --recovery FILE.")
-        click.echo("The same with stock age (1.3 or newer) on a copied disk, without Doorward:")
+            click.echo("The recovery key was not tested. Give the printed page with --recovery FILE.")
+        click.echo("To do the same on a copied disk with stock age (1.3 or newer):")
         click.echo(f"    age -d -i RECOVERY-KIT.txt -o film.mp4 vault/segments/{newest.id[0]}/{newest.id}.age")
     if not all(opens for _name, opens, _detail in results):
         raise click.exceptions.Exit(1)

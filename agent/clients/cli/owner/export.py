@@ -24,9 +24,7 @@ _LONGEST_BYTES = 4096
 @click.argument("where", metavar="FOLDER|URL")
 @keys_option
 @device_option
-@click.option(
-    "--days", metavar="DAYS", type=Number(1, 3650), default=2, show_default=True, help="How far to look back."
-)
+@click.option("--days", metavar="DAYS", type=Number(1, 3650), default=2, show_default=True, help="Days to look back.")
 @click.option("--credentials", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="For a URL: a file, yours alone, with one line: user:password.")  # fmt: skip
 @json_option

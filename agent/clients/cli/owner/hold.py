@@ -72,7 +72,7 @@ def hold(keys: OwnerKeys, device: Path, clips: Clips, days: int, as_json: bool) 
 @_footage("let go")
 @json_option
 def release(keys: OwnerKeys, device: Path, clips: Clips, as_json: bool) -> None:
-    """Let footage go when its time comes.
+    """End a hold: the footage is deleted in its turn.
 
     ID is a segment's or an event's, or the beginning of one.
     """
@@ -99,13 +99,13 @@ def delete(keys: OwnerKeys, device: Path, clips: Clips, sure: bool, as_json: boo
     if not sure:
         for clip in clips:
             click.echo(f"  {day(clip[0].start_ms)} to {clock(clip[-1].end_ms)} UTC, {len(clip)} segments", err=True)
-        click.confirm(f"Delete these {len(names)} segments for good?", abort=True, err=True)
+        click.confirm(f"Permanently delete these {len(names)} segments?", abort=True, err=True)
     with DeviceLink(device) as link:
         holds.erase(link, keys, names)
     if as_json:
         emit_json({"segments": names})
         return
-    click.echo(f"Deleted: {len(names)} segments.  The device takes them off its disk within seconds.")
+    click.echo(f"Deleted: {len(names)} segments.  The device removes them from its disk within seconds.")
 
 
 def _names(clips: Clips) -> list[str]:

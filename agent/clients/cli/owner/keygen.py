@@ -28,17 +28,19 @@ _APPROVALS: Final[dict[str | None, Literal[1, 2] | None]] = {"1": 1, "2": 2, Non
 
 _kit_option = click.option(
     "--kit-decides/--kit-only-opens", "kit_decides", default=None,
-    help="Whether the recovery page may put new keys in place of lost ones (doorward owner recover).  "
-    "At first it only opens.",
+    help="Whether the recovery page may replace lost keys (doorward owner recover).  "
+    "By default it only opens footage.",
 )  # fmt: skip
 
 
 @click.command()
 @keys_option
 @click.option(
-    "--name", metavar="NAME", default="owner", show_default=True, help="What your keys are called; requesters see it."
+    "--name", metavar="NAME", default="owner", show_default=True, help="The name of your keys; requesters see it."
 )
-@click.option("--x25519", is_flag=True, help="Keys that every version of stock 'age' opens; not safe for ever.")
+@click.option(
+    "--x25519", is_flag=True, help="Keys that every version of stock 'age' opens; not safe against quantum computers."
+)
 @click.option("--passphrase", "wants_passphrase", is_flag=True, help="Seal the keys with a passphrase; it is asked.")
 @json_option
 def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_json: bool) -> None:
@@ -60,12 +62,12 @@ def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_jso
              "recovery": card.recovery, "recovery_kit": kit}
         )  # fmt: skip
         return
-    click.echo(f"Your keys are in {keys.folder}.  Keep a backup of that folder where only you can read it.")
-    click.echo(f"\nPrint this page now, and take it off this machine once you have enrolled:\n  {kit}")
-    click.echo("The page opens footage.  It can put new keys in place of lost ones only if the device lists it so.")
+    click.echo(f"Your keys are in {keys.folder}.  Keep a private backup of that folder.")
+    click.echo(f"\nPrint this page now. Remove it from this machine after you have enrolled:\n  {kit}")
+    click.echo("The page opens footage.  Choose whether it may also replace lost keys:")
     click.echo("\nNext, one of:")
-    click.echo("  doorward owner enrol                 the page only opens")
-    click.echo("  doorward owner enrol --kit-decides   the page also brings you back: doorward owner recover")
+    click.echo("  doorward owner enrol                 the page only opens footage")
+    click.echo("  doorward owner enrol --kit-decides   the page may also replace lost keys: doorward owner recover")
 
 
 @click.command()
@@ -73,16 +75,16 @@ def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_jso
 @device_option
 @click.option(
     "--add", "cards", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
-    help="Another owner's owner.json: from then on the device seals to them too.",
+    help="Another owner's owner.json: the device then seals to them too.",
 )  # fmt: skip
-@click.option("--remove", multiple=True, metavar="NAME", help="An owner who is none any more.")
+@click.option("--remove", multiple=True, metavar="NAME", help="An owner to remove.")
 @click.option(
     "--approvals", type=click.Choice(["1", "2"]),
-    help="How many owners it takes to share something: any one of you, or two.  It stays as it is without this.",
+    help="The number of owners who must approve.  Without this option it stays unchanged.",
 )  # fmt: skip
 @click.option(
     "--recovery-kit", type=click.Path(path_type=Path, dir_okay=False),
-    help="The recovery page, when it is no longer in the folder with your keys.",
+    help="The recovery page, if it is no longer in the folder with your keys.",
 )  # fmt: skip
 @_kit_option
 @yes_option
@@ -101,7 +103,7 @@ def enrol(
     with DeviceLink(device) as link:
         key = ask_device(link)
     if keys.memory.device(key.id) is None and not sure:
-        click.echo(f"This is your first meeting with the device {key.id}; 'doorward init' showed that id.", err=True)
+        click.echo(f"This machine does not know the device yet: {key.id}; 'doorward init' showed that id.", err=True)
         click.confirm("Is it yours?", abort=True, err=True)
     # Open a new connection, because the device closes idle ones while the owner reads.
     with DeviceLink(device) as link:
@@ -137,7 +139,7 @@ def replace_kit(folder: Path, device: Path, kit_decides: bool | None, sure: bool
     """
     keys = load_keys(folder)
     if not sure:
-        click.confirm("Make a new recovery page, which takes the place of the one in force?", abort=True, err=True)
+        click.confirm("Make a new recovery page that replaces the present one?", abort=True, err=True)
     with DeviceLink(device) as link:
         done = owner_enrolment.replace_kit(link, keys, kit_decides=kit_decides)
     if as_json:
@@ -147,7 +149,7 @@ def replace_kit(folder: Path, device: Path, kit_decides: bool | None, sure: bool
         return
     click.echo(f"The device {done.device.id} seals to the recovery page {kit_name(done.recovery)} from now on.")
     click.echo(f"Print it, then delete it:\n  {keys.folder / KIT}")
-    click.echo("The page from before opens what was recorded until now, and nothing of what comes.")
+    click.echo("The old page opens footage recorded until now, but no later footage.")
 
 
 def new_passphrase() -> str:
@@ -158,7 +160,7 @@ def new_passphrase() -> str:
         )
         if answer:
             return answer
-        click.echo("An empty passphrase seals nothing.  Type one, or stop with Ctrl-C.", err=True)
+        click.echo("An empty passphrase gives no protection.  Type one, or stop with Ctrl-C.", err=True)
 
 
 def say_enrolled(keys: OwnerKeys, done: owner_enrolment.EnrolmentResult) -> None:
@@ -170,14 +172,14 @@ def say_enrolled(keys: OwnerKeys, done: owner_enrolment.EnrolmentResult) -> None
         return
     click.echo(f"The device {done.device.id} seals to its owners, list number {done.epoch}.")
     if done.approvals == 2:
-        click.echo("It takes two of you to share anything: one approves, another seconds.  A no of any one is a no.")
+        click.echo("Sharing takes two owners: one approves, another co-approves.  Each of you can deny alone.")
     _say_kit(keys, done.recovery, before="\n")
 
 
 def _kit_decides(enrolment: Enrolment) -> str:
     if RECOVERY_NAME in {approver.name for approver in enrolment.approvers}:
-        return ", which opens everything and can put new keys in place of lost ones (doorward owner recover)"
-    return ", which opens everything and decides nothing.  To let it bring you back: doorward owner enrol --kit-decides"
+        return ", which opens everything and can replace lost keys (doorward owner recover)"
+    return ", which only opens footage.  To let it replace lost keys: doorward owner enrol --kit-decides"
 
 
 def _say_kit(keys: OwnerKeys, recovery: str, before: str) -> None:
@@ -191,7 +193,7 @@ def _say_kit(keys: OwnerKeys, recovery: str, before: str) -> None:
             click.echo(
                 f"{before}The recovery page in {keys.folder / KIT} is not this device's, which is "
                 f"{kit_name(recovery)}.\n"
-                f"{before}It opens nothing here: do not keep it for this device."
+                f"{before}It opens no footage of this device. Do not keep it for this device."
             )
 
 
@@ -207,7 +209,7 @@ def _read_card(path: Path) -> OwnerCard:
 @device_option
 @json_option
 def status(folder: Path, device: Path, as_json: bool) -> None:
-    """Show how a device is, and that it only went forwards.
+    """Show a device's state, and verify that it only went forwards.
 
     Its key, its owners and its ledger are compared with what this machine remembers.
     """
@@ -228,14 +230,14 @@ def status(folder: Path, device: Path, as_json: bool) -> None:
         )  # fmt: skip
         return
     click.echo(f"The device {met.key.id} is the one you enrolled.")
-    needed = "; it takes two to share" if enrolment.approvals_needed == 2 else ""
+    needed = "; sharing takes two" if enrolment.approvals_needed == 2 else ""
     names = ", ".join(item.name for item in enrolment.approvers if item.name != RECOVERY_NAME)
     click.echo(f"  owners    {names} (list number {enrolment.epoch}){needed}")
     click.echo(f"  ledger    {ledger.size} entries, {met.ledger_grown} new; it only grew")
     click.echo(f"  requests  {pending} waiting for you" if pending else "  requests  none waiting")
     click.echo(f"  recovery  {kit_name(enrolment.recovery)}{_kit_decides(enrolment)}")
     _say_kit(keys, enrolment.recovery, before="  ")
-    click.echo("\nWhat the device says of itself:")
+    click.echo("\nThe device's own report:")
     _say_tree(said, "  ")
 
 

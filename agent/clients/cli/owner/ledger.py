@@ -26,7 +26,7 @@ __all__ = ["entry_line", "ledger", "say_doubts"]
 @click.option("--all", "everything", is_flag=True, help="Show all of them.")
 @json_option
 def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: bool) -> None:
-    """Read what happened, verified from the first entry on.
+    """Read the device's ledger, verified from the first entry.
 
     The device signed the whole of it, and it continues what this machine saw before.  `doorward ledger list` is the
     same.
@@ -46,14 +46,14 @@ def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: boo
         click.echo(f"{number:>6}  {entry_line(entry)}")
     size = view.checkpoint.size
     part = f" ({size - first} shown; --all)" if first else ""
-    click.echo(f"\n{size} entries{part}, all there, signed by the device; {view.grown} new to this machine.")
+    click.echo(f"\n{size} entries{part}, complete, signed by the device; {view.grown} new to this machine.")
     say_doubts(view.entries[first:])
 
 
 def say_doubts(entries: Iterable[LedgerEntry]) -> None:
     """Explains the `?` behind a time, if one was printed."""
     if any(_doubtful(entry) for entry in entries):
-        click.echo("A time with a '?': the device's clock was not certain then.  The order of the entries is.")
+        click.echo("A '?' marks a time of an unsynchronised clock.  The order of the entries is certain.")
 
 
 def entry_line(entry: LedgerEntry) -> str:

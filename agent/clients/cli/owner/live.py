@@ -23,8 +23,12 @@ __all__ = ["live"]
 @click.command()
 @keys_option
 @device_option
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Into this file instead of to a player.")
-@click.option("--seconds", metavar="SECONDS", type=Fraction(min=1), help="End after so long.  Otherwise: Ctrl-C.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of to a player."
+)
+@click.option(
+    "--seconds", metavar="SECONDS", type=Fraction(min=1), help="End after this many seconds.  Otherwise: Ctrl-C."
+)
 def live(folder: Path, device: Path, out: Path | None, seconds: float | None) -> None:
     """Watch the live picture of the camera.
 
@@ -36,7 +40,7 @@ def live(folder: Path, device: Path, out: Path | None, seconds: float | None) ->
     keys = load_keys(folder)
     if out is None and sys.stdout.isatty():
         raise ConfigurationError(
-            "A film is no text for a terminal.", remedy="doorward owner live | mpv -    or give a file with --out."
+            "A film cannot be printed on a terminal.", remedy="Run doorward owner live | mpv -    or use --out FILE."
         )
     with contextlib.ExitStack() as open_until_the_end:
         link = open_until_the_end.enter_context(DeviceLink(device))
@@ -52,7 +56,7 @@ def live(folder: Path, device: Path, out: Path | None, seconds: float | None) ->
             sink.flush()
             if not gops and not told:
                 state = link.ask("status").get("recorder", {})
-                click.echo(f"Nothing is filmed now: {state.get('state')}.  Waiting.", err=True)
+                click.echo(f"There is no picture now: {state.get('state')}.  Waiting.", err=True)
             told = not gops
             if time.monotonic() >= ends_s:
                 return

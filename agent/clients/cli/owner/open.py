@@ -38,11 +38,11 @@ Clips = tuple[tuple[ListedSegment, ...], ...]
 @click.option("--vault", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="A copied state directory, instead of a device that answers.")  # fmt: skip
 @click.option("--identity", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="With --vault: this identity, the recovery page for one, instead of your keys.")  # fmt: skip
+              help="With --vault: use this identity, for example the recovery page, instead of your keys.")  # fmt: skip
 @click.option("--signed-by", metavar="KEY", help="With --vault: the device's public key.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where the videos go.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The folder for the videos.")
 @click.option("--no-sound", "mute", is_flag=True, help="Pictures only.")
-@click.option("--list", "only_list", is_flag=True, help="Only list what there is.")
+@click.option("--list", "only_list", is_flag=True, help="Only list the footage.")
 @json_option
 def open_footage(
     names: tuple[str, ...], folder: Path, device: Path, start: str | None, end: str | None, vault: Path | None,
@@ -56,7 +56,7 @@ def open_footage(
     """
     if vault is None and (identity or signed_by):
         raise ConfigurationError(
-            "--identity and --signed-by go with --vault.", remedy="Give the copied disk's folder with --vault."
+            "--identity and --signed-by go with --vault.", remedy="Name the copied disk's folder with --vault."
         )
     keys = None if identity else load_keys(folder)
     identities = read_identities(identity, ask_passphrase) if identity else ()
@@ -66,7 +66,7 @@ def open_footage(
             _say_list(clips, as_json)
             return
         if out is None:
-            raise ConfigurationError("Where should the videos go?", remedy="Give a folder with --out.")
+            raise ConfigurationError("There is no folder for the videos.", remedy="Name a folder with --out.")
         done = tuple(_export(source, identities or _own(keys), clips, out, sound=not mute))
     notes = _doubts(source)
     if as_json:
@@ -112,7 +112,7 @@ def chosen_clips(
     verb: str = "opened",
 ) -> Clips:
     """The clips, or the parts of clips, that are meant."""
-    see = "See what there is: doorward owner open --list"
+    see = "List the footage: doorward owner open --list"
     if not names and start is None and end is None and not everything:
         raise ConfigurationError(f"What should be {verb}?", remedy=f"Give ids, or --from and --to.  {see}")
     from_ms = parse_time(start, "--from") if start else 0
@@ -123,7 +123,7 @@ def chosen_clips(
             raise ConfigurationError(f"There is no segment or event '{name}'.", remedy=see)
     chosen = [item for item in listed if not names or any(_means(name, item) for name in names)]
     if not chosen and not everything:
-        raise ConfigurationError("There is no footage then.", remedy=see)
+        raise ConfigurationError("There is no footage in that time.", remedy=see)
     return clips_of(chosen)
 
 
@@ -147,8 +147,8 @@ def _doubts(source: FootageSource) -> list[str]:
     notes = [str(fault) for fault in source.faults]
     if not source.signed:
         notes.append(
-            "The device's signatures were not checked: this machine does not know its key.  That the footage opened "
-            "shows that it is sealed to you, not who sealed it.  Give the device's key with --signed-by."
+            "The device's signatures were not checked, because this machine does not know its key.  The footage "
+            "was sealed to you, but anyone could have sealed it.  Give the device's key with --signed-by."
         )
     return notes
 

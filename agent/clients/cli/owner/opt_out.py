@@ -30,7 +30,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 def _scope_options(command: _Command) -> _Command:
     for option in (
-        click.option("--hours", metavar="FROM-TO", help="Not in these hours of the doorbell's day: 22:00-07:00."),
+        click.option("--hours", metavar="FROM-TO", help="Quiet hours by the doorbell's clock: 22:00-07:00."),
         click.option("--incident", type=click.Choice([each.value for each in Incident]), help="Only this incident."),
         click.option("--kind", type=click.Choice([each.value for each in Kind]), help="Only this kind of requester."),
         click.option("--requester", metavar="ID", help="Only this requester."),
@@ -69,13 +69,13 @@ def add(
         decisions.opt_out(link, keys, scope, value, None if until_ms is None else until_ms // 1000)
         known = _known(link, keys) if scope is Scope.REQUESTER else ()
     if scope is Scope.REQUESTER and value not in known:
-        named = f"Known are: {', '.join(known)}." if known else "Nobody is."
-        click.echo(f"Note: nobody may ask here as '{plain(value)}' now.  {named}", err=True)
+        named = f"Known: {', '.join(known)}." if known else "None is known."
+        click.echo(f"Note: no trusted requester has the id '{plain(value)}'.  {named}", err=True)
     if as_json:
         emit_json({"scope": scope, "value": value, "until_s": until_ms and until_ms // 1000})
         return
     if scope is Scope.HOURS:
-        click.echo(f"You are told of requests outside {opted_out(scope, value)} only, {_until(until_ms)}.")
+        click.echo(f"Alerts about requests come only outside {opted_out(scope, value)} ({_until(until_ms)}).")
         return
     click.echo(f"Opted out of {opted_out(scope, value)}, {_until(until_ms)}.")
 
@@ -107,7 +107,7 @@ def lift(
         }:
             raise ConfigurationError(
                 f"There is no opt-out of {opted_out(scope, value)}, so nothing is lifted.",
-                remedy="See what there is: doorward owner opt-out list.",
+                remedy="List the opt-outs: doorward owner opt-out list.",
             )
         decisions.opt_in(link, keys, scope, value)
     if as_json:
@@ -129,7 +129,7 @@ def list_standing(folder: Path, device: Path, as_json: bool) -> None:
         emit_json({"opt_outs": standing})
         return
     if not standing:
-        click.echo("You have opted out of nothing.")
+        click.echo("There are no opt-outs.")
     for each in standing:
         until_s = each.get("until_s")
         over = isinstance(until_s, int) and until_s * 1000 <= wall_ms()
@@ -171,5 +171,5 @@ def _hours(text: str) -> str:
     """`22:00-07:00` as the statement writes it: `2200-0700`."""
     found = re.fullmatch(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)", text.strip())
     if found is None:
-        raise ConfigurationError(f"--hours: '{text}' are no hours.", remedy="Write them like 22:00-07:00.")
+        raise ConfigurationError(f"--hours: '{text}' are not hours.", remedy="Write them like 22:00-07:00.")
     return f"{found[1]:0>2}{found[2]}-{found[3]:0>2}{found[4]}"

@@ -64,7 +64,7 @@ def control_socket(state: Path) -> Path:
 
 def yes_option(command: _Command) -> _Command:
     """Adds `--yes` as the argument `sure`."""
-    return click.option("--yes", "sure", is_flag=True, help="Do not ask once more.")(command)
+    return click.option("--yes", "sure", is_flag=True, help="Do not ask for confirmation.")(command)
 
 
 def load_keys(folder: Path) -> OwnerKeys:

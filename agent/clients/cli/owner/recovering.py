@@ -27,8 +27,8 @@ __all__ = ["recover"]
     help="The recovery page, typed or scanned into a file: its last line is enough.",
 )  # fmt: skip
 @click.option("--replaces", multiple=True, metavar="NAME", help="An owner whose keys are lost.  [the only owner]")
-@click.option("--keep-all", is_flag=True, help="Keep every owner, and add the new keys beside theirs.")
-@click.option("--name", metavar="NAME", help="What the new keys are called.  [the name that they replace]")
+@click.option("--keep-all", is_flag=True, help="Keep every owner, and add the new keys.")
+@click.option("--name", metavar="NAME", help="The name of the new keys.  [the name that they replace]")
 @click.option("--passphrase", "wants_passphrase", is_flag=True, help="Seal the keys with a passphrase; it is asked.")
 @yes_option
 @json_option
@@ -49,7 +49,7 @@ def recover(
     if not sure:
         click.echo(f"The device is {key.id}; 'doorward init' showed that id.", err=True)
         said = f"in place of those of {listed(list(map(plain, lost)))}" if lost else "beside those of every owner"
-        click.confirm(f"Is it yours, and shall new keys be put {said}?", abort=True, err=True)
+        click.confirm(f"Is it yours, and do you want to put new keys {said}?", abort=True, err=True)
     keys = _new_keys(folder.expanduser(), kit, name or (lost[0] if len(lost) == 1 else "owner"), owners, lost,
                      wants_passphrase=wants_passphrase)  # fmt: skip
     with DeviceLink(device) as link:
@@ -61,13 +61,15 @@ def recover(
         )  # fmt: skip
         return
     say_enrolled(keys, done)
-    click.echo(f"Your new keys are in {keys.folder}.  The recovery key is kept there, too: it opens what is older.")
-    click.echo("Put another page in place of the one you used:\n  doorward owner replace-kit")
+    click.echo(
+        f"Your new keys are in {keys.folder}.  The folder also keeps the recovery key, which opens older footage."
+    )
+    click.echo("Replace the recovery page that you used:\n  doorward owner replace-kit")
 
 
 def _lost(owners: tuple[str, ...], replaces: tuple[str, ...], *, keep_all: bool) -> tuple[str, ...]:
     if keep_all and replaces:
-        raise ConfigurationError("--keep-all and --replaces exclude each other.", remedy="Give one of them.")
+        raise ConfigurationError("--keep-all and --replaces exclude each other.", remedy="Use one of them.")
     unknown = [each for each in replaces if each not in owners]
     if unknown:
         raise ConfigurationError(
@@ -78,7 +80,7 @@ def _lost(owners: tuple[str, ...], replaces: tuple[str, ...], *, keep_all: bool)
     if len(owners) > 1:
         raise ConfigurationError(
             f"This device has {len(owners)} owners: {', '.join(map(plain, owners))}.",
-            remedy="Say whose keys are lost (--replaces NAME), or --keep-all.",
+            remedy="Name the owner with the lost keys (--replaces NAME), or use --keep-all.",
         )
     return owners
 

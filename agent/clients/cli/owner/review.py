@@ -38,8 +38,8 @@ __all__ = ["RECIPIENTS_MAY", "as_document", "find_request", "opening_progress", 
 
 
 RECIPIENTS_MAY: Final = (
-    "Whoever receives it may keep it, pass it on, or have to publish it, for example in court.  "
-    "You cannot call back what has left."
+    "Recipients may keep it, pass it on, or have to publish it, for example in court.  "
+    "You cannot call back footage that was sent."
 )
 
 
@@ -49,7 +49,7 @@ RECIPIENTS_MAY: Final = (
 @device_option
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False),
-    help="Open posters and segments into this folder, to look at them.",
+    help="Open posters and segments into this folder, to view them.",
 )  # fmt: skip
 @json_option
 def review(request_id: str | None, folder: Path, device: Path, out: Path | None, as_json: bool) -> None:
@@ -80,7 +80,7 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         click.echo(f"    {entry_line(entry)}")
     say_doubts(history)
     if out is None:
-        click.echo(f"\nTo look at it:  doorward owner review {seen.name[:8]} --out FOLDER")
+        click.echo(f"\nTo view it:  doorward owner review {seen.name[:8]} --out FOLDER")
     if seen.pending and not seen.expired(wall_ms()):
         _say_ways_on(seen)
 
@@ -111,9 +111,9 @@ def _say_ways_on(seen: RequestReview) -> None:
     else:
         click.echo(RECIPIENTS_MAY)
         click.echo(f"To share some of it:  doorward owner approve {short}")
-    click.echo(f"To say no:            doorward owner deny {short}")
-    click.echo(f"… and not be asked such things again:  doorward owner deny {short} --opt-out kind")
-    click.echo("Or leave it.  A no and no answer look the same to whoever asked: they hear nothing.")
+    click.echo(f"To deny it:           doorward owner deny {short}")
+    click.echo(f"To deny it and opt out of this kind:  doorward owner deny {short} --opt-out kind")
+    click.echo("You need not answer.  To the requester a denial looks like no answer: they hear nothing.")
 
 
 def find_request(link: DeviceChannel, start: str) -> str:
@@ -163,21 +163,21 @@ def _said(seen: RequestReview) -> Iterator[str]:
     if seen.first is not None:
         yield f"\nIt takes two owners.  {seen.first.by} has approved {_approved(seen, seen.first.approval)}."
     elif seen.approvals_needed == 2 and seen.pending:
-        yield "\nIt takes two owners: what one approves waits for another one."
+        yield "\nIt takes two owners: an approval of one waits for the other."
     if seen.waits_s:
-        yield f"\nIt leaves in {words.duration(seen.waits_s * 1000)} at the earliest; until then it can be taken back."
+        yield f"\nIt leaves in {words.duration(seen.waits_s * 1000)} at the earliest; until then you can revoke it."
     if seen.receipt is not None and seen.receipt.state is ReceiptState.COMPLETE:
         days = seen.receipt.retention_days
-        kept = "They do not say how long they keep it." if days is None else _kept(days)
+        kept = "They did not state how long they keep it." if days is None else _kept(days)
         when = f", {words.day(seen.receipt.time_s * 1000)} UTC" if seen.receipt.time_s else ""
-        yield f"\nThey have signed that they received it, for case {words.plain(seen.request.case)}{when}.  {kept}"
+        yield f"\nThey signed a receipt, for case {words.plain(seen.request.case)}{when}.  {kept}"
         unopened = sum(span.last - span.first + 1 for span in seen.receipt.unopened)
         if unopened:
             yield f"They could not open {words.counted(unopened, 'file')} of it."
     elif seen.receipt is not None:
-        yield "\nThey have signed that they refuse it."
+        yield "\nThey signed a refusal of it."
     if seen.deletion is not None:
-        yield f"They have signed that all of it is deleted, {words.day(seen.deletion.deleted_s * 1000)} UTC."
+        yield f"They signed that all of it is deleted, {words.day(seen.deletion.deleted_s * 1000)} UTC."
 
 
 def _kept(days: int) -> str:
@@ -194,8 +194,8 @@ def _approved(seen: RequestReview, approval: Approval) -> str:
         segments and f"segments {', '.join(segments)}",
         posters and f"the {'poster of clip' if len(posters) == 1 else 'posters of clips'} {', '.join(posters)}",
         approval.sounds and f"the sound of {words.counted(len(approval.sounds), 'segment')}",
-        approval.clips and f"to say that there is footage: {words.counted(len(approval.clips), 'clip')}",
-        approval.gaps is not None and "what the rest of the window holds",
+        approval.clips and f"the existence of footage: {words.counted(len(approval.clips), 'clip')}",
+        approval.gaps is not None and "the contents of the rest of the window",
         approval.contact is not None and "contact data that only the requester can read",
     ]
     return words.listed([each for each in said if each])
@@ -305,19 +305,19 @@ def _facts(seen: RequestReview) -> Iterator[tuple[str, str]]:
     reach = " or ".join(filter(None, (request.contact.email, request.contact.phone)))
     yield "contact", f"{request.contact.name}, {reach}"
     over = seen.expired(wall_ms())
-    yield "answer", "the time to answer is over" if over else f"possible until {words.day(request.not_after_s * 1000)}"
+    yield "answer", "expired" if over else f"possible until {words.day(request.not_after_s * 1000)}"
     length = words.duration(sum(each.end_ms - each.start_ms for each in seen.segments))
     clips, segments = words.counted(len(seen.clips), "clip"), words.counted(len(seen.segments), "segment")
     if seen.pending or seen.segments:  # the device forgets the matches of a request that ended without a disclosure
         yield "matches", f"{clips}, {segments}, {length}"
     if seen.segments and not seen.certain:
-        yield "", "the device's clock was not certain: look at the times with care"
+        yield "", "the device's clock was not synchronised: the times may be wrong"
 
 
 def _segment_line(each: ReviewedSegment) -> str:
     line = f"{words.clock(each.start_ms)}  {words.duration(each.end_ms - each.start_ms)}"
     line += "  with sound" if each.has_sound else ""
-    return f"{line}  (its end is missing: what is whole of it can be shared)" if each.is_cut else line
+    return f"{line}  (its end is missing; the complete part can be shared)" if each.is_cut else line
 
 
 def _list(link: DeviceChannel, keys: OwnerKeys, as_json: bool) -> None:
@@ -338,19 +338,19 @@ def _list(link: DeviceChannel, keys: OwnerKeys, as_json: bool) -> None:
     for row in rows:
         name = words.plain(row["request"])[:8]
         if "problem" in row:
-            click.echo(f"{name}  cannot be shown as sound: {row['problem']}")
+            click.echo(f"{name}  failed verification: {row['problem']}")
             continue
         who = row["requester"]
         segments = sum(len(clip["segments"]) for clip in row["clips"])
         click.echo(f"{name}  {who['name']} ({who['kind'].value}), case {row['case']}")
         if row["first_approval"]:
-            click.echo(f"          {row['first_approval']['by']} has approved some of it; it takes another owner")
+            click.echo(f"          {row['first_approval']['by']} has approved some of it; it waits for another owner")
         click.echo(
             f"          {words.window(row['from_s'] * 1000, row['to_s'] * 1000)}: "
             f"{words.counted(len(row['clips']), 'clip')}, {words.counted(segments, 'segment')}"
         )
     if rows:
-        click.echo("\nTo look at one:  doorward owner review REQUEST")
+        click.echo("\nTo review one:  doorward owner review REQUEST")
 
 
 def _listed(link: DeviceChannel, *, everything: bool) -> list[dict[str, Any]]:

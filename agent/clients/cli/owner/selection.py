@@ -38,7 +38,7 @@ def choice_of(
 
 def _with_sound(seen: RequestReview, wanted: set[int], *, sound: bool) -> bool:
     if sound and not any(each.has_sound for each in seen.segments if each.number in wanted):
-        raise ConfigurationError("None of what you share has sound.", remedy="Leave --sound out.")
+        raise ConfigurationError("None of the selected segments has sound.", remedy="Leave --sound out.")
     return sound
 
 
@@ -68,7 +68,7 @@ def _clips(seen: RequestReview, option: str, text: str) -> tuple[ReviewedClip, .
         if word == _ALL:
             return seen.clips
         if not _RANGE.fullmatch(word):
-            raise ConfigurationError(f"{option}: '{word}' is no number.", remedy="Write clips like 1,3-5, or all.")
+            raise ConfigurationError(f"{option}: '{word}' is not a number.", remedy="Write clips like 1,3-5, or all.")
         for number in _numbers(word):
             if number not in by_number:
                 raise ConfigurationError(f"There is no clip {number} in this request.", remedy=_remedy(seen))

@@ -22,7 +22,7 @@ def shared_lines(shared: SharedFootage) -> Iterator[str]:
         yield f"{names} approved this.  It began to leave {words.day(shared.begun_ms)} UTC:"
     if shared.items is None:
         why = shared.unlisted.value if shared.unlisted is not None else ""
-        yield f"    The files cannot be listed: {why}.  How many segments there were: see the ledger."
+        yield f"    The files cannot be listed: {why}.  The ledger has the number of segments."
         return
     for each in shared.items:
         until = f"–{words.clock(each.end_ms)}" if each.kind is not PartKind.POSTER else " " * 9

@@ -18,13 +18,13 @@ __all__ = ["stolen"]
 @click.command()
 @click.argument("device_id", metavar="DEVICE")
 @keys_option
-@click.option("--since", metavar="TIME", help="Stolen at this time or later, like 2027-01-15T18:00 (UTC).  [now]")
+@click.option("--since", metavar="TIME", help="The time of the theft, for example 2027-01-15T18:00 (UTC).  [now]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("stolen.json"),
     show_default=True,
-    help="Where the signed notice is written.",
+    help="The file for the signed notice.",
 )
 @yes_option
 @json_option
@@ -44,5 +44,5 @@ def stolen(device_id: str, folder: Path, since: str | None, out: Path, sure: boo
     if as_json:
         emit_json({"device_id": name, "file": out})
         return
-    click.echo(f"{out} says that the device {words.plain(name)} was stolen, signed with your key.")
-    click.echo("Give it to the requesters whom you let ask.  Revoke the device's certificate at the broker as well.")
+    click.echo(f"{out} declares the device {words.plain(name)} stolen, signed with your key.")
+    click.echo("Give it to the requesters you trust.  Also revoke the device's certificate at the broker.")

@@ -36,9 +36,9 @@ def tip() -> None:
 @click.argument("requester")
 @keys_option
 @device_option
-@click.option("--message", metavar="WORDS", help="What you want them to know, at most 2000 characters, no links.")
-@click.option("--segments", metavar="IDS", help="Segments to show, by their ids (doorward owner open lists them).")
-@click.option("--posters", metavar="IDS", help="Posters to show, by the ids of the segments they begin.")
+@click.option("--message", metavar="WORDS", help="Your message, at most 2000 characters, no links.")
+@click.option("--segments", metavar="IDS", help="Segments to send, by their ids (doorward owner open lists them).")
+@click.option("--posters", metavar="IDS", help="Posters to send, by the ids of the first segments of their clips.")
 @yes_option
 @json_option
 def send(
@@ -48,7 +48,7 @@ def send(
     """Send a tip to REQUESTER (its id in the trust bundle)."""
     keys = load_keys(folder)
     if message is None and not segments and not posters:
-        raise ConfigurationError("A tip says or shows something.", remedy="Give --message, --segments or --posters.")
+        raise ConfigurationError("A tip needs a message or footage.", remedy="Give --message, --segments or --posters.")
     with DeviceLink(device) as link:
         met = sync(link, keys)
         names = [each.id for each in DeviceVault(link, met.key).listed()] if segments or posters else []
@@ -68,7 +68,7 @@ def send(
     if as_json:
         emit_json({"tip": sent, "requester": requester, "segments": shown, "posters": stills})
         return
-    click.echo(f"Tip {sent} is ready.  Until it is on its way you can take it back:  doorward owner revoke {sent[:8]}")
+    click.echo(f"Tip {sent} is ready.  Until it is sent you can revoke it:  doorward owner revoke {sent[:8]}")
 
 
 @tip.command("list")
@@ -98,8 +98,8 @@ def list_tips(folder: Path, device: Path, as_json: bool) -> None:
         for entry in entries:
             if entry.disclosure == each.get("id"):
                 click.echo(f"        {entry_line(entry)}")
-    listed = ", ".join(f"{entry.id} ({entry.name})" for _, entry in found) or "nobody you trust"
-    click.echo(f"Tips are taken by: {listed}.")
+    listed = ", ".join(f"{entry.id} ({entry.name})" for _, entry in found) or "no requester you trust"
+    click.echo(f"Tips are accepted by: {listed}.")
 
 
 def _left_out(to: str, message: str | None, error: CannotTellError, *, sure: bool) -> tuple[list[str], list[str]]:
@@ -120,7 +120,7 @@ def _question(to: str, message: str | None, segments: list[str], posters: list[s
     ]
     asked = f"Send {words.listed([each for each in said if each])} to {to}?"
     if segments or posters:
-        asked = f"Footage shows which camera it is from.  {asked}"
+        asked = f"Footage identifies its camera.  {asked}"
     return asked
 
 

@@ -47,7 +47,7 @@ def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) ->
     parse_public_key(key)
     keys = load_keys(folder)
     if not sure:
-        click.confirm(f"Let those for whom {key} vouches ask you for footage?", abort=True, err=True)
+        click.confirm(f"Let the requesters of the root {key} ask you for footage?", abort=True, err=True)
     with DeviceLink(device) as link:
         root = trust_roots.add_trust_root(link, keys, key)
     if as_json:
@@ -139,7 +139,7 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
         )
         return
     if not store.roots:
-        click.echo("You trust no root: nobody may ask.")
+        click.echo("You trust no root, so no requester may ask.")
     for root in store.roots.values():
         held = store.bundles.get(root.id)
         click.echo(f"{root.text}  ({root.id}, {f'version {held.version}' if held else 'no bundle yet'})")
@@ -148,7 +148,9 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
             click.echo(f"        {_bounds(entry)}")
     for root in trusted.unconfirmed:
         click.echo(f"{click.style('Not confirmed here: ', fg='yellow')}{root.text}")
-        click.echo("    The device trusts it, this machine was never told to.  If you know it: trust add-root KEY.")
+        click.echo(
+            "    The device trusts it, but you did not choose it on this machine.  To trust it: trust add-root KEY."
+        )
 
 
 def _read_bundle(file: Path) -> bytes:
@@ -159,7 +161,7 @@ def _read_bundle(file: Path) -> bytes:
         envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
     except FormatError as error:
         raise ConfigurationError(
-            f"{file} is no signed bundle.  {error.message}", remedy="Give the file that the root signed: bundle.dsse."
+            f"{file} is not a signed bundle.  {error.message}", remedy="Use the file that the root signed: bundle.dsse."
         ) from error
     return data
 
