@@ -593,7 +593,8 @@ def test_a_tip_of_words_is_for_its_requester_alone(telling: tuple[Doorstep, tupl
     door.device.tips[-1]["state"] = "sent"
     done = door("revoke", sent.tip)
     assert (
-        "what has left cannot be called back.\n  What to do: To see the recipient: doorward owner tip list" in done.err
+        "It has been sent and cannot be called back.\n  What to do: To see the recipient: doorward owner tip list"
+        in done.err
     )
 
 

@@ -27,7 +27,7 @@ COMMANDS = {
     "approve": LazyCommand("agent.clients.cli.owner.decide:approve", "Share the segments you choose, and only those."),
     "co-approve": LazyCommand(
         "agent.clients.cli.owner.decide:co_approve",
-        "Approve exactly the footage that another owner has approved.",
+        "Approve exactly the footage that another owner has approved, if it takes two.",
     ),
     "deny": LazyCommand("agent.clients.cli.owner.decide:deny", "Deny a footage request."),
     "revoke": LazyCommand(
