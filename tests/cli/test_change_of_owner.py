@@ -94,7 +94,7 @@ def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbe
     capsysbinary.readouterr()
     assert run(doorward, ["reset", "--yes", "--config", str(config), "--receipt", str(tmp_path / "receipt")]) == 0
     said = capsysbinary.readouterr().out.decode()
-    assert "stays, with its place, [alerts]: take out what is yours" in said
+    assert "stays, with its place, [alerts]. Remove your data from it" in said
     told = json.loads(said.partition("\n\nSigned")[0])
     assert "Flash memory keeps copies" in told["cannot_promise"]
     key = parse_public_key(told["device"])

@@ -200,7 +200,7 @@ def test_a_restore_neither_writes_through_a_link_nor_gives_away_what_it_leads_to
     if os.geteuid() == 0:
         os.chown(custodian, ROLE, ROLE)
     assert run(doorward, ["restore", "--config", str(config), archive(place)]) == 2
-    assert "'page' in the state folder is no folder" in capsys.readouterr().err
+    assert "'page' in the state folder is not a folder" in capsys.readouterr().err
     assert is_whole(victim)
     (custodian / "page").unlink()
     (custodian / "device.key").unlink()

@@ -48,9 +48,9 @@ WRONG = {
         "[page]\naddresses = ['192.168.1.20', '203.0.113.7']",
         2,
         "page.addresses",
-        "From outside, reach the page through a VPN",
+        "To reach the page from outside, use a VPN",
     ),
-    "a page that listens at a public address": ("[page]\nhost = '203.0.113.7'", 2, "page.host", "through a VPN"),
+    "a page that listens at a public address": ("[page]\nhost = '203.0.113.7'", 2, "page.host", "use a VPN"),
     "a doorbell whose name makes no address": ("[device]\nname = '門'\n[page]", 3, "page.name", "Give one: name ="),
     "a film that the named board cannot make": (
         "[camera]\nsize = [3840, 2160]\n[board]\nprofile = 'zero2w'",
@@ -161,7 +161,7 @@ def test_a_mark_that_editors_put_in_front_of_utf8_changes_nothing(tmp_path: Path
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "doorward.toml"
     path.write_bytes(b"[camera]\nfps = 3\n#" + b"#" * (1 << 21))
-    with pytest.raises(ConfigurationError, match=r"line 3, camera\.fps: here the file passes 1 MiB"):
+    with pytest.raises(ConfigurationError, match=r"line 3, camera\.fps: the file exceeds 1 MiB here"):
         load(path)
 
 

@@ -140,15 +140,15 @@ def test_a_bundle_that_is_none_is_refused_by_line_and_key(folder: Path) -> None:
     path = folder / "doorward.bundle"
     whole = bundle_with(folder, "[camera]", "[camera]")
     for data, place in {
-        b"": "line 1, the first key: this is no bundle",
-        whole[:-3]: "line 11, v: this is no bundle",
+        b"": "line 1, the first key: this is not a bundle",
+        whole[:-3]: "line 11, v: this is not a bundle",
         whole.replace(b'"v": 1', b'"v": 2'): "line 11, v: 2 does not fit",
         whole.replace(b'"v": 1', b'"w": 1'): "line 11, w: nobody knows this key",
         whole.replace(b',\n "v": 1', b""): "line 1, v: this key is missing",
         whole.replace(b'"key": "ed25519:', b'"key": "rsa:'): "roots[1].key: ",
         whole.replace(b"Rijn", b"R\xffjn"): "name: this line is not UTF-8",
-        b'{\n"v": ' + b"9" * 5000 + b"}": "line 2, v: this is no bundle",
-        b'{\n"v":\n' + b"[" * 50_000: "line 3, v: this is no bundle",
+        b'{\n"v": ' + b"9" * 5000 + b"}": "line 2, v: this is not a bundle",
+        b'{\n"v":\n' + b"[" * 50_000: "line 3, v: this is not a bundle",
         whole.replace(b'"v": 1', b'"v": 1' + b" " * (256 << 10)): "v: this is not a bundle: here it passes 256 KiB",
     }.items():
         with pytest.raises(ConfigurationError) as refused:
@@ -197,7 +197,9 @@ def test_a_fleet_file_is_refused_by_file_line_and_key(old: str, new: str, folder
 
 def test_a_private_key_beside_the_authority_goes_into_no_bundle(folder: Path) -> None:
     (folder / "broker.pem").write_text(CERTIFICATE + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(ConfigurationError, match=r"line \d+, broker\.ca: broker\.pem is no certificate alone"):
+    with pytest.raises(
+        ConfigurationError, match=r"line \d+, broker\.ca: broker\.pem must be one certificate and nothing else"
+    ):
         load_fleet(folder / "fleet.toml")
 
 
