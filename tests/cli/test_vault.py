@@ -135,7 +135,7 @@ def test_repair_builds_the_index_anew_and_adopts_what_no_record_names(
     found = document(run("repair", "--json"))
     assert (found["segments"], len(found["recovered"]), found["aside"]) == (2, 2, ["holiday.mp4"])
     assert document(run("stats", "--json"))["aside"] == {"files": 1, "bytes": 1}
-    assert "2 segments in the new index; 0 adopted" in run("repair").out
+    assert "2 segments in the new index; 0 recovered" in run("repair").out
 
 
 def test_export_copies_ciphertext_and_the_records_that_vouch_for_it(
