@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agent.config import Configuration, effective, sources
+from agent.config import Configuration, sources
+from agent.config.overlay import effective
 from agent.config.settings import AlertsConfig, CameraConfig, CameraKind, VaultConfig
 from agent.core.ledger.entries import EntryKind
 from agent.errors import RequestError
