@@ -143,7 +143,7 @@ def test_a_bundle_that_is_none_is_refused_by_line_and_key(folder: Path) -> None:
         b"": "line 1, the first key: this is not a bundle",
         whole[:-3]: "line 11, v: this is not a bundle",
         whole.replace(b'"v": 1', b'"v": 2'): "line 11, v: 2 does not fit",
-        whole.replace(b'"v": 1', b'"w": 1'): "line 11, w: nobody knows this key",
+        whole.replace(b'"v": 1', b'"w": 1'): "line 11, w: this key is unknown",
         whole.replace(b',\n "v": 1', b""): "line 1, v: this key is missing",
         whole.replace(b'"key": "ed25519:', b'"key": "rsa:'): "roots[1].key: ",
         whole.replace(b"Rijn", b"R\xffjn"): "name: this line is not UTF-8",
