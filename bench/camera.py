@@ -10,7 +10,7 @@ x264 `superfast`, one thread, 4 Mbit/s, everywhere.
 - *motion* takes pictures from libcamera only where it was built so; Debian's was not, so it reads the same footage
   through its own `netcam`, decodes it (which the others need not: their frames come decoded), and records the same way.
 
-Each is a process of its own, measured over /proc from its third second on.
+Each is a separate process, measured over /proc from its third second on.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOOTAGE = ROOT / ".cache" / "vtest.avi"
 FRAMES_PER_S = 10
 QUIET_SHARE = 0.9
-"""Of the day nobody comes: the same picture with other noise."""
+"""Of the day no one comes: the same picture with other noise."""
 
 
 class Reel:
@@ -64,7 +64,7 @@ class Reel:
 
 
 class Day:
-    """`ports.Camera`: the reel for so many hours.  `clock_ns` is the footage's own present."""
+    """`ports.Camera`: the reel for this many hours.  `clock_ns` is the footage's own present."""
 
     def __init__(self, reel: Reel, hours: float) -> None:
         self._reel = reel
@@ -113,7 +113,7 @@ class Day:
 
 
 class Sound:
-    """`ports.Microphone`: ten seconds of noise for so many hours, no packet of them like another."""
+    """`ports.Microphone`: ten seconds of noise for this many hours, no packet of them like another."""
 
     def __init__(self, hours: float) -> None:
         self._packets, self.description = noise(10.0)

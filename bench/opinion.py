@@ -3,9 +3,9 @@
 `python -m bench opinion [cost|recording|sights …]` runs all three parts or those named.
 
 - cost: the same pictures (luma of real footage, or noise without it) through each way of running the object network,
-  each in a process of its own, by thread time; memory is what loading and one look add to the process.
+  each in a separate process, by thread time; memory is what loading and one look add to the process.
 - recording: how late a thread with something to do every 10 ms gets its turn, while another thread of the same process
-  looks as it does while somebody is at the door, with and without every core busy with other processes.
+  looks as it does while a person is at the door, with and without every core busy with other processes.
 - sights: every clip of ../shared/clips and vtest.avi, as `doorward motion --opinion` plays them.
 """
 
@@ -32,7 +32,7 @@ PICTURES = 40
 TICK_S = 0.010
 WATCHED_S = 8.0
 PAUSE = 3.0
-"""`recorder.object_detection` rests so many times as long as a look took."""
+"""`recorder.object_detection` rests this many times as long as a look took."""
 
 _TRUTH = {
     "doorbell.mkv": "person", "hallmonitor.mp4": "person", "intelcar.mp4": "vehicle", "office.mp4": "person",

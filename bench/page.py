@@ -96,7 +96,7 @@ def _load_ms(people: Phones, house: House) -> float:
 
 
 def vitals(people: Phones, house: House) -> None:
-    """Each page opened anew on a phone with a quarter of this CPU, 20 Mbit/s and 10 ms of delay."""
+    """Each page opened again on a phone with a quarter of this CPU, 20 Mbit/s and 10 ms of delay."""
     print(f"{'':10} first paint [1800]  largest [2500]  shifts [0.1]  blocked [200]  axe: rules kept, broken")
     for path in ("/pair", "/install", "/requests", "/timeline", "/history", "/settings"):
         found = people.run(

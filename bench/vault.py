@@ -192,7 +192,7 @@ def fill(vault: Vault, count: int) -> None:
 
 
 def start_alone(place: Path, *, cold: bool) -> tuple[float, float]:
-    """Start-up in a process of its own: seconds, and the most memory it took, in MB."""
+    """Start-up in a separate process: seconds, and the most memory it took, in MB."""
     command = [sys.executable, "-m", "bench.vault", "--start", str(place), "cold" if cold else "warm"]
     seconds, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(seconds), float(peak)

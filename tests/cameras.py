@@ -1,4 +1,4 @@
-"""What camera and media tests share: a receiver that keeps everything, small videos on disk, GOPs without pixels."""
+"""Helpers of camera and media tests: a receiver that keeps everything, small videos on disk, GOPs without pixels."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def make_video(
 def filmed_by_camera(
     codec: VideoCodec = VideoCodec.H264, *, frames: int = 45, gop: int = 15, b_frames: int = 0, open_gops: bool = False
 ) -> tuple[StreamDescription, list[EncodedPacket]]:
-    """What a network camera's own encoder sends, 15 pictures a second of 320×180: packets in the order of decoding."""
+    """Packets of a network camera's encoder, 15 pictures a second of 320×180, in the order of decoding."""
     hevc = codec is VideoCodec.HEVC
     encoder = av.CodecContext.create("libx265" if hevc else "libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = 320, 180, "yuv420p"

@@ -16,8 +16,8 @@ from tests.skips import AT_LENGTH, may_be_skipped
 PROOFS: Final = frozenset(
     {"config", "conformity", "core", "crash", "fuzz", "media", "owner", "properties", "requester", "scripts", "wire"}
 )
-"""Folders whose tests are tried once: a failure there is a defect. Other folders meet cameras, brokers, browsers,
-processes and clocks, so their tests have a second try (decision record 0017)."""
+"""Folders with one try: a failure there is a defect. Other folders meet cameras, brokers, browsers, processes and
+clocks, so their tests have a second try (decision 0017)."""
 
 # A busy machine is no failure: how long an example takes is measured in bench/, not asserted here.  And the same code
 # gets the same examples: whether a change is sound must not depend on luck.  `make explore` draws others.

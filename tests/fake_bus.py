@@ -59,7 +59,7 @@ class FakeBroker:
         self.retained: dict[str, MessageReceived] = {}
         self.clients: list[FakeBus] = []
         self.published: list[tuple[str, str, bytes]] = []
-        """Everything anybody ever published: (who, topic, payload)."""
+        """Everything anyone ever published: (who, topic, payload)."""
         self._devices, self._requesters = _rules("devices.acl"), _rules("requesters.acl")
 
     def may(self, name: str, access: str, topic: str) -> bool:

@@ -1,4 +1,4 @@
-"""A file system in memory that forgets what nobody synced: a power cut at any call, and any call made to fail.
+"""A file system in memory that forgets what no one synced: a power cut at any call, and any call made to fail.
 
 The model is weaker than ext4: contents survive only through their file's sync, names only through their directory's,
 in any order and torn, whatever else was synced.  It passes the same contract as the real disk.
@@ -215,7 +215,7 @@ class FakeDisk:
         return max(0, self.capacity_bytes - sum(len(inode.data) for inode in inodes))
 
     def flip_bit(self, path: Path, bit: int) -> None:
-        """Rot: what nobody wrote."""
+        """Rot: what no one wrote."""
         inode = self._inode(path)
         data = bytearray(inode.data)
         data[bit // 8] ^= 1 << bit % 8

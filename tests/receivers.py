@@ -38,7 +38,7 @@ class Receiver:
             self._arrived.notify_all()
 
     def wait_for(self, count: int, timeout_s: float = 10.0) -> list[str]:
-        """The bodies, once there are so many."""
+        """The bodies, once there are this many."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.messages) >= count, timeout_s), (
                 f"{len(self.messages)} of {count} messages came; {self.attempts} attempts"
@@ -57,7 +57,7 @@ class _Server:
 
     def __init__(self, receiver: Receiver, port: int = 0) -> None:
         self.receiver = receiver
-        self.port = port or _free_ports(1)[0]  # it comes back to it: nobody must be lent it meanwhile
+        self.port = port or _free_ports(1)[0]  # it comes back to it: no one must be lent it meanwhile
         self._server = self._make(self.port)
         self._thread = self._serving()
 
@@ -76,7 +76,7 @@ class _Server:
         self.go_away()
 
     def go_away(self) -> None:
-        """Nobody listens at its port any more.  Idempotent."""
+        """No one listens at its port any more.  Idempotent."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._server.server_close()

@@ -21,7 +21,7 @@ _RATE_HZ = 24_000
 
 
 def track(seconds: float, silent_s: float = 0.0) -> bytes:
-    """What was heard during a segment of so many seconds: nothing, and from `silent_s` on a tone."""
+    """What was heard during a segment of this many seconds: nothing, and from `silent_s` on a tone."""
     at_s = np.arange(round(seconds * _RATE_HZ)) / _RATE_HZ
     tone = np.where(at_s < silent_s, 0, 0.3 * np.sin(2 * np.pi * 440 * at_s)).astype(np.float32)
     packets, description = _encoded(tone)
@@ -31,7 +31,7 @@ def track(seconds: float, silent_s: float = 0.0) -> bytes:
 
 
 def noise(seconds: float) -> tuple[list[bytes], SoundDescription]:
-    """AAC packets of noise of so many seconds, no two of them alike, and what they are."""
+    """AAC packets of noise of this many seconds, no two of them alike, and what they are."""
     samples = np.random.default_rng(1).normal(0, 0.1, round(seconds * _RATE_HZ)).astype(np.float32)
     packets, description = _encoded(samples)
     return [packet.data for packet in packets], dataclasses.replace(description, live=False)

@@ -1,4 +1,4 @@
-"""Looks for words in every byte under a folder, as somebody would who took the card: plain, in base64 and in hex.
+"""Looks for words in every byte under a folder, as a person would who took the card: plain, in base64 and in hex.
 
 Base64 is looked for at each of its three alignments, as far as it depends on the word alone.  Capitals count.
 """

@@ -1,6 +1,6 @@
 """Draws a person who walks, approaches, stands and leaves; and says exactly how much of the picture they cover.
 
-A figure is composited with anti-aliased edges, so it moves by fractions of a pixel as real ones do.  Nobody stands like
+A figure is composited with anti-aliased edges, so it moves by fractions of a pixel as real ones do.  No one stands like
 a post: who stands breathes, shifts their weight and moves an arm now and then.
 """
 
@@ -119,7 +119,7 @@ def crossing(random: np.random.Generator, tall: tuple[float, float]) -> Route:
 
 
 def standing(random: np.random.Generator, stands_s: float) -> Route:
-    """Comes in from a side, stands for so long, goes back."""
+    """Comes in from a side, stands for this long, goes back."""
     height, foot, to_x = random.uniform(0.4, 0.7), random.uniform(0.85, 1.0), random.uniform(0.35, 0.65)
     from_x, walk_s, idle = random.choice([-0.1, 1.1]), random.uniform(2.5, 4), _fidgets(random)
 

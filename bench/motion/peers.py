@@ -2,7 +2,7 @@
 
 * Frame difference, running average, MOG2 and KNN are what most projects do.  Each of them, like the peers in
   `processes.py`, got settings chosen on the real clips and the tuning seeds; how many were tried is in RESULTS.md.
-* Frigate and picamera2 are those projects' methods with their default settings, written anew from their documentation
+* Frigate and picamera2 are those projects' methods with their default settings, written again from their documentation
   and sources' behaviour: Frigate's small picture, stretched between averaged percentiles, smoothed, against a slow mean
   (smoothed here by OpenCV instead of SciPy, which costs less); picamera2's mean square of successive differences.
 * The prototypes are worked examples that lie beside the clips; they are loaded from there, not part of Doorward.
@@ -69,7 +69,7 @@ def ours_pure(height_px: int, width_px: int, frames_per_s: float) -> Step:
 def running_mean(
     height_px: int, width_px: int, _frames_per_s: float, *, level: int, share: float, alpha: float, frames: int
 ) -> Step:
-    """Difference to a running mean above `level` in a contour of `share` of the picture, so many frames running."""
+    """Difference to a running mean above `level` in a contour of `share` of the picture, this many frames running."""
     mean: Any = None
     running = 0
 

@@ -122,7 +122,7 @@ def dvr_scan(clip: Clip, python: Path, settings: Sequence[str] = ()) -> tuple[In
         command = [str(python), "-m", "dvr_scan", "-i", str(video), "-so", "-q", *settings]
         told = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=folder).stdout
     instants = [3600 * int(h) + 60 * int(m) + float(s) for h, m, s in re.findall(r"(\d+):(\d+):(\d+\.\d+)", told)]
-    # DVR-Scan adds 1.5 s before and 2 s after what it saw; that is taken off again, as nobody else's is counted.
+    # DVR-Scan adds 1.5 s before and 2 s after what it saw; that is taken off again, as no one else's is counted.
     return tuple(Interval(begin + 1.5, end - 2) for begin, end in zip(instants[::2], instants[1::2], strict=True))
 
 

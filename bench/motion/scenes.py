@@ -125,7 +125,7 @@ def drawn(seeds: Iterable[int], kinds: Iterable[str] = tuple(KINDS)) -> Iterator
 
 
 def undisturbed_hour(seed: int, minutes: int = 60) -> Iterator[Clip]:
-    """An hour in which nothing happens but sensor noise: a yard a minute, since a detector learns each anew."""
+    """An hour in which nothing happens but sensor noise: a yard a minute, since a detector learns each again."""
     for minute in range(minutes):
         yield draw("clean", 10_000 * seed + minute, visitor=False, duration_s=62.0)
 

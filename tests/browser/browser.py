@@ -25,7 +25,7 @@ BROWSERS = {
 _OLDEST_FIREFOX = 143
 """The first with the commands of WebDriver BiDi that playwright-core sends to each (network.addDataCollector)."""
 _OLDEST_NODE = 20
-"""What playwright-core asks for; Debian 12 has 18."""
+"""The version that playwright-core needs; Debian 12 has 18."""
 
 
 def require_browser(kind: str = "chromium") -> None:
@@ -49,9 +49,10 @@ def _version_of(program: str | None) -> int:
 
 
 class Browser:
-    """One browser with a home of its own.
+    """One browser with a separate home.
 
-    `authorities`: certificates that Chromium trusts, as if installed by its user; Firefox is told to go on without.
+    `authorities`: certificates that Chromium trusts, as if its user had installed them. Firefox is told to ignore the
+    fault.
     """
 
     def __init__(self, home: Path, *authorities: bytes, kind: str = "chromium", timeout_ms: int = 20_000) -> None:
@@ -85,7 +86,7 @@ class Browser:
         self._log.close()
 
     def run(self, script: str, /, **args: Any) -> Any:
-        """What the function body returns; fails with the browser's own words."""
+        """Returns the result of the function body. Fails with the browser's message."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"code": script, "args": args}) + "\n")
         self._process.stdin.flush()
@@ -94,7 +95,7 @@ class Browser:
         return answer["value"]
 
     def open(self, name: str, **options: Any) -> None:
-        """A page in a browser profile of its own: another phone."""
+        """A page in a separate browser profile: another phone."""
         options.setdefault("ignoreHTTPSErrors", not self.trusts)
         self.run("await open(args.name, args.options)", name=name, options=options)
 

@@ -1,4 +1,4 @@
-"""What the browser's tests share: a claimed door with footage, and where screenshots go."""
+"""Shared fixtures of the browser tests: a claimed door with footage, and the folder for screenshots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def home(tmp_path: Path, footage: Path) -> Iterator[Home]:
 
 @pytest.fixture(scope="session")
 def screenshots() -> Path:
-    """Of every page, to be looked at."""
+    """Screenshots of every page, to look at."""
     folder = Path(__file__).resolve().parents[2] / "build" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -58,7 +58,7 @@ async function open(name, { isMobile, ...options } = {}) {
   return page;
 }
 
-/** What axe finds against WCAG 2.2 A and AA: how many rules are kept, and a line for each that is broken. */
+/** Axe's findings against WCAG 2.2 A and AA: the number of kept rules, and a line for each broken one. */
 async function axed(page) {
   const source = await readFile(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
   const rules = '{runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}';
@@ -98,7 +98,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     });
     answer = { value: value ?? null };
   } catch (error) {
-    // What the pages showed when it failed: beside the driver's log.
+    // The state of the pages at the failure, stored beside the driver's log.
     for (const [name, page] of Object.entries(pages)) {
       await page.screenshot({ path: `${settings.home}/failed-${name}.png`, fullPage: true }).catch(() => {});
     }

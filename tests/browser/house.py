@@ -35,7 +35,7 @@ mdns = false
 
 
 class House:
-    """One door and its page.  The owner is whoever claims it in a browser."""
+    """One door and its page. The person who claims it in a browser is the owner."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class House:
         self.solo.close()
 
     def answer_to(self, hosts: frozenset[str]) -> None:
-        """Let the page answer to the port of a proxy too: as if somebody had put it between."""
+        """Lets the page answer to a proxy's port too, as if an attacker were in between."""
         from agent.custodian.page.request_guard import HostGuard
 
         server = self.solo.page._server  # type: ignore[union-attr]
@@ -97,7 +97,7 @@ class House:
         app._hosts = lambda: own() | hosts
 
     def record(self) -> None:
-        """Play the footage to its end as if it had been now; somebody rings on the way."""
+        """Plays the footage to its end as if it were live, with a press of the button."""
         assert self.footage is not None
         length_ns = seconds(probe_seconds(self.footage))
         first = BootNs(SystemClock().now().boot_ns - length_ns)
@@ -113,7 +113,7 @@ class House:
         return self._page_port
 
     def control(self, op: str, **arguments: Any) -> dict[str, Any]:
-        """What the control socket answers: to look at the door from its other side."""
+        """Returns the control socket's answer, to see the door from its other side."""
         assert self.solo.page is not None
         return dict(self.solo.page.answer(Frame({"op": op, **arguments})).head["result"])
 
@@ -131,13 +131,13 @@ class House:
 
 
 class Phones:
-    """What people do on their phones, in the page's own words."""
+    """People's actions on their phones, by the page's texts."""
 
     def __init__(self, house: House, browser: Browser) -> None:
         self.house = house
         self.browser = browser
         self.through_port = 0
-        """Of a proxy in between; 0: none."""
+        """Port of a proxy in between, 0 for none."""
 
     def run(self, who: str, script: str, /, **args: Any) -> Any:
         return self.browser.run(f"const page = pages[args.who];\n{script}", who=who, **args)

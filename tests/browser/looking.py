@@ -51,7 +51,8 @@ class Looking:
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def at(self, people: Phones, who: str, name: str, *, full: bool = True) -> None:
-        """What `who` sees now: on a phone and a desktop, light and dark, and at 320 px.  Nothing may be amiss."""
+        """Takes screenshots for `who`: on a phone and a desktop, light and dark, and at 320 px. No fault may be
+        visible."""
         self.rows[name] = people.run(
             who, "const found = [];" + _LOOK, name=name, views=VIEWS, folder=str(self.folder), full=full
         )

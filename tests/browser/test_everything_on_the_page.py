@@ -129,7 +129,7 @@ def test_a_second_owner_joins_by_qr_and_the_doorbell_cannot_slip_in_another(home
     shown = str(people.run("ana", 'return page.locator(".dialog").textContent();'))
     assert page.install_url in shown
     assert page.certificates.fingerprint in shown
-    # What a doorbell could do: show a card of its own making.  It lacks the secret, which never reaches it.
+    # The doorbell tries to show a forged card. It lacks the secret, which never reaches it.
     home.house.solo.page._operations._cards["forged"] = '{"card": "{}", "mac": "00"}'  # type: ignore[union-attr]
     home.join("ben", address, "ana")
     assert home.house.control("status")["owners"] == ["owner-1", "owner-2"]
@@ -166,7 +166,7 @@ def test_the_recovery_kit_brings_an_owner_back_on_a_new_phone_for_good(home: Hom
     )
     people.make_keys("new", "Put new keys in place")
     people.run("new", 'await page.waitForURL("**/timeline");')
-    # The lost keys are off the list without anybody having said so.
+    # The lost keys leave the list by default.
     assert home.house.control("status")["owners"] == ["owner-new"]
     # The kit opens what was recorded for the lost keys, in this session and in every later one.
     people.run("new", 'await page.locator(".tile img[src^=blob]").first().waitFor();')
@@ -176,7 +176,7 @@ def test_the_recovery_kit_brings_an_owner_back_on_a_new_phone_for_good(home: Hom
     people.run("new", 'await page.locator(".tile img[src^=blob]").first().waitFor();')
     people.go("new", "/history")
     people.run("new", 'await page.getByRole("heading", {name: "Complete and unchanged"}).waitFor();')
-    # What the lost browser has set stays while something else is set.
+    # Settings from the lost browser stay while another setting changes.
     people.go("new", "/settings")
     people.run(
         "new",
@@ -563,7 +563,7 @@ def test_hostile_files_in_the_vault_are_named_and_break_nothing(home: Home) -> N
         if path.name.endswith(".poster.age"):
             path.chmod(0o600)
             path.write_bytes(with_another_end(path.read_bytes()))
-    # Anew: what was opened before the damage is still in the page's memory.
+    # Load again: footage opened before the damage is still in the page's memory.
     people.run("ana", "await page.reload();")
     people.unlock("ana")
     people.go("ana", "/timeline")
@@ -713,7 +713,7 @@ def test_time_without_footage_is_told_and_events_are_found_by_what_they_were(hom
     ]
     assert shown["all"] == 7
     assert [len(words) for words in shown["found"].values()] == [3, 2, 2]
-    # What the still shows beside goes before bare motion.
+    # The still's label has priority over plain motion.
     named = {
         "The doorbell rang": "The doorbell rang",
         "Someone came near": "Someone came near",

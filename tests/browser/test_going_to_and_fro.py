@@ -111,7 +111,7 @@ def test_a_page_left_open_over_an_upgrade_loads_the_new_program_once_it_is_locke
            await page.locator('script[src="/static/app.js?v=newer"]').waitFor({state: "attached"});""",
     )
     people.unlock("ana")
-    # Even where the document stays what it was, it is loaded anew but once.
+    # The document is loaded again only once, even if it stays the same.
     page._operations._program = "newest"
     people.go("ana", "/settings")
     people.run("ana", 'await page.getByRole("button", {name: "Lock"}).click();')

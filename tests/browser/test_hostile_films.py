@@ -31,7 +31,7 @@ class NoFilm(FragmentedMp4Writer):
 
 
 class Noise(FragmentedMp4Writer):
-    """A film like ours whose pictures are noise."""
+    """A film like ours with noise as pictures."""
 
     def add(self, gop: Gop) -> bytes:
         made = super().add(gop)
@@ -40,7 +40,7 @@ class Noise(FragmentedMp4Writer):
 
 
 class Endless(FragmentedMp4Writer):
-    """A film whose first fragment says that it is larger than any memory."""
+    """A film with a first fragment that claims to be larger than any memory."""
 
     def add(self, gop: Gop) -> bytes:
         made = super().add(gop)

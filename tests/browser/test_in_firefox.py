@@ -1,6 +1,6 @@
-"""What an owner does, in Firefox: everything but saving files, which Firefox tells its driver nothing of.
+"""An owner's tasks in Firefox, except saving files, which Firefox does not report to its driver.
 
-With `make test-browser`.  From set-up to receipt: test_the_page_from_set_up_to_a_receipt.py.
+Runs with `make test-browser`. From set-up to receipt: test_the_page_from_set_up_to_a_receipt.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What an owner does, in WebKit: the engine of Safari, and of every browser on an iPhone.  With `make test-browser`.
+"""An owner's tasks in WebKit, the engine of Safari and of every browser on an iPhone. Runs with `make test-browser`.
 
-This is Linux's build of it, so what an iPhone adds (its own player, home screen, notifications) is not shown here.
+This is the Linux build. It does not show an iPhone's player, home screen and notifications.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def sign(phone: WebKit, button: str) -> None:
 
 
 def go(phone: WebKit, path: str) -> None:
-    """Through a link: loading anew would lock the keys."""
+    """Follows a link, because loading the page again would lock the keys."""
     phone.script(
         """const link = Object.assign(document.createElement("a"), {href: args[0]});
            document.querySelector("main > .page")?.setAttribute("data-left", "");
@@ -72,7 +72,7 @@ def trust(phone: WebKit, police: Asker, folder: Path) -> None:
 
 
 def asked(phone: WebKit, house: House, police: Asker, case: str) -> str:
-    """Somebody asks, and the owner looks at it; the request's id."""
+    """Sends a request that the owner opens. Returns the request's id."""
     request = police.ask(case).id
     until(lambda: house.state_of(request) == "pending", "the request to match")
     go(phone, f"/requests/{request}")
@@ -88,7 +88,7 @@ def test_an_owner_sets_up_watches_reviews_shares_and_sees_the_receipt(
         claim(phone)
         assert house.control("status")["owners"] == ["owner-1"]
 
-        # Somebody rings: a still that only this browser can open, and the film behind it plays.
+        # A ring: a still that only this browser can open, and its film plays.
         house.record()
         phone.click("See the timeline")
         phone.until("return document.querySelector('.tile img[src^=blob]')?.naturalWidth")

@@ -102,7 +102,7 @@ def test_when_only_the_answer_to_a_yes_is_lost_it_counts_once_and_the_page_finds
                 people.tick_first_clip("ana")
                 people.run("ana", 'await page.getByRole("button", {name: "Share what I chose"}).click();')
                 proxy.loses = b"/api/statement"
-                # The browser asks again by itself; the doorbell says that it has been answered; the page understands.
+                # The browser asks again automatically; the doorbell says that it has been answered; the page understands.
                 people.sign("ana", "Sign and share")
                 people.run(
                     "ana",

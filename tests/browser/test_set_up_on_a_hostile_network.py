@@ -1,4 +1,4 @@
-"""Set-up while somebody is in between: no code is asked for in a browser that does not trust the doorbell."""
+"""Set-up with an attacker in between: a browser that does not trust the doorbell is not asked for a code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLICK_PAST = """
     await page.keyboard.type("thisisunsafe");
     await page.locator("main h1").first().waitFor();
 """
-"""What Chromium takes for "Advanced, proceed"."""
+"""The words that Chromium accepts as "Advanced, proceed"."""
 SEEN = """
     await pages.ana.locator("#untrusted").waitFor();
     return {form: await pages.ana.locator("form").isVisible(), told: await pages.ana.locator("#untrusted").innerText(),

@@ -1,4 +1,4 @@
-"""What was heard, on the page: played, saved and shared only where its owner says so.  With `make test-browser`."""
+"""Sound on the page: played, saved and shared only if the owner says so. Runs with `make test-browser`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OPEN_EVENT = """await page.locator(".tile").first().click();
 
 @contextmanager
 def a_hearing_home(folder: Path, footage: Path) -> Iterator[Home]:
-    """A home whose doorbell hears half a second of a tone at every full second of the footage."""
+    """A home with a doorbell that hears half a second of a tone at every full second of the footage."""
     heard = beeps(folder / "beeps.wav", 90)
     with (
         a_house(folder, footage, open_microphone=lambda: FileMicrophone(heard)) as house,
@@ -78,7 +78,7 @@ def test_a_clip_plays_is_saved_and_is_shared_with_its_sound_where_the_owner_says
         people.run("ana", 'await page.getByRole("checkbox", {name: "Save it with its sound"}).check();')
         begins_s = heard_from_s(saved(home, tmp_path / "both.mp4"))
         assert 70 <= len(begins_s) <= 82
-        # A beep at each full second of the footage, whose first picture is the film's.
+        # A beep at each full second of the footage, counted from the film's first picture.
         late = [begin % 1 for begin in begins_s if begin > 0.1]
         assert max(late) - min(late) < 0.03
 
@@ -134,7 +134,7 @@ def no_film(_description: SoundDescription, *_: object) -> bytes:
 
 
 def no_sound(description: SoundDescription, packets: Sequence[SoundPacket], start_ns: int, end_ns: int) -> bytes | None:
-    """A film like ours, whose sound is noise that no decoder takes."""
+    """A film like ours with sound that no decoder accepts."""
     noise = random.Random(7)
     return sound_mp4(
         description, [SoundPacket(noise.randbytes(300), each.heard_ns) for each in packets], start_ns, end_ns

@@ -29,7 +29,7 @@ def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_
         assert kit.startswith("AGE-SECRET-KEY-PQ-1")
         assert house.control("status")["owners"] == ["owner-1"]
 
-        # Somebody rings.  The timeline shows stills that only this browser can open.
+        # A ring. The timeline shows stills that only this browser can open.
         house.record()
         people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
         shown = people.run(
@@ -48,7 +48,7 @@ def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_
         )
         assert shown == [768, 576]
 
-        # Nobody may ask before the owner chose a root.
+        # No requester may ask before the owner chose a root.
         police = Asker(house.street, "rijnstad-police", Kind.POLICE)
         people.trust("ana", police.root.text, police.bundle, "The rijnstad-police")
         request = police.ask("2026-1177")

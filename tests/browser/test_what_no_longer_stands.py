@@ -1,5 +1,4 @@
-"""What others decided meanwhile, and what no longer stands, as the page tells it: in a real browser, with `make
-test-browser`."""
+"""The page in a real browser after other owners decided, and after an approval ended. Runs with `make test-browser`."""
 
 from __future__ import annotations
 
@@ -89,7 +88,7 @@ def test_another_owner_was_quicker(home: Home) -> None:
     people.run("ana", 'await page.getByRole("button", {name: "Say no", exact: true}).click();')
     people.run("ben", 'await page.getByRole("button", {name: "Say no", exact: true}).click();')
     people.sign("ana", "Sign my no")
-    # Who is asking for a passphrase is not interrupted; what the doorbell refuses then is told as what it is.
+    # A dialog that asks for a passphrase is not interrupted; the doorbell's refusal afterwards is shown as such.
     people.sign("ben", "Sign my no")
     people.run("ben", 'await page.getByRole("heading", {name: "You said no"}).waitFor();')
     assert people.run("ben", 'return page.getByText("no longer applies").count();') == 0

@@ -275,7 +275,7 @@ def test_a_door_that_is_moved_on_the_page_hears_the_requests_of_where_it_stands_
     )
     people.sign("ana", "Sign")
     until(lambda: current(home) is not None and current(home).position is not None, "the move")
-    # What waits in the new cell for whoever comes to listen is heard at once; what is asked in the old one no longer.
+    # Requests that wait in the new cell are heard at once, those in the old cell no longer.
     until(lambda: home.house.state_of(unheard.id) == "pending", "the request of the new place")
     old = police.ask("2026-72")
     new = police.ask("2026-73", north=far)

@@ -1,8 +1,7 @@
-"""WebKit, which every browser on an iPhone is made of, over WebDriver: WebKitGTK's MiniBrowser on a screen of its own.
+"""WebKit, the engine of every browser on an iPhone, over WebDriver: WebKitGTK's MiniBrowser on a virtual screen.
 
-playwright-core drives only a WebKit that its makers have patched, and Debian has none of those.  This is Debian's own,
-asked in the W3C's words, which need nothing but HTTP and JSON.  What a person does here is done by the browser's own
-mouse and keyboard; scripts only look.
+playwright-core drives only a patched WebKit, which Debian does not have. This is Debian's WebKit, driven by W3C
+WebDriver with only HTTP and JSON. Actions use the browser's mouse and keyboard; scripts only read.
 
 Sources: W3C WebDriver (https://www.w3.org/TR/webdriver2/); WebKitGTK's capability `webkitgtk:browserOptions`.
 """
@@ -53,11 +52,11 @@ def _mini_browser() -> Path | None:
 
 
 class WebKitError(AssertionError):
-    """What the driver said."""
+    """The driver's answer."""
 
 
 class WebKit:
-    """One browser with a home of its own, in a window of a phone's size."""
+    """One browser with a separate home, in a window of a phone's size."""
 
     def __init__(self, home: Path) -> None:
         require_webkit()
@@ -87,11 +86,11 @@ class WebKit:
         self._ask("POST", "/url", {"url": url})
 
     def click(self, name: str, kind: str = "button, a[href], summary") -> None:
-        """What is shown and named so, once it is there and can be pressed."""
+        """Presses the element with this name as soon as it is visible and enabled."""
         self._click(f"{_LOOK} const found = named(args[0], args[1]); return found?.disabled ? null : found", kind, name)
 
     def unfold(self, name: str) -> None:
-        """What is folded under these words; again, when what is above has moved them away under the mouse."""
+        """Opens the section with these words. Tries again if elements above have moved it away from the mouse."""
         while not self.until(f"{_LOOK} const found = named('summary', args[0]); return found && [found.parentElement.open]",
                              name)[0]:  # fmt: skip
             self.click(name, "summary")
@@ -111,7 +110,7 @@ class WebKit:
     # -- what is looked at -------------------------------------------------------------------------------------------
 
     def until(self, script: str, *args: object) -> Any:
-        """What the function body `script` returns for `args`, once that is true; asked again and again."""
+        """Returns the value of the function body `script` for `args` as soon as it is true."""
         until_s = time.monotonic() + PATIENCE_S
         while not (found := self.script(script, *args)):
             if time.monotonic() > until_s:
@@ -137,7 +136,7 @@ class WebKit:
         self._do("click", {}, script, *args)
 
     def _do(self, what: str, body: dict[str, str], script: str, *args: object) -> None:
-        """To what `script` finds, once it stays where it is: a page still comes together, and draws itself anew."""
+        """Moves to the element that `script` finds as soon as it stops moving, because a page may still draw."""
         until_s, place = time.monotonic() + PATIENCE_S, None
         while True:
             found = self.until(script, *args)
@@ -153,7 +152,7 @@ class WebKit:
     # -- how it is driven --------------------------------------------------------------------------------------------
 
     def _screen(self, undo: contextlib.ExitStack, log: Any) -> str:
-        """A screen that nobody sees: Xvfb chooses its number, and says it when it can be drawn on."""
+        """A virtual screen: Xvfb chooses its number and reports it when it is ready."""
         reading, writing = os.pipe()
         with os.fdopen(reading) as said:
             try:

@@ -90,7 +90,7 @@ def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbe
     backup, keys = str(tmp_path / "door.backup"), str(tmp_path / "owner")
     assert run(doorward, ["owner", "open-backup", backup, "--keys", keys]) == 0
     opened.write_bytes(capsysbinary.readouterr().out)
-    assert run(doorward, ["restore", "--config", str(config), str(opened)]) == 2  # it is somebody's
+    assert run(doorward, ["restore", "--config", str(config), str(opened)]) == 2  # it has an owner
     capsysbinary.readouterr()
     assert run(doorward, ["reset", "--yes", "--config", str(config), "--receipt", str(tmp_path / "receipt")]) == 0
     said = capsysbinary.readouterr().out.decode()

@@ -310,7 +310,7 @@ def test_the_camera_of_a_running_doorbell_is_not_opened_a_second_time_but_asked_
     solo.start()
     filming = threading.Thread(target=solo.record)
     try:
-        assert status_here(configuration) == {}  # nobody owns it: the camera is free
+        assert status_here(configuration) == {}  # no process uses the camera
         with DeviceLink(StateFolder(configuration.device.state_dir).control) as link:
             enrol(link, OwnerKeys.create(tmp_path / "owner"))
         filming.start()

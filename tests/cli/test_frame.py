@@ -1,4 +1,4 @@
-"""What every command shares: help without loading, errors in words, statuses by whose turn it is."""
+"""Behaviour of all commands: help without loading, errors as sentences, exit status by who must act."""
 
 from __future__ import annotations
 

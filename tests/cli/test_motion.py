@@ -1,4 +1,4 @@
-"""`doorward motion` shows what the detector sees, on a scene whose truth is known."""
+"""`doorward motion` shows the detector's result on a scene with known truth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VISIT_S = (5.0, 8.0)
 
 
 def film(path: Path, codec: str) -> Path:
-    """Twelve seconds of a still wall; somebody in a loud coat crosses it between 5 and 8 s."""
+    """Twelve seconds of a still wall. A person in a loud coat crosses it between 5 and 8 s."""
     chance = np.random.default_rng(3)
     wall = np.kron(chance.integers(110, 170, (30, 40)), np.ones((8, 8))).astype(np.uint8)
     coat = np.kron(chance.integers(0, 255, (20, 8)), np.ones((8, 8))).astype(np.uint8)

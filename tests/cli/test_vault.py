@@ -112,7 +112,7 @@ def test_stats_count_what_is_stored(stored: TestVault, run: Run) -> None:
 def test_verify_and_scrub_find_a_flipped_bit_and_nothing_else(
     stored: TestVault, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Whoever scrubs lets everybody else go first for as long as their process lives: here all later tests.
+    # A scrub lowers the priority of its process for good, which would include all later tests.
     stepped_back: list[bool] = []
     monkeypatch.setattr(io_priority, "work_idly", lambda: stepped_back.append(True))
     assert document(run("verify", "--json"))["sound"]

@@ -17,7 +17,7 @@ TEXTS = (
     "firmware_bridge/**/*", "scripts/**/*", "systemd/**/*", "tests/**/*.md",
 )  # fmt: skip
 NOT_COMMANDS = ("alerts held back", "case marks", "context", "recovery approval key", "runs on", "seen")
-"""What else follows the name: labels of keys and marks, and prose."""
+"""Other words that may follow the name: labels of keys and marks, and prose."""
 
 
 def named() -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Somebody who may not read or write a file reads which one, and that sudo may be all they lack."""
+"""If a user may not read or write a file, the error names the file and suggests sudo."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ sys.exit(agent.cli.frame.run(agent.cli.app.doorward, sys.argv[1:]))
 
 
 def bound_by_permissions(*arguments: object) -> Seen:
-    """The tool in a process of its own, for which permissions count, also where root runs it."""
+    """Runs the tool in a separate process in which permissions count, also if root runs the tests."""
     command = [sys.executable, "-c", _AS_EVERYBODY_ELSE, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return Seen(done.returncode, done.stdout, done.stderr)
@@ -38,7 +38,7 @@ def bound_by_permissions(*arguments: object) -> Seen:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Path]:
-    """A folder nobody may look into, and beside it a configuration whose state lies there."""
+    """An unreadable folder, and beside it a configuration with its state in that folder."""
     folder = tmp_path / "closed"
     folder.mkdir(mode=0)
     (tmp_path / "doorward.toml").write_text(f'[device]\nstate_dir = "{folder}"\n[camera]\nkind = "scripted"\n')

@@ -28,7 +28,7 @@ COUNT = 1_800
 CONFIG = Path(__file__).parents[2] / "config"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 LOOKS = frozenset({"os.listdir", "os.scandir", "sys._getframe", "object.__getattr__", "builtins.id"})
-"""What only looks."""
+"""Operations that only read."""
 CHANGES = frozenset({"os.mkdir", "os.remove", "os.rename", "os.chmod", "os.chown", "os.rmdir"})
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

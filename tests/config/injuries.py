@@ -58,7 +58,7 @@ def mutate(text: str, chance: random.Random) -> bytes:
 
 
 def untrue(message: str, path: Path, data: bytes) -> str:
-    """What a refusal of the file `data` at `path` says wrong about the place; empty when it is right."""
+    """Returns the error in a refusal's place for the file `data` at `path`, empty if it is right."""
     place = _PLACE.match(message.removeprefix(str(path)))
     if not message.startswith(str(path)) or place is None:
         return "it does not begin with file, line and key"
@@ -81,12 +81,12 @@ def _untrue_place(text: str, line: int, key: str) -> str:
     names = re.sub(r"\[\d+\]", "", key).split(".")
     if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", lines[line - 1]) for name in names):
         return ""
-    # What is missing altogether is named by the line of the table that wants it: for the file's own, the first.
+    # A missing key is named by the line of its table, or by the first line for the file's top level.
     begun = list(re.finditer(rf"(?<!\w){re.escape(names[-1])}(?!\w)", above))
     if not begun:
         return "" if line == 1 and len(names) <= 2 else f"'{key}' begins neither in line {line} nor above"
-    # What reaches over lines is named by its beginning: a list, an open string, what is no TOML.
-    # A comment may have the key's word as well, so each place counts where it stands.
+    # A construct over several lines is named by its beginning: a list, an open string, invalid TOML. A comment may
+    # contain the key's word, so each place counts where it is.
     between = [re.sub(r"#.*", "", above[each.end() :].partition("=")[2]) for each in begun]
     is_open = any(each.count("[") > each.count("]") or "'''" in each or '"""' in each for each in between)
     begins = re.match(r"\s*(\[+\s*[\w.]+\s*\]+\s*$|\w+\s*=\s*[^\s=])", lines[line - 1])

@@ -1,4 +1,4 @@
-"""What is wrong in a configuration comes back as file, line, key and remedy."""
+"""A mistake in a configuration is reported with file, line, key and remedy."""
 
 import re
 from pathlib import Path

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_root_key_under_which_anybody_signs_is_in_no_bundle(folder: Path) -> None:
-    """All zeros is a point of small order: signatures verify under it that nobody made."""
+    """All zeros is a point of small order: forged signatures verify under it."""
     (folder / "fleet.toml").write_text(EXAMPLE.replace(EXAMPLE_ROOT, "ed25519:" + "A" * 43))
     with pytest.raises(ConfigurationError, match=r"roots\[1\]\.key: 'Rijnstad region' has an invalid key"):
         load_fleet(folder / "fleet.toml")

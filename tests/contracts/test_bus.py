@@ -1,4 +1,4 @@
-"""What every `Bus` keeps, the one over mosquitto and the one in memory."""
+"""The contract of every `Bus`: the one over mosquitto and the one in memory."""
 
 from __future__ import annotations
 

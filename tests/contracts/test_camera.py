@@ -1,4 +1,4 @@
-"""What every camera keeps, whatever it films.  A new adapter joins by one more entry in `CAMERAS`."""
+"""The contract of every camera. A new adapter joins with one more entry in `CAMERAS`."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_camera_stops_when_asked_and_as_often_as_asked(
         asked.wait(30)
 
     def told_join(thread: threading.Thread, timeout: float | None = None) -> None:
-        """Whoever waits for the camera's thread has asked it to stop; before that it could play to its end."""
+        """A caller that waits for the camera's thread has asked it to stop; before that it could play to its end."""
         if thread.name.startswith("camera-"):
             asked.set()
         join(thread, timeout)

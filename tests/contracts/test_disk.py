@@ -1,4 +1,4 @@
-"""What the vault relies on of a disk, kept by the operating system's and by the one in memory."""
+"""The vault's contract with a disk, for the operating system's and the one in memory."""
 
 from __future__ import annotations
 

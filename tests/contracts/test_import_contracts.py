@@ -54,7 +54,7 @@ PLANTS = [
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the contracts read, to plant into."""
+    """The files that contracts read, as a copy to plant into."""
     folder = tmp_path_factory.mktemp("planted")
     for package in ("agent", "firmware_bridge", "scripts"):
         for path in (ROOT / package).rglob("*.py"):
@@ -96,7 +96,7 @@ def answers(copy: Path) -> list[int]:
 
 
 def refusals(copy: Path, *words: str) -> str:
-    """What the contracts say against the copy; empty when they are kept."""
+    """The contracts' output for the copy, empty if they are kept."""
     lint = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([lint, *words], cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr

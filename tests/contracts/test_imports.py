@@ -1,4 +1,4 @@
-"""What the import contracts cannot see: an import by a name that is made at run time, and other decryption.
+"""Checks that import contracts cannot make: imports by a name from run time, and other decryption.
 
 Source: SECURITY.md, promise 1.
 """

@@ -1,4 +1,4 @@
-"""What the vault relies on of an index, kept by SQLite's and by the one in memory."""
+"""The vault's contract with an index, for SQLite's and the one in memory."""
 
 from __future__ import annotations
 

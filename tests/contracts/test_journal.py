@@ -1,4 +1,4 @@
-"""What the custodian relies on of its journal, kept in memory and on disk."""
+"""The custodian's contract with its journal, in memory and on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every microphone keeps.  ALSA is the real libasound, on a card of its own `file` and `plug` plugins' making."""
+"""The contract of every microphone. ALSA is the real libasound, on a card made of its `file` and `plug` plugins."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def paced_source(folder: Path, _patch: pytest.MonkeyPatch) -> Microphone:
 
 
 def stereo_source(folder: Path, _patch: pytest.MonkeyPatch) -> Microphone:
-    """What has no single channel, and another rate."""
+    """A source with several channels and another rate."""
     both = np.repeat(np.frombuffer(tone(3, 44_100), "<i2"), 2).tobytes()
     return FileMicrophone(wav(folder / "stereo.wav", both, channels=2, rate_hz=44_100))
 

@@ -1,4 +1,4 @@
-"""What every network keeps, the real ones and the one that tests use."""
+"""The contract of every network, the real ones and the one for tests."""
 
 from __future__ import annotations
 

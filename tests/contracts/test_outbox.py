@@ -1,4 +1,4 @@
-"""What custodian and uplink rely on of the outbox, on disk and in memory: whole or not there, the same every time."""
+"""The outbox's contract with custodian and uplink, on disk and in memory: whole or absent, the same every time."""
 
 from __future__ import annotations
 

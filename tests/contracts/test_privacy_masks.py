@@ -1,4 +1,4 @@
-"""What is blacked in the recording is what the detector does not watch: to the pixel, whatever was drawn."""
+"""The masked pixels of a recording are exactly the cells that the detector ignores, for any drawing."""
 
 from __future__ import annotations
 

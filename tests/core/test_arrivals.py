@@ -11,7 +11,8 @@ FRAME_NS = NS_PER_S // 15
 
 
 def dated(seconds: int, drift: float, seed: int) -> list[int]:
-    """How far off each frame's date is, ns, of a stream whose clock runs fast by `drift`, behind 60 ms of network."""
+    """The error of each frame's date in ns, for a stream with a clock that runs fast by `drift`, behind 60 ms of
+    network."""
     clock, chance, off = ArrivalClock(2 * NS_PER_S), random.Random(seed), []
     for number in range(seconds * 15):
         true_ns = number * FRAME_NS

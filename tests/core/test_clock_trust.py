@@ -74,7 +74,7 @@ def test_within_one_boot_no_clock_is_walked_away_in_small_steps(steps: list[tupl
 
 @given(st.lists(st.tuples(st.integers(1, 600), st.integers(-400, 400), st.booleans()), max_size=80))
 def test_a_clock_gains_at_most_eight_seconds_a_second(steps: list[tuple[int, int, bool]]) -> None:
-    """Restarts gain `JUMP_NS` each besides: so much may a restart take."""
+    """The drift that restarts may add: `JUMP_NS` each."""
     trust, at_s, ran_s, offset_s, boot, restarts = start(), 0, 0, 0, 0, 0
     for passed_s, step_s, restart in steps:
         if restart and boot + 1 < len(BOOTS):

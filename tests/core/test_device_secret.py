@@ -1,4 +1,4 @@
-"""Each use has a key of its own, and the key that signs has no other use."""
+"""Each use has a separate key, and the signing key has no other use."""
 
 from __future__ import annotations
 

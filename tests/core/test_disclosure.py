@@ -1,4 +1,4 @@
-"""What may leave: each rule of `release` broken by itself, each statement of a disclosure tampered with by itself."""
+"""Release and verification: each rule of `release` broken alone, each statement of a disclosure altered alone."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ TAMPERED: dict[str, Callable[[Sent], VerifiedDisclosure]] = {
 
 
 def around(sent: Sent, begins: int, ends: int, *, end: int = 0) -> FootageAbsence:
-    """From so many milliseconds after the window's beginning, to so many after it, or after its end."""
+    """From this many milliseconds after the window's beginning to this many after it, or after its end."""
     asked = sent.case.asked
     last_s = asked.to_s if end else asked.from_s
     return FootageAbsence(

@@ -1,4 +1,4 @@
-"""Whoever sends without end keeps nobody else waiting, and takes no more room than there is."""
+"""A sender who floods delays no other sender, and takes no more room than there is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the home is told of a person: that one is there, that none is, or that nobody knows."""
+"""Home Assistant's states of a person: present, absent, or unknown."""
 
 from __future__ import annotations
 

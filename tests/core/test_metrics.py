@@ -1,4 +1,4 @@
-"""What Prometheus, Grafana and the live screen read."""
+"""The figures for Prometheus, Grafana and the live screen."""
 
 import io
 import json

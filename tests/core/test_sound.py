@@ -14,7 +14,7 @@ BLOCK = 320
 
 
 def run(seconds: int, *, drift: float = 0.0, jitter_ns: int = 0) -> list[float]:
-    """How far off, in ms, the date of each block's end is, of a card whose clock runs slow by `drift`."""
+    """The error of each block's end in ms, for a card with a clock that runs slow by `drift`."""
     clock, chance, off = SampleClock(RATE_HZ), random.Random(1), []
     for number in range(1, seconds * RATE_HZ // BLOCK + 1):
         true_ns = round(number * BLOCK * NS_PER_S / RATE_HZ * (1 + drift))

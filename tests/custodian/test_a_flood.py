@@ -1,4 +1,4 @@
-"""Ten thousand messages from requesters nobody trusts, and a request from one the owner trusts is heard all the same.
+"""Ten thousand messages from requesters no one trusts, and a request from one the owner trusts is heard all the same.
 
 A real mosquitto with the configuration and access lists that `doorward broker` writes, a real door, and as many
 certificates as the broker's operator may have given out.  `make prove-consent` does all of them.
@@ -75,7 +75,7 @@ class House:
 
 
 class Crowd:
-    """Certificate holders nobody trusts, who publish `MESSAGES` together as fast as the broker takes them."""
+    """Certificate holders no one trusts, who publish `MESSAGES` together as fast as the broker takes them."""
 
     def __init__(self, world: BrokerWithClients, certificates: int, kind: str, *, retained: bool) -> None:
         self._buses = [world.bus(f"crowd-{number}") for number in range(certificates)]

@@ -1,4 +1,4 @@
-"""A yes does not outlive the trust in whoever asked, nor the say of the owner who said it; what had begun stops."""
+"""A yes does not outlive the trust in anyone who asked, nor the say of the owner who said it; what had begun stops."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_key_that_has_run_out_is_sent_nothing_from_its_last_second_on(door: Do
     door.clock.boot_ns += 200 * 10**9
     assert door.outgoing() == []
     assert not door.begin(disclosure)
-    assert door.state(asked) is RequestState.APPROVED  # until somebody looks
+    assert door.state(asked) is RequestState.APPROVED  # until a person looks
     door.custodian.on_time()
     assert door.state(asked) is RequestState.REVOKED
 

@@ -1,4 +1,5 @@
-"""Limits of time are judged by whoever knows the time: the device when it does, the owner who approves until then."""
+"""Limits of time are judged by anyone who knows the time: the device when it does, the owner who approves until
+then."""
 
 from __future__ import annotations
 

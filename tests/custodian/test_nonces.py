@@ -1,4 +1,4 @@
-"""What an owner signed long ago and somebody held back is not obeyed; and nobody needs a right clock for that."""
+"""What an owner signed long ago and a person held back is not obeyed; and no one needs a right clock for that."""
 
 from __future__ import annotations
 

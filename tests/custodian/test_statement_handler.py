@@ -1,4 +1,4 @@
-"""An owner's will: obeyed once, only when an owner signed it, wholly or not at all, and nobody waits meanwhile."""
+"""An owner's will: obeyed once, only when an owner signed it, wholly or not at all, and no one waits meanwhile."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ MINUTE_MS = 60_000
 
 
 class Log:
-    """A manifest of lines that nobody has signed: the list does not look at that."""
+    """A manifest of lines that no one has signed: the list does not look at that."""
 
     def __init__(self) -> None:
         self.data = bytearray()

@@ -1,4 +1,4 @@
-"""A tip: only its owner's signature makes one, the ledger has it first, and what leaves names nobody."""
+"""A tip: only its owner's signature makes one, the ledger has it first, and what leaves names no one."""
 
 from __future__ import annotations
 

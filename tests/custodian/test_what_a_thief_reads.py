@@ -1,4 +1,4 @@
-"""What requesters wrote is on the disk for its owners alone: whoever takes the card finds no word of it.
+"""What requesters wrote is on the disk for its owners alone: anyone who takes the card finds no word of it.
 
 `traces` looks through every byte of every file: rows, free pages and the write-ahead log of the journal, the outbox.
 """
@@ -99,7 +99,7 @@ def test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them
     assert door.state(sent) is RequestState.SENT
     assert {"denied", "withdrawn", "opted-out", "no-match", "blocked", "receipt", "deleted"} <= set(door.kinds())
 
-    # Nobody else reads a word, also not of what lies in the journal's log.
+    # No one else reads a word, also not of what lies in the journal's log.
     assert (folder / "journal.sqlite-wal").stat().st_size > 0
     assert traces(folder, WORDS) == []
     # … and its owner reads every one.
@@ -114,7 +114,7 @@ def test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them
     bulletins, _ = answer(door, "bulletins")
     (bulletin,) = bulletins["bulletins"]
     assert strictjson.decode(read_unverified(opened(bulletin)).payload, Bulletin) == posted
-    # The recovery identity opens it too; the requester's key and anybody else's do not.
+    # The recovery identity opens it too; the requester's key and any other person's do not.
     data = base64.decode(shown["sealed"])
     assert open_bytes(data, [custodians.RECOVERY_IDENTITY])
     for other in (custodians.REPLY_IDENTITY, HybridIdentity(b"x" * 32)):

@@ -1,4 +1,4 @@
-"""The panel's rules, each by itself, in a time that only the test moves."""
+"""The panel's rules, each alone, in a time that only the test moves."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of every parser: `python -m tests.fuzz.run [SECONDS a target] [TARGET …]` (make fuzz).
 
-Each target is fuzzed in a process of its own, from its examples and what was found before.  What it finds is kept in
+Each target is fuzzed in a separate process, from its examples and what was found before.  What it finds is kept in
 `tests/fuzz/found`, where every later test run tries it again, and ends this one with exit status 1.
 """
 

@@ -1,4 +1,4 @@
-"""Every parser that reads what somebody else wrote, each with examples of what it is meant to read.
+"""Every parser that reads what another person wrote, each with examples of what it is meant to read.
 
 A target takes bytes and may raise nothing but our own errors; some check more.  `run.py` feeds them what
 coverage-guided fuzzing finds, `test_parsers_on_the_corpus.py` the examples and everything that was ever found.
@@ -114,7 +114,7 @@ def encoded(data: bytes) -> None:
 
 
 def opened_disclosure(data: bytes) -> None:
-    """A manifest that nobody signed is never believed."""
+    """A manifest that no one signed is never believed."""
     read_manifest(data, samples.request(), samples.SHA)
     raise AssertionError("a disclosure was believed")
 

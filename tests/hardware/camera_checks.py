@@ -73,7 +73,7 @@ class Rig:
         self.receiver = Receiver()
 
     def film(self, pictures: int) -> Receiver:
-        """Until so many have come, however long this machine takes over them."""
+        """Until this many have come, however long this machine takes over them."""
         return self.film_until(lambda: min(len(self.receiver.packets), len(self.receiver.luma_ns)) >= pictures)
 
     def film_until(self, enough: Callable[[], object]) -> Receiver:

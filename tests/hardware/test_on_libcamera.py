@@ -112,7 +112,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     return found
 
 
-@pytest.mark.timeout(910)  # a check that hangs is ended after 60 s, by itself
+@pytest.mark.timeout(910)  # a check that hangs is ended after 60 s, alone
 @pytest.mark.parametrize("name", NAMES)
 def test_on_libcamera(outcomes: dict[str, str], name: str) -> None:
     outcome = outcomes.get(name, "did not run")

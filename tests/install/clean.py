@@ -1,6 +1,6 @@
 """`python -m tests.install.clean [SUITE …] [demo|test|install …]`: the README's commands on a fresh Debian.
 
-Each suite's root is made anew by mmdebstrap and holds nothing but git, make and what they need; the last commit is
+Each suite's root is made again by mmdebstrap and holds nothing but git, make and what they need; the last commit is
 cloned into it, and `make demo` and `make test` run there as they stand, each from a fresh clone of its own, in a
 container (systemd-nspawn) that shares this machine's network and nothing else.  What this machine needs to reach a
 mirror (authorities of its own, settings of apt, pip and npm, proxies) is lent to it.  `install` is a newcomer's run, to

@@ -38,7 +38,7 @@ for top in ("/opt/doorward", "/usr/lib", "/usr/bin", "/usr/local/lib", "/usr/sha
                 with open(path, "rb") as file:
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 """
-"""So that whoever reads a library next is charged for it, as on a board that boots."""
+"""So that anyone who reads a library next is charged for it, as on a board that boots."""
 
 
 def limits(suite: str) -> str:

@@ -29,7 +29,7 @@ PATIENCE_S = 120.0
 
 
 class Newcomer:
-    """Somebody at a terminal of `box`, all of it kept in `log`."""
+    """A person at a terminal of `box`, all of it kept in `log`."""
 
     def __init__(self, box: Container, log: Path, lent: list[str]) -> None:
         self._box = box

@@ -67,7 +67,7 @@ NOT_OURS = re.compile(
     r"^/(var/log|var/lib/systemd|var/lib/private|var/cache|var/tmp|root|etc/(passwd|shadow|group|gshadow)-?$|etc/\.pwd\.lock"
     r"|etc/subuid-?$|etc/subgid-?$|etc/machine-id|etc/mosquitto|var/lib/mosquitto|etc/resolv.conf|etc/ssl|etc/ld.so.cache)"
 )
-"""What a running system changes by itself, the account files (their lines are compared), and the test's own broker."""
+"""What a running system changes alone, the account files (their lines are compared), and the test's own broker."""
 
 CLIENTS = "env PYTHONPATH=/root/repo /opt/doorward/current/venv/bin/python -m agent.cli"
 """The commands of owners and brokers, from the source: nothing of them is installed on a doorbell."""
@@ -232,7 +232,7 @@ class Story:
         return f"{name} 0 of {len(said)} ({could} as unconfined root)"
 
     def watchdog(self) -> str:
-        """Every role stops at once, as it were in a loop that does not end; nobody but systemd can tell."""
+        """Every role stops at once, as it were in a loop that does not end; no one but systemd can tell."""
         before = self._pids()
         started = time.monotonic()
         self.box.run("sh", "-c", "kill -STOP $@", "sh", *before.values())

@@ -1,4 +1,4 @@
-"""The installer asks libcamera for cameras, brings picamera2 for a Pi camera, and builds anew on what has changed."""
+"""The installer asks libcamera for cameras, brings picamera2 for a Pi camera, and builds again on what has changed."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Cut(BaseException):
 
 @contextmanager
 def cut_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The power goes after so many calls that change a file system."""
+    """The power goes after this many calls that change a file system."""
     left = [calls]
 
     def counting(name: str) -> object:

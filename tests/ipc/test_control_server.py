@@ -1,4 +1,4 @@
-"""The owner's socket: one answer for each frame, whatever comes; nobody else; nothing left behind."""
+"""The owner's socket: one answer for each frame, whatever comes; no one else; nothing left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The segment's media: plays by itself, true to the sensor, complete after every GOP."""
+"""The segment's media: plays alone, true to the sensor, complete after every GOP."""
 
 from __future__ import annotations
 

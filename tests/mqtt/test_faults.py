@@ -235,7 +235,7 @@ def test_a_renewed_certificate_needs_no_restart(tmp_path: Path, start: StartBus)
 def test_nobody_on_the_port_is_unreachable_and_tried_again_soon_while_work_is_pending(
     pki: BrokerPki, start: StartBus
 ) -> None:
-    with socket.socket() as held:  # nobody else gets the port, and nobody listens
+    with socket.socket() as held:  # no one else gets the port, and no one listens
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
         event = expect_fault(start(settings_for(pki, port)), LinkFault.UNREACHABLE)

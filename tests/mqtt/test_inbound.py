@@ -1,4 +1,4 @@
-"""A flood in one class of messages holds up no other, and nobody's own messages push out anybody else's."""
+"""A flood in one class of messages holds up no other, and no one's own messages push out any other person's."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _is_all(node: ast.AST) -> bool:
 
 
 def _is_documentation(parent: ast.AST, field: str, _number: int, child: ast.AST) -> bool:
-    """A string that stands by itself."""
+    """A string that stands alone."""
     return field == "body" and isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
 
 

@@ -610,7 +610,7 @@ def run_group(group: Group, draw: Draw, options: frozenset[str]) -> Score:
 
 
 def _run_apart(group: Group, draw: Draw, options: frozenset[str]) -> dict[str, Any]:
-    """Run one group in a process of its own, because the next group must find no module of the project imported."""
+    """Run one group in a separate process, because the next group must find no module of the project imported."""
     result = _result_of(group)
     result.parent.mkdir(exist_ok=True)
     result.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What must not be logged is not, whoever tries; what is logged is one line that a machine can read."""
+"""What must not be logged is not, anyone who tries; what is logged is one line that a machine can read."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ and put back.  An `Exploration` tries every action in every state that can be re
 and checks after each step what SECURITY.md and `docs/consent.md` promise of requests, approvals, outbox and ledger.
 
 What stands for the rest of the world is small: two requesters with a request each, one approval, denial and revocation
-for each of them, and an uplink that sends one part at a time and may be behind the times: it asks nobody before a part
+for each of them, and an uplink that sends one part at a time and may be behind the times: it asks no one before a part
 but the outbox, as the real one does between two looks at the custodian's list.
 """
 
@@ -46,7 +46,7 @@ WAITING = (RequestState.PENDING, RequestState.PARTIALLY_APPROVED)
 OPEN = (RequestState.APPROVED, RequestState.SENDING)
 AGAIN = "asks about the same time again"
 IN_VAIN = (*WAITING, RequestState.DENIED, RequestState.EXPIRED, RequestState.WITHDRAWN, RequestState.OPTED_OUT)
-"""The owner was asked, or would have been, and nothing came of it, whoever ended it."""
+"""The owner was asked, or would have been, and nothing came of it, anyone who ended it."""
 AHEAD_S = 25 * 86_400
 """By how much the clock jumps: to behind everything's end, and near enough for the longest look-back."""
 CLOCK_ACTIONS = (
@@ -110,7 +110,7 @@ class CuttingJournal(SqliteJournal):
 
 
 class Quiet:
-    """A log nobody reads."""
+    """A log no one reads."""
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_, **__: None

@@ -42,7 +42,7 @@ class Reference:
     kept: list[int] = field(default_factory=lambda: [0, 1, 2])
     phase: int = 0
     jump: str = ""
-    """A jump of the clock: "unconfirmed" while nobody vouches for it, then "confirmed"."""
+    """A jump of the clock: "unconfirmed" while no one vouches for it, then "confirmed"."""
     opted_out: bool = False
     trusted: bool = True
     """Whether the first requester still is."""
@@ -167,7 +167,7 @@ class Reference:
                     self._end(each, "opted out")
 
     def distrust(self, n: int) -> None:
-        """From now on it is nobody: what was open for it ends, and nothing it says is heard."""
+        """From now on it is no one: what was open for it ends, and nothing it says is heard."""
         self.trusted, each = False, self.asked[n]
         if each.state in WAITING:
             self._end(each, "denied")
@@ -193,7 +193,7 @@ class Reference:
         self._run_out()
 
     def jumps(self) -> None:
-        """Until somebody vouches for the clock again, nothing runs out and nothing is too late."""
+        """Until a person vouches for the clock again, nothing runs out and nothing is too late."""
         if self.jump == "":
             self.jump = "unconfirmed"
 

@@ -50,7 +50,7 @@ def visit(seed: int) -> Kept:
     packets = stream(chance, 60)
     first_ns = packets[0].sensor_ns
     triggers = [first_ns + seconds(chance.uniform(0, 14))]
-    if chance.random() < 0.5:  # somebody else, so soon that the two clips touch or overlap
+    if chance.random() < 0.5:  # another person, so soon that the two clips touch or overlap
         triggers.append(triggers[0] + seconds(chance.uniform(0.05, 18)))
     late_ns = 0 if seed % 2 else seconds(chance.uniform(0, 3))
     machine, assembler = EventMachine(SETTINGS), GopAssembler(FRAME_NS)

@@ -120,7 +120,7 @@ def a_door(owners: int) -> Iterator[Door]:
 
 
 STORY = ["request 0", "approve 0", "second 0", "send 0", "send 0", "request 1", "approve 1"]
-"""Every life begins with so much of it: a door to which nobody comes is soon known."""
+"""Every life begins with this much of it: a door to which no one comes is soon known."""
 
 
 def lives(door: Door) -> st.SearchStrategy[list[Step]]:

@@ -1,4 +1,4 @@
-"""One changed bit, anywhere in anything that is signed or proven, is detected by whoever holds it.
+"""One changed bit, anywhere in anything that is signed or proven, is detected by anyone who holds it.
 
 Every bit of every one of these is changed by `make prove-consent`; a run without it changes a few thousand of them.
 """

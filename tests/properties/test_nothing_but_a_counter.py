@@ -53,7 +53,7 @@ def state_of(door: Door) -> Any:
 
 @dataclass(frozen=True)
 class Image:
-    """The doorbell's disk, as somebody copied it."""
+    """The doorbell's disk, as a person copied it."""
 
     database: bytes
     objects: dict[str, dict[int, bytes]]
@@ -169,7 +169,7 @@ def test_on_a_disk_from_before_it_a_message_is_new_but_acts_once_and_never_after
     before = state_of(door)
     assert [stored.state for stored in door.journal.requests()] == [
         RequestState.PENDING
-    ]  # nobody has approved it again
+    ]  # no one has approved it again
     again()
     assert state_of(door) == before
     past.images[known_since - 1].restore(door)

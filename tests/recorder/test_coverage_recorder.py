@@ -1,4 +1,4 @@
-"""When a camera was watching is written without a hole, by whoever may wait for the disk, and with patience."""
+"""When a camera was watching is written without a hole, by anyone who may wait for the disk, and with patience."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def long_gops(start_s: int, parts: int) -> list[Gop]:
 
 
 class Desk:
-    """A custodian where somebody looks until the maker is stopped."""
+    """A custodian where a person looks until the maker is stopped."""
 
     def __init__(self) -> None:
         self.sealed: dict[int, dict[int, bytes]] = {}

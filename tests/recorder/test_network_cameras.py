@@ -39,7 +39,7 @@ class NetworkHouse(House):
         return RtspCamera(self._url, stall_s=STALL_S)
 
     def films_at_least(self, seconds: float) -> list[str]:
-        """The ids of what it has sealed of so much time, in order; then it ends."""
+        """The ids of what it has sealed of this much time, in order; then it ends."""
         self.film()
         until(lambda: self.solo.recorder.status().recorded_s >= seconds, patience_s=60)
         self.solo.stop()

@@ -1,4 +1,4 @@
-"""Nobody waits for a second opinion: it drops, rests and fails by itself, and a visitor is told of once."""
+"""No one waits for a second opinion: it drops, rests and fails alone, and a visitor is told of once."""
 
 from __future__ import annotations
 

@@ -347,7 +347,7 @@ def test_a_second_ring_is_on_the_timeline(house: House) -> None:
 
 
 def test_a_person_in_a_ring_s_event_is_labelled(tmp_path: Path) -> None:
-    """They stood there before: the still was of pictures that nobody had looked at more than once."""
+    """They stood there before: the still was of pictures that no one had looked at more than once."""
 
     def slowly(_pixels: Pixels) -> Seen:
         time.sleep(0.4)  # as on a small board

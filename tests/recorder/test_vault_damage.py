@@ -1,4 +1,4 @@
-"""What start-up and `verify` say of a vault that somebody or something damaged: the truth, and nothing is deleted."""
+"""What start-up and `verify` say of a vault that a person or something damaged: the truth, and nothing is deleted."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ PLACES = ("segment", "sqlite_autoindex_segment_1", "segment_by_time", "segment_o
 
 
 def ruin(index: Path, place: str) -> None:
-    """Spoil the root page of a table or an index: such a file can be opened, and fails where somebody gets there."""
+    """Spoil the root page of a table or an index: such a file can be opened, and fails where a person gets there."""
     with closing(sqlite3.connect(index)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         ((page_bytes,),) = db.execute("PRAGMA page_size").fetchall()

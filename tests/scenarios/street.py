@@ -174,7 +174,7 @@ class Asker:
             bus.stop()
 
     def ask(self, case: str, *, north: float = 0.0, hours: float = 1.0, checked: bool = True) -> SignedMessage:
-        """Sign and publish a request about the last `hours` around the door, or so many degrees north of it."""
+        """Sign and publish a request about the last `hours` around the door, or this many degrees north of it."""
         now_s = SystemClock().now().utc_ns // NS_PER_S
         question = RequestDraft(
             area=Circle(lat=round(DOOR[0] + north, 4), lon=DOOR[1], radius_m=400),
@@ -206,7 +206,7 @@ class Asker:
 
 
 class Street:
-    """One broker, one door with its owner, and whoever asks."""
+    """One broker, one door with its owner, and anyone who asks."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -222,7 +222,7 @@ class Street:
         self.owner = OwnerKeys.create(folder / "owner", name="owner-1")
         self._process: subprocess.Popen[bytes] | None = None
 
-    # the door's agent, as a process of its own
+    # the door's agent, as a separate process
 
     def configuration(self, camera: str, port: int | None = None) -> Path:
         path = self.folder / "doorward.toml"
@@ -276,7 +276,7 @@ class Street:
         self, footage: Path, *, ring_after_s: float, trusting: Sequence[Asker] = (),
         open_microphone: Callable[[], Microphone] | None = None,
     ) -> None:  # fmt: skip
-        """Enrol the owner, then play `footage` to its end as if it had been now; somebody rings on the way."""
+        """Enrol the owner, then play `footage` to its end as if it had been now; a visitor rings on the way."""
         camera = FileCamera(footage)
         solo = Solo(
             load(self.configuration(NO_CAMERA)),

@@ -45,7 +45,7 @@ CLIPS = ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
 
 
 def a_visit() -> Camera:
-    """Somebody comes at 4 s and has gone at 9 s; nothing happens before 4 s and after."""
+    """A person comes at 4 s and has gone at 9 s; nothing happens before 4 s and after."""
     return ScriptedCamera([Visit(4.0)], duration_s=16, size_px=(320, 240), frames_per_s=10)
 
 

@@ -1,4 +1,4 @@
-"""An owner tells one requester something, unasked: nobody on the way learns what, and the requester not from whom."""
+"""An owner tells one requester something, unasked: no one on the way learns what, and the requester not from whom."""
 
 from __future__ import annotations
 

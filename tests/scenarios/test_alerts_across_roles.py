@@ -84,7 +84,7 @@ def test_what_the_custodian_queued_is_delivered_once_whoever_is_killed(street: S
             assert told(phone.receiver)["request"] == 0
             assert {state["requests"] for state in consumer.states(topics)} == {0}
 
-            # Its time is over while nobody delivers; the custodian is killed with the alert in its queue.
+            # Its time is over while no one delivers; the custodian is killed with the alert in its queue.
             apart.end("uplink", signal.SIGKILL)
             apart.end("custodian", signal.SIGKILL)
             phone.go_away()

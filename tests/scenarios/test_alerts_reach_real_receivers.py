@@ -120,7 +120,7 @@ def test_outages_refusals_and_restarts_neither_lose_an_alert_nor_double_it(tmp_p
                 server.receiver.refuses = False
                 server.go_away()
             device.tell("button")
-        # It has ended in good order, with alerts that wait; the next one is killed while nobody can be reached.
+        # It has ended in good order, with alerts that wait; the next one is killed while no one can be reached.
         with Device(queue, *servers) as device:
             device.tell("trust")
             device.kill()

@@ -109,7 +109,7 @@ def metrics_of(path: Path) -> str:
 
 
 def three_hours_pass(solo: Solo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what is held back; nobody can wait for them."""
+    """For what is held back; no one can wait for them."""
     assert solo.alerts is not None
     solo.alerts._queue.pass_time(notice_delay.LONGEST_MS)
     monkeypatch.setattr(notice_delay, "SHORTEST_MS", 0)
@@ -139,7 +139,7 @@ def test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else(
                 street.enrol_and_trust(asker)
                 until(lambda: ALERTS["trust"].text in " ".join(ntfy.receiver.lines), "the change of trust")
                 until(lambda: solo.recorder.status().frames > 5, "pictures")
-                # A press that finds no home is not told there later: that would be news of nobody.
+                # A press that finds no home is not told there later: that would be news of no one.
                 until(lambda: consumer.heard.get(topics.availability) == [b"online"], "the doorbell at home")
                 solo.press_button()
                 until(lambda: ALERTS["button"].text in " ".join(ntfy.receiver.lines), "the press on the phone")
@@ -328,7 +328,7 @@ def test_a_doorbell_that_dies_without_a_word_is_unavailable_by_its_last_will(tmp
 
 
 def test_nothing_has_changed_since_a_real_home_assistant_took_it() -> None:
-    """Discovery, blueprints and the program that shows them to it; whoever changes one runs it again."""
+    """Discovery, blueprints and the program that shows them to it; anyone who changes one runs it again."""
     assert home_assistant.kept()["shown"] == home_assistant.shown(), "changed: run make test-home-assistant"
 
 

@@ -82,7 +82,7 @@ def test_a_video_that_is_not_there_costs_no_results(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory, footage: Path) -> Path:
-    """The first twenty seconds of the pedestrians, as somebody's own file."""
+    """The first twenty seconds of the pedestrians, as a person's own file."""
     path = tmp_path_factory.mktemp("footage") / "mine.mp4"
     with av.open(str(footage), mode="r") as source, av.open(str(path), mode="w") as target:
         stream = target.add_stream("libx264", rate=10, options={"preset": "ultrafast"})

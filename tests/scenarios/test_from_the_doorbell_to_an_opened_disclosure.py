@@ -1,7 +1,7 @@
 """The whole of Doorward, for real: from a press of the doorbell to footage opened by exactly the one who may.
 
 Nothing here is pretended.  The broker is mosquitto with TLS 1.3 and certificates, the footage is people walking, the
-device is a process of its own that is killed without warning in the middle of its work, and the witness to what was
+device is a separate process that is killed without warning in the middle of its work, and the witness to what was
 published is the broker's own log.
 """
 
@@ -40,7 +40,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path) -> None:
     police = Asker(street, "rijnstad-police", Kind.POLICE)
 
-    # Somebody rings.  What happens at the door is sealed as it is written, to keys that are not in the doorbell.
+    # A visitor rings.  What happens at the door is sealed as it is written, to keys that are not in the doorbell.
     street.record(footage, ring_after_s=10, trusting=[police])
 
     # A request comes, to everybody in an area, signed by someone the owner trusts.  Only this door knows it lies there.
@@ -99,7 +99,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
             open_bytes(sealed, [reply])
         open_captured(stayed.signed, sealed, [street.owner.identity], device=street.device.id)
 
-        # And the ledger tells it in the order in which it happened, once each, to whoever remembers how it began.
+        # And the ledger tells it in the order in which it happened, once each, to anyone who remembers how it began.
         told = [entry.kind.value for entry in read_ledger(link, street.owner).entries if entry.request == request.id]
         assert told == ["received", "matched", "approved", "sealed", "sending", "receipt"]
         seen = RequestReview.fetch(link, street.owner, request.id)

@@ -1,4 +1,4 @@
-"""The main job with each role a process of its own, as an installation runs it, and each killed on the way.
+"""The main job with each role a separate process, as an installation runs it, and each killed on the way.
 
 The sandboxes around them are tests/install's business; here it is shown that nothing needs to be in one process.
 """
@@ -170,7 +170,7 @@ def test_what_an_owner_keeps_deletes_and_sets_reaches_the_role_that_does_it(stre
     with street.owners_link() as link:
         change_settings(link, street.owner, {"private": always, "max_age_days": 7})
     until(lambda: recorder() == "privacy", "the private hour to close the camera")
-    # A recorder that starts anew asks before it opens its camera.
+    # A recorder that starts again asks before it opens its camera.
     apart.end("recorder", signal.SIGKILL)
     apart.start("recorder")
     until(lambda: recorder() == "privacy", "the new recorder to know")

@@ -46,7 +46,7 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     street.record(footage, ring_after_s=1, trusting=[police, sheriff])
     street.start_agent(street.configuration(NO_CAMERA))
 
-    # Nothing here: another area; or this area at a time the door has nothing of is the same to whoever asks.
+    # Nothing here: another area; or this area at a time the door has nothing of is the same to anyone who asks.
     elsewhere = police.ask("case-1", north=0.02)
     until(lambda: street.state_of(elsewhere) == "no match", "no match")
 
@@ -66,7 +66,7 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     unwanted = sheriff.ask("case-4")
     until(lambda: street.state_of(unwanted) == "opted out", "the standing opt-out to meet it")
 
-    # Nobody the owner knows; over a limit; not a message at all; the same again; too large.
+    # No one the owner knows; over a limit; not a message at all; the same again; too large.
     stranger.ask("QC-1")
     police.ask("case-5", hours=13, checked=False)
     publish_raw(stranger, b"\x00\xff not a message")

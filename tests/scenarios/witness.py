@@ -73,7 +73,7 @@ class WitnessedBroker(PrivateBroker):
 
 
 class Witness:
-    """A context manager.  `heard`: what was published, in order, whoever published it."""
+    """A context manager.  `heard`: what was published, in order, anyone who published it."""
 
     def __init__(self, broker: WitnessedBroker) -> None:
         self.heard: list[Heard] = []
@@ -85,7 +85,7 @@ class Witness:
         self._client.on_subscribe = lambda *_: self._listening.set()
 
     def __enter__(self) -> Witness:
-        # A broker that is restarted in the scenario forgets nobody who asked to be remembered.
+        # A broker that is restarted in the scenario forgets no one who asked to be remembered.
         remembered = Properties(PacketTypes.CONNECT)
         remembered.SessionExpiryInterval = 3600
         self._client.connect(self._broker.host, self._broker.witness_port, clean_start=True, properties=remembered)

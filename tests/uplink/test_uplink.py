@@ -46,7 +46,7 @@ STRANGER = private_key_from_seed(b"x" * 32)
 
 
 class RunningClock:
-    """Boot time passes by itself and a hundred times as fast, so that nobody waits to be asked again."""
+    """Boot time passes alone and a hundred times as fast, so that no one waits to be asked again."""
 
     boot_id = "1" * 32
 
@@ -164,7 +164,7 @@ class Asker:
                 self._take(parse_topic(event.topic), event.payload)
 
     def hear_out(self) -> None:
-        """Take all that has come.  Of a device that is gone no question is left, whose answer nobody would hear."""
+        """Take all that has come.  Of a device that is gone no question is left, whose answer no one would hear."""
         while (event := self.bus.next_event(0)) is not None:
             if isinstance(event, MessageReceived):
                 self._take(parse_topic(event.topic), event.payload)
@@ -211,7 +211,7 @@ class Asker:
         self._answer(lambda: self.holds(asked, disclosure), until)
 
     def _answer(self, made: Callable[[], Any], until: Callable[[], bool]) -> None:
-        """Answer, and answer each further question: nobody may have listened to the answer before."""
+        """Answer, and answer each further question: no one may have listened to the answer before."""
         self.answer(made())
         answered = self.questions
 

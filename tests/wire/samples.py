@@ -1,4 +1,4 @@
-"""One good value of every message, and how to draw more: for the tests of `wire` and whoever needs an example."""
+"""One good value of every message, and how to draw more: for the tests of `wire` and anyone who needs an example."""
 
 from __future__ import annotations
 

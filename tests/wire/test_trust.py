@@ -1,4 +1,4 @@
-"""Trust: nobody out of the box, only the newest bundle of a root the owner picked, and revocation at once."""
+"""Trust: no one out of the box, only the newest bundle of a root the owner picked, and revocation at once."""
 
 from __future__ import annotations
 

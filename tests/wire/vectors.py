@@ -126,7 +126,7 @@ def late() -> Any:
         # Asked 30 days ago about what was 45 days back then, and answered on its last day.
         (None, oldest - 30 * day, oldest - 30 * day + 3600, now, {}),
         ("look-back too far", oldest - 30 * day - 1, oldest - 30 * day + 3600, now, {}),
-        # Long over: whoever looks at it again is shown it.
+        # Long over: anyone who looks at it again is shown it.
         (None, now - 400 * day, now - 400 * day + 3600, now - 380 * day, {}),
         ("look-back too far", now - 730 * day, now - 730 * day + 3600, now + day, {}),
         (None, now - 7200, now - 3600, now + day, {"life_max_s": day}),

@@ -94,7 +94,8 @@ TOKENS = count(1)
 def answer(
     buses: dict[str, MqttBus], sender: str, topic: str, expected: Collection[str] = ()
 ) -> tuple[PublishAcknowledged | PublishRefused, set[str]]:
-    """What the broker said, and who heard it: those `expected` are waited for, the others listened to for a moment."""
+    """Returns the broker's answer and the receivers: waits for those `expected`, and listens to the others for a
+    moment."""
     payload = str(next(TOKENS)).encode()
     assert buses[sender].publish(topic, payload, token=int(payload))
     answer, hearers = None, set()

@@ -98,7 +98,7 @@ def broker_options(broker: BrokerWithClients) -> tuple[object, ...]:
 
 
 class Street:
-    """One door that listens, and answers with everything it filmed, in a thread of its own."""
+    """A door in a separate thread that listens and answers with all its footage."""
 
     def __init__(self, broker: BrokerWithClients, folder: Path) -> None:
         self.requester = Requester.open(folder)

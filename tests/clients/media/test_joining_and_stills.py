@@ -1,4 +1,4 @@
-"""What the clients of owner and requester do with opened segments: join, count, look."""
+"""Opened segments at the clients of owner and requester: join, count, look."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Asked:
     segments: tuple[str, ...]
     disclosure: str | None = None
     first: tuple[bytes, Approval, str, dict[str, bytes]] | None = None
-    """What one of two owners approved: the envelope, what it says, its hash, and the headers that came with it."""
+    """The approval of one of two owners: envelope, content, hash, and its headers."""
     waits_s: int | None = None
     receipt: bytes | None = None
     deletion: bytes | None = None
@@ -129,7 +129,7 @@ class FakeDevice:
     standing: dict[tuple[Scope, str], int | None] = field(default_factory=dict)
     settings: str | None = None
     settings_sha256: str | None = None
-    """What an owner has set: the envelope, and the hash of its payload."""
+    """An owner's settings: the envelope, and the hash of its payload."""
 
     def __post_init__(self) -> None:
         self.private = private_key_from_seed(self.seed)
@@ -210,7 +210,7 @@ class FakeDevice:
         return segment.id
 
     def cut_short(self, media: bytes, start_ms: int, kept: float, *, recorded: bool = True) -> str:
-        """A segment whose writing a power cut ended after the share `kept` of its bytes."""
+        """A segment that a power cut ended after the share `kept` of its bytes."""
         begin = self._begin(start_ms, 9, ClockQuality.SYNCED, 30_000)
         sealed, size = self._seal(media, begin)
         sealed = sealed[: int(len(sealed) * kept)]

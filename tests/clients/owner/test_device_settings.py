@@ -1,4 +1,4 @@
-"""Settings are changed one by one. What stood before counts only if an owner of this device signed it."""
+"""Settings change one by one. Earlier settings count only if an owner of this device signed them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others said to a request: a first owner's approval counts only for exactly what this owner is asked about."""
+"""Responses of others: a first owner's approval counts only for exactly the same content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an owner is shown was checked here: the requester, the request, and every segment against its signed record."""
+"""A review is checked locally: the requester, the request, and every segment against its signed record."""
 
 from __future__ import annotations
 

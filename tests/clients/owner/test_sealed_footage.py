@@ -228,7 +228,7 @@ def test_a_manifest_line_not_signed_by_the_device_is_left_out_and_told(home: Hom
     manifest.write_bytes(b"".join(lines))
     vault = FolderVault(copy, {home.device.key.id: home.device.key})
     assert vault.faults
-    # Still listed, from the header of the file, and still opened: only nobody vouches for it.
+    # It is still listed from the file's header, and still opened, but no record vouches for it.
     opened = vault.open(home.segments[0], [home.keys.identity])
     assert opened.record is None
     assert opened.whole
@@ -268,7 +268,7 @@ def test_a_file_under_another_name_is_not_what_its_name_says(home: Home, tmp_pat
 
 
 def adopted_whole(home: Home, name: str, device: str = "") -> OpenedSegment:
-    """The segment as the device would have adopted it: whole, but without a record of its own."""
+    """A segment as the device would have recovered it: whole, but without a record."""
     stored = home.device.stored[name]
     begin = begin_in(parse_header(stored.sealed)[0])
     stamp = Stamp(boot=begin.boot, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)

@@ -40,7 +40,7 @@ def choose(home: Home, **chosen: Any) -> str | None:
 
 
 def left(home: Home, disclosure: str | None = None, keys: OwnerKeys | None = None) -> SharedFootage:
-    """What this owner reads of what left."""
+    """The list of shared footage that this owner reads."""
     entries = read_ledger(home.device, keys or home.keys).entries
     found = disclosure or disclosure_of(entries, home.request)
     assert found is not None

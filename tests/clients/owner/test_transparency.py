@@ -87,7 +87,7 @@ def test_an_empty_ledger_says_that_nobody_asked() -> None:
 
 
 def bars(svg: str) -> list[tuple[int, int, int, str]]:
-    """Of each bar, in the order of the picture: where it begins, its width, its top, and the words behind it."""
+    """Position, width, top and text of each bar, in the order of the picture."""
     names = {"svg": "http://www.w3.org/2000/svg"}
     root = ElementTree.fromstring(svg)
     rects = [each.attrib for each in root.findall("svg:rect", names) if "rx" in each.attrib]

@@ -1,4 +1,4 @@
-"""Nobody may ask until the owner chose a root; what a bundle changes is seen before it counts."""
+"""No requester may ask until the owner chose a root; an owner sees a bundle's changes before it counts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A house in memory: a device that records sealed segments, and an owner whose client approves some of them.
+"""A house in memory: a device that records sealed segments, and an owner's client that approves some of them.
 
-It does what recorder, owner's client and custodian do together, with the same functions of `core`, and hands over the
-parts of a disclosure.  Everything can be changed on the way (`Changes`), so that tests can lie in every field.
+It does the work of recorder, owner's client and custodian with the same functions of `core`, and returns the parts of a
+disclosure. Tests can change everything on the way (`Changes`), and so lie in every field.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Stored:
     sealed: SealedFile
     record: SignedRecord
     content: bytes = b""
-    """What is sealed, without what it says of itself."""
+    """The sealed content without its context."""
 
     @property
     def header(self) -> bytes:
@@ -74,7 +74,7 @@ class Changes:
 
     context: Callable[[Context], Context] = unchanged
     poster: Callable[[Context], Context] = unchanged
-    """What the still says of itself."""
+    """The still's context."""
     image: Callable[[bytes], bytes] = unchanged
     media: Callable[[bytes], bytes] = unchanged
     """The pictures, before they are sealed."""
@@ -85,7 +85,7 @@ class Changes:
     statements: Callable[[bytes], bytes] = unchanged
     """The signed manifest before it is sealed."""
     reply: Callable[[str], str] = unchanged
-    """To whom part 0 and the new headers are sealed."""
+    """The recipient of part 0 and the new headers."""
     record_key: Ed25519PrivateKey | None = None
     manifest_key: Ed25519PrivateKey | None = None
     approval_key: Ed25519PrivateKey | None = None
@@ -94,7 +94,7 @@ class Changes:
 
 @dataclass
 class Disclosure:
-    """What the device puts into its outbox."""
+    """The content of the device's outbox."""
 
     id: str
     device: str
@@ -277,7 +277,7 @@ class House:
         return chain
 
     def records_told(self, clip: ClipClaim) -> ClipRecords:
-        """Of a clip that has that many segments here; made up for one that has not."""
+        """Hashes of a clip with that many segments, invented if there is no such clip."""
         records = [
             each.record
             for each in self.stored

@@ -1,4 +1,5 @@
-"""What is sealed, signed and approved, and no footage: it is named, fails alone, and no receipt says that it opened."""
+"""Data that is sealed, signed and approved but is no footage: it is named, fails alone, and no receipt says it
+opened."""
 
 from __future__ import annotations
 

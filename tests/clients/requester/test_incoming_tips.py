@@ -1,4 +1,4 @@
-"""Tips: whoever sends them, they are opened with the folder's own key and held against the capture."""
+"""Tips are opened with the folder's key and checked against the capture."""
 
 from __future__ import annotations
 

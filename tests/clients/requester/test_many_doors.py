@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(0)]
 DOORS = amount(12, 200)
 PATIENCE_S = 1800.0
 SLOWLY_S = 0.004
-"""What the requester needs for each message beyond its work: longer than a doorbell needs to send it."""
+"""Extra time that the requester needs for each message: longer than a doorbell needs to send it."""
 
 
 class RunningClock:

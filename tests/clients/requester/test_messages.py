@@ -1,4 +1,4 @@
-"""What a requester says: checked before it is signed, stored whole or not at all, replaced by what is said later."""
+"""A requester's messages: checked before signing, stored whole or not at all, replaced by later ones."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_deletion_says_when_and_ends_every_wish_for_an_answer(requester: Reque
 
 
 def test_with_a_deletion_goes_the_key_to_every_answer(requester: Requester, asked: SentRequest) -> None:
-    """Or whoever kept a copy of what was sent, and takes this folder later, could still open it."""
+    """Otherwise an attacker with a copy of the upload who later takes this folder could open it."""
     other = requester.sent_request(messages.make_request(requester, question(case="2027-0115"), now_s=NOW_S).id)
     secret = asked.reply_identity().secret_text().encode()
     messages.make_deletion(requester, asked.request.id, NOW_S)

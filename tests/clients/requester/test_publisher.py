@@ -1,4 +1,4 @@
-"""Publishing: retained where doors listen, until the broker has it, by whoever holds the one connection."""
+"""Publishing: retained where doors listen, until the broker has it, over the one connection."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_news_about_others_is_ignored(broker: FakeBroker) -> None:
 def test_one_process_at_a_time_is_connected_as_a_requester(requester: Requester) -> None:
     refused = pytest.raises(ConfigurationError, match="connected as rijnstad-police")
     with connection_lock(requester), refused, connection_lock(requester, wait_s=600):
-        pass  # a service stays, so nobody waits for it
+        pass  # a service stays connected, so no command waits for it
     with connection_lock(requester):
         pass
 

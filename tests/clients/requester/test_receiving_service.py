@@ -91,7 +91,7 @@ def desk(broker: FakeBroker, requester: Requester, asked: SentRequest, clock: Te
 def play(
     clock: TestClock, desk: Desk, *doors: Door, until: Callable[[], bool] | None = None, most_s: int = 600
 ) -> None:
-    """Let everybody act; when nobody has anything to do, let time pass."""
+    """Lets all parties act. If none has work, time passes."""
     done = until or (lambda: all(door.finished for door in doors))
     for _ in range(100_000):
         if done():
@@ -512,7 +512,8 @@ def test_nothing_that_arrives_can_stop_the_service(
 def test_of_doors_that_answer_together_a_few_send_their_footage_and_no_chunk_is_sent_twice(
     broker: FakeBroker, requester: Requester, asked: SentRequest, gops: list[Gop], clock: TestClock
 ) -> None:
-    """Of two hundred at once a slow requester was sent 2.7 times the bytes: the broker dropped what waited for it."""
+    """With two hundred senders, a slow requester used to get 2.7 times the bytes, because the broker dropped waiting
+    messages."""
     desk = Desk(broker, requester, clock)
     desk.crash()
     desk.limits = dataclasses.replace(LIMITS, at_once=2)

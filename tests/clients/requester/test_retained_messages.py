@@ -1,4 +1,4 @@
-"""What a broker has acknowledged and then forgotten is published again, and nothing else is."""
+"""Messages that a broker acknowledged and then forgot are published again, and only those."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Service:
         self.bus.start()
 
     def settle(self, seconds: int = 40) -> None:
-        """So much time passes, with everything that follows from it."""
+        """Lets this much time pass, with all its effects."""
         for _ in range(seconds):
             self.clock.boot_ns += NS_PER_S
             while self.receiver.step(0.0) is not None:
                 pass
 
     def forget(self) -> dict[str, bytes]:
-        """Die without having written anything down, and come back.  What it had."""
+        """Stops without writing, and starts again. Returns the state before."""
         had = {topic: message.payload for topic, message in self.broker.retained.items()}
         self.broker.kill()
         self.broker.retained.clear()

@@ -1,4 +1,4 @@
-"""What a root says of a requester: refused before it is signed is what no door would hear."""
+"""A root's rules for a requester: a request that no door would hear is refused before signing."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_it_is_never_shorter_than_the_shortest_nor_longer_than_the_longest_and_t
 
 
 def test_every_quarter_of_an_hour_is_as_likely_as_every_other() -> None:
-    """Of one device over the time, and of one moment over the devices that hear it."""
+    """Delays of one device over time, and of many devices at one moment."""
     draws, quarters = 4400, 11
     over_time = [DisclosureDelay(b"k" * 32).of_ms(number * SPAN_MS) for number in range(draws)]
     over_devices = [DisclosureDelay(number.to_bytes(32, "big")).of_ms(0) for number in range(draws)]
@@ -91,11 +91,11 @@ WINDOW_MS = LONGEST_MS - SHORTEST_MS
 
 
 def advantage(others_a_day: int, smallest_of: int = 1, nights: int = 20_000) -> float:
-    """How much better than by guessing somebody tells a match from none who sees when connections are made.
+    """An observer's advantage over guessing, if they see the times of connections.
 
-    The distance in total variation of what they see in the hours after a request: connections that this house makes
-    anyway, at any time alike, and those and one more, at a time drawn as `DisclosureDelay` does.  0 is guessing, 1 is
-    certainty; who bets on it is right in (1 + advantage) / 2 of the cases.
+    It is the distance in total variation of the hours after a request: connections that this house makes anyway, at
+    uniform times, compared with those plus one more at a time drawn by `DisclosureDelay`. 0 is guessing, 1 is
+    certainty. A bet on it wins in (1 + advantage) / 2 of the cases.
     """
     dice, rate = random.Random(6), others_a_day * WINDOW_MS / 86_400_000
     total = 0.0

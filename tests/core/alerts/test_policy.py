@@ -1,4 +1,4 @@
-"""What is told at once, what waits, and what is not told."""
+"""Alerts that are sent at once, that wait, and that are dropped."""
 
 from hypothesis import given
 from hypothesis import strategies as st

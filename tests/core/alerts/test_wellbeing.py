@@ -1,4 +1,4 @@
-"""What nobody reports because it simply lasts."""
+"""Conditions that last and that no part reports."""
 
 from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor, health_conditions
 from agent.core.timebase import BootNs

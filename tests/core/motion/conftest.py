@@ -28,7 +28,7 @@ def _scene(height_px: int = 240, width_px: int = 320, seed: int = 1) -> Picture:
 
 
 def _with_figure(picture: Picture, x: float, *, y: float = 0.3, width: float = 0.12, height: float = 0.5) -> Picture:
-    """A striped figure whose left edge is at `x`; all in shares of the picture."""
+    """A striped figure with its left edge at `x`; all lengths are shares of the picture."""
     drawn = picture.copy()
     rows, columns = picture.shape
     top, bottom = int(y * rows), int((y + height) * rows)
@@ -47,7 +47,7 @@ def _watch(
     start_s: float = 0.0,
     light: Callable[[int], Light] = lambda _number: Light(),
 ) -> list[MotionSample]:
-    """What `detector` says about `pictures`, each with sensor noise of this standard deviation."""
+    """The samples of `detector` for `pictures`, each with sensor noise of this standard deviation."""
     random = np.random.default_rng(7)
     samples = []
     for number, picture in enumerate(pictures):

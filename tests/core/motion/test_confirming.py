@@ -1,4 +1,4 @@
-"""Who walks is confirmed; what flies, and what is too small to tell at once, is not, or not at once."""
+"""A person who walks is confirmed. Flying things are not, and small things not at once."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def detector(zones: ZoneMap | None = None) -> Detector:
 
 @pytest.fixture
 def walk(scene: Draw, with_figure: Draw) -> list[np.ndarray]:
-    """Four empty seconds, then somebody crosses the picture in four."""
+    """Four empty seconds, then a person crosses the picture in four."""
     wall = scene()
     return [wall] * EMPTY_FRAMES + [with_figure(wall, -0.1 + step * 0.03) for step in range(40)]
 

@@ -18,7 +18,7 @@ SETTINGS = MotionSettings(fresh_after_s=5, path_fade_s=0.9, settled_s=1.5)
 
 
 class Tracked:
-    """Tracks on grids of their own, fed masks."""
+    """Tracks on separate grids that are fed masks."""
 
     def __init__(self) -> None:
         self.grids = Grids(ZoneMap().rasterise(ROWS, COLUMNS))

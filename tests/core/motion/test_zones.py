@@ -52,7 +52,7 @@ def test_a_concave_polygon_leaves_its_notch_out() -> None:
 
 
 def test_an_outline_that_crosses_itself_covers_all_that_it_goes_around() -> None:
-    """A star drawn in one go, whose middle it goes around twice; and a square around which it goes twice over."""
+    """A star drawn in one line that circles its middle twice, and a square that is circled twice."""
     star = tuple((0.5 + 0.45 * math.sin(turn), 0.5 - 0.45 * math.cos(turn)) for turn in np.arange(5) * 0.8 * math.pi)
     assert Zone("star", star).covers(40, 40)[16:24, 16:24].all()
     assert np.array_equal(Zone("twice", MIDDLE * 2).covers(40, 40), Zone("once", MIDDLE).covers(40, 40))

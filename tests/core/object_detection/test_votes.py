@@ -1,4 +1,4 @@
-"""What moved counts, furniture does not, one look proves nothing, and a stretch is judged by its own frames."""
+"""Moving things count, static objects do not, one inference proves nothing, and a stretch is judged by its frames."""
 
 from __future__ import annotations
 

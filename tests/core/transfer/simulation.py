@@ -37,7 +37,7 @@ BUS_WINDOW = 8
 
 @dataclass
 class Weather:
-    """What the network does to every message."""
+    """The network's effect on every message."""
 
     loses: float = 0.0
     repeats: float = 0.0
@@ -51,7 +51,7 @@ FINE = Weather()
 
 @dataclass
 class Disk:
-    """What survives a restart of the requester: sealed parts, and whether the whole was completed."""
+    """The state that survives a restart of the requester: sealed parts, and if the whole was completed."""
 
     sealed: dict[int, bytes] = field(default_factory=dict)
     completed: int = 0

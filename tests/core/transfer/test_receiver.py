@@ -52,7 +52,7 @@ def fresh(**limits: int) -> UploadReceiver:
 
 
 def expecting(**limits: int) -> UploadReceiver:
-    """A receiver whose manifest is held and read."""
+    """A receiver that has read its manifest."""
     receiver = fresh(**limits)
     give(receiver, 0, MANIFEST)
     effects(receiver)

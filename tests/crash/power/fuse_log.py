@@ -80,7 +80,7 @@ class LoggingDisk:
                 code = 0
             except OSError as error:
                 answer, code = b"", -(error.errno or errno.EIO)
-            with suppress(FileNotFoundError):  # whoever asked was interrupted, and waits no longer
+            with suppress(FileNotFoundError):  # anyone who asked was interrupted, and waits no longer
                 os.write(self._device, _OUT.pack(_OUT.size + len(answer), code, unique) + answer)
             if operation == _DESTROY:
                 return

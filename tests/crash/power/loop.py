@@ -66,7 +66,7 @@ def _attach(image: Path) -> tuple[int, str]:
                 fcntl.ioctl(loop, _SET_FD, backing)
             except OSError as error:
                 os.close(loop)
-                if error.errno != errno.EBUSY:  # somebody else took it first
+                if error.errno != errno.EBUSY:  # another person took it first
                     raise
             else:
                 return loop, device

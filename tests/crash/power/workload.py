@@ -45,7 +45,7 @@ Tell = Callable[..., None]
 
 
 class Silent:
-    """A `Notifier` nobody listens to."""
+    """A `Notifier` no one listens to."""
 
     def notify(self, kind: str, text: str) -> None:
         pass

@@ -1,4 +1,4 @@
-"""From news to a channel: neither lost nor doubled, whatever restarts, and nobody who records ever waits."""
+"""From news to a channel: neither lost nor doubled, whatever restarts, and no one who records ever waits."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_a_desk_that_forgets_what_was_taken_does_not_double_it(house: House) -> 
         def acknowledge(self, parcel: AlertMessage, fault: str = "") -> None:
             if not told.is_set():
                 told.set()
-                alerts.channels()  # a new desk has nothing in anybody's hands
+                alerts.channels()  # a new desk has nothing in any person's hands
                 raise NetworkError("No custodian answers.")
             alerts.acknowledge(parcel, fault)
 
@@ -433,7 +433,7 @@ def test_a_channel_that_is_gone_takes_along_what_was_held_back_for_it(house: Hou
 def test_whatever_becomes_of_a_request_nothing_leaves_until_a_quarter_of_an_hour_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever watches the house after a broadcast learns nothing from whether a connection is made."""
+    """Anyone who watches the house after a broadcast learns nothing from whether a connection is made."""
     monkeypatch.setattr(alerts_module, "_LOOK_S", 0.01)
     door = Door.enrolled()
     alerts = Alerts(
@@ -579,7 +579,7 @@ def test_a_damaged_queue_is_set_aside_and_alerts_go_on(house: House) -> None:
 def test_a_queue_that_is_damaged_in_the_middle_costs_what_waited_and_nothing_that_comes(
     house: House, place: str
 ) -> None:
-    """Such a file can be opened: the damage shows when somebody gets there."""
+    """Such a file can be opened: the damage shows when a person gets there."""
     with house.running(delivers=False) as alerts:
         for number in range(200):
             alerts.notify("camera", "", f"{number}")

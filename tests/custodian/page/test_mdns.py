@@ -1,4 +1,4 @@
-"""The page's name on the network: found by whoever asks, gone when the page is."""
+"""The page's name on the network: found by anyone who asks, gone when the page is."""
 
 from __future__ import annotations
 

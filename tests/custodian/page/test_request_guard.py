@@ -161,7 +161,7 @@ def test_the_program_crosses_packed_where_the_browser_unpacks_and_is_fetched_onc
     assert plain.headers["etag"] != packed.headers["etag"]
     again = door.ask("GET", "/static/app.js", accept_encoding="gzip", if_none_match=packed.headers["etag"])
     assert (again.status, again.body) == (304, b"")
-    # What is anybody's own is never packed.
+    # What is any person's own is never packed.
     document = door.ask("GET", "/pair", accept_encoding="gzip")
     assert "content-encoding" not in document.headers
 

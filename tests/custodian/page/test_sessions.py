@@ -182,7 +182,7 @@ def spoil_all(path: Path) -> None:
 
 
 def spoil_a_table(path: Path) -> None:
-    """Such a file can be opened, and fails where somebody gets there."""
+    """Such a file can be opened, and fails where a person gets there."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         ((page_bytes,),) = database.execute("PRAGMA page_size").fetchall()

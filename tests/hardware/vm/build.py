@@ -1,6 +1,6 @@
 """Builds the disk of a virtual machine: Debian with its own kernel, libcamera, gpio-sim, and what Doorward needs.
 
-Cached in `.cache/vm/ARCHITECTURE`; built anew when this file or a pin changes.  The repository itself is not on the
+Cached in `.cache/vm/ARCHITECTURE`; built again when this file or a pin changes.  The repository itself is not on the
 disk: each run packs it into a second one, so a changed line needs no new build.
 
 Needs root, mmdebstrap, e2fsprogs and (for arm64) qemu-user-static with binfmt_misc; 75 s for amd64, 10 min for arm64.

@@ -133,7 +133,7 @@ def bounce(chip: SimulatedChip) -> float:
 
 
 def panel() -> None:
-    """The real kernel's lines, edges and debounce, through gpiod; then a watchdog that nobody feeds."""
+    """The real kernel's lines, edges and debounce, through gpiod; then a watchdog that no one feeds."""
     subprocess.run(["modprobe", "softdog"], check=True)
     chip = SimulatedChip()
     bridge = start_bridge('watchdog = "/dev/watchdog"', chip.path)
@@ -166,7 +166,7 @@ def panel() -> None:
     def turned() -> list[bool]:
         return [frame.on for frame in agent.of(frames.PrivacyTurned)]  # type: ignore[attr-defined]
 
-    # The line is pulled up and the contact opens: what nobody has closed, a cut wire included, is privacy.
+    # The line is pulled up and the contact opens: what no one has closed, a cut wire included, is privacy.
     check("an_open_privacy_wire_is_private", agent.of(frames.Welcome)[0].privacy)  # type: ignore[attr-defined]
     chip.pull("privacy", False)
     check("privacy_off", until(lambda: turned() == [False], 5), turned())
@@ -274,7 +274,7 @@ def recording(solo: object) -> Iterator[None]:
 def record(seconds: float = 100_000, segments: int | None = None, stall_s: float = 15.0, *, hears: bool = True) -> None:
     """Ring and record, naming each segment once it is acknowledged; the host then cuts the power.
 
-    Ends after so many `segments`, if that is said, or `seconds`.
+    Ends after this many `segments`, if that is said, or `seconds`.
     """
     from agent.core.vault.names import SegmentId
 

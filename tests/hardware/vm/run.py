@@ -32,7 +32,7 @@ RESULTS = ROOT / "tests" / "hardware" / "RESULTS.md"
 CUTS = 3
 PI_PATIENCE_S = 1800.0
 STANDING_STILL = 4
-"""So many times the patience by the clock, and a machine that has not even used it up hangs."""
+"""This many times the patience by the clock, and a machine that has not even used it up hangs."""
 LEFT_OUT = ("__pycache__", "node_modules")
 PACKED = ("agent", "firmware_bridge", "tests/hardware")
 

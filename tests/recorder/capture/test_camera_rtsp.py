@@ -204,7 +204,7 @@ def test_privacy_zones_are_refused_rather_than_ignored() -> None:
 
 
 def test_an_address_that_nobody_answers_is_told_without_its_password() -> None:
-    with socket.socket() as held:  # nobody else gets the port, and nobody listens
+    with socket.socket() as held:  # no one else gets the port, and no one listens
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
         with pytest.raises(DeviceError) as raised:

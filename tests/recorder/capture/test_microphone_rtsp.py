@@ -1,4 +1,4 @@
-"""A network camera's own sound, from a real RTSP server: kept as it is or encoded anew; in time with its pictures."""
+"""A network camera's own sound, from a real RTSP server: kept as it is or encoded again; in time with its pictures."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Stands in for pidng: raw files, which nobody makes here."""
+"""Stands in for pidng: raw files, which no one makes here."""
