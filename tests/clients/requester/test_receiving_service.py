@@ -287,7 +287,7 @@ def test_a_disclosure_under_another_id_than_signed_is_refused(
     assert {chunk.part for chunk in door.chunks} == {0}
     outcome = AnswerFolder(requester.folder, disclosure.id).outcome()
     assert outcome is not None
-    assert "another name" in outcome.reason
+    assert "names another disclosure" in outcome.reason
 
 
 def test_footage_that_is_not_what_was_recorded_is_refused_and_the_refusal_outlives_a_restart(
