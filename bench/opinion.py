@@ -202,7 +202,7 @@ def sights() -> None:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         [report] = json.loads(done.stdout)["files"]
         expected = [_TRUTH[file.name]] if _TRUTH[file.name] else []
-        said = [event.get("sights", []) for event in report["events"]]
+        said = [event.get("labels", []) for event in report["events"]]
         good = sum(each == expected for each in said)
         wrong = "; ".join(", ".join(each) or "nothing" for each in said if each != expected)
         print(f"| {file.name} | {_TRUTH[file.name] or 'nothing'} | {len(said)} | {good} | {wrong} |", flush=True)

@@ -49,13 +49,13 @@ _VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".
 class DetectedEvent:
     """Seconds from the start of the footage; `score` 0..1 is the strongest motion in it.
 
-    `sights`: the labels of object detection in it, if it was used.
+    `labels`: the labels of object detection in it, if it was used.
     """
 
     start_s: float
     end_s: float
     score: float
-    sights: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -116,8 +116,8 @@ class MotionRun:
                 self._began_s = self._next_look_s = effect.at_ns / NS_PER_S
                 self._votes, self._moved = LabelVotes(), MovedRegions()
             elif isinstance(effect, EventEnds):
-                sights = tuple(sight.value for sight in self._votes.shown) if self._votes.inferences else None
-                self.events.append(DetectedEvent(self._began_s, effect.at_ns / NS_PER_S, effect.peak_score, sights))
+                labels = tuple(sight.value for sight in self._votes.shown) if self._votes.inferences else None
+                self.events.append(DetectedEvent(self._began_s, effect.at_ns / NS_PER_S, effect.peak_score, labels))
 
 
 @click.command()
@@ -293,7 +293,7 @@ def _show(file: Path, watch: MotionRun, compared: Score | None) -> None:
 
 
 def _sights(event: DetectedEvent) -> str:
-    return "" if event.sights is None else f"   {', '.join(event.sights) or 'nothing recognised'}"
+    return "" if event.labels is None else f"   {', '.join(event.labels) or 'nothing recognised'}"
 
 
 def _cpu_ms(watch: MotionRun) -> float:
@@ -330,7 +330,7 @@ def _document(watches: dict[Path, MotionRun], scores: dict[Path, Score]) -> dict
 
 
 def _event_document(event: DetectedEvent) -> dict[str, Any]:
-    """Returns the event, without `sights` if object detection was off."""
+    """Returns the event, without `labels` if object detection was off."""
     return {name: value for name, value in dataclasses.asdict(event).items() if value is not None}
 
 

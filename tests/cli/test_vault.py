@@ -133,7 +133,7 @@ def test_repair_builds_the_index_anew_and_adopts_what_no_record_names(
     (tmp_path / "state" / "vault" / "segments" / "a" / "holiday.mp4").write_bytes(b"x")
     (tmp_path / "state" / "vault" / "manifest.0").write_bytes(b"")
     found = document(run("repair", "--json"))
-    assert (found["segments"], len(found["recovered"]), found["aside"]) == (2, 2, ["holiday.mp4"])
+    assert (found["segments"], len(found["recovered"]), found["quarantined"]) == (2, 2, ["holiday.mp4"])
     assert document(run("stats", "--json"))["aside"] == {"files": 1, "bytes": 1}
     assert "2 segments in the new index; 0 recovered" in run("repair").out
 

@@ -31,7 +31,7 @@ COMMANDS = {
     ),
     "deny": LazyCommand("agent.clients.cli.owner.decide:deny", "Deny a footage request."),
     "revoke": LazyCommand(
-        "agent.clients.cli.owner.decide:revoke", "Revoke an approval. Parts that were already sent stay sent."
+        "agent.clients.cli.owner.decide:revoke", "Revoke an approval."
     ),
     "opt-out": LazyCommand("agent.clients.cli.owner.opt_out:opt_out", "Opt out of requests: all, some, or at night."),
     "live": LazyCommand("agent.clients.cli.owner.live:live", "Watch the live picture of the camera."),
