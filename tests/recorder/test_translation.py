@@ -17,6 +17,7 @@ from agent.config import (
     ZoneConfig,
     ZoneConfigKind,
 )
+from agent.config.derived import request_limits
 from agent.core.events import EventSettings
 from agent.errors import ConfigurationError
 from agent.recorder import translation
@@ -31,12 +32,12 @@ SQUARE = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5))
 
 
 def test_the_default_configuration_means_the_default_limits_and_durations() -> None:
-    assert translation.request_limits(RequestsConfig()) == RequestLimits()
+    assert request_limits(RequestsConfig()) == RequestLimits()
     assert translation.event_settings(ClipsConfig()) == EventSettings()
 
 
 def test_a_tightened_limit_arrives_tightened() -> None:
-    limits = translation.request_limits(RequestsConfig(longest_look_back_days=7, shortest_window_minutes=60))
+    limits = request_limits(RequestsConfig(longest_look_back_days=7, shortest_window_minutes=60))
     assert (limits.look_back_max_s, limits.window_min_s) == (7 * 86_400, 3600)
 
 
