@@ -59,7 +59,7 @@ from pathlib import Path
 from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.custodian.state_folder import StateFolder
-from agent.config import Configuration, Device, Opinion, OpinionUse
+from agent.config import Configuration, DeviceConfig, ObjectDetectionConfig, ObjectDetectionUse
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.ipc.control_client import DeviceLink
@@ -69,9 +69,9 @@ from tests.hardware.virtual_picamera2 import VirtualPicamera2
 size, folder = (int(sys.argv[1]), int(sys.argv[2])), Path(sys.argv[3])
 StateFolder(folder).initialise(private_key_from_seed(os.urandom(32)))
 camera = lambda: PiCamera(PiMode(size), make=VirtualPicamera2)
-alone = Opinion(use=OpinionUse.OFF)
+alone = ObjectDetectionConfig(use=ObjectDetectionUse.OFF)
 microphone = (lambda: FileMicrophone(Path(sys.argv[5]), paced=True)) if len(sys.argv) > 5 else None
-configuration = Configuration(device=Device(state_dir=folder), opinion=alone)
+configuration = Configuration(device=DeviceConfig(state_dir=folder), object_detection=alone)
 solo = Solo(configuration, open_camera=camera, open_microphone=microphone)
 solo.start()
 with DeviceLink(folder / "control.sock") as link:

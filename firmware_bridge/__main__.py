@@ -124,7 +124,7 @@ class _TestTool:
                 ("light", "night" if shown.night else "day"),
                 ("agent", "connected" if shown.agent else "none"),
                 ("presses", f"{shown.presses_waiting} wait for the agent"),
-                ("relief", board.throttle_level.name.lower()),
+                ("throttle_level", board.throttle_level.name.lower()),
                 ("heat", "unknown" if board.temperature_c is None else f"{board.temperature_c:.0f} °C"),
             ]
             with contextlib.suppress(BrokenPipeError):

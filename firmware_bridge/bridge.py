@@ -257,11 +257,11 @@ class Bridge:
 
     def _look_at_board(self, now_ns: int) -> None:
         health = self._read_health()
-        relief = self._ladder.update(health.temperature_c, power_limited=health.is_power_limited, now_ns=now_ns)
+        throttle_level = self._ladder.update(health.temperature_c, power_limited=health.is_power_limited, now_ns=now_ns)
         fields = {name: getattr(health, name) for name in BoardHealth.__dataclass_fields__}
-        self._state = frames.BoardState(throttle_level=relief, **fields)
+        self._state = frames.BoardState(throttle_level=throttle_level, **fields)
         self._server.send_to_agent(self._state)
-        self._carry_out(self._panel.on_strain(relief > ThrottleLevel.OBJECT_DETECTION, now_ns))
+        self._carry_out(self._panel.on_strain(throttle_level > ThrottleLevel.OBJECT_DETECTION, now_ns))
         if self._watchdog is not None:
             os.write(self._watchdog, b"\0")
         _notify_systemd("WATCHDOG=1")

@@ -2,10 +2,10 @@
 
     rung        at           what the agent does
     0 NORMAL                 everything as configured
-    1 OPINION   relief - 3   no object detection
-    2 ANALYSIS  relief       also analyses only every second small picture
-    3 RATE      relief + 3   also fewer frames a second
-    4 SIZE      relief + 6   also a smaller picture
+    1 OBJECT_DETECTION  throttle_from_c - 3   no object detection
+    2 ANALYSIS          throttle_from_c       also analyses only every second small picture
+    3 RATE              throttle_from_c + 3   also fewer frames a second
+    4 SIZE              throttle_from_c + 6   also a smaller picture
 
 The level rises by one at most every `RAISE_LEVEL_NS`, because a board reacts that slowly. It falls by one after
 `LOWER_LEVEL_NS` below the level's own temperature minus `MARGIN_C`. Under-voltage, or a firmware that already
@@ -42,28 +42,28 @@ class Throttle:
     def __init__(self, throttle_from_c: float) -> None:
         self._from_c = throttle_from_c - STEP_C
         """The temperature of the first rung. Object detection is the cheapest to give up, so it goes first."""
-        self.relief = ThrottleLevel.NORMAL
+        self.throttle_level = ThrottleLevel.NORMAL
         self._climbed_ns: int | None = None
         self._cool_ns: int | None = None
 
     def update(self, temperature_c: float | None, *, power_limited: bool, now_ns: int) -> ThrottleLevel:
         """`starved`: under-voltage or throttled now. Without a temperature only `starved` counts."""
         wanted = max(self._by_temperature(temperature_c), ThrottleLevel.RATE if power_limited else ThrottleLevel.NORMAL)
-        if power_limited and self.relief < ThrottleLevel.RATE:
+        if power_limited and self.throttle_level < ThrottleLevel.RATE:
             self._raise_level(ThrottleLevel.RATE, now_ns)
-        elif wanted > self.relief:
+        elif wanted > self.throttle_level:
             if self._climbed_ns is None or now_ns - self._climbed_ns >= RAISE_LEVEL_NS:
-                self._raise_level(ThrottleLevel(self.relief + 1), now_ns)
-        elif self.relief > ThrottleLevel.NORMAL and not power_limited and self._is_cool(temperature_c):
+                self._raise_level(ThrottleLevel(self.throttle_level + 1), now_ns)
+        elif self.throttle_level > ThrottleLevel.NORMAL and not power_limited and self._is_cool(temperature_c):
             self._cool_ns = now_ns if self._cool_ns is None else self._cool_ns
             if now_ns - self._cool_ns >= LOWER_LEVEL_NS:
-                self.relief, self._cool_ns = ThrottleLevel(self.relief - 1), None
+                self.throttle_level, self._cool_ns = ThrottleLevel(self.throttle_level - 1), None
         else:
             self._cool_ns = None
-        return self.relief
+        return self.throttle_level
 
     def _raise_level(self, to: ThrottleLevel, now_ns: int) -> None:
-        self.relief, self._climbed_ns, self._cool_ns = to, now_ns, None
+        self.throttle_level, self._climbed_ns, self._cool_ns = to, now_ns, None
 
     def _by_temperature(self, temperature_c: float | None) -> ThrottleLevel:
         if temperature_c is None or temperature_c < self._from_c:
@@ -72,4 +72,4 @@ class Throttle:
 
     def _is_cool(self, temperature_c: float | None) -> bool:
         """True below the present rung's temperature minus the margin, or if the board reports no temperature."""
-        return temperature_c is None or temperature_c < self._from_c + (self.relief - 1) * STEP_C - MARGIN_C
+        return temperature_c is None or temperature_c < self._from_c + (self.throttle_level - 1) * STEP_C - MARGIN_C

@@ -27,7 +27,7 @@ class FakeNetwork:
     def __init__(self, sees: Callable[[Pixels], Seen]) -> None:
         self._sees = sees
 
-    def answer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
+    def infer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
         if pixels.shape != (1, OBJECTS_PX, OBJECTS_PX, 3) or pixels.dtype != np.float32:
             raise DeviceError(f"This network wants a square of {OBJECTS_PX} px.")
         boxes = np.zeros((len(object_anchors()), 4), np.float32)
@@ -77,7 +77,7 @@ def encoded(box: Box, anchor: int) -> Numbers:
 
 
 def fake_eye(sees: Callable[[Pixels], Seen] = bright_person) -> ObjectDetector:
-    return ObjectDetector(FakeNetwork(sees).answer)
+    return ObjectDetector(FakeNetwork(sees).infer)
 
 
 def real_models() -> Path:

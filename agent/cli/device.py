@@ -173,7 +173,7 @@ def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _panel_words(panel: dict[str, Any]) -> str:
-    """For example, `simulated on other, privacy on; 61 °C, relief 1; the supply is weak`."""
+    """For example, `simulated on other, privacy on; 61 °C, throttling level 1; the supply is weak`."""
     if not panel["connected"]:
         return f"away: {panel.get('detail', 'no answer yet')}"
     health = panel.get("health", {})
@@ -181,7 +181,7 @@ def _panel_words(panel: dict[str, Any]) -> str:
     words += ["privacy switch on"] if panel.get("privacy") else []
     words += ["case open"] if panel.get("open") else []
     words += [f"{health['temperature_c']:.0f} °C"] if health.get("temperature_c") is not None else []
-    words += [f"relief {health['relief']}"] if health.get("relief") else []
+    words += [f"throttling level {health['throttle_level']}"] if health.get("throttle_level") else []
     words += ["the supply is too weak"] if health.get("under_voltage") else []
     words += ["throttled"] if health.get("throttled") else []
     words += [f"Wi-Fi {health['wifi_dbm']} dBm"] if health.get("wifi_dbm") is not None else []

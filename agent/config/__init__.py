@@ -4,7 +4,7 @@
 are plain data. The meaning of a zone or a limit is in `core` and `wire`, and each process converts the data.
 """
 
-from agent.config.overlay import effective, sources, violated_limit
+from agent.config.overlay import sources, violated_limit
 from agent.config.reading import load, parse
 from agent.config.settings import (
     AlertChannelConfig,
@@ -74,7 +74,6 @@ __all__ = [
     "Weekday",
     "ZoneConfig",
     "ZoneConfigKind",
-    "effective",
     "load",
     "parse",
     "sources",

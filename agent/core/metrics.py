@@ -135,7 +135,9 @@ def _alerts(alerts: Mapping[str, Any]) -> Iterator[Metric]:
 def _board(health: Mapping[str, Any]) -> Iterator[Metric]:
     yield _one("temperature_celsius", "gauge", "Of the board.", health.get("temperature_c"))
     yield _one("under_voltage", "gauge", "1 while the supply is too weak.", health.get("under_voltage"))
-    yield _one("relief_rung", "gauge", "How much work was taken off the board: 0 is none.", health.get("relief"))
+    yield _one(
+        "throttle_level", "gauge", "How much work was taken off the board: 0 is none.", health.get("throttle_level")
+    )
 
 
 def _one(name: str, kind: str, words: str, value: Any) -> Metric:

@@ -65,7 +65,7 @@ class DiskReport(Struct):
 
 class Health(Struct):
     temperature_c: Amount | None = None
-    relief: Count | None = None
+    throttle_level: Count | None = None
     under_voltage: bool | None = None
     throttled: bool | None = None
     wifi_dbm: Annotated[int, Meta(ge=-1000, le=1000)] | None = None

@@ -4,7 +4,7 @@ A role that an attacker has taken over owns its folder.  Each name in the folder
 a pipe, or a file with a hole of a terabyte.  A root command uses one of two tools there:
 
     with as_owner_of(folder): ...      calls in the block have the rights of the folder's owner and no more
-    with Folder(path) as folder: ...   reads, writes and removes by descriptor and never follows a link
+    with PrivilegedFolder(path) as folder: ...   reads, writes and removes by descriptor and never follows a link
 
 Why there are two: docs/decisions/0018-root-in-folders-of-roles.md.  Source: openat(2), credentials(7), symlink(7).
 """

@@ -134,7 +134,7 @@ class BridgeLink:
                 self._doorbell.blackout(frame.ms * NS_PER_MS)
             case frames.BoardState():
                 facts = {name: getattr(frame, name) for name in frame.__struct_fields__}
-                self._doorbell.board({**facts, "relief": int(frame.throttle_level)})
+                self._doorbell.board({**facts, "throttle_level": int(frame.throttle_level)})
             case frames.Rejected():
                 self._log.warning("bridge_refused", why=frame.why)
 

@@ -84,9 +84,9 @@ class PanelHandler:
         self._recorder.black_out(length_ns)
 
     def board(self, facts: dict[str, Any]) -> None:
-        """Handles the board's health. `relief` is the throttling level."""
+        """Handles the board's health. `throttle_level` is the throttling level."""
         self._update(health=facts)
-        rung = int(facts["relief"])
+        rung = int(facts["throttle_level"])
         if rung > max(self._relief, ThrottleLevel.OBJECT_DETECTION):
             self._notifier.notify("board", _words(facts))
         self._relief = rung
@@ -111,7 +111,7 @@ _LESS: Final = {
 
 
 def _words(facts: dict[str, Any]) -> str:
-    now = _LESS[ThrottleLevel(min(ThrottleLevel.SIZE, int(facts["relief"])))]
+    now = _LESS[ThrottleLevel(min(ThrottleLevel.SIZE, int(facts["throttle_level"])))]
     if facts.get("under_voltage"):
         return f"The doorbell's power supply is too weak: {now}. Use the supply that belongs to the board."
     if facts.get("temperature_c") is not None:

@@ -3,7 +3,7 @@
     writer thread ── GOP ──▶ LiveEncoder (recorder): the newest few, unsealed, in memory
                                  │ while an owner looks: each one sealed to the owners
                                  ▼ the recorder's call to the custodian
-                             LiveShelf (custodian): the newest few, ciphertext ──▶ owners
+                             LiveBuffer (custodian): the newest few, ciphertext ──▶ owners
 
 - Live view gives no access to the camera: its GOPs come from the stream that is filmed anyway. A viewer decides only
   what is *sealed*, and cannot start, stop or turn the camera.

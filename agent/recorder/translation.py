@@ -107,11 +107,13 @@ def encoder_choice(configuration: config.Configuration) -> EncoderChoice:
     return EncoderChoice(hardware)
 
 
-def make_camera(configuration: config.Configuration, encoder: EncoderChoice | None = None, relief: int = 0) -> Camera:
-    """Returns the configured camera; the caller opens it. `relief` is the throttling level."""
+def make_camera(
+    configuration: config.Configuration, encoder: EncoderChoice | None = None, throttle_level: int = 0
+) -> Camera:
+    """Returns the configured camera; the caller opens it. `throttle_level` is the throttling level."""
     settings, motion = configuration.camera, configuration.motion
     encoding = encoding_settings(settings, motion)
-    size_px, rate = throttled_mode(settings.size, settings.fps, relief)
+    size_px, rate = throttled_mode(settings.size, settings.fps, throttle_level)
     if settings.kind is CameraKind.PI:
         mode = pi_mode(settings, size_px, rate, board_named(configuration.board.profile))
         return PiCamera(mode, settings=encoding, encoder=encoder or encoder_choice(configuration))
@@ -149,11 +151,11 @@ def open_microphone(configuration: config.Configuration) -> Callable[[], Microph
     return None if sound is None else lambda: make_microphone(sound, configuration.camera.url)
 
 
-def throttled_mode(size_px: tuple[int, int], frames_per_s: int, relief: int) -> tuple[tuple[int, int], int]:
+def throttled_mode(size_px: tuple[int, int], frames_per_s: int, throttle_level: int) -> tuple[tuple[int, int], int]:
     """Size and rate on a rung of the board's ladder: two thirds of the rate, then three quarters of each side."""
-    if relief >= ThrottleLevel.RATE:
+    if throttle_level >= ThrottleLevel.RATE:
         frames_per_s = max(1, frames_per_s * 2 // 3)
-    if relief >= ThrottleLevel.SIZE:
+    if throttle_level >= ThrottleLevel.SIZE:
         size_px = (size_px[0] * 3 // 32 * 8, size_px[1] * 3 // 32 * 8)
     return size_px, frames_per_s
 

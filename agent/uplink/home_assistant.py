@@ -1,6 +1,6 @@
 """Publishes the doorbell in the owner's Home Assistant; `custodian.home_status` says how it is.
 
-    status ──▶ HomeDesk ──▶ (a socket, or nothing) ──▶ HomeKeeper ──▶ the owner's own broker
+    status ──▶ HomeStateHandler ──▶ (a socket, or nothing) ──▶ HomeAssistantService ──▶ the owner's own broker
 
 Rules: states are told when they change and again after every connect; a press is told at once, and one that found no
 broker is not told later; nothing is ever received.

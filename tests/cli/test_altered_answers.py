@@ -41,7 +41,7 @@ RECORDER: dict[str, Any] = {
 }  # fmt: skip
 PANEL: dict[str, Any] = {
     "connected": True, "backend": "simulated", "board": "other", "privacy": True, "open": False,
-    "health": {"temperature_c": 61.5, "relief": 1, "under_voltage": True, "throttled": True, "wifi_dbm": -60},
+    "health": {"temperature_c": 61.5, "throttle_level": 1, "under_voltage": True, "throttled": True, "wifi_dbm": -60},
 }  # fmt: skip
 LINK: dict[str, Any] = {"link": "connected", "remedy": "", "transfers": 1, "sent_bytes": 5, "received_messages": 2}
 STATUS: dict[str, Any] = {

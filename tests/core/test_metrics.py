@@ -26,7 +26,7 @@ STATUS = {
     "requests_told": 1,
     "link": {"link": "connected", "remedy": "", "transfers": 0, "sent_bytes": 7, "received_messages": 1},
     "alerts": {"channels": {"Ann's phone": {"waiting": 1, "delivered": 2, "failures": 0, "fault": ""}}},
-    "panel": {"health": {"temperature_c": 51.5, "under_voltage": False, "relief": 0}},
+    "panel": {"health": {"temperature_c": 51.5, "under_voltage": False, "throttle_level": 0}},
 }  # fmt: skip
 
 

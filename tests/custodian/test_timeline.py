@@ -35,7 +35,7 @@ class Log:
     def watching(self, from_minute: int, to_minute: int, quality: str = "synced") -> None:
         length_us = (to_minute - from_minute) * MINUTE_MS * 1000
         span = {"start_us": 0, "end_us": length_us, "utc_ms": from_minute * MINUTE_MS, "quality": quality}
-        self.add("watching", span=span)
+        self.add("coverage", span=span)
 
     def chapters(self) -> tuple[int, ...]:
         return (0,)

@@ -184,10 +184,10 @@ def test_the_newest_agent_is_the_agent(running: Running) -> None:
         b"{}",
         b"[]",
         b"null",
-        b'{"t":"alive","delivering":1,"well":true}',
+        b'{"t":"alive","delivering":1,"healthy":true}',
         b'{"t":"alive","delivering":true}',
-        b'{"t":"alive","delivering":true,"well":true,"more":1}',
-        b'{"t":"alive","delivering":true,"well":true,"lux":-1}',
+        b'{"t":"alive","delivering":true,"healthy":true,"more":1}',
+        b'{"t":"alive","delivering":true,"healthy":true,"lux":-1}',
         b'{"t":"got","press":-1}',
         b'{"t":"welcome","v":1}',
         b"\xff\xfe",
@@ -272,7 +272,7 @@ def test_heat_is_told_with_the_rung(tmp_path: Path) -> None:
     running = Running(tmp_path, health=BoardHealth(temperature_c=71.0))
     try:
         state = running.peer().hear(frames.BoardState)
-        assert (int(state.relief), state.temperature_c) == (1, 71.0)
+        assert (int(state.throttle_level), state.temperature_c) == (1, 71.0)
     finally:
         running.close()
 
@@ -295,7 +295,7 @@ def test_no_bytes_make_the_decoder_raise_anything_but_its_own_error(data: bytes)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
 def test_no_json_makes_the_decoder_raise_anything_but_its_own_error(value: object) -> None:
     for name in ("alive", "pressed", "hello", "board"):
-        data = json.dumps({"t": name, "press": value, "v": value, "relief": value}).encode()
+        data = json.dumps({"t": name, "press": value, "v": value, "throttle_level": value}).encode()
         for decode in (frames.decode_from_agent, frames.decode_from_bridge):
             with contextlib.suppress(BridgeError):
                 decode(data)

@@ -207,7 +207,7 @@ TARGETS: dict[str, Target] = {
     "base64": Target(encoded, given(b"", b"AAECAw==", b"_-8=")),
     "control-frame": Target(frame, given(FRAME, b"")),
     "kept-statement": Target(decode_statement, given(FRAME)),
-    "between-roles": Target(handed_over, given(b'{"type":"Took","topic":"a","data":""}', b"{}")),
+    "between-roles": Target(handed_over, given(b'{"type":"DeliverMessage","topic":"a","data":""}', b"{}")),
     "public-key": Target(text_of(parse_public_key), _keys),
     "private-key": Target(text_of(load_private_key), _private_keys),
     "ledger-entry": Target(ledger_entry, _entries),

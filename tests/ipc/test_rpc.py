@@ -106,8 +106,8 @@ def test_a_peer_of_another_user_is_shown_out(tmp_path: Path) -> None:
         b"\0\0\0\x02{}",
         b"\0\0\0\x10not JSON at all!",
         b"\0\0\0\x04\xff\xfe\xfd\xfc",
-        b"\0\0\0\x1c" + b'{"type":"WhatToSend","x": 1}',
-        b"\0\0\0\x15" + b'{"type":"WhatToSend"}',
+        b"\0\0\0\x1d" + b'{"type":"GetOutgoing","x": 1}',
+        b"\0\0\0\x16" + b'{"type":"GetOutgoing"}',
     ],
     ids=["4 GB", "one too many", "no kind", "no JSON", "no UTF-8", "a key too many", "the uplink's question"],
 )

@@ -147,8 +147,8 @@ def test_the_process_has_limits_and_none_of_our_environment(monkeypatch: pytest.
     monkeypatch.setenv("DOORWARD_SECRET", "here")
     script = (
         "import json, os, resource, socket, sys\n"
-        "from agent.clients.media.confined_worker import confine\n"
-        "confine()\n"
+        "from agent.clients.media.confined_worker import enter_sandbox\n"
+        "enter_sandbox()\n"
         "link = socket.socket(fileno=int(sys.argv[1]))\n"
         "link.sendall(b'+')\n"
         "asked, handles, _, _ = socket.recv_fds(link, 1, 2)\n"

@@ -47,7 +47,7 @@ def test_nothing_of_the_library_is_loaded_before_a_network_is() -> None:
 def test_loading_them_says_nothing_of_its_own() -> None:
     if missing := absent():
         pytest.skip(missing)
-    code = "from agent.recorder.detector_litert import open_eye; open_eye()"
+    code = "from agent.recorder.detector_litert import open_detector; open_detector()"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""
 

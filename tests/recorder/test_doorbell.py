@@ -79,7 +79,7 @@ def test_relief_is_passed_on_and_told_once_when_it_grows() -> None:
     recorder, owner = Recorder(), Owner()
     doorbell = PanelHandler(recorder, owner)
     for rung in (0, 1, 2, 2, 3, 2, 1, 0):
-        doorbell.board({"relief": rung, "temperature_c": 73.0, "under_voltage": False})
+        doorbell.board({"throttle_level": rung, "temperature_c": 73.0, "under_voltage": False})
     assert [rung for _, rung in recorder.asked] == [0, 1, 2, 2, 3, 2, 1, 0]
     assert len(owner.told) == 2, "that it does without a second opinion is not worth an alert"
     assert "73 °C" in owner.told[0]

@@ -201,7 +201,7 @@ def test_grids_too_large_for_the_kernel_are_refused(native: MakePasses) -> None:
 
 # On other machines.
 
-ANSWERS = ROOT / "tests" / "adapters" / "kernel_answers.c"
+ANSWERS = ROOT / "tests" / "recorder" / "kernel_answers.c"
 KNOWN_ANSWERS = "72bad48610d06c42"
 
 

@@ -105,7 +105,7 @@ def test_while_a_network_takes_its_time_nobody_waits_and_the_oldest_frames_go(be
         assert go_on.wait(15)
         return []
 
-    bench = benches(lambda: ObjectDetector(FakeNetwork(slowly).answer), live=True)
+    bench = benches(lambda: ObjectDetector(FakeNetwork(slowly).infer), live=True)
     try:
         for second in range(20):
             bench.watch(second, VISITED)  # comes back, though the network does not
@@ -146,7 +146,7 @@ def mad(_pixels: np.ndarray) -> Seen:
 def test_a_network_that_fails_costs_opinions_and_nothing_else(
     benches: Callable[..., Bench], fault: Callable[[np.ndarray], Seen], live: bool
 ) -> None:
-    bench = benches(lambda: ObjectDetector(FakeNetwork(fault).answer), live=live)
+    bench = benches(lambda: ObjectDetector(FakeNetwork(fault).infer), live=live)
     bench.opinion.event_began(1, EventKind.MOTION)
     bench.watch(0, VISITED)
     until(lambda: bench.opinion.status().state == "failed")

@@ -50,7 +50,7 @@ def a_visit() -> Camera:
 
 
 def seeing(sight: ObjectLabel) -> Callable[[], ObjectDetector]:
-    return lambda: ObjectDetector(FakeNetwork(everywhere(sight)).answer)
+    return lambda: ObjectDetector(FakeNetwork(everywhere(sight)).infer)
 
 
 class Owner:
@@ -120,7 +120,7 @@ def test_the_owner_is_shown_it_where_they_open_their_footage(
 
 def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:
     def none() -> ObjectDetector:
-        return ObjectDetector(FakeNetwork(lambda _pixels: []).answer)
+        return ObjectDetector(FakeNetwork(lambda _pixels: []).infer)
 
     with doorbell(tmp_path, a_visit, open_detector=none) as owner:
         owner.solo.record()

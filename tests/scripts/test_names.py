@@ -74,6 +74,21 @@ def test_a_class_name_that_is_planted_twice_is_found() -> None:
     assert twice({"a.py": "class Zone: ...", "b.py": "def make():\n    class Zone: ..."}) == {"Zone": ["a.py", "b.py"]}
 
 
+def test_no_package_gives_a_name_that_one_of_its_modules_has() -> None:
+    """Otherwise `from package import name` gives the function only until the module of that name is imported."""
+    both = [
+        f"{path.parent.relative_to(ROOT)}: {alias.asname or alias.name}"
+        for path in python_files(*CODE)
+        if path.name == "__init__.py"
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if (path.parent / f"{alias.asname or alias.name}.py").exists()
+        and node.module != ".".join(path.parent.relative_to(ROOT).parts)
+    ]
+    assert both == []
+
+
 def test_the_glossary_lists_words_that_are_not_used() -> None:
     assert len(retired_words()) >= 20
 

@@ -1,4 +1,4 @@
-// A statement that was overtaken, as the page signs it: against a doorbell that refuses the first `times`, after `lateMs`.
+// A statement that was overtaken, as the page signs it. The doorbell refuses the first `times` after `lateMs`.
 import { build } from "../../agent/web/src/node_modules/esbuild/lib/main.js";
 
 const source = new URL("../../agent/web/src/", import.meta.url).pathname;
@@ -11,7 +11,7 @@ const { outputFiles } = await build({
   format: "esm",
   write: false,
 });
-const { state, publicKeyOfSeed, frame, readFrame } = await import(
+const { signAndSubmit, publicKeyOfSeed, frame, readFrame } = await import(
   `data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString("base64")}`
 );
 
@@ -40,7 +40,7 @@ for (const [times, lateMs, kind] of cases) {
     [left, now] = [left - 1, now + lateMs];
     return answer({ ok: false, kind, error: "No.", remedy: "" });
   };
-  const done = await state("opt-out", device, { scope: "all" }, seed).then(
+  const done = await signAndSubmit("opt-out", device, { scope: "all" }, seed).then(
     () => "done",
     (error) => error.kind ?? String(error),
   );

@@ -76,7 +76,7 @@ def test_the_page_lists_what_owners_signed_and_notices_a_doorbell_that_lies(door
     assert [each["id"] for each in found["of a tip"]["items"]] == [door.segments[2]]
     lies = ("signed by the device", "another yes of the same owner", "a tip for an approval", "without a record")
     assert {name: found[name] for name in lies} == dict.fromkeys(lies, LIE)
-    assert found["joined"] == [
+    assert found["mergeItems"] == [
         ["still", 0, 5000], ["film", 0, 9000], ["still", 9000, 14_000], ["film", 9000, 12_000],
         ["film", 20_000, 21_000],
     ]  # fmt: skip

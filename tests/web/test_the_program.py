@@ -50,7 +50,7 @@ def node(script: str, *arguments: str) -> dict[str, object]:
 def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> None:
     found = node("vectors.mjs", json.dumps(NOT_STRICT + STRICT))
     assert found["keys"] == len(json.loads((HERE.parent / "vectors/wire/keys.json").read_text()))
-    assert {"approval.json", "enrolment.json", "opt-out.json", "refusal.json", "revocation.json"} <= set(
+    assert {"approval.json", "enrolment.json", "opt-out.json", "denial.json", "revocation.json"} <= set(
         found["spelled"]
     )  # type: ignore[call-overload]
     assert found["areas"]
@@ -193,7 +193,7 @@ def test_whatever_ends_by_itself_has_words_for_why() -> None:
     from agent.wire.limits import OverLimit
 
     english = json.loads((WEB / "texts" / "en.json").read_text())
-    known = (WEB / "src" / "pages" / "answering.js").read_text()
+    known = (WEB / "src" / "pages" / "respond.js").read_text()
     late = (OverLimit.WINDOW_IN_FUTURE, OverLimit.LOOK_BACK_TOO_FAR, OverLimit.LIVES_TOO_LONG)
     for reason in (REQUESTER_NOT_TRUSTED, APPROVER_LEFT, *(each.value for each in late)):
         assert f"reason.{reason}" in english

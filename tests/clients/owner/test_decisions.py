@@ -286,7 +286,7 @@ def test_gaps_are_what_the_device_says_of_the_window(home: Home, review: Request
     ]
     assert gaps_of(home.device, home.keys, review) == (
         FootageAbsence(begin, begin + 1000, AbsenceReason.PRIVACY),
-            FootageAbsence(end - 1000, end, AbsenceReason.CAMERA_LOST),
+        FootageAbsence(end - 1000, end, AbsenceReason.CAMERA_LOST),
     )  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def test_harmless_blemishes_of_a_text_are_repaired(requester: Requester) -> None
     assert requester.sent_request(signed.id).request.description == "A burglary in the café"
 
 
-def test_without_an_audience_a_request_says_where_to_get_one(tmp_path: Path) -> None:
+def test_without_a_trust_root_a_request_says_where_to_get_one(tmp_path: Path) -> None:
     requester = Requester.create(tmp_path / "r", "fire-brigade", Kind.FIRE)
     with pytest.raises(ConfigurationError, match="--trust-root"):
         messages.make_request(requester, question(), now_s=NOW_S)

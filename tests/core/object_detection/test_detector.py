@@ -58,7 +58,7 @@ def test_there_is_an_anchor_for_every_answer_of_the_network() -> None:
 
 @given(box=boxes(), score=st.floats(0.3, 0.99))
 def test_a_box_is_decoded_as_it_was_meant(box: Box, score: float) -> None:
-    answer, logits = FakeNetwork(lambda _pixels: [(ObjectLabel.PERSON, box, score)]).answer(
+    answer, logits = FakeNetwork(lambda _pixels: [(ObjectLabel.PERSON, box, score)]).infer(
         np.zeros((1, 300, 300, 3), np.float32)
     )
     [(found, its_score)] = decode_objects(answer, logits, CLASSES[ObjectLabel.PERSON], 0.25)
@@ -115,7 +115,7 @@ def test_near_faces_are_looked_for_only_when_no_person_was_found() -> None:
         return []
 
     luma = np.full((240, 320), 90, np.uint8)
-    [face] = ObjectDetector(FakeNetwork(nothing).answer, faces).detect(luma)
+    [face] = ObjectDetector(FakeNetwork(nothing).infer, faces).detect(luma)
     assert (face.label, len(asked)) == (ObjectLabel.PERSON, 1)
     luma[100:220, 200:260] = 255
     sees = fake_eye()

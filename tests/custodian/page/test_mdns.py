@@ -67,7 +67,7 @@ def test_a_network_that_comes_after_the_page_finds_it_by_name_and_by_address(
     """After a power cut the router takes longer than the doorbell; and next week it gives another address."""
     found: Network = frozenset()
     monkeypatch.setattr(server, "network", lambda: found)
-    monkeypatch.setattr(server, "Announcement", Heard)
+    monkeypatch.setattr(server, "MdnsAnnouncement", Heard)
     monkeypatch.setattr(server, "_LOOK_S", 3600.0)
     monkeypatch.setattr(
         "tests.custodian.page.door.CONFIGURATION",

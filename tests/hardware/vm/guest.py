@@ -160,11 +160,11 @@ def panel() -> None:
     )
 
     chip.pull("pir", True)
-    check("pir", until(lambda: len(agent.of(frames.Passed)) == 1, 30))
+    check("pir", until(lambda: len(agent.of(frames.PirPulse)) == 1, 30))
     chip.pull("pir", False)
 
     def turned() -> list[bool]:
-        return [frame.on for frame in agent.of(frames.PrivacyTurned)]  # type: ignore[attr-defined]
+        return [frame.on for frame in agent.of(frames.PrivacySwitch)]  # type: ignore[attr-defined]
 
     # The line is pulled up and the contact opens: what no one has closed, a cut wire included, is privacy.
     check("an_open_privacy_wire_is_private", agent.of(frames.Welcome)[0].privacy)  # type: ignore[attr-defined]
@@ -175,7 +175,7 @@ def panel() -> None:
 
     followed = []
     for delivering in (True, False, True, False):
-        agent.send(frames.Alive(delivering=delivering, well=True))
+        agent.send(frames.Heartbeat(delivering=delivering, healthy=True))
         followed.append(until(lambda wanted=delivering: chip.value("recording_led") == wanted, 2))  # type: ignore[misc]
     check("recording_led_follows_the_frames", all(followed), followed)
 
@@ -321,7 +321,7 @@ def pi3() -> None:
     bridge = start_bridge("", "/dev/gpiochip0")
     agent = Listener()
     frames = agent.frames
-    agent.send(frames.Alive(delivering=True, well=True))
+    agent.send(frames.Heartbeat(delivering=True, healthy=True))
     check("bridge_on_the_boards_chip", until(lambda: bool(agent.of(frames.BoardState))), agent.heard[:2])
     bridge.send_signal(signal.SIGTERM)
     bridge.wait()

@@ -1,4 +1,5 @@
-// Everything an owner can decide about a reviewed request (agent/clients/owner/decisions.py): each a statement signed here.
+// Everything an owner can decide about a reviewed request (agent/clients/owner/decisions.py): each a statement
+// signed here.
 import { FormatError, OpenError, PageError } from "../errors.js";
 import { ask } from "../link.js";
 import { rewrap, sealTo, split } from "../wire/age.js";

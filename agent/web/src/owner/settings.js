@@ -1,4 +1,5 @@
-// What an owner sets over the doorbell's configuration: one signed statement, whole (agent/clients/owner/device_settings.py).
+// What an owner sets over the doorbell's configuration: one signed statement, whole
+// (agent/clients/owner/device_settings.py).
 import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
 import { utf8 } from "../wire/bytes.js";

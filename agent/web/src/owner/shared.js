@@ -1,4 +1,5 @@
-// Which stills, film and sound left: what owners approved, verified in this browser (agent/clients/owner/shared_footage.py).
+// Which stills, film and sound left: what owners approved, verified in this browser
+// (agent/clients/owner/shared_footage.py).
 import { FormatError, OpenError } from "../errors.js";
 import { ask, fetchOp, readFrame } from "../link.js";
 import { open as openSealed } from "../wire/age.js";

@@ -1,6 +1,6 @@
-// Tells one requester something unasked, without saying who does (agent/clients/owner/outgoing_tips.py): words and pictures are
-// sealed here to the key that the requester's trust bundle gives for tips, and signed for the doorbell that sends
-// them.
+// Tells one requester something unasked, without saying who does (agent/clients/owner/outgoing_tips.py): words and
+// pictures are sealed here to the key that the requester's trust bundle gives for tips, and signed for the doorbell
+// that sends them.
 import { PageError } from "../errors.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
 import { base64, sha256hex } from "../wire/bytes.js";
@@ -12,7 +12,8 @@ import { fetchPoster, fetchSegment, trusted } from "./review.js";
 import { signAndSubmit } from "./statements.js";
 import { syncDevice } from "./sync.js";
 
-/** @import { Bytes, CaptureRecord, Failed, FetchFile, SyncedDevice, TipMatter, Unlocked, WithIdentity } from "../types.js" */
+/** @import { Bytes, CaptureRecord, Failed, FetchFile } from "../types.js" */
+/** @import { SyncedDevice, TipMatter, Unlocked, WithIdentity } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 const MOST_CHARACTERS = 2000;
 

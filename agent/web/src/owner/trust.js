@@ -1,4 +1,5 @@
-// Whom this owner lets ask (agent/clients/owner/trust_roots.py): roots chosen in this browser, and the bundles they signed.
+// Whom this owner lets ask (agent/clients/owner/trust_roots.py): roots chosen in this browser, and the bundles they
+// signed.
 import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
 import { readUnverified } from "../wire/envelope.js";

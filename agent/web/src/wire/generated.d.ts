@@ -750,7 +750,7 @@ export interface GapsAnswer {
 
 export interface Health {
   temperature_c?: number | null;
-  relief?: number | null;
+  throttle_level?: number | null;
   under_voltage?: boolean | null;
   throttled?: boolean | null;
   wifi_dbm?: number | null;

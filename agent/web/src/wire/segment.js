@@ -1,4 +1,5 @@
-// Opens what the doorbell sealed and holds it against what it signed at capture (agent/clients/owner/sealed_footage.py).
+// Opens what the doorbell sealed and holds it against what it signed at capture
+// (agent/clients/owner/sealed_footage.py).
 import { FormatError, OpenError } from "../errors.js";
 import { fileKey, keyCommitment, open, openPrefix, split, stanzaBodies } from "./age.js";
 import { boxes } from "./boxes.js";
