@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from agent.config import Configuration, Weekday
-from agent.core.private_hours import PrivateHours, is_private
+from agent.core.private_hours import PrivateHours, is_private, minute_of_day
 from agent.core.timebase import ClockReading
 from agent.wire import strictjson
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Settings
@@ -35,11 +35,9 @@ def is_private_now(configuration: Configuration, now: ClockReading) -> bool:
         return False
     local = time.localtime(now.utc_ns / _NS)
     hours = [
-        PrivateHours(frozenset(_DAYS.index(day) for day in each.days), _minute(each.begins), _minute(each.ends))
+        PrivateHours(
+            frozenset(_DAYS.index(day) for day in each.days), minute_of_day(each.begins), minute_of_day(each.ends)
+        )
         for each in configuration.privacy.hours
     ]
     return is_private(hours, local.tm_wday, local.tm_hour * 60 + local.tm_min)
-
-
-def _minute(time_of_day: str) -> int:
-    return int(time_of_day[:2]) * 60 + int(time_of_day[3:])

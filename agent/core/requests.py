@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from agent.core.alerts.policy import is_within
 from agent.core.consent import RequestState
+from agent.core.private_hours import minute_of_day
 from agent.core.timebase import NS_PER_S, ClockQuality, ClockReading
 from agent.errors import RequestError
 from agent.wire import strictjson
@@ -217,7 +218,7 @@ class ActiveOptOut:
         """Returns whether these are quiet hours and `minute` of the local day is in them."""
         if self.scope is not Scope.HOURS or self._is_over(now_s):
             return False
-        begins, ends = (int(at[:2]) * 60 + int(at[2:]) for at in self.value.split("-"))
+        begins, ends = map(minute_of_day, self.value.split("-"))
         return is_within((begins, ends), minute)
 
     def _is_over(self, now_s: int | None) -> bool:

@@ -81,7 +81,7 @@ class Approvals:
         with self._requests.deciding():
             stored = self._approvable(approval, approval)
         if approval.gaps is not None and approval.gaps != self.gaps(stored):
-            raise RequestError("What the vault has of this window has just changed.", remedy="Approve again.")
+            raise RequestError("The stored footage of this window has just changed.", remedy="Approve again.")
         released = self._released(approval, headers, stored, enrolment)
         if enrolment.approvals_needed == 1:
             return self._share(_CompleteApproval(approval, said, approval), released, enrolment)
@@ -100,9 +100,9 @@ class Approvals:
         data, headers = decode_statement(kept)
         first = verify_statement(data, enrolment)
         if not isinstance(first.statement, Approval) or first.sha256 != co_approval.approval:
-            raise RequestError("The approval that waits is another one by now.", remedy="Review it again.")
+            raise RequestError("Another approval has replaced the one that you reviewed.", remedy="Review it again.")
         if first.by == said.by:
-            raise RequestError("It takes another owner's yes besides yours.", remedy="Ask them.")
+            raise RequestError("This approval needs another owner besides you.", remedy="Ask them.")
         with self._requests.deciding():
             stored = self._approvable(first.statement, co_approval)
         released = self._released(first.statement, headers, stored, enrolment)
@@ -196,7 +196,9 @@ class Approvals:
         self._releases.require(stored, Event.APPROVED)
         at_s = acting.owner_time_ms // _MS_PER_S
         if at_s > stored.not_after_s:
-            raise RequestError("The time to answer this request is over.", remedy="Nothing was sent; nothing will be.")
+            raise RequestError(
+                "The time to answer this request is over.", remedy="Nothing was sent, and nothing will be."
+            )
         if not self._requests.still_trusted(stored, at_s):
             raise RequestError(
                 "This requester is no longer trusted.", remedy="Look at 'doorward owner trust show' before you share."
@@ -204,6 +206,7 @@ class Approvals:
         over = self._requests.over_limit(stored, at_s)
         if over is not None:
             raise RequestError(
-                f"Nobody may ask this: {over.value}.", remedy="The device could not judge it when it came. Deny it."
+                f"This request breaks a time limit: {over.value}.",
+                remedy="The device's clock was not synchronised when it arrived. Deny it.",
             )
         return stored

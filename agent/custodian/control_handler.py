@@ -267,14 +267,14 @@ class Control:
         segment = asked.id
         poster = self._vault.read_poster(segment) if self._here(segment) is not None else None
         if poster is None:
-            raise RequestError(f"Segment {segment} has no poster.", remedy="'list' says which have one.")
+            raise RequestError(f"Segment {segment} has no poster.", remedy="'list' shows which segments have one.")
         return {"record": self._vault.record(segment).line.decode()}, poster
 
     def _sound(self, asked: IdQuery, _body: bytes) -> Answer:
         segment = asked.id
         sound = self._vault.read_sound(segment) if self._here(segment) is not None else None
         if sound is None:
-            raise RequestError(f"Segment {segment} has no sound.", remedy="'list' says which have some.")
+            raise RequestError(f"Segment {segment} has no sound.", remedy="'list' shows which segments have sound.")
         return {"record": self._vault.record(segment).line.decode()}, sound
 
     def _list(self, asked: SpanQuery, _body: bytes) -> Answer:

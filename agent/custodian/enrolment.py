@@ -144,7 +144,7 @@ class Enrolments:
         """Returns the age file that only the recipient called `name` can open."""
         pending = self._proposed()
         if pending is None or name not in pending.tests:
-            raise RequestError("There is no such test.", remedy="Propose the enrolment again.")
+            raise RequestError("This enrolment has no such test.", remedy="Propose the enrolment again.")
         return pending.tests[name]
 
     def confirm(self, answers: dict[str, bytes]) -> tuple[int, tuple[str, ...]]:
@@ -160,8 +160,8 @@ class Enrolments:
         ]
         if wrong:
             raise RequestError(
-                f"The test for {', '.join(sorted(wrong))} was not opened: this enrolment does not count.",
-                remedy="Check that these are the keys you have, and enrol again.",
+                f"The test for {', '.join(sorted(wrong))} was not opened, so this enrolment does not take effect.",
+                remedy="Check that you have these keys, and enrol again.",
             )
         pending.opened.update(answers)
         if not pending.waiting:

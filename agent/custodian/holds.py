@@ -55,14 +55,16 @@ class SegmentHolds:
         # The owner's clock counts while the doorbell's is not trusted.
         now_s = trusted_seconds(self._clock.now()) or statement.owner_time_ms // 1000
         if not now_s < statement.until_s <= now_s + LONGEST_HOLD_S:
-            raise RequestError("A hold lasts a day to a year from now.", remedy="It can be renewed before it ends.")
+            raise RequestError(
+                "A hold must last between a day and a year from now.", remedy="You can renew a hold before it ends."
+            )
         self._require_stored(statement.segments)
         after = {*self.held(), *statement.segments}
         entries = [entry for name in after if (entry := self._vault.find(name)) is not None]
         if len(after) > MOST_HELD or sum(entry.stored_bytes for entry in entries) > self.held_bytes:
             raise RequestError(
-                "Holds may keep half of the vault, and no more: the rest has to go on rolling.",
-                remedy="Release something first, or save it elsewhere.",
+                "Holds may keep at most half of the vault, because recording needs the rest.",
+                remedy="Release a hold first, or export the footage.",
             )
         self._ledger.write(EntryKind.HELD, segments=len(statement.segments), **fields)
         for name in statement.segments:
@@ -117,4 +119,6 @@ class SegmentHolds:
         going = self.going()
         for name in segments:
             if name in going or self._vault.find(name) is None:
-                raise RequestError(f"Segment {name} is not stored.", remedy="It was evicted, deleted, or never here.")
+                raise RequestError(
+                    f"Segment {name} is not stored.", remedy="It was evicted, deleted or never stored here."
+                )

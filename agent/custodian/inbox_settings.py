@@ -1,4 +1,4 @@
-"""The owner's rules on requests as the custodian keeps them, from `[requests]` and the doorbell's position."""
+"""The owner's rules for requests, from `[requests]` and the doorbell's position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _S_PER_MINUTE: Final = 60
 
 
 def inbox_settings(requests: config.RequestsConfig, position: tuple[float, float] | None) -> InboxSettings:
-    """What is let in, and how long a yes waits before it goes out.  `position`: (lat, lon) in degrees."""
+    """Returns the limits for requests and the delay of an approval.  `position`: (lat, lon) in degrees."""
     return InboxSettings(
         request_limits(requests),
         position,

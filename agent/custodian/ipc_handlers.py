@@ -1,7 +1,7 @@
-"""The custodian's two desks: what the recorder and the uplink may ask, and nothing besides.
+"""The custodian's IPC handlers: the messages that the recorder and the uplink may send, and only those.
 
-Each desk is served on a socket of its own.  The recorder's cannot be used to send anything, the uplink's cannot be used
-to sign, to see who the owners are, or to look into the vault.
+Each handler has a separate socket.  The recorder's handler cannot send anything to the network.  The uplink's handler
+cannot sign, list the owners, or read the vault.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ __all__ = ["RecorderIpcHandler", "StatusReports", "UplinkIpcHandler"]
 
 _STALE_NS: Final = 20 * 10**9
 _MOST_PATIENCE_S: Final = 3.0
-"""Shorter than the recorder waits for an answer."""
+"""Shorter than the recorder's time limit for an answer."""
 _NEWS_S: Final = 10.0
 _ALERTS_S: Final = 3.0
 _LONGEST_TEXT: Final = 500
@@ -74,34 +74,36 @@ _RECORD_PREFIX: Final = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.enco
 
 
 class ProtectedSegments(Protocol):
-    """Who knows which segments must stay, and which must go."""
+    """Source of the segments that must stay, and of those that must be deleted."""
 
     def protected(self, stored_segments: int) -> ProtectedIds: ...
     def erased(self) -> frozenset[str]: ...
 
 
 class StatusReports:
-    """What the other roles last said of themselves, as long as it is fresh."""
+    """The last status report of each other role, while it is fresh."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last: dict[str, tuple[int, Mapping[str, Any]]] = {}
 
     def record(self, role: str, status: Mapping[str, Any]) -> None:
-        """Raises `RequestError` for a report that the custodian's threads or an owner's command could not read."""
+        """Stores a report.  Raises `RequestError` if the custodian's threads or an owner's command could not read
+        it."""
         fault = fault_in(status, _IN_REPORTS[role])
         if fault is not None:
             raise RequestError(f"A report of the {role} cannot be used: {fault}.")
         self._last[role] = (self._clock.now().boot_ns, status)
 
     def status_of(self, role: str) -> Mapping[str, Any] | None:
-        """None when that role has said nothing for a while."""
+        """Returns the last report, or None if the role has not reported for 20 s."""
         at_ns, status = self._last.get(role, (0, None))
         return status if status is not None and self._clock.now().boot_ns - at_ns <= _STALE_NS else None
 
 
 class RecorderIpcHandler:
-    """`sealers` says who may open footage now, `settings` what an owner has set; `sign` signs with the device's key."""
+    """`sealers` returns the current recipients of footage, and `settings` the owner's settings.  `sign` signs with the
+    device's key."""
 
     def __init__(
         self,
@@ -147,7 +149,7 @@ class RecorderIpcHandler:
 
 
 class UplinkIpcHandler:
-    """`custody` is the custodian as the network may see it."""
+    """`custody` is the part of the custodian that the network may reach."""
 
     def __init__(
         self,
@@ -167,7 +169,7 @@ class UplinkIpcHandler:
         self._changed = threading.Condition()
 
     def news(self) -> None:
-        """The list of outgoing disclosures is another.  From any thread."""
+        """Wakes the uplink, because the list of outgoing disclosures has changed.  Call it from any thread."""
         with self._changed:
             self._version += 1
             self._changed.notify_all()
@@ -206,14 +208,15 @@ class UplinkIpcHandler:
                 return Ack()
 
     def _no_channels(self) -> tuple[()]:
-        """No alerts are configured: said slowly, or the uplink would ask again and again without a pause."""
+        """Answers slowly if no alerts are configured.  Otherwise the uplink would poll without a pause."""
         with self._changed:
             self._changed.wait(_ALERTS_S)
         return ()
 
 
 def _record_encoding(encoding: bytes) -> bytes:
-    """The encoding of a manifest record, exactly: a recorder must not get a checkpoint or a disclosure signed."""
+    """Returns `encoding` if it is exactly that of a manifest record.  A recorder must not obtain a signature on a
+    checkpoint or a disclosure."""
     length, space, payload = encoding.removeprefix(_RECORD_PREFIX).partition(b" ")
     if (
         not encoding.startswith(_RECORD_PREFIX)
@@ -221,5 +224,5 @@ def _record_encoding(encoding: bytes) -> bytes:
         or not length.isdigit()
         or encoding != pae(PAYLOAD_TYPE, payload)
     ):
-        raise RequestError("Only manifest records are signed for the recorder.")
+        raise RequestError("The custodian signs only manifest records for the recorder.")
     return encoding

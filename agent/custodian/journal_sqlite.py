@@ -1,16 +1,16 @@
-"""The custodian's durable truth in one SQLite file: requests, ledger, outbox, trust, opt-outs, counters.
+"""The custodian's journal in one SQLite file: requests, ledger, outbox, trust, opt-outs, counters.
 
-Unlike the vault's index this is no cache: it cannot be rebuilt, so every transaction is flushed before it returns
-(`synchronous=FULL`; in a pilot FULL kept every acknowledged commit over 80 of 80 power cuts, NORMAL did not).
-A consent step writes its ledger entry, its new state and its outbox object in *one* transaction.
+Unlike the vault's index, the journal cannot be rebuilt, so every transaction is flushed before it returns
+(`synchronous=FULL`; in a pilot FULL kept every acknowledged commit over 80 of 80 power cuts, NORMAL did not).  A
+consent step writes its ledger entry, its new state and its outbox object in *one* transaction.
 
-What requesters wrote comes here sealed to the owners.  What the device needs besides goes when a request has ended,
-and what goes is overwritten (`secure_delete`; docs/decisions/0014).
+The words of requesters arrive here sealed to the owners.  Everything else that the device needs for an answer is
+deleted and overwritten once the request has ended (`secure_delete`; docs/decisions/0014).
 
-One connection, one lock: the custodian decides one thing at a time.
+The journal uses one connection and one lock, because the custodian makes one decision at a time.
 
-Beside it lies some space in reserve.  Even to be read it needs room for a write-ahead log, and a custodian that cannot
-start on a full disk signs no tombstone: nothing would ever make room.
+A reserve file lies beside the journal.  Even reading the journal needs room for a write-ahead log.  A custodian that
+cannot start on a full disk would sign no tombstone, so the disk would stay full.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from agent.wire.statements import Scope
 __all__ = ["SqliteJournal"]
 
 _META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-"""Single values; `format` says what the file is, so that a foreign or newer file is refused instead of misread."""
+"""Single values.  `format` identifies the file, so that a foreign or newer file is refused instead of misread."""
 
 _SCHEMA = """
 -- The ledger's leaves, in order.  `frontier` in meta is the compact Merkle state over exactly these rows.
@@ -118,11 +118,13 @@ class SqliteJournal:
         self._lock = threading.RLock()
         self._depth = 0
         self._has_forgotten = self._reserved = True
-        """Something was overwritten that the write-ahead log still holds; for all we know, before a power cut."""
+        """True if the write-ahead log still holds overwritten data.  It is True at start, because a power cut may have
+        left some."""
         self._reserve = path.with_name(f"{path.name}.reserve") if isinstance(path, Path) else None
         self._path = path
         self._retry_s: float | None = None
-        """When to try the file again, on the monotonic clock.  None while it is the file that is used, not a copy."""
+        """The time on the monotonic clock at which to try the file again, or None while the file is used instead of a
+        copy."""
         try:
             self._open_or_copy(path)
         except StorageError as error:
@@ -143,13 +145,13 @@ class SqliteJournal:
             self._open(path)
 
     def _open_copy(self, path: Path) -> None:
-        """The disk takes no write: what was decided can be read, and nothing can be decided."""
+        """Opens a copy if the disk takes no write.  Earlier decisions can be read, and new ones cannot be made."""
         self._db = open_snapshot(path)
         self._execute("PRAGMA query_only=ON")
         self._retry_s = time.monotonic() + _RETRY_S
 
     def _leave_copy(self) -> None:
-        """Use the file again, if the disk takes writes again.  No decision was made in the copy."""
+        """Returns to the file if the disk takes writes again.  The copy holds no decision of its own."""
         if self._retry_s is None or time.monotonic() < self._retry_s or not isinstance(self._path, Path):
             return
         copy = self._db
@@ -181,7 +183,7 @@ class SqliteJournal:
             raise error if isinstance(error, StorageError) else _unopened(path, error) from error
 
     def _require_format(self, path: Path | str) -> None:
-        """Before anything is changed in a file that may not be ours."""
+        """Checks the format before the first change, because the file may belong to another program."""
         with self.transaction():
             self._execute(_META)
             found = self.get("format")
@@ -203,7 +205,8 @@ class SqliteJournal:
         return self._reserve is not None
 
     def _keep_reserve(self) -> bool:
-        """Whether it is there now.  A disk that has no room for it has room for a decision all the same."""
+        """Returns True if the reserve exists now.  A disk without room for the reserve still has room for a
+        decision."""
         if self._reserve is None:
             return True
         try:
@@ -226,7 +229,8 @@ class SqliteJournal:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside is durable together when the outermost block ends, or did not happen."""
+        """Makes everything inside durable together at the end of the outermost block.  If the block raises, nothing
+        happened."""
         with self._lock:
             outermost = self._depth == 0
             if outermost:
@@ -257,9 +261,10 @@ class SqliteJournal:
             ) from error
 
     def _checkpoint_log(self) -> None:
-        """What was decided stands, whether or not this succeeds; if not, the next decision tries again.
+        """Empties the write-ahead log.  If this fails, the decision is still durable, and the next decision tries
+        again.
 
-        Somebody who reads the file (a backup) is not waited for: nobody decides meanwhile.
+        It does not wait for another reader, for example a backup, because the custodian cannot decide while it waits.
         """
         if not self._has_forgotten:
             return
@@ -269,7 +274,8 @@ class SqliteJournal:
         self._execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
 
     def _roll_back(self) -> None:
-        """SQLite may have done it already; if it cannot, the file's next opening does."""
+        """Rolls back if SQLite has not done so already.  If the roll-back fails, the next opening of the file repeats
+        it."""
         with contextlib.suppress(sqlite3.Error):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -340,7 +346,7 @@ class SqliteJournal:
         self._execute(f"INSERT INTO request ({_REQUEST}) VALUES ({_marks(values)})", values)  # noqa: S608 — our own words
 
     def set_state(self, request: str, state: RequestState, disclosure: str | None = None) -> None:
-        """Of a request that has ended, nothing stays that only answering it needed."""
+        """Writes the new state.  For an ended request, it deletes everything that only an answer needed."""
         forget = ", terms = NULL" if state.ended else ""
         with self._lock:
             self._has_forgotten |= state.ended
@@ -370,12 +376,12 @@ class SqliteJournal:
         return self._count("SELECT count(*) FROM matched WHERE request = ?", (request,))
 
     def overdue(self, now_s: int, *states: RequestState) -> list[StoredRequest]:
-        """Those in `states` whose time was over before `now_s`, oldest first."""
+        """Returns the requests in `states` whose time was over before `now_s`, oldest first."""
         names = tuple(state.value for state in states)
         return self._requests(f"WHERE state IN ({_marks(names)}) AND not_after_s < ?", (*names, now_s))
 
     def requests(self, *states: RequestState) -> list[StoredRequest]:
-        """All of them, or those in `states`, oldest first."""
+        """Returns all requests, or those in `states`, oldest first."""
         if not states:
             return self._requests("", ())
         names = tuple(state.value for state in states)
@@ -403,13 +409,14 @@ class SqliteJournal:
         return bool(self._rows("SELECT 1 FROM sequence WHERE key_id = ? AND seq = ?", (numbers, seq)))
 
     def oldest_sequence(self, numbers: str) -> int:
-        """As soon as as many are remembered as ever are: smaller ones may have been forgotten from then on."""
+        """Returns the smallest remembered number once the window is full, because smaller ones may have been deleted.
+        0 before."""
         found = self._rows("SELECT count(*), min(seq) FROM sequence WHERE key_id = ?", (numbers,))
         count, oldest = found[0]
         return int(oldest) if count >= SEQUENCE_WINDOW else 0
 
     def use_sequence(self, numbers: str, seq: int, *, flush: bool = True) -> None:
-        """Remember it, and forget the smallest beyond the window."""
+        """Remembers the number, and deletes the smallest ones beyond the window."""
         with self._lock, contextlib.nullcontext() if flush else self._unflushed():
             self._execute("INSERT OR IGNORE INTO sequence VALUES (?, ?)", (numbers, seq))
             self._execute(
@@ -445,7 +452,7 @@ class SqliteJournal:
         return int(self._rows(sql, values)[0][0])
 
     def held_segments(self, most: int) -> frozenset[str]:
-        """Segments of every request that waits for its owner; at most so many, for the earliest requests first."""
+        """Returns at most `most` segments of the requests that wait for an owner.  The earliest requests come first."""
         names = tuple(state.value for state in WAITING)
         waiting = self._rows(
             f"SELECT id FROM request WHERE state IN ({_marks(names)}) ORDER BY received_ms, id",  # noqa: S608
@@ -461,12 +468,12 @@ class SqliteJournal:
     # -- owner statements, opt-outs, counters --------------------------------------------------------------------------
 
     def use_nonce(self, nonce: str) -> bool:
-        """False if it was used before."""
+        """Returns False if the nonce was used before."""
         with self._lock:
             return self._execute("INSERT OR IGNORE INTO nonce VALUES (?)", (nonce,)).rowcount == 1
 
     def count(self, name: str) -> None:
-        """One more, flushed with whatever is flushed next: what strangers send must not wear out the card."""
+        """Adds one.  The next flush makes it durable, because messages of strangers must not wear out the card."""
         with self._lock, self._unflushed():
             self._execute(
                 "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1", (name,)
@@ -474,7 +481,8 @@ class SqliteJournal:
 
     @contextmanager
     def _unflushed(self) -> Iterator[None]:
-        """Within a transaction it has no effect, for that one is flushed as a whole."""
+        """Writes without a flush.  It has no effect within a transaction, because a transaction is flushed as a
+        whole."""
         if self._depth:
             yield
             return
@@ -489,7 +497,7 @@ class SqliteJournal:
         return {str(name): int(count) for name, count in rows}
 
     def add_blocked(self, blocked: BlockedRequest, keep: int) -> bool:
-        """False if it was listed before.  The list keeps the newest `keep`."""
+        """Returns False if the request was listed before.  The list keeps the newest `keep`."""
         with self._lock:
             added = self._execute(
                 "INSERT OR IGNORE INTO blocked VALUES (?, ?, ?, ?, ?)",
@@ -503,7 +511,7 @@ class SqliteJournal:
             return added.rowcount == 1
 
     def blocked(self) -> list[BlockedRequest]:
-        """Newest first."""
+        """Returns the blocked requests, newest first."""
         rows = self._rows("SELECT payload_sha256, root, requester, reason, at_ms FROM blocked ORDER BY at_ms DESC")
         return [
             BlockedRequest(str(sha256), str(root), str(who), str(why), int(at)) for sha256, root, who, why, at in rows
@@ -555,7 +563,7 @@ class SqliteJournal:
 
 
 def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Of a `StoredRequest`, from the columns of `_REQUEST`."""
+    """Returns the fields of a `StoredRequest` from the columns of `_REQUEST`."""
     return {
         "id": str(row[0]),
         "sealed": bytes(row[1]),
@@ -583,5 +591,5 @@ def _marks(values: tuple[object, ...]) -> str:
 def _unopened(path: Path | str, error: sqlite3.Error) -> StorageError:
     return StorageError(
         f"The journal {path} cannot be opened: {error}.",
-        remedy="Check that the disk is not full or read-only; restore it with a backup if it is damaged.",
+        remedy="Check that the disk is not full or read-only; restore it from a backup if it is damaged.",
     )

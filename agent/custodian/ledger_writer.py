@@ -1,6 +1,6 @@
-"""Writes the ledger: one leaf per event, inside the transaction of whatever it records, and signs its head.
+"""Writer of the ledger: one leaf for each event, in the transaction that it records, and the signed head.
 
-The compact Merkle state travels in the same transaction, so leaf and head can never part.
+The compact Merkle state is written in the same transaction, so leaf and head always agree.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Ledger:
         self._clock = clock
         self._key = device_key
         self._newest = (b"", Frontier())
-        """The entry written last, and what it was added to."""
+        """The newest entry, and the Merkle state before it."""
 
     @property
     def size(self) -> int:
         return self._frontier().size
 
     def write(self, kind: EntryKind, **fields: Any) -> None:
-        """Append what just happened; `fields` as `core.ledger.entries.FIELDS` says for `kind`."""
+        """Appends an entry.  `core.ledger.entries.FIELDS` lists the `fields` for each `kind`."""
         leaf = encode_entry(entry(kind, self._clock.boot_id, self._clock.now(), **fields))
         with self._journal.transaction():
             frontier = self._frontier()
@@ -47,14 +47,14 @@ class Ledger:
             self._newest = (leaf, frontier)
 
     def newest(self) -> LedgerProof:
-        """What was written last in the caller's decision, and the proof that it is in the tree.
+        """Returns the newest entry of the caller's transaction, and the proof that it is in the tree.
 
-        The newest entry stands alone on the right, so its path is what was there before: no other entry is read.
+        The newest entry is the rightmost leaf, so its path is the previous state.  No other entry is read.
         """
         leaf, before = self._newest
         frontier = self._frontier()
         if before.append(leaf_hash(leaf)) != frontier:
-            raise InternalError("The ledger was written to outside the decision.")
+            raise InternalError("The ledger was written outside the transaction.")
         return LedgerProof(
             checkpoint=sign_checkpoint(frontier, self._key).decode(),
             entry=leaf.decode(),
@@ -63,13 +63,13 @@ class Ledger:
         )
 
     def checkpoint(self) -> bytes:
-        """The signed note of the present head."""
+        """Returns the signed note of the current head."""
         return sign_checkpoint(self._frontier(), self._key)
 
     def progress(self, old_size: int) -> tuple[bytes, tuple[bytes, ...]]:
-        """The present checkpoint, and the proof that it continues the one of `old_size` entries.
+        """Returns the current checkpoint, and the proof that it continues the one with `old_size` entries.
 
-        Raises `RequestError` when the ledger is shorter.  Entries never change, so nothing stands still meanwhile.
+        Raises `RequestError` if the ledger is shorter.  Entries never change, so the proof needs no lock.
         """
         frontier = self._frontier()
         if not 0 <= old_size <= frontier.size:
@@ -86,7 +86,8 @@ class Ledger:
 
 
 class _LeafHashes(Sequence[bytes]):
-    """The hashes of entries `[start, end)`, read when they are needed: a proof takes a page of memory, not a ledger."""
+    """The hashes of entries `[start, end)`, read on demand.  A proof needs one page in memory instead of the whole
+    ledger."""
 
     def __init__(self, journal: Journal, start: int, end: int) -> None:
         self._journal = journal

@@ -1,6 +1,6 @@
-"""The custodian's part of live view: the newest sealed GOPs, for as long as an owner looks (`recorder.live_view`).
+"""The custodian's part of live view: the newest sealed GOPs, while an owner watches (`recorder.live_view`).
 
-It holds ciphertext that it cannot open, in memory alone, and says to the recorder whether anybody looks.
+The buffer holds ciphertext that it cannot open, in memory only.  It tells the recorder if an owner watches.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from agent.ipc.control_operations import AfterQuery
 __all__ = ["LiveBuffer"]
 
 _MOST_GOPS: Final = 8
-"""GOPs, or parts of long ones, which are two seconds or 2 MiB each."""
+"""GOPs, or parts of long GOPs, of two seconds or 2 MiB each."""
 _MOST_BYTES: Final = 16 << 20
 _MOST_PIECES: Final = 8 * (1 << 20) // PIECE_BYTES
-"""Of one of them: half of what there is room for.  A part is larger than 2 MiB only by its one last picture."""
+"""For one GOP: half of the buffer.  A part exceeds 2 MiB only by its last picture."""
 _FRESH_S: Final = 10.0
 _LOOKS_S: Final = 6.0
-"""An owner who has not asked for so long looks no more."""
+"""An owner who has not polled for this many seconds has stopped watching."""
 _WAIT_S: Final = 1.5
-"""For the next GOP, before an answer says that there is none."""
+"""Seconds to wait for the next GOP before an empty answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _BufferedGop:
 
 
 class LiveBuffer:
-    """`recorder.live_view.LiveViewSink`, and the operation `live`.  From any thread.  `monotonic`: seconds."""
+    """`recorder.live_view.LiveViewSink`, and the operation `live`.  Call it from any thread.  `monotonic`: seconds."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -51,7 +51,7 @@ class LiveBuffer:
         self._closed = False
 
     def close(self) -> None:
-        """Nobody looks any more, and nobody need wait for somebody who does."""
+        """Ends live view and wakes every thread that waits."""
         with self._changed:
             self._closed = True
             self._shelf.clear()
@@ -63,9 +63,9 @@ class LiveBuffer:
             return self._has_viewer()
 
     def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
-        """Raises `RequestError` for pieces that no GOP has."""
+        """Adds one piece of a GOP.  Raises `RequestError` if no GOP can have such a piece."""
         if not 0 <= piece < pieces <= _MOST_PIECES or len(data) > PIECE_BYTES:
-            raise RequestError("A live GOP comes in a few pieces of 64 KiB.")
+            raise RequestError("A live GOP must come in a few pieces of 64 KiB.")
         with self._changed:
             if number != self._coming_number:
                 self._coming, self._coming_number = {}, number
@@ -78,7 +78,7 @@ class LiveBuffer:
     def answer(self, asked: AfterQuery, _body: bytes) -> tuple[dict[str, Any], bytes]:
         """The operation `live`: sealed GOPs newer than number `after`, oldest first; none after a moment's wait.
 
-        Numbers are this device's since it started, and grow.
+        The numbers start with the device's start, and grow.
         """
         after = asked.after
         with self._changed:

@@ -1,7 +1,7 @@
-"""Serves the figures for Prometheus over HTTP, on a Unix socket or on 127.0.0.1: one page, GET only.
+"""Prometheus metrics over HTTP, on a Unix socket or on 127.0.0.1: one page, GET only.
 
-Nobody beyond this machine reaches it; who shall, puts a proxy of their choice in front.  The socket is 0660, so its
-folder and group say who may read.
+Only programs on this machine can reach it.  For remote access, put a proxy in front.  The socket has mode 0660, so its
+folder and group decide which users may read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST: Final = 4
 
 
 class _Bounded(socketserver.ThreadingMixIn):
-    """A thread for each of `_MOST` readers.  Others are turned away: any local program may call."""
+    """One thread for each of `_MOST` readers.  More readers are refused, because any local program may connect."""
 
     daemon_threads = True
     request_queue_size = _MOST
@@ -58,7 +58,7 @@ class _LoopbackServer(_Bounded, socketserver.TCPServer):
 
 
 class MetricsServer:
-    """`start` to `stop`.  `page` makes the text anew for every reader."""
+    """Serves from `start` to `stop`.  `page` renders the text for every reader."""
 
     def __init__(self, page: Callable[[], str], *, path: Path | None, port: int | None) -> None:
         self._page = page
@@ -68,7 +68,7 @@ class MetricsServer:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Raises `ConfigurationError` when a place to listen cannot be had."""
+        """Raises `ConfigurationError` if an address cannot be bound."""
         handler = _handler(self._page)
         place = ""
         try:
@@ -86,7 +86,7 @@ class MetricsServer:
             self.stop()
             raise ConfigurationError(
                 f"Metrics cannot be served at {place}: {error.strerror or error}.",
-                remedy="Give [metrics] another place.",
+                remedy="Set another address in [metrics].",
             ) from error
         self._threads = [
             threading.Thread(target=each.serve_forever, args=(0.2,), name="metrics") for each in self._servers
@@ -95,7 +95,7 @@ class MetricsServer:
             thread.start()
 
     def stop(self) -> None:
-        """Idempotent."""
+        """Stops the servers.  Idempotent."""
         for each in self._servers:
             if self._threads:
                 each.shutdown()

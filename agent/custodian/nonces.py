@@ -1,13 +1,14 @@
-"""Gives out the nonces of owners' statements, so that what was signed and held back is not obeyed later.
+"""Nonces for owners' statements, so that a statement that was signed and kept back cannot take effect later.
 
-An owner's client asks for a nonce, signs, and hands in the statement at once.  A nonce counts
+An owner's client asks for a nonce, signs, and submits the statement at once.  A nonce is valid
 
-- only if this device gave it out, since its last start;
-- for ten minutes of the boot clock, which nobody can set;
-- once, and not after a later one of the same owner has counted: an owner's statements act in the order of their nonces.
+- only if this device issued it, since its last start;
+- for ten minutes of the boot clock, which no remote party can set;
+- once, and only before a later nonce of the same owner was used: an owner's statements take effect in the order of
+  their nonces.
 
-No clock of day is needed, so a wrong one lets no old statement through and locks no owner out.  Two owners do not get
-in each other's way.  Nothing is stored: a nonce is its number and a keyed hash of that.
+The check needs no wall clock, so a wrong clock neither admits an old statement nor locks an owner out.  Two owners do
+not block each other.  Nothing is stored: a nonce is a number and its keyed hash.
 
 Source: PROTOCOL.md, section 6; docs/decisions/0020.
 """
@@ -28,13 +29,13 @@ LIFE_S: Final = 600
 _NS_PER_US: Final = 1000
 _KEY_BYTES: Final = 32
 _NUMBER_BYTES: Final = 7
-"""Microseconds of the boot clock, for two thousand years."""
+"""Room for microseconds of the boot clock, for two thousand years."""
 _MARK_BYTES: Final = 9
-_REMEDY: Final = "Nothing was changed.  Do it again; the statement is signed anew."
+_REMEDY: Final = "Nothing was changed. Repeat the command to sign a new statement."
 
 
 class Nonces:
-    """`give` one to whoever asks; `claim` it for a statement whose signature was verified before."""
+    """`give` issues a nonce to any client.  `claim` uses it for a statement whose signature was verified before."""
 
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock
@@ -42,30 +43,33 @@ class Nonces:
         self._lock = threading.Lock()
         self._last = 0
         self._claimed: dict[str, int] = {}
-        """Number of the newest nonce that counted, by the key id of the owner who signed."""
+        """The number of the newest used nonce, by the key id of the owner who signed."""
 
     def give(self) -> str:
-        """A fresh one, 32 hex digits."""
+        """Returns a fresh nonce of 32 hex digits."""
         with self._lock:
-            # Two in one microsecond are two all the same.
+            # Two nonces of the same microsecond must differ.
             self._last = max(self._last + 1, self._now_us())
             number = self._last.to_bytes(_NUMBER_BYTES)
         return (number + self._mark(number)).hex()
 
     def claim(self, nonce: str, signer: str) -> None:
-        """Use up the nonce of a statement that the owner with the key id `signer` signed.  Raises `RequestError`."""
+        """Uses the nonce of a statement that the owner with the key id `signer` signed.  Raises `RequestError`."""
         raw = bytes.fromhex(nonce)
         number, mark = raw[:_NUMBER_BYTES], raw[_NUMBER_BYTES:]
         given_us = int.from_bytes(number)
         if not hmac.compare_digest(mark, self._mark(number)) or self._now_us() - given_us > LIFE_S * NS_PER_S // 1000:
-            raise RequestError("This statement was signed long ago, or before the device started.", remedy=_REMEDY)
+            raise RequestError(
+                "This statement was signed more than ten minutes ago, or before the device started.", remedy=_REMEDY
+            )
         with self._lock:
             newest_us = self._claimed.get(signer, 0)
             if given_us == newest_us:
-                raise RequestError("This statement was handed in before.", remedy=_REMEDY)
+                raise RequestError("This statement was submitted before.", remedy=_REMEDY)
             if given_us < newest_us:
-                # Perhaps it was handed in before, too: then signing it again does it twice, which its kind has to bear.
-                raise OvertakenError("A later statement of the same owner came first.", remedy=_REMEDY)
+                # This statement may have taken effect already.  Signing it again then repeats it, which every kind must
+                # tolerate.
+                raise OvertakenError("A later statement of the same owner arrived first.", remedy=_REMEDY)
             self._claimed[signer] = given_us
 
     def _now_us(self) -> int:

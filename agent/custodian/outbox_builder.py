@@ -1,8 +1,8 @@
-"""Makes outbox objects: joins the owner's new headers and the vault's old payloads, once, and seals the manifest.
+"""Builder of outbox objects: joins the owner's new headers with the vault's payloads, once, and seals the manifest.
 
-The bytes that leave are fixed here: segments first, without anybody waiting for them; then, within the decision that
-lets them leave, the manifest that proves it.  While they are copied, each payload is held against the hash that was
-signed at capture, so a damaged segment is noticed before it is shared and not by the requester.
+The bytes that leave are fixed here.  The segments are copied first, while other threads continue.  The manifest that
+proves the release follows, inside the transaction that allows it.  During the copy, each payload is compared with the
+hash that was signed at capture, so damage is noticed before the segment is shared.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _SECRET_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class OutboxBuild:
-    """An outbox object whose parts are on the disk.  `finish(manifest, reply)` makes it whole, and durable.
+    """An outbox object whose parts are on the disk.  `finish(manifest, reply)` completes it and makes it durable.
 
-    A disclosure's manifest is signed on the way; a tip's is not, for it names nobody.
+    A disclosure's manifest is signed in `finish`.  A tip's manifest is unsigned, because it must not name the device.
     """
 
     parts: tuple[OutboxPart, ...]
@@ -43,7 +43,7 @@ class OutboxBuild:
 
 
 class OutboxBuilder:
-    """The device's half of a disclosure, with its signing key and no key that opens anything."""
+    """The device's half of a disclosure.  It has the device's signing key and no key that opens footage."""
 
     def __init__(self, outbox: Outbox, vault: VaultReader, entropy: Entropy, device_key: Ed25519PrivateKey) -> None:
         self._outbox = outbox
@@ -53,7 +53,8 @@ class OutboxBuilder:
 
     @contextmanager
     def making(self, disclosure: str, released: tuple[ReleasedItem, ...]) -> Iterator[OutboxBuild]:
-        """Write everything but part 0, which says why the rest may leave.  What is not finished inside is removed.
+        """Writes everything except part 0, which proves the release.  An object that the block does not finish is
+        removed.
 
         Raises `StorageError`.
         """
@@ -76,7 +77,7 @@ class OutboxBuilder:
         return (first, *parts)
 
     def discard(self, disclosure: str) -> None:
-        """Take back an object that no approval names after all."""
+        """Removes an object whose approval failed."""
         self._outbox.remove(disclosure)
 
     def _joined(self, item: ReleasedItem) -> Iterator[bytes]:
@@ -88,7 +89,7 @@ class OutboxBuilder:
         if digest.hexdigest() != item.stored.sha256_payload:
             raise StorageError(
                 f"{item.kind.value.capitalize()} {item.id} is damaged on the disk.",
-                remedy="Approve the others; this one cannot be shared.",
+                remedy="Approve the others. This one cannot be shared.",
             )
 
     def _payload(self, item: ReleasedItem) -> Iterator[bytes]:
@@ -102,7 +103,7 @@ class OutboxBuilder:
             yield self._vault.read(item.id, offset, min(_PIECE_BYTES, item.stored.size - offset))
 
     def _sealed(self, plaintext: bytes, reply: str) -> Iterator[bytes]:
-        """Part 0, sealed to the reply key, so that the broker learns nothing from it either."""
+        """Yields part 0, sealed to the reply key, so that the broker learns nothing from it."""
         sealer = Sealer(
             self._entropy.token(_SECRET_BYTES), [parse_recipient(reply)], nonce=self._entropy.token(_SECRET_BYTES)
         )

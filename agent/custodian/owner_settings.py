@@ -1,7 +1,8 @@
-"""Keeps what an owner has set on the device: one signed statement, the newest, whole.
+"""The owner's settings on the device: the newest signed statement, as a whole.
 
-A statement names the one it follows, so that two owners do not undo each other unseen.  It is in the ledger before it
-has any effect, and it may only say what the file leaves to owners and within the file's bounds.
+A statement names the one it follows, so that two owners do not overwrite each other's changes unnoticed.  It is written
+to the ledger before it takes effect.  It may only set what the configuration file leaves to owners, within the file's
+limits.
 
 Source: SECURITY.md, promise 7; docs/decisions/0011.
 """
@@ -28,7 +29,8 @@ ViolatedLimit = Callable[[Settings], tuple[str, str] | None]
 
 
 class OwnerSettings:
-    """`exceeded` says (message, remedy) why the file does not allow settings.  `changed` is told after each change."""
+    """`exceeded` returns (message, remedy) if the file does not allow the settings.  `changed` is called after each
+    change."""
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class OwnerSettings:
         exceeded: ViolatedLimit,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
-        """`tell(kind, text)` tells every owner that one of them has changed something."""
+        """`tell(kind, text)` notifies every owner of a change by one of them."""
         self._decisions = decisions
         self._journal = journal
         self._ledger = ledger
@@ -48,12 +50,12 @@ class OwnerSettings:
 
     @property
     def envelope(self) -> bytes | None:
-        """The statement as its owner signed it; None while everything is as the file says."""
+        """Returns the signed statement, or None if no owner has changed a setting."""
         return self._journal.get(_NAME)
 
     @property
     def payload(self) -> bytes:
-        """The statement's payload; nothing while there is none."""
+        """Returns the statement's payload, or b"" if there is no statement."""
         data = self.envelope
         return (
             b"" if data is None else envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
@@ -66,14 +68,14 @@ class OwnerSettings:
 
     @property
     def sha256(self) -> str | None:
-        """Of the payload in force: what the next statement has to name."""
+        """Returns the hash of the current payload.  The next statement must name it."""
         payload = self.payload
         return hashlib.sha256(payload).hexdigest() if payload else None
 
     def accept(self, settings: Settings, data: bytes, fields: dict[str, str]) -> None:
-        """Within the caller's decision.  Raises `RequestError`."""
+        """Applies new settings inside the caller's transaction.  Raises `RequestError`."""
         if settings.previous != self.sha256:
-            raise RequestError("Somebody has changed the settings meanwhile.", remedy="Look at them again.")
+            raise RequestError("Another owner has changed the settings meanwhile.", remedy="Look at them again.")
         if refusal := self._exceeded(settings):
             raise RequestError(refusal[0], remedy=refusal[1])
         self._ledger.write(EntryKind.CONFIGURATION_CHANGED, **fields)

@@ -1,4 +1,4 @@
-"""A `Disk` that only looks: what the custodian has of the recorder's vault."""
+"""A read-only `Disk`, through which the custodian sees the recorder's vault."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ReadOnlyDisk"]
 
 
 class ReadOnlyDisk:
-    """Reads go to `disk`, everything else raises what a read-only file system would."""
+    """Passes reads to `disk`.  Everything else raises the error of a read-only file system."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
@@ -33,7 +33,7 @@ class ReadOnlyDisk:
         return self._disk.free_bytes(path)
 
     def truncate(self, path: Path, size_bytes: int) -> None:
-        """Nothing: who follows a writer sees half a line now and then, and leaving it alone is right."""
+        """Does nothing.  A reader beside a writer sometimes sees half a line, and must leave it alone."""
 
     def make_directory(self, path: Path) -> None:
         raise _refused(path)

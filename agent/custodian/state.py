@@ -1,7 +1,7 @@
-"""The custodian's books: whose word counts, what was decided, what is kept; and the ports they are written over.
+"""The custodian's state: trust, owners, holds, nonces, ledger and transactions, over its ports.
 
-Every service of the custodian works over the same books, so that what one of them decides goes to the journal and to
-the ledger together, or not at all (`decisions`).
+Every service of the custodian uses the same state, so each decision reaches the journal and the ledger together, or
+neither (`decisions`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["CustodianDeps", "CustodianState", "open_custodian_state"]
 
 @dataclass(frozen=True, slots=True)
 class CustodianDeps:
-    """The outside world, as far as the custodian sees it."""
+    """The custodian's ports."""
 
     journal: Journal
     outbox: Outbox
@@ -38,9 +38,9 @@ class CustodianDeps:
 
 @dataclass(frozen=True, slots=True)
 class CustodianState:
-    """`trust`: who may ask.  `enrolments`: who owns the device.  `keeping`: what they hold and what they deleted.
+    """`trust`: the trusted requesters.  `enrolments`: the owners.  `keeping`: what owners hold and what they deleted.
 
-    `nonces`: what their statements carry, so that each is obeyed once and soon.
+    `nonces`: issued to owners' clients, so that each statement takes effect once and soon.
     """
 
     deps: CustodianDeps
@@ -55,7 +55,7 @@ class CustodianState:
 def open_custodian_state(
     device_key: Ed25519PrivateKey, ports: CustodianDeps, changed: OwnersChanged, held_bytes: int
 ) -> CustodianState:
-    """As the journal has them.  `changed`, `held_bytes`: see `Custodian`."""
+    """Loads the state from the journal.  `changed`, `held_bytes`: see `Custodian`."""
     journal, decisions = ports.journal, Transactions(ports.journal)
     ledger = Ledger(journal, ports.clock, device_key)
     nonces = Nonces(ports.clock, ports.entropy)

@@ -49,9 +49,9 @@ class StateFolder:
         self.vault = root / "vault"
         self.index = own / "index.sqlite"
         self.divided = own != root
-        """Each role has a folder, and a user, of its own."""
+        """True if each role has a separate folder and user."""
         self.recorders_index = root / "recorder" / "recorder.sqlite" if self.divided else self.index
-        """The index of whoever writes the vault: the one that is never behind."""
+        """The recorder's index, which is always up to date because the recorder writes the vault."""
         self.journal = own / "journal.sqlite"
         self.alerts = own / "alerts.sqlite"
         self.push = own / "push.json"
@@ -62,20 +62,20 @@ class StateFolder:
         self._claim: int | None = None
 
     def initialise(self, key: Ed25519PrivateKey, secret: bytes | None = None) -> None:
-        """Make the directory, the device's signing key and its secret (32 random bytes if not given).
+        """Makes the directory, the device's signing key and its secret (32 random bytes by default).
 
-        Raises `ConfigurationError` when there is one already.
+        Raises `ConfigurationError` if there is one already.
 
-        `PermissionError` stays what it is, here and below: whoever asks may lack sudo and nothing else.
+        `PermissionError` passes through, here and below, because the caller may only lack sudo.
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with as_owner_of(self.root):  # root may make it for the role whose folder it is
+            with as_owner_of(self.root):  # root may run this for the role that owns the folder
                 self._write(key, DeviceSecret(os.urandom(SECRET_BYTES) if secret is None else secret))
         except FileExistsError as error:
             raise ConfigurationError(
                 f"{self.root} belongs to a device already.",
-                remedy="Use it as it is; a device's key is never replaced, for it signs its whole past.",
+                remedy="Use it as it is. A device's key is never replaced, because it signs all earlier records.",
             ) from error
         except PermissionError:
             raise
@@ -92,13 +92,13 @@ class StateFolder:
                 file.write(dump_private_key(key) + _dumped(secret))
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(making, self._key)  # whole or not there; never over another
+            os.link(making, self._key)  # atomic, and never replaces another key
         finally:
             making.unlink(missing_ok=True)
         _sync(self.root)
 
     def claim(self) -> None:
-        """Be its only user until `release`, or the end of the process.  Raises `ConfigurationError` if another is.
+        """Locks the folder until `release`, or the end of the process.  Raises `ConfigurationError` if it is locked.
 
         Two writers would break the manifest's chain and send every answer twice.
         """
@@ -116,24 +116,24 @@ class StateFolder:
         self._claim = handle
 
     def release(self) -> None:
-        """Idempotent."""
+        """Unlocks the folder.  Idempotent."""
         handle, self._claim = self._claim, None
         if handle is not None:
             os.close(handle)
 
     def device_key(self) -> Ed25519PrivateKey:
-        """Raises `ConfigurationError` when there is none or it is no key, `PermissionError` when it may not be read."""
+        """Raises `ConfigurationError` if the key is missing or damaged, `PermissionError` if it may not be read."""
         return self._read(load_private_key)
 
     def device_secret(self) -> DeviceSecret:
-        """What keys for other uses than signing are derived from.  Raises as `device_key` does."""
+        """Returns the secret from which keys for other uses than signing are derived.  Raises as `device_key` does."""
         return self._read(_secret_in)
 
     def _read(self, parse: Callable[[str], _Key]) -> _Key:
         try:
             return parse(read_regular(self._key, _MOST_KEY_BYTES).decode("ascii"))
         except FileNotFoundError as error:
-            raise ConfigurationError(f"{self.root} is no device yet.", remedy="Make it one: doorward init.") from error
+            raise ConfigurationError(f"{self.root} is not set up as a device.", remedy="Run: doorward init.") from error
         except PermissionError:
             raise
         except (OSError, FormatError, UnicodeDecodeError) as error:
@@ -147,7 +147,7 @@ def _dumped(secret: DeviceSecret) -> str:
 
 
 def _secret_in(text: str) -> DeviceSecret:
-    """Raises `FormatError`, which never quotes the text."""
+    """Raises `FormatError`.  The message never quotes the text."""
     _, begun, rest = text.partition(f"{_BEGIN}\n")
     inside, ended, _ = rest.partition(f"\n{_END}")
     value = base64.decode(inside) if begun and ended else b""
@@ -157,7 +157,7 @@ def _secret_in(text: str) -> DeviceSecret:
 
 
 def _is_divided(root: Path) -> bool:
-    """Raises `PermissionError` that names `root` for whoever may not look into it."""
+    """Raises a `PermissionError` that names `root` if the caller may not look into it."""
     try:
         return stat.S_ISDIR((root / "custodian").stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):

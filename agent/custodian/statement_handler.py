@@ -1,8 +1,8 @@
-"""Obeys the owners: a statement counts for the approval key that signed it, wherever it came from.
+"""Handler for owners' statements: a statement is valid through the approval key that signed it, over any channel.
 
-The local socket grants nothing: whoever reaches it may look at ciphertext and hand in statements, and a statement that
-no owner signed changes nothing.  A statement acts once and soon after it was signed, in the order of its owner's
-statements (`nonces`); handed in again, or kept and handed in later, it is refused.
+The local socket grants no rights.  A program that reaches it may read ciphertext and submit statements, and a statement
+without an owner's signature changes nothing.  A statement takes effect once, soon after it was signed, in the order of
+its owner's statements (`nonces`).  The device refuses a statement that was submitted before or kept back.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from agent.wire.statements import (
 __all__ = ["Statements", "Subscribe"]
 
 Subscribe = Callable[[PushSubscription | PushUnsubscription, str], None]
-"""Takes a change of what browsers are told, and the key id of the owner who signed it.
+"""Applies a change of a browser's alerts.  The string is the key id of the owner who signed it.
 
 Raises `RequestError` or `FormatError`.
 """
 
 
 class Statements:
-    """`take` is the only way an owner's will gets in."""
+    """`accept` is the only way in for an owner's statements."""
 
     def __init__(
         self,
@@ -74,19 +74,20 @@ class Statements:
         self._tips = tips
         self._nonces = custodian_state.nonces
         self.subscribe: Subscribe | None = None
-        """Begins or ends alerts in a browser, within the decision; None on a device without alerts."""
+        """Starts or ends alerts in a browser, inside the transaction.  None on a device without alerts."""
 
     def accept(self, data: bytes, headers: tuple[bytes, ...] = ()) -> RequestStatus:
-        """Do what the statement in the envelope `data` says.  `headers`: the new headers an approval names.
+        """Carries out the statement in the envelope `data`.  `headers`: the new headers that an approval names.
 
-        Raises `OpenError` when no owner signed it, `RequestError` when it cannot be done, in words for the owner.
+        Raises `OpenError` if no owner signed it, and `RequestError`, in words for the owner, if it cannot be carried
+        out.
         """
         enrolment = self._enrolments.current
         if enrolment is None:
             raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
         said = verify_statement(data, enrolment)
         self._nonces.claim(said.statement.nonce, said.key_id)
-        # Only now: a statement that was held back must not set the clock.
+        # After `claim`, because a statement that was kept back must not set the clock.
         self._clock.confirm(said.statement.owner_time_ms)
         if isinstance(said.statement, Approval):
             verdict = self._approvals.approve(said.statement, said, headers, enrolment)
@@ -129,10 +130,12 @@ class Statements:
     def _tip(
         self, tip: Tip, said: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment
     ) -> RequestStatus:
-        """Tell a requester something unasked.  Footage takes as many owners as always: a tip is no way around them."""
+        """Sends a tip.  Footage in a tip needs as many owners as in a disclosure, so a tip cannot bypass the second
+        owner."""
         if enrolment.approvals_needed > 1 and (tip.segments or tip.posters):
             raise RequestError(
-                "It takes two owners to share footage; a tip of one has words alone.", remedy="Leave the footage out."
+                "Sharing footage takes two owners. A tip from one owner may contain only words.",
+                remedy="Leave the footage out.",
             )
         return self._tips.send(tip, headers, said, lambda: self._acting.apply_once(tip, enrolment))
 
@@ -144,7 +147,7 @@ class Statements:
 
     def _subscribe(self, statement: PushSubscription | PushUnsubscription, said: VerifiedStatement) -> None:
         if self.subscribe is None:
-            raise RequestError("This device alerts nobody.", remedy="Its configuration needs a section [alerts].")
+            raise RequestError("This device has no alerts.", remedy="Add a section [alerts] to its configuration.")
         self.subscribe(statement, said.key_id)
         self._ledger.write(EntryKind.ALERTS_CHANGED, **said.fields)
 

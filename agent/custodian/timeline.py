@@ -1,10 +1,11 @@
-"""What happened at the door, event by event, as the signed manifest tells it: for looking at, not for believing.
+"""Timeline of events at the door, read from the signed manifest for a quick view.
 
-The owner's client verifies the record of everything it opens; this is only the list it begins with.  So lines are read
-here loosely and fast.  Gaps are told as they are recorded.  Time of which no record speaks is a gap too: the doorbell
-was off, or Doorward did not run.
+The owner's client verifies the record of everything it opens, and starts from this list.  So lines are parsed loosely
+and fast here.  Gaps are shown as they were recorded.  Time without any record is a gap too: the doorbell was off, or
+Doorward did not run.
 
-Bounded: the newest `MOST_EVENTS` events and `MOST_GAPS` gaps.  Older footage is still stored, listed and openable.
+The timeline is limited to the newest `MOST_EVENTS` events and `MOST_GAPS` gaps.  Older footage is still stored, listed
+and openable.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ __all__ = ["MOST_EVENTS", "Timeline"]
 MOST_EVENTS: Final = 20_000
 MOST_GAPS: Final = 2_000
 _SHORTEST_OFF_MS: Final = 60_000
-"""Less time without a record says nothing: the device restarted."""
+"""A shorter time without a record is only a restart."""
 _UNKNOWN: Final = "unknown"
-"""The quality of a clock that was not set: what it dates may be from another time."""
+"""The quality of a clock that is not synchronised.  Its dates may be wrong."""
 
 
 _STRENGTH: Final = ("motion", "pir", "button")
-"""An event is called after the strongest that happened in it, as the recorder does while it lasts."""
+"""Causes in rising order.  An event is named after its strongest cause, as in the recorder."""
 
 
 class _RecordSpan(msgspec.Struct):
@@ -80,14 +81,14 @@ class _TimelineEvent:
     start_ms: int
     end_ms: int
     sequence: int
-    """The number of its first record, which is the order of events."""
+    """The number of its first record, which orders the events."""
     label: str | None = None
     poster: str | None = None
     segments: list[str] = field(default_factory=list)
 
 
 class Timeline:
-    """Reads the manifest from where it stopped, each time it is asked.  Safe to use from several threads."""
+    """Continues reading the manifest at each call.  Safe to use from several threads."""
 
     def __init__(self, log: ManifestLog) -> None:
         self._log = log
@@ -97,7 +98,7 @@ class Timeline:
         self._forget()
 
     def events(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
-        """Stored events that overlap [from_ms, to_ms) of UTC, newest first."""
+        """Returns stored events that overlap [from_ms, to_ms) of UTC, newest first."""
         with self._lock:
             self._catch_up()
             newest_first = list(reversed(self._events.items()))
@@ -116,7 +117,7 @@ class Timeline:
             ]
 
     def gaps(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
-        """Spans without footage, and why, newest first."""
+        """Returns spans without footage and their reasons, newest first."""
         with self._lock:
             self._catch_up()
             found = (self._off() + self._gaps)[::-1]
@@ -130,7 +131,7 @@ class Timeline:
             ]
 
     def _off(self) -> list[tuple[int, int, str]]:
-        """Between what records speak of, up to where the newest boot or watch says that all has been told."""
+        """Returns the spans between records, up to the newest boot or coverage record."""
         return [
             (end, start, "off")
             for (_, end), (start, _) in itertools.pairwise(self._spoken_of)
@@ -138,7 +139,7 @@ class Timeline:
         ]
 
     def _add_coverage(self, span: _RecordSpan) -> None:
-        """A record speaks of this span.  Records come in about the order of time, so the search begins at the end."""
+        """Adds the span of a record.  Records arrive roughly in the order of time, so the search starts at the end."""
         if span.quality == _UNKNOWN:
             return
         start, end = span.utc_ms, span.utc_ms - (span.start_us - span.end_us) // 1000
@@ -182,7 +183,7 @@ class Timeline:
                 payload = self._line.decode(raw.data).payload
                 said = self._payload.decode(base64.b64decode(payload))
             except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError):
-                continue  # a damaged line costs itself; `vault verify` tells of it
+                continue  # skip a damaged line; `vault verify` reports it
             if raw.position < self._carried_until:
                 self._take_carried(said)
             else:
@@ -192,7 +193,8 @@ class Timeline:
         del self._gaps[:-MOST_GAPS]
 
     def _take_carried(self, said: _ManifestPayload) -> None:
-        """A copy from a chapter that was deleted: it tells of a segment, and nothing of the time around it."""
+        """Adds a segment that was copied from a deleted chapter.  The copy says nothing about the time around the
+        segment."""
         if said.record.kind == "segment" and said.record.id not in self._event_of:
             self._add(said.record, said.seq)
 

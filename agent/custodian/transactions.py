@@ -1,11 +1,11 @@
-"""Lets the custodian decide one thing at a time: one lock, one transaction, then what follows from it.
+"""Transactions of the custodian: one lock, one transaction, then the actions that follow.
 
-    with decisions.one():           everything the journal is told inside is durable together, or did not happen
-        decisions.after(act)        done once it is durable, outside the lock: harmless to repeat and to lose
-        decisions.otherwise(undo)   done when it failed: memory says again what the disk says
+    with decisions.one():           everything written to the journal inside is durable together, or did not happen
+        decisions.after(act)        runs after the commit, outside the lock: harmless to repeat and to lose
+        decisions.otherwise(undo)   runs after a failure: restores memory to the state of the disk
 
-Messages from the network, statements of owners and the passing of time come from different threads and all decide here.
-The outermost `one()` counts; an inner one is part of it.
+Network messages, owners' statements and timers decide on different threads, and all use this lock.  The outermost
+`one()` counts.  An inner one is part of it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Transactions:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """One decision.  If it raises, nothing happened."""
+        """Opens one transaction.  If the block raises, nothing happened."""
         with self._lock:
             self._depth += 1
             try:

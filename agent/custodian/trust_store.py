@@ -1,9 +1,9 @@
-"""Keeps whom this door lets ask: the owner's roots and each root's newest bundle, verified again at every start.
+"""Trust store: the owner's roots and the newest bundle of each root, verified again at every start.
 
-Nothing that arrives over the network gets here.  A root comes with a statement the owner signed; a bundle comes from
-the owner's client and must be signed by a root the owner has already chosen.
+Network messages cannot change it.  A root comes in a statement that the owner signed.  A bundle comes from the owner's
+client and must be signed by a root that the owner has chosen.
 
-A requester that is new in a bundle may ask once its owner has been told of it, and not a message earlier.
+A requester that is new in a bundle may ask only after its owner has been notified of it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from agent.wire.trust import (
 __all__ = ["TrustManager"]
 
 _ROOT, _BUNDLE, _NEWEST, _ANNOUNCED = "trust.root.", "trust.bundle.", "trust.newest.", "trust.announced."
-_CHANGED: Final = "The list of those who may ask has changed."
+_CHANGED: Final = "The list of trusted requesters has changed."
 _NEW: Final = "A new requester may ask you for footage. Review it."
 
 
 class TrustManager:
-    """`store` is the value in force."""
+    """`store` is the current value."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class TrustManager:
         ledger: Ledger,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
-        """`tell(kind, text)` tells the owner; what it raises means that they were not told."""
+        """`tell(kind, text)` notifies the owner.  If it raises, the owner was not notified."""
         self._decisions = decisions
         self._journal = journal
         self._ledger = ledger
@@ -56,10 +56,11 @@ class TrustManager:
         self.store = self._load()
         self._announced = self._load_announced()
         self.on_change: Callable[[], None] = lambda: None
-        """Called within the decision that changes who is trusted, once it has."""
+        """Called inside the transaction that changes trust, after the change."""
 
     def change(self, change: TrustChange, fields: Mapping[str, str]) -> None:
-        """Add and remove roots, inside the caller's decision.  `fields`: what the ledger notes of the statement."""
+        """Adds and removes roots inside the caller's transaction.  `fields`: what the ledger records of the
+        statement."""
         self._decisions.otherwise(self._reload)
         store = self.store
         for text in change.roots_added:
@@ -79,7 +80,7 @@ class TrustManager:
         self.on_change()
 
     def accept(self, envelope: bytes) -> TrustDiff:
-        """Take a newer bundle of a root the owner chose.  Raises as `TrustStore.accept` does."""
+        """Accepts a newer bundle of a root that the owner chose.  Raises as `TrustStore.accept` does."""
         with self._decisions.one():
             grown, changed = self.store.accept(envelope)
             root = read_unverified(envelope, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).key_id  # `accept` has verified it
@@ -97,15 +98,16 @@ class TrustManager:
         return changed
 
     def is_announced(self, requester: TrustedRequester) -> bool:
-        """Whether the owner has been told of this requester."""
+        """Returns True if the owner has been notified of this requester."""
         return requester.id in self._announced.get(requester.root, frozenset())
 
     def announce(self, changed: bool = True) -> None:
-        """Tell the owner of a change, and of requesters they have not been told of; those may ask from now on.
+        """Notifies the owner of a change and of new requesters, who may ask from now on.
 
-        Told is *that* there are new ones; who they are is in the owner's client, because news leaves the house.
+        The notification says only *that* there are new requesters.  The owner's client shows their names, because a
+        notification leaves the house.
 
-        A start does it again: a power cut may have come between the change and the news.
+        Each start repeats it, because a power cut may have come between the change and the notification.
         """
         new = {
             root: [entry for entry in bundle.requesters if entry.id not in self._announced.get(root, frozenset())]
@@ -125,7 +127,7 @@ class TrustManager:
             self._log.warning("requesters_not_announced", error=error.message)
 
     def _forget_announced(self, root: str, gone: tuple[str, ...]) -> None:
-        """One that comes back later is new again."""
+        """Forgets removed requesters.  A requester that returns later is new again."""
         if gone:
             self._put_announced(root, self._announced.get(root, frozenset()) - set(gone))
 
@@ -137,21 +139,21 @@ class TrustManager:
         return {root: frozenset(text.decode().split()) for root, text in self._journal.named(_ANNOUNCED).items()}
 
     def name_of(self, root: str, requester: str) -> str:
-        """What the owner reads: from the trust bundle, never from a request."""
+        """Returns the name for the owner.  It comes from the trust bundle, never from a request."""
         bundle = self.store.bundles.get(root)
         named = (entry.name for entry in bundle.requesters if entry.id == requester) if bundle else iter(())
         return next(named, f"{requester} (no longer in a trust bundle)")
 
     def roots(self) -> list[str]:
-        """Public keys, as text."""
+        """Returns the roots' public keys as text."""
         return [root.text for root in self.store.roots.values()]
 
     def bundles(self) -> list[bytes]:
-        """The envelopes as their roots signed them."""
+        """Returns the envelopes as their roots signed them."""
         return list(self._journal.named(_BUNDLE).values())
 
     def _reload(self) -> None:
-        """Believe the journal again, after a decision that was not committed."""
+        """Loads the journal's value again after a transaction that failed."""
         self.store = self._load()
         self._announced = self._load_announced()
 

@@ -1,7 +1,7 @@
-"""An index that follows a manifest which another process writes: the custodian's own, caught up before each question.
+"""An index that follows a manifest which another process writes.  It catches up before each query.
 
-The index is a cache of the manifest (FORMAT.md, "Index"), so two roles need not share one: no lock, no write-ahead log
-and no user id has to be shared, and a role that damages its own cache hurts nobody else.
+The index is a cache of the manifest (FORMAT.md, "Index"), so each role can have one.  The roles share no lock, no
+write-ahead log and no user id, and a role that damages its cache damages only its cache.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ __all__ = ["FollowingIndex"]
 
 
 class FollowingIndex:
-    """`ports.Index` for reading; `log` is a manifest that somebody else appends to.  Safe from several threads."""
+    """`ports.Index` for reading.  `log` is a manifest that another process appends to.  Safe to use from several
+    threads."""
 
     def __init__(self, log: ManifestLog, index: Index) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""Reads what an owner says: a statement counts for the approval key that signed it, and acts once.
+"""Verification of owners' statements: an approval key must have signed a statement, and it takes effect once.
 
 Source: PROTOCOL.md, "Statements of an owner".
 """
@@ -62,7 +62,7 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
 
 @dataclass(frozen=True, slots=True)
 class VerifiedStatement:
-    """A statement that an owner has signed: `by` is the label of their key, `sha256` that of the payload."""
+    """A statement that an owner has signed.  `by` is the label of their key, `sha256` the hash of the payload."""
 
     statement: OwnerStatement
     data: bytes
@@ -72,16 +72,16 @@ class VerifiedStatement:
 
     @property
     def fields(self) -> dict[str, str]:
-        """What the ledger notes of it."""
+        """Returns what the ledger records of the statement."""
         return {"subject": self.sha256, "reason": self.by}
 
 
 def verify_statement(data: bytes, enrolment: Enrolment) -> VerifiedStatement:
-    """The statement in the envelope `data`.  Raises `OpenError` when none of these owners signed it."""
+    """Returns the statement in the envelope `data`.  Raises `OpenError` if none of these owners signed it."""
     claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     kind = _KINDS.get(claimed.payload_type)
     if kind is None:
-        raise RequestError("This is no statement an owner can make.")
+        raise RequestError("This kind of statement cannot come from an owner.")
     opened = envelope.verify(claimed, enrolment.approver_keys)
     statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES, error=RequestError)
     if statement.device != enrolment.device:
@@ -91,7 +91,7 @@ def verify_statement(data: bytes, enrolment: Enrolment) -> VerifiedStatement:
 
 
 class StatementApplier:
-    """`once` is the decision in which a statement acts."""
+    """`apply_once` opens the transaction in which a statement takes effect."""
 
     def __init__(self, enrolments: Enrolments, decisions: Transactions, journal: Journal) -> None:
         self._enrolments = enrolments
@@ -100,10 +100,11 @@ class StatementApplier:
 
     @contextmanager
     def apply_once(self, statement: OwnerStatement, enrolment: Enrolment) -> Iterator[None]:
-        """Only while its signer is an owner, and no second time.  Raises `RequestError`."""
+        """Opens the transaction.  Raises `RequestError` if the owners have changed, or if the statement was used
+        before."""
         with self._decisions.one():
             if self._enrolments.current is not enrolment:
                 raise RequestError("The owners of this device have just changed.", remedy="Make the statement again.")
             if not self._journal.use_nonce(statement.nonce):
-                raise RequestError("This statement was handed in before.", remedy="Make a new one.")
+                raise RequestError("This statement was submitted before.", remedy="Make a new one.")
             yield

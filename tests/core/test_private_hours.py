@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.private_hours import PrivateHours, is_private
+from agent.core.private_hours import PrivateHours, is_private, minute_of_day
 
 SATURDAY, SUNDAY, MONDAY = 5, 6, 0
 MINUTE = st.integers(0, 1439)
@@ -42,3 +43,18 @@ def test_a_whole_day_is_two_spans_without_a_gap() -> None:
     day = [PrivateHours(frozenset({SATURDAY}), 0, 720), PrivateHours(frozenset({SATURDAY}), 720, 0)]
     minutes = [sum(is_private(day, each, minute) for minute in range(1440)) for each in (4, SATURDAY, SUNDAY)]
     assert minutes == [0, 1440, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "minute"), [("00:00", 0), ("07:05", 425), ("9:30", 570), ("23:59", 1439), ("2200", 1320), ("0001", 1)]
+)
+def test_a_time_of_day_is_its_minute(text: str, minute: int) -> None:
+    assert minute_of_day(text) == minute
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", "24:00", "12:60", "1:2", "123:00", "12:000", "ab:cd", "-1:00", "١٢:٠٠", "+1:05"]
+)
+def test_a_text_that_is_no_time_of_day_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no time of day"):
+        minute_of_day(text)

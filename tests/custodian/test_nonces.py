@@ -73,7 +73,7 @@ def test_a_statement_that_was_held_back_is_not_obeyed_years_later(door: Door, na
     statement = SIGNED[name](door)
     before = len(door.entries())
     door.clock.advance(YEARS_S)
-    with pytest.raises(RequestError, match="signed long ago"):
+    with pytest.raises(RequestError, match="more than ten minutes ago"):
         door.obey(statement)
     assert len(door.entries()) == before
 
@@ -90,7 +90,7 @@ def test_a_statement_from_before_a_restart_is_not_obeyed_whatever_the_clock_says
 def test_an_approval_and_its_revocation_and_a_tip_are_as_fresh_as_the_rest(door: Door) -> None:
     asked = door.ask()
     approval, headers = custodians.approval(door, asked)
-    with pytest.raises(RequestError, match="signed long ago"):
+    with pytest.raises(RequestError, match="more than ten minutes ago"):
         door.obey(approval, headers)
     disclosure = door.obey(msgspec.structs.replace(approval, nonce=fresh(door)["nonce"]), headers).disclosure
     assert disclosure is not None
@@ -101,7 +101,7 @@ def test_an_approval_and_its_revocation_and_a_tip_are_as_fresh_as_the_rest(door:
     )  # fmt: skip
     door.clock.advance(LIFE_S + 1)
     for late in (revocation, tip):
-        with pytest.raises(RequestError, match="signed long ago"):
+        with pytest.raises(RequestError, match="more than ten minutes ago"):
             door.obey(late)
 
 
@@ -109,7 +109,7 @@ def test_an_enrolment_that_was_held_back_changes_no_owners(door: Door) -> None:
     previous = sha256_of(door.custodian.enrolments.current)  # type: ignore[arg-type]
     wanted: Enrolment = custodians.enrolment(**fresh(door), epoch=2, previous=previous)
     door.clock.advance(YEARS_S)
-    with pytest.raises(RequestError, match="signed long ago"):
+    with pytest.raises(RequestError, match="more than ten minutes ago"):
         door.propose(wanted)
     assert not door.custodian.enrolments.pending
     door.propose(msgspec.structs.replace(wanted, nonce=fresh(door)["nonce"]))
@@ -140,9 +140,9 @@ def test_the_statements_of_one_owner_act_in_their_order_and_another_owner_is_in_
     first, second = OptOut(**fresh(door), scope=Scope.ALL), OptIn(**fresh(door), scope=Scope.ALL)
     theirs = OptOut(**fresh(door), scope=Scope.KIND, value="insurer")
     door.obey(second)
-    with pytest.raises(OvertakenError, match="A later statement of the same owner came first"):
+    with pytest.raises(OvertakenError, match="A later statement of the same owner arrived first"):
         door.obey(first)
-    with pytest.raises(RequestError, match="handed in before"):
+    with pytest.raises(RequestError, match="submitted before"):
         door.obey(second)
     first = replace_nonce(first, door)
     door.obey(theirs, by=SECOND)

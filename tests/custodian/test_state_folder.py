@@ -44,7 +44,7 @@ def test_a_devices_key_is_never_replaced(folder: StateFolder) -> None:
 
 
 def test_a_directory_that_was_never_one_says_how_to_make_it_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no device yet") as caught:
+    with pytest.raises(ConfigurationError, match="not set up as a device") as caught:
         StateFolder(tmp_path).device_key()
     assert "doorward init" in caught.value.remedy
 

@@ -255,7 +255,7 @@ def test_footage_that_is_not_what_was_stored_is_refused_and_leaves_nothing(door:
     sent, headers = tip(door, door.segments[0])
     (item,) = sent.segments
     wrong = msgspec.structs.replace(item, payload_sha256="00" * 32)
-    with pytest.raises(RequestError, match="other bytes"):
+    with pytest.raises(RequestError, match="names bytes that differ"):
         door.obey(msgspec.structs.replace(sent, segments=(wrong,)), headers)
     with pytest.raises(RequestError, match="header"):
         door.obey(sent, ())
@@ -335,6 +335,6 @@ def test_a_stranger_with_the_part_reads_nothing(door: Door) -> None:
     door.obey(sent)
     with pytest.raises(OpenError):
         open_bytes(door.outbox.objects[sent.tip][0], [custodians.OWNER_IDENTITY])
-    with pytest.raises(Exception, match="name"):
+    with pytest.raises(Exception, match="differs from the id"):
         read_tip(open_bytes(door.outbox.objects[sent.tip][0], [REPLY_IDENTITY]), new_id())
     assert strictjson.encode(sent)

@@ -16,6 +16,7 @@ from agent.core.alerts.notice_delay import DisclosureDelay
 from agent.core.alerts.policy import ChannelRules, Policy, Span
 from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor, health_conditions
 from agent.core.device_secret import DeviceSecret
+from agent.core.private_hours import minute_of_day
 from agent.core.requests import WAITING
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.alerts.alerts import Alerts, AlertSettings
@@ -83,7 +84,7 @@ class AlertsFactory:
                 tuple(_rules(channel) for channel in wanted.channels),
                 off=frozenset(wanted.off),
                 digest=frozenset(wanted.digest),
-                digest_minute=_minute(wanted.digest_at),
+                digest_minute=minute_of_day(wanted.digest_at),
                 cool_down_ns=wanted.cool_down_s * 10**9,
                 quiet=quiet_hours(configuration),
             ),
@@ -133,13 +134,9 @@ def local_time(utc_ms: int) -> tuple[int, str]:
 def quiet_hours(configuration: Configuration) -> Span | None:
     """The household's, for every channel."""
     quiet = configuration.alerts.quiet if configuration.alerts is not None else None
-    return (_minute(quiet[0]), _minute(quiet[1])) if quiet else None
+    return (minute_of_day(quiet[0]), minute_of_day(quiet[1])) if quiet else None
 
 
 def _rules(channel: config.AlertChannelConfig) -> ChannelRules:
-    quiet: Span | None = (_minute(channel.quiet[0]), _minute(channel.quiet[1])) if channel.quiet else None
+    quiet: Span | None = (minute_of_day(channel.quiet[0]), minute_of_day(channel.quiet[1])) if channel.quiet else None
     return ChannelRules(channel.name, frozenset(channel.kinds or AlertKind), quiet)
-
-
-def _minute(time_of_day: str) -> int:
-    return int(time_of_day[:2]) * 60 + int(time_of_day[3:])

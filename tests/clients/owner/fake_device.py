@@ -457,7 +457,7 @@ class FakeDevice:
                     del self.stored[name]
             case Settings():
                 if statement.previous != self.settings_sha256:
-                    raise RequestError("Somebody has changed the settings meanwhile.")
+                    raise RequestError("Another owner has changed the settings meanwhile.")
                 self.settings, self.settings_sha256 = envelope, subject
                 self.write(EntryKind.CONFIGURATION_CHANGED, subject=subject)
             case Tip():

@@ -35,7 +35,7 @@ class Overtaken:
             if self._left:
                 self._left -= 1
                 self._now_s += self._after_s
-                raise OvertakenError("A later statement of the same owner came first.")
+                raise OvertakenError("A later statement of the same owner arrived first.")
         return self._home.device.fetch(op, body=body, **arguments)
 
 

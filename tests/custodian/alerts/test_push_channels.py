@@ -146,7 +146,7 @@ def test_only_an_owners_signature_adds_a_browser_and_it_stands_in_the_ledger_and
         lambda kind, _text: told.append(kind),
     )
     assert "push_subscribe" not in {*push.answers, *door.custodian.control._operations}
-    with pytest.raises(RequestError, match="alerts nobody"):
+    with pytest.raises(RequestError, match="has no alerts"):
         door.obey(wanted(1))
     door.custodian.statements.subscribe = push.subscribe
     with pytest.raises(OpenError):

@@ -17,6 +17,7 @@ from agent.clients.owner.device_settings import MATTER, change_settings
 from agent.config import Weekday, ZoneConfig
 from agent.config.reading import convert, read_text
 from agent.config.settings import CrossFieldError, Section
+from agent.core.private_hours import minute_of_day
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink, read_settings
 from agent.wire import strictjson
@@ -209,7 +210,7 @@ def _private(text: str) -> PrivateHoursSetting:
 def _span(text: str, option: str) -> tuple[int, int]:
     try:
         begins, ends = text.split("-")
-        return _minute(begins), _minute(ends)
+        return minute_of_day(begins), minute_of_day(ends)
     except ValueError as error:
         raise ConfigurationError(f"{option} '{text}' is not a span of the day.", remedy="Write 22:00-07:00.") from error
 
