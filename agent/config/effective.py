@@ -6,7 +6,8 @@ import time
 from typing import Final
 
 from agent.config import Configuration, Weekday
-from agent.core.private_hours import PrivateHours, is_private, minute_of_day
+from agent.core.alerts.policy import minute_of_day
+from agent.core.private_hours import PrivateHours, is_private
 from agent.core.timebase import ClockReading
 from agent.wire import strictjson
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Settings

@@ -12,28 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["PrivateHours", "is_private", "minute_of_day"]
+__all__ = ["PrivateHours", "is_private"]
 
 _WEEK = 7
-_MINUTES_PER_HOUR = 60
-_HOURS = 24
-_DIGITS = 2
-
-
-def minute_of_day(text: str) -> int:
-    """Returns the minute of the day, 0..1439, of "HH:MM" or of "HHMM", as in an owner's opt-out.
-
-    Raises `ValueError` if the text is no time of day.
-    """
-    hour, colon, minute = text.partition(":")
-    if not colon:
-        hour, minute = text[:-2], text[-2:]
-    digits = hour + minute
-    if not (hour and len(hour) <= _DIGITS and len(minute) == _DIGITS and digits.isascii() and digits.isdigit()):
-        raise ValueError(f"'{text}' is no time of day.")
-    if int(hour) >= _HOURS or int(minute) >= _MINUTES_PER_HOUR:
-        raise ValueError(f"'{text}' is no time of day.")
-    return int(hour) * _MINUTES_PER_HOUR + int(minute)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from agent.core.alerts.policy import is_within
+from agent.core.alerts.policy import is_within, minute_of_day
 from agent.core.consent import RequestState
-from agent.core.private_hours import minute_of_day
 from agent.core.timebase import NS_PER_S, ClockQuality, ClockReading
 from agent.errors import RequestError
 from agent.wire import strictjson

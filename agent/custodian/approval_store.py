@@ -1,7 +1,7 @@
 """Archive of the owners' signed approvals, one for each disclosure and tip, with the records of the files they name.
 
-The owner's client lists from it which segments, stills and sounds left.  The client does not have to trust the device:
-an owner signed the approval, the ledger names it by its hash, and each record is signed and names its file by hash.
+The owner's client lists from it which segments, stills and sounds left.  The client can verify the list: an
+owner signed the approval, the ledger names it by its hash, and each record is signed and names its file by hash.
 The records are copied because the vault deletes them with the footage.
 
 An approval is sealed to the current owners before it is stored, like the request it answers (docs/decisions/0014).  It
@@ -69,8 +69,8 @@ class ApprovalArchive:
         self._journal.put(_ORDER, strictjson.encode(_ArchiveOrder(kept=tuple(order))))
 
     def of(self, disclosure: str) -> bytes | None:
-        """Returns the age file around the approval (`wire.control.decode_approval`), or None if it is not in the
-        archive."""
+        """Returns the age file around the approval (`wire.control.decode_approval`), or None if the archive
+        lacks it."""
         return self._journal.get(_KEPT + disclosure)
 
     def _order(self) -> _ArchiveOrder:

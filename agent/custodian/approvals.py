@@ -39,7 +39,7 @@ _ID_BYTES: Final = 16
 class _CompleteApproval:
     """An approval, and the second owner's if two are required.  `acting` is the newer statement.
 
-    `seconded` is archived for the owners.  It is not part of the proof if one approval has become enough.
+    `seconded` is archived for the owners.  The proof omits it if one approval has become enough.
     """
 
     approval: Approval
@@ -106,7 +106,7 @@ class Approvals:
         with self._requests.deciding():
             stored = self._approvable(first.statement, co_approval)
         released = self._released(first.statement, headers, stored, enrolment)
-        # If one approval has become enough, the second one only triggers the first and is not part of the proof.
+        # If one approval has become enough, the second one only triggers the first, and the proof omits it.
         second = said if enrolment.approvals_needed > 1 else None
         return self._share(_CompleteApproval(first.statement, first, co_approval, second, said), released, enrolment)
 

@@ -47,14 +47,14 @@ class TrustedClock:
         return self._clock.boot_id
 
     def now(self) -> ClockReading:
-        """Returns both clocks, with quality "unknown" while the wall clock is not trusted."""
+        """Returns both clocks, with quality "unknown" while the wall clock is untrusted."""
         with self._lock:
             read = self._clock.now()
             return self._follow(read).judge(read)
 
     @property
     def trusted_ms(self) -> int | None:
-        """Returns the UTC time that deletions may use, or None while the clock is not trusted."""
+        """Returns the UTC time that deletions may use, or None while the clock is untrusted."""
         now = self.now()
         return None if now.quality is ClockQuality.UNKNOWN else now.utc_ns // NS_PER_MS
 

@@ -122,12 +122,12 @@ class CustodianRuntime:
 
     @property
     def position(self) -> tuple[float, float] | None:
-        """Returns (lat, lon) in degrees, or None if the position is not set."""
+        """Returns (lat, lon) in degrees, or None before the position is set."""
         return place_of(self.configuration)
 
     @property
     def cell_filter(self) -> str | None:
-        """Returns the topic filter for requests at the doorbell's position, or None if the position is not set."""
+        """Returns the topic filter for requests at the doorbell's position, or None before the position is set."""
         return cell_filter(cell_of(*self.position)) if self.position is not None else None
 
     @property
@@ -160,13 +160,14 @@ class CustodianRuntime:
         self._start_control()
 
     def on_time(self) -> None:
-        """Runs every few seconds.  Raises `StorageError` while the disk takes no write."""
+        """Runs every few seconds.  Raises `StorageError` while the disk refuses writes."""
         if not self._controlled:
             self._start_control()
         self.custodian.on_time()
 
     def _start_control(self) -> None:
-        """Starts the control socket.  The socket is a file, and the page must work even if the disk takes no file."""
+        """Starts the control socket.  The socket is a file, and the page must work even if the disk refuses the
+        file."""
         try:
             self._control.start()
         except ConfigurationError as error:

@@ -101,7 +101,7 @@ class Custodian:
     def start(self) -> None:
         """Records the boot, sweeps the outbox, and ends everything that has expired since the last stop.
 
-        If the disk takes no write, `on_time` does this later, so that the owner can still look at stored footage.
+        If the disk refuses writes, `on_time` does this later, so that the owner can still look at stored footage.
         """
         self.enrolments.announce()
         try:

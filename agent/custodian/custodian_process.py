@@ -1,7 +1,7 @@
 """The custodian's process: index, requests, consent, ledger, the device's signing key, and the owner's page.
 
-It serves the recorder, the uplink and the owner on one socket each.  It has no camera, makes no network connection, and
-holds no key that opens footage.  It only reads the ciphertext of the vault.
+It serves the recorder, the uplink and the owner on one socket each.  It has neither a camera nor
+a network connection nor a key that opens footage.  It only reads the ciphertext of the vault.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class CustodianRole:
             self._ignore_configuration,
         )
         self.device, self.custodian, self.alerts = self._owned.device, self._owned.custodian, self._owned.alerts
-        set_by_owner = lambda: self.custodian.settings.payload  # noqa: E731 — read anew each time
+        set_by_owner = lambda: self.custodian.settings.payload  # noqa: E731 — read at each call
         recorder_desk = RecorderIpcHandler(
             self._sealers, key.sign, self.custodian, set_by_owner, self._owned.notifier, self._reports, self._shelf
         )

@@ -1,10 +1,10 @@
 """The device's owners: accepts a signed enrolment, and applies it only after its keys have been seen to open.
 
-Footage sealed to a key that cannot be opened is lost, and the loss shows too late.  So the device seals 32 random bytes
+Footage sealed to a lost key is lost, and the loss shows too late.  So the device seals 32 random bytes
 to every *new* recipient, the recovery identity included.  The enrolment takes effect once all of them are returned,
 each by the owner who can open it.  An enrolment with new owners waits at most one day.  An enrolment without new keys
-waits at most ten minutes for its client, because a signed enrolment that was abandoned must not take effect later.  The
-device records nothing before its first enrolment.
+waits at most ten minutes for its client, because a signed enrolment that was abandoned must lapse.  The device
+records only after its first enrolment.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ class SegmentHolds:
         self.held_bytes = held_bytes
 
     def hold(self, statement: Hold, fields: dict[str, str]) -> None:
-        """Holds segments.  Raises `RequestError` if one is not stored, or if a limit is exceeded."""
-        # The owner's clock counts while the doorbell's is not trusted.
+        """Holds segments.  Raises `RequestError` if one is missing, or if a limit is exceeded."""
+        # The owner's clock counts while the doorbell's is untrusted.
         now_s = trusted_seconds(self._clock.now()) or statement.owner_time_ms // 1000
         if not now_s < statement.until_s <= now_s + LONGEST_HOLD_S:
             raise RequestError(
@@ -71,7 +71,7 @@ class SegmentHolds:
             self._journal.put(_HOLD + name, b"%d" % statement.until_s)
 
     def release(self, statement: Release, fields: dict[str, str]) -> None:
-        """Releases segments.  It ignores those that are not held."""
+        """Releases segments.  It ignores the others."""
         self._ledger.write(EntryKind.RELEASED, segments=len(statement.segments), **fields)
         for name in statement.segments:
             self._journal.remove(_HOLD + name)
@@ -86,7 +86,7 @@ class SegmentHolds:
             self._journal.put(_ERASURE + name, b"")
 
     def held(self) -> frozenset[str]:
-        """Returns the held segments.  No hold ends while the clock is not synchronised."""
+        """Returns the held segments.  Holds end only while the clock is synchronised."""
         now_s = trusted_seconds(self._clock.now())
         until = self._journal.named(_HOLD)
         return frozenset(name for name, value in until.items() if now_s is None or now_s <= int(value))

@@ -2,8 +2,8 @@
 
 The senders' words are sealed to the owners before they are stored (docs/decisions/0014).
 
-For no match, denied, opted out, expired, malformed, untrusted and over a limit, the inbox sends nothing, raises
-nothing, and takes no visible time.  It only counts messages that it drops (SECURITY.md, promises 3 and 4).
+All refusals look the same from outside: the inbox stays silent, and its timing shows no difference.  For example, a
+denied request looks like a malformed one.  It only counts messages that it drops (SECURITY.md, promises 3 and 4).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The custodian's IPC handlers: the messages that the recorder and the uplink may send, and only those.
 
-Each handler has a separate socket.  The recorder's handler cannot send anything to the network.  The uplink's handler
-cannot sign, list the owners, or read the vault.
+Each handler has a separate socket.  The recorder's handler has no way to the network.  The uplink's handler has
+no access to the signing key, the owners or the vault.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class UplinkIpcHandler:
                 return Ack()
 
     def _no_channels(self) -> tuple[()]:
-        """Answers slowly if no alerts are configured.  Otherwise the uplink would poll without a pause."""
+        """Answers slowly if no alerts are configured.  Otherwise the uplink would poll continuously."""
         with self._changed:
             self._changed.wait(_ALERTS_S)
         return ()

@@ -9,8 +9,8 @@ deleted and overwritten once the request has ended (`secure_delete`; docs/decisi
 
 The journal uses one connection and one lock, because the custodian makes one decision at a time.
 
-A reserve file lies beside the journal.  Even reading the journal needs room for a write-ahead log.  A custodian that
-cannot start on a full disk would sign no tombstone, so the disk would stay full.
+A reserve file lies beside the journal.  Even reading the journal needs room for a write-ahead log.  With the
+reserve, the custodian starts on a full disk too, and signs the tombstones that make room.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS ledger (position INTEGER PRIMARY KEY, entry BLOB NOT 
 -- Every request that was admitted, with the signed bytes it came in: the owner can always check it again.  The bytes
 -- are sealed to the owners; `case_mark` counts requests of one case without naming it; `terms` go once it has ended.
 -- The window (UTC s) is there where it concerns this place: cases, windows and rates count those alone.  `said_id` is
--- the id its requester gave it, which nobody else uses up.
+-- the id its requester gave it, unique for that requester.
 CREATE TABLE IF NOT EXISTS request (
   id TEXT PRIMARY KEY, sealed BLOB NOT NULL, payload_sha256 TEXT NOT NULL, requester TEXT NOT NULL,
   audience TEXT NOT NULL, key_id TEXT NOT NULL, seq INTEGER NOT NULL, case_mark TEXT NOT NULL, state TEXT NOT NULL,
@@ -145,13 +145,13 @@ class SqliteJournal:
             self._open(path)
 
     def _open_copy(self, path: Path) -> None:
-        """Opens a copy if the disk takes no write.  Earlier decisions can be read, and new ones cannot be made."""
+        """Opens a copy if the disk refuses writes.  Earlier decisions can be read, and new ones fail."""
         self._db = open_snapshot(path)
         self._execute("PRAGMA query_only=ON")
         self._retry_s = time.monotonic() + _RETRY_S
 
     def _leave_copy(self) -> None:
-        """Returns to the file if the disk takes writes again.  The copy holds no decision of its own."""
+        """Returns to the file if the disk takes writes again.  The copy is only read."""
         if self._retry_s is None or time.monotonic() < self._retry_s or not isinstance(self._path, Path):
             return
         copy = self._db
@@ -264,7 +264,7 @@ class SqliteJournal:
         """Empties the write-ahead log.  If this fails, the decision is still durable, and the next decision tries
         again.
 
-        It does not wait for another reader, for example a backup, because the custodian cannot decide while it waits.
+        It does not wait for another reader, for example a backup, because the custodian decides only afterwards.
         """
         if not self._has_forgotten:
             return
@@ -376,7 +376,7 @@ class SqliteJournal:
         return self._count("SELECT count(*) FROM matched WHERE request = ?", (request,))
 
     def overdue(self, now_s: int, *states: RequestState) -> list[StoredRequest]:
-        """Returns the requests in `states` whose time was over before `now_s`, oldest first."""
+        """Returns the requests in `states` that ended before `now_s`, oldest first."""
         names = tuple(state.value for state in states)
         return self._requests(f"WHERE state IN ({_marks(names)}) AND not_after_s < ?", (*names, now_s))
 

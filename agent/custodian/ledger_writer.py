@@ -69,7 +69,7 @@ class Ledger:
     def progress(self, old_size: int) -> tuple[bytes, tuple[bytes, ...]]:
         """Returns the current checkpoint, and the proof that it continues the one with `old_size` entries.
 
-        Raises `RequestError` if the ledger is shorter.  Entries never change, so the proof needs no lock.
+        Raises `RequestError` if the ledger is shorter.  Entries are immutable, so the proof is made outside the lock.
         """
         frontier = self._frontier()
         if not 0 <= old_size <= frontier.size:

@@ -1,4 +1,4 @@
-"""Nonces for owners' statements, so that a statement that was signed and kept back cannot take effect later.
+"""Nonces for owners' statements, so that a statement that was kept back after signing is refused.
 
 An owner's client asks for a nonce, signs, and submits the statement at once.  A nonce is valid
 
@@ -7,8 +7,8 @@ An owner's client asks for a nonce, signs, and submits the statement at once.  A
 - once, and only before a later nonce of the same owner was used: an owner's statements take effect in the order of
   their nonces.
 
-The check needs no wall clock, so a wrong clock neither admits an old statement nor locks an owner out.  Two owners do
-not block each other.  Nothing is stored: a nonce is a number and its keyed hash.
+The check needs no wall clock, so a wrong clock neither admits an old statement nor locks an owner out.  Owners
+are independent of each other.  A nonce is a number and its keyed hash, so the device stores none.
 
 Source: PROTOCOL.md, section 6; docs/decisions/0020.
 """
@@ -35,7 +35,7 @@ _REMEDY: Final = "Nothing was changed. Repeat the command to sign a new statemen
 
 
 class Nonces:
-    """`give` issues a nonce to any client.  `claim` uses it for a statement whose signature was verified before."""
+    """`give` issues a nonce to any client.  `claim` uses it for a verified statement."""
 
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock

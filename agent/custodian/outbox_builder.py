@@ -33,7 +33,7 @@ _SECRET_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class OutboxBuild:
-    """An outbox object whose parts are on the disk.  `finish(manifest, reply)` completes it and makes it durable.
+    """An outbox object with its parts on the disk.  `finish(manifest, reply)` completes it and makes it durable.
 
     A disclosure's manifest is signed in `finish`.  A tip's manifest is unsigned, because it must not name the device.
     """
@@ -77,7 +77,7 @@ class OutboxBuilder:
         return (first, *parts)
 
     def discard(self, disclosure: str) -> None:
-        """Removes an object whose approval failed."""
+        """Removes the object of a failed approval."""
         self._outbox.remove(disclosure)
 
     def _joined(self, item: ReleasedItem) -> Iterator[bytes]:

@@ -30,7 +30,7 @@ _TIP: Final = "tip."
 _FIRST: Final = "first."
 _APPROVERS: Final = "approvers."
 _NOT_CHECKED: Final = "unjudged."
-"""Precedes the id of a request that arrived while the clock was not synchronised.  Its time limits are unchecked."""
+"""Precedes the id of a request that arrived while the clock was unsynchronised.  Its time limits are unchecked."""
 _LIMIT_BYTES: Final = 4096
 
 
@@ -119,7 +119,7 @@ class ReleaseRecords:
         self._journal.put(_TIP + tip.tip, strictjson.encode(tip))
 
     def save_state(self, stored: StoredRelease, state: RequestState, disclosure: str | None = None) -> None:
-        """Writes the new state, and deletes whatever the record no longer needs in it."""
+        """Writes the new state, and deletes the data that only earlier states need."""
         if isinstance(stored, StoredTip):
             self.save_tip(msgspec.structs.replace(stored, state=state))
             return
@@ -131,7 +131,7 @@ class ReleaseRecords:
         if state.ended:
             self._journal.remove(_APPROVERS + stored.id)
 
-    # -- whose key they depend on --------------------------------------------------------------------------------------
+    # -- the key they depend on ----------------------------------------------------------------------------------------
 
     def still_trusted(self, stored: StoredRelease) -> bool:
         """Returns True if the requester may still receive the release.
@@ -147,14 +147,14 @@ class ReleaseRecords:
     def requester_of(self, stored: StoredRequest, owner_s: int | None = None) -> TrustedRequester | None:
         """Returns the requester if the key that signed the request is trusted now, otherwise None.
 
-        `owner_s`: the time of an owner's statement.  It counts while the device's clock is not synchronised.
+        `owner_s`: the time of an owner's statement.  It counts while the device's clock is unsynchronised.
         """
         at_s = trusted_seconds(self._clock.now())
         at_s = owner_s if at_s is None else at_s
         return self._trust.store.resolve(stored.trust_root, stored.requester, stored.key_id, at_s)
 
     def tip_recipient(self, root: str, requester: str) -> str | None:
-        """Returns the key that tips to this requester are sealed to, or None if it takes none or has no valid key."""
+        """Returns the key that tips to this requester are sealed to, or None if it takes none now."""
         bundle = self._trust.store.bundles.get(root)
         entry = next((each for each in bundle.requesters if each.id == requester), None) if bundle else None
         at_s = trusted_seconds(self._clock.now())
@@ -169,7 +169,7 @@ class ReleaseRecords:
         self._journal.put(_APPROVERS + stored.id, " ".join(key_ids).encode())
 
     def approver_left(self, stored: StoredRelease) -> bool:
-        """Returns True if someone who approved the release is no longer an owner."""
+        """Returns True if an approver of the release has left the owners."""
         if isinstance(stored, StoredTip):
             return self._enrolments.has_left(stored.by)
         key_ids = self._journal.get(_APPROVERS + stored.id) or b""
@@ -183,7 +183,7 @@ class ReleaseRecords:
     # -- time limits that could not be checked -------------------------------------------------------------------------
 
     def defer_check(self, request: str) -> None:
-        """Notes that the request arrived while the clock was not synchronised."""
+        """Notes that the request arrived while the clock was unsynchronised."""
         self._journal.put(_NOT_CHECKED + request, b"")
 
     def is_deferred(self, request: str) -> bool:

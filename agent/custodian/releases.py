@@ -136,7 +136,7 @@ class Releases:
     # -- trust, owners and time ----------------------------------------------------------------------------------------
 
     def recheck(self) -> None:
-        """Ends every release whose requester is no longer trusted, or whose approver is no longer an owner.
+        """Ends every release if its requester has lost its trust or an approver has left the owners.
 
         Runs if trust or the owners change, and every few seconds.  It also stops what has begun to leave.
         """
@@ -152,7 +152,7 @@ class Releases:
                     self.step(stored, Event.REVOKED, reason=APPROVER_LEFT)
 
     def expire(self, now_s: int) -> None:
-        """Ends every release whose time is over at `now_s`, a UTC time of a synchronised clock."""
+        """Ends every overdue release.  `now_s`: UTC of a synchronised clock."""
         with self._decisions.one():
             for stored in self.records.overdue(now_s):
                 self.step(stored, Event.EXPIRED)

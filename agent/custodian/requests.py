@@ -51,7 +51,7 @@ class Requests:
     def still_trusted(self, stored: StoredRequest, owner_s: int | None = None) -> bool:
         """Returns True if the key that signed the request is trusted now.
 
-        `owner_s`: the time of an owner's statement.  It counts while the device's clock is not synchronised.
+        `owner_s`: the time of an owner's statement.  It counts while the device's clock is unsynchronised.
         """
         return self._records.requester_of(stored, owner_s) is not None
 
@@ -64,9 +64,9 @@ class Requests:
         return check_times(stored.terms.from_s, stored.terms.to_s, stored.not_after_s, limits, at_s)
 
     def on_time(self) -> None:
-        """Sends delayed notices, and ends every request and tip that has expired or is no longer trusted.
+        """Sends delayed notices, and ends every request and tip that has expired or lost its trust.
 
-        Nothing expires while the clock is not synchronised.  The clock of the owner who approves then decides.
+        Requests expire only while the clock is synchronised.  Otherwise, the clock of the owner who approves decides.
         """
         self._notices.on_time()
         self._releases.recheck()
@@ -78,7 +78,7 @@ class Requests:
             self._releases.expire(now_s)
 
     def _check_deferred(self, now_s: int) -> None:
-        """Re-checks requests that were admitted while the clock was not synchronised.
+        """Re-checks requests that were admitted while the clock was unsynchronised.
 
         A request that has merely expired since then is left to `Releases.expire`.
         """

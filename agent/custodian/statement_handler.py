@@ -1,7 +1,7 @@
 """Handler for owners' statements: a statement is valid through the approval key that signed it, over any channel.
 
-The local socket grants no rights.  A program that reaches it may read ciphertext and submit statements, and a statement
-without an owner's signature changes nothing.  A statement takes effect once, soon after it was signed, in the order of
+A program that reaches the local socket may read ciphertext and submit statements.  Only an owner's signature lets a
+statement change anything.  A statement takes effect once, soon after it was signed, in the order of
 its owner's statements (`nonces`).  The device refuses a statement that was submitted before or kept back.
 """
 

@@ -31,7 +31,7 @@ MOST_GAPS: Final = 2_000
 _SHORTEST_OFF_MS: Final = 60_000
 """A shorter time without a record is only a restart."""
 _UNKNOWN: Final = "unknown"
-"""The quality of a clock that is not synchronised.  Its dates may be wrong."""
+"""The quality of an unsynchronised clock.  Its dates may be wrong."""
 
 
 _STRENGTH: Final = ("motion", "pir", "button")
@@ -217,7 +217,7 @@ class Timeline:
             case "gap":
                 start_ms, length_ms = record.span.utc_ms, (record.span.end_us - record.span.start_us) // 1000
                 if self._gaps and self._gaps[-1] == (start_ms, start_ms, record.reason):
-                    self._gaps.pop()  # its beginning, told when nobody knew its end
+                    self._gaps.pop()  # its beginning, recorded before its end was known
                 self._gaps.append((start_ms, start_ms + length_ms, record.reason))
                 self._add_coverage(record.span)
             case "coverage":

@@ -1,6 +1,6 @@
-"""Tips: messages, with or without footage, that an owner sends to a requester unasked and without their name.
+"""Tips: messages, with optional footage, that an owner sends to a requester unasked and anonymously.
 
-Only an owner's signed statement makes a tip.  No network message can.  A tip leaves like every answer: it is checked,
+Only an owner's signed statement makes a tip.  A tip leaves like every answer: it is checked,
 copied, sealed, written to the ledger first, and revocable until its first byte (`custodian.releases`).
 """
 
@@ -52,7 +52,7 @@ class Tips:
     ) -> RequestStatus:
         """Makes the tip ready to leave.  `acting` opens the transaction in which its statement takes effect, once.
 
-        Raises `RequestError` if the tip cannot be sent.  Nothing of it stays then.
+        Raises `RequestError` if the tip cannot be sent.  The tip is then discarded.
         """
         self._require_sendable(tip)
         released = self._released(tip, headers)
@@ -83,7 +83,7 @@ class Tips:
         return status
 
     def _stored(self, tip: Tip, said: VerifiedStatement) -> StoredTip:
-        # The owner's clock counts while the device's clock is not synchronised.
+        # The owner's clock counts while the device's clock is unsynchronised.
         now_s = trusted_seconds(self._clock.now()) or tip.owner_time_ms // 1000
         return StoredTip(
             tip=tip.tip,

@@ -47,7 +47,7 @@ class TrustManager:
         ledger: Ledger,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
     ) -> None:
-        """`tell(kind, text)` notifies the owner.  If it raises, the owner was not notified."""
+        """`tell(kind, text)` notifies the owner.  If it raises, the notification failed."""
         self._decisions = decisions
         self._journal = journal
         self._ledger = ledger

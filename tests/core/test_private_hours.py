@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.private_hours import PrivateHours, is_private, minute_of_day
+from agent.core.alerts.policy import minute_of_day
+from agent.core.private_hours import PrivateHours, is_private
 
 SATURDAY, SUNDAY, MONDAY = 5, 6, 0
 MINUTE = st.integers(0, 1439)

@@ -22,8 +22,11 @@ from typing import Final
 from agent.core.alerts.kinds import AlertDefinition, AlertKind
 from agent.core.timebase import BootNs
 
-__all__ = ["ChannelRules", "Decision", "Policy", "Span", "is_within", "may_release"]
+__all__ = ["ChannelRules", "Decision", "Policy", "Span", "is_within", "may_release", "minute_of_day"]
 
+_MINUTES_PER_HOUR: Final = 60
+_HOURS: Final = 24
+_DIGITS: Final = 2
 _DAY_MINUTES: Final = 24 * 60
 _NEVER_RATE_LIMITED: Final = frozenset(
     {AlertKind.BUTTON, AlertKind.REQUEST, AlertKind.TRUST, AlertKind.OWNERS, AlertKind.TAMPER}
@@ -132,6 +135,22 @@ def may_release(
         return False
     since_digest_minutes = (minute - policy.digest_minute) % _DAY_MINUTES
     return since_ms < now_ms - since_digest_minutes * 60_000
+
+
+def minute_of_day(text: str) -> int:
+    """Returns the minute of the day, 0..1439, of "HH:MM" or of "HHMM", as in an owner's opt-out.
+
+    Raises `ValueError` if the text is no time of day.
+    """
+    hour, colon, minute = text.partition(":")
+    if not colon:
+        hour, minute = text[:-2], text[-2:]
+    digits = hour + minute
+    if not (hour and len(hour) <= _DIGITS and len(minute) == _DIGITS and digits.isascii() and digits.isdigit()):
+        raise ValueError(f"'{text}' is no time of day.")
+    if int(hour) >= _HOURS or int(minute) >= _MINUTES_PER_HOUR:
+        raise ValueError(f"'{text}' is no time of day.")
+    return int(hour) * _MINUTES_PER_HOUR + int(minute)
 
 
 def is_within(span: Span | None, minute: int | None) -> bool:

@@ -13,10 +13,9 @@ from agent.config import Configuration
 from agent.core.alerts.alert_messages import ChannelAddress
 from agent.core.alerts.kinds import AlertKind
 from agent.core.alerts.notice_delay import DisclosureDelay
-from agent.core.alerts.policy import ChannelRules, Policy, Span
+from agent.core.alerts.policy import ChannelRules, Policy, Span, minute_of_day
 from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor, health_conditions
 from agent.core.device_secret import DeviceSecret
-from agent.core.private_hours import minute_of_day
 from agent.core.requests import WAITING
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.alerts.alerts import Alerts, AlertSettings

@@ -17,7 +17,7 @@ from agent.clients.owner.device_settings import MATTER, change_settings
 from agent.config import Weekday, ZoneConfig
 from agent.config.reading import convert, read_text
 from agent.config.settings import CrossFieldError, Section
-from agent.core.private_hours import minute_of_day
+from agent.core.alerts.policy import minute_of_day
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink, read_settings
 from agent.wire import strictjson
@@ -213,10 +213,3 @@ def _span(text: str, option: str) -> tuple[int, int]:
         return minute_of_day(begins), minute_of_day(ends)
     except ValueError as error:
         raise ConfigurationError(f"{option} '{text}' is not a span of the day.", remedy="Write 22:00-07:00.") from error
-
-
-def _minute(text: str) -> int:
-    hour, minute = map(int, text.split(":"))
-    if not (0 <= hour < 24 and 0 <= minute < 60):
-        raise ValueError(text)
-    return hour * 60 + minute
