@@ -30,9 +30,7 @@ COMMANDS = {
         "Approve exactly the footage that another owner has approved, if it takes two.",
     ),
     "deny": LazyCommand("agent.clients.cli.owner.decide:deny", "Deny a footage request."),
-    "revoke": LazyCommand(
-        "agent.clients.cli.owner.decide:revoke", "Revoke an approval."
-    ),
+    "revoke": LazyCommand("agent.clients.cli.owner.decide:revoke", "Revoke an approval."),
     "opt-out": LazyCommand("agent.clients.cli.owner.opt_out:opt_out", "Opt out of requests: all, some, or at night."),
     "live": LazyCommand("agent.clients.cli.owner.live:live", "Watch the live picture of the camera."),
     "open": LazyCommand(
