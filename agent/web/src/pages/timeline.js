@@ -26,8 +26,15 @@ const MOST_WATCHED = 60;
 
 /** @param {HTMLElement} content */
 export async function timeline(content) {
+  // The heading stands before the answers come: it says that the page is the one that was asked for.
+  const parts = {
+    chips: h("div.chips", { role: "group", "aria-label": t("timeline.filter") }),
+    searched: h("p.quiet", { role: "status" }),
+    list: h("div.rows", { role: "list", "aria-label": t("timeline.title") }),
+  };
+  content.append(h("h1", t("timeline.title")), parts.chips, parts.searched, parts.list);
   const [found, facts] = await Promise.all([everything(), ask("page_facts")]);
-  return new Timeline(content, found, facts).start();
+  return new Timeline(content, parts, found, facts).start();
 }
 
 class Timeline {
@@ -47,10 +54,11 @@ class Timeline {
 
   /**
    * @param {HTMLElement} content
+   * @param {Record<"chips" | "searched" | "list", HTMLElement>} parts
    * @param {Found} found
    * @param {Answer} facts
    */
-  constructor(content, found, facts) {
+  constructor(content, parts, found, facts) {
     this.#content = content;
     this.#found = found;
     this.#facts = facts;
@@ -58,10 +66,9 @@ class Timeline {
     this.#kind = "";
     this.#rows = [];
     this.#drawn = new Map();
-    this.#chips = h("div.chips", { role: "group", "aria-label": t("timeline.filter") });
-    this.#list = h("div.rows", { role: "list", "aria-label": t("timeline.title") });
-    this.#searched = h("p.quiet", { role: "status" });
-    content.append(h("h1", t("timeline.title")), this.#chips, this.#searched, this.#list);
+    this.#chips = parts.chips;
+    this.#list = parts.list;
+    this.#searched = parts.searched;
   }
 
   /** Shows the list and keeps it up to date.  Returns how to end that. */
