@@ -40,7 +40,7 @@ def test_a_tip_is_written_looked_at_and_signed_in_the_browser_and_its_requester_
            await page.getByLabel("Your message").fill(args.words);
            await page.screenshot({path: args.shots + "/tip-phone-light.png", fullPage: true});
            await send.click();
-           await dialog.getByText("It names nobody.").waitFor();
+           await dialog.getByText("It carries no name.").waitFor();
            await page.screenshot({path: args.shots + "/tip-sure-phone-light.png"});
            const found = await axe(page);
            if (found.length) throw new Error(JSON.stringify(found));""",

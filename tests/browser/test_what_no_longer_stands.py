@@ -39,7 +39,7 @@ def test_what_ended_with_the_trust_says_so_and_offers_nothing_that_the_doorbell_
     people.share("ana")
     people.go("ana", "/settings")
     people.run("ana", 'await page.getByRole("button", {name: "Trust no longer"}).click();')
-    people.run("ana", 'await page.getByText("What they have asked ends").waitFor();')
+    people.run("ana", 'await page.getByText("Their open requests end").waitFor();')
     people.sign("ana", "Trust no longer")
     until(lambda: home.house.state_of(waiting) == "denied", "the end of what waited")
 
@@ -52,7 +52,7 @@ def test_what_ended_with_the_trust_says_so_and_offers_nothing_that_the_doorbell_
         people.open_request("ana", request)
         people.run("ana", 'await page.getByRole("heading", {name: args.heading}).waitFor();', heading=heading)
         shown = main_of(home, "ana")
-        assert "You no longer trust whoever asked this." in shown
+        assert "You no longer trust this requester." in shown
         assert "You can say no to it" not in shown
         assert ("The requester is no longer trusted." in shown) is (heading == "Ended by itself")
         assert people.run("ana", 'return page.getByRole("button", {name: "Say no"}).count();') == 0
@@ -147,7 +147,7 @@ def test_what_was_chosen_first_and_deleted_then_cannot_be_agreed_to_and_is_no_al
     people.open_request("ben", request)
     people.run(
         "ben",
-        """await page.getByText("owner-1 said yes, and some of what they chose is no longer here.").waitFor();
+        """await page.getByText("owner-1 said yes, and a part of their choice is no longer stored.").waitFor();
            await page.getByRole("button", {name: "Say no", exact: true}).waitFor();""",
     )
     assert "look at the doorbell" not in main_of(home, "ben")

@@ -97,7 +97,7 @@ def test_hours_without_questions_are_listed_and_can_be_taken_back(home: Home) ->
         "ana",
         """await page.getByLabel("Do not ask me about").selectOption("hours");
            await page.locator("#settings-opt-outs").getByRole("button", {name: "Sign and keep silent"}).click();
-           await page.getByText("They wait for you like all others.").waitFor();""",
+           await page.getByText("It waits for you like all others.").waitFor();""",
     )
     people.sign("ana", "Sign")
     people.run(
@@ -198,7 +198,7 @@ def test_settings_that_no_owner_signed_are_named_and_not_built_upon(home: Home) 
            const dialog = page.getByRole("dialog");
            await dialog.getByLabel("Passphrase").fill("correct horse battery");
            await dialog.getByRole("button", {name: "Sign", exact: true}).click();
-           await dialog.getByText("None of this doorbell's owners signed the settings").waitFor();""",
+           await dialog.getByText("are not signed by any of its owners").waitFor();""",
     )
     assert current(home).max_age_days == 7
 

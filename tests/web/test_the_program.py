@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,35 @@ def test_both_languages_say_everything() -> None:
     said = {re.sub(r"\.(one|other)$", "", key) for key in english}
     wanted = {key for key in wanted if not key.endswith(".")}
     assert wanted <= said, wanted - said
+
+
+LOOKED_FOR = re.compile(
+    r"""(?:getByText|getByLabel|name:|hasText:)\s*\(?\s*"((?:[^"\\]|\\.)+)"|assert "([^"]+)" (?:not )?in """
+)
+DATA = re.compile(r": |owner-\w+|The \w+-police|\$?\{.*?\}|\d+")
+
+
+def says(text: str, sentence: str) -> bool:
+    """Whether the text has the sentence, up to a value that the page puts at its end or its beginning."""
+    if sentence in text:
+        return True
+    same = SequenceMatcher(None, text, sentence, autojunk=False).find_longest_match()
+    return same.size >= 0.8 * len(sentence)
+
+
+def test_every_sentence_that_a_browser_test_looks_for_is_one_of_the_page_or_the_doorbell() -> None:
+    """Those tests run seldom: a text that changes must not make them fail, or pass for nothing, unnoticed."""
+    texts = json.loads((WEB / "texts" / "en.json").read_text()).values()
+    fragments = [part for text in texts for part in re.split(r"\{\w+\}", text)]
+    others = [path.read_text() for path in [*WEB.parent.rglob("*.py"), *WEB.parent.rglob("templates/*.html")]]
+    missing = []
+    for path in sorted((HERE.parent / "browser").glob("*.py")):
+        found = [match[0] or match[1] for match in LOOKED_FOR.findall(path.read_text())]
+        pieces = [piece.strip() for text in found for piece in DATA.split(text.replace("\\'", "'"))]
+        sentences = [piece for piece in pieces if len(piece) >= 12 and " " in piece]
+        missing += [f"{path.name}: {each}" for each in sentences if not any(says(part, each) for part in fragments)]
+    missing = [each for each in missing if not any(each.partition(": ")[2] in text for text in others)]
+    assert not missing
 
 
 def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
