@@ -111,7 +111,7 @@ class CameraSink(Protocol):
 
 
 class MaskedArea(Protocol):
-    """What is private in a picture (`core.motion.zones.ZoneMap`)."""
+    """The private areas of a picture (`core.motion.zones.ZoneMap`)."""
 
     @property
     def has_privacy(self) -> bool: ...
@@ -153,7 +153,7 @@ class Camera(Protocol):
 
 
 class SoundSink(Protocol):
-    """Where a microphone delivers, on its own thread.  Of a live one `sound` returns at once."""
+    """The receiver of a microphone, called on the microphone's thread. For a live one, `sound` returns at once."""
 
     def sound(self, packet: SoundPacket) -> None: ...
 
@@ -170,7 +170,7 @@ class Microphone(Protocol):
         ...
 
     def start(self, sink: SoundSink, first_ns: BootNs) -> None:
-        """Deliver from a thread of its own until `stop()` or the end; `first_ns` as for `Camera.start`."""
+        """Delivers from a separate thread until `stop()` or the end; `first_ns` as for `Camera.start`."""
         ...
 
     def stop(self) -> None:
@@ -179,9 +179,9 @@ class Microphone(Protocol):
 
 
 class Network(Protocol):
-    """A trained network: pixels in, numbers out.  What they mean is for `core.object_detection` to say.
+    """A trained network: pixels in, numbers out. `core.object_detection` interprets the numbers.
 
-    Belongs to one thread.  The same pixels give the same numbers, on one machine.
+    Belongs to one thread. The same pixels give the same numbers on one machine.
     """
 
     def infer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
@@ -193,7 +193,7 @@ class Network(Protocol):
 
 
 class Bus(Protocol):
-    """One client's connection to a message broker, kept up by a thread of its own.
+    """One client's connection to a message broker, kept up by a separate thread.
 
     `publish`, `subscribe` and `hurry` return at once and may be called from any thread; one thread takes the events.
     """
@@ -261,7 +261,7 @@ class Journal(History, Protocol):
     def put(self, name: str, value: bytes) -> None: ...
     def remove(self, name: str) -> None: ...
     def named(self, prefix: str) -> dict[str, bytes]:
-        """Values whose name starts with `prefix`, by the rest of the name."""
+        """Returns values with names that start with `prefix`, by the rest of the name."""
         ...
 
     def append_leaf(self, position: int, entry: bytes) -> None: ...
@@ -284,15 +284,16 @@ class Journal(History, Protocol):
         ...
 
     def overdue(self, now_s: int, *states: RequestState) -> list[StoredRequest]:
-        """Those in `states` whose time was over before `now_s`, oldest first."""
+        """Returns those in `states` that had expired before `now_s`, oldest first."""
         ...
 
     def held_segments(self, most: int) -> frozenset[str]:
-        """Segments of every request that waits for its owner; at most so many, for the earliest requests first."""
+        """Returns segments of every request that waits for its owner, at most this many, earliest requests first."""
         ...
 
     def use_sequence(self, numbers: str, seq: int, *, flush: bool = True) -> None:
-        """Without `flush`, outside a transaction, a power cut may forget it; but nobody wears out the card with it."""
+        """Without `flush`, outside a transaction, a power cut may lose it. This keeps strangers from wearing out the
+        card."""
         ...
 
     def use_nonce(self, nonce: str) -> bool:
@@ -300,7 +301,7 @@ class Journal(History, Protocol):
         ...
 
     def count(self, name: str) -> None:
-        """One more.  Of a counter the last few may be lost in a power cut: strangers must not wear out the card."""
+        """Adds one. A power cut may lose the last few counts, so that strangers cannot wear out the card."""
         ...
 
     def counters(self) -> dict[str, int]: ...
@@ -352,7 +353,8 @@ class Notifier(Protocol):
     """Tells the owner, in neutral words, that something waits for them.  Returns at once, whatever the network does."""
 
     def notify(self, kind: str, text: str, once: str = "") -> None:
-        """`kind` names the news (`core.alerts.kinds`), `text` is for the log.  Of one `once` only the first is told."""
+        """`kind` names the news (`core.alerts.kinds`), `text` is for the log. For one `once`, only the first is
+        told."""
         ...
 
 
@@ -372,7 +374,7 @@ class AlertQueue(Protocol):
     def delayed(self) -> tuple[DelayedAlert, ...]: ...
 
     def pass_time(self, passed_ms: int) -> None:
-        """So much less is left of what is held back."""
+        """Reduces the remaining delay by this much."""
         ...
 
     def release_delayed(
@@ -396,7 +398,7 @@ class AlertQueue(Protocol):
         ...
 
     def date(self, now_ms: int) -> None:
-        """What came while nobody knew the time came now."""
+        """Dates news that came while the clock was not synchronised to now."""
         ...
 
     def retain(self, channels: Sequence[str], after_ms: int) -> int:
@@ -419,7 +421,7 @@ class AlertSender(Protocol):
 
 
 class HomeBus(Protocol):
-    """A connection to the owner's own broker that only speaks, kept up by a thread of its own.  Never raises."""
+    """A connection to the owner's broker that only publishes, kept up by a separate thread. Never raises."""
 
     def start(self, will: tuple[str, bytes] | None = None) -> None:
         """`will`: topic and payload the broker shall retain when we are gone without a word."""
@@ -463,7 +465,7 @@ class Disk(Protocol):
         ...
 
     def names(self, path: Path) -> list[str]:
-        """What lies in a directory, in any order."""
+        """Returns the names in a directory, in any order."""
         ...
 
     def create(self, path: Path) -> DiskFile:
@@ -499,7 +501,7 @@ class Disk(Protocol):
         ...
 
     def free_bytes(self, path: Path) -> int:
-        """What an unprivileged process may still write there."""
+        """Returns the bytes that an unprivileged process may still write there."""
         ...
 
 
@@ -509,7 +511,7 @@ class SegmentFile(Protocol):
     def append(self, data: bytes) -> None: ...
 
     def sync(self) -> None:
-        """What was appended survives a power cut."""
+        """Makes appended data survive a power cut."""
         ...
 
     def finish(self) -> None:
@@ -535,7 +537,7 @@ class SegmentStore(Protocol):
         ...
 
     def confirm(self, file: VaultFile) -> None:
-        """Make a file that was found, and its name, durable: nobody knows whether they are."""
+        """Makes a file and its name durable, because it was found in an unknown state."""
         ...
 
     def remove(self, files: Sequence[VaultFile]) -> None:
@@ -638,7 +640,7 @@ class ManifestLog(Protocol):
         ...
 
     def missing_reserve_bytes(self) -> int:
-        """What the reserve lacks: free space that is not free."""
+        """Bytes that the reserve lacks: free space that is not usable."""
         ...
 
 
@@ -658,13 +660,13 @@ class Index(Protocol):
         ...
 
     def clear(self) -> None:
-        """Forget everything, and make the cache anew if it is damaged."""
+        """Forgets everything, and makes the cache again if it is damaged."""
         ...
 
     def apply(
         self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, anchors: Sequence[Dater] = ()
     ) -> None:
-        """Remove, then add, then date by the `anchors`: all of it or nothing.  What is removed need not be there."""
+        """Removes, then adds, then dates by the `anchors`: all or nothing. Removed entries may be absent."""
         ...
 
     def get(self, segment: SegmentId) -> VaultEntry | None: ...
@@ -681,13 +683,13 @@ class Index(Protocol):
         ...
 
     def scrubbed(self) -> int:
-        """What `set_scrubbed` was last told; -1 when nothing, or when the cache was made anew since."""
+        """Returns the last value of `set_scrubbed`, or -1 if there is none since the cache was made."""
         ...
 
     def set_scrubbed(self, sequence: int) -> None: ...
 
     def recorded_in(self, first: int, end: int) -> tuple[VaultEntry, ...]:
-        """Every segment whose line lies at a position in [first, end), by position."""
+        """Returns every segment with a line at a position in [first, end), by position."""
         ...
 
     def boots(self) -> frozenset[str]:
@@ -695,7 +697,7 @@ class Index(Protocol):
         ...
 
     def line_bytes(self) -> dict[int, int]:
-        """What the lines of stored segments take in each chapter of the manifest, line feeds included."""
+        """Returns the bytes of the lines of stored segments in each chapter of the manifest, line feeds included."""
         ...
 
     def undated(self, boot: str) -> bool:
@@ -705,7 +707,7 @@ class Index(Protocol):
     def newest(self) -> VaultEntry | None: ...
 
     def shard(self, shard: str) -> tuple[VaultEntry, ...]:
-        """Every segment whose id starts with `shard`."""
+        """Returns every segment with an id that starts with `shard`."""
         ...
 
     def totals(self) -> Totals: ...
@@ -728,7 +730,7 @@ class HomeStateSource(Protocol):
 
 
 class CustodyPort(Protocol):
-    """What the uplink may ask of the custodian."""
+    """The operations of the custodian that the uplink may call."""
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None: ...
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]: ...

@@ -192,7 +192,7 @@ class Solo:
         self._folder.release()
 
     def status(self) -> dict[str, Any]:
-        """What `doorward status` shows."""
+        """Returns the data of `doorward status`."""
         return self._owned.status()
 
     def notify(self, kind: str, text: str, once: str = "") -> None:

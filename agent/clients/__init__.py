@@ -1,5 +1,5 @@
-"""The programs of people: the owner's and the requester's client, and the tools for a broker.
+"""The programs of people: the owner's client, the requester's client, and the tools for a broker.
 
-A doorbell has none of this package: it is a distribution of its own, `doorward-clients`.  `opening` is the only code
-that opens footage, and only this package imports it.
+This package is a separate distribution, `doorward-clients`, and is not on a doorbell. Only `opening` opens footage, and
+only this package imports it.
 """

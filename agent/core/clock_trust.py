@@ -31,7 +31,7 @@ _US_PER_MS: Final = 1000
 _JUMP_US: Final = JUMP_NS // _NS_PER_US
 _DAY_US: Final = 86_400 * 10**6
 _LATEST_US: Final = 2**52
-"""The year 2112.  A reading beyond it is cut to it: the state is JSON, whose integers end at 2^53."""
+"""The year 2112. Later readings are cut to it, because the state is JSON and its integers end at 2^53."""
 
 LONGEST_WAIT_US: Final = 3 * _DAY_US
 """Running time after which any jump is believed.  Long enough for an owner to read the alert and correct the clock."""

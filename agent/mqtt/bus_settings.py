@@ -16,7 +16,7 @@ class BusSettings:
     host: str
     port: int
     name: str
-    """The CN of the certificate; also the MQTT client id, so that nobody can take over a session by its id."""
+    """The CN of the certificate. It is also the MQTT client id, so a client cannot take over a session by its id."""
     authority: Path
     certificate: Path
     key: Path
@@ -32,9 +32,9 @@ class BusSettings:
     for again, as far as the broker retains them.  More than the window, for mosquitto 2.0.11 (Debian 12) does not mind
     that."""
     inbound_beat_s: float = 0.1
-    """What came is acknowledged at each beat of so long, whatever becomes of it, so that no acknowledgement tells how
-    long a message was thought about.  Then it waits with its sender's others (`inbound.py`).  0: one is acknowledged
-    when it is taken, and they are taken in the order they came."""
+    """Messages are acknowledged at each beat of this length, so that no acknowledgement shows how long a message was
+    processed. Afterwards a message waits among those of its sender (`inbound.py`). 0: each message is acknowledged when
+    it is taken, in order of arrival."""
     inbound_bytes: int = 4 << 20
     """With a beat: of messages that wait to be taken."""
     inbound_of_one: int = 80
@@ -46,8 +46,8 @@ class BusSettings:
     connect_s: float = 10.0
     """For TCP, for TLS and for the CONNACK, each."""
     stall_s: float = 60.0
-    """Publications in flight and no answer for so long: the connection is dead, whatever TCP says."""
+    """If publications in flight get no answer for this long, the connection is dead, even if TCP is alive."""
     user_timeout_ms: int = 8000
-    """TCP_USER_TIMEOUT: sent bytes unacknowledged for so long end the connection."""
+    """TCP_USER_TIMEOUT: the connection ends if sent bytes stay unacknowledged for this long."""
     congestion: bytes = b"bbr"
     """TCP_CONGESTION: 5 MB at 200 ms and 3 % loss take 4–9 s with bbr and 86–117 s with cubic."""

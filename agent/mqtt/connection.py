@@ -134,7 +134,7 @@ class Connection:
             self._client.ack(packet_id, 1)
 
     def close(self) -> None:
-        """Say goodbye if there is anybody to hear it, and let go of the socket.  Idempotent."""
+        """Sends DISCONNECT if the connection is up, and closes the socket. Idempotent."""
         self._selector.close()
         if self._connected:
             self._client.disconnect()

@@ -1,8 +1,8 @@
-"""Where a device's inbound messages wait between their acknowledgement and whoever takes them.
+"""A device's inbound messages between their acknowledgement and their processing.
 
-Acknowledging is for the line and says nothing; taking is for the board, and must be fair.  Receipts for what the device
-itself sends are one class, what is said to the whole cell another: a flood of the one does not hold up the other.  In a
-class the senders, which the broker's access list binds to their topics, take turns (`core.fair_queue`).
+An acknowledgement is for the broker and says nothing about the outcome. Processing is fair among senders. Receipts for
+the device's uploads are one class, messages to the whole cell another, so a flood of one does not delay the other.
+Within a class senders take turns (`core.fair_queue`); the broker's access list binds the sender to the topic.
 """
 
 from __future__ import annotations

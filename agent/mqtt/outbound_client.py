@@ -15,7 +15,7 @@ __all__ = ["PahoClient"]
 
 
 class PahoClient(paho.Client):
-    """`paho.Client`, and nothing about it is different to whoever uses it."""
+    """`paho.Client` with the same behaviour for its callers."""
 
     def _create_socket_connection(self) -> socket.socket:
         return socket.create_connection((self._host, self._port), timeout=self._connect_timeout)

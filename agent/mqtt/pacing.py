@@ -57,10 +57,10 @@ class InFlightWindow:
 
 
 class Backoff:
-    """Growing pauses with full jitter, so that a fleet does not come back all at once.
+    """Growing pauses with full jitter, so that a fleet does not reconnect all at once.
 
-    `uniform(low, high)` is the source of jitter.  Faults that only a person can mend wait longer even when work is
-    pending: repeating them helps nobody and looks like an attack to the broker.
+    `uniform(low, high)` is the source of jitter. Faults that only a person can repair wait longer even if work is
+    pending, because repeated attempts look like an attack to the broker.
     """
 
     def __init__(self, uniform: Callable[[float, float], float]) -> None:
@@ -85,13 +85,13 @@ class Backoff:
 
 
 class DeliveryInterval:
-    """When inbound messages are acknowledged: at a beat of the clock all that came before it, never in between.
+    """Decides when inbound messages are acknowledged: all of them at a beat of the clock, never in between.
 
-    Whoever listens on the line sees when a message is acknowledged.  Were it when the doorbell has done with the one
-    before, they would see how long it thought: hardly at all for who is not trusted, longer the more it filmed in the
-    window.  Like this they see the beat, and when the message came, which they knew.  `length_s` 0: at once.
+    An observer of the connection sees the time of an acknowledgement. If it depended on processing, it would show how
+    long the doorbell computed: hardly at all for an untrusted sender, longer for more footage in the window. At a beat,
+    the observer sees only the beat and the arrival, which they know. `length_s` 0: at once.
 
-    All of them, so that a flood does not pile up at the broker: what waits there in one row could not be sorted.
+    All messages are acknowledged, so that a flood does not wait at the broker, where it cannot be sorted.
     """
 
     def __init__(self, length_s: float) -> None:
@@ -111,7 +111,7 @@ class DeliveryInterval:
 
 
 class MessageRateLimiter:
-    """So many a second, and as many at once after a second of rest.  `per_s` 0: without a bound."""
+    """Allows this many a second, and as many at once after a second of rest. `per_s` 0: unlimited."""
 
     def __init__(self, per_s: float) -> None:
         self._per_s = per_s

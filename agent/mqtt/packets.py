@@ -1,4 +1,4 @@
-"""What goes through a connection: one message out, one message in, and the MQTT properties of both directions."""
+"""Messages of a connection, outbound and inbound, with the MQTT properties of both directions."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def explain(error: OSError, settings: BusSettings, *, established: bool = False)
     if isinstance(error, ssl.SSLError):
         return _explain_tls(error, place, settings, established)
     if established or isinstance(error, ConnectionResetError | BrokenPipeError):
-        # TCP_USER_TIMEOUT comes as a time-out, which before the connection would mean that nobody is there.
+        # TCP_USER_TIMEOUT appears as a time-out. Before the connection it would mean an unreachable broker.
         return LinkError(LinkFault.LOST, f"The connection to {place} broke ({error}).")
     if isinstance(error, socket.gaierror):
         return LinkError(

@@ -1,7 +1,7 @@
-"""The operating system's files behind the `Disk` port: nothing but the calls, so that a test can replace all of them.
+"""The operating system's files behind the `Disk` port: thin calls, so that a test can replace all of them.
 
-- Files are 0640 and directories 0750: the custodian reads the recorder's vault through its group, nobody else does.
-- `write` goes on after a short write; a signal in between is Python's to retry (PEP 475).
+- Files are 0640 and directories 0750, so the custodian reads the recorder's vault through its group.
+- `write` continues after a short write. Python retries after a signal (PEP 475).
 
 Source: open(2), fsync(2), rename(2), posix_fadvise(2).
 """
@@ -95,8 +95,8 @@ class RealDisk:
 
     def chunks(self, path: Path, offset: int = 0) -> Iterator[bytes]:
         with _opened(path) as file:
-            # Clean pages are dropped first, so that what is read is what the medium holds: pages whose write failed are
-            # marked clean as well, and would otherwise be believed.  It also keeps a scrub from filling the cache.
+            # Drop clean pages first, so that the read returns what the medium holds: pages whose write failed are also
+            # marked clean. This also keeps a scrub from filling the cache.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             file.seek(offset)
             while chunk := file.read(_CHUNK_BYTES):
@@ -109,10 +109,10 @@ class RealDisk:
 
 
 def _opened(path: Path) -> FileIO:
-    """For reading.  Raises `OSError`.
+    """Opens for reading. Raises `OSError`.
 
-    The custodian reads what the recorder has put there.  Of a recorder that was taken over that may be a link to a file
-    of the custodian's, or a pipe, whose opening would wait for ever.
+    The custodian reads the recorder's files. A taken-over recorder may plant a link to a file of the custodian, or a
+    pipe that would block the open for ever.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     return FileIO(descriptor, "rb")

@@ -65,7 +65,7 @@ def write(path: Path, data: bytes, *, secret: bool = False, like: Path | None = 
 
 
 def read(path: Path, limit_bytes: int) -> bytes:
-    """What is at `path`.  Raises `StorageError`, also for more than `limit_bytes`."""
+    """Returns the content of `path`. Raises `StorageError`, also if it is larger than `limit_bytes`."""
     with storage_errors(path), path.open("rb") as file:
         data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
@@ -74,13 +74,13 @@ def read(path: Path, limit_bytes: int) -> bytes:
 
 
 def read_private(path: Path, limit_bytes: int) -> bytes:
-    """As `read`.  Raises `ConfigurationError` when anybody but its owner may read it."""
+    """Like `read`. Raises `ConfigurationError` if other users may read it."""
     require_private(path)
     return read(path, limit_bytes)
 
 
 def require_private(path: Path) -> None:
-    """Raises `ConfigurationError` when anybody but its owner may read the secret at `path`."""
+    """Raises `ConfigurationError` if other users may read the secret at `path`."""
     with storage_errors(path):
         mode = stat.S_IMODE(path.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -57,7 +57,7 @@ _SECRET_FIELDS = frozenset(
     | {"area", "corners", "position", "latitude", "longitude"}
     | {"plaintext", "luma", "frame", "packet", "poster", "media", "data"}
 )
-"""Fields whose value is written for nobody.  `key_id` is another name, and a request's id is no secret."""
+"""Fields whose values are never written. `key_id` has another name, and a request's id is no secret."""
 
 _SECRET_TEXT = re.compile(
     r"AGE-SECRET-KEY-[0-9A-Z-]+|age1[0-9a-z]{20,}|ed25519:[\w-]{20,}|-----BEGIN [^-]*-----.*?(?:-----END [^-]*-----|$)",

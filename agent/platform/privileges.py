@@ -35,10 +35,10 @@ _NO_FOLDER: Final = (errno.ENOTDIR, errno.ELOOP)
 
 @contextlib.contextmanager
 def as_owner_of(folder: Path) -> Iterator[None]:
-    """Has the rights of the owner of `folder` in the block, if root runs it.  Changes nothing for anybody else.
+    """Gives the block the rights of the owner of `folder`, if root runs it. Otherwise it changes nothing.
 
-    The effective ids are those of the whole process: use it in a command, not in a service with threads.  The real user
-    stays root, so the owner can neither signal nor trace the process.
+    The effective ids are those of the whole process: use this in a command, not in a service with threads. The real
+    user stays root, so the owner can neither signal nor trace the process.
     """
     try:
         owner = folder.stat()
@@ -110,7 +110,7 @@ class PrivilegedFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises `OSError`.  `path` is followed: name a folder whose parent is not the attacker's."""
+        """Raises `OSError`. `path` is followed: name a folder with a trustworthy parent."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     @classmethod
@@ -213,7 +213,7 @@ class PrivilegedFolder:
         descriptor = os.open(name, os.O_WRONLY | _NO_LINK, dir_fd=self._descriptor)
         try:
             told = os.fstat(descriptor)
-            if not stat.S_ISREG(told.st_mode) or told.st_nlink != 1:  # of two names one may be somebody else's
+            if not stat.S_ISREG(told.st_mode) or told.st_nlink != 1:  # one of two names may belong to another user
                 return
             left = min(told.st_size, _MOST_OVERWRITTEN_BYTES)
             while left > 0:

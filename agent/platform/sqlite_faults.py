@@ -24,7 +24,7 @@ _NO_TEXT: Final = "Could not decode to UTF-8"
 
 
 class MalformedDatabase(sqlite3.DatabaseError):
-    """What was read from a row never was written there: SQLite keeps no checksum of what it stores."""
+    """A row holds data that was never written: SQLite keeps no checksum of its rows."""
 
 
 def is_damage(error: Exception) -> bool:
@@ -39,7 +39,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def quarantine(path: Path) -> None:
-    """A file that nobody has open, so that another can take its place; somebody may look into it.  Raises `OSError`."""
+    """Moves a file away that no process has open, so that another can take its place. Raises `OSError`."""
     for end in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + end).replace(f"{path}.damaged{end}")

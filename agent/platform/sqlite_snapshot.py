@@ -46,7 +46,7 @@ def takes_no_write(error: BaseException) -> bool:
 
 
 def open_snapshot(path: Path) -> sqlite3.Connection:
-    """A copy in memory of the database at `path`.  What is written to it is lost.  Raises `StorageError`."""
+    """Returns a copy in memory of the database at `path`. Writes to the copy are lost. Raises `StorageError`."""
     try:
         data, log = _read_whole(path)
         with tempfile.TemporaryDirectory(dir=_folder_in_memory()) as folder:
@@ -70,7 +70,7 @@ def _read_whole(path: Path) -> tuple[bytes, bytes]:
         written = read_regular(log, _MOST_BYTES) if before[1] is not None else b""
         if _marks(path, log) == before:
             return data, written
-        time.sleep(_PAUSE_S)  # somebody is writing
+        time.sleep(_PAUSE_S)  # another process is writing
     raise OSError(f"{path} was written to all the time")
 
 

@@ -30,10 +30,10 @@ _TRIES: Final = 5
 
 
 def boot_ahead_ns(clock: int) -> int:
-    """How far CLOCK_BOOTTIME is ahead of `clock` (`time.CLOCK_…`).
+    """Returns CLOCK_BOOTTIME minus `clock` (`time.CLOCK_…`).
 
-    A pause of this process between two readings would stay in every time that is moved by it: of a few tries the one
-    whose readings are closest together counts.
+    A pause of this process between the two readings would shift every converted time, so the closest of a few tries
+    counts.
     """
     tries: list[tuple[int, int]] = []
     while len(tries) < _TRIES and not (tries and tries[-1][0] <= _AT_ONCE_NS):
@@ -74,7 +74,8 @@ class SystemClock:
 
 
 def _boot_id() -> str:
-    """Of the kernel; in a sandbox that hides the file (ProcSubset=pid), as the service manager told it (%b)."""
+    """The boot id from the kernel, or from the service manager (%b) in a sandbox that hides the file
+    (ProcSubset=pid)."""
     try:
         return _BOOT_ID.read_text().strip().replace("-", "")
     except FileNotFoundError as error:

@@ -1,8 +1,7 @@
-"""Delivers alerts: one thread fetches messages, one thread a channel takes them there.
+"""Delivers alerts: one thread fetches messages, and one thread for each channel sends them.
 
-Rules: a channel that is slow or silent holds up nobody but itself; each has one message in its hands, so its order
-stays; what is in hands when the service stops is finished first, as far as `_LAST_S` allows.  It decides nothing: what,
-when and how often is `Alerts`'.
+A slow or silent channel delays no other channel. Each has one message at a time, so its order stays. On stop, the
+present message is finished first, up to `_LAST_S`. `Alerts` decides what is sent, when and how often.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class AlertDelivery:
         self._work: dict[str, SimpleQueue[AlertMessage | None]] = {}
         self._workers: list[threading.Thread] = []
         self._taken: dict[str, deque[int]] = {}
-        """What a channel took last: a desk that restarts while it is on its way hands it out again."""
+        """The last message that a channel took. A custodian that restarts meanwhile hands it out again."""
         # Daemons: a server that trickles bytes for ever must not keep the process from ending.
         self._fetcher = threading.Thread(target=self._fetch, name="alerts-fetch", daemon=True)
 

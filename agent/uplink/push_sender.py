@@ -1,8 +1,7 @@
-"""Takes alerts to an installed page through its browser's push service.
+"""Sends alerts to an installed page through its browser's push service.
 
-A channel's address is `webpush:` and JSON of the subscription and the doorbell's VAPID key, so that the uplink, which
-has no files of its own, is handed everything it needs with the address.
-Source: RFC 8030.
+A channel's address is `webpush:` and JSON of the subscription and the doorbell's VAPID key. So the uplink, which has no
+files, gets everything with the address. Source: RFC 8030.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _TIMEOUT_S: Final = 15.0
 _KEPT_FOR_S: Final = 86_400
 _TOKEN_LIFE_S: Final = 12 * 3600
 _CONTACT: Final = "https://doorward.invalid/"
-"""RFC 8292 wants somebody to write to; the owner's address is nobody's business."""
+"""RFC 8292 wants a contact address. The owner's address stays private."""
 
 Connect = Callable[[str, int], http.client.HTTPConnection]
 

@@ -56,8 +56,8 @@ _IDLE_S: Final = 0.5
 _LOOK_NS: Final = seconds(30)
 """How often the custodian's lists are looked at without being told to."""
 _AGAIN_S: Final = (900.0, 2700.0)
-"""Between two subscriptions to the cell: what a broker dropped from a full queue comes again, as far as it is retained.
-At random, so that nobody can send just before it, and a street does not ask at one moment."""
+"""Time between two subscriptions to the cell. Retained messages that a full queue dropped come again. The time is
+random, so that a sender cannot send just before it, and a street does not subscribe at one moment."""
 _SOON_S: Final = (20.0, 60.0)
 """The same when it is known that something was missed."""
 _EVENTS_AT_ONCE: Final = 16

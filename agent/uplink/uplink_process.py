@@ -151,7 +151,7 @@ class UplinkRole:
         self._supervision.ready("connecting" if self.uplink else "no [broker] configured")
 
     def run(self) -> None:
-        """Raises what ends the link for good; the manager starts it anew."""
+        """Raises the error that ends the link for good. The service manager restarts the process."""
         if self.uplink is not None:
             self.uplink.run()
         self._stopping.wait()

@@ -1,4 +1,5 @@
-"""What the recorder and the custodian share of the vault: files, index, replay, reading and verification.
+"""The parts of the vault that recorder and custodian share: files, index, replay, reading and verification.
 
-The recorder writes (`recorder.vault`), the custodian follows (`custodian.vault_follower`).  Nothing here opens footage.
+The recorder writes (`recorder.vault`), and the custodian follows (`custodian.vault_follower`). This package opens no
+footage.
 """

@@ -80,7 +80,7 @@ class VaultReader:
         return verify(self._store, self._log, self._index, device_key, progress)
 
     def coverage(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[CoverageSpan, ...]:
-        """What the vault has of [from_ms, to_ms), and why it has nothing of the rest: without a hole.
+        """Returns the vault's coverage of [from_ms, to_ms), with a reason for each time without footage, and no hole.
 
         Reads the whole manifest twice.
         """

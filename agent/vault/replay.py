@@ -36,10 +36,9 @@ def catch_up(
     given_up: Callable[[], bool] = lambda: False,
     may_cut: bool = True,
 ) -> ReplayReport:
-    """Make `index` say what `log` says; both `settle`d.  Raises `StorageError`, also once it is `given_up`.
+    """Brings `index` up to `log`; both must have been recovered. Raises `StorageError`, also if it is `given_up`.
 
-    What was read up to then stays in the index, so the next start goes on there.
-    `may_cut`: the manifest is ours to write.
+    Lines read so far stay in the index, so the next start continues there. `may_cut`: the manifest is ours to write.
     """
     known = None if from_the_beginning else _known_tip(log, index)
     if known is not None:
@@ -48,7 +47,7 @@ def catch_up(
         except StorageError:
             if given_up():
                 raise
-            # The index is only a cache: anew with it.  If it was the log, it fails again below.
+            # The index is only a cache: make it again. If the log is the cause, the error comes again below.
     index.clear()
     return _replay(log, index, ReplayReport(rebuilt=log.end() > 0), given_up, may_cut=may_cut)
 

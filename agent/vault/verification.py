@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class VerifyReport:
-    """What was compared, and every difference.  `sound` when there is none."""
+    """The result of a comparison, with every difference. `sound` if there is none."""
 
     segments: int = 0
     read_bytes: int = 0
@@ -35,7 +35,7 @@ class VerifyReport:
     missing: list[str] = field(default_factory=list)
     """File names that a record names and the disk lacks."""
     damaged: list[str] = field(default_factory=list)
-    """File names whose bytes are not the recorded ones."""
+    """Names of files with bytes that differ from the record."""
     unknown: list[str] = field(default_factory=list)
     """File names that no record names; the next start adopts them or sets them aside."""
 

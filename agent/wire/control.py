@@ -84,7 +84,7 @@ def encode_statement(envelope: bytes, headers: tuple[bytes, ...]) -> bytes:
 
 
 def decode_statement(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """What `packed` made of it.  Raises `FormatError`."""
+    """Reads the output of `packed`. Raises `FormatError`."""
     frame = read_frame(_BodyReader(data))
     envelope = frame.head.get("envelope") if frame is not None else None
     if frame is None or not isinstance(envelope, str) or not envelope.isascii():
@@ -96,13 +96,14 @@ def decode_statement(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
 
 
 def encode_approval(approval: bytes, second: bytes | None, records: tuple[bytes, ...]) -> bytes:
-    """What owners have shared, as it is kept for them: an approval or tip, the seconding, and the records it names."""
+    """Data that owners have shared, as stored for them: an approval or tip, the co-approval, and the records it
+    names."""
     head = {"approval": approval.decode("ascii"), "second": second.decode("ascii") if second else None}
     return write_frame(Frame(head, b"".join(line + b"\n" for line in records)))
 
 
 def decode_approval(data: bytes) -> tuple[bytes, bytes | None, tuple[bytes, ...]]:
-    """What `encode_approval` made of it.  Raises `FormatError`."""
+    """Reads the output of `encode_approval`. Raises `FormatError`."""
     frame = read_frame(_BodyReader(data))
     approval, second = (frame.head.get("approval"), frame.head.get("second")) if frame is not None else (None, None)
     if frame is None or not isinstance(approval, str) or not (second is None or isinstance(second, str)):
