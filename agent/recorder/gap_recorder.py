@@ -22,7 +22,7 @@ __all__ = ["GapRecorder", "LensAlerts"]
 
 _BEGUN = {GapReason.CAMERA_LOST: "camera", GapReason.COVERED: "covered", GapReason.PRIVACY: "privacy on"}
 _BACK = {
-    GapReason.CAMERA_LOST: ("camera back", "The camera is back."),
+    GapReason.CAMERA_LOST: ("camera back", "The camera works again."),
     GapReason.COVERED: ("uncovered", "The camera sees again."),
     GapReason.PRIVACY: ("privacy off", "Privacy is off: the camera sees again."),
 }
