@@ -59,7 +59,7 @@ def run(part: str) -> Result:
     """Runs one part, with its output on the terminal."""
     target = {**PARTS, **EXTRA}[part]
     started, said = time.monotonic(), ""
-    with subprocess.Popen(["make", target], cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+    with subprocess.Popen(["make", "--no-print-directory", target], cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
             said = COLOURS.sub("", line).strip(" =\n") or said

@@ -137,7 +137,7 @@ def test_with_an_opinion_each_event_says_what_is_in_it(shared: Path, name: str, 
     real_models()
     [report] = json.loads(tool("motion", "--opinion", "--json", shared / "clips" / name).out)["files"]
     assert report["events"]
-    assert report["events"][0]["sights"] == ["vehicle"]
+    assert report["events"][0]["labels"] == ["vehicle"]
 
 
 def test_without_networks_an_opinion_says_how_to_get_them(

@@ -86,7 +86,7 @@ class VaultMachine(RuleBasedStateMachine):
         self._write(self.open)
 
     @precondition(lambda self: self.open is not None)
-    @rule(healthy=st.booleans())
+    @rule(well=st.booleans())
     def end(self, well: bool) -> None:
         assert self.open is not None
         writer, self.open = self.open, None

@@ -93,10 +93,10 @@ def test_the_socket_belongs_to_its_user_and_group_and_outlives_a_kill(tmp_path: 
 
 
 def test_a_place_that_cannot_be_had_is_named(port: int, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=rf"127\.0\.0\.1:{port}.*another place"):
+    with pytest.raises(ConfigurationError, match=rf"127\.0\.0\.1:{port}.*another"):
         MetricsServer(lambda: PAGE, path=None, port=port).start()
     (tmp_path / "file").write_text("somebody's")
-    with pytest.raises(ConfigurationError, match="another place"):
+    with pytest.raises(ConfigurationError, match="another"):
         MetricsServer(lambda: PAGE, path=tmp_path / "file", port=None).start()
     assert (tmp_path / "file").read_text() == "somebody's"
 

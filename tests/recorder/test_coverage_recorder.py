@@ -16,7 +16,7 @@ class Spans:
         self.attempts = 0
         self.written: list[tuple[int, int]] = []
 
-    def watching(self, start: ClockReading, end: ClockReading) -> None:
+    def record_coverage(self, start: ClockReading, end: ClockReading) -> None:
         self.attempts += 1
         if self.refuses:
             raise StorageError("The disk has become read-only.")
