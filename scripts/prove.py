@@ -59,7 +59,9 @@ def run(part: str) -> Result:
     """Runs one part, with its output on the terminal."""
     target = {**PARTS, **EXTRA}[part]
     started, said = time.monotonic(), ""
-    with subprocess.Popen(["make", "--no-print-directory", target], cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+    # Below another make, it would print the directory as its last line.
+    command = ["make", "--no-print-directory", target]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
             said = COLOURS.sub("", line).strip(" =\n") or said
