@@ -82,6 +82,14 @@ def test_the_page_lists_what_owners_signed_and_notices_a_doorbell_that_lies(door
     ]  # fmt: skip
 
 
+def test_the_page_tells_of_a_request_what_the_ledger_says_of_it_and_of_no_other_with_its_id(tmp_path: Path) -> None:
+    assert listed(tmp_path)["entriesOf"] == {
+        "11": [["received", "police"], ["matched", "police"]],
+        "bb": [["received", "insurer"], ["denied", "insurer"]],
+        "none": [],
+    }
+
+
 def test_where_it_took_two_the_page_wants_both_yes(tmp_path: Path) -> None:
     door = Door.enrolled()
     door.enrol(**custodians.two_owners(door, BO))

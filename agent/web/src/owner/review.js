@@ -304,7 +304,6 @@ export function shown(found) {
   }
   return {
     id: found.name,
-    saidId: request.id,
     state: found.state,
     disclosure: found.disclosure,
     case: request.case,

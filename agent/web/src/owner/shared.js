@@ -14,6 +14,7 @@ import {
 } from "../wire/messages.js";
 import { idOf, openRecord, posterOf, soundOf, spanOf } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
+import { isOf, receivedAs } from "./entries.js";
 import { ownersEver } from "./sync.js";
 
 /** @import { Bytes, CaptureRecord, Entry, SyncedDevice, Owners, PublicKey, Shared } from "../types.js" */
@@ -178,20 +179,9 @@ export function mergeItems(items) {
  * @param {string} name
  */
 export function disclosureOf(entries, name) {
-  const received = entries.find(
-    (entry) => entry.kind === "received" && (entry.request === name || entry.subject === name),
-  );
+  const received = receivedAs(entries, name);
   return entries.find((entry) => entry.kind === "approved" && isOf(entry, received))?.disclosure;
 }
-
-/**
- * Ids are unique only with a requester.
- *
- * @param {Entry} entry
- * @param {Entry} [other]
- */
-const isOf = (entry, other) =>
-  other !== undefined && entry.request === other.request && entry.requester === other.requester;
 
 /**
  * With what the doorbell says of which are still stored.

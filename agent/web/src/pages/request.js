@@ -2,6 +2,7 @@
 
 import { RefusedError } from "../errors.js";
 import { go } from "../navigation.js";
+import { entriesOf } from "../owner/entries.js";
 import { ask, call } from "../ui/client.js";
 import { withPassphrase } from "../ui/dialogs.js";
 import { h, ICONS, icon, svg } from "../ui/dom.js";
@@ -197,7 +198,7 @@ function placeOf(area) {
 
 /**
  * @param {HTMLElement} content
- * @param {Review} review
+ * @param {{ id: string }} review
  */
 function following(content, review) {
   const place = h("div");
@@ -214,7 +215,7 @@ function following(content, review) {
     if (!isNewState) return place.replaceChildren(standing(now, status.link ?? {}));
     const [said, entries, shared] = await Promise.all([
       saidOf(review.id),
-      entriesOf(review.saidId),
+      call("ledger").then(({ entries: all }) => entriesOf(all, review.id)),
       left({ request: review.id }),
     ]);
     place.replaceChildren(
@@ -288,16 +289,6 @@ async function saidOf(id) {
         h("p.quiet", t("receipt.text")),
       )
     : null;
-}
-
-/**
- * What the ledger says happened to one request: verified in this browser.
- *
- * @param {string} id
- */
-async function entriesOf(id) {
-  const { entries } = await call("ledger");
-  return entries.filter((entry) => entry.request === id);
 }
 
 /** @param {Entry[]} own */
