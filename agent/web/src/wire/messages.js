@@ -463,7 +463,7 @@ export const manifestPayload = object(
     prev: sha256Text,
     record: tagged("kind", {
       segment: segmentRecord,
-      adopted: recoveredRecord,
+      recovered: recoveredRecord,
       evicted: object({ kind: one("evicted"), segments: list(segmentId, 1, 64), reason: anyText, at: stamp }),
       gap: object({ kind: one("gap"), reason: anyText, span }),
       boot: object({ kind: one("boot"), device: keyId, epoch: count, at: stamp }),
