@@ -54,6 +54,8 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
     assert {"approval.json", "enrolment.json", "opt-out.json", "denial.json", "revocation.json"} <= set(
         found["spelled"]
     )  # type: ignore[call-overload]
+    # A recovered record is what a power cut left.
+    assert found["records"] == ["segment", "recovered", "segment", "segment"]
     assert found["areas"]
     late = json.loads((HERE.parent / "vectors/wire/late.json").read_text())
     assert found["late"] == [row["over"] for row in late]

@@ -2,12 +2,12 @@
 import "./globals.mjs";
 import { readdirSync, readFileSync } from "node:fs";
 import { bounds, contains, openedSize, size } from "../../agent/web/src/wire/area.js";
-import { fromUtf8, hex, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";
+import { fromUtf8, hex, unbase64, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";
 import { open, pae, payloadType, seal } from "../../agent/web/src/wire/envelope.js";
 import { parseKey, publicKeyOfSeed } from "../../agent/web/src/wire/keys.js";
 import { checkConsistency, leafHash, openCheckpoint, rootOf } from "../../agent/web/src/wire/ledger.js";
 import * as messages from "../../agent/web/src/wire/messages.js";
-import { splitPoster } from "../../agent/web/src/wire/segment.js";
+import { openRecord, splitPoster } from "../../agent/web/src/wire/segment.js";
 import { decode, encode } from "../../agent/web/src/wire/strictjson.js";
 import { lateLimit } from "../../agent/web/src/wire/trust.js";
 
@@ -16,6 +16,7 @@ const read = (name) => JSON.parse(readFileSync(new URL(name, root), "utf8"));
 /** @type {Record<string, any>} */
 const found = {
   keys: 0,
+  records: [],
   spelled: [],
   signed: 0,
   areas: 0,
@@ -31,6 +32,20 @@ for (const key of read("wire/keys.json")) {
   if (made.text !== key.public || made.id !== key.key_id) throw new Error(key.name);
   await parseKey(key.public);
   found.keys++;
+}
+const device = await parseKey(readFileSync(new URL("vault/device.pub", root), "utf8").trim());
+for (const chapter of readdirSync(new URL("vault/", root)).filter((name) => name.startsWith("manifest."))) {
+  for (const line of readFileSync(new URL(`vault/${chapter}`, root), "utf8")
+    .trim()
+    .split("\n")) {
+    const { kind } = decode(unbase64(decode(utf8(line), 1 << 20).payload), 1 << 20).record;
+    try {
+      found.records.push((await openRecord(line, device)).kind);
+    } catch (error) {
+      // The page lists the other records by what the doorbell says of them, and opens footage by these two only.
+      if (kind === "segment" || kind === "recovered") throw error;
+    }
+  }
 }
 for (const name of readdirSync(new URL("wire/messages/", root))) {
   const { payload, payload_type: type } = read(`wire/messages/${name}`);

@@ -116,16 +116,18 @@ export const also =
   };
 
 /**
- * One of several objects, told apart by the text in member `tag`.
+ * One of several objects, told apart by the text in member `tag`.  The type demands that each key of `kinds` is the tag
+ * that its checker reads, because a checker under another key would never be asked.
  *
- * @type {<K extends Members>(tag: string, kinds: K) => Checker<Checked<K[keyof K]>>}
+ * @type {<T extends string, K extends { [N in keyof K]: Checker<Record<T, N>> }>(
+ *   tag: T, kinds: K) => Checker<Checked<K[keyof K]>>}
  */
 export const tagged =
   (tag, kinds) =>
   (value, place = "message") => {
     const kind = value?.[tag];
     if (typeof kind !== "string" || !Object.hasOwn(kinds, kind)) throw wrong(`${place}.${tag}`);
-    return kinds[kind](value, place);
+    return /** @type {Members} */ (kinds)[kind](value, place);
   };
 
 /**
