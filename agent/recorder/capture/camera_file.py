@@ -2,8 +2,9 @@
 
 - Sensor times are the file's times, moved so that the first picture is at `first_ns`. A file without usable times gets
   those of its frame rate.
-- An AVI says when a picture is decoded, not when it is shown. With B-frames the two differ. The decoder returns
-  pictures in the order of display, so they get the times of decoding one after the other.
+- Some files say only when a picture is decoded, not when it is shown: every AVI, and copies of AVIs in other
+  containers. With B-frames the two differ. The decoder returns pictures in the order of display, so they get the times
+  of decoding one after the other. If those do not increase either, the frame rate counts. `_TimeSource` decides.
 - Every picture that can be decoded is delivered. A file that is damaged, or ends early, plays to its end and then
   reports `CameraEnd.LOST` with the place, because footage that silently stops early looks like a quiet street.
 - `open` refuses a file that is not a video.
@@ -33,6 +34,10 @@ _USUAL_RATE = 25.0
 """Frames per second, for a file that lacks a frame rate."""
 _ERRORS_IN_A_ROW = 200
 """Packets that may fail one after another before the rest of the file is given up."""
+_PICTURES_PER_FAULT = 8
+"""A clock seldom jumps back. B-frames in decoding order make at least every fourth time faulty."""
+_PROBED_PICTURES = 24
+"""Pictures from which `open` learns which times of the file are sound. H.264 reorders 16 pictures at most."""
 
 
 class FileCamera:
@@ -44,13 +49,16 @@ class FileCamera:
         self._paced = paced
         self._settings = settings or EncodingSettings()
         self._container: InputContainer | None = None
+        self._times = _TimeSource()
         self._description: StreamDescription | None = None
         self._pipeline: Pipeline | None = None
         self._delivery: DeliveryThread | None = None
 
     def open(self) -> StreamDescription:
         """Raises `ConfigurationError` if the file is missing or holds no picture."""
-        self._container = container = _open_video(self._path)
+        self._times = _probe(self._path)
+        # Opened again, because not every file can be rewound to its very start.
+        self._container = container = _opened(self._path)
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
         self._description = describe(stream.width, stream.height, rate, widest_px=self._settings.widest_px, live=False)
@@ -59,7 +67,7 @@ class FileCamera:
     def start(self, sink: CameraSink, first_ns: BootNs) -> None:
         if self._container is None or self._description is None:
             raise InternalError("A camera was started before it was opened.")
-        footage = _Footage(self._container, self._description.frames_per_s)
+        footage = _Footage(self._container, self._description.frames_per_s, self._times)
         pipeline = Pipeline(self._description, self._settings, sink)
 
         def deliver(stopping: threading.Event) -> Ending:
@@ -102,13 +110,22 @@ class FileCamera:
         return CameraEnd.END_OF_FOOTAGE, f"The video '{self._path}' has been played to its end."
 
 
-def _open_video(path: Path) -> InputContainer:
-    """Checks that a picture can be decoded, then opens the file again: not every file can be rewound to its very
-    start."""
-    with _opened(path) as container:
-        if not _any_picture(container):
-            raise _not_a_video(path)
-    return _opened(path)
+def _probe(path: Path) -> _TimeSource:
+    """Decodes the first pictures. Returns what their times say of the file; raises if there is no picture."""
+    times = _TimeSource()
+    found = 0
+    with _opened(path) as container, contextlib.suppress(av.error.FFmpegError):
+        times.in_decoding_order = "avi" in container.format.name
+        for number, packet in enumerate(container.demux(video=0)):
+            with contextlib.suppress(av.error.FFmpegError):
+                for picture in packet.decode():
+                    times.take(picture.pts, picture.dts)
+                    found += 1
+            if found >= _PROBED_PICTURES or number >= _ERRORS_IN_A_ROW:
+                break
+    if not found:
+        raise _not_a_video(path)
+    return times
 
 
 def _opened(path: Path) -> InputContainer:
@@ -127,17 +144,6 @@ def _opened(path: Path) -> InputContainer:
     return container
 
 
-def _any_picture(container: InputContainer) -> bool:
-    with contextlib.suppress(av.error.FFmpegError):
-        for number, packet in enumerate(container.demux(video=0)):
-            with contextlib.suppress(av.error.FFmpegError):
-                if packet.decode():
-                    return True
-            if number >= _ERRORS_IN_A_ROW:
-                break
-    return False
-
-
 def _not_a_video(path: Path) -> ConfigurationError:
     return ConfigurationError(
         f"'{path}' is not a video that can be played: no picture in it decodes.",
@@ -145,17 +151,65 @@ def _not_a_video(path: Path) -> ConfigurationError:
     )
 
 
+class _TimeSource:
+    """Decides which times of a file are sound: those of display (pts), those of decoding (dts), or neither.
+
+    A time is faulty if it does not increase from one picture to the next. Display times that are faulty more often than
+    decoding times are decoding times under another name. A clock that jumps back makes both faulty once.
+    """
+
+    def __init__(self) -> None:
+        self.in_decoding_order = False
+        """Known from the container: an AVI has no times of display."""
+        self._pts = _Increasing()
+        self._dts = _Increasing()
+
+    def restart(self) -> None:
+        """Keeps the counts, and begins at the first picture again."""
+        self._pts.last = self._dts.last = None
+
+    def take(self, pts: int | None, dts: int | None) -> int | None:
+        """Counts the faults of the next picture. Returns its time; None if the file has no sound time for it."""
+        self._pts.take(pts, expected=dts is not None)
+        self._dts.take(dts, expected=False)  # the decoder's last pictures have none
+        if self.in_decoding_order or self._pts.faults > self._dts.faults:
+            return dts if self._dts.is_sound else None
+        return pts if self._pts.is_sound else None
+
+
+class _Increasing:
+    """Counts how often one kind of time is missing or does not increase."""
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+        self.pictures = 0
+        self.faults = 0
+
+    def take(self, ticks: int | None, *, expected: bool) -> None:
+        self.pictures += 1
+        if ticks is None:
+            self.faults += expected
+            return
+        self.faults += self.last is not None and ticks <= self.last
+        self.last = ticks
+
+    @property
+    def is_sound(self) -> bool:
+        """The constant lets a clock jump back soon after the beginning."""
+        return self.faults * _PICTURES_PER_FAULT <= self.pictures + 2 * _PICTURES_PER_FAULT
+
+
 class _Footage:
     """The pictures of an open file with their offsets from the first, and what was wrong with it.  Closes the file."""
 
-    def __init__(self, container: InputContainer, frames_per_s: float) -> None:
+    def __init__(self, container: InputContainer, frames_per_s: float, times: _TimeSource) -> None:
         self._container = container
+        self._times = times
         self._stream = container.streams.video[0]
         self._frame_ns = round(NS_PER_S / frames_per_s)
         self._damaged = 0
         self._delivered = 0
         self._next_ns = 0
-        self._decoding_order = "avi" in container.format.name
 
     def __enter__(self) -> _Footage:
         return self
@@ -167,6 +221,7 @@ class _Footage:
         """(picture, offset in ns): offsets start at 0 and increase.  A clock that jumps back just goes on."""
         shift_ns: int | None = None
         last_ns = -1
+        self._times.restart()
         for picture in self._decodable():
             own_ns = self._own_time(picture)
             if own_ns is None:
@@ -195,12 +250,14 @@ class _Footage:
         stream = self._stream
         counted_ns = stream.frames * self._frame_ns  # the header survives if the file is cut short
         if stream.duration and stream.time_base:
-            return max(counted_ns, round(stream.duration * stream.time_base * NS_PER_S))
+            lasts_ns = round(stream.duration * stream.time_base * NS_PER_S)
+            # An MP4 that was trimmed without encoding still holds the frames that its edit list leaves out.
+            return lasts_ns if "mp4" in self._container.format.name else max(counted_ns, lasts_ns)
         alone = len(self._container.streams) == 1
         return max(counted_ns, (self._container.duration or 0) * NS_PER_S // av.time_base if alone else 0)
 
     def _own_time(self, picture: av.VideoFrame) -> int | None:
-        ticks = picture.dts if self._decoding_order else picture.pts
+        ticks = self._times.take(picture.pts, picture.dts)
         return None if ticks is None or picture.time_base is None else round(ticks * picture.time_base * NS_PER_S)
 
     def _decodable(self) -> Iterator[av.VideoFrame]:

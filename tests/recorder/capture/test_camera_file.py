@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -71,6 +74,113 @@ def test_an_avi_with_b_frames_plays_as_long_as_it_lasts(codec: str, tmp_path: Pa
     at_ms = [round((packet.sensor_ns - FIRST_NS) / 1e6) for packet in receiver.packets]
     assert at_ms == list(range(0, 30_500, 100)), "30.5 s, and not the 70 s that it once took"
     assert receiver.ends[0][0] is CameraEnd.END_OF_FOOTAGE, receiver.ends
+
+
+def played_ms(path: Path) -> list[int]:
+    """The time of each picture, and that the file was played to its end."""
+    _, receiver = play(FileCamera(path))
+    assert receiver.ends[0][0] is CameraEnd.END_OF_FOOTAGE, receiver.ends
+    return [round((packet.sensor_ns - FIRST_NS) / 1e6) for packet in receiver.packets]
+
+
+@pytest.mark.parametrize("frames_per_s", [25, 30])
+@pytest.mark.parametrize("b_frames", [1, 3])
+def test_an_avi_with_b_frames_keeps_its_frame_rate(frames_per_s: int, b_frames: int, tmp_path: Path) -> None:
+    frames = 4 * frames_per_s
+    path = make_video(
+        tmp_path / "b.avi", frames=frames, frames_per_s=frames_per_s, codec="libx264", options={}, b_frames=b_frames
+    )
+    assert played_ms(path) == [round(number * 1000 / frames_per_s) for number in range(frames)]
+
+
+def in_a_new_file(video: Path, path: Path, times: Callable[[int], int], options: dict[str, str] | None = None) -> Path:
+    """The same packets at 25 a second. Packet n in the file gets `times(n)` as its time of display and of decoding."""
+    with av.open(str(video)) as old, av.open(str(path), "w", options=options or {}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(each for each in old.demux(video=0) if each.size):
+            packet.time_base, packet.duration, packet.stream = Fraction(1, 25), 1, stream
+            packet.pts = packet.dts = times(number)
+            new.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize("name", ["copy.mkv", "copy.mp4", "copy.mov"])
+def test_a_copy_with_times_of_decoding_plays_as_long_as_it_lasts(name: str, codec: str, tmp_path: Path) -> None:
+    """Tools that copy an AVI with B-frames into another container write such files."""
+    b_frames = make_video(tmp_path / "b.mp4", frames=100, frames_per_s=25, codec=codec, options={}, b_frames=2)
+    assert played_ms(in_a_new_file(b_frames, tmp_path / name, lambda number: number)) == list(range(0, 4_000, 40))
+
+
+def packed(video: Path, path: Path) -> Path:
+    """MPEG-4 as DivX 5 wrote it: each B-frame in the packet of the frame before, then a packet that shows nothing."""
+    with av.open(str(video)) as old:
+        pictures = [bytes(packet) for packet in old.demux(video=0) if packet.size]
+        extradata = old.streams.video[0].codec_context.extradata
+    is_b_frame = [picture[picture.index(b"\0\0\1\xb6") + 4] >> 6 == 2 for picture in pictures]
+    packets: list[bytes] = []
+    for picture, is_b in zip(pictures, is_b_frame, strict=True):
+        if is_b:
+            packets[-1] += picture
+            packets.append(b"\0\0\1\xb6\x70\x80")
+        else:
+            packets.append(picture)
+    packets[0] = b"\0\0\1\xb2DivX503b1393p\0" + packets[0]
+    with av.open(str(video)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        stream.codec_context.extradata = extradata
+        for number, data in enumerate(packets):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            new.mux(packet)
+    return path
+
+
+def test_an_avi_with_packed_b_frames_plays_as_long_as_it_lasts(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "b.avi", frames=100, frames_per_s=25, codec="mpeg4", options={}, b_frames=1)
+    at_ms = played_ms(packed(video, tmp_path / "packed.avi"))
+    assert len(at_ms) >= 99
+    assert at_ms == [40 * number for number in range(len(at_ms))]
+
+
+@pytest.mark.parametrize("name", ["vary.mkv", "vary.mp4"])
+def test_a_rate_that_varies_is_kept_with_b_frames(name: str, tmp_path: Path) -> None:
+    def times_ms(number: int) -> int:
+        return 40 * number + 500 * (number // 10)
+
+    path = make_video(
+        tmp_path / name, frames=60, frames_per_s=25, codec="libx264", options={}, b_frames=2, times_ms=times_ms
+    )
+    assert played_ms(path) == [times_ms(number) for number in range(60)]
+
+
+@pytest.mark.parametrize(("first", "played"), [(-60, 40), (50, 100)])
+def test_an_mp4_with_an_edit_list_plays_what_the_list_leaves_in(first: int, played: int, tmp_path: Path) -> None:
+    """Phones write such files when a video is trimmed, or when its sound begins before its pictures."""
+    whole = make_video(tmp_path / "whole.mp4", frames=100, frames_per_s=25, codec="libx264", options={}, b_frames=0)
+    options = {"avoid_negative_ts": "disabled"}
+    edited = in_a_new_file(whole, tmp_path / "edited.mp4", lambda number: first + number, options)
+    assert played_ms(edited) == list(range(0, 40 * played, 40))
+
+
+def test_a_stream_without_times_plays_at_the_usual_rate(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "raw.h264", frames=50, frames_per_s=25, codec="libx264", options={}, b_frames=2)
+    assert played_ms(path) == list(range(0, 2_000, 40))
+
+
+def test_a_clock_that_jumps_back_goes_on_at_the_frame_rate(tmp_path: Path) -> None:
+    """Two recordings one after the other, as a recorder writes them that was restarted: MPEG-TS may be concatenated."""
+    parts = [
+        make_video(tmp_path / f"{part}.ts", frames=50, frames_per_s=25, codec="libx264", options={}, b_frames=2)
+        for part in range(2)
+    ]
+    both = tmp_path / "both.ts"
+    both.write_bytes(b"".join(part.read_bytes() for part in parts))
+    _, receiver = play(FileCamera(both))
+    at_ms = [round((packet.sensor_ns - FIRST_NS) / 1e6) for packet in receiver.packets]
+    assert len(at_ms) == 100
+    assert 99 * 40 <= at_ms[-1] <= 99 * 40 + 200, at_ms
 
 
 def damaged(path: Path, codec: str) -> Path:
