@@ -138,10 +138,9 @@ def _poster_handed_over(
     answer, data = link.fetch("poster", id=name)
     signed = record_of(field(answer, "record", str), name, device)
     open_poster(signed, data, keys.identities, device=device.id)
-    poster = signed.record.poster_file if isinstance(signed.record, SegmentRecord | RecoveredRecord) else None
-    if poster is None:
-        raise OpenError(f"Segment {name} has no poster.")
-    return _wrapped(keys, name, poster.sha256_payload, data, reply)
+    assert isinstance(signed.record, SegmentRecord | RecoveredRecord)  # noqa: S101 (`open_poster` has refused others)
+    assert signed.record.poster_file is not None  # noqa: S101 (`open_poster` has refused it)
+    return _wrapped(keys, name, signed.record.poster_file.sha256_payload, data, reply)
 
 
 def _wrapped(

@@ -62,7 +62,7 @@ class FootageSource(Protocol):
 
 
 class DeviceVault:
-    """The vault of a device, through its control socket.  `device` must have been met (`meeting.meet`)."""
+    """The vault of a device, through its control socket.  `device` must have been compared (`sync.sync`)."""
 
     def __init__(self, link: DeviceChannel, device: PublicKey) -> None:
         self._link = link

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -13,7 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from agent.clients.media.join import probe
-from agent.clients.owner.clip_archive import BackupReport, BackupTarget, FolderBackup, WebDavBackup, back_up_clips
+from agent.clients.owner.clip_archive import (
+    BackupReport,
+    BackupTarget,
+    FolderBackup,
+    WebDavBackup,
+    _over_tls,
+    back_up_clips,
+)
 from agent.clients.owner.segment_sources import DeviceVault
 from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError, NetworkError
@@ -148,3 +156,12 @@ def test_a_server_is_reached_at_the_port_of_its_address(url: str, port: int) -> 
     with pytest.raises(NetworkError):
         WebDavBackup(url, connect=Unreachable).has("clip.mp4")
     assert reached == [("cloud.example", port)]
+
+
+def test_a_server_behind_tls_must_prove_its_name() -> None:
+    connection = _over_tls("nas.example", 8443)
+    assert (connection.host, connection.port) == ("nas.example", 8443)
+    assert connection.timeout == 60
+    context = connection._context
+    assert isinstance(context, ssl.SSLContext)
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)

@@ -357,3 +357,12 @@ def test_another_device_of_the_same_owner_is_not_the_reviewed_one(home: Home, re
     other.stored, other.requests = home.device.stored, home.device.requests
     with pytest.raises(OpenError, match="not the device the request was reviewed on"):
         approve(other, home.keys, review, [home.segments[0]], clock=now)
+
+
+def test_a_poster_of_a_clip_without_one_cannot_be_chosen(home: Home, media: list[bytes]) -> None:
+    bare = home.device.record(media[1], WINDOW_MS + 90_000, event=4)
+    request = home.device.ask_for(signed_request(id="f" * 32, seq=8), [*home.segments, bare])
+    seen = RequestReview.fetch(home.device, home.keys, request, clock=now)
+    with pytest.raises(RequestError, match="Clip 3 has no poster"):
+        approve(home.device, home.keys, seen, ShareChoice(posters=(seen.clips[2],)), clock=now)
+    assert not any(isinstance(statement, Approval) for statement in home.device.statements)

@@ -366,3 +366,74 @@ def test_a_device_with_another_chain_of_owners_gets_no_signature_of_the_kit(
     with pytest.raises(OpenError):
         recover(device, _comes_back(tmp_path / "new", kit), kit, replaces=["mallory"], clock=now)
     assert device.proposed is None
+
+
+def test_an_owner_whose_name_is_on_no_list_cannot_be_taken_out(device: FakeDevice, keys: OwnerKeys) -> None:
+    enrol(device, keys, clock=now)
+    with pytest.raises(ConfigurationError, match="No owner of this device is called 'bob'"):
+        enrol(device, keys, remove=["bob"], clock=now)
+    assert device.proposed is None
+
+
+def test_one_person_under_two_names_is_not_two_owners(device: FakeDevice, keys: OwnerKeys) -> None:
+    enrol(device, keys, clock=now)
+    twin = msgspec.structs.replace(keys.card, name="bob")
+    with pytest.raises(ConfigurationError) as refused:
+        enrol(device, keys, add=[twin], approvals=2, clock=now)
+    assert "different keys" in (refused.value.remedy or "")
+    assert device.proposed is None
+
+
+def test_the_number_of_approvals_stays_until_an_owner_changes_it(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner
+) -> None:
+    bob = make_owner("bob")
+    assert enrol(device, keys, clock=now).approvals == 1
+    enrol(device, keys, add=[bob.card], approvals=2, clock=now)
+    assert enrol(device, bob, clock=now).approvals == 2
+    assert enrol(device, bob, kit_decides=False, clock=now).approvals == 2
+    assert enrol(device, bob, approvals=1, clock=now).approvals == 1
+    assert device.enrolment.approvals_needed == 1
+    assert (device.enrolment.epoch, device.enrolment.owner_time_ms) == (3, NOW_MS)
+
+
+def test_a_device_that_shows_no_owner_after_it_enrolled_one_is_refused(device: FakeDevice, keys: OwnerKeys) -> None:
+    device.lies["enrolment"] = lambda _, data: ({"envelope": None}, data)
+    with pytest.raises(OpenError, match="does not show the enrolment that it just accepted"):
+        enrol(device, keys, clock=now)
+    assert not keys.memory.devices()
+
+
+def test_a_device_that_shows_two_lists_of_its_owners_is_refused(device: FakeDevice, keys: OwnerKeys) -> None:
+    def another(_result: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        other = msgspec.structs.replace(device.enrolment, owner_time_ms=NOW_MS + 1)
+        return {}, envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(other), keys.approval)
+
+    device.lies["enrolments"] = another
+    with pytest.raises(OpenError, match="shows two lists of its owners"):
+        enrol(device, keys, clock=now)
+    assert not keys.memory.devices()
+
+
+@pytest.mark.parametrize("tests", [None, "tests", [], ["anna"], [{"name": "anna"}]])
+def test_a_device_whose_tests_cannot_be_read_proves_nothing(device: FakeDevice, keys: OwnerKeys, tests: object) -> None:
+    device.lies["enrol"] = lambda result, data: ({**result, "tests": tests}, data)
+    with pytest.raises(OpenError, match="does not prove"):
+        enrol(device, keys, clock=now)
+    assert device.enrolled is None
+    assert not keys.memory.devices()
+
+
+def test_a_machine_that_knows_the_device_notices_that_it_went_backwards_before_a_kit_signs(
+    device: FakeDevice, keys: OwnerKeys, tmp_path: Path
+) -> None:
+    enrol(device, keys, kit_decides=True, clock=now)
+    kit = keys.recovery()
+    new = _comes_back(tmp_path / "new", kit)
+    known = keys.memory.device(device.key.id)
+    assert known is not None
+    new.memory.remember(known)
+    del device.leaves[-1:]
+    with pytest.raises(OpenError, match="rolled back"):
+        recover(device, new, kit, replaces=["anna"], clock=now)
+    assert device.proposed is None

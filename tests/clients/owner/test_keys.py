@@ -5,12 +5,15 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.clients.opening import open_bytes, parse_identity_file
-from agent.clients.owner.keys import KIT, IdentityKind, OwnerKeys, read_identities
+from agent.clients.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys, read_identities
+from agent.core.vault.age.recipients import PassphraseRecipient
 from agent.core.vault.age.sealing import seal_bytes
-from agent.errors import ConfigurationError, OpenError
+from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.wire import strictjson
 from tests.clients.owner.conftest import seeds
 
 
@@ -128,3 +131,66 @@ def test_an_identity_file_under_a_passphrase_opens_with_it(tmp_path: Path, kind:
     assert asked == ["once"]
     with pytest.raises(OpenError):
         read_identities(path, lambda: "open barley")
+
+
+def test_a_folder_without_keys_says_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="holds no owner's keys") as refused:
+        OwnerKeys.load(tmp_path)
+    assert refused.value.remedy == "Make them: doorward owner keygen."
+
+
+def test_a_damaged_card_is_named_with_its_file(tmp_path: Path) -> None:
+    OwnerKeys.create(tmp_path, seeds=seeds("anna"))
+    (tmp_path / "owner.json").write_bytes(b"{}")
+    with pytest.raises(ConfigurationError, match=r"owner\.json") as refused:
+        OwnerKeys.load(tmp_path)
+    assert refused.value.remedy == "Restore it from a backup."
+
+
+def test_a_card_whose_kit_is_of_the_weaker_kind_is_no_card(tmp_path: Path) -> None:
+    strong = OwnerKeys.create(tmp_path / "a", seeds=seeds("anna")).card
+    weak = OwnerKeys.create(tmp_path / "b", seeds=seeds("anna"), kind=IdentityKind.X25519).card
+    for card, kind in ((strong, IdentityKind.HYBRID), (weak, IdentityKind.X25519)):
+        assert OwnerCard.parse(strictjson.encode(card)) == card
+        assert card.kind is kind
+    for one, other in ((strong, weak), (weak, strong)):
+        mixed = {**msgspec.structs.asdict(one), "recovery": other.recovery}
+        with pytest.raises(FormatError, match="of the same kind"):
+            OwnerCard.parse(msgspec.json.encode(mixed))
+
+
+def test_keys_under_a_passphrase_without_a_terminal_say_so(tmp_path: Path) -> None:
+    OwnerKeys.create(tmp_path, seeds=seeds("anna"), passphrase="open sesame", log2_work_factor=8)
+    with pytest.raises(ConfigurationError, match="there is no terminal to ask for it"):
+        _ = OwnerKeys.load(tmp_path).identity
+
+
+def test_a_sealed_file_that_holds_no_text_holds_no_key(tmp_path: Path) -> None:
+    OwnerKeys.create(tmp_path, seeds=seeds("anna"), passphrase="open sesame", log2_work_factor=8)
+    recipient = PassphraseRecipient("open sesame", salt=bytes(16), log2_work_factor=8)
+    path = tmp_path / "identity.age"
+    path.write_bytes(seal_bytes(b"\xff\xfe", [recipient], file_key=bytes(16), nonce=bytes(16)))
+    with pytest.raises(FormatError, match="does not hold a key"):
+        _ = OwnerKeys.load(tmp_path, passphrase=lambda: "open sesame").identity
+
+
+def test_a_kit_holds_one_identity_and_no_other_text(tmp_path: Path) -> None:
+    keys = OwnerKeys.create(tmp_path, seeds=seeds("anna"))
+    kit = tmp_path / KIT
+    line = kit.read_text().splitlines()[-1]
+    for text in (f"{line}\n{line}\n", "mistyped\n"):
+        kit.write_text(text)
+        with pytest.raises(ConfigurationError) as refused:
+            keys.recovery()
+        assert str(kit) in refused.value.message
+        assert refused.value.remedy == "Compare it with the printed page."
+        assert keys.has_kit_of(keys.card.recovery) is None
+
+
+def test_the_identity_of_the_card_comes_first_and_each_older_one_once(tmp_path: Path) -> None:
+    old = OwnerKeys.create(tmp_path / "old", seeds=seeds("anna"))
+    new = OwnerKeys.create(tmp_path / "new", seeds=seeds("bob"), kit=old.recovery())
+    path = tmp_path / "new" / "identity.txt"
+    path.write_text("\n".join(reversed(path.read_text().splitlines())) + "\n")
+    loaded = OwnerKeys.load(tmp_path / "new")
+    assert [str(each.recipient()) for each in loaded.identities] == [new.card.recipient, old.card.recovery]

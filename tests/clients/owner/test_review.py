@@ -375,3 +375,11 @@ def test_records_that_are_no_text_are_refused(home: Home) -> None:
     home.device.lies["request"] = lambda result, _: ({**result, "records": []}, b"\xff\n" * len(home.segments))
     with pytest.raises(DoorwardError):
         review(home)
+
+
+def test_a_segment_that_did_not_match_is_neither_opened_nor_heard(home: Home, media: list[bytes]) -> None:
+    seen = review(home)
+    other = home.device.record(media[0], WINDOW_MS + 1000, event=5)
+    for ask in (seen.open, seen.sound):
+        with pytest.raises(RequestError, match=f"Segment {other} is not part of this request"):
+            ask(other)

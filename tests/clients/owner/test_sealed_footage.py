@@ -14,20 +14,27 @@ from agent.clients.owner.copied_vault import FolderVault
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.mp4_export import clips_of, export_clip, export_review
 from agent.clients.owner.review import RequestReview
-from agent.clients.owner.sealed_footage import OpenedSegment, open_captured, open_sound, open_unrecorded
-from agent.clients.owner.segment_sources import DeviceVault, open_segment
+from agent.clients.owner.sealed_footage import (
+    OpenedSegment,
+    open_captured,
+    open_poster,
+    open_sound,
+    open_unrecorded,
+)
+from agent.clients.owner.segment_sources import DeviceVault, ListedSegment, open_segment
 from agent.clients.owner.sync import sync
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.digest import digest
+from agent.core.vault.manifest import open_line
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import RecoveredRecord, SegmentRecord
+from agent.core.vault.records import EvictionReason, EvictionRecord, RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import begin_in
 from agent.core.vault.spans import Stamp
-from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
 from agent.wire.identities import private_key_from_seed
 from tests.clients.owner.conftest import WINDOW_MS, Home, now, seeds
-from tests.clients.owner.fake_device import JPEG
+from tests.clients.owner.fake_device import BOOT, JPEG
 from tests.damage import with_another_end
 from tests.hostile import HOSTILE_FILMS, box
 from tests.sounds import heard_from_s, track
@@ -359,3 +366,129 @@ def test_a_list_of_a_window_holds_what_lies_in_it_and_not_what_only_touches_it(h
     assert ids(1999, 60_001) == [first, second, third]
     assert ids(62_000, 90_000) == []
     assert [item.id for item in vault.listed()] == [first, second, third]
+
+
+def test_the_list_of_a_copied_vault_is_the_list_of_its_device(home: Home, media: list[bytes], tmp_path: Path) -> None:
+    home.device.cut_short(media[0] + bytes(200_000), WINDOW_MS + 120_000, 0.8)
+    copied = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    assert copied.listed() == DeviceVault(home.device, home.device.key).listed()
+    assert [each.poster for each in copied.listed()] == [True, False, True, False]
+    assert [each.sound for each in copied.listed()] == [True, False, False, False]
+    assert [each.whole for each in copied.listed()] == [True, True, True, False]
+
+
+def test_a_file_without_a_record_is_listed_from_its_header_with_an_unknown_clock(
+    home: Home, media: list[bytes], tmp_path: Path
+) -> None:
+    name = home.device.cut_short(media[0] + bytes(200_000), WINDOW_MS, 0.8, recorded=False)
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy", part=name), {home.device.key.id: home.device.key})
+    begin = begin_in(parse_header(home.device.stored[name].sealed)[0])
+    assert next(each for each in vault.listed() if each.id == name) == ListedSegment(
+        id=name, event=begin.event, ordinal=begin.ordinal, start_ms=WINDOW_MS, end_ms=WINDOW_MS + 30_000,
+        quality=ClockQuality.UNKNOWN, size_bytes=len(home.device.stored[name].sealed), poster=False, whole=False,
+    )  # fmt: skip
+    for content, ask in (("poster", vault.poster), ("sound", vault.sound)):
+        with pytest.raises(FormatError, match=f"recorded no {content} for segment {name}"):
+            ask(name, home.keys.identities)
+
+
+def test_what_a_copied_vault_does_not_hold_is_refused_by_its_name(home: Home, tmp_path: Path) -> None:
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    other = segment_id(b"another segment.")
+    for ask in (vault.open, vault.poster, vault.sound):
+        with pytest.raises(ConfigurationError, match=f"Segment {other} is not in"):
+            ask(other, home.keys.identities)
+
+
+def test_a_record_that_its_device_deleted_does_not_vouch_for_a_file_that_came_back(home: Home, tmp_path: Path) -> None:
+    stamp = Stamp(boot=BOOT, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
+    gone = home.segments[:1]
+    home.device._record(EvictionRecord(segments=gone, reason=EvictionReason.OWNER, at=stamp))
+    vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
+    assert vault.open(gone[0], home.keys.identities).record is None
+    assert vault.open(home.segments[1], home.keys.identities).record is not None
+
+
+def test_a_record_that_is_about_no_segment_opens_none(home: Home) -> None:
+    stored = home.device.stored[home.segments[0]]
+    boot, bare = open_line(home.device.lines[0], home.device.key), home.device.stored[home.segments[1]].signed
+    with pytest.raises(FormatError, match="not about a segment"):
+        open_captured(boot, stored.sealed, home.keys.identities, device=home.device.key.id)
+    for ask, content in ((open_poster, "poster"), (open_sound, "sound")):
+        with pytest.raises(FormatError, match=f"signed no {content}"):
+            ask(boot, stored.sealed, home.keys.identities, device=home.device.key.id)
+        with pytest.raises(FormatError, match=f"signed no {content}"):
+            ask(bare, stored.sealed, home.keys.identities, device=home.device.key.id)
+
+
+def test_bytes_that_are_no_age_file_are_not_the_signed_ones(home: Home) -> None:
+    signed = home.device.stored[home.segments[0]].signed
+    with pytest.raises(OpenError, match="not the ones the device signed"):
+        open_captured(signed, b"no age file", home.keys.identities, device=home.device.key.id)
+
+
+def test_sound_in_the_place_of_pictures_is_not_shown_as_pictures(home: Home) -> None:
+    stored = home.device.stored[home.segments[0]]
+    begin = begin_in(parse_header(stored.sealed)[0])
+    assert stored.sound is not None
+    sealed, _ = home.device._seal(open_bytes(stored.sound, home.keys.identities), begin)
+    with pytest.raises(FormatError, match="are labelled as something else"):
+        open_unrecorded(sealed, home.keys.identities)
+
+
+def test_a_list_that_cannot_be_read_is_not_taken_for_an_empty_one(home: Home) -> None:
+    home.device.lies["list"] = lambda result, data: ({**result, "segments": [{"id": 7}]}, data)
+    with pytest.raises(NetworkError, match="list of segments cannot be read"):
+        DeviceVault(home.device, home.device.key).listed()
+
+
+class LostConnection(DeviceVault):
+    def open(self, *_: object) -> OpenedSegment:
+        raise NetworkError("The device stopped answering.")
+
+
+def test_a_lost_connection_stops_an_export_and_is_not_taken_for_a_damaged_segment(home: Home, tmp_path: Path) -> None:
+    vault = DeviceVault(home.device, home.device.key)
+    (clip, *_) = clips_of(vault.listed())
+    with pytest.raises(NetworkError, match="stopped answering"):
+        export_clip(LostConnection(home.device, home.device.key), home.keys.identities, clip, tmp_path)
+
+    def away(*_: object) -> tuple[dict[str, object], bytes]:
+        raise NetworkError("The device stopped answering.")
+
+    home.device.lies["sound"] = away
+    with pytest.raises(NetworkError, match="stopped answering"):
+        export_clip(vault, home.keys.identities, clip, tmp_path)
+
+
+def test_a_clip_of_which_nothing_opens_leaves_no_file_and_names_each_segment(home: Home, tmp_path: Path) -> None:
+    for name in home.segments[:2]:
+        stored = home.device.stored[name]
+        stored.sealed = with_another_end(stored.sealed)
+    vault = DeviceVault(home.device, home.device.key)
+    (clip, _) = clips_of(vault.listed())
+    opened: list[str] = []
+    done = export_clip(vault, home.keys.identities, clip, tmp_path / "out", lambda: opened.append("one"))
+    assert (done.video, done.still, done.seconds, done.segments) == (None, None, 0.0, ())
+    assert (done.event, done.start_ms) == (clip[0].event, clip[0].start_ms)
+    assert [note.partition(" is left out")[0] for note in done.notes] == [
+        f"segment {each}" for each in home.segments[:2]
+    ]
+    assert not (tmp_path / "out").exists()
+    assert len(opened) == 2
+
+
+def test_a_poster_that_does_not_open_is_named_and_a_picture_of_the_film_takes_its_place(
+    home: Home, tmp_path: Path
+) -> None:
+    stored = home.device.stored[home.segments[0]]
+    assert stored.poster is not None
+    stored.poster = with_another_end(stored.poster)
+    vault = DeviceVault(home.device, home.device.key)
+    (clip, _) = clips_of(vault.listed())
+    done = export_clip(vault, home.keys.identities, clip, tmp_path)
+    assert [note.partition(":")[0] for note in done.notes] == ["the poster is left out"]
+    assert done.still is not None
+    assert done.still.read_bytes()[:3] == JPEG[:3]
+    assert done.still.read_bytes() != JPEG
+    assert done.still.stat().st_mode & 0o777 == 0o600

@@ -12,9 +12,9 @@ from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.known_devices import KnownDevices
 from agent.clients.owner.ledger_reader import read_ledger
-from agent.clients.owner.sync import sync
+from agent.clients.owner.sync import ask_enrolments, sync
 from agent.core.ledger.entries import EntryKind
-from agent.errors import ConfigurationError, NetworkError, OpenError
+from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
 from agent.wire import envelope, strictjson
 from agent.wire.statements import Enrolment, NamedKey
 from tests.clients.owner.conftest import NOW_MS, Home, now
@@ -190,3 +190,17 @@ def test_an_owner_whom_another_added_later_may_have_signed_the_newest_list(home:
     home.device.enrolled = successor(home, home.keys.approval, epoch=2)
     home.device.enrolled = successor(home, samples.OWNER, epoch=3)
     assert sync(home.device, home.keys).known.enrolled.epoch == 3
+
+
+def test_answers_that_are_no_text_and_no_proof_are_refused(home: Home) -> None:
+    honest = home.device.enrolled
+    assert honest is not None
+    home.device.write(EntryKind.BOOT)
+    for proof in ([7], ["no hex"]):
+        home.device.lies["checkpoint"] = lambda result, data, proof=proof: ({**result, "proof": proof}, data)
+        with pytest.raises(FormatError, match="consistency proof for its ledger is malformed"):
+            sync(home.device, home.keys)
+    del home.device.lies["checkpoint"]
+    home.device.lies["enrolments"] = lambda _, __: ({}, b"\xff")
+    with pytest.raises(FormatError, match="list of enrolments is not a text"):
+        ask_enrolments(home.device)

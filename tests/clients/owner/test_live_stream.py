@@ -1,0 +1,103 @@
+"""An answer of the device that is no live picture is refused before any of it is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.clients.opening import X25519Identity
+from agent.clients.owner.live_stream import watch
+from agent.core.live import LiveContext, live_plaintext
+from agent.core.timebase import ClockQuality
+from agent.core.vault.age.sealing import seal_bytes
+from agent.core.vault.spans import TimeSpan
+from agent.errors import OpenError
+from tests.clients.owner.conftest import NOW_MS, Home, now
+from tests.clients.owner.fake_device import BOOT
+
+
+def gop(home: Home, media: bytes, start_ms: int = 0, *, quality: ClockQuality = ClockQuality.SYNCED) -> bytes:
+    """A live GOP of one second, sealed to the owner."""
+    span = TimeSpan(
+        boot=BOOT,
+        start_us=start_ms * 1000,
+        end_us=(start_ms + 1000) * 1000,
+        utc_ms=NOW_MS - 1000 + start_ms,
+        quality=quality,
+    )
+    context = LiveContext(device=home.device.key.id, span=span)
+    recipient = home.keys.identity.recipient()
+    return seal_bytes(live_plaintext(media, context), [recipient], file_key=bytes(16), nonce=bytes(16))
+
+
+def shows(home: Home, *answers: tuple[dict[str, Any], bytes]) -> list[int]:
+    """Makes the device give these answers. Returns the number after which each question asks."""
+    asked: list[int] = []
+    left = iter(answers)
+
+    def live(body: bytes, after: int) -> dict[str, Any]:
+        asked.append(after)
+        return {}
+
+    home.device.on_live = live  # type: ignore[attr-defined]
+    home.device.lies["live"] = lambda _, __: next(left)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("numbers", "sizes"),
+    [([1], []), ([1, 2], [0]), (["1"], [0]), ([1], ["0"]), ([True], [0]), ([1], [1.0]), ([-1], [0]), ([1], [-1])],
+)
+def test_an_answer_that_is_no_list_of_sizes_is_refused(home: Home, numbers: list[Any], sizes: list[Any]) -> None:
+    shows(home, ({"numbers": numbers, "sizes": sizes}, b""))
+    with pytest.raises(OpenError, match="answer is malformed"):
+        next(watch(home.device, home.keys, clock=now))
+
+
+def test_an_answer_that_is_shorter_or_longer_than_its_sizes_is_refused(home: Home, media: list[bytes]) -> None:
+    sealed = gop(home, media[0])
+    for body in (sealed[:-1], sealed + b"\0"):
+        shows(home, ({"numbers": [1], "sizes": [len(sealed)]}, body))
+        with pytest.raises(OpenError, match="answer is incomplete"):
+            next(watch(home.device, home.keys, clock=now))
+
+
+def test_each_question_asks_after_the_newest_number_and_an_empty_answer_is_no_end(
+    home: Home, media: list[bytes]
+) -> None:
+    one, two = gop(home, media[0]), gop(home, media[1], 1000)
+    both = {"numbers": [4, 7], "sizes": [len(one), len(two)]}
+    asked = shows(home, ({"numbers": [], "sizes": []}, b""), (both, one + two), ({"numbers": [], "sizes": []}, b""))
+    stream = watch(home.device, home.keys, clock=now)
+    assert next(stream) == ()
+    assert [(each.media, each.seconds) for each in next(stream)] == [(media[0], 1.0), (media[1], 1.0)]
+    assert next(stream) == ()
+    assert asked == [0, 0, 7]
+
+
+def test_a_picture_of_thirty_seconds_ago_is_the_oldest_that_is_shown_as_live(home: Home, media: list[bytes]) -> None:
+    sealed = gop(home, media[0])
+    answer = ({"numbers": [1], "sizes": [len(sealed)]}, sealed)
+    shows(home, answer)
+    assert next(watch(home.device, home.keys, clock=lambda: NOW_MS + 30_000))
+    shows(home, answer)
+    with pytest.raises(OpenError, match="too old"):
+        next(watch(home.device, home.keys, clock=lambda: NOW_MS + 30_001))
+    doubtful = gop(home, media[0], quality=ClockQuality.UNKNOWN)
+    shows(home, ({"numbers": [1], "sizes": [len(doubtful)]}, doubtful))
+    assert next(watch(home.device, home.keys, clock=lambda: NOW_MS + 30_001)), "its clock says nothing of its age"
+
+
+def test_a_picture_is_shown_once_and_never_before_an_earlier_one(home: Home, media: list[bytes]) -> None:
+    one, two = gop(home, media[0]), gop(home, media[1], 999)
+    shows(home, ({"numbers": [1, 2], "sizes": [len(one), len(two)]}, one + two))
+    with pytest.raises(OpenError, match="repeats an old live picture"):
+        next(watch(home.device, home.keys, clock=now))
+
+
+def test_a_picture_that_is_sealed_to_another_owner_is_not_shown(home: Home, media: list[bytes]) -> None:
+    sealed = seal_bytes(b"x", [X25519Identity(b"x" * 32).recipient()], file_key=bytes(16), nonce=bytes(16))
+    shows(home, ({"numbers": [1], "sizes": [len(sealed)]}, sealed))
+    with pytest.raises(OpenError):
+        next(watch(home.device, home.keys, clock=now))
