@@ -42,7 +42,10 @@ let turn = 0;
 let currentPath;
 let lastActivity = Date.now();
 
-/** Whoever taps on before a page is there has left it: it changes nothing any more, and ends when it comes. */
+/**
+ * Shows the page of the present address. If the user taps on before that page is there, it changes nothing and ends as
+ * soon as it comes.
+ */
 async function show() {
   const mine = ++turn;
   leave();
@@ -90,7 +93,7 @@ async function sessionState() {
 }
 
 /**
- * Phones keep a page open for weeks.  After an upgrade it loads the new program, once, when there is nothing to lose.
+ * Loads the new program once after an upgrade, if the page holds nothing to lose. Phones keep a page open for weeks.
  *
  * @param {string} program
  */
@@ -167,7 +170,7 @@ const elements = (selector) => document.querySelectorAll(selector);
 function chooseLanguage(event) {
   document.cookie = `__Host-language=${event.target.value}; Secure; Path=/; SameSite=Strict; Max-Age=31536000`;
   if (document.body.dataset.section === "pair") return location.reload();
-  // Not by loading anew: that would lock the keys.
+  // Set in place, because a reload would lock the keys.
   document.documentElement.lang = event.target.value;
   for (const each of elements("[data-text]")) each.textContent = t(each.dataset.text ?? "");
   for (const each of elements("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label ?? ""));
@@ -175,12 +178,12 @@ function chooseLanguage(event) {
 }
 
 showWith(show);
-// A jump within a page, to its content, is no way to another one.
+// A jump to the content stays on this page.
 addEventListener("popstate", () => {
   if (location.pathname !== currentPath) void show();
 });
 addEventListener("offline", () => say(t("error.lost")));
-// Whatever a button could not do, it says so; most say it beside the button.
+// Shows the error of a button; most buttons show it beside themselves.
 addEventListener("unhandledrejection", ({ reason }) => reason instanceof PageError && say(explain(reason)));
 document.addEventListener("click", followLinks);
 document.querySelector("#language")?.addEventListener("change", chooseLanguage);

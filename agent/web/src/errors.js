@@ -1,4 +1,4 @@
-// What can go wrong, by whose fault.  `text` is a key of ../texts; what the doorbell itself says comes as it is.
+// Errors of the page, by whose fault. `text` is a key of ../texts; the doorbell's own messages are shown as they come.
 
 export class PageError extends Error {
   // Written out: an error crosses from the worker's bundle to the page's by its name, and bundling renames classes.
@@ -15,12 +15,12 @@ export class PageError extends Error {
   }
 }
 
-/** The bytes are not what their format says. */
+/** The bytes break the rules of their format. */
 export class FormatError extends PageError {
   name = "FormatError";
 }
 
-/** A cryptographic check failed, or what was shown does not agree with what was signed. */
+/** A cryptographic check failed, or the doorbell's answer contradicts a signed statement. */
 export class OpenError extends FormatError {
   name = "OpenError";
 }
@@ -44,7 +44,7 @@ export class RefusedError extends PageError {
   }
 }
 
-/** Nobody answers. */
+/** The doorbell does not answer. */
 export class LostError extends PageError {
   name = "LostError";
 

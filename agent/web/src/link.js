@@ -7,7 +7,7 @@ import { BODY_BYTES } from "./wire/operations.js";
 /** @import { ControlOperations } from "./wire/generated.js" */
 
 /**
- * The head's arguments, which may be left out if none is required, and the body.
+ * The head's arguments, optional if none is required, and the body.
  *
  * @template {keyof ControlOperations} Op
  * @typedef {{} extends ControlOperations[Op]["request"]
@@ -101,7 +101,7 @@ export const ask = async (op, ...values) => (await fetchOp(op, ...values)).resul
  */
 export async function fetchOp(op, ...values) {
   const [head = {}, body] = values;
-  // The doorbell closes the connection in the middle of a frame that is too large, so the error would not be seen.
+  // The doorbell closes the connection in the middle of a frame that is too large, which would hide the error.
   if (frame(head, body).length > BODY_BYTES[op]) throw new FormatError("error.format", { what: op });
   return post(`/api/${String(op)}`, head, body);
 }

@@ -1,5 +1,5 @@
-// Moves to another page, and locks the keys.  The pages import this module and not app.js, which imports the pages:
-// app.js hands in its `show` at the start, so that no import cycle is needed.
+// Moves to another page, and locks the keys. app.js imports the pages, and the pages import this module. app.js hands
+// in its `show` at the start, which avoids an import cycle.
 import { call } from "./ui/client.js";
 import { forgetPosters } from "./ui/posters.js";
 
@@ -25,7 +25,7 @@ export function go(path, { replace = false } = {}) {
   return show();
 }
 
-/** Locks the keys, and forgets the opened stills: what was decrypted must not outlive the keys in this browser. */
+/** Locks the keys, and forgets the opened stills: decrypted pictures must not outlive the keys in this browser. */
 export async function lock() {
   await call("lock");
   forgetPosters();

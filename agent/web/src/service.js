@@ -1,9 +1,9 @@
-// Lets the page open when the doorbell cannot be reached, and say so.  It keeps the program and nothing else: no
-// answer of the doorbell, no footage, no document with anybody's name.
+// Opens the page offline and tells the user so. Caches the program only: answers of the doorbell, footage and documents
+// with names stay out of the cache.
 const CACHE = "doorward-program";
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
-// The way in is never answered from here: a doorbell that replaced this one, of the same name, has to be able to give
-// its authority and take a code.
+// The sign-in pages always come from the network: a doorbell that replaced this one, of the same name, must be able to
+// give its authority and take a code.
 /** @param {URL} url */
 const isDocument = (url) =>
   /^\/(requests|timeline|tips|live|history|settings|setup|unlock|ledger)(\/|$)/.test(url.pathname);
@@ -49,14 +49,14 @@ async function fromNetworkOrShell(request, url) {
   }
 }
 
-// An alert of the doorbell, opened here: neutral words, and never a picture.
+// An alert of the doorbell, opened here: neutral words only.
 worker.addEventListener("push", (event) => {
   /** @type {{ title?: unknown, body?: unknown }} */
   let said = {};
   try {
     said = event.data?.json() ?? {};
   } catch {
-    // Not ours, or cut: the owner hears that there is something all the same.
+    // A foreign or damaged alert. The owner still learns that there is news.
   }
   const title = typeof said.title === "string" ? said.title : "Doorward";
   const body = typeof said.body === "string" ? said.body : "";

@@ -1,5 +1,5 @@
-// The owner's client, in a worker: here keys are unlocked, footage is opened and statements are signed.  The page asks
-// by name and gets plain values, pictures and films back; a key never crosses to it, and never leaves the browser.
+// The owner's client, in a worker: here keys are unlocked, footage is opened and statements are signed. The page asks
+// by name and gets plain values, pictures and films back. Keys stay in the worker.
 
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -27,13 +27,13 @@ import { decode, encode } from "./wire/strictjson.js";
 /** @import { ControlOperations } from "./wire/generated.js" */
 /** @import * as Wire from "./wire/generated.js" */
 /**
- * What opens footage while the page is unlocked; what approves is unlocked anew for each decision.
+ * Opens footage while the page is unlocked. The approval key is unlocked for each decision.
  *
  * @type {string | null}
  */
 let identity = null;
 /**
- * What opens what was recorded before a recovery: the kit of that time, kept sealed beside the owner's own keys.
+ * Opens footage from before a recovery: the kit of that time, kept sealed beside the owner's own keys.
  *
  * @type {string[]}
  */
@@ -45,7 +45,7 @@ let older = [];
  */
 let newKit = null;
 /**
- * The keys of an owner who is not one yet.
+ * The keys of a future owner.
  *
  * @type {{ secrets: Secrets, recovery: string, card: Wire.OwnerCard } | null}
  */
@@ -75,7 +75,7 @@ const drafted = () => {
 /** @typedef {typeof operations} Operations */
 const operations = {
   /**
-   * What this browser has, and whether its keys are another doorbell's than `device`.
+   * This browser's keys, and whether they are another doorbell's than `device`.
    *
    * @param {{ device?: string }} options
    */
@@ -98,7 +98,7 @@ const operations = {
 
   /** @param {{ passphrase: string, withRecovery: boolean }} options */
   async keepDraft({ passphrase, withRecovery }) {
-    // A second owner has no kit of their own: the doorbell's first one stays in force.
+    // A second owner has no separate kit: the doorbell's first one stays in force.
     const made = drafted();
     if (!withRecovery) made.card = { ...made.card, recovery: await enrolledRecovery() };
     await keys.keep(made.card, made.secrets, passphrase);
@@ -106,7 +106,7 @@ const operations = {
   },
 
   /**
-   * `typed`: the kit, as the owner has it on paper.  It is opened with what was typed, not with what we remember.
+   * `typed`: the kit, as the owner has it on paper. Opens with the typed text, to prove that the paper is right.
    *
    * @param {{ typed: string, origin: string }} options
    */
@@ -136,7 +136,8 @@ const operations = {
   },
 
   /**
-   * Names of those who joined with this invitation: cards the doorbell could not have made, for it has no secret.
+   * Names of those who joined with this invitation. Only a holder of its secret can make their cards, and the doorbell
+   * has none.
    *
    * @param {{ secret: string }} options
    */
@@ -170,7 +171,7 @@ const operations = {
   },
 
   /**
-   * The other side: answers the test only this browser can open.  False while nobody has admitted it yet.
+   * The other side: answers the test that only this browser can open. False until an owner has admitted it.
    *
    * @param {{ passphrase: string, origin: string, expected: string }} options
    */
@@ -205,7 +206,7 @@ const operations = {
   },
 
   /**
-   * How many owners it takes to share something from now on: 1 or 2.
+   * Sets the number of owners that sharing takes from now on: 1 or 2.
    *
    * @param {{ needed: number, passphrase: string }} options
    */
@@ -228,7 +229,7 @@ const operations = {
     const shown = await readEnrolment((await ask("enrolment")).envelope);
     await requireKit(recovery, shown.value);
     const kitKey = (await publicKeyOfSeed(approval)).text;
-    // A kit that `doorward owner keygen` made opens footage and decides nothing.
+    // A kit that `doorward owner keygen` made opens footage but cannot decide.
     if (!shown.value.approvers.some((each) => each.key === kitKey)) throw new PageError("error.kit-only-opens");
     await enrolling.prove(approval, origin);
     await syncNewDevice(shown.sha256);
@@ -264,8 +265,7 @@ const operations = {
   },
 
   /**
-   * `typed`: the new kit, as the owner has it on paper.  What is recorded from now on is sealed to it, not to the
-   * old.
+   * `typed`: the new kit, as the owner has it on paper. New footage is sealed to it instead of the old kit.
    *
    * @param {{ typed: string, passphrase: string }} options
    */
@@ -399,7 +399,7 @@ const operations = {
   },
 
   /**
-   * What left, or may leave, of what a request (or a disclosure or tip) was given; null where nobody said yes.
+   * Footage that left, or may leave, for a request, disclosure or tip; null if no owner approved.
    *
    * @param {{ request?: string, disclosure?: string }} options
    */
@@ -415,7 +415,7 @@ const operations = {
     return found;
   },
 
-  // Deciding: each takes the passphrase, for the approval key is not kept unlocked
+  // Deciding: each takes the passphrase, because the approval key stays locked
 
   /** @param {{ id: string, passphrase: string } & Choice} options */
   async approve({ id, passphrase, ...choice }) {
@@ -491,7 +491,7 @@ const operations = {
     await changeSettings(changes, await keys.unlock(passphrase));
   },
 
-  /** What stays in this browser: an address for contact cards. */
+  /** An address for contact cards, kept in this browser. */
   async address() {
     return (await store.memory("address")) ?? "";
   },
@@ -529,7 +529,8 @@ const signedIn = (id) => {
 };
 
 /**
- * What was asked, opened once and remembered while unlocked; nothing of what came before this owner was enrolled.
+ * The content of a request, opened once and remembered while unlocked. A request from before this owner's enrolment
+ * stays closed.
  *
  * @param {string} id
  */
@@ -577,7 +578,7 @@ function use(own) {
 }
 
 /**
- * Raises for a kit that is not the one of this list of owners, with the names that are printed on both.
+ * Throws an error for a kit that differs from the one of this list of owners, with the names that are printed on both.
  *
  * @param {string} recovery
  * @param {{ recovery: string }} enrolment

@@ -1,4 +1,4 @@
-// What a player and a saved file need to know of fragmented MP4 (ISO/IEC 14496-12), and no more.
+// Reads and joins fragmented MP4 (ISO/IEC 14496-12), as far as a player and a saved file need it.
 import { FormatError } from "../errors.js";
 import { boxes, descend, find, inside } from "../wire/boxes.js";
 import { concat } from "../wire/bytes.js";
@@ -50,7 +50,7 @@ function hevcOf(record) {
 }
 
 /**
- * Without the header: what goes on with a film that has had its own.
+ * Returns the fragments after the header, to continue a film that has had its own header.
  *
  * @param {Bytes} media
  */
@@ -68,8 +68,8 @@ function timescaleOf(moov) {
 }
 
 /**
- * One film of several segments, `{media, start, sound}` with `start` in ms and `sound` where there is some to go
- * along: nothing is encoded anew, only moved in time.
+ * Joins several segments into one film, `{media, start, sound}` with `start` in ms and `sound` if there is some.
+ * Encoded frames stay as they are and only move in time.
  *
  * @param {Joinable[]} segments
  */

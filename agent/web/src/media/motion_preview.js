@@ -1,7 +1,7 @@
-// What a detector like the doorbell's would have seen in a film that was opened here: which cells of a coarse grid
-// differ from what stood there before, and in which zone enough of them do.  An estimate: the doorbell's own
-// (agent/core/motion) also weighs light, rain, leaves and paths, and sees the picture before it was encoded.  Source
-// of the figures: its settings.py.
+// Estimates the motion that a detector like the doorbell's would have seen in a film opened here: which cells of a
+// coarse grid differ from the background, and in which zone enough of them do. The doorbell's own detector
+// (agent/core/motion) also weighs light, rain, leaves and paths, and sees the picture before it was encoded. Source of
+// the figures: its settings.py.
 
 /** @import { Corner, Sample, Zone } from "../types.js" */
 
@@ -41,7 +41,7 @@ export function cellsOf(corners) {
 }
 
 /**
- * How far each cell of each sample, `{t, cells}` in seconds and steps, is from what stood there before.
+ * Distance of each cell of each sample, `{t, cells}` in seconds and steps, from the background before it.
  *
  * @param {Sample[]} samples
  */
@@ -96,7 +96,7 @@ export function detectMotion(found, zones, sensitivity) {
 }
 
 /**
- * Watches `video` play and takes a sample of it every so often, until it ends or `signal` is aborted.
+ * Watches `video` play and takes a sample of it every `everyS` seconds, until it ends or `signal` is aborted.
  *
  * @param {HTMLVideoElement} video
  * @param {AbortSignal} signal

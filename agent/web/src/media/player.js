@@ -15,7 +15,7 @@ import { silence, soundOf } from "./sound.js";
 const AHEAD_S = 12;
 
 /**
- * Sound that is sealed to other keys is whole; nothing else that fails to open is.
+ * True if the sound is intact but sealed to other keys. Every other failure means damage.
  *
  * @param {any} error
  */
@@ -23,7 +23,7 @@ const ofSound = (error) =>
   error instanceof FormatError && error.text !== "error.not-yours" ? new FormatError("error.sound-broken") : error;
 
 /**
- * What a browser's player says of bytes that are no film is for nobody.
+ * Replaces a browser player's technical message about bytes that are no film.
  *
  * @param {any} error
  */
@@ -32,8 +32,7 @@ const said = (error) => (error instanceof PageError ? error : new FormatError("e
 export const canStream = () => "MediaSource" in globalThis || "ManagedMediaSource" in globalThis;
 
 /**
- * What a player is to be told of the film.  H.265 is played by some platforms and not by others, so it is asked
- * first.
+ * The media type that a player needs for the film. Some platforms cannot play H.265, so the browser is asked first.
  *
  * @param {Bytes} media
  */
@@ -47,8 +46,8 @@ function typeOf(media) {
 
 /**
  * `segments`: `{id, start, end, sound}` in ms; `load(id)` gives `{media}`, `hear(id)` the sound of those that have
- * some. Sound never costs the picture: what cannot be heard is told to `onError`, and the film goes on without.
- * Returns a function that stops everything.
+ * some. If a sound cannot be played, `onError` learns of it and the film goes on silently. Returns a function that
+ * stops everything.
  *
  * @param {HTMLVideoElement} video
  * @param {Playable[]} segments
@@ -66,7 +65,7 @@ export function play(video, segments, load, { onError, hear, stream = canStream(
     const failed = (error) => {
       if (signal.aborted) return;
       playing.abort();
-      // Faults that have a name are not the sound's: listening to it has caught those.
+      // Errors of class PageError come from the picture: `listening` has already caught those of the sound.
       const isSounds = ear && !(error instanceof PageError);
       onError?.(isSounds ? new FormatError("error.sound-broken") : said(error));
       if (isSounds) begin(undefined);
@@ -85,7 +84,7 @@ export function play(video, segments, load, { onError, hear, stream = canStream(
 }
 
 /**
- * `(segment)` gives its sound, or undefined where there is none or none that can be heard: said once.
+ * `(segment)` gives its sound, or undefined if there is none to play. A failure is reported once.
  *
  * @param {(id: string) => Promise<Bytes>} hear
  * @param {(error: unknown) => void} say
@@ -126,7 +125,7 @@ async function playStream(video, segments, load, ears, signal) {
   if (signal.aborted) return;
   let buffer;
   let sounds;
-  // Two clips of one event have a pause between them: nothing was recorded there, so nothing is waited for.
+  // Two clips of one event have a pause between them. It holds no footage, so playback jumps over it.
   video.addEventListener("waiting", () => jumpPause(video), { signal });
   for (const [i, segment] of segments.entries()) {
     await needed(video, (segment.start - from) / 1000, signal);
@@ -232,7 +231,7 @@ async function playInTurn(video, segments, load, ears, signal) {
 function once(target, name, signal) {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return resolve();
-    // What did not happen is not waited for any longer: a live view waits for something each second, for hours.
+    // Removes the listeners of the events that lost the race: a live view waits for something each second, for hours.
     const waiting = new AbortController();
     const options = { once: true, signal: waiting.signal };
     /** @param {(what?: any) => void} how */

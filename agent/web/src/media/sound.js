@@ -1,5 +1,5 @@
-// What was heard, beside what was seen: which codec it is, silence where nothing was heard, and one film of both.
-// A player waits where one of its tracks has a hole, so silence is laid below all of it and the sound over that.
+// Sound of a film: its codec, a silent track, and one film of picture and sound. A player stops at a hole in one of its
+// tracks, so silence is laid below the whole film and the sound over that.
 import { FormatError } from "../errors.js";
 import { boxes, descend, find, inside } from "../wire/boxes.js";
 import { concat } from "../wire/bytes.js";
@@ -7,7 +7,7 @@ import { concat } from "../wire/bytes.js";
 /** @import { Bytes } from "../types.js" */
 
 const FRAME_SAMPLES = 1024;
-/** One frame of AAC-LC, one channel, in which nothing sounds. */
+/** One silent frame of AAC-LC, one channel. */
 const SILENT = [0x00, 0xc8, 0x00, 0x80, 0x23, 0x80];
 const [STREAM, DECODER, CONFIG] = [3, 4, 5];
 const HEARD = 2;
@@ -53,7 +53,7 @@ function configurationOf(esds) {
 }
 
 /**
- * A fragment of nothing, `ms` long; empty where we know no silent frame.
+ * A silent fragment, `ms` long; empty for a codec whose silent frame we do not know.
  *
  * @param {{ rate: number, isMono: boolean }} options
  * @param {number} ms

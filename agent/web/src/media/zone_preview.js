@@ -1,5 +1,5 @@
-// In which watched zones an event moved: found out in this browser, from its opened film, when somebody asks for a
-// zone. The doorbell does not write it down, because the record of a segment goes to whoever it is shared with.
+// Finds the watched zones in which an event moved, in this browser, from the opened film, if the owner asks for a zone.
+// The doorbell leaves the zones out of a segment's record, because every recipient of the segment gets that record.
 import { ask, call } from "../ui/client.js";
 import { detectMotion, differences, sample } from "./motion_preview.js";
 import { play } from "./player.js";
@@ -12,7 +12,7 @@ const PATIENCE_MS = 20_000;
 const known = new Map();
 
 /**
- * Names of the zones; undefined while nobody has looked.
+ * Names of the zones; undefined until the owner has looked.
  *
  * @param {Answer} event
  */

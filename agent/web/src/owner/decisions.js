@@ -14,10 +14,10 @@ import { syncDevice } from "./sync.js";
 /** @import { Bytes, CaptureRecord, Choice, Failed, FetchFile, Reviewed, Unlocked, WithIdentity } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /**
- * Share exactly these segments and stills of the reviewed request; the id of the disclosure.  What does not open
- * (damaged, gone, or cut before its first fragment was whole) is named with its reason in an `error.cannot-share`;
- * nothing is signed. `whichever(open)` tries each of the owner's identities: after a recovery an older one opens what
- * was recorded before.
+ * Shares exactly these segments and stills of the reviewed request. Returns the id of the disclosure. If a file does
+ * not open (damaged, gone, or cut before its first fragment was whole), throws `error.cannot-share` with its name and
+ * reason before anything is signed. `whichever(open)` tries each of the owner's identities: after a recovery an older
+ * one opens the older footage.
  *
  * @param {Reviewed} found
  * @param {Unlocked} keys
@@ -82,7 +82,7 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
 }
 
 /**
- * What `opening` gives; undefined, and a line more in `failed`, when the file does not open or is gone.
+ * Returns the result of `opening`. If the file is gone or does not open, returns undefined and adds a line to `failed`.
  *
  * @template T
  * @param {string} id
@@ -140,8 +140,8 @@ export async function coApprove(found, keys) {
 }
 
 /**
- * Say no.  Nothing but the request's identity is checked: one from a requester no longer trusted can be denied too,
- * and one that came before this owner was enrolled and does not open for them, named as the doorbell names it.
+ * Denies a request. Checks only the request's identity. An owner can thus also deny a request of a requester they trust
+ * no longer, or one from before their enrolment, which does not open for them and is named as the doorbell names it.
  *
  * @param {string} id
  * @param {Unlocked} keys

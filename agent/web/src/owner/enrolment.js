@@ -40,8 +40,8 @@ export async function enrolFirst(card, secrets, recoveryIdentity) {
 }
 
 /**
- * The next enrolment: `change(recipients, approvers)` gives the lists anew, and another `recovery` if there is one.
- * It follows the list that this browser knows or that grown: a doorbell that shows owners of its own making gets no
+ * The next enrolment: `change(recipients, approvers)` gives the new lists, and another `recovery` if there is one. It
+ * follows the list that this browser knows, or a signed successor of it: a doorbell that shows invented owners gets no
  * signature.
  *
  * @param {Change} change
@@ -51,8 +51,7 @@ export async function enrolFirst(card, secrets, recoveryIdentity) {
 export async function enrolNext(change, approval, identities) {
   const { device, enrolled: before } = await syncDevice();
   const lists = change(before.value.recipients, before.value.approvers);
-  // What it takes to share is the owners' agreement: it stands until one of them changes it, or nobody is left to
-  // agree.
+  // The number of approvals is the owners' agreement. It stands until an owner changes it or too few owners are left.
   const needed = Math.min(lists.approvals_needed ?? before.value.approvals_needed ?? 1, lists.recipients.length);
   const matter = {
     epoch: before.value.epoch + 1,
@@ -85,7 +84,7 @@ async function propose(device, matter, approval, identities) {
 }
 
 /**
- * Opens every test that can be opened here.  `{waiting}`: names whose test only they can open.
+ * Opens every test that can be opened here. `{waiting}`: names of the owners that must open theirs elsewhere.
  *
  * @param {{ name: string, recipient: string }[]} tests
  * @param {Record<string, string>} identities
@@ -118,7 +117,7 @@ export async function answerTests(tests, identities) {
 }
 
 /**
- * Proves to the page's server that this browser holds an owner's key: good for one session and nothing else.
+ * Proves to the page's server that this browser holds an owner's key. The proof is good for one session only.
  *
  * @param {Bytes} approval
  * @param {string} origin

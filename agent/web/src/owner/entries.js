@@ -3,7 +3,7 @@
 /** @import { Entry } from "../types.js" */
 
 /**
- * Whether two entries are about the same request. An id is unique only for one requester.
+ * True if two entries are about the same request. An id is unique only for one requester.
  *
  * @param {Entry} entry
  * @param {Entry} [other]

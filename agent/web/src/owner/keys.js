@@ -15,8 +15,8 @@ const RECOVERY_INFO = "doorward recovery approval key v1";
 export const RECOVERY = "recovery";
 
 /**
- * Fresh secrets: `{identity, approval, older}`, an age identity as text, a 32-byte seed, and no identities from
- * before.
+ * Fresh secrets: `{identity, approval, older}`, an age identity as text, a 32-byte seed, and an empty list of older
+ * identities.
  */
 export const makeSecrets = async () => ({
   identity: await generateHybridIdentity(),
@@ -52,7 +52,7 @@ export async function cardOf(name, secrets, recoveryRecipient) {
 }
 
 /**
- * Keeps the keys in this browser, sealed.  The file is an age identity file to whoever has the passphrase.
+ * Keeps the keys in this browser, sealed. A person with the passphrase can read the file as an age identity file.
  *
  * @param {Wire.OwnerCard} card
  * @param {Secrets} secrets
@@ -100,7 +100,7 @@ function readSecrets(bytes) {
 }
 
 /**
- * The identity on a recovery kit, typed or scanned, with or without the lines around it.
+ * The identity on a recovery kit, typed or scanned, alone or between the kit's other lines.
  *
  * @param {string} typed
  */

@@ -10,7 +10,7 @@ import { syncDevice } from "./sync.js";
 /** @import { Bytes } from "../types.js" */
 const PAGE = 1000;
 
-/** `{size, grown, entries}`, oldest first.  Throws OpenError when these are not the entries under the signed head. */
+/** `{size, grown, entries}`, oldest first. Throws OpenError if the signed head does not cover these entries. */
 export async function readLedger() {
   const synced = await syncDevice();
   const { size, root } = synced.checkpoint;

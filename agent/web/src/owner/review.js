@@ -1,5 +1,5 @@
-// A footage request as its owner sees it, checked by this browser and not by the doorbell that shows it
-// (agent/clients/owner/review.py), and what became of it.
+// A footage request as its owner sees it, and its outcome. This browser checks it independently of the doorbell that
+// shows it (agent/clients/owner/review.py).
 import { OpenError, PageError, RefusedError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { open as openSealed } from "../wire/age.js";
@@ -56,7 +56,7 @@ export async function trusted(synced) {
 }
 
 /**
- * What requesters wrote is sealed to the owners as the doorbell keeps it, and verified anew once it is opened.
+ * The doorbell keeps requesters' messages sealed to the owners. The browser opens and verifies them again.
  *
  * @param {string} text
  * @param {string} identity
@@ -64,7 +64,7 @@ export async function trusted(synced) {
 const unsealed = (text, identity) => openSealed(unbase64(text), identity);
 
 /**
- * What the list of requests shows of one: asked for once, opened here, and not verified before it is looked at.
+ * A request's summary for the list: opened once, here. It is verified only on the request's own page.
  *
  * @param {string} id
  * @param {string} identity
@@ -145,7 +145,7 @@ export async function review(id, identity) {
 }
 
 /**
- * What the doorbell says of its place, for looking at: nothing is decided by it here.
+ * The doorbell's claim about its position. For display only; no decision uses it.
  *
  * @param {any} position
  */
@@ -156,8 +156,8 @@ function positionIn(position) {
 }
 
 /**
- * What another owner approved and still waits for a second: exactly this can be agreed to, and it is held against the
- * records once more.
+ * Another owner's approval that waits for a second one. The co-approval covers exactly its content, which is checked
+ * against the records again.
  *
  * @param {Reviewed} found
  * @param {string} envelope
@@ -184,13 +184,12 @@ async function firstApproval(found, envelope) {
   if (!isThis) throw new OpenError("error.other-approval");
   const signer = keys.get(claimed.keyId)?.text;
   const by = enrolment.approvers.find((each) => each.key === signer)?.name ?? "";
-  // An owner deletes what they like, what was chosen before included: then there is nothing left to agree to as it
-  // stands.
+  // An owner may delete footage that another owner has chosen. The first approval can then no longer be co-approved.
   return { yes, sha256: await sha256hex(claimed.payload), by, isGone: chosen.some((item) => !records.has(item.id)) };
 }
 
 /**
- * A message of this requester about this request, as they signed it; null when there is none that holds.
+ * A message of this requester about this request, as they signed it; null if none verifies.
  *
  * @template {{ request?: string, requester: string }} T
  * @param {Reviewed} found
@@ -216,7 +215,7 @@ async function said(found, sealed, identity, kind, check) {
 }
 
 /**
- * What the doorbell says of the requested window besides footage, for an owner who wants to tell that too.
+ * The doorbell's account of the gaps in the requested window, for an owner who wants to share it too.
  *
  * @param {Reviewed} found
  */
@@ -228,7 +227,7 @@ export async function gapsOf(found) {
 }
 
 /**
- * Safety messages by those this owner trusts, newest first; what does not verify is not shown.
+ * Safety messages by those this owner trusts, newest first. Messages that fail verification are left out.
  *
  * @param {string} identity
  */
@@ -280,7 +279,7 @@ async function segmentsOf(names, lines, request, device) {
 }
 
 /**
- * What the page shows of a review: plain values only.
+ * Plain values of a review for the page.
  *
  * @param {Reviewed} found
  */
@@ -377,7 +376,7 @@ export async function fetchSegment(id, device, identity, signed) {
 }
 
 /**
- * What came to the live shelf after number `after`: `{number, gops}`.
+ * Live GOPs after number `after`: `{number, gops}`.
  *
  * @param {number} after
  * @param {PublicKey} device

@@ -1,4 +1,4 @@
-// What an owner sets over the doorbell's configuration: one signed statement, whole
+// An owner's settings over the doorbell's configuration: one signed statement, whole
 // (agent/clients/owner/device_settings.py).
 import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
@@ -14,8 +14,8 @@ import { approversEver, syncDevice } from "./sync.js";
 const MATTER = ["name", "position", "sensitivity_percent", "zones", "max_bytes", "max_age_days", "quiet", "private"];
 
 /**
- * `{sha256, matter}`: what is set.  Throws OpenError when nobody signed it who was an owner of this doorbell at any
- * time: what one set who has left since stays in force, so that no mask has to be given up to change something else.
+ * `{sha256, matter}`: the settings. Throws OpenError unless a present or past owner of this doorbell signed them. The
+ * settings of an owner who has left stay in force, so that changing one setting keeps every mask.
  *
  * @param {SyncedDevice} synced
  */

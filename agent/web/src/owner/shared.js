@@ -25,9 +25,8 @@ import { ownersEver } from "./sync.js";
 const isApprovalEntry = (entry) => entry.kind === "approved" || entry.kind === "tip";
 
 /**
- * `{by, second, items, unlisted, begun}` of a disclosure or tip.  `ledger`: as `readLedger` gives it.  `unlisted`:
- * why there are no items.  Throws OpenError where the doorbell shows anything else than the ledger and the signatures
- * say.
+ * `{by, second, items, unlisted, begun}` of a disclosure or tip. `ledger`: as `readLedger` gives it. `unlisted`: why
+ * there are no items. Throws OpenError if the doorbell's answer contradicts the ledger or the signatures.
  *
  * @param {string} disclosure
  * @param {{ entries: Entry[] }} ledger
@@ -59,7 +58,7 @@ export async function sharedOf(disclosure, ledger, synced, identity) {
 }
 
 /**
- * What the sealed list says, once ledger, owners and records agree.
+ * The content of the sealed list, after ledger, owners and records agree.
  *
  * @param {Bytes} opened
  * @param {Entry} yes
@@ -106,7 +105,7 @@ async function seconded(text, first, request, owners, synced) {
 }
 
 /**
- * A statement, once somebody has signed it who was an owner of this doorbell at some time.
+ * A statement, after checking that a present or past owner of this doorbell signed it.
  *
  * @param {unknown} text
  * @param {string} kind
@@ -155,7 +154,7 @@ function listed(kind, items, fileOf, records) {
 const NEAR_MS = 100;
 
 /**
- * Film and sound that go on without a pause as one entry each; stills one by one.
+ * One entry for each continuous film or sound; stills one by one.
  *
  * @param {Shared[]} items
  */

@@ -7,7 +7,10 @@ import { encode } from "../wire/strictjson.js";
 
 /** @import { Answer, Bytes, PublicKey } from "../types.js" */
 
-/** How soon a refusal must come for a second try: too soon for an owner to have said something else meanwhile. */
+/**
+ * A refusal within this many milliseconds permits a second try: too short for an owner to have decided otherwise
+ * meanwhile.
+ */
 const AGAIN_WITHIN_MS = 2000;
 
 /**

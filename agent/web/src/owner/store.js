@@ -1,5 +1,5 @@
-// What this browser keeps: the owner's keys, sealed with their passphrase, and what each doorbell was like when last
-// seen.  Nothing here is readable without the passphrase but public keys.
+// This browser's storage: the owner's keys, sealed with their passphrase, and each doorbell's state when last seen.
+// Only public keys are readable without the passphrase.
 
 /** @import { Kept } from "../types.js" */
 

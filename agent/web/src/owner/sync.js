@@ -15,7 +15,7 @@ import * as store from "./store.js";
 export const ENROLMENT = payloadType("enrolment");
 
 /**
- * Throws OpenError if the doorbell has no owner yet, so no enrolment.
+ * Throws OpenError if the doorbell has no owner yet and so no enrolment.
  *
  * @param {string | null | undefined} envelope
  * @returns {Promise<Enrolled>}
@@ -151,7 +151,7 @@ async function checkEnrolmentChain(known, shown, device) {
 }
 
 /**
- * Verifies that each list is signed by an owner of the one before, the first by one of its own; throws `problem`.
+ * Verifies that an owner of the list before signed each list, and that a member signed the first. Throws `problem`.
  *
  * @param {string[]} envelopes
  * @param {Enrolled | undefined} first

@@ -1,6 +1,5 @@
-// Tells one requester something unasked, without saying who does (agent/clients/owner/outgoing_tips.py): words and
-// pictures are sealed here to the key that the requester's trust bundle gives for tips, and signed for the doorbell
-// that sends them.
+// Sends one requester an anonymous tip (agent/clients/owner/outgoing_tips.py). Words and pictures are sealed here to
+// the key that the requester's trust bundle gives for tips, and signed for the doorbell that sends them.
 import { PageError } from "../errors.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
 import { base64, sha256hex } from "../wire/bytes.js";
@@ -18,7 +17,7 @@ import { syncDevice } from "./sync.js";
 const MOST_CHARACTERS = 2000;
 
 /**
- * Who takes tips, of those this owner trusts.
+ * Requesters that this owner trusts and that take tips.
  *
  * @param {SyncedDevice} synced
  */

@@ -1,5 +1,5 @@
-// Whom this owner lets ask (agent/clients/owner/trust_roots.py): roots chosen in this browser, and the bundles they
-// signed.
+// Trust roots that this owner lets ask (agent/clients/owner/trust_roots.py): chosen in this browser, with the bundles
+// they signed.
 import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
 import { readUnverified } from "../wire/envelope.js";
@@ -40,7 +40,7 @@ export async function removeTrustRoot(text, keys) {
 }
 
 /**
- * What a bundle file would change: `{root, version, added, removed, changed}` in the names owners read.
+ * Changes of a bundle file: `{root, version, added, removed, changed}` in the names owners read.
  *
  * @param {Bytes} bytes
  */
@@ -73,7 +73,7 @@ export async function offerBundle(bytes) {
   return change;
 }
 
-/** What the page shows: roots, and everybody they vouch for. */
+/** Roots and all requesters they vouch for, for the page. */
 export async function overview() {
   const synced = await syncDevice();
   const { store: trust, unconfirmed, shown } = await trusted(synced);

@@ -1,4 +1,4 @@
-// How owners hear of what happens: channels of the configuration, this browser by web push, and a test of all of them.
+// Channels through which owners get alerts: those of the configuration, this browser by web push, and a test of all.
 import { ask, call } from "../ui/client.js";
 import { say, withPassphrase } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";

@@ -16,7 +16,7 @@ import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from 
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
 
 /**
- * `{event, segments}` of one event, as the doorbell has it now; null when nothing of it is left.
+ * `{event, segments}` of one event, as the doorbell has it now; null if all of it is gone.
  *
  * @param {string} name
  */
@@ -171,7 +171,7 @@ async function saveFilm(segments, found, withSound, button, problem) {
 }
 
 /**
- * The sound of one moment; undefined when it does not open, for the film is saved without it then.
+ * The sound of one moment; undefined if it does not open. The film is then saved silent.
  *
  * @param {string} id
  */

@@ -1,4 +1,4 @@
-// What was asked and what was answered, in figures and entry by entry; the ledger is verified in this browser.
+// Requests and answers, in figures and entry by entry. This browser verifies the ledger.
 import { ask, call } from "../ui/client.js";
 import { h, svg } from "../ui/dom.js";
 import { dateAndClock, explain, t, wholeNumber } from "../ui/texts.js";

@@ -1,5 +1,5 @@
-// What the household sets of the doorbell, over its configuration: name and place, how long to keep, quiet and private
-// hours.  `save(changes)` signs; a value left alone stays what it was.
+// The household's settings over the doorbell's configuration: name and place, retention, quiet and private hours.
+// `save(changes)` signs; a value left alone stays the same.
 import { PageError } from "../errors.js";
 import { call } from "../ui/client.js";
 import { say } from "../ui/dialogs.js";
@@ -15,7 +15,7 @@ const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const GB = 1e9;
 
 /**
- * A form whose button signs what `values()` gives.
+ * A form with a button that signs the result of `values()`.
  *
  * @param {Save} save
  * @param {() => Record<string, unknown> | Promise<Record<string, unknown>>} values
@@ -121,7 +121,7 @@ const coordinate = (id, most, value) =>
   });
 
 /**
- * This phone knows where it is; it is asked only when somebody asks it to.
+ * Reads this phone's position only after a press of the button.
  *
  * @param {HTMLInputElement} lat
  * @param {HTMLInputElement} lon

@@ -1,5 +1,5 @@
-// What the camera films now: the newest GOPs, sealed to the owners second by second and opened here.  There is no
-// other way to the camera.  While nothing is filmed, the newest segment that was.
+// The live picture: the newest GOPs, sealed to the owners second by second and opened here. There is no other way to
+// the camera. While the camera does not film, the newest segment is shown.
 import { FormatError } from "../errors.js";
 import { follow } from "../media/player.js";
 import { ask, call } from "../ui/client.js";
@@ -31,7 +31,7 @@ class LiveView {
   #after;
   /** @type {{ boot: string, end: number } | null} The end of the newest GOP, by the doorbell's clock since boot. */
   #last;
-  /** Whether everything since the newest keyframe has come. */
+  /** True if everything since the newest keyframe has come. */
   #isWhole;
   /** @type {number | null} UTC ms of the end of what is shown. */
   #shown;
@@ -72,7 +72,7 @@ class LiveView {
       const { number, gops } = await call("live", { after: this.#after });
       if (this.#ended) return;
       this.#problem.textContent = "";
-      // A device that started anew counts from the beginning.
+      // A restarted device counts from the beginning.
       this.#after = gops.length || number === this.#after ? number : 0;
       for (const gop of gops) await this.#take(gop);
       await this.#tell(gops.length > 0);
@@ -89,7 +89,7 @@ class LiveView {
     if (isOld) [this.#old, this.#oldAt] = [gop.span.end, performance.now()];
     const last = this.#last;
     if (isOld || (last && last.boot === boot && start < last.end)) return;
-    // A part of a long GOP shows nothing without the part before it: until the next keyframe, then.
+    // A part of a long GOP needs the part before it to decode. If one is missing, playback waits for the next keyframe.
     this.#isWhole = !gop.continues || (this.#isWhole && last !== null && last.boot === boot && last.end === start);
     this.#last = { boot, end };
     if (this.#isWhole) await this.#show(gop);
@@ -109,7 +109,7 @@ class LiveView {
 
   /** @param {boolean} hasCome */
   async #tell(hasCome) {
-    // What is filmed now is not old by any clock: the doorbell shows what was, or the two clocks differ.
+    // A live picture with an old time means that the doorbell repeats old pictures or that the two clocks differ.
     if (this.#old !== null && performance.now() - this.#oldAt < SAID_MS) {
       this.#status.textContent = t("live.old", { time: dateAndClock(this.#old) });
     } else if (hasCome) this.#status.textContent = nowText(this.#shown);
@@ -120,7 +120,7 @@ class LiveView {
   /** @param {any} error */
   #fail(error) {
     this.#problem.textContent = explain(error);
-    // A player that has choked on something takes nothing more; a lost connection is no fault of it.
+    // A player that has failed on bad data cannot go on. A lost connection leaves the player intact.
     if (!(error instanceof FormatError)) return;
     this.#player?.stop();
     this.#player = undefined;
@@ -143,7 +143,7 @@ class LiveView {
 }
 
 /**
- * How far behind is worth saying by clocks that somebody vouches for; by others it may come to hours.
+ * States the delay only if both clocks are synchronised; otherwise it could come to hours.
  *
  * @param {number | null} end
  */

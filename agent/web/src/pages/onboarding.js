@@ -1,5 +1,5 @@
-// The rest of the set-up, each step to be done now or later in the settings: name and place, zones and masks, whom to
-// trust, alerts.
+// The rest of the set-up, each step to be done now or later in the settings: name and place, zones and masks, trusted
+// requesters, alerts.
 import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { say } from "../ui/dialogs.js";
@@ -41,7 +41,7 @@ export function onboarding(content, passphrase) {
     await next();
   };
 
-  /** There is a picture to draw on as soon as somebody has walked past. */
+  /** The first still to draw on comes as soon as a person has walked past. */
   function waitForStill() {
     let isMissed = false;
     const look = async () => {

@@ -1,7 +1,7 @@
-// Lets this browser in with the code that the doorbell printed.  A code in the address's fragment comes from an owner's
-// QR code; fragments are never sent anywhere.
+// Lets this browser in with the code that the doorbell printed. A code in the address's fragment comes from an owner's
+// QR code. Browsers keep fragments to themselves.
 //
-// The code is asked for only where the browser trusts the doorbell's certificate.  Whoever clicks past a warning may be
+// The code is asked for only if the browser trusts the doorbell's certificate. A user who clicks past a warning may be
 // talking to a relay in between, which would use the code for itself (docs/decisions/0026-authority-first.md).
 import { RefusedError } from "../errors.js";
 import { pair } from "../link.js";

@@ -1,5 +1,5 @@
-// Another doorbell answers under the name of the one whose keys this browser has: it was replaced or reset, or is a
-// stranger's.  The keys are asked for nothing here; the owner says what is to become of them.
+// Another doorbell answers under the name of the one that this browser has keys for. It was replaced or reset, or is a
+// stranger's. The page leaves the keys locked and asks the owner what to do with them.
 import { go } from "../navigation.js";
 import { call } from "../ui/client.js";
 import { confirm } from "../ui/dialogs.js";

@@ -46,7 +46,7 @@ export async function request(content, id) {
 }
 
 /**
- * A request that does not verify can still be turned down while it waits; of one that has ended it is told how.
+ * A request that fails verification can still be denied while it waits. If it has ended, the page tells how.
  *
  * @param {HTMLElement} content
  * @param {string} id
@@ -132,7 +132,7 @@ function facts(review) {
 const NEAR_M = 200;
 
 /**
- * How close the question is to this door.
+ * Distance between the requested area and this door.
  *
  * @param {Review} options
  */
@@ -145,7 +145,7 @@ function nearness({ area: asked, position }) {
 const DRAWN_PX = 160;
 
 /**
- * The outline to scale and the door in it; no map, because a map would have to be fetched.
+ * The outline to scale with the door in it. A map would have to be fetched, so there is none.
  *
  * @param {Review} options
  */
@@ -228,7 +228,7 @@ function following(content, review) {
 }
 
 /**
- * `reason`: why the doorbell ended it, where no owner did.
+ * `reason`: why the doorbell ended it, if it was not an owner.
  *
  * @param {Answer} now
  * @param {Answer} link
@@ -260,7 +260,7 @@ async function revoke(now) {
 }
 
 /**
- * What the requester has stated since, under their signature; null while they have said nothing.
+ * The requester's latest statement, under their signature; null before their first one.
  *
  * @param {string} id
  */

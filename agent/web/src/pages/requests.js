@@ -7,10 +7,7 @@ import { requesterName, WAITING } from "./respond.js";
 /** @import { Answer } from "../types.js" */
 
 const REFRESH_MS = 10_000;
-/**
- * An owner ended it, or the doorbell did when whoever asked was no longer trusted: only the request's own page tells
- * which.
- */
+/** An owner ended it, or the doorbell did after the requester lost its trust. The request's own page tells which. */
 const EITHER = ["denied", "revoked", "stopped"];
 
 /** @param {HTMLElement} content */
@@ -84,7 +81,7 @@ function card(request) {
         t(isUntrusted && !isWaiting ? "state.ended" : `state.${request.state}`),
       ),
     ),
-    // One that came before this owner was enrolled does not open for them.
+    // A request from before this owner's enrolment does not open for them.
     request.kind &&
       h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
     request.from && h("p.when", span(request.from * 1000, request.to * 1000)),
@@ -101,7 +98,7 @@ function card(request) {
 }
 
 /**
- * Safety messages of those this owner trusts.  They ask for nothing and are never answered.
+ * Safety messages of those this owner trusts. They need no answer.
  *
  * @param {Answer[]} found
  */

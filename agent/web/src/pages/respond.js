@@ -1,5 +1,5 @@
-// The owner's answer to a request: exactly what matches, what to share of it, and how much.  Nothing is ticked
-// beforehand, nothing counts down, and no is as near as yes.
+// The owner's answer to a request: exactly which footage matches, what to share of it, and how much. Every box starts
+// unticked, there is no countdown, and No is as near as Yes.
 
 import { PageError, RefusedError } from "../errors.js";
 import { play } from "../media/player.js";
@@ -17,7 +17,7 @@ import { cleaned } from "../wire/text.js";
 
 /** States in which it is an owner's turn. */
 export const WAITING = ["pending", "waiting for another owner"];
-/** Reasons that the ledger gives where the doorbell has ended something by itself (agent/custodian/releases.py). */
+/** The ledger's reasons for an end that the doorbell decided automatically (agent/custodian/releases.py). */
 const AUTOMATIC_REASONS = [
   "requester no longer trusted",
   "approver no longer an owner",
@@ -29,8 +29,8 @@ const AUTOMATIC_REASONS = [
 export const endedAutomatically = (reason) => reason !== undefined && AUTOMATIC_REASONS.includes(reason);
 
 /**
- * The name of whoever asks.  Of whom no list has any more the doorbell says so in its own words, which the page does
- * in others.
+ * The requester's name. If no list holds the requester now, the doorbell sends a fixed phrase, which the page
+ * translates.
  *
  * @param {Answer} options
  */
@@ -98,7 +98,7 @@ export function respond(content, review) {
 }
 
 /**
- * Says so when another owner, or the time, has been quicker; what was ticked here stays until its owner looks anew.
+ * Tells the owner if another owner or a deadline was quicker. Their ticks stay until they reload the request.
  *
  * @param {HTMLElement} content
  * @param {Review} review
@@ -170,7 +170,7 @@ const answers = (review, yes) =>
   );
 
 /**
- * The grade whose radio button is chosen.
+ * The grade of the selected radio button.
  *
  * @param {ParentNode} content
  */
@@ -304,7 +304,7 @@ function contactCard() {
     h("input", { id: `contact-${name}`, type, maxlength: "200", autocomplete: "off" });
   const [name, street, email, note] = [field("name"), field("street"), field("email", "email"), field("note")];
   const fields = { name, street, email, note };
-  // The address kept in this browser is put in when its owner says so, and not before.
+  // Inserts the address kept in this browser only after the owner asks for it.
   const mine = h(
     "button.small",
     {
@@ -338,7 +338,7 @@ function contactCard() {
 }
 
 /**
- * What the requester may know of the rest of the window: nothing, unless this is ticked, and then exactly this list.
+ * The gaps of the window. The requester learns exactly this list if the owner ticks it, and otherwise nothing.
  *
  * @param {Review} review
  */
@@ -393,7 +393,7 @@ function chosenText(grade, clips, stills, lasting) {
 }
 
 /**
- * What was heard during one moment, opened here.
+ * The sound of one moment, opened here.
  *
  * @param {string} id
  */
@@ -424,7 +424,7 @@ function soundOption(review) {
 }
 
 /**
- * "3 moments of video, 1 still.", and of neither that there are none.
+ * For example "3 moments of video, 1 still."; a kind that is absent is left out.
  *
  * @param {string[]} segments
  * @param {string[]} posters
@@ -533,8 +533,8 @@ export async function offerToSkip(failed) {
 }
 
 /**
- * The answer to a signature may be lost on its way back, and browsers then ask again by themselves; or another owner
- * was quicker: what the doorbell has counts, not what was heard of it.
+ * The answer to a signature may be lost on its way back, and browsers then repeat the request; or another owner was
+ * quicker. The doorbell's present state counts.
  *
  * @template T
  * @param {Named} review
@@ -663,7 +663,7 @@ export function renderCoApproval(content, review) {
 }
 
 /**
- * A clip to look at, with nothing to choose.
+ * A clip to look at, without choices.
  *
  * @param {Clip} clip
  * @param {number} i

@@ -1,4 +1,4 @@
-// Owners, browsers, whom to let ask, what not to be asked, the doorbell's health, and this browser's own keys.
+// Owners, browsers, trusted requesters, opt-outs, the doorbell's health, and this browser's own keys.
 import { lock } from "../navigation.js";
 import { ask, call, origin } from "../ui/client.js";
 import { confirm, dialog, doing, say, withPassphrase } from "../ui/dialogs.js";
@@ -51,7 +51,7 @@ function jump(section) {
 }
 
 /**
- * Signs what the household has set, and shows the section anew.
+ * Signs the household's changes, and refreshes the section.
  *
  * @param {() => Promise<unknown>} again
  */
@@ -112,7 +112,7 @@ async function fill(section, make) {
 }
 
 /**
- * The doorbell's own words, for whoever looks after it.
+ * The doorbell's technical words, for the person who maintains it.
  *
  * @param {string} [words]
  */
@@ -217,7 +217,7 @@ async function remove(name) {
 }
 
 /**
- * Another kit in place of one that was lost, or that somebody may have seen; tested before it counts, like the first.
+ * Replaces a kit that was lost or that a stranger may have seen. Tested before it counts, like the first.
  *
  * @param {string} name
  */
@@ -384,7 +384,7 @@ export async function trust(again) {
 }
 
 /**
- * Whom to trust is typed: the key of a trust root comes on paper or by a message, never from the doorbell.
+ * The user types the key of a trust root from paper or a message. The doorbell must not supply it.
  *
  * @param {() => Promise<unknown>} again
  */

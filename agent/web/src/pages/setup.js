@@ -44,7 +44,7 @@ class Claim {
   #content;
   #doorbell;
   #place = h("div");
-  /** The passphrase just chosen: it signs the steps that follow, so that it need not be typed for each. */
+  /** The passphrase just chosen: it signs the steps that follow, which saves the owner typing it for each. */
   #passphrase = "";
   #stopRest = () => {};
 
@@ -176,7 +176,7 @@ function join(content, hello, { secret, expected }) {
             await go("/timeline", { replace: true });
           else timer = setTimeout(look, WAIT_MS);
         } catch (error) {
-          // A connection that is lost comes back; whoever waits has done their part.
+          // Polls again after a lost connection; the waiting person need not act.
           if (error instanceof LostError) timer = setTimeout(look, WAIT_MS);
           else place.replaceChildren(h("p.problem", { role: "alert" }, explain(error)));
         }
@@ -242,8 +242,7 @@ function kitForm(owners) {
     autocapitalize: "characters",
     autocomplete: "off",
   });
-  // Keys that are lost are taken off the list unless somebody says otherwise; whose they are, one of several has to
-  // say.
+  // Takes lost keys off the list by default. If several could be meant, the owner names them.
   const replaces = h(
     "select",
     { id: "replaces", required: true },

@@ -1,4 +1,4 @@
-// Which stills, film and sound left, by time; of what is no longer stored, that it is not.
+// Stills, film and sound that left, by time; deleted ones are marked.
 import { call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { poster } from "../ui/posters.js";
@@ -7,7 +7,7 @@ import { dateAndClock, exact, explain, shortDate, t } from "../ui/texts.js";
 /** @import { Shared } from "../types.js" */
 
 /**
- * `what`: `{request}` or `{disclosure}`.  Null where nobody said yes.
+ * `what`: `{request}` or `{disclosure}`. Null if no owner approved.
  *
  * @param {{ request?: string, disclosure?: string }} what
  */

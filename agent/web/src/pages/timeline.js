@@ -1,4 +1,5 @@
-// What happened at the door, as stills by day, newest first.  Only the rows in sight exist, so years stay smooth.
+// Events at the door, as stills by day, newest first. Only the visible rows exist in the document, so years stay
+// smooth.
 import { watch, zonesOf } from "../media/zone_preview.js";
 import { ask } from "../ui/client.js";
 import { h, ICONS, icon } from "../ui/dom.js";
@@ -170,7 +171,7 @@ class Timeline {
       if (!this.#drawn.has(at)) this.#insert(at);
     }
     for (const [number, element] of this.#drawn) {
-      // The row with the focus stays: whoever tabs through the list would be thrown out of it.
+      // The row with the focus stays: removing it would throw a keyboard user out of the list.
       if (wanted.has(number) || element.contains(document.activeElement)) continue;
       element.remove();
       this.#drawn.delete(number);
@@ -189,7 +190,7 @@ class Timeline {
     this.#drawn.set(at, element);
   }
 
-  /** What an event shows is sealed in its still, so the stills are opened here for a filter by it, newest first. */
+  /** Labels are sealed in an event's still, so a filter opens the stills here, newest first. */
   async #search() {
     const wanted = this.#kind;
     this.#searched.textContent = "";
@@ -224,7 +225,7 @@ class Timeline {
   }
 
   /**
-   * Whether the owner still looks for that, on this page.
+   * True while the owner still filters by that kind, on this page.
    *
    * @param {string} kind
    */
@@ -291,7 +292,7 @@ function nameOf(kind) {
 }
 
 /**
- * What happened, and what a second opinion saw; motion alone is not worth saying beside that.
+ * The event and the detected objects. "Motion" is dropped beside an object.
  *
  * @param {string} kind
  * @param {readonly string[] | null | undefined} sights

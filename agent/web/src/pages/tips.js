@@ -37,7 +37,7 @@ export async function tips(content, event) {
     event ? readEvent(event) : null,
     call("owners"),
   ]);
-  // Where it takes two owners to share footage, a tip is no way around that.
+  // If sharing footage takes two owners, a tip must not bypass the second.
   const found = needed > 1 ? null : read;
   content.append(
     read
@@ -59,7 +59,7 @@ export async function tips(content, event) {
 }
 
 /**
- * The words, the pictures, and whom they are for.  Returns how to stop what plays.
+ * The words, the pictures, and the recipient. Returns a function that stops playback.
  *
  * @param {HTMLElement} content
  * @param {Taker[]} tipRecipients
@@ -238,7 +238,7 @@ const whatTheyGet = () =>
   );
 
 /**
- * What the doorbell has counts, not what was heard of it.
+ * Re-reads the doorbell's state, because the answer may have been lost.
  *
  * @template T
  * @param {string} tip
@@ -257,7 +257,7 @@ async function sent(tip, signing) {
 }
 
 /**
- * Those sent, newest first, and how to take one back as far as it has not left.
+ * Sent tips, newest first, with a button that takes back the parts that have not left.
  *
  * @param {HTMLElement} place
  * @param {Taker[]} tipRecipients
@@ -322,7 +322,7 @@ function card({ id, root, requester, state }, tipRecipients, when, endedByItself
 }
 
 /**
- * What left with a tip, once that is asked for.
+ * Footage that left with a tip, loaded on demand.
  *
  * @param {string} tip
  */

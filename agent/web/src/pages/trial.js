@@ -1,4 +1,4 @@
-// What would it have seen?  A film is opened, played and looked at in this browser; nothing of it goes anywhere.
+// A trial of the settings on a film, which is opened, played and analysed in this browser and stays there.
 
 import { detectMotion, differences, GRID, sample } from "../media/motion_preview.js";
 import { play } from "../media/player.js";
@@ -99,7 +99,7 @@ export class DetectionTrial {
 
   /** @param {Sample} one */
   #take(one) {
-    // Whoever has left the page watches no longer.
+    // Stops after the user has left the page.
     if (!this.element.isConnected) {
       this.#stop();
       return;

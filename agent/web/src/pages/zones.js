@@ -52,7 +52,7 @@ class ZoneEditor {
     this.#open = null;
     this.#held = null;
     [this.#width, this.#height] = facts.size;
-    // Nothing can be masked in a camera's stream that is stored as it comes: the doorbell would refuse such a zone.
+    // A camera's own stream is stored as it comes, so the doorbell would refuse a privacy mask.
     this.#kinds = KINDS.filter((each) => each !== "privacy" || facts.masks_by !== "camera");
     this.#picture = this.#makePicture();
     this.#list = h("ul.plain.zone-list");
@@ -101,7 +101,7 @@ class ZoneEditor {
       this.#held.zone.corners[this.#held.i] = this.#placeOf(event);
       this.#redraw();
     });
-    // A click follows the pointer that goes up, and must still find the corner held: it is no new corner.
+    // A click follows the pointer's release. The held corner is kept until then, so that the click adds no new one.
     picture.addEventListener("pointerup", () =>
       setTimeout(() => {
         this.#held = null;
@@ -117,7 +117,7 @@ class ZoneEditor {
   }
 
   /**
-   * Where the pointer is, in shares of the picture.
+   * Pointer position, as shares of the picture.
    *
    * @param {MouseEvent} event
    */
@@ -239,7 +239,7 @@ class ZoneEditor {
     return field;
   }
 
-  /** The same without a pointer: corners as numbers. */
+  /** The same by keyboard: corners as numbers. */
   #typing() {
     const typed = h("input", { id: "zone-corners", placeholder: "0.1 0.2, 0.9 0.2, 0.5 1", autocomplete: "off" });
     const add = () => {
@@ -353,7 +353,7 @@ function slider(id, label, value, onChange) {
 }
 
 /**
- * The newest still, opened here, to draw on; false when there is none yet.
+ * The newest still, opened here, to draw on; false if there is none yet.
  *
  * @param {SVGSVGElement} picture
  * @param {number} width
@@ -369,7 +369,7 @@ async function still(picture, width, height) {
       svg("image", { href: url, width: String(width), height: String(height), preserveAspectRatio: "none" }),
     );
   } catch {
-    // Without a still there is the frame alone.
+    // Draws on the empty frame if there is no still.
   }
   return true;
 }

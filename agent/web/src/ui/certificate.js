@@ -2,10 +2,10 @@
 import { trustedUrl } from "./trusted_types.js";
 
 /**
- * A browser runs no service worker whose script came over a connection with a certificate error, whatever its user
- * said to the warning (Service Workers, "Update"; tests/browser/test_set_up_on_a_hostile_network.py).  `update`
- * fetches the script again, so that a worker from another day says nothing about today.  Private windows have no
- * service workers: false.
+ * A browser runs a service worker only if its script came over a connection free of certificate errors, even after the
+ * user clicked past the warning (Service Workers, "Update"; tests/browser/test_set_up_on_a_hostile_network.py).
+ * `update` fetches the script again, because a worker from another day proves nothing about today. Private windows have
+ * no service workers: false.
  */
 export async function isCertificateTrusted() {
   try {

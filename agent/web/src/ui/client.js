@@ -41,7 +41,7 @@ export function call(name, ...values) {
 }
 
 /**
- * An operation of the doorbell that needs no key.
+ * An operation of the doorbell that works before the keys are unlocked.
  *
  * @template {keyof ControlOperations} Op
  * @param {Op} op

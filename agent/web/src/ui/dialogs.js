@@ -12,8 +12,8 @@ const open = new Map();
 let timer;
 
 /**
- * Shows a dialog with `content(close)`; the promise has what `close` was given, undefined when it was dismissed.  One
- * that is busy cannot be dismissed: what is being done would be done all the same.
+ * Shows a dialog with `content(close)`. The promise has the value that `close` was given, undefined if it was
+ * dismissed. A busy dialog cannot be dismissed, because its action would still complete.
  *
  * @template T
  * @param {string} title
@@ -50,7 +50,7 @@ export function dialog(title, content) {
 /** @param {HTMLElement} shown */
 const isBusy = (shown) => shown.getAttribute("aria-busy") === "true";
 
-/** Whoever leaves a page leaves what it asked, too; what is being done already comes to its end. */
+/** Closes the dialogs of a page that the user leaves. A running action completes. */
 export function dismissAll() {
   for (const [shown, close] of [...open]) if (!isBusy(shown)) close(undefined);
 }
@@ -139,7 +139,7 @@ export function confirm(title, text, yes) {
 }
 
 /**
- * A short word at the foot of the page, read out, gone by itself.
+ * A short message at the foot of the page, read out, which disappears after a while.
  *
  * @param {string} text
  */

@@ -1,4 +1,4 @@
-// Makes elements.  Text is always text: there is no way in here to turn a string into markup.
+// Makes elements. Strings always become text nodes, never markup.
 
 /** @import { Child, Options } from "../types.js" */
 

@@ -1,4 +1,4 @@
-// Says on every page what must not be missed: how many requests wait, and that the doorbell is away or does not record.
+// Shows urgent state on every page: how many requests wait, and that the doorbell is away or does not record.
 import { LostError } from "../errors.js";
 import { ask } from "./client.js";
 import { h } from "./dom.js";
@@ -18,7 +18,7 @@ export function watchLiveStatus() {
   addEventListener("visibilitychange", look);
 }
 
-/** Whether somebody with unlocked keys has the page before them. */
+/** True while a person with unlocked keys has the page in view. */
 const isLiveStatusWatched = () => document.body.dataset.bare === "false" && document.visibilityState === "visible";
 
 export async function look() {

@@ -29,7 +29,7 @@ const watching = new IntersectionObserver(
 );
 
 /**
- * An `img` for the still of segment `id`, or a quiet blank when there is none.
+ * An `img` for the still of segment `id`, or a quiet blank if there is none.
  *
  * @param {string | null | undefined} id
  * @param {string} alt
@@ -107,7 +107,8 @@ function remember(id, sights) {
 }
 
 /**
- * What was seen around the still of segment `id`; null when nobody looked, undefined when it was not opened yet.
+ * Labels detected around the still of segment `id`; null without object detection, undefined before the still is
+ * opened.
  *
  * @param {string | null | undefined} id
  */
@@ -124,7 +125,7 @@ export function onLabels(listener) {
 }
 
 /**
- * Open a still for what it says, not to show it.
+ * Opens a still for its labels only.
  *
  * @param {string} id
  */

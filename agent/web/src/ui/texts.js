@@ -25,7 +25,7 @@ export function t(key, values = {}) {
 }
 
 /**
- * The same with what stands in `backticks` as code: what somebody is to type elsewhere.
+ * The same with `backticks` shown as code: text that the user is to type elsewhere.
  *
  * @param {string} key
  * @param {Values} [values]
@@ -37,7 +37,7 @@ export const withCode = (key, values) =>
     .map((part, i) => (i % 2 ? h("code", part) : part));
 
 /**
- * What to tell the user of an error.
+ * The message for an error.
  *
  * @param {unknown} error
  * @returns {string}
@@ -49,11 +49,11 @@ export function explain(error) {
   return t(error.text, error.values);
 }
 
-/** How this person writes dates, in the language of the page. */
+/** The person's own date format, in the language of the page. */
 const locale = () => navigator.languages.find((each) => each.startsWith(language())) ?? language();
 
 /**
- * How to write a time, in UTC ms, with these parts.
+ * Formats a time, in UTC ms, with these parts.
  *
  * @param {Intl.DateTimeFormatOptions} options
  */

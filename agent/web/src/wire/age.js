@@ -17,7 +17,7 @@ const MAC_LINE = utf8("\n--- ");
 const LONGEST_HEADER = 128 * 1024;
 
 /**
- * Where the header ends and the payload begins.
+ * Offset of the payload, after the header.
  *
  * @param {Uint8Array} data
  */
@@ -44,7 +44,7 @@ function decrypter(identity) {
 const bytesOf = (made) => /** @type {Bytes} */ (made);
 
 /**
- * Every failure is one error: which check failed helps nobody but an attacker.
+ * Every failure becomes one error: which check failed would help only an attacker.
  *
  * @template T
  * @param {() => Promise<T>} what
@@ -71,7 +71,7 @@ export const open = (data, identity) => guarded(async () => bytesOf(await decryp
 export const fileKey = (header, identity) => guarded(() => decrypter(identity).decryptHeader(header));
 
 /**
- * Names a file key without giving it away (agent/core/vault/commitment.py).
+ * Commits to a file key and keeps it secret (agent/core/vault/commitment.py).
  *
  * @param {Uint8Array} key
  */
@@ -168,7 +168,7 @@ export function stanzaBodies(header, kind) {
 }
 
 /**
- * As much as is authentic of a file whose end is missing: `{plain, whole}`.
+ * The authentic beginning of a file whose end is missing: `{plain, whole}`.
  *
  * @param {Uint8Array} data
  * @param {string} identity

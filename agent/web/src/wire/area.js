@@ -71,7 +71,7 @@ const counted = (rows) =>
   rows.reduce((sum, row) => sum + row.spans.reduce((all, [first, last]) => all + last - first + 1, 0), 0);
 
 /**
- * Whether a place counts.
+ * True if the area contains the place.
  *
  * @param {Area} area
  * @param {Wire.Point} place
@@ -92,7 +92,7 @@ function countedRows(area) {
 }
 
 /**
- * What part of what counts lies within `radius` metres of a place; 0 where nothing counts.
+ * Share of the counted area that lies within `radius` metres of a place; 0 if no area counts.
  *
  * @param {Area} area
  * @param {Wire.Point} place
@@ -117,7 +117,7 @@ export const encloses = (outer, inner) =>
   outer.south <= inner.south && outer.west <= inner.west && inner.north <= outer.north && inner.east <= outer.east;
 
 /**
- * Whether the local plane holds.
+ * True if the area is small enough for the local plane.
  *
  * @param {Area} area
  */
@@ -167,7 +167,7 @@ function touch(a, b, c, d) {
 }
 
 /**
- * Whether the closed line meets itself nowhere but where neighbouring sides join.
+ * True if the closed line meets itself only at its corners.
  *
  * @param {Spot[]} corners
  */

@@ -87,7 +87,7 @@ export function inOutline(corners, [x, y]) {
 }
 
 /**
- * Whether `at` is no farther than that from the centre of a circle.
+ * True if `at` lies within that distance of the centre of a circle.
  *
  * @param {Spot} centre
  * @param {Spot} at
@@ -104,7 +104,7 @@ export const reaches = (centre, at, radius) => {
  * @returns {Side}
  */
 function side(one, other) {
-  // From south to north, so that `dy` is never negative.
+  // From south to north, so that `dy` is at least 0.
   const [a, b] = one[1] > other[1] ? [other, one] : [one, other];
   const [dx, dy] = [b[0] - a[0], b[1] - a[1]];
   const length2 = dx * dx + dy * dy;
@@ -112,7 +112,7 @@ function side(one, other) {
 }
 
 /**
- * Where a point of the row `y` is too near and its foot lies on the side.
+ * The interval of the row `y` that is too near, with its foot on the side.
  *
  * @param {Side} options
  * @param {bigint} y
@@ -134,7 +134,7 @@ function blocked({ a, dx, dy, length2, most }, y) {
 }
 
 /**
- * In order and without overlap; empty ones are left out.
+ * In order and free of overlap; empty ones are left out.
  *
  * @param {Interval[]} intervals
  * @returns {Interval[]}
@@ -193,7 +193,7 @@ function centres(corners) {
     const found = [];
     let first = west;
     for (const [begins, ends] of [...merged(taken), [east + 1n, east]]) {
-      // No side crosses the row between two blocked intervals: one centre answers for all.
+      // Between two blocked intervals the row crosses no side: one centre answers for all.
       if (first < begins && inOutline(corners, [first * CENTRE, number * CENTRE]))
         found.push([first, begins - 1n < east ? begins - 1n : east]);
       if (ends + 1n > first) first = ends + 1n;
@@ -204,7 +204,7 @@ function centres(corners) {
 }
 
 /**
- * Whether a place counts.
+ * True if a place counts.
  *
  * @param {Spot[]} corners
  * @param {Spot} at
@@ -233,7 +233,7 @@ export function openedRows(corners) {
   const halves = Array.from({ length: reach + 1 }, (_, n) =>
     Number(root(RADIUS2 - (BigInt(n) * CENTRE * SCALE) ** 2n) / (CENTRE * wide)),
   );
-  // From here on all numbers are small: rows and columns of a metre, which no double loses.
+  // From here on all numbers are small: rows and columns of a metre, which a double holds exactly.
   /** @type {Map<number, [number, number][]>} */
   const rows = new Map();
   for (let number = south; number <= north; number++) {

@@ -31,7 +31,7 @@ export function boxes(data) {
 }
 
 /**
- * The content of a box, without its header of `skip` bytes.
+ * The content of a box after its header of `skip` bytes.
  *
  * @param {Bytes} data
  * @param {Box} place

@@ -58,7 +58,7 @@ export function base64(bytes) {
 }
 
 /**
- * The bytes whose `base64` is exactly `text`: a second spelling would be a second message.
+ * The bytes with exactly this `base64` text: a second spelling would be a second message.
  *
  * @param {string} text
  */

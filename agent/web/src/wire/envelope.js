@@ -17,7 +17,7 @@ const isEnvelope = object({
 export const payloadType = (name) => `application/vnd.doorward.${name}+json`;
 
 /**
- * What is signed.
+ * The bytes to sign.
  *
  * @param {string} type
  * @param {Uint8Array} payload
@@ -46,7 +46,7 @@ export async function seal(type, payload, seed) {
 }
 
 /**
- * Taken apart, not verified.
+ * Parsed only. The caller must verify it.
  *
  * @param {Uint8Array} bytes
  * @param {number} [limit]

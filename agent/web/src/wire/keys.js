@@ -1,4 +1,4 @@
-// Ed25519 keys (agent/wire/identities.py): WebCrypto where the browser has it, @noble/curves where not.
+// Ed25519 keys (agent/wire/identities.py): WebCrypto if the browser supports it, otherwise @noble/curves.
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { FormatError } from "../errors.js";
 import { base64url, concat, hex, sha256, unbase64url, unhex } from "./bytes.js";
@@ -25,7 +25,7 @@ const ORDER_8_Y = 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95
 const SMALL_ORDER_Y = new Set([0n, 1n, P - 1n, ORDER_8_Y, P - ORDER_8_Y]);
 
 /**
- * Canonical, on the curve and not of small order: such a key could verify what nobody signed.
+ * True if canonical, on the curve and of large order. A key of small order verifies forged signatures.
  *
  * @param {Uint8Array} raw
  */
@@ -89,7 +89,7 @@ export async function keyOf(raw) {
 
 let native;
 
-/** Whether WebCrypto has Ed25519 here. */
+/** True if WebCrypto supports Ed25519 here. */
 export async function hasNative() {
   native ??= crypto.subtle.importKey("pkcs8", concat(PKCS8_HEAD, new Uint8Array(32)), "Ed25519", false, ["sign"]).then(
     () => true,

@@ -1,2 +1,2 @@
-// What a second opinion can name (agent/core/object_detection/labels.py).
+// Labels of object detection (agent/core/object_detection/labels.py).
 export const LABELS = /** @type {const} */ (["person", "vehicle", "animal", "parcel"]);

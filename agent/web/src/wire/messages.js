@@ -74,7 +74,7 @@ export const footageRequest = also(
 );
 
 /**
- * What an owner says about themselves, as a requester will read it: else it would be none to them.
+ * An owner's contact card. Checked here by the rules that its requester will apply.
  *
  * @param {Omit<Wire.ContactCard, "v">} value
  * @returns {Wire.ContactCard}
@@ -143,9 +143,7 @@ const REASONS = /** @type {const} */ ([
   "not known yet",
 ]);
 const absence = object({ from_ms: count, to_ms: count, reason: one(...REASONS) });
-/**
- * They follow each other in time, each longer than nothing.
- */
+/** Ascending in time, each longer than zero. */
 export const absences = also(list(absence, 0, 4096), (gaps) =>
   gaps.every((gap, i) => gap.from_ms < gap.to_ms && (i === 0 || gaps[i - 1].to_ms <= gap.from_ms)),
 );
@@ -280,7 +278,7 @@ export function settings(value) {
 
 const MOST_PARTS = 30_000;
 const partNumber = integer(0, MOST_PARTS);
-// One spelling for any set: ascending, neither overlapping nor touching.
+// One spelling for any set: ascending, with space between any two.
 /** @type {(spans: [number, number][], apart: number) => boolean} */
 const ascending = (spans, apart) => spans.every(([first], i) => i === 0 || first > spans[i - 1][1] + apart);
 const partRange = also(pair(partNumber), ([first, last]) => first <= last);
@@ -388,7 +386,7 @@ const bundleShape = object({
 });
 
 /**
- * Without upper and lower case, as Unicode's full folding has it: "ß" is "ss".
+ * Folds case as Unicode's full folding does: "ß" is "ss".
  *
  * @param {string} name
  */
@@ -501,7 +499,7 @@ export const context = object(
 );
 
 const reason = shortText(48);
-// Any kind of entry is read: one that this page does not know must not hide the others.
+// Accepts any kind of entry, so that an unknown one cannot hide the others.
 export const ledgerEntry = object(
   { v: version1, kind: shortText(32), boot: hexId, boot_us: count, utc_ms: utcMs, clock: quality },
   {

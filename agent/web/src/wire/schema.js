@@ -1,5 +1,5 @@
-// The small types that messages are made of (agent/wire/fields.py).  A checker takes a value and its place in the
-// message, and returns the value or throws FormatError naming the place, never the value.
+// The small types that messages are made of (agent/wire/fields.py). A checker takes a value and its place in the
+// message. It returns the value or throws a FormatError that names the place and keeps the value out.
 import { FormatError } from "../errors.js";
 import { requireKey } from "./keys.js";
 import { isPlain } from "./text.js";
@@ -14,7 +14,7 @@ import { isPlain } from "./text.js";
  */
 /** @typedef {Record<string, Checker<any>>} Members */
 /**
- * The members of a group; none where no group was given.
+ * The members of a group; empty if no group was given.
  *
  * @template {Members} G
  * @typedef {string extends keyof G ? {} : { [K in keyof G]: Checked<G[K]> }} ValuesOf
@@ -74,8 +74,8 @@ export const pair = (member) => (value, place) => {
 };
 
 /**
- * An object with exactly these members; `null` in an optional one means absent.  In a `defaulted` one it does not:
- * there absence means a value of its own (PROTOCOL.md section 1, rule 6).
+ * An object with exactly these members. `null` in an optional one means absent. In a `defaulted` one `null` is a fault:
+ * there absence means a defined value (PROTOCOL.md section 1, rule 6).
  *
  * @type {<R extends Members, O extends Members = {}, D extends Members = {}>(
  *   required: R, optional?: O, defaulted?: D) => Checker<ObjectOf<R, O, D>>}
@@ -86,7 +86,7 @@ export const object =
     if (value === null || typeof value !== "object" || Array.isArray(value)) throw wrong(place);
     const groups = [required, optional ?? {}, defaulted ?? {}];
     for (const key of Object.keys(value)) {
-      // Not `in`: every object has a `constructor`, and a message may not.
+      // Own keys only: with `in`, every object would have a `constructor`.
       if (!groups.some((group) => Object.hasOwn(group, key))) throw wrong(`${place}: unknown key`);
     }
     /** @param {string} key */
@@ -116,8 +116,8 @@ export const also =
   };
 
 /**
- * One of several objects, told apart by the text in member `tag`.  The type demands that each key of `kinds` is the tag
- * that its checker reads, because a checker under another key would never be asked.
+ * One of several objects, told apart by the text in member `tag`. The type demands that each key of `kinds` is the tag
+ * that its checker reads. A checker under another key would never be asked.
  *
  * @type {<T extends string, K extends { [N in keyof K]: Checker<Record<T, N>> }>(
  *   tag: T, kinds: K) => Checker<Checked<K[keyof K]>>}

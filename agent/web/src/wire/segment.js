@@ -60,7 +60,7 @@ export const eventOf = (record) => (record.kind === "segment" ? record.event : r
 /** @param {CaptureRecord} record */
 export const labelOf = (record) => (record.kind === "segment" ? record.label : record.begin.label) ?? "";
 /**
- * Whether a power cut took its end: it is shown and shared up to its last whole fragment.
+ * True if a power cut took its end. It is shown and shared up to its last whole fragment.
  *
  * @param {CaptureRecord} record
  */
@@ -106,7 +106,7 @@ async function requireSignedBytes(file, data) {
 }
 
 /**
- * `{media, context, whole}`: media plays by itself.
+ * `{media, context, whole}`: media plays on its own.
  *
  * @param {CaptureRecord} record
  * @param {Bytes} data
@@ -131,7 +131,7 @@ export async function openCaptured(record, data, identity, device) {
 }
 
 /**
- * What the record commits to for the file key of its sound or still; undefined for a segment that was adopted.
+ * The record's commitment to the file key of its sound or still; undefined for a recovered segment.
  *
  * @param {CaptureRecord} record
  * @param {"sound" | "poster"} file
@@ -139,7 +139,7 @@ export async function openCaptured(record, data, identity, device) {
 const keyIn = (record, file) => (record.kind === "segment" ? record[file]?.key : undefined);
 
 /**
- * What was heard during a segment, as a film of its own.
+ * The sound of a segment, as a separate film.
  *
  * @param {CaptureRecord} record
  * @param {Bytes} data
@@ -174,7 +174,7 @@ export async function openPoster(record, data, identity, device) {
 }
 
 /**
- * What does not open though its bytes are the ones that were signed at capture is sealed to other keys.
+ * Reports footage that has the bytes signed at capture but does not open as sealed to other keys.
  *
  * @template T
  * @param {Promise<T>} opening
@@ -190,7 +190,8 @@ async function asRecordMismatch(opening) {
 }
 
 /**
- * The plaintext, once the key that opens it is the one that the record commits to (none for what was adopted).
+ * The plaintext, after checking that the key which opens it is the one that the record commits to (recovered segments
+ * have none).
  *
  * @param {CaptureRecord} record
  * @param {string | undefined} commitment
@@ -255,7 +256,7 @@ function splitTrailing(plain, type) {
 }
 
 /**
- * A GOP of live view (agent/core/live.py): sealed to its owners, and signed by nobody.
+ * A GOP of live view (agent/core/live.py): sealed to its owners, unsigned.
  *
  * @param {Bytes} data
  * @param {string} identity

@@ -7,7 +7,7 @@ const MAX_DEPTH = 8;
 const bad = (what) => new FormatError("error.format", { what });
 
 /**
- * `bytes` as a value; objects have no prototype.  Throws FormatError.
+ * `bytes` as a value; objects have a null prototype. Throws FormatError.
  *
  * @param {Uint8Array} bytes
  * @param {number} [limit]
@@ -19,7 +19,7 @@ export function decode(bytes, limit = 8192) {
 }
 
 /**
- * The one spelling: keys ascending, no spaces, raw UTF-8; `undefined` and `null` members are left out.
+ * The one spelling: keys ascending, compact, raw UTF-8; `undefined` and `null` members are left out.
  *
  * @param {unknown} value
  */
@@ -48,7 +48,7 @@ function write(value, under = "") {
 }
 
 /**
- * No half of a surrogate pair, and NFC.  `isWellFormed` would be newer than the browsers this is built for.
+ * True for whole surrogate pairs in NFC. `isWellFormed` is newer than the browsers this is built for.
  *
  * @param {string} text
  */

@@ -1,13 +1,13 @@
-// Text that somebody else will read: plain words that cannot pretend to be something else (agent/wire/text.py).
+// Text for other people to read: plain words that cannot pretend to be something else (agent/wire/text.py).
 const FORBIDDEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
-// What shows nothing though it is a mark, a letter or a symbol.
+// Marks, letters and symbols that show no glyph.
 const UNSEEN =
   "\\u034F\\u115F\\u1160\\u17B4\\u17B5\\u180B-\\u180F\\u2800\\u3164\\uFE00-\\uFE0F\\uFFA0\\u{E0100}-\\u{E01EF}";
 const HIDDEN = new RegExp(`[${UNSEEN}]`, "u");
 const NOT_KEPT = new RegExp(`[\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}${UNSEEN}]`, "gu");
 const MARKS = /[\p{Mn}\p{Me}]{5}/u;
 const [WORD, NO_WORD] = ["[\\p{L}\\p{N}_]", "[^\\p{L}\\p{N}_]"];
-// No lookbehind: Safari has it only since 16.4.
+// Avoids lookbehind: Safari has it only since 16.4.
 const LINK = new RegExp(
   [
     "[a-z][a-z0-9+-]*://",
@@ -17,12 +17,12 @@ const LINK = new RegExp(
   ].join("|"),
   "iu",
 );
-// Where case is ignored, U+0345 matches as the letter iota, which it is not: any other mark stands for it.
+// With case ignored, U+0345 would match the letter iota, so another mark replaces it.
 /** @param {string} words */
 const looksLikeLink = (words) => LINK.test(words.replaceAll("\u0345", "\u0301"));
 
 /**
- * Whether `words` may be sent: clean, and of 1 to `most` characters.
+ * True if `words` may be sent: clean, and of 1 to `most` characters.
  *
  * @param {string} words
  * @param {number} most
@@ -43,7 +43,7 @@ export function isPlain(words, most) {
 }
 
 /**
- * Everything repaired that can be repaired without changing the words; links stay, and stay a fault.
+ * Repairs everything that can be repaired with the words unchanged. Links stay, and stay a fault.
  *
  * @param {string} text
  */

@@ -89,7 +89,7 @@ export function lateLimit(request, requester, nowS) {
 }
 
 /**
- * Whether the device had to block this request: nobody may loosen these.
+ * True if the device had to block this request. These limits are fixed.
  *
  * @param {Wire.FootageRequest} request
  * @param {Requester} requester
