@@ -1,4 +1,4 @@
-"""Every error Doorward raises, in one tree ordered by whose fault it is.
+"""Every error Doorward raises, in one tree ordered by the party at fault.
 
 The person who reads an error needs to know two things: who has to act, and what to do.  So the class says who
 (operator, requester, the bytes, the disk, the hardware, the network, us), and every error carries a `remedy`.
@@ -50,7 +50,8 @@ class FormatError(DoorwardError):
 
 
 class OpenError(FormatError):
-    """A cryptographic check failed.  One class, one message: which check it was helps nobody but an attacker."""
+    """A cryptographic check failed. All checks share one class and one message: which check it was would help only an
+    attacker."""
 
     def __init__(self, message: str = "This cannot be opened with the keys given.", *, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)

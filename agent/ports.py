@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.core.requests import History
 
-if TYPE_CHECKING:  # a role loads what it uses: the uplink needs no arrays and no vault
+if TYPE_CHECKING:  # a role loads only what it uses: the uplink runs without arrays and the vault
     import numpy as np
     import numpy.typing as npt
 
@@ -99,7 +99,8 @@ class CameraEnd(enum.Enum):
 
 
 class CameraSink(Protocol):
-    """Where a camera delivers, on its own thread.  Calls return quickly for live cameras; for files they may block."""
+    """Receives a camera's deliveries, on the camera's thread. Calls return quickly for live cameras; for files they may
+    block."""
 
     def packet(self, packet: EncodedPacket) -> None: ...
 
@@ -222,9 +223,9 @@ class Bus(Protocol):
     ) -> bool:
         """Hand over one message (QoS 1).  True: taken, and exactly one event will settle `token`.
 
-        False: not taken, because there is no link or the window (messages and bytes not yet acknowledged) is full;
-        ask again after the next `BusConnected` or settled event.  `token` is any number not in flight.
-        An empty retained payload clears a retained message.
+        Returns False if it was refused: the link is down, or the window (unacknowledged messages and bytes) is full.
+        Ask again after the next `BusConnected` or settled event. `token` is any number that is free of a flight. An
+        empty retained payload clears a retained message.
         """
         ...
 
@@ -241,7 +242,7 @@ class Bus(Protocol):
         ...
 
     def next_event(self, timeout_s: float) -> BusEvent | None:
-        """The oldest event not yet taken, waiting at most `timeout_s`; None when there is none.
+        """Returns the oldest waiting event, after at most `timeout_s`; None if there is none.
 
         Inbound messages are acknowledged to the broker as they are taken here, so a slow taker slows the broker down; a
         device's bus acknowledges them before, at beats that tell nothing, and hands them out fairly between senders.
@@ -368,7 +369,7 @@ class AlertQueue(Protocol):
         once: str = "",
         delayed: Sequence[DelayedAlert] = (),
     ) -> bool:
-        """All of it or nothing.  False, and nothing is added, when `once` was added before."""
+        """Adds all of it or nothing. Returns False, and adds nothing, if `once` was added before."""
         ...
 
     def delayed(self) -> tuple[DelayedAlert, ...]: ...
@@ -406,7 +407,7 @@ class AlertQueue(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """How many wait, by channel."""
+        """Returns how many wait, by channel."""
         ...
 
     def close(self) -> None: ...
@@ -416,7 +417,8 @@ class AlertSender(Protocol):
     """Takes messages to one of the owner's channels."""
 
     def send(self, url: str, title: str, body: str) -> None:
-        """Returns when the channel has taken it.  Raises `NetworkError` when it has not; it never raises the URL."""
+        """Returns after the channel has accepted it, otherwise raises `NetworkError`. Its errors leave out the URL,
+        which holds secrets."""
         ...
 
 
@@ -433,7 +435,7 @@ class HomeBus(Protocol):
         ...
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        """Publish (QoS 1) and wait for the broker's answer a few seconds; without a connection, nothing."""
+        """Publishes (QoS 1) and waits for the broker's answer a few seconds. While disconnected, it does nothing."""
         ...
 
     def stop(self) -> None: ...
@@ -447,7 +449,7 @@ class DiskFile(Protocol):
         ...
 
     def sync_data(self) -> None:
-        """fdatasync: the bytes so far survive a power cut, if the file's name does."""
+        """fdatasync: the bytes up to now survive a power cut, if the file's name does."""
         ...
 
     def sync(self) -> None:
@@ -485,11 +487,11 @@ class Disk(Protocol):
         ...
 
     def sync_directory(self, path: Path) -> None:
-        """fsync of a directory: names made, changed and removed in it so far survive a power cut."""
+        """fsync of a directory: names made, changed and removed in it until now survive a power cut."""
         ...
 
     def size(self, path: Path) -> int | None:
-        """In bytes; None when there is no such file."""
+        """Returns the size in bytes; None if the file is missing."""
         ...
 
     def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
@@ -549,7 +551,7 @@ class SegmentStore(Protocol):
         ...
 
     def quarantine(self, shard: str, name: str) -> None:
-        """Move what does not belong into `aside/`, durably, under a name not taken there."""
+        """Moves a foreign file into `aside/`, durably, under a free name."""
         ...
 
     def names(self, shard: str) -> list[str]:
@@ -571,7 +573,7 @@ class SegmentStore(Protocol):
     def free_bytes(self) -> int: ...
 
     def quarantined(self) -> tuple[int, int]:
-        """How many files were set aside, and their bytes."""
+        """Returns the number of quarantined files, and their bytes."""
         ...
 
 
@@ -608,7 +610,7 @@ class ManifestLog(Protocol):
         ...
 
     def read(self, position: int, size_bytes: int) -> bytes:
-        """Fewer bytes than asked for only at the end of a chapter; nothing of a chapter that is not there."""
+        """Returns fewer bytes than requested only at the end of a chapter; nothing of a missing chapter."""
         ...
 
     def raw_lines(self, position: int = 0) -> Iterator[RawLine]:
@@ -701,7 +703,7 @@ class Index(Protocol):
         ...
 
     def undated(self, boot: str) -> bool:
-        """Whether a segment of `boot` has a date that an anchor could improve."""
+        """Returns True if a segment of `boot` has a date that an anchor could improve."""
         ...
 
     def newest(self) -> VaultEntry | None: ...
@@ -716,7 +718,7 @@ class Index(Protocol):
 
 
 class AlertMailer(Protocol):
-    """Where alerts are fetched: the custodian's alerts, or the way to it through a socket."""
+    """Source of alerts: the custodian's alerts, or the way to it through a socket."""
 
     def channels(self) -> tuple[ChannelAddress, ...]: ...
     def collect(self, wait_s: float) -> tuple[AlertMessage, ...]: ...
@@ -724,7 +726,7 @@ class AlertMailer(Protocol):
 
 
 class HomeStateSource(Protocol):
-    """Where the uplink's half learns how things are."""
+    """Source of the states that the uplink's half publishes."""
 
     def collect(self, presses: int, wait_s: float) -> HomeState: ...
 

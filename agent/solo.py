@@ -121,7 +121,7 @@ class Solo:
         self._owned.apply_configuration()
 
     def _make_uplink(self, configuration: Configuration, bus: Bus | None) -> Uplink | None:
-        """Over `bus`, or else the broker's that the configuration names; None without either."""
+        """Makes the uplink over `bus`, or otherwise the configured broker's; None if both are missing."""
         broker = configuration.broker
         if bus is None and broker is not None:
             bus = MqttBus(_bus_settings(broker, self.device.id))
@@ -158,7 +158,8 @@ class Solo:
         self.vault.give_up()
 
     def record(self, first_ns: BootNs | None = None) -> CameraEnd:
-        """Play the camera to its end or until `stop`.  Waits for an owner first: without one nothing is recorded."""
+        """Plays the camera to its end or until `stop`. Waits for an owner first, because recording needs a
+        recipient."""
         return self._recording.record(first_ns)
 
     def wait(self) -> None:
@@ -206,7 +207,7 @@ class Solo:
 
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
-            # Each by itself: a card that will not erase must not keep a request from expiring.
+            # Each on its own: a card that will not erase must not keep a request from expiring.
             for turn in (self._recording.keep_hours, self._erase, self._owned.on_time):
                 try:
                     turn()
@@ -220,7 +221,7 @@ class Solo:
         try:
             uplink.run()
         except DoorwardError as error:
-            # Recording must not depend on the network: say it, and go on without.
+            # Recording must not depend on the network, so it logs the error and goes on.
             self._log.error("link_failed", error=error.message, remedy=error.remedy)
 
 

@@ -1,7 +1,8 @@
 """The doorbell's hardware: button, PIR, LEDs, chime, switches, and the health of the board.
 
-The bridge is a separate process that reaches GPIO lines only. It has no network, no camera, no key and no footage, and
-it imports nothing of the agent. Bridge and agent exchange frames of at most 1 KiB over a local socket (PROTOCOL.md).
+The bridge is a separate process that reaches GPIO lines only. Network, camera, keys and footage are out of its reach,
+and it is independent of the agent's code. Bridge and agent exchange frames of at most 1 KiB over a local socket
+(PROTOCOL.md).
 
     panel.py      decisions: debounce, presses, LED rules, chime, a silent agent                             (pure)
     daylight.py   decisions: when the infrared filter and the lamp switch                                    (pure)

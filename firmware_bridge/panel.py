@@ -2,15 +2,15 @@
 
 Each rule has a test:
 - **Debounce.** A level counts after it has been stable for `debounce_ns`. Its time is that of its first edge.
-- **A press** is reported once when it begins. If it lasts, it becomes a long press and is reported once more. It is
-  kept until the agent acknowledges it. No setting, state or hour suppresses it.
-- **The chime** rings at a press, also if the agent is dead. It rings at most `chime_ns` and not in quiet hours. If the
+- **A press** is reported once at its beginning. If it lasts, it becomes a long press and is reported once more. It is
+  kept until the agent acknowledges it, in every setting, state and hour.
+- **The chime** rings at a press, also if the agent is dead. It rings at most `chime_ns`, outside quiet hours. If the
   date is unknown it rings, because an unheard visitor is worse.
 - **The recording LED** is lit while the sensor delivers frames. If a connected agent is silent, the state is unknown
-  and the LED stays lit. It goes dark if the agent says so or has gone. There is no off switch.
+  and the LED stays lit. It goes dark if the agent says so or has gone. It cannot be switched off.
 - **The privacy switch** is reported at once when it closes. Before the first reading it counts as closed.
-- **The status LED** shows one state: PRIVACY (long on, short off), FAULT (fast: no agent, a silent one, or one that
-  cannot record), STRAIN (short flash: heat, weak supply), otherwise WELL (steady).
+- **The status LED** shows one state: PRIVACY (long on, short off), FAULT (fast: the agent is missing, silent, or unable
+  to record), STRAIN (short flash: heat, weak supply), otherwise WELL (steady).
 - **Silence.** An agent that was silent for `SILENCE_NS` is treated as gone, except for the recording LED.
 
 Pure: times are CLOCK_BOOTTIME nanoseconds from the caller, who asks `next_deadline_ns` when to call `on_time`.

@@ -3,7 +3,7 @@
 The socket is SOCK_SEQPACKET with file mode 0660 in a folder that the operator made. A peer must have our uid, root's or
 the agent's (SO_PEERCRED, unix(7)). Its first frame must be `Hello` in our version. Only the newest agent stays, because
 it is the one that was just restarted. At most `MOST_PEERS` peers are connected. A peer that breaks these rules is
-dropped with the reason. A peer that does not read is dropped without. No call blocks.
+dropped with the reason. A peer that stops reading is dropped in silence. All calls return at once.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The agent's `agent.config` and the bridge read the same two tables with the same types, so they cannot disagree.
 `doorward config check` explains mistakes.
 
-The recording LED cannot be switched off, on purpose: its pin can be chosen, but not left out and not inverted, which
-would make it dark while frames are delivered (SECURITY.md).
+The recording LED cannot be switched off, on purpose: its pin can be chosen, but must be set and upright. An inverted
+LED would be dark while frames are delivered (SECURITY.md).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Backend(enum.Enum):
 
 
 class PanelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[panel]`. Without this section there is no bridge."""
+    """`[panel]`. The bridge runs only if this section exists."""
 
     backend: Backend = Backend.SIMULATED
     socket: Path = Path("/run/doorward/bridge.sock")

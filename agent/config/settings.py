@@ -62,7 +62,7 @@ __all__ = [
 ]
 
 SECRET = {"secret": True}
-"""Marks a type whose value must not appear in errors (`Meta.extra`)."""
+"""Marks a type with a secret value, which errors must leave out (`Meta.extra`)."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -85,7 +85,7 @@ class DeviceConfig(Section, frozen=True, kw_only=True):
     name: Name = "front-door"
     state_dir: Path = Path("/var/lib/doorward")
     position: PositionConfig | None = None
-    """Without a position no footage request can match."""
+    """Footage requests can match only if a position is set."""
 
 
 class CameraKind(enum.Enum):
@@ -164,7 +164,7 @@ class SoundKind(enum.Enum):
 
 
 class SoundConfig(Section, frozen=True, kw_only=True):
-    """`[sound]`: without this section no sound is recorded."""
+    """`[sound]`: sound is recorded only if this section exists."""
 
     kind: SoundKind = SoundKind.ALSA
     device: SoundCard = "default"
@@ -212,7 +212,7 @@ class ClipsConfig(Section, frozen=True, kw_only=True):
 
 
 class ObjectDetectionUse(enum.Enum):
-    """Whether object detection examines frames of events for people, vehicles, animals and parcels."""
+    """Selects whether object detection examines frames of events for people, vehicles, animals and parcels."""
 
     AUTO = "auto"
     """On if the networks are installed and the board has enough memory."""
@@ -254,7 +254,7 @@ class RequestsConfig(Section, frozen=True, kw_only=True):
 
 
 class BrokerConfig(Section, frozen=True, kw_only=True):
-    """`[broker]`: without this section Doorward only records and uses no network."""
+    """`[broker]`: if this section is absent, Doorward only records and leaves the network alone."""
 
     host: Annotated[
         str,
@@ -271,7 +271,7 @@ class BrokerConfig(Section, frozen=True, kw_only=True):
 
 
 class PageConfig(Section, frozen=True, kw_only=True):
-    """`[page]`: without this section no page is served."""
+    """`[page]`: the page is served only if this section exists."""
 
     host: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}\Z", description="an address in quotes")] = "0.0.0.0"  # noqa: S104 — the local network is who it is for
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8443
@@ -312,7 +312,8 @@ class AlertsConfig(Section, frozen=True, kw_only=True):
 
 
 class HomeAssistantConfig(Section, frozen=True, kw_only=True):
-    """`[home_assistant]`: the owner's own broker, apart from [broker]; without this section there is no connection."""
+    """`[home_assistant]`: the owner's own broker, apart from [broker]. Doorward connects only if this section
+    exists."""
 
     host: Annotated[
         str,
@@ -328,7 +329,7 @@ class HomeAssistantConfig(Section, frozen=True, kw_only=True):
 
 
 class MetricsConfig(Section, frozen=True, kw_only=True):
-    """`[metrics]`: without this section no metrics are served. Use one of the two; loopback has a fixed address."""
+    """`[metrics]`: metrics are served only if this section exists. Use one of the two; loopback has a fixed address."""
 
     socket: Path | None = None
     port: Annotated[int, Meta(ge=1024, le=65_535)] | None = None

@@ -4,8 +4,8 @@ The owner's client lists from it which segments, stills and sounds left.  The cl
 owner signed the approval, the ledger names it by its hash, and each record is signed and names its file by hash.
 The records are copied because the vault deletes them with the footage.
 
-An approval is sealed to the current owners before it is stored, like the request it answers (docs/decisions/0014).  It
-names times and the requester's reply key, and a thief of the disk must not read them.
+An approval is sealed to the current owners before it is stored, like the request it answers (docs/decisions/0014). It
+names times and the requester's reply key, which a thief of the disk must not read.
 
 The newest approval is always kept.  The oldest are deleted if there are more than `MOST_KEPT`, or if all together have
 more than `MOST_BYTES`.

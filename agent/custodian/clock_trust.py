@@ -54,7 +54,7 @@ class TrustedClock:
 
     @property
     def trusted_ms(self) -> int | None:
-        """Returns the UTC time that deletions may use, or None while the clock is untrusted."""
+        """Returns the UTC time that deletions may use, or None if the clock is untrusted."""
         now = self.now()
         return None if now.quality is ClockQuality.UNKNOWN else now.utc_ns // NS_PER_MS
 

@@ -1,7 +1,7 @@
 """The custodian: index, requests, consent, ledger and trust of one device, composed over their ports.
 
-It holds the vault's ciphertext and the device's signing key.  It has no camera, no network, and no key that opens
-footage.  The network reaches it through `on_message`, an owner's client through `control`.
+It holds the vault's ciphertext and the device's signing key. The camera, the network and the keys that open footage are
+outside. The network reaches it through `on_message`, an owner's client through `control`.
 """
 
 from __future__ import annotations
@@ -119,8 +119,7 @@ class Custodian:
         self._begun = True
 
     def held(self, stored_segments: int) -> frozenset[str]:
-        """Returns the segments that must not be evicted: those that owners hold, and those of requests that wait for an
-        owner."""
+        """Returns the segments that must stay: those that owners hold, and those of requests that wait for an owner."""
         return self.keeping.held() | self.requests.held(stored_segments)
 
     def protected(self, stored_segments: int) -> ProtectedIds:

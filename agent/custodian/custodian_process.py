@@ -1,7 +1,7 @@
 """The custodian's process: index, requests, consent, ledger, the device's signing key, and the owner's page.
 
-It serves the recorder, the uplink and the owner on one socket each.  It has neither a camera nor
-a network connection nor a key that opens footage.  It only reads the ciphertext of the vault.
+It serves the recorder, the uplink and the owner on one socket each. Camera, network and the keys that open footage are
+out of its reach. It only reads the ciphertext of the vault.
 """
 
 from __future__ import annotations

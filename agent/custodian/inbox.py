@@ -1,4 +1,4 @@
-"""Inbox: accepts the five kinds of message that arrive over the network, and never answers.
+"""Inbox: accepts the five kinds of message that arrive over the network, and stays silent.
 
 The senders' words are sealed to the owners before they are stored (docs/decisions/0014).
 
@@ -95,7 +95,7 @@ class _Untracked:
 
 @dataclass(frozen=True, slots=True)
 class InboxSettings:
-    """`position` is (lat, lon) in degrees.  It is only compared, and never leaves the device.
+    """`position` is (lat, lon) in degrees. It is only compared, and stays on the device.
 
     `delay_s`: seconds between an approval and its first byte.  `minute_of` maps UTC in ms to the minute of the local
     day.
@@ -120,8 +120,8 @@ class Inbox:
         ports = custodian_state.deps
         self._settings = settings
         self.position = settings.position
-        """(lat, lon) in degrees.  An owner may change it while the device runs.  It is only compared, and never leaves
-        the device."""
+        """(lat, lon) in degrees. An owner may change it while the device runs. It is only compared, and stays on the
+        device."""
         self._decisions = custodian_state.decisions
         self._releases = releases
         self._records = releases.records

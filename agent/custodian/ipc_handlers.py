@@ -1,7 +1,7 @@
 """The custodian's IPC handlers: the messages that the recorder and the uplink may send, and only those.
 
-Each handler has a separate socket.  The recorder's handler has no way to the network.  The uplink's handler has
-no access to the signing key, the owners or the vault.
+Each handler has a separate socket. The recorder's handler cannot reach the network. The uplink's handler cannot reach
+the signing key, the owners or the vault.
 """
 
 from __future__ import annotations

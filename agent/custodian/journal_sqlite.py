@@ -473,7 +473,7 @@ class SqliteJournal:
             return self._execute("INSERT OR IGNORE INTO nonce VALUES (?)", (nonce,)).rowcount == 1
 
     def count(self, name: str) -> None:
-        """Adds one.  The next flush makes it durable, because messages of strangers must not wear out the card."""
+        """Adds one. The next flush makes it durable, because messages of strangers must not wear out the card."""
         with self._lock, self._unflushed():
             self._execute(
                 "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1", (name,)

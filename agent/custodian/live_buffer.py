@@ -76,7 +76,8 @@ class LiveBuffer:
             return self._has_viewer()
 
     def answer(self, asked: AfterQuery, _body: bytes) -> tuple[dict[str, Any], bytes]:
-        """The operation `live`: sealed GOPs newer than number `after`, oldest first; none after a moment's wait.
+        """The operation `live`: sealed GOPs newer than number `after`, oldest first. The list is empty after a moment's
+        wait.
 
         The numbers start with the device's start, and grow.
         """

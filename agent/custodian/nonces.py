@@ -7,8 +7,8 @@ An owner's client asks for a nonce, signs, and submits the statement at once.  A
 - once, and only before a later nonce of the same owner was used: an owner's statements take effect in the order of
   their nonces.
 
-The check needs no wall clock, so a wrong clock neither admits an old statement nor locks an owner out.  Owners
-are independent of each other.  A nonce is a number and its keyed hash, so the device stores none.
+The check works without a wall clock, so a wrong clock can neither admit an old statement nor lock an owner out. Owners
+are independent of each other. A nonce is a number and its keyed hash, so the device need not store it.
 
 Source: PROTOCOL.md, section 6; docs/decisions/0020.
 """

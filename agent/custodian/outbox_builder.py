@@ -35,7 +35,8 @@ _SECRET_BYTES: Final = 16
 class OutboxBuild:
     """An outbox object with its parts on the disk.  `finish(manifest, reply)` completes it and makes it durable.
 
-    A disclosure's manifest is signed in `finish`.  A tip's manifest is unsigned, because it must not name the device.
+    A disclosure's manifest is signed in `finish`. A tip's manifest is unsigned, because a signature would name the
+    device.
     """
 
     parts: tuple[OutboxPart, ...]
@@ -43,7 +44,7 @@ class OutboxBuild:
 
 
 class OutboxBuilder:
-    """The device's half of a disclosure.  It has the device's signing key and no key that opens footage."""
+    """The device's half of a disclosure. It has the device's signing key but cannot open footage."""
 
     def __init__(self, outbox: Outbox, vault: VaultReader, entropy: Entropy, device_key: Ed25519PrivateKey) -> None:
         self._outbox = outbox
@@ -53,7 +54,7 @@ class OutboxBuilder:
 
     @contextmanager
     def making(self, disclosure: str, released: tuple[ReleasedItem, ...]) -> Iterator[OutboxBuild]:
-        """Writes everything except part 0, which proves the release.  An object that the block does not finish is
+        """Writes everything except part 0, which proves the release. An object that the block leaves unfinished is
         removed.
 
         Raises `StorageError`.
@@ -103,7 +104,7 @@ class OutboxBuilder:
             yield self._vault.read(item.id, offset, min(_PIECE_BYTES, item.stored.size - offset))
 
     def _sealed(self, plaintext: bytes, reply: str) -> Iterator[bytes]:
-        """Yields part 0, sealed to the reply key, so that the broker learns nothing from it."""
+        """Yields part 0, sealed to the reply key, so that the broker learns its length only."""
         sealer = Sealer(
             self._entropy.token(_SECRET_BYTES), [parse_recipient(reply)], nonce=self._entropy.token(_SECRET_BYTES)
         )

@@ -33,7 +33,7 @@ class ReadOnlyDisk:
         return self._disk.free_bytes(path)
 
     def truncate(self, path: Path, size_bytes: int) -> None:
-        """Does nothing.  A reader beside a writer sometimes sees half a line, and must leave it alone."""
+        """Does nothing. A reader beside a writer sometimes sees half a line, and must leave it alone."""
 
     def make_directory(self, path: Path) -> None:
         raise _refused(path)

@@ -53,7 +53,7 @@ class StoredTip(strictjson.Message, frozen=True):
 
     @property
     def said_id(self) -> str:
-        """The id for messages and ledger.  A tip answers no request, so its own id stands there."""
+        """The id for messages and ledger: the request's, or for a tip its own."""
         return self.tip
 
     @property

@@ -172,7 +172,7 @@ class Releases:
     def begin_sending(self, disclosure: str) -> bool:
         """Records durably that the first byte is about to leave.
 
-        Returns False if the disclosure must not leave, for example after a revocation or an expiry.
+        Returns False if the disclosure must stay, for example after a revocation or an expiry.
         """
         with self._decisions.one():
             stored = self.records.find(disclosure)

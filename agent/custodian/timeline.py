@@ -1,7 +1,7 @@
 """Timeline of events at the door, read from the signed manifest for a quick view.
 
-The owner's client verifies the record of everything it opens, and starts from this list.  So lines are parsed loosely
-and fast here.  Gaps are shown as they were recorded.  Time without any record is a gap too: the doorbell was off, or
+The owner's client verifies the record of everything it opens, and starts from this list. So lines are parsed loosely
+and fast here. Gaps are shown as they were recorded. Time between records is a gap too: the doorbell was off, or
 Doorward did not run.
 
 The timeline is limited to the newest `MOST_EVENTS` events and `MOST_GAPS` gaps.  Older footage is still stored, listed
@@ -29,7 +29,7 @@ __all__ = ["MOST_EVENTS", "Timeline"]
 MOST_EVENTS: Final = 20_000
 MOST_GAPS: Final = 2_000
 _SHORTEST_OFF_MS: Final = 60_000
-"""A shorter time without a record is only a restart."""
+"""A shorter time between records is only a restart."""
 _UNKNOWN: Final = "unknown"
 """The quality of an unsynchronised clock.  Its dates may be wrong."""
 
@@ -193,8 +193,8 @@ class Timeline:
         del self._gaps[:-MOST_GAPS]
 
     def _take_carried(self, said: _ManifestPayload) -> None:
-        """Adds a segment that was copied from a deleted chapter.  The copy says nothing about the time around the
-        segment."""
+        """Adds a segment that was copied from a deleted chapter. The copy proves the segment only; the time around it
+        stays unknown."""
         if said.record.kind == "segment" and said.record.id not in self._event_of:
             self._add(said.record, said.seq)
 

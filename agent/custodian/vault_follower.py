@@ -1,7 +1,7 @@
 """An index that follows a manifest which another process writes.  It catches up before each query.
 
-The index is a cache of the manifest (FORMAT.md, "Index"), so each role can have one.  The roles share no lock, no
-write-ahead log and no user id, and a role that damages its cache damages only its cache.
+The index is a cache of the manifest (FORMAT.md, "Index"), so each role can have one. Locks, write-ahead logs and user
+ids are separate, and a role that damages its cache damages only its cache.
 """
 
 from __future__ import annotations

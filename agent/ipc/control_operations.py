@@ -235,7 +235,7 @@ class SharedAnswer(Struct):
 
 
 class RecordAnswer(Struct):
-    """The signed record of the segment whose file, poster or sound is the body."""
+    """The signed record of the segment that the body (file, poster or sound) belongs to."""
 
     record: str
 

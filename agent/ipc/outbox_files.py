@@ -79,7 +79,7 @@ class DiskOutbox:
         return DiskOutboxDraft(self._folder, disclosure)
 
     def read(self, disclosure: str, number: int, offset: int, size: int) -> bytes:
-        """Bytes of a part.  Raises `StorageError` when it is not (or no longer) there."""
+        """Returns bytes of a part. Raises `StorageError` if the part is missing or was deleted."""
         try:
             data = _read_at(f"{self._folder}/{disclosure}/{number}", offset, size)
         except OSError as error:
@@ -114,7 +114,7 @@ def _told() -> Iterator[None]:
 def _read_at(path: str, offset: int, size: int) -> bytes:
     """Three system calls for a chunk: a file object makes more, and takes twice the CPU.
 
-    Opened anew for each chunk: what was revoked is gone for the next one.
+    Opens the file again for each chunk, so that a revocation takes effect at the next one.
     """
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,8 +1,8 @@
-"""Listens on a Unix socket, lets in whom it may, and gives each peer a thread.
+"""Listens on a Unix socket, admits the allowed users, and gives each peer a thread.
 
-Rules: the peer's user id (SO_PEERCRED, unix(7)) is looked at before a byte is read; at most `MOST_CLIENTS` at once, the
-others are turned away; running out of file descriptors for a moment does not end the service; `stop` leaves no thread
-and no file.
+Rules: the peer's user id (SO_PEERCRED, unix(7)) is checked before a byte is read; at most `MOST_CLIENTS` at once, the
+others are turned away; the service survives a moment without file descriptors; `stop` ends every thread and removes the
+file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PEER: Final = struct.Struct("3i")
 
 
 def peer_uid(peer: socket.socket) -> int:
-    """Who is at the other end, as the kernel says."""
+    """Returns the user id of the peer, from the kernel."""
     uid: int = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
     return uid
 
@@ -36,8 +36,8 @@ def peer_uid(peer: socket.socket) -> int:
 class UnixServer:
     """At `path`, with `mode`, from `start` to `stop`, as often as wanted.
 
-    `serve` has a peer of one of the `allowed` users to itself, on a thread of its own, and closes it.  `remedy`: what
-    helps when the socket cannot be made.
+    `serve` runs on a separate thread for each peer of one of the `allowed` users, and closes it. `remedy`: the advice
+    if the socket cannot be made.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class UnixServer:
         self._acceptor: threading.Thread | None = None
         self._clients: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        """Of the clients, and of some that have gone."""
+        """Threads of the present clients, and of some that have gone."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
     @property
     def clients(self) -> int:
-        """How many are being served."""
+        """Returns the number of clients being served."""
         return len(self._clients)
 
     def start(self) -> None:

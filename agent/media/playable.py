@@ -95,8 +95,8 @@ def check_still(image: bytes) -> None:
 
 
 def _require_time(packet: av.Packet[av.VideoStream] | av.Packet[av.AudioStream]) -> None:
-    """Raises `FormatError` if a packet with data has no time, or one that is implausible. The empty packet at the end
-    needs none."""
+    """Raises `FormatError` if a packet with data has an implausible time or none. The empty packet at the end needs
+    none."""
     base = packet.time_base or Fraction(1)
     for ticks in (packet.pts, packet.dts, packet.duration):
         if packet.size and ticks is not None and abs(ticks * base) > _LONGEST_S:

@@ -28,7 +28,7 @@ _AAC, _AUDIO_STREAM = 0x40, 0x15
 def sound_mp4(
     description: SoundDescription, packets: Sequence[SoundPacket], start_ns: int, end_ns: int
 ) -> bytes | None:
-    """Returns the track of [start_ns, end_ns), boot clock, or None if it has no sound. `packets` are in order of
+    """Returns the track of [start_ns, end_ns), boot clock, or None if the span is silent. `packets` are in order of
     time."""
     inside = [packet for packet in packets if start_ns <= packet.heard_ns < end_ns]
     if not inside:

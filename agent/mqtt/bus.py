@@ -1,15 +1,17 @@
-"""`MqttBus`: the `Bus` port on one thread of its own, which connects, reconnects and moves packets.
+"""`MqttBus`: the `Bus` port. One thread connects, reconnects and moves packets.
 
 Rules:
-- Callers never wait for the network: they leave publications, acknowledgements and wishes under one lock, and wake the
-  thread.  Events wait in one queue: news of the link and of publications are bounded by the window (a slot is free when
-  its event is *taken*); of inbound messages `inbound_queue` wait at most, more are dropped and counted.
-- A publication is accepted only while connected and within the window, so nothing piles up here.  What must not be
-  lost waits in its owner's outbox on disk.
-- With a beat, what comes in is acknowledged by this thread, at each beat all that came, and offered to be taken after
-  that: no acknowledgement waits for a caller, so none tells how long one thought about a message.  A receipt is for an
-  upload that is on its way, which anybody sees: it is offered as it comes, and acknowledged at the beat.
-- A link that fails says so in an event each time, with the remedy, and pauses; it never gives up and never hides.
+- Callers return at once, whatever the network does: they leave publications, acknowledgements and wishes under one
+  lock, and wake the thread.  Events wait in one queue: news of the link and of publications are bounded by the window
+  (a slot is free once its event is *taken*); of inbound messages at most `inbound_queue` wait, more are dropped and
+  counted.
+- A publication is accepted only while connected and within the window, so the queue here stays short.  Publications
+  that must survive wait in their owner's outbox on disk.
+- With a beat, this thread acknowledges at each beat all messages that came, and offers them afterwards.  The
+  acknowledgement goes out before a caller sees the message, so it cannot show how long the caller thought about it.  A
+  receipt is for an upload on its way, which everyone on the network sees: it is offered as it comes, and acknowledged
+  at the beat.
+- A failed link reports each failure in an event with the remedy, pauses, and tries again for ever.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ __all__ = ["MqttBus"]
 
 _STEP_S = 5.0
 _STABLE_AFTER_S = 10.0
-"""A link that lived so long, or acknowledged anything, starts the back-off anew."""
+"""A link that lived this many seconds, or acknowledged anything, resets the back-off."""
 
 
 class MqttBus:
@@ -80,7 +82,7 @@ class MqttBus:
         self._wake_writer.setblocking(False)
         self._woken = False
         self.dropped = 0
-        """Inbound messages dropped since the start: malformed, or nobody took them in time."""
+        """Inbound messages dropped since the start: malformed, or left untaken for too long."""
 
     # The port
 
@@ -201,7 +203,7 @@ class MqttBus:
             connection.close()
 
     def _context(self) -> ssl.SSLContext:
-        """Read the files anew for each connection, so that a renewed certificate needs no restart."""
+        """Reads the files again for each connection, so that a renewed certificate works without a restart."""
         try:
             return tls.make_context(self._settings)
         except ConfigurationError as error:
@@ -224,7 +226,8 @@ class MqttBus:
             connection.publish(publication)
 
     def _let_in(self, connection: Connection) -> float:
-        """What this beat is for: acknowledge all that came, then offer it.  How long there is nothing of that to do."""
+        """Runs a beat: acknowledges all messages that came, then offers them. Returns the seconds until the next
+        one."""
         if not self._came:
             return _STEP_S
         wait_s = self._beat.wait_s(time.monotonic())
@@ -239,7 +242,7 @@ class MqttBus:
         return _STEP_S
 
     def _offer_what_came(self) -> None:
-        """Under the lock, after the acknowledgements, which so cannot depend on whoever takes it."""
+        """Offers under the lock, after the acknowledgements, which makes them independent of the taker."""
         for message, _ in self._came:
             if message is not None:
                 self.dropped += self._inbound.put(message)
@@ -265,7 +268,7 @@ class MqttBus:
         """Under the lock."""
         match happening:
             case InboundPublish(message, packet_id) if self._settings.inbound_beat_s:
-                if len(self._came) >= self._settings.inbound_queue:  # a broker that minds no receive maximum
+                if len(self._came) >= self._settings.inbound_queue:  # a broker that ignores the receive maximum
                     self.dropped += 1
                     connection.acknowledge(packet_id)
                 elif sender_of(message.topic).is_receipt:
@@ -299,12 +302,12 @@ class MqttBus:
             self._unsettled.clear()
             if news is not None:
                 if self._events and isinstance(self._events[-1][0], BusDisconnected):
-                    self._events.pop()  # nobody took the last one: the newest says it all
+                    self._events.pop()  # the last one is still untaken: the newest replaces it
                 self._events.append((news, 0, 0))
             self._changed.notify_all()
 
     def _pause(self, fault: LinkFault, pause_s: float) -> None:
-        """Wait, but no longer than a pending transfer allows when one turns up meanwhile."""
+        """Waits, but no longer than a transfer that turns up meanwhile allows."""
         deadline = time.monotonic() + pause_s
         with self._changed:
             was_pending = self._pending

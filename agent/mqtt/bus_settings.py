@@ -1,4 +1,4 @@
-"""What one MQTT client needs to know: where, as whom, and how much of everything."""
+"""Settings of one MQTT client: address, identity and limits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["BusSettings"]
 
 @dataclass(frozen=True, slots=True)
 class BusSettings:
-    """Defaults are a device's: it sends large messages and takes small ones.  A requester raises the inbound limits,
-    and has nothing to be silent about."""
+    """Defaults are a device's: it sends large messages and takes small ones. A requester raises the inbound limits, and
+    may answer at once."""
 
     host: str
     port: int
@@ -28,13 +28,13 @@ class BusSettings:
     inbound_window: int = 128
     """Messages the broker may have outstanding to us (receive maximum): with the beat, 1 280 a second."""
     inbound_queue: int = 256
-    """Messages that wait for their beat, or without a beat to be taken; more are dropped and counted.  They are asked
-    for again, as far as the broker retains them.  More than the window, for mosquitto 2.0.11 (Debian 12) does not mind
-    that."""
+    """Messages that wait for their beat, or without a beat to be taken; more are dropped and counted. They are
+    requested again, as far as the broker retains them. Larger than the window, because mosquitto 2.0.11 (Debian 12)
+    ignores it."""
     inbound_beat_s: float = 0.1
-    """Messages are acknowledged at each beat of this length, so that no acknowledgement shows how long a message was
-    processed. Afterwards a message waits among those of its sender (`inbound.py`). 0: each message is acknowledged when
-    it is taken, in order of arrival."""
+    """Messages are acknowledged at each beat of this length, so that an acknowledgement hides how long a message was
+    processed. Afterwards a message waits among those of its sender (`inbound.py`). 0: each message is acknowledged at
+    the moment it is taken, in order of arrival."""
     inbound_bytes: int = 4 << 20
     """With a beat: of messages that wait to be taken."""
     inbound_of_one: int = 80

@@ -1,11 +1,12 @@
 """One connection to a broker: one paho client, driven by hand from one thread, used once and thrown away.
 
 Rules:
-- paho's own thread, reconnecting, queue and window are not used.  Everything it remembers dies with the client, so
-  nothing is sent twice, resent for ever or sent after it was reported lost.
-- A publication is settled by the reason code of its PUBACK and by nothing else.
-- No topic alias leaves; an incoming one is a broken protocol, because paho would deliver it without a topic.
-- What paho raises on hostile bytes, which may be anything, ends the connection and not the thread.
+- paho's own thread, reconnecting, queue and window stay unused.  All its memory dies with the client, so a message
+  cannot be sent twice, resent for ever or sent after it was reported lost.
+- Only the reason code of its PUBACK settles a publication.
+- Topics always leave in full, without an alias.  An incoming alias is a broken protocol, because paho would deliver it
+  without a topic.
+- Any exception that paho raises on hostile bytes ends the connection; the thread goes on.
 
 Source: MQTT 5.0 §3.1.2.11 and §3.2.2.3 (limits), §4.13 (errors); paho-mqtt 2.2 `client.py`.
 """
@@ -65,7 +66,7 @@ class Connection:
         self._selector = selectors.DefaultSelector()
         self._client = self._make_client()
         self.dropped = 0
-        """Messages that came in and were not well-formed."""
+        """Malformed inbound messages."""
 
     def open(self, wake: socket.socket) -> None:
         """Make the TCP and TLS connection and send CONNECT.  `wake` becomes readable to cut a `step` short."""
@@ -100,7 +101,7 @@ class Connection:
         return happened
 
     def publish(self, publication: OutboundPublish) -> None:
-        """Send it, or settle it at once as refused when the broker has said it would not take it."""
+        """Sends it, or settles it at once as refused if the broker's limits forbid it."""
         self._tick_if_idle()
         size_bytes = publication.packet_bytes()
         if size_bytes > self._packet_bytes:

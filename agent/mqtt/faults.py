@@ -54,7 +54,7 @@ class LinkError(NetworkError):
 def refused_by_broker(place: str, what: str, code: ReasonCode, properties: Properties | None) -> LinkError:
     """The broker at `place` did `what` (a refusal, a goodbye) for a reason it gave."""
     fault = _BY_CODE.get(code.value, LinkFault.LOST)
-    # Its own words go to a terminal and into a log: nothing in them may steer either.
+    # The broker's words go to a terminal and into a log, so control characters are removed.
     words = "".join(filter(str.isprintable, str(getattr(properties, "ReasonString", ""))))[:_LONGEST_WORDS]
     text = f"The broker at {place} {what}: {words or code.getName()} (0x{code.value:02x})."
     return LinkError(fault, text, remedy=_REMEDIES.get(fault, ""))
@@ -66,5 +66,5 @@ def broken_protocol(place: str, what: str) -> LinkError:
 
 
 def stalled(place: str, what: str) -> LinkError:
-    """The broker did not answer in time."""
+    """The broker missed its deadline."""
     return LinkError(LinkFault.STALLED, f"The broker at {place} {what}.", remedy=_REMEDIES[LinkFault.STALLED])

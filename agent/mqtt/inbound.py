@@ -1,7 +1,7 @@
 """A device's inbound messages between their acknowledgement and their processing.
 
-An acknowledgement is for the broker and says nothing about the outcome. Processing is fair among senders. Receipts for
-the device's uploads are one class, messages to the whole cell another, so a flood of one does not delay the other.
+An acknowledgement is for the broker and independent of the outcome. Processing is fair among senders. Receipts for the
+device's uploads are one class, messages to the whole cell another, so that a flood of one cannot delay the other.
 Within a class senders take turns (`core.fair_queue`); the broker's access list binds the sender to the topic.
 """
 
@@ -43,6 +43,6 @@ class InboundQueue:
         return None
 
     def wait_s(self, now_s: float) -> float | None:
-        """How long until there may be one; None when nothing waits."""
+        """Returns the seconds until a message may be taken; None if the queue is empty."""
         waits = [pace.wait_s(now_s) for queue, pace in self._classes if len(queue)]
         return min(waits, default=None)

@@ -1,8 +1,8 @@
-"""paho's client for a process that calls and is never called: it needs neither bind(2) nor listen(2).
+"""paho's client for a process that only opens connections: it works without bind(2) and listen(2).
 
-The uplink's sandbox forbids both (systemd/doorward-uplink.service).  paho binds before every connection, to the address
-it would get anyway, and its thread wakes itself through a TCP socket that it listens on; here nothing is bound, and the
-thread has a socket pair.  Source: paho-mqtt 2.2, `Client._create_socket_connection` and `_socketpair_compat`.
+The uplink's sandbox forbids both (systemd/doorward-uplink.service). paho binds before every connection, to the address
+it would get anyway, and its thread wakes itself through a TCP socket that it listens on. Here the bind is left out, and
+the thread has a socket pair. Source: paho-mqtt 2.2, `Client._create_socket_connection` and `_socketpair_compat`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much may be in flight, how long to wait before trying again, and when to take what came: deciders without I/O."""
+"""Limits in flight, pauses between tries, and the moment to take inbound messages: deciders without I/O."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _ROUNDING_S = 1e-6
 
 
 class InFlightWindow:
-    """Publications not yet settled, bounded in number and in bytes.
+    """Unsettled publications, bounded in number and in bytes.
 
-    A message larger than the byte bound may go when nothing else is in flight, or it would never go.
+    A message larger than the byte bound may go if it is alone; otherwise it would wait for ever.
     """
 
     def __init__(self, messages: int, size_bytes: int) -> None:
@@ -57,7 +57,7 @@ class InFlightWindow:
 
 
 class Backoff:
-    """Growing pauses with full jitter, so that a fleet does not reconnect all at once.
+    """Growing pauses with full jitter, so that the reconnects of a fleet spread out.
 
     `uniform(low, high)` is the source of jitter. Faults that only a person can repair wait longer even if work is
     pending, because repeated attempts look like an attack to the broker.
@@ -85,13 +85,13 @@ class Backoff:
 
 
 class DeliveryInterval:
-    """Decides when inbound messages are acknowledged: all of them at a beat of the clock, never in between.
+    """Decides when inbound messages are acknowledged: all of them at a beat of the clock.
 
     An observer of the connection sees the time of an acknowledgement. If it depended on processing, it would show how
     long the doorbell computed: hardly at all for an untrusted sender, longer for more footage in the window. At a beat,
     the observer sees only the beat and the arrival, which they know. `length_s` 0: at once.
 
-    All messages are acknowledged, so that a flood does not wait at the broker, where it cannot be sorted.
+    All messages are acknowledged, so that a flood waits here, where it is sorted, instead of at the broker.
     """
 
     def __init__(self, length_s: float) -> None:
@@ -99,7 +99,8 @@ class DeliveryInterval:
         self._due_s: float | None = None
 
     def wait_s(self, now_s: float) -> float:
-        """How long to wait before `taken`; a message must be waiting.  `now_s`: of any clock that only goes forward."""
+        """Returns the seconds to wait before `taken`, if a message waits. `now_s`: of any clock that only goes
+        forward."""
         if not self._length_s:
             return 0.0
         if self._due_s is None:

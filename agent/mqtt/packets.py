@@ -30,7 +30,8 @@ class OutboundPublish:
         return len(self.payload) + len(self.topic.encode()) + text + 20
 
     def mqtt_properties(self) -> Properties | None:
-        """None, as for every chunk, where there is nothing to say: paho packs nothing as slowly as something."""
+        """None if there is nothing to say, as for every chunk: paho takes as long to pack empty properties as full
+        ones."""
         if self.expiry_s is None and not self.properties:
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -43,14 +44,14 @@ class OutboundPublish:
 
 @dataclass(frozen=True, slots=True)
 class InboundPublish:
-    """One message on its way in, not yet acknowledged to the broker; `packet_id` 0 needs no acknowledgement."""
+    """One inbound message before its acknowledgement to the broker; `packet_id` 0 needs none."""
 
     message: MessageReceived
     packet_id: int
 
 
 def connect_properties(settings: BusSettings) -> Properties:
-    """No session, our limits, no topic aliases."""
+    """Without a session and topic aliases, and with our limits."""
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = 0
     properties.ReceiveMaximum = settings.inbound_window

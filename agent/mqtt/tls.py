@@ -1,9 +1,8 @@
 """The TLS 1.3 context of a client, and what a failed connection means in a person's words.
 
-In TLS 1.3 a client's handshake is over before the broker has looked at the client's certificate.  A refusal comes as an
-alert on the first read, and is lost when the broker's reset overtakes it: `probe` connects once more, says nothing, and
-waits for the alert.
-Source: RFC 8446 §4.4.2.4 and §6.2 (alerts); OpenSSL verify codes as in `x509_vfy.h`.
+In TLS 1.3 a client's handshake is over before the broker has looked at the client's certificate. A refusal comes as an
+alert on the first read, and is lost if the broker's reset overtakes it: `probe` connects once more, sends nothing, and
+waits for the alert. Source: RFC 8446 §4.4.2.4 and §6.2 (alerts); OpenSSL verify codes as in `x509_vfy.h`.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def make_context(settings: BusSettings) -> ssl.SSLContext:
             remedy="Give the PEM file of the authority that signed the broker's certificate.",
         ) from error
     try:
-        # An empty pass phrase instead of none: OpenSSL would ask on the terminal for the one of an encrypted key.
+        # An empty pass phrase, because with None OpenSSL would ask on the terminal for the one of an encrypted key.
         context.load_cert_chain(settings.certificate, settings.key, password="")
     except OSError as error:
         raise ConfigurationError(
@@ -94,7 +93,7 @@ def make_context(settings: BusSettings) -> ssl.SSLContext:
 
 
 def tune(sock: socket.socket, settings: BusSettings) -> None:
-    """Ask for what helps on bad links; a kernel that lacks it does without."""
+    """Sets options that help on bad links, as far as the kernel has them."""
     wishes: list[tuple[str, int | bytes]] = [
         ("TCP_CONGESTION", settings.congestion),
         ("TCP_USER_TIMEOUT", settings.user_timeout_ms),

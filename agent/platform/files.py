@@ -1,7 +1,7 @@
 """Reads and writes small files of a person's, so that what was said to be stored is there after a power cut.
 
-A file appears under its name whole or not at all: temporary name, fsync, rename, fsync of the folder.  Secrets are
-readable by their owner alone from their first byte on.  A failed fsync is never tried again.
+A file appears under its name whole or not at all: temporary name, fsync, rename, fsync of the folder. Secrets are
+readable by their owner alone from their first byte on. A failed fsync is final.
 """
 
 from __future__ import annotations

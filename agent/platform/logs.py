@@ -1,19 +1,19 @@
-"""Writes what happened as structured lines, and lets nothing through that a log must not have.
+"""Writes structured log lines, and keeps out everything that a log must not have.
 
 An event is a past-tense name with fields, `log.info("segment_acknowledged", segment=…, bytes=…)`, on one line: JSON for
 machines, plain text for a terminal.
 
-What never gets through, whoever logs it (`redact`):
+Kept out, for every caller (`redact`):
 - bytes and arrays: only their size is written;
 - keys and passphrases, whether by the field's name or by the look of the text;
-- what a requester wrote, where a camera is, and how an owner is reached, by the field's name;
+- requesters' words, cameras' positions and owners' addresses, by the field's name;
 - objects of any kind: their `repr` may hold all of these, so only the class is written;
-- the messages of foreign exceptions, which quote what they choked on.  Their class and place are written instead.
-Long text is cut: nothing that is worth logging is long.
+- the messages of foreign exceptions, which quote their input.  Their class and place are written instead.
+Long text is cut: everything worth logging is short.
 
-A trouble that lasts is not told every second for weeks: while the very same warning comes more often than every
-`_LASTS_S`, it is written every `_QUIET_S`, with how often it was left out.  A log that cannot be written (it may lie on
-the disk that is full) costs the line, nothing else.
+A lasting trouble is written rarely: while the very same warning comes more often than every `_LASTS_S`, it is written
+every `_QUIET_S`, with the number of repeats. If the log cannot be written (it may lie on the full disk), only the line
+is lost.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _SECRET_FIELDS = frozenset(
     | {"area", "corners", "position", "latitude", "longitude"}
     | {"plaintext", "luma", "frame", "packet", "poster", "media", "data"}
 )
-"""Fields whose values are never written. `key_id` has another name, and a request's id is no secret."""
+"""Fields with values that are never written. `key_id` has another name, and a request's id is public."""
 
 _SECRET_TEXT = re.compile(
     r"AGE-SECRET-KEY-[0-9A-Z-]+|age1[0-9a-z]{20,}|ed25519:[\w-]{20,}|-----BEGIN [^-]*-----.*?(?:-----END [^-]*-----|$)",

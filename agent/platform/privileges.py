@@ -3,7 +3,7 @@
 A role that an attacker has taken over owns its folder.  Each name in the folder can then be a link to a file of root's,
 a pipe, or a file with a hole of a terabyte.  A root command uses one of two tools there:
 
-    with as_owner_of(folder): ...      calls in the block have the rights of the folder's owner and no more
+    with as_owner_of(folder): ...      calls in the block have exactly the rights of the folder's owner
     with PrivilegedFolder(path) as folder: ...   reads, writes and removes by descriptor and never follows a link
 
 Why there are two: docs/decisions/0018-root-in-folders-of-roles.md.  Source: openat(2), credentials(7), symlink(7).
@@ -37,8 +37,8 @@ _NO_FOLDER: Final = (errno.ENOTDIR, errno.ELOOP)
 def as_owner_of(folder: Path) -> Iterator[None]:
     """Gives the block the rights of the owner of `folder`, if root runs it. Otherwise it changes nothing.
 
-    The effective ids are those of the whole process: use this in a command, not in a service with threads. The real
-    user stays root, so the owner can neither signal nor trace the process.
+    The effective ids are those of the whole process: use it in a command, not in a service with threads. The real user
+    stays root, so the owner can neither signal nor trace the process.
     """
     try:
         owner = folder.stat()
@@ -167,7 +167,8 @@ class PrivilegedFolder:
             going += self._remove_one(going.pop(), overwrite=overwrite)
 
     def clear(self, *, overwrite: bool, keep: Sequence[str] = (), first: Sequence[str] = ()) -> list[str]:
-        """Removes all but `keep`, `first` first.  Returns the names that could not be removed; one stops no other."""
+        """Removes all but `keep`, `first` first. Returns the names that could not be removed; after a failure it goes
+        on with the rest."""
         failed = []
         names = [name for name in self.names() if name not in keep]
         for name in sorted(names, key=lambda each: (each not in first, each)):
@@ -204,7 +205,7 @@ class PrivilegedFolder:
 
     def _remove_file(self, name: str, *, overwrite: bool) -> None:
         if overwrite:
-            # A full disk, a link, or a file that this user may not write: it is removed all the same.
+            # A full disk, a link, or a file that this user may not write: it is removed in any case.
             with contextlib.suppress(OSError):
                 self._overwrite(name)
         os.unlink(name, dir_fd=self._descriptor)

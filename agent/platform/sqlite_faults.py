@@ -17,18 +17,18 @@ _DAMAGE: Final = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
     | {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
 )
-"""With places of the medium that cannot be read any more; with a schema that no longer knows our words, and rows that
-break it: no statement of ours fails like that in a sound file."""
+"""Errors of unreadable places of the medium, of a schema that lacks our words, and of rows that break it: in a sound
+file our statements cannot fail in these ways."""
 _PRIMARY: Final = 0xFF
 _NO_TEXT: Final = "Could not decode to UTF-8"
 
 
 class MalformedDatabase(sqlite3.DatabaseError):
-    """A row holds data that was never written: SQLite keeps no checksum of its rows."""
+    """A row holds data that we never wrote: SQLite keeps no checksum of its rows."""
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the file itself is at fault."""
+    """Returns True if the file itself is at fault."""
     # The second is how Python fails to say what SQLite quotes from a schema that is spoilt.
     if isinstance(error, MalformedDatabase | UnicodeDecodeError):
         return True

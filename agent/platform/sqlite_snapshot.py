@@ -25,7 +25,7 @@ from agent.platform.privileges import read_regular
 __all__ = ["EXCLUSIVE", "open_snapshot", "takes_no_write"]
 
 EXCLUSIVE: Final = "PRAGMA locking_mode=EXCLUSIVE"
-"""Before `journal_mode`, or the index of the log is a mapped file all the same."""
+"""Before `journal_mode`. Otherwise the index of the log would still be a mapped file."""
 _REFUSED: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN})
 _READING: Final = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
 _PRIMARY: Final = 0xFF
@@ -38,7 +38,7 @@ _MEMORY: Final = "/dev/shm"  # noqa: S108 — a folder of its own in there, 0700
 
 
 def takes_no_write(error: BaseException) -> bool:
-    """Whether the disk refuses, and not the file or another process."""
+    """Returns True if the disk refuses, rather than the file or another process."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None or code in _READING:
         return False

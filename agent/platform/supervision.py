@@ -1,7 +1,7 @@
 """Tells the service manager that a role is ready, what it does, and that it gets on.
 
-Without a manager (`NOTIFY_SOCKET` unset) nothing is said, so that the same code runs on a laptop.
-Source: sd_notify(3), sd_watchdog_enabled(3).
+Silent if there is no manager (`NOTIFY_SOCKET` unset), so that the same code runs on a laptop. Source: sd_notify(3),
+sd_watchdog_enabled(3).
 """
 
 from __future__ import annotations

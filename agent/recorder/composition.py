@@ -71,8 +71,8 @@ class RecorderDeps:
 
 
 class RecorderRuntime:
-    """Use `start`, `record` (blocks), `stop` from another thread, `close`. Before `seal_to` there are no recipients,
-    and nothing is filmed.
+    """Use `start`, `record` (blocks), `stop` from another thread, `close`. Filming begins after `seal_to` has set the
+    recipients.
 
     `open_camera`, `open_microphone` and `open_detector` replace the configured ones, for tests and the demo.
     `configuration_file` is for the bridge, which reads its part of it.

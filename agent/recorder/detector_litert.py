@@ -1,7 +1,7 @@
 """Runs the two networks of object detection with LiteRT.
 
-A network is loaded only if its bytes have the pinned hash, because its parser is native code. Nothing is ever
-downloaded. The library is imported when a network is loaded, because most doorbells have none.
+A network is loaded only if its bytes have the pinned hash, because its parser is native code. Downloads are out of the
+question. The library is imported only together with a network, because most doorbells have none.
 
 The interpreter releases Python's lock while it computes, so other threads continue. It uses one thread itself. The
 library logs to standard error and has no switch for that: its lines are captured during loading, and only warnings and

@@ -7,10 +7,10 @@
 
 - Live view gives no access to the camera: its GOPs come from the stream that is filmed anyway. A viewer decides only
   what is *sealed*, and cannot start, stop or turn the camera.
-- Only sealed data leaves the recorder, and the custodian has no key. Only what the control socket or an owner's page
-  asks for goes further, and nothing of it is stored.
-- Both sides are bounded by number and bytes. GOPs are deleted seconds after they came, so nothing is left behind a
-  privacy switch.
+- Only sealed data leaves the recorder, and the custodian has no key. Only the answers to the control socket and an
+  owner's page go further, and they stay in memory.
+- Both sides are bounded by number and bytes. GOPs are deleted seconds after they came, so the privacy switch leaves an
+  empty buffer behind.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
     analysis ── now and then a frame of an open event ──▶ queue, bounded ──▶ thread "opinion": detector ──▶ votes
     writer   ── labels of this segment? labels of this event? ◀─────────────────────────────────────────────┘
 
-- Nothing waits for it. The queue holds `QUEUE` frames of a live camera; if it is full, the oldest is dropped and
-  counted. (Footage from a file has no frames to lose: there the threads wait for each other.)
+- Everything else runs on ahead of it. The queue holds `QUEUE` frames of a live camera; if it is full, the oldest is
+  dropped and counted. (Footage from a file keeps every frame: there the threads wait for each other.)
 - It takes at most a quarter of one core, at a low priority (`step_back`).
-- Without networks, after a fault, and while the board is too warm, it answers "no labels known". An unknown label is
-  never an error and never a reason to discard footage.
-- A visitor is reported once: as a person if one is seen soon, else as something that moved. A person who is seen later
-  in the same event is reported then.
+- If networks are missing, after a fault, and while the board is too warm, it answers "labels unknown". An unknown label
+  is neither an error nor a reason to discard footage.
+- A visitor is reported once: as a person if one is seen soon, otherwise as something that moved. A person who is seen
+  later in the same event is reported then.
 """
 
 from __future__ import annotations

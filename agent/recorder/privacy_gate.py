@@ -16,8 +16,8 @@ __all__ = ["PrivacyGate"]
 class PrivacyGate(ThreadOwned):
     """Closed while the switch is on, during a private hour, and until the switch was read for the first time.
 
-    The panel's thread and the settings' threads write under `lock`. They do not wait for the camera loop, because a
-    camera driver that hangs must not delay the switch.
+    The panel's thread and the settings' threads write under `lock`. They run independently of the camera loop, because
+    a camera driver that hangs must not delay the switch.
     """
 
     WRITTEN_BY: ClassVar = {"_switch_on": AttributeOwner.LOCK, "_private_hour": AttributeOwner.LOCK}

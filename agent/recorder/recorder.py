@@ -209,7 +209,7 @@ class Recorder(ThreadOwned):
 
     @property
     def pulse(self) -> StreamPulse | None:
-        """The last deliveries of the live camera that runs, on CLOCK_MONOTONIC; None if none runs."""
+        """Returns the last deliveries of the running live camera, on CLOCK_MONOTONIC; None if none runs."""
         queues = self._loop.queues
         if queues is None or not queues.live or queues.ended_event.is_set():
             return None

@@ -1,8 +1,8 @@
 """Keeps the newest minutes of sound in memory, and the microphone open while the camera runs.
 
-- Sound never harms pictures: a microphone that is missing or lost is reported once, retried every `_AGAIN_S`, and
-  recorded as absent in the segments concerned. No method raises into the recorder.
-- A microphone that hangs cannot be closed, and must not keep the camera open: `end` never waits for it.
+- A fault of the sound leaves the pictures alone: a microphone that is missing or lost is reported once, retried every
+  `_AGAIN_S`, and recorded as absent in the segments concerned. Methods keep their exceptions from the recorder.
+- A microphone that hangs cannot be closed, and must not keep the camera open: `end` returns without waiting for it.
 - The microphone is open only while a camera runs. For example, the privacy switch closes both.
 - Memory is bounded: `KEPT_NS` of sound, the oldest is dropped first. A source that is not live waits for its reader.
 """

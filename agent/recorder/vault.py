@@ -182,7 +182,7 @@ class Vault(VaultReader):
             self._limits = limits
 
     def begin(self, event: SegmentId, start: ClockReading, *, label: str | None = None) -> SegmentWriter:
-        """Opens a segment whose first frame is at `start`. Raises `StorageError`."""
+        """Opens a segment that starts with the frame at `start`. Raises `StorageError`."""
         with self._writing():
             segment = segment_id(self._entropy.token(ID_BYTES))
             start = self._dating.judge(start)

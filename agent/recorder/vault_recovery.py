@@ -1,7 +1,7 @@
 """Recovers a vault: finds every state that a crash can leave, repairs it, and reports what it found.
 
-The steps are FORMAT.md's procedure S. They need no correct clock, no network and no user. They delete only what a
-durable tombstone names, and empty files.
+The steps are FORMAT.md's procedure S. They work with a wrong clock, offline and unattended. They delete only files that
+a durable tombstone names, and empty files.
 """
 
 from __future__ import annotations

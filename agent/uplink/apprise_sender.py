@@ -1,11 +1,12 @@
 """Takes alerts to the owner's channels through Apprise, https://github.com/caronc/apprise.
 
-Apprise can do far more than this needs, and some of it is closed here:
-- Only the schemes of `SCHEMES`, each loaded by itself: 26 MiB instead of its 150 plugins, and none that writes files,
-  runs programs or is a plain web hook.  No plugin path, no configuration file, no attachment, no template.
-- No redirects, no pictures (an icon by URL would have the phone ask a stranger's server), no state on disk.
+Apprise can do far more than needed, and some of it is closed here:
+- Only the schemes of `SCHEMES`, each loaded separately: 26 MiB instead of its 150 plugins. Those that write files, run
+  programs or are plain web hooks are left out, and so are plugin paths, configuration files, attachments and templates.
+- Redirects are off, pictures are off (an icon by URL would have the phone ask a stranger's server), state stays in
+  memory.
 - A message is sent once, within `_CONNECT_S` and `_ANSWER_S`: pace and repetition are `Alerts`' alone.
-Its warnings may hold URLs, so its log goes nowhere but to the search for a status code.
+Its warnings may hold URLs, so its log is only searched for a status code and then dropped.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class AppriseSender:
             raise NetworkError(f"The channel did not take it ({overheard.reason}).")
 
     def check(self, url: str) -> None:
-        """Raises `ConfigurationError` when this is no address of a channel.  Sends nothing."""
+        """Raises `ConfigurationError` if it is no address of a channel. Checks only, sends nothing."""
         self._service(url)
 
     def _service(self, url: str) -> Any:

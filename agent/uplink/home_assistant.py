@@ -2,8 +2,8 @@
 
     status ──▶ HomeStateHandler ──▶ (a socket, or nothing) ──▶ HomeAssistantService ──▶ the owner's own broker
 
-Rules: states are told when they change and again after every connect; a press is told at once, and one that found no
-broker is not told later; nothing is ever received.
+Rules: a state is published when it changes and again after every connect. A press is published at once, and dropped if
+the broker is away. The connection only sends.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A connection to the owner's own broker that only speaks: for Home Assistant, apart from the one for footage.
 
-Rules: MQTT 3.1.1 with whatever credentials that broker wants, TLS when an authority is given; a last will; nothing is
-subscribed to and what comes in all the same is dropped; nothing is queued while the broker is away, and little while it
-is there and acknowledges nothing: what it has not taken when the connection ends is never told to the next.
+Rules: MQTT 3.1.1 with any credentials that broker asks for, TLS if an authority is given, and a last will. It
+subscribes to nothing and drops inbound messages. While the broker is away, the queue stays empty. If the broker is
+there but acknowledges nothing, the queue stays short, and its rest is dropped at the end of the connection.
 """
 
 from __future__ import annotations

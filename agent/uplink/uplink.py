@@ -1,7 +1,7 @@
 """Keeps the link: hands inbound messages to the custodian, carries outbox objects to their requesters.
 
-It decides nothing about consent and opens nothing: what may be sent is what the custodian lists, byte for byte, and a
-receipt counts when the custodian has verified it.  One thread takes the bus's events and runs every transfer.
+It has no part in consent and cannot open footage: it sends only the custodian's list, byte for byte, and a receipt
+counts only after the custodian has verified it. One thread takes the bus's events and runs every transfer.
 
     bus event ──▶ custodian.on_message ──▶ (a receipt) ──▶ the transfer it belongs to ──▶ bus.publish
 """
@@ -54,7 +54,7 @@ __all__ = ["Uplink", "UplinkStatus"]
 
 _IDLE_S: Final = 0.5
 _LOOK_NS: Final = seconds(30)
-"""How often the custodian's lists are looked at without being told to."""
+"""Interval at which the custodian's lists are polled even if nothing announces news."""
 _AGAIN_S: Final = (900.0, 2700.0)
 """Time between two subscriptions to the cell. Retained messages that a full queue dropped come again. The time is
 random, so that a sender cannot send just before it, and a street does not subscribe at one moment."""
@@ -286,7 +286,7 @@ class Uplink:
         return taken
 
     def _may_begin(self, disclosure: str) -> bool:
-        """Nothing leaves before its beginning is durable; what could not begin is taken up at the next look."""
+        """A transfer starts only after its beginning is durable. If that fails, the next look retries it."""
         try:
             return self._custody.begin_sending(disclosure)
         except DoorwardError as error:

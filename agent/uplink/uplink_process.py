@@ -1,7 +1,8 @@
 """The uplink's process: the MQTT connection and the outbox objects handed to it, and nothing else.
 
-It reads no configuration (the doorbell's position stands in it), no vault, no journal, no trust store and no key but
-the one for TLS.  An import contract in setup.cfg and its sandbox in systemd/ hold this, each by itself.
+It may read neither the configuration (which holds the doorbell's position) nor the vault, the journal, the trust store
+or any key but the one for TLS. An import contract in setup.cfg and its sandbox in systemd/ enforce the rule
+independently.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ class UplinkRole:
                 self._listen(uplink)
 
     def _listen(self, uplink: Uplink) -> None:
-        """Where the device stands may have changed."""
+        """The device's position may have changed."""
         try:
             where = self._news.ask(UplinkConfig(), UplinkConfig, patience_s=0.0)
         except DoorwardError:

@@ -1,14 +1,14 @@
 """Answers "which segments overlap this window" in well under a millisecond among a million, from a SQLite file.
 
-- It is a cache: every row comes from the manifest, `tip` says up to which line.  So commits are not flushed
+- It is a cache: every row comes from the manifest, `tip` says up to which line.  So commits are left unflushed
   (`synchronous = NORMAL`: a power cut may take the newest rows, never the file's integrity), and start-up reads the
   manifest on from `tip`.  That saves one flush and about 5 kB of card writes a segment.
-- No segment is longer than `LONGEST_SEGMENT_US`, so what overlaps [from, to) starts in (from − longest, to): one range
-  of one index, however many segments there are.
-- On a disk that takes no write the index is a copy in memory for the life of the process.  The next start
-  reads on from the tip of the file.
-- A file that is no sound database, or turns out not to be one where somebody reads or writes, is removed, so that the
-  next start cannot meet it again, and made anew from the manifest.
+- Segments are at most `LONGEST_SEGMENT_US` long, so those that overlap [from, to) start in (from − longest, to): one
+  range of one index, however many segments there are.
+- On a disk that refuses writes the index is a copy in memory for the life of the process.  The next start reads on from
+  the tip of the file.
+- A file that is no sound database, or turns out to be damaged during use, is removed, so that the next start is free of
+  it, and rebuilt from the manifest.
 
 Source: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous; FORMAT.md, "Index".
 """

@@ -66,12 +66,12 @@ class VaultReader:
         return self._store.read(self._entry(segment).file, offset, size_bytes)
 
     def read_poster(self, segment: SegmentId) -> bytes | None:
-        """The sealed poster of the clip that begins with `segment`; None when it begins no clip."""
+        """Returns the sealed poster of the clip that begins with `segment`; None if no clip begins there."""
         entry = self._entry(segment)
         return self._store.read(entry.poster, 0, entry.poster_bytes) if entry.poster else None
 
     def read_sound(self, segment: SegmentId) -> bytes | None:
-        """The sealed sound of `segment`; None when it has none."""
+        """Returns the sealed sound of `segment`; None if it has none."""
         entry = self._entry(segment)
         return self._store.read(entry.sound, 0, entry.sound_bytes) if entry.sound else None
 
@@ -80,7 +80,7 @@ class VaultReader:
         return verify(self._store, self._log, self._index, device_key, progress)
 
     def coverage(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[CoverageSpan, ...]:
-        """Returns the vault's coverage of [from_ms, to_ms), with a reason for each time without footage, and no hole.
+        """Returns the vault's coverage of [from_ms, to_ms), complete, with a reason for each time without footage.
 
         Reads the whole manifest twice.
         """
@@ -97,7 +97,7 @@ class VaultReader:
         return sum(self._log.sizes().values())
 
     def quarantined(self) -> tuple[int, int]:
-        """How many files lie in `aside/`, and their bytes."""
+        """Returns the number of files in `aside/`, and their bytes."""
         return self._store.quarantined()
 
     def _records(self) -> Iterator[Record]:
@@ -113,7 +113,7 @@ class VaultReader:
         return next(self._index.oldest(after=sequence), None)
 
     def scrubbed(self) -> int:
-        """Where the scrub is: the number of the segment it checked last, or -1."""
+        """Returns the position of the scrub: the number of the segment it checked last, or -1."""
         return self._index.scrubbed()
 
     def set_scrubbed(self, sequence: int) -> None:

@@ -20,7 +20,7 @@ _BATCH: Final = 512
 
 @dataclass(slots=True)
 class ReplayReport:
-    """Where the manifest ends now, and what was wrong on the way there."""
+    """The end of the manifest now, and the faults on the way there."""
 
     tip: ChainHead = field(default_factory=ChainHead)
     rebuilt: bool = False
@@ -53,7 +53,7 @@ def catch_up(
 
 
 def _known_tip(log: ManifestLog, index: Index) -> ChainHead | None:
-    """Up to where the index knows this manifest; None when it knows another one, or nothing.
+    """Returns the newest line of this manifest that the index knows; None if it is empty or of another manifest.
 
     In a chapter that was deleted since, nothing can be looked up: what followed the tip may be gone with it.
     """

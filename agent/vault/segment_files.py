@@ -4,7 +4,7 @@
     manifest.<n>              one line per record, one file per chapter; only the newest grows
     manifest.<n>.part         a chapter that is being opened
     reserve                   space for the tombstones that relieve a full disk
-    aside/                    what was found and does not belong: moved, never deleted
+    aside/                    foreign files: moved here, never deleted
 
 Which call follows which, and why, is FORMAT.md's "Procedures"; the order *between* the files is the service's.  Every
 `OSError` becomes a `StorageError` that names the place and the remedy.
@@ -64,7 +64,7 @@ class _PartFile:
         with _at(self._path):
             self._file.sync_data()
             if not self._named:
-                # Once is enough, and only now is it worth it: a name without bytes is nothing to come back to.
+                # Once is enough, and only now is it worth it: recovery has no use for a name without bytes.
                 self._disk.sync_directory(self._path.parent)
                 self._named = True
 

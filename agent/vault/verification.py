@@ -1,6 +1,6 @@
 """Reads everything a vault holds and compares it with what the device signed: missing, damaged, unknown, or sound.
 
-It changes nothing, and may run beside a recorder: what is evicted meanwhile is not counted.
+It only reads, and may run beside a recorder. Segments evicted meanwhile are left out of the count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.wire.identities import PublicKey
 __all__ = ["EntryCheck", "Progress", "VerifyReport", "check_entry", "verify"]
 
 Progress = Callable[[int, int], None]
-"""(bytes read so far, bytes in all)"""
+"""(bytes read until now, bytes in all)"""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class VerifyReport:
     segments: int = 0
     read_bytes: int = 0
     faults: tuple[ChainFault, ...] = ()
-    """Manifest lines that are damaged, do not follow, or are not signed by this device."""
+    """Manifest lines that are damaged, out of order, or unsigned by this device."""
     missing: list[str] = field(default_factory=list)
     """File names that a record names and the disk lacks."""
     damaged: list[str] = field(default_factory=list)

@@ -98,7 +98,7 @@ class ZeroLines:
 
 
 class _ActiveLowDevice:
-    """An input whose rest level is gpiozero's active state, for example a normally closed contact on a pulled-up
+    """An input with gpiozero's active state as its rest level, for example a normally closed contact on a pulled-up
     line."""
 
     def __init__(self, device: Any) -> None:

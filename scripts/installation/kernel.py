@@ -1,8 +1,7 @@
 """Puts the motion detector's native passes into an environment: from a wheelhouse, or compiled here.
 
 They are optional: without them the same answers cost several times as much CPU time
-(`agent/recorder/motion_kernel.py`). The library carries the hash of its source. A library of another source is neither
-installed nor used.
+(`agent/recorder/motion_kernel.py`). The library carries the hash of its source. A library of another source is ignored.
 """
 
 from __future__ import annotations

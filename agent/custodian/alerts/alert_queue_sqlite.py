@@ -5,8 +5,8 @@ alerts go with it. SQLite flushes every transaction (`synchronous=FULL`). Otherw
 a visitor who then leaves. One connection, one lock.
 
 If the disk fails, the queue must still tell the owner. A damaged file is quarantined, and a new file takes over every
-row that is readable. If the disk refuses writes, memory holds the queue together with the rows of the file. If the file
-could not be read either, its rows return as soon as it can be read again.
+row that is readable. If the disk refuses writes, memory holds the queue together with the rows of the file. Rows of an
+unreadable file return as soon as it can be read again.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 
 Rules: `notify` only puts news into memory, because recording threads call it. News of the button overtakes all other
 news. If the inbox is full, other news is dropped and counted; news of the button stays. An alert leaves the queue after
-its channel has accepted it. If the process is killed between these two steps, the alert is sent twice; a queued alert
-is never lost. News of a request becomes an alert only after its delay (`core.alerts.notice_delay`). Until then it
-causes no traffic at all.
+its channel has accepted it. If the process is killed between these two steps, the alert is sent twice. A queued alert
+survives every crash. News of a request becomes an alert only after its delay (`core.alerts.notice_delay`). Until then
+it causes zero traffic.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _INBOX: Final = 512
 _WRITTEN_MS: Final = 60_000
 """The queue stores the elapsed part of each delay at this interval. A crash lengthens a delay by at most this time."""
 _KEPT_FOR_MS: Final = 3 * 86_400_000
-"""An alert that no channel accepts for this long is dropped and counted."""
+"""An alert that every channel has refused for this long is dropped and counted."""
 _FORGOTTEN_NS: Final = 180 * 10**9
-"""A message without an acknowledgement for this long is handed out again: its sender has gone."""
+"""If a message lacks its acknowledgement for this long, its sender has gone. The message is handed out again."""
 
 _COUNTED: Final = ("queued", "held_back", "kept", "cooled", "overflowed", "given_up")
 
@@ -95,7 +95,7 @@ class Alerts:
     """`ports.Notifier`, and the operations of an alert sender (`channels`, `collect`, `acknowledge`). Callable from any
     thread.
 
-    `waits` returns whether the subject of a `once` still waits for its owner. If it does not, its delayed news is
+    `waits` returns whether the subject of a `once` still waits for its owner. If its wait is over, its delayed news is
     dropped. While the owner `sleeps`, delayed news of requests stays delayed.
     """
 
@@ -141,7 +141,7 @@ class Alerts:
     # -- news comes in -------------------------------------------------------------------------------------------------
 
     def notify(self, kind: str, text: str, once: str = "") -> None:
-        """Queues news in memory. It returns at once and raises nothing."""
+        """Queues news in memory. It returns at once and cannot raise."""
         self._log.info("owner_told", about=kind, says=text)
         raised = _RaisedAlert(kind, self._clock.now(), once)
         with self._arrived:
@@ -422,7 +422,7 @@ class Alerts:
                     self._changed.notify_all()
 
     def _passed_ms(self, boot_ns: BootNs) -> int:
-        """Returns the elapsed time that the queue has not stored yet."""
+        """Returns the elapsed time since the queue last stored it."""
         return (boot_ns - self._written_ns) // NS_PER_MS
 
     def _time_passed(self) -> None:
@@ -444,5 +444,5 @@ class Alerts:
 
 
 def _known_ms(moment: ClockReading) -> int:
-    """Returns UTC, or 0 if the clock is not synchronised. A clock without a battery is days behind until it is set."""
+    """Returns UTC, or 0 if the clock is unsynchronised. A clock without a battery is days behind until it is set."""
     return moment.utc_ns // NS_PER_MS if moment.quality is not ClockQuality.UNKNOWN else 0

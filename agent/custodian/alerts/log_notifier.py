@@ -1,4 +1,4 @@
-"""Writes news to the log: the notifier of a device that has no other channel."""
+"""Writes news to the log: the only notifier of a device without other channels."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ __all__ = ["PrivateText"]
 
 
 class PrivateText:
-    """`custodian.alerts.push_channels.PushStore`. Bytes of a damaged file that are not text are replaced, and the
-    reader then detects the damage."""
+    """`custodian.alerts.push_channels.PushStore`. Bytes of a damaged file that are invalid as text are replaced, and
+    the reader then detects the damage."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

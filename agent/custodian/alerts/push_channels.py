@@ -4,7 +4,7 @@ The custodian keeps the subscriptions and the doorbell's VAPID key. The uplink r
 for every channel. A browser gets the same alerts under the same rules as any channel.
 
 An owner signs each subscription and its end (`wire.statements.PushSubscription` and `PushUnsubscription`). The ledger
-records both. A session or access to the socket alone is not enough. A subscription ends with its owner.
+records both. A session or access to the socket alone is too weak. A subscription ends with its owner.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class PushChannels:
         self._tell("alerts", "One more browser receives alerts.")
 
     def leave(self, has_left: Callable[[str], bool]) -> None:
-        """Removes the browsers of former owners. `has_left` returns whether a key id is no longer an owner's."""
+        """Removes the browsers of former owners. `has_left` returns whether a key id has left the list of owners."""
         with self._lock:
             gone = [name for name, browser in self._browsers.items() if has_left(browser["owner"])]
             for name in gone:
@@ -138,7 +138,7 @@ class PushChannels:
 
 
 def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, str]]] | None:
-    """Returns None if the file is empty. Raises `ValueError` if the text does not come from `_save`."""
+    """Returns None if the file is empty. Raises `ValueError` if the text is anything else than `_save` writes."""
     if not text:
         return None
     try:
@@ -156,5 +156,5 @@ def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, st
 
 
 def _name(endpoint: str) -> str:
-    """Names a browser without revealing its address."""
+    """Names a browser and keeps its address secret."""
     return _PREFIX + hashlib.sha256(endpoint.encode()).hexdigest()[:8]

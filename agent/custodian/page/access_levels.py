@@ -1,11 +1,11 @@
-"""Who may use a route.  Every route carries a mark; a page with an unmarked route does not start.
+"""Access levels of routes. The page starts only if every route has one.
 
-    ANYONE    no cookie needed: the way in, and what a browser fetches without one
-    PAIRED    a browser that was let in with a printed code
-    CLAIMANT  … while the doorbell has no owner; afterwards an owner
-    OWNER     a browser that has proven, in this session, to hold an approval key of the owners in force
+    ANYONE     before any cookie: the way in, and the files that a browser fetches without one
+    PAIRED     a browser that was let in with a printed code
+    UNCLAIMED  the same while the doorbell has no owner; afterwards an owner
+    OWNER      a browser that has proven, in this session, to hold an approval key of the present owners
 
-No mark lets a session approve anything: that takes a statement signed with the approval key, whoever hands it in.
+Every level stops short of approving: an approval takes a statement signed with the approval key, from any session.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks.  `session` is None for a browser never let in; `owner`: it holds a key of an owner in force."""
+    """The caller of a route. `session` is None before pairing. `owner`: the session holds a key of a present owner."""
 
     session: Session | None
     owner: bool
     claimed: bool
-    """Whether the doorbell has an owner."""
+    """True if the doorbell has an owner."""
 
     def may(self, mark: AccessLevel) -> bool:
         if mark is AccessLevel.ANYONE:
@@ -57,7 +57,7 @@ class GuardedRoute(Route):
 
 
 def require_access_levels(routes: Iterable[BaseRoute]) -> list[GuardedRoute]:
-    """The routes.  Raises `InternalError` when one of them says not who may use it."""
+    """Returns the routes. Raises `InternalError` if one of them lacks an access level."""
     marked = []
     for route in routes:
         if not isinstance(route, GuardedRoute) or not isinstance(route.mark, AccessLevel):

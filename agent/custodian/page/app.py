@@ -36,7 +36,7 @@ _SYSTEMS: Final = ("Android", "iPhone", "iPad", "Windows", "Macintosh", "Linux")
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What the routes need."""
+    """Dependencies of the routes."""
 
     operations: PageOperations
     sessions: Sessions
@@ -46,7 +46,7 @@ class Application:
 
 
 def build(application: Application, hosts: Callable[[], frozenset[str]]) -> ASGIApp:
-    """The whole page, under the names of `hosts`.  Raises `InternalError` when a route has no mark."""
+    """Builds the whole page, under the names of `hosts`. Raises `InternalError` if a route lacks an access level."""
     marked = require_access_levels(routes(application))
     return HostGuard(Router(routes=list(marked), redirect_slashes=False), hosts)
 
@@ -143,7 +143,7 @@ def _with_cookie(response: Response, token: str) -> Response:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The body.  Raises `RequestError` as soon as it is larger than `limit`: it is not read to its end."""
+    """Returns the body. Raises `RequestError` as soon as it is larger than `limit`, and leaves the rest unread."""
     if request.headers.get("content-type") != FRAME_TYPE:
         raise RequestError("This is not a message of the page.")
     body = bytearray()
@@ -177,7 +177,7 @@ def _refused(error: DoorwardError) -> Response:
 
 
 def _browser(agent: str) -> str:
-    """A browser's make and system in our words: what a stranger sends as its name is never kept."""
+    """Names a browser's make and system in our words. The name that a stranger sends is discarded."""
     make = next((name for name in _BROWSERS if re.search(rf"{name}/", agent)), "Browser")
     system = next((name for name in _SYSTEMS if name in agent), "")
     make = {"Edg": "Edge", "OPR": "Opera", "SamsungBrowser": "Samsung Internet"}.get(make, make)

@@ -1,12 +1,12 @@
-"""The doorbell's own certificate authority: it can vouch for this one name and local addresses, and for nothing else.
+"""The doorbell's own certificate authority. It can vouch only for this one name and local addresses.
 
 - Phones install a root.  The root signs one intermediate, and its key is destroyed before anything is stored.
 - The intermediate has name constraints (critical): one DNS name, and addresses of local networks and VPNs.  Its key
   stays in the doorbell.  A verifier may ignore the constraints of a root (RFC 5280 §6.1.1 takes a name and a key from a
-  trust anchor), but not those of an intermediate.  The root has them too.
+  trust anchor), but must apply those of an intermediate.  The root has them too.
 - The intermediate signs end entities only (path length 0), for servers only, for at most 397 days at a time.
-- The leaf is made anew when it lacks a name or a month is left.  Root and intermediate, and so what phones have
-  installed, stay the same for ten years.
+- The leaf is renewed if it lacks a name or has less than a month left.  Root and intermediate, and so the phones'
+  installed root, stay the same for ten years.
 - Keys are ECDSA P-256, which every phone takes; 0600.
 
 Source: RFC 5280 §4.2.1.10 (name constraints); RFC 6598 (100.64.0.0/10); Apple, "Requirements for trusted certificates".
@@ -55,7 +55,7 @@ class _PageKeyPair:
 @dataclass(frozen=True, slots=True)
 class _Authority:
     root: x509.Certificate
-    """Without its key, which nobody has."""
+    """Without its key, which was destroyed."""
     intermediate: _PageKeyPair
 
 
@@ -65,7 +65,7 @@ class PageCertificates:
     def __init__(self, folder: Path, name: str, addresses: tuple[str, ...], now: datetime.datetime) -> None:
         """`name`: the DNS name, such as `front-door.local`; `addresses`: literal ones; `now`: aware.
 
-        Raises `ConfigurationError` for an address the authority may not vouch for, `StorageError` for the disk.
+        Raises `ConfigurationError` for an address outside the authority's range, `StorageError` for the disk.
         """
         self._folder = folder
         self._name = name
@@ -108,7 +108,7 @@ class PageCertificates:
         return fingerprint_text(self.authority_der)
 
     def context(self) -> ssl.SSLContext:
-        """TLS 1.3 with the leaf.  No older version: every browser that has WebCrypto's Ed25519 speaks it."""
+        """TLS 1.3 with the leaf. Every browser that has WebCrypto's Ed25519 speaks it, so older versions are off."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(self._folder / "page.pem")
@@ -128,7 +128,7 @@ def _address(text: str) -> Address:
 
 
 def _authority(name: str, now: datetime.datetime) -> _Authority:
-    """A root that has signed one intermediate and can sign nothing more."""
+    """Makes a root that has signed one intermediate and lacks a key to sign more."""
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     titled = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Doorward {name}")])
     inner = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Doorward {name} intermediate")])
@@ -223,7 +223,7 @@ def _is_stale(
 
 
 def _leaf_in(path: Path) -> _PageKeyPair | None:
-    """None for a damaged one, too: another costs nobody anything, unlike another authority."""
+    """Returns None also for a damaged leaf: a new leaf is free, unlike a new authority."""
     try:
         found = _read(path)
     except ConfigurationError:

@@ -1,7 +1,7 @@
 """The documents: the way in, how to install the authority, and the shell in which the program runs.
 
-Texts stand in `texts/<language>.json`, for these templates and for the program alike.  Everything is escaped; nothing a
-stranger wrote gets into a template at all.
+Texts stand in `texts/<language>.json`, for these templates and for the program alike. Everything is escaped, and text
+of strangers is kept out of the templates altogether.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TYPES: Final = {".js": "text/javascript", ".webmanifest": "application/manifest
 class Pages:
     """`authority_der`, `fingerprint`: what phones install; `name`: what owners call this doorbell.
 
-    `urls`: of the page, and where the authority is to be had without a warning.
+    `urls`: of the page, and the address that offers the authority free of warnings.
     """
 
     DOCUMENTS: Final = (
@@ -54,7 +54,7 @@ class Pages:
         self._texts = {lang: json.loads((here / "texts" / f"{lang}.json").read_text()) for lang in LANGUAGES}
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in self._static.values()))
         self.version = digest.hexdigest()[:12]
-        """Of the program, in the address at which browsers may keep it for good."""
+        """Part of the program's address, so that browsers may keep the program for good."""
         self._templates = Environment(
             loader=FileSystemLoader(here / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )

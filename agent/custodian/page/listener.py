@@ -1,13 +1,14 @@
-"""Accepts the page's connections and bounds them, so that no stranger keeps an owner out or uses up descriptors.
+"""Accepts the page's connections and bounds them, so that strangers can neither keep an owner out nor use up
+descriptors.
 
 - The number of connections is bounded (`most_connections`).  A newcomer is always accepted.  If a bound is exceeded, an
   older connection is closed: of the lowest rank, from the address with the most of that rank, the oldest first.  So a
   flood closes its own connections.
-- Strangers have half of the room, and `PER_ADDRESS` connections from each address.  A connection over which an owner's
-  session spoke is closed last.  New connections from an owner's address do not compete with strangers.
+- Strangers have half of the room, and `PER_ADDRESS` connections from each address.  A connection that an owner's
+  session has used is closed last.  New connections from an owner's address are exempt from the strangers' bounds.
 - Every wait for a client ends: for the TLS handshake, for a request's head, for its body, and for a slow reader.
 - One port serves TLS and plain HTTP: the first byte of a TLS connection is 0x16.  The guard lets plain HTTP reach only
-  what is needed to install the authority.
+  the files that installing the authority needs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 __all__ = ["CONNECTION", "PER_ADDRESS", "ConnectionPriority", "PageHttpServer", "PageListener", "most_connections"]
 
 CONNECTION: Final = "connection"
-"""Where the state of a request has its connection, for `PageListener.set_priority`."""
+"""Key of the connection in a request's state, for `PageListener.set_priority`."""
 MOST_CONNECTIONS: Final = 64
 PER_ADDRESS: Final = 12
 """Strangers' connections from one address.  A browser opens six; two phones may share one VPN gateway."""
@@ -40,14 +41,14 @@ IDLE_S: Final = 30.0
 ANONYMOUS_REQUEST_S: Final = 60.0
 """A stranger's whole request, answer included: 145 kB of program at 20 kbit/s."""
 STALL_S: Final = 60.0
-"""A request of a browser that was let in, without one byte of progress from its side."""
+"""Limit for a request of a paired browser that makes no progress."""
 HANDSHAKES: Final = 64
 HANDSHAKES_PER_S: Final = 32.0
 """Strangers' TLS handshakes: each costs a signature, of the recorder's processor.  Those over the rate wait."""
 EXPECTED_S: Final = 12 * 3600.0
 EXPECTED_ADDRESSES: Final = 32
 _SHUTDOWN_S: Final = 2.0
-"""How long a closing TLS connection may wait for the other side's farewell; asyncio's default is 30 s."""
+"""Limit for the other side's farewell on a closing TLS connection; asyncio's default is 30 s."""
 _SWEEP_S: Final = 1.0
 _ACCEPT_AT_ONCE: Final = 16
 _ACCEPT_EVERY_S: Final = 0.01
@@ -58,7 +59,7 @@ _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EN
 
 
 class ConnectionPriority(enum.IntEnum):
-    """Whose connection is closed first when there are too many: the lowest."""
+    """Order of closing if there are too many connections: the lowest first."""
 
     ANONYMOUS = 0
     EXPECTED = 1
@@ -83,8 +84,7 @@ def most_connections() -> int:
 class _Connection:
     """One accepted socket, from `accept` to its end.
 
-    It is known by itself and not by the client's address and port: a client may use one port towards each of the
-    doorbell's addresses.
+    Compared by identity, because a client may use one port towards each of the doorbell's addresses.
     """
 
     def __init__(self, address: str, rank: ConnectionPriority, now_s: float) -> None:
@@ -117,7 +117,7 @@ class _Connection:
         return unsent > 0 or bool(self.protocol.cycle.more_body)
 
     def end(self) -> None:
-        """Close without a farewell, which the other side could delay."""
+        """Closes at once, because the other side could delay a farewell."""
         if self.protocol is not None and self.protocol.transport is not None:
             self.protocol.transport.abort()
         elif self.task is not None:
@@ -125,7 +125,7 @@ class _Connection:
 
 
 class _HttpProtocol(H11Protocol):
-    """uvicorn's protocol, which has no time limit for heads and bodies; the listener's sweep has."""
+    """uvicorn's protocol. It lacks time limits for heads and bodies, so the listener's sweep enforces them."""
 
     def __init__(self, listener: PageListener, connection: _Connection, **settings: Any) -> None:
         super().__init__(**settings)
@@ -184,7 +184,7 @@ class PageListener:
         self._sweep = self._loop.call_later(_SWEEP_S, self._end_overdue)
 
     def close(self) -> None:
-        """Accept nothing more.  Open connections stay, except those in their handshake.  Idempotent."""
+        """Stops accepting. Open connections stay, except those in their handshake. Idempotent."""
         if self._sweep is None:
             return
         self._sweep.cancel()
@@ -223,7 +223,8 @@ class PageListener:
         self._rest(_ACCEPT_EVERY_S)  # a flood waits in the kernel, while those who are in are served
 
     def _pause(self, error: OSError) -> None:
-        """No descriptor is left: give up strangers' ones, and let the rest of the process come first for a second."""
+        """Closes strangers' connections if the descriptors have run out, and leaves the rest of the process a second to
+        go first."""
         self._log.warning("page_cannot_accept", reason=error.strerror)
         if error.errno in _NO_ROOM:
             for connection in [each for each in self._connections if each.rank is ConnectionPriority.ANONYMOUS]:
@@ -248,11 +249,11 @@ class PageListener:
         self._make_room(newcomer)
         self._connections.add(newcomer)
         newcomer.task = self._loop.create_task(self._serve(accepted, newcomer))
-        # Not in a `finally` of the task: one that is cancelled before its first step runs none.
+        # A callback, because a task that is cancelled before its first step skips its `finally`.
         newcomer.task.add_done_callback(lambda _task: self._give_up(accepted, newcomer))
 
     def _give_up(self, accepted: socket.socket, connection: _Connection) -> None:
-        """Close what never got as far as HTTP."""
+        """Closes a connection that has not yet reached HTTP."""
         if connection.protocol is None:
             self.forget(connection)
             accepted.close()
@@ -297,7 +298,7 @@ class PageListener:
                     ssl_shutdown_timeout=_SHUTDOWN_S if tls else None,
                 )
         except (OSError, TimeoutError):
-            pass  # the other side's concern: a scanner, or a browser that does not trust the certificate
+            pass  # the other side's concern: a scanner, or a browser that distrusts the certificate
 
     async def _speaks_tls(self, accepted: socket.socket) -> bool:
         readable: asyncio.Future[None] = self._loop.create_future()

@@ -1,7 +1,7 @@
-"""Says the page's name on the local network (multicast DNS), so that phones find it without an address.
+"""Announces the page's name on the local network (multicast DNS), so that phones find it by name.
 
-Only while the page runs, only name, addresses and port: no model, no owner, no version.
-Source: RFC 6762 (multicast DNS), RFC 6763 (service discovery).
+Announced only while the page runs, and only name, addresses and port. Model, owner and version stay private. Source:
+RFC 6762 (multicast DNS), RFC 6763 (service discovery).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Network = frozenset[tuple[int | None, str]]
 def network() -> Network:
     """The number of an interface and an address of it, for each of this machine's on local networks.
 
-    Loopback included; without link-local IPv6, which needs a scope.
+    Includes loopback. Excludes link-local IPv6, which needs a scope.
     """
     found = set()
     for adapter in ifaddr.get_adapters():
@@ -54,7 +54,7 @@ class MdnsAnnouncement:
         self._zeroconf: Zeroconf | None = None
 
     def start(self) -> None:
-        """Begin.  A network without multicast costs the name, not the page."""
+        """Begins to announce. If the network lacks multicast, the page runs without its name."""
         try:
             self._zeroconf = Zeroconf(interfaces=self._interfaces or InterfaceChoice.All)
             self._zeroconf.register_service(self._info, allow_name_change=False)

@@ -1,7 +1,7 @@
 """Answers the program in the browser: the control socket's operations as they are, and the page's own few.
 
-`agent.ipc.control_operations` has the access level of each operation. A browser cannot reach an operation without one.
-The page's own operations touch no footage, request or consent.
+`agent.ipc.control_operations` has the access level of each operation. A browser reaches only operations that have one.
+The page's own operations leave footage, requests and consent alone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CAMERA_CHARS: Final = 32
 
 
 class Login(strictjson.Message, frozen=True):
-    """What an owner's browser signs to be taken for one: of no use anywhere else, nor a second time."""
+    """Signed by an owner's browser to prove itself. It is valid here only, and once."""
 
     PAYLOAD_TYPE = "application/vnd.doorward.page-login+json"
 
@@ -60,7 +60,7 @@ class ElevatedSession:
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What the page shows of the doorbell's settings.  Nothing secret."""
+    """The doorbell's settings that the page shows, free of secrets."""
 
     values: Mapping[str, Any]
 
@@ -109,7 +109,7 @@ class PageOperations:
         }
 
     def caller(self, token: str | None) -> Caller:
-        """Who a cookie stands for.  An owner who was removed is none from that moment."""
+        """Returns the holder of a cookie. An owner loses this level at the moment of removal."""
         enrolment = self._enrolments.current
         session = self._visitors.session(token) if token else None
         key = session.owner_key if session else None
@@ -156,7 +156,7 @@ class PageOperations:
         }
 
     def _now(self, _asked: ControlRequest, _caller: Caller) -> dict[str, Any]:
-        """How many requests wait and what the camera does, always in as many bytes.
+        """Returns how many requests wait and the camera's state, always in as many bytes.
 
         Open pages ask every few seconds.  If the answer grew with a request, its time could be read from the network.
         """
@@ -221,5 +221,5 @@ def _trim(waiting: OrderedDict[str, Any]) -> None:
 
 
 def refusal(error: DoorwardError) -> Frame:
-    """An error as the browser gets it: our words, never a stack."""
+    """Returns an error for the browser: our words, without a stack."""
     return Frame({"ok": False, "kind": type(error).__name__, "error": error.message, "remedy": error.remedy})

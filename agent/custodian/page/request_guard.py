@@ -1,11 +1,11 @@
 """Stands before every route: only our own hosts, only our own pages, and the same headers on every answer.
 
-- Over plain HTTP only what is needed to install the authority is served (`PLAIN`): it is public, and changes nothing.
+- Over plain HTTP only the files that installing the authority needs are served (`PLAIN`): they are public and static.
 - `Host` must be one of ours: a page that rebinds its own name to the doorbell's address comes with its own name.
 - A request that changes something (every POST) must come from our origin: `Origin` is required and must be exactly it,
-  and Fetch Metadata, where the browser sends it, must say same-origin.  There is no CORS header on any answer.
-- A GET from another site may only be somebody following a link to a document; and a GET changes nothing.
-- Content Security Policy with Trusted Types: nothing inline, nothing from elsewhere, two script addresses in all.
+  and Fetch Metadata, if the browser sends it, must say same-origin.  Answers carry no CORS header.
+- A GET from another site may only follow a link to a document, and a GET has no effects.
+- Content Security Policy with Trusted Types: inline code and foreign sources are blocked, two script addresses remain.
 
 Source: W3C Fetch Metadata; OWASP, "Cross-Site Request Forgery Prevention"; W3C Trusted Types.
 """
@@ -44,8 +44,9 @@ _CSP: Final = "; ".join(
 )
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": _CSP,
-    # While it lasts, nobody can click past a warning to a relay, which could read this origin's keys in the browser.
-    # It lasts as long as an unused browser stays let in.  A replaced doorbell is reached by its address (PAGE.md).
+    # Until it expires, a user cannot click past a warning to a relay, which could read this origin's keys in the
+    # browser. It lasts as long as an unused browser stays paired. A replaced doorbell is reached by its address
+    # (PAGE.md).
     "strict-transport-security": f"max-age={SESSION_IDLE_S}",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -61,7 +62,7 @@ HEADERS: Final[Mapping[str, str]] = {
 PLAIN: Final = frozenset(
     {"/", "/install", "/authority.crt", "/static/page.css", "/static/icon.svg", "/static/icon-192.png"}
 )
-"""What is served without TLS."""
+"""Served over plain HTTP."""
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -93,7 +94,8 @@ class HostGuard:
         if len(hosts) != 1 or _with_port(hosts[0].lower(), scope["scheme"]) not in self._hosts():
             return 421, "This is not a name of this doorbell."
         if scope["scheme"] != "https" and (method not in ("GET", "HEAD") or scope["path"] not in PLAIN):
-            # No redirect: a browser that does not trust the certificate yet would meet a warning there.
+            # A refusal instead of a redirect: a browser that does not trust the certificate yet would meet a warning
+            # there.
             return 403, "This is served over HTTPS only.  Install the authority first: /install"
         if method not in ("GET", "HEAD", "POST"):
             return 405, "Only GET, HEAD and POST."
@@ -109,6 +111,6 @@ class HostGuard:
 
 
 def _with_port(host: str, scheme: str) -> str:
-    """Browsers leave out the port that goes without saying."""
+    """Browsers leave out a scheme's default port."""
     has_port = host.rpartition(":")[2].isdigit() and not host.endswith("]")
     return host if has_port else f"{host}:{_PORTS[scheme]}"

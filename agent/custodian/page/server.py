@@ -47,7 +47,7 @@ _LOOK_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class PageDeps:
-    """What of the device the page is put on top of.  `facts`: settings it shows, nothing secret."""
+    """The device's parts under the page. `facts`: settings it shows, free of secrets."""
 
     control: Control
     enrolments: Enrolments
@@ -90,7 +90,7 @@ class PageServer:
         self._addresses = addresses
         self._hosts: frozenset[str] = frozenset()
         self._network: Network | None = None
-        """Where the name was announced."""
+        """Addresses on which the name was announced."""
         self._control = parts.control
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -101,18 +101,18 @@ class PageServer:
 
     @property
     def url(self) -> str:
-        """Where the page is, by its name."""
+        """Returns the page's address, by name."""
         return f"https://{_host(self._name, self.port)}/"
 
     @property
     def urls(self) -> list[str]:
-        """Where else: by address, for machines that know no multicast DNS.  Loopback only if there is nothing else."""
+        """Returns its other addresses, for machines without multicast DNS. Loopback only if there is no other."""
         elsewhere = [each for each in self._addresses if not ipaddress.ip_address(each).is_loopback]
         return [f"https://{_host(_bracketed(address), self.port)}/" for address in elsewhere or self._addresses]
 
     @property
     def install_url(self) -> str:
-        """Where the authority is, over plain HTTP: no warning has to be passed to get there.
+        """Returns the authority's address, over plain HTTP, which a browser opens free of warnings.
 
         By address if there is one: a browser that knew a doorbell of this name has HSTS for the name.
         """
@@ -176,7 +176,7 @@ class PageServer:
     def answer(self, frame: Frame) -> Frame:
         """The control socket's handler: two operations for the terminal, everything else is the device's.
 
-        The socket is the operator's own; no route of the page leads here.
+        Answers on the operator's own socket, out of reach of the page's routes.
         """
         op = frame.head.get("op")
         if op not in ("page_code", "page_authority"):
@@ -258,7 +258,7 @@ def _dns_name(doorbell: str) -> str:
 
 
 def _host(name: str, port: int) -> str:
-    """As browsers write it: without the port that goes without saying."""
+    """Writes a host as browsers do: without a scheme's default port."""
     return name if port == 443 else f"{name}:{port}"
 
 
@@ -267,6 +267,6 @@ def _bracketed(address: str) -> str:
 
 
 def _reach(address: str) -> tuple[bool, bool, bool]:
-    """Sorts first what most machines of a household reach: an IPv4 address that is not this machine's alone."""
+    """Sorts first what most machines of a household reach: IPv4 before IPv6, link-local and loopback last."""
     parsed = ipaddress.ip_address(address)
     return parsed.is_loopback, parsed.is_link_local, parsed.version == 6

@@ -1,14 +1,14 @@
 """Remembers which browsers were let in, by which printed code, and makes a guesser wait: also across restarts.
 
-- A code is 50 random bits, printed where only somebody at the doorbell reads it, good once, for a quarter of an hour,
+- A code is 50 random bits, printed where only a person at the doorbell reads it, good once, for a quarter of an hour,
   and dead after `MOST_TRIES` wrong ones.  An owner's browser can make one too, for a second phone or owner.
-- While no code lives there is nothing to guess: a wrong one changes nothing, and nothing is written.
+- Guessing needs a live code: otherwise a wrong one is refused without any write.
 - A session is 256 random bits in a `__Host-` cookie; only its hash is stored.  It says "this browser was let in".  To
-  be an *owner's* session, the browser signs a challenge with an approval key; that lapses when it is not used, and
-  while the clock is behind: after a power cut a browser signs again, and need not be let in again.
-- Whoever fails waits: nothing for the first few, then twice as long each time.  The count is on the disk before the
-  answer is given, so a restart does not forgive.  Nobody waits for another: a stranger with many addresses would lock
-  out every new browser.
+  be an *owner's* session, the browser signs a challenge with an approval key.  That level lapses after a while without
+  use and while the clock is behind: after a power cut a browser signs again, and stays paired.
+- An address that fails waits: 0 s for the first few, then twice as long each time.  The count is on the disk before the
+  answer is given, so it survives a restart.  Each address waits only for its own failures: otherwise a stranger with
+  many addresses would lock out every new browser.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CODE_LIFE_S: Final = 15 * 60
 SESSION_IDLE_S: Final = 90 * 86_400
 OWNER_IDLE_S: Final = 12 * 3600
 MOST_TRIES: Final = 10_000
-"""Of 2^50.  So many that a stranger with many addresses cannot use a code up before it is typed."""
+"""Of 2^50. High enough that a stranger with many addresses cannot use a code up before it is typed."""
 MOST_SESSIONS: Final = 64
 FREE_FAILURES: Final = 5
 LONGEST_WAIT_S: Final = 15 * 60
@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS failures (
 
 
 class TooManyTriesError(RequestError):
-    """Somebody guesses.  `wait_s` until the next try is looked at."""
+    """Refuses a guesser. `wait_s`: seconds until the next try is accepted."""
 
     def __init__(self, wait_s: int) -> None:
         super().__init__("Too many tries.", remedy=f"Wait {wait_s} seconds.")
@@ -103,7 +103,7 @@ class Sessions:
     # codes
 
     def make_code(self, kind: str) -> str:
-        """A fresh code; the one of the same kind before it no longer counts."""
+        """Makes a fresh code and cancels the previous one of the same kind."""
         number = int.from_bytes(self._entropy.token(8), "big")
         code = "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in range(_CODE_DIGITS))
         salt = self._entropy.token(16)
@@ -157,16 +157,17 @@ class Sessions:
             if now - seen_s > SESSION_IDLE_S:
                 self._write_locked("DELETE FROM sessions WHERE id = ?", (name,))
                 return None
-            is_owners = now < owner_until_s <= now + OWNER_IDLE_S  # a clock set back prolongs nothing
+            is_owners = now < owner_until_s <= now + OWNER_IDLE_S  # a clock set back must not prolong it
             if now - seen_s >= _SEEN_EVERY_S:
                 extended = now + OWNER_IDLE_S if is_owners else 0
                 values = (now, extended, name)
-                with suppress(StorageError):  # a disk that takes nothing keeps no owner from looking at what it holds
+                with suppress(StorageError):  # a disk that refuses writes must still let an owner look at its content
                     self._write_locked("UPDATE sessions SET seen_s = ?, owner_until_s = ? WHERE id = ?", values)
             return Session(name, made_s, seen_s, browser, owner_key if is_owners else None)
 
     def elevate(self, session: Session, owner_key: str) -> str:
-        """The session is an owner's now; its new token (the old one is void, so that nobody could have planted it)."""
+        """Makes the session an owner's, under a new token. The old token is void, in case an attacker had planted
+        it."""
         token = self._token()
         values = (_token_hash(token), owner_key, self._now_s() + OWNER_IDLE_S, session.id)
         self._write("UPDATE sessions SET token_sha256 = ?, owner_key = ?, owner_until_s = ? WHERE id = ?", values)
@@ -180,7 +181,7 @@ class Sessions:
         return [Session(*row) for row in rows]
 
     def end(self, session: str) -> bool:
-        """Let a browser in no longer.  Whether there was such a session."""
+        """Signs a browser out. Returns True if there was such a session."""
         with self._lock:
             return self._write_locked("DELETE FROM sessions WHERE id = ?", (session,)) == 1
 
@@ -208,7 +209,7 @@ class Sessions:
         if over < 0:
             return 0
         wait = min(2**over, LONGEST_WAIT_S) if over < 16 else LONGEST_WAIT_S
-        # A clock set back must not prolong, one set forward is not noticed.
+        # A clock set back must not prolong the wait. A clock set forward goes unnoticed.
         return int(max(0, min(wait, row[1] + wait - self._now_s())))
 
     def _failed(self, bucket: str) -> None:
@@ -256,7 +257,8 @@ def _opened(path: Path) -> sqlite3.Connection:
         return open_snapshot(path)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if takes_no_write(error) and path.exists():
-            # The page must be there to rescue what is stored.  Who is let in meanwhile is forgotten with the process.
+            # The page must work so that an owner can rescue the footage. Browsers paired meanwhile are forgotten with
+            # the process.
             return open_snapshot(path)
         if not is_damage(error):
             raise
@@ -281,7 +283,7 @@ def _sound(path: Path) -> sqlite3.Connection:
 
 
 def _normal(typed: str) -> str:
-    """What was meant: Crockford's base32 has no I, L and O."""
+    """Corrects common misreadings: Crockford's base32 leaves out I, L and O."""
     return re.sub(r"[^0-9A-Z]", "", typed.upper()).replace("I", "1").replace("L", "1").replace("O", "0")
 
 

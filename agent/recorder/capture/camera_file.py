@@ -1,13 +1,13 @@
 """Plays a video file as if it were a camera, in real time or as fast as its reader takes it.
 
-- Sensor times are the file's times, moved so that the first picture is at `first_ns`. A file without usable times gets
-  those of its frame rate.
-- Some files say only when a picture is decoded, not when it is shown: every AVI, and copies of AVIs in other
-  containers. With B-frames the two differ. The decoder returns pictures in the order of display, so they get the times
-  of decoding one after the other. If those do not increase either, the frame rate counts. `_TimeSource` decides.
+- Sensor times are the file's times, moved so that the first picture is at `first_ns`. A file that lacks usable times
+  gets those of its frame rate.
+- Some files hold the times of decoding instead of display: every AVI, and copies of AVIs in other containers. With
+  B-frames the two differ. The decoder returns pictures in the order of display, so they get the times of decoding one
+  after the other. If those do not increase either, the frame rate counts. `_TimeSource` decides.
 - Every picture that can be decoded is delivered. A file that is damaged, or ends early, plays to its end and then
   reports `CameraEnd.LOST` with the place, because footage that silently stops early looks like a quiet street.
-- `open` refuses a file that is not a video.
+- `open` refuses files other than videos.
 """
 
 from __future__ import annotations

@@ -12,14 +12,14 @@ With an IP doorbell the Pi encodes nothing, and decodes only
 Rules:
 - Only H.264 and HEVC are accepted, because a segment holds only those. The error at the start names the setting.
 - A packet's bytes are the camera's, converted to Annex-B if they are length-prefixed, with parameter sets in front of
-  every keyframe. Packets come in the order of decoding and carry the time of display (B-frames). Data without a picture
-  is dropped.
-- After a connection, only data that cannot be decoded is lost: the rest of the current GOP.
-- A stream's clock is the camera's, tied to ours by the arrivals (`core.arrivals`); without B-frames, times only grow.
-  libavformat delivers a packet after the next one has begun, so it lasted until then.
-- A camera is silent if no packet has come for `stall_s`, however rare its keyframes are.
-- Privacy masks cannot be burned into a stream that is not decoded: such a configuration is refused.
-- The address may hold a password, so no message and no log line shows it whole.
+  every keyframe. Packets come in the order of decoding and carry the time of display (B-frames). Data that holds no
+  picture is dropped.
+- After a connection, only the undecodable rest of the current GOP is lost.
+- A stream's clock is the camera's, tied to ours by the arrivals (`core.arrivals`). If there are no B-frames, times only
+  grow. libavformat delivers a packet after the next one has begun, so it lasted until then.
+- A camera is silent if packets have been missing for `stall_s`, however rare its keyframes are.
+- Privacy masks can be burned only into a decoded stream: for others such a configuration is refused.
+- The address may hold a password, so messages and log lines shorten it.
 
 Sources: RFC 2326 (RTSP), RFC 6184 and 7798 (H.264 and HEVC in RTP), ISO/IEC 14496-10 and 23008-2 annex B.
 """
@@ -370,7 +370,7 @@ class _StreamClock:
 class _AnnexBConverter:
     """Converts packets to the form of a segment: start codes, and parameter sets in front of each keyframe.
 
-    Returns nothing for a packet without a picture. For example, a cut connection leaves one that holds only a
+    Returns nothing for a packet that holds no picture. For example, a cut connection leaves one that holds only a
     delimiter.
     """
 

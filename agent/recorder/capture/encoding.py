@@ -3,7 +3,7 @@
 Every camera without an encoder (files, USB, the drawn scene) feeds a `Pipeline`. picamera2 has the hardware's encoder:
 its `Output` builds `EncodedPacket`s from Annex-B bytes.
 
-- One picture in, one packet out, in order: no B-frames, no look-ahead. A packet has exactly its picture's time.
+- One picture in, one packet out, in order: B-frames and look-ahead are off. A packet has exactly its picture's time.
 - A keyframe comes about every second *of sensor time*, at any frame rate, with SPS and PPS in front.
 - Privacy masks are black before encoder, detector and poster see the picture.
 """
@@ -36,7 +36,7 @@ _LUMA_STEP_PX = 16
 
 @dataclass(frozen=True, slots=True)
 class EncodingSettings:
-    """How pictures become packets. `quality` is x264's CRF: 18 looks like the source, 30 is rough.
+    """Settings for turning pictures into packets. `quality` is x264's CRF: 18 looks like the source, 30 is rough.
 
     `ceiling_kbps` bounds the bits of a second at any quality, because night noise would fill the disk. The privacy
     zones of `zones` are black.

@@ -90,7 +90,7 @@ class ContainerMicrophone(abc.ABC):
 
 @dataclass(frozen=True, slots=True)
 class SoundTiming:
-    """How a live source is dated. `now_ns`: the boot clock. `lost_ns`: see `SampleClock`.
+    """Dating of a live source. `now_ns`: the boot clock. `lost_ns`: see `SampleClock`.
 
     `stamped`: its packets carry times that count its samples, so they show gaps between two packets.
     """

@@ -1,12 +1,11 @@
 """A network camera's microphone: its sound is taken from the stream that its pictures come from.
 
-- It has a separate connection on which only the sound is set up: a few kB a second. A fault of the sound costs no
-  picture.
+- It has a separate connection for sound alone: a few kB a second. A fault of the sound leaves the picture unharmed.
 - AAC-LC of one or two channels is kept as it comes. Everything else that can be decoded (G.711, G.726, Opus, …) is
   encoded to the AAC that a local microphone gives: a segment's sound is AAC, which plays everywhere.
-- It is dated by its arrival, as the pictures are (`core.arrivals`), because the camera's two clocks need not agree. Its
-  time stamps show gaps, for example if a camera sends no silence or restarts.
-- The address may hold a password, so no message shows it whole.
+- It is dated by its arrival, as the pictures are (`core.arrivals`), because the camera's two clocks may disagree. Its
+  time stamps show gaps, for example if a camera omits silence or restarts.
+- The address may hold a password, so messages shorten it.
 
 Sources: RFC 3640 (AAC in RTP), RFC 3551 (G.711 in RTP), RFC 7587 (Opus in RTP).
 """

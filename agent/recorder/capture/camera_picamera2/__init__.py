@@ -4,15 +4,15 @@
     encoder thread (hardware's)   puts Annex-B bytes into a short queue
     delivery thread (ours)        takes the newest frame, its luma by reference, and delivers both to the sink
 
-- The camera thread must not wait. It runs only the mask's fill (and the turning of pictures that the camera did not
-  turn). Packets that are too fast for the sink are dropped and counted, never queued.
-- The reader of a luma frame makes its only copy. Packets and full pictures are not copied.
+- The camera thread must stay fast. It runs only the mask's fill (and the turning of pictures that the camera left
+  unturned). Packets that are too fast for the sink are dropped and counted, never queued.
+- The reader of a luma frame makes its only copy. Packets and full pictures are passed by reference.
 - Requested values are read back: size, format and turning come from `camera_configuration()`, and frame rates are
-  clamped to the sensor's range. Controls that a camera lacks are not set, because picamera2 raises for those.
+  clamped to the sensor's range. Controls that a camera lacks stay unset, because picamera2 raises for those.
 - Sensor times are `SensorTimestamp` (CLOCK_MONOTONIC) moved to the boot clock, to the microsecond that the encoder
   keeps.
 - `EncoderChoice` remembers a hardware encoder that is missing or falls silent; the next attempt encodes in software,
-  smaller. A pipeline that cannot be closed within `_CLOSING_S` is abandoned and reported: then only a new process
+  smaller. If closing a pipeline takes longer than `_CLOSING_S`, it is abandoned and reported: then only a new process
   helps.
 
     mode       the requested settings of the camera

@@ -1,7 +1,7 @@
 """Changes to pixels on the camera's thread, in place, before encoder and detector see them.
 
-Cameras turn and mirror pictures without cost. If a driver reports that it did not, the picture is turned here, at the
-cost of one copy. Privacy zones are filled in the turned picture.
+Cameras turn and mirror pictures free of cost. If a driver reports that it left the picture unturned, the picture is
+turned here, at the cost of one copy. Privacy zones are filled in the turned picture.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// Made by `make page-types` from agent/ipc/control_operations.py. Do not edit.
+// Made by `make page-types` from agent/ipc/control_operations.py.  Do not edit.
 
 /** The largest frame that the doorbell accepts for each operation, in bytes. */
 export const BODY_BYTES = Object.freeze({
