@@ -250,3 +250,11 @@ def test_a_damaged_list_of_slots_is_named(requester: Requester) -> None:
         (requester.folder / "slots" / f"requests.{signed.topics[0].split('/')[3]}").write_text(damage)
         with pytest.raises(ConfigurationError, match="damaged"):
             messages.signed(requester, signed.id)
+
+
+def test_a_withdrawal_with_a_reason_that_cannot_travel_signs_nothing(requester: Requester, asked: SentRequest) -> None:
+    before = sorted(each.name for each in asked.folder.iterdir())
+    with pytest.raises(RequestError, match="reason"):
+        messages.make_withdrawal(requester, asked.request.id, "x" * 100_000)
+    assert sorted(each.name for each in asked.folder.iterdir()) == before
+    assert not requester.sent_request(asked.request.id).withdrawn

@@ -642,3 +642,17 @@ def test_another_age_implementation_opens_a_received_part_with_the_reply_identit
     assert told is not None
     assert hashlib.sha256(part.read_bytes()[-int(told[1]) :]).hexdigest() == told[2]
     assert f'"sha256_payload":"{told[2]}"' in (good.bundle / "by-hand" / "record-001.signed").read_text()
+
+
+def test_on_a_disk_without_hard_links_the_bundle_holds_copies(
+    requester: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError("no hard links")
+
+    monkeypatch.setattr("agent.clients.requester.evidence.os.link", no_links)
+    disclosure = house.disclose(asked)
+    made = opened(requester, asked, disclosure)
+    parts = [path for path in made.bundle.rglob("*.age") if path.name == "1.age"]
+    assert [path.read_bytes() for path in parts] == [disclosure.parts[1]]
+    assert parts[0].stat().st_nlink == 1

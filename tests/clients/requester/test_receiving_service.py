@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ from agent.clients.requester import messages
 from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.incoming import IncomingDisclosures
+from agent.clients.requester.incoming_tips import open_tip, tips
 from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.receiving_service import (
     DisclosureReceiver,
@@ -29,11 +30,15 @@ from agent.core.media import Gop
 from agent.core.timebase import seconds
 from agent.core.transfer import ReceiverLimits, TransferOutcome, TransferState
 from agent.errors import StorageError
-from agent.wire.disclosures import ReceiptState
+from agent.wire import strictjson
+from agent.wire.disclosures import ReceiptState, TipManifest
+from agent.wire.topics import ANONYMOUS
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed, question
 from tests.clients.requester.doors import Door, TestClock
 from tests.clients.requester.house import Changes, Disclosure, House
+from tests.clients.requester.test_incoming_tips import TIP, sealed, shown, words
 from tests.clients.requester.test_verification import STRANGER
+from tests.damage import with_another_end
 from tests.fake_bus import FakeBroker, FakeBus
 
 LIMITS = ReceivingLimits(free_bytes=0)
@@ -563,3 +568,185 @@ def test_a_receipt_that_was_put_off_goes_out_when_its_time_comes_and_nothing_els
     desk.step()
     assert said() == before + 1
     assert arrivals.deadline_ns is None
+
+
+# -- tips --------------------------------------------------------------------------------------------------------------
+
+
+def tip_of(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = ()) -> Disclosure:
+    return Disclosure(TIP, ANONYMOUS, [sealed(requester, strictjson.encode(manifest)), *parts])
+
+
+def send_again(desk: Desk, broker: FakeBroker, requester: Requester, door: Door, clock: TestClock) -> Door:
+    """The same disclosure after a restart of the requester."""
+    door.bus.stop()
+    desk.crash()
+    desk.begin()
+    again = Door(broker, requester, door.disclosure, clock)
+    play(clock, desk, again)
+    return again
+
+
+def test_a_tip_arrives_and_is_acknowledged_under_its_own_id_once(
+    desk: Desk, broker: FakeBroker, requester: Requester, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, tip_of(requester, *shown(requester, house, *house.stored[:2])), clock)
+    play(clock, desk, door)
+    assert door.finished is not None
+    assert door.finished.outcome is TransferOutcome.DELIVERED
+    last = door.receipts[-1]
+    assert (last.state, last.request, last.trust_root) == (ReceiptState.COMPLETE, TIP, ROOT_ID)
+    assert [len(each.data) for each in open_tip(requester, TIP).files] == [len(e.content) for e in house.stored[:2]]
+    assert desk.kinds[-1] is ReceiverEventKind.TIP
+    again = send_again(desk, broker, requester, door, clock)
+    assert again.chunks == []
+    assert (again.receipts[-1].state, again.receipts[-1].request) == (ReceiptState.COMPLETE, TIP)
+    assert desk.kinds.count(ReceiverEventKind.TIP) == 1
+
+
+def test_a_tip_whose_footage_is_not_the_recorded_one_is_refused_and_stays_refused(
+    desk: Desk, broker: FakeBroker, requester: Requester, gops: list[Gop], clock: TestClock
+) -> None:
+    house = filmed(gops, Changes(context=lambda context: msgspec.structs.replace(context, ordinal=77)))
+    door = Door(broker, requester, tip_of(requester, *shown(requester, house, house.stored[0])), clock)
+    play(clock, desk, door)
+    outcome = AnswerFolder(requester.folder, TIP).outcome()
+    assert outcome is not None
+    assert (outcome.state, "differs from the record" in outcome.reason) == ("refused", True)
+    assert (door.receipts[-1].state, door.receipts[-1].request) == (ReceiptState.REFUSED, TIP)
+    assert list(tips(requester.folder)) == []
+    assert ReceiverEventKind.TIP not in desk.kinds
+    again = send_again(desk, broker, requester, door, clock)
+    assert (again.chunks, again.receipts[-1].state) == ([], ReceiptState.REFUSED)
+
+
+def test_a_tip_that_is_larger_than_this_machine_takes_is_refused_before_its_footage(
+    broker: FakeBroker, requester: Requester, house: House, clock: TestClock
+) -> None:
+    desk = Desk(broker, requester, clock)
+    desk.crash()
+    desk.limits = ReceivingLimits(transfer=ReceiverLimits(part_bytes=50_000), free_bytes=0)
+    desk.begin()
+    door = Door(broker, requester, tip_of(requester, *shown(requester, house, house.stored[0])), clock)
+    play(clock, desk, door)
+    assert (door.receipts[-1].state, {chunk.part for chunk in door.chunks}) == (ReceiptState.REFUSED, {0})
+    outcome = AnswerFolder(requester.folder, TIP).outcome()
+    assert outcome is not None
+    assert "exceeds this machine's limits" in outcome.reason
+    desk.bus.stop()
+
+
+@pytest.mark.parametrize("what", ["another id", "no tip"])
+def test_a_tip_that_cannot_be_read_is_dropped_in_silence_and_not_taken_again(
+    what: str, desk: Desk, broker: FakeBroker, requester: Requester, clock: TestClock
+) -> None:
+    named = msgspec.structs.replace(words(requester), tip="8" * 32)
+    first = sealed(requester, strictjson.encode(named) if what == "another id" else b"no tip")
+    door = Door(broker, requester, Disclosure(TIP, ANONYMOUS, [first]), clock)
+    play(clock, desk, door, until=lambda: ReceiverEventKind.DROPPED in desk.kinds)
+    silent_since = len(door.receipts)
+    play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(200))
+    assert len(door.receipts) == silent_since
+    assert all(receipt.state is ReceiptState.PARTIAL for receipt in door.receipts)
+    assert list(answer_folders(requester.folder)) == []
+    assert desk.kinds.count(ReceiverEventKind.DROPPED) == 1
+
+
+# -- at the edges ------------------------------------------------------------------------------------------------------
+
+
+def test_parts_that_are_not_the_announced_ones_are_refused_and_never_opened(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    disclosure = house.disclose(asked)
+    disclosure.parts[1] = with_another_end(disclosure.parts[1])
+    door = Door(broker, requester, disclosure, clock)
+    play(clock, desk, door, until=lambda: bool(door.finished), most_s=6000)
+    assert door.finished is not None
+    assert door.finished.outcome is TransferOutcome.REFUSED
+    outcome = AnswerFolder(requester.folder, disclosure.id).outcome()
+    assert outcome is not None
+    assert (outcome.state, outcome.reason) == ("refused", "Its parts differ from their announced hashes.")
+    assert 1 not in AnswerFolder(requester.folder, disclosure.id).sealed()
+    assert not verify_disclosure(requester.folder, disclosure.id).ok
+    assert KnownDoorbells(requester.folder).all() == ()
+
+
+def test_what_is_taken_back_before_its_first_part_was_read_leaves_nothing(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    play(clock, desk, door, until=lambda: bool(door.receipts))
+    assert len(list(answer_folders(requester.folder))) == 1
+    door.sender.stop()
+    play(clock, desk, door, until=lambda: ReceiverEventKind.STOPPED in desk.kinds)
+    assert ReceiverEventKind.BEGUN not in desk.kinds
+    assert list(answer_folders(requester.folder)) == []
+
+
+def test_a_stop_from_another_device_stops_nothing(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    play(clock, desk, door, until=lambda: ReceiverEventKind.BEGUN in desk.kinds)
+    desk.receiver._arrivals.abort("cd" * 8, door.disclosure.id)
+    assert ReceiverEventKind.STOPPED not in desk.kinds
+    play(clock, desk, door)
+    assert kept(requester, door.disclosure)
+
+
+def test_on_a_full_disk_nothing_new_is_begun(
+    desk: Desk,
+    broker: FakeBroker,
+    requester: Requester,
+    asked: SentRequest,
+    house: House,
+    clock: TestClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    size_bytes = door.disclosure.sizes[0].size_bytes
+    monkeypatch.setattr(IncomingDisclosures, "_room", lambda _: size_bytes - 1)
+    play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(30))
+    assert list(answer_folders(requester.folder)) == []
+    assert door.receipts == []
+    monkeypatch.setattr(IncomingDisclosures, "_room", lambda _: size_bytes)
+    play(clock, desk, door, until=lambda: bool(list(answer_folders(requester.folder))))
+    assert len(list(answer_folders(requester.folder))) == 1
+
+
+def test_an_answer_whose_own_copy_of_the_request_is_damaged_is_told_and_not_acknowledged(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door)
+    door.bus.stop()
+    (AnswerFolder(requester.folder, door.disclosure.id).path / "request.dsse").write_bytes(b"spoiled")
+    desk.crash()
+    desk.begin()
+    again = Door(broker, requester, door.disclosure, clock)
+    play(clock, desk, again, until=lambda: ReceiverEventKind.DAMAGED in desk.kinds)
+    assert again.receipts == []
+
+
+def test_of_what_opens_with_no_key_the_newest_few_thousand_are_remembered(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.clients.requester.incoming._MOST_UNREADABLE", 2)
+    arrivals = desk.receiver._arrivals
+    for name in "abc":
+        arrivals._remember_unreadable(name)
+    assert list(arrivals._unreadable) == ["b", "c"]
+
+
+def test_what_is_for_another_requester_or_for_none_is_counted_and_dropped(desk: Desk, requester: Requester) -> None:
+    while desk.step():
+        pass
+    note = b'{"parts":1,"sha256":"%b","size_bytes":100,"v":1}' % (b"ab" * 32)
+    for number, topic in enumerate(("doorward/v1/up/x", f"doorward/v1/up/other-police/{'ab' * 8}/{'cd' * 16}-0/init")):
+        with desk.broker.lock:
+            desk.bus.deliver(MessageReceived(topic, note, retained=False))
+        while desk.step():
+            pass
+        assert desk.receiver.dropped == number + 1
+    assert list(answer_folders(requester.folder)) == []

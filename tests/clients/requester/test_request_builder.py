@@ -167,3 +167,11 @@ def test_an_area_as_narrow_as_a_disc_everywhere_counts_for_no_door() -> None:
     assert excluded_share(samples.NEEDLE) > excluded_share(samples.square(53.5461, 9.9661))
     assert 0.0 <= excluded_share(samples.NEEDLE) <= 1.0
     assert excluded_share(samples.CIRCLE) == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_polygon_that_is_no_text_is_refused_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "area.txt"
+    path.write_bytes(b"52.37,4.89\n\xff\xfe")
+    with pytest.raises(ConfigurationError, match=r"area\.txt is not UTF-8 text") as refused:
+        read_polygon(path)
+    assert refused.value.remedy == "Save it as UTF-8."

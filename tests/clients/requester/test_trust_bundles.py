@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.clients.opening import HybridIdentity
 from agent.clients.requester.trust_bundles import make_bundle, read_bundle
 from agent.errors import ConfigurationError
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -126,3 +127,22 @@ def test_a_list_that_is_not_there_or_no_text_is_the_operators_to_mend(tmp_path: 
     (tmp_path / "requesters.toml").write_bytes(b"version = 3 # \xff\n")
     with pytest.raises(ConfigurationError, match="UTF-8"):
         make_bundle(tmp_path / "requesters.toml", ROOT, issued_s=NOW_S)
+
+
+def test_a_tips_key_is_given_as_text_or_as_the_name_of_its_file(tmp_path: Path) -> None:
+    recipient = str(HybridIdentity(b"t" * 32).recipient())
+    (tmp_path / "tips.recipient").write_text(recipient + "\n")
+    for said in (recipient, "tips.recipient"):
+        text = GOOD.replace('kind = "police"', f'kind = "police"\ntips = "{said}"')
+        assert read_bundle(signed(tmp_path, text), ROOT).requesters[0].tips == recipient
+    assert read_bundle(signed(tmp_path, GOOD), ROOT).requesters[0].tips is None
+    text = GOOD.replace('kind = "police"', 'kind = "police"\ntips = "missing.recipient"')
+    with pytest.raises(ConfigurationError, match=r"requesters\[1\]\.tips: .*missing\.recipient") as refused:
+        signed(tmp_path, text)
+    assert refused.value.remedy == "Name the requester's tips.recipient."
+
+
+def test_a_list_that_makes_no_bundle_is_named_with_its_file(tmp_path: Path) -> None:
+    source = listed(tmp_path, GOOD)
+    with pytest.raises(ConfigurationError, match=r"requesters\.toml: "):
+        make_bundle(source, ROOT, issued_s=-1)

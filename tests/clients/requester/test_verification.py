@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.requester import messages
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
@@ -20,7 +21,8 @@ from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import segment_id
 from agent.core.vault.segment import Content
-from agent.wire.disclosures import ContactCard, PartKind
+from agent.wire import envelope, strictjson
+from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.clients.requester.house import Changes, Disclosure, House
@@ -485,3 +487,44 @@ def test_a_verification_is_a_value(requester: Requester, asked: SentRequest, hou
     verification = verified(requester, asked, house.disclose(asked))
     with pytest.raises(dataclasses.FrozenInstanceError):
         verification.items = ()  # type: ignore[misc]
+
+
+def test_more_files_that_do_not_open_than_a_receipt_can_list_are_no_disclosure(
+    requester: Requester, asked: SentRequest, gops: list[Gop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = iter([False, True, False])
+    house = filmed(gops, Changes(media=lambda film: b"\0\0\0\x08free" if next(films) else film))
+    disclosure = house.disclose(asked)
+    assert verified(requester, asked, disclosure).ok
+    assert len(verify_disclosure(requester.folder, disclosure.id).unopened) == 1
+    monkeypatch.setattr("agent.clients.requester.verification.MOST_UNOPENED_RANGES", 0)
+    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    assert failed is not None
+    assert (failed.kind, "more than a receipt can list" in failed.said) == (CheckKind.FOOTAGE, True)
+
+
+def test_a_receipt_counts_only_if_we_signed_it_for_the_whole_of_this_disclosure(
+    requester: Requester, asked: SentRequest, house: House
+) -> None:
+    disclosure = house.disclose(asked)
+    folder = lay_down(requester, asked, disclosure)
+    honest = {
+        "v": 1, "request": asked.request.id, "requester": requester.id, "trust_root": asked.request.trust_root,
+        "disclosure": disclosure.id, "seq": 1, "state": ReceiptState.COMPLETE, "manifest": disclosure.sizes[0].sha256,
+    }  # fmt: skip
+
+    def shown(key: Ed25519PrivateKey | None = None, **changes: object) -> Receipt | None:
+        receipt = Receipt(**{**honest, **changes})  # type: ignore[arg-type]
+        data = strictjson.encode(receipt)
+        signed = (
+            envelope.sign(Receipt.PAYLOAD_TYPE, data, key) if key else requester.sign(Receipt.PAYLOAD_TYPE, receipt)
+        )
+        (folder.path / "receipt.dsse").write_bytes(signed)
+        return verify_disclosure(requester.folder, disclosure.id).receipt
+
+    assert shown() == Receipt(**honest)  # type: ignore[arg-type]
+    assert shown(STRANGER) is None
+    assert shown(disclosure="0d" * 16) is None
+    assert shown(request="0d" * 16) is None
+    assert shown(manifest=OTHER_SHA) is None
+    assert shown(state=ReceiptState.REFUSED, manifest=disclosure.sizes[0].sha256) is None

@@ -1,0 +1,128 @@
+"""The folder of a disclosure tells what is here, whole and decided, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from agent.clients.requester.checks import ranges_of
+from agent.clients.requester.disclosure_folder import (
+    AnswerFolder,
+    DisclosureOrigin,
+    ReceiveOutcome,
+    answer_folders,
+    answer_folders_for,
+)
+from agent.clients.requester.disk_usage import DisclosureQuota, HeldDisclosure
+from agent.core.transfer import PartSize, TransferState
+from agent.errors import ConfigurationError, StorageError
+
+ONE, TWO = "1" * 32, "2" * 32
+DEVICE = "ab" * 8
+
+
+def size_of(data: bytes) -> PartSize:
+    return PartSize(len(data), hashlib.sha256(data).hexdigest())
+
+
+def begun(tmp_path: Path, name: str = ONE, parts: int = 2) -> AnswerFolder:
+    folder = AnswerFolder(tmp_path, name)
+    folder.create(DisclosureOrigin(v=1, device=DEVICE, parts=parts, size_bytes=5, sha256="5e" * 32))
+    return folder
+
+
+def test_of_a_disclosure_that_is_not_here_nothing_is_here(tmp_path: Path) -> None:
+    folder = AnswerFolder(tmp_path, ONE)
+    assert (folder.sealed(), folder.origin(), folder.outcome()) == (frozenset(), None, None)
+    assert (folder.request(), folder.receipt(), folder.state) == (None, None, TransferState.PARTIAL)
+    assert list(answer_folders(tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", ["", "x", "../" + "1" * 29, "1" * 31, "A" * 32])
+def test_an_id_is_no_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="not the id of a disclosure"):
+        AnswerFolder(tmp_path, name)
+
+
+def test_a_part_is_here_once_it_is_whole_and_of_the_announced_hash(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    folder.write(1, 5, b"world")
+    folder.write(1, 0, b"hello")
+    assert folder.sealed() == frozenset()
+    assert folder.seal(1, size_of(b"helloworld"))
+    assert folder.sealed() == {1}
+    assert folder.part(1).read_bytes() == b"helloworld"
+    assert folder.part(1).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("announced", [size_of(b"other"), PartSize(4, size_of(b"hello").sha256)])
+def test_a_part_of_another_hash_or_size_is_deleted_and_not_here(tmp_path: Path, announced: PartSize) -> None:
+    folder = begun(tmp_path)
+    folder.write(0, 0, b"hello")
+    assert not folder.seal(0, announced)
+    assert folder.sealed() == frozenset()
+    assert [each.name for each in folder.path.iterdir()] == [DisclosureOrigin.FILE]
+
+
+def test_what_was_half_written_before_a_restart_is_dropped_and_the_rest_stays(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    folder.write(0, 0, b"hello")
+    assert folder.seal(0, size_of(b"hello"))
+    folder.write(1, 0, b"half")
+    folder.drop_unsealed()
+    assert sorted(each.name for each in folder.path.iterdir()) == ["0.age", DisclosureOrigin.FILE]
+
+
+def test_the_first_closing_receipt_stays(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    folder.keep_receipt(b"first")
+    folder.keep_receipt(b"second")
+    assert folder.receipt() == b"first"
+
+
+def test_an_outcome_keeps_its_state_its_reason_and_what_did_not_open(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    folder.end(TransferState.REFUSED, "r" * 600)
+    assert folder.outcome() == ReceiveOutcome(v=1, state="refused", reason="r" * 500)
+    assert folder.state is TransferState.REFUSED
+    folder.end(TransferState.COMPLETE, unopened=((1, 3),))
+    assert folder.outcome() == ReceiveOutcome(v=1, state="complete", unopened=((1, 3),))
+    assert folder.state is TransferState.COMPLETE
+
+
+@pytest.mark.parametrize("name", [DisclosureOrigin.FILE, ReceiveOutcome.FILE])
+def test_a_damaged_note_is_named_with_its_remedy(tmp_path: Path, name: str) -> None:
+    folder = begun(tmp_path)
+    (folder.path / name).write_bytes(b"{")
+    read = folder.origin if name == DisclosureOrigin.FILE else folder.outcome
+    with pytest.raises(StorageError, match=name.replace(".", r"\.")) as refused:
+        read()
+    assert refused.value.remedy == "Move this folder away. The device sends it again."
+
+
+def test_the_answers_to_one_request_are_found_among_all(tmp_path: Path) -> None:
+    for name, request in ((ONE, b"one"), (TWO, b"two")):
+        begun(tmp_path, name).adopt(request)
+    (tmp_path / "disclosures" / "notes").mkdir()
+    assert [each.disclosure for each in answer_folders(tmp_path)] == [ONE, TWO]
+    assert [each.disclosure for each in answer_folders_for(tmp_path, b"two")] == [TWO]
+    assert list(answer_folders_for(tmp_path, b"three")) == []
+
+
+def test_a_disclosure_that_left_no_folder_takes_no_room_after_its_end(tmp_path: Path) -> None:
+    quota = DisclosureQuota(tmp_path)
+    for name in (ONE, TWO):
+        quota.put(name, HeldDisclosure(DEVICE, "", 100, 1, live=True))
+    begun(tmp_path, TWO)
+    quota.ended(ONE)
+    assert (quota.of_door(DEVICE).disclosures, quota.live(DEVICE, "")) == (1, (TWO,))
+    quota.ended(TWO)
+    stored = sum(each.stat().st_size for each in AnswerFolder(tmp_path, TWO).path.iterdir())
+    assert (quota.of_door(DEVICE).size_bytes, quota.live(DEVICE, "")) == (stored, ())
+
+
+def test_numbers_in_a_row_are_one_range() -> None:
+    assert ranges_of([]) == ()
+    assert ranges_of([3, 1, 2, 7, 9, 8, 5]) == ((1, 3), (5, 5), (7, 9))

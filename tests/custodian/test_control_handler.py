@@ -1,0 +1,235 @@
+"""An owner's client reads what is stored as it was signed and sealed, and nothing of what is no longer there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from agent.core.timebase import ClockQuality
+from agent.custodian.home_status import HomeStateHandler
+from agent.custodian.readonly_disk import ReadOnlyDisk
+from agent.errors import RequestError
+from agent.wire.control import Frame
+from agent.wire.statements import (
+    Approval,
+    Erasure,
+    Hold,
+    OptOut,
+    PushSubscription,
+    PushUnsubscription,
+    Scope,
+    TrustChange,
+)
+from tests.custodians import APPROVER, NOW_S, ROOT, Door, Told, bundle, signed, stated
+from tests.fake_disk import FakeDisk
+from tests.wire import samples
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    made = Door.enrolled()
+    yield made
+    made.close()
+
+
+def answer(door: Door, op: str, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]:
+    said = door.custodian.control.answer(Frame({"op": op, **arguments}, body))
+    assert said.head["ok"] is True
+    return said.head["result"], said.body
+
+
+def test_a_segment_its_poster_and_its_sound_come_with_the_record_that_was_signed(door: Door) -> None:
+    name, bare = door.segments[:2]
+    paper = door.vault.kept[name]
+    paper.sound = b"a sealed sound"
+    line = paper.record.line.decode()
+    assert answer(door, "segment", id=name) == ({"record": line}, paper.file)
+    assert answer(door, "poster", id=name) == ({"record": line}, paper.poster)
+    assert answer(door, "sound", id=name) == ({"record": line}, b"a sealed sound")
+    for op in ("poster", "sound"):
+        with pytest.raises(RequestError, match=f"Segment {bare} has no {op}"):
+            answer(door, op, id=bare)
+    other = "a" * 26
+    for op, said in (("segment", "is not stored"), ("poster", "has no poster"), ("sound", "has no sound")):
+        with pytest.raises(RequestError, match=f"Segment {other} {said}"):
+            answer(door, op, id=other)
+
+
+def test_what_an_owner_deleted_is_not_given_out_though_it_is_still_on_the_disk(door: Door) -> None:
+    name = door.segments[0]
+    door.vault.kept[name].sound = b"a sealed sound"
+    until_s = NOW_S + 30 * DAY_S
+    door.obey(Hold(**stated(), segments=tuple(door.segments[1:2]), until_s=until_s))
+    door.obey(Erasure(**stated(), segments=(name,)))
+    for op in ("segment", "poster", "sound"):
+        with pytest.raises(RequestError):
+            answer(door, op, id=name)
+    listed = answer(door, "list", from_ms=0, to_ms=2**50)[0]
+    assert [(each["id"], each["held_until_s"]) for each in listed["segments"]] == [
+        (door.segments[1], until_s),
+        (door.segments[2], None),
+    ]
+    assert listed["more"] is False
+    assert answer(door, "kept")[0] == {"held": {door.segments[1]: until_s}, "going": [name]}
+
+
+def test_a_list_names_each_fact_of_a_segment(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = door.vault.keep(NOW_S, 3, ClockQuality.HELD, poster=True)
+    entry = door.vault.kept[name].entry
+    (listed,) = answer(door, "list", from_ms=NOW_S * 1000, to_ms=NOW_S * 1000 + 1)[0]["segments"]
+    assert listed == {
+        "id": name, "event": entry.event, "ordinal": 3, "start_ms": NOW_S * 1000, "end_ms": NOW_S * 1000 + 3000,
+        "quality": "held", "size_bytes": entry.size_bytes, "poster": True, "sound": False, "whole": True,
+        "held_until_s": None,
+    }  # fmt: skip
+    monkeypatch.setattr("agent.custodian.control_handler._MOST_LISTED", 2)
+    page = answer(door, "list", from_ms=0, to_ms=2**50)[0]
+    assert ([each["id"] for each in page["segments"]], page["more"]) == (door.segments[:2], True)
+
+
+def test_a_request_that_is_not_here_is_refused_by_every_operation_that_names_one(door: Door) -> None:
+    for op in ("request", "asked", "gaps"):
+        with pytest.raises(RequestError, match="has no such request"):
+            answer(door, op, id="0" * 32)
+    with pytest.raises(RequestError, match="does not know that operation"):
+        answer(door, "open")
+
+
+def test_the_ledger_comes_in_pages_and_a_checkpoint_with_its_proof(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaves = [leaf.decode() for leaf in door.journal.leaves()]
+    assert answer(door, "ledger", start=1, end=3)[0] == {"entries": leaves[1:3]}
+    monkeypatch.setattr("agent.custodian.control_handler._MOST_ENTRIES", 2)
+    assert answer(door, "ledger", start=0, end=len(leaves))[0] == {"entries": leaves[:2]}
+    checkpoint, proof = door.custodian.custodian_state.ledger.progress(2)
+    assert answer(door, "checkpoint", old_size=2)[0] == {
+        "checkpoint": checkpoint.decode(),
+        "proof": [each.hex() for each in proof],
+    }
+    assert proof
+
+
+def test_trust_is_shown_as_it_was_signed_and_a_bundle_says_what_it_changed(door: Door) -> None:
+    newer = signed(bundle(2), ROOT)
+    assert answer(door, "trust_bundle", newer)[0] == {"added": [], "removed": [], "changed": []}
+    assert answer(door, "trust")[0] == {"roots": [samples.ROOT_KEY.text], "bundles": [newer.decode()]}
+    gone = samples.bundle(version=3, requesters=bundle().requesters[:1])
+    assert answer(door, "trust_bundle", signed(gone, ROOT))[0]["removed"] == ["harbour-fire"]
+    door.obey(TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
+    assert answer(door, "trust")[0] == {"roots": [], "bundles": []}
+
+
+def test_a_device_names_its_key_its_epoch_and_whether_owners_wait(door: Door) -> None:
+    shown = answer(door, "device")[0]
+    assert (shown["device"], shown["device_id"]) == (samples.DEVICE_KEY.text, samples.DEVICE_KEY.id)
+    assert (shown["epoch"], shown["enrolled"], shown["pending"]) == (1, True, False)
+    assert answer(door, "enrolments", after=0)[1] == answer(door, "enrolment")[0]["envelope"].encode()
+    assert answer(door, "enrolments", after=1)[1] == b""
+    fresh = Door()
+    shown = answer(fresh, "device")[0]
+    assert (shown["epoch"], shown["enrolled"]) == (0, False)
+    assert answer(fresh, "enrolment")[0] == {"envelope": None}
+    fresh.close()
+
+
+def test_a_statement_is_answered_with_the_request_the_disclosure_and_the_new_state(door: Door) -> None:
+    asked = door.ask()
+    statement, headers = door_approval(door, asked)
+    said, _ = answer(
+        door,
+        "statement",
+        b"".join(headers),
+        envelope=signed(statement, APPROVER).decode(),
+        sizes=[len(each) for each in headers],
+    )
+    assert (said["state"], said["request"], said["disclosure"]) == ("approved", asked.id, door.outgoing()[0])
+    quiet = signed(OptOut(**stated(), scope=Scope.ALL), APPROVER).decode()
+    assert answer(door, "statement", envelope=quiet, sizes=[])[0] == {
+        "state": None,
+        "request": None,
+        "disclosure": None,
+    }
+    for sizes, body in (([5], b"four"), ([1], b"ab"), ([], b"x")):
+        with pytest.raises(RequestError):
+            answer(door, "statement", body, envelope=quiet, sizes=sizes)
+
+
+def door_approval(door: Door, asked: Any) -> tuple[Approval, tuple[bytes, ...]]:
+    from tests.custodians import approval
+
+    return approval(door, asked, door.segments[0])
+
+
+def test_tokens_that_are_no_hex_digits_are_refused(door: Door) -> None:
+    with pytest.raises(RequestError, match="not hex digits"):
+        answer(door, "enrol_confirm", tokens={"mira": "zz"})
+
+
+# -- a browser's alerts ------------------------------------------------------------------------------------------------
+
+
+def test_a_browser_is_told_only_on_a_device_with_alerts_and_in_the_name_of_the_owner_who_signed(door: Door) -> None:
+    on = PushSubscription(
+        **stated(),
+        endpoint="https://push.example/f00d",
+        p256dh="BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA",
+        auth="tBHItJI5",
+    )
+    before = len(door.entries())
+    with pytest.raises(RequestError, match="This device has no alerts"):
+        door.obey(on)
+    assert len(door.entries()) == before
+    heard: list[tuple[Any, str]] = []
+    door.custodian.control._statements.subscribe = lambda statement, key_id: heard.append((statement, key_id))
+    off = PushUnsubscription(**stated(), endpoint="https://push.example/f00d")
+    for statement in (on, off):
+        door.obey(statement)
+    assert heard == [(on, samples.OWNER_KEY.id), (off, samples.OWNER_KEY.id)]
+    assert [entry["kind"] for entry in door.entries()[before:]] == ["alerts changed"] * 2
+    assert {entry["reason"] for entry in door.entries()[before:]} == {"mira"}
+
+
+# -- the disk and the state beside it ----------------------------------------------------------------------------------
+
+
+def test_the_custodian_reads_the_vault_and_writes_nothing_there() -> None:
+    disk = FakeDisk()
+    from pathlib import Path
+
+    folder, file = Path("/vault"), Path("/vault/file")
+    disk.make_directory(folder)
+    with disk.create(file) as handle:
+        handle.write(b"0123456789")
+        handle.sync()
+    read_only = ReadOnlyDisk(disk)
+    assert read_only.names(folder) == ["file"]
+    assert (read_only.size(file), read_only.read(file, 2, 3)) == (10, b"234")
+    assert b"".join(read_only.chunks(file, 7)) == b"789"
+    assert read_only.free_bytes(folder) == disk.free_bytes(folder)
+    read_only.truncate(file, 3)
+    for refused in (
+        lambda: read_only.make_directory(folder / "more"),
+        lambda: read_only.create(folder / "more"),
+        lambda: read_only.append_to(file),
+        lambda: read_only.rename(file, folder / "more"),
+        lambda: read_only.unlink(file),
+        lambda: read_only.sync_directory(folder),
+    ):
+        with pytest.raises(OSError, match="this role only reads"):
+            refused()
+    assert (disk.names(folder), disk.size(file)) == (["file"], 10)
+
+
+def test_home_assistant_hears_each_press_once_and_the_owner_hears_everything() -> None:
+    told = Told()
+    state = HomeStateHandler(told, dict)
+    assert state.collect(0, 0).presses == 0
+    state.notify("motion", "Somebody is here.")
+    assert state.collect(0, 0).presses == 0
+    state.notify("button", "It rang.")
+    assert state.collect(0, 60).presses == 1
+    assert state.collect(1, 0).presses == 1
+    assert told.news == [("motion", "Somebody is here."), ("button", "It rang.")]

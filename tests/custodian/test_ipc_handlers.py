@@ -1,0 +1,263 @@
+"""The recorder and the uplink get an answer to each of their messages, and nothing that is not theirs."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from agent.core.alerts.alert_messages import ChannelAddress
+from agent.core.home_news import HomeAddress, HomeState
+from agent.core.requests import OutboxPart, OutboxRecord
+from agent.core.retention import ProtectedIds
+from agent.core.vault.manifest import PAYLOAD_TYPE
+from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
+from agent.custodian.live_buffer import LiveBuffer
+from agent.errors import RequestError
+from agent.ipc.control_operations import AfterQuery
+from agent.ipc.protocol import (
+    Ack,
+    AckAlert,
+    AlertChannelsReply,
+    AlertMessages,
+    BeginSending,
+    DeliverMessage,
+    GetAlertChannels,
+    GetErasedSegments,
+    GetHeldSegments,
+    GetHomeAssistant,
+    GetLiveViewers,
+    GetOutgoing,
+    GetRecipients,
+    GetSettings,
+    HeldSegments,
+    HomeAssistantReply,
+    HomeStateReply,
+    LiveViewers,
+    Notify,
+    OutgoingDisclosures,
+    OutgoingVersion,
+    OwnerSettingsReply,
+    PollAlerts,
+    PollHomeState,
+    PollOutgoing,
+    PutLivePiece,
+    Recipients,
+    ReportStatus,
+    SegmentNames,
+    SendingAllowed,
+    Sign,
+    Signature,
+    TransferReceipt,
+    UplinkConfig,
+)
+from agent.wire import strictjson
+from agent.wire.disclosures import Receipt
+from agent.wire.envelope import pae
+from tests.vaults import SteppedClock
+from tests.wire import samples
+
+RECEIPT = samples.EVERY_MESSAGE["receipt"]
+OUTBOX = OutboxRecord("d" * 32, "r" * 32, "harbour-police", (OutboxPart(0, "", 7, "5e" * 32),))
+ADDRESSING = UplinkConfig(device="ab" * 8, host="broker.example", port=8883)
+UPLINK_REPORT = {"link": "connected", "detail": "", "remedy": ""}
+
+
+class Custody:
+    """`ports.CustodyPort`: answers with what the test put here."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+        self.receipt: Receipt | None = None
+        self.may_begin = True
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        self.heard.append((topic, data))
+        return self.receipt
+
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
+        return [(OUTBOX, True)]
+
+    def begin_sending(self, disclosure: str) -> bool:
+        return self.may_begin and disclosure == OUTBOX.disclosure
+
+
+class Holder:
+    def protected(self, stored_segments: int) -> ProtectedIds:
+        return ProtectedIds(frozenset({f"held {stored_segments}"}), 7)
+
+    def erased(self) -> frozenset[str]:
+        return frozenset({"erased"})
+
+
+class Told:
+    def __init__(self) -> None:
+        self.news: list[tuple[str, str, str]] = []
+
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        self.news.append((kind, text, once))
+
+
+class Alerts:
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, str]] = []
+
+    def channels(self) -> tuple[ChannelAddress, ...]:
+        return ()
+
+    def collect(self, wait_s: float) -> tuple[Any, ...]:
+        assert 0 < wait_s <= 3
+        return ()
+
+    def acknowledge(self, parcel: Any, fault: str) -> None:
+        self.done.append((parcel, fault))
+
+
+class Home:
+    def collect(self, presses: int, wait_s: float) -> HomeState:
+        assert wait_s > 0
+        return HomeState(presses + 1, b"{}")
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def live() -> LiveBuffer:
+    return LiveBuffer()
+
+
+@pytest.fixture
+def recorder(clock: SteppedClock, told: Told, live: LiveBuffer) -> RecorderIpcHandler:
+    recipients = Recipients("ab" * 8, 3, ("age1",))
+    return RecorderIpcHandler(
+        lambda: recipients, lambda data: data[::-1], Holder(), lambda: b"settings", told, StatusReports(clock), live
+    )
+
+
+def uplink(clock: SteppedClock, custody: Custody | None = None, **more: Any) -> UplinkIpcHandler:
+    return UplinkIpcHandler(custody or Custody(), ADDRESSING, StatusReports(clock), **more)
+
+
+def test_the_recorder_gets_the_keys_to_seal_to_the_settings_and_what_must_stay_or_go(
+    recorder: RecorderIpcHandler,
+) -> None:
+    assert recorder.handle(GetRecipients()) == Recipients("ab" * 8, 3, ("age1",))
+    assert recorder.handle(GetSettings()) == OwnerSettingsReply(b"settings")
+    assert recorder.handle(GetHeldSegments(9)) == HeldSegments(("held 9",), 7)
+    assert recorder.handle(GetErasedSegments()) == SegmentNames(("erased",))
+
+
+def test_a_record_is_signed_as_it_is_and_nothing_else(recorder: RecorderIpcHandler) -> None:
+    encoding = pae(PAYLOAD_TYPE, b'{"a":1}')
+    assert recorder.handle(Sign(encoding)) == Signature(encoding[::-1])
+    other = pae("application/vnd.doorward.disclosure.v1+json", b'{"a":1}')
+    for wrong in (b"", encoding + b" ", encoding[:-1], encoding.replace(b" 7 ", b" 07 "), b" " + encoding, other):
+        with pytest.raises(RequestError, match="signs only manifest records"):
+            recorder.handle(Sign(wrong))
+
+
+def test_what_the_recorder_tells_the_owner_is_cut_at_five_hundred_characters(
+    recorder: RecorderIpcHandler, told: Told
+) -> None:
+    assert recorder.handle(Notify("button", "rang", "once")) == Ack()
+    assert recorder.handle(Notify("k" * 600, "t" * 600, "o" * 600)) == Ack()
+    assert told.news == [("button", "rang", "once"), ("k" * 500, "t" * 500, "o" * 500)]
+
+
+def test_the_recorder_hears_of_a_viewer_and_puts_pieces_of_its_picture(
+    recorder: RecorderIpcHandler, live: LiveBuffer
+) -> None:
+    assert recorder.handle(GetLiveViewers(0.0)) == LiveViewers(False)
+    assert recorder.handle(PutLivePiece(1, 0, 2, b"one ")) == LiveViewers(False)
+    assert recorder.handle(PutLivePiece(1, 1, 2, b"two")) == LiveViewers(False)
+    assert live.answer(AfterQuery(after=0), b"") == ({"numbers": [1], "sizes": [7]}, b"one two")
+    assert recorder.handle(GetLiveViewers(60.0)) == LiveViewers(True)
+    assert recorder.handle(PutLivePiece(2, 0, 1, b"x")) == LiveViewers(True)
+
+
+def test_a_report_counts_for_twenty_seconds_and_only_in_its_form(clock: SteppedClock) -> None:
+    reports = StatusReports(clock)
+    assert reports.status_of("uplink") is None
+    reports.record("uplink", UPLINK_REPORT)
+    clock.advance(20)
+    assert reports.status_of("uplink") == UPLINK_REPORT
+    assert reports.status_of("recorder") is None
+    clock.advance(0.001)
+    assert reports.status_of("uplink") is None
+    with pytest.raises(RequestError, match="A report of the uplink cannot be used"):
+        reports.record("uplink", {"link": 7})
+    assert reports.status_of("uplink") is None
+
+
+def test_both_report_under_their_own_name(clock: SteppedClock, recorder: RecorderIpcHandler) -> None:
+    asked = uplink(clock)
+    assert asked.handle(ReportStatus(UPLINK_REPORT)) == Ack()
+    assert asked._reports.status_of("uplink") == UPLINK_REPORT
+    with pytest.raises(RequestError, match="A report of the recorder cannot be used"):
+        recorder.handle(ReportStatus(UPLINK_REPORT))
+
+
+def test_the_uplink_delivers_a_message_and_takes_a_receipt_back_only_for_a_transfer(clock: SteppedClock) -> None:
+    custody = Custody()
+    asked = uplink(clock, custody)
+    assert asked.handle(DeliverMessage("a topic", b"a message")) == TransferReceipt(None)
+    custody.receipt = RECEIPT
+    assert asked.handle(DeliverMessage("a topic", b"a receipt")) == TransferReceipt(strictjson.encode(RECEIPT))
+    assert custody.heard == [("a topic", b"a message"), ("a topic", b"a receipt")]
+
+
+def test_the_uplink_sends_what_the_custodian_lets_it_send(clock: SteppedClock) -> None:
+    custody = Custody()
+    asked = uplink(clock, custody)
+    assert asked.handle(UplinkConfig()) == ADDRESSING
+    assert asked.handle(GetOutgoing()) == OutgoingDisclosures(((OUTBOX, True),))
+    assert asked.handle(BeginSending(OUTBOX.disclosure)) == SendingAllowed(True)
+    assert asked.handle(BeginSending("e" * 32)) == SendingAllowed(False)
+    custody.may_begin = False
+    assert asked.handle(BeginSending(OUTBOX.disclosure)) == SendingAllowed(False)
+
+
+def test_the_uplink_is_woken_by_a_change_of_what_goes_out_and_not_without_one(
+    clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = uplink(clock)
+    monkeypatch.setattr("agent.custodian.ipc_handlers._NEWS_S", 0.0)
+    assert asked.handle(PollOutgoing(0)) == OutgoingVersion(0)
+    monkeypatch.setattr("agent.custodian.ipc_handlers._NEWS_S", 60.0)
+    waker = threading.Timer(0.05, asked.news)
+    waker.start()
+    assert asked.handle(PollOutgoing(0)) == OutgoingVersion(1)
+    waker.join()
+    assert asked.handle(PollOutgoing(0)) == OutgoingVersion(1), "it changed before the question came"
+
+
+def test_without_home_assistant_and_alerts_the_uplink_hears_that_there_are_none(
+    clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.custodian.ipc_handlers._ALERTS_S", 0.0)
+    asked = uplink(clock)
+    assert asked.handle(GetHomeAssistant()) == HomeAssistantReply(HomeAddress())
+    with pytest.raises(RequestError, match="No Home Assistant is configured"):
+        asked.handle(PollHomeState(0))
+    assert asked.handle(GetAlertChannels()) == AlertChannelsReply(())
+    assert asked.handle(PollAlerts()) == AlertMessages(())
+    assert asked.handle(AckAlert(None, "")) == Ack()  # type: ignore[arg-type]
+
+
+def test_the_uplink_carries_the_state_to_home_assistant_and_alerts_to_their_channels(clock: SteppedClock) -> None:
+    alerts = Alerts()
+    asked = uplink(clock, alerts=alerts, home=Home())
+    assert asked.handle(PollHomeState(4)) == HomeStateReply(HomeState(5, b"{}"))
+    assert asked.handle(GetAlertChannels()) == AlertChannelsReply(())
+    assert asked.handle(PollAlerts()) == AlertMessages(())
+    assert asked.handle(AckAlert("parcel", "f" * 600)) == Ack()  # type: ignore[arg-type]
+    assert alerts.done == [("parcel", "f" * 500)]
