@@ -46,11 +46,15 @@ def listed(words: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def opted_out(scope: Scope, value: str | None) -> str:
-    """Returns the scope of an opt-out: `all requests`, `requests of the kind 'police'`."""
+def opted_out(scope: Scope, value: str | None, root: str | None = None) -> str:
+    """Returns the scope of an opt-out: `all requests`, `requests of the kind 'police'`.
+
+    `root`: the key id of a requester's root. Two roots may give one id to two requesters.
+    """
     if scope is Scope.HOURS and value:
         return f"the hours {value[:2]}:{value[2:4]} to {value[5:7]}:{value[7:]}"
-    return f"requests of the {scope.value} '{plain(value)}'" if value else "all requests"
+    below = f" of the root {plain(root)[:8]}" if root else ""
+    return f"requests of the {scope.value} '{plain(value)}'{below}" if value else "all requests"
 
 
 def day(utc_ms: int) -> str:

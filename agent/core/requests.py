@@ -21,9 +21,9 @@ from agent.core.consent import RequestState
 from agent.core.timebase import NS_PER_S, ClockQuality, ClockReading
 from agent.errors import RequestError
 from agent.wire import strictjson
-from agent.wire.fields import HybridRecipientText, Incident, Kind, RequesterId, UtcS
+from agent.wire.fields import HybridRecipientText, Incident, KeyId, Kind, RequesterId, UtcS
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
-from agent.wire.statements import Scope
+from agent.wire.statements import OptOut, Scope
 from agent.wire.trust import TrustedRequester
 
 __all__ = [
@@ -114,6 +114,7 @@ class Terms(strictjson.Message, frozen=True, kw_only=True):
     """The facts of a request that the device needs until it has ended: recipient, window, and the values for
     opt-outs."""
 
+    trust_root: KeyId
     requester: RequesterId
     kind: Kind
     incident: Incident
@@ -124,6 +125,7 @@ class Terms(strictjson.Message, frozen=True, kw_only=True):
     @classmethod
     def of(cls, request: FootageRequest) -> Terms:
         return cls(
+            trust_root=request.trust_root,
             requester=request.requester,
             kind=request.kind,
             incident=request.incident,
@@ -190,12 +192,19 @@ class MatchedRequest(StoredRequest):
 
 @dataclass(frozen=True, slots=True)
 class ActiveOptOut:
-    """An owner's opt-out from certain requests, or quiet hours. It stays on the device. `value` is "" for
-    `Scope.ALL`."""
+    """An owner's opt-out from certain requests, or quiet hours. It stays on the device.
+
+    `value` is "" for `Scope.ALL`. `root` is the key id of the requester's root for `Scope.REQUESTER` and "" otherwise.
+    """
 
     scope: Scope
     value: str = ""
     until_s: int | None = None
+    root: str = ""
+
+    @classmethod
+    def of(cls, statement: OptOut) -> ActiveOptOut:
+        return cls(statement.scope, statement.value or "", statement.until_s, statement.trust_root or "")
 
     def covers(self, terms: Terms, now_s: int | None) -> bool:
         """Returns whether it applies. `now_s` is None while the clock is untrusted: every opt-out then continues."""
@@ -205,7 +214,8 @@ class ActiveOptOut:
             case Scope.ALL:
                 return True
             case Scope.REQUESTER:
-                return self.value == terms.requester
+                # An id is unique only below its root: a namesake below another root is another requester.
+                return (self.root, self.value) == (terms.trust_root, terms.requester)
             case Scope.KIND:
                 return self.value == terms.kind.value
             case Scope.INCIDENT:

@@ -331,7 +331,8 @@ class Control:
 
 
 def _standing(opt_out: ActiveOptOut) -> dict[str, Any]:
-    return {"scope": opt_out.scope.value, "value": opt_out.value, "until_s": opt_out.until_s}
+    answer = {"scope": opt_out.scope.value, "value": opt_out.value, "until_s": opt_out.until_s}
+    return {**answer, "trust_root": opt_out.root} if opt_out.root else answer
 
 
 def _listed(entry: VaultEntry, kept: HoldsAndErasures) -> dict[str, Any]:

@@ -88,8 +88,8 @@ CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, count INTEGER NOT NUL
 CREATE TABLE IF NOT EXISTS blocked (payload_sha256 TEXT PRIMARY KEY, root TEXT NOT NULL, requester TEXT NOT NULL,
   reason TEXT NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS opt_out (scope TEXT NOT NULL, value TEXT NOT NULL, until_s INTEGER,
-  PRIMARY KEY (scope, value)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS opt_out (scope TEXT NOT NULL, value TEXT NOT NULL, root TEXT NOT NULL, until_s INTEGER,
+  PRIMARY KEY (scope, value, root)) WITHOUT ROWID;
 
 -- One approval, one outbox object.  Its bytes lie in the outbox folder, complete before this row is; the row is what
 -- makes them count, so a folder without a row is swept at start.
@@ -520,18 +520,19 @@ class SqliteJournal:
     def add_opt_out(self, opt_out: ActiveOptOut) -> None:
         with self._lock:
             self._execute(
-                "INSERT OR REPLACE INTO opt_out VALUES (?, ?, ?)", (opt_out.scope.value, opt_out.value, opt_out.until_s)
+                "INSERT OR REPLACE INTO opt_out (scope, value, root, until_s) VALUES (?, ?, ?, ?)",
+                (opt_out.scope.value, opt_out.value, opt_out.root, opt_out.until_s),
             )
 
-    def remove_opt_out(self, scope: Scope, value: str) -> None:
+    def remove_opt_out(self, scope: Scope, value: str, root: str) -> None:
         with self._lock:
-            self._execute("DELETE FROM opt_out WHERE scope = ? AND value = ?", (scope.value, value))
+            self._execute("DELETE FROM opt_out WHERE (scope, value, root) = (?, ?, ?)", (scope.value, value, root))
 
     def opt_outs(self) -> tuple[ActiveOptOut, ...]:
-        rows = self._rows("SELECT scope, value, until_s FROM opt_out ORDER BY scope, value")
+        rows = self._rows("SELECT scope, value, until_s, root FROM opt_out ORDER BY scope, value, root")
         return tuple(
-            ActiveOptOut(Scope(scope), str(value), None if until is None else int(until))
-            for scope, value, until in rows
+            ActiveOptOut(Scope(scope), str(value), None if until is None else int(until), str(root))
+            for scope, value, until, root in rows
         )
 
     # -- outbox --------------------------------------------------------------------------------------------------------

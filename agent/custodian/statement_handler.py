@@ -111,7 +111,7 @@ class Statements:
             case OptOut() as statement:
                 self._opt_out(statement, fields)
             case OptIn() as statement:
-                self._journal.remove_opt_out(statement.scope, statement.value or "")
+                self._journal.remove_opt_out(statement.scope, statement.value or "", statement.trust_root or "")
                 self._ledger.write(EntryKind.OPT_IN, **fields)
             case TrustChange() as statement:
                 self._trust.change(statement, fields)
@@ -152,7 +152,7 @@ class Statements:
         self._ledger.write(EntryKind.ALERTS_CHANGED, **said.fields)
 
     def _opt_out(self, statement: OptOut, fields: dict[str, str]) -> None:
-        standing = ActiveOptOut(statement.scope, statement.value or "", statement.until_s)
+        standing = ActiveOptOut.of(statement)
         self._journal.add_opt_out(standing)
         self._ledger.write(EntryKind.OPT_OUT, **fields)
         now_s = trusted_seconds(self._clock.now())

@@ -169,6 +169,7 @@ class BlockedSummary(Struct):
 class OptOutSummary(Struct):
     scope: Scope
     value: str | None = None
+    trust_root: str | None = None
     until_s: Seconds | None = None
 
 

@@ -325,7 +325,9 @@ _VALUES_OF: Final[Mapping[Scope, frozenset[str]]] = {
 }
 
 
-def _require_scope(scope: Scope, value: str | None) -> None:
+def _require_scope(scope: Scope, value: str | None, trust_root: str | None) -> None:
+    if (trust_root is None) != (scope is not Scope.REQUESTER):
+        raise FormatError("trust_root: present for the scope requester, absent for every other.")
     if (value is None) != (scope is Scope.ALL):
         raise FormatError("value: absent for the scope all, present for every other.")
     if value is not None and scope in _VALUES_OF and value not in _VALUES_OF[scope]:
@@ -337,6 +339,7 @@ def _require_scope(scope: Scope, value: str | None) -> None:
 class OptOut(OwnerStatement, frozen=True):
     """Opt-out from requests: all, of one requester, of one kind, or for one kind of incident. Or quiet hours.
 
+    `trust_root` names the root of that one requester, because another root may give the same id to another requester.
     With `until_s` it ends at that time, otherwise it is permanent.
     """
 
@@ -344,24 +347,26 @@ class OptOut(OwnerStatement, frozen=True):
 
     scope: Scope
     value: Label | None = None
+    trust_root: KeyId | None = None
     until_s: UtcS | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_scope(self.scope, self.value)
+        _require_scope(self.scope, self.value, self.trust_root)
 
 
 class OptIn(OwnerStatement, frozen=True):
-    """Lifts the opt-out of the same scope and value."""
+    """Lifts the opt-out of the same scope, value and root."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("opt-in")
 
     scope: Scope
     value: Label | None = None
+    trust_root: KeyId | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_scope(self.scope, self.value)
+        _require_scope(self.scope, self.value, self.trust_root)
 
 
 class Revocation(OwnerStatement, frozen=True):

@@ -545,9 +545,18 @@ def test_an_opt_out_is_replaced_by_its_like_and_removed(journal: SqliteJournal) 
     journal.add_opt_out(ActiveOptOut(Scope.KIND, "insurer", 5))
     journal.add_opt_out(ActiveOptOut(Scope.KIND, "insurer", 9))
     assert set(journal.opt_outs()) == {ActiveOptOut(Scope.ALL), ActiveOptOut(Scope.KIND, "insurer", 9)}
-    journal.remove_opt_out(Scope.KIND, "insurer")
-    journal.remove_opt_out(Scope.KIND, "insurer")
+    journal.remove_opt_out(Scope.KIND, "insurer", "")
+    journal.remove_opt_out(Scope.KIND, "insurer", "")
     assert journal.opt_outs() == (ActiveOptOut(Scope.ALL),)
+
+
+def test_opt_outs_of_namesakes_below_two_roots_are_apart(journal: SqliteJournal) -> None:
+    ours, theirs = (ActiveOptOut(Scope.REQUESTER, "harbour-police", root=root) for root in (ROOT, "another root"))
+    journal.add_opt_out(ours)
+    journal.add_opt_out(theirs)
+    assert set(journal.opt_outs()) == {ours, theirs}
+    journal.remove_opt_out(Scope.REQUESTER, "harbour-police", "another root")
+    assert journal.opt_outs() == (ours,)
 
 
 def test_outbox_objects_are_listed_with_their_parts_in_order_until_removed(journal: SqliteJournal) -> None:

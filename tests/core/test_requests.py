@@ -218,8 +218,9 @@ def test_only_footage_requests_are_admitted() -> None:
     ("standing", "covers"),
     [
         (ActiveOptOut(Scope.ALL), True),
-        (ActiveOptOut(Scope.REQUESTER, "harbour-police"), True),
-        (ActiveOptOut(Scope.REQUESTER, "harbour-fire"), False),
+        (ActiveOptOut(Scope.REQUESTER, "harbour-police", root=samples.ROOT_KEY.id), True),
+        (ActiveOptOut(Scope.REQUESTER, "harbour-police", root=samples.OWNER_KEY.id), False),
+        (ActiveOptOut(Scope.REQUESTER, "harbour-fire", root=samples.ROOT_KEY.id), False),
         (ActiveOptOut(Scope.KIND, Kind.POLICE.value), True),
         (ActiveOptOut(Scope.KIND, Kind.INSURER.value), False),
         (ActiveOptOut(Scope.INCIDENT, Incident.BURGLARY.value), True),

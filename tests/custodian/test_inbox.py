@@ -394,12 +394,28 @@ def test_while_nobody_vouches_for_the_clock_dates_are_not_judged(door: Door) -> 
 )
 def test_who_opted_out_is_not_asked_until_they_opt_in_again(door: Door, scope: Scope, value: str | None) -> None:
     waiting = door.ask()
-    door.obey(OptOut(**stated(), scope=scope, value=value))
+    root = samples.ROOT_KEY.id if scope is Scope.REQUESTER else None
+    door.obey(OptOut(**stated(), scope=scope, value=value, trust_root=root))
     door.told.news.clear()
     assert door.state(waiting) is door.state(door.ask()) is RequestState.OPTED_OUT
     assert door.told.news == []
-    door.obey(OptIn(**stated(), scope=scope, value=value))
+    door.obey(OptIn(**stated(), scope=scope, value=value, trust_root=root))
     assert door.state(door.ask()) is RequestState.PENDING
+
+
+def test_an_opt_out_of_a_requester_does_not_cover_a_namesake_under_another_root(door: Door) -> None:
+    namesake, other_root = namesake_of_the_police(door)
+    waiting = door.ask(), door.ask(namesake, trust_root=other_root)
+    of_theirs = {"scope": Scope.REQUESTER, "value": "harbour-police", "trust_root": other_root}
+    of_ours = {**of_theirs, "trust_root": samples.ROOT_KEY.id}
+    door.obey(OptOut(**stated(), **of_theirs))
+    assert [door.state(each) for each in waiting] == [RequestState.PENDING, RequestState.OPTED_OUT]
+    assert door.state(door.ask()) is RequestState.PENDING
+    assert door.state(door.ask(namesake, trust_root=other_root)) is RequestState.OPTED_OUT
+    door.obey(OptIn(**stated(), **of_ours))  # of the other namesake, so it lifts nothing
+    assert door.state(door.ask(namesake, trust_root=other_root)) is RequestState.OPTED_OUT
+    door.obey(OptIn(**stated(), **of_theirs))
+    assert door.state(door.ask(namesake, trust_root=other_root)) is RequestState.PENDING
 
 
 def test_an_opt_out_that_does_not_cover_a_request_leaves_it_alone(door: Door) -> None:

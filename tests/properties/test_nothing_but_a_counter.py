@@ -121,7 +121,7 @@ def a_busy_past(door: Door) -> Past:
     )
     past.obey(OptOut(**stated(), scope=Scope.KIND, value="insurer"))
     past.obey(OptIn(**stated(), scope=Scope.KIND, value="insurer"))
-    past.obey(OptOut(**stated(), scope=Scope.REQUESTER, value="harbour-fire"))
+    past.obey(OptOut(**stated(), scope=Scope.REQUESTER, value="harbour-fire", trust_root=samples.ROOT_KEY.id))
     past.hear(custodians.request(FIRE), FIRE)
     states = Counter(stored.state for stored in door.journal.requests())
     assert states.keys() == set(RequestState) - {

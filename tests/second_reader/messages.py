@@ -177,7 +177,10 @@ def _opt(may: Mapping[str, Check]) -> Callable[[Any], dict[str, Any]]:
     }  # fmt: skip
 
     def read(value: Any) -> dict[str, Any]:
-        found = fields(value, {**STATED, "scope": one_of("all", *values)}, {"value": ANY_TEXT, **may})
+        found = fields(
+            value, {**STATED, "scope": one_of("all", *values)}, {"value": ANY_TEXT, "trust_root": KEY_ID, **may}
+        )
+        refuse_unless(("trust_root" in found) == (found["scope"] == "requester"), "the root of a requester")
         if found["scope"] == "all":
             refuse_unless("value" not in found, "a value")
         else:

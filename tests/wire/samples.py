@@ -329,6 +329,10 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         ),
         approvals_needed=2,
     ),
+    "opt-out-requester": OptOut(
+        **_STATED, scope=Scope.REQUESTER, value="harbour-police", trust_root=ROOT_KEY.id, until_s=NOW_S + 86400
+    ),
+    "opt-in-requester": OptIn(**_STATED, scope=Scope.REQUESTER, value="harbour-police", trust_root=ROOT_KEY.id),
     "opt-out-hours": OptOut(**_STATED, scope=Scope.HOURS, value="2200-0700"),
     "approval": approval(),
     "approval-of-clips": approval(

@@ -192,7 +192,10 @@ ZONE = {"name": "Path", "kind": ZoneSettingKind.INCLUDE.value, "corners": [[0, 0
         (OptOut, "opt-out", {"value": "army"}, "value"),
         (OptOut, "opt-out", {"scope": "incident", "value": "police"}, "value"),
         (OptIn, "opt-in", {"value": "police"}, "value"),
-        (OptIn, "opt-in", {"scope": "requester"}, "value"),
+        (OptIn, "opt-in", {"scope": "requester", "trust_root": samples.ROOT_KEY.id}, "value"),
+        (OptIn, "opt-in", {"scope": "requester", "value": "harbour-police"}, "trust_root"),
+        (OptOut, "opt-out", {"scope": "requester", "value": "harbour-police"}, "trust_root"),
+        (OptOut, "opt-out", {"trust_root": samples.ROOT_KEY.id}, "trust_root"),
         (TrustChange, "trust-change", {"roots_added": []}, "must add or remove a root"),
         (TrustChange, "trust-change", {"roots_removed": [samples.ROOT_KEY.text]}, "twice"),
         (TrustChange, "trust-change", {"roots_added": ["ed25519:" + "A" * 43]}, "sound"),
@@ -273,7 +276,8 @@ def test_a_receipt_is_written_in_the_order_of_its_keys_with_ranges_as_pairs() ->
 def test_an_opt_out_may_name_a_requester() -> None:
     assert samples.EVERY_MESSAGE["opt-out"].scope is Scope.KIND  # type: ignore[attr-defined]
     stated = {name: getattr(samples.approval(), name) for name in ("v", "device", "owner_time_ms", "nonce")}
-    assert OptOut(**stated, scope=Scope.REQUESTER, value="harbour-police").value == "harbour-police"
+    root = samples.ROOT_KEY.id
+    assert OptOut(**stated, scope=Scope.REQUESTER, value="harbour-police", trust_root=root).trust_root == root
 
 
 def test_what_is_optional_may_be_left_out() -> None:

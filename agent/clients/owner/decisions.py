@@ -204,22 +204,32 @@ def opt_out(
     value: str | None = None,
     until_s: int | None = None,
     *,
+    root: str | None = None,
     clock: Clock = wall_ms,
 ) -> None:
-    """Opts out of all requests, or of this requester, kind or incident, until a time or permanently."""
+    """Opts out of all requests, or of this requester, kind or incident, until a time or permanently.
+
+    `root`: the key id of a requester's root.
+    """
     met = sync(link, keys)
     if until_s is not None and until_s <= clock() // 1000:
         raise ConfigurationError("This opt-out would already have expired.", remedy="Give a later time.")
-    sign_and_submit(link, keys, met, OptOut, now_ms=clock(), scope=scope, value=value, until_s=until_s)
+    sign_and_submit(link, keys, met, OptOut, now_ms=clock(), scope=scope, value=value, trust_root=root, until_s=until_s)
     sync(link, keys)
 
 
 def opt_in(
-    link: DeviceChannel, keys: OwnerKeys, scope: Scope = Scope.ALL, value: str | None = None, *, clock: Clock = wall_ms
+    link: DeviceChannel,
+    keys: OwnerKeys,
+    scope: Scope = Scope.ALL,
+    value: str | None = None,
+    *,
+    root: str | None = None,
+    clock: Clock = wall_ms,
 ) -> None:
-    """Lift the opt-out of the same scope and value."""
+    """Lift the opt-out of the same scope, value and root."""
     met = sync(link, keys)
-    sign_and_submit(link, keys, met, OptIn, now_ms=clock(), scope=scope, value=value)
+    sign_and_submit(link, keys, met, OptIn, now_ms=clock(), scope=scope, value=value, trust_root=root)
     sync(link, keys)
 
 

@@ -456,13 +456,26 @@ def test_opting_out_and_in(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None
     assert "There are no opt-outs" in door("opt-out", "list").out
     assert "all requests, for good" in door("opt-out", "add").out
     done = door("opt-out", "add", "--requester", "harbour-police", "--until", "2030-01-01")
-    assert "requests of the requester 'harbour-police', until" in done.out
+    below = f"of the root {samples.ROOT_KEY.id[:8]}"
+    assert f"requests of the requester 'harbour-police' {below}, until" in done.out
     listed = door("opt-out", "list").out
     assert "all requests, for good" in listed
-    assert "'harbour-police', until Tue 01 Jan 2030" in listed
+    assert f"'harbour-police' {below}, until Tue 01 Jan 2030" in listed
     assert done.err == ""
     done = door("opt-out", "add", "--requester", "harbor-police")
-    assert "no trusted requester has the id 'harbor-police'.  Known: harbour-police" in done.err
+    assert done.status == 2
+    assert "No trusted requester has the id 'harbor-police'." in done.err
+    assert "Known: harbour-police" in done.err
+    other = samples.OWNER_KEY.id
+    assert door("opt-out", "add", "--requester", "harbour-police", "--root", other).status == 0
+    done = door("opt-out", "lift", "--requester", "harbour-police")
+    assert done.status == 2
+    assert "2 roots have a requester with the id 'harbour-police'." in done.err
+    assert (
+        f"of the root {other[:8]} is lifted"
+        in door("opt-out", "lift", "--requester", "harbour-police", "--root", other).out
+    )
+    assert "Add --requester" in door("opt-out", "add", "--root", other).err
     assert "is lifted" in door("opt-out", "lift", "--requester", "harbour-police").out
     for never in (("--requester", "harbour-police"), ("--kind", "police"), ("--hours", "22:00-07:00")):
         done = door("opt-out", "lift", *never)

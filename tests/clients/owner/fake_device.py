@@ -126,7 +126,7 @@ class FakeDevice:
     """By disclosure: the approval or tip and the seconding, in their envelopes, and the records of what they name."""
     posted: list[bytes] = field(default_factory=list)
     gaps: list[dict[str, Any]] = field(default_factory=list)
-    standing: dict[tuple[Scope, str], int | None] = field(default_factory=dict)
+    standing: dict[tuple[Scope, str, str], int | None] = field(default_factory=dict)
     settings: str | None = None
     settings_sha256: str | None = None
     """An owner's settings: the envelope, and the hash of its payload."""
@@ -356,8 +356,8 @@ class FakeDevice:
             if all or asked.state in (RequestState.PENDING, RequestState.PARTIALLY_APPROVED)
         ]  # fmt: skip
         standing = [
-            {"scope": scope.value, "value": value, "until_s": until_s}
-            for (scope, value), until_s in self.standing.items()
+            {"scope": scope.value, "value": value, "until_s": until_s, "trust_root": root or None}
+            for (scope, value, root), until_s in self.standing.items()
         ]
         return {
             "requests": shown, "blocked": [], "counters": {},
@@ -442,10 +442,11 @@ class FakeDevice:
                 asked = next(each for each in self.requests.values() if each.disclosure == statement.disclosure)
                 return {"state": self._advance(asked, Event.REVOKED, disclosure=statement.disclosure)}
             case OptOut():
-                self.standing[statement.scope, statement.value or ""] = statement.until_s
+                standing = (statement.scope, statement.value or "", statement.trust_root or "")
+                self.standing[standing] = statement.until_s
                 self.write(EntryKind.OPT_OUT, subject=subject)
             case OptIn():
-                self.standing.pop((statement.scope, statement.value or ""), None)
+                self.standing.pop((statement.scope, statement.value or "", statement.trust_root or ""), None)
                 self.write(EntryKind.OPT_IN, subject=subject)
             case Hold():
                 self.write(EntryKind.HELD, subject=subject, segments=len(statement.segments))

@@ -328,11 +328,12 @@ def test_a_yes_can_be_taken_back(home: Home, review: RequestReview) -> None:
 
 
 def test_opting_out_and_in_again(home: Home) -> None:
-    opt_out(home.device, home.keys, Scope.REQUESTER, "harbour-police", NOW_MS // 1000 + 60, clock=now)
+    root = samples.ROOT_KEY.id
+    opt_out(home.device, home.keys, Scope.REQUESTER, "harbour-police", NOW_MS // 1000 + 60, root=root, clock=now)
     statement = last(home)
     assert isinstance(statement, OptOut)
-    assert (statement.scope, statement.value) == (Scope.REQUESTER, "harbour-police")
-    opt_in(home.device, home.keys, Scope.REQUESTER, "harbour-police", clock=now)
+    assert (statement.scope, statement.value, statement.trust_root) == (Scope.REQUESTER, "harbour-police", root)
+    opt_in(home.device, home.keys, Scope.REQUESTER, "harbour-police", root=root, clock=now)
     assert isinstance(last(home), OptIn)
     with pytest.raises(ConfigurationError, match="already have expired"):
         opt_out(home.device, home.keys, until_s=NOW_MS // 1000, clock=now)

@@ -198,19 +198,19 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
         sync(link, keys)
         found = find_request(link, request_id)
         _require_undecided(link.ask("request", id=found).get("state"), found[:8])
-        value = _value(link, keys, found, Scope(scope)) if scope else None
+        value, root = _value(link, keys, found, Scope(scope)) if scope else (None, None)
     if not sure:
         click.confirm(f"Deny request {found[:8]}?", abort=True, err=True)
     with DeviceLink(device) as link:
         decisions.deny(link, keys, found)
         if scope:
-            decisions.opt_out(link, keys, Scope(scope), value)
+            decisions.opt_out(link, keys, Scope(scope), value, root=root)
     if as_json:
         emit_json({"request": found, "state": "denied", "opted_out": value})
         return
     click.echo("Denied.  Nothing was or will be sent.")
     if scope:
-        click.echo(f"You also opted out of {words.opted_out(Scope(scope), value)}.")
+        click.echo(f"You also opted out of {words.opted_out(Scope(scope), value, root)}.")
 
 
 @click.command()
@@ -295,15 +295,13 @@ def _say_take_back(device: Path, request: str) -> None:
     click.echo(f"{until} you can revoke it:  doorward owner revoke {request}")
 
 
-def _value(link: DeviceLink, keys: OwnerKeys, request: str, scope: Scope) -> str:
-    """Returns the request's value for the scope, for example its incident, which the opt-out covers."""
+def _value(link: DeviceLink, keys: OwnerKeys, request: str, scope: Scope) -> tuple[str, str | None]:
+    """Returns the request's value for the scope, for example its incident, and the root of its requester."""
     payload, _ = request_payload(link.ask("request", id=request), request, keys.identity)
     asked = strictjson.decode(payload, FootageRequest)
-    return {
-        Scope.REQUESTER: asked.requester,
-        Scope.KIND: asked.kind.value,
-        Scope.INCIDENT: asked.incident.value,
-    }[scope]
+    if scope is Scope.REQUESTER:
+        return asked.requester, asked.trust_root
+    return (asked.kind.value if scope is Scope.KIND else asked.incident.value), None
 
 
 def _contact(name: str | None, street: str | None, email: str | None, note: str | None) -> ContactCard | None:

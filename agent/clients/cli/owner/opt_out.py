@@ -33,6 +33,7 @@ def _scope_options(command: _Command) -> _Command:
         click.option("--hours", metavar="FROM-TO", help="Quiet hours by the doorbell's clock: 22:00-07:00."),
         click.option("--incident", type=click.Choice([each.value for each in Incident]), help="Only this incident."),
         click.option("--kind", type=click.Choice([each.value for each in Kind]), help="Only this kind of requester."),
+        click.option("--root", metavar="ROOT", help="The root's id, if two roots list that requester's id."),
         click.option("--requester", metavar="ID", help="Only this requester."),
     ):
         command = option(command)
@@ -54,36 +55,51 @@ def opt_out() -> None:
 @device_option
 @json_option
 def add(
-    requester: str | None, kind: str | None, incident: str | None, hours: str | None, until: str | None, folder: Path,
-    device: Path, as_json: bool,
+    requester: str | None, root: str | None, kind: str | None, incident: str | None, hours: str | None,
+    until: str | None, folder: Path, device: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Opt out of all or some requests, or set quiet hours with --hours.
 
     Covered requests end silently, including those that wait now.  With --hours no request ends: the doorbell tells you
     after the quiet hours.
     """
-    scope, value = _scope(requester, kind, incident, hours)
+    scope, value = _scope(requester, root, kind, incident, hours)
     until_ms = parse_time(until, "--until") if until else None
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        decisions.opt_out(link, keys, scope, value, None if until_ms is None else until_ms // 1000)
-        known = _known(link, keys) if scope is Scope.REQUESTER else ()
-    if scope is Scope.REQUESTER and value not in known:
-        named = f"Known: {', '.join(known)}." if known else "None is known."
-        click.echo(f"Note: no trusted requester has the id '{plain(value)}'.  {named}", err=True)
+        if value is not None and scope is Scope.REQUESTER:
+            root = root or _root_of(value, _known(link, keys))
+        decisions.opt_out(link, keys, scope, value, None if until_ms is None else until_ms // 1000, root=root)
     if as_json:
-        emit_json({"scope": scope, "value": value, "until_s": until_ms and until_ms // 1000})
+        emit_json({"scope": scope, "value": value, "root": root, "until_s": until_ms and until_ms // 1000})
         return
     if scope is Scope.HOURS:
         click.echo(f"Alerts about requests come only outside {opted_out(scope, value)} ({_until(until_ms)}).")
         return
-    click.echo(f"Opted out of {opted_out(scope, value)}, {_until(until_ms)}.")
+    click.echo(f"Opted out of {opted_out(scope, value, root)}, {_until(until_ms)}.")
 
 
-def _known(link: DeviceLink, keys: OwnerKeys) -> list[str]:
-    """Returns the ids of the requesters of the roots that this owner chose."""
+def _known(link: DeviceLink, keys: OwnerKeys) -> list[tuple[str, str]]:
+    """Returns (id, root) of the requesters of the roots that this owner chose."""
     bundles = trust_state(link, keys).store.bundles.values()
-    return sorted({each.id for bundle in bundles for each in bundle.requesters})
+    return sorted({(each.id, bundle.root) for bundle in bundles for each in bundle.requesters})
+
+
+def _root_of(requester: str, listed: list[tuple[str, str]]) -> str:
+    """Returns the root of the requester with this id. Raises `ConfigurationError` unless exactly one root has it."""
+    roots = [root for name, root in listed if name == requester]
+    if not roots:
+        known = sorted({name for name, _ in listed})
+        raise ConfigurationError(
+            f"No trusted requester has the id '{plain(requester)}'.",
+            remedy=f"Known: {plain(', '.join(known)) or 'none'}. For another one, name its root with --root.",
+        )
+    if len(roots) > 1:
+        raise ConfigurationError(
+            f"{len(roots)} roots have a requester with the id '{plain(requester)}'.",
+            remedy=f"Add --root with one of: {', '.join(roots)}.",
+        )
+    return roots[0]
 
 
 @opt_out.command("lift")
@@ -92,28 +108,35 @@ def _known(link: DeviceLink, keys: OwnerKeys) -> list[str]:
 @device_option
 @json_option
 def lift(
-    requester: str | None, kind: str | None, incident: str | None, hours: str | None, folder: Path, device: Path,
-    as_json: bool,
+    requester: str | None, root: str | None, kind: str | None, incident: str | None, hours: str | None, folder: Path,
+    device: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Receive requests again.
 
     Lifts the opt-out of the same scope. Requests that it ended stay ended.
     """
-    scope, value = _scope(requester, kind, incident, hours)
+    scope, value = _scope(requester, root, kind, incident, hours)
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        if (scope.value, value) not in {
-            (each.get("scope"), each.get("value") or None) for each in _standing(link, keys)
-        }:
+        standing = [
+            each
+            for each in _standing(link, keys)
+            if (each.get("scope"), each.get("value") or None) == (scope.value, value)
+            and root in (None, each.get("trust_root"))
+        ]
+        if not standing:
             raise ConfigurationError(
-                f"There is no opt-out of {opted_out(scope, value)}, so nothing is lifted.",
+                f"There is no opt-out of {opted_out(scope, value, root)}, so nothing is lifted.",
                 remedy="List the opt-outs: doorward owner opt-out list.",
             )
-        decisions.opt_in(link, keys, scope, value)
+        if value is not None and scope is Scope.REQUESTER:
+            # An opt-out stays if its root is no longer trusted, so the root comes from the opt-out.
+            root = _root_of(value, [(value, str(each.get("trust_root"))) for each in standing])
+        decisions.opt_in(link, keys, scope, value, root=root)
     if as_json:
-        emit_json({"scope": scope, "value": value})
+        emit_json({"scope": scope, "value": value, "root": root})
         return
-    click.echo(f"The opt-out of {opted_out(scope, value)} is lifted.")
+    click.echo(f"The opt-out of {opted_out(scope, value, root)} is lifted.")
 
 
 @opt_out.command("list")
@@ -134,7 +157,8 @@ def list_standing(folder: Path, device: Path, as_json: bool) -> None:
         until_s = each.get("until_s")
         over = isinstance(until_s, int) and until_s * 1000 <= wall_ms()
         until = "over" if over else _until(until_s * 1000 if isinstance(until_s, int) else None)
-        click.echo(f"  {opted_out(Scope(each.get('scope')), each.get('value') or None)}, {until}")
+        named = opted_out(Scope(each.get("scope")), each.get("value") or None, each.get("trust_root"))
+        click.echo(f"  {named}, {until}")
 
 
 def _standing(link: DeviceLink, keys: OwnerKeys) -> list[dict[str, Any]]:
@@ -149,7 +173,7 @@ def _until(utc_ms: int | None) -> str:
 
 
 def _scope(
-    requester: str | None, kind: str | None, incident: str | None, hours: str | None
+    requester: str | None, root: str | None, kind: str | None, incident: str | None, hours: str | None
 ) -> tuple[Scope, str | None]:
     written = None if hours is None else _hours(hours)
     given = [
@@ -164,6 +188,8 @@ def _scope(
     ]
     if len(given) > 1:
         raise ConfigurationError("An opt-out has one scope.", remedy="Run it once for each.")
+    if root is not None and requester is None:
+        raise ConfigurationError("--root names the root of a requester.", remedy="Add --requester.")
     return given[0] if given else (Scope.ALL, None)
 
 

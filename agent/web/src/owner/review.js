@@ -316,6 +316,7 @@ export function shown(found) {
     contact: request.contact,
     requester: requester.name,
     requesterId: requester.id,
+    trustRoot: request.trust_root,
     certain: segments.every((each) => each.span.quality !== "unknown"),
     expired: Date.now() / 1000 > request.not_after,
     clips: [...clips.values()],

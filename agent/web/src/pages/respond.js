@@ -591,8 +591,9 @@ async function optOut(review) {
   ]);
   if (!choice) return;
   const [scope, value, text] = choice;
+  const root = scope === "requester" ? review.trustRoot : undefined;
   const done = await withPassphrase(text, t("opt-out.confirm"), t("opt-out.yes"), (passphrase) =>
-    call("decide", { kind: "opt-out", matter: { scope, value }, passphrase }),
+    call("decide", { kind: "opt-out", matter: { scope, value, trust_root: root }, passphrase }),
   );
   if (!done) return;
   say(t("opt-out.done"));

@@ -461,10 +461,18 @@ async function untrust(root) {
   );
 }
 
-/** @param {{ scope: string, value?: string | null }} options */
-function nameOfOptOut({ scope, value }) {
+/** @typedef {{ scope: string, value?: string | null, trust_root?: string | null }} StandingOptOut */
+
+/** @param {StandingOptOut} standing */
+function matterOf({ scope, value, trust_root: root }) {
+  return { scope, value: value || undefined, trust_root: root || undefined };
+}
+
+/** @param {StandingOptOut} standing */
+function nameOfOptOut({ scope, value, trust_root: root }) {
   if (scope === "all" || !value) return t("opt-out.all");
-  if (scope === "requester") return t("opt-out.requester", { who: value });
+  // Two roots may give one id to two requesters.
+  if (scope === "requester") return t("opt-out.requester", { who: `${value} (${root?.slice(0, 8)})` });
   if (scope !== "hours") return t(`opt-out.${scope}`, { [scope]: t(`${scope}.${value}`) });
   // The doorbell writes 2200-0700.
   return t("opt-out.hours", { hours: value.replaceAll(/(\d\d)(\d\d)/g, "$1:$2").replace("-", " – ") });
@@ -511,8 +519,7 @@ async function optOuts(again) {
             "button.small",
             {
               type: "button",
-              onclick: () =>
-                decide("opt-in", { scope: each.scope, value: each.value || undefined }, t("opt-in.title")).then(again),
+              onclick: () => decide("opt-in", matterOf(each), t("opt-in.title")).then(again),
             },
             t("opt-in"),
           ),

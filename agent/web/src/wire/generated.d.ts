@@ -304,6 +304,7 @@ export interface OptIn {
   nonce: string;
   scope: Scope;
   value?: string;
+  trust_root?: string;
 }
 
 export interface OptOut {
@@ -313,6 +314,7 @@ export interface OptOut {
   nonce: string;
   scope: Scope;
   value?: string;
+  trust_root?: string;
   until_s?: number;
 }
 
@@ -824,6 +826,7 @@ export interface NowAnswer {
 export interface OptOutSummary {
   scope: Scope;
   value?: string | null;
+  trust_root?: string | null;
   until_s?: number | null;
 }
 
