@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from agent.clients.media.contact_sheet import SheetTile, TileState, contact_sheet
 from agent.clients.media.join import probe
 from agent.clients.owner.decisions import approve
 from agent.clients.owner.enrolment import enrol
@@ -39,6 +38,7 @@ from agent.solo import Solo
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import Contact
+from demo.contact_sheet import SheetTile, TileState, contact_sheet
 from demo.evidence import Loot, Published, published_by, steal
 from demo.ringing import RingingCamera
 from demo.stage import DOOR, Asker, Stage, toml_text

@@ -211,10 +211,6 @@ def decode_from_bridge(packet: bytes) -> FromBridge:
         ) from error
 
 
-def _no_frame() -> BridgeError:
-    return BridgeError("This is no frame of the panel's protocol.", remedy="See firmware_bridge/PROTOCOL.md.")
-
-
 def receive(peer: socket.socket) -> bytes:
     """The next packet, empty when the peer has gone.  Raises `BridgeError` for one that is too long, `OSError`."""
     packet, _, flags, _ = peer.recvmsg(MOST_BYTES)

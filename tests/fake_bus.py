@@ -147,7 +147,7 @@ class FakeBus:
             if self._broker.frozen:
                 self._unanswered.append(token)
             else:
-                message = MessageReceived(topic, payload, retained=False, properties=properties)
+                message = MessageReceived(topic, payload, properties=properties)
                 self._tell(self._broker.take(self, token, message, retain))
             return True
 
@@ -222,7 +222,7 @@ class FakeBus:
         self._tell(Subscribed(topic_filter))
         for topic, message in self._broker.retained.items():
             if matches(topic_filter, topic) and self._broker.may(self.name, "read", topic):
-                self._tell(MessageReceived(topic, message.payload, retained=True, properties=message.properties))
+                self._tell(MessageReceived(topic, message.payload, properties=message.properties))
 
     def _tell(self, event: BusEvent) -> None:
         self._events.append(event)

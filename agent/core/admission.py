@@ -27,7 +27,7 @@ from agent.core.timebase import NS_PER_MS, ClockReading
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import FormatError, InternalError
 from agent.wire.inbound import VerifiedMessage
-from agent.wire.limits import RATES, EarlierRequests, RequestLimits, check
+from agent.wire.limits import RATES, EarlierRequests, OverLimit, RequestLimits, check
 from agent.wire.messages import FootageRequest
 from agent.wire.trust import TrustedRequester
 
@@ -97,7 +97,7 @@ def admit(
     if over is not None:
         return Blocked(over.value, for_now=over in RATES)
     if not inbound.requester.may_ask_about(request.area):
-        return Blocked("outside the region of this requester")
+        return Blocked(OverLimit.OUTSIDE_REGIONS.value)
     try:
         # Checked before an owner is asked: an approval for an unusable key would be in vain.
         parse_recipient(request.reply)

@@ -93,8 +93,6 @@ class MessageReceived:
 
     topic: str
     payload: bytes
-    retained: bool
-    """The broker kept it for us from earlier."""
     properties: tuple[tuple[str, str], ...] = ()
     """User properties, in order."""
 

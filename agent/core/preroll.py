@@ -1,8 +1,7 @@
 """Keeps the newest whole GOPs in memory, so that a clip can begin before its event was detected.
 
 Rules:
-- The ring covers at least the last `span_ns` of the input, unless `max_bytes` is reached first. `held_ns` shows the
-  actual span.
+- The ring covers at least the last `span_ns` of the input, unless `max_bytes` is reached first.
 - GOPs leave whole, with all their parts, oldest first. The newest GOP always stays, because the next event needs it
   (`core.segmenting` bounds its size).
 - No data is copied: a GOP in the ring and in a running clip is the same object.
@@ -36,11 +35,6 @@ class PrerollBuffer:
     @property
     def size_bytes(self) -> int:
         return self._size_bytes
-
-    @property
-    def held_ns(self) -> int:
-        """Time from the oldest frame to the end of the newest GOP. It is less than the span if memory was the limit."""
-        return self._gops[-1].end_ns - self._gops[0].start_ns if self._gops else 0
 
     def push(self, gop: Gop) -> tuple[Gop, ...]:
         """Adds the newest GOP. Returns the GOPs that were dropped, oldest first."""

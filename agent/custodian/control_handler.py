@@ -108,10 +108,7 @@ class Control:
             "request": self._show_request,
             "asked": self._asked,
             "gaps": self._show_gaps,
-            "bulletins": lambda _asked, _body: (
-                {"bulletins": [_base64(each) for each in bulletins(self._journal)]},
-                b"",
-            ),
+            "bulletins": self._show_bulletins,
             "tips": self._list_tips,
             "shared": self._shared,
             "segment": self._segment,

@@ -235,7 +235,7 @@ class Connection:
             self._client.ack(packet_id, message.qos)
             return
         pairs = tuple((str(key), str(value)) for key, value in getattr(properties, "UserProperty", ()))
-        received = MessageReceived(topic, bytes(message.payload), bool(message.retain), pairs)
+        received = MessageReceived(topic, bytes(message.payload), pairs)
         self._happened.append(InboundPublish(received, packet_id))
 
     # Watching

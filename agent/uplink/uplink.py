@@ -177,9 +177,9 @@ class Uplink:
                 self._link, self._remedy, self._packet_bytes = "connected", "", packet_bytes
                 for transfer in self._transfers.values():
                     transfer.sender.connected(packet_bytes)
-            case BusDisconnected(fault=fault, error=error):
+            case BusDisconnected(fault=fault, error=error, retry_in_s=retry_in_s):
                 self._link, self._remedy, self._packet_bytes = fault.value, str(error), None
-                self._log.warning("link_down", fault=fault.value, error=error.message)
+                self._log.warning("link_down", fault=fault.value, error=error.message, retry_in_s=round(retry_in_s, 1))
                 for transfer in self._transfers.values():
                     transfer.sender.disconnected(fault)
             case MessageReceived(topic=topic, payload=payload):

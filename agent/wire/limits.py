@@ -54,8 +54,8 @@ class OverLimit(enum.Enum):
     AREA_TOO_LARGE = "area too large"
     EXPIRED = "expired"
     LIVES_TOO_LONG = "expires too late"
-    OUTSIDE_REGIONS = "outside the requester's regions"
-    """Set by `trust.TrustedRequester.may_ask_about`, which knows the regions."""
+    OUTSIDE_REGIONS = "outside the region of this requester"
+    """`core.admission` asks `trust.TrustedRequester.may_ask_about`, which knows the regions."""
     CASE = "too many requests for this case"
     WINDOW_ASKED = "too many requests about this time"
     REQUESTER_RATE = "too many requests from this requester"
@@ -104,12 +104,6 @@ class RequestLimits:
                     f"limits.{name}: {value} is looser than the hard bound {hard}.",
                     remedy="Limits can be tightened, never loosened.",
                 )
-
-    @property
-    def satisfiable(self) -> bool:
-        """Returns True if a request could pass. It may be False: the owner's and a root's limits may exclude each
-        other."""
-        return self.window_min_s <= self.window_max_s and self.area_min_m2 <= self.area_max_m2
 
     def tightened(self, **bounds: int | None) -> RequestLimits:
         """Returns the tighter of these limits and `bounds`, one by one. None leaves a bound unchanged."""

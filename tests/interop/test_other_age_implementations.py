@@ -21,7 +21,7 @@ from agent.clients.opening import (
     parse_identity_file,
     rewrap,
 )
-from agent.core.vault.age.armor import armor, dearmor
+from agent.clients.opening.armor import armor, dearmor
 from agent.core.vault.age.header import split
 from agent.core.vault.age.recipients import PassphraseRecipient, parse_recipient
 from agent.core.vault.age.sealing import seal_bytes

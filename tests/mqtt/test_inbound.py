@@ -17,7 +17,7 @@ def queue(**changes: float) -> InboundQueue:
 
 
 def asked(who: str, payload: bytes = b"junk") -> MessageReceived:
-    return MessageReceived(f"doorward/v1/areas/1-1/requests/{who}/0", payload, retained=False)
+    return MessageReceived(f"doorward/v1/areas/1-1/requests/{who}/0", payload)
 
 
 def test_a_receipt_is_handed_out_though_a_flood_of_the_cell_has_used_up_its_pace() -> None:
@@ -28,7 +28,7 @@ def test_a_receipt_is_handed_out_though_a_flood_of_the_cell_has_used_up_its_pace
     while waiting.take(now_s) is not None:
         pass
     assert waiting.wait_s(now_s) == 0.05
-    receipt = MessageReceived(RECEIPT, b"stored", retained=False)
+    receipt = MessageReceived(RECEIPT, b"stored")
     waiting.put(receipt)
     assert waiting.wait_s(now_s) == 0
     assert waiting.take(now_s) == receipt
@@ -37,7 +37,7 @@ def test_a_receipt_is_handed_out_though_a_flood_of_the_cell_has_used_up_its_pace
 def test_a_flood_of_receipts_does_not_hold_up_a_request() -> None:
     waiting = queue()
     for number in range(1000):
-        waiting.put(MessageReceived(RECEIPT, b"%d" % number, retained=False))
+        waiting.put(MessageReceived(RECEIPT, b"%d" % number))
     request = asked("police")
     waiting.put(request)
     taken = []

@@ -142,7 +142,7 @@ def _over(request: Mapping[str, Any], signer: Mapping[str, Any], now_s: int) -> 
         (request["from"] < now_s - 45 * DAY_S, "look-back too far"),
         (request["not_after"] < now_s, "expired"),
         (request["not_after"] > now_s + 30 * DAY_S, "expires too late"),
-        (not any(_within(request["area"], each) for each in signer["regions"]), "outside the requester's regions"),
+        (not any(_within(request["area"], each) for each in signer["regions"]), "outside the region of this requester"),
     )
     return next((name for broken, name in rows if broken), None)
 

@@ -149,9 +149,13 @@ def _over_limit() -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "polygon of a small park and a needle", {"area": builtins(samples.NEEDLE)}, "area too small"
     yield "polygon of eight needles", outline(*_star(8)), "area too small"
     yield "polygon like a strip of 119 m", outline((0, 0), (0, 14), (1.07, 14), (1.07, 0)), "area too small"
-    yield "south of the requester's region", circle(300, lat=52.0, lon=10.0), "outside the requester's regions"
-    yield "across the border of the region", circle(300, lat=54.0, lon=10.0), "outside the requester's regions"
-    yield "on the other side of the world", circle(300, lat=-53.5461, lon=-170.0), "outside the requester's regions"
+    yield "south of the requester's region", circle(300, lat=52.0, lon=10.0), "outside the region of this requester"
+    yield "across the border of the region", circle(300, lat=54.0, lon=10.0), "outside the region of this requester"
+    yield (
+        "on the other side of the world",
+        circle(300, lat=-53.5461, lon=-170.0),
+        "outside the region of this requester",
+    )
 
 
 def _malformed_fields() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,1 +1,1 @@
-"""Media for clients: joining segments, contact sheets, and opening untrusted media in a confined process."""
+"""Media for clients: joining segments, and opening untrusted media in a confined process."""

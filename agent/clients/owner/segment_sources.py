@@ -11,16 +11,16 @@ from typing import Protocol
 
 import msgspec
 
-from agent.clients.owner.keys import AgeIdentity, OwnerKeys
+from agent.clients.owner.keys import AgeIdentity
 from agent.clients.owner.sealed_footage import OpenedPoster, OpenedSegment, open_captured, open_poster, open_sound
-from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.sync import DeviceChannel, field
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.errors import NetworkError, OpenError
 from agent.wire.identities import PublicKey
 
-__all__ = ["DeviceVault", "FootageSource", "ListedSegment", "open_segment", "record_of"]
+__all__ = ["DeviceVault", "FootageSource", "ListedSegment", "record_of"]
 
 EVERYTHING_MS = 2**53 - 1
 
@@ -108,13 +108,6 @@ class DeviceVault:
         answer, data = self._link.fetch("sound", id=segment)
         signed = record_of(field(answer, "record", str), segment, self._device)
         return open_sound(signed, data, identities, device=self._device.id)
-
-
-def open_segment(source: DeviceChannel | FootageSource, keys: OwnerKeys, segment: str) -> OpenedSegment:
-    """One segment from a device, or from the folder of one, opened with the owner's identity and checked."""
-    if isinstance(source, DeviceChannel):
-        source = DeviceVault(source, sync(source, keys).key)
-    return source.open(segment, keys.identities)
 
 
 def record_of(line: str, segment: str, device: PublicKey) -> SignedRecord:

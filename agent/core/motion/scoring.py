@@ -91,12 +91,6 @@ class Score:
     def false_alarms_per_h(self) -> float:
         return self.false_alarms * 3600 / self.watched_s if self.watched_s > 0 else 0.0
 
-    @property
-    def median_latency_s(self) -> float | None:
-        """Middle of `latencies_s`; None when nothing was seen."""
-        ordered = sorted(self.latencies_s)
-        return ordered[len(ordered) // 2] if ordered else None
-
 
 def score(
     truth: Iterable[Interval],

@@ -58,13 +58,6 @@ class ElevatedSession:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class PageFacts:
-    """The doorbell's settings that the page shows, free of secrets."""
-
-    values: Mapping[str, Any]
-
-
 class PageOperations:
     """`answer` for the control socket's operations and the page's.  Raises `DoorwardError`."""
 

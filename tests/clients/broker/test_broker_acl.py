@@ -187,7 +187,7 @@ def test_a_retained_request_outlives_its_requesters_connection_and_the_brokers_r
     device.start()
     assert isinstance(device.next_event(PATIENCE_S), BusConnected)
     assert isinstance(device.next_event(PATIENCE_S), Subscribed)
-    assert device.next_event(PATIENCE_S) == MessageReceived(topic, b"still here", retained=True)
+    assert device.next_event(PATIENCE_S) == MessageReceived(topic, b"still here")
 
 
 def test_the_broker_keeps_no_more_of_one_requester_in_a_cell_than_there_are_slots(world: BrokerWithClients) -> None:

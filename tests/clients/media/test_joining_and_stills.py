@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.clients.media.contact_sheet import SheetTile, TileState, contact_sheet
 from agent.clients.media.join import MediaInfo, join_mp4, probe
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.object_detection.labels import ObjectLabel
@@ -24,6 +23,7 @@ from agent.errors import FormatError, StorageError
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster, poster_of_media
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
+from demo.contact_sheet import SheetTile, TileState, contact_sheet
 from tests.cameras import FIRST_NS, gops_of, play
 
 UUID_BOX = struct.pack(">I4s16s", 30, b"uuid", bytes(16)) + b"record"

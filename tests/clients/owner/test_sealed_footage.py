@@ -21,7 +21,7 @@ from agent.clients.owner.sealed_footage import (
     open_sound,
     open_unrecorded,
 )
-from agent.clients.owner.segment_sources import DeviceVault, ListedSegment, open_segment
+from agent.clients.owner.segment_sources import DeviceVault, ListedSegment
 from agent.clients.owner.sync import sync
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header, split
@@ -40,8 +40,12 @@ from tests.hostile import HOSTILE_FILMS, box
 from tests.sounds import heard_from_s, track
 
 
+def device_vault(home: Home) -> DeviceVault:
+    return DeviceVault(home.device, sync(home.device, home.keys).key)
+
+
 def test_a_segment_opens_from_the_device(home: Home, media: list[bytes]) -> None:
-    opened = open_segment(home.device, home.keys, home.segments[0])
+    opened = device_vault(home).open(home.segments[0], home.keys.identities)
     assert opened.media == media[0]
     assert opened.record is not None
     assert opened.record.signed_by(home.device.key)
@@ -51,11 +55,11 @@ def test_a_list_cannot_make_a_segment_be_another(home: Home) -> None:
     other = home.device.stored[home.segments[1]]
     home.device.lies["segment"] = lambda result, data: ({"record": other.signed.line.decode()}, other.sealed)
     with pytest.raises(OpenError, match="about something else"):
-        open_segment(home.device, home.keys, home.segments[0])
+        device_vault(home).open(home.segments[0], home.keys.identities)
 
 
 def test_clips_become_ordinary_videos_with_their_posters(home: Home, tmp_path: Path) -> None:
-    vault = DeviceVault(home.device, sync(home.device, home.keys).key)
+    vault = device_vault(home)
     clips = clips_of(vault.listed(WINDOW_MS, WINDOW_MS + 10_000))
     assert [len(clip) for clip in clips] == [2]
     done = export_clip(vault, [home.keys.identity], clips[0], tmp_path / "out")
@@ -68,7 +72,7 @@ def test_clips_become_ordinary_videos_with_their_posters(home: Home, tmp_path: P
 
 
 def test_a_clip_is_exported_with_its_sound_in_time_or_without_it(home: Home, tmp_path: Path) -> None:
-    vault = DeviceVault(home.device, sync(home.device, home.keys).key)
+    vault = device_vault(home)
     (clip,) = clips_of(vault.listed(WINDOW_MS, WINDOW_MS + 10_000))
     heard = export_clip(vault, [home.keys.identity], clip, tmp_path / "heard")
     mute = export_clip(vault, [home.keys.identity], clip, tmp_path / "mute", sound=False)
@@ -157,7 +161,7 @@ def test_the_disk_of_a_dead_device_opens_with_the_owners_identity(
     assert vault.signed
     assert vault.faults == ()
     assert [item.id for item in vault.listed()] == list(home.segments)
-    assert open_segment(vault, home.keys, home.segments[2]).media == media[2]
+    assert vault.open(home.segments[2], home.keys.identities).media == media[2]
     assert vault.poster(home.segments[0], [home.keys.identity]).image == JPEG
 
 
@@ -224,7 +228,7 @@ def test_a_cut_segment_under_another_record_is_betrayed_by_its_header(home: Home
     a.signed = home.device._record(type(a.signed.record)(**values | {"file": b.signed.record.file}))  # type: ignore[union-attr]
     a.sealed = b.sealed
     with pytest.raises(FormatError, match="does not begin with the bytes that the device signed"):
-        open_segment(home.device, home.keys, cut[0])
+        device_vault(home).open(cut[0], home.keys.identities)
 
 
 def test_a_manifest_line_not_signed_by_the_device_is_left_out_and_told(home: Home, tmp_path: Path) -> None:

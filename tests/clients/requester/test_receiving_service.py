@@ -413,7 +413,7 @@ def test_nonsense_is_dropped_and_leaves_nothing(topic: str, payload: bytes, desk
         pass
     published = len(desk.broker.published)
     with desk.broker.lock:
-        desk.bus.deliver(MessageReceived(topic, payload, retained=False))
+        desk.bus.deliver(MessageReceived(topic, payload))
     while desk.step():
         pass
     assert len(desk.broker.published) == published
@@ -509,7 +509,7 @@ def test_nothing_that_arrives_can_stop_the_service(
 ) -> None:
     with desk.broker.lock:
         topic = f"doorward/v1/up/rijnstad-police/{device}/{'cd' * 16}-{part}/{verb}"
-        desk.bus.deliver(MessageReceived(topic, payload, retained=False))
+        desk.bus.deliver(MessageReceived(topic, payload))
     while desk.step():
         pass
 

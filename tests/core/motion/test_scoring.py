@@ -71,8 +71,8 @@ def test_silence_about_nothing_is_perfect() -> None:
 
 
 def test_latency_is_from_the_begin_of_the_event_to_the_first_prediction() -> None:
-    assert score((VISIT,), (Interval(21.5, 22), Interval(25, 26)), duration_s=60).median_latency_s == 1.5
-    assert score((VISIT,), (Interval(19.5, 22),), duration_s=60).median_latency_s == 0
+    assert score((VISIT,), (Interval(21.5, 22), Interval(25, 26)), duration_s=60).latencies_s == (1.5,)
+    assert score((VISIT,), (Interval(19.5, 22),), duration_s=60).latencies_s == (0,)
 
 
 def test_instants_join_over_gaps_up_to_the_limit() -> None:

@@ -25,7 +25,7 @@ from agent.clients.opening import (
     open_stream,
     parse_identity,
 )
-from agent.core.vault.age.armor import dearmor
+from agent.clients.opening.armor import dearmor
 from agent.core.vault.age.header import parse_header
 from agent.errors import FormatError, OpenError
 from tests import public_vectors

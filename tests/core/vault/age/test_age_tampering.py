@@ -17,7 +17,7 @@ from agent.clients.opening import (
     open_file_key,
     open_stream,
 )
-from agent.core.vault.age.armor import dearmor
+from agent.clients.opening.armor import dearmor
 from agent.core.vault.age.header import LONGEST_HEADER_BYTES, Header, header_mac, parse_header, read_header, split
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.age.stream import CHUNK_BYTES, NONCE_BYTES, SEALED_CHUNK_BYTES

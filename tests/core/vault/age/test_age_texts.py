@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clients.opening import HybridIdentity, X25519Identity, parse_identity, parse_identity_file
+from agent.clients.opening.armor import armor, dearmor, is_armored
 from agent.core.vault.age import bech32
-from agent.core.vault.age.armor import armor, dearmor, is_armored
 from agent.core.vault.age.canonical import from_base64, to_base64
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient, parse_recipient
 from agent.errors import FormatError
@@ -146,7 +146,7 @@ def test_base64_has_one_spelling_for_each_byte_string(text: str) -> None:
 
 def test_sealing_brings_in_no_code_that_opens() -> None:
     program = (
-        "import sys, agent.core.vault.age, agent.core.vault.age.armor, agent.core.vault.age.sealing\n"
+        "import sys, agent.core.vault.age, agent.core.vault.age.sealing\n"
         "sys.exit(any(name.startswith('agent.clients.opening') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
