@@ -213,3 +213,41 @@ def test_what_was_recorded_under_a_false_past_outlives_the_return_of_the_right_t
     assert clock.trusted_ms is not None
     assert [entry.id for entry in tested.vault.entries()] == ids
     journal.close()
+
+
+def test_a_jump_is_told_with_its_length_and_how_long_it_must_stand_and_is_believed_only_after_that(
+    tested: TestVault,
+) -> None:
+    journal = SqliteJournal(":memory:")
+    clock = TrustedClock(tested.clock, journal, tested.vault.newest)
+    assert clock.status() is None
+    before_ms = tested.clock.now().utc_ns // 10**6
+    assert (clock.believed_ms, clock.trusted_ms) == (before_ms, before_ms)
+    tested.clock.utc_offset_ns += 31 * DAY_S * NS_PER_S
+    assert clock.status() == {"ahead_s": 31 * DAY_S, "confirmed_in_s": 3 * DAY_S}
+    assert (clock.believed_ms, clock.trusted_ms) == (before_ms, None)
+    assert clock.now().quality is ClockQuality.UNKNOWN
+    tested.clock.advance(300)
+    assert clock.believed_ms == before_ms + 300_000
+    status = clock.status()
+    assert status is not None
+    assert status["confirmed_in_s"] == 3 * DAY_S - 300
+    clock.confirm(tested.clock.now().utc_ns // 10**6)
+    assert clock.status() is None
+    assert clock.trusted_ms == clock.believed_ms == before_ms + (31 * DAY_S + 300) * 1000
+    journal.close()
+
+
+def test_a_time_that_cannot_be_read_is_taken_from_the_newest_segment(tested: TestVault) -> None:
+    journal = SqliteJournal(":memory:")
+    tested.record()
+    newest = tested.vault.newest()
+    assert newest is not None
+    with journal.transaction():
+        journal.put("clock.trust", b"{")
+    tested.clock.boot += 1
+    tested.clock.utc_offset_ns += 74 * YEAR_S * NS_PER_S
+    clock = TrustedClock(tested.clock, journal, tested.vault.newest)
+    assert clock.trusted_ms is None
+    assert clock.believed_ms == newest.end_ms
+    journal.close()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.core.home_news import HomeState
 from agent.core.timebase import ClockQuality
 from agent.custodian.home_status import HomeStateHandler
 from agent.custodian.readonly_disk import ReadOnlyDisk
 from agent.errors import RequestError
 from agent.wire.control import Frame
 from agent.wire.statements import (
-    Approval,
     Erasure,
     Hold,
     OptOut,
@@ -22,7 +23,7 @@ from agent.wire.statements import (
     Scope,
     TrustChange,
 )
-from tests.custodians import APPROVER, NOW_S, ROOT, Door, Told, bundle, signed, stated
+from tests.custodians import APPROVER, NOW_S, ROOT, Door, Told, approval, bundle, signed, stated
 from tests.fake_disk import FakeDisk
 from tests.wire import samples
 
@@ -137,7 +138,7 @@ def test_a_device_names_its_key_its_epoch_and_whether_owners_wait(door: Door) ->
 
 def test_a_statement_is_answered_with_the_request_the_disclosure_and_the_new_state(door: Door) -> None:
     asked = door.ask()
-    statement, headers = door_approval(door, asked)
+    statement, headers = approval(door, asked, door.segments[0])
     said, _ = answer(
         door,
         "statement",
@@ -155,12 +156,6 @@ def test_a_statement_is_answered_with_the_request_the_disclosure_and_the_new_sta
     for sizes, body in (([5], b"four"), ([1], b"ab"), ([], b"x")):
         with pytest.raises(RequestError):
             answer(door, "statement", body, envelope=quiet, sizes=sizes)
-
-
-def door_approval(door: Door, asked: Any) -> tuple[Approval, tuple[bytes, ...]]:
-    from tests.custodians import approval
-
-    return approval(door, asked, door.segments[0])
 
 
 def test_tokens_that_are_no_hex_digits_are_refused(door: Door) -> None:
@@ -188,8 +183,8 @@ def test_a_browser_is_told_only_on_a_device_with_alerts_and_in_the_name_of_the_o
     for statement in (on, off):
         door.obey(statement)
     assert heard == [(on, samples.OWNER_KEY.id), (off, samples.OWNER_KEY.id)]
-    assert [entry["kind"] for entry in door.entries()[before:]] == ["alerts changed"] * 2
-    assert {entry["reason"] for entry in door.entries()[before:]} == {"mira"}
+    assert [entry["kind"] for entry in door.entries()[before:]] == ["alerts-changed"] * 2
+    assert {entry["reason"] for entry in door.entries()[before:]} == {"anna"}
 
 
 # -- the disk and the state beside it ----------------------------------------------------------------------------------
@@ -197,13 +192,12 @@ def test_a_browser_is_told_only_on_a_device_with_alerts_and_in_the_name_of_the_o
 
 def test_the_custodian_reads_the_vault_and_writes_nothing_there() -> None:
     disk = FakeDisk()
-    from pathlib import Path
-
     folder, file = Path("/vault"), Path("/vault/file")
     disk.make_directory(folder)
-    with disk.create(file) as handle:
-        handle.write(b"0123456789")
-        handle.sync()
+    handle = disk.create(file)
+    handle.write(b"0123456789")
+    handle.sync()
+    handle.close()
     read_only = ReadOnlyDisk(disk)
     assert read_only.names(folder) == ["file"]
     assert (read_only.size(file), read_only.read(file, 2, 3)) == (10, b"234")
@@ -223,10 +217,11 @@ def test_the_custodian_reads_the_vault_and_writes_nothing_there() -> None:
     assert (disk.names(folder), disk.size(file)) == (["file"], 10)
 
 
-def test_home_assistant_hears_each_press_once_and_the_owner_hears_everything() -> None:
+def test_home_assistant_hears_each_press_once_and_the_owner_hears_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.custodian.home_status.state_of", lambda status: status)
     told = Told()
-    state = HomeStateHandler(told, dict)
-    assert state.collect(0, 0).presses == 0
+    state = HomeStateHandler(told, lambda: {"clock": "synced"})
+    assert state.collect(0, 0) == HomeState(0, b'{"clock":"synced"}')
     state.notify("motion", "Somebody is here.")
     assert state.collect(0, 0).presses == 0
     state.notify("button", "It rang.")

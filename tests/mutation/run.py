@@ -113,10 +113,11 @@ GROUPS = (
     Group(
         "custodian",
         ("agent/custodian/*.py",),
-        # The streams of timeline, live view and control socket are tested beside what they serve.
+        # Live view, the index and the control socket are tested beside what they serve.
         (
             "tests/custodian/test_*.py",
             "tests/ipc",
+            "tests/contracts/test_index.py",
             "tests/recorder/test_live_view.py",
         ),
         without=("agent/custodian/journal_sqlite.py",),
