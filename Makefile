@@ -1,4 +1,4 @@
-# Doorward's front door.  Each target does all of its own set-up; a second run finds it done.
+# Doorward's front door.  Each target does its own set-up; a second run finds it done.
 #
 #   make demo                     the main job, told in the terminal
 #   make demo VIDEO=my.mp4        … on your own footage

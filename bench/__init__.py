@@ -1,1 +1,1 @@
-"""What Doorward costs, each figure beside a peer or a physical limit, in one run: `make bench`."""
+"""Costs of Doorward, each figure beside a peer or a physical limit, in one run: `make bench`."""

@@ -1,10 +1,10 @@
 """Measures a press of the button until its alert is handed to the channel, while the doorbell records and uploads.
 
-`python -m bench alerts [PRESSES]` (default 200).  One device in this process: a drawn scene of 960 × 540 at 10 frames
-a second, recorded without a pause; an approved disclosure of real footage on its way over a line of 60 kB/s; and a
-channel on an ntfy-like server on loopback.  *handed* is when Apprise is called, *taken* when the server has read the
-message.  Between the press and *handed* lie the policy, the durable queue (an fsync) and two threads; the same is
-measured at rest, without camera and upload, in the same run.
+`python -m bench alerts [PRESSES]` (default 200). One device in this process: a drawn scene of 960 × 540 at 10 frames a
+second, recorded continuously; an approved disclosure of real footage on its way over a line of 60 kB/s; and a channel
+on an ntfy-like server on loopback. *handed* is the moment of the call to Apprise, *taken* the moment after the server
+has read the message. Between the press and *handed* lie the policy, the durable queue (an fsync) and two threads; the
+same is measured at rest, without camera and upload, in the same run.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def device(configuration: Path, *, camera: bool) -> Iterator[tuple[Solo, Receive
 
 
 def measure(solo: Solo, receiver: Receiver, courier: Watched, presses: int) -> tuple[list[float], list[float]]:
-    """Of each press, in ms."""
+    """Returns the figures of each press, in ms."""
     handed, taken = [], []
     clocks_apart_s = time.perf_counter() - time.monotonic()
     for _ in range(presses):

@@ -6,9 +6,9 @@ x264 `superfast`, one thread, 4 Mbit/s, everywhere.
 
 - *ours*: a whole device (`solo`): motion, pre-roll, sealing, the vault; a press every 5 s keeps it recording.  Once
   more *with sound*: a file's samples at a microphone's pace, resampled, encoded as AAC, sealed beside the pictures.
-- *bare picamera2*: the same encoder into a file, with no lores stream, no motion, no sealing: what the camera costs.
-- *motion* takes pictures from libcamera only where it was built so; Debian's was not, so it reads the same footage
-  through its own `netcam`, decodes it (which the others need not: their frames come decoded), and records the same way.
+- *bare picamera2*: the same encoder into a file, with lores stream, motion and sealing left out: the camera's own cost.
+- *motion* takes pictures from libcamera only if it was built with it; Debian's lacks it, so it reads the same footage
+  through its own `netcam`, decodes it (which the others skip: their frames come decoded), and records the same way.
 
 Each is a separate process, measured over /proc from its third second on.
 """

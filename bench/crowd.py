@@ -1,9 +1,9 @@
-"""What a busy cell costs a request and an upload, beside a quiet cell in the same run: `python -m bench crowd`.
+"""Cost of a busy cell for a request and an upload, beside a quiet cell in the same run: `python -m bench crowd`.
 
-A real mosquitto with our configuration, a doorbell's custodian and uplink, and four certificates whose requests or
-bulletins no owner trusts.  They publish at a steady rate, retained, each under a new identifier.  After ten seconds
-a requester that the owner trusts publishes a request.  The table gives the seconds until the doorbell has matched it,
-and, after the owner's approval, the seconds until the requester's final receipt for 6 MB has arrived.
+A real mosquitto with our configuration, a doorbell's custodian and uplink, and four certificates for requests or
+bulletins that the owner does not trust. They publish at a steady rate, retained, each under a new identifier. After ten
+seconds a requester that the owner trusts publishes a request. The table gives the seconds until the doorbell has
+matched it, and, after the owner's approval, the seconds until the requester's final receipt for 6 MB has arrived.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ PATIENCE_S = 300.0
 CROWDS = (("", 0), ("requests", 20), ("requests", 40), ("bulletins", 15))
 """Kind and messages a second.  The first is the limit: a quiet cell."""
 SEGMENT_REPEATS = 230_000
-"""Of some nine bytes: 2 MB."""
+"""Repeats of some nine bytes: 2 MB."""
 
 
 def main() -> int:
@@ -148,7 +148,7 @@ class _House:
 
 
 class _Crowd:
-    """Publishes `per_s` messages a second from certificates whose requesters no owner trusts."""
+    """Publishes `per_s` messages a second from certificates of requesters that the owner does not trust."""
 
     def __init__(self, world: BrokerWithClients, kind: str, per_s: int) -> None:
         self._kind, self._per_s = kind, per_s

@@ -1,9 +1,10 @@
 """Hours of footage at full speed: is memory flat, is no thread left, do the times stay true?
 
-`python -m bench.day [HOURS]` (2; a day takes about six minutes).  A whole recorder with its vault; real footage is
+`python -m bench.day [HOURS]` (2; a day takes about six minutes). A whole recorder with its vault; real footage is
 encoded once, and its packets and small pictures are then delivered again and again under new sensor times, 10 frames a
-second, through detector, events, segments, sealing and eviction.  So is sound, a packet each 42⅔ ms.  What is stored is
-read back, and opened: every segment's times against those of its pictures, every sound's against those of its packets.
+second, through detector, events, segments, sealing and eviction. So is sound, a packet each 42⅔ ms. The stored footage
+is read back, and opened: every segment's times against those of its pictures, every sound's against those of its
+packets.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOOTAGE = ROOT / ".cache" / "vtest.avi"
 FRAMES_PER_S = 10
 QUIET_SHARE = 0.9
-"""Of the day no one comes: the same picture with other noise."""
+"""Share of the day in which the scene is empty: the same picture with other noise."""
 
 
 class Reel:
@@ -167,7 +168,7 @@ def rss_mb() -> float:
 
 
 def run(hours: float, footage: Path, folder: Path) -> dict[str, float]:
-    """The figures; raises nothing of its own."""
+    """Returns the figures. Raises only the errors of the recorder."""
     reel = Reel(footage)
     day = Day(reel, hours)
     StateFolder(folder / "state").initialise(private_key_from_seed(b"d" * 32))
@@ -220,7 +221,7 @@ def run(hours: float, footage: Path, folder: Path) -> dict[str, float]:
 
 
 def apart_us(solo: Solo, owner: OwnerKeys, record: SegmentRecord, sound: Sound, first_ns: int) -> float:
-    """How far any packet of a segment's sound, opened, lies from where its source had the same one."""
+    """Returns the largest distance between a packet of a segment's sound, opened, and the same packet in its source."""
     sealed = solo.vault.read_sound(record.id)
     if sealed is None:
         return 0.0

@@ -1,9 +1,9 @@
 """Measures an upload over a long lossy link with each control of congestion: `python -m bench lossy` (root, Linux).
 
-`python -m bench lossy [MEGABYTES] [ROUNDS]` (default 8 and 1).  The sender is in its own network namespace.  A relay
-between two TUN devices delays each packet by 100 ms and drops 3 % of the packets, in both directions: not every kernel
-has netem.  Beyond the link are a mosquitto and a requester that loses nothing.  The peer is the kernel's `cubic`, which
-a Debian without the module `tcp_bbr` uses.  Doorward asks for `bbr`, and the installer loads the module.
+`python -m bench lossy [MEGABYTES] [ROUNDS]` (default 8 and 1). The sender is in its own network namespace. A relay
+between two TUN devices delays each packet by 100 ms and drops 3 % of the packets, in both directions: some kernels lack
+netem. Beyond the link are a mosquitto and a requester that loses nothing. The peer is the kernel's `cubic`, which a
+Debian without the module `tcp_bbr` uses. Doorward asks for `bbr`, and the installer loads the module.
 """
 
 from __future__ import annotations

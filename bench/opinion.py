@@ -2,11 +2,11 @@
 
 `python -m bench opinion [cost|recording|sights …]` runs all three parts or those named.
 
-- cost: the same pictures (luma of real footage, or noise without it) through each way of running the object network,
-  each in a separate process, by thread time; memory is what loading and one look add to the process.
+- cost: the same pictures (luma of real footage, or noise if there is none) through each way of running the object
+  network, each in a separate process, by thread time; memory is the growth of the process by loading and one inference.
 - recording: how late a thread with something to do every 10 ms gets its turn, while another thread of the same process
-  looks as it does while a person is at the door, with and without every core busy with other processes.
-- sights: every clip of ../shared/clips and vtest.avi, as `doorward motion --opinion` plays them.
+  runs inference as it does while a person is at the door, with and without every core busy with other processes.
+- labels: every clip of ../shared/clips and vtest.avi, as `doorward motion --opinion` plays them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TRUTH = {
     "onebyone.mp4": "person", "roadtop.avi": "vehicle", "suburb.mp4": "vehicle", "tree.avi": "",
     "wavingtrees.mp4": "person", "vtest.avi": "person",
 }  # fmt: skip
-"""What moves in every event of each, from what its labels say of it."""
+"""The thing that moves in every event of each clip, from the clip's labels."""
 
 
 def pictures() -> list[np.ndarray]:

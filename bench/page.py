@@ -185,7 +185,7 @@ def timeline_of_years(people: Phones) -> None:
 
 
 def decryption(people: Phones) -> None:
-    """In a worker of the same browser, on a page of its own: the owner's page lets no foreign script in."""
+    """In a worker of the same browser, on a separate page: the owner's page blocks foreign scripts."""
     import subprocess
 
     source = Path(__file__).resolve().parents[1] / "agent" / "web" / "src"

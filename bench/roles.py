@@ -1,7 +1,8 @@
 """`python -m bench roles`: memory (PSS) and CPU of each role while it records, receives and waits.
 
-The three roles of an installation as processes of their own, a real broker, real footage at its own speed.  PSS is what
-a process would free: shared pages count by their share (proc(5), smaps_rollup).  The bridge has a simulated panel.
+The three roles of an installation as separate processes, a real broker, real footage at its own speed. PSS is the
+memory that the end of a process would free: shared pages count by their share (proc(5), smaps_rollup). The bridge has a
+simulated panel.
 """
 
 from __future__ import annotations

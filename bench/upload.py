@@ -4,10 +4,10 @@
 broker, and the same requester takes it.  They take turns; the table gives medians, and the medians of each round's
 ratio to bare paho: on a busy machine only turns of one round compare.
 
-- *bare paho*: `publish` from memory in chunks of 64 KiB, timed to the last PUBACK.  Nothing else: no hash, no file, no
-  receipt.  The second row sends chunks of 128 KiB.
-- *paho, reading and hashing*: the first with what the format asks for: each chunk comes from the outbox and its hash is
-  in its topic.  The limit of any sender of this format with such chunks, for CPU.
+- *bare paho*: `publish` from memory in chunks of 64 KiB, timed to the last PUBACK.  Hashes, files and receipts are
+  left out.  The second row sends chunks of 128 KiB.
+- *paho, reading and hashing*: the first with the work that the format demands: each chunk comes from the outbox and its
+  hash is in its topic.  The limit of any sender of this format with such chunks, for CPU.
 - *Doorward*: `uplink.uplink` as it runs on a device: starts with chunks of 64 KiB and continues with 128 KiB, reads
   the outbox from disk, hashes each chunk into its topic, sends the manifest first and waits for its receipt.  Timed to
   the requester's final receipt.

@@ -199,7 +199,7 @@ def start_alone(place: Path, *, cold: bool) -> tuple[float, float]:
 
 
 def start_here(place: Path, *, cold: bool) -> None:
-    """What `start_alone` runs."""
+    """Runs in the process of `start_alone`."""
     vault, index, log = open_vault(place, (HybridIdentity(bytes(32)).recipient(),))
     if cold:
         index.clear()
@@ -314,7 +314,7 @@ class SteppedClock(RealClock):
 
 
 def wear_here(place: Path, segments: int) -> None:
-    """What `measure_wear` runs on the logged disk; prints the bytes of ciphertext."""
+    """Runs on the logged disk of `measure_wear`; prints the bytes of ciphertext."""
     clock = SteppedClock()
     key = private_key_from_seed(bytes(32))
     log, index = DiskManifestLog(RealDisk(), place / "vault"), SqliteIndex(place / "index.sqlite")

@@ -6,7 +6,7 @@ and it is independent of the agent's code. Bridge and agent exchange frames of a
 
     panel.py      decisions: debounce, presses, LED rules, chime, a silent agent                             (pure)
     daylight.py   decisions: when the infrared filter and the lamp switch                                    (pure)
-    ladder.py     decisions: how much the camera must reduce its work before the firmware throttles          (pure)
+    throttling.py decisions: how much the camera must reduce its work before the firmware throttles          (pure)
     backends/     the lines: gpiod 2, gpiozero, and a simulated panel for tests and terminals
     health.py     readings: temperature, throttling, under-voltage, wear, CMA, clock, Wi-Fi
     frames.py     the messages; server.py the socket; bridge.py the loop that joins all of it

@@ -1,6 +1,6 @@
 """Decides how much the camera reduces its work, so that the board stays below the firmware's temperature limit.
 
-    rung        at           what the agent does
+    level       at           what the agent does
     0 NORMAL                 everything as configured
     1 OBJECT_DETECTION  throttle_from_c - 3   no object detection
     2 ANALYSIS          throttle_from_c       also analyses only every second small picture
@@ -9,7 +9,7 @@
 
 The level rises by one at most every `RAISE_LEVEL_NS`, because a board reacts that slowly. It falls by one after
 `LOWER_LEVEL_NS` below the level's own temperature minus `MARGIN_C`. Under-voltage, or a firmware that already
-throttles, counts as rung 3 at once, because waiting would lose frames.
+throttles, counts as level 3 at once, because waiting would lose frames.
 
 Pure: the time is an argument. A Zero 2 W in its case throttles at 80 °C after a quarter of an hour of full load.
 """
@@ -27,7 +27,7 @@ LOWER_LEVEL_NS = 120 * 10**9
 
 
 class ThrottleLevel(enum.IntEnum):
-    """The work that the agent gives up. Each level includes the levels before it."""
+    """The throttling level: the work that the agent gives up. Each level includes the levels before it."""
 
     NORMAL = 0
     OBJECT_DETECTION = 1
@@ -41,7 +41,7 @@ class Throttle:
 
     def __init__(self, throttle_from_c: float) -> None:
         self._from_c = throttle_from_c - STEP_C
-        """The temperature of the first rung. Object detection is the cheapest to give up, so it goes first."""
+        """The temperature of the first level. Object detection is the cheapest to give up, so it goes first."""
         self.throttle_level = ThrottleLevel.NORMAL
         self._climbed_ns: int | None = None
         self._cool_ns: int | None = None

@@ -141,7 +141,7 @@ def filmed_by_camera(
 
 
 def gop(start_ms: int, length_ms: int = 1000, frames: int = 4, size_bytes: int = 100) -> Gop:
-    """A GOP without pixels, for logic that never looks inside."""
+    """A GOP without pixels, for logic that treats it as a whole."""
     step_ms = length_ms // frames
     return Gop(
         tuple(

@@ -19,8 +19,8 @@ PROOFS: Final = frozenset(
 """Folders with one try: a failure there is a defect. Other folders meet cameras, brokers, browsers, processes and
 clocks, so their tests have a second try (decision 0017)."""
 
-# A busy machine is no failure: how long an example takes is measured in bench/, not asserted here.  And the same code
-# gets the same examples: whether a change is sound must not depend on luck.  `make explore` draws others.
+# A busy machine is no failure: bench/ measures the time of an example. And the same code gets the same examples:
+# whether a change is sound must not depend on luck. `make explore` draws others.
 settings.register_profile(
     "doorward", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -61,7 +61,7 @@ def footage() -> Path:
 
 
 LEFT_OUT: Final[Counter[str]] = Counter()
-"""How many tests each target at length has that this run leaves out."""
+"""Number of tests of each target at length that this run leaves out."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

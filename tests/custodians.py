@@ -1,7 +1,7 @@
 """Custodians for tests: a whole door on a journal in memory, its owner, two requesters, and everything they can say.
 
-The vault is of paper: a few signed records with made-up bytes behind them.  The custodian opens nothing, so nothing in
-it can tell; `tests/scenarios` does the same with footage.
+The vault is of paper: a few signed records with made-up bytes behind them. The custodian never opens footage, so it
+cannot tell; `tests/scenarios` does the same with footage.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class _Paper:
 
 
 class PaperVault:
-    """What the custodian needs of `VaultReader`."""
+    """The part of `VaultReader` that the custodian needs."""
 
     def __init__(self) -> None:
         self.kept: dict[str, _Paper] = {}
@@ -263,7 +263,7 @@ def _sealed(payload: bytes) -> tuple[bytes, SealedFile]:
 
 
 def bundle(version: int = 1, *keys: Ed25519PrivateKey, **changes: Any) -> TrustBundle:
-    """Of the requesters with these keys; both of ours when none is given."""
+    """A bundle of the requesters with these keys; both of ours if none is given."""
     entries = tuple(
         samples.requester(
             id=NAMES[public_key_of(key).id],
@@ -293,10 +293,10 @@ class Door:
     held_bytes: int = 1 << 40
     bounded_by: Configuration = field(default_factory=Configuration)
     counts_windows: bool = False
-    """Whether it minds how often one requester asks about one time; most tests ask about the same few minutes."""
+    """If True, it counts how often one requester asks about one time; most tests ask about the same few minutes."""
     custodian: Custodian = field(init=False)
     own_nonces: bool = False
-    """Whether statements need nonces of this device's, as they do outside of tests."""
+    """If True, statements need nonces of this device's, as they do outside of tests."""
     entropy: SeededEntropy = field(default_factory=lambda: SeededEntropy(11))
 
     def __post_init__(self) -> None:
@@ -406,7 +406,7 @@ class Door:
 
 
 def opened(text: str) -> bytes:
-    """What the control socket shows sealed, as its owner reads it."""
+    """Opens a sealed text of the control socket, as its owner does."""
     return open_bytes(base64.decode(text), [OWNER_IDENTITY])
 
 
@@ -426,7 +426,7 @@ def enrolment(**changes: Any) -> Enrolment:
 
 
 def two_owners(door: Door, second: Ed25519PrivateKey) -> dict[str, Any]:
-    """What changes in the next enrolment when a second owner comes whose yes it takes as well."""
+    """Changes of the next enrolment after which a second owner's yes is needed too."""
     approvers = tuple(
         NamedKey(name=name, key=public_key_of(key).text) for name, key in (("anna", APPROVER), ("bo", second))
     )
@@ -490,7 +490,7 @@ def new_header(number: int = 0, recipients: int = 1) -> bytes:
 
 
 def approval(door: Door, asked: FootageRequest, *segments: str, **changes: Any) -> tuple[Approval, tuple[bytes, ...]]:
-    """Of these segments, or of all that matched."""
+    """Approves these segments, or all that matched."""
     names = segments or door.stored(asked).segments
     headers = tuple(new_header(number) for number in range(len(names)))
     items = tuple(

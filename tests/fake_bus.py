@@ -1,4 +1,5 @@
-"""A broker in memory and the `Bus` that speaks to it: same contract suite as the real pair, no threads, no network.
+"""A broker in memory and the `Bus` that speaks to it: same contract suite as the real pair, without threads and
+network.
 
 It enforces the very ACL files of `config/mosquitto/`.  `FakeBroker.lose` may drop deliveries the way a real broker
 does: after it has acknowledged them.

@@ -18,11 +18,11 @@ __all__ = ["Cut", "FakeDisk", "Survival"]
 
 
 class Cut(BaseException):
-    """The power is gone.  Not an `Exception`: nothing may catch it."""
+    """The power is gone. A `BaseException`, so that the code under test cannot catch it."""
 
 
 class Survival(enum.Enum):
-    """What of the unsynced is found after a cut."""
+    """Share of the unsynced data found after a cut."""
 
     NOTHING = "nothing"
     EVERYTHING = "everything"
@@ -41,7 +41,7 @@ class _Inode:
 _Key = tuple[str, str]
 """Directory and name."""
 _Tree = dict[str, dict[str, _Inode]]
-"""Of each directory, what its names mean."""
+"""For each directory, the files of its names."""
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""What a doorbell could seal instead of footage: each opens with its key, and none is what it says it is."""
+"""Things that a doorbell could seal instead of footage: each opens with its key, and each is a fake."""
 
 from __future__ import annotations
 

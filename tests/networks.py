@@ -56,7 +56,7 @@ def everywhere(sight: ObjectLabel) -> Callable[[Pixels], Seen]:
 
 
 def nearest_anchor(box: Box) -> int:
-    """The anchor whose centre and size are nearest: the one that a real network would answer with."""
+    """The anchor with the nearest centre and size: the one that a real network would answer with."""
     wanted = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]])
     return int(np.abs(object_anchors() - wanted).sum(axis=1).argmin())
 
@@ -81,7 +81,7 @@ def fake_eye(sees: Callable[[Pixels], Seen] = bright_person) -> ObjectDetector:
 
 
 def real_models() -> Path:
-    """Where the real ones lie; skips, and says so, where they are not installed."""
+    """The place of the real ones; skips, and says so, if they are missing."""
     if why := absent(MODELS):
         pytest.skip(f"{why} Run `make models`.")
     return MODELS

@@ -1,8 +1,8 @@
 """Runs pytest's tests in several processes: `python -m pytest -p tests.parallel --workers 5`.
 
-The parent collects once and forks its workers, so no worker imports or collects anything again. A worker takes one
-unit at a time: a file, or a single test of a long file without shared fixtures. Long units start first. The seconds
-come from the last run here (`.cache/seconds.json`), else from `tests/seconds.json`, which lists the longest files.
+The parent collects once and forks its workers, which saves them imports and collection. A worker takes one unit at a
+time: a file, or a single test of a long file without shared fixtures. Long units start first. The seconds come from the
+last run here (`.cache/seconds.json`), else from `tests/seconds.json`, which lists the longest files.
 
 A worker has its own temporary folder and its own capture of output. If a worker dies, its test fails and another
 worker takes its place. Reports reach the parent's plugins as in a run with one process.
@@ -82,7 +82,7 @@ def units_of(items: list[pytest.Item], seconds: dict[str, float]) -> list[list[i
 
 
 def _shares_fixtures(item: pytest.Item) -> bool:
-    """Whether the item uses a fixture that its file builds once for several tests."""
+    """Returns True if the item uses a fixture that its file builds once for several tests."""
     found = getattr(item, "_fixtureinfo", None)
     definitions = found.name2fixturedefs if found else {}
     return any(each[-1].scope in ("class", "module", "package") for each in definitions.values() if each)
@@ -162,7 +162,7 @@ class Parent:
         for connection in ready & by_connection.keys():
             self._take(by_connection[connection])
         for ended in ready & by_end.keys():
-            # What a dead worker has still said comes first, in this round and the next ones.
+            # The last messages of a dead worker come first, in this round and the next ones.
             if by_end[ended] in self._workers and by_end[ended].connection not in ready:
                 self._bury(by_end[ended])
 
@@ -269,7 +269,7 @@ class Sender:
 
 
 def work(session: pytest.Session, connection: Connection, number: int) -> NoReturn:
-    """Run units until the parent has no more, then leave without the parent's own clearing up."""
+    """Runs units until the parent has no more, then leaves without the parent's own clearing up."""
     atexit._clear()  # what the parent registered is the parent's to run
     try:
         _become_a_worker(session.config, connection, number)

@@ -18,7 +18,7 @@ def places(name: str) -> list[Path]:
 
 
 def files(name: str) -> list[Path]:
-    """Return the files of the set `name` in order; none if it could not be fetched."""
+    """Returns the files of the set `name` in order; none if it could not be fetched."""
     return next((found for place in places(name) if (found := sorted(place.glob("*")))), [])
 
 

@@ -1,4 +1,4 @@
-"""What alerts are sent to in the tests: an ntfy, a Gotify and an SMTP server on loopback, as willing as a test says.
+"""Receivers of alerts in the tests: an ntfy, a Gotify and an SMTP server on loopback, as willing as a test says.
 
 Each follows what its protocol's page says of the request and refuses anything else, so that a wrong message is seen.
 Sources: docs.ntfy.sh/publish (as JSON), gotify.net/api-docs (POST /message), RFC 5321.

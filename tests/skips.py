@@ -65,7 +65,7 @@ AT_LENGTH: Final[Mapping[str, tuple[str, str]]] = {
     "DOORWARD_EXPLORE=all, hours": ("DOORWARD_EXPLORE", "all"),
     "make test-home-assistant": ("DOORWARD_HOME_ASSISTANT", ""),
 }
-"""What runs the tests with this marker: the variable it sets, and its value (empty: any)."""
+"""Commands that run the tests with this marker: the variable it sets, and its value (empty: any)."""
 
 _LISTED: Final = re.compile("|".join(f"(?:{each})" for reasons in LACKING.values() for each in reasons))
 

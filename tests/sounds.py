@@ -21,7 +21,7 @@ _RATE_HZ = 24_000
 
 
 def track(seconds: float, silent_s: float = 0.0) -> bytes:
-    """What was heard during a segment of this many seconds: nothing, and from `silent_s` on a tone."""
+    """The sound of a segment of this many seconds: silence, and from `silent_s` on a tone."""
     at_s = np.arange(round(seconds * _RATE_HZ)) / _RATE_HZ
     tone = np.where(at_s < silent_s, 0, 0.3 * np.sin(2 * np.pi * 440 * at_s)).astype(np.float32)
     packets, description = _encoded(tone)

@@ -1,4 +1,4 @@
-"""What keeps the time in `solo` goes on, whichever part of it fails."""
+"""The timer in `solo` goes on after any of its parts fails."""
 
 from __future__ import annotations
 

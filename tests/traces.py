@@ -23,7 +23,7 @@ def traces(folder: Path, words: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def spellings(word: str) -> Iterator[bytes]:
-    """How `word` may stand in a file."""
+    """Yields the spellings that `word` may have in a file."""
     data = word.encode()
     assert len(data) >= 6, "a shorter word turns up by chance"
     yield data

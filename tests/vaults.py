@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 OWNER = X25519Identity(bytes(range(32)))
-"""Not hybrid: a tenth of the header, and the vault does not look inside."""
+"""X25519 alone: a tenth of a hybrid header, and the vault does not look inside."""
 DEVICE_KEY = private_key_from_seed(b"d" * 32)
 SEALING = SealingContext((OWNER.recipient(),), 1, public_key_of(DEVICE_KEY).id, DEVICE_KEY.sign)
 ROOT = Path("/state/vault")

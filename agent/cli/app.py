@@ -63,7 +63,7 @@ _ELSEWHERE = (
 
 
 def installed(*, clients: bool) -> Mapping[str, LazyCommand]:
-    """Returns the commands of this machine. A doorbell has no `clients`, so it holds no code that opens footage."""
+    """Returns the commands of this machine. A doorbell lacks `clients`, so its code cannot open footage."""
     return {name: each for name, each in COMMANDS.items() if clients or not each.target.startswith(_OF_CLIENTS)}
 
 

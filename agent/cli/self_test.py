@@ -1,6 +1,6 @@
 """`doorward self-test`: a small run in a temporary folder: record, seal, sign, verify.
 
-The installer runs it before it switches to a version. It uses no camera, no network and no state. With --camera it only
+The installer runs it before it switches to a version. It works without camera, network and state. With --camera it only
 opens the configured camera. To test opening, run `doorward owner drill` on the machine with the keys.
 """
 

@@ -4,7 +4,7 @@
                                                          ├─ HKDF "doorward case marks v1"        case_marks
                                                          └─ HKDF "doorward alerts held back v1"  alerts.holding_back
 
-The signing key has no other use, and no key that is derived here can be computed from it or leads back to it.
+The signing key has only that use. Keys derived here are independent of it in both directions.
 
 Source: RFC 5869 (HKDF).
 """

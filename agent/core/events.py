@@ -20,7 +20,7 @@ The transition table is the machine.  `t` is the instant of an input, `last` the
                                                          ClipBegins(from max(t - pre-roll, free))
     any        closed at t                               ClipEnds(t) if recording, EventEnds(last)      IDLE
 
-A second ring is an event of its own, or the list of events would show one where somebody rang twice; rings that follow
+A second ring is a separate event. Otherwise the list of events would show one event for two rings. Rings that follow
 each other faster are one ring.
 
 A merge gap no longer than the post-roll leaves WAITING at once, so then event and clip end together.
@@ -31,7 +31,7 @@ needs no motion: a press at night in a lightless porch makes an event.
 
 Invariants (held by `tests/properties/test_event_machine.py`): clips never overlap; every activity lies in a clip; a
 clip reaches back the whole pre-roll unless the clip before it has those frames already; a clip that is split at the
-longest length goes on at the very instant at which it ended, so no frame is lost; each thing that begins ends once.
+longest length goes on at the very instant of its end, so that every frame is kept; each thing that begins ends once.
 
 Pure: instants are boot-clock nanoseconds given by the caller, who asks `next_deadline_ns` when to call `on_time`.
 An instant older than one already seen (a sample that was analysed late) is taken for the newest one.
@@ -62,7 +62,7 @@ __all__ = [
 
 
 class EventKind(enum.Enum):
-    """The kind shown for an event: the strongest of its causes so far."""
+    """The kind shown for an event: the strongest of its causes until now."""
 
     MOTION = "motion"
     PIR = "pir"

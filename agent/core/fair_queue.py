@@ -46,7 +46,7 @@ class FairQueue(Generic[T]):
         return dropped
 
     def take(self) -> T | None:
-        """Returns the newest item of the sender whose turn it is."""
+        """Returns the newest item of the next sender in turn."""
         if not self._senders:
             return None
         sender, items = self._senders.popitem(last=False)

@@ -1,8 +1,8 @@
 """The messages to Home Assistant: one discovery message, one retained state, and an event for each press of the button.
 
-Rules: data flows from the doorbell to the home only. There is no command topic and no subscription, so a broker or an
-automation cannot start, stop or point the camera. The privacy switch is a sensor. No entity carries a picture, a
-position, or a requester's words: `requests` is a number. A request counts in it after the delay of its alert
+Rules: data flows from the doorbell to the home only. Command topics and subscriptions do not exist, so a broker or an
+automation cannot start, stop or point the camera. The privacy switch is a sensor. Entities leave out pictures,
+positions and requesters' words: `requests` is a number. A request counts in it after the delay of its alert
 (`core.alerts.notice_delay`), because an outsider may see the effect of an automation.
 
     homeassistant/device/doorward_<id>/config   discovery, retained; empty removes every entity

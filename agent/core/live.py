@@ -1,8 +1,8 @@
 """The parts of live view: the newest GOPs, each sealed separately to the owners, with the time of recording.
 
 - A live GOP, or a part of a long one, is an age file. Its plaintext is a playable fragmented MP4 with a trailing box
-  that no segment has. So neither can be taken for the other, and a live GOP cannot become evidence.
-- It is sealed and not signed. It shows an owner the door now and proves nothing.
+  that segments lack. So neither can be taken for the other, and a live GOP cannot become evidence.
+- It is sealed and unsigned. It shows an owner the door now and proves nothing.
 
 Source: FORMAT.md, "Live".
 """

@@ -1,8 +1,8 @@
 """Decides if a process makes progress: each important loop leaves a mark, and each mark has a time limit.
 
 A watchdog that a timer feeds only proves that a timer runs. This one is fed only while *all* duties of the process
-happen: a recorder's frames, packets and acknowledgements, a loop's turns. A duty that is not due now, for example
-without a camera, is `rest`ed.
+happen: a recorder's frames, packets and acknowledgements, a loop's turns. A duty that is paused, for example without a
+camera, is `rest`ed.
 
 Pure: times are arguments. Source: sd_notify(3), WATCHDOG=1.
 """

@@ -255,7 +255,7 @@ class OutboxRecord:
 
     @property
     def anonymous(self) -> bool:
-        """Whether it is a tip: a tip stands alone, and its topics keep the device anonymous."""
+        """True for a tip: a tip stands alone, and its topics keep the device anonymous."""
         return self.request == self.disclosure
 
 

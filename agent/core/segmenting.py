@@ -250,17 +250,17 @@ class Segmenter:
 
     @property
     def recording(self) -> bool:
-        """Whether a segment is open."""
+        """True while a segment is open."""
         return self._segment_start_ns is not None
 
     @property
     def running(self) -> bool:
-        """Whether a clip is running or planned."""
+        """True while a clip is running or planned."""
         return bool(self._clips)
 
     @property
     def idle(self) -> bool:
-        """Whether the newest GOP is outside every clip, and the next one will be, as far as is known."""
+        """True if the newest GOP is outside every clip, and, as far as is known, the next one too."""
         return not self._clips and self._written_ns < self._pushed_ns
 
     def clip_begins(self, event: int, from_ns: int) -> tuple[SegmentEffect, ...]:

@@ -42,7 +42,7 @@ class AccessLevel(enum.Enum):
 
     ANYONE = "anyone"
     PAIRED = "paired"
-    UNCLAIMED = "claimant"
+    UNCLAIMED = "unclaimed"
     OWNER = "owner"
 
 

@@ -175,7 +175,7 @@ class MqttBus:
             self._acknowledged_any = False
             try:
                 self._live_one_connection()
-            except Exception as raised:  # noqa: BLE001 (a bug must not end the thread: nobody would hear of it)
+            except Exception as raised:  # noqa: BLE001 (a bug must not end the thread silently)
                 error = raised if isinstance(raised, LinkError) else _internal(raised)
                 if self._acknowledged_any or time.monotonic() - started >= _STABLE_AFTER_S:
                     self._backoff.reset()

@@ -34,7 +34,7 @@ _MOST_BYTES: Final = 256 << 20
 root's command would take all memory, or wait for ever."""
 _TRIES: Final = 100
 _PAUSE_S: Final = 0.05
-_MEMORY: Final = "/dev/shm"  # noqa: S108 — a folder of its own in there, 0700
+_MEMORY: Final = "/dev/shm"  # noqa: S108 — a separate folder in there, 0700
 
 
 def takes_no_write(error: BaseException) -> bool:

@@ -43,7 +43,7 @@ class PanelHandler:
         self._told: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
         self._state: dict[str, Any] = {"connected": False}
-        self._relief = 0
+        self._throttle_level = 0
         self._bridge = ""
         self.presses = 0
 
@@ -86,11 +86,11 @@ class PanelHandler:
     def board(self, facts: dict[str, Any]) -> None:
         """Handles the board's health. `throttle_level` is the throttling level."""
         self._update(health=facts)
-        rung = int(facts["throttle_level"])
-        if rung > max(self._relief, ThrottleLevel.OBJECT_DETECTION):
+        level = int(facts["throttle_level"])
+        if level > max(self._throttle_level, ThrottleLevel.OBJECT_DETECTION):
             self._notifier.notify("board", _words(facts))
-        self._relief = rung
-        self._recorder.set_throttle_level(rung)
+        self._throttle_level = level
+        self._recorder.set_throttle_level(level)
 
     def status(self) -> dict[str, Any]:
         with self._lock:

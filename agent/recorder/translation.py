@@ -152,7 +152,7 @@ def open_microphone(configuration: config.Configuration) -> Callable[[], Microph
 
 
 def throttled_mode(size_px: tuple[int, int], frames_per_s: int, throttle_level: int) -> tuple[tuple[int, int], int]:
-    """Size and rate on a rung of the board's ladder: two thirds of the rate, then three quarters of each side."""
+    """Returns size and rate at a throttling level: two thirds of the rate, then three quarters of each side."""
     if throttle_level >= ThrottleLevel.RATE:
         frames_per_s = max(1, frames_per_s * 2 // 3)
     if throttle_level >= ThrottleLevel.SIZE:

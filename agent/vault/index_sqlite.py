@@ -4,7 +4,7 @@
   (`synchronous = NORMAL`: a power cut may take the newest rows, never the file's integrity), and start-up reads the
   manifest on from `tip`.  That saves one flush and about 5 kB of card writes a segment.
 - Segments are at most `LONGEST_SEGMENT_US` long, so those that overlap [from, to) start in (from − longest, to): one
-  range of one index, however many segments there are.
+  range of one index, for any number of segments.
 - On a disk that refuses writes the index is a copy in memory for the life of the process.  The next start reads on from
   the tip of the file.
 - A file that is no sound database, or turns out to be damaged during use, is removed, so that the next start is free of

@@ -38,7 +38,7 @@ def catch_up(
 ) -> ReplayReport:
     """Brings `index` up to `log`; both must have been recovered. Raises `StorageError`, also if it is `given_up`.
 
-    Lines read so far stay in the index, so the next start continues there. `may_cut`: the manifest is ours to write.
+    Lines read until now stay in the index, so the next start continues there. `may_cut`: the manifest is ours to write.
     """
     known = None if from_the_beginning else _known_tip(log, index)
     if known is not None:

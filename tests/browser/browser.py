@@ -100,7 +100,7 @@ class Browser:
         self.run("await open(args.name, args.options)", name=name, options=options)
 
     def troubles(self, name: str) -> list[str]:
-        """Everything the page complained about so far."""
+        """Returns all complaints of the page until now."""
         return list(self.run("return troubles[args.name]", name=name))
 
     def _answer(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class House:
                 open_camera=lambda: RingingCamera(FileCamera(footage), seconds(10), self.solo.press_button),
                 open_microphone=self._open_microphone,
             )
-        # How often one requester may ask about one time is shown elsewhere; here they all ask about the last hour.
+        # The limit on questions about one time has its own test; here all requests are about the last hour.
         solo.custodian.custodian_state.deps.journal.requests_about = lambda *_: 0  # type: ignore[method-assign]
         solo.start()
         assert solo.page is not None

@@ -724,7 +724,7 @@ def test_time_without_footage_is_told_and_events_are_found_by_what_they_were(hom
 
 
 def test_the_page_opens_with_a_few_files_and_the_second_time_with_none(home: Home) -> None:
-    """How long that takes is measured by bench/page.py; what it takes is this."""
+    """bench/page.py measures the time; this test counts the files."""
     people = home.people
     people.browser.open("fresh", **PHONE)
     first, second = people.run(

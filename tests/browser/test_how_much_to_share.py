@@ -1,4 +1,4 @@
-"""How much to share, and who has to agree: in a real browser, with `make test-browser`."""
+"""The amount to share, and the owners that have to agree: in a real browser, with `make test-browser`."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_where_it_takes_two_owners_the_second_agrees_to_exactly_what_the_first_c
     people.sign("ben", "Sign and agree")
     until(lambda: home.house.state_of(request) in ("approved", "sending", "sent"), "the second yes")
     assert people.browser.troubles("ben") == []
-    # Any one no is a no.
+    # A single no is enough.
     other = home.asked("2026-33")
     people.open_request("ana", other)
     people.tick_first_clip("ana")

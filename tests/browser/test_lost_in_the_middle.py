@@ -1,4 +1,5 @@
-"""The connection is lost in the middle of everything an owner does: it is said, nothing is lost, nothing happens twice.
+"""The connection is lost in the middle of everything an owner does: the page says so, and each action happens exactly
+once.
 
 In a real browser, with `make test-browser`.
 """

@@ -1,4 +1,4 @@
-"""Set-up with an attacker in between: a browser that does not trust the doorbell is not asked for a code."""
+"""Set-up with an attacker in between: a browser that distrusts the doorbell is never asked for a code."""
 
 from __future__ import annotations
 

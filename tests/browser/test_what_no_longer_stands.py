@@ -48,13 +48,17 @@ def test_what_ended_with_the_trust_says_so_and_offers_nothing_that_the_doorbell_
     listed = main_of(home, "ana")
     assert "You said no" not in listed
     assert "no longer in a trust bundle" not in listed
-    for request, heading in ((waiting, "Ended by itself"), (denied, "You said no"), (approved, "Ended by itself")):
+    for request, heading in (
+        (waiting, "Ended automatically"),
+        (denied, "You said no"),
+        (approved, "Ended automatically"),
+    ):
         people.open_request("ana", request)
         people.run("ana", 'await page.getByRole("heading", {name: args.heading}).waitFor();', heading=heading)
         shown = main_of(home, "ana")
         assert "You no longer trust this requester." in shown
         assert "You can say no to it" not in shown
-        assert ("The requester is no longer trusted." in shown) is (heading == "Ended by itself")
+        assert ("The requester is no longer trusted." in shown) is (heading == "Ended automatically")
         assert people.run("ana", 'return page.getByRole("button", {name: "Say no"}).count();') == 0
     assert people.browser.troubles("ana") == []
 
@@ -128,7 +132,7 @@ def test_what_was_chosen_first_and_deleted_then_cannot_be_agreed_to_and_is_no_al
            await page.locator(".tile").first().waitFor();
            return page.locator(".tile").first().getAttribute("href");""",
     )
-    # Where it takes two owners to share footage, none is offered for a tip.
+    # If sharing footage takes two owners, the page offers none for a tip.
     people.go("ana", str(event).replace("timeline", "tips"))
     assert people.run("ana", 'return page.getByRole("checkbox").count();') == 0
     people.run("ana", 'await page.getByText("It takes two owners to share footage here.").waitFor();')

@@ -185,7 +185,7 @@ def test_settings_that_no_owner_signed_are_named_and_not_built_upon(home: Home) 
     people.run("ana", 'await page.locator("#settings-keeping").getByRole("button", {name: "Sign and save"}).click();')
     people.sign("ana", "Sign")
     until(lambda: current(home) is not None, "the change")
-    # The section is drawn anew after the change; what is typed before would be lost.
+    # The section is redrawn after the change; anything typed before would be lost.
     people.run("ana", 'await page.locator("#settings-keeping").getByText("Set by an owner.").waitFor();')
     signed = custodian.settings.envelope
     assert signed is not None

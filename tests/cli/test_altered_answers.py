@@ -1,4 +1,4 @@
-"""Whatever an altered part of a device answers, a command ends with a clear error or shows it; it never breaks."""
+"""For every answer that an altered part of a device may give, a command ends with a clear error or shows the answer."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 
 
 class Silent:
-    """A device without [alerts]: its status does not speak of them."""
+    """A device without [alerts]: its status leaves them out."""
 
     def ask(self, operation: str) -> dict[str, Any]:
         assert operation == "status", "it is not asked for what it does not know"

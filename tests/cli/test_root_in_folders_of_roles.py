@@ -1,4 +1,5 @@
-"""A role that is taken over plants links in its folder; root's commands follow none, and steer no terminal."""
+"""An attacker who has taken over a role plants links in its folder. Root's commands follow none, and print no control
+characters."""
 
 from __future__ import annotations
 

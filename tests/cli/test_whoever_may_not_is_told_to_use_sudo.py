@@ -26,7 +26,7 @@ held[0] &= ~(1 << 1 | 1 << 2)
 assert libc.capset(header, held) == 0
 sys.exit(agent.cli.frame.run(agent.cli.app.doorward, sys.argv[1:]))
 """
-"""Without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which permissions are nothing to root (capget(2), version 3)."""
+"""Drops CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, with which root ignores permissions (capget(2), version 3)."""
 
 
 def bound_by_permissions(*arguments: object) -> Seen:

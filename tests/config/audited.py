@@ -1,8 +1,8 @@
 """`python -m tests.config.audited FOLDER`: injured files through the commands that read them, under an audit hook.
 
-A third each: a configuration (`config check`), a fleet file (`provision`), a bundle (`take-bundle`).  Every event of
-Python's that is not on a short list of harmless ones is told, and so is every write: none is allowed to a file that is
-refused, and none outside of the command's own folder to one that is right.  Prints one JSON document.
+A third each: a configuration (`config check`), a fleet file (`provision`), a bundle (`take-bundle`). Every Python event
+outside a short list of harmless ones is printed, and so is every write. A refused file may cause none, a correct one
+only writes in the command's own folder. Prints one JSON document.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Auditor:
         self.watching = False
         self.written: list[str] = []
         self.seen: Counter[str] = Counter()
-        # The readers of types compile the annotations of our own classes, and nothing else.
+        # The readers of types compile only the annotations of our own classes.
         self._ours = {
             text.encode()
             for module in ("agent.config.settings", "agent.config.fleet", "firmware_bridge.settings")

@@ -1,4 +1,5 @@
-"""Whatever happens to a file about a doorbell, it is right or refused by file, line and key; and does nothing."""
+"""For any mutation of a file about a doorbell, the file is valid or refused by file, line and key, and has no
+effect."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_half_a_minute_of_a_wrong_time_leaves_no_trace(jump_us: int, for_s: int)
 
 @given(st.lists(st.tuples(st.integers(1, 1000), st.integers(-JUMP_US, JUMP_US)), max_size=60))
 def test_within_one_boot_no_clock_is_walked_away_in_small_steps(steps: list[tuple[int, int]]) -> None:
-    """Whatever a reading says, what is trusted stays within one small step of the boot clock, or has waited."""
+    """For any reading, the trusted time stays within one small step of the boot clock, or has waited."""
     trust, at_us, offset_us = start(), 0, 0
     for passed_us, step_us in steps:
         at_us, offset_us = at_us + passed_us, offset_us + step_us

@@ -406,7 +406,7 @@ def later_list(sent: Sent, key: Any = APPROVER, **changes: Any) -> str:
     return signed(custodians.enrolment(**values), key).decode()
 
 
-# Where two owners must agree.
+# An area in which two owners must agree.
 
 SECOND = private_key_from_seed(b"2" * 32)
 

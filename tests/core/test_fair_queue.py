@@ -1,4 +1,4 @@
-"""A sender who floods delays no other sender, and takes no more room than there is."""
+"""A sender who floods delays only its own messages, and takes a bounded share of the room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watchdog is fed for progress, not for time: what is due and does not come makes a role stuck."""
+"""The watchdog is fed for progress, not for time: a role is stuck if its due step does not come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far to go to get a camera back, and when it is unwell at all."""
+"""Steps to get a camera back, and the threshold at which it counts as unwell."""
 
 from __future__ import annotations
 

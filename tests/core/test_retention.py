@@ -78,7 +78,7 @@ def test_the_oldest_unheld_go_first_and_neither_a_held_nor_the_newest(
     assert decision.short_bytes == max(0, wanted - freed)
     if decision.short_bytes:
         assert evicted == candidates
-    # No more than needed: without the last one that was not too old, something would be missing.
+    # No more than needed: without the last one that was young enough, something would be missing.
     for position, (entry, reason) in enumerate(decision.evict):
         before = sum(earlier.stored_bytes for earlier in evicted[:position])
         if reason is EvictionReason.BYTES:

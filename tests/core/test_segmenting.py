@@ -110,7 +110,8 @@ def test_a_gop_is_bounded_in_bytes_too_so_that_half_a_minute_of_4k_fits_and_more
 
 @pytest.mark.parametrize("size_bytes", [10**6, 1], ids=["large", "tiny"])
 def test_pictures_without_end_before_one_that_was_shown_already_do_not_fill_the_memory(size_bytes: int) -> None:
-    """Such times make no GOP longer and no part ready: a hostile camera, or a relay before one, sends what it likes."""
+    """Such times leave GOPs short and parts unfinished: a hostile camera, or a relay before one, sends what it
+    likes."""
     assembler = GopAssembler(frame_ns=NS_PER_MS)
     assembler.push(packet(0, keyframe=True))
     assembler.push(packet(900))

@@ -21,12 +21,12 @@ from tests.fake_index import FakeIndex
 __all__ = ["CrashState", "explore"]
 
 _AGES = (0.0, 0.5, 1.0)
-"""Of the index found after the cut: as new as it can be, from the middle of its life, empty."""
+"""Ages of the index found after the cut: as new as it can be, from the middle of its life, empty."""
 
 
 @dataclass(frozen=True)
 class CrashState:
-    """What is found after the cut before the `call`-th call, which would have been `name`."""
+    """The disk found after a cut before the `call`-th call, which would have been `name`."""
 
     call: int
     name: str

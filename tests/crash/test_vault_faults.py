@@ -1,4 +1,5 @@
-"""Every call to the file system fails once, and for a while: no false success, no loss, and recording resumes."""
+"""Every call to the file system fails once, and for a while: success is reported truly, footage survives, and recording
+resumes."""
 
 from __future__ import annotations
 
@@ -113,7 +114,7 @@ def test_a_full_disk_is_relieved_by_rolling() -> None:
     with pytest.raises(StorageError, match="No space left") as raised:
         tested.record()
     assert "Free space" in raised.value.remedy
-    # What was begun is cut and kept, the reserve pays for the tombstone, and the oldest make room.
+    # Begun footage is cut and kept, the reserve pays for the tombstone, and the oldest make room.
     report = tested.vault.enforce_retention(
         (), RetentionLimits(most_bytes=1 << 40, free_bytes=1 << 20), need_bytes=5000
     )

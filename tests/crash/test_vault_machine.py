@@ -1,7 +1,7 @@
 """Any order of recording, holding, releasing, evicting, scrubbing, failing, crashing and starting keeps the invariants.
 
-One state machine drives the real code twice: on the disk in memory, whose crashes lose and tear what was not synced,
-and on a real one with SQLite's index, where a crash is a process that ends in the middle of what it does.
+One state machine drives the real code twice: on the disk in memory, with crashes that lose and tear unsynced data, and
+on a real one with SQLite's index, on which a crash is a process that ends in the middle of a call.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SOUND = box(b"mdat", b"heard")
 
 
 class VaultMachine(RuleBasedStateMachine):
-    """What the outside world knows is in `story`; `boot` grows with every crash."""
+    """`story` holds the acknowledgements to the outside world; `boot` grows with every crash."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -36,19 +36,19 @@ _PIECES = (box(b"ftyp", b"isom"), box(b"moof", b"m" * 66_000), box(b"mdat", b"d"
 
 @dataclass
 class Story:
-    """What the outside world was told, and so may rely on."""
+    """Acknowledgements to the outside world, on which it may rely."""
 
     media: dict[str, bytes] = field(default_factory=dict)
-    """Of acknowledged segments."""
+    """Media of acknowledged segments."""
     heard: dict[str, bytes] = field(default_factory=dict)
-    """Of those that were acknowledged with sound."""
+    """Sound of segments that were acknowledged with sound."""
     held: set[str] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
     """Deleted by an owner: a call that was cut off may have come to it or not."""
     evicted: set[str] = field(default_factory=set)
     """Reported as evicted: their tombstones may be gone with an old chapter of the manifest."""
     begun: dict[str, bytes] = field(default_factory=dict)
-    """Media written so far of segments not acknowledged, and of all others."""
+    """Media written until now of unacknowledged segments, and of all others."""
     errors: list[StorageError] = field(default_factory=list)
     dated: bool = False
     """The clock became known, and a later call of the vault returned."""
@@ -61,7 +61,7 @@ class Story:
 
 
 SHORT_CHAPTERS = ChapterLimits(chapter_bytes=3_000, history_bytes=3_000)
-"""Of two or three lines: the story then begins chapters, carries lines and deletes chapters, several times."""
+"""Two or three lines each: the story then begins chapters, carries lines and deletes chapters, several times."""
 
 
 def tell(
@@ -220,7 +220,8 @@ def check(tested: TestVault, story: Story) -> None:
 
 
 def _evicted(tested: TestVault, story: Story) -> set[str]:
-    """What the tombstones name, each checked against what was stored when it was written, if its record is there."""
+    """Returns the segments that the tombstones name, each checked against the file of that time, if its record is
+    there."""
     stored: list[SegmentRecord | RecoveredRecord] = []
     gone: set[str] = set()
     if tested.log.chapters()[0]:

@@ -1,4 +1,4 @@
-"""Ten thousand messages from requesters no one trusts, and a request from one the owner trusts is heard all the same.
+"""Ten thousand messages come from untrusted requesters, and a request from a trusted one still arrives.
 
 A real mosquitto with the configuration and access lists that `doorward broker` writes, a real door, and as many
 certificates as the broker's operator may have given out.  `make prove-consent` does all of them.
@@ -34,7 +34,8 @@ CELL = cell_of(*DOOR)
 STRANGER = private_key_from_seed(b"x" * 32)
 MESSAGES = 10_000
 PATIENCE_S = 60.0
-"""Within which a fresh request must be heard.  Not a speed: an attacker must not be able to make it never."""
+"""A fresh request must be heard within this many seconds. It is no speed: an attacker must not be able to make it
+never."""
 
 
 def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> float:

@@ -1,4 +1,4 @@
-"""A yes does not outlive the trust in anyone who asked, nor the say of the owner who said it; what had begun stops."""
+"""An approval ends with the trust in its requester, and with the owner who gave it; a running upload stops."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def door() -> Iterator[Door]:
 
 
 def shared(door: Door, disclosure: str | None) -> tuple[bytes, bytes | None, tuple[bytes, ...]] | None:
-    """What an owner opens: approval or tip, seconding, records."""
+    """Opens as an owner does: approval or tip, co-approval, records."""
     answer = door.custodian.control.answer(Frame({"op": "shared", "disclosure": disclosure}))
     if not answer.head["result"]["kept"]:
         assert answer.body == b""

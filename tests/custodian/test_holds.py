@@ -1,4 +1,4 @@
-"""What owners keep and delete: within caps, in the ledger first, and out of everything from that moment on."""
+"""Owners' holds and deletions: within caps, in the ledger first, and effective everywhere from that moment on."""
 
 from __future__ import annotations
 

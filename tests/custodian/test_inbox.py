@@ -1,4 +1,4 @@
-"""What the network may bring about at a door: an entry in a list, a prompt, an end.  Never an answer."""
+"""Possible effects of the network at a door: an entry in a list, a prompt, an end. Never an answer."""
 
 from __future__ import annotations
 
@@ -472,7 +472,7 @@ def test_a_namesake_under_another_root_the_owner_trusts_cannot_either(door: Door
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch, door: Door) -> list[int]:
-    """How deep in a decision the door was, each time it measured what counts in an area."""
+    """Records how deep in a decision the door was, each time it measured the countable part of an area."""
     depths: list[int] = []
     count = area.opened_rows
 

@@ -1,4 +1,4 @@
-"""What an owner signed long ago and a person held back is not obeyed; and no one needs a right clock for that."""
+"""An old statement that a third party kept back has no effect, even if every clock is wrong."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def door() -> Iterator[Door]:
 
 
 def fresh(door: Door) -> dict[str, Any]:
-    """What an owner's client puts into a statement that it signs now."""
+    """Headers that an owner's client puts into a statement that it signs now."""
     return {**custodians.stated(), "nonce": door.custodian.custodian_state.nonces.give()}
 
 

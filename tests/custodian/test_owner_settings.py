@@ -1,4 +1,4 @@
-"""What an owner sets: whole, one after the other, in the ledger first, within the file's bounds."""
+"""An owner's settings: whole, one after the other, in the ledger first, within the file's bounds."""
 
 from __future__ import annotations
 

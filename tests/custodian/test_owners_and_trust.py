@@ -1,4 +1,4 @@
-"""Who the owners are and whom they trust: proven before it counts, newer only, and the same in memory as on disk."""
+"""The owners and their trust roots: proven before they count, newer only, and the same in memory as on disk."""
 
 from __future__ import annotations
 

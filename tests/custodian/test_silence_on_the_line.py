@@ -1,11 +1,10 @@
-"""Who listens on the line of a doorbell cannot tell a "no" from a "nothing here", nor from a "who are you?".
+"""A listener on the line of a doorbell cannot tell a "no" from a "nothing here", nor from a "who are you?".
 
-A real bus and a real broker, with a tap between them that notes every record the doorbell sends: when, and how
-large (all of it is TLS).  A request comes that is met in one of the ways there are, and right behind it a second
-message, whose acknowledgement would tell how long the first one was thought about.  Where there is footage, looking
-through it takes more than three beats.  What the tap sees must be the same
-as for a request that matches nothing: as many records, of the same sizes, after times that a test of ranks cannot tell
-apart, even for a listener who knows the doorbell's clock and so its beats.
+A real bus and a real broker, with a tap between them that notes every record the doorbell sends: when, and how large
+(all of it is TLS). A request comes that ends in one of the possible ways, and right behind it a second message, whose
+acknowledgement would tell how long the first one took. If there is footage, searching it takes more than three beats.
+The tap must see the same as for a request that matches nothing: as many records, of the same sizes, after times that a
+test of ranks cannot tell apart, even for a listener who knows the doorbell's clock and so its beats.
 
 A run compares a few pairs; `make prove-consent` compares 240, and shows that without the beat the test notices.
 """
@@ -113,8 +112,8 @@ class Tap:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the tap saw of one request: the sizes of what went up, how long behind a beat each of it was, and how long
-    after what went before."""
+    """The tap's view of one request: the sizes of the records upwards, their time behind a beat, and their time after
+    the record before."""
 
     sizes: tuple[int, ...]
     times_s: tuple[float, ...]
@@ -243,7 +242,7 @@ class House:
 
 
 def chance(ones: list[float], others: list[float]) -> float:
-    """How likely so unequal ranks are by chance (Mann-Whitney, two-sided, normal approximation)."""
+    """Probability that ranks differ this much by chance (Mann-Whitney, two-sided, normal approximation)."""
     ranked = sorted((value, which) for which, values in enumerate((ones, others)) for value in values)
     ranks = sum(rank for rank, (_, which) in enumerate(ranked, start=1) if which == 0)
     n, m = len(ones), len(others)
@@ -266,7 +265,7 @@ def house(tmp_path: Path) -> Iterator[Callable[..., House]]:
 
 
 def pairs(house: House, ways: tuple[str, ...], count: int) -> dict[str, list[tuple[Seen, Seen]]]:
-    """Of each way, beside a request that matches nothing, in any order."""
+    """Returns pairs for each way, beside a request that matches nothing, in any order."""
     order = [way for way in ways for _ in range(count)]
     random.shuffle(order)
     found: dict[str, list[tuple[Seen, Seen]]] = {way: [] for way in ways}

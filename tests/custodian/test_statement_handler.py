@@ -1,4 +1,5 @@
-"""An owner's will: obeyed once, only when an owner signed it, wholly or not at all, and no one waits meanwhile."""
+"""An owner's statement: obeyed once, only with an owner's signature, wholly or not at all, and without making others
+wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page lists of the vault: events and gaps as the manifest tells them, and nothing of what it cannot read."""
+"""The page's list of the vault: events and gaps as the manifest has them; unreadable lines are left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MINUTE_MS = 60_000
 
 
 class Log:
-    """A manifest of lines that no one has signed: the list does not look at that."""
+    """A manifest of unsigned lines: the list ignores signatures."""
 
     def __init__(self) -> None:
         self.data = bytearray()

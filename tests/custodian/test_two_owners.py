@@ -1,4 +1,4 @@
-"""Where the owners have agreed that it takes two, one yes waits, another makes it count, and any no ends it."""
+"""If the owners have agreed that it takes two, one yes waits, another makes it count, and any no ends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits on purpose: an approval before its first byte leaves, and news of a request until the night ends."""
+"""Deliberate waits: an approval before its first byte leaves, and news of a request until the night ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What requesters wrote is on the disk for its owners alone: anyone who takes the card finds no word of it.
+"""Requesters' words are on the disk for its owners alone: a thief of the card cannot read any of them.
 
 `traces` looks through every byte of every file: rows, free pages and the write-ahead log of the journal, the outbox.
 """
@@ -99,7 +99,7 @@ def test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them
     assert door.state(sent) is RequestState.SENT
     assert {"denied", "withdrawn", "opted-out", "no-match", "blocked", "receipt", "deleted"} <= set(door.kinds())
 
-    # No one else reads a word, also not of what lies in the journal's log.
+    # Only owners can read it, also in the journal's log.
     assert (folder / "journal.sqlite-wal").stat().st_size > 0
     assert traces(folder, WORDS) == []
     # … and its owner reads every one.

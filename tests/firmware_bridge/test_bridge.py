@@ -55,7 +55,7 @@ class Peer:
         raise AssertionError(f"the bridge closed before {kind.__name__}")
 
     def is_dropped(self) -> bool:
-        """Whether the bridge closes, after whatever it still says."""
+        """Returns True if the bridge closes after its last frames."""
         try:
             while frames.receive(self.socket):
                 pass

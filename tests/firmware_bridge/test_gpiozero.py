@@ -1,4 +1,4 @@
-"""The wires through the real gpiozero, on the pins of its own MockFactory: the test pulls them as contacts would."""
+"""The wires through the real gpiozero, on the pins of a MockFactory: the test pulls them as contacts would."""
 
 from __future__ import annotations
 

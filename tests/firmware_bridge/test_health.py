@@ -1,4 +1,4 @@
-"""What a board says, read from files as a Pi has them, and what it does not say left open."""
+"""A board's health, read from files as a Pi has them; unreported values stay open."""
 
 from __future__ import annotations
 

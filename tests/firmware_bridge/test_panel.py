@@ -29,7 +29,7 @@ ALL = dict.fromkeys(Input, False)
 
 
 class Door:
-    """A panel whose clock this moves, doing what falls due on the way."""
+    """A panel with a clock that the test moves; due actions run on the way."""
 
     def __init__(
         self, rules: PanelRules | None = None, levels: dict[Input, bool] | None = None, minute: int | None = NOON

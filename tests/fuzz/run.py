@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of every parser: `python -m tests.fuzz.run [SECONDS a target] [TARGET …]` (make fuzz).
 
-Each target is fuzzed in a separate process, from its examples and what was found before.  What it finds is kept in
-`tests/fuzz/found`, where every later test run tries it again, and ends this one with exit status 1.
+Each target is fuzzed in a separate process, from its examples and earlier findings. New findings are kept in
+`tests/fuzz/found`, which every later test run tries again, and end this run with exit status 1.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _EXECUTED = re.compile(r"Done (\d+) runs|#(\d+)\s+(?:DONE|NEW|REDUCE|pulse)")
 
 
 def installed() -> Path | None:
-    """Where atheris is, apart from the project's environment: there are wheels for x86-64 only."""
+    """Returns the place of atheris, apart from the project's environment: there are wheels for x86-64 only."""
     folder = WORK / "atheris"
     return folder if (folder / "atheris").is_dir() else None
 
 
 def fuzz(name: str, seconds: float, seed: int = 0, most: int = -1) -> tuple[int, Path | None]:
-    """How many inputs `name` was tried with, and the file that broke it.
+    """Returns the number of inputs that `name` was tried with, and the file that broke it.
 
     `seed` 0: another each time.  `most`: inputs, after which it ends before its time.
     """

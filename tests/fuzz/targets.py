@@ -74,13 +74,13 @@ def text_of(parse: Callable[[str], object]) -> Callable[[bytes], object]:
 
 
 def inbound_message(data: bytes) -> None:
-    """Whatever comes through was signed by the requester: only an example itself does."""
+    """Everything that passes was signed by the requester: only an unchanged example is."""
     opened = inbound.verify_inbound(data, TOPIC, TRUST, samples.NOW_S)
     assert opened.payload in SIGNED_PAYLOADS
 
 
 def any_message(data: bytes) -> None:
-    """Of any kind: what is read is written again as something that reads the same."""
+    """Any kind: a message that was read is written as bytes that read the same."""
     for kind in MESSAGES:
         try:
             value = strictjson.decode(data, kind, limit_bytes=LIMIT_BYTES)
@@ -114,7 +114,7 @@ def encoded(data: bytes) -> None:
 
 
 def opened_disclosure(data: bytes) -> None:
-    """A manifest that no one signed is never believed."""
+    """An unsigned manifest is never believed."""
     read_manifest(data, samples.request(), samples.SHA)
     raise AssertionError("a disclosure was believed")
 
@@ -180,7 +180,7 @@ def _private_keys() -> Iterator[bytes]:
 
 
 def _signed(envelopes: Iterable[bytes]) -> Iterator[bytes]:
-    """What the requester's key has ever signed: nothing else may come through."""
+    """Everything that the requester's key has ever signed: only this may pass."""
     for data in envelopes:
         try:
             yield envelope.read_unverified(data).payload

@@ -10,7 +10,7 @@ from tests.fuzz.run import fuzz, installed
 from tests.fuzz.targets import FOUND, TARGETS
 
 DAMAGED = 40
-"""Of each example."""
+"""Damaged copies of each example."""
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -59,7 +59,7 @@ def virtual_pipeline_and_no_thread_left() -> Iterator[None]:
 
 
 class Rig:
-    """A camera whose virtual sensor the test holds in its hand."""
+    """A camera with a virtual sensor that the test controls."""
 
     def __init__(self, mode: PiMode = SMALL, **more: Any) -> None:
         self.sensor: VirtualPicamera2 | None = None
@@ -166,7 +166,7 @@ def test_a_slow_receiver_costs_frames_and_never_delay() -> None:
 
 
 def test_no_picture_is_copied_and_a_packet_only_where_picamera2_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """bench/CAMERA.md counts: where pixels lie when encoder and receiver have them, and whose bytes a packet is."""
+    """bench/CAMERA.md counts: the address of the pixels at encoder and receiver, and the owner of a packet's bytes."""
     rig, make_picture, pass_on = Rig(), av.VideoFrame.from_numpy_buffer, Encoder.outputframe
     looked_at: list[int] = []
     encoded_at: list[int] = []

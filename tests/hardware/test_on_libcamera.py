@@ -1,7 +1,7 @@
 """Runs `camera_checks.py` on real picamera2 and Debian's real libcamera: every frame goes the way it goes on a Pi.
 
-libcamera's binding belongs to the system's own Python, so these checks run in that one, in a process of their own, and
-each is a test here by its own name.  `scripts/set_up.py` prepares what they need in `.cache`; what is missing is said.
+libcamera's binding belongs to the system's own Python, so these checks run in that one, in a separate process, and each
+is a test here by its own name. `scripts/set_up.py` prepares their needs in `.cache`; a missing one is reported.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PIPELINE = """\
 
 
 def reel(folder: Path, footage: Path | None, pictures: int = PICTURES) -> None:
-    """What the virtual sensor sees: real footage where it is there, else the drawn porch.  `0.jpg`, `1.jpg` …"""
+    """The virtual sensor's view: real footage if it is there, otherwise the drawn porch. `0.jpg`, `1.jpg` …"""
     folder.mkdir()
     if footage is not None:
         with av.open(str(footage)) as container:

@@ -1,8 +1,10 @@
-/* Test-only LD_PRELOAD: what libcamera's virtual pipeline lacks on a machine that is not a Pi and without root.
+/**
+ * Test-only LD_PRELOAD: adds the parts that libcamera's virtual pipeline lacks on a machine that is not a Pi, without
+ * root.
  *
- * 1. /dev/udmabuf and the dma-heaps, answered with memfds where the kernel has none.  Real ones are left alone.
- * 2. The pipeline's configuration: libcamera 0.4 reads it from one fixed place below /usr/share and from nowhere else;
- *    here that name leads to $DOORWARD_VIRTUAL_CAMERA, so nothing outside the repository is written.
+ * 1. /dev/udmabuf and the dma-heaps, answered with memfds if the kernel has none.  Real ones are left alone.
+ * 2. The pipeline's configuration: libcamera 0.4 reads it only from one fixed place below /usr/share.  Here that name
+ *    leads to $DOORWARD_VIRTUAL_CAMERA, so that all writes stay in the repository.
  * 3. Zeroed memory from C++ new: libcamera 0.4.0 leaves a frame's status uninitialised, picamera2 drops such frames.
  *
  * Sources: linux/udmabuf.h, linux/dma-heap.h, linux/dma-buf.h; libcamera src/libcamera/pipeline/virtual.

@@ -2,7 +2,7 @@
 
 It has no raw role, wants NV12's two planes described one by one, completes each request at once, and grants every
 orientation without turning a pixel (libcamera 0.4): here it falls back to the video role, allocates two planes, paces
-requests at the frame rate asked for, and says that it did not turn.  Everything else is picamera2.
+requests at the frame rate asked for, and says that it did not turn. Everything else is picamera2.
 
 The faults that a test can bring about act where the hardware's would: `freeze` repeats the last pixels, `starve` lets
 no request complete, `unplug` does so for good.
@@ -72,7 +72,7 @@ class VirtualPicamera2(Picamera2):
         self.starved = False
 
     def freeze(self) -> None:
-        """From now on every frame is the one before it, as from a sensor whose link hangs."""
+        """Repeats the last frame from now on, like a sensor with a hanging link."""
         self.frozen = True
 
     def starve(self) -> None:

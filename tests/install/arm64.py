@@ -1,8 +1,8 @@
 """`python -m tests.install.arm64 SUITE …`: the install and the tests that fit, on an arm64 root under qemu-user.
 
 No systemd runs there, so units and watchdogs are not shown; the wheels, the users, the versions, the self-test (film,
-seal, sign, open, verify) and the pure tests are, on real aarch64 code.  A result is kept while nothing it depends on
-has changed (`.cache/install/arm64-SUITE.json`).
+seal, sign, open, verify) and the pure tests are, on real aarch64 code. A result is kept while its dependencies stay the
+same (`.cache/install/arm64-SUITE.json`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Puts a camera into a container: Debian's own libcamera with its virtual pipeline, picamera2, and footage to see.
 
 picamera2 and its companions lie among the system's packages, as apt would put them on a Pi, so the installer takes its
-way for a Pi: an environment that sees the system's, and the system's numpy.  What the pipeline lacks is lent to the
-recorder's unit by a drop-in (tests/hardware/virtual_camera.c, virtual_picamera2.py); its sandbox stays as it is.
-Debian 12 has no binding of libcamera's: there the environment is a Pi's, with numpy 1, and the scene is a drawn one.
+way for a Pi: an environment that sees the system's, and the system's numpy. A drop-in lends the recorder's unit the
+missing parts of the pipeline (tests/hardware/virtual_camera.c, virtual_picamera2.py); its sandbox stays as it is.
+Debian 12 lacks libcamera's binding: there the environment is a Pi's, with numpy 1, and the scene is a drawn one.
 """
 
 from __future__ import annotations

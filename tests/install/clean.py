@@ -1,10 +1,10 @@
 """`python -m tests.install.clean [SUITE …] [demo|test|install …]`: the README's commands on a fresh Debian.
 
-Each suite's root is made again by mmdebstrap and holds nothing but git, make and what they need; the last commit is
-cloned into it, and `make demo` and `make test` run there as they stand, each from a fresh clone of its own, in a
-container (systemd-nspawn) that shares this machine's network and nothing else.  What this machine needs to reach a
-mirror (authorities of its own, settings of apt, pip and npm, proxies) is lent to it.  `install` is a newcomer's run, to
-the first clip (`newcomer.py`).  Writes CLEAN.md.
+Each suite's root is made again by mmdebstrap and holds only git, make and the suite's needs. The last commit is cloned
+into it, and `make demo` and `make test` run there as they stand, each from a separate fresh clone, in a container
+(systemd-nspawn) that shares only this machine's network. This machine's means to reach a mirror (its authorities,
+settings of apt, pip and npm, proxies) are lent to it. `install` is a newcomer's run, to the first clip (`newcomer.py`).
+Writes CLEAN.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A Debian of its own, booted by systemd-nspawn on its own systemd: where an installation is an installation.
+"""A separate Debian, booted by systemd-nspawn on its own systemd: an environment for real installations.
 
-The root is made once by mmdebstrap and kept below `.cache/`; each container is a fresh copy, without a network.
-`run` enters the container's namespaces with nsenter(1), because such a container has no login of ours.
+The root is made once by mmdebstrap and kept below `.cache/`; each container is a fresh copy, offline. `run` enters the
+container's namespaces with nsenter(1), because such a container has no login of ours.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 MEMORY = Path("/sys/fs/cgroup/memory")
 """Version 1's memory controller, where the host has it there: version 2 is then without one."""
 CGROUP_V2 = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
-"""Where the host may have it: alone, or beside version 1."""
+"""Places of the host's hierarchy: alone, or beside version 1."""
 
 
 def base(suite: str, architecture: str = "amd64", packages: str | None = None) -> Path:
@@ -82,7 +82,7 @@ def wheelhouse_place(architecture: str = "amd64") -> Path:
 
 
 def copy_source(target: Path, *, tests: bool = False) -> None:
-    """What a release holds (and the tests that run inside)."""
+    """Copies the files of a release (and the tests that run inside)."""
     names = ["agent", "firmware_bridge", "config", "systemd", "requirements", "scripts"]
     names += ["tests", "demo"] if tests else []
     ignore = shutil.ignore_patterns("__pycache__", "node_modules", "*.avi")
@@ -105,7 +105,7 @@ def why_not() -> str:
 
 
 def _own_cgroup(name: str, places: tuple[Path, ...]) -> Path | None:
-    """A group below our own, so that no two containers have the same units in one place; None without cgroup v2."""
+    """A group below our own, so that each container's units have a separate place; None without cgroup v2."""
     ours = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"), "/")
     for place in places:
         if (place / "cgroup.controllers").exists():
@@ -173,7 +173,7 @@ class Container:
         words = ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", "--register=no", "--keep-unit"]
         words.append(f"--machine={name}")
         words += [*self._network, "--console=read-only"]
-        # What systemd needs to hold rules about addresses, ports and devices: BPF programs, attached to cgroup v2.
+        # systemd needs these to hold rules about addresses, ports and devices: BPF programs, attached to cgroup v2.
         words += ["--system-call-filter=bpf", "--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN"]
         environment = dict(os.environ)
         self._cgroup = _own_cgroup(name, (MEMORY,) if self._version_1 else tuple(map(Path, CGROUP_V2)))
@@ -254,7 +254,7 @@ class Container:
 
 
 def small_is_there() -> bool:
-    """What `test_in_a_container.py` needs, which fetches nothing itself."""
+    """Returns True if everything that `test_in_a_container.py` needs is there; that test fetches nothing itself."""
     return base_place(SMALL_SUITE, packages=SMALL).exists() and wheelhouse_place().is_dir()
 
 

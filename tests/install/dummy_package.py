@@ -1,6 +1,6 @@
 """A package archive of one dummy: a `python3-picamera2` that finds no camera, with the numpy that it would depend on.
 
-Debian's archive has no picamera2, and a container has no network.  The numpy is the wheelhouse's, for the same Python.
+Debian's archive lacks picamera2, and a container is offline. The numpy is the wheelhouse's, for the same Python.
 """
 
 from __future__ import annotations

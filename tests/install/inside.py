@@ -50,7 +50,7 @@ class _Pki:
 
 
 class House:
-    """What `Asker` takes for a street."""
+    """Stands in for a street, for `Asker`."""
 
     folder = HOME
     broker = _Requesters()
@@ -97,7 +97,7 @@ def do_record(count: int) -> dict[str, Any]:
     before = status()["vault"]["segments"]
     while status()["vault"]["segments"] < before + count:
         assert time.monotonic() - started < PATIENCE_S, f"waited in vain for {count} more segments"
-        # Whatever the camera shows, a press is an event; while one lasts, another press changes nothing.
+        # For any camera picture, a press is an event; while one lasts, another press changes nothing.
         subprocess.run([sys.executable, "-m", "firmware_bridge", "--config", CONFIGURATION, "press"], check=True)
         time.sleep(2)
     return {"segments": status()["vault"]["segments"], "seconds": round(time.monotonic() - started, 1)}

@@ -1,6 +1,7 @@
-"""`python -m tests.install.limits SUITE`: limits of memory that hold, in a booted container whose kernel keeps them.
+"""`python -m tests.install.limits SUITE`: limits of memory that hold, in a booted container with a kernel that keeps
+them.
 
-What each role is charged while it films; each role with a leak, killed at its own unit's MemoryMax and back while the
+Each role's charged memory while it films; each role with a leak, killed at its own unit's MemoryMax and back while the
 others go on; and all four together under the budget of a Zero 2 W, libraries and files included.
 """
 
@@ -14,7 +15,7 @@ from tests.install.story import Story
 
 MB = 1_000_000
 BUDGET_MB = 230
-"""Of a Zero 2 W's 426 MB, for all roles (docs/decisions/0007)."""
+"""For all roles, out of a Zero 2 W's 426 MB (docs/decisions/0007)."""
 LEAK = """\
 import runpy, sys, threading, time
 def leak():
@@ -119,7 +120,7 @@ def _together(story: Story) -> str:
     return (
         f"all four in one limit of {BUDGET_MB} MB, libraries and files charged to it "
         f"({_charged_mb(box, 'doorward.slice')}): {recorder['frames']} frames, none dropped, "
-        f"{faults} pages read from disk again in 40 s, nobody killed"
+        f"{faults} pages read from disk again in 40 s, none killed"
     )
 
 

@@ -38,7 +38,7 @@ class Newcomer:
         log.write_text("")
 
     def types(self, line: str, answers: tuple[tuple[str, str], ...] = (), patience_s: float = 1200) -> str:
-        """What the command said.  Each of `answers` is given when its question has been asked."""
+        """Returns the command's output. Gives each of `answers` after its question."""
         words = self._box.words(*self._lent, "sh", "-c", f"cd /root/doorward && {line}")
         ours, theirs = pty.openpty()
         process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)

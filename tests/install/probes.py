@@ -1,4 +1,4 @@
-"""Tried from inside a role's sandbox: to read, reach, signal, call or become what is not the role's.  None may succeed.
+"""Attempts from inside a role's sandbox to read, reach, signal, call or become something foreign. All must fail.
 
 Runs in the container as a copy of the role's unit with another ExecStart (`run.py`), and once without a sandbox, as
 root, to show that there was something to be had.  Prints JSON: name → "refused: why" or "SUCCEEDED".
@@ -176,7 +176,7 @@ PROBES: dict[str, dict[str, Callable[[], object]]] = {
     | {"write into the outbox": write(str(STATE / "outbox" / "probe"))},
     "bridge": COMMON | CUSTODIANS | VAULT | RECORDERS | OUTBOX | NETWORK | AS_RECORDER | AS_UPLINK,
 }
-# What an option opens (systemd/dropins), it opens to the local network and no further; and so can an operator.
+# An option (systemd/dropins) opens only the local network; and so can an operator.
 PROBES |= {
     "custodian-page": COMMON | RECORDERS | {"call the broker": tcp("127.0.0.1", 8883)} | OUTWARD,
     "recorder-rtsp": COMMON | CUSTODIANS | OUTBOX | AS_UPLINK | OUTWARD,

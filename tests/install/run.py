@@ -47,9 +47,9 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "deb": Story.deb,
 }
 CAMERA_PACKAGES = "camera packages"
-"""In a container of its own, that has no numpy at first."""
+"""In a separate container, without numpy at first."""
 LIMITS = "limits of memory"
-"""In a container of its own: where the kernel keeps memory apart from the rest, one container cannot have both."""
+"""In a separate container: if the kernel keeps memory apart from the rest, one container cannot have both."""
 
 
 def main(arguments: list[str]) -> int:
@@ -102,7 +102,7 @@ def write_row(suite: str, row: tuple[str, str, float]) -> None:
     head, lines = section[0].partition("|---|---|---|\n")[::2]
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines.splitlines() if line}
     today = datetime.datetime.now(datetime.UTC).date()
-    rows[name] = f"| {name} | {said.splitlines()[0]} (by itself, {today}) | {seconds:.0f} |"
+    rows[name] = f"| {name} | {said.splitlines()[0]} (run alone, {today}) | {seconds:.0f} |"
     order = [*STEPS, CAMERA_PACKAGES, LIMITS]
     made = "\n".join(rows[each] for each in sorted(rows, key=order.index))
     RESULTS.write_text(text.replace(section[0], f"{head}|---|---|---|\n{made}\n"))

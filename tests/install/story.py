@@ -45,7 +45,7 @@ format = "json"
 OUTSIDE = ("198.51.100.1/32",)
 """An address of the internet's (RFC 5737), lent to the loopback while the probes run."""
 NARROWED = "[Service]\nIPAddressDeny=any\nIPAddressAllow=localhost\n"
-"""What the uplink's unit says an operator can add; here the broker is on this machine."""
+"""The addition that the uplink's unit offers to operators; here the broker is on this machine."""
 PLANTED = {
     "custodian": (
         ("custodian/push.json", "/root/victim/secret"),
@@ -67,7 +67,8 @@ NOT_OURS = re.compile(
     r"^/(var/log|var/lib/systemd|var/lib/private|var/cache|var/tmp|root|etc/(passwd|shadow|group|gshadow)-?$|etc/\.pwd\.lock"
     r"|etc/subuid-?$|etc/subgid-?$|etc/machine-id|etc/mosquitto|var/lib/mosquitto|etc/resolv.conf|etc/ssl|etc/ld.so.cache)"
 )
-"""What a running system changes alone, the account files (their lines are compared), and the test's own broker."""
+"""Files that a running system changes on its own, the account files (their lines are compared), and the test's own
+broker."""
 
 CLIENTS = "env PYTHONPATH=/root/repo /opt/doorward/current/venv/bin/python -m agent.cli"
 """The commands of owners and brokers, from the source: nothing of them is installed on a doorbell."""
@@ -89,7 +90,7 @@ class Story:
     # --- Steps, in this order
 
     def prepare(self, camera: str) -> None:
-        """What a person brings along: the release, its wheels, and the answers."""
+        """Prepares an installer's luggage: the release, its wheels, and the answers."""
         copy_source(self.box.root / "root" / "src")
         shutil.copytree(wheelhouse(), self.box.root / "root" / "src" / "wheelhouse")
         self.answers = ANSWERS.replace("CAMERA", camera)
@@ -232,7 +233,7 @@ class Story:
         return f"{name} 0 of {len(said)} ({could} as unconfined root)"
 
     def watchdog(self) -> str:
-        """Every role stops at once, as it were in a loop that does not end; no one but systemd can tell."""
+        """Stops every role at once, as in an endless loop, which only systemd can detect."""
         before = self._pids()
         started = time.monotonic()
         self.box.run("sh", "-c", "kill -STOP $@", "sh", *before.values())
@@ -369,8 +370,8 @@ class Story:
         assert [after[name] for name in ("device_id", "owners")] == [before[name] for name in ("device_id", "owners")]
         self._inside("record", "1")
         return (
-            "reset: nothing of its owner in any folder, a new key, nobody's; restored from the backup: the same "
-            "doorbell, connected and filming"
+            "reset: nothing of its owner in any folder, a new key, without an owner; restored from the backup: the "
+            "same doorbell, connected and filming"
         )
 
     def _reset(self) -> None:
@@ -435,7 +436,7 @@ class Story:
         assert self._installed() == before
         make_archive(root / "root/archive", self.suite)
         (root / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/root/archive ./\n")
-        run("chmod", "-R", "a+rX", "/root")  # apt reads as a user of its own
+        run("chmod", "-R", "a+rX", "/root")  # apt reads as a separate user
         said = run(*install).stdout
         assert self._installed() != before, "the same environment, on another system"
         run(*sees)
@@ -444,7 +445,8 @@ class Story:
         return "without picamera2 nothing is changed, and it is said why; with it the environment is built again on it"
 
     def bundle(self) -> str:
-        """What an installer of many leaves on the boot partition, taken by the unit that runs first, and only once."""
+        """A bundle on the boot partition, as a fleet's installer leaves it, applied by the unit that runs first, and
+        only once."""
         run, boot = self.box.run, self.box.root / "boot/firmware"
         run("mkdir", "/root/fleet")
         run("cp", "/root/src/config/fleet.example.toml", "/root/fleet/fleet.toml")
@@ -468,7 +470,7 @@ class Story:
         )
 
     def _fifty(self) -> float:
-        """How long fifty bundles take."""
+        """Returns the time for fifty bundles."""
         (self.box.root / "root/fleet/fifty.toml").write_text(fifty())
         started = time.monotonic()
         self.box.run("doorward", "provision", "/root/fleet/fifty.toml", "--out", "/root/fleet/a")
@@ -511,8 +513,8 @@ class Story:
         assert not left, sorted(left.items())[:20]
         assert self._accounts() == self.accounts
         return (
-            f"{made.stat().st_size / 1e6:.0f} MB, the same bytes from wheels fetched anew; runs after {seconds:.0f} s; "
-            "removed keeps data, purged leaves nothing"
+            f"{made.stat().st_size / 1e6:.0f} MB, the same bytes from wheels fetched again; runs after {seconds:.0f} "
+            "s; removed keeps data, purged leaves nothing"
         )
 
     # --- What the steps share

@@ -38,7 +38,7 @@ case "$*" in *install*) [ -f "{here}/repository" ] && echo 2.2.4 > "{here}/picam
 
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A system with a Python and an apt of its own; files in it say what it has."""
+    """A system with a separate Python and apt; files in it list its packages."""
     for name, text in (("python3", PYTHON), ("apt-get", APT)):
         (tmp_path / name).write_text(text.replace("{here}", str(tmp_path)))
         (tmp_path / name).chmod(0o755)

@@ -1,6 +1,7 @@
-"""An installation in small, in a booted Debian: it films, outlives kills of each role, follows no link, leaves nothing.
+"""A small installation in a booted Debian: it films, outlives kills of each role, follows no link, and uninstalls
+cleanly.
 
-What `make test-install` lives through in a quarter of an hour, cut down to what every run can afford.  It wants root,
+The life of `make test-install` in a quarter of an hour, cut down to a length that every run can afford. It wants root,
 systemd-nspawn and mmdebstrap; without them it is skipped and says so.
 """
 

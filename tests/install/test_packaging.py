@@ -1,4 +1,4 @@
-"""What is released: two builds of a commit are the same bytes, and the list of parts names every pinned one."""
+"""The release: two builds of a commit are the same bytes, and the list of parts names every pinned one."""
 
 from __future__ import annotations
 

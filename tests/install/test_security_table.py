@@ -31,7 +31,7 @@ CANNOT = rows(ANALYSIS, '### Each "cannot", and what shows it')
 
 
 def missing(shown: str) -> list[str]:
-    """What `shown` names of contracts and tests that is not there.  It must name one."""
+    """Returns the contracts and tests that `shown` names and that are missing. It must name one."""
     contracts = re.findall(r"`([a-z-]+)`", shown)
     tests = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", shown)
     settings = configparser.ConfigParser(interpolation=None)

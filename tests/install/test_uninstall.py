@@ -1,4 +1,4 @@
-"""Who uninstalls Doorward finds nothing of it in Home Assistant, and is told when that could not be done."""
+"""An uninstall of Doorward also removes it from Home Assistant, and reports a failure to do so."""
 
 from __future__ import annotations
 

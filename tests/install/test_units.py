@@ -1,4 +1,4 @@
-"""The units keep their sandboxes: a bound on each exposure, no word systemd does not know, a reason for each gap."""
+"""The units keep their sandboxes: a bound on each exposure, only words that systemd knows, a reason for each gap."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WITH_DROPIN = {
     "recorder-sound": 11,
     "recorder-wide": 11,
 }
-"""What the owner's page, a second opinion, a network camera, a microphone and large pictures cost, when wanted."""
+"""The cost of the owner's page, object detection, a network camera, a microphone and large pictures, if wanted."""
 HARDENING = (
     "AmbientCapabilities", "CapabilityBoundingSet", "IPAddressDeny", "KeyringMode", "LockPersonality",
     "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices", "PrivateIPC", "PrivateNetwork", "PrivateTmp",
@@ -79,7 +79,7 @@ def test_systemd_knows_every_word_of_the_units() -> None:
 def test_systemd_knows_every_word_of_the_owners_timer(tmp_path: Path) -> None:
     """The example that exports clips, as a user's own manager reads it."""
     for path in (ROOT / "config" / "export").iterdir():
-        # Neither `doorward` nor ssh need be installed where this runs.
+        # The machine may lack `doorward` and ssh.
         (tmp_path / path.name).write_text(
             re.sub(r"(?m)^(Exec\w+=-?)(doorward|ssh) ", r"\1/bin/true ", path.read_text())
         )

@@ -1,4 +1,5 @@
-"""A doorbell gets only what runs there: no client, and no code that opens footage, however Doorward is installed.
+"""A doorbell gets only the code that runs there: clients and code that opens footage stay away, however Doorward is
+installed.
 
 `make install` and the .deb copy `installation.versions.files_of`; pip installs the wheel.  Both are looked at as built.
 """
@@ -24,7 +25,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from installation.versions import files_of  # noqa: E402
 
 OPENS = frozenset({"decrypt", "decrypt_into", "MLKEM768PrivateKey", "MLKEM768X25519PrivateKey"})
-"""What opening takes: no name of these is used on a doorbell."""
+"""Names that opening needs: a doorbell's code uses none of them."""
 OPERATORS = (
     "run", "init", "status", "doctor", "page", "vault", "requests", "link", "config", "notify", "self-test", "backup",
     "restore", "reset", "take-bundle", "apply", "uninstall",
@@ -68,7 +69,7 @@ def files_in(wheel: Path) -> dict[str, bytes]:
 
 
 def copied() -> dict[str, bytes]:
-    """What `make install` copies of the program."""
+    """Files of the program that `make install` copies."""
     return {path.as_posix(): (ROOT / path).read_bytes() for path in files_of(ROOT) if ours(path.as_posix())}
 
 

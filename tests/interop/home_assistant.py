@@ -1,7 +1,7 @@
 """`make test-home-assistant`: shows the doorbell to a real Home Assistant, and keeps what it took.
 
 `home_assistant.json` has its version, the day, the discovery message word for word and the hashes of the blueprints.
-`make test` compares them with what the code says now, so that nothing changes unseen on machines without one.
+`make test` compares them with the present code, so that a change is noticed also on machines without one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def last() -> str:
 def main() -> int:
     environment = {**os.environ, "DOORWARD_HOME_ASSISTANT": str(PYTHON)}
     command = [sys.executable, "-m", "pytest", TESTS, "-q", "-rs", "-k", "real_home_assistant or blueprints"]
-    # What is being shown now is what counts: the comparison with the last time is not a part of it.
+    # The present result counts: the comparison with the last time is left out.
     command += ["--deselect", f"{TESTS}::test_nothing_has_changed_since_a_real_home_assistant_took_it"]
     if done := subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
         return done

@@ -1,8 +1,8 @@
 """`PYTHONPATH=. python -m tests.interop.rabbitmq`: a real RabbitMQ, with our rules and our certificates.
 
-Debian 13's RabbitMQ runs from a root of its own on loopback, with TLS 1.3, client certificates and the two ACL files
-translated as `config/mosquitto/README.md` says.  Each question is asked with the bus that a doorbell and a requester
-use; the answers are printed, and belong into that document.  Wants root, mmdebstrap and systemd-nspawn.
+Debian 13's RabbitMQ runs from a separate root on loopback, with TLS 1.3, client certificates and the two ACL files
+translated as `config/mosquitto/README.md` says. Each question is asked with the bus that a doorbell and a requester
+use; the answers are printed for that document. Wants root, mmdebstrap and systemd-nspawn.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ PATIENCE_S = 15.0
 
 
 def rules(name: str) -> tuple[str, str]:
-    """What `name` may publish and receive, as RabbitMQ's patterns: the ACL files' lines, "/" being "." there."""
+    """The rights of `name` to publish and receive, as RabbitMQ's patterns: the ACL files' lines, "/" being "."
+    there."""
     text = Path("config/mosquitto", "devices.acl" if is_device(name) else "requesters.acl").read_text()
     found = {"write": ["(?!)"], "read": ["(?!)"]}
     for way, topic in re.findall(r"(?m)^pattern (read|write) (\S+)$", text):
@@ -164,7 +165,7 @@ class Asked:
     connected: BusConnected
 
     def events(self, seconds: float) -> list[BusEvent]:
-        """What happens within."""
+        """Returns the events within that time."""
         found: list[BusEvent] = []
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:

@@ -34,7 +34,7 @@ PLAIN = {
     "contact-card": "contact-card", "tip-text": "tip-text", "tip-manifest": "tip-manifest",
     "tip-manifest-of-words": "tip-manifest",
 }  # fmt: skip
-"""What is sealed and not signed."""
+"""Sealed, unsigned texts."""
 VECTORS = Path(__file__).parents[1] / "vectors"
 REQUESTS = sorted((VECTORS / "wire" / "requests").glob("*.json"))
 BAD = sorted((VECTORS / "vault" / "bad").iterdir())

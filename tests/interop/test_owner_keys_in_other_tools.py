@@ -1,4 +1,5 @@
-"""An owner needs nothing of ours: the keys and the recovery page open a segment in tools that share no code with us."""
+"""An owner can do without our tools: the keys and the recovery page open a segment in tools that share no code with
+us."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The owner's socket: one answer for each frame, whatever comes; no one else; nothing left behind."""
+"""The owner's socket: one answer for each frame, of any content; only allowed users; nothing left behind."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_stopping_leaves_no_thread_of_a_client_that_has_just_gone(path: Path, mo
     lock, gone = threading.Lock(), threading.Event()
 
     class Lingering:
-        """Who has signed itself off as a client gets no processor for a while."""
+        """A client that has signed off gets no processor for a while."""
 
         def __enter__(self) -> None:
             lock.acquire()

@@ -66,7 +66,7 @@ def client(server: IpcServer[FromRecorder], tmp_path: Path) -> Iterator[IpcClien
 
 
 def raw(path: Path, data: bytes) -> bytes:
-    """What the server says to these bytes, until it closes."""
+    """Returns the server's answer to these bytes, until it closes."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(5)
         line.connect(str(path))

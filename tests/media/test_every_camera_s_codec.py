@@ -1,4 +1,4 @@
-"""What network cameras send goes into segments as it comes: H.264 and H.265, with B-frames, in GOPs of any length."""
+"""Network cameras' streams go into segments unchanged: H.264 and H.265, with B-frames, in GOPs of any length."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pixels_of(picture: av.VideoFrame) -> str:
 
 
 def decoded(packets: list[EncodedPacket], codec: VideoCodec) -> list[str]:
-    """What a plain decoder makes of the camera's own packets, in the order of showing."""
+    """Decodes the camera's own packets with a plain decoder, in the order of showing."""
     decoder = av.CodecContext.create(codec.value, "r")
     frames = [picture for packet in packets for picture in decoder.decode(av.Packet(packet.data))]
     return [pixels_of(picture) for picture in (*frames, *decoder.decode(None))]
@@ -106,7 +106,7 @@ def test_a_still_is_of_its_moment_though_b_frames_stand_elsewhere(codec: VideoCo
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_pictures_that_lean_on_the_gop_before_are_left_out(codec: VideoCodec) -> None:
-    """Who is given one GOP must not be given what was filmed before it."""
+    """The recipient of one GOP must not get pictures from before it."""
     description, packets = filmed_by_camera(codec, b_frames=3, open_gops=True)
     assembler = GopAssembler(FRAME_NS)
     gops = assembled(packets, assembler)

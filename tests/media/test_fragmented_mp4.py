@@ -60,7 +60,7 @@ def pictures(media: bytes) -> list[tuple[float, bytes]]:
 
 
 def decoded(gops: list[Gop]) -> list[bytes]:
-    """What a plain H.264 decoder makes of the encoder's own packets."""
+    """Decodes the encoder's own packets with a plain H.264 decoder."""
     decoder = av.CodecContext.create("h264", "r")
     frames = [picture for each in gops for packet in each.packets for picture in decoder.decode(av.Packet(packet.data))]
     frames += decoder.decode(None)

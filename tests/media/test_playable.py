@@ -1,4 +1,4 @@
-"""What a stranger sent is opened by the formats that doorbells write, in a separate process, and with limits."""
+"""A stranger's media is opened by the formats that doorbells write, in a separate process, and with limits."""
 
 from __future__ import annotations
 

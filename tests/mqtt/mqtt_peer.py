@@ -99,7 +99,7 @@ class ScriptedPeer:
         self._listener.settimeout(0.05)
         self.port: int = self._listener.getsockname()[1]
         self.notes: queue.Queue[object] = queue.Queue()
-        """What scripts want to tell the test."""
+        """Messages of the scripts to the test."""
         self._stopping = threading.Event()
         self._current: ssl.SSLSocket | None = None
         self._thread = threading.Thread(target=self._serve, name="scripted-peer")

@@ -69,7 +69,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerWithClient
 
 @pytest.fixture(autouse=True)
 def a_refusal_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that gets no processor for two seconds refuses all the same."""
+    """A broker that gets no processor for two seconds refuses in any case."""
     monkeypatch.setattr(tls, "_PROBE_S", PATIENCE_S)
 
 
@@ -118,7 +118,7 @@ class ClockAhead:
         patch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + self._added_s))
 
     def pass_over(self, seconds: float, bus: MqttBus) -> None:
-        """Let so long pass at once, and have the bus look at its clock."""
+        """Lets this many seconds pass at once, and has the bus look at its clock."""
         self._added_s += seconds
         bus._wake()
 
@@ -127,7 +127,7 @@ def silent(line: Line) -> None:
     line.wait_for_end()
 
 
-# Whom to trust
+# Trust
 
 
 def test_a_broker_of_another_authority_is_not_trusted_and_nothing_is_told_to_it(
@@ -229,13 +229,13 @@ def test_a_renewed_certificate_needs_no_restart(tmp_path: Path, start: StartBus)
             bus.stop()
 
 
-# Who is there
+# Presence
 
 
 def test_nobody_on_the_port_is_unreachable_and_tried_again_soon_while_work_is_pending(
     pki: BrokerPki, start: StartBus
 ) -> None:
-    with socket.socket() as held:  # no one else gets the port, and no one listens
+    with socket.socket() as held:  # keeps the port taken and silent
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
         event = expect_fault(start(settings_for(pki, port)), LinkFault.UNREACHABLE)
@@ -324,7 +324,7 @@ def test_a_broker_that_shuts_down_is_heard(pki: BrokerPki, start: StartBus) -> N
         expect_fault(bus, LinkFault.BUSY)
 
 
-# What we send
+# Outbound
 
 
 def test_we_announce_our_limits_and_take_no_topic_alias(pki: BrokerPki, start: StartBus) -> None:
@@ -453,7 +453,7 @@ def test_a_refused_subscription_is_told(pki: BrokerPki, start: StartBus) -> None
         assert expect(bus, SubscriptionRefused) == SubscriptionRefused("doorward/v1/#", 0x87)
 
 
-# What comes in
+# Inbound
 
 
 @pytest.mark.parametrize(

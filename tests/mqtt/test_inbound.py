@@ -1,4 +1,4 @@
-"""A flood in one class of messages holds up no other, and no one's own messages push out any other person's."""
+"""A flood in one class of messages delays only that class, and a sender's messages push out only the sender's own."""
 
 from __future__ import annotations
 

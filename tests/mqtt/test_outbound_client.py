@@ -1,4 +1,5 @@
-"""Who only calls binds and listens to nothing: the sandbox forbids both, and the broker must be reached in it."""
+"""A process that only opens connections binds and listens to nothing: the sandbox forbids both, and the broker must be
+reached in it."""
 
 from __future__ import annotations
 

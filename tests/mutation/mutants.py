@@ -101,7 +101,7 @@ def _put(tree: ast.AST, path: _Path, node: ast.AST) -> None:
 
 
 def _places(node: ast.AST, path: _Path, function: bool, *, quiet: bool) -> Iterator[tuple[_Path, bool]]:
-    """Where something can be mutated.  `quiet`: within words for people."""
+    """Places that can be mutated. `quiet`: within words for people."""
     if path and not quiet:
         yield path, function
     for name, value in ast.iter_fields(node):
@@ -177,7 +177,7 @@ def _has_its_own(test: ast.expr) -> bool:
 
 
 def _is_as_good_as_none(value: ast.expr) -> bool:
-    """None, and False, which is asked for nothing but its truth."""
+    """True for None, and for False in a place that only tests its truth."""
     return isinstance(value, ast.Constant) and (value.value is None or value.value is False)
 
 

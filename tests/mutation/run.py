@@ -7,13 +7,13 @@ one file.
 - `--functions` and `--definitions` do one half only.  `--every=N` takes one mutant of N, and
   `--first=K` starts with the K-th.  `--sample=N --seed=S` draws N of each group at random.  `--again` tries the
   survivors of the last run again.  `--budget=S` gives a mutant up as a survivor after the quickest tests, which
-  take S seconds together without a mistake.
-- The tests of a group run once without a mistake, and the runner records which test passes which line.
+  take S seconds together on sound code.
+- The tests of a group run once on sound code, and the runner records which test passes which line.
 - For each mutant of `mutants.py` the group's tests run until one fails.  A mistake in a function is made in a fork of a
   process that has everything imported and collected.  The function gets another code object, and only the tests that
   pass its line run: first the test that noticed the last mistake in this file, then the quickest.
 - A mistake in a definition is made as the module is imported.
-- A test that fails counts only if it passes without a mistake in a fork like that.
+- A test that fails counts only if it passes on sound code in a fork like that.
 - Survivors are listed and written to `.cache/mutation.json`.
 """
 
@@ -63,7 +63,7 @@ PATIENCE_S = 20.0
 On a busy machine it may run longer: as many times as there are more processes that want to run than processors.
 """
 MOST_LEFT_OUT = 0.02
-"""Do not go on if a larger share of a group's tests fails without a mistake."""
+"""Stop if a larger share of a group's tests fails on sound code."""
 GOAL = 0.95
 
 
@@ -190,7 +190,7 @@ class Draw:
     seed: int = 1
     again: frozenset[tuple[str, int, str]] | None = None
     budget_s: float | None = None
-    """Of the tests that pass the line of a mutant, only the quickest run that take no longer together."""
+    """Limit on the time of one mutant's tests: only the quickest that pass its line and fit in run."""
 
     def mutants(self, *, in_function: bool) -> list[tuple[Path, Mutant]]:
         """In the order of the files and lines. A sample comes in random order, so that a part of it is a sample too."""
@@ -294,7 +294,7 @@ def _follow(child: int, reader: int, patience_s: Callable[[str], float]) -> tupl
 
 
 class Record(TypedDict):
-    """What a run of a group's tests without a mistake showed.
+    """Result of a run of a group's tests on sound code.
 
     `passing` maps a file to its lines, and each line to the tests that pass it.  `fixtures` are the shared ones that
     pass any line.  `of` is a hash of the code and the tests.
@@ -308,7 +308,7 @@ class Record(TypedDict):
 
 
 class InFunctions:
-    """A pytest plugin in whose loop the mutants run."""
+    """A pytest plugin that runs the mutants in its loop."""
 
     def __init__(self, group: Group, draw: Draw, score: Score) -> None:
         self._group = group
@@ -465,7 +465,7 @@ class InFunctions:
         return None
 
     def _is_sound(self, name: str) -> bool:
-        """Whether the test passes without a mistake. It is tried once."""
+        """Returns True if the test passes on sound code. It is tried once."""
         if name not in self._sound:
             act = functools.partial(self._try, None, None, [name])
             self._sound[name] = run_in_fork(act, self._patience_s, self._base) is None
@@ -627,7 +627,7 @@ def _import_and_test(group: Group, path: Path, code: types.CodeType, starts: Cal
 
 
 def _tests_named_after(stem: str, place: Path) -> list[str]:
-    """The test files at or below `place` whose names mention the module, for example `test_deciding.py`."""
+    """The test files at or below `place` with names that mention the module, for example `test_deciding.py`."""
     files = [place] if place.is_file() else sorted(place.rglob("test_*.py"))
     return [str(each) for each in files if stem in each.stem or stem == each.parent.name]
 

@@ -1,4 +1,4 @@
-"""What must not be logged is not, anyone who tries; what is logged is one line that a machine can read."""
+"""Secrets stay out of the log for every caller; every line of it can be read by a machine."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_what_is_remembered_of_warnings_is_bounded(told_in_time: tuple[io.String
 
 
 def test_a_log_that_cannot_be_written_costs_its_line_and_nothing_else() -> None:
-    """It is a file on the disk that is full, or a pipe whose reader has gone."""
+    """It is a file on a full disk, or a pipe without a reader."""
 
     class Full(io.StringIO):
         def write(self, _text: str) -> int:

@@ -17,7 +17,8 @@ AHEAD_NS = {time.CLOCK_BOOTTIME: 0, time.CLOCK_MONOTONIC: 3_600 * NS_PER_S, time
 
 
 def clocks(pauses: set[int]) -> SimpleNamespace:
-    """`time` on a machine whose every reading takes a microsecond, and two seconds before the readings in `pauses`."""
+    """`time` on a machine that takes a microsecond for every reading, and two seconds before the readings in
+    `pauses`."""
     readings = now_ns = 0
 
     def clock_gettime_ns(clock: int) -> int:

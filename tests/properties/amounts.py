@@ -1,4 +1,4 @@
-"""How much of a proof a run does: a share in every run, the whole with `DOORWARD_PROVE=all` (CONTRIBUTING.md)."""
+"""Amount of a proof in a run: a share in every run, the whole with `DOORWARD_PROVE=all` (CONTRIBUTING.md)."""
 
 from __future__ import annotations
 

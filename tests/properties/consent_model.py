@@ -1,12 +1,12 @@
 """Every order of events at one door, driven through the real code: requests, an owner, time, the uplink and power cuts.
 
-A `World` is a real custodian (inbox, statements, requests, ledger, journal on SQLite) whose whole state can be taken
-and put back.  An `Exploration` tries every action in every state that can be reached, and every power cut within it,
-and checks after each step what SECURITY.md and `docs/consent.md` promise of requests, approvals, outbox and ledger.
+A `World` is a real custodian (inbox, statements, requests, ledger, journal on SQLite). Its whole state can be taken and
+put back. An `Exploration` tries every action in every state that can be reached, and every power cut within it, and
+checks after each step the promises of SECURITY.md and `docs/consent.md` about requests, approvals, outbox and ledger.
 
-What stands for the rest of the world is small: two requesters with a request each, one approval, denial and revocation
-for each of them, and an uplink that sends one part at a time and may be behind the times: it asks no one before a part
-but the outbox, as the real one does between two looks at the custodian's list.
+The rest of the world is small: two requesters with a request each, one approval, denial and revocation for each of
+them, and an uplink that sends one part at a time and may be behind the times: before a part it asks only the outbox, as
+the real one does between two looks at the custodian's list.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ CLOCK_ACTIONS = (
     "a stranger states the new time!",
 )
 READINGS_IN_A_DAY = 144
-"""Of the clock, every ten minutes: more than that between two does not count as standing."""
+"""Readings of the clock, every ten minutes: a longer step between two does not count as standing."""
 ENDS = frozenset(RequestState) - {RequestState.RECEIVED, *WAITING, *OPEN}
 LEDGERED: dict[RequestState | None, str] = {
     RequestState.NO_MATCH: "no-match",
@@ -84,7 +84,7 @@ class Cut(BaseException):
 
 
 class CuttingJournal(SqliteJournal):
-    """SQLite in memory, whose `cut` names the commit at which the power goes: just before it, or just after."""
+    """SQLite in memory, with a `cut` that names the commit at which the power goes: just before it, or just after."""
 
     def __init__(self) -> None:
         self.commits = 0
@@ -139,7 +139,7 @@ class World:
     """One door and its surroundings.  Every action is a method without arguments in `actions`."""
 
     def __init__(self, requests: int = 1, owners: int = 1, *, windows: bool = False) -> None:
-        """`requests`: 1 or 2, each of a requester of its own.  `owners`: 1, or 2 who must both approve.
+        """`requests`: 1 or 2, each of a separate requester. `owners`: 1, or 2 who must both approve.
 
         `windows`: one request in vain about one time is the limit, and the first requester asks about its time again.
         """
@@ -194,7 +194,7 @@ class World:
         self.clock._log = Quiet()
 
     def _actions(self) -> dict[str, Callable[[], object]]:
-        """What must change nothing has a name that ends in `!`."""
+        """Actions that must change nothing have a name that ends in `!`."""
         made: dict[str, Callable[[], object]] = {}
         for number, _ in enumerate(self.asked):
             made |= {
@@ -420,7 +420,7 @@ class World:
             self.clock.now()
 
     def _state_time(self, by: Any) -> None:
-        """A statement that does nothing else: there is no such request."""
+        """A statement without another effect: its request does not exist."""
         if self.jump == "unconfirmed":
             now_ms = self.door.clock.now().utc_ns // 10**6
             said = {**stated(), "owner_time_ms": now_ms, "nonce": "e" * 32, "request": "00" * 32}
@@ -447,7 +447,7 @@ class World:
         return 0 if now_s <= end_s else 1 if now_s <= end_s + 7 * 86_400 else 2
 
     def _evict(self) -> None:
-        """The oldest segment that nothing holds; never the newest."""
+        """Evicts the oldest segment that is free of holds, but keeps the newest."""
         *old, _ = self.vault.kept
         held = self.door.custodian.requests.held(100)
         gone = next((name for name in old if name not in held), None)
@@ -517,7 +517,7 @@ class World:
         self.door.custodian.custodian_state.trust._reload()
 
     def pulse(self) -> Any:
-        """What is different after any change: cheaper than a key.  One row more is a counter's."""
+        """Differs after any change, and is cheaper than a key. One row more is a counter's."""
         memory = (dict(self.sending), len(self.published), dict(self.door.custodian._inbox._newest_receipt))
         clock = (self.door.clock.boot_ns, self.door.clock.utc_offset_ns, self.clock.status() is None)
         return memory, clock, len(self.vault.kept), self.outbox.objects.keys() | set()
@@ -570,7 +570,7 @@ class World:
         self._check_two()
 
     def _check_two(self) -> None:
-        """Where it takes two, nothing is approved that only one of them signed; and no approval is left lying about."""
+        """If it takes two, an approval that only one of them signed has no effect, and every approval is sealed."""
         kept = self.journal.named("first.").keys()
         if kept != {stored.id for stored in self.journal.requests(RequestState.PARTIALLY_APPROVED)}:
             raise Broken("a first approval was lost, or stayed when it was of no use any more")
@@ -628,7 +628,7 @@ class World:
 
 @dataclass
 class Explored:
-    """How far an exploration went."""
+    """Extent of an exploration."""
 
     states: int = 0
     steps: int = 0

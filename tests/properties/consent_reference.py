@@ -1,7 +1,7 @@
-"""What ought to happen at the door of `consent_model.World`, told a second time, without any of the product's code.
+"""The rules at the door of `consent_model.World`, told a second time, independent of the product's code.
 
-A handful of plain values and one method for each action; no bytes, no signatures, no journal.  It knows the rules only
-as a person would say them.  `test_consent_walks` lets both worlds live the same life and compares them after each step.
+A handful of plain values and one method for each action, without bytes, signatures and journal. It knows the rules only
+as a person would say them. `test_consent_walks` lets both worlds live the same life and compares them after each step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WAITING = ("pending", "waiting for another owner")
 OPEN = ("approved", "sending")
 
 Shown = tuple[object, ...]
-"""What can be seen of a world, and what it remembers: see `Reference.shown`."""
+"""The visible state of a world, and its memory: see `Reference.shown`."""
 
 
 @dataclass
@@ -26,9 +26,9 @@ class Asked:
     ours: tuple[int, ...] = ()
     """Which of the three segments matched."""
     first: str = ""
-    """Whose approval waits for the other owner."""
+    """The owner's approval that waits for the other owner."""
     carried: int | None = None
-    """The next part the uplink sends; None while it does not carry it."""
+    """The next part the uplink sends; None while it carries none."""
     parts: frozenset[int] = frozenset()
     """Which parts have left."""
 
@@ -45,9 +45,9 @@ class Reference:
     """A jump of the clock: "unconfirmed" while no one vouches for it, then "confirmed"."""
     opted_out: bool = False
     trusted: bool = True
-    """Whether the first requester still is."""
+    """True while the first requester is trusted."""
     said: frozenset[str] = frozenset()
-    """Statements that have acted, and messages whose number is used: none does so twice."""
+    """Statements that have acted, and messages with a used number: each acts once."""
 
     @classmethod
     def new(cls, requests: int, owners: int) -> Reference:
@@ -167,7 +167,7 @@ class Reference:
                     self._end(each, "opted out")
 
     def distrust(self, n: int) -> None:
-        """From now on it is no one: what was open for it ends, and nothing it says is heard."""
+        """Ends the requester's open requests; later messages of it are ignored."""
         self.trusted, each = False, self.asked[n]
         if each.state in WAITING:
             self._end(each, "denied")
@@ -177,7 +177,7 @@ class Reference:
     # -- the world's ---------------------------------------------------------------------------------------------------
 
     def send(self, n: int) -> None:
-        """What is open is taken up; then one part after the other leaves, until it is not open any more."""
+        """Open approvals are taken up; then one part after the other leaves, until the end."""
         each = self.asked[n]
         if each.carried is None:
             if each.state in OPEN:
@@ -193,7 +193,7 @@ class Reference:
         self._run_out()
 
     def jumps(self) -> None:
-        """Until a person vouches for the clock again, nothing runs out and nothing is too late."""
+        """Until a person vouches for the clock again, deadlines stand still."""
         if self.jump == "":
             self.jump = "unconfirmed"
 
@@ -224,7 +224,7 @@ class Reference:
             self.kept.remove(gone)
 
     def restart(self) -> None:
-        """What ran out while the power was away ends; nothing else does."""
+        """Only deadlines that passed while the power was away take effect."""
         self._run_out()
         for each in self.asked:
             each.carried = None

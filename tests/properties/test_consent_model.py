@@ -1,4 +1,4 @@
-"""The promises about consent hold in every state the real code can reach, and without any one guard they do not.
+"""The promises about consent hold in every state the real code can reach, and fail if any one guard is removed.
 
 `make prove-consent` explores one request whole. A run without it explores the first few hundred states, breadth first,
 with every power cut in them.
@@ -76,7 +76,7 @@ def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_ev
 
 @pytest.mark.timeout(600)
 def test_one_request_and_questions_about_the_same_time_after_it_was_asked_in_vain() -> None:
-    """A test of its own: the number of the second request would double the states of the test above.
+    """A separate test: the number of the second request would double the states of the test above.
 
     The first states only, without the clock's jumps and power cuts: those are the other tests'.
     """

@@ -1,6 +1,6 @@
 """Long lives of a door, drawn by Hypothesis: the real code and a reference of plain values agree after every step.
 
-Where `test_consent_model` tries every step from every state of one request, this walks far: two requests, one owner or
+`test_consent_model` tries every step from every state of one request. This test walks far: two requests, one owner or
 two who must agree, forgeries, replays, evictions, and the power cut before or after any commit.
 
 `make prove-consent` walks a million steps; a run without it a few thousand.
@@ -104,7 +104,7 @@ class Door:
         )
 
     def _counted(self) -> int:
-        """How many statements have acted and how many numbers are used up."""
+        """Returns how many statements have acted and how many numbers are used up."""
         rows = self.world.journal._rows
         return int(rows("SELECT count(*) FROM nonce")[0][0]) + int(rows("SELECT count(*) FROM sequence")[0][0])
 

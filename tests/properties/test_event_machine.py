@@ -42,7 +42,7 @@ INPUTS = st.lists(
 
 @dataclass
 class Run:
-    """What a machine did with a list of (input, seconds since the one before), and then with `close`."""
+    """A machine's outputs for a list of (input, seconds since the one before), and then for `close`."""
 
     settings: EventSettings
     effects: list[EventEffect] = field(default_factory=list)

@@ -161,7 +161,8 @@ def test_nothing_acts_again_after_restarts_restored_disks_and_jumps_of_the_clock
 
 
 def test_on_a_disk_from_before_it_a_message_is_new_but_acts_once_and_never_after_its_end(door: Door) -> None:
-    """What no doorbell can know is what it has forgotten.  The owner's client can: its checkpoint is a later one."""
+    """A doorbell cannot detect that it has lost its newest state. The owner's client can: its checkpoint is a later
+    one."""
     past = a_busy_past(door)
     known_since, _, again = past.replays[0]
     past.images[known_since - 1].restore(door)
@@ -280,7 +281,7 @@ def test_a_mutated_envelope_changes_nothing_but_a_counter_whatever_was_mutated(d
 
 
 def _still_says(data: bytes, topic: str, door: Door) -> bool:
-    """Whether a mutation is none: the signed payload, under its signature, as it was."""
+    """Returns True for a mutation without effect: the signed payload, under its signature, as it was."""
     try:
         verify_inbound(data, parse_topic(topic), door.custodian.custodian_state.trust.store, NOW_S)
     except DoorwardError:

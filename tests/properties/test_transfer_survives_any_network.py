@@ -1,4 +1,5 @@
-"""Whatever the network and the power do, the requester ends with identical bytes, once, and a stop is a stop."""
+"""For any behaviour of the network and the power, the requester ends with identical bytes, once, and a stop is a
+stop."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """`make test-kernel`: the kernel's tests with the kernel under the address and undefined-behaviour sanitizers.
 
-A sanitized library cannot be loaded into an interpreter that was not, so the sanitizer's runtime is preloaded; what
-Python itself never frees is not looked at.  Halts at the first finding.  Also says whether the compiler warns of
-anything, which the set-up's build ignores.
+A sanitized library cannot be loaded into a plain interpreter, so the sanitizer's runtime is preloaded; Python's own
+leaks are ignored. Halts at the first finding. Also reports the compiler's warnings, which the set-up's build ignores.
 """
 
 from __future__ import annotations

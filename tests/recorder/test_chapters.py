@@ -91,7 +91,7 @@ def total(tested: TestVault) -> int:
 
 
 def bound(tested: TestVault) -> int:
-    """What FORMAT.md promises: twice the lines of what is stored, the history, and the chapter that grows."""
+    """FORMAT.md's promise: twice the lines of the stored segments, the history, and the chapter that grows."""
     return 2 * sum(tested.index.line_bytes().values()) + SHORT.history_bytes + 2 * SHORT.chapter_bytes
 
 
@@ -152,9 +152,9 @@ def test_only_what_is_needed_at_once_is_copied() -> None:
     assert chapters_to_delete({0: 100, 1: 100, 2: 100}, {0: 0}, limits) == []
     assert chapters_to_delete({0: 100, 1: 100, 2: 100, 3: 100}, {}, limits) == [0]
     assert chapters_to_delete(dict.fromkeys(range(9), 100), {}, limits) == [0, 1, 2, 3, 4, 5]
-    # What is needed of chapter 1 does not fit beside what is needed of chapter 0.
+    # The needed lines of chapter 1 exceed the room beside those of chapter 0.
     assert chapters_to_delete(dict.fromkeys(range(9), 100), {0: 60, 1: 60}, limits) == [0]
-    # All of it is needed: it is copied all the same, because what is not needed lies behind it.
+    # All of it is needed: it is copied nevertheless, because unneeded lines lie behind it.
     assert chapters_to_delete(dict.fromkeys(range(9), 100), {0: 100}, limits) == [0, 1, 2, 3, 4]
 
 
@@ -261,7 +261,7 @@ def test_before_its_oldest_chapter_a_manifest_says_that_it_no_longer_knows(teste
     assert words[:3] == [CoverageState.FORGOTTEN, CoverageState.FOOTAGE, CoverageState.FORGOTTEN]
     assert set(words[3:]) <= {CoverageState.GONE, CoverageState.NOTHING, CoverageState.FOOTAGE, CoverageState.NOT_YET}
     assert CoverageState.GONE in words
-    # The word changes at a chapter's beginning: nothing that was evicted before it is said not to have happened.
+    # The word changes at a chapter's beginning: an eviction before it stays known as footage.
     begins = stretches[2].end_ms
     evicted_before = [
         stretch for stretch in stretches if stretch.start_ms < begins and stretch.state is CoverageState.NOTHING
@@ -403,7 +403,7 @@ def test_a_deleted_chapter_that_is_put_back_counts_for_nothing_and_goes_at_the_n
     replay.catch_up(tested.log, fresh, may_cut=False)
     assert list(fresh.oldest()) == before
     assert {item.id for item in FolderVault(tmp_path, {PUBLIC.id: PUBLIC}).listed()} == {entry.id for entry in before}
-    # The footage of that time does not come back as recorded, either: its file is one that nothing names.
+    # The footage of that time does not come back as recorded, either: the manifest does not name its file.
     (tmp_path / "vault" / "segments" / film.id[0] / f"{film.id}.age").write_bytes(sealed)
     assert tested.vault.verify(PUBLIC).unknown == [f"{film.id}.age"]
     tested.vault.start()
@@ -412,7 +412,7 @@ def test_a_deleted_chapter_that_is_put_back_counts_for_nothing_and_goes_at_the_n
 
 
 def test_with_older_chapters_alone_a_disk_that_was_set_back_lacks_those_that_went_since(tmp_path: Path) -> None:
-    """Who cuts off the newest chapters is left with one that names older ones, which are gone."""
+    """An attacker who cuts off the newest chapters keeps one that names older ones, which are gone."""
     tested, chapters = a_long_life(tmp_path)
     for path in chapters[1:]:
         path.unlink()

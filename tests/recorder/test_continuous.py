@@ -1,4 +1,4 @@
-"""With continuous recording nothing between two clips is missing, and a clip is whole without it."""
+"""With continuous recording the time between two clips is covered, and a clip is whole on its own."""
 
 from __future__ import annotations
 

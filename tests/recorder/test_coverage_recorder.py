@@ -9,7 +9,7 @@ from tests.vaults import SteppedClock
 
 
 class Spans:
-    """What of a vault is written to; `refuses` while its disk does."""
+    """The written part of a vault; `refuses` while its disk does."""
 
     def __init__(self) -> None:
         self.refuses = False

@@ -1,4 +1,4 @@
-"""What the status says about wear is what the kernel counted."""
+"""The status reports the wear that the kernel counted."""
 
 from __future__ import annotations
 

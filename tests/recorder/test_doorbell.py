@@ -1,4 +1,4 @@
-"""What the panel says becomes what the recorder does: once, at its own time, and through a real bridge."""
+"""The panel's messages become the recorder's actions: once, at their own time, and through a real bridge."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Recorder:
 
     @property
     def private(self) -> object:
-        """What it was told last of the switch: between that and now, the bridge may have told of its board."""
+        """The last news of the switch: between that and now, the bridge may have reported its board."""
         return next((word for kind, word in reversed(self.asked) if kind == "private"), None)
 
 

@@ -119,7 +119,7 @@ def test_what_lies_on_the_shelf_opens_for_the_owners_alone_and_is_no_segment(
 
 
 class Replayed:
-    """A link whose device shows live what the test tells it to."""
+    """A link with a device that shows live the GOPs that the test chooses."""
 
     def __init__(self, link: DeviceLink, sealed: list[bytes]) -> None:
         self._link = link
@@ -187,7 +187,7 @@ def test_a_long_gop_is_shown_part_by_part_to_who_looks_from_its_middle_on(
     with av.open(io.BytesIO(b"".join(map(stream.add, gops)))) as container:
         times = [float(frame.time or 0) for frame in container.decode(video=0)]
     assert times == pytest.approx([number / 15 for number in range(240)], abs=1e-3)
-    # Who begins in the middle sees nothing that needs what they have not.
+    # A viewer who begins in the middle skips pictures that need earlier ones.
     late = watch(Replayed(link, shown[1:]), keys)  # type: ignore[arg-type]
     assert [len(next(late)) for _ in shown[1:]] == [0, 0, 0, 1, 1, 1, 1]
 

@@ -206,7 +206,7 @@ KNOWN_ANSWERS = "72bad48610d06c42"
 
 
 def answers(compiler: str, flags: tuple[str, ...], folder: Path, *before: str) -> str:
-    """What kernel_answers.c says, compiled like this and run by `before`."""
+    """The output of kernel_answers.c, compiled like this and run by `before`."""
     program = folder / "answers"
     words = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", *flags, "-o", str(program), str(ANSWERS)]
     subprocess.run([compiler, *words], check=True)

@@ -1,4 +1,4 @@
-"""What the recorder does when hardware misbehaves or asks: no camera at a press, hopeless cameras, a hot board."""
+"""The recorder's reaction to misbehaving hardware: no camera at a press, hopeless cameras, a hot board."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ USUAL_CLIPS = ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=
 
 
 class House:
-    """A device whose cameras the test hands out, one per attempt."""
+    """A device with cameras that the test hands out, one per attempt."""
 
     open_microphone: Callable[[], Microphone] | None = None
 
@@ -282,7 +282,7 @@ def test_a_camera_that_cannot_mask_is_opened_again_though_the_board_gets_warmer_
     first = house.newest
     first.masks = False
     house.solo.recorder.watch_for(LEFT_HALF)
-    house.solo.recorder.set_throttle_level(1)  # asks nothing of the camera, and must not take back the mask
+    house.solo.recorder.set_throttle_level(1)  # leaves the camera alone, and must not take back the mask
     until(lambda: house.opened == 2)
     assert first.stopped
 

@@ -1,4 +1,5 @@
-"""What a disk does not take waits in memory, bounded, newest first to be kept, and is written when the disk is back."""
+"""Segments that a disk refuses wait in memory, bounded, newest first to be kept, and are written when the disk is
+back."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.sounds import times_ns
 
 
 class Pulled:
-    """A microphone that hears a file until somebody pulls it out; while it is out it cannot be opened."""
+    """A microphone that hears a file until the test pulls it out; while it is out it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -69,13 +69,13 @@ class Household(House):
         return [record for record in found if isinstance(record, SegmentRecord)]
 
     def press(self, segments: int) -> list[SegmentRecord]:
-        """Ring, and wait until so many segments are there."""
+        """Rings, and waits until this many segments are there."""
         self.solo.press_button()
         until(lambda: len(self.records()) >= segments)
         return self.records()
 
     def listened(self, seconds: float) -> None:
-        """Until so much of the sound has been heard: its own time, which waits where the machine makes it wait."""
+        """Waits until this many seconds of the sound have been heard: its own time, which waits for a slow machine."""
         listening = self.solo.recorder._parts.sound
         assert listening is not None
         until(lambda: listening.packets * 1024 / 24_000 > seconds)
@@ -116,7 +116,7 @@ def test_a_microphone_that_is_pulled_out_is_told_and_recorded_and_costs_no_pictu
     assert [text for text in house.told if "There is no sound" in text], house.told
     until(lambda: house.solo.recorder.status().state == "watching")
     time.sleep(5)  # longer than the pre-roll with which the next begins, on a busy machine too
-    before = len(house.records())  # of what went before, all: each segment is soon ended once nobody moves
+    before = len(house.records())  # all of the earlier ones: each segment soon ends after the last motion
     after = house.press(before + 1)[-1]
     assert (after.sound, after.silence) == (None, SoundGapReason.MICROPHONE)
     assert after.span.duration_us > 1_000_000

@@ -1,4 +1,4 @@
-"""What the operator wrote is what core, wire and the adapters are given."""
+"""The operator's configuration reaches core, wire and the adapters unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the vault promises while nothing goes wrong, on a disk in memory and on a real one."""
+"""The vault's promises while everything works, on a disk in memory and on a real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What start-up and `verify` say of a vault that a person or something damaged: the truth, and nothing is deleted."""
+"""Start-up and `verify` on a vault that a person or a fault damaged: they report the truth, and delete nothing."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_an_index_that_is_ruined_in_the_middle_costs_no_footage_and_no_recording
 def test_one_byte_of_an_index_that_is_another_costs_no_footage_and_no_recording(
     tested: TestVault, tmp_path: Path, written: bytes, spoilt: bytes
 ) -> None:
-    """SQLite notices none of these: it keeps no checksum of what it stores."""
+    """SQLite notices none of these: it keeps no checksum of its rows."""
     ids = [tested.record() for _ in range(40)]
     tested.close()
     index = tmp_path / "index.sqlite"
@@ -286,7 +286,7 @@ def loses_nothing(root: Path, ids: list[str]) -> None:
 def test_an_index_that_is_ruined_under_a_reader_is_made_anew_before_anything_is_written(
     tested: TestVault, tmp_path: Path
 ) -> None:
-    """The scrub meets it first: what is recorded next must not begin an index that knows of nothing before it."""
+    """The scrub meets it first: the next recording must not begin an index that has forgotten everything before it."""
     ids = [tested.record() for _ in range(40)]
     tested.index.close()
     ruin(tmp_path / "index.sqlite", "segment")
@@ -324,7 +324,7 @@ def test_who_follows_a_manifest_with_a_ruined_index_of_its_own_makes_it_anew_at_
 def test_an_index_that_was_made_anew_by_half_is_not_taken_for_a_whole_one(
     tested: TestVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it does not know is no longer held, nor shared: a custodian must not look at a part of it."""
+    """A segment that it lost is neither held nor shared: a custodian must see all or none of it."""
     ids = [tested.record() for _ in range(40)]
     own = SqliteIndex(tmp_path / "own.sqlite")
     following = FollowingIndex(tested.log, own)

@@ -1,4 +1,4 @@
-"""Segments recorded before the clock was known are dated later; a clock that lies changes no order and no date."""
+"""Segments recorded before the clock was synchronised are dated later; a wrong clock changes no order and no date."""
 
 from __future__ import annotations
 

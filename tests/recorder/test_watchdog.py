@@ -20,7 +20,7 @@ WATCHING = RecorderStatus("watching", "", 0, 0, 0, 0, 0, 0.0)
 
 @dataclass
 class Seen:
-    """What a recorder shows of itself."""
+    """A recorder's visible state."""
 
     pulse: StreamPulse | None = None
     between_ns: int | None = None

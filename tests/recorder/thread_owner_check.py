@@ -77,7 +77,8 @@ def checked_owners() -> Iterator[ThreadOwnerCheck]:
 
 @pytest.fixture(autouse=True)
 def thread_owners() -> Iterator[ThreadOwnerCheck]:
-    """Every test of a folder whose conftest.py imports this fixture fails if a thread wrote what it does not own."""
+    """Fails every test of a folder with a conftest.py that imports this fixture, if a thread wrote an attribute of
+    another thread."""
     with checked_owners() as check:
         yield check
     assert not check.violations, "\n".join(check.violations)

@@ -310,7 +310,7 @@ class Street:
                 offer_bundle(link, self.owner, asker.bundle)
 
     def state_of(self, signed: SignedMessage) -> str:
-        """What the device says of a request; "" when it knows none."""
+        """Returns the device's state of a request; "" if it knows none."""
         with self.owners_link() as link:
             listed = link.ask("requests", all=True)["requests"]
         return next((str(each["state"]) for each in listed if each["id"] == signed.id), "")

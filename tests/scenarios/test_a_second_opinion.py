@@ -1,4 +1,5 @@
-"""What a second opinion sees is sealed, its owner reads it, and an event goes for it only where they asked for that.
+"""Detected objects are sealed and their owner reads them. An event is discarded for them only if the owner asked for
+that.
 
 With a network that sees what the test says and, where they are installed (`make models`), the real ones on real
 footage.
@@ -194,7 +195,7 @@ def object_detector() -> ObjectDetector:
 
 
 def luma_of(film: Path, every_s: float, until_s: float) -> Iterator[Any]:
-    """What the analysis gets of a film, now and then, decoded as the file camera does."""
+    """Yields the frames of a film that the analysis gets now and then, decoded as the file camera does."""
     with av.open(str(film)) as container:
         due_s = 0.0
         for picture in container.decode(video=0):

@@ -1,4 +1,5 @@
-"""An owner tells one requester something, unasked: no one on the way learns what, and the requester not from whom."""
+"""An owner tells one requester something, unasked: carriers cannot learn the content, and the requester cannot learn
+the sender."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def test_a_tip_goes_to_one_requester_and_names_nobody(street: Street, footage: P
         with street.owners_link() as link:
             until(lambda: {each["state"] for each in link.ask("tips")["tips"]} == {"sent"}, "the receipts")
 
-    # Who listens at the broker hears no name of the doorbell's; the requester reads words, and plays what was shown.
+    # A listener at the broker hears no name of the doorbell's; the requester reads words, and plays the shown footage.
     assert all(f"/{ANONYMOUS}/" in message.topic for message in street.published())
     told = open_tip(police.requester, words)
     assert (told.text, told.device, told.files) == ("A white van waits there every night.", None, ())

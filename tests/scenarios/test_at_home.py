@@ -66,7 +66,7 @@ CANARIES = (
 
 
 class Consumer:
-    """What Home Assistant would hear: everything on the home's broker.  `heard`: topic → payloads, in order."""
+    """Home Assistant's view: everything on the home's broker. `heard`: topic → payloads, in order."""
 
     def __init__(self, port: int) -> None:
         self.heard: dict[str, list[bytes]] = {}
@@ -139,7 +139,7 @@ def test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else(
                 street.enrol_and_trust(asker)
                 until(lambda: ALERTS["trust"].text in " ".join(ntfy.receiver.lines), "the change of trust")
                 until(lambda: solo.recorder.status().frames > 5, "pictures")
-                # A press that finds no home is not told there later: that would be news of no one.
+                # A press that finds no home is dropped: later it would be stale news.
                 until(lambda: consumer.heard.get(topics.availability) == [b"online"], "the doorbell at home")
                 solo.press_button()
                 until(lambda: ALERTS["button"].text in " ".join(ntfy.receiver.lines), "the press on the phone")

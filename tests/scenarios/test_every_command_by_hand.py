@@ -47,7 +47,7 @@ class Terminal:
         return done.stdout
 
     def until(self, command: str, key: str, at_least: int) -> list[dict[str, object]]:
-        """What `command --json` says under `key`, once there is enough of it."""
+        """Waits until `command --json` has enough under `key`, and returns it."""
         until_s = time.monotonic() + PATIENCE_S
         while len(found := json.loads(self.type(f"{command} --json"))[key]) < at_least:
             assert time.monotonic() < until_s, f"{command}: only {found}"

@@ -1,8 +1,8 @@
 """The whole of Doorward, for real: from a press of the doorbell to footage opened by exactly the one who may.
 
-Nothing here is pretended.  The broker is mosquitto with TLS 1.3 and certificates, the footage is people walking, the
-device is a separate process that is killed without warning in the middle of its work, and the witness to what was
-published is the broker's own log.
+Everything here is real. The broker is mosquitto with TLS 1.3 and certificates, the footage is people walking, the
+device is a separate process that is killed without warning in the middle of its work, and the witness to the
+publications is the broker's own log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.traces import traces
 pytestmark = [pytest.mark.broker, pytest.mark.footage]
 
 KILLED_AFTER_BYTES = (30_000, 700_000, 1_500_000)
-"""How much of the upload has left each time the device loses its power: in the manifest, and within two segments."""
+"""Bytes of the upload that have left each time the device loses its power: in the manifest, and within two segments."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path) -> None:
     police = Asker(street, "rijnstad-police", Kind.POLICE)
 
-    # A visitor rings.  What happens at the door is sealed as it is written, to keys that are not in the doorbell.
+    # A visitor rings. The footage is sealed as it is written, to keys that are not in the doorbell.
     street.record(footage, ring_after_s=10, trusting=[police])
 
     # A request comes, to everybody in an area, signed by someone the owner trusts.  Only this door knows it lies there.
@@ -87,7 +87,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     assert [each.item.part.id for each in opened.verification.segments] == chosen
     assert opened.merged is not None
     assert probe(opened.merged).frames == sum(probe(path).frames for path in opened.mp4s) > 0
-    # Where the door stands in the area is in nothing they have.
+    # The door's place within the area is absent from everything they have.
     assert traces(police.requester.folder, [str(DOOR[0])]) == []
 
     # It opens what was chosen and nothing else: a segment that stayed is as closed to the police as to a thief.
@@ -105,7 +105,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
         seen = RequestReview.fetch(link, street.owner, request.id)
         assert seen.receipt is not None
 
-    # A thief who takes the doorbell finds no word of what was asked, in no file; its owner still reads all of it.
+    # A thief who takes the doorbell finds no word of the question, in any file; its owner still reads all of it.
     asked = seen.request
     words = (asked.case, asked.description, asked.contact.name, str(asked.contact.phone or asked.contact.email))
     assert traces(street.state_dir, words) == []

@@ -29,7 +29,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 
 
 def publish_raw(asker: Asker, payload: bytes) -> None:
-    """Whatever a certificate holder may put on a request's topic."""
+    """Publishes any bytes that a certificate holder may put on a request's topic."""
     with asker.connected() as bus:
         topic = str(RequestTopic(cell_of(*DOOR), asker.requester.id, 63))
         until(lambda: bus.publish(topic, payload, token=1, retain=False), "the broker to take it")
@@ -46,7 +46,7 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     street.record(footage, ring_after_s=1, trusting=[police, sheriff])
     street.start_agent(street.configuration(NO_CAMERA))
 
-    # Nothing here: another area; or this area at a time the door has nothing of is the same to anyone who asks.
+    # Nothing here: another area, or this area at a time without footage, is the same to any requester.
     elsewhere = police.ask("case-1", north=0.02)
     until(lambda: street.state_of(elsewhere) == "no match", "no match")
 
@@ -66,7 +66,7 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     unwanted = sheriff.ask("case-4")
     until(lambda: street.state_of(unwanted) == "opted out", "the standing opt-out to meet it")
 
-    # No one the owner knows; over a limit; not a message at all; the same again; too large.
+    # A stranger; over a limit; not a message at all; the same again; too large.
     stranger.ask("QC-1")
     police.ask("case-5", hours=13, checked=False)
     publish_raw(stranger, b"\x00\xff not a message")

@@ -1,4 +1,5 @@
-"""Holds what a doorbell published against its ledger: no byte left without an approval that names it and was ledgered.
+"""Compares a doorbell's publications with its ledger: every byte that left has an approval that names it and was
+ledgered.
 
 The witness hears everything at the broker with its bytes, beside the access lists; that it heard all of it is checked
 against the broker's own log.  Then, for every message the doorbell published, in this order:
@@ -101,7 +102,8 @@ class Witness:
         client.subscribe("#", options=SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=2))
 
     def of(self, device: str) -> list[Heard]:
-        """What `device` published, by the broker's log, with the bytes the witness heard.  Waits for the last of it."""
+        """Returns `device`'s publications, by the broker's log, with the bytes the witness heard. Waits for the last of
+        it."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             heard = list(self.heard)
@@ -126,7 +128,8 @@ def ledger_of(journal: Path) -> list[LedgerEntry]:
 
 @dataclass(frozen=True, slots=True)
 class Accounted:
-    """What was held against the ledger.  `unfinished_bytes`: of parts that were cut off and lie nowhere any more."""
+    """Result of the comparison with the ledger. `unfinished_bytes`: of parts that were cut off and have been
+    deleted."""
 
     messages: int = 0
     disclosures: int = 0
@@ -136,14 +139,14 @@ class Accounted:
 
 @dataclass
 class _Sent:
-    """What left for one disclosure."""
+    """Bytes that left for one disclosure."""
 
     note: UploadNote | None = None
     pieces: dict[int, dict[int, bytes]] = field(default_factory=dict)
     """By part and offset."""
 
     def part(self, number: int) -> bytes | None:
-        """From its beginning, without a hole; None where there is one."""
+        """Returns the part from its beginning, if complete; None if it has a hole."""
         data = b""
         for offset, piece in sorted(self.pieces.get(number, {}).items()):
             if offset != len(data):
@@ -214,7 +217,7 @@ class Auditor:
             sent.note = note
 
     def _disclosure(self, disclosure: str, sent: _Sent) -> tuple[int, int]:
-        """How many bytes are accounted for as wholes, and how many are pieces of what was cut off."""
+        """Returns the bytes accounted for as wholes, and those that are pieces of cut-off parts."""
         sealed = self._entries[EntryKind.SEALED, disclosure]
         first = sent.part(0)
         if first is None or hashlib.sha256(first).hexdigest() != sealed.subject:

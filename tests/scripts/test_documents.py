@@ -1,4 +1,4 @@
-"""What the documents tell a reader to type exists, what they name is there, and their links lead somewhere."""
+"""The commands, names and links in the documents exist."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def documents() -> list[Path]:
 
 
 def spans(text: str) -> list[str]:
-    """What stands between backticks, outside of blocks."""
+    """Returns the text between backticks, outside of blocks."""
     return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
 
 
@@ -50,7 +50,7 @@ def commands(text: str, word: str) -> Iterator[list[str]]:
 
 
 def missing_in(words: list[str]) -> str | None:
-    """What of a `doorward` command line does not exist."""
+    """Returns the first word of a `doorward` command line that does not exist."""
     command: click.Command = doorward
     context = click.Context(doorward)
     path = ["doorward"]
@@ -87,9 +87,9 @@ def test_every_command_in_it_exists_and_every_link_leads_somewhere(path: Path) -
 
 
 PLACES = ("", "agent", "agent/core")
-"""Where a path in a document may begin, besides its own folder."""
+"""Folders in which a path in a document may begin, besides its own."""
 MADE = (".cache/", "build/", "demo/report.html", "demo/summary.json")
-"""What is there only after a command has made it."""
+"""Files that a command makes."""
 FILE = r"[\w.-]+(?:/[\w.*-]+)*\.(?:c|cfg|conf|html|in|json|md|mjs|mp4|png|pub|py|sh|svg|toml|txt|yaml)"
 
 
@@ -128,7 +128,7 @@ def is_there(name: str, folder: Path) -> bool:
 
 
 def absent(span: str, folder: Path) -> bool:
-    """Whether `span` names a file, module, test or key of the configuration that is not there."""
+    """Returns True if `span` names a file, module, test or key of the configuration that is missing."""
     if span.startswith(("/", *MADE)):
         return False
     if found := re.match(rf"({FILE})::(\w+)", span):
@@ -141,7 +141,7 @@ def absent(span: str, folder: Path) -> bool:
         files = found[1] in {Path(path).stem for path in sources()}
         return not files and not any(f"def {found[1]}{ends}" in text for text in sources().values())
     if re.fullmatch(FILE, span):
-        # Without a folder it is a reader's own file, or one of ours whose place is clear from the sentence.
+        # Without a folder it is a reader's own file, or one of ours that the sentence makes clear.
         return not is_there(span, folder) and ("/" in span or (span.endswith(".py") and not _known(span)))
     if found := re.fullmatch(r"\[+([a-z_.]+)\]+|([a-z_]+\.[a-z_]+)(?: = .*)?", span):
         name = found[1] or found[2]

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("agent", "firmware_bridge")
 _ROW = re.compile(r"^\| (?P<word>[^|]+) \| (?P<instead>[^|]+) \|$", re.MULTILINE)
+_TERM = re.compile(r"^\| (?P<words>[^|]+) \| [^|]+ \| (?P<place>[^|]+) \|$", re.MULTILINE)
 
 
 def python_files(*folders: str) -> list[Path]:
@@ -65,6 +66,19 @@ def retired_words() -> dict[str, str]:
     }
 
 
+def glossary_terms() -> dict[str, str]:
+    """Each term of the glossary, and the file in which one meets it."""
+    text = (ROOT / "docs" / "GLOSSARY.md").read_text().partition("## Words that are not used")[0]
+    rows = [row for row in _TERM.finditer(text) if row["words"] != "word" and row["words"].strip("-")]
+    return {word.strip("` "): row["place"].strip("` ") for row in rows for word in row["words"].split(",")}
+
+
+def is_met_in(text: str, term: str) -> bool:
+    """True if the text has the term: as words, or as a name such as `CoApproval` or `co_approval`."""
+    pattern = r"[\s_\-#*/]*".join(re.escape(part) for part in re.split(r"[\s_-]+", term))
+    return re.search(rf"(?<![A-Za-z]){pattern}", text, re.IGNORECASE) is not None
+
+
 def test_no_class_name_means_two_things() -> None:
     found = twice({str(path.relative_to(ROOT)): path.read_text() for path in python_files(*CODE)})
     assert found == {}, "give each of these classes a name of its own"
@@ -108,3 +122,20 @@ def test_every_backticked_name_of_the_glossary_exists_in_the_code() -> None:
     )
     names = set(re.findall(r"`([A-Za-z_][A-Za-z0-9_]+)`", text))
     assert {name for name in names if not re.search(rf"\b{name}\b", code)} == set()
+
+
+def test_the_glossary_names_a_place_for_each_word() -> None:
+    assert len(glossary_terms()) >= 70
+
+
+@pytest.mark.parametrize("term", sorted(glossary_terms()))
+def test_each_word_of_the_glossary_is_met_where_the_glossary_says(term: str) -> None:
+    place = ROOT / glossary_terms()[term]
+    assert is_met_in(place.read_text(encoding="utf-8"), term), f"'{term}' is not in {place}: mend docs/GLOSSARY.md"
+
+
+def test_a_word_that_is_not_there_is_noticed() -> None:
+    assert is_met_in("class CoApproval:", "co-approval")
+    assert is_met_in("# A trust\n# root signs.", "trust root")
+    assert not is_met_in("A rootkit signs.", "trust root")
+    assert not is_met_in("reformed", "form")

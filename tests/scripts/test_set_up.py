@@ -1,4 +1,4 @@
-"""What a newcomer's first command does before anything of ours can run."""
+"""A newcomer's first command, before anything of ours can run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Machine:
 
     @property
     def apt_calls(self) -> list[str]:
-        """What apt was asked for; each time it waits for another apt to end."""
+        """Returns the calls of apt; each waits for another apt to end."""
         calls = self.folder / "apt.calls"
         lines = calls.read_text().splitlines() if calls.exists() else []
         assert all(WAITS in line for line in lines)

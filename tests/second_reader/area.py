@@ -22,7 +22,7 @@ Place = tuple[int, int]
 @dataclass(frozen=True)
 class Area:
     vertices: tuple[Place, ...]
-    """Of a polygon; the centre of a circle."""
+    """Corners of a polygon; the centre of a circle."""
     radius_m: int | None
 
     @property
@@ -51,7 +51,7 @@ class Area:
         return _places_that_count(self) * (_M * 200 / _UNIT) ** 2 * self._cos()
 
     def contains(self, place: Place) -> bool:
-        """Whether the place counts."""
+        """Returns True if the place counts."""
         if self.radius_m is not None:
             far = 3600 * self._d(self.vertices[0], place) > (self.radius_m * _R) ** 2
             return self.radius_m >= 60 and not far
@@ -75,7 +75,7 @@ class Area:
         return not any(_too_near(centre, a, b, k) for a, b in sides)
 
     def reach(self, north: int) -> int:
-        """How far a disc reaches to either side, so far north of its centre."""
+        """Returns the reach of a disc to either side, at this distance north of its centre."""
         return math.isqrt(_R**2 - (2**20 * north) ** 2) // self._k()
 
     def _k(self) -> int:

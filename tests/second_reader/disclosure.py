@@ -89,7 +89,7 @@ def _enrolled(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_known(known: Sequence[str], shown: Sequence[str], owner_time_ms: int) -> None:
-    """Whether a requester that knows the lists `known` of a device takes an approval under the lists `shown`."""
+    """Checks that a requester who knows the lists `known` of a device may take an approval under the lists `shown`."""
     both = min(len(known), len(shown))
     refuse_unless(list(known[:both]) == list(shown[:both]), "other owners than before")
     if len(shown) < len(known):
@@ -98,7 +98,7 @@ def check_known(known: Sequence[str], shown: Sequence[str], owner_time_ms: int) 
 
 
 def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approval: bytes, not_after: int) -> None:
-    """Where two are needed, another approver signed that they agree."""
+    """If two are needed, another approver signed that they agree."""
     envelope = manifest["co_approval"].encode()
     payload = open_envelope(envelope, "co-approval", signers, limit=6 << 20)
     found = read_message("co-approval", payload)

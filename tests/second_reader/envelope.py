@@ -22,7 +22,7 @@ class UnsignedError(Exception):
 
 
 def public_key(value: Any) -> bytes:
-    """The 32 bytes of `ed25519:…`, of a point on the curve whose order is not small."""
+    """Returns the 32 bytes of `ed25519:…`, of a point on the curve of large order."""
     refuse_unless(type(value) is str and re.fullmatch(r"ed25519:[A-Za-z0-9_-]{43}", value), "key")
     raw = base64.urlsafe_b64decode(value[8:] + "=")
     refuse_unless(base64.urlsafe_b64encode(raw).decode().rstrip("=") == value[8:], "key with spare bits")
@@ -54,7 +54,7 @@ def verified(key: bytes, signature: bytes, signed: bytes) -> bool:
 
 
 def encoding(kind: str, payload: bytes) -> bytes:
-    """What is signed."""
+    """Returns the bytes to sign."""
     return b"DSSEv1 %d %b %d %b" % (len(kind.encode()), kind.encode(), len(payload), payload)
 
 

@@ -15,7 +15,7 @@ Check = Callable[[Any], Any]
 
 
 class RefusedError(Exception):
-    """Change nothing but a counter, and answer nothing."""
+    """Changes only a counter, and stays silent."""
 
 
 def refuse_unless(holds: object, why: str) -> None:
@@ -95,7 +95,7 @@ DEFAULTED = frozenset(
         "roots_removed", "unopened", "limits", "revoked", "approvals_needed", "smallest_share",
     )
 )  # fmt: skip
-"""Optional ones whose absence means a value of their own; so `null` would be a second spelling."""
+"""Optional members that have a defined value if absent; `null` would be a second spelling."""
 
 # --- types of section 1
 
@@ -162,7 +162,7 @@ SEGMENT = matching("[a-z2-7]{26}")
 _BECH32 = "[qpzry9x8gf2tvdw0s3jn54khce6mua7l]"
 HYBRID = matching(f"age1pq1{_BECH32}{{1952}}")
 RECIPIENT = matching(f"age1(pq1{_BECH32}{{1952}}|{_BECH32}{{58}})")
-"""Whether its checksum fits, only who seals to it needs to know."""
+"""Only a sealer needs to check its checksum."""
 SECONDS = integer(0, 253_402_300_799)
 MILLISECONDS = integer(0, 253_402_300_799_999)
 

@@ -35,7 +35,7 @@ EMAIL = matching(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}
 PHONE = matching(r"(?=.{4,32}$)[0-9+][0-9 ]*[0-9]")
 DAY_S = 86_400
 ACCEPTED = ("footage-request", "withdrawal", "deletion", "receipt", "bulletin")
-"""What a device takes over MQTT."""
+"""Messages that a device takes over MQTT."""
 LIMITS = ("window_min_s", "window_max_s", "look_back_max_s", "area_min_m2", "area_max_m2", "life_max_s",
           "requests_per_case", "requests_per_requester_per_day")  # fmt: skip
 

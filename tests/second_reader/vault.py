@@ -119,7 +119,7 @@ def _record(value: Any) -> Any:
 
 
 def record(line: bytes, device: bytes) -> dict[str, Any]:
-    """What one line says, without its line feed; signed by `device`."""
+    """Returns the content of one line, without its line feed; signed by `device`."""
     outer = fields(parse(line, limit=16_384), {"payload": binary, "sig": binary})
     kind = "application/vnd.doorward.manifest-record+json"
     refuse_unless(verified(device, outer["sig"], encoding(kind, outer["payload"])), "signature")
@@ -167,7 +167,7 @@ def _range(chapters: dict[int, bytes], device: bytes) -> tuple[int, int]:
 
 
 def media_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
-    """What a segment holds, opened."""
+    """Returns the content of an opened segment."""
     at, last = 0, 0
     while at < len(plaintext):
         refuse_unless(at + 8 <= len(plaintext), "a box cut short")
@@ -182,7 +182,7 @@ def media_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
 
 
 def image_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
-    """What a poster holds, opened."""
+    """Returns the content of an opened poster."""
     refuse_unless(plaintext[:4] == b"\xff\xd8\xff\xfe", "no comment behind the start of a JPEG")
     end = 4 + int.from_bytes(plaintext[4:6], "big")
     comment = plaintext[6:end]
@@ -205,7 +205,7 @@ def _context(data: bytes, media_bytes: int) -> dict[str, Any]:
 
 
 def begin_of(stanzas: Sequence[tuple[list[str], bytes]]) -> dict[str, Any]:
-    """What the device can read of a sealed segment without a key."""
+    """Returns the part of a sealed segment that the device can read without a key."""
     [body] = [body for arguments, body in stanzas if arguments == ["doorward-begin"]]
     found: dict[str, Any] = begin(parse(body, limit=2048, points_in=()))
     return found

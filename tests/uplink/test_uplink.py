@@ -1,4 +1,4 @@
-"""The link: what the custodian lists leaves byte for byte, nothing else ever does, and nothing ends it but `stop`."""
+"""The link: exactly the custodian's list leaves, byte for byte, and only `stop` ends it."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Asker:
                 self._take(parse_topic(event.topic), event.payload)
 
     def hear_out(self) -> None:
-        """Take all that has come.  Of a device that is gone no question is left, whose answer no one would hear."""
+        """Takes all that has come, so that no question of a gone device is left waiting."""
         while (event := self.bus.next_event(0)) is not None:
             if isinstance(event, MessageReceived):
                 self._take(parse_topic(event.topic), event.payload)
@@ -406,7 +406,7 @@ def test_the_broker_may_die_and_come_back(link: Link, police: Asker) -> None:
 
 
 def test_every_no_is_the_same_silence(link: Link, police: Asker) -> None:
-    """A capture of the bus: not one publication, whatever is asked and however it ends without a yes."""
+    """A capture of the bus: zero publications, for every question that ends without a yes."""
     door = link.door
     nowhere = request(area=samples.square(53.6, 10.1))
     earlier = request(from_s=custodians.NOW_S - 40 * 3600, to_s=custodians.NOW_S - 39 * 3600)

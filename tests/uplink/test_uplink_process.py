@@ -19,7 +19,7 @@ from agent.uplink.uplink_process import UplinkRole
 
 
 class Refusing:
-    """A custodian whose disk takes nothing, behind `IpcClient`'s calls; `gone` once it is closed."""
+    """A custodian with a disk that refuses writes, behind `IpcClient`'s calls; `gone` once it is closed."""
 
     def __init__(self) -> None:
         self.gone = threading.Event()

@@ -1,4 +1,4 @@
-// What the page tells a player of films, which come as base64.
+// The page's information to a player about films, which come as base64.
 import { codecOf, fragmentsOf } from "../../agent/web/src/media/fmp4.js";
 
 const films = JSON.parse(process.argv[2]).map((text) => new Uint8Array(Buffer.from(text, "base64")));

@@ -1,4 +1,4 @@
-// What the page takes for the list of what left: each case of argv[2] → what is listed, or the error's text.
+// The page's list of shared footage: each case of argv[2] → the list, or the error's text.
 import "./globals.mjs";
 import { readFileSync } from "node:fs";
 import { entriesOf } from "../../agent/web/src/owner/entries.js";

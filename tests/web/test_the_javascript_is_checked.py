@@ -1,4 +1,4 @@
-"""What holds the page's JavaScript to its rules: each check refuses what it is there to refuse."""
+"""Checks of the page's JavaScript: each refuses a planted violation."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_the_bundle_stays_small_and_fetches_nothing_from_elsewhere() -> None:
 
 
 def test_the_program_asks_for_nothing_that_the_oldest_browser_it_is_built_for_lacks() -> None:
-    """What esbuild cannot tell: it knows syntax, not methods, nor patterns made of strings.  See also globals.mjs."""
+    """esbuild checks syntax only. Methods, and patterns made of strings, are checked here. See also globals.mjs."""
     assert '"safari16"' in (WEB / "src" / "build.mjs").read_text()
     newer = re.compile(r"\(\?<[=!]|\.(toSorted|toReversed|toSpliced|withResolvers|isWellFormed)\b|AbortSignal\.any")
     for file in [*(WEB / "src").glob("*.js"), *(WEB / "src").glob("[!n]*/*.js")]:
@@ -176,7 +176,7 @@ DATA = re.compile(r": |owner-\w+|The \w+-police|\$?\{.*?\}|\d+")
 
 
 def says(text: str, sentence: str) -> bool:
-    """Whether the text has the sentence, up to a value that the page puts at its end or its beginning."""
+    """Returns True if the text has the sentence, up to a value that the page puts at its end or its beginning."""
     if sentence in text:
         return True
     same = SequenceMatcher(None, text, sentence, autojunk=False).find_longest_match()
@@ -184,7 +184,7 @@ def says(text: str, sentence: str) -> bool:
 
 
 def test_every_sentence_that_a_browser_test_looks_for_is_one_of_the_page_or_the_doorbell() -> None:
-    """Those tests run seldom: a text that changes must not make them fail, or pass for nothing, unnoticed."""
+    """Those tests run seldom: a changed text must fail here, before it breaks or empties them."""
     texts = json.loads((WEB / "texts" / "en.json").read_text()).values()
     fragments = [part for text in texts for part in re.split(r"\{\w+\}", text)]
     others = [path.read_text() for path in [*WEB.parent.rglob("*.py"), *WEB.parent.rglob("templates/*.html")]]

@@ -45,7 +45,7 @@ def signed(data: bytes, by: Any = samples.REQUESTER) -> bytes:
 
 
 def reframed(**changes: Any) -> bytes:
-    """The good request in an envelope whose members are changed."""
+    """The good request in an envelope with changed members."""
     return written({**json.loads(signed(payload())), **changes})
 
 

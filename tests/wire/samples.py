@@ -67,7 +67,7 @@ from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBun
 
 
 def private_key(name: str) -> Any:
-    """The Ed25519 key whose seed is the SHA-256 of `name`."""
+    """The Ed25519 key with the SHA-256 of `name` as its seed."""
     return private_key_from_seed(hashlib.sha256(name.encode()).digest())
 
 
@@ -109,7 +109,8 @@ NEEDLE = outline(
     53.55, 9.97, (0, 0), (0, 255), (128, 255), (128, 1755), (133, 1755), (133, 1754.5), (128.5, 1754.5), (128.5, 255),
     (258, 255), (258, 0),
 )  # fmt: skip
-"""A park of 65 790 m² that pays for a needle 1.5 km long and half a metre wide, whose tip bends around one door."""
+"""A park of 65 790 m² that pays for a needle 1.5 km long and half a metre wide, with a tip that bends around one
+door."""
 AT_THE_TIP = (round(53.55 + 131 / 111_195.08, 7), round(9.97 + 1754.75 / 111_195.08 / math.cos(math.radians(53.55)), 7))
 NARROW = {
     "needle": NEEDLE,
@@ -191,7 +192,7 @@ def item(number: int) -> SealedItem:
 
 
 def sound(number: int) -> SealedItem:
-    """What was heard during `item(number)`."""
+    """The sound during `item(number)`."""
     return SealedItem(id=item(number).id, payload_sha256=f"{number + 2000:064x}", header_sha256=f"{number + 3000:064x}")
 
 

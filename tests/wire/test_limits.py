@@ -150,6 +150,6 @@ def test_what_was_good_when_it_was_asked_is_never_too_late_and_what_never_was_is
     good_then = limits.check(asked, HARD, NOW) is None
     assert not good_then or limits.check_late(asked, HARD, NOW + waited_s) is None
     if limits.check_late(asked, HARD, NOW) is not None:
-        # It was good at no moment up to now: neither now, nor at the latest or earliest there could have been.
+        # It has been invalid at every moment until now: now, and at the latest and earliest possible ones.
         moments = {NOW, asked.from_s + 45 * DAY_S, asked.not_after_s, asked.not_after_s - 30 * DAY_S}
         assert all(limits.check(asked, HARD, at) is not None for at in moments if 0 <= at <= NOW)

@@ -1,4 +1,4 @@
-"""What each message is: the fields it must have, and the contradictions it must not contain."""
+"""Each kind of message: the fields it must have, and the contradictions it must not contain."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ def test_a_changed_byte_is_another_message_or_an_error(message: strictjson.Messa
         read = strictjson.decode(spoiled, type(message), limit_bytes=len(good))
     except DoorwardError:
         return
-    # Whatever still parses is a valid message of its own: it can be written and read again.
+    # Everything that still parses is a valid message: it can be written and read again.
     assert strictjson.decode(strictjson.encode(read), type(message), limit_bytes=len(good) + 64) == read
 
 

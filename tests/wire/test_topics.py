@@ -1,4 +1,4 @@
-"""Topics: one text for each meaning, nothing that addresses a home, and nothing a part can smuggle in."""
+"""Topics: one text for each meaning, free of home addresses, and parts cannot smuggle in levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in `tests/vectors/wire` and `tests/vectors/ledger`, from fixed seeds: PROTOCOL.md and LEDGER.md in bytes.
+"""Content of `tests/vectors/wire` and `tests/vectors/ledger`, from fixed seeds: PROTOCOL.md and LEDGER.md in bytes.
 
 `python -m tests.wire.vectors` writes the files again after a deliberate change of a format; a test holds them to this.
 """

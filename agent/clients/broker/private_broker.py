@@ -106,7 +106,7 @@ class PrivateBroker:
         return None if self._process is None else self._process.pid
 
     def log(self) -> str:
-        """All it has said so far."""
+        """Returns its output until now."""
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def _configuration(self) -> str:

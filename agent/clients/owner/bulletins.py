@@ -1,7 +1,7 @@
 """The bulletins that a device keeps for its owner, verified on this machine with the roots this owner chose.
 
-A bulletin is a requester's safety message to an area. The device raises no alert for it, sends no answer and changes no
-state. An owner reads it in the client or on the page.
+A bulletin is a requester's safety message to an area. The device stays silent about it and keeps its state. An owner
+reads it in the client or on the page.
 """
 
 from __future__ import annotations

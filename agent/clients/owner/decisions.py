@@ -11,7 +11,7 @@ If an approval takes two owners, the second approval names the first by its hash
 If a file does not open (damaged, deleted, or cut before its first GOP was complete), the choice is refused with the
 file's name and the reason. `CannotShareError.rest` is the choice without it.
 
-The owner's clock decides whether a request has expired. There are no exceptions and no approvals in advance.
+The owner's clock decides whether a request has expired, in every case. Approvals in advance do not exist.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads the device's ledger: every entry, and the proof that the list is complete.
 
 This machine hashes the entries again and compares the result with the root that the device signed. `sync` has verified
-that the ledger only grew since the last session. So an entry can be neither omitted nor altered.
+that the ledger only grew since the last session. An omitted or altered entry is therefore detected.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The responses to a request so far, stored by the device and verified on this machine.
+"""The responses to a request until now, stored by the device and verified on this machine.
 
 - **A first owner's approval**, if it takes two: signed by a present owner, for this request and its reply key, and only
   for matching footage. A co-approval names its hash, and so confirms exactly the displayed approval. Only the first
   owner's client has the file keys, so only it knows that each new header is wrapped to the requester.
 - **The requester's receipt** and, later, its **deletion**: signed with a currently trusted key.
 
-These functions change no state. They raise `OpenError` if a signature does not verify.
+These functions only read. They raise `OpenError` if a signature does not verify.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class ReviewedSegment:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a power cut removed its end. It can be viewed and shared up to its last complete GOP."""
+        """True if a power cut removed its end. It can be viewed and shared up to its last complete GOP."""
         return not self.record.complete
 
     @property
@@ -149,17 +149,17 @@ class RequestReview:
 
     @property
     def pending(self) -> bool:
-        """Whether the request waits for an answer of this or another owner."""
+        """True if the request waits for an answer of this or another owner."""
         return self.state in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value)
 
     @property
     def can_co_approve(self) -> bool:
-        """Whether another owner has approved and only this owner's co-approval is missing."""
+        """True if another owner has approved and only this owner's co-approval is missing."""
         return self.first is not None and self.first.by != self._keys.name
 
     @property
     def certain(self) -> bool:
-        """Whether the clock was synchronised for every matching segment."""
+        """True if the clock was synchronised for every matching segment."""
         return all(each.record.quality is not ClockQuality.UNKNOWN for each in self.segments)
 
     def expired(self, now_ms: int) -> bool:

@@ -272,7 +272,7 @@ class IncomingDisclosures:
             self._refuse(disclosure, assembly, asked, "The request was withdrawn.")
             return
         if not self._turns.may_begin(disclosure, self._clock.now().boot_ns):
-            return  # no answer, so the device sends no more, until it is its turn
+            return  # silence makes the device wait until its turn
         sizes = tuple(PartSize(part.size_bytes, part.sha256) for part in disclosed.manifest.parts)
         device, key = disclosed.manifest.device_key.id, request_key(asked.envelope)
         holding = HeldDisclosure(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)

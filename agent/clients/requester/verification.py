@@ -94,7 +94,7 @@ class _CheckFailedError(Exception):
 
 @dataclass
 class _VerificationState:
-    """Results of the checks made so far."""
+    """Results of the checks made until now."""
 
     checks: list[Check] = field(default_factory=list)
     request: FootageRequest | None = None

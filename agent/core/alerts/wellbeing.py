@@ -1,4 +1,4 @@
-"""Notices lasting conditions that raise no event: no broker, no clock, no storage.
+"""Notices lasting conditions that raise no event: a missing broker, clock or storage.
 
 It reports each condition once after the condition has lasted long enough, and once after the condition is over.
 """

@@ -2,5 +2,6 @@
 
     luma ──▶ framing ──▶ a network (a port) ──▶ boxes ──▶ sightings ──▶ votes ──▶ what the event shows
 
-It is an opinion: wrong now and then, late always, and sometimes absent.  Nothing that must not fail rests on it.
+Its result is an opinion: wrong now and then, always late, and sometimes absent. Recording and sharing must work without
+it.
 """

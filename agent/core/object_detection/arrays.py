@@ -1,4 +1,4 @@
-"""What goes into a network and what comes out of it."""
+"""Input and output arrays of a network."""
 
 from __future__ import annotations
 

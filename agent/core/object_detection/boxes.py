@@ -8,7 +8,7 @@ logarithm.  (Liu et al., *SSD: Single Shot MultiBox Detector*, 2016, section 2.2
 Faces: MediaPipe's full-range detector in a square of 192 px.  One layer, stride 4, anchors without a shape: a box is
 said in pixels of the square.  (Bazarevsky et al., *BlazeFace*, 2019.)
 
-Whoever hands over arrays of another shape gets `FormatError`: a network that is not the one this was written for.
+Arrays of another shape raise `FormatError`: they come from a network that this code was not written for.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CENTRE, _SIZE = 10.0, 5.0
 _FACE_STRIDE_PX = 4
 _LARGEST_LOGIT = 80.0
 _LARGEST_GROWTH = 4.0
-"""A box e⁴ times its anchor is no answer; without a bound the exponential overflows."""
+"""A real answer is smaller than e⁴ times its anchor. Without a bound the exponential overflows."""
 
 
 @cache
@@ -74,7 +74,7 @@ def _face_centres() -> Numbers:
 
 
 def decode_objects(boxes: Numbers, logits: Numbers, classes: Sequence[int], least: float) -> list[tuple[Box, float]]:
-    """Those of the 1917 answers whose best score among `classes` is at least `least`, with that score.
+    """Returns those of the 1917 answers with a best score among `classes` of at least `least`, with that score.
 
     `boxes` (1917, 4) as centre y, centre x, height, width relative to the anchors; `logits` (1917, classes in all).
     """
@@ -107,7 +107,7 @@ def decode_faces(boxes: Numbers, logits: Numbers, least: float) -> list[tuple[Bo
 
 
 def suppress(found: list[tuple[Box, float]], most_overlap: float) -> list[tuple[Box, float]]:
-    """Of boxes that overlap by more than `most_overlap` (intersection over union), the best alone; best first."""
+    """Keeps only the best of boxes that overlap by more than `most_overlap` (intersection over union); best first."""
     kept: list[tuple[Box, float]] = []
     for box, score in sorted(found, key=lambda each: -each[1]):
         if all(overlap(box, other) <= most_overlap for other, _score in kept):

@@ -29,7 +29,7 @@ CLASSES: Final[Mapping[ObjectLabel, tuple[int, ...]]] = {
 """Their places in the network's own list, which stands in front of it in its package."""
 
 LEAST_SCORE: Final = 0.3
-"""Below it an answer is noise.  What is believed is decided over several looks (`votes.py`)."""
+"""Lower scores are noise. `votes.py` decides over several inferences."""
 
 _LEAST_FACE: Final = 0.6
 _MOST_OVERLAP: Final = 0.5
@@ -43,7 +43,7 @@ class ObjectDetector:
         self._faces = faces
 
     def detect(self, luma: Luma) -> tuple[Detection, ...]:
-        """What is in the picture.  `luma` is only read.  Raises what a network raises, and `FormatError`."""
+        """Returns the objects in the picture. `luma` is only read. Raises the network's errors, and `FormatError`."""
         pixels, placing = fit(luma, OBJECTS_PX)
         boxes, logits = self._objects(pixels)
         found = [

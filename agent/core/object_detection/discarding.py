@@ -1,7 +1,8 @@
 """Decides whether an event's footage is let go because of what an opinion says, where the owner asked for that.
 
-Kept in every doubt: by default, after a press of the button, and when the event was not watched well, because the board
-was too warm or too busy, or a network failed.  What is let go cannot be had back, and an opinion is wrong now and then.
+Events are kept in every doubt: by default, after a press of the button, and if too few frames were examined, because
+the board was too warm or too busy, or a network failed. Discarded footage cannot be restored, and an opinion is wrong
+now and then.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ __all__ = ["MAX_UNINFERRED_NS", "MIN_INFERENCES", "may_discard_event"]
 MIN_INFERENCES: Final = 4
 """Fewer say nothing about an event."""
 MAX_UNINFERRED_NS: Final = 5 * NS_PER_S
-"""Within so long somebody can come and go."""
+"""A person can come and go within this time."""
 
 
 def may_discard_event(
     keep: KeepFilter, kind: EventKind, shown: Collection[ObjectLabel], inferences: int, uninferred_ns: int
 ) -> bool:
-    """`kind`: the strongest of its causes.  `uninferred_ns`: the longest stretch in which nobody looked."""
+    """`kind`: the strongest of its causes. `uninferred_ns`: the longest stretch without an inference."""
     watched_well = inferences >= MIN_INFERENCES and uninferred_ns <= MAX_UNINFERRED_NS
     if keep is KeepFilter.ALL or kind is EventKind.BUTTON or not watched_well:
         return False

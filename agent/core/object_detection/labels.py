@@ -1,4 +1,4 @@
-"""What an opinion can name, and what it says of one frame.
+"""Labels of object detection, and their result for one frame.
 
 Light on purpose: the formats name sights too (`core.vault.segment`), and a role that only passes them on pays for no
 arithmetic.
@@ -37,7 +37,7 @@ class KeepFilter(enum.Enum):
 
     @property
     def labels(self) -> frozenset[ObjectLabel]:
-        """What keeps an event; without meaning for `ALL`."""
+        """The labels that keep an event; unused for `ALL`."""
         return _KEPT_FOR[self]
 
 

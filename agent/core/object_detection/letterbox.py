@@ -1,8 +1,8 @@
 """Fits a picture of any shape into the square that a network wants, and brings its boxes back.
 
-The picture keeps its proportions and lies in the middle of grey bands (letterbox).  Stretched instead, people in an
-upright camera would become dwarfs, which the networks never saw.  Luma is enough: against colour it costs one frame
-with a person in a hundred (bench/OPINION.md), and the analysis has it anyway, so no frame is decoded for an opinion.
+The picture keeps its proportions and lies in the middle of grey bands (letterbox). Stretched instead, people in an
+upright camera would become dwarfs, which the networks never saw. Luma is enough: against colour it costs one frame with
+a person in a hundred (bench/OPINION.md), and the analysis has it anyway, which saves decoding a frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HALF_SCALE = 127.5
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where the picture lies in the square: offset and size of each side, 0..1 of the square."""
+    """The picture's place in the square: offset and size of each side, 0..1 of the square."""
 
     left: float
     top: float
@@ -32,7 +32,7 @@ class Letterbox:
     height: float
 
     def back(self, box: Box) -> Box | None:
-        """A box of the square as one of the picture, cut off at its edges; None when nothing of it is inside."""
+        """Returns a box of the square as one of the picture, cut off at its edges; None if it lies outside."""
         x0, x1 = ((x - self.left) / self.width for x in (box[0], box[2]))
         y0, y1 = ((y - self.top) / self.height for y in (box[1], box[3]))
         x0, y0, x1, y1 = max(0.0, x0), max(0.0, y0), min(1.0, x1), min(1.0, y1)

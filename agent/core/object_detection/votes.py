@@ -1,13 +1,13 @@
-"""Decides, from many looks at one event, what the event shows, and what each stretch of it does.
+"""Decides, from many inferences of one event, which labels the event has, and which each stretch of it has.
 
 Rules:
-- **What moved counts.**  A sighting has a vote only where at least a third of its box lies in what has moved within the
-  last seconds.  In an event without motion (a press of the button) only a person counts, wherever they are.
-- **Furniture does not.**  A vehicle, animal or parcel that was seen where nothing had moved was there before; later
-  motion in front of it does not make it a visitor.  A person is never furniture.
-- **One look is often wrong and seldom thrice.**  A sight is believed from when its scores of the last looks add up:
-  two good ones, three poor ones.
-- **Only its own time.**  What is said of a stretch rests on looks at frames of that stretch: whoever is given one
+- **Moving objects count.**  A detection has a vote only if at least a third of its box lies in the region that has
+  moved within the last seconds.  In an event without motion (a press of the button) only a person counts, at any place.
+- **Static objects do not.**  A vehicle, animal or parcel that was seen in a place without motion was there
+  before; later motion in front of it does not make it a visitor.  A person never counts as static.
+- **One inference is often wrong and seldom thrice.**  A label is believed as soon as its scores of the last inferences
+  add up: two good ones, three poor ones.
+- **Only its own time.**  The labels of a stretch rest on inferences of that stretch's frames: a requester who gets one
   segment of an event learns nothing about the others.
 
 Pure: instants are sensor times given by the caller.
@@ -41,7 +41,7 @@ _MOST_LOOKS: Final = 256
 
 
 def is_moving(detection: Detection, moved: Box | None) -> bool:
-    """Is enough of it where something moved?  `moved` None: nothing did, and only a person counts."""
+    """Returns True if enough of it moved. `moved` None: everything stood still, and only a person counts."""
     if moved is None:
         return detection.label is ObjectLabel.PERSON
     x0, y0, x1, y1 = detection.box
@@ -51,9 +51,9 @@ def is_moving(detection: Detection, moved: Box | None) -> bool:
 
 
 class MovedRegions:
-    """Where something has moved within the last seconds of one event: the box around all of it.
+    """The region that has moved within the last seconds of one event: the box around all of it.
 
-    When nothing moves any more, what moved last stays.  None until anything does: somebody pressed the button.
+    At rest it keeps the last region that moved. None before the first motion, for example after a press of the button.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class MovedRegions:
 
 
 class InferenceSchedule:
-    """How well an event was watched: the longest stretch of what is kept of it in which nobody looked."""
+    """Coverage of an event: the longest stretch of its kept footage without an inference."""
 
     def __init__(self) -> None:
         self._since_ns = self._newest_ns = BootNs(0)
@@ -104,7 +104,7 @@ class InferenceSchedule:
 
 @dataclass(slots=True)
 class LabelVotes:
-    """One event's.  `looks` counts all of them; what was never looked at says nothing."""
+    """The votes of one event. `inferences` counts all of them; frames without one have no vote."""
 
     inferences: int = 0
     _shown: set[ObjectLabel] = field(default_factory=set)
@@ -127,11 +127,11 @@ class LabelVotes:
 
     @property
     def shown(self) -> tuple[ObjectLabel, ...]:
-        """What the event shows, as far as it was looked at."""
+        """Returns the labels of the event, as far as it was examined."""
         return sorted_labels(self._shown)
 
     def shown_between(self, from_ns: BootNs, until_ns: BootNs) -> tuple[ObjectLabel, ...] | None:
-        """Of that, what was seen in [from, until).  None: nobody looked there."""
+        """Returns the labels of [from, until). None: without an inference there."""
         looks = [sights for at_ns, sights in self._inferences if from_ns <= at_ns < until_ns]
         if not looks:
             return None

@@ -87,7 +87,7 @@ class SendReceipt:
 
 
 class _AnswerDue(enum.IntEnum):
-    """How soon to answer."""
+    """Urgency of an answer."""
 
     NOT = enum.auto()
     IN_TIME = enum.auto()

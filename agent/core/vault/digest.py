@@ -26,7 +26,7 @@ class FileDigest:
         self._payload.update(payload)
 
     def sealed(self) -> SealedFile:
-        """Returns the sizes and hashes of the bytes so far, as the manifest states them."""
+        """Returns the sizes and hashes of the bytes until now, as the manifest states them."""
         return SealedFile(
             size=self._size,
             header_size=self._header_size,

@@ -216,7 +216,7 @@ def _is_stale(
         leaf.certificate.verify_directly_issued_by(authority.certificate)
     except (ValueError, TypeError, x509.InvalidVersion):
         return True
-    except Exception as error:  # noqa: BLE001 — the library raises InvalidSignature of its own
+    except Exception as error:  # noqa: BLE001 — the library raises its own InvalidSignature
         return type(error).__name__ == "InvalidSignature"
     left = leaf.certificate.not_valid_after_utc - now
     return bool(wanted - set(named)) or left < datetime.timedelta(days=RENEW_DAYS)

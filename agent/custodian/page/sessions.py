@@ -38,7 +38,7 @@ CODE_LIFE_S: Final = 15 * 60
 SESSION_IDLE_S: Final = 90 * 86_400
 OWNER_IDLE_S: Final = 12 * 3600
 MOST_TRIES: Final = 10_000
-"""Of 2^50. High enough that a stranger with many addresses cannot use a code up before it is typed."""
+"""Out of 2^50. High enough that a stranger with many addresses cannot use a code up before it is typed."""
 MOST_SESSIONS: Final = 64
 FREE_FAILURES: Final = 5
 LONGEST_WAIT_S: Final = 15 * 60

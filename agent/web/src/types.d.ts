@@ -140,7 +140,7 @@ export interface Sample {
 
 /** What `h` takes first: attributes, properties and listeners. */
 export interface Options {
-  // biome-ignore lint/suspicious/noExplicitAny: each kind of listener takes an event of its own
+  // biome-ignore lint/suspicious/noExplicitAny: each kind of listener takes another event
   [key: `on${string}`]: (event: any) => unknown;
   [key: string]: unknown;
   nodeType?: never;

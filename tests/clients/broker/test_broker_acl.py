@@ -191,7 +191,7 @@ def test_a_retained_request_outlives_its_requesters_connection_and_the_brokers_r
 
 
 def test_the_broker_keeps_no_more_of_one_requester_in_a_cell_than_there_are_slots(world: BrokerWithClients) -> None:
-    """Whatever it publishes: the list of what it may is the list of what can be retained."""
+    """For everything it publishes: its list of permissions is the list of messages that can be retained."""
     requester, kept = world.bus("capital-city-police"), REQUEST_SLOTS + BULLETIN_SLOTS
     requester.start()
     assert isinstance(requester.next_event(PATIENCE_S), BusConnected)

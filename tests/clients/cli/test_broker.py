@@ -25,7 +25,7 @@ DEVICE, OTHER = "a1" * 8, "b2" * 8
 
 @pytest.fixture(autouse=True)
 def a_refusal_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that gets no processor for two seconds refuses all the same."""
+    """A broker that gets no processor for two seconds refuses in any case."""
     monkeypatch.setattr(tls, "_PROBE_S", 15.0)
 
 

@@ -80,7 +80,7 @@ class Door:
         self.bus.subscribe(str(ReceiptTopic(disclosure.device, disclosure.id)))
 
     def step(self) -> bool:
-        """Whether anything happened."""
+        """Returns True if anything happened."""
         moved = False
         while (event := self.bus.next_event(0)) is not None:
             moved = True

@@ -1,5 +1,5 @@
-"""Data that is sealed, signed and approved but is no footage: it is named, fails alone, and no receipt says it
-opened."""
+"""Data that is sealed, signed and approved but is no footage: the error names it, it fails alone, and the receipt
+leaves it out."""
 
 from __future__ import annotations
 

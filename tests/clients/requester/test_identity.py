@@ -1,4 +1,4 @@
-"""A requester's keys, numbers and requests: secret where they must be, never used twice, never lost half-way."""
+"""A requester's keys, numbers and requests: secret as far as they must be, used once, durable before use."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ STEPS = ["os.fsync", "pathlib.Path.replace", "agent.platform.files.sync_folder"]
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_number_is_durable_before_it_is_used(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever step fails: either the number was never handed out, or it is not handed out again."""
+    """For any failing step: either the number was never handed out, or it is not handed out again."""
     counter = SequenceCounter(tmp_path)
     counter.create()
     used = [counter.next()]

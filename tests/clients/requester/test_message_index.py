@@ -1,4 +1,4 @@
-"""The register: what a message costs does not grow with the messages before it, and no crash loses one."""
+"""The register: the cost of a message is independent of the messages before it, and every message survives a crash."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ sys.addaudithook(_count)  # which Python never takes out again; it costs a compa
 
 
 def touched(act: Callable[[], object]) -> int:
-    """How many files `act` opens and folders it lists."""
+    """Counts the files that `act` opens and the folders it lists."""
     counting.append(0)
     try:
         act()

@@ -198,7 +198,7 @@ def test_of_a_clip_that_is_told_of_the_report_says_how_much_was_shared(
 
 
 def test_nothing_is_said_of_what_the_owner_sees(good: OpenedDisclosure) -> None:
-    """A device could show a requester a ledger that it shows to no one else. One signed head does not rule it out."""
+    """A device could show one requester an invented ledger. One signed head does not rule it out."""
     checks = {check.kind: check for check in good.verification.checks}
     assert "To find out if the owner has this ledger" in checks[CheckKind.LEDGER].said
     report = words_of(good.report.read_text())

@@ -1,4 +1,4 @@
-"""Where it takes two owners to share, a requester verifies both, names both, and can have both checked by hand."""
+"""If sharing takes two owners, a requester verifies both, names both, and can have both checked by hand."""
 
 from __future__ import annotations
 

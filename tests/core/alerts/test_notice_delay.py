@@ -1,4 +1,4 @@
-"""News of a request is held back for a time that says nothing: neither of the request nor of what became of it."""
+"""News of a request is delayed for a time that is independent of the request and of its outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person who walks is confirmed. Flying things are not, and small things not at once."""
+"""A person who walks is confirmed. Flying things are ignored, and small things come later."""
 
 from __future__ import annotations
 

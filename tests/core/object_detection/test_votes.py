@@ -1,4 +1,5 @@
-"""Moving things count, static objects do not, one inference proves nothing, and a stretch is judged by its frames."""
+"""Moving things count, static objects are ignored, one inference proves nothing, and a stretch is judged by its
+frames."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def asked(**options: int) -> UploadSender:
 
 
 def sending(**options: int) -> UploadSender:
-    """A sender whose requester holds the manifest and nothing else."""
+    """A sender with a requester that holds only the manifest."""
     sender = asked(**options)
     sender.receipt(MANIFEST_ONLY, START)
     return sender

@@ -2,9 +2,9 @@
 
     python -m tests.crash.power.cuts --points 1000
 
-What the disk holds after a cut: everything before the last flush, and of what came after it any part, in any order, the
-pieces whole or torn at a 512-byte sector.  Of each point one such disk is made, mounted (ext4 replays its journal), the
-vault started on it, and held against what had been promised (`workload.broken_promises`).  Needs root.
+Content of the disk after a cut: everything before the last flush, and of later writes any part, in any order, the
+pieces whole or torn at a 512-byte sector. For each point one such disk is made, mounted (ext4 replays its journal), the
+vault started on it, and compared with the promises (`workload.broken_promises`). Needs root.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Result:
 def cut_everywhere(points: int, seed: int, without: tuple[str, ...] = ()) -> Result:
     """Record one life, then cut it at `points` places.
 
-    `without`: calls of the disk (`sync`, `sync_data`, `sync_directory`) that do nothing, to see that it is noticed.
+    `without`: calls of the disk (`sync`, `sync_data`, `sync_directory`) that do nothing, to see that a test notices.
     """
     place = Path(tempfile.mkdtemp(prefix="doorward-power-", dir=_MEMORY if _MEMORY.is_dir() else None))
     try:
@@ -84,7 +84,7 @@ def _record(place: Path, seed: int, without: tuple[str, ...]) -> list[tuple[int,
 
 
 def _logged(place: Path, image_bytes: int, work: Callable[[Path, Path], object]) -> list[tuple[int, int, bytes]]:
-    """What a disk below an ext4 is sent while `work(files, marks)` runs on it."""
+    """Returns the writes that reach a disk below an ext4 while `work(files, marks)` runs on it."""
     mount, files, image, log = place / "mount", place / "files", place / "image", place / "log"
     mount.mkdir()
     files.mkdir()

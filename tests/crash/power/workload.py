@@ -149,7 +149,7 @@ def broken_promises(disk: Path, marks: Iterable[dict[str, Any]]) -> None:
 
 
 def _check_tail(tested: TestVault, wrote: list[tuple[str, int, float]]) -> None:
-    """Of the segment being written, all but two seconds and age's open chunk is there."""
+    """The segment being written is there, except for at most two seconds and age's open chunk."""
     if not wrote:
         return
     segment, _bytes, now_s = wrote[-1]

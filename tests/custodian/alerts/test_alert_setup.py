@@ -1,4 +1,5 @@
-"""What waits for an owner is counted as long as it does, and outside of the house only when it may be known there."""
+"""The count of requests that wait for an owner lasts as long as they do, and leaves the house only if it may be known
+there."""
 
 from __future__ import annotations
 

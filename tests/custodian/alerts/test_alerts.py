@@ -1,4 +1,4 @@
-"""From news to a channel: neither lost nor doubled, whatever restarts, and no one who records ever waits."""
+"""From news to a channel: exactly once across all restarts, and recording never waits."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_press_reaches_the_phone_and_leaves_the_queue(house: House) -> None:
 
 
 def test_a_press_waits_for_nobody_s_next_turn(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How fast that is in the end, `bench.alerts` measures."""
+    """`bench.alerts` measures the resulting speed."""
     monkeypatch.setattr(alerts_module, "_LOOK_S", 3600.0)
     monkeypatch.setattr(alert_sender, "_WAIT_S", 3600.0)
     with house.running() as alerts:
@@ -605,7 +605,7 @@ def test_a_queue_that_is_damaged_in_the_middle_costs_what_waited_and_nothing_tha
 def test_one_byte_of_a_queue_that_is_another_costs_nothing_that_comes(
     house: House, written: bytes, spoilt: bytes
 ) -> None:
-    """SQLite notices none of these: it keeps no checksum of what it stores."""
+    """SQLite notices none of these: it keeps no checksum of its rows."""
     with house.running(delivers=False) as alerts:
         alerts.notify("camera", "")
     with closing(sqlite3.connect(house.path)) as db:
@@ -683,7 +683,7 @@ def test_what_was_kept_in_memory_returns_to_a_disk_that_takes_it_again(tmp_path:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set: no file can be opened on it, as on a full one, where there is no room for a write-ahead log."""
+    """If set, every opening of a file on it fails, as on a full disk that lacks room for a write-ahead log."""
     refuses = threading.Event()
     opened = alert_queue_sqlite._opened
 

@@ -40,7 +40,7 @@ def wanted(number: int, **changes: str) -> PushSubscription:
 
 
 def channels(store: PrivateText, alerts: Alerts) -> PushChannels:
-    """Where every decision is durable at once."""
+    """Channels on a journal that makes every decision durable at once."""
     return PushChannels(store, alerts, lambda act: act())
 
 

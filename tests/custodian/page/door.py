@@ -1,4 +1,4 @@
-"""A door with a page and nothing else, and callers without a browser: they send exactly the bytes they want."""
+"""A door with only a page, and callers without a browser: they send exactly the bytes they want."""
 
 from __future__ import annotations
 

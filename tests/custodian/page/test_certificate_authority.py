@@ -64,7 +64,7 @@ def test_the_roots_key_is_destroyed_at_once(tmp_path: Path) -> None:
 
 
 def openssl_takes(folder: Path, leaf: x509.Certificate, between: list[x509.Certificate], *name: str) -> bool:
-    """Whether OpenSSL lets a browser that installed the root trust `leaf`."""
+    """Returns True if OpenSSL lets a browser that installed the root trust `leaf`."""
     _, root = authority_in(folder)
     for file, certificates in (("root", [root]), ("between", between), ("leaf", [leaf])):
         pem = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
@@ -148,7 +148,7 @@ def test_a_new_address_is_certified_for_connections_that_come_now(tmp_path: Path
 
 
 def shown_by(server: ssl.SSLContext) -> x509.Certificate:
-    """What a phone is shown."""
+    """Returns the certificates that a phone is shown."""
     phone = ssl.create_default_context()
     phone.check_hostname, phone.verify_mode = False, ssl.CERT_NONE
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()

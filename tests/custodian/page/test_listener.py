@@ -1,4 +1,4 @@
-"""Connections that say nothing or half of it: they keep no owner out and cost no recording."""
+"""Connections that stay silent or stop half-way: the owner still gets in, and recording goes on."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def answers(door: Client, cookie: str, address: str = "127.0.0.1") -> bool:
-    """Whether the owner's session works: a browser tries a second time when a connection breaks."""
+    """Returns True if the owner's session works: a browser tries a second time if a connection breaks."""
     door.address = address
     try:
         return door.op("status", cookie).status == 200

@@ -161,7 +161,7 @@ def test_the_program_crosses_packed_where_the_browser_unpacks_and_is_fetched_onc
     assert plain.headers["etag"] != packed.headers["etag"]
     again = door.ask("GET", "/static/app.js", accept_encoding="gzip", if_none_match=packed.headers["etag"])
     assert (again.status, again.body) == (304, b"")
-    # What is any person's own is never packed.
+    # Personal documents are never compressed.
     document = door.ask("GET", "/pair", accept_encoding="gzip")
     assert "content-encoding" not in document.headers
 
@@ -215,7 +215,7 @@ def test_a_guesser_is_slowed_down_over_restarts_and_lets_others_in(tmp_path: Pat
         with a_door(tmp_path) as door:
             # The clock stands still, so that a slow machine does not wait the guesser's time for them.
             door.page._visitors._now_s = lambda: 1_800_000_000
-            door.code()  # while there is none, nothing is guessed
+            door.code()  # while there is none, there is nothing to guess
             statuses += [door.ask("POST", "/pair", guess).status for _ in range(3)]
             last = door.ask("POST", "/pair", guess)
     assert statuses[:3] == [400] * 3

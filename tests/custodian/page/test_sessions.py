@@ -225,7 +225,7 @@ def test_a_disk_that_takes_nothing_keeps_no_owner_from_looking(hall: Hall) -> No
     found = hall.visitors.session(token)
     assert found is not None
     assert found.owner_key == "a" * 16
-    # What cannot be noted is not forgotten either: it lapses from when it was last noted.
+    # If a visit cannot be written, the session lapses from the last written one.
     hall.now += module.OWNER_IDLE_S
     found = hall.visitors.session(token)
     assert found is not None

@@ -1,4 +1,4 @@
-"""Every route for every role, on a doorbell without and with an owner: as specified here, and nothing else."""
+"""Every route for every role, on a doorbell with and without an owner: exactly as specified here."""
 
 from __future__ import annotations
 
@@ -142,7 +142,8 @@ def test_route_by_role(door: Door, keys: OwnerKeys) -> None:
 
 
 def test_route_by_role_by_object(door: Door, keys: OwnerKeys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who may not is told the same of what is there, of what is not, and of nonsense; nothing is even looked up."""
+    """A caller without permission gets the same answer for existing, missing and malformed objects, before any
+    look-up."""
     this = door.op("page_browsers", door.owner(keys)).frame.head["result"]["browsers"][0]["id"]
     objects = ({"id": this}, {"id": "a" * 26}, {"id": "0" * 32}, {"id": "../../etc/passwd"}, {"id": None}, {})
     reached: list[str] = []

@@ -1,7 +1,7 @@
 """Builds the disk of a virtual machine: Debian with its own kernel, libcamera, gpio-sim, and what Doorward needs.
 
-Cached in `.cache/vm/ARCHITECTURE`; built again when this file or a pin changes.  The repository itself is not on the
-disk: each run packs it into a second one, so a changed line needs no new build.
+Cached in `.cache/vm/ARCHITECTURE`; built again if this file or a pin changes. The repository is on a second disk, which
+each run packs, so that a changed line needs no new build.
 
 Needs root, mmdebstrap, e2fsprogs and (for arm64) qemu-user-static with binfmt_misc; 75 s for amd64, 10 min for arm64.
 """

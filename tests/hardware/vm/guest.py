@@ -1,4 +1,4 @@
-"""What runs inside the machine, as a service of its own systemd; says on the second serial line what it found.
+"""Runs inside the machine, as a service of its systemd; writes its findings to the second serial line.
 
 The kernel's command line tells what to do (`doorward=panel`, `record`, `verify`, `pi3`).  A line is `ok NAME …`,
 `bad NAME …`, `acknowledged ID` or `done`; the host reads them and judges.
@@ -44,7 +44,7 @@ start = false
 
 
 def say(line: str) -> None:
-    """On the second serial line of a PC; on a Pi, whose second one is another kind, on the console as well."""
+    """Writes to the second serial line of a PC; on a Pi, with another kind of second line, on the console as well."""
     for place in (OUT, Path("/dev/console")):
         if place.exists():
             with contextlib.suppress(OSError), place.open("a") as serial:
@@ -122,7 +122,7 @@ def start_bridge(board: str, chip: str) -> subprocess.Popen[bytes]:
 
 
 def bounce(chip: SimulatedChip) -> float:
-    """Four bounces, then down.  How long, at most, any of them stood."""
+    """Four bounces, then down. Returns the longest time that any of them stood."""
     longest_s, before_s = 0.0, time.monotonic()
     for high in (False, True, False, True, False, True, False):
         at_s = time.monotonic()
@@ -222,7 +222,7 @@ def virtual_camera() -> None:
 
 @contextlib.contextmanager
 def device(stall_s: float = 15.0, *, hears: bool = True) -> Iterator[object]:
-    """A whole device that does not record yet.  `hears`: with a microphone, the kernel's own card without a socket."""
+    """A whole device before it records. `hears`: with a microphone, the kernel's own card without a socket."""
     from agent.clients.owner.enrolment import enrol
     from agent.clients.owner.keys import OwnerKeys
     from agent.config import CameraConfig, Configuration, DeviceConfig, SoundConfig

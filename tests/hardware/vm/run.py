@@ -38,7 +38,7 @@ PACKED = ("agent", "firmware_bridge", "tests/hardware")
 
 
 class Machine:
-    """One boot.  `lines` is what it has said so far."""
+    """One boot. `lines` is its output until now."""
 
     def __init__(self, name: str, command: list[str], log: Path) -> None:
         self.log = log
@@ -69,7 +69,7 @@ class Machine:
 
     @property
     def worked_s(self) -> float:
-        """Processor time spent on it so far; 0 when it has ended."""
+        """Returns the processor time spent on it; 0 after its end."""
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

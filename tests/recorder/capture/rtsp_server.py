@@ -45,7 +45,7 @@ FILM = (
 
 
 class Film:
-    """Plays a film and hands its packets to all who watch, each over a pipeline of its own."""
+    """Plays a film and hands its packets to all viewers, each over a separate pipeline."""
 
     def __init__(self, path: Path) -> None:
         self._watched: list[Gst.Element] = []

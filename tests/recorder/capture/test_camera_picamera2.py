@@ -1,4 +1,4 @@
-"""What is asked of a Pi camera, by what it offers.  How it then films is tested on real libcamera (tests/hardware)."""
+"""Settings for a Pi camera, by its offer. tests/hardware tests the filming on real libcamera."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def nals(data: bytes) -> list[bytes]:
 
 
 def slices(data: bytes) -> list[bytes]:
-    """What is picture in it: NAL types 1 and 5."""
+    """Returns the picture in it: NAL types 1 and 5."""
     return [nal for nal in nals(data) if nal[0] & 31 in (1, 5)]
 
 
@@ -204,7 +204,7 @@ def test_privacy_zones_are_refused_rather_than_ignored() -> None:
 
 
 def test_an_address_that_nobody_answers_is_told_without_its_password() -> None:
-    with socket.socket() as held:  # no one else gets the port, and no one listens
+    with socket.socket() as held:  # keeps the port taken and silent
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
         with pytest.raises(DeviceError) as raised:

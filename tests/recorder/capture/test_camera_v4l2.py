@@ -1,4 +1,4 @@
-"""What a USB camera does that a file never does: not be there, vanish, fall silent, be faster than its receiver."""
+"""Faults of a USB camera that a file lacks: it is missing, vanishes, falls silent, or is faster than its receiver."""
 
 from __future__ import annotations
 

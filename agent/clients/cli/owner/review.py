@@ -117,7 +117,7 @@ def _say_ways_on(seen: RequestReview) -> None:
 
 
 def find_request(link: DeviceChannel, start: str) -> str:
-    """Returns the id of the request whose id, or whose disclosure's id, begins with `start`."""
+    """Returns the id of the request that begins with `start`, or that has a disclosure whose id does."""
     listed = _listed(link, everything=True)
     by_disclosure = {str(item["disclosure"]): str(item["id"]) for item in listed if item.get("disclosure")}
     names = [str(item.get("id")) for item in listed]
@@ -159,7 +159,7 @@ def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
 
 
 def _said(seen: RequestReview) -> Iterator[str]:
-    """Yields the responses so far: of another owner and of the requester."""
+    """Yields the responses until now: of another owner and of the requester."""
     if seen.first is not None:
         yield f"\nIt takes two owners.  {seen.first.by} has approved {_approved(seen, seen.first.approval)}."
     elif seen.approvals_needed == 2 and seen.pending:

@@ -1,0 +1,156 @@
+"""Documents, docstrings, comments, configuration and page texts keep to plain words."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import json
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PLAIN: Final = {
+    "nobody": "name the actor: 'the device does not', 'no owner has'",
+    "somebody": "name the actor: 'an owner', 'a person at the door'",
+    "anybody": "name the actor: 'every requester', 'any user'",
+    "whoever": "a noun: 'a requester who', 'the user who'",
+    "whomever": "a noun: 'the recipient that'",
+    "anew": "'again', or 're-': 're-read'",
+    "thereof": "repeat the noun: 'of the segment'",
+    "thereafter": "'afterwards'",
+    "so long": "'this many seconds', 'for this long'",
+    "so many": "'this many'",
+    "so much": "'this much'",
+    "of its own": "'its own', 'a separate'",
+    "of their own": "'their own', 'a separate'",
+    "by itself": "'automatically', 'alone', 'on its own'",
+    "by themselves": "'automatically', 'alone', 'on their own'",
+    "belongs into": "say what to do: 'put it into'",
+    "belong into": "say what to do: 'put them into'",
+    "all the same": "'nevertheless', 'still'",
+}
+"""Words that make a sentence hard to read, each with its plain replacement."""
+
+_BANNED: Final = re.compile(
+    r"\b(" + "|".join(re.escape(words).replace(r"\ ", r"\s+") for words in PLAIN) + r")\b", re.IGNORECASE
+)
+_SUSPECT: Final = re.compile(_BANNED.pattern.replace(r"\s+", r"[\s#/*]+"), re.IGNORECASE)
+"""The same in a whole file, with the marks of comments between words.  Saves parsing most files."""
+_HASH: Final = {".toml", ".cfg", ".service", ".conf", ".acl", ".sh", ".timer", ".socket", ".in", ".template"}
+_SLASHES: Final = {".js", ".mjs", ".ts", ".c"}
+_BUILT: Final = ("agent/web/static/", "tests/vectors/")
+_LATER: Final = ("agent/core/motion/", "bench/motion/", "agent/ipc/rpc.py")
+
+
+def _python(source: str) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield from enumerate(node.value.value.splitlines(), node.value.lineno)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("# ")
+
+
+def _markdown(source: str) -> Iterator[tuple[int, str]]:
+    is_code = False
+    for number, line in enumerate(source.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            is_code = not is_code
+        elif not is_code:
+            yield number, line
+
+
+def _comments(source: str, *marks: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(source.splitlines(), 1):
+        if line.lstrip().startswith(marks):
+            yield number, line.lstrip(" /*#;:")
+
+
+def _values(source: str) -> Iterator[tuple[int, str]]:
+    json.loads(source)
+    for number, line in enumerate(source.splitlines(), 1):
+        if '": "' in line:
+            yield number, line.split('": ', 1)[1]
+
+
+def prose(name: str, source: str) -> list[tuple[int, str]]:
+    """Returns the lines of a file that people read as sentences, with their numbers."""
+    suffix = Path(name).suffix
+    if suffix == ".py":
+        return sorted(_python(source))
+    if suffix == ".md":
+        return list(_markdown(source))
+    if name.endswith("texts/en.json"):
+        return list(_values(source))
+    if suffix in _SLASHES:
+        return list(_comments(source, "//", "/*", "*"))
+    if suffix in _HASH or Path(name).name == "Makefile":
+        return list(_comments(source, "#", ";"))
+    return []
+
+
+def faults(name: str, source: str) -> list[str]:
+    """Returns each banned word of a file: its place, the word, and the plain words to write instead."""
+    if not _SUSPECT.search(source):
+        return []
+    text, starts, last = "", [], 0
+    for number, line in prose(name, source):
+        text += "\n" if number == last + 1 else "\n\x00\n"  # a phrase may go on in the next line, but not across code
+        starts.append((len(text), number))
+        text += re.sub(r"`[^`]*`", "`code`", line).strip()
+        last = number
+    found = []
+    for match in _BANNED.finditer(text):
+        number = max(number for start, number in starts if start <= match.start())
+        words = " ".join(match[1].lower().split())
+        found.append(f"{name}:{number}: '{words}': write {PLAIN[words]}")
+    return found
+
+
+def test_every_text_of_the_repository_is_in_plain_words() -> None:
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    found: list[str] = []
+    for name in filter(None, names):
+        if not name.startswith((*_BUILT, *_LATER)) and (ROOT / name).is_file():
+            with contextlib.suppress(UnicodeDecodeError):  # pictures, films and sealed files
+                found += faults(name, (ROOT / name).read_text(encoding="utf-8"))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("words", sorted(PLAIN))
+def test_a_planted_word_is_found_with_its_replacement(words: str) -> None:
+    assert faults("docs/a.md", f"# Title\n\nIt starts {words}.\n") == [f"docs/a.md:3: '{words}': write {PLAIN[words]}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "line"),
+    [
+        ("agent/a.py", '"""Starts.\n\nThen nobody\nwaits.\n"""\n', 3),
+        ("agent/a.py", "x = 1  # nobody waits\n", 1),
+        ("agent/web/src/a.js", "/**\n * Nobody waits.\n */\nlet x;\n", 2),
+        ("agent/web/texts/en.json", '{\n  "a": "Nobody waits."\n}\n', 2),
+        ("config/a.toml", "a = 1\n# Nobody waits.\n", 2),
+        ("config/mosquitto/a.acl", "# Nobody waits.\n", 1),
+        ("systemd/a.service", "[Unit]\n# Nobody waits.\n", 2),
+        ("Makefile", "# Nobody waits.\nall:\n", 1),
+    ],
+)
+def test_a_word_is_found_in_every_kind_of_file(name: str, source: str, line: int) -> None:
+    assert [fault.partition(": ")[0] for fault in faults(name, source)] == [f"{name}:{line}"]
+
+
+def test_a_phrase_is_found_across_two_lines() -> None:
+    assert faults("agent/a.py", "# It starts by\n# itself.\n")[0].startswith("agent/a.py:1: 'by itself'")
+
+
+def test_code_is_not_prose() -> None:
+    assert faults("agent/a.py", 'nobody = "nobody"\n') == []
+    assert faults("docs/a.md", "The user `nobody`.\n\n```\nnobody\n```\n") == []
