@@ -217,6 +217,20 @@ def test_a_client_that_sends_half_is_not_waited_for(
                 pass
 
 
+def test_the_body_of_an_answer_does_not_wait_until_the_client_acknowledges_its_head(door: Door) -> None:
+    with a_flood(door.port, "127.0.0.9") as flood:
+        flood.send_half(1)
+        found: list[socket.socket] = []
+
+        def is_served() -> bool:
+            served = [each.protocol for each in door.page._connections._connections if each.address == "127.0.0.9"]
+            found[:] = [each.transport.get_extra_info("socket") for each in served if each and each.transport]
+            return bool(found)
+
+        until(is_served)
+        assert found[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
 def test_a_handshake_that_does_not_begin_is_not_waited_for(door: Door, later: Callable[[float], None]) -> None:
     with a_flood(door.port, "127.0.0.9") as flood:
         flood.connect(3)
