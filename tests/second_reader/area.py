@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,24 +56,29 @@ class Area:
         if self.radius_m is not None:
             far = 3600 * self._d(self.vertices[0], place) > (self.radius_m * _R) ** 2
             return self.radius_m >= 60 and not far
-        aside = _R // self._k() + 1
-        return any(
-            self._d((lat, lon), place) <= _R**2 and self.is_centre((lat, lon))
-            for lat in _multiples(100, place[0] - 5396, place[0] + 5396)
-            for lon in _multiples(100, place[1] - aside, place[1] + aside)
-        )
+        for lat in _multiples(100, place[0] - 5395, place[0] + 5395):
+            aside = self.reach(lat - place[0])
+            lons = _multiples(100, place[1] - aside, place[1] + aside)
+            if lons and self.centres_on(lat, lons):
+                return True
+        return False
 
     def is_centre(self, at: Place) -> bool:
         return self.centres_on(at[0], range(at[1], at[1] + 1)) != []
 
-    def centres_on(self, lat: int, lons: range) -> list[int]:
-        """Which of the longitudes are a centre's on one latitude."""
-        k = self._k()
-        sides = [(a, b) for a, b in self._sides() if min(a[0], b[0]) - 5396 <= lat <= max(a[0], b[0]) + 5396]
-        return [lon for lon in lons if self._is_clear((lat, lon), sides, k) and self._outlines((lat, lon))]
+    def centres_on(self, lat: int, lons: range) -> list[range]:
+        """Which of the longitudes are a centre's on one latitude.
 
-    def _is_clear(self, centre: Place, sides: list[tuple[Place, Place]], k: int) -> bool:
-        return not any(_too_near(centre, a, b, k) for a, b in sides)
+        Each side keeps them out of one stretch. Between two stretches no side crosses, so all are inside or none is.
+        """
+        k, found, at = self._k(), [], 0
+        sides = [(a, b) for a, b in self._sides() if min(a[0], b[0]) - 5396 <= lat <= max(a[0], b[0]) + 5396]
+        stretches = sorted(_stretch_too_near(lat, lons, a, b, k) for a, b in sides)
+        for first, end in [*stretches, (len(lons), len(lons))]:
+            if first > at and self._outlines((lat, lons[at])):
+                found.append(lons[at:first])
+            at = max(at, end)
+        return found
 
     def reach(self, north: int) -> int:
         """Returns the reach of a disc to either side, at this distance north of its centre."""
@@ -139,6 +145,28 @@ def _too_near(centre: Place, a: Place, b: Place, k: int) -> bool:
     return (ex * dy - ey * dx) ** 2 < _R**2 * length2
 
 
+def _stretch_too_near(lat: int, lons: range, a: Place, b: Place, k: int) -> tuple[int, int]:
+    """Where it begins and ends among the longitudes: one stretch, since a side is convex."""
+
+    def near(number: int) -> bool:
+        return _too_near((lat, lons[number]), a, b, k)
+
+    below = (_nearest_lon(lat, a, b) - lons.start) // lons.step
+    around = {min(max(number, 0), len(lons) - 1) for number in (below, below + 1)}
+    within = next(filter(near, around), None)
+    if within is None:
+        return 0, 0
+    first = bisect_left(range(within), True, key=near)
+    return first, within + bisect_left(range(within, len(lons)), True, key=lambda number: not near(number))
+
+
+def _nearest_lon(lat: int, a: Place, b: Place) -> int:
+    """Of the point of the side that is nearest to a latitude; the next integer below."""
+    if min(a[0], b[0]) <= lat <= max(a[0], b[0]) and a[0] != b[0]:
+        return a[1] + (b[1] - a[1]) * (lat - a[0]) // (b[0] - a[0])
+    return a[1] if abs(a[0] - lat) <= abs(b[0] - lat) else b[1]
+
+
 def _multiples(step: int, first: int, last: int) -> range:
     return range(-(-first // step) * step, last + 1, step)
 
@@ -150,7 +178,8 @@ def _places_that_count(asked: Area) -> int:
     first, room = -(-west // 100), 1024
     spread: dict[int, int] = {}
     for lat in _multiples(100, south, north):
-        row = sum(1 << lon // 100 - first + room for lon in asked.centres_on(lat, _multiples(100, west, east)))
+        centres = asked.centres_on(lat, _multiples(100, west, east))
+        row = sum((1 << len(lons)) - 1 << lons.start // 100 - first + room for lons in centres)
         for near in _multiples(200, lat - 5396, lat + 5396) if row else ():
             spread[near] = spread.get(near, 0) | _smeared(row, asked.reach(near - lat) // 100)
     most = east // 100 - first + 2 * room
