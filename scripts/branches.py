@@ -1,11 +1,13 @@
 """Checks that the mirroring tests take every branch of the code that decides about consent.
 
-It runs only the mirroring tests, so a branch that a scenario happens to pass still counts as missed. It lists the
-missed lines and branches. Exit status 0 only if there are none.
+It runs only the mirroring tests, so a branch that a scenario happens to pass still counts as missed. A property gets
+ten examples: a branch that only the hundredth one takes has no test of its own. It lists the missed lines and branches.
+Exit status 0 only if there are none.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +30,8 @@ def main() -> int:
     tests = [*(f"tests/core/{name}" for name in TESTS), "tests/wire"]
     coverage = [sys.executable, "-m", "coverage"]
     run = [*coverage, "run", "--branch", f"--data-file={data}", f"--include={include}", "-m", "pytest", "-q", "-r", "N"]
-    done = subprocess.run([*run, *tests], cwd=ROOT, capture_output=True, text=True, check=False)
+    few = {**os.environ, "DOORWARD_EXAMPLES": "few"}
+    done = subprocess.run([*run, *tests], cwd=ROOT, env=few, capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stdout[-4000:] + done.stderr[-2000:])
         return done.returncode

@@ -25,6 +25,7 @@ settings.register_profile(
     "doorward", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.register_profile("explore", settings.get_profile("doorward"), derandomize=False, max_examples=500)
+settings.register_profile("few", settings.get_profile("doorward"), max_examples=10)
 settings.load_profile(os.environ.get("DOORWARD_EXAMPLES", "doorward"))
 
 
