@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from scripts import check
@@ -22,3 +24,10 @@ def test_a_long_file_that_mirrors_a_change_is_left_out_by_name(monkeypatch: pyte
     assert "tests/wire/test_topics.py" in chosen
     assert "tests/core/test_retention.py" not in chosen  # too long for what mirrors nothing
     assert not set(slow) & set(chosen)
+
+
+def test_the_processes_of_the_tests_keep_what_they_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(check, "run_checks", lambda _checks: [])
+    assert check.main(["static"]) == 0
+    assert "PYTHONDONTWRITEBYTECODE" not in os.environ
