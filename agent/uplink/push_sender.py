@@ -51,7 +51,7 @@ class WebPushSender:
             raise ConfigurationError(
                 "This is no push subscription.", remedy="Switch it on in the page again."
             ) from error
-        message = padded(json.dumps({"title": title, "body": body}, ensure_ascii=False).encode())
+        message = padded(json.dumps({"title": title} | _split_link(body), ensure_ascii=False).encode())
         sealed = encrypt(message, to, salt=os.urandom(16), ephemeral=ec.generate_private_key(ec.SECP256R1()))
         headers = {
             "TTL": str(_KEPT_FOR_S),
@@ -77,3 +77,11 @@ class WebPushSender:
             raise NetworkError("The browser has ended its subscription.", remedy="Switch it on in the page again.")
         if not 200 <= status < 300:
             raise NetworkError(f"The push service did not take it (it answered {status}).")
+
+
+def _split_link(body: str) -> dict[str, str]:
+    """Returns the body without its link, and the link's path. The service worker opens only paths of its own page."""
+    text, _, last = body.rpartition("\n")
+    if not (text and last.startswith("https://")):
+        return {"body": body}
+    return {"body": text, "page": urlsplit(last).path}

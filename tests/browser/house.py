@@ -150,7 +150,7 @@ class Phones:
             """await page.goto(args.url + "/");
                await page.getByLabel("Code").fill(args.code);
                await page.getByRole("button", {name: "Continue"}).click();
-               await page.waitForURL("**/requests");
+               await page.waitForURL("**/timeline");
                await page.getByRole("heading", {level: 1}).waitFor();""",
             url=f"https://front-door.local:{self.through_port}" if self.through_port else self.house.url,
             code=self.house.code(),

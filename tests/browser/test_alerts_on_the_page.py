@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.home import Home
 from tests.browser.house import a_house, phones
 from tests.browser.looking import Looking
 from tests.receivers import NtfyServer, Receiver
@@ -104,7 +105,7 @@ def test_what_a_push_service_delivers_is_shown_in_neutral_words_and_rubbish_is_n
                  const look = () => page.evaluate(async () => {
                    const found = await (await navigator.serviceWorker.ready).getNotifications();
                    for (const each of found) each.close();
-                   return found.map(({title, body}) => [title, body]);
+                   return found.map(({title, body, data}) => [title, body, data.page]);
                  });
                  // A worker that is still starting misses a message: a push service would bring it again.
                  let found = [];
@@ -120,9 +121,33 @@ def test_what_a_push_service_delivers_is_shown_in_neutral_words_and_rubbish_is_n
                return shown;""",
             origin=house.url,
             messages=[
-                '{"title": "Our door", "body": "The doorbell rang."}',
+                '{"title": "Our door", "body": "The doorbell rang.", "page": "/live"}',
+                '{"title": "Our door", "body": "Come.", "page": "https://elsewhere.example/"}',
                 "<b>no json",
                 '{"title": 7, "body": ["x"]}',
             ],
         )
-        assert shown == [[["Our door", "The doorbell rang."]], [["Doorward", ""]], [["Doorward", ""]]]
+        assert shown == [
+            [["Our door", "The doorbell rang.", "/live"]],
+            [["Our door", "Come.", "/timeline"]],
+            [["Doorward", "", "/timeline"]],
+            [["Doorward", "", "/timeline"]],
+        ]
+
+
+def test_a_tap_on_an_alert_shows_its_page_in_the_window_that_is_open_without_locking_it(home: Home) -> None:
+    people = home.people
+    people.run(
+        "ana",
+        """await page.context().grantPermissions(["notifications"]);
+           await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+           const [worker] = page.context().serviceWorkers();
+           await worker.evaluate(async () => {
+             await registration.showNotification("Our door", {body: "The doorbell rang.", data: {page: "/live"}});
+             const [notification] = await registration.getNotifications();
+             dispatchEvent(new NotificationEvent("notificationclick", {notification}));
+           });
+           await page.waitForURL("**/live");
+           await page.getByRole("heading", {level: 1, name: "Live"}).waitFor();""",
+    )
+    assert people.browser.troubles("ana") == []

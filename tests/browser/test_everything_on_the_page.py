@@ -265,7 +265,7 @@ def test_keys_that_were_backed_up_come_back_with_their_passphrase(home: Home, tm
            await page.getByLabel("Backup file").setInputFiles(args.path);
            await page.locator("#backup-passphrase").fill(args.passphrase);
            await page.getByRole("button", {name: "Bring my keys back"}).click();
-           await page.waitForURL("**/requests");
+           await page.waitForURL("**/timeline");
            await page.locator("body[data-bare=false]").waitFor();""",
         path=path,
         passphrase=PASSPHRASE,

@@ -104,7 +104,7 @@ LEARN = """
     await pages.ana.getByLabel("Code").fill(args.code);
     await pages.ana.getByRole("button", {name: "Continue"}).click();
     await pages.ana.getByText("Make my keys").first().waitFor();
-    await pages.ana.waitForFunction(async () => (await (await caches.open("doorward-program")).keys()).some((each) => each.url.endsWith("/requests")));
+    await pages.ana.waitForFunction(async () => (await (await caches.open("doorward-program")).keys()).some((each) => each.url.endsWith("/timeline")));
 """
 
 

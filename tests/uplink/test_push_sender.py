@@ -84,6 +84,24 @@ def address(browser: Browser, vapid: ec.EllipticCurvePrivateKey) -> str:
     return push_address(ENDPOINT, encode_url(point_of(browser.key)), encode_url(browser.auth), vapid)
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("Rang.\nhttps://door.local:8443/live", {"body": "Rang.", "page": "/live"}),
+        ("Rang.\nMoved.\nhttps://door.local:8443/", {"body": "Rang.\nMoved.", "page": "/"}),
+        ("https://door.local:8443/live", {"body": "https://door.local:8443/live"}),
+        ("Rang.\nhttp://elsewhere/", {"body": "Rang.\nhttp://elsewhere/"}),
+    ],
+)
+def test_the_link_of_a_message_reaches_the_browser_as_a_path_of_its_page(
+    service: PushService, body: str, told: dict[str, str]
+) -> None:
+    browser, vapid = Browser(), ec.generate_private_key(ec.SECP256R1())
+    WebPushSender(service.connect).send(address(browser, vapid), "Doorward: door", body)
+    ((_, sealed),) = service.taken
+    assert browser.open(sealed) == {"title": "Doorward: door"} | told
+
+
 def test_the_browser_opens_what_the_service_in_between_cannot_read(service: PushService) -> None:
     browser, vapid = Browser(), ec.generate_private_key(ec.SECP256R1())
     WebPushSender(service.connect).send(address(browser, vapid), "Doorward: door", "14:03  The doorbell rang.")

@@ -34,14 +34,15 @@ _LONGEST_PAUSE_S: Final = 900
 
 @dataclass(frozen=True, slots=True)
 class QueuedAlert:
-    """One alert for one channel, in the queue. `id` grows; `queued_ms` is UTC, or 0 if the clock was not
-    synchronised."""
+    """One alert for one channel, in the queue. `id` grows; `queued_ms` is UTC, or 0 if the clock was not synchronised.
+    `page`: the path on the owner's page that it leads to."""
 
     id: int
     channel: str
     rank: AlertPriority
     text: str
     queued_ms: int
+    page: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class ChannelAddress(msgspec.Struct, frozen=True):
 
 
 class AlertMessage(msgspec.Struct, frozen=True):
-    """One message for one channel. `alerts` are the queue's ids that a delivery removes."""
+    """One message for one channel. `alerts` are the queue's ids that a delivery removes. The last line of `body` is the
+    link to the owner's page, if that has an address."""
 
     channel: str
     title: str
@@ -92,11 +94,16 @@ class AlertMessage(msgspec.Struct, frozen=True):
 
 
 def take_message(waiting: Sequence[QueuedAlert], title: str, link: str) -> AlertMessage | None:
-    """The next message of one channel, from what waits for it in the queue's order."""
+    """The next message of one channel, from what waits for it in the queue's order.
+
+    `link`: the address of the owner's page, or empty. Alerts that lead to several places lead to its start.
+    """
     if not waiting:
         return None
     chosen = waiting[:1] if waiting[0].rank is AlertPriority.BUTTON else waiting[:MOST_LINES]
-    lines = [each.text for each in chosen] + ([link] if link else [])
+    pages = {each.page for each in chosen}
+    page = pages.pop() if len(pages) == 1 else "/"
+    lines = [each.text for each in chosen] + ([link.rstrip("/") + page] if link else [])
     return AlertMessage(chosen[0].channel, title, "\n".join(lines), tuple(each.id for each in chosen))
 
 

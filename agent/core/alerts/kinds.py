@@ -42,6 +42,14 @@ class AlertPriority(enum.IntEnum):
     LATER = 2
 
 
+_PAGES: Final = {
+    AlertKind.BUTTON: "/live",
+    AlertKind.VISITOR: "/timeline",
+    AlertKind.PERSON: "/timeline",
+    AlertKind.REQUEST: "/requests",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class AlertDefinition:
     """One thing that can be said.  `state`: it tells how something *is*, so only the newest of its kind matters."""
@@ -50,6 +58,11 @@ class AlertDefinition:
     text: str
     rank: AlertPriority = AlertPriority.LATER
     state: bool = False
+
+    @property
+    def page(self) -> str:
+        """The path on the owner's page that the alert leads to. It says no more than the sentence does."""
+        return _PAGES.get(self.kind, "/settings")
 
 
 ALERTS: Final[dict[str, AlertDefinition]] = {

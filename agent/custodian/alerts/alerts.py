@@ -158,7 +158,9 @@ class Alerts:
         moment = self._clock.now()
         if not self._channels:
             raise RequestError("No channel is configured.", remedy="Add [[alerts.channels]] to the configuration.")
-        self._queue.add([self._waiting(name, AlertPriority.SOON, TEST, moment) for name in self._channels], ())
+        self._queue.add(
+            [self._waiting(name, AlertPriority.SOON, TEST, moment, "/settings") for name in self._channels], ()
+        )
         with self._changed:
             for channel in self._channels.values():
                 channel.rests_until_ns = 0
@@ -352,7 +354,7 @@ class Alerts:
             at_ms = moment.utc_ns // NS_PER_MS
             for rules, ruling in each.rulings:
                 if ruling is Decision.NOW:
-                    now.append(self._waiting(rules.name, each.news.rank, each.news.text, moment))
+                    now.append(self._waiting(rules.name, each.news.rank, each.news.text, moment, each.news.page))
                     urgent |= {rules.name} if each.news.rank is AlertPriority.BUTTON else set()
                 elif ruling is Decision.DELAYED:
                     left_ms = self._holding_back.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
@@ -387,7 +389,8 @@ class Alerts:
                 kept = self._queue.deferred(rules.name, why.value)
                 if kept and may_release(self._policy, rules, why, kept[0].since_ms, now_ms, minute):
                     text = summary(kept, [self._local_time(each.last_ms)[1] for each in kept])
-                    self._queue.release(kept, QueuedAlert(0, rules.name, AlertPriority.LATER, text, _known_ms(moment)))
+                    alert = QueuedAlert(0, rules.name, AlertPriority.LATER, text, _known_ms(moment), "/timeline")
+                    self._queue.release(kept, alert)
                     with self._changed:
                         self._changed.notify_all()
         if moment.quality is not ClockQuality.UNKNOWN:
@@ -412,7 +415,7 @@ class Alerts:
                     gone, news, at_ms = mine, alert_named(name), moment.utc_ns // NS_PER_MS
                     ruling = self._policy.decide(rules, news, moment.boot_ns, self._minute(moment), was_held=True)
                     if ruling is Decision.NOW:
-                        now.append(self._waiting(rules.name, news.rank, news.text, moment))
+                        now.append(self._waiting(rules.name, news.rank, news.text, moment, news.page))
                     elif ruling in (Decision.QUIET, Decision.DIGEST):
                         kept.append(DeferredAlert(rules.name, ruling.value, news.text, 1, at_ms, at_ms))
                 self._queue.release_delayed(gone, now, kept)
@@ -430,9 +433,10 @@ class Alerts:
         self._queue.pass_time(passed_ms)
         self._written_ns = BootNs(self._written_ns + passed_ms * NS_PER_MS)
 
-    def _waiting(self, channel: str, rank: AlertPriority, text: str, moment: ClockReading) -> QueuedAlert:
+    def _waiting(self, channel: str, rank: AlertPriority, text: str, moment: ClockReading, page: str) -> QueuedAlert:
         at_ms = _known_ms(moment)
-        return QueuedAlert(0, channel, rank, deferred_text(text, self._local_time(at_ms)[1] if at_ms else ""), at_ms)
+        said = deferred_text(text, self._local_time(at_ms)[1] if at_ms else "")
+        return QueuedAlert(0, channel, rank, said, at_ms, page)
 
     def _minute(self, moment: ClockReading) -> int | None:
         if moment.quality is ClockQuality.UNKNOWN:

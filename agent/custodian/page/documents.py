@@ -87,7 +87,7 @@ class Pages:
     async def home(self, request: Request, caller: Caller) -> Response:
         if request.url.scheme == "http":
             return RedirectResponse("/install", 303)
-        return RedirectResponse("/requests" if caller.session else "/pair", 303)
+        return RedirectResponse("/timeline" if caller.session else "/pair", 303)
 
     async def pair(self, request: Request, caller: Caller) -> Response:
         return self._document(request, "pair.html", paired=caller.session is not None, install=self._urls()[1])
@@ -110,7 +110,7 @@ class Pages:
                 "short_name": "Doorward",
                 "description": texts["app.description"],
                 "lang": self._language(request),
-                "start_url": "/requests",
+                "start_url": "/timeline",
                 "scope": "/",
                 "display": "standalone",
                 "background_color": "#f6f5f2",

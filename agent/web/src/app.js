@@ -113,8 +113,8 @@ function pageOf(path) {
     const found = pattern.exec(path);
     if (found) return [page, ...found.slice(1)];
   }
-  globalThis.history.replaceState(null, "", "/requests");
-  return [requests];
+  globalThis.history.replaceState(null, "", "/timeline");
+  return [timeline];
 }
 
 /** @param {any} error */
@@ -181,6 +181,10 @@ showWith(show);
 // A jump to the content stays on this page.
 addEventListener("popstate", () => {
   if (location.pathname !== currentPath) void show();
+});
+// The service worker asks for the page that a tapped alert is about.
+navigator.serviceWorker?.addEventListener("message", ({ data }) => {
+  if (typeof data?.page === "string" && data.page !== location.pathname) void go(data.page);
 });
 addEventListener("offline", () => say(t("error.lost")));
 // Shows the error of a button; most buttons show it beside themselves.

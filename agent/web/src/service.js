@@ -1,6 +1,8 @@
 // Opens the page offline and tells the user so. Caches the program only: answers of the doorbell, footage and documents
 // with names stay out of the cache.
 const CACHE = "doorward-program";
+/** Where an alert may lead: it chooses a page, and no other address. */
+const ALERT_PAGES = ["/live", "/timeline", "/requests", "/settings"];
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 // The sign-in pages always come from the network: a doorbell that replaced this one, of the same name, must be able to
 // give its authority and take a code.
@@ -42,16 +44,16 @@ async function fromNetworkOrShell(request, url) {
     const answer = await fetch(request);
     const isShell =
       answer.ok && !answer.redirected && /^\/(requests|timeline|live|history|settings)$/.test(url.pathname);
-    if (isShell) await cache.put("/requests", answer.clone());
+    if (isShell) await cache.put("/timeline", answer.clone());
     return answer;
   } catch {
-    return (await cache.match("/requests")) ?? Response.error();
+    return (await cache.match("/timeline")) ?? Response.error();
   }
 }
 
-// An alert of the doorbell, opened here: neutral words only.
+// An alert of the doorbell, opened here: neutral words, and the page that they are about.
 worker.addEventListener("push", (event) => {
-  /** @type {{ title?: unknown, body?: unknown }} */
+  /** @type {{ title?: unknown, body?: unknown, page?: unknown }} */
   let said = {};
   try {
     said = event.data?.json() ?? {};
@@ -60,9 +62,23 @@ worker.addEventListener("push", (event) => {
   }
   const title = typeof said.title === "string" ? said.title : "Doorward";
   const body = typeof said.body === "string" ? said.body : "";
-  event.waitUntil(worker.registration.showNotification(title, { body, icon: "/static/icon-192.png", tag: "doorward" }));
+  const page = ALERT_PAGES.find((each) => each === said.page) ?? "/timeline";
+  const options = { body, icon: "/static/icon-192.png", tag: "doorward", data: { page } };
+  event.waitUntil(worker.registration.showNotification(title, options));
 });
 worker.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  event.waitUntil(worker.clients.openWindow("/requests"));
+  event.waitUntil(showPage(event.notification.data?.page ?? "/timeline"));
 });
+
+/**
+ * Shows the page in the window that is open, whose keys may be unlocked, or in a new one.
+ *
+ * @param {string} page
+ */
+async function showPage(page) {
+  const [open] = await worker.clients.matchAll({ type: "window" });
+  if (!open) return worker.clients.openWindow(page);
+  open.postMessage({ page });
+  return open.focus();
+}

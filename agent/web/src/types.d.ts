@@ -184,7 +184,18 @@ export type Change = (
 export interface Kept {
   card: Wire.OwnerCard;
   sealed: Uint8Array;
+  passkey?: Passkey;
 }
+
+/** The same keys, sealed to a secret of an authenticator, which gives it for `id` and `salt` (both base64). */
+export interface Passkey {
+  id: string;
+  salt: string;
+  sealed: Uint8Array;
+}
+
+/** What opens this browser's keys: the passphrase, or the secret that a passkey gave. */
+export type Credential = string | Bytes;
 
 /** A request that was looked at and checked, in the worker. */
 export interface Reviewed {

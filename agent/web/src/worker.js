@@ -22,7 +22,7 @@ import { parseKey, publicKeyOfSeed } from "./wire/keys.js";
 import { ownerCard } from "./wire/messages.js";
 import { decode, encode } from "./wire/strictjson.js";
 
-/** @import { Answer, Bytes, Choice, PublicKey, Reviewed, Secrets, TipMatter } from "./types.js" */
+/** @import { Answer, Bytes, Choice, Credential, PublicKey, Reviewed, Secrets, TipMatter } from "./types.js" */
 /** @import { Arguments } from "./link.js" */
 /** @import { ControlOperations } from "./wire/generated.js" */
 /** @import * as Wire from "./wire/generated.js" */
@@ -150,9 +150,9 @@ const operations = {
     return found;
   },
 
-  /** @param {{ secret: string, name: string, passphrase: string }} options */
-  async admit({ secret, name, passphrase }) {
-    const own = await keys.unlock(passphrase);
+  /** @param {{ secret: string, name: string, credential: Credential }} options */
+  async admit({ secret, name, credential }) {
+    const own = await keys.unlock(credential);
     const offers = (await ask("page_cards")).cards.map((/** @type {string} */ offered) => readCard(offered, secret));
     const card = offers.find((/** @type {Answer} */ each) => each?.name === name);
     if (!card) throw new PageError("error.nobody-joined");
@@ -187,9 +187,9 @@ const operations = {
     return true;
   },
 
-  /** @param {{ name: string, passphrase: string }} options */
-  async removeOwner({ name, passphrase }) {
-    const own = await keys.unlock(passphrase);
+  /** @param {{ name: string, credential: Credential }} options */
+  async removeOwner({ name, credential }) {
+    const own = await keys.unlock(credential);
     if (name === own.card.name) throw new PageError("error.not-yourself");
     /**
      * @template {{ name: string }} T
@@ -208,10 +208,10 @@ const operations = {
   /**
    * Sets the number of owners that sharing takes from now on: 1 or 2.
    *
-   * @param {{ needed: number, passphrase: string }} options
+   * @param {{ needed: number, credential: Credential }} options
    */
-  async agreeOn({ needed, passphrase }) {
-    const own = await keys.unlock(passphrase);
+  async agreeOn({ needed, credential }) {
+    const own = await keys.unlock(credential);
     /**
      * @param {Wire.NamedRecipient[]} recipients
      * @param {Wire.NamedKey[]} approvers
@@ -267,12 +267,12 @@ const operations = {
   /**
    * `typed`: the new kit, as the owner has it on paper. New footage is sealed to it instead of the old kit.
    *
-   * @param {{ typed: string, passphrase: string }} options
+   * @param {{ typed: string, credential: Credential }} options
    */
-  async replaceKit({ typed, passphrase }) {
+  async replaceKit({ typed, credential }) {
     const recovery = await keys.readKit(typed);
     if (recovery !== newKit) throw new PageError("error.another-kit");
-    const own = await keys.unlock(passphrase);
+    const own = await keys.unlock(credential);
     const recipient = await identityToRecipient(recovery);
     const kit = { name: keys.RECOVERY, key: (await publicKeyOfSeed(await keys.recoveryApproval(recovery))).text };
     /**
@@ -306,15 +306,30 @@ const operations = {
     return keys.backup();
   },
 
+  /** What a page needs to ask for the passkey of these keys. */
+  async passkey() {
+    const found = (await store.keys())?.passkey;
+    return found ? { id: found.id, salt: found.salt } : null;
+  },
+
+  /** @param {{ id: string, salt: string, secret: Bytes, credential: Credential }} options */
+  async addPasskey({ id, salt, secret, credential }) {
+    await keys.addPasskey({ id, salt }, secret, credential);
+  },
+
+  async removePasskey() {
+    await keys.removePasskey();
+  },
+
   /** @param {{ text: string, passphrase: string, origin: string }} options */
   async restore({ text, passphrase, origin }) {
     await keys.restore(text, passphrase);
-    return operations.unlock({ passphrase, origin });
+    return operations.unlock({ credential: passphrase, origin });
   },
 
-  /** @param {{ passphrase: string, origin: string }} options */
-  async unlock({ passphrase, origin }) {
-    const own = await keys.unlock(passphrase);
+  /** @param {{ credential: Credential, origin: string }} options */
+  async unlock({ credential, origin }) {
+    const own = await keys.unlock(credential);
     await answerWaitingTest(own);
     await enrolling.prove(own.approval, origin);
     await syncNewDevice();
@@ -415,31 +430,31 @@ const operations = {
     return found;
   },
 
-  // Deciding: each takes the passphrase, because the approval key stays locked
+  // Deciding: each takes the credential, because the approval key stays locked
 
-  /** @param {{ id: string, passphrase: string } & Choice} options */
-  async approve({ id, passphrase, ...choice }) {
-    const own = await keys.unlock(passphrase);
+  /** @param {{ id: string, credential: Credential } & Choice} options */
+  async approve({ id, credential, ...choice }) {
+    const own = await keys.unlock(credential);
     const found = reviews.get(id);
     if (!found) throw new PageError("error.review-first");
     return decisions.approve(found, own, choice, firstThatOpens);
   },
 
-  /** @param {{ id: string, passphrase: string }} options */
-  async deny({ id, passphrase }) {
-    await decisions.deny(id, await keys.unlock(passphrase));
+  /** @param {{ id: string, credential: Credential }} options */
+  async deny({ id, credential }) {
+    await decisions.deny(id, await keys.unlock(credential));
   },
 
-  /** @param {{ kind: string, matter: object, passphrase: string }} options */
-  async decide({ kind, matter, passphrase }) {
-    return decisions.decide(kind, matter, await keys.unlock(passphrase));
+  /** @param {{ kind: string, matter: object, credential: Credential }} options */
+  async decide({ kind, matter, credential }) {
+    return decisions.decide(kind, matter, await keys.unlock(credential));
   },
 
-  /** @param {{ id: string, passphrase: string }} options */
-  async coApprove({ id, passphrase }) {
+  /** @param {{ id: string, credential: Credential }} options */
+  async coApprove({ id, credential }) {
     const found = reviews.get(id);
     if (!found) throw new PageError("error.review-first");
-    return decisions.coApprove(found, await keys.unlock(passphrase));
+    return decisions.coApprove(found, await keys.unlock(credential));
   },
 
   /** @param {{ id: string }} options */
@@ -453,9 +468,9 @@ const operations = {
     return tips.tipRecipients();
   },
 
-  /** @param {{ passphrase: string } & TipMatter} options */
-  async tip({ passphrase, ...matter }) {
-    return tips.sendTip(matter, await keys.unlock(passphrase), firstThatOpens);
+  /** @param {{ credential: Credential } & TipMatter} options */
+  async tip({ credential, ...matter }) {
+    return tips.sendTip(matter, await keys.unlock(credential), firstThatOpens);
   },
 
   async bulletins() {
@@ -466,14 +481,14 @@ const operations = {
     return trusting.overview();
   },
 
-  /** @param {{ root: string, passphrase: string }} options */
-  async addTrustRoot({ root, passphrase }) {
-    await trusting.addTrustRoot(root, await keys.unlock(passphrase));
+  /** @param {{ root: string, credential: Credential }} options */
+  async addTrustRoot({ root, credential }) {
+    await trusting.addTrustRoot(root, await keys.unlock(credential));
   },
 
-  /** @param {{ root: string, passphrase: string }} options */
-  async removeTrustRoot({ root, passphrase }) {
-    await trusting.removeTrustRoot(root, await keys.unlock(passphrase));
+  /** @param {{ root: string, credential: Credential }} options */
+  async removeTrustRoot({ root, credential }) {
+    await trusting.removeTrustRoot(root, await keys.unlock(credential));
   },
 
   /** @param {{ bytes: Bytes }} options */
@@ -486,9 +501,9 @@ const operations = {
     return trusting.offerBundle(bytes);
   },
 
-  /** @param {{ changes: Record<string, unknown>, passphrase: string }} options */
-  async set({ changes, passphrase }) {
-    await changeSettings(changes, await keys.unlock(passphrase));
+  /** @param {{ changes: Record<string, unknown>, credential: Credential }} options */
+  async set({ changes, credential }) {
+    await changeSettings(changes, await keys.unlock(credential));
   },
 
   /** An address for contact cards, kept in this browser. */

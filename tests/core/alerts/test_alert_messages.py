@@ -15,7 +15,7 @@ from agent.core.alerts.alert_messages import (
 from agent.core.alerts.kinds import AlertPriority
 
 QUEUES = st.lists(st.sampled_from(AlertPriority), max_size=60).map(
-    lambda ranks: [QueuedAlert(n, "Ann", rank, f"alert {n}", n) for n, rank in enumerate(sorted(ranks))]
+    lambda ranks: [QueuedAlert(n, "Ann", rank, f"alert {n}", n, "/live") for n, rank in enumerate(sorted(ranks))]
 )
 
 
@@ -32,15 +32,25 @@ def test_taking_until_nothing_waits_tells_every_alert_once_and_every_press_alone
     presses = sum(each.rank is AlertPriority.BUTTON for each in queue)
     assert all(len(parcel.alerts) == 1 for parcel in messages[:presses])
     assert all(len(parcel.alerts) <= MOST_LINES for parcel in messages)
-    assert all(parcel.body.endswith("https://page.example") for parcel in messages)
+    assert all(parcel.body.endswith("https://page.example/live") for parcel in messages)
 
 
 def test_a_message_without_a_page_ends_with_its_last_alert() -> None:
     parcel = take_message(
-        [QueuedAlert(1, "Ann", AlertPriority.LATER, "14:03  Something moved at the door.", 0)], "Doorward", ""
+        [QueuedAlert(1, "Ann", AlertPriority.LATER, "14:03  Something moved at the door.", 0, "/live")], "Doorward", ""
     )
     assert parcel is not None
     assert parcel.body == "14:03  Something moved at the door."
+
+
+def test_a_message_leads_to_the_page_that_all_its_alerts_are_about_or_to_the_first_one() -> None:
+    ring, moved = (
+        QueuedAlert(n, "Ann", AlertPriority.SOON, "text", 0, page) for n, page in enumerate(("/live", "/timeline"))
+    )
+    links = [take_message(queue, "Doorward", "https://page.example/") for queue in ([ring, ring], [ring, moved])]
+    assert [link.body.splitlines()[-1] for link in links if link] == [
+        "https://page.example/live", "https://page.example/",
+    ]  # fmt: skip
 
 
 def test_the_time_is_in_the_words_where_it_is_known() -> None:

@@ -621,7 +621,7 @@ def test_one_byte_of_a_queue_that_is_another_costs_nothing_that_comes(
 
 def test_a_rank_that_nobody_wrote_keeps_nobody_from_being_told(tmp_path: Path) -> None:
     with closing(SqliteAlertQueue(tmp_path / "alerts.sqlite")) as queue:
-        queue.add([QueuedAlert(0, "Ann", AlertPriority.SOON, "before", 1)], ())
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.SOON, "before", 1, "/live")], ())
         queue._db.execute("UPDATE alert SET rank = 99")
         assert [each.text for each in queue.waiting("Ann", 9)] == ["before"]
 
@@ -633,9 +633,9 @@ def test_what_can_be_read_of_a_damaged_queue_is_still_told(tmp_path: Path) -> No
         DeferredAlert("Ann", "quiet", "Something moved", 2, 1, 1),
     )
     with closing(SqliteAlertQueue(path)) as queue:
-        queue.add([QueuedAlert(0, "Ann", AlertPriority.SOON, "spoilt", 1)], [kept], "r1", [request])
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.SOON, "spoilt", 1, "/live")], [kept], "r1", [request])
         queue._db.execute("UPDATE alert SET text = CAST(x'ff' AS TEXT), queued_ms = 'never'")
-        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 2)], ())
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 2, "/live")], ())
         assert [each.text for each in queue.waiting("Ann", 9)] == ["a press"]
         assert [replace(each, id=0) for each in queue.delayed()] == [request]
         assert queue.deferred("Ann", "quiet") == (kept,)
@@ -666,7 +666,9 @@ def test_what_was_kept_in_memory_returns_to_a_disk_that_takes_it_again(tmp_path:
     now_s = 0.0
     path = tmp_path / "alerts.sqlite"
     queue = SqliteAlertQueue(path, lambda: now_s)
-    first, second, third = (QueuedAlert(0, "Ann", AlertPriority.SOON, text, 1) for text in ("first", "second", "third"))
+    first, second, third = (
+        QueuedAlert(0, "Ann", AlertPriority.SOON, text, 1, "/live") for text in ("first", "second", "third")
+    )
     queue.add([first], ())
     queue._db.execute("PRAGMA query_only = ON")
     queue.add([second], ())
@@ -704,10 +706,15 @@ def test_what_waited_on_a_disk_that_was_full_at_the_start_is_there_again_with_wh
     request, other = DelayedAlert(0, "Ann", "clip", "r1", 1, 5), DelayedAlert(0, "Ann", "clip", "r2", 2, 6)
     kept = DeferredAlert("Ann", "quiet", "Something moved", 2, 1, 1)
     with closing(SqliteAlertQueue(path)) as queue:
-        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "before", 1)], [kept], "r1", [request])
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "before", 1, "/live")], [kept], "r1", [request])
     disk.set()
     queue = SqliteAlertQueue(path, lambda: now_s)
-    queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "meanwhile", 2)], [replace(kept, last_ms=2)], "r2", [other])
+    queue.add(
+        [QueuedAlert(0, "Ann", AlertPriority.BUTTON, "meanwhile", 2, "/live")],
+        [replace(kept, last_ms=2)],
+        "r2",
+        [other],
+    )
     ((meanwhile, meanwhile_held),) = zip(queue.waiting("Ann", 9), queue.delayed(), strict=True)
     disk.clear()
     now_s = 61.0
@@ -729,7 +736,7 @@ def test_what_is_in_memory_goes_to_a_disk_that_takes_it_when_the_queue_is_closed
     path = tmp_path / "alerts.sqlite"
     disk.set()
     queue = SqliteAlertQueue(path)
-    queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)], ())
+    queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1, "/live")], ())
     disk.clear()
     queue.close()
     with closing(SqliteAlertQueue(path)) as queue:
@@ -744,7 +751,7 @@ def test_a_file_that_is_found_damaged_when_its_disk_returns_keeps_nothing_in_mem
     path.write_bytes(b"\x55" * 8192)
     disk.set()
     queue = SqliteAlertQueue(path, lambda: now_s)
-    queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)], ())
+    queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1, "/live")], ())
     disk.clear()
     now_s = 61.0
     assert queue.counts() == {"Ann": 1}
@@ -759,21 +766,21 @@ def test_a_queue_that_is_closed_takes_nothing(tmp_path: Path) -> None:
     queue = SqliteAlertQueue(tmp_path / "alerts.sqlite")
     queue.close()
     with pytest.raises(StorageError):
-        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)], ())
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1, "/live")], ())
 
 
 def test_whoever_is_done_with_an_alert_of_a_damaged_queue_removes_none_of_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "alerts.sqlite"
     with closing(SqliteAlertQueue(path)) as queue:
         queue.add(
-            [QueuedAlert(0, "Ann", AlertPriority.SOON, "before", 1)],
+            [QueuedAlert(0, "Ann", AlertPriority.SOON, "before", 1, "/live")],
             (),
             delayed=[DelayedAlert(0, "Ann", "clip", "", 1, 5)],
         )
         delivered, held_back = queue.waiting("Ann", 9), queue.delayed()
         queue._move(sqlite_damage())
         queue.add(
-            [QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)],
+            [QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1, "/live")],
             (),
             delayed=[DelayedAlert(0, "Ann", "clip", "b", 1, 5)],
         )
@@ -792,7 +799,7 @@ def sqlite_damage() -> sqlite3.DatabaseError:
 
 def test_a_queue_that_cannot_be_opened_at_all_is_kept_in_memory(tmp_path: Path) -> None:
     with closing(SqliteAlertQueue(tmp_path / "nowhere" / "alerts.sqlite")) as queue:
-        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1)], ())
+        queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1, "/live")], ())
         assert queue.counts() == {"Ann": 1}
 
 

@@ -2,16 +2,25 @@
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { FormatError, OpenError } from "../errors.js";
-import { generateHybridIdentity, identityToRecipient, openWithPassphrase, sealWithPassphrase } from "../wire/age.js";
+import {
+  generateHybridIdentity,
+  hybridIdentity,
+  identityToRecipient,
+  open,
+  openWithPassphrase,
+  sealTo,
+  sealWithPassphrase,
+} from "../wire/age.js";
 import { base64, concat, fromUtf8, randomBytes, unbase64, unhex, utf8 } from "../wire/bytes.js";
 import { publicKeyOfSeed } from "../wire/keys.js";
 import * as store from "./store.js";
 
-/** @import { Bytes, Secrets } from "../types.js" */
+/** @import { Bytes, Credential, Passkey, Secrets } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 const WORK_FACTOR = 16;
 const PKCS8_HEAD = unhex("302e020100300506032b657004220420");
 const RECOVERY_INFO = "doorward recovery approval key v1";
+const PASSKEY_INFO = "doorward passkey identity v1";
 export const RECOVERY = "recovery";
 
 /**
@@ -59,7 +68,17 @@ export async function cardOf(name, secrets, recoveryRecipient) {
  * @param {string} passphrase
  */
 export async function keep(card, secrets, passphrase) {
-  const text = [
+  await store.keepKeys({ card, sealed: await sealWithPassphrase(fileOf(card, secrets), passphrase, WORK_FACTOR) });
+}
+
+/**
+ * The text of an age identity file.
+ *
+ * @param {Wire.OwnerCard} card
+ * @param {Secrets} secrets
+ */
+function fileOf(card, secrets) {
+  return [
     `# Doorward owner ${card.name}: opens footage with  age -d -i THIS-FILE`,
     `# approval key (PKCS #8, base64): ${base64(concat(PKCS8_HEAD, secrets.approval))}`,
     secrets.identity,
@@ -67,7 +86,6 @@ export async function keep(card, secrets, passphrase) {
     ...secrets.older,
     "",
   ].join("\n");
-  await store.keepKeys({ card, sealed: await sealWithPassphrase(text, passphrase, WORK_FACTOR) });
 }
 
 /**
@@ -76,18 +94,52 @@ export async function keep(card, secrets, passphrase) {
  * @param {Wire.OwnerCard} card
  */
 export async function rename(card) {
-  await store.keepKeys({ ...(await store.keys()), card });
+  await store.keepKeys({ ...(await kept()), card });
+}
+
+async function kept() {
+  const found = await store.keys();
+  if (!found) throw new OpenError("error.no-keys");
+  return found;
 }
 
 /**
- * `{card, identity, approval, older}`.  Throws OpenError for a wrong passphrase.
+ * `{card, identity, approval, older}`.  Throws OpenError for a wrong passphrase or another passkey.
  *
- * @param {string} passphrase
+ * @param {Credential} credential
  */
-export async function unlock(passphrase) {
-  const kept = await store.keys();
-  if (!kept) throw new OpenError("error.no-keys");
-  return { card: kept.card, ...readSecrets(await openWithPassphrase(kept.sealed, passphrase)) };
+export async function unlock(credential) {
+  const { card, sealed, passkey } = await kept();
+  if (typeof credential === "string") return { card, ...readSecrets(await openWithPassphrase(sealed, credential)) };
+  if (!passkey) throw new OpenError("error.passkey");
+  return { card, ...readSecrets(await open(passkey.sealed, passkeyIdentity(credential))) };
+}
+
+/**
+ * The age identity of a passkey.  The authenticator's secret is the same for each file that it is asked for with this
+ * salt, so it is not the key itself (RFC 5869).
+ *
+ * @param {Bytes} secret
+ */
+const passkeyIdentity = (secret) => hybridIdentity(hkdf(sha256, secret, undefined, utf8(PASSKEY_INFO), 32));
+
+/**
+ * Seals the keys to a passkey too.  The passphrase still opens them.
+ *
+ * @param {Pick<Passkey, "id" | "salt">} which
+ * @param {Bytes} secret
+ * @param {Credential} credential
+ */
+export async function addPasskey({ id, salt }, secret, credential) {
+  const own = await unlock(credential);
+  const recipient = await identityToRecipient(passkeyIdentity(secret));
+  const sealed = await sealTo(fileOf(own.card, own), recipient);
+  await store.keepKeys({ ...(await kept()), passkey: { id, salt, sealed } });
+}
+
+export async function removePasskey() {
+  const { card, sealed } = await kept();
+  await store.keepKeys({ card, sealed });
 }
 
 /** @param {Bytes} bytes */
@@ -117,9 +169,8 @@ export async function readKit(typed) {
 
 /** The backup file, and back. */
 export async function backup() {
-  const kept = await store.keys();
-  if (!kept) throw new OpenError("error.no-keys");
-  return JSON.stringify({ v: 1, card: kept.card, sealed: base64(kept.sealed) });
+  const { card, sealed } = await kept();
+  return JSON.stringify({ v: 1, card, sealed: base64(sealed) });
 }
 
 /**

@@ -39,7 +39,11 @@ async function within(store, mode, what) {
   }
 }
 
-/** `{card, sealed}`: public halves, and an age file that the passphrase opens. */
+/**
+ * Public halves, and age files that the passphrase and a passkey open.
+ *
+ * @returns {Promise<Kept | undefined>}
+ */
 export const keys = () => within("keys", "readonly", (store) => store.get("mine"));
 /** @param {Kept} value */
 export const keepKeys = (value) => within("keys", "readwrite", (store) => store.put(value, "mine"));

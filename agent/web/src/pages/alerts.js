@@ -1,11 +1,11 @@
 // Channels through which owners get alerts: those of the configuration, this browser by web push, and a test of all.
 import { ask, call } from "../ui/client.js";
-import { say, withPassphrase } from "../ui/dialogs.js";
+import { say, withCredential } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { explain, t } from "../ui/texts.js";
 import { quietHours } from "./household.js";
 
-/** @import { Answer, Save } from "../types.js" */
+/** @import { Answer, Credential, Save } from "../types.js" */
 
 /**
  * @param {Answer} facts
@@ -51,9 +51,9 @@ async function browserSection(doing, again) {
   if (subscribed) {
     const leave = doing(async () => {
       const matter = { endpoint: subscribed.endpoint };
-      /** @param {string} passphrase */
-      const sign = (passphrase) => call("decide", { kind: "push-unsubscription", matter, passphrase });
-      if (!(await withPassphrase(t("alerts.browser.off"), t("alerts.browser.off.text"), t("set.yes"), sign))) return;
+      /** @param {Credential} credential */
+      const sign = (credential) => call("decide", { kind: "push-unsubscription", matter, credential });
+      if (!(await withCredential(t("alerts.browser.off"), t("alerts.browser.off.text"), t("set.yes"), sign))) return;
       await subscribed.unsubscribe();
       await again();
     });
@@ -65,9 +65,9 @@ async function browserSection(doing, again) {
     const made = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
     const { endpoint, keys } = made.toJSON();
     const matter = { endpoint, p256dh: keys?.p256dh, auth: keys?.auth };
-    /** @param {string} passphrase */
-    const sign = (passphrase) => call("decide", { kind: "push-subscription", matter, passphrase });
-    if (!(await withPassphrase(t("alerts.browser"), t("alerts.browser.text"), t("set.yes"), sign)))
+    /** @param {Credential} credential */
+    const sign = (credential) => call("decide", { kind: "push-subscription", matter, credential });
+    if (!(await withCredential(t("alerts.browser"), t("alerts.browser.text"), t("set.yes"), sign)))
       return made.unsubscribe();
     say(t("alerts.browser.done"));
     return again();

@@ -5,7 +5,7 @@ import { join } from "../media/fmp4.js";
 import { play } from "../media/player.js";
 import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
-import { dialog, doing, say, withPassphrase } from "../ui/dialogs.js";
+import { dialog, doing, say, withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
 import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from "../ui/texts.js";
 
@@ -111,8 +111,8 @@ function keeping(segments, again) {
    * @param {object} [matter]
    */
   const sign = (title, text, yes, kind, matter = {}) =>
-    withPassphrase(title, text, yes, (passphrase) =>
-      call("decide", { kind, matter: { segments: ids, ...matter }, passphrase }),
+    withCredential(title, text, yes, (credential) =>
+      call("decide", { kind, matter: { segments: ids, ...matter }, credential }),
     );
   const keep = async () => {
     const days = await dialog(t("keep.title"), (close) => [

@@ -10,17 +10,17 @@ import { place } from "./household.js";
 import { trust } from "./settings.js";
 import { zones } from "./zones.js";
 
-/** @import { Answer, Child } from "../types.js" */
+/** @import { Answer, Child, Credential } from "../types.js" */
 
 const STILL_MS = 5000;
 
 /**
- * Shows step after step in `place_`; the passphrase that was just chosen signs them.
+ * Shows step after step; the credential that was just chosen signs them.
  *
  * @param {HTMLElement} content
- * @param {string} passphrase
+ * @param {Credential} credential
  */
-export function onboarding(content, passphrase) {
+export function onboarding(content, credential) {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
   /** @type {[string, (next: () => Promise<unknown>) => Promise<Child>][]} */
@@ -36,7 +36,7 @@ export function onboarding(content, passphrase) {
 
   /** @param {() => Promise<unknown>} next */
   const saving = (next) => async (/** @type {Record<string, unknown>} */ changes) => {
-    if (Object.keys(changes).length) await call("set", { changes, passphrase });
+    if (Object.keys(changes).length) await call("set", { changes, credential });
     say(t("set.done"));
     await next();
   };

@@ -30,7 +30,7 @@ function takeCode() {
     button.disabled = true;
     try {
       await pair(field.value);
-      location.assign(invitation.length === 2 ? `/setup#${invitation.join(".")}` : "/requests");
+      location.assign(invitation.length === 2 ? `/setup#${invitation.join(".")}` : "/timeline");
     } catch (error) {
       problem.replaceChildren(
         ...(error instanceof RefusedError && error.status === 400 ? withCode("pair.wrong") : [explain(error)]),

@@ -4,7 +4,7 @@ import { RefusedError } from "../errors.js";
 import { go } from "../navigation.js";
 import { entriesOf } from "../owner/entries.js";
 import { ask, call } from "../ui/client.js";
-import { withPassphrase } from "../ui/dialogs.js";
+import { withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon, svg } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, contains, openedSize, shareNear } from "../wire/area.js";
@@ -90,7 +90,7 @@ function facts(review) {
       row(t("request.when"), span(review.from * 1000, review.to * 1000)),
       row(t("request.area"), [
         t("request.area.text", { size: area(openedSize(review.area)), place: placeOf(review.area) }),
-        " ",
+        ". ",
         nearness(review),
       ]),
       row(t("request.open-until"), shortDate(review.notAfter * 1000)),
@@ -253,8 +253,8 @@ function standing(now, link, reason) {
 
 /** @param {Answer} now */
 async function revoke(now) {
-  const done = await withPassphrase(t("revoke.title"), t(`revoke.text.${now.state}`), t("revoke.yes"), (passphrase) =>
-    call("decide", { kind: "revocation", matter: { disclosure: now.disclosure }, passphrase }),
+  const done = await withCredential(t("revoke.title"), t(`revoke.text.${now.state}`), t("revoke.yes"), (credential) =>
+    call("decide", { kind: "revocation", matter: { disclosure: now.disclosure }, credential }),
   );
   if (done) await go(`/requests/${now.id}`, { replace: true });
 }

@@ -5,7 +5,7 @@ import { PageError, RefusedError } from "../errors.js";
 import { play } from "../media/player.js";
 import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
-import { dialog, say, withPassphrase } from "../ui/dialogs.js";
+import { dialog, say, withCredential } from "../ui/dialogs.js";
 import { existing, h, ICONS, icon } from "../ui/dom.js";
 import { poster } from "../ui/posters.js";
 import { clock, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
@@ -456,7 +456,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
   const clips = grade === "exists" ? review.clips.filter(isTicked).map((clip) => clip.event) : [];
   /** @type {Failed[]} */
   let failed = [];
-  const done = await withPassphrase(
+  const done = await withCredential(
     t("approve.title"),
     [
       grade === "exists"
@@ -469,11 +469,11 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
       t("request.may"),
     ].filter(Boolean),
     t("approve.yes"),
-    (passphrase) =>
+    (credential) =>
       orShowFailure(
         settled(
           review,
-          call("approve", { id: review.id, passphrase, segments, posters, sounds, clips, contact, gaps }),
+          call("approve", { id: review.id, credential, segments, posters, sounds, clips, contact, gaps }),
         ),
         (found) => {
           failed = found;
@@ -561,8 +561,8 @@ async function hasChanged(review) {
 
 /** @param {Named} review */
 export async function deny(review) {
-  const done = await withPassphrase(t("deny.title"), t("deny.text"), t("deny.yes"), (passphrase) =>
-    settled(review, call("deny", { id: review.id, passphrase })),
+  const done = await withCredential(t("deny.title"), t("deny.text"), t("deny.yes"), (credential) =>
+    settled(review, call("deny", { id: review.id, credential })),
   );
   if (!done) return;
   if (done === CHANGED_BY_OTHERS) {
@@ -592,8 +592,8 @@ async function optOut(review) {
   if (!choice) return;
   const [scope, value, text] = choice;
   const root = scope === "requester" ? review.trustRoot : undefined;
-  const done = await withPassphrase(text, t("opt-out.confirm"), t("opt-out.yes"), (passphrase) =>
-    call("decide", { kind: "opt-out", matter: { scope, value, trust_root: root }, passphrase }),
+  const done = await withCredential(text, t("opt-out.confirm"), t("opt-out.yes"), (credential) =>
+    call("decide", { kind: "opt-out", matter: { scope, value, trust_root: root }, credential }),
   );
   if (!done) return;
   say(t("opt-out.done"));
@@ -614,11 +614,11 @@ export function renderCoApproval(content, review) {
   let stop = () => {};
   const clips = review.clips.filter((clip) => clip.segments.some((/** @type {Answer} */ each) => isShared(each.id)));
   const agree = async () => {
-    const done = await withPassphrase(
+    const done = await withCredential(
       t("second.title"),
       [t("second.confirm", { owner: first.by, who: review.requester }), t("request.may")],
       t("second.yes"),
-      (passphrase) => settled(review, call("coApprove", { id: review.id, passphrase })),
+      (credential) => settled(review, call("coApprove", { id: review.id, credential })),
     );
     if (done) await reloadRequest(review);
   };

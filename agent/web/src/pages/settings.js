@@ -1,8 +1,9 @@
 // Owners, browsers, trusted requesters, opt-outs, the doorbell's health, and this browser's own keys.
 import { lock } from "../navigation.js";
 import { ask, call, origin } from "../ui/client.js";
-import { confirm, dialog, doing, say, withPassphrase } from "../ui/dialogs.js";
+import { confirm, dialog, doing, say, withCredential } from "../ui/dialogs.js";
 import { h, shown } from "../ui/dom.js";
+import { addPasskey, canHavePasskey, passkey } from "../ui/passkey.js";
 import { bytes, dateAndClock, explain, shortDate, t } from "../ui/texts.js";
 import { INCIDENTS, KINDS } from "../wire/kinds.js";
 import { alerts } from "./alerts.js";
@@ -57,8 +58,8 @@ function jump(section) {
  */
 const setting = (again) => async (/** @type {Record<string, unknown>} */ changes) => {
   if (!Object.keys(changes).length) return;
-  const done = await withPassphrase(t("set.title"), t("set.text"), t("set.yes"), (passphrase) =>
-    call("set", { changes, passphrase }),
+  const done = await withCredential(t("set.title"), t("set.text"), t("set.yes"), (credential) =>
+    call("set", { changes, credential }),
   );
   if (!done) return;
   saved();
@@ -180,7 +181,7 @@ async function owners(again) {
         t("owners.kit", { name: nameOfKit(kit.recipient) }),
         h("small.quiet", t(kit.decides ? "owners.kit.decides" : "owners.kit.opens")),
       ),
-      h("button.small", { type: "button", onclick: () => replaceKit(mine).then(again) }, t("owners.kit.replace")),
+      h("button.small", { type: "button", onclick: () => replaceKit(mine ?? "").then(again) }, t("owners.kit.replace")),
     ),
     names.length > 1 &&
       h(
@@ -204,15 +205,15 @@ async function owners(again) {
  */
 async function agreeOn(needed) {
   const key = needed === 2 ? "owners.two" : "owners.one";
-  await withPassphrase(t(`${key}.change`), t(`${key}.confirm`), t("owners.agree.yes"), (passphrase) =>
-    call("agreeOn", { needed, passphrase }),
+  await withCredential(t(`${key}.change`), t(`${key}.confirm`), t("owners.agree.yes"), (credential) =>
+    call("agreeOn", { needed, credential }),
   );
 }
 
 /** @param {string} name */
 async function remove(name) {
-  await withPassphrase(t("owners.remove.title", { name }), t("owners.remove.text"), t("owners.remove"), (passphrase) =>
-    call("removeOwner", { name, passphrase }),
+  await withCredential(t("owners.remove.title", { name }), t("owners.remove.text"), t("owners.remove"), (credential) =>
+    call("removeOwner", { name, credential }),
   );
 }
 
@@ -257,8 +258,8 @@ async function replaceKit(name) {
     );
   });
   if (!hasIt) return;
-  const done = await withPassphrase(t("owners.kit.replace"), t("owners.kit.text"), t("owners.kit.yes"), (passphrase) =>
-    call("replaceKit", { typed: recovery, passphrase }),
+  const done = await withCredential(t("owners.kit.replace"), t("owners.kit.text"), t("owners.kit.yes"), (credential) =>
+    call("replaceKit", { typed: recovery, credential }),
   );
   if (done) say(t("owners.kit.done"));
 }
@@ -274,7 +275,7 @@ function inviting(again) {
   return [button, problem];
 }
 
-/** Shows a QR code to the other phone, waits for its card, and admits it with the passphrase. */
+/** Shows a QR code to the other phone, waits for its card, and admits it with the owner's credential. */
 async function invite() {
   const made = await call("makeInvitation");
   const address = `${origin()}/pair#${made.code}.${made.secret}.${made.enrolment}`;
@@ -302,11 +303,11 @@ async function invite() {
     ];
   });
   if (!name) return;
-  const done = await withPassphrase(
+  const done = await withCredential(
     t("invite.admit", { name }),
     t("invite.admit.text"),
     t("invite.admit.yes"),
-    (passphrase) => call("admit", { secret: made.secret, name, passphrase }),
+    (credential) => call("admit", { secret: made.secret, name, credential }),
   );
   if (!done) return;
   // It counts as soon as their phone has opened its own test.
@@ -400,8 +401,8 @@ function addingRoot(again) {
   /** @param {Event} event */
   const add = async (event) => {
     event.preventDefault();
-    await withPassphrase(t("trust.add"), t("trust.add.confirm"), t("trust.add"), (passphrase) =>
-      call("addTrustRoot", { root: root.value, passphrase }),
+    await withCredential(t("trust.add"), t("trust.add.confirm"), t("trust.add"), (credential) =>
+      call("addTrustRoot", { root: root.value, credential }),
     );
     await again();
   };
@@ -456,8 +457,8 @@ async function offer(data) {
 
 /** @param {{ key: string }} root */
 async function untrust(root) {
-  await withPassphrase(t("trust.remove"), t("trust.remove.text"), t("trust.remove"), (passphrase) =>
-    call("removeTrustRoot", { root: root.key, passphrase }),
+  await withCredential(t("trust.remove"), t("trust.remove.text"), t("trust.remove"), (credential) =>
+    call("removeTrustRoot", { root: root.key, credential }),
   );
 }
 
@@ -555,11 +556,11 @@ async function optOuts(again) {
  */
 async function decide(kind, matter, title) {
   const isHours = kind === "opt-out" && matter.scope === "hours";
-  await withPassphrase(
+  await withCredential(
     isHours ? t("opt-out.hours.at") : title,
     t(isHours ? "opt-out.hours.confirm" : `${kind}.confirm`),
     t(isHours ? "set.yes" : `${kind}.yes`),
-    (passphrase) => call("decide", { kind, matter, passphrase }),
+    (credential) => call("decide", { kind, matter, credential }),
   );
 }
 
@@ -576,13 +577,30 @@ async function picture(again) {
   ];
 }
 
-async function ownKeys() {
-  const { name } = await call("state", {});
+/** @param {() => Promise<unknown>} again */
+async function ownKeys(again) {
+  const [{ name }, own] = await Promise.all([call("state", {}), passkey()]);
+  const add = () =>
+    withCredential(t("passkey.add"), t("passkey.add.text"), t("passkey.add.yes"), async (credential) => {
+      await addPasskey(credential);
+      say(t("passkey.done"));
+      await again();
+    });
+  const remove = async () => {
+    if (!(await confirm(t("passkey.remove"), t("passkey.remove.text"), t("passkey.remove")))) return;
+    await call("removePasskey");
+    await again();
+  };
   return [
     h("h2", t("mine")),
     h("p.quiet", t("mine.text", { name })),
+    canHavePasskey() && h("p.quiet", t(own ? "passkey.on" : "passkey.off")),
     h(
       "div.row",
+      canHavePasskey() &&
+        (own
+          ? h("button", { type: "button", onclick: remove }, t("passkey.remove"))
+          : h("button", { type: "button", onclick: add }, t("passkey.add"))),
       h("button", { type: "button", onclick: saveBackup }, t("mine.backup")),
       h("button", { type: "button", onclick: () => lock() }, t("mine.lock")),
       h("button", { type: "button", onclick: leave }, t("mine.leave")),

@@ -3,8 +3,9 @@
 import { LostError, PageError } from "../errors.js";
 import { go } from "../navigation.js";
 import { call, origin } from "../ui/client.js";
-import { doing } from "../ui/dialogs.js";
+import { doing, say } from "../ui/dialogs.js";
 import { existing, h } from "../ui/dom.js";
+import { addPasskey, canHavePasskey } from "../ui/passkey.js";
 import { explain, t } from "../ui/texts.js";
 import { kitPage, TAIL } from "./kit.js";
 import { onboarding } from "./onboarding.js";
@@ -123,10 +124,18 @@ class Claim {
     const goOn = () => {
       this.#stopRest = onboarding(this.#place, this.#passphrase);
     };
+    const problem = h("p.problem", { role: "alert" });
+    const add = h("button", { type: "button" }, t("passkey.add"));
+    add.addEventListener("click", async () => {
+      if (!(await doing(add, problem, () => addPasskey(this.#passphrase)))) return;
+      add.remove();
+      say(t("passkey.done"));
+    });
     this.#place.replaceChildren(
       h(
         "div.card",
         h("ul.ticks", h("li", t("setup.done.1")), h("li", t("setup.done.3"))),
+        canHavePasskey() && [h("p.quiet", t("passkey.off")), h("div.row", add), problem],
         h("p.quiet", t("setup.done.next")),
         h(
           "div.row",
@@ -222,7 +231,7 @@ function backupForm() {
         passphrase: passphrase.value,
         origin: origin(),
       });
-      await go("/requests", { replace: true });
+      await go("/timeline", { replace: true });
     },
     h("p", t("back.backup.text")),
     h("label", { for: "backup" }, t("back.backup.file")),

@@ -5,7 +5,7 @@ import { RefusedError } from "../errors.js";
 import { play } from "../media/player.js";
 import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
-import { say, withPassphrase } from "../ui/dialogs.js";
+import { say, withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
 import { dateAndClock, explain, t } from "../ui/texts.js";
 import { hex, randomBytes } from "../wire/bytes.js";
@@ -184,7 +184,7 @@ class TipComposer {
     const matter = { tip: this.#tip, root: taker.root, requester: taker.id, text, segments, posters };
     /** @type {Failed[]} */
     let failed = [];
-    const done = await withPassphrase(
+    const done = await withCredential(
       t("tip.confirm"),
       [
         t("tip.confirm.text", { who: taker.name }),
@@ -193,8 +193,8 @@ class TipComposer {
         t(isShown ? "tip.confirm.shown" : "tip.confirm.words"),
       ].filter(Boolean),
       t("tip.yes"),
-      (passphrase) =>
-        orShowFailure(sent(this.#tip, call("tip", { ...matter, passphrase })), (found) => {
+      (credential) =>
+        orShowFailure(sent(this.#tip, call("tip", { ...matter, credential })), (found) => {
           failed = found;
         }),
     );
@@ -341,8 +341,8 @@ function shownWith(tip) {
  * @param {string} state
  */
 async function revoke(id, state) {
-  const done = await withPassphrase(t("revoke.title"), t(`revoke.text.${state}`), t("revoke.yes"), (passphrase) =>
-    call("decide", { kind: "revocation", matter: { disclosure: id }, passphrase }),
+  const done = await withCredential(t("revoke.title"), t(`revoke.text.${state}`), t("revoke.yes"), (credential) =>
+    call("decide", { kind: "revocation", matter: { disclosure: id }, credential }),
   );
   if (done) await go("/tips", { replace: true });
 }

@@ -1,8 +1,9 @@
-// Opens this browser's keys with the owner's passphrase, and proves with them that it is an owner's.
+// Opens this browser's keys with the owner's passkey or passphrase, and proves with them that it is an owner's.
 import { go } from "../navigation.js";
 import { call, origin } from "../ui/client.js";
-import { confirm, doing } from "../ui/dialogs.js";
+import { confirm, credentialFields, doing } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
+import { passkey } from "../ui/passkey.js";
 import { t } from "../ui/texts.js";
 
 /** @import { Answer } from "../types.js" */
@@ -12,7 +13,7 @@ import { t } from "../ui/texts.js";
  * @param {Answer} hello
  */
 export async function unlock(content, hello) {
-  const field = h("input", { type: "password", id: "passphrase", autocomplete: "current-password", required: true });
+  const asking = credentialFields(await passkey());
   const problem = h("p.problem", { role: "alert" });
   const button = h("button.primary.wide", { type: "submit" }, t("unlock"));
   content.append(
@@ -22,26 +23,26 @@ export async function unlock(content, hello) {
         async onsubmit(event) {
           event.preventDefault();
           const isOpen = await doing(button, problem, async () => {
-            await call("unlock", { passphrase: field.value, origin: origin() });
+            await call("unlock", { credential: await asking.credential(), origin: origin() });
             await go(
-              location.pathname === "/unlock" || location.pathname === "/setup" ? "/requests" : location.pathname,
+              location.pathname === "/unlock" || location.pathname === "/setup" ? "/timeline" : location.pathname,
               { replace: true },
             );
           });
-          if (!isOpen) field.select();
+          if (!isOpen) asking.again();
         },
       },
       h("div.seal", icon(...ICONS.lock)),
       h("h1", t("unlock.title", { doorbell: hello.doorbell })),
       h("p.quiet", t("unlock.text")),
-      h("label", { for: "passphrase" }, t("passphrase")),
-      field,
+      asking.element,
       problem,
       button,
       h("button.link", { type: "button", onclick: startAgain }, t("unlock.forgotten")),
     ),
   );
-  field.focus();
+  if (asking.field.isConnected) asking.field.focus();
+  else button.focus();
 }
 
 async function startAgain() {

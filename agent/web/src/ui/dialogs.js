@@ -1,8 +1,9 @@
-// Asks before something counts: the owner's passphrase, or a plain yes.
+// Asks before something counts: for the owner's passkey or passphrase, or a plain yes.
 import { h } from "./dom.js";
+import { askPasskey, passkey } from "./passkey.js";
 import { explain, t } from "./texts.js";
 
-/** @import { Child } from "../types.js" */
+/** @import { Child, Credential } from "../types.js" */
 
 const SAID_MS = 6000;
 
@@ -56,19 +57,20 @@ export function dismissAll() {
 }
 
 /**
- * Asks for the passphrase and does `action(passphrase)` with it; a wrong one may be typed again.  The promise has what
- * the action gave, undefined when the owner thought better of it.
+ * Asks for the passkey or the passphrase and does `action` with it; the owner may try again.  The promise has what the
+ * action gave, undefined if the owner cancelled.
  *
  * @template T
  * @param {string} title
  * @param {Child} text
  * @param {string} confirm
- * @param {(passphrase: string) => Promise<T>} action
+ * @param {(credential: Credential) => Promise<T>} action
  * @returns {Promise<T | true | undefined>}
  */
-export function withPassphrase(title, text, confirm, action) {
+export async function withCredential(title, text, confirm, action) {
+  const own = await passkey();
   return dialog(title, (close) => {
-    const field = h("input", { type: "password", autocomplete: "current-password", required: true, id: "passphrase" });
+    const asking = credentialFields(own);
     const problem = h("p.problem", { role: "alert" });
     const button = h("button.primary", { type: "submit" }, confirm);
     const cancel = h("button", { type: "button", onclick: () => close(undefined) }, t("cancel"));
@@ -83,19 +85,50 @@ export function withPassphrase(title, text, confirm, action) {
         async onsubmit(event) {
           event.preventDefault();
           busy(true);
-          if (await doing(button, problem, async () => close((await action(field.value)) ?? true))) return;
+          if (await doing(button, problem, async () => close((await action(await asking.credential())) ?? true)))
+            return;
           busy(false);
-          field.select();
+          asking.again();
         },
       },
       text && [text].flat().map((line) => (line instanceof Node ? line : h("p", line))),
-      h("label", { for: "passphrase" }, t("passphrase")),
-      field,
+      asking.element,
       problem,
       h("div.row.end", cancel, button),
     );
     return form;
   });
+}
+
+/**
+ * The fields that a form asks for an owner's credential with: nothing to type if there is a passkey, and the passphrase
+ * one tap away.
+ *
+ * @param {{ id: string, salt: string } | null} own
+ */
+export function credentialFields(own) {
+  const field = h("input", { type: "password", autocomplete: "current-password", required: true, id: "passphrase" });
+  const typed = h("div", h("label", { for: "passphrase" }, t("passphrase")), field);
+  const element = h("div");
+  let isTyped = own === null;
+  const type = () => {
+    isTyped = true;
+    element.replaceChildren(typed);
+    field.focus();
+  };
+  if (own)
+    element.append(
+      h("p.quiet", t("passkey.ask")),
+      h("button.link", { type: "button", onclick: type }, t("passkey.type-instead")),
+    );
+  else element.append(typed);
+  return {
+    element,
+    field,
+    /** @returns {Promise<Credential>} */
+    credential: async () => (own && !isTyped ? askPasskey(own) : field.value),
+    again: () => isTyped && field.select(),
+  };
 }
 
 /**

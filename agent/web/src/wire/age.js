@@ -4,6 +4,7 @@ import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
+import { bech32 } from "@scure/base";
 import { Decrypter, Encrypter, generateHybridIdentity, identityToRecipient } from "age-encryption";
 import { FormatError, OpenError } from "../errors.js";
 import { base64, concat, fromUtf8, hex, unbase64, utf8 } from "./bytes.js";
@@ -86,6 +87,13 @@ export function sealTo(plain, ...recipients) {
   for (const recipient of recipients) encrypter.addRecipient(recipient);
   return encrypter.encrypt(plain);
 }
+
+/**
+ * The hybrid identity of a seed of 32 bytes (c2sp.org/age, "The hybrid ML-KEM-768 + X25519 recipient type").
+ *
+ * @param {Uint8Array} seed
+ */
+export const hybridIdentity = (seed) => bech32.encodeFromBytes("AGE-SECRET-KEY-PQ-", seed).toUpperCase();
 
 /**
  * @param {Uint8Array | string} plain
