@@ -496,3 +496,17 @@ def test_a_poster_that_does_not_open_is_named_and_a_picture_of_the_film_takes_it
     assert done.still.read_bytes()[:3] == JPEG[:3]
     assert done.still.read_bytes() != JPEG
     assert done.still.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_part_that_is_no_video_costs_only_itself_where_parts_are_written_one_by_one(
+    home: Home, tmp_path: Path
+) -> None:
+    home.device.record(box(b"free", bytes(50)), WINDOW_MS - 2000, event=1)
+    vault = DeviceVault(home.device, home.device.key)
+    clip = next(each for each in clips_of(vault.listed()) if len(each) == 3)
+    done = export_clip(vault, home.keys.identities, sorted(clip, key=lambda item: item.start_ms), tmp_path)
+    assert done.seconds == pytest.approx(4.0)
+    assert [note.partition(":")[0] for note in done.notes] == ["written segment by segment", "part 1 is left out"]
+    assert done.video is not None
+    assert [path.name[-8:] for path in sorted(tmp_path.glob("*.mp4"))] == ["-002.mp4", "-003.mp4"]
+    assert done.video.name.endswith("-002.mp4")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-from agent.clients.owner.transparency import transparency_of
+from agent.clients.owner.transparency import RequesterStatistics, TransparencyReport, transparency_of
 from agent.clients.owner.transparency_picture import draw, page
 from agent.core.ledger.entries import EntryKind, LedgerEntry, entry
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
@@ -113,3 +114,37 @@ def test_the_page_adds_up_where_there_is_more_than_one_requester() -> None:
     body = both.partition("<tbody>")[2].partition("</tbody>")[0]
     cells = ElementTree.fromstring(f"<table>{body}</table>")
     assert [[cell.text for cell in row][:2] for row in cells] == [[POLICE, "2"], [FIRE, "1"], ["all", "3"]]
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.cells: list[list[str]] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in ("meta", "rect"):
+            self.open.append(tag)
+        if tag == "tr":
+            self.cells.append([])
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells[-1].append(data)
+        elif self.open and self.open[-1] in ("table", "thead", "tbody", "tr"):
+            assert not data.strip()
+
+
+def test_the_table_of_the_page_has_a_row_for_each_requester_and_closes_what_it_opens() -> None:
+    shown = _Tags()
+    shown.feed(page(TransparencyReport(None, None, (RequesterStatistics("fire", 1), RequesterStatistics("police", 2)))))
+    assert shown.open == []
+    assert [row[0] for row in shown.cells] == ["requester", "fire", "police", "all"]
+    assert [row[1] for row in shown.cells[1:]] == ["1", "2", "3"]
+    assert {len(row) for row in shown.cells} == {len(shown.cells[0])}
