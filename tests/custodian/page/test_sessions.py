@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -232,3 +233,146 @@ def test_a_disk_that_takes_nothing_keeps_no_owner_from_looking(hall: Hall) -> No
     assert found.owner_key is None
     with pytest.raises(StorageError):
         hall.visitors.make_code("printed")
+
+
+# -- at the edges ------------------------------------------------------------------------------------------------------
+
+
+def paired(hall: Hall, browser: str = "Firefox") -> str:
+    return hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", browser)
+
+
+def test_a_code_is_made_of_fifty_bits_of_the_entropy_and_printed_in_groups(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hall.visitors, "_entropy", SimpleNamespace(token=lambda size: bytes(range(1, size + 1))))
+    digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    number = int.from_bytes(bytes(range(1, 9)))
+    expected = ""
+    for _ in range(10):
+        number, digit = divmod(number, 32)
+        expected += digits[digit]
+    assert hall.visitors.make_code("printed") == expected
+    assert code_text(expected) == f"{expected[:4]}-{expected[4:7]}-{expected[7:]}"
+
+
+def test_a_code_that_is_misread_or_typed_with_spaces_is_the_same_code(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hall.visitors, "_entropy", SimpleNamespace(token=lambda size: b"\0" * (size - 1) + b"\x20"))
+    assert hall.visitors.make_code("printed") == "0100000000"
+    monkeypatch.setattr(hall.visitors, "_entropy", Entropy())
+    assert hall.visitors.session(hall.visitors.pair(" oLo o-0o0 o.O0 ", "10.0.0.2", "Firefox"))
+
+
+def test_a_code_of_each_kind_counts_until_its_last_second_and_takes_no_other_with_it(hall: Hall) -> None:
+    printed, invitation = hall.visitors.make_code("printed"), hall.visitors.make_code("invitation")
+    hall.now += CODE_LIFE_S - 1
+    assert hall.visitors.pair(printed, "10.0.0.2", "Firefox")
+    assert hall.visitors.pair(invitation, "10.0.0.2", "Firefox")
+
+
+def test_four_mistakes_are_free_the_longest_wait_is_a_quarter_of_an_hour_and_a_day_forgives(hall: Hall) -> None:
+    bucket = "pair 10.0.0.9"
+    for _ in range(4):
+        hall.visitors.failed(bucket)
+        hall.visitors.rate_limit(bucket)
+    waits = []
+    for _ in range(30):
+        hall.visitors.failed(bucket)
+        with pytest.raises(TooManyTriesError) as refused:
+            hall.visitors.rate_limit(bucket)
+        waits.append(refused.value.wait_s)
+    assert waits[:11] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
+    assert set(waits[10:]) == {module.LONGEST_WAIT_S}
+    assert refused.value.remedy == "Wait 900 seconds."
+    hall.now -= 5000
+    with pytest.raises(TooManyTriesError) as refused:
+        hall.visitors.rate_limit(bucket)
+    assert refused.value.wait_s == 900, "a clock that is set back does not prolong it"
+    hall.now += 5000 + 899
+    with pytest.raises(TooManyTriesError) as refused:
+        hall.visitors.rate_limit(bucket)
+    assert refused.value.wait_s == 1
+    hall.now += 1
+    hall.visitors.rate_limit(bucket)
+    hall.now += 86_400
+    hall.visitors.failed("another")
+    hall.visitors.failed(bucket)
+    hall.visitors.rate_limit(bucket)
+
+
+def test_the_right_code_forgives_the_mistakes_of_its_own_address_alone(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    for _ in range(4):
+        hall.guess("10.0.0.2")
+        hall.guess("10.0.0.3")
+    hall.visitors.pair(code, "10.0.0.2", "Firefox")
+    for address, waits in (("10.0.0.2", False), ("10.0.0.3", True)):
+        hall.visitors.failed(f"pair {address}")
+        try:
+            hall.visitors.rate_limit(f"pair {address}")
+            assert not waits
+        except TooManyTriesError:
+            assert waits
+
+
+def test_a_session_lives_for_ninety_days_without_use_and_its_use_is_noted_each_minute(hall: Hall) -> None:
+    token, start = paired(hall), hall.now
+    hall.now += 59
+    session = hall.visitors.session(token)
+    assert session is not None
+    assert (session.made_s, session.seen_s, session.browser, session.owner_key) == (start, start, "Firefox", None)
+    assert hall.visitors.sessions()[0].seen_s == start
+    hall.now += 1
+    assert hall.visitors.session(token)
+    assert hall.visitors.sessions()[0].seen_s == start + 60
+    hall.now += module.SESSION_IDLE_S
+    assert hall.visitors.session(token)
+    hall.now += module.SESSION_IDLE_S + 1
+    assert hall.visitors.session(token) is None
+    assert hall.visitors.sessions() == []
+
+
+def test_an_owners_level_lasts_for_twelve_hours_and_each_use_begins_them_anew(hall: Hall) -> None:
+    token = paired(hall)
+    session = hall.visitors.session(token)
+    assert session is not None
+    token = hall.visitors.elevate(session, "a" * 16)
+
+    def level() -> str | None:
+        found = hall.visitors.session(token)
+        assert found is not None
+        return found.owner_key
+
+    for _ in range(3):
+        hall.now += module.OWNER_IDLE_S - 1
+        assert level() == "a" * 16
+    hall.now += module.OWNER_IDLE_S
+    assert level() is None
+    hall.now -= module.OWNER_IDLE_S
+    assert level() is None, "a clock that is set back does not bring it back"
+
+
+def test_the_sixty_four_browsers_that_were_seen_last_stay(hall: Hall) -> None:
+    tokens = []
+    for number in range(module.MOST_SESSIONS):
+        tokens.append(paired(hall, f"browser {number}"))
+        hall.now += 1
+    hall.now += 60
+    assert hall.visitors.session(tokens[0])
+    hall.now += 1
+    tokens.append(paired(hall, "the newest"))
+    names = [each.browser for each in hall.visitors.sessions()]
+    assert (len(names), names[:2]) == (module.MOST_SESSIONS, ["the newest", "browser 0"])
+    assert hall.visitors.session(tokens[1]) is None
+    assert all(hall.visitors.session(token) for token in (tokens[0], *tokens[2:]))
+
+
+def test_signing_out_says_whether_there_was_such_a_browser(hall: Hall) -> None:
+    token, other = paired(hall), paired(hall)
+    session = hall.visitors.session(token)
+    assert session is not None
+    assert hall.visitors.end(session.id) is True
+    assert hall.visitors.end(session.id) is False
+    assert hall.visitors.session(other) is not None

@@ -1,0 +1,226 @@
+"""The page's own operations, without a browser: who the caller is, how a proof is taken, and what waits how long."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent.custodian.page import operations as module
+from agent.custodian.page.access_levels import AccessLevel, Caller
+from agent.custodian.page.operations import Login, PageOperations
+from agent.custodian.page.sessions import Session, Sessions, TooManyTriesError
+from agent.errors import OpenError, RequestError
+from agent.wire import envelope, strictjson
+from agent.wire.control import Frame
+from agent.wire.identities import private_key_from_seed
+from tests.custodians import APPROVER, Door
+from tests.wire import samples
+
+ORIGIN = "https://front-door.local"
+STRANGER = private_key_from_seed(b"s" * 32)
+
+
+class Entropy:
+    def token(self, size_bytes: int) -> bytes:
+        return secrets.token_bytes(size_bytes)
+
+
+class Page:
+    """The operations over a custodian of paper, on a clock that moves only when told."""
+
+    def __init__(self, path: Path) -> None:
+        self.now = 1_800_000_000
+        self.door = Door.enrolled()
+        self.visitors = Sessions(path, Entropy(), lambda: self.now)
+        self.camera = "watching"
+        self.asked: list[tuple[str, Any]] = []
+        timeline = SimpleNamespace(
+            events=lambda *span: self.asked.append(("events", span)) or ["an event"],
+            gaps=lambda *span: self.asked.append(("gaps", span)) or ["a gap"],
+        )
+        self.door.custodian.control._status = lambda: {"recorder": {"state": self.camera}}
+        self.operations = PageOperations(
+            self.door.custodian.control,
+            self.door.custodian.enrolments,
+            timeline,  # type: ignore[arg-type]
+            self.visitors,
+            Entropy(),
+            facts=lambda: {"name": "front-door"},
+            program="p1",
+            trust=lambda: {"authority": "sha"},
+        )
+
+    def paired(self, browser: str = "Firefox") -> str:
+        return self.visitors.pair(self.visitors.make_code("printed"), "10.0.0.2", browser)
+
+    def ask(self, name: str, token: str | None, **head: Any) -> dict[str, Any]:
+        return self.operations.answer(name, Frame(head), self.operations.caller(token)).head["result"]  # type: ignore[no-any-return]
+
+    def login(self, token: str, key: Any = APPROVER, **changes: Any) -> Frame:
+        challenge = self.ask("page_challenge", token)["challenge"]
+        said = {"device": samples.DEVICE_KEY.text, "origin": ORIGIN, "challenge": challenge, **changes}
+        signed = envelope.sign(Login.PAYLOAD_TYPE, strictjson.encode(Login(v=1, **said)), key)
+        return Frame({"envelope": signed.decode()})
+
+    def prove(self, token: str, frame: Frame, origin: str = ORIGIN) -> str:
+        return self.operations.prove(frame, self.operations.caller(token), origin).token
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    made = Page(tmp_path / "page.sqlite")
+    yield made
+    made.visitors.close()
+    made.door.close()
+
+
+SESSION = Session("id", 0, 0, "Firefox", None)
+
+
+@pytest.mark.parametrize(
+    ("caller", "levels"),
+    [
+        (Caller(None, False, False), {AccessLevel.ANYONE}),
+        (Caller(None, True, True), {AccessLevel.ANYONE}),
+        (Caller(SESSION, False, True), {AccessLevel.ANYONE, AccessLevel.PAIRED}),
+        (Caller(SESSION, False, False), {AccessLevel.ANYONE, AccessLevel.PAIRED, AccessLevel.UNCLAIMED}),
+        (Caller(SESSION, True, True), set(AccessLevel)),
+    ],
+)
+def test_each_caller_may_do_what_its_level_says(caller: Caller, levels: set[AccessLevel]) -> None:
+    assert {level for level in AccessLevel if caller.may(level)} == levels
+
+
+def test_a_proof_makes_the_session_an_owners_under_another_cookie(page: Page) -> None:
+    token = page.paired()
+    before = page.operations.caller(token)
+    assert (before.owner, before.claimed) == (False, True)
+    renewed = page.prove(token, page.login(token))
+    assert page.operations.caller(token).session is None
+    after = page.operations.caller(renewed)
+    assert after.owner
+    assert after.session is not None
+    assert before.session is not None
+    assert (after.session.id, after.session.owner_key) == (before.session.id, samples.OWNER_KEY.id)
+    assert page.operations.caller(None) == Caller(None, False, True)
+
+
+def test_a_proof_of_another_key_session_place_or_kind_is_refused(page: Page) -> None:
+    token, other = page.paired(), page.paired()
+    theirs = page.login(other)
+    page.login(token)
+    wrong_kind = envelope.sign("application/vnd.doorward.denial+json", b"{}", APPROVER).decode()
+    for frame, origin in (
+        (theirs, ORIGIN),
+        (page.login(token, STRANGER), ORIGIN),
+        (page.login(token), "https://other.local"),
+        (page.login(token, device=samples.OWNER_KEY.text), ORIGIN),
+        (Frame({"envelope": wrong_kind}), ORIGIN),
+    ):
+        page.now += 10_000
+        with pytest.raises(OpenError, match="not one of this doorbell's owners") as refused:
+            page.prove(token, frame, origin)
+        assert refused.value.remedy == "Ask an owner to add it."
+        assert not page.operations.caller(token).owner
+    with pytest.raises(TooManyTriesError):
+        page.prove(token, page.login(token))
+    page.prove(other, theirs)
+
+
+def test_a_challenge_lives_for_two_minutes_and_only_the_newest_of_a_session_counts(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now_s=1000.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    token = page.paired()
+    old = page.login(token)
+    newest = page.login(token)
+    with pytest.raises(OpenError):
+        page.prove(token, old)
+    with pytest.raises(OpenError):
+        page.prove(token, newest)  # the wrong try has used the challenge up
+    late = page.login(token)
+    clock.now_s += 120.001
+    with pytest.raises(OpenError):
+        page.prove(token, late)
+    in_time = page.login(token)
+    clock.now_s += 120
+    assert page.prove(token, in_time)
+
+
+def test_sixty_four_sessions_may_prove_themselves_at_a_time(page: Page) -> None:
+    tokens = [page.paired() for _ in range(2)]
+    for token in tokens:
+        page.ask("page_challenge", token)
+    for number in range(63):
+        page.operations._challenges[f"session {number}"] = ("0" * 64, 0.0)
+    module._trim(page.operations._challenges)
+    ids = [session.id for token in tokens if (session := page.operations.caller(token).session)]
+    assert [each in page.operations._challenges for each in ids] == [False, True]
+    assert len(page.operations._challenges) == 64
+
+
+def test_the_first_answer_says_who_the_caller_is_to_which_doorbell(page: Page) -> None:
+    token = page.paired()
+    session = page.operations.caller(token).session
+    assert session is not None
+    assert page.ask("page_hello", token) == {
+        "claimed": True,
+        "device": samples.DEVICE_KEY.text,
+        "owner": False,
+        "session": session.id,
+        "doorbell": "front-door",
+        "program": "p1",
+    }
+    assert page.ask("page_facts", token) == {"name": "front-door"}
+    for name in ("page_hello", "page_challenge"):
+        with pytest.raises(RequestError, match="not paired"):
+            page.ask(name, None)
+
+
+def test_what_open_pages_ask_is_always_as_long(page: Page) -> None:
+    token = page.paired()
+    assert page.ask("page_now", token) == {"waiting": "000", "camera": "watching".ljust(32)}
+    page.door.ask()
+    page.camera = "c" * 40
+    assert page.ask("page_now", token) == {"waiting": "001", "camera": "c" * 32}
+
+
+def test_browsers_are_listed_with_their_owners_and_the_callers_own_is_marked(page: Page) -> None:
+    first = page.paired("Firefox")
+    page.now += 100
+    second = page.paired("Chrome")
+    first = page.prove(first, page.login(first))
+    listed = page.ask("page_browsers", second)["browsers"]
+    assert [(each["browser"], each["owner"], each["this"]) for each in listed] == [
+        ("Firefox", "anna", False),
+        ("Chrome", None, True),
+    ]
+    assert (listed[0]["made_s"], listed[0]["seen_s"]) == (page.now - 100, page.now)
+
+
+def test_a_card_waits_for_an_owner_and_an_invitation_lets_one_browser_in(page: Page) -> None:
+    token = page.paired()
+    made = page.ask("page_invite", token)
+    assert (made["life_s"], made["authority"]) == (900, "sha")
+    assert page.visitors.pair(made["code"], "10.0.0.7", "Safari")
+    with pytest.raises(RequestError):
+        page.visitors.pair(made["code"], "10.0.0.7", "Safari")
+
+
+def test_the_time_line_is_asked_for_the_span_of_the_question(page: Page) -> None:
+    found = page.ask("events", page.paired(), from_ms=5, to_ms=9)
+    assert found == {"events": ["an event"], "gaps": ["a gap"]}
+    assert page.asked == [("events", (5, 9)), ("gaps", (5, 9))]
+
+
+def test_every_other_operation_is_the_control_sockets(page: Page) -> None:
+    answer = page.operations.answer("device", Frame({}), page.operations.caller(page.paired()))
+    assert answer.head["result"]["device"] == samples.DEVICE_KEY.text
+    refused = module.refusal(RequestError("No.", remedy="Ask."))
+    assert refused.head == {"ok": False, "kind": "RequestError", "error": "No.", "remedy": "Ask."}
