@@ -93,7 +93,8 @@ def _solo(config: Path) -> None:
 
 def _recorder(config: Path, runtime_dir: Path) -> None:
     from agent.config import load
-    from agent.ipc.rpc import IpcClient, uids_of
+    from agent.ipc.peers import uids_of
+    from agent.ipc.rpc_client import RpcClient
     from agent.platform import logs
     from agent.ports import CameraEnd
     from agent.recorder.recorder_process import RecorderRole
@@ -101,7 +102,7 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     path, users = runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian")
-    custodian, reports, live = (IpcClient(path, users) for _ in range(3))
+    custodian, reports, live = (RpcClient(path, users) for _ in range(3))
     role: RecorderRole | None = None
 
     def give_up() -> None:
@@ -138,14 +139,15 @@ def _custodian(config: Path, runtime_dir: Path) -> None:
 
 def _uplink(outbox: Path, runtime_dir: Path) -> None:
     from agent.config import LogConfig
-    from agent.ipc.rpc import LONG_SILENCE_S, IpcClient, uids_of
+    from agent.ipc.peers import uids_of
+    from agent.ipc.rpc_client import LONG_SILENCE_S, RpcClient
     from agent.platform import logs
     from agent.uplink.uplink_process import UplinkRole
 
     logs.set_up(LogConfig())
     path, users = runtime_dir / "uplink" / "custodian.sock", uids_of("doorward-custodian")
-    custodian = IpcClient(path, users)
-    news, parcels, home = (IpcClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(3))
+    custodian = RpcClient(path, users)
+    news, parcels, home = (RpcClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(3))
     role: UplinkRole | None = None
     with _StopSignals(lambda: role.stop() if role else None, custodian.close) as stopping:
         role = UplinkRole(outbox, custodian, news, parcels, home, _supervision())

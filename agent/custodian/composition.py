@@ -32,8 +32,8 @@ from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state import CustodianDeps
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError
-from agent.ipc.control_server import ControlSocket
 from agent.ipc.outbox_files import DiskOutbox
+from agent.ipc.rpc_server import control_server
 from agent.platform.entropy import SystemEntropy
 from agent.ports import Clock, ManifestLog
 from agent.vault.reader import VaultReader
@@ -116,7 +116,7 @@ class CustodianRuntime:
             offer_alerts(self.alerts, post.folder.push, self.custodian)
         self._metrics = make_metrics(configuration, self.status)
         self.page = self._make_page() if configuration.page is not None else None
-        self._control = ControlSocket(
+        self._control = control_server(
             post.folder.control, self.page.answer if self.page is not None else self.custodian.control.answer
         )
 

@@ -1,7 +1,7 @@
 """Handler for the owner's client: operations that read something or submit something signed.
 
 Every operation returns only ciphertext, public data, or facts about requests.  Changes need an owner's signature.  The
-one exception is the first enrolment, which the owner makes with the device in hand (docs/control-socket.md).
+one exception is the first enrolment, which the owner makes with the device in hand (docs/local-rpc.md).
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ from agent.custodian.readonly_disk import ReadOnlyDisk
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import DoorwardError
+from agent.ipc.peers import uids_of
 from agent.ipc.protocol import FromRecorder, FromUplink, Recipients, UplinkConfig
-from agent.ipc.rpc import IpcServer, uids_of
+from agent.ipc.rpc_server import RpcServer, role_server
 from agent.platform.disk import RealDisk
 from agent.platform.supervision import SystemdNotifier
 from agent.platform.system_clock import SystemClock
@@ -83,16 +84,16 @@ class CustodianRole:
         )
         self.custodian.releases.wake_uplink = self._uplink_desk.news
         self._owned.apply_configuration()
-        self._sockets: tuple[IpcServer[Any], IpcServer[Any]] = (
-            IpcServer(
+        self._sockets: tuple[RpcServer, RpcServer] = (
+            role_server(
                 runtime_dir / "recorder" / "custodian.sock",
-                FromRecorder,  # type: ignore[arg-type] # a union is no type[T]
+                FromRecorder,
                 recorder_desk.handle,
                 uids_of("doorward-recorder"),
             ),
-            IpcServer(
+            role_server(
                 runtime_dir / "uplink" / "custodian.sock",
-                FromUplink,  # type: ignore[arg-type]
+                FromUplink,
                 self._uplink_desk.handle,
                 uids_of("doorward-uplink"),
             ),

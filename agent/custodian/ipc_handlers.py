@@ -23,7 +23,6 @@ from agent.ipc.protocol import (
     AckAlert,
     AlertChannelsReply,
     AlertMessages,
-    Answer,
     BeginSending,
     DeliverMessage,
     FromRecorder,
@@ -36,6 +35,7 @@ from agent.ipc.protocol import (
     GetOutgoing,
     GetRecipients,
     GetSettings,
+    GetUplinkConfig,
     HeldSegments,
     HomeAssistantReply,
     HomeStateReply,
@@ -50,6 +50,7 @@ from agent.ipc.protocol import (
     PutLivePiece,
     Recipients,
     ReportStatus,
+    RoleAnswer,
     SegmentNames,
     SendingAllowed,
     Sign,
@@ -123,7 +124,7 @@ class RecorderIpcHandler:
         self._notifier = notifier
         self._reports = reports
 
-    def handle(self, question: FromRecorder) -> Answer:
+    def handle(self, question: FromRecorder) -> RoleAnswer:
         match question:
             case GetRecipients():
                 return self._sealers()
@@ -174,9 +175,9 @@ class UplinkIpcHandler:
             self._version += 1
             self._changed.notify_all()
 
-    def handle(self, question: FromUplink) -> Answer:
+    def handle(self, question: FromUplink) -> RoleAnswer:
         match question:
-            case UplinkConfig():
+            case GetUplinkConfig():
                 return self.addressing
             case DeliverMessage(topic=topic, payload=payload):
                 receipt = self._custody.on_message(topic, payload)

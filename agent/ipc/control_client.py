@@ -11,38 +11,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from agent import errors
-from agent.errors import DoorwardError, NetworkError, OpenError
+from agent.errors import NetworkError, OpenError
 from agent.ipc.control_operations import check_answer
+from agent.ipc.rpc import CONTROL_SOCKET, error_in
+from agent.ipc.rpc_client import RpcClient
 from agent.platform.privileges import as_owner_of
 from agent.wire import envelope, strictjson
-from agent.wire.control import Frame, read_frame, write_frame
+from agent.wire.control import Frame
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
 
 __all__ = ["DeviceLink", "read_settings"]
 
-_TIMEOUT_S: Final = 60.0
 _KEPT: Final = "\n\t"
 
 
-class DeviceLink:
-    """A connection to one device.  `path` is its control socket, local or forwarded with `ssh -L`."""
+class DeviceLink(RpcClient):
+    """A connection to one device. `path` is its control socket, local or forwarded with `ssh -L`."""
 
     def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(_TIMEOUT_S)
+        """Raises `NetworkError` if no device answers at `path`."""
+        super().__init__(path, None, kind=CONTROL_SOCKET, patience_s=0.0, silence_s=CONTROL_SOCKET.silence_s)
         try:
-            # As root: the socket's name may be a link of a role's that has been taken over.
-            with as_owner_of(path.parent):
-                self._socket.connect(str(path))
+            self._connect()
         except OSError as error:
-            self._socket.close()
             raise NetworkError(
                 f"No device answers at {path}: {error.strerror or error}.",
                 remedy="Is 'doorward run' running there?  From another machine, forward the socket: "
                 "ssh -L /tmp/doorward.sock:/var/lib/doorward/custodian/control.sock root@HOST.",
             ) from error
-        self._reader = self._socket.makefile("rb")
 
     def __enter__(self) -> DeviceLink:
         return self
@@ -50,38 +46,36 @@ class DeviceLink:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def close(self) -> None:
-        self._reader.close()
-        self._socket.close()
-
-    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]:
+    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]:  # type: ignore[override]
         """The answer's `result`.  Raises the error the device gave, of the same class."""
         return self.fetch(op, body=body, **arguments)[0]
 
-    def fetch(self, op: str, *, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]:
+    def fetch(  # type: ignore[override]
+        self, op: str, *, body: bytes = b"", **arguments: Any
+    ) -> tuple[dict[str, Any], bytes]:
         """Like `ask`, with the bytes that came along.  `body` goes along with the question."""
-        try:
-            self._socket.sendall(write_frame(Frame({"op": op, **arguments}, body)))
-            answer = read_frame(self._reader)
-        except OSError as error:
-            raise NetworkError("The device stopped answering.", remedy="Look at 'doorward status' there.") from error
-        if answer is None:
-            raise NetworkError("The device closed the connection.", remedy="Look at 'doorward status' there.")
-        if answer.head.get("ok") is True:
-            result = _legible(answer.head.get("result"))
-            if not isinstance(result, dict):
-                result = {}
-            check_answer(op, result)
-            return result, answer.body
-        raise _error(answer.head)
+        answer = self._exchange(Frame({"op": op, **arguments}, body), None)
+        head = self._readable(answer.head)
+        if head.get("ok") is not True:
+            raise error_in(head)
+        result = head.get("result")
+        if not isinstance(result, dict):
+            result = {}
+        check_answer(op, result)
+        return result, answer.body
 
+    def _dial(self, connection: socket.socket) -> None:
+        # As root: the socket's name may be a link of a role that has been taken over.
+        with as_owner_of(self._path.parent):
+            super()._dial(connection)
 
-def _error(head: dict[str, Any]) -> DoorwardError:
-    name = head.get("kind")
-    kind = getattr(errors, name, DoorwardError) if name in errors.__all__ else DoorwardError
-    said, remedy = _legible(head.get("error", "The device refused.")), _legible(head.get("remedy", ""))
-    error: DoorwardError = kind(str(said), remedy=str(remedy))
-    return error
+    def _away(self, error: OSError) -> NetworkError:
+        return NetworkError(
+            f"The device stopped answering: {error.strerror or error}.", remedy="Look at 'doorward status' there."
+        )
+
+    def _readable(self, head: dict[str, Any]) -> dict[str, Any]:
+        return {name: _legible(value) for name, value in head.items()}
 
 
 def _legible(value: Any) -> Any:

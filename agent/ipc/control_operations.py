@@ -2,7 +2,7 @@
 
 `OPERATIONS` is the one table. The custodian reads requests by it (`read_request`), `DeviceLink` checks answers by it
 (`check_answer`), the page's routes take their access levels and bounds from it, and `make page-types` writes it out for
-the page's JavaScript. `docs/control-socket.md` describes the messages, and a test compares its table with this one.
+the page's JavaScript. `docs/local-rpc.md` describes the messages, and a test compares its table with this one.
 """
 
 from __future__ import annotations

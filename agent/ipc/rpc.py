@@ -1,216 +1,140 @@
-"""Client and server of the sockets between processes: one question, one answer, over SOCK_STREAM.
+"""Requests and answers of the local sockets (docs/local-rpc.md). Both sockets, between the roles and for the owner's
+client, use these frames:
 
-Both ends check the peer's user id (SO_PEERCRED, unix(7)), and frames are bounded. If no custodian answers, a client
-waits for `patience_s`: a restart of the custodian must not cost the recorder a segment.
+    request   {"op": "GetHeldSegments", "stored": 3}
+    answer    {"ok": true, "result": {…}}
+    refusal   {"ok": false, "kind": "RequestError", "error": "…", "remedy": "…"}
+
+A request is a subclass of `Request[Answer]`, so `RpcClient.ask` returns the answer's type.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pwd
-import socket
-import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar, get_args
 
-import structlog
+import msgspec
+from msgspec import Struct
 
 from agent import errors
-from agent.errors import DoorwardError, FormatError, InternalError, NetworkError
-from agent.ipc.protocol import (
-    MAX_REPLY_BYTES,
-    MAX_REQUEST_BYTES,
-    Answer,
-    ErrorReply,
-    IpcMessage,
-    decode,
-    decode_length,
-    frame,
+from agent.errors import DoorwardError, NetworkError, RequestError
+from agent.wire.control import FRAME_LIMITS, Frame, FrameLimits
+
+__all__ = [
+    "CONTROL_SOCKET",
+    "ROLE_SOCKET",
+    "Request",
+    "SocketKind",
+    "answer_type",
+    "error_in",
+    "operation_of",
+    "read_answer",
+    "read_request",
+    "refusal",
+    "request_frame",
+    "success",
+]
+
+AnswerT = TypeVar("AnswerT")
+KindT = TypeVar("KindT")
+
+
+class Request(Struct, Generic[AnswerT], frozen=True, forbid_unknown_fields=True, tag=True, tag_field="op"):
+    """Base class of all requests. The tag of a subclass is the name of its operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketKind:
+    """The rules of one kind of socket, which its server and its client share."""
+
+    name: str
+    mode: int
+    """Permissions of the socket's file. connect(2) needs write permission."""
+    request: FrameLimits
+    answer: FrameLimits
+    idle_s: float | None
+    """The server closes a connection that asks nothing for this long."""
+    silence_s: float
+    """Either end closes a connection if the other end stops in the middle of a frame for this long."""
+    makes_folder: bool
+    remedy: str
+
+
+ROLE_SOCKET: Final = SocketKind(
+    "ipc",
+    0o666,  # the folder's permissions and SO_PEERCRED say who may ask
+    FrameLimits(128 << 10, 0),  # a manifest record of the most evictions, or a packet of 16 KiB, in base64
+    FrameLimits(4 << 20, 0),  # the held segments of several twelve-hour windows
+    idle_s=None,
+    silence_s=30.0,
+    makes_folder=False,
+    remedy="systemd-tmpfiles --create makes its folder; elsewhere give --runtime-dir.",
 )
-from agent.ipc.unix_server import UnixServer, peer_uid
-
-__all__ = ["LONG_SILENCE_S", "IpcClient", "IpcServer", "uids_of"]
-
-_UID_MAP: Final = Path("/proc/self/uid_map")
-_WHOLE_MAP: Final = str(2**32 - 1)
-_OVERFLOW_UID: Final = 65_534
-_PAUSE_S: Final = 0.2
-_SILENCE_S: Final = 5.0
-"""Longer than an answer takes, and shorter than the watchdog of the asking process: if the custodian hangs, the other
-processes must not be restarted with it."""
-LONG_SILENCE_S: Final = 30.0
-"""For a connection whose answers the custodian may delay."""
-
-_Question = TypeVar("_Question")
+CONTROL_SOCKET: Final = SocketKind(
+    "control",
+    0o600,
+    FrameLimits(8 << 20, 32 << 20),  # an envelope of the largest statement, and the re-wrapped headers with it
+    FRAME_LIMITS,
+    idle_s=60.0,
+    silence_s=60.0,
+    makes_folder=True,
+    remedy="Check device.state_dir: it must be writable and its path shorter than about 90 characters.",
+)
 
 
-def uids_of(*users: str) -> frozenset[int]:
-    """The ids of those users that exist, and our own: on a laptop every role runs as whoever started it.
+def operation_of(request: type[Request[Any]]) -> str:
+    """Returns the operation's name in a frame."""
+    return str(request.__struct_config__.tag)
 
-    In a user namespace of our own (PrivateUsers=) all other users look alike; then the folder, into which only root and
-    the custodian can put a socket, is what vouches for the peer.
+
+def answer_type(request: type[Request[AnswerT]]) -> type[AnswerT]:
+    """Returns the class between the brackets of `Request[...]`."""
+    found: type[AnswerT] = get_args(request.__orig_bases__[0])[0]  # type: ignore[attr-defined] # set by typing
+    return found
+
+
+def request_frame(request: Request[Any], body: bytes = b"") -> Frame:
+    return Frame(msgspec.to_builtins(request), body)
+
+
+def read_request(head: dict[str, Any], kinds: type[KindT]) -> KindT:
+    """Returns the request in a frame's head, one of `kinds`. Raises `RequestError` with the argument that is wrong."""
+    try:
+        return msgspec.convert(head, kinds)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"The arguments of '{head.get('op')}' cannot be used: {error}.") from error
+
+
+def success(result: object, body: bytes = b"") -> Frame:
+    return Frame({"ok": True, "result": msgspec.to_builtins(result)}, body)
+
+
+def refusal(error: DoorwardError) -> Frame:
+    """Returns an error as its client gets it: the device's words, never a stack."""
+    message, remedy = (text.encode(errors="replace").decode() for text in (error.message, error.remedy))
+    return Frame({"ok": False, "kind": type(error).__name__, "error": message, "remedy": remedy})
+
+
+def read_answer(request: type[Request[AnswerT]], head: dict[str, Any]) -> AnswerT:
+    """Returns the result in an answer's head. Raises the error in a refusal, and `NetworkError` for another shape.
+
+    A device, or one process of it, may be altered. The error names the operation and the place in the answer.
     """
-    found = {os.getuid()}
-    if _WHOLE_MAP not in _UID_MAP.read_text().split():
-        found.add(_OVERFLOW_UID)
-    for user in users:
-        with contextlib.suppress(KeyError):
-            found.add(pwd.getpwnam(user).pw_uid)
-    return frozenset(found)
+    if head.get("ok") is not True:
+        raise error_in(head)
+    try:
+        return msgspec.convert(head.get("result"), answer_type(request))
+    except msgspec.ValidationError as error:
+        raise NetworkError(
+            f"The device's answer to '{operation_of(request)}' cannot be used: {error}.",
+            remedy="Install the same version on the device and on this machine. "
+            "If the versions are equal, a part of the device was altered.",
+        ) from error
 
 
-class IpcServer(Generic[_Question]):
-    """Answers `questions` (a union of messages) of `allowed` users at `path`."""
-
-    def __init__(
-        self,
-        path: Path,
-        questions: type[_Question],
-        answer: Callable[[_Question], Answer],
-        allowed: frozenset[int],
-    ) -> None:
-        self._questions = questions
-        self._answer = answer
-        self._log = structlog.get_logger("handover")
-        # Its folder says who gets here and SO_PEERCRED who may stay; connect(2) wants write permission on the file.
-        self._server = UnixServer(
-            path,
-            self._serve,
-            name="handover",
-            allowed=allowed,
-            mode=0o666,
-            remedy="systemd-tmpfiles --create makes its folder; elsewhere give --runtime-dir.",
-        )
-
-    def start(self) -> None:
-        """Starts to listen.  Raises `ConfigurationError` if the socket cannot be made."""
-        self._server.start()
-
-    def stop(self) -> None:
-        """Closes every connection and joins every thread.  Idempotent."""
-        self._server.stop()
-
-    def _serve(self, peer: socket.socket) -> None:
-        try:
-            with peer, peer.makefile("rb") as reader:
-                while start := reader.read(4):
-                    size = decode_length(start, MAX_REQUEST_BYTES)
-                    question = decode(reader.read(size), self._questions)
-                    peer.sendall(self._framed(question))
-        except FormatError as error:
-            self._log.warning("peer_dropped", reason=error.message)
-        except OSError:
-            pass
-
-    def _framed(self, question: _Question) -> bytes:
-        try:
-            return frame(self._answer(question), MAX_REPLY_BYTES)
-        except DoorwardError as error:
-            return frame(ErrorReply(type(error).__name__, error.message, error.remedy), MAX_REPLY_BYTES)
-        except Exception as error:  # noqa: BLE001 — one question's bug must not end the peer's connection
-            self._log.error("question_failed", about=type(question).__name__, error=type(error).__name__)
-            return frame(ErrorReply("InternalError", "The custodian met a case it does not know.", ""), MAX_REPLY_BYTES)
-
-
-class IpcClient:
-    """One connection, made at the first question and again after a failure.  Safe to use from several threads."""
-
-    def __init__(
-        self, path: Path, allowed: frozenset[int], *, patience_s: float = 10.0, silence_s: float = _SILENCE_S
-    ) -> None:
-        """`allowed`: whom the custodian may run as.  `patience_s`: how long to wait for one that is away."""
-        self._path = path
-        self._allowed = allowed | {0}
-        self._patience_s = patience_s
-        self._silence_s = silence_s
-        self._socket: socket.socket | None = None
-        self._missed_s: float | None = None
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-
-    def ask(self, question: IpcMessage, wanted: type[_Question], *, patience_s: float | None = None) -> _Question:
-        """The answer.  Raises the error the custodian raised, or `NetworkError` when there is no custodian.
-
-        Patience runs from when it was first missed, so that many questions do not wait for it one after the other.
-        """
-        patience_s = self._patience_s if patience_s is None else patience_s
-        while True:
-            try:
-                with self._lock:
-                    answer = self._ask_once(question)
-                self._missed_s = None
-                break
-            except OSError as error:
-                now_s = time.monotonic()
-                if self._missed_s is None:
-                    self._missed_s = now_s
-                if now_s >= self._missed_s + patience_s or self._closed.wait(_PAUSE_S):
-                    raise NetworkError(
-                        f"No custodian answers at {self._path}.", remedy="See: systemctl status doorward-custodian"
-                    ) from error
-        if isinstance(answer, ErrorReply):
-            raise _error_named(answer)
-        if not isinstance(answer, wanted):
-            raise InternalError(f"{type(question).__name__} was answered by {type(answer).__name__}.")
-        return answer
-
-    def close(self) -> None:
-        """Closes the connection and ends every wait for an answer.  Idempotent."""
-        self._closed.set()
-        if (asking := self._socket) is not None:
-            with contextlib.suppress(OSError):
-                asking.shutdown(socket.SHUT_RDWR)
-        with self._lock:
-            gone, self._socket = self._socket, None
-        if gone is not None:
-            gone.close()
-
-    def _ask_once(self, question: IpcMessage) -> Answer:
-        """With the lock held.  A connection on which anything failed goes before the next asker has it: an answer that
-        is late would be taken for the answer to their question."""
-        asked = frame(question, MAX_REQUEST_BYTES)
-        connection = self._socket or self._connect()
-        try:
-            connection.sendall(asked)
-            size = decode_length(_exactly(connection, 4), MAX_REPLY_BYTES)
-            return decode(_exactly(connection, size), Answer)  # type: ignore[arg-type] # a union is no type[T]
-        except BaseException:
-            self._socket = None
-            connection.close()
-            raise
-
-    def _connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(self._silence_s)
-        try:
-            connection.connect(os.fspath(self._path))
-            if peer_uid(connection) not in self._allowed:
-                raise PermissionError("somebody else listens there")
-        except OSError:
-            connection.close()
-            raise
-        self._socket = connection  # first: `close` looks here after it has set `_closed`
-        if self._closed.is_set():
-            self._socket = None
-            connection.close()
-            raise ConnectionAbortedError("Closed meanwhile.")
-        return connection
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        piece = connection.recv(min(size - len(data), 1 << 16))
-        if not piece:
-            raise ConnectionResetError("The custodian closed the connection.")
-        data += piece
-    return bytes(data)
-
-
-def _error_named(failed: ErrorReply) -> DoorwardError:
-    kind = getattr(errors, failed.kind, None) if failed.kind in errors.__all__ else None
-    made = kind if isinstance(kind, type) and issubclass(kind, DoorwardError) else InternalError
-    return made(failed.message, remedy=failed.remedy)
+def error_in(head: dict[str, Any]) -> DoorwardError:
+    """Returns the error in a refusal, of the class that it had on the device."""
+    name = head.get("kind")
+    kind = getattr(errors, name) if isinstance(name, str) and name in errors.__all__ else DoorwardError
+    error: DoorwardError = kind(str(head.get("error", "The device refused.")), remedy=str(head.get("remedy", "")))
+    return error

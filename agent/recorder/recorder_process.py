@@ -21,25 +21,19 @@ from agent.core.retention import ProtectedIds
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ipc.protocol import (
-    Ack,
     GetErasedSegments,
     GetHeldSegments,
     GetLiveViewers,
     GetRecipients,
     GetSettings,
-    HeldSegments,
-    IpcMessage,
-    LiveViewers,
     Notify,
-    OwnerSettingsReply,
     PutLivePiece,
     Recipients,
     ReportStatus,
-    SegmentNames,
     Sign,
-    Signature,
 )
-from agent.ipc.rpc import IpcClient
+from agent.ipc.rpc import Request
+from agent.ipc.rpc_client import RpcClient
 from agent.platform.disk import RealDisk
 from agent.platform.supervision import SystemdNotifier
 from agent.platform.system_clock import SystemClock
@@ -63,10 +57,10 @@ class RecorderRole:
     def __init__(
         self,
         configuration: Configuration,
-        custodian: IpcClient,
-        reports: IpcClient,
+        custodian: RpcClient,
+        reports: RpcClient,
         supervision: SystemdNotifier,
-        live: IpcClient,
+        live: RpcClient,
         *,
         open_camera: Callable[[], Camera] | None = None,
         configuration_file: Path | None = None,
@@ -86,7 +80,7 @@ class RecorderRole:
         own = root / "recorder" if (root / "recorder").is_dir() else root
         RealDisk().make_directory(root / "vault")
         self._claim = ProcessLock(root / "vault")
-        sealers = self._ask(GetRecipients(), Recipients, patience_s=_FOR_EVER_S)
+        sealers = self._ask(GetRecipients(), patience_s=_FOR_EVER_S)
         self._epoch = -1
         self._side = RecorderRuntime(
             configuration,
@@ -109,7 +103,7 @@ class RecorderRole:
         self.vault, self.recorder = self._side.vault, self._side.recorder
         self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
         self._apply_recipients(sealers)
-        self._apply_owner_settings(self._ask(GetSettings(), OwnerSettingsReply).payload)
+        self._apply_owner_settings(self._ask(GetSettings()).payload)
 
     def start(self) -> None:
         """Bring back what a crash left, and say that it is ready.  Raises `StorageError`."""
@@ -149,22 +143,22 @@ class RecorderRole:
     def notify(self, kind: str, text: str, once: str = "") -> None:
         """Implements `ports.Notifier` through the custodian. If the custodian is away, the message is only logged."""
         try:
-            self._ask(Notify(kind, text, once), Ack, patience_s=1.0)
+            self._ask(Notify(kind, text, once), patience_s=1.0)
         except DoorwardError as error:
             self._log.warning("owner_not_told", error=error.message)
 
-    def _ask(self, question: IpcMessage, wanted: type[_Answer], patience_s: float | None = None) -> _Answer:
-        return self._custodian.ask(question, wanted, patience_s=patience_s)
+    def _ask(self, request: Request[_Answer], patience_s: float | None = None) -> _Answer:
+        return self._custodian.ask(request, patience_s=patience_s)
 
     def _sign(self, encoding: bytes) -> bytes:
         try:
-            return self._ask(Sign(encoding), Signature).signature
+            return self._ask(Sign(encoding)).signature
         except NetworkError as error:
             raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
 
     def _protected(self) -> ProtectedIds:
         try:
-            held = self._ask(GetHeldSegments(self.vault.totals().segments), HeldSegments)
+            held = self._ask(GetHeldSegments(self.vault.totals().segments))
         except NetworkError as error:
             # While the custodian is away, requests wait too, so its last answer still holds and recording continues.
             # Eviction by age pauses, because only the custodian knows whether the clock is trusted.
@@ -201,10 +195,10 @@ class RecorderRole:
         while not self._stopping.wait(_TICK_S):
             try:
                 # A separate connection, because a pending signature must not delay these calls.
-                self._apply_recipients(self._reports.ask(GetRecipients(), Recipients, patience_s=0.0))
-                self._apply_owner_settings(self._reports.ask(GetSettings(), OwnerSettingsReply, patience_s=0.0).payload)
-                self._reports.ask(ReportStatus(self._side.status()), Ack, patience_s=0.0)
-                self._erase(self._reports.ask(GetErasedSegments(), SegmentNames, patience_s=0.0).names)
+                self._apply_recipients(self._reports.ask(GetRecipients(), patience_s=0.0))
+                self._apply_owner_settings(self._reports.ask(GetSettings(), patience_s=0.0).payload)
+                self._reports.ask(ReportStatus(self._side.status()), patience_s=0.0)
+                self._erase(self._reports.ask(GetErasedSegments(), patience_s=0.0).names)
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             # Also while the custodian is away: a restart of the recorder would not help.
@@ -215,11 +209,11 @@ class _RemoteLiveView:
     """Implements `recorder.live_view.LiveViewSink` on a separate connection, because large pictures must not delay a
     signature."""
 
-    def __init__(self, custodian: IpcClient) -> None:
+    def __init__(self, custodian: RpcClient) -> None:
         self._custodian = custodian
 
     def wait_for_viewer(self, patience_s: float) -> bool:
-        return self._custodian.ask(GetLiveViewers(patience_s), LiveViewers, patience_s=0.0).now
+        return self._custodian.ask(GetLiveViewers(patience_s), patience_s=0.0).now
 
     def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
-        return self._custodian.ask(PutLivePiece(number, piece, pieces, data), LiveViewers, patience_s=0.0).now
+        return self._custodian.ask(PutLivePiece(number, piece, pieces, data), patience_s=0.0).now

@@ -22,16 +22,13 @@ from agent.errors import DoorwardError
 from agent.ipc import protocol
 from agent.ipc.outbox_files import DiskOutbox
 from agent.ipc.protocol import (
-    Ack,
     BeginSending,
     DeliverMessage,
-    OutgoingDisclosures,
-    OutgoingVersion,
+    GetUplinkConfig,
     ReportStatus,
-    SendingAllowed,
     UplinkConfig,
 )
-from agent.ipc.rpc import IpcClient
+from agent.ipc.rpc_client import RpcClient
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform.supervision import SystemdNotifier
 from agent.platform.system_clock import SystemClock
@@ -56,47 +53,47 @@ _FILES = ("tls_ca.pem", "tls_device.pem", "tls_device.key")
 class CustodianClient:
     """`ports.CustodyPort` over the socket."""
 
-    def __init__(self, custodian: IpcClient) -> None:
+    def __init__(self, custodian: RpcClient) -> None:
         self._custodian = custodian
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
-        found = self._custodian.ask(DeliverMessage(topic, data), protocol.TransferReceipt).receipt
+        found = self._custodian.ask(DeliverMessage(topic, data)).receipt
         return None if found is None else strictjson.decode(found, Receipt, limit_bytes=_LONGEST_RECEIPT)
 
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
-        return list(self._custodian.ask(protocol.GetOutgoing(), OutgoingDisclosures).disclosures)
+        return list(self._custodian.ask(protocol.GetOutgoing()).disclosures)
 
     def begin_sending(self, disclosure: str) -> bool:
-        return self._custodian.ask(BeginSending(disclosure), SendingAllowed).allowed
+        return self._custodian.ask(BeginSending(disclosure)).allowed
 
 
 class AlertsClient:
     """`ports.AlertMailer` over the socket."""
 
-    def __init__(self, custodian: IpcClient, waiting: IpcClient) -> None:
+    def __init__(self, custodian: RpcClient, waiting: RpcClient) -> None:
         """`waiting`: a connection on which nothing else is asked."""
         self._custodian = custodian
         self._waiting = waiting
 
     def channels(self) -> tuple[ChannelAddress, ...]:
-        return self._custodian.ask(protocol.GetAlertChannels(), protocol.AlertChannelsReply).addresses
+        return self._custodian.ask(protocol.GetAlertChannels()).addresses
 
     def collect(self, wait_s: float) -> tuple[AlertMessage, ...]:  # noqa: ARG002
         """The custodian waits as long as it likes."""
-        return self._waiting.ask(protocol.PollAlerts(), protocol.AlertMessages, patience_s=0.0).messages
+        return self._waiting.ask(protocol.PollAlerts(), patience_s=0.0).messages
 
     def acknowledge(self, parcel: AlertMessage, fault: str = "") -> None:
-        self._custodian.ask(protocol.AckAlert(parcel, fault), Ack)
+        self._custodian.ask(protocol.AckAlert(parcel, fault))
 
 
 class HomeStateClient:
     """`ports.HomeStateSource` over the socket."""
 
-    def __init__(self, waiting: IpcClient) -> None:
+    def __init__(self, waiting: RpcClient) -> None:
         self._waiting = waiting
 
     def collect(self, presses: int, wait_s: float) -> HomeState:  # noqa: ARG002
-        return self._waiting.ask(protocol.PollHomeState(presses), protocol.HomeStateReply, patience_s=0.0).news
+        return self._waiting.ask(protocol.PollHomeState(presses), patience_s=0.0).news
 
 
 class UplinkRole:
@@ -105,10 +102,10 @@ class UplinkRole:
     def __init__(
         self,
         outbox: Path,
-        custodian: IpcClient,
-        news: IpcClient,
-        parcels: IpcClient,
-        home: IpcClient,
+        custodian: RpcClient,
+        news: RpcClient,
+        parcels: RpcClient,
+        home: RpcClient,
         supervision: SystemdNotifier,
     ) -> None:
         """On `news`, `parcels` and `home` the custodian is waited for.  Waits for one to be there."""
@@ -123,8 +120,8 @@ class UplinkRole:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._progress = StallDetector({"loop": 60.0})
-        where = custodian.ask(UplinkConfig(), UplinkConfig, patience_s=_FOR_EVER_S)
-        address = custodian.ask(protocol.GetHomeAssistant(), protocol.HomeAssistantReply).address
+        where = custodian.ask(GetUplinkConfig(), patience_s=_FOR_EVER_S)
+        address = custodian.ask(protocol.GetHomeAssistant()).address
         self._home = (
             HomeAssistantService(HomeStateClient(home), MqttHomeBus(address), address) if address.host else None
         )
@@ -178,7 +175,7 @@ class UplinkRole:
         seen = -1
         while not self._stopping.is_set():
             try:
-                version = self._news.ask(protocol.PollOutgoing(seen), OutgoingVersion, patience_s=0.0).version
+                version = self._news.ask(protocol.PollOutgoing(seen), patience_s=0.0).version
             except DoorwardError:
                 seen = -1  # a custodian that comes back counts from zero
                 self._stopping.wait(_TICK_S)
@@ -191,7 +188,7 @@ class UplinkRole:
     def _listen(self, uplink: Uplink) -> None:
         """The device's position may have changed."""
         try:
-            where = self._news.ask(UplinkConfig(), UplinkConfig, patience_s=0.0)
+            where = self._news.ask(GetUplinkConfig(), patience_s=0.0)
         except DoorwardError:
             return
         uplink.listen_to(where.cell_filter)
@@ -200,7 +197,7 @@ class UplinkRole:
         while not self._stopping.wait(_TICK_S):
             status = asdict(self.uplink.status()) if self.uplink else _OFF
             try:
-                self._custodian.ask(ReportStatus(status), Ack, patience_s=0.0)
+                self._custodian.ask(ReportStatus(status), patience_s=0.0)
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             now_ns = self._clock.now().boot_ns

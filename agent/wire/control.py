@@ -1,27 +1,29 @@
-"""Frames the local talk between an owner's client and the device: one JSON head and one optional block of bytes.
+"""Frames of the local sockets, the page and stored statements: one JSON head and one optional block of bytes.
 
     frame = u32 length of head · head (UTF-8 JSON object) · u32 length of body · body
 
-Both lengths are big-endian and bounded before anything is read, so a broken or hostile peer costs at most one frame.
-The socket itself grants only looking at ciphertext and handing in *signed* statements: consent never rests on who
-could open the socket.
+The lengths are big-endian. A reader checks each length before it reads the bytes, so a broken or hostile peer costs at
+most one frame. docs/local-rpc.md describes the heads.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from agent.errors import FormatError
 
 __all__ = [
+    "FRAME_LIMITS",
     "MAX_BODY_BYTES",
     "MAX_HEAD_BYTES",
     "Frame",
+    "FrameLimits",
     "Reader",
     "decode_approval",
     "decode_statement",
@@ -54,26 +56,45 @@ class Frame:
     body: bytes = b""
 
 
-def write_frame(frame: Frame) -> bytes:
-    head = json.dumps(frame.head, separators=(",", ":"), sort_keys=True).encode()
-    if len(head) > MAX_HEAD_BYTES or len(frame.body) > MAX_BODY_BYTES:
-        raise FormatError("This message is larger than the control socket carries.")
+@dataclass(frozen=True, slots=True)
+class FrameLimits:
+    """The largest head and body of a frame, in bytes."""
+
+    head_bytes: int
+    body_bytes: int
+
+
+FRAME_LIMITS: Final = FrameLimits(MAX_HEAD_BYTES, MAX_BODY_BYTES)
+
+
+def write_frame(frame: Frame, limits: FrameLimits = FRAME_LIMITS) -> bytes:
+    """Returns the frame's bytes.  Raises `FormatError` if its reader would refuse them."""
+    try:
+        head = msgspec.json.encode(frame.head, order="sorted")
+    except UnicodeEncodeError as error:
+        raise FormatError("The head of a message holds half a surrogate pair.") from error
+    for part, size, limit in (
+        ("head", len(head), limits.head_bytes),
+        ("body", len(frame.body), limits.body_bytes),
+    ):
+        if size > limit:
+            raise FormatError(f"The {part} of this message is larger than its reader accepts: {size} > {limit} bytes.")
     return b"".join((_LENGTH.pack(len(head)), head, _LENGTH.pack(len(frame.body)), frame.body))
 
 
-def read_frame(reader: Reader) -> Frame | None:
-    """The next frame, or None at a clean end.  Raises `FormatError` for anything else."""
+def read_frame(reader: Reader, limits: FrameLimits = FRAME_LIMITS) -> Frame | None:
+    """Returns the next frame, or None at a clean end.  Raises `FormatError` for anything else."""
     start = reader.read(_LENGTH.size)
     if not start:
         return None
-    head = _exactly(reader, _bounded(start, MAX_HEAD_BYTES))
-    body = _exactly(reader, _bounded(_exactly(reader, _LENGTH.size), MAX_BODY_BYTES))
+    head = _exactly(reader, _bounded(start, limits.head_bytes))
+    body = _exactly(reader, _bounded(_exactly(reader, _LENGTH.size), limits.body_bytes))
     try:
-        value = json.loads(head)
+        value = msgspec.json.decode(head)  # refuses NaN, which would pass each bound
     except (ValueError, RecursionError) as error:
-        raise FormatError("A control message is not JSON.") from error
+        raise FormatError("The head of a message is not JSON.") from error
     if not isinstance(value, dict):
-        raise FormatError("A control message is not a JSON object.")
+        raise FormatError("The head of a message is not a JSON object.")
     return Frame(value, body)
 
 
@@ -133,15 +154,15 @@ def split_body(sizes: Sequence[int], body: bytes) -> tuple[bytes, ...]:
 
 def _bounded(raw: bytes, limit: int) -> int:
     if len(raw) != _LENGTH.size:
-        raise FormatError("A control message is cut short.")
+        raise FormatError("A message is cut short.")
     size: int = _LENGTH.unpack(raw)[0]
     if size > limit:
-        raise FormatError(f"A control message claims {size} bytes; at most {limit} are read.")
+        raise FormatError(f"A message claims {size} bytes; at most {limit} are read.")
     return size
 
 
 def _exactly(reader: Reader, size: int) -> bytes:
     data = reader.read(size)
     if len(data) != size:
-        raise FormatError("A control message is cut short.")
+        raise FormatError("A message is cut short.")
     return data

@@ -18,7 +18,7 @@ from agent.core.metrics import render
 from agent.core.status import RecorderReport, Status, UplinkReport, fault_in
 from agent.errors import NetworkError
 from agent.ipc.control_operations import check_answer
-from agent.ipc.control_server import ControlSocket
+from agent.ipc.rpc_server import control_server
 from agent.wire.control import Frame
 from tests.cli.conftest import Seen
 from tests.clients.cli.test_owner import Doorstep
@@ -79,7 +79,7 @@ def answering() -> Iterator[tuple[dict[str, Any], Path]]:
     with tempfile.TemporaryDirectory() as short:  # a socket's path is limited to 107 bytes
         config = Path(short) / "doorward.toml"
         config.write_text(f'[device]\nstate_dir = "{short}"\n[page]\n')
-        control = ControlSocket(Path(short) / "control.sock", answer)
+        control = control_server(Path(short) / "control.sock", answer)
         control.start()
         yield answers, config
         control.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.ipc.control_server import ControlSocket
+from agent.ipc.rpc_server import control_server
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.statements import Settings
@@ -41,7 +41,7 @@ def test_while_no_device_runs_the_file_is_shown_and_said_to_be_alone(tool: Tool,
 def test_what_an_owner_has_set_is_shown_beside_what_the_file_says(tool: Tool, folder: Path) -> None:
     payload = strictjson.encode(Settings(**stated(), max_age_days=7))
     signed = envelope.sign(Settings.PAYLOAD_TYPE, payload, APPROVER).decode()
-    control = ControlSocket(
+    control = control_server(
         folder / "control.sock", lambda _frame: Frame({"ok": True, "result": {"envelope": signed, "sha256": "0" * 64}})
     )
     control.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.ipc.control_server import ControlSocket
+from agent.ipc.rpc_server import control_server
 from agent.wire.messages import FootageRequest
 from tests.cli.conftest import Seen
 from tests.custodians import Door
@@ -24,7 +24,7 @@ def asked() -> Iterator[tuple[Door, Path, FootageRequest]]:
     with tempfile.TemporaryDirectory() as short:  # a socket's path is limited to 107 bytes
         config = Path(short) / "doorward.toml"
         config.write_text(f'[device]\nstate_dir = "{short}"\n')
-        control = ControlSocket(Path(short) / "control.sock", door.custodian.control.answer)
+        control = control_server(Path(short) / "control.sock", door.custodian.control.answer)
         control.start()
         yield door, config, request
         control.stop()

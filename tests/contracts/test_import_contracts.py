@@ -30,7 +30,7 @@ PLANTS = [
     ("recorder", "agent/recorder/recorder.py", "import ssl"),
     ("recorder", "agent/recorder/recorder.py", "from agent.mqtt import MqttBus"),
     ("recorder", "agent/recorder/composition.py", "from agent.custodian.journal_sqlite import SqliteJournal"),
-    ("recorder", "agent/recorder/recorder_process.py", "import agent.ipc.control_server"),
+    ("recorder", "agent/recorder/recorder_process.py", "import agent.ipc.rpc_server"),
     ("recorder", "agent/recorder/live_view.py", "import starlette.applications"),
     ("recorder", "agent/platform/disk.py", "import smtplib"),
     ("custodian", "agent/custodian/composition.py", "import agent.recorder.capture.camera_file"),

@@ -31,6 +31,7 @@ from agent.ipc.protocol import (
     GetOutgoing,
     GetRecipients,
     GetSettings,
+    GetUplinkConfig,
     HeldSegments,
     HomeAssistantReply,
     HomeStateReply,
@@ -218,7 +219,7 @@ def test_the_uplink_delivers_a_message_and_takes_a_receipt_back_only_for_a_trans
 def test_the_uplink_sends_what_the_custodian_lets_it_send(clock: SteppedClock) -> None:
     custody = Custody()
     asked = uplink(clock, custody)
-    assert asked.handle(UplinkConfig()) == ADDRESSING
+    assert asked.handle(GetUplinkConfig()) == ADDRESSING
     assert asked.handle(GetOutgoing()) == OutgoingDisclosures(((OUTBOX, True),))
     assert asked.handle(BeginSending(OUTBOX.disclosure)) == SendingAllowed(True)
     assert asked.handle(BeginSending("e" * 32)) == SendingAllowed(False)

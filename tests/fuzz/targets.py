@@ -6,18 +6,21 @@ coverage-guided fuzzing finds, `test_parsers_on_the_corpus.py` the examples and 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from agent.cli.times import parse_seconds
 from agent.clients.opening import HybridIdentity, open_bytes, parse_identity_file
 from agent.clients.owner.recovery_kit import read_kit
 from agent.clients.requester.request_builder import parse_circle
 from agent.config.reading import parse as parse_configuration
+from agent.core.alerts.alert_messages import AlertMessage
 from agent.core.disclosure import read_manifest
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.entries import decode_entry, encode_entry
@@ -31,8 +34,11 @@ from agent.core.vault.names import parse_name
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import DoorwardError, FormatError
 from agent.ipc import protocol
+from agent.ipc.control_operations import OPERATIONS
+from agent.ipc.control_operations import read_request as read_operation
+from agent.ipc.rpc import ROLE_SOCKET, read_answer, read_request, refusal, request_frame, success
 from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
-from agent.wire.control import decode_statement, encode_statement, read_frame, split_body
+from agent.wire.control import Frame, decode_statement, encode_statement, read_frame, split_body, write_frame
 from agent.wire.identities import load_private_key, parse_public_key
 from agent.wire.topics import RequestTopic, parse_topic
 from agent.wire.trust import TrustBundle, TrustStore
@@ -119,12 +125,22 @@ def opened_disclosure(data: bytes) -> None:
     raise AssertionError("a disclosure was believed")
 
 
-def handed_over(data: bytes) -> None:
-    for kinds in (protocol.FromRecorder, protocol.FromUplink, protocol.Answer):
-        try:
-            protocol.decode(data, kinds)  # type: ignore[arg-type]
-        except FormatError:
-            continue
+def local_rpc(data: bytes) -> None:
+    """A frame of another role or of an owner's client, read as a request and as an answer to each request."""
+    read = read_frame(io.BytesIO(data), ROLE_SOCKET.request)
+    if read is None:
+        return
+    for kinds in (protocol.FromRecorder, protocol.FromUplink):
+        with contextlib.suppress(DoorwardError):
+            asked = read_request(read.head, kinds)  # type: ignore[var-annotated, arg-type] # a union is no type[T]
+            assert read_request(request_frame(asked).head, kinds) == asked  # type: ignore[arg-type]
+    for kind in (*get_args(protocol.FromRecorder), *get_args(protocol.FromUplink)):
+        with contextlib.suppress(DoorwardError):
+            read_answer(kind, read.head)
+    operation = OPERATIONS.get(str(read.head.get("op")))
+    if operation is not None:
+        with contextlib.suppress(DoorwardError):
+            read_operation(str(read.head["op"]), read.head)
 
 
 def _vectors(folder: str) -> Iterator[bytes]:
@@ -188,6 +204,18 @@ def _signed(envelopes: Iterable[bytes]) -> Iterator[bytes]:
             continue
 
 
+def _requests() -> Iterator[bytes]:
+    for asked in (
+        protocol.DeliverMessage("a", b"b"),
+        protocol.GetHeldSegments(3),
+        protocol.AckAlert(AlertMessage("a", "b", "c", (1,)), ""),
+    ):
+        yield write_frame(request_frame(asked))
+    yield write_frame(success(protocol.HeldSegments(("a",), None)))
+    yield write_frame(refusal(FormatError("No.", remedy="Ask better.")))
+    yield write_frame(Frame({"op": "list", "from_ms": 0, "to_ms": 1}))
+
+
 def given(*examples: bytes) -> Callable[[], Iterator[bytes]]:
     return lambda: iter(examples)
 
@@ -207,7 +235,7 @@ TARGETS: dict[str, Target] = {
     "base64": Target(encoded, given(b"", b"AAECAw==", b"_-8=")),
     "control-frame": Target(frame, given(FRAME, b"")),
     "kept-statement": Target(decode_statement, given(FRAME)),
-    "between-roles": Target(handed_over, given(b'{"type":"DeliverMessage","topic":"a","data":""}', b"{}")),
+    "local-rpc": Target(local_rpc, _requests),
     "public-key": Target(text_of(parse_public_key), _keys),
     "private-key": Target(text_of(load_private_key), _private_keys),
     "ledger-entry": Target(ledger_entry, _entries),

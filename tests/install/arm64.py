@@ -29,7 +29,7 @@ TESTS = (
     "tests/core/vault",
     "tests/core/test_progress.py",
     "tests/core/motion/test_known_answers.py",
-    "tests/ipc/test_rpc.py",
+    "tests/ipc/test_rpc_client.py",
 )
 PYTHONS = {"trixie": "3.13", "bookworm": "3.11"}
 PYTEST = ("pytest", "pytest-timeout", "hypothesis")

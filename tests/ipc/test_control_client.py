@@ -11,7 +11,7 @@ import pytest
 from agent import errors
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ipc.control_client import DeviceLink
-from agent.ipc.control_server import ControlSocket
+from agent.ipc.rpc_server import control_server
 from agent.wire.control import Frame
 
 Answer = Callable[[Frame], Frame]
@@ -23,7 +23,7 @@ def answering(tmp_path: Path) -> Iterator[Callable[[Answer], DeviceLink]]:
 
     def answering(answer: Answer) -> DeviceLink:
         path = tmp_path / "run" / "control.sock"
-        server = ControlSocket(path, answer)
+        server = control_server(path, answer)
         server.start()
         opened.append(server.stop)
         link = DeviceLink(path)

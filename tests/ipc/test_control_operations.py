@@ -11,11 +11,11 @@ import pytest
 from agent.errors import NetworkError, RequestError
 from agent.ipc.control_operations import OPERATIONS, StatementQuery, check_answer, read_request
 
-PAGE = Path(__file__).parents[2] / "docs" / "control-socket.md"
+PAGE = Path(__file__).parents[2] / "docs" / "local-rpc.md"
 
 
 def rows() -> list[str]:
-    """The table of docs/control-socket.md, as it must be."""
+    """The table of docs/local-rpc.md, as it must be."""
     return [
         f"| {name} | {each.access.value if each.access else 'socket'} | {_names(each.request)} | {_names(each.answer)} "
         f"| {each.body_bytes >> 10} KiB |"

@@ -139,7 +139,7 @@ GROUPS = (
         (
             "tests/clients/owner",
             "tests/recorder/test_live_view.py",
-            "tests/ipc/test_control_server.py",
+            "tests/ipc/test_rpc_server.py",
             "tests/clients/requester/test_known_doorbells.py",
         ),
     ),

@@ -12,26 +12,26 @@ import pytest
 
 from agent.core.home_news import HomeAddress
 from agent.errors import NetworkError, StorageError
-from agent.ipc.protocol import Ack, HomeAssistantReply, ReportStatus, UplinkConfig
+from agent.ipc.protocol import GetHomeAssistant, GetUplinkConfig, HomeAssistantReply, ReportStatus, UplinkConfig
+from agent.ipc.rpc import Request
 from agent.platform.supervision import SystemdNotifier
 from agent.uplink import uplink_process
 from agent.uplink.uplink_process import UplinkRole
 
 
 class Refusing:
-    """A custodian with a disk that refuses writes, behind `IpcClient`'s calls; `gone` once it is closed."""
+    """A custodian with a disk that refuses writes, behind `RpcClient`'s calls; `gone` once it is closed."""
 
     def __init__(self) -> None:
         self.gone = threading.Event()
         self.refused = 0
 
-    def ask(self, question: object, wanted: type[Any], patience_s: float | None = None) -> Any:
-        if wanted is UplinkConfig:
+    def ask(self, request: Request[Any], *, body: bytes = b"", patience_s: float | None = None) -> Any:
+        if isinstance(request, GetUplinkConfig):
             return UplinkConfig()
-        if wanted is HomeAssistantReply:
+        if isinstance(request, GetHomeAssistant):
             return HomeAssistantReply(HomeAddress())
-        if isinstance(question, ReportStatus):
-            assert wanted is Ack
+        if isinstance(request, ReportStatus):
             self.refused += 1
             raise StorageError("The journal cannot be written.")
         self.gone.wait(10)

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import FormatError
-from agent.wire import control
 from agent.wire.control import (
+    FRAME_LIMITS,
+    MAX_BODY_BYTES,
+    MAX_HEAD_BYTES,
     Frame,
+    FrameLimits,
     decode_approval,
     decode_statement,
     encode_approval,
@@ -59,18 +62,29 @@ def test_a_head_that_is_no_object_is_refused(head: bytes) -> None:
         read_frame(io.BytesIO(framed(head)))
 
 
-@pytest.mark.parametrize("name", ["MAX_HEAD_BYTES", "MAX_BODY_BYTES"])
-def test_each_length_is_bounded_before_anything_is_read_or_written(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_each_length_is_bounded_before_anything_is_read_or_written(part: str) -> None:
     frame = Frame({"k": "0123456789"}, b"0123456789")
-    size = len(write_frame(Frame(frame.head))) - 8 if name == "MAX_HEAD_BYTES" else len(frame.body)
     data = write_frame(frame)
-    monkeypatch.setattr(control, name, size)
-    assert read_frame(io.BytesIO(write_frame(frame))) == frame
-    monkeypatch.setattr(control, name, size - 1)
-    with pytest.raises(FormatError, match="larger"):
-        write_frame(frame)
+    head, body = len(data) - 8 - len(frame.body), len(frame.body)
+    exact = FrameLimits(head, body)
+    assert read_frame(io.BytesIO(write_frame(frame, exact)), exact) == frame
+    tight, size = (FrameLimits(head - 1, body), head) if part == "head" else (FrameLimits(head, body - 1), body)
+    with pytest.raises(FormatError, match=f"{part} of this message is larger"):
+        write_frame(frame, tight)
     with pytest.raises(FormatError, match=f"claims {size} bytes; at most {size - 1}"):
-        read_frame(io.BytesIO(data))
+        read_frame(io.BytesIO(data), tight)
+
+
+def test_without_other_limits_those_of_the_control_sockets_answers_hold() -> None:
+    assert FrameLimits(MAX_HEAD_BYTES, MAX_BODY_BYTES) == FRAME_LIMITS
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+def test_what_is_no_number_of_json_is_refused(number: bytes) -> None:
+    """A comparison with NaN would pass each bound."""
+    with pytest.raises(FormatError, match="not JSON"):
+        read_frame(io.BytesIO(framed(b'{"patience_s":' + number + b"}")))
 
 
 @given(st.text("abc{}", max_size=20), st.lists(st.binary(min_size=1, max_size=20), max_size=4))
@@ -118,3 +132,10 @@ def test_what_owners_have_shared_is_unpacked_as_it_was_packed(second: bytes | No
 def test_what_is_no_kept_approval_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match="no kept approval"):
         decode_approval(data)
+
+
+def test_half_a_surrogate_pair_is_no_text_of_a_head() -> None:
+    with pytest.raises(FormatError, match="surrogate"):
+        write_frame(Frame({"name": "\ud800"}))
+    with pytest.raises(FormatError, match="not JSON"):
+        read_frame(io.BytesIO(framed(b'{"name":"\\ud800"}')))

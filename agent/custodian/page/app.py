@@ -18,11 +18,12 @@ from starlette.types import ASGIApp
 from agent.custodian.page.access_levels import AccessLevel, Caller, GuardedRoute, require_access_levels
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.listener import CONNECTION
-from agent.custodian.page.operations import PageOperations, refusal
+from agent.custodian.page.operations import PageOperations
 from agent.custodian.page.request_guard import HostGuard
 from agent.custodian.page.sessions import SESSION_IDLE_S, Sessions, TooManyTriesError
 from agent.errors import DoorwardError, FormatError, InternalError, RequestError, StorageError
 from agent.ipc.control_operations import OPERATIONS
+from agent.ipc.rpc import refusal
 from agent.wire.control import Frame, read_frame, write_frame
 
 __all__ = ["COOKIE", "Application", "build", "routes"]

@@ -18,7 +18,7 @@ from agent.custodian.enrolment import Enrolments
 from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.sessions import CODE_LIFE_S, Session, Sessions, code_text
 from agent.custodian.timeline import Timeline
-from agent.errors import DoorwardError, FormatError, OpenError, RequestError
+from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_operations import (
     PAGE,
     CardQuery,
@@ -211,8 +211,3 @@ def _session(caller: Caller) -> Session:
 def _trim(waiting: OrderedDict[str, Any]) -> None:
     while len(waiting) > _MOST_WAITING:
         waiting.popitem(last=False)
-
-
-def refusal(error: DoorwardError) -> Frame:
-    """Returns an error for the browser: our words, without a stack."""
-    return Frame({"ok": False, "kind": type(error).__name__, "error": error.message, "remedy": error.remedy})

@@ -20,7 +20,7 @@ from agent.clients.owner.keys import KIT, OwnerKeys
 from agent.clients.owner.recovery_kit import kit_name
 from agent.core.consent import Event, RequestState
 from agent.core.vault.segment import split_media
-from agent.ipc.control_server import ControlSocket
+from agent.ipc.rpc_server import control_server
 from agent.wire import base64, envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.disclosures import PartKind, Receipt, ReceiptState, TipText
@@ -58,7 +58,7 @@ def door(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
     with tempfile.TemporaryDirectory() as short:  # a socket's path is limited to 107 bytes
         socket = Path(short) / "control.sock"
-        control = ControlSocket(socket, handler)
+        control = control_server(socket, handler)
         control.start()
         OwnerKeys.create(tmp_path / "owner", name="anna", seeds=seeds("anna"))
         yield Doorstep(device, tmp_path / "owner", socket, tool)

@@ -1,0 +1,260 @@
+"""The client of the local sockets: patient with a server that restarts, and no answer goes to another request."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.errors import DoorwardError, FormatError, NetworkError
+from agent.ipc import rpc_client
+from agent.ipc.protocol import (
+    Ack,
+    FromRecorder,
+    GetHeldSegments,
+    HeldSegments,
+    Notify,
+    RoleAnswer,
+    Sign,
+    Signature,
+)
+from agent.ipc.rpc import CONTROL_SOCKET, ROLE_SOCKET, SocketKind, success
+from agent.ipc.rpc_client import RpcClient
+from agent.ipc.rpc_server import RpcServer, role_server
+from agent.wire.control import read_frame, write_frame
+from tests.ipc.echo import ME, Echo, Said, client_of, handle
+
+SOCKETS = pytest.mark.parametrize("kind", [ROLE_SOCKET, CONTROL_SOCKET], ids=lambda kind: kind.name)
+
+
+def answer(question: FromRecorder) -> RoleAnswer:
+    match question:
+        case GetHeldSegments(stored=stored):
+            return HeldSegments(tuple(map(str, range(stored))), 5)
+        case _:
+            return Ack()
+
+
+def test_a_server_of_another_user_is_asked_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    server = role_server(tmp_path / "s", Echo, asked.append, ME)
+    server.start()
+    try:
+        monkeypatch.setattr(rpc_client, "peer_uid", lambda _: 4_000_000)
+        with pytest.raises(NetworkError, match="No custodian answers"):
+            RpcClient(tmp_path / "s", ME, patience_s=0.0).ask(Echo(1))
+        assert asked == []
+    finally:
+        server.stop()
+
+
+def test_a_request_too_long_for_its_reader_is_not_sent(tmp_path: Path) -> None:
+    client = RpcClient(tmp_path / "s", ME, patience_s=0.0)
+    with pytest.raises(FormatError, match="larger than its reader accepts"):
+        client.ask(Notify("x", "y" * ROLE_SOCKET.request.head_bytes))
+    with pytest.raises(FormatError, match="larger than its reader accepts"):
+        client.ask(Echo(1), body=b"x")
+
+
+ANSWERS = {
+    "no JSON": b"\0\0\0\x04oops\0\0\0\0",
+    "a length beyond the bound": b"\xff\xff\xff\xff",
+    "a list": write_frame(success([1])),
+    "nothing": write_frame(success(None)),
+    "a text for a number": write_frame(success({"number": "1"})),
+    "neither yes nor no": b"\0\0\0\x02{}\0\0\0\0",
+    "half an answer": write_frame(success(Said(1)))[:9],
+    "no byte": b"",
+}
+
+
+@SOCKETS
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_is_no_answer_is_an_error_of_ours_and_costs_not_the_next_request(
+    tmp_path: Path, kind: SocketKind, name: str
+) -> None:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+    served: list[int] = []
+
+    def serve() -> None:
+        first = True
+        while len(served) < 2:
+            peer, _ = listener.accept()
+            with peer, peer.makefile("rb") as reader:
+                while read_frame(reader) is not None:
+                    served.append(1)
+                    peer.sendall(ANSWERS[name] if first else write_frame(success(Said(2))))
+                    if first and name in ("half an answer", "no byte", "a length beyond the bound"):
+                        first = False
+                        break
+                    first = False
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    client = client_of(tmp_path / "s", kind)
+    with pytest.raises(DoorwardError):
+        client.ask(Echo(1))
+    assert client.ask(Echo(2)) == Said(2)
+    client.close()
+    serving.join()
+    listener.close()
+
+
+@SOCKETS
+def test_a_late_answer_is_dropped_with_its_connection(tmp_path: Path, kind: SocketKind) -> None:
+    """Both clients: an owner's command that asks again after a time limit must not read the answer of before."""
+    late, told = threading.Event(), threading.Event()
+
+    def slow_at_first(request: Echo) -> Said:
+        if not told.is_set():
+            told.set()
+            late.wait(60)
+        return Said(request.number)
+
+    server = RpcServer(tmp_path / "s", kind, role_server(tmp_path / "x", Echo, slow_at_first, ME)._handle, ME)
+    server.start()
+    client = RpcClient(tmp_path / "s", ME, kind=kind, patience_s=0.0, silence_s=0.5)
+    try:
+        with pytest.raises(NetworkError):
+            client.ask(Echo(1))
+        late.set()
+        assert client.ask(Echo(2), patience_s=10.0) == Said(2)
+    finally:
+        late.set()
+        client.close()
+        server.stop()
+
+
+@SOCKETS
+def test_a_closed_client_asks_nothing(tmp_path: Path, kind: SocketKind) -> None:
+    server = RpcServer(tmp_path / "s", kind, handle, ME)
+    server.start()
+    client = client_of(tmp_path / "s", kind)
+    assert client.ask(Echo(1)) == Said(1)
+    client.close()
+    client.close()
+    with pytest.raises(NetworkError):
+        client.ask(Echo(1))
+    server.stop()
+
+
+def test_a_recorder_waits_for_a_custodian_that_comes_back(tmp_path: Path) -> None:
+    client = RpcClient(tmp_path / "s", ME, patience_s=20.0)
+    made = role_server(tmp_path / "s", FromRecorder, answer, ME)
+    late = threading.Timer(0.5, made.start)
+    late.start()
+    try:
+        assert client.ask(GetHeldSegments(2)).names == ("0", "1")
+    finally:
+        late.join()
+        client.close()
+        made.stop()
+
+
+def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Path) -> None:
+    """A card that stalls for seconds keeps the custodian from one question while the writer waits to ask another."""
+    late, told = threading.Event(), threading.Event()
+
+    def slow(question: FromRecorder) -> RoleAnswer:
+        if isinstance(question, Notify):
+            told.set()
+            late.wait(60)
+            return Ack()
+        return Signature(b"signed")
+
+    server = role_server(tmp_path / "s", FromRecorder, slow, ME)
+    client = RpcClient(tmp_path / "s", ME, patience_s=0.0, silence_s=1.0)
+    unheard: list[NetworkError] = []
+
+    def tell() -> None:
+        try:
+            client.ask(Notify("vault", "news"))
+        except NetworkError as error:
+            unheard.append(error)
+            # The next to ask waits for the lock: it asks at this moment, and before the answer comes.
+            late_answer.start()
+
+    late_answer = threading.Timer(0.5, late.set)
+    teller = threading.Thread(target=tell)
+    server.start()
+    try:
+        teller.start()
+        assert told.wait(10)
+        for _ in range(3):
+            assert client.ask(Sign(b"record"), patience_s=10.0) == Signature(b"signed")
+        teller.join()
+        late_answer.join()
+        assert len(unheard) == 1
+    finally:
+        late.set()
+        client.close()
+        server.stop()
+
+
+def test_whoever_stops_waits_for_no_answer(tmp_path: Path) -> None:
+    """The uplink asks for news on a connection on which the custodian takes its time."""
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(_question: FromRecorder) -> RoleAnswer:
+        asked.set()
+        over.wait(60)
+        return Ack()
+
+    server = role_server(tmp_path / "s", FromRecorder, hang, ME)
+    client = RpcClient(tmp_path / "s", ME, silence_s=60.0)
+    unheard: list[NetworkError] = []
+
+    def ask() -> None:
+        try:
+            client.ask(Notify("vault", "news"))
+        except NetworkError as error:
+            unheard.append(error)
+
+    asker, closer = threading.Thread(target=ask), threading.Thread(target=client.close)
+    server.start()
+    try:
+        asker.start()
+        assert asked.wait(10)
+        closer.start()
+        closer.join(10)
+        assert not closer.is_alive()
+        asker.join(10)
+        assert len(unheard) == 1
+    finally:
+        over.set()
+        closer.join()
+        asker.join()
+        server.stop()
+
+
+def test_whoever_is_closed_while_it_connects_asks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def hang(_question: FromRecorder) -> RoleAnswer:
+        over.wait(60)
+        return Ack()
+
+    server = role_server(tmp_path / "s", FromRecorder, hang, ME)
+    client = RpcClient(tmp_path / "s", ME, silence_s=60.0)
+    closer = threading.Thread(target=client.close)
+
+    def look(_connection: socket.socket) -> int:
+        closer.start()  # it has said so, and waits for the connection that is being made
+        assert client._closed.wait(30)
+        return os.getuid()
+
+    server.start()
+    try:
+        monkeypatch.setattr(rpc_client, "peer_uid", look)
+        with pytest.raises(NetworkError):
+            client.ask(Notify("vault", "news"))
+        closer.join(30)
+        assert not closer.is_alive()
+    finally:
+        over.set()
+        server.stop()
