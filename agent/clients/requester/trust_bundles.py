@@ -173,9 +173,23 @@ def _entry(source: Path, places: Places, number: int, form: _Requester) -> Reque
         # Encode and decode it as a device will, so that devices accept each entry that passes here.
         strictjson.encode(entry)
     except FormatError as error:
-        field = error.message.removeprefix("RequesterEntry: ").partition(":")[0].rpartition(".")[2]
-        raise _mistake(source, places, (*here, field), error.message, error.remedy) from error
+        place, said = _place_of(error)
+        raise _mistake(source, places, (*here, *place), said, error.remedy) from error
     return entry
+
+
+def _place_of(error: FormatError) -> tuple[KeyPath, str]:
+    """Returns the key of the entry that the error names, and what is wrong with it.
+
+    An error of the reader names the kind of message first, and then the key.
+    """
+    parts = error.message.split(": ")
+    for number, part in enumerate(parts[:-1]):
+        steps = part.removeprefix("requesters.").split(".")
+        if steps[0] in RequesterEntry.__struct_fields__:
+            path = tuple(int(step) - 1 if step.isdecimal() else step for step in steps)
+            return path, ": ".join(parts[number + 1 :])
+    return (), error.message
 
 
 def _tips_recipient(source: Path, places: Places, here: KeyPath, text: str | None) -> str | None:

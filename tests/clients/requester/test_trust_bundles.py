@@ -11,7 +11,7 @@ from agent.clients.opening import HybridIdentity
 from agent.clients.requester.trust_bundles import make_bundle, read_bundle
 from agent.errors import ConfigurationError
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.trust import TrustStore
+from agent.wire.trust import MAX_REGIONS, TrustStore
 from tests.clients.requester.conftest import NOW_S
 
 ROOT = private_key_from_seed(b"r" * 32)
@@ -98,6 +98,18 @@ MISTAKES = {
     "a date in quotes": (GOOD.replace("from = 2026-01-01", 'from = "2026-01-01"'), "line 12", "no quotes"),
     "a time without offset": (GOOD.replace("2026-01-01", "2026-01-01T00:00:00"), "line 12", "from"),
     "validity turned round": (GOOD.replace("2027-12-31", "2025-12-31"), "line 13", "until"),
+    "a tips key that is none": (
+        GOOD.replace('kind = "police"', 'kind = "police"\ntips = "age1nothing"'),
+        "line 7",
+        "requesters[1].tips",
+    ),
+    "too many regions": (
+        GOOD.replace(
+            "regions = [", "regions = [" + "{ south = 1.0, west = 1.0, north = 2.0, east = 2.0 }, " * MAX_REGIONS
+        ),
+        "line 7",
+        "requesters[1].regions",
+    ),
     "an id twice": (twice(GOOD), "line 15", "entry 1, too"),
     "a key twice": (
         twice(GOOD.replace('id = "rijnstad-police"\nname = "Rijnstad Police"', 'id = "a"\nname = "A"')).replace(

@@ -17,6 +17,7 @@ from agent.clients.requester import messages
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.verification import CheckKind, CheckOutcome, Verification, verify_disclosure
+from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import segment_id
@@ -528,3 +529,116 @@ def test_a_receipt_counts_only_if_we_signed_it_for_the_whole_of_this_disclosure(
     assert shown(request="0d" * 16) is None
     assert shown(manifest=OTHER_SHA) is None
     assert shown(state=ReceiptState.REFUSED, manifest=disclosure.sizes[0].sha256) is None
+
+
+def test_each_check_of_an_honest_disclosure_says_this_and_shows_these_values(
+    requester: Requester, asked: SentRequest, house: House
+) -> None:
+    disclosure = house.disclose(asked)
+    verification = verified(requester, asked, disclosure)
+    disclosed = verification.disclosed
+    assert disclosed is not None
+    manifest, items = disclosed.manifest, verification.items
+    checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
+
+    def sha(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    names = {PartKind.SEGMENT: "Video", PartKind.POSTER: "Picture"}
+    assert [(check.kind, check.said, [(p.label, p.value) for p in check.proofs]) for check in verification.checks] == [
+        (
+            CheckKind.ARRIVED,
+            "All 6 parts are here.",
+            [("Part 0 as received (SHA-256)", disclosure.sizes[0].sha256)],
+        ),
+        (
+            CheckKind.SEALED,
+            "It opens with the key that was made for this request only.",
+            [("Reply key (SHA-256 of its text)", sha(asked.request.reply))],
+        ),
+        (
+            CheckKind.DEVICE,
+            f"Device {house.device_id} signed the list of all files.",
+            [
+                ("Device's public key", public_key_of(house.device).text),
+                ("Signed list (SHA-256)", hashlib.sha256(verification.statements).hexdigest()),
+            ],
+        ),
+        (
+            CheckKind.ANSWERS,
+            f"The signed list names request {asked.request.id} by the hash of its signed bytes.",
+            [("Request (SHA-256)", asked.payload_sha256)],
+        ),
+        (
+            CheckKind.OWNERS,
+            "The device names “mira” as its owners (list no. 1). This doorbell was first seen with this answer: only "
+            "its own key vouches for its first list, and a thief with that key could name other owners.",
+            [("List of owners no. 1 (SHA-256 of the statement)", sha(manifest.enrolments[0]))],
+        ),
+        (
+            CheckKind.APPROVAL,
+            "“mira”, an owner in that list, signed the approval. It names this request, this reply key and each file.",
+            [
+                ("Owner's public key", public_key_of(house.owner).text),
+                ("Approval (SHA-256 of the statement)", sha(manifest.approval)),
+            ],
+        ),
+        (
+            CheckKind.LEDGER,
+            f"Entry no. {manifest.ledger.index} of a ledger is this approval: an inclusion proof leads to its head, "
+            "which the device signed. To find out if the owner has this ledger, compare its head with theirs.",
+            [("Ledger's head (SHA-256 root)", checkpoint.root.hex()), ("Ledger's size", str(checkpoint.size))],
+        ),
+        (
+            CheckKind.RECORDS,
+            "3 capture records, each signed by the device on its own.",
+            [("Capture record (SHA-256 of its line)", sha(line)) for line in manifest.records],
+        ),
+        (CheckKind.WINDOW, "Every segment overlaps the requested window, by the device's clock.", []),
+        (
+            CheckKind.PARTS,
+            "5 files: length and hash as the device announced, new header as the owner made it, sealed content as it "
+            "was recorded.",
+            [
+                (f"Part {number}, {each.item.part.kind.value} {each.item.part.id} (SHA-256)", size.sha256)
+                for number, (each, size) in enumerate(zip(items, disclosure.sizes[1:], strict=True), start=1)
+            ],
+        ),
+        (
+            CheckKind.FOOTAGE,
+            "Each file opens with the key that the device committed to at capture, and its own context is what the "
+            "device signed then.",
+            [
+                (
+                    f"{names[each.item.part.kind]} {each.item.part.id} (SHA-256)",
+                    hashlib.sha256(
+                        next(
+                            s.content
+                            for s in house.stored
+                            if (s.kind, s.id) == (each.item.part.kind, each.item.part.id)
+                        )
+                    ).hexdigest(),
+                )
+                for each in items
+            ],
+        ),
+    ]
+    assert [each.number for each in items] == [1, 2, 3, 4, 5]
+    assert [each.opened_bytes for each in items] == [
+        next(len(s.content) for s in house.stored if (s.kind, s.id) == (each.item.part.kind, each.item.part.id))
+        for each in items
+    ]
+
+
+def test_one_file_and_one_record_are_counted_in_the_singular_and_an_interrupted_file_is_named(
+    requester: Requester, asked: SentRequest, house: House
+) -> None:
+    cut = house.power_cut(house.stored[0], len(house.stored[0].data) - 1)
+    verification = verified(requester, asked, house.disclose(asked, [cut]))
+    said = {check.kind: check.said for check in verification.checks}
+    assert verification.ok
+    assert said[CheckKind.RECORDS] == "1 capture record, each signed by the device on its own."
+    assert said[CheckKind.PARTS].startswith("1 file: ")
+    assert said[CheckKind.FOOTAGE].endswith(
+        " 1 file had been interrupted by a power failure. The device signed their sealed bytes after the restart."
+    )
