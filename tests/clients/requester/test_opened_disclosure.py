@@ -22,6 +22,7 @@ from agent.clients.media.join import probe
 from agent.clients.requester import messages
 from agent.clients.requester.checks import CheckKind
 from agent.clients.requester.clips import Continuity
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
 from agent.core.ledger.merkle import check_inclusion, leaf_hash
@@ -29,6 +30,7 @@ from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
 from agent.errors import ConfigurationError
 from agent.recorder.capture.camera_scripted import ScriptedCamera
+from agent.wire import strictjson
 from agent.wire.area import Point, Polygon
 from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState
 from agent.wire.messages import Contact
@@ -656,3 +658,29 @@ def test_on_a_disk_without_hard_links_the_bundle_holds_copies(
     parts = [path for path in made.bundle.rglob("*.age") if path.name == "1.age"]
     assert [path.read_bytes() for path in parts] == [disclosure.parts[1]]
     assert parts[0].stat().st_nlink == 1
+
+
+def test_the_bundle_holds_each_statement_word_for_word_and_everything_as_it_was_received(
+    good: OpenedDisclosure, requester: Requester, asked: SentRequest
+) -> None:
+    disclosed = good.verification.disclosed
+    assert disclosed is not None
+    manifest = disclosed.manifest
+    texts = {
+        "request.dsse": asked.envelope,
+        "manifest.dsse": good.verification.statements,
+        "approval.dsse": manifest.approval.encode(),
+        "enrolment-001.dsse": manifest.enrolments[0].encode(),
+        "ledger-checkpoint.txt": manifest.ledger.checkpoint.encode(),
+        "ledger-proof.json": strictjson.encode(manifest.ledger),
+        "records.jsonl": "".join(f"{line}\n" for line in manifest.records).encode(),
+    }
+    answer = AnswerFolder(requester.folder, good.verification.disclosure)
+    texts |= {f"parts/{number}.age": answer.part(number).read_bytes() for number in range(6)}
+    for name, data in texts.items():
+        assert (good.bundle / name).read_bytes() == data, name
+    signed = ("request", "manifest", "approval", *(f"record-{number:03}" for number in range(1, 4)))
+    by_hand = {f"{name}.{suffix}" for name in signed for suffix in ("signed", "signature")}
+    by_hand |= {f"{name}.pem" for name in ("device", "owner", "requester")}
+    found = {str(path.relative_to(good.bundle)) for path in good.bundle.rglob("*") if path.is_file()}
+    assert found == {*texts, "bundle.json", "SHA256SUMS", *(f"by-hand/{name}" for name in by_hand)}

@@ -750,3 +750,17 @@ def test_what_is_for_another_requester_or_for_none_is_counted_and_dropped(desk: 
             pass
         assert desk.receiver.dropped == number + 1
     assert list(answer_folders(requester.folder)) == []
+
+
+def test_a_place_that_is_free_again_is_given_to_the_next_one_at_once(
+    broker: FakeBroker, requester: Requester, asked: SentRequest, gops: list[Gop], clock: TestClock
+) -> None:
+    desk = Desk(broker, requester, clock)
+    desk.crash()
+    desk.limits = dataclasses.replace(LIMITS, at_once=1)
+    desk.begin()
+    houses = [filmed(gops, name=f"house {number}") for number in range(2)]
+    doors = [Door(broker, requester, house.disclose(asked), clock) for house in houses]
+    play(clock, desk, *doors, until=lambda: ReceiverEventKind.COMPLETE in desk.kinds)
+    assert desk.kinds.count(ReceiverEventKind.BEGUN) == 2
+    desk.bus.stop()

@@ -1,0 +1,53 @@
+"""The clips of a disclosure are in the order of the recording, whatever the wall clock says and whatever opens."""
+
+from __future__ import annotations
+
+from agent.clients.requester.clips import Continuity, clips_of
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.core.media import Gop
+from agent.wire.disclosures import PartKind
+from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed
+from tests.clients.requester.house import Changes, House
+from tests.clients.requester.test_verification import verified
+
+
+def test_a_segment_that_does_not_open_still_stands_in_its_place_between_the_others(
+    requester: Requester, asked: SentRequest, gops: list[Gop]
+) -> None:
+    films = iter([False, True, False])
+    changes = Changes(media=lambda film: b"\0\0\0\x08free" if next(films) else film)
+    house = House((NOW_S - 6000) * 1000, changes=changes)
+    event = house.record(DESCRIPTION, gops[0:2])[0].record.record.event  # type: ignore[union-attr]
+    for first in (2, 4):
+        house.record(DESCRIPTION, gops[first : first + 2], event=event, poster=False)
+    (clip,) = clips_of(verified(requester, asked, house.disclose(asked)))
+    segments = [each.id for each in house.stored if each.kind is PartKind.SEGMENT]
+    assert [each.id for each in clip.segments] == [segments[0], segments[2]]
+    assert [each.item.part.id for each in clip.unopened] == [segments[1]]
+    assert clip.continuity is Continuity.UNBROKEN
+
+
+def test_clips_and_segments_are_numbered_in_the_order_of_the_records(
+    requester: Requester, asked: SentRequest, gops: list[Gop]
+) -> None:
+    house = filmed(gops)
+    first, second = clips_of(verified(requester, asked, house.disclose(asked, reversed(house.stored))))
+    segments = [each for each in house.stored if each.kind is PartKind.SEGMENT]
+    assert [(each.number, each.id) for each in (*first.segments, *second.segments)] == [
+        (number, each.id) for number, each in enumerate(segments, start=1)
+    ]
+    assert (first.number, second.number) == (1, 2)
+    assert first.event == segments[0].record.record.event  # type: ignore[union-attr]
+    assert (first.start_ms, first.end_ms) == (first.segments[0].start_ms, first.segments[-1].end_ms)
+    assert first.poster is not None
+    assert first.poster.item.part.id == segments[0].id
+    assert (first.continuity, second.continuity) == (Continuity.UNBROKEN, None)
+
+
+def test_a_clip_of_a_picture_alone_has_the_time_of_its_first_segment(
+    requester: Requester, asked: SentRequest, house: House
+) -> None:
+    poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
+    (clip,) = clips_of(verified(requester, asked, house.disclose(asked, [poster])))
+    assert clip.poster is not None
+    assert (clip.segments, clip.start_ms, clip.end_ms) == ((), clip.poster.span.start_ms, clip.poster.span.end_ms)
