@@ -124,7 +124,8 @@ GROUPS = (
     ),
     Group("alerts", ("agent/custodian/alerts/*.py",), ("tests/custodian/alerts",)),
     Group("page", ("agent/custodian/page/*.py",), ("tests/custodian/page",)),
-    Group("uplink", ("agent/uplink/*.py",), ("tests/uplink",)),
+    # The senders of alerts are tested beside what hands them their messages.
+    Group("uplink", ("agent/uplink/*.py",), ("tests/uplink", "tests/custodian/alerts")),
     Group("ipc", ("agent/ipc/*.py",), ("tests/ipc", "tests/contracts/test_outbox.py")),
     Group(
         "journal",
