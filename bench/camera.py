@@ -59,7 +59,8 @@ from pathlib import Path
 from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.custodian.state_folder import StateFolder
-from agent.config import Configuration, DeviceConfig, ObjectDetectionConfig, ObjectDetectionUse
+from agent.config import Configuration
+from agent.config.settings import DeviceConfig, ObjectDetectionConfig, ObjectDetectionUse
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.ipc.control_client import DeviceLink

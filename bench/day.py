@@ -19,7 +19,8 @@ from pathlib import Path
 from agent.clients.opening import open_bytes
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.config import Configuration, DeviceConfig, ObjectDetectionConfig, ObjectDetectionUse, VaultConfig
+from agent.config import Configuration
+from agent.config.settings import DeviceConfig, ObjectDetectionConfig, ObjectDetectionUse, VaultConfig
 from agent.core.media import EncodedPacket, LumaFrame, SoundDescription, SoundPacket, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs, ClockReading
 from agent.core.vault.records import SegmentRecord

@@ -169,18 +169,11 @@ class Bridge:
             match effect:
                 case panel.DriveOutput(output, on):
                     self._lines.drive(output, on)
-                case panel.ButtonPressed(press, at_ns, held):
-                    told = frames.Pressed(press=press, at_us=at_ns // 1000, held=held)
-                    self._presses.append(told)
-                    self._server.send_to_agent(told)
-                case panel.PirTriggered(at_ns):
-                    self._server.send_to_agent(frames.PirPulse(at_us=at_ns // 1000))
-                case panel.TamperChanged(is_open, at_ns):
-                    self._server.send_to_agent(frames.TamperSwitch(open=is_open, at_us=at_ns // 1000))
-                case panel.PrivacySwitched(on):
-                    self._server.send_to_agent(frames.PrivacySwitch(on=on))
-                case panel.CameraBlackout(length_ns):
-                    self._server.send_to_agent(frames.Blackout(ms=length_ns // _MS))
+                case frames.Pressed():
+                    self._presses.append(effect)
+                    self._server.send_to_agent(effect)
+                case _:
+                    self._server.send_to_agent(effect)
 
     # --- Peers
 

@@ -23,20 +23,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from firmware_bridge.daylight import BLACKOUT_NS, Daylight, Switch
+from firmware_bridge.frames import Blackout, PirPulse, Pressed, PrivacySwitch, TamperSwitch
 from firmware_bridge.lines import Edge, Input, Output
 
 __all__ = [
     "SILENCE_NS",
     "AgentStatus",
-    "ButtonPressed",
-    "CameraBlackout",
     "DriveOutput",
     "Effect",
     "Panel",
     "PanelRules",
-    "PirTriggered",
-    "PrivacySwitched",
-    "TamperChanged",
 ]
 
 SILENCE_NS = 3_000_000_000
@@ -45,6 +41,7 @@ _CHIME_PAUSE_NS = 2_000_000_000
 _COIL_NS = 100_000_000
 """Pulse length that a latching infrared filter needs."""
 _MS = 1_000_000
+_US = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,41 +82,8 @@ class DriveOutput:
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ButtonPressed:
-    """`press` counts from 1 for each panel. A long press is reported a second time with `held`."""
-
-    press: int
-    at_ns: int
-    held: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PirTriggered:
-    """The PIR saw something warm."""
-
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class TamperChanged:
-    open: bool
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class PrivacySwitched:
-    on: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CameraBlackout:
-    """The whole picture is about to change. Motion does not count for this time."""
-
-    length_ns: int
-
-
-Effect = DriveOutput | ButtonPressed | PirTriggered | TamperChanged | PrivacySwitched | CameraBlackout
+Effect = DriveOutput | Pressed | PirPulse | TamperSwitch | PrivacySwitch | Blackout
+"""What the caller carries out: it drives an output, or sends the frame to the agent."""
 
 
 class _LedPattern(enum.Enum):
@@ -198,9 +162,9 @@ class Panel:
         reported."""
         self._inputs = {wire: _Debounced(level, level) for wire, level in levels.items()}
         self.privacy = levels.get(Input.PRIVACY, False)
-        effects: list[Effect] = [PrivacySwitched(self.privacy)]
+        effects: list[Effect] = [PrivacySwitch(on=self.privacy)]
         if levels.get(Input.TAMPER):
-            effects.append(TamperChanged(True, now_ns))
+            effects.append(TamperSwitch(open=True, at_us=now_ns // _US))
         effects += [DriveOutput(Output.IR_CUT_DAY, True)]
         self._shown[Output.IR_CUT_DAY] = True
         self._pulses[Output.IR_CUT_DAY] = now_ns + _COIL_NS
@@ -237,7 +201,7 @@ class Panel:
                 level.active = level.raw
                 effects += self._turned(wire, level.active, level.trial_ns, now_ns, minute)
         if self._held_from_ns is not None and now_ns - self._held_from_ns >= self.rules.long_press_ns:
-            effects.append(ButtonPressed(self._presses, self._held_from_ns, held=True))
+            effects.append(Pressed(press=self._presses, at_us=self._held_from_ns // _US, held=True))
             self._held_from_ns = None
         for output in [output for output, ends_ns in self._pulses.items() if ends_ns <= now_ns]:
             del self._pulses[output]
@@ -266,17 +230,17 @@ class Panel:
                 self._held_from_ns = at_ns if active else None
                 if active:
                     self._presses += 1
-                    yield ButtonPressed(self._presses, at_ns)
+                    yield Pressed(press=self._presses, at_us=at_ns // _US)
                     yield from self._ring(now_ns, minute)
             case Input.PIR:
                 if active and (self._passed_ns is None or at_ns - self._passed_ns >= self.rules.pir_gap_ns):
                     self._passed_ns = at_ns
-                    yield PirTriggered(at_ns)
+                    yield PirPulse(at_us=at_ns // _US)
             case Input.TAMPER:
-                yield TamperChanged(active, at_ns)
+                yield TamperSwitch(open=active, at_us=at_ns // _US)
             case Input.PRIVACY:
                 self.privacy = active
-                yield PrivacySwitched(active)
+                yield PrivacySwitch(on=active)
 
     def _ring(self, now_ns: int, minute: int | None) -> Iterator[Effect]:
         rested = self._rang_ns is None or now_ns - self._rang_ns >= self.rules.chime_ns + _CHIME_PAUSE_NS
@@ -288,7 +252,7 @@ class Panel:
     def _switch(self, switch: Switch | None, now_ns: int) -> Iterator[Effect]:
         if switch is None:
             return
-        yield CameraBlackout(BLACKOUT_NS)
+        yield Blackout(ms=BLACKOUT_NS // _MS)
         coil, other = Output.IR_CUT_DAY, Output.IR_CUT_NIGHT
         if switch.night:
             coil, other = other, coil

@@ -22,7 +22,7 @@ from firmware_bridge.boards import BoardName
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.lines import Input, Output
 
-__all__ = ["Backend", "BoardConfig", "PanelConfig", "load", "pin_conflicts"]
+__all__ = ["Backend", "BoardConfig", "PanelConfig", "PanelPins", "load", "pin_conflicts"]
 
 Pin = Annotated[int, Meta(ge=0, le=511)]
 """The offset of a line on its chip. On a Pi this is the BCM number."""
@@ -42,15 +42,9 @@ class Backend(enum.Enum):
     GPIOZERO = "gpiozero"
 
 
-class PanelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[panel]`. The bridge runs only if this section exists."""
+class PanelPins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The wires of a doorbell: offsets of lines on their chip. A wire that is absent is None."""
 
-    backend: Backend = Backend.SIMULATED
-    socket: Path = Path("/run/doorward/bridge.sock")
-    start: bool = True
-    """`doorward run` starts the bridge and stops it.  False: something else (systemd) does."""
-    agent_user: Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_][a-z0-9_-]*\Z")] | None = None
-    chip: Path = Path("/dev/gpiochip0")
     button: Pin | None = 17
     pir: Pin | None = None
     tamper: Pin | None = None
@@ -62,10 +56,21 @@ class PanelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ir_cut_day: Pin | None = None
     ir_cut_night: Pin | None = None
     active_low: Annotated[tuple[Wire, ...], Meta(max_length=10)] = ("button",)
+    chime_quiet: tuple[TimeOfDay, TimeOfDay] | None = None
+
+
+class PanelConfig(PanelPins, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[panel]`. The bridge runs only if this section exists."""
+
+    backend: Backend = Backend.SIMULATED
+    socket: Path = Path("/run/doorward/bridge.sock")
+    start: bool = True
+    """`doorward run` starts the bridge and stops it.  False: something else (systemd) does."""
+    agent_user: Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_][a-z0-9_-]*\Z")] | None = None
+    chip: Path = Path("/dev/gpiochip0")
     debounce_ms: Annotated[int, Meta(ge=1, le=500)] = 20
     long_press_s: Annotated[float, Meta(ge=1, le=60)] = 5.0
     chime_ms: Annotated[int, Meta(ge=50, le=5000)] = 600
-    chime_quiet: tuple[TimeOfDay, TimeOfDay] | None = None
     pir_gap_s: Annotated[float, Meta(ge=0, le=600)] = 5.0
     night_lux: Annotated[float, Meta(ge=0.01, le=1000)] = 3.0
     day_lux: Annotated[float, Meta(ge=0.02, le=10_000)] = 15.0

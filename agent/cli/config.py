@@ -11,8 +11,9 @@ import click
 from agent.cli.checks.place import in_words, note_on
 from agent.cli.effective_config import show
 from agent.cli.frame import Group, config_option, emit_json, json_option
-from agent.config import BoardName, CameraConfig, CameraKind, Configuration, load
+from agent.config import Configuration, load
 from agent.config.reading import shown
+from agent.config.settings import BoardName, CameraConfig, CameraKind
 from agent.errors import ConfigurationError
 from firmware_bridge.boards import board_here
 

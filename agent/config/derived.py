@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent import __version__, config
+from agent import __version__
+from agent.config.overlay import sources
+from agent.config.settings import CameraKind, Configuration, RequestsConfig, VaultConfig
 from agent.wire.limits import RequestLimits
 from agent.wire.statements import Settings
 
@@ -14,11 +16,11 @@ _HELD_OF = 2
 """Holds may keep 1/2 of the bytes. The other half can always be deleted, so holds cannot freeze the buffer."""
 
 
-def held_bytes(vault: config.VaultConfig) -> int:
+def held_bytes(vault: VaultConfig) -> int:
     return vault.max_bytes // _HELD_OF
 
 
-def request_limits(requests: config.RequestsConfig) -> RequestLimits:
+def request_limits(requests: RequestsConfig) -> RequestLimits:
     return RequestLimits(
         window_min_s=requests.shortest_window_minutes * 60,
         window_max_s=requests.longest_window_minutes * 60,
@@ -32,24 +34,22 @@ def request_limits(requests: config.RequestsConfig) -> RequestLimits:
     )
 
 
-def page_facts(
-    configuration: config.Configuration, file: config.Configuration, settings: Settings | None
-) -> dict[str, Any]:
+def page_facts(configuration: Configuration, file: Configuration, settings: Settings | None) -> dict[str, Any]:
     """Returns the settings for the owner's page: the values in force, the values in the file, and the author of
     each."""
     return {
         **_values(configuration),
         "file": _values(file),
-        "by_owner": [key for key, is_owners in config.sources(settings).items() if is_owners],
+        "by_owner": [key for key, is_owners in sources(settings).items() if is_owners],
         "segment_s": file.clips.segment_s,
         "broker": file.broker.host if file.broker else None,
         "alerts": file.alerts is not None,
-        "masks_by": "camera" if file.camera.kind is config.CameraKind.RTSP else "doorbell",
+        "masks_by": "camera" if file.camera.kind is CameraKind.RTSP else "doorbell",
         "version": __version__,
     }
 
 
-def _values(configuration: config.Configuration) -> dict[str, Any]:
+def _values(configuration: Configuration) -> dict[str, Any]:
     """Those an owner may set."""
     place, vault, motion = configuration.device.position, configuration.vault, configuration.motion
     return {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from agent.config import Configuration, Weekday
+from agent.config import Configuration
+from agent.config.settings import Weekday
 from agent.core.alerts.policy import minute_of_day
-from agent.core.private_hours import PrivateHours, is_private
+from agent.core.private_hours import is_private
 from agent.core.timebase import ClockReading
 from agent.wire import strictjson
-from agent.wire.statements import STATEMENT_LIMIT_BYTES, Settings
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, PrivateHoursSetting, Settings
 
 __all__ = ["is_private_now", "place_of", "settings_of"]
 
@@ -36,8 +37,10 @@ def is_private_now(configuration: Configuration, now: ClockReading) -> bool:
         return False
     local = time.localtime(now.utc_ns / _NS)
     hours = [
-        PrivateHours(
-            frozenset(_DAYS.index(day) for day in each.days), minute_of_day(each.begins), minute_of_day(each.ends)
+        PrivateHoursSetting(
+            days=tuple(_DAYS.index(day) for day in each.days),
+            begins_minute=minute_of_day(each.begins),
+            ends_minute=minute_of_day(each.ends),
         )
         for each in configuration.privacy.hours
     ]

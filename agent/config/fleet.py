@@ -25,21 +25,26 @@ from msgspec import Meta, Struct, field
 from agent.config.places import KeyPath, Places
 from agent.config.reading import convert, explain, not_utf8, parse, placed, read_text
 from agent.config.settings import (
+    BrokerLink,
     CameraKind,
+    CameraNumber,
     ClipsConfig,
     Configuration,
     CrossFieldError,
+    FrameSize,
+    FramesPerSecond,
     Name,
     PositionConfig,
     Section,
+    Sensitivity,
     Url,
-    ZoneConfig,
+    Zones,
 )
 from agent.errors import ConfigurationError, FormatError
 from agent.wire.identities import parse_public_key
 from firmware_bridge.boards import BoardName
 from firmware_bridge.lines import Input, Output
-from firmware_bridge.settings import Backend, Pin, TimeOfDay, Wire
+from firmware_bridge.settings import Backend, PanelPins
 
 __all__ = [
     "DeviceBundle",
@@ -85,37 +90,16 @@ class FleetRoot(Section, frozen=True, kw_only=True):
     ]
 
 
-class FleetBroker(Section, frozen=True, kw_only=True):
+class FleetBroker(BrokerLink, frozen=True, kw_only=True):
     """`[broker]`: the same for all doorbells; `ca` is a file beside the fleet file."""
 
-    host: Annotated[
-        str,
-        Meta(
-            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+\Z", description="a host name or address in quotes"
-        ),
-    ]
     ca: _FileName
-    port: Annotated[int, Meta(ge=1, le=65_535)] = 8883
-    keepalive_s: Annotated[int, Meta(ge=10, le=300)] = 60
-    chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 131_072
 
 
-class FleetPanel(Section, frozen=True, kw_only=True):
+class FleetPanel(PanelPins, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`panel = {…}`: pins by their BCM number. If it is absent, there are no wires."""
 
     backend: Backend = Backend.GPIOD
-    button: Pin | None = 17
-    pir: Pin | None = None
-    tamper: Pin | None = None
-    privacy: Pin | None = None
-    recording_led: Pin = 24
-    status_led: Pin | None = None
-    chime: Pin | None = None
-    ir_led: Pin | None = None
-    ir_cut_day: Pin | None = None
-    ir_cut_night: Pin | None = None
-    active_low: Annotated[tuple[Wire, ...], Meta(max_length=10)] = ("button",)
-    chime_quiet: tuple[TimeOfDay, TimeOfDay] | None = None
 
 
 class FleetCamera(Section, frozen=True, kw_only=True):
@@ -131,14 +115,14 @@ class FleetCamera(Section, frozen=True, kw_only=True):
     ]
     position: PositionConfig | None = None
     kind: CameraKind = CameraKind.PI
-    number: Annotated[int, Meta(ge=0, le=7)] = 0
+    number: CameraNumber = 0
     """Which Pi camera, or which /dev/videoN."""
     url: Url | None = None
-    size: tuple[Annotated[int, Meta(ge=160, le=3840)], Annotated[int, Meta(ge=120, le=2160)]] = (1280, 720)
-    fps: Annotated[int, Meta(ge=1, le=60)] = 15
+    size: FrameSize = (1280, 720)
+    fps: FramesPerSecond = 15
     rotate: bool = False
-    sensitivity: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
-    zones: Annotated[tuple[ZoneConfig, ...], Meta(max_length=32)] = ()
+    sensitivity: Sensitivity = 1.0
+    zones: Zones = ()
     """Masks are zones of kind "privacy"."""
     panel: FleetPanel | None = None
     board: BoardName = BoardName.AUTO

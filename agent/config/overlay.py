@@ -17,7 +17,6 @@ from agent.config.settings import (
     PrivateHoursConfig,
     Weekday,
     ZoneConfig,
-    ZoneConfigKind,
     household_cross_field_errors,
 )
 from agent.wire.statements import Settings
@@ -87,7 +86,7 @@ def _zones(settings: Settings) -> Iterator[ZoneConfig]:
     for zone in settings.zones or ():
         yield ZoneConfig(
             name=zone.name,
-            kind=ZoneConfigKind(zone.kind.value),
+            kind=zone.kind,
             corners=tuple((x / 10_000, y / 10_000) for x, y in zone.corners),
             sensitivity=zone.sensitivity_percent / 100,
             smallest_share=zone.smallest_share / 10_000,

@@ -20,6 +20,7 @@ from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.core.alerts.kinds import AlertKind
 from agent.core.networks import dns_label, is_local
 from agent.core.object_detection.labels import KeepFilter
+from agent.wire.fields import ZoneKind
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
 from firmware_bridge.settings import BoardConfig, PanelConfig, TimeOfDay, pin_conflicts
 
@@ -56,7 +57,6 @@ __all__ = [
     "VaultConfig",
     "Weekday",
     "ZoneConfig",
-    "ZoneConfigKind",
     "cross_field_errors",
     "household_cross_field_errors",
 ]
@@ -66,6 +66,10 @@ SECRET = {"secret": True}
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 Share = Annotated[float, Meta(ge=0, le=1)]
+FrameSize = tuple[Annotated[int, Meta(ge=160, le=3840)], Annotated[int, Meta(ge=120, le=2160)]]
+FramesPerSecond = Annotated[int, Meta(ge=1, le=60)]
+CameraNumber = Annotated[int, Meta(ge=0, le=7)]
+Sensitivity = Annotated[float, Meta(ge=0.1, le=10)]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,14 +130,14 @@ class CameraConfig(Section, frozen=True, kw_only=True):
     device: Path = Path("/dev/video0")
     path: Path | None = None
     realtime: bool = True
-    size: tuple[Annotated[int, Meta(ge=160, le=3840)], Annotated[int, Meta(ge=120, le=2160)]] = (1280, 720)
+    size: FrameSize = (1280, 720)
     """Width and height, px, even."""
-    fps: Annotated[int, Meta(ge=1, le=60)] = 15
+    fps: FramesPerSecond = 15
     quality: Annotated[int, Meta(ge=15, le=35)] = 25
     bitrate_kbps: Annotated[int, Meta(ge=100, le=50_000)] = 4000
     """The limit over any second. A quiet scene needs far less."""
     stall_s: Annotated[float, Meta(ge=5, le=90)] = 15.0
-    number: Annotated[int, Meta(ge=0, le=7)] = 0
+    number: CameraNumber = 0
     rotate: bool = False
     mirror: bool = False
     focus_m: Annotated[float, Meta(ge=0.1, le=100)] = 2.0
@@ -172,29 +176,24 @@ class SoundConfig(Section, frozen=True, kw_only=True):
     bitrate_kbps: Annotated[int, Meta(ge=16, le=128)] = 40
 
 
-class ZoneConfigKind(enum.Enum):
-    """The purpose of a zone."""
-
-    INCLUDE = "include"
-    EXCLUDE = "exclude"
-    PRIVACY = "privacy"
-
-
 class ZoneConfig(Section, frozen=True, kw_only=True):
     """`[[motion.zones]]`: one polygon, corners (x, y) from the top left, 0..1."""
 
     name: Name
     corners: Annotated[tuple[tuple[Share, Share], ...], Meta(min_length=3, max_length=64)]
-    kind: ZoneConfigKind = ZoneConfigKind.INCLUDE
-    sensitivity: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
+    kind: ZoneKind = ZoneKind.INCLUDE
+    sensitivity: Sensitivity = 1.0
     smallest_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+
+Zones = Annotated[tuple[ZoneConfig, ...], Meta(max_length=32)]
 
 
 class MotionConfig(Section, frozen=True, kw_only=True):
     """`[motion]`"""
 
-    sensitivity: Annotated[float, Meta(ge=0.1, le=10)] = 1.0
-    zones: Annotated[tuple[ZoneConfig, ...], Meta(max_length=32)] = ()
+    sensitivity: Sensitivity = 1.0
+    zones: Zones = ()
 
 
 class ClipsConfig(Section, frozen=True, kw_only=True):
@@ -253,8 +252,8 @@ class RequestsConfig(Section, frozen=True, kw_only=True):
     delay_minutes: Annotated[int, Meta(ge=0, le=1440)] = 0
 
 
-class BrokerConfig(Section, frozen=True, kw_only=True):
-    """`[broker]`: if this section is absent, Doorward only records and leaves the network alone."""
+class BrokerLink(Section, frozen=True, kw_only=True):
+    """The broker, and the connection to it: the same for a doorbell and for a fleet."""
 
     host: Annotated[
         str,
@@ -262,12 +261,17 @@ class BrokerConfig(Section, frozen=True, kw_only=True):
             min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+\Z", description="a host name or address in quotes"
         ),
     ]
-    ca: Path
-    certificate: Path
-    key: Path
     port: Annotated[int, Meta(ge=1, le=65_535)] = 8883
     keepalive_s: Annotated[int, Meta(ge=10, le=300)] = 60
     chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 131_072
+
+
+class BrokerConfig(BrokerLink, frozen=True, kw_only=True):
+    """`[broker]`: if this section is absent, Doorward only records and leaves the network alone."""
+
+    ca: Path
+    certificate: Path
+    key: Path
 
 
 class PageConfig(Section, frozen=True, kw_only=True):
@@ -460,7 +464,7 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
 def household_cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError]:
     """Those that what an owner sets can bring about, too."""
     for number, zone in enumerate(configuration.motion.zones):
-        if zone.kind is ZoneConfigKind.PRIVACY and configuration.camera.kind is CameraKind.RTSP:
+        if zone.kind is ZoneKind.PRIVACY and configuration.camera.kind is CameraKind.RTSP:
             yield CrossFieldError(
                 ("motion", "zones", number, "kind"),
                 "a network camera's stream is stored unchanged, so no privacy mask can be burned into it.",

@@ -10,28 +10,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-__all__ = ["PrivateHours", "is_private"]
+from agent.wire.statements import PrivateHoursSetting
+
+__all__ = ["is_private"]
 
 _WEEK = 7
 
 
-@dataclass(frozen=True, slots=True)
-class PrivateHours:
-    """`days`: 0 is Monday.  Minutes of the day, 0..1439."""
-
-    days: frozenset[int]
-    begins_minute: int
-    ends_minute: int
-
-    def holds(self, day: int, minute: int) -> bool:
-        if self.begins_minute < self.ends_minute:
-            return day in self.days and self.begins_minute <= minute < self.ends_minute
-        since_yesterday = (day - 1) % _WEEK in self.days and minute < self.ends_minute
-        return (day in self.days and minute >= self.begins_minute) or since_yesterday
-
-
-def is_private(hours: Iterable[PrivateHours], day: int, minute: int) -> bool:
+def is_private(hours: Iterable[PrivateHoursSetting], day: int, minute: int) -> bool:
     """Returns true if one of `hours` contains that minute of that local day (0 is Monday)."""
-    return any(each.holds(day, minute) for each in hours)
+    return any(_holds(each, day, minute) for each in hours)
+
+
+def _holds(hours: PrivateHoursSetting, day: int, minute: int) -> bool:
+    if hours.begins_minute < hours.ends_minute:
+        return day in hours.days and hours.begins_minute <= minute < hours.ends_minute
+    since_yesterday = (day - 1) % _WEEK in hours.days and minute < hours.ends_minute
+    return (day in hours.days and minute >= hours.begins_minute) or since_yesterday

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent import config
 from agent.config.derived import request_limits
+from agent.config.settings import RequestsConfig
 from agent.custodian.alerts.alert_setup import local_time
 from agent.custodian.inbox import InboxSettings
 
@@ -14,7 +14,7 @@ __all__ = ["inbox_settings"]
 _S_PER_MINUTE: Final = 60
 
 
-def inbox_settings(requests: config.RequestsConfig, position: tuple[float, float] | None) -> InboxSettings:
+def inbox_settings(requests: RequestsConfig, position: tuple[float, float] | None) -> InboxSettings:
     """Returns the limits for requests and the delay of an approval.  `position`: (lat, lon) in degrees."""
     return InboxSettings(
         request_limits(requests),

@@ -37,7 +37,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from agent.config import LogConfig, LogFormat
+from agent.config.settings import LogConfig, LogFormat
 from agent.errors import DoorwardError
 
 __all__ = ["redact", "set_up"]

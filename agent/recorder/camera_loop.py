@@ -17,7 +17,7 @@ import structlog
 
 from agent.core.events import TriggerKind
 from agent.core.media import StreamDescription
-from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.recovery import RecoveryAction, RecoveryPolicy, good_until_ns, stall_of
 from agent.core.timebase import NS_PER_S, BootNs, ClockReading, seconds
 from agent.core.vault.records import GapReason
@@ -34,6 +34,7 @@ from agent.recorder.privacy_gate import PrivacyGate
 from agent.recorder.recorder_inputs import PendingTrigger, RecorderInputs
 from agent.recorder.sound_recorder import SoundRecorder
 from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
+from agent.wire.fields import ZoneKind
 from firmware_bridge.throttling import ThrottleLevel
 
 __all__ = ["CameraLoop", "StreamParts"]

@@ -15,8 +15,9 @@ from typing import Any
 
 import structlog
 
-from agent.config import CameraKind, Configuration
+from agent.config import Configuration
 from agent.config.effective import is_private_now
+from agent.config.settings import CameraKind
 from agent.core.motion.parameters import MotionSettings
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.recovery import RecoveryAction, RecoveryPolicy

@@ -7,7 +7,8 @@ from functools import partial
 
 import structlog
 
-from agent.config import Configuration, ObjectDetectionUse
+from agent.config import Configuration
+from agent.config.settings import ObjectDetectionUse
 from agent.core.object_detection.detector import ObjectDetector
 from agent.ports import Notifier
 from agent.recorder.detector_litert import MODELS, absent, open_detector

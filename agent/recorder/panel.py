@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.config import PanelConfig
+from agent.config.settings import PanelConfig
 from agent.ports import Notifier
 from agent.recorder.bridge_client import BridgeLink
 from agent.recorder.bridge_process import BridgeProcess

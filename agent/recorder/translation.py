@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from agent import config
-from agent.config import CameraKind
+from agent.config import Configuration
 from agent.config.derived import held_bytes
+from agent.config.settings import CameraConfig, CameraKind, ClipsConfig, Encoder, MotionConfig, SoundConfig, SoundKind
 from agent.core.events import EventSettings
-from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.retention import RetentionLimits
 from agent.errors import ConfigurationError
 from agent.ports import Camera, Microphone
@@ -26,6 +26,7 @@ from agent.recorder.capture.microphone_alsa import AlsaMicrophone
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.recorder.capture.microphone_rtsp import RtspMicrophone
 from agent.recorder.clip_writer import WriterSettings
+from agent.wire.fields import ZoneKind
 from firmware_bridge.boards import Board, board_named
 from firmware_bridge.throttling import ThrottleLevel
 
@@ -46,7 +47,7 @@ _DAY_MS = 86_400_000
 _WHOLE_PICTURE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
-def vault_limits(configuration: config.Configuration, disk_bytes: int) -> RetentionLimits:
+def vault_limits(configuration: Configuration, disk_bytes: int) -> RetentionLimits:
     """`disk_bytes`: the size of the whole file system that holds the vault."""
     vault = configuration.vault
     return RetentionLimits(
@@ -59,16 +60,16 @@ def vault_limits(configuration: config.Configuration, disk_bytes: int) -> Retent
     )
 
 
-def writer_settings(clips: config.ClipsConfig) -> WriterSettings:
+def writer_settings(clips: ClipsConfig) -> WriterSettings:
     return WriterSettings(
         clips.segment_s, clips.pre_roll_s, clips.pre_roll_max_bytes, clips.fault_memory_bytes, clips.continuous,
         clips.keep,
     )  # fmt: skip
 
 
-def zone_map(motion: config.MotionConfig) -> ZoneMap:
+def zone_map(motion: MotionConfig) -> ZoneMap:
     """The zones, each as keen as its own sensitivity times the camera's."""
-    zones = [Zone(z.name, z.corners, ZoneKind(z.kind.value), z.sensitivity, z.smallest_share) for z in motion.zones]
+    zones = [Zone(z.name, z.corners, z.kind, z.sensitivity, z.smallest_share) for z in motion.zones]
     if not any(zone.kind is ZoneKind.INCLUDE for zone in zones):
         zones.append(Zone("everything", _WHOLE_PICTURE))
     low, high = _SENSITIVITY
@@ -80,7 +81,7 @@ def zone_map(motion: config.MotionConfig) -> ZoneMap:
     )
 
 
-def event_settings(clips: config.ClipsConfig) -> EventSettings:
+def event_settings(clips: ClipsConfig) -> EventSettings:
     return EventSettings(
         pre_roll_s=clips.pre_roll_s,
         post_roll_s=clips.post_roll_s,
@@ -89,7 +90,7 @@ def event_settings(clips: config.ClipsConfig) -> EventSettings:
     )
 
 
-def encoding_settings(settings: config.CameraConfig, motion: config.MotionConfig) -> EncodingSettings:
+def encoding_settings(settings: CameraConfig, motion: MotionConfig) -> EncodingSettings:
     """With the zones, for what is private is black before encoder, detector and poster see the picture."""
     return EncodingSettings(
         widest_px=settings.size[0],
@@ -99,17 +100,15 @@ def encoding_settings(settings: config.CameraConfig, motion: config.MotionConfig
     )
 
 
-def encoder_choice(configuration: config.Configuration) -> EncoderChoice:
+def encoder_choice(configuration: Configuration) -> EncoderChoice:
     """Returns the first choice of encoder for a Pi camera. It changes if that encoder fails."""
     wish = configuration.camera.encoder
     board = board_named(configuration.board.profile)
-    hardware = board.hardware_h264 if wish is config.Encoder.AUTO else wish is config.Encoder.HARDWARE
+    hardware = board.hardware_h264 if wish is Encoder.AUTO else wish is Encoder.HARDWARE
     return EncoderChoice(hardware)
 
 
-def make_camera(
-    configuration: config.Configuration, encoder: EncoderChoice | None = None, throttle_level: int = 0
-) -> Camera:
+def make_camera(configuration: Configuration, encoder: EncoderChoice | None = None, throttle_level: int = 0) -> Camera:
     """Returns the configured camera; the caller opens it. `throttle_level` is the throttling level."""
     settings, motion = configuration.camera, configuration.motion
     encoding = encoding_settings(settings, motion)
@@ -134,18 +133,18 @@ def make_camera(
     return FileCamera(settings.path, paced=settings.realtime, settings=encoding)
 
 
-def make_microphone(sound: config.SoundConfig, camera_url: str | None = None) -> Microphone:
+def make_microphone(sound: SoundConfig, camera_url: str | None = None) -> Microphone:
     """Returns the configured microphone; the caller opens it. `camera_url` is the network camera's address."""
-    if sound.kind is config.SoundKind.CAMERA:
+    if sound.kind is SoundKind.CAMERA:
         return RtspMicrophone(camera_url or "", sound.bitrate_kbps)
-    if sound.kind is config.SoundKind.ALSA:
+    if sound.kind is SoundKind.ALSA:
         return AlsaMicrophone(sound.device, sound.bitrate_kbps)
     if sound.path is None:
         raise ConfigurationError("sound.path: sound of kind 'file' has no file.", remedy="Give one.")
     return FileMicrophone(sound.path, sound.bitrate_kbps, paced=True)
 
 
-def open_microphone(configuration: config.Configuration) -> Callable[[], Microphone] | None:
+def open_microphone(configuration: Configuration) -> Callable[[], Microphone] | None:
     """Returns the function that opens a microphone; None if there is no `[sound]`."""
     sound = configuration.sound
     return None if sound is None else lambda: make_microphone(sound, configuration.camera.url)
@@ -160,7 +159,7 @@ def throttled_mode(size_px: tuple[int, int], frames_per_s: int, throttle_level: 
     return size_px, frames_per_s
 
 
-def pi_mode(settings: config.CameraConfig, size_px: tuple[int, int], frames_per_s: int, board: Board) -> PiMode:
+def pi_mode(settings: CameraConfig, size_px: tuple[int, int], frames_per_s: int, board: Board) -> PiMode:
     return PiMode(
         size_px=size_px,
         frames_per_s=frames_per_s,

@@ -34,6 +34,7 @@ __all__ = [
     "UtcMs",
     "UtcS",
     "Version1",
+    "ZoneKind",
     "distinct",
 ]
 
@@ -95,6 +96,14 @@ class Incident(enum.Enum):
     VANDALISM = "vandalism"
     VEHICLE_CRIME = "vehicle-crime"
     OTHER = "other"
+
+
+class ZoneKind(enum.Enum):
+    """Effect of a zone on the area that it encloses: motion counts, does not count, or pictures are black."""
+
+    INCLUDE = "include"
+    EXCLUDE = "exclude"
+    PRIVACY = "privacy"
 
 
 def distinct(field: str, values: tuple[object, ...]) -> None:

@@ -40,6 +40,7 @@ from agent.wire.fields import (
     UtcMs,
     UtcS,
     Version1,
+    ZoneKind,
     distinct,
 )
 from agent.wire.identities import PublicKey, parse_public_key
@@ -81,7 +82,6 @@ __all__ = [
     "Tip",
     "TrustChange",
     "ZoneSetting",
-    "ZoneSettingKind",
     "open_chain",
     "open_enrolment",
     "open_stolen",
@@ -434,14 +434,6 @@ class TrustChange(OwnerStatement, frozen=True):
             parse_public_key(root)
 
 
-class ZoneSettingKind(enum.Enum):
-    """Effect of a zone on the area that it encloses."""
-
-    INCLUDE = "include"
-    EXCLUDE = "exclude"
-    PRIVACY = "privacy"
-
-
 TenThousandth = Annotated[int, Meta(ge=0, le=10_000)]
 Minute = Annotated[int, Meta(ge=0, le=1439)]
 Percent = Annotated[int, Meta(ge=10, le=1000)]
@@ -451,7 +443,7 @@ class ZoneSetting(Message, frozen=True):
     """A polygon on the picture. Corners are (x, y) in ten-thousandths of its sides, from the top left."""
 
     name: str
-    kind: ZoneSettingKind
+    kind: ZoneKind
     corners: Annotated[tuple[tuple[TenThousandth, TenThousandth], ...], Meta(min_length=3, max_length=64)]
     sensitivity_percent: Percent = 100
     smallest_share: Annotated[int, Meta(ge=0, lt=10_000)] = 0

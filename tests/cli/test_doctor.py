@@ -29,18 +29,17 @@ from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.config import (
+from agent.config import Configuration, load
+from agent.config.settings import (
     BrokerConfig,
     CameraConfig,
     CameraKind,
     ClipsConfig,
-    Configuration,
     DeviceConfig,
     KeepFilter,
     ObjectDetectionConfig,
     ObjectDetectionUse,
     VaultConfig,
-    load,
 )
 from agent.core.bus import BusConnected, PublishAcknowledged, PublishRefused
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs

@@ -17,7 +17,7 @@ import pytest
 from agent import errors
 from agent.cli.app import COMMANDS, doorward
 from agent.cli.frame import EXIT_STATUS, run
-from agent.config import CameraKind
+from agent.config.settings import CameraKind
 
 
 def tool_that_raises(error: BaseException) -> click.Command:

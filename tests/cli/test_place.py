@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.checks.place import in_words, note_on
-from agent.config import PositionConfig
+from agent.config.settings import PositionConfig
 from tests.cli.conftest import Seen
 
 TAB = "#code\tcoordinates\tTZ\nNL\t+5222+00454\tEurope/Amsterdam\nUS\t+404251-0740023\tAmerica/New_York\tEastern\n"

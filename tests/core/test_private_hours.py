@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.alerts.policy import minute_of_day
-from agent.core.private_hours import PrivateHours, is_private
+from agent.core.private_hours import is_private
+from agent.wire.statements import PrivateHoursSetting
 
 SATURDAY, SUNDAY, MONDAY = 5, 6, 0
 MINUTE = st.integers(0, 1439)
 DAY = st.integers(0, 6)
 
 
+def hours_of(days: Iterable[int], begins: int, ends: int) -> PrivateHoursSetting:
+    return PrivateHoursSetting(days=tuple(days), begins_minute=begins, ends_minute=ends)
+
+
 def test_hours_within_a_day_begin_at_their_minute_and_are_over_at_their_end() -> None:
-    lunch = [PrivateHours(frozenset({SATURDAY}), 600, 720)]
+    lunch = [hours_of({SATURDAY}, 600, 720)]
     assert [is_private(lunch, SATURDAY, minute) for minute in (599, 600, 719, 720)] == [False, True, True, False]
     assert not is_private(lunch, SUNDAY, 650)
 
 
 def test_hours_over_midnight_belong_to_the_day_they_begin_on() -> None:
-    night = [PrivateHours(frozenset({SUNDAY}), 22 * 60, 6 * 60)]
+    night = [hours_of({SUNDAY}, 22 * 60, 6 * 60)]
     assert is_private(night, SUNDAY, 23 * 60)
     assert is_private(night, MONDAY, 5 * 60)
     assert not is_private(night, SUNDAY, 5 * 60)
@@ -30,7 +37,7 @@ def test_hours_over_midnight_belong_to_the_day_they_begin_on() -> None:
 
 @given(days=st.frozensets(DAY, min_size=1), begins=MINUTE, ends=MINUTE)
 def test_every_hour_lasts_as_long_as_it_says(days: frozenset[int], begins: int, ends: int) -> None:
-    hours = [PrivateHours(days, begins, ends)]
+    hours = [hours_of(days, begins, ends)]
     lasts = (ends - begins) % 1440 or 1440
     minutes = sum(is_private(hours, day, minute) for day in range(7) for minute in range(1440))
     assert minutes == len(days) * lasts
@@ -41,7 +48,7 @@ def test_without_hours_nothing_is_private() -> None:
 
 
 def test_a_whole_day_is_two_spans_without_a_gap() -> None:
-    day = [PrivateHours(frozenset({SATURDAY}), 0, 720), PrivateHours(frozenset({SATURDAY}), 720, 0)]
+    day = [hours_of({SATURDAY}, 0, 720), hours_of({SATURDAY}, 720, 0)]
     minutes = [sum(is_private(day, each, minute) for minute in range(1440)) for each in (4, SATURDAY, SUNDAY)]
     assert minutes == [0, 1440, 0]
 

@@ -22,7 +22,8 @@ from typing import Any
 
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.config import ClipsConfig, Configuration, DeviceConfig, PageConfig
+from agent.config import Configuration
+from agent.config.settings import ClipsConfig, DeviceConfig, PageConfig
 from agent.core.vault.records import GapReason, GapRecord, SegmentRecord
 from agent.core.vault.spans import TimeSpan
 from agent.custodian.state_folder import StateFolder

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Configuration, DeviceConfig
+from agent.config import Configuration
+from agent.config.settings import DeviceConfig
 from agent.core.vault.entries import Totals
 from agent.custodian import custodian_process
 from agent.custodian.custodian_process import CustodianRole

@@ -15,11 +15,12 @@ from agent.core.ledger.entries import EntryKind
 from agent.errors import RequestError
 from agent.wire.area import Point
 from agent.wire.control import Frame
-from agent.wire.statements import PrivateHoursSetting, QuietHoursSetting, Settings, ZoneSetting, ZoneSettingKind
+from agent.wire.fields import ZoneKind
+from agent.wire.statements import PrivateHoursSetting, QuietHoursSetting, Settings, ZoneSetting
 from tests.custodians import Door, stated
 
 ZONE = ZoneSetting(
-    name="street", kind=ZoneSettingKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_500)), sensitivity_percent=150
+    name="street", kind=ZoneKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_500)), sensitivity_percent=150
 )
 FILE = Configuration(vault=VaultConfig(max_bytes=20_000_000, max_age_days=30), alerts=AlertsConfig())
 

@@ -14,9 +14,10 @@ from gpiozero.pins.mock import MockFactory
 from firmware_bridge.backends import lines_of
 from firmware_bridge.backends.zero import ZeroLines
 from firmware_bridge.errors import BridgeError
+from firmware_bridge.frames import Pressed
 from firmware_bridge.lines import Edge, Input, Output
-from firmware_bridge.panel import ButtonPressed, PanelRules
 from firmware_bridge.panel import Panel as Decisions
+from firmware_bridge.panel import PanelRules
 from firmware_bridge.settings import Backend, PanelConfig
 
 PANEL = PanelConfig(backend=Backend.GPIOZERO, pir=27, tamper=22, privacy=23, chime=5, active_low=("button", "chime"))
@@ -76,7 +77,7 @@ def test_edges_are_dated_on_the_boot_clock_in_order_and_the_panel_makes_one_pres
     assert all(one.at_ns <= other.at_ns for one, other in pairwise(edges))
     effects = [effect for edge in edges for effect in panel.on_edge(edge, edge.at_ns, 12 * 60)]
     effects += panel.on_time(edges[-1].at_ns + 100_000_000, 12 * 60)
-    assert [effect.press for effect in effects if isinstance(effect, ButtonPressed)] == [1]
+    assert [effect.press for effect in effects if isinstance(effect, Pressed)] == [1]
 
 
 def test_outputs_are_driven_by_their_meaning_and_off_when_let_go(lines: ZeroLines, pins: MockFactory) -> None:

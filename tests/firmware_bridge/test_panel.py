@@ -6,22 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firmware_bridge.frames import Blackout, PirPulse, Pressed, PrivacySwitch, TamperSwitch
 from firmware_bridge.lines import Edge, Input, Output
 from firmware_bridge.panel import (
     SILENCE_NS,
     AgentStatus,
-    ButtonPressed,
-    CameraBlackout,
     DriveOutput,
     Effect,
     Panel,
     PanelRules,
-    PirTriggered,
-    PrivacySwitched,
-    TamperChanged,
 )
 
-MS = 1_000_000
+US = 1_000
+MS = 1000 * US
 S = 1000 * MS
 NOON, MIDNIGHT = 12 * 60, 0
 WELL = AgentStatus(delivering=True, healthy=True)
@@ -88,8 +85,8 @@ def test_four_bounces_a_press_and_a_release_are_exactly_one_press_at_its_first_e
     for active in (False, True, False):
         door.turn(Input.BUTTON, active, 3 * MS)
     door.wait(200 * MS)
-    presses = of(ButtonPressed, door.effects)
-    assert presses == [ButtonPressed(1, begun_ns + 12 * MS)]
+    presses = of(Pressed, door.effects)
+    assert presses == [Pressed(press=1, at_us=(begun_ns + 12 * MS) // US)]
 
 
 @settings(deadline=None)
@@ -99,7 +96,7 @@ def test_whatever_is_shorter_than_the_debounce_is_nothing(lengths_ms: list[int])
     for length_ms in lengths_ms:
         door.turn(Input.BUTTON, True, length_ms * MS)
         door.turn(Input.BUTTON, False, 25 * MS)
-    assert of(ButtonPressed, door.effects) == []
+    assert of(Pressed, door.effects) == []
 
 
 @settings(deadline=None)
@@ -113,22 +110,22 @@ def test_every_press_is_told_once_whatever_the_hour_the_agent_or_the_privacy_swi
     for down_ms, up_ms in presses:
         door.turn(Input.BUTTON, True, down_ms * MS)
         door.turn(Input.BUTTON, False, up_ms * MS)
-    assert [effect.press for effect in of(ButtonPressed, door.effects)] == list(range(1, len(presses) + 1))
+    assert [effect.press for effect in of(Pressed, door.effects)] == list(range(1, len(presses) + 1))
 
 
 def test_a_long_press_is_told_when_it_begins_and_once_more_when_it_is_long() -> None:
     door = Door()
     begun_ns = door.now_ns
-    told = of(ButtonPressed, door.press(20 * S))
-    assert told == [ButtonPressed(1, begun_ns), ButtonPressed(1, begun_ns, held=True)]
+    told = of(Pressed, door.press(20 * S))
+    assert told == [Pressed(press=1, at_us=begun_ns // US), Pressed(press=1, at_us=begun_ns // US, held=True)]
 
 
 def test_a_button_that_is_down_at_the_start_is_no_press() -> None:
     door = Door(levels={Input.BUTTON: True})
     door.wait(10 * S)
     door.turn(Input.BUTTON, False)
-    assert of(ButtonPressed, door.effects) == []
-    assert len(of(ButtonPressed, door.press())) == 1
+    assert of(Pressed, door.effects) == []
+    assert len(of(Pressed, door.press())) == 1
 
 
 def test_the_chime_rings_its_length_and_with_a_dead_agent_too() -> None:
@@ -147,7 +144,7 @@ def test_a_finger_that_does_not_stop_does_not_burn_the_relay() -> None:
         door.press(60 * MS)
     rings = [effect for effect in of(DriveOutput, door.effects) if effect == DriveOutput(Output.CHIME, True)]
     assert len(rings) == 2
-    assert len(of(ButtonPressed, door.effects)) == 20
+    assert len(of(Pressed, door.effects)) == 20
 
 
 @pytest.mark.parametrize(
@@ -168,7 +165,7 @@ def test_quiet_hours_silence_the_chime_and_only_the_chime(
     door = Door(PanelRules(quiet=quiet), minute=minute)
     door.press()
     assert (DriveOutput(Output.CHIME, True) in door.effects) == rings
-    assert len(of(ButtonPressed, door.effects)) == 1
+    assert len(of(Pressed, door.effects)) == 1
 
 
 def test_the_recording_led_is_lit_exactly_while_frames_are_delivered() -> None:
@@ -211,10 +208,10 @@ def test_the_status_led_tells_well_strain_fault_and_privacy_apart() -> None:
 
 def test_the_privacy_switch_is_told_both_ways_and_first_of_all() -> None:
     door = Door(levels={Input.PRIVACY: True})
-    assert door.effects[0] == PrivacySwitched(True)
+    assert door.effects[0] == PrivacySwitch(on=True)
     door.turn(Input.PRIVACY, False)
     door.turn(Input.PRIVACY, True)
-    assert of(PrivacySwitched, door.effects) == [PrivacySwitched(True), PrivacySwitched(False), PrivacySwitched(True)]
+    assert of(PrivacySwitch, door.effects) == [PrivacySwitch(on=True), PrivacySwitch(on=False), PrivacySwitch(on=True)]
 
 
 def test_before_the_switch_has_been_read_it_counts_as_closed() -> None:
@@ -227,15 +224,15 @@ def test_pulses_of_the_pir_that_are_near_together_count_once() -> None:
     for _ in range(30):
         door.turn(Input.PIR, True)
         door.turn(Input.PIR, False)
-    passed = of(PirTriggered, door.effects)
-    assert passed == [PirTriggered(first_ns), PirTriggered(first_ns + 5 * S)]
+    passed = of(PirPulse, door.effects)
+    assert passed == [PirPulse(at_us=first_ns // US), PirPulse(at_us=(first_ns + 5 * S) // US)]
 
 
 def test_a_case_that_is_open_is_news_also_at_the_start() -> None:
     door = Door(levels={Input.TAMPER: True})
-    assert len(of(TamperChanged, door.effects)) == 1
+    assert len(of(TamperSwitch, door.effects)) == 1
     door.turn(Input.TAMPER, False)
-    assert [effect.open for effect in of(TamperChanged, door.effects)] == [True, False]
+    assert [effect.open for effect in of(TamperSwitch, door.effects)] == [True, False]
 
 
 def test_night_moves_the_filter_lights_the_lamp_and_blacks_motion_out_first() -> None:
@@ -246,7 +243,7 @@ def test_night_moves_the_filter_lights_the_lamp_and_blacks_motion_out_first() ->
         door.wait(S)
     wanted = [DriveOutput(Output.IR_CUT_NIGHT, True), DriveOutput(Output.IR_LED, True)]
     assert [effect for effect in done if effect in wanted] == wanted
-    assert isinstance(done[0] if not isinstance(done[0], DriveOutput) else of(CameraBlackout, done)[0], CameraBlackout)
+    assert isinstance(done[0] if not isinstance(done[0], DriveOutput) else of(Blackout, done)[0], Blackout)
     assert not door.shows(Output.IR_CUT_NIGHT), "a latching filter wants a pulse"
     assert door.shows(Output.IR_LED)
 

@@ -24,10 +24,11 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.review import RequestReview
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent
-from agent.config import ClipsConfig, Configuration, DeviceConfig, load
+from agent.config import Configuration, load
+from agent.config.settings import ClipsConfig, DeviceConfig
 from agent.core.events import TriggerKind
 from agent.core.media import Gop, LumaFrame
-from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.timebase import NS_PER_S, seconds
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DeviceError
@@ -37,7 +38,7 @@ from agent.ports import CameraEnd
 from agent.recorder.capture.camera_picamera2 import EncoderChoice, PiCamera, PiMode, encoding
 from agent.recorder.capture.encoding import EncodingSettings
 from agent.solo import Solo
-from agent.wire.fields import Kind
+from agent.wire.fields import Kind, ZoneKind
 from agent.wire.identities import private_key_from_seed
 from tests.cameras import FIRST_NS, Receiver, gops_of
 from tests.hardware.virtual_picamera2 import VirtualPicamera2

@@ -17,7 +17,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import LogConfig, LogFormat, LogLevel
+from agent.config.settings import LogConfig, LogFormat, LogLevel
 from agent.errors import StorageError
 from agent.platform.logs import redact, set_up
 

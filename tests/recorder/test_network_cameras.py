@@ -12,7 +12,7 @@ import pytest
 
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import OwnerKeys
-from agent.config import ClipsConfig
+from agent.config.settings import ClipsConfig
 from agent.core.timebase import seconds
 from agent.core.vault.segment import split_media
 from agent.media.fmp4 import TICKS_PER_S

@@ -16,10 +16,11 @@ import pytest
 from agent.clients.opening import open_bytes
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.config import ClipsConfig, Configuration, DeviceConfig
+from agent.config import Configuration
+from agent.config.settings import ClipsConfig, DeviceConfig
 from agent.core.events import TriggerKind
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
-from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.object_detection.arrays import Pixels
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.object_detection.labels import ObjectLabel
@@ -36,6 +37,7 @@ from agent.recorder import camera_loop, coverage_recorder
 from agent.recorder.camera_loop import CameraLoop
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
+from agent.wire.fields import ZoneKind
 from agent.wire.identities import private_key_from_seed
 from tests.networks import Seen, fake_eye
 from tests.recorder.thread_owner_check import plant

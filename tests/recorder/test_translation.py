@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.config import (
+from agent.config import Configuration
+from agent.config.derived import request_limits
+from agent.config.settings import (
     CameraConfig,
     CameraKind,
     ClipsConfig,
-    Configuration,
     MotionConfig,
     RequestsConfig,
     ZoneConfig,
-    ZoneConfigKind,
 )
-from agent.config.derived import request_limits
 from agent.core.events import EventSettings
 from agent.errors import ConfigurationError
 from agent.recorder import translation
@@ -26,6 +25,7 @@ from agent.recorder.capture.camera_picamera2 import PiCamera
 from agent.recorder.capture.camera_rtsp import RtspCamera
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.recorder.capture.camera_v4l2 import V4l2Camera
+from agent.wire.fields import ZoneKind
 from agent.wire.limits import RequestLimits
 
 SQUARE = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5))
@@ -49,7 +49,7 @@ def test_without_zones_the_whole_picture_is_watched_as_keenly_as_configured() ->
 
 def test_an_exclude_zone_alone_leaves_the_rest_watched() -> None:
     raster = translation.zone_map(
-        MotionConfig(zones=(ZoneConfig(name="a", corners=SQUARE, kind=ZoneConfigKind.EXCLUDE),))
+        MotionConfig(zones=(ZoneConfig(name="a", corners=SQUARE, kind=ZoneKind.EXCLUDE),))
     ).rasterise(4, 4)
     assert np.count_nonzero(raster.watched) == 12
 
@@ -60,7 +60,7 @@ def test_sensitivities_multiply_within_what_the_detector_knows() -> None:
 
 
 def test_privacy_zones_become_masks_of_the_picture() -> None:
-    zones = (ZoneConfig(name="a", corners=SQUARE, kind=ZoneConfigKind.PRIVACY), ZoneConfig(name="b", corners=SQUARE))
+    zones = (ZoneConfig(name="a", corners=SQUARE, kind=ZoneKind.PRIVACY), ZoneConfig(name="b", corners=SQUARE))
     mask = translation.encoding_settings(CameraConfig(), MotionConfig(zones=zones)).zones.privacy_mask(4, 4)
     assert np.count_nonzero(mask) == 4
 
@@ -90,6 +90,6 @@ def test_a_hot_board_gets_fewer_and_then_smaller_pictures() -> None:
 
 def test_a_network_cameras_stream_is_not_decoded_so_privacy_zones_are_refused_for_it() -> None:
     camera = CameraConfig(kind=CameraKind.RTSP, url="rtsp://127.0.0.1/a")
-    motion = MotionConfig(zones=(ZoneConfig(name="a", corners=SQUARE, kind=ZoneConfigKind.PRIVACY),))
+    motion = MotionConfig(zones=(ZoneConfig(name="a", corners=SQUARE, kind=ZoneKind.PRIVACY),))
     with pytest.raises(ConfigurationError, match="no privacy mask"):
         translation.make_camera(Configuration(camera=camera, motion=motion))

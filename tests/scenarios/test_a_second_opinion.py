@@ -24,7 +24,8 @@ from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.segment_sources import EVERYTHING_MS, DeviceVault
 from agent.clients.owner.sync import sync
-from agent.config import ClipsConfig, Configuration, DeviceConfig, KeepFilter
+from agent.config import Configuration
+from agent.config.settings import ClipsConfig, DeviceConfig, KeepFilter
 from agent.core.events import TriggerKind
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.object_detection.labels import ObjectLabel

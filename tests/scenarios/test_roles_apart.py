@@ -23,8 +23,8 @@ from agent.clients.owner.live_stream import watch
 from agent.clients.owner.review import RequestReview
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent
-from agent.wire.fields import Kind
-from agent.wire.statements import PrivateHoursSetting, ZoneSetting, ZoneSettingKind
+from agent.wire.fields import Kind, ZoneKind
+from agent.wire.statements import PrivateHoursSetting, ZoneSetting
 from tests.scenarios.street import ROOT, Asker, Street, a_street, until
 
 pytestmark = [pytest.mark.broker]
@@ -174,7 +174,7 @@ def test_what_an_owner_keeps_deletes_and_sets_reaches_the_role_that_does_it(stre
     apart.end("recorder", signal.SIGKILL)
     apart.start("recorder")
     until(lambda: recorder() == "privacy", "the new recorder to know")
-    mask = ZoneSetting(name="street", kind=ZoneSettingKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_000)))
+    mask = ZoneSetting(name="street", kind=ZoneKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_000)))
     with street.owners_link() as link:
         change_settings(link, street.owner, {"private": None, "zones": (mask,)})
     until(lambda: recorder() in ("recording", "watching"), "the camera to open again")

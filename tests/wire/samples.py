@@ -31,7 +31,7 @@ from agent.wire.disclosures import (
     TipManifest,
     TipText,
 )
-from agent.wire.fields import Incident, Kind
+from agent.wire.fields import Incident, Kind, ZoneKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Withdrawal
 from agent.wire.statements import (
@@ -61,7 +61,6 @@ from agent.wire.statements import (
     Tip,
     TrustChange,
     ZoneSetting,
-    ZoneSettingKind,
 )
 from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
 
@@ -390,9 +389,9 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         position=Point(lat=53.5461, lon=9.9661),
         sensitivity_percent=120,
         zones=(
-            ZoneSetting(name="Path", kind=ZoneSettingKind.INCLUDE, corners=((0, 0), (10_000, 0), (5000, 9000))),
+            ZoneSetting(name="Path", kind=ZoneKind.INCLUDE, corners=((0, 0), (10_000, 0), (5000, 9000))),
             ZoneSetting(
-                name="Street", kind=tuple(ZoneSettingKind)[-1], corners=((0, 0), (9000, 0), (0, 9000)), smallest_share=5
+                name="Street", kind=tuple(ZoneKind)[-1], corners=((0, 0), (9000, 0), (0, 9000)), smallest_share=5
             ),
         ),
         max_bytes=10**10,

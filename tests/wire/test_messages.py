@@ -23,6 +23,7 @@ from agent.wire.disclosures import (
     TipManifest,
     TipText,
 )
+from agent.wire.fields import ZoneKind
 from agent.wire.messages import Bulletin, Contact, FootageRequest, Withdrawal
 from agent.wire.statements import (
     Approval,
@@ -35,7 +36,6 @@ from agent.wire.statements import (
     Settings,
     Tip,
     TrustChange,
-    ZoneSettingKind,
 )
 from tests.wire import samples
 
@@ -157,7 +157,7 @@ PART = msgspec.to_builtins(Part(kind=PartKind.SEGMENT, id=samples.item(0).id, si
 OTHER_HEADER = {**ITEM, "header_sha256": "ab" * 32}
 OTHER_SOUND = {**SOUND, "header_sha256": "ab" * 32}
 TOLD = [{"from_ms": 1, "to_ms": 2, "segments": 1}]
-ZONE = {"name": "Path", "kind": ZoneSettingKind.INCLUDE.value, "corners": [[0, 0], [10, 0], [0, 10]]}
+ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10, 0], [0, 10]]}
 
 
 @pytest.mark.parametrize(

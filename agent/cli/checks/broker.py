@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography import x509
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
-from agent.config import BrokerConfig
+from agent.config.settings import BrokerConfig
 from agent.errors import ConfigurationError
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.tls import explain, make_context

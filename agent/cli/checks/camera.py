@@ -21,7 +21,7 @@ import numpy as np
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.cli.words import plain
-from agent.config import CameraConfig, CameraKind, SoundConfig, SoundKind
+from agent.config.settings import CameraConfig, CameraKind, SoundConfig, SoundKind
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError, DoorwardError
 from agent.ports import Camera as CameraPort

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
-from agent.config import Configuration, KeepFilter, ObjectDetectionUse
+from agent.config import Configuration
+from agent.config.settings import KeepFilter, ObjectDetectionUse
 from agent.errors import DoorwardError
 from agent.recorder.detection_setup import why_unavailable
 from agent.recorder.detector_litert import MODELS, open_detector

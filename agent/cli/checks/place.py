@@ -9,7 +9,7 @@ import math
 import re
 from pathlib import Path
 
-from agent.config import PositionConfig
+from agent.config.settings import PositionConfig
 
 __all__ = ["in_words", "note_on"]
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.cli.checks.finding import Finding, bad, fine
-from agent.config import CameraKind, Configuration
+from agent.config import Configuration
+from agent.config.settings import CameraKind
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
 from agent.ipc.control_client import DeviceLink

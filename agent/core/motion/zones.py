@@ -13,7 +13,6 @@ inside (the nonzero rule, as browsers fill it on the page): a mask has no hole t
 
 from __future__ import annotations
 
-import enum
 import math
 from dataclasses import dataclass
 
@@ -21,18 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.errors import ConfigurationError
+from agent.wire.fields import ZoneKind
 
-__all__ = ["Zone", "ZoneKind", "ZoneMap", "ZoneRaster"]
+__all__ = ["Zone", "ZoneMap", "ZoneRaster"]
 
 Mask = npt.NDArray[np.bool_]
-
-
-class ZoneKind(enum.Enum):
-    """What a zone does to the area it encloses."""
-
-    INCLUDE = "include"
-    EXCLUDE = "exclude"
-    PRIVACY = "privacy"
 
 
 @dataclass(frozen=True, slots=True)

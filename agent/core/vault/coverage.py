@@ -32,6 +32,7 @@ from agent.core.vault.records import (
     SegmentRecord,
 )
 from agent.core.vault.spans import RANK, Stamp, TimeSpan
+from agent.wire.statements import AbsenceReason
 
 __all__ = ["BootClocks", "CoverageBuilder", "CoverageSpan", "CoverageState"]
 
@@ -39,24 +40,24 @@ _US_PER_MS: Final = 1000
 
 
 class CoverageState(enum.Enum):
-    """The word for a stretch of time. If several are true, the first one here is used."""
+    """The word for a stretch of time: there is footage, or the reason why there is none. The first true one is used."""
 
     FOOTAGE = "footage"
-    GONE = "no longer kept"
+    GONE = AbsenceReason.GONE.value
     """There was footage, and it was evicted."""
-    FORGOTTEN = "no longer known"
+    FORGOTTEN = AbsenceReason.FORGOTTEN.value
     """Before the oldest chapter of the manifest: only the records of stored segments are left from that time."""
-    PRIVACY = "privacy switch"
-    OFF = "switched off"
-    CAMERA_LOST = "camera lost"
-    COVERED = "camera covered"
-    STORAGE = "storage failed"
-    NOTHING = "nothing happened"
-    CLOCK_UNKNOWN = "clock unknown"
+    PRIVACY = AbsenceReason.PRIVACY.value
+    OFF = AbsenceReason.OFF.value
+    CAMERA_LOST = AbsenceReason.CAMERA_LOST.value
+    COVERED = AbsenceReason.COVERED.value
+    STORAGE = AbsenceReason.STORAGE.value
+    NOTHING = AbsenceReason.NOTHING.value
+    CLOCK_UNKNOWN = AbsenceReason.CLOCK_UNKNOWN.value
     """The device ran somewhere in this stretch and never learnt the date: its footage may belong here."""
-    DEVICE_OFF = "device off"
+    DEVICE_OFF = AbsenceReason.DEVICE_OFF.value
     """The device had no power, Doorward was not running, or it was cut off before it could write a record."""
-    NOT_YET = "not known yet"
+    NOT_YET = AbsenceReason.NOT_YET.value
     """After the newest record: the recorder writes a record of the present within a quarter of an hour."""
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import structlog
 import uvicorn
 
-from agent.config import PageConfig
+from agent.config.settings import PageConfig
 from agent.core.networks import dns_label, served_at
 from agent.core.timebase import NS_PER_S
 from agent.custodian.control_handler import Control

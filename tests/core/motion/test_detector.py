@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from agent.core.media import Light, LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState
-from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.timebase import BootNs, seconds
 from agent.errors import DeviceError
+from agent.wire.fields import ZoneKind
 
 Draw = Callable[..., np.ndarray]
 Watch = Callable[..., list[MotionSample]]

@@ -225,7 +225,8 @@ def device(stall_s: float = 15.0, *, hears: bool = True) -> Iterator[object]:
     """A whole device before it records. `hears`: with a microphone, the kernel's own card without a socket."""
     from agent.clients.owner.enrolment import enrol
     from agent.clients.owner.keys import OwnerKeys
-    from agent.config import CameraConfig, Configuration, DeviceConfig, SoundConfig
+    from agent.config import Configuration
+    from agent.config.settings import CameraConfig, DeviceConfig, SoundConfig
     from agent.custodian.state_folder import StateFolder
     from agent.ipc.control_client import DeviceLink
     from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.motion.zones import Zone, ZoneMap
 from agent.recorder.capture.camera_picamera2 import PiMode
 from agent.recorder.capture.camera_picamera2.camera import _light
 from agent.recorder.capture.camera_picamera2.mode import controls_for, transform_for
 from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch
+from agent.wire.fields import ZoneKind
 
 
 @dataclass

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.motion.zones import Zone, ZoneKind, ZoneMap
+from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.media.poster import poster
 from agent.recorder.capture.encoding import EncodingSettings, H264Encoder, Pipeline, describe, luma_size
+from agent.wire.fields import ZoneKind
 from tests.cameras import FIRST_NS, Receiver, gops_of
 
 LEFT_HALF = ZoneMap((Zone("window", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)), ZoneKind.PRIVACY),))

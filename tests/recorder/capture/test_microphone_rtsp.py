@@ -11,7 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from agent.config import CameraConfig, CameraKind, Configuration, SoundConfig, SoundKind
+from agent.config import Configuration
+from agent.config.settings import CameraConfig, CameraKind, SoundConfig, SoundKind
 from agent.core.media import EncodedPacket, SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S
 from agent.errors import DeviceError

@@ -14,15 +14,15 @@ from agent.cli.frame import Fraction, Number, emit_json, json_option
 from agent.cli.words import counted, hours, listed, plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner.device_settings import MATTER, change_settings
-from agent.config import Weekday, ZoneConfig
 from agent.config.reading import convert, read_text
-from agent.config.settings import CrossFieldError, Section
+from agent.config.settings import CrossFieldError, Section, Weekday, ZoneConfig
 from agent.core.alerts.policy import minute_of_day
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink, read_settings
 from agent.wire import strictjson
 from agent.wire.area import Point
-from agent.wire.statements import PrivateHoursSetting, QuietHoursSetting, Settings, ZoneSetting, ZoneSettingKind
+from agent.wire.fields import ZoneKind
+from agent.wire.statements import PrivateHoursSetting, QuietHoursSetting, Settings, ZoneSetting
 
 __all__ = ["settings"]
 
@@ -113,7 +113,7 @@ def _question(changes: dict[str, Any], before: Settings | None) -> str:
 
 
 def _masks(zones: tuple[ZoneSetting, ...]) -> Iterator[ZoneSetting]:
-    return (zone for zone in zones if zone.kind is ZoneSettingKind.PRIVACY)
+    return (zone for zone in zones if zone.kind is ZoneKind.PRIVACY)
 
 
 def _show(now: Settings | None, as_json: bool) -> None:
@@ -183,7 +183,7 @@ def _zones(path: Path) -> tuple[ZoneSetting, ...]:
     return tuple(
         ZoneSetting(
             name=zone.name,
-            kind=ZoneSettingKind(zone.kind.value),
+            kind=zone.kind,
             corners=tuple((round(x * 10_000), round(y * 10_000)) for x, y in zone.corners),
             sensitivity_percent=round(zone.sensitivity * 100),
             smallest_share=round(zone.smallest_share * 10_000),

@@ -590,15 +590,15 @@ export interface Withdrawal {
   reason?: string;
 }
 
+export type ZoneKind = "exclude" | "include" | "privacy";
+
 export interface ZoneSetting {
   name: string;
-  kind: ZoneSettingKind;
+  kind: ZoneKind;
   corners: [number, number][];
   sensitivity_percent?: number;
   smallest_share?: number;
 }
-
-export type ZoneSettingKind = "exclude" | "include" | "privacy";
 
 export interface AbsenceSummary {
   from_ms: number;
