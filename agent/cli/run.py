@@ -15,6 +15,8 @@ from agent.cli.frame import config_option
 
 if TYPE_CHECKING:
     from agent.platform.supervision import SystemdNotifier
+    from agent.recorder.recorder_process import RecorderRole
+    from agent.solo import Solo
 
 __all__ = ["run"]
 
@@ -75,7 +77,6 @@ def without_rich() -> None:
 def _solo(config: Path) -> None:
     from agent.config import load
     from agent.platform import logs
-    from agent.ports import CameraEnd
     from agent.solo import Solo
 
     configuration = load(config)
@@ -84,11 +85,8 @@ def _solo(config: Path) -> None:
     with _StopSignals(solo.stop, solo.give_up) as stopping:
         solo.start()
         stopping.when_asked()
-        if solo.record() is not CameraEnd.STOPPED and solo.recorder.wanted is None:
-            solo.wait()
-    solo.close()
-    if solo.recorder.wanted is not None:
-        sys.exit(_RETRY_EXIT_STATUS)
+        _record(solo)
+    _end_recording(solo)
 
 
 def _recorder(config: Path, runtime_dir: Path) -> None:
@@ -96,7 +94,6 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
     from agent.ipc.peers import uids_of
     from agent.ipc.rpc_client import RpcClient
     from agent.platform import logs
-    from agent.ports import CameraEnd
     from agent.recorder.recorder_process import RecorderRole
 
     configuration = load(config)
@@ -115,10 +112,21 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
         role = RecorderRole(configuration, custodian, reports, _supervision(), live, configuration_file=config)
         role.start()
         stopping.when_asked()
-        if role.record() is not CameraEnd.STOPPED and role.recorder.wanted is None:
-            role.wait()
-    role.close()
-    if role.recorder.wanted is not None:
+        _record(role)
+    _end_recording(role)
+
+
+def _record(recording: Solo | RecorderRole) -> None:
+    """Records until the camera ends. If it was not stopped and no restart is wanted, the rest goes on without it."""
+    from agent.ports import CameraEnd
+
+    if recording.record() is not CameraEnd.STOPPED and recording.recorder.wanted is None:
+        recording.wait()
+
+
+def _end_recording(recording: Solo | RecorderRole) -> None:
+    recording.close()
+    if recording.recorder.wanted is not None:
         sys.exit(_RETRY_EXIT_STATUS)
 
 
@@ -138,7 +146,7 @@ def _custodian(config: Path, runtime_dir: Path) -> None:
 
 
 def _uplink(outbox: Path, runtime_dir: Path) -> None:
-    from agent.config import LogConfig
+    from agent.config.settings import LogConfig
     from agent.ipc.peers import uids_of
     from agent.ipc.rpc_client import LONG_SILENCE_S, RpcClient
     from agent.platform import logs

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.errors import ConfigurationError
+from agent.platform.certificates import key_usage
 
 __all__ = ["BrokerPki", "ClientFiles", "Role"]
 
@@ -206,20 +207,6 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
 def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
     """The key of a signing request that its holder signed."""
     remedy = "Use the file that the device made: a P-256 key's request in PEM."
@@ -251,7 +238,7 @@ def _authority(name: str, now: datetime.datetime) -> _BrokerKeyPair:
         _builder(name, key.public_key(), now, AUTHORITY_DAYS)
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .add_extension(key_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
     return _BrokerKeyPair(certificate, key)
@@ -283,7 +270,7 @@ def _certificate(
         _builder(name, key, now, days)
         .issuer_name(issuer.certificate.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(alternatives, critical=False)
         .add_extension(authority_key, critical=False)

@@ -17,27 +17,22 @@ The owner's clock decides whether a request has expired, in every case. Approval
 from __future__ import annotations
 
 import hashlib
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
-from agent.clients.opening import rewrap
 from agent.clients.owner.clock import Clock, wall_ms
+from agent.clients.owner.file_keys import POSTER, SEGMENT, SOUND, ChosenFile, FileKeyWrapper, StoredFile, seal_text
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment, request_payload
-from agent.clients.owner.sealed_footage import open_captured, open_poster, open_sound
 from agent.clients.owner.sealed_texts import opens
-from agent.clients.owner.segment_sources import DeviceVault
 from agent.clients.owner.statements import sign_and_submit
 from agent.clients.owner.sync import DeviceChannel, field, sync
 from agent.core.disclosure import claimed_clips
-from agent.core.vault.age.header import split
 from agent.core.vault.age.recipients import HybridRecipient
-from agent.core.vault.age.sealing import seal_bytes
-from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
-from agent.wire import base64, strictjson
+from agent.errors import ConfigurationError, OpenError, RequestError
+from agent.wire import strictjson
 from agent.wire.disclosures import ContactCard
 from agent.wire.statements import (
     Approval,
@@ -49,7 +44,6 @@ from agent.wire.statements import (
     OptOut,
     Revocation,
     Scope,
-    SealedItem,
 )
 
 __all__ = ["CannotShareError", "ShareChoice", "approve", "co_approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke"]
@@ -106,24 +100,12 @@ def approve(
     if met.key != review.device:
         raise OpenError("This is not the device the request was reviewed on.", remedy="Review it again.")
     reply = HybridRecipient.parse(review.request.reply)
-    vault = DeviceVault(link, met.key)
-    failed = _SkippedItems()
-    items = failed.but(
-        chosen, lambda each: _handed_over(keys, each, vault.sealed(each.id), reply, met.key.id), "Segment"
-    )
-    heard = failed.but(
-        [each for each in chosen if choice.sound and each.has_sound],
-        lambda each: _sound_handed_over(keys, each, vault.sealed_sound(each.id), reply, met.key.id),
-        "The sound of segment",
-    )
-    stills = _SkippedItems()
-    posted = stills.but(
-        posters,
-        lambda each: _poster_handed_over(keys, each, vault.sealed_poster(each.id), reply, met.key.id),
-        "The poster beside segment",
-    )
-    if failed.reasons or stills.reasons:
-        raise CannotShareError([*failed.reasons, *stills.reasons], _without(choice, failed.ids, stills.ids))
+    wrapper = FileKeyWrapper(link, keys, met.key, reply)
+    items = wrapper.wrap_each(SEGMENT, map(_file_of, chosen))
+    heard = wrapper.wrap_each(SOUND, [_file_of(each) for each in chosen if choice.sound and each.has_sound])
+    posted = wrapper.wrap_each(POSTER, map(_file_of, posters))
+    if wrapper.reasons:
+        raise CannotShareError(wrapper.reasons, _without(choice, wrapper.failed))
     answer = sign_and_submit(
         link,
         keys,
@@ -136,7 +118,7 @@ def approve(
         segments=tuple(item for item, _ in items),
         posters=tuple(item for item, _ in posted),
         sounds=tuple(item for item, _ in heard),
-        contact=None if contact is None else _sealed_contact(contact, reply),
+        contact=None if contact is None else seal_text(strictjson.encode(contact), reply),
         gaps=gaps,
         clips=tuple(map(_told, choice.told)) or None,
     )
@@ -254,31 +236,14 @@ def _chosen(review: RequestReview, choice: ShareChoice) -> tuple[list[ReviewedSe
     return [each for each in review.segments if each.id in set(choice.segments)], posters
 
 
-class _SkippedItems:
-    """Collects every item that cannot be shared, so that the owner sees all of them at once."""
-
-    def __init__(self) -> None:
-        self.ids: set[str] = set()
-        self.reasons: list[str] = []
-
-    def but(
-        self,
-        chosen: Sequence[ReviewedSegment],
-        hand_over: Callable[[ReviewedSegment], tuple[SealedItem, bytes]],
-        what: str,
-    ) -> list[tuple[SealedItem, bytes]]:
-        """Returns the result of `hand_over` for each item that succeeds."""
-        made = []
-        for each in chosen:
-            try:
-                made.append(hand_over(each))
-            except (FormatError, RequestError) as error:
-                self.ids.add(each.id)
-                self.reasons.append(f"{what} {each.number} cannot be shared: {error.message}")
-        return made
+def _file_of(segment: ReviewedSegment) -> ChosenFile:
+    return ChosenFile(segment.id, str(segment.number), segment.signed)
 
 
-def _without(choice: ShareChoice, segments: set[str], posters: set[str]) -> ShareChoice:
+def _without(choice: ShareChoice, failed: set[tuple[StoredFile, str]]) -> ShareChoice:
+    """Returns the choice without the files that cannot be shared. A segment whose sound fails goes with its sound."""
+    segments = {name for file, name in failed if file is not POSTER}
+    posters = {name for file, name in failed if file is POSTER}
     return replace(
         choice,
         segments=tuple(name for name in choice.segments if name not in segments),
@@ -291,38 +256,3 @@ def _without(choice: ShareChoice, segments: set[str], posters: set[str]) -> Shar
 def _told(clip: ReviewedClip) -> ClipClaim:
     (told,) = claimed_clips({each.id: each.signed for each in clip.segments}, [each.id for each in clip.segments])
     return told
-
-
-def _handed_over(
-    keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
-) -> tuple[SealedItem, bytes]:
-    open_captured(each.signed, data, keys.identities, device=device)
-    return _wrapped(keys, each.id, each.record.file.sha256_payload, data, reply)
-
-
-def _sound_handed_over(
-    keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
-) -> tuple[SealedItem, bytes]:
-    open_sound(each.signed, data, keys.identities, device=device)
-    assert each.record.sound_file is not None  # noqa: S101 (`open_sound` has refused it)
-    return _wrapped(keys, each.id, each.record.sound_file.sha256_payload, data, reply)
-
-
-def _poster_handed_over(
-    keys: OwnerKeys, each: ReviewedSegment, data: bytes, reply: HybridRecipient, device: str
-) -> tuple[SealedItem, bytes]:
-    open_poster(each.signed, data, keys.identities, device=device)
-    assert each.record.poster_file is not None  # noqa: S101 (`open_poster` has refused it)
-    return _wrapped(keys, each.id, each.record.poster_file.sha256_payload, data, reply)
-
-
-def _wrapped(
-    keys: OwnerKeys, name: str, payload_sha256: str, data: bytes, reply: HybridRecipient
-) -> tuple[SealedItem, bytes]:
-    header = rewrap(data[: split(data)], keys.identities, [reply])
-    return SealedItem(id=name, payload_sha256=payload_sha256, header_sha256=hashlib.sha256(header).hexdigest()), header
-
-
-def _sealed_contact(contact: ContactCard, reply: HybridRecipient) -> str:
-    file_key, nonce = secrets.token_bytes(_SECRET_BYTES), secrets.token_bytes(_SECRET_BYTES)
-    return base64.encode(seal_bytes(strictjson.encode(contact), [reply], file_key=file_key, nonce=nonce))

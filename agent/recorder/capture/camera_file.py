@@ -23,10 +23,11 @@ from av.container import InputContainer
 
 from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.errors import ConfigurationError, InternalError
-from agent.ports import CameraEnd, CameraSink, MaskedArea
-from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
+from agent.errors import ConfigurationError
+from agent.ports import CameraEnd, CameraSink
+from agent.recorder.capture.delivery_thread import Ending
 from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
+from agent.recorder.capture.pipeline_camera import PipelineCamera
 
 __all__ = ["FileCamera"]
 
@@ -40,19 +41,15 @@ _PROBED_PICTURES = 24
 """Pictures from which `open` learns which times of the file are sound. H.264 reorders 16 pictures at most."""
 
 
-class FileCamera:
+class FileCamera(PipelineCamera):
     """Plays any file that PyAV can read. Implements `ports.Camera`; one `start` for each `open`."""
 
     def __init__(self, path: Path, *, paced: bool = False, settings: EncodingSettings | None = None) -> None:
         """`paced`: deliver in real time. In both cases the file waits for its reader, so no frame is dropped."""
+        super().__init__("camera-file", settings)
         self._path = path
         self._paced = paced
-        self._settings = settings or EncodingSettings()
-        self._container: InputContainer | None = None
         self._times = _TimeSource()
-        self._description: StreamDescription | None = None
-        self._pipeline: Pipeline | None = None
-        self._delivery: DeliveryThread | None = None
 
     def open(self) -> StreamDescription:
         """Raises `ConfigurationError` if the file is missing or holds no picture."""
@@ -65,34 +62,16 @@ class FileCamera:
         return self._description
 
     def start(self, sink: CameraSink, first_ns: BootNs) -> None:
-        if self._container is None or self._description is None:
-            raise InternalError("A camera was started before it was opened.")
-        footage = _Footage(self._container, self._description.frames_per_s, self._times)
-        pipeline = Pipeline(self._description, self._settings, sink)
+        pipeline = self._new_pipeline(sink)
+        footage = _Footage(
+            self._require_open(self._container), self._require_open(self._description).frames_per_s, self._times
+        )
 
         def deliver(stopping: threading.Event) -> Ending:
             with footage:
                 return self._deliver(footage, pipeline, first_ns, stopping)
 
-        self._container, self._pipeline = None, pipeline
-        self._delivery = DeliveryThread("camera-file", deliver, sink)
-        self._delivery.start()
-
-    def request_keyframe(self) -> None:
-        if self._pipeline is not None:
-            self._pipeline.request_keyframe()
-
-    def mask(self, zones: MaskedArea) -> bool:
-        if self._pipeline is not None:
-            self._pipeline.mask(zones)
-        return self._pipeline is not None
-
-    def stop(self) -> None:
-        if self._delivery is not None:
-            self._delivery.stop()
-        elif self._container is not None:
-            self._container.close()
-            self._container = None
+        self._begin(pipeline, deliver, sink)
 
     def _deliver(self, footage: _Footage, pipeline: Pipeline, first_ns: int, stopping: threading.Event) -> Ending:
         began_ns = time.monotonic_ns()

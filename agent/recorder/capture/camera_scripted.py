@@ -10,10 +10,10 @@ import av
 
 from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.errors import InternalError
-from agent.ports import CameraEnd, CameraSink, MaskedArea
-from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
-from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
+from agent.ports import CameraEnd, CameraSink
+from agent.recorder.capture.delivery_thread import Ending
+from agent.recorder.capture.encoding import EncodingSettings, describe
+from agent.recorder.capture.pipeline_camera import PipelineCamera
 from agent.recorder.capture.scene import PorchScene, Visit
 
 __all__ = ["TWO_VISITS", "ScriptedCamera", "Visit"]
@@ -22,7 +22,7 @@ TWO_VISITS = (Visit(from_s=6.0), Visit(from_s=52.0, walk_s=5.0, stand_s=2.0, coa
 """The demo's script, 80 s long: two people, further apart than the default merge gap, so they are two events."""
 
 
-class ScriptedCamera:
+class ScriptedCamera(PipelineCamera):
     """Implements `ports.Camera`.  `scene` holds the truth: `scene.motion()`, `scene.is_moving(offset_ns)`."""
 
     def __init__(
@@ -37,24 +37,19 @@ class ScriptedCamera:
         seed: int = 7,
     ) -> None:
         """`paced`: deliver in real time. In both cases the scene waits for its reader, so no frame is dropped."""
+        super().__init__("camera-scripted", settings)
         self.scene = PorchScene(*size_px, visits, seed=seed)
         self._frames = round(duration_s * frames_per_s)
         self._frames_per_s = frames_per_s
         self._size_px = size_px
         self._paced = paced
-        self._settings = settings or EncodingSettings()
-        self._description: StreamDescription | None = None
-        self._pipeline: Pipeline | None = None
-        self._delivery: DeliveryThread | None = None
 
     def open(self) -> StreamDescription:
         self._description = describe(*self._size_px, self._frames_per_s, widest_px=self._settings.widest_px, live=False)
         return self._description
 
     def start(self, sink: CameraSink, first_ns: BootNs) -> None:
-        if self._description is None:
-            raise InternalError("A camera was started before it was opened.")
-        self._pipeline = pipeline = Pipeline(self._description, self._settings, sink)
+        pipeline = self._new_pipeline(sink)
 
         def deliver(stopping: threading.Event) -> Ending:
             began_ns = time.monotonic_ns()
@@ -69,18 +64,4 @@ class ScriptedCamera:
             pipeline.flush()
             return CameraEnd.END_OF_FOOTAGE, "The script has been played to its end."
 
-        self._delivery = DeliveryThread("camera-scripted", deliver, sink)
-        self._delivery.start()
-
-    def request_keyframe(self) -> None:
-        if self._pipeline is not None:
-            self._pipeline.request_keyframe()
-
-    def mask(self, zones: MaskedArea) -> bool:
-        if self._pipeline is not None:
-            self._pipeline.mask(zones)
-        return self._pipeline is not None
-
-    def stop(self) -> None:
-        if self._delivery is not None:
-            self._delivery.stop()
+        self._begin(pipeline, deliver, sink)

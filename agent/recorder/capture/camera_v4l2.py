@@ -23,11 +23,12 @@ from av.container import InputContainer
 
 from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
-from agent.errors import DeviceError, InternalError
+from agent.errors import DeviceError
 from agent.platform.system_clock import boot_ahead_ns
-from agent.ports import CameraEnd, CameraSink, MaskedArea
-from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
+from agent.ports import CameraEnd, CameraSink
+from agent.recorder.capture.delivery_thread import Ending
 from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
+from agent.recorder.capture.pipeline_camera import PipelineCamera
 
 __all__ = ["V4l2Camera", "V4l2Mode"]
 
@@ -63,7 +64,7 @@ def _open_v4l2(device: str, mode: V4l2Mode) -> InputContainer:
     return av.open(device, mode="r", format="video4linux2", options=mode.options())
 
 
-class V4l2Camera:
+class V4l2Camera(PipelineCamera):
     """Implements `ports.Camera` for `/dev/videoN`.  `opener` is the seam by which tests bring another input device."""
 
     def __init__(
@@ -75,15 +76,11 @@ class V4l2Camera:
         stall_s: float = 10.0,
         opener: Callable[[str, V4l2Mode], InputContainer] = _open_v4l2,
     ) -> None:
+        super().__init__("camera-v4l2", settings)
         self._device = device
         self._mode = mode or V4l2Mode()
-        self._settings = settings or EncodingSettings()
         self._stall_s = stall_s
         self._opener = opener
-        self._container: InputContainer | None = None
-        self._description: StreamDescription | None = None
-        self._pipeline: Pipeline | None = None
-        self._delivery: DeliveryThread | None = None
         self.dropped = 0
         """Pictures that were overtaken because the receiver was slow."""
 
@@ -104,10 +101,8 @@ class V4l2Camera:
         return self._description
 
     def start(self, sink: CameraSink, first_ns: BootNs) -> None:  # noqa: ARG002 - a live camera has its own clock
-        if self._container is None or self._description is None:
-            raise InternalError("A camera was started before it was opened.")
-        container, arrivals = self._container, queue.Queue[_Arrival](_QUEUED)
-        pipeline = Pipeline(self._description, self._settings, sink)
+        pipeline = self._new_pipeline(sink)
+        container, arrivals = self._require_open(self._container), queue.Queue[_Arrival](_QUEUED)
         stopped = threading.Event()
         reader = threading.Thread(
             target=self._read, args=(container, arrivals, stopped), name="camera-v4l2-reader", daemon=True
@@ -121,25 +116,7 @@ class V4l2Camera:
                 stopped.set()
                 reader.join(_HANGING_READ_S)
 
-        self._container, self._pipeline = None, pipeline
-        self._delivery = DeliveryThread("camera-v4l2", deliver, sink)
-        self._delivery.start()
-
-    def request_keyframe(self) -> None:
-        if self._pipeline is not None:
-            self._pipeline.request_keyframe()
-
-    def mask(self, zones: MaskedArea) -> bool:
-        if self._pipeline is not None:
-            self._pipeline.mask(zones)
-        return self._pipeline is not None
-
-    def stop(self) -> None:
-        if self._delivery is not None:
-            self._delivery.stop()
-        elif self._container is not None:
-            self._container.close()
-            self._container = None
+        self._begin(pipeline, deliver, sink)
 
     def _deliver(self, pipeline: Pipeline, arrivals: queue.Queue[_Arrival], stopping: threading.Event) -> Ending:
         heard_ns, last_ns = time.monotonic_ns(), 0

@@ -316,7 +316,7 @@ def test_sound_and_posters_that_cannot_be_shared_are_named_as_such(home: Home, r
     with pytest.raises(CannotShareError) as refused:
         approve(home.device, home.keys, review, choice, clock=now)
     assert "The sound of segment 1 cannot be shared: " in refused.value.message
-    assert "The poster beside segment 1 cannot be shared: " in refused.value.message
+    assert "The poster of segment 1 cannot be shared: " in refused.value.message
     assert refused.value.rest == ShareChoice(home.segments[1:], posters=review.clips[1:], sound=True)
     approve(home.device, home.keys, review, refused.value.rest, clock=now)
 
