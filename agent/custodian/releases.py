@@ -20,7 +20,7 @@ import structlog
 from agent.core.consent import TIP_SENT, Action, Event, RequestState, Transition, next_transition
 from agent.core.ledger.entries import FIELDS, EntryKind
 from agent.core.requests import OutboxPart, OutboxRecord
-from agent.custodian.delay import DisclosureTimer
+from agent.custodian.disclosure_timer import DisclosureTimer
 from agent.custodian.release_records import OPEN, ReleaseRecords, StoredRelease, StoredTip
 from agent.custodian.request_notices import RequestNotices
 from agent.custodian.state import CustodianState

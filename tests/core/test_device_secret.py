@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.alerts.notice_delay import DisclosureDelay
+from agent.core.alerts.notice_delay import NoticeDelay
 from agent.core.case_marks import CaseHashes
 from agent.core.device_secret import DeviceSecret
 from agent.custodian.state_folder import StateFolder
@@ -18,7 +18,7 @@ SECRET = DeviceSecret(b"s" * 32)
 
 
 def test_no_two_uses_have_the_same_key_and_none_has_the_secret_itself() -> None:
-    keys = {CaseHashes.of_device(SECRET).key, DisclosureDelay.of_device(SECRET).key, SECRET.value}
+    keys = {CaseHashes.of_device(SECRET).key, NoticeDelay.of_device(SECRET).key, SECRET.value}
     assert len(keys) == 3
     assert "sss" not in repr(SECRET)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from agent.core.alerts.alert_messages import ChannelAddress
-from agent.core.alerts.notice_delay import DisclosureDelay
+from agent.core.alerts.notice_delay import NoticeDelay
 from agent.core.alerts.policy import ChannelRules, Policy
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.alerts.alert_setup import local_time
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
         SqliteAlertQueue(Path(arguments[0])),
         SystemClock(),
         local_time,
-        DisclosureDelay(b"k" * 32),
+        NoticeDelay(b"k" * 32),
     )
     delivery = AlertDelivery(alerts, AppriseSender())
     alerts.start()

@@ -22,7 +22,7 @@ from typing import Final, Self
 from agent.core.device_secret import DeviceSecret
 from agent.core.requests import StoredRequest
 
-__all__ = ["LONGEST_MS", "SHORTEST_MS", "SPAN_MS", "DisclosureDelay"]
+__all__ = ["LONGEST_MS", "SHORTEST_MS", "SPAN_MS", "NoticeDelay"]
 
 SHORTEST_MS: Final = 15 * 60_000
 LONGEST_MS: Final = 3 * 3_600_000
@@ -32,7 +32,7 @@ _LABEL: Final = b"doorward alerts held back v1"
 
 
 @dataclass(frozen=True, slots=True)
-class DisclosureDelay:
+class NoticeDelay:
     """`key`: 32 random bytes that only the device has."""
 
     key: bytes = field(repr=False)

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from agent import config
 from agent.config import Configuration
+from agent.config.settings import AlertChannelConfig
 from agent.core.alerts.alert_messages import ChannelAddress
 from agent.core.alerts.kinds import AlertKind
-from agent.core.alerts.notice_delay import DisclosureDelay
+from agent.core.alerts.notice_delay import NoticeDelay
 from agent.core.alerts.policy import ChannelRules, Policy, Span, minute_of_day
 from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor, health_conditions
 from agent.core.device_secret import DeviceSecret
@@ -52,7 +52,7 @@ class AlertsFactory:
     ) -> None:
         self._clock = clock
         self._journal = journal
-        self._holding_back = DisclosureDelay.of_device(secret)
+        self._notice_delay = NoticeDelay.of_device(secret)
         self.alerts = self._make_alerts(configuration, path, facts, sleeps)
         """None if the configuration has no [alerts]."""
         notifier: Notifier = self.alerts or LogNotifier()
@@ -64,7 +64,7 @@ class AlertsFactory:
         """For `doorward status`: the number of requests that wait for an owner, and how many may be known outside the
         house."""
         waiting = self._journal.requests(*WAITING)
-        told = self._holding_back.due(waiting, self._clock.believed_ms)
+        told = self._notice_delay.due(waiting, self._clock.believed_ms)
         return {"requests_waiting": len(waiting), "requests_told": told}
 
     def _make_alerts(
@@ -90,7 +90,7 @@ class AlertsFactory:
             SqliteAlertQueue(path),
             self._clock,
             local_time,
-            self._holding_back,
+            self._notice_delay,
             HealthMonitor(health_conditions(wanted.offline_after_minutes * _MINUTE_NS)),
             facts,
             self._waits,
@@ -136,6 +136,6 @@ def quiet_hours(configuration: Configuration) -> Span | None:
     return (minute_of_day(quiet[0]), minute_of_day(quiet[1])) if quiet else None
 
 
-def _rules(channel: config.AlertChannelConfig) -> ChannelRules:
+def _rules(channel: AlertChannelConfig) -> ChannelRules:
     quiet: Span | None = (minute_of_day(channel.quiet[0]), minute_of_day(channel.quiet[1])) if channel.quiet else None
     return ChannelRules(channel.name, frozenset(channel.kinds or AlertKind), quiet)

@@ -33,7 +33,7 @@ from agent.core.alerts.alert_messages import (
     take_message,
 )
 from agent.core.alerts.kinds import TEST, AlertDefinition, AlertPriority, alert_named
-from agent.core.alerts.notice_delay import DisclosureDelay
+from agent.core.alerts.notice_delay import NoticeDelay
 from agent.core.alerts.policy import ChannelRules, Decision, Policy, Span, may_release
 from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor
 from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, ClockReading
@@ -106,7 +106,7 @@ class Alerts:
         queue: AlertQueue,
         clock: Clock,
         local_time: LocalTime,
-        holding_back: DisclosureDelay,
+        notice_delay: NoticeDelay,
         wellbeing: HealthMonitor | None = None,
         facts: Callable[[], HealthFacts] = HealthFacts,
         waits: Callable[[str], bool] = lambda _once: True,
@@ -119,7 +119,7 @@ class Alerts:
         self._queue = queue
         self._clock = clock
         self._local_time = local_time
-        self._holding_back = holding_back
+        self._notice_delay = notice_delay
         self._wellbeing = wellbeing
         self._facts = facts
         self._waits = waits
@@ -357,7 +357,7 @@ class Alerts:
                     now.append(self._waiting(rules.name, each.news.rank, each.news.text, moment, each.news.page))
                     urgent |= {rules.name} if each.news.rank is AlertPriority.BUTTON else set()
                 elif ruling is Decision.DELAYED:
-                    left_ms = self._holding_back.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
+                    left_ms = self._notice_delay.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
                     held.append(DelayedAlert(0, rules.name, each.raised.name, once, at_ms, left_ms))
                 elif ruling in (Decision.QUIET, Decision.DIGEST):
                     kept.append(DeferredAlert(rules.name, ruling.value, each.news.text, 1, at_ms, at_ms))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress, DeferredAlert, DelayedAlert, QueuedAlert
 from agent.core.alerts.kinds import ALERTS, TEST, AlertKind, AlertPriority
-from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS, DisclosureDelay
+from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS, NoticeDelay
 from agent.core.alerts.policy import ChannelRules, Policy
 from agent.core.consent import RequestState
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
@@ -37,7 +37,7 @@ PRESSED, MOVED = "12:00  The doorbell rang.", "12:00  Something moved at the doo
 ASKED_WORDS = ALERTS["request"].text
 NOON_S = 12 * 3600
 HOUR_S = 3600.0
-HOLDING_BACK = DisclosureDelay(b"k" * 32)
+HOLDING_BACK = NoticeDelay(b"k" * 32)
 
 
 class TestClock:
