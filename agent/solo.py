@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.config import BrokerConfig, Configuration
+from agent.config import Configuration
+from agent.config.settings import BrokerConfig
 from agent.core.events import TriggerKind
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.timebase import BootNs
@@ -77,41 +79,16 @@ class Solo:
         RealDisk().make_directory(folder.vault)
         self._recording = RecorderRuntime(
             configuration,
-            RecorderDeps(
-                folder.vault,
-                folder.index,
-                configuration.device.state_dir,
-                self._clock,
-                self,
-                self.device.id,
-                key.sign,
-                self.device,
-                protected=lambda: self.custodian.protected(self.vault.totals().segments),
-                live_view=self._shelf,
-                supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
-            ),
+            self._recorder_deps(key, configuration.device.state_dir),
             open_camera=open_camera,
             open_microphone=open_microphone,
             open_detector=open_detector,
             configuration_file=configuration_file,
         )
         self.vault, self.recorder, self.panel = self._recording.vault, self._recording.recorder, self._recording.panel
+        connected = configuration.broker is not None or bus is not None
         self._owned = CustodianRuntime(
-            configuration,
-            CustodianContext(
-                folder,
-                key,
-                folder.device_secret(),
-                self._clock,
-                self.vault,
-                self._recording.manifest,
-                self._recording.seal_to,
-                self._shelf,
-                self._recording.status,
-                lambda: asdict(self.uplink.status()) if self.uplink is not None else NO_LINK,
-                connected=configuration.broker is not None or bus is not None,
-            ),
-            self._apply_configuration,
+            configuration, self._custodian_context(key, connected=connected), self._apply_configuration
         )
         self.custodian, self.alerts, self.page = self._owned.custodian, self._owned.alerts, self._owned.page
         self._delivery = AlertDelivery(self.alerts, MultiAlertSender()) if self.alerts is not None else None
@@ -119,6 +96,36 @@ class Solo:
         if self.uplink is not None:
             self.custodian.releases.wake_uplink = self.uplink.wake
         self._owned.apply_configuration()
+
+    def _recorder_deps(self, key: Ed25519PrivateKey, state_dir: Path) -> RecorderDeps:
+        return RecorderDeps(
+            self._folder.vault,
+            self._folder.index,
+            state_dir,
+            self._clock,
+            self,
+            self.device.id,
+            key.sign,
+            self.device,
+            protected=lambda: self.custodian.protected(self.vault.totals().segments),
+            live_view=self._shelf,
+            supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
+        )
+
+    def _custodian_context(self, key: Ed25519PrivateKey, *, connected: bool) -> CustodianContext:
+        return CustodianContext(
+            self._folder,
+            key,
+            self._folder.device_secret(),
+            self._clock,
+            self.vault,
+            self._recording.manifest,
+            self._recording.seal_to,
+            self._shelf,
+            self._recording.status,
+            lambda: asdict(self.uplink.status()) if self.uplink is not None else NO_LINK,
+            connected=connected,
+        )
 
     def _make_uplink(self, configuration: Configuration, bus: Bus | None) -> Uplink | None:
         """Makes the uplink over `bus`, or otherwise the configured broker's; None if both are missing."""

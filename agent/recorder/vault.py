@@ -14,7 +14,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from agent.core.retention import DiskGrowth, DiskUsage, RetentionLimits, plan_eviction, plan_forced_eviction
+from agent.core.retention import (
+    DiskGrowth,
+    DiskUsage,
+    EvictionPlan,
+    RetentionLimits,
+    plan_eviction,
+    plan_forced_eviction,
+)
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
@@ -239,50 +246,62 @@ class Vault(VaultReader):
         with self._writing():
             now = self._now()
             asked = limits or self._limits
-            actual = self._usage(self._index.totals())
-            missing = max(0, asked.free_bytes - actual.free_bytes)
-            if not missing:
-                self._growth.added_bytes = 0
-            spare = 0 if asked.kept_bytes is None else actual.stored_bytes - asked.kept_bytes
-            may_free = self._growth.may_free(missing, need_bytes, spare)
-            usage = replace(actual, free_bytes=asked.free_bytes - may_free if missing else actual.free_bytes)
+            usage, missing, may_free = self._usage_to_free(asked, need_bytes)
             newest = self._index.newest()
             decision = plan_eviction(
                 self._index.oldest(continuous=False),
                 held,
                 asked,
-                usage,
+                replace(usage, free_bytes=asked.free_bytes - may_free if missing else usage.free_bytes),
                 now_ms,
                 continuous=self._index.oldest(continuous=True),
                 newest=newest.id if newest else None,
                 most=most,
                 running=stamp(self._clock.boot_id, now),
             )
-            evict = list(decision.evict)
-            freed = sum(entry.stored_bytes for entry, _reason in evict)
+            freed = sum(entry.stored_bytes for entry, _reason in decision.evict)
             danger_bytes = max(_DANGER_BYTES, asked.free_bytes // 2)
-            danger = actual.free_bytes + freed < danger_bytes
-            overruled: tuple[VaultEntry, ...] = ()
-            if decision.short_bytes and danger:
-                going = {entry.id for entry, _reason in evict}
-                rest = (entry for entry in self._index.oldest() if entry.id not in going)
-                overruled = plan_forced_eviction(rest, decision.short_bytes, newest.id if newest else None)
-                evict += [(entry, EvictionReason.RECORDING) for entry in overruled]
-            for reason, group in groupby(evict, key=lambda chosen: chosen[1]):
-                entries = [entry for entry, _reason in group]
-                for first in range(0, len(entries), MOST_EVICTED):
-                    self._evict(entries[first : first + MOST_EVICTED], reason, now)
-            if evict and not self._store_is_low():
-                self._log.keep_reserve()
+            danger = usage.free_bytes + freed < danger_bytes
+            overruled = self._overruled(decision, newest) if danger else ()
+            evict = [*decision.evict, *((entry, EvictionReason.RECORDING) for entry in overruled)]
+            self._evict_all(evict, now)
         relieved = sum(entry.stored_bytes for entry in overruled)
         return RetentionReport(
             tuple(entry.id for entry, _reason in evict),
             freed + relieved,
             max(0, decision.short_bytes - relieved),
             tuple(entry.id for entry, _reason in evict if entry.id in held),
-            missing - may_free if actual.free_bytes < danger_bytes else 0,
+            missing - may_free if usage.free_bytes < danger_bytes else 0,
             decision.more,
         )
+
+    def _usage_to_free(self, limits: RetentionLimits, need_bytes: int) -> tuple[DiskUsage, int, int]:
+        """Returns the usage, the bytes that the floor lacks, and how many of them the vault may free."""
+        usage = self._usage(self._index.totals())
+        missing = max(0, limits.free_bytes - usage.free_bytes)
+        if not missing:
+            self._growth.added_bytes = 0
+        spare = 0 if limits.kept_bytes is None else usage.stored_bytes - limits.kept_bytes
+        return usage, missing, self._growth.may_free(missing, need_bytes, spare)
+
+    def _overruled(self, decision: EvictionPlan, newest: VaultEntry | None) -> tuple[VaultEntry, ...]:
+        """Returns the held segments that go because recording would stop."""
+        if not decision.short_bytes:
+            return ()
+        going = {entry.id for entry, _reason in decision.evict}
+        rest = (entry for entry in self._index.oldest() if entry.id not in going)
+        return plan_forced_eviction(rest, decision.short_bytes, newest.id if newest else None)
+
+    def _evict_all(self, evict: Iterable[tuple[VaultEntry, EvictionReason]], now: ClockReading) -> None:
+        """Evicts in order, with one record for as many segments of one reason as it may hold."""
+        evicted = False
+        for reason, group in groupby(evict, key=lambda chosen: chosen[1]):
+            entries = [entry for entry, _reason in group]
+            for first in range(0, len(entries), MOST_EVICTED):
+                self._evict(entries[first : first + MOST_EVICTED], reason, now)
+                evicted = True
+        if evicted and not self._store_is_low():
+            self._log.keep_reserve()
 
     def erase(
         self, segments: Iterable[SegmentId], reason: EvictionReason = EvictionReason.OWNER
@@ -294,10 +313,7 @@ class Vault(VaultReader):
         with self._writing():
             now = self._now()
             entries = [entry for name in segments if (entry := self._index.get(name)) is not None]
-            for first in range(0, len(entries), MOST_EVICTED):
-                self._evict(entries[first : first + MOST_EVICTED], reason, now)
-            if entries and not self._store_is_low():
-                self._log.keep_reserve()
+            self._evict_all([(entry, reason) for entry in entries], now)
         return tuple(entry.id for entry in entries)
 
     def _usage(self, totals: Totals) -> DiskUsage:

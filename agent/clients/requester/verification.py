@@ -50,7 +50,7 @@ from agent.wire.disclosures import (
     ReceiptState,
 )
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import Enrolment
+from agent.wire.statements import Approval, Enrolment
 
 __all__ = [
     "Check",
@@ -201,79 +201,107 @@ def _statements(
     requester: Requester, found: _VerificationState, origin: DisclosureOrigin, asked: SentRequest, disclosure: str
 ) -> DisclosureManifest:
     """Runs checks 3 to 9: the signatures, and the consistency of the statements."""
+    doors = KnownDoorbells(requester.folder)
     with found.check(CheckKind.DEVICE) as words:
-        manifest = reading.read_device_manifest(found.statements)
-        if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
-            raise FormatError("The manifest names another disclosure.")
-        words.said = f"Device {manifest.device_key.id} signed the list of all files."
-        words.prove("Device's public key", manifest.device)
-        words.prove("Signed list (SHA-256)", hashlib.sha256(found.statements).hexdigest())
+        manifest = _device_signed(found, origin, disclosure, words)
     with found.check(CheckKind.ANSWERS) as words:
         reading.require_answers(manifest, found.request_sha256)
         words.said = f"The signed list names request {asked.request.id} by the hash of its signed bytes."
         words.prove("Request (SHA-256)", found.request_sha256)
     with found.check(CheckKind.OWNERS) as words:
         enrolment = reading.enrolled(manifest)
-        doors = KnownDoorbells(requester.folder)
         found.door = doors.check(manifest)
         words.said = _who_says(enrolment, found.door)
         for number, each in enumerate(manifest.enrolments, start=1):
             words.prove(f"List of owners no. {number} (SHA-256 of the statement)", _sha256(each))
     with found.check(CheckKind.APPROVAL) as words:
-        approval, approver = reading.read_approval(manifest, enrolment)
-        reading.require_approves(approval, asked.request, found.request_sha256)
-        doors.check(manifest, approval)
-        key = next(each.key for each in enrolment.approvers if each.name == approver)
-        words.said = (
-            f"“{approver}”, an owner in that list, signed the approval. "
-            "It names this request, this reply key and each file."
-        )
-        if found.door.stolen_since_s is not None:
-            words.said += (
-                f" An owner declared this doorbell stolen as of {_utc(found.door.stolen_since_s)}; "
-                "by the approver's own clock the approval is from before."
-            )
-        words.prove("Owner's public key", key)
-        words.prove("Approval (SHA-256 of the statement)", _sha256(manifest.approval))
-        co_approver = reading.read_co_approval(manifest, enrolment, asked.request)
-        if co_approver is not None:
-            words.said += f" It takes two owners: “{co_approver}” signed that they approve the same."
-            words.prove("Second owner's approval (SHA-256 of the statement)", _sha256(manifest.co_approval or ""))
+        approval, approver, co_approver = _approved(doors, found, manifest, enrolment, asked, words)
     with found.check(CheckKind.LEDGER) as words:
-        reading.require_ledgered(manifest, asked.request)
-        checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
-        words.said = (
-            f"Entry no. {manifest.ledger.index} of a ledger is this approval: an inclusion proof leads to its head, "
-            "which the device signed. To find out if the owner has this ledger, compare its head with theirs."
-        )
-        words.prove("Ledger's head (SHA-256 root)", checkpoint.root.hex())
-        words.prove("Ledger's size", str(checkpoint.size))
+        _require_ledgered(manifest, asked, words)
     with found.check(CheckKind.RECORDS) as words:
         items = tuple(reading.items_of(manifest, approval))
         reading.require_claims_match(manifest, approval, items)
-        words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
-        if manifest.clips:
-            words.said += (
-                " For each clip that the owner named, hidden records appear as hashes in a Merkle tree "
-                "(RFC 6962), and shown records are among them."
-            )
-            if all(clip.prev_in_clip for clip in manifest.clips):
-                words.said += " The signature of each shown record, made at capture, fixes all records before it."
-            else:
-                words.said += (
-                    " For some, the order was not signed at capture. Their order and the "
-                    "number of hidden records are the device's statement when it answered."
-                )
-        for number, clip in enumerate(manifest.clips, start=1):
-            root = root_of(bytes.fromhex(leaf) for leaf in clip.leaves)
-            words.prove(f"Records of clip {number} that the owner named (Merkle root)", root.hex())
-        for line in manifest.records:
-            words.prove("Capture record (SHA-256 of its line)", _sha256(line))
+        _explain_records(manifest, words)
     with found.check(CheckKind.WINDOW) as words:
         reading.require_within_window(items, asked.request)
         words.said = "Every segment overlaps the requested window, by the device's clock."
     found.disclosed = VerifiedDisclosure(manifest, approval, approver, enrolment, items, co_approver)
     return manifest
+
+
+def _device_signed(
+    found: _VerificationState, origin: DisclosureOrigin, disclosure: str, words: _CheckLog
+) -> DisclosureManifest:
+    manifest = reading.read_device_manifest(found.statements)
+    if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
+        raise FormatError("The manifest names another disclosure.")
+    words.said = f"Device {manifest.device_key.id} signed the list of all files."
+    words.prove("Device's public key", manifest.device)
+    words.prove("Signed list (SHA-256)", hashlib.sha256(found.statements).hexdigest())
+    return manifest
+
+
+def _approved(
+    doors: KnownDoorbells,
+    found: _VerificationState,
+    manifest: DisclosureManifest,
+    enrolment: Enrolment,
+    asked: SentRequest,
+    words: _CheckLog,
+) -> tuple[Approval, str, str | None]:
+    """Returns the approval, the name of its owner, and the second owner's name if it takes two."""
+    approval, approver = reading.read_approval(manifest, enrolment)
+    reading.require_approves(approval, asked.request, found.request_sha256)
+    doors.check(manifest, approval)
+    key = next(each.key for each in enrolment.approvers if each.name == approver)
+    words.said = (
+        f"“{approver}”, an owner in that list, signed the approval. "
+        "It names this request, this reply key and each file."
+    )
+    if found.door.stolen_since_s is not None:
+        words.said += (
+            f" An owner declared this doorbell stolen as of {_utc(found.door.stolen_since_s)}; "
+            "by the approver's own clock the approval is from before."
+        )
+    words.prove("Owner's public key", key)
+    words.prove("Approval (SHA-256 of the statement)", _sha256(manifest.approval))
+    co_approver = reading.read_co_approval(manifest, enrolment, asked.request)
+    if co_approver is not None:
+        words.said += f" It takes two owners: “{co_approver}” signed that they approve the same."
+        words.prove("Second owner's approval (SHA-256 of the statement)", _sha256(manifest.co_approval or ""))
+    return approval, approver, co_approver
+
+
+def _require_ledgered(manifest: DisclosureManifest, asked: SentRequest, words: _CheckLog) -> None:
+    reading.require_ledgered(manifest, asked.request)
+    checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
+    words.said = (
+        f"Entry no. {manifest.ledger.index} of a ledger is this approval: an inclusion proof leads to its head, "
+        "which the device signed. To find out if the owner has this ledger, compare its head with theirs."
+    )
+    words.prove("Ledger's head (SHA-256 root)", checkpoint.root.hex())
+    words.prove("Ledger's size", str(checkpoint.size))
+
+
+def _explain_records(manifest: DisclosureManifest, words: _CheckLog) -> None:
+    words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
+    if manifest.clips:
+        words.said += (
+            " For each clip that the owner named, hidden records appear as hashes in a Merkle tree "
+            "(RFC 6962), and shown records are among them."
+        )
+        if all(clip.prev_in_clip for clip in manifest.clips):
+            words.said += " The signature of each shown record, made at capture, fixes all records before it."
+        else:
+            words.said += (
+                " For some, the order was not signed at capture. Their order and the "
+                "number of hidden records are the device's statement when it answered."
+            )
+    for number, clip in enumerate(manifest.clips, start=1):
+        root = root_of(bytes.fromhex(leaf) for leaf in clip.leaves)
+        words.prove(f"Records of clip {number} that the owner named (Merkle root)", root.hex())
+    for line in manifest.records:
+        words.prove("Capture record (SHA-256 of its line)", _sha256(line))
 
 
 def _who_says(enrolment: Enrolment, door: DoorbellHistory) -> str:

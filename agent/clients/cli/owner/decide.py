@@ -112,6 +112,12 @@ def approve(
                    "posters": [clip.number for clip in choice.posters],
                    "exists": [clip.number for clip in choice.told]})  # fmt: skip
         return
+    _say_approved(seen, choice, disclosure)
+    if disclosure is not None:
+        _say_take_back(device, seen.name[:8])
+
+
+def _say_approved(seen: RequestReview, choice: decisions.ShareChoice, disclosure: str | None) -> None:
     short = seen.name[:8]
     for each in seen.segments:
         if each.id in choice.segments:
@@ -126,7 +132,6 @@ def approve(
         click.echo(f"To revoke it, deny the request:         doorward owner deny {short}")
         return
     click.echo(f"Approved: {shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
-    _say_take_back(device, short)
 
 
 def _left_out(

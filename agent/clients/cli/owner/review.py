@@ -24,7 +24,7 @@ from agent.clients.owner.clock import wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.ledger_reader import read_ledger
 from agent.clients.owner.mp4_export import ClipFiles, export_review
-from agent.clients.owner.review import RequestReview, ReviewedSegment
+from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment
 from agent.clients.owner.shared_footage import SharedFootage, disclosure_of, shared_of
 from agent.clients.owner.sync import DeviceChannel, sync
 from agent.core.consent import RequestState
@@ -239,30 +239,31 @@ def as_document(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> dict[
             "size_m2": round(request.area.opened_m2),
             "within_200_m": share_near(request.area, *seen.position, NEAR_M) if seen.position else None,
         },
-        "clips": [
+        "clips": [_clip_as_document(clip, files.get(clip.number)) for clip in seen.clips],
+    }
+
+
+def _clip_as_document(clip: ReviewedClip, written: ClipFiles | None) -> dict[str, Any]:
+    return {
+        "number": clip.number,
+        "event": clip.event,
+        "start_ms": clip.start_ms,
+        "end_ms": clip.end_ms,
+        "video": written.video if written else None,
+        "still": written.still if written else None,
+        "notes": list(written.notes) if written else [],
+        "segments": [
             {
-                "number": clip.number,
-                "event": clip.event,
-                "start_ms": clip.start_ms,
-                "end_ms": clip.end_ms,
-                "video": files[clip.number].video if clip.number in files else None,
-                "still": files[clip.number].still if clip.number in files else None,
-                "notes": list(files[clip.number].notes) if clip.number in files else [],
-                "segments": [
-                    {
-                        "number": each.number,
-                        "id": each.id,
-                        "start_ms": each.start_ms,
-                        "end_ms": each.end_ms,
-                        "clock": each.record.quality,
-                        "cut": each.is_cut,
-                        "video": files[clip.number].segments.get(each.number) if clip.number in files else None,
-                        "seen": _seen(files.get(clip.number), each.number),
-                    }
-                    for each in clip.segments
-                ],
+                "number": each.number,
+                "id": each.id,
+                "start_ms": each.start_ms,
+                "end_ms": each.end_ms,
+                "clock": each.record.quality,
+                "cut": each.is_cut,
+                "video": written.segments.get(each.number) if written else None,
+                "seen": _seen(written, each.number),
             }
-            for clip in seen.clips
+            for each in clip.segments
         ],
     }
 
