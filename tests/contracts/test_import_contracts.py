@@ -5,6 +5,7 @@ Source: docs/security/analysis.md, "Each cannot, and what shows it"; the contrac
 
 from __future__ import annotations
 
+import configparser
 import json
 import shutil
 import subprocess
@@ -47,7 +48,15 @@ PLANTS = [
     ("owner", "agent/clients/owner/keys.py", "import agent.custodian.custodian"),
     ("requester", "agent/clients/requester/identity.py", "import agent.clients.owner.keys"),
     ("layers", "agent/vault/reader.py", "import agent.recorder.vault"),
+    ("owner", "agent/clients/owner/keys.py", "from agent.ipc import rpc_server"),
+    ("requester", "agent/clients/requester/identity.py", "import agent.vault.reader"),
+    ("pure", "agent/core/requests.py", "import secrets"),
+    ("pure", "agent/ipc/protocol.py", "import socket"),
     ("uplink", "agent/uplink/uplink.py", NEW),
+    ("recorder", "agent/recorder/recorder.py", NEW),
+    ("custodian", "agent/custodian/custodian.py", NEW),
+    ("owner", "agent/clients/owner/keys.py", NEW),
+    ("requester", "agent/clients/requester/identity.py", NEW),
     ("layers", "agent/brand_new.py", "THING = 1"),
 ]
 
@@ -111,6 +120,13 @@ def test_the_contracts_are_kept(copy: Path) -> None:
 @pytest.mark.parametrize("number", range(len(PLANTS)), ids=[f"{contract}: {text}" for contract, _, text in PLANTS])
 def test_a_forbidden_import_is_refused(answers: list[int], number: int) -> None:
     assert answers[number] == 1
+
+
+def test_every_contract_has_its_plants() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    contracts = {name.rpartition(":")[2] for name in settings.sections() if name.startswith("importlinter:contract:")}
+    assert {contract for contract, _, _ in PLANTS} == contracts
 
 
 def test_a_refusal_shows_the_way_of_the_import(copy: Path) -> None:

@@ -1,0 +1,68 @@
+"""docs/architecture.md names files and functions that exist, and the steps of a walk stand in its rooms."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "architecture.md").read_text()
+_PATH = re.compile(r"`((?:agent|firmware_bridge|tests|demo)/[\w/.-]+)`")
+_PLACE = re.compile(r"`((?:agent|firmware_bridge)/[\w/.-]+\.py)`:\s+((?:`[\w.]+`(?:(?:,| and|, and)\s+)?)+)")
+_WALK = re.compile(r"^## (How [^\n]+)\n\nRooms: (.+?)\n\n(.+?)(?=^## )", re.MULTILINE | re.DOTALL)
+SHARED = ("agent/core", "agent/wire", "agent/media", "agent/mqtt")
+"""What decides or speaks a format, and the connection: not a room of one process."""
+CLIENTS = ("agent/clients",)
+
+
+def places() -> list[tuple[str, str]]:
+    """(file, name) of each place that the document names."""
+    return [(path, name) for path, names in _PLACE.findall(TEXT) for name in re.findall(r"`([\w.]+)`", names)]
+
+
+@cache
+def names_of(path: str) -> frozenset[str]:
+    """Functions, classes and `Class.method` of a file."""
+    found = set()
+    for node in ast.parse((ROOT / path).read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return frozenset(found)
+
+
+def walks() -> dict[str, tuple[list[str], str]]:
+    """Title: (rooms, text) of each walk."""
+    return {title: (re.findall(r"`(agent/[\w/]+)`", rooms), text) for title, rooms, text in _WALK.findall(TEXT)}
+
+
+def test_every_file_and_folder_of_the_picture_exists() -> None:
+    assert [path for path in _PATH.findall(TEXT) if not (ROOT / path).exists()] == []
+
+
+def test_the_document_names_places() -> None:
+    assert len(places()) >= 60
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(places())))
+def test_a_named_place_is_in_its_file(path: str, name: str) -> None:
+    assert name in names_of(path)
+
+
+def test_there_are_three_walks_with_at_most_two_rooms_on_the_device() -> None:
+    assert len(walks()) == 3
+    for rooms, _ in walks().values():
+        assert 1 <= len([room for room in rooms if room != "agent/web/src"]) <= 2
+
+
+@pytest.mark.parametrize("title", walks())
+def test_each_step_of_a_walk_stands_in_its_rooms(title: str) -> None:
+    rooms, text = walks()[title]
+    steps = [path for path in _PATH.findall(text) if path.endswith((".py", ".js"))]
+    assert len(steps) >= 8
+    assert [path for path in steps if not path.startswith((*rooms, *SHARED, *CLIENTS))] == []
