@@ -5,6 +5,7 @@ The buffer holds ciphertext that it cannot open, in memory only.  It tells the r
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -21,6 +22,7 @@ __all__ = ["LiveBuffer"]
 _MOST_GOPS: Final = 8
 """GOPs, or parts of long GOPs, of two seconds or 2 MiB each."""
 _MOST_BYTES: Final = 16 << 20
+_ANSWER_BYTES: Final = 4 << 20
 _MOST_PIECES: Final = 8 * (1 << 20) // PIECE_BYTES
 """For one GOP: half of the buffer.  A part exceeds 2 MiB only by its last picture."""
 _FRESH_S: Final = 10.0
@@ -45,7 +47,8 @@ class LiveBuffer:
         self._changed = threading.Condition()
         self._shelf: deque[_BufferedGop] = deque(maxlen=_MOST_GOPS)
         self._coming: dict[int, bytes] = {}
-        self._coming_number = 0
+        self._coming_gop = (0, 0)
+        """Its number, and of how many pieces it is."""
         self._asked_s = float("-inf")
         self._count = 0
         self._closed = False
@@ -67,8 +70,9 @@ class LiveBuffer:
         if not 0 <= piece < pieces <= _MOST_PIECES or len(data) > PIECE_BYTES:
             raise RequestError("A live GOP must come in a few pieces of 64 KiB.")
         with self._changed:
-            if number != self._coming_number:
-                self._coming, self._coming_number = {}, number
+            # A changed count begins again too: otherwise the pieces of an altered recorder would not add up.
+            if (number, pieces) != self._coming_gop:
+                self._coming, self._coming_gop = {}, (number, pieces)
             self._coming[piece] = data
             if len(self._coming) == pieces:
                 self._shelve(b"".join(self._coming[each] for each in range(pieces)))
@@ -79,6 +83,8 @@ class LiveBuffer:
         """The operation `live`: sealed GOPs newer than number `after`, oldest first. The list is empty after a moment's
         wait.
 
+        An answer has `_ANSWER_BYTES` or one GOP. The next question gets the others.
+
         The numbers start with the device's start, and grow.
         """
         after = asked.after
@@ -86,7 +92,7 @@ class LiveBuffer:
             self._asked_s = self._monotonic()
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or self._newer(after), _WAIT_S)
-            found = self._newer(after)
+            found = _first_of(self._newer(after))
         return (
             {"numbers": [each.number for each in found], "sizes": [len(each.sealed) for each in found]},
             b"".join(each.sealed for each in found),
@@ -107,3 +113,10 @@ class LiveBuffer:
 
     def _has_viewer(self) -> bool:
         return not self._closed and self._monotonic() - self._asked_s < _LOOKS_S
+
+
+def _first_of(gops: list[_BufferedGop]) -> list[_BufferedGop]:
+    sizes = itertools.accumulate(len(each.sealed) for each in gops)
+    return [
+        each for number, (each, size) in enumerate(zip(gops, sizes, strict=True)) if not number or size <= _ANSWER_BYTES
+    ]

@@ -39,7 +39,7 @@ from agent.mqtt import tls
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.connection import Connection, ConnectionEvent
 from agent.mqtt.faults import LinkError
-from agent.mqtt.inbound import InboundQueue
+from agent.mqtt.inbound import InboundQueue, held_bytes
 from agent.mqtt.pacing import Backoff, DeliveryInterval, InFlightWindow
 from agent.mqtt.packets import InboundPublish, OutboundPublish
 from agent.wire.topics import sender_of
@@ -59,7 +59,7 @@ class MqttBus:
         self._changed = threading.Condition()
         self._events: deque[tuple[BusEvent, int, int]] = deque()
         """(event, packet id to acknowledge or 0, the connection it came by)"""
-        self._waiting_in = 0
+        self._waiting_in = self._waiting_bytes = 0
         self._window = InFlightWindow(settings.window_messages, settings.window_bytes)
         self._unsettled: set[int] = set()
         self._outgoing: deque[OutboundPublish] = deque()
@@ -67,6 +67,7 @@ class MqttBus:
         self._beat = DeliveryInterval(settings.inbound_beat_s)
         self._came: deque[tuple[MessageReceived | None, int]] = deque()
         """(message, packet id): for the next beat to acknowledge and, if there is a message, to let in"""
+        self._came_bytes = 0
         self._inbound = InboundQueue(settings)
         """With a beat: what was acknowledged and waits to be taken."""
         self._filters: dict[str, None] = {}
@@ -150,8 +151,9 @@ class MqttBus:
                 self._window.remove(event.token)
             if packet_id:
                 self._taken.append((packet_id, connection))
-            if connection:
+            if isinstance(event, MessageReceived):
                 self._waiting_in -= 1
+                self._waiting_bytes -= held_bytes(event)
         if packet_id:
             self._wake()
         return event
@@ -247,15 +249,21 @@ class MqttBus:
             if message is not None:
                 self.dropped += self._inbound.put(message)
         self._came.clear()
+        self._came_bytes = 0
 
     def _offer(self, message: MessageReceived, packet_id: int) -> bool:
         """Under the lock.  False when too many wait to be taken: it is dropped."""
-        if self._waiting_in >= self._settings.inbound_queue:
+        size_bytes = held_bytes(message)
+        if self._is_full(self._waiting_in, self._waiting_bytes + size_bytes):
             self.dropped += 1
             return False
         self._waiting_in += 1
+        self._waiting_bytes += size_bytes
         self._events.append((message, packet_id, self._connection_count))
         return True
+
+    def _is_full(self, count: int, size_bytes: int) -> bool:
+        return count >= self._settings.inbound_queue or (count > 0 and size_bytes > self._settings.inbound_bytes)
 
     def _tell(self, happened: list[ConnectionEvent], connection: Connection) -> None:
         """All that came at once, under one lock: told one by one, each would wake a caller to wait for the next."""
@@ -268,7 +276,9 @@ class MqttBus:
         """Under the lock."""
         match happening:
             case InboundPublish(message, packet_id) if self._settings.inbound_beat_s:
-                if len(self._came) >= self._settings.inbound_queue:  # a broker that ignores the receive maximum
+                size_bytes = held_bytes(message)
+                # Only a broker that ignores the receive maximum fills it.
+                if self._is_full(len(self._came), self._came_bytes + size_bytes):
                     self.dropped += 1
                     connection.acknowledge(packet_id)
                 elif sender_of(message.topic).is_receipt:
@@ -276,6 +286,7 @@ class MqttBus:
                     self._came.append((None, packet_id))
                 else:
                     self._came.append((message, packet_id))
+                    self._came_bytes += size_bytes
             case InboundPublish(message, packet_id):
                 if not self._offer(message, packet_id):
                     connection.acknowledge(packet_id)

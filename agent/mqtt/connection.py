@@ -40,10 +40,13 @@ from agent.mqtt.faults import LinkError, broken_protocol, refused_by_broker, sta
 from agent.mqtt.outbound_client import PahoClient
 from agent.mqtt.packets import InboundPublish, OutboundPublish, connect_properties
 
-__all__ = ["Connection", "ConnectionEvent"]
+__all__ = ["MOST_UNSENT", "Connection", "ConnectionEvent"]
 
 LARGEST_PACKET_BYTES = 268_435_455
 _HEADER_BYTES = 5
+MOST_UNSENT = 2048
+"""Packets that wait for the broker to read, about 400 bytes of memory each.  The window bounds publications further.
+More than both windows and the largest inbound queue need."""
 _NO_SUBSCRIBERS, _FAILURE, _TOO_LARGE, _NO_RETAIN = 0x10, 0x80, 0x95, 0x9A
 ConnectionEvent = BusConnected | PublishResult | Subscribed | SubscriptionRefused | InboundPublish
 
@@ -145,7 +148,7 @@ class Connection:
 
     # paho's callbacks: all run inside `step` or `publish`, on our thread.
 
-    def _make_client(self) -> paho.Client:
+    def _make_client(self) -> PahoClient:
         client = PahoClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._settings.name,
@@ -154,6 +157,7 @@ class Connection:
             manual_ack=True,
         )
         client.connect_timeout = self._settings.connect_s
+        client.most_packet_bytes = self._settings.inbound_packet_bytes + _HEADER_BYTES
         client.max_inflight_messages = 0  # ours is the window; zero keeps paho from queueing behind it
         client.tls_set_context(self._context)
         client.on_socket_open = self._on_socket_open
@@ -277,10 +281,13 @@ class Connection:
     def _look_inside(self) -> None:
         """paho takes any packet into memory, up to 256 MB, and any number of QoS 2 messages that are never released.
 
-        It has no public limit on either: tests hold this look into version 2.2.
+        It also queues acknowledgements without end for a broker that sends and does not read. It has no public limit on
+        any of them: tests hold this look into version 2.2.
         """
-        if self._client._in_packet["remaining_length"] > self._settings.inbound_packet_bytes + _HEADER_BYTES:
+        if self._client._in_packet["remaining_length"] > self._client.most_packet_bytes:
             self._fault = broken_protocol(self._place, "sends packets larger than we said we take")
+        elif len(self._client._out_packet) > MOST_UNSENT:
+            self._fault = broken_protocol(self._place, "sends messages and reads no acknowledgement")
         elif self._client._in_messages:
             self._fault = broken_protocol(self._place, "sends with QoS 2, which we did not subscribe to")
 

@@ -7,13 +7,24 @@ Within a class senders take turns (`core.fair_queue`); the broker's access list 
 
 from __future__ import annotations
 
+from typing import Final
+
 from agent.core.bus import MessageReceived
 from agent.core.fair_queue import FairQueue
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.pacing import MessageRateLimiter
 from agent.wire.topics import sender_of
 
-__all__ = ["InboundQueue"]
+__all__ = ["InboundQueue", "held_bytes"]
+
+_OBJECT_BYTES: Final = 512
+"""What a message takes in memory beside its text, about.  Without it, empty messages would count next to nothing."""
+
+
+def held_bytes(message: MessageReceived) -> int:
+    """Returns how much memory a waiting message is counted with."""
+    text = sum(len(key) + len(value) for key, value in message.properties)
+    return len(message.payload) + len(message.topic) + text + _OBJECT_BYTES
 
 
 class InboundQueue:
@@ -32,7 +43,7 @@ class InboundQueue:
         """Add one; how many were dropped for it."""
         sender = sender_of(message.topic)
         queue, _ = self._classes[0 if sender.is_receipt else 1]
-        return queue.put(sender.name, message, len(message.payload) + len(message.topic))
+        return queue.put(sender.name, message, held_bytes(message))
 
     def take(self, now_s: float) -> MessageReceived | None:
         """The next that may be handed out now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shutil
 import socket
@@ -30,6 +31,8 @@ from agent.core.bus import (
 )
 from agent.errors import ConfigurationError, NetworkError
 from agent.mqtt import BusSettings, MqttBus, connection, tls
+from agent.mqtt.inbound import held_bytes
+from agent.mqtt.outbound_client import PahoClient
 from tests.brokers import NOW, BrokerWithClients, broker_with_clients
 from tests.mqtt.mqtt_peer import (
     CONNECT,
@@ -616,6 +619,87 @@ def test_a_message_larger_than_we_take_is_dropped(pki: BrokerPki, start: StartBu
         bus = start(settings_for(pki, peer.port))
         expect(bus, BusConnected)
         assert {expect(bus, MessageReceived).topic, expect(bus, MessageReceived).topic} == {"t/large", "t/small"}
+
+
+@pytest.mark.parametrize("beat_s", [0.0, 3600.0], ids=["without a beat", "with a beat"])
+def test_large_messages_that_nobody_takes_are_bounded_in_bytes(beat_s: float, pki: BrokerPki, start: StartBus) -> None:
+    """256 of 12 kB would be three times as much as this bus may hold."""
+
+    def flood(line: Line) -> None:
+        line.accept()
+        for _ in range(256):
+            line.send(publish("doorward/v1/areas/1-1/requests/x", bytes(12_000)))
+        line.wait_for_end()
+
+    with ScriptedPeer(pki.directory, flood) as peer:
+        bus = start(settings_for(pki, peer.port, inbound_beat_s=beat_s, inbound_bytes=1 << 20))
+        expect(bus, BusConnected)
+        deadline = time.monotonic() + PATIENCE_S
+        while bus.dropped < 256 - (1 << 20) // 12_000:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        held = [message for message, _ in bus._came] if beat_s else [event for event, _, _ in bus._events]
+        assert 70 < len(held) <= (1 << 20) // 12_000
+        assert sum(map(held_bytes, held)) <= 1 << 20
+
+
+def test_of_a_large_packet_that_comes_at_once_nothing_is_taken(
+    pki: BrokerPki, start: StartBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fast broker: the whole packet lies in the socket before the first read of it."""
+    largest = 0
+    receive = PahoClient._sock_recv
+
+    def measured(client: PahoClient, size_bytes: int) -> bytes:
+        nonlocal largest
+        data = receive(client, size_bytes)
+        largest = max(largest, len(client._in_packet["packet"]) + len(data))
+        return data
+
+    monkeypatch.setattr(PahoClient, "_sock_recv", measured)
+
+    def attack(line: Line) -> None:
+        line.accept()
+        with contextlib.suppress(OSError):
+            line.send(publish("t/large", bytes(1 << 20)))
+        line.wait_for_end()
+
+    with ScriptedPeer(pki.directory, attack) as peer:
+        bus = start(settings_for(pki, peer.port))
+        expect(bus, BusConnected)
+        expect_fault(bus, LinkFault.PROTOCOL)
+    assert largest <= (16 << 10) + 5
+
+
+def test_a_broker_that_sends_and_never_reads_is_left(
+    pki: BrokerPki, start: StartBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not read waits here.  The socket takes nothing more after the connection is made."""
+    monkeypatch.setattr(connection, "MOST_UNSENT", 100)
+    send = PahoClient._sock_send
+
+    def full(client: PahoClient, data: bytes) -> int:
+        if client.is_connected():
+            raise BlockingIOError
+        return send(client, data)
+
+    monkeypatch.setattr(PahoClient, "_sock_send", full)
+
+    def flood(line: Line) -> None:
+        line.accept()
+        with contextlib.suppress(OSError):
+            for number in range(1, 2000):
+                line.send(publish("doorward/v1/areas/1-1/requests/x", b"x", packet_id=number))
+        line.wait_for_end()
+
+    with ScriptedPeer(pki.directory, flood) as peer:
+        bus = start(settings_for(pki, peer.port, inbound_beat_s=0.001))
+        expect(bus, BusConnected)
+        while isinstance(fault := bus.next_event(PATIENCE_S), MessageReceived):
+            pass
+        assert isinstance(fault, BusDisconnected)
+        assert fault.fault is LinkFault.PROTOCOL
+    assert "reads no acknowledgement" in str(fault.error)
 
 
 # The socket

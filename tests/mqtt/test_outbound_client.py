@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from urllib3.util import connection
 
 from agent.core.bus import BusConnected
 from agent.core.home_news import HomeAddress
+from agent.mqtt.outbound_client import PahoClient
 from agent.uplink.apprise_sender import AppriseSender
 from agent.uplink.home_mqtt import MqttHomeBus
 from tests.brokers import broker_with_clients
@@ -57,6 +59,34 @@ def test_the_bus_for_the_home_binds_nothing(tmp_path: Path) -> None:
             bus.start()
             bus.wait_connected(10)
         bus.stop()
+
+
+def test_the_bus_for_the_home_takes_no_packet_larger_than_64_kib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The household's broker may be anyone's: paho alone would take 1 MiB here, and 256 MB elsewhere."""
+    largest, ended = 0, threading.Event()
+    receive = PahoClient._sock_recv
+
+    def measured(client: PahoClient, size_bytes: int) -> bytes:
+        nonlocal largest
+        data = receive(client, size_bytes)
+        largest = max(largest, len(client._in_packet["packet"]) + len(data))
+        return data
+
+    monkeypatch.setattr(PahoClient, "_sock_recv", measured)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        bus = MqttHomeBus(HomeAddress("127.0.0.1", port, "", "", device=DEVICE, name="n", version="1"))
+        monkeypatch.setattr(bus._client, "on_disconnect", lambda *_: ended.set())
+        bus.start()
+        line, _ = listening.accept()
+        with line:
+            line.recv(4096)
+            line.sendall(bytes([0x20, 2, 0, 0]) + bytes([0x30, 0x80, 0x80, 0x40]))
+            with suppress(OSError):
+                line.sendall(bytes(1 << 20))
+            assert ended.wait(60)
+        bus.stop()
+    assert largest <= 64 << 10
 
 
 def test_the_courier_tries_ipv6_though_it_may_not_bind_to_find_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,12 +228,21 @@ def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
         for each, data in enumerate(pieces):
             shelf.put(number, each, len(pieces), data)
     answer, body = shelf.answer(AfterQuery(after=0), b"")
-    assert answer["numbers"] == [4, 5]
-    assert len(body) == sum(answer["sizes"]) == 2 * len(gop)
+    assert answer["numbers"] == [4], "an answer has four megabytes, or one GOP"
+    assert len(body) == sum(answer["sizes"]) == len(gop)
+    assert shelf.answer(AfterQuery(after=4), b"")[0]["numbers"] == [5]
+    small = pieces_of(bytes(1 << 20))
+    for number in (6, 7, 8):
+        for each, data in enumerate(small):
+            shelf.put(number, each, len(small), data)
+    assert shelf.answer(AfterQuery(after=5), b"")[0]["numbers"] == [6, 7, 8]
     assert shelf.wait_for_viewer(0.0)
     for piece, pieces, data in ((1, 1, b"x"), (-1, 1, b"x"), (0, 10_000, b"x"), (0, 1, bytes(1 << 20))):
         with pytest.raises(RequestError):
             shelf.put(9, piece, pieces, data)
+    for piece, pieces in ((0, 3), (1, 2), (2, 3), (0, 2)):  # of an altered recorder: two counts for one GOP
+        shelf.put(10, piece, pieces, b"x")
+    assert shelf.answer(AfterQuery(after=8), b"")[0]["numbers"] == []
     now_s += 30
     assert not shelf.wait_for_viewer(0.0)
     shelf.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,9 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.custodian.page.access_levels import AccessLevel, Caller, GuardedRoute, require_access_levels
+from agent.custodian.page.answer_budget import PIECE_BYTES, AnswerBudget, Reservation, answer_bytes
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.listener import CONNECTION
 from agent.custodian.page.operations import PageOperations
@@ -67,9 +69,10 @@ def routes(application: Application) -> list[GuardedRoute]:
         _route(application, "POST", "/pair", _pairing(application), AccessLevel.ANYONE, _PAIR_BODY_BYTES),
     ]
     found += [_route(application, "GET", path, pages.shell, AccessLevel.PAIRED) for path in pages.DOCUMENTS]
+    budget = AnswerBudget()
     for name, operation in OPERATIONS.items():
         if operation.access is not None:
-            asking = _asking(application, name, operation.body_bytes)
+            asking = _asking(application, name, operation.body_bytes, budget)
             found.append(_route(application, "POST", f"/api/{name}", asking, operation.access, operation.body_bytes))
     return found
 
@@ -108,15 +111,42 @@ def _turned_away(request: Request, caller: Caller) -> Response:
     return _framed(refusal(error), 403 if caller.session else 401)
 
 
-def _asking(application: Application, name: str, limit: int) -> RouteHandler:
+class _BoundedResponse(Response):
+    """A frame that leaves in pieces.  `room` is closed when the last piece has gone to the connection."""
+
+    def __init__(self, content: bytes, room: AsyncExitStack) -> None:
+        super().__init__(content, media_type=FRAME_TYPE)
+        self._room = room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
+        async with self._room:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            body = memoryview(self.body)
+            for start in range(0, len(body), PIECE_BYTES):
+                # Each `send` waits until the reader has taken most of what was sent before.
+                piece = bytes(body[start : start + PIECE_BYTES])
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _asking(application: Application, name: str, limit: int, budget: AnswerBudget) -> RouteHandler:
     async def ask(request: Request, caller: Caller) -> Response:
+        who = caller.session.id if caller.session else ""
+        async with AsyncExitStack() as room:
+            wanted = _announced_bytes(request, limit) + answer_bytes(name)
+            reservation = await room.enter_async_context(budget.reserve(who, wanted))
+            return await _answered(request, caller, reservation, room)
+
+    async def _answered(request: Request, caller: Caller, reservation: Reservation, room: AsyncExitStack) -> Response:
         frame = _frame(await _body(request, limit))
         if name == "page_prove":
             proved = await run_in_threadpool(application.operations.prove, frame, caller, request.headers["origin"])
             _know(application, request, replace(caller, owner=True))
             return _with_cookie(_framed(Frame({"ok": True, "result": {}})), proved.token)
         answer = await run_in_threadpool(application.operations.answer, name, frame, caller)
-        response = _framed(answer)
+        content = write_frame(answer)
+        await reservation.resize(len(content))
+        response = _BoundedResponse(content, room.pop_all())
         if name == "page_leave":
             response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
         return response
@@ -141,6 +171,12 @@ def _pairing(application: Application) -> RouteHandler:
 def _with_cookie(response: Response, token: str) -> Response:
     response.set_cookie(COOKIE, token, max_age=SESSION_IDLE_S, path="/", secure=True, httponly=True, samesite="strict")
     return response
+
+
+def _announced_bytes(request: Request, limit: int) -> int:
+    """The length of the body as its sender announces it; the limit if it says nothing that can be true."""
+    announced = request.headers.get("content-length", "")
+    return min(int(announced), limit) if announced.isascii() and announced.isdigit() else limit
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -49,6 +49,8 @@ EXPECTED_S: Final = 12 * 3600.0
 EXPECTED_ADDRESSES: Final = 32
 _SHUTDOWN_S: Final = 2.0
 """Limit for the other side's farewell on a closing TLS connection; asyncio's default is 30 s."""
+_UNSENT_BYTES: Final = 64 << 10
+"""The data that waits in a connection before its answer is paused."""
 _SWEEP_S: Final = 1.0
 _ACCEPT_AT_ONCE: Final = 16
 _ACCEPT_EVERY_S: Final = 0.01
@@ -135,6 +137,8 @@ class _HttpProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # TLS would hold half a megabyte for a slow reader, of each of the connections.
+        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
         self._connection.protocol = self
         self._connection.enter(_ConnectionPhase.HEAD)
 

@@ -22,6 +22,9 @@ _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:
 _INBOUND_PACKET_BYTES: Final = 160 << 10
 """Largest packet from the broker: a chunk of 128 KiB, its topic and its properties."""
 
+_INBOUND_BYTES: Final = 32 << 20
+"""Of chunks that wait to be stored.  More than the 128 that the broker may have outstanding to us."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -82,6 +85,7 @@ def _settings(
         certificate=certificate or tls / "certificate.pem",
         key=tls_key or tls / "key.pem",
         inbound_packet_bytes=_INBOUND_PACKET_BYTES,
+        inbound_bytes=_INBOUND_BYTES,
         inbound_beat_s=0.0,
     )
 

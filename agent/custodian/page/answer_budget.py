@@ -1,0 +1,98 @@
+"""Bounds the bytes of messages and answers that the page holds at a time, over all of its connections.
+
+A browser that was let in may open many connections, send large messages, and read large answers one byte at a time.
+Each call reserves room before it reads a body or computes an answer, and keeps it until the answer has left. One
+session gets at most half of the room, so it cannot keep another session waiting. A message that is larger than that
+goes alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from agent.errors import StorageError
+
+__all__ = ["PIECE_BYTES", "ROOM_BYTES", "AnswerBudget", "Reservation", "answer_bytes"]
+
+ROOM_BYTES: Final = 32 << 20
+"""Of all messages and answers together: an eighth of the memory of a small board's custodian."""
+_ANSWER_BYTES: Final = 2 << 20
+"""Reserved for an answer before its size is known: a list of 10 000 segments, or 4 096 entries of the ledger."""
+_LARGE_ANSWERS: Final = frozenset({"live", "segment", "sound", "request"})
+_LARGE_BYTES: Final = 5 << 20
+"""For a large answer: some GOPs, a segment of the best cameras. A session has three at a time. A larger answer counts
+with its length when it is known."""
+PIECE_BYTES: Final = 64 << 10
+"""An answer leaves in pieces of this size, so that its room counts until a slow reader has taken nearly all of it."""
+_PATIENCE_S: Final = 30.0
+
+
+def answer_bytes(operation: str) -> int:
+    """Returns what to reserve for the answer to this operation."""
+    return _LARGE_BYTES if operation in _LARGE_ANSWERS else _ANSWER_BYTES
+
+
+class AnswerBudget:
+    """For the event loop's thread only."""
+
+    def __init__(self, room_bytes: int = ROOM_BYTES, *, patience_s: float = _PATIENCE_S) -> None:
+        self._room_bytes = room_bytes
+        self._patience_s = patience_s
+        self._changed = asyncio.Condition()
+        self._held: Counter[str] = Counter()
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held.total()
+
+    @asynccontextmanager
+    async def reserve(self, session: str, size_bytes: int) -> AsyncIterator[Reservation]:
+        """Waits for room.  Raises `StorageError` if there is none in time."""
+        async with self._changed:
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    await self._changed.wait_for(lambda: self._fits(session, size_bytes))
+            except TimeoutError:
+                raise StorageError(
+                    "The doorbell still sends this browser earlier answers.", remedy="Try again in a minute."
+                ) from None
+            self._held[session] += size_bytes
+        reservation = Reservation(self, session, size_bytes)
+        try:
+            yield reservation
+        finally:
+            await self._change(session, -reservation.size_bytes)
+
+    def _fits(self, session: str, size_bytes: int) -> bool:
+        if not self._held[session]:
+            # Alone of its session: it may take all the room, or more than that if nothing else is held.
+            return not self.held_bytes or self.held_bytes + size_bytes <= self._room_bytes
+        return (
+            self._held[session] + size_bytes <= self._room_bytes // 2
+            and self.held_bytes + size_bytes <= self._room_bytes
+        )
+
+    async def _change(self, session: str, by_bytes: int) -> None:
+        async with self._changed:
+            self._held[session] += by_bytes
+            if not self._held[session]:
+                del self._held[session]
+            self._changed.notify_all()
+
+
+class Reservation:
+    """The room of one call."""
+
+    def __init__(self, budget: AnswerBudget, session: str, size_bytes: int) -> None:
+        self._budget = budget
+        self._session = session
+        self.size_bytes = size_bytes
+
+    async def resize(self, size_bytes: int) -> None:
+        """The answer is computed, so its size is known and counts, whether or not there is room for it."""
+        by_bytes, self.size_bytes = size_bytes - self.size_bytes, size_bytes
+        await self._budget._change(self._session, by_bytes)
