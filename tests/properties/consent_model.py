@@ -49,15 +49,25 @@ IN_VAIN = (*WAITING, RequestState.DENIED, RequestState.EXPIRED, RequestState.WIT
 """The owner was asked, or would have been, and nothing came of it, anyone who ended it."""
 AHEAD_S = 25 * 86_400
 """By how much the clock jumps: to behind everything's end, and near enough for the longest look-back."""
+BACK_S = 8 * 3600
+"""Seconds by which it is set back: to before the end that it has just passed, but after the requested windows."""
+AHEAD, BACK = "unconfirmed", "set back"
+OFF_S = {AHEAD: AHEAD_S, BACK: -BACK_S}
+"""Seconds by which an unconfirmed clock is ahead of the true time."""
 CLOCK_ACTIONS = (
     "the clock jumps",
+    "the clock is set back",
     "the clock is right again",
     "the jump stands",
+    "the jump stands over a new boot",
     "an owner states the new time",
     "a stranger states the new time!",
+    "an owner states the time it was set back to!",
 )
-READINGS_IN_A_DAY = 144
-"""Readings of the clock, every ten minutes: a longer step between two does not count as standing."""
+READING_S = 600
+"""Between two readings of the clock. A longer step does not count as standing."""
+BOOT_NS = 3600 * 10**9
+"""The boot clock when the custodian starts after a power cut."""
 ENDS = frozenset(RequestState) - {RequestState.RECEIVED, *WAITING, *OPEN}
 LEDGERED: dict[RequestState | None, str] = {
     RequestState.NO_MATCH: "no-match",
@@ -126,6 +136,7 @@ class Snapshot:
     boot_ns: int
     utc_offset_ns: int
     believed: ClockTrust | None
+    boot: int
     jump: str
     receipts: dict[str, int]
     sending: dict[str, int]
@@ -133,6 +144,8 @@ class Snapshot:
     obeyed: frozenset[str]
     leaves: int
     states: tuple[RequestState | None, ...]
+    more: Any = None
+    """What a world with more in it adds."""
 
 
 class World:
@@ -228,9 +241,13 @@ class World:
             "time": self._time,
             "evict": self._evict,
             "restart": self.restart,
-            "the clock jumps": self._jump,
-            "the clock is right again": self._jump_back,
+            "a new boot": self.reboot,
+            "the clock jumps": lambda: self._jump(AHEAD),
+            "the clock is set back": lambda: self._jump(BACK),
+            "the clock is right again": self._put_right,
             "the jump stands": self._stand,
+            "the jump stands over a new boot": lambda: self._stand(boots=True),
+            "an owner states the time it was set back to!": self._state_past,
             "an owner states the new time": lambda: self._state_time(APPROVER),
             "a stranger states the new time!": lambda: self._state_time(STRANGER),
             "forged request!": lambda: self._hear(self.asked[0], STRANGER),
@@ -387,46 +404,73 @@ class World:
         """To just behind the requests' end, then to behind the grace for what was approved."""
         end_s = self.asked[0].not_after_s
         if self.phase < 2:
-            self.door.clock.boot_ns += (end_s - custodians.NOW_S + 1 if self.phase == 0 else 7 * 86_400) * 10**9
+            self.door.clock.advance(end_s + 1 + (7 * 86_400 if self.phase else 0) - self._true_s)
+            self._keep_up()
         self.door.custodian.requests.on_time()
 
-    def _jump(self) -> None:
-        """A time server says that it is much later."""
+    def _jump(self, which: str) -> None:
+        """A time server says that it is much later, or earlier."""
         if self.jump == "":
-            self.door.clock.utc_offset_ns += AHEAD_S * 10**9
-            self.jump = "unconfirmed"
+            self.door.clock.utc_offset_ns += OFF_S[which] * 10**9
+            self.jump = which
             self._watch()
 
-    def _jump_back(self) -> None:
-        if self.jump == "unconfirmed":
-            self.door.clock.utc_offset_ns -= AHEAD_S * 10**9
+    def _put_right(self) -> None:
+        if self.jump in OFF_S:
+            self.door.clock.utc_offset_ns -= OFF_S[self.jump] * 10**9
             self.jump = ""
             self._watch()
 
-    def _stand(self) -> None:
-        """Three days with the clock as it is, in which nothing ends before they are over."""
-        if self.jump == "unconfirmed":
-            before = self._states()
-            self._days(2)
-            self.door.custodian.requests.on_time()
-            if self._states() != before:
-                raise Broken("a jump of the clock that nobody confirmed ended a request")
-            self._days(1.1)
-            self._confirm()
+    def _stand(self, *, boots: bool = False) -> None:
+        """An eighth of the jump, or three days, with the clock as it is: nothing ends before they are over."""
+        if self.jump not in OFF_S:
+            return
+        readings = min(abs(OFF_S[self.jump]) // 8, 3 * 86_400) // READING_S
+        before = self._states()
+        self._read(readings * 2 // 3)
+        self.door.custodian.requests.on_time()
+        if boots:
+            self.reboot()
+        if self._states() != before:
+            raise Broken("a jump of the clock that nobody confirmed ended a request")
+        self._read(readings - 1 - readings * 2 // 3)
+        for _ in range(25):  # a new boot loses up to one reading, so the belief comes in one of these minutes
+            if self.clock.status() is None:
+                break
+            self._keep_up()
+            self.door.clock.advance(60)
+        self._confirm()
 
-    def _days(self, count: float) -> None:
-        for _ in range(round(count * READINGS_IN_A_DAY)):
-            self.door.clock.advance(600)
+    def _read(self, count: int) -> None:
+        for _ in range(count):
+            self.door.clock.advance(READING_S)
             self.clock.now()
+        self._keep_up()
+
+    def _keep_up(self) -> None:
+        """Stores the belief about the time, as the custodian does every few seconds. It is there after a power cut."""
+        journal, cut, commits = self.journal, self.journal.cut, self.journal.commits
+        journal.cut = None
+        self.clock._written = None
+        self.clock.keep()
+        journal.cut, journal.commits = cut, commits
+
+    def _state_past(self) -> None:
+        """An attacker who sets the clock back to the time of an old statement must not confirm it with it."""
+        if self.jump == BACK:
+            self._state_now(APPROVER)
 
     def _state_time(self, by: Any) -> None:
-        """A statement without another effect: its request does not exist."""
-        if self.jump == "unconfirmed":
-            now_ms = self.door.clock.now().utc_ns // 10**6
-            said = {**stated(), "owner_time_ms": now_ms, "nonce": "e" * 32, "request": "00" * 32}
-            self._take(signed(Denial(**said), by))
+        if self.jump == AHEAD:
+            self._state_now(by)
             if by is APPROVER:
                 self._confirm()
+
+    def _state_now(self, by: Any) -> None:
+        """A statement that does nothing else: there is no such request."""
+        now_ms = self.door.clock.now().utc_ns // 10**6
+        said = {**stated(), "owner_time_ms": now_ms, "nonce": "e" * 32, "request": "00" * 32}
+        self._take(signed(Denial(**said), by))
 
     def _confirm(self) -> None:
         self._confirming = True
@@ -436,14 +480,21 @@ class World:
         """As the custodian does every few seconds."""
         with self.door.custodian.requests.deciding():
             self.clock.keep()
-        self.jump, self._confirming = "confirmed" if self._confirming else self.jump, False
+        self.jump, self._confirming = self._confirmed if self._confirming else self.jump, False
         self.door.custodian.requests.on_time()
 
     @property
+    def _confirmed(self) -> str:
+        return {AHEAD: "confirmed", BACK: "set back, confirmed"}.get(self.jump, self.jump)
+
+    @property
+    def _true_s(self) -> int:
+        """The time that is to be believed, whatever the doorbell believes."""
+        return self.door.clock.now().utc_ns // 10**9 - OFF_S.get(self.jump, 0)
+
+    @property
     def phase(self) -> int:
-        """By the time that is to be believed, whatever the doorbell believes."""
-        now_s = self.door.clock.now().utc_ns // 10**9 - (AHEAD_S if self.jump == "unconfirmed" else 0)
-        end_s = self.asked[0].not_after_s
+        now_s, end_s = self._true_s, self.asked[0].not_after_s
         return 0 if now_s <= end_s else 1 if now_s <= end_s + 7 * 86_400 else 2
 
     def _evict(self) -> None:
@@ -472,9 +523,17 @@ class World:
         self.door.custodian._inbox._newest_receipt.clear()
         self.clock._trust = self.clock._written = self.clock._load()
         if self._confirming and self.clock.status() is None:
-            self.jump = "confirmed"  # the power went, but it was written down
+            self.jump = self._confirmed  # the power went, but it was written down
         self._confirming = False
         self.door.custodian.start()
+
+    def reboot(self) -> None:
+        """The power comes back: a new boot id, a boot clock that begins again, and the same time on the wall."""
+        clock = self.door.clock
+        clock.boot += 1
+        clock.utc_offset_ns += clock.boot_ns - BOOT_NS
+        clock.boot_ns = BOOT_NS
+        self.restart()
 
     # -- states --------------------------------------------------------------------------------------------------------
 
@@ -485,6 +544,7 @@ class World:
             evicted=self.everything - self.vault.kept.keys(),
             boot_ns=self.door.clock.boot_ns,
             utc_offset_ns=self.door.clock.utc_offset_ns,
+            boot=self.door.clock.boot,
             believed=self.clock._trust,
             jump=self.jump,
             receipts=dict(self.door.custodian._inbox._newest_receipt),
@@ -493,7 +553,14 @@ class World:
             obeyed=frozenset(self.obeyed),
             leaves=self._size(),
             states=self._states(),
+            more=self.take_more(),
         )
+
+    def take_more(self) -> Any:
+        return None
+
+    def put_more(self, more: Any) -> None:
+        pass
 
     def _states(self) -> tuple[RequestState | None, ...]:
         return tuple(stored.state if stored else None for stored in map(self.journal.request, self._ids()))
@@ -504,6 +571,7 @@ class World:
         self.outbox.making.clear()
         self.outbox.off = False
         self.vault.kept = {name: paper for name, paper in self.papers.items() if name not in snapshot.evicted}
+        self.door.clock.boot = snapshot.boot
         self.door.clock.boot_ns, self.door.clock.utc_offset_ns = snapshot.boot_ns, snapshot.utc_offset_ns
         self.clock._trust = self.clock._written = snapshot.believed
         self.jump, self._confirming = snapshot.jump, False
@@ -515,6 +583,7 @@ class World:
         self.obeyed = set(snapshot.obeyed)
         self.journal.cut = None
         self.door.custodian.custodian_state.trust._reload()
+        self.put_more(snapshot.more)
 
     def pulse(self) -> Any:
         """Differs after any change, and is cheaper than a key. One row more is a counter's."""
@@ -581,7 +650,7 @@ class World:
 
     def _check_time(self) -> None:
         open_now = {stored.state for stored in self.journal.requests(*WAITING, *OPEN)}
-        known = self.jump != "unconfirmed"
+        known = self.jump not in OFF_S
         if (self.clock.status() is None) is not known:
             raise Broken("a jump of the clock was believed that nobody confirmed, or not believed that was confirmed")
         if known and ((self.phase > 0 and open_now & {*WAITING}) or (self.phase > 1 and open_now)):
@@ -617,7 +686,7 @@ class World:
                 raise Broken(f"{was} became {state}, and the ledger says {entries}")
             if state is was:
                 continue
-            if state is RequestState.EXPIRED and self.jump == "unconfirmed":
+            if state is RequestState.EXPIRED and self.jump in OFF_S:
                 raise Broken("a request expired by a clock that nobody vouches for")
             if was in ENDS or stored is None:
                 raise Broken(f"a request came back from {was}")
@@ -697,7 +766,7 @@ class Exploration:
             act()
         except Cut:
             self.done.cuts += 1
-            world.restart()
+            world.reboot()
             self._arrived(at, (*way, self._doing))
 
     def _arrived(self, at: Snapshot, way: tuple[str, ...]) -> None:

@@ -13,6 +13,8 @@ __all__ = ["Reference", "Shown"]
 
 WAITING = ("pending", "waiting for another owner")
 OPEN = ("approved", "sending")
+IN_VAIN = (*WAITING, "denied", "expired", "withdrawn", "opted out")
+DOUBTED = ("unconfirmed", "set back")
 
 Shown = tuple[object, ...]
 """The visible state of a world, and its memory: see `Reference.shown`."""
@@ -42,7 +44,7 @@ class Reference:
     kept: list[int] = field(default_factory=lambda: [0, 1, 2])
     phase: int = 0
     jump: str = ""
-    """A jump of the clock: "unconfirmed" while no one vouches for it, then "confirmed"."""
+    """A jump of the clock, "unconfirmed" or "set back" while no one vouches for it, then confirmed."""
     opted_out: bool = False
     trusted: bool = True
     """True while the first requester is trusted."""
@@ -89,10 +91,10 @@ class Reference:
 
     def request(self, n: int) -> None:
         each = self.asked[n]
-        if each.state is not None or (n == 0 and not self.trusted):
+        if each.state is not None or f"request {n}" in self.said or (n == 0 and not self.trusted):
             return
         self.said |= {f"request {n}"}
-        if self.phase > 0 and self.jump != "unconfirmed":
+        if self.phase > 0 and self.jump not in DOUBTED:
             return  # over, and its number is used
         each.ours = tuple(s for s in (n, n + 1) if s in self.kept)
         each.state = "opted out" if self.opted_out else "pending" if each.ours else "no match"
@@ -192,15 +194,25 @@ class Reference:
         self.phase = min(self.phase + 1, 2)
         self._run_out()
 
-    def jumps(self) -> None:
-        """Until a person vouches for the clock again, deadlines stand still."""
+    def jumps(self, which: str = "unconfirmed") -> None:
+        """Until the clock is confirmed again, deadlines stand still."""
         if self.jump == "":
-            self.jump = "unconfirmed"
+            self.jump = which
+
+    def is_set_back(self) -> None:
+        self.jumps("set back")
 
     def is_right_again(self) -> None:
-        if self.jump == "unconfirmed":
+        if self.jump in DOUBTED:
             self.jump = ""
             self._run_out()
+
+    def stands(self) -> None:
+        """A clock that was set back is believed in the end, too: then it is earlier by one end.  No end is undone."""
+        if self.jump == "set back":
+            self.jump, self.phase = "set back, confirmed", max(self.phase - 1, 0)
+            self._run_out()
+        self.is_confirmed()
 
     def is_confirmed(self) -> None:
         """After three days, or by an owner at once: then it is as late as the clock says, behind everything's end."""
@@ -208,8 +220,18 @@ class Reference:
             self.jump, self.phase = "confirmed", 2
             self._run_out()
 
+    def stands_over_a_new_boot(self) -> None:
+        if self.jump in DOUBTED:
+            self.restart()
+        self.stands()
+
+    def asks_again(self) -> None:
+        """About the same time, after it was asked in vain: over the limit, so nothing comes of it but a used number."""
+        if self.trusted and self.asked[0].state in IN_VAIN:
+            self.said |= {"again"}
+
     def _run_out(self) -> None:
-        if self.jump == "unconfirmed":
+        if self.jump in DOUBTED:
             return
         for each in self.asked:
             if each.state in WAITING and self.phase > 0:
@@ -255,6 +277,10 @@ _PLAIN: dict[str, Callable[[Reference], None]] = {
     "restart": Reference.restart,
     "the clock jumps": Reference.jumps,
     "the clock is right again": Reference.is_right_again,
-    "the jump stands": Reference.is_confirmed,
+    "the clock is set back": Reference.is_set_back,
+    "the jump stands": Reference.stands,
+    "the jump stands over a new boot": Reference.stands_over_a_new_boot,
+    "a new boot": Reference.restart,
+    "asks about the same time again": Reference.asks_again,
     "an owner states the new time": Reference.is_confirmed,
 }

@@ -264,6 +264,54 @@ def requests_end_by_a_clock_that_nobody_vouches_for(patch: pytest.MonkeyPatch) -
     patch.setattr(requests_service, "trusted_seconds", lambda now: now.utc_ns // 10**9)
 
 
+def a_clock_that_is_set_back_is_believed_at_once(patch: pytest.MonkeyPatch) -> None:
+    after = ClockTrust.after
+
+    def credulous(trust: ClockTrust, boot: str, read: Any) -> ClockTrust:
+        found = after(trust, boot, read)
+        return ClockTrust.of(boot, read) if found.ahead_us < 0 else found
+
+    patch.setattr(ClockTrust, "after", credulous)
+
+
+def an_owners_statement_confirms_a_clock_that_is_set_back(patch: pytest.MonkeyPatch) -> None:
+    confirmed = ClockTrust.confirmed
+
+    def lenient(trust: ClockTrust, boot: str, read: Any, owner_ms: int) -> ClockTrust:
+        near = abs(owner_ms - read.utc_ns // 10**6) <= 600_000
+        return ClockTrust.of(boot, read) if near else confirmed(trust, boot, read, owner_ms)
+
+    patch.setattr(ClockTrust, "confirmed", lenient)
+
+
+def a_clock_that_is_set_back_is_never_believed(patch: pytest.MonkeyPatch) -> None:
+    wait_us = clock_trust.wait_us
+    patch.setattr(clock_trust, "wait_us", lambda ahead_us: 10**20 if ahead_us < 0 else wait_us(ahead_us))
+
+
+def a_boot_clock_is_taken_for_the_same_in_every_boot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ClockTrust, "expected_us", lambda trust, _boot, at_us: trust.utc_us + max(0, at_us - trust.at_us))
+
+
+def a_new_boot_believes_what_the_clock_says(patch: pytest.MonkeyPatch) -> None:
+    after = ClockTrust.after
+    patch.setattr(
+        ClockTrust,
+        "after",
+        lambda trust, boot, read: after(trust, boot, read) if boot == trust.boot else ClockTrust.of(boot, read),
+    )
+
+
+def a_new_boot_begins_the_wait_again(patch: pytest.MonkeyPatch) -> None:
+    after = ClockTrust.after
+
+    def forgetful(trust: ClockTrust, boot: str, read: Any) -> ClockTrust:
+        stood_us = trust.stood_us if boot == trust.boot else 0
+        return after(msgspec.structs.replace(trust, stood_us=stood_us), boot, read)
+
+    patch.setattr(ClockTrust, "after", forgetful)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     a_denied_request_can_still_be_approved,
     signatures_are_not_checked,
@@ -292,6 +340,12 @@ MUTATIONS: tuple[Mutation, ...] = (
     a_statement_that_nobody_signed_confirms_a_jump,
     a_restart_forgets_what_the_time_was,
     requests_end_by_a_clock_that_nobody_vouches_for,
+    a_clock_that_is_set_back_is_believed_at_once,
+    an_owners_statement_confirms_a_clock_that_is_set_back,
+    a_clock_that_is_set_back_is_never_believed,
+    a_boot_clock_is_taken_for_the_same_in_every_boot,
+    a_new_boot_believes_what_the_clock_says,
+    a_new_boot_begins_the_wait_again,
 )
 
 

@@ -33,7 +33,7 @@ class Door:
     """Both worlds, and how far they have come."""
 
     def __init__(self, owners: int) -> None:
-        self.world = World(2, owners)
+        self.world = World(2, owners, windows=True)
         self.names = sorted(self.world.actions)
         self._fresh = self.world.take()
         self._segments = list(self.world.papers)
@@ -57,7 +57,7 @@ class Door:
             world.actions[name]()
         except Cut:
             self.cuts += 1
-            world.restart()
+            world.reboot()
             self.reference.restart()
             after.restart()
             self.reference = self._either(self.reference, after, step)
@@ -73,6 +73,8 @@ class Door:
         """After a power cut, the world is one of the two.  Time has passed in any case; what ran out has ended."""
         if step[0] == "time":
             before = after
+        # The days of standing have passed, also if the power went before they counted.
+        before.phase = self.world.phase if "stands" in step[0] else before.phase
         seen = self.shown()
         for candidate in (after, before):
             if candidate.shown() == seen:

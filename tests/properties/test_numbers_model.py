@@ -1,0 +1,118 @@
+"""An owner's statement acts by the number that the doorbell gave for it, or not at all (docs/decisions/0020).
+
+Two owners, statements that are held back, repeated and overtaken, clocks that are set back, restarts, new boots and a
+power cut at every commit.  `make prove-consent` explores all of it, a run without it the first states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from agent.custodian import nonces
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.custodian.nonces import Nonces
+from tests.properties.amounts import WHOLE, amount
+from tests.properties.consent_model import Broken, Exploration, remembering
+from tests.properties.numbers_model import NumbersWorld
+from tests.vaults import SeededEntropy
+
+
+@contextmanager
+def explored(*, cuts: bool = True, only: Container[str] | None = None) -> Iterator[Exploration]:
+    with remembering():
+        world = NumbersWorld()
+        try:
+            yield Exploration(world, cuts=cuts, only=only)
+        finally:
+            world.door.close()
+
+
+@pytest.mark.timeout(1800)
+def test_statements_act_once_in_their_order_within_ten_minutes_and_only_until_a_restart() -> None:
+    with explored() as exploration:
+        done = exploration.run(amount(200, 10**9))
+    print(done)
+    assert done.whole == WHOLE
+    assert done.cuts > 500
+
+
+OF_THE_CLOCK = {
+    "sign anna's opt-out",
+    "deliver anna's opt-out",
+    "the clock is set back",
+    "the clock is right again",
+    "ten minutes",
+    "one more second",
+}
+"""Enough for a mistake that shows only after five of them."""
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def a_number_counts_for_an_hour(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(nonces, "LIFE_S", 3600)
+
+
+def a_number_counts_for_a_second_less(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(nonces, "LIFE_S", nonces.LIFE_S - 1)
+
+
+def a_number_ages_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Nonces, "_now_us", lambda numbers: numbers._clock.now().utc_ns // 1000)
+
+
+def a_number_outlives_a_restart(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SeededEntropy, "token", lambda _, size_bytes: bytes(size_bytes))
+
+
+def a_number_need_not_be_one_of_the_doorbells(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Nonces, "_mark", lambda *_: bytes(9))
+
+
+def no_number_is_asked_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Nonces, "claim", lambda *_: None)
+
+
+def an_older_statement_may_come_after_a_later_one(patch: pytest.MonkeyPatch) -> None:
+    claim = Nonces.claim
+
+    def lenient(numbers: Nonces, nonce: str, signer: str) -> None:
+        numbers._claimed.pop(signer, None)
+        claim(numbers, nonce, signer)
+
+    patch.setattr(Nonces, "claim", lenient)
+
+
+def one_owners_statement_overtakes_anothers(patch: pytest.MonkeyPatch) -> None:
+    claim = Nonces.claim
+    patch.setattr(Nonces, "claim", lambda numbers, nonce, _: claim(numbers, nonce, "all"))
+
+
+def a_number_counts_twice(patch: pytest.MonkeyPatch) -> None:
+    an_older_statement_may_come_after_a_later_one(patch)
+    patch.setattr(SqliteJournal, "use_nonce", lambda *_: True)
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        a_number_counts_for_an_hour,
+        a_number_counts_for_a_second_less,
+        a_number_ages_by_the_wall_clock,
+        a_number_outlives_a_restart,
+        a_number_need_not_be_one_of_the_doorbells,
+        no_number_is_asked_for,
+        an_older_statement_may_come_after_a_later_one,
+        one_owners_statement_overtakes_anothers,
+        a_number_counts_twice,
+    ],
+    ids=lambda mutation: mutation.__name__,
+)
+def test_of_numbers_it_is_noticed_when(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutation(monkeypatch)
+    only = OF_THE_CLOCK if mutation is a_number_ages_by_the_wall_clock else None
+    with explored(cuts=False, only=only) as exploration, pytest.raises(Broken) as caught:
+        exploration.run(400)
+    print(caught.value)
