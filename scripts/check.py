@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PAGE = ROOT / "agent" / "web" / "src"
-WORKERS = int(os.environ.get("DOORWARD_WORKERS") or max(4, 2 * len(os.sched_getaffinity(0))))
+WORKERS = int(os.environ.get("DOORWARD_WORKERS") or max(6, 2 * len(os.sched_getaffinity(0))))
 """More than processors, because many tests wait for a camera, a broker or a clock most of their time."""
 FAST_S = 1.5
 """A file of tests that takes longer stays out of the quick run, unless it mirrors a change (then ten times as long)."""
