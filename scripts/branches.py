@@ -1,7 +1,7 @@
 """Checks that the mirroring tests take every branch of the code that decides about consent.
 
 It runs only the mirroring tests, so a branch that a scenario happens to pass still counts as missed. A property gets
-ten examples: a branch that only the hundredth one takes has no test of its own. It lists the missed lines and branches.
+ten examples: a branch that only the hundredth one takes counts as missed. It lists the missed lines and branches.
 Exit status 0 only if there are none.
 """
 
