@@ -6,7 +6,6 @@ one exception is the first enrolment, which the owner makes with the device in h
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -94,7 +93,6 @@ class Control:
         self._settings = settings
         self._tips = tips
         self._status = status
-        self._enrolling = threading.Lock()
         self._operations: dict[str, Handler] = {
             "device": self._describe,
             "status": lambda _asked, _body: (self._status(), b""),
@@ -148,8 +146,7 @@ class Control:
         }, b""
 
     def _enrol(self, asked: EnvelopeQuery, _body: bytes) -> Answer:
-        with self._enrolling:
-            epoch, tests = self._enrolments.propose(asked.envelope.encode())
+        epoch, tests = self._enrolments.propose(asked.envelope.encode())
         return {
             "epoch": epoch,
             "tests": [{"name": name, "recipient": recipient} for name, recipient in tests.items()],
@@ -159,8 +156,7 @@ class Control:
         return {}, self._enrolments.test(asked.name)
 
     def _confirm(self, asked: TokensQuery, _body: bytes) -> Answer:
-        with self._enrolling:
-            epoch, waiting = self._enrolments.confirm({name: _unhex(token) for name, token in asked.tokens.items()})
+        epoch, waiting = self._enrolments.confirm({name: _unhex(token) for name, token in asked.tokens.items()})
         return {"epoch": epoch, "waiting": list(waiting)}, b""
 
     def _show_enrolments(self, asked: AfterQuery, _body: bytes) -> Answer:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from agent.core.ledger.entries import EntryKind
 from agent.core.timebase import NS_PER_S
@@ -23,6 +24,7 @@ from agent.custodian.ledger_writer import Ledger
 from agent.custodian.nonces import LIFE_S, Nonces
 from agent.custodian.transactions import Transactions
 from agent.errors import RequestError
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Clock, Entropy, Journal
 from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey
@@ -57,9 +59,14 @@ class _PendingEnrolment:
         return tuple(sorted(self.tokens.keys() - self.opened))
 
 
-class Enrolments:
+class Enrolments(ThreadOwned):
     """`changed(recipients, epoch)` is called if an enrolment takes effect: by `announce` for the stored one, later for
     new ones."""
+
+    WRITTEN_BY: ClassVar = {
+        **dict.fromkeys(("_pending", "_in_force", "envelopes", "current"), AttributeOwner.LOCK),
+        "on_change": AttributeOwner.SET_UP,
+    }
 
     def __init__(
         self,
@@ -75,6 +82,8 @@ class Enrolments:
     ) -> None:
         """`tell(kind, text)` notifies the owners that the list of owners has changed."""
         self._decisions = decisions
+        self.lock = threading.RLock()
+        """Held while an enrolment is proposed or confirmed. Lock order: this, then the transaction's."""
         self._journal = journal
         self._ledger = ledger
         self._entropy = entropy
@@ -88,7 +97,8 @@ class Enrolments:
         """Every signed enrolment, from epoch 1 to the current one."""
         self.current: Enrolment | None
         self._in_force: tuple[Recipient, ...]
-        self._load()
+        with self.lock:
+            self._load()
         self.on_change: Callable[[], None] = lambda: None
         """Called inside the transaction in which an enrolment takes effect, after it has."""
 
@@ -125,20 +135,23 @@ class Enrolments:
         Raises `OpenError` if no entitled key signed it, `FormatError` if it does not follow the newest one, and
         `ConfigurationError` if its recipients cannot be used together.
         """
-        previous = None if self.envelope is None else _payload(self.envelope)
-        enrolment = open_enrolment(data, previous)
-        if enrolment.device != self._device.text:
-            raise RequestError("This enrolment is for another device.", remedy="Ask this device for its key again.")
-        make_header(bytes(_SECRET_BYTES), _recipients(enrolment))
-        signed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)  # `open_enrolment` verified
-        self._nonces.claim(enrolment.nonce, signed.key_id)
-        known = set(_named(self.current).values()) if self.current else set()
-        new = {name: text for name, text in _named(enrolment).items() if text not in known}
-        tokens = {name: self._entropy.token(_TOKEN_BYTES) for name in new}
-        tests = {name: self._test(tokens[name], text) for name, text in new.items()}
-        lapses_ns = self._clock.now().boot_ns + (INVITED_S if new else LIFE_S) * NS_PER_S
-        self._pending = _PendingEnrolment(data, enrolment, tokens, tests, lapses_ns)
-        return enrolment.epoch, new
+        with self.lock:
+            previous = None if self.envelope is None else _payload(self.envelope)
+            enrolment = open_enrolment(data, previous)
+            if enrolment.device != self._device.text:
+                raise RequestError("This enrolment is for another device.", remedy="Ask this device for its key again.")
+            make_header(bytes(_SECRET_BYTES), _recipients(enrolment))
+            signed = envelope.read_unverified(
+                data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
+            )  # `open_enrolment` verified
+            self._nonces.claim(enrolment.nonce, signed.key_id)
+            known = set(_named(self.current).values()) if self.current else set()
+            new = {name: text for name, text in _named(enrolment).items() if text not in known}
+            tokens = {name: self._entropy.token(_TOKEN_BYTES) for name in new}
+            tests = {name: self._test(tokens[name], text) for name, text in new.items()}
+            lapses_ns = self._clock.now().boot_ns + (INVITED_S if new else LIFE_S) * NS_PER_S
+            self._pending = _PendingEnrolment(data, enrolment, tokens, tests, lapses_ns)
+            return enrolment.epoch, new
 
     def test(self, name: str) -> bytes:
         """Returns the age file that only the recipient called `name` can open."""
@@ -152,27 +165,27 @@ class Enrolments:
 
         The enrolment takes effect with the last test.  Raises `RequestError` for a wrong answer.
         """
-        pending = self._proposed()
-        if pending is None:
-            raise RequestError("No enrolment is waiting.", remedy="Propose it first.")
-        wrong = [
-            name for name, token in answers.items() if not hmac.compare_digest(pending.tokens.get(name, b""), token)
-        ]
-        if wrong:
-            raise RequestError(
-                f"The test for {', '.join(sorted(wrong))} was not opened, so this enrolment does not take effect.",
-                remedy="Check that you have these keys, and enrol again.",
-            )
-        pending.opened.update(answers)
-        if not pending.waiting:
-            self._take_effect(pending)
-        return pending.enrolment.epoch, pending.waiting
+        with self.lock:
+            pending = self._proposed()
+            if pending is None:
+                raise RequestError("No enrolment is waiting.", remedy="Propose it first.")
+            wrong = [
+                name for name, token in answers.items() if not hmac.compare_digest(pending.tokens.get(name, b""), token)
+            ]
+            if wrong:
+                raise RequestError(
+                    f"The test for {', '.join(sorted(wrong))} was not opened, so this enrolment does not take effect.",
+                    remedy="Check that you have these keys, and enrol again.",
+                )
+            pending.opened.update(answers)
+            if not pending.waiting:
+                self._take_effect(pending)
+            return pending.enrolment.epoch, pending.waiting
 
     def _proposed(self) -> _PendingEnrolment | None:
         """Returns the enrolment that waits for its tests, or None if it has lapsed."""
-        if self._pending is not None and self._clock.now().boot_ns > self._pending.lapses_ns:
-            self._pending = None
-        return self._pending
+        pending = self._pending  # read once: `pending` is asked for without the lock while an owner proposes another
+        return None if pending is None or self._clock.now().boot_ns > pending.lapses_ns else pending
 
     def _take_effect(self, pending: _PendingEnrolment) -> None:
         with self._decisions.one():

@@ -24,7 +24,8 @@ class Transactions:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """Held during a transaction."""
         self._depth = 0
         self._after: list[Callable[[], None]] = []
         self._otherwise: list[Callable[[], None]] = []
@@ -32,7 +33,7 @@ class Transactions:
     @contextmanager
     def one(self) -> Iterator[None]:
         """Opens one transaction.  If the block raises, nothing happened."""
-        with self._lock:
+        with self.lock:
             self._depth += 1
             try:
                 with self._journal.transaction():

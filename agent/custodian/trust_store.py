@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 import structlog
 
@@ -18,6 +18,7 @@ from agent.core.ledger.entries import EntryKind
 from agent.custodian.ledger_writer import Ledger
 from agent.custodian.transactions import Transactions
 from agent.errors import DoorwardError, StorageError
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Journal
 from agent.wire.envelope import read_unverified
 from agent.wire.identities import parse_public_key
@@ -37,8 +38,14 @@ _CHANGED: Final = "The list of trusted requesters has changed."
 _NEW: Final = "A new requester may ask you for footage. Review it."
 
 
-class TrustManager:
-    """`store` is the current value."""
+class TrustManager(ThreadOwned):
+    """`store` is the current value. It is written inside a transaction."""
+
+    WRITTEN_BY: ClassVar = {
+        "store": AttributeOwner.LOCK,
+        "_announced": AttributeOwner.LOCK,
+        "on_change": AttributeOwner.SET_UP,
+    }
 
     def __init__(
         self,
@@ -49,6 +56,7 @@ class TrustManager:
     ) -> None:
         """`tell(kind, text)` notifies the owner.  If it raises, the notification failed."""
         self._decisions = decisions
+        self.lock = decisions.lock
         self._journal = journal
         self._ledger = ledger
         self._tell = tell

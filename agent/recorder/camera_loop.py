@@ -22,6 +22,7 @@ from agent.core.recovery import RecoveryAction, RecoveryPolicy, good_until_ns, s
 from agent.core.timebase import NS_PER_S, BootNs, ClockReading, seconds
 from agent.core.vault.records import GapReason
 from agent.errors import DeviceError, InternalError
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Camera, CameraEnd, Clock
 from agent.recorder.camera_queues import CameraQueues
 from agent.recorder.clip_writer import ClipWriter
@@ -33,7 +34,6 @@ from agent.recorder.object_detection import ObjectDetectionService
 from agent.recorder.privacy_gate import PrivacyGate
 from agent.recorder.recorder_inputs import PendingTrigger, RecorderInputs
 from agent.recorder.sound_recorder import SoundRecorder
-from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
 from agent.wire.fields import ZoneKind
 from firmware_bridge.throttling import ThrottleLevel
 

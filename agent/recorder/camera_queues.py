@@ -24,8 +24,8 @@ import numpy as np
 from agent.core.media import EncodedPacket, LumaFrame
 from agent.core.motion.lens import LensState
 from agent.core.recovery import StreamPulse
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import CameraEnd
-from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
 
 __all__ = ["GATHER_S", "LUMA_FRAMES", "PACKET_BYTES", "BoundedQueue", "CameraQueues"]
 

@@ -20,11 +20,11 @@ from agent.core.motion.sample import MotionState
 from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DoorwardError
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import CameraEnd, Clock
 from agent.recorder.camera_queues import CameraQueues
 from agent.recorder.object_detection import ObjectDetectionService
 from agent.recorder.recorder_inputs import PendingTrigger, RecorderInputs, RecorderSettings
-from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
 from firmware_bridge.throttling import ThrottleLevel
 
 __all__ = ["FrameAnalysis"]

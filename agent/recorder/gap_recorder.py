@@ -13,9 +13,9 @@ from agent.core.motion.lens import LensState
 from agent.core.timebase import ClockReading
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Clock, Notifier
 from agent.recorder.camera_queues import CameraQueues
-from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
 from agent.recorder.vault import Vault
 
 __all__ = ["GapRecorder", "LensAlerts"]

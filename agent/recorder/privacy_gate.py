@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import structlog
 
-from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 
 __all__ = ["PrivacyGate"]
 

@@ -25,6 +25,7 @@ from agent.core.motion.zones import ZoneMap
 from agent.core.recovery import RecoveryAction, RecoveryPolicy, StreamPulse
 from agent.core.retention import ProtectedIds
 from agent.core.timebase import NS_PER_S, BootNs
+from agent.platform.thread_owners import ThreadOwned
 from agent.ports import Camera, CameraEnd, Clock, Entropy, Microphone, Notifier
 from agent.recorder.camera_loop import CameraLoop, StreamParts
 from agent.recorder.clip_writer import ClipWriter
@@ -37,7 +38,6 @@ from agent.recorder.privacy_gate import PrivacyGate
 from agent.recorder.recorder_inputs import PendingTrigger, RecorderInputs, RecorderSettings
 from agent.recorder.recorder_status import RecorderStatus, StatusReader
 from agent.recorder.sound_recorder import SoundRecorder
-from agent.recorder.thread_owners import ThreadOwned
 from agent.recorder.vault import Vault
 from firmware_bridge.throttling import ThrottleLevel
 

@@ -11,8 +11,8 @@ from agent.core.events import EventSettings, TriggerKind
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import BootNs
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.recorder.clip_writer import WriterSettings
-from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
 
 __all__ = ["PendingTrigger", "RecorderInputs", "RecorderSettings"]
 

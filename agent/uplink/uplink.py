@@ -14,7 +14,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import structlog
 
@@ -44,6 +44,7 @@ from agent.core.transfer import (
 )
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.errors import DoorwardError, StorageError
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Bus, Clock, CustodyPort, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
@@ -85,8 +86,19 @@ class _Transfer:
     topic: str
 
 
-class Uplink:
+class Uplink(ThreadOwned):
     """`run` blocks until `stop`.  `device` is the device's user name at the broker."""
+
+    WRITTEN_BY: ClassVar = {
+        "_wanted_filter": AttributeOwner.LOCK,
+        **dict.fromkeys(
+            (
+                "turned_ns", "_link", "_remedy", "_look_ns", "_received", "_packet_bytes", "_again_ns", "_dropped",
+                "_cell_filter", "_sent_bytes",
+            ),
+            AttributeOwner.UPLINK,
+        ),
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -102,6 +114,7 @@ class Uplink:
     ) -> None:
         """`cell_filter`: the topics of a large cell around the device; the uplink does not know where that is."""
         self._bus = bus
+        self.lock = threading.RLock()
         self._custody = custody
         self._outbox = outbox
         self._clock = clock
@@ -130,7 +143,8 @@ class Uplink:
 
     def listen_to(self, cell_filter: str | None) -> None:
         """The device stands elsewhere now: in another large cell.  From any thread."""
-        self._wanted_filter = cell_filter
+        with self.lock:
+            self._wanted_filter = cell_filter
         self._changed.set()
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from agent.wire.statements import NamedKey, NamedRecipient, TrustChange
 from agent.wire.trust import RequesterKey
 from tests import custodians
 from tests.custodians import FIRE, NOW_S, POLICE, ROOT, Door, bundle, enrolment, sha256_of, signed, stated
+from tests.recorder.thread_owner_check import plant
 from tests.wire import samples
 
 STRANGER = private_key_from_seed(b"x" * 32)
@@ -247,11 +248,11 @@ def test_somebody_new_may_ask_once_the_owner_has_been_told_of_them_and_not_befor
     def nobody_hears(kind: str, text: str) -> None:
         raise StorageError("The disk is full.")
 
-    trust._tell = nobody_hears
+    plant(trust, _tell=nobody_hears)
     trust.accept(signed(bundle(3, POLICE, FIRE), ROOT))
     assert door.state(door.ask(FIRE)) is None
     assert door.state(door.ask()) is RequestState.PENDING
-    trust._tell = told
+    plant(trust, _tell=told)
     door.told.news.clear()
     trust.announce(changed=False)
     assert [kind for kind, _ in door.told.news] == ["new requester"]
@@ -259,7 +260,10 @@ def test_somebody_new_may_ask_once_the_owner_has_been_told_of_them_and_not_befor
 
 
 def test_a_start_tells_what_a_power_cut_left_untold_and_a_requester_who_comes_back_is_new_again(door: Door) -> None:
-    door.custodian.control._trust._tell = lambda _kind, _text: (_ for _ in ()).throw(StorageError("The power is gone."))
+    plant(
+        door.custodian.control._trust,
+        _tell=lambda _kind, _text: (_ for _ in ()).throw(StorageError("The power is gone.")),
+    )
     door.custodian.control._trust.accept(signed(bundle(2, POLICE), ROOT))
     door.custodian.control._trust.accept(signed(bundle(3, POLICE, FIRE), ROOT))
     door.told.news.clear()
@@ -281,10 +285,11 @@ def test_requesters_of_a_root_that_was_removed_and_chosen_again_ask_only_once_th
     def nobody_hears(kind: str, text: str) -> None:
         raise StorageError("The disk is full.")
 
-    told, trust._tell = trust._tell, nobody_hears
+    told = trust._tell
+    plant(trust, _tell=nobody_hears)
     trust.accept(signed(bundle(3, POLICE), ROOT))
     assert door.state(door.ask()) is None
-    trust._tell = told
+    plant(trust, _tell=told)
     trust.announce(changed=False)
     assert door.state(door.ask()) is RequestState.PENDING
 
@@ -342,3 +347,13 @@ def test_damaged_trust_records_are_named_at_start(door: Door) -> None:
     door.journal.put(f"trust.newest.{samples.ROOT_KEY.id}", b"x y")
     with pytest.raises(StorageError, match="trust records are damaged"):
         door.start()
+
+
+def test_a_question_about_a_lapsed_proposal_never_discards_the_next_one(new_door: Door) -> None:
+    """`doorward status` asks from another thread while an owner proposes again: it may not write."""
+    door, enrolments = new_door, new_door.custodian.enrolments
+    door.propose(enrolment())
+    lapsed = enrolments._pending
+    door.clock.boot_ns = lapsed.lapses_ns + 1  # type: ignore[union-attr]
+    assert not enrolments.pending
+    assert enrolments._pending is lapsed, "a reader wrote what an owner's thread owns"

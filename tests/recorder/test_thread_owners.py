@@ -13,6 +13,9 @@ import pytest
 from agent.core.motion.lens import LensState
 from agent.core.motion.zones import ZoneMap
 from agent.core.recovery import RecoveryAction
+from agent.custodian.enrolment import Enrolments
+from agent.custodian.trust_store import TrustManager
+from agent.platform.thread_owners import ThreadOwned
 from agent.recorder import (
     camera_loop,
     camera_queues,
@@ -30,7 +33,8 @@ from agent.recorder.gap_recorder import LensAlerts
 from agent.recorder.privacy_gate import PrivacyGate
 from agent.recorder.recorder import Recorder
 from agent.recorder.recorder_inputs import RecorderInputs
-from agent.recorder.thread_owners import ThreadOwned
+from agent.uplink.uplink import Uplink
+from tests.custodians import Door
 from tests.recorder.test_recorder_and_hardware import House, until
 from tests.recorder.thread_owner_check import ThreadOwnerCheck, WrongThreadError, checked_owners
 
@@ -130,6 +134,22 @@ def test_every_class_that_the_recorder_s_threads_share_declares_owners() -> None
         if isinstance(each, type) and issubclass(each, ThreadOwned) and each is not ThreadOwned
     }
     assert declared == set(OWNED)
+
+
+@pytest.mark.parametrize("shared", [Enrolments, TrustManager, Uplink])
+def test_custodian_and_uplink_declare_what_several_threads_use(shared: type[ThreadOwned]) -> None:
+    test_every_attribute_that_is_written_after_init_has_a_declared_owner(shared)
+
+
+def test_a_write_outside_a_transaction_is_caught(check: ThreadOwnerCheck) -> None:
+    door = Door()
+    trust = door.custodian.custodian_state.trust
+    with pytest.raises(WrongThreadError, match=r"TrustManager\.store without holding its lock"):
+        trust.store = trust.store
+    with pytest.raises(WrongThreadError, match=r"Enrolments\._pending without holding its lock"):
+        door.custodian.enrolments._pending = None
+    door.close()
+    assert len(check.violations) == 2
 
 
 def _written(method: ast.FunctionDef) -> Iterator[str]:

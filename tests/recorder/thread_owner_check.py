@@ -1,4 +1,4 @@
-"""Checks while a test runs that every attribute of the recorder is written by its owner (`recorder.thread_owners`)."""
+"""Checks while a test runs that every attribute of the recorder is written by its owner (`platform.thread_owners`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
-from agent.recorder.thread_owners import AttributeOwner, ThreadOwned
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 
 
 class WrongThreadError(AssertionError):

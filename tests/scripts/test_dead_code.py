@@ -30,7 +30,7 @@ CALLED_BY_LIBRARIES = {
 """Names that a library reads."""
 
 READ_BY_TESTS = {
-    "WRITTEN_BY": "the declaration of a thread's attributes, which tests check (recorder.thread_owners)",
+    "WRITTEN_BY": "the declaration of a thread's attributes, which tests check (platform.thread_owners)",
     "diagram": "the consent table as a diagram, which a test compares with docs/consent.md",
     "open_stream": "the streaming reader, which the public age vectors try",
     "armor": "the text form of age files, which the public age vectors and other implementations need",

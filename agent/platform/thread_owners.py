@@ -1,4 +1,4 @@
-"""Declares which thread may write which attribute of the recorder.
+"""Declares which thread may write which attribute of an object that several threads use.
 
     owner            the thread that writes                               classes
     CAMERA_LOOP      the caller of `Recorder.run`                         CameraLoop
@@ -6,9 +6,13 @@
     PACKET_DELIVERY  the camera's thread that calls `CameraSink.packet`   CameraQueues
     ANALYSIS         "analysis", one for each camera stream               FrameAnalysis, CameraQueues
     WRITER           "writer", one for each camera stream                 LensAlerts
-    LOCK             any thread that holds the object's `lock`            PrivacyGate, RecorderInputs, CameraQueues
+    UPLINK           the caller of `Uplink.run`                           Uplink
+    SET_UP           the thread that builds the process                   Enrolments, TrustManager
+    LOCK             any thread that holds the object's `lock`            PrivacyGate, RecorderInputs, CameraQueues,
+                                                                          Enrolments, TrustManager, Uplink
 
-Every thread may read. `tests/recorder/thread_owner_check.py` checks each write while the recorder's tests run.
+Every thread may read. `tests/recorder/thread_owner_check.py` checks each write while the tests of the recorder, the
+custodian and the uplink run.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ class AttributeOwner(enum.Enum):
     PACKET_DELIVERY = enum.auto()
     ANALYSIS = enum.auto()
     WRITER = enum.auto()
+    UPLINK = enum.auto()
+    SET_UP = enum.auto()
     LOCK = enum.auto()
 
 
