@@ -115,3 +115,77 @@ def test_deleting_ends_a_hold(door: Door) -> None:
     hold(door, door.segments[0])
     erase(door, door.segments[0])
     assert door.custodian.held(100) == set()
+
+
+# -- at the edges ------------------------------------------------------------------------------------------------------
+
+
+def device_s(door: Door) -> int:
+    return door.clock.now().utc_ns // 10**9
+
+
+def test_a_hold_may_end_a_second_from_now_and_a_leap_year_from_now_and_not_outside_of_that(door: Door) -> None:
+    now_s = device_s(door)
+    for until_s in (now_s, now_s + LONGEST_HOLD_S + 1):
+        with pytest.raises(RequestError, match="between a day and a year"):
+            hold(door, door.segments[0], until_s=until_s)
+    hold(door, door.segments[0], until_s=now_s + 1)
+    hold(door, door.segments[1], until_s=now_s + LONGEST_HOLD_S)
+    assert door.custodian.keeping.kept().held == {
+        door.segments[0]: now_s + 1,
+        door.segments[1]: now_s + LONGEST_HOLD_S,
+    }
+    door.clock.advance(1)
+    assert door.custodian.held(100) == set(door.segments[:2]), "its last second is part of it"
+    door.clock.advance(1)
+    assert door.custodian.held(100) == {door.segments[1]}
+    assert door.custodian.keeping.kept().held == {door.segments[1]: now_s + LONGEST_HOLD_S}
+
+
+def test_without_a_clock_the_owners_clock_says_how_long_a_hold_may_be(door: Door) -> None:
+    door.clock.quality = ClockQuality.UNKNOWN
+    with pytest.raises(RequestError, match="between a day and a year"):
+        hold(door, door.segments[0], until_s=NOW_S + LONGEST_HOLD_S + 1)
+    hold(door, door.segments[0], until_s=NOW_S + LONGEST_HOLD_S)
+    assert door.custodian.held(100) == {door.segments[0]}
+
+
+def test_a_renewed_hold_counts_its_segment_once_and_a_hold_too_many_is_refused(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.custodian.holds.MOST_HELD", 2)
+    hold(door, *door.segments[:2])
+    hold(door, *door.segments[:2], until_s=NOW_S + 2 * _DAY_S)
+    with pytest.raises(RequestError, match="half of the vault"):
+        hold(door, door.segments[2])
+    assert set(door.custodian.keeping.kept().held.values()) == {NOW_S + 2 * _DAY_S}
+    door.obey(Release(**stated(), segments=(door.segments[0], "a" * 26)))
+    hold(door, door.segments[2])
+    assert door.custodian.held(100) == set(door.segments[1:])
+
+
+def test_what_is_being_deleted_can_be_neither_held_nor_deleted_again(door: Door) -> None:
+    erase(door, door.segments[0])
+    before = door.kinds()
+    for try_it in (hold, erase):
+        with pytest.raises(RequestError, match="not stored"):
+            try_it(door, door.segments[1], door.segments[0])
+    assert door.kinds() == before
+    assert door.custodian.held(100) == set()
+    assert door.custodian.erased() == {door.segments[0]}
+
+
+def test_a_hold_of_a_segment_that_is_gone_is_dropped_and_the_others_stay(door: Door) -> None:
+    hold(door, *door.segments[:2])
+    door.vault.evict(door.segments[0])
+    door.custodian.on_time()
+    assert door.custodian.keeping.kept().held == {door.segments[1]: NOW_S + _DAY_S}
+
+
+def test_holds_and_deletions_are_in_the_ledger_with_their_owner_and_their_number(door: Door) -> None:
+    begin = len(door.entries())
+    hold(door, *door.segments[:2])
+    door.obey(Release(**stated(), segments=tuple(door.segments)))
+    erase(door, door.segments[2])
+    found = [(entry["kind"], entry["segments"], entry["reason"]) for entry in door.entries()[begin:]]
+    assert found == [("held", 2, "anna"), ("released", 3, "anna"), ("erased", 1, "anna")]
