@@ -2,7 +2,7 @@
 
 The owner's client verifies the record of everything it opens, and starts from this list. So lines are parsed loosely
 and fast here. Gaps are shown as they were recorded. Time between records is a gap too: the doorbell was off, or
-Doorward did not run.
+Doorward did not run. A segment that was recovered after a power cut is listed with its latest possible end.
 
 The timeline is limited to the newest `MOST_EVENTS` events and `MOST_GAPS` gaps.  Older footage is still stored, listed
 and openable.
@@ -54,6 +54,17 @@ class _Carried(msgspec.Struct):
     size: int = 0
 
 
+class _RecordBegin(msgspec.Struct):
+    """The part of a recovered segment's record that was written as the segment began."""
+
+    segment: str = ""
+    event: str = ""
+    start_us: int = 0
+    until_us: int = 0
+    utc_ms: int = 0
+    label: str | None = None
+
+
 class _ManifestRecord(msgspec.Struct):
     kind: str
     id: str = ""
@@ -65,6 +76,18 @@ class _ManifestRecord(msgspec.Struct):
     segments: list[str] = msgspec.field(default_factory=list)
     reason: str = ""
     carried: _Carried = msgspec.field(default_factory=_Carried)
+    begin: _RecordBegin = msgspec.field(default_factory=_RecordBegin)
+    poster_file: Any = None
+
+    def as_segment(self) -> _ManifestRecord | None:
+        """Returns the record of a segment; that of a recovered one with its latest possible end.  None for others."""
+        if self.kind == "segment":
+            return self
+        if self.kind != "recovered":
+            return None
+        begin = self.begin
+        span = _RecordSpan(begin.start_us, begin.until_us, begin.utc_ms, _UNKNOWN)
+        return _ManifestRecord("segment", begin.segment, begin.event, begin.label, self.poster_file, span)
 
 
 class _ManifestPayload(msgspec.Struct):
@@ -195,8 +218,9 @@ class Timeline:
     def _take_carried(self, said: _ManifestPayload) -> None:
         """Adds a segment that was copied from a deleted chapter. The copy proves the segment only; the time around it
         stays unknown."""
-        if said.record.kind == "segment" and said.record.id not in self._event_of:
-            self._add(said.record, said.seq)
+        found = said.record.as_segment()
+        if found is not None and found.id not in self._event_of:
+            self._add(found, said.seq)
 
     def _drop_oldest(self) -> None:
         over = len(self._events) - MOST_EVENTS
@@ -207,10 +231,12 @@ class Timeline:
 
     def _apply(self, said: _ManifestPayload) -> None:
         record = said.record
+        found = record.as_segment()
+        if found is not None:
+            self._add(found, said.seq)
+            # The end of a recovered segment is unknown, so the time up to the next start stays a gap.
+            self._add_coverage(found.span)
         match record.kind:
-            case "segment":
-                self._add(record, said.seq)
-                self._add_coverage(record.span)
             case "evicted":
                 for segment in record.segments:
                     self._drop(segment)

@@ -7,9 +7,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from agent.core.vault.manifest import RawLine, split_lines
+from agent.core.timebase import ClockQuality
+from agent.core.vault.manifest import ChainHead, RawLine, sign_record, split_lines
+from agent.core.vault.names import segment_id
+from agent.core.vault.records import RecoveredRecord, SealedFile
+from agent.core.vault.segment import Begin
+from agent.core.vault.spans import Stamp
 from agent.custodian import timeline as module
 from agent.custodian.timeline import Timeline
+from agent.wire.identities import private_key_from_seed
 
 EVER = (0, 2**53)
 MINUTE_MS = 60_000
@@ -157,3 +163,53 @@ def test_the_list_is_bounded_and_begins_anew_when_the_manifest_was_cut() -> None
     log.data = bytearray()
     log.segment("a", "one", 1_000)
     assert [event["event"] for event in timeline.events(*EVER)] == ["one"]
+
+
+def recovered(log: Log, name: str, event: str, start_ms: int, *, poster: bool = False) -> None:
+    """The record of a segment that a power cut left, as the recorder writes it at its next start."""
+    file = SealedFile(size=9, header_size=4, sha256_header="5e" * 32, sha256_payload="5e" * 32)
+    begin = Begin(
+        segment=name, event=event, ordinal=0, boot="0b" * 16, start_us=10**6, until_us=31 * 10**6, utc_ms=start_ms,
+        quality=ClockQuality.SYNCED, label="button",
+    )  # fmt: skip
+    at = Stamp(boot="0c" * 16, at_us=0, utc_ms=start_ms + 10 * MINUTE_MS, quality=ClockQuality.SYNCED)
+    record = RecoveredRecord(begin=begin, complete=False, file=file, poster_file=file if poster else None, at=at)
+    log.data += sign_record(record, ChainHead(), private_key_from_seed(b"d" * 32).sign).line + b"\n"
+
+
+def test_what_a_power_cut_left_of_an_event_is_listed_with_it_and_its_end_stays_open() -> None:
+    log, timeline = a_timeline()
+    first, second, event = (segment_id(bytes([number]) * 16) for number in range(3))
+    log.watching(0, 1)
+    log.segment(first, event, MINUTE_MS)
+    recovered(log, second, event, MINUTE_MS + 5000, poster=True)
+    log.add("boot", at={"utc_ms": 10 * MINUTE_MS, "quality": "synced"})
+    (found,) = timeline.events(*EVER)
+    assert found == {
+        "event": event,
+        "start_ms": MINUTE_MS,
+        "end_ms": MINUTE_MS + 35_000,
+        "kind": "button",
+        "poster": second,
+        "segments": [first, second],
+    }
+    assert spans(timeline) == [(MINUTE_MS + 5000, 10 * MINUTE_MS, "off")]
+    log.add("evicted", segments=[first, second])
+    assert timeline.events(*EVER) == []
+
+
+def test_segments_that_were_carried_into_a_newer_chapter_are_listed_once_and_speak_of_no_time_around_them() -> None:
+    log, timeline = a_timeline()
+    names = [segment_id(bytes([number]) * 16) for number in range(4)]
+    carried = Log()
+    carried.segment(names[0], names[3], MINUTE_MS)
+    recovered(carried, names[1], names[3], MINUTE_MS + 5000)
+    carried.gap(0, 1000)
+    carried.segment(names[2], names[3], MINUTE_MS + 40_000)
+    carried.segment(names[2], names[3], MINUTE_MS + 40_000)
+    log.add("chapter", carried={"size": len(carried.data)}, at={"utc_ms": 0, "quality": "synced"})
+    log.data += carried.data
+    log.watching(20, 21)
+    (found,) = timeline.events(*EVER)
+    assert found["segments"] == names[:3]
+    assert spans(timeline) == []
