@@ -10,7 +10,9 @@ from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import is_published
 from agent.clients.requester.receiving_service import DisclosureReceiver
+from agent.clients.requester.retained_messages import PublicationMonitor
 from agent.core.timebase import NS_PER_S
+from agent.wire.topics import RequestTopic
 from tests.clients.requester.conftest import NOW_S, question
 from tests.fake_bus import FakeBroker, FakeBus
 from tests.vaults import SteppedClock
@@ -93,3 +95,35 @@ def test_it_looks_again_after_hours_on_one_connection(service: Service, requeste
     service.clock.boot_ns += 6 * 3600 * NS_PER_S
     service.settle()
     assert len(service.broker.retained) == 1
+
+
+def test_the_broker_is_asked_five_seconds_after_a_connect_and_then_every_six_hours(requester: Requester) -> None:
+    monitor = PublicationMonitor(requester)
+    assert not monitor.unanswered(10**15)
+    start = 1000 * NS_PER_S
+    monitor.connected(start)
+    assert not monitor.unanswered(start + 5 * NS_PER_S - 1)
+    asked = start + 5 * NS_PER_S
+    assert monitor.unanswered(asked)
+    assert not monitor.unanswered(asked)
+    assert not monitor.unanswered(asked + 6 * 3600 * NS_PER_S - 1)
+    assert monitor.unanswered(asked + 6 * 3600 * NS_PER_S)
+    monitor.disconnected()
+    assert not monitor.unanswered(10**18)
+    assert monitor.check(10**18, NOW_S) is None
+
+
+def test_an_answer_is_waited_for_fifteen_seconds_and_five_after_each_message(requester: Requester) -> None:
+    monitor = PublicationMonitor(requester)
+    topic = RequestTopic("287-379", requester.id, 0)
+    monitor.connected(0)
+    assert monitor.check(10**15, NOW_S) is None
+    asked = 5 * NS_PER_S
+    assert monitor.unanswered(asked)
+    assert monitor.check(asked + 15 * NS_PER_S - 1, NOW_S) is None
+    late = asked + 14 * NS_PER_S
+    monitor.on_retained(topic, b"x", late)
+    monitor.on_retained(RequestTopic("287-379", "other-police", 0), b"x", late + 4 * NS_PER_S)
+    assert monitor.check(late + 5 * NS_PER_S - 1, NOW_S) is None
+    assert monitor.check(late + 5 * NS_PER_S, NOW_S) == []
+    assert monitor.check(late + 5 * NS_PER_S, NOW_S) is None, "one answer to one question"

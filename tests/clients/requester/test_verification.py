@@ -18,6 +18,7 @@ from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOr
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.verification import CheckKind, CheckOutcome, Verification, verify_disclosure
 from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.merkle import root_of
 from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import segment_id
@@ -25,6 +26,7 @@ from agent.core.vault.segment import Content
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.statements import ClipClaim
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.clients.requester.house import Changes, Disclosure, House
 
@@ -642,3 +644,41 @@ def test_one_file_and_one_record_are_counted_in_the_singular_and_an_interrupted_
     assert said[CheckKind.FOOTAGE].endswith(
         " 1 file had been interrupted by a power failure. The device signed their sealed bytes after the restart."
     )
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_of_clips_that_an_owner_named_the_check_says_what_fixes_their_order_and_shows_each_root(
+    requester: Requester, asked: SentRequest, house: House, signed: bool
+) -> None:
+    spans = [each.record.record.span for each in house.stored if each.kind is PartKind.SEGMENT]
+    more = 0 if signed else 1
+    clips = (
+        ClipClaim(from_ms=spans[0].start_ms, to_ms=spans[1].end_ms, segments=2),
+        ClipClaim(from_ms=spans[2].start_ms, to_ms=spans[2].end_ms, segments=1 + more),
+    )
+    verification = verified(requester, asked, house.disclose(asked, house.stored[:1], told=clips))
+    assert verification.ok, verification.failed
+    check = next(each for each in verification.checks if each.kind is CheckKind.RECORDS)
+    order = (
+        " The signature of each shown record, made at capture, fixes all records before it."
+        if signed
+        else " For some, the order was not signed at capture. Their order and the number of hidden records are the "
+        "device's statement when it answered."
+    )
+    assert check.said == (
+        "1 capture record, each signed by the device on its own. For each clip that the owner named, hidden records "
+        "appear as hashes in a Merkle tree (RFC 6962), and shown records are among them." + order
+    )
+    assert verification.disclosed is not None
+    manifest = verification.disclosed.manifest
+    assert [(proof.label, proof.value) for proof in check.proofs] == [
+        *(
+            (
+                f"Records of clip {number} that the owner named (Merkle root)",
+                root_of(bytes.fromhex(leaf) for leaf in clip.leaves).hex(),
+            )
+            for number, clip in enumerate(manifest.clips, start=1)
+        ),
+        ("Capture record (SHA-256 of its line)", hashlib.sha256(manifest.records[0].encode()).hexdigest()),
+    ]
+    assert len(manifest.clips) == 2
