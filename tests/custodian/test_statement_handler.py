@@ -17,6 +17,8 @@ from agent.core.consent import RequestState
 from agent.core.disclosure import check_part, claimed_clips, read_manifest
 from agent.core.vault.coverage import CoverageSpan
 from agent.core.vault.coverage import CoverageState as Word
+from agent.core.vault.manifest import ChainHead, sign_record
+from agent.core.vault.records import SoundRecord
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
@@ -422,3 +424,30 @@ def test_the_owner_is_heard_while_the_time_is_unknown(door: Door) -> None:
     asked = door.ask()
     door.clock.utc_offset_ns = 0
     assert door.approve(asked, owner_time_ms=NOW_S * 1000).state is RequestState.APPROVED
+
+
+def test_a_sound_is_shared_beside_its_segment_and_is_checked_as_it_is_copied(door: Door) -> None:
+    asked = door.ask()
+    first = door.segments[0]
+    paper = door.vault.kept[first]
+    sealed, digest = custodians._sealed(b"a sound " * 5)
+    record = msgspec.structs.replace(paper.record.record, sound=SoundRecord(file=digest, key="00" * 32))
+    paper.record, paper.sound = sign_record(record, ChainHead(), custodians.DEVICE.sign), sealed
+    statement, (header,) = approval(door, asked, first)
+    heard = custodians.new_header(9)
+    item = custodians.SealedItem(
+        id=first, payload_sha256=digest.sha256_payload, header_sha256=hashlib.sha256(heard).hexdigest()
+    )
+    statement = msgspec.structs.replace(statement, sounds=(item,))
+    for damaged in (None, sealed[:-1] + b"x", b""):
+        paper.sound = damaged
+        with pytest.raises(StorageError, match=f"Sound {first} is damaged"):
+            door.obey(statement, (header, heard))
+        assert door.outbox.objects == {}
+    paper.sound = sealed
+    disclosure = door.obey(statement, (header, heard)).disclosure or ""
+    parts = door.outbox.objects[disclosure]
+    assert [parts[1], parts[2]] == [
+        header + paper.file[len(custodians.OWNERS_HEADER) :],
+        heard + sealed[len(custodians.OWNERS_HEADER) :],
+    ]
