@@ -222,5 +222,3 @@ def test_the_time_line_is_asked_for_the_span_of_the_question(page: Page) -> None
 def test_every_other_operation_is_the_control_sockets(page: Page) -> None:
     answer = page.operations.answer("device", Frame({}), page.operations.caller(page.paired()))
     assert answer.head["result"]["device"] == samples.DEVICE_KEY.text
-    refused = module.refusal(RequestError("No.", remedy="Ask."))
-    assert refused.head == {"ok": False, "kind": "RequestError", "error": "No.", "remedy": "Ask."}
