@@ -58,7 +58,7 @@ def main() -> int:
         street.record(next(path for path in FOOTAGE if path.is_file()), ring_after_s=10, trusting=[asker])
         line = SlowLink(street.broker.device_port, BYTES_PER_S)
         try:
-            with device(street.configuration(RECORDING, port=line.port), camera=True) as (solo, receiver, courier):
+            with device(street.configuration(RECORDING, port=line.port), camera=True) as (solo, receiver, sender):
                 request = asker.ask("bench")
                 until(lambda: street.state_of(request) == "pending", "the request")
                 with street.owners_link() as link:
@@ -67,12 +67,12 @@ def main() -> int:
                 with asker.receiving([]):
                     until(lambda: line.upward_bytes > 50_000, "the upload")
                     before_bytes, before = line.upward_bytes, solo.recorder.status().segments
-                    busy = measure(solo, receiver, courier, presses)
+                    busy = measure(solo, receiver, sender, presses)
                     sent_bytes, recorded = line.upward_bytes - before_bytes, solo.recorder.status().segments - before
         finally:
             line.close()
-        with device(street.configuration(RESTING), camera=False) as (solo, receiver, courier):
-            resting = measure(solo, receiver, courier, presses)
+        with device(street.configuration(RESTING), camera=False) as (solo, receiver, sender):
+            resting = measure(solo, receiver, sender, presses)
     print("| | presses | handed, median | p99 | slowest | taken, median | p99 |\n|---|---:|---:|---:|---:|---:|---:|")
     for name, (handed, taken) in (("recording and uploading", busy), ("at rest", resting)):
         figures = (statistics.median(handed), p99(handed), max(handed), statistics.median(taken), p99(taken))
@@ -85,7 +85,7 @@ def main() -> int:
 
 @contextmanager
 def device(configuration: Path, *, camera: bool) -> Iterator[tuple[Solo, Receiver, Watched]]:
-    receiver, courier = Receiver(), Watched()
+    receiver, sender = Receiver(), Watched()
     with NtfyServer(receiver) as server:
         configuration.write_text(
             configuration.read_text().replace("longest_clip_s = 20.0", "longest_clip_s = 20.0\ncontinuous = true")
@@ -100,19 +100,19 @@ def device(configuration: Path, *, camera: bool) -> Iterator[tuple[Solo, Receive
         )
         solo = Solo(load(configuration), open_camera=(lambda: scene) if camera else None)
         assert solo._delivery is not None
-        solo._delivery._courier = courier
+        solo._delivery._sender = sender
         solo.start()
         thread = threading.Thread(target=solo.record)
         thread.start()
         try:
-            yield solo, receiver, courier
+            yield solo, receiver, sender
         finally:
             solo.stop()
             thread.join()
             solo.close()
 
 
-def measure(solo: Solo, receiver: Receiver, courier: Watched, presses: int) -> tuple[list[float], list[float]]:
+def measure(solo: Solo, receiver: Receiver, sender: Watched, presses: int) -> tuple[list[float], list[float]]:
     """Returns the figures of each press, in ms."""
     handed, taken = [], []
     clocks_apart_s = time.perf_counter() - time.monotonic()
@@ -121,7 +121,7 @@ def measure(solo: Solo, receiver: Receiver, courier: Watched, presses: int) -> t
         pressed_s = time.perf_counter()
         solo.press_button()
         receiver.wait_for(count + 1)
-        handed.append(1e3 * (courier.handed_s[-1] - pressed_s))
+        handed.append(1e3 * (sender.handed_s[-1] - pressed_s))
         taken.append(1e3 * (receiver.messages[-1][0] + clocks_apart_s - pressed_s))
         time.sleep(APART_S)
     return handed, taken

@@ -1,6 +1,6 @@
-"""The second opinion: time and memory of a look beside the bare interpreter and cv2.dnn, and what it gets right.
+"""Object detection: time and memory of an inference beside the bare interpreter and cv2.dnn, and its correct labels.
 
-`python -m bench opinion [cost|recording|sights …]` runs all three parts or those named.
+`python -m bench opinion [cost|recording|labels …]` runs all three parts or those named.
 
 - cost: the same pictures (luma of real footage, or noise if there is none) through each way of running the object
   network, each in a separate process, by thread time; memory is the growth of the process by loading and one inference.
@@ -193,7 +193,7 @@ def recording() -> None:
         print(f"| {name} | {quiet[0]:.1f} / {quiet[1]:.1f} | {looking[0]:.1f} / {looking[1]:.1f} |", flush=True)
 
 
-def sights() -> None:
+def labels() -> None:
     files = [path for path in (*sorted(CLIPS.glob("*.*")), FOOTAGE) if path.name in _TRUTH and path.exists()]
     print("| footage | its events show | events | right | wrong |\n|---|---|---:|---:|---|")
     right = events = 0
@@ -210,7 +210,7 @@ def sights() -> None:
     print(f"| all | | {events} | {right} | |")
 
 
-PARTS: dict[str, Callable[[], Any]] = {"cost": cost, "recording": recording, "sights": sights}
+PARTS: dict[str, Callable[[], Any]] = {"cost": cost, "recording": recording, "labels": labels}
 
 
 def main(arguments: list[str]) -> int:

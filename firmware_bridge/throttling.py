@@ -71,5 +71,5 @@ class Throttle:
         return ThrottleLevel(min(ThrottleLevel.SIZE, 1 + int((temperature_c - self._from_c) // STEP_C)))
 
     def _is_cool(self, temperature_c: float | None) -> bool:
-        """True below the present rung's temperature minus the margin, or if the board reports no temperature."""
+        """True below the present level's temperature minus the margin, or if the board reports no temperature."""
         return temperature_c is None or temperature_c < self._from_c + (self.throttle_level - 1) * STEP_C - MARGIN_C

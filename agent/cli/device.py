@@ -159,13 +159,14 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns the rows on object detection; none if it is off, unless a setting depends on it."""
-    opinion = recorder.get("object_detection") or {}
+    detection = recorder.get("object_detection") or {}
     rows = {
-        "running": f"{counted(opinion.get('inferences', 0), 'look')}, {opinion.get('ms_per_inference', 0):.0f} ms each",
+        "running": f"{counted(detection.get('inferences', 0), 'inference')}, "
+        f"{detection.get('ms_per_inference', 0):.0f} ms each",
         "paused": "paused, because the board is too warm or its supply too weak",
-        "failed": click.style(str(opinion.get("detail")), fg="red"),
+        "failed": click.style(str(detection.get("detail")), fg="red"),
     }
-    words = rows.get(str(opinion.get("state", "off")))
+    words = rows.get(str(detection.get("state", "off")))
     if words is None:
         return []
     gone = f"; {counted(recorder['discarded_events'], 'event')} not kept" if recorder.get("discarded_events") else ""

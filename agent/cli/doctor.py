@@ -68,7 +68,7 @@ def _examine(config: Path) -> Iterator[Finding]:
         if (sound := configuration.sound) is not None:
             yield from _guarded("sound", lambda: iter((check_sound(sound, configuration.camera),)))
         yield from _guarded("disk", lambda: check_disk(configuration))
-        yield from _guarded("opinion", lambda: check_object_detection(configuration))
+        yield from _guarded("object detection", lambda: check_object_detection(configuration))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
     if configuration:
         now = datetime.datetime.now(datetime.UTC)

@@ -136,7 +136,7 @@ def _time_line(config: Path, window: str, as_json: bool) -> None:
 @config_option
 @json_option
 def stats(config: Path, as_json: bool) -> None:
-    """Count what is stored: segments, bytes, from when to when, and what was set aside."""
+    """Count what is stored: segments, bytes, from when to when, and quarantined files."""
     with _opened(config) as (reader, _):
         totals, (aside, aside_bytes) = reader.totals(), reader.quarantined()
         oldest, newest = reader.after(-1), reader.newest()
@@ -264,7 +264,7 @@ def repair(config: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"segments": segments, **asdict(found)})
         return
-    _say_files(missing=found.missing, adopted=found.recovered, aside=found.quarantined, removed=found.removed)
+    _say_files(missing=found.missing, recovered=found.recovered, aside=found.quarantined, removed=found.removed)
     for fault in found.faults:
         click.echo(f"{click.style('manifest', fg='red')}  {plain(fault)}")
     click.echo(

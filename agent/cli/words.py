@@ -18,11 +18,11 @@ __all__ = [
     "duration",
     "hours",
     "instant",
+    "labels",
     "listed",
     "local_window",
     "opted_out",
     "plain",
-    "sights",
     "window",
 ]
 
@@ -119,7 +119,7 @@ def _moment(utc_ms: int) -> datetime:
     return utc_date(utc_ms)
 
 
-def sights(seen: Iterable[ObjectLabel]) -> str:
+def labels(seen: Iterable[ObjectLabel]) -> str:
     """Returns the labels of object detection as a suffix; empty if there are none."""
     named = ", ".join(sight.value for sight in seen)
     return f"  {named}" if named else ""

@@ -143,8 +143,8 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _person(opinion: Mapping[str, Any], *, in_event: bool) -> bool | None:
+def _person(detection: Mapping[str, Any], *, in_event: bool) -> bool | None:
     """Returns whether object detection sees a person at the door; None if it gives no answer."""
-    if opinion.get("state") != "running":
+    if detection.get("state") != "running":
         return None
-    return in_event and "person" in (opinion.get("labels") or ())
+    return in_event and "person" in (detection.get("labels") or ())

@@ -84,17 +84,19 @@ def _recorder(recorder: Mapping[str, Any]) -> Iterator[Metric]:
     yield from _object_detection(recorder.get("object_detection") or {})
 
 
-def _object_detection(opinion: Mapping[str, Any]) -> Iterator[Metric]:
+def _object_detection(detection: Mapping[str, Any]) -> Iterator[Metric]:
     """Yields load figures, never labels."""
-    if opinion.get("state", "off") == "off":
+    if detection.get("state", "off") == "off":
         return
-    looking = float(opinion["state"] == "running")
-    yield _one("detection_running", "gauge", "1 while the second opinion looks at events.", looking)
+    is_running = float(detection["state"] == "running")
+    yield _one("detection_running", "gauge", "1 while object detection examines events.", is_running)
     yield _one(
-        "detection_inferences_total", "counter", "Frames of events looked at since the start.", opinion["inferences"]
+        "detection_inferences_total", "counter", "Frames of events examined since the start.", detection["inferences"]
     )
-    yield _one("detection_dropped_total", "counter", "Frames there was no time to look at.", opinion["dropped"])
-    yield _one("detection_seconds_per_inference", "gauge", "How long a look takes.", opinion["ms_per_inference"] / 1e3)
+    yield _one("detection_dropped_total", "counter", "Frames dropped for lack of time.", detection["dropped"])
+    yield _one(
+        "detection_seconds_per_inference", "gauge", "Duration of one inference.", detection["ms_per_inference"] / 1e3
+    )
 
 
 def _disk(disk: Mapping[str, Any]) -> Iterator[Metric]:

@@ -200,9 +200,9 @@ class UplinkIpcHandler:
                 return AlertChannelsReply(self._alerts.channels() if self._alerts else ())
             case PollAlerts():
                 return AlertMessages(self._alerts.collect(_ALERTS_S) if self._alerts else self._no_channels())
-            case AckAlert(message=parcel, fault=fault):
+            case AckAlert(message=message, fault=fault):
                 if self._alerts is not None:
-                    self._alerts.acknowledge(parcel, fault[:_LONGEST_TEXT])
+                    self._alerts.acknowledge(message, fault[:_LONGEST_TEXT])
                 return Ack()
             case ReportStatus(status=status):
                 self._reports.record("uplink", status)

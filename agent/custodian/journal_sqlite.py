@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS ledger (position INTEGER PRIMARY KEY, entry BLOB NOT 
 -- the id its requester gave it, unique for that requester.
 CREATE TABLE IF NOT EXISTS request (
   id TEXT PRIMARY KEY, sealed BLOB NOT NULL, payload_sha256 TEXT NOT NULL, requester TEXT NOT NULL,
-  audience TEXT NOT NULL, key_id TEXT NOT NULL, seq INTEGER NOT NULL, case_mark TEXT NOT NULL, state TEXT NOT NULL,
+  trust_root TEXT NOT NULL, key_id TEXT NOT NULL, seq INTEGER NOT NULL, case_mark TEXT NOT NULL, state TEXT NOT NULL,
   certain INTEGER NOT NULL, received_ms INTEGER NOT NULL, not_after_s INTEGER NOT NULL, terms BLOB, disclosure TEXT,
   from_s INTEGER, to_s INTEGER, said_id TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -68,7 +68,7 @@ CREATE INDEX IF NOT EXISTS request_by_case ON request (case_mark);
 CREATE INDEX IF NOT EXISTS request_by_time ON request (received_ms);
 CREATE INDEX IF NOT EXISTS request_by_name ON request (payload_sha256);
 CREATE INDEX IF NOT EXISTS request_by_disclosure ON request (disclosure);
-CREATE UNIQUE INDEX IF NOT EXISTS request_as_said ON request (said_id, audience, requester);
+CREATE UNIQUE INDEX IF NOT EXISTS request_as_said ON request (said_id, trust_root, requester);
 
 -- The match set, frozen when the request matched: nothing outside it can ever be released for this request.  It goes
 -- when the request has ended and nothing of it has left.
@@ -101,7 +101,7 @@ CREATE TABLE IF NOT EXISTS outbox_part (disclosure TEXT NOT NULL, number INTEGER
 
 _FORMAT = b"doorward-journal-1"
 _REQUEST = (
-    "id, sealed, payload_sha256, requester, audience, key_id, seq, case_mark, state, certain, received_ms, "
+    "id, sealed, payload_sha256, requester, trust_root, key_id, seq, case_mark, state, certain, received_ms, "
     "not_after_s, terms, disclosure, from_s, to_s, said_id"
 )
 _NEAR = "from_s IS NOT NULL"
@@ -366,7 +366,7 @@ class SqliteJournal:
     def find_given_request(self, whose: tuple[str, str], request: str) -> MatchedRequest | None:
         values = (request, *whose)
         with self._lock:
-            rows = self._rows("SELECT id FROM request WHERE (said_id, audience, requester) = (?, ?, ?)", values)
+            rows = self._rows("SELECT id FROM request WHERE (said_id, trust_root, requester) = (?, ?, ?)", values)
             return self.request(str(rows[0][0])) if rows else None
 
     def request_named(self, payload_sha256: str) -> MatchedRequest | None:
@@ -430,7 +430,7 @@ class SqliteJournal:
 
     def requests_about(self, whose: tuple[str, str], from_s: int, to_s: int) -> int:
         names = tuple(state.value for state in WITHOUT_ANSWER)
-        where = f"(audience, requester) = (?, ?) AND from_s < ? AND to_s > ? AND state IN ({_marks(names)})"
+        where = f"(trust_root, requester) = (?, ?) AND from_s < ? AND to_s > ? AND state IN ({_marks(names)})"
         return self._count(f"SELECT count(*) FROM request WHERE {where}", (*whose, to_s, from_s, *names))  # noqa: S608
 
     def requests_since(self, since_ms: int, whose: tuple[str, str] | None = None) -> int:
@@ -440,7 +440,7 @@ class SqliteJournal:
         return self._since("from_s IS NULL", since_ms, whose)
 
     def _since(self, where: str, since_ms: int, whose: tuple[str, str] | None) -> int:
-        of = "" if whose is None else " AND (audience, requester) = (?, ?)"
+        of = "" if whose is None else " AND (trust_root, requester) = (?, ?)"
         values = (since_ms, *(whose or ()))
         return self._count(f"SELECT count(*) FROM request WHERE received_ms >= ? AND {where}{of}", values)  # noqa: S608
 

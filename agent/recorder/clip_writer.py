@@ -108,7 +108,7 @@ class ClipWriter:
         protected: Callable[[], ProtectedIds],
         hear: FetchSound | None = None,
         show: Callable[[Gop, StreamDescription], None] | None = None,
-        opinion: ObjectDetectionService | None = None,
+        detection: ObjectDetectionService | None = None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         """`meanwhile`: done between two packets, on the one thread that may wait for the disk."""
@@ -132,7 +132,7 @@ class ClipWriter:
         """The GOP that comes now was taken before the camera was lost, and found again: it is there already."""
         self._gop: list[Gop] = []
         """The GOP that is being written, as far as it has come."""
-        self._object_detection = opinion or ObjectDetectionService(None, notifier)
+        self._object_detection = detection or ObjectDetectionService(None, notifier)
         self._over: list[_RecordedEvent] = []
         self._rolling = False
         self._foreign_bytes = 0
@@ -174,7 +174,7 @@ class ClipWriter:
         """Footage that waits in memory, and for how long the disk has been silent."""
         return self._keeper
 
-    def run(self, mailbox: BoundedQueue[object], description: StreamDescription) -> None:
+    def run(self, queue: BoundedQueue[object], description: StreamDescription) -> None:
         """Processes the queue until it is closed and empty.
 
         A fault of the camera (no keyframes, times that go backwards) ends the clip that it affects, and writing
@@ -184,10 +184,10 @@ class ClipWriter:
         self._failure = self._overlong = ""
         self._events.clear()
         self._over.clear()
-        while not self._drain(mailbox, description):
+        while not self._drain(queue, description):
             pass
 
-    def _drain(self, mailbox: BoundedQueue[object], description: StreamDescription) -> bool:
+    def _drain(self, queue: BoundedQueue[object], description: StreamDescription) -> bool:
         """False when a clip ended in a fault and there is more to come."""
         frame_ns = round(NS_PER_S / description.frames_per_s)
         assembler = GopAssembler(frame_ns)
@@ -200,10 +200,10 @@ class ClipWriter:
         )
         try:
             while True:
-                item = mailbox.take(0.0 if self._rolling else RETRY_S if self._keeper.waiting else None)
+                item = queue.take(0.0 if self._rolling else RETRY_S if self._keeper.waiting else None)
                 if item is not None:
                     self._handle(item, assembler, clips, between)
-                elif mailbox.closed:
+                elif queue.closed:
                     break
                 self._keeper.retry()
                 if self._rolling:

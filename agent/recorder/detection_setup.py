@@ -30,7 +30,9 @@ def make_object_detection(
         folder = configuration.object_detection.models or MODELS
         return ObjectDetectionService(partial(open_detector, folder), notifier, step_back=work_behind)
     if configuration.object_detection.use is ObjectDetectionUse.ON:
-        structlog.get_logger("opinion").warning("no_opinion", reason=why, remedy="make models, then install again")
+        structlog.get_logger("object_detection").warning(
+            "no_object_detection", reason=why, remedy="make models, then install again"
+        )
     return ObjectDetectionService(None, notifier, why=why)
 
 

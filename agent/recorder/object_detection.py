@@ -1,6 +1,6 @@
 """Object detection: runs the networks on frames of events on a separate thread, off the path of recording.
 
-    analysis ── now and then a frame of an open event ──▶ queue, bounded ──▶ thread "opinion": detector ──▶ votes
+    analysis ── now and then a frame of an open event ──▶ queue, bounded ──▶ thread "detection": detector ──▶ votes
     writer   ── labels of this segment? labels of this event? ◀─────────────────────────────────────────────┘
 
 - Everything else runs on ahead of it. The queue holds `QUEUE` frames of a live camera; if it is full, the oldest is
@@ -109,7 +109,7 @@ class ObjectDetectionService:
         self._notifier = notifier
         self._step_back = step_back
         self._monotonic = monotonic
-        self._log = structlog.get_logger("opinion")
+        self._log = structlog.get_logger("object_detection")
         self._state = DetectionState.OFF if open_detector is None else DetectionState.RUNNING
         self._detail = why
         self._resting = False
@@ -135,7 +135,7 @@ class ObjectDetectionService:
         self._stopping.clear()
         self._queue = BoundedQueue(QUEUE)
         self._state, self._detail = DetectionState.RUNNING, ""
-        self._thread = threading.Thread(target=self._run, args=(self._open_detector, self._queue), name="opinion")
+        self._thread = threading.Thread(target=self._run, args=(self._open_detector, self._queue), name="detection")
         self._thread.start()
 
     def stop(self) -> None:
@@ -163,9 +163,9 @@ class ObjectDetectionService:
         with self._lock:
             event = self._events.get(self._open) if self._open is not None else None
             looked = event is not None and event.votes.inferences > 0 and state is DetectionState.RUNNING
-            sights = tuple(sight.value for sight in event.votes.shown) if event is not None and looked else None
+            labels = tuple(label.value for label in event.votes.shown) if event is not None and looked else None
         ms = 1000 * self._spent_s / self._looks if self._looks else 0.0
-        return DetectionStatus(state.value, self._detail, self._looks, self._dropped, round(ms, 1), sights)
+        return DetectionStatus(state.value, self._detail, self._looks, self._dropped, round(ms, 1), labels)
 
     # -- from the analysis ---------------------------------------------------------------------------------------------
 

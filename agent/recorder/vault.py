@@ -111,7 +111,7 @@ class Vault(VaultReader):
         """Why the vault cannot be written, as the last start reported; empty if it can."""
         self._dating = ClockJudge()
         self._dated = ClockQuality.UNKNOWN
-        """The worst quality that may date records of this boot and has no anchor yet."""
+        """The worst quality that may date records of this boot and has no clock sync yet."""
 
     def start(self) -> StartReport:
         """Recovers from a crash (procedure S). Raises `StorageError`; safe to run again."""

@@ -44,7 +44,7 @@ class StartReport:
     rebuilt: bool = False
     """The index was missing, damaged or of another manifest, and was rebuilt."""
     faults: list[ChainFault] = field(default_factory=list)
-    """Damaged manifest lines.  Their segments are adopted."""
+    """Damaged manifest lines.  Their segments are recovered."""
     cut_bytes: int = 0
     """Length of a manifest line that a crash cut off before its acknowledgement."""
     recovered: list[str] = field(default_factory=list)
@@ -180,7 +180,7 @@ class VaultStartUp:
             return
         if file.kind is FileKind.PART:
             self._store.rename([(file, VaultFile(file.id, FileKind.CUT))])  # A3
-        adopted = RecoveredRecord(
+        recovered = RecoveredRecord(
             begin=begin,
             complete=file.kind is FileKind.SEGMENT,
             file=sealed,
@@ -188,7 +188,7 @@ class VaultStartUp:
             sound_file=self._confirmed(companions.pop((file.id, FileKind.SOUND), None), found),
             at=self._now,
         )
-        self._writer.commit(adopted)  # A4
+        self._writer.commit(recovered)  # A4
         self._report.recovered.append(file.id)
 
     def _examine(self, file: VaultFile) -> tuple[Begin, SealedFile]:

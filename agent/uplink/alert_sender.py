@@ -29,9 +29,9 @@ _REMEMBERED: Final = 1000
 class AlertDelivery:
     """`start`, and `stop` from another thread."""
 
-    def __init__(self, desk: AlertMailer, courier: AlertSender) -> None:
-        self._mailer = desk
-        self._courier = courier
+    def __init__(self, mailer: AlertMailer, sender: AlertSender) -> None:
+        self._mailer = mailer
+        self._sender = sender
         self._log = structlog.get_logger("alerts")
         self._stopping = threading.Event()
         self._addresses: dict[str, ChannelAddress] = {}
@@ -46,7 +46,7 @@ class AlertDelivery:
         self._fetcher.start()
 
     def stop(self) -> None:
-        """Idempotent.  The desk is still there while this runs."""
+        """Idempotent.  The mailer is still there while this runs."""
         self._stopping.set()
         if self._fetcher.ident is not None:
             self._fetcher.join(_LAST_S)
@@ -63,9 +63,9 @@ class AlertDelivery:
                     for address in self._mailer.channels():
                         self._begin(address)
                     known = True
-                for parcel in self._mailer.collect(_WAIT_S):
-                    if parcel.channel in self._work:
-                        self._work[parcel.channel].put(parcel)
+                for message in self._mailer.collect(_WAIT_S):
+                    if message.channel in self._work:
+                        self._work[message.channel].put(message)
                     else:
                         known = False  # a channel that is new: it comes again, with its address
             except DoorwardError as error:
@@ -88,21 +88,21 @@ class AlertDelivery:
 
     def _deliver(self, address: ChannelAddress, work: SimpleQueue[AlertMessage | None]) -> None:
         taken = self._taken[address.name]
-        while (parcel := work.get()) is not None:
-            if again := set(taken).intersection(parcel.alerts):
-                self._acknowledge(msgspec.structs.replace(parcel, alerts=tuple(again)), "")
+        while (message := work.get()) is not None:
+            if again := set(taken).intersection(message.alerts):
+                self._acknowledge(msgspec.structs.replace(message, alerts=tuple(again)), "")
                 continue
             try:
-                self._courier.send(address.url, parcel.title, parcel.body)
-                taken.extend(parcel.alerts)
+                self._sender.send(address.url, message.title, message.body)
+                taken.extend(message.alerts)
                 fault = ""
             except DoorwardError as error:
                 self._log.warning("alert_not_taken", channel=address.name, error=error.message)
                 fault = error.message
-            self._acknowledge(parcel, fault)
+            self._acknowledge(message, fault)
 
-    def _acknowledge(self, parcel: AlertMessage, fault: str) -> None:
+    def _acknowledge(self, message: AlertMessage, fault: str) -> None:
         try:
-            self._mailer.acknowledge(parcel, fault)
+            self._mailer.acknowledge(message, fault)
         except DoorwardError as error:
-            self._log.warning("alert_not_settled", channel=parcel.channel, error=error.message)
+            self._log.warning("alert_not_settled", channel=message.channel, error=error.message)

@@ -17,5 +17,5 @@ class MultiAlertSender:
         self._push = WebPushSender()
 
     def send(self, url: str, title: str, body: str) -> None:
-        courier = self._push if url.startswith(SCHEME) else self._apprise
-        courier.send(url, title, body)
+        sender = self._push if url.startswith(SCHEME) else self._apprise
+        sender.send(url, title, body)

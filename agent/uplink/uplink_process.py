@@ -82,8 +82,8 @@ class AlertsClient:
         """The custodian waits as long as it likes."""
         return self._waiting.ask(protocol.PollAlerts(), patience_s=0.0).messages
 
-    def acknowledge(self, parcel: AlertMessage, fault: str = "") -> None:
-        self._custodian.ask(protocol.AckAlert(parcel, fault))
+    def acknowledge(self, message: AlertMessage, fault: str = "") -> None:
+        self._custodian.ask(protocol.AckAlert(message, fault))
 
 
 class HomeStateClient:
@@ -104,16 +104,16 @@ class UplinkRole:
         outbox: Path,
         custodian: RpcClient,
         news: RpcClient,
-        parcels: RpcClient,
+        messages: RpcClient,
         home: RpcClient,
         supervision: SystemdNotifier,
     ) -> None:
-        """On `news`, `parcels` and `home` the custodian is waited for.  Waits for one to be there."""
+        """On `news`, `messages` and `home` the custodian is waited for.  Waits for one to be there."""
         self._custodian = custodian
         self._news = news
-        self._parcels = parcels
+        self._messages = messages
         self._at_home = home
-        self._delivery = AlertDelivery(AlertsClient(custodian, parcels), MultiAlertSender())
+        self._delivery = AlertDelivery(AlertsClient(custodian, messages), MultiAlertSender())
         self._supervision = supervision
         self._log = structlog.get_logger("uplink")
         self._clock = SystemClock()
@@ -164,7 +164,7 @@ class UplinkRole:
         self._at_home.close()
         self._delivery.stop()
         self._news.close()
-        self._parcels.close()
+        self._messages.close()
         for thread in self._threads:
             thread.join()
 

@@ -56,7 +56,7 @@ CREATE TABLE segment (
   dated_later INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX segment_by_time ON segment (start_ms, end_ms);  -- covers both ends: misses cost no look at the table
-CREATE INDEX segment_undated ON segment (boot) WHERE quality <> 'synced';  -- few, as a rule: what an anchor may date
+CREATE INDEX segment_undated ON segment (boot) WHERE quality <> 'synced';  -- few, as a rule: what a clock sync may date
 CREATE INDEX segment_continuous ON segment (sequence) WHERE continuous = 1;
 CREATE INDEX segment_of_event ON segment (sequence) WHERE continuous = 0;
 CREATE TABLE state (  -- one row; the sums are kept, because adding up a million rows at each segment is not free
@@ -111,7 +111,7 @@ class SqliteIndex:
             pass
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, anchors: Sequence[Dater] = ()
+        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, syncs: Sequence[Dater] = ()
     ) -> None:
         with self._using() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -129,8 +129,8 @@ class SqliteIndex:
                 f"INSERT INTO segment ({_COLUMNS}) VALUES ({','.join('?' * 18)})",  # noqa: S608 — constants
                 [_row(entry) for entry in added],
             )
-            for anchor in anchors:
-                _date(connection, anchor)
+            for sync in syncs:
+                _date(connection, sync)
             connection.execute(
                 "UPDATE state SET tip_offset = ?, tip_sequence = ?, tip_previous = ?, segments = segments + ?, "
                 "stored_bytes = stored_bytes + ?, continuous_bytes = continuous_bytes + ?",
@@ -271,16 +271,16 @@ def _make_anew(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _date(connection: sqlite3.Connection, anchor: Dater) -> None:
+def _date(connection: sqlite3.Connection, sync: Dater) -> None:
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM segment WHERE boot = ? AND quality <> 'synced'",  # noqa: S608 — constants
-        (anchor.at.boot,),
+        (sync.at.boot,),
     ).fetchall()
     connection.executemany(
         "UPDATE segment SET start_ms = ?, end_ms = ?, quality = ?, dated_later = ? WHERE sequence = ?",
         [
             (entry.start_ms, entry.end_ms, entry.quality.value, int(entry.dated_later), entry.sequence)
-            for entry in (dated(_entry(row), anchor) for row in rows)
+            for entry in (dated(_entry(row), sync) for row in rows)
         ],
     )
 

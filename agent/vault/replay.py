@@ -81,7 +81,7 @@ def _replay(
         unreadable.clear()
         batch.append(step)
         replay.tip = step.head
-        # An anchor dates what stands before it and nothing behind it, so it ends its batch.
+        # A clock sync dates only the records before it, so it ends its batch.
         full = len(batch) >= _BATCH or isinstance(step.signed.record, ClockSync)
         if full and step.rests:
             _apply(index, batch, replay.tip)
@@ -96,7 +96,7 @@ def _replay(
 
 
 def _cut(log: ManifestLog, replay: ReplayReport) -> None:
-    """Drop what is unreadable at the end: never acknowledged, or damaged.  The file it named, if any, is adopted."""
+    """Drop what is unreadable at the end: never acknowledged, or damaged.  The file it named, if any, is recovered."""
     end = log.end()
     if chapter_of(replay.tip.offset) < chapter_of(end):
         # Nothing of the newest chapter can be read.  Lines can only be added there.

@@ -52,9 +52,9 @@ def build(version: Path, wheelhouse: Path | None) -> None:
     if (version / "app" / "models").is_dir():
         opinion = version / "app" / "requirements" / "opinion.txt"
         if wheelhouse and not any(wheelhouse.glob("ai_edge_litert-*.whl")):
-            say("The wheelhouse has nothing to run the second opinion with: installed without it")
+            say("The wheelhouse has nothing to run object detection with: installed without it")
         else:
-            run([*words, "-r", str(opinion)], "pip could not install what runs the second opinion")
+            run([*words, "-r", str(opinion)], "pip could not install the library of object detection")
     site = next((version / "venv" / "lib").glob("python3.*/site-packages"))
     (site / "doorward.pth").write_text(f"{version / 'app'}\n")
     run(

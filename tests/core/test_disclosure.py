@@ -707,7 +707,7 @@ def test_a_segment_that_says_something_else_inside_does_not(case: Case, changes:
         agree(record, context_of(record, **changes), device=samples.DEVICE_KEY.id)
 
 
-def adopted(record: SegmentRecord) -> RecoveredRecord:
+def recovered(record: SegmentRecord) -> RecoveredRecord:
     begin = Begin(
         segment=record.id,
         event=record.event,
@@ -724,14 +724,14 @@ def adopted(record: SegmentRecord) -> RecoveredRecord:
 
 def test_of_a_segment_nobody_saw_end_its_beginning_must_agree(case: Case) -> None:
     record = first_record(case)
-    agree(adopted(record), context_of(record), device=samples.DEVICE_KEY.id)
+    agree(recovered(record), context_of(record), device=samples.DEVICE_KEY.id)
     span: Any = record.span
     for name, value in (("boot", "2" * 32), ("start_us", span.start_us + 1)):
         elsewhere = context_of(record, span=msgspec.structs.replace(span, **{name: value}))
         with pytest.raises(FormatError, match=record.id):
-            agree(adopted(record), elsewhere, device=samples.DEVICE_KEY.id)
+            agree(recovered(record), elsewhere, device=samples.DEVICE_KEY.id)
     with pytest.raises(FormatError, match=record.id):
-        agree(adopted(record), context_of(record, ordinal=9), device=samples.DEVICE_KEY.id)
+        agree(recovered(record), context_of(record, ordinal=9), device=samples.DEVICE_KEY.id)
 
 
 @pytest.mark.parametrize("name", ["boot", "start_us", "end_us", "utc_ms", "quality"])
@@ -747,7 +747,7 @@ def test_a_segment_of_another_time_does_not_agree(case: Case, name: str) -> None
 @pytest.mark.parametrize("content", [Content.POSTER, Content.SOUND])
 def test_a_poster_and_sound_say_inside_what_was_signed_outside(case: Case, content: Content) -> None:
     record = first_record(case)
-    for known in (record, adopted(record)):
+    for known in (record, recovered(record)):
         agree(known, context_of(record, kind=content), device=samples.DEVICE_KEY.id, content=content)
         for lie in ({"kind": Content.SEGMENT}, {"segment": "a" * 26}, {"ordinal": 9}, {"device": "0" * 16}):
             context = context_of(record, **{"kind": content, **lie})

@@ -10,12 +10,12 @@ from agent.core.alerts.kinds import AlertKind, alert_named
 from agent.core.home import HomeTopics, discovery, state_of
 
 
-def status(*, in_event: bool, **opinion: Any) -> dict[str, Any]:
+def status(*, in_event: bool, **detection: Any) -> dict[str, Any]:
     return {
         "recorder": {
             "state": "recording" if in_event else "watching",
             "in_event": in_event,
-            "object_detection": opinion,
+            "object_detection": detection,
         },
         "vault": {"stored_bytes": 0, "segments": 0},
         "link": {"link": "off"},

@@ -57,7 +57,7 @@ def test_what_a_device_does_not_have_is_left_out() -> None:
 
 
 def test_a_second_opinion_tells_how_it_does_and_never_what_it_saw() -> None:
-    opinion = {
+    detection = {
         "state": "running",
         "detail": "",
         "inferences": 42,
@@ -65,7 +65,7 @@ def test_a_second_opinion_tells_how_it_does_and_never_what_it_saw() -> None:
         "ms_per_inference": 18.0,
         "labels": ["person"],
     }
-    text = render({**STATUS, "recorder": {**STATUS["recorder"], "object_detection": opinion, "discarded_events": 3}})  # type: ignore[dict-item]
+    text = render({**STATUS, "recorder": {**STATUS["recorder"], "object_detection": detection, "discarded_events": 3}})  # type: ignore[dict-item]
     for line in (
         "doorward_detection_running 1", "doorward_detection_inferences_total 42", "doorward_detection_dropped_total 1",
         "doorward_detection_seconds_per_inference 0.018", "doorward_events_let_go_total 3",

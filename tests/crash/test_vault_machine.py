@@ -122,7 +122,7 @@ class VaultMachine(RuleBasedStateMachine):
 
     @rule(quality=st.sampled_from(ClockQuality), years=st.sampled_from((-10, 0, 0, 10)))
     def clock_changes(self, quality: ClockQuality, years: int) -> None:
-        self.tested.vault.start()  # an abandoned segment is adopted now, and not by what follows
+        self.tested.vault.start()  # an abandoned segment is recovered now, and not by what follows
         before = [entry.id for entry in self.tested.vault.entries()]
         self.clock.quality = quality
         self.clock.utc_offset_ns = START_UTC_NS + years * 31_557_600 * 10**9

@@ -1,4 +1,4 @@
-"""Relief comes before the firmware throttles, and goes when the board has rested."""
+"""Throttling comes before the firmware throttles, and goes when the board has rested."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ S = 10**9
 
 def climb(temperatures: list[float], *, starved: bool = False, from_c: float = 70.0) -> list[ThrottleLevel]:
     """One reading every five seconds."""
-    ladder = Throttle(from_c)
-    return [ladder.update(one, power_limited=starved, now_ns=at * 5 * S) for at, one in enumerate(temperatures)]
+    throttle = Throttle(from_c)
+    return [throttle.update(one, power_limited=starved, now_ns=at * 5 * S) for at, one in enumerate(temperatures)]
 
 
 def test_a_board_that_warms_up_by_a_degree_in_a_minute_is_fully_relieved_before_80_degrees() -> None:
     temperatures = [60 + at / 12 for at in range(12 * 20)]
-    rungs = climb(temperatures)
-    assert rungs[0] is ThrottleLevel.NORMAL
-    assert temperatures[rungs.index(ThrottleLevel.OBJECT_DETECTION)] == 67
-    assert temperatures[rungs.index(ThrottleLevel.ANALYSIS)] == 70
-    assert temperatures[rungs.index(ThrottleLevel.SIZE)] < 77
+    levels = climb(temperatures)
+    assert levels[0] is ThrottleLevel.NORMAL
+    assert temperatures[levels.index(ThrottleLevel.OBJECT_DETECTION)] == 67
+    assert temperatures[levels.index(ThrottleLevel.ANALYSIS)] == 70
+    assert temperatures[levels.index(ThrottleLevel.SIZE)] < 77
 
 
 def test_relief_is_taken_one_rung_at_a_time_and_not_at_once() -> None:
-    rungs = climb([90.0] * 20)
-    assert [rung for at, rung in enumerate(rungs) if at == 0 or rung is not rungs[at - 1]] == [
+    levels = climb([90.0] * 20)
+    assert [level for at, level in enumerate(levels) if at == 0 or level is not levels[at - 1]] == [
         ThrottleLevel.OBJECT_DETECTION,
         ThrottleLevel.ANALYSIS,
         ThrottleLevel.RATE,
         ThrottleLevel.SIZE,
     ]
-    assert rungs.index(ThrottleLevel.ANALYSIS) * 5 * S >= RAISE_LEVEL_NS
+    assert levels.index(ThrottleLevel.ANALYSIS) * 5 * S >= RAISE_LEVEL_NS
 
 
 def test_a_weak_supply_takes_three_rungs_at_once_and_keeps_them_while_it_lasts() -> None:
@@ -43,24 +43,24 @@ def test_a_weak_supply_takes_three_rungs_at_once_and_keeps_them_while_it_lasts()
 
 
 def test_rungs_are_left_one_at_a_time_after_a_rest_with_a_margin() -> None:
-    ladder = Throttle(70.0)
+    throttle = Throttle(70.0)
     for at in range(20):
-        ladder.update(90.0, power_limited=False, now_ns=at * 5 * S)
-    rungs = [ladder.update(60.0, power_limited=False, now_ns=(100 + at * 5) * S) for at in range(120)]
-    assert rungs[0] is ThrottleLevel.SIZE
-    assert rungs[-1] is ThrottleLevel.NORMAL
-    assert rungs.index(ThrottleLevel.RATE) * 5 * S >= LOWER_LEVEL_NS
-    hovering = [ladder.update(66.0, power_limited=False, now_ns=(1000 + at * 5) * S) for at in range(90)]
+        throttle.update(90.0, power_limited=False, now_ns=at * 5 * S)
+    levels = [throttle.update(60.0, power_limited=False, now_ns=(100 + at * 5) * S) for at in range(120)]
+    assert levels[0] is ThrottleLevel.SIZE
+    assert levels[-1] is ThrottleLevel.NORMAL
+    assert levels.index(ThrottleLevel.RATE) * 5 * S >= LOWER_LEVEL_NS
+    hovering = [throttle.update(66.0, power_limited=False, now_ns=(1000 + at * 5) * S) for at in range(90)]
     assert set(hovering) == {ThrottleLevel.NORMAL}
 
 
 def test_a_board_without_a_thermometer_is_left_alone() -> None:
-    ladder = Throttle(70.0)
-    assert ladder.update(None, power_limited=False, now_ns=0) is ThrottleLevel.NORMAL
+    throttle = Throttle(70.0)
+    assert throttle.update(None, power_limited=False, now_ns=0) is ThrottleLevel.NORMAL
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(20, 110), max_size=60))
 def test_relief_never_jumps(temperatures: list[float]) -> None:
-    rungs = [ThrottleLevel.NORMAL, *climb(temperatures)]
-    assert all(abs(later - earlier) <= 1 for earlier, later in itertools.pairwise(rungs))
+    levels = [ThrottleLevel.NORMAL, *climb(temperatures)]
+    assert all(abs(later - earlier) <= 1 for earlier, later in itertools.pairwise(levels))

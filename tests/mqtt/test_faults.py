@@ -739,12 +739,12 @@ def test_who_leaves_many_chunks_rings_once(pki: BrokerPki) -> None:
 
 def test_who_rings_while_the_thread_hears_the_one_before_does_not_silence_the_next(pki: BrokerPki) -> None:
     bus = MqttBus(settings_for(pki, 1))
-    bell, rung = bus._wake_reader, []
+    bell, woken = bus._wake_reader, []
 
     def recv(size: int) -> bytes:
         heard = bell.recv(size)
-        if not rung:
-            rung.append(True)
+        if not woken:
+            woken.append(True)
             bus._wake()
         return heard
 

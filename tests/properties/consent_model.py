@@ -184,7 +184,7 @@ class World:
         self._outside = self._approval(0, third)
         self._wrong_bytes = self._approval(0, first, payload_sha256="00" * 32)
         self._others = self._approval(0, self.sets[0][1])
-        self._secondings = [self._seconding(number, self._approvals[number][0]) for number in range(len(self.asked))]
+        self._co_approvals = [self._seconding(number, self._approvals[number][0]) for number in range(len(self.asked))]
         self._seconding_of_none = self._seconding(0, self._outside[0])
         self._refusals = [signed(Denial(**stated(), request=sha256_of(a)), APPROVER) for a in self.asked]
         self._withdrawals = [custodians.withdrawal(asked) for asked in self.asked]
@@ -220,7 +220,7 @@ class World:
                 f"receipt {number}": lambda n=number: self._receipt(n),
             }
         if self.owners == 2:
-            made |= {f"second {n}": lambda n=n: self._take(signed(self._secondings[n], SECOND)) for n in (0,)}
+            made |= {f"second {n}": lambda n=n: self._take(signed(self._co_approvals[n], SECOND)) for n in (0,)}
             made |= {
                 "the other approves something else": lambda: self._take(*self._others, key=SECOND),
                 "the first seconds the other": lambda: self._take(
@@ -230,7 +230,7 @@ class World:
                     signed(self._seconding(0, self._approvals[0][0]), APPROVER)
                 ),
                 "seconds what was not approved!": lambda: self._take(signed(self._seconding_of_none, SECOND)),
-                "forged seconding!": lambda: self._take(signed(self._secondings[0], SECOND), by=STRANGER),
+                "forged co-approval!": lambda: self._take(signed(self._co_approvals[0], SECOND), by=STRANGER),
             }
         if self.windows:
             made[AGAIN] = self._ask_again
@@ -645,7 +645,7 @@ class World:
             raise Broken("a first approval was lost, or stayed when it was of no use any more")
         if self.owners == 2 and self.journal.requests(*OPEN):
             used = {nonce for (nonce,) in self.journal._rows("SELECT nonce FROM nonce")}
-            if not used & {self._secondings[0].nonce, "f" * 32}:
+            if not used & {self._co_approvals[0].nonce, "f" * 32}:
                 raise Broken("one owner's yes was enough, and it takes two")
 
     def _check_time(self) -> None:

@@ -138,10 +138,10 @@ class Reference:
             each.state, each.first = "waiting for another owner", statement
 
     def second(self, n: int) -> None:
-        self._seconded(n, f"seconding {n}", f"approval {n}")
+        self._seconded(n, f"co-approval {n}", f"approval {n}")
 
     def first_seconds(self) -> None:
-        self._seconded(0, "the first's seconding", "the other's approval")
+        self._seconded(0, "the first's co-approval", "the other's approval")
 
     def _seconded(self, n: int, statement: str, of: str) -> None:
         each = self.asked[n]

@@ -25,10 +25,10 @@ def frame(number: int) -> LumaFrame:
     return LumaFrame(np.full((32, 32), number % 256, np.uint8), BootNs(number))
 
 
-def inside(mailbox: BoundedQueue[object]) -> list[object]:
-    mailbox.close()
+def inside(queue: BoundedQueue[object]) -> list[object]:
+    queue.close()
     found = []
-    while (item := mailbox.take()) is not None:
+    while (item := queue.take()) is not None:
         found.append(item)
     return found
 
@@ -40,35 +40,35 @@ def live(monkeypatch: pytest.MonkeyPatch) -> CameraQueues:
 
 
 def test_of_late_frames_the_oldest_go_and_are_counted_and_decisions_stay() -> None:
-    intake = CameraQueues(live=True)
-    intake.lumas.force("pressed")
+    queues = CameraQueues(live=True)
+    queues.lumas.force("pressed")
     for number in range(LUMA_FRAMES + 3):
-        intake.luma(frame(number))
-    kept = inside(intake.lumas)
+        queues.luma(frame(number))
+    kept = inside(queues.lumas)
     assert kept[0] == "pressed"
     assert [each.sensor_ns for each in kept[1:]] == list(range(3, LUMA_FRAMES + 3))  # type: ignore[attr-defined]
-    assert (intake.frames, intake.frames_dropped) == (LUMA_FRAMES + 3, 3)
+    assert (queues.frames, queues.frames_dropped) == (LUMA_FRAMES + 3, 3)
 
 
 def test_a_frame_is_copied_for_its_sensor_writes_the_next_one_over_it() -> None:
-    intake = CameraQueues(live=True)
+    queues = CameraQueues(live=True)
     borrowed = frame(7)
-    intake.luma(borrowed)
+    queues.luma(borrowed)
     borrowed.luma[:] = 0
-    assert inside(intake.lumas)[0].luma.max() == 7  # type: ignore[attr-defined]
+    assert inside(queues.lumas)[0].luma.max() == 7  # type: ignore[attr-defined]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 60)), max_size=60))
 def test_a_late_writer_is_given_only_packets_that_can_be_decoded(film: list[tuple[bool, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PACKET_BYTES", 100)
-        intake = CameraQueues(live=True)
+        queues = CameraQueues(live=True)
     sent = [packet(number, keyframe=number == 0 or key, size=size) for number, (key, size) in enumerate(film)]
     for each in sent:
-        intake.packet(each)
-    kept = [each for each in inside(intake.packets) if isinstance(each, EncodedPacket)]
+        queues.packet(each)
+    kept = [each for each in inside(queues.packets) if isinstance(each, EncodedPacket)]
     assert sum(len(each.data) for each in kept) <= 100 or len(kept) == 1
-    assert len(kept) + intake.packets_dropped == len(sent)
+    assert len(kept) + queues.packets_dropped == len(sent)
     before: dict[int, EncodedPacket] = {each.sensor_ns: each for each in sent}
     have = {each.sensor_ns for each in kept}
     for each in kept:
@@ -87,37 +87,37 @@ def test_decisions_survive_an_overflow_in_their_place(live: CameraQueues) -> Non
 
 
 def test_a_file_waits_for_its_reader_and_loses_nothing() -> None:
-    intake = CameraQueues(live=False)
-    feeding = threading.Thread(target=lambda: [intake.luma(frame(number)) for number in range(50)])
+    queues = CameraQueues(live=False)
+    feeding = threading.Thread(target=lambda: [queues.luma(frame(number)) for number in range(50)])
     feeding.start()
     taken = []
     while len(taken) < 50:
-        taken.append(intake.lumas.take(5))
+        taken.append(queues.lumas.take(5))
     feeding.join()
     assert [each.sensor_ns for each in taken] == list(range(50))  # type: ignore[union-attr]
-    assert intake.frames_dropped == 0
+    assert queues.frames_dropped == 0
 
 
 def test_closing_lets_a_waiting_camera_go() -> None:
-    intake = CameraQueues(live=False)
+    queues = CameraQueues(live=False)
 
     def deliver() -> None:
         for number in range(LUMA_FRAMES + 1):
-            intake.luma(frame(number))
+            queues.luma(frame(number))
 
     waiting = threading.Thread(target=deliver)
     waiting.start()
     time.sleep(0.02)
     assert waiting.is_alive()
-    intake.lumas.close()
+    queues.lumas.close()
     waiting.join(5)
     assert not waiting.is_alive()
 
 
 def test_the_first_end_is_why() -> None:
-    intake = CameraQueues(live=True)
-    intake.ended(CameraEnd.LOST, "the detector failed")
-    intake.ended(CameraEnd.STOPPED, "the camera was stopped")
-    assert intake.end == (CameraEnd.LOST, "the detector failed")
-    assert intake.ended_event.is_set()
-    assert intake.lumas.closed
+    queues = CameraQueues(live=True)
+    queues.ended(CameraEnd.LOST, "the detector failed")
+    queues.ended(CameraEnd.STOPPED, "the camera was stopped")
+    assert queues.end == (CameraEnd.LOST, "the detector failed")
+    assert queues.ended_event.is_set()
+    assert queues.lumas.closed

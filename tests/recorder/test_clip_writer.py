@@ -35,7 +35,7 @@ class Film:
         monkeypatch.setattr("agent.recorder.clip_writer.poster", no_picture)
         self.tested: TestVault = make_vault(FakeDisk())
         self.start = self.tested.clock.boot_ns
-        self.mailbox: BoundedQueue[object] = BoundedQueue(1 << 30)
+        self.queue: BoundedQueue[object] = BoundedQueue(1 << 30)
         settings = WriterSettings(5.0, 5.0, 10**7)
         self.writer = ClipWriter(
             self.tested.vault, self.tested.clock, SeededEntropy(3), Nobody(), settings, ProtectedIds
@@ -46,18 +46,18 @@ class Film:
 
     def packets(self, first: int, last: int, *, keyframes: bool = True) -> None:
         for second in range(first, last):
-            self.mailbox.put(EncodedPacket(bytes(100), keyframes, self.at(second)))
+            self.queue.put(EncodedPacket(bytes(100), keyframes, self.at(second)))
 
     def event(self, number: int, first: int, last: int) -> None:
-        self.mailbox.force(EventBegins(number, EventKind.MOTION, self.at(first)))
-        self.mailbox.force(ClipBegins(number, EventKind.MOTION, self.at(first)))
-        self.mailbox.force(ClipEnds(number, self.at(last)))
+        self.queue.force(EventBegins(number, EventKind.MOTION, self.at(first)))
+        self.queue.force(ClipBegins(number, EventKind.MOTION, self.at(first)))
+        self.queue.force(ClipEnds(number, self.at(last)))
 
     def run(self) -> list[tuple[int, int]]:
         """(first second, last second) of every segment."""
-        self.mailbox.close()
+        self.queue.close()
         self.tested.clock.advance(200)
-        self.writer.run(self.mailbox, DESCRIPTION)
+        self.writer.run(self.queue, DESCRIPTION)
         entries = self.tested.vault.entries()
         first = self.start // 10**9
         return [
@@ -71,11 +71,11 @@ def test_of_a_camera_without_keyframes_for_a_while_a_minute_is_kept_and_all_of_a
 ) -> None:
     film = Film(monkeypatch)
     film.packets(0, 10)
-    film.mailbox.force(EventBegins(1, EventKind.MOTION, film.at(5)))
-    film.mailbox.force(ClipBegins(1, EventKind.MOTION, film.at(5)))
+    film.queue.force(EventBegins(1, EventKind.MOTION, film.at(5)))
+    film.queue.force(ClipBegins(1, EventKind.MOTION, film.at(5)))
     film.packets(10, 100, keyframes=False)
     film.packets(100, 107)
-    film.mailbox.force(ClipEnds(1, film.at(102)))
+    film.queue.force(ClipEnds(1, film.at(102)))
     film.event(2, 105, 110)
     film.packets(107, 125)
     kept = film.run()
@@ -89,11 +89,11 @@ def test_of_a_camera_without_keyframes_for_a_while_a_minute_is_kept_and_all_of_a
 @pytest.mark.parametrize("every_s", [16, 20, 30])
 def test_of_a_camera_with_rare_keyframes_every_picture_is_kept(every_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
     film = Film(monkeypatch)
-    film.mailbox.force(EventBegins(1, EventKind.MOTION, film.at(0)))
-    film.mailbox.force(ClipBegins(1, EventKind.MOTION, film.at(0)))
+    film.queue.force(EventBegins(1, EventKind.MOTION, film.at(0)))
+    film.queue.force(ClipBegins(1, EventKind.MOTION, film.at(0)))
     for second in range(240):
-        film.mailbox.put(EncodedPacket(bytes(100), second % every_s == 0, film.at(second)))
-    film.mailbox.force(ClipEnds(1, film.at(240)))
+        film.queue.put(EncodedPacket(bytes(100), second % every_s == 0, film.at(second)))
+    film.queue.force(ClipEnds(1, film.at(240)))
     kept = film.run()
     assert kept[0][0] == 0
     assert kept[-1][1] == 239, "the last of them lasts a fraction of a second"

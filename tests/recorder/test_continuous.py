@@ -31,19 +31,19 @@ def filmed(monkeypatch: pytest.MonkeyPatch, *, continuous: bool) -> TestVault:
     monkeypatch.setattr("agent.recorder.clip_writer.poster", no_picture)
     tested = make_vault(FakeDisk())
     start = tested.clock.boot_ns
-    mailbox: BoundedQueue[object] = BoundedQueue(1 << 30)
+    queue: BoundedQueue[object] = BoundedQueue(1 << 30)
     for second in range(60):
         if second == 30:
             at = BootNs(start + seconds(30))
-            mailbox.force(EventBegins(1, EventKind.MOTION, at))
-            mailbox.force(ClipBegins(1, EventKind.MOTION, BootNs(start + seconds(25))))
-            mailbox.force(ClipEnds(1, BootNs(start + seconds(40))))
-        mailbox.put(EncodedPacket(bytes(1000), True, BootNs(start + seconds(second))))
-    mailbox.close()
+            queue.force(EventBegins(1, EventKind.MOTION, at))
+            queue.force(ClipBegins(1, EventKind.MOTION, BootNs(start + seconds(25))))
+            queue.force(ClipEnds(1, BootNs(start + seconds(40))))
+        queue.put(EncodedPacket(bytes(1000), True, BootNs(start + seconds(second))))
+    queue.close()
     tested.clock.advance(60)
     settings = WriterSettings(5.0, 5.0, 10**7, continuous=continuous)
     writer = ClipWriter(tested.vault, tested.clock, SeededEntropy(3), Nobody(), settings, ProtectedIds)
-    writer.run(mailbox, DESCRIPTION)
+    writer.run(queue, DESCRIPTION)
     assert writer.fault == ""
     return tested
 

@@ -37,8 +37,8 @@ class Recorder:
     def black_out(self, length_ns: int) -> None:
         self.asked.append(("blackout", length_ns))
 
-    def set_throttle_level(self, rung: int) -> None:
-        self.asked.append(("relieve", rung))
+    def set_throttle_level(self, level: int) -> None:
+        self.asked.append(("relieve", level))
 
     @property
     def private(self) -> object:
@@ -78,10 +78,10 @@ def test_a_press_that_is_told_twice_is_one_event_and_acknowledged_both_times() -
 def test_relief_is_passed_on_and_told_once_when_it_grows() -> None:
     recorder, owner = Recorder(), Owner()
     doorbell = PanelHandler(recorder, owner)
-    for rung in (0, 1, 2, 2, 3, 2, 1, 0):
-        doorbell.board({"throttle_level": rung, "temperature_c": 73.0, "under_voltage": False})
-    assert [rung for _, rung in recorder.asked] == [0, 1, 2, 2, 3, 2, 1, 0]
-    assert len(owner.told) == 2, "that it does without a second opinion is not worth an alert"
+    for level in (0, 1, 2, 2, 3, 2, 1, 0):
+        doorbell.board({"throttle_level": level, "temperature_c": 73.0, "under_voltage": False})
+    assert [level for _, level in recorder.asked] == [0, 1, 2, 2, 3, 2, 1, 0]
+    assert len(owner.told) == 2, "missing object detection is not worth an alert"
     assert "73 °C" in owner.told[0]
 
 

@@ -1,4 +1,4 @@
-"""No one waits for a second opinion: it drops, rests and fails alone, and a visitor is told of once."""
+"""Recording never waits for object detection: it drops, rests and fails alone, and a visitor is told of once."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ class Owner:
 
 
 class Bench:
-    """A second opinion, and frames for it by the second; time for the owner's patience is the test's."""
+    """Object detection, and frames for it by the second; time for the owner's patience is the test's."""
 
     def __init__(self, open_detector: Callable[[], ObjectDetector] | None = fake_eye, *, live: bool = False) -> None:
         self.owner = Owner()
         self.now_s = 0.0
-        self.opinion = ObjectDetectionService(open_detector, self.owner, monotonic=lambda: self.now_s)
-        self.opinion.start()
-        self.opinion.begin_stream(live=live)
+        self.detection = ObjectDetectionService(open_detector, self.owner, monotonic=lambda: self.now_s)
+        self.detection.start()
+        self.detection.begin_stream(live=live)
 
     def watch(self, second: float, luma: np.ndarray, event: int | None = 1) -> None:
         at_ns = BootNs(seconds(second))
         sample = MotionSample(at_ns, moving=True, score=1.0, box=WHERE, state=MotionState.ACTIVE)
-        self.opinion.observe(event, LumaFrame(luma, at_ns), sample)
+        self.detection.observe(event, LumaFrame(luma, at_ns), sample)
 
     def shown(self, first: float, last: float, event: int = 1) -> tuple[ObjectLabel, ...] | None:
-        return self.opinion.shown_between(event, BootNs(seconds(first)), BootNs(seconds(last)))
+        return self.detection.shown_between(event, BootNs(seconds(first)), BootNs(seconds(last)))
 
     def settle(self) -> None:
         """Everything that was queued has been looked at."""
-        self.opinion.end_stream()
-        self.opinion.shown_between(1, BootNs(0), BootNs(1))
+        self.detection.end_stream()
+        self.detection.shown_between(1, BootNs(0), BootNs(1))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def benches() -> Iterator[Callable[..., Bench]]:
 
     yield make
     for bench in made:
-        bench.opinion.stop()
+        bench.detection.stop()
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -85,8 +85,8 @@ def test_a_person_is_seen_in_the_segments_in_which_they_are(benches: Callable[..
     assert bench.shown(5, 9.9) == (ObjectLabel.PERSON,)
     bench.settle()
     assert bench.shown(10, 15) is None
-    assert bench.opinion.status().labels == ("person",)
-    assert bench.opinion.status().inferences < 20, "it looks now and then, not always"
+    assert bench.detection.status().labels == ("person",)
+    assert bench.detection.status().inferences < 20, "it looks now and then, not always"
 
 
 def test_outside_of_events_nothing_is_looked_at(benches: Callable[..., Bench]) -> None:
@@ -94,8 +94,8 @@ def test_outside_of_events_nothing_is_looked_at(benches: Callable[..., Bench]) -
     for tenth in range(100):
         bench.watch(tenth / 10, VISITED, event=None)
     bench.settle()
-    assert bench.opinion.status().inferences == 0
-    assert bench.opinion.status().labels is None
+    assert bench.detection.status().inferences == 0
+    assert bench.detection.status().labels is None
 
 
 def test_while_a_network_takes_its_time_nobody_waits_and_the_oldest_frames_go(benches: Callable[..., Bench]) -> None:
@@ -109,23 +109,23 @@ def test_while_a_network_takes_its_time_nobody_waits_and_the_oldest_frames_go(be
     try:
         for second in range(20):
             bench.watch(second, VISITED)  # comes back, though the network does not
-        status = bench.opinion.status()
+        status = bench.detection.status()
         assert (status.inferences, status.labels) == (0, None)
         assert 20 - QUEUE - 1 <= status.dropped <= 20 - QUEUE
         assert bench.shown(0, 20) is None, "a live writer is answered at once"
     finally:
         go_on.set()
-    assert not bench.opinion.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION), "what was not watched well stays"
+    assert not bench.detection.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION), "what was not watched well stays"
 
 
 def test_while_the_board_is_warm_it_rests_and_afterwards_looks_again(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.set_paused(True)
+    bench.detection.set_paused(True)
     for second in range(10):
         bench.watch(second, VISITED)
-    assert bench.opinion.status().state == "paused"
+    assert bench.detection.status().state == "paused"
     assert bench.shown(0, 9) is None
-    bench.opinion.set_paused(False)
+    bench.detection.set_paused(False)
     for second in range(10, 20):
         bench.watch(second, VISITED)
     bench.settle()
@@ -147,16 +147,16 @@ def test_a_network_that_fails_costs_opinions_and_nothing_else(
     benches: Callable[..., Bench], fault: Callable[[np.ndarray], Seen], live: bool
 ) -> None:
     bench = benches(lambda: ObjectDetector(FakeNetwork(fault).infer), live=live)
-    bench.opinion.event_began(1, EventKind.MOTION)
+    bench.detection.event_began(1, EventKind.MOTION)
     bench.watch(0, VISITED)
-    until(lambda: bench.opinion.status().state == "failed")
+    until(lambda: bench.detection.status().state == "failed")
     for second in range(1, 30):
         bench.watch(second, VISITED)
     assert bench.shown(0, 30) is None
-    bench.opinion.on_time()
-    bench.opinion.event_began(2, EventKind.MOTION)
+    bench.detection.on_time()
+    bench.detection.event_began(2, EventKind.MOTION)
     assert bench.owner.told == ["visitor", "visitor"]
-    assert bench.opinion.status().detail
+    assert bench.detection.status().detail
 
 
 def test_networks_that_cannot_be_loaded_are_said_and_not_waited_for(benches: Callable[..., Bench]) -> None:
@@ -164,42 +164,42 @@ def test_networks_that_cannot_be_loaded_are_said_and_not_waited_for(benches: Cal
         raise ConfigurationError("They are not there.", remedy="Run `make models`.")
 
     bench = benches(missing)
-    until(lambda: bench.opinion.status().state == "failed")
+    until(lambda: bench.detection.status().state == "failed")
     bench.watch(0, VISITED)
     assert bench.shown(0, 1) is None
-    assert bench.opinion.status().detail == "They are not there. Run `make models`."
+    assert bench.detection.status().detail == "They are not there. Run `make models`."
 
 
 def test_without_an_opinion_everything_is_as_if_there_had_never_been_one(benches: Callable[..., Bench]) -> None:
     bench = benches(None)
-    bench.opinion.event_began(1, EventKind.MOTION)
+    bench.detection.event_began(1, EventKind.MOTION)
     bench.watch(0, VISITED)
     assert bench.owner.told == ["visitor"]
     assert bench.shown(0, 1) is None
-    assert not bench.opinion.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION)
-    assert bench.opinion.status().state == "off"
+    assert not bench.detection.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION)
+    assert bench.detection.status().state == "off"
 
 
 def test_a_visitor_is_told_of_once_and_as_a_person_when_one_is_seen_in_time(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.event_began(1, EventKind.MOTION)
+    bench.detection.event_began(1, EventKind.MOTION)
     for second in range(4):
         bench.watch(second, VISITED)
     bench.settle()
     bench.now_s = 60
-    bench.opinion.on_time()
+    bench.detection.on_time()
     assert bench.owner.told == ["person"]
 
 
 def test_a_person_who_is_seen_late_is_told_of_as_well(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.event_began(1, EventKind.MOTION)
+    bench.detection.event_began(1, EventKind.MOTION)
     for second in range(4):
         bench.watch(second, EMPTY)
-    bench.opinion.on_time()
+    bench.detection.on_time()
     assert bench.owner.told == []
     bench.now_s = 2
-    bench.opinion.on_time()
+    bench.detection.on_time()
     assert bench.owner.told == ["visitor"]
     for second in range(4, 8):
         bench.watch(second, VISITED)
@@ -212,25 +212,25 @@ def test_who_was_seen_before_the_writer_knew_of_the_event_is_told_of(benches: Ca
     for second in range(4):
         bench.watch(second, VISITED)
     bench.settle()
-    bench.opinion.event_began(1, EventKind.MOTION)
+    bench.detection.event_began(1, EventKind.MOTION)
     assert bench.owner.told == ["person"]
 
 
 def test_a_press_of_the_button_is_not_told_of_a_second_time(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.event_began(1, EventKind.BUTTON)
+    bench.detection.event_began(1, EventKind.BUTTON)
     for second in range(4):
         bench.watch(second, VISITED)
     bench.settle()
     bench.now_s = 60
-    bench.opinion.on_time()
+    bench.detection.on_time()
     assert bench.owner.told == []
 
 
 def test_what_is_still_to_be_told_is_told_when_the_camera_stops(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.event_began(1, EventKind.MOTION)
-    bench.opinion.stop()
+    bench.detection.event_began(1, EventKind.MOTION)
+    bench.detection.stop()
     assert bench.owner.told == ["visitor"]
 
 
@@ -240,17 +240,17 @@ def test_an_event_without_a_person_goes_where_its_owner_keeps_people_only(benche
         for tenth in range(80):
             bench.watch(100 * event + tenth / 10, luma, event)
     bench.settle()
-    assert bench.opinion.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION)
-    assert not bench.opinion.may_discard(KeepFilter.ALL, 1, EventKind.MOTION)
-    assert not bench.opinion.may_discard(KeepFilter.PEOPLE, 1, EventKind.BUTTON)
-    assert not bench.opinion.may_discard(KeepFilter.PEOPLE, 2, EventKind.MOTION)
+    assert bench.detection.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION)
+    assert not bench.detection.may_discard(KeepFilter.ALL, 1, EventKind.MOTION)
+    assert not bench.detection.may_discard(KeepFilter.PEOPLE, 1, EventKind.BUTTON)
+    assert not bench.detection.may_discard(KeepFilter.PEOPLE, 2, EventKind.MOTION)
 
 
 def test_it_is_started_again_after_a_stop(benches: Callable[..., Bench]) -> None:
     bench = benches()
-    bench.opinion.stop()
-    bench.opinion.start()
-    bench.opinion.begin_stream(live=False)
+    bench.detection.stop()
+    bench.detection.start()
+    bench.detection.begin_stream(live=False)
     for second in range(4):
         bench.watch(second, VISITED)
     bench.settle()

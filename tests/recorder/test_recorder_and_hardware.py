@@ -217,8 +217,8 @@ def test_a_camera_whose_driver_hangs_is_seen_to_hang(house: House) -> None:
 def test_a_hot_board_opens_its_camera_anew_and_only_when_the_camera_itself_must_change(house: House) -> None:
     house.film()
     until(lambda: house.solo.recorder.delivering)
-    for rung in (1, 2):
-        house.solo.recorder.set_throttle_level(rung)
+    for level in (1, 2):
+        house.solo.recorder.set_throttle_level(level)
         time.sleep(0.7)
         assert house.opened == 1
     house.solo.recorder.set_throttle_level(3)

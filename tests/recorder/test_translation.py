@@ -79,7 +79,7 @@ def test_each_kind_is_its_own_camera() -> None:
 
 
 def test_a_hot_board_gets_fewer_and_then_smaller_pictures() -> None:
-    assert [translation.throttled_mode((1280, 720), 15, rung) for rung in range(5)] == [
+    assert [translation.throttled_mode((1280, 720), 15, level) for level in range(5)] == [
         ((1280, 720), 15),
         ((1280, 720), 15),
         ((1280, 720), 15),

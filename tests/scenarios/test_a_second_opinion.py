@@ -117,7 +117,7 @@ def test_the_owner_is_shown_it_where_they_open_their_footage(
         config = tmp_path / "doorward.toml"
         config.write_text(f'[device]\nstate_dir = "{tmp_path / "state"}"\n')
         assert run(doorward, ["status", "--config", str(config)]) == 0
-        assert re.search(r"detection +[0-9]+ looks, [0-9]+ ms each\n", capsys.readouterr().out)
+        assert re.search(r"detection +[0-9]+ inferences, [0-9]+ ms each\n", capsys.readouterr().out)
 
 
 def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:

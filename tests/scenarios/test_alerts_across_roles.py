@@ -38,12 +38,12 @@ def street(tmp_path: Path) -> Iterator[Street]:
 
 def left_ms(queue: Path) -> int:
     with closing(open_snapshot(queue)) as db:
-        ((left,),) = db.execute("SELECT left_ms FROM held_back").fetchall()
+        ((left,),) = db.execute("SELECT left_ms FROM delayed").fetchall()
     return int(left)
 
 
 def three_hours_pass(queue: Path) -> None:
-    """For what is held back, while the custodian is not there to see."""
+    """Delayed news, while the custodian is away."""
     with closing(SqliteAlertQueue(queue)) as held:
         held.pass_time(LONGEST_MS)
 
@@ -74,7 +74,7 @@ def test_what_the_custodian_queued_is_delivered_once_whoever_is_killed(street: S
             until(lambda: apart.status()["link"]["link"] == "connected", "the link")  # type: ignore[index]
             request = asker.ask("C-9")
             until(lambda: street.state_of(request) == "pending", "the match")
-            until(lambda: apart.status()["alerts"]["held_back"] == 1, "the alert to be held back")  # type: ignore[index]
+            until(lambda: apart.status()["alerts"]["delayed"] == 1, "the alert to be delayed")  # type: ignore[index]
             queue = street.state_dir / "custodian" / "alerts.sqlite"
             before_ms = left_ms(queue)
             apart.end("custodian", signal.SIGKILL)

@@ -109,7 +109,7 @@ def metrics_of(path: Path) -> str:
 
 
 def three_hours_pass(solo: Solo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what is held back; no one can wait for them."""
+    """For delayed news; no one can wait for it."""
     assert solo.alerts is not None
     solo.alerts._queue.pass_time(notice_delay.LONGEST_MS)
     monkeypatch.setattr(notice_delay, "SHORTEST_MS", 0)
@@ -283,7 +283,7 @@ def test_in_a_real_home_assistant_every_entity_changes_and_none_stays_behind(tmp
             broken = house.wait_for(lambda shown: shown["sensor.camera"] == "not recording")
             assert private["binary_sensor.privacy_switch"] == "on"
             people = [each["binary_sensor.person"] for each in (first, second)]
-            assert people == ["unknown", "on"], "without an opinion nobody knows"
+            assert people == ["unknown", "on"], "unknown without object detection"
             assert broken["binary_sensor.recording"] == "on"
             seen = [first, second, private, broken]
             assert [name for name in first if len({each[name] for each in seen}) == 1] == []

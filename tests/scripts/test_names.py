@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import re
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("agent", "firmware_bridge")
+_BUILT = ("agent/web/static/", "tests/vectors/")
+_ABOUT_PHRASES = ("docs/GLOSSARY.md", "tests/scripts/test_names.py")
 _ROW = re.compile(r"^\| (?P<word>[^|]+) \| (?P<instead>[^|]+) \|$", re.MULTILINE)
 _TERM = re.compile(r"^\| (?P<words>[^|]+) \| [^|]+ \| (?P<place>[^|]+) \|$", re.MULTILINE)
 
@@ -79,6 +82,24 @@ def is_met_in(text: str, term: str) -> bool:
     return re.search(rf"(?<![A-Za-z]){pattern}", text, re.IGNORECASE) is not None
 
 
+def replaced_phrases() -> dict[str, str]:
+    """The glossary's table of phrases that no text uses: the phrase and the one to use."""
+    _, _, table = (ROOT / "docs" / "GLOSSARY.md").read_text().partition("## Phrases that are not used")
+    rows = [row for row in _ROW.finditer(table) if row["word"] != "not" and row["word"].strip("-")]
+    return {row["word"].strip(): row["instead"].strip() for row in rows}
+
+
+def phrase_faults(name: str, text: str) -> list[str]:
+    """The places at which a text has a phrase that the glossary has replaced."""
+    phrases = replaced_phrases()
+    pattern = r"\b(" + "|".join(map(re.escape, phrases)).replace(r"\ ", r"[\s#*/]+") + r")\b"
+    return [
+        f"{name}:{text.count(chr(10), 0, match.start()) + 1}: '{match[1]}': write {instead}"
+        for match in re.finditer(pattern, text, re.IGNORECASE)
+        if (instead := phrases[" ".join(re.sub(r"[#*/]", " ", match[1].lower()).split())])
+    ]
+
+
 def test_no_class_name_means_two_things() -> None:
     found = twice({str(path.relative_to(ROOT)): path.read_text() for path in python_files(*CODE)})
     assert found == {}, "give each of these classes a name of its own"
@@ -139,3 +160,21 @@ def test_a_word_that_is_not_there_is_noticed() -> None:
     assert is_met_in("# A trust\n# root signs.", "trust root")
     assert not is_met_in("A rootkit signs.", "trust root")
     assert not is_met_in("reformed", "form")
+
+
+def test_no_text_uses_a_phrase_that_the_glossary_has_replaced() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found: list[str] = []
+    for name in filter(None, listed.split("\0")):
+        if name in _ABOUT_PHRASES or name.startswith(_BUILT) or not (ROOT / name).is_file():
+            continue
+        with contextlib.suppress(UnicodeDecodeError):  # pictures, films and sealed files
+            found += phrase_faults(name, (ROOT / name).read_text(encoding="utf-8"))
+    assert not found, "\n".join(found)
+
+
+def test_a_planted_phrase_is_found_also_across_two_lines() -> None:
+    assert phrase_faults("a.py", "x = 1\n# A second\n# opinion.\n") == [
+        "a.py:2: 'second\n# opinion': write object detection"
+    ]
+    assert phrase_faults("a.md", "See docs/decisions/0012-the-second-opinion.md.") == []

@@ -186,7 +186,7 @@ def _malformed_fields() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "sequence number 2^53", {"seq": 2**53}
     yield "sequence number as fraction", {"seq": 7.0}
     yield "sequence number as text", {"seq": "7"}
-    yield "audience too short", {"trust_root": "0" * 15}
+    yield "trust root too short", {"trust_root": "0" * 15}
     yield "kind unknown", {"kind": "army"}
     yield "kind in capitals", {"kind": "Police"}
     yield "kind is not the requester's", {"kind": "fire"}

@@ -4,7 +4,7 @@
     identity.txt       age identity, as `age-keygen` writes it     or identity.age, sealed with a passphrase (age -p)
     approval.pem       approval key, PKCS #8                       or approval.age
     recovery-kit.txt   to be printed and removed; only enrolment reads it
-    remembered.json    see `known_devices`
+    known_devices.json    see `known_devices`
 
 Secret files are 0600 in a folder that is 0700. The client asks for the passphrase at the first use of a secret and
 never stores it. There is no passphrase by default, because a forgotten passphrase without a printed kit loses all

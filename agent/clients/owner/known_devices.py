@@ -1,7 +1,7 @@
 """The last known state of each device, so that this machine notices if a device goes backwards.
 
 For each device id: its key, the newest enrolment, the newest ledger checkpoint, the roots that *this owner* chose and
-the newest bundle of each root. If a device shows less, it was rolled back, replaced or rewritten. `remembered.json`
+the newest bundle of each root. If a device shows less, it was rolled back, replaced or rewritten. `known_devices.json`
 holds no secrets. Losing it loses these checks, but no key.
 """
 
@@ -116,9 +116,9 @@ class _KnownDevicesFile(Message, frozen=True):
 
 
 class KnownDevices:
-    """`remembered.json`.  Safe with several of this owner's clients at once."""
+    """`known_devices.json`.  Safe with several of this owner's clients at once."""
 
-    FILE: ClassVar[str] = "remembered.json"
+    FILE: ClassVar[str] = "known_devices.json"
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -43,6 +43,6 @@ def read_ledger(link: DeviceChannel, keys: OwnerKeys) -> LedgerView:
     if len(leaves) != checkpoint.size or root_of(map(leaf_hash, leaves)) != checkpoint.root:
         raise OpenError(
             f"The entries the device shows are not the {checkpoint.size} of the ledger it signed.",
-            remedy="Keep remembered.json as evidence, and treat the device as tampered with.",
+            remedy="Keep known_devices.json as evidence, and treat the device as tampered with.",
         )
     return LedgerView(checkpoint, tuple(decode_entry(leaf) for leaf in leaves), met.ledger_grown)

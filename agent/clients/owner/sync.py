@@ -43,8 +43,9 @@ __all__ = [
 Value = TypeVar("Value")
 
 _EVIDENCE = (
-    "Stop here. Share nothing, and keep this machine's remembered.json as evidence.  The device was replaced, set back "
-    "or tampered with.  If you restored it yourself from a backup, make it a new device (doorward init) and enrol that."
+    "Stop here. Share nothing, and keep this machine's known_devices.json as evidence.  The device was replaced, set "
+    "back or tampered with.  If you restored it yourself from a backup, make it a new "
+    "device (doorward init) and enrol that."
 )
 
 

@@ -29,7 +29,7 @@ def render_certificate(verification: Verification, *, now_s: int) -> str | None:
         disclosed=verification.disclosed,
         manifest=verification.disclosed.manifest,
         files=[_file(each) for each in verification.items],
-        adopted=sum(not each.witnessed for each in verification.items),
+        recovered=sum(not each.witnessed for each in verification.items),
         doubtful=any(each.item.record.quality is ClockQuality.UNKNOWN for each in verification.items),
         utc=_utc,
         version=__version__,

@@ -93,7 +93,7 @@ def render(
         clock_is_doubtful=ClockQuality.UNKNOWN in _qualities(pictures),
         shared_s=sum(each.seconds for each in pictures),
         segments=[segment for each in pictures for segment in each.clip.segments],
-        adopted=[each for each in verification.items if not each.witnessed],
+        recovered=[each for each in verification.items if not each.witnessed],
         unopened=verification.unopened,
         example=_example(pictures),
         told=told,

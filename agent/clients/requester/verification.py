@@ -366,14 +366,14 @@ _NAMES: Final = {PartKind.SEGMENT: "Video", PartKind.POSTER: "Picture", PartKind
 
 
 def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
-    adopted = sum(not each.witnessed for each in found.items)
+    recovered = sum(not each.witnessed for each in found.items)
     words.said = (
         "Each file opens with the key that the device committed to at capture, and its own context is what "
         "the device signed then."
     )
-    if adopted:
+    if recovered:
         words.said += (
-            f" {_count(adopted, 'file')} had been interrupted by a power failure. The device signed their sealed "
+            f" {_count(recovered, 'file')} had been interrupted by a power failure. The device signed their sealed "
             "bytes after the restart."
         )
     lost = [each for each in found.items if each.unopened]

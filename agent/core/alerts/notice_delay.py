@@ -28,7 +28,7 @@ SHORTEST_MS: Final = 15 * 60_000
 LONGEST_MS: Final = 3 * 3_600_000
 SPAN_MS: Final = 3 * 3_600_000
 """News within one span has the same delay."""
-_LABEL: Final = b"doorward alerts held back v1"
+_LABEL: Final = b"doorward alerts delayed v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class NoticeDelay:
         return cls(secret.key(_LABEL))
 
     def of_ms(self, came_ms: int) -> int:
-        """For how long news that came at this UTC is held back: any time from `SHORTEST_MS` to `LONGEST_MS` alike."""
+        """Returns the delay of news that came at this UTC: any time from `SHORTEST_MS` to `LONGEST_MS` alike."""
         span = (came_ms + self._draw("phase") % SPAN_MS) // SPAN_MS
         return SHORTEST_MS + self._draw(f"span {span}") % (LONGEST_MS - SHORTEST_MS + 1)
 

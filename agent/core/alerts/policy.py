@@ -42,7 +42,7 @@ class Decision(enum.Enum):
     """The decision about one piece of news on one channel."""
 
     NOW = "now"
-    DELAYED = "held back"
+    DELAYED = "delayed"
     """Later, so that the time of the alert hides the time of the request."""
     QUIET = "quiet"
     """Kept until the quiet hours end."""

@@ -1,4 +1,4 @@
-"""Says, as a second opinion on the frames of an event, whether a person, vehicle, animal or parcel is in them.
+"""Labels the frames of an event: person, vehicle, animal or parcel.
 
     luma ──▶ framing ──▶ a network (a port) ──▶ boxes ──▶ sightings ──▶ votes ──▶ what the event shows
 

@@ -1,4 +1,4 @@
-"""Decides whether an event's footage is let go because of what an opinion says, where the owner asked for that.
+"""Decides whether an event's footage is discarded because of its labels, if the owner asked for that.
 
 Events are kept in every doubt: by default, after a press of the button, and if too few frames were examined, because
 the board was too warm or too busy, or a network failed. Discarded footage cannot be restored, and an opinion is wrong

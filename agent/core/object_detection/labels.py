@@ -1,6 +1,6 @@
 """Labels of object detection, and their result for one frame.
 
-Light on purpose: the formats name sights too (`core.vault.segment`), and a role that only passes them on pays for no
+Light on purpose: the formats name labels too (`core.vault.segment`), and a role that only passes them on pays for no
 arithmetic.
 """
 
@@ -33,7 +33,7 @@ class KeepFilter(enum.Enum):
     PEOPLE = "people"
     PEOPLE_AND_VEHICLES = "people_and_vehicles"
     RECOGNISED = "recognised"
-    """Any of the four sights."""
+    """Any of the four labels."""
 
     @property
     def labels(self) -> frozenset[ObjectLabel]:
@@ -58,7 +58,7 @@ class Detection:
     box: Box
 
 
-def sorted_labels(sights: Iterable[ObjectLabel]) -> tuple[ObjectLabel, ...]:
+def sorted_labels(labels: Iterable[ObjectLabel]) -> tuple[ObjectLabel, ...]:
     """Each once, in the order of `ObjectLabel`: one spelling for one meaning."""
-    found = frozenset(sights)
+    found = frozenset(labels)
     return tuple(sight for sight in ObjectLabel if sight in found)

@@ -121,9 +121,9 @@ class LabelVotes:
         self.inferences += 1
         self._inferences.append((at_ns, frozenset(scores)))
         self._lately.append(scores)
-        for sight in scores:
-            if sum(look.get(sight, 0.0) for look in self._lately) >= _BELIEVED:
-                self._shown.add(sight)
+        for label in scores:
+            if sum(each.get(label, 0.0) for each in self._lately) >= _BELIEVED:
+                self._shown.add(label)
 
     @property
     def shown(self) -> tuple[ObjectLabel, ...]:
@@ -132,10 +132,10 @@ class LabelVotes:
 
     def shown_between(self, from_ns: BootNs, until_ns: BootNs) -> tuple[ObjectLabel, ...] | None:
         """Returns the labels of [from, until). None: without an inference there."""
-        looks = [sights for at_ns, sights in self._inferences if from_ns <= at_ns < until_ns]
-        if not looks:
+        found = [labels for at_ns, labels in self._inferences if from_ns <= at_ns < until_ns]
+        if not found:
             return None
-        return sorted_labels(self._shown.intersection(frozenset[ObjectLabel]().union(*looks)))
+        return sorted_labels(self._shown.intersection(frozenset[ObjectLabel]().union(*found)))
 
     def _counts(self, detection: Detection, moved: Box | None) -> bool:
         moving = is_moving(detection, moved)

@@ -109,15 +109,15 @@ class Dater:
     at: Stamp
 
 
-def dated(entry: VaultEntry, anchor: Dater) -> VaultEntry:
-    """Returns `entry` with the date from `anchor`, if the anchor is of the same boot, better, and later in the
+def dated(entry: VaultEntry, sync: Dater) -> VaultEntry:
+    """Returns `entry` with the date from `sync`, if the sync is of the same boot, better, and later in the
     manifest.
 
     A segment recovered after a crash keeps an unknown date, because the device missed its end.
     """
-    at = anchor.at
+    at = sync.at
     worse = RANK.index(at.quality) <= RANK.index(entry.quality)
-    if entry.boot != at.boot or worse or entry.sequence >= anchor.sequence:
+    if entry.boot != at.boot or worse or entry.sequence >= sync.sequence:
         return entry
     start_ms = at.utc_of_ms(entry.start_us)
     return replace(

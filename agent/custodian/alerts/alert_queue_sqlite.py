@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS kept (channel TEXT NOT NULL, why TEXT NOT NULL, text 
   since_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY (channel, why, text)) WITHOUT ROWID;
 
 -- What may not leave the house yet; `left_ms` goes down while the device runs.
-CREATE TABLE IF NOT EXISTS held_back (id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, news TEXT NOT NULL,
+CREATE TABLE IF NOT EXISTS delayed (id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, news TEXT NOT NULL,
   once TEXT NOT NULL, came_ms INTEGER NOT NULL, left_ms INTEGER NOT NULL);
 
 -- What is told once and never again, such as a request, by its id.
@@ -51,14 +51,14 @@ _ADD_KEPT: Final = (
     "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
     " SET count = count + excluded.count, last_ms = max(last_ms, excluded.last_ms)"
 )
-_ADD_HELD_BACK: Final = "INSERT INTO held_back (channel, news, once, came_ms, left_ms) VALUES (?, ?, ?, ?, ?)"
+_ADD_DELAYED: Final = "INSERT INTO delayed (channel, news, once, came_ms, left_ms) VALUES (?, ?, ?, ?, ?)"
 _ADD_TOLD: Final = "INSERT OR IGNORE INTO told VALUES (?, ?)"
 _ALL: Final[tuple[tuple[str, tuple[type, ...], str], ...]] = (
     ("SELECT channel, rank, text, queued_ms, page FROM alert ORDER BY id", (str, int, str, int, str), _ADD_ALERT),
     (
-        "SELECT channel, news, once, came_ms, left_ms FROM held_back ORDER BY id",
+        "SELECT channel, news, once, came_ms, left_ms FROM delayed ORDER BY id",
         (str, str, str, int, int),
-        _ADD_HELD_BACK,
+        _ADD_DELAYED,
     ),
     ("SELECT * FROM kept ORDER BY last_ms", (str, str, str, int, int, int), _ADD_KEPT),
     ("SELECT * FROM told ORDER BY at_ms", (str, int), _ADD_TOLD),
@@ -110,23 +110,23 @@ class SqliteAlertQueue:
                 )
             _insert(db, alerts)
             _keep(db, deferred)
-            _hold_back(db, delayed)
+            _delay(db, delayed)
             return True
 
         return self._do(work)
 
     def delayed(self) -> tuple[DelayedAlert, ...]:
-        ask = "SELECT id + ?, channel, news, once, came_ms, left_ms FROM held_back ORDER BY id"
+        ask = "SELECT id + ?, channel, news, once, came_ms, left_ms FROM delayed ORDER BY id"
         return tuple(DelayedAlert(*row) for row in self._do(lambda db: db.execute(ask, (self._first_id,)).fetchall()))
 
     def pass_time(self, passed_ms: int) -> None:
-        self._do(lambda db: db.execute("UPDATE held_back SET left_ms = left_ms - ?", (passed_ms,)))
+        self._do(lambda db: db.execute("UPDATE delayed SET left_ms = left_ms - ?", (passed_ms,)))
 
     def release_delayed(
         self, delayed: Sequence[DelayedAlert], alerts: Sequence[QueuedAlert], deferred: Sequence[DeferredAlert]
     ) -> None:
         def work(db: sqlite3.Connection) -> None:
-            db.executemany("DELETE FROM held_back WHERE id = ? - ?", [(each.id, self._first_id) for each in delayed])
+            db.executemany("DELETE FROM delayed WHERE id = ? - ?", [(each.id, self._first_id) for each in delayed])
             _insert(db, alerts)
             _keep(db, deferred)
 
@@ -162,7 +162,7 @@ class SqliteAlertQueue:
     def retain(self, channels: Sequence[str], after_ms: int) -> int:
         def work(db: sqlite3.Connection) -> int:
             marks = ", ".join("?" * len(channels))
-            for table in ("kept", "held_back"):
+            for table in ("kept", "delayed"):
                 db.execute(f"DELETE FROM {table} WHERE channel NOT IN ({marks})", tuple(channels))  # noqa: S608 — no data
             done = db.execute(
                 f"DELETE FROM alert WHERE queued_ms < ? OR channel NOT IN ({marks})",  # noqa: S608
@@ -315,9 +315,9 @@ def _insert(db: sqlite3.Connection, alerts: Sequence[QueuedAlert]) -> None:
     )
 
 
-def _hold_back(db: sqlite3.Connection, held_back: Sequence[DelayedAlert]) -> None:
-    rows = [(each.channel, each.news, each.once, each.came_ms, each.left_ms) for each in held_back]
-    db.executemany(_ADD_HELD_BACK, rows)
+def _delay(db: sqlite3.Connection, delayed: Sequence[DelayedAlert]) -> None:
+    rows = [(each.channel, each.news, each.once, each.came_ms, each.left_ms) for each in delayed]
+    db.executemany(_ADD_DELAYED, rows)
 
 
 def _keep(db: sqlite3.Connection, kept: Sequence[DeferredAlert]) -> None:
@@ -346,6 +346,6 @@ def _waiting(number: int, channel: str, rank: int, text: str, queued_ms: int, pa
     return QueuedAlert(number, channel, known_rank, text, queued_ms, page)
 
 
-def _moment(alerts: Sequence[QueuedAlert], kept: Sequence[DeferredAlert], held_back: Sequence[DelayedAlert]) -> int:
+def _moment(alerts: Sequence[QueuedAlert], kept: Sequence[DeferredAlert], delayed: Sequence[DelayedAlert]) -> int:
     moments = [each.queued_ms for each in alerts] + [each.last_ms for each in kept]
-    return max(moments + [each.came_ms for each in held_back], default=0)
+    return max(moments + [each.came_ms for each in delayed], default=0)

@@ -51,7 +51,7 @@ _KEPT_FOR_MS: Final = 3 * 86_400_000
 _FORGOTTEN_NS: Final = 180 * 10**9
 """If a message lacks its acknowledgement for this long, its sender has gone. The message is handed out again."""
 
-_COUNTED: Final = ("queued", "held_back", "kept", "cooled", "overflowed", "given_up")
+_COUNTED: Final = ("queued", "delayed", "kept", "rate_limited", "overflowed", "given_up")
 
 LocalTime = Callable[[int], tuple[int, str]]
 """UTC in ms → the minute of the local day, and "14:03"."""
@@ -88,7 +88,7 @@ class _RaisedAlert:
 class _DecidedAlert:
     news: AlertDefinition
     raised: _RaisedAlert
-    rulings: list[tuple[ChannelRules, Decision]]
+    decisions: list[tuple[ChannelRules, Decision]]
 
 
 class Alerts:
@@ -212,7 +212,7 @@ class Alerts:
             self._thread.join()
 
     def close(self) -> None:
-        """After `stop`, and after the couriers have gone."""
+        """After `stop`, and after the senders have gone."""
         self._queue.close()
 
     def status(self) -> dict[str, Any]:
@@ -238,7 +238,7 @@ class Alerts:
     # -- alerts go out -------------------------------------------------------------------------------------------------
 
     def channels(self) -> tuple[ChannelAddress, ...]:
-        """For a courier that has just begun: whatever another one had in its hands is handed out again."""
+        """For a sender that has just begun: messages that another one had taken are handed out again."""
         with self._changed:
             for channel in self._channels.values():
                 channel.out = None
@@ -248,29 +248,29 @@ class Alerts:
     def collect(self, wait_s: float) -> tuple[AlertMessage, ...]:
         """Returns the next message of each idle channel. Waits at most `wait_s` for one."""
         with self._changed:
-            if not (parcels := self._due()) and not self._stopping:
+            if not (messages := self._due()) and not self._stopping:
                 self._changed.wait(min(wait_s, self._rest_s()))
-                parcels = self._due()
-        return parcels
+                messages = self._due()
+        return messages
 
-    def acknowledge(self, parcel: AlertMessage, fault: str = "") -> None:
+    def acknowledge(self, message: AlertMessage, fault: str = "") -> None:
         """Records that the channel accepted the message, or its fault."""
         with self._changed:
             if not fault:
-                self._taken.update(parcel.alerts)
-            channel = self._channels.get(parcel.channel)
+                self._taken.update(message.alerts)
+            channel = self._channels.get(message.channel)
             if channel is None:
                 return
-            if channel.out is not None and not set(channel.out.alerts).isdisjoint(parcel.alerts):
+            if channel.out is not None and not set(channel.out.alerts).isdisjoint(message.alerts):
                 channel.out = None
             channel.fault = fault
             if not fault:
-                channel.delivered += len(parcel.alerts)
+                channel.delivered += len(message.alerts)
                 channel.failures, channel.rests_until_ns = 0, 0
             else:
                 channel.failures += 1
                 channel.rests_until_ns = self._now() + retry_pause_ns(channel.failures)
-                self._log.warning("channel_failed", channel=parcel.channel, failures=channel.failures)
+                self._log.warning("channel_failed", channel=message.channel, failures=channel.failures)
             self._changed.notify_all()
         self._forget_collected()
 
@@ -284,17 +284,17 @@ class Alerts:
                 self._taken.difference_update(taken)
 
     def _due(self) -> tuple[AlertMessage, ...]:
-        now_ns, parcels = self._now(), []
+        now_ns, messages = self._now(), []
         for name, channel in self._channels.items():
             if channel.out is not None and now_ns - channel.out_since_ns > _FORGOTTEN_NS:
                 channel.out = None
             if channel.out is None and now_ns >= channel.rests_until_ns:
                 waiting = [w for w in self._queue.waiting(name, MOST_LINES) if w.id not in self._taken]
-                parcel = take_message(waiting, self._settings.title, self._link)
-                if parcel is not None:
-                    channel.out, channel.out_since_ns = parcel, now_ns
-                    parcels.append(parcel)
-        return tuple(parcels)
+                message = take_message(waiting, self._settings.title, self._link)
+                if message is not None:
+                    channel.out, channel.out_since_ns = message, now_ns
+                    messages.append(message)
+        return tuple(messages)
 
     def _rest_s(self) -> float:
         """Until the first channel has rested enough."""
@@ -336,8 +336,8 @@ class Alerts:
         told: list[_DecidedAlert] = []
         for each in raised:
             news, minute = alert_named(each.name), self._minute(each.moment)
-            rulings = [(rules, self._policy.decide(rules, news, now_ns, minute)) for rules in self._policy.channels]
-            told.append(_DecidedAlert(news, each, rulings))
+            decisions = [(rules, self._policy.decide(rules, news, now_ns, minute)) for rules in self._policy.channels]
+            told.append(_DecidedAlert(news, each, decisions))
         for each_told in told:
             if each_told.raised.once:
                 self._store([each_told])
@@ -352,20 +352,20 @@ class Alerts:
         for each in told:
             moment, once = each.raised.moment, each.raised.once
             at_ms = moment.utc_ns // NS_PER_MS
-            for rules, ruling in each.rulings:
-                if ruling is Decision.NOW:
+            for rules, decision in each.decisions:
+                if decision is Decision.NOW:
                     now.append(self._waiting(rules.name, each.news.rank, each.news.text, moment, each.news.page))
                     urgent |= {rules.name} if each.news.rank is AlertPriority.BUTTON else set()
-                elif ruling is Decision.DELAYED:
+                elif decision is Decision.DELAYED:
                     left_ms = self._notice_delay.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
                     held.append(DelayedAlert(0, rules.name, each.raised.name, once, at_ms, left_ms))
-                elif ruling in (Decision.QUIET, Decision.DIGEST):
-                    kept.append(DeferredAlert(rules.name, ruling.value, each.news.text, 1, at_ms, at_ms))
-                self._counted["cooled"] += ruling is Decision.RATE_LIMITED
+                elif decision in (Decision.QUIET, Decision.DIGEST):
+                    kept.append(DeferredAlert(rules.name, decision.value, each.news.text, 1, at_ms, at_ms))
+                self._counted["rate_limited"] += decision is Decision.RATE_LIMITED
         if not (now or held or kept) or not self._queue.add(now, kept, told[0].raised.once, held):
             return
         self._counted["queued"] += len(now)
-        self._counted["held_back"] += len(held)
+        self._counted["delayed"] += len(held)
         self._counted["kept"] += len(kept)
         with self._changed:
             for name in urgent.intersection(self._channels):
@@ -380,8 +380,8 @@ class Alerts:
                 self._process([_RaisedAlert(name, moment)])
         minute, now_ms = self._minute(moment), moment.utc_ns // NS_PER_MS
         for rules, news in self._policy.rate_limited(moment.boot_ns):
-            ruling = self._policy.decide(rules, news, moment.boot_ns, minute)
-            self._store([_DecidedAlert(news, _RaisedAlert("", moment), [(rules, ruling)])])
+            decision = self._policy.decide(rules, news, moment.boot_ns, minute)
+            self._store([_DecidedAlert(news, _RaisedAlert("", moment), [(rules, decision)])])
         self._release_delayed(moment)
         self._forget_collected()
         for rules in self._policy.channels:
@@ -413,11 +413,11 @@ class Alerts:
                 kept: list[DeferredAlert] = []
                 if any(self._waits(each.once) for each in gone):
                     gone, news, at_ms = mine, alert_named(name), moment.utc_ns // NS_PER_MS
-                    ruling = self._policy.decide(rules, news, moment.boot_ns, self._minute(moment), was_held=True)
-                    if ruling is Decision.NOW:
+                    decision = self._policy.decide(rules, news, moment.boot_ns, self._minute(moment), was_held=True)
+                    if decision is Decision.NOW:
                         now.append(self._waiting(rules.name, news.rank, news.text, moment, news.page))
-                    elif ruling in (Decision.QUIET, Decision.DIGEST):
-                        kept.append(DeferredAlert(rules.name, ruling.value, news.text, 1, at_ms, at_ms))
+                    elif decision in (Decision.QUIET, Decision.DIGEST):
+                        kept.append(DeferredAlert(rules.name, decision.value, news.text, 1, at_ms, at_ms))
                 self._queue.release_delayed(gone, now, kept)
                 self._counted["queued"] += len(now)
                 self._counted["kept"] += len(kept)

@@ -123,7 +123,7 @@ class FakeDevice:
     bundles: dict[str, bytes] = field(default_factory=dict)
     tips: list[dict[str, str]] = field(default_factory=list)
     yes: dict[str, tuple[bytes, bytes | None, tuple[bytes, ...]]] = field(default_factory=dict)
-    """By disclosure: the approval or tip and the seconding, in their envelopes, and the records of what they name."""
+    """By disclosure: the approval or tip and the co-approval, in their envelopes, and the records of what they name."""
     posted: list[bytes] = field(default_factory=list)
     gaps: list[dict[str, Any]] = field(default_factory=list)
     standing: dict[tuple[Scope, str, str], int | None] = field(default_factory=dict)

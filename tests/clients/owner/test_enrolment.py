@@ -167,7 +167,7 @@ def test_another_owner_of_the_same_name_is_not_replaced_by_accident(
 
 def test_a_machine_that_lost_its_memory_meets_its_device_again(device: FakeDevice, keys: OwnerKeys) -> None:
     enrol(device, keys, clock=now)
-    (keys.folder / "remembered.json").unlink()
+    (keys.folder / "known_devices.json").unlink()
     with pytest.raises(ConfigurationError, match="never met the device"):
         sync(device, keys)
     assert enrol(device, keys, clock=now).epoch == 1
@@ -291,7 +291,7 @@ def test_a_recovery_whose_answer_was_lost_is_finished_by_the_next_run(
     kit = keys.recovery()
     new = _comes_back(tmp_path / "new", kit)
     recover(device, new, kit, replaces=["anna"], clock=now)
-    (new.folder / "remembered.json").unlink()
+    (new.folder / "known_devices.json").unlink()
     assert recover(device, new, kit, replaces=["anna"], clock=now).epoch == 2
     assert sync(device, new).key == device.key
 

@@ -204,7 +204,7 @@ class House:
     def power_cut(
         self, segment: Stored, kept_bytes: int, *, begun_late_ms: int = 0, later_us: int = 0, named: bool = True
     ) -> Stored:
-        """The same segment as if power had failed: cut off, and adopted at the next start.
+        """The same segment as if power had failed: cut off, and recovered at the next start.
 
         `begun_late_ms`: how far the clock was ahead when it began; by its end it was right.  `named`: whether a whole
         file had got its final name; `later_us`: a lie of the device's about when it began.
@@ -224,10 +224,10 @@ class House:
             quality=record.span.quality,
         )
         at = Stamp(boot=BOOT, at_us=0, utc_ms=self.start_ms, quality=ClockQuality.UNKNOWN)
-        adopted = RecoveredRecord(
+        recovered = RecoveredRecord(
             begin=begin, complete=named and kept_bytes >= len(segment.data), file=digest.sealed(), at=at
         )
-        cut = Stored(PartKind.SEGMENT, segment.id, data, digest.sealed(), self._signed(adopted))
+        cut = Stored(PartKind.SEGMENT, segment.id, data, digest.sealed(), self._signed(recovered))
         self.stored[self.stored.index(segment)] = cut
         return cut
 

@@ -25,7 +25,7 @@ MINUTE_MS = 60_000
 
 def test_the_time_is_an_hmac_of_the_span_in_which_the_news_came_under_a_key_of_the_devices_own() -> None:
     extracted = hmac.digest(bytes(32), DEVICE.value, "sha256")  # RFC 5869, no salt, one block
-    key = hmac.digest(extracted, b"doorward alerts held back v1\x01", "sha256")
+    key = hmac.digest(extracted, b"doorward alerts delayed v1\x01", "sha256")
 
     def drawn(name: bytes) -> int:
         return int.from_bytes(hmac.digest(key, name, "sha256"), "big")

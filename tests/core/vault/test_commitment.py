@@ -30,7 +30,7 @@ SEGMENT = SegmentRecord(
 BEGIN = Begin(
     segment=NAME, event=NAME, ordinal=0, boot="0" * 32, start_us=0, until_us=1, utc_ms=0, quality=ClockQuality.HELD
 )
-ADOPTED = RecoveredRecord(
+RECOVERED = RecoveredRecord(
     begin=BEGIN, complete=True, file=FILE, at=Stamp(boot="0" * 32, at_us=0, utc_ms=0, quality=ClockQuality.HELD)
 )
 
@@ -63,5 +63,5 @@ def test_a_file_that_no_record_names_does_not_open_as_recorded(content: Content)
 
 @pytest.mark.parametrize("content", Content)
 def test_what_was_adopted_was_adopted_without_its_key(content: Content) -> None:
-    assert commitment_in(ADOPTED, content) is None
-    assert open_committed(ADOPTED, content, sealed(KEYS[content]), [OWNER]) == b"content"
+    assert commitment_in(RECOVERED, content) is None
+    assert open_committed(RECOVERED, content, sealed(KEYS[content]), [OWNER]) == b"content"

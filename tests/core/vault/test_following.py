@@ -14,14 +14,14 @@ from tests.core.vault.make_vault_vectors import RECORDS
 from tests.custodians import DEVICE
 
 SEGMENT = next(record for record in RECORDS if isinstance(record, SegmentRecord))
-ADOPTED = next(record for record in RECORDS if isinstance(record, RecoveredRecord))
+RECOVERED = next(record for record in RECORDS if isinstance(record, RecoveredRecord))
 
 
 def chain(*kinds: str) -> list[SignedRecord]:
     """A clip as it is recorded: `s` a segment, `a` a recovered one, `o` one that lacks `prev_in_clip`."""
     reached, clip = FIRST, []
     for number, kind in enumerate("".join(kinds)):
-        record: SegmentRecord | RecoveredRecord = ADOPTED
+        record: SegmentRecord | RecoveredRecord = RECOVERED
         if kind != "a":
             record = msgspec.structs.replace(SEGMENT, ordinal=number, prev_in_clip=None if kind == "o" else reached)
         clip.append(sign_record(record, ChainHead(), DEVICE.sign))

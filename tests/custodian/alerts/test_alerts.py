@@ -58,7 +58,7 @@ class TestClock:
 
 
 class Phone:
-    """A courier and what it brought.  `fails` says whether the next one gets through."""
+    """A sender and the messages it brought.  `fails` says whether the next one gets through."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -119,10 +119,10 @@ class House:
         return made
 
     def ask(self, alerts: Alerts, once: str) -> float:
-        """A request comes; the second in which its news may leave.  It is held back when this returns."""
-        before, came_ms = alerts.status()["held_back"], self.clock.now().utc_ns // 10**6
+        """A request comes; the second in which its news may leave.  It is delayed when this returns."""
+        before, came_ms = alerts.status()["delayed"], self.clock.now().utc_ns // 10**6
         alerts.notify("request", "", once)
-        wait_until(lambda: alerts.status()["held_back"] > before)
+        wait_until(lambda: alerts.status()["delayed"] > before)
         return self.clock.second + HOLDING_BACK.of_ms(came_ms) / 1000
 
     def turn(self, second: float) -> None:
@@ -238,7 +238,7 @@ def test_a_request_is_told_once_however_often_it_is_raised(house: House) -> None
     assert [message.partition("  ")[2] for message in house.phone.messages] == [ASKED_WORDS] * 2
 
 
-# -- requests are held back --------------------------------------------------------------------------------------------
+# -- requests are delayed ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("once", ["a1", "b2"])
@@ -448,7 +448,7 @@ def test_whatever_becomes_of_a_request_nothing_leaves_until_a_quarter_of_an_hour
     door.told.notify = alerts.notify  # type: ignore[method-assign]
     yesterday_s = samples.request().from_s - 90_000
     matched = door.ask()
-    wait_until(lambda: alerts.status()["held_back"] == 1)
+    wait_until(lambda: alerts.status()["delayed"] == 1)
     unmatched = [
         door.ask(area=Circle(lat=DOOR[0] + 0.05, lon=DOOR[1], radius_m=400)),
         door.ask(from_s=yesterday_s, to_s=yesterday_s + 1200),
@@ -469,7 +469,7 @@ def test_whatever_becomes_of_a_request_nothing_leaves_until_a_quarter_of_an_hour
         RequestState.OPTED_OUT,
     ]
     # The witness was awake: two had matched, and one of them is heard of later.
-    assert alerts.status()["held_back"] == 2
+    assert alerts.status()["delayed"] == 2
     door.clock.advance(LONGEST_MS / 1000)
     assert len(alerts.collect(10)) == 1
     alerts.stop()
@@ -498,7 +498,7 @@ def test_a_thousand_events_in_a_minute_give_one_alert_and_the_button_comes_first
             alerts.notify("visitor", "")
             if number == 900:
                 alerts.notify("button", "")
-        wait_until(lambda: alerts.status()["cooled"] + alerts.status()["overflowed"] == 999)
+        wait_until(lambda: alerts.status()["rate_limited"] + alerts.status()["overflowed"] == 999)
         delivery = AlertDelivery(alerts, house.phone)
         delivery.start()
         house.phone.wait_for(lambda: len(house.phone.messages) == 2)
@@ -777,7 +777,7 @@ def test_whoever_is_done_with_an_alert_of_a_damaged_queue_removes_none_of_the_ne
             (),
             delayed=[DelayedAlert(0, "Ann", "clip", "", 1, 5)],
         )
-        delivered, held_back = queue.waiting("Ann", 9), queue.delayed()
+        delivered, delayed = queue.waiting("Ann", 9), queue.delayed()
         queue._move(sqlite_damage())
         queue.add(
             [QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1, "/live")],
@@ -785,7 +785,7 @@ def test_whoever_is_done_with_an_alert_of_a_damaged_queue_removes_none_of_the_ne
             delayed=[DelayedAlert(0, "Ann", "clip", "b", 1, 5)],
         )
         queue.remove([each.id for each in delivered])
-        queue.release_delayed(held_back, (), ())
+        queue.release_delayed(delayed, (), ())
         assert "a press" in [each.text for each in queue.waiting("Ann", 9)]
         assert "b" in [each.once for each in queue.delayed()]
     assert path.with_name("alerts.sqlite.damaged").exists()

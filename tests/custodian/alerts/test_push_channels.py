@@ -45,7 +45,7 @@ def channels(store: PrivateText, alerts: Alerts) -> PushChannels:
 
 
 class Brought:
-    """A courier that keeps what it brought, by address."""
+    """A sender that keeps the messages it brought, by address."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, str]] = []

@@ -178,7 +178,7 @@ def _say_exported(done: Sequence[ExportedClip], notes: Sequence[str]) -> None:
     for each in done:
         if each.video is not None:
             of = f"{each.seconds:.1f} s from {words.counted(len(each.segments), 'segment')}"
-            click.echo(f"{each.video}  {of}{words.sights(each.seen)}")
+            click.echo(f"{each.video}  {of}{words.labels(each.seen)}")
         for note in each.notes:
             click.echo(click.style("  Note: ", fg="yellow") + note)
     for note in notes:

@@ -149,7 +149,7 @@ def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
             for path in filter(None, (shown.still, shown.video)):
                 console.print(Text(f"    {path}"), soft_wrap=True)
         for each in clip.segments:
-            seen_there = words.sights(shown.seen.get(each.number, ())) if shown is not None else ""
+            seen_there = words.labels(shown.seen.get(each.number, ())) if shown is not None else ""
             console.print(Text(f"  {each.number:>4}  {_segment_line(each)}{seen_there}"))
         for note in shown.notes if shown is not None else ():
             console.print(Text(f"    {note}", style="yellow"), soft_wrap=True)
@@ -270,8 +270,8 @@ def _clip_as_document(clip: ReviewedClip, written: ClipFiles | None) -> dict[str
 
 def _seen(written: ClipFiles | None, segment: int) -> list[str] | None:
     """Returns None if the segment was not opened or object detection did not run."""
-    sights = written.seen.get(segment) if written is not None else None
-    return None if sights is None else [sight.value for sight in sights]
+    labels = written.seen.get(segment) if written is not None else None
+    return None if labels is None else [label.value for label in labels]
 
 
 def opening_progress(total: int) -> tuple[Progress, Callable[[], None]]:

@@ -76,9 +76,9 @@ class Timeline {
   start() {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let redraw;
-    const unheard = onLabels((id, sights) => {
-      this.#say(id, sights);
-      if (!sights) return;
+    const unheard = onLabels((id, labels) => {
+      this.#say(id, labels);
+      if (!labels) return;
       // Stills open by the dozen: one drawing for all of them.
       clearTimeout(redraw);
       redraw = setTimeout(() => this.#show(isSight(this.#kind)), REDRAW_MS);
@@ -115,13 +115,13 @@ class Timeline {
    * Says beside the event of a still what was seen in it.
    *
    * @param {string} id
-   * @param {readonly string[] | null | undefined} sights
+   * @param {readonly string[] | null | undefined} labels
    */
-  #say(id, sights) {
+  #say(id, labels) {
     /** @type {NodeListOf<HTMLElement>} */
     const all = this.#list.querySelectorAll(`[data-still="${id}"]`);
     for (const what of all) {
-      what.textContent = wordsOf(what.dataset.kind ?? "", sights);
+      what.textContent = wordsOf(what.dataset.kind ?? "", labels);
     }
   }
 
@@ -295,10 +295,10 @@ function nameOf(kind) {
  * The event and the detected objects. "Motion" is dropped beside an object.
  *
  * @param {string} kind
- * @param {readonly string[] | null | undefined} sights
+ * @param {readonly string[] | null | undefined} labels
  */
-const wordsOf = (kind, sights) =>
-  [...(kind === "motion" && sights?.length ? [] : [kind]), ...(sights ?? [])]
+const wordsOf = (kind, labels) =>
+  [...(kind === "motion" && labels?.length ? [] : [kind]), ...(labels ?? [])]
     .map((each) => t(`event.${each}`))
     .join(", ");
 

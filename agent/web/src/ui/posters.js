@@ -1,9 +1,9 @@
 // Stills of clips, opened when they come into view: the newest wish first, a few at a time, the last few hundred kept.
-// Each still also says what a second opinion saw around it; that is remembered for as long as the page is open.
+// Each still also holds the labels that object detection found around it; they are remembered while the page is open.
 import { call } from "./client.js";
 import { h, ICONS, icon } from "./dom.js";
 
-/** @typedef {(id: string, sights: readonly string[] | null) => void} Listener */
+/** @typedef {(id: string, labels: readonly string[] | null) => void} Listener */
 
 const AT_ONCE = 3;
 const KEPT = 400;
@@ -75,8 +75,8 @@ async function open(image) {
   watching.unobserve(image);
   try {
     if (!ready.has(id)) {
-      const { media, seen: sights } = await call("poster", { id });
-      remember(id, sights);
+      const { media, seen: labels } = await call("poster", { id });
+      remember(id, labels);
       ready.set(id, URL.createObjectURL(new Blob([media], { type: "image/jpeg" })));
       if (ready.size > KEPT) {
         const [[oldest, url]] = ready;
@@ -98,12 +98,12 @@ export function forgetPosters() {
 
 /**
  * @param {string} id
- * @param {readonly string[] | null} sights
+ * @param {readonly string[] | null} labels
  */
-function remember(id, sights) {
+function remember(id, labels) {
   if (seen.has(id)) return;
-  seen.set(id, sights);
-  for (const listener of listeners) listener(id, sights);
+  seen.set(id, labels);
+  for (const listener of listeners) listener(id, labels);
 }
 
 /**
@@ -115,7 +115,7 @@ function remember(id, sights) {
 export const labelsOf = (id) => (id ? seen.get(id) : null);
 
 /**
- * Call `listener(id, sights)` for each still that is opened from now on; returns how to end that.
+ * Call `listener(id, labels)` for each still that is opened from now on; returns how to end that.
  *
  * @param {Listener} listener
  */

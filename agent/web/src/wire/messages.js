@@ -479,7 +479,7 @@ export const liveContext = object({ device: keyId, span }, { v: version1, contin
 const areLabels = list(one(...LABELS), 0, LABELS.length);
 // Each once and in this order: one spelling for one meaning.
 /** @type {Checker<Wire.ObjectLabel[]>} */
-const sights = (value, place) => {
+const labels = (value, place) => {
   const seen = areLabels(value, place);
   if (seen.some((each, i) => LABELS.indexOf(each) <= LABELS.indexOf(seen[i - 1])))
     throw new FormatError("error.format", { what: place });
@@ -495,7 +495,7 @@ export const context = object(
     span,
     media_bytes: count,
   },
-  { v: integer(1, 1), label: recordLabel, seen: sights },
+  { v: integer(1, 1), label: recordLabel, seen: labels },
 );
 
 const reason = shortText(48);

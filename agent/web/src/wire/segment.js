@@ -156,7 +156,7 @@ export async function openSound(record, data, identity, device) {
 }
 
 /**
- * `{image, seen}`: the still of a clip, and what a second opinion saw around it.
+ * `{image, seen}`: the still of a clip, and the labels of object detection around it.
  *
  * @param {CaptureRecord} record
  * @param {Bytes} data
