@@ -1,7 +1,7 @@
 """Runs every check and every test and ends with one table.
 
-`check.py static` runs the linters, the formatters, the type checkers and the import contracts, of Python and of the
-JavaScript of the page and of the tests, quiet if they find nothing.
+`check.py static` runs the linters, the formatters, the type checkers, the import contracts and the check of plain
+words, of Python and of the JavaScript of the page and of the tests, quiet if they find nothing.
 `check.py all [pytest arguments]` runs the tests in several processes, and beside them the static checks and the check
 that the code about consent has no untested branch. `check.py quick` runs the static checks, the tests that mirror
 changed files, and the fast tests of core and wire: about a minute, for the edit loop. No failure stops the other
@@ -34,6 +34,7 @@ STATIC_CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("lint (ruff)", ("ruff", "check", ".")),
     ("format (ruff)", ("ruff", "format", "--check", ".")),
     ("import contracts", ("lint-imports",)),
+    ("plain words", ("python", "scripts/plain_words.py")),
     ("JavaScript (biome)", ("biome", "ci", "--error-on-warnings", ".")),
     ("JavaScript types (tsc)", ("npm", "--prefix", str(PAGE), "run", "--silent", "types")),
 )

@@ -1,0 +1,48 @@
+"""The check of plain words finds each word, in every kind of file, and takes code for code."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.plain_words import PLAIN, all_faults, faults
+
+
+def test_every_text_of_the_repository_is_in_plain_words() -> None:
+    found = all_faults()
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("words", sorted(PLAIN))
+def test_a_planted_word_is_found_with_its_replacement(words: str) -> None:
+    assert faults("docs/a.md", f"# Title\n\nIt starts {words}.\n") == [f"docs/a.md:3: '{words}': write {PLAIN[words]}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "line"),
+    [
+        ("agent/a.py", '"""Starts.\n\nThen nobody\nwaits.\n"""\n', 3),
+        ("agent/a.py", "x = 1  # nobody waits\n", 1),
+        ("agent/web/src/a.js", "/**\n * Nobody waits.\n */\nlet x;\n", 2),
+        ("agent/web/texts/en.json", '{\n  "a": "Nobody waits."\n}\n', 2),
+        ("config/a.toml", "a = 1\n# Nobody waits.\n", 2),
+        ("config/mosquitto/a.acl", "# Nobody waits.\n", 1),
+        ("systemd/a.service", "[Unit]\n# Nobody waits.\n", 2),
+        ("Makefile", "# Nobody waits.\nall:\n", 1),
+    ],
+)
+def test_a_word_is_found_in_every_kind_of_file(name: str, source: str, line: int) -> None:
+    assert [fault.partition(": ")[0] for fault in faults(name, source)] == [f"{name}:{line}"]
+
+
+def test_a_phrase_is_found_across_two_lines() -> None:
+    assert faults("agent/a.py", "# It starts by\n# itself.\n")[0].startswith("agent/a.py:1: 'by itself'")
+
+
+def test_code_is_not_prose() -> None:
+    assert faults("agent/a.py", 'nobody = "nobody"\n') == []
+    assert faults("docs/a.md", "The user `nobody`.\n\n```\nnobody\n```\n") == []
+
+
+def test_a_possessive_before_its_noun_is_plain() -> None:
+    assert faults("agent/a.py", '"""Opens paths of its own page."""\n') == []
+    assert faults("agent/a.py", '"""It has a test of its own, and waits."""\n') != []
