@@ -1,6 +1,7 @@
 """The types and bounds of the page's messages, made from the device's own: `agent/web/src/wire/generated.d.ts`.
 
-`operations.js` beside it has the largest frame of each operation (`agent.ipc.control_operations`).
+`operations.js` beside it has the largest frame of each operation (`agent.ipc.control_operations`), and `bounds.js` the
+bounds of signed messages.
 
 `python -m tests.web.page_types` writes the file again, and so does `python -m tests.wire.vectors`.  The type check of
 the JavaScript holds the page's readers against it (`agent/web/src/wire/agreement.ts`), so it fails if a field of a
@@ -16,10 +17,12 @@ import msgspec
 
 from agent.clients.owner.keys import OwnerCard
 from agent.core.ledger.entries import LedgerEntry
+from agent.core.vault import manifest
 from agent.core.vault.manifest import _SignedLine, _SignedPayload
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import Begin, Context
 from agent.ipc.control_operations import OPERATIONS, Operation
+from agent.wire import disclosures, limits, messages, statements, strictjson, trust
 from tests.wire import samples
 
 FOLDER = Path(__file__).resolve().parents[2] / "agent" / "web" / "src" / "wire"
@@ -31,6 +34,32 @@ BOUNDS_HEAD = """\
 /** The largest frame that the doorbell accepts for each operation, in bytes. */
 export const BODY_BYTES = Object.freeze({
 """
+MESSAGE_BOUNDS = FOLDER / "bounds.js"
+MESSAGE_BOUNDS_HEAD = """\
+// Made by `make page-types` from the bounds of agent/wire and agent/core.  Do not edit.
+
+"""
+MESSAGE_BOUND = {
+    "BUNDLE_ENVELOPE_LIMIT": trust.BUNDLE_ENVELOPE_LIMIT_BYTES,
+    "BUNDLE_LIMIT": trust.BUNDLE_LIMIT_BYTES,
+    "CLOCK_SLACK_S": limits.CLOCK_SLACK_S,
+    "LONGEST_LINE": manifest.LONGEST_LINE_BYTES,
+    "MAX_CASE_CHARACTERS": messages.MAX_CASE_CHARACTERS,
+    "MAX_CLIPS": statements.MAX_CLIPS,
+    "MAX_CONTACT_CHARACTERS": statements.MAX_CONTACT_CHARACTERS,
+    "MAX_DEPTH": strictjson.MAX_DEPTH,
+    "MAX_DESCRIPTION_CHARACTERS": messages.MAX_DESCRIPTION_CHARACTERS,
+    "MAX_GAPS": statements.MAX_GAPS,
+    "MAX_NAME_CHARACTERS": messages.MAX_NAME_CHARACTERS,
+    "MAX_PARTS": disclosures.MAX_PARTS,
+    "MAX_SEGMENTS": statements.MAX_SEGMENTS,
+    "MAX_SETTING_CHARACTERS": statements.MAX_SETTING_CHARACTERS,
+    "MAX_TIP_CHARACTERS": disclosures.MAX_TIP_CHARACTERS,
+    "MAX_TITLE_CHARACTERS": messages.MAX_TITLE_CHARACTERS,
+    "STATEMENT_ENVELOPE_LIMIT": statements.STATEMENT_ENVELOPE_LIMIT_BYTES,
+    "STATEMENT_LIMIT": statements.STATEMENT_LIMIT_BYTES,
+}
+"""Name in JavaScript: the bound of the device."""
 HEAD = """\
 // Made by `make page-types` from the messages of agent/wire and the records of agent/core.  Do not edit.
 //
@@ -54,6 +83,11 @@ def bounds() -> str:
     """The file with the largest frame of each operation that a browser can reach."""
     lines = [f"  {name}: {operation.body_bytes},\n" for name, operation in _reachable().items()]
     return BOUNDS_HEAD + "".join(lines) + "});\n"
+
+
+def message_bounds() -> str:
+    """The file with the bounds of signed messages."""
+    return MESSAGE_BOUNDS_HEAD + "".join(f"export const {name} = {bound};\n" for name, bound in MESSAGE_BOUND.items())
 
 
 def _reachable() -> dict[str, Operation]:
@@ -133,6 +167,7 @@ def _literal(value: object) -> str:
 def write() -> None:
     TARGET.write_text(source(), encoding="utf-8")
     BOUNDS.write_text(bounds(), encoding="utf-8")
+    MESSAGE_BOUNDS.write_text(message_bounds(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ def lint_of(page: Path) -> subprocess.CompletedProcess[str]:
 def test_the_types_of_the_pages_messages_are_those_of_the_devices() -> None:
     assert page_types.TARGET.read_text(encoding="utf-8") == page_types.source(), "run `make page-types`"
     assert page_types.BOUNDS.read_text(encoding="utf-8") == page_types.bounds(), "run `make page-types`"
+    written = page_types.MESSAGE_BOUNDS.read_text(encoding="utf-8")
+    assert written == page_types.message_bounds(), "run `make page-types`"
 
 
 def test_the_page_as_it_is_passes(page: Path) -> None:

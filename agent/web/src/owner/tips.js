@@ -1,7 +1,9 @@
 // Sends one requester an anonymous tip (agent/clients/owner/outgoing_tips.py). Words and pictures are sealed here to
 // the key that the requester's trust bundle gives for tips, and signed for the doorbell that sends them.
+
 import { PageError } from "../errors.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
+import { MAX_TIP_CHARACTERS } from "../wire/bounds.js";
 import { base64, sha256hex } from "../wire/bytes.js";
 import { posterOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
@@ -14,7 +16,6 @@ import { syncDevice } from "./sync.js";
 /** @import { Bytes, CaptureRecord, Failed, FetchFile } from "../types.js" */
 /** @import { SyncedDevice, TipMatter, Unlocked, WithIdentity } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
-const MOST_CHARACTERS = 2000;
 
 /**
  * Requesters that this owner trusts and that take tips.
@@ -93,6 +94,6 @@ export async function sendTip({ tip, root, requester, text, segments, posters },
  */
 async function sealed(text, recipient) {
   const words = cleaned(text);
-  if (!isPlain(words, MOST_CHARACTERS)) throw new PageError("error.tip-text");
+  if (!isPlain(words, MAX_TIP_CHARACTERS)) throw new PageError("error.tip-text");
   return base64(await sealTo(encode({ v: 1, text: words }), recipient));
 }

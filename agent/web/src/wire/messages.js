@@ -8,6 +8,18 @@
 
 import { FormatError, PageError } from "../errors.js";
 import { isArea, isPoint } from "./area.js";
+import {
+  MAX_CASE_CHARACTERS,
+  MAX_CLIPS,
+  MAX_CONTACT_CHARACTERS,
+  MAX_DESCRIPTION_CHARACTERS,
+  MAX_GAPS,
+  MAX_NAME_CHARACTERS,
+  MAX_PARTS,
+  MAX_SEGMENTS,
+  MAX_SETTING_CHARACTERS,
+  MAX_TITLE_CHARACTERS,
+} from "./bounds.js";
 import { INCIDENTS, KINDS } from "./kinds.js";
 import { LABELS } from "./labels.js";
 import {
@@ -41,15 +53,12 @@ import {
 } from "./schema.js";
 import { isPlain } from "./text.js";
 
-export const STATEMENT_LIMIT = 4 << 20;
-export const STATEMENT_ENVELOPE_LIMIT = 6 << 20;
-export const BUNDLE_LIMIT = 1 << 20;
-export const BUNDLE_ENVELOPE_LIMIT = 3 << 19;
+export { BUNDLE_ENVELOPE_LIMIT, BUNDLE_LIMIT, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT } from "./bounds.js";
 
 const EMAIL = /^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}$/;
 const email = text(EMAIL);
 const contact = also(
-  object({ name: plainText(100) }, { email, phone: text(/^\+?[0-9][0-9 ]{2,30}[0-9]$/) }),
+  object({ name: plainText(MAX_NAME_CHARACTERS) }, { email, phone: text(/^\+?[0-9][0-9 ]{2,30}[0-9]$/) }),
   (value) => value.email !== undefined || value.phone !== undefined,
 );
 export const footageRequest = also(
@@ -60,9 +69,9 @@ export const footageRequest = also(
     seq: sequence,
     trust_root: keyId,
     kind: one(...KINDS),
-    case: plainText(64),
+    case: plainText(MAX_CASE_CHARACTERS),
     incident: one(...INCIDENTS),
-    description: plainText(500),
+    description: plainText(MAX_DESCRIPTION_CHARACTERS),
     area: isArea,
     from: utcS,
     to: utcS,
@@ -144,13 +153,11 @@ const REASONS = /** @type {const} */ ([
 ]);
 const absence = object({ from_ms: count, to_ms: count, reason: one(...REASONS) });
 /** Ascending in time, each longer than zero. */
-export const absences = also(list(absence, 0, 4096), (gaps) =>
+export const absences = also(list(absence, 0, MAX_GAPS), (gaps) =>
   gaps.every((gap, i) => gap.from_ms < gap.to_ms && (i === 0 || gaps[i - 1].to_ms <= gap.from_ms)),
 );
-const MOST_SEGMENTS = 10_000;
-const clipTold = object({ from_ms: count, to_ms: count, segments: integer(1, MOST_SEGMENTS) });
-const items = list(sealedItem, 0, MOST_SEGMENTS);
-const MOST_CONTACT_CHARACTERS = 16_384;
+const clipTold = object({ from_ms: count, to_ms: count, segments: integer(1, MAX_SEGMENTS) });
+const items = list(sealedItem, 0, MAX_SEGMENTS);
 const approvalShape = object(
   {
     v: version1,
@@ -162,9 +169,9 @@ const approvalShape = object(
     segments: items,
   },
   {
-    contact: also(base64Text, (value) => value.length <= MOST_CONTACT_CHARACTERS),
+    contact: also(base64Text, (value) => value.length <= MAX_CONTACT_CHARACTERS),
     gaps: absences,
-    clips: list(clipTold, 1, 4096),
+    clips: list(clipTold, 1, MAX_CLIPS),
   },
   { posters: items, sounds: items },
 );
@@ -197,7 +204,7 @@ export function approval(value) {
 }
 
 const statement = { v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId };
-const sealedText = also(base64Text, (value) => value.length <= MOST_CONTACT_CHARACTERS);
+const sealedText = also(base64Text, (value) => value.length <= MAX_CONTACT_CHARACTERS);
 const tipShape = object(
   { ...statement, tip: hexId, trust_root: keyId, requester: label, reply: hybridRecipient },
   { message: sealedText },
@@ -239,7 +246,7 @@ const settingsShape = object(
     zones: list(
       object(
         {
-          name: plainText(64),
+          name: plainText(MAX_SETTING_CHARACTERS),
           kind: one("include", "exclude", "privacy"),
           corners: list(pair(tenThousandth), 3, 64),
         },
@@ -276,8 +283,7 @@ export function settings(value) {
   return found;
 }
 
-const MOST_PARTS = 30_000;
-const partNumber = integer(0, MOST_PARTS);
+const partNumber = integer(0, MAX_PARTS);
 // One spelling for any set: ascending, with space between any two.
 /** @type {(spans: [number, number][], apart: number) => boolean} */
 const ascending = (spans, apart) => spans.every(([first], i) => i === 0 || first > spans[i - 1][1] + apart);
@@ -328,8 +334,8 @@ export const bulletin = object(
     requester: label,
     trust_root: keyId,
     seq: sequence,
-    title: plainText(100),
-    description: plainText(500),
+    title: plainText(MAX_TITLE_CHARACTERS),
+    description: plainText(MAX_DESCRIPTION_CHARACTERS),
     not_after: utcS,
   },
   { area: isArea },
@@ -351,7 +357,7 @@ const bundleShape = object({
     object(
       {
         id: label,
-        name: plainText(100),
+        name: plainText(MAX_NAME_CHARACTERS),
         kind: one(...KINDS),
         keys: list(
           also(

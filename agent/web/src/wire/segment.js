@@ -1,7 +1,9 @@
 // Opens what the doorbell sealed and holds it against what it signed at capture
 // (agent/clients/owner/sealed_footage.py).
+
 import { FormatError, OpenError } from "../errors.js";
 import { fileKey, keyCommitment, open, openPrefix, split, stanzaBodies } from "./age.js";
+import { LONGEST_LINE } from "./bounds.js";
 import { boxes } from "./boxes.js";
 import { concat, sha256hex, unbase64, utf8 } from "./bytes.js";
 import { pae } from "./envelope.js";
@@ -20,7 +22,6 @@ import { decode } from "./strictjson.js";
 const RECORD_TYPE = "application/vnd.doorward.manifest-record+json";
 const CONTEXT_BOX = [0x6f, 0x0c, 0x3d, 0x1b, 0x8a, 0x5e, 0x4f, 0x7c, 0x9d, 0x24, 0xb1, 0xe7, 0xd3, 0xa8, 0xc9, 0x51];
 const LIVE_BOX = [0x9a, 0x1d, 0x4b, 0xe7, 0xc0, 0x52, 0x48, 0xf3, 0x8f, 0x6e, 0x2d, 0x77, 0x14, 0xc3, 0xa0, 0x5b];
-const LONGEST_LINE = 16 * 1024;
 const POSTER_REMARK = "doorward context:";
 
 /**

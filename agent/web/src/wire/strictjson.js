@@ -1,8 +1,9 @@
 // JSON that two parsers cannot read differently: PROTOCOL.md section 1, as agent/wire/strictjson.py has it.
+
 import { FormatError } from "../errors.js";
+import { MAX_DEPTH } from "./bounds.js";
 import { fromUtf8, utf8 } from "./bytes.js";
 
-const MAX_DEPTH = 8;
 /** @param {string} what */
 const bad = (what) => new FormatError("error.format", { what });
 

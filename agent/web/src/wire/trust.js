@@ -1,6 +1,8 @@
 // Roots this owner chose and the bundles they signed (agent/wire/trust.py), and the hard limits of every request.
+
 import { FormatError, OpenError } from "../errors.js";
 import { bounds, encloses, openedSize, size } from "./area.js";
+import { CLOCK_SLACK_S } from "./bounds.js";
 import { sha256hex } from "./bytes.js";
 import { open, payloadType } from "./envelope.js";
 import { parseKey } from "./keys.js";
@@ -20,7 +22,6 @@ const HARD = {
   look_back_max_s: 45 * 86400,
   life_max_s: 30 * 86400,
 };
-const CLOCK_SLACK_S = 300;
 
 export class TrustStore {
   /**
