@@ -60,8 +60,10 @@ SLOWER = 10
 PATIENCE_S = 20.0
 """A mutant counts as noticed when a test runs for this many seconds plus ten times what it takes without a mistake.
 
-On a busy machine it may run longer: as many times as there are more processes that want to run than processors.
+On a busy machine it may run longer: as many times as there are more processes that want to run than processors, and at
+most `LONGEST` times.
 """
+LONGEST = 3.0
 MOST_LEFT_OUT = 0.02
 """Stop if a larger share of a group's tests fails on sound code."""
 GOAL = 0.95
@@ -268,6 +270,11 @@ def run_in_fork(
     return None if status == 0 else name
 
 
+def _busy() -> float:
+    """Returns how many times longer a test may take at the present load."""
+    return min(LONGEST, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+
+
 def _write_line(writer: int, name: str) -> None:
     os.write(writer, name.encode() + b"\n")
 
@@ -277,7 +284,7 @@ def _follow(child: int, reader: int, patience_s: Callable[[str], float]) -> tupl
     os.set_blocking(reader, False)
     said, name, pause_s = b"", "before the first test", 0.002
     began = time.monotonic()
-    while time.monotonic() - began < patience_s(name) * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)):
+    while time.monotonic() - began < patience_s(name) * _busy():
         done, status = os.waitpid(child, os.WNOHANG)
         with contextlib.suppress(BlockingIOError):
             said += os.read(reader, 65536)
