@@ -86,7 +86,9 @@ def test_one_bad_film_among_good_ones_is_received_and_not_acknowledged_as_opened
     assert made.merged is not None
     assert f"part {number}, segment of" in made.report.read_text()
     unopened = json.loads((made.bundle / "bundle.json").read_text())["unopened"]
-    assert [each["part"] for each in unopened] == [number]
+    (why,) = (each.unopened for each in made.verification.unopened)
+    assert why
+    assert unopened == [{"id": bad.id, "kind": "segment", "part": number, "why": why}]
     assert not [path for path in made.folder.rglob("*.mp4") if path.read_bytes() == bad.content]
     assert (made.bundle / "parts" / f"{number}.age").is_file()
 
