@@ -111,6 +111,7 @@ MISTAKES = {
         "requesters[1].regions",
     ),
     "an id twice": (twice(GOOD), "line 15", "entry 1, too"),
+    "a key twice in one entry": (GOOD + GOOD[GOOD.index("[[requesters.keys]]") :], "line 10", "entry 1, too"),
     "a key twice": (
         twice(GOOD.replace('id = "rijnstad-police"\nname = "Rijnstad Police"', 'id = "a"\nname = "A"')).replace(
             '"a"\nname = "A"', '"b"\nname = "B"', 1
