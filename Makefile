@@ -83,7 +83,7 @@ deb: setup-test ## Build dist/doorward_*.deb for arm64 and amd64, each with its 
 sbom: ## Print the parts list (CycloneDX)
 	@$(PYTHON) scripts/release.py sbom
 
-schemas: setup-test ## Write the JSON Schemas of the configuration and of fleet files anew
+schemas: setup-test ## Write the JSON Schemas of the configuration and of fleet files again
 	@$(VENV)/bin/doorward config schema > .cache/schema && mv .cache/schema config/doorward.schema.json
 	@$(VENV)/bin/doorward config schema --fleet > .cache/schema && mv .cache/schema config/fleet.schema.json
 
@@ -112,7 +112,7 @@ prove-consent: setup-test ## Prove consent at length: a million steps, a million
 prove-crash: setup-test ## Cut the power at every write and fail every call, at length (root for ext4, an hour)
 	@DOORWARD_THOROUGH=1 $(VENV)/bin/python -m pytest -q tests/crash $(ARGS)
 
-explore: setup-test ## Run the property tests on examples drawn anew, more of them (ARGS='tests/core' for some)
+explore: setup-test ## Run the property tests on fresh examples, more of them (ARGS='tests/core' for some)
 	@DOORWARD_EXAMPLES=explore $(VENV)/bin/python -m pytest -q -m hypothesis $(or $(ARGS),tests)
 
 fuzz: setup-test ## Fuzz every parser, coverage-guided (x86-64; SECONDS=20 each, ARGS='inbound envelope' for some)

@@ -181,7 +181,7 @@ def recording() -> None:
             stopping.wait(PAUSE * (time.monotonic() - begun_s))
             number += 1
 
-    print("| other processes | nobody looks, ms late: 99 % / most | somebody looks |\n|---|---:|---:|")
+    print("| other processes | without inference, ms late: 99 % / most | during inference |\n|---|---:|---:|")
     for name, count in (("none of ours", 0), ("one on every core", os.cpu_count() or 1)):
         burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
         try:

@@ -212,7 +212,7 @@ def start_here(place: Path, *, cold: bool) -> None:
 
 def measure_start(place: Path, largest: int) -> None:
     """`find | wc` and a plain SHA-256 pass over all files stand beside it: what looking at all costs at least."""
-    print("\nstart-up, each in a process of its own (small segments: what counts is how many):")
+    print("\nstart-up, each in a separate process (small segments: their number counts):")
     times = f"{'warm s':>8}{'killed s':>10}{'cold s':>8}{'find|wc s':>11}{'SHA-256 s':>11}"
     print(f"  {'segments':>9}{times}{'MB warm':>9}{'MB cold':>9}")
     vault, index, log = open_vault(place / "start", (HybridIdentity(bytes(32)).recipient(),))

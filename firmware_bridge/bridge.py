@@ -270,7 +270,9 @@ class Bridge:
         if not self._is(peer, frames.Peer.AGENT):
             return
         if not self._board.may_reboot:
-            self._server.send(peer, frames.Rejected(why="board.may_reboot is false: nobody reboots this board."))
+            self._server.send(
+                peer, frames.Rejected(why="board.may_reboot is false: the bridge does not reboot this board.")
+            )
             return
         try:
             before = int(self._reboots.read_text()) if self._reboots.exists() else 0

@@ -100,7 +100,7 @@ def pin_conflicts(panel: PanelConfig) -> Iterator[tuple[str, str, str]]:
     taken: dict[int, str] = {}
     for wire, pin in panel.pins().items():
         if pin in taken:
-            yield wire.value, f"pin {pin} is {taken[pin]}'s already.", "Give each wire a pin of its own."
+            yield wire.value, f"pin {pin} is {taken[pin]}'s already.", "Give each wire a separate pin."
         taken[pin] = wire.value
     if Output.RECORDING_LED.value in panel.active_low:
         yield (

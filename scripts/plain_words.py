@@ -52,13 +52,20 @@ _SUSPECT: Final = re.compile(_BANNED.pattern.replace(r"\s+", r"[\s#/*]+"), re.IG
 _HASH: Final = {".toml", ".cfg", ".service", ".conf", ".acl", ".sh", ".timer", ".socket", ".in", ".template"}
 _SLASHES: Final = {".js", ".mjs", ".ts", ".c"}
 _BUILT: Final = ("agent/web/static/", "tests/vectors/")
+_ABOUT_WORDS: Final = ("scripts/plain_words.py",)
+_SAYS: Final = ("agent/", "firmware_bridge/", "scripts/", "bench/", "demo/")
+"""Folders in whose Python files a text with a space is a message: an error, a remedy, help or a line of a table."""
 _LATER: Final = ("agent/core/motion/", "bench/motion/")
 
 
-def _python(source: str) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield from enumerate(node.value.value.splitlines(), node.value.lineno)
+def _python(source: str, *, messages: bool) -> Iterator[tuple[int, str]]:
+    tree = ast.parse(source)
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            continue
+        if id(node) in documents or (messages and " " in node.value):
+            yield from enumerate(node.value.splitlines(), node.lineno)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string.lstrip("# ")
@@ -79,6 +86,12 @@ def _comments(source: str, *marks: str) -> Iterator[tuple[int, str]]:
             yield number, line.lstrip(" /*#;:")
 
 
+def _help(source: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(source.splitlines(), 1):
+        if ": " in line and " ## " in line:
+            yield number, line.split(" ## ", 1)[1]
+
+
 def _values(source: str) -> Iterator[tuple[int, str]]:
     json.loads(source)
     for number, line in enumerate(source.splitlines(), 1):
@@ -90,15 +103,19 @@ def prose(name: str, source: str) -> list[tuple[int, str]]:
     """Returns the lines of a file that people read as sentences, with their numbers."""
     suffix = Path(name).suffix
     if suffix == ".py":
-        return sorted(_python(source))
+        return sorted(_python(source, messages=name.startswith(_SAYS)))
     if suffix == ".md":
         return list(_markdown(source))
     if name.endswith("texts/en.json"):
         return list(_values(source))
     if suffix in _SLASHES:
         return list(_comments(source, "//", "/*", "*"))
-    if suffix in _HASH or Path(name).name == "Makefile":
+    if suffix in _HASH:
         return list(_comments(source, "#", ";"))
+    if Path(name).name == "Makefile":
+        return sorted([*_comments(source, "#"), *_help(source)])
+    if suffix == ".html":
+        return list(enumerate(source.splitlines(), 1))
     return []
 
 
@@ -125,7 +142,7 @@ def all_faults() -> list[str]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     found: list[str] = []
     for name in filter(None, listed.split("\0")):
-        if not name.startswith((*_BUILT, *_LATER)) and (ROOT / name).is_file():
+        if not name.startswith((*_BUILT, *_LATER, *_ABOUT_WORDS)) and (ROOT / name).is_file():
             with contextlib.suppress(UnicodeDecodeError):  # pictures, films and sealed files
                 found += faults(name, (ROOT / name).read_text(encoding="utf-8"))
     return found

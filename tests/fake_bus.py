@@ -206,7 +206,7 @@ class FakeBus:
     def link_ended(self) -> None:
         self._connected = False
         self._lose_unanswered()
-        error = NetworkError("Nobody listens.", remedy="Start the broker.")
+        error = NetworkError("No program listens.", remedy="Start the broker.")
         self._tell(BusDisconnected(LinkFault.UNREACHABLE, error, retry_in_s=0.0))
 
     def _admits(self, size_bytes: int) -> bool:

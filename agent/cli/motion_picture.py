@@ -117,7 +117,7 @@ def _drawn(strip: MotionStrip) -> Canvas:
 def _legend(canvas: Canvas, *, has_truth: bool) -> None:
     """Draws the meaning of the bars' colours, at the right of the heading."""
     left = _WIDTH_PX - _MARGIN_PX
-    for word, tone in (("somebody there", _PALE), ("event", _EVENT), *([("label", _TRUTH)] if has_truth else [])):
+    for word, tone in (("person there", _PALE), ("event", _EVENT), *([("label", _TRUTH)] if has_truth else [])):
         left -= 9 * len(word)
         _write(canvas, word, (left, 22), 0.4)
         canvas[12:22, left - 16 : left - 6] = tone

@@ -142,7 +142,7 @@ def explain(error: OSError, settings: BusSettings, *, established: bool = False)
     if isinstance(error, ConnectionRefusedError):
         return LinkError(
             LinkFault.UNREACHABLE,
-            f"Nobody listens at {place}.",
+            f"No program listens at {place}.",
             remedy="Check host and port, and that the broker runs.",
         )
     if isinstance(error, TimeoutError):
@@ -178,7 +178,7 @@ def _explain_verification(error: ssl.SSLCertVerificationError, place: str, setti
     return LinkError(
         LinkFault.BROKER_NOT_TRUSTED,
         f"The broker at {place} is not one that {settings.authority} vouches for ({error.verify_message}).",
-        remedy="Give the authority that signed the broker's certificate. If it is this one, somebody is between.",
+        remedy="Give the authority that signed the broker's certificate. If it is this one, another machine answers.",
     )
 
 

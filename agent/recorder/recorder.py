@@ -199,7 +199,7 @@ class Recorder(ThreadOwned):
             self._inputs.early_presses.append(time.monotonic_ns())
         if kind is TriggerKind.BUTTON:
             picture = "" if queues is not None else f" There is no picture: {self._status.state()[0]}."
-            self._notifier.notify("button", f"Somebody pressed the button.{picture}")
+            self._notifier.notify("button", f"A person pressed the button.{picture}")
 
     @property
     def delivering(self) -> bool:

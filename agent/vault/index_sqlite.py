@@ -93,7 +93,7 @@ class SqliteIndex:
         with self._using() as connection:
             row = connection.execute("SELECT tip_offset, tip_sequence, tip_previous FROM state").fetchone()
             if [type(each) for each in row] != [int, int, str]:
-                raise MalformedDatabase("a tip that nobody wrote")
+                raise MalformedDatabase("a tip of the wrong types")
         return ChainHead(*row)
 
     def clear(self) -> None:
@@ -310,7 +310,7 @@ def _row(entry: VaultEntry) -> tuple[Any, ...]:
 
 def _entry(row: tuple[Any, ...]) -> VaultEntry:
     if [type(each) for each in row] != _TYPES or row[7] not in _QUALITIES or not _NAMES.fullmatch(" ".join(row[1:4])):
-        raise MalformedDatabase("a row that nobody wrote")
+        raise MalformedDatabase("a row of the wrong types")
     *plain, whole, witnessed, line_offset, line_size, start_us, continuous, sound_bytes, dated_later = row
     sequence, segment, event, boot, ordinal, start_ms, end_ms, quality, size_bytes, poster_bytes = plain
     return VaultEntry(

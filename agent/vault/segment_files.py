@@ -190,7 +190,7 @@ class DiskManifestLog:
 
     def append(self, line: bytes) -> None:
         if self._file is None:
-            raise StorageError(f"{self._path}: an earlier write failed.", remedy="Recording resumes by itself.")
+            raise StorageError(f"{self._path}: an earlier write failed.", remedy="Recording resumes automatically.")
         try:
             with _at(self._path):
                 self._file.write(line + b"\n")

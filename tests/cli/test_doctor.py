@@ -420,7 +420,7 @@ def test_a_broker_that_is_away_is_a_fault(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         [fault] = faults(check_broker(configured(files, unused.getsockname()[1]), NOW))
-    assert "Nobody listens" in fault.message
+    assert "No program listens" in fault.message
 
 
 def test_which_control_of_congestion_is_in_force_is_said_and_what_to_do_where_it_is_the_slow_one() -> None:

@@ -28,6 +28,10 @@ def test_a_planted_word_is_found_with_its_replacement(words: str) -> None:
         ("config/mosquitto/a.acl", "# Nobody waits.\n", 1),
         ("systemd/a.service", "[Unit]\n# Nobody waits.\n", 2),
         ("Makefile", "# Nobody waits.\nall:\n", 1),
+        ("Makefile", "all: build ## Nobody waits.\n", 1),
+        ("agent/web/templates/a.html", "<p>\nNobody waits.\n", 2),
+        ("agent/a.py", 'raise Error("Nobody waits.")\n', 1),
+        ("scripts/a.py", 'print(f"{name}: nobody waits.")\n', 1),
     ],
 )
 def test_a_word_is_found_in_every_kind_of_file(name: str, source: str, line: int) -> None:
@@ -40,6 +44,7 @@ def test_a_phrase_is_found_across_two_lines() -> None:
 
 def test_code_is_not_prose() -> None:
     assert faults("agent/a.py", 'nobody = "nobody"\n') == []
+    assert faults("tests/a.py", 'act("Nobody waits.")\n') == []  # a test may quote a person
     assert faults("docs/a.md", "The user `nobody`.\n\n```\nnobody\n```\n") == []
 
 

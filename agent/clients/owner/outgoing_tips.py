@@ -96,7 +96,7 @@ def send_tip(
 def _taker(found: Sequence[tuple[str, RequesterEntry]], requester: str) -> tuple[str, RequesterEntry]:
     named = [each for each in found if each[1].id == requester]
     if len(named) != 1:
-        listed = ", ".join(entry.id for _, entry in found) or "nobody you trust"
+        listed = ", ".join(entry.id for _, entry in found) or "none that you trust"
         raise ConfigurationError(f"'{requester}' accepts no tips.", remedy=f"These accept tips: {listed}.")
     return named[0]
 

@@ -30,8 +30,8 @@ _PAGE = """\
 #   1. Print this page now, perhaps twice.
 #   2. Keep it where you keep papers that matter.  Not near the doorbell.
 #   3. Enrol your doorbell; enrolling tests this key:   doorward owner enrol
-#   4. Then delete this file from this machine.  Whoever has the last line has
-#      the footage recorded so far.  Against what is recorded later:
+#   4. Then delete this file from this machine.  A person with the last line can
+#      open the footage recorded until now.  To protect later footage:
 #      doorward owner replace-kit
 #
 # Every page opens.  A page decides only if the device lists it so (doorward owner status).

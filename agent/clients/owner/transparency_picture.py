@@ -36,7 +36,7 @@ _COLUMNS: Final = (
 
 def draw(found: TransparencyReport) -> str:
     """The SVG."""
-    rows = found.askings or (RequesterStatistics("nobody has asked"),)
+    rows = found.askings or (RequesterStatistics("no requests yet"),)
     most = max((each.asked for each in rows), default=0) or 1
     height = _TOP + _ROW * len(rows) + 12
     parts = [

@@ -80,7 +80,7 @@ def decode_objects(boxes: Numbers, logits: Numbers, classes: Sequence[int], leas
     """
     anchors = object_anchors()
     if boxes.shape != anchors.shape or logits.ndim != 2 or len(logits) != len(anchors):
-        raise FormatError(f"The object network answers in a shape nobody knows: {boxes.shape}, {logits.shape}.")
+        raise FormatError(f"The object network answers in an unknown shape: {boxes.shape}, {logits.shape}.")
     scores = _probability(logits[:, list(classes)].max(axis=1))
     found = scores >= least
     x, y, width, height = anchors[found].T
@@ -98,7 +98,7 @@ def decode_faces(boxes: Numbers, logits: Numbers, least: float) -> list[tuple[Bo
     """`boxes` (2304, 16), of which the first four are centre and size in px; `logits` (2304, 1)."""
     centres = _face_centres()
     if boxes.shape != (len(centres), 16) or logits.shape != (len(centres), 1):
-        raise FormatError(f"The face network answers in a shape nobody knows: {boxes.shape}, {logits.shape}.")
+        raise FormatError(f"The face network answers in an unknown shape: {boxes.shape}, {logits.shape}.")
     scores = _probability(logits[:, 0])
     found = scores >= least
     middle = boxes[found, :2] / FACES_PX + centres[found]

@@ -384,7 +384,7 @@ def test_a_request_that_no_broker_took_is_said_to_be_kept_and_not_to_be_asked_ag
     said = tool("requester", "request", "--folder", made, *window(), *ASK, *nowhere, "--timeout", "1")
     (kept,) = Requester.open(made).request_ids()
     assert said.status == 7
-    assert f"Nobody listens at 127.0.0.1:1. {kept} is signed and kept, but not published yet." in said.err
+    assert f"No program listens at 127.0.0.1:1. {kept} is signed and kept, but not published yet." in said.err
     assert "'doorward requester receive' publishes it. Do not sign it again." in said.err
 
 

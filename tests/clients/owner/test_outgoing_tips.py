@@ -120,7 +120,7 @@ def test_a_requester_with_no_key_left_or_without_a_tips_key_is_offered_no_tip(ho
     assert tip_recipients(home.device, home.keys) == ()
     with pytest.raises(ConfigurationError, match="'harbour-police' accepts no tips") as refused:
         send_tip(home.device, home.keys, POLICE, "A white van.", clock=now)
-    assert "nobody you trust" in (refused.value.remedy or "")
+    assert "none that you trust" in (refused.value.remedy or "")
     gone = RequesterKey(
         key=samples.REQUESTER_KEY.text, from_s=samples.NOW_S - 9, until_s=samples.NOW_S + 9, revoked=True
     )

@@ -83,7 +83,7 @@ def test_picture_and_page_show_every_requester_and_load_nothing() -> None:
 
 
 def test_an_empty_ledger_says_that_nobody_asked() -> None:
-    assert "nobody has asked" in draw(transparency_of([]))
+    assert "no requests yet" in draw(transparency_of([]))
     assert "Requests to this doorbell" in page(transparency_of([]))
 
 

@@ -115,7 +115,7 @@ def test_a_broker_that_is_away_ends_in_its_own_words(
     monkeypatch.setattr(publisher, "time", SimpleNamespace(monotonic=lambda: float(next(looks))))
     broker.kill()
     bus = bus_of(broker)
-    with pytest.raises(NetworkError, match="Nobody listens"):
+    with pytest.raises(NetworkError, match="No program listens"):
         publish(messages.signed(requester, asked.request.id), bus, now_s=NOW_S, timeout_s=2)
     assert not is_published(requester, asked.request.id)
     bus.stop()

@@ -136,7 +136,7 @@ def parse_recipient(text: str) -> HybridRecipient | X25519Recipient:
     if text.upper().startswith("AGE-SECRET-KEY-"):
         raise FormatError(
             "This is an identity, the secret half of a key, where a recipient belongs.",
-            remedy="Give the text that starts with `age1`, and treat the identity as seen by whoever saw this file.",
+            remedy="Give the text that starts with `age1`, and treat the identity as exposed.",
         )
     return HybridRecipient.parse(text) if text.startswith(f"{_HYBRID_PREFIX}1") else X25519Recipient.parse(text)
 
