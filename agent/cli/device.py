@@ -158,7 +158,7 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns the rows on object detection; none if it is off, unless a setting depends on it."""
+    """Returns the rows on object detection; none if it is off."""
     detection = recorder.get("object_detection") or {}
     rows = {
         "running": f"{counted(detection.get('inferences', 0), 'inference')}, "
@@ -169,8 +169,7 @@ def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
     words = rows.get(str(detection.get("state", "off")))
     if words is None:
         return []
-    gone = f"; {counted(recorder['discarded_events'], 'event')} not kept" if recorder.get("discarded_events") else ""
-    return [("detection", words + gone)]
+    return [("detection", words)]
 
 
 def _panel_words(panel: dict[str, Any]) -> str:

@@ -19,7 +19,6 @@ from msgspec import Meta, Struct, field
 from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.core.alerts.kinds import AlertKind
 from agent.core.networks import dns_label, is_local
-from agent.core.object_detection.labels import KeepFilter
 from agent.wire.fields import ZoneKind
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
 from firmware_bridge.settings import BoardConfig, PanelConfig, TimeOfDay, pin_conflicts
@@ -38,7 +37,6 @@ __all__ = [
     "DeviceConfig",
     "Encoder",
     "HomeAssistantConfig",
-    "KeepFilter",
     "LogConfig",
     "LogFormat",
     "LogLevel",
@@ -207,7 +205,6 @@ class ClipsConfig(Section, frozen=True, kw_only=True):
     pre_roll_max_bytes: Annotated[int, Meta(ge=1_000_000, le=256_000_000)] = 16_000_000
     fault_memory_bytes: Annotated[int, Meta(ge=1_000_000, le=1_000_000_000)] = 32_000_000
     continuous: bool = False
-    keep: KeepFilter = KeepFilter.ALL
 
 
 class ObjectDetectionUse(enum.Enum):
@@ -438,12 +435,6 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
     yield from _zones(configuration.motion)
     yield from household_cross_field_errors(configuration)
     yield from _clips(configuration.clips, configuration.camera)
-    if configuration.clips.keep is not KeepFilter.ALL and configuration.object_detection.use is ObjectDetectionUse.OFF:
-        yield CrossFieldError(
-            ("clips", "keep"),
-            f"'{configuration.clips.keep.value}' needs object detection, but object_detection.use is 'off'.",
-            "Set object_detection.use to 'auto', or keep = 'all'.",
-        )
     yield from _vault(configuration)
     yield from _requests(configuration.requests)
     if configuration.panel is not None:

@@ -67,12 +67,6 @@ def _recorder(recorder: Mapping[str, Any]) -> Iterator[Metric]:
         ("packets_dropped", "counter", "packets_dropped_total", "Encoded packets for which there was no room."),
         ("events", "counter", "events_total", "Events since the start."),
         ("segments", "counter", "segments_acknowledged_total", "Segments made durable since the start."),
-        (
-            "discarded_events",
-            "counter",
-            "events_let_go_total",
-            "Events not kept because of clips.keep, since the start.",
-        ),
         ("recorded_s", "counter", "recorded_seconds_total", "Footage made durable since the start."),
         ("in_memory_bytes", "gauge", "recorder_queue_bytes", "Footage in memory that is not durable yet."),
     ):
@@ -89,14 +83,12 @@ def _object_detection(detection: Mapping[str, Any]) -> Iterator[Metric]:
     if detection.get("state", "off") == "off":
         return
     is_running = float(detection["state"] == "running")
+    seconds = detection.get("ms_per_inference", 0.0) / 1e3  # a status document may leave out zeros
+    examined, dropped = detection.get("inferences", 0), detection.get("dropped", 0)
     yield _one("detection_running", "gauge", "1 while object detection examines events.", is_running)
-    yield _one(
-        "detection_inferences_total", "counter", "Frames of events examined since the start.", detection["inferences"]
-    )
-    yield _one("detection_dropped_total", "counter", "Frames dropped for lack of time.", detection["dropped"])
-    yield _one(
-        "detection_seconds_per_inference", "gauge", "Duration of one inference.", detection["ms_per_inference"] / 1e3
-    )
+    yield _one("detection_inferences_total", "counter", "Frames of events examined since the start.", examined)
+    yield _one("detection_dropped_total", "counter", "Frames dropped for lack of time.", dropped)
+    yield _one("detection_seconds_per_inference", "gauge", "Duration of one inference.", seconds)
 
 
 def _disk(disk: Mapping[str, Any]) -> Iterator[Metric]:

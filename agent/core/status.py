@@ -98,7 +98,6 @@ class RecorderReport(Struct):
     in_event: bool = False
     motion_passes: str = ""
     sound: str = "off"
-    discarded_events: Count = 0
     object_detection: DetectionReport | None = None
     scrub: ScrubReport | None = None
     wear: Wear | None = None

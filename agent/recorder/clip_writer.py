@@ -8,22 +8,20 @@ footage that the disk refuses.
 With continuous recording, the time between two clips is recorded as well, under a separate label and budget. A clip's
 pre-roll is then stored twice, so the clip stays whole if the continuous recording is evicted.
 
-An event that the owner does not want (`clips.keep`) is discarded after it is over and fully acknowledged. Until then it
-is recorded like any other event, so a crash, a press of the button or a request finds it.
+Every event is kept: object detection labels footage and never deletes it (docs/decisions/0031).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
-from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventEnds, EventKind, EventTriggered, TriggerKind
+from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventKind, EventTriggered, TriggerKind
 from agent.core.media import EncodedPacket, Gop, StreamDescription
-from agent.core.object_detection.labels import KeepFilter
 from agent.core.preroll import PrerollBuffer
 from agent.core.retention import ProtectedIds
 from agent.core.segmenting import (
@@ -37,7 +35,7 @@ from agent.core.segmenting import (
 )
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
-from agent.core.vault.records import CONTINUOUS, EvictionReason
+from agent.core.vault.records import CONTINUOUS
 from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.poster import poster
 from agent.ports import Clock, Entropy, Notifier
@@ -70,8 +68,7 @@ _CHAPTER_NS: Final = 600 * NS_PER_S
 class WriterSettings:
     """`pre_roll_s` seconds before an event are kept in memory, at most `pre_roll_max_bytes` of them.
 
-    `fault_memory_bytes`: for footage that the disk refuses. `continuous`: record between events as well. `keep`: the
-    filter for events that are over.
+    `fault_memory_bytes`: for footage that the disk refuses. `continuous`: record between events as well.
     """
 
     segment_s: float
@@ -79,7 +76,6 @@ class WriterSettings:
     pre_roll_max_bytes: int
     fault_memory_bytes: int = 32_000_000
     continuous: bool = False
-    keep: KeepFilter = KeepFilter.ALL
 
 
 @dataclass(slots=True)
@@ -89,8 +85,6 @@ class _RecordedEvent:
     name: SegmentId
     label: str
     number: int = 0
-    segments: list[SegmentId] = field(default_factory=list)
-    """Acknowledged segments, which are discarded together if `clips.keep` excludes the event."""
     poster_ns: int | None = None
     began_ns: int = 0
 
@@ -133,12 +127,9 @@ class ClipWriter:
         self._gop: list[Gop] = []
         """The GOP that is being written, as far as it has come."""
         self._object_detection = detection or ObjectDetectionService(None, notifier)
-        self._over: list[_RecordedEvent] = []
         self._rolling = False
         self._foreign_bytes = 0
         self.events = 0
-        self.let_go = 0
-        """Number of events that were discarded because of `clips.keep`."""
 
     @property
     def recording(self) -> bool:
@@ -183,7 +174,6 @@ class ClipWriter:
         self._description = description
         self._failure = self._overlong = ""
         self._events.clear()
-        self._over.clear()
         while not self._drain(queue, description):
             pass
 
@@ -208,14 +198,12 @@ class ClipWriter:
                 self._keeper.retry()
                 if self._rolling:
                     self._enforce_retention_when_possible()
-                self._discard_unwanted(clips)
                 self._meanwhile()
             if (rest := assembler.finish()) is not None:
                 self._push(rest, clips, between)
             self._apply_effects(clips.finish())
             self._apply_effects(between.finish() if between else ())
             self._keeper.retry()
-            self._discard_unwanted(clips)
         except DoorwardError as error:
             self._failure = error.message
             self._log.error("clip_failed", error=type(error).__name__)
@@ -273,8 +261,6 @@ class ClipWriter:
                 return clips.clip_ends(item.event, item.until_ns)
             case EventBegins():
                 self._begin_event(item)
-            case EventEnds():
-                self._over.append(self._events[item.event])
             case EventTriggered(kind=TriggerKind.BUTTON):
                 self._events[item.event].label = EventKind.BUTTON.value
         return ()
@@ -373,29 +359,6 @@ class ClipWriter:
                 f"The disk is full: {len(rolled.forced)} segments that a request was waiting for had to make room.",
             )
         return bool(rolled.evicted)
-
-    def _discard_unwanted(self, clips: Segmenter) -> None:
-        """Discards unwanted events. Asks for an event's labels only after all of it lies in the vault, when they are
-        final."""
-        events = {event.name: event for event in (*self._events.values(), *self._over) if event.number != _BETWEEN}
-        for name, segment in self._keeper.collect():
-            if name in events:
-                events[name].segments.append(segment)
-        if not self._over or clips.running or not self._keeper.empty:
-            return
-        unwanted: list[SegmentId] = []
-        for event in self._over:
-            if self._object_detection.may_discard(self._settings.keep, event.number, EventKind(event.label)):
-                unwanted += event.segments
-                self.let_go += 1
-                self._log.info("event_let_go", id=event.name, segments=len(event.segments))
-        self._over.clear()
-        if unwanted:
-            try:
-                held = self._protected().names
-                self._vault.erase([each for each in unwanted if each not in held], EvictionReason.UNWANTED)
-            except StorageError as error:  # it stays, and goes with the oldest
-                self._log.error("not_let_go", error=error.message)
 
     def _new_name(self) -> SegmentId:
         return segment_id(self._entropy.token(ID_BYTES))

@@ -1,7 +1,7 @@
 """Object detection: runs the networks on frames of events on a separate thread, off the path of recording.
 
     analysis ── now and then a frame of an open event ──▶ queue, bounded ──▶ thread "detection": detector ──▶ votes
-    writer   ── labels of this segment? labels of this event? ◀─────────────────────────────────────────────┘
+    writer   ── labels of this segment? ◀─────────────────────────────────────────────────────────────────────┘
 
 - Everything else runs on ahead of it. The queue holds `QUEUE` frames of a live camera; if it is full, the oldest is
   dropped and counted. (Footage from a file keeps every frame: there the threads wait for each other.)
@@ -27,9 +27,8 @@ from agent.core.events import EventKind
 from agent.core.media import Luma, LumaFrame
 from agent.core.motion.sample import MotionSample
 from agent.core.object_detection.detector import ObjectDetector
-from agent.core.object_detection.discarding import may_discard_event
-from agent.core.object_detection.labels import Box, KeepFilter, ObjectLabel
-from agent.core.object_detection.votes import InferenceSchedule, LabelVotes, MovedRegions
+from agent.core.object_detection.labels import Box, ObjectLabel
+from agent.core.object_detection.votes import LabelVotes, MovedRegions
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DoorwardError
 from agent.ports import Notifier
@@ -85,7 +84,6 @@ class _QueuedFrame:
 @dataclass(slots=True)
 class _WatchedEvent:
     votes: LabelVotes = field(default_factory=LabelVotes)
-    attention: InferenceSchedule = field(default_factory=InferenceSchedule)
     untold_until_s: float | None = None
     """Time at which "Something moved" is due, if it is still to be sent."""
     person_wanted: bool = False
@@ -190,13 +188,12 @@ class ObjectDetectionService:
         if self.state is DetectionState.OFF:
             return
         if event != self._open:
-            self._switch_to(event, frame.sensor_ns)
+            self._switch_to(event)
         self._moved.add(frame.sensor_ns, sample.box, present=sample.present)
         glimpse: _QueuedFrame | None = None
         with self._lock:
             if event is not None:
                 seen = self._event(event)
-                seen.attention.should_infer(frame.sensor_ns)
                 if frame.sensor_ns >= self._next_ns and self.state is DetectionState.RUNNING:
                     settled = ObjectLabel.PERSON in seen.votes.shown
                     self._next_ns = frame.sensor_ns + (_INFER_EVERY_WHEN_SETTLED_NS if settled else _INFER_EVERY_NS)
@@ -207,11 +204,9 @@ class ObjectDetectionService:
         if glimpse is not None:
             self._offer(glimpse)
 
-    def _switch_to(self, event: int | None, at_ns: BootNs) -> None:
+    def _switch_to(self, event: int | None) -> None:
         with self._lock:
             self._open = event
-            if event is not None:
-                self._event(event).attention.start_event(at_ns)
         self._moved = MovedRegions()
         self._next_ns = 0
 
@@ -260,14 +255,6 @@ class ObjectDetectionService:
         all_looked_at = self._watched_ns >= until_ns and not self._queued
         return all_looked_at or self._state is not DetectionState.RUNNING
 
-    def may_discard(self, keep: KeepFilter, event: int, kind: EventKind) -> bool:
-        """Returns whether the event, which is over, may be discarded because of `clips.keep`."""
-        with self._lock:
-            seen = self._events.get(event)
-            if seen is None:
-                return False
-            return may_discard_event(keep, kind, seen.votes.shown, seen.votes.inferences, seen.attention.uninferred_ns)
-
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _run(self, open_detector: Callable[[], ObjectDetector], queue: BoundedQueue[_QueuedFrame]) -> None:
@@ -305,7 +292,6 @@ class ObjectDetectionService:
         with self._lock:
             seen = self._event(glimpse.event)
             seen.votes.add(glimpse.at_ns, detections, glimpse.moved)
-            seen.attention.record_inference(glimpse.at_ns)
         self._looks += 1
         self._spent_s += took_s
         self._notify_person(glimpse.event)

@@ -39,8 +39,6 @@ class RecorderStatus:
     sound: str = "off"
     """"listening", "off", or the fault of the microphone."""
     object_detection: DetectionStatus = field(default_factory=lambda: DetectionStatus("off"))
-    discarded_events: int = 0
-    """Events that were recorded and then discarded because of `clips.keep`."""
 
 
 class StatusReader:
@@ -71,7 +69,6 @@ class StatusReader:
             motion_passes=analysis.passes_name,
             sound=self._parts.sound.state if self._parts.sound is not None else "off",
             object_detection=self._parts.object_detection.status(),
-            discarded_events=writer.let_go,
         )
 
     def state(self) -> tuple[str, str]:

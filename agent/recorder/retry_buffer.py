@@ -110,7 +110,6 @@ class RetryBuffer:
         self._retry_s = 0.0
         self._entered_s: float | None = None
         self._lost: tuple[ClockReading, ClockReading] | None = None
-        self._kept: list[tuple[SegmentId, SegmentId]] = []
         self.acknowledged = 0
         self.recorded_s = 0.0
         self.fault = ""
@@ -120,16 +119,6 @@ class RetryBuffer:
     def writing(self) -> bool:
         """A segment is open, and the disk takes it."""
         return bool(self._pending) and not self.fault
-
-    @property
-    def empty(self) -> bool:
-        """Everything that was begun is acknowledged, or given up."""
-        return not self._pending
-
-    def collect(self) -> list[tuple[SegmentId, SegmentId]]:
-        """(event, segment) of everything acknowledged since the last call."""
-        kept, self._kept = self._kept, []
-        return kept
 
     @property
     def waiting(self) -> bool:
@@ -217,7 +206,6 @@ class RetryBuffer:
             self._add_sound(first, first.writer, first.end_ns)
             record = first.writer.finish(self._moment(first.end_ns), seen)
             self._pending.popleft()
-            self._kept.append((first.event, record.id))
             self.acknowledged += 1
             self.recorded_s += record.span.duration_us / _US
             self.fault = ""

@@ -63,7 +63,6 @@ def vault_limits(configuration: Configuration, disk_bytes: int) -> RetentionLimi
 def writer_settings(clips: ClipsConfig) -> WriterSettings:
     return WriterSettings(
         clips.segment_s, clips.pre_roll_s, clips.pre_roll_max_bytes, clips.fault_memory_bytes, clips.continuous,
-        clips.keep,
     )  # fmt: skip
 
 

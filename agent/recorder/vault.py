@@ -303,17 +303,12 @@ class Vault(VaultReader):
         if evicted and not self._store_is_low():
             self._log.keep_reserve()
 
-    def erase(
-        self, segments: Iterable[SegmentId], reason: EvictionReason = EvictionReason.OWNER
-    ) -> tuple[SegmentId, ...]:
-        """Evicts segments that an owner deleted, also the newest (procedure E). Returns those that existed, in order.
-
-        `reason` UNWANTED: because of `clips.keep`; then the caller leaves out held segments.
-        """
+    def erase(self, segments: Iterable[SegmentId]) -> tuple[SegmentId, ...]:
+        """Evicts segments that an owner deleted, even the newest (procedure E). Returns those that existed."""
         with self._writing():
             now = self._now()
             entries = [entry for name in segments if (entry := self._index.get(name)) is not None]
-            self._evict_all([(entry, reason) for entry in entries], now)
+            self._evict_all([(entry, EvictionReason.OWNER) for entry in entries], now)
         return tuple(entry.id for entry in entries)
 
     def _usage(self, totals: Totals) -> DiskUsage:

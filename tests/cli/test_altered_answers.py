@@ -32,7 +32,7 @@ Tool = Callable[..., Seen]
 RECORDER: dict[str, Any] = {
     "state": "not recording", "detail": "the disk is full", "frames": 10, "frames_dropped": 0, "packets_dropped": 0,
     "events": 2, "segments": 3, "analysis_ms_per_frame": 1.5, "in_memory_bytes": 100, "in_memory_s": 4.0,
-    "recorded_s": 60.0, "in_event": True, "motion_passes": "numpy", "sound": "listening", "discarded_events": 1,
+    "recorded_s": 60.0, "in_event": True, "motion_passes": "numpy", "sound": "listening",
     "object_detection": {"state": "running", "detail": "", "inferences": 4, "dropped": 0, "ms_per_inference": 30.5,
     "labels": ["person"]},
     "scrub": {"segments": 1, "read_bytes": 9, "rounds": 0, "damaged": ["a"], "fault": ""},

@@ -34,9 +34,7 @@ from agent.config.settings import (
     BrokerConfig,
     CameraConfig,
     CameraKind,
-    ClipsConfig,
     DeviceConfig,
-    KeepFilter,
     ObjectDetectionConfig,
     ObjectDetectionUse,
     VaultConfig,
@@ -460,8 +458,6 @@ def test_no_opinion_is_no_fault_until_somebody_counts_on_one(tmp_path: Path) -> 
     nowhere = ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path)
     [wanted] = faults(iter(opinion(object_detection=nowhere, board=small)))
     assert "make models" in wanted.remedy
-    [counted_on] = faults(iter(opinion(board=small, clips=ClipsConfig(keep=KeepFilter.PEOPLE))))
-    assert "every event is kept" in counted_on.message
 
 
 def test_a_damaged_network_is_a_fault(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from agent.core.vault.manifest import (
     chapter_start,
     open_line,
 )
-from agent.core.vault.records import CONTINUOUS, BootRecord, EvictionReason, GapReason
+from agent.core.vault.records import CONTINUOUS, BootRecord, GapReason
 from agent.custodian.timeline import Timeline
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import StorageError
@@ -79,7 +79,7 @@ def live_through(tested: TestVault, segments: int, *, kept: int = 8, first: int 
         ids.append(record(tested, number))
         stored = list(tested.vault.entries())
         if len(stored) > kept:
-            tested.vault.erase([stored[0].id], EvictionReason.UNWANTED)
+            tested.vault.erase([stored[0].id])
         if number % 5 == 4:
             tested.vault.record_coverage(since, tested.clock.now())
             since = tested.clock.now()

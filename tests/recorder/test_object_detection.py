@@ -13,7 +13,7 @@ from agent.core.events import EventKind
 from agent.core.media import LumaFrame
 from agent.core.motion.sample import MotionSample, MotionState
 from agent.core.object_detection.detector import ObjectDetector
-from agent.core.object_detection.labels import KeepFilter, ObjectLabel
+from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import BootNs, seconds
 from agent.errors import ConfigurationError, DeviceError
 from agent.recorder.object_detection import QUEUE, ObjectDetectionService
@@ -115,7 +115,6 @@ def test_while_a_network_takes_its_time_nobody_waits_and_the_oldest_frames_go(be
         assert bench.shown(0, 20) is None, "a live writer is answered at once"
     finally:
         go_on.set()
-    assert not bench.detection.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION), "what was not watched well stays"
 
 
 def test_while_the_board_is_warm_it_rests_and_afterwards_looks_again(benches: Callable[..., Bench]) -> None:
@@ -176,7 +175,6 @@ def test_without_an_opinion_everything_is_as_if_there_had_never_been_one(benches
     bench.watch(0, VISITED)
     assert bench.owner.told == ["visitor"]
     assert bench.shown(0, 1) is None
-    assert not bench.detection.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION)
     assert bench.detection.status().state == "off"
 
 
@@ -232,18 +230,6 @@ def test_what_is_still_to_be_told_is_told_when_the_camera_stops(benches: Callabl
     bench.detection.event_began(1, EventKind.MOTION)
     bench.detection.stop()
     assert bench.owner.told == ["visitor"]
-
-
-def test_an_event_without_a_person_goes_where_its_owner_keeps_people_only(benches: Callable[..., Bench]) -> None:
-    bench = benches()
-    for event, luma in ((1, EMPTY), (2, VISITED)):
-        for tenth in range(80):
-            bench.watch(100 * event + tenth / 10, luma, event)
-    bench.settle()
-    assert bench.detection.may_discard(KeepFilter.PEOPLE, 1, EventKind.MOTION)
-    assert not bench.detection.may_discard(KeepFilter.ALL, 1, EventKind.MOTION)
-    assert not bench.detection.may_discard(KeepFilter.PEOPLE, 1, EventKind.BUTTON)
-    assert not bench.detection.may_discard(KeepFilter.PEOPLE, 2, EventKind.MOTION)
 
 
 def test_it_is_started_again_after_a_stop(benches: Callable[..., Bench]) -> None:

@@ -380,12 +380,3 @@ def test_what_an_owner_deletes_goes_at_once_the_newest_too_and_the_manifest_says
     assert (records[-1].segments, records[-1].reason) == ((third, first), EvictionReason.OWNER)
     fourth = tested.record(*MEDIA)
     assert [entry.id for entry in tested.vault.entries()] == [second, fourth]
-
-
-def test_what_goes_unwanted_is_told_from_what_an_owner_deleted(tested: TestVault) -> None:
-    first, second = tested.record(poster=b"\xff\xd8\xff still"), tested.record()
-    assert tested.vault.erase([first], EvictionReason.UNWANTED) == (first,)
-    records = [step.signed.record for step in read_chain(tested.log.lines()) if step.signed is not None]
-    assert [record.reason for record in records if isinstance(record, EvictionRecord)] == [EvictionReason.UNWANTED]
-    tested.vault.start()
-    assert [entry.id for entry in tested.vault.entries()] == [second]

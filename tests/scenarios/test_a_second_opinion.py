@@ -1,5 +1,4 @@
-"""Detected objects are sealed and their owner reads them. An event is discarded for them only if the owner asked for
-that.
+"""What object detection sees is sealed, its owner reads it, and no event is deleted for it.
 
 With a network that sees what the test says and, where they are installed (`make models`), the real ones on real
 footage.
@@ -25,13 +24,11 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.segment_sources import EVERYTHING_MS, DeviceVault
 from agent.clients.owner.sync import sync
 from agent.config import Configuration
-from agent.config.settings import ClipsConfig, DeviceConfig, KeepFilter
-from agent.core.events import TriggerKind
+from agent.config.settings import ClipsConfig, DeviceConfig
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.object_detection.labels import ObjectLabel
-from agent.core.timebase import seconds
 from agent.core.vault.manifest import read_chain
-from agent.core.vault.records import EvictionReason, EvictionRecord
+from agent.core.vault.records import EvictionRecord
 from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
 from agent.ports import Camera
@@ -40,7 +37,6 @@ from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.recorder.capture.encoding import EncodingSettings
 from agent.solo import Solo
 from agent.wire.identities import private_key_from_seed
-from demo.ringing import RingingCamera
 from tests.networks import FakeNetwork, everywhere, real_eye, real_models
 
 CLIPS = ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
@@ -79,9 +75,7 @@ class Owner:
 @contextmanager
 def doorbell(folder: Path, camera: Callable[[], Camera], **more: Any) -> Iterator[Owner]:
     StateFolder(folder / "state").initialise(private_key_from_seed(os.urandom(32)))
-    keep = more.pop("keep", KeepFilter.ALL)
-    clips = ClipsConfig(**{name: getattr(CLIPS, name) for name in CLIPS.__struct_fields__ if name != "keep"}, keep=keep)
-    solo = Solo(Configuration(device=DeviceConfig(state_dir=folder / "state"), clips=clips), open_camera=camera, **more)
+    solo = Solo(Configuration(device=DeviceConfig(state_dir=folder / "state"), clips=CLIPS), open_camera=camera, **more)
     try:
         solo.start()
         yield Owner(solo, folder)
@@ -129,61 +123,25 @@ def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:
         assert {segment for segment, _still in owner.reads()} <= {(), None}
 
 
-@pytest.mark.parametrize(
-    ("keep", "sight", "kept"),
-    [
-        (KeepFilter.PEOPLE, ObjectLabel.VEHICLE, False),
-        (KeepFilter.PEOPLE, ObjectLabel.PERSON, True),
-        (KeepFilter.PEOPLE_AND_VEHICLES, ObjectLabel.VEHICLE, True),
-        (KeepFilter.ALL, ObjectLabel.VEHICLE, True),
-    ],
-)
-def test_an_event_goes_only_where_its_owner_wants_others(
-    tmp_path: Path, keep: KeepFilter, sight: ObjectLabel, kept: bool
-) -> None:
-    with doorbell(tmp_path, a_visit, open_detector=seeing(sight), keep=keep) as owner:
+@pytest.mark.parametrize("sight", [None, ObjectLabel.VEHICLE])
+def test_an_event_stays_whatever_was_seen(tmp_path: Path, sight: ObjectLabel | None) -> None:
+    def open_detector() -> ObjectDetector:
+        return ObjectDetector(FakeNetwork(everywhere(sight) if sight else lambda _pixels: []).infer)
+
+    with doorbell(tmp_path, a_visit, open_detector=open_detector) as owner:
         owner.solo.record()
-        status = owner.solo.recorder.status()
-        assert (status.events, status.discarded_events) == (1, 0 if kept else 1)
-        assert status.segments >= 3, "it was recorded like any other"
-        assert bool(owner.reads()) is kept
-    lines = (tmp_path / "state" / "vault" / "manifest.0").read_bytes().splitlines(keepends=True)
-    records = [step.signed.record for step in read_chain(lines) if step.signed]
-    reasons = {record.reason for record in records if isinstance(record, EvictionRecord)}
-    assert reasons == (set() if kept else {EvictionReason.UNWANTED})
-
-
-def test_after_a_press_of_the_button_the_clip_stays_whatever_was_seen(tmp_path: Path) -> None:
-    def ringing() -> Camera:
-        """The visitor rings while they are there; in the footage's own time, which passes faster than ours."""
-        return RingingCamera(a_visit(), seconds(6), lambda: owner.solo.recorder.trigger(TriggerKind.BUTTON))
-
-    with doorbell(tmp_path, ringing, open_detector=seeing(ObjectLabel.VEHICLE), keep=KeepFilter.PEOPLE) as owner:
-        owner.solo.record()
-        status = owner.solo.recorder.status()
-        assert (status.events, status.discarded_events) == (1, 0)
-        assert owner.reads()
-
-
-def test_what_a_request_waits_for_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with doorbell(tmp_path, a_visit, open_detector=seeing(ObjectLabel.VEHICLE), keep=KeepFilter.PEOPLE) as owner:
-        vault = owner.solo.vault
-        everything = lambda _stored: frozenset(entry.id for entry in vault.entries())  # noqa: E731
-        monkeypatch.setattr(owner.solo.custodian.requests, "held", everything)
-        owner.solo.record()
+        assert owner.solo.recorder.status().object_detection.inferences >= 4
         assert len(owner.reads()) >= 3
+    lines = (tmp_path / "state" / "vault" / "manifest.0").read_bytes().splitlines(keepends=True)
+    assert not [step for step in read_chain(lines) if step.signed and isinstance(step.signed.record, EvictionRecord)]
 
 
 def test_a_board_that_is_warm_keeps_everything_and_looks_at_nothing(tmp_path: Path) -> None:
-    with doorbell(tmp_path, a_visit, open_detector=seeing(ObjectLabel.VEHICLE), keep=KeepFilter.PEOPLE) as owner:
+    with doorbell(tmp_path, a_visit, open_detector=seeing(ObjectLabel.VEHICLE)) as owner:
         owner.solo.recorder.set_throttle_level(1)
         owner.solo.record()
         status = owner.solo.recorder.status()
-        assert (status.object_detection.state, status.object_detection.inferences, status.discarded_events) == (
-            "paused",
-            0,
-            0,
-        )
+        assert (status.object_detection.state, status.object_detection.inferences) == ("paused", 0)
         assert {segment for segment, _still in owner.reads()} == {None}
 
 

@@ -88,7 +88,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "recovered": {"begin": begin, "complete": one_of(True, False), "file": _file, "at": _at},
     "evicted": {
         "segments": many(_ID, 1, 64), "at": _at,
-        "reason": one_of("bytes", "age", "floor", "recording", "missing", "owner", "unwanted"),
+        "reason": one_of("bytes", "age", "floor", "recording", "missing", "owner"),
     },
     "gap": {
         "reason": one_of("switched off", "privacy switch", "camera lost", "camera covered", "storage failed"),

@@ -1,4 +1,4 @@
-"""Checks that object detection works, if it is installed or if a setting depends on it."""
+"""Checks that object detection works, if it is installed or wanted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.config import Configuration
-from agent.config.settings import KeepFilter, ObjectDetectionUse
+from agent.config.settings import ObjectDetectionUse
 from agent.errors import DoorwardError
 from agent.recorder.detection_setup import why_unavailable
 from agent.recorder.detector_litert import MODELS, open_detector
@@ -21,11 +21,9 @@ _REMEDY = "Run `make models` in the repository, then `sudo make install` again; 
 
 def check_object_detection(configuration: Configuration) -> Iterator[Finding]:
     """Loads both networks and looks at one grey picture."""
-    wanted, keep = configuration.object_detection, configuration.clips.keep
+    wanted = configuration.object_detection
     why = why_unavailable(configuration)
-    if why and keep is not KeepFilter.ALL:
-        yield poor("object_detection", f"clips.keep is '{keep.value}', but every event is kept: {_small(why)}", _REMEDY)
-    elif why and wanted.use is ObjectDetectionUse.ON:
+    if why and wanted.use is ObjectDetectionUse.ON:
         yield poor("object_detection", why, _REMEDY)
     elif why:
         hint = (
@@ -51,10 +49,3 @@ def _try(configuration: Configuration) -> Iterator[Finding]:
         "object_detection",
         f"Works: {took_ms:.0f} ms of one core per frame, at most two frames a second during an event.",
     )
-    if configuration.clips.keep is not KeepFilter.ALL:
-        kept = configuration.clips.keep.value
-        yield fine("object_detection", f"It decides which events are kept ({kept}): events that it misses are lost.")
-
-
-def _small(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]

@@ -24,7 +24,7 @@ from agent.core.object_detection.boxes import overlap
 from agent.core.object_detection.labels import Box, Detection, ObjectLabel, sorted_labels
 from agent.core.timebase import NS_PER_S, BootNs
 
-__all__ = ["InferenceSchedule", "LabelVotes", "MovedRegions", "is_moving"]
+__all__ = ["LabelVotes", "MovedRegions", "is_moving"]
 
 _LEAST_MOVED: Final = 1 / 3
 _MARGIN: Final = 0.04
@@ -74,32 +74,6 @@ class MovedRegions:
             return None
         x0, y0, x1, y1 = zip(*(box for _at, box in self._boxes), strict=True)
         return min(x0), min(y0), max(x1), max(y1)
-
-
-class InferenceSchedule:
-    """Coverage of an event: the longest stretch of its kept footage without an inference."""
-
-    def __init__(self) -> None:
-        self._since_ns = self._newest_ns = BootNs(0)
-        self._longest_ns = 0
-
-    def start_event(self, at_ns: BootNs) -> None:
-        """A clip of the event begins, the first or a later one."""
-        self._longest_ns = self.uninferred_ns
-        self._since_ns = self._newest_ns = at_ns
-
-    def should_infer(self, at_ns: BootNs) -> None:
-        """It goes on."""
-        self._newest_ns = at_ns
-
-    def record_inference(self, at_ns: BootNs) -> None:
-        """The frame of `at_ns` was looked at, some time after it came."""
-        self._longest_ns = max(self._longest_ns, at_ns - self._since_ns)
-        self._since_ns = max(self._since_ns, at_ns)
-
-    @property
-    def uninferred_ns(self) -> int:
-        return max(self._longest_ns, self._newest_ns - self._since_ns)
 
 
 @dataclass(slots=True)

@@ -183,8 +183,6 @@ class EvictionReason(enum.Enum):
     """Found missing at start: another program removed them."""
     OWNER = "owner"
     """An owner deleted them."""
-    UNWANTED = "unwanted"
-    """The owner asked for it (`clips.keep`): object detection found none of the labels that the owner wants to keep."""
     RECORDING = "recording"
     """Held for a request, but evicted because only held segments were left and recording would have stopped."""
 

@@ -3,14 +3,11 @@ frames."""
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.events import EventKind
-from agent.core.object_detection.discarding import MAX_UNINFERRED_NS, MIN_INFERENCES, may_discard_event
-from agent.core.object_detection.labels import Box, Detection, KeepFilter, ObjectLabel
-from agent.core.object_detection.votes import InferenceSchedule, LabelVotes, MovedRegions, is_moving
+from agent.core.object_detection.labels import Box, Detection, ObjectLabel
+from agent.core.object_detection.votes import LabelVotes, MovedRegions, is_moving
 from agent.core.timebase import BootNs, seconds
 
 HERE: Box = (0.2, 0.2, 0.4, 0.6)
@@ -116,42 +113,3 @@ def test_who_stands_still_stays_where_they_are() -> None:
         moved.add(at(second), None, present=True)
     moved.add(at(60), THERE, present=True)
     assert moved.box == (0.2, 0.2, 0.9, 0.6)
-
-
-def test_attention_is_the_longest_time_that_nobody_looked() -> None:
-    attention = InferenceSchedule()
-    attention.start_event(at(0))
-    for second in range(10):
-        attention.should_infer(at(second))
-        if second in (1, 2, 8):
-            attention.record_inference(at(second))
-    assert attention.uninferred_ns == seconds(6)
-    attention.start_event(at(100))
-    attention.should_infer(at(103))
-    assert attention.uninferred_ns == seconds(6), "what lay between two clips is not of the event"
-    attention.should_infer(at(110))
-    assert attention.uninferred_ns == seconds(10)
-
-
-@pytest.mark.parametrize(
-    ("keep", "shown", "gone"),
-    [
-        (KeepFilter.ALL, (), False),
-        (KeepFilter.PEOPLE, (), True),
-        (KeepFilter.PEOPLE, (ObjectLabel.PERSON, ObjectLabel.VEHICLE), False),
-        (KeepFilter.PEOPLE, (ObjectLabel.VEHICLE,), True),
-        (KeepFilter.PEOPLE_AND_VEHICLES, (ObjectLabel.VEHICLE,), False),
-        (KeepFilter.PEOPLE_AND_VEHICLES, (ObjectLabel.ANIMAL,), True),
-        (KeepFilter.RECOGNISED, (ObjectLabel.PARCEL,), False),
-        (KeepFilter.RECOGNISED, (), True),
-    ],
-)
-def test_an_event_goes_only_as_its_owner_asked(keep: KeepFilter, shown: tuple[ObjectLabel, ...], gone: bool) -> None:
-    for kind in (EventKind.MOTION, EventKind.PIR):
-        assert may_discard_event(keep, kind, shown, MIN_INFERENCES, 0) is gone
-    assert not may_discard_event(keep, EventKind.BUTTON, shown, MIN_INFERENCES, 0), "a press always stays"
-
-
-def test_an_event_that_was_not_watched_well_stays() -> None:
-    assert not may_discard_event(KeepFilter.PEOPLE, EventKind.MOTION, (), MIN_INFERENCES - 1, 0)
-    assert not may_discard_event(KeepFilter.PEOPLE, EventKind.MOTION, (), 100, MAX_UNINFERRED_NS + 1)

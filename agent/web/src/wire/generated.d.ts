@@ -868,7 +868,6 @@ export interface RecorderReport {
   in_event?: boolean;
   motion_passes?: string;
   sound?: string;
-  discarded_events?: number;
   object_detection?: DetectionReport | null;
   scrub?: ScrubReport | null;
   wear?: Wear | null;
