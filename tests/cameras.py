@@ -28,6 +28,8 @@ class Receiver:
     packets: list[EncodedPacket] = field(default_factory=list)
     luma_ns: list[int] = field(default_factory=list)
     luma_kept: list[np.ndarray] = field(default_factory=list)
+    pictures: list[np.ndarray] = field(default_factory=list)
+    """The coloured pictures of the first frames, if the camera gives any."""
     ends: list[tuple[CameraEnd, str]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
     done: threading.Event = field(default_factory=threading.Event)
@@ -43,6 +45,8 @@ class Receiver:
         self._noticed()
         self.luma_ns.append(frame.sensor_ns)
         self.luma_kept.append(frame.luma.copy())
+        if frame.picture is not None and len(self.pictures) < 3:
+            self.pictures.append(frame.picture())
 
     def ended(self, end: CameraEnd, detail: str) -> None:
         self.ends.append((end, detail))

@@ -101,7 +101,8 @@ class MotionRun:
             return
         self._next_look_s = self.footage_s + _LOOK_EVERY_S
         began_ns = time.thread_time_ns()
-        self._votes.add(frame.sensor_ns, object_detector.detect(frame.luma), self._moved.box)
+        picture = frame.picture() if frame.picture is not None else frame.luma
+        self._votes.add(frame.sensor_ns, object_detector.detect(picture, self._moved.box), self._moved.box)
         self.look_ns += time.thread_time_ns() - began_ns
         self.looks += 1
 

@@ -8,6 +8,7 @@ the boot clock.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "Light",
     "Luma",
     "LumaFrame",
+    "Picture",
     "SoundDescription",
     "SoundPacket",
     "StreamDescription",
@@ -29,6 +31,9 @@ __all__ = [
 
 Luma = npt.NDArray[np.uint8]
 """(H, W) uint8, 0 black .. 255 white."""
+
+Picture = npt.NDArray[np.uint8]
+"""(H, W, 3) uint8: red, green, blue."""
 
 
 class VideoCodec(enum.Enum):
@@ -113,6 +118,9 @@ class LumaFrame:
     luma: Luma
     sensor_ns: BootNs
     light: Light = field(default_factory=Light)
+    picture: Callable[[], Picture] | None = None
+    """Makes a coloured picture of the same moment, larger than the small stream. None if the camera cannot. It costs
+    milliseconds, so ask only for pictures that are needed. The camera's own function is borrowed like `luma`."""
 
 
 @dataclass(frozen=True, slots=True)

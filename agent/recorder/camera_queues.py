@@ -21,9 +21,10 @@ from typing import ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
-from agent.core.media import EncodedPacket, LumaFrame
+from agent.core.media import EncodedPacket, LumaFrame, Picture
 from agent.core.motion.lens import LensState
 from agent.core.recovery import StreamPulse
+from agent.core.timebase import NS_PER_S
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import CameraEnd
 
@@ -31,6 +32,8 @@ __all__ = ["GATHER_S", "LUMA_FRAMES", "PACKET_BYTES", "BoundedQueue", "CameraQue
 
 LUMA_FRAMES: Final = 8
 PACKET_BYTES: Final = 16 << 20
+_PICTURE_EVERY_NS: Final = 2 * NS_PER_S // 5
+"""A coloured picture is taken at most this often, because it costs the camera's thread milliseconds."""
 GATHER_S: Final = 0.45
 """While the picture is still, frames gather for at most this many seconds. A track takes longer to confirm, so events
 stay on time."""
@@ -151,10 +154,10 @@ class CameraQueues(ThreadOwned):
     WRITTEN_BY: ClassVar = {
         **dict.fromkeys(("packet_ns", "_packets_came", "_skipping", "packets_dropped"), AttributeOwner.PACKET_DELIVERY),
         **dict.fromkeys(
-            ("frames", "frame_ns", "change_ns", "lux", "frames_dropped", "_fingerprint", "_repeated"),
+            ("frames", "frame_ns", "change_ns", "lux", "frames_dropped", "_fingerprint", "_repeated", "_pictured_ns"),
             AttributeOwner.FRAME_DELIVERY,
         ),
-        "lens": AttributeOwner.ANALYSIS,
+        **dict.fromkeys(("lens", "picture_wanted_ns"), AttributeOwner.ANALYSIS),
         "end": AttributeOwner.LOCK,
     }
 
@@ -176,6 +179,9 @@ class CameraQueues(ThreadOwned):
         self._fingerprint = 0
         self.lens = LensState.CLEAR
         """The analysis' judgement of the lens in the newest frame."""
+        self.picture_wanted_ns: int | None = None
+        """Sensor time from which the analysis wants a frame with a coloured picture; None: none is wanted."""
+        self._pictured_ns = -_PICTURE_EVERY_NS
         self.end: tuple[CameraEnd, str] | None = None
         self.ended_event = threading.Event()
         self.attention = threading.Event()
@@ -213,13 +219,24 @@ class CameraQueues(ThreadOwned):
 
     def luma(self, frame: LumaFrame) -> None:
         self._feel(frame)
-        kept = LumaFrame(frame.luma.copy(), frame.sensor_ns, frame.light)
+        kept = LumaFrame(frame.luma.copy(), frame.sensor_ns, frame.light, self._kept_picture(frame))
         if not self.live:
             self.lumas.put(kept)
         elif not self.lumas.offer(kept):
             self.lumas.drop_oldest()
             self.frames_dropped += 1
             self.lumas.offer(kept)
+
+    def _kept_picture(self, frame: LumaFrame) -> Callable[[], Picture] | None:
+        """Takes the coloured picture now, while the camera lends it. The wish may be old, so at most one comes soon."""
+        wanted_ns = self.picture_wanted_ns
+        if frame.picture is None or wanted_ns is None or frame.sensor_ns < wanted_ns:
+            return None
+        if frame.sensor_ns - self._pictured_ns < _PICTURE_EVERY_NS:
+            return None
+        self._pictured_ns = frame.sensor_ns
+        picture = frame.picture()
+        return lambda: picture
 
     def _feel(self, frame: LumaFrame) -> None:
         """Checks that the sensor is alive. A few rows are enough: their noise never repeats, except in the dark."""

@@ -139,6 +139,7 @@ class FrameAnalysis(ThreadOwned):
         self.spent_ns += self._clock.now().boot_ns - begun_ns
         self.analysed += 1
         self._object_detection.observe(self._machine.recorded_event, frame, sample)
+        queues.picture_wanted_ns = self._object_detection.picture_wanted_ns
         self._last_ns = frame.sensor_ns
         return effects
 

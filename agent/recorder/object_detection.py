@@ -24,7 +24,7 @@ from typing import Final
 import structlog
 
 from agent.core.events import EventKind
-from agent.core.media import Luma, LumaFrame
+from agent.core.media import Luma, LumaFrame, Picture
 from agent.core.motion.sample import MotionSample
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.object_detection.labels import Box, ObjectLabel
@@ -38,6 +38,8 @@ __all__ = ["QUEUE", "DetectionState", "DetectionStatus", "ObjectDetectionService
 
 QUEUE: Final = 3
 _INFER_EVERY_NS: Final = NS_PER_S // 2
+_COLOUR_WAITS_NS: Final = NS_PER_S
+"""An inference waits this long for a frame with a coloured picture, if the camera gives any."""
 _INFER_EVERY_WHEN_SETTLED_NS: Final = 2 * NS_PER_S
 """Once a person is seen, there is little left to learn."""
 _REST: Final = 3.0
@@ -77,7 +79,7 @@ class DetectionStatus:
 class _QueuedFrame:
     event: int
     at_ns: BootNs
-    luma: Luma
+    picture: Luma | Picture
     moved: Box | None
 
 
@@ -116,6 +118,8 @@ class ObjectDetectionService:
         self._open: int | None = None
         self._moved = MovedRegions()
         self._next_ns = 0
+        self._coloured = True
+        """The camera gives coloured pictures, as far as is known."""
         self._live = True
         self._watched_ns = BootNs(0)
         """The newest frame of the analysis. Only later frames can still be queued."""
@@ -173,6 +177,7 @@ class ObjectDetectionService:
         with self._lock:
             self._events.clear()
             self._open, self._live, self._watched_ns, self._queued = None, live, BootNs(0), 0
+        self._coloured = True
 
     def end_stream(self) -> None:
         """Ends the stream: its last frame has come."""
@@ -194,15 +199,30 @@ class ObjectDetectionService:
         with self._lock:
             if event is not None:
                 seen = self._event(event)
-                if frame.sensor_ns >= self._next_ns and self.state is DetectionState.RUNNING:
+                if self._is_due(frame) and self.state is DetectionState.RUNNING:
                     settled = ObjectLabel.PERSON in seen.votes.shown
                     self._next_ns = frame.sensor_ns + (_INFER_EVERY_WHEN_SETTLED_NS if settled else _INFER_EVERY_NS)
                     self._queued += 1
-                    glimpse = _QueuedFrame(event, frame.sensor_ns, frame.luma, self._moved.box)
+                    picture = frame.picture() if frame.picture is not None else frame.luma
+                    glimpse = _QueuedFrame(event, frame.sensor_ns, picture, self._moved.box)
             self._watched_ns = frame.sensor_ns
             self._lock.notify_all()
         if glimpse is not None:
             self._offer(glimpse)
+
+    def _is_due(self, frame: LumaFrame) -> bool:
+        """Called with the lock held. An event's first frame makes a look due, or the one of `_next_ns`."""
+        self._next_ns = self._next_ns or frame.sensor_ns
+        if frame.picture is not None:
+            self._coloured = True
+        elif self._coloured and frame.sensor_ns >= self._next_ns + _COLOUR_WAITS_NS:
+            self._coloured = False
+        return frame.sensor_ns >= self._next_ns and (frame.picture is not None or not self._coloured)
+
+    @property
+    def picture_wanted_ns(self) -> int | None:
+        """Sensor time from which a frame with a coloured picture is wanted; None outside of events, and while off."""
+        return self._next_ns if self._open is not None and self.state is DetectionState.RUNNING else None
 
     def _switch_to(self, event: int | None) -> None:
         with self._lock:
@@ -287,7 +307,7 @@ class ObjectDetectionService:
         if self._resting:
             return 0.0
         begun_s = time.monotonic()
-        detections = object_detector.detect(glimpse.luma)
+        detections = object_detector.detect(glimpse.picture, glimpse.moved)
         took_s = time.monotonic() - begun_s
         with self._lock:
             seen = self._event(glimpse.event)

@@ -132,7 +132,7 @@ def test_a_folder_without_videos_is_said_to_have_none(tmp_path: Path, tool: Call
 
 
 @pytest.mark.footage
-@pytest.mark.parametrize("name", ["intelcar.mp4", "roadtop.avi"])
+@pytest.mark.parametrize("name", ["intelcar.mp4", "suburb.mp4"])
 def test_with_an_opinion_each_event_says_what_is_in_it(shared: Path, name: str, tool: Callable[..., Any]) -> None:
     real_models()
     [report] = json.loads(tool("motion", "--opinion", "--json", shared / "clips" / name).out)["files"]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from agent.core.media import StreamDescription
@@ -124,6 +126,18 @@ def test_luma_comes_as_described_and_with_its_packets_time(played: Played) -> No
     shapes = {(luma.shape, luma.dtype.name) for luma in receiver.luma_kept}
     assert shapes == {((description.luma_height_px, description.luma_width_px), "uint8")}
     assert max(luma.max() for luma in receiver.luma_kept) > 100, "there is a picture in it"
+
+
+def test_a_frame_comes_with_a_coloured_picture_of_its_moment(played: Played) -> None:
+    description, receiver = played
+    assert receiver.pictures
+    for picture, luma in zip(receiver.pictures, receiver.luma_kept, strict=False):
+        height_px, width_px, channels = picture.shape
+        assert (channels, picture.dtype.name) == (3, "uint8")
+        assert width_px <= 640
+        assert height_px / width_px == pytest.approx(description.height_px / description.width_px, rel=0.05)
+        grey = cv2.cvtColor(cv2.resize(picture, luma.shape[::-1], interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        assert np.corrcoef(grey.ravel(), luma.ravel())[0, 1] > 0.9, "it shows what the small stream shows"
 
 
 def test_the_first_packet_is_a_keyframe_and_another_comes_about_every_second(played: Played) -> None:

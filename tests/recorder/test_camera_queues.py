@@ -25,6 +25,11 @@ def frame(number: int) -> LumaFrame:
     return LumaFrame(np.full((32, 32), number % 256, np.uint8), BootNs(number))
 
 
+def coloured(at_ms: int, buffer: np.ndarray) -> LumaFrame:
+    """A frame whose picture is copied from the camera's buffer only on request."""
+    return LumaFrame(np.zeros((32, 32), np.uint8), BootNs(at_ms * 1_000_000), picture=buffer.copy)
+
+
 def inside(queue: BoundedQueue[object]) -> list[object]:
     queue.close()
     found = []
@@ -121,3 +126,17 @@ def test_the_first_end_is_why() -> None:
     assert queues.end == (CameraEnd.LOST, "the detector failed")
     assert queues.ended_event.is_set()
     assert queues.lumas.closed
+
+
+def test_a_coloured_picture_is_taken_when_it_is_wanted_and_not_for_every_frame() -> None:
+    queues = CameraQueues(live=False)
+    buffer = np.zeros((4, 4, 3), np.uint8)
+    for at_ms in range(0, 800, 100):
+        if at_ms == 200:
+            queues.picture_wanted_ns = 250 * 1_000_000
+        buffer[:] = at_ms // 10
+        queues.luma(coloured(at_ms, buffer))
+    kept = [each for each in inside(queues.lumas) if isinstance(each, LumaFrame)]
+    with_picture = {each.sensor_ns // 1_000_000: each.picture() for each in kept if each.picture is not None}
+    assert sorted(with_picture) == [300, 700], "from the wish on, and one in 0.4 s while the wish is old"
+    assert [int(with_picture[at_ms].max()) for at_ms in (300, 700)] == [30, 70], "of its own moment"

@@ -13,11 +13,11 @@ from agent.core.events import EventKind
 from agent.core.media import LumaFrame
 from agent.core.motion.sample import MotionSample, MotionState
 from agent.core.object_detection.detector import ObjectDetector
-from agent.core.object_detection.labels import ObjectLabel
+from agent.core.object_detection.labels import Box, Detection, ObjectLabel
 from agent.core.timebase import BootNs, seconds
 from agent.errors import ConfigurationError, DeviceError
 from agent.recorder.object_detection import QUEUE, ObjectDetectionService
-from tests.networks import FakeNetwork, Seen, fake_eye
+from tests.networks import FakeNetwork, Seen, bright_person, fake_eye
 
 EMPTY = np.full((60, 80), 90, np.uint8)
 VISITED = EMPTY.copy()
@@ -43,10 +43,11 @@ class Bench:
         self.detection.start()
         self.detection.begin_stream(live=live)
 
-    def watch(self, second: float, luma: np.ndarray, event: int | None = 1) -> None:
+    def watch(self, second: float, luma: np.ndarray, event: int | None = 1, *, coloured: bool = True) -> None:
         at_ns = BootNs(seconds(second))
         sample = MotionSample(at_ns, moving=True, score=1.0, box=WHERE, state=MotionState.ACTIVE)
-        self.detection.observe(event, LumaFrame(luma, at_ns), sample)
+        picture = (lambda: np.repeat(luma[..., None], 3, axis=2)) if coloured else None
+        self.detection.observe(event, LumaFrame(luma, at_ns, picture=picture), sample)
 
     def shown(self, first: float, last: float, event: int = 1) -> tuple[ObjectLabel, ...] | None:
         return self.detection.shown_between(event, BootNs(seconds(first)), BootNs(seconds(last)))
@@ -87,6 +88,24 @@ def test_a_person_is_seen_in_the_segments_in_which_they_are(benches: Callable[..
     assert bench.shown(10, 15) is None
     assert bench.detection.status().labels == ("person",)
     assert bench.detection.status().inferences < 20, "it looks now and then, not always"
+
+
+def test_a_look_waits_a_second_for_colour_and_no_longer(benches: Callable[..., Bench]) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    class Noting(ObjectDetector):
+        def detect(self, picture: np.ndarray, moved: Box | None = None) -> tuple[Detection, ...]:
+            shapes.append(picture.shape)
+            return super().detect(picture, moved)
+
+    bench = benches(lambda: Noting(FakeNetwork(bright_person).infer))
+    assert bench.detection.picture_wanted_ns is None, "no event, no picture"
+    for tenth in range(30):
+        bench.watch(tenth / 10, VISITED, coloured=tenth == 5)
+    assert bench.detection.picture_wanted_ns is not None
+    bench.settle()
+    assert [len(shape) for shape in shapes][:2] == [3, 2], "the frame in colour, then one in grey a second later"
+    assert len(shapes) == 1 + 2, "afterwards it waits no more"
 
 
 def test_outside_of_events_nothing_is_looked_at(benches: Callable[..., Bench]) -> None:

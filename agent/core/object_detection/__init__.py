@@ -1,6 +1,6 @@
 """Labels the frames of an event: person, vehicle, animal or parcel.
 
-    luma ──▶ framing ──▶ a network (a port) ──▶ boxes ──▶ sightings ──▶ votes ──▶ what the event shows
+    picture, what moved ──▶ framing ──▶ a network (a port) ──▶ boxes ──▶ sightings ──▶ votes ──▶ what the event shows
 
 Its result is an opinion: wrong now and then, always late, and sometimes absent. Recording and sharing must work without
 it.

@@ -32,6 +32,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Final
 
 import av
@@ -50,7 +51,7 @@ from agent.errors import ConfigurationError, DeviceError, InternalError
 from agent.media.annexb import has_parameters, has_picture
 from agent.ports import CameraEnd, CameraSink, MaskedArea
 from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
-from agent.recorder.capture.encoding import luma_size
+from agent.recorder.capture.encoding import coloured, luma_size
 from agent.recorder.capture.rtsp import LARGEST_PX, host_of, opened, said
 
 __all__ = ["RtspCamera"]
@@ -285,7 +286,9 @@ class RtspCamera:
                     own_ns = round(picture.pts * picture.time_base * NS_PER_S)
                     if clock.settled(own_ns):
                         luma = _luma_of(picture, size_px)
-                        self._hand_over(arrivals, LumaFrame(luma, clock.boot_ns(own_ns, keyframe=True)), stopped)
+                        taken_ns = clock.boot_ns(own_ns, keyframe=True)
+                        frame = LumaFrame(luma, taken_ns, picture=partial(coloured, picture))
+                        self._hand_over(arrivals, frame, stopped)
             except (av.error.FFmpegError, OSError) as error:
                 cause = said(error)
         self._lost(arrivals, stopped, cause)
@@ -470,7 +473,8 @@ class _LumaDecoder:
             taken_ns = picture.pts or 0
             if picture.key_frame or taken_ns - self._given_ns >= NS_PER_S / _KEYFRAMES_PER_S:
                 self._given_ns = taken_ns
-                self._give(LumaFrame(_luma_of(picture, self._size_px), BootNs(taken_ns)))
+                luma = _luma_of(picture, self._size_px)
+                self._give(LumaFrame(luma, BootNs(taken_ns), picture=partial(coloured, picture)))
 
 
 def _own_ns(packet: av.Packet[VideoStream]) -> int | None:

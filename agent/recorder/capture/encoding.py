@@ -15,23 +15,26 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 
 import av
 import cv2
 import numpy as np
 from av.video.frame import PictureType
+from av.video.reformatter import Interpolation
 
-from agent.core.media import EncodedPacket, Luma, LumaFrame, StreamDescription
+from agent.core.media import EncodedPacket, Luma, LumaFrame, Picture, StreamDescription
 from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError
 from agent.ports import CameraSink, MaskedArea
 from agent.recorder.capture.privacy_mask import PrivacyMask
 
-__all__ = ["EncodingSettings", "H264Encoder", "Pipeline", "describe", "luma_size"]
+__all__ = ["EncodingSettings", "H264Encoder", "Pipeline", "coloured", "describe", "luma_size", "picture_size"]
 
 _LUMA_WIDTH_PX = 320
 _LUMA_STEP_PX = 16
+_PICTURE_WIDTH_PX = 640
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,18 @@ def luma_size(width_px: int, height_px: int) -> tuple[int, int]:
     width = max(_LUMA_STEP_PX, min(_LUMA_WIDTH_PX, width_px) // _LUMA_STEP_PX * _LUMA_STEP_PX)
     height = max(_LUMA_STEP_PX, round(width * height_px / width_px / _LUMA_STEP_PX) * _LUMA_STEP_PX)
     return width, height
+
+
+def picture_size(width_px: int, height_px: int) -> tuple[int, int]:
+    """Width and height of the coloured picture for object detection: 640 wide or less, both sides even."""
+    width = min(_PICTURE_WIDTH_PX, width_px // 2 * 2)
+    return width, max(2, round(height_px * width / width_px / 2) * 2)
+
+
+def coloured(picture: av.VideoFrame) -> Picture:
+    """Returns a small RGB copy of a picture in any format."""
+    small = picture.reformat(*picture_size(picture.width, picture.height), "rgb24", interpolation=Interpolation.AREA)
+    return np.asarray(small.to_ndarray(), np.uint8)
 
 
 class H264Encoder:
@@ -150,7 +165,7 @@ class Pipeline:
             self._sink.packet(replace(packet, masked_anew=packet.sensor_ns == self._masked_ns))
         height_px, width_px = self._luma.shape
         cv2.resize(_luma_plane(picture), (width_px, height_px), dst=self._luma, interpolation=cv2.INTER_AREA)
-        self._sink.luma(LumaFrame(self._luma, sensor_ns))
+        self._sink.luma(LumaFrame(self._luma, sensor_ns, picture=partial(coloured, picture)))
 
     def _masked(self, picture: av.VideoFrame) -> av.VideoFrame:
         """A copy, for the decoder may still predict from the original."""

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from agent.core.object_detection.boxes import decode_faces, decode_objects, object_anchors, overlap, suppress
 from agent.core.object_detection.detector import CLASSES, ObjectDetector
 from agent.core.object_detection.labels import Box, ObjectLabel
-from agent.core.object_detection.letterbox import fit
+from agent.core.object_detection.letterbox import fit, surroundings
 from agent.errors import FormatError
-from tests.networks import FakeNetwork, Seen, encoded, fake_eye, nearest_anchor
+from tests.networks import FakeNetwork, Seen, bright_person, encoded, fake_eye, nearest_anchor
 
 shares = st.floats(0, 0.8)
 sizes = st.floats(0.05, 0.9)
@@ -46,6 +46,47 @@ def test_black_is_minus_one_white_is_one_and_the_bands_are_grey() -> None:
 def test_what_lies_in_a_band_alone_is_no_box_of_the_picture() -> None:
     _pixels, placing = fit(np.zeros((100, 300), np.uint8), 300)
     assert placing.back((0.1, 0.0, 0.9, 0.2)) is None
+
+
+@given(
+    moved=boxes(),
+    width_px=st.integers(32, 640).map(lambda each: each // 2 * 2),
+    height_px=st.integers(32, 640).map(lambda each: each // 2 * 2),
+)
+def test_the_surroundings_of_what_moved_hold_it_and_lie_in_the_picture(
+    moved: Box, width_px: int, height_px: int
+) -> None:
+    x0, y0, x1, y1 = region = surroundings(moved, width_px, height_px)
+    assert 0 <= x0 < x1 <= 1 + 1e-9
+    assert 0 <= y0 < y1 <= 1 + 1e-9
+    assert x0 <= moved[0] + 1e-9
+    assert moved[2] <= x1 + 1e-9
+    assert y0 <= moved[1] + 1e-9
+    assert moved[3] <= y1 + 1e-9
+    across_px, down_px = (x1 - x0) * width_px, (y1 - y0) * height_px
+    assert across_px == pytest.approx(down_px) or max(across_px / width_px, down_px / height_px) == pytest.approx(1)
+    assert x1 - x0 >= 0.3 - 1e-9
+    _pixels, placing = fit(np.zeros((height_px, width_px, 3), np.uint8), 300, region)
+    whole = (placing.left, placing.top, placing.left + placing.width, placing.top + placing.height)
+    assert placing.back(whole) == pytest.approx(region)
+
+
+def test_colour_reaches_the_network_in_the_order_red_green_blue() -> None:
+    picture = np.zeros((300, 300, 3), np.uint8)
+    picture[..., 0], picture[..., 1] = 255, 51
+    pixels, _placing = fit(picture, 300)
+    assert pixels[0, 150, 150] == pytest.approx((1.0, -0.6, -1.0))
+
+
+def test_a_small_visitor_fills_the_square_of_the_network() -> None:
+    """A person of 24 px in a picture of 640 px was 11 px in the square.  Their surroundings are enlarged."""
+    picture = np.zeros((360, 640, 3), np.uint8)
+    picture[100:148, 300:324] = 255
+    moved = (300 / 640, 100 / 360, 324 / 640, 148 / 360)
+    [found] = ObjectDetector(FakeNetwork(bright_person).infer).detect(picture, moved)
+    assert found.box == pytest.approx(moved, abs=0.02)
+    pixels, _placing = fit(picture, 300, surroundings(moved, 640, 360))
+    assert float((pixels[0, ..., 0] > 0.9).sum()) > 24 * 48
 
 
 def test_there_is_an_anchor_for_every_answer_of_the_network() -> None:

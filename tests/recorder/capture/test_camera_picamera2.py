@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from agent.core.motion.zones import Zone, ZoneMap
 from agent.recorder.capture.camera_picamera2 import PiMode
 from agent.recorder.capture.camera_picamera2.camera import _light
 from agent.recorder.capture.camera_picamera2.mode import controls_for, transform_for
-from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch
+from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch, small_picture
 from agent.wire.fields import ZoneKind
 
 
@@ -94,3 +95,22 @@ def test_a_privacy_zone_lies_where_it_was_drawn_in_the_turned_picture() -> None:
     PrivacyRetouch(ZoneMap((left,)), (True, True)).retouch(pixels, {"size": (32, 16), "format": "YUV420"})
     assert (pixels[:16, :12] == 16).all()
     assert (pixels[:16, 12:] == 200).all()
+
+
+@pytest.mark.parametrize("name", ["NV12", "YUV420"])
+def test_the_coloured_picture_is_read_from_either_format_without_its_padding(name: str) -> None:
+    width, height, stride = 1280, 720, 1344
+    scene = np.zeros((height, width, 3), np.uint8)
+    scene[:, :640], scene[:, 640:] = (200, 30, 30), (20, 40, 180)
+    planar = cv2.cvtColor(scene, cv2.COLOR_RGB2YUV_I420)
+    luma, chroma = planar[:height], planar[height:].reshape(2, height // 2, width // 2)
+    pixels = np.full((height * 3 // 2, stride), 77, np.uint8)
+    pixels[:height, :width] = luma
+    if name == "NV12":
+        pixels[height:, :width] = np.stack(list(chroma), axis=-1).reshape(height // 2, width)
+    else:
+        pixels[height:].reshape(2, height // 2, stride // 2)[:, :, : width // 2] = chroma
+    picture = small_picture(pixels, {"size": (width, height), "format": name})
+    assert picture.shape == (360, 640, 3)
+    assert np.abs(picture[:, :318].astype(int) - (200, 30, 30)).max() <= 4
+    assert np.abs(picture[:, 322:].astype(int) - (20, 40, 180)).max() <= 4

@@ -79,6 +79,17 @@ def test_a_mask_is_black_in_the_small_stream_and_in_the_recording() -> None:
             assert image[:, 170:].std() > 20
 
 
+def test_the_coloured_picture_has_its_colours_and_its_masks() -> None:
+    red = av.VideoFrame.from_ndarray(np.full((480, 1280, 3), (0, 0, 255), np.uint8), format="bgr24")
+    receiver = Receiver()
+    description = describe(1280, 480, 10, widest_px=1280, live=False)
+    Pipeline(description, EncodingSettings(zones=LEFT_HALF), receiver).feed(red, FIRST_NS)
+    [picture] = receiver.pictures
+    assert picture.shape == (240, 640, 3)
+    assert np.abs(picture[:, 330:].astype(int) - (255, 0, 0)).max() < 8
+    assert picture[:, :310].max() < 8
+
+
 def test_a_mask_does_not_reach_into_the_decoders_own_picture() -> None:
     picture = noise(1).reformat(format="yuv420p")
     before = picture.to_ndarray().copy()

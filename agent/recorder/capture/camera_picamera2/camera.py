@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from agent.ports import CameraEnd, CameraSink, MaskedArea
 from agent.recorder.capture.camera_picamera2.encoding import EncoderChoice, EncoderTap, make_encoder
 from agent.recorder.capture.camera_picamera2.faults import no_camera, out_of_memory, remedies
 from agent.recorder.capture.camera_picamera2.mode import PiMode, controls_for, transform_for
-from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch
+from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch, picture_of
 from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
 from agent.recorder.capture.encoding import EncodingSettings, luma_size
 
@@ -268,7 +269,7 @@ class PiCamera:
         with MappedArray(request, "lores", write=False) as mapped:
             # Luma is the first rows in YUV420 and NV12 alike; the padding behind each row is left where it is.
             luma: Luma = mapped.array[: description.luma_height_px, : description.luma_width_px]
-            sink.luma(replace(frame, luma=luma))
+            sink.luma(replace(frame, luma=luma, picture=partial(picture_of, request)))
 
     def _pass_on(self, tap: EncoderTap, sink: CameraSink, stopping: threading.Event) -> bool:
         """Delivers the packets that have come. Returns whether there were any."""

@@ -1,4 +1,4 @@
-"""Changes to pixels on the camera's thread, in place, before encoder and detector see them.
+"""Changes to pixels on the camera's thread, in place, before encoder and detector see them, and small coloured copies.
 
 Cameras turn and mirror pictures free of cost. If a driver reports that it left the picture unturned, the picture is
 turned here, at the cost of one copy. Privacy zones are filled in the turned picture.
@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from agent.core.media import Picture
 from agent.ports import MaskedArea
+from agent.recorder.capture.encoding import picture_size
 from agent.recorder.capture.privacy_mask import PrivacyMask
 
-__all__ = ["PrivacyRetouch"]
+__all__ = ["PrivacyRetouch", "picture_of", "small_picture"]
 
 _Pixels = npt.NDArray[np.uint8]
 _Flips = tuple[bool, bool]
@@ -51,6 +53,29 @@ class PrivacyRetouch:
                 plane[:] = cv2.flip(plane, _CODES[self._flips])
         if self._mask:
             self._mask.black(planes)
+
+
+def picture_of(request: Any) -> Picture:
+    """Returns a small RGB copy of the main stream's picture, which has its masks."""
+    from picamera2 import MappedArray
+
+    with MappedArray(request, "main", write=False) as mapped:
+        return small_picture(mapped.array, request.config["main"])
+
+
+def small_picture(pixels: _Pixels, stream: dict[str, Any]) -> Picture:
+    """`pixels`: (H·3/2, stride) uint8, Y above chroma, which is only read."""
+    interleaved = str(stream["format"]) == "NV12"
+    luma, *chroma = _planes(pixels, *stream["size"], interleaved=interleaved)
+    width, height = picture_size(*stream["size"])
+    sizes = [(width, height), *[(width // 2, height // 2)] * len(chroma)]
+    small = [
+        cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+        for plane, size in zip((luma, *chroma), sizes, strict=True)
+    ]
+    stacked = np.concatenate([plane.reshape(-1) for plane in small]).reshape(height * 3 // 2, width)
+    code = cv2.COLOR_YUV2RGB_NV12 if interleaved else cv2.COLOR_YUV2RGB_I420
+    return np.asarray(cv2.cvtColor(stacked, code), np.uint8)
 
 
 def _planes(pixels: _Pixels, width: int, height: int, *, interleaved: bool) -> list[_Pixels]:
