@@ -662,7 +662,15 @@ class Index(Protocol):
         ...
 
     def clear(self) -> None:
-        """Forgets everything, and makes the cache again if it is damaged."""
+        """Forgets everything, also the copy, and makes the cache again if it is damaged."""
+        ...
+
+    def keep_copy(self) -> None:
+        """Stores the cache a second time. A lost one is then read on from that copy instead of from the beginning."""
+        ...
+
+    def restore_copy(self) -> bool:
+        """Puts the copy in the place of the cache, and returns whether there was one. A copy is used once."""
         ...
 
     def apply(

@@ -20,13 +20,23 @@ class FakeIndex:
     def __init__(self, state: tuple[ChainHead, dict[str, VaultEntry]] | None = None) -> None:
         self._tip, self._entries = state or (ChainHead(), {})
         self._scrubbed = -1
+        self._copy: tuple[ChainHead, dict[str, VaultEntry]] | None = None
         self.history: list[tuple[ChainHead, dict[str, VaultEntry]]] = [(self._tip, dict(self._entries))]
 
     def chain_head(self) -> ChainHead:
         return self._tip
 
     def clear(self) -> None:
-        self._tip, self._entries, self._scrubbed = ChainHead(), {}, -1
+        self._tip, self._entries, self._scrubbed, self._copy = ChainHead(), {}, -1, None
+
+    def keep_copy(self) -> None:
+        self._copy = (self._tip, dict(self._entries))
+
+    def restore_copy(self) -> bool:
+        found, self._copy = self._copy, None
+        if found is not None:
+            self._tip, self._entries = found
+        return found is not None
 
     def apply(
         self, added: Sequence[VaultEntry], removed: Sequence[str], tip: ChainHead, syncs: Sequence[Dater] = ()

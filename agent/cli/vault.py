@@ -240,9 +240,10 @@ def repair(config: Path, as_json: bool) -> None:
 
     with _parts(config) as (folder, store, log, index):
         if folder.divided:
+            files = f"{folder.recorders_index} {folder.recorders_index}.copy"
             raise ConfigurationError(
                 "In this installation only the recorder writes the vault. It repairs the vault at every start.",
-                remedy=f"sudo systemctl stop doorward-recorder; sudo rm {folder.recorders_index}; then start it again.",
+                remedy=f"sudo systemctl stop doorward-recorder; sudo rm -f {files}; then start it again.",
             )
         folder.claim()
         try:

@@ -3,7 +3,7 @@
 device.key      0600, in two blocks: an Ed25519 key (PKCS #8 PEM), which signs manifest, ledger and disclosures; and a
                 secret from which keys for other uses are derived.  Neither opens anything
 vault/          segments, posters, manifest          (agent/core/vault/FORMAT.md)
-index.sqlite    a cache of the vault
+index.sqlite    a cache of the vault; index.sqlite.copy of at most a day before
 journal.sqlite  requests, consent, ledger, trust: the only thing here worth a backup; and space in reserve for it
 alerts.sqlite   alerts that their channels have not taken yet; may be deleted
 push.json       browsers that want to be told, and the key that vouches for us at their push services

@@ -77,6 +77,12 @@ class FollowingIndex:
     def clear(self) -> None:
         self._index.clear()
 
+    def keep_copy(self) -> None:
+        self._index.keep_copy()
+
+    def restore_copy(self) -> bool:
+        return self._index.restore_copy()
+
     def apply(
         self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, anchors: Sequence[Dater] = ()
     ) -> None:

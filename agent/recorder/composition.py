@@ -31,6 +31,7 @@ from agent.ports import Camera, CameraEnd, Clock, Microphone, Notifier
 from agent.recorder import motion_kernel, translation
 from agent.recorder.detection_setup import make_object_detection
 from agent.recorder.disk_wear import wear
+from agent.recorder.index_copy import copy_index_daily
 from agent.recorder.live_view import LiveEncoder, LiveViewSink
 from agent.recorder.panel import PanelRuntime
 from agent.recorder.recorder import Recorder, RecorderDevices, RecorderServices
@@ -118,6 +119,9 @@ class RecorderRuntime:
         self._threads = (
             threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub"),
             threading.Thread(target=self._live.run, args=(stand.live_view,), name="live"),
+            threading.Thread(
+                target=copy_index_daily, args=(self.vault.keep_index_copy, self._stopping.wait), name="index-copy"
+            ),
         )
 
     def start(self) -> None:

@@ -60,6 +60,8 @@ _TAIL_BYTES: Final = 256 << 10
 """The manifest's tail: the last few hundred records."""
 _LOW_BYTES: Final = 4 << 20
 """With less free space than this, the reserve is spent before a record is written."""
+_INDEX_ROW_BYTES: Final = 400
+"""One segment in the index, at most."""
 _DANGER_BYTES: Final = 16 << 20
 """With less free space than this, or than half the floor, holds no longer count, because they would stop recording."""
 
@@ -133,6 +135,15 @@ class Vault(VaultReader):
     def give_up(self) -> None:
         """End a start that reads a long manifest: the process has been asked to stop.  From any thread."""
         self._given_up.set()
+
+    def keep_index_copy(self) -> None:
+        """Copies the index, so that a lost one does not delay recording. Raises `StorageError`.
+
+        Skipped if the copy would take room that the vault's floor needs.
+        """
+        size_bytes = (self._index.totals().segments + 1) * _INDEX_ROW_BYTES
+        if not self.fault and self._store.free_bytes() - 2 * size_bytes >= self._limits.free_bytes:
+            self._index.keep_copy()
 
     def check_store(self) -> None:
         """Reads what is stored if the vault could not be started, for a disk that refuses writes."""

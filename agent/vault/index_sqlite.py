@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +38,9 @@ __all__ = ["SqliteIndex"]
 _VERSION: Final = 5
 _LONGEST_MS: Final = LONGEST_SEGMENT_US // 1000 + 1
 _PAGE_ROWS: Final = 256
+_COPY_PAGES: Final = 64
+"""A slice of the copy, 256 kB."""
+_COPY_PAUSE_S: Final = 0.02
 _TYPES: Final = [int, str, str, str, int, int, int, str, *[int] * 10]
 _NAMES: Final = re.compile(rf"{ID_PATTERN} {ID_PATTERN} [0-9a-f]{{32}}")
 """Segment, event and boot.  A segment names its files: in the index of a recorder that was taken over it could be a
@@ -104,11 +108,65 @@ class SqliteIndex:
         with self._lock:
             try:
                 self._remove()
+                # "Forgets everything": `doorward vault repair` must not read on from an older index.
+                self._beside(".copy").unlink(missing_ok=True)
             except OSError as error:
                 raise self._failed(error) from error
             self._ruined = ""
         with self._using():
             pass
+
+    def keep_copy(self) -> None:
+        """Copies the index beside itself, in slices. Other callers wait for one slice at most."""
+        new = self._beside(".new")
+        try:
+            # A file that an earlier run left half-written could be taken for damage of this index.
+            new.unlink(missing_ok=True)
+            with self._lock:
+                if self._connection is None or self._is_copy:
+                    return
+                self._copy_to(new, self._connection)
+            new.replace(self._beside(".copy"))
+        except (sqlite3.Error, OSError) as error:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise StorageError(f"{new}: {error}.", remedy="The copy is made again tomorrow.") from error
+
+    def _copy_to(self, new: Path, connection: sqlite3.Connection) -> None:
+        """With the lock held once, which it gives up between two slices."""
+
+        def give_way(_status: int, _remaining: int, _total: int) -> None:
+            self._lock.release()
+            try:
+                time.sleep(_COPY_PAUSE_S)
+            finally:
+                self._lock.acquire()
+            if self._connection is not connection:
+                raise sqlite3.OperationalError("the index was closed meanwhile")
+
+        target = sqlite3.connect(new)
+        try:
+            connection.backup(target, pages=_COPY_PAGES, progress=give_way)
+        finally:
+            target.close()
+
+    def restore_copy(self) -> bool:
+        if self._is_copy:
+            return False
+        with self._lock:
+            try:
+                if not self._beside(".copy").exists():
+                    return False
+                self._remove()
+                # Moved, not copied: a copy that turns out to be damaged is used once.
+                self._beside(".copy").replace(self._path)
+            except OSError as error:
+                raise self._failed(error) from error
+            self._ruined = ""
+        return True
+
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name + suffix)
 
     def apply(
         self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, syncs: Sequence[Dater] = ()

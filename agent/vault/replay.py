@@ -38,6 +38,8 @@ def catch_up(
 ) -> ReplayReport:
     """Brings `index` up to `log`; both must have been recovered. Raises `StorageError`, also if it is `given_up`.
 
+    A lost index is read on from its copy.
+
     Lines read until now stay in the index, so the next start continues there. `may_cut`: the manifest is ours to write.
     """
     known = None if from_the_beginning else _known_tip(log, index)
@@ -48,6 +50,9 @@ def catch_up(
             if given_up():
                 raise
             # The index is only a cache: make it again. If the log is the cause, the error comes again below.
+    if not from_the_beginning and log.end() > 0 and index.restore_copy():
+        # The copy is an older index of this manifest. If it is not, the whole manifest is read: a copy is used once.
+        return catch_up(log, index, given_up=given_up, may_cut=may_cut)
     index.clear()
     return _replay(log, index, ReplayReport(rebuilt=log.end() > 0), given_up, may_cut=may_cut)
 

@@ -229,10 +229,16 @@ class OnRealDisk(VaultMachine):
         self.place = Path(tempfile.mkdtemp(prefix="doorward-machine-"))
         return self._vault()
 
+    @rule()
+    def copy_index(self) -> None:
+        self.tested.vault.keep_index_copy()
+
     def crashed(self, chance: random.Random) -> TestVault:
+        """The index may be gone, and its copy with it or not."""
         self.tested.close()
-        if chance.random() < 0.3:
-            for path in self.place.glob("index.sqlite*"):
+        lost = chance.choice(("nothing", "nothing", "index", "both"))
+        for path in self.place.glob("index.sqlite*"):
+            if lost == "both" or (lost == "index" and not path.name.endswith(".copy")):
                 path.unlink()
         return self._vault()
 

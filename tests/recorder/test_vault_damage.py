@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import StorageError
 from agent.platform.disk import RealDisk
 from agent.recorder.vault_recovery import StartReport
+from agent.vault import index_sqlite, replay
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.vaults import DEVICE_KEY, JPEG, OWNER, SteppedClock, TestVault, box, event_id, make_vault
@@ -281,6 +285,116 @@ def loses_nothing(root: Path, ids: list[str]) -> None:
     assert later.vault.totals().segments == len(entries) == len(later.vault.overlapping(0, 2**60))
     assert len(entries) <= len(ids) + 1
     later.close()
+
+
+@contextmanager
+def read_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many lines of the manifest were put into an index."""
+    counted: list[int] = []
+    apply = replay._apply
+
+    def counting(index: Any, batch: Any, tip: Any) -> None:
+        counted.append(len(batch))
+        apply(index, batch, tip)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "_apply", counting)
+        yield counted
+
+
+def lose_index(root: Path) -> None:
+    for path in root.glob("index.sqlite*"):
+        if not path.name.endswith(".copy"):
+            path.unlink()
+
+
+def test_a_lost_index_is_read_on_from_its_copy_and_not_from_the_beginning(
+    tested: TestVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [tested.record() for _ in range(40)]
+    tested.vault.keep_index_copy()
+    tested.vault.erase(ids[:3])
+    ids = [*ids[3:], *(tested.record() for _ in range(5))]
+    tested.close()
+    lose_index(tmp_path)
+    later = make_vault(RealDisk(), index=SqliteIndex(tmp_path / "index.sqlite"), root=tmp_path / "vault", start=False)
+    with read_lines(monkeypatch) as counted:
+        assert not later.vault.start().rebuilt
+    assert 6 <= sum(counted) <= 10, "lines after the copy"
+    assert [entry.id for entry in later.vault.entries()] == ids
+    assert later.vault.totals().segments == len(ids)
+    later.record()
+    later.close()
+
+
+@pytest.mark.parametrize("spoil", ["ruined", "empty", "of another manifest", "half written", "with a ruined table"])
+def test_a_copy_that_does_not_help_costs_no_footage_and_no_recording(
+    tested: TestVault, tmp_path: Path, spoil: str
+) -> None:
+    ids = [tested.record() for _ in range(40)]
+    copy = tmp_path / "index.sqlite.copy"
+    if spoil == "of another manifest":
+        other = make_vault(RealDisk(), index=SqliteIndex(tmp_path / "o.sqlite"), root=tmp_path / "o", seed=9)
+        for _ in range(9):
+            other.record()
+        other.vault.keep_index_copy()
+        other.close()
+        (tmp_path / "o.sqlite.copy").rename(copy)
+    else:
+        tested.vault.keep_index_copy()
+        content = copy.read_bytes()
+        copy.write_bytes({"empty": b"", "half written": content[: len(content) // 2]}.get(spoil, content))
+        if spoil == "ruined":
+            copy.write_bytes(b"ruin" * 4096)
+        if spoil == "with a ruined table":
+            ruin(copy, "segment")
+    tested.close()
+    lose_index(tmp_path)
+    loses_nothing(tmp_path, ids)
+    assert not copy.exists(), "a copy is used once"
+
+
+def test_segments_are_recorded_while_the_index_is_copied(
+    tested: TestVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [tested.record() for _ in range(20)]
+    meanwhile: list[str] = []
+
+    def record(_seconds: float) -> None:
+        if len(meanwhile) < 5:
+            meanwhile.append(tested.record())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_sqlite, "_COPY_PAGES", 1)
+        patch.setattr(index_sqlite, "time", SimpleNamespace(sleep=record))
+        tested.vault.keep_index_copy()
+    assert len(meanwhile) == 5
+    tested.close()
+    lose_index(tmp_path)
+    loses_nothing(tmp_path, [*ids, *meanwhile])
+
+
+def test_an_index_that_is_closed_while_it_is_copied_keeps_its_older_copy(
+    tested: TestVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested.record()
+    tested.vault.keep_index_copy()
+    before = (tmp_path / "index.sqlite.copy").read_bytes()
+    tested.record()
+    with monkeypatch.context() as patch:
+        patch.setattr(index_sqlite, "_COPY_PAGES", 1)
+        patch.setattr(index_sqlite, "time", SimpleNamespace(sleep=lambda _: tested.index.close()))
+        with pytest.raises(StorageError, match="closed meanwhile"):
+            tested.vault.keep_index_copy()
+    assert (tmp_path / "index.sqlite.copy").read_bytes() == before
+    assert not (tmp_path / "index.sqlite.new").exists()
+
+
+def test_no_copy_takes_the_room_of_the_floor(tested: TestVault, tmp_path: Path) -> None:
+    tested.record()
+    tested.vault.set_limits(replace(tested.vault._limits, free_bytes=2**60))
+    tested.vault.keep_index_copy()
+    assert not (tmp_path / "index.sqlite.copy").exists()
 
 
 def test_an_index_that_is_ruined_under_a_reader_is_made_anew_before_anything_is_written(
