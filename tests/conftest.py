@@ -22,7 +22,12 @@ clocks, so their tests have a second try (decision 0017)."""
 # A busy machine is no failure: bench/ measures the time of an example. And the same code gets the same examples:
 # whether a change is sound must not depend on luck. `make explore` draws others.
 settings.register_profile(
-    "doorward", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "doorward",
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 settings.register_profile("explore", settings.get_profile("doorward"), derandomize=False, max_examples=500)
 settings.register_profile("few", settings.get_profile("doorward"), max_examples=10)

@@ -30,7 +30,7 @@ def test_a_mark_is_scrypt_over_root_requester_and_case_under_a_key_of_the_device
     assert LOG2_WORK_FACTOR == 10
 
 
-@settings(deadline=None, max_examples=min(30, settings().max_examples))
+@settings(deadline=None, max_examples=settings().max_examples * 2 // 5)
 @given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8), st.sampled_from((DEVICE, OTHER)))
 def test_one_case_of_one_requester_has_one_mark_on_one_device(one: str, other: str, device: DeviceSecret) -> None:
     marks, again = CaseHashes.of_device(DEVICE, 1), CaseHashes.of_device(device, 1)
