@@ -121,6 +121,8 @@ def test_a_disclosure_that_left_no_folder_takes_no_room_after_its_end(tmp_path: 
     quota.ended(TWO)
     stored = sum(each.stat().st_size for each in AnswerFolder(tmp_path, TWO).path.iterdir())
     assert (quota.of_door(DEVICE).size_bytes, quota.live(DEVICE, "")) == (stored, ())
+    assert quota.of(DEVICE, "") == quota.total() == quota.of_door(DEVICE)
+    assert quota.of(DEVICE, "", but=TWO).disclosures == quota.total(but=TWO).disclosures == 0
 
 
 def test_numbers_in_a_row_are_one_range() -> None:

@@ -358,6 +358,7 @@ def test_an_announcement_beyond_all_measure_leaves_nothing_behind(
     play(clock, desk, door, until=lambda: clock.boot_ns > 10**12 + seconds(60))
     assert door.receipts == []
     assert list(answer_folders(requester.folder)) == []
+    assert list(desk.receiver._arrivals._unreadable) == [door.disclosure.id], "it is not begun again and again"
     desk.bus.stop()
 
 
@@ -763,4 +764,5 @@ def test_a_place_that_is_free_again_is_given_to_the_next_one_at_once(
     doors = [Door(broker, requester, house.disclose(asked), clock) for house in houses]
     play(clock, desk, *doors, until=lambda: ReceiverEventKind.COMPLETE in desk.kinds)
     assert desk.kinds.count(ReceiverEventKind.BEGUN) == 2
+    play(clock, desk, *doors, most_s=2)
     desk.bus.stop()

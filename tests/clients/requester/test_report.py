@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.clients.requester.report import _area_in_words, _grouped, _length, _offsets, _size, _sketch
+from agent.clients.requester.report import (
+    ReportPicture,
+    _area_in_words,
+    _grouped,
+    _length,
+    _offsets,
+    _size,
+    _sketch,
+    _TimeFormatter,
+)
 from agent.wire.area import Circle, Point, Polygon
 
 
@@ -48,3 +58,20 @@ def test_each_clip_with_a_film_begins_where_the_films_before_it_end() -> None:
 
     pictures = [shown(1, 61.5), shown(2, 9.0, video=False), shown(3, 60.0), shown(4, 1.0)]
     assert _offsets(pictures) == {1: "0:00.0", 3: "1:01.5", 4: "2:01.5"}
+
+
+def test_times_are_in_the_zone_of_the_request_as_it_is_on_its_day() -> None:
+    summer_s, winter_s = 1_720_000_000, 1_800_000_000
+    amsterdam = ZoneInfo("Europe/Amsterdam")
+    assert _TimeFormatter(amsterdam, summer_s).zone_name == "UTC+02:00"
+    told = _TimeFormatter(amsterdam, winter_s)
+    assert told.zone_name == "UTC+01:00"
+    at_ms = winter_s * 1000
+    assert (told.day(at_ms), told.clock(at_ms), told.minute(at_ms)) == ("Friday 15 January 2027", "09:00:00", "09:00")
+    assert (told.both(at_ms), told.utc(at_ms)) == ("2027-01-15 09:00:00 +0100", "2027-01-15 08:00:00 UTC")
+
+
+def test_a_picture_is_in_the_report_itself_and_none_is_nothing() -> None:
+    clip: Any = SimpleNamespace()
+    assert ReportPicture(clip, b"jpeg", 1.0, video=True).data_uri == "data:image/jpeg;base64,anBlZw=="
+    assert ReportPicture(clip, b"", 1.0, video=True).data_uri == ""

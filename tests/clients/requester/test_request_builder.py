@@ -131,7 +131,7 @@ def test_a_place_and_a_distance_are_every_cell_within_it() -> None:
     assert len(far) == 32
     assert {cell_of(53.55 + north, 9.99 + east) for north in (-0.8, 0, 0.8) for east in (-1.4, 0, 1.4)} <= set(far)
     assert {cell.split("-")[1] for cell in parse_around("0,180,20")} == {"719", "0"}
-    for wrong in ("53.55,9.99", "53.55,9.99,0", "53.55,9.99,101", "81,0,5", "0,181,5"):
+    for wrong in ("53.55,9.99", "53.55,9.99,0", "53.55,9.99,101", "81,0,5", "0,180.5,5", "80.1,0,5", "53.55,9.99,20,1"):
         with pytest.raises(ConfigurationError, match="not a place and distance"):
             parse_around(wrong)
 
