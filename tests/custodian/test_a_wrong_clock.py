@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+import structlog
 
 from agent.core.consent import RequestState
 from agent.core.retention import RetentionLimits
@@ -247,7 +248,9 @@ def test_a_time_that_cannot_be_read_is_taken_from_the_newest_segment(tested: Tes
         journal.put("clock.trust", b"{")
     tested.clock.boot += 1
     tested.clock.utc_offset_ns += 74 * YEAR_S * NS_PER_S
-    clock = TrustedClock(tested.clock, journal, tested.vault.newest)
+    with structlog.testing.capture_logs() as logged:
+        clock = TrustedClock(tested.clock, journal, tested.vault.newest)
+    assert [entry["event"] for entry in logged] == ["clock_trust_unreadable"]
     assert clock.trusted_ms is None
     assert clock.believed_ms == newest.end_ms
     journal.close()

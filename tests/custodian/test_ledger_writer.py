@@ -12,7 +12,7 @@ from agent.core.ledger.checkpoint import check_progress, open_checkpoint
 from agent.core.ledger.entries import EntryKind, decode_entry
 from agent.core.ledger.merkle import check_consistency, leaf_hash, root_of
 from agent.custodian.journal_sqlite import SqliteJournal
-from agent.custodian.ledger_writer import Ledger
+from agent.custodian.ledger_writer import Ledger, _LeafHashes
 from agent.errors import FormatError, RequestError
 from agent.wire.identities import public_key_of
 from tests.custodians import DEVICE
@@ -118,3 +118,15 @@ def test_it_goes_on_where_it_was_after_a_restart(journal: SqliteJournal, ledger:
     assert again.checkpoint() == ledger.checkpoint()
     fill(again, 1)
     assert again.size == 8
+
+
+def test_the_hashes_of_a_part_of_the_ledger_are_those_of_its_entries(ledger: Ledger, journal: SqliteJournal) -> None:
+    for version in range(5):
+        ledger.write(EntryKind.TRUST_CHANGED, subject=samples.SHA, version=version + 1)
+    every = [leaf_hash(leaf) for leaf in journal.leaves()]
+    assert len(set(every)) == 5
+    hashes = _LeafHashes(journal, 1, 5)
+    assert (len(hashes), list(hashes), list(hashes[1:3])) == (4, every[1:], every[2:4])
+    assert [hashes[at] for at in (0, 3, -1)] == [every[1], every[4], every[4]]
+    with pytest.raises(IndexError):
+        _ = hashes[4]

@@ -357,3 +357,38 @@ def test_a_question_about_a_lapsed_proposal_never_discards_the_next_one(new_door
     door.clock.boot_ns = lapsed.lapses_ns + 1  # type: ignore[union-attr]
     assert not enrolments.pending
     assert enrolments._pending is lapsed, "a reader wrote what an owner's thread owns"
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_trust_whose_consequences_could_not_be_written_is_not_in_force_and_nobody_is_told(
+    door: Door, what: str
+) -> None:
+    """What hangs on trust ends in the same transaction. If that fails, the old trust stands, here and on the disk."""
+    store = trust(door).store
+    before, told = door.kinds(), len(door.told.news)
+
+    def full() -> None:
+        raise StorageError("The disk is full.")
+
+    on_change = trust(door).on_change
+    plant(trust(door), on_change=full)
+    with pytest.raises(StorageError):
+        CHANGES[what](door)
+    plant(trust(door), on_change=on_change)
+    assert trust(door).store == store
+    assert (door.kinds(), len(door.told.news)) == (before, told)
+    assert door.state(door.ask(FIRE)) is RequestState.PENDING
+    door.start()
+    assert trust(door).store == store
+
+
+def test_every_change_of_roots_and_bundles_is_told_to_the_owner(door: Door) -> None:
+    other = public_key_of(private_key_from_seed(b"o" * 32)).text
+    for change in (
+        lambda: door.obey(TrustChange(**stated(), roots_added=(other,))),
+        lambda: door.obey(TrustChange(**stated(), roots_removed=(other,))),
+        lambda: trust(door).accept(signed(bundle(2, POLICE), ROOT)),
+    ):
+        door.told.news.clear()
+        change()
+        assert [kind for kind, _ in door.told.news] == ["trust"]

@@ -1,0 +1,102 @@
+"""Live view costs nothing while no owner looks: the recorder waits, and a look wakes it at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from agent.custodian import live_buffer
+from agent.custodian.live_buffer import LiveBuffer
+from agent.errors import RequestError
+from agent.ipc.control_operations import AfterQuery
+
+
+@pytest.fixture(autouse=True)
+def _no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_buffer, "_WAIT_S", 0.0)
+
+
+class Waiting:
+    """A recorder that asks for a viewer, in its own thread."""
+
+    def __init__(self, buffer: LiveBuffer) -> None:
+        self.answers: list[bool] = []
+        self.thread = threading.Thread(target=lambda: self.answers.append(buffer.wait_for_viewer(600)))
+        self.thread.start()
+        while not buffer._changed._waiters and not self.answers:  # type: ignore[attr-defined]
+            time.sleep(0.001)
+
+    def answer(self) -> bool:
+        self.thread.join(60)
+        return self.answers[0]
+
+
+def test_the_recorder_waits_until_an_owner_looks() -> None:
+    buffer = LiveBuffer()
+    waiting = Waiting(buffer)
+    assert waiting.answers == []
+    buffer.answer(AfterQuery(after=0), b"")
+    assert waiting.answer() is True
+
+
+def test_the_recorder_stops_waiting_when_the_custodian_ends() -> None:
+    buffer = LiveBuffer()
+    waiting = Waiting(buffer)
+    assert waiting.answers == []
+    buffer.close()
+    assert waiting.answer() is False
+    buffer.answer(AfterQuery(after=0), b"")
+    assert buffer.wait_for_viewer(600) is False
+
+
+@pytest.mark.parametrize(("piece", "pieces", "size"), [(-1, 2, 1), (2, 2, 1), (0, 0, 1), (0, 129, 1), (0, 1, 65_537)])
+def test_a_piece_that_no_gop_can_have_is_refused(piece: int, pieces: int, size: int) -> None:
+    with pytest.raises(RequestError, match="a few pieces of 64 KiB"):
+        LiveBuffer().put(1, piece, pieces, bytes(size))
+
+
+def numbers(buffer: LiveBuffer, after: int = 0) -> list[int]:
+    """Of all that is on the shelf, question by question as a client asks."""
+    found: list[int] = []
+    while new := buffer.answer(AfterQuery(after=after), b"")[0]["numbers"]:
+        found += new
+        after = new[-1]
+    return found
+
+
+def test_the_largest_gop_is_taken_and_a_new_one_drops_what_was_not_complete() -> None:
+    buffer = LiveBuffer()
+    for piece in range(128):
+        buffer.put(1, piece, 128, bytes([piece]) * 65_536)
+    buffer.put(2, 0, 2, b"lost")
+    buffer.put(3, 1, 2, b"end")
+    buffer.put(3, 0, 2, b"start ")
+    result, body = buffer.answer(AfterQuery(after=0), b"")
+    assert result == {"numbers": [1], "sizes": [128 * 65_536]}
+    assert body[65_535:65_537] == b"\0\1"
+    assert buffer.answer(AfterQuery(after=1), b"") == ({"numbers": [2], "sizes": [9]}, b"start end")
+
+
+def test_the_shelf_holds_sixteen_megabytes_and_drops_the_oldest() -> None:
+    buffer = LiveBuffer()
+    for number in range(1, 4):
+        for piece in range(128):
+            buffer.put(number, piece, 128, bytes(65_536))
+    assert numbers(buffer) == [2, 3]
+    buffer.put(4, 0, 1, b"x")
+    assert numbers(buffer) == [3, 4]
+    assert numbers(buffer, 3) == [4]
+    assert buffer.answer(AfterQuery(after=99), b"")[0]["numbers"] == [3], "a client from before a restart"
+
+
+def test_a_look_counts_for_some_seconds() -> None:
+    clock = [1000.0]
+    buffer = LiveBuffer(lambda: clock[0])
+    assert buffer.wait_for_viewer(0) is False
+    buffer.answer(AfterQuery(after=0), b"")
+    clock[0] += live_buffer._LOOKS_S - 0.01
+    assert buffer.wait_for_viewer(0) is True
+    clock[0] += 0.01
+    assert buffer.wait_for_viewer(0) is False
