@@ -64,7 +64,7 @@ def explored(count: int, owners: int = 1, *, windows: bool = False, **how: Any) 
             world.door.close()
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_one_request_with_everything_that_can_happen_to_it_and_a_power_cut_at_every_commit() -> None:
     with explored(1) as exploration:
         done = exploration.run(amount(300, EVERY))
@@ -85,7 +85,7 @@ def test_one_request_and_questions_about_the_same_time_after_it_was_asked_in_vai
     assert done.reached >= set(consent_model.IN_VAIN) - {RequestState.PARTIALLY_APPROVED}
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_two_owners_who_must_both_approve_and_everything_they_can_do_about_one_request() -> None:
     # The clock's jumps are tried with one owner and walked with two: with both, this would take four times as long.
     with explored(1, owners=2, but=CLOCK_ACTIONS) as exploration:

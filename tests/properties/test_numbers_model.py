@@ -30,7 +30,7 @@ def explored(*, cuts: bool = True, only: Container[str] | None = None) -> Iterat
             world.door.close()
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_statements_act_once_in_their_order_within_ten_minutes_and_only_until_a_restart() -> None:
     with explored() as exploration:
         done = exploration.run(amount(200, 10**9))
