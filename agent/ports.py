@@ -19,7 +19,14 @@ if TYPE_CHECKING:  # a role loads only what it uses: the uplink runs without arr
     import numpy as np
     import numpy.typing as npt
 
-    from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress, DeferredAlert, DelayedAlert, QueuedAlert
+    from agent.core.alerts.alert_messages import (
+        AlertMessage,
+        AlertPicture,
+        ChannelAddress,
+        DeferredAlert,
+        DelayedAlert,
+        QueuedAlert,
+    )
     from agent.core.bus import BusEvent
     from agent.core.consent import RequestState
     from agent.core.home_news import HomeState
@@ -64,6 +71,7 @@ __all__ = [
     "Notifier",
     "Outbox",
     "OutboxDraft",
+    "PictureNotifier",
     "SegmentFile",
     "SegmentStore",
     "SoundSink",
@@ -359,6 +367,12 @@ class Notifier(Protocol):
         ...
 
 
+class PictureNotifier(Protocol):
+    """A `Notifier` that also takes pictures, each sealed to one browser that shows alerts."""
+
+    def notify(self, kind: str, text: str, once: str = "", pictures: Sequence[AlertPicture] = ()) -> None: ...
+
+
 class AlertQueue(Protocol):
     """Alerts until their channels have taken them.  Durable when a call returns; raises `StorageError`."""
 
@@ -416,7 +430,7 @@ class AlertQueue(Protocol):
 class AlertSender(Protocol):
     """Takes messages to one of the owner's channels."""
 
-    def send(self, url: str, title: str, body: str) -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
         """Returns after the channel has accepted it, otherwise raises `NetworkError`. Its errors leave out the URL,
         which holds secrets."""
         ...

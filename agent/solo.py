@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import Configuration
 from agent.config.settings import BrokerConfig
+from agent.core.alerts.alert_messages import AlertPicture
 from agent.core.events import TriggerKind
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.timebase import BootNs
@@ -96,6 +97,7 @@ class Solo:
         if self.uplink is not None:
             self.custodian.releases.wake_uplink = self.uplink.wake
         self._owned.apply_configuration()
+        self._show_alerts()
 
     def _recorder_deps(self, key: Ed25519PrivateKey, state_dir: Path) -> RecorderDeps:
         return RecorderDeps(
@@ -203,19 +205,22 @@ class Solo:
         """Returns the data of `doorward status`."""
         return self._owned.status()
 
-    def notify(self, kind: str, text: str, once: str = "") -> None:
-        """`ports.Notifier`, for the recorder's side, which is there before the custodian's."""
-        self._owned.notifier.notify(kind, text, once)
+    def notify(self, kind: str, text: str, once: str = "", pictures: Sequence[AlertPicture] = ()) -> None:
+        """`ports.PictureNotifier`, for the recorder's side, which is there before the custodian's."""
+        self._owned.notifier.notify(kind, text, once, pictures)
 
     def _apply_configuration(self, configuration: Configuration) -> None:
         self._recording.apply_configuration(configuration)
         if self.uplink is not None:
             self.uplink.listen_to(self._owned.cell_filter)
 
+    def _show_alerts(self) -> None:
+        self._recording.pictures.show_to(self._owned.glances())
+
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
             # Each on its own: a card that will not erase must not keep a request from expiring.
-            for turn in (self._recording.keep_hours, self._erase, self._owned.on_time):
+            for turn in (self._show_alerts, self._recording.keep_hours, self._erase, self._owned.on_time):
                 try:
                     turn()
                 except DoorwardError as error:

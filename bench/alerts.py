@@ -45,9 +45,9 @@ class Watched(MultiAlertSender):
         super().__init__()
         self.handed_s: list[float] = []
 
-    def send(self, url: str, title: str, body: str) -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
         self.handed_s.append(time.perf_counter())
-        super().send(url, title, body)
+        super().send(url, title, body, picture)
 
 
 def main() -> int:

@@ -1,9 +1,9 @@
 """Web push for an installed page: a message that only the browser can open, and a token that identifies the sender.
 
 The push service (Mozilla's, Google's, Apple's) sees time, sender and length, but not the content: the payload is
-encrypted to keys that the browser made. All messages are padded to one length, so a visitor and a request look alike.
-Randomness is an argument; ECDSA is deterministic (RFC 6979). Sources: RFC 8291 (encryption), RFC 8188 (its framing),
-RFC 8292 (VAPID).
+encrypted to keys that the browser made. All messages are padded to one length, so a visitor with a picture and a
+request look alike. Randomness is an argument; ECDSA is deterministic (RFC 6979). Sources: RFC 8291 (encryption), RFC
+8188 (its framing), RFC 8292 (VAPID).
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ __all__ = [
 ]
 
 SCHEME: Final = "webpush:"
-PADDED_BYTES: Final = 1024
-"""Size to which every payload is padded: enough for a title, some lines of fixed text and an address."""
+PADDED_BYTES: Final = 3993
+"""Size to which every payload is padded: the most that one record of 4096 bytes holds (RFC 8291, section 4). It takes a
+small sealed picture."""
 _RECORD_BYTES: Final = 4096
 _AUTH_BYTES: Final = 16
 _POINT_BYTES: Final = 65

@@ -112,8 +112,10 @@ class CustodianRuntime:
             exceeded=lambda settings: violated_limit(configuration, settings),
         )
         self.custodian.control.offer("live", post.live_buffer.answer)
+        self.glances: Callable[[], tuple[str, ...]] = tuple
+        """Gives the glance keys of the browsers that show alerts."""
         if self.alerts is not None:
-            offer_alerts(self.alerts, post.folder.push, self.custodian)
+            self.glances = offer_alerts(self.alerts, post.folder.push, self.custodian)
         self._metrics = make_metrics(configuration, self.status)
         self.page = self._make_page() if configuration.page is not None else None
         self._control = control_server(

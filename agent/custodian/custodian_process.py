@@ -149,7 +149,7 @@ class CustodianRole:
         if current is None:
             return Recipients(self.device.id, 0, ())
         recipients = (*(owner.recipient for owner in current.recipients), current.recovery)
-        return Recipients(self.device.id, current.epoch, recipients)
+        return Recipients(self.device.id, current.epoch, recipients, self._owned.glances())
 
     def _addressing(self) -> UplinkConfig:
         broker = self._configuration.broker

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from agent.core.alerts.alert_messages import AlertPicture
 from agent.core.home import state_of
 from agent.core.home_news import HomeState
-from agent.ports import Notifier
+from agent.ports import PictureNotifier
 
 __all__ = ["HomeStateHandler"]
 
@@ -23,14 +24,14 @@ _LOOK_S: Final = 1.0
 class HomeStateHandler:
     """A `ports.Notifier` that wraps another one and counts the presses that pass through."""
 
-    def __init__(self, notifier: Notifier, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, notifier: PictureNotifier, status: Callable[[], dict[str, Any]]) -> None:
         self._notifier = notifier
         self._status = status
         self._presses = 0
         self._pressed = threading.Condition()
 
-    def notify(self, kind: str, text: str, once: str = "") -> None:
-        self._notifier.notify(kind, text, once)
+    def notify(self, kind: str, text: str, once: str = "", pictures: Sequence[AlertPicture] = ()) -> None:
+        self._notifier.notify(kind, text, once, pictures)
         if kind == "button":
             with self._pressed:
                 self._presses += 1

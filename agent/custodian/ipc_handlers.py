@@ -58,7 +58,7 @@ from agent.ipc.protocol import (
     TransferReceipt,
     UplinkConfig,
 )
-from agent.ports import AlertMailer, Clock, CustodyPort, HomeStateSource, Notifier
+from agent.ports import AlertMailer, Clock, CustodyPort, HomeStateSource, PictureNotifier
 from agent.wire import strictjson
 from agent.wire.envelope import pae
 
@@ -70,6 +70,8 @@ _MOST_PATIENCE_S: Final = 3.0
 _NEWS_S: Final = 10.0
 _ALERTS_S: Final = 3.0
 _LONGEST_TEXT: Final = 500
+_MOST_PICTURES: Final = 16
+_LARGEST_PICTURE_BYTES: Final = 4096
 _IN_REPORTS: Final[Mapping[str, type[Struct]]] = {"recorder": RecorderReport, "uplink": UplinkReport}
 _RECORD_PREFIX: Final = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode())
 
@@ -112,7 +114,7 @@ class RecorderIpcHandler:
         sign: Callable[[bytes], bytes],
         holder: ProtectedSegments,
         settings: Callable[[], bytes],
-        notifier: Notifier,
+        notifier: PictureNotifier,
         reports: StatusReports,
         live: LiveBuffer,
     ) -> None:
@@ -137,8 +139,9 @@ class RecorderIpcHandler:
                 return SegmentNames(tuple(self._holder.erased()))
             case GetSettings():
                 return OwnerSettingsReply(self._settings())
-            case Notify(kind=kind, text=text, once=once):
-                self._notifier.notify(kind[:_LONGEST_TEXT], text[:_LONGEST_TEXT], once[:_LONGEST_TEXT])
+            case Notify(kind=kind, text=text, once=once, pictures=pictures):
+                shown = [each for each in pictures[:_MOST_PICTURES] if len(each.sealed) <= _LARGEST_PICTURE_BYTES]
+                self._notifier.notify(kind[:_LONGEST_TEXT], text[:_LONGEST_TEXT], once[:_LONGEST_TEXT], shown)
                 return Ack()
             case ReportStatus(status=status):
                 self._reports.record("recorder", status)

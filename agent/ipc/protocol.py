@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress
+from agent.core.alerts.alert_messages import AlertMessage, AlertPicture, ChannelAddress
 from agent.core.home_news import HomeAddress, HomeState
 from agent.core.requests import OutboxRecord
 from agent.ipc.rpc import Request
@@ -66,11 +66,13 @@ class RoleAnswer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipients(RoleAnswer, frozen=True):
-    """`recipients`: age recipients, the recovery identity's included; empty until an owner has enrolled."""
+    """`recipients`: age recipients, the recovery identity's included; empty until an owner has enrolled. `glances`: the
+    glance keys of the browsers that show alerts."""
 
     device: str
     epoch: int
     recipients: tuple[str, ...]
+    glances: tuple[str, ...] = ()
 
 
 class Signature(RoleAnswer, frozen=True):
@@ -189,6 +191,7 @@ class Notify(Request[Ack], frozen=True):
     kind: str
     text: str
     once: str = ""
+    pictures: tuple[AlertPicture, ...] = ()
 
 
 class ReportStatus(Request[Ack], frozen=True):

@@ -15,10 +15,12 @@ from agent.core.media import EncodedPacket, Gop, VideoCodec
 from agent.errors import FormatError, InternalError
 from agent.media.playable import pictures_of
 
-__all__ = ["WIDEST_POSTER_PX", "poster", "poster_of_media"]
+__all__ = ["WIDEST_POSTER_PX", "poster", "poster_of_media", "preview"]
 
 WIDEST_POSTER_PX = 640
 _JPEG_QUALITY = 82
+_PREVIEW_WIDTHS_PX = (160, 128, 96)
+_PREVIEW_QUALITIES = (60, 40, 30, 20, 10)
 
 
 def poster(
@@ -48,6 +50,24 @@ def poster(
     if found is None:
         raise _undecodable()
     return _jpeg(found, widest_px)
+
+
+def preview(parts: Sequence[Gop], *, codec: VideoCodec, most_bytes: int) -> bytes:
+    """Returns a WebP of a GOP's keyframe of at most `most_bytes`: as wide, and then as good, as fits.
+
+    `parts`: the GOP from its keyframe on. Raises `FormatError` if no picture decodes or none is small enough.
+    """
+    picture = next(_decoded(parts[0].packets[:1], codec), None)
+    if picture is None:
+        raise _undecodable()
+    for width_px in _PREVIEW_WIDTHS_PX:
+        height_px = round(picture.height * width_px / picture.width)
+        pixels = picture.reformat(width_px, height_px, "bgr24", interpolation="AREA").to_ndarray()
+        for quality in _PREVIEW_QUALITIES:
+            done, encoded = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, quality])
+            if done and encoded.size <= most_bytes:
+                return encoded.tobytes()
+    raise FormatError(f"No picture of this footage fits into {most_bytes} bytes.")
 
 
 def poster_of_media(media: bytes, at_s: float = 0.0, *, widest_px: int = WIDEST_POSTER_PX) -> bytes:

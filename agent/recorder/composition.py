@@ -27,8 +27,9 @@ from agent.core.vault.age.recipients import Recipient
 from agent.errors import StorageError
 from agent.platform.disk import RealDisk
 from agent.platform.entropy import SystemEntropy
-from agent.ports import Camera, CameraEnd, Clock, Microphone, Notifier
+from agent.ports import Camera, CameraEnd, Clock, Microphone, PictureNotifier
 from agent.recorder import motion_kernel, translation
+from agent.recorder.alert_pictures import AlertPictures
 from agent.recorder.detection_setup import make_object_detection
 from agent.recorder.disk_wear import wear
 from agent.recorder.index_copy import copy_index_daily
@@ -63,7 +64,7 @@ class RecorderDeps:
     index: Path
     own_state: Path
     clock: Clock
-    notifier: Notifier
+    notifier: PictureNotifier
     device: str
     sign: Callable[[bytes], bytes]
     key: PublicKey | None
@@ -110,6 +111,7 @@ class RecorderRuntime:
         self._exits = RecoveryFile(stand.own_state)
         self._encoder = translation.encoder_choice(configuration)
         self._live = LiveEncoder(self.vault, stand.clock, stand.device)
+        self.pictures = AlertPictures(stand.notifier, self._live, stand.clock, SystemEntropy())
         self._scrub = Scrubber(self.vault, stand.key, stand.notifier, configuration.vault.scrub_bytes_per_day)
         self.recorder = self._make_recorder(open_camera or self._open_camera, open_microphone, open_detector)
         panel = configuration.panel
@@ -240,7 +242,7 @@ class RecorderRuntime:
             open_camera,
             open_microphone=open_microphone or translation.open_microphone(configuration),
             live=self._live,
-            object_detection=make_object_detection(configuration, stand.notifier, open_detector),
+            object_detection=make_object_detection(configuration, self.pictures, open_detector),
             make_passes=motion_kernel.load().make_passes,
         )
         recovery = RecoveryPolicy(
@@ -251,7 +253,7 @@ class RecorderRuntime:
         return Recorder(
             settings,
             devices,
-            RecorderServices(self.vault, stand.clock, SystemEntropy(), stand.notifier, stand.protected),
+            RecorderServices(self.vault, stand.clock, SystemEntropy(), self.pictures, stand.protected),
             recovery=recovery,
             switch_unread=panel is not None and panel.privacy is not None,
         )

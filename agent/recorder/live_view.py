@@ -23,7 +23,7 @@ from typing import Final, Protocol
 import structlog
 
 from agent.core.live import LiveContext, live_plaintext, pieces_of
-from agent.core.media import Gop, StreamDescription
+from agent.core.media import Gop, StreamDescription, VideoCodec
 from agent.core.timebase import BootNs
 from agent.core.vault.spans import span_between
 from agent.errors import DoorwardError, FormatError
@@ -31,7 +31,7 @@ from agent.media.fmp4 import FragmentedMp4Writer, header_of
 from agent.ports import Clock
 from agent.recorder.vault import Vault
 
-__all__ = ["LiveEncoder", "LiveViewSink"]
+__all__ = ["LiveEncoder", "LiveViewSink", "NewestPicture"]
 
 _MOST_BYTES: Final = 8 << 20
 """Limit of the current GOP, which is kept for an owner who begins to look in the middle of it."""
@@ -57,6 +57,16 @@ class _LiveGop:
     number: int
     gop: Gop
     description: StreamDescription
+
+
+@dataclass(frozen=True, slots=True)
+class NewestPicture:
+    """The parts of the newest GOP. `end_ns`: on the boot clock. `live`: a camera's, not a file's."""
+
+    parts: tuple[Gop, ...]
+    codec: VideoCodec
+    end_ns: int
+    live: bool
 
 
 class LiveEncoder:
@@ -89,6 +99,16 @@ class LiveEncoder:
             while len(self._newest) > 1 and self._newest_bytes > _MOST_BYTES:
                 self._newest_bytes -= self._newest.popleft().gop.size_bytes
             self._changed.notify_all()
+
+    def newest_picture(self) -> NewestPicture | None:
+        """Returns the newest GOP from its keyframe on, for a picture of now; None while the camera is off."""
+        with self._changed:
+            parts = tuple(self._newest)
+        if not parts or not parts[0].gop.begins:
+            return None
+        gops = tuple(each.gop for each in parts)
+        description = parts[0].description
+        return NewestPicture(gops, description.codec, gops[-1].end_ns, description.live)
 
     def forget(self) -> None:
         """Deletes all GOPs, because the camera is off."""

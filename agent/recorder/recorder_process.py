@@ -17,6 +17,7 @@ import structlog
 from agent.config import Configuration
 from agent.config.effective import settings_of
 from agent.config.overlay import effective
+from agent.core.alerts.alert_messages import AlertPicture
 from agent.core.retention import ProtectedIds
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
@@ -140,10 +141,11 @@ class RecorderRole:
         self._side.close()
         self._claim.release()
 
-    def notify(self, kind: str, text: str, once: str = "") -> None:
-        """Implements `ports.Notifier` through the custodian. If the custodian is away, the message is only logged."""
+    def notify(self, kind: str, text: str, once: str = "", pictures: Sequence[AlertPicture] = ()) -> None:
+        """Implements `ports.PictureNotifier` through the custodian. If the custodian is away, the message is only
+        logged."""
         try:
-            self._ask(Notify(kind, text, once), patience_s=1.0)
+            self._ask(Notify(kind, text, once, tuple(pictures)), patience_s=1.0)
         except DoorwardError as error:
             self._log.warning("owner_not_told", error=error.message)
 
@@ -186,6 +188,7 @@ class RecorderRole:
         self._side.apply_configuration(effective(self._file, settings_of(payload)))
 
     def _apply_recipients(self, sealers: Recipients) -> None:
+        self._side.pictures.show_to(sealers.glances)
         if sealers.recipients and sealers.epoch != self._epoch:
             self._side.seal_to(tuple(parse_recipient(text) for text in sealers.recipients), sealers.epoch)
             self._epoch = sealers.epoch

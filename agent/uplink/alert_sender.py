@@ -93,7 +93,7 @@ class AlertDelivery:
                 self._acknowledge(msgspec.structs.replace(message, alerts=tuple(again)), "")
                 continue
             try:
-                self._sender.send(address.url, message.title, message.body)
+                self._sender.send(address.url, message.title, message.body, message.picture)
                 taken.extend(message.alerts)
                 fault = ""
             except DoorwardError as error:

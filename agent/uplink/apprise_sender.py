@@ -29,7 +29,7 @@ _STATUS: Final = re.compile(r"\berror=(\d{3})\b")
 class AppriseSender:
     """`ports.AlertSender`.  From any thread."""
 
-    def send(self, url: str, title: str, body: str) -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:  # noqa: ARG002 — for browsers
         service = self._service(url)
         with _AppriseLogHandler() as overheard:
             try:

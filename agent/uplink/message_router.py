@@ -16,6 +16,6 @@ class MultiAlertSender:
         self._apprise = AppriseSender()
         self._push = WebPushSender()
 
-    def send(self, url: str, title: str, body: str) -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
         sender = self._push if url.startswith(SCHEME) else self._apprise
-        sender.send(url, title, body)
+        sender.send(url, title, body, picture)

@@ -6,6 +6,7 @@ files, gets everything with the address. Source: RFC 8030.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.core.webpush import SCHEME, encrypt, padded, subscription, vapid
 from agent.errors import ConfigurationError, FormatError, NetworkError
-from agent.wire.base64 import decode_url
+from agent.wire.base64 import decode_url, encode
 
 __all__ = ["WebPushSender"]
 
@@ -42,7 +43,7 @@ class WebPushSender:
     def __init__(self, connect: Connect = _over_tls) -> None:
         self._connect = connect
 
-    def send(self, url: str, title: str, body: str) -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
         try:
             told = json.loads(url.removeprefix(SCHEME))
             to = subscription(told["endpoint"], told["p256dh"], told["auth"])
@@ -51,7 +52,7 @@ class WebPushSender:
             raise ConfigurationError(
                 "This is no push subscription.", remedy="Switch it on in the page again."
             ) from error
-        message = padded(json.dumps({"title": title} | _split_link(body), ensure_ascii=False).encode())
+        message = _message({"title": title} | _split_link(body), picture)
         sealed = encrypt(message, to, salt=os.urandom(16), ephemeral=ec.generate_private_key(ec.SECP256R1()))
         headers = {
             "TTL": str(_KEPT_FOR_S),
@@ -79,7 +80,17 @@ class WebPushSender:
             raise NetworkError(f"The push service did not take it (it answered {status}).")
 
 
-def _split_link(body: str) -> dict[str, str]:
+def _message(told: dict[str, object], picture: bytes) -> bytes:
+    """Returns the padded message, with the picture if it fits. Its age header is text already, so it stays text."""
+    end = picture.find(b"\n", picture.find(b"\n--- ") + 1) + 1
+    sealed = {"header": picture[:end].decode("ascii", "replace"), "payload": encode(picture[end:])}
+    with contextlib.suppress(FormatError):
+        if picture:
+            return padded(json.dumps(told | {"picture": sealed}, ensure_ascii=False).encode())
+    return padded(json.dumps(told, ensure_ascii=False).encode())
+
+
+def _split_link(body: str) -> dict[str, object]:
     """Returns the body without its link, and the link's path. The service worker opens only paths of its own page."""
     text, _, last = body.rpartition("\n")
     if not (text and last.startswith("https://")):

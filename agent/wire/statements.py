@@ -495,13 +495,15 @@ class Settings(OwnerStatement, frozen=True):
 
 
 class PushSubscription(OwnerStatement, frozen=True):
-    """Web push subscription for notifications: the three values that the browser gives."""
+    """Web push subscription for notifications: the three values that the browser gives, and its glance key, which opens
+    the pictures of alerts and nothing else."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("push-subscription")
 
     endpoint: Annotated[str, Meta(min_length=1, max_length=MAX_ENDPOINT_CHARACTERS)]
     p256dh: Annotated[str, Meta(max_length=_MAX_PUSH_KEY_CHARACTERS)]
     auth: Annotated[str, Meta(max_length=_MAX_PUSH_KEY_CHARACTERS)]
+    glance: HybridRecipientText | None = None
 
 
 class PushUnsubscription(OwnerStatement, frozen=True):

@@ -96,7 +96,7 @@ class Told:
     def __init__(self) -> None:
         self.news: list[tuple[str, str, str]] = []
 
-    def notify(self, kind: str, text: str, once: str = "") -> None:
+    def notify(self, kind: str, text: str, once: str = "", pictures: object = ()) -> None:
         self.news.append((kind, text, once))
 
 

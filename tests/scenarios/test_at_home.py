@@ -209,7 +209,7 @@ BROKEN = {**LATER, "recorder": {"state": "not recording", "in_event": False}}
 
 
 class Nobody:
-    def notify(self, kind: str, text: str, once: str = "") -> None:
+    def notify(self, kind: str, text: str, once: str = "", pictures: object = ()) -> None:
         pass
 
 

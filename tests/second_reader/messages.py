@@ -272,7 +272,10 @@ MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     "release": (_kept({}), 4 << 20),
     "erasure": (_kept({}), 4 << 20),
     "settings": (_settings, 4 << 20),
-    "push-subscription": (of({**STATED, "endpoint": ENDPOINT, "p256dh": PUSH_KEY, "auth": PUSH_KEY}), 4 << 20),
+    "push-subscription": (
+        of({**STATED, "endpoint": ENDPOINT, "p256dh": PUSH_KEY, "auth": PUSH_KEY}, {"glance": HYBRID}),
+        4 << 20,
+    ),
     "push-unsubscription": (of({**STATED, "endpoint": ENDPOINT}), 4 << 20),
     "stolen": (of({**STATED, "since_s": SECONDS}), 4 << 20),
     "trust-change": (_trust_change, 4 << 20),

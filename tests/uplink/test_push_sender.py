@@ -15,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from agent.clients.opening import HybridIdentity, open_bytes
+from agent.core.vault.age.sealing import seal_bytes
 from agent.core.webpush import point_of, push_address
 from agent.errors import ConfigurationError, NetworkError
 from agent.uplink.push_sender import WebPushSender
-from agent.wire.base64 import encode_url
+from agent.wire.base64 import decode, encode_url
 from tests.core.test_webpush import verify
 
 ENDPOINT = "https://push.test/p/an-address-nobody-guesses"
@@ -100,6 +102,23 @@ def test_the_link_of_a_message_reaches_the_browser_as_a_path_of_its_page(
     WebPushSender(service.connect).send(address(browser, vapid), "Doorward: door", body)
     ((_, sealed),) = service.taken
     assert browser.open(sealed) == {"title": "Doorward: door"} | told
+
+
+def test_a_message_with_a_picture_is_as_long_as_one_without_and_one_that_is_too_long_goes_without(
+    service: PushService,
+) -> None:
+    browser, vapid = Browser(), ec.generate_private_key(ec.SECP256R1())
+    key = HybridIdentity(b"g" * 32)
+    sealed = seal_bytes(b"W" * 1500, [key.recipient()], file_key=b"f" * 16, nonce=b"n" * 16)
+    many_lines = "\n".join(["14:03  Something moved at the door."] * 20)
+    for body, picture in (("Rang.", b""), ("Rang.", sealed), (many_lines, sealed)):
+        WebPushSender(service.connect).send(address(browser, vapid), "Doorward: door", body, picture)
+    assert len({len(body) for _, body in service.taken}) == 1
+    without, with_one, too_long = (browser.open(body) for _, body in service.taken)
+    assert "picture" not in without
+    assert "picture" not in too_long
+    told = with_one["picture"]
+    assert open_bytes(told["header"].encode() + decode(told["payload"]), [key]) == b"W" * 1500
 
 
 def test_the_browser_opens_what_the_service_in_between_cannot_read(service: PushService) -> None:

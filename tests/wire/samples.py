@@ -400,7 +400,11 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         private=(PrivateHoursSetting(days=(0, 6), begins_minute=0, ends_minute=1439),),
     ),
     "push-subscription": PushSubscription(
-        **_STATED, endpoint="https://push.example/f00d", p256dh="BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA", auth="tBHItJI5"
+        **_STATED,
+        endpoint="https://push.example/f00d",
+        p256dh="BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA",
+        auth="tBHItJI5",
+        glance=RECIPIENT,
     ),
     "push-unsubscription": PushUnsubscription(**_STATED, endpoint="https://push.example/f00d"),
     "stolen": Stolen(**_STATED, since_s=NOW_S),

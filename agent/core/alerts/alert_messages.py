@@ -7,6 +7,7 @@ may be late. A failed channel is tried again after 2 s, 4 s, … up to 15 min. A
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,11 +19,13 @@ from agent.core.alerts.kinds import AlertPriority
 __all__ = [
     "MOST_LINES",
     "AlertMessage",
+    "AlertPicture",
     "ChannelAddress",
     "DeferredAlert",
     "DelayedAlert",
     "QueuedAlert",
     "deferred_text",
+    "glance_id",
     "retry_pause_ns",
     "summary",
     "take_message",
@@ -43,6 +46,8 @@ class QueuedAlert:
     text: str
     queued_ms: int
     page: str
+    picture: bytes = b""
+    """Sealed to the glance key of the channel's browser; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,13 @@ class DeferredAlert:
     last_ms: int
 
 
+class AlertPicture(msgspec.Struct, frozen=True):
+    """A picture for an alert, sealed in the recorder. `glance` names the glance key that opens it."""
+
+    glance: str
+    sealed: bytes
+
+
 class ChannelAddress(msgspec.Struct, frozen=True):
     """`url`: Apprise's. It may hold a password, so keep it out of logs, displays and messages."""
 
@@ -91,6 +103,7 @@ class AlertMessage(msgspec.Struct, frozen=True):
     title: str
     body: str
     alerts: tuple[int, ...]
+    picture: bytes = b""
 
 
 def take_message(waiting: Sequence[QueuedAlert], title: str, link: str) -> AlertMessage | None:
@@ -104,7 +117,8 @@ def take_message(waiting: Sequence[QueuedAlert], title: str, link: str) -> Alert
     pages = {each.page for each in chosen}
     page = pages.pop() if len(pages) == 1 else "/"
     lines = [each.text for each in chosen] + ([link.rstrip("/") + page] if link else [])
-    return AlertMessage(chosen[0].channel, title, "\n".join(lines), tuple(each.id for each in chosen))
+    picture = next((each.picture for each in reversed(chosen) if each.picture), b"")
+    return AlertMessage(chosen[0].channel, title, "\n".join(lines), tuple(each.id for each in chosen), picture)
 
 
 def deferred_text(text: str, clock: str) -> str:
@@ -125,3 +139,8 @@ def summary(kept: Sequence[DeferredAlert], clocks: Sequence[str]) -> str:
 def retry_pause_ns(failures: int) -> int:
     """Returns the pause of a channel after this many failures in a row, in ns."""
     return min(1 << min(failures, 20), _LONGEST_PAUSE_S) * 10**9
+
+
+def glance_id(recipient: str) -> str:
+    """Names a glance key between the processes: 16 hex digits of the SHA-256 of its text."""
+    return hashlib.sha256(recipient.encode()).hexdigest()[:16]

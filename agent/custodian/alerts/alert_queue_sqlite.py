@@ -32,7 +32,8 @@ __all__ = ["SqliteAlertQueue"]
 _SCHEMA = """
 -- One row an alert and channel.  It goes when its channel has taken it, and not before.
 CREATE TABLE IF NOT EXISTS alert (id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, rank INTEGER NOT NULL,
-  text TEXT NOT NULL, queued_ms INTEGER NOT NULL, page TEXT NOT NULL);
+  text TEXT NOT NULL, queued_ms INTEGER NOT NULL, page TEXT NOT NULL,
+  picture BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS alert_by_turn ON alert (channel, rank, id);
 
 -- What waits for the end of the quiet hours or for the digest, counted.
@@ -46,7 +47,7 @@ CREATE TABLE IF NOT EXISTS delayed (id INTEGER PRIMARY KEY AUTOINCREMENT, channe
 -- What is told once and never again, such as a request, by its id.
 CREATE TABLE IF NOT EXISTS told (once TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
-_ADD_ALERT: Final = "INSERT INTO alert (channel, rank, text, queued_ms, page) VALUES (?, ?, ?, ?, ?)"
+_ADD_ALERT: Final = "INSERT INTO alert (channel, rank, text, queued_ms, page, picture) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_KEPT: Final = (
     "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
     " SET count = count + excluded.count, last_ms = max(last_ms, excluded.last_ms)"
@@ -54,7 +55,11 @@ _ADD_KEPT: Final = (
 _ADD_DELAYED: Final = "INSERT INTO delayed (channel, news, once, came_ms, left_ms) VALUES (?, ?, ?, ?, ?)"
 _ADD_TOLD: Final = "INSERT OR IGNORE INTO told VALUES (?, ?)"
 _ALL: Final[tuple[tuple[str, tuple[type, ...], str], ...]] = (
-    ("SELECT channel, rank, text, queued_ms, page FROM alert ORDER BY id", (str, int, str, int, str), _ADD_ALERT),
+    (
+        "SELECT channel, rank, text, queued_ms, page, picture FROM alert ORDER BY id",
+        (str, int, str, int, str, bytes),
+        _ADD_ALERT,
+    ),
     (
         "SELECT channel, news, once, came_ms, left_ms FROM delayed ORDER BY id",
         (str, str, str, int, int),
@@ -134,7 +139,8 @@ class SqliteAlertQueue:
 
     def waiting(self, channel: str, most: int) -> tuple[QueuedAlert, ...]:
         ask = (
-            "SELECT id + ?, channel, rank, text, queued_ms, page FROM alert WHERE channel = ? ORDER BY rank, id LIMIT ?"
+            "SELECT id + ?, channel, rank, text, queued_ms, page, picture FROM alert"
+            " WHERE channel = ? ORDER BY rank, id LIMIT ?"
         )
         return self._do(lambda db: tuple(_waiting(*row) for row in db.execute(ask, (self._first_id, channel, most))))
 
@@ -311,7 +317,8 @@ def _opened(path: str) -> sqlite3.Connection:
 
 def _insert(db: sqlite3.Connection, alerts: Sequence[QueuedAlert]) -> None:
     db.executemany(
-        _ADD_ALERT, [(each.channel, int(each.rank), each.text, each.queued_ms, each.page) for each in alerts]
+        _ADD_ALERT,
+        [(each.channel, int(each.rank), each.text, each.queued_ms, each.page, each.picture) for each in alerts],
     )
 
 
@@ -340,10 +347,10 @@ def _readable(db: sqlite3.Connection, read: str, types: tuple[type, ...]) -> lis
     return rows[::-1]
 
 
-def _waiting(number: int, channel: str, rank: int, text: str, queued_ms: int, page: str) -> QueuedAlert:
+def _waiting(number: int, channel: str, rank: int, text: str, queued_ms: int, page: str, picture: bytes) -> QueuedAlert:
     """Builds an alert from a row. If the stored rank is invalid, the alert is still sent, with the lowest rank."""
     known_rank = AlertPriority(rank) if rank in list(AlertPriority) else AlertPriority.SOON
-    return QueuedAlert(number, channel, known_rank, text, queued_ms, page)
+    return QueuedAlert(number, channel, known_rank, text, queued_ms, page, picture)
 
 
 def _moment(alerts: Sequence[QueuedAlert], kept: Sequence[DeferredAlert], delayed: Sequence[DelayedAlert]) -> int:

@@ -25,7 +25,7 @@ from agent.custodian.alerts.push_channels import PushChannels
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.custodian import Custodian
 from agent.custodian.home_status import HomeStateHandler
-from agent.ports import Journal, Notifier
+from agent.ports import Journal, PictureNotifier
 
 __all__ = ["AlertsFactory", "health_facts", "offer_alerts", "quiet_hours"]
 
@@ -55,7 +55,7 @@ class AlertsFactory:
         self._notice_delay = NoticeDelay.of_device(secret)
         self.alerts = self._make_alerts(configuration, path, facts, sleeps)
         """None if the configuration has no [alerts]."""
-        notifier: Notifier = self.alerts or LogNotifier()
+        notifier: PictureNotifier = self.alerts or LogNotifier()
         self.home = HomeStateHandler(notifier, status) if configuration.home_assistant is not None else None
         """None if the configuration has no [home_assistant]."""
         self.notifier = self.home or notifier
@@ -103,9 +103,9 @@ class AlertsFactory:
         return stored is None or stored.state.holds_footage
 
 
-def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian) -> None:
-    """Registers the operations on alerts for the owner's client and page. `push`: the file of the subscribed
-    browsers."""
+def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian) -> Callable[[], tuple[str, ...]]:
+    """Registers the operations on alerts for the owner's client and page. `push`: the file of the subscribed browsers.
+    Returns a function that gives their glance keys."""
     custodian.control.offer("alerts_test", alerts.answer_test)
     browsers = PushChannels(PrivateText(push), alerts, custodian.custodian_state.decisions.after, alerts.notify)
     for name, answer in browsers.answers.items():
@@ -113,6 +113,7 @@ def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian) -> None:
     custodian.statements.subscribe = browsers.subscribe
     custodian.owners_changed = partial(browsers.leave, custodian.enrolments.has_left)
     custodian.owners_changed()  # a power cut may have come between the change and this
+    return browsers.glances
 
 
 def health_facts(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> HealthFacts:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
@@ -23,6 +23,7 @@ import structlog
 from agent.core.alerts.alert_messages import (
     MOST_LINES,
     AlertMessage,
+    AlertPicture,
     ChannelAddress,
     DeferredAlert,
     DelayedAlert,
@@ -82,6 +83,7 @@ class _RaisedAlert:
     name: str
     moment: ClockReading
     once: str = ""
+    pictures: tuple[AlertPicture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class Alerts:
         self._policy = policy
         self._link = settings.link
         self._addresses = {address.name: address for address in settings.addresses}
+        self._glances: dict[str, str] = {}
         self._queue = queue
         self._clock = clock
         self._local_time = local_time
@@ -140,10 +143,10 @@ class Alerts:
 
     # -- news comes in -------------------------------------------------------------------------------------------------
 
-    def notify(self, kind: str, text: str, once: str = "") -> None:
+    def notify(self, kind: str, text: str, once: str = "", pictures: Sequence[AlertPicture] = ()) -> None:
         """Queues news in memory. It returns at once and cannot raise."""
         self._log.info("owner_told", about=kind, says=text)
-        raised = _RaisedAlert(kind, self._clock.now(), once)
+        raised = _RaisedAlert(kind, self._clock.now(), once, tuple(pictures))
         with self._arrived:
             if alert_named(kind).rank is AlertPriority.BUTTON:
                 self._presses.append(raised)
@@ -171,9 +174,11 @@ class Alerts:
         """`test`, for the control socket."""
         return {"channels": list(self.test())}, b""
 
-    def set_channel(self, rules: ChannelRules, address: ChannelAddress) -> None:
-        """Adds a channel or changes its address. It takes effect at once; the caller keeps it over restarts."""
+    def set_channel(self, rules: ChannelRules, address: ChannelAddress, glance: str = "") -> None:
+        """Adds a channel or changes its address. It takes effect at once; the caller keeps it over restarts. `glance`:
+        the id of the key that opens its pictures."""
         with self._changed:
+            self._glances[rules.name] = glance
             self._addresses[rules.name] = address
             self._channels.setdefault(rules.name, _ChannelState(rules))
             if rules not in self._policy.channels:
@@ -188,6 +193,7 @@ class Alerts:
         """Removes a channel and its queue. An unknown name is ignored."""
         with self._changed:
             self._addresses.pop(name, None)
+            self._glances.pop(name, None)
             self._channels.pop(name, None)
             self._policy.channels = tuple(each for each in self._policy.channels if each.name != name)
         self._queue.retain(tuple(self._channels), 0)
@@ -354,7 +360,8 @@ class Alerts:
             at_ms = moment.utc_ns // NS_PER_MS
             for rules, decision in each.decisions:
                 if decision is Decision.NOW:
-                    now.append(self._waiting(rules.name, each.news.rank, each.news.text, moment, each.news.page))
+                    alert = self._waiting(rules.name, each.news.rank, each.news.text, moment, each.news.page)
+                    now.append(replace(alert, picture=self._picture(rules.name, each.raised)))
                     urgent |= {rules.name} if each.news.rank is AlertPriority.BUTTON else set()
                 elif decision is Decision.DELAYED:
                     left_ms = self._notice_delay.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
@@ -437,6 +444,10 @@ class Alerts:
         at_ms = _known_ms(moment)
         said = deferred_text(text, self._local_time(at_ms)[1] if at_ms else "")
         return QueuedAlert(0, channel, rank, said, at_ms, page)
+
+    def _picture(self, channel: str, raised: _RaisedAlert) -> bytes:
+        glance = self._glances.get(channel)
+        return next((each.sealed for each in raised.pictures if glance and each.glance == glance), b"")
 
     def _minute(self, moment: ClockReading) -> int | None:
         if moment.quality is ClockQuality.UNKNOWN:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
+
+from agent.core.alerts.alert_messages import AlertPicture
 
 __all__ = ["LogNotifier"]
 
@@ -13,5 +17,11 @@ class LogNotifier:
     def __init__(self) -> None:
         self._log = structlog.get_logger("owner")
 
-    def notify(self, kind: str, text: str, once: str = "") -> None:  # noqa: ARG002 — a log line may stand twice
+    def notify(
+        self,
+        kind: str,
+        text: str,
+        once: str = "",  # noqa: ARG002 — a log line may stand twice
+        pictures: Sequence[AlertPicture] = (),  # noqa: ARG002 — a log holds no footage
+    ) -> None:
         self._log.info("owner_told", about=kind, says=text)

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.core.alerts.alert_messages import ChannelAddress
+from agent.core.alerts.alert_messages import ChannelAddress, glance_id
 from agent.core.alerts.policy import ChannelRules
 from agent.core.webpush import point_of, push_address, subscription
 from agent.errors import DoorwardError, RequestError
@@ -45,7 +45,7 @@ class PushStore(Protocol):
 class AlertChannels(Protocol):
     """`custodian.alerts.alerts.Alerts`, as far as this goes."""
 
-    def set_channel(self, rules: ChannelRules, address: ChannelAddress) -> None: ...
+    def set_channel(self, rules: ChannelRules, address: ChannelAddress, glance: str = "") -> None: ...
     def drop_channel(self, name: str) -> None: ...
 
 
@@ -89,7 +89,8 @@ class PushChannels:
         if isinstance(statement, PushUnsubscription):
             self._after(lambda: self._forget(_name(statement.endpoint)))
             return
-        browser = {part: getattr(statement, part) for part in ("endpoint", "p256dh", "auth")} | {"owner": signer}
+        browser = {part: getattr(statement, part) for part in ("endpoint", "p256dh", "auth")}
+        browser |= {"owner": signer, "glance": statement.glance or ""}
         subscription(statement.endpoint, statement.p256dh, statement.auth)
         name = _name(statement.endpoint)
         with self._lock:
@@ -127,7 +128,13 @@ class PushChannels:
         self._alerts.set_channel(
             ChannelRules(name),
             ChannelAddress(name, self._address(browser)),
+            glance_id(browser["glance"]) if browser["glance"] else "",
         )
+
+    def glances(self) -> tuple[str, ...]:
+        """Returns the glance keys that pictures of alerts are sealed to."""
+        with self._lock:
+            return tuple(browser["glance"] for browser in self._browsers.values() if browser["glance"])
 
     def _address(self, browser: dict[str, str]) -> str:
         return push_address(browser["endpoint"], browser["p256dh"], browser["auth"], self._key)
@@ -144,7 +151,7 @@ def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, st
     try:
         kept = json.loads(text)
         browsers = {
-            str(name): {part: str(browser[part]) for part in ("endpoint", "p256dh", "auth", "owner")}
+            str(name): {part: str(browser[part]) for part in ("endpoint", "p256dh", "auth", "owner", "glance")}
             for name, browser in kept["browsers"].items()
         }
         key = ec.derive_private_key(int.from_bytes(decode_url(kept["vapid"]), "big"), ec.SECP256R1())

@@ -194,6 +194,13 @@ export interface Passkey {
   sealed: Uint8Array;
 }
 
+/** An age identity for the pictures of alerts, sealed with a key of this browser that no script can read. */
+export interface Glance {
+  key: CryptoKey;
+  iv: Bytes;
+  sealed: Bytes;
+}
+
 /** What opens this browser's keys: the passphrase, or the secret that a passkey gave. */
 export type Credential = string | Bytes;
 

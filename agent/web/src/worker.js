@@ -7,6 +7,7 @@ import { PageError, plainOf } from "./errors.js";
 import { ask } from "./link.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
+import { makeGlanceKey } from "./owner/glance.js";
 import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
 import * as reviewing from "./owner/review.js";
@@ -315,6 +316,11 @@ const operations = {
   /** @param {{ id: string, salt: string, secret: Bytes, credential: Credential }} options */
   async addPasskey({ id, salt, secret, credential }) {
     await keys.addPasskey({ id, salt }, secret, credential);
+  },
+
+  /** A new key for the pictures of alerts: its recipient. */
+  async makeGlanceKey() {
+    return makeGlanceKey();
   },
 
   async removePasskey() {

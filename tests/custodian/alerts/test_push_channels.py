@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.core.alerts.alert_messages import ChannelAddress
+from agent.clients.opening import HybridIdentity
+from agent.core.alerts.alert_messages import AlertPicture, ChannelAddress, glance_id
 from agent.core.alerts.policy import Policy
 from agent.core.webpush import point_of
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
@@ -49,10 +50,12 @@ class Brought:
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, str]] = []
+        self.pictures: list[bytes] = []
 
-    def send(self, url: str, title: str, body: str) -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
         told = json.loads(url.removeprefix("webpush:"))["endpoint"] if url.startswith("webpush:") else url
         self.messages.append((told, body.rpartition("  ")[2]))
+        self.pictures.append(picture)
 
 
 def alerts_in(folder: Path) -> Alerts:
@@ -191,3 +194,34 @@ def test_only_an_owners_signature_ends_the_alerts_of_a_browser_and_it_stands_in_
     assert len(json.loads(store.load())["browsers"]) == 1
     door.close()
     alerts.close()
+
+
+def test_a_picture_reaches_the_browser_that_it_is_sealed_to_also_after_a_restart(tmp_path: Path) -> None:
+    glances = [str(HybridIdentity(bytes([number]) * 32).recipient()) for number in (1, 2)]
+    alerts, store = alerts_in(tmp_path), PrivateText(tmp_path / "push.json")
+    push = channels(store, alerts)
+    for number, glance in enumerate(glances):
+        push.subscribe(wanted(number, glance=glance), "anna")
+    push.subscribe(wanted(7), "anna")
+    assert push.glances() == tuple(glances)
+    alerts.start()
+    pictures = [AlertPicture(glance_id(glance), f"for {number}".encode()) for number, glance in enumerate(glances)]
+    alerts.notify(
+        "button", "Somebody pressed the button.", pictures=[*pictures, AlertPicture("0" * 16, b"for a stranger")]
+    )
+    alerts.stop()
+    alerts.close()
+    again, brought = alerts_in(tmp_path), Brought()
+    channels(store, again)
+    delivery = AlertDelivery(again, brought)
+    again.start()
+    delivery.start()
+    wait_until(lambda: len(brought.pictures) == 3)
+    delivery.stop()
+    again.stop()
+    again.close()
+    assert sorted(zip((where for where, _ in brought.messages), brought.pictures, strict=True)) == [
+        ("https://push.test/0", b"for 0"),
+        ("https://push.test/1", b"for 1"),
+        ("https://push.test/7", b""),
+    ]

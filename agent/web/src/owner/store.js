@@ -1,7 +1,7 @@
 // This browser's storage: the owner's keys, sealed with their passphrase, and each doorbell's state when last seen.
 // Only public keys are readable without the passphrase.
 
-/** @import { Kept } from "../types.js" */
+/** @import { Glance, Kept } from "../types.js" */
 
 const NAME = "doorward";
 
@@ -47,6 +47,14 @@ async function within(store, mode, what) {
 export const keys = () => within("keys", "readonly", (store) => store.get("mine"));
 /** @param {Kept} value */
 export const keepKeys = (value) => within("keys", "readwrite", (store) => store.put(value, "mine"));
+/**
+ * What opens the pictures of alerts, without a passphrase.
+ *
+ * @returns {Promise<Glance | undefined>}
+ */
+export const glance = () => within("keys", "readonly", (store) => store.get("glance"));
+/** @param {Glance} value */
+export const keepGlance = (value) => within("keys", "readwrite", (store) => store.put(value, "glance"));
 /**
  * @param {string} device
  * @returns {Promise<any>}

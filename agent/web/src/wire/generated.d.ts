@@ -371,6 +371,7 @@ export interface PushSubscription {
   endpoint: string;
   p256dh: string;
   auth: string;
+  glance?: string;
 }
 
 export interface PushUnsubscription {

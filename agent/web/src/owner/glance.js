@@ -1,0 +1,44 @@
+// The glance key: opens the pictures of alerts, and nothing that is stored.  It has no passphrase, so that a
+// notification can show who is at the door before an owner has unlocked anything.
+//
+// The doorbell's recorder seals each picture to it.  The key is an age identity, sealed in this browser with an AES key
+// that no script can read.  Its public half is in the statement with which an owner switched alerts on, and ends with
+// them.
+import { generateHybridIdentity, identityToRecipient, open } from "../wire/age.js";
+import { concat, fromUtf8, randomBytes, unbase64, utf8 } from "../wire/bytes.js";
+import * as store from "./store.js";
+
+/** @import { Bytes } from "../types.js" */
+
+const NAME = "AES-GCM";
+const LARGEST_HEADER = 8192;
+
+/** Makes a new glance key, keeps it in place of an older one, and returns its recipient. */
+export async function makeGlanceKey() {
+  const identity = await generateHybridIdentity();
+  const key = await crypto.subtle.generateKey({ name: NAME, length: 256 }, false, ["encrypt", "decrypt"]);
+  const iv = randomBytes(12);
+  const sealed = new Uint8Array(await crypto.subtle.encrypt({ name: NAME, iv }, key, utf8(identity)));
+  await store.keepGlance({ key, iv, sealed });
+  return identityToRecipient(identity);
+}
+
+/**
+ * The picture of an alert (WebP), or undefined if this browser has no key for it: an alert must still be shown.
+ *
+ * @param {unknown} said `{header, payload}`: the two parts of an age file, the second in base64
+ * @returns {Promise<Bytes | undefined>}
+ */
+export async function openPicture(said) {
+  try {
+    const { header, payload } = /** @type {{ header: unknown, payload: unknown }} */ (said);
+    const kept = await store.glance();
+    if (!kept || typeof header !== "string" || header.length > LARGEST_HEADER || typeof payload !== "string")
+      return undefined;
+    const { key, iv, sealed } = kept;
+    const identity = fromUtf8(new Uint8Array(await crypto.subtle.decrypt({ name: NAME, iv }, key, sealed)));
+    return await open(concat(utf8(header), unbase64(payload)), identity);
+  } catch {
+    return undefined;
+  }
+}

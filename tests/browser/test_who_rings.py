@@ -1,0 +1,125 @@
+"""A ring shows who is there in the notification: recorder, custodian, uplink, push service, and a real browser.
+
+With `make test-browser`. The push service is the tests' own. Chromium gets its messages through the debugger, because it
+would ask its maker's service for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.core.webpush import point_of
+from agent.wire.base64 import encode_url
+from tests.browser.house import House, Phones, a_house, phones
+from tests.scenarios.street import until
+from tests.uplink.test_push_sender import ENDPOINT, Browser, PushService
+
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
+
+ALERTS = "\n[alerts]\n"
+
+
+@pytest.fixture
+def service() -> Iterator[PushService]:
+    running = PushService()
+    running.thread.start()
+    yield running
+    running.server.shutdown()
+    running.server.server_close()
+    running.thread.join()
+
+
+def switch_alerts_on(people: Phones, browser: Browser) -> None:
+    """Presses the page's own button. Only the push service's answer is the tests'."""
+    people.run(
+        "ana",
+        """await page.context().grantPermissions(["notifications"]);
+           await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+           await page.evaluate(({endpoint, keys}) => {
+             PushManager.prototype.subscribe = async () => ({endpoint, toJSON: () => ({endpoint, keys})});
+           }, args);""",
+        endpoint=ENDPOINT,
+        keys={"p256dh": encode_url(point_of(browser.key)), "auth": encode_url(browser.auth)},
+    )
+    people.go("ana", "/settings")
+    people.run("ana", 'await page.getByRole("button", {name: "Alerts in this browser"}).click();')
+    people.sign("ana", "Sign")
+
+
+def deliver(people: Phones, house: House, message: dict[str, Any]) -> dict[str, Any]:
+    """Hands a message to the browser as its push service would, and returns the notification."""
+    found = people.run(
+        "ana",
+        """const session = await page.context().newCDPSession(page);
+           const registered = new Promise((resolve) => session.on("ServiceWorker.workerRegistrationUpdated",
+             ({registrations}) => registrations.length && resolve(registrations[0].registrationId)));
+           await session.send("ServiceWorker.enable");
+           const registrationId = await registered;
+           for (let tries = 0; tries < 60; tries++) {
+             await session.send("ServiceWorker.deliverPushMessage", {origin: args.origin, registrationId, data: args.data});
+             for (let looks = 0; looks < 20; looks++) {
+               const found = await page.evaluate(async () => {
+                 const [each] = await (await navigator.serviceWorker.ready).getNotifications();
+                 return each && {title: each.title, body: each.body, image: each.image ?? "", data: each.data};
+               });
+               if (found) return found;
+               await page.waitForTimeout(100);
+             }
+           }
+           return null;""",
+        origin=house.url,
+        data=json.dumps(message),
+    )
+    assert found is not None
+    return dict(found)
+
+
+def test_a_ring_shows_who_is_there_in_the_notification_and_to_nobody_in_between(
+    tmp_path: Path, footage: Path, service: PushService, screenshots: Path
+) -> None:
+    browser = Browser()
+    with a_house(tmp_path, footage, more=ALERTS) as house, phones(house, tmp_path) as people:
+        assert house.solo._delivery is not None
+        house.solo._delivery._courier._push._connect = service.connect  # type: ignore[attr-defined]
+        people.pair("ana")
+        people.claim("ana")
+        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
+        switch_alerts_on(people, browser)
+        until(lambda: bool(house.solo._recording.pictures._browsers), "the recorder to have the key")
+        house.record()
+        until(lambda: any("picture" in browser.open(body) for _, body in service.taken), "a picture")
+        messages = [browser.open(body) for _, body in service.taken]
+        (ring,) = [each for each in messages if "picture" in each and "rang" in each["body"]]
+        assert len({len(body) for _, body in service.taken}) == 1
+        shown = deliver(people, house, ring)
+        assert shown["body"].endswith("The doorbell rang.")
+        assert shown["data"] == {"page": "/live", "hasPicture": True}
+        head, _, data = shown["image"].partition(",")
+        assert head == "data:image/webp;base64"
+        webp = base64.b64decode(data)
+        picture = cv2.imdecode(np.frombuffer(webp, np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape == (120, 160, 3)
+        assert picture.std() > 20
+        (screenshots / "notification.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        # What the uplink had in its hands and what lies in the queue hold neither the picture nor its first bytes.
+        for path in (tmp_path / "state").rglob("*"):
+            if path.is_file():
+                assert webp[12:60] not in path.read_bytes(), path
+        assert all(webp[12:60] not in json.dumps(each).encode() for each in messages)
+        damaged = ring | {"picture": ring["picture"] | {"payload": ring["picture"]["payload"][::-1]}}
+        people.run(
+            "ana",
+            "await page.evaluate(async () => { for (const each of await (await navigator.serviceWorker.ready)"
+            ".getNotifications()) each.close(); });",
+        )
+        assert deliver(people, house, damaged)["data"] == {"page": "/live", "hasPicture": False}
+        assert people.browser.troubles("ana") == []
