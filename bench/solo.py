@@ -20,6 +20,7 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetDevice
 from agent.wire.identities import private_key_from_seed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,7 +100,7 @@ def solo(footage: Path, folder: Path) -> tuple[float, tuple[float, float, float]
         except DoorwardError:
             time.sleep(0.005)
     with link:
-        link.ask("device")
+        link.ask(GetDevice())
         took_s = time.monotonic() - begun
         enrol(link, OwnerKeys.create(folder / "owner"))
     try:

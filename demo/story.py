@@ -28,6 +28,7 @@ from agent.clients.requester.verification import CheckOutcome
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import ListRequests
 from agent.media.poster import poster_of_media
 from agent.platform.system_clock import SystemClock
 from agent.ports import Camera
@@ -399,11 +400,11 @@ class Story:
         return next((str(r["state"]) for r in self._listed(everything=True) if r["id"] == first), "")
 
     def _listed(self, *, everything: bool = False) -> list[dict[str, Any]]:
-        self._final = self._link.ask("requests", all=True)
+        self._final = self._link.document(ListRequests(all=True))
         return [r for r in self._final["requests"] if everything or r["state"] == "pending"]
 
     def _messages(self) -> dict[str, int]:
-        counters: dict[str, int] = self._link.ask("requests", all=True)["counters"]
+        counters: dict[str, int] = self._link.ask(ListRequests(all=True)).counters
         return counters
 
     def _wait(self, condition: Callable[[], bool]) -> bool:

@@ -60,6 +60,7 @@ def backup(config: Path, out: Path) -> None:
     from agent.custodian.state_folder import StateFolder
     from agent.errors import ConfigurationError
     from agent.ipc.control_client import DeviceLink
+    from agent.ipc.control_operations import GetEnrolment
     from agent.wire import envelope, strictjson
     from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
 
@@ -67,7 +68,7 @@ def backup(config: Path, out: Path) -> None:
         raise ConfigurationError(f"{out} already exists.", remedy="Choose another name, or remove it first.")
     folder = StateFolder(load(config).device.state_dir)
     with DeviceLink(folder.control) as link:
-        enrolment = link.ask("enrolment")["envelope"]
+        enrolment = link.ask(GetEnrolment()).envelope
     if enrolment is None:
         raise ConfigurationError(
             "This doorbell has no owner yet, so a backup could never be opened.", remedy="Enrol first."

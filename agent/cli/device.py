@@ -12,6 +12,7 @@ import click
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.cli.words import counted, duration
 from agent.config import load
+from agent.ipc.control_operations import GetStatus, ListRequests
 
 __all__ = ["init", "requests", "status"]
 
@@ -109,7 +110,7 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
     from agent.ipc.control_client import DeviceLink
 
     with DeviceLink(_socket(config)) as link:
-        answer = link.ask("requests", all=everything)
+        answer = link.document(ListRequests(everything))
     if as_json:
         emit_json(answer)
         return
@@ -192,7 +193,7 @@ def _ask(config: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     from agent.ipc.control_client import DeviceLink
 
     with DeviceLink(_socket(config)) as link:
-        return link.ask("status"), link.ask("requests", all=False)
+        return link.document(GetStatus()), link.document(ListRequests())
 
 
 def _socket(config: Path) -> Path:

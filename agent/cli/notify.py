@@ -11,6 +11,7 @@ import click
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.config import load
 from agent.errors import ConfigurationError
+from agent.ipc.control_operations import GetStatus, SendTestAlert
 
 __all__ = ["notify"]
 
@@ -39,7 +40,7 @@ def test(config: Path, as_json: bool) -> None:
                 "No channel is configured: alerts go only to the log.",
                 remedy=f"Add [alerts] to {config}, as config/doorward.toml shows, and restart the doorbell.",
             )
-        names = [name for name in link.ask("alerts_test")["channels"] if name in before]
+        names = [name for name in link.ask(SendTestAlert()).channels if name in before]
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             now = _channels(link)
@@ -64,7 +65,7 @@ def test(config: Path, as_json: bool) -> None:
 def status(config: Path, as_json: bool) -> None:
     """Show each channel: delivered and waiting alerts, and its fault."""
     with _linked(config) as link:
-        answer = link.ask("status").get("alerts") or {"channels": {}}
+        answer = link.document(GetStatus()).get("alerts") or {"channels": {}}
     if as_json:
         emit_json(answer)
         return
@@ -83,7 +84,7 @@ def _linked(config: Path) -> Any:
 
 
 def _channels(link: Any) -> dict[str, dict[str, Any]]:
-    answer = link.ask("status").get("alerts")
+    answer = link.document(GetStatus()).get("alerts")
     return dict(answer["channels"]) if answer else {}
 
 

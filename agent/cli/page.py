@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
+import msgspec
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.config import load
+from agent.ipc.control_operations import GetPageAuthority, MakePageCode
+from agent.ipc.rpc import Request
 from agent.platform import files
 
 __all__ = ["page"]
@@ -37,26 +40,26 @@ def code(config: Path, qr: bool, as_json: bool) -> None:
     you and the doorbell could offer another.  The QR code also holds the fingerprint, after the # of the address, which
     browsers never send.
     """
-    answer, _ = _ask(config, "page_code")
+    answer, _ = _ask(config, MakePageCode())
     if as_json:
-        emit_json(answer)
+        emit_json(msgspec.to_builtins(answer))
         return
-    install = answer["install"]
+    install = answer.install
     click.echo("1  Make your phone or computer trust this doorbell, once.  On it, open\n")
     click.echo(f"        {click.style(install, bold=True)}\n")
     click.echo("   install the authority, and compare its fingerprint (SHA-256):\n")
-    click.echo(f"        {_in_two_lines(answer['fingerprint'])}\n")
+    click.echo(f"        {_in_two_lines(answer.fingerprint)}\n")
     click.echo("   On a computer with SSH access to this one, skip the comparison:")
     click.echo("   ssh THIS-DOORBELL sudo doorward page authority - > doorward-authority.crt\n")
-    click.echo(f"2  Open {click.style(answer['url'], bold=True)}")
-    for url in answer["urls"]:
+    click.echo(f"2  Open {click.style(answer.url, bold=True)}")
+    for url in answer.urls:
         click.echo(f"   or   {url}")
     click.echo("   If the browser warns about the connection, stop. Do not type a code there.\n")
-    click.echo(f"3  Code {click.style(answer['code'], bold=True)}    good once, for {answer['life_s'] // 60} minutes\n")
+    click.echo(f"3  Code {click.style(answer.code, bold=True)}    good once, for {answer.life_s // 60} minutes\n")
     if qr:
         import segno
 
-        address = f"{install}#{answer['fingerprint'].replace(' ', '')}"
+        address = f"{install}#{answer.fingerprint.replace(' ', '')}"
         segno.make(address, error="m").terminal(sys.stdout, compact=True)
 
 
@@ -80,7 +83,7 @@ def authority(config: Path, out: Path, address: str | None, fingerprint: str | N
     if address is not None and fingerprint is not None:
         certificate = _compared(_fetched(address), fingerprint)
     else:
-        _, certificate = _ask(config, "page_authority")
+        _, certificate = _ask(config, GetPageAuthority())
     if str(out) == "-":
         sys.stdout.buffer.write(certificate)
     else:
@@ -123,13 +126,16 @@ def _compared(certificate: bytes, fingerprint: str) -> bytes:
     return certificate
 
 
+AnswerT = TypeVar("AnswerT")
+
+
 def _fingerprint(certificate: bytes) -> str:
     import hashlib
 
     return hashlib.sha256(certificate).digest().hex(" ").upper()
 
 
-def _ask(config: Path, op: str) -> tuple[dict[str, Any], bytes]:
+def _ask(config: Path, request: Request[AnswerT]) -> tuple[AnswerT, bytes]:
     from agent.custodian.state_folder import StateFolder
     from agent.errors import ConfigurationError
     from agent.ipc.control_client import DeviceLink
@@ -138,7 +144,7 @@ def _ask(config: Path, op: str) -> tuple[dict[str, Any], bytes]:
     if configuration.page is None:
         raise ConfigurationError(f"{config} has no [page] section.", remedy="Add it, and start 'doorward run' again.")
     with DeviceLink(StateFolder(configuration.device.state_dir).control) as link:
-        return link.fetch(op)
+        return link.fetch(request)
 
 
 def _in_two_lines(fingerprint: str) -> str:

@@ -24,19 +24,23 @@ from agent.custodian.statement_handler import Statements
 from agent.custodian.tips import Tips
 from agent.errors import FormatError, RequestError
 from agent.ipc.control_operations import (
-    AfterQuery,
-    AllQuery,
-    ControlRequest,
-    DisclosureQuery,
-    EnvelopeQuery,
-    IdQuery,
-    LeavesQuery,
-    NameQuery,
-    SizeQuery,
-    SpanQuery,
-    StatementQuery,
-    TokensQuery,
-    read_request,
+    ConfirmEnrolment,
+    GetApproval,
+    GetCheckpoint,
+    GetEnrolmentTest,
+    GetEntries,
+    GetPoster,
+    GetRequest,
+    GetSealedRequest,
+    GetSegment,
+    GetSound,
+    ListEnrolments,
+    ListGaps,
+    ListRequests,
+    ListSegments,
+    ProposeEnrolment,
+    SubmitStatement,
+    read_operation,
 )
 from agent.wire import base64
 from agent.wire.control import Frame, decode_statement, split_body
@@ -131,10 +135,10 @@ class Control:
         operation = self._operations.get(name)
         if operation is None:
             raise RequestError("This device does not know that operation.", remedy="Is the client newer than it?")
-        result, body = operation(read_request(name, frame.head), frame.body)
+        result, body = operation(read_operation(name, frame), frame.body)
         return Frame({"ok": True, "result": result}, body)
 
-    def _describe(self, _asked: ControlRequest, _body: bytes) -> Answer:
+    def _describe(self, _asked: object, _body: bytes) -> Answer:
         current = self._enrolments.current
         return {
             "device": self._device.key.text,
@@ -145,25 +149,25 @@ class Control:
             "pending": self._enrolments.pending,
         }, b""
 
-    def _enrol(self, asked: EnvelopeQuery, _body: bytes) -> Answer:
+    def _enrol(self, asked: ProposeEnrolment, _body: bytes) -> Answer:
         epoch, tests = self._enrolments.propose(asked.envelope.encode())
         return {
             "epoch": epoch,
             "tests": [{"name": name, "recipient": recipient} for name, recipient in tests.items()],
         }, b""
 
-    def _enrol_test(self, asked: NameQuery, _body: bytes) -> Answer:
+    def _enrol_test(self, asked: GetEnrolmentTest, _body: bytes) -> Answer:
         return {}, self._enrolments.test(asked.name)
 
-    def _confirm(self, asked: TokensQuery, _body: bytes) -> Answer:
+    def _confirm(self, asked: ConfirmEnrolment, _body: bytes) -> Answer:
         epoch, waiting = self._enrolments.confirm({name: _unhex(token) for name, token in asked.tokens.items()})
         return {"epoch": epoch, "waiting": list(waiting)}, b""
 
-    def _show_enrolments(self, asked: AfterQuery, _body: bytes) -> Answer:
+    def _show_enrolments(self, asked: ListEnrolments, _body: bytes) -> Answer:
         """Returns every enrolment after epoch `after`, one signed envelope in each line."""
         return {}, b"\n".join(self._enrolments.envelopes[asked.after :])
 
-    def _list_requests(self, asked: AllQuery, _body: bytes) -> Answer:
+    def _list_requests(self, asked: ListRequests, _body: bytes) -> Answer:
         open_ones = [state for state in RequestState if not state.ended]
         wanted = self._journal.requests(*(() if asked.all else open_ones))
         return {
@@ -195,7 +199,7 @@ class Control:
             "trusted": self._approvals.still_trusted(stored),
         }
 
-    def _show_request(self, asked: IdQuery, _body: bytes) -> Answer:
+    def _show_request(self, asked: GetRequest, _body: bytes) -> Answer:
         stored = self._request_named(asked.id)
         here = [segment for segment in stored.segments if self._here(segment) is not None]
         lines = [self._vault.record(segment).line for segment in here]
@@ -215,7 +219,7 @@ class Control:
             "deletion": _base64(self._journal.get(deletion_of(stored.id))),
         }, b"" if short else b"".join(line + b"\n" for line in lines)
 
-    def _asked(self, asked: IdQuery, _body: bytes) -> Answer:
+    def _asked(self, asked: GetSealedRequest, _body: bytes) -> Answer:
         """Returns the sealed request.  Only owners can open it."""
         stored = self._request_named(asked.id)
         return {"payload_sha256": stored.payload_sha256}, stored.sealed
@@ -226,17 +230,17 @@ class Control:
             raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
         return stored
 
-    def _show_gaps(self, asked: IdQuery, _body: bytes) -> Answer:
+    def _show_gaps(self, asked: ListGaps, _body: bytes) -> Answer:
         stored = self._request_named(asked.id)
         found = self._approvals.gaps(stored)
         return {
             "gaps": [{"from_ms": gap.from_ms, "to_ms": gap.to_ms, "reason": gap.reason.value} for gap in found]
         }, b""
 
-    def _show_bulletins(self, _asked: ControlRequest, _body: bytes) -> Answer:
+    def _show_bulletins(self, _asked: object, _body: bytes) -> Answer:
         return {"bulletins": [_base64(each) for each in bulletins(self._journal)]}, b""
 
-    def _list_tips(self, _asked: ControlRequest, _body: bytes) -> Answer:
+    def _list_tips(self, _asked: object, _body: bytes) -> Answer:
         return {
             "tips": [
                 {"id": each.tip, "root": each.trust_root, "requester": each.requester, "state": each.state.value}
@@ -244,43 +248,43 @@ class Control:
             ]
         }, b""
 
-    def _shared(self, asked: DisclosureQuery, _body: bytes) -> Answer:
+    def _shared(self, asked: GetApproval, _body: bytes) -> Answer:
         """Returns the sealed, signed approval of a disclosure or tip.  Only owners can open it."""
         kept = self._approved.of(asked.disclosure)
         return {"kept": kept is not None}, kept or b""
 
-    def _segment(self, asked: IdQuery, _body: bytes) -> Answer:
+    def _segment(self, asked: GetSegment, _body: bytes) -> Answer:
         segment = asked.id
         entry = self._here(segment)
         if entry is None:
             raise RequestError(f"Segment {segment} is not stored.", remedy="It was evicted, or never here.")
         return {"record": self._vault.record(segment).line.decode()}, self._vault.read(segment, 0, entry.size_bytes)
 
-    def _poster(self, asked: IdQuery, _body: bytes) -> Answer:
+    def _poster(self, asked: GetPoster, _body: bytes) -> Answer:
         segment = asked.id
         poster = self._vault.read_poster(segment) if self._here(segment) is not None else None
         if poster is None:
             raise RequestError(f"Segment {segment} has no poster.", remedy="'list' shows which segments have one.")
         return {"record": self._vault.record(segment).line.decode()}, poster
 
-    def _sound(self, asked: IdQuery, _body: bytes) -> Answer:
+    def _sound(self, asked: GetSound, _body: bytes) -> Answer:
         segment = asked.id
         sound = self._vault.read_sound(segment) if self._here(segment) is not None else None
         if sound is None:
             raise RequestError(f"Segment {segment} has no sound.", remedy="'list' shows which segments have sound.")
         return {"record": self._vault.record(segment).line.decode()}, sound
 
-    def _list(self, asked: SpanQuery, _body: bytes) -> Answer:
+    def _list(self, asked: ListSegments, _body: bytes) -> Answer:
         found = self._vault.overlapping(asked.from_ms, asked.to_ms)
         kept = self._keeping.kept()
         page = [_listed(entry, kept) for entry in found[:_MOST_LISTED] if entry.id not in kept.going]
         return {"segments": page, "more": len(found) > _MOST_LISTED}, b""
 
-    def _kept(self, _asked: ControlRequest, _body: bytes) -> Answer:
+    def _kept(self, _asked: object, _body: bytes) -> Answer:
         kept = self._keeping.kept()
         return {"held": kept.held, "going": sorted(kept.going)}, b""
 
-    def _show_settings(self, _asked: ControlRequest, _body: bytes) -> Answer:
+    def _show_settings(self, _asked: object, _body: bytes) -> Answer:
         """Returns the owner's signed settings, and the sequence that the next statement must continue."""
         return {"envelope": _ascii(self._settings.envelope), "sha256": self._settings.sha256}, b""
 
@@ -288,7 +292,7 @@ class Control:
         """Returns the segment if it is stored and no owner has deleted it."""
         return None if segment in self._keeping.going() else self._vault.find(segment)
 
-    def _statement(self, asked: StatementQuery, body: bytes) -> Answer:
+    def _statement(self, asked: SubmitStatement, body: bytes) -> Answer:
         try:
             headers = split_body(asked.sizes, body)
         except FormatError as error:
@@ -300,13 +304,13 @@ class Control:
             "disclosure": verdict.disclosure,
         }, b""
 
-    def _show_trust(self, _asked: ControlRequest, _body: bytes) -> Answer:
+    def _show_trust(self, _asked: object, _body: bytes) -> Answer:
         return {
             "roots": self._trust.roots(),
             "bundles": [bundle.decode() for bundle in self._trust.bundles()],
         }, b""
 
-    def _take_bundle(self, _asked: ControlRequest, body: bytes) -> Answer:
+    def _take_bundle(self, _asked: object, body: bytes) -> Answer:
         changed = self._trust.accept(body)
         return {
             "added": list(changed.added),
@@ -314,11 +318,11 @@ class Control:
             "changed": list(changed.changed),
         }, b""
 
-    def _checkpoint(self, asked: SizeQuery, _body: bytes) -> Answer:
+    def _checkpoint(self, asked: GetCheckpoint, _body: bytes) -> Answer:
         checkpoint, proof = self._ledger.progress(asked.old_size)
         return {"checkpoint": checkpoint.decode(), "proof": [h.hex() for h in proof]}, b""
 
-    def _leaves(self, asked: LeavesQuery, _body: bytes) -> Answer:
+    def _leaves(self, asked: GetEntries, _body: bytes) -> Answer:
         leaves = self._ledger.leaves(asked.start, min(asked.end, asked.start + _MOST_ENTRIES))
         return {"entries": [leaf.decode() for leaf in leaves]}, b""
 

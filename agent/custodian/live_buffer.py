@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from agent.core.live import PIECE_BYTES
 from agent.errors import RequestError
-from agent.ipc.control_operations import AfterQuery
+from agent.ipc.control_operations import GetLiveGops
 
 __all__ = ["LiveBuffer"]
 
@@ -79,7 +79,7 @@ class LiveBuffer:
                 self._coming = {}
             return self._has_viewer()
 
-    def answer(self, asked: AfterQuery, _body: bytes) -> tuple[dict[str, Any], bytes]:
+    def answer(self, asked: GetLiveGops, _body: bytes) -> tuple[dict[str, Any], bytes]:
         """The operation `live`: sealed GOPs newer than number `after`, oldest first. The list is empty after a moment's
         wait.
 

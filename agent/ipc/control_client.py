@@ -12,12 +12,11 @@ from types import TracebackType
 from typing import Any, Final
 
 from agent.errors import NetworkError, OpenError
-from agent.ipc.control_operations import check_answer
-from agent.ipc.rpc import CONTROL_SOCKET, error_in
+from agent.ipc.control_operations import GetSignedSettings
+from agent.ipc.rpc import CONTROL_SOCKET, Request, read_answer, request_frame
 from agent.ipc.rpc_client import RpcClient
 from agent.platform.privileges import as_owner_of
 from agent.wire import envelope, strictjson
-from agent.wire.control import Frame
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
 
 __all__ = ["DeviceLink", "read_settings"]
@@ -46,23 +45,14 @@ class DeviceLink(RpcClient):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]:  # type: ignore[override]
-        """The answer's `result`.  Raises the error the device gave, of the same class."""
-        return self.fetch(op, body=body, **arguments)[0]
+    def document(self, request: Request[Any]) -> dict[str, Any]:
+        """Returns the answer as the JSON object that the device sent, for a command that prints it.
 
-    def fetch(  # type: ignore[override]
-        self, op: str, *, body: bytes = b"", **arguments: Any
-    ) -> tuple[dict[str, Any], bytes]:
-        """Like `ask`, with the bytes that came along.  `body` goes along with the question."""
-        answer = self._exchange(Frame({"op": op, **arguments}, body), None)
-        head = self._readable(answer.head)
-        if head.get("ok") is not True:
-            raise error_in(head)
-        result = head.get("result")
-        if not isinstance(result, dict):
-            result = {}
-        check_answer(op, result)
-        return result, answer.body
+        The shape is checked like that of `ask`. Fields that this version does not know stay in it.
+        """
+        head = self._readable(self._exchange(request_frame(request), None).head)
+        read_answer(type(request), head)
+        return dict(head["result"])
 
     def _dial(self, connection: socket.socket) -> None:
         # As root: the socket's name may be a link of a role that has been taken over.
@@ -96,10 +86,10 @@ def _legible(value: Any) -> Any:
 
 def read_settings(link: DeviceLink) -> Settings | None:
     """What the device says is set; None while everything is as its file says.  For looking at: it is not verified."""
-    text = link.ask("settings").get("envelope")
+    text = link.ask(GetSignedSettings()).envelope
     if text is None:
         return None
-    claimed = envelope.read_unverified(str(text).encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    claimed = envelope.read_unverified(text.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     if claimed.payload_type != Settings.PAYLOAD_TYPE:
         raise OpenError("The device shows something that is no settings.")
     return strictjson.decode(claimed.payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES)

@@ -1,8 +1,9 @@
 """The operations of the control socket and of the page: request, answer, access level and largest body of each.
 
-`OPERATIONS` is the one table. The custodian reads requests by it (`read_request`), `DeviceLink` checks answers by it
-(`check_answer`), the page's routes take their access levels and bounds from it, and `make page-types` writes it out for
-the page's JavaScript. `docs/local-rpc.md` describes the messages, and a test compares its table with this one.
+A client asks with a request of this module, and mypy knows its answer: `link.ask(GetStatus())` returns a `Status`.
+`OPERATIONS` is the one table. The custodian reads requests by it, the page's routes take their access levels and bounds
+from it, and `make page-types` writes it out for the page's JavaScript. `docs/local-rpc.md` describes the messages, and
+a test compares its table with this one.
 """
 
 from __future__ import annotations
@@ -12,22 +13,111 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import Meta, Struct, field
 
-from agent.core.status import Count, Seconds, Status, UtcMs, fault_in
-from agent.errors import NetworkError, RequestError
+from agent.core.status import Count, Seconds, Status, UtcMs
+from agent.errors import RequestError
+from agent.ipc.rpc import Request, operation_of, read_request
+from agent.wire.control import Frame
 from agent.wire.statements import Scope
 
 __all__ = [
     "CONTROL",
     "OPERATIONS",
     "PAGE",
+    "AbsenceSummary",
     "AccessLevel",
-    "ControlRequest",
+    "AskedAnswer",
+    "AuthorityAnswer",
+    "BlockedSummary",
+    "BrowserSummary",
+    "BrowsersAnswer",
+    "BulletinsAnswer",
+    "BundleAnswer",
+    "CardsAnswer",
+    "ChallengeAnswer",
+    "ChannelsAnswer",
+    "CheckpointAnswer",
+    "ConfirmEnrolment",
+    "ConfirmedAnswer",
+    "DeviceAnswer",
+    "EndSession",
+    "EndedAnswer",
+    "EnrolmentTest",
+    "EventSummary",
+    "EventsAnswer",
+    "GapsAnswer",
+    "GetApproval",
+    "GetChallenge",
+    "GetCheckpoint",
+    "GetDevice",
+    "GetEnrolment",
+    "GetEnrolmentTest",
+    "GetEntries",
+    "GetKept",
+    "GetLiveGops",
+    "GetNonce",
+    "GetPageAuthority",
+    "GetPageFacts",
+    "GetPageNow",
+    "GetPageSession",
+    "GetPlace",
+    "GetPoster",
+    "GetPushKey",
+    "GetRequest",
+    "GetSealedRequest",
+    "GetSegment",
+    "GetSignedSettings",
+    "GetSound",
+    "GetStatus",
+    "GetTrust",
+    "HelloAnswer",
+    "InvitationAnswer",
+    "KeptAnswer",
+    "KeyAnswer",
+    "LeavePage",
+    "LeavesAnswer",
+    "ListBrowsers",
+    "ListBulletins",
+    "ListCards",
+    "ListEnrolments",
+    "ListEvents",
+    "ListGaps",
+    "ListRequests",
+    "ListSegments",
+    "ListTips",
+    "LiveAnswer",
+    "MakeInvitation",
+    "MakePageCode",
+    "NoAnswer",
+    "NonceAnswer",
+    "NowAnswer",
+    "OfferCard",
     "Operation",
-    "check_answer",
-    "read_request",
+    "OptOutSummary",
+    "PageCodeAnswer",
+    "PlaceAnswer",
+    "Position",
+    "ProposeEnrolment",
+    "ProveOwner",
+    "RecordAnswer",
+    "RequestAnswer",
+    "RequestSummary",
+    "RequestsAnswer",
+    "SegmentSummary",
+    "SegmentsAnswer",
+    "SendTestAlert",
+    "SharedAnswer",
+    "SignedAnswer",
+    "SubmitBundle",
+    "SubmitStatement",
+    "TestsAnswer",
+    "TimelineGap",
+    "TipSummary",
+    "TipsAnswer",
+    "TrustAnswer",
+    "VerdictAnswer",
+    "read_operation",
 ]
 
 Ascii = Annotated[str, Meta(pattern=r"^[\x00-\x7f]*\Z")]
@@ -44,78 +134,6 @@ class AccessLevel(enum.Enum):
     PAIRED = "paired"
     UNCLAIMED = "unclaimed"
     OWNER = "owner"
-
-
-# --- Requests: the head of the frame. Its `op` names the operation.
-
-
-class ControlRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request without arguments, and the base of all others."""
-
-
-class EnvelopeQuery(ControlRequest, frozen=True):
-    """A signed statement, as it stands in its envelope."""
-
-    envelope: Ascii
-
-
-class StatementQuery(ControlRequest, frozen=True):
-    """The body holds the re-wrapped headers one after the other. `sizes` has the length of each."""
-
-    envelope: Ascii
-    sizes: tuple[BlockSize, ...] = ()
-
-
-class NameQuery(ControlRequest, frozen=True):
-    name: Ascii
-
-
-class TokensQuery(ControlRequest, frozen=True):
-    """The opened tests of an enrolment: hex digits by the test's name."""
-
-    tokens: dict[Ascii, Ascii]
-
-
-class IdQuery(ControlRequest, frozen=True):
-    id: Ascii
-
-
-class DisclosureQuery(ControlRequest, frozen=True):
-    disclosure: Ascii
-
-
-class AfterQuery(ControlRequest, frozen=True):
-    after: Number
-
-
-class AllQuery(ControlRequest, frozen=True):
-    """`all`: closed requests too."""
-
-    all: bool = False
-
-
-class SpanQuery(ControlRequest, frozen=True):
-    """A span of UTC, its end excluded."""
-
-    from_ms: Number
-    to_ms: Number
-
-
-class LeavesQuery(ControlRequest, frozen=True):
-    """Entries of the ledger from `start` to before `end`."""
-
-    start: Number
-    end: Number
-
-
-class SizeQuery(ControlRequest, frozen=True):
-    """`old_size`: entries of the ledger that the client has verified."""
-
-    old_size: Number
-
-
-class CardQuery(ControlRequest, frozen=True):
-    card: Card
 
 
 # --- Answers: the `result` in the head of the frame.
@@ -416,6 +434,184 @@ class EventsAnswer(Struct):
     gaps: tuple[TimelineGap, ...]
 
 
+# --- Requests: the head of the frame. The tag is its `op`.
+
+
+class GetDevice(Request[DeviceAnswer], frozen=True, tag="device"): ...
+
+
+class GetEnrolment(Request[SignedAnswer], frozen=True, tag="enrolment"): ...
+
+
+class ListEnrolments(Request[NoAnswer], frozen=True, tag="enrolments"):
+    """The body of the answer has the envelopes after epoch `after`, one a line."""
+
+    after: Number
+
+
+class GetNonce(Request[NonceAnswer], frozen=True, tag="nonce"): ...
+
+
+class ProposeEnrolment(Request[TestsAnswer], frozen=True, tag="enrol"):
+    envelope: Ascii
+
+
+class GetEnrolmentTest(Request[NoAnswer], frozen=True, tag="enrol_test"):
+    name: Ascii
+
+
+class ConfirmEnrolment(Request[ConfirmedAnswer], frozen=True, tag="enrol_confirm"):
+    """The opened tests of an enrolment: hex digits by the test's name."""
+
+    tokens: dict[Ascii, Ascii]
+
+
+class GetStatus(Request[Status], frozen=True, tag="status"): ...
+
+
+class ListRequests(Request[RequestsAnswer], frozen=True, tag="requests"):
+    """`all`: closed requests too."""
+
+    all: bool = False
+
+
+class GetRequest(Request[RequestAnswer], frozen=True, tag="request"):
+    id: Ascii
+
+
+class GetSealedRequest(Request[AskedAnswer], frozen=True, tag="asked"):
+    id: Ascii
+
+
+class ListGaps(Request[GapsAnswer], frozen=True, tag="gaps"):
+    id: Ascii
+
+
+class GetPlace(Request[PlaceAnswer], frozen=True, tag="place"): ...
+
+
+class ListBulletins(Request[BulletinsAnswer], frozen=True, tag="bulletins"): ...
+
+
+class ListTips(Request[TipsAnswer], frozen=True, tag="tips"): ...
+
+
+class GetApproval(Request[SharedAnswer], frozen=True, tag="shared"):
+    disclosure: Ascii
+
+
+class GetSegment(Request[RecordAnswer], frozen=True, tag="segment"):
+    id: Ascii
+
+
+class GetPoster(Request[RecordAnswer], frozen=True, tag="poster"):
+    id: Ascii
+
+
+class GetSound(Request[RecordAnswer], frozen=True, tag="sound"):
+    id: Ascii
+
+
+class GetLiveGops(Request[LiveAnswer], frozen=True, tag="live"):
+    after: Number
+
+
+class ListSegments(Request[SegmentsAnswer], frozen=True, tag="list"):
+    """A span of UTC, its end excluded."""
+
+    from_ms: Number
+    to_ms: Number
+
+
+class GetKept(Request[KeptAnswer], frozen=True, tag="kept"): ...
+
+
+class GetSignedSettings(Request[SignedAnswer], frozen=True, tag="settings"): ...
+
+
+class SubmitStatement(Request[VerdictAnswer], frozen=True, tag="statement"):
+    """The body holds the re-wrapped headers one after the other. `sizes` has the length of each."""
+
+    envelope: Ascii
+    sizes: tuple[BlockSize, ...] = ()
+
+
+class GetTrust(Request[TrustAnswer], frozen=True, tag="trust"): ...
+
+
+class SubmitBundle(Request[BundleAnswer], frozen=True, tag="trust_bundle"):
+    """The body is a signed trust bundle."""
+
+
+class GetCheckpoint(Request[CheckpointAnswer], frozen=True, tag="checkpoint"):
+    """`old_size`: entries of the ledger that the client has verified."""
+
+    old_size: Number
+
+
+class GetEntries(Request[LeavesAnswer], frozen=True, tag="ledger"):
+    """Entries of the ledger from `start` to before `end`."""
+
+    start: Number
+    end: Number
+
+
+class SendTestAlert(Request[ChannelsAnswer], frozen=True, tag="alerts_test"): ...
+
+
+class GetPushKey(Request[KeyAnswer], frozen=True, tag="push_key"): ...
+
+
+class GetPageAuthority(Request[AuthorityAnswer], frozen=True, tag="page_authority"): ...
+
+
+class MakePageCode(Request[PageCodeAnswer], frozen=True, tag="page_code"): ...
+
+
+class GetPageSession(Request[HelloAnswer], frozen=True, tag="page_hello"): ...
+
+
+class GetChallenge(Request[ChallengeAnswer], frozen=True, tag="page_challenge"): ...
+
+
+class ProveOwner(Request[NoAnswer], frozen=True, tag="page_prove"):
+    envelope: Ascii
+
+
+class LeavePage(Request[EndedAnswer], frozen=True, tag="page_leave"): ...
+
+
+class OfferCard(Request[NoAnswer], frozen=True, tag="page_card"):
+    card: Card
+
+
+class ListCards(Request[CardsAnswer], frozen=True, tag="page_cards"): ...
+
+
+class MakeInvitation(Request[InvitationAnswer], frozen=True, tag="page_invite"): ...
+
+
+class ListBrowsers(Request[BrowsersAnswer], frozen=True, tag="page_browsers"): ...
+
+
+class EndSession(Request[EndedAnswer], frozen=True, tag="page_end"):
+    id: Ascii
+
+
+class GetPageFacts(Request[dict[str, Any]], frozen=True, tag="page_facts"):
+    """The settings of the configuration file, in the shape of that file."""
+
+
+class GetPageNow(Request[NowAnswer], frozen=True, tag="page_now"): ...
+
+
+class ListEvents(Request[EventsAnswer], frozen=True, tag="events"):
+    """A span of UTC, its end excluded."""
+
+    from_ms: Number
+    to_ms: Number
+
+
 # --- The table
 
 _SMALL: Final = 64 << 10
@@ -428,94 +624,84 @@ _BUNDLE: Final = 2 << 20
 class Operation:
     """One row of the table. An operation without `access` is on the socket only."""
 
-    request: type[ControlRequest]
-    answer: type[Struct] | None
+    request: type[Request[Any]]
     access: AccessLevel | None
     body_bytes: int = _SMALL
-    """The largest frame that the page accepts for it."""
+    """The largest frame that the page accepts for it, and the largest body on the socket."""
+
+    @property
+    def name(self) -> str:
+        return operation_of(self.request)
+
+
+def _by_name(*operations: Operation) -> Mapping[str, Operation]:
+    return {each.name: each for each in operations}
 
 
 _PAIRED, _OWNER = AccessLevel.PAIRED, AccessLevel.OWNER
 
-CONTROL: Final[Mapping[str, Operation]] = {
-    "device": Operation(ControlRequest, DeviceAnswer, _PAIRED),
-    "enrolment": Operation(ControlRequest, SignedAnswer, _PAIRED),
-    "enrolments": Operation(AfterQuery, NoAnswer, _PAIRED),
+CONTROL: Final = _by_name(
+    Operation(GetDevice, _PAIRED),
+    Operation(GetEnrolment, _PAIRED),
+    Operation(ListEnrolments, _PAIRED),
     # A nonce is useless without an owner's approval key.
-    "nonce": Operation(ControlRequest, NonceAnswer, _PAIRED),
-    "enrol": Operation(EnvelopeQuery, TestsAnswer, AccessLevel.UNCLAIMED),
+    Operation(GetNonce, _PAIRED),
+    Operation(ProposeEnrolment, AccessLevel.UNCLAIMED),
     # A test is sealed to one recipient, and only that recipient can open it.
-    "enrol_test": Operation(NameQuery, NoAnswer, _PAIRED),
-    "enrol_confirm": Operation(TokensQuery, ConfirmedAnswer, _PAIRED),
-    "status": Operation(ControlRequest, Status, _OWNER),
-    "requests": Operation(AllQuery, RequestsAnswer, _OWNER),
-    "request": Operation(IdQuery, RequestAnswer, _OWNER),
-    "asked": Operation(IdQuery, AskedAnswer, _OWNER),
-    "gaps": Operation(IdQuery, GapsAnswer, _OWNER),
-    "place": Operation(ControlRequest, PlaceAnswer, _OWNER),
-    "bulletins": Operation(ControlRequest, BulletinsAnswer, _OWNER),
-    "tips": Operation(ControlRequest, TipsAnswer, _OWNER),
-    "shared": Operation(DisclosureQuery, SharedAnswer, _OWNER),
-    "segment": Operation(IdQuery, RecordAnswer, _OWNER),
-    "poster": Operation(IdQuery, RecordAnswer, _OWNER),
-    "sound": Operation(IdQuery, RecordAnswer, _OWNER),
-    "live": Operation(AfterQuery, LiveAnswer, _OWNER),
-    "list": Operation(SpanQuery, SegmentsAnswer, _OWNER),
-    "kept": Operation(ControlRequest, KeptAnswer, _OWNER),
-    "settings": Operation(ControlRequest, SignedAnswer, _OWNER),
-    "statement": Operation(StatementQuery, VerdictAnswer, _OWNER, _STATEMENT),
-    "trust": Operation(ControlRequest, TrustAnswer, _OWNER),
-    "trust_bundle": Operation(ControlRequest, BundleAnswer, _OWNER, _BUNDLE),
-    "checkpoint": Operation(SizeQuery, CheckpointAnswer, _OWNER),
-    "ledger": Operation(LeavesQuery, LeavesAnswer, _OWNER),
+    Operation(GetEnrolmentTest, _PAIRED),
+    Operation(ConfirmEnrolment, _PAIRED),
+    Operation(GetStatus, _OWNER),
+    Operation(ListRequests, _OWNER),
+    Operation(GetRequest, _OWNER),
+    Operation(GetSealedRequest, _OWNER),
+    Operation(ListGaps, _OWNER),
+    Operation(GetPlace, _OWNER),
+    Operation(ListBulletins, _OWNER),
+    Operation(ListTips, _OWNER),
+    Operation(GetApproval, _OWNER),
+    Operation(GetSegment, _OWNER),
+    Operation(GetPoster, _OWNER),
+    Operation(GetSound, _OWNER),
+    Operation(GetLiveGops, _OWNER),
+    Operation(ListSegments, _OWNER),
+    Operation(GetKept, _OWNER),
+    Operation(GetSignedSettings, _OWNER),
+    Operation(SubmitStatement, _OWNER, _STATEMENT),
+    Operation(GetTrust, _OWNER),
+    Operation(SubmitBundle, _OWNER, _BUNDLE),
+    Operation(GetCheckpoint, _OWNER),
+    Operation(GetEntries, _OWNER),
     # Only a doorbell with [alerts] offers these two.
-    "alerts_test": Operation(ControlRequest, ChannelsAnswer, _OWNER),
-    "push_key": Operation(ControlRequest, KeyAnswer, _OWNER),
+    Operation(SendTestAlert, _OWNER),
+    Operation(GetPushKey, _OWNER),
     # Only a doorbell with [page] offers these two, and only on the socket: a code lets a browser in.
-    "page_authority": Operation(ControlRequest, AuthorityAnswer, None),
-    "page_code": Operation(ControlRequest, PageCodeAnswer, None),
-}
+    Operation(GetPageAuthority, None),
+    Operation(MakePageCode, None),
+)
 """The operations of the control socket."""
 
-PAGE: Final[Mapping[str, Operation]] = {
-    "page_hello": Operation(ControlRequest, HelloAnswer, _PAIRED),
-    "page_challenge": Operation(ControlRequest, ChallengeAnswer, _PAIRED),
-    "page_prove": Operation(EnvelopeQuery, NoAnswer, _PAIRED),
-    "page_leave": Operation(ControlRequest, EndedAnswer, _PAIRED),
-    "page_card": Operation(CardQuery, NoAnswer, _PAIRED),
-    "page_cards": Operation(ControlRequest, CardsAnswer, _OWNER),
-    "page_invite": Operation(ControlRequest, InvitationAnswer, _OWNER),
-    "page_browsers": Operation(ControlRequest, BrowsersAnswer, _OWNER),
-    "page_end": Operation(IdQuery, EndedAnswer, _OWNER),
-    # The settings of the configuration file, in the shape of that file.
-    "page_facts": Operation(ControlRequest, None, _OWNER),
-    "page_now": Operation(ControlRequest, NowAnswer, _OWNER),
-    "events": Operation(SpanQuery, EventsAnswer, _OWNER),
-}
+PAGE: Final = _by_name(
+    Operation(GetPageSession, _PAIRED),
+    Operation(GetChallenge, _PAIRED),
+    Operation(ProveOwner, _PAIRED),
+    Operation(LeavePage, _PAIRED),
+    Operation(OfferCard, _PAIRED),
+    Operation(ListCards, _OWNER),
+    Operation(MakeInvitation, _OWNER),
+    Operation(ListBrowsers, _OWNER),
+    Operation(EndSession, _OWNER),
+    Operation(GetPageFacts, _OWNER),
+    Operation(GetPageNow, _OWNER),
+    Operation(ListEvents, _OWNER),
+)
 """The page's own operations. They touch no footage, request or consent."""
 
 OPERATIONS: Final[Mapping[str, Operation]] = {**CONTROL, **PAGE}
 
 
-def read_request(operation: str, head: Mapping[str, Any]) -> Any:
-    """The typed request in a frame's head. Raises `RequestError` with the argument that is wrong."""
-    arguments = {name: value for name, value in head.items() if name != "op"}
-    try:
-        return msgspec.convert(arguments, OPERATIONS[operation].request)
-    except msgspec.ValidationError as error:
-        raise RequestError(f"The arguments of '{operation}' cannot be used: {error}.") from error
-
-
-def check_answer(operation: str, result: dict[str, Any]) -> None:
-    """Raises `NetworkError` if the answer does not have its operation's shape.
-
-    A device, or one process of it, may be altered. The error names the operation and the place in the answer.
-    """
-    known = OPERATIONS.get(operation)
-    fault = fault_in(result, known.answer) if known is not None and known.answer is not None else None
-    if fault is not None:
-        raise NetworkError(
-            f"The device's answer to '{operation}' cannot be used: {fault}.",
-            remedy="Install the same version on the device and on this machine. "
-            "If the versions are equal, a part of the device was altered.",
-        )
+def read_operation(name: str, frame: Frame) -> Any:
+    """Returns the typed request in a frame. Raises `RequestError` with the argument that is wrong."""
+    operation = OPERATIONS[name]
+    if len(frame.body) > operation.body_bytes:
+        raise RequestError(f"The body of '{name}' is larger than {operation.body_bytes} bytes.")
+    return read_request({**frame.head, "op": name}, operation.request)

@@ -11,7 +11,7 @@ A request is a subclass of `Request[Answer]`, so `RpcClient.ask` returns the ans
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
@@ -26,7 +26,6 @@ __all__ = [
     "Request",
     "SocketKind",
     "answer_type",
-    "error_in",
     "operation_of",
     "read_answer",
     "read_request",
@@ -41,6 +40,10 @@ KindT = TypeVar("KindT")
 
 class Request(Struct, Generic[AnswerT], frozen=True, forbid_unknown_fields=True, tag=True, tag_field="op"):
     """Base class of all requests. The tag of a subclass is the name of its operation."""
+
+    if TYPE_CHECKING:
+        # mypy makes no `__init__` for a class without fields, and then it would accept any argument.
+        def __init__(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def read_answer(request: type[Request[AnswerT]], head: dict[str, Any]) -> Answer
     A device, or one process of it, may be altered. The error names the operation and the place in the answer.
     """
     if head.get("ok") is not True:
-        raise error_in(head)
+        raise _error_in(head)
     try:
         return msgspec.convert(head.get("result"), answer_type(request))
     except msgspec.ValidationError as error:
@@ -132,7 +135,7 @@ def read_answer(request: type[Request[AnswerT]], head: dict[str, Any]) -> Answer
         ) from error
 
 
-def error_in(head: dict[str, Any]) -> DoorwardError:
+def _error_in(head: dict[str, Any]) -> DoorwardError:
     """Returns the error in a refusal, of the class that it had on the device."""
     name = head.get("kind")
     kind = getattr(errors, name) if isinstance(name, str) and name in errors.__all__ else DoorwardError

@@ -21,6 +21,7 @@ from agent.config import load
 from agent.custodian.state_folder import StateFolder
 from agent.errors import OpenError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetDevice, GetStatus
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
 from agent.wire.envelope import read_unverified, verify
@@ -108,8 +109,8 @@ def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbe
     assert [(config.parent / name).read_text() for name in BESIDE] == [f"{name}, as it was" for name in BESIDE]
     assert (config.parent / "tls/device.key").stat().st_mode & 0o777 == 0o600
     with running(config), DeviceLink(folder.control) as link:
-        assert link.ask("device")["device"] == told["device"]
-        assert link.ask("status")["owners"] == ["owner-1"]
+        assert link.ask(GetDevice()).device == told["device"]
+        assert link.ask(GetStatus()).owners == ("owner-1",)
 
 
 def test_the_archive_is_looked_at_before_anybody_is_told_to_reset(

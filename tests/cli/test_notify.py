@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from agent.ipc.control_operations import GetStatus
+from agent.ipc.rpc import Request
+
 
 class Silent:
     """A device without [alerts]: its status leaves them out."""
 
-    def ask(self, operation: str) -> dict[str, Any]:
-        assert operation == "status", "it is not asked for what it does not know"
+    def document(self, request: Request[Any]) -> dict[str, Any]:
+        assert isinstance(request, GetStatus), "it is not asked for what it does not know"
         return {}
 
 

@@ -34,6 +34,7 @@ from agent.core.vault.spans import Stamp
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError, StorageError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetPageFacts
 from agent.platform.disk import RealDisk
 from agent.platform.privileges import PrivilegedFolder, as_owner_of, as_self, read_regular
 from agent.platform.sqlite_snapshot import open_snapshot
@@ -407,7 +408,7 @@ def test_root_calls_the_custodian_as_the_custodian_and_a_link_leads_to_nothing_o
     control = StateFolder(load(config).device.state_dir).control
     os.chown(control.parent, ROLE, ROLE)
     with custodian_that_says(control, {"ok": True, "result": {}}) as callers, DeviceLink(control) as link:
-        link.ask("anything")
+        link.ask(GetPageFacts())
     assert callers == [ROLE]
     control.unlink()
     with custodian_that_says(place / "manager", {"ok": True, "result": {}}) as callers:

@@ -15,7 +15,7 @@ from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
 from agent.custodian.live_buffer import LiveBuffer
 from agent.errors import RequestError
-from agent.ipc.control_operations import AfterQuery
+from agent.ipc.control_operations import GetLiveGops
 from agent.ipc.protocol import (
     Ack,
     AckAlert,
@@ -180,7 +180,7 @@ def test_the_recorder_hears_of_a_viewer_and_puts_pieces_of_its_picture(
     assert recorder.handle(GetLiveViewers(0.0)) == LiveViewers(False)
     assert recorder.handle(PutLivePiece(1, 0, 2, b"one ")) == LiveViewers(False)
     assert recorder.handle(PutLivePiece(1, 1, 2, b"two")) == LiveViewers(False)
-    assert live.answer(AfterQuery(after=0), b"") == ({"numbers": [1], "sizes": [7]}, b"one two")
+    assert live.answer(GetLiveGops(after=0), b"") == ({"numbers": [1], "sizes": [7]}, b"one two")
     assert recorder.handle(GetLiveViewers(60.0)) == LiveViewers(True)
     assert recorder.handle(PutLivePiece(2, 0, 1, b"x")) == LiveViewers(True)
 

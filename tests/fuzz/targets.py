@@ -34,8 +34,7 @@ from agent.core.vault.names import parse_name
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import DoorwardError, FormatError
 from agent.ipc import protocol
-from agent.ipc.control_operations import OPERATIONS
-from agent.ipc.control_operations import read_request as read_operation
+from agent.ipc.control_operations import OPERATIONS, read_operation
 from agent.ipc.rpc import ROLE_SOCKET, read_answer, read_request, refusal, request_frame, success
 from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
 from agent.wire.control import Frame, decode_statement, encode_statement, read_frame, split_body, write_frame
@@ -140,7 +139,7 @@ def local_rpc(data: bytes) -> None:
     operation = OPERATIONS.get(str(read.head.get("op")))
     if operation is not None:
         with contextlib.suppress(DoorwardError):
-            read_operation(str(read.head["op"]), read.head)
+            read_operation(operation.name, read)
 
 
 def _vectors(folder: str) -> Iterator[bytes]:

@@ -26,6 +26,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetStatus, ListRequests
 from agent.wire.fields import Kind
 from tests.scenarios.street import Asker
 
@@ -71,7 +72,7 @@ def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_
 
 def status() -> dict[str, Any]:
     with DeviceLink(CONTROL) as link:
-        return dict(link.ask("status"))
+        return link.document(GetStatus())
 
 
 def do_enrol() -> dict[str, Any]:
@@ -113,7 +114,7 @@ def do_ask() -> dict[str, Any]:
 
     def state() -> str:
         with DeviceLink(CONTROL) as link:
-            listed = link.ask("requests", all=True)["requests"]
+            listed = link.document(ListRequests(all=True))["requests"]
         return next((str(each["state"]) for each in listed if each["id"] == request.id), "")
 
     until(lambda: state() == "pending", "the request to match")

@@ -11,6 +11,15 @@ import pytest
 from agent import errors
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import (
+    GetPageFacts,
+    ListSegments,
+    ListTips,
+    SubmitStatement,
+    TipsAnswer,
+    VerdictAnswer,
+)
+from agent.ipc.rpc import success
 from agent.ipc.rpc_server import control_server
 from agent.wire.control import Frame
 
@@ -38,28 +47,45 @@ def answering(tmp_path: Path) -> Iterator[Callable[[Answer], DeviceLink]]:
 Answering = Callable[[Answer], DeviceLink]
 
 
-def test_a_question_carries_its_arguments_and_bytes_and_the_answer_its_own(answering: Answering) -> None:
-    link = answering(lambda frame: Frame({"ok": True, "result": {"asked": frame.head}}, frame.body * 2))
-    assert link.fetch("enrolments", body=b"ab", from_ms=3) == ({"asked": {"op": "enrolments", "from_ms": 3}}, b"abab")
-    assert link.ask("enrolments", body=b"ab") == {"asked": {"op": "enrolments"}}
+def test_a_request_carries_its_arguments_and_bytes_and_the_answer_its_own(answering: Answering) -> None:
+    seen: list[Frame] = []
+
+    def answer(frame: Frame) -> Frame:
+        seen.append(frame)
+        return success({"state": "approved"}, b"ba")
+
+    link = answering(answer)
+    said, body = link.fetch(SubmitStatement("{}", (2,)), body=b"ab")
+    assert (said, body) == (VerdictAnswer(state="approved"), b"ba")
+    assert seen == [Frame({"op": "statement", "envelope": "{}", "sizes": [2]}, b"ab")]
+    assert link.ask(SubmitStatement("{}")) == said
 
 
-@pytest.mark.parametrize("result", [None, 7, "text", ["a"]])
-def test_an_answer_that_is_no_object_has_no_fields(answering: Answering, result: object) -> None:
-    assert answering(lambda _: Frame({"ok": True, "result": result})).ask("enrolments") == {}
+@pytest.mark.parametrize("result", [None, 7, "text", ["a"], {}, {"segments": 5, "more": False}])
+def test_an_answer_of_another_shape_names_its_operation(answering: Answering, result: object) -> None:
+    link = answering(lambda _: Frame({"ok": True, "result": result}))
+    for ask in (link.ask, link.document):
+        with pytest.raises(NetworkError, match="answer to 'list' cannot be used"):
+            ask(ListSegments(0, 1))
+
+
+def test_a_document_has_the_fields_that_this_version_does_not_know(answering: Answering) -> None:
+    link = answering(lambda _: Frame({"ok": True, "result": {"tips": [], "later": [1]}}))
+    assert link.document(ListTips()) == {"tips": [], "later": [1]}
+    assert link.ask(ListTips()) == TipsAnswer(())
 
 
 @pytest.mark.parametrize("ok", [False, None, 1, "yes"])
 def test_an_answer_counts_only_if_it_says_that_all_is_well(answering: Answering, ok: object) -> None:
     with pytest.raises(DoorwardError, match="The device refused"):
-        answering(lambda _: Frame({"ok": ok, "result": {}})).ask("enrolments")
+        answering(lambda _: Frame({"ok": ok, "result": {}})).ask(GetPageFacts())
 
 
 @pytest.mark.parametrize("kind", errors.__all__)
 def test_an_error_of_the_device_is_raised_as_what_it_is(answering: Answering, kind: str) -> None:
     head = {"ok": False, "kind": kind, "error": "It is so.", "remedy": "Do that."}
     with pytest.raises(DoorwardError) as raised:
-        answering(lambda _: Frame(head)).ask("enrolments")
+        answering(lambda _: Frame(head)).ask(GetPageFacts())
     assert type(raised.value) is getattr(errors, kind)
     assert (raised.value.message, raised.value.remedy) == ("It is so.", "Do that.")
 
@@ -67,7 +93,7 @@ def test_an_error_of_the_device_is_raised_as_what_it_is(answering: Answering, ki
 @pytest.mark.parametrize("kind", [None, "SystemExit", "annotations", "__doc__"])
 def test_an_error_of_no_kind_of_ours_is_an_error_of_ours(answering: Answering, kind: object) -> None:
     with pytest.raises(DoorwardError) as raised:
-        answering(lambda _: Frame({"ok": False, "kind": kind, "error": "It is so."})).ask("enrolments")
+        answering(lambda _: Frame({"ok": False, "kind": kind, "error": "It is so."})).ask(GetPageFacts())
     assert type(raised.value) is DoorwardError
     assert raised.value.remedy == ""
 
@@ -84,9 +110,9 @@ def test_no_answer_steers_the_terminal(answering: Answering) -> None:
         ]
     )
     link = answering(lambda _: next(answers))
-    assert link.ask("enrolments") == {shown: [shown, {"in": shown}], "n": 1, "plain": "größer"}
+    assert link.ask(GetPageFacts()) == {shown: [shown, {"in": shown}], "n": 1, "plain": "größer"}
     with pytest.raises(StorageError) as raised:
-        link.ask("enrolments")
+        link.ask(GetPageFacts())
     assert (raised.value.message, raised.value.remedy) == (shown, shown)
 
 
@@ -97,6 +123,6 @@ def test_a_device_that_is_not_there_is_told_with_its_place(tmp_path: Path) -> No
 
 def test_a_link_is_closed_when_its_block_is_left(answering: Answering) -> None:
     with answering(lambda frame: Frame({"ok": True, "result": {}}, frame.body)) as link:
-        assert link.ask("enrolments") == {}
+        assert link.ask(GetPageFacts()) == {}
     with pytest.raises((NetworkError, ValueError)):
-        link.ask("enrolments")
+        link.ask(GetPageFacts())

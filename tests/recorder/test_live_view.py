@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import pytest
@@ -27,7 +28,8 @@ from agent.core.vault.spans import TimeSpan
 from agent.custodian.live_buffer import LiveBuffer
 from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_client import DeviceLink
-from agent.ipc.control_operations import AfterQuery
+from agent.ipc.control_operations import GetLiveGops
+from agent.ipc.rpc import Request, read_answer
 from agent.platform.system_clock import SystemClock
 from agent.recorder.live_view import LiveEncoder
 from tests.cameras import assembled, filmed_by_camera
@@ -107,8 +109,8 @@ def test_what_lies_on_the_shelf_opens_for_the_owners_alone_and_is_no_segment(
     met = sync(link, keys)
     sealed = b""
     while not sealed:
-        answer, body = link.fetch("live", after=0)
-        sealed = body[: answer["sizes"][0]] if answer["sizes"] else b""
+        answer, body = link.fetch(GetLiveGops(0))
+        sealed = body[: answer.sizes[0]] if answer.sizes else b""
     media, context = split_live(open_bytes(sealed, [keys.identity]))
     assert media.startswith(b"\0\0\0")
     assert context.device == met.key.id
@@ -118,6 +120,9 @@ def test_what_lies_on_the_shelf_opens_for_the_owners_alone_and_is_no_segment(
         split_media(open_bytes(sealed, [keys.identity]))
 
 
+AnswerT = TypeVar("AnswerT")
+
+
 class Replayed:
     """A link with a device that shows live the GOPs that the test chooses."""
 
@@ -125,14 +130,15 @@ class Replayed:
         self._link = link
         self._sealed = sealed
 
-    def ask(self, op: str, **arguments: object) -> dict[str, object]:
-        return self._link.ask(op, **arguments)  # type: ignore[arg-type]
+    def ask(self, request: Request[AnswerT], *, body: bytes = b"") -> AnswerT:
+        return self._link.ask(request, body=body)
 
-    def fetch(self, op: str, **arguments: object) -> tuple[dict[str, object], bytes]:
-        if op != "live":
-            return self._link.fetch(op, **arguments)  # type: ignore[arg-type]
+    def fetch(self, request: Request[AnswerT], *, body: bytes = b"") -> tuple[AnswerT, bytes]:
+        if not isinstance(request, GetLiveGops):
+            return self._link.fetch(request, body=body)
         shown = self._sealed.pop(0)
-        return {"numbers": [1], "sizes": [len(shown)]}, shown
+        head = {"ok": True, "result": {"numbers": [1], "sizes": [len(shown)]}}
+        return read_answer(type(request), head), shown
 
 
 def long_gops(start_s: int, parts: int) -> list[Gop]:
@@ -227,23 +233,23 @@ def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
         pieces = pieces_of(gop)
         for each, data in enumerate(pieces):
             shelf.put(number, each, len(pieces), data)
-    answer, body = shelf.answer(AfterQuery(after=0), b"")
+    answer, body = shelf.answer(GetLiveGops(after=0), b"")
     assert answer["numbers"] == [4], "an answer has four megabytes, or one GOP"
     assert len(body) == sum(answer["sizes"]) == len(gop)
-    assert shelf.answer(AfterQuery(after=4), b"")[0]["numbers"] == [5]
+    assert shelf.answer(GetLiveGops(after=4), b"")[0]["numbers"] == [5]
     small = pieces_of(bytes(1 << 20))
     for number in (6, 7, 8):
         for each, data in enumerate(small):
             shelf.put(number, each, len(small), data)
-    assert shelf.answer(AfterQuery(after=5), b"")[0]["numbers"] == [6, 7, 8]
+    assert shelf.answer(GetLiveGops(after=5), b"")[0]["numbers"] == [6, 7, 8]
     assert shelf.wait_for_viewer(0.0)
     for piece, pieces, data in ((1, 1, b"x"), (-1, 1, b"x"), (0, 10_000, b"x"), (0, 1, bytes(1 << 20))):
         with pytest.raises(RequestError):
             shelf.put(9, piece, pieces, data)
     for piece, pieces in ((0, 3), (1, 2), (2, 3), (0, 2)):  # of an altered recorder: two counts for one GOP
         shelf.put(10, piece, pieces, b"x")
-    assert shelf.answer(AfterQuery(after=8), b"")[0]["numbers"] == []
+    assert shelf.answer(GetLiveGops(after=8), b"")[0]["numbers"] == []
     now_s += 30
     assert not shelf.wait_for_viewer(0.0)
     shelf.close()
-    assert shelf.answer(AfterQuery(after=0), b"")[0]["numbers"] == []
+    assert shelf.answer(GetLiveGops(after=0), b"")[0]["numbers"] == []

@@ -35,6 +35,7 @@ from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetDevice, ListRequests
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform.system_clock import SystemClock
 from agent.ports import CameraEnd, Microphone
@@ -268,7 +269,7 @@ class Street:
         assert self._process is None or self._process.poll() is None, (self.folder / "agent.log").read_text()[-2000:]
         try:
             with self.owners_link() as link:
-                return bool(link.ask("device"))
+                return bool(link.ask(GetDevice()))
         except DoorwardError:
             return False
 
@@ -312,12 +313,12 @@ class Street:
     def state_of(self, signed: SignedMessage) -> str:
         """Returns the device's state of a request; "" if it knows none."""
         with self.owners_link() as link:
-            listed = link.ask("requests", all=True)["requests"]
+            listed = link.document(ListRequests(all=True))["requests"]
         return next((str(each["state"]) for each in listed if each["id"] == signed.id), "")
 
     def counted(self) -> dict[str, int]:
         with self.owners_link() as link:
-            return dict(link.ask("requests", all=True)["counters"])
+            return link.ask(ListRequests(all=True)).counters
 
     # the witness
 

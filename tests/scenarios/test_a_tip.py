@@ -14,6 +14,7 @@ from agent.clients.owner.outgoing_tips import send_tip
 from agent.clients.owner.segment_sources import DeviceVault
 from agent.clients.requester.incoming_tips import open_tip
 from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEventKind
+from agent.ipc.control_operations import ListTips
 from agent.wire.fields import Kind
 from agent.wire.topics import ANONYMOUS
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until
@@ -42,7 +43,7 @@ def test_a_tip_goes_to_one_requester_and_names_nobody(street: Street, footage: P
     with police.receiving(news):
         until(lambda: [each.kind for each in news].count(ReceiverEventKind.TIP) == 2, "both tips to arrive")
         with street.owners_link() as link:
-            until(lambda: {each["state"] for each in link.ask("tips")["tips"]} == {"sent"}, "the receipts")
+            until(lambda: {each.state for each in link.ask(ListTips()).tips} == {"sent"}, "the receipts")
 
     # A listener at the broker hears no name of the doorbell's; the requester reads words, and plays the shown footage.
     assert all(f"/{ANONYMOUS}/" in message.topic for message in street.published())

@@ -21,6 +21,7 @@ from agent.clients.owner.sealed_footage import open_captured
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEventKind
 from agent.errors import OpenError
+from agent.ipc.control_operations import GetSegment
 from agent.wire.fields import Kind
 from tests.scenarios.street import DOOR, NO_CAMERA, Asker, SlowLink, Street, a_street, until
 from tests.traces import traces
@@ -94,7 +95,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     reply: HybridIdentity = police.requester.sent_request(request.id).reply_identity()
     with street.owners_link() as link:
         stayed = next(each for each in review.segments if each.id not in chosen)
-        _, sealed = link.fetch("segment", id=stayed.id)
+        _, sealed = link.fetch(GetSegment(stayed.id))
         with pytest.raises(OpenError):
             open_bytes(sealed, [reply])
         open_captured(stayed.signed, sealed, [street.owner.identity], device=street.device.id)

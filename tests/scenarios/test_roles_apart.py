@@ -23,6 +23,7 @@ from agent.clients.owner.live_stream import watch
 from agent.clients.owner.review import RequestReview
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent
+from agent.ipc.control_operations import GetKept, GetStatus, KeptAnswer, ListSegments
 from agent.wire.fields import Kind, ZoneKind
 from agent.wire.statements import PrivateHoursSetting, ZoneSetting
 from tests.scenarios.street import ROOT, Asker, Street, a_street, until
@@ -75,7 +76,7 @@ class Apart:
 
     def status(self) -> dict[str, object]:
         with self._street.owners_link() as link:
-            return link.ask("status")
+            return link.document(GetStatus())
 
     def log(self) -> str:
         return self._log.read_text()
@@ -152,13 +153,13 @@ def test_what_an_owner_keeps_deletes_and_sets_reaches_the_role_that_does_it(stre
     street.enrol_and_trust(police)
     until(lambda: apart.status()["vault"]["segments"] >= 3, "three sealed segments")  # type: ignore[index]
     with street.owners_link() as link:
-        first, second = [item["id"] for item in link.ask("list", from_ms=0, to_ms=2**50)["segments"]][:2]
+        first, second = [item.id for item in link.ask(ListSegments(0, 2**50)).segments][:2]
         hold(link, street.owner, [first], int(time.time()) + 86_400)
         erase(link, street.owner, [first, second])
     files = street.state_dir / "vault" / "segments"
     until(lambda: not [path for path in files.rglob("*") if path.name.startswith((first, second))], "the files to go")
     with street.owners_link() as link:
-        until(lambda: link.ask("kept") == {"held": {}, "going": []}, "the custodian to see it")
+        until(lambda: link.ask(GetKept()) == KeptAnswer(held={}, going=()), "the custodian to see it")
 
     def recorder() -> str:
         return str(apart.status()["recorder"]["state"])  # type: ignore[index]

@@ -15,6 +15,7 @@ from agent.clients.owner.review import RequestReview
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.errors import DoorwardError, OpenError
+from agent.ipc.control_operations import GetSound
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.wire.fields import Kind
 from tests.contracts.test_microphone import tone, wav
@@ -50,7 +51,7 @@ def test_sound_goes_only_where_the_owner_says(street: Street, footage: Path, tmp
         chosen = [each.id for each in review.segments[1:3]]
         disclosure = approve(link, street.owner, review, ShareChoice(tuple(chosen), sound=True))
         assert disclosure is not None
-        stayed = link.fetch("sound", id=review.segments[3].id)[1]
+        stayed = link.fetch(GetSound(review.segments[3].id))[1]
     news: list[ReceiverEvent] = []
     with police.receiving(news):
         until(lambda: street.state_of(request) == "sent", "the requester's receipt")

@@ -22,6 +22,7 @@ from agent.core.vault.manifest import _SignedLine, _SignedPayload
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import Begin, Context
 from agent.ipc.control_operations import OPERATIONS, Operation
+from agent.ipc.rpc import answer_type
 from agent.wire import disclosures, limits, messages, statements, strictjson, trust
 from tests.wire import samples
 
@@ -97,16 +98,25 @@ def _reachable() -> dict[str, Operation]:
 def _operations(others: set[str]) -> str:
     """Requests and answers of the operations.  A reader of theirs sees `null` where the device has no value."""
     reachable = _reachable()
-    kinds = {kind for each in reachable.values() for kind in (each.request, each.answer) if kind is not None}
+    kinds = {kind for each in reachable.values() for kind in (each.request, answer_type(each.request))}
+    kinds = {kind for kind in kinds if isinstance(kind, type)}  # the page's facts are an object of any members
     _, components = msgspec.json.schema_components(sorted(kinds, key=lambda kind: kind.__name__))
     declared = {_name_of(name): schema for name, schema in components.items()}
+    for each in reachable.values():
+        # The page names the operation in the address of its route.
+        del declared[each.request.__name__]["properties"]["op"]
     assert set(declared) & others <= {"Scope"}, "an answer and a signed message have one name"
     text = "".join(_declaration(name, declared[name], nulls=True) for name in sorted(set(declared) - others))
     rows = [
-        f"  {name}: {{ request: {each.request.__name__}; answer: {each.answer.__name__ if each.answer else 'any'} }};\n"
+        f"  {name}: {{ request: {each.request.__name__}; answer: {_answer_name(each)} }};\n"
         for name, each in reachable.items()
     ]
     return text + "\n/** By name. */\nexport interface ControlOperations {\n" + "".join(rows) + "}\n"
+
+
+def _answer_name(operation: Operation) -> str:
+    kind = answer_type(operation.request)
+    return kind.__name__ if isinstance(kind, type) else "any"
 
 
 def _name_of(name: str) -> str:

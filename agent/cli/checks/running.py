@@ -11,6 +11,7 @@ from agent.config.settings import CameraKind
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetStatus
 
 __all__ = ["camera_in_use", "status_here"]
 
@@ -22,7 +23,7 @@ def status_here(configuration: Configuration) -> Mapping[str, Any]:
         return {}
     try:
         with DeviceLink(control) as link:
-            status = link.ask("status")
+            status = link.document(GetStatus())
     except DoorwardError:
         return {}
     return status if status.get("owners") else {}

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.sealed_texts import opens, unsealed
-from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.sync import DeviceChannel, sync
 from agent.clients.owner.trust_roots import trust_state
 from agent.errors import FormatError
+from agent.ipc.control_operations import ListBulletins
 from agent.wire import envelope, strictjson
 from agent.wire.messages import Bulletin
 from agent.wire.trust import TrustedRequester, TrustStore
@@ -36,7 +37,7 @@ def read_bulletins(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_
     met = sync(link, keys)
     now_s = clock() // _MS_PER_S
     store = trust_state(link, keys, met).store
-    kept = field(link.ask("bulletins"), "bulletins", list)
+    kept = link.ask(ListBulletins()).bulletins
     # A bulletin that is older than this owner's enrolment is sealed to other owners.
     opened = [unsealed(each, keys.identity) for each in kept if opens(each, keys.identity)]
     shown = [_read(each, store, now_s) for each in opened]

@@ -27,11 +27,12 @@ from agent.clients.owner.file_keys import POSTER, SEGMENT, SOUND, ChosenFile, Fi
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment, request_payload
 from agent.clients.owner.sealed_texts import opens
-from agent.clients.owner.statements import sign_and_submit
-from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.statements import disclosure_in, sign_and_submit
+from agent.clients.owner.sync import DeviceChannel, sync
 from agent.core.disclosure import claimed_clips
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.errors import ConfigurationError, OpenError, RequestError
+from agent.ipc.control_operations import GetRequest, ListGaps
 from agent.wire import strictjson
 from agent.wire.disclosures import ContactCard
 from agent.wire.statements import (
@@ -123,7 +124,7 @@ def approve(
         clips=tuple(map(_told, choice.told)) or None,
     )
     sync(link, keys)
-    return None if answer.get("disclosure") is None else field(answer, "disclosure", str)
+    return answer.disclosure
 
 
 def co_approve(link: DeviceChannel, keys: OwnerKeys, review: RequestReview, *, clock: Clock = wall_ms) -> str:
@@ -137,14 +138,14 @@ def co_approve(link: DeviceChannel, keys: OwnerKeys, review: RequestReview, *, c
         link, keys, met, CoApproval, now_ms=now_ms, request=review.payload_sha256, approval=review.first.sha256
     )
     sync(link, keys)
-    return field(answer, "disclosure", str)
+    return disclosure_in(answer)
 
 
 def gaps_of(link: DeviceChannel, keys: OwnerKeys, review: RequestReview) -> tuple[FootageAbsence, ...]:
     """Returns the device's statements about the parts of the requested window without footage."""
     sync(link, keys)
     try:
-        found = msgspec.convert(link.ask("gaps", id=review.name).get("gaps"), tuple[FootageAbsence, ...])
+        found = msgspec.convert(link.ask(ListGaps(review.name)).gaps, tuple[FootageAbsence, ...], from_attributes=True)
     except msgspec.ValidationError as error:
         raise OpenError("The device's answer is malformed.", remedy="Do not use this device.") from error
     window = (review.request.from_s * _MS_PER_S, review.request.to_s * _MS_PER_S)
@@ -161,12 +162,12 @@ def deny(link: DeviceChannel, keys: OwnerKeys, request_id: str, *, clock: Clock 
     for it is used. The worst effect of a false name is that another request is denied.
     """
     met = sync(link, keys)
-    answer = link.ask("request", id=request_id)
-    if opens(answer.get("sealed"), keys.identity):
+    answer = link.ask(GetRequest(request_id))
+    if opens(answer.sealed, keys.identity):
         payload, _ = request_payload(answer, request_id, keys.identity)
         named = hashlib.sha256(payload).hexdigest()
     else:
-        named = field(answer, "payload_sha256", str)
+        named = answer.payload_sha256
     sign_and_submit(link, keys, met, Denial, now_ms=clock(), request=named)
     sync(link, keys)
 
@@ -176,7 +177,9 @@ def revoke(link: DeviceChannel, keys: OwnerKeys, disclosure: str, *, clock: Cloc
     met = sync(link, keys)
     answer = sign_and_submit(link, keys, met, Revocation, now_ms=clock(), disclosure=disclosure)
     sync(link, keys)
-    return field(answer, "state", str)
+    if answer.state is None:
+        raise OpenError("The device's answer names no state.", remedy="Look at: doorward owner review.")
+    return answer.state
 
 
 def opt_out(

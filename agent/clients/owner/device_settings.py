@@ -11,6 +11,7 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.statements import sign_and_submit
 from agent.clients.owner.sync import DeviceChannel, SyncedDevice, sync
 from agent.errors import OpenError
+from agent.ipc.control_operations import GetSignedSettings
 from agent.wire import envelope, strictjson
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
 
@@ -46,13 +47,13 @@ def change_settings(
     a shorter retention. Settings of a former owner stay in force, so a mask stays when its owner leaves.
     """
     met = sync(link, keys)
-    answer = link.ask("settings")
-    text, before = answer.get("envelope"), None
-    if text is not None and not set(MATTER) <= set(changes):
-        before = _signed(str(text), met)
+    answer = link.ask(GetSignedSettings())
+    before = None
+    if answer.envelope is not None and not set(MATTER) <= set(changes):
+        before = _signed(answer.envelope, met)
     kept = {name: getattr(before, name) for name in MATTER} if before is not None else {}
     matter = {name: value for name, value in {**kept, **changes}.items() if value is not None}
-    sign_and_submit(link, keys, met, Settings, now_ms=clock(), previous=answer.get("sha256"), **matter)
+    sign_and_submit(link, keys, met, Settings, now_ms=clock(), previous=answer.sha256, **matter)
     sync(link, keys)
     return msgspec.structs.replace(
         before or Settings(v=1, device=met.known.key, owner_time_ms=clock(), nonce="0" * 32),

@@ -30,11 +30,11 @@ from agent.clients.owner.sync import (
     ask_enrolment,
     ask_enrolments,
     ask_nonce,
-    field,
     sync,
 )
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.ipc.control_operations import ConfirmEnrolment, GetDevice, GetEnrolmentTest, ProposeEnrolment
 from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.statements import (
@@ -208,12 +208,12 @@ def _recoverable(link: DeviceChannel, device: PublicKey, kit: AgeIdentity) -> tu
 def _propose(link: DeviceChannel, approval: Ed25519PrivateKey, wanted: Enrolment) -> dict[str, str]:
     """Signs and submits the next list of owners. Returns the device's tests for the new recipients."""
     signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), approval)
-    return _named_tests(link.ask("enrol", envelope=signed.decode("ascii")).get("tests"))
+    return {test.name: test.recipient for test in link.ask(ProposeEnrolment(signed.decode("ascii"))).tests}
 
 
 def _answer_invitation(link: DeviceChannel, keys: OwnerKeys, device: PublicKey, kit: Path | None) -> EnrolmentResult:
     """Open the test of an enrolment that another owner proposed."""
-    if link.ask("device").get("pending") is not True:
+    if not link.ask(GetDevice()).pending:
         raise ConfigurationError(
             f"The device {device.id} has owners already, and you are not one of them.",
             remedy=f"Give one of them your {OwnerCard.FILE}. They run: doorward owner enrol --add {OwnerCard.FILE}",
@@ -234,14 +234,13 @@ def _open_tests(
     identities = [identity for identity in (keys.identity, recovery) if identity is not None]
     ours = {str(identity.recipient()): identity for identity in identities}
     tokens = {
-        name: _token(link.fetch("enrol_test", name=name)[1], ours[recipient], name)
+        name: _token(link.fetch(GetEnrolmentTest(name))[1], ours[recipient], name)
         for name, recipient in sorted(tests.items())
         if recipient in ours
     }
-    answer = link.ask("enrol_confirm", tokens=tokens)
-    waiting = answer.get("waiting")
-    if isinstance(waiting, list) and waiting:
-        return EnrolmentResult(device, field(answer, "epoch", int), tuple(tokens), tuple(map(str, waiting)))
+    answer = link.ask(ConfirmEnrolment(tokens))
+    if answer.waiting:
+        return EnrolmentResult(device, answer.epoch, tuple(tokens), answer.waiting)
     now = _remember(link, keys, device, proposed)
     return EnrolmentResult(device, now.epoch, tuple(tokens), approvals=now.approvals_needed, recovery=now.recovery)
 
@@ -401,13 +400,6 @@ def _remember(link: DeviceChannel, keys: OwnerKeys, device: PublicKey, proposed:
     _, note = ask_checkpoint(link, None, device)
     keys.memory.remember(KnownDevice(key=device.text, enrolments=enrolments, checkpoint=note))
     return enrolment
-
-
-def _named_tests(tests: object) -> dict[str, str]:
-    """Recipient by test name."""
-    if not isinstance(tests, list):
-        return {}
-    return {str(test.get("name")): str(test.get("recipient")) for test in tests if isinstance(test, dict)}
 
 
 def _payload(data: bytes) -> bytes:

@@ -15,13 +15,15 @@ from agent.clients.opening import rewrap
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.sealed_footage import open_captured, open_poster, open_sound
 from agent.clients.owner.segment_sources import record_of
-from agent.clients.owner.sync import DeviceChannel, field
+from agent.clients.owner.sync import DeviceChannel
 from agent.core.vault.age.header import split
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
 from agent.errors import FormatError, RequestError
+from agent.ipc.control_operations import GetPoster, GetSegment, GetSound, RecordAnswer
+from agent.ipc.rpc import Request
 from agent.wire import base64
 from agent.wire.identities import PublicKey
 from agent.wire.statements import SealedItem
@@ -36,17 +38,17 @@ WrappedKey = tuple[SealedItem, bytes]
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One kind of file. `operation`: of the control socket. `word`: for the owner."""
+    """One kind of file. `request` asks for it. `word`: for the owner."""
 
-    operation: str
+    request: Callable[[str], Request[RecordAnswer]]
     word: str
     open: Callable[..., object]
     sealed_file: Callable[[SegmentRecord | RecoveredRecord], SealedFile | None]
 
 
-SEGMENT = StoredFile("segment", "Segment", open_captured, lambda record: record.file)
-SOUND = StoredFile("sound", "The sound of segment", open_sound, lambda record: record.sound_file)
-POSTER = StoredFile("poster", "The poster of segment", open_poster, lambda record: record.poster_file)
+SEGMENT = StoredFile(GetSegment, "Segment", open_captured, lambda record: record.file)
+SOUND = StoredFile(GetSound, "The sound of segment", open_sound, lambda record: record.sound_file)
+POSTER = StoredFile(GetPoster, "The poster of segment", open_poster, lambda record: record.poster_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ class FileKeyWrapper:
         return made
 
     def _wrap(self, file: StoredFile, each: ChosenFile) -> WrappedKey:
-        answer, data = self._link.fetch(file.operation, id=each.id)
-        signed = each.signed or record_of(field(answer, "record", str), each.id, self._device)
+        answer, data = self._link.fetch(file.request(each.id))
+        signed = each.signed or record_of(answer.record, each.id, self._device)
         file.open(signed, data, self._keys.identities, device=self._device.id)
         assert isinstance(signed.record, SegmentRecord | RecoveredRecord)  # noqa: S101 (`open` has refused others)
         sealed = file.sealed_file(signed.record)

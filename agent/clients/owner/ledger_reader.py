@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.sync import DeviceChannel, sync
 from agent.core.ledger.checkpoint import Checkpoint
 from agent.core.ledger.entries import LedgerEntry, decode_entry
 from agent.core.ledger.merkle import leaf_hash, root_of
 from agent.errors import OpenError
+from agent.ipc.control_operations import GetEntries
 
 __all__ = ["LedgerView", "read_ledger"]
 
@@ -36,10 +37,10 @@ def read_ledger(link: DeviceChannel, keys: OwnerKeys) -> LedgerView:
     leaves: list[bytes] = []
     while len(leaves) < checkpoint.size:
         end = min(len(leaves) + _PAGE, checkpoint.size)
-        page = field(link.ask("ledger", start=len(leaves), end=end), "entries", list)
+        page = link.ask(GetEntries(len(leaves), end)).entries
         if not page:
             break
-        leaves += [str(leaf).encode() for leaf in page]
+        leaves += [leaf.encode() for leaf in page]
     if len(leaves) != checkpoint.size or root_of(map(leaf_hash, leaves)) != checkpoint.root:
         raise OpenError(
             f"The entries the device shows are not the {checkpoint.size} of the ledger it signed.",

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from agent.clients.opening import open_bytes
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import AgeIdentity, OwnerKeys
-from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.sync import DeviceChannel, sync
 from agent.core.live import split_live
 from agent.core.timebase import ClockQuality
 from agent.core.vault.spans import TimeSpan
 from agent.errors import OpenError
+from agent.ipc.control_operations import GetLiveGops
 from agent.media.fmp4 import TICKS_PER_S, at_tick, fragments_of, header_of
 
 __all__ = ["LiveGop", "Stream", "watch"]
@@ -47,12 +48,11 @@ def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> It
     met = sync(link, keys)
     number, boot, until_us, complete = 0, "", 0, False
     while True:
-        answer, body = link.fetch("live", after=number)
-        numbers, sizes = field(answer, "numbers", list), field(answer, "sizes", list)
-        if len(numbers) != len(sizes) or not all(type(each) is int and each >= 0 for each in (*numbers, *sizes)):
+        answer, body = link.fetch(GetLiveGops(number))
+        if len(answer.numbers) != len(answer.sizes):
             raise OpenError("The device's answer is malformed.", remedy="Do not use this device.")
         found = []
-        for sealed in _cut(body, sizes):
+        for sealed in _cut(body, answer.sizes):
             gop = _opened(sealed, keys.identities, met.key.id)
             if gop.span.boot == boot and gop.span.start_us < until_us:
                 raise OpenError("The device repeats an old live picture.", remedy="Inspect the device.")
@@ -65,7 +65,7 @@ def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> It
                 complete = True
                 found.append(gop)
             boot, until_us = gop.span.boot, gop.span.end_us
-        number = max((number, *numbers))
+        number = max((number, *answer.numbers))
         yield tuple(found)
 
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.file_keys import POSTER, SEGMENT, ChosenFile, FileKeyWrapper, seal_text
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.statements import sign_and_submit
-from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.statements import disclosure_in, sign_and_submit
+from agent.clients.owner.sync import DeviceChannel, sync
 from agent.clients.owner.trust_roots import trust_state
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.errors import ConfigurationError, FormatError, OpenError
@@ -90,7 +90,7 @@ def send_tip(
         posters=tuple(item for item, _ in stills),
     )
     sync(link, keys)
-    return field(answer, "disclosure", str)
+    return disclosure_in(answer)
 
 
 def _taker(found: Sequence[tuple[str, RequesterEntry]], requester: str) -> tuple[str, RequesterEntry]:

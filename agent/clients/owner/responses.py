@@ -21,6 +21,7 @@ from agent.core.disclosure import claimed_clips
 from agent.core.disclosure.releasing import stored_file
 from agent.core.vault.manifest import SignedRecord
 from agent.errors import FormatError, OpenError
+from agent.ipc.control_operations import RequestAnswer
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import PartKind, Receipt
 from agent.wire.messages import Deletion
@@ -51,16 +52,16 @@ class FirstApproval:
 
 
 def first_in(
-    answer: Mapping[str, object],
+    answer: RequestAnswer,
     enrolment: Enrolment,
     request_sha256: str,
     reply: str,
     records: Mapping[str, SignedRecord],
 ) -> FirstApproval | None:
     """Returns the approval that waits for a second owner, or None. `records`: of the matching segments, by id."""
-    data = _text(answer, "first")
-    if data is None:
+    if answer.first is None:
         return None
+    data = answer.first.encode("ascii", "replace")
     claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     if claimed.key_id not in enrolment.approver_keys:
         return None  # the first approver is no longer an owner, so the approval is void
@@ -79,24 +80,24 @@ def first_in(
 
 
 def receipt_in(
-    answer: Mapping[str, object], requester: TrustedRequester, disclosure: str | None, identity: AgeIdentity
+    answer: RequestAnswer, requester: TrustedRequester, disclosure: str | None, identity: AgeIdentity
 ) -> Receipt | None:
     """Returns the requester's receipt, or None if the disclosure is still open."""
-    if answer.get("receipt") is None:
+    if answer.receipt is None:
         return None
-    receipt = _said(unsealed(answer["receipt"], identity), Receipt, requester)
+    receipt = _said(unsealed(answer.receipt, identity), Receipt, requester)
     if (receipt.requester, receipt.trust_root, receipt.disclosure) != (requester.id, requester.root, disclosure):
         raise OpenError("The receipt that the device shows is for something else.", remedy=_REMEDY)
     return receipt
 
 
 def deletion_in(
-    answer: Mapping[str, object], requester: TrustedRequester, request: str, identity: AgeIdentity
+    answer: RequestAnswer, requester: TrustedRequester, request: str, identity: AgeIdentity
 ) -> Deletion | None:
     """The requester's word that what it received is deleted."""
-    if answer.get("deletion") is None:
+    if answer.deletion is None:
         return None
-    deletion = _said(unsealed(answer["deletion"], identity), Deletion, requester)
+    deletion = _said(unsealed(answer.deletion, identity), Deletion, requester)
     if (deletion.requester, deletion.trust_root, deletion.request) != (requester.id, requester.root, request):
         raise OpenError("The deletion that the device shows is of something else.", remedy=_REMEDY)
     return deletion
@@ -125,8 +126,3 @@ def _payloads(kind: PartKind, records: Mapping[str, SignedRecord]) -> dict[str, 
     """Returns the hash of each segment's sealed content of that kind, or None if it has none."""
     files = {name: stored_file(kind, record) for name, record in records.items()}
     return {name: None if file is None else file.sha256_payload for name, file in files.items()}
-
-
-def _text(answer: Mapping[str, object], name: str) -> bytes | None:
-    value = answer.get(name)
-    return value.encode("ascii", "replace") if isinstance(value, str) else None

@@ -21,7 +21,7 @@ from agent.clients.owner.responses import FirstApproval, deletion_in, first_in, 
 from agent.clients.owner.sealed_footage import OpenedSegment, open_captured, open_poster, open_sound
 from agent.clients.owner.sealed_texts import unsealed
 from agent.clients.owner.segment_sources import DeviceVault, record_of
-from agent.clients.owner.sync import DeviceChannel, field, sync
+from agent.clients.owner.sync import DeviceChannel, sync
 from agent.clients.owner.trust_roots import TrustState, trust_state
 from agent.core.consent import RequestState
 from agent.core.matching import TimeWindow
@@ -29,6 +29,7 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord
 from agent.errors import InternalError, OpenError, RequestError
+from agent.ipc.control_operations import GetPlace, GetRequest, Position, RequestAnswer
 from agent.wire import envelope, limits, strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import PublicKey
@@ -120,12 +121,10 @@ class RequestReview:
     def fetch(cls, link: DeviceChannel, keys: OwnerKeys, request_id: str, *, clock: Clock = wall_ms) -> RequestReview:
         """Returns the request with that id. Raises `OpenError` if any part of the device's answer fails to verify."""
         met = sync(link, keys)
-        answer, lines = link.fetch("request", id=request_id)
+        answer, lines = link.fetch(GetRequest(request_id))
         payload, claimed = request_payload(answer, request_id, keys.identity)
         request, requester = _verified(claimed, payload, trust_state(link, keys, met), clock())
         segments = tuple(_segments(answer, lines, request, met.key))
-        disclosure, waits_s = answer.get("disclosure"), answer.get("waits_s")
-        disclosure = disclosure if isinstance(disclosure, str) else None
         payload_sha256, records = hashlib.sha256(payload).hexdigest(), {each.id: each.signed for each in segments}
         return cls(
             name=request_id,
@@ -133,16 +132,16 @@ class RequestReview:
             payload_sha256=payload_sha256,
             requester=requester,
             device=met.key,
-            state=field(answer, "state", str),
-            disclosure=disclosure,
+            state=answer.state,
+            disclosure=answer.disclosure,
             segments=segments,
             clips=tuple(_clips(segments)),
             approvals_needed=met.known.enrolled.approvals_needed,
             first=first_in(answer, met.known.enrolled, payload_sha256, request.reply, records),
-            waits_s=waits_s if isinstance(waits_s, int) else None,
-            receipt=receipt_in(answer, requester, disclosure, keys.identity),
+            waits_s=answer.waits_s,
+            receipt=receipt_in(answer, requester, answer.disclosure, keys.identity),
             deletion=deletion_in(answer, requester, request.id, keys.identity),
-            position=_position(link.ask("place").get("position")),
+            position=_position(link.ask(GetPlace()).position),
             _link=link,
             _keys=keys,
         )
@@ -194,25 +193,24 @@ class RequestReview:
         raise RequestError(f"Segment {segment} is not part of this request.", remedy="Choose from the review.")
 
 
-def _position(said: object) -> tuple[float, float] | None:
+def _position(said: Position | None) -> tuple[float, float] | None:
     """Reads the position that the device claims. It is for display only."""
-    match said:
-        case {"lat": int() | float() as lat, "lon": int() | float() as lon} if abs(lat) <= 90 and abs(lon) <= 180:
-            return round(float(lat), 7), round(float(lon), 7)
-    return None
+    if said is None or abs(said.lat) > 90 or abs(said.lon) > 180:
+        return None
+    return round(said.lat, 7), round(said.lon, 7)
 
 
 def request_payload(
-    answer: dict[str, object], request_id: str, identity: AgeIdentity
+    answer: RequestAnswer, request_id: str, identity: AgeIdentity
 ) -> tuple[bytes, envelope.UnverifiedEnvelope]:
     """Returns the payload of the request in the device's answer, if it has the expected id. The signature is still
     unverified."""
-    claimed = envelope.read_unverified(unsealed(answer.get("sealed"), identity))
+    claimed = envelope.read_unverified(unsealed(answer.sealed, identity))
     if claimed.payload_type != FootageRequest.PAYLOAD_TYPE:
         raise OpenError("The device shows a message that is not a footage request.")
     request = strictjson.decode(claimed.payload, FootageRequest)
     payload_sha256 = hashlib.sha256(claimed.payload).hexdigest()
-    if request_id not in (request.id, payload_sha256) or answer.get("payload_sha256") != payload_sha256:
+    if request_id not in (request.id, payload_sha256) or answer.payload_sha256 != payload_sha256:
         raise OpenError(
             f"The device shows another request than {request_id}.", remedy="Share nothing and inspect the device."
         )
@@ -249,16 +247,16 @@ def _verified(
 
 
 def _segments(
-    answer: dict[str, object], body: bytes, request: FootageRequest, device: PublicKey
+    answer: RequestAnswer, body: bytes, request: FootageRequest, device: PublicKey
 ) -> Iterable[ReviewedSegment]:
     # The records of a long window are more than a head carries: then they are the body, a line each.
-    names = field(answer, "segments", list)
-    lines = body.decode("ascii", "replace").splitlines() if body else field(answer, "records", list)
+    names = answer.segments
+    lines = body.decode("ascii", "replace").splitlines() if body else answer.records
     window = TimeWindow.of_seconds(request.from_s, request.to_s)
-    if len(names) != len(lines) or len(set(map(str, names))) != len(names):
+    if len(names) != len(lines) or len(set(names)) != len(names):
         raise OpenError("The device's records do not match the segments it lists.", remedy="Share nothing.")
     for number, (name, line) in enumerate(zip(names, lines, strict=True), start=1):
-        signed = record_of(str(line), str(name), device)
+        signed = record_of(line, name, device)
         record = signed.record
         if not isinstance(record, SegmentRecord | RecoveredRecord):
             raise InternalError("record_of let through what is no segment.")

@@ -13,11 +13,12 @@ import msgspec
 
 from agent.clients.owner.keys import AgeIdentity
 from agent.clients.owner.sealed_footage import OpenedPoster, OpenedSegment, open_captured, open_poster, open_sound
-from agent.clients.owner.sync import DeviceChannel, field
+from agent.clients.owner.sync import DeviceChannel
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.errors import NetworkError, OpenError
+from agent.ipc.control_operations import GetPoster, GetSegment, GetSound, ListSegments
 from agent.wire.identities import PublicKey
 
 __all__ = ["DeviceVault", "FootageSource", "ListedSegment", "record_of"]
@@ -71,42 +72,42 @@ class DeviceVault:
     def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[ListedSegment, ...]:
         found: dict[str, ListedSegment] = {}
         while True:
-            answer = self._link.ask("list", from_ms=from_ms, to_ms=to_ms)
+            answer = self._link.ask(ListSegments(from_ms, to_ms))
             try:
-                page = [msgspec.convert(item, ListedSegment) for item in field(answer, "segments", list)]
+                page = [msgspec.convert(item, ListedSegment, from_attributes=True) for item in answer.segments]
             except msgspec.ValidationError as error:
                 raise NetworkError("The device's list of segments cannot be read.") from error
             fresh = [item for item in page if item.id not in found]
             found |= {item.id: item for item in fresh}
             # A long list comes in pages. A page without new entries ends the list, so that a device cannot prolong it
             # forever.
-            if answer.get("more") is not True or not fresh:
+            if not answer.more or not fresh:
                 return tuple(found.values())
             from_ms = page[-1].start_ms
 
     def sealed(self, segment: str) -> bytes:
         """The age file, unchecked: for those who hold its record already."""
-        return self._link.fetch("segment", id=segment)[1]
+        return self._link.fetch(GetSegment(segment))[1]
 
     def sealed_poster(self, segment: str) -> bytes:
-        return self._link.fetch("poster", id=segment)[1]
+        return self._link.fetch(GetPoster(segment))[1]
 
     def sealed_sound(self, segment: str) -> bytes:
-        return self._link.fetch("sound", id=segment)[1]
+        return self._link.fetch(GetSound(segment))[1]
 
     def open(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedSegment:
-        answer, data = self._link.fetch("segment", id=segment)
-        signed = record_of(field(answer, "record", str), segment, self._device)
+        answer, data = self._link.fetch(GetSegment(segment))
+        signed = record_of(answer.record, segment, self._device)
         return open_captured(signed, data, identities, device=self._device.id)
 
     def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedPoster:
-        answer, data = self._link.fetch("poster", id=segment)
-        signed = record_of(field(answer, "record", str), segment, self._device)
+        answer, data = self._link.fetch(GetPoster(segment))
+        signed = record_of(answer.record, segment, self._device)
         return open_poster(signed, data, identities, device=self._device.id)
 
     def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
-        answer, data = self._link.fetch("sound", id=segment)
-        signed = record_of(field(answer, "record", str), segment, self._device)
+        answer, data = self._link.fetch(GetSound(segment))
+        signed = record_of(answer.record, segment, self._device)
         return open_sound(signed, data, identities, device=self._device.id)
 
 

@@ -28,6 +28,7 @@ from agent.core.ledger.entries import EntryKind, LedgerEntry
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.errors import DoorwardError, FormatError, OpenError
+from agent.ipc.control_operations import GetApproval
 from agent.wire import envelope, strictjson
 from agent.wire.control import decode_approval
 from agent.wire.disclosures import PartKind
@@ -125,8 +126,8 @@ def shared_of(
         raise _lie("The ledger has no approval of this disclosure.")
     begun = next((each for each in entries if each.kind is EntryKind.SENDING and each.disclosure == disclosure), None)
     begun_ms = begun.utc_ms if begun else None
-    answer, sealed = link.fetch("shared", disclosure=disclosure)
-    if answer.get("kept") is not True:
+    answer, sealed = link.fetch(GetApproval(disclosure))
+    if not answer.kept:
         if yes is next(each for each in reversed(entries) if each.kind in _YES):
             raise _lie("The device does not show the newest approval, which it must keep.")
         return SharedFootage(disclosure, yes.reason or "", None, None, begun_ms, UnlistedReason.KEPT_NO_MORE)

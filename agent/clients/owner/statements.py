@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.sync import DeviceChannel, SyncedDevice, ask_nonce
-from agent.errors import ConfigurationError, FormatError, OvertakenError
+from agent.errors import ConfigurationError, FormatError, NetworkError, OvertakenError
+from agent.ipc.control_operations import SubmitStatement, VerdictAnswer
 from agent.wire import envelope, strictjson
 from agent.wire.statements import (
     Approval,
@@ -25,7 +26,7 @@ from agent.wire.statements import (
     TrustChange,
 )
 
-__all__ = ["sign_and_submit"]
+__all__ = ["disclosure_in", "sign_and_submit"]
 
 _AGAIN_WITHIN_S: Final = 2.0
 """A refusal within this time is retried: another statement of the same owner can hardly have come between."""
@@ -55,7 +56,7 @@ def sign_and_submit(
     now_ms: int,
     headers: Sequence[bytes] = (),
     **matter: Any,
-) -> dict[str, Any]:
+) -> VerdictAnswer:
     """Signs and submits a statement of that kind and `matter`, and returns the device's answer.
 
     `headers` are an approval's new age headers. If another client of the same owner was faster, the statement is signed
@@ -79,12 +80,21 @@ def _hand_in(
     now_ms: int,
     headers: Sequence[bytes],
     matter: dict[str, Any],
-) -> dict[str, Any]:
+) -> VerdictAnswer:
     try:
         statement = kind(v=1, device=met.known.key, owner_time_ms=now_ms, nonce=ask_nonce(link), **matter)
         payload = strictjson.encode(statement)
     except FormatError as error:
         raise ConfigurationError(error.message, remedy=error.remedy) from error
     signed = envelope.sign(kind.PAYLOAD_TYPE, payload, keys.approval)
-    sizes = [len(header) for header in headers]
-    return link.ask("statement", body=b"".join(headers), envelope=signed.decode("ascii"), sizes=sizes)
+    sizes = tuple(len(header) for header in headers)
+    return link.ask(SubmitStatement(signed.decode("ascii"), sizes), body=b"".join(headers))
+
+
+def disclosure_in(answer: VerdictAnswer) -> str:
+    """Returns the id of the disclosure that the statement made. Raises `NetworkError` if the device names none."""
+    if answer.disclosure is None:
+        raise NetworkError(
+            "The device's answer names no disclosure.", remedy="Update the device and this machine to one version."
+        )
+    return answer.disclosure

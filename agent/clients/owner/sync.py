@@ -10,15 +10,18 @@ New facts are stored at once. If anything went backwards, `OpenError` names the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from msgspec.structs import replace
 
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.known_devices import KnownDevice
 from agent.core.ledger.checkpoint import Checkpoint, check_progress, open_checkpoint
-from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError, RequestError
+from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.ipc.control_operations import GetCheckpoint, GetDevice, GetEnrolment, GetNonce, ListEnrolments
+from agent.ipc.rpc import Request
 from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import (
@@ -36,11 +39,10 @@ __all__ = [
     "ask_enrolment",
     "ask_enrolments",
     "ask_nonce",
-    "field",
     "sync",
 ]
 
-Value = TypeVar("Value")
+AnswerT = TypeVar("AnswerT")
 
 _EVIDENCE = (
     "Stop here. Share nothing, and keep this machine's known_devices.json as evidence.  The device was replaced, set "
@@ -51,11 +53,11 @@ _EVIDENCE = (
 
 @runtime_checkable
 class DeviceChannel(Protocol):
-    """The interface of `link.DeviceLink`, which tests imitate."""
+    """The interface of `DeviceLink`, which tests imitate. mypy knows the answer of each request."""
 
-    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]: ...
+    def ask(self, request: Request[AnswerT], *, body: bytes = b"") -> AnswerT: ...
 
-    def fetch(self, op: str, *, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]: ...
+    def fetch(self, request: Request[AnswerT], *, body: bytes = b"") -> tuple[AnswerT, bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +94,17 @@ def sync(link: DeviceChannel, keys: OwnerKeys) -> SyncedDevice:
 
 def ask_device(link: DeviceChannel) -> PublicKey:
     """Returns the key that the device claims. Its signatures prove the claim."""
-    return parse_public_key(field(link.ask("device"), "device", str))
+    return parse_public_key(link.ask(GetDevice()).device)
 
 
 def ask_enrolment(link: DeviceChannel) -> str | None:
     """Returns the envelope of the newest enrolment in force; None before the first."""
-    found = link.ask("enrolment").get("envelope")
-    return found if isinstance(found, str) else None
+    return link.ask(GetEnrolment()).envelope
 
 
 def ask_enrolments(link: DeviceChannel, after: int = 0) -> tuple[str, ...]:
     """Returns the unverified envelopes of every enrolment after epoch `after`."""
-    _, lines = link.fetch("enrolments", after=after)
+    _, lines = link.fetch(ListEnrolments(after))
     try:
         return tuple(lines.decode("ascii").split("\n")) if lines else ()
     except UnicodeDecodeError as error:
@@ -112,32 +113,21 @@ def ask_enrolments(link: DeviceChannel, after: int = 0) -> tuple[str, ...]:
 
 def ask_nonce(link: DeviceChannel) -> str:
     """Returns the nonce for the next statement, which must follow soon."""
-    return field(link.ask("nonce"), "nonce", str)
+    return link.ask(GetNonce()).nonce
 
 
 def ask_checkpoint(link: DeviceChannel, old: Checkpoint | None, key: PublicKey) -> tuple[Checkpoint, str]:
     """The device's newest checkpoint, which continues `old`, and the note it stands in."""
     old_size = old.size if old else 0
     try:
-        answer = link.ask("checkpoint", old_size=old_size)
+        answer = link.ask(GetCheckpoint(old_size))
     except RequestError:
         # A shorter ledger has no consistency proof. Ask for its head alone, to report how much is missing.
-        answer = link.ask("checkpoint", old_size=0)
-    note = field(answer, "checkpoint", str)
-    new = open_checkpoint(note.encode(), key)
+        answer = link.ask(GetCheckpoint(0))
+    new = open_checkpoint(answer.checkpoint.encode(), key)
     if old is not None:
-        check_progress(old, new, _hashes(answer.get("proof")))
-    return new, note
-
-
-def field(answer: dict[str, Any], name: str, kind: type[Value]) -> Value:
-    """`answer[name]`, if it is there and of that type.  Raises `NetworkError`: the other end speaks otherwise."""
-    value = answer.get(name)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise NetworkError(
-            f"The device's answer has no usable '{name}'.", remedy="Update the device and this machine to one version."
-        )
-    return value
+        check_progress(old, new, _hashes(answer.proof))
+    return new, answer.checkpoint
 
 
 def _check_enrolment_chain(link: DeviceChannel, known: KnownDevice) -> tuple[str, ...]:
@@ -177,8 +167,8 @@ def _payload(data: bytes) -> bytes:
     return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
 
 
-def _hashes(proof: object) -> list[bytes]:
+def _hashes(proof: Sequence[str]) -> list[bytes]:
     try:
-        return [bytes.fromhex(step) for step in proof] if isinstance(proof, list) else []
-    except (TypeError, ValueError) as error:
+        return [bytes.fromhex(step) for step in proof]
+    except ValueError as error:
         raise FormatError("The device's consistency proof for its ledger is malformed.") from error

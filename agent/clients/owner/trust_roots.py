@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.statements import sign_and_submit
-from agent.clients.owner.sync import DeviceChannel, SyncedDevice, field, sync
+from agent.clients.owner.sync import DeviceChannel, SyncedDevice, sync
 from agent.errors import ConfigurationError, OpenError, RequestError
+from agent.ipc.control_operations import GetTrust, SubmitBundle
 from agent.wire import envelope
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import TrustChange
@@ -33,11 +34,11 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
     """Returns the roots that both the device and this owner trust. Raises `OpenError` if the device shows an older
     bundle."""
     met = met or sync(link, keys)
-    answer = link.ask("trust")
+    answer = link.ask(GetTrust())
     store = met.known.trust
-    roots = [parse_public_key(str(text)) for text in field(answer, "roots", list)]
-    for data in field(answer, "bundles", list):
-        store = _with_bundle(store, str(data).encode())
+    roots = [parse_public_key(text) for text in answer.roots]
+    for data in answer.bundles:
+        store = _with_bundle(store, data.encode())
     known = met.known.with_trust(store)
     if known != met.known:
         keys.memory.remember(known)
@@ -48,7 +49,7 @@ def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Cl
     """Let the requesters of `root` (`ed25519:…`) ask at this device, and remember that it was this owner's choice."""
     met = sync(link, keys)
     key = parse_public_key(root)
-    if key.text not in field(link.ask("trust"), "roots", list):
+    if key.text not in link.ask(GetTrust()).roots:
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_added=(key.text,))
     # Sync again, so that this machine also stores the ledger entry of the change.
     known = sync(link, keys).known
@@ -60,7 +61,7 @@ def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock:
     """Take `root` and everybody it vouched for out again."""
     met = sync(link, keys)
     key = parse_public_key(root)
-    if key.text in field(link.ask("trust"), "roots", list):
+    if key.text in link.ask(GetTrust()).roots:
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_removed=(key.text,))
     elif key.id not in met.known.trust.roots:
         raise ConfigurationError(f"The root {key.id} is not trusted.", remedy="Run: doorward owner trust show.")
@@ -82,7 +83,7 @@ def offer_bundle(link: DeviceChannel, keys: OwnerKeys, data: bytes) -> TrustDiff
     """Submits the signed bundle `data` to the device. Returns the changes as this machine computes them. Raises as
     above."""
     grown, _, change = _accepted(trust_state(link, keys).store, data)
-    link.ask("trust_bundle", body=data)
+    link.ask(SubmitBundle(), body=data)
     keys.memory.remember(sync(link, keys).known.with_trust(grown))
     return change
 

@@ -19,14 +19,7 @@ from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.sessions import CODE_LIFE_S, Session, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import FormatError, OpenError, RequestError
-from agent.ipc.control_operations import (
-    PAGE,
-    CardQuery,
-    ControlRequest,
-    EnvelopeQuery,
-    SpanQuery,
-    read_request,
-)
+from agent.ipc.control_operations import PAGE, ListEvents, OfferCard, ProveOwner, read_operation
 from agent.ports import Entropy
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
@@ -112,11 +105,11 @@ class PageOperations:
     def answer(self, name: str, frame: Frame, caller: Caller) -> Frame:
         if name not in PAGE:
             return self._control.answer(Frame({**frame.head, "op": name}, frame.body))
-        return Frame({"ok": True, "result": self._own[name](read_request(name, frame.head), caller)})
+        return Frame({"ok": True, "result": self._own[name](read_operation(name, frame), caller)})
 
     def prove(self, frame: Frame, caller: Caller, origin: str) -> ElevatedSession:
         """Take the session for an owner's, if the challenge was signed with a key of an owner in force."""
-        asked: EnvelopeQuery = read_request("page_prove", frame.head)
+        asked: ProveOwner = read_operation("page_prove", frame)
         session = _session(caller)
         bucket = f"prove {session.id}"
         self._visitors.rate_limit(bucket)
@@ -137,7 +130,7 @@ class PageOperations:
             ) from error
         return ElevatedSession(self._visitors.elevate(session, opened.key_id))
 
-    def _hello(self, _asked: ControlRequest, caller: Caller) -> dict[str, Any]:
+    def _hello(self, _asked: object, caller: Caller) -> dict[str, Any]:
         enrolment = self._enrolments.current
         return {
             "claimed": enrolment is not None,
@@ -148,7 +141,7 @@ class PageOperations:
             "program": self._program,
         }
 
-    def _now(self, _asked: ControlRequest, _caller: Caller) -> dict[str, Any]:
+    def _now(self, _asked: object, _caller: Caller) -> dict[str, Any]:
         """Returns how many requests wait and the camera's state, always in as many bytes.
 
         Open pages ask every few seconds.  If the answer grew with a request, its time could be read from the network.
@@ -158,7 +151,7 @@ class PageOperations:
         camera = str(self._control.answer(Frame({"op": "status"})).head["result"]["recorder"].get("state", ""))
         return {"waiting": f"{min(waiting, 999):03}", "camera": camera.ljust(_CAMERA_CHARS)[:_CAMERA_CHARS]}
 
-    def _challenge(self, _asked: ControlRequest, caller: Caller) -> dict[str, Any]:
+    def _challenge(self, _asked: object, caller: Caller) -> dict[str, Any]:
         session = _session(caller)
         challenge = hashlib.sha256(self._entropy.token(32)).hexdigest()
         self._challenges[session.id] = (challenge, time.monotonic() + _CHALLENGE_LIFE_S)
@@ -166,16 +159,16 @@ class PageOperations:
         _trim(self._challenges)
         return {"challenge": challenge}
 
-    def _offer_card(self, asked: CardQuery, caller: Caller) -> dict[str, Any]:
+    def _offer_card(self, asked: OfferCard, caller: Caller) -> dict[str, Any]:
         self._cards[_session(caller).id] = asked.card
         _trim(self._cards)
         return {}
 
-    def _invite(self, _asked: ControlRequest, _caller: Caller) -> dict[str, Any]:
+    def _invite(self, _asked: object, _caller: Caller) -> dict[str, Any]:
         code = code_text(self._visitors.make_code("invitation"))
         return {"code": code, "life_s": CODE_LIFE_S, **self._trust()}
 
-    def _browsers(self, _asked: ControlRequest, caller: Caller) -> dict[str, Any]:
+    def _browsers(self, _asked: object, caller: Caller) -> dict[str, Any]:
         enrolment = self._enrolments.current
         names = {key.id: name for name, key in _approvers(enrolment)} if enrolment else {}
         return {
@@ -192,7 +185,7 @@ class PageOperations:
             ]
         }
 
-    def _events(self, asked: SpanQuery, _caller: Caller) -> dict[str, Any]:
+    def _events(self, asked: ListEvents, _caller: Caller) -> dict[str, Any]:
         span = (asked.from_ms, asked.to_ms)
         return {"events": self._timeline.events(*span), "gaps": self._timeline.gaps(*span)}
 

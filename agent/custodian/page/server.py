@@ -33,7 +33,7 @@ from agent.custodian.page.operations import PageOperations
 from agent.custodian.page.sessions import CODE_LIFE_S, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import ConfigurationError, NetworkError, StorageError
-from agent.ipc.control_operations import read_request
+from agent.ipc.control_operations import read_operation
 from agent.ports import Clock, Entropy, ManifestLog
 from agent.wire.control import Frame
 
@@ -181,7 +181,7 @@ class PageServer:
         op = frame.head.get("op")
         if op not in ("page_code", "page_authority"):
             return self._control.answer(frame)
-        read_request(op, frame.head)
+        read_operation(op, frame)
         result: dict[str, Any] = {
             "url": self.url,
             "urls": self.urls,

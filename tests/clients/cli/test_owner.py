@@ -22,7 +22,6 @@ from agent.core.consent import Event, RequestState
 from agent.core.vault.segment import split_media
 from agent.ipc.rpc_server import control_server
 from agent.wire import base64, envelope, strictjson
-from agent.wire.control import Frame
 from agent.wire.disclosures import PartKind, Receipt, ReceiptState, TipText
 from agent.wire.messages import Bulletin, Deletion
 from tests.clients.owner.conftest import NOW_MS, REPLY, WINDOW_MS, seeds, signed_bundle, signed_request
@@ -51,14 +50,9 @@ def door(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setattr("agent.clients.owner.clock.time.time_ns", lambda: NOW_MS * 1_000_000)
     device = FakeDevice(NOW_MS)
 
-    def handler(frame: Frame) -> Frame:
-        arguments = {name: value for name, value in frame.head.items() if name != "op"}
-        result, body = device.fetch(frame.head["op"], body=frame.body, **arguments)
-        return Frame({"ok": True, "result": json.loads(json.dumps(result))}, body)
-
     with tempfile.TemporaryDirectory() as short:  # a socket's path is limited to 107 bytes
         socket = Path(short) / "control.sock"
-        control = control_server(socket, handler)
+        control = control_server(socket, device.answer)
         control.start()
         OwnerKeys.create(tmp_path / "owner", name="anna", seeds=seeds("anna"))
         yield Doorstep(device, tmp_path / "owner", socket, tool)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,8 +28,9 @@ from agent.core.vault.records import BootRecord, PosterRecord, RecoveredRecord, 
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
 from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError, RequestError
+from agent.ipc.rpc import Request, read_answer, request_frame
 from agent.wire import base64, envelope, strictjson
-from agent.wire.control import encode_approval
+from agent.wire.control import Frame, encode_approval
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
@@ -100,6 +101,7 @@ class Asked:
         return Terms.of(self.request)
 
 
+AnswerT = TypeVar("AnswerT")
 Lie = Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]]
 
 
@@ -275,10 +277,21 @@ class FakeDevice:
 
     # -- what the control socket answers -------------------------------------------------------------------------------
 
-    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]:
-        return self.fetch(op, body=body, **arguments)[0]
+    def ask(self, request: Request[AnswerT], *, body: bytes = b"") -> AnswerT:
+        return self.fetch(request, body=body)[0]
 
-    def fetch(self, op: str, *, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]:
+    def fetch(self, request: Request[AnswerT], *, body: bytes = b"") -> tuple[AnswerT, bytes]:
+        """Answers as `DeviceLink` does, so that a lie in the answer's shape meets the same check."""
+        answer = self.answer(request_frame(request, body))
+        return read_answer(type(request), msgspec.json.decode(msgspec.json.encode(answer.head))), answer.body
+
+    def answer(self, frame: Frame) -> Frame:
+        """Answers a frame of the control socket."""
+        arguments = {name: value for name, value in frame.head.items() if name != "op"}
+        result, body = self._answered(frame.head["op"], frame.body, **arguments)
+        return Frame({"ok": True, "result": result}, body)
+
+    def _answered(self, op: str, body: bytes, **arguments: Any) -> tuple[Any, bytes]:
         self.asked_ops.append(op)
         answer = getattr(self, f"on_{op}")(body=body, **arguments)
         result, data = ({}, answer) if isinstance(answer, bytes) else (answer, b"")

@@ -16,7 +16,7 @@ from agent.clients.owner.trust_roots import remove_trust_root
 from agent.core.consent import RequestState
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_media
-from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError, RequestError
 from agent.media.fmp4 import whole_fragments
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ContactCard, PartKind
@@ -239,7 +239,7 @@ def sealed_to_somebody_else() -> str:
     return base64.encode(seal_bytes(b"{}", other, file_key=b"k" * 16, nonce=b"n" * 16))
 
 
-@pytest.mark.parametrize("sealed", [None, 7, "no base64", "e30="])
+@pytest.mark.parametrize("sealed", [None, "", "no base64", "e30="])
 def test_what_is_not_sealed_at_all_is_not_read(home: Home, sealed: object) -> None:
     home.device.lies["request"] = lambda result, data: ({**result, "sealed": sealed}, data)
     with pytest.raises(OpenError, match="does not open with your keys"):
@@ -302,6 +302,9 @@ def test_gaps_outside_the_window_are_not_shared(
 
 def test_gaps_that_are_none_are_refused(home: Home, review: RequestReview) -> None:
     home.device.gaps = [{"from_ms": -1, "to_ms": 2, "reason": "privacy switch"}]
+    with pytest.raises(NetworkError, match="'gaps' cannot be used"):
+        gaps_of(home.device, home.keys, review)
+    home.device.gaps = [{"from_ms": 1, "to_ms": 2, "reason": "a reason of another version"}]
     with pytest.raises(OpenError, match="is malformed"):
         gaps_of(home.device, home.keys, review)
 

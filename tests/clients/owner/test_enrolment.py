@@ -415,10 +415,22 @@ def test_a_device_that_shows_two_lists_of_its_owners_is_refused(device: FakeDevi
     assert not keys.memory.devices()
 
 
-@pytest.mark.parametrize("tests", [None, "tests", [], ["anna"], [{"name": "anna"}]])
-def test_a_device_whose_tests_cannot_be_read_proves_nothing(device: FakeDevice, keys: OwnerKeys, tests: object) -> None:
+@pytest.mark.parametrize(
+    ("tests", "error"),
+    [
+        ([], "does not prove"),
+        ([{"name": "anna", "recipient": "age1"}], "does not prove"),
+        (None, "'enrol' cannot be used"),
+        ("tests", "'enrol' cannot be used"),
+        (["anna"], "'enrol' cannot be used"),
+        ([{"name": "anna"}], "'enrol' cannot be used"),
+    ],
+)
+def test_a_device_whose_tests_cannot_be_read_proves_nothing(
+    device: FakeDevice, keys: OwnerKeys, tests: object, error: str
+) -> None:
     device.lies["enrol"] = lambda result, data: ({**result, "tests": tests}, data)
-    with pytest.raises(OpenError, match="does not prove"):
+    with pytest.raises((OpenError, NetworkError), match=error):
         enrol(device, keys, clock=now)
     assert device.enrolled is None
     assert not keys.memory.devices()

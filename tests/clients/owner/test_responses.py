@@ -13,6 +13,7 @@ from agent.clients.opening import HybridIdentity
 from agent.clients.owner.responses import deletion_in, first_in, receipt_in
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import OpenError
+from agent.ipc.control_operations import RequestAnswer
 from agent.wire import base64, envelope, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import Deletion
@@ -36,8 +37,12 @@ def approved(key: Any = samples.OWNER, **changes: Any) -> dict[str, object]:
     return {"first": envelope.sign(Approval.PAYLOAD_TYPE, data, key).decode()}
 
 
+def shown_by_device(answer: dict[str, object]) -> RequestAnswer:
+    return msgspec.convert({"state": "pending", **answer}, RequestAnswer)
+
+
 def first(answer: dict[str, object]) -> Any:
-    return first_in(answer, samples.enrolment(), REQUEST, samples.REPLY, {SEGMENT: RECORD})
+    return first_in(shown_by_device(answer), samples.enrolment(), REQUEST, samples.REPLY, {SEGMENT: RECORD})
 
 
 def test_the_approval_that_waits_is_shown_with_its_owner_and_its_hash() -> None:
@@ -100,11 +105,11 @@ assert isinstance(DELETION, Deletion)
 
 
 def receipt(answer: dict[str, object], disclosure: str | None = RECEIPT.disclosure) -> Any:
-    return receipt_in(answer, trusted(), disclosure, OWNER)
+    return receipt_in(shown_by_device(answer), trusted(), disclosure, OWNER)
 
 
 def deletion(answer: dict[str, object]) -> Any:
-    return deletion_in(answer, trusted(), DELETION.request, OWNER)
+    return deletion_in(shown_by_device(answer), trusted(), DELETION.request, OWNER)
 
 
 SHOWN: list[Any] = [("receipt", RECEIPT, receipt), ("deletion", DELETION, deletion)]

@@ -18,7 +18,7 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.digest import digest
 from agent.core.vault.records import PosterRecord, SegmentRecord
 from agent.core.vault.segment import Content, Context, poster_plaintext
-from agent.errors import DoorwardError, FormatError, OpenError, RequestError
+from agent.errors import DoorwardError, FormatError, NetworkError, OpenError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -330,8 +330,6 @@ def test_a_poster_that_is_no_picture_is_refused(home: Home) -> None:
         ({"lat": -90, "lon": -180}, (-90.0, -180.0)),
         ({"lat": 90.1, "lon": 4}, None),
         ({"lat": 52, "lon": 180.1}, None),
-        ({"lat": "52", "lon": 4}, None),
-        ({"lat": 52}, None),
         (None, None),
     ],
 )
@@ -340,6 +338,13 @@ def test_where_the_device_says_it_is_is_shown_if_it_is_a_place(
 ) -> None:
     home.device.position = said
     assert review(home).position == shown
+
+
+@pytest.mark.parametrize("said", [{"lat": "52", "lon": 4}, {"lat": 52}, [52, 4]])
+def test_a_place_of_another_shape_is_an_answer_that_cannot_be_used(home: Home, said: Any) -> None:
+    home.device.position = said
+    with pytest.raises(NetworkError, match="'place' cannot be used"):
+        review(home)
 
 
 def test_a_second_owner_can_second_what_the_first_approved_and_not_their_own(

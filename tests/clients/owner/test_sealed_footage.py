@@ -442,6 +442,12 @@ def test_sound_in_the_place_of_pictures_is_not_shown_as_pictures(home: Home) -> 
 
 def test_a_list_that_cannot_be_read_is_not_taken_for_an_empty_one(home: Home) -> None:
     home.device.lies["list"] = lambda result, data: ({**result, "segments": [{"id": 7}]}, data)
+    with pytest.raises(NetworkError, match="'list' cannot be used"):
+        DeviceVault(home.device, home.device.key).listed()
+    home.device.lies["list"] = lambda result, data: (
+        {**result, "segments": [{**each, "quality": "of another version"} for each in result["segments"]]},
+        data,
+    )
     with pytest.raises(NetworkError, match="list of segments cannot be read"):
         DeviceVault(home.device, home.device.key).listed()
 

@@ -24,6 +24,7 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.vault.manifest import ChainHead as ManifestTip
 from agent.core.vault.manifest import sign_record
 from agent.errors import FormatError, OpenError
+from agent.ipc.control_operations import GetApproval
 from agent.wire import envelope
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import private_key_from_seed
@@ -139,7 +140,7 @@ def test_an_owner_who_came_later_is_told_that_it_was_sealed_to_others(
     home: Home, make_owner: Callable[[str], OwnerKeys]
 ) -> None:
     disclosure = choose(home)
-    sealed = home.device.fetch("shared", disclosure=disclosure)
+    sealed = home.device.fetch(GetApproval(disclosure))
     carla = make_owner("carla")
     enrol(home.device, home.keys, add=[carla.card], clock=now)
     enrol(home.device, carla, clock=now)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import pytest
 
 from agent.clients.owner import statements as owner_statements
 from agent.clients.owner.decisions import opt_out
 from agent.errors import OvertakenError
+from agent.ipc.control_operations import SubmitStatement
+from agent.ipc.rpc import Request
 from agent.wire import envelope, strictjson
 from agent.wire.statements import OptOut
 from tests.clients.owner.conftest import Home, now
+
+AnswerT = TypeVar("AnswerT")
 
 
 class Overtaken:
@@ -25,18 +29,18 @@ class Overtaken:
         self._now_s = 1000.0
         monkeypatch.setattr(owner_statements.time, "monotonic", lambda: self._now_s)
 
-    def ask(self, op: str, *, body: bytes = b"", **arguments: Any) -> dict[str, Any]:
-        return self.fetch(op, body=body, **arguments)[0]
+    def ask(self, request: Request[AnswerT], *, body: bytes = b"") -> AnswerT:
+        return self.fetch(request, body=body)[0]
 
-    def fetch(self, op: str, *, body: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]:
-        if op == "statement":
-            payload = envelope.read_unverified(arguments["envelope"].encode()).payload
+    def fetch(self, request: Request[AnswerT], *, body: bytes = b"") -> tuple[AnswerT, bytes]:
+        if isinstance(request, SubmitStatement):
+            payload = envelope.read_unverified(request.envelope.encode()).payload
             self.nonces.append(strictjson.decode(payload, OptOut).nonce)
             if self._left:
                 self._left -= 1
                 self._now_s += self._after_s
                 raise OvertakenError("A later statement of the same owner arrived first.")
-        return self._home.device.fetch(op, body=body, **arguments)
+        return self._home.device.fetch(request, body=body)
 
 
 def test_a_statement_that_was_overtaken_is_signed_once_more_with_another_number(

@@ -110,7 +110,7 @@ def test_two_clients_of_one_owner_keep_the_newer_ledger(home: Home) -> None:
 
 def test_an_answer_in_another_language_is_a_matter_of_versions(home: Home) -> None:
     home.device.lies["checkpoint"] = lambda result, data: ({"checkpoint": 7}, data)
-    with pytest.raises(NetworkError, match="no usable 'checkpoint'"):
+    with pytest.raises(NetworkError, match="'checkpoint' cannot be used"):
         sync(home.device, home.keys)
 
 
@@ -196,10 +196,9 @@ def test_answers_that_are_no_text_and_no_proof_are_refused(home: Home) -> None:
     honest = home.device.enrolled
     assert honest is not None
     home.device.write(EntryKind.BOOT)
-    for proof in ([7], ["no hex"]):
-        home.device.lies["checkpoint"] = lambda result, data, proof=proof: ({**result, "proof": proof}, data)
-        with pytest.raises(FormatError, match="consistency proof for its ledger is malformed"):
-            sync(home.device, home.keys)
+    home.device.lies["checkpoint"] = lambda result, data: ({**result, "proof": ["no hex"]}, data)
+    with pytest.raises(FormatError, match="consistency proof for its ledger is malformed"):
+        sync(home.device, home.keys)
     del home.device.lies["checkpoint"]
     home.device.lies["enrolments"] = lambda _, __: ({}, b"\xff")
     with pytest.raises(FormatError, match="list of enrolments is not a text"):

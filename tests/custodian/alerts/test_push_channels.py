@@ -17,7 +17,7 @@ from agent.custodian.alerts.alerts import Alerts, AlertSettings
 from agent.custodian.alerts.private_file import PrivateText
 from agent.custodian.alerts.push_channels import MOST_BROWSERS, PushChannels
 from agent.errors import FormatError, OpenError, RequestError
-from agent.ipc.control_operations import ControlRequest
+from agent.ipc.control_operations import GetPushKey
 from agent.uplink.alert_sender import AlertDelivery
 from agent.wire.base64 import encode_url
 from agent.wire.identities import private_key_from_seed
@@ -87,7 +87,7 @@ def test_a_browser_that_asks_is_told_from_then_on_and_after_a_restart_until_it_a
 
 def test_the_doorbells_key_stays_the_same_or_no_browser_could_be_reached_again(tmp_path: Path) -> None:
     alerts, store = alerts_in(tmp_path), PrivateText(tmp_path / "push.json")
-    keys = {str(channels(store, alerts).answers["push_key"](ControlRequest(), b"")[0]["key"]) for _ in range(3)}
+    keys = {str(channels(store, alerts).answers["push_key"](GetPushKey(), b"")[0]["key"]) for _ in range(3)}
     alerts.close()
     assert len(keys) == 1
 
@@ -115,7 +115,7 @@ def test_a_damaged_file_costs_the_browsers_in_it_and_not_the_doorbell(tmp_path: 
     push = channels(PrivateText(path), alerts)
     push.subscribe(wanted(2), "anna")
     again = channels(PrivateText(path), alerts)
-    assert again.answers["push_key"](ControlRequest(), b"") == push.answers["push_key"](ControlRequest(), b"")
+    assert again.answers["push_key"](GetPushKey(), b"") == push.answers["push_key"](GetPushKey(), b"")
     alerts.close()
 
 

@@ -21,7 +21,8 @@ from agent.custodian.page.app import COOKIE, FRAME_TYPE
 from agent.custodian.page.operations import Login
 from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
-from agent.ipc.control_operations import check_answer
+from agent.ipc.control_operations import OPERATIONS
+from agent.ipc.rpc import read_answer
 from agent.solo import Solo
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame, read_frame, write_frame
@@ -107,7 +108,7 @@ class Client:
     def op(self, name: str, cookie: str | None = None, body: bytes = b"", /, **head: Any) -> Answer:
         answer = self.ask("POST", f"/api/{name}", write_frame(Frame(head, body)), cookie=cookie)
         if answer.status == 200:
-            check_answer(name, answer.frame.head["result"])
+            read_answer(OPERATIONS[name].request, answer.frame.head)
         return answer
 
     def pair(self) -> str:

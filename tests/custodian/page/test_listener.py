@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import socket
@@ -22,6 +21,7 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.custodian.page import listener as module
 from agent.custodian.page.listener import PER_ADDRESS, most_connections
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetPageAuthority, GetStatus, MakePageCode
 from tests.custodian.page.door import CONFIGURATION, Client, Door, a_door
 
 FLOOD = 64
@@ -276,9 +276,9 @@ def a_recording_process(folder: Path) -> Iterator[tuple[Client, OwnerKeys, Devic
         with DeviceLink(state / "control.sock") as link:
             keys = OwnerKeys.create(folder / "owner", name="owner-1")
             enrol(link, keys)
-            page, authority = link.fetch("page_authority")
-            port = int(page["url"].rpartition(":")[2].strip("/"))
-            yield Client(port, authority, lambda: str(link.fetch("page_code")[0]["code"])), keys, link
+            page, authority = link.fetch(GetPageAuthority())
+            port = int(page.url.rpartition(":")[2].strip("/"))
+            yield Client(port, authority, lambda: link.ask(MakePageCode()).code), keys, link
     finally:
         process.terminate()
         process.wait(timeout=60)
@@ -320,4 +320,4 @@ def test_1100_idle_connections_stop_no_recording_and_keep_no_owner_out(
 
 
 def segments(link: DeviceLink) -> int:
-    return int(json.loads(json.dumps(link.fetch("status")[0]))["vault"]["segments"])
+    return link.ask(GetStatus()).vault.segments

@@ -22,6 +22,7 @@ from agent.core.consent import RequestState
 from agent.core.timebase import utc_date
 from agent.errors import ConfigurationError, FormatError, RequestError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetRequest, ListTips
 from agent.wire import strictjson
 from agent.wire.disclosures import ContactCard
 from agent.wire.messages import FootageRequest
@@ -202,7 +203,7 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
     with DeviceLink(device) as link:
         sync(link, keys)
         found = find_request(link, request_id)
-        _require_undecided(link.ask("request", id=found).get("state"), found[:8])
+        _require_undecided(link.ask(GetRequest(found)).state, found[:8])
         value, root = _value(link, keys, found, Scope(scope)) if scope else (None, None)
     if not sure:
         click.confirm(f"Deny request {found[:8]}?", abort=True, err=True)
@@ -234,12 +235,14 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         sync(link, keys)
-        listed = link.ask("tips").get("tips", [])
-        tips = {str(each.get("id")): each.get("state") for each in listed if isinstance(each, dict)}
+        tips = {each.id: each.state for each in link.ask(ListTips()).tips}
         found = next((tip for tip in tips if tip.startswith(request_id)), None) or find_request(link, request_id)
-        answer = {"disclosure": found, "state": tips[found]} if found in tips else link.ask("request", id=found)
-        disclosure, now = answer.get("disclosure"), answer.get("state")
-        if not isinstance(disclosure, str):
+        disclosure: str | None = found
+        now = tips.get(found)
+        if now is None:
+            answer = link.ask(GetRequest(found))
+            disclosure, now = answer.disclosure, answer.state
+        if disclosure is None:
             raise RequestError("This request was never approved.", remedy="Nothing was shared.")
         if now not in (RequestState.APPROVED.value, RequestState.SENDING.value) and now in _DECIDED:
             raise _decided(now, found[:8], tip=found in tips)
@@ -293,16 +296,16 @@ def _show_gaps(told: Sequence[FootageAbsence]) -> None:
 def _say_take_back(device: Path, request: str) -> None:
     """Prints how long the approval can be revoked, by the device's answer. It is usually a short time."""
     with DeviceLink(device) as link:
-        waits_s = link.ask("request", id=find_request(link, request)).get("waits_s")
+        waits_s = link.ask(GetRequest(find_request(link, request))).waits_s
     until = "Until it is sent"
-    if isinstance(waits_s, int) and waits_s > 0:
+    if waits_s:
         until = f"It leaves in {words.duration(waits_s * 1000)} at the earliest; until then"
     click.echo(f"{until} you can revoke it:  doorward owner revoke {request}")
 
 
 def _value(link: DeviceLink, keys: OwnerKeys, request: str, scope: Scope) -> tuple[str, str | None]:
     """Returns the request's value for the scope, for example its incident, and the root of its requester."""
-    payload, _ = request_payload(link.ask("request", id=request), request, keys.identity)
+    payload, _ = request_payload(link.ask(GetRequest(request)), request, keys.identity)
     asked = strictjson.decode(payload, FootageRequest)
     if scope is Scope.REQUESTER:
         return asked.requester, asked.trust_root

@@ -17,6 +17,7 @@ from agent.clients.owner.sync import ask_device, sync
 from agent.core.consent import RequestState
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetStatus, ListRequests
 from agent.platform import files
 from agent.wire.statements import Enrolment
 
@@ -216,12 +217,10 @@ def status(folder: Path, device: Path, as_json: bool) -> None:
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         met = sync(link, keys)
-        said = link.ask("status")
-        waiting = [item for item in link.ask("requests", all=False).get("requests", []) if isinstance(item, dict)]
+        said = link.document(GetStatus())
+        waiting = link.ask(ListRequests()).requests
     enrolment, ledger = met.known.enrolled, met.known.ledger
-    pending = sum(
-        item.get("state") in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value) for item in waiting
-    )
+    pending = sum(item.state in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value) for item in waiting)
     if as_json:
         emit_json(
             {"device_id": met.key.id, "epoch": enrolment.epoch, "owners": [item.name for item in enrolment.approvers],

@@ -15,6 +15,7 @@ from agent.clients.cli.owner.options import device_option, keys_option, load_key
 from agent.clients.owner.live_stream import Stream, watch
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetStatus
 from agent.platform import files
 
 __all__ = ["live"]
@@ -55,8 +56,8 @@ def live(folder: Path, device: Path, out: Path | None, seconds: float | None) ->
                 sink.write(stream.add(gop))
             sink.flush()
             if not gops and not told:
-                state = link.ask("status").get("recorder", {})
-                click.echo(f"There is no picture now: {state.get('state')}.  Waiting.", err=True)
+                state = link.ask(GetStatus()).recorder.state
+                click.echo(f"There is no picture now: {state}.  Waiting.", err=True)
             told = not gops
             if time.monotonic() >= ends_s:
                 return

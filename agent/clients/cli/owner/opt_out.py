@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.times import parse_time
@@ -20,6 +21,7 @@ from agent.clients.owner.sync import sync
 from agent.clients.owner.trust_roots import trust_state
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import ListRequests, OptOutSummary
 from agent.wire.fields import Incident, Kind
 from agent.wire.statements import Scope
 
@@ -121,8 +123,7 @@ def lift(
         standing = [
             each
             for each in _standing(link, keys)
-            if (each.get("scope"), each.get("value") or None) == (scope.value, value)
-            and root in (None, each.get("trust_root"))
+            if (each.scope, each.value or None) == (scope, value) and root in (None, each.trust_root)
         ]
         if not standing:
             raise ConfigurationError(
@@ -131,7 +132,7 @@ def lift(
             )
         if value is not None and scope is Scope.REQUESTER:
             # An opt-out stays if its root is no longer trusted, so the root comes from the opt-out.
-            root = _root_of(value, [(value, str(each.get("trust_root"))) for each in standing])
+            root = _root_of(value, [(value, str(each.trust_root)) for each in standing])
         decisions.opt_in(link, keys, scope, value, root=root)
     if as_json:
         emit_json({"scope": scope, "value": value, "root": root})
@@ -149,23 +150,22 @@ def list_standing(folder: Path, device: Path, as_json: bool) -> None:
     with DeviceLink(device) as link:
         standing = _standing(link, keys)
     if as_json:
-        emit_json({"opt_outs": standing})
+        emit_json({"opt_outs": msgspec.to_builtins(standing)})
         return
     if not standing:
         click.echo("There are no opt-outs.")
     for each in standing:
-        until_s = each.get("until_s")
-        over = isinstance(until_s, int) and until_s * 1000 <= wall_ms()
-        until = "over" if over else _until(until_s * 1000 if isinstance(until_s, int) else None)
-        named = opted_out(Scope(each.get("scope")), each.get("value") or None, each.get("trust_root"))
+        until_ms = None if each.until_s is None else each.until_s * 1000
+        until = "over" if until_ms is not None and until_ms <= wall_ms() else _until(until_ms)
+        named = opted_out(each.scope, each.value or None, each.trust_root)
         click.echo(f"  {named}, {until}")
 
 
-def _standing(link: DeviceLink, keys: OwnerKeys) -> list[dict[str, Any]]:
+def _standing(link: DeviceLink, keys: OwnerKeys) -> list[OptOutSummary]:
     """Returns the opt-outs in force, by the device's answer."""
     sync(link, keys)
-    answer = link.ask("requests", all=False)
-    return [*answer.get("opt_outs", []), *answer.get("quiet_hours", [])]
+    answer = link.ask(ListRequests())
+    return [*answer.opt_outs, *answer.quiet_hours]
 
 
 def _until(utc_ms: int | None) -> str:

@@ -30,6 +30,7 @@ from agent.clients.owner.sync import DeviceChannel, sync
 from agent.core.consent import RequestState
 from agent.errors import FormatError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import ListRequests
 from agent.wire.area import share_near
 from agent.wire.disclosures import ReceiptState
 from agent.wire.statements import Approval, SealedItem
@@ -118,10 +119,9 @@ def _say_ways_on(seen: RequestReview) -> None:
 
 def find_request(link: DeviceChannel, start: str) -> str:
     """Returns the id of the request that begins with `start`, or that has a disclosure whose id does."""
-    listed = _listed(link, everything=True)
-    by_disclosure = {str(item["disclosure"]): str(item["id"]) for item in listed if item.get("disclosure")}
-    names = [str(item.get("id")) for item in listed]
-    found = match_one("request", start, [*names, *by_disclosure])
+    listed = link.ask(ListRequests(all=True)).requests
+    by_disclosure = {item.disclosure: item.id for item in listed if item.disclosure}
+    found = match_one("request", start, [*(item.id for item in listed), *by_disclosure])
     return by_disclosure.get(found, found)
 
 
@@ -324,13 +324,13 @@ def _segment_line(each: ReviewedSegment) -> str:
 def _list(link: DeviceChannel, keys: OwnerKeys, as_json: bool) -> None:
     """Lists every waiting request, with its review or the reason why it cannot be reviewed."""
     rows: list[dict[str, Any]] = []
-    for item in _listed(link, everything=False):
-        if item.get("state") not in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value):
+    for item in link.ask(ListRequests()).requests:
+        if item.state not in (RequestState.PENDING.value, RequestState.PARTIALLY_APPROVED.value):
             continue
         try:
-            rows.append(as_document(RequestReview.fetch(link, keys, str(item.get("id")))))
+            rows.append(as_document(RequestReview.fetch(link, keys, item.id)))
         except FormatError as error:
-            rows.append({"request": str(item.get("id")), "problem": str(error)})
+            rows.append({"request": item.id, "problem": str(error)})
     if as_json:
         emit_json({"requests": rows})
         return
@@ -352,8 +352,3 @@ def _list(link: DeviceChannel, keys: OwnerKeys, as_json: bool) -> None:
         )
     if rows:
         click.echo("\nTo review one:  doorward owner review REQUEST")
-
-
-def _listed(link: DeviceChannel, *, everything: bool) -> list[dict[str, Any]]:
-    found = link.ask("requests", all=everything).get("requests")
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

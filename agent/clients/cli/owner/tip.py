@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import click
+import msgspec
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
@@ -19,6 +20,7 @@ from agent.clients.owner.shared_footage import shared_of
 from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import ListTips
 
 __all__ = ["tip"]
 
@@ -80,23 +82,22 @@ def list_tips(folder: Path, device: Path, as_json: bool) -> None:
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         sync(link, keys)
-        tips = [each for each in link.ask("tips").get("tips", []) if isinstance(each, dict)]
+        tips = link.ask(ListTips()).tips
         entries = read_ledger(link, keys).entries
         met = sync(link, keys)
-        names = [str(each.get("id")) for each in tips]
-        sent = {name: shared_of(link, met, entries, name, keys.identity) for name in names}
+        sent = {each.id: shared_of(link, met, entries, each.id, keys.identity) for each in tips}
         found = tip_recipients(link, keys)
     if as_json:
-        shown = [{**each, "shared": shared_document(sent[str(each.get("id"))])} for each in tips]
+        shown = [{**msgspec.to_builtins(each), "shared": shared_document(sent[each.id])} for each in tips]
         emit_json({"tips": shown, "takers": [entry.id for _, entry in found]})
         return
     for each in tips:
-        name, to, where = (words.plain(each.get(key)) for key in ("id", "requester", "state"))
+        name, to, where = (words.plain(value) for value in (each.id, each.requester, each.state))
         click.echo(f"{name[:8]}  to {to}: {where}")
-        for line in shared_lines(sent[str(each.get("id"))]):
+        for line in shared_lines(sent[each.id]):
             click.echo(f"    {line}")
         for entry in entries:
-            if entry.disclosure == each.get("id"):
+            if entry.disclosure == each.id:
                 click.echo(f"        {entry_line(entry)}")
     listed = ", ".join(f"{entry.id} ({entry.name})" for _, entry in found) or "no requester you trust"
     click.echo(f"Tips are accepted by: {listed}.")

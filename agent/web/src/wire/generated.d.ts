@@ -607,16 +607,8 @@ export interface AbsenceSummary {
   reason: string;
 }
 
-export interface AfterQuery {
-  after: number;
-}
-
 export interface AlertQueueStatus {
   channels: Record<string, Channel>;
-}
-
-export interface AllQuery {
-  all?: boolean;
 }
 
 export interface AskedAnswer {
@@ -654,10 +646,6 @@ export interface BundleAnswer {
   changed: string[];
 }
 
-export interface CardQuery {
-  card: string;
-}
-
 export interface CardsAnswer {
   cards: string[];
 }
@@ -682,13 +670,13 @@ export interface CheckpointAnswer {
   proof: string[];
 }
 
+export interface ConfirmEnrolment {
+  tokens: Record<string, string>;
+}
+
 export interface ConfirmedAnswer {
   epoch: number;
   waiting?: string[];
-}
-
-export interface ControlRequest {
-
 }
 
 export interface DetectionReport {
@@ -709,15 +697,15 @@ export interface DeviceAnswer {
   broker_name?: string | null;
 }
 
-export interface DisclosureQuery {
-  disclosure: string;
-}
-
 export interface DiskReport {
   syncs: number;
   seconds: number;
   written_bytes: number;
   buckets: [string, number][];
+}
+
+export interface EndSession {
+  id: string;
 }
 
 export interface EndedAnswer {
@@ -727,10 +715,6 @@ export interface EndedAnswer {
 export interface EnrolmentTest {
   name: string;
   recipient: string;
-}
-
-export interface EnvelopeQuery {
-  envelope: string;
 }
 
 export interface EventSummary {
@@ -751,6 +735,99 @@ export interface GapsAnswer {
   gaps: AbsenceSummary[];
 }
 
+export interface GetApproval {
+  disclosure: string;
+}
+
+export interface GetChallenge {
+
+}
+
+export interface GetCheckpoint {
+  old_size: number;
+}
+
+export interface GetDevice {
+
+}
+
+export interface GetEnrolment {
+
+}
+
+export interface GetEnrolmentTest {
+  name: string;
+}
+
+export interface GetEntries {
+  start: number;
+  end: number;
+}
+
+export interface GetKept {
+
+}
+
+export interface GetLiveGops {
+  after: number;
+}
+
+export interface GetNonce {
+
+}
+
+export interface GetPageFacts {
+
+}
+
+export interface GetPageNow {
+
+}
+
+export interface GetPageSession {
+
+}
+
+export interface GetPlace {
+
+}
+
+export interface GetPoster {
+  id: string;
+}
+
+export interface GetPushKey {
+
+}
+
+export interface GetRequest {
+  id: string;
+}
+
+export interface GetSealedRequest {
+  id: string;
+}
+
+export interface GetSegment {
+  id: string;
+}
+
+export interface GetSignedSettings {
+
+}
+
+export interface GetSound {
+  id: string;
+}
+
+export interface GetStatus {
+
+}
+
+export interface GetTrust {
+
+}
+
 export interface Health {
   temperature_c?: number | null;
   throttle_level?: number | null;
@@ -766,10 +843,6 @@ export interface HelloAnswer {
   session: string;
   doorbell: string;
   program: string;
-}
-
-export interface IdQuery {
-  id: string;
 }
 
 export interface InvitationAnswer {
@@ -793,13 +866,50 @@ export interface KeyAnswer {
   key: string;
 }
 
+export interface LeavePage {
+
+}
+
 export interface LeavesAnswer {
   entries: string[];
 }
 
-export interface LeavesQuery {
-  start: number;
-  end: number;
+export interface ListBrowsers {
+
+}
+
+export interface ListBulletins {
+
+}
+
+export interface ListCards {
+
+}
+
+export interface ListEnrolments {
+  after: number;
+}
+
+export interface ListEvents {
+  from_ms: number;
+  to_ms: number;
+}
+
+export interface ListGaps {
+  id: string;
+}
+
+export interface ListRequests {
+  all?: boolean;
+}
+
+export interface ListSegments {
+  from_ms: number;
+  to_ms: number;
+}
+
+export interface ListTips {
+
 }
 
 export interface LiveAnswer {
@@ -807,8 +917,8 @@ export interface LiveAnswer {
   sizes: number[];
 }
 
-export interface NameQuery {
-  name: string;
+export interface MakeInvitation {
+
 }
 
 export interface NoAnswer {
@@ -822,6 +932,10 @@ export interface NonceAnswer {
 export interface NowAnswer {
   waiting: string;
   camera: string;
+}
+
+export interface OfferCard {
+  card: string;
 }
 
 export interface OptOutSummary {
@@ -848,6 +962,14 @@ export interface PlaceAnswer {
 export interface Position {
   lat: number;
   lon: number;
+}
+
+export interface ProposeEnrolment {
+  envelope: string;
+}
+
+export interface ProveOwner {
+  envelope: string;
 }
 
 export interface RecordAnswer {
@@ -942,6 +1064,10 @@ export interface SegmentsAnswer {
   more: boolean;
 }
 
+export interface SendTestAlert {
+
+}
+
 export interface SharedAnswer {
   kept: boolean;
 }
@@ -949,20 +1075,6 @@ export interface SharedAnswer {
 export interface SignedAnswer {
   envelope?: string | null;
   sha256?: string | null;
-}
-
-export interface SizeQuery {
-  old_size: number;
-}
-
-export interface SpanQuery {
-  from_ms: number;
-  to_ms: number;
-}
-
-export interface StatementQuery {
-  envelope: string;
-  sizes?: number[];
 }
 
 export interface Status {
@@ -978,6 +1090,15 @@ export interface Status {
   alerts?: AlertQueueStatus | null;
   requests_told?: number;
   newest_ms?: number | null;
+}
+
+export interface SubmitBundle {
+
+}
+
+export interface SubmitStatement {
+  envelope: string;
+  sizes?: number[];
 }
 
 export interface TestsAnswer {
@@ -1000,10 +1121,6 @@ export interface TipSummary {
 
 export interface TipsAnswer {
   tips: TipSummary[];
-}
-
-export interface TokensQuery {
-  tokens: Record<string, string>;
 }
 
 export interface TrustAnswer {
@@ -1036,46 +1153,46 @@ export interface Wear {
 
 /** By name. */
 export interface ControlOperations {
-  device: { request: ControlRequest; answer: DeviceAnswer };
-  enrolment: { request: ControlRequest; answer: SignedAnswer };
-  enrolments: { request: AfterQuery; answer: NoAnswer };
-  nonce: { request: ControlRequest; answer: NonceAnswer };
-  enrol: { request: EnvelopeQuery; answer: TestsAnswer };
-  enrol_test: { request: NameQuery; answer: NoAnswer };
-  enrol_confirm: { request: TokensQuery; answer: ConfirmedAnswer };
-  status: { request: ControlRequest; answer: Status };
-  requests: { request: AllQuery; answer: RequestsAnswer };
-  request: { request: IdQuery; answer: RequestAnswer };
-  asked: { request: IdQuery; answer: AskedAnswer };
-  gaps: { request: IdQuery; answer: GapsAnswer };
-  place: { request: ControlRequest; answer: PlaceAnswer };
-  bulletins: { request: ControlRequest; answer: BulletinsAnswer };
-  tips: { request: ControlRequest; answer: TipsAnswer };
-  shared: { request: DisclosureQuery; answer: SharedAnswer };
-  segment: { request: IdQuery; answer: RecordAnswer };
-  poster: { request: IdQuery; answer: RecordAnswer };
-  sound: { request: IdQuery; answer: RecordAnswer };
-  live: { request: AfterQuery; answer: LiveAnswer };
-  list: { request: SpanQuery; answer: SegmentsAnswer };
-  kept: { request: ControlRequest; answer: KeptAnswer };
-  settings: { request: ControlRequest; answer: SignedAnswer };
-  statement: { request: StatementQuery; answer: VerdictAnswer };
-  trust: { request: ControlRequest; answer: TrustAnswer };
-  trust_bundle: { request: ControlRequest; answer: BundleAnswer };
-  checkpoint: { request: SizeQuery; answer: CheckpointAnswer };
-  ledger: { request: LeavesQuery; answer: LeavesAnswer };
-  alerts_test: { request: ControlRequest; answer: ChannelsAnswer };
-  push_key: { request: ControlRequest; answer: KeyAnswer };
-  page_hello: { request: ControlRequest; answer: HelloAnswer };
-  page_challenge: { request: ControlRequest; answer: ChallengeAnswer };
-  page_prove: { request: EnvelopeQuery; answer: NoAnswer };
-  page_leave: { request: ControlRequest; answer: EndedAnswer };
-  page_card: { request: CardQuery; answer: NoAnswer };
-  page_cards: { request: ControlRequest; answer: CardsAnswer };
-  page_invite: { request: ControlRequest; answer: InvitationAnswer };
-  page_browsers: { request: ControlRequest; answer: BrowsersAnswer };
-  page_end: { request: IdQuery; answer: EndedAnswer };
-  page_facts: { request: ControlRequest; answer: any };
-  page_now: { request: ControlRequest; answer: NowAnswer };
-  events: { request: SpanQuery; answer: EventsAnswer };
+  device: { request: GetDevice; answer: DeviceAnswer };
+  enrolment: { request: GetEnrolment; answer: SignedAnswer };
+  enrolments: { request: ListEnrolments; answer: NoAnswer };
+  nonce: { request: GetNonce; answer: NonceAnswer };
+  enrol: { request: ProposeEnrolment; answer: TestsAnswer };
+  enrol_test: { request: GetEnrolmentTest; answer: NoAnswer };
+  enrol_confirm: { request: ConfirmEnrolment; answer: ConfirmedAnswer };
+  status: { request: GetStatus; answer: Status };
+  requests: { request: ListRequests; answer: RequestsAnswer };
+  request: { request: GetRequest; answer: RequestAnswer };
+  asked: { request: GetSealedRequest; answer: AskedAnswer };
+  gaps: { request: ListGaps; answer: GapsAnswer };
+  place: { request: GetPlace; answer: PlaceAnswer };
+  bulletins: { request: ListBulletins; answer: BulletinsAnswer };
+  tips: { request: ListTips; answer: TipsAnswer };
+  shared: { request: GetApproval; answer: SharedAnswer };
+  segment: { request: GetSegment; answer: RecordAnswer };
+  poster: { request: GetPoster; answer: RecordAnswer };
+  sound: { request: GetSound; answer: RecordAnswer };
+  live: { request: GetLiveGops; answer: LiveAnswer };
+  list: { request: ListSegments; answer: SegmentsAnswer };
+  kept: { request: GetKept; answer: KeptAnswer };
+  settings: { request: GetSignedSettings; answer: SignedAnswer };
+  statement: { request: SubmitStatement; answer: VerdictAnswer };
+  trust: { request: GetTrust; answer: TrustAnswer };
+  trust_bundle: { request: SubmitBundle; answer: BundleAnswer };
+  checkpoint: { request: GetCheckpoint; answer: CheckpointAnswer };
+  ledger: { request: GetEntries; answer: LeavesAnswer };
+  alerts_test: { request: SendTestAlert; answer: ChannelsAnswer };
+  push_key: { request: GetPushKey; answer: KeyAnswer };
+  page_hello: { request: GetPageSession; answer: HelloAnswer };
+  page_challenge: { request: GetChallenge; answer: ChallengeAnswer };
+  page_prove: { request: ProveOwner; answer: NoAnswer };
+  page_leave: { request: LeavePage; answer: EndedAnswer };
+  page_card: { request: OfferCard; answer: NoAnswer };
+  page_cards: { request: ListCards; answer: CardsAnswer };
+  page_invite: { request: MakeInvitation; answer: InvitationAnswer };
+  page_browsers: { request: ListBrowsers; answer: BrowsersAnswer };
+  page_end: { request: EndSession; answer: EndedAnswer };
+  page_facts: { request: GetPageFacts; answer: any };
+  page_now: { request: GetPageNow; answer: NowAnswer };
+  events: { request: ListEvents; answer: EventsAnswer };
 }
