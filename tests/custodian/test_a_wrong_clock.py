@@ -254,3 +254,19 @@ def test_a_time_that_cannot_be_read_is_taken_from_the_newest_segment(tested: Tes
     assert clock.trusted_ms is None
     assert clock.believed_ms == newest.end_ms
     journal.close()
+
+
+def test_a_time_that_goes_on_as_expected_is_written_every_ten_minutes(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = SqliteJournal(":memory:")
+    clock = TrustedClock(tested.clock, journal, tested.vault.newest)
+    written: list[str] = []
+    put = journal.put
+    monkeypatch.setattr(journal, "put", lambda name, value: (written.append(name), put(name, value)))
+    for seconds, writes in ((0, 1), (5, 1), (594, 1), (1, 2), (599, 2), (1, 3)):
+        tested.clock.advance(seconds)
+        with journal.transaction():
+            clock.keep()
+        assert len(written) == writes, seconds
+    journal.close()

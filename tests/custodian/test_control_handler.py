@@ -228,3 +228,17 @@ def test_home_assistant_hears_each_press_once_and_the_owner_hears_everything(mon
     assert state.collect(0, 60).presses == 1
     assert state.collect(1, 0).presses == 1
     assert told.news == [("motion", "Somebody is here."), ("button", "It rang.")]
+
+
+def test_a_request_is_listed_with_the_facts_that_the_device_can_read(door: Door) -> None:
+    asked = door.ask()
+    (listed,) = answer(door, "requests")[0]["requests"]
+    assert listed == {
+        "id": asked.id, "state": "pending", "requester": "harbour-police", "requester_name": "Harbour Police",
+        "root": samples.ROOT_KEY.id, "kind": asked.kind.value, "incident": asked.incident.value, "from": asked.from_s,
+        "to": asked.to_s, "not_after": asked.not_after_s, "certain": True, "segments": 3,
+        "received_ms": door.clock.now().utc_ns // 10**6, "disclosure": None, "trusted": True,
+    }  # fmt: skip
+    door.deny(asked)
+    assert answer(door, "requests")[0]["requests"] == []
+    assert [each["id"] for each in answer(door, "requests", all=True)[0]["requests"]] == [asked.id]

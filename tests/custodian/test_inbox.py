@@ -708,6 +708,9 @@ def test_after_a_deletion_nothing_is_sent_that_the_requester_has_no_key_for(door
         RequestState.WITHDRAWN, RequestState.WITHDRAWN, RequestState.STOPPED,
     ]  # fmt: skip
     assert [shown(door, asked)["deletion"] is not None for asked in (waiting, ready, going)] == [False, False, True]
+    before = everything_but_counters(door)
+    door.hear(deletion(going), topic=custodians.topic_of(going))
+    assert (everything_but_counters(door), door.journal.counters()) == (before, {"unexpected": 1})
 
 
 def test_a_deletion_of_what_has_ended_unsent_or_of_anothers_changes_nothing(door: Door) -> None:

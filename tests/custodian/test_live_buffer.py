@@ -10,7 +10,7 @@ import pytest
 from agent.custodian import live_buffer
 from agent.custodian.live_buffer import LiveBuffer
 from agent.errors import RequestError
-from agent.ipc.control_operations import AfterQuery
+from agent.ipc.control_operations import GetLiveGops
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_the_recorder_waits_until_an_owner_looks() -> None:
     buffer = LiveBuffer()
     waiting = Waiting(buffer)
     assert waiting.answers == []
-    buffer.answer(AfterQuery(after=0), b"")
+    buffer.answer(GetLiveGops(after=0), b"")
     assert waiting.answer() is True
 
 
@@ -47,7 +47,7 @@ def test_the_recorder_stops_waiting_when_the_custodian_ends() -> None:
     assert waiting.answers == []
     buffer.close()
     assert waiting.answer() is False
-    buffer.answer(AfterQuery(after=0), b"")
+    buffer.answer(GetLiveGops(after=0), b"")
     assert buffer.wait_for_viewer(600) is False
 
 
@@ -60,7 +60,7 @@ def test_a_piece_that_no_gop_can_have_is_refused(piece: int, pieces: int, size: 
 def numbers(buffer: LiveBuffer, after: int = 0) -> list[int]:
     """Of all that is on the shelf, question by question as a client asks."""
     found: list[int] = []
-    while new := buffer.answer(AfterQuery(after=after), b"")[0]["numbers"]:
+    while new := buffer.answer(GetLiveGops(after=after), b"")[0]["numbers"]:
         found += new
         after = new[-1]
     return found
@@ -73,10 +73,10 @@ def test_the_largest_gop_is_taken_and_a_new_one_drops_what_was_not_complete() ->
     buffer.put(2, 0, 2, b"lost")
     buffer.put(3, 1, 2, b"end")
     buffer.put(3, 0, 2, b"start ")
-    result, body = buffer.answer(AfterQuery(after=0), b"")
+    result, body = buffer.answer(GetLiveGops(after=0), b"")
     assert result == {"numbers": [1], "sizes": [128 * 65_536]}
     assert body[65_535:65_537] == b"\0\1"
-    assert buffer.answer(AfterQuery(after=1), b"") == ({"numbers": [2], "sizes": [9]}, b"start end")
+    assert buffer.answer(GetLiveGops(after=1), b"") == ({"numbers": [2], "sizes": [9]}, b"start end")
 
 
 def test_the_shelf_holds_sixteen_megabytes_and_drops_the_oldest() -> None:
@@ -88,15 +88,22 @@ def test_the_shelf_holds_sixteen_megabytes_and_drops_the_oldest() -> None:
     buffer.put(4, 0, 1, b"x")
     assert numbers(buffer) == [3, 4]
     assert numbers(buffer, 3) == [4]
-    assert buffer.answer(AfterQuery(after=99), b"")[0]["numbers"] == [3], "a client from before a restart"
+    assert buffer.answer(GetLiveGops(after=99), b"")[0]["numbers"] == [3], "a client from before a restart"
 
 
 def test_a_look_counts_for_some_seconds() -> None:
     clock = [1000.0]
     buffer = LiveBuffer(lambda: clock[0])
     assert buffer.wait_for_viewer(0) is False
-    buffer.answer(AfterQuery(after=0), b"")
+    buffer.answer(GetLiveGops(after=0), b"")
     clock[0] += live_buffer._LOOKS_S - 0.01
     assert buffer.wait_for_viewer(0) is True
     clock[0] += 0.01
     assert buffer.wait_for_viewer(0) is False
+
+
+def test_nothing_is_shown_any_more_after_the_end() -> None:
+    buffer = LiveBuffer()
+    buffer.put(1, 0, 1, b"x")
+    buffer.close()
+    assert buffer.answer(GetLiveGops(after=0), b"") == ({"numbers": [], "sizes": []}, b"")

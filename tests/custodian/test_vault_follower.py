@@ -98,3 +98,10 @@ def test_how_far_the_files_were_checked_is_the_followers_own(tested: TestVault) 
     follower.set_scrubbed(7)
     assert follower.scrubbed() == 7
     assert tested.index.scrubbed() != 7
+
+
+def test_the_index_is_closed_with_its_follower(tested: TestVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, closed = FakeIndex(), []
+    monkeypatch.setattr(index, "close", lambda: closed.append(True), raising=False)
+    FollowingIndex(tested.log, index).close()
+    assert closed == [True]
