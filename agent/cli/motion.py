@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agent.cli import words
 from agent.cli.frame import Fraction, emit_json, json_option
 from agent.cli.motion_picture import MotionStrip, Record, picture_of
 from agent.config import Configuration, load
@@ -294,7 +295,7 @@ def _show(file: Path, watch: MotionRun, compared: Score | None) -> None:
 
 
 def _sights(event: DetectedEvent) -> str:
-    return "" if event.labels is None else f"   {', '.join(event.labels) or 'nothing recognised'}"
+    return "" if event.labels is None else f"   {', '.join(event.labels) or words.UNSURE}"
 
 
 def _cpu_ms(watch: MotionRun) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import utc_date
@@ -119,7 +120,12 @@ def _moment(utc_ms: int) -> datetime:
     return utc_date(utc_ms)
 
 
-def labels(seen: Iterable[ObjectLabel]) -> str:
-    """Returns the labels of object detection as a suffix; empty if there are none."""
-    named = ", ".join(sight.value for sight in seen)
-    return f"  {named}" if named else ""
+UNSURE: Final = "unsure what"
+"""Object detection examined footage, and no label is certain enough to be told."""
+
+
+def labels(seen: Iterable[ObjectLabel] | None) -> str:
+    """Returns the labels of object detection as a suffix; empty if it examined nothing (`seen` is None)."""
+    if seen is None:
+        return ""
+    return f"  {', '.join(label.value for label in seen) or UNSURE}"

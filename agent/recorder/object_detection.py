@@ -8,8 +8,8 @@
 - It takes at most a quarter of one core, at a low priority (`step_back`).
 - If networks are missing, after a fault, and while the board is too warm, it answers "labels unknown". An unknown label
   is neither an error nor a reason to discard footage.
-- A visitor is reported once: as a person if one is seen soon, otherwise as something that moved. A person who is seen
-  later in the same event is reported then.
+- A visitor is reported once: as a person if one is recognised soon, otherwise as something that moved, "unsure what" if
+  frames were examined in vain. A person who is recognised later in the same event is reported then.
 """
 
 from __future__ import annotations
@@ -340,11 +340,16 @@ class ObjectDetectionService:
             due = [event for event in waiting if all_of_it or (event.untold_until_s or 0.0) <= now_s]
             for event in due:
                 event.untold_until_s = None
-        for _ in due:
-            self._notify("visitor")
+            kinds = ["unsure" if event.votes.is_unsure else "visitor" for event in due]
+        for kind in kinds:
+            self._notify(kind)
 
     def _notify(self, kind: str) -> None:
         self._notifier.notify(kind, _WORDS[kind])
 
 
-_WORDS: Final = {"visitor": "Something moved at the door.", "person": "A person is at the door."}
+_WORDS: Final = {
+    "visitor": "Something moved at the door.",
+    "unsure": "Something moved at the door, unsure what.",
+    "person": "A person is at the door.",
+}

@@ -114,13 +114,22 @@ def test_the_owner_is_shown_it_where_they_open_their_footage(
         assert re.search(r"detection +[0-9]+ inferences, [0-9]+ ms each\n", capsys.readouterr().out)
 
 
-def test_without_an_opinion_segments_say_nothing_of_it(tmp_path: Path) -> None:
+def test_a_clip_in_which_nothing_is_certain_is_called_unsure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def none() -> ObjectDetector:
         return ObjectDetector(FakeNetwork(lambda _pixels: []).infer)
 
     with doorbell(tmp_path, a_visit, open_detector=none) as owner:
         owner.solo.record()
         assert {segment for segment, _still in owner.reads()} <= {(), None}
+        socket = str(tmp_path / "state" / "control.sock")
+        where = ["--keys", str(tmp_path / "owner"), "--device", socket, "--from", "1970-01-01", "--out", str(tmp_path)]
+        capsys.readouterr()
+        assert run(doorward, ["owner", "open", *where]) == 0
+        assert "segments  unsure what\n" in capsys.readouterr().out
+        assert run(doorward, ["owner", "open", "--json", *where]) == 0
+        assert json.loads(capsys.readouterr().out)["clips"][0]["seen"] == []
 
 
 @pytest.mark.parametrize("sight", [None, ObjectLabel.VEHICLE])

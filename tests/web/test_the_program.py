@@ -246,6 +246,13 @@ def test_a_statement_that_was_overtaken_is_signed_once_more_on_the_page_and_only
     assert node("stating.mjs") == [["done", 2], ["OvertakenError", 2], ["OvertakenError", 1], ["RequestError", 1]]
 
 
+def test_an_event_is_called_by_its_certain_labels_and_otherwise_unsure() -> None:
+    assert node("labels.mjs") == [
+        ["person"], ["person", "vehicle"], ["motion", "unsure"], ["motion"],
+        ["button", "person"], ["button", "unsure"], ["pir"],
+    ]  # fmt: skip
+
+
 def test_what_would_have_been_seen_is_who_walked_there_in_the_zones_that_watch_and_only_there() -> None:
     found = node("seen.mjs")
     apart = found["apart"]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from agent.clients.media.confined import SandboxedMedia
@@ -41,9 +42,10 @@ class ExportedClip:
     notes: tuple[str, ...]
 
     @property
-    def seen(self) -> tuple[ObjectLabel, ...]:
-        """The labels of object detection in the opened segments."""
-        return sorted_labels(sight for each in self.segments if each.context for sight in each.context.seen or ())
+    def seen(self) -> tuple[ObjectLabel, ...] | None:
+        """The labels of object detection in the opened segments; empty if it is unsure, None if it examined none."""
+        examined = [each.context.seen for each in self.segments if each.context and each.context.seen is not None]
+        return sorted_labels(chain.from_iterable(examined)) if examined else None
 
 
 @dataclass(frozen=True, slots=True)

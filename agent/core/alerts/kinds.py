@@ -68,6 +68,7 @@ class AlertDefinition:
 ALERTS: Final[dict[str, AlertDefinition]] = {
     "button": AlertDefinition(AlertKind.BUTTON, "The doorbell rang.", AlertPriority.BUTTON),
     "visitor": AlertDefinition(AlertKind.VISITOR, "Something moved at the door."),
+    "unsure": AlertDefinition(AlertKind.VISITOR, "Something moved at the door, unsure what."),
     "person": AlertDefinition(AlertKind.PERSON, "A person is at the door."),
     "request": AlertDefinition(AlertKind.REQUEST, "A request for footage is waiting for you.", AlertPriority.SOON),
     "trust": AlertDefinition(AlertKind.TRUST, "The list of trusted requesters has changed.", AlertPriority.SOON),

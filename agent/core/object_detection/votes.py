@@ -100,6 +100,11 @@ class LabelVotes:
                 self._shown.add(label)
 
     @property
+    def is_unsure(self) -> bool:
+        """Frames of the event were examined, and no label is certain enough to be told."""
+        return self.inferences > 0 and not self._shown
+
+    @property
     def shown(self) -> tuple[ObjectLabel, ...]:
         """Returns the labels of the event, as far as it was examined."""
         return sorted_labels(self._shown)

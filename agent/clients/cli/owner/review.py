@@ -149,7 +149,7 @@ def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
             for path in filter(None, (shown.still, shown.video)):
                 console.print(Text(f"    {path}"), soft_wrap=True)
         for each in clip.segments:
-            seen_there = words.labels(shown.seen.get(each.number, ())) if shown is not None else ""
+            seen_there = words.labels(shown.seen.get(each.number)) if shown is not None else ""
             console.print(Text(f"  {each.number:>4}  {_segment_line(each)}{seen_there}"))
         for note in shown.notes if shown is not None else ():
             console.print(Text(f"    {note}", style="yellow"), soft_wrap=True)

@@ -5,7 +5,7 @@ import { ask } from "../ui/client.js";
 import { h, ICONS, icon } from "../ui/dom.js";
 import { labelsOf, lookAt, onLabels, poster } from "../ui/posters.js";
 import { clock, date, dateAndClock, isOneDay, length, minutes, t } from "../ui/texts.js";
-import { LABELS } from "../wire/labels.js";
+import { LABELS, withLabels } from "../wire/labels.js";
 
 /** @import { Answer, Zone } from "../types.js" */
 
@@ -292,13 +292,13 @@ function nameOf(kind) {
 }
 
 /**
- * The event and the detected objects. "Motion" is dropped beside an object.
+ * The event and the detected objects.
  *
  * @param {string} kind
  * @param {readonly string[] | null | undefined} labels
  */
 const wordsOf = (kind, labels) =>
-  [...(kind === "motion" && labels?.length ? [] : [kind]), ...(labels ?? [])]
+  withLabels(kind, labels)
     .map((each) => t(`event.${each}`))
     .join(", ");
 
