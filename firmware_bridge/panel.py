@@ -83,7 +83,7 @@ class DriveOutput:
 
 
 Effect = DriveOutput | Pressed | PirPulse | TamperSwitch | PrivacySwitch | Blackout
-"""What the caller carries out: it drives an output, or sends the frame to the agent."""
+"""Carried out by the caller: it drives an output, or sends the frame to the agent."""
 
 
 class _LedPattern(enum.Enum):

@@ -1,5 +1,6 @@
-"""Keeps hard words out of documents, docstrings, comments, configuration and the page's English texts.
+"""Keeps hard words out of documents, docstrings, comments, messages, configuration and the page's English texts.
 
+It also finds sentences of documents, docstrings and comments that open with What or Who instead of their subject.
 `python scripts/plain_words.py` prints each place, the word, and the plain words to write instead. Exit status 0 only if
 there are none. `make lint` runs it.
 """
@@ -42,6 +43,11 @@ PLAIN: Final = {
 }
 """Words that make a sentence hard to read, each with its plain replacement."""
 
+SUBJECT: Final = "start with the subject, a noun: 'The recorder', 'An owner', 'Segments over the limit'"
+_OPENING: Final = re.compile(
+    r"(?:\A|\x00\n|\n\n|\n[-*] +|(?<=[.:;])\s+)(What|Whatever|Whoever|Of|Who|Whom|Whose)\b(?![^.\x00]*\?)"
+)
+"""A sentence of a document or a comment that opens without its subject.  A question may."""
 _BANNED: Final = re.compile(
     r"\b(" + "|".join(re.escape(words).replace(r"\ ", r"\s+") for words in PLAIN) + r")\b(?!(?<=own)\s+[a-z])",
     re.IGNORECASE,
@@ -49,6 +55,7 @@ _BANNED: Final = re.compile(
 """Bans `a test of its own.` and allows `the path of its own page`, a possessive before its noun."""
 _SUSPECT: Final = re.compile(_BANNED.pattern.replace(r"\s+", r"[\s#/*]+"), re.IGNORECASE)
 """The same in a whole file, with the marks of comments between words.  Saves parsing most files."""
+_OPENS: Final = re.compile(r"\b(What|Whatever|Whoever|Of|Who|Whom|Whose)\b")
 _HASH: Final = {".toml", ".cfg", ".service", ".conf", ".acl", ".sh", ".timer", ".socket", ".in", ".template"}
 _SLASHES: Final = {".js", ".mjs", ".ts", ".c"}
 _BUILT: Final = ("agent/web/static/", "tests/vectors/")
@@ -99,11 +106,11 @@ def _values(source: str) -> Iterator[tuple[int, str]]:
             yield number, line.split('": ', 1)[1]
 
 
-def prose(name: str, source: str) -> list[tuple[int, str]]:
+def prose(name: str, source: str, *, messages: bool = True) -> list[tuple[int, str]]:
     """Returns the lines of a file that people read as sentences, with their numbers."""
     suffix = Path(name).suffix
     if suffix == ".py":
-        return sorted(_python(source, messages=name.startswith(_SAYS)))
+        return sorted(_python(source, messages=messages and name.startswith(_SAYS)))
     if suffix == ".md":
         return list(_markdown(source))
     if name.endswith("texts/en.json"):
@@ -119,21 +126,35 @@ def prose(name: str, source: str) -> list[tuple[int, str]]:
     return []
 
 
-def faults(name: str, source: str) -> list[str]:
-    """Returns each banned word of a file: its place, the word, and the plain words to write instead."""
-    if not _SUSPECT.search(source):
-        return []
+def _joined(lines: list[tuple[int, str]]) -> tuple[str, list[tuple[int, int]]]:
+    """Returns the lines as one text, and where each begins in it with its number."""
     text, starts, last = "", [], 0
-    for number, line in prose(name, source):
-        text += "\n" if number == last + 1 else "\n\x00\n"  # a phrase may go on in the next line, but not across code
+    for number, line in lines:
+        if last:
+            text += (
+                "\n" if number == last + 1 else "\n\x00\n"
+            )  # a phrase may go on in the next line, but not across code
         starts.append((len(text), number))
         text += re.sub(r"`[^`]*`", "`code`", line).strip()
         last = number
+    return text, starts
+
+
+def _places(pattern: re.Pattern[str], lines: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    text, starts = _joined(lines)
+    for match in pattern.finditer(text):
+        yield max(number for start, number in starts if start <= match.start(1)), " ".join(match[1].split())
+
+
+def faults(name: str, source: str) -> list[str]:
+    """Returns each hard word of a file: its place, the word, and the plain words to write instead."""
     found = []
-    for match in _BANNED.finditer(text):
-        number = max(number for start, number in starts if start <= match.start())
-        words = " ".join(match[1].lower().split())
-        found.append(f"{name}:{number}: '{words}': write {PLAIN[words]}")
+    if _SUSPECT.search(source):
+        for number, words in _places(_BANNED, prose(name, source)):
+            found.append(f"{name}:{number}: '{words.lower()}': write {PLAIN[words.lower()]}")
+    if _OPENS.search(source) and not name.endswith((".json", ".html")):
+        for number, word in _places(_OPENING, prose(name, source, messages=False)):
+            found.append(f"{name}:{number}: '{word}' opens a sentence: {SUBJECT}")
     return found
 
 

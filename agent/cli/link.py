@@ -77,7 +77,7 @@ def request(config: Path, folder: Path, as_json: bool) -> None:
 @click.option("--ca", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True,
               help="The broker's authority: broker.pem.")  # fmt: skip
 @click.option("--certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True,
-              help="What 'doorward broker add-device' signed: device.pem.")  # fmt: skip
+              help="The certificate that 'doorward broker add-device' signed: device.pem.")  # fmt: skip
 def accept(config: Path, folder: Path, host: str, port: int, ca: Path, certificate: Path) -> None:
     """Take the broker's authority and this doorbell's certificate, and add [broker] to the configuration."""
     from cryptography import x509

@@ -85,7 +85,7 @@ def _legible(value: Any) -> Any:
 
 
 def read_settings(link: DeviceLink) -> Settings | None:
-    """What the device says is set; None while everything is as its file says.  For looking at: it is not verified."""
+    """Returns the device's settings, unverified, for display; None if only its file applies."""
     text = link.ask(GetSignedSettings()).envelope
     if text is None:
         return None

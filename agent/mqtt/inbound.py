@@ -18,7 +18,7 @@ from agent.wire.topics import sender_of
 __all__ = ["InboundQueue", "held_bytes"]
 
 _OBJECT_BYTES: Final = 512
-"""What a message takes in memory beside its text, about.  Without it, empty messages would count next to nothing."""
+"""Approximate memory of a message beside its text.  Otherwise empty messages would count as almost free."""
 
 
 def held_bytes(message: MessageReceived) -> int:

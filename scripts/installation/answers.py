@@ -29,10 +29,10 @@ def configuration(template: str, answers: Path | None) -> str:
             fail(f"The answers {answers} cannot be read: {error}.", "give the path of a TOML file.")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return template
-    print("\nFour questions; Enter takes what stands in brackets.  All of it can be changed later.\n")
+    print("\nFour questions.  Press Enter to accept the answer in brackets.  You can change every answer later.\n")
     name = _ask("What is this doorbell called?", "front-door", r"[\w -]{1,64}")
     place = _ask(
-        "Where is it (latitude, longitude)? Without it no request can match.", "", r"-?\d+(\.\d+)?, *-?\d+(\.\d+)?|"
+        "Where is it (latitude, longitude)? Requests can match only with it.", "", r"-?\d+(\.\d+)?, *-?\d+(\.\d+)?|"
     )
     kind = _ask(f"Which camera ({', '.join(_CAMERAS)})?", "pi" if pi_cameras() else "usb", "|".join(_CAMERAS))
     page = _ask("A page for your browser, on your own network (yes, no)?", "yes", "yes|no")

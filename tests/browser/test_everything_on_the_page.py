@@ -111,7 +111,7 @@ def test_sending_shows_its_progress_and_can_be_stopped(tmp_path: Path, footage: 
                 news: list[ReceiverEvent] = []
                 with home.police.receiving(news):
                     until(lambda: house.state_of(request) == "sending", "the upload to begin")
-                    people.run("ana", 'await page.getByText("sent so far").waitFor();')
+                    people.run("ana", 'await page.getByText("sent until now").waitFor();')
                     people.run("ana", 'await page.getByRole("button", {name: "Stop sending"}).click();')
                     people.sign("ana", "Sign and take back")
                     until(lambda: house.state_of(request) == "stopped", "the stop")

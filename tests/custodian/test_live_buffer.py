@@ -58,7 +58,7 @@ def test_a_piece_that_no_gop_can_have_is_refused(piece: int, pieces: int, size: 
 
 
 def numbers(buffer: LiveBuffer, after: int = 0) -> list[int]:
-    """Of all that is on the shelf, question by question as a client asks."""
+    """Returns the numbers of all GOPs on the shelf, question by question as a client asks."""
     found: list[int] = []
     while new := buffer.answer(GetLiveGops(after=after), b"")[0]["numbers"]:
         found += new

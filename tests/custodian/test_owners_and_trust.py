@@ -363,7 +363,7 @@ def test_a_question_about_a_lapsed_proposal_never_discards_the_next_one(new_door
 def test_trust_whose_consequences_could_not_be_written_is_not_in_force_and_nobody_is_told(
     door: Door, what: str
 ) -> None:
-    """What hangs on trust ends in the same transaction. If that fails, the old trust stands, here and on the disk."""
+    """All that depends on trust ends in the same transaction. If that fails, the old trust stands, here and on disk."""
     store = trust(door).store
     before, told = door.kinds(), len(door.told.news)
 

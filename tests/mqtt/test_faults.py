@@ -674,7 +674,7 @@ def test_of_a_large_packet_that_comes_at_once_nothing_is_taken(
 def test_a_broker_that_sends_and_never_reads_is_left(
     pki: BrokerPki, start: StartBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it does not read waits here.  The socket takes nothing more after the connection is made."""
+    """Unread messages wait here.  The socket refuses data after the connection is made."""
     monkeypatch.setattr(connection, "MOST_UNSENT", 100)
     send = PahoClient._sock_send
 

@@ -145,7 +145,7 @@ class Snapshot:
     leaves: int
     states: tuple[RequestState | None, ...]
     more: Any = None
-    """What a world with more in it adds."""
+    """Additions of a larger world."""
 
 
 class World:

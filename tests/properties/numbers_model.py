@@ -34,12 +34,12 @@ class Held:
     data: bytes
     signer: str
     order: int
-    """Of its number among all that were given."""
+    """Rank of its number among all that were given."""
     process: int
     """Which start of the custodian gave its number."""
     given_ns: int
     jump: str
-    """What the wall clock was then: an age by that clock would differ now."""
+    """The wall clock at that time: an age by that clock would differ now."""
 
 
 class NumbersWorld(World):

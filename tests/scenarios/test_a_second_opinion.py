@@ -1,7 +1,7 @@
-"""What object detection sees is sealed, its owner reads it, and no event is deleted for it.
+"""Detected objects are sealed, their owner reads them, and an event is never deleted for them.
 
-With a network that sees what the test says and, where they are installed (`make models`), the real ones on real
-footage.
+With a network that sees the objects that the test names and, if they are installed (`make models`), the real ones on
+real footage.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _PATH = re.compile(r"`((?:agent|firmware_bridge|tests|demo)/[\w/.-]+)`")
 _PLACE = re.compile(r"`((?:agent|firmware_bridge)/[\w/.-]+\.py)`:\s+((?:`[\w.]+`(?:(?:,| and|, and)\s+)?)+)")
 _WALK = re.compile(r"^## (How [^\n]+)\n\nRooms: (.+?)\n\n(.+?)(?=^## )", re.MULTILINE | re.DOTALL)
 SHARED = ("agent/core", "agent/wire", "agent/media", "agent/mqtt")
-"""What decides or speaks a format, and the connection: not a room of one process."""
+"""Decisions, formats and the connection: shared by the processes."""
 CLIENTS = ("agent/clients",)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.plain_words import PLAIN, all_faults, faults
+from scripts.plain_words import PLAIN, SUBJECT, all_faults, faults
 
 
 def test_every_text_of_the_repository_is_in_plain_words() -> None:
@@ -51,3 +51,22 @@ def test_code_is_not_prose() -> None:
 def test_a_possessive_before_its_noun_is_plain() -> None:
     assert faults("agent/a.py", '"""Opens paths of its own page."""\n') == []
     assert faults("agent/a.py", '"""It has a test of its own, and waits."""\n') != []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "line", "word"),
+    [
+        ("agent/a.py", '"""Starts.\n\nWhat remains\nwaits.\n"""\n', 3, "What"),
+        ("agent/a.py", "x = 1  # Of the last day\n", 1, "Of"),
+        ("agent/web/src/a.js", "/**\n * Waits. Who asks must sign.\n */\n", 2, "Who"),
+        ("docs/a.md", "# What it is\n\nA doorbell.\nIt waits. Whoever\nasks must sign.\n", 4, "Whoever"),
+    ],
+)
+def test_a_sentence_without_its_subject_in_front_is_found(name: str, source: str, line: int, word: str) -> None:
+    expected = f"{name}:{line}: '{word}' opens a sentence: {SUBJECT}"
+    assert expected in faults(name, source)
+
+
+def test_questions_headings_and_the_middle_of_a_sentence_may_have_these_words() -> None:
+    assert faults("docs/a.md", "## What it does\n\nWho may ask? It depends on\nWhat it is.\n") == []
+    assert faults("agent/a.py", '"""Tells owners what left, and who asked."""\n') == []

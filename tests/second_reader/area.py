@@ -161,7 +161,7 @@ def _stretch_too_near(lat: int, lons: range, a: Place, b: Place, k: int) -> tupl
 
 
 def _nearest_lon(lat: int, a: Place, b: Place) -> int:
-    """Of the point of the side that is nearest to a latitude; the next integer below."""
+    """Returns the longitude of the side's point nearest to a latitude; the next integer below."""
     if min(a[0], b[0]) <= lat <= max(a[0], b[0]) and a[0] != b[0]:
         return a[1] + (b[1] - a[1]) * (lat - a[0]) // (b[0] - a[0])
     return a[1] if abs(a[0] - lat) <= abs(b[0] - lat) else b[1]

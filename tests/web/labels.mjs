@@ -1,4 +1,4 @@
-// What the timeline says of an event, by its kind and its labels.
+// The words of the timeline for an event, by its kind and its labels.
 import { withLabels } from "../../agent/web/src/wire/labels.js";
 
 const cases = [

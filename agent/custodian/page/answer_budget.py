@@ -19,7 +19,7 @@ from agent.errors import StorageError
 __all__ = ["PIECE_BYTES", "ROOM_BYTES", "AnswerBudget", "Reservation", "answer_bytes"]
 
 ROOM_BYTES: Final = 32 << 20
-"""Of all messages and answers together: an eighth of the memory of a small board's custodian."""
+"""Limit on all messages and answers together: an eighth of the memory of a small board's custodian."""
 _ANSWER_BYTES: Final = 2 << 20
 """Reserved for an answer before its size is known: a list of 10 000 segments, or 4 096 entries of the ledger."""
 _LARGE_ANSWERS: Final = frozenset({"live", "segment", "sound", "request"})

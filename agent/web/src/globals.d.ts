@@ -1,4 +1,4 @@
-// What the newest browsers have and TypeScript's own list of them does not.
+// Interfaces of the newest browsers that TypeScript's own list lacks.
 
 /** MediaSource as iPhones have it. */
 declare var ManagedMediaSource: typeof MediaSource | undefined;

@@ -35,7 +35,7 @@ export interface Enrolled {
   envelope: string;
 }
 
-/** What this browser remembers of a doorbell. */
+/** State of a doorbell that this browser remembers. */
 export interface Known {
   /** Envelopes of every list of owners, oldest first. */
   enrolments: string[];
@@ -102,7 +102,7 @@ export interface Failed {
   values?: Record<string, unknown>;
 }
 
-/** What opens one kind of file of a segment: its bytes as stored, and the record that was held against them. */
+/** Needed to open one kind of file of a segment: its stored bytes, and the record that they were checked against. */
 export type FetchFile = (
   id: string,
   device: PublicKey,
@@ -138,7 +138,7 @@ export interface Sample {
   cells: Float32Array;
 }
 
-/** What `h` takes first: attributes, properties and listeners. */
+/** First argument of `h`: attributes, properties and listeners. */
 export interface Options {
   // biome-ignore lint/suspicious/noExplicitAny: each kind of listener takes another event
   [key: `on${string}`]: (event: any) => unknown;
@@ -146,14 +146,14 @@ export interface Options {
   nodeType?: never;
 }
 
-/** What `h` takes as a child. */
+/** A child argument of `h`. */
 export type Child = Node | string | number | false | null | undefined | Child[];
 
-/** What the doorbell answers to an operation; agent/custodian/page/operations.py says what is in it. */
+/** The doorbell's result of an operation; agent/custodian/page/operations.py says what is in it. */
 // biome-ignore lint/suspicious/noExplicitAny: its types are not made from the device's yet
 export type Answer = any;
 
-/** Of any kind: an entry that this page does not know must not hide the others. */
+/** Any kind: an unknown entry must not hide the others. */
 export type Entry = Omit<Wire.LedgerEntry, "kind"> & { kind: string };
 
 export type Area = Wire.FootageRequest["area"];
@@ -164,7 +164,7 @@ export type Save = (changes: Record<string, unknown>) => Promise<unknown>;
 /** Everyone who was an owner at some time, by key id. */
 export type Owners = Map<string, { key: PublicKey; name: string }>;
 
-/** What the owners put in the next list of theirs. */
+/** Content of the owners' next list. */
 export interface Lists {
   epoch: number;
   recipients: Wire.NamedRecipient[];
@@ -201,12 +201,12 @@ export interface Glance {
   sealed: Bytes;
 }
 
-/** What opens this browser's keys: the passphrase, or the secret that a passkey gave. */
+/** Opens this browser's keys: the passphrase, or the secret that a passkey gave. */
 export type Credential = string | Bytes;
 
 /** A request that was looked at and checked, in the worker. */
 export interface Reviewed {
-  /** What the doorbell calls the request. */
+  /** The doorbell's name of the request. */
   name: string;
   synced: SyncedDevice;
   request: Wire.FootageRequest;
@@ -242,7 +242,7 @@ export interface Clip {
 /** Plays segments in that element. */
 export type StartFilm = (video: HTMLVideoElement, segments: Playable[]) => void;
 
-/** What an owner chose to share. */
+/** An owner's choice of footage to share. */
 export interface Choice {
   segments: string[];
   posters: string[];
@@ -252,7 +252,7 @@ export interface Choice {
   gaps?: Wire.FootageAbsence[];
 }
 
-/** What an owner tells one requester unasked; `tip` is the id by which it is sent once. */
+/** An owner's unasked message to one requester; `tip` is the id by which it is sent once. */
 export interface TipMatter {
   tip: string;
   root: string;

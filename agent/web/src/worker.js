@@ -307,7 +307,7 @@ const operations = {
     return keys.backup();
   },
 
-  /** What a page needs to ask for the passkey of these keys. */
+  /** Data that a page needs to ask for the passkey of these keys. */
   async passkey() {
     const found = (await store.keys())?.passkey;
     return found ? { id: found.id, salt: found.salt } : null;

@@ -1,4 +1,4 @@
-"""What was shared is said in words, the most first, and nothing that was not."""
+"""The report names exactly the shared items in words, the most first."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _INBOUND_PACKET_BYTES: Final = 160 << 10
 """Largest packet from the broker: a chunk of 128 KiB, its topic and its properties."""
 
 _INBOUND_BYTES: Final = 32 << 20
-"""Of chunks that wait to be stored.  More than the 128 that the broker may have outstanding to us."""
+"""Limit on chunks that wait to be stored.  More than the 128 that the broker may have outstanding to us."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

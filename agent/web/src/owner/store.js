@@ -48,7 +48,7 @@ export const keys = () => within("keys", "readonly", (store) => store.get("mine"
 /** @param {Kept} value */
 export const keepKeys = (value) => within("keys", "readwrite", (store) => store.put(value, "mine"));
 /**
- * What opens the pictures of alerts, without a passphrase.
+ * The identity that opens the pictures of alerts, without a passphrase.
  *
  * @returns {Promise<Glance | undefined>}
  */

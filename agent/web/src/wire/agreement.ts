@@ -10,7 +10,7 @@ type Full<T> = T extends object ? { [K in keyof T]-?: Full<T[K]> } : T;
 /** Names of members that only one of the two has: none. */
 type Extra<A, B> = Exclude<keyof Full<A>, keyof Full<B>> | Exclude<keyof Full<B>, keyof Full<A>>;
 
-/** What `C` reads, if that is a `B` and nothing else. */
+/** The type that `C` reads, if it is exactly `B`. */
 type Reads<C extends Checker<B>, B> =
   Full<Checked<C>> extends Full<B>
     ? Full<B> extends Full<Checked<C>>

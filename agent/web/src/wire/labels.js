@@ -2,7 +2,7 @@
 export const LABELS = /** @type {const} */ (["person", "vehicle", "animal", "parcel"]);
 
 /**
- * What to say of an event: its kind and its labels. "Motion" is dropped beside a label. An empty list means that object
+ * The words for an event: its kind and its labels. "Motion" is dropped beside a label. An empty list means that object
  * detection ran and is unsure; without it (null), and before the still is opened (undefined), only the kind is known.
  *
  * @param {string} kind
