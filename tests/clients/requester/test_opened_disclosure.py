@@ -28,7 +28,7 @@ from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_dis
 from agent.core.ledger.merkle import check_inclusion, leaf_hash
 from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, StorageError
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.wire import strictjson
 from agent.wire.area import Point, Polygon
@@ -684,3 +684,22 @@ def test_the_bundle_holds_each_statement_word_for_word_and_everything_as_it_was_
     by_hand |= {f"{name}.pem" for name in ("device", "owner", "requester")}
     found = {str(path.relative_to(good.bundle)) for path in good.bundle.rglob("*") if path.is_file()}
     assert found == {*texts, "bundle.json", "SHA256SUMS", *(f"by-hand/{name}" for name in by_hand)}
+
+
+def test_an_opening_that_fails_leaves_what_was_there_and_nothing_half(
+    requester: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disclosure = house.disclose(asked)
+    made = opened(requester, asked, disclosure)
+    assert made.merged is not None
+    assert (made.merged.name, made.merged.parent) == ("all.mp4", made.folder)
+    before = made.report.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr("agent.clients.requester.opened_disclosure.render", full)
+    with pytest.raises(StorageError):
+        open_disclosure(requester.folder, disclosure.id, now_s=NOW_S + 1, zone=AMSTERDAM)
+    assert made.report.read_bytes() == before
+    assert [path.name for path in made.folder.parent.iterdir()] == [disclosure.id]

@@ -16,6 +16,8 @@ from tests.clients.requester.conftest import NOW_S
 
 ROOT = private_key_from_seed(b"r" * 32)
 KEY = public_key_of(private_key_from_seed(b"k" * 32)).text
+OTHER_END = chr(ord(KEY[-1]) + 1)
+"""In place of the last character: base64 of the same bytes, with other bits behind them."""
 GOOD = f"""\
 version = 3
 
@@ -95,6 +97,7 @@ MISTAKES = {
     ),
     "a limit that is none": (GOOD.replace("window_max_s", "window_longest_s"), "line 8", "window_longest_s"),
     "a key that is none": (GOOD.replace(KEY, "ed25519:abc"), "line 11", "key"),
+    "a key in another spelling": (GOOD.replace(KEY, KEY[:-1] + OTHER_END), "line 11", "requesters[1].keys[1].key: "),
     "a date in quotes": (GOOD.replace("from = 2026-01-01", 'from = "2026-01-01"'), "line 12", "no quotes"),
     "a time without offset": (GOOD.replace("2026-01-01", "2026-01-01T00:00:00"), "line 12", "from"),
     "validity turned round": (GOOD.replace("2027-12-31", "2025-12-31"), "line 13", "until"),
