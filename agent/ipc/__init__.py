@@ -1,4 +1,6 @@
-"""The local sockets: between the three processes (`protocol`, `rpc`), and from a person to the custodian (`control_*`).
+"""The local sockets (docs/local-rpc.md): between the three processes, and of an owner's client.
 
-`protocol` has every message.  `outbox_files` are the files that the custodian hands to the uplink.
+`rpc`, `rpc_server` and `rpc_client` are shared. `protocol` has the messages of the roles, `control_operations` those of
+the owner's client, and `control_client` its connection. `outbox_files` are the files that the custodian hands to the
+uplink.
 """

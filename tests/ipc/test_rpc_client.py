@@ -196,7 +196,7 @@ def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Pat
         server.stop()
 
 
-def test_whoever_stops_waits_for_no_answer(tmp_path: Path) -> None:
+def test_a_client_that_is_closed_waits_for_no_answer(tmp_path: Path) -> None:
     """The uplink asks for news on a connection on which the custodian takes its time."""
     asked, over = threading.Event(), threading.Event()
 
@@ -232,7 +232,9 @@ def test_whoever_stops_waits_for_no_answer(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_whoever_is_closed_while_it_connects_asks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_is_closed_while_it_connects_asks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     over = threading.Event()
 
     def hang(_question: FromRecorder) -> RoleAnswer:
