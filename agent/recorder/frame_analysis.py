@@ -32,14 +32,17 @@ __all__ = ["FrameAnalysis"]
 _GATHER_FRAMES_S = 0.4
 """While nothing moves, frames are taken in groups; the oldest frame of a group has waited at most this long."""
 _FRAMES_MISSED = 3
-"""The detector learns its scene again after more than this many missing frames in a row."""
+"""For the detector, more than this many missing frames in a row are a hole."""
 
 
 class FrameAnalysis(ThreadOwned):
     """`run` is the analysis thread of one camera stream. The totals are those of all streams since the start."""
 
     WRITTEN_BY: ClassVar = dict.fromkeys(
-        ("analysed", "spent_ns", "passes_name", "_detector", "_zones", "_machine", "_last_ns", "_frames", "_together"),
+        (
+            *("analysed", "spent_ns", "passes_name", "_detector", "_zones", "_stream"),
+            *("_machine", "_last_ns", "_frames", "_together"),
+        ),
         AttributeOwner.ANALYSIS,
     )
 
@@ -63,7 +66,9 @@ class FrameAnalysis(ThreadOwned):
         """Which implementation of the detector's passes runs; empty before the first stream."""
         self._detector: Detector | None = None
         self._zones: ZoneMap | None = None
-        """The zones of `_detector`."""
+        self._stream: StreamDescription | None = None
+        """The zones and the stream of `_detector`. A stream that begins again like the last one keeps it: its scene is
+        the best evidence of who stands there now."""
         self._machine = EventMachine(settings.events)
         self._last_ns = BootNs(0)
         self._frames = 0
@@ -93,7 +98,8 @@ class FrameAnalysis(ThreadOwned):
         self._last_ns = BootNs(0)
         self._frames = 0
         self._together = 1
-        self._make_detector(description)
+        if not (self._detector and description.live and description == self._stream):
+            self._make_detector(description)
 
     def _make_detector(self, description: StreamDescription) -> Detector:
         rate = description.luma_frames_per_s or description.frames_per_s
@@ -101,7 +107,8 @@ class FrameAnalysis(ThreadOwned):
         zones = self._inputs.zones
         height_px, width_px = description.luma_height_px, description.luma_width_px
         detector = Detector(height_px, width_px, rate, zones, motion, self._make_passes)
-        self._detector, self._zones, self.passes_name = detector, zones, detector.passes_name
+        self._detector, self._zones, self._stream = detector, zones, description
+        self.passes_name = detector.passes_name
         return detector
 
     def _detector_now(self, description: StreamDescription) -> Detector:

@@ -30,7 +30,6 @@ from agent.core.motion.passes import (
     SMOOTH,
     BackgroundUpdate,
     CellBox,
-    LightSums,
     MakePasses,
     MotionRegion,
 )
@@ -43,7 +42,7 @@ SOURCE = Path(_passes_package.__file__).with_name("kernel.c")
 LIBRARY = Path(sys.prefix) / "lib" / "doorward" / "motion-kernel.so"
 
 _MOST_CELLS = (120, 160)
-_REGION_NUMBERS = 17
+_REGION_NUMBERS = 10
 _BODY_NUMBERS = 5
 
 
@@ -87,7 +86,8 @@ _FLOATS = ("mean", "cell_noise", "contrast", "threshold", "per_sensitivity", "bl
 _ORDER = (
     *_CELLS,
     *_FLOATS,
-    *("residual", "differing", "path", "dwell", "unchanged", "changing", "previous", "age", "scene", "then", "body"),
+    *("residual", "differing", "path", "dwell", "unchanged", "changing", "previous", "age"),
+    *("scene", "scene_threshold", "then", "body"),
 )
 
 
@@ -122,7 +122,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "doorward_set_threshold": (None, (_FLOAT, _FLOAT, _FLOAT)),
     "doorward_track": (_INT, (_INT, _INT, _INT, _INT)),
     "doorward_regions": (_INT, (_INT, _INT, _INT)),
-    "doorward_find_body": (_INT, (_INT,) * 8),
+    "doorward_find_body": (_INT, (*(_INT,) * 8, _FLOAT)),
     "doorward_fidgeting_cells": (_INT, (_INT, _INT, _INT, _INT, _LONG)),
 }
 
@@ -205,8 +205,8 @@ class NativePasses:
         count = self._library.doorward_regions(self._at, least_path, least_cells, settled_frames)
         return tuple(map(_region, self._regions[:count].tolist()))
 
-    def find_body(self, window: CellBox, seed: CellBox) -> tuple[int, CellBox | None]:
-        any_there = self._library.doorward_find_body(self._at, *window, *seed)
+    def find_body(self, window: CellBox, seed: CellBox, least: float) -> tuple[int, CellBox | None]:
+        any_there = self._library.doorward_find_body(self._at, *window, *seed, least)
         cells, x0, y0, x1, y1 = self._found.tolist()
         return cells, (x0, y0, x1, y1) if any_there else None
 
@@ -217,10 +217,8 @@ class NativePasses:
 
 
 def _region(row: list[int]) -> MotionRegion:
-    x0, y0, x1, y1, cells, longest_path, longest_dwell, total_dwell, settled_cells, smallest_cells, *sums = row
-    box = (x0, y0, x1, y1)
-    light = LightSums(*sums)
-    return MotionRegion(box, cells, longest_path, longest_dwell, total_dwell, settled_cells, smallest_cells, light)
+    x0, y0, x1, y1, *numbers = row
+    return MotionRegion((x0, y0, x1, y1), *numbers)
 
 
 def _levels(height_px: int, width_px: int) -> int:

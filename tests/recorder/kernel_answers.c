@@ -39,7 +39,7 @@ int main(void) {
     cell **cells[] = {&g.steps, &g.smooth, &g.median, &g.last, &g.before_last, &g.quick_mean, &g.quick_threshold,
                       &g.differing, &g.path, &g.dwell, &g.unchanged, &g.changing, &g.previous, &g.then, &g.body};
     float **floats[] = {&g.mean, &g.cell_noise, &g.contrast, &g.threshold, &g.per_sensitivity, &g.blind,
-                        &g.seen, &g.light, &g.residual, &g.scene};
+                        &g.seen, &g.light, &g.residual, &g.scene, &g.scene_threshold};
     enum { MANY = sizeof cells / sizeof *cells, FEW = sizeof floats / sizeof *floats };
     following by = {0.02f, 0.006f, 0.14f, 0.17f, 1.12f, 0.99f, 15};
     uint64_t noise = 1;
@@ -59,13 +59,16 @@ int main(void) {
             }
         int64_t counts = look(&g, luma, WIDTH, frame % 16, 12);
         int64_t said[] = {counts, doorward_differ(&g, frame % 2), doorward_track(&g, 1, 50, 2, frame % 9 == 0),
-                          doorward_regions(&g, 4, 1, 15), doorward_find_body(&g, 8, 10, 60, 58, 20, 20, 50, 50),
+                          doorward_regions(&g, 4, 1, 15), doorward_find_body(&g, 8, 10, 60, 58, 20, 20, 50, 50, 5.0f),
                           doorward_fidgeting_cells(&g, 8, 10, 60, 58, 3000)};
         int noisy = doorward_follow(&g, &by, frame % 3 == 0, 0.8f);
         if (frame % 4 == 0) doorward_measure_contrast(&g, 0.12f);
         doorward_set_threshold(&g, 4.0f, 7.3f, 2.1f);
         if (frame % 5 == 0) doorward_follow_quietly(&g, 0.08f);
-        if (frame == 55) memcpy(g.scene, g.seen, sizeof(float) * CELLS);
+        if (frame == 55) {
+            memcpy(g.scene, g.seen, sizeof(float) * CELLS);
+            memcpy(g.scene_threshold, g.threshold, sizeof(float) * CELLS);
+        }
         if (frame % 8 == 0) memcpy(g.then, g.steps, CELLS);
         take(said, sizeof said);
         take(&noisy, sizeof noisy);

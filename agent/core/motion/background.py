@@ -148,9 +148,13 @@ class Background:
     def _noise_fall(self, elapsed_frames: int) -> float:
         return 1 - min(0.5, self._settings.noise_fall_per_s * elapsed_frames / self.frames_per_s)
 
+    @property
+    def least_step(self) -> float:
+        """The least difference that counts anywhere at the scene's present noise, in steps."""
+        return max(self._settings.smallest_step, self._settings.scene_noise_factor * self.scene_noise)
+
     def _set_threshold(self) -> None:
         settings = self._settings
-        least = max(settings.smallest_step, settings.scene_noise_factor * self.scene_noise)
-        # Of a cell's own noise, what the whole scene has in common counts once: it is in `least` already.
+        # Of a cell's own noise, what the whole scene has in common counts once: it is in `least_step` already.
         shared = settings.shared_noise_factor * self.scene_noise
-        self._passes.set_threshold(settings.cell_noise_factor, least + shared, shared)
+        self._passes.set_threshold(settings.cell_noise_factor, self.least_step + shared, shared)

@@ -1,6 +1,6 @@
 """Clears the analysed grid of what lies between the lens and the scene: rain, and the noise of a gain turned up.
 
-* **Rain.**  A streak or a flake lights a cell for one frame.  Where more than 1 % of the cells jump out of the frames
+* **Rain.**  A streak or a flake lights a cell for one frame.  Where more than 4 % of the cells jump out of the frames
   before and after them, the grid becomes the median of the last three frames: nothing that is there for a single frame
   gets through, and what walks is seen a frame later.  (Garg & Nayar, *Detection and removal of rain from videos*, 2004,
   from whom the one-frame criterion is.)
@@ -22,7 +22,7 @@ SMOOTHING_GAIN = 3.0
 _LOOK_FRAMES = 8
 _JUMP_STEPS = 12.0
 _JUMP_NOISES = 5.0
-_RAINS_ABOVE, _RAINS_UNTIL = 0.010, 0.004
+_RAINS_ABOVE, _RAINS_UNTIL = 0.040, 0.004
 _NOISY_ABOVE, _NOISY_UNTIL = 2.0, 0.45
 """In steps; the lower one as measured while smoothing."""
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from agent.core.motion.lighting import is_light
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import MOST_REGIONS, CellBox, MotionRegion
 
@@ -31,7 +30,8 @@ _SCENERY_SHARE = 0.5
 """What has stopped changing to this share does not move, whatever track has led there."""
 
 _LEAST_MEAN_DWELL, _SURE_MEAN_DWELL = 1.25, 1.5
-"""Frames, at ten a second: what dwells for less flies; what dwells for longer need not be tracked for long."""
+"""Frames, at ten a second: what dwells for less flies; what dwells for longer, or is large, need not be tracked for
+long."""
 
 _SMALL_CELLS, _LEAST_CELLS_AT_NIGHT = 60, 11
 """1.2 % of the picture, below which a thing may be an insect or a leaf; 0.2 %, the least that counts at night."""
@@ -78,7 +78,7 @@ class MotionConfirmation:
         likely = [box for number, box in self._likely if frame_number - number <= self._again_frames]
         boxes = []
         for region in regions:
-            if not self._is_likely(region, lamp=dark and not smoothed) or is_light(region.light, smoothed=smoothed):
+            if not self._is_likely(region, lamp=dark and not smoothed):
                 continue
             if region.cells < once_cells:
                 self._likely.append((frame_number, region.box))
@@ -94,11 +94,14 @@ class MotionConfirmation:
         if region.settled_cells > _SCENERY_SHARE * region.cells:
             return False
         surely_tracked = region.longest_path >= 2 * self.least_path and region.longest_dwell >= 2
-        if region.cells < _SMALL_CELLS:
-            if region.total_dwell < self._least_mean_dwell * region.cells:
-                return False
-            if lamp:
-                return surely_tracked and _is_upright(region.box) and region.cells >= _LEAST_CELLS_AT_NIGHT
+        flies = region.total_dwell < self._least_mean_dwell * region.cells
+        if region.cells >= _SMALL_CELLS:
+            if region.longest_dwell >= 2 and not flies:
+                return True
+        elif flies:
+            return False
+        elif lamp:
+            return surely_tracked and _is_upright(region.box) and region.cells >= _LEAST_CELLS_AT_NIGHT
         if surely_tracked:
             return True
         return region.longest_dwell >= self._least_dwell and region.total_dwell >= _SURE_MEAN_DWELL * region.cells

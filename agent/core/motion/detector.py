@@ -18,8 +18,8 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 4.  **Track before detecting.**  A path is a sequence of differing cells, each within a step of the one before, that
     gains length on ground not covered for 5 s.  What sways runs out of new ground; who walks does not (`tracking.py`).
 5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone and for a person, have
-    dwelt on their cells (insects, leaves and flakes do not), still be changing (scenery is not), and not be light;
-    small ones must be all that twice (`confirming.py`).  Only now is the frame `moving`.
+    dwelt on their cells (insects, leaves and flakes do not), and still be changing (scenery is not); small ones must be
+    all that twice (`confirming.py`).  Only now is the frame `moving`.
 6.  **Learn.**  `B` follows slowly under what differs, fast where that has stopped changing, faster with smooth light;
     noise follows except around a confirmed visitor.
 7.  **Stay.**  A visitor who stands still is `present` as long as they hide the scene from before they came, and live
@@ -29,10 +29,11 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 `moving` is a strict yes.  Keeping an event alive on a weaker `score`, or on `present` for up to five minutes, is the
 event machine's business (`agent/core/events.py`).
 
-The detector owns no clock: order and gaps come from the frames' sensor times, and a gap or a step backwards starts the
-learning again.  It is deterministic: the same frames give the same samples, on every machine, whether the passes over
-its grids (`passes/`) run in Python or in C.  Its memory is a few dozen grids, whatever the frame size and however long
-it runs.
+The detector owns no clock: order and holes come from the frames' sensor times.  A hole keeps all that was learned,
+since the scene from before is the best evidence of who stands there now, and who was there and still is, is told again;
+a step backwards starts the learning again.  It is deterministic: the same frames give the same samples, on every
+machine, whether the passes over its grids (`passes/`) run in Python or in C.  Its memory is a few dozen grids, whatever
+the frame size and however long it runs.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from agent.core.motion.clearing import SMOOTHING_GAIN, NoiseReduction, jump_limi
 from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
-from agent.core.motion.lighting import ExposureWatch, SuddenLightChange, hidden_structure
+from agent.core.motion.lighting import SuddenLightChange, hidden_structure
 from agent.core.motion.pacing import FrameRateMonitor
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MakePasses
@@ -110,7 +111,6 @@ class Detector:
         self._background = Background(grids, passes, self._pace.frames_per_s, settings)
         self._tracks = Tracks(grids, passes, self._pace.frames_per_s, settings)
         self._confirming = MotionConfirmation(settings)
-        self._exposure = ExposureWatch(settings.exposure_jump)
         self._sudden = SuddenLightChange(
             self._rows,
             self._columns,
@@ -139,9 +139,12 @@ class Detector:
         # Straight-line code for the quiet frames of a real day: with cold caches every call has its price.
         sensor_ns, last_ns = frame.sensor_ns, self._last_ns
         self._last_ns = sensor_ns
-        begins = last_ns is None or not 0 <= sensor_ns - last_ns <= self._gap_ns
-        if not begins and not self._pace.admits(sensor_ns):
-            return self._again(frame)
+        begins = last_ns is None or sensor_ns < last_ns
+        if not begins:
+            if last_ns is not None and sensor_ns - last_ns > self._gap_ns:
+                self._resume(sensor_ns, sensor_ns - last_ns)
+            elif not self._pace.admits(sensor_ns):
+                return self._again(frame)
         self._frame_number = number = self._frame_number + 1
         clearing, passes = self._clearing, self._passes
         if begins:
@@ -154,18 +157,12 @@ class Detector:
             self._begin_learning(sensor_ns)
         if self._lens.due(sensor_ns):
             self._lens.look(self._grids.steps, sensor_ns, busy=not self._watches_quietly)
-        exposure_jumped = self._exposure.jumped(frame.light)
-        if (
-            self._watches_quietly
-            and differing_cells < _SURELY_QUIET_CELLS
-            and number % _FULL_LOOK_FRAMES
-            and not exposure_jumped
-        ):
+        if self._watches_quietly and differing_cells < _SURELY_QUIET_CELLS and number % _FULL_LOOK_FRAMES:
             if number % _QUIET_UPDATE_FRAMES == 0:
                 self._background.follow_quietly(_QUIET_UPDATE_FRAMES)
             sample = MotionSample(sensor_ns, False, 0.0, None, MotionState.QUIET)
         else:
-            sample = self._analyse(sensor_ns, exposure_jumped)
+            sample = self._analyse(sensor_ns)
         if self._lens.state is not LensState.CLEAR:
             sample = sample._replace(lens=self._lens.state)
         self._last_sample = sample
@@ -189,7 +186,7 @@ class Detector:
         last = self._last_sample
         return last._replace(sensor_ns=frame.sensor_ns) if last else _still(frame.sensor_ns, MotionState.LEARNING)
 
-    def _analyse(self, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
+    def _analyse(self, sensor_ns: BootNs) -> MotionSample:
         """A frame that needs more than the quick look."""
         if self._pace.changed():
             self._count_frames()
@@ -198,7 +195,7 @@ class Detector:
             self._background.forget_cell_noise()
         if sensor_ns < self._learnt_at_ns:
             return self._learn(sensor_ns)
-        sample = self._look(sensor_ns, exposure_jumped)
+        sample = self._look(sensor_ns)
         if sample.moving or self._presence.box is not None:
             sample = self._with_presence(sample)
         self._watches_quietly = not (self._look_on_frames or self._sudden.settling or self._presence.box is not None)
@@ -216,6 +213,13 @@ class Detector:
         self._tracks.clear()
         self._confirming.forget()
 
+    def _resume(self, sensor_ns: BootNs, hole_ns: int) -> None:
+        """After a hole in the frames: the scene from before is the best evidence of who stands there now."""
+        self._pace.begin(sensor_ns)
+        self._tracks.drop_paths()
+        self._presence.resume(hole_ns)
+        self._watches_quietly = False
+
     def _learn(self, sensor_ns: BootNs) -> MotionSample:
         self._passes.differ(False)
         self._background.relearn(absorb_s=self._settings.learning_absorb_s, haste=_LEARNING_HASTE)
@@ -223,11 +227,11 @@ class Detector:
         self._tracks.clear()
         return _still(sensor_ns, MotionState.LEARNING)
 
-    def _look(self, sensor_ns: BootNs, exposure_jumped: bool) -> MotionSample:
+    def _look(self, sensor_ns: BootNs) -> MotionSample:
         number, sudden = self._frame_number, self._sudden
         # Where a visitor stood until they had become background, nothing new appears when they leave.
         cells = self._passes.differ(self._presence.box is not None)
-        sudden.suspects(number, cells / self._watched_cells, exposure_jumped, self._grids.mean)
+        sudden.suspects(cells / self._watched_cells, self._grids.mean)
         if sudden.settling:
             return self._settle(sensor_ns)
         if not cells:
@@ -297,8 +301,12 @@ class Detector:
 
     def _with_presence(self, sample: MotionSample) -> MotionSample:
         if sample.moving:
-            self._presence.confirm(self._confirmed or (0, 0, self._columns, self._rows), sample.sensor_ns)
+            self._presence.confirm(
+                self._confirmed or (0, 0, self._columns, self._rows), sample.sensor_ns, self._background.least_step
+            )
         elif self._presence.lasts(self._background, sample.sensor_ns):
+            if self._presence.found_again:
+                return self._sample(sample.sensor_ns, 1.0, self._presence.box, sample.state)
             return MotionSample(*sample[:5], present=True)  # a third of what `_replace` costs
         return sample
 

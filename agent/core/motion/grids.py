@@ -36,7 +36,7 @@ class Grids:
 
     def __init__(self, raster: ZoneRaster) -> None:
         self.rows, self.columns = rows, columns = raster.watched.shape
-        block = _GridBlock(rows, columns, cells=15, ages=1, grids=10)
+        block = _GridBlock(rows, columns, cells=15, ages=1, grids=11)
 
         # The frame, in steps of the logarithmic scale.
         self.steps = block.cells()
@@ -70,6 +70,8 @@ class Grids:
         # A visitor who is looked after.
         self.scene = block.grid()
         """`seen` from before they came."""
+        self.scene_threshold = block.grid()
+        """`threshold` from then: a visitor's fidgets teach the cells a noise that would hide them."""
         self.then, self.body = block.cells(), block.cells()
         """An earlier frame; 255 where the body is."""
 

@@ -70,8 +70,8 @@ class MotionSettings:
     """A refusal stands for so long: judging costs ten times a quiet frame."""
 
     # When a visitor stands still.
-    alive_s: float = 4.0
-    """Somebody who stands moves a little at least so often; a parcel does not."""
+    alive_s: float = 8.0
+    """Somebody who stands moves a little at least so often, who reads every six seconds; a parcel does not."""
 
     # When much changes at once.
     sudden_share: float = 0.15
@@ -82,7 +82,5 @@ class MotionSettings:
     """Time constant of the background meanwhile: the new light is learned by the time of judgement."""
     structure_lost_share: float = 0.3
     """Share of the picture whose structure must be hidden for a close person; a lamp leaves structure where it is."""
-    exposure_jump: float = 0.15
-    """Relative change of exposure × gain from one frame to the next that counts as a change of light."""
     gap_s: float = 2.0
-    """A hole in the frames' times longer than this (or time going backwards) starts the learning again."""
+    """A hole in the frames' times longer than this says nothing about who moved: the scene from before is kept."""

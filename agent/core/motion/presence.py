@@ -5,13 +5,18 @@ with the first confirmation the background is set aside, and from then on the vi
 that hang together with where motion was confirmed and differ from that scene.  They are still there while
 
 * **somebody is in front:** at least a quarter of the body's cells still hide the scene, light taken out as everywhere
-  (`background.py`), and
-* **somebody is alive:** people breathe, sway and shift their weight, so within four seconds something in the body
+  (`background.py`).  How much a cell has to differ is set aside with the scene, and halved, as many cells together
+  speak: a visitor's own fidgets teach the cells beneath a noise that would soon hide them; and
+* **somebody is alive:** people breathe, sway and shift their weight, so within eight seconds something in the body
   changes by more than noise.  A parcel and a parked car do not, and are let go.  It is looked for three times a second,
-  for whoever sways stands still at each turn.
+  for whoever sways stands still at each turn.  Who has just walked has to begin sooner: that may be the empty place
+  they left behind.
 
 When they have gone, the scene is put back into the background, in the light of the day; and as long as they are there,
 what equals that scene is nothing new (`Passes.differ`), or their outline would be left behind as somebody.
+
+A hole in the frames counts neither way.  Who is found alive behind it is reported as moving once, since an event that
+the hole has ended begins only so.
 
 The work is bounded to the body's surroundings and done a few times a second.  (The second background of Porikli, Ivanov
 & Haga, *Robust abandoned object detection using dual foregrounds*, 2008, turned around: what stays is wanted here.)
@@ -20,6 +25,8 @@ The work is bounded to the body's surroundings and done a few times a second.  (
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import numpy as np
 
 from agent.core.motion.background import Background
 from agent.core.motion.grids import Grids
@@ -37,6 +44,9 @@ _REACH = 12
 
 _STAYS_SHARE = 0.25
 _LEAST_CELLS = 6
+_ARM_SHARE = 0.25
+"""A confirmation of less than this share of the body is an arm of somebody who stands; more is somebody who walks."""
+_BODY_SHARE = np.float32(0.5)
 _KEPT_PER_LOOK = 0.95
 """By so much the body may fade from look to look and count as whole: of who stands, parts become scenery.  Who goes is
 gone sooner."""
@@ -47,7 +57,7 @@ _LOOK_NS = 300_000_000
 _COMPARED_NS = 800_000_000
 """Half a breath: so far back lies, at most, the frame with which movement is looked for."""
 
-_CREDIT_NS = 1_200_000_000
+_CREDIT_NS = 2_500_000_000
 """Within so long after the last confirmed motion somebody has to move a little for the first time."""
 
 
@@ -57,6 +67,9 @@ class PresenceTracker:
     def __init__(self, grids: Grids, passes: Passes, settings: MotionSettings) -> None:
         self.box: CellBox | None = None
         """Where the visitor is, who is looked after; None when there is none."""
+        self.found_again = False
+        """With this frame the visitor from before a hole in the frames is known to be still there."""
+        self._resumed = False
         self._grids = grids
         self._passes = passes
         self._alive_ns = seconds(settings.alive_s)
@@ -69,32 +82,47 @@ class PresenceTracker:
     def forget(self) -> None:
         self.box = None
 
-    def confirm(self, box: CellBox, sensor_ns: BootNs) -> None:
+    def resume(self, hole_ns: int) -> None:
+        """No frames came for so long: that counts neither as standing still nor as moving."""
+        self._resumed = self.box is not None
+        looked, then, moved, confirmed = self._looked_ns, self._then_ns, self._moved_ns, self._confirmed_ns
+        self._looked_ns, self._then_ns = BootNs(looked + hole_ns), BootNs(then + hole_ns)
+        self._moved_ns, self._confirmed_ns = BootNs(moved + hole_ns), BootNs(confirmed + hole_ns)
+
+    def confirm(self, box: CellBox, sensor_ns: BootNs, least_step: float) -> None:
         """Motion is confirmed in `box`."""
         self._confirmed_ns = sensor_ns
-        self._moved_ns = BootNs(sensor_ns - self._alive_ns + _CREDIT_NS)
         if self.box is not None and sensor_ns - self._looked_ns < 2 * _LOOK_NS:
             return
         if self.box is None:
             self._grids.scene[:] = self._grids.seen
+            np.multiply(self._grids.threshold, _BODY_SHARE, out=self._grids.scene_threshold)
         is_same = self.box is not None and _touch(self.box, box)
         self._confirmed = box
-        self._cells, self.box = self._body(around([self.box, box]) if self.box and is_same else box)
+        stands = self.box is not None and is_same and _area(box) < _ARM_SHARE * _area(self.box)
+        cells, body = self._body(around([self.box, box]) if self.box and is_same else box, least_step)
+        credit_ns = BootNs(sensor_ns - self._alive_ns + _CREDIT_NS)
+        self._moved_ns = max(self._moved_ns, credit_ns) if stands else credit_ns
+        # What is left of a visitor who has gone, a shadow or their parcel, is confirmed now and then: it is not them.
+        self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells) if is_same else cells
+        self.box = body
         self._looked_ns = sensor_ns
 
     def lasts(self, background: Background, sensor_ns: BootNs) -> bool:
         """Is the visitor still there?"""
+        self.found_again = False
         if self.box is None:
             return False
         if sensor_ns - self._looked_ns < _LOOK_NS:
             return True
         self._looked_ns = sensor_ns
-        cells, body = self._body(self.box)
+        cells, body = self._body(self.box, background.least_step)
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
         # A frame from when they walked says nothing about standing: whoever walks out of the picture differs from it.
         walked_then = self._then_ns <= self._confirmed_ns
         if not walked_then and self._fidgets(background.scene_noise):
             self._moved_ns = sensor_ns
+            self.found_again, self._resumed = self._resumed, False
         if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
             self._grids.then[:] = self._grids.frame
             self._then_ns = sensor_ns
@@ -105,7 +133,7 @@ class PresenceTracker:
             self.box = body if sensor_ns - self._moved_ns <= self._alive_ns else None
         return self.box is not None
 
-    def _body(self, seed: CellBox) -> tuple[int, CellBox]:
+    def _body(self, seed: CellBox, least_step: float) -> tuple[int, CellBox]:
         """How many cells differ in and about `seed`, and the box around those that hang together with it."""
         x0, y0, x1, y1 = seed
         self._window = (
@@ -114,7 +142,7 @@ class PresenceTracker:
             min(self._grids.columns, x1 + _MARGIN),
             min(self._grids.rows, y1 + _MARGIN),
         )
-        cells, body = self._passes.find_body(self._window, seed)
+        cells, body = self._passes.find_body(self._window, seed, least_step)
         return cells, self._within_reach(body) if body else seed
 
     def _within_reach(self, body: CellBox) -> CellBox:
@@ -134,6 +162,10 @@ def around(boxes: Sequence[CellBox]) -> CellBox:
     """The smallest box around all of `boxes` (at least one)."""
     left, top, right, bottom = zip(*boxes, strict=True)
     return min(left), min(top), max(right), max(bottom)
+
+
+def _area(box: CellBox) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _touch(one: CellBox, other: CellBox) -> bool:

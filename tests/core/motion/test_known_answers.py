@@ -22,8 +22,8 @@ from agent.core.timebase import BootNs, seconds
 from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
-ANSWERS_SHA256 = "794a62294510438888d01c3356429d3b084a58d027b4b9cec4888748e711f328"
-GRIDS_SHA256 = "9049ddf30910314bd7258ab8aae329a3db330caae66f28cc938d94698610f65b"
+ANSWERS_SHA256 = "3c38abf160089f350a9733798b0eca24b0c653d7779ad8b832133c1147c25c11"
+GRIDS_SHA256 = "325a3d6bb0d127b688c152f4eadb61ce5f3ba809550d84f9fbff86cd9d739cb7"
 
 
 def frames() -> Iterator[Luma]:

@@ -9,7 +9,7 @@ from agent.core.media import LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.motion.sample import MotionSample, MotionState
 from agent.core.timebase import NS_PER_S, BootNs, seconds
-from bench.motion import scenes
+from bench.motion import doorsteps, scenes
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip
 
 
@@ -45,6 +45,41 @@ def test_who_stands_still_is_present_without_moving(standing: tuple[Clip, list[M
     middle = [sample for sample in samples if truth.start_s + 10 < sample.sensor_ns / NS_PER_S < truth.end_s - 10]
     assert all(sample.present for sample in middle)
     assert sum(sample.moving for sample in middle) < len(middle) / 5
+
+
+@pytest.fixture(scope="module")
+def reader() -> tuple[doorsteps.Film, list[MotionSample]]:
+    """A visitor stands and reads, and ten seconds of the stream are missing."""
+    film = doorsteps.film("hole", 1, doorsteps.Props())
+    detector = Detector(HEIGHT_PX, WIDTH_PX, FRAMES_PER_S)
+    frames = zip(film.luma, film.times_s, strict=True)
+    return film, [detector.step(LumaFrame(luma, BootNs(seconds(float(at_s))))) for luma, at_s in frames]
+
+
+def test_who_stands_is_held_through_a_hole_of_ten_seconds(
+    reader: tuple[doorsteps.Film, list[MotionSample]],
+) -> None:
+    film, samples = reader
+    (truth,), (hole,) = film.events, film.holes_s
+    during = [sample for sample in samples if truth.start_s + 2 < sample.sensor_ns / NS_PER_S < truth.end_s - 2]
+    assert all(sample.moving or sample.present for sample in during)
+    after = [sample for sample in during if 0 <= sample.sensor_ns / NS_PER_S - hole.end_s < 8]
+    assert any(sample.moving for sample in after), "no event would begin again"
+    assert not samples[-1].present
+
+
+def test_a_visitors_own_fidgets_do_not_hide_them() -> None:
+    """Cells learn noise while a visitor stands on them. The body is not compared with that noise."""
+    film = doorsteps.film("restart", 2, doorsteps.Props())
+    detector = Detector(HEIGHT_PX, WIDTH_PX, FRAMES_PER_S)
+    held = []
+    for luma, at_s in zip(film.luma, film.times_s, strict=True):
+        sample = detector.step(LumaFrame(luma, BootNs(seconds(float(at_s)))))
+        if sample.present and not sample.moving:
+            detector._grids.cell_noise[:] = 40.0
+        if film.events[0].start_s + 2 < at_s < film.events[0].end_s - 5:
+            held.append(sample.moving or sample.present)
+    assert all(held)
 
 
 def test_a_parcel_left_at_the_door_is_no_visitor() -> None:

@@ -60,6 +60,13 @@ def test_a_path_that_jumps_further_than_its_reach_begins_anew() -> None:
     assert max(advance(tracks(), [block(10 * (step % 5)) for step in range(20)])) <= 2
 
 
+def test_a_large_thing_may_be_faster_than_its_reach() -> None:
+    longest = advance(tracks(), [block(5 * step, width=16) for step in range(6)])
+    assert longest[-1] >= 9
+    small = advance(tracks(), [block(5 * step, width=3) for step in range(6)])
+    assert max(small) <= 2
+
+
 def test_swaying_over_the_same_ground_runs_dry() -> None:
     longest = advance(tracks(), [block(20 + [0, 1, 2, 3, 2, 1][step % 6]) for step in range(60)])
     assert max(longest) <= 5

@@ -28,14 +28,16 @@ from agent.core.motion.grids import Grids
 
 __all__ = [
     "COUNT_JUMPS",
+    "FAR_GAIN",
+    "FAR_REACHES",
     "ILLUMINATION_CELLS",
     "KEEP",
     "MEDIAN",
     "MOST_REGIONS",
     "SMOOTH",
+    "SOLID_CELLS",
     "BackgroundUpdate",
     "CellBox",
-    "LightSums",
     "MakePasses",
     "MotionRegion",
     "Passes",
@@ -50,27 +52,11 @@ SMOOTH, MEDIAN, COUNT_JUMPS, KEEP = 1, 2, 4, 8
 ILLUMINATION_CELLS = 11
 """Side of the square whose mean difference counts as a change of light, not of things."""
 
+SOLID_CELLS, FAR_REACHES, FAR_GAIN = 20, 3, 2
+"""Where so many of 5×5 cells differ, a path reaches so many times as far on new ground, and gains so much more."""
+
 MOST_REGIONS = 4
 """Regions looked at per confirmation, longest path first: the work is bounded whatever the picture shows."""
-
-
-class LightSums(NamedTuple):
-    """What tells light from a thing, over the differing cells of a region's surroundings and their neighbours.
-
-    Brightness is in 1/64 steps; all sums are exact.  Gradients are differences between neighbours that are both among
-    those cells.
-    """
-
-    cells: int
-    gradients: int
-    energy_now: int
-    energy_before: int
-    shared: int
-    """Sums over gradients: the frame's squared, the background's squared, their product."""
-    roughness: int
-    """Sum of nine times how far the difference lies from its own 3×3 mean."""
-    difference: int
-    """Sum of the difference, without its sign."""
 
 
 class MotionRegion(NamedTuple):
@@ -85,7 +71,6 @@ class MotionRegion(NamedTuple):
     """Of its cells, those that have stopped changing: scenery, or somebody who stands."""
     smallest_cells: int
     """The least that a zone within its box asks for."""
-    light: LightSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +145,11 @@ class Passes(Protocol):
         Of equally long ones first that whose path ends furthest down, then furthest right.
         """
 
-    def find_body(self, window: CellBox, seed: CellBox) -> tuple[int, CellBox | None]:
+    def find_body(self, window: CellBox, seed: CellBox, least: float) -> tuple[int, CellBox | None]:
         """Who hides `scene` within the `window`, and hangs together with the `seed` inside it.
 
-        How many cells differ, and the box around those and their neighbours, None if there are none.  Writes `body`
-        within the window.
+        A cell hides it above `scene_threshold`, and above `least`.  How many cells do, and the box around those and
+        their neighbours, None if there are none.  Writes `body` within the window.
         """
 
     def fidgeting_cells(self, window: CellBox, limit: float) -> int:

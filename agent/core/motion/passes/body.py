@@ -22,12 +22,12 @@ class BodyPasses:
     def __init__(self, grids: Grids) -> None:
         self._grids = grids
 
-    def find_body(self, window: CellBox, seed: CellBox) -> tuple[int, CellBox | None]:
+    def find_body(self, window: CellBox, seed: CellBox, least: float) -> tuple[int, CellBox | None]:
         grids, (left, top, right, bottom), (x0, y0, x1, y1) = self._grids, window, seed
         here = np.s_[top:bottom, left:right]
         difference: Grid = grids.frame[here] - grids.scene[here]
         residual = np.abs(difference - local_mean(difference))
-        threshold = grids.threshold[here]
+        threshold = np.maximum(grids.scene_threshold[here], np.float32(least))
         differs = (residual > threshold) & (np.abs(difference) > np.float32(QUICK_SHARE) * threshold)
         _, labels, statistics, _ = cv2.connectedComponentsWithStats(cv2.dilate(differs.astype(np.uint8), _TOUCHING))
         inside = [label for label in np.unique(labels[y0 - top : y1 - top, x0 - left : x1 - left]) if label]

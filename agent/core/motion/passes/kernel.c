@@ -29,9 +29,11 @@ enum {
     MAX_LEVELS = 16,
     SIDE = 11, /* ILLUMINATION_CELLS */
     HALF = SIDE / 2,
-    LIGHT_MARGIN = 2,
     MOST_REGIONS = 4,
-    REGION_NUMBERS = 17,
+    REGION_NUMBERS = 10,
+    SOLID_CELLS = 20,
+    FAR_REACHES = 3,
+    FAR_GAIN = 2,
     BODY_NUMBERS = 5,
     SMOOTH = 1,
     MEDIAN = 2,
@@ -54,7 +56,7 @@ typedef struct {
     float *light, *residual;
     cell *differing, *path, *dwell, *unchanged, *changing, *previous;
     uint16_t *age;
-    float *scene;
+    float *scene, *scene_threshold;
     cell *then, *body;
     float *scratch; /* (2, rows, columns) */
     const int32_t *smallest_cells;
@@ -501,6 +503,33 @@ static void grow_older(uint16_t *restrict age, const cell *restrict differing, c
     }
 }
 
+/* How many cells of 5×5 are marked; outside the grid none is. */
+static void count_around(const cell *mask, int rows, int columns, cell *restrict out) {
+    cell wide[MAX_COLUMNS + 4] = {0}, *sums = wide + 2;
+    for (int y = 0; y < rows; y++) {
+        memset(sums, 0, (size_t)columns);
+        for (int from = larger(0, y - 2); from <= smaller(rows - 1, y + 2); from++) {
+            const cell *row = mask + from * columns;
+            for (int x = 0; x < columns; x++) sums[x] = (cell)(sums[x] + (row[x] & 1));
+        }
+        cell *to = out + y * columns;
+        for (int x = 0; x < columns; x++) to[x] = (cell)(sums[x - 2] + sums[x - 1] + sums[x] + sums[x + 1] + sums[x + 2]);
+    }
+}
+
+/* Where a large thing has reached new ground, a path may come from far, and has gained more. */
+static void reach_far(const grids *g, const cell *restrict fresh, int reach, cell *restrict wide) {
+    int cells = g->rows * g->columns;
+    cell *restrict around = (cell *)(void *)g->scratch, *restrict far = around + cells;
+    count_around(g->differing, g->rows, g->columns, around);
+    dilate(g->path, g->rows, g->columns, g->columns, FAR_REACHES * reach, far);
+    for (int i = 0; i < cells; i++) {
+        cell length = (cell)(far[i] < 255 - FAR_GAIN ? far[i] + FAR_GAIN : 255);
+        length &= (cell)-((around[i] >= SOLID_CELLS) & fresh[i] & (far[i] > 0));
+        wide[i] = wide[i] > length ? wide[i] : length;
+    }
+}
+
 static cell lengthen(const cell *restrict wide, const cell *restrict fresh, const cell *restrict differing,
                      cell *restrict path, cell fading, int cells) {
     cell longest = 0;
@@ -531,6 +560,7 @@ EXPORT int32_t doorward_track(grids *g, int32_t elapsed_frames, int32_t fresh_af
     cell *wide = g->marks, *fresh = g->marks + cells;
     dilate(g->path, g->rows, g->columns, g->columns, reach_cells, wide);
     grow_older(g->age, g->differing, fresh, (uint16_t)elapsed_frames, (uint16_t)fresh_after_frames, cells);
+    if (count_set(g->differing, cells) >= SOLID_CELLS) reach_far(g, fresh, reach_cells, wide);
     cell longest = lengthen(wide, fresh, g->differing, g->path, fades ? 1 : 0, cells);
     count_up(g->dwell, g->differing, cells);
     count_up(g->unchanged, g->differing, cells);
@@ -579,50 +609,6 @@ static region fill(const grids *g, cell *restrict mask, int start, int settled_f
     return r;
 }
 
-/* LightSums, of the region's surroundings. */
-static void sum_light(const grids *g, box of, int64_t *out) {
-    int x0 = larger(0, of.x0 - LIGHT_MARGIN), y0 = larger(0, of.y0 - LIGHT_MARGIN);
-    int columns = smaller(g->columns, of.x1 + LIGHT_MARGIN) - x0, rows = smaller(g->rows, of.y1 + LIGHT_MARGIN) - y0;
-    int stride = g->columns, origin = y0 * stride + x0;
-    const cell *frame = frame_of(g) + origin;
-    const float *seen = g->seen + origin;
-    cell *inside = g->marks + origin;
-    int32_t *before = (int32_t *)(void *)g->scratch + origin, *difference = before + g->rows * g->columns;
-    int64_t cells = 0, gradients = 0, energy_now = 0, energy_before = 0, shared = 0, roughness = 0, level = 0;
-    dilate(g->differing + origin, rows, columns, stride, 1, inside);
-    for (int y = 0; y < rows; y++)
-        for (int x = 0; x < columns; x++) {
-            int at = y * stride + x;
-            before[at] = (int32_t)(seen[at] * SEEN_FRACTION);
-            difference[at] = 64 * frame[at] - before[at];
-        }
-    for (int y = 0; y < rows; y++) {
-        const int32_t *a = difference + mirrored(y - 1, rows) * stride, *b = difference + y * stride;
-        const int32_t *c = difference + mirrored(y + 1, rows) * stride;
-        for (int x = 0; x < columns; x++) {
-            int at = y * stride + x;
-            if (!inside[at]) continue;
-            for (int way = 0; way < 2; way++) {
-                int beside = way ? at + stride : at + 1;
-                if ((way ? y + 1 == rows : x + 1 == columns) || !inside[beside]) continue;
-                int64_t now = 64 * (frame[beside] - frame[at]), was = before[beside] - before[at];
-                gradients++;
-                energy_now += now * now;
-                energy_before += was * was;
-                shared += now * was;
-            }
-            int left = mirrored(x - 1, columns), right = mirrored(x + 1, columns);
-            int32_t sum = a[left] + a[x] + a[right] + b[left] + b[x] + b[right] + c[left] + c[x] + c[right];
-            int32_t off = 9 * b[x] - sum;
-            roughness += off < 0 ? -off : off;
-            level += b[x] < 0 ? -b[x] : b[x];
-            cells++;
-        }
-    }
-    int64_t sums[] = {cells, gradients, energy_now, energy_before, shared, roughness, level};
-    memcpy(out, sums, sizeof sums);
-}
-
 static int comes_before(const region *a, const region *b) {
     return a->longest != b->longest ? a->longest > b->longest : a->last_at > b->last_at;
 }
@@ -653,7 +639,6 @@ EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t least_cell
         int64_t numbers[] = {r->in.x0, r->in.y0, r->in.x1, r->in.y1, r->cells,
                              r->longest, r->dwell, r->total_dwell, r->settled, smallest};
         memcpy(out, numbers, sizeof numbers);
-        sum_light(g, r->in, out + 10);
     }
     return count;
 }
@@ -662,11 +647,11 @@ EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t least_cell
 
 /* Writes `body` within the window, and `found`: cells that differ, and the box around those and their neighbours. */
 EXPORT int32_t doorward_find_body(grids *g, int32_t left, int32_t top, int32_t right, int32_t bottom, int32_t x0,
-                                  int32_t y0, int32_t x1, int32_t y1) {
+                                  int32_t y0, int32_t x1, int32_t y1, float least) {
     int stride = g->columns, origin = top * stride + left, rows = bottom - top, columns = right - left;
     int cells = g->rows * g->columns, any = 0;
     const cell *frame = frame_of(g) + origin;
-    const float *scene = g->scene + origin, *threshold = g->threshold + origin;
+    const float *scene = g->scene + origin, *thresholds = g->scene_threshold + origin;
     float *difference = g->scratch + origin, *sums = g->scratch + cells + origin;
     cell *body = g->body + origin, *left_over = g->marks, *differs = g->marks + cells + origin;
     for (int y = 0; y < rows; y++)
@@ -676,7 +661,8 @@ EXPORT int32_t doorward_find_body(grids *g, int32_t left, int32_t top, int32_t r
         for (int x = 0; x < columns; x++) {
             int at = y * stride + x;
             float residual = magnitude(difference[at] - sums[at] * PER_SQUARE);
-            int hides = (residual > threshold[at]) & (magnitude(difference[at]) > QUICK_SHARE * threshold[at]);
+            float threshold = thresholds[at] > least ? thresholds[at] : least;
+            int hides = (residual > threshold) & (magnitude(difference[at]) > QUICK_SHARE * threshold);
             differs[at] = hides ? 255 : 0;
         }
     memset(left_over, 0, (size_t)(unsigned)cells);

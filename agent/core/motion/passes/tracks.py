@@ -1,4 +1,4 @@
-"""The pure passes over tracks and regions.  What they mean: `tracking.py`, `confirming.py`, `lighting.py`."""
+"""The pure passes over tracks and regions.  What they mean: `tracking.py`, `confirming.py`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.motion.grids import Cells, Grids
-from agent.core.motion.passes import MOST_REGIONS, CellBox, LightSums, MotionRegion
+from agent.core.motion.passes import FAR_GAIN, FAR_REACHES, MOST_REGIONS, SOLID_CELLS, MotionRegion
 
-__all__ = ["TrackPasses", "light_sums"]
-
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
-_MARGIN = 2
-"""How far around a region, in cells, light is told from things."""
-
-_Exact = npt.NDArray[np.int64]
+__all__ = ["TrackPasses"]
 
 
 class TrackPasses:
@@ -35,7 +29,11 @@ class TrackPasses:
         self._elapsed[:] = elapsed_frames
         cv2.add(grids.age, self._elapsed, grids.age)
         np.greater(grids.age, fresh_after_frames, out=self._is_fresh)
+        solid = cv2.countNonZero(differing) >= SOLID_CELLS
+        far = self._far(reach_cells) if solid else None
         cv2.dilate(path, self._reach(reach_cells), path)
+        if far is not None:
+            cv2.max(path, far, path)
         cv2.add(path, self._fresh, path)
         cv2.bitwise_and(path, differing, path)
         if fades:
@@ -79,8 +77,15 @@ class TrackPasses:
             total_dwell=int(dwell.sum(dtype=np.int64)),
             settled_cells=int(np.count_nonzero(grids.unchanged[window][here] > settled_frames)),
             smallest_cells=int(np.min(grids.smallest_cells[window])),
-            light=light_sums(grids, box),
         )
+
+    def _far(self, reach_cells: int) -> Cells:
+        """Where a large thing has reached new ground: the paths that come from far, with what they have gained."""
+        grids = self._grids
+        around = cv2.boxFilter(grids.differing & 1, -1, (5, 5), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        far = np.asarray(cv2.dilate(grids.path, self._reach(FAR_REACHES * reach_cells)), np.uint8)
+        reached = (np.asarray(around) >= SOLID_CELLS) & self._is_fresh & (far > 0)
+        return np.where(reached, np.minimum(far, 255 - FAR_GAIN) + np.uint8(FAR_GAIN), np.uint8(0))
 
     def _count(self, counts: Cells) -> None:
         """Add one where something differs, start again from zero elsewhere."""
@@ -91,32 +96,3 @@ class TrackPasses:
         if cells not in self._reaches:
             self._reaches[cells] = np.ones((2 * cells + 1, 2 * cells + 1), np.uint8)
         return self._reaches[cells]
-
-
-def light_sums(grids: Grids, box: CellBox) -> LightSums:
-    """Only differing cells and their neighbours are compared: the wall around a thing has kept its structure anyway."""
-    x0, y0, x1, y1 = box
-    window = np.s_[
-        max(0, y0 - _MARGIN) : min(grids.rows, y1 + _MARGIN), max(0, x0 - _MARGIN) : min(grids.columns, x1 + _MARGIN)
-    ]
-    now: _Exact = grids.frame[window].astype(np.int64) * 64
-    before: _Exact = (grids.seen[window] * np.float32(64)).astype(np.int64)
-    inside = cv2.dilate(grids.differing[window], _NEIGHBOURS) > 0
-    across, down = inside[:, 1:] & inside[:, :-1], inside[1:] & inside[:-1]
-    now_xy, before_xy = _gradients(now, across, down), _gradients(before, across, down)
-    difference = now - before
-    blurred = cv2.boxFilter(difference.astype(np.float32), -1, (3, 3), normalize=False).astype(np.int64)
-    return LightSums(
-        cells=int(np.count_nonzero(inside)),
-        gradients=len(now_xy),
-        energy_now=int(now_xy @ now_xy),
-        energy_before=int(before_xy @ before_xy),
-        shared=int(now_xy @ before_xy),
-        roughness=int(np.abs(9 * difference - blurred)[inside].sum()),
-        difference=int(np.abs(difference)[inside].sum()),
-    )
-
-
-def _gradients(picture: _Exact, across: npt.NDArray[np.bool_], down: npt.NDArray[np.bool_]) -> _Exact:
-    """The horizontal and vertical differences between marked neighbours, as one vector."""
-    return np.concatenate(((picture[:, 1:] - picture[:, :-1])[across], (picture[1:] - picture[:-1])[down]))
