@@ -1,12 +1,15 @@
-"""Object detection: time and memory of an inference beside the bare interpreter and cv2.dnn, and its correct labels.
+"""Object detection: time and memory of an inference beside the bare interpreter and cv2.dnn, and what it gets right.
 
 `python -m bench opinion [cost|recording|labels …]` runs all three parts or those named.
 
-- cost: the same pictures (luma of real footage, or noise if there is none) through each way of running the object
-  network, each in a separate process, by thread time; memory is the growth of the process by loading and one inference.
-- recording: how late a thread with something to do every 10 ms gets its turn, while another thread of the same process
-  runs inference as it does while a person is at the door, with and without every core busy with other processes.
-- labels: every clip of ../shared/clips and vtest.avi, as `doorward motion --opinion` plays them.
+- cost: the same pictures (real footage, or noise without it) through each way of running the object network, each in a
+  separate process, by thread time; memory is what loading and one inference add to the process.
+- recording: how late a thread with something to do every 10 ms gets its turn, while another thread examines frames as
+  it does while a person is at the door, with and without every core busy with other processes.
+- labels: the footage of `opinion_footage.json`, examined as a doorbell examines it, by label and by side: the footage
+  on which thresholds were chosen, and held-out footage, separated by source. Three ways of examining a frame.
+  FOOTAGE names the folder of the repositories' files: FOOTAGE/OWNER+NAME/PATH. A listed file that is missing is left
+  out and counted.
 """
 
 from __future__ import annotations
@@ -16,34 +19,48 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from agent.core.events import EventBegins, EventMachine, EventSettings
+from agent.core.media import LumaFrame
+from agent.core.motion.detector import Detector
+from agent.core.motion.sample import MotionSample
+from agent.core.motion.zones import ZoneMap
+from agent.core.object_detection.detector import ObjectDetector
+from agent.core.object_detection.labels import Box
+from agent.core.object_detection.votes import LabelVotes, MovedRegions
+from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
+
 ROOT = Path(__file__).resolve().parent.parent
 FOOTAGE = ROOT / ".cache" / "vtest.avi"
 CLIPS = ROOT.parent / "shared" / "clips"
+RECIPES = Path(__file__).resolve().parent / "opinion_footage.json"
+LABELLED_S = 30.0
+"""Later events of a film have no labels."""
+EXAMINED_EVERY_NS = 700 * NS_PER_MS
+"""About what one core of a Zero 2 W manages."""
+MOST_EXAMINED = 12
+"""Frames of an event that are examined."""
+OURS = "colour, surroundings (ours)"
 MODEL = ROOT / "models" / "objects.tflite"
 PICTURES = 40
 TICK_S = 0.010
 WATCHED_S = 8.0
 PAUSE = 3.0
-"""`recorder.object_detection` rests this many times as long as a look took."""
-
-_TRUTH = {
-    "doorbell.mkv": "person", "hallmonitor.mp4": "person", "intelcar.mp4": "vehicle", "office.mp4": "person",
-    "onebyone.mp4": "person", "roadtop.avi": "vehicle", "suburb.mp4": "vehicle", "tree.avi": "",
-    "wavingtrees.mp4": "person", "vtest.avi": "person",
-}  # fmt: skip
-"""The thing that moves in every event of each clip, from the clip's labels."""
+"""`recorder.object_detection` pauses this many times as long as an inference took."""
 
 
 def pictures() -> list[np.ndarray]:
-    """(240, 320) uint8 each."""
+    """(360, 480, 3) uint8 each."""
     import cv2
 
     if FOOTAGE.exists():
@@ -51,23 +68,29 @@ def pictures() -> list[np.ndarray]:
         for number in range(PICTURES * 15):
             read, picture = film.read()
             if read and number % 15 == 0:
-                found.append(cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (320, 240)))
+                found.append(cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), (480, 360)))
         return found
     chance = np.random.default_rng(1)
-    return [chance.integers(0, 255, (240, 320)).astype(np.uint8) for _ in range(PICTURES)]
+    return [chance.integers(0, 255, (360, 480, 3)).astype(np.uint8) for _ in range(PICTURES)]
+
+
+MOVED = (0.3, 0.2, 0.6, 0.8)
+"""Where something moved, for the cost."""
 
 
 def ours() -> Callable[[np.ndarray], object]:
     from agent.recorder.detector_litert import open_detector
 
-    return open_detector().detect
+    object_detector = open_detector()
+    return lambda picture: object_detector.detect(picture, MOVED)
 
 
 def ours_without_faces() -> Callable[[np.ndarray], object]:
     from agent.core.object_detection.detector import ObjectDetector
     from agent.recorder.detector_litert import MODELS, OBJECTS, LiteRtNetwork
 
-    return ObjectDetector(LiteRtNetwork(MODELS, OBJECTS).infer).detect
+    object_detector = ObjectDetector(LiteRtNetwork(MODELS, OBJECTS).infer)
+    return lambda picture: object_detector.detect(picture, MOVED)
 
 
 def bare() -> Callable[[np.ndarray], object]:
@@ -78,7 +101,7 @@ def bare() -> Callable[[np.ndarray], object]:
     slot = interpreter.get_input_details()[0]["index"]
     given = np.zeros((1, 300, 300, 3), np.float32)
 
-    def run(_luma: np.ndarray) -> None:
+    def run(_picture: np.ndarray) -> None:
         interpreter.set_tensor(slot, given)
         interpreter.invoke()
 
@@ -93,18 +116,29 @@ def by_opencv() -> Callable[[np.ndarray], object]:
     names = network.getUnconnectedOutLayersNames()
     given = np.zeros((1, 3, 300, 300), np.float32)
 
-    def run(_luma: np.ndarray) -> int:
+    def run(_picture: np.ndarray) -> int:
         network.setInput(given)
         return len(network.forward(names))
 
     return run
 
 
+def coloured_copy() -> Callable[[np.ndarray], object]:
+    """The camera's share of an inference: a coloured copy of a frame of 1280 × 720."""
+    import av
+
+    from agent.recorder.capture.encoding import coloured
+
+    frame = av.VideoFrame.from_ndarray(np.zeros((1080, 1280), np.uint8), format="yuv420p")
+    return lambda _picture: coloured(frame)
+
+
 WAYS = {
-    "ours, faces where no person was found": ours,
+    "ours, faces if no person was found": ours,
     "ours, objects only": ours_without_faces,
     "the bare interpreter, one empty picture": bare,
     "cv2.dnn, one empty picture": by_opencv,
+    "the coloured copy of a frame of 1280 × 720": coloured_copy,
 }
 
 
@@ -124,16 +158,16 @@ def weigh(way: str) -> None:
     answer = run(shown[0])
     resident_mib = (resident_kib() - before_kib) / 1024
     spent_ms = []
-    for luma in shown:
+    for picture in shown:
         begun_ns = time.thread_time_ns()
-        run(luma)
+        run(picture)
         spent_ms.append((time.thread_time_ns() - begun_ns) / 1e6)
     outputs = answer if isinstance(answer, int) else 2
     print(json.dumps({"ms": statistics.median(spent_ms), "mib": resident_mib, "outputs": outputs}))
 
 
 def cost() -> None:
-    print("| way | ms of one core a look | MiB added | outputs |\n|---|---:|---:|---:|")
+    print("| way | ms of one core, one inference | MiB added | outputs |\n|---|---:|---:|---:|")
     for way in WAYS:
         command = [sys.executable, "-m", "bench.opinion", "--weigh", way]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -177,7 +211,7 @@ def recording() -> None:
         number = 0
         while not stopping.is_set():
             begun_s = time.monotonic()
-            object_detector.detect(shown[number % len(shown)])
+            object_detector.detect(shown[number % len(shown)], MOVED)
             stopping.wait(PAUSE * (time.monotonic() - begun_s))
             number += 1
 
@@ -193,21 +227,149 @@ def recording() -> None:
         print(f"| {name} | {quiet[0]:.1f} / {quiet[1]:.1f} | {looking[0]:.1f} / {looking[1]:.1f} |", flush=True)
 
 
+class _Way:
+    """One way of examining a frame, with the same networks, and the votes of the event."""
+
+    def __init__(self, object_detector: ObjectDetector, *, in_colour: bool, surroundings: bool) -> None:
+        self._object_detector = object_detector
+        self._in_colour, self._surroundings = in_colour, surroundings
+        self.votes = LabelVotes()
+
+    def examine(self, at_ns: BootNs, picture: np.ndarray, moved: Box | None) -> None:
+        import cv2
+
+        if not self._in_colour:
+            height = round(320 * picture.shape[0] / picture.shape[1])
+            small = cv2.resize(picture, (320, height), interpolation=cv2.INTER_AREA)
+            picture = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        found = self._object_detector.detect(picture, moved if self._surroundings else None)
+        self.votes.add(at_ns, found, moved)
+
+
 def labels() -> None:
-    files = [path for path in (*sorted(CLIPS.glob("*.*")), FOOTAGE) if path.name in _TRUTH and path.exists()]
-    print("| footage | its events show | events | right | wrong |\n|---|---|---:|---:|---|")
-    right = events = 0
-    for file in files:
-        command = [sys.executable, "-m", "agent.cli", "motion", "--opinion", "--json", str(file)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        [report] = json.loads(done.stdout)["files"]
-        expected = [_TRUTH[file.name]] if _TRUTH[file.name] else []
-        said = [event.get("labels", []) for event in report["events"]]
-        good = sum(each == expected for each in said)
-        wrong = "; ".join(", ".join(each) or "nothing" for each in said if each != expected)
-        print(f"| {file.name} | {_TRUTH[file.name] or 'nothing'} | {len(said)} | {good} | {wrong} |", flush=True)
-        right, events = right + good, events + len(said)
-    print(f"| all | | {events} | {right} | |")
+    """Prints, by side and label, how many events had the label and were called by it, were not, or wrongly were."""
+    from agent.recorder.detector_litert import open_detector
+
+    object_detector = open_detector()
+    ways = {
+        "luma, whole picture": _Way(object_detector, in_colour=False, surroundings=False),
+        "colour, whole picture": _Way(object_detector, in_colour=True, surroundings=False),
+        OURS: _Way(object_detector, in_colour=True, surroundings=True),
+    }
+    recipes = json.loads(RECIPES.read_text())
+    found = [(recipe, path) for recipe in recipes if (path := _footage(recipe)).exists()]
+    print(f"{len(found)} of {len(recipes)} films are here.\n", flush=True)
+    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    events: Counter[str] = Counter()
+    mistakes: list[str] = []
+    for recipe, path in found:
+        for number, said in enumerate(_labels_of(path, ways), start=1):
+            events[recipe["side"]] += 1
+            for way, named in said.items():
+                wrong = _count(counts, recipe, way, named)
+                if wrong and way == OURS:
+                    mistakes.append(f"| {recipe['side']} | {path.name} | {number} | {wrong} |")
+    print("| side | way | label | events with it | called so | missed | called so wrongly | recall | precision |")
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|")
+    for (side, way, label), count in sorted(counts.items(), reverse=True):
+        print(f"| {side} | {way} | {label} | {_row(count)} |")
+    print(f"\nEvents: {dict(events)}.\n\n| side | film | event | mistakes of ours |\n|---|---|---:|---|")
+    print("\n".join(mistakes))
+
+
+def _footage(recipe: dict[str, Any]) -> Path:
+    if "file" in recipe:
+        file = str(recipe["file"])
+        return (ROOT.parent if file.startswith("shared/") else ROOT) / file
+    folder = Path(os.environ.get("FOOTAGE", ".cache/footage")) / str(recipe["repository"]).replace("/", "+")
+    return folder / str(recipe.get("path") or recipe["frames"])
+
+
+def _labels_of(path: Path, ways: dict[str, _Way]) -> list[dict[str, tuple[str, ...]]]:
+    """The labels of each event of a film by each way. Frames in a folder play at 25 a second."""
+    if path.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            return _labels_of(_film_of(path, Path(folder) / "film.mp4"), ways)
+    machine = EventMachine(EventSettings(pre_roll_s=0, post_roll_s=3, merge_gap_s=3, longest_clip_s=3600))
+    found: list[dict[str, tuple[str, ...]]] = []
+    moved, next_ns, examined = MovedRegions(), 0, 0
+    for frame, sample in _played(path):
+        effects = machine.on_motion(sample)
+        if any(isinstance(effect, EventBegins) for effect in effects):
+            moved, next_ns, examined = MovedRegions(), 0, 0
+            for way in ways.values():
+                way.votes = LabelVotes()
+            found.append({})
+        if machine.recorded_event is None:
+            continue
+        moved.add(frame.sensor_ns, sample.box, present=sample.present)
+        if frame.sensor_ns < next_ns or examined == MOST_EXAMINED or frame.picture is None:
+            continue
+        next_ns, examined, picture = frame.sensor_ns + EXAMINED_EVERY_NS, examined + 1, frame.picture()
+        for name, way in ways.items():
+            way.examine(frame.sensor_ns, picture, moved.box)
+            found[-1][name] = tuple(label.value for label in way.votes.shown)
+    return [each for each in found if each]
+
+
+def _played(path: Path) -> Iterator[tuple[LumaFrame, MotionSample]]:
+    """The first 30 s of a film through the motion detector, without the cost of encoding it."""
+    from agent.recorder import motion_kernel
+    from agent.recorder.capture.camera_file import _Footage, _opened, _probe
+    from agent.recorder.capture.encoding import coloured, describe
+
+    times, container = _probe(path), _opened(path)
+    stream = container.streams.video[0]
+    rate = float(stream.average_rate or 25)
+    gives = describe(stream.width, stream.height, rate, widest_px=1280, live=False)
+    width, height = gives.luma_width_px, gives.luma_height_px
+    make_passes = motion_kernel.load().make_passes
+    detector = Detector(height, width, rate, ZoneMap(), make_passes=make_passes)
+    with _Footage(container, rate, times) as footage:
+        for picture, at_ns in footage.pictures():
+            if at_ns > LABELLED_S * NS_PER_S:
+                return
+            luma = picture.reformat(width, height, "gray", interpolation="AREA").to_ndarray()
+            frame = LumaFrame(np.asarray(luma, np.uint8), BootNs(at_ns), picture=partial(coloured, picture))
+            yield frame, detector.step(frame)
+
+
+def _film_of(frames: Path, film: Path) -> Path:
+    import av
+    import cv2
+
+    files = sorted(frames.iterdir())
+    height, width = (side // 2 * 2 for side in np.asarray(cv2.imread(str(files[0])), np.uint8).shape[:2])
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "16", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for file in files:
+            picture = np.asarray(cv2.imread(str(file)), np.uint8)[:height, :width]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")))
+        container.mux(stream.encode(None))
+    return film
+
+
+def _count(
+    counts: dict[tuple[str, str, str], Counter[str]], recipe: dict[str, Any], way: str, said: tuple[str, ...]
+) -> str:
+    shows, may = set(recipe["shows"]), set(recipe["may_show"])
+    invented, missed = set(said) - shows - may, shows - set(said)
+    for label in shows | set(said) - may:
+        count = counts.setdefault((recipe["side"], way, label), Counter())
+        count["with"] += label in shows
+        count["called"] += label in shows and label in said
+        count["invented"] += label in invented
+    words = [f"missed: {', '.join(sorted(missed))}"] if missed else []
+    words += [f"invented: {', '.join(sorted(invented))}"] if invented else []
+    return "; ".join(words)
+
+
+def _row(count: Counter[str]) -> str:
+    shown, called, invented = count["with"], count["called"], count["invented"]
+    recall = f"{called / shown:.2f}" if shown else "-"
+    precision = f"{called / (called + invented):.2f}" if called + invented else "-"
+    return f"{shown} | {called} | {shown - called} | {invented} | {recall} | {precision}"
 
 
 PARTS: dict[str, Callable[[], Any]] = {"cost": cost, "recording": recording, "labels": labels}
