@@ -31,6 +31,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Final
@@ -60,6 +61,8 @@ _USUAL_RATE: Final = 15.0
 _KEYFRAMES_PER_S: Final = 1.0
 """The rate of most cameras, and the one that the manual asks for."""
 _QUEUED: Final = 128
+_PICTURES_QUEUED: Final = 4
+"""A frame behind more arrivals than these has no coloured picture. Each would hold a decoded picture of megabytes."""
 _LOST_NS: Final = 2 * NS_PER_S
 _LOOK_S: Final = 0.2
 _RARE_NS: Final = 2 * NS_PER_S
@@ -301,6 +304,8 @@ class RtspCamera:
 
     def _hand_over(self, arrivals: queue.Queue[_Arrival], arrival: _Arrival, stopped: threading.Event) -> bool:
         """Returns whether there was room. A live camera never waits, so otherwise the newest packet is dropped."""
+        if isinstance(arrival, LumaFrame) and arrivals.qsize() > _PICTURES_QUEUED:
+            arrival = replace(arrival, picture=None)
         while not stopped.is_set():
             try:
                 arrivals.put(arrival, timeout=None if isinstance(arrival, DeviceError) else _LOOK_S)

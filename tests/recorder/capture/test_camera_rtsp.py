@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import random
 import re
 import socket
@@ -12,11 +13,13 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
+import numpy as np
 import pytest
 
-from agent.core.media import EncodedPacket, VideoCodec
+from agent.core.media import EncodedPacket, LumaFrame, VideoCodec
 from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, DeviceError
@@ -275,3 +278,14 @@ def test_a_real_server_s_h265_and_b_frames_are_filmed(name: str, codec: str) -> 
     pictures = [picture for packet in receiver.packets for picture in decoder.decode(av.Packet(packet.data))]
     assert len([*pictures, *decoder.decode(None)]) == len(times)
     assert len(receiver.luma_ns) >= 3
+
+
+def test_a_delivery_that_is_late_holds_few_decoded_pictures() -> None:
+    """A decoded picture has megabytes, and 128 arrivals may wait."""
+    camera, arrivals = RtspCamera("rtsp://camera/stream"), queue.Queue[Any](128)
+    for number in range(100):
+        picture = np.zeros((2, 2, 3), np.uint8)
+        frame = LumaFrame(np.zeros((16, 16), np.uint8), BootNs(number), picture=lambda kept=picture: kept)
+        assert camera._hand_over(arrivals, frame, threading.Event())
+    waiting = [arrivals.get() for _ in range(100)]
+    assert [frame.picture is not None for frame in waiting] == [True] * 5 + [False] * 95
