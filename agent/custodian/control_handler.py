@@ -121,6 +121,7 @@ class Control:
             "settings": self._show_settings,
             "statement": self._statement,
             "trust": self._show_trust,
+            "trust_changes": lambda _asked, _body: ({}, b"\n".join(self._trust.changes())),
             "trust_bundle": self._take_bundle,
             "checkpoint": self._checkpoint,
             "ledger": self._leaves,

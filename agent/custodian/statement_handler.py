@@ -114,7 +114,7 @@ class Statements:
                 self._journal.remove_opt_out(statement.scope, statement.value or "", statement.trust_root or "")
                 self._ledger.write(EntryKind.OPT_IN, **fields)
             case TrustChange() as statement:
-                self._trust.change(statement, fields)
+                self._trust.change(statement, said.data, fields)
             case Hold() as statement:
                 self._keeping.hold(statement, fields)
             case Release() as statement:

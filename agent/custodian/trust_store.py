@@ -3,6 +3,10 @@
 Network messages cannot change it.  A root comes in a statement that the owner signed.  A bundle comes from the owner's
 client and must be signed by a root that the owner has chosen.
 
+The owners' changes are kept as they were signed. From them, another client of the household learns who chose each root,
+without trusting the device. They are in clear, because an owner who is added later must read them. They name roots and
+times, which the list of roots and the ledger beside them show too.
+
 A requester that is new in a bundle may ask only after its owner has been notified of it.
 """
 
@@ -31,9 +35,12 @@ from agent.wire.trust import (
     TrustStore,
 )
 
-__all__ = ["TrustManager"]
+__all__ = ["MOST_CHANGES_KEPT", "TrustManager"]
 
 _ROOT, _BUNDLE, _NEWEST, _ANNOUNCED = "trust.root.", "trust.bundle.", "trust.newest.", "trust.announced."
+_SIGNED: Final = "trust.signed."
+MOST_CHANGES_KEPT: Final = 256
+"""The oldest are dropped. A root that only a dropped change names is typed again."""
 _CHANGED: Final = "The list of trusted requesters has changed."
 _NEW: Final = "A new requester may ask you for footage. Review it."
 
@@ -66,9 +73,9 @@ class TrustManager(ThreadOwned):
         self.on_change: Callable[[], None] = lambda: None
         """Called inside the transaction that changes trust, after the change."""
 
-    def change(self, change: TrustChange, fields: Mapping[str, str]) -> None:
-        """Adds and removes roots inside the caller's transaction.  `fields`: what the ledger records of the
-        statement."""
+    def change(self, change: TrustChange, envelope: bytes, fields: Mapping[str, str]) -> None:
+        """Adds and removes roots inside the caller's transaction.  `envelope`: the signed statement. `fields`: what the
+        ledger records of it."""
         self._decisions.otherwise(self._reload)
         store = self.store
         for text in change.roots_added:
@@ -82,6 +89,7 @@ class TrustManager(ThreadOwned):
             self._journal.remove(_BUNDLE + root.id)
             self._journal.remove(_ANNOUNCED + root.id)
             self._announced = {name: told for name, told in self._announced.items() if name != root.id}
+        self._keep(envelope)
         self._ledger.write(EntryKind.TRUST_CHANGED, **fields)
         self._decisions.after(self.announce)
         self.store = store
@@ -159,6 +167,16 @@ class TrustManager(ThreadOwned):
     def bundles(self) -> list[bytes]:
         """Returns the envelopes as their roots signed them."""
         return list(self._journal.named(_BUNDLE).values())
+
+    def changes(self) -> list[bytes]:
+        """Returns the owners' signed changes of the roots, oldest first."""
+        return [envelope for _, envelope in sorted(self._journal.named(_SIGNED).items())]
+
+    def _keep(self, envelope: bytes) -> None:
+        numbers = sorted(self._journal.named(_SIGNED))
+        for number in numbers[: max(0, len(numbers) + 1 - MOST_CHANGES_KEPT)]:
+            self._journal.remove(_SIGNED + number)
+        self._journal.put(f"{_SIGNED}{int(numbers[-1]) + 1 if numbers else 1:08}", envelope)
 
     def _reload(self) -> None:
         """Loads the journal's value again after a transaction that failed."""

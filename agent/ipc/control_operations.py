@@ -86,6 +86,7 @@ __all__ = [
     "ListRequests",
     "ListSegments",
     "ListTips",
+    "ListTrustChanges",
     "LiveAnswer",
     "MakeInvitation",
     "MakePageCode",
@@ -539,6 +540,12 @@ class SubmitStatement(Request[VerdictAnswer], frozen=True, tag="statement"):
 class GetTrust(Request[TrustAnswer], frozen=True, tag="trust"): ...
 
 
+class ListTrustChanges(Request[NoAnswer], frozen=True, tag="trust_changes"):
+    """The body of the answer has the owners' signed changes of the trust roots, oldest first, one envelope a line.
+
+    The ledger's last `trust-changed` entries without a version have the hashes of their payloads."""
+
+
 class SubmitBundle(Request[BundleAnswer], frozen=True, tag="trust_bundle"):
     """The body is a signed trust bundle."""
 
@@ -668,6 +675,7 @@ CONTROL: Final = _by_name(
     Operation(GetSignedSettings, _OWNER),
     Operation(SubmitStatement, _OWNER, _STATEMENT),
     Operation(GetTrust, _OWNER),
+    Operation(ListTrustChanges, _OWNER),
     Operation(SubmitBundle, _OWNER, _BUNDLE),
     Operation(GetCheckpoint, _OWNER),
     Operation(GetEntries, _OWNER),

@@ -10,6 +10,8 @@ import pytest
 from agent.clients.opening import HybridIdentity, X25519Identity, open_bytes
 from agent.core.consent import RequestState
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError, StorageError
+from agent.wire import strictjson
+from agent.wire.envelope import read_unverified
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import NamedKey, NamedRecipient, TrustChange
 from agent.wire.trust import RequesterKey
@@ -341,6 +343,24 @@ def test_a_key_outside_its_time_is_heard_only_while_the_time_is_unknown(door: Do
     assert door.state(door.ask()) is None
     door.clock.quality = custodians.ClockQuality.UNKNOWN
     assert door.state(door.ask()) is RequestState.PENDING
+
+
+def test_the_owners_changes_of_the_roots_are_kept_as_signed_across_restarts_and_the_oldest_are_dropped(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.custodian.trust_store.MOST_CHANGES_KEPT", 3)
+    first = trust(door).changes()
+    assert len(first) == 1
+    for number in range(3):
+        root = public_key_of(private_key_from_seed(bytes([number]) * 32))
+        door.obey(TrustChange(**stated(), roots_added=(root.text,)))
+    kept = trust(door).changes()
+    assert len(kept) == 3
+    assert first[0] not in kept
+    newest = read_unverified(kept[-1], limit_bytes=1 << 16).payload
+    assert strictjson.decode(newest, TrustChange, limit_bytes=1 << 16).roots_added == (root.text,)
+    door.start()
+    assert trust(door).changes() == kept
 
 
 def test_damaged_trust_records_are_named_at_start(door: Door) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,11 @@ class KnownDevice(Message, frozen=True):
     def approvers_ever(self) -> dict[str, PublicKey]:
         """Every present or former owner's key, by key id. Settings of former owners stay in force."""
         return {name: key for each in self.enrolments for name, key in _enrolment(each).approver_keys.items()}
+
+    @property
+    def enrolments_by_sha256(self) -> dict[str, Enrolment]:
+        """Every list of owners there was, by the hash of its payload."""
+        return {hashlib.sha256(_payload(each)).hexdigest(): _enrolment(each) for each in self.enrolments}
 
     def name_ever(self, key_id: str) -> str:
         """Returns the name of the key in the newest list that has it. Raises `KeyError` if the key was never an

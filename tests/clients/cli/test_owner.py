@@ -680,6 +680,25 @@ def pair(asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path) -> tuple[
     return door, bob, request
 
 
+def test_a_second_owner_takes_over_the_roots_that_the_first_one_chose(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, _, _ = asked
+    bob = Doorstep(door.device, tmp_path / "bob", door.socket, door.run)
+    OwnerKeys.create(tmp_path / "bob", name="bob", seeds=seeds("bob"))
+    assert door("enrol", "--add", tmp_path / "bob" / "owner.json", "--yes").status == 0
+    assert bob("enrol", "--yes").status == 0
+    assert "trust take-over" in bob("trust", "show").out
+    assert bob("trust", "take-over").status != 0
+    assert json.loads(bob("trust", "show", "--json").out)["roots"] == []
+    taken = bob("trust", "take-over", "--yes")
+    assert f"{samples.ROOT_KEY.text}\n    anna chose it on " in taken.out
+    assert "You trust 1 more root." in taken.out
+    assert "Harbour Police (police), harbour-police" in bob("trust", "show").out
+    assert "no root that this machine does not know" in bob("trust", "take-over").out
+    assert json.loads(bob("trust", "take-over", "--json").out)["roots"] == []
+
+
 def test_it_takes_two_owners_and_each_sees_what_the_other_did(pair: tuple[Doorstep, Doorstep, str]) -> None:
     anna, bob, request = pair
     assert "sharing takes two" in anna("status").out

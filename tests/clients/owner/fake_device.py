@@ -122,6 +122,7 @@ class FakeDevice:
     released: tuple[ReleasedItem, ...] = ()
     outbox: dict[tuple[PartKind, str], bytes] = field(default_factory=dict)
     trust: TrustStore = field(default_factory=TrustStore)
+    trust_changes: list[bytes] = field(default_factory=list)
     bundles: dict[str, bytes] = field(default_factory=dict)
     tips: list[dict[str, str]] = field(default_factory=list)
     yes: dict[str, tuple[bytes, bytes | None, tuple[bytes, ...]]] = field(default_factory=dict)
@@ -494,6 +495,7 @@ class FakeDevice:
                 for text in statement.roots_removed:
                     self.trust = self.trust.without_root(_key(text).id)
                     self.bundles.pop(_key(text).id, None)
+                self.trust_changes.append(envelope.encode())
                 self.write(EntryKind.TRUST_CHANGED, subject=subject)
         return {}
 
@@ -505,6 +507,9 @@ class FakeDevice:
             "roots": [root.text for root in self.trust.roots.values()],
             "bundles": [data.decode() for data in self.bundles.values()],
         }
+
+    def on_trust_changes(self, body: bytes) -> bytes:
+        return b"\n".join(self.trust_changes)
 
     def on_trust_bundle(self, body: bytes) -> dict[str, Any]:
         self.trust, change = self.trust.accept(body)

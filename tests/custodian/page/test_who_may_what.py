@@ -50,7 +50,7 @@ SPECIFIED = {
             "status", "requests", "request", "asked", "gaps", "place",
             "bulletins", "tips", "shared", "segment", "poster", "sound", "live",
             "list", "kept", "settings",
-            "statement", "trust", "trust_bundle",
+            "statement", "trust", "trust_changes", "trust_bundle",
             "alerts_test", "push_key",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
             "page_now",

@@ -64,6 +64,9 @@ def recover(
     click.echo(
         f"Your new keys are in {keys.folder}.  The folder also keeps the recovery key, which opens older footage."
     )
+    click.echo(
+        "See the requesters' roots that your household trusts, and trust them too:\n  doorward owner trust take-over"
+    )
     click.echo("Replace the recovery page that you used:\n  doorward owner replace-kit")
 
 

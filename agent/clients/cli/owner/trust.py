@@ -9,9 +9,9 @@ import click
 import msgspec
 
 from agent.cli.frame import Group, emit_json, json_option
-from agent.cli.words import counted, day
+from agent.cli.words import counted, day, plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
-from agent.clients.owner import trust_roots
+from agent.clients.owner import household_roots, trust_roots
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink
 from agent.platform import files
@@ -54,6 +54,35 @@ def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) ->
         emit_json({"root": root.text, "root_id": root.id})
         return
     click.echo(f"The root {root.id} is trusted.  Give the device its bundle:  doorward owner trust bundle FILE")
+
+
+@trust.command("take-over")
+@keys_option
+@device_option
+@yes_option
+@json_option
+def take_over(folder: Path, device: Path, sure: bool, as_json: bool) -> None:
+    """Trust the roots that the other owners chose.
+
+    For a second owner, and after a recovery.  This machine verifies the owners' signatures and shows who chose each
+    root, and when.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        chosen = household_roots.household_roots(link, keys)
+    if not as_json:
+        for each in chosen:
+            click.echo(f"{each.key.text}\n    {plain(each.by)} chose it on {day(each.at_ms)}.")
+    if chosen and not sure:
+        click.confirm("Do you trust them too?", abort=True, err=True)
+    with DeviceLink(device) as link:
+        household_roots.take_over_roots(link, keys, chosen)
+    if as_json:
+        emit_json({"roots": [{"root": each.key.text, "by": each.by, "chosen_ms": each.at_ms} for each in chosen]})
+    elif not chosen:
+        click.echo("The owners chose no root that this machine does not know.")
+    else:
+        click.echo(f"You trust {counted(len(chosen), 'more root')}.  See its requesters:  doorward owner trust show")
 
 
 @trust.command("remove-root")
@@ -149,7 +178,8 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
     for root in trusted.unconfirmed:
         click.echo(f"{click.style('Not confirmed here: ', fg='yellow')}{root.text}")
         click.echo(
-            "    The device trusts it, but you did not choose it on this machine.  To trust it: trust add-root KEY."
+            "    The device trusts it, but you did not choose it on this machine.  If another owner chose it: trust "
+            "take-over.  To trust it by its key: trust add-root KEY."
         )
 
 

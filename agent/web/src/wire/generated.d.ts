@@ -912,6 +912,10 @@ export interface ListTips {
 
 }
 
+export interface ListTrustChanges {
+
+}
+
 export interface LiveAnswer {
   numbers: number[];
   sizes: number[];
@@ -1178,6 +1182,7 @@ export interface ControlOperations {
   settings: { request: GetSignedSettings; answer: SignedAnswer };
   statement: { request: SubmitStatement; answer: VerdictAnswer };
   trust: { request: GetTrust; answer: TrustAnswer };
+  trust_changes: { request: ListTrustChanges; answer: NoAnswer };
   trust_bundle: { request: SubmitBundle; answer: BundleAnswer };
   checkpoint: { request: GetCheckpoint; answer: CheckpointAnswer };
   ledger: { request: GetEntries; answer: LeavesAnswer };

@@ -27,6 +27,7 @@ export const BODY_BYTES = Object.freeze({
   settings: 65536,
   statement: 33554432,
   trust: 65536,
+  trust_changes: 65536,
   trust_bundle: 2097152,
   checkpoint: 65536,
   ledger: 65536,

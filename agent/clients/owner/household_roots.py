@@ -1,0 +1,105 @@
+"""The trust roots that the owners of a device chose, for a client that was not there: a recovered or a second owner's.
+
+The device's word is not enough. It hands out the owners' signed changes, and this machine verifies each of them:
+
+- It is a statement for this device, in the device's ledger. The changes shown are the last ones of the ledger, without
+  a gap.
+- A key signed it that the list of owners had at that place of the ledger. The lists are verified from the first one on.
+
+A device that withholds older changes can only hide roots. The owner then adds those by their keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.ledger_reader import read_ledger
+from agent.clients.owner.sync import DeviceChannel, sync
+from agent.core.ledger.entries import EntryKind, LedgerEntry
+from agent.errors import DoorwardError, OpenError
+from agent.ipc.control_operations import ListTrustChanges
+from agent.wire import envelope, strictjson
+from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment, TrustChange
+
+__all__ = ["ChosenRoot", "household_roots", "take_over_roots"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenRoot:
+    """A root, the owner who chose it last, and when: the time is that owner's."""
+
+    key: PublicKey
+    by: str
+    at_ms: int
+
+
+def household_roots(link: DeviceChannel, keys: OwnerKeys) -> tuple[ChosenRoot, ...]:
+    """Returns the roots that the owners chose and that this machine does not know yet.
+
+    Raises `OpenError` if a change was not signed by an owner of that time, or is not the ledger's.
+    """
+    entries = read_ledger(link, keys).entries
+    known = sync(link, keys).known
+    _, lines = link.fetch(ListTrustChanges())
+    shown = lines.split(b"\n") if lines else []
+    recorded = list(_recorded(entries, known.enrolments_by_sha256))
+    if len(shown) > len(recorded):
+        raise _unsigned()
+    chosen: dict[str, ChosenRoot] = {}
+    for data, (subject, owners) in zip(shown, recorded[len(recorded) - len(shown) :], strict=True):
+        change, by = _opened(data, subject, owners)
+        for text in change.roots_removed:
+            chosen.pop(text, None)
+        for text in change.roots_added:
+            chosen[text] = ChosenRoot(parse_public_key(text), by, change.owner_time_ms)
+    return tuple(each for each in chosen.values() if each.key.id not in known.trust.roots)
+
+
+def take_over_roots(link: DeviceChannel, keys: OwnerKeys, roots: Sequence[ChosenRoot]) -> None:
+    """Remembers `roots` as this owner's choice too. The device trusts them already, so nothing is signed."""
+    known = sync(link, keys).known
+    store = known.trust
+    for each in roots:
+        store = store.with_root(each.key)
+    keys.memory.remember(known.with_trust(store))
+
+
+def _recorded(entries: Sequence[LedgerEntry], lists: dict[str, Enrolment]) -> Iterator[tuple[str | None, Enrolment]]:
+    """Yields the hash of each change of the roots, and the list of owners at its place in the ledger."""
+    owners: Enrolment | None = None
+    for each in entries:
+        if each.kind is EntryKind.RECIPIENTS_CHANGED:
+            owners = lists.get(each.subject or "")
+            if owners is None:
+                raise _unsigned()
+        # A trust bundle has a version. A statement of an owner has none.
+        elif each.kind is EntryKind.TRUST_CHANGED and each.version is None:
+            if owners is None:
+                raise _unsigned()
+            yield each.subject, owners
+
+
+def _opened(data: bytes, subject: str | None, owners: Enrolment) -> tuple[TrustChange, str]:
+    """Returns the change and the name of the owner who signed it."""
+    try:
+        opened = envelope.open_envelope(
+            data, TrustChange.PAYLOAD_TYPE, owners.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
+        )
+        change = strictjson.decode(opened.payload, TrustChange, limit_bytes=STATEMENT_LIMIT_BYTES)
+    except DoorwardError as error:
+        raise _unsigned() from error
+    if change.device != owners.device or hashlib.sha256(opened.payload).hexdigest() != subject:
+        raise _unsigned()
+    return change, owners.name_of(opened.key_id)
+
+
+def _unsigned() -> OpenError:
+    return OpenError(
+        "The device shows a change of its trust roots that no owner of that time signed, or that its ledger lacks.",
+        remedy="Take no root from it. Ask the other owners for the keys of their roots, and treat the device as "
+        "tampered with.",
+    )
