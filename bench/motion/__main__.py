@@ -1,7 +1,7 @@
 """Motion detection: events seen, false alarms, latency and CPU, ours beside a dozen peers on the same frames.
 
     python -m bench motion                  # everything but instruction counts, some twenty minutes: RESULTS.md, plots
-    python -m bench motion --only accuracy  # … one part; also: seeds, hour, memory, cost, instructions
+    python -m bench motion --only heldout   # … one part; also: films, accuracy, seeds, hour, memory, cost, instructions
     python -m bench motion --ours           # our detector alone, five minutes; the peers' figures stay as they were
 
 What is not measured stays as it was (`measured.json`).  Peers that are not installed are left out: `motion` and
@@ -28,17 +28,23 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.motion.scoring import score, total
-from bench.motion import accuracy, cost, endurance, report, scenes
+from bench.motion import accuracy, cost, endurance, heldout, report, scenes
 from bench.motion.footage import Clip, labelled, load
 from bench.motion.peers import PEERS, MakeStep, ours, ours_pure, prototypes
-from bench.motion.processes import motion_cost_ms, motion_instructions
+from bench.motion.processes import (
+    MOTION_HALF_PERCENT,
+    MOTION_QUARTER_PERCENT,
+    motion,
+    motion_cost_ms,
+    motion_instructions,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
 CACHE = ROOT / ".cache" / "bench"
 KEPT = Path(__file__).with_name("measured.json")
 """What RESULTS.md is made from, so that one part can be measured again and the others stay as they were."""
-PARTS = ("accuracy", "seeds", "hour", "memory", "cost", "instructions")
+PARTS = ("heldout", "films", "accuracy", "seeds", "hour", "memory", "cost", "instructions")
 
 _COUNTED = (accuracy.OURS, accuracy.OURS_PURE, "prototype_tracked")
 _COMPARED_SEEDS = scenes.REPORT_SEEDS
@@ -58,7 +64,7 @@ def main() -> int:
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)
-    parts = chosen.only or (["accuracy", "seeds"] if chosen.ours else ["accuracy", "seeds", "hour", "memory", "cost"])
+    parts = chosen.only or (["accuracy", "seeds"] if chosen.ours else list(PARTS[:-1]))
     for part in parts:
         fresh = _RUN[part](chosen)
         found: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
@@ -68,6 +74,20 @@ def main() -> int:
         report.write(found, Path(__file__).with_name("RESULTS.md"))
     _plot(KEPT)
     return 0
+
+
+def _heldout(chosen: argparse.Namespace) -> Any:
+    judges = accuracy.judges(chosen.shared, has_motion=False, dvr_scan_python=None)
+    if shutil.which("motion") and shutil.which("cc"):
+        judges |= {
+            "motion, .49 %": partial(motion, settings=MOTION_HALF_PERCENT),
+            "motion, .24 %, 3 frames": partial(motion, settings=MOTION_QUARTER_PERCENT),
+        }
+    return heldout.measure(judges, accuracy.doorward, chosen.shared)
+
+
+def _films(chosen: argparse.Namespace) -> Any:
+    return {"films": heldout.measure_films(chosen.shared)}
 
 
 def _accuracy(chosen: argparse.Namespace) -> Any:
@@ -164,6 +184,8 @@ def _memory(_chosen: argparse.Namespace) -> Any:
 
 
 _RUN = {
+    "heldout": _heldout,
+    "films": _films,
     "accuracy": _accuracy,
     "seeds": _seeds,
     "hour": _hour,

@@ -29,7 +29,7 @@ from agent.core.motion.scoring import Interval
 
 __all__ = ["DISTURBED", "HARD", "HELD_OUT", "KINDS", "TUNING", "Film", "Props", "film"]
 
-TUNING, HELD_OUT = (1, 2, 3, 4), (9001, 9002, 9003, 9004)
+TUNING, HELD_OUT = (1, 2), (9001, 9002)
 
 _SIZES = ((64, 96), (120, 160), (144, 176), (240, 320), (240, 320), (360, 640))
 _RATES = (5.0, 8.0, 10.0, 12.5, 15.0, 25.0, 30.0)

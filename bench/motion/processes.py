@@ -24,7 +24,16 @@ import numpy.typing as npt
 from agent.core.motion.scoring import SCORED_EVENTS, Interval, merged
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip
 
-__all__ = ["DVR_SCAN_BEST", "MOTION_BEST", "dvr_scan", "motion", "motion_cost_ms", "motion_instructions"]
+__all__ = [
+    "DVR_SCAN_BEST",
+    "MOTION_BEST",
+    "MOTION_HALF_PERCENT",
+    "MOTION_QUARTER_PERCENT",
+    "dvr_scan",
+    "motion",
+    "motion_cost_ms",
+    "motion_instructions",
+]
 
 _EPOCH_S = 1_700_000_000
 _SOURCE = Path(__file__).with_name("motion_camera.c")
@@ -36,6 +45,11 @@ MOTION_BEST: Mapping[str, str] = {
     "lightswitch_percent": "40",
 }
 """The best of 16 settings tried on the real clips and a tuning seed; the default is threshold 1500 alone."""
+
+_PIXELS = HEIGHT_PX * WIDTH_PX
+MOTION_HALF_PERCENT: Mapping[str, str] = {"threshold": str(round(0.0049 * _PIXELS))}
+"""Its default of 1500 pixels is this share of the 640×480 that it is made for, and 1.95 % of our pictures."""
+MOTION_QUARTER_PERCENT: Mapping[str, str] = {"threshold": str(round(0.0024 * _PIXELS)), "minimum_motion_frames": "3"}
 
 DVR_SCAN_BEST = ("--threshold", "0.6", "--min-event-length", "0.4s")
 

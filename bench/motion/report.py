@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.motion.scoring import Score, total
+from bench.motion import heldout
 from bench.motion.accuracy import OURS, Verdict
 from bench.motion.scenes import KINDS, UNDISTURBED
 
@@ -94,7 +95,9 @@ def _numbers(summed: Score) -> dict[str, Any]:
 
 
 def tables(found: dict[str, Any]) -> Iterator[str]:
-    """Markdown lines."""
+    """Markdown lines: what nobody tuned on comes first."""
+    for part in ("heldout", "films"):
+        yield from heldout.tables(found.get(part, {}))
     if "accuracy" in found:
         yield from _accuracy_tables(found["accuracy"])
     if "seeds" in found:

@@ -1,0 +1,283 @@
+"""Measures on footage that nobody tuned on, and on films of `doorsteps.py`: all detectors, by split and by source.
+
+* **Clips**, cold and *warm* (with 20 s of the clip's own idle scene in front), and idle scenes alone.
+* **Leave one source out**: the sums without each source, so that no single camera decides.
+* **Ablation**: the same with one stage of ours left out at a time.
+* **Hard films**: for which share of the visit somebody is held, and after how many seconds they are told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.core.media import LumaFrame
+from agent.core.motion import clearing
+from agent.core.motion.detector import Detector
+from agent.core.motion.lighting import SuddenLightChange
+from agent.core.motion.parameters import MotionSettings
+from agent.core.motion.presence import PresenceTracker
+from agent.core.motion.sample import MotionSample
+from agent.core.motion.scoring import Interval, Score, events_in, score, total
+from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.recorder import motion_kernel
+from bench.motion import doorsteps
+from bench.motion.accuracy import Judge
+from bench.motion.footage import Clip, labelled, load
+from bench.motion.recipes import CACHE, SPLITS, idle_of, played_to_and_fro, present, warm
+
+__all__ = ["films_of", "measure", "measure_films", "tables"]
+
+SPENT = "spent"
+"""The clips beside the project: everything was tuned on them."""
+SETS = (*reversed(SPLITS), SPENT)
+_IDLE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One detector on one clip."""
+
+    clip: str
+    source: str
+    score: Score
+
+
+def clips(split: str, shared: Path) -> list[tuple[str, Clip]]:
+    """(source, clip)."""
+    if split != SPENT:
+        return [(recipe.source, clip) for recipe, clip in present(split)]
+    folder = shared / "clips"
+    return [(label.name, load(folder, label)) for label in labelled(folder)]
+
+
+def sets(split: str, shared: Path) -> dict[str, list[tuple[str, Clip]]]:
+    """The clips of a split cold, warm, and their idle scenes."""
+    cold = clips(split, shared)
+    warmed = [(source, later) for source, clip in cold if (later := warm(clip)) is not None]
+    idle = [
+        (source, Clip(f"{clip.name}, idle", played_to_and_fro(still, _IDLE_S), _IDLE_S, (), ()))
+        for source, clip in cold
+        if (still := idle_of(clip)) is not None
+    ]
+    return {"cold": cold, "warm": warmed, "idle": idle}
+
+
+def judged(judge: Judge, footage: Iterable[tuple[str, Clip]]) -> list[Judged]:
+    return [
+        Judged(clip.name, source, score(clip.events, judge(clip), duration_s=clip.duration_s, dont_care=clip.dont_care))
+        for source, clip in footage
+    ]
+
+
+def numbers(rows: Iterable[Judged]) -> dict[str, Any]:
+    """Sums, and the least and the most F1 with one source left out."""
+    rows = list(rows)
+    summed = total(row.score for row in rows)
+    sources = sorted({row.source for row in rows})
+    left_out = [total(row.score for row in rows if row.source != source).f1 for source in sources]
+    return {
+        "hits": summed.hits,
+        "missed": summed.misses,
+        "false": summed.false_alarms,
+        "f1": round(summed.f1, 3),
+        "left_out": [round(min(left_out), 3), round(max(left_out), 3)] if left_out else [1.0, 1.0],
+        "false_per_h": round(summed.false_alarms_per_h, 1),
+        "minutes": round(summed.watched_s / 60, 1),
+        "wrong": [f"{row.clip} {row.score.misses}/{row.score.false_alarms}" for row in rows if _is_wrong(row.score)],
+    }
+
+
+def _is_wrong(one: Score) -> bool:
+    return bool(one.misses or one.false_alarms)
+
+
+# Ours with a stage left out.
+
+
+def _nothing(*_arguments: object, **_named: object) -> None:
+    return None
+
+
+ABLATIONS: Mapping[str, tuple[tuple[Any, str, Any], ...]] = {
+    "everything": (),
+    "no rain": ((clearing, "_RAINS_ABOVE", 9.0),),
+    "no smoothing": ((clearing, "_NOISY_ABOVE", 99.0),),
+    "no sudden change": ((SuddenLightChange, "suspects", _nothing),),
+    "no presence": ((PresenceTracker, "confirm", _nothing),),
+}
+"""Stage → what is replaced to leave it out."""
+
+
+@contextlib.contextmanager
+def without(stage: str) -> Iterator[None]:
+    replaced = [(owner, name, getattr(owner, name)) for owner, name, _ in ABLATIONS[stage]]
+    for owner, name, instead in ABLATIONS[stage]:
+        setattr(owner, name, instead)
+    try:
+        yield
+    finally:
+        for owner, name, before in replaced:
+            setattr(owner, name, before)
+
+
+# Films.
+
+
+def props(splits: Iterable[str], shared: Path, folder: Path = CACHE) -> doorsteps.Props:
+    """What can be had here of real backgrounds and people; the rest is drawn."""
+    idle = {
+        clip.name: still for each in splits for _, clip in clips(each, shared) if (still := idle_of(clip)) is not None
+    }
+    return doorsteps.Props(idle, _sprites(folder / "reading.npz"), _sprites(folder / "walking.npz"))
+
+
+def _sprites(file: Path) -> tuple[doorsteps.Sprite, ...]:
+    if not file.exists():
+        return ()
+    with np.load(file) as kept:
+        return tuple(
+            doorsteps.Sprite(
+                kept[f"luma{number}"].astype(np.float32), kept[f"covers{number}"].astype(np.float32) / np.float32(255)
+            )
+            for number in range(len(kept.files) // 2)
+        )
+
+
+def play(film: doorsteps.Film, settings: MotionSettings | None = None) -> list[MotionSample]:
+    """Our detector's samples.  A stream that begins again goes on with the same one, as in the recorder."""
+    rows, columns = film.luma.shape[1:]
+    passes = motion_kernel.load().make_passes
+    detector = Detector(rows, columns, film.frames_per_s, settings=settings, make_passes=passes)
+    return [
+        detector.step(LumaFrame(luma, BootNs(seconds(float(at_s)))))
+        for luma, at_s in zip(film.luma, film.times_s, strict=True)
+    ]
+
+
+def films_of(films: Iterable[doorsteps.Film]) -> dict[str, Any]:
+    """The sums over everyday films, and by hard kind the hold shares and latencies."""
+    everyday, hard = [], {kind: _Hard([], [], []) for kind in doorsteps.HARD}
+    by_kind: dict[str, list[Score]] = {}
+    for film in films:
+        samples = play(film)
+        scored = score(film.events, events_in(samples, BootNs(0)), duration_s=film.duration_s)
+        by_kind.setdefault(film.kind, []).append(scored)
+        if film.kind in hard:
+            hard[film.kind].take(film.events[0], samples, scored)
+        else:
+            everyday.append(Judged(film.kind, film.kind, scored))
+    return {
+        "everyday": numbers(everyday),
+        "kinds": {kind: [total(each).misses, total(each).false_alarms] for kind, each in by_kind.items()},
+        "hard": {kind: each.numbers() for kind, each in hard.items() if each.held},
+    }
+
+
+@dataclass(slots=True)
+class _Hard:
+    held: list[float]
+    told_s: list[float | None]
+    scores: list[Score]
+
+    def take(self, event: Interval, samples: list[MotionSample], scored: Score) -> None:
+        at_s = [sample.sensor_ns / NS_PER_S for sample in samples]
+        during = [sample for sample, at in zip(samples, at_s, strict=True) if event.start_s <= at <= event.end_s]
+        moving_s = [at for sample, at in zip(samples, at_s, strict=True) if sample.moving and at >= event.start_s - 0.5]
+        self.held.append(sum(sample.moving or sample.present for sample in during) / len(during))
+        self.told_s.append(max(0.0, moving_s[0] - event.start_s) if moving_s and moving_s[0] < event.end_s else None)
+        self.scores.append(scored)
+
+    def numbers(self) -> dict[str, Any]:
+        told = [each for each in self.told_s if each is not None]
+        return {
+            "films": len(self.held),
+            "told": len(told),
+            "latency_s": round(statistics.median(told), 1) if told else None,
+            "held_least": round(min(self.held), 2),
+            "held_mean": round(statistics.fmean(self.held), 2),
+        }
+
+
+# All of it, and its tables.
+
+
+def measure(judges: Mapping[str, Judge], ours: Judge, shared: Path) -> dict[str, Any]:
+    """Clips by split, every detector; ours with each stage left out."""
+    found: dict[str, Any] = {"clips": {}, "ablation": {}}
+    for split in SETS:
+        footage = sets(split, shared)
+        found["clips"][split] = {
+            name: {part: numbers(judged(judge, each)) for part, each in footage.items()}
+            for name, judge in judges.items()
+        }
+        for stage in ABLATIONS:
+            with without(stage):
+                found["ablation"].setdefault(stage, {})[split] = {
+                    part: numbers(judged(ours, each)) for part, each in footage.items()
+                }
+    return found
+
+
+def measure_films(shared: Path) -> dict[str, Any]:
+    """Ours on the films of both kinds of seeds."""
+    sources = {"tuning seeds": (doorsteps.TUNING, ("tune", SPENT)), "held-out": (doorsteps.HELD_OUT, SPLITS[1:])}
+    return {
+        name: films_of(doorsteps.film(kind, seed, found) for kind in doorsteps.KINDS for seed in seeds)
+        for name, (seeds, splits) in sources.items()
+        for found in (props(splits, shared),)
+    }
+
+
+def tables(found: dict[str, Any]) -> Iterator[str]:
+    """Markdown lines.  `found` may hold clips, ablation and films."""
+    for split, rows in found.get("clips", {}).items():
+        first = next(iter(rows.values()))
+        events = first["cold"]["hits"] + first["cold"]["missed"]
+        yield f"| **{split}**, {events} events | F1 [hits/missed/false] | a source left out | warm | idle, false/h |"
+        yield "|---|---|---|---|---|"
+        for name, row in rows.items():
+            cold, warmed, idle = row["cold"], row["warm"], row["idle"]
+            yield (
+                f"| {name} | {_f1(cold)} | {cold['left_out'][0]:.3f} to {cold['left_out'][1]:.3f} | {_f1(warmed)} "
+                f"| {idle['false_per_h']:.1f} ({idle['minutes']:.0f} min) |"
+            )
+        yield ""
+    if found.get("ablation"):
+        yield "| Doorward, cold / warm / idle false an hour | " + " | ".join(SETS) + " |"
+        yield "|---|" + "---|" * len(SETS)
+        for stage, row in found["ablation"].items():
+            cells = (
+                f"{_f1(row[split]['cold'])} / {_f1(row[split]['warm'])} / {row[split]['idle']['false_per_h']:.1f}"
+                for split in SETS
+            )
+            yield f"| {stage} | " + " | ".join(cells) + " |"
+        yield ""
+    for name, films in found.get("films", {}).items():
+        everyday = films["everyday"]
+        wrong = ", ".join(
+            f"{kind} {a}/{b}" for kind, (a, b) in films["kinds"].items() if a + b and kind in doorsteps.DISTURBED
+        )
+        yield (
+            f"Films, {name}, everyday and disturbed: F1 {_f1(everyday)}, {everyday['false_per_h']} false alarms an "
+            f"hour in {everyday['minutes']:.0f} min ({wrong or 'nothing wrong'})."
+        )
+        yield ""
+        yield f"| hard films, {name} | told, of films | latency, median, s | held, least | held, mean |"
+        yield "|---|---|---|---|---|"
+        for kind, row in films["hard"].items():
+            yield (
+                f"| {kind} | {row['told']} of {row['films']} | {row['latency_s']} | {row['held_least']:.2f} "
+                f"| {row['held_mean']:.2f} |"
+            )
+        yield ""
+
+
+def _f1(row: dict[str, Any]) -> str:
+    return f"{row['f1']:.3f} [{row['hits']}/{row['missed']}/{row['false']}]"
