@@ -19,8 +19,8 @@ from agent.ipc.control_operations import GetLiveGops
 
 __all__ = ["LiveBuffer"]
 
-_MOST_GOPS: Final = 8
-"""GOPs, or parts of long GOPs, of two seconds or 2 MiB each."""
+_MOST_GOPS: Final = 64
+"""Parts of GOPs: of 0.2 s, or of two seconds or 2 MiB if the camera sends pictures out of order."""
 _MOST_BYTES: Final = 16 << 20
 _ANSWER_BYTES: Final = 4 << 20
 _MOST_PIECES: Final = 8 * (1 << 20) // PIECE_BYTES

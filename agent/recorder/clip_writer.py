@@ -101,7 +101,7 @@ class ClipWriter:
         settings: WriterSettings,
         protected: Callable[[], ProtectedIds],
         hear: FetchSound | None = None,
-        show: Callable[[Gop, StreamDescription], None] | None = None,
+        show: Callable[[EncodedPacket, StreamDescription], None] | None = None,
         detection: ObjectDetectionService | None = None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
@@ -214,6 +214,8 @@ class ClipWriter:
 
     def _handle(self, item: object, assembler: GopAssembler, clips: Segmenter, between: Segmenter | None) -> None:
         if isinstance(item, EncodedPacket):
+            if self._show is not None and self._description is not None:
+                self._show(item, self._description)
             gop = assembler.push(item)
             if gop is not None:
                 self._push(gop, clips, between)
@@ -234,8 +236,6 @@ class ClipWriter:
         if self._again:
             return
         self._pushed_ns = gop.end_ns
-        if self._show is not None and self._description is not None:
-            self._show(gop, self._description)
         self._apply_effects(clips.push(gop))
         if between is None:
             return

@@ -1,6 +1,6 @@
 """Live view: the newest GOPs, sealed in the recorder while an owner looks, and kept for a moment by the custodian.
 
-    writer thread ── GOP ──▶ LiveEncoder (recorder): the newest few, unsealed, in memory
+    writer thread ── packet ──▶ LiveEncoder (recorder): the newest GOP in short parts, unsealed, in memory
                                  │ while an owner looks: each one sealed to the owners
                                  ▼ the recorder's call to the custodian
                              LiveBuffer (custodian): the newest few, ciphertext ──▶ owners
@@ -23,18 +23,22 @@ from typing import Final, Protocol
 import structlog
 
 from agent.core.live import LiveContext, live_plaintext, pieces_of
-from agent.core.media import Gop, StreamDescription, VideoCodec
-from agent.core.timebase import BootNs
+from agent.core.media import EncodedPacket, Gop, StreamDescription, VideoCodec
+from agent.core.segmenting import GopAssembler
+from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.core.vault.spans import span_between
 from agent.errors import DoorwardError, FormatError
 from agent.media.fmp4 import FragmentedMp4Writer, header_of
 from agent.ports import Clock
 from agent.recorder.vault import Vault
 
-__all__ = ["LiveEncoder", "LiveViewSink", "NewestPicture"]
+__all__ = ["LiveEncoder", "LiveParts", "LiveViewSink", "NewestPicture"]
 
 _MOST_BYTES: Final = 8 << 20
 """Limit of the current GOP, which is kept for an owner who begins to look in the middle of it."""
+_PART_NS: Final = 200 * NS_PER_MS
+"""A viewer sees a part after its last picture. Each part costs a header of 1.6 kB for each recipient."""
+_LONG_PART_NS: Final = 2 * NS_PER_S
 _ASK_S: Final = 2.0
 _AWAY_S: Final = 5.0
 
@@ -59,6 +63,45 @@ class _LiveGop:
     description: StreamDescription
 
 
+class LiveParts:
+    """Cuts a camera's packets into parts for viewers, shorter than those that are stored. One stream, one thread.
+
+    The first GOP comes in the long parts of the vault, and so do all GOPs if pictures are decoded in another order than
+    they were taken (B-frames): the delay of a film is taken from its first part, which must show the longest delay.
+    """
+
+    def __init__(self, frame_ns: int) -> None:
+        self._frame_ns = frame_ns
+        self._assembler = GopAssembler(frame_ns)
+        self._newest_ns = 0
+        self._gops = 0
+        self._is_in_order = True
+        self._is_short = False
+
+    def push(self, packet: EncodedPacket) -> list[Gop]:
+        """Takes a packet. Returns the parts that it completes."""
+        if packet.keyframe:
+            return self._begin(packet)
+        if packet.sensor_ns < self._newest_ns:
+            self._is_in_order = False
+        self._newest_ns = max(self._newest_ns, packet.sensor_ns)
+        if self._is_short and not self._is_in_order:
+            return []  # until the next keyframe
+        part = self._assembler.push(packet)
+        return [part] if part is not None else []
+
+    def _begin(self, keyframe: EncodedPacket) -> list[Gop]:
+        # Through the old assembler, so that the rest ends exactly where the keyframe begins.
+        rest = self._assembler.push(keyframe) if self._newest_ns < keyframe.sensor_ns else None
+        self._is_short = self._gops > 0 and self._is_in_order
+        part_ns = _PART_NS if self._is_short else _LONG_PART_NS
+        self._assembler = GopAssembler(self._frame_ns, part_ns=part_ns)
+        self._gops += 1
+        self._newest_ns = keyframe.sensor_ns
+        self._assembler.push(keyframe)
+        return [rest] if rest is not None else []
+
+
 @dataclass(frozen=True, slots=True)
 class NewestPicture:
     """The parts of the newest GOP. `end_ns`: on the boot clock. `live`: a camera's, not a file's."""
@@ -70,7 +113,7 @@ class NewestPicture:
 
 
 class LiveEncoder:
-    """`push` from the writer's thread; `run` is a separate thread."""
+    """`packet` from the writer's thread; `run` is a separate thread."""
 
     def __init__(self, vault: Vault, clock: Clock, device: str) -> None:
         self._vault = vault
@@ -83,12 +126,27 @@ class LiveEncoder:
         self._media: FragmentedMp4Writer | None = None
         self._header = b""
         self._changed = threading.Condition()
+        self._stream: StreamDescription | None = None
+        self._parts = LiveParts(NS_PER_S)
+        self._shown_until_ns = 0
+        self._is_repeated = False
         self._number = 0
         self._stopping = False
         self.sealed = 0
 
+    def packet(self, packet: EncodedPacket, description: StreamDescription) -> None:
+        """Takes a filmed packet. It is cheap while there is no viewer."""
+        if description is not self._stream:
+            self._stream, self._parts = description, LiveParts(round(NS_PER_S / description.frames_per_s))
+        for part in self._parts.push(packet):
+            if part.begins:
+                self._is_repeated = part.start_ns < self._shown_until_ns
+            if not self._is_repeated:  # a network camera may begin with pictures that it had kept
+                self._shown_until_ns = part.end_ns
+                self.push(part, description)
+
     def push(self, gop: Gop, description: StreamDescription) -> None:
-        """Takes a filmed GOP. It is cheap while there is no viewer."""
+        """Takes a filmed GOP, or the next part of one."""
         with self._changed:
             self._number += 1
             if gop.begins:

@@ -117,7 +117,7 @@ class Recorder(ThreadOwned):
             settings.writer,
             services.protected,
             sound.take if sound is not None else None,
-            live.push if live is not None else None,
+            live.packet if live is not None else None,
             detection,
             self._on_writer_tick,
         )

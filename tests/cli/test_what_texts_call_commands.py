@@ -16,7 +16,9 @@ TEXTS = (
     "*.md", "agent/**/*.py", "agent/**/*.md", "agent/web/src/**/*.js", "config/**/*", "demo/*.py", "docs/**/*.md",
     "firmware_bridge/**/*", "scripts/**/*", "systemd/**/*", "tests/**/*.md",
 )  # fmt: skip
-NOT_COMMANDS = ("alerts delayed", "case marks", "context", "recovery approval key", "runs on", "seen")
+NOT_COMMANDS = (
+    "alerts delayed", "case marks", "context", "passkey identity", "recovery approval key", "runs on", "seen",
+)  # fmt: skip
 """Other words that may follow the name: labels of keys and marks, and prose."""
 
 

@@ -746,7 +746,7 @@ def test_what_is_for_another_requester_or_for_none_is_counted_and_dropped(desk: 
     note = b'{"parts":1,"sha256":"%b","size_bytes":100,"v":1}' % (b"ab" * 32)
     for number, topic in enumerate(("doorward/v1/up/x", f"doorward/v1/up/other-police/{'ab' * 8}/{'cd' * 16}-0/init")):
         with desk.broker.lock:
-            desk.bus.deliver(MessageReceived(topic, note, retained=False))
+            desk.bus.deliver(MessageReceived(topic, note))
         while desk.step():
             pass
         assert desk.receiver.dropped == number + 1

@@ -13,6 +13,9 @@ import { silence, soundOf } from "./sound.js";
  */
 
 const AHEAD_S = 12;
+/** How far a live picture may fall behind its newest part: beyond the first it plays faster, beyond the second it jumps. */
+const LIVE_SLACK_S = 0.35;
+const LIVE_LOST_S = 1.5;
 
 /**
  * True if the sound is intact but sealed to other keys. Every other failure means damage.
@@ -249,6 +252,20 @@ function once(target, name, signal) {
 }
 
 /**
+ * Keeps a live picture close to its newest part.
+ *
+ * @param {HTMLVideoElement} video
+ */
+function catchUp(video) {
+  const ranges = video.buffered;
+  if (!ranges.length) return;
+  const [start, edge] = [ranges.start(ranges.length - 1), ranges.end(ranges.length - 1)];
+  const behind = edge - video.currentTime;
+  if (behind > LIVE_LOST_S) video.currentTime = Math.max(start, edge - LIVE_SLACK_S / 2);
+  video.playbackRate = behind > LIVE_SLACK_S ? 1.1 : 1;
+}
+
+/**
  * Follows what is being recorded: `append` each newest segment as it is sealed.  `{append, stop}`.
  *
  * @param {HTMLVideoElement} video
@@ -264,15 +281,18 @@ export async function follow(video) {
     video.src = url;
     await once(source, "sourceopen", signal);
     URL.revokeObjectURL(url);
+    /** @type {SourceBuffer | undefined} */
     let buffer;
     append = async ({ media, continues }) => {
       const type = typeOf(media);
-      buffer ??= source.addSourceBuffer(type);
-      buffer.mode = "sequence";
+      if (!buffer) {
+        buffer = source.addSourceBuffer(type);
+        // Once: each assignment makes the buffer drop pictures until the next keyframe (MSE, "coded frame processing").
+        buffer.mode = "sequence";
+      }
       buffer.appendBuffer(continues ? fragmentsOf(media) : media);
       await once(buffer, "updateend", signal);
-      const edge = video.buffered.length ? video.buffered.end(video.buffered.length - 1) : 0;
-      if (edge - video.currentTime > 10) video.currentTime = Math.max(0, edge - 5);
+      catchUp(video);
       video.play().catch(() => {});
     };
   }

@@ -68,18 +68,21 @@ class LiveView {
   /** Asks for what is new, again and again until the page is left. */
   async look() {
     if (this.#ended) return;
+    let hasCome = false;
     try {
       const { number, gops } = await call("live", { after: this.#after });
       if (this.#ended) return;
       this.#problem.textContent = "";
       // A restarted device counts from the beginning.
       this.#after = gops.length || number === this.#after ? number : 0;
-      for (const gop of gops) await this.#take(gop);
-      await this.#tell(gops.length > 0);
+      hasCome = gops.length > 0;
+      for (const gop of this.#last ? gops : fromKeyframe(gops)) await this.#take(gop);
+      await this.#tell(hasCome);
     } catch (error) {
       this.#fail(error);
     }
-    if (!this.#ended) setTimeout(() => this.look(), PAUSE_MS);
+    // The doorbell holds the question until something is filmed, so there is nothing to wait for here.
+    if (!this.#ended) setTimeout(() => this.look(), hasCome ? 0 : PAUSE_MS);
   }
 
   /** @param {LiveGop} gop */
@@ -151,3 +154,14 @@ const nowText = (end) => (behind(end) * 1000 > STALE_MS ? t("live.now.some") : t
 
 /** @param {number | null} end */
 const behind = (end) => Math.max(0, Math.round((Date.now() - (end ?? 0)) / 1000));
+
+/**
+ * A viewer who joins while another looks gets what is still kept. It is shown from its last keyframe on: what came
+ * before is over.
+ *
+ * @param {LiveGop[]} gops
+ */
+function fromKeyframe(gops) {
+  const last = gops.map((gop) => !gop.continues).lastIndexOf(true);
+  return last > 0 ? gops.slice(last) : gops;
+}

@@ -1,0 +1,100 @@
+"""Live view, from the camera's picture to the browser's screen: a clock in the picture.  `python -m bench live`.
+
+The limit of the same run: the same doorbell and browser with live view in whole GOPs. Each frame of the film carries its
+number as black and white blocks. The browser reads them from the video that it shows, so that encoder, sealing, recorder,
+custodian, page and decoder are in the figure. Needs Chromium and `npm ci` in tests/browser.
+"""
+
+# ruff: noqa: E501 — the scripts that run in the browser keep their lines
+from __future__ import annotations
+
+import statistics
+import tempfile
+import threading
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from agent.platform.system_clock import SystemClock
+from agent.recorder import live_view
+from agent.recorder.capture.camera_file import FileCamera
+from tests.browser.house import DESKTOP, a_house, phones
+
+FRAMES_PER_S = 15
+LENGTH_S = 40
+BITS = 12
+BLOCK_PX = 40
+_READ = f"""
+const seen = [];
+const canvas = new OffscreenCanvas(640, 480), context = canvas.getContext("2d", {{ willReadFrequently: true }});
+const ends = Date.now() + 20_000;
+while (Date.now() < ends) {{
+  await new Promise(requestAnimationFrame);
+  const video = document.querySelector("video.stage");
+  if (!video || video.readyState < 2) continue;
+  context.drawImage(video, 0, 0, 640, 480);
+  const at = Date.now();
+  let number = 0;
+  for (let bit = 0; bit < {BITS}; bit++) {{
+    const [light] = context.getImageData(bit * {BLOCK_PX} + {BLOCK_PX // 2}, {BLOCK_PX // 2}, 1, 1).data;
+    number |= (light > 128) << bit;
+  }}
+  seen.push([number, at]);
+}}
+return seen;
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        film = _film(Path(folder) / "clock.mp4")
+        for name, part_ns in (("in short parts", live_view._PART_NS), ("in whole GOPs", 60 * 10**9)):
+            live_view._PART_NS = live_view._LONG_PART_NS = part_ns  # type: ignore[misc]
+            behind_ms = _watched(Path(folder) / name.replace(" ", "-"), film)
+            median, p95 = statistics.median(behind_ms), statistics.quantiles(behind_ms, n=20)[-1]
+            print(f"live view {name:15} {median:6.0f} ms behind (95 %: {p95:.0f} ms), {len(behind_ms)} pictures")
+
+
+def _watched(folder: Path, film: Path) -> list[float]:
+    """Returns how old each shown picture was, in ms."""
+    folder.mkdir()
+    with a_house(folder, None) as house, phones(house, folder) as people:
+        people.pair("ana", device=DESKTOP)
+        people.claim("ana")
+        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
+        house.solo.recorder._loop._open_camera = lambda: FileCamera(film, paced=True)
+        people.go("ana", "/live")
+        reading = SystemClock().now()
+        began_ms = time.time() * 1000
+        filming = threading.Thread(target=house.solo.record, args=(reading.boot_ns,))
+        filming.start()
+        seen = people.run("ana", "return page.evaluate(async () => {" + _READ + "})")
+        filming.join()
+    shown = {int(number): at_ms for number, at_ms in reversed(seen)}
+    return [
+        at_ms - began_ms - 1000 * number / FRAMES_PER_S for number, at_ms in shown.items() if number > 3 * FRAMES_PER_S
+    ]
+
+
+def _film(path: Path) -> Path:
+    texture = np.random.default_rng(3).integers(60, 120, (480, 640, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FRAMES_PER_S)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        stream.codec_context.max_b_frames = 0
+        for number in range(FRAMES_PER_S * LENGTH_S):
+            pixels = texture.copy()
+            for bit in range(BITS):
+                pixels[:BLOCK_PX, bit * BLOCK_PX : (bit + 1) * BLOCK_PX] = 255 if number >> bit & 1 else 0
+            picture = av.VideoFrame.from_ndarray(pixels, format="bgr24")
+            picture.pts, picture.time_base = number, Fraction(1, FRAMES_PER_S)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+if __name__ == "__main__":
+    main()
