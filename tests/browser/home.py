@@ -56,9 +56,7 @@ class Home:
         self.people.make_keys(who)
         self.people.run(admitting, 'await page.getByRole("heading", {name: "Admit owner-2?"}).waitFor();')
         self.people.sign(admitting, "Sign and admit")
-        self.people.run(
-            who, 'await page.waitForURL("**/timeline"); await page.locator("body[data-bare=false]").waitFor();'
-        )
+        self.people.come_in(who)
         self.people.run(admitting, 'await page.getByRole("button", {name: "Remove owner-2"}).waitFor();')
 
     def trust_on(self, who: str) -> None:

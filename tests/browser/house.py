@@ -207,6 +207,17 @@ class Phones:
             name=name,
         )
 
+    def come_in(self, who: str, button: str = "Not now") -> None:
+        """Answer the question about the trust roots of the household, then see the timeline."""
+        self.run(
+            who,
+            """await page.getByRole("heading", {name: "Whom your household trusts"}).waitFor();
+               await page.getByRole("button", {name: args.button}).click();
+               await page.waitForURL("**/timeline");
+               await page.locator("body[data-bare=false]").waitFor();""",
+            button=button,
+        )
+
     def sign(self, who: str, button: str) -> None:
         """Type the passphrase into the dialog that asks for it, and wait until it is done."""
         self.run(

@@ -22,6 +22,7 @@ from agent.errors import OpenError
 from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Contact
 from agent.wire.statements import Settings
 from tests.browser.home import Home
@@ -165,7 +166,10 @@ def test_the_recovery_kit_brings_an_owner_back_on_a_new_phone_for_good(home: Hom
         kit=f"  {home.house.kit[:40]}\n {home.house.kit[40:].lower()} ",
     )
     people.make_keys("new", "Put new keys in place")
-    people.run("new", 'await page.waitForURL("**/timeline");')
+    # The roots that the lost keys chose are signed, so the owner types none of them.
+    people.run("new", "await page.getByText(/^“owner-1” chose this root on/).waitFor();")
+    people.run("new", 'await page.getByText("The rijnstad-police").waitFor();')
+    people.come_in("new", "Trust them too")
     # The lost keys leave the list by default.
     assert home.house.control("status")["owners"] == ["owner-new"]
     # The kit opens what was recorded for the lost keys, in this session and in every later one.
@@ -186,6 +190,39 @@ def test_the_recovery_kit_brings_an_owner_back_on_a_new_phone_for_good(home: Hom
     people.sign("new", "Sign")
     until(lambda: settings_of(home).name == "Back door", "the name")
     assert settings_of(home).max_age_days == 7
+    people.open_request("new", home.asked("2026-20"))
+    people.run("new", 'await page.getByText("The rijnstad-police").first().waitFor();')
+
+
+def test_a_second_owner_takes_over_the_roots_in_the_settings_and_one_that_nobody_signed_is_not_offered(
+    home: Home,
+) -> None:
+    people = home.people
+    home.join("ben", home.invite("ana"), "ana")
+    request = home.asked("2026-21")
+    people.go("ben", f"/requests/{request}")
+    people.run("ben", 'await page.getByText("is not confirmed in this browser").waitFor();')
+    people.go("ben", "/settings")
+    people.run("ben", 'await page.locator("#settings-trust").getByText(/^“owner-1” chose this root on/).waitFor();')
+    # The doorbell names another root, which it made up. The page shows it, but no owner chose it.
+    trust = home.house.solo.custodian.control._trust
+    made_up = public_key_of(private_key_from_seed(b"m" * 32))
+    with trust.lock:
+        trust.store = trust.store.with_root(made_up)
+    people.go("ben", "/timeline")
+    people.go("ben", "/settings")
+    people.run(
+        "ben",
+        """const section = page.locator("#settings-trust");
+           await section.getByText(args.id).waitFor();
+           if (await section.getByText(/chose this root on/).count() !== 1) throw new Error("one root was chosen");
+           await section.getByRole("button", {name: "Trust them too"}).click();
+           await section.getByText(/chose this root on/).waitFor({state: "detached"});
+           if (await section.getByText("chosen in another browser").count() !== 1) throw new Error("one stays open");""",
+        id=made_up.id,
+    )
+    people.open_request("ben", request)
+    assert people.browser.troubles("ben") == []
 
 
 def settings_of(home: Home) -> Settings:

@@ -72,6 +72,6 @@ def test_a_second_owner_live_view_and_the_recovery_kit_on_a_new_phone(home: Home
         kit=house.kit,
     )
     people.make_keys("new", "Put new keys in place")
-    people.run("new", 'await page.waitForURL("**/timeline");')
+    people.come_in("new", "Trust them too")
     until(lambda: "owner-new" in house.control("status")["owners"], "the new keys")
     people.run("new", 'await page.locator(".tile img[src^=blob]").first().waitFor();')

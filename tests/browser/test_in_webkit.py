@@ -152,6 +152,7 @@ def test_no_and_silence_and_live_view_and_the_recovery_kit_on_a_new_phone(tmp_pa
             phone.fill("Passphrase", PASSPHRASE)
             phone.fill("The passphrase again", PASSPHRASE)
             phone.click("Put new keys in place")
+            phone.click("Trust them too")
             phone.until("return location.pathname == '/timeline'")
             phone.until("return document.querySelector('.tile img[src^=blob]')?.naturalWidth")
             assert "owner-new" in house.control("status")["owners"]

@@ -17,6 +17,7 @@ const readers = {
   "trust-bundle": messages.trustBundle,
   tip: messages.tip,
   "co-approval": messages.coApproval,
+  "trust-change": messages.trustChange,
 };
 const verdicts = readFileSync(process.argv[2], "utf8")
   .split("\n")

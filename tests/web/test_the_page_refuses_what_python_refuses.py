@@ -20,7 +20,7 @@ pytestmark = pytest.mark.interop
 
 KINDS = (
     "footage-request", "bulletin", "deletion", "receipt", "enrolment", "approval", "settings", "trust-bundle", "tip",
-    "co-approval",
+    "co-approval", "trust-change",
 )  # fmt: skip
 MESSAGES = 20_000
 NAMES = ("constructor", "toString", "hasOwnProperty", "__proto__", "valueOf", "note", "v", "shape", "lat")

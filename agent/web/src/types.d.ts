@@ -46,6 +46,14 @@ export interface Known {
   bundles: Newest;
 }
 
+/** A root that an owner chose, and when: the time is that owner's. */
+export interface ChosenRoot {
+  key: string;
+  id: string;
+  by: string;
+  at: number;
+}
+
 export type Newest = Record<string, { version: number; sha256: string }>;
 
 /** A doorbell that was found to be the known one, and to have gone forwards only. */

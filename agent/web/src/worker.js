@@ -8,6 +8,7 @@ import { ask } from "./link.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
 import { makeGlanceKey } from "./owner/glance.js";
+import { householdRoots, takeOverRoots } from "./owner/household_roots.js";
 import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
 import * as reviewing from "./owner/review.js";
@@ -485,6 +486,16 @@ const operations = {
 
   async trust() {
     return trusting.overview();
+  },
+
+  /** Roots that other owners signed, and that this browser does not know yet. */
+  async householdRoots() {
+    return householdRoots();
+  },
+
+  /** @param {{ roots: string[] }} options */
+  async takeOverRoots({ roots }) {
+    await takeOverRoots(roots);
   },
 
   /** @param {{ root: string, credential: Credential }} options */

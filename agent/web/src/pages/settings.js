@@ -7,6 +7,7 @@ import { addPasskey, canHavePasskey, passkey } from "../ui/passkey.js";
 import { bytes, dateAndClock, explain, shortDate, t } from "../ui/texts.js";
 import { INCIDENTS, KINDS } from "../wire/kinds.js";
 import { alerts } from "./alerts.js";
+import { chosenRoots } from "./chosen_roots.js";
 import { fromFile, place, privateHours, retention, saved } from "./household.js";
 import { kitPage, nameOfKit, qr, TAIL } from "./kit.js";
 import { zones } from "./zones.js";
@@ -379,9 +380,26 @@ export async function trust(again) {
         ),
       ),
     ),
+    await household(again, roots),
     addingRoot(again),
     offeringBundle(again),
   ].filter(Boolean);
+}
+
+/**
+ * Roots that other owners signed. If one of them is not the owners' choice, the section says so and shows the rest.
+ *
+ * @param {() => Promise<unknown>} again
+ * @param {{ confirmed: boolean }[]} roots
+ */
+async function household(again, roots) {
+  if (roots.every((each) => each.confirmed)) return false;
+  try {
+    const found = await call("householdRoots");
+    return found.length > 0 && h("div", h("h3", t("roots.title")), chosenRoots(found, again));
+  } catch (error) {
+    return h("p.problem", { role: "alert" }, explain(error));
+  }
 }
 
 /**

@@ -7,6 +7,7 @@ import { doing, say } from "../ui/dialogs.js";
 import { existing, h } from "../ui/dom.js";
 import { addPasskey, canHavePasskey } from "../ui/passkey.js";
 import { explain, t } from "../ui/texts.js";
+import { chosenRoots } from "./chosen_roots.js";
 import { kitPage, TAIL } from "./kit.js";
 import { onboarding } from "./onboarding.js";
 
@@ -181,8 +182,7 @@ function join(content, hello, { secret, expected }) {
       );
       const look = async () => {
         try {
-          if (await call("answerInvitation", { passphrase, origin: origin(), expected }))
-            await go("/timeline", { replace: true });
+          if (await call("answerInvitation", { passphrase, origin: origin(), expected })) await comeIn(place);
           else timer = setTimeout(look, WAIT_MS);
         } catch (error) {
           // Polls again after a lost connection; the waiting person need not act.
@@ -211,7 +211,7 @@ async function recoverOwner(content, hello) {
   place.append(
     h("details.card", h("summary", t("back.invited")), h("p", t("back.invited.text"))),
     h("details.card", h("summary", t("back.backup")), backupForm()),
-    h("details.card", h("summary", t("back.kit")), kitForm(owners)),
+    h("details.card", h("summary", t("back.kit")), kitForm(owners, place)),
   );
 }
 
@@ -241,8 +241,11 @@ function backupForm() {
   );
 }
 
-/** @param {string[]} owners */
-function kitForm(owners) {
+/**
+ * @param {string[]} owners
+ * @param {HTMLElement} place
+ */
+function kitForm(owners, place) {
   const typed = h("textarea", {
     id: "kit",
     required: true,
@@ -271,7 +274,7 @@ function kitForm(owners) {
         replaces: replaces.value === NOBODY ? "" : replaces.value,
         origin: origin(),
       });
-      await go("/timeline", { replace: true });
+      await comeIn(place);
     },
     h("p", t("back.kit.text")),
     h("label", { for: "kit" }, t("back.kit.label")),
@@ -280,6 +283,19 @@ function kitForm(owners) {
     replaces,
     ...inner.elements,
   );
+}
+
+/**
+ * Asks a new owner, or one who came back, once for the trust roots that the household chose. Then the timeline.
+ *
+ * @param {HTMLElement} place
+ */
+async function comeIn(place) {
+  const leave = () => go("/timeline", { replace: true });
+  // If they cannot be verified, the settings say so: it must not keep an owner out.
+  const found = await call("householdRoots").catch(() => []);
+  if (!found.length) return leave();
+  place.replaceChildren(h("div.card", h("h2", t("roots.title")), chosenRoots(found, leave, leave)));
 }
 
 // Pieces

@@ -32,6 +32,7 @@ export type Agreement = All<
     Reads<typeof page.approval, Wire.Approval>,
     Reads<typeof page.tip, Wire.Tip>,
     Reads<typeof page.coApproval, Wire.CoApproval>,
+    Reads<typeof page.trustChange, Wire.TrustChange>,
     Reads<typeof page.settings, Wire.Settings>,
     Reads<typeof page.receipt, Wire.Receipt>,
     Reads<typeof page.deletion, Wire.Deletion>,

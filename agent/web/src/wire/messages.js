@@ -233,6 +233,20 @@ export function tip(value) {
 
 export const coApproval = object({ ...statement, request: sha256Text, approval: sha256Text });
 
+const roots = list(keyText, 0, 16);
+const trustChangeShape = object(statement, {}, { roots_added: roots, roots_removed: roots });
+
+/**
+ * @param {unknown} value
+ */
+export function trustChange(value) {
+  const found = trustChangeShape(value);
+  const named = [...(found.roots_added ?? []), ...(found.roots_removed ?? [])];
+  if (!named.length) throw new FormatError("error.format", { what: "roots_added" });
+  distinct(named, "roots_added");
+  return found;
+}
+
 const minute = integer(0, 1439);
 const percent = integer(10, 1000);
 const tenThousandth = integer(0, 10_000);

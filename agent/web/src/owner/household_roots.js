@@ -1,0 +1,143 @@
+// The trust roots that the owners of a doorbell chose, for a browser that was not there: a recovered or a second
+// owner's (agent/clients/owner/household_roots.py). The doorbell hands out the owners' signed changes, and this browser
+// verifies each of them.
+import { OpenError } from "../errors.js";
+import { ask, fetchOp } from "../link.js";
+import { fromUtf8, sha256hex, utf8 } from "../wire/bytes.js";
+import { open, payloadType, readUnverified } from "../wire/envelope.js";
+import { parseKey } from "../wire/keys.js";
+import { STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT, trustChange } from "../wire/messages.js";
+import { decode } from "../wire/strictjson.js";
+import { TrustStore } from "../wire/trust.js";
+import { readLedger } from "./ledger.js";
+import * as store from "./store.js";
+import { approverKeys, readEnrolment, syncDevice } from "./sync.js";
+
+/** @import { ChosenRoot, Entry, PublicKey } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
+const CHANGE = payloadType("trust-change");
+const BUNDLE_LIMIT = 3 << 19;
+
+/**
+ * Roots that the owners chose and that this browser does not know yet, with the requesters they vouch for. Throws
+ * OpenError if a change was not signed by an owner of that time, or is not the ledger's.
+ *
+ * @returns {Promise<(ChosenRoot & { requesters: string[] })[]>}
+ */
+export async function householdRoots() {
+  const synced = await syncDevice();
+  const { roots, bundles } = await ask("trust");
+  if (roots.every((root) => synced.known.roots.includes(root))) return [];
+  const { entries } = await readLedger();
+  const { body } = await fetchOp("trust_changes");
+  const shown = body.length ? fromUtf8(body).split("\n") : [];
+  const chosen = await rootsChosen(shown, entries, synced.known.enrolments, synced.device);
+  const news = chosen.filter((each) => !synced.known.roots.includes(each.key));
+  const names = await requestersOf(news, bundles, synced.known.bundles);
+  return news.map((each) => ({ ...each, requesters: names.get(each.id) ?? [] }));
+}
+
+/**
+ * Remembers those of `roots` that the owners chose as this owner's choice too. The doorbell trusts them already, so
+ * nothing is signed.
+ *
+ * @param {string[]} roots
+ */
+export async function takeOverRoots(roots) {
+  const chosen = (await householdRoots()).map((each) => each.key).filter((key) => roots.includes(key));
+  const { device, known } = await syncDevice();
+  await store.remember(device.id, { ...known, roots: [...new Set([...known.roots, ...chosen])] });
+}
+
+/**
+ * The roots that remain after the changes in `shown`. They must be the last ones of the ledger, without a gap, each
+ * signed by an owner of the list in force at its place in the ledger.
+ *
+ * @param {string[]} shown
+ * @param {Entry[]} entries
+ * @param {string[]} enrolments verified from the first one on
+ * @param {PublicKey} device
+ * @returns {Promise<ChosenRoot[]>}
+ */
+export async function rootsChosen(shown, entries, enrolments, device) {
+  const recorded = await changesIn(entries, enrolments);
+  if (shown.length > recorded.length) throw new OpenError("error.unsigned-root");
+  const first = recorded.length - shown.length;
+  /** @type {Map<string, ChosenRoot>} */
+  const chosen = new Map();
+  for (const [i, envelope] of shown.entries()) {
+    const { change, by } = await opened(envelope, recorded[first + i], device);
+    for (const text of change.roots_removed ?? []) chosen.delete(text);
+    for (const text of change.roots_added ?? [])
+      chosen.set(text, { key: text, id: (await parseKey(text)).id, by, at: change.owner_time_ms });
+  }
+  return [...chosen.values()];
+}
+
+/**
+ * The hash of each change of the roots, and the list of owners at its place in the ledger.
+ *
+ * @param {Entry[]} entries
+ * @param {string[]} enrolments
+ */
+async function changesIn(entries, enrolments) {
+  const lists = new Map();
+  for (const envelope of enrolments) {
+    const { value, sha256 } = await readEnrolment(envelope);
+    lists.set(sha256, value);
+  }
+  /** @type {Wire.Enrolment | undefined} */
+  let owners;
+  const found = [];
+  for (const entry of entries) {
+    if (entry.kind === "recipients-changed") owners = lists.get(entry.subject);
+    // A trust bundle has a version. A statement of an owner has none.
+    else if (entry.kind === "trust-changed" && entry.version === undefined)
+      found.push({ subject: entry.subject, owners });
+  }
+  return found;
+}
+
+/**
+ * @param {string} envelope
+ * @param {{ subject: string | undefined, owners: Wire.Enrolment | undefined }} recorded
+ * @param {PublicKey} device
+ */
+async function opened(envelope, { subject, owners }, device) {
+  try {
+    if (!owners) throw new OpenError("error.unsigned-root");
+    const { payload, keyId } = await open(utf8(envelope), CHANGE, await approverKeys(owners), STATEMENT_ENVELOPE_LIMIT);
+    const change = trustChange(decode(payload, STATEMENT_LIMIT));
+    const isRecorded = (await sha256hex(payload)) === subject && change.device === device.text;
+    if (!isRecorded) throw new OpenError("error.unsigned-root");
+    return { change, by: await nameOf(owners, keyId) };
+  } catch {
+    throw new OpenError("error.unsigned-root");
+  }
+}
+
+/**
+ * @param {Wire.Enrolment} owners
+ * @param {string} keyId
+ */
+async function nameOf(owners, keyId) {
+  for (const { name, key } of owners.approvers) if ((await parseKey(key)).id === keyId) return name;
+  return "";
+}
+
+/**
+ * The names of the requesters by root, from the bundles that these roots signed.
+ *
+ * @param {ChosenRoot[]} chosen
+ * @param {string[]} bundles
+ * @param {import("../types.js").Newest} newest
+ */
+async function requestersOf(chosen, bundles, newest) {
+  const keys = await Promise.all(chosen.map((each) => parseKey(each.key)));
+  const trust = new TrustStore(new Map(keys.map((key) => [key.id, key])), newest);
+  for (const bundle of bundles) {
+    const bytes = utf8(bundle);
+    if (trust.roots.has(readUnverified(bytes, BUNDLE_LIMIT).keyId)) await trust.accept(bytes);
+  }
+  return new Map([...trust.bundles].map(([root, { requesters }]) => [root, requesters.map((each) => each.name)]));
+}
