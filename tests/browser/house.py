@@ -12,7 +12,7 @@ from typing import Any
 from agent.config import load
 from agent.core.timebase import BootNs, seconds
 from agent.platform.system_clock import SystemClock
-from agent.ports import CameraEnd, Microphone
+from agent.ports import Camera, CameraEnd, Microphone
 from agent.recorder.capture.camera_file import FileCamera
 from agent.solo import Solo
 from agent.wire.control import Frame
@@ -45,7 +45,10 @@ class House:
         broker_port: int | None = None,
         open_microphone: Callable[[], Microphone] | None = None,
         more: str = "",
+        rings_s: tuple[int, ...] = (10,),
     ) -> None:
+        """`rings_s`: when the button is pressed, in seconds of the footage."""
+        self._rings_s = rings_s
         self.street = street
         self.footage = footage
         self._open_microphone = open_microphone
@@ -64,7 +67,7 @@ class House:
         else:
             solo = Solo(
                 load(path),
-                open_camera=lambda: RingingCamera(FileCamera(footage), seconds(10), self.solo.press_button),
+                open_camera=lambda: self._camera(footage),
                 open_microphone=self._open_microphone,
             )
         # The limit on questions about one time has its own test; here all requests are about the last hour.
@@ -73,6 +76,12 @@ class House:
         assert solo.page is not None
         self._page_port = solo.page.port
         return solo
+
+    def _camera(self, footage: Path) -> Camera:
+        camera: Camera = FileCamera(footage)
+        for ring_s in self._rings_s:
+            camera = RingingCamera(camera, seconds(ring_s), self.solo.press_button)
+        return camera
 
     def restart(self, *, broker_port: int | None = None) -> None:
         """Off and on again, on the same port."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -38,11 +39,14 @@ NOT_STRICT = [
 STRICT = ['{"a":[1,"é",null,true]}', '{"lat":52.0902,"lon":-0.5}', ' {"a" : 1 } ', '{"a":9007199254740991}']
 
 
-def node(script: str, *arguments: str) -> dict[str, object]:
+def node(script: str, *arguments: str, zone: str | None = None) -> dict[str, object]:
     found = shutil.which("node")
     if found is None or not (WEB / "src" / "node_modules" / "age-encryption").is_dir():
         pytest.skip("node or the page's packages are missing: run `npm ci` in agent/web/src")
-    done = subprocess.run([found, HERE / script, *arguments], capture_output=True, text=True, timeout=300)
+    environment = os.environ | ({"TZ": zone} if zone else {})
+    done = subprocess.run(
+        [found, HERE / script, *arguments], capture_output=True, text=True, timeout=300, env=environment
+    )
     assert done.returncode == 0, done.stderr
     answer: dict[str, object] = json.loads(done.stdout)
     return answer
@@ -251,6 +255,14 @@ def test_an_event_is_called_by_its_certain_labels_and_otherwise_unsure() -> None
         ["person"], ["person", "vehicle"], ["motion", "unsure"], ["motion"],
         ["button", "person"], ["button", "unsure"], ["pir"],
     ]  # fmt: skip
+
+
+def test_days_have_23_to_25_hours_and_the_slider_means_the_nearest_event() -> None:
+    lengths, starts_at_midnight, gap_ends, near = node("days.mjs", zone="Europe/Amsterdam")
+    assert lengths == [23, 25, 24]
+    assert starts_at_midnight is True
+    assert gap_ends == [1000, 500, 90], "an open gap ends at the next record, or now"
+    assert near == ["earlier", "earlier", None, "later", "later", None]
 
 
 def test_what_would_have_been_seen_is_who_walked_there_in_the_zones_that_watch_and_only_there() -> None:

@@ -7,23 +7,25 @@ import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { dialog, doing, say, withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
+import { everything, what } from "../ui/happened.js";
+import { lookAt } from "../ui/posters.js";
 import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from "../ui/texts.js";
 
 /** @import { Answer, Playable } from "../types.js" */
 
 /** @typedef {Playable & { held?: number, whole: boolean }} Stored */
 
-const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
-
 /**
- * `{event, segments}` of one event, as the doorbell has it now; null if all of it is gone.
+ * `{event, segments, earlier, later}` of one event, as the doorbell has it now; null if all of it is gone. The
+ * neighbours are undefined at the ends of the timeline.
  *
  * @param {string} name
  */
 export async function readEvent(name) {
-  const { events } = await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS });
-  const found = events.find((/** @type {Answer} */ each) => each.event === name);
-  if (!found) return null;
+  const { events } = await everything();
+  const at = events.findIndex((each) => each.event === name);
+  if (at < 0) return null;
+  const found = events[at];
   const { segments } = await ask("list", { from_ms: found.start_ms, to_ms: found.end_ms + 1 });
   const own = segments
     .filter((/** @type {Answer} */ each) => each.event === name)
@@ -35,7 +37,7 @@ export async function readEvent(name) {
       sound,
       whole,
     }));
-  return own.length ? { event: found, segments: own } : null;
+  return own.length ? { event: found, segments: own, earlier: events[at + 1], later: events[at - 1] } : null;
 }
 
 /**
@@ -44,13 +46,16 @@ export async function readEvent(name) {
  */
 export async function event(content, name) {
   const read = await readEvent(name);
-  content.append(h("a.back", { href: "/timeline" }, icon(...ICONS.back), t("timeline.title")));
+  const ways = h("div.ways", h("a.back", { href: "/timeline" }, icon(...ICONS.back), t("timeline.title")));
+  content.append(ways);
   if (!read) {
     content.append(h("h1", t("event.gone")), h("p", t("event.gone.text")));
     return undefined;
   }
-  const { event: found, segments: own } = read;
+  const { event: found, segments: own, earlier, later } = read;
   const title = t(`event.${found.kind || "motion"}`);
+  // The heading names what was detected, as the timeline does, also if this page was opened first.
+  if (found.poster) void lookAt(found.poster);
   const isHeard = own.some((/** @type {Answer} */ each) => each.sound);
   const video = h("video.stage", {
     controls: true,
@@ -62,6 +67,8 @@ export async function event(content, name) {
   const withSound = h("input", { type: "checkbox" });
   const save = h("button", { type: "button" }, t("event.save"));
   save.addEventListener("click", () => saveFilm(own, found, withSound.checked, save, problem));
+  const share = canShareFilms() && h("button", { type: "button" }, t("event.share"));
+  if (share) share.addEventListener("click", () => shareFilm(own, found, withSound.checked));
   const [keep, ...more] = keeping(own, () => go(`/timeline/${name}`, { replace: true }));
   let stop = () => {};
   /** @param {number} from */
@@ -74,8 +81,9 @@ export async function event(content, name) {
       },
     });
   };
+  ways.append(neighbours(earlier, later));
   content.append(
-    h("h1", `${title}, ${clock(found.start_ms)}`),
+    h("h1", what(found), `, ${clock(found.start_ms)}`),
     h("p.lead", `${date(found.start_ms)} · ${length(found.end_ms - found.start_ms)}`),
     video,
     problem,
@@ -87,11 +95,53 @@ export async function event(content, name) {
       ),
     ),
     isHeard ? h("label.tick", withSound, h("span", t("event.save.sound"))) : "",
-    h("div.row.actions", save, keep, h("a.button", { href: `/tips/${name}` }, t("tip.about")), ...more),
+    h("div.row.actions", save, share, keep, h("a.button", { href: `/tips/${name}` }, t("tip.about")), ...more),
     h("p.quiet", t(isHeard ? "event.sealed.sound" : "event.sealed")),
   );
   start(0);
-  return () => stop();
+  addEventListener("keydown", followArrows);
+  return () => {
+    removeEventListener("keydown", followArrows);
+    stop();
+  };
+}
+
+/**
+ * Links to the events before and after this one.
+ *
+ * @param {Answer | undefined} earlier
+ * @param {Answer | undefined} later
+ */
+function neighbours(earlier, later) {
+  /**
+   * @param {string} selector
+   * @param {Answer | undefined} event
+   * @param {string} text
+   */
+  const link = (selector, event, text) =>
+    event ? h(selector, { href: `/timeline/${event.event}`, title: dateAndClock(event.start_ms) }, text) : "";
+  return h(
+    "div.neighbours",
+    { role: "navigation", "aria-label": t("event.neighbours") },
+    link("a.earlier", earlier, `← ${t("event.earlier")}`),
+    link("a.later", later, `${t("event.later")} →`),
+  );
+}
+
+/**
+ * The arrow keys open the neighbours. A film, a field and an open dialog keep their own arrow keys.
+ *
+ * @param {KeyboardEvent} pressed
+ */
+function followArrows(pressed) {
+  const { key, target, altKey, ctrlKey, metaKey, shiftKey } = pressed;
+  const isTaken = target instanceof Element && target.closest("video, input, select, textarea, dialog");
+  if (isTaken || altKey || ctrlKey || metaKey || shiftKey || document.querySelector("dialog[open]")) return;
+  const selector = { ArrowLeft: "a.earlier", ArrowRight: "a.later" }[key];
+  const link = selector && document.querySelector(`.neighbours ${selector}`);
+  if (!(link instanceof HTMLElement)) return;
+  pressed.preventDefault();
+  link.click();
 }
 
 /**
@@ -153,21 +203,94 @@ function keeping(segments, again) {
  */
 async function saveFilm(segments, found, withSound, button, problem) {
   await doing(button, problem, async () => {
-    const opened = [];
-    for (const { id, start, sound } of segments) {
-      opened.push({
-        start,
-        media: (await call("segment", { id })).media,
-        sound: withSound && sound ? await heard(id) : null,
-      });
-    }
-    if (opened.some((each) => each.sound === undefined)) problem.textContent = t("error.sound-broken");
-    const url = URL.createObjectURL(new Blob([join(opened)], { type: "video/mp4" }));
-    const stamp = new Date(found.start_ms).toISOString().slice(0, 19).replaceAll(/[T:]/g, "-");
-    h("a", { href: url, download: `doorward-${stamp}.mp4` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    const { film, isSilent } = await filmOf(segments, found, withSound);
+    if (isSilent) problem.textContent = t("error.sound-broken");
+    download(film);
     say(t("event.saved"));
   });
+}
+
+/**
+ * Opens an event and joins it into one file. `isSilent`: a sound did not open.
+ *
+ * @param {Stored[]} segments
+ * @param {Answer} found
+ * @param {boolean} withSound
+ */
+async function filmOf(segments, found, withSound) {
+  const opened = [];
+  for (const { id, start, sound } of segments) {
+    opened.push({
+      start,
+      media: (await call("segment", { id })).media,
+      sound: withSound && sound ? await heard(id) : null,
+    });
+  }
+  const stamp = new Date(found.start_ms).toISOString().slice(0, 19).replaceAll(/[T:]/g, "-");
+  const film = new File([join(opened)], `doorward-${stamp}.mp4`, { type: "video/mp4" });
+  return { film, isSilent: opened.some((each) => each.sound === undefined) };
+}
+
+/** @param {File} film */
+function download(film) {
+  const url = URL.createObjectURL(film);
+  h("a", { href: url, download: film.name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** True if this browser can hand a film to other apps. Desktop browsers often cannot: "Save as MP4" remains. */
+function canShareFilms() {
+  const film = new File([], "doorward.mp4", { type: "video/mp4" });
+  return Boolean(navigator.canShare?.({ files: [film] }));
+}
+
+/**
+ * Warns that the film leaves the encryption, and hands it to an app. The film is opened behind the warning, because a
+ * browser allows sharing only within seconds of the tap.
+ *
+ * @param {Stored[]} segments
+ * @param {Answer} found
+ * @param {boolean} withSound
+ */
+async function shareFilm(segments, found, withSound) {
+  await dialog(t("event.share"), (close) => {
+    const problem = h("p.problem", { role: "alert" });
+    const share = h("button.primary", { type: "button" }, t("event.share.yes"));
+    /** @type {File | undefined} */
+    let film;
+    void doing(share, problem, async () => {
+      const made = await filmOf(segments, found, withSound);
+      film = made.film;
+      if (made.isSilent) problem.textContent = t("error.sound-broken");
+    }).then(() => {
+      share.disabled = !film;
+    });
+    share.addEventListener("click", async () => {
+      if (film && (await handOver(film))) close(undefined);
+    });
+    return [
+      h("p", t("event.share.text")),
+      problem,
+      h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")), share),
+    ];
+  });
+}
+
+/**
+ * Returns false if the user chose no app. If the system refuses the film, for example because of its size, the browser
+ * saves it.
+ *
+ * @param {File} film
+ */
+async function handOver(film) {
+  try {
+    await navigator.share({ files: [film] });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") return false;
+    download(film);
+    say(t("event.saved"));
+  }
+  return true;
 }
 
 /**

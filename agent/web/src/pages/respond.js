@@ -7,6 +7,7 @@ import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { dialog, say, withCredential } from "../ui/dialogs.js";
 import { existing, h, ICONS, icon } from "../ui/dom.js";
+import { what } from "../ui/happened.js";
 import { poster } from "../ui/posters.js";
 import { clock, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
 import { cleaned } from "../wire/text.js";
@@ -280,7 +281,7 @@ export function clipCard(clip, i, chosen, update, start) {
     frame,
     h(
       "div.about",
-      h("p.name", t(`event.${clip.kind || "motion"}`)),
+      h("p.name", what(clip)),
       h("p.quiet", `${dateAndClock(first.start)} · ${length(last.end - first.start)}`),
       h("label.tick", whole, h("span", t("clip.share"), h("span.hidden", ` ${name}`))),
       h(
@@ -677,7 +678,7 @@ function coApprovalCard(clip, i, start) {
     frame,
     h(
       "div.about",
-      h("p.name", t(`event.${clip.kind || "motion"}`), h("span.hidden", ` ${name}`)),
+      h("p.name", what(clip), h("span.hidden", ` ${name}`)),
       h("p.quiet", `${dateAndClock(first.start)} · ${length(last.end - first.start)}`),
     ),
   );

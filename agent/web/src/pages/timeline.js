@@ -2,14 +2,17 @@
 // smooth.
 import { watch, zonesOf } from "../media/zone_preview.js";
 import { ask } from "../ui/client.js";
+import { closedGaps, dayAfter } from "../ui/days.js";
 import { h, ICONS, icon } from "../ui/dom.js";
+import { everything, what } from "../ui/happened.js";
 import { labelsOf, lookAt, onLabels, poster } from "../ui/posters.js";
 import { clock, date, dateAndClock, isOneDay, length, minutes, t } from "../ui/texts.js";
-import { LABELS, withLabels } from "../wire/labels.js";
+import { LABELS } from "../wire/labels.js";
+import { Finder } from "./finder.js";
 
 /** @import { Answer, Zone } from "../types.js" */
+/** @import { Found } from "../ui/happened.js" */
 
-/** @typedef {{ events: Answer[], gaps: Answer[], mark: string }} Found */
 /** @typedef {{ top: number, height: number, tiles?: Answer[], gap?: Answer, day?: number }} Row */
 
 const TILE_PX = 176;
@@ -18,7 +21,6 @@ const HEAD_PX = 56;
 const LINE_PX = 44;
 const CAPTION_PX = 72;
 const SPARE_PX = 600;
-const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
 const REFRESH_MS = 15_000;
 const REDRAW_MS = 400;
 const AT_ONCE = 3;
@@ -47,6 +49,9 @@ class Timeline {
   #kind;
   /** @type {Row[]} */
   #rows;
+  /** @type {number | null} The beginning of the only day that is listed; null for all days. */
+  #day = null;
+  #finder;
   /** The rows that exist as elements, by number. */
   #drawn;
   #chips;
@@ -70,14 +75,15 @@ class Timeline {
     this.#chips = parts.chips;
     this.#list = parts.list;
     this.#searched = parts.searched;
+    this.#finder = new Finder((day) => this.#showDay(day), tile);
+    this.#list.before(this.#finder.element);
   }
 
   /** Shows the list and keeps it up to date.  Returns how to end that. */
   start() {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let redraw;
-    const unheard = onLabels((id, labels) => {
-      this.#say(id, labels);
+    const unheard = onLabels((_id, labels) => {
       if (!labels) return;
       // Stills open by the dozen: one drawing for all of them.
       clearTimeout(redraw);
@@ -105,24 +111,16 @@ class Timeline {
     this.#show(true);
   }
 
+  /** @param {number | null} day */
+  #showDay(day) {
+    this.#day = day;
+    this.#layout();
+  }
+
   /** @param {boolean} isLaidOut */
   #show(isLaidOut) {
     this.#choose();
     if (isLaidOut) this.#layout();
-  }
-
-  /**
-   * Says beside the event of a still what was seen in it.
-   *
-   * @param {string} id
-   * @param {readonly string[] | null | undefined} labels
-   */
-  #say(id, labels) {
-    /** @type {NodeListOf<HTMLElement>} */
-    const all = this.#list.querySelectorAll(`[data-still="${id}"]`);
-    for (const what of all) {
-      what.textContent = wordsOf(what.dataset.kind ?? "", labels);
-    }
   }
 
   /** Offers the filters that pass something. */
@@ -133,6 +131,10 @@ class Timeline {
     const kinds = [...new Set([...events.flatMap(kindsOf), ...people])];
     this.#chips.replaceChildren(...["", ...kinds.sort(), ...zones].map((kind) => this.#chip(kind)));
     this.#chips.hidden = kinds.length + zones.length < 2;
+    this.#finder.update(
+      this.#found,
+      events.filter((event) => passes(event, this.#kind)),
+    );
   }
 
   /** @param {string} kind */
@@ -150,7 +152,7 @@ class Timeline {
     const column = this.#list.clientWidth + GAP_PX;
     const columns = Math.max(2, Math.floor(column / (TILE_PX + GAP_PX)));
     const tile = Math.round(((column / columns - GAP_PX) * 3) / 4) + CAPTION_PX;
-    this.#rows = rowsOf(this.#found, this.#kind, columns, tile);
+    this.#rows = rowsOf(ofDay(this.#found, this.#day), this.#kind, columns, tile);
     const last = this.#rows.at(-1);
     this.#list.style.height = `${last ? last.top + last.height : 0}px`;
     this.#list.style.setProperty("--columns", String(columns));
@@ -248,24 +250,6 @@ const empty = (kind) =>
     ? h("div.empty", h("p", t("timeline.none.kind")))
     : h("div.empty", h("p", t("timeline.none")), h("p.quiet", t("timeline.none.text")));
 
-/** All events with what owners keep of them; those an owner has just deleted are out already. */
-async function everything() {
-  const [{ events, gaps }, { held, going }] = await Promise.all([
-    ask("events", { from_ms: 0, to_ms: EVERYTHING_MS }),
-    ask("kept"),
-  ]);
-  const gone = new Set(going);
-  const shown = events
-    .map((/** @type {Answer} */ event) => ({
-      ...event,
-      segments: event.segments.filter((/** @type {string} */ id) => !gone.has(id)),
-    }))
-    .filter((/** @type {Answer} */ event) => event.segments.length);
-  for (const event of shown) event.kept = event.segments.some((/** @type {string} */ id) => id in held);
-  const mark = `${shown.length} ${shown[0]?.end_ms} ${gaps.length} ${gaps[0]?.end_ms} ${Object.keys(held).length}`;
-  return { events: shown, gaps, mark };
-}
-
 /** @param {string} kind */
 const isSight = (kind) => LABELS.some((each) => each === kind);
 
@@ -292,15 +276,22 @@ function nameOf(kind) {
 }
 
 /**
- * The event and the detected objects.
+ * Events that begin on the day that begins then, and gaps of which some lies in it; null for all days.
  *
- * @param {string} kind
- * @param {readonly string[] | null | undefined} labels
+ * @param {Found} found
+ * @param {number | null} day
+ * @returns {Found}
  */
-const wordsOf = (kind, labels) =>
-  withLabels(kind, labels)
-    .map((each) => t(`event.${each}`))
-    .join(", ");
+function ofDay(found, day) {
+  if (day === null) return found;
+  const end = dayAfter(day, 1);
+  const closed = closedGaps(found, Date.now());
+  return {
+    ...found,
+    events: found.events.filter((event) => event.start_ms >= day && event.start_ms < end),
+    gaps: found.gaps.filter((_, i) => closed[i].at < end && (closed[i].to > day || closed[i].at >= day)),
+  };
+}
 
 /**
  * Rows of the list: a day's head, gaps, and events side by side.
@@ -391,12 +382,6 @@ function rowElement(row) {
 
 /** @param {Answer} event */
 function tile(event) {
-  const kind = event.kind || "motion";
-  const what = h(
-    "span.what",
-    { "data-still": event.poster ?? "", "data-kind": kind },
-    wordsOf(kind, labelsOf(event.poster)),
-  );
   const lasted = event.end_ms - event.start_ms;
   return h(
     "a.tile",
@@ -407,7 +392,7 @@ function tile(event) {
       "span.caption",
       h("b", clock(event.start_ms)),
       h("span.quiet", { "aria-hidden": "true" }, minutes(lasted)),
-      what,
+      what(event),
       h("span.hidden", length(lasted)),
     ),
   );

@@ -70,6 +70,8 @@ const format = (options) => {
 
 export const date = format({ weekday: "long", day: "numeric", month: "long" });
 export const shortDate = format({ day: "numeric", month: "short", year: "numeric" });
+export const month = format({ month: "long", year: "numeric" });
+export const weekday = format({ weekday: "short" });
 export const clock = format({ hour: "2-digit", minute: "2-digit" });
 export const exact = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export const dateAndClock = format({

@@ -1,0 +1,62 @@
+// Events and gaps as the doorbell lists them, and the words for an event, which are the same on every screen.
+import { withLabels } from "../wire/labels.js";
+import { ask } from "./client.js";
+import { h } from "./dom.js";
+import { labelsOf, onLabels } from "./posters.js";
+import { t } from "./texts.js";
+
+/** @import { Answer } from "../types.js" */
+
+/** @typedef {{ events: Answer[], gaps: Answer[], mark: string }} Found */
+
+const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Returns all events, newest first, and the gaps. Events that an owner has just deleted are left out.
+ *
+ * @returns {Promise<Found>}
+ */
+export async function everything() {
+  const [{ events, gaps }, { held, going }] = await Promise.all([
+    ask("events", { from_ms: 0, to_ms: EVERYTHING_MS }),
+    ask("kept"),
+  ]);
+  const gone = new Set(going);
+  const shown = events
+    .map((/** @type {Answer} */ event) => ({
+      ...event,
+      segments: event.segments.filter((/** @type {string} */ id) => !gone.has(id)),
+    }))
+    .filter((/** @type {Answer} */ event) => event.segments.length);
+  for (const event of shown) event.kept = event.segments.some((/** @type {string} */ id) => id in held);
+  const mark = `${shown.length} ${shown[0]?.end_ms} ${gaps.length} ${gaps[0]?.end_ms} ${Object.keys(held).length}`;
+  return { events: shown, gaps, mark };
+}
+
+/**
+ * The words for an event: its kind and the detected objects.
+ *
+ * @param {string} kind
+ * @param {readonly string[] | null | undefined} labels
+ */
+const wordsOf = (kind, labels) =>
+  withLabels(kind, labels)
+    .map((each) => t(`event.${each}`))
+    .join(", ");
+
+/**
+ * An element with the words for an event. The labels are sealed in the event's still, so the words are completed
+ * when the browser has opened the still.
+ *
+ * @param {Answer} event
+ */
+export function what({ kind: cause, poster: still }) {
+  const kind = cause || "motion";
+  return h("span.what", { "data-still": still ?? "", "data-kind": kind }, wordsOf(kind, labelsOf(still)));
+}
+
+onLabels((id, labels) => {
+  /** @type {NodeListOf<HTMLElement>} */
+  const all = document.querySelectorAll(`[data-still="${id}"]`);
+  for (const each of all) each.textContent = wordsOf(each.dataset.kind ?? "", labels);
+});
