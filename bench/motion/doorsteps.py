@@ -8,7 +8,8 @@ frames, holes in the stream.  Without footage, textures and figures are drawn, s
 
 Rules:
 - The same kind, seed and footage give the same frames.
-- `TUNING` seeds use backgrounds of the tuning sources, `HELD_OUT` those of all others: nothing is chosen on these.
+- `TUNING` seeds use backgrounds of the tuning sources, `HELD_OUT` and `SPENT` those of all others; nothing is
+  chosen on `HELD_OUT`, and `SPENT` were looked at after a report.
 - The truth is from the first to the last frame with a quarter of the visitor in the picture.
 - It was written by somebody who had read the detector, so it is not blind; its kinds are the failures that a report
   from outside had listed, and not the detector's stages.
@@ -27,9 +28,9 @@ import numpy.typing as npt
 
 from agent.core.motion.scoring import Interval
 
-__all__ = ["DISTURBED", "HARD", "HELD_OUT", "KINDS", "TUNING", "Film", "Props", "film"]
+__all__ = ["DISTURBED", "HARD", "HELD_OUT", "KINDS", "SPENT", "TUNING", "Film", "Props", "film"]
 
-TUNING, HELD_OUT = (1, 2), (9001, 9002)
+TUNING, HELD_OUT, SPENT = (1, 2), (9003, 9004), (9001, 9002)
 
 _SIZES = ((64, 96), (120, 160), (144, 176), (240, 320), (240, 320), (360, 640))
 _RATES = (5.0, 8.0, 10.0, 12.5, 15.0, 25.0, 30.0)

@@ -227,12 +227,20 @@ def measure(judges: Mapping[str, Judge], ours: Judge, shared: Path) -> dict[str,
 
 def measure_films(shared: Path) -> dict[str, Any]:
     """Ours on the films of both kinds of seeds."""
-    sources = {"tuning seeds": (doorsteps.TUNING, ("tune", SPENT)), "held-out": (doorsteps.HELD_OUT, SPLITS[1:])}
+    sources = {
+        f"held-out, seeds {_listed(doorsteps.HELD_OUT)}": (doorsteps.HELD_OUT, SPLITS[1:]),
+        f"held-out, seeds {_listed(doorsteps.SPENT)}, spent": (doorsteps.SPENT, SPLITS[1:]),
+        "tuning seeds": (doorsteps.TUNING, ("tune", SPENT)),
+    }
     return {
         name: films_of(doorsteps.film(kind, seed, found) for kind in doorsteps.KINDS for seed in seeds)
         for name, (seeds, splits) in sources.items()
         for found in (props(splits, shared),)
     }
+
+
+def _listed(seeds: tuple[int, ...]) -> str:
+    return " and ".join(map(str, seeds))
 
 
 def tables(found: dict[str, Any]) -> Iterator[str]:
@@ -264,11 +272,12 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
         wrong = ", ".join(
             f"{kind} {a}/{b}" for kind, (a, b) in films["kinds"].items() if a + b and kind in doorsteps.DISTURBED
         )
-        yield (
-            f"Films, {name}, everyday and disturbed: F1 {_f1(everyday)}, {everyday['false_per_h']} false alarms an "
-            f"hour in {everyday['minutes']:.0f} min ({wrong or 'nothing wrong'})."
-        )
-        yield ""
+        if everyday["minutes"]:
+            yield (
+                f"Films, {name}, everyday and disturbed: F1 {_f1(everyday)}, {everyday['false_per_h']} false alarms an "
+                f"hour in {everyday['minutes']:.0f} min ({wrong or 'nothing wrong'})."
+            )
+            yield ""
         yield f"| hard films, {name} | told, of films | latency, median, s | held, least | held, mean |"
         yield "|---|---|---|---|---|"
         for kind, row in films["hard"].items():

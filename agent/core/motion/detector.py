@@ -302,7 +302,7 @@ class Detector:
     def _with_presence(self, sample: MotionSample) -> MotionSample:
         if sample.moving:
             self._presence.confirm(
-                self._confirmed or (0, 0, self._columns, self._rows), sample.sensor_ns, self._background.least_step
+                self._confirmed or (0, 0, self._columns, self._rows), sample.sensor_ns, self._background
             )
         elif self._presence.lasts(self._background, sample.sensor_ns):
             if self._presence.found_again:

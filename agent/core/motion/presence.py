@@ -7,10 +7,10 @@ that hang together with where motion was confirmed and differ from that scene.  
 * **somebody is in front:** at least a quarter of the body's cells still hide the scene, light taken out as everywhere
   (`background.py`).  How much a cell has to differ is set aside with the scene, and halved, as many cells together
   speak: a visitor's own fidgets teach the cells beneath a noise that would soon hide them; and
-* **somebody is alive:** people breathe, sway and shift their weight, so within eight seconds something in the body
-  changes by more than noise.  A parcel and a parked car do not, and are let go.  It is looked for three times a second,
-  for whoever sways stands still at each turn.  Who has just walked has to begin sooner: that may be the empty place
-  they left behind.
+* **somebody is alive:** people breathe, sway and shift their weight, so within eight seconds, or longer where the
+  picture is noisy, something in the body changes by more than noise, or an arm is confirmed to move.  A parcel and a
+  parked car do not, and are let go.  It is looked for three times a second, for whoever sways stands still at each
+  turn.  Who has just walked has to begin sooner: that may be the empty place they left behind.
 
 When they have gone, the scene is put back into the background, in the light of the day; and as long as they are there,
 what equals that scene is nothing new (`Passes.differ`), or their outline would be left behind as somebody.
@@ -77,7 +77,7 @@ class PresenceTracker:
         self._cells = 0
         self._window: CellBox = self._confirmed
         """Around the body that was last looked at."""
-        self._looked_ns = self._then_ns = self._moved_ns = self._confirmed_ns = BootNs(0)
+        self._looked_ns = self._then_ns = self._until_ns = self._confirmed_ns = BootNs(0)
 
     def forget(self) -> None:
         self.box = None
@@ -85,11 +85,11 @@ class PresenceTracker:
     def resume(self, hole_ns: int) -> None:
         """No frames came for so long: that counts neither as standing still nor as moving."""
         self._resumed = self.box is not None
-        looked, then, moved, confirmed = self._looked_ns, self._then_ns, self._moved_ns, self._confirmed_ns
+        looked, then, until, confirmed = self._looked_ns, self._then_ns, self._until_ns, self._confirmed_ns
         self._looked_ns, self._then_ns = BootNs(looked + hole_ns), BootNs(then + hole_ns)
-        self._moved_ns, self._confirmed_ns = BootNs(moved + hole_ns), BootNs(confirmed + hole_ns)
+        self._until_ns, self._confirmed_ns = BootNs(until + hole_ns), BootNs(confirmed + hole_ns)
 
-    def confirm(self, box: CellBox, sensor_ns: BootNs, least_step: float) -> None:
+    def confirm(self, box: CellBox, sensor_ns: BootNs, background: Background) -> None:
         """Motion is confirmed in `box`."""
         self._confirmed_ns = sensor_ns
         if self.box is not None and sensor_ns - self._looked_ns < 2 * _LOOK_NS:
@@ -100,9 +100,8 @@ class PresenceTracker:
         is_same = self.box is not None and _touch(self.box, box)
         self._confirmed = box
         stands = self.box is not None and is_same and _area(box) < _ARM_SHARE * _area(self.box)
-        cells, body = self._body(around([self.box, box]) if self.box and is_same else box, least_step)
-        credit_ns = BootNs(sensor_ns - self._alive_ns + _CREDIT_NS)
-        self._moved_ns = max(self._moved_ns, credit_ns) if stands else credit_ns
+        cells, body = self._body(around([self.box, box]) if self.box and is_same else box, background.least_step)
+        self._until_ns = BootNs(sensor_ns + (self._patience_ns(background) if stands else _CREDIT_NS))
         # What is left of a visitor who has gone, a shadow or their parcel, is confirmed now and then: it is not them.
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells) if is_same else cells
         self.box = body
@@ -120,8 +119,8 @@ class PresenceTracker:
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
         # A frame from when they walked says nothing about standing: whoever walks out of the picture differs from it.
         walked_then = self._then_ns <= self._confirmed_ns
-        if not walked_then and self._fidgets(background.scene_noise):
-            self._moved_ns = sensor_ns
+        if not walked_then and self._passes.fidgeting_cells(self._window, _limit(background)) >= _FIDGET_CELLS:
+            self._until_ns = BootNs(sensor_ns + self._patience_ns(background))
             self.found_again, self._resumed = self._resumed, False
         if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
             self._grids.then[:] = self._grids.frame
@@ -130,8 +129,12 @@ class PresenceTracker:
             background.restore(self.box)
             self.box = None
         else:
-            self.box = body if sensor_ns - self._moved_ns <= self._alive_ns else None
+            self.box = body if sensor_ns <= self._until_ns else None
         return self.box is not None
+
+    def _patience_ns(self, background: Background) -> int:
+        """The noisier the picture, the seldomer somebody who stands moves by more than that."""
+        return round(self._alive_ns * _limit(background) / _FIDGET_STEPS)
 
     def _body(self, seed: CellBox, least_step: float) -> tuple[int, CellBox]:
         """How many cells differ in and about `seed`, and the box around those that hang together with it."""
@@ -152,16 +155,16 @@ class PresenceTracker:
         top, bottom = max(top, y0 - _REACH), min(bottom, y1 + _REACH)
         return (left, top, right, bottom) if left < right and top < bottom else self._confirmed
 
-    def _fidgets(self, scene_noise: float) -> bool:
-        """Has the body, not what is around it, changed?"""
-        limit = max(_FIDGET_STEPS, _FIDGET_NOISES * scene_noise)
-        return self._passes.fidgeting_cells(self._window, limit) >= _FIDGET_CELLS
-
 
 def around(boxes: Sequence[CellBox]) -> CellBox:
     """The smallest box around all of `boxes` (at least one)."""
     left, top, right, bottom = zip(*boxes, strict=True)
     return min(left), min(top), max(right), max(bottom)
+
+
+def _limit(background: Background) -> float:
+    """From so many steps on, a cell has changed."""
+    return max(_FIDGET_STEPS, _FIDGET_NOISES * background.scene_noise)
 
 
 def _area(box: CellBox) -> int:

@@ -6,8 +6,14 @@ import pytest
 
 from agent.core.events import ClipBegins, EventBegins, EventEnds, EventMachine, EventSettings
 from agent.core.media import LumaFrame
+from agent.core.motion.background import Background
 from agent.core.motion.detector import Detector
+from agent.core.motion.grids import Grids
+from agent.core.motion.parameters import MotionSettings
+from agent.core.motion.passes.pure import PurePasses
+from agent.core.motion.presence import PresenceTracker
 from agent.core.motion.sample import MotionSample, MotionState
+from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from bench.motion import doorsteps, scenes
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip
@@ -107,3 +113,22 @@ def test_an_event_lasts_five_minutes_for_a_visitor_who_never_goes() -> None:
 def test_presence_alone_begins_no_event() -> None:
     machine = EventMachine()
     assert machine.on_motion(MotionSample(BootNs(0), False, 0.0, None, MotionState.QUIET, present=True)) == ()
+
+
+def test_an_arm_is_a_sign_of_life_and_a_walk_is_not() -> None:
+    """A visitor whose arm moves all the time and who then keeps still has shown for as long that they stand."""
+    grids = Grids(ZoneMap().rasterise(60, 80))
+    passes = PurePasses(grids, 60, 80)
+    background = Background(grids, passes, 10.0, MotionSettings())
+    held_s = []
+    for moving in ((36, 22, 44, 30), (30, 10, 50, 40)):
+        presence = PresenceTracker(grids, passes, MotionSettings())
+        grids.frame[:], grids.seen[:], grids.threshold[:] = 100, 100, 10
+        grids.frame[10:40, 30:50] = 200
+        presence.confirm((30, 10, 50, 40), BootNs(0), background)
+        for number in range(1, 20):
+            presence.confirm(moving, BootNs(seconds(0.7 * number)), background)
+        last_s = 0.7 * 19
+        still_s = [at / 10 for at in range(200) if presence.lasts(background, BootNs(seconds(last_s + at / 10)))]
+        held_s.append(still_s[-1])
+    assert held_s[0] > 7 > 3 > held_s[1]
