@@ -104,10 +104,8 @@ class Gop:
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Exposure metadata of each frame, if the camera gives it (picamera2 does, a file does not)."""
+    """Metadata of each frame, if the camera gives it (picamera2 does, a file does not)."""
 
-    exposure_us: float | None = None
-    analogue_gain: float | None = None
     lux: float | None = None
 
 

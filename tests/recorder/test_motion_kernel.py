@@ -121,7 +121,7 @@ def test_broken_times_and_frames_are_taken_alike(native: MakePasses) -> None:
     pictures = [random.integers(0, 256, (240, 320), np.uint8) for _ in range(6)]
     times_s = [*(step / 10 for step in range(40)), 3.95, 3.2, 600, *(600 + step / 10 for step in range(40))]
     for number, at_s in enumerate(times_s):
-        light = Light(math.nan if number % 3 else 1e9, -1.0 if number % 5 else 4.0)
+        light = Light(math.nan if number % 3 else 1e9)
         twins.step(LumaFrame(pictures[number * number % 6], BootNs(seconds(at_s)), light))
     for wrong in (np.zeros((240, 319), np.uint8), np.zeros((240, 320), np.uint16), np.zeros((240, 320, 3), np.uint8)):
         for detector in (twins.pure, twins.native):

@@ -197,7 +197,7 @@ def test_a_connection_over_which_an_owner_spoke_is_kept_while_strangers_come(doo
         (b"POST /pair HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\n"
          b"Content-Type: application/vnd.doorward.frame\r\nContent-Length: 500\r\n\r\nhalf",
          module.ANONYMOUS_REQUEST_S),
-        # What came with the first request counts as nothing until more of it comes.
+        # The part of a second request that came with the first counts as nothing until more of it comes.
         (b"GET /static/icon.svg HTTP/1.1\r\nHost: {host}\r\n\r\nGET /st", module.IDLE_S),
     ],
     ids=["nothing", "half a head", "half a body", "half of a second head"],

@@ -314,4 +314,4 @@ def _sensor_ns(metadata: dict[str, Any]) -> int:
 
 
 def _light(metadata: dict[str, Any]) -> Light:
-    return Light(metadata.get("ExposureTime"), metadata.get("AnalogueGain"), metadata.get("Lux"))
+    return Light(metadata.get("Lux"))
