@@ -105,9 +105,10 @@ branches: setup-test ## Show which branches of the code about consent no mirrori
 prove: setup-test ## Run every proof at length and keep the results (hours; ARGS="consent crash" for some, ARGS=list)
 	@$(VENV)/bin/python scripts/prove.py $(ARGS)
 
-prove-consent: setup-test ## Prove consent at length: a million steps, a million forgeries, every bit (half an hour)
+prove-consent: setup-test ## Prove consent at length: a million steps, a million forgeries, every bit (half an hour on two idle cores)
 	@sh scripts/system-packages.sh test-browser
-	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -q -rP $$(grep -rl --include='test_*.py' properties.amounts tests) $(ARGS)
+	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -p tests.parallel --workers $$(($$(nproc) + 1)) -q -rP \
+	    $$(grep -rl --include='test_*.py' properties.amounts tests) $(ARGS)
 
 prove-crash: setup-test ## Cut the power at every write and fail every call, at length (root for ext4, an hour)
 	@DOORWARD_THOROUGH=1 $(VENV)/bin/python -m pytest -q tests/crash $(ARGS)

@@ -2,7 +2,8 @@
 
 The parent collects once and forks its workers, which saves them imports and collection. A worker takes one unit at a
 time: a file, or a single test of a long file without shared fixtures. Long units start first. The seconds come from the
-last run here (`.cache/seconds.json`), else from `tests/seconds.json`, which lists the longest files.
+last run here (`.cache/seconds.json`), else from `tests/seconds.json`, which lists the longest files. With
+`DOORWARD_PROVE=all` every file is long, and the seconds are kept apart (`.cache/seconds-at-length.json`).
 
 A worker has its own temporary folder and its own capture of output. If a worker dies, its test fails and another
 worker takes its place. Reports reach the parent's plugins as in a run with one process.
@@ -32,9 +33,10 @@ import pytest
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-OWN_SECONDS: Final = ROOT / ".cache" / "seconds.json"
+AT_LENGTH: Final = os.environ.get("DOORWARD_PROVE") == "all"
+OWN_SECONDS: Final = ROOT / ".cache" / ("seconds-at-length.json" if AT_LENGTH else "seconds.json")
 KNOWN_SECONDS: Final = Path(__file__).with_name("seconds.json")
-LONG_FILE_S: Final = 6.0
+LONG_FILE_S: Final = 0.0 if AT_LENGTH else 6.0
 """A file that takes longer is dealt out test by test, unless its tests share a fixture."""
 LAST_WORDS_S: Final = 60.0
 """Time for a worker to stop its session's fixtures, for example a broker."""
@@ -74,7 +76,7 @@ def units_of(items: list[pytest.Item], seconds: dict[str, float]) -> list[list[i
     units: list[tuple[float, list[int]]] = []
     for path, group in groupby(range(len(items)), key=lambda number: items[number].path):
         numbers, length = list(group), seconds.get(path.name, 0.0)
-        if length > LONG_FILE_S and not any(_shares_fixtures(items[number]) for number in numbers):
+        if length >= LONG_FILE_S and not any(_shares_fixtures(items[number]) for number in numbers):
             units += [(length, [number]) for number in numbers]
         else:
             units.append((length, numbers))
