@@ -7,7 +7,7 @@ import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { dialog, doing, say, withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
-import { everything, what } from "../ui/happened.js";
+import { everything, what, wordsOf } from "../ui/happened.js";
 import { lookAt } from "../ui/posters.js";
 import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from "../ui/texts.js";
 
@@ -53,7 +53,6 @@ export async function event(content, name) {
     return undefined;
   }
   const { event: found, segments: own, earlier, later } = read;
-  const title = t(`event.${found.kind || "motion"}`);
   // The heading names what was detected, as the timeline does, also if this page was opened first.
   if (found.poster) void lookAt(found.poster);
   const isHeard = own.some((/** @type {Answer} */ each) => each.sound);
@@ -61,7 +60,7 @@ export async function event(content, name) {
     controls: true,
     playsInline: true,
     muted: !isHeard,
-    "aria-label": `${title}, ${dateAndClock(found.start_ms)}`,
+    "aria-label": `${wordsOf(found)}, ${dateAndClock(found.start_ms)}`,
   });
   const problem = h("p.problem", { role: "alert" });
   const withSound = h("input", { type: "checkbox" });

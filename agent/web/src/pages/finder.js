@@ -2,6 +2,7 @@
 // shows events and time without footage.
 import { closedGaps, dayAfter, dayOf, eventAt } from "../ui/days.js";
 import { h, svg } from "../ui/dom.js";
+import { wordsOf } from "../ui/happened.js";
 import { clock, date, dateAndClock, isOneDay, month, t, weekday } from "../ui/texts.js";
 
 /** @import { Answer } from "../types.js" */
@@ -183,7 +184,7 @@ export class Finder {
    */
   #wordsAt(at) {
     const event = eventAt(this.#ofDay(), at);
-    if (event) return [clock(event.start_ms), t(`event.${event.kind || "motion"}`)];
+    if (event) return [clock(event.start_ms), wordsOf(event)];
     const gap = this.#gaps.find((each) => each.at <= at && at < each.to);
     if (!gap) return [clock(at), t("finder.nothing")];
     const [from, to] = [gap.at, gap.to].map(isOneDay(gap.at, gap.to) ? clock : dateAndClock);

@@ -4,6 +4,7 @@ import { detectMotion, differences, GRID, sample } from "../media/motion_preview
 import { play } from "../media/player.js";
 import { ask, call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
+import { wordsOf } from "../ui/happened.js";
 import { dateAndClock, explain, minutes, t } from "../ui/texts.js";
 
 /** @import { Answer, Sample, Zone } from "../types.js" */
@@ -62,11 +63,7 @@ export class DetectionTrial {
       this.#events = (await ask("events", { from_ms: 0, to_ms: EVERYTHING_MS })).events.slice(0, MOST_EVENTS);
       this.#choice.replaceChildren(
         ...this.#events.map((event) =>
-          h(
-            "option",
-            { value: event.event },
-            `${dateAndClock(event.start_ms)} · ${t(`event.${event.kind || "motion"}`)}`,
-          ),
+          h("option", { value: event.event }, `${dateAndClock(event.start_ms)} · ${wordsOf(event)}`),
         ),
       );
       if (this.#events.length) await this.#watch();

@@ -34,15 +34,20 @@ export async function everything() {
 }
 
 /**
- * The words for an event: its kind and the detected objects.
- *
  * @param {string} kind
  * @param {readonly string[] | null | undefined} labels
  */
-const wordsOf = (kind, labels) =>
-  withLabels(kind, labels)
+const joined = (kind, labels) =>
+  withLabels(kind || "motion", labels)
     .map((each) => t(`event.${each}`))
     .join(", ");
+
+/**
+ * The words for an event: its kind, and the detected objects if the browser has opened the event's still.
+ *
+ * @param {Answer} event
+ */
+export const wordsOf = ({ kind, poster: still }) => joined(kind, labelsOf(still));
 
 /**
  * An element with the words for an event. The labels are sealed in the event's still, so the words are completed
@@ -50,13 +55,11 @@ const wordsOf = (kind, labels) =>
  *
  * @param {Answer} event
  */
-export function what({ kind: cause, poster: still }) {
-  const kind = cause || "motion";
-  return h("span.what", { "data-still": still ?? "", "data-kind": kind }, wordsOf(kind, labelsOf(still)));
-}
+export const what = (event) =>
+  h("span.what", { "data-still": event.poster ?? "", "data-kind": event.kind || "motion" }, wordsOf(event));
 
 onLabels((id, labels) => {
   /** @type {NodeListOf<HTMLElement>} */
   const all = document.querySelectorAll(`[data-still="${id}"]`);
-  for (const each of all) each.textContent = wordsOf(each.dataset.kind ?? "", labels);
+  for (const each of all) each.textContent = joined(each.dataset.kind ?? "", labels);
 });
