@@ -520,12 +520,17 @@ static void count_around(const cell *mask, int rows, int columns, cell *restrict
 /* Where a large thing has reached new ground, a path may come from far, and has gained more. */
 static void reach_far(const grids *g, const cell *restrict fresh, int reach, cell *restrict wide) {
     int cells = g->rows * g->columns;
-    cell *restrict around = (cell *)(void *)g->scratch, *restrict far = around + cells;
-    count_around(g->differing, g->rows, g->columns, around);
+    cell *restrict reached = (cell *)(void *)g->scratch, *restrict far = reached + cells, any = 0;
+    count_around(g->differing, g->rows, g->columns, reached);
+    for (int i = 0; i < cells; i++) {
+        reached[i] = (reached[i] >= SOLID_CELLS) & fresh[i] ? 255 : 0;
+        any |= reached[i];
+    }
+    if (!any) return;
     dilate(g->path, g->rows, g->columns, g->columns, FAR_REACHES * reach, far);
     for (int i = 0; i < cells; i++) {
         cell length = (cell)(far[i] < 255 - FAR_GAIN ? far[i] + FAR_GAIN : 255);
-        length &= (cell)-((around[i] >= SOLID_CELLS) & fresh[i] & (far[i] > 0));
+        length &= (cell)(far[i] > 0 ? reached[i] : 0);
         wide[i] = wide[i] > length ? wide[i] : length;
     }
 }
