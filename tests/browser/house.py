@@ -257,7 +257,7 @@ class Phones:
         self.run(
             who,
             """await page.getByLabel("Passphrase").fill(args.passphrase);
-               await page.getByRole("button", {name: "Unlock"}).click();
+               await page.getByRole("button", {name: "Unlock", exact: true}).click();
                await page.locator("body[data-bare=false]").waitFor();""",
             passphrase=PASSPHRASE,
         )

@@ -106,7 +106,7 @@ def test_a_page_left_open_over_an_upgrade_loads_the_new_program_once_it_is_locke
            await page.getByRole("heading", {name: "Requests", level: 1}).waitFor();
            if (!(await page.evaluate(() => window.isOld))) throw new Error("what was unlocked is lost");
            await page.locator("nav a[href='/settings']").click();
-           await page.getByRole("button", {name: "Lock"}).click();
+           await page.getByRole("button", {name: "Lock", exact: true}).click();
            await page.waitForFunction(() => !window.isOld);
            await page.locator('script[src="/static/app.js?v=newer"]').waitFor({state: "attached"});""",
     )
@@ -114,7 +114,7 @@ def test_a_page_left_open_over_an_upgrade_loads_the_new_program_once_it_is_locke
     # The document is loaded again only once, even if it stays the same.
     page._operations._program = "newest"
     people.go("ana", "/settings")
-    people.run("ana", 'await page.getByRole("button", {name: "Lock"}).click();')
+    people.run("ana", 'await page.getByRole("button", {name: "Lock", exact: true}).click();')
     people.unlock("ana")
     assert people.browser.troubles("ana") == []
 
