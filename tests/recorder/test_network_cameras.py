@@ -61,9 +61,12 @@ def test_a_camera_with_rare_keyframes_is_not_taken_for_stalled_and_every_picture
         assert house.opened == 1
         assert not house.told
         entries = list(house.solo.vault.entries())
-        assert [round((each.end_ms - each.start_ms) / 1000) for each in entries[:2]] == [6, 6], "a GOP each"
+        assert round((entries[0].end_ms - entries[0].start_ms) / 1000) == 6, "a GOP"
         for before, after in pairwise(entries):
-            assert before.end_ms - 1 <= after.start_ms <= before.end_ms + 1
+            # An event begins with its keyframe, which the recording between events may hold already.
+            assert after.start_ms <= before.end_ms + 1, "no picture is missing"
+            if before.continuous == after.continuous:
+                assert after.start_ms >= before.end_ms - 1
     finally:
         house.close()
 

@@ -13,7 +13,7 @@ import { silence, soundOf } from "./sound.js";
  */
 
 const AHEAD_S = 12;
-/** How far a live picture may fall behind its newest part: beyond the first it plays faster, beyond the second it jumps. */
+/** Seconds that a live picture may fall behind its newest part: beyond the first it plays faster, then it jumps. */
 const LIVE_SLACK_S = 0.35;
 const LIVE_LOST_S = 1.5;
 
