@@ -168,7 +168,7 @@ def test_no_mask_is_offered_where_none_can_be_burned_in(
         people.go("ana", "/settings")
         people.run(
             "ana",
-            """await page.getByText(/refuses zones that are not to be recorded/).waitFor();
+            """await page.getByText(/refuses zones of that kind/).waitFor();
                await page.getByText("Type corners instead").click();
                await page.getByLabel(/^Corners/).fill("0 0, 0.5 0, 0.5 0.5");
                await page.getByRole("button", {name: "Add zone"}).click();
