@@ -425,6 +425,12 @@ class World:
         """An eighth of the jump, or three days, with the clock as it is: nothing ends before they are over."""
         if self.jump not in OFF_S:
             return
+        # The power goes only at its end. Otherwise part of the wait would be over, and the next step could end it.
+        with self._uncut():
+            self._wait_out(boots=boots)
+        self._confirm()
+
+    def _wait_out(self, *, boots: bool) -> None:
         readings = min(abs(OFF_S[self.jump]) // 8, 3 * 86_400) // READING_S
         before = self._states()
         # Less of the short wait, because each `time` meanwhile has counted as one reading.
@@ -437,11 +443,10 @@ class World:
             raise Broken("a jump of the clock that nobody confirmed ended a request")
         self._read(readings - 1 - part)
         for _ in range(25):  # a new boot loses up to one reading, so the belief comes in one of these minutes
+            self._keep_up()
             if self.clock.status() is None:
                 break
-            self._keep_up()
             self.door.clock.advance(60)
-        self._confirm()
 
     def _read(self, count: int) -> None:
         for _ in range(count):
@@ -451,10 +456,16 @@ class World:
 
     def _keep_up(self) -> None:
         """Stores the belief about the time, as the custodian does every few seconds. It is there after a power cut."""
+        self.clock._written = None
+        with self._uncut():
+            self.clock.keep()
+
+    @contextmanager
+    def _uncut(self) -> Iterator[None]:
+        """Within, the power stays, and no commit is counted."""
         journal, cut, commits = self.journal, self.journal.cut, self.journal.commits
         journal.cut = None
-        self.clock._written = None
-        self.clock.keep()
+        yield
         journal.cut, journal.commits = cut, commits
 
     def _state_past(self) -> None:
