@@ -89,7 +89,7 @@ def test_a_ring_shows_who_is_there_in_the_notification_and_to_nobody_in_between(
     browser = Browser()
     with a_house(tmp_path, footage, more=ALERTS) as house, phones(house, tmp_path) as people:
         assert house.solo._delivery is not None
-        house.solo._delivery._courier._push._connect = service.connect  # type: ignore[attr-defined]
+        house.solo._delivery._sender._push._connect = service.connect  # type: ignore[attr-defined]
         people.pair("ana")
         people.claim("ana")
         people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
