@@ -1,7 +1,8 @@
 """The complete list of alerts and their sentences.
 
 An alert leaves the house through a third party's server. For this reason its text comes from the table below: a fixed
-sentence without picture, name, place or a requester's words. News that the table does not list is sent as `UNNAMED`.
+sentence without name, place or a requester's words. A picture goes only to a browser that an owner signed for, and is
+sealed to it (`recorder.alert_pictures`). News that the table does not list is sent as `UNNAMED`.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ that hang together with where motion was confirmed and differ from that scene.  
   speak: a visitor's own fidgets teach the cells beneath a noise that would soon hide them; and
 * **somebody is alive:** people breathe, sway and shift their weight, so within eight seconds, or longer where the
   picture is noisy, something in the body changes by more than noise, or an arm is confirmed to move.  A parcel and a
-  parked car do not, and are let go.  It is looked for three times a second, for whoever sways stands still at each
-  turn.  Who has just walked has to begin sooner: that may be the empty place they left behind.
+  parked car do not, and are let go.  It is looked for three times a second, because a swaying visitor stands still at
+  each turn.  Who has just walked has to begin sooner: that may be the empty place they left behind.
 
 When they have gone, the scene is put back into the background, in the light of the day; and as long as they are there,
 what equals that scene is nothing new (`Passes.differ`), or their outline would be left behind as somebody.
@@ -83,7 +83,7 @@ class PresenceTracker:
         self.box = None
 
     def resume(self, hole_ns: int) -> None:
-        """No frames came for so long: that counts neither as standing still nor as moving."""
+        """Skips a hole in the stream: this time counts neither as standing still nor as moving."""
         self._resumed = self.box is not None
         looked, then, until, confirmed = self._looked_ns, self._then_ns, self._until_ns, self._confirmed_ns
         self._looked_ns, self._then_ns = BootNs(looked + hole_ns), BootNs(then + hole_ns)

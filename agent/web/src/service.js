@@ -87,7 +87,7 @@ worker.addEventListener("notificationclick", (event) => {
 });
 
 /**
- * Shows the page in the window that is open, whose keys may be unlocked, or in a new one.
+ * Shows the page in the open window, because its keys may be unlocked, or in a new one.
  *
  * @param {string} page
  */

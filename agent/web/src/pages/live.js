@@ -1,4 +1,4 @@
-// The live picture: the newest GOPs, sealed to the owners second by second and opened here. There is no other way to
+// The live picture: the newest GOPs, sealed to the owners part by part and opened here. There is no other way to
 // the camera. While the camera does not film, the newest segment is shown.
 import { FormatError } from "../errors.js";
 import { follow } from "../media/player.js";
