@@ -1,4 +1,4 @@
-"""A passkey opens the page and signs decisions with one touch, in a real browser: with `make test-browser`."""
+"""A passkey opens the page and signs decisions with one touch, in a real browser."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.browser.home import Home
 from tests.browser.house import Phones
 from tests.scenarios.street import until
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.at_length("make test-browser")]  # fmt: skip
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
+at_length = pytest.mark.at_length("make test-browser")
 
 PHONE_WITH_FINGERPRINT = {
     "protocol": "ctap2",
@@ -91,6 +91,7 @@ def test_after_a_reload_one_tap_opens_the_page_and_one_signs_a_refusal(home: Hom
     assert people.browser.troubles("ana") == []
 
 
+@at_length
 def test_another_finger_opens_nothing_and_the_passphrase_still_does(home: Home) -> None:
     people = home.people
     give_authenticator(people)
@@ -106,6 +107,7 @@ def test_another_finger_opens_nothing_and_the_passphrase_still_does(home: Home) 
     people.unlock("ana")
 
 
+@at_length
 def test_the_passkey_of_another_authenticator_does_not_open_the_keys(home: Home) -> None:
     people = home.people
     give_authenticator(people)
@@ -119,6 +121,7 @@ def test_the_passkey_of_another_authenticator_does_not_open_the_keys(home: Home)
     )
 
 
+@at_length
 def test_an_authenticator_without_secrets_is_refused_in_words_and_changes_nothing(home: Home) -> None:
     people = home.people
     give_authenticator(people, hasPrf=False)
@@ -136,6 +139,7 @@ def test_an_authenticator_without_secrets_is_refused_in_words_and_changes_nothin
     people.unlock("ana")
 
 
+@at_length
 def test_a_removed_passkey_opens_nothing_more(home: Home) -> None:
     people = home.people
     give_authenticator(people)

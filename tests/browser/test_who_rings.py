@@ -1,6 +1,6 @@
 """A ring shows who is there in the notification: recorder, custodian, uplink, push service, and a real browser.
 
-With `make test-browser`. The push service is the tests' own. Chromium gets its messages through the debugger, because it
+The push service is the tests' own. Chromium gets its messages through the debugger, because it
 would ask its maker's service for them.
 """
 
@@ -22,8 +22,7 @@ from tests.browser.house import House, Phones, a_house, phones
 from tests.scenarios.street import until
 from tests.uplink.test_push_sender import ENDPOINT, Browser, PushService
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
-              pytest.mark.at_length("make test-browser")]  # fmt: skip
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
 
 ALERTS = "\n[alerts]\n"
 
