@@ -36,7 +36,7 @@ from agent.wire.fields import Incident, Kind
 from agent.wire.inbound import InboundMessage, VerifiedMessage
 from agent.wire.limits import RequestLimits
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import Scope
+from agent.wire.statements import OptOut, Scope
 from agent.wire.trust import EntryLimits, TrustedRequester
 from tests.wire import samples
 
@@ -232,6 +232,18 @@ def test_only_footage_requests_are_admitted() -> None:
 )
 def test_an_opt_out_covers_what_its_owner_said_until_it_ends(standing: ActiveOptOut, covers: bool) -> None:
     assert opted_out(Terms.of(samples.request()), (ActiveOptOut(Scope.KIND, "court"), standing), NOW) is covers
+
+
+def test_an_opt_out_applies_as_its_owner_signed_it() -> None:
+    until_s = samples.NOW_S + 86400
+    for name, applies in {
+        "opt-out-requester": ActiveOptOut(Scope.REQUESTER, "harbour-police", until_s, samples.ROOT_KEY.id),
+        "opt-out": ActiveOptOut(Scope.KIND, "insurer", until_s),
+        "opt-out-hours": ActiveOptOut(Scope.HOURS, "2200-0700"),
+    }.items():
+        statement = samples.EVERY_MESSAGE[name]
+        assert isinstance(statement, OptOut)
+        assert ActiveOptOut.of(statement) == applies
 
 
 def stored(asked: FootageRequest) -> StoredRequest:
