@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import ChainHead, RawLine, sign_record, split_lines
 from agent.core.vault.names import segment_id
@@ -27,13 +29,15 @@ class Log:
     def __init__(self) -> None:
         self.data = bytearray()
 
-    def add(self, kind: str, **fields: Any) -> None:
-        payload = json.dumps({"record": {"kind": kind, **fields}}).encode()
+    def add(self, kind: str, seq: int = 0, **fields: Any) -> None:
+        payload = json.dumps({"record": {"kind": kind, **fields}, "seq": seq}).encode()
         self.data += json.dumps({"payload": base64.b64encode(payload).decode(), "sig": ""}).encode() + b"\n"
 
-    def segment(self, name: str, event: str, start_ms: int, *, label: str = "motion", poster: bool = False) -> None:
+    def segment(
+        self, name: str, event: str, start_ms: int, *, label: str = "motion", poster: bool = False, seq: int = 0
+    ) -> None:
         span = {"start_us": 0, "end_us": 5_000_000, "utc_ms": start_ms}
-        self.add("segment", id=name, event=event, span=span, label=label, **({"poster": {}} if poster else {}))
+        self.add("segment", seq, id=name, event=event, span=span, label=label, **({"poster": {}} if poster else {}))
 
     def gap(self, start_ms: int, length_ms: int, reason: str = "privacy switch") -> None:
         self.add("gap", reason=reason, span={"start_us": 0, "end_us": length_ms * 1000, "utc_ms": start_ms})
@@ -213,3 +217,100 @@ def test_segments_that_were_carried_into_a_newer_chapter_are_listed_once_and_spe
     (found,) = timeline.events(*EVER)
     assert found["segments"] == names[:3]
     assert spans(timeline) == []
+
+
+def test_events_are_ordered_by_their_first_records_and_not_by_where_a_chapter_carried_them_to() -> None:
+    log, timeline = a_timeline()
+    log.segment("a", "newest", 1_000, seq=9)
+    log.segment("b", "oldest", 2_000, seq=4)
+    log.segment("c", "between", 3_000, seq=5)
+    log.segment("d", "oldest", 4_000, seq=3)
+    assert [event["event"] for event in timeline.events(*EVER)] == ["newest", "between", "oldest"]
+    log.segment("e", "oldest", 5_000, seq=10)
+    assert [event["event"] for event in timeline.events(*EVER)] == ["newest", "between", "oldest"]
+
+
+def test_the_events_with_the_oldest_first_records_are_dropped_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_EVENTS", 2)
+    log, timeline = a_timeline()
+    for name, seq in (("a", 9), ("b", 3), ("c", 5)):
+        log.segment(name, name, 1_000, seq=seq)
+    assert [event["event"] for event in timeline.events(*EVER)] == ["a", "c"]
+
+
+def test_an_event_ends_with_the_millisecond_in_which_its_last_segment_ends() -> None:
+    log, timeline = a_timeline()
+    log.add("segment", id="a", event="one", span={"start_us": 10, "end_us": 2_011, "utc_ms": 1_000})
+    assert [event["end_ms"] for event in timeline.events(*EVER)] == [1_003]
+
+
+def test_an_event_without_its_poster_is_shown_with_another_or_none() -> None:
+    log, timeline = a_timeline()
+    log.segment("a", "one", 1_000)
+    log.segment("b", "one", 6_000, poster=True)
+    log.segment("c", "one", 11_000, poster=True)
+    assert [event["poster"] for event in timeline.events(*EVER)] == ["b"]
+    log.add("evicted", segments=["a", "unknown"], reason="space", at={})
+    assert [event["poster"] for event in timeline.events(*EVER)] == ["b"]
+    log.add("evicted", segments=["b"], reason="space", at={})
+    assert [event["poster"] for event in timeline.events(*EVER)] == [None]
+    assert [event["segments"] for event in timeline.events(*EVER)] == [["c"]]
+
+
+def test_a_gap_that_only_touches_the_asked_time_is_not_told() -> None:
+    log, timeline = a_timeline()
+    log.gap(10_000, 5_000)
+    told = [{"start_ms": 10_000, "end_ms": 15_000, "reason": "privacy switch"}]
+    assert timeline.gaps(15_000, 20_000) == timeline.gaps(0, 10_000) == []
+    assert timeline.gaps(14_999, 20_000) == timeline.gaps(0, 10_001) == told
+
+
+def test_a_minute_without_a_record_is_a_restart_and_a_longer_time_is_told() -> None:
+    log, timeline = a_timeline()
+    log.watching(0, 15)
+    log.watching(16, 30)
+    span = {"start_us": 0, "end_us": MINUTE_MS * 1000, "utc_ms": 31 * MINUTE_MS + 1, "quality": "synced"}
+    log.add("coverage", span=span)
+    assert spans(timeline) == [(30 * MINUTE_MS, 31 * MINUTE_MS + 1, "off")]
+
+
+def test_a_record_that_comes_late_closes_the_gap_that_it_speaks_of() -> None:
+    log, timeline = a_timeline()
+    for minutes in ((0, 10), (20, 30), (40, 50)):
+        log.watching(*minutes)
+    assert [gap[:2] for gap in spans(timeline)] == [(30 * MINUTE_MS, 40 * MINUTE_MS), (10 * MINUTE_MS, 20 * MINUTE_MS)]
+    log.watching(10, 20)
+    assert [gap[:2] for gap in spans(timeline)] == [(30 * MINUTE_MS, 40 * MINUTE_MS)]
+    log.watching(5, 60)
+    assert spans(timeline) == []
+
+
+def test_a_clock_that_was_not_set_does_not_end_the_time_of_which_nothing_is_known() -> None:
+    log, timeline = a_timeline()
+    log.watching(0, 15)
+    log.segment("a", "one", 80 * MINUTE_MS)
+    log.add("boot", at={"utc_ms": 90 * MINUTE_MS, "quality": "unknown"})
+    log.watching(95, 100, quality="unknown")
+    assert spans(timeline) == []
+    log.watching(81, 96)
+    log.watching(50, 60)
+    off = [(60 * MINUTE_MS, 80 * MINUTE_MS, "off"), (15 * MINUTE_MS, 50 * MINUTE_MS, "off")]
+    assert spans(timeline) == off, "an older record takes nothing back"
+
+
+def test_only_the_newest_gaps_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_GAPS", 3)
+    log, timeline = a_timeline()
+    for hour in range(5):
+        log.gap(hour * 60 * MINUTE_MS, 1_000)
+    log.watching(300, 301)
+    told = spans(timeline)
+    assert [start for start, _, reason in told if reason == "privacy switch"] == [
+        240 * MINUTE_MS,
+        180 * MINUTE_MS,
+        120 * MINUTE_MS,
+    ]
+    assert [start for start, _, reason in told if reason == "off"] == [
+        240 * MINUTE_MS + 1_000,
+        180 * MINUTE_MS + 1_000,
+    ]

@@ -4,7 +4,8 @@ The mistakes: a comparison off by its bound or turned round, `and` for `or`, a c
 and shifts swapped, a number one too large, a text or some bytes changed, `True` for `False`, nothing returned, a call
 or a `raise` forgotten, `break` for `continue`, `min` for `max`, `any` for `all`.
 
-Left alone is what no test should hold: documentation, annotations, `__all__`, and the words of error messages.
+Left alone is what no test should hold, because no decision and no byte depends on it: documentation, annotations,
+`__all__`, the words of error messages, entries in the log, the names of threads, and the type that `cast` names.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitOr: ast.BitAnd,
     ast.BitXor: ast.BitAnd,
 }
+_LOGGING = {"debug", "info", "warning", "error", "exception", "critical"}
 _CALLED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
@@ -116,7 +118,7 @@ def _places(node: ast.AST, path: _Path, function: bool, *, quiet: bool) -> Itera
             if not isinstance(child, ast.AST) or _is_documentation(node, name, number, child):
                 continue
             index = number if isinstance(value, list) else None
-            yield from _places(child, (*path, (name, index)), inside, quiet=words or _is_refusal(child))
+            yield from _places(child, (*path, (name, index)), inside, quiet=words or _is_only_words(node, child))
 
 
 def _is_all(node: ast.AST) -> bool:
@@ -128,11 +130,18 @@ def _is_documentation(parent: ast.AST, field: str, _number: int, child: ast.AST)
     return field == "body" and isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
 
 
-def _is_refusal(node: ast.AST) -> bool:
-    """A call that only words an error: `_refused("it is for another device")`, `FormatError(…)`."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        return False
-    return node.func.id.endswith("Error") or node.func.id in {"_refused", "_refuted", "_unverified", "TypeVar"}
+def _is_only_words(parent: ast.AST, node: ast.AST) -> bool:
+    """Words of an error (`_refused("it is for another device")`, `FormatError(…)`), an entry in the log, a name."""
+    if isinstance(node, ast.Expr):
+        node = node.value
+    match parent, node:
+        case _, ast.Call(func=ast.Name(id=name)):
+            return name.endswith("Error") or name in {"_refused", "_refuted", "_unverified", "TypeVar", "cast"}
+        case _, ast.Call(func=ast.Attribute(value=ast.Name(id=log) | ast.Attribute(attr=log), attr=name)):
+            return (log in {"log", "_log"} and name in _LOGGING) or (log, name) == ("structlog", "get_logger")
+        case ast.Call(func=ast.Attribute(attr="Thread") | ast.Name(id="Thread")), ast.keyword(arg="name"):
+            return True
+    return False
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:

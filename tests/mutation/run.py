@@ -7,12 +7,14 @@ one file.
 - `--functions` and `--definitions` do one half only.  `--every=N` takes one mutant of N, and
   `--first=K` starts with the K-th.  `--sample=N --seed=S` draws N of each group at random.  `--again` tries the
   survivors of the last run again.  `--budget=S` gives a mutant up as a survivor after the quickest tests, which
-  take S seconds together on sound code.
+  take S seconds together on sound code.  `--unpassed` tries no mutant and lists those on lines that no test passes.
 - The tests of a group run once on sound code, and the runner records which test passes which line.
 - For each mutant of `mutants.py` the group's tests run until one fails.  A mistake in a function is made in a fork of a
   process that has everything imported and collected.  The function gets another code object, and only the tests that
   pass its line run: first the test that noticed the last mistake in this file, then the quickest.
 - A mistake in a definition is made as the module is imported.
+- The Pythons that a test starts count too: they note the lines that they pass, and they import the module with the
+  mistake (`in_children/sitecustomize.py`).
 - A test that fails counts only if it passes on sound code in a fork like that.
 - Survivors are listed and written to `.cache/mutation.json`.
 """
@@ -25,8 +27,6 @@ import functools
 import gc
 import hashlib
 import importlib
-import importlib.abc
-import importlib.machinery
 import itertools
 import json
 import math
@@ -48,6 +48,7 @@ import hypothesis
 import pytest
 
 from scripts.branches import CODE, TESTS
+from tests.mutation.in_children import sitecustomize as in_children
 from tests.mutation.mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,6 +193,8 @@ class Draw:
     size: int | None = None
     seed: int = 1
     again: frozenset[tuple[str, int, str]] | None = None
+    unpassed: bool = False
+    """Only list the mutants on lines that no test passes."""
     budget_s: float | None = None
     """Limit on the time of one mutant's tests: only the quickest that pass its line and fit in run."""
 
@@ -305,14 +308,52 @@ class Record(TypedDict):
     """Result of a run of a group's tests on sound code.
 
     `passing` maps a file to its lines, and each line to the tests that pass it.  `fixtures` are the shared ones that
-    pass any line.  `of` is a hash of the code and the tests.
+    pass any line.  `of` has a hash of each file of the code and the tests.
     """
 
-    of: str
+    of: dict[str, str]
     took_s: dict[str, float]
     passing: dict[str, dict[str, list[str]]]
     fixtures: list[str]
     failed: list[str]
+
+
+class Notes:
+    """Which lines are passed while a test runs: by this process, by its forks and by every Python that it starts."""
+
+    def __init__(self, file: Path) -> None:
+        file.write_bytes(b"")
+        self._file, self._read, self._name = file, 0, ""
+        self._found: dict[str, dict[str, set[str]]] = {}
+        os.environ |= {"PYTHONPATH": _path_of_children(), in_children.NOTES: str(file)}
+        in_children.note_lines(str(file))
+
+    def begin(self, name: str) -> None:
+        """From now on each line counts for this test or fixture."""
+        self._count()
+        self._name = name
+        in_children.note_lines_again()
+
+    def end(self) -> dict[str, dict[str, set[str]]]:
+        """By path and line, the names."""
+        in_children.note_no_lines()
+        self._count()
+        self._file.unlink()
+        return self._found
+
+    def _count(self) -> None:
+        with self._file.open("rb") as file:
+            file.seek(self._read)
+            notes = file.read()
+        self._read += len(notes)
+        for note in notes.decode().splitlines():
+            path, _, line = note.rpartition(":")
+            self._found.setdefault(path, {}).setdefault(line, set()).add(self._name)
+
+
+def _path_of_children() -> str:
+    """PYTHONPATH for the processes that the tests start."""
+    return os.pathsep.join(filter(None, (str(Path(in_children.__file__).parent), os.environ.get("PYTHONPATH"))))
 
 
 class InFunctions:
@@ -327,7 +368,7 @@ class InFunctions:
         self._failed = False
         self._noticed_last: dict[Path, str] = {}
         self._sound: dict[str, bool] = {}
-        self._coverage: Any = None
+        self._notes: Notes | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._took_s[report.nodeid] = self._took_s.get(report.nodeid, 0.0) + report.duration
@@ -338,13 +379,13 @@ class InFunctions:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
         """Lines that a shared fixture runs belong to each test that uses it, not to the first test only."""
-        if self._coverage is None or fixturedef.scope == "function":
+        if self._notes is None or fixturedef.scope == "function":
             return (yield)
-        self._coverage.switch_context(_context(fixturedef))
+        self._notes.begin(_context(fixturedef))
         try:
             return (yield)
         finally:
-            self._coverage.switch_context(request._pyfuncitem.nodeid)
+            self._notes.begin(request._pyfuncitem.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -366,62 +407,91 @@ class InFunctions:
         self._functions, self._caches = _exchangeable(live, self._paths)
         assert _threads() == 1, f"{_threads()} threads run, and a fork would wait for them for ever"
         for path, mutant in self._draw.mutants(in_function=True):
+            passing = record["passing"].get(str(path.relative_to(ROOT)), {})
+            if self._draw.unpassed:
+                if not self._passing(path, mutant, passing):
+                    print(f"  no test passes  {path.relative_to(ROOT)}:{mutant.line}  {mutant.what}")
+                continue
             began = time.monotonic()
-            by = self._notice(path, mutant, record["passing"].get(str(path.relative_to(ROOT)), {}))
+            by = self._notice(path, mutant, passing)
             self._score.note(path, mutant, by, time.monotonic() - began)
         return True
 
     # the record
 
     def _recorded(self) -> Record:
-        """Run every test once with the lines that it passes, in a fork, or read what an earlier run found.
+        """The record of an earlier run, after every test that a change can concern has run again in a fork.
 
-        An earlier record counts as long as the group's code and tests are the same.
+        Those are the tests of changed files, and the tests that passed a line of a changed module.
         """
         kept = ROOT / ".cache" / f"mutation-{self._group.name}-record.json"
-        files = [*self._paths, *sorted({Path(item.path) for item in self._items.values()})]
-        of = hashlib.sha256(
-            b"".join(str(path.relative_to(ROOT)).encode() + path.read_bytes() for path in files)
-        ).hexdigest()
-        if kept.exists():
-            record: Record = json.loads(kept.read_text())
-            if record["of"] == of:
-                return record
-        kept.unlink(missing_ok=True)
-        began = time.monotonic()
-        run_in_fork(functools.partial(self._make_record, kept, of), lambda _: 3600.0, self._base)
-        assert kept.exists(), f"{self._group.name}: the tests were not recorded, see {NOTICED_BY}"
-        print(f"{self._group.name}: {len(self._items)} tests recorded in {time.monotonic() - began:.0f} s", flush=True)
-        made: Record = json.loads(kept.read_text())
-        share = len(made["failed"]) / len(self._items)
-        assert share < MOST_LEFT_OUT, f"{self._group.name}: these tests fail without a mistake: {made['failed']}"
-        return made
+        files = [*self._paths, *{Path(item.path) for item in self._items.values()}]
+        of = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        record = Record(of={}, took_s={}, passing={}, fixtures=[], failed=[])
+        with contextlib.suppress(FileNotFoundError):
+            record = json.loads(kept.read_text())
+        if record["of"] == of:
+            return record
+        changed = {file for file in of if record["of"].get(file) != of[file]}
+        passed = {name for file in changed for names in record["passing"].get(file, {}).values() for name in names}
+        again = [
+            item
+            for name, item in self._items.items()
+            if name in passed or name not in record["took_s"] or str(Path(item.path).relative_to(ROOT)) in changed
+        ]
+        began, new = time.monotonic(), kept.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        if again:
+            run_in_fork(functools.partial(self._make_record, new, again), lambda _: 3600.0, self._base)
+            assert new.exists(), f"{self._group.name}: the tests were not recorded"
+            print(f"{self._group.name}: {len(again)} tests recorded in {time.monotonic() - began:.0f} s", flush=True)
+            made: Record = json.loads(new.read_text())
+            share = len(made["failed"]) / len(again)
+            assert len(made["failed"]) < 2 or share < MOST_LEFT_OUT, f"these fail without a mistake: {made['failed']}"
+            record = self._merged(record, made, {item.nodeid for item in again}, changed)
+        record["of"] = of
+        new.write_text(json.dumps(record))
+        new.replace(kept)
+        return record
 
-    def _make_record(self, kept: Path, of: str, starts: Callable[[str], None]) -> str | None:
-        from coverage import Coverage
+    def _merged(self, old: Record, new: Record, again: set[str], changed: set[str]) -> Record:
+        """`again`: tests of which only the new record counts.  `changed`: files of which the old lines do not count."""
+        stays = self._items.keys() - again
+        passing: dict[str, dict[str, list[str]]] = {}
+        for file in {*old["passing"], *new["passing"]}:
+            before = {} if file in changed else old["passing"].get(file, {})
+            after = new["passing"].get(file, {})
+            passing[file] = {
+                line: sorted(stays.intersection(before.get(line, [])).union(after.get(line, [])))
+                for line in {*before, *after}
+            }
+        return Record(
+            of={},
+            took_s={name: old["took_s"][name] for name in stays} | new["took_s"],
+            passing=passing,
+            fixtures=sorted({*old["fixtures"], *new["fixtures"]}),
+            failed=sorted(stays.intersection(old["failed"]).union(new["failed"])),
+        )
 
-        coverage = Coverage(data_file=None, include=[str(path) for path in self._paths], config_file=False)
-        self._coverage = coverage
-        coverage.start()
-        items = list(self._items.values())
+    def _make_record(self, kept: Path, items: Sequence[pytest.Item], starts: Callable[[str], None]) -> str | None:
+        """Run these tests.  Which lines they pass comes from this process and from every Python that they start."""
+        self._took_s, self._notes = {}, Notes(kept.with_suffix(".notes"))
         for item, following in zip(items, [*items[1:], None], strict=True):
             starts(item.nodeid)
-            coverage.switch_context(item.nodeid)
-            self._run(item, following)
-        coverage.stop()
-        found, users = coverage.get_data(), _users_of_fixtures(self._items.values())
+            self._notes.begin(item.nodeid)
+            self._run(item, self._session if following is None else following)
+        found, users = self._notes.end(), _users_of_fixtures(self._items.values())
         passing: dict[str, dict[str, list[str]]] = {}
         fixtures: set[str] = set()
         for path in self._paths:
-            lines = found.contexts_by_lineno(str(path))
+            lines = found.get(str(path), {})
             passing[str(path.relative_to(ROOT))] = {
-                str(line): sorted({test for name in names for test in users.get(name, [name]) if test in self._items})
+                line: sorted({test for name in names for test in users.get(name, [name]) if test in self._items})
                 for line, names in lines.items()
             }
             fixtures |= {name for names in lines.values() for name in names if name in users}
-        record = Record(
-            of=of, took_s=self._took_s, passing=passing, fixtures=sorted(fixtures), failed=sorted(self._reported)
-        )
+        failed = sorted(self._reported)
+        record = Record(of={}, took_s=self._took_s, passing=passing, fixtures=sorted(fixtures), failed=failed)
         kept.write_text(json.dumps(record))
         return None
 
@@ -453,8 +523,7 @@ class InFunctions:
 
         A test counts if it passes without a mistake in a fork like the one in which it failed.
         """
-        lines = _statements(path).get(mutant.line, [mutant.line])
-        names = {name for line in lines for name in passing.get(str(line), []) if self._sound.get(name, True)}
+        names = self._passing(path, mutant, passing)
         chosen = sorted(names, key=lambda name: (name != self._noticed_last.get(path), self._took_s[name]))
         if self._draw.budget_s is not None:
             sums = itertools.accumulate(self._took_s[name] for name in chosen)
@@ -471,6 +540,11 @@ class InFunctions:
                 return by
             chosen.remove(by)
         return None
+
+    def _passing(self, path: Path, mutant: Mutant, passing: dict[str, list[str]]) -> set[str]:
+        """The tests that pass the mutant's line."""
+        lines = _statements(path).get(mutant.line, [mutant.line])
+        return {name for line in lines for name in passing.get(str(line), []) if self._sound.get(name, True)}
 
     def _is_sound(self, name: str) -> bool:
         """Returns True if the test passes on sound code. It is tried once."""
@@ -492,6 +566,9 @@ class InFunctions:
             cache.cache_clear()
         if path is not None and code is not None:
             exchange(self._functions[path], code)
+            file = self._base / "mistake"
+            file.write_bytes(in_children.mistake(_module_name(path), str(path), code))
+            os.environ |= {"PYTHONPATH": _path_of_children(), in_children.MISTAKE: str(file)}
         self._failed = False
         for name, following in zip(names, [*names[1:], None], strict=True):
             starts(name)
@@ -582,32 +659,6 @@ def _statements(path: Path) -> dict[int, list[int]]:
 # -- in what modules and classes define --------------------------------------------------------------------------------
 
 
-class _Mutated(importlib.abc.Loader):
-    def __init__(self, code: types.CodeType) -> None:
-        self._code = code
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        exec(self._code, module.__dict__)
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one module, with its mistake."""
-
-    def __init__(self, path: Path, code: types.CodeType) -> None:
-        relative = path.relative_to(ROOT).with_suffix("")
-        self._name = ".".join(relative.parts).removesuffix(".__init__")
-        self._path, self._code = path, code
-
-    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        if name != self._name:
-            return None
-        places = [str(self._path.parent)] if self._path.stem == "__init__" else None
-        spec = importlib.machinery.ModuleSpec(name, _Mutated(self._code), is_package=places is not None)
-        spec.submodule_search_locations = places
-        spec.origin, spec.has_location = str(self._path), True
-        return spec
-
-
 def in_definitions(group: Group, draw: Draw, score: Score) -> None:
     """No module of the project may be imported here: each fork imports the project with its mistake."""
     assert not any(name.startswith("agent") for name in sys.modules)
@@ -625,7 +676,7 @@ def in_definitions(group: Group, draw: Draw, score: Score) -> None:
 
 
 def _import_and_test(group: Group, path: Path, code: types.CodeType, starts: Callable[[str], None]) -> str | None:
-    sys.meta_path.insert(0, _Finder(path, code))
+    sys.meta_path.insert(0, in_children.Finder(_module_name(path), str(path), code))
     named = [each for folder in group.test_files() for each in _tests_named_after(path.stem, ROOT / folder)]
     for chosen in ([*group.quickest, *named], group.test_files()):
         starts(" ".join(chosen))
@@ -693,7 +744,16 @@ def _draw(group: Group, named: Sequence[str], options: frozenset[str]) -> Draw:
     sample = _number(options, "--sample=", 0) or None
     first, every = _number(options, "--first=", 0), _number(options, "--every=", 1)
     budget_s = _number(options, "--budget=", 0) or None
-    return Draw(modules(group, named), first, every, sample, _number(options, "--seed=", 1), again, budget_s)
+    return Draw(
+        modules(group, named),
+        first,
+        every,
+        sample,
+        _number(options, "--seed=", 1),
+        again,
+        "--unpassed" in options,
+        budget_s,
+    )
 
 
 def _number(options: frozenset[str], name: str, default: int) -> int:
