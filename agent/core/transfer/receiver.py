@@ -22,6 +22,7 @@ from typing import TypeAlias
 from agent.core.timebase import BootNs, seconds
 from agent.core.transfer.spans import ByteRanges
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES, PartSize, TransferProgress, TransferState
+from agent.wire.disclosures import MAX_PARTS
 
 __all__ = [
     "AllReceived",
@@ -46,7 +47,8 @@ class ReceiverLimits:
 
     manifest_bytes: int = 64 << 20
     part_bytes: int = 1 << 30
-    parts: int = 20_001
+    parts: int = MAX_PARTS + 1
+    """With part 0, the manifest, which lists the others."""
     total_bytes: int = 16 << 30
     spans: int = 64
     """Missing spans, over all parts, for which one receipt has room within its 8 KiB; also ranges of stored parts."""

@@ -25,6 +25,7 @@ from agent.core.transfer import (
 )
 from agent.core.transfer.receiver import NEWS_NS
 from agent.wire import strictjson
+from agent.wire.disclosures import MAX_PARTS
 
 START = BootNs(seconds(100))
 LATER = BootNs(START + NEWS_NS)
@@ -169,6 +170,11 @@ def test_an_init_beyond_the_limits_is_refused_before_a_byte() -> None:
     answer = receiver.next_effect(START)
     assert isinstance(answer, SendReceipt)
     assert answer.held.state is TransferState.REFUSED
+
+
+def test_as_many_parts_as_a_manifest_may_list_are_within_the_limits() -> None:
+    for parts, state in ((MAX_PARTS + 1, TransferState.PARTIAL), (MAX_PARTS + 2, TransferState.REFUSED)):
+        assert UploadReceiver(size_of(MANIFEST), parts, ReceiverLimits()).state is state
 
 
 def test_another_object_under_the_same_id_is_dropped() -> None:
