@@ -6,23 +6,23 @@ Only `agent.custodian.releases` steps it.
 
 Rules that the table keeps:
 
-1. **One cause releases footage.**  `Event.APPROVED` needs a statement, signed with an owner's approval key, that
+1. **One event releases footage.**  `Event.APPROVED` needs a statement, signed with an owner's approval key, that
    contains the new headers of exactly the released segments (`agent.core.disclosure`).  The device has no key that
    opens footage, so it cannot approve.  If the owners agreed that it takes two, the first approval is
    `Event.PARTIALLY_APPROVED` and waits for the second.
-2. **Every other end is silence.**  Only the act `Action.OFFER_OUTBOX` lets data leave, and only `APPROVED` has it.
-   From
-   the network, `NO_MATCH`, `DENIED`, `OPTED_OUT` and `EXPIRED` before an approval look the same.  After an approval,
-   the requester learns that an answer waits and how many parts it has.  If the approval is then revoked, nothing more
+2. **Every other end is silence.**  Only `Action.OFFER_OUTBOX` lets data leave, and only `Event.APPROVED` has it.  From
+   the network, `NO_MATCH`, `DENIED`, `OPTED_OUT` and `EXPIRED` before an approval look the same.  (`mqtt.pacing` keeps
+   the time of acknowledgements alike, `alerts.notice_delay` hides the time of alerts.)  After an approval, the
+   requester learns that an answer waits and how many parts it has.  If the approval is then revoked, nothing more
    follows.
-3. **The ledger comes first.**  Ledger entry, new state and acts are one transaction.  Acts run after the commit and
-   carry the request's id, so running one twice is harmless.
+3. **The ledger comes first.**  Ledger entry, new state and actions are one transaction.  Actions run after the commit
+   and carry the request's id, so running one twice is harmless.
 4. **An approval can be revoked** until the first byte leaves (`APPROVED` to `REVOKED`), and stopped afterwards
    (`SENDING` to `STOPPED`: no new segment starts).  The device does both automatically if the requester is no longer
    trusted (`Event.TRUST_WITHDRAWN`) or an owner who approved has left (`Event.REVOKED`).
 
-Holding footage against eviction is a property of the state (`RequestState.holds_footage`) instead of an act, so no
-crash can lose or leave behind a hold.  A tip, which an owner sends unasked, uses the same table from `APPROVED` on.
+Holding footage against eviction is a property of the state (`RequestState.holds_footage`) instead of an action, so
+no crash can lose or leave behind a hold.  A tip, which an owner sends unasked, uses the same table from `APPROVED` on.
 
 Source: SECURITY.md, promises 2 to 5.  The diagram in `docs/consent.md` is generated from this table.
 """
@@ -60,7 +60,7 @@ class RequestState(enum.Enum):
 
     @property
     def ended(self) -> bool:
-        """True if no cause leads out of this state."""
+        """True if no event leads out of this state."""
         return not any(state is self for state, _ in TRANSITIONS)
 
     @property
@@ -108,7 +108,7 @@ class Action(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One line of the table: the next state, the ledger entry, and the acts that follow."""
+    """One row of the table: the next state, the ledger entry, and the actions that follow."""
 
     next_state: RequestState
     entry: EntryKind
@@ -187,7 +187,7 @@ def diagram() -> str:
     `docs/consent.md`."""
     name = {state: state.value.replace(" ", "_") for state in RequestState}
     arrows = [
-        f"    {name[state]} --> {name[line.next_state]}: {cause.value}" for (state, cause), line in TRANSITIONS.items()
+        f"    {name[state]} --> {name[row.next_state]}: {event.value}" for (state, event), row in TRANSITIONS.items()
     ]
     ends = [f"    {name[state]} --> [*]" for state in RequestState if state.ended]
     starts = [f"    [*] --> {name[_R]}", f"    [*] --> {name[TIP_SENT.next_state]}: an owner sends a tip"]

@@ -64,13 +64,13 @@ class Approvals:
         self._enrolments = custodian_state.enrolments
         self._requests = requests
         self._releases = releases
-        self._kept = ApprovalArchive(ports.journal, custodian_state.enrolments.seal)
+        self._archive = ApprovalArchive(ports.journal, custodian_state.enrolments.seal)
         self._acting = acting
         self._maker = maker
         self._journal = ports.journal
         self._ledger = custodian_state.ledger
         self._vault = ports.vault
-        self._keeping = custodian_state.keeping
+        self._holds = custodian_state.holds
         self._clock = ports.clock
         self._entropy = ports.entropy
 
@@ -129,7 +129,7 @@ class Approvals:
         self, yes: _CompleteApproval, released: tuple[ReleasedItem, ...], making: OutboxBuild, disclosure: str
     ) -> RequestStatus:
         stored = self._approvable(yes.approval, yes.acting)
-        self._keeping.require_none_going(each.id for each in released)
+        self._holds.require_none_going(each.id for each in released)
         shared = len(yes.approval.segments)
         verdict = self._releases.step(
             stored, Event.APPROVED, disclosure=disclosure, segments=shared, **yes.first.fields
@@ -147,7 +147,7 @@ class Approvals:
             told=self._told(yes.approval, stored),
         )
         self._releases.records.save_approvers(stored, (said.key_id for said in (yes.first, yes.second) if said))
-        self._kept.keep(disclosure, yes.first, released, yes.seconded)
+        self._archive.keep(disclosure, yes.first, released, yes.seconded)
         parts = making.finish(manifest, stored.terms.reply)
         self._releases.add_outbox(stored, disclosure, parts, shared)
         return verdict
@@ -168,7 +168,7 @@ class Approvals:
 
     def _records(self, segments: Iterable[str]) -> dict[str, SignedRecord]:
         """Returns the records of those segments that are stored and that no owner has deleted."""
-        here = set(segments) - self._keeping.going()
+        here = set(segments) - self._holds.going()
         return {name: self._vault.record(name) for name in here if self._vault.find(name) is not None}
 
     def gaps(self, stored: StoredRequest) -> tuple[FootageAbsence, ...]:

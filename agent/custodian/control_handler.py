@@ -91,9 +91,9 @@ class Control:
         self._nonces = custodian_state.nonces
         self._ledger = custodian_state.ledger
         self._journal = custodian_state.deps.journal
-        self._approved = ApprovalArchive(custodian_state.deps.journal, custodian_state.enrolments.seal)
+        self._archive = ApprovalArchive(custodian_state.deps.journal, custodian_state.enrolments.seal)
         self._vault = custodian_state.deps.vault
-        self._keeping = custodian_state.keeping
+        self._holds = custodian_state.holds
         self._settings = settings
         self._tips = tips
         self._status = status
@@ -251,7 +251,7 @@ class Control:
 
     def _shared(self, asked: GetApproval, _body: bytes) -> Answer:
         """Returns the sealed, signed approval of a disclosure or tip.  Only owners can open it."""
-        kept = self._approved.of(asked.disclosure)
+        kept = self._archive.of(asked.disclosure)
         return {"kept": kept is not None}, kept or b""
 
     def _segment(self, asked: GetSegment, _body: bytes) -> Answer:
@@ -277,12 +277,12 @@ class Control:
 
     def _list(self, asked: ListSegments, _body: bytes) -> Answer:
         found = self._vault.overlapping(asked.from_ms, asked.to_ms)
-        kept = self._keeping.kept()
+        kept = self._holds.kept()
         page = [_listed(entry, kept) for entry in found[:_MOST_LISTED] if entry.id not in kept.going]
         return {"segments": page, "more": len(found) > _MOST_LISTED}, b""
 
     def _kept(self, _asked: object, _body: bytes) -> Answer:
-        kept = self._keeping.kept()
+        kept = self._holds.kept()
         return {"held": kept.held, "going": sorted(kept.going)}, b""
 
     def _show_settings(self, _asked: object, _body: bytes) -> Answer:
@@ -291,7 +291,7 @@ class Control:
 
     def _here(self, segment: str) -> VaultEntry | None:
         """Returns the segment if it is stored and no owner has deleted it."""
-        return None if segment in self._keeping.going() else self._vault.find(segment)
+        return None if segment in self._holds.going() else self._vault.find(segment)
 
     def _statement(self, asked: SubmitStatement, body: bytes) -> Answer:
         try:

@@ -61,7 +61,7 @@ class Custodian:
         case_work: int = LOG2_WORK_FACTOR,
     ) -> None:
         self.custodian_state = custodian_state = open_custodian_state(device_key, ports, changed, held_bytes)
-        self.enrolments, self.keeping = custodian_state.enrolments, custodian_state.keeping
+        self.enrolments, self.holds = custodian_state.enrolments, custodian_state.holds
         self.clock = ports.clock
         self._begun = False
         self._log = structlog.get_logger("custodian")
@@ -120,7 +120,7 @@ class Custodian:
 
     def held(self, stored_segments: int) -> frozenset[str]:
         """Returns the segments that must stay: those that owners hold, and those of requests that wait for an owner."""
-        return self.keeping.held() | self.requests.held(stored_segments)
+        return self.holds.held() | self.requests.held(stored_segments)
 
     def protected(self, stored_segments: int) -> ProtectedIds:
         """Returns what the rolling vault needs to know before it evicts."""
@@ -128,7 +128,7 @@ class Custodian:
 
     def hold_at_most(self, held_bytes: int) -> None:
         """Sets the limit for all holds together."""
-        self.keeping.held_bytes = held_bytes
+        self.holds.held_bytes = held_bytes
 
     def _place(self) -> dict[str, float] | None:
         here = self._inbox.position
@@ -140,7 +140,7 @@ class Custodian:
 
     def erased(self) -> frozenset[str]:
         """Returns the segments that an owner has deleted and that are still on the disk."""
-        return self.keeping.going()
+        return self.holds.going()
 
     def on_time(self) -> None:
         """Runs every few seconds: ends what has expired, deletes what is done, checks the clock."""
@@ -150,7 +150,7 @@ class Custodian:
             self.clock.keep()
         self.requests.on_time()
         with self.requests.deciding():
-            self.keeping.on_time()
+            self.holds.on_time()
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
         return self._inbox.on_message(topic, data)

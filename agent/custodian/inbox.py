@@ -130,7 +130,7 @@ class Inbox:
         self._ledger = custodian_state.ledger
         self._trust = custodian_state.trust
         self._enrolments = custodian_state.enrolments
-        self._keeping = custodian_state.keeping
+        self._holds = custodian_state.holds
         self._vault = ports.vault
         self._clock = ports.clock
         self._newest_receipt: dict[str, int] = {}
@@ -242,7 +242,7 @@ class Inbox:
         if self.position is None or not request.area.contains(*self.position):
             return Match((), certain=False)
         window = TimeWindow.of_seconds(request.from_s, request.to_s)
-        going = self._keeping.going()
+        going = self._holds.going()
         # A segment that only a later clock synchronisation dated cannot be shared, because its own record states
         # another time.
         candidates = [

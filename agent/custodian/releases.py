@@ -131,7 +131,7 @@ class Releases:
                     self.wake_uplink()
         except DoorwardError as error:
             # The decision is durable.  A client that asked for it must not see a failed action as a failed decision.
-            self._log.warning("act_failed", act=action.name, error=error.message)
+            self._log.warning("action_failed", action=action.name, error=error.message)
 
     # -- trust, owners and time ----------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ class CustodianDeps:
 
 @dataclass(frozen=True, slots=True)
 class CustodianState:
-    """`trust`: the trusted requesters.  `enrolments`: the owners.  `keeping`: what owners hold and what they deleted.
+    """`trust`: the trusted requesters.  `enrolments`: the owners.  `holds`: what owners hold and what they deleted.
 
     `nonces`: issued to owners' clients, so that each statement takes effect once and soon.
     """
@@ -48,7 +48,7 @@ class CustodianState:
     ledger: Ledger
     trust: TrustManager
     enrolments: Enrolments
-    keeping: SegmentHolds
+    holds: SegmentHolds
     nonces: Nonces
 
 

@@ -68,7 +68,7 @@ class Statements:
         self._journal = custodian_state.deps.journal
         self._ledger = custodian_state.ledger
         self._trust = custodian_state.trust
-        self._keeping = custodian_state.keeping
+        self._holds = custodian_state.holds
         self._settings = settings
         self._clock = custodian_state.deps.clock
         self._tips = tips
@@ -116,11 +116,11 @@ class Statements:
             case TrustChange() as statement:
                 self._trust.change(statement, said.data, fields)
             case Hold() as statement:
-                self._keeping.hold(statement, fields)
+                self._holds.hold(statement, fields)
             case Release() as statement:
-                self._keeping.release(statement, fields)
+                self._holds.release(statement, fields)
             case Erasure() as statement:
-                self._keeping.erase(statement, fields)
+                self._holds.erase(statement, fields)
             case Settings() as statement:
                 self._settings.accept(statement, said.data, fields)
             case PushSubscription() | PushUnsubscription() as statement:

@@ -35,10 +35,10 @@ class Tips:
     def __init__(self, custodian_state: CustodianState, maker: OutboxBuilder, releases: Releases) -> None:
         ports = custodian_state.deps
         self._journal = ports.journal
-        self._approved = ApprovalArchive(ports.journal, custodian_state.enrolments.seal)
+        self._archive = ApprovalArchive(ports.journal, custodian_state.enrolments.seal)
         self._maker = maker
         self._vault = ports.vault
-        self._keeping = custodian_state.keeping
+        self._holds = custodian_state.holds
         self._clock = ports.clock
         self._releases = releases
         self._records = releases.records
@@ -61,7 +61,7 @@ class Tips:
             try:
                 with acting():
                     self._require_sendable(tip)
-                    self._keeping.require_none_going(each.id for each in released)
+                    self._holds.require_none_going(each.id for each in released)
                     return self._seal(tip, said, released, making)
             except BaseException:
                 self._maker.discard(tip.tip)
@@ -78,7 +78,7 @@ class Tips:
         status = self._releases.start_tip(stored, segments=shared, **said.fields)
         manifest = tip_manifest_of(released, [part.sha256 for part in making.parts], tip, tip.device)
         parts = making.finish(manifest, tip.reply)
-        self._approved.keep(tip.tip, said, released)
+        self._archive.keep(tip.tip, said, released)
         self._releases.add_outbox(stored, tip.tip, parts, shared)
         return status
 
@@ -107,6 +107,6 @@ class Tips:
 
     def _released(self, tip: Tip, headers: tuple[bytes, ...]) -> tuple[ReleasedItem, ...]:
         by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
-        wanted = {item.id for item in (*tip.segments, *tip.posters)} - self._keeping.going()
+        wanted = {item.id for item in (*tip.segments, *tip.posters)} - self._holds.going()
         records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
         return release_tip(tip, by_hash, records, tip.device)

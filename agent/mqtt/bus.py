@@ -40,7 +40,7 @@ from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.connection import Connection, ConnectionEvent
 from agent.mqtt.faults import LinkError
 from agent.mqtt.inbound import InboundQueue, held_bytes
-from agent.mqtt.pacing import Backoff, DeliveryInterval, InFlightWindow
+from agent.mqtt.pacing import AcknowledgementBeat, Backoff, InFlightWindow
 from agent.mqtt.packets import InboundPublish, OutboundPublish
 from agent.wire.topics import sender_of
 
@@ -64,7 +64,7 @@ class MqttBus:
         self._unsettled: set[int] = set()
         self._outgoing: deque[OutboundPublish] = deque()
         self._taken: deque[tuple[int, int]] = deque()
-        self._beat = DeliveryInterval(settings.inbound_beat_s)
+        self._beat = AcknowledgementBeat(settings.inbound_beat_s)
         self._came: deque[tuple[MessageReceived | None, int]] = deque()
         """(message, packet id): for the next beat to acknowledge and, if there is a message, to let in"""
         self._came_bytes = 0

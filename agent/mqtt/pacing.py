@@ -1,4 +1,4 @@
-"""Limits in flight, pauses between tries, and the moment to take inbound messages: deciders without I/O."""
+"""Limits in flight, pauses between tries, and the moment to acknowledge inbound messages: deciders without I/O."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from agent.core.bus import LinkFault
 
-__all__ = ["Backoff", "DeliveryInterval", "InFlightWindow", "MessageRateLimiter"]
+__all__ = ["AcknowledgementBeat", "Backoff", "InFlightWindow", "MessageRateLimiter"]
 
 PENDING_CAP_S = 4.0
 IDLE_CAP_S = 300.0
@@ -84,12 +84,13 @@ class Backoff:
         return self._uniform(longest / 4, longest)
 
 
-class DeliveryInterval:
-    """Decides when inbound messages are acknowledged: all of them at a beat of the clock.
+class AcknowledgementBeat:
+    """Decides when inbound messages are acknowledged: all of them at a beat of the clock (promise 3).
 
     An observer of the connection sees the time of an acknowledgement. If it depended on processing, it would show how
-    long the doorbell computed: hardly at all for an untrusted sender, longer for more footage in the window. At a beat,
-    the observer sees only the beat and the arrival, which they know. `length_s` 0: at once.
+    long the doorbell computed: hardly at all for an untrusted sender, longer for more footage in the window. With a
+    beat, "no footage" and a match look alike. The observer sees only the beat and the arrival, which they know.
+    `length_s` 0: at once.
 
     All messages are acknowledged, so that a flood waits here, where it is sorted, instead of at the broker.
     """

@@ -116,7 +116,7 @@ class Vault(VaultReader):
         """The worst quality that may date records of this boot and has no clock sync yet."""
 
     def start(self) -> StartReport:
-        """Recovers from a crash (procedure S). Raises `StorageError`; safe to run again."""
+        """Recovers from a crash (FORMAT.md, procedure S). Raises `StorageError`; safe to run again."""
         with self._lock:
             try:
                 return self._start_twice()
@@ -246,7 +246,9 @@ class Vault(VaultReader):
         need_bytes: int = 0,
         most: int | None = None,
     ) -> RetentionReport:
-        """Evicts what the limits require, oldest first, but keeps held segments and the newest (procedure E).
+        """Evicts what the limits require, oldest first, but keeps held segments and the newest.
+
+        FORMAT.md, procedure E.
 
         `now_ms`: the UTC that age is compared with; None skips eviction by age (`ProtectedIds`). `need_bytes`: the size
         of a write that a full disk refused. `most`: how many segments at a time, because a long eviction would delay
@@ -315,7 +317,8 @@ class Vault(VaultReader):
             self._log.keep_reserve()
 
     def erase(self, segments: Iterable[SegmentId]) -> tuple[SegmentId, ...]:
-        """Evicts segments that an owner deleted, even the newest (procedure E). Returns those that existed."""
+        """Evicts segments that an owner deleted, even the newest (FORMAT.md, procedure E). Returns those that
+        existed."""
         with self._writing():
             now = self._now()
             entries = [entry for name in segments if (entry := self._index.get(name)) is not None]
@@ -344,7 +347,7 @@ class Vault(VaultReader):
             self._dated = now.quality
 
     def _turn_chapter(self) -> None:
-        """Begin a chapter of the manifest if the newest is full (procedure N)."""
+        """Begin a chapter of the manifest if the newest is full (FORMAT.md, procedure N)."""
         if self._store_is_low():
             return
         limits = self._chapter_limits or chapter_limits(self._limits.most_bytes)

@@ -130,8 +130,8 @@ def check(
     """Returns the first limit that `request` exceeds, or None.
 
     `now_s`: UTC seconds, or None if the clock is not synchronised. With None the rules that need the time are skipped.
-    `near`: True if the request asks the door that judges. With False the slow measurement of the opened size is
-    skipped.
+    `near`: True if the requested area contains the door that judges. With False the slow measurement of the ground that
+    counts (`area_opening`) is skipped, because this door is not asked.
     """
     return (
         _of_window(request, limits)
@@ -153,7 +153,8 @@ def _of_area(request: FootageRequest, limits: RequestLimits, near: bool) -> Over
     size_m2 = request.area.size_m2
     if size_m2 > limits.area_max_m2:
         return OverLimit.AREA_TOO_LARGE
-    # The minimum applies to ground where doors count. Otherwise needles and necks could pay for one chosen door.
+    # The minimum applies to the ground where doors count: the area without its thin parts (`area_opening`). Otherwise
+    # the park at the end of a needle could make up the size, while the needle points at one door.
     if size_m2 < limits.area_min_m2 or (near and request.area.opened_m2 < limits.area_min_m2):
         return OverLimit.AREA_TOO_SMALL
     return None

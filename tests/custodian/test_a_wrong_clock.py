@@ -138,7 +138,7 @@ def test_a_start_with_a_wrong_time_neither_expires_nor_revokes_a_request(door: D
 def test_a_hold_outlives_a_wrong_time(door: Door) -> None:
     door.obey(Hold(**stated(), segments=(door.segments[0],), until_s=NOW_S + DAY_S))
     lie(door, 2 * DAY_S)
-    assert door.custodian.keeping.held() == {door.segments[0]}
+    assert door.custodian.holds.held() == {door.segments[0]}
 
 
 def test_a_wrong_time_does_not_end_an_opt_out(door: Door) -> None:

@@ -43,7 +43,7 @@ def test_what_an_owner_holds_stays_until_its_day_and_what_they_release_goes(door
     door.clock.advance(2 * _DAY_S)
     assert door.custodian.held(100) == set()
     door.custodian.on_time()
-    assert door.custodian.keeping.kept().held == {}
+    assert door.custodian.holds.kept().held == {}
 
 
 def test_while_nobody_vouches_for_the_clock_no_hold_ends(door: Door) -> None:
@@ -131,7 +131,7 @@ def test_a_hold_may_end_a_second_from_now_and_a_leap_year_from_now_and_not_outsi
             hold(door, door.segments[0], until_s=until_s)
     hold(door, door.segments[0], until_s=now_s + 1)
     hold(door, door.segments[1], until_s=now_s + LONGEST_HOLD_S)
-    assert door.custodian.keeping.kept().held == {
+    assert door.custodian.holds.kept().held == {
         door.segments[0]: now_s + 1,
         door.segments[1]: now_s + LONGEST_HOLD_S,
     }
@@ -139,7 +139,7 @@ def test_a_hold_may_end_a_second_from_now_and_a_leap_year_from_now_and_not_outsi
     assert door.custodian.held(100) == set(door.segments[:2]), "its last second is part of it"
     door.clock.advance(1)
     assert door.custodian.held(100) == {door.segments[1]}
-    assert door.custodian.keeping.kept().held == {door.segments[1]: now_s + LONGEST_HOLD_S}
+    assert door.custodian.holds.kept().held == {door.segments[1]: now_s + LONGEST_HOLD_S}
 
 
 def test_without_a_clock_the_owners_clock_says_how_long_a_hold_may_be(door: Door) -> None:
@@ -158,7 +158,7 @@ def test_a_renewed_hold_counts_its_segment_once_and_a_hold_too_many_is_refused(
     hold(door, *door.segments[:2], until_s=NOW_S + 2 * _DAY_S)
     with pytest.raises(RequestError, match="half of the vault"):
         hold(door, door.segments[2])
-    assert set(door.custodian.keeping.kept().held.values()) == {NOW_S + 2 * _DAY_S}
+    assert set(door.custodian.holds.kept().held.values()) == {NOW_S + 2 * _DAY_S}
     door.obey(Release(**stated(), segments=(door.segments[0], "a" * 26)))
     hold(door, door.segments[2])
     assert door.custodian.held(100) == set(door.segments[1:])
@@ -179,7 +179,7 @@ def test_a_hold_of_a_segment_that_is_gone_is_dropped_and_the_others_stay(door: D
     hold(door, *door.segments[:2])
     door.vault.evict(door.segments[0])
     door.custodian.on_time()
-    assert door.custodian.keeping.kept().held == {door.segments[1]: NOW_S + _DAY_S}
+    assert door.custodian.holds.kept().held == {door.segments[1]: NOW_S + _DAY_S}
 
 
 def test_holds_and_deletions_are_in_the_ledger_with_their_owner_and_their_number(door: Door) -> None:

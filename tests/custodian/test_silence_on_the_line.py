@@ -32,7 +32,7 @@ from agent.core.bus import BusConnected
 from agent.core.consent import RequestState
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.mqtt import BusSettings, MqttBus
-from agent.mqtt.pacing import DeliveryInterval
+from agent.mqtt.pacing import AcknowledgementBeat
 from agent.uplink.uplink import Uplink
 from agent.wire.identities import private_key_from_seed
 from agent.wire.limits import HARD
@@ -198,7 +198,7 @@ class House:
         self.tap.close()
         self.door.close()
 
-    def _plant(self, beat: DeliveryInterval) -> None:
+    def _plant(self, beat: AcknowledgementBeat) -> None:
         wait_s = beat.wait_s
 
         def longer(now_s: float) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.media.confined import SandboxedMedia
+from agent.clients.media.confined import ConfinedMedia
 from agent.core.media import Gop, StreamDescription
 from agent.errors import FormatError, StorageError
 from agent.media import playable
@@ -33,8 +33,8 @@ def film(gops: list[Gop]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def media() -> Iterator[SandboxedMedia]:
-    with SandboxedMedia() as made:
+def media() -> Iterator[ConfinedMedia]:
+    with ConfinedMedia() as made:
         yield made
 
 
@@ -78,7 +78,7 @@ def test_no_decoder_sees_a_picture_that_claims_to_be_a_film() -> None:
 
 
 def test_in_a_process_of_its_own_the_same_opens_and_the_same_does_not(
-    media: SandboxedMedia, film: bytes, gops: list[Gop]
+    media: ConfinedMedia, film: bytes, gops: list[Gop]
 ) -> None:
     for content, good in (("segment", film), ("sound", track(2)), ("poster", poster(gops[:1]))):
         media.check(content, good)
@@ -87,7 +87,7 @@ def test_in_a_process_of_its_own_the_same_opens_and_the_same_does_not(
         media.check(content, good)
 
 
-def test_films_are_joined_and_looked_at_there(media: SandboxedMedia, film: bytes, tmp_path: Path) -> None:
+def test_films_are_joined_and_looked_at_there(media: ConfinedMedia, film: bytes, tmp_path: Path) -> None:
     (tmp_path / "film").write_bytes(film)
     (tmp_path / "sound").write_bytes(track(3))
     seconds = media.join([tmp_path / "film"] * 2, tmp_path / "out.mp4", [tmp_path / "sound", None])
@@ -101,7 +101,7 @@ def test_films_are_joined_and_looked_at_there(media: SandboxedMedia, film: bytes
         media.still(tmp_path / "film")
 
 
-def test_a_disk_that_is_full_is_no_fault_of_the_film(media: SandboxedMedia, film: bytes, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_is_no_fault_of_the_film(media: ConfinedMedia, film: bytes, tmp_path: Path) -> None:
     (tmp_path / "film").write_bytes(film)
     with pytest.raises(StorageError):
         media.join([tmp_path / "film"], tmp_path / "missing" / "out.mp4")
@@ -129,7 +129,7 @@ data = os.pread(handles[1], 100, 0)
     ],
 )
 def test_a_process_that_dies_hangs_or_talks_nonsense_costs_the_one_thing_it_had(reaction: str) -> None:
-    with SandboxedMedia([sys.executable, "-I", "-c", ECHO.format(reaction=reaction)], job_s=1) as broken:
+    with ConfinedMedia([sys.executable, "-I", "-c", ECHO.format(reaction=reaction)], job_s=1) as broken:
         for _ in range(2):
             with pytest.raises(FormatError, match="failed, or took more time or memory"):
                 broken.check("segment", b"a")
@@ -137,7 +137,7 @@ def test_a_process_that_dies_hangs_or_talks_nonsense_costs_the_one_thing_it_had(
 
 @pytest.mark.parametrize("script", ["raise SystemExit(1)", "import no_such_module"])
 def test_a_process_that_does_not_start_is_no_fault_of_the_film(script: str) -> None:
-    with SandboxedMedia([sys.executable, "-I", "-c", script]) as missing:
+    with ConfinedMedia([sys.executable, "-I", "-c", script]) as missing:
         for _ in range(2):
             with pytest.raises(StorageError, match="does not start"):
                 missing.check("segment", b"a")
@@ -147,8 +147,8 @@ def test_the_process_has_limits_and_none_of_our_environment(monkeypatch: pytest.
     monkeypatch.setenv("DOORWARD_SECRET", "here")
     script = (
         "import json, os, resource, socket, sys\n"
-        "from agent.clients.media.confined_worker import enter_sandbox\n"
-        "enter_sandbox()\n"
+        "from agent.clients.media.confined_worker import limit_process\n"
+        "limit_process()\n"
         "link = socket.socket(fileno=int(sys.argv[1]))\n"
         "link.sendall(b'+')\n"
         "asked, handles, _, _ = socket.recv_fds(link, 1, 2)\n"
@@ -159,13 +159,13 @@ def test_the_process_has_limits_and_none_of_our_environment(monkeypatch: pytest.
         "os.ftruncate(handles[0], 0); os.pwrite(handles[0], answer, 0); link.sendall(b'!')\n"
     )
     with (
-        SandboxedMedia([sys.executable, "-I", "-c", script]) as asked,
+        ConfinedMedia([sys.executable, "-I", "-c", script]) as asked,
         pytest.raises(FormatError, match="no memory 0 None"),
     ):
         asked.check("segment", b"")
 
 
-def test_a_bomb_of_a_picture_ends_no_other_file(media: SandboxedMedia, film: bytes) -> None:
+def test_a_bomb_of_a_picture_ends_no_other_file(media: ConfinedMedia, film: bytes) -> None:
     with pytest.raises(FormatError):
         media.check("segment", picture_bomb())
     media.check("segment", film)
@@ -173,7 +173,7 @@ def test_a_bomb_of_a_picture_ends_no_other_file(media: SandboxedMedia, film: byt
 
 def test_no_descriptor_is_left_open(film: bytes) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with SandboxedMedia() as media:
+    with ConfinedMedia() as media:
         for _ in range(3):
             media.check("segment", film)
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.bus import LinkFault
-from agent.mqtt.pacing import Backoff, DeliveryInterval, InFlightWindow, MessageRateLimiter
+from agent.mqtt.pacing import AcknowledgementBeat, Backoff, InFlightWindow, MessageRateLimiter
 
 FAULTS = st.sampled_from([LinkFault.LOST, LinkFault.UNREACHABLE, LinkFault.BUSY, LinkFault.STALLED, LinkFault.CLOCK])
 
@@ -66,7 +66,7 @@ def test_the_window_never_holds_more_than_its_bounds_except_one_large_message(
 def test_messages_are_taken_one_at_a_beat_however_late_somebody_comes_for_them(
     now_s: float, late_s: float, messages: int
 ) -> None:
-    beat, taken = DeliveryInterval(0.25), []
+    beat, taken = AcknowledgementBeat(0.25), []
     for _ in range(messages):
         due_s = now_s + beat.wait_s(now_s)
         assert 0 < due_s - now_s <= 0.25
@@ -80,7 +80,7 @@ def test_messages_are_taken_one_at_a_beat_however_late_somebody_comes_for_them(
 
 
 def test_without_a_beat_nothing_waits() -> None:
-    assert DeliveryInterval(0.0).wait_s(12.34) == 0
+    assert AcknowledgementBeat(0.0).wait_s(12.34) == 0
 
 
 @given(st.floats(0, 1e4), st.integers(1, 50))

@@ -24,7 +24,7 @@ from typing import Any, Final, Self
 
 from agent.errors import FormatError, StorageError
 
-__all__ = ["READY", "SandboxedMedia"]
+__all__ = ["READY", "ConfinedMedia"]
 
 _PROGRAM: Final = str(Path(__file__).resolve().parents[3])
 _FOLDERS: Final = [_PROGRAM, *(each for each in sys.path if Path(each).is_absolute() and each != _PROGRAM)]
@@ -47,9 +47,9 @@ _MOST_ANSWER_BYTES: Final = 8 << 20
 _LONGEST_REASON: Final = 200
 
 
-class SandboxedMedia:
-    """A sandboxed decoder, used in a `with`. Each method raises `FormatError` with the reason if the media is
-    unreadable.
+class ConfinedMedia:
+    """A decoder in a confined process, used in a `with`. Each method raises `FormatError` with the reason if the media
+    is unreadable.
 
     Raises `StorageError` if the process fails to start. That is a fault of this machine, so the footage is still
     accepted.

@@ -19,7 +19,7 @@ from typing import Any, Final
 from agent.clients.media.confined import READY
 from agent.errors import DoorwardError, StorageError
 
-__all__ = ["enter_sandbox", "main"]
+__all__ = ["limit_process", "main"]
 
 _MEMORY_BYTES: Final = 1 << 30
 """Memory limit in bytes. Decoding 4K takes a quarter of it beyond the libraries."""
@@ -29,7 +29,7 @@ _CPU_BYTES_PER_S: Final = 4 << 20
 
 
 def main(descriptor: int) -> None:
-    enter_sandbox()
+    limit_process()
     # Imported within the limits. If a decoder is missing here, this machine is at fault instead of the first film.
     import agent.media.playable  # noqa: F401 (`_check` uses it)
 
@@ -50,7 +50,7 @@ def main(descriptor: int) -> None:
             link.sendall(b"!")
 
 
-def enter_sandbox() -> None:
+def limit_process() -> None:
     """Sets the limits for all jobs. Core dumps are off, because they would contain pictures."""
     for limit, most in (
         (resource.RLIMIT_AS, _MEMORY_BYTES),

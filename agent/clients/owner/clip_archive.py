@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, urlsplit
 
-from agent.clients.media.confined import SandboxedMedia
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.owner.keys import AgeIdentity
 from agent.clients.owner.mp4_export import clips_of, export_clip, stem_of
 from agent.clients.owner.segment_sources import EVERYTHING_MS, FootageSource
@@ -55,7 +55,7 @@ def back_up_clips(
     source: FootageSource, identities: Sequence[AgeIdentity], deposit: BackupTarget, *, since_ms: int, now_ms: int
 ) -> Iterator[BackupReport]:
     """Yields every finished clip that began after `since` and is not archived yet."""
-    with SandboxedMedia() as media:
+    with ConfinedMedia() as media:
         yield from _deposit_clips(source, identities, deposit, since_ms, now_ms, media)
 
 
@@ -65,7 +65,7 @@ def _deposit_clips(
     deposit: BackupTarget,
     since_ms: int,
     now_ms: int,
-    media: SandboxedMedia,
+    media: ConfinedMedia,
 ) -> Iterator[BackupReport]:
     for clip in clips_of(source.listed(since_ms, EVERYTHING_MS)):
         if clip[0].start_ms < since_ms or clip[-1].end_ms > now_ms - _SETTLED_MS:

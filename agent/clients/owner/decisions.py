@@ -49,7 +49,6 @@ from agent.wire.statements import (
 
 __all__ = ["CannotShareError", "ShareChoice", "approve", "co_approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke"]
 
-_SECRET_BYTES = 16
 _MS_PER_S = 1000
 
 
@@ -103,8 +102,8 @@ def approve(
     reply = HybridRecipient.parse(review.request.reply)
     wrapper = FileKeyWrapper(link, keys, met.key, reply)
     items = wrapper.wrap_each(SEGMENT, map(_file_of, chosen))
-    heard = wrapper.wrap_each(SOUND, [_file_of(each) for each in chosen if choice.sound and each.has_sound])
-    posted = wrapper.wrap_each(POSTER, map(_file_of, posters))
+    wrapped_sounds = wrapper.wrap_each(SOUND, [_file_of(each) for each in chosen if choice.sound and each.has_sound])
+    wrapped_posters = wrapper.wrap_each(POSTER, map(_file_of, posters))
     if wrapper.reasons:
         raise CannotShareError(wrapper.reasons, _without(choice, wrapper.failed))
     answer = sign_and_submit(
@@ -113,12 +112,12 @@ def approve(
         met,
         Approval,
         now_ms=now_ms,
-        headers=[header for _, header in (*items, *posted, *heard)],
+        headers=[header for _, header in (*items, *wrapped_posters, *wrapped_sounds)],
         request=review.payload_sha256,
         reply=review.request.reply,
         segments=tuple(item for item, _ in items),
-        posters=tuple(item for item, _ in posted),
-        sounds=tuple(item for item, _ in heard),
+        posters=tuple(item for item, _ in wrapped_posters),
+        sounds=tuple(item for item, _ in wrapped_sounds),
         contact=None if contact is None else seal_text(strictjson.encode(contact), reply),
         gaps=gaps,
         clips=tuple(map(_told, choice.told)) or None,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from agent.clients.media.confined import SandboxedMedia
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.owner.keys import AgeIdentity
 from agent.clients.owner.review import RequestReview, ReviewedClip
 from agent.clients.owner.sealed_footage import OpenedSegment
@@ -79,7 +79,7 @@ def export_clip(
     opened_one: Callable[[], None] = lambda: None,
     *,
     sound: bool = True,
-    media: SandboxedMedia | None = None,
+    media: ConfinedMedia | None = None,
 ) -> ExportedClip:
     """Opens the segments of one clip and writes them as `<UTC time>-<event>.mp4`, with a still beside it.
 
@@ -123,7 +123,7 @@ def export_review(
     out: Path,
     opened_one: Callable[[], None] = lambda: None,
     *,
-    media: SandboxedMedia | None = None,
+    media: ConfinedMedia | None = None,
 ) -> ClipFiles:
     """Open one clip of a review for looking at: `clip-N.jpg`, `clip-N.mp4` and a `segment-N.mp4` for each segment."""
     files.make_folder(out)
@@ -132,7 +132,7 @@ def export_review(
 
 
 def _export_review(
-    confined: SandboxedMedia, review: RequestReview, clip: ReviewedClip, out: Path, opened_one: Callable[[], None]
+    confined: ConfinedMedia, review: RequestReview, clip: ReviewedClip, out: Path, opened_one: Callable[[], None]
 ) -> ClipFiles:
     films, heard, segments, notes = [], [], {}, list[str]()
     seen: dict[int, tuple[ObjectLabel, ...]] = {}
@@ -166,16 +166,16 @@ def _export_review(
 
 
 @contextmanager
-def _opener(media: SandboxedMedia | None) -> Iterator[SandboxedMedia]:
+def _opener(media: ConfinedMedia | None) -> Iterator[ConfinedMedia]:
     if media is not None:
         yield media
         return
-    with SandboxedMedia() as own:
+    with ConfinedMedia() as own:
         yield own
 
 
 def _join(
-    confined: SandboxedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]
+    confined: ConfinedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]
 ) -> tuple[Path | None, float]:
     """Returns the video, or the first one if the segments need several files; None if no segment is a video."""
     try:
@@ -194,7 +194,7 @@ def _join(
     return first, seconds
 
 
-def _write_video(confined: SandboxedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path) -> float:
+def _write_video(confined: ConfinedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path) -> float:
     """Its seconds.  Footage is for its owner's eyes, wherever they put it."""
     with _laid_out(out, [*films, *heard]) as paths:
         segments = [path for path in paths[: len(films)] if path is not None]
@@ -220,7 +220,7 @@ def _laid_out(out: Path, media: Sequence[bytes | None]) -> Iterator[list[Path | 
         yield paths
 
 
-def _write_still(confined: SandboxedMedia, poster: bytes | None, film: bytes, out: Path) -> Path | None:
+def _write_still(confined: ConfinedMedia, poster: bytes | None, film: bytes, out: Path) -> Path | None:
     """The clip's poster, or a picture of its beginning."""
     if poster is None:
         with _laid_out(out, [film]) as (path,):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.clients.media.confined import SandboxedMedia
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.checks import MOST_PART_BYTES, MOST_UNOPENED_RANGES, ranges_of
 from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
@@ -79,7 +79,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
     text = None
     if manifest.message is not None:
         text = strictjson.decode(open_bytes(base64.decode(manifest.message), [identity]), TipText).text
-    with SandboxedMedia() as media:
+    with ConfinedMedia() as media:
         found = tuple(
             _opened(answer, number, item, identity, device or "", media) for number, item in enumerate(items, start=1)
         )
@@ -92,7 +92,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
 
 
 def _opened(
-    answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str, media: SandboxedMedia
+    answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str, media: ConfinedMedia
 ) -> TipFile:
     data = files.read(answer.part(number), MOST_PART_BYTES)
     check_tip_part(item, data)

@@ -24,7 +24,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Final
 
-from agent.clients.media.confined import SandboxedMedia
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.requester.certificate import render_certificate
 from agent.clients.requester.clips import DisclosedClip, clips_of
 from agent.clients.requester.evidence import BUNDLE_FILE, write_bundle
@@ -87,7 +87,7 @@ def open_disclosure(
     shutil.rmtree(making, ignore_errors=True)
     files.make_folder(making)
     try:
-        with SandboxedMedia() as media:
+        with ConfinedMedia() as media:
             opened = _ClipBuilder(requester, making, now_s, zone, media).open(disclosure)
         shutil.rmtree(final, ignore_errors=True)
         with files.storage_errors(final):
@@ -102,7 +102,7 @@ class _ClipBuilder:
     """Writer of a folder under a temporary name."""
 
     def __init__(
-        self, requester: Requester, folder: Path, now_s: int, zone: tzinfo | None, media: SandboxedMedia
+        self, requester: Requester, folder: Path, now_s: int, zone: tzinfo | None, media: ConfinedMedia
     ) -> None:
         self._requester = requester
         self._folder = folder

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 
-from agent.clients.media.confined import SandboxedMedia
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, VerifiedPrefix
 from agent.clients.opening.committed import open_committed
 from agent.core.disclosure import agree
@@ -45,7 +45,7 @@ def open_part(
     return opened, context
 
 
-def unopened(media: SandboxedMedia, kind: PartKind, opened: bytes) -> str:
+def unopened(media: ConfinedMedia, kind: PartKind, opened: bytes) -> str:
     """Returns the reason why a player cannot open this film, sound or still. Empty if it opens."""
     try:
         media.check(kind.value, opened)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from agent.clients.media.confined import SandboxedMedia
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.checks import (
     MOST_PART_BYTES,
@@ -83,7 +83,7 @@ def examine(requester: Requester, disclosure: str, sink: Sink = _discard) -> Ver
     """Runs `verify_disclosure`, and passes the opened media to `sink`."""
     answer = AnswerFolder(requester.folder, disclosure)
     found = _VerificationState()
-    with suppress(_CheckFailedError), SandboxedMedia() as media:
+    with suppress(_CheckFailedError), ConfinedMedia() as media:
         _examine(requester, answer, found, sink, media)
     return found.verification(disclosure)
 
@@ -147,7 +147,7 @@ class _CheckLog:
 
 
 def _examine(
-    requester: Requester, answer: AnswerFolder, found: _VerificationState, sink: Sink, media: SandboxedMedia
+    requester: Requester, answer: AnswerFolder, found: _VerificationState, sink: Sink, media: ConfinedMedia
 ) -> None:
     with found.check(CheckKind.ARRIVED) as words:
         origin, sealed_manifest, asked = _arrived(requester, answer, words)
@@ -350,7 +350,7 @@ def _opened(
     manifest: DisclosureManifest,
     identity: HybridIdentity,
     sink: Sink,
-    media: SandboxedMedia,
+    media: ConfinedMedia,
 ) -> VerifiedItem:
     data = _part(answer, number)
     # Checked again after reading again: a disk may return other bytes the second time.

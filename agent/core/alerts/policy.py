@@ -85,13 +85,14 @@ class Policy:
         now_ns: BootNs,
         minute: int | None,
         *,
-        was_held: bool = False,
+        delay_over: bool = False,
     ) -> Decision:
-        """Returns one decision. If it is NOW, the cool-down begins. `was_held`: the delay is over."""
+        """Returns one decision. If it is NOW, the cool-down begins. `delay_over`: the news of a request has waited for
+        its delay."""
         kind = news.kind
         if kind in self.off or kind not in channel.kinds:
             return Decision.OFF
-        if kind in _DELAYED and not was_held:
+        if kind in _DELAYED and not delay_over:
             return Decision.DELAYED
         if kind not in _NEVER_QUIET and self.is_quiet(channel, minute):
             return Decision.QUIET

@@ -352,8 +352,8 @@ class Alerts:
     def _store(self, told: list[_DecidedAlert]) -> None:
         """Stores the alerts in one transaction; in several if one of them must be sent only once."""
         now: list[QueuedAlert] = []
-        held: list[DelayedAlert] = []
-        kept: list[DeferredAlert] = []
+        delayed: list[DelayedAlert] = []
+        deferred: list[DeferredAlert] = []
         urgent: set[str] = set()
         for each in told:
             moment, once = each.raised.moment, each.raised.once
@@ -365,15 +365,15 @@ class Alerts:
                     urgent |= {rules.name} if each.news.rank is AlertPriority.BUTTON else set()
                 elif decision is Decision.DELAYED:
                     left_ms = self._notice_delay.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
-                    held.append(DelayedAlert(0, rules.name, each.raised.name, once, at_ms, left_ms))
+                    delayed.append(DelayedAlert(0, rules.name, each.raised.name, once, at_ms, left_ms))
                 elif decision in (Decision.QUIET, Decision.DIGEST):
-                    kept.append(DeferredAlert(rules.name, decision.value, each.news.text, 1, at_ms, at_ms))
+                    deferred.append(DeferredAlert(rules.name, decision.value, each.news.text, 1, at_ms, at_ms))
                 self._counted["rate_limited"] += decision is Decision.RATE_LIMITED
-        if not (now or held or kept) or not self._queue.add(now, kept, told[0].raised.once, held):
+        if not (now or delayed or deferred) or not self._queue.add(now, deferred, told[0].raised.once, delayed):
             return
         self._counted["queued"] += len(now)
-        self._counted["delayed"] += len(held)
-        self._counted["kept"] += len(kept)
+        self._counted["delayed"] += len(delayed)
+        self._counted["kept"] += len(deferred)
         with self._changed:
             for name in urgent.intersection(self._channels):
                 self._channels[name].rests_until_ns = 0
@@ -406,28 +406,28 @@ class Alerts:
 
     def _release_delayed(self, moment: ClockReading) -> None:
         """Sends the news whose delay is over. One line covers all delayed news of the same kind."""
-        held, passed_ms = self._queue.delayed(), self._passed_ms(moment.boot_ns)
-        over = [each for each in held if each.left_ms <= passed_ms]
-        if over or not held or passed_ms >= _WRITTEN_MS:
+        delayed, passed_ms = self._queue.delayed(), self._passed_ms(moment.boot_ns)
+        over = [each for each in delayed if each.left_ms <= passed_ms]
+        if over or not delayed or passed_ms >= _WRITTEN_MS:
             self._time_passed()
         if over and self._sleeps():
             return
         for rules in self._policy.channels:
             for name in sorted({each.news for each in over if each.channel == rules.name}):
-                mine = [each for each in held if (each.channel, each.news) == (rules.name, name)]
+                mine = [each for each in delayed if (each.channel, each.news) == (rules.name, name)]
                 gone = [each for each in mine if each in over]
                 now: list[QueuedAlert] = []
-                kept: list[DeferredAlert] = []
+                deferred: list[DeferredAlert] = []
                 if any(self._waits(each.once) for each in gone):
                     gone, news, at_ms = mine, alert_named(name), moment.utc_ns // NS_PER_MS
-                    decision = self._policy.decide(rules, news, moment.boot_ns, self._minute(moment), was_held=True)
+                    decision = self._policy.decide(rules, news, moment.boot_ns, self._minute(moment), delay_over=True)
                     if decision is Decision.NOW:
                         now.append(self._waiting(rules.name, news.rank, news.text, moment, news.page))
                     elif decision in (Decision.QUIET, Decision.DIGEST):
-                        kept.append(DeferredAlert(rules.name, decision.value, news.text, 1, at_ms, at_ms))
-                self._queue.release_delayed(gone, now, kept)
+                        deferred.append(DeferredAlert(rules.name, decision.value, news.text, 1, at_ms, at_ms))
+                self._queue.release_delayed(gone, now, deferred)
                 self._counted["queued"] += len(now)
-                self._counted["kept"] += len(kept)
+                self._counted["kept"] += len(deferred)
                 with self._changed:
                     self._changed.notify_all()
 

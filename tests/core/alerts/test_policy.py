@@ -52,7 +52,7 @@ def test_requests_trust_and_the_opened_case_know_no_cool_down() -> None:
     policy = Policy((ANN,))
     for name in ("trust", "tamper"):
         assert [told(policy, name, second) for second in (0, 1)] == [Decision.NOW, Decision.NOW]
-    assert [policy.decide(ANN, ALERTS["request"], at(s), NOON, was_held=True) for s in (0, 1)] == [
+    assert [policy.decide(ANN, ALERTS["request"], at(s), NOON, delay_over=True) for s in (0, 1)] == [
         Decision.NOW,
         Decision.NOW,
     ]
@@ -68,7 +68,7 @@ def test_no_history_no_hour_and_no_digest_brings_a_request_out_before_it_was_hel
     for second, (name, when) in enumerate(history):
         told(policy, name, second, when)
     assert told(policy, "request", 99, minute) is Decision.DELAYED
-    assert policy.decide(ANN, ALERTS["request"], at(99), minute, was_held=True) is not Decision.DELAYED
+    assert policy.decide(ANN, ALERTS["request"], at(99), minute, delay_over=True) is not Decision.DELAYED
 
 
 @given(st.sampled_from(sorted(ALERTS)), MINUTES)
@@ -78,7 +78,7 @@ def test_nothing_but_a_request_is_held_back(name: str, minute: int | None) -> No
 
 def test_a_request_whose_time_of_being_held_back_ends_at_night_or_before_the_digest_waits_for_those_too() -> None:
     def later(policy: Policy, minute: int) -> Decision:
-        return policy.decide(ANN, ALERTS["request"], at(0), minute, was_held=True)
+        return policy.decide(ANN, ALERTS["request"], at(0), minute, delay_over=True)
 
     assert later(Policy((ANN,)), NIGHT) is Decision.QUIET
     assert later(Policy((ANN,), digest=frozenset({AlertKind.REQUEST})), NOON) is Decision.DIGEST

@@ -14,7 +14,7 @@ from agent.cli.frame import emit_json, json_option
 from agent.cli.times import parse_time
 from agent.clients.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys
 from agent.clients.cli.owner.review import opening_progress
-from agent.clients.media.confined import SandboxedMedia
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.owner.copied_vault import FolderVault
 from agent.clients.owner.keys import AgeIdentity, OwnerKeys, read_identities
 from agent.clients.owner.mp4_export import ExportedClip, clips_of, export_clip
@@ -135,7 +135,7 @@ def _export(
     source: FootageSource, identities: Sequence[AgeIdentity], clips: Clips, out: Path, *, sound: bool
 ) -> Iterator[ExportedClip]:
     progress, advance = opening_progress(sum(map(len, clips)))
-    with progress, SandboxedMedia() as media:
+    with progress, ConfinedMedia() as media:
         for clip in clips:
             yield export_clip(source, identities, clip, out, advance, sound=sound, media=media)
 

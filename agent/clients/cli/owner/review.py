@@ -19,7 +19,7 @@ from agent.clients.cli.area_outline import NEAR_M, near, outline
 from agent.clients.cli.owner.ledger import entry_line, say_doubts
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, match_one
 from agent.clients.cli.owner.shared import shared_document, shared_lines
-from agent.clients.media.confined import SandboxedMedia
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.owner.clock import wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.ledger_reader import read_ledger
@@ -287,7 +287,7 @@ def opening_progress(total: int) -> tuple[Progress, Callable[[], None]]:
 
 def _open_all(seen: RequestReview, out: Path) -> Iterator[ClipFiles]:
     progress, advance = opening_progress(len(seen.segments))
-    with progress, SandboxedMedia() as media:
+    with progress, ConfinedMedia() as media:
         for clip in seen.clips:
             yield export_review(seen, clip, out, advance, media=media)
 
