@@ -208,7 +208,7 @@ def test_in_the_middle_of_playing_and_of_opening_a_request(home: Home) -> None:
     people.run(
         "ana",
         """await page.locator("nav a[href='/requests']").click();
-           await page.getByRole("heading", {name: "That did not work"}).waitFor();""",
+           await page.getByRole("heading", {name: "The doorbell does not answer"}).waitFor();""",
     )
     offline(people, "ana", False)
     people.run("ana", 'await page.getByRole("button", {name: "Try again"}).click();')

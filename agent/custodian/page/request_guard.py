@@ -5,6 +5,8 @@
 - A request that changes something (every POST) must come from our origin: `Origin` is required and must be exactly it,
   and Fetch Metadata, if the browser sends it, must say same-origin.  Answers carry no CORS header.
 - A GET from another site may only follow a link to a document, and a GET has no effects.
+- No HSTS: a replaced doorbell of the same name offers its authority at `http://NAME/install`, and HSTS would block it.
+  The service worker keeps people from clicking past a warning instead (docs/decisions/0033-no-hsts.md).
 - Content Security Policy with Trusted Types: inline code and foreign sources are blocked, two script addresses remain.
 
 Source: W3C Fetch Metadata; OWASP, "Cross-Site Request Forgery Prevention"; W3C Trusted Types.
@@ -18,8 +20,6 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from agent.custodian.page.sessions import SESSION_IDLE_S
 
 __all__ = ["HEADERS", "PLAIN", "HostGuard"]
 
@@ -44,10 +44,6 @@ _CSP: Final = "; ".join(
 )
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": _CSP,
-    # Until it expires, a user cannot click past a warning to a relay, which could read this origin's keys in the
-    # browser. It lasts as long as an unused browser stays paired. A replaced doorbell is reached by its address
-    # (PAGE.md).
-    "strict-transport-security": f"max-age={SESSION_IDLE_S}",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",

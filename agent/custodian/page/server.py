@@ -114,7 +114,7 @@ class PageServer:
     def install_url(self) -> str:
         """Returns the authority's address, over plain HTTP, which a browser opens free of warnings.
 
-        By address if there is one: a browser that knew a doorbell of this name has HSTS for the name.
+        By address if there is one: not every phone resolves `.local` names.
         """
         found = sorted(self._addresses, key=_reach)
         return f"http://{_bracketed(found[0]) if found else self._name}:{self.port}/install"

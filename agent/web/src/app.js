@@ -1,6 +1,7 @@
 // The program of the page: finds out where this browser stands, then shows what the address names.
 import { LostError, PageError, RefusedError } from "./errors.js";
 import { go, lock, showWith } from "./navigation.js";
+import { away } from "./pages/away.js";
 import { event } from "./pages/event.js";
 import { history } from "./pages/history.js";
 import { live } from "./pages/live.js";
@@ -16,8 +17,9 @@ import { unlock } from "./pages/unlock.js";
 import { call } from "./ui/client.js";
 import { dismissAll, say } from "./ui/dialogs.js";
 import { existing, h } from "./ui/dom.js";
-import { look as lookNow, watchLiveStatus } from "./ui/live_status.js";
-import { explain, t, withCode } from "./ui/texts.js";
+import { noteAnswer } from "./ui/last_seen.js";
+import { entitled, look as lookNow, watchLiveStatus } from "./ui/live_status.js";
+import { explain, t } from "./ui/texts.js";
 import { trustedUrl } from "./ui/trusted_types.js";
 
 /** @typedef {(content: HTMLElement, ...values: any[]) => unknown} Page shows itself; may return how to leave it */
@@ -35,6 +37,8 @@ const ROUTES = [
   [/^\/settings$/, settings],
 ];
 const LOCK_AFTER_MS = 15 * 60_000;
+/** A doorbell that takes longer is said to be away while the page waits on. */
+const PATIENCE_MS = 1500;
 
 let leave = () => {};
 let turn = 0;
@@ -53,9 +57,11 @@ async function show() {
   dismissAll();
   currentPath = location.pathname;
   const main = existing("main");
+  const late = setTimeout(() => mine === turn && showAway(main), PATIENCE_MS);
   try {
-    const standing = await sessionState();
+    const standing = await sessionState().finally(() => clearTimeout(late));
     if (mine !== turn) return;
+    leave();
     const [page, ...values] = standing ?? pageOf(location.pathname);
     document.body.dataset.bare = standing ? "true" : "false";
     const content = h("div.page");
@@ -67,13 +73,22 @@ async function show() {
     if (mine !== turn) return left();
     leave = left;
     main.querySelector("h1")?.setAttribute("tabindex", "-1");
-    const title = main.querySelector("h1")?.textContent;
-    if (title) document.title = `${title} · Doorward`;
+    entitled(main.querySelector("h1")?.textContent ?? "");
   } catch (error) {
     if (mine !== turn) return;
     if (error instanceof RefusedError && error.status === 401) return location.assign("/pair");
+    if (error instanceof LostError) return showAway(main);
     main.replaceChildren(trouble(error));
   }
+}
+
+/** @param {HTMLElement} main */
+function showAway(main) {
+  leave();
+  const content = h("div.page.trouble");
+  main.replaceChildren(content);
+  leave = away(content, show);
+  entitled(t("away.title"));
 }
 
 /**
@@ -83,6 +98,7 @@ async function show() {
  */
 async function sessionState() {
   const hello = await call("hello");
+  noteAnswer();
   existing("#doorbell").textContent = hello.doorbell;
   const { name, unlocked, isOther } = await call("state", { device: hello.device });
   if (!unlocked) reloadWhenUpdated(hello.program);
@@ -123,7 +139,6 @@ function trouble(error) {
     "div.page.trouble",
     h("h1", t("trouble")),
     h("p", { role: "alert" }, explain(error)),
-    error instanceof LostError && h("p", withCode("lost.replaced")),
     h("button", { type: "button", onclick: () => show() }, t("again")),
   );
 }

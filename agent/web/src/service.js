@@ -1,16 +1,22 @@
-// Opens the page offline and tells the user so. Caches the program only: answers of the doorbell, footage and documents
-// with names stay out of the cache.
+// Opens the page at once, also while the doorbell is off. Caches the program only: answers of the doorbell, footage and
+// documents with names stay out of the cache.
+//
+// Every navigation over HTTPS passes this worker. If the certificate is not trusted, the person sees the program's words
+// instead of a browser's warning, which could be clicked past. So a relay gets no code to run beside the keys of this
+// origin, and HSTS is not needed (docs/decisions/0033-no-hsts.md). The authority of a replaced doorbell is at
+// http://NAME/install: another origin, which this worker does not see.
 import { openPicture } from "./owner/glance.js";
 import { base64 } from "./wire/bytes.js";
 
 const CACHE = "doorward-program";
+/** An answer from the cache does not wait longer than this for the network. */
+const PATIENCE_MS = 1000;
+const SHELL = "/timeline";
 /** Where an alert may lead: it chooses a page, and no other address. */
 const ALERT_PAGES = ["/live", "/timeline", "/requests", "/settings"];
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
-// The sign-in pages always come from the network: a doorbell that replaced this one, of the same name, must be able to
-// give its authority and take a code.
 /** @param {URL} url */
-const isDocument = (url) =>
+const isShell = (url) =>
   /^\/(requests|timeline|tips|live|history|settings|setup|unlock|ledger)(\/|$)/.test(url.pathname);
 /** @param {URL} url */
 const isProgram = (url) => url.pathname.startsWith("/static/");
@@ -20,38 +26,70 @@ worker.addEventListener("activate", (event) => event.waitUntil(worker.clients.cl
 worker.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   if (event.request.method !== "GET" || url.origin !== location.origin) return;
-  if (isProgram(url)) event.respondWith(fromNetworkFirst(event.request));
-  else if (event.request.mode === "navigate" && isDocument(url))
-    event.respondWith(fromNetworkOrShell(event.request, url));
+  if (isProgram(url)) event.respondWith(program(event, url));
+  else if (event.request.mode === "navigate") event.respondWith(document(event, url));
 });
 
-/** @param {Request} request */
-async function fromNetworkFirst(request) {
+/**
+ * A file of the program. The cache answers early only with the very version that was asked for.
+ *
+ * @param {FetchEvent} event
+ * @param {URL} url
+ */
+async function program(event, url) {
   const cache = await caches.open(CACHE);
-  try {
-    const answer = await fetch(request);
-    if (answer.ok) await cache.put(new URL(request.url).pathname, answer.clone());
+  const network = fetch(event.request).then(async (answer) => {
+    if (answer.ok) await replace(cache, url, answer.clone());
     return answer;
-  } catch {
-    return (await cache.match(new URL(request.url).pathname)) ?? Response.error();
-  }
+  });
+  const kept = await cache.match(event.request);
+  return firstOf(event, network, url.searchParams.has("v") ? kept : undefined, async () =>
+    cache.match(event.request, { ignoreSearch: true }),
+  );
 }
 
 /**
- * @param {Request} request
+ * A page. The way in (`/`, `/pair`) comes from the network, and the shell stands in only if there is none.
+ *
+ * @param {FetchEvent} event
  * @param {URL} url
  */
-async function fromNetworkOrShell(request, url) {
+async function document(event, url) {
   const cache = await caches.open(CACHE);
-  try {
-    const answer = await fetch(request);
-    const isShell =
-      answer.ok && !answer.redirected && /^\/(requests|timeline|live|history|settings)$/.test(url.pathname);
-    if (isShell) await cache.put("/timeline", answer.clone());
+  const network = fetch(event.request).then(async (answer) => {
+    if (answer.ok && !answer.redirected && /^\/(requests|timeline|live|history|settings)$/.test(url.pathname))
+      await cache.put(SHELL, answer.clone());
     return answer;
-  } catch {
-    return (await cache.match("/timeline")) ?? Response.error();
-  }
+  });
+  const kept = await cache.match(SHELL);
+  return firstOf(event, network, isShell(url) ? kept : undefined, async () => kept);
+}
+
+/**
+ * The network's answer, or `kept` if the network takes longer than a second, or what `otherwise` finds if it fails.
+ *
+ * @param {FetchEvent} event
+ * @param {Promise<Response>} network
+ * @param {Response | undefined} kept
+ * @param {() => Promise<Response | undefined>} otherwise
+ */
+async function firstOf(event, network, kept, otherwise) {
+  const answer = network.catch(async () => (await otherwise()) ?? Response.error());
+  if (!kept) return answer;
+  event.waitUntil(answer);
+  return Promise.race([answer, new Promise((done) => setTimeout(() => done(kept.clone()), PATIENCE_MS))]);
+}
+
+/**
+ * Keeps one version of each file.
+ *
+ * @param {Cache} cache
+ * @param {URL} url
+ * @param {Response} answer
+ */
+async function replace(cache, url, answer) {
+  await cache.delete(url.pathname, { ignoreSearch: true });
+  await cache.put(url.href, answer);
 }
 
 // An alert of the doorbell, opened here: neutral words, and the page that they are about.

@@ -13,7 +13,9 @@ let number = 0;
 const waiting = new Map();
 
 function start() {
-  const started = new Worker(trustedUrl("/static/worker.js"), { type: "module", name: "doorward-owner" });
+  // With the page's version, so that the service worker may answer from its cache at once.
+  const { search } = new URL(import.meta.url);
+  const started = new Worker(trustedUrl(`/static/worker.js${search}`), { type: "module", name: "doorward-owner" });
   started.onmessage = ({ data }) => {
     const asked = waiting.get(data.number);
     waiting.delete(data.number);

@@ -2,12 +2,14 @@
 import { LostError } from "../errors.js";
 import { ask } from "./client.js";
 import { h } from "./dom.js";
-import { clock, t } from "./texts.js";
+import { lastSeen, noteAnswer } from "./last_seen.js";
+import { t } from "./texts.js";
 
 const EVERY_MS = 10_000;
 const RECORDS = ["recording", "watching"];
 
-let lastResponse = Date.now();
+let heading = "";
+let waitingCount = 0;
 
 /**
  * From the first page on.  It asks as often whatever there is, and the answer is always as long (operations.py,
@@ -25,12 +27,12 @@ export async function look() {
   if (!isLiveStatusWatched()) return tell("");
   try {
     const { waiting, camera } = await ask("page_now");
-    lastResponse = Date.now();
+    noteAnswer();
     badge(Number(waiting));
     const state = camera.trim();
     tell(RECORDS.includes(state) ? "" : t("now.not-recording", { reason: t(`now.camera.${state || "no recorder"}`) }));
   } catch (error) {
-    if (error instanceof LostError) tell(t("now.away", { since: clock(lastResponse) }));
+    if (error instanceof LostError) tell(t("now.away", { since: lastSeen() }));
   }
 }
 
@@ -40,8 +42,21 @@ function tell(text) {
   if (place && place.textContent !== text) place.textContent = text;
 }
 
+/**
+ * The title of the window: how many requests wait, the page, the program. Tabs and task switchers show its beginning.
+ *
+ * @param {string} page
+ */
+export function entitled(page) {
+  heading = page;
+  const count = waitingCount ? `(${waitingCount}) ` : "";
+  if (page) document.title = `${count}${page} · Doorward`;
+}
+
 /** @param {number} waiting */
 function badge(waiting) {
+  waitingCount = waiting;
+  entitled(heading);
   const link = /** @type {HTMLElement} */ (document.querySelector('nav a[href="/requests"]'));
   /** @type {HTMLElement | null} */
   const shown = link.querySelector(".badge");

@@ -1,10 +1,10 @@
-// The one policy of Trusted Types: the only script addresses that this page ever loads.
-const ADDRESSES = ["/static/worker.js", "/worker-service.js"];
+// The one policy of Trusted Types: the only script addresses that this page ever loads, the first with its version.
+const ADDRESSES = /^(\/static\/worker\.js(\?v=[0-9a-f]{12})?|\/worker-service\.js)$/;
 
 const policy = globalThis.trustedTypes?.createPolicy("doorward", {
   /** @param {string} address */
   createScriptURL(address) {
-    if (!ADDRESSES.includes(address)) throw new TypeError("not a script of this page");
+    if (!ADDRESSES.test(address)) throw new TypeError("not a script of this page");
     return address;
   },
 });
