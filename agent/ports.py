@@ -229,24 +229,24 @@ class Bus(Protocol):
         expiry_s: int | None = None,
         properties: tuple[tuple[str, str], ...] = (),
     ) -> bool:
-        """Hand over one message (QoS 1).  True: taken, and exactly one event will settle `token`.
+        """Hands over one message (QoS 1).  Returns true if it was taken: then exactly one event reports how it ended.
 
         Returns False if it was refused: the link is down, or the window (unacknowledged messages and bytes) is full.
-        Ask again after the next `BusConnected` or settled event. `token` is any number that is free of a flight. An
+        Ask again after the next `BusConnected` or `PublishResult`. `token` is any number that is not in flight. An
         empty retained payload clears a retained message.
         """
         ...
 
     def subscribe(self, topic_filter: str) -> None:
-        """Want this filter from now on, on every connection.  Answered by `Subscribed` or `SubscriptionRefused`."""
+        """Subscribes on this and every later connection.  The answer is `Subscribed` or `SubscriptionRefused`."""
         ...
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """Want it no more.  Messages already on their way may still arrive."""
+        """Ends the subscription.  Messages already on their way may still arrive."""
         ...
 
     def hurry(self, pending: bool) -> None:
-        """Say whether work is pending: then pauses between attempts stay within 4 s instead of 5 min."""
+        """Says whether work is pending: then pauses between reconnections stay within 4 s instead of 5 min."""
         ...
 
     def next_event(self, timeout_s: float) -> BusEvent | None:
@@ -258,7 +258,7 @@ class Bus(Protocol):
         ...
 
     def stop(self) -> None:
-        """Say goodbye to the broker, join the thread, settle what is in flight as `PublishLost`.  Idempotent."""
+        """Disconnects, joins the thread, and reports what is in flight as `PublishLost`.  Idempotent."""
         ...
 
 
@@ -595,7 +595,7 @@ class ManifestLog(Protocol):
     """The manifest's lines, in chapters: only the end of the newest ever changes, and whole old ones are removed.
 
     A position is the number of a chapter and an offset in its file (`core.vault.manifest.chapter_start`).  Everything
-    raises `StorageError` with the remedy.  After a failed `append` every further one fails until `settle`, because the
+    raises `StorageError` with the remedy.  After a failed `append` every further one fails until `recover`, because the
     file may then hold anything.
     """
 

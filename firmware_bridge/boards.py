@@ -32,8 +32,9 @@ class BoardName(enum.Enum):
 class Board:
     """Properties of a board that the camera and the health check need.
 
-    `throttles_c`: the firmware lowers the clock above this temperature. `opinion`: true if the board has memory and
-    time for object detection (90 MB) by default. Boards that are sold with 512 MB do not.
+    `widest_px`: the widest picture it records. `throttles_c`: the firmware lowers the clock above this temperature.
+    `object_detection`: true if the board has memory and time for it (90 MB) by default. Boards that are sold with
+    512 MB do not.
     """
 
     name: BoardName

@@ -94,7 +94,7 @@ class Bridge:
         self._run_name = os.urandom(8).hex()
         self._panel = panel.Panel(rules_of(settings))
         self._server = Server(settings.socket, allowed_uids, self._on_drop)
-        self._ladder = Throttle(board.throttle_from_c)
+        self._throttle = Throttle(board.throttle_from_c)
         self._read_health = health
         self._reboot = reboot or _reboot_by_systemd
         self._state = frames.BoardState(throttle_level=ThrottleLevel.NORMAL)
@@ -250,7 +250,9 @@ class Bridge:
 
     def _look_at_board(self, now_ns: int) -> None:
         health = self._read_health()
-        throttle_level = self._ladder.update(health.temperature_c, power_limited=health.is_power_limited, now_ns=now_ns)
+        throttle_level = self._throttle.update(
+            health.temperature_c, power_limited=health.is_power_limited, now_ns=now_ns
+        )
         fields = {name: getattr(health, name) for name in BoardHealth.__dataclass_fields__}
         self._state = frames.BoardState(throttle_level=throttle_level, **fields)
         self._server.send_to_agent(self._state)

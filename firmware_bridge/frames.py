@@ -166,7 +166,7 @@ class BoardState(_Frame, frozen=True, kw_only=True, tag="board"):
 
 
 class PanelState(_Frame, frozen=True, kw_only=True, tag="shown"):
-    """The answer to `ask`: which outputs are on, and the bridge's state."""
+    """The answer to `GetPanelState`: which outputs are on, and the bridge's state."""
 
     on: Annotated[tuple[Text, ...], Meta(max_length=8)]
     privacy: bool

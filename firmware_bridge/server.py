@@ -37,7 +37,7 @@ _CREDENTIALS: Final = struct.Struct("3i")
 
 
 class Server:
-    """Listens at `path` from `open` to `close`. `peers` maps each connection to its kind, None before `hello`."""
+    """Listens at `path` from `open` to `close`. `peers` maps each connection to its kind, None before its `Hello`."""
 
     def __init__(
         self,

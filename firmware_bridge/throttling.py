@@ -1,7 +1,7 @@
 """Decides how much the camera reduces its work, so that the board stays below the firmware's temperature limit.
 
-    level       at           what the agent does
-    0 NORMAL                 everything as configured
+    level               from                  what the agent does
+    0 NORMAL                                  everything as configured
     1 OBJECT_DETECTION  throttle_from_c - 3   no object detection
     2 ANALYSIS          throttle_from_c       also analyses only every second small picture
     3 RATE              throttle_from_c + 3   also fewer frames a second
@@ -37,7 +37,7 @@ class ThrottleLevel(enum.IntEnum):
 
 
 class Throttle:
-    """`step` per reading of the board's health."""
+    """Call `update` for each reading of the board's health."""
 
     def __init__(self, throttle_from_c: float) -> None:
         self._from_c = throttle_from_c - STEP_C
@@ -47,7 +47,8 @@ class Throttle:
         self._cool_ns: int | None = None
 
     def update(self, temperature_c: float | None, *, power_limited: bool, now_ns: int) -> ThrottleLevel:
-        """`starved`: under-voltage or throttled now. Without a temperature only `starved` counts."""
+        """Returns the new level. `power_limited`: under-voltage, or the firmware throttles now. Without a temperature,
+        it alone counts."""
         wanted = max(self._by_temperature(temperature_c), ThrottleLevel.RATE if power_limited else ThrottleLevel.NORMAL)
         if power_limited and self.throttle_level < ThrottleLevel.RATE:
             self._raise_level(ThrottleLevel.RATE, now_ns)

@@ -19,7 +19,8 @@ from agent.clients.broker.private_broker import _free_ports
 
 
 class Receiver:
-    """`messages`: what was taken, in order, as (moment, title, body).  `mood` says what the next requests meet."""
+    """`messages`: what was taken, in order, as (moment, title, body).  `refuses`, `hangs_up` and
+    `may_answer` say what the next requests meet."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[float, str, str]] = []

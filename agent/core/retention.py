@@ -7,8 +7,8 @@
 - Held segments stay until an owner decides. The newest stays, so that there is always footage to look at.
 - Footage recorded between events goes before any event, and has a separate budget.
 - Holds are capped: by count and time where requests are kept, by bytes here.
-- Recording has priority over holds: if only held segments are left and the disk is nearly full, `overrule` chooses
-  which of them go, and the owner is told.
+- Recording has priority over holds: if only held segments are left and the disk is nearly full, `plan_forced_eviction`
+  chooses which of them go, and the owner is told.
 - Age counts only between two dates from a synchronised clock. A segment that is undated, or dated in the future, goes
   when a later one is too old.
 - The present time comes from the custodian, which trusts no jump (`core.clock_trust`). Without it, eviction by age

@@ -53,7 +53,7 @@ class CustodianContext:
     """The surroundings of a custodian.
 
     `folder`: the claimed state folder, with its `key` and `secret`.  `vault` and `manifest`: for reading. `seal_to` is
-    told which recipients footage is sealed to. `shelf`: buffer for the recorder's live view.  `recorder` and `link`:
+    told which recipients footage is sealed to. `live_buffer`: holds the recorder's live view.  `recorder` and `link`:
     their last reports (`RecorderRuntime.status`, `UplinkStatus`). `connected`: True if the device has an uplink.
     """
 
@@ -71,55 +71,60 @@ class CustodianContext:
 
 
 class CustodianRuntime:
-    """The running custodian.  Call `settle` once everything that `settled` uses exists, then `start`, `stop`, `close`.
+    """The running custodian.  Call `apply_configuration` once everything that `settled` uses exists, then
+    `start`, `stop`, `close`.
 
     `settled` receives the effective configuration, at once and after each change by an owner.
     """
 
     def __init__(
-        self, configuration: Configuration, post: CustodianContext, settled: Callable[[Configuration], None]
+        self, configuration: Configuration, context: CustodianContext, settled: Callable[[Configuration], None]
     ) -> None:
         self.configuration = self.file = configuration
         """The effective configuration, and the file's without the owner's changes."""
-        self._post = post
+        self._context = context
         self._controlled = False
         self._log = structlog.get_logger("custodian")
         self._settled = settled
-        self.device = public_key_of(post.key)
-        self.outbox = DiskOutbox(post.folder.outbox)
-        self._journal = SqliteJournal(post.folder.journal)
-        self._clock = TrustedClock(post.clock, self._journal, post.vault.newest)
-        self._telling = AlertsFactory(
+        self.device = public_key_of(context.key)
+        self.outbox = DiskOutbox(context.folder.outbox)
+        self._journal = SqliteJournal(context.folder.journal)
+        self._clock = TrustedClock(context.clock, self._journal, context.vault.newest)
+        self._alerts_factory = AlertsFactory(
             configuration,
-            post.folder.alerts,
-            post.secret,
+            context.folder.alerts,
+            context.secret,
             self._clock,
             self._journal,
             facts=self._facts,
             status=self.status,
             sleeps=self._sleeps,
         )
-        self.alerts, self.home, self.notifier = self._telling.alerts, self._telling.home, self._telling.notifier
+        self.alerts, self.home, self.notifier = (
+            self._alerts_factory.alerts,
+            self._alerts_factory.home,
+            self._alerts_factory.notifier,
+        )
         self.custodian = Custodian(
-            post.key,
-            post.secret,
-            CustodianDeps(self._journal, self.outbox, post.vault, self._clock, SystemEntropy(), self.notifier),
+            context.key,
+            context.secret,
+            CustodianDeps(self._journal, self.outbox, context.vault, self._clock, SystemEntropy(), self.notifier),
             inbox_settings(configuration.requests, self.position),
-            post.seal_to,
+            context.seal_to,
             self.status,
-            broker_name=self.device.id if post.connected else None,
+            broker_name=self.device.id if context.connected else None,
             held_bytes=held_bytes(configuration.vault),
             exceeded=lambda settings: violated_limit(configuration, settings),
         )
-        self.custodian.control.offer("live", post.live_buffer.answer)
+        self.custodian.control.offer("live", context.live_buffer.answer)
         self.glances: Callable[[], tuple[str, ...]] = tuple
         """Gives the glance keys of the browsers that show alerts."""
         if self.alerts is not None:
-            self.glances = offer_alerts(self.alerts, post.folder.push, self.custodian)
+            self.glances = offer_alerts(self.alerts, context.folder.push, self.custodian)
         self._metrics = make_metrics(configuration, self.status)
         self.page = self._make_page() if configuration.page is not None else None
         self._control = control_server(
-            post.folder.control, self.page.answer if self.page is not None else self.custodian.control.answer
+            context.folder.control, self.page.answer if self.page is not None else self.custodian.control.answer
         )
 
     @property
@@ -199,9 +204,9 @@ class CustodianRuntime:
 
     def status(self) -> dict[str, Any]:
         """Returns what `doorward status` shows."""
-        recorder = dict(self._post.recorder())
+        recorder = dict(self._context.recorder())
         enrolment = self.custodian.enrolments.current
-        totals, newest = self._post.vault.totals(), self._post.vault.newest()
+        totals, newest = self._context.vault.totals(), self._context.vault.newest()
         return {
             "device": self.configuration.device.name,
             "device_id": self.device.id,
@@ -211,10 +216,10 @@ class CustodianRuntime:
             "vault": {"segments": totals.segments, "stored_bytes": totals.stored_bytes},
             "clock": self._clock.now().quality.value,
             "clock_jump": self._clock.status(),
-            "link": dict(self._post.link()),
+            "link": dict(self._context.link()),
             "messages": self._journal.counters(),
             "alerts": self.alerts.status() if self.alerts else None,
-            **self._telling.requests(),
+            **self._alerts_factory.requests(),
             "newest_ms": newest.end_ms if newest else None,
         }
 
@@ -223,7 +228,7 @@ class CustodianRuntime:
 
     def _facts(self) -> HealthFacts:
         unknown = self._clock.now().quality is ClockQuality.UNKNOWN
-        return health_facts(self._post.recorder(), str(self._post.link()["link"]), clock_unknown=unknown)
+        return health_facts(self._context.recorder(), str(self._context.link()["link"]), clock_unknown=unknown)
 
     def _make_page(self) -> PageServer:
         from agent.custodian.page.server import PageDeps, PageServer  # saves memory on a device without a page
@@ -232,13 +237,13 @@ class CustodianRuntime:
         assert configuration.page is not None  # noqa: S101 — the caller looked
         return PageServer(
             configuration.page,
-            self._post.folder.page,
+            self._context.folder.page,
             configuration.device.name,
             PageDeps(
                 self.custodian.control,
                 self.custodian.enrolments,
-                self._post.manifest,
-                self._post.clock,
+                self._context.manifest,
+                self._context.clock,
                 SystemEntropy(),
                 lambda: page_facts(self.configuration, self.file, self.custodian.settings.current),
             ),

@@ -80,8 +80,8 @@ class LiveBuffer:
             return self._has_viewer()
 
     def answer(self, asked: GetLiveGops, _body: bytes) -> tuple[dict[str, Any], bytes]:
-        """The operation `live`: sealed GOPs newer than number `after`, oldest first. The list is empty after a moment's
-        wait.
+        """Answers the operation `live` with the sealed GOPs newer than number `after`, oldest first. The list is empty
+        after a moment's wait.
 
         An answer has `_ANSWER_BYTES` or one GOP. The next question gets the others.
 

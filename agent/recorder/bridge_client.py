@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from agent.core.timebase import NS_PER_MS, BootNs
-from agent.recorder.doorbell import PanelHandler
+from agent.recorder.panel_handler import PanelHandler
 from firmware_bridge import frames
 from firmware_bridge.errors import BridgeError
 
@@ -40,9 +40,9 @@ class RecorderVitals(Protocol):
 class BridgeLink:
     """`start` to `stop`.  `well` says whether the recorder could record."""
 
-    def __init__(self, path: Path, doorbell: PanelHandler, vitals: RecorderVitals, well: Callable[[], bool]) -> None:
+    def __init__(self, path: Path, handler: PanelHandler, vitals: RecorderVitals, well: Callable[[], bool]) -> None:
         self._path = path
-        self._doorbell = doorbell
+        self._handler = handler
         self._vitals = vitals
         self._well = well
         self._log = structlog.get_logger("bridge")
@@ -87,7 +87,7 @@ class BridgeLink:
                     self._talk(peer)
             except (OSError, BridgeError) as error:
                 why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-                self._doorbell.away(why)
+                self._handler.away(why)
                 if tries == 0:
                     self._log.warning("bridge_away", detail=why)
             finally:
@@ -117,24 +117,24 @@ class BridgeLink:
     def _hear(self, peer: socket.socket, frame: frames.FromBridge) -> None:
         match frame:
             case frames.Welcome():
-                self._doorbell.connected(f"{frame.backend} {frame.run}", frame.board)
-                self._doorbell.privacy(frame.privacy)
+                self._handler.connected(f"{frame.backend} {frame.run}", frame.board)
+                self._handler.privacy(frame.privacy)
                 self._log.info("bridge_connected", backend=frame.backend, board=frame.board)
             case frames.Pressed():
                 got = frames.encode(frames.PressAck(press=frame.press))
                 at_ns = BootNs(frame.at_us * 1000)
-                self._doorbell.pressed(frame.press, at_ns, held=frame.held, got=partial(_send, peer, got))
+                self._handler.pressed(frame.press, at_ns, held=frame.held, got=partial(_send, peer, got))
             case frames.PirPulse():
-                self._doorbell.passed(BootNs(frame.at_us * 1000))
+                self._handler.passed(BootNs(frame.at_us * 1000))
             case frames.PrivacySwitch():
-                self._doorbell.privacy(frame.on)
+                self._handler.privacy(frame.on)
             case frames.TamperSwitch():
-                self._doorbell.tampered(frame.open)
+                self._handler.tampered(frame.open)
             case frames.Blackout():
-                self._doorbell.blackout(frame.ms * NS_PER_MS)
+                self._handler.blackout(frame.ms * NS_PER_MS)
             case frames.BoardState():
                 facts = {name: getattr(frame, name) for name in frame.__struct_fields__}
-                self._doorbell.board({**facts, "throttle_level": int(frame.throttle_level)})
+                self._handler.board({**facts, "throttle_level": int(frame.throttle_level)})
             case frames.Rejected():
                 self._log.warning("bridge_refused", why=frame.why)
 

@@ -47,10 +47,10 @@ from agent.recorder.vault import Vault
 __all__ = ["ClipWriter", "WriterSettings"]
 
 _POSTER_AFTER_NS = NS_PER_S // 2
-_RING_POSTER_AFTER_NS = 3 * NS_PER_S // 2
+_BUTTON_POSTER_AFTER_NS = 3 * NS_PER_S // 2
 """A visitor stands at the door before the ring, but object detection saw no picture of them. After this time a person
 is recognised, and the still that labels the event lies in the segment that names the person."""
-_RING_SLACK_NS = 5 * NS_PER_S
+_DECISION_SLACK_NS = 5 * NS_PER_S
 """A decision may be this late and still get its full pre-roll."""
 _BETWEEN: Final = 0
 """The event number of the continuous recording. Events count from 1."""
@@ -114,7 +114,7 @@ class ClipWriter:
         self._settings = settings
         self._protected = protected
         self._log = structlog.get_logger("writer")
-        self._keeper = RetryBuffer(
+        self._retry_buffer = RetryBuffer(
             vault, clock, settings.fault_memory_bytes, self._make_room, hear=hear, continuous=settings.continuous
         )
         self._events: dict[int, _RecordedEvent] = {}
@@ -134,21 +134,21 @@ class ClipWriter:
     @property
     def recording(self) -> bool:
         """A segment is open and being written."""
-        return self._keeper.writing
+        return self._retry_buffer.writing
 
     @property
     def busy(self) -> bool:
         """A clip of an event is being written."""
-        return self._keeper.writing and self._event != _BETWEEN
+        return self._retry_buffer.writing and self._event != _BETWEEN
 
     @property
     def acknowledged(self) -> int:
-        return self._keeper.acknowledged
+        return self._retry_buffer.acknowledged
 
     @property
     def fault(self) -> str:
         """Why segments are not acknowledged; empty while they are."""
-        return self._failure or self._keeper.fault or self._overlong
+        return self._failure or self._retry_buffer.fault or self._overlong
 
     @property
     def warning(self) -> str:
@@ -163,7 +163,7 @@ class ClipWriter:
     @property
     def retry_buffer(self) -> RetryBuffer:
         """Footage that waits in memory, and for how long the disk has been silent."""
-        return self._keeper
+        return self._retry_buffer
 
     def run(self, queue: BoundedQueue[object], description: StreamDescription) -> None:
         """Processes the queue until it is closed and empty.
@@ -182,7 +182,7 @@ class ClipWriter:
         frame_ns = round(NS_PER_S / description.frames_per_s)
         assembler = GopAssembler(frame_ns)
         ring = PrerollBuffer(
-            self._settings.pre_roll_max_bytes, seconds(self._settings.pre_roll_s) + _RING_SLACK_NS + frame_ns
+            self._settings.pre_roll_max_bytes, seconds(self._settings.pre_roll_s) + _DECISION_SLACK_NS + frame_ns
         )
         clips = Segmenter(seconds(self._settings.segment_s), ring)
         between = (
@@ -190,12 +190,12 @@ class ClipWriter:
         )
         try:
             while True:
-                item = queue.take(0.0 if self._rolling else RETRY_S if self._keeper.waiting else None)
+                item = queue.take(0.0 if self._rolling else RETRY_S if self._retry_buffer.waiting else None)
                 if item is not None:
                     self._handle(item, assembler, clips, between)
                 elif queue.closed:
                     break
-                self._keeper.retry()
+                self._retry_buffer.retry()
                 if self._rolling:
                     self._enforce_retention_when_possible()
                 self._meanwhile()
@@ -203,13 +203,13 @@ class ClipWriter:
                 self._push(rest, clips, between)
             self._apply_effects(clips.finish())
             self._apply_effects(between.finish() if between else ())
-            self._keeper.retry()
+            self._retry_buffer.retry()
         except DoorwardError as error:
             self._failure = error.message
             self._log.error("clip_failed", error=type(error).__name__)
             return False
         finally:
-            self._keeper.break_off()
+            self._retry_buffer.break_off()
         return True
 
     def _handle(self, item: object, assembler: GopAssembler, clips: Segmenter, between: Segmenter | None) -> None:
@@ -269,7 +269,7 @@ class ClipWriter:
         name = self._new_name()
         for old in [event for event in self._events if _BETWEEN < event < begun.event - 1]:
             del self._events[old]
-        after_ns = _RING_POSTER_AFTER_NS if begun.kind is EventKind.BUTTON else _POSTER_AFTER_NS
+        after_ns = _BUTTON_POSTER_AFTER_NS if begun.kind is EventKind.BUTTON else _POSTER_AFTER_NS
         self._events[begun.event] = _RecordedEvent(
             name, begun.kind.value, number=begun.event, poster_ns=begun.at_ns + after_ns
         )
@@ -290,7 +290,7 @@ class ClipWriter:
                 case SegmentBegins():
                     self._begin_segment(effect)
                 case SegmentGrows():
-                    self._keeper.grow(effect.gop)
+                    self._retry_buffer.grow(effect.gop)
                     self._picture(effect.gop)
                 case SegmentEnds():
                     self._end_segment(effect.end_ns)
@@ -303,7 +303,7 @@ class ClipWriter:
         self._event = begins.event
         event = self._events[begins.event]
         seen = partial(self._object_detection.shown_between, event.number) if event.number != _BETWEEN else no_labels
-        self._keeper.begin(event.name, event.label, self._description, begins.gop, seen)
+        self._retry_buffer.begin(event.name, event.label, self._description, begins.gop, seen)
         self._picture(begins.gop)
 
     def _picture(self, gop: Gop) -> None:
@@ -315,15 +315,15 @@ class ClipWriter:
         most = _STILL_PIXELS // (description.width_px * description.height_px)
         try:
             still = poster(self._gop, event.poster_ns, codec=description.codec, most_pictures=most)
-            self._keeper.poster(still)
+            self._retry_buffer.poster(still)
         except FormatError as error:
             self._log.warning("no_poster", detail=error.message)
         event.poster_ns = None
 
     def _end_segment(self, end_ns: BootNs) -> None:
-        before = self._keeper.acknowledged
-        self._keeper.end(end_ns)
-        if self._keeper.acknowledged != before:
+        before = self._retry_buffer.acknowledged
+        self._retry_buffer.end(end_ns)
+        if self._retry_buffer.acknowledged != before:
             self._failure = ""
             self._enforce_retention_when_possible()
 

@@ -84,7 +84,7 @@ class RecorderRuntime:
     def __init__(
         self,
         configuration: Configuration,
-        stand: RecorderDeps,
+        deps: RecorderDeps,
         *,
         open_camera: Callable[[], Camera] | None = None,
         open_microphone: Callable[[], Microphone] | None = None,
@@ -92,35 +92,35 @@ class RecorderRuntime:
         configuration_file: Path | None = None,
     ) -> None:
         self._configuration = configuration
-        self._stand = stand
+        self._deps = deps
         self._log = structlog.get_logger("recorder")
         self._enrolled = threading.Event()
         self._stopping = threading.Event()
         self._disk = TimedDisk(RealDisk())
-        self._index = SqliteIndex(stand.index)
-        self.manifest = DiskManifestLog(self._disk, stand.vault)
+        self._index = SqliteIndex(deps.index)
+        self.manifest = DiskManifestLog(self._disk, deps.vault)
         self.vault = Vault(
-            DiskSegmentStore(self._disk, stand.vault),
+            DiskSegmentStore(self._disk, deps.vault),
             self.manifest,
             self._index,
-            clock=stand.clock,
+            clock=deps.clock,
             entropy=SystemEntropy(),
-            sealing=SealingContext((), 0, stand.device, stand.sign),
+            sealing=SealingContext((), 0, deps.device, deps.sign),
             limits=self._limits(),
         )
-        self._exits = RecoveryFile(stand.own_state)
+        self._exits = RecoveryFile(deps.own_state)
         self._encoder = translation.encoder_choice(configuration)
-        self._live = LiveEncoder(self.vault, stand.clock, stand.device)
-        self.pictures = AlertPictures(stand.notifier, self._live, stand.clock, SystemEntropy())
-        self._scrub = Scrubber(self.vault, stand.key, stand.notifier, configuration.vault.scrub_bytes_per_day)
+        self._live = LiveEncoder(self.vault, deps.clock, deps.device)
+        self.pictures = AlertPictures(deps.notifier, self._live, deps.clock, SystemEntropy())
+        self._scrub = Scrubber(self.vault, deps.key, deps.notifier, configuration.vault.scrub_bytes_per_day)
         self.recorder = self._make_recorder(open_camera or self._open_camera, open_microphone, open_detector)
         panel = configuration.panel
         self.panel = (
-            PanelRuntime(panel, configuration_file, self.recorder, stand.notifier) if panel is not None else None
+            PanelRuntime(panel, configuration_file, self.recorder, deps.notifier) if panel is not None else None
         )
         self._threads = (
             threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub"),
-            threading.Thread(target=self._live.run, args=(stand.live_view,), name="live"),
+            threading.Thread(target=self._live.run, args=(deps.live_view,), name="live"),
             threading.Thread(
                 target=copy_index_daily, args=(self.vault.keep_index_copy, self._stopping.wait), name="index-copy"
             ),
@@ -204,7 +204,7 @@ class RecorderRuntime:
         """Begin and end the household's private hours, and try a vault again.  To be called every few seconds."""
         with suppress(StorageError):
             self.vault.retry()
-        self.recorder.set_private_hour(is_private_now(self._configuration, self._stand.clock.now()))
+        self.recorder.set_private_hour(is_private_now(self._configuration, self._deps.clock.now()))
 
     def status(self) -> dict[str, Any]:
         """For `doorward status`."""
@@ -218,7 +218,7 @@ class RecorderRuntime:
         }
 
     def _limits(self) -> RetentionLimits:
-        return translation.vault_limits(self._configuration, shutil.disk_usage(self._stand.vault).total)
+        return translation.vault_limits(self._configuration, shutil.disk_usage(self._deps.vault).total)
 
     def _open_camera(self) -> Camera:
         return translation.make_camera(self._configuration, self._encoder, self.recorder.throttle_level)
@@ -229,7 +229,7 @@ class RecorderRuntime:
         open_microphone: Callable[[], Microphone] | None,
         open_detector: Callable[[], ObjectDetector] | None,
     ) -> Recorder:
-        configuration, stand = self._configuration, self._stand
+        configuration, deps = self._configuration, self._deps
         clips, panel = configuration.clips, configuration.panel
         settings = RecorderSettings(
             MotionSettings(),
@@ -246,14 +246,14 @@ class RecorderRuntime:
             make_passes=motion_kernel.load().make_passes,
         )
         recovery = RecoveryPolicy(
-            supervised=stand.supervised,
+            supervised=deps.supervised,
             network=configuration.camera.kind is CameraKind.RTSP,
             exits=self._exits.load(),
         )
         return Recorder(
             settings,
             devices,
-            RecorderServices(self.vault, stand.clock, SystemEntropy(), self.pictures, stand.protected),
+            RecorderServices(self.vault, deps.clock, SystemEntropy(), self.pictures, deps.protected),
             recovery=recovery,
             switch_unread=panel is not None and panel.privacy is not None,
         )

@@ -25,7 +25,7 @@ _AGAIN_NS: Final = seconds(60)
 
 
 class CoverageRecorder:
-    """`seen` from the recorder's thread, `write` from the writer's, `ended` when that one is over."""
+    """`pictures_delivered` and `ended` are called by the camera loop, `write` by the writer's thread."""
 
     def __init__(self, vault: Vault, clock: Clock) -> None:
         self._vault = vault

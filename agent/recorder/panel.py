@@ -1,4 +1,4 @@
-"""The doorbell's wires for a role that has a recorder: the bridge's process, the link to it, and what it tells."""
+"""Builds the panel for a process with a recorder: the bridge's child process, the link to it, and its handler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.config.settings import PanelConfig
 from agent.ports import Notifier
 from agent.recorder.bridge_client import BridgeLink
 from agent.recorder.bridge_process import BridgeProcess
-from agent.recorder.doorbell import PanelHandler
+from agent.recorder.panel_handler import PanelHandler
 from agent.recorder.recorder import Recorder
 
 __all__ = ["PanelRuntime"]
@@ -24,8 +24,8 @@ class PanelRuntime:
     def __init__(
         self, panel: PanelConfig, configuration_file: Path | None, recorder: Recorder, notifier: Notifier
     ) -> None:
-        self.doorbell = PanelHandler(recorder, notifier)
-        self.link = BridgeLink(panel.socket, self.doorbell, recorder, lambda: recorder.status().state in _WELL)
+        self.handler = PanelHandler(recorder, notifier)
+        self.link = BridgeLink(panel.socket, self.handler, recorder, lambda: recorder.status().state in _WELL)
         starts = panel.start and configuration_file is not None
         self._process = BridgeProcess(configuration_file) if starts and configuration_file is not None else None
 
@@ -40,4 +40,4 @@ class PanelRuntime:
             self._process.stop()
 
     def status(self) -> dict[str, Any]:
-        return self.doorbell.status()
+        return self.handler.status()

@@ -83,7 +83,7 @@ class RecorderRole:
         self._claim = ProcessLock(root / "vault")
         sealers = self._ask(GetRecipients(), patience_s=_FOR_EVER_S)
         self._epoch = -1
-        self._side = RecorderRuntime(
+        self._runtime = RecorderRuntime(
             configuration,
             RecorderDeps(
                 root / "vault",
@@ -101,17 +101,17 @@ class RecorderRole:
             open_camera=open_camera,
             configuration_file=configuration_file,
         )
-        self.vault, self.recorder = self._side.vault, self._side.recorder
+        self.vault, self.recorder = self._runtime.vault, self._runtime.recorder
         self._watch = RecorderWatch(self.recorder, supervision, configuration.clips.segment_s)
         self._apply_recipients(sealers)
         self._apply_owner_settings(self._ask(GetSettings()).payload)
 
     def start(self) -> None:
         """Bring back what a crash left, and say that it is ready.  Raises `StorageError`."""
-        self._side.start()
+        self._runtime.start()
         self._thread = threading.Thread(target=self._keep_time, name="time")
         self._thread.start()
-        self._supervision.ready("watching" if self._side.enrolled else "waiting for an owner")
+        self._supervision.ready("watching" if self._runtime.enrolled else "waiting for an owner")
 
     def give_up(self) -> None:
         """Interrupts long steps of a start, because the process must stop."""
@@ -119,7 +119,7 @@ class RecorderRole:
 
     def record(self) -> CameraEnd:
         """Waits for an owner, then plays the camera to its end or until `stop`."""
-        return self._side.record()
+        return self._runtime.record()
 
     def wait(self) -> None:
         """Waits for `stop` after footage from a file is over."""
@@ -129,7 +129,7 @@ class RecorderRole:
         self._supervision.stopping()
         self._stopping.set()
         self._live.close()
-        self._side.stop()
+        self._runtime.stop()
         if self._thread is not None:
             self._thread.join()
 
@@ -138,7 +138,7 @@ class RecorderRole:
         a signature."""
         self._custodian.close()
         self._reports.close()
-        self._side.close()
+        self._runtime.close()
         self._claim.release()
 
     def notify(self, kind: str, text: str, once: str = "", pictures: Sequence[AlertPicture] = ()) -> None:
@@ -181,16 +181,16 @@ class RecorderRole:
     def _apply_owner_settings(self, payload: bytes) -> None:
         """Act by what an owner has set over the file."""
         if payload == self._set:
-            self._side.keep_hours()
+            self._runtime.keep_hours()
             return
         self._set = payload
         self._log.info("settings_changed")
-        self._side.apply_configuration(effective(self._file, settings_of(payload)))
+        self._runtime.apply_configuration(effective(self._file, settings_of(payload)))
 
     def _apply_recipients(self, sealers: Recipients) -> None:
-        self._side.pictures.show_to(sealers.glances)
+        self._runtime.pictures.show_to(sealers.glances)
         if sealers.recipients and sealers.epoch != self._epoch:
-            self._side.seal_to(tuple(parse_recipient(text) for text in sealers.recipients), sealers.epoch)
+            self._runtime.seal_to(tuple(parse_recipient(text) for text in sealers.recipients), sealers.epoch)
             self._epoch = sealers.epoch
             self._log.info("sealing_to", epoch=sealers.epoch, recipients=len(sealers.recipients))
 
@@ -200,7 +200,7 @@ class RecorderRole:
                 # A separate connection, because a pending signature must not delay these calls.
                 self._apply_recipients(self._reports.ask(GetRecipients(), patience_s=0.0))
                 self._apply_owner_settings(self._reports.ask(GetSettings(), patience_s=0.0).payload)
-                self._reports.ask(ReportStatus(self._side.status()), patience_s=0.0)
+                self._reports.ask(ReportStatus(self._runtime.status()), patience_s=0.0)
                 self._erase(self._reports.ask(GetErasedSegments(), patience_s=0.0).names)
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)

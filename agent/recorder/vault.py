@@ -195,7 +195,7 @@ class Vault(VaultReader):
             self._sealing = replace(self._sealing, recipients=recipients, epoch=epoch)
 
     def set_limits(self, limits: RetentionLimits) -> None:
-        """Roll by these limits from now on."""
+        """Evicts by these limits from now on."""
         with self._lock:
             self._limits = limits
 

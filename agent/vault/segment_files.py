@@ -178,7 +178,7 @@ class DiskManifestLog:
         self._root = root
         self._reserve = root / "reserve"
         self._path = root / chapter_name(0)
-        """The newest chapter, once `settle` or `begin_chapter` has opened it."""
+        """The newest chapter, once `recover` or `begin_chapter` has opened it."""
         self._file: DiskFile | None = None
 
     def recover(self) -> None:
@@ -303,7 +303,7 @@ class DiskManifestLog:
             return max(0, _RESERVE_BYTES - (self._disk.size(self._reserve) or 0))
 
     def close(self) -> None:
-        """Let go of the file; `settle` opens it again."""
+        """Closes the file; `recover` opens it again."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()

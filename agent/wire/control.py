@@ -105,7 +105,7 @@ def encode_statement(envelope: bytes, headers: tuple[bytes, ...]) -> bytes:
 
 
 def decode_statement(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    """Reads the output of `packed`. Raises `FormatError`."""
+    """Reads the output of `encode_statement`. Raises `FormatError`."""
     frame = read_frame(_BodyReader(data))
     envelope = frame.head.get("envelope") if frame is not None else None
     if frame is None or not isinstance(envelope, str) or not envelope.isascii():

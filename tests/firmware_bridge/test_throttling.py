@@ -27,7 +27,7 @@ def test_a_board_that_warms_up_by_a_degree_in_a_minute_is_fully_relieved_before_
     assert temperatures[levels.index(ThrottleLevel.SIZE)] < 77
 
 
-def test_relief_is_taken_one_rung_at_a_time_and_not_at_once() -> None:
+def test_the_level_rises_one_step_at_a_time_and_not_at_once() -> None:
     levels = climb([90.0] * 20)
     assert [level for at, level in enumerate(levels) if at == 0 or level is not levels[at - 1]] == [
         ThrottleLevel.OBJECT_DETECTION,

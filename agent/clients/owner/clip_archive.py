@@ -54,7 +54,7 @@ class BackupReport:
 def back_up_clips(
     source: FootageSource, identities: Sequence[AgeIdentity], deposit: BackupTarget, *, since_ms: int, now_ms: int
 ) -> Iterator[BackupReport]:
-    """Yields every finished clip that began after `since` and is not archived yet."""
+    """Yields every finished clip that began after `since_ms` and is not archived yet."""
     with ConfinedMedia() as media:
         yield from _deposit_clips(source, identities, deposit, since_ms, now_ms, media)
 

@@ -60,7 +60,7 @@ class _StoredFile:
 
 
 class FolderVault:
-    """A `Source` on a folder. `keys`: known device keys by id; `path`: a state directory, or the vault in it.
+    """A `FootageSource` on a folder. `keys`: known device keys by id; `path`: a state directory, or the vault in it.
 
     Raises `ConfigurationError` if there is no vault. `faults` are the manifest's; `signed` is True if the records were
     verified.

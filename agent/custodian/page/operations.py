@@ -59,7 +59,7 @@ class PageOperations:
         control: Control,
         enrolments: Enrolments,
         timeline: Timeline,
-        visitors: Sessions,
+        sessions: Sessions,
         entropy: Entropy,
         *,
         facts: Callable[[], Mapping[str, Any]],
@@ -73,7 +73,7 @@ class PageOperations:
         self._control = control
         self._enrolments = enrolments
         self._timeline = timeline
-        self._visitors = visitors
+        self._sessions = sessions
         self._entropy = entropy
         self._facts = facts
         self._program = program
@@ -83,12 +83,12 @@ class PageOperations:
         self._own: Mapping[str, Callable[[Any, Caller], dict[str, Any]]] = {
             "page_hello": self._hello,
             "page_challenge": self._challenge,
-            "page_leave": lambda _asked, caller: {"ended": self._visitors.end(_session(caller).id)},
+            "page_leave": lambda _asked, caller: {"ended": self._sessions.end(_session(caller).id)},
             "page_card": self._offer_card,
             "page_cards": lambda _asked, _caller: {"cards": list(self._cards.values())},
             "page_invite": self._invite,
             "page_browsers": self._browsers,
-            "page_end": lambda asked, _caller: {"ended": self._visitors.end(asked.id)},
+            "page_end": lambda asked, _caller: {"ended": self._sessions.end(asked.id)},
             "page_facts": lambda _asked, _caller: dict(self._facts()),
             "page_now": self._now,
             "events": self._events,
@@ -97,7 +97,7 @@ class PageOperations:
     def caller(self, token: str | None) -> Caller:
         """Returns the holder of a cookie. An owner loses this level at the moment of removal."""
         enrolment = self._enrolments.current
-        session = self._visitors.session(token) if token else None
+        session = self._sessions.session(token) if token else None
         key = session.owner_key if session else None
         owner = enrolment is not None and key is not None and key in enrolment.approver_keys
         return Caller(session, owner, enrolment is not None)
@@ -112,7 +112,7 @@ class PageOperations:
         asked: ProveOwner = read_operation("page_prove", frame)
         session = _session(caller)
         bucket = f"prove {session.id}"
-        self._visitors.rate_limit(bucket)
+        self._sessions.rate_limit(bucket)
         enrolment = self._enrolments.current
         expected = self._challenges.pop(session.id, None)
         try:
@@ -124,11 +124,11 @@ class PageOperations:
             if (login.challenge, login.origin, login.device) != (expected[0], origin, enrolment.device):
                 raise OpenError("This was signed for something else.")
         except (FormatError, RequestError) as error:
-            self._visitors.failed(bucket)
+            self._sessions.failed(bucket)
             raise OpenError(
                 "This browser's key is not one of this doorbell's owners.", remedy="Ask an owner to add it."
             ) from error
-        return ElevatedSession(self._visitors.elevate(session, opened.key_id))
+        return ElevatedSession(self._sessions.elevate(session, opened.key_id))
 
     def _hello(self, _asked: object, caller: Caller) -> dict[str, Any]:
         enrolment = self._enrolments.current
@@ -165,7 +165,7 @@ class PageOperations:
         return {}
 
     def _invite(self, _asked: object, _caller: Caller) -> dict[str, Any]:
-        code = code_text(self._visitors.make_code("invitation"))
+        code = code_text(self._sessions.make_code("invitation"))
         return {"code": code, "life_s": CODE_LIFE_S, **self._trust()}
 
     def _browsers(self, _asked: object, caller: Caller) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class PageOperations:
                     "owner": names.get(each.owner_key or ""),
                     "this": each.id == _session(caller).id,
                 }
-                for each in self._visitors.sessions()
+                for each in self._sessions.sessions()
             ]
         }
 

@@ -58,7 +58,7 @@ class PageDeps:
 
 
 class PageServer:
-    """`start` returns once it answers; `stop` joins the thread.  `control_answer` is what the terminal asks."""
+    """`start` returns once it answers; `stop` joins the thread.  `answer` handles the control socket."""
 
     def __init__(self, settings: PageConfig, folder: Path, doorbell: str, parts: PageDeps) -> None:
         """`folder`: where certificates and `page.sqlite` lie.  Raises `ConfigurationError`, `StorageError`."""
@@ -68,7 +68,7 @@ class PageServer:
         self._log = structlog.get_logger("page")
         addresses = self._served(network())
         self.certificates = PageCertificates(folder, self._name, addresses, self._now())
-        self._visitors = Sessions(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
+        self._sessions = Sessions(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
         pages = Pages(
             doorbell,
             self.certificates.authority_der,
@@ -79,13 +79,13 @@ class PageServer:
             parts.control,
             parts.enrolments,
             Timeline(parts.manifest),
-            self._visitors,
+            self._sessions,
             parts.entropy,
             facts=parts.facts,
             program=pages.version,
             trust=lambda: {"install": self.install_url, "fingerprint": self.certificates.fingerprint},
         )
-        self._application = Application(self._operations, self._visitors, pages, self._know)
+        self._application = Application(self._operations, self._sessions, pages, self._know)
         self._connections: PageListener | None = None
         self._addresses = addresses
         self._hosts: frozenset[str] = frozenset()
@@ -171,7 +171,7 @@ class PageServer:
             thread.join()
 
     def close(self) -> None:
-        self._visitors.close()
+        self._sessions.close()
 
     def answer(self, frame: Frame) -> Frame:
         """The control socket's handler: two operations for the terminal, everything else is the device's.
@@ -189,7 +189,7 @@ class PageServer:
             "fingerprint": self.certificates.fingerprint,
         }
         if op == "page_code":
-            result |= {"code": code_text(self._visitors.make_code("printed")), "life_s": CODE_LIFE_S}
+            result |= {"code": code_text(self._sessions.make_code("printed")), "life_s": CODE_LIFE_S}
         return Frame({"ok": True, "result": result}, self.certificates.authority_der)
 
     def _know(self, connection: object, caller: Caller) -> None:

@@ -262,7 +262,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             return open_snapshot(path)
         if not is_damage(error):
             raise
-        structlog.get_logger("page").error("visitors_damaged", remedy="Let your browsers in again: doorward page code")
+        structlog.get_logger("page").error("sessions_damaged", remedy="Let your browsers in again: doorward page code")
         quarantine(path)
         return _sound(path)
 

@@ -205,7 +205,7 @@ def test_a_strangers_browser_is_never_remembered_in_its_own_words(door: Door) ->
     door.ask(
         "POST", "/pair", write_frame(Frame({"code": code})), user_agent="<script>alert(1)</script> Firefox/140 Linux"
     )
-    assert {each.browser for each in door.page._visitors.sessions()} <= {"Firefox, Linux", "Browser"}
+    assert {each.browser for each in door.page._sessions.sessions()} <= {"Firefox, Linux", "Browser"}
 
 
 def test_a_guesser_is_slowed_down_over_restarts_and_lets_others_in(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_guesser_is_slowed_down_over_restarts_and_lets_others_in(tmp_path: Pat
     for _ in range(3):
         with a_door(tmp_path) as door:
             # The clock stands still, so that a slow machine does not wait the guesser's time for them.
-            door.page._visitors._now_s = lambda: 1_800_000_000
+            door.page._sessions._now_s = lambda: 1_800_000_000
             door.code()  # while there is none, there is nothing to guess
             statuses += [door.ask("POST", "/pair", guess).status for _ in range(3)]
             last = door.ask("POST", "/pair", guess)

@@ -122,10 +122,10 @@ def test_without_an_owner_only_a_paired_browser_may_claim_and_nobody_sees_more(t
 
 def cookies_by_role(door: Door, keys: OwnerKeys) -> tuple[str | None, ...]:
     removed = door.pair()
-    session = door.page._visitors.session(removed)
+    session = door.page._sessions.session(removed)
     assert session is not None
     # An owner once, but the key is not among those in force.
-    removed = door.page._visitors.elevate(session, "f" * 16)
+    removed = door.page._sessions.elevate(session, "f" * 16)
     return (None, secrets.token_hex(32), door.pair(), removed, door.owner(keys))
 
 
@@ -249,7 +249,7 @@ def test_a_strangers_key_proves_nothing_and_makes_wait(
 ) -> None:
     # The first wait is a second: on a busy machine it would be over before the next try.
     now_s = int(time.time())
-    monkeypatch.setattr(door.page._visitors, "_now_s", lambda: now_s)
+    monkeypatch.setattr(door.page._sessions, "_now_s", lambda: now_s)
     cookie, stranger = door.pair(), private_key_from_seed(secrets.token_bytes(32))
     for _ in range(5):
         assert door.prove(cookie, stranger).status == 400

@@ -126,13 +126,13 @@ class PiCamera:
         self._camera, self._running = None, camera
 
         def deliver(stopping: threading.Event) -> Ending:
-            taps = EncoderTap()
+            tap = EncoderTap()
             try:
-                return self._deliver(camera, description, taps, sink, stopping)
+                return self._deliver(camera, description, tap, sink, stopping)
             finally:
                 self._running = None
                 self._close(camera)
-                rest = taps.take()  # the encoder's last packets, if the sink keeps up
+                rest = tap.take()  # the encoder's last packets, if the sink keeps up
                 for packet in rest if len(rest) < _FAR_BEHIND else ():
                     sink.packet(packet)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.core.events import TriggerKind
 from agent.core.timebase import BootNs
 from agent.recorder.bridge_client import BridgeLink
-from agent.recorder.doorbell import PanelHandler
+from agent.recorder.panel_handler import PanelHandler
 from firmware_bridge.backends.simulated import SimulatedLines
 from firmware_bridge.bridge import Bridge
 from firmware_bridge.health import BoardHealth
@@ -64,22 +64,22 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_a_press_that_is_told_twice_is_one_event_and_acknowledged_both_times() -> None:
     recorder, got = Recorder(), []
-    doorbell = PanelHandler(recorder, Owner())
-    doorbell.connected("simulated run-1", "pi4")
+    handler = PanelHandler(recorder, Owner())
+    handler.connected("simulated run-1", "pi4")
     for _ in range(2):
-        doorbell.pressed(1, BootNs(5), held=False, got=lambda: got.append(1))
-    doorbell.connected("simulated run-2", "pi4")  # the bridge was restarted: its first press is another one
-    doorbell.pressed(1, BootNs(9), held=False, got=lambda: got.append(1))
+        handler.pressed(1, BootNs(5), held=False, got=lambda: got.append(1))
+    handler.connected("simulated run-2", "pi4")  # the bridge was restarted: its first press is another one
+    handler.pressed(1, BootNs(9), held=False, got=lambda: got.append(1))
     assert recorder.asked == [("trigger", TriggerKind.BUTTON)] * 2
     assert recorder.times_ns == [5, 9]
     assert len(got) == 3
 
 
-def test_relief_is_passed_on_and_told_once_when_it_grows() -> None:
+def test_a_throttling_level_is_passed_on_and_told_once_when_it_rises() -> None:
     recorder, owner = Recorder(), Owner()
-    doorbell = PanelHandler(recorder, owner)
+    handler = PanelHandler(recorder, owner)
     for level in (0, 1, 2, 2, 3, 2, 1, 0):
-        doorbell.board({"throttle_level": level, "temperature_c": 73.0, "under_voltage": False})
+        handler.board({"throttle_level": level, "temperature_c": 73.0, "under_voltage": False})
     assert [level for _, level in recorder.asked] == [0, 1, 2, 2, 3, 2, 1, 0]
     assert len(owner.told) == 2, "missing object detection is not worth an alert"
     assert "73 °C" in owner.told[0]
@@ -89,8 +89,8 @@ def test_a_real_bridge_presses_switches_and_lights_through_the_link(tmp_path: Pa
     lines = SimulatedLines()
     panel = PanelConfig(socket=tmp_path / "b.sock", debounce_ms=5)
     recorder, owner = Recorder(), Owner()
-    doorbell = PanelHandler(recorder, owner)
-    link = BridgeLink(panel.socket, doorbell, recorder, lambda: True)
+    handler = PanelHandler(recorder, owner)
+    link = BridgeLink(panel.socket, handler, recorder, lambda: True)
     link.start()  # before the bridge is there: it comes back until it is
     for run in range(2):  # and again when the bridge was restarted
         bridge = Bridge(lines, panel, BoardConfig(), health=BoardHealth)
@@ -109,5 +109,5 @@ def test_a_real_bridge_presses_switches_and_lights_through_the_link(tmp_path: Pa
         lines.hold(Input.TAMPER, False)
         bridge.stop()
         thread.join()
-    until(lambda: not doorbell.status()["connected"])
+    until(lambda: not handler.status()["connected"])
     link.stop()

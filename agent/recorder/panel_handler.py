@@ -1,4 +1,4 @@
-"""Handles the panel's messages: calls the recorder, and tells the owner.
+"""Handles the panel's messages (button, PIR, switches, board): calls the recorder, and alerts the owner.
 
 Rules: the panel gets the acknowledgement of a press only after the recorder has it, and a repeated message counts once.
 The privacy switch has priority over everything else. A PIR pulse begins an event but sends no alert besides that of the
