@@ -61,10 +61,39 @@ MESSAGE_BOUND = {
     "STATEMENT_LIMIT": statements.STATEMENT_LIMIT_BYTES,
 }
 """Name in JavaScript: the bound of the device."""
+FIELDS: tuple[tuple[type[msgspec.Struct], str], ...] = (
+    (statements.Enrolment, "approvers"),
+    (statements.Enrolment, "epoch"),
+    (statements.Enrolment, "recipients"),
+    (statements.PrivateHoursSetting, "days"),
+    (statements.QuietHoursSetting, "begins_minute"),
+    (statements.Settings, "max_age_days"),
+    (statements.Settings, "max_bytes"),
+    (statements.Settings, "private"),
+    (statements.Settings, "sensitivity_percent"),
+    (statements.Settings, "zones"),
+    (disclosures.PartMissing, "missing"),
+    (disclosures.Receipt, "retention_days"),
+    (disclosures.Receipt, "stored"),
+    (statements.TrustChange, "roots_added"),
+    (trust.RequesterEntry, "keys"),
+    (trust.RequesterEntry, "regions"),
+    (statements.ZoneSetting, "corners"),
+    (statements.ZoneSetting, "smallest_share"),
+)
+"""Fields of messages: `RANGES` has the least and the greatest number, or the shortest and the longest list."""
 HEAD = """\
 // Made by `make page-types` from the messages of agent/wire and the records of agent/core.  Do not edit.
 //
 // `null` in an optional member means absent.  The page's readers take it out of signed messages (schema.js, `object`).
+"""
+RANGES_HEAD = """
+/**
+ * The least and the greatest value of a field, or the shortest and the longest list.
+ *
+ * @satisfies {Record<string, [number, number]>}
+ */
+export const RANGES = {
 """
 RECORDS = (RecoveredRecord, Begin, Context, LedgerEntry, OwnerCard, SegmentRecord, _SignedLine)
 LONGEST = 120
@@ -88,7 +117,26 @@ def bounds() -> str:
 
 def message_bounds() -> str:
     """The file with the bounds of signed messages."""
-    return MESSAGE_BOUNDS_HEAD + "".join(f"export const {name} = {bound};\n" for name, bound in MESSAGE_BOUND.items())
+    bounds = "".join(f"export const {name} = {bound};\n" for name, bound in MESSAGE_BOUND.items())
+    ranges = "".join(f'  "{kind.__name__}.{name}": {_range_of(kind, name)},\n' for kind, name in FIELDS)
+    return MESSAGE_BOUNDS_HEAD + bounds + RANGES_HEAD + ranges + "};\n"
+
+
+def _range_of(kind: type[msgspec.Struct], name: str) -> list[int]:
+    """The bounds of a field as its annotation gives them. Only whole numbers and lists have both."""
+    info = msgspec.inspect.type_info(kind)
+    assert isinstance(info, msgspec.inspect.StructType)
+    [kinds] = [field.type for field in info.fields if field.name == name]
+    options = kinds.types if isinstance(kinds, msgspec.inspect.UnionType) else (kinds,)
+    [only] = [each for each in options if not isinstance(each, msgspec.inspect.NoneType)]
+    if isinstance(only, msgspec.inspect.IntType):
+        least, most = only.ge, only.le if only.le is not None else (only.lt or 0) - 1
+    else:
+        assert isinstance(only, msgspec.inspect.VarTupleType), kind
+        least, most = only.min_length or 0, only.max_length
+    assert least is not None, (kind, name)
+    assert most is not None, (kind, name)
+    return [least, most]
 
 
 def _reachable() -> dict[str, Operation]:

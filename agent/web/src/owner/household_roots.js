@@ -6,7 +6,7 @@ import { ask, fetchOp } from "../link.js";
 import { fromUtf8, sha256hex, utf8 } from "../wire/bytes.js";
 import { open, payloadType, readUnverified } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
-import { STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT, trustChange } from "../wire/messages.js";
+import { BUNDLE_ENVELOPE_LIMIT, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT, trustChange } from "../wire/messages.js";
 import { decode } from "../wire/strictjson.js";
 import { TrustStore } from "../wire/trust.js";
 import { readLedger } from "./ledger.js";
@@ -16,7 +16,6 @@ import { approverKeys, readEnrolment, syncDevice } from "./sync.js";
 /** @import { ChosenRoot, Entry, PublicKey } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 const CHANGE = payloadType("trust-change");
-const BUNDLE_LIMIT = 3 << 19;
 
 /**
  * Roots that the owners chose and that this browser does not know yet, with the requesters they vouch for. Throws
@@ -137,7 +136,7 @@ async function requestersOf(chosen, bundles, newest) {
   const trust = new TrustStore(new Map(keys.map((key) => [key.id, key])), newest);
   for (const bundle of bundles) {
     const bytes = utf8(bundle);
-    if (trust.roots.has(readUnverified(bytes, BUNDLE_LIMIT).keyId)) await trust.accept(bytes);
+    if (trust.roots.has(readUnverified(bytes, BUNDLE_ENVELOPE_LIMIT).keyId)) await trust.accept(bytes);
   }
   return new Map([...trust.bundles].map(([root, { requesters }]) => [root, requesters.map((each) => each.name)]));
 }

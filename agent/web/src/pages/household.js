@@ -5,6 +5,7 @@ import { call } from "../ui/client.js";
 import { say } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { bytes, explain, t } from "../ui/texts.js";
+import { MAX_SETTING_CHARACTERS } from "../wire/bounds.js";
 import { cleaned } from "../wire/text.js";
 
 /** @import { Answer, Child, Save } from "../types.js" */
@@ -70,7 +71,7 @@ export async function place(facts, save) {
   const name = h("input", {
     id: "doorbell-name",
     value: facts.name,
-    maxlength: "64",
+    maxlength: String(MAX_SETTING_CHARACTERS),
     required: true,
     autocomplete: "off",
   });

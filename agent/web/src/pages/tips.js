@@ -8,6 +8,7 @@ import { ask, call } from "../ui/client.js";
 import { say, withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
 import { dateAndClock, explain, t } from "../ui/texts.js";
+import { MAX_TIP_CHARACTERS } from "../wire/bounds.js";
 import { hex, randomBytes } from "../wire/bytes.js";
 import { readEvent } from "./event.js";
 import {
@@ -106,7 +107,7 @@ class TipComposer {
     this.#words = h("textarea.prose", {
       id: "tip-text",
       dir: "auto",
-      maxlength: "2000",
+      maxlength: String(MAX_TIP_CHARACTERS),
       rows: "5",
       "aria-describedby": "tip-text-help",
       oninput: update,

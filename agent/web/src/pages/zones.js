@@ -2,6 +2,7 @@
 import { ask, call } from "../ui/client.js";
 import { h, svg } from "../ui/dom.js";
 import { explain, t, wholeNumber } from "../ui/texts.js";
+import { MAX_SETTING_CHARACTERS } from "../wire/bounds.js";
 import { cleaned } from "../wire/text.js";
 import { DetectionTrial } from "./trial.js";
 
@@ -287,7 +288,7 @@ function cornersIn(text) {
 function nameField(zone) {
   const field = h("input", {
     value: zone.name,
-    maxlength: "64",
+    maxlength: String(MAX_SETTING_CHARACTERS),
     "aria-label": t("zones.name"),
     oninput() {
       zone.name = field.value;

@@ -18,3 +18,29 @@ export const MAX_TIP_CHARACTERS = 2000;
 export const MAX_TITLE_CHARACTERS = 100;
 export const STATEMENT_ENVELOPE_LIMIT = 6291456;
 export const STATEMENT_LIMIT = 4194304;
+
+/**
+ * The least and the greatest value of a field, or the shortest and the longest list.
+ *
+ * @satisfies {Record<string, [number, number]>}
+ */
+export const RANGES = {
+  "Enrolment.approvers": [1, 8],
+  "Enrolment.epoch": [1, 256],
+  "Enrolment.recipients": [1, 8],
+  "PrivateHoursSetting.days": [1, 7],
+  "QuietHoursSetting.begins_minute": [0, 1439],
+  "Settings.max_age_days": [1, 3650],
+  "Settings.max_bytes": [10000000, 1000000000000000],
+  "Settings.private": [0, 16],
+  "Settings.sensitivity_percent": [10, 1000],
+  "Settings.zones": [0, 32],
+  "PartMissing.missing": [1, 64],
+  "Receipt.retention_days": [0, 36525],
+  "Receipt.stored": [0, 64],
+  "TrustChange.roots_added": [0, 16],
+  "RequesterEntry.keys": [1, 8],
+  "RequesterEntry.regions": [1, 32],
+  "ZoneSetting.corners": [3, 64],
+  "ZoneSetting.smallest_share": [0, 9999],
+};

@@ -19,6 +19,7 @@ import {
   MAX_SEGMENTS,
   MAX_SETTING_CHARACTERS,
   MAX_TITLE_CHARACTERS,
+  RANGES,
 } from "./bounds.js";
 import { INCIDENTS, KINDS } from "./kinds.js";
 import { LABELS } from "./labels.js";
@@ -106,9 +107,9 @@ const enrolmentShape = object(
     device: keyText,
     owner_time_ms: utcMs,
     nonce: hexId,
-    epoch: integer(1, 256),
-    recipients: list(object({ name: label, recipient }), 1, 8),
-    approvers: list(object({ name: label, key: keyText }), 1, 8),
+    epoch: integer(...RANGES["Enrolment.epoch"]),
+    recipients: list(object({ name: label, recipient }), ...RANGES["Enrolment.recipients"]),
+    approvers: list(object({ name: label, key: keyText }), ...RANGES["Enrolment.approvers"]),
     recovery: recipient,
   },
   { previous: sha256Text },
@@ -233,7 +234,7 @@ export function tip(value) {
 
 export const coApproval = object({ ...statement, request: sha256Text, approval: sha256Text });
 
-const roots = list(keyText, 0, 16);
+const roots = list(keyText, ...RANGES["TrustChange.roots_added"]);
 const trustChangeShape = object(statement, {}, { roots_added: roots, roots_removed: roots });
 
 /**
@@ -247,14 +248,14 @@ export function trustChange(value) {
   return found;
 }
 
-const minute = integer(0, 1439);
-const percent = integer(10, 1000);
+const minute = integer(...RANGES["QuietHoursSetting.begins_minute"]);
+const percent = integer(...RANGES["Settings.sensitivity_percent"]);
 const tenThousandth = integer(0, 10_000);
 const settingsShape = object(
   { v: version1, device: keyText, owner_time_ms: utcMs, nonce: hexId },
   {
     previous: sha256Text,
-    name: plainText(64),
+    name: plainText(MAX_SETTING_CHARACTERS),
     position: isPoint,
     sensitivity_percent: percent,
     zones: list(
@@ -262,25 +263,26 @@ const settingsShape = object(
         {
           name: plainText(MAX_SETTING_CHARACTERS),
           kind: one("include", "exclude", "privacy"),
-          corners: list(pair(tenThousandth), 3, 64),
+          corners: list(pair(tenThousandth), ...RANGES["ZoneSetting.corners"]),
         },
         {},
-        { sensitivity_percent: percent, smallest_share: integer(0, 9_999) },
+        { sensitivity_percent: percent, smallest_share: integer(...RANGES["ZoneSetting.smallest_share"]) },
       ),
-      0,
-      32,
+      ...RANGES["Settings.zones"],
     ),
-    max_bytes: integer(10_000_000, 10 ** 15),
-    max_age_days: integer(1, 3650),
+    max_bytes: integer(...RANGES["Settings.max_bytes"]),
+    max_age_days: integer(...RANGES["Settings.max_age_days"]),
     quiet: object({ begins_minute: minute, ends_minute: minute }),
     private: list(
       object({
-        days: also(list(integer(0, 6), 1, 7), (days) => new Set(days).size === days.length),
+        days: also(
+          list(integer(0, 6), ...RANGES["PrivateHoursSetting.days"]),
+          (days) => new Set(days).size === days.length,
+        ),
         begins_minute: minute,
         ends_minute: minute,
       }),
-      0,
-      16,
+      ...RANGES["Settings.private"],
     ),
   },
 );
@@ -303,7 +305,10 @@ const partNumber = integer(0, MAX_PARTS);
 const ascending = (spans, apart) => spans.every(([first], i) => i === 0 || first > spans[i - 1][1] + apart);
 const partRange = also(pair(partNumber), ([first, last]) => first <= last);
 const span64 = also(pair(count), ([start, end]) => start < end);
-const partMissing = object({ part: partNumber, missing: also(list(span64, 1, 64), (spans) => ascending(spans, 0)) });
+const partMissing = object({
+  part: partNumber,
+  missing: also(list(span64, ...RANGES["PartMissing.missing"]), (spans) => ascending(spans, 0)),
+});
 const receiptShape = object(
   {
     v: version1,
@@ -313,11 +318,17 @@ const receiptShape = object(
     seq: sequence,
     state: one("partial", "complete", "refused"),
   },
-  { request: hexId, manifest: sha256Text, retention_days: integer(0, 36_525), time_s: utcS, question: sequence },
   {
-    stored: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)),
-    incomplete: list(partMissing, 0, 64),
-    unopened: also(list(partRange, 0, 64), (spans) => ascending(spans, 1)),
+    request: hexId,
+    manifest: sha256Text,
+    retention_days: integer(...RANGES["Receipt.retention_days"]),
+    time_s: utcS,
+    question: sequence,
+  },
+  {
+    stored: also(list(partRange, ...RANGES["Receipt.stored"]), (spans) => ascending(spans, 1)),
+    incomplete: list(partMissing, ...RANGES["Receipt.stored"]),
+    unopened: also(list(partRange, ...RANGES["Receipt.stored"]), (spans) => ascending(spans, 1)),
   },
 );
 export const receipt = also(
@@ -378,10 +389,9 @@ const bundleShape = object({
             object({ key: keyText, from_s: utcS, until_s: utcS }, {}, { revoked: flag }),
             (key) => key.from_s <= key.until_s,
           ),
-          1,
-          8,
+          ...RANGES["RequesterEntry.keys"],
         ),
-        regions: list(isRegion, 1, 32),
+        regions: list(isRegion, ...RANGES["RequesterEntry.regions"]),
       },
       { tips: hybridRecipient },
       {
