@@ -14,7 +14,7 @@ Object detection labels frames of an event, if it is installed                  
 An event keeps what came before it and what follows, in segments                  `core.preroll`, `core.segmenting`
 Each segment is sealed to the owners' public keys while it is written             `core.vault`, `recorder.vault`
 Sound, if an owner wants it, is sealed in a separate file                         `recorder.sound_recorder`
-An owner looks through the door, in sealed parts of a fifth of a second           `recorder.live_view`
+An owner watches live, in sealed parts of a fifth of a second                     `recorder.live_view`
 A trusted requester sends a signed request to a whole area                        `wire`, `core.admission`
 The request is sealed to the owners before it touches the disk                    `custodian.inbox`
 The device checks and matches the request, and stays silent without a match       `core.matching`
@@ -32,10 +32,12 @@ Start with `core/consent.py`: one table with everything that can happen to a req
 which checks an approval key by key, and `core/vault/FORMAT.md`, which shows why a power cut loses nothing. The test
 `tests/scenarios/test_from_the_doorbell_to_an_opened_disclosure.py` plays the whole story.
 
-`recorder`, `custodian` and `uplink` are the three processes. They share `vault`, `ipc`, `mqtt` and `platform`, and
+`recorder`, `custodian` and `uplink` are three of the four processes. (The fourth, for button and lights, is the package
+`firmware_bridge`, which imports nothing from here.) They share `vault`, `ipc`, `mqtt` and `platform`, and
 `solo` runs all three as one. `core` and `wire` decide without I/O. `clients` are the owner's and the requester's
 programs, which a doorbell does not have. `web` is for browsers, and `cli` for operators. Imports go downwards only, and
-`setup.cfg` lists what each process may import. docs/architecture.md has the picture.
+`setup.cfg` lists what each process may import. docs/architecture.md has the picture, and a table of
+where each question is decided.
 """
 
 __version__ = "0.1.0"

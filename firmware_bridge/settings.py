@@ -4,7 +4,7 @@ The agent's `agent.config` and the bridge read the same two tables with the same
 `doorward config check` explains mistakes.
 
 The recording LED cannot be switched off, on purpose: its pin can be chosen, but must be set and upright. An inverted
-LED would be dark while frames are delivered (SECURITY.md).
+LED would be dark while frames are delivered (docs/security/promises.md, promise 11).
 """
 
 from __future__ import annotations

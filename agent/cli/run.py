@@ -53,7 +53,7 @@ def run(config: Path, role: str, runtime_dir: Path, outbox: Path) -> None:
     """Watch, record, and answer the owner, until Ctrl-C or SIGTERM.
 
     At the end it finishes and keeps all open files.  After footage from a file has ended, it continues to answer. An
-    installation runs the roles apart, each as a separate user in a sandbox: see systemd/ and SECURITY.md.
+    installation runs the roles apart, each as a separate user in a sandbox: see systemd/ and docs/security/analysis.md.
     """
     roles: dict[str, Callable[[], None]] = {
         "solo": lambda: _solo(config),

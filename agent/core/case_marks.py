@@ -6,7 +6,7 @@ therefore counts a request by a *mark*: scrypt over root, requester and case, un
 - Two requests of one requester for one case have the same mark. If case or requester differs, the marks differ. Two
   requesters with the same id below different roots count as different.
 - A thief of the journal alone learns only marks. A thief who also has the device's secret can try case numbers: each
-  try costs what it cost the device, which only slows guessing down (SECURITY.md).
+  try costs what it cost the device, which only slows guessing down (docs/security/limits.md).
 
 Source: RFC 7914 (scrypt), RFC 5869 (HKDF); docs/decisions/0014.
 """

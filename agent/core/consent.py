@@ -24,7 +24,7 @@ Rules that the table keeps:
 Holding footage against eviction is a property of the state (`RequestState.holds_footage`) instead of an action, so
 no crash can lose or leave behind a hold.  A tip, which an owner sends unasked, uses the same table from `APPROVED` on.
 
-Source: SECURITY.md, promises 2 to 5.  The diagram in `docs/consent.md` is generated from this table.
+Source: docs/security/promises.md, promises 2 to 5.  The diagram in `docs/consent.md` is generated from this table.
 """
 
 from __future__ import annotations

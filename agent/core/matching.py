@@ -5,7 +5,7 @@
 - A match is `certain` if the wall clock of every matching segment was synchronised. Otherwise it is `possible`, and the
   owner is told so. For example, a Pi without a battery may have had any date. A doubtful clock never widens the window.
 
-Source: SECURITY.md, promises 3 and 6.
+Source: docs/security/promises.md, promises 3 and 6.
 """
 
 from __future__ import annotations

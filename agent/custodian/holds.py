@@ -7,7 +7,7 @@
   revoked.  The process that writes the vault polls the list, writes the tombstone and unlinks the file.
 - Only a statement that an owner signed leads here.
 
-Source: SECURITY.md, promise 7; FORMAT.md, invariant 3, "Hold" and "Evict".
+Source: docs/security/promises.md, promise 7; FORMAT.md, invariant 3, "Hold" and "Evict".
 """
 
 from __future__ import annotations

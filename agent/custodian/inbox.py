@@ -2,8 +2,9 @@
 
 The senders' words are sealed to the owners before they are stored (docs/decisions/0014).
 
-All refusals look the same from outside: the inbox stays silent, and its timing shows no difference.  For example, a
-denied request looks like a malformed one.  It only counts messages that it drops (SECURITY.md, promises 3 and 4).
+All refusals look the same from outside: the inbox stays silent, and the uplink's bus has acknowledged the message
+before (`mqtt.pacing`).  For example, a denied request looks like a malformed one.  The inbox only counts messages that
+it drops (docs/security/promises.md, promises 3 and 4).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A statement names the one it follows, so that two owners do not overwrite each o
 to the ledger before it takes effect.  It may only set what the configuration file leaves to owners, within the file's
 limits.
 
-Source: SECURITY.md, promise 7; docs/decisions/0011.
+Source: docs/security/promises.md, promise 7; docs/decisions/0011.
 """
 
 from __future__ import annotations

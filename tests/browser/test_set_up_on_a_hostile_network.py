@@ -56,7 +56,7 @@ def test_a_browser_that_was_clicked_past_a_warning_is_asked_for_no_code(door: Do
 
 
 def test_a_relay_with_a_certificate_of_its_own_sees_no_code(door: Door, tmp_path: Path) -> None:
-    """The relay passes the doorbell's own program on.  One that alters it is SECURITY.md's "a browser's warning"."""
+    """The relay passes the doorbell's own program on.  One that alters it: docs/security/limits.md."""
     other = tmp_path / "relay"
     PageCertificates(other / "page", NAME, ("127.0.0.1",), datetime.now(UTC))
     relay = RecordingProxy(door.port, other, door.page.certificates.authority_der)

@@ -1,6 +1,6 @@
 """Checks that import contracts cannot make: imports by a name from run time, and other decryption.
 
-Source: SECURITY.md, promise 1.
+Source: docs/security/promises.md, promise 1.
 """
 
 from __future__ import annotations

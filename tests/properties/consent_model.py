@@ -2,7 +2,8 @@
 
 A `World` is a real custodian (inbox, statements, requests, ledger, journal on SQLite). Its whole state can be taken and
 put back. An `Exploration` tries every action in every state that can be reached, and every power cut within it, and
-checks after each step the promises of SECURITY.md and `docs/consent.md` about requests, approvals, outbox and ledger.
+checks after each step the promises of docs/security/promises.md and `docs/consent.md` about requests, approvals, outbox
+and ledger.
 
 The rest of the world is small: two requesters with a request each, one approval, denial and revocation for each of
 them, and an uplink that sends one part at a time and may be behind the times: before a part it asks only the outbox, as

@@ -1,7 +1,7 @@
 """Replays and mutations by the hundred thousand: none of them changes anything at a door but a counter.
 
-The promise is the fourth of SECURITY.md.  `make prove-consent` does 100 000 replays and a million mutated envelopes; a
-run without it does a share of each.
+The promise is the fourth of docs/security/promises.md.  `make prove-consent` does 100 000 replays and a million mutated
+envelopes; a run without it does a share of each.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ way with less to prove: `release_tip`, and `read_tip` at the other end.
     part 0      age file sealed to the reply key: the signed `DisclosureManifest`
     part n ≥ 1  new header (by the owner's client) ++ stored payload (by the device, at capture): one age file
 
-Source: PROTOCOL.md, "Disclosure"; SECURITY.md, promises 1 and 2.
+Source: PROTOCOL.md, "Disclosure"; docs/security/promises.md, promises 1 and 2.
 """
 
 from __future__ import annotations
