@@ -11,8 +11,8 @@
     LOCK             any thread that holds the object's `lock`            PrivacyGate, RecorderInputs, CameraQueues,
                                                                           Enrolments, TrustManager, Uplink
 
-Every thread may read. `tests/recorder/thread_owner_check.py` checks each write while the tests of the recorder, the
-custodian and the uplink run.
+Every thread may read. `agent/recorder/__init__.py` lists the recorder's threads. `tests/recorder/thread_owner_check.py`
+checks each write while the tests of the recorder, the custodian and the uplink run.
 """
 
 from __future__ import annotations

@@ -2,5 +2,23 @@
 
 `recorder_process` starts it, `composition` builds its parts, `capture` has the cameras and microphones. A frame goes
 from `capture` through `camera_queues`, `frame_analysis` and `clip_writer` to `segment_writer` and `manifest_writer`.
-`camera_loop` opens, watches and closes the camera. `thread_owners` says which thread writes which attribute.
+`camera_loop` opens, watches and closes the camera.
+
+    thread            does                                                                   started by
+    (main)            the camera loop: opens, watches and closes the camera                  `recorder_process`
+    camera-…, rtsp-…  deliver packets and luma to `camera_queues`                            `capture`
+    microphone-…      delivers sound                                                         `capture`
+    listening         opens the microphone, which may take seconds                           `sound_recorder`
+    analysis          luma to motion to events; never waits for the disk                     `camera_loop`
+    writer            packets and events to sealed segments; may wait for the disk           `camera_loop`
+    detection         the networks of object detection                                       `object_detection`
+    live              seals the newest GOPs while an owner looks                             `composition`
+    scrub             reads stored segments, at the lowest priority                          `composition`
+    index-copy        copies the index once a day, at the lowest priority                    `composition`
+    time              every 2 s: recipients, settings, status, the watchdog                  `recorder_process`
+    bridge-link       the panel socket: presses in, heartbeats out                           `bridge_client`
+    bridge-process    runs the bridge as a child, without systemd                            `bridge_process`
+
+`agent/platform/thread_owners.py` says which of them writes which attribute, and
+`tests/recorder/thread_owner_check.py` checks it while tests run.
 """

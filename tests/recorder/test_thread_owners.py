@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import agent.recorder
 from agent.core.motion.lens import LensState
 from agent.core.motion.zones import ZoneMap
 from agent.core.recovery import RecoveryAction
@@ -157,3 +159,29 @@ def _written(method: ast.FunctionDef) -> Iterator[str]:
         match node:
             case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
                 yield name
+
+
+def threads_started_in(source: str) -> set[str]:
+    """Names of the threads that the source starts, as far as they are written out."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if called in ("threading.Thread", "Thread"):
+            named = [each.value for each in node.keywords if each.arg == "name"]
+        elif called in ("DeliveryThread", "_worker", "super().__init__"):
+            named = node.args[:1]
+        else:
+            continue
+        found |= {each.value for each in named if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    return found
+
+
+def test_the_package_lists_every_thread_that_the_recorder_starts() -> None:
+    package = Path(agent.recorder.__file__).parent
+    started = set().union(*(threads_started_in(path.read_text()) for path in package.rglob("*.py")))
+    assert {"analysis", "writer", "scrub", "camera-pi", "rtsp-read", "microphone-alsa"} <= started
+    listed = set(re.findall(r"^    ([\w-]+…?)|, ([\w-]+…)", agent.recorder.__doc__ or "", re.MULTILINE))
+    names = {name for pair in listed for name in pair if name}
+    assert {name for name in started if name not in names and f"{name.partition('-')[0]}-…" not in names} == set()

@@ -1,4 +1,4 @@
-"""docs/architecture.md names files and functions that exist, and the steps of a walk stand in its rooms."""
+"""docs/architecture.md names files and functions that exist, and the steps of a walk are in its folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
 _PATH = re.compile(r"`((?:agent|firmware_bridge|tests|demo)/[\w/.-]+)`")
 _PLACE = re.compile(r"`((?:agent|firmware_bridge)/[\w/.-]+\.py)`:\s+((?:`[\w.]+`(?:(?:,| and|, and)\s+)?)+)")
-_WALK = re.compile(r"^## (How [^\n]+)\n\nRooms: (.+?)\n\n(.+?)(?=^## )", re.MULTILINE | re.DOTALL)
+_WALK = re.compile(r"^## (How [^\n]+)\n\nFolders: (.+?)\n\n(.+?)(?=^## )", re.MULTILINE | re.DOTALL)
 SHARED = ("agent/core", "agent/wire", "agent/media", "agent/mqtt")
 """Decisions, formats and the connection: shared by the processes."""
 CLIENTS = ("agent/clients",)
@@ -37,8 +37,8 @@ def names_of(path: str) -> frozenset[str]:
 
 
 def walks() -> dict[str, tuple[list[str], str]]:
-    """Title: (rooms, text) of each walk."""
-    return {title: (re.findall(r"`(agent/[\w/]+)`", rooms), text) for title, rooms, text in _WALK.findall(TEXT)}
+    """Title: (folders, text) of each walk."""
+    return {title: (re.findall(r"`(agent/[\w/]+)`", folders), text) for title, folders, text in _WALK.findall(TEXT)}
 
 
 def test_every_file_and_folder_of_the_picture_exists() -> None:
@@ -54,15 +54,15 @@ def test_a_named_place_is_in_its_file(path: str, name: str) -> None:
     assert name in names_of(path)
 
 
-def test_there_are_three_walks_with_at_most_two_rooms_on_the_device() -> None:
+def test_there_are_three_walks_with_at_most_two_folders_on_the_device() -> None:
     assert len(walks()) == 3
-    for rooms, _ in walks().values():
-        assert 1 <= len([room for room in rooms if room != "agent/web/src"]) <= 2
+    for folders, _ in walks().values():
+        assert 1 <= len([folder for folder in folders if folder != "agent/web/src"]) <= 2
 
 
 @pytest.mark.parametrize("title", walks())
-def test_each_step_of_a_walk_stands_in_its_rooms(title: str) -> None:
-    rooms, text = walks()[title]
+def test_each_step_of_a_walk_is_in_its_folders(title: str) -> None:
+    folders, text = walks()[title]
     steps = [path for path in _PATH.findall(text) if path.endswith((".py", ".js"))]
     assert len(steps) >= 8
-    assert [path for path in steps if not path.startswith((*rooms, *SHARED, *CLIENTS))] == []
+    assert [path for path in steps if not path.startswith((*folders, *SHARED, *CLIENTS))] == []

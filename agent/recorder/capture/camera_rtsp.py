@@ -17,7 +17,8 @@ Rules:
 - After a connection, only the undecodable rest of the current GOP is lost.
 - A stream's clock is the camera's, tied to ours by the arrivals (`core.arrivals`). If there are no B-frames, times only
   grow. libavformat delivers a packet after the next one has begun, so it lasted until then.
-- A camera is silent if packets have been missing for `stall_s`, however rare its keyframes are.
+- A read that takes longer than `stall_s` ends the stream. `camera_loop` notices a stream that is stalled in another way
+  (`core.recovery`), and opens the camera again in both cases.
 - Privacy masks can be burned only into a decoded stream: for others such a configuration is refused.
 - The address may hold a password, so messages and log lines shorten it.
 

@@ -16,9 +16,9 @@
   helps.
 
     mode       the requested settings of the camera
-    camera     its life: open, deliver, close
+    camera     its life: open, deliver packets and the small stream's luma, close
     encoding   the encoders, and the queue behind them
-    pictures   changes to pixels before encoder and detector see them
+    pictures   masks and turning, in place, and the coloured copies for object detection
     faults     the exceptions of picamera2, and their meaning
 
 picamera2 is Debian's (`python3-picamera2`) and belongs to the system's Python, so it is imported when a camera is

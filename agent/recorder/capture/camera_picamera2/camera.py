@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-import numpy as np
 import structlog
 
 from agent.core.media import Light, Luma, LumaFrame, StreamDescription
@@ -230,14 +229,13 @@ class PiCamera:
         for request in self._requests(camera, stopping, lambda: self._pass_on(tap, sink, stopping)):
             if request is None:
                 continue
-            light = sensor_ns = None
             try:
                 metadata = request.get_metadata()
-                sensor_ns, light = _sensor_ns(metadata), _light(metadata)
+                sensor_ns = _sensor_ns(metadata)
                 if sensor_ns > last_ns:
                     self.dropped += max(0, round((sensor_ns - last_ns) / frame_ns) - 1) if last_ns else 0
                     last_ns = sensor_ns
-                    self._pass_luma(request, description, LumaFrame(_NOTHING, tap.boot_ns(sensor_ns), light), sink)
+                    self._pass_luma(request, description, tap.boot_ns(sensor_ns), _light(metadata), sink)
             finally:
                 request.release()
             heard_ns = time.monotonic_ns() if self._pass_on(tap, sink, stopping) else heard_ns
@@ -263,13 +261,16 @@ class PiCamera:
             else:
                 camera.cancel_all_and_flush()
 
-    def _pass_luma(self, request: Any, description: StreamDescription, frame: LumaFrame, sink: CameraSink) -> None:
+    def _pass_luma(
+        self, request: Any, description: StreamDescription, taken_ns: BootNs, light: Light, sink: CameraSink
+    ) -> None:
+        """Delivers a view of the small stream's luma, of the size that `luma_size` gave. The sink copies it."""
         from picamera2 import MappedArray
 
         with MappedArray(request, "lores", write=False) as mapped:
             # Luma is the first rows in YUV420 and NV12 alike; the padding behind each row is left where it is.
             luma: Luma = mapped.array[: description.luma_height_px, : description.luma_width_px]
-            sink.luma(replace(frame, luma=luma, picture=partial(picture_of, request)))
+            sink.luma(LumaFrame(luma, taken_ns, light, picture=partial(picture_of, request)))
 
     def _pass_on(self, tap: EncoderTap, sink: CameraSink, stopping: threading.Event) -> bool:
         """Delivers the packets that have come. Returns whether there were any."""
@@ -304,9 +305,6 @@ class PiCamera:
         self._hangs = closing.is_alive()
         if self._hangs and encoder is not None and self._choice.hardware:
             self._choice.give_up_hardware("its pipeline hung")
-
-
-_NOTHING: Final[Luma] = np.empty((0, 0), np.uint8)
 
 
 def _sensor_ns(metadata: dict[str, Any]) -> int:
