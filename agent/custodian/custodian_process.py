@@ -76,25 +76,25 @@ class CustodianRole:
         )
         self.device, self.custodian, self.alerts = self._owned.device, self._owned.custodian, self._owned.alerts
         set_by_owner = lambda: self.custodian.settings.payload  # noqa: E731 — read at each call
-        recorder_desk = RecorderIpcHandler(
+        recorder_handler = RecorderIpcHandler(
             self._sealers, key.sign, self.custodian, set_by_owner, self._owned.notifier, self._reports, self._shelf
         )
-        self._uplink_desk = UplinkIpcHandler(
+        self._uplink_handler = UplinkIpcHandler(
             self.custodian, self._addressing(), self._reports, self.alerts, self._owned.home
         )
-        self.custodian.releases.wake_uplink = self._uplink_desk.news
+        self.custodian.releases.wake_uplink = self._uplink_handler.news
         self._owned.apply_configuration()
         self._sockets: tuple[RpcServer, RpcServer] = (
             role_server(
                 runtime_dir / "recorder" / "custodian.sock",
                 FromRecorder,
-                recorder_desk.handle,
+                recorder_handler.handle,
                 uids_of("doorward-recorder"),
             ),
             role_server(
                 runtime_dir / "uplink" / "custodian.sock",
                 FromUplink,
-                self._uplink_desk.handle,
+                self._uplink_handler.handle,
                 uids_of("doorward-uplink"),
             ),
         )
@@ -102,7 +102,7 @@ class CustodianRole:
     def start(self) -> None:
         """Starts every server, then reports readiness.  Raises `StorageError`, `ConfigurationError`."""
         self._owned.start()
-        self._uplink_desk.home_address = self._owned.home_address
+        self._uplink_handler.home_address = self._owned.home_address
         for each in self._sockets:
             each.start()
         self._thread = threading.Thread(target=self._keep_time, name="time")
@@ -115,7 +115,7 @@ class CustodianRole:
     def stop(self) -> None:
         self._supervision.stopping()
         self._stopping.set()
-        self._uplink_desk.news()
+        self._uplink_handler.news()
         self._shelf.close()
         for each in self._sockets:
             each.stop()
@@ -141,8 +141,8 @@ class CustodianRole:
         return self._reports.status_of("uplink") or {"link": "no uplink", "remedy": _SEE.format("uplink")}
 
     def _ignore_configuration(self, _in_force: Configuration) -> None:
-        self._uplink_desk.addressing = self._addressing()
-        self._uplink_desk.news()
+        self._uplink_handler.addressing = self._addressing()
+        self._uplink_handler.news()
 
     def _sealers(self) -> Recipients:
         current = self.custodian.enrolments.current

@@ -178,19 +178,19 @@ class LiveEncoder:
             self._stopping = True
             self._changed.notify_all()
 
-    def run(self, desk: LiveViewSink) -> None:
+    def run(self, sink: LiveViewSink) -> None:
         """Until `stop`."""
         told = 0
         while not self._stopping:
             try:
-                looked_at = desk.wait_for_viewer(_ASK_S)
+                looked_at = sink.wait_for_viewer(_ASK_S)
                 while looked_at and not self._stopping:
                     filmed = self._next(told)
                     if filmed is None:
-                        looked_at = desk.wait_for_viewer(0.0)
+                        looked_at = sink.wait_for_viewer(0.0)
                         continue
                     told = filmed.number
-                    looked_at = self._hand_over(filmed, desk)
+                    looked_at = self._hand_over(filmed, sink)
             except DoorwardError as error:
                 self._log.info("not_shown_live", error=error.message)
                 with self._changed:
