@@ -156,7 +156,7 @@ def sbom() -> str:
 def _pinned() -> Iterator[dict[str, object]]:
     name = pinned = ""
     hashes: list[str] = []
-    text = "".join((ROOT / "requirements" / name).read_text() for name in ("run.txt", "opinion.txt"))
+    text = "".join((ROOT / "requirements" / name).read_text() for name in ("run.txt", "object-detection.txt"))
     for line in [*text.splitlines(), "end==0"]:
         if begins := re.match(r"([A-Za-z0-9_.-]+)==([^\s;\\]+)", line):
             if name:

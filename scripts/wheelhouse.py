@@ -1,7 +1,7 @@
 """Fetches the wheels of requirements/run.txt for a machine without a network: `wheelhouse.py ARCHITECTURE FOLDER`.
 
 If Debian's compiler for that architecture is installed, it adds the motion detector's native kernel. If `make models`
-has fetched the networks, it adds the wheels of requirements/opinion.txt.
+has fetched the networks, it adds the wheels of requirements/object-detection.txt.
 
 It serves both Pythons of Debian (12: 3.11, 13: 3.13) and checks each wheel against its pinned hash. pip evaluates
 markers for the Python that runs it, so this module evaluates them for the target Python instead.
@@ -48,7 +48,7 @@ def fetch(architecture: str, folder: Path) -> None:
     for python in PYTHONS:
         files = [ROOT / "requirements" / "run.txt"]
         if (ROOT / "models").is_dir():
-            files.append(ROOT / "requirements" / "opinion.txt")
+            files.append(ROOT / "requirements" / "object-detection.txt")
         if python == "3.11":
             files.append(ROOT / "requirements" / "debian-12-camera.txt")
         for file in files:

@@ -144,7 +144,7 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
     if recorder["state"] == "not recording" and recorder.get("in_memory_s"):
         kept = f"the newest {recorder['in_memory_s']:.0f} s ({recorder.get('in_memory_bytes', 0) / 1e6:.1f} MB)"
         rows.append(("memory", f"{kept} wait for the disk"))
-    rows += _opinion_rows(recorder)
+    rows += _object_detection_rows(recorder)
     wear = recorder.get("wear")
     if wear and wear["bytes_per_recorded_hour"]:
         rows.append(("wear", f"{wear['bytes_per_recorded_hour'] / 1e6:.0f} MB written per recorded hour"))
@@ -158,7 +158,7 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _opinion_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
+def _object_detection_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns the rows on object detection; none if it is off."""
     detection = recorder.get("object_detection") or {}
     rows = {

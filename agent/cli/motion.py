@@ -142,7 +142,7 @@ class MotionRun:
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the result into this PNG, for tuning."
 )
-@click.option("--opinion", is_flag=True, help="Name what is in each event: person, vehicle, animal, parcel.")
+@click.option("--objects", is_flag=True, help="Name what is in each event: person, vehicle, animal, parcel.")
 @json_option
 def motion(
     places: tuple[Path, ...],
@@ -150,7 +150,7 @@ def motion(
     merge_gap_s: float,
     labels: Path | None,
     picture: Path | None,
-    opinion: bool,
+    objects: bool,
     as_json: bool,
 ) -> None:
     """Show the motion detector's events in a video.
@@ -161,11 +161,11 @@ def motion(
     LABELS is a JSON object whose entries have "file", "duration_s", and as lists of [start, end] in seconds "events_s"
     and, for motion that does not count, "dont_care_s".  With LABELS it counts seen, missed and false events.
 
-    With --opinion two networks examine frames of each event, as while recording; `make models` fetches the networks.
+    With --objects two networks examine frames of each event, as while recording; `make models` fetches the networks.
     """
     settings = load(config) if config else Configuration()
     zones = zone_map(settings.motion)
-    object_detector = open_detector(settings.object_detection.models or MODELS) if opinion else None
+    object_detector = open_detector(settings.object_detection.models or MODELS) if objects else None
     truth = _labels(labels) if labels else {}
     watches: dict[Path, MotionRun] = {}
     scores: dict[Path, Score] = {}

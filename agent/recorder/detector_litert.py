@@ -7,7 +7,7 @@ The interpreter releases Python's lock while it computes, so other threads conti
 library logs to standard error and has no switch for that: its lines are captured during loading, and only warnings and
 errors are passed on.
 
-Source: ai.google.dev/edge/litert, "Interpreter"; scripts/opinion_models.py for the origin of the files.
+Source: ai.google.dev/edge/litert, "Interpreter"; scripts/fetch_models.py for the origin of the files.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ class ObjectDetectionService:
     def set_paused(self, paused: bool) -> None:
         """Pauses or continues, to reduce the board's work. From any thread."""
         if paused != self._resting and self._open_detector is not None:
-            self._log.info("opinion_rests" if paused else "opinion_looks")
+            self._log.info("object_detection_paused" if paused else "object_detection_resumed")
         self._resting = paused
 
     @property
@@ -281,7 +281,7 @@ class ObjectDetectionService:
         self._step_back()
         try:
             object_detector = open_detector()
-            self._log.info("opinion_ready")
+            self._log.info("object_detection_ready")
             while (glimpse := queue.take()) is not None:
                 try:
                     took_s = self._infer(object_detector, glimpse)
@@ -296,7 +296,7 @@ class ObjectDetectionService:
 
     def _fail(self, queue: BoundedQueue[_QueuedFrame], why: str) -> None:
         self._state, self._detail = DetectionState.FAILED, why
-        self._log.warning("opinion_failed", error=why)
+        self._log.warning("object_detection_failed", error=why)
         queue.close()
         while queue.take() is not None:
             self._done()

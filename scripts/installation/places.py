@@ -11,7 +11,7 @@ SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorw
 UNITS = ("doorward.target", "doorward-first-boot.service", *(f"{name}.service" for name in SERVICES))
 DROPINS = {
     "custodian-page": "doorward-custodian",
-    "recorder-opinion": "doorward-recorder",
+    "recorder-object-detection": "doorward-recorder",
     "recorder-rtsp": "doorward-recorder",
     "recorder-sound": "doorward-recorder",
     "recorder-wide": "doorward-recorder",

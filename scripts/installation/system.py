@@ -69,7 +69,7 @@ class System:
         wanted = {
             "custodian-page": "page" in tables,
             "recorder-sound": tables.get("sound", {"kind": ""}).get("kind", "alsa") == "alsa",
-            "recorder-opinion": (self._places.current / "app" / "models").is_dir()
+            "recorder-object-detection": (self._places.current / "app" / "models").is_dir()
             and tables.get("object_detection", {}).get("use") != "off",
             "recorder-rtsp": tables.get("camera", {}).get("kind") == "rtsp",
             "recorder-wide": math.prod(tables.get("camera", {}).get("size", ())) > _WIDE_PX,

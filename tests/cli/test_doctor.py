@@ -447,16 +447,16 @@ def test_a_missing_certificate_names_the_file(tmp_path: Path) -> None:
     assert str(missing) in fault.message
 
 
-def opinion(**more: Any) -> list[Finding]:
+def detection_findings(**more: Any) -> list[Finding]:
     return list(check_object_detection(Configuration(**more)))
 
 
-def test_no_opinion_is_no_fault_until_somebody_counts_on_one(tmp_path: Path) -> None:
+def test_without_object_detection_there_is_no_fault_until_an_owner_relies_on_it(tmp_path: Path) -> None:
     small = BoardConfig(profile=BoardName.ZERO_2_W)
-    [absent] = opinion(board=small)
+    [absent] = detection_findings(board=small)
     assert (absent.health, "zero2w" in absent.message) == (CheckStatus.FINE, True)
     nowhere = ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path)
-    [wanted] = faults(iter(opinion(object_detection=nowhere, board=small)))
+    [wanted] = faults(iter(detection_findings(object_detection=nowhere, board=small)))
     assert "make models" in wanted.remedy
 
 
@@ -464,11 +464,11 @@ def test_a_damaged_network_is_a_fault(tmp_path: Path) -> None:
     real_models()
     for name in ("objects.tflite", "faces.tflite"):
         (tmp_path / name).write_bytes(b"TFL3")
-    [found] = opinion(object_detection=ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path))
+    [found] = detection_findings(object_detection=ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path))
     assert (found.health, bool(found.remedy)) == (CheckStatus.BAD, True)
 
 
 def test_networks_that_work_are_tried() -> None:
     real_models()
-    [found] = opinion(object_detection=ObjectDetectionConfig(use=ObjectDetectionUse.ON))
+    [found] = detection_findings(object_detection=ObjectDetectionConfig(use=ObjectDetectionUse.ON))
     assert (found.health, "ms of one core" in found.message) == (CheckStatus.FINE, True)

@@ -133,18 +133,16 @@ def test_a_folder_without_videos_is_said_to_have_none(tmp_path: Path, tool: Call
 
 @pytest.mark.footage
 @pytest.mark.parametrize("name", ["intelcar.mp4", "suburb.mp4"])
-def test_with_an_opinion_each_event_says_what_is_in_it(shared: Path, name: str, tool: Callable[..., Any]) -> None:
+def test_with_objects_each_event_says_what_is_in_it(shared: Path, name: str, tool: Callable[..., Any]) -> None:
     real_models()
-    [report] = json.loads(tool("motion", "--opinion", "--json", shared / "clips" / name).out)["files"]
+    [report] = json.loads(tool("motion", "--objects", "--json", shared / "clips" / name).out)["files"]
     assert report["events"]
     assert report["events"][0]["labels"] == ["vehicle"]
 
 
-def test_without_networks_an_opinion_says_how_to_get_them(
-    visit: Path, tmp_path: Path, tool: Callable[..., Any]
-) -> None:
+def test_without_networks_objects_say_how_to_get_them(visit: Path, tmp_path: Path, tool: Callable[..., Any]) -> None:
     path = tmp_path / "doorward.toml"
     path.write_text('[object_detection]\nmodels = "nowhere"\n')
-    seen = tool("motion", "--opinion", "--config", path, visit)
+    seen = tool("motion", "--objects", "--config", path, visit)
     assert seen.status != 0
     assert "make models" in seen.err

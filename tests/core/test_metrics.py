@@ -56,7 +56,7 @@ def test_what_a_device_does_not_have_is_left_out() -> None:
     assert not re.search("mqtt|alerts|temperature|fsync", render(bare))
 
 
-def test_a_second_opinion_tells_how_it_does_and_never_what_it_saw() -> None:
+def test_object_detection_end_to_end_tells_how_it_does_and_never_what_it_saw() -> None:
     detection = {
         "state": "running",
         "detail": "",

@@ -23,7 +23,7 @@ EXPOSURE = {"recorder": 6, "custodian": 11, "uplink": 11, "bridge": 6}
 """In tenths, as systemd-analyze's --threshold wants it."""
 WITH_DROPIN = {
     "custodian-page": 12,
-    "recorder-opinion": 12,
+    "recorder-object-detection": 12,
     "recorder-rtsp": 15,
     "recorder-sound": 11,
     "recorder-wide": 11,

@@ -133,7 +133,7 @@ def test_beside_the_systems_camera_packages_numpy_is_the_systems() -> None:
     assert "\nnumpy==" not in bookworm
 
 
-def test_the_second_opinions_networks_come_along_where_somebody_fetched_them(tmp_path: Path, source: Path) -> None:
+def test_the_networks_come_along_where_somebody_fetched_them(tmp_path: Path, source: Path) -> None:
     versions = Versions(Places(tmp_path / "root"))
     assert not (versions.begin("without", source) / "app" / "models").exists()
     before = tree_digest(source)

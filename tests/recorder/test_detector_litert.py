@@ -18,11 +18,11 @@ ROOT = Path(__file__).parents[2]
 
 def test_set_up_fetches_the_networks_that_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    import opinion_models
+    import fetch_models
 
-    assert {model.name: model.sha256 for model in opinion_models.MODELS} == SHA256
+    assert {model.name: model.sha256 for model in fetch_models.MODELS} == SHA256
     assert ROOT / "models" == detector_litert.MODELS
-    sys.modules.pop("opinion_models")
+    sys.modules.pop("fetch_models")
 
 
 def test_another_network_is_not_loaded(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def mad(_pixels: np.ndarray) -> Seen:
 
 @pytest.mark.parametrize("fault", [broken, mad])
 @pytest.mark.parametrize("live", [True, False])
-def test_a_network_that_fails_costs_opinions_and_nothing_else(
+def test_a_network_that_fails_costs_labels_and_nothing_else(
     benches: Callable[..., Bench], fault: Callable[[np.ndarray], Seen], live: bool
 ) -> None:
     bench = benches(lambda: ObjectDetector(FakeNetwork(fault).infer), live=live)
@@ -188,7 +188,7 @@ def test_networks_that_cannot_be_loaded_are_said_and_not_waited_for(benches: Cal
     assert bench.detection.status().detail == "They are not there. Run `make models`."
 
 
-def test_without_an_opinion_everything_is_as_if_there_had_never_been_one(benches: Callable[..., Bench]) -> None:
+def test_without_object_detection_everything_else_works_alike(benches: Callable[..., Bench]) -> None:
     bench = benches(None)
     bench.detection.event_began(1, EventKind.MOTION)
     bench.watch(0, VISITED)

@@ -2,6 +2,6 @@
 
     picture, what moved ──▶ framing ──▶ a network (a port) ──▶ boxes ──▶ sightings ──▶ votes ──▶ what the event shows
 
-Its result is an opinion: wrong now and then, always late, and sometimes absent. Recording and sharing must work without
+A label is an estimate: wrong now and then, always late, and sometimes absent. Recording and sharing must work without
 it.
 """

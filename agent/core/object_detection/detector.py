@@ -29,7 +29,7 @@ CLASSES: Final[Mapping[ObjectLabel, tuple[int, ...]]] = {
 """Their places in the network's own list, which stands in front of it in its package."""
 
 LEAST_SCORE: Final = 0.4
-"""Lower scores are noise: leaves in the wind reach 0.38. `votes.py` decides over several inferences. bench/OPINION.md
+"""Lower scores are noise: leaves in the wind reach 0.38. `votes.py` decides over several inferences. bench/LABELS.md
 says on which footage the score was chosen."""
 
 _LEAST_FACE: Final = 0.6

@@ -4,7 +4,7 @@ The picture keeps its proportions and lies in the middle of grey bands (letterbo
 upright camera would become dwarfs, which the networks never saw.
 
 The network's square shows the surroundings of the motion, not the whole picture. A visitor at the gate is then 100 px
-tall in it instead of 20 px. It is in colour, because a network takes grey cats for persons (bench/OPINION.md).
+tall in it instead of 20 px. It is in colour, because a network takes grey cats for persons (bench/LABELS.md).
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def test_a_picture_that_is_no_jpeg_is_sealed_as_no_poster() -> None:
         poster_plaintext(b"\x89PNG", context())
 
 
-def test_without_an_opinion_the_context_is_spelled_as_it_always_was() -> None:
+def test_without_labels_the_context_is_spelled_as_it_always_was() -> None:
     assert b"seen" not in context_box(context())
 
 

@@ -1,12 +1,12 @@
 """Object detection: time and memory of an inference beside the bare interpreter and cv2.dnn, and what it gets right.
 
-`python -m bench opinion [cost|recording|labels …]` runs all three parts or those named.
+`python -m bench labels [cost|recording|labels …]` runs all three parts or those named.
 
 - cost: the same pictures (real footage, or noise without it) through each way of running the object network, each in a
   separate process, by thread time; memory is what loading and one inference add to the process.
 - recording: how late a thread with something to do every 10 ms gets its turn, while another thread examines frames as
   it does while a person is at the door, with and without every core busy with other processes.
-- labels: the footage of `opinion_footage.json`, examined as a doorbell examines it, by label and by side: the footage
+- labels: the footage of `labels_footage.json`, examined as a doorbell examines it, by label and by side: the footage
   on which thresholds were chosen, and held-out footage, separated by source. Three ways of examining a frame.
   FOOTAGE names the folder of the repositories' files: FOOTAGE/OWNER+NAME/PATH. A listed file that is missing is left
   out and counted.
@@ -43,7 +43,7 @@ from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 ROOT = Path(__file__).resolve().parent.parent
 FOOTAGE = ROOT / ".cache" / "vtest.avi"
 CLIPS = ROOT.parent / "shared" / "clips"
-RECIPES = Path(__file__).resolve().parent / "opinion_footage.json"
+RECIPES = Path(__file__).resolve().parent / "labels_footage.json"
 LABELLED_S = 30.0
 """Later events of a film have no labels."""
 EXAMINED_EVERY_NS = 700 * NS_PER_MS
@@ -169,7 +169,7 @@ def weigh(way: str) -> None:
 def cost() -> None:
     print("| way | ms of one core, one inference | MiB added | outputs |\n|---|---:|---:|---:|")
     for way in WAYS:
-        command = [sys.executable, "-m", "bench.opinion", "--weigh", way]
+        command = [sys.executable, "-m", "bench.labels", "--weigh", way]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"| {way} | - | - | failed: {done.stderr.strip().splitlines()[-1][:60]} |")

