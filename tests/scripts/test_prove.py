@@ -13,6 +13,11 @@ from scripts import prove
 ROOT = Path(__file__).parents[2]
 
 
+def _commit_all(folder: Path) -> None:
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+
+
 def test_every_part_is_a_target_of_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {*prove.PARTS.values(), *prove.EXTRA.values()} <= targets
@@ -24,8 +29,7 @@ def test_a_part_is_run_and_its_last_line_its_outcome_and_its_commit_are_kept(
     (tmp_path / "Makefile").write_text(
         "good:\n\t@echo first\n\t@printf '\\033[32m=== 3 passed ===\\033[0m\\n\\n'\nbad:\n\t@echo broken\n\t@false\n"
     )
-    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    _commit_all(tmp_path)
     monkeypatch.setattr(prove, "ROOT", tmp_path)
     monkeypatch.setattr(prove, "PARTS", {"one": "good", "two": "bad"})
     kept = tmp_path / "kept.json"
@@ -40,6 +44,26 @@ def test_a_part_is_run_and_its_last_line_its_outcome_and_its_commit_are_kept(
     assert prove.load(kept)["one"].said == "changed"
     assert prove.load(kept)["one"].commit == one.commit + "+"
     assert prove.load(kept)["two"] == two
+
+
+def test_the_results_that_a_part_writes_do_not_make_the_next_part_test_other_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = [tmp_path / "tests" / "PROVED.json", tmp_path / "tests" / "crash" / "RESULTS.md"]
+    results[1].parent.mkdir(parents=True)
+    for path in results:
+        path.write_text("before")
+    (tmp_path / "Makefile").write_text(
+        "good:\n\t@echo after | tee tests/PROVED.json tests/crash/RESULTS.md\nbad:\n\t@echo '#' >> Makefile\n"
+    )
+    _commit_all(tmp_path)
+    monkeypatch.setattr(prove, "ROOT", tmp_path)
+    monkeypatch.setattr(prove, "PARTS", {"one": "good", "two": "bad"})
+    assert [prove.run("one").commit, prove.run("one").commit] == [prove.commit()] * 2
+    assert not prove.commit().endswith("+")
+    # The second part changes code while it runs.
+    assert prove.run("two").commit == prove.commit()
+    assert prove.commit().endswith("+")
 
 
 def test_a_part_that_never_ran_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
