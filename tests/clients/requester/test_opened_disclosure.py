@@ -33,10 +33,11 @@ from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.wire import strictjson
 from agent.wire.area import Point, Polygon
 from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState
+from agent.wire.fields import Kind
 from agent.wire.messages import Contact
 from agent.wire.statements import AbsenceReason, ClipClaim, FootageAbsence
 from tests.cameras import gops_of, play
-from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed, question
+from tests.clients.requester.conftest import DESCRIPTION, NOW_S, ROOT_ID, filmed, question
 from tests.clients.requester.house import Changes, Disclosure, House
 from tests.clients.requester.test_verification import STRANGER, last_of, lay_down
 from tests.damage import with_another_end
@@ -54,8 +55,31 @@ def opened(
 
 
 @pytest.fixture
-def good(requester: Requester, asked: SentRequest, house: House) -> OpenedDisclosure:
+def fresh(requester: Requester, asked: SentRequest, house: House) -> OpenedDisclosure:
+    """For a test that changes it."""
     return opened(requester, asked, house.disclose(asked, contact=ContactCard(v=1, name="M. Jansen")))
+
+
+@pytest.fixture(scope="module")
+def its_requester(tmp_path_factory: pytest.TempPathFactory) -> Requester:
+    return Requester.create(tmp_path_factory.mktemp("good") / "requester", "rijnstad-police", Kind.POLICE, ROOT_ID)
+
+
+@pytest.fixture(scope="module")
+def its_request(its_requester: Requester) -> SentRequest:
+    return its_requester.sent_request(messages.make_request(its_requester, question(), now_s=NOW_S).id)
+
+
+@pytest.fixture(scope="module")
+def its_house(gops: list[Gop]) -> House:
+    return filmed(gops)
+
+
+@pytest.fixture(scope="module")
+def good(its_requester: Requester, its_request: SentRequest, its_house: House) -> OpenedDisclosure:
+    """Opened once, for all the tests that only read it."""
+    disclosure = its_house.disclose(its_request, contact=ContactCard(v=1, name="M. Jansen"))
+    return opened(its_requester, its_request, disclosure)
 
 
 # -- footage -----------------------------------------------------------------------------------------------------------
@@ -92,8 +116,8 @@ def test_sound_that_was_shared_is_laid_beside_the_pictures_and_kept_as_signed(
     assert heard_from_s(mute.merged) == []
 
 
-def test_a_segments_file_is_exactly_what_the_device_sealed(good: OpenedDisclosure, house: House) -> None:
-    sealed = [each.content for each in house.stored if each.kind is PartKind.SEGMENT]
+def test_a_segments_file_is_exactly_what_the_device_sealed(good: OpenedDisclosure, its_house: House) -> None:
+    sealed = [each.content for each in its_house.stored if each.kind is PartKind.SEGMENT]
     assert [path.read_bytes() for path in good.mp4s] == sealed
 
 
@@ -260,13 +284,13 @@ def test_a_receipt_for_something_else_or_less_than_all_of_it_proves_nothing(
     assert not (made.bundle / "receipt.dsse").exists()
 
 
-def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosure, asked: SentRequest) -> None:
+def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosure, its_request: SentRequest) -> None:
     page = (good.folder / "certificate.html").read_text()
     said = words_of(page)
     for words in (
         "Federal Rules of Evidence 902(13) and 902(14)",
         "A template, filled in by a program.",
-        f"Case {asked.request.case}",
+        f"Case {its_request.request.case}",
         good.verification.disclosure,
         "penalty of perjury",
         "I am qualified to make this certificate",
@@ -408,17 +432,17 @@ def test_when_a_check_fails_there_is_a_verdict_and_not_one_frame(
 
 
 def test_opening_again_replaces_what_it_wrote_and_nothing_else(
-    requester: Requester, good: OpenedDisclosure, tmp_path: Path
+    requester: Requester, fresh: OpenedDisclosure, tmp_path: Path
 ) -> None:
-    (good.folder / "all.mp4").write_bytes(b"spoiled")
-    again = open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S)
+    (fresh.folder / "all.mp4").write_bytes(b"spoiled")
+    again = open_disclosure(requester.folder, fresh.verification.disclosure, now_s=NOW_S)
     assert again.merged is not None
     assert probe(again.merged).frames == 80
     mine = tmp_path / "holiday"
     mine.mkdir()
     (mine / "film.mp4").write_bytes(b"mine")
     with pytest.raises(ConfigurationError, match="--out"):
-        open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S, out=mine)
+        open_disclosure(requester.folder, fresh.verification.disclosure, now_s=NOW_S, out=mine)
     assert (mine / "film.mp4").read_bytes() == b"mine"
 
 
@@ -459,7 +483,7 @@ def words_of(text: str) -> str:
     return " ".join(Tags(text).text.split())
 
 
-def test_the_report_says_what_was_asked_received_and_checked(good: OpenedDisclosure, asked: SentRequest) -> None:
+def test_the_report_says_what_was_asked_received_and_checked(good: OpenedDisclosure, its_request: SentRequest) -> None:
     said = words_of(good.report.read_text())
     for words in (
         "Footage disclosed in case 2027-0114",
@@ -476,7 +500,7 @@ def test_the_report_says_what_was_asked_received_and_checked(good: OpenedDisclos
         "Clock synchronised: set by a time source",
         "What is proven",
         "What is not proven",
-        asked.request.id,
+        its_request.request.id,
     ):
         assert words in said, words
     for check in good.verification.checks:
@@ -484,7 +508,7 @@ def test_the_report_says_what_was_asked_received_and_checked(good: OpenedDisclos
         assert check.said in said
 
 
-def test_every_hash_that_matters_stands_in_the_report(good: OpenedDisclosure, house: House) -> None:
+def test_every_hash_that_matters_stands_in_the_report(good: OpenedDisclosure) -> None:
     text = good.report.read_text()
     for each in good.verification.items:
         assert each.item.part.sha256 in text
@@ -551,20 +575,20 @@ def test_a_polygon_is_described_and_drawn(requester: Requester, gops: list[Gop])
     assert 'polygon points="' in text
 
 
-def test_the_same_disclosure_makes_the_same_report(requester: Requester, good: OpenedDisclosure) -> None:
-    before = good.report.read_bytes()
-    again = open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S, zone=AMSTERDAM)
+def test_the_same_disclosure_makes_the_same_report(requester: Requester, fresh: OpenedDisclosure) -> None:
+    before = fresh.report.read_bytes()
+    again = open_disclosure(requester.folder, fresh.verification.disclosure, now_s=NOW_S, zone=AMSTERDAM)
     assert again.report.read_bytes() == before
 
 
 # -- the evidence ------------------------------------------------------------------------------------------------------
 
 
-def test_the_bundle_says_the_verdict_to_machines(good: OpenedDisclosure, asked: SentRequest, house: House) -> None:
+def test_the_bundle_says_the_verdict_to_machines(good: OpenedDisclosure, its_request: SentRequest) -> None:
     document = json.loads((good.bundle / "bundle.json").read_text())
     assert document["format"] == "doorward-evidence/1"
     assert document["verdict"] == {"ok": True, "failed": None}
-    assert document["request"]["id"] == asked.request.id
+    assert document["request"]["id"] == its_request.request.id
     assert [len(clip["segments"]) for clip in document["clips"]] == [2, 1]
     for clip in document["clips"]:
         for segment in clip["segments"]:
@@ -575,9 +599,9 @@ def test_the_bundle_says_the_verdict_to_machines(good: OpenedDisclosure, asked: 
 
 
 def test_the_bundle_holds_no_secret_and_not_what_the_owner_said_of_themselves(
-    good: OpenedDisclosure, asked: SentRequest
+    good: OpenedDisclosure, its_request: SentRequest
 ) -> None:
-    secret = asked.reply_identity().secret_text().encode()
+    secret = its_request.reply_identity().secret_text().encode()
     for path in good.bundle.rglob("*"):
         if path.is_file():
             data = path.read_bytes()
@@ -609,8 +633,8 @@ def test_every_signature_repeats_by_hand_with_openssl_as_the_report_says(good: O
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_a_changed_statement_fails_by_hand_too(good: OpenedDisclosure) -> None:
-    folder = good.bundle / "by-hand"
+def test_a_changed_statement_fails_by_hand_too(fresh: OpenedDisclosure) -> None:
+    folder = fresh.bundle / "by-hand"
     data = bytearray((folder / "manifest.signed").read_bytes())
     data[-2] ^= 1
     (folder / "manifest.signed").write_bytes(data)
@@ -619,21 +643,21 @@ def test_a_changed_statement_fails_by_hand_too(good: OpenedDisclosure) -> None:
     assert done.returncode != 0
 
 
-def test_times_are_told_in_the_zone_that_was_asked_for(requester: Requester, good: OpenedDisclosure) -> None:
-    again = open_disclosure(requester.folder, good.verification.disclosure, now_s=NOW_S, zone=datetime.UTC)
+def test_times_are_told_in_the_zone_that_was_asked_for(requester: Requester, fresh: OpenedDisclosure) -> None:
+    again = open_disclosure(requester.folder, fresh.verification.disclosure, now_s=NOW_S, zone=datetime.UTC)
     assert "Times are in UTC+00:00" in words_of(again.report.read_text())
 
 
 @pytest.mark.interop
 def test_another_age_implementation_opens_a_received_part_with_the_reply_identity(
-    good: OpenedDisclosure, asked: SentRequest, tmp_path: Path
+    good: OpenedDisclosure, its_request: SentRequest, tmp_path: Path
 ) -> None:
     interop = Path(__file__).parents[2] / "interop"
     node = shutil.which("node")
     if node is None or not (interop / "node_modules/age-encryption").is_dir():
         pytest.skip("npm age-encryption is not installed: run `npm ci` in tests/interop")
     part = good.bundle / "parts" / "1.age"
-    command = [node, "open.mjs", str(asked.folder / "reply.identity"), str(part), str(tmp_path / "opened")]
+    command = [node, "open.mjs", str(its_request.folder / "reply.identity"), str(part), str(tmp_path / "opened")]
     done = subprocess.run(command, cwd=interop, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first = good.verification.segments[0]
@@ -661,13 +685,13 @@ def test_on_a_disk_without_hard_links_the_bundle_holds_copies(
 
 
 def test_the_bundle_holds_each_statement_word_for_word_and_everything_as_it_was_received(
-    good: OpenedDisclosure, requester: Requester, asked: SentRequest
+    good: OpenedDisclosure, its_requester: Requester, its_request: SentRequest
 ) -> None:
     disclosed = good.verification.disclosed
     assert disclosed is not None
     manifest = disclosed.manifest
     texts = {
-        "request.dsse": asked.envelope,
+        "request.dsse": its_request.envelope,
         "manifest.dsse": good.verification.statements,
         "approval.dsse": manifest.approval.encode(),
         "enrolment-001.dsse": manifest.enrolments[0].encode(),
@@ -675,7 +699,7 @@ def test_the_bundle_holds_each_statement_word_for_word_and_everything_as_it_was_
         "ledger-proof.json": strictjson.encode(manifest.ledger),
         "records.jsonl": "".join(f"{line}\n" for line in manifest.records).encode(),
     }
-    answer = AnswerFolder(requester.folder, good.verification.disclosure)
+    answer = AnswerFolder(its_requester.folder, good.verification.disclosure)
     texts |= {f"parts/{number}.age": answer.part(number).read_bytes() for number in range(6)}
     for name, data in texts.items():
         assert (good.bundle / name).read_bytes() == data, name
