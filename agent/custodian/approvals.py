@@ -57,7 +57,7 @@ class Approvals:
         custodian_state: CustodianState,
         requests: Requests,
         releases: Releases,
-        acting: StatementApplier,
+        applier: StatementApplier,
         maker: OutboxBuilder,
     ) -> None:
         ports = custodian_state.deps
@@ -65,7 +65,7 @@ class Approvals:
         self._requests = requests
         self._releases = releases
         self._archive = ApprovalArchive(ports.journal, custodian_state.enrolments.seal)
-        self._acting = acting
+        self._applier = applier
         self._maker = maker
         self._journal = ports.journal
         self._ledger = custodian_state.ledger
@@ -85,7 +85,7 @@ class Approvals:
         released = self._released(approval, headers, stored, enrolment)
         if enrolment.approvals_needed == 1:
             return self._share(_CompleteApproval(approval, said, approval), released, enrolment)
-        with self._acting.apply_once(approval, enrolment):
+        with self._applier.apply_once(approval, enrolment):
             stored = self._approvable(approval, approval)
             self._journal.put(first_approval_of(stored.id), encode_statement(said.data, headers))
             self._releases.records.save_approvers(stored, [said.key_id])
@@ -119,7 +119,7 @@ class Approvals:
         disclosure = self._entropy.token(_ID_BYTES).hex()
         with self._maker.making(disclosure, released) as making:
             try:
-                with self._acting.apply_once(yes.acting, enrolment):
+                with self._applier.apply_once(yes.acting, enrolment):
                     return self._seal(yes, released, making, disclosure)
             except BaseException:
                 self._maker.discard(disclosure)

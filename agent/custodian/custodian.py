@@ -75,10 +75,10 @@ class Custodian:
         maker = OutboxBuilder(ports.outbox, ports.vault, ports.entropy, device_key)
         self.tips = Tips(custodian_state, maker, self.releases)
         self._inbox = Inbox(settings, custodian_state, self.releases, marks)
-        acting = StatementApplier(self.enrolments, custodian_state.decisions, ports.journal)
-        approvals = Approvals(custodian_state, self.requests, self.releases, acting, maker)
+        applier = StatementApplier(self.enrolments, custodian_state.decisions, ports.journal)
+        approvals = Approvals(custodian_state, self.requests, self.releases, applier, maker)
         statements = Statements(
-            custodian_state, self.requests, self.releases, acting, approvals, self.settings, self.tips
+            custodian_state, self.requests, self.releases, applier, approvals, self.settings, self.tips
         )
         self.statements = statements
         names = DeviceNames(public_key_of(device_key), broker_name)

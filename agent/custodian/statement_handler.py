@@ -55,7 +55,7 @@ class Statements:
         custodian_state: CustodianState,
         requests: Requests,
         releases: Releases,
-        acting: StatementApplier,
+        applier: StatementApplier,
         approvals: Approvals,
         settings: OwnerSettings,
         tips: Tips,
@@ -63,7 +63,7 @@ class Statements:
         self._enrolments = custodian_state.enrolments
         self._requests = requests
         self._releases = releases
-        self._acting = acting
+        self._applier = applier
         self._approvals = approvals
         self._journal = custodian_state.deps.journal
         self._ledger = custodian_state.ledger
@@ -96,7 +96,7 @@ class Statements:
         elif isinstance(said.statement, Tip):
             verdict = self._tip(said.statement, said, headers, enrolment)
         else:
-            with self._acting.apply_once(said.statement, enrolment):
+            with self._applier.apply_once(said.statement, enrolment):
                 verdict = self._apply(said)
         self._releases.wake_uplink()
         return verdict
@@ -137,7 +137,7 @@ class Statements:
                 "Sharing footage takes two owners. A tip from one owner may contain only words.",
                 remedy="Leave the footage out.",
             )
-        return self._tips.send(tip, headers, said, lambda: self._acting.apply_once(tip, enrolment))
+        return self._tips.send(tip, headers, said, lambda: self._applier.apply_once(tip, enrolment))
 
     def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> RequestStatus:
         stored = self._releases.records.find(revocation.disclosure)

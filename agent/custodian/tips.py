@@ -48,9 +48,9 @@ class Tips:
         tip: Tip,
         headers: tuple[bytes, ...],
         said: VerifiedStatement,
-        acting: Callable[[], AbstractContextManager[None]],
+        apply_once: Callable[[], AbstractContextManager[None]],
     ) -> RequestStatus:
-        """Makes the tip ready to leave.  `acting` opens the transaction in which its statement takes effect, once.
+        """Makes the tip ready to leave.  `apply_once` opens the transaction in which its statement takes effect, once.
 
         Raises `RequestError` if the tip cannot be sent.  The tip is then discarded.
         """
@@ -59,7 +59,7 @@ class Tips:
         # Copying takes time and runs outside the transaction, so every check runs again inside it.
         with self._maker.making(tip.tip, released) as making:
             try:
-                with acting():
+                with apply_once():
                     self._require_sendable(tip)
                     self._holds.require_none_going(each.id for each in released)
                     return self._seal(tip, said, released, making)

@@ -205,7 +205,7 @@ class LiveEncoder:
                 None,
             )
 
-    def _hand_over(self, filmed: _LiveGop, desk: LiveViewSink) -> bool:
+    def _hand_over(self, filmed: _LiveGop, sink: LiveViewSink) -> bool:
         try:
             sealed = self._sealed(filmed)
         except FormatError:
@@ -213,7 +213,7 @@ class LiveEncoder:
         pieces = pieces_of(sealed)
         looked_at = True
         for number, piece in enumerate(pieces):
-            looked_at = desk.put(filmed.number, number, len(pieces), piece)
+            looked_at = sink.put(filmed.number, number, len(pieces), piece)
         self.sealed += 1
         return looked_at
 

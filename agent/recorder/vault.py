@@ -261,6 +261,8 @@ class Vault(VaultReader):
             asked = limits or self._limits
             usage, missing, may_free = self._usage_to_free(asked, need_bytes)
             newest = self._index.newest()
+            # The plan frees space up to the floor. It is told of more free space than there is, so that it frees only
+            # `may_free` bytes: a file of another program displaces no more footage than the vault has added.
             decision = plan_eviction(
                 self._index.oldest(continuous=False),
                 held,
