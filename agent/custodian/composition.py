@@ -120,7 +120,9 @@ class CustodianRuntime:
         self.glances: Callable[[], tuple[str, ...]] = tuple
         """Gives the glance keys of the browsers that show alerts."""
         if self.alerts is not None:
-            self.glances = offer_alerts(self.alerts, context.folder.push, self.custodian)
+            self.glances = offer_alerts(
+                self.alerts, context.folder.push, self.custodian, lambda: self._clock.believed_ms
+            )
         self._metrics = make_metrics(configuration, self.status)
         self.page = self._make_page() if configuration.page is not None else None
         self._control = control_server(

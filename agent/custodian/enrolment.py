@@ -120,6 +120,14 @@ class Enrolments(ThreadOwned):
         """Returns True if the key belongs to no current owner."""
         return self.current is None or key_id not in self.current.approver_keys
 
+    def owner_name(self, key_id: str) -> str | None:
+        """Returns the name of the owner with this approval key, or None."""
+        current = self.current
+        if current is None:
+            return None
+        keys = zip(current.approvers, current.approver_keys, strict=True)
+        return next((named.name for named, each in keys if each == key_id), None)
+
     def seal(self, data: bytes) -> bytes:
         """Returns an age file around `data` for the current owners and the recovery identity.  The device cannot open
         it.

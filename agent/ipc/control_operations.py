@@ -27,6 +27,8 @@ __all__ = [
     "PAGE",
     "AbsenceSummary",
     "AccessLevel",
+    "AlertBrowser",
+    "AlertBrowsersAnswer",
     "AskedAnswer",
     "AuthorityAnswer",
     "BlockedSummary",
@@ -77,6 +79,7 @@ __all__ = [
     "KeyAnswer",
     "LeavePage",
     "LeavesAnswer",
+    "ListAlertBrowsers",
     "ListBrowsers",
     "ListBulletins",
     "ListCards",
@@ -117,6 +120,7 @@ __all__ = [
     "TipSummary",
     "TipsAnswer",
     "TrustAnswer",
+    "UseAlertBrowser",
     "VerdictAnswer",
     "read_operation",
 ]
@@ -336,6 +340,21 @@ class ChannelsAnswer(Struct):
 
 class KeyAnswer(Struct):
     key: str
+
+
+class AlertBrowser(Struct):
+    """A browser that gets alerts. `pictures`: `shown`, `none` (it gave no glance key) or `resting` (not used)."""
+
+    endpoint: str
+    browser: str
+    owner: str | None
+    made_s: int
+    used_s: int
+    pictures: str
+
+
+class AlertBrowsersAnswer(Struct):
+    browsers: tuple[AlertBrowser, ...]
 
 
 class AuthorityAnswer(Struct):
@@ -569,6 +588,16 @@ class SendTestAlert(Request[ChannelsAnswer], frozen=True, tag="alerts_test"): ..
 class GetPushKey(Request[KeyAnswer], frozen=True, tag="push_key"): ...
 
 
+class ListAlertBrowsers(Request[AlertBrowsersAnswer], frozen=True, tag="push_browsers"): ...
+
+
+class UseAlertBrowser(Request[NoAnswer], frozen=True, tag="push_used"):
+    """An owner has unlocked the page in a browser that gets alerts. `browser` names its make for other owners."""
+
+    endpoint: Card
+    browser: Annotated[str, Meta(pattern=r"^[ -~]*\Z", max_length=40)]
+
+
 class GetPageAuthority(Request[AuthorityAnswer], frozen=True, tag="page_authority"): ...
 
 
@@ -679,9 +708,11 @@ CONTROL: Final = _by_name(
     Operation(SubmitBundle, _OWNER, _BUNDLE),
     Operation(GetCheckpoint, _OWNER),
     Operation(GetEntries, _OWNER),
-    # Only a doorbell with [alerts] offers these two.
+    # Only a doorbell with [alerts] offers these four.
     Operation(SendTestAlert, _OWNER),
     Operation(GetPushKey, _OWNER),
+    Operation(ListAlertBrowsers, _OWNER),
+    Operation(UseAlertBrowser, _OWNER),
     # Only a doorbell with [page] offers these two, and only on the socket: a code lets a browser in.
     Operation(GetPageAuthority, None),
     Operation(MakePageCode, None),

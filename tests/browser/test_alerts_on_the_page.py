@@ -13,8 +13,10 @@ import pytest
 from tests.browser.home import Home
 from tests.browser.house import a_house, phones
 from tests.browser.looking import Looking
+from tests.browser.test_who_rings import switch_alerts_on
 from tests.receivers import NtfyServer, Receiver
 from tests.scenarios.street import until
+from tests.uplink.test_push_sender import Browser
 
 pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(300),
               pytest.mark.at_length("make test-browser")]  # fmt: skip
@@ -151,3 +153,27 @@ def test_a_tap_on_an_alert_shows_its_page_in_the_window_that_is_open_without_loc
            await page.getByRole("heading", {level: 1, name: "Live"}).waitFor();""",
     )
     assert people.browser.troubles("ana") == []
+
+
+def test_the_browsers_that_get_alerts_are_listed_with_their_pictures_and_an_owner_ends_one(
+    tmp_path: Path, looking: Looking
+) -> None:
+    with a_house(tmp_path, None, more="\n[alerts]\n") as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        people.claim("ana")
+        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
+        switch_alerts_on(people, Browser())
+        people.run(
+            "ana",
+            """const alerts = page.locator("#settings-alerts");
+               await alerts.getByText("Browsers that get alerts").waitFor();
+               await alerts.getByText(/owner-1 · last used .* · with pictures/).waitFor();
+               await page.locator("#settings-mine h2").waitFor();
+               await alerts.evaluate((section) => section.scrollIntoView());""",
+        )
+        looking.at(people, "ana", "settings-alert-browsers", full=False)
+        people.run("ana", 'await page.getByRole("button", {name: "End its alerts"}).click();')
+        people.sign("ana", "Sign")
+        people.run("ana", 'await page.getByText("Browsers that get alerts").waitFor({state: "detached"});')
+        assert house.control("push_browsers")["browsers"] == []
+        assert people.browser.troubles("ana") == []

@@ -19,6 +19,7 @@ import pytest
 from agent.core.webpush import point_of
 from agent.wire.base64 import encode_url
 from tests.browser.house import House, Phones, a_house, phones
+from tests.browser.looking import Looking
 from tests.scenarios.street import until
 from tests.uplink.test_push_sender import ENDPOINT, Browser, PushService
 
@@ -68,7 +69,8 @@ def deliver(people: Phones, house: House, message: dict[str, Any]) -> dict[str, 
              for (let looks = 0; looks < 20; looks++) {
                const found = await page.evaluate(async () => {
                  const [each] = await (await navigator.serviceWorker.ready).getNotifications();
-                 return each && {title: each.title, body: each.body, image: each.image ?? "", data: each.data};
+                 return each && {title: each.title, body: each.body, image: each.image ?? "", data: each.data,
+                   actions: each.actions.map(({action, title}) => [action, title])};
                });
                if (found) return found;
                await page.waitForTimeout(100);
@@ -82,8 +84,48 @@ def deliver(people: Phones, house: House, message: dict[str, Any]) -> dict[str, 
     return dict(found)
 
 
+def answer_and_later(people: Phones) -> None:
+    """ "Later" closes the alert and asks for no page. "Answer" leads to Live with one tap."""
+    asked = people.run(
+        "ana",
+        """await page.evaluate(() => {
+             globalThis.asked = [];
+             navigator.serviceWorker.addEventListener("message", ({data}) => asked.push(data.page));
+           });
+           const [worker] = page.context().serviceWorkers();
+           for (const action of ["later", "answer"]) {
+             await worker.evaluate(async (action) => {
+               await registration.showNotification("Our door", {tag: action, data: {page: "/live"}});
+               const [notification] = await registration.getNotifications({tag: action});
+               dispatchEvent(new NotificationEvent("notificationclick", {notification, action}));
+             }, action);
+           }
+           await page.waitForURL("**/live");
+           await page.waitForFunction(async () => {
+             const left = await (await navigator.serviceWorker.ready).getNotifications();
+             return !left.some((each) => ["later", "answer"].includes(each.tag));
+           });
+           return page.evaluate(() => asked);""",
+    )
+    assert asked == ["/live"]
+
+
+def see_the_visitor_before_unlocking(people: Phones, looking: Looking) -> None:
+    """As a tap on an alert opens the page on a system that shows no pictures: the keys are locked."""
+    people.run(
+        "ana",
+        """await page.goto(args.url + "/live");
+           await page.getByRole("heading", {name: /Welcome back/}).waitFor();
+           const picture = page.getByRole("img", {name: "The picture of the alert"});
+           await picture.waitFor();
+           await page.waitForFunction(() => document.querySelector(".visitor img").naturalWidth === 160);""",
+        url=people.house.url,
+    )
+    looking.at(people, "ana", "unlock-with-visitor")
+
+
 def test_a_ring_shows_who_is_there_in_the_notification_and_to_nobody_in_between(
-    tmp_path: Path, footage: Path, service: PushService, screenshots: Path
+    tmp_path: Path, footage: Path, service: PushService, screenshots: Path, looking: Looking
 ) -> None:
     browser = Browser()
     with a_house(tmp_path, footage, more=ALERTS) as house, phones(house, tmp_path) as people:
@@ -102,6 +144,7 @@ def test_a_ring_shows_who_is_there_in_the_notification_and_to_nobody_in_between(
         shown = deliver(people, house, ring)
         assert shown["body"].endswith("The doorbell rang.")
         assert shown["data"] == {"page": "/live", "hasPicture": True}
+        assert shown["actions"] == [["answer", "Answer"], ["later", "Later"]]
         head, _, data = shown["image"].partition(",")
         assert head == "data:image/webp;base64"
         webp = base64.b64decode(data)
@@ -114,6 +157,8 @@ def test_a_ring_shows_who_is_there_in_the_notification_and_to_nobody_in_between(
             if path.is_file():
                 assert webp[12:60] not in path.read_bytes(), path
         assert all(webp[12:60] not in json.dumps(each).encode() for each in messages)
+        answer_and_later(people)
+        see_the_visitor_before_unlocking(people, looking)
         damaged = ring | {"picture": ring["picture"] | {"payload": ring["picture"]["payload"][::-1]}}
         people.run(
             "ana",

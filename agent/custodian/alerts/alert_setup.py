@@ -103,11 +103,20 @@ class AlertsFactory:
         return stored is None or stored.state.holds_footage
 
 
-def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian) -> Callable[[], tuple[str, ...]]:
+def offer_alerts(
+    alerts: Alerts, push: Path, custodian: Custodian, now_ms: Callable[[], int]
+) -> Callable[[], tuple[str, ...]]:
     """Registers the operations on alerts for the owner's client and page. `push`: the file of the subscribed browsers.
-    Returns a function that gives their glance keys."""
+    `now_ms`: believed UTC. Returns a function that gives their glance keys."""
     custodian.control.offer("alerts_test", alerts.answer_test)
-    browsers = PushChannels(PrivateText(push), alerts, custodian.custodian_state.decisions.after, alerts.notify)
+    browsers = PushChannels(
+        PrivateText(push),
+        alerts,
+        custodian.custodian_state.decisions.after,
+        alerts.notify,
+        now_ms,
+        custodian.enrolments.owner_name,
+    )
     for name, answer in browsers.answers.items():
         custodian.control.offer(name, answer)
     custodian.statements.subscribe = browsers.subscribe

@@ -5,6 +5,10 @@ for every channel. A browser gets the same alerts under the same rules as any ch
 
 An owner signs each subscription and its end (`wire.statements.PushSubscription` and `PushUnsubscription`). The ledger
 records both. A session or access to the socket alone is too weak. A subscription ends with its owner.
+
+A glance key rests while its browser is unused: `UNUSED_S` after an owner last unlocked the page there, alerts come
+without pictures. They have pictures again once an owner unlocks it, so a wrong clock costs no key. A phone in a drawer,
+or in other hands, stops seeing the door.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -22,14 +27,32 @@ from agent.core.alerts.alert_messages import ChannelAddress, glance_id
 from agent.core.alerts.policy import ChannelRules
 from agent.core.webpush import point_of, push_address, subscription
 from agent.errors import DoorwardError, RequestError
+from agent.ipc.control_operations import UseAlertBrowser
 from agent.wire.base64 import decode_url, encode_url
 from agent.wire.statements import PushSubscription, PushUnsubscription
 
-__all__ = ["PushChannels", "PushStore"]
+__all__ = ["UNUSED_S", "PushChannels", "PushStore"]
 
 MOST_BROWSERS: Final = 16
+UNUSED_S: Final = 90 * 86_400
+"""As long as an unused browser stays paired (`page.sessions`)."""
+_NOTED_EVERY_S: Final = 3600
+"""A use is written at most this often: it wears the card."""
 _PREFIX: Final = "browser "
 Answer = tuple[dict[str, Any], bytes]
+
+
+class _Browser(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription. `owner`: the key id of its signer. `browser`: its make, from the page. Times are UTC seconds."""
+
+    endpoint: str
+    p256dh: str
+    auth: str
+    owner: str
+    glance: str
+    made_s: int
+    used_s: int
+    browser: str = ""
 
 
 class PushStore(Protocol):
@@ -52,7 +75,8 @@ class AlertChannels(Protocol):
 class PushChannels:
     """`answers`: the operations of the control socket and of the page, by name.
 
-    `after` runs a function once the decision is durable; `tell(kind, text)` alerts every owner.
+    `after` runs a function once the decision is durable; `tell(kind, text)` alerts every owner. `now_ms`: believed UTC.
+    `owner_name`: the name of the owner with a key id, or None.
     """
 
     def __init__(
@@ -61,13 +85,17 @@ class PushChannels:
         alerts: AlertChannels,
         after: Callable[[Callable[[], None]], None],
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
+        now_ms: Callable[[], int] = lambda: 0,
+        owner_name: Callable[[str], str | None] = lambda key_id: key_id,
     ) -> None:
         self._store = store
         self._after = after
         self._tell = tell
+        self._now_ms = now_ms
+        self._owner_name = owner_name
         self._alerts = alerts
         self._lock = threading.Lock()
-        self._browsers: dict[str, dict[str, str]] = {}
+        self._browsers: dict[str, _Browser] = {}
         try:
             kept = _kept(store.load())
         except ValueError:
@@ -82,6 +110,8 @@ class PushChannels:
             self._announce(name, browser)
         self.answers: dict[str, Callable[[Any, bytes], Answer]] = {
             "push_key": lambda _asked, _body: ({"key": encode_url(point_of(self._key))}, b""),
+            "push_browsers": lambda _asked, _body: ({"browsers": self._listed()}, b""),
+            "push_used": self._use,
         }
 
     def subscribe(self, statement: PushSubscription | PushUnsubscription, signer: str) -> None:
@@ -89,8 +119,16 @@ class PushChannels:
         if isinstance(statement, PushUnsubscription):
             self._after(lambda: self._forget(_name(statement.endpoint)))
             return
-        browser = {part: getattr(statement, part) for part in ("endpoint", "p256dh", "auth")}
-        browser |= {"owner": signer, "glance": statement.glance or ""}
+        now_s = self._now_s
+        browser = _Browser(
+            endpoint=statement.endpoint,
+            p256dh=statement.p256dh,
+            auth=statement.auth,
+            owner=signer,
+            glance=statement.glance or "",
+            made_s=now_s,
+            used_s=now_s,
+        )
         subscription(statement.endpoint, statement.p256dh, statement.auth)
         name = _name(statement.endpoint)
         with self._lock:
@@ -98,7 +136,7 @@ class PushChannels:
                 raise RequestError("Too many browsers receive alerts.", remedy="Switch alerts off in one of them.")
         self._after(lambda: self._keep(name, browser))
 
-    def _keep(self, name: str, browser: dict[str, str]) -> None:
+    def _keep(self, name: str, browser: _Browser) -> None:
         with self._lock:
             self._browsers[name] = browser
             self._save()
@@ -108,7 +146,7 @@ class PushChannels:
     def leave(self, has_left: Callable[[str], bool]) -> None:
         """Removes the browsers of former owners. `has_left` returns whether a key id has left the list of owners."""
         with self._lock:
-            gone = [name for name, browser in self._browsers.items() if has_left(browser["owner"])]
+            gone = [name for name, browser in self._browsers.items() if has_left(browser.owner)]
             for name in gone:
                 del self._browsers[name]
                 self._alerts.drop_channel(name)
@@ -124,42 +162,76 @@ class PushChannels:
                 self._save()
                 self._alerts.drop_channel(name)
 
-    def _announce(self, name: str, browser: dict[str, str]) -> None:
+    def _announce(self, name: str, browser: _Browser) -> None:
         self._alerts.set_channel(
             ChannelRules(name),
-            ChannelAddress(name, self._address(browser)),
-            glance_id(browser["glance"]) if browser["glance"] else "",
+            ChannelAddress(name, _address(browser, self._key)),
+            glance_id(browser.glance) if browser.glance else "",
         )
 
     def glances(self) -> tuple[str, ...]:
-        """Returns the glance keys that pictures of alerts are sealed to."""
+        """Returns the glance keys that pictures of alerts are sealed to: those of browsers that are in use."""
         with self._lock:
-            return tuple(browser["glance"] for browser in self._browsers.values() if browser["glance"])
+            return tuple(each.glance for each in self._browsers.values() if self._pictures(each) == "shown")
 
-    def _address(self, browser: dict[str, str]) -> str:
-        return push_address(browser["endpoint"], browser["p256dh"], browser["auth"], self._key)
+    def _pictures(self, browser: _Browser) -> str:
+        if not browser.glance:
+            return "none"
+        return "resting" if self._now_s - browser.used_s > UNUSED_S else "shown"
+
+    @property
+    def _now_s(self) -> int:
+        return self._now_ms() // 1000
+
+    def _listed(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [
+                {
+                    "endpoint": each.endpoint,
+                    "browser": each.browser,
+                    "owner": self._owner_name(each.owner),
+                    "made_s": each.made_s,
+                    "used_s": each.used_s,
+                    "pictures": self._pictures(each),
+                }
+                for each in self._browsers.values()
+            ]
+
+    def _use(self, asked: UseAlertBrowser, _body: bytes) -> Answer:
+        name, now_s = _name(asked.endpoint), self._now_s
+        with self._lock:
+            known = self._browsers.get(name)
+            if known is None:
+                return {}, b""
+            is_noted = known.browser == asked.browser and 0 <= now_s - known.used_s < _NOTED_EVERY_S
+            if not is_noted:
+                self._browsers[name] = msgspec.structs.replace(known, browser=asked.browser, used_s=now_s)
+                self._save()
+        return {}, b""
 
     def _save(self) -> None:
         secret = encode_url(self._key.private_numbers().private_value.to_bytes(32, "big"))
-        self._store.save(json.dumps({"vapid": secret, "browsers": self._browsers}))
+        kept = {"vapid": secret, "browsers": self._browsers}
+        self._store.save(msgspec.json.encode(kept).decode())
 
 
-def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, dict[str, str]]] | None:
+def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, _Browser]] | None:
     """Returns None if the file is empty. Raises `ValueError` if the text is anything else than `_save` writes."""
     if not text:
         return None
     try:
         kept = json.loads(text)
-        browsers = {
-            str(name): {part: str(browser[part]) for part in ("endpoint", "p256dh", "auth", "owner", "glance")}
-            for name, browser in kept["browsers"].items()
-        }
+        browsers = msgspec.convert(kept["browsers"], dict[str, _Browser])
         key = ec.derive_private_key(int.from_bytes(decode_url(kept["vapid"]), "big"), ec.SECP256R1())
         for browser in browsers.values():
-            push_address(browser["endpoint"], browser["p256dh"], browser["auth"], key)
-    except (KeyError, TypeError, AttributeError, DoorwardError) as error:
+            _address(browser, key)
+    except (KeyError, TypeError, AttributeError, msgspec.ValidationError, DoorwardError) as error:
         raise ValueError("damaged") from error
     return key, browsers
+
+
+def _address(browser: _Browser, key: ec.EllipticCurvePrivateKey) -> str:
+    return push_address(browser.endpoint, browser.p256dh, browser.auth, key)
 
 
 def _name(endpoint: str) -> str:

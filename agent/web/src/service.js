@@ -1,11 +1,13 @@
 // Opens the page at once, also while the doorbell is off. Caches the program only: answers of the doorbell, footage and
 // documents with names stay out of the cache.
 //
-// Every navigation over HTTPS passes this worker. If the certificate is not trusted, the person sees the program's words
+// Every navigation over HTTPS passes this worker. If the certificate is not trusted, people see the program's words
 // instead of a browser's warning, which could be clicked past. So a relay gets no code to run beside the keys of this
 // origin, and HSTS is not needed (docs/decisions/0033-no-hsts.md). The authority of a replaced doorbell is at
 // http://NAME/install: another origin, which this worker does not see.
-import { openPicture } from "./owner/glance.js";
+import { "alert.answer" as answerEn, "alert.later" as laterEn } from "../texts/en.json";
+import { "alert.answer" as answerEs, "alert.later" as laterEs } from "../texts/es.json";
+import { keepAlert, openPicture } from "./owner/glance.js";
 import { base64 } from "./wire/bytes.js";
 
 const CACHE = "doorward-program";
@@ -108,20 +110,34 @@ async function show(data) {
   const body = typeof said.body === "string" ? said.body : "";
   const page = ALERT_PAGES.find((each) => each === said.page) ?? "/timeline";
   const picture = said.picture === undefined ? undefined : await openPicture(said.picture);
+  // Where the system shows no picture, the tapped alert opens on it.
+  if (picture) await keepAlert(said.picture, Date.now());
   const image = picture && `data:image/webp;base64,${base64(picture)}`;
-  // `image` is missing from TypeScript's types: Chromium shows it (Android, Windows, Linux), Safari and Firefox do not.
+  // `image` and `actions` are missing from TypeScript's types: Chromium shows them, Safari and Firefox do not
+  // (docs/phones.md).
   const options = /** @type {NotificationOptions} */ ({
     body,
     icon: "/static/icon-192.png",
     tag: "doorward",
     data: { page, hasPicture: picture !== undefined },
     ...(image && { image }),
+    ...(page === "/live" && { actions: ringActions() }),
   });
   await worker.registration.showNotification(title, options);
 }
+
+/** A ring is answered with one tap. "Later" only closes the alert: the ring stays on the timeline. */
+function ringActions() {
+  const [answer, later] = navigator.language.startsWith("es") ? [answerEs, laterEs] : [answerEn, laterEn];
+  return [
+    { action: "answer", title: answer },
+    { action: "later", title: later },
+  ];
+}
+
 worker.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  event.waitUntil(showPage(event.notification.data?.page ?? "/timeline"));
+  if (event.action !== "later") event.waitUntil(showPage(event.notification.data?.page ?? "/timeline"));
 });
 
 /**

@@ -7,7 +7,7 @@ import { PageError, plainOf } from "./errors.js";
 import { ask } from "./link.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
-import { makeGlanceKey } from "./owner/glance.js";
+import { makeGlanceKey, newestAlert } from "./owner/glance.js";
 import { householdRoots, takeOverRoots } from "./owner/household_roots.js";
 import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
@@ -322,6 +322,11 @@ const operations = {
   /** A new key for the pictures of alerts: its recipient. */
   async makeGlanceKey() {
     return makeGlanceKey();
+  },
+
+  /** The picture of a fresh alert, which the glance key opens while the owner's keys are locked. */
+  async newestAlert() {
+    return newestAlert();
   },
 
   async removePasskey() {

@@ -15,9 +15,9 @@ from agent.core.webpush import point_of
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.alerts.alerts import Alerts, AlertSettings
 from agent.custodian.alerts.private_file import PrivateText
-from agent.custodian.alerts.push_channels import MOST_BROWSERS, PushChannels
+from agent.custodian.alerts.push_channels import MOST_BROWSERS, UNUSED_S, PushChannels
 from agent.errors import FormatError, OpenError, RequestError
-from agent.ipc.control_operations import GetPushKey
+from agent.ipc.control_operations import GetPushKey, ListAlertBrowsers, UseAlertBrowser
 from agent.uplink.alert_sender import AlertDelivery
 from agent.wire.base64 import encode_url
 from agent.wire.identities import private_key_from_seed
@@ -225,3 +225,51 @@ def test_a_picture_reaches_the_browser_that_it_is_sealed_to_also_after_a_restart
         ("https://push.test/1", b"for 1"),
         ("https://push.test/7", b""),
     ]
+
+
+def listed(push: PushChannels) -> list[tuple[str, str, str]]:
+    """Name, owner and pictures of each browser in the list."""
+    found = push.answers["push_browsers"](ListAlertBrowsers(), b"")[0]["browsers"]
+    return [(each["browser"], each["owner"], each["pictures"]) for each in found]
+
+
+def used(push: PushChannels, number: int) -> None:
+    push.answers["push_used"](UseAlertBrowser(endpoint=f"https://push.test/{number}", browser="Chrome, Android"), b"")
+
+
+def test_the_glance_key_of_a_browser_that_is_not_used_rests_until_an_owner_uses_it_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    glance = str(HybridIdentity(bytes([1]) * 32).recipient())
+    alerts, store, now_s = alerts_in(tmp_path), PrivateText(tmp_path / "push.json"), [1_000_000]
+
+    def again() -> PushChannels:
+        return PushChannels(
+            store,
+            alerts,
+            lambda act: act(),
+            now_ms=lambda: now_s[0] * 1000,
+            owner_name={"key 1": "anna"}.get,  # type: ignore[arg-type]
+        )
+
+    push = again()
+    push.subscribe(wanted(1, glance=glance), "key 1")
+    push.subscribe(wanted(2), "key 2")
+    assert listed(push) == [("", "anna", "shown"), ("", None, "none")]
+    now_s[0] += UNUSED_S
+    assert push.glances() == (glance,)
+    now_s[0] += 1
+    for each in (push, again()):
+        assert each.glances() == ()
+        assert listed(each)[0] == ("", "anna", "resting")
+    used(push, 7)  # an unknown browser: nothing to note
+    used(push, 1)
+    assert push.glances() == (glance,)
+    assert listed(again())[0] == ("Chrome, Android", "anna", "shown")
+    written = store.load()
+    now_s[0] += 60
+    used(push, 1)
+    assert store.load() == written, "each use would wear the card"
+    now_s[0] -= 10_000_000  # a clock that is set back
+    assert push.glances() == (glance,)
+    alerts.close()

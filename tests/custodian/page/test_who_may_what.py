@@ -51,7 +51,7 @@ SPECIFIED = {
             "bulletins", "tips", "shared", "segment", "poster", "sound", "live",
             "list", "kept", "settings",
             "statement", "trust", "trust_changes", "trust_bundle",
-            "alerts_test", "push_key",
+            "alerts_test", "push_key", "push_browsers", "push_used",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
             "page_now",
         )
@@ -96,7 +96,7 @@ def test_every_route_has_the_mark_that_is_specified(door: Door) -> None:
 
 
 def test_every_operation_of_the_control_socket_is_marked_and_no_other(door: Door) -> None:
-    with_alerts = {"alerts_test", "push_key"}
+    with_alerts = {"alerts_test", "push_key", "push_browsers", "push_used"}
     from_the_page_server = {name for name, operation in CONTROL.items() if operation.access is None}
     assert from_the_page_server == {"page_code", "page_authority"}
     assert set(CONTROL) - with_alerts - from_the_page_server == set(door.page._control._operations)

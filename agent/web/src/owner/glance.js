@@ -12,6 +12,8 @@ import * as store from "./store.js";
 
 const NAME = "AES-GCM";
 const LARGEST_HEADER = 8192;
+/** After this long a visitor has gone, and the timeline says more. */
+const STILL_NEWS_MS = 10 * 60_000;
 
 /** Makes a new glance key, keeps it in place of an older one, and returns its recipient. */
 export async function makeGlanceKey() {
@@ -21,6 +23,22 @@ export async function makeGlanceKey() {
   const sealed = new Uint8Array(await crypto.subtle.encrypt({ name: NAME, iv }, key, utf8(identity)));
   await store.keepGlance({ key, iv, sealed });
   return identityToRecipient(identity);
+}
+
+/**
+ * Keeps the newest alert's picture, as sealed as it came.
+ *
+ * @param {unknown} picture
+ * @param {number} at UTC ms
+ */
+export const keepAlert = (picture, at) => store.keepAlert({ picture, at });
+
+/** The picture of the newest alert, and when it came; null if there was none, or it was long ago. */
+export async function newestAlert() {
+  const kept = await store.alert();
+  if (!kept || Date.now() - kept.at > STILL_NEWS_MS) return null;
+  const media = await openPicture(kept.picture);
+  return media ? { media, at: kept.at } : null;
 }
 
 /**

@@ -56,6 +56,14 @@ export const glance = () => within("keys", "readonly", (store) => store.get("gla
 /** @param {Glance} value */
 export const keepGlance = (value) => within("keys", "readwrite", (store) => store.put(value, "glance"));
 /**
+ * The sealed picture of the newest alert.
+ *
+ * @returns {Promise<{ picture: unknown, at: number } | undefined>}
+ */
+export const alert = () => within("keys", "readonly", (store) => store.get("alert"));
+/** @param {{ picture: unknown, at: number }} value */
+export const keepAlert = (value) => within("keys", "readwrite", (store) => store.put(value, "alert"));
+/**
  * @param {string} device
  * @returns {Promise<any>}
  */

@@ -4,7 +4,8 @@ import { call, origin } from "../ui/client.js";
 import { confirm, credentialFields, doing } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
 import { passkey } from "../ui/passkey.js";
-import { t } from "../ui/texts.js";
+import { clock, t } from "../ui/texts.js";
+import { noteUse } from "./alerts.js";
 
 /** @import { Answer } from "../types.js" */
 
@@ -16,6 +17,7 @@ export async function unlock(content, hello) {
   const asking = credentialFields(await passkey());
   const problem = h("p.problem", { role: "alert" });
   const button = h("button.primary.wide", { type: "submit" }, t("unlock"));
+  const visitor = await visitorSeen();
   content.append(
     h(
       "form.card.narrow",
@@ -24,6 +26,7 @@ export async function unlock(content, hello) {
           event.preventDefault();
           const isOpen = await doing(button, problem, async () => {
             await call("unlock", { credential: await asking.credential(), origin: origin() });
+            void noteUse();
             await go(
               location.pathname === "/unlock" || location.pathname === "/setup" ? "/timeline" : location.pathname,
               { replace: true },
@@ -32,7 +35,7 @@ export async function unlock(content, hello) {
           if (!isOpen) asking.again();
         },
       },
-      h("div.seal", icon(...ICONS.lock)),
+      visitor ?? h("div.seal", icon(...ICONS.lock)),
       h("h1", t("unlock.title", { doorbell: hello.doorbell })),
       h("p.quiet", t("unlock.text")),
       asking.element,
@@ -43,6 +46,18 @@ export async function unlock(content, hello) {
   );
   if (asking.field.isConnected) asking.field.focus();
   else button.focus();
+}
+
+/** The picture of an alert that came just now: not every system shows it in the notification. */
+async function visitorSeen() {
+  const found = await call("newestAlert").catch(() => null);
+  if (!found) return undefined;
+  const address = URL.createObjectURL(new Blob([found.media], { type: "image/webp" }));
+  return h(
+    "figure.visitor",
+    h("img", { src: address, alt: t("glance.alt"), onload: () => URL.revokeObjectURL(address) }),
+    h("figcaption.quiet", t("glance.at", { time: clock(found.at) })),
+  );
 }
 
 async function startAgain() {

@@ -607,6 +607,19 @@ export interface AbsenceSummary {
   reason: string;
 }
 
+export interface AlertBrowser {
+  endpoint: string;
+  browser: string;
+  owner: string | null;
+  made_s: number;
+  used_s: number;
+  pictures: string;
+}
+
+export interface AlertBrowsersAnswer {
+  browsers: AlertBrowser[];
+}
+
 export interface AlertQueueStatus {
   channels: Record<string, Channel>;
 }
@@ -872,6 +885,10 @@ export interface LeavePage {
 
 export interface LeavesAnswer {
   entries: string[];
+}
+
+export interface ListAlertBrowsers {
+
 }
 
 export interface ListBrowsers {
@@ -1140,6 +1157,11 @@ export interface UplinkReport {
   received_messages?: number | null;
 }
 
+export interface UseAlertBrowser {
+  endpoint: string;
+  browser: string;
+}
+
 export interface Vault {
   segments: number;
   stored_bytes: number;
@@ -1188,6 +1210,8 @@ export interface ControlOperations {
   ledger: { request: GetEntries; answer: LeavesAnswer };
   alerts_test: { request: SendTestAlert; answer: ChannelsAnswer };
   push_key: { request: GetPushKey; answer: KeyAnswer };
+  push_browsers: { request: ListAlertBrowsers; answer: AlertBrowsersAnswer };
+  push_used: { request: UseAlertBrowser; answer: NoAnswer };
   page_hello: { request: GetPageSession; answer: HelloAnswer };
   page_challenge: { request: GetChallenge; answer: ChallengeAnswer };
   page_prove: { request: ProveOwner; answer: NoAnswer };

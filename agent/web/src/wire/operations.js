@@ -33,6 +33,8 @@ export const BODY_BYTES = Object.freeze({
   ledger: 65536,
   alerts_test: 65536,
   push_key: 65536,
+  push_browsers: 65536,
+  push_used: 65536,
   page_hello: 65536,
   page_challenge: 65536,
   page_prove: 65536,
