@@ -139,6 +139,8 @@ def _is_only_words(parent: ast.AST, node: ast.AST) -> bool:
             return name.endswith("Error") or name in {"_refused", "_refuted", "_unverified", "TypeVar", "cast"}
         case _, ast.Call(func=ast.Attribute(value=ast.Name(id=log) | ast.Attribute(attr=log), attr=name)):
             return (log in {"log", "_log"} and name in _LOGGING) or (log, name) == ("structlog", "get_logger")
+        case _, ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Attribute(attr="get_logger")))):
+            return True
         case ast.Call(func=ast.Attribute(attr="Thread") | ast.Name(id="Thread")), ast.keyword(arg="name"):
             return True
     return False
