@@ -10,6 +10,7 @@ import pytest
 
 from agent.core.home_news import HomeState
 from agent.core.timebase import ClockQuality
+from agent.core.vault.coverage import CoverageSpan, CoverageState
 from agent.custodian.home_status import HomeStateHandler
 from agent.custodian.readonly_disk import ReadOnlyDisk
 from agent.errors import RequestError
@@ -242,3 +243,14 @@ def test_a_request_is_listed_with_the_facts_that_the_device_can_read(door: Door)
     door.deny(asked)
     assert answer(door, "requests")[0]["requests"] == []
     assert [each["id"] for each in answer(door, "requests", all=True)[0]["requests"]] == [asked.id]
+
+
+def test_the_gaps_of_a_request_are_told_with_their_reasons(door: Door) -> None:
+    asked = door.ask()
+    from_ms, to_ms = asked.from_s * 1000, asked.to_s * 1000
+    door.vault.stretches = (
+        CoverageSpan(from_ms, from_ms + 1000, CoverageState.FOOTAGE),
+        CoverageSpan(from_ms + 1000, to_ms, CoverageState.PRIVACY),
+    )
+    (gap,) = answer(door, "gaps", id=asked.id)[0]["gaps"]
+    assert gap == {"from_ms": from_ms + 1000, "to_ms": to_ms, "reason": CoverageState.PRIVACY.value}

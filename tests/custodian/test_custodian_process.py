@@ -218,7 +218,7 @@ def test_the_recorder_is_told_to_whom_to_seal_as_soon_as_there_is_an_owner(role:
 
 def test_the_uplink_learns_the_broker_and_the_cell_and_never_the_place(make: Callable[..., CustodianRole]) -> None:
     role = make(HERE, broker=BROKER)
-    assert role._uplink_desk.addressing == UplinkConfig(
+    assert role._uplink_handler.addressing == UplinkConfig(
         role.device.id,
         "broker.example",
         8884,
@@ -230,7 +230,7 @@ def test_the_uplink_learns_the_broker_and_the_cell_and_never_the_place(make: Cal
 
 
 def test_without_a_place_no_cell_is_listened_to(make: Callable[..., CustodianRole]) -> None:
-    assert make(broker=BROKER)._uplink_desk.addressing.cell_filter is None
+    assert make(broker=BROKER)._uplink_handler.addressing.cell_filter is None
 
 
 # -- what an owner sets ------------------------------------------------------------------------------------------------
@@ -245,9 +245,9 @@ def test_what_an_owner_sets_is_in_force_at_once_and_after_a_restart(
         assert role.alerts is not None
         return (
             place,
-            role.custodian.keeping.held_bytes,
+            role.custodian.holds.held_bytes,
             role.alerts._policy.quiet,
-            role._uplink_desk.addressing.cell_filter,
+            role._uplink_handler.addressing.cell_filter,
         )
 
     sections = {"broker": BROKER, "alerts": AlertsConfig(), "vault": VaultConfig(max_bytes=10**9)}
@@ -256,7 +256,7 @@ def test_what_an_owner_sets_is_in_force_at_once_and_after_a_restart(
     keys = owner_of(role, tmp_path)
     before = ({"lat": 53.5, "lon": 10.0}, 5 * 10**8, None, cell_filter(cell_of(53.5, 10.0)))
     assert in_force(role) == before
-    version = role._uplink_desk._version
+    version = role._uplink_handler._version
     changes = {
         "position": Point(lat=48.1, lon=11.5),
         "max_bytes": 10**8,
@@ -266,7 +266,7 @@ def test_what_an_owner_sets_is_in_force_at_once_and_after_a_restart(
         change_settings(link, keys, changes)
     after = ({"lat": 48.1, "lon": 11.5}, 5 * 10**7, (1320, 420), cell_filter(cell_of(48.1, 11.5)))
     assert in_force(role) == after
-    assert role._uplink_desk._version > version, "the uplink is told"
+    assert role._uplink_handler._version > version, "the uplink is told"
     role.stop()
     role.close()
     again = make(HERE, **sections)
@@ -312,7 +312,7 @@ def test_alerts_page_and_figures_run_from_its_start_to_its_stop(
     assert alerts._thread.is_alive()
     assert alerts._link == page.url
     assert role.status()["alerts"]["channels"]["Ann"]["waiting"] == 0
-    assert role._uplink_desk.home_address == HomeAddress(
+    assert role._uplink_handler.home_address == HomeAddress(
         host="hass.example", port=1884, user="u", password="p", ca="", prefix="ha", device=role.device.id, name="Door",
         version=__version__, page=page.url,
     )  # fmt: skip

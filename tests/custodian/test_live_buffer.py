@@ -107,3 +107,48 @@ def test_nothing_is_shown_any_more_after_the_end() -> None:
     buffer.put(1, 0, 1, b"x")
     buffer.close()
     assert buffer.answer(GetLiveGops(after=0), b"") == ({"numbers": [], "sizes": []}, b"")
+
+
+def test_a_gop_is_shown_for_ten_seconds() -> None:
+    clock = [1000.0]
+    buffer = LiveBuffer(lambda: clock[0])
+    buffer.put(1, 0, 1, b"old")
+    clock[0] += 10.0
+    buffer.put(2, 0, 1, b"new")
+    assert numbers(buffer) == [1, 2]
+    clock[0] += 0.001
+    assert numbers(buffer) == [2]
+    clock[0] += 10.0
+    assert numbers(buffer) == []
+
+
+def test_sixty_four_gops_are_kept_and_one_answer_has_four_megabytes() -> None:
+    buffer = LiveBuffer()
+    for number in range(65):
+        buffer.put(number, 0, 1, b"x")
+    assert buffer.answer(GetLiveGops(after=0), b"")[0]["numbers"] == list(range(2, 66))
+    for number in range(3):
+        for piece in range(32):
+            buffer.put(100 + number, piece, 32, bytes(65_536))
+    answer, body = buffer.answer(GetLiveGops(after=65), b"")
+    assert (answer["numbers"], len(body)) == ([66, 67], 4 << 20)
+
+
+def test_an_altered_recorder_that_changes_the_number_of_pieces_begins_again() -> None:
+    buffer = LiveBuffer()
+    buffer.put(1, 0, 3, b"a")
+    buffer.put(1, 0, 2, b"b")
+    assert numbers(buffer) == []
+    buffer.put(1, 1, 2, b"c")
+    assert buffer.answer(GetLiveGops(after=0), b"")[1] == b"bc"
+    buffer.put(1, 0, 2, b"d")
+    assert numbers(buffer) == [1], "each of the pieces comes again"
+
+
+def test_a_piece_is_answered_with_whether_somebody_looks() -> None:
+    buffer = LiveBuffer()
+    assert buffer.put(1, 0, 1, b"x") is False
+    buffer.answer(GetLiveGops(after=0), b"")
+    assert buffer.put(2, 0, 1, b"x") is True
+    buffer.close()
+    assert buffer.put(3, 0, 1, b"x") is False

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.manifest import ChainHead, RawLine, sign_record, split_lines
+from agent.core.vault.manifest import ChainHead, RawLine, chapter_start, sign_record, split_lines
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import RecoveredRecord, SealedFile
 from agent.core.vault.segment import Begin
@@ -283,6 +283,17 @@ def test_a_record_that_comes_late_closes_the_gap_that_it_speaks_of() -> None:
     assert [gap[:2] for gap in spans(timeline)] == [(30 * MINUTE_MS, 40 * MINUTE_MS)]
     log.watching(5, 60)
     assert spans(timeline) == []
+    log.watching(-20, -10)
+    log.watching(-40, -30)
+    before = [(-10 * MINUTE_MS, 0, "off"), (-30 * MINUTE_MS, -20 * MINUTE_MS, "off")]
+    assert [(gap["start_ms"], gap["end_ms"], gap["reason"]) for gap in timeline.gaps(-(2**53), 2**53)] == before
+
+
+def test_a_record_that_overlaps_the_one_before_it_makes_its_time_longer() -> None:
+    log, timeline = a_timeline()
+    for minutes in ((0, 10), (20, 30), (25, 35), (50, 51)):
+        log.watching(*minutes)
+    assert [gap[:2] for gap in spans(timeline)] == [(35 * MINUTE_MS, 50 * MINUTE_MS), (10 * MINUTE_MS, 20 * MINUTE_MS)]
 
 
 def test_a_clock_that_was_not_set_does_not_end_the_time_of_which_nothing_is_known() -> None:
@@ -314,3 +325,44 @@ def test_only_the_newest_gaps_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         240 * MINUTE_MS + 1_000,
         180 * MINUTE_MS + 1_000,
     ]
+
+
+class Chapters(Log):
+    """A manifest of two chapters."""
+
+    def __init__(self, first: Log, second: Log) -> None:
+        super().__init__()
+        self.both = (first, second)
+
+    def end(self) -> int:
+        return chapter_start(1) + len(self.both[1].data)
+
+    def raw_lines(self, position: int = 0) -> Iterator[RawLine]:
+        for number, each in enumerate(self.both):
+            begin, end = chapter_start(number), chapter_start(number) + len(each.data)
+            if position < end:
+                start = max(position, begin)
+                yield from split_lines([bytes(each.data[start - begin :])], start)
+
+
+def test_a_chapter_whose_last_line_was_cut_off_is_continued_by_the_next_and_one_that_was_deleted_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = Log(), Log()
+    first.segment("a", "one", 1_000, seq=1)
+    first.data += b'{"payload": "cut of'
+    second.segment("b", "two", 60_000, seq=2)
+    timeline = Timeline(Chapters(first, second))  # type: ignore[arg-type]
+    assert [event["event"] for event in timeline.events(*EVER)] == ["two", "one"]
+    second.segment("c", "three", 120_000, seq=3)
+    assert [event["event"] for event in timeline.events(*EVER)] == ["three", "two", "one"]
+    monkeypatch.setattr(module, "oldest_chapter", lambda _log: 1)
+    assert [event["event"] for event in timeline.events(*EVER)] == ["three", "two", "one"], "its evictions are recorded"
+    fresh = Timeline(Chapters(first, second))  # type: ignore[arg-type]
+    assert [event["event"] for event in fresh.events(*EVER)] == ["three", "two"]
+    behind = Timeline(Chapters(first, Log()))  # type: ignore[arg-type]
+    behind._offset = chapter_start(1) - 1
+    behind._log.both = (first, second)  # type: ignore[attr-defined]
+    assert [event["event"] for event in behind.events(*EVER)] == ["three", "two"], (
+        "a chapter that it has not read is gone"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -105,3 +106,32 @@ def test_the_index_is_closed_with_its_follower(tested: TestVault, monkeypatch: p
     monkeypatch.setattr(index, "close", lambda: closed.append(True), raising=False)
     FollowingIndex(tested.log, index).close()
     assert closed == [True]
+
+
+def test_what_concerns_the_index_alone_goes_to_it(tested: TestVault) -> None:
+    index = mock.Mock()
+    follower = FollowingIndex(tested.log, index)
+    follower.clear()
+    follower.keep_copy()
+    follower.set_scrubbed(7)
+    follower.apply((), ("a",), "tip", ("anchor",))  # type: ignore[arg-type]
+    follower.close()
+    assert index.mock_calls == [
+        mock.call.clear(),
+        mock.call.keep_copy(),
+        mock.call.set_scrubbed(7),
+        mock.call.apply((), ("a",), "tip", ("anchor",)),
+        mock.call.close(),
+    ]
+    index.restore_copy.return_value = "restored"
+    index.scrubbed.return_value = 7
+    index.is_damaged = "damaged"
+    assert (follower.restore_copy(), follower.scrubbed(), follower.is_damaged) == ("restored", 7, "damaged")
+
+
+def test_a_boot_without_a_date_is_looked_for_in_the_newest_manifest(tested: TestVault) -> None:
+    follower = FollowingIndex(tested.log, FakeIndex())
+    tested.record()
+    (boot,) = follower.boots()
+    assert follower.undated(boot) == tested.index.undated(boot)
+    assert follower.undated("f" * 32) == tested.index.undated("f" * 32)

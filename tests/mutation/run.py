@@ -11,7 +11,8 @@ one file.
 - The tests of a group run once on sound code, and the runner records which test passes which line.
 - For each mutant of `mutants.py` the group's tests run until one fails.  A mistake in a function is made in a fork of a
   process that has everything imported and collected.  The function gets another code object, and only the tests that
-  pass its line run: first the test that noticed the last mistake in this file, then the quickest.
+  pass its line run: first the test that noticed the last mistake in this file, then those that are named after the
+  module, and of each the quickest.
 - A mistake in a definition is made as the module is imported.
 - The Pythons that a test starts count too: they note the lines that they pass, and they import the module with the
   mistake (`in_children/sitecustomize.py`).
@@ -524,7 +525,7 @@ class InFunctions:
         A test counts if it passes without a mistake in a fork like the one in which it failed.
         """
         names = self._passing(path, mutant, passing)
-        chosen = sorted(names, key=lambda name: (name != self._noticed_last.get(path), self._took_s[name]))
+        chosen = sorted(names, key=functools.partial(self._turn, path))
         if self._draw.budget_s is not None:
             sums = itertools.accumulate(self._took_s[name] for name in chosen)
             chosen = [name for name, sum_s in zip(chosen, sums, strict=True) if sum_s <= self._draw.budget_s]
@@ -540,6 +541,11 @@ class InFunctions:
                 return by
             chosen.remove(by)
         return None
+
+    def _turn(self, path: Path, name: str) -> tuple[bool, bool, float]:
+        """Order of the tests of one mutant."""
+        file = name.partition("::")[0].rpartition("/")[2]
+        return name != self._noticed_last.get(path), path.stem not in file, self._took_s[name]
 
     def _passing(self, path: Path, mutant: Mutant, passing: dict[str, list[str]]) -> set[str]:
         """The tests that pass the mutant's line."""

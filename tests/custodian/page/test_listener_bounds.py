@@ -1,0 +1,349 @@
+"""Which connection goes first, who counts as a stranger, and for how long a client is waited for: to the last one."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+import socket
+import ssl
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from agent.custodian.page import listener as module
+from agent.custodian.page.listener import (
+    PER_ADDRESS,
+    ConnectionPriority,
+    PageListener,
+    _Connection,
+    _ConnectionPhase,
+    _first_to_go,
+    most_connections,
+)
+
+ANONYMOUS, EXPECTED, OWNER = ConnectionPriority
+
+
+class Loop:
+    """Notes what the listener asks of its event loop."""
+
+    def __init__(self) -> None:
+        self.reads: list[object] = []
+        self.later: list[tuple[float, Callable[[], None]]] = []
+        self.cancelled = 0
+
+    def add_reader(self, found: object, _do: object) -> None:
+        self.reads.append(found)
+
+    def remove_reader(self, found: object) -> None:
+        self.reads.remove(found)
+
+    def call_later(self, seconds: float, do: Callable[[], None]) -> Any:
+        self.later.append((seconds, do))
+        return SimpleNamespace(cancel=self._cancel)
+
+    def _cancel(self) -> None:
+        self.cancelled += 1
+
+    def create_task(self, work: Any) -> Any:
+        work.close()
+        return SimpleNamespace(cancel=lambda: None, add_done_callback=lambda _done: None)
+
+
+class Listening:
+    """A listening socket: what it is asked to accept."""
+
+    def __init__(self) -> None:
+        self.coming: list[object] = []
+        self.accepted: list[Any] = []
+
+    def setblocking(self, blocks: bool) -> None:
+        assert blocks is False
+
+    def accept(self) -> tuple[Any, tuple[str, int]]:
+        if not self.coming:
+            raise BlockingIOError
+        first = self.coming.pop(0)
+        if isinstance(first, OSError):
+            raise first
+        self.accepted.append(mock.Mock())
+        return self.accepted[-1], (str(first), 1)
+
+
+class Stand:
+    """A listener in the event loop `loop`, on a clock that the test moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int = 64) -> None:
+        self.now_s = 1000.0
+        self.loop = Loop()
+        self.socket = Listening()
+        self.closed: list[_Connection] = []
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        monkeypatch.setattr(module, "asyncio", SimpleNamespace(get_running_loop=lambda: self.loop))
+
+        def end(connection: _Connection) -> None:
+            self.closed.append(connection)
+
+        monkeypatch.setattr(_Connection, "end", end)
+        self.listener = PageListener(self.socket, ssl.create_default_context(), most=most)  # type: ignore[arg-type]
+        self.listener.open(dict)
+
+    def hold(self, address: str, rank: ConnectionPriority = ANONYMOUS, number: int = 1) -> list[_Connection]:
+        """Connections that are open, each a second older than the next."""
+        made = [_Connection(address, rank, self.now_s - 900 + each) for each in range(number)]
+        self.listener._connections |= set(made)
+        return made
+
+    def come(self, *addresses: object) -> None:
+        self.socket.coming += addresses
+        self.listener._accept()
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
+    return Stand(monkeypatch)
+
+
+def test_the_first_to_go_is_a_stranger_of_the_most_crowded_address_and_the_oldest_of_those() -> None:
+    found = [
+        _Connection(address, rank, since_s)
+        for address, rank, since_s in (
+            ("a", ANONYMOUS, 1.0), ("b", ANONYMOUS, 3.0), ("b", ANONYMOUS, 2.0), ("c", EXPECTED, 0.0),
+            ("c", EXPECTED, 0.5), ("c", EXPECTED, 0.7), ("d", OWNER, 0.0),
+        )
+    ]  # fmt: skip
+    order = []
+    while found:
+        order.append(_first_to_go(found))
+        found.remove(order[-1])
+    assert [(each.address, each.since_s) for each in order] == [
+        ("b", 2.0), ("a", 1.0), ("b", 3.0), ("c", 0.0), ("c", 0.5), ("c", 0.7), ("d", 0.0),
+    ]  # fmt: skip
+
+
+def test_a_stranger_has_a_dozen_connections_from_one_address_and_the_next_closes_the_oldest(stand: Stand) -> None:
+    held = stand.hold("a", number=PER_ADDRESS - 1)
+    stand.come("a")
+    assert stand.closed == []
+    stand.come("a")
+    assert stand.closed == held[:1]
+    assert len(stand.listener._connections) == PER_ADDRESS
+
+
+def test_strangers_have_half_of_the_room_and_an_owners_address_is_exempt(stand: Stand) -> None:
+    for number in range(31):
+        stand.hold(f"address {number}")
+    stand.come("b")
+    assert stand.closed == []
+    stand.come("c")
+    assert len(stand.closed) == 1
+    (owners,) = stand.hold("owner", OWNER)
+    stand.listener.set_priority(owners, OWNER)
+    stand.come(*["owner"] * (PER_ADDRESS + 1))
+    assert len(stand.closed) == 1
+    assert sum(each.rank is EXPECTED for each in stand.listener._connections) == PER_ADDRESS + 1
+
+
+def test_nobody_comes_in_beyond_the_room_without_another_going(stand: Stand) -> None:
+    stand.hold("owner", EXPECTED, 62)
+    (stranger,) = stand.hold("a")
+    stand.come("b")
+    assert (stand.closed, len(stand.listener._connections)) == ([], 64)
+    stand.come("c")
+    assert (stand.closed, len(stand.listener._connections)) == ([stranger], 64)
+
+
+def test_an_address_counts_as_an_owners_for_twelve_hours_and_thirty_two_of_them_are_remembered(stand: Stand) -> None:
+    def rank_of(address: str) -> ConnectionPriority:
+        before = set(stand.listener._connections)
+        stand.come(address)
+        (new,) = stand.listener._connections - before
+        return new.rank
+
+    (one,) = stand.hold("a")
+    stand.listener.set_priority(one, EXPECTED)
+    assert (one.rank, rank_of("a")) == (EXPECTED, ANONYMOUS), "a paired browser makes no owner's address"
+    stand.listener.set_priority(one, OWNER)
+    stand.listener.set_priority(one, ANONYMOUS)
+    assert (one.rank, rank_of("a")) == (OWNER, EXPECTED), "a rank only rises"
+    stand.now_s += module.EXPECTED_S - 0.001
+    assert rank_of("a") is EXPECTED
+    stand.now_s += 0.001
+    assert rank_of("a") is ANONYMOUS
+    stand.listener.set_priority(one, OWNER)
+    for number in range(module.EXPECTED_ADDRESSES - 1):
+        stand.listener.set_priority(stand.hold(f"owner {number}", OWNER)[0], OWNER)
+    stand.listener.set_priority(one, OWNER)
+    assert rank_of("owner 0") is EXPECTED
+    stand.listener.set_priority(stand.hold("one more", OWNER)[0], OWNER)
+    assert rank_of("owner 0") is ANONYMOUS, "the one that spoke the longest ago is forgotten"
+    assert rank_of("a") is rank_of("one more") is EXPECTED
+
+
+def test_what_is_no_open_connection_gets_no_rank(stand: Stand) -> None:
+    gone = _Connection("a", ANONYMOUS, 0.0)
+    for each in (gone, None, "a"):
+        stand.listener.set_priority(each, OWNER)
+    assert gone.rank is ANONYMOUS
+    assert stand.listener._expected == {}
+
+
+def test_strangers_begin_sixty_four_handshakes_at_once_and_thirty_two_in_a_second(stand: Stand) -> None:
+    def begun() -> int:
+        return sum(stand.listener._take_token() for _ in range(200))
+
+    assert begun() == 64
+    stand.now_s += 1.0
+    assert begun() == 32
+    stand.now_s += 1000.0
+    assert begun() == 64
+
+
+def test_an_answer_waits_neither_for_its_own_head_nor_in_the_event_loop(stand: Stand) -> None:
+    stand.come("a")
+    (accepted,) = stand.socket.accepted
+    accepted.setblocking.assert_called_once_with(False)
+    accepted.setsockopt.assert_called_once_with(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def test_after_sixteen_newcomers_those_who_are_in_are_served_first(stand: Stand) -> None:
+    stand.come(*(f"address {number}" for number in range(15)))
+    assert stand.loop.reads == [stand.socket]
+    stand.come(*(f"other {number}" for number in range(16)))
+    assert stand.loop.reads == []
+    (_sweep, (after_s, resume)) = stand.loop.later
+    assert after_s == 0.01
+    resume()
+    assert stand.loop.reads == [stand.socket]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_when_descriptors_run_out_strangers_go_and_the_page_rests_for_a_second(stand: Stand, number: int) -> None:
+    strangers, owners = stand.hold("a", number=3), stand.hold("b", EXPECTED) + stand.hold("c", OWNER)
+    stand.come(OSError(number, "no"))
+    assert set(stand.closed) == set(strangers)
+    assert stand.listener._connections == set(owners)
+    assert stand.loop.reads == []
+    (_sweep, (after_s, resume)) = stand.loop.later
+    assert after_s == 1.0
+    resume()
+    assert stand.loop.reads == [stand.socket]
+
+
+def test_another_fault_of_the_listening_socket_costs_nobody_the_connection(stand: Stand) -> None:
+    stand.hold("a")
+    stand.come(OSError(errno.EPROTO, "no"))
+    assert stand.closed == []
+    assert stand.loop.later[-1][0] == 1.0
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(), InterruptedError(), ConnectionAbortedError()])
+def test_a_newcomer_that_has_gone_again_makes_no_pause(stand: Stand, error: OSError) -> None:
+    stand.come(error)
+    assert stand.loop.reads == [stand.socket]
+
+
+def test_a_listener_that_is_closed_ends_handshakes_and_does_not_accept_again(stand: Stand) -> None:
+    (silent,), (spoken,) = stand.hold("a"), stand.hold("b")
+    spoken.protocol = SimpleNamespace()  # type: ignore[assignment]
+    stand.come(*(f"other {number}" for number in range(15)), OSError(errno.EPROTO, "no"))
+    stand.loop.reads.append(stand.socket)
+    stand.listener.close()
+    assert silent in stand.closed
+    assert spoken not in stand.closed
+    assert (stand.loop.reads, stand.loop.cancelled) == ([], 1)
+    stand.loop.later[-1][1]()
+    assert stand.loop.reads == []
+    stand.listener.close()
+    assert stand.loop.cancelled == 1
+
+
+def test_the_listener_looks_each_second_for_clients_that_keep_it_waiting(stand: Stand) -> None:
+    (old,), (new,) = stand.hold("a"), stand.hold("b")
+    new.enter(_ConnectionPhase.HEAD)
+    (after_s, look), stand.loop.later = stand.loop.later[0], []
+    assert after_s == 1.0
+    look()
+    assert stand.closed == [old]
+    assert stand.listener._connections == {new}
+    assert stand.loop.later == [(1.0, look)]
+
+
+# -- one connection ----------------------------------------------------------------------------------------------------
+
+
+def speaking(rank: ConnectionPriority, *, unsent: int = 0, more_body: bool = False) -> _Connection:
+    """A connection with a request, of 1 000 s."""
+    made = _Connection("a", rank, 1000.0)
+    made.phase = _ConnectionPhase.REQUEST
+    transport = SimpleNamespace(get_write_buffer_size=lambda: made.protocol.test_unsent)  # type: ignore[union-attr]
+    made.protocol = SimpleNamespace(  # type: ignore[assignment]
+        transport=transport, cycle=SimpleNamespace(more_body=more_body), test_unsent=unsent
+    )
+    made.unsent_bytes = unsent
+    return made
+
+
+@pytest.mark.parametrize(
+    ("phase", "limit_s"),
+    [(_ConnectionPhase.HANDSHAKE, 10.0), (_ConnectionPhase.HEAD, 10.0), (_ConnectionPhase.IDLE, 30.0)],
+)
+def test_each_wait_for_a_client_has_its_limit(phase: _ConnectionPhase, limit_s: float) -> None:
+    waiting = _Connection("a", OWNER, 1000.0)
+    assert waiting.phase is _ConnectionPhase.HANDSHAKE
+    waiting.phase = phase
+    assert not waiting.is_overdue(1000.0 + limit_s)
+    assert waiting.is_overdue(1000.001 + limit_s)
+
+
+def test_a_strangers_request_ends_after_a_minute_and_an_owners_only_if_the_owner_stalls() -> None:
+    assert not speaking(ANONYMOUS).is_overdue(1060.0)
+    assert speaking(ANONYMOUS).is_overdue(1060.001)
+    for rank in (EXPECTED, OWNER):
+        assert not speaking(rank).is_overdue(5000.0), "the answer is still being computed"
+        for stalled in (speaking(rank, unsent=1), speaking(rank, more_body=True)):
+            assert not stalled.is_overdue(1060.0)
+            assert stalled.is_overdue(1060.001)
+
+
+def test_a_reader_that_takes_something_is_waited_for_again() -> None:
+    reading = speaking(OWNER, unsent=900)
+    reading.protocol.test_unsent = 800  # type: ignore[union-attr]
+    assert not reading.is_overdue(1100.0)
+    assert not reading.is_overdue(1160.0)
+    assert reading.is_overdue(1160.001)
+
+
+def test_a_connection_without_http_is_ended_by_its_task_and_another_at_once() -> None:
+    ended: list[str] = []
+    fresh = _Connection("a", ANONYMOUS, 0.0)
+    fresh.end()
+    fresh.task = SimpleNamespace(cancel=lambda: ended.append("cancelled"))  # type: ignore[assignment]
+    fresh.end()
+    fresh.protocol = SimpleNamespace(transport=None)  # type: ignore[assignment]
+    fresh.end()
+    fresh.protocol = SimpleNamespace(transport=SimpleNamespace(abort=lambda: ended.append("aborted")))  # type: ignore[assignment]
+    fresh.end()
+    assert ended == ["cancelled", "cancelled", "aborted"]
+
+
+@pytest.mark.parametrize(("descriptors", "connections"), [(64, 8), (72, 9), (10, 8), (512, 64), (520, 64), (-1, 64)])
+def test_the_room_is_an_eighth_of_the_descriptors_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, connections: int
+) -> None:
+    assert resource.RLIM_INFINITY == -1
+    monkeypatch.setattr(module.resource, "getrlimit", lambda _kind: (descriptors, descriptors))
+    assert most_connections() == connections
+
+
+def test_what_waits_for_a_first_byte_is_released_once() -> None:
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_future()
+    module._release(waiting)
+    module._release(waiting)
+    assert waiting.done()
+    loop.close()
