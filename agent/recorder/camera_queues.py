@@ -218,7 +218,7 @@ class CameraQueues(ThreadOwned):
             self.packets_dropped += 1
 
     def luma(self, frame: LumaFrame) -> None:
-        self._feel(frame)
+        self._check_sensor(frame)
         kept = LumaFrame(frame.luma.copy(), frame.sensor_ns, frame.light, self._kept_picture(frame))
         if not self.live:
             self.lumas.put(kept)
@@ -238,7 +238,7 @@ class CameraQueues(ThreadOwned):
         picture = frame.picture()
         return lambda: picture
 
-    def _feel(self, frame: LumaFrame) -> None:
+    def _check_sensor(self, frame: LumaFrame) -> None:
         """Checks that the sensor is alive. A few rows are enough: their noise never repeats, except in the dark."""
         self.frames += 1
         self.frame_ns = time.monotonic_ns()

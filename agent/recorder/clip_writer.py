@@ -127,7 +127,7 @@ class ClipWriter:
         self._gop: list[Gop] = []
         """The GOP that is being written, as far as it has come."""
         self._object_detection = detection or ObjectDetectionService(None, notifier)
-        self._rolling = False
+        self._evicting = False
         self._foreign_bytes = 0
         self.events = 0
 
@@ -190,13 +190,13 @@ class ClipWriter:
         )
         try:
             while True:
-                item = queue.take(0.0 if self._rolling else RETRY_S if self._retry_buffer.waiting else None)
+                item = queue.take(0.0 if self._evicting else RETRY_S if self._retry_buffer.waiting else None)
                 if item is not None:
                     self._handle(item, assembler, clips, between)
                 elif queue.closed:
                     break
                 self._retry_buffer.retry()
-                if self._rolling:
+                if self._evicting:
                     self._enforce_retention_when_possible()
                 self._meanwhile()
             if (rest := assembler.finish()) is not None:
@@ -328,11 +328,11 @@ class ClipWriter:
             self._enforce_retention_when_possible()
 
     def _enforce_retention_when_possible(self) -> None:
-        self._rolling = False
+        self._evicting = False
         try:
             self._enforce_retention()
         except StorageError as error:
-            self._log.error("not_rolled", error=error.message)
+            self._log.error("segments_not_evicted", error=error.message)
 
     def _make_room(self, segment_bytes: int) -> bool:
         """Evicts for a segment that a full disk refused. Returns whether anything was evicted."""
@@ -342,23 +342,23 @@ class ClipWriter:
         """Evicts a slice. The rest follows between the next packets, because a long eviction must not delay
         recording."""
         protected = self._protected()
-        rolled = self._vault.enforce_retention(
+        eviction = self._vault.enforce_retention(
             protected.names, now_ms=protected.now_ms, need_bytes=need_bytes, most=_SLICE
         )
-        self._rolling = rolled.more
-        if rolled.foreign_bytes and not self._foreign_bytes:
-            self._log.warning("other_files_fill_the_disk", missing_bytes=rolled.foreign_bytes)
+        self._evicting = eviction.more
+        if eviction.foreign_bytes and not self._foreign_bytes:
+            self._log.warning("other_files_fill_the_disk", missing_bytes=eviction.foreign_bytes)
             self._notifier.notify("other files", "Other files fill the doorbell's disk.")
-        self._foreign_bytes = rolled.foreign_bytes
-        if rolled.evicted:
-            self._log.info("rolled", evicted=len(rolled.evicted), freed_bytes=rolled.freed_bytes)
-        if rolled.forced:
-            self._log.warning("holds_overruled", segments=len(rolled.forced))
+        self._foreign_bytes = eviction.foreign_bytes
+        if eviction.evicted:
+            self._log.info("segments_evicted", evicted=len(eviction.evicted), freed_bytes=eviction.freed_bytes)
+        if eviction.forced:
+            self._log.warning("holds_overruled", segments=len(eviction.forced))
             self._notifier.notify(
                 "vault",
-                f"The disk is full: {len(rolled.forced)} segments that a request was waiting for had to make room.",
+                f"The disk is full: {len(eviction.forced)} segments that a request was waiting for had to make room.",
             )
-        return bool(rolled.evicted)
+        return bool(eviction.evicted)
 
     def _new_name(self) -> SegmentId:
         return segment_id(self._entropy.token(ID_BYTES))

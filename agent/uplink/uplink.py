@@ -219,7 +219,7 @@ class Uplink(ThreadOwned):
     # -- transfers -----------------------------------------------------------------------------------------------------
 
     def _take_up(self) -> None:
-        """Do what the custodian's lists say.  One that cannot be asked now is asked again at the next look."""
+        """Begins and stops transfers by the custodian's list. If the custodian is away, the next look asks again."""
         try:
             outgoing = self._custody.outgoing()
         except DoorwardError as error:
@@ -228,9 +228,9 @@ class Uplink(ThreadOwned):
         self._carry(outgoing)
 
     def _listen(self) -> None:
-        """To another cell, if the device was moved; to this one again now and then, and soon if something was missed.
+        """Subscribes to the new cell if the device was moved, and to the present one again from time to time.
 
-        When, depends on what arrived and on chance, never on what was in it.
+        It does so sooner if a message was missed. The moment depends on chance, never on the content of a message.
         """
         if self._bus.dropped != self._dropped:
             self._dropped = self._bus.dropped
@@ -247,7 +247,7 @@ class Uplink(ThreadOwned):
         return self._now() + int(self._uniform(*between_s) * NS_PER_S)
 
     def _carry(self, outgoing: list[tuple[OutboxRecord, bool]]) -> None:
-        """Begin what is new on the list, stop what is no longer on it."""
+        """Begins what is new on the list, and stops what is no longer on it."""
         listed = {record.disclosure: (record, begun) for record, begun in outgoing}
         for disclosure, transfer in self._transfers.items():
             if disclosure not in listed:
@@ -273,6 +273,7 @@ class Uplink(ThreadOwned):
         self._log.info("transfer_begins", disclosure=record.disclosure, parts=len(record.parts))
 
     def _pump(self) -> None:
+        """Sends for each transfer until its window or the bus' is full. Acknowledgements make room."""
         for disclosure, transfer in list(self._transfers.items()):
             while (effect := transfer.sender.next_effect(self._now())) is not None:
                 if not self._carry_out(disclosure, transfer, effect):

@@ -105,7 +105,7 @@ def test_a_slow_card_loses_nothing() -> None:
     assert [entry.id for entry in tested.vault.entries()] == ids
 
 
-def test_a_full_disk_is_relieved_by_rolling() -> None:
+def test_a_full_disk_is_relieved_by_eviction() -> None:
     disk = FakeDisk()
     tested = make_vault(disk)
     ids = [tested.record() for _ in range(6)]

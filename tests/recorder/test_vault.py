@@ -214,7 +214,7 @@ def test_a_segment_without_all_of_its_sound_says_so(tested: TestVault) -> None:
     assert (record.sound, record.silence) == (None, SoundGapReason.MICROPHONE)
 
 
-def test_rolling_takes_the_oldest_first_and_neither_held_nor_newest(tested: TestVault) -> None:
+def test_eviction_takes_the_oldest_first_and_neither_held_nor_newest(tested: TestVault) -> None:
     ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(5)]
     stored_bytes = tested.vault.totals().stored_bytes
     report = tested.vault.enforce_retention(held={ids[1]}, limits=RetentionLimits(most_bytes=1))
