@@ -1,4 +1,4 @@
-"""Decides which segments the vault evicts: by bytes, by age, and to keep free space on the disk.
+"""Decides which segments the rolling vault evicts: by bytes, by age, and to keep free space on the disk.
 
 - If other files fill the disk, the vault evicts at most as much as it adds itself (`DiskGrowth`), so that the newest
   replaces the oldest. If that is too little, recording stops, and the owner is told.
