@@ -134,7 +134,9 @@ class Background:
     def _learn(self, following: BackgroundUpdate, *, spares_objects: bool, measures_contrast: bool = False) -> None:
         noisy_cells = self._passes.follow(following, spares_objects, self.scene_noise * _NOISE_LEVEL)
         noisy_share = noisy_cells / self._cells
-        self.scene_noise = min(30.0, max(0.2, self.scene_noise * (1 + 0.1 * (noisy_share - 0.5))))
+        # Beside a visitor the background is stale, and what light changes on it would pass for noise.
+        if noisy_share < 0.5 or not spares_objects:
+            self.scene_noise = min(30.0, max(0.2, self.scene_noise * (1 + 0.1 * (noisy_share - 0.5))))
         if measures_contrast:
             self.measure_contrast()
         self._set_threshold()

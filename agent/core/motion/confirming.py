@@ -12,6 +12,10 @@ moth once in a while.  (M out of N confirmation of radar tracks: Blackman, *Mult
 applications*, 1986.)  In rain one look is enough: nothing flies then, drops are gone before (`clearing.py`), and who
 walks in it is seen in pieces.
 
+Trees, rain and insects make paths, too, and make them all day. The scene's usual longest path is therefore tracked by
+sign, as each cell's noise is, and a path must exceed it. Paths of visitors go on to many times the confirming length,
+and are left out. (The constant false-alarm rate of radar: Finn & Johnson, 1968.)
+
 At night a lamp draws insects, so small things have to be upright and surely tracked besides, unless the grid is
 smoothed: that is done when gain is turned up for want of a lamp.
 """
@@ -39,6 +43,14 @@ _SMALL_CELLS, _LEAST_CELLS_AT_NIGHT = 60, 11
 _ONCE_CELLS_BY_DAY, _ONCE_CELLS_AT_NIGHT = 12, 30
 """From this size one look is enough."""
 
+_CLUTTER_PATHS, _CLUTTER_PATHS_IF_LARGE = 2.0, 1.0
+"""A path must be longer by this factor than the scene's usual one; of a large region, than the usual one."""
+
+_VISITOR_PATHS = 3.0
+"""A path of this many confirming lengths is a visitor's, and says nothing about clutter."""
+
+_CLUTTER_AT_FIRST, _CLUTTER_FALLS = 0.5, 0.05
+
 _AGAIN_S = 0.6
 _AGAIN_CELLS = 4
 """The second look has to find it so soon, and within so many cells of where it was."""
@@ -55,6 +67,10 @@ class MotionConfirmation:
         self._least_dwell = 2
         self._least_mean_dwell = _LEAST_MEAN_DWELL
         self._again_frames = 2
+        self._clutter = _CLUTTER_AT_FIRST
+        """The usual longest path of this scene, in confirming lengths."""
+        self._clutter_rise = 0.0
+        self._last_frame = 0
         self._likely: deque[tuple[int, CellBox]] = deque(maxlen=_LOOKS * MOST_REGIONS)
         """Small things that passed, by the frame they did."""
 
@@ -65,10 +81,22 @@ class MotionConfirmation:
         self._least_dwell = max(2, round(settings.dwell_s * frames_per_s))
         self._least_mean_dwell = 1 + (_LEAST_MEAN_DWELL - 1) * min(1.0, frames_per_s / 10)
         self._again_frames = max(2, round(_AGAIN_S * frames_per_s))
+        self._clutter_rise = settings.clutter_rise_per_s / frames_per_s
 
     def forget(self) -> None:
         """Another scene."""
         self._likely.clear()
+        self._clutter = _CLUTTER_AT_FIRST
+
+    def learn_clutter(self, longest_path: int, frame_number: int) -> None:
+        """Tracks by sign how long the paths are that this scene makes without a visitor."""
+        elapsed_frames = frame_number - self._last_frame
+        self._last_frame = frame_number
+        paths = longest_path / self.least_path
+        if self._clutter < paths < _VISITOR_PATHS:
+            self._clutter += self._clutter_rise * min(2, elapsed_frames)
+        elif paths < _VISITOR_PATHS:
+            self._clutter = max(0.0, self._clutter - _CLUTTER_FALLS * self._clutter_rise * elapsed_frames)
 
     def visitors(
         self, regions: Iterable[MotionRegion], frame_number: int, *, dark: bool, smoothed: bool, raining: bool
@@ -92,6 +120,9 @@ class MotionConfirmation:
         if region.cells < region.smallest_cells:
             return False
         if region.settled_cells > _SCENERY_SHARE * region.cells:
+            return False
+        factor = _CLUTTER_PATHS_IF_LARGE if region.cells >= _SMALL_CELLS else _CLUTTER_PATHS
+        if region.longest_path < factor * self._clutter * self.least_path:
             return False
         surely_tracked = region.longest_path >= 2 * self.least_path and region.longest_dwell >= 2
         flies = region.total_dwell < self._least_mean_dwell * region.cells

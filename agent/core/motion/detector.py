@@ -16,10 +16,12 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
     structure (`lighting.py`).  Structure kept is light, and has been learned meanwhile; structure lost while things
     still change is a person close to the lens, and fires: "too much changed" is never a reason to drop a visitor.
 4.  **Track before detecting.**  A path is a sequence of differing cells, each within a step of the one before, that
-    gains length on ground not covered for 5 s.  What sways runs out of new ground; who walks does not (`tracking.py`).
+    gains length on ground not covered for 2 s.  Swaying things run out of new ground, walkers do not (`tracking.py`).
 5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone and for a person, have
     dwelt on their cells (insects, leaves and flakes do not), and still be changing (scenery is not); small ones must be
-    all that twice (`confirming.py`).  Only now is the frame `moving`.
+    all that twice. Trees, rain and insects make short paths again and again: a path must be longer than the usual ones
+    of its scene (`confirming.py`). A region that shows the background's structure is light. Only now is the frame
+    `moving`.
 6.  **Learn.**  `B` follows slowly under what differs, fast where that has stopped changing, faster with smooth light;
     noise follows except around a confirmed visitor.
 7.  **Stay.**  A visitor who stands still is `present` as long as they hide the scene from before they came, and live
@@ -46,7 +48,7 @@ from agent.core.motion.clearing import SMOOTHING_GAIN, NoiseReduction, jump_limi
 from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
-from agent.core.motion.lighting import SuddenLightChange, hidden_structure
+from agent.core.motion.lighting import SuddenLightChange, hidden_structure, is_only_lit
 from agent.core.motion.pacing import FrameRateMonitor
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MakePasses
@@ -243,6 +245,7 @@ class Detector:
             return _still(sensor_ns, MotionState.QUIET)
         self._look_on_frames = _LOOK_ON_FRAMES
         longest, least = self._tracks.advance(number), self._confirming.least_path
+        self._confirming.learn_clutter(longest, number)
         if longest < least:
             self._confirmed = None
         elif number >= self._judge_at_frame:
@@ -297,6 +300,9 @@ class Detector:
             smoothed=self._clearing.smooths,
             raining=self._clearing.rains,
         )
+        if self._confirmed is None:
+            grids = self._grids
+            boxes = [box for box in boxes if not is_only_lit(grids.frame, grids.seen, box)]
         return around(boxes) if boxes else None
 
     def _with_presence(self, sample: MotionSample) -> MotionSample:
@@ -308,6 +314,8 @@ class Detector:
             if self._presence.found_again:
                 return self._sample(sample.sensor_ns, 1.0, self._presence.box, sample.state)
             return MotionSample(*sample[:5], present=True)  # a third of what `_replace` costs
+        else:
+            self._tracks.drop_paths()  # the visitor's, or what is left behind would pass for them
         return sample
 
     # Reporting.

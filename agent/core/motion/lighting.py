@@ -19,11 +19,14 @@ from agent.core.media import Luma
 from agent.core.motion.grids import Cells, Grid
 from agent.core.motion.passes import CellBox
 
-__all__ = ["HiddenStructure", "SuddenLightChange", "hidden_structure"]
+__all__ = ["HiddenStructure", "SuddenLightChange", "hidden_structure", "is_only_lit"]
 
 _BLOCK_CELLS = 8
 _TEXTURED_STEPS = 4.0
 """Standard deviation, in steps, from which a block has structure to compare."""
+
+_LIT_CORRELATION = 0.85
+"""On footage for tuning, headlights showed .93 to .99, visitors at most .7 in all but two of a hundred looks."""
 
 _STILL_CHANGING_SHARE = 0.02
 """Share of the watched cells that has to change from frame to frame for a scene not to be settled."""
@@ -105,6 +108,22 @@ def hidden_structure(frame: Luma, background: Grid, watched: Cells) -> HiddenStr
     down, across = zip(*blocks, strict=True)
     x0, y0, x1, y1 = (edge * _BLOCK_CELLS for edge in (min(across), min(down), max(across) + 1, max(down) + 1))
     return HiddenStructure(len(blocks) / int(seen.sum()), (x0, y0, x1, y1))
+
+
+def is_only_lit(frame: Luma, background: Grid, box: CellBox) -> bool:
+    """Does the box show the background's own structure in another light, for example a headlight's?
+
+    Structure is what remains without the mean of 5×5 cells. A visitor hides it; in the light of a lamp it correlates.
+    """
+    x0, y0, x1, y1 = box
+    here = np.s_[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1]
+    now, before = (grid[here].astype(np.float32) for grid in (frame, background))
+    now -= cv2.blur(now, (5, 5))
+    before -= cv2.blur(before, (5, 5))
+    # At least one step of structure a cell, so that noise does not correlate.
+    least = float(now.size)
+    product = max(least, float(np.vdot(now, now))) * max(least, float(np.vdot(before, before)))
+    return bool(np.vdot(now, before) > _LIT_CORRELATION * product**0.5)
 
 
 def _block_means(picture: Grid, rows: int, columns: int) -> Grid:

@@ -58,12 +58,15 @@ class MotionSettings:
     """Anything smaller is a leaf or a bird: 8 cells are a person of 1/8 of the picture's height."""
     fastest_widths_per_s: float = 0.25
     """A path follows nothing faster than so many widths of the picture a second, beyond a thing's own length."""
-    fresh_after_s: float = 5.0
-    """Ground is new again after so long without anything on it."""
+    fresh_after_s: float = 2.0
+    """Ground is new again after this long without anything on it: one car follows another."""
     path_fade_s: float = 0.9
     """A path loses one step in so long: what does not advance is forgotten."""
     dwell_s: float = 0.3
     """Something real stays on a cell for so long; an insect or a snow flake does not."""
+    clutter_rise_per_s: float = 0.3
+    """Trees, rain and insects make paths, too. Growth of the scene's usual path, in confirming lengths, while a frame's
+    longest path exceeds it; it falls at a twentieth of that, so it settles at the 95 % quantile."""
     confirmed_s: float = 0.3
     """A confirmation stands for so long, while its path lasts, before the regions are judged again."""
     refused_s: float = 0.2

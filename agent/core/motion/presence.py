@@ -50,12 +50,17 @@ _BODY_SHARE = np.float32(0.5)
 _KEPT_PER_LOOK = 0.95
 """By so much the body may fade from look to look and count as whole: of who stands, parts become scenery.  Who goes is
 gone sooner."""
+_MOST_GROWTH = 2
+"""From look to look, a third of a second, a body grows by this factor at most. More is the infrared filter."""
 _FIDGET_CELLS = 2
 _FIDGET_STEPS = 3.0
 _FIDGET_NOISES = 5.0
 _LOOK_NS = 300_000_000
 _COMPARED_NS = 800_000_000
 """Half a breath: so far back lies, at most, the frame with which movement is looked for."""
+
+_JUST_NOW_NS = 900_000_000
+"""A visitor whose motion was confirmed this recently has not gone, even if a look finds little of them."""
 
 _CREDIT_NS = 2_500_000_000
 """Within so long after the last confirmed motion somebody has to move a little for the first time."""
@@ -125,7 +130,8 @@ class PresenceTracker:
         if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
             self._grids.then[:] = self._grids.frame
             self._then_ns = sensor_ns
-        if cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells):
+        moved_just_now = sensor_ns - self._confirmed_ns < _JUST_NOW_NS
+        if not moved_just_now and cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells):
             background.restore(self.box)
             self.box = None
         else:
@@ -146,6 +152,8 @@ class PresenceTracker:
             min(self._grids.rows, y1 + _MARGIN),
         )
         cells, body = self._passes.find_body(self._window, seed, least_step)
+        if self.box is not None and cells > _MOST_GROWTH * self._cells:
+            cells = self._cells
         return cells, self._within_reach(body) if body else seed
 
     def _within_reach(self, body: CellBox) -> CellBox:

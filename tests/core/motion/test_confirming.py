@@ -67,3 +67,35 @@ def test_a_small_thing_has_to_pass_twice(cells: int, dark: bool) -> None:
     moved = small._replace(box=(33, 20, 37, 28))
     assert verdict(judging, small, frame=100, dark=dark) == []
     assert verdict(judging, moved, frame=103, dark=dark) == [moved.box]
+
+
+def cluttered(longest_path: int) -> MotionConfirmation:
+    """After a minute in which the longest path of every second frame was this long."""
+    confirming = judge()
+    for frame in range(0, 600, 2):
+        confirming.learn_clutter(longest_path, frame)
+    return confirming
+
+
+def test_a_scene_that_sways_asks_for_longer_paths() -> None:
+    twig, walker = region(40, 2.2, path=8, dwell=4), region(40, 2.2, path=20, dwell=4)
+    assert verdict(judge(), twig) == [twig.box]
+    assert verdict(cluttered(8), twig) == []
+    assert verdict(cluttered(8), walker) == [walker.box]
+
+
+def test_a_large_thing_must_only_come_further_than_the_sway() -> None:
+    van = region(300, 2.2, path=10, dwell=4)
+    assert verdict(cluttered(8), van) == [van.box]
+    assert verdict(cluttered(8), van._replace(longest_path=7)) == []
+
+
+def test_visitors_who_come_and_go_all_day_do_not_teach_clutter() -> None:
+    walker = region(40, 2.2, path=7, dwell=4)
+    assert verdict(cluttered(40), walker) == [walker.box]
+
+
+def test_the_clutter_of_a_gust_is_forgotten() -> None:
+    confirming, walker = cluttered(8), region(40, 2.2, path=7, dwell=4)
+    confirming.learn_clutter(0, 2400)
+    assert verdict(confirming, walker) == [walker.box]

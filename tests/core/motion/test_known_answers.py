@@ -22,8 +22,8 @@ from agent.core.timebase import BootNs, seconds
 from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
-ANSWERS_SHA256 = "3c38abf160089f350a9733798b0eca24b0c653d7779ad8b832133c1147c25c11"
-GRIDS_SHA256 = "325a3d6bb0d127b688c152f4eadb61ce5f3ba809550d84f9fbff86cd9d739cb7"
+ANSWERS_SHA256 = "8294a0601afa925c35fae6c16f810deacc680315e33542928c424be26a833229"
+GRIDS_SHA256 = "f1f0e06a9b31fa998ae1342ad100df11c9d1bdb4577f49788c223877e47a81b4"
 
 
 def frames() -> Iterator[Luma]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from agent.core.motion.lighting import SuddenLightChange, hidden_structure
+from agent.core.motion.lighting import SuddenLightChange, hidden_structure, is_only_lit
 from agent.core.motion.pyramid import Pyramid
 
 Draw = Callable[..., np.ndarray]
@@ -58,3 +58,20 @@ def test_a_sudden_change_settles_for_its_time_and_knows_whether_it_went_on() -> 
             sudden.observe(changing)
         assert not sudden.settling
         assert sudden.kept_changing is expected
+
+
+def test_a_headlight_shows_the_structure_that_is_there(scene: Draw) -> None:
+    dark = scene() * 0.3
+    beam = 1 + 2.5 * np.exp(-(((np.linspace(0, 1, 320) - 0.5) / 0.15) ** 2))
+    assert is_only_lit(steps(dark * beam), background(dark), (28, 10, 52, 50))
+
+
+@pytest.mark.parametrize("darker", [1.0, 0.3])
+def test_a_visitor_hides_the_structure_that_is_there(darker: float, scene: Draw, with_figure: Draw) -> None:
+    visited = with_figure(scene(), 0.4) * darker
+    assert not is_only_lit(steps(visited), background(scene() * darker), (32, 18, 42, 48))
+
+
+def test_a_visitor_before_a_bare_wall_is_not_light(with_figure: Draw) -> None:
+    wall = np.full((240, 320), 120, np.uint8)
+    assert not is_only_lit(steps(with_figure(wall, 0.4)), background(wall), (32, 18, 42, 48))

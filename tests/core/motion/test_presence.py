@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from agent.core.events import ClipBegins, EventBegins, EventEnds, EventMachine, EventSettings
@@ -132,3 +133,34 @@ def test_an_arm_is_a_sign_of_life_and_a_walk_is_not() -> None:
         still_s = [at / 10 for at in range(200) if presence.lasts(background, BootNs(seconds(last_s + at / 10)))]
         held_s.append(still_s[-1])
     assert held_s[0] > 7 > 3 > held_s[1]
+
+
+def test_a_filter_that_switches_there_and_back_does_not_lose_the_visitor() -> None:
+    """In other light all around the visitor differs from the scene. Compared with that, they would seem gone after."""
+    grids = Grids(ZoneMap().rasterise(60, 80))
+    passes = PurePasses(grids, 60, 80)
+    background = Background(grids, passes, 10.0, MotionSettings())
+    presence = PresenceTracker(grids, passes, MotionSettings())
+    by_day, by_infrared = np.full((60, 80), 100, np.uint8), np.indices((60, 80)).sum(0).astype(np.uint8) % 4 * 30 + 60
+    grids.seen[:], grids.threshold[:] = 100, 10
+    for picture in (by_day, by_infrared):
+        picture[20:50, 36:44] = 200
+    grids.frame[:] = by_day
+    presence.confirm((36, 20, 44, 50), BootNs(0), background)
+    for tenth in range(1, 90):
+        grids.frame[:] = by_infrared if 20 < tenth < 60 else by_day
+        grids.frame[20:50, 36:44] += tenth % 2 * 20
+        assert presence.lasts(background, BootNs(seconds(tenth / 10))), f"lost after {tenth / 10} s"
+
+
+def test_a_visitor_who_moved_just_now_has_not_gone() -> None:
+    grids = Grids(ZoneMap().rasterise(60, 80))
+    passes = PurePasses(grids, 60, 80)
+    background = Background(grids, passes, 10.0, MotionSettings())
+    presence = PresenceTracker(grids, passes, MotionSettings())
+    grids.seen[:], grids.threshold[:], grids.frame[:] = 100, 10, 100
+    grids.frame[10:40, 30:50] = 200
+    presence.confirm((30, 10, 50, 40), BootNs(0), background)
+    grids.frame[:] = 100
+    assert presence.lasts(background, BootNs(seconds(0.4)))
+    assert not presence.lasts(background, BootNs(seconds(1.2)))
