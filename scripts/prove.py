@@ -52,7 +52,7 @@ class Result:
     passed: bool
     seconds: int
     said: str
-    """The last line of the output."""
+    """The last line of the output, errors included."""
 
 
 def run(part: str) -> Result:
@@ -61,10 +61,13 @@ def run(part: str) -> Result:
     tested, started, said = commit(), time.monotonic(), ""
     # Below another make, it would print the directory as its last line.
     command = ["make", "--no-print-directory", target]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
-            said = COLOURS.sub("", line).strip(" =\n") or said
+            if not line.startswith("make: ***"):
+                said = COLOURS.sub("", line).strip(" =\n") or said
     return Result(
         command=f"make {target}",
         commit=tested if tested == commit() else tested.removesuffix("+") + "+",

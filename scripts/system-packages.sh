@@ -63,7 +63,7 @@ fi
 if [ "$purpose" = test-arm64 ]; then
     has mmdebstrap || need mmdebstrap
     has arch-test || need arch-test
-    [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || need qemu-user-static binfmt-support
+    has qemu-aarch64-static || need qemu-user-static binfmt-support
 fi
 if [ "$purpose" = test-vm ] || [ "$purpose" = test-pi3 ]; then
     has mmdebstrap || need mmdebstrap

@@ -93,6 +93,8 @@ class Story:
         """Prepares an installer's luggage: the release, its wheels, and the answers."""
         copy_source(self.box.root / "root" / "src")
         shutil.copytree(wheelhouse(), self.box.root / "root" / "src" / "wheelhouse")
+        # The commands of owners and brokers, and the part of the tests that runs inside.
+        copy_source(self.box.root / "root" / "repo", tests=True)
         self.answers = ANSWERS.replace("CAMERA", camera)
         (self.box.root / "root" / "answers.toml").write_text(self.answers)
 
@@ -109,7 +111,6 @@ class Story:
         return f"without a network, from the wheelhouse: {seconds:.0f} s; custodian, recorder and bridge active"
 
     def first_clip(self) -> str:
-        copy_source(self.box.root / "root" / "repo", tests=True)
         self._inside("enrol")
         found = self._inside("record", "1")
         seen = CAMERAS[self.suite]

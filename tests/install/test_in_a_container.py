@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.install.camera import DRAWN
-from tests.install.container import SMALL, SMALL_SUITE, Container, copy_source, small_is_there, why_not
+from tests.install.container import SMALL, SMALL_SUITE, Container, small_is_there, why_not
 from tests.install.story import Story
 
 
@@ -36,7 +36,6 @@ def story() -> Iterator[Story]:
 def test_an_installation_films_outlives_kills_follows_no_link_and_leaves_nothing(story: Story) -> None:
     story.prepare(DRAWN)
     story.install()
-    copy_source(story.box.root / "root" / "repo", tests=True)
     story._inside("own")
     story.kill_count = len(story.roles)
     story.kills()

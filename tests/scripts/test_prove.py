@@ -27,7 +27,7 @@ def test_a_part_is_run_and_its_last_line_its_outcome_and_its_commit_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "Makefile").write_text(
-        "good:\n\t@echo first\n\t@printf '\\033[32m=== 3 passed ===\\033[0m\\n\\n'\nbad:\n\t@echo broken\n\t@false\n"
+        "good:\n\t@echo one\n\t@printf '\\033[32m=== 3 passed ===\\033[0m\\n\\n'\nbad:\n\t@echo broken >&2\n\t@false\n"
     )
     _commit_all(tmp_path)
     monkeypatch.setattr(prove, "ROOT", tmp_path)
@@ -37,7 +37,7 @@ def test_a_part_is_run_and_its_last_line_its_outcome_and_its_commit_are_kept(
         prove.keep(part, prove.run(part), kept)
     one, two = prove.load(kept)["one"], prove.load(kept)["two"]
     assert (one.command, one.passed, one.said) == ("make good", True, "3 passed")
-    assert (two.command, two.passed) == ("make bad", False)
+    assert (two.command, two.passed, two.said) == ("make bad", False, "broken")
     assert re.fullmatch(r"[0-9a-f]{12}", one.commit)
     (tmp_path / "Makefile").write_text("good:\n\t@echo changed\n")
     prove.keep("one", prove.run("one"), kept)
