@@ -380,6 +380,17 @@ def install_fuzzer() -> None:
     stamp.write_text(key + "\n")
 
 
+# --- Types
+
+
+def read_library_types() -> None:
+    """Runs the type checker once, which then knows the libraries' types. `make lint` prints what it finds."""
+    if (ROOT / ".mypy_cache").exists():
+        return
+    say("Reading the types of the libraries for the type checker (20 seconds, once)")
+    subprocess.run([str(VENV / "bin" / "mypy")], cwd=ROOT, capture_output=True, check=False)
+
+
 def _words_of(*command: str) -> str:
     """Returns the output of a command; empty if it fails or does not exist."""
     try:
@@ -426,6 +437,7 @@ def main(arguments: list[str]) -> None:
         prepare_camera()
         prepare_container()
         install_fuzzer()
+        read_library_types()
 
 
 if __name__ == "__main__":

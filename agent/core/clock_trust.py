@@ -14,7 +14,6 @@ Source: docs/security/limits.md, "The clock"; docs/decisions/0025.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Final, Self
 
 import msgspec
@@ -82,7 +81,7 @@ class ClockTrust(strictjson.Message, frozen=True, kw_only=True):
 
     def judge(self, read: ClockReading) -> ClockReading:
         """Returns `read`, as unknown while the clock is untrusted."""
-        return read if self.trusted else replace(read, quality=ClockQuality.UNKNOWN)
+        return read if self.trusted else ClockReading(read.boot_ns, read.utc_ns, ClockQuality.UNKNOWN)
 
     def after(self, boot: str, read: ClockReading) -> ClockTrust:
         """Returns the trust after one more reading of the clocks. Call it every few seconds."""
