@@ -41,6 +41,7 @@ from agent.platform.system_clock import SystemClock
 from agent.ports import Camera, CameraEnd
 from agent.recorder.composition import RecorderDeps, RecorderRuntime
 from agent.recorder.folder_lock import ProcessLock
+from agent.recorder.unsent_alerts import UnsentAlerts
 from agent.recorder.watchdog import RecorderWatch
 
 __all__ = ["RecorderRole"]
@@ -77,6 +78,7 @@ class RecorderRole:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_held: frozenset[str] | None = None
+        self._alerts = UnsentAlerts(lambda alert: self._ask(alert, patience_s=1.0), lambda: self._clock.now().boot_ns)
         root = configuration.device.state_dir
         own = root / "recorder" if (root / "recorder").is_dir() else root
         RealDisk().make_directory(root / "vault")
@@ -142,11 +144,11 @@ class RecorderRole:
         self._claim.release()
 
     def notify(self, kind: str, text: str, once: str = "", pictures: Sequence[AlertPicture] = ()) -> None:
-        """Implements `ports.PictureNotifier` through the custodian. If the custodian is away, the message is only
-        logged."""
+        """Implements `ports.PictureNotifier` through the custodian. If the custodian is away, the alert waits for two
+        minutes at most."""
         try:
-            self._ask(Notify(kind, text, once, tuple(pictures)), patience_s=1.0)
-        except DoorwardError as error:
+            self._alerts.send(Notify(kind, text, once, tuple(pictures)))
+        except DoorwardError as error:  # the custodian refused it
             self._log.warning("owner_not_told", error=error.message)
 
     def _ask(self, request: Request[_Answer], patience_s: float | None = None) -> _Answer:
@@ -202,6 +204,7 @@ class RecorderRole:
                 self._apply_owner_settings(self._reports.ask(GetSettings(), patience_s=0.0).payload)
                 self._reports.ask(ReportStatus(self._runtime.status()), patience_s=0.0)
                 self._erase(self._reports.ask(GetErasedSegments(), patience_s=0.0).names)
+                self._alerts.send_again()
             except DoorwardError as error:
                 self._log.warning("custodian_away", error=error.message)
             # Also while the custodian is away: a restart of the recorder would not help.
