@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # a role loads only what it uses: the uplink runs without arr
     from agent.core.vault.entries import Dater, Totals, VaultEntry
     from agent.core.vault.manifest import ChainHead, RawLine
     from agent.core.vault.names import SegmentId, VaultFile
+    from agent.ipc.protocol import LinkFrame
     from agent.wire.disclosures import Receipt
     from agent.wire.statements import Scope
 
@@ -64,6 +65,7 @@ __all__ = [
     "HomeStateSource",
     "Index",
     "Journal",
+    "LinkPort",
     "ManifestLog",
     "MaskedArea",
     "Microphone",
@@ -751,6 +753,13 @@ class HomeStateSource(Protocol):
     """Source of the states that the uplink's half publishes."""
 
     def collect(self, presses: int, wait_s: float) -> HomeState: ...
+
+
+class LinkPort(Protocol):
+    """The doorbell's end of the link (LINK.md), for a carrier of its frames."""
+
+    def deliver(self, frames: Sequence[LinkFrame]) -> None: ...
+    def collect(self, wait_s: float) -> tuple[LinkFrame, ...]: ...
 
 
 class CustodyPort(Protocol):

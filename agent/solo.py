@@ -92,6 +92,7 @@ class Solo:
             configuration, self._custodian_context(key, connected=connected), self._apply_configuration
         )
         self.custodian, self.alerts, self.page = self._owned.custodian, self._owned.alerts, self._owned.page
+        self.link = self._owned.link
         self._delivery = AlertDelivery(self.alerts, MultiAlertSender()) if self.alerts is not None else None
         self.uplink = self._make_uplink(configuration, bus)
         if self.uplink is not None:

@@ -2,7 +2,8 @@
 
     device.key      signing key (random, Ed25519)      device secret (32 random bytes)
                                                          ├─ HKDF "doorward case marks v1"        case_marks
-                                                         └─ HKDF "doorward alerts delayed v1"    alerts.notice_delay
+                                                         ├─ HKDF "doorward alerts delayed v1"    alerts.notice_delay
+                                                         └─ HKDF "doorward link v1 <epoch>"      link_setup
 
 The signing key has only that use. Keys derived here are independent of it in both directions.
 

@@ -41,6 +41,7 @@ from agent.wire.identities import public_key_of
 from agent.wire.topics import cell_filter, cell_of
 
 if TYPE_CHECKING:
+    from agent.custodian.link_sessions import LinkSessions
     from agent.custodian.page.server import PageServer
 
 __all__ = ["NO_LINK", "CustodianContext", "CustodianRuntime"]
@@ -119,12 +120,16 @@ class CustodianRuntime:
         self.custodian.control.offer("live", context.live_buffer.answer)
         self.glances: Callable[[], tuple[str, ...]] = tuple
         """Gives the glance keys of the browsers that show alerts."""
+        self._is_glance: Callable[[str], bool] = lambda _key: False
         if self.alerts is not None:
-            self.glances = offer_alerts(
+            browsers = offer_alerts(
                 self.alerts, context.folder.push, self.custodian, lambda: self._clock.believed_ms
             )
+            self.glances, self._is_glance = browsers.glances, browsers.is_signer
         self._metrics = make_metrics(configuration, self.status)
         self.page = self._make_page() if configuration.page is not None else None
+        self.link = self._make_link(self.page) if self.page is not None else None
+        """The doorbell's end of the link.  None without the page, whose operations it offers."""
         self._control = control_server(
             context.folder.control, self.page.answer if self.page is not None else self.custodian.control.answer
         )
@@ -173,6 +178,8 @@ class CustodianRuntime:
         if not self._controlled:
             self._start_control()
         self.custodian.on_time()
+        if self.link is not None:
+            self.link.on_time()
 
     def _start_control(self) -> None:
         """Starts the control socket.  The socket is a file, and the page must work even if the disk refuses the
@@ -191,6 +198,8 @@ class CustodianRuntime:
         if self._metrics is not None:
             self._metrics.stop()
         self._control.stop()
+        if self.link is not None:
+            self.link.close()
         if self.page is not None:
             self.page.stop()
         if self.alerts is not None:
@@ -231,6 +240,13 @@ class CustodianRuntime:
     def _facts(self) -> HealthFacts:
         unknown = self._clock.now().quality is ClockQuality.UNKNOWN
         return health_facts(self._context.recorder(), str(self._context.link()["link"]), clock_unknown=unknown)
+
+    def _make_link(self, page: PageServer) -> LinkSessions:
+        from agent.custodian.link_setup import link_sessions  # as the page
+
+        link = link_sessions(self._context.key, self._context.secret, self.custodian.enrolments, self._is_glance, page)
+        self.custodian.control.offer("link_address", link.answer_address)
+        return link
 
     def _make_page(self) -> PageServer:
         from agent.custodian.page.server import PageDeps, PageServer  # saves memory on a device without a page

@@ -80,7 +80,7 @@ class CustodianRole:
             self._sealers, key.sign, self.custodian, set_by_owner, self._owned.notifier, self._reports, self._shelf
         )
         self._uplink_handler = UplinkIpcHandler(
-            self.custodian, self._addressing(), self._reports, self.alerts, self._owned.home
+            self.custodian, self._addressing(), self._reports, self.alerts, self._owned.home, self._owned.link
         )
         self.custodian.releases.wake_uplink = self._uplink_handler.news
         self._owned.apply_configuration()

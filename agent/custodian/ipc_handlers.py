@@ -24,6 +24,7 @@ from agent.ipc.protocol import (
     AlertChannelsReply,
     AlertMessages,
     BeginSending,
+    DeliverLinkFrames,
     DeliverMessage,
     FromRecorder,
     FromUplink,
@@ -39,6 +40,7 @@ from agent.ipc.protocol import (
     HeldSegments,
     HomeAssistantReply,
     HomeStateReply,
+    LinkFrames,
     LiveViewers,
     Notify,
     OutgoingDisclosures,
@@ -46,6 +48,7 @@ from agent.ipc.protocol import (
     OwnerSettingsReply,
     PollAlerts,
     PollHomeState,
+    PollLinkFrames,
     PollOutgoing,
     PutLivePiece,
     Recipients,
@@ -58,7 +61,7 @@ from agent.ipc.protocol import (
     TransferReceipt,
     UplinkConfig,
 )
-from agent.ports import AlertMailer, Clock, CustodyPort, HomeStateSource, PictureNotifier
+from agent.ports import AlertMailer, Clock, CustodyPort, HomeStateSource, LinkPort, PictureNotifier
 from agent.wire import strictjson
 from agent.wire.envelope import pae
 
@@ -162,12 +165,14 @@ class UplinkIpcHandler:
         reports: StatusReports,
         alerts: AlertMailer | None = None,
         home: HomeStateSource | None = None,
+        link: LinkPort | None = None,
     ) -> None:
         self._custody = custody
         self.addressing = addressing
         self._reports = reports
         self._alerts = alerts
         self._home = home
+        self._link = link
         self.home_address = HomeAddress()
         self._version = 0
         self._changed = threading.Condition()
@@ -199,10 +204,16 @@ class UplinkIpcHandler:
                 if self._home is None:
                     raise RequestError("No Home Assistant is configured.")
                 return HomeStateReply(self._home.collect(presses, _NEWS_S))
+            case DeliverLinkFrames(frames=frames):
+                if self._link is not None:
+                    self._link.deliver(frames)
+                return Ack()
+            case PollLinkFrames():
+                return LinkFrames(self._link.collect(_ALERTS_S) if self._link else self._nothing_to_poll())
             case GetAlertChannels():
                 return AlertChannelsReply(self._alerts.channels() if self._alerts else ())
             case PollAlerts():
-                return AlertMessages(self._alerts.collect(_ALERTS_S) if self._alerts else self._no_channels())
+                return AlertMessages(self._alerts.collect(_ALERTS_S) if self._alerts else self._nothing_to_poll())
             case AckAlert(message=message, fault=fault):
                 if self._alerts is not None:
                     self._alerts.acknowledge(message, fault[:_LONGEST_TEXT])
@@ -211,8 +222,8 @@ class UplinkIpcHandler:
                 self._reports.record("uplink", status)
                 return Ack()
 
-    def _no_channels(self) -> tuple[()]:
-        """Answers slowly if no alerts are configured.  Otherwise the uplink would poll continuously."""
+    def _nothing_to_poll(self) -> tuple[()]:
+        """Answers slowly if alerts or the link are not configured.  Otherwise the uplink would poll continuously."""
         with self._changed:
             self._changed.wait(_ALERTS_S)
         return ()

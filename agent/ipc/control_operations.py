@@ -57,6 +57,7 @@ __all__ = [
     "GetEnrolmentTest",
     "GetEntries",
     "GetKept",
+    "GetLinkAddress",
     "GetLiveGops",
     "GetNonce",
     "GetPageAuthority",
@@ -79,6 +80,7 @@ __all__ = [
     "KeyAnswer",
     "LeavePage",
     "LeavesAnswer",
+    "LinkAddressAnswer",
     "ListAlertBrowsers",
     "ListBrowsers",
     "ListBulletins",
@@ -137,6 +139,8 @@ class AccessLevel(enum.Enum):
 
     ANYONE = "anyone"
     PAIRED = "paired"
+    GLANCE = "glance"
+    """An owner, or in the link the glance key of a browser."""
     UNCLAIMED = "unclaimed"
     OWNER = "owner"
 
@@ -332,6 +336,12 @@ class LeavesAnswer(Struct):
 class CheckpointAnswer(Struct):
     checkpoint: str
     proof: tuple[str, ...]
+
+
+class LinkAddressAnswer(Struct):
+    """`secret`: 32 bytes in hex digits, with which a client finds this doorbell and begins a session (LINK.md)."""
+
+    secret: str
 
 
 class ChannelsAnswer(Struct):
@@ -582,6 +592,9 @@ class GetEntries(Request[LeavesAnswer], frozen=True, tag="ledger"):
     end: Number
 
 
+class GetLinkAddress(Request[LinkAddressAnswer], frozen=True, tag="link_address"): ...
+
+
 class SendTestAlert(Request[ChannelsAnswer], frozen=True, tag="alerts_test"): ...
 
 
@@ -698,7 +711,7 @@ CONTROL: Final = _by_name(
     Operation(GetSegment, _OWNER),
     Operation(GetPoster, _OWNER),
     Operation(GetSound, _OWNER),
-    Operation(GetLiveGops, _OWNER),
+    Operation(GetLiveGops, AccessLevel.GLANCE),
     Operation(ListSegments, _OWNER),
     Operation(GetKept, _OWNER),
     Operation(GetSignedSettings, _OWNER),
@@ -708,6 +721,8 @@ CONTROL: Final = _by_name(
     Operation(SubmitBundle, _OWNER, _BUNDLE),
     Operation(GetCheckpoint, _OWNER),
     Operation(GetEntries, _OWNER),
+    # Only a doorbell with [page] offers this one.
+    Operation(GetLinkAddress, AccessLevel.GLANCE),
     # Only a doorbell with [alerts] offers these four.
     Operation(SendTestAlert, _OWNER),
     Operation(GetPushKey, _OWNER),

@@ -22,6 +22,7 @@ __all__ = [
     "AlertChannelsReply",
     "AlertMessages",
     "BeginSending",
+    "DeliverLinkFrames",
     "DeliverMessage",
     "FromRecorder",
     "FromUplink",
@@ -37,6 +38,8 @@ __all__ = [
     "HeldSegments",
     "HomeAssistantReply",
     "HomeStateReply",
+    "LinkFrame",
+    "LinkFrames",
     "LiveViewers",
     "Notify",
     "OutgoingDisclosures",
@@ -44,6 +47,7 @@ __all__ = [
     "OwnerSettingsReply",
     "PollAlerts",
     "PollHomeState",
+    "PollLinkFrames",
     "PollOutgoing",
     "PutLivePiece",
     "Recipients",
@@ -142,6 +146,19 @@ class AlertChannelsReply(RoleAnswer, frozen=True):
 
 class AlertMessages(RoleAnswer, frozen=True):
     messages: tuple[AlertMessage, ...]
+
+
+class LinkFrame(Struct, frozen=True, forbid_unknown_fields=True):
+    """A frame of the link, and the session that its carrier names (LINK.md). An empty frame: the session is over."""
+
+    session: str
+    frame: bytes
+
+
+class LinkFrames(RoleAnswer, frozen=True):
+    """Frames for clients, in the order of sending."""
+
+    frames: tuple[LinkFrame, ...]
 
 
 class UplinkConfig(RoleAnswer, frozen=True):
@@ -264,6 +281,16 @@ class PollHomeState(Request[HomeStateReply], frozen=True):
     presses: int
 
 
+class DeliverLinkFrames(Request[Ack], frozen=True):
+    """Frames of clients, as the relay passed them on: four at most, so that they fit a request."""
+
+    frames: tuple[LinkFrame, ...]
+
+
+class PollLinkFrames(Request[LinkFrames], frozen=True):
+    """Answered by `LinkFrames`, empty after some seconds."""
+
+
 class PollOutgoing(Request[OutgoingVersion], frozen=True):
     """Answered by `OutgoingVersion` if the list of outgoing disclosures is newer than `seen`, or after some seconds."""
 
@@ -293,4 +320,6 @@ FromUplink: TypeAlias = (
     | AckAlert
     | GetHomeAssistant
     | PollHomeState
+    | DeliverLinkFrames
+    | PollLinkFrames
 )

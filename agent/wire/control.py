@@ -29,6 +29,7 @@ __all__ = [
     "decode_statement",
     "encode_approval",
     "encode_statement",
+    "parse_frame",
     "read_frame",
     "split_body",
     "write_frame",
@@ -96,6 +97,15 @@ def read_frame(reader: Reader, limits: FrameLimits = FRAME_LIMITS) -> Frame | No
     if not isinstance(value, dict):
         raise FormatError("The head of a message is not a JSON object.")
     return Frame(value, body)
+
+
+def parse_frame(data: bytes) -> Frame:
+    """Returns the one frame that `data` is.  Raises `FormatError`."""
+    reader = _BodyReader(data)
+    frame = read_frame(reader)
+    if frame is None or reader.read(1):
+        raise FormatError("This is not one message.")
+    return frame
 
 
 def encode_statement(envelope: bytes, headers: tuple[bytes, ...]) -> bytes:

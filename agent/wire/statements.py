@@ -495,8 +495,10 @@ class Settings(OwnerStatement, frozen=True):
 
 
 class PushSubscription(OwnerStatement, frozen=True):
-    """Web push subscription for notifications: the three values that the browser gives, and its glance key, which opens
-    the pictures of alerts and nothing else."""
+    """Web push subscription for notifications: the three values that the browser gives, and its glance key.
+
+    `glance` opens the pictures of alerts and nothing else. `glance_signer` opens sessions of the link that may see what
+    is at the door now, and nothing else."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("push-subscription")
 
@@ -504,6 +506,12 @@ class PushSubscription(OwnerStatement, frozen=True):
     p256dh: Annotated[str, Meta(max_length=_MAX_PUSH_KEY_CHARACTERS)]
     auth: Annotated[str, Meta(max_length=_MAX_PUSH_KEY_CHARACTERS)]
     glance: HybridRecipientText | None = None
+    glance_signer: KeyText | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.glance_signer is not None:
+            parse_public_key(self.glance_signer)
 
 
 class PushUnsubscription(OwnerStatement, frozen=True):

@@ -273,7 +273,10 @@ MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     "erasure": (_kept({}), 4 << 20),
     "settings": (_settings, 4 << 20),
     "push-subscription": (
-        of({**STATED, "endpoint": ENDPOINT, "p256dh": PUSH_KEY, "auth": PUSH_KEY}, {"glance": HYBRID}),
+        of(
+            {**STATED, "endpoint": ENDPOINT, "p256dh": PUSH_KEY, "auth": PUSH_KEY},
+            {"glance": HYBRID, "glance_signer": public_key},
+        ),
         4 << 20,
     ),
     "push-unsubscription": (of({**STATED, "endpoint": ENDPOINT}), 4 << 20),

@@ -72,6 +72,7 @@ def private_key(name: str) -> Any:
 
 ROOT, REQUESTER, DEVICE, OWNER = (private_key(name) for name in ("root", "requester", "device", "owner"))
 ROOT_KEY, REQUESTER_KEY, DEVICE_KEY, OWNER_KEY = map(public_key_of, (ROOT, REQUESTER, DEVICE, OWNER))
+GLANCE_KEY = public_key_of(private_key("glance"))
 
 NOW_S = 1_800_000_000
 HOUR_S = 3600
@@ -405,6 +406,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         p256dh="BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA",
         auth="tBHItJI5",
         glance=RECIPIENT,
+        glance_signer=GLANCE_KEY.text,
     ),
     "push-unsubscription": PushUnsubscription(**_STATED, endpoint="https://push.example/f00d"),
     "stolen": Stolen(**_STATED, since_s=NOW_S),

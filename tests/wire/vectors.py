@@ -28,6 +28,7 @@ from agent.wire.statements import Enrolment, NamedKey
 from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, UploadTopic, UploadVerb
 from tests.web import page_types
 from tests.wire import request_vectors, samples
+from tests.wire.link import vectors as link_vectors
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors"
 SIGNERS = {
@@ -56,6 +57,7 @@ def files() -> dict[str, str]:
         "ledger/merkle.json": trees(),
         "ledger/checkpoint.json": checkpoints(),
     }
+    made |= link_vectors.files()
     made |= {f"wire/messages/{name}.json": message(name) for name in samples.EVERY_MESSAGE}
     made |= {f"wire/schemas/{name}.json": schema for name, schema in schemas().items()}
     made |= {f"wire/requests/{name}.json": vector for name, vector in request_vectors.vectors().items()}

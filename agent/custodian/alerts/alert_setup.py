@@ -103,11 +103,9 @@ class AlertsFactory:
         return stored is None or stored.state.holds_footage
 
 
-def offer_alerts(
-    alerts: Alerts, push: Path, custodian: Custodian, now_ms: Callable[[], int]
-) -> Callable[[], tuple[str, ...]]:
+def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian, now_ms: Callable[[], int]) -> PushChannels:
     """Registers the operations on alerts for the owner's client and page. `push`: the file of the subscribed browsers.
-    `now_ms`: believed UTC. Returns a function that gives their glance keys."""
+    `now_ms`: believed UTC. Returns those browsers."""
     custodian.control.offer("alerts_test", alerts.answer_test)
     browsers = PushChannels(
         PrivateText(push),
@@ -122,7 +120,7 @@ def offer_alerts(
     custodian.statements.subscribe = browsers.subscribe
     custodian.owners_changed = partial(browsers.leave, custodian.enrolments.has_left)
     custodian.owners_changed()  # a power cut may have come between the change and this
-    return browsers.glances
+    return browsers
 
 
 def health_facts(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> HealthFacts:

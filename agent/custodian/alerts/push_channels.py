@@ -53,6 +53,8 @@ class _Browser(msgspec.Struct, frozen=True, kw_only=True):
     made_s: int
     used_s: int
     browser: str = ""
+    signer: str = ""
+    """The key with which its glance key signs."""
 
 
 class PushStore(Protocol):
@@ -126,6 +128,7 @@ class PushChannels:
             auth=statement.auth,
             owner=signer,
             glance=statement.glance or "",
+            signer=statement.glance_signer or "",
             made_s=now_s,
             used_s=now_s,
         )
@@ -177,7 +180,15 @@ class PushChannels:
     def _pictures(self, browser: _Browser) -> str:
         if not browser.glance:
             return "none"
-        return "resting" if self._now_s - browser.used_s > UNUSED_S else "shown"
+        return "resting" if self._is_unused(browser) else "shown"
+
+    def is_signer(self, key: str) -> bool:
+        """Returns True if the glance key of a browser in use signs with `key` (`ed25519:…`)."""
+        with self._lock:
+            return any(each.signer == key and not self._is_unused(each) for each in self._browsers.values())
+
+    def _is_unused(self, browser: _Browser) -> bool:
+        return self._now_s - browser.used_s > UNUSED_S
 
     @property
     def _now_s(self) -> int:

@@ -2,6 +2,7 @@
 
     ANYONE     before any cookie: the way in, and the files that a browser fetches without one
     PAIRED     a browser that was let in with a printed code
+    GLANCE     the glance key of a browser, in a session of the link, or an owner
     UNCLAIMED  the same while the doorbell has no owner; afterwards an owner
     OWNER      a browser that has proven, in this session, to hold an approval key of the present owners
 
@@ -28,16 +29,21 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of a route. `session` is None before pairing. `owner`: the session holds a key of a present owner."""
+    """The caller of an operation. `session` is None before pairing. `owner`: the caller holds a key of a present
+    owner."""
 
     session: Session | None
     owner: bool
     claimed: bool
     """True if the doorbell has an owner."""
+    link: bool = False
+    """True in a session of the link, which an owner's key or a glance key has opened."""
 
     def may(self, mark: AccessLevel) -> bool:
         if mark is AccessLevel.ANYONE:
             return True
+        if self.link:
+            return self.owner or mark is AccessLevel.GLANCE
         if self.session is None:
             return False
         if mark is AccessLevel.PAIRED:

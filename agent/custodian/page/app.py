@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -23,10 +22,10 @@ from agent.custodian.page.listener import CONNECTION
 from agent.custodian.page.operations import PageOperations
 from agent.custodian.page.request_guard import HostGuard
 from agent.custodian.page.sessions import SESSION_IDLE_S, Sessions, TooManyTriesError
-from agent.errors import DoorwardError, FormatError, InternalError, RequestError, StorageError
+from agent.errors import DoorwardError, InternalError, RequestError, StorageError
 from agent.ipc.control_operations import OPERATIONS
 from agent.ipc.rpc import refusal
-from agent.wire.control import Frame, read_frame, write_frame
+from agent.wire.control import Frame, parse_frame, write_frame
 
 __all__ = ["COOKIE", "Application", "build", "routes"]
 
@@ -138,7 +137,7 @@ def _asking(application: Application, name: str, limit: int, budget: AnswerBudge
             return await _answered(request, caller, reservation, room)
 
     async def _answered(request: Request, caller: Caller, reservation: Reservation, room: AsyncExitStack) -> Response:
-        frame = _frame(await _body(request, limit))
+        frame = parse_frame(await _body(request, limit))
         if name == "page_prove":
             proved = await run_in_threadpool(application.operations.prove, frame, caller, request.headers["origin"])
             _know(application, request, replace(caller, owner=True))
@@ -156,7 +155,7 @@ def _asking(application: Application, name: str, limit: int, budget: AnswerBudge
 
 def _pairing(application: Application) -> RouteHandler:
     async def pair(request: Request, _caller: Caller) -> Response:
-        frame = _frame(await _body(request, _PAIR_BODY_BYTES))
+        frame = parse_frame(await _body(request, _PAIR_BODY_BYTES))
         code = frame.head.get("code")
         if not isinstance(code, str) or len(code) > 64:
             raise RequestError("code: the printed code is missing.")
@@ -189,14 +188,6 @@ async def _body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise RequestError(f"This message is larger than {limit} bytes.")
     return bytes(body)
-
-
-def _frame(body: bytes) -> Frame:
-    reader = io.BytesIO(body)
-    frame = read_frame(reader)
-    if frame is None or reader.read(1):
-        raise FormatError("This is not one message.")
-    return frame
 
 
 def _framed(frame: Frame, status: int = 200) -> Response:

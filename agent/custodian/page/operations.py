@@ -19,7 +19,7 @@ from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.sessions import CODE_LIFE_S, Session, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import FormatError, OpenError, RequestError
-from agent.ipc.control_operations import PAGE, ListEvents, OfferCard, ProveOwner, read_operation
+from agent.ipc.control_operations import OPERATIONS, PAGE, ListEvents, OfferCard, ProveOwner, read_operation
 from agent.ports import Entropy
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
@@ -102,10 +102,20 @@ class PageOperations:
         owner = enrolment is not None and key is not None and key in enrolment.approver_keys
         return Caller(session, owner, enrolment is not None)
 
+    def answer_in_link(self, name: str, frame: Frame, caller: Caller) -> Frame:
+        """Answers an operation of a session of the link, if its key may call it. The page's routes check theirs."""
+        operation = OPERATIONS.get(name)
+        if operation is None or operation.access is None or not caller.may(operation.access):
+            raise RequestError("This operation is not for this caller.", remedy="Is it for an owner?")
+        return self.answer(name, frame, caller)
+
     def answer(self, name: str, frame: Frame, caller: Caller) -> Frame:
         if name not in PAGE:
             return self._control.answer(Frame({**frame.head, "op": name}, frame.body))
-        return Frame({"ok": True, "result": self._own[name](read_operation(name, frame), caller)})
+        own = self._own.get(name)
+        if own is None:
+            raise RequestError("This operation is for a session of the page.")
+        return Frame({"ok": True, "result": own(read_operation(name, frame), caller)})
 
     def prove(self, frame: Frame, caller: Caller, origin: str) -> ElevatedSession:
         """Take the session for an owner's, if the challenge was signed with a key of an owner in force."""
@@ -136,7 +146,7 @@ class PageOperations:
             "claimed": enrolment is not None,
             "device": self._control.answer(Frame({"op": "device"})).head["result"]["device"],
             "owner": caller.owner,
-            "session": _session(caller).id,
+            "session": _session_id(caller),
             "doorbell": self._facts().get("name", ""),
             "program": self._program,
         }
@@ -179,7 +189,7 @@ class PageOperations:
                     "made_s": each.made_s,
                     "seen_s": each.seen_s,
                     "owner": names.get(each.owner_key or ""),
-                    "this": each.id == _session(caller).id,
+                    "this": each.id == _session_id(caller),
                 }
                 for each in self._sessions.sessions()
             ]
@@ -199,6 +209,11 @@ def _session(caller: Caller) -> Session:
     if caller.session is None:
         raise RequestError("This browser is not paired.")
     return caller.session
+
+
+def _session_id(caller: Caller) -> str:
+    """Returns an empty text in the link, whose sessions are not the page's."""
+    return "" if caller.link else _session(caller).id
 
 
 def _trim(waiting: OrderedDict[str, Any]) -> None:

@@ -85,6 +85,7 @@ class PageServer:
             program=pages.version,
             trust=lambda: {"install": self.install_url, "fingerprint": self.certificates.fingerprint},
         )
+        self.answer_in_link = self._operations.answer_in_link
         self._application = Application(self._operations, self._sessions, pages, self._know)
         self._connections: PageListener | None = None
         self._addresses = addresses

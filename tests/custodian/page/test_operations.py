@@ -90,6 +90,8 @@ SESSION = Session("id", 0, 0, "Firefox", None)
         (Caller(SESSION, False, True), {AccessLevel.ANYONE, AccessLevel.PAIRED}),
         (Caller(SESSION, False, False), {AccessLevel.ANYONE, AccessLevel.PAIRED, AccessLevel.UNCLAIMED}),
         (Caller(SESSION, True, True), set(AccessLevel)),
+        (Caller(None, True, True, link=True), set(AccessLevel)),
+        (Caller(None, False, True, link=True), {AccessLevel.ANYONE, AccessLevel.GLANCE}),
     ],
 )
 def test_each_caller_may_do_what_its_level_says(caller: Caller, levels: set[AccessLevel]) -> None:

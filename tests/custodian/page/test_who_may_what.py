@@ -31,6 +31,7 @@ EXPECTED = {
     AccessLevel.PAIRED: (False, False, True, True, True),
     AccessLevel.UNCLAIMED: (False, False, False, False, True),
     AccessLevel.OWNER: (False, False, False, False, True),
+    AccessLevel.GLANCE: (False, False, False, False, True),
 }
 UNCLAIMED = {
     # mark:         stranger  false   paired
@@ -38,17 +39,19 @@ UNCLAIMED = {
     AccessLevel.PAIRED: (False, False, True),
     AccessLevel.UNCLAIMED: (False, False, True),
     AccessLevel.OWNER: (False, False, False),
+    AccessLevel.GLANCE: (False, False, False),
 }
 SPECIFIED = {
     **{f"/api/{name}": AccessLevel.PAIRED for name in ("device", "enrolment", "enrolments", "nonce")},
     **{f"/api/{name}": AccessLevel.PAIRED for name in ("enrol_test", "enrol_confirm")},
     **{f"/api/page_{name}": AccessLevel.PAIRED for name in ("hello", "challenge", "prove", "leave", "card")},
     "/api/enrol": AccessLevel.UNCLAIMED,
+    **dict.fromkeys(("/api/live", "/api/link_address"), AccessLevel.GLANCE),
     **{
         f"/api/{name}": AccessLevel.OWNER
         for name in (
             "status", "requests", "request", "asked", "gaps", "place",
-            "bulletins", "tips", "shared", "segment", "poster", "sound", "live",
+            "bulletins", "tips", "shared", "segment", "poster", "sound",
             "list", "kept", "settings",
             "statement", "trust", "trust_changes", "trust_bundle",
             "alerts_test", "push_key", "push_browsers", "push_used",

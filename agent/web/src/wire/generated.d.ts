@@ -372,6 +372,7 @@ export interface PushSubscription {
   p256dh: string;
   auth: string;
   glance?: string;
+  glance_signer?: string;
 }
 
 export interface PushUnsubscription {
@@ -781,6 +782,10 @@ export interface GetKept {
 
 }
 
+export interface GetLinkAddress {
+
+}
+
 export interface GetLiveGops {
   after: number;
 }
@@ -885,6 +890,10 @@ export interface LeavePage {
 
 export interface LeavesAnswer {
   entries: string[];
+}
+
+export interface LinkAddressAnswer {
+  secret: string;
 }
 
 export interface ListAlertBrowsers {
@@ -1208,6 +1217,7 @@ export interface ControlOperations {
   trust_bundle: { request: SubmitBundle; answer: BundleAnswer };
   checkpoint: { request: GetCheckpoint; answer: CheckpointAnswer };
   ledger: { request: GetEntries; answer: LeavesAnswer };
+  link_address: { request: GetLinkAddress; answer: LinkAddressAnswer };
   alerts_test: { request: SendTestAlert; answer: ChannelsAnswer };
   push_key: { request: GetPushKey; answer: KeyAnswer };
   push_browsers: { request: ListAlertBrowsers; answer: AlertBrowsersAnswer };

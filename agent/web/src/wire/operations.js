@@ -31,6 +31,7 @@ export const BODY_BYTES = Object.freeze({
   trust_bundle: 2097152,
   checkpoint: 65536,
   ledger: 65536,
+  link_address: 65536,
   alerts_test: 65536,
   push_key: 65536,
   push_browsers: 65536,

@@ -1,0 +1,351 @@
+"""The doorbell's end of the link: sessions of owners' clients over any carrier (agent/wire/link/LINK.md).
+
+A request in a session is an operation of the page, with the same bytes, and the page's operations check and answer it.
+The caller is the key that signed the handshake: an owner's approval key, or the glance key of a browser.
+
+- A client that does not know the link's secret costs one MAC. 16 handshakes may be open, and each stays for 10 s.
+- Eight sessions may be open. Each has eight streams, runs four requests at once, and ends after 60 s without a frame.
+- All requests may hold 32 MiB together, and so may all answers. A session that sends more ends. An answer waits for
+  room.
+- `collect` makes frames only when the carrier takes them, and a session has at most 256 KiB on the way. So a client
+  that does not read holds only its answers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from agent.custodian.page.access_levels import Caller
+from agent.errors import DoorwardError, InternalError, RequestError, StorageError
+from agent.ipc.control_operations import GetLinkAddress
+from agent.ipc.protocol import LinkFrame
+from agent.ipc.rpc import refusal
+from agent.ports import Entropy
+from agent.wire.control import Frame, parse_frame, write_frame
+from agent.wire.identities import PublicKey
+from agent.wire.link.handshake import KNOCK_BYTES, DeviceHandshake, has_knock
+from agent.wire.link.schedule import SESSION_ID_DIGITS, address_of
+from agent.wire.link.session import MAX_FRAME_BYTES, EndReason, LinkSession, SessionEnded, StreamData
+
+__all__ = ["LinkIdentity", "LinkSessions"]
+
+_MOST_HANDSHAKES: Final = 16
+_HANDSHAKE_S: Final = 10.0
+_MOST_SESSIONS: Final = 8
+_MOST_STREAMS: Final = 8
+_RUNNING: Final = 4
+_IDLE_S: Final = 60.0
+"""A client in use sends a frame at least every 20 s."""
+_ROOM_BYTES: Final = 32 << 20
+_GLANCE_BYTES: Final = 64 << 10
+"""Requests of a glance key."""
+_PATIENCE_S: Final = 30.0
+_REMEMBERED: Final = 1024
+"""First messages that are refused when they come again."""
+_HELLOS: Final = 16.0
+_HELLOS_PER_S: Final = 4.0
+"""First messages that are answered: each costs a signature and two key agreements."""
+_MOST_OVER: Final = 64
+_COLLECTED_BYTES: Final = 1 << 20
+_NO_CALLER: Final = Caller(None, owner=False, claimed=True)
+"""A key that was removed while its request waited: it may call nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkIdentity:
+    """The device in its links. `secrets`: of the newest two lists of owners. `caller`: what a key may do now, or
+    None."""
+
+    device: PublicKey
+    sign: Callable[[bytes], bytes]
+    secrets: Callable[[], tuple[bytes, ...]]
+    caller: Callable[[PublicKey], Caller | None]
+
+
+@dataclass(slots=True)
+class _LinkConnection:
+    """A session id of a carrier: a handshake first, then a session."""
+
+    since_s: float
+    handshake: DeviceHandshake | None
+    session: LinkSession | None = None
+    key: PublicKey | None = None
+    requests: dict[int, bytearray] = field(default_factory=dict)
+    """The part of each request that has come."""
+    ready: deque[tuple[int, bytes]] = field(default_factory=deque)
+    """Complete requests that wait for their turn."""
+    running: set[int] = field(default_factory=set)
+    cancelled: set[int] = field(default_factory=set)
+    """Streams in `running` whose answers are dropped."""
+
+    @property
+    def request_bytes(self) -> int:
+        return sum(map(len, self.requests.values())) + sum(len(data) for _stream, data in self.ready)
+
+    @property
+    def answer_bytes(self) -> int:
+        return self.session.queued_bytes if self.session is not None else 0
+
+
+class LinkSessions:
+    """`ports.LinkPort`: `deliver` and `collect` frames from any thread. `answer(name, frame, caller)` is the page's."""
+
+    def __init__(
+        self,
+        identity: LinkIdentity,
+        answer: Callable[[str, Frame, Caller], Frame],
+        entropy: Entropy,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._identity = identity
+        self._answer = answer
+        self._entropy = entropy
+        self._monotonic = monotonic
+        self._log = structlog.get_logger("link")
+        self._changed = threading.Condition()
+        self._connections: OrderedDict[str, _LinkConnection] = OrderedDict()
+        self._out: deque[LinkFrame] = deque(maxlen=_MOST_HANDSHAKES)
+        self._over: deque[LinkFrame] = deque(maxlen=_MOST_OVER)
+        self._heard: OrderedDict[bytes, None] = OrderedDict()
+        self._tokens, self._filled_s = _HELLOS, monotonic()
+        self._workers = ThreadPoolExecutor(_MOST_SESSIONS * _RUNNING, "link")
+        self._closed = False
+
+    def addresses(self) -> tuple[str, ...]:
+        """Returns the names of this doorbell at a relay, the newest first."""
+        return tuple(address_of(secret) for secret in self._identity.secrets())
+
+    def answer_address(self, _asked: GetLinkAddress, _body: bytes) -> tuple[dict[str, Any], bytes]:
+        """The operation `link_address`: the secret with which clients find this doorbell and begin a session."""
+        newest = next(iter(self._identity.secrets()), None)
+        if newest is None:
+            raise RequestError("This doorbell has no owner yet.", remedy="Set it up first.")
+        return {"secret": newest.hex()}, b""
+
+    def deliver(self, frames: Sequence[LinkFrame]) -> None:
+        """Takes frames from a carrier. Raises `RequestError` for a frame that no carrier may pass on."""
+        for each in frames:
+            if not _is_id(each.session) or len(each.frame) > MAX_FRAME_BYTES:
+                raise RequestError("A frame of the link has a wrong session or size.")
+        with self._changed:
+            for each in frames:
+                self._on_frame(each.session, each.frame)
+            self._changed.notify_all()
+
+    def collect(self, wait_s: float) -> tuple[LinkFrame, ...]:
+        """Returns frames to send, in their order. Returns an empty tuple if there are none for this long."""
+        found: list[LinkFrame] = []
+        with self._changed:
+            self._changed.wait_for(lambda: self._take(found) or self._closed, wait_s)
+        return tuple(found)
+
+    def on_time(self) -> None:
+        """Ends what is idle, and sessions of keys that no longer count. Call it every few seconds."""
+        with self._changed:
+            now_s = self._monotonic()
+            for name, each in list(self._connections.items()):
+                if each.session is None and now_s - each.since_s > _HANDSHAKE_S:
+                    del self._connections[name]
+                elif each.session is not None and now_s - each.since_s > _IDLE_S:
+                    self._end(name, EndReason.IDLE)
+                elif each.key is not None and self._identity.caller(each.key) is None:
+                    self._end(name, EndReason.NOT_LISTED)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Ends every session and waits for the requests that run."""
+        with self._changed:
+            for name in list(self._connections):
+                self._end(name, EndReason.STOPPING)
+            self._closed = True
+            self._changed.notify_all()
+        self._workers.shutdown(cancel_futures=True)
+
+    # -- frames: with the lock held ------------------------------------------------------------------------------------
+
+    def _on_frame(self, name: str, frame: bytes) -> None:
+        found = self._connections.get(name)
+        if self._closed:
+            return
+        if not frame:
+            self._connections.pop(name, None)
+        elif found is None:
+            self._on_first(name, frame)
+        elif found.session is None:
+            self._on_proof(name, found, frame)
+        else:
+            self._on_record(name, found, found.session, frame)
+
+    def _on_first(self, name: str, frame: bytes) -> None:
+        """The first frame under a session id. Only a client that knows the secret gets an answer."""
+        if not any(has_knock(frame, secret) for secret in self._identity.secrets()):
+            self._over.append(LinkFrame(name, b""))  # such as a session of before the last start
+            return
+        knock = frame[-KNOCK_BYTES:]
+        if knock in self._heard or not self._take_token():
+            return
+        self._heard[knock] = None
+        if len(self._heard) > _REMEMBERED:
+            self._heard.popitem(last=False)
+        try:
+            handshake = DeviceHandshake(
+                frame, self._identity.device, self._identity.sign, x25519=self._entropy.token(32)
+            )
+        except DoorwardError:
+            return
+        waiting = [each for each, connection in self._connections.items() if connection.session is None]
+        if len(waiting) >= _MOST_HANDSHAKES:
+            del self._connections[waiting[0]]
+        self._connections[name] = _LinkConnection(self._monotonic(), handshake)
+        self._out.append(LinkFrame(name, handshake.answer))
+
+    def _on_proof(self, name: str, found: _LinkConnection, frame: bytes) -> None:
+        assert found.handshake is not None  # noqa: S101 — until there is a session
+        try:
+            key, session = found.handshake.finish(frame)
+        except DoorwardError:
+            return
+        found.handshake, found.session, found.key, found.since_s = None, session, key, self._monotonic()
+        if self._identity.caller(key) is None:
+            self._end(name, EndReason.NOT_LISTED)
+            return
+        open_ones = [each for each, connection in self._connections.items() if connection.session is not None]
+        if len(open_ones) > _MOST_SESSIONS:
+            self._end(self._first_to_go(open_ones), EndReason.BUSY)
+        session.ping()  # the client learns that it is let in
+        self._log.info("link_opened", key=key.id)
+
+    def _first_to_go(self, names: list[str]) -> str:
+        """A key with several sessions gives way first, so that no browser keeps the others out."""
+        keys = [self._connections[name].key for name in names]
+        return min(names, key=lambda name: (-keys.count(self._connections[name].key), self._connections[name].since_s))
+
+    def _on_record(self, name: str, found: _LinkConnection, session: LinkSession, frame: bytes) -> None:
+        before = session.received
+        heard = session.receive(frame)
+        if session.received != before:
+            found.since_s = self._monotonic()
+        match heard:
+            case SessionEnded():
+                del self._connections[name]
+                self._over.append(LinkFrame(name, b""))
+            case StreamData(stream=stream, cancelled=True):
+                found.requests.pop(stream, None)
+                found.cancelled |= {stream} & found.running
+            case StreamData():
+                self._on_request(name, found, heard)
+
+    def _on_request(self, name: str, found: _LinkConnection, heard: StreamData) -> None:
+        caller = self._caller(found)
+        request = found.requests.setdefault(heard.stream, bytearray())
+        request += heard.data
+        held = sum(each.request_bytes for each in self._connections.values())
+        streams = {*found.requests, *found.running, *(stream for stream, _data in found.ready)}
+        limit = _ROOM_BYTES if caller is not None and caller.owner else _GLANCE_BYTES
+        if caller is None:
+            self._end(name, EndReason.NOT_LISTED)
+        elif len(streams) > _MOST_STREAMS or len(request) > limit or held > _ROOM_BYTES:
+            self._end(name, EndReason.BUSY)
+        elif heard.last:
+            del found.requests[heard.stream]
+            found.ready.append((heard.stream, bytes(request)))
+            self._run_next(found)
+
+    def _run_next(self, found: _LinkConnection) -> None:
+        while found.ready and len(found.running) < _RUNNING and not self._closed:
+            stream, data = found.ready.popleft()
+            found.running.add(stream)
+            self._workers.submit(self._run, found, stream, data)
+
+    def _take(self, found: list[LinkFrame]) -> bool:
+        """Collects frames, one of each session in turn."""
+        size = 0
+        for waiting in (self._over, self._out):
+            while waiting:
+                found.append(waiting.popleft())
+                size += len(found[-1].frame)
+        moved = True
+        while moved and size < _COLLECTED_BYTES:
+            moved = False
+            for name, each in self._connections.items():
+                frame = each.session.next_frame() if each.session is not None else None
+                if frame is not None:
+                    found.append(LinkFrame(name, frame))
+                    size += len(frame)
+                    moved = True
+        if found:
+            self._changed.notify_all()  # there may be room for an answer now
+        return bool(found)
+
+    def _end(self, name: str, reason: EndReason) -> None:
+        found = self._connections.pop(name)
+        frame = found.session.end(reason) if found.session is not None else None
+        if frame is not None:
+            self._over.append(LinkFrame(name, frame))
+
+    def _take_token(self) -> bool:
+        now_s = self._monotonic()
+        self._tokens = min(_HELLOS, self._tokens + (now_s - self._filled_s) * _HELLOS_PER_S)
+        self._filled_s = now_s
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def _caller(self, found: _LinkConnection) -> Caller | None:
+        return self._identity.caller(found.key) if found.key is not None else None
+
+    # -- requests: on a worker's thread --------------------------------------------------------------------------------
+
+    def _run(self, found: _LinkConnection, stream: int, data: bytes) -> None:
+        answer = write_frame(self._answered(found, data))
+        with self._changed:
+            session = found.session
+            assert session is not None  # noqa: S101 — it has asked
+            size = len(answer)
+            if not self._changed.wait_for(
+                lambda: self._is_dropped(found, stream) or self._fits(found, size), _PATIENCE_S
+            ):
+                error = StorageError("The doorbell still sends earlier answers.", remedy="Try again in a minute.")
+                answer = write_frame(refusal(error))
+            if not self._is_dropped(found, stream):
+                session.send(stream, answer, last=True)
+            found.running.discard(stream)
+            found.cancelled.discard(stream)
+            self._run_next(found)
+            self._changed.notify_all()
+
+    def _is_dropped(self, found: _LinkConnection, stream: int) -> bool:
+        return found.session is None or found.session.ended is not None or stream in found.cancelled
+
+    def _fits(self, found: _LinkConnection, size: int) -> bool:
+        """A session gets half of the room while others hold some. An answer larger than that goes alone."""
+        held, own = sum(each.answer_bytes for each in self._connections.values()), found.answer_bytes
+        if self._closed or not held:
+            return True
+        return held + size <= _ROOM_BYTES and (not own or own + size <= _ROOM_BYTES // 2)
+
+    def _answered(self, found: _LinkConnection, data: bytes) -> Frame:
+        """Returns the answer, or the refusal of any error."""
+        try:
+            caller = self._caller(found) or _NO_CALLER
+            frame = parse_frame(data)
+            return self._answer(str(frame.head.get("op")), frame, caller)
+        except DoorwardError as error:
+            return refusal(error)
+        except Exception as error:  # noqa: BLE001 — one request's bug must not end the session
+            self._log.exception("link_failed", error=type(error).__name__)
+            unknown = InternalError("The device met a case that it does not know.", remedy="Its log has the place.")
+            return refusal(unknown)
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == SESSION_ID_DIGITS and set(name) <= set("0123456789abcdef")
