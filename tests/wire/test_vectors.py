@@ -24,10 +24,10 @@ def test_the_vectors_are_those_the_code_makes() -> None:
     made = vectors.files()
     present = {
         path.relative_to(vectors.FOLDER).as_posix()
-        for part in ("wire", "ledger")
+        for part in ("wire", "ledger", "link")
         for path in (vectors.FOLDER / part).rglob("*.json")
     }
-    assert present == set(made)
+    assert present == {*made, "link/mlkem.json"}, "and the input of the link's vectors"
     for path, content in made.items():
         assert (vectors.FOLDER / path).read_text(encoding="utf-8") == content, path
 
