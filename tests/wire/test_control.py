@@ -21,6 +21,7 @@ from agent.wire.control import (
     decode_statement,
     encode_approval,
     encode_statement,
+    parse_frame,
     read_frame,
     split_body,
     write_frame,
@@ -139,3 +140,11 @@ def test_half_a_surrogate_pair_is_no_text_of_a_head() -> None:
         write_frame(Frame({"name": "\ud800"}))
     with pytest.raises(FormatError, match="not JSON"):
         read_frame(io.BytesIO(framed(b'{"name":"\\ud800"}')))
+
+
+def test_one_whole_frame_is_read_and_nothing_else() -> None:
+    frame = Frame({"op": "list"}, b"body")
+    assert parse_frame(write_frame(frame)) == frame
+    for other in (b"", write_frame(frame) + b"\0", write_frame(frame)[:-1]):
+        with pytest.raises(FormatError):
+            parse_frame(other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -16,6 +17,7 @@ from agent.wire.statements import (
     Enrolment,
     NamedKey,
     NamedRecipient,
+    PushSubscription,
     Stolen,
     StolenNotice,
     open_chain,
@@ -149,3 +151,12 @@ def test_a_doorbell_is_declared_stolen_by_an_owner_of_the_newest_list_in_the_not
         with pytest.raises(OpenError):
             open_stolen(wrong)
     assert open_stolen(notice(SECOND_OWNER, links=2))[2] == "owner-2"
+
+
+def test_a_glance_key_may_be_left_out_and_must_be_sound() -> None:
+    whole = msgspec.json.decode(strictjson.encode(samples.EVERY_MESSAGE["push-subscription"]))
+    without = {name: value for name, value in whole.items() if name != "glance_signer"}
+    assert strictjson.decode(msgspec.json.encode(without), PushSubscription).glance_signer is None
+    small = "ed25519:" + "A" * 43
+    with pytest.raises(FormatError):
+        strictjson.decode(msgspec.json.encode({**whole, "glance_signer": small}), PushSubscription)
