@@ -122,9 +122,7 @@ class CustodianRuntime:
         """Gives the glance keys of the browsers that show alerts."""
         self._is_glance: Callable[[str], bool] = lambda _key: False
         if self.alerts is not None:
-            browsers = offer_alerts(
-                self.alerts, context.folder.push, self.custodian, lambda: self._clock.believed_ms
-            )
+            browsers = offer_alerts(self.alerts, context.folder.push, self.custodian, lambda: self._clock.believed_ms)
             self.glances, self._is_glance = browsers.glances, browsers.is_signer
         self._metrics = make_metrics(configuration, self.status)
         self.page = self._make_page() if configuration.page is not None else None
