@@ -14,6 +14,7 @@ from agent.core.vault.coverage import CoverageSpan, CoverageState
 from agent.custodian.home_status import HomeStateHandler
 from agent.custodian.readonly_disk import ReadOnlyDisk
 from agent.errors import RequestError
+from agent.wire import base64
 from agent.wire.control import Frame
 from agent.wire.statements import (
     Erasure,
@@ -24,7 +25,7 @@ from agent.wire.statements import (
     Scope,
     TrustChange,
 )
-from tests.custodians import APPROVER, NOW_S, ROOT, Door, Told, approval, bundle, signed, stated
+from tests.custodians import APPROVER, NOW_S, ROOT, Door, Told, approval, bundle, sha256_of, signed, stated
 from tests.fake_disk import FakeDisk
 from tests.wire import samples
 
@@ -254,3 +255,52 @@ def test_the_gaps_of_a_request_are_told_with_their_reasons(door: Door) -> None:
     )
     (gap,) = answer(door, "gaps", id=asked.id)[0]["gaps"]
     assert gap == {"from_ms": from_ms + 1000, "to_ms": to_ms, "reason": CoverageState.PRIVACY.value}
+
+
+def test_opt_outs_and_quiet_hours_are_listed_apart_with_the_root_of_a_requester(door: Door) -> None:
+    until_s = NOW_S + 30 * DAY_S
+    of_one = {"scope": Scope.REQUESTER, "value": "harbour-police", "trust_root": samples.ROOT_KEY.id}
+    door.obey(OptOut(**stated(), **of_one))
+    door.obey(OptOut(**stated(), scope=Scope.KIND, value="insurer", until_s=until_s))
+    door.obey(OptOut(**stated(), scope=Scope.HOURS, value="2200-0600"))
+    listed = answer(door, "requests")[0]
+    assert sorted(listed["opt_outs"], key=lambda each: str(each["value"])) == [
+        {"scope": "requester", "value": "harbour-police", "until_s": None, "trust_root": samples.ROOT_KEY.id},
+        {"scope": "kind", "value": "insurer", "until_s": until_s},
+    ]
+    assert listed["quiet_hours"] == [{"scope": "hours", "value": "2200-0600", "until_s": None}]
+
+
+def test_what_was_blocked_is_listed_with_its_reason_and_what_was_dropped_is_counted(door: Door) -> None:
+    asked = door.ask(not_after_s=NOW_S - 1)
+    door.hear(b"nothing", topic="nowhere")
+    listed = answer(door, "requests")[0]
+    (blocked,) = listed["blocked"]
+    assert blocked == {
+        "payload_sha256": sha256_of(asked),
+        "root": samples.ROOT_KEY.id,
+        "requester": "harbour-police",
+        "reason": door.journal.blocked()[0].reason,
+        "at_ms": door.clock.now().utc_ns // 10**6,
+    }
+    assert listed["counters"] == door.journal.counters() == {"blocked": 1, "malformed": 1}
+
+
+def test_a_request_is_shown_with_what_it_matched_and_is_still_here(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = door.ask()
+    stored = door.journal.request_named(sha256_of(asked))
+    assert stored is not None
+    gone, *here = door.segments
+    door.vault.evict(gone)
+    lines = [door.vault.record(each).line for each in here]
+    shown, body = answer(door, "request", id=asked.id)
+    assert shown == {
+        "sealed": base64.encode(stored.sealed), "payload_sha256": sha256_of(asked), "state": "pending", "certain": True,
+        "segments": here, "records": [line.decode() for line in lines], "disclosure": None, "waits_s": None,
+        "first": None, "receipt": None, "deletion": None,
+    }  # fmt: skip
+    assert body == b""
+    monkeypatch.setattr("agent.custodian.control_handler._LONG_BYTES", sum(map(len, lines)) - 1)
+    shown, body = answer(door, "request", id=asked.id)
+    assert (shown["records"], body) == ([], b"".join(line + b"\n" for line in lines))
+    assert answer(door, "asked", id=asked.id) == ({"payload_sha256": sha256_of(asked)}, stored.sealed)

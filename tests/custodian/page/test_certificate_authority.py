@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import ipaddress
 import ssl
 import subprocess
@@ -12,12 +13,13 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from agent.custodian.page import certificate_authority as module
 from agent.custodian.page.certificate_authority import PageCertificates, _leaf, _PageKeyPair, _signer
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, StorageError
 
 NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
 NAME = "front-door.local"
@@ -185,3 +187,79 @@ def test_a_damaged_leaf_is_made_anew_and_the_authority_stays(tmp_path: Path) -> 
     (tmp_path / "page.pem").write_text("nothing")
     assert made(tmp_path).authority_der == first
     assert leaf_of(tmp_path).not_valid_after_utc > NOW
+
+
+def test_certificates_that_the_disk_does_not_take_are_named_with_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = made(tmp_path / "page")
+    leaf = leaf_of(tmp_path / "page")
+
+    def refused(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_write", refused)
+    for attempt in (lambda: made(tmp_path / "new"), lambda: page.certify(("10.0.0.7",), NOW)):
+        with pytest.raises(StorageError, match=r"cannot be kept: No space left on device\.") as caught:
+            attempt()
+        assert caught.value.remedy == "Check device.state_dir."
+    assert leaf_of(tmp_path / "page") == leaf
+    page.certify(("192.168.1.20",), NOW)  # what it has is enough
+
+
+def test_an_authority_with_another_kind_of_key_is_named_with_its_remedy(tmp_path: Path) -> None:
+    made(tmp_path)
+    file = tmp_path / "authority.pem"
+    certificates = file.read_bytes().partition(b"-----BEGIN CERTIFICATE")
+    key = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(key + certificates[1] + certificates[2])
+    with pytest.raises(ConfigurationError, match=r"authority\.pem holds another kind of key") as caught:
+        made(tmp_path)
+    assert caught.value.remedy == "Delete it: a new one is made."
+
+
+def test_a_leaf_of_another_authority_is_made_anew(tmp_path: Path) -> None:
+    made(tmp_path)
+    other = made(tmp_path / "other")
+    (tmp_path / "page.pem").write_bytes((tmp_path / "other" / "page.pem").read_bytes())
+    page = made(tmp_path)
+    leaf_of(tmp_path).verify_directly_issued_by(authority_in(tmp_path)[0])
+    assert page.authority_der != other.authority_der
+
+
+def test_each_certificate_says_what_it_is_for_and_for_how_long(tmp_path: Path) -> None:
+    page = made(tmp_path)
+    intermediate, root = authority_in(tmp_path)
+    leaf = leaf_of(tmp_path)
+    day = datetime.timedelta(days=1)
+    for each, days in ((root, module.AUTHORITY_DAYS), (intermediate, module.AUTHORITY_DAYS)):
+        assert (each.not_valid_before_utc, each.not_valid_after_utc) == (NOW - module.BACKDATE, NOW + days * day)
+    assert leaf.not_valid_before_utc == NOW - module.BACKDATE
+    assert leaf.not_valid_after_utc == NOW - module.BACKDATE + module.LEAF_DAYS * day
+    for each, signs in ((root, True), (intermediate, True), (leaf, False)):
+        usage = each.extensions.get_extension_for_class(x509.KeyUsage)
+        assert usage.critical
+        assert (usage.value.key_cert_sign, usage.value.digital_signature) == (signs, not signs)
+        purposes = each.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        assert (list(purposes.value), purposes.critical) == ([ExtendedKeyUsageOID.SERVER_AUTH], False)
+        basic = each.extensions.get_extension_for_class(x509.BasicConstraints)
+        assert (basic.value.ca, basic.critical) == (signs, True)
+        for name in (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier):
+            assert not each.extensions.get_extension_for_class(name).critical
+    assert leaf.subject.rfc4514_string() == f"CN={NAME}"
+    assert not leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical
+    digest = hashlib.sha256(page.authority_der).hexdigest().upper()
+    assert page.fingerprint.replace(":", "").replace(" ", "").upper() == digest
+    assert len({root.serial_number, intermediate.serial_number, leaf.serial_number}) == 3
+
+
+def test_a_leaf_is_renewed_when_thirty_days_are_left_and_not_before(tmp_path: Path) -> None:
+    made(tmp_path)
+    leaf = leaf_of(tmp_path)
+    end = leaf.not_valid_after_utc - datetime.timedelta(days=module.RENEW_DAYS)
+    PageCertificates(tmp_path, NAME, ("192.168.1.20",), end)
+    assert leaf_of(tmp_path) == leaf
+    PageCertificates(tmp_path, NAME, ("192.168.1.20",), end + datetime.timedelta(seconds=1))
+    assert leaf_of(tmp_path) != leaf

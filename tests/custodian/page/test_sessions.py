@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -376,3 +377,53 @@ def test_signing_out_says_whether_there_was_such_a_browser(hall: Hall) -> None:
     assert hall.visitors.end(session.id) is True
     assert hall.visitors.end(session.id) is False
     assert hall.visitors.session(other) is not None
+
+
+# -- on a disk that takes nothing --------------------------------------------------------------------------------------
+
+
+def read_only() -> sqlite3.Error:
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+    return error
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EROFS, "no"), OSError(errno.ENOSPC, "no"), read_only()])
+def test_on_a_disk_that_takes_no_write_paired_browsers_are_known_and_new_ones_forgotten(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    token = paired(hall)
+    hall.visitors.close()
+
+    def refused(_path: Path) -> sqlite3.Connection:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_sound", refused)
+        hall.open()
+    assert hall.visitors.session(token) is not None
+    other = paired(hall)
+    assert hall.visitors.session(other) is not None
+    hall.restart()
+    assert hall.visitors.session(token) is not None
+    assert hall.visitors.session(other) is None
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "no"), sqlite3.OperationalError("database is locked")])
+def test_a_file_that_is_anothers_is_named_and_left_as_it_is(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    token = paired(hall)
+    hall.visitors.close()
+
+    def refused(_path: Path) -> sqlite3.Connection:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_sound", refused)
+        with pytest.raises(StorageError, match=r"page\.sqlite cannot be used") as caught:
+            hall.open()
+    assert caught.value.remedy == "Delete it: paired browsers pair again."
+    hall.open()
+    assert hall.visitors.session(token) is not None
+    assert not hall.path.with_name("page.sqlite.damaged").exists()

@@ -1,0 +1,169 @@
+"""What a browser is given before anything is asked of the doorbell: the program, its pages, and in which language."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agent.custodian.page import documents as module
+from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.documents import Pages
+from agent.custodian.page.sessions import Session
+from agent.errors import ConfigurationError
+
+STRANGER = Caller(None, False, True)
+PAIRED = Caller(Session("id", 0, 0, "Firefox", None), False, True)
+STATIC = Path(module.__file__).resolve().parents[2] / "web" / "static"
+
+
+@pytest.fixture(scope="module")
+def pages() -> Pages:
+    return Pages("Front door", b"the authority", "AA:BB", lambda: ("https://door.local/", "http://10.0.0.5/install"))
+
+
+def asked(path: str = "/", query: str = "", scheme: str = "https", **headers: str) -> Request:
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    server = ("door.local", 8443)
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "scheme": scheme}
+    return Request({**scope, "headers": named, "server": server})
+
+
+def answer(serve: Callable[[Request, Caller], Awaitable[Response]], request: Request, caller: Caller = STRANGER) -> Any:
+    return asyncio.run(serve(request, caller))  # type: ignore[arg-type]
+
+
+def test_a_file_of_this_program_is_kept_for_good_and_of_another_only_while_it_is_the_same(pages: Pages) -> None:
+    data = (STATIC / "icon.svg").read_bytes()
+    serve = pages.serve_static("/static/icon.svg")
+    plain = answer(serve, asked())
+    tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+    assert (plain.status_code, plain.body, plain.media_type) == (200, data, "image/svg+xml")
+    assert (plain.headers["etag"], plain.headers["vary"]) == (tag, "accept-encoding")
+    assert plain.headers["cache-control"] == "no-cache"
+    assert "content-encoding" not in plain.headers
+    lasting = answer(serve, asked(query=f"v={pages.version}"))
+    assert lasting.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer(serve, asked(query="v=older")).headers["cache-control"] == "no-cache"
+    same = answer(serve, asked(if_none_match=tag))
+    assert (same.status_code, same.body, same.headers["etag"]) == (304, b"", tag)
+    assert answer(serve, asked(if_none_match='"other"')).status_code == 200
+
+
+def test_a_text_is_packed_for_a_browser_that_takes_it_and_a_picture_never(pages: Pages) -> None:
+    serve = pages.serve_static("/static/icon.svg")
+    packed = answer(serve, asked(accept_encoding="br, gzip"))
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == (STATIC / "icon.svg").read_bytes()
+    tag = answer(serve, asked()).headers["etag"]
+    assert packed.headers["etag"] == f'{tag[:-1]}-gzip"'
+    assert answer(serve, asked(accept_encoding="gzip", if_none_match=tag)).status_code == 200
+    picture = answer(pages.serve_static("/static/icon-192.png"), asked(accept_encoding="gzip"))
+    assert picture.body == (STATIC / "icon-192.png").read_bytes()
+    assert picture.media_type == "image/png"
+    assert "content-encoding" not in picture.headers
+
+
+def test_the_service_worker_lies_at_the_top_and_nowhere_else(pages: Pages) -> None:
+    paths = pages.static_paths()
+    assert "/worker-service.js" in paths
+    assert "/static/worker-service.js" not in paths
+    worker = answer(pages.serve_static("/worker-service.js"), asked())
+    assert worker.body == (STATIC / "worker-service.js").read_bytes()
+    assert "javascript" in worker.media_type
+
+
+def test_the_version_of_the_program_is_a_hash_of_all_of_it(pages: Pages) -> None:
+    files = [path for path in sorted(STATIC.iterdir()) if path.name != "worker-service.js"]
+    files.append(STATIC / "worker-service.js")
+    assert pages.version == hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def test_without_its_program_the_page_says_how_to_build_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_file = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: path.name != "worker-service.js" and is_file(path))
+    with pytest.raises(ConfigurationError, match="program is missing") as refused:
+        Pages("Front door", b"", "", lambda: ("", ""))
+    assert refused.value.remedy == "Build it: make page."
+
+
+@pytest.mark.parametrize(
+    ("scheme", "caller", "where"),
+    [("http", STRANGER, "/install"), ("http", PAIRED, "/install"), ("https", STRANGER, "/pair"),
+     ("https", PAIRED, "/timeline")],
+)  # fmt: skip
+def test_the_first_page_leads_each_caller_to_the_next_step(
+    pages: Pages, scheme: str, caller: Caller, where: str
+) -> None:
+    response = answer(pages.home, asked(scheme=scheme), caller)
+    assert (response.status_code, response.headers["location"]) == (303, where)
+
+
+def test_a_phone_is_given_the_authority_as_a_file_to_install(pages: Pages) -> None:
+    response = answer(pages.authority, asked())
+    assert (response.body, response.media_type) == (b"the authority", "application/x-x509-ca-cert")
+    assert response.headers["content-disposition"] == 'attachment; filename="doorward-authority.crt"'
+
+
+def test_the_pages_name_the_doorbell_the_addresses_and_the_fingerprint(pages: Pages) -> None:
+    install, pair = answer(pages.install, asked("/install")), answer(pages.pair, asked("/pair"))
+    assert b"AA:BB" in install.body
+    assert b"https://door.local/" in install.body
+    assert b"http://10.0.0.5/install" in pair.body
+    assert b"Front door" in pair.body
+    assert answer(pages.pair, asked("/pair"), PAIRED).body != pair.body
+    shell = answer(pages.shell, asked("/timeline/some-event"), PAIRED)
+    assert b"timeline" in shell.body
+    assert b"some-event" not in shell.body
+    assert f"v={pages.version}".encode() in shell.body
+
+
+@pytest.mark.parametrize(
+    ("cookie", "accepted", "language"),
+    [
+        ("", "", "en"),
+        ("", "es-MX,en;q=0.9", "es"),
+        ("", "de, ES ;q=0.8, en", "es"),
+        ("", "fr", "en"),
+        ("lang=es", "en", "es"),
+        ("lang=xx", "es", "es"),
+    ],
+)
+def test_the_language_is_the_chosen_one_or_the_first_that_we_have(
+    pages: Pages, cookie: str, accepted: str, language: str
+) -> None:
+    name = module._LANGUAGE_COOKIE
+    headers = {"accept_language": accepted, **({"cookie": cookie.replace("lang", name, 1)} if cookie else {})}
+    response = answer(pages.pair, asked("/pair", **headers))
+    assert response.headers["content-language"] == language
+    assert response.headers["vary"] == "cookie, accept-language"
+    assert f'lang="{language}"'.encode() in response.body
+    manifest = json.loads(answer(pages.manifest, asked(**headers)).body)
+    assert manifest["lang"] == language
+
+
+def test_the_app_is_installed_under_the_doorbells_name(pages: Pages) -> None:
+    response = answer(pages.manifest, asked(accept_language="en"))
+    assert response.media_type == "application/manifest+json"
+    texts = json.loads((STATIC.parent / "texts" / "en.json").read_text())
+    manifest = json.loads(response.body)
+    icons = manifest.pop("icons")
+    assert manifest == {
+        "name": "Doorward · Front door", "short_name": "Doorward", "description": texts["app.description"],
+        "lang": "en", "start_url": "/timeline", "scope": "/", "display": "standalone",
+        "background_color": "#f6f5f2", "theme_color": "#f6f5f2",
+    }  # fmt: skip
+    served = pages.static_paths()
+    assert [(each["src"] in served, each["type"], each["sizes"], each["purpose"]) for each in icons] == [
+        (True, "image/svg+xml", "any", "any"),
+        (True, "image/png", "192x192", "any maskable"),
+        (True, "image/png", "512x512", "any maskable"),
+    ]
