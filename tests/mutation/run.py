@@ -8,7 +8,8 @@ one file.
   `--first=K` starts with the K-th.  `--sample=N --seed=S` draws N of each group at random.  `--again` tries the
   survivors of the last run again.  `--budget=S` gives a mutant up as a survivor after the quickest tests, which
   take S seconds together on sound code.  `--unpassed` tries no mutant and lists those on lines that no test passes.
-- The tests of a group run once on sound code, and the runner records which test passes which line.
+- The tests of a group run once on sound code, and the runner records which test passes which line.  Later runs record
+  new tests only, unless they have `--record`.
 - For each mutant of `mutants.py` the group's tests run until one fails.  A mistake in a function is made in a fork of a
   process that has everything imported and collected.  The function gets another code object, and only the tests that
   pass its line run: first the test that noticed the last mistake in this file, then those that are named after the
@@ -24,9 +25,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import difflib
 import functools
 import gc
-import hashlib
 import importlib
 import itertools
 import json
@@ -40,6 +41,7 @@ import tempfile
 import time
 import traceback
 import types
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -196,6 +198,8 @@ class Draw:
     again: frozenset[tuple[str, int, str]] | None = None
     unpassed: bool = False
     """Only list the mutants on lines that no test passes."""
+    record: bool = False
+    """Run every test once more on sound code."""
     budget_s: float | None = None
     """Limit on the time of one mutant's tests: only the quickest that pass its line and fit in run."""
 
@@ -309,10 +313,10 @@ class Record(TypedDict):
     """Result of a run of a group's tests on sound code.
 
     `passing` maps a file to its lines, and each line to the tests that pass it.  `fixtures` are the shared ones that
-    pass any line.  `of` has a hash of each file of the code and the tests.
+    pass any line.  `lines` has a hash of each line of the code.
     """
 
-    of: dict[str, str]
+    lines: dict[str, list[int]]
     took_s: dict[str, float]
     passing: dict[str, dict[str, list[str]]]
     fixtures: list[str]
@@ -421,25 +425,20 @@ class InFunctions:
     # the record
 
     def _recorded(self) -> Record:
-        """The record of an earlier run, after every test that a change can concern has run again in a fork.
+        """The record of an earlier run, after tests that it does not have have run in a fork.
 
-        Those are the tests of changed files, and the tests that passed a line of a changed module.
+        Changed tests and modules keep what was recorded of them, line by line.  A test that is missing at a line can
+        make a survivor of a mutant, and no other error.  `--record` records all of them again.
         """
         kept = ROOT / ".cache" / f"mutation-{self._group.name}-record.json"
-        files = [*self._paths, *{Path(item.path) for item in self._items.values()}]
-        of = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-        record = Record(of={}, took_s={}, passing={}, fixtures=[], failed=[])
-        with contextlib.suppress(FileNotFoundError):
+        lines = {str(path.relative_to(ROOT)): _hashes_of_lines(path) for path in self._paths}
+        record = Record(lines={}, took_s={}, passing={}, fixtures=[], failed=[])
+        if kept.exists() and not self._draw.record:
             record = json.loads(kept.read_text())
-        if record["of"] == of:
-            return record
-        changed = {file for file in of if record["of"].get(file) != of[file]}
-        passed = {name for file in changed for names in record["passing"].get(file, {}).values() for name in names}
-        again = [
-            item
-            for name, item in self._items.items()
-            if name in passed or name not in record["took_s"] or str(Path(item.path).relative_to(ROOT)) in changed
-        ]
+        for file in lines.keys() & record["lines"].keys():
+            record["passing"][file] = _moved(record["passing"][file], record["lines"][file], lines[file])
+        everything = bool(lines.keys() - record["lines"].keys())  # a new module
+        again = [item for name, item in self._items.items() if everything or name not in record["took_s"]]
         began, new = time.monotonic(), kept.with_suffix(".new")
         new.unlink(missing_ok=True)
         if again:
@@ -449,25 +448,24 @@ class InFunctions:
             made: Record = json.loads(new.read_text())
             share = len(made["failed"]) / len(again)
             assert len(made["failed"]) < 2 or share < MOST_LEFT_OUT, f"these fail without a mistake: {made['failed']}"
-            record = self._merged(record, made, {item.nodeid for item in again}, changed)
-        record["of"] = of
+            record = self._merged(record, made, {item.nodeid for item in again})
+        record["lines"] = lines
         new.write_text(json.dumps(record))
         new.replace(kept)
         return record
 
-    def _merged(self, old: Record, new: Record, again: set[str], changed: set[str]) -> Record:
-        """`again`: tests of which only the new record counts.  `changed`: files of which the old lines do not count."""
+    def _merged(self, old: Record, new: Record, again: set[str]) -> Record:
+        """`again`: tests of which only the new record counts."""
         stays = self._items.keys() - again
         passing: dict[str, dict[str, list[str]]] = {}
         for file in {*old["passing"], *new["passing"]}:
-            before = {} if file in changed else old["passing"].get(file, {})
-            after = new["passing"].get(file, {})
+            before, after = old["passing"].get(file, {}), new["passing"].get(file, {})
             passing[file] = {
                 line: sorted(stays.intersection(before.get(line, [])).union(after.get(line, [])))
                 for line in {*before, *after}
             }
         return Record(
-            of={},
+            lines={},
             took_s={name: old["took_s"][name] for name in stays} | new["took_s"],
             passing=passing,
             fixtures=sorted({*old["fixtures"], *new["fixtures"]}),
@@ -492,7 +490,7 @@ class InFunctions:
             }
             fixtures |= {name for names in lines.values() for name in names if name in users}
         failed = sorted(self._reported)
-        record = Record(of={}, took_s=self._took_s, passing=passing, fixtures=sorted(fixtures), failed=failed)
+        record = Record(lines={}, took_s=self._took_s, passing=passing, fixtures=sorted(fixtures), failed=failed)
         kept.write_text(json.dumps(record))
         return None
 
@@ -585,6 +583,25 @@ class InFunctions:
 
     def _run(self, item: pytest.Item, following: pytest.Item | pytest.Session | None) -> None:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+
+def _hashes_of_lines(path: Path) -> list[int]:
+    return [zlib.crc32(line.strip()) for line in path.read_bytes().splitlines()]
+
+
+def _moved(passing: dict[str, list[str]], before: list[int], after: list[int]) -> dict[str, list[str]]:
+    """The tests at each line of a changed file.  A changed or new line has those of the lines that it stands for."""
+    found: dict[str, list[str]] = {}
+    for kind, start, end, new_start, new_end in difflib.SequenceMatcher(None, before, after, False).get_opcodes():
+        if kind == "equal":
+            sources = [[start + each] for each in range(end - start)]
+        else:
+            sources = [list(range(max(0, start - 1), end))] * (new_end - new_start)
+        for number, source in enumerate(sources):
+            names = {name for line in source for name in passing.get(str(line + 1), [])}
+            if names:
+                found[str(new_start + number + 1)] = sorted(names)
+    return found
 
 
 def _threads() -> int:
@@ -758,6 +775,7 @@ def _draw(group: Group, named: Sequence[str], options: frozenset[str]) -> Draw:
         _number(options, "--seed=", 1),
         again,
         "--unpassed" in options,
+        "--record" in options,
         budget_s,
     )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,7 +21,7 @@ from agent.clients.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.webpush import point_of, push_address
 from agent.errors import ConfigurationError, NetworkError
-from agent.uplink.push_sender import WebPushSender
+from agent.uplink.push_sender import WebPushSender, _over_tls
 from agent.wire.base64 import decode, encode_url
 from tests.core.test_webpush import verify
 
@@ -146,3 +148,80 @@ def test_a_refusal_is_told_without_the_address(service: PushService, status: int
 def test_an_address_that_is_none_is_the_operators_to_mend() -> None:
     with pytest.raises(ConfigurationError):
         WebPushSender().send('webpush:{"endpoint": "https://push.test"}', "t", "b")
+
+
+def test_a_message_is_urgent_is_kept_for_a_day_and_names_no_owner(service: PushService) -> None:
+    before_s = int(time.time())
+    WebPushSender(service.connect).send(address(Browser(), ec.generate_private_key(ec.SECP256R1())), "t", "b")
+    ((headers, _),) = service.taken
+    assert (headers["TTL"], headers["Urgency"]) == ("86400", "high")
+    assert headers["Content-Type"] == "application/octet-stream"
+    claims = verify(headers["Authorization"])
+    assert claims["sub"] == "https://doorward.invalid/"
+    assert 0 <= claims["exp"] - before_s - 12 * 3600 <= 600
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "port", "path"),
+    [
+        ("https://push.test/p/a?token=b", "push.test", 443, "/p/a?token=b"),
+        ("https://push.test:8443/p", "push.test", 8443, "/p"),
+    ],
+)
+def test_the_whole_endpoint_is_used(service: PushService, endpoint: str, host: str, port: int, path: str) -> None:
+    browser, reached = Browser(), []
+
+    def connect(host: str, port: int) -> http.client.HTTPConnection:
+        reached.append((host, port))
+        return service.connect("push.test", 443)
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    url = push_address(endpoint, encode_url(point_of(browser.key)), encode_url(browser.auth), key)
+    WebPushSender(connect).send(url, "t", "b")
+    assert reached == [(host, port)]
+    assert service.taken[0][0]["path"] == path
+
+
+@pytest.mark.parametrize("status", [200, 201, 299])
+def test_each_answer_of_success_is_one(service: PushService, status: int) -> None:
+    service.answers = status
+    WebPushSender(service.connect).send(address(Browser(), ec.generate_private_key(ec.SECP256R1())), "t", "b")
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "ended its subscription"), (300, "answered 300")])
+def test_each_other_answer_is_a_refusal(service: PushService, status: int, words: str) -> None:
+    service.answers = status
+    with pytest.raises(NetworkError, match=words):
+        WebPushSender(service.connect).send(address(Browser(), ec.generate_private_key(ec.SECP256R1())), "t", "b")
+
+
+def test_a_service_that_cannot_be_reached_is_told_by_the_kind_of_its_fault_and_let_go() -> None:
+    closed: list[bool] = []
+
+    class Away:
+        def request(self, *_: object) -> None:
+            raise ConnectionRefusedError("https://push.test/p/an-address-nobody-guesses")
+
+        def close(self) -> None:
+            closed.append(True)
+
+    sender = WebPushSender(lambda _host, _port: Away())  # type: ignore[arg-type, return-value]
+    with pytest.raises(NetworkError) as refused:
+        sender.send(address(Browser(), ec.generate_private_key(ec.SECP256R1())), "t", "b")
+    assert refused.value.message == "The push service cannot be reached (ConnectionRefusedError)."
+    assert closed == [True]
+
+
+def test_the_push_service_is_reached_over_tls_that_is_checked_and_not_waited_for_long() -> None:
+    connection = _over_tls("push.test", 443)
+    assert isinstance(connection, http.client.HTTPSConnection)
+    assert connection.timeout == 15.0
+    context = connection._context  # type: ignore[attr-defined]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.mark.parametrize("url", ["webpush:", "webpush:[]", "webpush:5", 'webpush:{"endpoint": 5}'])
+def test_each_address_that_is_none_says_how_to_get_one(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="no push subscription") as refused:
+        WebPushSender().send(url, "t", "b")
+    assert refused.value.remedy == "Switch it on in the page again."

@@ -1,4 +1,4 @@
-"""What a browser is given before anything is asked of the doorbell: the program, its pages, and in which language."""
+"""A browser is given the program, its pages and their language before it asks the doorbell for anything."""
 
 from __future__ import annotations
 

@@ -1,0 +1,137 @@
+"""A channel gets the words once, and a stranger's server nothing: no picture, no second address, no file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from urllib3.util import connection
+
+from agent.errors import ConfigurationError, NetworkError
+from agent.uplink.apprise_sender import AppriseSender
+from tests.receivers import NtfyServer, Receiver
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    return Receiver()
+
+
+@pytest.fixture
+def server(receiver: Receiver) -> Iterator[NtfyServer]:
+    with NtfyServer(receiver) as running:
+        assert isinstance(running, NtfyServer)
+        yield running
+
+
+def test_the_words_arrive_as_they_are_with_nothing_beside_them(server: NtfyServer, receiver: Receiver) -> None:
+    words = "12:00  The *doorbell* rang. {{app_id}} <b>\nhttps://door.local/"
+    AppriseSender().send(server.url, "Doorward: door", words, b"a sealed picture")
+    ((_, title, body),) = receiver.messages
+    assert (title, body) == ("Doorward: door", words)
+    told = json.loads(receiver.raw[0].rpartition(b"\n")[2])
+    assert {"icon", "attach", "click", "actions"}.isdisjoint(told), "a picture by its address asks a stranger's server"
+
+
+def test_a_refusal_is_told_with_its_status_and_without_the_address(
+    server: NtfyServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: logged.append(record.getMessage()))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    receiver.refuses = True
+    before = list(logging.getLogger("apprise").handlers)
+    with pytest.raises(NetworkError) as refused:
+        AppriseSender().send(server.url, "t", "b")
+    assert refused.value.message == "The channel did not take it (it answered 503)."
+    assert receiver.attempts == 1, "pace and repetition are not Apprise's"
+    assert logging.getLogger("apprise").handlers == before
+    assert logging.getLogger("apprise").propagate is False
+    assert logged == [], "its warnings may hold the address"
+
+
+def test_a_server_that_is_away_is_told_as_that(server: NtfyServer) -> None:
+    server.go_away()
+    with pytest.raises(NetworkError) as refused:
+        AppriseSender().send(server.url, "t", "b")
+    assert refused.value.message == "The channel did not take it (unreachable or too slow)."
+
+
+def test_a_fault_of_foreign_code_is_tried_again_and_its_words_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def notify(**_: object) -> None:
+        raise RuntimeError("ntfy://secret@phone/door")
+
+    monkeypatch.setattr(AppriseSender, "_service", lambda _sender, _url: SimpleNamespace(notify=notify))
+    with pytest.raises(NetworkError) as failed:
+        AppriseSender().send("ntfy://secret@phone/door", "t", "b")
+    assert failed.value.message == "The channel failed (RuntimeError)."
+
+
+def test_a_redirect_leads_nowhere() -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(307)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        with pytest.raises(NetworkError, match="it answered 307"):
+            AppriseSender().send(f"ntfy://127.0.0.1:{server.server_address[1]}/door", "t", "b")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert len(asked) == 1
+
+
+def service(url: str) -> Any:
+    return AppriseSender()._service(url)
+
+
+def test_the_address_changes_neither_the_limits_nor_what_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HAS_IPV6", False)
+    found = service("ntfy://127.0.0.1/door?cto=900&rto=900&retry=5&wait=60&image=yes")
+    assert (found.socket_connect_timeout, found.socket_read_timeout) == (5.0, 15.0)
+    assert found.include_image is False
+    assert (found.retry, found.wait) != (5, 60.0)
+    asset = found.asset
+    assert (asset.app_id, asset.app_desc, asset.app_url) == ("Doorward", "Doorward", "")
+    assert (asset.image_url_mask, asset.image_url_logo, asset.image_path_mask) == ("", "", "")
+    assert (asset.http_redirects, asset.secure_logging, asset.async_mode) == (False, True, False)
+    assert (asset.pgp_autogen, asset.pem_autogen) == (False, False)
+    assert asset.storage_mode.value == "memory"
+    assert asset.default_service_retry == 0
+    assert connection.HAS_IPV6 is True, "its own way to find out is forbidden in the uplink's sandbox"
+
+
+@pytest.mark.parametrize("url", ["json://127.0.0.1/hook", "file:///etc/passwd", "dbus://", "nothing"])
+def test_what_is_no_channel_is_refused_with_the_ones_that_are(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no kind of channel") as refused:
+        AppriseSender().check(url)
+    assert "ntfys, gotify" in refused.value.remedy
+
+
+def test_an_address_that_cannot_be_read_or_is_not_complete_says_so() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        AppriseSender().check("tgram://")
+    with pytest.raises(ConfigurationError, match="is not complete"):
+        AppriseSender().check("gotify://127.0.0.1")
+    AppriseSender().check("NTFY://127.0.0.1/door")
