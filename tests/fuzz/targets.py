@@ -39,9 +39,12 @@ from agent.ipc.rpc import ROLE_SOCKET, read_answer, read_request, refusal, reque
 from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
 from agent.wire.control import Frame, decode_statement, encode_statement, read_frame, split_body, write_frame
 from agent.wire.identities import load_private_key, parse_public_key
+from agent.wire.link.handshake import DeviceHandshake, has_knock
+from agent.wire.link.session import LinkSession, SessionEnded
 from agent.wire.topics import RequestTopic, parse_topic
 from agent.wire.trust import TrustBundle, TrustStore
 from tests.wire import samples
+from tests.wire.link import vectors as link_vectors
 
 __all__ = ["FOUND", "TARGETS", "Target"]
 
@@ -142,6 +145,29 @@ def local_rpc(data: bytes) -> None:
             read_operation(operation.name, read)
 
 
+def link_handshake(data: bytes) -> None:
+    """Both ends of the link take the vectors' messages and no other."""
+    client, device = link_vectors.handshake("owner", *link_vectors.encapsulations()[0])
+    secret = link_vectors.fixed("link secret of owner")
+    assert has_knock(data, secret) == (data == client.hello)
+    if len(data) == len(client.hello):
+        with contextlib.suppress(DoorwardError):
+            DeviceHandshake(data, samples.DEVICE_KEY, samples.DEVICE.sign, x25519=secret)
+    for finish, expected in ((client.finish, "answer"), (device.finish, "proof")):
+        with contextlib.suppress(DoorwardError):
+            finish(data)
+            assert data == bytes.fromhex(LINK_SESSION[expected])
+
+
+def link_record(data: bytes) -> None:
+    """A record of a stranger has no effect. One of the other end has one, or ends the session."""
+    reader = LinkSession(b"\1" * 32, b"\2" * 32)
+    reader.receive(data)
+    assert (reader.received, reader.ended) == (0, None)
+    heard = reader._on_content(data)
+    assert reader.ended is None or heard == SessionEnded(reader.ended)
+
+
 def _vectors(folder: str) -> Iterator[bytes]:
     for path in sorted((VECTORS / folder).glob("*.json")):
         vector = json.loads(path.read_text())
@@ -203,10 +229,22 @@ def _signed(envelopes: Iterable[bytes]) -> Iterator[bytes]:
             continue
 
 
+def _link_messages() -> Iterator[bytes]:
+    for name in ("hello", "answer", "proof"):
+        yield bytes.fromhex(LINK_SESSION[name])
+
+
+def _link_records() -> Iterator[bytes]:
+    for each in LINK_SESSION["to_device"]:
+        yield bytes.fromhex(each["record"])
+        yield bytes.fromhex(each["content"])
+
+
 def _requests() -> Iterator[bytes]:
     for asked in (
         protocol.DeliverMessage("a", b"b"),
         protocol.GetHeldSegments(3),
+        protocol.DeliverLinkFrames((protocol.LinkFrame("a", b"b"),)),
         protocol.AckAlert(AlertMessage("a", "b", "c", (1,)), ""),
     ):
         yield write_frame(request_frame(asked))
@@ -220,6 +258,7 @@ def given(*examples: bytes) -> Callable[[], Iterator[bytes]]:
 
 
 SIGNED_PAYLOADS = frozenset(_signed(itertools.chain(_vectors("wire/requests"), _in_envelopes())))
+LINK_SESSION = json.loads((VECTORS / "link" / "sessions.json").read_text())[0]
 RECIPIENT, SECRET = str(IDENTITY.recipient()).encode(), str(IDENTITY).encode()
 FRAME = encode_statement(b"{}", (b"a", b"bc"))
 
@@ -234,6 +273,8 @@ TARGETS: dict[str, Target] = {
     "base64": Target(encoded, given(b"", b"AAECAw==", b"_-8=")),
     "control-frame": Target(frame, given(FRAME, b"")),
     "kept-statement": Target(decode_statement, given(FRAME)),
+    "link-handshake": Target(link_handshake, _link_messages),
+    "link-record": Target(link_record, _link_records),
     "local-rpc": Target(local_rpc, _requests),
     "public-key": Target(text_of(parse_public_key), _keys),
     "private-key": Target(text_of(load_private_key), _private_keys),

@@ -319,7 +319,7 @@ const operations = {
     await keys.addPasskey({ id, salt }, secret, credential);
   },
 
-  /** A new key for the pictures of alerts: its recipient. */
+  /** A new glance key: the values of it that an owner signs. */
   async makeGlanceKey() {
     return makeGlanceKey();
   },

@@ -3,9 +3,13 @@
 //
 // The doorbell's recorder seals each picture to it.  The key is an age identity, sealed in this browser with an AES key
 // that no script can read.  Its public half is in the statement with which an owner switched alerts on, and ends with
-// them.
+// them.  An Ed25519 key that is derived from it opens sessions of the link (agent/wire/link/LINK.md), in which this
+// browser may see what is at the door now.
+import { hkdf } from "@noble/hashes/hkdf.js";
+import { sha256 } from "@noble/hashes/sha2.js";
 import { generateHybridIdentity, identityToRecipient, open } from "../wire/age.js";
 import { concat, fromUtf8, randomBytes, unbase64, utf8 } from "../wire/bytes.js";
+import { publicKeyOfSeed, sign } from "../wire/keys.js";
 import * as store from "./store.js";
 
 /** @import { Bytes } from "../types.js" */
@@ -15,14 +19,37 @@ const LARGEST_HEADER = 8192;
 /** After this long a visitor has gone, and the timeline says more. */
 const STILL_NEWS_MS = 10 * 60_000;
 
-/** Makes a new glance key, keeps it in place of an older one, and returns its recipient. */
+const SIGNER_INFO = "doorward glance signing key v1";
+
+/** @param {string} identity */
+const signerSeed = (identity) => hkdf(sha256, utf8(identity), undefined, utf8(SIGNER_INFO), 32);
+
+/** Makes a new glance key, keeps it in place of an older one, and returns what the owner signs of it. */
 export async function makeGlanceKey() {
   const identity = await generateHybridIdentity();
   const key = await crypto.subtle.generateKey({ name: NAME, length: 256 }, false, ["encrypt", "decrypt"]);
   const iv = randomBytes(12);
   const sealed = new Uint8Array(await crypto.subtle.encrypt({ name: NAME, iv }, key, utf8(identity)));
   await store.keepGlance({ key, iv, sealed });
-  return identityToRecipient(identity);
+  const signer = await publicKeyOfSeed(signerSeed(identity));
+  return { glance: await identityToRecipient(identity), glance_signer: signer.text };
+}
+
+/** The key and the signer with which this browser opens a session of the link, or undefined without a glance key. */
+export async function glanceSigner() {
+  const identity = await glanceIdentity();
+  if (identity === undefined) return undefined;
+  const seed = signerSeed(identity);
+  /** @param {Bytes} message */
+  const signed = (message) => sign(seed, message);
+  return { own: await publicKeyOfSeed(seed), sign: signed };
+}
+
+async function glanceIdentity() {
+  const kept = await store.glance();
+  if (!kept) return undefined;
+  const { key, iv, sealed } = kept;
+  return fromUtf8(new Uint8Array(await crypto.subtle.decrypt({ name: NAME, iv }, key, sealed)));
 }
 
 /**
@@ -50,11 +77,9 @@ export async function newestAlert() {
 export async function openPicture(said) {
   try {
     const { header, payload } = /** @type {{ header: unknown, payload: unknown }} */ (said);
-    const kept = await store.glance();
-    if (!kept || typeof header !== "string" || header.length > LARGEST_HEADER || typeof payload !== "string")
+    const identity = await glanceIdentity();
+    if (!identity || typeof header !== "string" || header.length > LARGEST_HEADER || typeof payload !== "string")
       return undefined;
-    const { key, iv, sealed } = kept;
-    const identity = fromUtf8(new Uint8Array(await crypto.subtle.decrypt({ name: NAME, iv }, key, sealed)));
     return await open(concat(utf8(header), unbase64(payload)), identity);
   } catch {
     return undefined;

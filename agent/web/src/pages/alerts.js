@@ -128,7 +128,7 @@ async function browserSection(doing, again) {
     const { key } = await ask("push_key");
     const made = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
     const { endpoint, keys } = made.toJSON();
-    const matter = { endpoint, p256dh: keys?.p256dh, auth: keys?.auth, glance: await call("makeGlanceKey") };
+    const matter = { endpoint, p256dh: keys?.p256dh, auth: keys?.auth, ...(await call("makeGlanceKey")) };
     /** @param {Credential} credential */
     const sign = (credential) => call("decide", { kind: "push-subscription", matter, credential });
     if (!(await withCredential(t("alerts.browser"), t("alerts.browser.text"), t("set.yes"), sign)))
