@@ -151,8 +151,8 @@ class RecorderIpcHandler:
                 return Ack()
             case GetLiveViewers(patience_s=patience_s):
                 return LiveViewers(self._live.wait_for_viewer(min(patience_s, _MOST_PATIENCE_S)))
-            case PutLivePiece(number=number, piece=piece, pieces=pieces, data=data):
-                return LiveViewers(self._live.put(number, piece, pieces, data))
+            case PutLivePiece(number=number, piece=piece, pieces=pieces, data=data, begins=begins):
+                return LiveViewers(self._live.put(number, piece, pieces, data, begins=begins))
 
 
 class UplinkIpcHandler:

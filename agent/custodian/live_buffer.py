@@ -1,6 +1,8 @@
 """The custodian's part of live view: the newest sealed GOPs, while an owner watches (`recorder.live_view`).
 
-The buffer holds ciphertext that it cannot open, in memory only.  It tells the recorder if an owner watches.
+- The buffer holds ciphertext that it cannot open, in memory only. It tells the recorder if an owner watches.
+- A new viewer gets the newest GOP from its keyframe on, even if a camera sends a keyframe only every 20 s. The
+  recorder says where a GOP begins.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ from agent.ipc.control_operations import GetLiveGops
 
 __all__ = ["LiveBuffer"]
 
-_MOST_GOPS: Final = 64
+_MOST_GOPS: Final = 256
 """Parts of GOPs: of 0.2 s, or of two seconds or 2 MiB if the camera sends pictures out of order."""
 _MOST_BYTES: Final = 16 << 20
 _ANSWER_BYTES: Final = 4 << 20
 _MOST_PIECES: Final = 8 * (1 << 20) // PIECE_BYTES
 """For one GOP: half of the buffer.  A part exceeds 2 MiB only by its last picture."""
 _FRESH_S: Final = 10.0
+"""After this many seconds all is deleted but the newest GOP, and that too if nothing has followed."""
 _LOOKS_S: Final = 6.0
 """An owner who has not polled for this many seconds has stopped watching."""
 _WAIT_S: Final = 1.5
@@ -36,6 +39,7 @@ _WAIT_S: Final = 1.5
 class _BufferedGop:
     number: int
     sealed: bytes
+    begins: bool
     came_s: float
 
 
@@ -63,10 +67,12 @@ class LiveBuffer:
     def wait_for_viewer(self, patience_s: float) -> bool:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._has_viewer(), patience_s)
+            self._drop_old()  # the privacy switch leaves an empty buffer behind, also if an owner asks no more
             return self._has_viewer()
 
-    def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
-        """Adds one piece of a GOP.  Raises `RequestError` if no GOP can have such a piece."""
+    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> bool:
+        """Adds one piece of a GOP, or of its part that `begins` it.  Raises `RequestError` if no GOP can have such a
+        piece."""
         if not 0 <= piece < pieces <= _MOST_PIECES or len(data) > PIECE_BYTES:
             raise RequestError("A live GOP must come in a few pieces of 64 KiB.")
         with self._changed:
@@ -75,13 +81,13 @@ class LiveBuffer:
                 self._coming, self._coming_gop = {}, (number, pieces)
             self._coming[piece] = data
             if len(self._coming) == pieces:
-                self._shelve(b"".join(self._coming[each] for each in range(pieces)))
+                self._shelve(b"".join(self._coming[each] for each in range(pieces)), begins)
                 self._coming = {}
             return self._has_viewer()
 
     def answer(self, asked: GetLiveGops, _body: bytes) -> tuple[dict[str, Any], bytes]:
-        """Answers the operation `live` with the sealed GOPs newer than number `after`, oldest first. The list is empty
-        after a moment's wait.
+        """Answers the operation `live` with the sealed GOPs newer than number `after`, oldest first. A viewer who joins
+        asks after 0 and gets them from the last keyframe on. The list is empty after a moment's wait.
 
         An answer has `_ANSWER_BYTES` or one GOP. The next question gets the others.
 
@@ -98,18 +104,30 @@ class LiveBuffer:
             b"".join(each.sealed for each in found),
         )
 
-    def _shelve(self, sealed: bytes) -> None:
+    def _shelve(self, sealed: bytes, begins: bool) -> None:
         self._count += 1
-        self._shelf.append(_BufferedGop(self._count, sealed, self._monotonic()))
+        self._shelf.append(_BufferedGop(self._count, sealed, begins, self._monotonic()))
         while sum(len(each.sealed) for each in self._shelf) > _MOST_BYTES:
             self._shelf.popleft()
         self._changed.notify_all()
 
     def _newer(self, after: int) -> list[_BufferedGop]:
+        self._drop_old()
+        joins = not 0 < after <= self._count  # a greater number is from before a restart
+        return [each for each in self._shelf if each.number >= (self._newest_beginning if joins else after + 1)]
+
+    def _drop_old(self) -> None:
         oldest_s = self._monotonic() - _FRESH_S
-        while self._shelf and self._shelf[0].came_s < oldest_s:
+        if self._shelf and self._shelf[-1].came_s < oldest_s:
+            self._shelf.clear()
+        kept = self._newest_beginning or self._count  # parts whose beginning did not fit are of no use to a new viewer
+        while self._shelf and self._shelf[0].came_s < oldest_s and self._shelf[0].number < kept:
             self._shelf.popleft()
-        return [each for each in self._shelf if each.number > after or after > self._count]
+
+    @property
+    def _newest_beginning(self) -> int:
+        """Its number; 0 if the beginning of the newest GOP is no longer here."""
+        return next((each.number for each in reversed(self._shelf) if each.begins), 0)
 
     def _has_viewer(self) -> bool:
         return not self._closed and self._monotonic() - self._asked_s < _LOOKS_S

@@ -224,12 +224,13 @@ class GetLiveViewers(Request[LiveViewers], frozen=True):
 
 
 class PutLivePiece(Request[LiveViewers], frozen=True):
-    """A piece of a GOP that is sealed to the owners."""
+    """A piece of a GOP that is sealed to the owners, or of its part that `begins` it with the keyframe."""
 
     number: int
     piece: int
     pieces: int
     data: bytes
+    begins: bool
 
 
 # --- The uplink asks

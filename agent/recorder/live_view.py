@@ -15,8 +15,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -39,6 +41,8 @@ _MOST_BYTES: Final = 8 << 20
 _PART_NS: Final = 200 * NS_PER_MS
 """A viewer sees a part after its last picture. Each part costs a header of 1.6 kB for each recipient."""
 _LONG_PART_NS: Final = 2 * NS_PER_S
+_JOINED_BYTES: Final = 4 << 20
+"""Parts that have come already are sealed as one, up to the size of the custodian's answer."""
 _ASK_S: Final = 2.0
 _AWAY_S: Final = 5.0
 
@@ -51,8 +55,8 @@ class LiveViewSink(Protocol):
         custodian."""
         ...
 
-    def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
-        """Takes a piece of a sealed GOP. Returns whether an owner still looks."""
+    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> bool:
+        """Takes a piece of a sealed GOP, or of its part that `begins` it. Returns whether an owner still looks."""
         ...
 
 
@@ -110,6 +114,14 @@ class NewestPicture:
     codec: VideoCodec
     end_ns: int
     live: bool
+
+
+def _joined(parts: Sequence[_LiveGop]) -> _LiveGop:
+    """Returns successive parts of one GOP as one, with the number of the last."""
+    first, last = parts[0], parts[-1]
+    packets = tuple(packet for each in parts for packet in each.gop.packets)
+    gop = Gop(packets, last.gop.end_ns, begins=first.gop.begins, ends=last.gop.ends)
+    return _LiveGop(last.number, gop, first.description)
 
 
 class LiveEncoder:
@@ -197,13 +209,20 @@ class LiveEncoder:
                     self._changed.wait_for(lambda: self._stopping, _AWAY_S)
 
     def _next(self, told: int) -> _LiveGop | None:
-        """Returns what follows number `told`, of its GOP or the newest one, if it has come."""
+        """Returns what follows number `told`, of its GOP or the newest one, if it has come: all of it as one part."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._number > told, _ASK_S)
-            return next(
-                (each for each in self._newest if each.number == told + 1 or (each.gop.begins and each.number > told)),
-                None,
-            )
+            new = [each for each in self._newest if each.number > told]
+        if not new or not (new[0].number == told + 1 or new[0].gop.begins):
+            return None
+        sizes = itertools.accumulate(each.gop.size_bytes for each in new)
+        return _joined(
+            [
+                each
+                for number, (each, size) in enumerate(zip(new, sizes, strict=True))
+                if not number or size <= _JOINED_BYTES
+            ]
+        )
 
     def _hand_over(self, filmed: _LiveGop, sink: LiveViewSink) -> bool:
         try:
@@ -213,7 +232,7 @@ class LiveEncoder:
         pieces = pieces_of(sealed)
         looked_at = True
         for number, piece in enumerate(pieces):
-            looked_at = sink.put(filmed.number, number, len(pieces), piece)
+            looked_at = sink.put(filmed.number, number, len(pieces), piece, begins=filmed.gop.begins)
         self.sealed += 1
         return looked_at
 

@@ -221,5 +221,5 @@ class _RemoteLiveView:
     def wait_for_viewer(self, patience_s: float) -> bool:
         return self._custodian.ask(GetLiveViewers(patience_s), patience_s=0.0).now
 
-    def put(self, number: int, piece: int, pieces: int, data: bytes) -> bool:
-        return self._custodian.ask(PutLivePiece(number, piece, pieces, data), patience_s=0.0).now
+    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> bool:
+        return self._custodian.ask(PutLivePiece(number, piece, pieces, data, begins), patience_s=0.0).now

@@ -54,7 +54,7 @@ def test_the_recorder_stops_waiting_when_the_custodian_ends() -> None:
 @pytest.mark.parametrize(("piece", "pieces", "size"), [(-1, 2, 1), (2, 2, 1), (0, 0, 1), (0, 129, 1), (0, 1, 65_537)])
 def test_a_piece_that_no_gop_can_have_is_refused(piece: int, pieces: int, size: int) -> None:
     with pytest.raises(RequestError, match="a few pieces of 64 KiB"):
-        LiveBuffer().put(1, piece, pieces, bytes(size))
+        LiveBuffer().put(1, piece, pieces, bytes(size), begins=False)
 
 
 def numbers(buffer: LiveBuffer, after: int = 0) -> list[int]:
@@ -69,10 +69,10 @@ def numbers(buffer: LiveBuffer, after: int = 0) -> list[int]:
 def test_the_largest_gop_is_taken_and_a_new_one_drops_what_was_not_complete() -> None:
     buffer = LiveBuffer()
     for piece in range(128):
-        buffer.put(1, piece, 128, bytes([piece]) * 65_536)
-    buffer.put(2, 0, 2, b"lost")
-    buffer.put(3, 1, 2, b"end")
-    buffer.put(3, 0, 2, b"start ")
+        buffer.put(1, piece, 128, bytes([piece]) * 65_536, begins=False)
+    buffer.put(2, 0, 2, b"lost", begins=False)
+    buffer.put(3, 1, 2, b"end", begins=False)
+    buffer.put(3, 0, 2, b"start ", begins=False)
     result, body = buffer.answer(GetLiveGops(after=0), b"")
     assert result == {"numbers": [1], "sizes": [128 * 65_536]}
     assert body[65_535:65_537] == b"\0\1"
@@ -83,9 +83,9 @@ def test_the_shelf_holds_sixteen_megabytes_and_drops_the_oldest() -> None:
     buffer = LiveBuffer()
     for number in range(1, 4):
         for piece in range(128):
-            buffer.put(number, piece, 128, bytes(65_536))
+            buffer.put(number, piece, 128, bytes(65_536), begins=False)
     assert numbers(buffer) == [2, 3]
-    buffer.put(4, 0, 1, b"x")
+    buffer.put(4, 0, 1, b"x", begins=False)
     assert numbers(buffer) == [3, 4]
     assert numbers(buffer, 3) == [4]
     assert buffer.answer(GetLiveGops(after=99), b"")[0]["numbers"] == [3], "a client from before a restart"
@@ -104,7 +104,7 @@ def test_a_look_counts_for_some_seconds() -> None:
 
 def test_nothing_is_shown_any_more_after_the_end() -> None:
     buffer = LiveBuffer()
-    buffer.put(1, 0, 1, b"x")
+    buffer.put(1, 0, 1, b"x", begins=False)
     buffer.close()
     assert buffer.answer(GetLiveGops(after=0), b"") == ({"numbers": [], "sizes": []}, b"")
 
@@ -112,9 +112,9 @@ def test_nothing_is_shown_any_more_after_the_end() -> None:
 def test_a_gop_is_shown_for_ten_seconds() -> None:
     clock = [1000.0]
     buffer = LiveBuffer(lambda: clock[0])
-    buffer.put(1, 0, 1, b"old")
+    buffer.put(1, 0, 1, b"old", begins=False)
     clock[0] += 10.0
-    buffer.put(2, 0, 1, b"new")
+    buffer.put(2, 0, 1, b"new", begins=False)
     assert numbers(buffer) == [1, 2]
     clock[0] += 0.001
     assert numbers(buffer) == [2]
@@ -122,33 +122,63 @@ def test_a_gop_is_shown_for_ten_seconds() -> None:
     assert numbers(buffer) == []
 
 
-def test_sixty_four_gops_are_kept_and_one_answer_has_four_megabytes() -> None:
+def test_two_hundred_and_fifty_six_parts_are_kept_and_one_answer_has_four_megabytes() -> None:
     buffer = LiveBuffer()
-    for number in range(65):
-        buffer.put(number, 0, 1, b"x")
-    assert buffer.answer(GetLiveGops(after=0), b"")[0]["numbers"] == list(range(2, 66))
+    for number in range(257):
+        buffer.put(number, 0, 1, b"x", begins=False)
+    assert buffer.answer(GetLiveGops(after=0), b"")[0]["numbers"] == list(range(2, 258))
     for number in range(3):
         for piece in range(32):
-            buffer.put(100 + number, piece, 32, bytes(65_536))
-    answer, body = buffer.answer(GetLiveGops(after=65), b"")
-    assert (answer["numbers"], len(body)) == ([66, 67], 4 << 20)
+            buffer.put(100 + number, piece, 32, bytes(65_536), begins=False)
+    answer, body = buffer.answer(GetLiveGops(after=257), b"")
+    assert (answer["numbers"], len(body)) == ([258, 259], 4 << 20)
 
 
 def test_an_altered_recorder_that_changes_the_number_of_pieces_begins_again() -> None:
     buffer = LiveBuffer()
-    buffer.put(1, 0, 3, b"a")
-    buffer.put(1, 0, 2, b"b")
+    buffer.put(1, 0, 3, b"a", begins=False)
+    buffer.put(1, 0, 2, b"b", begins=False)
     assert numbers(buffer) == []
-    buffer.put(1, 1, 2, b"c")
+    buffer.put(1, 1, 2, b"c", begins=False)
     assert buffer.answer(GetLiveGops(after=0), b"")[1] == b"bc"
-    buffer.put(1, 0, 2, b"d")
+    buffer.put(1, 0, 2, b"d", begins=False)
     assert numbers(buffer) == [1], "each of the pieces comes again"
 
 
 def test_a_piece_is_answered_with_whether_somebody_looks() -> None:
     buffer = LiveBuffer()
-    assert buffer.put(1, 0, 1, b"x") is False
+    assert buffer.put(1, 0, 1, b"x", begins=False) is False
     buffer.answer(GetLiveGops(after=0), b"")
-    assert buffer.put(2, 0, 1, b"x") is True
+    assert buffer.put(2, 0, 1, b"x", begins=False) is True
     buffer.close()
-    assert buffer.put(3, 0, 1, b"x") is False
+    assert buffer.put(3, 0, 1, b"x", begins=False) is False
+
+
+def test_a_second_viewer_joins_at_the_last_keyframe_however_long_ago_that_was() -> None:
+    """With a keyframe every 16 s, the second viewer saw nothing for up to 16 s: the keyframe was deleted after ten."""
+    clock = [1000.0]
+    buffer = LiveBuffer(lambda: clock[0])
+    buffer.put(1, 0, 1, b"before", begins=True)
+    for number in range(2, 82):  # a GOP of 16 s
+        buffer.put(number, 0, 1, b"part", begins=number == 2)
+        clock[0] += 0.2
+    assert numbers(buffer) == list(range(2, 82)), "all of the newest GOP, and nothing from before it"
+    assert numbers(buffer, 80) == [81], "the first viewer goes on where they are"
+    buffer.put(82, 0, 1, b"key", begins=True)
+    assert numbers(buffer) == [82]
+    assert numbers(buffer, 60) == list(range(61, 83)), "a slow viewer gets the rest of the GOP before it too"
+    clock[0] += 10.001
+    assert not buffer.wait_for_viewer(0)
+    assert len(buffer._shelf) == 0, "the camera is off, and no owner looks"
+
+
+def test_a_gop_whose_keyframe_did_not_fit_is_deleted_by_its_age() -> None:
+    clock = [1000.0]
+    buffer = LiveBuffer(lambda: clock[0])
+    for number in range(1, 5):
+        for piece in range(128):
+            buffer.put(number, piece, 128, bytes(65_536), begins=number == 1)
+    clock[0] += 9.0
+    buffer.put(5, 0, 1, b"x", begins=False)
+    clock[0] += 2.0
+    assert numbers(buffer) == [5]

@@ -3,6 +3,7 @@
 import { FormatError, PageError } from "../errors.js";
 import { concat } from "../wire/bytes.js";
 import { codecOf, fragmentsOf, join } from "./fmp4.js";
+import { catchUp } from "./live_edge.js";
 import { silence, soundOf } from "./sound.js";
 
 /** @import { Bytes, Ears, Gop, Load, Playable } from "../types.js" */
@@ -13,9 +14,6 @@ import { silence, soundOf } from "./sound.js";
  */
 
 const AHEAD_S = 12;
-/** Seconds that a live picture may fall behind its newest part: beyond the first it plays faster, then it jumps. */
-const LIVE_SLACK_S = 0.35;
-const LIVE_LOST_S = 1.5;
 
 /**
  * True if the sound is intact but sealed to other keys. Every other failure means damage.
@@ -249,20 +247,6 @@ function once(target, name, signal) {
     signal.addEventListener("abort", () => settle(resolve)(), options);
     return undefined;
   });
-}
-
-/**
- * Keeps a live picture close to its newest part.
- *
- * @param {HTMLVideoElement} video
- */
-function catchUp(video) {
-  const ranges = video.buffered;
-  if (!ranges.length) return;
-  const [start, edge] = [ranges.start(ranges.length - 1), ranges.end(ranges.length - 1)];
-  const behind = edge - video.currentTime;
-  if (behind > LIVE_LOST_S) video.currentTime = Math.max(start, edge - LIVE_SLACK_S / 2);
-  video.playbackRate = behind > LIVE_SLACK_S ? 1.1 : 1;
 }
 
 /**

@@ -1,6 +1,7 @@
 // The live picture: the newest GOPs, sealed to the owners part by part and opened here. There is no other way to
 // the camera. While the camera does not film, the newest segment is shown.
 import { FormatError } from "../errors.js";
+import { fromKeyframe, LiveOrder } from "../media/live_edge.js";
 import { follow } from "../media/player.js";
 import { ask, call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
@@ -29,10 +30,7 @@ class LiveView {
   #ended;
   /** The number of the newest GOP that has come. */
   #after;
-  /** @type {{ boot: string, end: number } | null} The end of the newest GOP, by the doorbell's clock since boot. */
-  #last;
-  /** True if everything since the newest keyframe has come. */
-  #isWhole;
+  #order;
   /** @type {number | null} UTC ms of the end of what is shown. */
   #shown;
   /** @type {number | null} UTC ms of the end of the newest GOP that was too old to show. */
@@ -52,8 +50,7 @@ class LiveView {
     this.#player = undefined;
     this.#ended = false;
     this.#after = 0;
-    this.#last = null;
-    this.#isWhole = false;
+    this.#order = new LiveOrder();
     this.#shown = null;
     this.#old = null;
     this.#oldAt = 0;
@@ -76,7 +73,7 @@ class LiveView {
       // A restarted device counts from the beginning.
       this.#after = gops.length || number === this.#after ? number : 0;
       hasCome = gops.length > 0;
-      for (const gop of this.#last ? gops : fromKeyframe(gops)) await this.#take(gop);
+      for (const gop of this.#order.hasBegun ? gops : fromKeyframe(gops)) await this.#take(gop);
       await this.#tell(hasCome);
     } catch (error) {
       this.#fail(error);
@@ -87,15 +84,9 @@ class LiveView {
 
   /** @param {LiveGop} gop */
   async #take(gop) {
-    const [boot, start, end] = gop.order;
-    const isOld = gop.span.quality === "synced" && Date.now() - gop.span.end > STALE_MS;
-    if (isOld) [this.#old, this.#oldAt] = [gop.span.end, performance.now()];
-    const last = this.#last;
-    if (isOld || (last && last.boot === boot && start < last.end)) return;
-    // A part of a long GOP needs the part before it to decode. If one is missing, playback waits for the next keyframe.
-    this.#isWhole = !gop.continues || (this.#isWhole && last !== null && last.boot === boot && last.end === start);
-    this.#last = { boot, end };
-    if (this.#isWhole) await this.#show(gop);
+    const what = this.#order.take(gop, Date.now());
+    if (what === "old") [this.#old, this.#oldAt] = [gop.span.end, performance.now()];
+    if (what === "show") await this.#show(gop);
   }
 
   /** @param {Gop} what */
@@ -116,7 +107,7 @@ class LiveView {
     if (this.#old !== null && performance.now() - this.#oldAt < SAID_MS) {
       this.#status.textContent = t("live.old", { time: dateAndClock(this.#old) });
     } else if (hasCome) this.#status.textContent = nowText(this.#shown);
-    else if (!this.#last) await this.#lookBack();
+    else if (!this.#order.hasBegun) await this.#lookBack();
     else this.#status.textContent = t("live.paused");
   }
 
@@ -127,7 +118,7 @@ class LiveView {
     if (!(error instanceof FormatError)) return;
     this.#player?.stop();
     this.#player = undefined;
-    this.#isWhole = false;
+    this.#order.restart();
   }
 
   /** Shows the newest stored segment while the doorbell sends nothing live. */
@@ -154,14 +145,3 @@ const nowText = (end) => (behind(end) * 1000 > STALE_MS ? t("live.now.some") : t
 
 /** @param {number | null} end */
 const behind = (end) => Math.max(0, Math.round((Date.now() - (end ?? 0)) / 1000));
-
-/**
- * A viewer who joins while another looks gets what is still kept. It is shown from its last keyframe on: what came
- * before is over.
- *
- * @param {LiveGop[]} gops
- */
-function fromKeyframe(gops) {
-  const last = gops.map((gop) => !gop.continues).lastIndexOf(true);
-  return last > 0 ? gops.slice(last) : gops;
-}
