@@ -48,6 +48,7 @@ from agent.core.timebase import BootNs, seconds
 from agent.errors import ConfigurationError
 
 __all__ = [
+    "ButtonRing",
     "ClipBegins",
     "ClipEnds",
     "EventBegins",
@@ -154,6 +155,13 @@ class ClipEnds:
 
     event: int
     until_ns: BootNs
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonRing:
+    """A press of the button for the manifest. Hurried presses are one ring."""
+
+    at_ns: BootNs
 
 
 EventEffect = EventBegins | EventTriggered | EventEnds | ClipBegins | ClipEnds

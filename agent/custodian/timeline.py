@@ -4,8 +4,8 @@ The owner's client verifies the record of everything it opens, and starts from t
 and fast here. Gaps are shown as they were recorded. Time between records is a gap too: the doorbell was off, or
 Doorward did not run. A segment that was recovered after a power cut is listed with its latest possible end.
 
-The timeline is limited to the newest `MOST_EVENTS` events and `MOST_GAPS` gaps.  Older footage is still stored, listed
-and openable.
+The timeline is limited to the newest `MOST_EVENTS` events, `MOST_RINGS` rings and `MOST_GAPS` gaps. Older footage is
+still stored, listed and openable.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = ["MOST_EVENTS", "Timeline"]
 
 MOST_EVENTS: Final = 20_000
 MOST_GAPS: Final = 2_000
+MOST_RINGS: Final = 20_000
 _SHORTEST_OFF_MS: Final = 60_000
 """A shorter time between records is only a restart."""
 _UNKNOWN: Final = "unknown"
@@ -153,6 +154,12 @@ class Timeline:
                 if start < to_ms and end > from_ms
             ]
 
+    def rings(self, from_ms: int, to_ms: int) -> list[int]:
+        """Returns the times of the button's presses in [from_ms, to_ms) of UTC, newest first."""
+        with self._lock:
+            self._catch_up()
+            return sorted((at_ms for at_ms in self._rings if from_ms <= at_ms < to_ms), reverse=True)
+
     def _off(self) -> list[tuple[int, int, str]]:
         """Returns the spans between records, up to the newest boot or coverage record."""
         return [
@@ -192,6 +199,7 @@ class Timeline:
         self._events: OrderedDict[str, _TimelineEvent] = OrderedDict()
         self._event_of: dict[str, str] = {}
         self._gaps: list[tuple[int, int, str]] = []
+        self._rings: list[int] = []
 
     def _catch_up(self) -> None:
         beginning = chapter_start(oldest_chapter(self._log))
@@ -214,6 +222,7 @@ class Timeline:
                 self._carried_until = raw.end + said.record.carried.size
         self._drop_oldest()
         del self._gaps[:-MOST_GAPS]
+        del self._rings[:-MOST_RINGS]
 
     def _take_carried(self, said: _ManifestPayload) -> None:
         """Adds a segment that was copied from a deleted chapter. The copy proves the segment only; the time around it
@@ -246,6 +255,8 @@ class Timeline:
                     self._gaps.pop()  # its beginning, recorded before its end was known
                 self._gaps.append((start_ms, start_ms + length_ms, record.reason))
                 self._add_coverage(record.span)
+            case "ring":
+                self._rings.append(record.at.utc_ms)
             case "coverage":
                 self._add_coverage(record.span)
                 self._tell_up_to(record.span.utc_ms, record.span.quality)

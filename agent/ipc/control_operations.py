@@ -462,6 +462,8 @@ class TimelineGap(Struct):
 class EventsAnswer(Struct):
     events: tuple[EventSummary, ...]
     gaps: tuple[TimelineGap, ...]
+    rings: tuple[int, ...]
+    """UTC ms of each press of the button, newest first."""
 
 
 # --- Requests: the head of the frame. The tag is its `op`.

@@ -119,6 +119,7 @@ class CameraLoop(ThreadOwned):
         self._parts.object_detection.start()
         try:
             while not self._stopping.is_set():
+                self._record_unseen_rings()
                 if self._gate.closed:
                     self._wait_for_privacy_end()
                     continue
@@ -207,11 +208,16 @@ class CameraLoop(ThreadOwned):
         """Waits for `stop`, for `until`, or for the timeout."""
         ends_s = None if timeout_s is None else time.monotonic() + timeout_s
         while not self._stopping.is_set() and not until():
+            self._record_unseen_rings()
             left_s = None if ends_s is None else ends_s - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return
             self._woken.wait(left_s)
             self._woken.clear()
+
+    def _record_unseen_rings(self) -> None:
+        while self._inputs.unseen_rings:
+            self._parts.gaps.rang(self._inputs.unseen_rings.popleft())
 
     # -- one stream ----------------------------------------------------------------------------------------------------
 
@@ -326,7 +332,7 @@ class CameraLoop(ThreadOwned):
         pressed_ns = self._inputs.early_presses.pop()
         if time.monotonic_ns() - pressed_ns < _PRESS_KEPT_NS:
             at_ns = self._clock.now().boot_ns if queues.live else None
-            queues.lumas.force(PendingTrigger(TriggerKind.BUTTON, at_ns))
+            queues.lumas.force(PendingTrigger(TriggerKind.BUTTON, at_ns, is_recorded=True))
 
     @contextmanager
     def _in_driver(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from typing import Final
 
 import structlog
 
-from agent.core.events import ClipBegins, ClipEnds, EventBegins, EventKind, EventTriggered, TriggerKind
+from agent.core.events import ButtonRing, ClipBegins, ClipEnds, EventBegins, EventKind, EventTriggered, TriggerKind
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.preroll import PrerollBuffer
 from agent.core.retention import ProtectedIds
@@ -109,6 +109,7 @@ class ClipWriter:
         self._meanwhile = meanwhile
         self._show = show
         self._vault = vault
+        self._clock = clock
         self._entropy = entropy
         self._notifier = notifier
         self._settings = settings
@@ -263,7 +264,16 @@ class ClipWriter:
                 self._begin_event(item)
             case EventTriggered(kind=TriggerKind.BUTTON):
                 self._events[item.event].label = EventKind.BUTTON.value
+            case ButtonRing():
+                self._record_ring(item)
         return ()
+
+    def _record_ring(self, ring: ButtonRing) -> None:
+        """A disk that refuses the record costs the mark, not the footage around it."""
+        try:
+            self._vault.record_ring(self._clock.now().at(ring.at_ns))
+        except StorageError as error:
+            self._log.warning("ring_not_recorded", detail=error.message)
 
     def _begin_event(self, begun: EventBegins) -> None:
         name = self._new_name()

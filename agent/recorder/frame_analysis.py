@@ -6,19 +6,19 @@ The analysis never waits for the card, because a slow disk must not delay the de
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import ClassVar
 
 import structlog
 
-from agent.core.events import EventBegins, EventMachine
+from agent.core.events import ButtonRing, EventBegins, EventMachine, TriggerKind
 from agent.core.media import LumaFrame, StreamDescription
 from agent.core.motion.detector import Detector
 from agent.core.motion.passes import MakePasses
 from agent.core.motion.sample import MotionState
 from agent.core.motion.zones import ZoneMap
-from agent.core.timebase import NS_PER_S, BootNs
+from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.errors import DoorwardError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import CameraEnd, Clock
@@ -41,7 +41,7 @@ class FrameAnalysis(ThreadOwned):
     WRITTEN_BY: ClassVar = dict.fromkeys(
         (
             *("analysed", "spent_ns", "passes_name", "_detector", "_zones", "_stream"),
-            *("_machine", "_last_ns", "_frames", "_together"),
+            *("_machine", "_last_ns", "_frames", "_together", "_rang_ns"),
         ),
         AttributeOwner.ANALYSIS,
     )
@@ -73,6 +73,7 @@ class FrameAnalysis(ThreadOwned):
         self._last_ns = BootNs(0)
         self._frames = 0
         self._together = 1
+        self._rang_ns: BootNs | None = None
 
     def run(self, queues: CameraQueues, description: StreamDescription, request_keyframe: Callable[[], None]) -> None:
         """Analyses the frames in `queues` until it is closed, and passes decisions to the writer.
@@ -120,7 +121,8 @@ class FrameAnalysis(ThreadOwned):
     def _effects_of(self, item: object, queues: CameraQueues, description: StreamDescription) -> Iterable[object]:
         self._together = 1
         if isinstance(item, PendingTrigger):
-            return self._machine.on_trigger(item.kind, item.at_ns if item.at_ns is not None else self._last_ns)
+            at_ns = item.at_ns if item.at_ns is not None else self._last_ns
+            return (*self._machine.on_trigger(item.kind, at_ns), *self._ring(item, at_ns))
         if not isinstance(item, LumaFrame):
             return ()
         self._frames += 1
@@ -128,6 +130,17 @@ class FrameAnalysis(ThreadOwned):
             self._last_ns = item.sensor_ns
             return self._machine.on_time(item.sensor_ns)
         return self._analyse(item, queues, description)
+
+    def _ring(self, pressed: PendingTrigger, at_ns: BootNs) -> Iterator[ButtonRing]:
+        """A press for the manifest. Presses that follow faster than `ring_again_s` are one ring, as for events."""
+        if pressed.kind is not TriggerKind.BUTTON:
+            return
+        is_again = self._rang_ns is not None and at_ns - self._rang_ns < seconds(self._settings.events.ring_again_s)
+        if is_again:
+            return
+        self._rang_ns = at_ns
+        if not pressed.is_recorded:
+            yield ButtonRing(at_ns)
 
     def _is_skipped(self) -> bool:
         halved = self._inputs.throttle_level >= ThrottleLevel.ANALYSIS and self._frames % 2 == 1

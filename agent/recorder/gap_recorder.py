@@ -10,7 +10,7 @@ from typing import ClassVar
 import structlog
 
 from agent.core.motion.lens import LensState
-from agent.core.timebase import ClockReading
+from agent.core.timebase import BootNs, ClockReading
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
@@ -69,6 +69,13 @@ class GapRecorder:
         self._record(reason, start, self._clock.now())
         if tell and reason in _BACK:
             self._notifier.notify(*_BACK[reason])
+
+    def rang(self, at_ns: BootNs) -> None:
+        """Records a press of the button that no camera could show."""
+        try:
+            self._vault.record_ring(self._clock.now().at(at_ns))
+        except DoorwardError as error:
+            self._log.warning("ring_not_recorded", detail=error.message)
 
     def _record(self, reason: GapReason, start: ClockReading, end: ClockReading) -> None:
         try:

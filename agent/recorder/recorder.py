@@ -197,6 +197,8 @@ class Recorder(ThreadOwned):
             queues.lumas.force(PendingTrigger(kind, min(at_ns or now_ns, now_ns) if queues.live else None))
         elif kind is TriggerKind.BUTTON:
             self._inputs.early_presses.append(time.monotonic_ns())
+            self._inputs.unseen_rings.append(self._clock.now().boot_ns)
+            self._loop.look_now()
         if kind is TriggerKind.BUTTON:
             picture = "" if queues is not None else f" There is no picture: {self._status.state()[0]}."
             self._notifier.notify("button", f"A person pressed the button.{picture}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from agent.core.events import EventSettings, TriggerKind
 from agent.core.motion.parameters import MotionSettings
@@ -15,6 +15,9 @@ from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.recorder.clip_writer import WriterSettings
 
 __all__ = ["PendingTrigger", "RecorderInputs", "RecorderSettings"]
+
+
+_MOST_UNSEEN: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class PendingTrigger:
 
     kind: TriggerKind
     at_ns: BootNs | None
+    is_recorded: bool = False
+    """The manifest has this press already: it came while there was no camera."""
 
 
 class RecorderInputs(ThreadOwned):
@@ -54,6 +59,8 @@ class RecorderInputs(ThreadOwned):
         """On CLOCK_MONOTONIC: motion before this time is ignored."""
         self.early_presses: deque[int] = deque(maxlen=1)
         """On CLOCK_MONOTONIC: the newest press that no camera could show. A deque is safe between threads."""
+        self.unseen_rings: deque[BootNs] = deque(maxlen=_MOST_UNSEEN)
+        """Presses that no camera could show, for the manifest."""
 
     def set_zones(self, zones: ZoneMap) -> None:
         with self.lock:

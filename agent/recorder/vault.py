@@ -38,6 +38,7 @@ from agent.core.vault.records import (
     GapReason,
     GapRecord,
     Record,
+    RingRecord,
     SegmentRecord,
 )
 from agent.core.vault.segment import Begin
@@ -236,6 +237,11 @@ class Vault(VaultReader):
         """Record that a camera delivered from `start` to `end` of this boot.  Durable on return."""
         with self._writing():
             self._writer.commit(CoverageRecord(span=self._span(start, end)))
+
+    def record_ring(self, at: ClockReading) -> None:
+        """Records that a person pressed the button at this time of this boot. Durable on return."""
+        with self._writing():
+            self._writer.commit(RingRecord(at=stamp(self._clock.boot_id, self._judge(at))))
 
     def enforce_retention(
         self,

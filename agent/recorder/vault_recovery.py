@@ -23,6 +23,7 @@ from agent.core.vault.records import (
     EvictionRecord,
     Record,
     RecoveredRecord,
+    RingRecord,
     SealedFile,
     SegmentRecord,
 )
@@ -230,6 +231,6 @@ def _boot_of(record: Record) -> str:
     """The boot in which `record` was written."""
     return (
         record.at.boot
-        if isinstance(record, RecoveredRecord | EvictionRecord | ClockSync | BootRecord | Chapter)
+        if isinstance(record, RecoveredRecord | EvictionRecord | ClockSync | BootRecord | RingRecord | Chapter)
         else record.span.boot
     )

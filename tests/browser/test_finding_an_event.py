@@ -8,6 +8,7 @@ import pytest
 
 from agent.core.timebase import BootNs, seconds
 from agent.core.vault.records import GapReason
+from agent.platform.system_clock import SystemClock
 from tests.browser.browser import require_browser
 from tests.browser.home import Home
 from tests.browser.house import Phones, a_house, phones, years_of_events
@@ -217,3 +218,24 @@ def test_a_browser_without_web_share_offers_to_save_only(home: Home) -> None:
            return page.getByRole("button", {name: "Share to an app"}).count();""",
     )
     assert offered == 0
+
+
+def test_a_ring_is_marked_in_its_film_and_one_without_footage_is_on_the_timeline(
+    tmp_path: Path, footage: Path, looking: Looking
+) -> None:
+    require_browser()
+    with a_house(tmp_path, footage, rings_s=(10,)) as house, phones(house, tmp_path) as people:
+        Home(house, people)
+        house.solo.vault.record_ring(SystemClock().now())
+        people.go("ana", "/timeline")
+        people.run("ana", "await page.getByText(/rang. There is no footage of it./).first().waitFor();")
+        looking.at(people, "ana", "timeline-ring-alone")
+        people.run(
+            "ana",
+            """await page.locator(".rows .tile", {hasText: "The doorbell rang"}).first().click();
+               await page.getByRole("button", {name: /^Rang at/}).click();
+               // The film goes on from a moment before the ring, and says it when it comes.
+               await page.locator(".rang-now", {hasText: /^Rang at/}).waitFor();""",
+        )
+        looking.at(people, "ana", "event-ring")
+        assert people.browser.troubles("ana") == []

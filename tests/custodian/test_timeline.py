@@ -366,3 +366,20 @@ def test_a_chapter_whose_last_line_was_cut_off_is_continued_by_the_next_and_one_
     assert [event["event"] for event in behind.events(*EVER)] == ["three", "two"], (
         "a chapter that it has not read is gone"
     )
+
+
+def test_rings_are_told_newest_first_also_without_footage() -> None:
+    log, timeline = a_timeline()
+    log.segment("a", "one", 1_000)
+    for utc_ms in (3_000, 90_000):
+        log.add("ring", at={"at_us": 0, "utc_ms": utc_ms, "quality": "synced"})
+    assert timeline.rings(*EVER) == [90_000, 3_000]
+    assert timeline.rings(3_000, 90_000) == [3_000]
+
+
+def test_the_oldest_rings_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_RINGS", 3)
+    log, timeline = a_timeline()
+    for utc_ms in range(5):
+        log.add("ring", at={"at_us": 0, "utc_ms": utc_ms, "quality": "synced"})
+    assert timeline.rings(*EVER) == [4, 3, 2]

@@ -208,7 +208,7 @@ def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:
     whole, alone = (list(vault.read_manifest(chapters, device)) for chapters in ({0: first}, {0: first, 1: second}))
     records = whole + alone
     assert {each["kind"] for each in records} == {
-        "segment", "recovered", "evicted", "gap", "coverage", "clock-sync", "boot", "chapter",
+        "segment", "recovered", "evicted", "gap", "ring", "coverage", "clock-sync", "boot", "chapter",
     }  # fmt: skip
     assert [each["kind"] for each in alone] == ["chapter", "clock-sync", "segment", "coverage"]
     assert list(vault.read_manifest({1: second}, device)) == alone

@@ -26,16 +26,17 @@ from agent.core.object_detection.detector import ObjectDetector
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.recovery import RecoveryAction, RecoveryPolicy
 from agent.core.timebase import BootNs, ClockReading, seconds
-from agent.core.vault.records import CoverageRecord, GapReason, GapRecord, Record
+from agent.core.vault.records import CoverageRecord, GapReason, GapRecord, Record, RingRecord, SegmentRecord
 from agent.core.vault.segment import split_media, split_poster
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.timeline import Timeline
-from agent.errors import DeviceError
+from agent.errors import DeviceError, StorageError
 from agent.ipc.control_client import DeviceLink
 from agent.ports import Camera, CameraEnd, CameraSink, MaskedArea, Microphone
 from agent.recorder import camera_loop, coverage_recorder
 from agent.recorder.camera_loop import CameraLoop
 from agent.recorder.capture.camera_scripted import ScriptedCamera
+from agent.recorder.recorder_inputs import PendingTrigger
 from agent.solo import Solo
 from agent.wire.fields import ZoneKind
 from agent.wire.identities import private_key_from_seed
@@ -143,6 +144,9 @@ class House:
     def gaps(self) -> list[GapRecord]:
         return [record for record in self.records() if isinstance(record, GapRecord)]
 
+    def rings(self) -> list[RingRecord]:
+        return [record for record in self.records() if isinstance(record, RingRecord)]
+
     def records(self) -> list[Record]:
         return list(self.solo.vault._records())
 
@@ -178,6 +182,49 @@ def test_a_press_without_a_camera_is_told_at_once_and_becomes_an_event_when_one_
     assert house.solo.recorder.status().events == 1
     assert any("not there" in text for text in house.told)
     assert "The camera works again." in house.told
+    # The record dates the press and not the event that followed.
+    (ring,) = house.rings()
+    first = min(record.span.start_us for record in house.records() if isinstance(record, SegmentRecord))
+    assert ring.at.at_us <= first
+
+
+def test_each_ring_is_in_the_manifest_and_hurried_presses_are_one(house: House) -> None:
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    for _ in range(3):
+        house.solo.press_button()
+    until(house.rings)
+    machine = house.solo.recorder._parts.analysis
+    until(lambda: machine._rang_ns is not None)
+    later_ns = machine._rang_ns + seconds(6)  # type: ignore[operator]
+    house.solo.recorder._loop.queues.lumas.force(PendingTrigger(TriggerKind.BUTTON, later_ns))  # type: ignore[union-attr]
+    until(lambda: len(house.rings()) == 2)
+    first, second = house.rings()
+    assert 5_900_000 < second.at.at_us - first.at.at_us < 6_100_000
+    assert first.at.boot == second.at.boot
+
+
+def test_a_press_while_the_privacy_switch_is_on_is_in_the_manifest_without_footage(house: House) -> None:
+    house.solo.recorder.set_private(True)
+    house.film()
+    until(house.gaps)
+    house.solo.press_button()
+    until(house.rings)
+    assert not any(isinstance(record, SegmentRecord) for record in house.records())
+
+
+def test_a_ring_that_the_disk_refuses_costs_the_mark_and_not_the_footage(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError("The disk refuses it.")
+
+    monkeypatch.setattr(house.solo.vault, "record_ring", refuse)
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().segments >= 1)
+    assert house.rings() == []
 
 
 def test_a_camera_that_does_not_come_back_ends_the_process_for_its_supervisor(

@@ -95,6 +95,7 @@ _KINDS: dict[str, dict[str, Any]] = {
         "span": _span,
     },
     "coverage": {"span": _span},
+    "ring": {"at": _at},
     "clock-sync": {"at": _at},
     "boot": {"device": KEY_ID, "epoch": _NATURAL, "at": _at},
     "chapter": {"number": _CHAPTER, "oldest": _CHAPTER, "device": KEY_ID, "at": _at},

@@ -29,6 +29,7 @@ from agent.core.vault.records import (
     GapRecord,
     Record,
     RecoveredRecord,
+    RingRecord,
     SegmentRecord,
 )
 from agent.core.vault.spans import RANK, Stamp, TimeSpan
@@ -220,7 +221,7 @@ _EVER_MS: Final = (-(2**53), 2**53)
 
 def _stamps(record: Record) -> tuple[Stamp, ...]:
     """Returns the instants at which a record was made or that it mentions, in its boot."""
-    if isinstance(record, BootRecord | ClockSync | EvictionRecord | Chapter):
+    if isinstance(record, BootRecord | ClockSync | EvictionRecord | RingRecord | Chapter):
         return (record.at,)
     if isinstance(record, RecoveredRecord):
         begin = record.begin

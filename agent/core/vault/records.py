@@ -1,4 +1,5 @@
-"""The records of the manifest, as frozen values: segment, recovered, evicted, gap, coverage, clock-sync, boot, chapter.
+"""The records of the manifest, as frozen values: segment, recovered, evicted, gap, coverage, ring, clock-sync, boot,
+chapter.
 
 Source: FORMAT.md, "Manifest".
 """
@@ -32,6 +33,7 @@ __all__ = [
     "PosterRecord",
     "Record",
     "RecoveredRecord",
+    "RingRecord",
     "SealedFile",
     "SegmentRecord",
     "SoundGapReason",
@@ -218,6 +220,12 @@ class CoverageRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="k
     span: TimeSpan
 
 
+class RingRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="ring"):
+    """A person pressed the button at this instant, also if no camera could show it."""
+
+    at: Stamp
+
+
 class ClockSync(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="clock-sync"):
     """The wall clock became better known. The record dates earlier footage of this boot, by the boot clock between."""
 
@@ -259,5 +267,13 @@ class Chapter(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
 
 StoredRecord = SegmentRecord | RecoveredRecord
 Record = (
-    SegmentRecord | RecoveredRecord | EvictionRecord | GapRecord | CoverageRecord | ClockSync | BootRecord | Chapter
+    SegmentRecord
+    | RecoveredRecord
+    | EvictionRecord
+    | GapRecord
+    | CoverageRecord
+    | RingRecord
+    | ClockSync
+    | BootRecord
+    | Chapter
 )

@@ -197,7 +197,11 @@ class PageOperations:
 
     def _events(self, asked: ListEvents, _caller: Caller) -> dict[str, Any]:
         span = (asked.from_ms, asked.to_ms)
-        return {"events": self._timeline.events(*span), "gaps": self._timeline.gaps(*span)}
+        return {
+            "events": self._timeline.events(*span),
+            "gaps": self._timeline.gaps(*span),
+            "rings": self._timeline.rings(*span),
+        }
 
 
 def _approvers(enrolment: Any) -> list[tuple[str, Any]]:

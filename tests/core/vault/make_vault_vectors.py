@@ -28,6 +28,7 @@ from agent.core.vault.records import (
     PosterRecord,
     Record,
     RecoveredRecord,
+    RingRecord,
     SealedFile,
     SegmentRecord,
     SoundGapReason,
@@ -87,6 +88,7 @@ RECORDS: tuple[Record, ...] = (
     RecoveredRecord(begin=_BEGIN, complete=False, file=_file("recovered", 70_000), at=_STAMP),
     EvictionRecord(segments=(_SEGMENT,), reason=EvictionReason.BYTES, at=_STAMP),
     CoverageRecord(span=_SPAN),
+    RingRecord(at=_STAMP),
     ClockSync(at=_STAMP),
     SegmentRecord(
         id=_HEARD, event=_EVENT, ordinal=2, span=_SPAN, epoch=1, file=_file("pictures", 2_400_000),

@@ -19,6 +19,7 @@ from agent.core.vault.records import (
     GapRecord,
     PosterRecord,
     RecoveredRecord,
+    RingRecord,
     SealedFile,
     SegmentRecord,
     SoundGapReason,
@@ -125,6 +126,7 @@ records = st.one_of(
     st.builds(GapRecord, reason=st.sampled_from(GapReason), span=_spans(2**45)),
     st.builds(BootRecord, device=_device, epoch=_count, at=_stamps),
     st.builds(CoverageRecord, span=_spans()),
+    st.builds(RingRecord, at=_stamps),
     st.builds(ClockSync, at=_stamps),
 )
 chapter_records = st.builds(

@@ -9,6 +9,7 @@ import { dialog, doing, say, withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
 import { everything, what, wordsOf } from "../ui/happened.js";
 import { lookAt } from "../ui/posters.js";
+import { filmWithRings, ringsOf } from "../ui/rings.js";
 import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from "../ui/texts.js";
 
 /** @import { Answer, Playable } from "../types.js" */
@@ -22,7 +23,8 @@ import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from 
  * @param {string} name
  */
 export async function readEvent(name) {
-  const { events } = await everything();
+  const everyone = await everything();
+  const { events } = everyone;
   const at = events.findIndex((each) => each.event === name);
   if (at < 0) return null;
   const found = events[at];
@@ -37,7 +39,14 @@ export async function readEvent(name) {
       sound,
       whole,
     }));
-  return own.length ? { event: found, segments: own, earlier: events[at + 1], later: events[at - 1] } : null;
+  if (!own.length) return null;
+  return {
+    event: found,
+    segments: own,
+    rings: ringsOf(found, everyone),
+    earlier: events[at + 1],
+    later: events[at - 1],
+  };
 }
 
 /**
@@ -52,7 +61,7 @@ export async function event(content, name) {
     content.append(h("h1", t("event.gone")), h("p", t("event.gone.text")));
     return undefined;
   }
-  const { event: found, segments: own, earlier, later } = read;
+  const { event: found, segments: own, rings, earlier, later } = read;
   // The heading names what was detected, as the timeline does, also if this page was opened first.
   if (found.poster) void lookAt(found.poster);
   const isHeard = own.some((/** @type {Answer} */ each) => each.sound);
@@ -69,40 +78,62 @@ export async function event(content, name) {
   const share = canShareFilms() && h("button", { type: "button" }, t("event.share"));
   if (share) share.addEventListener("click", () => shareFilm(own, found, withSound.checked));
   const [keep, ...more] = keeping(own, () => go(`/timeline/${name}`, { replace: true }));
-  let stop = () => {};
-  /** @param {number} from */
-  const start = (from) => {
-    stop();
-    stop = play(video, own.slice(from), (id) => call("segment", { id }), {
-      hear: (id) => call("sound", { id }),
-      onError: (error) => {
-        problem.textContent = explain(error);
-      },
-    });
-  };
+  const film = playing(video, own, rings, problem);
   ways.append(neighbours(earlier, later));
   content.append(
     h("h1", what(found), `, ${clock(found.start_ms)}`),
     h("p.lead", `${date(found.start_ms)} · ${length(found.end_ms - found.start_ms)}`),
-    video,
+    film.element,
     problem,
     h(
       "ol.scrub",
       { "aria-label": t("event.moments") },
       own.map((/** @type {Answer} */ each, /** @type {number} */ i) =>
-        h("li", h("button.small", { type: "button", onclick: () => start(i) }, exact(each.start))),
+        h("li", h("button.small", { type: "button", onclick: () => film.start(i) }, exact(each.start))),
       ),
     ),
     isHeard ? h("label.tick", withSound, h("span", t("event.save.sound"))) : "",
     h("div.row.actions", save, share, keep, h("a.button", { href: `/tips/${name}` }, t("tip.about")), ...more),
     h("p.quiet", t(isHeard ? "event.sealed.sound" : "event.sealed")),
   );
-  start(0);
+  film.start(0);
   addEventListener("keydown", followArrows);
   return () => {
     removeEventListener("keydown", followArrows);
-    stop();
+    film.stop();
   };
+}
+
+/**
+ * The film of these segments, with its rings. `start(i)` plays from a segment on.
+ *
+ * @param {HTMLVideoElement} video
+ * @param {Stored[]} own
+ * @param {number[]} rings
+ * @param {HTMLElement} problem shows what keeps it from playing
+ */
+function playing(video, own, rings, problem) {
+  let stop = () => {};
+  const film = filmWithRings(video, own, rings, startAt);
+  /** @param {number} from */
+  function start(from) {
+    stop();
+    film.began(own[from].start);
+    stop = play(video, own.slice(from), (id) => call("segment", { id }), {
+      hear: (id) => call("sound", { id }),
+      onError: (error) => {
+        problem.textContent = explain(error);
+      },
+    });
+  }
+  /** @param {number} at */
+  function startAt(at) {
+    const from = Math.max(0, own.filter((each) => each.start <= at).length - 1);
+    const seek = () => Object.assign(video, { currentTime: Math.max(0, at - own[from].start) / 1000 });
+    video.addEventListener("loadeddata", seek, { once: true });
+    start(from);
+  }
+  return { element: film.element, start, stop: () => stop() };
 }
 
 /**

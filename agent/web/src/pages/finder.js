@@ -3,13 +3,14 @@
 import { closedGaps, dayAfter, dayOf, eventAt } from "../ui/days.js";
 import { h, svg } from "../ui/dom.js";
 import { wordsOf } from "../ui/happened.js";
+import { ringsAlone } from "../ui/rings.js";
 import { clock, date, dateAndClock, isOneDay, month, t, weekday } from "../ui/texts.js";
 
 /** @import { Answer } from "../types.js" */
 /** @import { Gap } from "../ui/days.js" */
 /** @import { Found } from "../ui/happened.js" */
 
-/** @typedef {{ events: number, gaps: number }} Count */
+/** @typedef {{ events: number, gaps: number, rings: number }} Count */
 
 const MINUTE_MS = 60_000;
 /** A thinner mark would be lost on a phone. */
@@ -24,6 +25,8 @@ export class Finder {
   #events = [];
   /** @type {Gap[]} */
   #gaps = [];
+  /** @type {number[]} */
+  #rings = [];
   /** @type {Map<number, Count>} */
   #days = new Map();
   #day = dayOf(Date.now());
@@ -73,8 +76,10 @@ export class Finder {
   update(found, events) {
     this.#events = events;
     this.#gaps = closedGaps(found, Date.now());
+    this.#rings = ringsAlone(found);
     this.#days = new Map();
     for (const event of events) this.#count(dayOf(event.start_ms)).events++;
+    for (const at of this.#rings) this.#count(dayOf(at)).rings++;
     for (const { at, to } of this.#gaps) {
       for (let day = dayOf(at); day < to || day === dayOf(at); day = dayAfter(day, 1)) this.#count(day).gaps++;
     }
@@ -90,7 +95,7 @@ export class Finder {
 
   /** @param {number} day */
   #count(day) {
-    const known = this.#days.get(day) ?? { events: 0, gaps: 0 };
+    const known = this.#days.get(day) ?? { events: 0, gaps: 0, rings: 0 };
     this.#days.set(day, known);
     return known;
   }
@@ -157,6 +162,9 @@ export class Finder {
         const end = Math.max(event.end_ms, event.start_ms + LEAST_MARK_MS);
         return mark(event.kind === "button" ? "rang" : "moved", event.start_ms, end, event.kind === "button" ? 0 : 40);
       }),
+      ...this.#rings
+        .filter((at) => at >= from && at < to)
+        .map((at) => mark("rang", at - LEAST_MARK_MS / 2, at + LEAST_MARK_MS / 2, 0)),
     );
     this.#hours.replaceChildren(...HOURS.map((hour) => h("span", clock(new Date(from).setHours(hour)))));
     this.#range.max = String((to - from) / MINUTE_MS);
@@ -185,6 +193,8 @@ export class Finder {
   #wordsAt(at) {
     const event = eventAt(this.#ofDay(), at);
     if (event) return [clock(event.start_ms), wordsOf(event)];
+    const ring = this.#rings.find((each) => Math.abs(each - at) <= LEAST_MARK_MS);
+    if (ring !== undefined) return [t("timeline.ring", { time: clock(ring) })];
     const gap = this.#gaps.find((each) => each.at <= at && at < each.to);
     if (!gap) return [clock(at), t("finder.nothing")];
     const [from, to] = [gap.at, gap.to].map(isOneDay(gap.at, gap.to) ? clock : dateAndClock);
@@ -258,13 +268,13 @@ export class Finder {
    * @param {number} number
    */
   #dayButton(day, number) {
-    const { events, gaps } = this.#days.get(day) ?? { events: 0, gaps: 0 };
+    const { events, gaps, rings } = this.#days.get(day) ?? { events: 0, gaps: 0, rings: 0 };
     const label = [date(day), t("finder.events", { n: events }), ...(gaps ? [t("finder.gaps")] : [])].join(", ");
     return h(
-      `button.date${events ? ".some" : ""}${gaps ? ".gaps" : ""}`,
+      `button.date${events || rings ? ".some" : ""}${gaps ? ".gaps" : ""}`,
       {
         type: "button",
-        disabled: !events && !gaps,
+        disabled: !events && !gaps && !rings,
         "aria-label": label,
         "aria-pressed": String(this.#isOneDay && day === this.#day),
         onclick: () => {

@@ -6,6 +6,7 @@ import { closedGaps, dayAfter } from "../ui/days.js";
 import { h, ICONS, icon } from "../ui/dom.js";
 import { everything, what } from "../ui/happened.js";
 import { labelsOf, lookAt, onLabels, poster } from "../ui/posters.js";
+import { ringsAlone } from "../ui/rings.js";
 import { clock, date, dateAndClock, isOneDay, length, minutes, t } from "../ui/texts.js";
 import { LABELS } from "../wire/labels.js";
 import { Finder } from "./finder.js";
@@ -13,7 +14,7 @@ import { Finder } from "./finder.js";
 /** @import { Answer, Zone } from "../types.js" */
 /** @import { Found } from "../ui/happened.js" */
 
-/** @typedef {{ top: number, height: number, tiles?: Answer[], gap?: Answer, day?: number }} Row */
+/** @typedef {{ top: number, height: number, tiles?: Answer[], gap?: Answer, ring?: number, day?: number }} Row */
 
 const TILE_PX = 176;
 const GAP_PX = 8;
@@ -160,7 +161,7 @@ class Timeline {
     this.#drawn = new Map();
     this.#draw();
     this.#content.querySelector(".empty")?.remove();
-    if (!this.#rows.some((row) => row.tiles || row.gap)) this.#content.append(empty(this.#kind));
+    if (!this.#rows.some((row) => row.tiles || row.gap || row.ring)) this.#content.append(empty(this.#kind));
   }
 
   /** Makes the rows in sight, and takes away those that are far off. */
@@ -290,19 +291,21 @@ function ofDay(found, day) {
     ...found,
     events: found.events.filter((event) => event.start_ms >= day && event.start_ms < end),
     gaps: found.gaps.filter((_, i) => closed[i].at < end && (closed[i].to > day || closed[i].at >= day)),
+    rings: found.rings.filter((at) => at >= day && at < end),
   };
 }
 
 /**
  * Rows of the list: a day's head, gaps, and events side by side.
  *
- * @param {Found} options
+ * @param {Found} found
  * @param {string} kind
  * @param {number} columns
  * @param {number} tile
  * @returns {Row[]}
  */
-function rowsOf({ events, gaps }, kind, columns, tile) {
+function rowsOf(found, kind, columns, tile) {
+  const { events, gaps } = found;
   /** @type {Row[]} */
   const rows = [];
   let top = 0;
@@ -314,10 +317,11 @@ function rowsOf({ events, gaps }, kind, columns, tile) {
     rows.push({ ...row, top, height });
     top += height;
   };
-  /** @type {{ at: number, event?: Answer, gap?: Answer }[]} */
+  /** @type {{ at: number, event?: Answer, gap?: Answer, ring?: number }[]} */
   const items = [
     ...events.filter((event) => passes(event, kind)).map((event) => ({ at: event.start_ms, event })),
     ...gaps.map((gap) => ({ at: gap.start_ms, gap })),
+    ...ringsAlone(found).map((ring) => ({ at: ring, ring })),
   ].sort((a, b) => b.at - a.at);
   let day = "";
   /** @type {Answer[]} */
@@ -337,7 +341,7 @@ function rowsOf({ events, gaps }, kind, columns, tile) {
       tiles.push(item.event);
     } else {
       flush();
-      add({ gap: item.gap }, LINE_PX);
+      add({ gap: item.gap, ring: item.ring }, LINE_PX);
     }
   }
   flush();
@@ -361,6 +365,8 @@ function firstBelow(rows, y) {
 /** @param {Row} row */
 function rowElement(row) {
   if (row.day) return h("div.line.day", { role: "listitem" }, h("h2", date(row.day)));
+  if (row.ring !== undefined)
+    return h("div.line.gap", { role: "listitem" }, h("p", t("timeline.ring", { time: clock(row.ring) })));
   if (row.gap) {
     const { start_ms: from, end_ms: to, reason } = row.gap;
     const end = isOneDay(from, to) ? clock(to) : dateAndClock(to);

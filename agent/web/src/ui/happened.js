@@ -7,17 +7,17 @@ import { t } from "./texts.js";
 
 /** @import { Answer } from "../types.js" */
 
-/** @typedef {{ events: Answer[], gaps: Answer[], mark: string }} Found */
+/** @typedef {{ events: Answer[], gaps: Answer[], rings: number[], mark: string }} Found */
 
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
 
 /**
- * Returns all events, newest first, and the gaps. Events that an owner has just deleted are left out.
+ * Returns all events, newest first, the gaps and the rings. Events that an owner has just deleted are left out.
  *
  * @returns {Promise<Found>}
  */
 export async function everything() {
-  const [{ events, gaps }, { held, going }] = await Promise.all([
+  const [{ events, gaps, rings }, { held, going }] = await Promise.all([
     ask("events", { from_ms: 0, to_ms: EVERYTHING_MS }),
     ask("kept"),
   ]);
@@ -29,8 +29,9 @@ export async function everything() {
     }))
     .filter((/** @type {Answer} */ event) => event.segments.length);
   for (const event of shown) event.kept = event.segments.some((/** @type {string} */ id) => id in held);
-  const mark = `${shown.length} ${shown[0]?.end_ms} ${gaps.length} ${gaps[0]?.end_ms} ${Object.keys(held).length}`;
-  return { events: shown, gaps, mark };
+  const ends = [shown[0]?.end_ms, gaps[0]?.end_ms, rings[0]];
+  const mark = `${shown.length} ${gaps.length} ${rings.length} ${ends.join(" ")} ${Object.keys(held).length}`;
+  return { events: shown, gaps, rings: [...rings], mark };
 }
 
 /**

@@ -743,6 +743,7 @@ export interface EventSummary {
 export interface EventsAnswer {
   events: EventSummary[];
   gaps: TimelineGap[];
+  rings: number[];
 }
 
 export interface GapsAnswer {
