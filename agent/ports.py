@@ -77,6 +77,7 @@ __all__ = [
     "SegmentFile",
     "SegmentStore",
     "SoundSink",
+    "Speaker",
 ]
 
 
@@ -186,6 +187,23 @@ class Microphone(Protocol):
 
     def stop(self) -> None:
         """Stop, join the thread, close the device.  Idempotent."""
+        ...
+
+
+class Speaker(Protocol):
+    """One sink of sound: 48 kHz, one channel, 16 bits a sample.  Belongs to one thread at a time."""
+
+    def open(self) -> None:
+        """Raises `DeviceError` with the remedy."""
+        ...
+
+    def play(self, samples: bytes) -> None:
+        """Returns once the device has taken the samples, which may wait until older ones were heard.  Raises
+        `DeviceError` if the device is gone."""
+        ...
+
+    def close(self) -> None:
+        """Idempotent."""
         ...
 
 

@@ -30,6 +30,7 @@ from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRuntime
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state_folder import StateFolder
+from agent.custodian.talk_buffer import TalkBuffer
 from agent.errors import DoorwardError
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform.disk import RealDisk
@@ -77,6 +78,7 @@ class Solo:
         key = folder.device_key()
         folder.claim()
         self.device = public_key_of(key)
+        self._talk = TalkBuffer(key)
         RealDisk().make_directory(folder.vault)
         self._recording = RecorderRuntime(
             configuration,
@@ -112,6 +114,7 @@ class Solo:
             self.device,
             protected=lambda: self.custodian.protected(self.vault.totals().segments),
             live_view=self._shelf,
+            talk=self._talk,
             supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
         )
 
@@ -125,6 +128,7 @@ class Solo:
             self._recording.manifest,
             self._recording.seal_to,
             self._shelf,
+            self._talk,
             self._recording.status,
             lambda: asdict(self.uplink.status()) if self.uplink is not None else NO_LINK,
             connected=connected,
@@ -184,6 +188,7 @@ class Solo:
         """End everything, finish what is open, join every thread.  Call it from another thread than `record`'s."""
         self._stopping.set()
         self._shelf.close()
+        self._talk.close()
         self._recording.stop()
         if self.uplink is not None:
             self.uplink.stop()
@@ -216,7 +221,7 @@ class Solo:
             self.uplink.listen_to(self._owned.cell_filter)
 
     def _show_alerts(self) -> None:
-        self._recording.pictures.show_to(self._owned.glances())
+        self._recording.show_to(self._owned.glances())
 
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):

@@ -64,6 +64,7 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
         ("owners", ", ".join(answer["owners"]) or "none yet, so it does not record.  Run doorward owner enrol"),
         ("camera", " ".join(filter(None, (recorder["state"], recorder["detail"] and f"({recorder['detail']})")))),
         *([("sound", sound)] if (sound := str(recorder.get("sound", "off"))) != "off" else []),
+        *([("speaker", speaker)] if (speaker := str(recorder.get("speaker", "off"))) != "off" else []),
         (
             "motion",
             f"{counted(recorder['events'], 'event')}, {counted(recorder['frames'], 'frame')}, "

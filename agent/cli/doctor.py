@@ -21,6 +21,7 @@ from agent.cli.checks.finding import CheckStatus, Finding, bad, fine, poor
 from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
+from agent.cli.checks.speaker import check_speaker
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.config import Configuration, load
 from agent.custodian.state_folder import StateFolder
@@ -67,6 +68,8 @@ def _examine(config: Path) -> Iterator[Finding]:
         yield from _guarded("encoder", lambda: check_encoder(configuration.camera))
         if (sound := configuration.sound) is not None:
             yield from _guarded("sound", lambda: iter((check_sound(sound, configuration.camera),)))
+        if (speaker := configuration.speaker) is not None:
+            yield from _guarded("speaker", lambda: iter((check_speaker(speaker, status),)))
         yield from _guarded("disk", lambda: check_disk(configuration))
         yield from _guarded("object detection", lambda: check_object_detection(configuration))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))

@@ -99,7 +99,7 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     path, users = runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian")
-    custodian, reports, live = (RpcClient(path, users) for _ in range(3))
+    custodian, reports, live, talk = (RpcClient(path, users) for _ in range(4))
     role: RecorderRole | None = None
 
     def give_up() -> None:
@@ -109,7 +109,7 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
 
     # Before it has started it may wait for a custodian, or read a long manifest: SIGTERM must end that.
     with _StopSignals(lambda: role.stop() if role else None, give_up) as stopping:
-        role = RecorderRole(configuration, custodian, reports, _supervision(), live, configuration_file=config)
+        role = RecorderRole(configuration, custodian, reports, _supervision(), live, talk, configuration_file=config)
         role.start()
         stopping.when_asked()
         _record(role)

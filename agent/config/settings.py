@@ -52,6 +52,8 @@ __all__ = [
     "RequestsConfig",
     "SoundConfig",
     "SoundKind",
+    "SpeakerConfig",
+    "SpeakerKind",
     "VaultConfig",
     "Weekday",
     "ZoneConfig",
@@ -172,6 +174,25 @@ class SoundConfig(Section, frozen=True, kw_only=True):
     device: SoundCard = "default"
     path: Path | None = None
     bitrate_kbps: Annotated[int, Meta(ge=16, le=128)] = 40
+
+
+class SpeakerKind(enum.Enum):
+    """Which adapter plays."""
+
+    ALSA = "alsa"
+    FILE = "file"
+    """Writes a WAV file, for a trial."""
+
+
+class SpeakerConfig(Section, frozen=True, kw_only=True):
+    """`[speaker]`: owners can talk to visitors only if this section exists."""
+
+    kind: SpeakerKind = SpeakerKind.ALSA
+    device: SoundCard = "default"
+    path: Path | None = None
+    volume: Annotated[int, Meta(ge=0, le=100)] = 80
+    """The loudest, in percent."""
+    replies: Path | None = None
 
 
 class ZoneConfig(Section, frozen=True, kw_only=True):
@@ -394,6 +415,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     device: DeviceConfig = field(default_factory=DeviceConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
     sound: SoundConfig | None = None
+    speaker: SpeakerConfig | None = None
     motion: MotionConfig = field(default_factory=MotionConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     clips: ClipsConfig = field(default_factory=ClipsConfig)
@@ -431,6 +453,9 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
             f"a camera of kind '{configuration.camera.kind.value}' has no sound.",
             'Set kind = "alsa" and give the microphone\'s device.',
         )
+    speaker = configuration.speaker
+    if speaker is not None and speaker.kind is SpeakerKind.FILE and speaker.path is None:
+        yield CrossFieldError(("speaker", "path"), "a speaker of kind 'file' has no file.", 'Give path = "heard.wav".')
     yield from _board(configuration)
     yield from _zones(configuration.motion)
     yield from household_cross_field_errors(configuration)

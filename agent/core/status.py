@@ -98,6 +98,7 @@ class RecorderReport(Struct):
     in_event: bool = False
     motion_passes: str = ""
     sound: str = "off"
+    speaker: str = "off"
     object_detection: DetectionReport | None = None
     scrub: ScrubReport | None = None
     wear: Wear | None = None

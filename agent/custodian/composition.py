@@ -31,6 +31,7 @@ from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state import CustodianDeps
 from agent.custodian.state_folder import StateFolder
+from agent.custodian.talk_buffer import TalkBuffer
 from agent.errors import ConfigurationError
 from agent.ipc.outbox_files import DiskOutbox
 from agent.ipc.rpc_server import control_server
@@ -66,6 +67,7 @@ class CustodianContext:
     manifest: ManifestLog
     seal_to: OwnersChanged
     live_buffer: LiveBuffer
+    talk: TalkBuffer
     recorder: Callable[[], Mapping[str, Any]]
     link: Callable[[], Mapping[str, Any]]
     connected: bool
@@ -118,6 +120,8 @@ class CustodianRuntime:
             exceeded=lambda settings: violated_limit(configuration, settings),
         )
         self.custodian.control.offer("live", context.live_buffer.answer)
+        if configuration.speaker is not None:
+            context.talk.offer_to(self.custodian.control, self._owner_of)
         self.glances: Callable[[], tuple[str, ...]] = tuple
         """Gives the glance keys of the browsers that show alerts."""
         self._is_glance: Callable[[str], bool] = lambda _key: False
@@ -231,6 +235,11 @@ class CustodianRuntime:
             **self._alerts_factory.requests(),
             "newest_ms": newest.end_ms if newest else None,
         }
+
+    def _owner_of(self, recipient: str) -> str:
+        current = self.custodian.enrolments.current
+        owners = current.recipients if current is not None else ()
+        return next((owner.name for owner in owners if owner.recipient == recipient), "")
 
     def _sleeps(self) -> bool:
         return self.custodian.notices.is_quiet()

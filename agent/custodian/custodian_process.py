@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import Configuration
 from agent.core.timebase import NS_PER_S
@@ -20,6 +21,7 @@ from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, Upli
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.readonly_disk import ReadOnlyDisk
 from agent.custodian.state_folder import StateFolder
+from agent.custodian.talk_buffer import TalkBuffer
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import DoorwardError
 from agent.ipc.peers import uids_of
@@ -51,6 +53,7 @@ class CustodianRole:
         self._shelf = LiveBuffer()
         self._folder = folder = StateFolder(configuration.device.state_dir)
         key = folder.device_key()
+        self._talk = TalkBuffer(key)
         folder.claim()
         self._index = SqliteIndex(folder.index)
         disk = ReadOnlyDisk(RealDisk())
@@ -68,6 +71,7 @@ class CustodianRole:
                 manifest,
                 lambda _recipients, _epoch: None,  # the recorder polls for the list instead
                 self._shelf,
+                self._talk,
                 self._recorder,
                 self._link,
                 connected=configuration.broker is not None,
@@ -75,10 +79,6 @@ class CustodianRole:
             self._ignore_configuration,
         )
         self.device, self.custodian, self.alerts = self._owned.device, self._owned.custodian, self._owned.alerts
-        set_by_owner = lambda: self.custodian.settings.payload  # noqa: E731 — read at each call
-        recorder_handler = RecorderIpcHandler(
-            self._sealers, key.sign, self.custodian, set_by_owner, self._owned.notifier, self._reports, self._shelf
-        )
         self._uplink_handler = UplinkIpcHandler(
             self.custodian, self._addressing(), self._reports, self.alerts, self._owned.home, self._owned.link
         )
@@ -88,7 +88,7 @@ class CustodianRole:
             role_server(
                 runtime_dir / "recorder" / "custodian.sock",
                 FromRecorder,
-                recorder_handler.handle,
+                self._make_recorder_handler(key).handle,
                 uids_of("doorward-recorder"),
             ),
             role_server(
@@ -97,6 +97,18 @@ class CustodianRole:
                 self._uplink_handler.handle,
                 uids_of("doorward-uplink"),
             ),
+        )
+
+    def _make_recorder_handler(self, key: Ed25519PrivateKey) -> RecorderIpcHandler:
+        return RecorderIpcHandler(
+            self._sealers,
+            key.sign,
+            self.custodian,
+            lambda: self.custodian.settings.payload,  # read at each call
+            self._owned.notifier,
+            self._reports,
+            self._shelf,
+            self._talk,
         )
 
     def start(self) -> None:
@@ -117,6 +129,7 @@ class CustodianRole:
         self._stopping.set()
         self._uplink_handler.news()
         self._shelf.close()
+        self._talk.close()
         for each in self._sockets:
             each.stop()
         if self._thread is not None:

@@ -17,6 +17,7 @@ from agent.core.retention import ProtectedIds
 from agent.core.status import RecorderReport, UplinkReport, fault_in
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.custodian.live_buffer import LiveBuffer
+from agent.custodian.talk_buffer import TalkBuffer
 from agent.errors import RequestError
 from agent.ipc.protocol import (
     Ack,
@@ -36,6 +37,7 @@ from agent.ipc.protocol import (
     GetOutgoing,
     GetRecipients,
     GetSettings,
+    GetTalk,
     GetUplinkConfig,
     HeldSegments,
     HomeAssistantReply,
@@ -51,6 +53,7 @@ from agent.ipc.protocol import (
     PollLinkFrames,
     PollOutgoing,
     PutLivePiece,
+    PutTalkOffer,
     Recipients,
     ReportStatus,
     RoleAnswer,
@@ -120,8 +123,10 @@ class RecorderIpcHandler:
         notifier: PictureNotifier,
         reports: StatusReports,
         live: LiveBuffer,
+        talk: TalkBuffer,
     ) -> None:
         self._live = live
+        self._talk = talk
         self._sealers = sealers
         self._sign = sign
         self._holder = holder
@@ -153,6 +158,11 @@ class RecorderIpcHandler:
                 return LiveViewers(self._live.wait_for_viewer(min(patience_s, _MOST_PATIENCE_S)))
             case PutLivePiece(number=number, piece=piece, pieces=pieces, data=data, begins=begins):
                 return LiveViewers(self._live.put(number, piece, pieces, data, begins=begins))
+            case GetTalk(session=session, state=state, patience_s=patience_s):
+                return self._talk.work(session, state, min(patience_s, _MOST_PATIENCE_S))
+            case PutTalkOffer():
+                self._talk.put_offer(question)
+                return Ack()
 
 
 class UplinkIpcHandler:

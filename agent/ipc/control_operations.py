@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct, field
 
 from agent.core.status import Count, Seconds, Status, UtcMs
+from agent.core.talk.offers import MOST_SENT_FRAMES, SessionId, TalkState
 from agent.errors import RequestError
 from agent.ipc.rpc import Request, operation_of, read_request
 from agent.wire.control import Frame
@@ -31,6 +32,7 @@ __all__ = [
     "AlertBrowsersAnswer",
     "AskedAnswer",
     "AuthorityAnswer",
+    "BeginTalk",
     "BlockedSummary",
     "BrowserSummary",
     "BrowsersAnswer",
@@ -44,6 +46,7 @@ __all__ = [
     "ConfirmedAnswer",
     "DeviceAnswer",
     "EndSession",
+    "EndTalk",
     "EndedAnswer",
     "EnrolmentTest",
     "EventSummary",
@@ -112,11 +115,14 @@ __all__ = [
     "RequestsAnswer",
     "SegmentSummary",
     "SegmentsAnswer",
+    "SendTalk",
     "SendTestAlert",
     "SharedAnswer",
     "SignedAnswer",
     "SubmitBundle",
     "SubmitStatement",
+    "TalkOfferAnswer",
+    "TalkStateAnswer",
     "TestsAnswer",
     "TimelineGap",
     "TipSummary",
@@ -273,6 +279,18 @@ class LiveAnswer(Struct):
 
     numbers: tuple[Count, ...]
     sizes: tuple[Count, ...]
+
+
+class TalkOfferAnswer(Struct):
+    """The body holds the sealed part of the offer. `talker` has the floor, and then there is no offer."""
+
+    state: TalkState
+    talker: str | None = None
+    envelope: str | None = None
+
+
+class TalkStateAnswer(Struct):
+    state: TalkState
 
 
 class SegmentSummary(Struct):
@@ -548,6 +566,24 @@ class GetLiveGops(Request[LiveAnswer], frozen=True, tag="live"):
     after: Number
 
 
+class BeginTalk(Request[TalkOfferAnswer], frozen=True, tag="talk_begin"):
+    """`to`: the age recipient that the offer is sealed to, an owner's or a glance key. `challenge`: random."""
+
+    to: Annotated[str, Meta(pattern=r"^age1[0-9a-z]*\Z", max_length=4096)]
+    challenge: SessionId
+
+
+class SendTalk(Request[TalkStateAnswer], frozen=True, tag="talk_send"):
+    """The body holds sealed frames one after the other. `sizes` has the length of each."""
+
+    session: SessionId
+    sizes: Annotated[tuple[BlockSize, ...], Meta(max_length=MOST_SENT_FRAMES)]
+
+
+class EndTalk(Request[NoAnswer], frozen=True, tag="talk_end"):
+    session: SessionId
+
+
 class ListSegments(Request[SegmentsAnswer], frozen=True, tag="list"):
     """A span of UTC, its end excluded."""
 
@@ -714,6 +750,10 @@ CONTROL: Final = _by_name(
     Operation(GetPoster, _OWNER),
     Operation(GetSound, _OWNER),
     Operation(GetLiveGops, AccessLevel.GLANCE),
+    # Only a doorbell with [speaker] offers these three. They carry sealed frames to the recorder.
+    Operation(BeginTalk, AccessLevel.GLANCE),
+    Operation(SendTalk, AccessLevel.GLANCE),
+    Operation(EndTalk, AccessLevel.GLANCE),
     Operation(ListSegments, _OWNER),
     Operation(GetKept, _OWNER),
     Operation(GetSignedSettings, _OWNER),

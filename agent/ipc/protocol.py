@@ -14,6 +14,7 @@ from msgspec import Struct
 from agent.core.alerts.alert_messages import AlertMessage, AlertPicture, ChannelAddress
 from agent.core.home_news import HomeAddress, HomeState
 from agent.core.requests import OutboxRecord
+from agent.core.talk.offers import TalkState
 from agent.ipc.rpc import Request
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "GetOutgoing",
     "GetRecipients",
     "GetSettings",
+    "GetTalk",
     "GetUplinkConfig",
     "HeldSegments",
     "HomeAssistantReply",
@@ -50,6 +52,7 @@ __all__ = [
     "PollLinkFrames",
     "PollOutgoing",
     "PutLivePiece",
+    "PutTalkOffer",
     "Recipients",
     "ReportStatus",
     "RoleAnswer",
@@ -57,6 +60,7 @@ __all__ = [
     "SendingAllowed",
     "Sign",
     "Signature",
+    "TalkWork",
     "TransferReceipt",
     "UplinkConfig",
 ]
@@ -124,6 +128,17 @@ class LiveViewers(RoleAnswer, frozen=True):
     """Whether an owner looks at live view."""
 
     now: bool
+
+
+class TalkWork(RoleAnswer, frozen=True):
+    """Work for the speaker. `to` and `challenge`: a browser asks for an offer; both are empty if none does.
+
+    `session` is the session that holds the floor, and `frames` its sealed frames, oldest first."""
+
+    to: str = ""
+    challenge: str = ""
+    session: str = ""
+    frames: tuple[bytes, ...] = ()
 
 
 class Ack(RoleAnswer, frozen=True):
@@ -233,6 +248,23 @@ class PutLivePiece(Request[LiveViewers], frozen=True):
     begins: bool
 
 
+class GetTalk(Request[TalkWork], frozen=True):
+    """Asks for work for the speaker, after `patience_s` at most. `session` and `state` say what became of the last."""
+
+    session: str
+    state: TalkState
+    patience_s: float
+
+
+class PutTalkOffer(Request[Ack], frozen=True):
+    """Answers a browser's question for an offer. Without `session` there is none, and `state` says why."""
+
+    challenge: str
+    state: TalkState
+    session: str = ""
+    sealed: bytes = b""
+
+
 # --- The uplink asks
 
 
@@ -308,6 +340,8 @@ FromRecorder: TypeAlias = (
     | ReportStatus
     | GetLiveViewers
     | PutLivePiece
+    | GetTalk
+    | PutTalkOffer
 )
 FromUplink: TypeAlias = (
     GetUplinkConfig

@@ -6,10 +6,11 @@
     PACKET_DELIVERY  the camera's thread that calls `CameraSink.packet`   CameraQueues
     ANALYSIS         "analysis", one for each camera stream               FrameAnalysis, CameraQueues
     WRITER           "writer", one for each camera stream                 LensAlerts
+    TALK             "talk", the caller of `TalkService.run`              TalkService
     UPLINK           the caller of `Uplink.run`                           Uplink
     SET_UP           the thread that builds the process                   Enrolments, TrustManager
     LOCK             any thread that holds the object's `lock`            PrivacyGate, RecorderInputs, CameraQueues,
-                                                                          Enrolments, TrustManager, Uplink
+                                                                          Enrolments, TrustManager, Uplink, TalkService
 
 Every thread may read. `agent/recorder/__init__.py` lists the recorder's threads. `tests/recorder/thread_owner_check.py`
 checks each write while the tests of the recorder, the custodian and the uplink run.
@@ -32,6 +33,7 @@ class AttributeOwner(enum.Enum):
     PACKET_DELIVERY = enum.auto()
     ANALYSIS = enum.auto()
     WRITER = enum.auto()
+    TALK = enum.auto()
     UPLINK = enum.auto()
     SET_UP = enum.auto()
     LOCK = enum.auto()

@@ -40,6 +40,7 @@ from agent.recorder.recorder_inputs import RecorderSettings
 from agent.recorder.recovery_file import RecoveryFile
 from agent.recorder.scrub import Scrubber
 from agent.recorder.scrub_thread import scrubbing
+from agent.recorder.talk import SpeakerSettings, TalkService, TalkSource
 from agent.recorder.timed_disk import TimedDisk
 from agent.recorder.vault import SealingContext, Vault
 from agent.recorder.vault_recovery import StartReport
@@ -57,7 +58,7 @@ class RecorderDeps:
     `vault`: the existing folder of segments and manifest. `own_state`: the folder of `RecoveryFile`. `device` and
     `sign`: the id that records name, and the signature of its key. `key`: the public key that the scrub checks
     signatures with; None if only hashes can be compared. `protected`: segments that must stay. `live_view`: receives
-    the live view. `supervised`: a service manager restarts the process.
+    the live view. `talk`: gives the owners' voices. `supervised`: a service manager restarts the process.
     """
 
     vault: Path
@@ -70,6 +71,7 @@ class RecorderDeps:
     key: PublicKey | None
     protected: Callable[[], ProtectedIds]
     live_view: LiveViewSink
+    talk: TalkSource
     supervised: bool
 
 
@@ -118,11 +120,19 @@ class RecorderRuntime:
         self.panel = (
             PanelRuntime(panel, configuration_file, self.recorder, deps.notifier) if panel is not None else None
         )
+        self._talk = self._make_talk()
+        self._owners: tuple[str, ...] = ()
+        self._glances: tuple[str, ...] = ()
         self._threads = (
             threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub"),
             threading.Thread(target=self._live.run, args=(deps.live_view,), name="live"),
             threading.Thread(
                 target=copy_index_daily, args=(self.vault.keep_index_copy, self._stopping.wait), name="index-copy"
+            ),
+            *(
+                (threading.Thread(target=self._talk.run, args=(deps.talk,), name="talk"),)
+                if self._talk is not None
+                else ()
             ),
         )
 
@@ -170,6 +180,8 @@ class RecorderRuntime:
         self._stopping.set()
         self._enrolled.set()
         self._live.stop()
+        if self._talk is not None:
+            self._talk.stop()
         self.recorder.stop()
         if self.panel is not None:
             self.panel.stop()
@@ -190,7 +202,19 @@ class RecorderRuntime:
     def seal_to(self, recipients: tuple[Recipient, ...], epoch: int) -> None:
         """Seals new footage to these recipients."""
         self.vault.seal_to(recipients, epoch)
+        self._owners = tuple(str(each) for each in recipients)
+        self._listen_to_keys()
         self._enrolled.set()
+
+    def show_to(self, glances: tuple[str, ...]) -> None:
+        """Replaces the glance keys: alerts have pictures for them, and their browsers may talk."""
+        self.pictures.show_to(glances)
+        self._glances = glances
+        self._listen_to_keys()
+
+    def _listen_to_keys(self) -> None:
+        if self._talk is not None:
+            self._talk.listen_to((*self._owners, *self._glances))
 
     def apply_configuration(self, configuration: Configuration) -> None:
         """Act by what is in force now."""
@@ -211,6 +235,7 @@ class RecorderRuntime:
         status = self.recorder.status()
         return {
             **asdict(status),
+            "speaker": self._talk.state if self._talk is not None else "off",
             "panel": self.panel.status() if self.panel is not None else None,
             "scrub": asdict(self._scrub.status),
             "wear": wear(status.recorded_s),
@@ -222,6 +247,15 @@ class RecorderRuntime:
 
     def _open_camera(self) -> Camera:
         return translation.make_camera(self._configuration, self._encoder, self.recorder.throttle_level)
+
+    def _make_talk(self) -> TalkService | None:
+        speaker = self._configuration.speaker
+        if speaker is None:
+            return None
+        settings = SpeakerSettings(speaker.volume, speaker.replies)
+        return TalkService(
+            lambda: translation.make_speaker(speaker), settings, lambda: not self.recorder.is_private, SystemEntropy()
+        )
 
     def _make_recorder(
         self,

@@ -145,6 +145,11 @@ class Recorder(ThreadOwned):
         self._loop.stop()
 
     @property
+    def is_private(self) -> bool:
+        """The privacy switch is on or was not read yet, or this is a private hour."""
+        return self._gate.closed
+
+    @property
     def recovery(self) -> RecoveryPolicy:
         return self._loop.recovery
 

@@ -19,6 +19,7 @@ from agent.config.effective import settings_of
 from agent.config.overlay import effective
 from agent.core.alerts.alert_messages import AlertPicture
 from agent.core.retention import ProtectedIds
+from agent.core.talk.offers import TalkState
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ipc.protocol import (
@@ -27,11 +28,14 @@ from agent.ipc.protocol import (
     GetLiveViewers,
     GetRecipients,
     GetSettings,
+    GetTalk,
     Notify,
     PutLivePiece,
+    PutTalkOffer,
     Recipients,
     ReportStatus,
     Sign,
+    TalkWork,
 )
 from agent.ipc.rpc import Request
 from agent.ipc.rpc_client import RpcClient
@@ -63,6 +67,7 @@ class RecorderRole:
         reports: RpcClient,
         supervision: SystemdNotifier,
         live: RpcClient,
+        talk: RpcClient,
         *,
         open_camera: Callable[[], Camera] | None = None,
         configuration_file: Path | None = None,
@@ -72,6 +77,7 @@ class RecorderRole:
         self._custodian = custodian
         self._reports = reports
         self._live = live
+        self._talk = talk
         self._supervision = supervision
         self._log = structlog.get_logger("recorder")
         self._clock = SystemClock()
@@ -98,6 +104,7 @@ class RecorderRole:
                 None,
                 self._protected,
                 _RemoteLiveView(live),
+                _RemoteTalk(talk),
                 supervision.supervised,
             ),
             open_camera=open_camera,
@@ -131,6 +138,7 @@ class RecorderRole:
         self._supervision.stopping()
         self._stopping.set()
         self._live.close()
+        self._talk.close()
         self._runtime.stop()
         if self._thread is not None:
             self._thread.join()
@@ -190,7 +198,7 @@ class RecorderRole:
         self._runtime.apply_configuration(effective(self._file, settings_of(payload)))
 
     def _apply_recipients(self, sealers: Recipients) -> None:
-        self._runtime.pictures.show_to(sealers.glances)
+        self._runtime.show_to(sealers.glances)
         if sealers.recipients and sealers.epoch != self._epoch:
             self._runtime.seal_to(tuple(parse_recipient(text) for text in sealers.recipients), sealers.epoch)
             self._epoch = sealers.epoch
@@ -223,3 +231,16 @@ class _RemoteLiveView:
 
     def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> bool:
         return self._custodian.ask(PutLivePiece(number, piece, pieces, data, begins), patience_s=0.0).now
+
+
+class _RemoteTalk:
+    """Implements `recorder.talk.TalkSource` on a separate connection, because its questions wait for an owner."""
+
+    def __init__(self, custodian: RpcClient) -> None:
+        self._custodian = custodian
+
+    def work(self, session: str, state: TalkState, patience_s: float) -> TalkWork:
+        return self._custodian.ask(GetTalk(session, state, patience_s), patience_s=0.0)
+
+    def put_offer(self, offer: PutTalkOffer) -> None:
+        self._custodian.ask(offer, patience_s=0.0)

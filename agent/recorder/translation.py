@@ -10,12 +10,22 @@ from collections.abc import Callable
 
 from agent.config import Configuration
 from agent.config.derived import held_bytes
-from agent.config.settings import CameraConfig, CameraKind, ClipsConfig, Encoder, MotionConfig, SoundConfig, SoundKind
+from agent.config.settings import (
+    CameraConfig,
+    CameraKind,
+    ClipsConfig,
+    Encoder,
+    MotionConfig,
+    SoundConfig,
+    SoundKind,
+    SpeakerConfig,
+    SpeakerKind,
+)
 from agent.core.events import EventSettings
 from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.retention import RetentionLimits
 from agent.errors import ConfigurationError
-from agent.ports import Camera, Microphone
+from agent.ports import Camera, Microphone, Speaker
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.camera_picamera2 import EncoderChoice, PiCamera, PiMode
 from agent.recorder.capture.camera_rtsp import RtspCamera
@@ -26,6 +36,8 @@ from agent.recorder.capture.microphone_alsa import AlsaMicrophone
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.recorder.capture.microphone_rtsp import RtspMicrophone
 from agent.recorder.clip_writer import WriterSettings
+from agent.recorder.playback.speaker_alsa import AlsaSpeaker
+from agent.recorder.playback.speaker_file import FileSpeaker
 from agent.wire.fields import ZoneKind
 from firmware_bridge.boards import Board, board_named
 from firmware_bridge.throttling import ThrottleLevel
@@ -36,6 +48,7 @@ __all__ = [
     "event_settings",
     "make_camera",
     "make_microphone",
+    "make_speaker",
     "open_microphone",
     "vault_limits",
     "writer_settings",
@@ -147,6 +160,15 @@ def open_microphone(configuration: Configuration) -> Callable[[], Microphone] | 
     """Returns the function that opens a microphone; None if there is no `[sound]`."""
     sound = configuration.sound
     return None if sound is None else lambda: make_microphone(sound, configuration.camera.url)
+
+
+def make_speaker(settings: SpeakerConfig) -> Speaker:
+    """Returns the configured speaker; the caller opens it."""
+    if settings.kind is SpeakerKind.ALSA:
+        return AlsaSpeaker(settings.device)
+    if settings.path is None:
+        raise ConfigurationError("speaker.path: a speaker of kind 'file' has no file.", remedy="Give one.")
+    return FileSpeaker(settings.path)
 
 
 def throttled_mode(size_px: tuple[int, int], frames_per_s: int, throttle_level: int) -> tuple[tuple[int, int], int]:

@@ -14,6 +14,7 @@ DROPINS = {
     "recorder-object-detection": "doorward-recorder",
     "recorder-rtsp": "doorward-recorder",
     "recorder-sound": "doorward-recorder",
+    "recorder-speaker": "doorward-recorder",
     "recorder-wide": "doorward-recorder",
 }
 """File in systemd/dropins → the service it opens a little, when the configuration asks for it."""

@@ -69,6 +69,7 @@ class System:
         wanted = {
             "custodian-page": "page" in tables,
             "recorder-sound": tables.get("sound", {"kind": ""}).get("kind", "alsa") == "alsa",
+            "recorder-speaker": tables.get("speaker", {"kind": ""}).get("kind", "alsa") == "alsa",
             "recorder-object-detection": (self._places.current / "app" / "models").is_dir()
             and tables.get("object_detection", {}).get("use") != "off",
             "recorder-rtsp": tables.get("camera", {}).get("kind") == "rtsp",

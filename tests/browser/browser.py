@@ -49,16 +49,29 @@ def _version_of(program: str | None) -> int:
 
 
 class Browser:
-    """One browser with a separate home.
+    """One browser with a separate home. `flags`: more of Chromium's.
 
     `authorities`: certificates that Chromium trusts, as if its user had installed them. Firefox is told to ignore the
     fault.
     """
 
-    def __init__(self, home: Path, *authorities: bytes, kind: str = "chromium", timeout_ms: int = 20_000) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *authorities: bytes,
+        kind: str = "chromium",
+        timeout_ms: int = 20_000,
+        flags: tuple[str, ...] = (),
+    ) -> None:
         require_browser(kind)
         self.trusts = kind == "chromium" and bool(authorities) and _install(home, authorities)
-        settings = {"kind": kind, "executable": BROWSERS[kind], "home": str(home), "timeout_ms": timeout_ms}
+        settings = {
+            "kind": kind,
+            "executable": BROWSERS[kind],
+            "home": str(home),
+            "timeout_ms": timeout_ms,
+            "flags": list(flags),
+        }
         self._log = (home / "driver.log").open("w")
         self._process = subprocess.Popen(
             ["node", HERE / "driver.mjs", json.dumps(settings)],

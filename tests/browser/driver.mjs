@@ -25,6 +25,7 @@ const browser = isFirefox
         "--disable-component-update",
         "--disable-sync",
         "--host-resolver-rules=MAP *.local 127.0.0.1",
+        ...(settings.flags ?? []),
       ],
     });
 const pages = {};

@@ -322,10 +322,10 @@ def a_house(folder: Path, footage: Path | None, **options: Any) -> Iterator[Hous
 
 
 @contextmanager
-def phones(house: House, folder: Path, kind: str = "chromium") -> Iterator[Phones]:
+def phones(house: House, folder: Path, kind: str = "chromium", *, flags: tuple[str, ...] = ()) -> Iterator[Phones]:
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    with Browser(home, house.authority, kind=kind) as browser:
+    with Browser(home, house.authority, kind=kind, flags=flags) as browser:
         yield Phones(house, browser)
 
 

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.alerts.alert_messages import ChannelAddress
 from agent.core.home_news import HomeAddress, HomeState
@@ -14,6 +15,7 @@ from agent.core.retention import ProtectedIds
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
 from agent.custodian.live_buffer import LiveBuffer
+from agent.custodian.talk_buffer import TalkBuffer
 from agent.errors import RequestError
 from agent.ipc.control_operations import GetLiveGops
 from agent.ipc.protocol import (
@@ -139,8 +141,9 @@ def live() -> LiveBuffer:
 @pytest.fixture
 def recorder(clock: SteppedClock, told: Told, live: LiveBuffer) -> RecorderIpcHandler:
     recipients = Recipients("ab" * 8, 3, ("age1",))
+    reports, talk = StatusReports(clock), TalkBuffer(Ed25519PrivateKey.generate())
     return RecorderIpcHandler(
-        lambda: recipients, lambda data: data[::-1], Holder(), lambda: b"settings", told, StatusReports(clock), live
+        lambda: recipients, lambda data: data[::-1], Holder(), lambda: b"settings", told, reports, live, talk
     )
 
 

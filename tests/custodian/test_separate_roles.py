@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports
 from agent.custodian.live_buffer import LiveBuffer
+from agent.custodian.talk_buffer import TalkBuffer
 from agent.errors import RequestError
 from agent.ipc.protocol import DeliverMessage, FromRecorder, FromUplink, GetOutgoing, ReportStatus, Sign, Signature
 from agent.wire.envelope import pae
@@ -24,7 +26,17 @@ def desk(signed: list[bytes]) -> RecorderIpcHandler:
 
         def notify(self, kind: str, text: str, once: str = "") -> None: ...
 
-    return RecorderIpcHandler(lambda: None, sign, Nobody(), lambda: b"", Nobody(), StatusReports(None), LiveBuffer())  # type: ignore[arg-type,return-value]
+    talk = TalkBuffer(Ed25519PrivateKey.generate())
+    return RecorderIpcHandler(
+        lambda: None,  # type: ignore[arg-type,return-value]
+        sign,
+        Nobody(),  # type: ignore[arg-type]
+        lambda: b"",
+        Nobody(),  # type: ignore[arg-type]
+        StatusReports(None),  # type: ignore[arg-type]
+        LiveBuffer(),
+        talk,
+    )
 
 
 @pytest.mark.parametrize("status", [{}, {"link": 5, "remedy": ""}, {"link": ["connected"]}, {"state": "watching"}])

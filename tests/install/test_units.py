@@ -26,9 +26,10 @@ WITH_DROPIN = {
     "recorder-object-detection": 12,
     "recorder-rtsp": 15,
     "recorder-sound": 11,
+    "recorder-speaker": 11,
     "recorder-wide": 11,
 }
-"""The cost of the owner's page, object detection, a network camera, a microphone and large pictures, if wanted."""
+"""The cost of the owner's page, object detection, a network camera, a microphone, a speaker and large pictures."""
 HARDENING = (
     "AmbientCapabilities", "CapabilityBoundingSet", "IPAddressDeny", "KeyringMode", "LockPersonality",
     "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices", "PrivateIPC", "PrivateNetwork", "PrivateTmp",
@@ -136,15 +137,28 @@ def test_what_a_role_has_in_memory_goes_neither_into_swap_nor_into_a_core_dump(r
         ("[camera]\nkind = 'rtsp'\n[page]\n", ["custodian-page", "recorder-rtsp"]),
         ("[sound]\n", ["recorder-sound"]),
         ("[sound]\nkind = 'file'\npath = 'a.wav'\n", []),
+        ("[speaker]\n", ["recorder-speaker"]),
+        ("[speaker]\nkind = 'file'\npath = 'a.wav'\n", []),
     ],
-    ids=["nothing", "large pictures", "network camera and page", "microphone", "sound from a file"],
+    ids=[
+        "nothing",
+        "large pictures",
+        "network camera and page",
+        "microphone",
+        "sound from a file",
+        "speaker",
+        "speaker to a file",
+    ],
 )
 def test_a_unit_is_opened_as_far_as_the_configuration_asks(
     configuration: str, dropins: list[str], tmp_path: Path
 ) -> None:
     places = Places(tmp_path)
     places.etc.mkdir(parents=True)
-    for each in ("[sound]\n[page]\n[camera]\nkind = 'rtsp'\nsize = [3840, 2160]\n", configuration):  # and back again
+    for each in (
+        "[sound]\n[speaker]\n[page]\n[camera]\nkind = 'rtsp'\nsize = [3840, 2160]\n",
+        configuration,
+    ):  # and back again
         places.configuration.write_text(each)
         System(places).apply_options()
     assert sorted(path.stem for path in places.units.glob("*.service.d/*.conf")) == dropins

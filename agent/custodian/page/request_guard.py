@@ -51,7 +51,8 @@ HEADERS: Final[Mapping[str, str]] = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
     "origin-agent-cluster": "?1",
-    "permissions-policy": "camera=(), microphone=(), geolocation=(self), usb=(), payment=(), display-capture=()",
+    # The microphone is for talking to a visitor. The browser still asks its user.
+    "permissions-policy": "camera=(), microphone=(self), geolocation=(self), usb=(), payment=(), display-capture=()",
 }
 
 

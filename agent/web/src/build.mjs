@@ -3,7 +3,7 @@
 import { writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 
-const entries = { app: "app.js", worker: "worker.js", "worker-service": "service.js" };
+const entries = { app: "app.js", worker: "worker.js", "worker-service": "service.js", microphone: "microphone.js" };
 const outdir = process.argv[2] ?? "../static";
 const { metafile } = await build({
   entryPoints: Object.entries(entries).map(([out, file]) => ({ in: file, out })),

@@ -12,3 +12,10 @@ declare var trustedTypes:
       ): { createScriptURL(address: string): string };
     }
   | undefined;
+
+/** In the audio thread: https://webaudio.github.io/web-audio-api/#AudioWorkletGlobalScope */
+declare const sampleRate: number;
+declare class AudioWorkletProcessor {
+  readonly port: MessagePort;
+}
+declare function registerProcessor(name: string, processor: typeof AudioWorkletProcessor): void;

@@ -296,3 +296,16 @@ export type Load = (id: string) => Promise<{ media: Bytes }>;
 
 /** Opens what was heard during a segment; undefined if there is nothing to hear. */
 export type Ears = (segment: Playable) => Promise<Bytes | undefined>;
+
+/** A frame of a talk session; wire/talk.js lists the kinds. */
+export interface TalkFrame {
+  kind: number;
+  content: Uint8Array;
+}
+
+/** Whether the doorbell's speaker is open for this browser; otherwise who talks, or why it is closed. */
+export interface TalkAnswer {
+  state: string;
+  talker: string | null;
+  replies: string[];
+}

@@ -16,6 +16,7 @@ import { changeSettings } from "./owner/settings.js";
 import { disclosureOf, sharedOf } from "./owner/shared.js";
 import * as store from "./owner/store.js";
 import { readEnrolment, syncDevice, syncNewDevice } from "./owner/sync.js";
+import { beginTalk, endTalk, sendTalk } from "./owner/talk.js";
 import * as tips from "./owner/tips.js";
 import * as trusting from "./owner/trust.js";
 import { identityToRecipient } from "./wire/age.js";
@@ -24,7 +25,8 @@ import { parseKey, publicKeyOfSeed } from "./wire/keys.js";
 import { ownerCard } from "./wire/messages.js";
 import { decode, encode } from "./wire/strictjson.js";
 
-/** @import { Answer, Bytes, Choice, Credential, PublicKey, Reviewed, Secrets, TipMatter } from "./types.js" */
+/** @import { Answer, Bytes, Choice, Credential, PublicKey, Reviewed, Secrets } from "./types.js" */
+/** @import { TalkFrame, TipMatter } from "./types.js" */
 /** @import { Arguments } from "./link.js" */
 /** @import { ControlOperations } from "./wire/generated.js" */
 /** @import * as Wire from "./wire/generated.js" */
@@ -404,6 +406,20 @@ const operations = {
   async live({ after }) {
     const { number, gops } = await firstThatOpens((key, by) => reviewing.fetchLive(after, by, key));
     return { number, gops: gops.map((gop) => ({ ...gop, media: gop.media.slice() })) };
+  },
+
+  /** A session with the doorbell's speaker, or the reason why there is none. */
+  async talkBegin() {
+    return beginTalk(opener(), await device());
+  },
+
+  /** @param {{ frames: TalkFrame[] }} options */
+  async talkSend({ frames }) {
+    return sendTalk(frames);
+  },
+
+  async talkEnd() {
+    await endTalk();
   },
 
   /**

@@ -47,6 +47,7 @@ SPECIFIED = {
     **{f"/api/page_{name}": AccessLevel.PAIRED for name in ("hello", "challenge", "prove", "leave", "card")},
     "/api/enrol": AccessLevel.UNCLAIMED,
     **dict.fromkeys(("/api/live", "/api/link_address"), AccessLevel.GLANCE),
+    **dict.fromkeys(("/api/talk_begin", "/api/talk_send", "/api/talk_end"), AccessLevel.GLANCE),
     **{
         f"/api/{name}": AccessLevel.OWNER
         for name in (
@@ -99,10 +100,10 @@ def test_every_route_has_the_mark_that_is_specified(door: Door) -> None:
 
 
 def test_every_operation_of_the_control_socket_is_marked_and_no_other(door: Door) -> None:
-    with_alerts = {"alerts_test", "push_key", "push_browsers", "push_used"}
+    optional = {"alerts_test", "push_key", "push_browsers", "push_used", "talk_begin", "talk_send", "talk_end"}
     from_the_page_server = {name for name, operation in CONTROL.items() if operation.access is None}
     assert from_the_page_server == {"page_code", "page_authority"}
-    assert set(CONTROL) - with_alerts - from_the_page_server == set(door.page._control._operations)
+    assert set(CONTROL) - optional - from_the_page_server == set(door.page._control._operations)
     assert not set(CONTROL) & set(PAGE)
 
 

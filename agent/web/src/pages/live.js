@@ -5,6 +5,7 @@ import { fromKeyframe, LiveOrder } from "../media/live_edge.js";
 import { follow } from "../media/player.js";
 import { ask, call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
+import { TalkPanel } from "../ui/talk_panel.js";
 import { clock, dateAndClock, explain, t } from "../ui/texts.js";
 
 /** @import { Answer, Gop, LiveGop } from "../types.js" */
@@ -40,13 +41,17 @@ class LiveView {
   /** @type {string | undefined} The newest stored segment that was shown while nothing came live. */
   #newest;
 
+  #talk;
+
   /** @param {HTMLElement} content */
   constructor(content) {
     const options = { playsInline: true, muted: true, controls: true, hidden: true, "aria-label": t("live.title") };
     this.#video = h("video.stage", options);
     this.#status = h("p.lead", { role: "status" }, t("live.waiting"));
     this.#problem = h("p.problem", { role: "alert" });
-    content.append(h("h1", t("live.title")), this.#status, this.#video, this.#problem, h("p.quiet", t("live.text")));
+    this.#talk = new TalkPanel(this.#video);
+    const parts = [this.#status, this.#video, this.#problem, this.#talk.element, h("p.quiet", t("live.text"))];
+    content.append(h("h1", t("live.title")), ...parts);
     this.#player = undefined;
     this.#ended = false;
     this.#after = 0;
@@ -60,6 +65,7 @@ class LiveView {
   end() {
     this.#ended = true;
     this.#player?.stop();
+    this.#talk.end();
   }
 
   /** Asks for what is new, again and again until the page is left. */

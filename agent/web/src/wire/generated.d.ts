@@ -629,6 +629,11 @@ export interface AskedAnswer {
   payload_sha256: string;
 }
 
+export interface BeginTalk {
+  to: string;
+  challenge: string;
+}
+
 export interface BlockedSummary {
   requester: string;
   reason: string;
@@ -720,6 +725,10 @@ export interface DiskReport {
 
 export interface EndSession {
   id: string;
+}
+
+export interface EndTalk {
+  session: string;
 }
 
 export interface EndedAnswer {
@@ -1022,6 +1031,7 @@ export interface RecorderReport {
   in_event?: boolean;
   motion_passes?: string;
   sound?: string;
+  speaker?: string;
   object_detection?: DetectionReport | null;
   scrub?: ScrubReport | null;
   wear?: Wear | null;
@@ -1095,6 +1105,11 @@ export interface SegmentsAnswer {
   more: boolean;
 }
 
+export interface SendTalk {
+  session: string;
+  sizes: number[];
+}
+
 export interface SendTestAlert {
 
 }
@@ -1130,6 +1145,18 @@ export interface SubmitBundle {
 export interface SubmitStatement {
   envelope: string;
   sizes?: number[];
+}
+
+export interface TalkOfferAnswer {
+  state: TalkState;
+  talker?: string | null;
+  envelope?: string | null;
+}
+
+export type TalkState = "ended" | "no speaker" | "not known" | "private" | "ready";
+
+export interface TalkStateAnswer {
+  state: TalkState;
 }
 
 export interface TestsAnswer {
@@ -1209,6 +1236,9 @@ export interface ControlOperations {
   poster: { request: GetPoster; answer: RecordAnswer };
   sound: { request: GetSound; answer: RecordAnswer };
   live: { request: GetLiveGops; answer: LiveAnswer };
+  talk_begin: { request: BeginTalk; answer: TalkOfferAnswer };
+  talk_send: { request: SendTalk; answer: TalkStateAnswer };
+  talk_end: { request: EndTalk; answer: NoAnswer };
   list: { request: ListSegments; answer: SegmentsAnswer };
   kept: { request: GetKept; answer: KeptAnswer };
   settings: { request: GetSignedSettings; answer: SignedAnswer };

@@ -1,0 +1,154 @@
+// The microphone of this device, as frames of a talk session: Opus where the browser encodes it, otherwise µ-law.
+//
+// Opus (24 kbit/s, constant, so that lengths tell nothing) comes from WebCodecs. Browsers without its AudioEncoder send
+// µ-law at 16 kHz: 128 kbit/s, which each of them can compute.
+import { PageError } from "../errors.js";
+import { KIND } from "../wire/talk.js";
+
+/** @import { TalkFrame } from "../types.js" */
+
+const RATE = 16_000;
+const BLOCK_US = 20_000;
+const OPUS = {
+  codec: "opus",
+  sampleRate: RATE,
+  numberOfChannels: 1,
+  bitrate: 24_000,
+  bitrateMode: /** @type {const} */ ("constant"),
+  opus: { frameDuration: BLOCK_US, application: "voip", signal: "voice" },
+};
+
+/**
+ * Opens the microphone. Frames go to `take` until `stop`. Throws PageError with the reason in words.
+ *
+ * @param {(frame: TalkFrame) => void} take
+ * @param {() => void} lost the microphone was unplugged or taken away
+ */
+export async function openMicrophone(take, lost) {
+  const stream = await askForMicrophone();
+  const context = new AudioContext();
+  try {
+    await context.audioWorklet.addModule("/static/microphone.js");
+    const encode = await encoder(take, lost);
+    const blocks = new AudioWorkletNode(context, "microphone-blocks", { numberOfOutputs: 0 });
+    const source = context.createMediaStreamSource(stream);
+    let isOpen = false;
+    blocks.port.onmessage = ({ data }) => isOpen && encode.block(data);
+    stream.getAudioTracks()[0].onended = lost;
+    source.connect(blocks);
+    await context.resume();
+    return {
+      codec: encode.codec,
+      start() {
+        isOpen = true;
+      },
+      /** Ends an utterance: what is in the encoder comes out, then nothing. */
+      async pause() {
+        isOpen = false;
+        await encode.flush();
+      },
+      stop() {
+        isOpen = false;
+        for (const track of stream.getTracks()) track.stop();
+        encode.close();
+        void context.close();
+      },
+    };
+  } catch (error) {
+    for (const track of stream.getTracks()) track.stop();
+    void context.close();
+    throw error instanceof PageError ? error : new PageError("talk.microphone-failed", { what: String(error) });
+  }
+}
+
+async function askForMicrophone() {
+  const devices = navigator.mediaDevices;
+  if (!devices?.getUserMedia || !globalThis.AudioWorkletNode) throw new PageError("talk.old-browser");
+  const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
+  try {
+    return await devices.getUserMedia({ audio });
+  } catch (error) {
+    const { name } = /** @type {DOMException} */ (error);
+    if (name === "NotAllowedError" || name === "SecurityError") throw new PageError("talk.refused");
+    if (name === "NotFoundError" || name === "OverconstrainedError") throw new PageError("talk.no-microphone");
+    throw new PageError("talk.microphone-failed", { what: String(error) });
+  }
+}
+
+/**
+ * @param {(frame: TalkFrame) => void} take
+ * @param {() => void} lost
+ */
+async function encoder(take, lost) {
+  const { AudioEncoder } = globalThis;
+  const supported = await AudioEncoder?.isConfigSupported(OPUS).catch(() => undefined);
+  return supported?.supported ? opus(take, lost) : mulaw(take);
+}
+
+/**
+ * @param {(frame: TalkFrame) => void} take
+ * @param {() => void} lost
+ */
+function opus(take, lost) {
+  let time = 0;
+  const made = new AudioEncoder({
+    output(chunk) {
+      const content = new Uint8Array(chunk.byteLength);
+      chunk.copyTo(content);
+      take({ kind: KIND.OPUS, content });
+    },
+    error: lost,
+  });
+  made.configure(OPUS);
+  return {
+    codec: "opus",
+    /** @param {Float32Array<ArrayBuffer>} samples */
+    block(samples) {
+      if (made.state !== "configured") return;
+      const { length } = samples;
+      const timestamp = time;
+      time += BLOCK_US;
+      const data = new AudioData({
+        format: "f32",
+        sampleRate: RATE,
+        numberOfFrames: length,
+        numberOfChannels: 1,
+        timestamp,
+        data: samples,
+      });
+      made.encode(data);
+      data.close();
+    },
+    async flush() {
+      // A microphone that is closed meanwhile ends the wait with an error, and then nothing is left to send.
+      if (made.state === "configured") await made.flush().catch(() => {});
+    },
+    close() {
+      if (made.state !== "closed") made.close();
+    },
+  };
+}
+
+/** @param {(frame: TalkFrame) => void} take */
+function mulaw(take) {
+  return {
+    codec: "mulaw",
+    /** @param {Float32Array} samples */
+    block(samples) {
+      take({ kind: KIND.MULAW, content: Uint8Array.from(samples, toMulaw) });
+    },
+    async flush() {},
+    close() {},
+  };
+}
+
+/**
+ * ITU-T G.711, µ-law.
+ *
+ * @param {number} sample -1 to 1
+ */
+export function toMulaw(sample) {
+  const size = Math.min(Math.round(Math.abs(sample) * 32_767), 32_635) + 132;
+  const exponent = 24 - Math.clz32(size);
+  return ~((sample < 0 ? 0x80 : 0) | (exponent << 4) | ((size >> (exponent + 3)) & 15)) & 0xff;
+}

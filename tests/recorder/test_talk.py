@@ -1,0 +1,360 @@
+"""An owner's voice reaches the speaker, bad frames do not, and a speaker never costs the doorbell anything."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.clients.opening import HybridIdentity
+from agent.core.talk.frames import FrameKind
+from agent.core.talk.offers import TalkSecret, TalkState
+from agent.errors import DeviceError, OpenError
+from agent.ipc.protocol import PutTalkOffer, TalkWork
+from agent.platform.entropy import SystemEntropy
+from agent.ports import Speaker
+from agent.recorder import talk
+from agent.recorder.playback.sounds import attention
+from agent.recorder.playback.speaker_file import FileSpeaker
+from agent.recorder.talk import SpeakerSettings, TalkService
+from tests.talkers import FrameWriter, heard, level_at, loudest_hz, mulaw_tone, opus_tone, writer_of
+
+ANA, BEN = (HybridIdentity(bytes([n]) * 32) for n in (1, 2))
+PITCH_HZ = 440.0
+
+
+class Source:
+    """The custodian's side, driven by a test."""
+
+    def __init__(self) -> None:
+        self._work: queue.Queue[TalkWork] = queue.Queue()
+        self.offers: queue.Queue[PutTalkOffer] = queue.Queue()
+        self.reports: list[tuple[str, TalkState]] = []
+        self.seen: list[bytes] = []
+        """Everything that the custodian could read."""
+
+    def work(self, session: str, state: TalkState, patience_s: float) -> TalkWork:
+        if self.reports[-1:] != [(session, state)]:
+            self.reports.append((session, state))
+        try:
+            return self._work.get(timeout=min(patience_s, 0.02))
+        except queue.Empty:
+            return TalkWork()
+
+    def put_offer(self, offer: PutTalkOffer) -> None:
+        self.seen.append(offer.sealed)
+        self.offers.put(offer)
+
+    def is_empty(self) -> bool:
+        return self._work.empty()
+
+    def ask(self, identity: HybridIdentity) -> PutTalkOffer:
+        self._work.put(TalkWork(str(identity.recipient()), "c" * 32))
+        return self.offers.get(timeout=60)
+
+    def send(self, session: str, *frames: bytes) -> None:
+        self.seen += frames
+        self._work.put(TalkWork(session=session, frames=frames))
+
+
+class Door:
+    """A talk service with its speaker."""
+
+    def __init__(self, service: TalkService, source: Source, path: Path) -> None:
+        self.service = service
+        self.source = source
+        self.path = path
+
+    def begin(self, identity: HybridIdentity = ANA) -> tuple[TalkSecret, FrameWriter]:
+        offer = self.source.ask(identity)
+        assert offer.state is TalkState.READY
+        return writer_of(offer.sealed, identity)
+
+    def say(self, secret: TalkSecret, frames: list[bytes]) -> None:
+        """Paced like a browser: three frames every 60 ms."""
+        for at in range(0, len(frames), 3):
+            self.source.send(secret.session, *frames[at : at + 3])
+            time.sleep(0.06)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + 60
+        while not holds():
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+
+    def quiet(self) -> None:
+        """Ends the session, so that everything is written."""
+        self.service._end(TalkState.ENDED)
+        self.until(lambda: "speaker" not in {thread.name for thread in threading.enumerate()})
+
+
+@contextmanager
+def a_door(
+    folder: Path,
+    *,
+    open_speaker: Callable[[], Speaker] | None = None,
+    may_open: Callable[[], bool] = lambda: True,
+    volume: int = 100,
+    replies: Path | None = None,
+) -> Iterator[Door]:
+    path, source = folder / "heard.wav", Source()
+    service = TalkService(
+        open_speaker or (lambda: FileSpeaker(path)), SpeakerSettings(volume, replies), may_open, SystemEntropy()
+    )
+    service.listen_to((str(ANA.recipient()),))
+    thread = threading.Thread(target=service.run, args=(source,), name="talk")
+    thread.start()
+    try:
+        yield Door(service, source, path)
+    finally:
+        service.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def loud_s(path: Path, pitch_hz: float = PITCH_HZ, *, level: float = 3000.0) -> float:
+    """Seconds in which a pitch is at least this loud."""
+    return float((level_at(heard(path), pitch_hz) > level).sum() / 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"), [(FrameKind.OPUS, opus_tone), (FrameKind.MULAW, mulaw_tone)], ids=["opus", "mulaw"]
+)
+def test_a_tone_is_heard_with_its_pitch_and_level_and_never_by_the_custodian(
+    tmp_path: Path, kind: FrameKind, make: Callable[[float, float], list[bytes]]
+) -> None:
+    with a_door(tmp_path) as door:
+        secret, writer = door.begin()
+        packets = make(PITCH_HZ, 1.5)
+        door.say(secret, [writer.seal(kind, packet) for packet in packets] + [writer.seal(FrameKind.PAUSE)])
+        door.until(lambda: loud_s(door.path) >= 1.2)
+        door.quiet()
+        found = heard(door.path)
+        loud = np.flatnonzero(level_at(found, PITCH_HZ) > 4000)
+        middle = found[4800 * loud[2] : 4800 * loud[-2]]
+        assert abs(loudest_hz(middle) - PITCH_HZ) < 5
+        assert np.median(level_at(middle, PITCH_HZ)) == pytest.approx(8000, rel=0.15)
+        seen = b"".join(door.source.seen)
+        assert not any(packet in seen for packet in packets)
+        assert bytes.fromhex(secret.session) not in seen
+        assert {len(frame) for frame in door.source.seen[1:]} <= {152, 408}
+
+
+def test_the_visitor_hears_a_tone_before_the_voice(tmp_path: Path) -> None:
+    with a_door(tmp_path) as door:
+        door.begin()
+        door.until(lambda: door.path.exists() and len(heard(door.path)) > len(attention()) + 9600)
+        door.quiet()
+        found = heard(door.path)
+        assert np.array_equal(found[: len(attention())], attention())
+        assert not found[len(attention()) :].any()
+
+
+def test_only_the_key_that_asked_opens_the_offer_and_a_stranger_gets_none(tmp_path: Path) -> None:
+    with a_door(tmp_path) as door:
+        offer = door.source.ask(ANA)
+        with pytest.raises(OpenError):
+            writer_of(offer.sealed, BEN)
+        refused = door.source.ask(BEN)
+        assert (refused.state, refused.session, refused.sealed) == (TalkState.NOT_KNOWN, "", b"")
+        assert door.service.state == "talking"  # the stranger ended nothing
+
+
+def test_hostile_frames_are_never_heard_and_the_next_good_one_is(tmp_path: Path) -> None:
+    """Replayed, reordered, cut, altered, made up, or another session's: 10 000 of them between good frames."""
+    chance = random.Random(7)
+    with a_door(tmp_path) as door:
+        old, old_writer = door.begin()
+        foreign = [old_writer.seal(FrameKind.OPUS, packet) for packet in opus_tone(1000, 0.4)]
+        door.source.send(old.session, *foreign)
+        secret, writer = door.begin()
+        good = [writer.seal(FrameKind.OPUS, packet) for packet in opus_tone(PITCH_HZ, 1.0)]
+        loud = [writer.seal(FrameKind.OPUS, packet) for packet in opus_tone(1000, 0.1)]  # all of these get altered
+        hostile: list[bytes] = []
+        for _ in range(10_000):
+            frame = bytearray(chance.choice(loud))
+            match chance.randrange(4):
+                case 0:
+                    frame[chance.randrange(len(frame))] ^= 1 << chance.randrange(8)
+                case 1:
+                    frame = frame[: chance.randrange(len(frame))]
+                case 2:
+                    frame = bytearray(chance.randbytes(chance.randrange(600)))
+                case _:
+                    frame = bytearray(chance.choice(foreign))
+            hostile.append(bytes(frame))
+        for at in range(0, len(good), 5):
+            part = good[at : at + 5]
+            chance.shuffle(part)
+            door.source.send(secret.session, *hostile[at * 200 : at * 200 + 1000], *part, *good[:at])
+            time.sleep(0.09)
+        door.source.send(secret.session, writer.seal(FrameKind.PAUSE))
+        session = door.service._session
+        assert session is not None
+        door.until(lambda: loud_s(door.path) >= 0.3)
+        door.until(door.source.is_empty)
+        door.quiet()
+        assert session.refused >= 10_000
+        found = heard(door.path)[len(attention()) :]
+        assert level_at(found, 1000).max() < 200
+        assert level_at(found, PITCH_HZ).max() > 5000
+
+
+def test_the_privacy_switch_ends_a_conversation_within_moments_and_closes_the_speaker(tmp_path: Path) -> None:
+    is_open = True
+    closed = threading.Event()
+
+    class Closing(FileSpeaker):
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    with a_door(tmp_path, open_speaker=lambda: Closing(tmp_path / "heard.wav"), may_open=lambda: is_open) as door:
+        secret, writer = door.begin()
+        closed.clear()
+        is_open = False
+        assert closed.wait(60)
+        size = door.path.stat().st_size
+        door.source.send(secret.session, *(writer.seal(FrameKind.OPUS, each) for each in opus_tone(PITCH_HZ, 0.5)))
+        door.until(lambda: (secret.session, TalkState.PRIVATE) in door.source.reports)
+        assert door.source.ask(ANA).state is TalkState.PRIVATE
+        assert door.path.stat().st_size == size
+        is_open = True
+        door.begin()
+
+
+class Broken:
+    """A speaker with a fault. `hold` keeps `play` from returning."""
+
+    def __init__(self, fault: str, hold: threading.Event | None = None) -> None:
+        self._fault = fault
+        self._hold = hold
+
+    def open(self) -> None:
+        if self._fault == "missing":
+            raise DeviceError("The speaker 'default' cannot be opened.", remedy="See what `aplay -L` lists.")
+
+    def play(self, _samples: bytes) -> None:
+        if self._fault == "unplugged":
+            raise DeviceError("The speaker 'default' takes nothing more: was it unplugged?")
+        if self._hold is not None:
+            self._hold.wait(60)
+
+    def close(self) -> None: ...
+
+
+def test_a_missing_speaker_is_told_in_words_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk, "_AGAIN_S", 0.05)
+    fault = "missing"
+
+    def open_speaker() -> Speaker:
+        return Broken(fault) if fault else FileSpeaker(tmp_path / "heard.wav")
+
+    with a_door(tmp_path, open_speaker=open_speaker) as door:
+        door.until(lambda: "cannot be opened" in door.service.state)
+        assert door.source.ask(ANA).state is TalkState.NO_SPEAKER
+        fault = ""
+        door.until(lambda: door.service.state == "ready")
+        door.begin()
+        assert door.service.state == "talking"
+
+
+def test_a_speaker_that_is_unplugged_ends_the_session_and_is_reported(tmp_path: Path) -> None:
+    with a_door(tmp_path, open_speaker=lambda: Broken("unplugged")) as door:
+        offer = door.source.ask(ANA)
+        door.until(lambda: (offer.session, TalkState.NO_SPEAKER) in door.source.reports)
+        assert "unplugged" in door.service.state
+
+
+def test_a_speaker_that_hangs_stops_talk_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk, "_AWAY_S", 0.05)
+    hold = threading.Event()
+    with a_door(tmp_path, open_speaker=lambda: Broken("", hold)) as door:
+        secret, writer = door.begin()
+        for _ in range(300):
+            door.source.send(secret.session, writer.seal(FrameKind.MULAW, bytes(320)))
+        door.until(door.source.is_empty)
+        session = door.service._session
+        assert session is not None
+        assert len(session.jitter._waiting) <= 26
+        door.begin()  # another session, while the first thread still hangs
+        assert "hangs" in door.service._fault or door.service.state == "talking"
+        hold.set()
+
+
+def test_a_session_without_frames_ends_and_the_next_frame_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talk, "_IDLE_S", 0.2)
+    with a_door(tmp_path) as door:
+        secret, _ = door.begin()
+        door.until(lambda: door.service.state == "ready")
+        door.source.send(secret.session, b"x")
+        door.until(lambda: door.source.reports[-1] == (secret.session, TalkState.ENDED))
+        door.source.send("7" * 32, b"from before a restart")
+        door.until(lambda: door.source.reports[-1] == ("7" * 32, TalkState.ENDED))
+
+
+def tone_file(path: Path, pitch_hz: float, seconds: float) -> None:
+    at_s = np.arange(round(seconds * 22_050)) / 22_050
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(22_050)
+        file.writeframes((8000 * np.sin(2 * np.pi * pitch_hz * at_s)).astype("<i2").tobytes())
+
+
+def test_a_quick_reply_is_played_and_a_voice_cuts_it(tmp_path: Path) -> None:
+    replies = tmp_path / "replies"
+    replies.mkdir()
+    tone_file(replies / "At the door, please.wav", 700, 5)
+    with a_door(tmp_path, replies=replies) as door:
+        secret, writer = door.begin()
+        assert secret.replies == ("chime", "At the door, please")
+        door.source.send(secret.session, writer.seal(FrameKind.REPLY, b"At the door, please"))
+        door.until(lambda: loud_s(door.path, 700) >= 0.4)
+        packets = [writer.seal(FrameKind.OPUS, packet) for packet in opus_tone(PITCH_HZ, 0.6)]
+        door.say(secret, [*packets, writer.seal(FrameKind.PAUSE)])
+        door.until(lambda: loud_s(door.path) >= 0.3)
+        door.quiet()
+        assert loud_s(door.path, 700) < 3
+
+
+def test_a_reply_that_is_missing_or_damaged_is_silence(tmp_path: Path) -> None:
+    replies = tmp_path / "replies"
+    replies.mkdir()
+    (replies / "broken.wav").write_bytes(b"RIFF no sound")
+    with a_door(tmp_path, replies=replies) as door:
+        secret, writer = door.begin()
+        for name in (b"broken", b"../secret", b"none", b"\xff"):
+            door.source.send(secret.session, writer.seal(FrameKind.REPLY, name))
+        door.source.send(secret.session, writer.seal(FrameKind.REPLY, b"chime"))
+        door.until(lambda: loud_s(door.path, 784, level=1000) > 0)
+
+
+def test_the_page_can_only_make_it_quieter_than_the_configuration(tmp_path: Path) -> None:
+    levels = []
+    for number, (loudest, asked) in enumerate([(100, 100), (50, 100), (100, 50), (100, 0)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with a_door(folder, volume=loudest) as door:
+            secret, writer = door.begin()
+            packets = [writer.seal(FrameKind.VOLUME, bytes([asked]))]
+            packets += [writer.seal(FrameKind.MULAW, packet) for packet in mulaw_tone(PITCH_HZ, 0.6)]
+            door.say(secret, [*packets, writer.seal(FrameKind.PAUSE)])
+            door.until(door.source.is_empty)
+            time.sleep(0.5)
+            door.quiet()
+            levels.append(level_at(heard(door.path)[len(attention()) :], PITCH_HZ).max())
+    assert levels[0] == pytest.approx(8000, rel=0.1)
+    assert levels[1] == pytest.approx(2000, rel=0.1)
+    assert levels[2] == pytest.approx(2000, rel=0.1)
+    assert levels[3] < 1
