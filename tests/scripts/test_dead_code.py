@@ -30,7 +30,7 @@ CALLED_BY_LIBRARIES = {
 """Names that a library reads."""
 
 READ_BY_TESTS = {
-    "ClientHandshake": "the client's half of the link in Python, with which the tests try the doorbell's half",
+    "OwnerSession": "an owner's session of the link, which tests serve to commands like a forwarded control socket",
     "WRITTEN_BY": "the declaration of a thread's attributes, which tests check (platform.thread_owners)",
     "diagram": "the consent table as a diagram, which a test compares with docs/consent.md",
     "open_stream": "the streaming reader, which the public age vectors try",

@@ -1,0 +1,224 @@
+"""The owner's end of the link on a computer: it asks as through the control socket, and says why when it cannot."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.clients.owner import link_session
+from agent.clients.owner.link_session import OwnerSession
+from agent.clients.owner.sync import sync
+from agent.custodian.link_sessions import LinkIdentity, LinkSessions
+from agent.custodian.page.access_levels import Caller
+from agent.errors import NetworkError, OpenError
+from agent.ipc.control_client import DeviceLink
+from agent.ipc.control_operations import GetStatus
+from agent.ipc.protocol import LinkFrame
+from agent.ipc.rpc_server import control_server
+from agent.platform.entropy import SystemEntropy
+from agent.wire.control import Frame
+from agent.wire.identities import private_key_from_seed, public_key_of
+from tests.custodian.page.door import a_door
+
+DEVICE, OWNER, STRANGER = (private_key_from_seed(bytes([number]) * 32) for number in (1, 2, 3))
+SECRET = b"\7" * 32
+NAME = "ab" * 16
+
+
+class MemoryCarrier:
+    """Passes frames between a client and a doorbell in this process. `lose`: frames to the client that it loses."""
+
+    def __init__(self, link: LinkSessions) -> None:
+        self._link = link
+        self._came: queue.Queue[bytes | None] = queue.Queue()
+        self._open = True
+        self.lose = 0
+        self._thread = threading.Thread(target=self._collect)
+        self._thread.start()
+
+    def _collect(self) -> None:
+        while self._open:
+            for each in self._link.collect(0.05):
+                if self.lose:
+                    self.lose -= 1
+                else:
+                    self._came.put(each.frame)
+
+    def send(self, frame: bytes) -> None:
+        if not self._open:
+            raise NetworkError("The relay has closed the connection.")
+        self._link.deliver([LinkFrame(NAME, frame)])
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        try:
+            found = self._came.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if found is None:
+            raise NetworkError("The relay has closed the connection.")
+        return found
+
+    def close(self) -> None:
+        self._open = False
+        self._came.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+
+class Doorbell:
+    def __init__(self) -> None:
+        self.listed = {public_key_of(OWNER): Caller(None, owner=True, claimed=True, link=True)}
+        self.held = threading.Event()
+        self.held.set()
+        identity = LinkIdentity(public_key_of(DEVICE), DEVICE.sign, lambda: (SECRET,), self.listed.get)
+        self.link = LinkSessions(identity, self._answer, SystemEntropy())
+        self.carriers: list[MemoryCarrier] = []
+
+    def _answer(self, name: str, frame: Frame, _caller: Caller) -> Frame:
+        assert self.held.wait(20)
+        return Frame({"ok": True, "result": {"op": name}}, frame.body)
+
+    def session(self, key: Ed25519PrivateKey = OWNER, device: Ed25519PrivateKey = DEVICE) -> OwnerSession:
+        self.carriers.append(MemoryCarrier(self.link))
+        return OwnerSession(self.carriers[-1], SECRET, public_key_of(device), key)
+
+
+@pytest.fixture
+def doorbell() -> Iterator[Doorbell]:
+    found = Doorbell()
+    yield found
+    found.held.set()
+    for each in found.carriers:
+        each.close()
+    found.link.close()
+
+
+def test_requests_of_many_threads_get_their_answers(doorbell: Doorbell) -> None:
+    session = doorbell.session()
+    bodies = [bytes([number]) * (number * 50_000) for number in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda body: session.exchange(Frame({"op": "status"}, body)), bodies))
+    assert [each.body for each in answers] == bodies
+    session.close()
+    session.close()
+    with pytest.raises(NetworkError, match="closed"):
+        session.exchange(Frame({"op": "status"}))
+
+
+def test_a_command_works_through_a_local_socket_as_through_the_control_socket(tmp_path: Path) -> None:
+    with a_door(tmp_path / "door") as door:
+        keys = door.claim()
+        link = door.solo.link
+        assert link is not None
+        secret = door.solo.custodian.control.answer(Frame({"op": "link_address"})).head["result"]["secret"]
+        carrier = MemoryCarrier(link)
+        session = OwnerSession(carrier, bytes.fromhex(secret), door.solo.device, keys.approval)
+        server = control_server(tmp_path / "forwarded.sock", session.exchange)
+        server.start()
+        try:
+            with DeviceLink(tmp_path / "forwarded.sock") as device:
+                assert device.ask(GetStatus()).device == "front-door"
+                assert sync(device, keys).key == door.solo.device
+        finally:
+            server.stop()
+            session.close()
+
+
+def test_a_device_that_is_not_the_owners_is_not_asked(doorbell: Doorbell) -> None:
+    with pytest.raises(OpenError, match="Another device"):
+        doorbell.session(device=STRANGER)
+
+
+def test_a_key_that_is_not_listed_is_told_so(doorbell: Doorbell) -> None:
+    with pytest.raises(NetworkError, match="does not list this key"):
+        doorbell.session(STRANGER)
+
+
+def test_without_an_answer_there_is_no_session(doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_session, "_HANDSHAKE_S", 0.1)
+    carrier = MemoryCarrier(doorbell.link)
+    doorbell.carriers.append(carrier)
+    carrier.lose = 1
+    with pytest.raises(NetworkError, match="does not answer"):
+        OwnerSession(carrier, SECRET, public_key_of(DEVICE), OWNER)
+
+
+def test_a_request_without_an_answer_is_given_up_and_the_session_goes_on(
+    doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = doorbell.session()
+    doorbell.held.clear()
+    monkeypatch.setattr(link_session, "_ANSWER_S", 0.1)
+    with pytest.raises(NetworkError, match="does not answer"):
+        session.exchange(Frame({"op": "status"}))
+    doorbell.held.set()
+    monkeypatch.setattr(link_session, "_ANSWER_S", 20.0)
+    assert session.exchange(Frame({"op": "list"})).head["result"] == {"op": "list"}
+    session.close()
+
+
+def test_a_removed_key_a_lost_frame_and_a_closed_connection_end_the_wait_in_words(doorbell: Doorbell) -> None:
+    def removed() -> None:
+        doorbell.listed.clear()
+        doorbell.link.on_time()
+
+    def closed() -> None:
+        doorbell.carriers[-1].close()
+
+    def lost() -> None:
+        doorbell.carriers[-1].lose = 1
+        doorbell.held.set()
+        doorbell.link._connections[NAME].session.ping()  # type: ignore[union-attr]
+
+    listed = dict(doorbell.listed)
+    for happens, words in (
+        (removed, "does not list"),
+        (lost, "is over"),
+        (closed, "relay has closed"),
+    ):
+        doorbell.listed.update(listed)
+        session = doorbell.session()
+        doorbell.held.clear()
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(session.exchange, Frame({"op": "status"}))
+            happens()
+            with pytest.raises(NetworkError, match=words):
+                asked.result(20)
+        doorbell.held.set()
+        session.close()
+        doorbell.link.deliver([LinkFrame(NAME, b"")])
+
+
+def test_a_session_in_use_is_kept_open(doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_session, "_PING_S", 0.0)
+    monkeypatch.setattr(link_session, "_LOOK_S", 0.01)
+    session = doorbell.session()
+    connection = doorbell.link._connections[NAME]
+    waited = threading.Event()
+    for _ in range(500):
+        if connection.session is not None and connection.session.received > 3:
+            break
+        waited.wait(0.02)
+    else:
+        pytest.fail("it sends nothing")
+    session.close()
+
+
+def test_an_answer_that_is_no_frame_is_a_fault_of_the_device(doorbell: Doorbell) -> None:
+    session = doorbell.session()
+    doorbell.held.clear()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(session.exchange, Frame({"op": "status"}))
+        while 1 not in doorbell.link._connections[NAME].running:
+            threading.Event().wait(0.01)
+        doorbell.link._connections[NAME].session.send(1, b"no frame", last=True)  # type: ignore[union-attr]
+        with pytest.raises(NetworkError, match="cannot be read"):
+            asked.result(20)
+    doorbell.held.set()
+    session.close()
