@@ -29,7 +29,7 @@ PAGE = """
 host = "127.0.0.1"
 port = {port}
 addresses = ["127.0.0.1"]
-name = "front-door"
+name = "{name}"
 mdns = false
 """
 
@@ -46,9 +46,11 @@ class House:
         open_microphone: Callable[[], Microphone] | None = None,
         more: str = "",
         rings_s: tuple[int, ...] = (10,),
+        name: str = "front-door",
     ) -> None:
         """`rings_s`: when the button is pressed, in seconds of the footage."""
         self._rings_s = rings_s
+        self._name = name
         self.street = street
         self.footage = footage
         self._open_microphone = open_microphone
@@ -60,7 +62,7 @@ class House:
 
     def _build(self) -> Solo:
         path = self.street.configuration(NO_CAMERA, port=self._broker_port)
-        path.write_text(path.read_text() + PAGE.format(port=self._page_port) + self._more)
+        path.write_text(path.read_text() + PAGE.format(port=self._page_port, name=self._name) + self._more)
         footage = self.footage
         if footage is None:
             solo = Solo(load(path))

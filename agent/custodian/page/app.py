@@ -20,7 +20,7 @@ from agent.custodian.page.answer_budget import PIECE_BYTES, AnswerBudget, Reserv
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.listener import CONNECTION
 from agent.custodian.page.operations import PageOperations
-from agent.custodian.page.request_guard import HostGuard
+from agent.custodian.page.request_guard import HERE, HostGuard
 from agent.custodian.page.sessions import SESSION_IDLE_S, Sessions, TooManyTriesError
 from agent.errors import DoorwardError, InternalError, RequestError, StorageError
 from agent.ipc.control_operations import OPERATIONS
@@ -64,6 +64,7 @@ def routes(application: Application) -> list[GuardedRoute]:
         _route(application, "GET", "/pair", pages.pair, AccessLevel.ANYONE),
         _route(application, "GET", "/install", pages.install, AccessLevel.ANYONE),
         _route(application, "GET", "/authority.crt", pages.authority, AccessLevel.ANYONE),
+        _route(application, "GET", HERE, pages.here, AccessLevel.ANYONE),
         _route(application, "GET", "/manifest.webmanifest", pages.manifest, AccessLevel.ANYONE),
         _route(application, "POST", "/pair", _pairing(application), AccessLevel.ANYONE, _PAIR_BODY_BYTES),
     ]

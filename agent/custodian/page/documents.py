@@ -37,7 +37,7 @@ class Pages:
 
     DOCUMENTS: Final = (
         "/setup", "/unlock", "/requests", "/requests/{id:str}", "/timeline", "/timeline/{event:str}", "/tips",
-        "/tips/{event:str}", "/live", "/history", "/settings", "/ledger",
+        "/tips/{event:str}", "/live", "/history", "/settings", "/ledger", "/doorbells",
     )  # fmt: skip
 
     def __init__(self, name: str, authority_der: bytes, fingerprint: str, urls: Callable[[], tuple[str, str]]) -> None:
@@ -101,6 +101,14 @@ class Pages:
 
     async def shell(self, request: Request, _caller: Caller) -> Response:
         return self._document(request, "shell.html", section=request.url.path.split("/")[1])
+
+    async def here(self, request: Request, _caller: Caller) -> Response:
+        """Answers that this doorbell is on, for the list of doorbells in the page of another one."""
+        origin = request.headers.get("origin")
+        if origin is None:
+            return Response(status_code=204)
+        headers = {"access-control-allow-origin": origin, "vary": "origin"}
+        return Response(status_code=204, headers=headers | {"cross-origin-resource-policy": "cross-origin"})
 
     async def manifest(self, request: Request, _caller: Caller) -> Response:
         texts = self._texts[self._language(request)]

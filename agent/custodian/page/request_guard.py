@@ -3,7 +3,9 @@
 - Over plain HTTP only the files that installing the authority needs are served (`PLAIN`): they are public and static.
 - `Host` must be one of ours: a page that rebinds its own name to the doorbell's address comes with its own name.
 - A request that changes something (every POST) must come from our origin: `Origin` is required and must be exactly it,
-  and Fetch Metadata, if the browser sends it, must say same-origin.  Answers carry no CORS header.
+  and Fetch Metadata, if the browser sends it, must say same-origin.
+- One address answers other origins, and only pages of `.local` names: `/here` is empty and says that a doorbell is on.
+  Its document of the same purpose, `/doorbells`, may ask `.local` names, and has no key unlocked.
 - A GET from another site may only follow a link to a document, and a GET has no effects.
 - No HSTS: a replaced doorbell of the same name offers its authority at `http://NAME/install`, and HSTS would block it.
   The service worker keeps people from clicking past a warning instead (docs/decisions/0033-no-hsts.md).
@@ -14,6 +16,7 @@ Source: W3C Fetch Metadata; OWASP, "Cross-Site Request Forgery Prevention"; W3C 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -56,6 +59,11 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
+HERE: Final = "/here"
+_LIST: Final = "/doorbells"
+_LIST_CSP: Final = _CSP.replace("connect-src 'self'", "connect-src 'self' https://*.local:*")
+_LOCAL_ORIGIN: Final = re.compile(r"https://[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.local(:[0-9]{1,5})?")
+
 PLAIN: Final = frozenset(
     {"/", "/install", "/authority.crt", "/static/page.css", "/static/icon.svg", "/static/icon-192.png"}
 )
@@ -78,8 +86,12 @@ class HostGuard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                shared = headers.get("access-control-allow-origin") is not None
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    if not (shared and name == "cross-origin-resource-policy"):
+                        headers[name] = value
+                if scope["path"] == _LIST:
+                    headers["content-security-policy"] = _LIST_CSP
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
@@ -100,11 +112,21 @@ class HostGuard:
         if method == "POST":
             if headers.getlist("origin") != [f"https://{hosts[0].lower()}"] or site not in (None, "same-origin"):
                 return 403, "This did not come from the doorbell's own page."
+        elif scope["path"] == HERE:
+            return self._refusal_of_here(headers, f"https://{hosts[0].lower()}")
         elif site not in (None, "same-origin", "none"):
             follows_a_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
             if not follows_a_link:
                 return 403, "This did not come from the doorbell's own page."
         return None
+
+    def _refusal_of_here(self, headers: Headers, own: str) -> tuple[int, str] | None:
+        """A page of another origin must have a name of the local network, and must ask with CORS, which names it."""
+        origin = headers.get("origin")
+        is_own = headers.get("sec-fetch-site") in (None, "same-origin", "none") and origin in (None, own)
+        if is_own or (origin is not None and _LOCAL_ORIGIN.fullmatch(origin)):
+            return None
+        return 403, "This did not come from a doorbell's page."
 
 
 def _with_port(host: str, scheme: str) -> str:

@@ -2,6 +2,7 @@
 import { LostError, PageError, RefusedError } from "./errors.js";
 import { go, lock, showWith } from "./navigation.js";
 import { away } from "./pages/away.js";
+import { doorbells } from "./pages/doorbells.js";
 import { event } from "./pages/event.js";
 import { history } from "./pages/history.js";
 import { live } from "./pages/live.js";
@@ -184,7 +185,7 @@ const elements = (selector) => document.querySelectorAll(selector);
 /** @param {any} event */
 function chooseLanguage(event) {
   document.cookie = `__Host-language=${event.target.value}; Secure; Path=/; SameSite=Strict; Max-Age=31536000`;
-  if (document.body.dataset.section === "pair") return location.reload();
+  if (["pair", "doorbells"].includes(document.body.dataset.section ?? "")) return location.reload();
   // Set in place, because a reload would lock the keys.
   document.documentElement.lang = event.target.value;
   for (const each of elements("[data-text]")) each.textContent = t(each.dataset.text ?? "");
@@ -204,10 +205,12 @@ navigator.serviceWorker?.addEventListener("message", ({ data }) => {
 addEventListener("offline", () => say(t("error.lost")));
 // Shows the error of a button; most buttons show it beside themselves.
 addEventListener("unhandledrejection", ({ reason }) => reason instanceof PageError && say(explain(reason)));
-document.addEventListener("click", followLinks);
+if (location.pathname !== "/doorbells") document.addEventListener("click", followLinks);
 document.querySelector("#language")?.addEventListener("change", chooseLanguage);
 if (document.body.dataset.section === "pair") {
   void pairing();
+} else if (location.pathname === "/doorbells") {
+  doorbells();
 } else {
   lockWhenIdle();
   watchLiveStatus();

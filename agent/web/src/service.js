@@ -14,12 +14,14 @@ const CACHE = "doorward-program";
 /** An answer from the cache does not wait longer than this for the network. */
 const PATIENCE_MS = 1000;
 const SHELL = "/timeline";
+/** The list of the household's doorbells is a separate document, because its policy differs. */
+const LIST = "/doorbells";
 /** Where an alert may lead: it chooses a page, and no other address. */
 const ALERT_PAGES = ["/live", "/timeline", "/requests", "/settings"];
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 /** @param {URL} url */
 const isShell = (url) =>
-  /^\/(requests|timeline|tips|live|history|settings|setup|unlock|ledger)(\/|$)/.test(url.pathname);
+  /^\/(requests|timeline|tips|live|history|settings|setup|unlock|ledger|doorbells)(\/|$)/.test(url.pathname);
 /** @param {URL} url */
 const isProgram = (url) => url.pathname.startsWith("/static/");
 
@@ -59,11 +61,16 @@ async function program(event, url) {
 async function document(event, url) {
   const cache = await caches.open(CACHE);
   const network = fetch(event.request).then(async (answer) => {
-    if (answer.ok && !answer.redirected && /^\/(requests|timeline|live|history|settings)$/.test(url.pathname))
+    if (!answer.ok || answer.redirected) return answer;
+    if (/^\/(requests|timeline|live|history|settings)$/.test(url.pathname)) {
       await cache.put(SHELL, answer.clone());
+      // It must open while this doorbell is off, too, and before anyone has looked at it.
+      event.waitUntil(cache.add(LIST).catch(() => {}));
+    }
+    if (url.pathname === LIST) await cache.put(LIST, answer.clone());
     return answer;
   });
-  const kept = await cache.match(SHELL);
+  const kept = await cache.match(url.pathname === LIST ? LIST : SHELL);
   return firstOf(event, network, isShell(url) ? kept : undefined, async () => kept);
 }
 

@@ -124,6 +124,22 @@ const operations = {
     draft = null;
   },
 
+  /**
+   * The first enrolment of another doorbell of the household, with the keys and the kit of the first one.
+   *
+   * @param {{ text: string, passphrase: string, typed: string, origin: string }} options
+   */
+  async claimWithKeys({ text, passphrase, typed, origin }) {
+    const recovery = await keys.readKit(typed);
+    const card = await keys.restore(text, passphrase);
+    await requireKit(recovery, card);
+    const own = await keys.unlock(passphrase);
+    await enrolling.enrolFirst(card, own, recovery);
+    await enrolling.prove(own.approval, origin);
+    await syncNewDevice();
+    use(own);
+  },
+
   // A second phone or owner
 
   /** @param {{ secret: string }} options */

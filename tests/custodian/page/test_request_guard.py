@@ -236,3 +236,46 @@ def test_the_page_is_off_unless_it_is_configured(tmp_path: Path) -> None:
         assert solo.page is None
     finally:
         solo.close()
+
+
+BACK_DOOR = "https://back-door.local:8443"
+
+
+def test_a_doorbells_page_on_this_network_learns_that_this_one_is_on_and_nothing_else(door: Door) -> None:
+    answer = door.ask("GET", "/here", origin=BACK_DOOR, sec_fetch_site="cross-site", sec_fetch_mode="cors")
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["access-control-allow-origin"] == BACK_DOOR
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert "access-control-allow-credentials" not in answer.headers
+    assert "set-cookie" not in answer.headers
+    assert door.ask("GET", "/here", sec_fetch_site="same-origin").status == 204
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example", "http://back-door.local", "https://back-door.local.evil.example",
+        "https://evil.example/.local", "https://.local", "https://a.b.local", "null", None,
+    ],
+)  # fmt: skip
+def test_a_page_of_the_internet_does_not_learn_that_a_doorbell_is_here(door: Door, origin: str | None) -> None:
+    answer = door.ask("GET", "/here", origin=origin, sec_fetch_site="cross-site", sec_fetch_mode="cors")
+    assert answer.status == 403
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_no_other_address_answers_another_doorbells_page(door: Door, cookie: str) -> None:
+    for route in routes(door.page._application):
+        if route.path == "/here":
+            continue
+        answer = door.ask(route.method, route.path, cookie=cookie, origin=BACK_DOOR, sec_fetch_site="cross-site")
+        assert answer.status == 403, route.path
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_only_the_list_of_doorbells_may_ask_others_and_only_names_of_this_network(door: Door, cookie: str) -> None:
+    policies = {path: door.ask("GET", path, cookie=cookie).headers["content-security-policy"] for path in
+                ("/doorbells", "/timeline", "/settings", "/pair")}  # fmt: skip
+    assert "connect-src 'self' https://*.local:*;" in policies.pop("/doorbells")
+    assert all("connect-src 'self';" in each for each in policies.values())

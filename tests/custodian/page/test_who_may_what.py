@@ -62,8 +62,8 @@ SPECIFIED = {
     },
     **dict.fromkeys(("/setup", "/unlock", "/requests", "/requests/{id:str}",
              "/timeline", "/timeline/{event:str}", "/tips", "/tips/{event:str}", "/live",
-             "/history", "/settings", "/ledger"), AccessLevel.PAIRED),
-    **dict.fromkeys(("/", "/pair", "/install", "/authority.crt", "/manifest.webmanifest"), AccessLevel.ANYONE),
+             "/history", "/settings", "/ledger", "/doorbells"), AccessLevel.PAIRED),
+    **dict.fromkeys(("/", "/pair", "/install", "/authority.crt", "/manifest.webmanifest", "/here"), AccessLevel.ANYONE),
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import { RefusedError } from "../errors.js";
 import { pair } from "../link.js";
 import { isCertificateTrusted } from "../ui/certificate.js";
 import { existing } from "../ui/dom.js";
+import { handedOver } from "../ui/neighbours.js";
 import { explain, withCode } from "../ui/texts.js";
 
 export async function pairing() {
@@ -21,7 +22,8 @@ function takeCode() {
   const form = existing("form");
   const field = existing("input", form);
   const problem = existing("[role=alert]", form);
-  const [code, ...invitation] = location.hash.slice(1).split(".");
+  const household = handedOver() ? location.hash : "";
+  const [code, ...invitation] = household ? [] : location.hash.slice(1).split(".");
   if (code) field.value = code;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -30,7 +32,8 @@ function takeCode() {
     button.disabled = true;
     try {
       await pair(field.value);
-      location.assign(invitation.length === 2 ? `/setup#${invitation.join(".")}` : "/timeline");
+      const setup = household || (invitation.length === 2 && `#${invitation.join(".")}`);
+      location.assign(setup ? `/setup${setup}` : "/timeline");
     } catch (error) {
       problem.replaceChildren(
         ...(error instanceof RefusedError && error.status === 400 ? withCode("pair.wrong") : [explain(error)]),

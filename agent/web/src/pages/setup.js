@@ -5,6 +5,7 @@ import { go } from "../navigation.js";
 import { call, origin } from "../ui/client.js";
 import { doing, say } from "../ui/dialogs.js";
 import { existing, h } from "../ui/dom.js";
+import { add, handedOver } from "../ui/neighbours.js";
 import { addPasskey, canHavePasskey } from "../ui/passkey.js";
 import { explain, t } from "../ui/texts.js";
 import { chosenRoots } from "./chosen_roots.js";
@@ -24,6 +25,8 @@ const LABEL = "[a-z0-9]([a-z0-9\\-]{0,30}[a-z0-9])?";
  */
 export async function setup(content, hello) {
   const [secret, expected] = location.hash.slice(1).split(".");
+  const household = handedOver();
+  if (household) add(household.name, household.origin);
   if (!hello.claimed) return claim(content, hello);
   if (secret && expected) return join(content, hello, { secret, expected });
   return recoverOwner(content, hello);
@@ -39,6 +42,35 @@ function claim(content, hello) {
   const claiming = new Claim(content, hello);
   claiming.askForKeys();
   return () => claiming.stop();
+}
+
+/**
+ * A household's next doorbell: the owner's keys and the recovery kit are those of the first one. The kit is typed once,
+ * because a doorbell takes a kit only if it has been seen to open. The keys come as a file: an address would leave them
+ * in the browser's history.
+ */
+function householdForm() {
+  const { file, passphrase, fields } = backupFields();
+  const typed = kitField();
+  const join = async () => {
+    const text = await /** @type {FileList} */ (file.files)[0].text();
+    await call("claimWithKeys", { text, passphrase: passphrase.value, typed: typed.value, origin: origin() });
+    await go("/timeline", { replace: true });
+  };
+  return h(
+    "details.card",
+    { open: handedOver() !== null },
+    h("summary", t("household.title")),
+    form(
+      t("household.button"),
+      join,
+      h("p", t("household.lead")),
+      ...fields,
+      h("label", { for: "kit" }, t("back.kit.label")),
+      typed,
+      h("p.help", t("household.kit")),
+    ),
+  );
 }
 
 /** The three steps of the first owner: keys, recovery kit, and the proof that the kit was written down. */
@@ -73,7 +105,7 @@ class Claim {
       this.#passphrase = passphrase;
       this.#showKit(name, recovery, recipient);
     };
-    this.#show(0, keysForm("owner-1", make));
+    this.#show(0, h("div", keysForm("owner-1", make), householdForm()));
   }
 
   /**
@@ -216,13 +248,7 @@ async function recoverOwner(content, hello) {
 }
 
 function backupForm() {
-  const file = h("input", { type: "file", id: "backup", required: true, accept: "application/json,.json" });
-  const passphrase = h("input", {
-    type: "password",
-    id: "backup-passphrase",
-    required: true,
-    autocomplete: "current-password",
-  });
+  const { file, passphrase, fields } = backupFields();
   return form(
     t("back.backup.button"),
     async () => {
@@ -234,19 +260,30 @@ function backupForm() {
       await go("/timeline", { replace: true });
     },
     h("p", t("back.backup.text")),
+    ...fields,
+  );
+}
+
+/** The file of saved keys, and the passphrase that opens it. */
+function backupFields() {
+  const file = h("input", { type: "file", id: "backup", required: true, accept: "application/json,.json" });
+  const passphrase = h("input", {
+    type: "password",
+    id: "backup-passphrase",
+    required: true,
+    autocomplete: "current-password",
+  });
+  const fields = [
     h("label", { for: "backup" }, t("back.backup.file")),
     file,
     h("label", { for: "backup-passphrase" }, t("passphrase")),
     passphrase,
-  );
+  ];
+  return { file, passphrase, fields };
 }
 
-/**
- * @param {string[]} owners
- * @param {HTMLElement} place
- */
-function kitForm(owners, place) {
-  const typed = h("textarea", {
+const kitField = () =>
+  h("textarea", {
     id: "kit",
     required: true,
     rows: "4",
@@ -254,6 +291,13 @@ function kitForm(owners, place) {
     autocapitalize: "characters",
     autocomplete: "off",
   });
+
+/**
+ * @param {string[]} owners
+ * @param {HTMLElement} place
+ */
+function kitForm(owners, place) {
+  const typed = kitField();
   // Takes lost keys off the list by default. If several could be meant, the owner names them.
   const replaces = h(
     "select",

@@ -11,7 +11,15 @@ export function noteAnswer() {
 
 /** The time of the last answer, in words, or undefined before the first one. */
 export function lastSeen() {
-  const at = Number(localStorage.getItem(PLACE));
+  return timeOf(Number(localStorage.getItem(PLACE)));
+}
+
+/**
+ * A time of the past in words; undefined for none.
+ *
+ * @param {number} at
+ */
+export function timeOf(at) {
   if (!at) return undefined;
   return isOneDay(at, Date.now()) ? clock(at) : dateAndClock(at);
 }
