@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core.talk.offers import TalkOffer, TalkState
 from agent.custodian import talk_buffer
 from agent.custodian.talk_buffer import TalkBuffer
-from agent.errors import RequestError
+from agent.errors import DoorwardError, RequestError
 from agent.ipc.control_operations import BeginTalk, EndTalk, SendTalk
 from agent.ipc.protocol import PutTalkOffer, TalkWork
 from agent.wire import envelope, strictjson
@@ -219,7 +219,19 @@ def test_a_body_that_cannot_be_frames_is_refused(
         buffer.send(SendTalk(session, sizes), body)
 
 
-def test_an_offer_that_is_too_large_or_names_no_session_is_refused(buffer: TalkBuffer) -> None:
+@pytest.mark.parametrize("session", ["1" * 31, "g" * 32, "1" * 33, '1" ,"v":2}'])
+def test_an_offer_that_names_no_session_is_not_signed(buffer: TalkBuffer, session: str) -> None:
+    """The custodian writes what it signs itself, and a recorder that was taken over gives it two hashes at most."""
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(begin, buffer, ANA, "a")
+        while not buffer.work("", TalkState.ENDED, 0.01).challenge:
+            pass
+        buffer.put_offer(PutTalkOffer("a" * 32, TalkState.READY, session, b"sealed"))
+        with pytest.raises(DoorwardError):
+            asked.result()
+
+
+def test_an_offer_that_is_too_large_is_refused(buffer: TalkBuffer) -> None:
     with pytest.raises(RequestError, match="at most"):
         buffer.put_offer(PutTalkOffer("a" * 32, TalkState.READY, "1" * 32, bytes(20_000)))
 
