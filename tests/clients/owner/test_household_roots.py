@@ -10,10 +10,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.owner.enrolment import enrol, recover
-from agent.clients.owner.household_roots import ChosenRoot, household_roots, take_over_roots
+from agent.clients.owner.household_roots import ChosenRoot, _recorded, household_roots, take_over_roots
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.trust_roots import add_trust_root, offer_bundle, remove_trust_root, trust_state
-from agent.core.ledger.entries import EntryKind
+from agent.core.ledger.entries import EntryKind, LedgerEntry
+from agent.core.timebase import ClockQuality
 from agent.errors import OpenError
 from agent.wire import envelope, strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -135,3 +136,22 @@ def test_older_changes_that_the_device_dropped_only_hide_roots(home: Home, ben: 
     assert [each.key for each in household_roots(home.device, ben)] == [OTHER]
     home.device.trust_changes.clear()
     assert household_roots(home.device, ben) == ()
+
+
+def entry(kind: EntryKind, subject: str | None, version: int | None = None) -> LedgerEntry:
+    fields = {"v": 1, "boot": "0" * 32, "boot_us": 0, "utc_ms": NOW_MS, "clock": ClockQuality.SYNCED}
+    return LedgerEntry(**fields, kind=kind, subject=subject, version=version)  # type: ignore[arg-type]
+
+
+def test_a_change_is_read_with_the_owners_of_its_place_in_the_ledger_and_never_without_them() -> None:
+    owners, others = object(), object()
+    lists = {"a": owners, "b": others}
+    changed, enrolled = EntryKind.TRUST_CHANGED, EntryKind.RECIPIENTS_CHANGED
+    ledger = [
+        entry(enrolled, "a", 1), entry(changed, "1"), entry(changed, "a bundle", 2), entry(EntryKind.BOOT, None),
+        entry(enrolled, "b", 2), entry(changed, "2"),
+    ]  # fmt: skip
+    assert list(_recorded(ledger, lists)) == [("1", owners), ("2", others)]  # type: ignore[arg-type]
+    for broken in (ledger[1:], [entry(enrolled, "unknown", 1), *ledger[1:]]):
+        with pytest.raises(OpenError, match="no owner of that time signed"):
+            list(_recorded(broken, lists))  # type: ignore[arg-type]

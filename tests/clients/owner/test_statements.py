@@ -8,8 +8,8 @@ import pytest
 
 from agent.clients.owner import statements as owner_statements
 from agent.clients.owner.decisions import opt_out
-from agent.errors import OvertakenError
-from agent.ipc.control_operations import SubmitStatement
+from agent.errors import NetworkError, OvertakenError
+from agent.ipc.control_operations import SubmitStatement, VerdictAnswer
 from agent.ipc.rpc import Request
 from agent.wire import envelope, strictjson
 from agent.wire.statements import OptOut
@@ -67,3 +67,10 @@ def test_a_refusal_that_comes_late_is_final_because_an_owner_may_have_said_somet
     with pytest.raises(OvertakenError):
         opt_out(link, home.keys, clock=now)
     assert len(link.nonces) == 1
+
+
+def test_an_answer_that_names_no_disclosure_is_the_sign_of_another_version() -> None:
+    assert owner_statements.disclosure_in(VerdictAnswer("approved", "r", "d")) == "d"
+    with pytest.raises(NetworkError, match="names no disclosure") as refused:
+        owner_statements.disclosure_in(VerdictAnswer("approved", "r"))
+    assert refused.value.remedy == "Update the device and this machine to one version."

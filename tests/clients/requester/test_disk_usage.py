@@ -237,3 +237,118 @@ def test_an_account_is_what_lies_on_the_disk(requester: Requester, asked: SentRe
     holdings.remove(disclosure.id)
     assert len(holdings) == 0
     assert key == hashlib.sha256(asked.envelope).hexdigest()
+
+
+# -- at the edges ------------------------------------------------------------------------------------------------------
+
+
+def announce(desk: Desk, number: int, device: str = "ab" * 8, size_bytes: int = 100) -> bool:
+    """Returns True if the announcement of a disclosure by that device was let in."""
+    note = UploadNote(v=1, parts=2, size_bytes=size_bytes, sha256="0" * 64)
+    desk.receiver._arrivals.init(device, f"{number:032x}", note)
+    return f"{number:032x}" in desk.receiver._arrivals._reception
+
+
+def refusals(desk: Desk) -> list[tuple[str, str]]:
+    return [(each.disclosure, each.detail) for each in desk.news if each.kind is ReceiverEventKind.NO_ROOM]
+
+
+def test_strangers_together_announce_only_so_many_and_the_next_is_not_heard(desk: Desk) -> None:
+    with_limits(desk, unread=3)
+    assert [announce(desk, number, f"{number:016x}") for number in range(5)] == [True, True, True, False, False]
+    assert refusals(desk) == [], "a stranger's announcement is no news"
+
+
+def test_of_one_device_the_oldest_announcement_makes_room_for_the_newest(desk: Desk, requester: Requester) -> None:
+    with_limits(desk, unread_per_device=2, open_per_device=8)
+    for number in range(3):
+        assert announce(desk, number)
+    assert announce(desk, 9, "cd" * 8)
+    reception = desk.receiver._arrivals._reception
+    assert [f"{number:032x}" in reception for number in range(3)] == [False, True, True]
+    assert not AnswerFolder(requester.folder, f"{0:032x}").path.exists()
+
+
+def test_a_doorbell_that_sends_too_many_at_once_is_named_with_the_reason(desk: Desk) -> None:
+    with_limits(desk, open_per_device=1, unread_per_device=8)
+    assert announce(desk, 1)
+    assert not announce(desk, 2)
+    assert announce(desk, 3, "cd" * 8)
+    assert refusals(desk) == [(f"{2:032x}", "Its doorbell sends too many at once.")]
+
+
+@pytest.mark.parametrize("limit", ["per_device", "disclosures"])
+def test_too_many_folders_are_counted_again_before_a_doorbell_is_turned_away(
+    desk: Desk, requester: Requester, limit: str
+) -> None:
+    with_limits(desk, unread_per_device=8, open_per_device=8, **{limit: 2})
+    assert announce(desk, 1)
+    assert announce(desk, 2)
+    assert not announce(desk, 3)
+    assert refusals(desk) == [(f"{3:032x}", "Move old folders out of disclosures/.")]
+    assert announce(desk, 4, "cd" * 8) is (limit == "per_device")
+    shutil.rmtree(AnswerFolder(requester.folder, f"{1:032x}").path)
+    if limit == "disclosures":
+        assert announce(desk, 3)
+
+
+def test_a_first_part_is_taken_if_it_fits_to_the_last_byte_beside_what_was_promised(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_limits(desk, free_bytes=1000)
+    monkeypatch.setattr("agent.clients.requester.incoming.shutil.disk_usage", lambda _path: SimpleNamespace(free=1500))
+    assert not announce(desk, 1, size_bytes=501)
+    assert announce(desk, 2, size_bytes=400)
+    assert not announce(desk, 3, "cd" * 8, size_bytes=101)
+    assert announce(desk, 4, "cd" * 8, size_bytes=100)
+
+
+def test_the_next_receipt_that_was_put_off_is_the_earliest(desk: Desk) -> None:
+    arrivals = desk.receiver._arrivals
+    assert arrivals.deadline_ns is None
+    arrivals._answering_later = {
+        name: SimpleNamespace(deadline_ns=due) for name, due in (("a", 7), ("b", 5), ("c", None), ("d", 9))
+    }  # type: ignore[assignment]
+    assert arrivals.deadline_ns == 5
+
+
+def holding(size_bytes: int, parts: int = 1) -> HeldDisclosure:
+    return HeldDisclosure("ab" * 8, "request", size_bytes, parts, live=True)
+
+
+def test_the_account_of_one_request_is_full_to_the_last_byte_and_part(desk: Desk) -> None:
+    with_limits(desk, transfer=ReceiverLimits(total_bytes=1000, parts=10), per_device_and_request=2)
+    arrivals = desk.receiver._arrivals
+    assert arrivals._beyond("new", holding(2000, 20)) == "", "the first one has limits of its own"
+    arrivals._holdings.put("old", holding(600, 6))
+    assert arrivals._beyond("new", holding(400, 4)) == ""
+    assert "size limit" in arrivals._beyond("new", holding(401, 4))
+    assert "too many parts" in arrivals._beyond("new", holding(400, 5))
+    assert arrivals._beyond("old", holding(2000, 20)) == "", "it does not count against itself"
+    arrivals._holdings.put("older", holding(1, 1))
+    assert arrivals._beyond("new", holding(1, 1)) == "This doorbell has already answered this request 2 times."
+
+
+def test_one_doorbell_has_its_share_of_the_disk_to_the_last_byte(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_limits(desk, share=0.25)
+    arrivals = desk.receiver._arrivals
+    monkeypatch.setattr(type(arrivals), "_room", lambda _: 800)
+    assert arrivals._in_the_way("new", holding(200)) == ""
+    assert arrivals._in_the_way("new", holding(801)) == "The disk is too full."
+    assert arrivals._in_the_way("new", holding(201)).startswith("Its doorbell has used up its share of the disk.")
+    arrivals._holdings.put("another", HeldDisclosure("cd" * 8, "request", 400, 1, live=False))
+    assert arrivals._in_the_way("new", holding(300)) == ""
+    assert arrivals._in_the_way("new", holding(301)) != ""
+    arrivals._holdings.put("old", holding(100))
+    assert arrivals._in_the_way("new", holding(225)) == ""
+    assert arrivals._in_the_way("new", holding(226)) != ""
+
+
+def test_a_turn_of_an_answer_that_is_here_no_more_goes_to_the_next(desk: Desk) -> None:
+    with_limits(desk, at_once=1)
+    arrivals = desk.receiver._arrivals
+    gone = ["a" * 32, "b" * 32, "c" * 32]
+    assert [arrivals._turns.may_begin(each, 0) for each in gone] == [True, False, False]
+    arrivals._turns.ends(gone[0])
+    arrivals._take_turns()
+    assert not any(arrivals._turns.waits(each) for each in gone)

@@ -243,3 +243,15 @@ def test_a_tip_of_which_nothing_opens_is_refused(requester: Requester, gops: lis
     assert folder.state is TransferState.COMPLETE
     with pytest.raises(FormatError, match="No file of this tip opens"):
         open_tip(requester, TIP)
+
+
+def test_a_tip_of_which_more_is_lost_than_a_receipt_can_list_is_refused(
+    requester: Requester, gops: list[Gop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = filmed(gops, Changes(media=second(flipped)))
+    laid(requester, *shown(requester, house, *films(house)[:2]))
+    monkeypatch.setattr("agent.clients.requester.incoming_tips.MOST_UNOPENED_RANGES", 1)
+    assert sum(bool(each.unopened) for each in open_tip(requester, TIP).files) == 1
+    monkeypatch.setattr("agent.clients.requester.incoming_tips.MOST_UNOPENED_RANGES", 0)
+    with pytest.raises(FormatError, match="1 of 2 files of this tip do not open"):
+        open_tip(requester, TIP)

@@ -13,6 +13,7 @@ from agent.clients.requester.report import (
     _area_in_words,
     _grouped,
     _length,
+    _lines,
     _offsets,
     _size,
     _sketch,
@@ -75,3 +76,7 @@ def test_a_picture_is_in_the_report_itself_and_none_is_nothing() -> None:
     clip: Any = SimpleNamespace()
     assert ReportPicture(clip, b"jpeg", 1.0, video=True).data_uri == "data:image/jpeg;base64,anBlZw=="
     assert ReportPicture(clip, b"", 1.0, video=True).data_uri == ""
+
+
+def test_without_a_readable_request_there_is_no_line_of_time() -> None:
+    assert _lines(None, [], _TimeFormatter(ZoneInfo("UTC"), 0)) == []

@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.opening import HybridIdentity
-from agent.clients.requester.trust_bundles import make_bundle, read_bundle
-from agent.errors import ConfigurationError
+from agent.clients.requester.trust_bundles import _place_of, make_bundle, read_bundle
+from agent.errors import ConfigurationError, FormatError
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.trust import MAX_REGIONS, TrustStore
 from tests.clients.requester.conftest import NOW_S
@@ -162,3 +162,15 @@ def test_a_list_that_makes_no_bundle_is_named_with_its_file(tmp_path: Path) -> N
     source = listed(tmp_path, GOOD)
     with pytest.raises(ConfigurationError, match=r"requesters\.toml: "):
         make_bundle(source, ROOT, issued_s=-1)
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "said"),
+    [
+        ("Nothing is named.", (), "Nothing is named."),
+        ("Requester entry: name: it is empty.", ("name",), "it is empty."),
+        ("Trust bundle: requesters.keys.1.key: no: key.", ("keys", 0, "key"), "no: key."),
+    ],
+)
+def test_the_place_of_an_error_is_the_key_that_it_names(words: str, path: tuple[object, ...], said: str) -> None:
+    assert _place_of(FormatError(words)) == (path, said)
