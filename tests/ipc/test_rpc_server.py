@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import socket
 import struct
 import threading
@@ -16,7 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.errors import ConfigurationError, InternalError, NetworkError, RequestError, StorageError
-from agent.ipc import rpc_server
+from agent.ipc import peers, rpc_server
 from agent.ipc.rpc import CONTROL_SOCKET, ROLE_SOCKET, SocketKind, read_answer, request_frame
 from agent.ipc.rpc_server import MOST_CLIENTS, RpcServer, control_server, role_server
 from agent.wire.control import Frame, FrameLimits, read_frame, write_frame
@@ -388,3 +389,23 @@ def test_frames_that_arrive_byte_by_byte_or_together_are_answered_in_their_order
         client.sendall(three[1] + three[2])
         answers = [read_frame(reader, kind.answer) for _ in three]
     assert [each and each.head["result"] for each in answers] == [{"number": 0}, {"number": 1}, {"number": 2}]
+
+
+def test_only_named_users_that_exist_and_this_process_may_speak(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    whole.write_text("         0          0 4294967295\n")
+    part.write_text("         0       1000          1\n")
+    monkeypatch.setattr(peers, "_UID_MAP", whole)
+    root = pwd.getpwuid(0).pw_name
+    assert peers.uids_of() == {os.getuid()}
+    assert peers.uids_of(root, "nobody-of-this-name") == {os.getuid(), 0}
+    monkeypatch.setattr(peers, "_UID_MAP", part)
+    assert peers.uids_of() == {os.getuid(), 65_534}, "in a user namespace all others look alike"
+
+
+def test_the_kernel_says_who_is_at_the_other_end() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        assert peers.peer_uid(here) == os.getuid()

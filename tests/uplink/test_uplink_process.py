@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from agent.core.home_news import HomeAddress
+from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress
+from agent.core.home_news import HomeAddress, HomeState
 from agent.errors import NetworkError, StorageError
+from agent.ipc import protocol
+from agent.ipc.outbox_files import DiskOutbox
 from agent.ipc.protocol import GetHomeAssistant, GetUplinkConfig, HomeAssistantReply, ReportStatus, UplinkConfig
 from agent.ipc.rpc import Request
+from agent.mqtt import BusSettings
 from agent.platform.supervision import SystemdNotifier
 from agent.uplink import uplink_process
-from agent.uplink.uplink_process import UplinkRole
+from agent.uplink.uplink import UplinkStatus
+from agent.uplink.uplink_process import AlertsClient, CustodianClient, HomeStateClient, UplinkRole, _bus_settings
+from agent.wire import strictjson
+from tests.wire import samples
 
 
 class Refusing:
@@ -65,3 +75,232 @@ def test_a_custodian_that_refuses_a_report_stops_no_time(
     role.stop()
     role.close()
     assert custodian.refused >= 3
+
+
+# -- the custodian, as the uplink asks it ------------------------------------------------------------------------------
+
+
+class Asked:
+    """A connection to the custodian: what was asked, how patiently, and what it answers."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers: dict[str, Any] = answers
+        self.asked: list[tuple[Any, float | None]] = []
+        self.closed = threading.Event()
+
+    def ask(self, request: Request[Any], *, body: bytes = b"", patience_s: float | None = None) -> Any:
+        self.asked.append((request, patience_s))
+        answer = self.answers[type(request).__name__]
+        if callable(answer):
+            answer = answer()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_what_comes_over_the_network_is_handed_over_as_it_is_and_a_receipt_comes_back() -> None:
+    receipt = samples.receipt()
+    asked = Asked(
+        DeliverMessage=protocol.TransferReceipt(strictjson.encode(receipt)),
+        GetOutgoing=protocol.OutgoingDisclosures(()),
+        BeginSending=protocol.SendingAllowed(True),
+    )
+    custodian = CustodianClient(asked)  # type: ignore[arg-type]
+    assert custodian.on_message("topic", b"data") == receipt
+    assert custodian.outgoing() == []
+    assert custodian.begin_sending("d" * 32) is True
+    assert [each for each, _ in asked.asked] == [
+        protocol.DeliverMessage("topic", b"data"), protocol.GetOutgoing(), protocol.BeginSending("d" * 32),
+    ]  # fmt: skip
+    asked.answers["DeliverMessage"] = protocol.TransferReceipt(None)
+    asked.answers["BeginSending"] = protocol.SendingAllowed(False)
+    assert custodian.on_message("topic", b"data") is None
+    assert custodian.begin_sending("d" * 32) is False
+
+
+def test_alerts_are_waited_for_on_a_connection_of_their_own() -> None:
+    address, message = ChannelAddress("Ann", "ntfy://phone/door"), AlertMessage("Ann", "title", "body", (1,))
+    asked = Asked(GetAlertChannels=protocol.AlertChannelsReply((address,)), AckAlert=protocol.Ack())
+    waiting = Asked(PollAlerts=protocol.AlertMessages((message,)))
+    alerts = AlertsClient(asked, waiting)  # type: ignore[arg-type]
+    assert alerts.channels() == (address,)
+    assert alerts.collect(5.0) == (message,)
+    alerts.acknowledge(message, "it failed")
+    assert waiting.asked == [(protocol.PollAlerts(), 0.0)]
+    assert asked.asked[-1][0] == protocol.AckAlert(message, "it failed")
+    state = HomeState(3, b"{}")
+    home = Asked(PollHomeState=protocol.HomeStateReply(state))
+    assert HomeStateClient(home).collect(2, 1.0) == state  # type: ignore[arg-type]
+    assert home.asked == [(protocol.PollHomeState(2), 0.0)]
+
+
+WHERE = UplinkConfig(
+    "ab" * 8, "broker.example", 8884, 45, 65_536, "a/filter", ("/etc/ca.pem", "/etc/cert.pem", "/etc/key.pem")
+)
+
+
+def test_systemds_copies_of_the_certificates_win_over_the_configured_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    expected = BusSettings(
+        host="broker.example", port=8884, name="ab" * 8, authority=Path("/etc/ca.pem"),
+        certificate=Path("/etc/cert.pem"), key=Path("/etc/key.pem"), keepalive_s=45,
+    )  # fmt: skip
+    assert _bus_settings(WHERE) == expected
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/uplink")
+    found = _bus_settings(WHERE)
+    assert [str(each) for each in (found.authority, found.certificate, found.key)] == [
+        "/run/credentials/uplink/tls_ca.pem",
+        "/run/credentials/uplink/tls_device.pem",
+        "/run/credentials/uplink/tls_device.key",
+    ]
+
+
+class Linked:
+    """A role with a broker; its `Uplink` is a mock, and what the custodian says of news is what `versions` gives."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        monkeypatch.setattr(uplink_process, "_TICK_S", 0.01)
+        self.uplink_class = mock.Mock()
+        self.bus_class = mock.Mock()
+        monkeypatch.setattr(uplink_process, "Uplink", self.uplink_class)
+        monkeypatch.setattr(uplink_process, "MqttBus", self.bus_class)
+        self.uplink = self.uplink_class.return_value
+        self.uplink.status.return_value = UplinkStatus("connected", "", 0, 0, 0)
+        self.uplink.turned_ns = 0
+        self.versions: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
+        self.where = WHERE
+        self.custodian = Asked(
+            GetUplinkConfig=lambda: self.where,
+            GetHomeAssistant=HomeAssistantReply(HomeAddress()),
+            ReportStatus=protocol.Ack(),
+            GetAlertChannels=protocol.AlertChannelsReply(()),
+        )
+        self.news = Asked(PollOutgoing=self._next, GetUplinkConfig=lambda: self.where)
+        self.messages = Asked(PollAlerts=lambda: time.sleep(0.01) or protocol.AlertMessages(()))
+        self.home = Asked()
+        self.outbox = folder / "outbox"
+        self.role = UplinkRole(
+            self.outbox,
+            self.custodian,
+            self.news,
+            self.messages,
+            self.home,
+            SystemdNotifier({}),  # type: ignore[arg-type]
+        )
+
+    def _next(self) -> Any:
+        found = self.versions.get(timeout=60)
+        return found if isinstance(found, Exception) else protocol.OutgoingVersion(found)
+
+    def seen(self) -> list[int]:
+        return [each.seen for each, _ in self.news.asked if isinstance(each, protocol.PollOutgoing)]
+
+    def until(self, asked: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(self.seen()) < asked:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def stop(self) -> None:
+        self.role._stopping.set()
+        self.versions.put(NetworkError("It is over."))
+        self.role.stop()
+        self.role.close()
+
+
+@pytest.fixture
+def linked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Linked:
+    return Linked(monkeypatch, tmp_path)
+
+
+def test_the_link_is_made_of_what_the_custodian_says_and_it_is_waited_for_as_long_as_it_takes(linked: Linked) -> None:
+    assert linked.custodian.asked[0] == (GetUplinkConfig(), 10.0**9)
+    ((settings,), _) = linked.bus_class.call_args
+    assert settings == _bus_settings(WHERE)
+    (bus, custody, outbox, _clock), named = linked.uplink_class.call_args
+    assert bus is linked.bus_class.return_value
+    assert isinstance(custody, CustodianClient)
+    assert isinstance(outbox, DiskOutbox)
+    assert named == {"device": "ab" * 8, "cell_filter": "a/filter", "chunk_bytes": 65_536}
+
+
+def test_without_a_broker_there_is_no_link_and_the_process_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(uplink_process, "_TICK_S", 0.01)
+    custodian = Asked(
+        GetUplinkConfig=UplinkConfig(),
+        GetHomeAssistant=HomeAssistantReply(HomeAddress()),
+        ReportStatus=protocol.Ack(),
+        GetAlertChannels=protocol.AlertChannelsReply(()),
+    )
+    messages = Asked(PollAlerts=lambda: time.sleep(0.01) or protocol.AlertMessages(()))
+    role = UplinkRole(tmp_path, custodian, Asked(), messages, Asked(), SystemdNotifier({}))  # type: ignore[arg-type]
+    assert role.uplink is None
+    assert role._home is None
+    role.start()
+    running = threading.Thread(target=role.run)
+    running.start()
+    reports: list[Any] = []
+    while not reports:
+        reports = [(each, patience) for each, patience in custodian.asked if isinstance(each, ReportStatus)]
+        time.sleep(0.001)
+    assert reports[0] == (ReportStatus({"link": "off", "remedy": "no [broker] configured"}), 0.0)
+    assert running.is_alive()
+    role.stop()
+    running.join(60)
+    assert not running.is_alive()
+    role.close()
+    assert custodian.closed.is_set()
+
+
+def test_news_of_the_custodian_wakes_the_link_once_and_tells_it_where_the_doorbell_is(linked: Linked) -> None:
+    linked.role.start()
+    linked.until(1)
+    linked.where = UplinkConfig("ab" * 8, "broker.example", cell_filter="another")
+    for version in (7, 7, 8):
+        linked.versions.put(version)
+    linked.until(4)
+    assert linked.seen() == [-1, 7, 7, 8]
+    assert linked.uplink.wake.call_count == 2
+    assert linked.uplink.listen_to.call_args_list == [mock.call("another")] * 2
+    linked.versions.put(NetworkError("It restarts."))
+    linked.until(5)
+    assert linked.seen()[-1] == -1, "a custodian that comes back counts from zero"
+    linked.news.answers["GetUplinkConfig"] = NetworkError("It is away.")
+    linked.versions.put(8)
+    linked.until(6)
+    assert (linked.uplink.wake.call_count, linked.uplink.listen_to.call_count) == (3, 2)
+    assert all(patience == 0.0 for _, patience in linked.news.asked)
+    linked.stop()
+
+
+def test_the_process_runs_as_long_as_its_link_and_ends_everything_with_it(linked: Linked) -> None:
+    linked.role.start()
+    linked.role._stopping.set()
+    linked.role.run()
+    linked.uplink.run.assert_called_once_with()
+    linked.stop()
+    linked.uplink.stop.assert_called_once_with()
+    for each in (linked.news, linked.messages, linked.home, linked.custodian):
+        assert each.closed.is_set()
+    assert not any(thread.is_alive() for thread in linked.role._threads)
+
+
+def test_a_link_that_turns_no_more_lets_the_watchdog_bite(linked: Linked) -> None:
+    alive = mock.Mock()
+    linked.role._supervision = alive
+    linked.role.start()
+    linked.uplink.turned_ns = 1  # an age ago
+    while alive.status.call_count < 5:
+        time.sleep(0.001)
+    calls = alive.alive.call_count
+    more = alive.status.call_count + 5
+    while alive.status.call_count < more:
+        time.sleep(0.001)
+    assert alive.alive.call_count - calls <= 1
+    assert alive.status.call_args == mock.call("connected")
+    linked.stop()

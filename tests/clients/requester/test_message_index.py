@@ -151,3 +151,12 @@ def test_two_requests_of_one_case_are_found_among_all(requester: Requester) -> N
         ask(requester, number)
     assert len(list(requester.sent_requests_in_case("one"))) == 4
     assert list(requester.sent_requests_in_case("another")) == []
+
+
+def test_a_message_that_was_sent_may_be_said_to_be_sent_again(requester: Requester) -> None:
+    index = requester.register
+    index.add_unsent("a" * 32)
+    assert "a" * 32 in list(index.unsent())
+    for _ in range(2):
+        index.sent("a" * 32)
+        assert "a" * 32 not in list(index.unsent())

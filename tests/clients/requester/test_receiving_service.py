@@ -766,3 +766,16 @@ def test_a_place_that_is_free_again_is_given_to_the_next_one_at_once(
     assert desk.kinds.count(ReceiverEventKind.BEGUN) == 2
     play(clock, desk, *doors, most_s=2)
     desk.bus.stop()
+
+
+def test_a_tip_counts_with_its_whole_size_as_soon_as_its_first_part_is_read(
+    desk: Desk, broker: FakeBroker, requester: Requester, house: House, clock: TestClock
+) -> None:
+    tip = tip_of(requester, *shown(requester, house, *house.stored[:2]))
+    door = Door(broker, requester, tip, clock, window=1)
+    arrivals = desk.receiver._arrivals
+    play(clock, desk, door, until=lambda: bool(arrivals._tips))
+    usage = arrivals._holdings.of_door(ANONYMOUS)
+    assert (usage.disclosures, usage.size_bytes) == (1, sum(map(len, tip.parts)))
+    assert usage.parts == len(tip.parts)
+    door.bus.stop()
