@@ -39,8 +39,14 @@ def pytest_runtest_call() -> Generator[None, object, object]:
     """A test that leaves this process less urgent makes every later one wait for whatever else the machine does."""
     before = os.getpriority(os.PRIO_PROCESS, 0)
     result = yield
-    assert os.getpriority(os.PRIO_PROCESS, 0) == before, "This test has left its process less urgent than it was."
+    assert is_as_urgent(before), "This test has left its process less urgent than it was."
     return result
+
+
+def is_as_urgent(before: int) -> bool:
+    """Returns whether this process is as urgent as it was, or as its parent: a person may change both while they run,
+    for example with `renice`, and a proof of an hour must not fail for it."""
+    return os.getpriority(os.PRIO_PROCESS, 0) in (before, os.getpriority(os.PRIO_PROCESS, os.getppid()))
 
 
 @pytest.fixture(scope="session")
