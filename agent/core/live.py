@@ -2,6 +2,8 @@
 
 - A live GOP, or a part of a long one, is an age file. Its plaintext is a playable fragmented MP4 with a trailing box
   that segments lack. So neither can be taken for the other, and a live GOP cannot become evidence.
+- Before that box stands the sound that has come since the part before, as a separate film. Sound comes later than
+  its pictures, so it says when it was heard.
 - It is sealed and unsigned. It shows an owner the door now and proves nothing.
 
 Source: FORMAT.md, "Live".
@@ -15,15 +17,24 @@ import msgspec
 
 from agent.core.vault.segment import DeviceId, split_trailing, trailing_box
 from agent.core.vault.spans import TimeSpan, bounded
+from agent.errors import FormatError
 from agent.wire import strictjson
+from agent.wire.strictjson import MAX_INTEGER
 
-__all__ = ["PIECE_BYTES", "LiveContext", "live_plaintext", "pieces_of", "split_live"]
+__all__ = ["PIECE_BYTES", "LiveContext", "LiveSound", "live_plaintext", "pieces_of", "split_live"]
 
 _BOX_TYPE: Final = bytes.fromhex("9a1d4be7c05248f38f6e2d7714c3a05b")
 """A random UUID (version 4), drawn once."""
 _LIMIT_BYTES: Final = 1024
 PIECE_BYTES: Final = 64 << 10
 """Bytes of a GOP (or its part) that one question to the recorder carries."""
+
+
+class LiveSound(strictjson.Message, frozen=True):
+    """How many bytes of the plaintext are sound, and when the first of it was heard, µs on the boot clock."""
+
+    size: Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
+    start_us: Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
 
 class LiveContext(strictjson.Message, frozen=True, kw_only=True):
@@ -34,19 +45,26 @@ class LiveContext(strictjson.Message, frozen=True, kw_only=True):
     span: TimeSpan
     continues: bool = False
     """This is a part of a long GOP, and goes on with the part that ends where it begins."""
+    sound: LiveSound | None = None
+    """The microphone is on."""
 
     def __post_init__(self) -> None:
         bounded(self.span)
 
 
-def live_plaintext(media: bytes, context: LiveContext) -> bytes:
-    return media + trailing_box(_BOX_TYPE, strictjson.encode(context))
+def live_plaintext(media: bytes, context: LiveContext, sound: bytes = b"") -> bytes:
+    """`context` states the size of `sound`."""
+    return media + sound + trailing_box(_BOX_TYPE, strictjson.encode(context))
 
 
-def split_live(plaintext: bytes) -> tuple[bytes, LiveContext]:
-    """The media and what it says of itself.  Raises `FormatError`."""
+def split_live(plaintext: bytes) -> tuple[bytes, bytes, LiveContext]:
+    """The pictures, the sound (empty if there is none) and what they say of themselves.  Raises `FormatError`."""
     media, body = split_trailing(plaintext, _BOX_TYPE)
-    return media, strictjson.decode(body, LiveContext, limit_bytes=_LIMIT_BYTES)
+    context = strictjson.decode(body, LiveContext, limit_bytes=_LIMIT_BYTES)
+    end = len(media) - (context.sound.size if context.sound else 0)
+    if end < 0:
+        raise FormatError("A live GOP has less sound than it says.")
+    return media[:end], media[end:], context
 
 
 def pieces_of(sealed: bytes) -> tuple[bytes, ...]:

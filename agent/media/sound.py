@@ -4,6 +4,7 @@
 - Only packets that begin within the segment are included, so that a receiver of a segment hears no more than it shows.
 - A hole between packets stays a hole: the packet before it lasts until the next.
 - The same packets give the same bytes.
+- Live view has the same track in parts (`live_sound`), each with its header, so that a player can begin with any.
 
 Source: ISO/IEC 14496-12 (boxes), 14496-14 (`mp4a`, `esds`), 14496-1 §7.2.6 (descriptors).
 """
@@ -17,7 +18,7 @@ from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S
 from agent.media.boxes import box, fragment, full_box, header
 
-__all__ = ["sound_mp4"]
+__all__ = ["live_sound", "sound_mp4"]
 
 _BRANDS = b"iso6iso5isommp41"
 _ALONE = 0x0200_0000
@@ -33,14 +34,27 @@ def sound_mp4(
     inside = [packet for packet in packets if start_ns <= packet.heard_ns < end_ns]
     if not inside:
         return None
+    return _header(description) + _fragment(description, inside, start_ns)
+
+
+def live_sound(description: SoundDescription, packets: Sequence[SoundPacket]) -> bytes:
+    """Returns the track of these packets, which begins with the first; without packets a header alone."""
+    head = _header(description)
+    return head + _fragment(description, packets, packets[0].heard_ns) if packets else head
+
+
+def _fragment(description: SoundDescription, inside: Sequence[SoundPacket], start_ns: int) -> bytes:
     rate_hz = description.rate_hz
     borders = [round((packet.heard_ns - start_ns) * rate_hz / NS_PER_S) for packet in inside]
     for at in range(1, len(borders)):  # two packets may be a fraction of a sample apart if the count moved back
         borders[at] = max(borders[at], borders[at - 1] + 1)
     borders.append(borders[-1] + description.frame_samples)
+    return fragment(1, borders, [packet.data for packet in inside], [_ALONE] * len(inside))
+
+
+def _header(description: SoundDescription) -> bytes:
     entry = _sample_entry(description)
-    head = header(_BRANDS, rate_hz, b"soun", full_box(b"smhd", 0, 0, bytes(4)), entry)
-    return head + fragment(1, borders, [packet.data for packet in inside], [_ALONE] * len(inside))
+    return header(_BRANDS, description.rate_hz, b"soun", full_box(b"smhd", 0, 0, bytes(4)), entry)
 
 
 def _sample_entry(description: SoundDescription) -> bytes:

@@ -6,7 +6,8 @@
                              LiveBuffer (custodian): the newest few, ciphertext ──▶ owners
 
 - Live view gives no access to the camera: its GOPs come from the stream that is filmed anyway. A viewer decides only
-  what is *sealed*, and cannot start, stop or turn the camera.
+  what is *sealed*, and cannot start, stop or turn the camera or the microphone.
+- Sound travels with the pictures, sealed in the same file: each part takes what was heard since the part before.
 - Only sealed data leaves the recorder, and the custodian has no key. Only the answers to the control socket and an
   owner's page go further, and they stay in memory.
 - Both sides are bounded by number and bytes. GOPs are deleted seconds after they came, so the privacy switch leaves an
@@ -24,14 +25,16 @@ from typing import Final, Protocol
 
 import structlog
 
-from agent.core.live import LiveContext, live_plaintext, pieces_of
+from agent.core.live import LiveContext, LiveSound, live_plaintext, pieces_of
 from agent.core.media import EncodedPacket, Gop, StreamDescription, VideoCodec
 from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.core.vault.spans import span_between
 from agent.errors import DoorwardError, FormatError
 from agent.media.fmp4 import FragmentedMp4Writer, header_of
+from agent.media.sound import live_sound
 from agent.ports import Clock
+from agent.recorder.sound_recorder import RecordedSound
 from agent.recorder.vault import Vault
 
 __all__ = ["LiveEncoder", "LiveParts", "LiveViewSink", "NewestPicture"]
@@ -43,6 +46,8 @@ _PART_NS: Final = 200 * NS_PER_MS
 _LONG_PART_NS: Final = 2 * NS_PER_S
 _JOINED_BYTES: Final = 4 << 20
 """Parts that have come already are sealed as one, up to the size of the custodian's answer."""
+_SOUND_PAUSE_NS: Final = 2 * NS_PER_S
+"""After a longer pause of the pictures, sound begins again with them."""
 _ASK_S: Final = 2.0
 _AWAY_S: Final = 5.0
 
@@ -57,6 +62,12 @@ class LiveViewSink(Protocol):
 
     def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> bool:
         """Takes a piece of a sealed GOP, or of its part that `begins` it. Returns whether an owner still looks."""
+        ...
+
+
+class LiveEar(Protocol):
+    def __call__(self, after_ns: int, until_ns: int) -> RecordedSound | None:
+        """Returns what was heard in (after_ns, until_ns), boot clock, without waiting; None while nothing is heard."""
         ...
 
 
@@ -145,6 +156,10 @@ class LiveEncoder:
         self._number = 0
         self._stopping = False
         self.sealed = 0
+        self.hear: LiveEar = lambda _after_ns, _until_ns: None
+        """Set if there is a microphone."""
+        self._heard_ns = 0
+        self._sealed_until_ns = 0
 
     def packet(self, packet: EncodedPacket, description: StreamDescription) -> None:
         """Takes a filmed packet. It is cheap while there is no viewer."""
@@ -241,8 +256,22 @@ class LiveEncoder:
         media = self._media_of(filmed)
         now = self._clock.now()
         span = span_between(self._clock.boot_id, now.at(gop.start_ns), now.at(BootNs(gop.end_ns)))
-        context = LiveContext(device=self._device, span=span, continues=not gop.begins)
-        return self._vault.seal_without_storing(live_plaintext(media, context))
+        sound, said = self._sound_of(gop)
+        context = LiveContext(device=self._device, span=span, continues=not gop.begins, sound=said)
+        return self._vault.seal_without_storing(live_plaintext(media, context, sound))
+
+    def _sound_of(self, gop: Gop) -> tuple[bytes, LiveSound | None]:
+        """Returns what was heard since the part before, no later than this part's end."""
+        if not 0 <= gop.start_ns - self._sealed_until_ns < _SOUND_PAUSE_NS:
+            self._heard_ns = gop.start_ns - 1  # a viewer hears no more than they see
+        self._sealed_until_ns = gop.end_ns
+        heard = self.hear(self._heard_ns, gop.end_ns)
+        if heard is None or heard.description is None:
+            return b"", None
+        first_ns = heard.packets[0].heard_ns if heard.packets else gop.start_ns
+        self._heard_ns = heard.packets[-1].heard_ns if heard.packets else self._heard_ns
+        track = live_sound(heard.description, heard.packets)
+        return track, LiveSound(len(track), first_ns // 1000)
 
     def _media_of(self, filmed: _LiveGop) -> bytes:
         """Returns a separate film; for a part that continues a GOP, one that plays after the parts before it."""

@@ -108,6 +108,8 @@ class Recorder(ThreadOwned):
         vault, clock, notifier, live = services.vault, services.clock, services.notifier, devices.live
         open_microphone = devices.open_microphone
         sound = SoundRecorder(open_microphone, notifier) if open_microphone is not None else None
+        if live is not None and sound is not None:
+            live.hear = sound.newest
         detection = devices.object_detection or ObjectDetectionService(None, notifier)
         writer = ClipWriter(
             vault,

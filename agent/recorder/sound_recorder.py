@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -123,6 +124,20 @@ class SoundRecorder:
         return RecordedSound(
             description, found, SoundGapReason.MICROPHONE if missing_ns > _MISSING_NS or not found else None
         )
+
+    def newest(self, after_ns: int, until_ns: int) -> RecordedSound | None:
+        """Returns the sound in (after_ns, until_ns) that has come already; None while nothing is heard.
+
+        For live view, from any thread.
+        """
+        with self._changed:
+            if self._session is None or self._description is None:
+                return None
+            newer = itertools.takewhile(lambda packet: packet.heard_ns > after_ns, reversed(self._packets))
+            found = tuple(packet for packet in newer if packet.heard_ns < until_ns)[::-1]
+            if not (found or self._hears):
+                return None
+            return RecordedSound(self._description, found, None)
 
     # --- What the session's microphone calls
 

@@ -65,7 +65,7 @@ class House:
         path.write_text(path.read_text() + PAGE.format(port=self._page_port, name=self._name) + self._more)
         footage = self.footage
         if footage is None:
-            solo = Solo(load(path))
+            solo = Solo(load(path), open_microphone=self._open_microphone)
         else:
             solo = Solo(
                 load(path),

@@ -19,9 +19,9 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.live_stream import LiveGop, Stream, watch
 from agent.clients.owner.sync import sync
 from agent.core.live import LiveContext, live_plaintext, pieces_of, split_live
-from agent.core.media import Gop
+from agent.core.media import Gop, SoundPacket
 from agent.core.segmenting import GopAssembler
-from agent.core.timebase import NS_PER_S, BootNs, ClockQuality
+from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_media
 from agent.core.vault.spans import TimeSpan
@@ -31,9 +31,14 @@ from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetLiveGops
 from agent.ipc.rpc import Request, read_answer
 from agent.platform.system_clock import SystemClock
+from agent.ports import Microphone
+from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.recorder.live_view import LiveEncoder, LiveParts
+from agent.recorder.sound_recorder import RecordedSound
 from tests.cameras import assembled, filmed_by_camera
 from tests.recorder.test_recorder_and_hardware import House, until
+from tests.scenarios.test_sound_goes_where_the_owner_says import beeps
+from tests.sounds import noise, packets_of
 
 
 @pytest.fixture
@@ -150,9 +155,10 @@ def test_what_lies_on_the_shelf_opens_for_the_owners_alone_and_is_no_segment(
     while not sealed:
         answer, body = link.fetch(GetLiveGops(0))
         sealed = body[: answer.sizes[0]] if answer.sizes else b""
-    media, context = split_live(open_bytes(sealed, [keys.identity]))
+    media, sound, context = split_live(open_bytes(sealed, [keys.identity]))
     assert media.startswith(b"\0\0\0")
     assert context.device == met.key.id
+    assert (sound, context.sound) == (b"", None)
     with pytest.raises(OpenError):
         open_bytes(sealed, [HybridIdentity(bytes(32))])
     with pytest.raises(FormatError):
@@ -346,3 +352,125 @@ def test_pictures_that_a_network_camera_had_kept_are_not_shown_again(
     times = [packet.sensor_ns for part in shown for packet in part.packets]
     assert times == sorted(set(times))
     assert max(times) >= packets[45].sensor_ns
+
+
+class Hearing(House):
+    """A `House` with a microphone that hears a tone in the second half of each second."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ear = FileMicrophone(beeps(folder / "beeps.wav", 60), paced=True)
+        super().__init__(folder)
+
+    def open_microphone(self) -> Microphone:
+        return self.ear
+
+
+@pytest.fixture
+def hearing(tmp_path: Path) -> Iterator[Hearing]:
+    house = Hearing(tmp_path)
+    yield house
+    house.close()
+
+
+def test_sound_comes_sealed_with_the_pictures_and_only_an_owner_hears_it(hearing: Hearing, tmp_path: Path) -> None:
+    """A tone as canary: no packet of it is in the custodian's hands, and an owner hears each."""
+    keys = OwnerKeys.load(tmp_path / "owner")
+    hearing.film()
+    with DeviceLink(tmp_path / "state" / "control.sock") as link:
+        until(lambda: hearing.solo.recorder.delivering)
+        after, opened, given = 0, [], []
+        ends_s = time.monotonic() + 60
+        while len(opened) < 12:
+            answer, body = link.fetch(GetLiveGops(after))
+            at, after = 0, max((after, *answer.numbers))
+            for size in answer.sizes:
+                opened.append(split_live(open_bytes(body[at : at + size], [keys.identity])))
+                at += size
+            given.append(body)
+            assert time.monotonic() < ends_s, "waited in vain"
+    listening = hearing.solo.recorder._parts.sound
+    assert listening is not None
+    heard = tuple(listening._packets)
+    sounds = [(sound, context.sound) for _, sound, context in opened if context.sound]
+    assert len(sounds) == 12, "the microphone is on"
+    shown_ns: list[int] = []
+    for sound, said in sounds:
+        for at_ns, data in packets_of(sound) if b"moof" in sound else []:
+            assert said is not None
+            shown_ns.append(said.start_us * 1000 + at_ns)
+            assert any(abs(each.heard_ns - shown_ns[-1]) < NS_PER_MS and each.data == data for each in heard)
+    # Each packet once, without a hole.
+    assert len(shown_ns) > 20
+    assert all(0.9 < (later - earlier) / (1024 * NS_PER_S / 24_000) < 1.1 for earlier, later in pairwise(shown_ns))
+    assert shown_ns[0] >= opened[0][2].span.start_us * 1000, "no more is heard than is seen"
+    loud = [each.data for each in heard if len(each.data) > 60]
+    assert len(loud) > 10
+    assert not any(data in body for data in loud for body in given)
+
+
+def test_the_privacy_switch_ends_the_sound_of_live_view(hearing: Hearing) -> None:
+    hearing.film()
+    listening = hearing.solo.recorder._parts.sound
+    assert listening is not None
+    until(lambda: listening.packets > 3)
+    assert hearing.solo._recording._live.hear(0, 2**62) is not None
+    hearing.solo.recorder.set_private(True)
+    until(lambda: not hearing.solo.recorder.delivering)
+    assert hearing.solo._recording._live.hear(0, 2**62) is None
+
+
+def test_sound_that_is_later_than_its_pictures_comes_with_the_next_part(
+    house: House, keys: OwnerKeys, link: DeviceLink
+) -> None:
+    description, packets = filmed_by_camera(frames=45)
+    first, second, third = (
+        Gop(tuple(packets[at : at + 15]), BootNs(packets[at].sensor_ns + NS_PER_S)) for at in (0, 15, 30)
+    )
+    data, form = noise(4)
+    start_ns = packets[0].sensor_ns
+    have = [
+        SoundPacket(each, BootNs(start_ns - NS_PER_S + number * form.packet_ns)) for number, each in enumerate(data)
+    ]
+    heard_until_ns, ear_is_open = start_ns + NS_PER_S // 2, True
+
+    def hear(after_ns: int, until_ns: int) -> RecordedSound | None:
+        found = tuple(each for each in have if after_ns < each.heard_ns < min(until_ns, heard_until_ns))
+        return RecordedSound(form, found, None) if ear_is_open else None
+
+    maker, desk = LiveEncoder(house.solo.vault, SystemClock(), sync(link, keys).key.id), Desk()
+    maker.hear = hear
+
+    def sound_of(gop: Gop) -> tuple[int, list[bytes]]:
+        """When it begins, µs, and its packets."""
+        maker.push(gop, description)
+        filmed = maker._next(maker._number - 1)
+        assert filmed is not None
+        maker._hand_over(filmed, desk)
+        pieces = desk.sealed[filmed.number]
+        sealed = b"".join(pieces[at] for at in sorted(pieces))
+        _, sound, context = split_live(open_bytes(sealed, [keys.identity]))
+        if context.sound is None:
+            assert not sound
+            return 0, []
+        return context.sound.start_us, [data for _, data in packets_of(sound)] if b"moof" in sound else []
+
+    def from_to(after_ns: int, until_ns: int) -> list[bytes]:
+        return [each.data for each in have if after_ns <= each.heard_ns < until_ns]
+
+    assert sound_of(first)[1] == from_to(start_ns, heard_until_ns)
+    late_ns, heard_until_ns = heard_until_ns, start_ns + 10 * NS_PER_S
+    begins_us, packets_heard = sound_of(second)
+    assert packets_heard == from_to(late_ns, second.end_ns)
+    assert begins_us * 1000 < second.start_ns
+    ear_is_open = False
+    assert sound_of(third) == (0, [])
+    # After a pause, sound begins with the pictures again.
+    ear_is_open = True
+    later = [replace(each, sensor_ns=BootNs(each.sensor_ns + 5 * NS_PER_S)) for each in packets[:15]]
+    have = [replace(each, heard_ns=BootNs(each.heard_ns + 4 * NS_PER_S)) for each in have]
+    fourth = Gop(tuple(later), BootNs(later[0].sensor_ns + NS_PER_S))
+    assert sound_of(fourth)[1] == from_to(fourth.start_ns, fourth.end_ns)
+    # A microphone that has heard nothing yet is announced by a header alone.
+    have = []
+    maker.push(replace(fourth, end_ns=BootNs(fourth.end_ns + 1)), description)
+    assert maker._sound_of(fourth)[1] is not None

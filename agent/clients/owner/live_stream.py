@@ -2,6 +2,7 @@
 
 - A live GOP proves nothing, because everyone who knows the owner's public key can seal to it. It must name this device
   and be later than the GOP before. If it is older than `_STALE_MS` by the device's clock, it is not shown as live.
+- Only the pictures are played. The page plays the sound of live view.
 - A player receives one stream: one header, then one fragment for each GOP, in the order of the boot clock.
 """
 
@@ -79,7 +80,7 @@ def _cut(body: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
 
 
 def _opened(sealed: bytes, identities: Sequence[AgeIdentity], device: str) -> LiveGop:
-    media, context = split_live(open_bytes(sealed, identities))
+    media, _sound, context = split_live(open_bytes(sealed, identities))
     if context.device != device:
         raise OpenError("The live picture comes from another device.", remedy="Inspect the device.")
     return LiveGop(media, context.span, context.continues)

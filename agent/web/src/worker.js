@@ -25,7 +25,7 @@ import { parseKey, publicKeyOfSeed } from "./wire/keys.js";
 import { ownerCard } from "./wire/messages.js";
 import { decode, encode } from "./wire/strictjson.js";
 
-/** @import { Answer, Bytes, Choice, Credential, PublicKey, Reviewed, Secrets } from "./types.js" */
+/** @import { Answer, Bytes, Choice, Credential, LiveGop, PublicKey, Reviewed, Secrets } from "./types.js" */
 /** @import { TalkFrame, TipMatter } from "./types.js" */
 /** @import { Arguments } from "./link.js" */
 /** @import { ControlOperations } from "./wire/generated.js" */
@@ -421,7 +421,7 @@ const operations = {
   /** @param {{ after: number }} options */
   async live({ after }) {
     const { number, gops } = await firstThatOpens((key, by) => reviewing.fetchLive(after, by, key));
-    return { number, gops: gops.map((gop) => ({ ...gop, media: gop.media.slice() })) };
+    return { number, gops: gops.map(ownBytes) };
   },
 
   /** A session with the doorbell's speaker, or the reason why there is none. */
@@ -677,6 +677,17 @@ function readCard(offered, secret) {
     return null;
   }
 }
+
+/**
+ * Copies, because the opened file's buffer holds both.
+ *
+ * @param {LiveGop} gop
+ */
+const ownBytes = (gop) => ({
+  ...gop,
+  media: gop.media.slice(),
+  sound: gop.sound && { ...gop.sound, media: gop.sound.media.slice() },
+});
 
 /** @type {Record<string, (values: any) => Promise<any>>} */
 const byName = operations;

@@ -33,7 +33,8 @@ __all__ = ["live"]
 def live(folder: Path, device: Path, out: Path | None, seconds: float | None) -> None:
     """Watch the live picture of the camera.
 
-    It is about two seconds late.  The film is written to standard output, for a player:  doorward owner live | mpv -
+    It is about two seconds late and has no sound.  The film is written to standard output, for a player:
+    doorward owner live | mpv -
 
     The doorbell seals it like all footage, and this machine opens it.  Watching changes nothing on the doorbell. While
     the privacy switch is on there is no picture.

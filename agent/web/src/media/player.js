@@ -2,11 +2,10 @@
 // one after the other where it cannot.  Segments are opened as they are needed, the next one ahead of time.
 import { FormatError, PageError } from "../errors.js";
 import { concat } from "../wire/bytes.js";
-import { codecOf, fragmentsOf, join } from "./fmp4.js";
-import { catchUp } from "./live_edge.js";
+import { codecOf, join } from "./fmp4.js";
 import { silence, soundOf } from "./sound.js";
 
-/** @import { Bytes, Ears, Gop, Load, Playable } from "../types.js" */
+/** @import { Bytes, Ears, Load, Playable } from "../types.js" */
 
 /**
  * @typedef {{ onError?: (error: unknown) => void, hear?: (id: string) => Promise<Bytes>, stream?: boolean }}
@@ -28,7 +27,7 @@ const ofSound = (error) =>
  *
  * @param {any} error
  */
-const said = (error) => (error instanceof PageError ? error : new FormatError("error.film-broken"));
+export const said = (error) => (error instanceof PageError ? error : new FormatError("error.film-broken"));
 
 export const canStream = () => "MediaSource" in globalThis || "ManagedMediaSource" in globalThis;
 
@@ -37,7 +36,7 @@ export const canStream = () => "MediaSource" in globalThis || "ManagedMediaSourc
  *
  * @param {Bytes} media
  */
-function typeOf(media) {
+export function typeOf(media) {
   const type = `video/mp4; codecs="${codecOf(media)}"`;
   const source = globalThis.MediaSource ?? globalThis.ManagedMediaSource;
   const plays = source ? source.isTypeSupported(type) : document.createElement("video").canPlayType(type) !== "";
@@ -174,7 +173,7 @@ async function firstHeard(segments, ears) {
 }
 
 /** @param {HTMLVideoElement} video */
-function jumpPause(video) {
+export function jumpPause(video) {
   for (let i = 0; i < video.buffered.length; i++) {
     if (video.buffered.start(i) > video.currentTime) {
       video.currentTime = video.buffered.start(i);
@@ -229,7 +228,7 @@ async function playInTurn(video, segments, load, ears, signal) {
  * @param {AbortSignal} signal
  * @returns {Promise<void>}
  */
-function once(target, name, signal) {
+export function once(target, name, signal) {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return resolve();
     // Removes the listeners of the events that lost the race: a live view waits for something each second, for hours.
@@ -247,60 +246,4 @@ function once(target, name, signal) {
     signal.addEventListener("abort", () => settle(resolve)(), options);
     return undefined;
   });
-}
-
-/**
- * Follows what is being recorded: `append` each newest segment as it is sealed.  `{append, stop}`.
- *
- * @param {HTMLVideoElement} video
- */
-export async function follow(video) {
-  const following = new AbortController();
-  const { signal } = following;
-  let turn = Promise.resolve();
-  let append = inTurn;
-  if (canStream() && "MediaSource" in globalThis) {
-    const source = new MediaSource();
-    const url = URL.createObjectURL(source);
-    video.src = url;
-    await once(source, "sourceopen", signal);
-    URL.revokeObjectURL(url);
-    /** @type {SourceBuffer | undefined} */
-    let buffer;
-    append = async ({ media, continues }) => {
-      const type = typeOf(media);
-      if (!buffer) {
-        buffer = source.addSourceBuffer(type);
-        // Once: each assignment makes the buffer drop pictures until the next keyframe (MSE, "coded frame processing").
-        buffer.mode = "sequence";
-      }
-      buffer.appendBuffer(continues ? fragmentsOf(media) : media);
-      await once(buffer, "updateend", signal);
-      catchUp(video);
-      video.play().catch(() => {});
-    };
-  }
-  /** @param {Gop} options */
-  async function inTurn({ media, continues }) {
-    if (continues) return; // it plays behind its keyframe alone, which this way cannot
-    typeOf(media);
-    const url = URL.createObjectURL(new Blob([media], { type: "video/mp4" }));
-    video.src = url;
-    await video.play().catch(() => {});
-    await once(video, "ended", signal);
-    URL.revokeObjectURL(url);
-  }
-  return {
-    /** @param {Gop} segment */
-    append(segment) {
-      turn = turn.then(() => (signal.aborted ? undefined : append(segment)));
-      return turn.catch((error) => Promise.reject(said(error)));
-    },
-    stop() {
-      following.abort();
-      video.pause();
-      video.removeAttribute("src");
-      video.load();
-    },
-  };
 }

@@ -12,12 +12,15 @@ const SILENT = [0x00, 0xc8, 0x00, 0x80, 0x23, 0x80];
 const [STREAM, DECODER, CONFIG] = [3, 4, 5];
 const HEARD = 2;
 
+/** @typedef {ReturnType<typeof soundOf>} Sound */
+
 /**
- * `{head, type, rate, isMono}` of a sound track: `head` is what stands before its first fragment.
+ * `{head, type, rate, isMono, isEmpty}` of a sound track: `head` is what stands before its first fragment.
  *
  * @param {Bytes} media
+ * @param {boolean} [mayBeEmpty] Live view has headers without a fragment.
  */
-export function soundOf(media) {
+export function soundOf(media, mayBeEmpty = false) {
   const mdia = descend(media, "moov", "trak", "mdia");
   const stsd = descend(mdia, "minf", "stbl", "stsd");
   const entry = stsd.subarray(8);
@@ -25,9 +28,10 @@ export function soundOf(media) {
   const [first, second] = configurationOf(descend(entry.subarray(8 + 28), "esds"));
   const mdhd = descend(mdia, "mdhd");
   const moof = find(media, "moof");
-  if (!moof) throw new FormatError("error.format", { what: "MP4" });
+  if (!moof && !mayBeEmpty) throw new FormatError("error.format", { what: "MP4" });
   return {
-    head: media.slice(0, moof[0]),
+    head: media.slice(0, moof?.[0]),
+    isEmpty: !moof,
     type: `audio/mp4; codecs="mp4a.40.${first >> 3}"`,
     rate: new DataView(mdhd.buffer, mdhd.byteOffset).getUint32(mdhd[0] === 1 ? 20 : 12),
     isMono: ((second >> 3) & 15) === 1,

@@ -7,6 +7,7 @@ import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { dialog, doing, say, withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
+import { canShare, download, handOver, stampOf } from "../ui/files.js";
 import { everything, what, wordsOf } from "../ui/happened.js";
 import { lookAt } from "../ui/posters.js";
 import { filmWithRings, ringsOf } from "../ui/rings.js";
@@ -75,7 +76,7 @@ export async function event(content, name) {
   const withSound = h("input", { type: "checkbox" });
   const save = h("button", { type: "button" }, t("event.save"));
   save.addEventListener("click", () => saveFilm(own, found, withSound.checked, save, problem));
-  const share = canShareFilms() && h("button", { type: "button" }, t("event.share"));
+  const share = canShare("doorward.mp4", "video/mp4") && h("button", { type: "button" }, t("event.share"));
   if (share) share.addEventListener("click", () => shareFilm(own, found, withSound.checked));
   const [keep, ...more] = keeping(own, () => go(`/timeline/${name}`, { replace: true }));
   const film = playing(video, own, rings, problem);
@@ -256,22 +257,8 @@ async function filmOf(segments, found, withSound) {
       sound: withSound && sound ? await heard(id) : null,
     });
   }
-  const stamp = new Date(found.start_ms).toISOString().slice(0, 19).replaceAll(/[T:]/g, "-");
-  const film = new File([join(opened)], `doorward-${stamp}.mp4`, { type: "video/mp4" });
+  const film = new File([join(opened)], `doorward-${stampOf(found.start_ms)}.mp4`, { type: "video/mp4" });
   return { film, isSilent: opened.some((each) => each.sound === undefined) };
-}
-
-/** @param {File} film */
-function download(film) {
-  const url = URL.createObjectURL(film);
-  h("a", { href: url, download: film.name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
-
-/** True if this browser can hand a film to other apps. Desktop browsers often cannot: "Save as MP4" remains. */
-function canShareFilms() {
-  const film = new File([], "doorward.mp4", { type: "video/mp4" });
-  return Boolean(navigator.canShare?.({ files: [film] }));
 }
 
 /**
@@ -304,23 +291,6 @@ async function shareFilm(segments, found, withSound) {
       h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")), share),
     ];
   });
-}
-
-/**
- * Returns false if the user chose no app. If the system refuses the film, for example because of its size, the browser
- * saves it.
- *
- * @param {File} film
- */
-async function handOver(film) {
-  try {
-    await navigator.share({ files: [film] });
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") return false;
-    download(film);
-    say(t("event.saved"));
-  }
-  return true;
 }
 
 /**

@@ -2,13 +2,13 @@
 // the camera. While the camera does not film, the newest segment is shown.
 import { FormatError } from "../errors.js";
 import { fromKeyframe, LiveOrder } from "../media/live_edge.js";
-import { follow } from "../media/player.js";
+import { follow } from "../media/live_player.js";
 import { ask, call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { TalkPanel } from "../ui/talk_panel.js";
 import { clock, dateAndClock, explain, t } from "../ui/texts.js";
 
-/** @import { Answer, Gop, LiveGop } from "../types.js" */
+/** @import { Answer, LiveGop } from "../types.js" */
 
 const PAUSE_MS = 200;
 const LOOK_BACK_MS = 60_000;
@@ -26,6 +26,8 @@ class LiveView {
   #video;
   #status;
   #problem;
+  /** Shown while the microphone is on. */
+  #listen;
   /** @type {Awaited<ReturnType<typeof follow>> | undefined} */
   #player;
   #ended;
@@ -40,6 +42,9 @@ class LiveView {
   #oldAt;
   /** @type {string | undefined} The newest stored segment that was shown while nothing came live. */
   #newest;
+  /** Sound is fetched and sealed with the pictures, but played only after a tap: browsers refuse it before that. */
+  #listens = false;
+  #isSoundBroken = false;
 
   #talk;
 
@@ -50,8 +55,19 @@ class LiveView {
     this.#status = h("p.lead", { role: "status" }, t("live.waiting"));
     this.#problem = h("p.problem", { role: "alert" });
     this.#talk = new TalkPanel(this.#video);
-    const parts = [this.#status, this.#video, this.#problem, this.#talk.element, h("p.quiet", t("live.text"))];
-    content.append(h("h1", t("live.title")), ...parts);
+    this.#listen = h("button", { type: "button", hidden: true });
+    this.#listen.addEventListener("click", () => this.#hear(!this.#isHeard));
+    this.#video.addEventListener("volumechange", () => this.#nameListening());
+    this.#nameListening();
+    content.append(
+      h("h1", t("live.title")),
+      this.#status,
+      this.#video,
+      h("div.row", this.#listen),
+      this.#problem,
+      this.#talk.element,
+      h("p.quiet", t("live.text")),
+    );
     this.#player = undefined;
     this.#ended = false;
     this.#after = 0;
@@ -73,9 +89,11 @@ class LiveView {
     if (this.#ended) return;
     let hasCome = false;
     try {
-      const { number, gops } = await call("live", { after: this.#after });
+      const after = this.#after;
+      const { number, gops } = await call("live", { after });
       if (this.#ended) return;
-      this.#problem.textContent = "";
+      if (after !== this.#after) return void setTimeout(() => this.look(), 0); // it began again meanwhile
+      if (!this.#isSoundBroken) this.#problem.textContent = "";
       // A restarted device counts from the beginning.
       this.#after = gops.length || number === this.#after ? number : 0;
       hasCome = gops.length > 0;
@@ -95,9 +113,10 @@ class LiveView {
     if (what === "show") await this.#show(gop);
   }
 
-  /** @param {Gop} what */
+  /** @param {LiveGop} what */
   async #show(what) {
-    this.#player ??= await follow(this.#video);
+    this.#listen.hidden = !what.sound;
+    this.#player ??= await follow(this.#video, this.#listens);
     if (this.#ended) {
       this.#player.stop();
       return;
@@ -105,6 +124,37 @@ class LiveView {
     this.#video.hidden = false;
     await this.#player.append(what);
     this.#shown = what.span.end;
+  }
+
+  get #isHeard() {
+    return this.#listens && !this.#video.muted;
+  }
+
+  #nameListening() {
+    this.#listen.textContent = t(this.#isHeard ? "live.mute" : "live.listen");
+    // The player's own button, too, only works with a player that has the sound.
+    if (!this.#video.muted && !this.#listens) this.#hear(true);
+  }
+
+  /**
+   * The first tap begins again with a player that has the sound: until then, the pictures wait for no sound.
+   *
+   * @param {boolean} on
+   */
+  #hear(on) {
+    const begins = on && !this.#listens;
+    this.#listens ||= on;
+    this.#isSoundBroken &&= !on;
+    this.#video.muted = !on;
+    this.#nameListening();
+    if (begins) this.#beginAgain();
+  }
+
+  #beginAgain() {
+    this.#player?.stop();
+    this.#player = undefined;
+    this.#order = new LiveOrder();
+    this.#after = 0;
   }
 
   /** @param {boolean} hasCome */
@@ -119,9 +169,11 @@ class LiveView {
 
   /** @param {any} error */
   #fail(error) {
-    this.#problem.textContent = explain(error);
+    const isSounds = error instanceof FormatError && this.#player?.hasSound;
+    this.#problem.textContent = explain(isSounds ? new FormatError("error.sound-broken") : error);
     // A player that has failed on bad data cannot go on. A lost connection leaves the player intact.
     if (!(error instanceof FormatError)) return;
+    if (isSounds) [this.#listens, this.#isSoundBroken, this.#video.muted] = [false, true, true];
     this.#player?.stop();
     this.#player = undefined;
     this.#order.restart();
@@ -134,7 +186,8 @@ class LiveView {
     const found = segments.filter((/** @type {Answer} */ each) => each.whole).at(-1);
     if (found && found.id !== this.#newest) {
       this.#newest = found.id;
-      await this.#show(await call("segment", { id: found.id }));
+      const stored = await call("segment", { id: found.id });
+      await this.#show({ ...stored, order: [`stored ${found.id}`, stored.span.start * 1000, stored.span.end * 1000] });
     }
     this.#status.textContent = this.#shown
       ? t("live.behind", { time: clock(this.#shown), n: behind(this.#shown) })

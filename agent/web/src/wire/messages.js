@@ -505,7 +505,10 @@ export const manifestPayload = object(
 );
 export const manifestLine = object({ payload: base64Text, sig: base64Text });
 
-export const liveContext = object({ device: keyId, span }, { v: version1, continues: one(true) });
+export const liveContext = object(
+  { device: keyId, span },
+  { v: version1, continues: one(true), sound: object({ size: sequence, start_us: count }) },
+);
 const areLabels = list(one(...LABELS), 0, LABELS.length);
 // Each once and in this order: one spelling for one meaning.
 /** @type {Checker<Wire.ObjectLabel[]>} */

@@ -265,12 +265,15 @@ function splitTrailing(plain, type) {
  * @returns {Promise<LiveGop>}
  */
 export async function openLive(data, identity, device) {
-  const { media, body } = splitTrailing(await open(data, identity), LIVE_BOX);
+  const { media: both, body } = splitTrailing(await open(data, identity), LIVE_BOX);
   const context = isLiveContext(decode(body, 1024));
   if (context.device !== device) throw new OpenError("error.other-record");
   const { utc_ms, start_us, end_us, quality } = context.span;
+  const end = both.length - (context.sound?.size ?? 0);
+  if (end < 0) throw new FormatError("error.film-broken");
   return {
-    media,
+    media: both.subarray(0, end),
+    sound: context.sound && { media: both.subarray(end), start: context.sound.start_us },
     span: spanMs(utc_ms, start_us, end_us, quality),
     order: [context.span.boot, start_us, end_us],
     continues: context.continues ?? false,
