@@ -352,3 +352,13 @@ def test_a_turn_of_an_answer_that_is_here_no_more_goes_to_the_next(desk: Desk) -
     arrivals._turns.ends(gone[0])
     arrivals._take_turns()
     assert not any(arrivals._turns.waits(each) for each in gone)
+
+
+def test_what_is_taken_back_before_it_was_read_counts_no_more(desk: Desk) -> None:
+    arrivals = desk.receiver._arrivals
+    assert announce(desk, 1)
+    assert announce(desk, 2)
+    assert arrivals._holdings.of_door("ab" * 8).disclosures == 2
+    arrivals.abort("ab" * 8, f"{1:032x}")
+    assert arrivals._holdings.of_door("ab" * 8) == QuotaUsage(1, 100, 1)
+    assert list(arrivals._unread) == [f"{2:032x}"]

@@ -9,15 +9,26 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress, DeferredAlert, DelayedAlert, QueuedAlert
+from agent.core.alerts.alert_messages import (
+    AlertMessage,
+    AlertPicture,
+    ChannelAddress,
+    DeferredAlert,
+    DelayedAlert,
+    QueuedAlert,
+    retry_pause_ns,
+)
 from agent.core.alerts.kinds import ALERTS, TEST, AlertKind, AlertPriority
 from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS, NoticeDelay
 from agent.core.alerts.policy import ChannelRules, Policy
+from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor, health_conditions
 from agent.core.consent import RequestState
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
 from agent.custodian.alerts import alert_queue_sqlite
@@ -846,6 +857,197 @@ def test_without_a_clock_an_alert_has_no_time_and_no_quiet_hours(house: House) -
     with house.running() as alerts:
         alerts.notify("visitor", "")
         house.phone.wait_for(lambda: house.phone.messages == ["Something moved at the door."])
+
+
+# -- without a thread: step by step ------------------------------------------------------------------------------------
+
+
+ADDRESSES = (ChannelAddress("Ann", "a"), ChannelAddress("Ben", "b"))
+
+
+class Desk:
+    """Alerts of two channels that the test moves, with a queue in memory."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.clock = TestClock()
+        self.queue = SqliteAlertQueue(":memory:")
+        self.alerts = Alerts(
+            AlertSettings(
+                "Doorward: door", changes.pop("link", ""), (ChannelAddress("Ann", "a"), ChannelAddress("Ben", "b"))
+            ),
+            Policy((ChannelRules("Ann"), ChannelRules("Ben")), **changes.pop("policy", {})),
+            self.queue,
+            self.clock,
+            local,
+            HOLDING_BACK,
+            **changes,
+        )
+
+    def tell(self, *names: str) -> None:
+        for name in names:
+            self.alerts.notify(name, "")
+        while raised := self.alerts._next():
+            self.alerts._process(raised)
+
+    def collect(self) -> dict[str, AlertMessage]:
+        return {each.channel: each for each in self.alerts.collect(0)}
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.alerts.close()
+
+
+def test_one_channel_that_fails_rests_and_the_other_goes_on(desk: Desk) -> None:
+    desk.tell("visitor")
+    first = desk.collect()
+    assert set(first) == {"Ann", "Ben"}
+    assert desk.collect() == {}, "each has its message in hand"
+    desk.alerts.acknowledge(first["Ann"], "It is away.")
+    desk.alerts.acknowledge(first["Ben"])
+    status = desk.alerts.status()["channels"]
+    assert status["Ann"] == {"waiting": 1, "delivered": 0, "failures": 1, "fault": "It is away."}
+    assert status["Ben"] == {"waiting": 0, "delivered": 1, "failures": 0, "fault": ""}
+    assert desk.collect() == {}
+    pause_s = desk.alerts._channels["Ann"].rests_until_ns / NS_PER_S - desk.clock.second
+    assert pause_s == retry_pause_ns(1) / NS_PER_S
+    assert desk.alerts._rest_s() == pytest.approx(pause_s)
+    desk.clock.second += pause_s
+    again = desk.collect()
+    assert set(again) == {"Ann"}
+    desk.alerts.acknowledge(again["Ann"])
+    assert desk.alerts.status()["channels"]["Ann"] == {"waiting": 0, "delivered": 1, "failures": 0, "fault": ""}
+    assert desk.alerts._channels["Ann"].rests_until_ns == 0
+
+
+def test_a_message_that_nobody_acknowledges_is_given_out_again_after_three_minutes(desk: Desk) -> None:
+    desk.tell("visitor")
+    first = desk.collect()
+    desk.clock.second += 180
+    assert desk.collect() == {}
+    desk.clock.second += 0.001
+    assert desk.collect() == first
+
+
+def test_an_acknowledgement_of_another_message_frees_no_channel(desk: Desk) -> None:
+    desk.tell("visitor")
+    first = desk.collect()
+    desk.alerts.acknowledge(replace_alerts(first["Ann"], (99,)))
+    assert desk.collect() == {}
+    desk.alerts.acknowledge(replace_channel(first["Ann"], "Nobody"))
+    desk.alerts.acknowledge(first["Ann"])
+    assert set(desk.alerts.status()["channels"]) == {"Ann", "Ben"}
+
+
+def replace_alerts(message: AlertMessage, alerts: tuple[int, ...]) -> AlertMessage:
+    return msgspec.structs.replace(message, alerts=alerts)
+
+
+def replace_channel(message: AlertMessage, channel: str) -> AlertMessage:
+    return msgspec.structs.replace(message, channel=channel)
+
+
+def test_a_sender_that_begins_gets_every_address_and_what_another_had_in_hand(desk: Desk) -> None:
+    desk.tell("visitor")
+    first = desk.collect()
+    assert desk.alerts.channels() == ADDRESSES
+    assert desk.collect() == first
+
+
+def test_a_test_message_wakes_a_channel_that_rests(desk: Desk) -> None:
+    desk.tell("visitor")
+    first = desk.collect()
+    desk.alerts.acknowledge(first["Ann"], "It is away.")
+    assert desk.alerts.answer_test(None, b"") == ({"channels": ["Ann", "Ben"]}, b"")
+    body = desk.collect()["Ann"].body
+    assert f"12:00  {TEST}" in body
+    assert desk.alerts.status()["channels"]["Ann"]["waiting"] == 2
+
+
+def test_a_channel_of_a_browser_comes_and_goes_while_the_alerts_run(desk: Desk) -> None:
+    rules, address = ChannelRules("Cleo"), ChannelAddress("Cleo", "webpush:1")
+    desk.alerts.set_channel(rules, address, "a glance key")
+    desk.alerts.set_channel(rules, ChannelAddress("Cleo", "webpush:2"), "a glance key")
+    assert desk.alerts.channels()[2] == ChannelAddress("Cleo", "webpush:2")
+    assert [each.name for each in desk.alerts._policy.channels] == ["Ann", "Ben", "Cleo"]
+    pictures = (AlertPicture("another", b"x"), AlertPicture("a glance key", b"sealed"))
+    desk.alerts.notify("visitor", "", pictures=pictures)
+    desk.tell()
+    assert {name: each.picture for name, each in desk.collect().items()} == {"Ann": b"", "Ben": b"", "Cleo": b"sealed"}
+    desk.alerts.drop_channel("Cleo")
+    desk.alerts.drop_channel("Cleo")
+    assert desk.queue.counts() == {"Ann": 1, "Ben": 1}
+    assert [each.name for each in desk.alerts._policy.channels] == ["Ann", "Ben"]
+    assert len(desk.alerts.channels()) == 2
+    assert desk.alerts._glances == {}
+
+
+def test_quiet_hours_that_an_owner_sets_are_in_force_at_once(desk: Desk) -> None:
+    desk.alerts.set_quiet((11 * 60, 13 * 60))
+    desk.tell("visitor")
+    assert desk.alerts.status()["kept"] == 2
+    desk.alerts.set_quiet(None)
+    desk.tell("camera")
+    assert desk.alerts.status()["queued"] == 2
+
+
+@pytest.mark.parametrize(
+    ("configured", "shown"), [("", "https://door.local/"), ("https://door.example", "https://door.example")]
+)
+def test_a_message_ends_with_the_owners_page_unless_another_address_is_configured(configured: str, shown: str) -> None:
+    desk = Desk(link=configured)
+    desk.alerts.link_to("https://door.local/")
+    desk.tell("visitor")
+    assert desk.collect()["Ann"].body.splitlines()[-1].startswith(shown)
+    desk.alerts.close()
+
+
+def test_the_inbox_takes_five_hundred_and_twelve_and_every_press(desk: Desk) -> None:
+    for _ in range(515):
+        desk.alerts.notify("visitor", "")
+        desk.alerts.notify("button", "")
+    assert desk.alerts.status()["overflowed"] == 3
+    assert (len(desk.alerts._inbox), len(desk.alerts._presses)) == (512, 515)
+    assert [len(desk.alerts._next()) for _ in range(515)] == [1] * 515
+    assert len(desk.alerts._next()) == 512
+    assert desk.alerts._next() == []
+
+
+def test_a_status_is_given_though_the_queue_cannot_be_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.tell("visitor")
+
+    def unread() -> dict[str, int]:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(desk.queue, "counts", unread)
+    assert desk.alerts.status()["channels"]["Ann"] == shown()
+
+
+def test_the_doorbells_health_is_looked_at_and_told() -> None:
+    desk = Desk(wellbeing=HealthMonitor(health_conditions(60 * NS_PER_S)), facts=lambda: HealthFacts(offline=True))
+    desk.alerts._on_time()
+    assert desk.alerts.status()["queued"] == 0
+    desk.clock.second += 61
+    desk.alerts._on_time()
+    assert ALERTS["offline"].text in desk.collect()["Ann"].body
+    desk.alerts.close()
+
+
+def test_a_state_that_changed_too_soon_is_told_once_when_its_pause_is_over() -> None:
+    desk = Desk(policy={"cool_down_ns": 300 * NS_PER_S})
+    desk.tell("privacy on")
+    desk.tell("privacy off")
+    status = desk.alerts.status()
+    assert (status["queued"], status["rate_limited"]) == (2, 2)
+    desk.clock.second += 301
+    desk.alerts._on_time()
+    assert desk.alerts.status()["queued"] == 4
+    desk.alerts._on_time()
+    assert desk.alerts.status()["queued"] == 4
+    assert ALERTS["privacy off"].text in desk.collect()["Ann"].body
+    desk.alerts.close()
 
 
 def shown(*, waiting: int = 0, delivered: int = 0) -> dict[str, object]:
