@@ -784,7 +784,24 @@ def _number(options: frozenset[str], name: str, default: int) -> int:
     return next((int(each.removeprefix(name)) for each in options if each.startswith(name)), default)
 
 
+def _together(found: dict[str, Any]) -> str:
+    """The last line of a run, which `scripts/prove.py` keeps in tests/PROVED.json."""
+    counts = {name: (each["killed"], each["killed"] + len(each["survived"])) for name, each in found.items()}
+    shares = {name: killed / made for name, (killed, made) in counts.items() if made}
+    if not shares:
+        return "no mutants"
+    killed, made = (sum(column) for column in zip(*counts.values(), strict=True))
+    lowest = min(shares, key=shares.__getitem__)
+    return (
+        f"{made} mutants in {len(shares)} groups, {killed} noticed, {killed / made:.1%}; "
+        f"lowest: {lowest} {shares[lowest]:.1%}"
+    )
+
+
 def main(arguments: Sequence[str]) -> int:
+    if sys.version_info < (3, 12):
+        print("The mutation runner needs Python 3.12, for sys.monitoring.", file=sys.stderr)
+        return 2
     os.chdir(ROOT)
     # A fork has only the thread that forked, and would wait for ever for the other threads of a pool.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")
@@ -809,6 +826,7 @@ def main(arguments: Sequence[str]) -> int:
             flush=True,
         )
     RESULT.write_text(json.dumps(found, indent=1))
+    print(_together(found), flush=True)
     return 0 if reached else 1
 
 
