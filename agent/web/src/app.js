@@ -116,7 +116,7 @@ async function sessionState() {
  */
 function reloadWhenUpdated(program) {
   const own = new URL(import.meta.url).searchParams.get("v");
-  if (!own || own === program || sessionStorage.getItem("program") === program) return;
+  if (!own || !program || own === program || sessionStorage.getItem("program") === program) return;
   sessionStorage.setItem("program", program);
   location.reload();
 }

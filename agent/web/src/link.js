@@ -1,4 +1,5 @@
-// Asks the doorbell: one message there, one back (agent/wire/control.py), over HTTPS on the same origin.
+// Asks the doorbell: one message there, one back (agent/wire/control.py), over HTTPS on the same origin, or through a
+// session of the link (away.js).
 import { FormatError, LostError, PageError, RefusedError } from "./errors.js";
 import { utf8 } from "./wire/bytes.js";
 import { BODY_BYTES } from "./wire/operations.js";
@@ -17,6 +18,8 @@ import { BODY_BYTES } from "./wire/operations.js";
 
 const TYPE = "application/vnd.doorward.frame";
 const TIMEOUT_MS = 30_000;
+/** @type {typeof fetchOp | undefined} */
+let through;
 
 /**
  * @param {object} head
@@ -100,10 +103,20 @@ export const ask = async (op, ...values) => (await fetchOp(op, ...values)).resul
  * @returns {Promise<{ result: ControlOperations[Op]["answer"], body: Bytes }>}
  */
 export async function fetchOp(op, ...values) {
+  if (through) return through(op, ...values);
   const [head = {}, body] = values;
   // The doorbell closes the connection in the middle of a frame that is too large, which would hide the error.
   if (frame(head, body).length > BODY_BYTES[op]) throw new FormatError("error.format", { what: op });
   return post(`/api/${String(op)}`, head, body);
+}
+
+/**
+ * Asks everything through `fetch` from now on; over HTTPS if it is undefined.
+ *
+ * @param {typeof fetchOp | undefined} fetch
+ */
+export function fetchThrough(fetch) {
+  through = fetch;
 }
 
 /** @param {string} code */

@@ -3,7 +3,8 @@
 
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { PageError, plainOf } from "./errors.js";
+import { isAway, knownRelay, leaveRelay, reachDoorbell, rememberRelay } from "./away.js";
+import { LostError, PageError, plainOf } from "./errors.js";
 import { ask } from "./link.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
@@ -360,13 +361,16 @@ const operations = {
   /** @param {{ credential: Credential, origin: string }} options */
   async unlock({ credential, origin }) {
     const own = await keys.unlock(credential);
+    await reachDoorbell(own.approval);
     await answerWaitingTest(own);
-    await enrolling.prove(own.approval, origin);
-    await syncNewDevice();
+    if (!isAway()) await enrolling.prove(own.approval, origin);
+    const { device: met } = await syncNewDevice();
+    await rememberRelay(met.text);
     use(own);
   },
 
   async lock() {
+    leaveRelay();
     identity = null;
     newKit = null;
     older = [];
@@ -381,8 +385,16 @@ const operations = {
 
   // Looking
 
+  /** A doorbell that can be reached through a relay has to be unlocked first: the session needs the owner's key. */
   async hello() {
-    return ask("page_hello");
+    try {
+      return await ask("page_hello");
+    } catch (error) {
+      const known = error instanceof LostError ? await knownRelay() : undefined;
+      if (!known) throw error;
+      const { device, doorbell } = known;
+      return { claimed: true, device, doorbell, owner: false, session: "", program: "" };
+    }
   },
 
   /**
