@@ -1,9 +1,9 @@
 """Decides when something moves at the door: luma, time and zones in, motion samples out.
 
-Read `detector.py` first: it is the algorithm.  `parameters.py` has every number, `background.py` what the scene looks
-like when nobody is there, `clearing.py` what lies between it and the lens, `tracking.py` what tells a visitor from a
-branch, `lighting.py` what tells one who fills the picture from a lamp, `presence.py` who stands still, `lens.py` what
-is wrong with the camera itself, `zones.py` where to look, `scoring.py` how it is judged.
+Read `detector.py` first: it is the algorithm. `parameters.py` has every number, `background.py` the scene without
+visitors, `clearing.py` rain and noise before it, `tracking.py` and `confirming.py` tell a visitor from a branch,
+`lighting.py` from light, `presence.py` holds one who stands, `lingering.py` finds one who comes slowly, `lens.py`
+watches the camera itself, `zones.py` says where to look, `scoring.py` judges the answers.
 
-`grids.py` is its memory, and `passes/` what is done to it: twice, in Python and in C, with the same answers.
+`grids.py` is its memory, and `passes/` works on it: twice, in Python and in C, with the same answers.
 """

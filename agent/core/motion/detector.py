@@ -12,7 +12,7 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
     Taking the local mean out makes light vanish; asking for the difference itself as well keeps the halo of a bright
     thing out.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by sign, plus a
     share of the local contrast (`background.py`).
-3.  **Much at once?**  When the share of differing cells jumps by 15 %, judgement waits 0.6 s and then rests on
+3.  **Much at once?**  When the share of differing cells jumps by 20 %, judgement waits 0.6 s and then rests on
     structure (`lighting.py`).  Structure kept is light, and has been learned meanwhile; structure lost while things
     still change is a person close to the lens, and fires: "too much changed" is never a reason to drop a visitor.
 4.  **Track before detecting.**  A path is a sequence of differing cells, each within a step of the one before, that
@@ -26,7 +26,9 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
     noise follows except around a confirmed visitor.
 7.  **Stay.**  A visitor who stands still is `present` as long as they hide the scene from before they came, and live
     (`presence.py`).
-8.  **Mind the lens.**  Every two seconds: is it covered, moved, shaken (`lens.py`)?
+8.  **Linger.**  A visitor who comes too slowly for a path is found by comparing with the scene of half a minute ago
+    (`lingering.py`).
+9.  **Mind the lens.**  Every two seconds: is it covered, moved, shaken (`lens.py`)?
 
 `moving` is a strict yes.  Keeping an event alive on a weaker `score`, or on `present` for up to five minutes, is the
 event machine's business (`agent/core/events.py`).
@@ -49,6 +51,7 @@ from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
 from agent.core.motion.lighting import SuddenLightChange, hidden_structure, is_only_lit
+from agent.core.motion.lingering import LingeringVisitor
 from agent.core.motion.pacing import FrameRateMonitor
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MakePasses
@@ -109,6 +112,7 @@ class Detector:
         self._grids = grids = Grids(zones_here)
         self._passes = passes = make_passes(grids, height_px, width_px)
         self._presence = PresenceTracker(grids, passes, settings)
+        self._lingering = LingeringVisitor(grids, passes, settings)
         self._clearing = NoiseReduction()
         self._background = Background(grids, passes, self._pace.frames_per_s, settings)
         self._tracks = Tracks(grids, passes, self._pace.frames_per_s, settings)
@@ -194,12 +198,15 @@ class Detector:
             self._count_frames()
         if self._clearing.rains != self._rained:
             self._rained = self._clearing.rains
+            self._lingering.forget()
             self._background.forget_cell_noise()
         if sensor_ns < self._learnt_at_ns:
             return self._learn(sensor_ns)
         sample = self._look(sensor_ns)
         if sample.moving or self._presence.box is not None:
             sample = self._with_presence(sample)
+        elif self._frame_number % _FULL_LOOK_FRAMES == 0 and not self._sudden.settling:
+            sample = self._with_lingering(sample)
         self._watches_quietly = not (self._look_on_frames or self._sudden.settling or self._presence.box is not None)
         return sample
 
@@ -211,6 +218,7 @@ class Detector:
         self._confirmed = None
         self._sudden.forget()
         self._presence.forget()
+        self._lingering.forget()
         self._background.begin()
         self._tracks.clear()
         self._confirming.forget()
@@ -258,6 +266,7 @@ class Detector:
         """Let the light settle; at the end decide between light and a person who fills the picture."""
         self._look_on_frames = _LOOK_ON_FRAMES
         self._confirmed = None
+        self._lingering.forget()
         self._tracks.advance(self._frame_number)
         self._tracks.drop_paths()
         self._sudden.observe(cv2.countNonZero(self._grids.changing) / self._watched_cells)
@@ -278,6 +287,7 @@ class Detector:
 
     def _smooth_as_needed(self) -> None:
         if self._clearing.switched(self._background.scene_noise):
+            self._lingering.forget()
             self._background.expect_noise(1 / SMOOTHING_GAIN if self._clearing.smooths else SMOOTHING_GAIN)
 
     # Confirmation.
@@ -317,6 +327,14 @@ class Detector:
         else:
             self._tracks.drop_paths()  # the visitor's, or what is left behind would pass for them
         return sample
+
+    def _with_lingering(self, sample: MotionSample) -> MotionSample:
+        lingering, sensor_ns = self._lingering, sample.sensor_ns
+        box = lingering.look(self._background, self._frame_number, _FULL_LOOK_FRAMES, sensor_ns)
+        if box is None:
+            return sample
+        self._presence.confirm(box, sensor_ns, self._background, (lingering.scene, lingering.threshold))
+        return self._sample(sensor_ns, 1.0, box, sample.state)
 
     # Reporting.
 

@@ -76,9 +76,13 @@ class MotionSettings:
     alive_s: float = 8.0
     """Somebody who stands moves a little at least so often, who reads every six seconds; a parcel does not."""
 
+    scene_age_s: float = 30.0
+    """A visitor who comes so slowly that no path shows it is found by comparing with the scene this long ago."""
+
     # When much changes at once.
-    sudden_share: float = 0.15
-    """Share of the watched picture that has to start to differ at once to suspect the light."""
+    sudden_share: float = 0.2
+    """Share of the watched picture that must start to differ at once to suspect the light. A person who steps in and
+    fills the picture takes longer than a frame."""
     settle_s: float = 0.6
     """How long the scene may take to settle after that before it is judged."""
     settle_absorb_s: float = 0.33

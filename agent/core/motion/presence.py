@@ -29,12 +29,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from agent.core.motion.background import Background
-from agent.core.motion.grids import Grids
+from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, Passes
 from agent.core.timebase import BootNs, seconds
 
-__all__ = ["PresenceTracker", "around"]
+__all__ = ["PresenceTracker", "around", "fidget_limit"]
 
 _MARGIN = 4
 """How far around the body, in cells, its continuation is looked for."""
@@ -94,14 +94,16 @@ class PresenceTracker:
         self._looked_ns, self._then_ns = BootNs(looked + hole_ns), BootNs(then + hole_ns)
         self._until_ns, self._confirmed_ns = BootNs(until + hole_ns), BootNs(confirmed + hole_ns)
 
-    def confirm(self, box: CellBox, sensor_ns: BootNs, background: Background) -> None:
-        """Motion is confirmed in `box`."""
+    def confirm(
+        self, box: CellBox, sensor_ns: BootNs, background: Background, before: tuple[Grid, Grid] | None = None
+    ) -> None:
+        """Motion is confirmed in `box`. `before`: scene and threshold without the visitor, if not the present ones."""
         self._confirmed_ns = sensor_ns
         if self.box is not None and sensor_ns - self._looked_ns < 2 * _LOOK_NS:
             return
         if self.box is None:
-            self._grids.scene[:] = self._grids.seen
-            np.multiply(self._grids.threshold, _BODY_SHARE, out=self._grids.scene_threshold)
+            self._grids.scene[:], threshold = before or (self._grids.seen, self._grids.threshold)
+            np.multiply(threshold, _BODY_SHARE, out=self._grids.scene_threshold)
         is_same = self.box is not None and _touch(self.box, box)
         self._confirmed = box
         stands = self.box is not None and is_same and _area(box) < _ARM_SHARE * _area(self.box)
@@ -124,7 +126,7 @@ class PresenceTracker:
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
         # A frame from when they walked says nothing about standing: whoever walks out of the picture differs from it.
         walked_then = self._then_ns <= self._confirmed_ns
-        if not walked_then and self._passes.fidgeting_cells(self._window, _limit(background)) >= _FIDGET_CELLS:
+        if not walked_then and self._passes.fidgeting_cells(self._window, fidget_limit(background)) >= _FIDGET_CELLS:
             self._until_ns = BootNs(sensor_ns + self._patience_ns(background))
             self.found_again, self._resumed = self._resumed, False
         if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
@@ -140,7 +142,7 @@ class PresenceTracker:
 
     def _patience_ns(self, background: Background) -> int:
         """The noisier the picture, the seldomer somebody who stands moves by more than that."""
-        return round(self._alive_ns * _limit(background) / _FIDGET_STEPS)
+        return round(self._alive_ns * fidget_limit(background) / _FIDGET_STEPS)
 
     def _body(self, seed: CellBox, least_step: float) -> tuple[int, CellBox]:
         """How many cells differ in and about `seed`, and the box around those that hang together with it."""
@@ -170,7 +172,7 @@ def around(boxes: Sequence[CellBox]) -> CellBox:
     return min(left), min(top), max(right), max(bottom)
 
 
-def _limit(background: Background) -> float:
+def fidget_limit(background: Background) -> float:
     """From so many steps on, a cell has changed."""
     return max(_FIDGET_STEPS, _FIDGET_NOISES * background.scene_noise)
 

@@ -235,7 +235,7 @@ def test_the_frame_is_only_read(walk: list[np.ndarray]) -> None:
         object_detector.step(LumaFrame(picture, BootNs(seconds(number / 10))))
 
 
-def test_the_quiet_path_allocates_no_picture_but_for_the_look_at_the_lens(scene: Draw) -> None:
+def test_the_quiet_path_allocates_no_picture_but_for_its_two_seldom_looks(scene: Draw) -> None:
     object_detector, picture = detector(), scene()
     frames = [LumaFrame(picture, BootNs(seconds(number / 10))) for number in range(200)]
     for frame in frames[:100]:
@@ -248,6 +248,6 @@ def test_the_quiet_path_allocates_no_picture_but_for_the_look_at_the_lens(scene:
             before_bytes, _ = tracemalloc.get_traced_memory()
             assert object_detector.step(frame).state is MotionState.QUIET
             allocated += tracemalloc.get_traced_memory()[1] - before_bytes > 2000
-        assert allocated <= 5  # once in two seconds
+        assert allocated <= 5 + 7  # once in two seconds, and once in sixteen frames
     finally:
         tracemalloc.stop()

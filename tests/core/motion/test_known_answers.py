@@ -23,7 +23,7 @@ from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
 ANSWERS_SHA256 = "8294a0601afa925c35fae6c16f810deacc680315e33542928c424be26a833229"
-GRIDS_SHA256 = "f1f0e06a9b31fa998ae1342ad100df11c9d1bdb4577f49788c223877e47a81b4"
+GRIDS_SHA256 = "8d2987c5cdb64f75a73e50882c42fd8a89026f2f5b36deb9d254e542ddc3a1e1"
 
 
 def frames() -> Iterator[Luma]:

@@ -1,0 +1,77 @@
+"""A visitor who comes slowly is told, and what stays or sways is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from agent.core.motion.background import Background
+from agent.core.motion.grids import Grids
+from agent.core.motion.lingering import LingeringVisitor
+from agent.core.motion.parameters import MotionSettings
+from agent.core.motion.passes import CellBox
+from agent.core.motion.passes.pure import PurePasses
+from agent.core.motion.zones import ZoneMap
+from agent.core.timebase import BootNs, seconds
+
+PERSON = np.s_[28:36, 33:36]
+
+
+def boxes(draw: Callable[[int, np.ndarray], None], looks: int = 30) -> list[CellBox | None]:
+    """The answers to looks 1.6 s apart at a bare wall on which `draw` draws from the tenth on."""
+    grids = Grids(ZoneMap().rasterise(60, 80))
+    passes = PurePasses(grids, 60, 80)
+    background = Background(grids, passes, 10.0, MotionSettings())
+    lingering = LingeringVisitor(grids, passes, MotionSettings())
+    grids.threshold[:], grids.seen[:] = 8, 100
+    found = []
+    for number in range(looks):
+        grids.frame[:] = 100
+        if number >= 10:
+            draw(number, grids.frame)
+        found.append(lingering.look(background, 16 * number, 16, BootNs(seconds(1.6 * number))))
+        grids.seen[:] = grids.frame  # so slow that the background follows at once
+    return found
+
+
+def test_a_small_person_who_walks_towards_the_camera_is_told_within_four_looks() -> None:
+    def person(number: int, frame: np.ndarray) -> None:
+        frame[PERSON] = 150 + 20 * (number % 2)
+
+    found = boxes(person)
+    told = [number for number, box in enumerate(found) if box is not None]
+    assert 12 <= told[0] <= 14
+    left, top, right, bottom = found[told[0]] or (0, 0, 0, 0)
+    assert (left, top) <= (33, 28)
+    assert (right, bottom) >= (36, 36)
+
+
+def test_a_parcel_is_not_told() -> None:
+    def parcel(_number: int, frame: np.ndarray) -> None:
+        frame[PERSON] = 150
+
+    assert not any(boxes(parcel))
+
+
+def test_something_smaller_than_the_smallest_person_is_not_told() -> None:
+    def cat(number: int, frame: np.ndarray) -> None:
+        frame[30:32, 30:32] = 150 + 20 * (number % 2)
+
+    assert not any(boxes(cat))
+
+
+@pytest.mark.parametrize("period", [2, 3])
+def test_trees_in_the_wind_all_over_the_picture_are_not_told(period: int) -> None:
+    def trees(number: int, frame: np.ndarray) -> None:
+        frame[:30:2] = 150 + 20 * (number % period)
+
+    assert not any(boxes(trees))
+
+
+def test_a_visitor_of_a_minute_ago_no_longer_compares() -> None:
+    def person(number: int, frame: np.ndarray) -> None:
+        frame[PERSON] = 150 + 20 * (number % 2) * (number < 14)
+
+    assert not any(boxes(person, looks=80)[16:])
