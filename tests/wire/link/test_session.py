@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
 from dataclasses import fields
@@ -14,10 +13,11 @@ from hypothesis import strategies as st
 from agent.mqtt.bus_settings import BusSettings
 from agent.wire.link import session as module
 from agent.wire.link.session import EndReason, LinkSession, SessionEnded, StreamData
+from tests.properties.amounts import amount
 
 TO_DEVICE, TO_CLIENT = b"\1" * 32, b"\2" * 32
 SIZES = (256, 1024, 4096, 15_360)
-MUTANTS = int(os.environ.get("DOORWARD_LINK_MUTANTS", "100000"))
+MUTANTS = amount(100_000, 1_000_000)
 
 
 def two_ends() -> tuple[LinkSession, LinkSession]:
@@ -216,7 +216,7 @@ def test_an_authentic_record_that_is_not_of_this_version_ends_the_session(
 
 
 def test_a_hundred_thousand_changed_frames_change_nothing() -> None:
-    """Bits, lengths, counters, pieces of other frames, and noise (`DOORWARD_LINK_MUTANTS`: how many)."""
+    """Bits, lengths, counters, pieces of other frames, and noise (a million in `make prove-consent`)."""
     chance = random.Random(17)
     one, other = two_ends()
     one.send(1, b"a request", last=True)
