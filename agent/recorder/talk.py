@@ -169,13 +169,13 @@ class TalkService(ThreadOwned):
     def _try_speaker(self) -> None:
         """Opens and closes the speaker at the start, and now and then while it is missing, for the status."""
         now_s = time.monotonic()
-        if self._session is not None or now_s - self._tried_s < (_AGAIN_S if self._fault else float("inf")):
+        is_known = now_s - self._tried_s < (_AGAIN_S if self._fault else float("inf"))
+        if is_known or self._session is not None or not self._may_open():
             return
         self._tried_s = now_s
-        if self._may_open():
-            speaker = self._opened()
-            if speaker is not None:
-                _close(speaker)
+        speaker = self._opened()
+        if speaker is not None:
+            _close(speaker)
 
     def _opened(self) -> Speaker | None:
         try:

@@ -22,6 +22,7 @@ from tests.talkers import heard, level_at, loudest_hz
 
 pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(300)]
 
+at_length = pytest.mark.at_length("make test-browser")
 PITCH_HZ = 800
 LEVEL = 12_000
 
@@ -94,7 +95,9 @@ class Overheard:
         monkeypatch.setattr(TalkBuffer, "put_offer", offered)
 
 
-@pytest.mark.parametrize("codec", [FrameKind.OPUS, FrameKind.MULAW], ids=["opus", "mulaw"])
+@pytest.mark.parametrize(
+    "codec", [FrameKind.OPUS, pytest.param(FrameKind.MULAW, marks=at_length)], ids=["opus", "mulaw"]
+)
 def test_the_tone_of_the_browsers_microphone_is_heard_at_the_door_and_by_nobody_between(
     codec: FrameKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +141,7 @@ def test_the_tone_of_the_browsers_microphone_is_heard_at_the_door_and_by_nobody_
     assert {len(frame) for frame in overheard.frames} <= {152, 408}, "no length tells what was said"
 
 
+@at_length
 def test_the_second_owner_is_told_who_talks_and_each_refusal_is_said_in_words(tmp_path: Path) -> None:
     with a_talking_home(tmp_path) as home:
         people = home.people
@@ -158,6 +162,7 @@ def test_the_second_owner_is_told_who_talks_and_each_refusal_is_said_in_words(tm
         assert people.browser.troubles("ana") == []
 
 
+@at_length
 def test_a_quick_reply_is_played_and_the_panel_is_looked_at(tmp_path: Path, screenshots: Path) -> None:
     replies = tmp_path / "replies"
     replies.mkdir()
@@ -192,6 +197,7 @@ def test_a_quick_reply_is_played_and_the_panel_is_looked_at(tmp_path: Path, scre
         assert people.browser.troubles("ana") == []
 
 
+@at_length
 def test_a_doorbell_without_a_speaker_shows_no_button(tmp_path: Path) -> None:
     with a_house(tmp_path, None) as house, phones(house, tmp_path) as people:
         people.pair("ana")

@@ -26,6 +26,8 @@ from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.entries import decode_entry, encode_entry
 from agent.core.ledger.merkle import Frontier
 from agent.core.motion.labels import parse_labels
+from agent.core.talk.frames import FrameReader, read_content
+from agent.core.talk.offers import TalkOffer
 from agent.core.vault.age import bech32
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.recipients import parse_recipient
@@ -51,6 +53,7 @@ __all__ = ["FOUND", "TARGETS", "Target"]
 FOUND = Path(__file__).parent / "found"
 """Inputs that once broke a target, `<target>-<what it broke>`."""
 VECTORS = Path(__file__).parents[1] / "vectors"
+TALK = json.loads((VECTORS / "talk" / "session.json").read_text(encoding="utf-8"))
 EXAMPLE = Path(__file__).parents[2] / "config" / "doorward.toml"
 TRUST, _ = (
     TrustStore()
@@ -166,6 +169,22 @@ def link_record(data: bytes) -> None:
     assert (reader.received, reader.ended) == (0, None)
     heard = reader._on_content(data)
     assert reader.ended is None or heard == SessionEnded(reader.ended)
+
+
+def _talk_offers() -> Iterator[bytes]:
+    yield envelope.read_unverified(TALK["envelope"].encode()).payload
+
+
+def talk_frame(data: bytes) -> None:
+    """A sealed frame opens only as it was sealed. Its content is read or refused."""
+    reader = FrameReader(base64.decode(TALK["key"]), bytes.fromhex(TALK["session"]))
+    with contextlib.suppress(FormatError):
+        reader.open(data)
+        assert data.hex() in {row["frame"] for row in (*TALK["frames"], *TALK["refused"])}
+    if len(data) in (128, 256, 384, 512):
+        with contextlib.suppress(FormatError):
+            frame = read_content(1, data)
+            assert len(frame.content) <= len(data) - 3
 
 
 def _vectors(folder: str) -> Iterator[bytes]:
@@ -296,6 +315,8 @@ TARGETS: dict[str, Target] = {
     "poster": Target(split_poster, lambda: iter([(VECTORS / "vault" / "poster.jpg").read_bytes()])),
     "vault-name": Target(text_of(parse_name), given(b"segments/r/r72iu6esjgk3qdszuyrny5nrom.age", b"manifest")),
     "labels": Target(parse_labels, given(b'{"t":1,"labels":[]}\n', b"[]")),
+    "talk-frame": Target(talk_frame, lambda: (bytes.fromhex(row["frame"]) for row in TALK["frames"])),
+    "talk-offer": Target(lambda data: strictjson.decode(data, TalkOffer), _talk_offers),
     "circle": Target(text_of(parse_circle), given(b"52.0902,5.1115,300")),
     "time": Target(text_of(lambda text: parse_seconds(text, "--from")), given(b"2026-11-25T10:00:00Z", b"2026-11-25")),
     "configuration": Target(

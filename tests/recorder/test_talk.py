@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from agent.clients.opening import HybridIdentity
-from agent.core.talk.frames import FrameKind
+from agent.core.talk.frames import FrameKind, TalkFrame
 from agent.core.talk.offers import TalkSecret, TalkState
 from agent.errors import DeviceError, OpenError
 from agent.ipc.protocol import PutTalkOffer, TalkWork
 from agent.platform.entropy import SystemEntropy
 from agent.ports import Speaker
 from agent.recorder import talk
-from agent.recorder.playback.sounds import attention
+from agent.recorder.playback.sounds import FRAME_SAMPLES, VoiceDecoder, attention
 from agent.recorder.playback.speaker_file import FileSpeaker
 from agent.recorder.talk import SpeakerSettings, TalkService
 from tests.talkers import FrameWriter, heard, level_at, loudest_hz, mulaw_tone, opus_tone, writer_of
@@ -358,3 +358,17 @@ def test_the_page_can_only_make_it_quieter_than_the_configuration(tmp_path: Path
     assert levels[1] == pytest.approx(2000, rel=0.1)
     assert levels[2] == pytest.approx(2000, rel=0.1)
     assert levels[3] < 1
+
+
+def test_ten_thousand_damaged_packets_of_a_voice_end_no_thread_and_make_no_long_sound() -> None:
+    """An owner's browser may be altered. Its packets are a voice, some noise, or silence."""
+    chance, decoder = random.Random(3), VoiceDecoder()
+    good = opus_tone(PITCH_HZ, 0.4)
+    for _ in range(10_000):
+        packet = bytearray(chance.choice(good))
+        for _ in range(chance.randrange(1, 6)):
+            packet[chance.randrange(len(packet))] = chance.randrange(256)
+        if chance.random() < 0.3:
+            packet = bytearray(chance.randbytes(chance.randrange(1, 509)))
+        assert len(decoder.decode(TalkFrame(1, FrameKind.OPUS, bytes(packet)))) <= 2 * FRAME_SAMPLES
+    assert len(decoder.decode(TalkFrame(1, FrameKind.MULAW, bytes(320)))) <= FRAME_SAMPLES

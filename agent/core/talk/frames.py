@@ -30,6 +30,7 @@ __all__ = [
     "FrameKind",
     "FrameReader",
     "TalkFrame",
+    "read_content",
 ]
 
 FRAME_MS: Final = 20
@@ -93,7 +94,7 @@ class FrameReader:
             plain = self._aead.decrypt(bytes(4) + frame[:COUNTER_BYTES], frame[COUNTER_BYTES:], self._session)
         except InvalidTag as error:
             raise FormatError("A talk frame does not open.") from error
-        found = _read(counter, plain)
+        found = read_content(counter, plain)
         self._remember(counter)
         return found
 
@@ -108,7 +109,8 @@ class FrameReader:
         self._seen = (self._seen << min(ahead, WINDOW) | 1 << self._newest - counter) & (1 << WINDOW) - 1
 
 
-def _read(counter: int, plain: bytes) -> TalkFrame:
+def read_content(counter: int, plain: bytes) -> TalkFrame:
+    """Returns the frame in an opened plaintext. Raises `FormatError` for another kind, size or padding."""
     kind, length = _HEAD.unpack_from(plain)
     content, padding = plain[_HEAD.size : _HEAD.size + length], plain[_HEAD.size + length :]
     exact = len(plain) == len(content) + _HEAD.size + len(padding) and len(content) == length
