@@ -17,7 +17,7 @@ from agent.wire import disclosures
 from agent.wire.statements import Revocation
 from agent.wire.topics import ANONYMOUS, ReceiptTopic
 from tests.custodian.test_tips import receipt, tip, with_tips
-from tests.custodians import POLICE, ROOT, Door, complete, signed, stated
+from tests.custodians import OWNERS_HEADER, POLICE, ROOT, Door, approval, complete, signed, stated
 
 ROOT_FOLDER = Path(__file__).resolve().parents[2]
 STEPS = {"next_transition", "TRANSITIONS"}
@@ -118,3 +118,14 @@ def test_an_old_receipt_counts_as_a_replay_for_a_request_and_for_a_tip(door: Doo
         assert door.hear(said, POLICE, topic) is not None
         assert door.hear(said, POLICE, topic) is None
         assert door.journal.counters()["replayed"] == number + 1
+
+
+def test_bytes_behind_the_recorded_end_of_a_segment_do_not_leave(door: Door) -> None:
+    asked = door.ask()
+    paper = door.vault.kept[door.segments[0]]
+    statement, headers = approval(door, asked, door.segments[0])
+    payload = paper.file[len(OWNERS_HEADER) :]
+    paper.file += b"left by a power cut"
+    disclosure = door.obey(statement, headers).disclosure
+    assert disclosure is not None
+    assert door.outbox.objects[disclosure][1] == headers[0] + payload

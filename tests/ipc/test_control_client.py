@@ -9,19 +9,23 @@ from typing import Any
 import pytest
 
 from agent import errors
-from agent.errors import DoorwardError, NetworkError, StorageError
-from agent.ipc.control_client import DeviceLink
+from agent.errors import DoorwardError, NetworkError, OpenError, StorageError
+from agent.ipc.control_client import DeviceLink, read_settings
 from agent.ipc.control_operations import (
     GetPageFacts,
     ListSegments,
     ListTips,
+    SignedAnswer,
     SubmitStatement,
     TipsAnswer,
     VerdictAnswer,
 )
 from agent.ipc.rpc import success
 from agent.ipc.rpc_server import control_server
+from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
+from agent.wire.statements import Settings
+from tests.wire import samples
 
 Answer = Callable[[Frame], Frame]
 
@@ -126,3 +130,19 @@ def test_a_link_is_closed_when_its_block_is_left(answering: Answering) -> None:
         assert link.ask(GetPageFacts()) == {}
     with pytest.raises((NetworkError, ValueError)):
         link.ask(GetPageFacts())
+
+
+def test_settings_are_shown_as_they_were_signed_and_nothing_else_is_taken_for_them(
+    answering: Callable[[Answer], DeviceLink],
+) -> None:
+    settings = Settings(v=1, device=samples.DEVICE_KEY.text, owner_time_ms=1, nonce="0" * 32, name="Front")
+    said: list[str | None] = [
+        None,
+        envelope.sign(Settings.PAYLOAD_TYPE, strictjson.encode(settings), samples.OWNER).decode(),
+        envelope.sign("application/vnd.doorward.other+json", strictjson.encode(settings), samples.OWNER).decode(),
+    ]
+    link = answering(lambda _frame: success(SignedAnswer(said.pop(0))))
+    assert read_settings(link) is None
+    assert read_settings(link) == settings
+    with pytest.raises(OpenError, match="no settings"):
+        read_settings(link)

@@ -113,6 +113,8 @@ GROUPS = (
             "tests/recorder/test_vault*.py",
             "tests/recorder/test_chapters.py",
             "tests/recorder/test_starting_and_stopping.py",
+            "tests/recorder/test_index_copy.py",
+            "tests/custodian/test_vault_follower.py",
             "tests/contracts/test_index.py",
         ),
     ),

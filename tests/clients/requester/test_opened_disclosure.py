@@ -29,6 +29,7 @@ from agent.core.ledger.merkle import check_inclusion, leaf_hash
 from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
 from agent.errors import ConfigurationError, StorageError
+from agent.platform import files
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.wire import strictjson
 from agent.wire.area import Point, Polygon
@@ -727,3 +728,18 @@ def test_an_opening_that_fails_leaves_what_was_there_and_nothing_half(
         open_disclosure(requester.folder, disclosure.id, now_s=NOW_S + 1, zone=AMSTERDAM)
     assert made.report.read_bytes() == before
     assert [path.name for path in made.folder.parent.iterdir()] == [disclosure.id]
+
+
+def test_what_was_opened_has_its_name_on_the_disk_before_it_is_told(
+    requester: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[list[str]] = []
+    sync = files.sync_folder
+
+    def noted(path: Path) -> None:
+        synced.append(sorted(each.name for each in path.iterdir()))
+        sync(path)
+
+    monkeypatch.setattr(files, "sync_folder", noted)
+    done = opened(requester, asked, house.disclose(asked))
+    assert synced[-1] == [done.report.parent.name]

@@ -779,3 +779,14 @@ def test_a_tip_counts_with_its_whole_size_as_soon_as_its_first_part_is_read(
     assert (usage.disclosures, usage.size_bytes) == (1, sum(map(len, tip.parts)))
     assert usage.parts == len(tip.parts)
     door.bus.stop()
+
+
+def test_a_doorbell_is_known_as_soon_as_its_first_answer_has_been_verified(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    play(clock, desk, door, until=lambda: ReceiverEventKind.BEGUN in desk.kinds)
+    assert KnownDoorbells(requester.folder).all() == ()
+    play(clock, desk, door)
+    (known,) = KnownDoorbells(requester.folder).all()
+    assert known == KnownDoorbells(requester.folder).find(house.device_id)
