@@ -62,7 +62,7 @@ _BUILT: Final = ("agent/web/static/", "tests/vectors/")
 _ABOUT_WORDS: Final = ("scripts/plain_words.py",)
 _SAYS: Final = ("agent/", "firmware_bridge/", "scripts/", "bench/", "demo/")
 """Folders in whose Python files a text with a space is a message: an error, a remedy, help or a line of a table."""
-_LATER: Final = ("agent/core/motion/", "bench/motion/")
+_LATER: Final = ()
 
 
 def _python(source: str, *, messages: bool) -> Iterator[tuple[int, str]]:

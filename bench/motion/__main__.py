@@ -4,8 +4,8 @@
     python -m bench motion --only heldout   # … one part; also: films, accuracy, seeds, hour, memory, cost, instructions
     python -m bench motion --ours           # our detector alone, five minutes; the peers' figures stay as they were
 
-What is not measured stays as it was (`measured.json`).  Peers that are not installed are left out: `motion` and
-`valgrind` are Debian packages, which `make bench` installs; DVR-Scan and matplotlib are installed from
+Parts that are not measured stay as they were (`measured.json`).  Peers that are not installed are left out: `motion`
+and `valgrind` are Debian packages, which `make bench` installs; DVR-Scan and matplotlib are installed from
 `requirements/bench.txt` into an environment of the benchmark's own under `.cache/`.
 """
 
@@ -43,15 +43,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
 CACHE = ROOT / ".cache" / "bench"
 KEPT = Path(__file__).with_name("measured.json")
-"""What RESULTS.md is made from, so that one part can be measured again and the others stay as they were."""
+"""The source of RESULTS.md, so that one part can be measured again and the others stay as they were."""
 PARTS = ("heldout", "films", "accuracy", "seeds", "hour", "memory", "cost", "instructions")
 
 _COUNTED = (accuracy.OURS, accuracy.OURS_PURE, "prototype_tracked")
 _COMPARED_SEEDS = scenes.REPORT_SEEDS
-"""Of the drawn scenes that every detector is judged on."""
+"""Seeds of the drawn scenes that every detector is judged on."""
 _FEWER, _MORE = 60, 2060
 _ROUNDS = 3
-"""Of the cost's measurement; the median counts."""
+"""Rounds of the cost's measurement; the median counts."""
 
 
 def main() -> int:

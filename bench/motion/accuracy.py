@@ -27,7 +27,7 @@ OURS_PURE = "Doorward without the kernel"
 """The same answers; only its cost is another."""
 
 Judge = Callable[[Clip], tuple[Interval, ...]]
-"""What a detector makes of a clip: its events."""
+"""The events that a detector makes of a clip."""
 
 Source = tuple[str, int, bool] | tuple[Path, str]
 """A drawn clip (kind, seed, visitor), or a real one (folder, name): small enough to send to another process."""

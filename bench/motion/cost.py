@@ -65,7 +65,7 @@ def batched_ms(make: MakeStep, frames: npt.NDArray[np.uint8], measured_s: float,
 
 
 def floor_us(frame: npt.NDArray[np.uint8]) -> dict[str, float]:
-    """What cannot be undercut, in a hot loop: one pass over the picture, and halving it twice."""
+    """The floor, in a hot loop: one pass over the picture, and halving it twice."""
     other, out = frame.copy(), np.empty_like(frame)
     half, quarter = (np.empty((HEIGHT_PX >> by, WIDTH_PX >> by), np.uint8) for by in (1, 2))
 

@@ -1,4 +1,4 @@
-"""What goes wrong in a scene, one factory a kind: (random source, seconds of footage) → (picture, seconds) → picture.
+"""Disturbances of a scene, one factory a kind: (random source, seconds of footage) → (picture, seconds) → picture.
 
 A picture comes in as the undisturbed scene, with or without its visitor, in floating point; it may be changed in place.
 Random numbers are drawn in the order of the frames: draw frames in order, once.
@@ -43,7 +43,7 @@ Disturb = Callable[[np.random.Generator, float], Disturbance]
 
 _Y, _X = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX].astype(np.float32)
 _NIGHT_SHARE = 0.3
-"""What is left of the daylight's luma at night, before gain noise."""
+"""The share of the daylight's luma that is left at night, before gain noise."""
 
 
 def nothing(_random: np.random.Generator, _duration_s: float) -> Disturbance:

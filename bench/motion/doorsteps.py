@@ -1,6 +1,6 @@
 """A second generator, from other assumptions than `scenes.py`: real idle pictures, people cut out, cheap cameras.
 
-Where `scenes.py` draws everything, this one pastes: the background is what a real camera showed while nobody was there
+Where `scenes.py` draws everything, this one pastes: the background is what a real camera showed while no one was there
 (played to and fro, so its noise, its trees and its compression are real), the visitor is a man cut out of real footage
 who stands and reads, or a walker cut out of a green screen.  Then a cheap camera is put in between: gain noise,
 exposure, an infrared filter that switches, a codec short of bits, 5 to 30 frames a second, 96×64 to 640×360, dropped
@@ -11,7 +11,7 @@ Rules:
 - `TUNING` seeds use backgrounds of the tuning sources, `HELD_OUT` and `SPENT` those of all others; nothing is
   chosen on `HELD_OUT`, and `SPENT` were looked at after a report.
 - The truth is from the first to the last frame with a quarter of the visitor in the picture.
-- It was written by somebody who had read the detector, so it is not blind; its kinds are the failures that a report
+- It was written by an engineer who had read the detector, so it is not blind; its kinds are the failures that a report
   from outside had listed, and not the detector's stages.
 """
 
@@ -30,7 +30,7 @@ from agent.core.motion.scoring import Interval
 
 __all__ = ["DISTURBED", "HARD", "HELD_OUT", "KINDS", "SPENT", "TUNING", "Film", "Props", "film"]
 
-TUNING, HELD_OUT, SPENT = (1, 2), (9003, 9004), (9001, 9002)
+TUNING, HELD_OUT, SPENT = (1, 2), (9005, 9006), (9001, 9002)
 
 _SIZES = ((64, 96), (120, 160), (144, 176), (240, 320), (240, 320), (360, 640))
 _RATES = (5.0, 8.0, 10.0, 12.5, 15.0, 25.0, 30.0)
@@ -51,7 +51,7 @@ class Sprite:
 
 @dataclass(frozen=True, slots=True)
 class Props:
-    """What scenes are made of: idle stretches (N, H, W) by source, people reading and walking at ten poses a second."""
+    """The parts of scenes: idle stretches (N, H, W) by source, people reading and walking at ten poses a second."""
 
     idle: Mapping[str, Frames] = field(default_factory=dict)
     reading: Sequence[Sprite] = ()
@@ -60,7 +60,7 @@ class Props:
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """`luma` (N, H, W) uint8; `times_s` when each frame was taken; `restarts_s` when the detector starts anew."""
+    """`luma` (N, H, W) uint8; `times_s` when each frame was taken; `restarts_s` when the detector starts again."""
 
     kind: str
     luma: Frames
@@ -106,7 +106,7 @@ class _Script:
     """A fixed 320×240 at 10 frames a second, so that hold shares and latencies compare."""
 
 
-# Who comes.
+# Visitors.
 
 
 def _nobody(_random: Random) -> Path:
@@ -186,7 +186,7 @@ def _fills(random: Random) -> Path:
     return at
 
 
-# What the camera does.
+# Cameras.
 
 
 def _noise(random: Random, picture: Picture, strength: float) -> Picture:
@@ -207,7 +207,7 @@ def _night(random: Random) -> Change:
 
 
 def _infrared(picture: Picture, tones: Picture) -> Picture:
-    """What an infrared lamp shows: brighter in the middle, other tones than by day."""
+    """The scene by an infrared lamp: brighter in the middle, other tones than by day."""
     rows, columns = picture.shape
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     lamp = np.exp(-(((x / columns - 0.5) / 0.5) ** 2 + ((y / rows - 0.6) / 0.6) ** 2))
@@ -422,7 +422,7 @@ def _to_and_fro(at_s: float, count: int) -> int:
 
 
 def _drawn(at_s: float, *, walks: bool) -> Sprite:
-    """A figure of limbs, where there is nobody to cut out: who reads turns a page and shifts their weight."""
+    """A figure of limbs, if no footage has one to cut out: a reader turns a page and shifts their weight."""
     luma, covers = np.zeros((160, 80), np.float32), np.zeros((160, 80), np.float32)
     swing = 14 * np.sin(9 * at_s) if walks else 0.0
     sway, page = (0.0, 0.0) if walks else (2 * np.sin(1.6 * at_s), 8 * max(0.0, np.sin(0.9 * at_s)) ** 12)

@@ -24,7 +24,7 @@ Picture = npt.NDArray[Any]
 Layer = npt.NDArray[np.uint8]
 
 _AREA_PER_HEIGHT2 = 0.22
-"""What a figure one pixel tall would cover: measured on tall ones."""
+"""The area that a figure one pixel tall would cover: measured on tall ones."""
 
 _SHIFT = 4
 """Binary digits after the point in what OpenCV draws."""
@@ -70,7 +70,7 @@ class Figure:
         self._mask = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
 
     def size_px(self, pose: Pose) -> float:
-        """What the whole figure covers where nothing of it is cut off."""
+        """The area that the whole figure covers where nothing of it is cut off."""
         return _AREA_PER_HEIGHT2 * (pose.tall * HEIGHT_PX) ** 2
 
     def draw(self, picture: Picture, pose: Pose) -> float:
@@ -151,7 +151,7 @@ def doorstep(random: np.random.Generator, stands_s: float) -> Route:
 
 
 def _fidgets(random: np.random.Generator) -> Callable[[Pose, float], Pose]:
-    """What a person who stands still does: sways by half a per cent of their height, moves an arm every few seconds."""
+    """A person who stands still sways by half a per cent of their height, moves an arm every few seconds."""
     period_s, phase, arm_every_s = random.uniform(2.5, 4), random.uniform(0, 6), random.uniform(4, 7)
 
     def at(pose: Pose, since_s: float) -> Pose:

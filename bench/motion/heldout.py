@@ -1,9 +1,9 @@
-"""Measures on footage that nobody tuned on, and on films of `doorsteps.py`: all detectors, by split and by source.
+"""Measures on footage that was not tuned on, and on films of `doorsteps.py`: all detectors, by split and by source.
 
 * **Clips**, cold and *warm* (with 20 s of the clip's own idle scene in front), and idle scenes alone.
 * **Leave one source out**: the sums without each source, so that no single camera decides.
 * **Ablation**: the same with one stage of ours left out at a time.
-* **Hard films**: for which share of the visit somebody is held, and after how many seconds they are told.
+* **Hard films**: for which share of the visit a visitor is held, and after how many seconds they are told.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from agent.core.media import LumaFrame
-from agent.core.motion import clearing
+from agent.core.motion import clearing, detector
+from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.detector import Detector
 from agent.core.motion.lighting import SuddenLightChange
+from agent.core.motion.lingering import LingeringVisitor
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.presence import PresenceTracker
 from agent.core.motion.sample import MotionSample
@@ -109,6 +111,9 @@ ABLATIONS: Mapping[str, tuple[tuple[Any, str, Any], ...]] = {
     "everything": (),
     "no rain": ((clearing, "_RAINS_ABOVE", 9.0),),
     "no smoothing": ((clearing, "_NOISY_ABOVE", 99.0),),
+    "no clutter": ((MotionConfirmation, "learn_clutter", _nothing),),
+    "no light test": ((detector, "is_only_lit", _nothing),),
+    "no lingering": ((LingeringVisitor, "look", _nothing),),
     "no sudden change": ((SuddenLightChange, "suspects", _nothing),),
     "no presence": ((PresenceTracker, "confirm", _nothing),),
 }
@@ -131,7 +136,7 @@ def without(stage: str) -> Iterator[None]:
 
 
 def props(splits: Iterable[str], shared: Path, folder: Path = CACHE) -> doorsteps.Props:
-    """What can be had here of real backgrounds and people; the rest is drawn."""
+    """Returns what is here of real backgrounds and people; the rest is drawn."""
     idle = {
         clip.name: still for each in splits for _, clip in clips(each, shared) if (still := idle_of(clip)) is not None
     }
@@ -154,9 +159,9 @@ def play(film: doorsteps.Film, settings: MotionSettings | None = None) -> list[M
     """Our detector's samples.  A stream that begins again goes on with the same one, as in the recorder."""
     rows, columns = film.luma.shape[1:]
     passes = motion_kernel.load().make_passes
-    detector = Detector(rows, columns, film.frames_per_s, settings=settings, make_passes=passes)
+    ours = Detector(rows, columns, film.frames_per_s, settings=settings, make_passes=passes)
     return [
-        detector.step(LumaFrame(luma, BootNs(seconds(float(at_s)))))
+        ours.step(LumaFrame(luma, BootNs(seconds(float(at_s)))))
         for luma, at_s in zip(film.luma, film.times_s, strict=True)
     ]
 

@@ -31,7 +31,7 @@ __all__ = ["PEERS", "MakeStep", "Step", "ours", "ours_pure", "prototypes"]
 
 Step = Callable[[Luma], bool]
 MakeStep = Callable[[int, int, float], Step]
-"""(height, width, frames per second) -> a detector with a memory of its own."""
+"""(height, width, frames per second) -> a detector with its own memory."""
 
 _SQUARE = np.ones((3, 3), np.uint8)
 

@@ -119,7 +119,7 @@ def idle_of(clip: Clip) -> npt.NDArray[np.uint8] | None:
 
 
 def played_to_and_fro(luma: npt.NDArray[np.uint8], seconds: float) -> npt.NDArray[np.uint8]:
-    """So long, without a jump at the ends."""
+    """This long, without a jump at the ends."""
     turn = np.concatenate([luma, luma[-2:0:-1]]) if len(luma) > 2 else luma
     frames = round(seconds * FRAMES_PER_S)
     return np.concatenate([turn] * -(-frames // len(turn)))[:frames]

@@ -58,7 +58,7 @@ def seeds_of(verdicts: Mapping[int, Sequence[Verdict]]) -> dict[str, Any]:
 
 
 def _held(verdicts: Sequence[Verdict]) -> float:
-    """Of the visitors who stand still, the one who is held for least: for which share of the time."""
+    """The least share of the time for which a visitor who stands still is held."""
     return round(min(each.held for each in verdicts if each.kind == "standing"), 2)
 
 
@@ -95,7 +95,7 @@ def _numbers(summed: Score) -> dict[str, Any]:
 
 
 def tables(found: dict[str, Any]) -> Iterator[str]:
-    """Markdown lines: what nobody tuned on comes first."""
+    """Markdown lines: footage that was not tuned on comes first."""
     for part in ("heldout", "films"):
         yield from heldout.tables(found.get(part, {}))
     if "accuracy" in found:

@@ -5,8 +5,8 @@
 * **Light is not motion**: of the difference to the background its local mean is taken away first.  On the logarithmic
   scale a cloud, a lamp or the auto-exposure is nearly that local mean; a person is not.
 * **Noise**: every cell tracks a high quantile of its own difference by sign (Robbins & Monro, 1951): up a little when
-  it is exceeded, down a very little when not.  What sways every few seconds raises its own threshold; a rare passer-by
-  does not.  The scene's typical noise (the median) is tracked the same way and covers night gain.
+  it is exceeded, down a very little when not.  A branch that sways every few seconds raises its own threshold; a rare
+  passer-by does not.  The scene's typical noise (the median) is tracked the same way and covers night gain.
 * **Threshold** = max(least step, scene noise, cell noise) + a share of the local contrast, divided by the zone's
   sensitivity, and infinite where no zone watches: masks cost nothing per frame.
 
@@ -30,7 +30,7 @@ _USUAL_QUANTILE = 1.75
 """The quantile that a cell tracks, in standard deviations of plain noise."""
 
 _NOISE_LEVEL = 0.67
-"""Half of all residuals of plain noise lie below so many standard deviations."""
+"""Half of all residuals of plain noise lie below this many standard deviations."""
 
 
 class Background:
@@ -64,7 +64,7 @@ class Background:
     def follow(self, elapsed_frames: int, settled_frames: int, *, spares_objects: bool) -> None:
         """After the full look: let mean and noise follow.
 
-        What differs and has not changed for `settled_frames` is scenery.  With `spares_objects` (a visitor is
+        A cell that differs and has not changed for `settled_frames` is scenery.  With `spares_objects` (a visitor is
         confirmed) the noise near differing cells does not rise, or a visitor who lingers would raise his own threshold.
         """
         key = (self.frames_per_s, elapsed_frames, settled_frames)
@@ -87,7 +87,7 @@ class Background:
         self._learn(following, spares_objects=False, measures_contrast=True)
 
     def restore(self, window: CellBox) -> None:
-        """Whoever stood in `window` has gone: take the scene from before, in the light of the present frame."""
+        """The visitor in `window` has gone: take the scene from before, in the light of the present frame."""
         grids, (x0, y0, x1, y1) = self._grids, window
         here = np.s_[y0:y1, x0:x1]
         light = local_mean(grids.frame[here] - grids.scene[here])
@@ -95,7 +95,7 @@ class Background:
         self._set_threshold()
 
     def expect_noise(self, share: float) -> None:
-        """The grid is cleared in another way from now on: noise is so many times what it was."""
+        """The grid is cleared in another way from now on: noise is this many times what it was."""
         grids = self._grids
         cv2.boxFilter(grids.seen, -1, (3, 3), grids.mean, normalize=False)
         np.multiply(grids.mean, np.float32(1 / 9), out=grids.mean)
@@ -104,7 +104,7 @@ class Background:
         self._set_threshold()
 
     def forget_cell_noise(self) -> None:
-        """What cells had learned no longer holds: rain has begun or ended to be looked through."""
+        """The noise of cells no longer holds: rain has begun or ended to be looked through."""
         self._grids.cell_noise[:] = _USUAL_QUANTILE * self.scene_noise
         self._set_threshold()
 
@@ -157,6 +157,6 @@ class Background:
 
     def _set_threshold(self) -> None:
         settings = self._settings
-        # Of a cell's own noise, what the whole scene has in common counts once: it is in `least_step` already.
+        # Noise that all cells have in common counts once: it is in `least_step` already.
         shared = settings.shared_noise_factor * self.scene_noise
         self._passes.set_threshold(settings.cell_noise_factor, self.least_step + shared, shared)

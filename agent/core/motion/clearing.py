@@ -5,7 +5,7 @@
   gets through, and what walks is seen a frame later.  (Garg & Nayar, *Detection and removal of rain from videos*, 2004,
   from whom the one-frame criterion is.)
 * **Noise.**  When the scene's noise passes two steps, the grid is smoothed over 3×3 cells, which takes two thirds of it
-  away; small things lose half of their contrast and win all the same (a matched filter for what is 3 cells large).
+  away; small things lose half of their contrast and still win (a matched filter for what is 3 cells large).
 
 Both are looked for now and then, in a handful of calls, and switch with hysteresis.
 """
@@ -17,7 +17,7 @@ from agent.core.motion.passes import COUNT_JUMPS, KEEP, MEDIAN, SMOOTH
 __all__ = ["SMOOTHING_GAIN", "NoiseReduction", "jump_limit"]
 
 SMOOTHING_GAIN = 3.0
-"""Smoothing divides independent noise by so much."""
+"""Smoothing divides independent noise by this much."""
 
 _LOOK_FRAMES = 8
 _JUMP_STEPS = 12.0
@@ -43,7 +43,7 @@ class NoiseReduction:
         self.smooths = self.rains = False
 
     def plan(self) -> int:
-        """What to do to the next frame."""
+        """Says how `Passes.look` treats the next frame."""
         self._frames += 1
         phase = self._frames % _LOOK_FRAMES
         if self.rains:
@@ -71,5 +71,5 @@ class NoiseReduction:
 
 
 def jump_limit(scene_noise: float) -> int:
-    """A cell jumps when it differs by more than so many steps from the frames before and after."""
+    """A cell jumps when it differs by more than this many steps from the frames before and after."""
     return int(max(_JUMP_STEPS, _JUMP_NOISES * scene_noise))

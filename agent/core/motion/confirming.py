@@ -1,7 +1,7 @@
 """Decides which of the regions that a path has reached are visitors: not scenery, not light, nothing that flies.
 
-What flies is told from who walks by how far it gets in a frame.  A region's *mean dwell*, for how many frames its cells
-have differed on average, is about half its length over its speed, and a half; a tenth of a second apart
+Flying things are told from walkers by how far they get in a frame.  A region's *mean dwell*, for how many frames its
+cells have differed on average, is about half its length over its speed, and a half; a tenth of a second apart
 
 * who walks (half a metre deep, 1.5 m/s) dwells 2.2 frames on a cell, who runs 1.3, a car more than either,
 * a moth before the lens, or a leaf in a gust, moves by its own length or more, and dwells about one.
@@ -31,7 +31,7 @@ from agent.core.motion.passes import MOST_REGIONS, CellBox, MotionRegion
 __all__ = ["MotionConfirmation"]
 
 _SCENERY_SHARE = 0.5
-"""What has stopped changing to this share does not move, whatever track has led there."""
+"""A region of which this share has stopped changing does not move, whatever track has led there."""
 
 _LEAST_MEAN_DWELL, _SURE_MEAN_DWELL = 1.25, 1.5
 """Frames, at ten a second: what dwells for less flies; what dwells for longer, or is large, need not be tracked for
@@ -53,7 +53,7 @@ _CLUTTER_AT_FIRST, _CLUTTER_FALLS = 0.5, 0.05
 
 _AGAIN_S = 0.6
 _AGAIN_CELLS = 4
-"""The second look has to find it so soon, and within so many cells of where it was."""
+"""The second look must find it this soon, and within this many cells of where it was."""
 
 _LOOKS = 4
 

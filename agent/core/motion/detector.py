@@ -69,19 +69,19 @@ _SURELY_QUIET_CELLS = 3
 """The quick look lets fewer differing cells pass than a 3×3 majority can be made of."""
 
 _QUIET_UPDATE_FRAMES = 4
-"""While quiet, the background follows every so many frames."""
+"""While quiet, the background follows once in this many frames."""
 
 _FULL_LOOK_FRAMES = 16
-"""Every so many frames a full look is taken anyway, so that noise is learned."""
+"""Once in this many frames a full look is taken anyway, so that noise is learned."""
 
 _LOOK_ON_FRAMES = 3
-"""After the last difference the full look goes on for so many frames."""
+"""After the last difference the full look goes on for this many frames."""
 
 _CONTRAST_FRAMES = 16
-"""The scene's contrast is measured again every so many frames."""
+"""The scene's contrast is measured again once in this many frames."""
 
 _LEARNING_HASTE = 3
-"""While learning, noise is learned so many times as fast: two seconds have to show how a tree sways."""
+"""While learning, noise is learned this many times as fast: two seconds have to show how a tree sways."""
 
 _NIGHT_STEPS = 156.0
 """Below this mean background (luma 80) it is night."""
@@ -339,7 +339,7 @@ class Detector:
     # Reporting.
 
     def _sample(self, sensor_ns: BootNs, score: float, box: CellBox | None, state: MotionState) -> MotionSample:
-        """What is not confirmed scores below the threshold, however long its path."""
+        """A region that is not confirmed scores below the threshold, however long its path."""
         if box is None:
             return MotionSample(sensor_ns, False, min(score, 0.9 * CONFIRMED_SCORE), None, state)
         x0, y0, x1, y1 = box

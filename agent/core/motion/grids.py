@@ -1,6 +1,6 @@
 """The detector's whole memory: some thirty grids of (rows, columns), allocated once and shared by all of its passes.
 
-`passes/` says what is done to them.  They live in one block, each grid on a cache line of its own, because a camera
+`passes/` says what is done to them.  They live in one block, each grid begins a cache line, because a camera
 wakes the detector with cold caches and every page costs.
 """
 
@@ -45,7 +45,7 @@ class Grids:
         """Cleared of noise; cleared of rain."""
         self.last, self.before_last = block.cells(), block.cells()
         self.frame: Cells = self.steps
-        """What is analysed: one of `steps`, `smooth` and `median`."""
+        """The analysed grid: one of `steps`, `smooth` and `median`."""
 
         # The scene without visitors.
         self.quick_mean, self.quick_threshold = block.cells(), block.cells()

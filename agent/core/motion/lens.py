@@ -10,10 +10,10 @@ Every two seconds the grid is compared with how the scene has looked for minutes
   correlation image alignment method*, 1975).
 
 Most looks end early, for a few calls: the picture differs from the usual one by little; or it does so in part, because
-somebody is there, but most cells on the usual scene's edges are where they were, so the camera is where it was, too.
+a person is there, but most cells on the usual scene's edges are where they were, so the camera is where it was, too.
 
 Covered and moved must last for 20 seconds, longer than a visitor fills the picture without moving; an alarm ends when
-the usual scene is back, or has been learned anew in its place after five minutes.
+the usual scene is back, or has been learned again in its place after five minutes.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ _SHAKEN_CELLS = 0.35
 _SHAKEN_LOOKS = 4
 _SURE_RESPONSE = 0.5
 _AS_USUAL_SHARE = 0.03
-"""Of the structure's energy.  Shifted by `_SHAKEN_CELLS`, a picture differs from itself by some 6 % of it."""
+"""Share of the structure's energy.  Shifted by `_SHAKEN_CELLS`, a picture differs from itself by some 6 % of it."""
 _KEPT_STEPS_SHARE = 0.2
-"""Of the usual scene's mean step between neighbours.  Shifted by `_SHAKEN_CELLS`, its edges differ by more."""
+"""Share of the usual scene's mean step between neighbours.  Shifted by `_SHAKEN_CELLS`, its edges differ by more."""
 _KEPT_SHARE = 0.6
-"""Of the cells on edges: with so many kept, the rest is hidden by a thing."""
+"""Share of the cells on edges: if this many are kept, a thing hides the rest."""
 
 
 class LensState(enum.Enum):
-    """What is wrong with the camera, if anything."""
+    """The fault of the camera, if it has one."""
 
     CLEAR = "clear"
     COVERED = "covered"
@@ -86,7 +86,7 @@ class LensWatch:
         return not 0 <= self._next_ns - sensor_ns <= _LOOK_NS
 
     def look(self, grid: Luma, sensor_ns: BootNs, *, busy: bool) -> LensState:
-        """`busy`: somebody is there; the usual scene is not learned from such pictures."""
+        """`busy`: a person is there; the usual scene is not learned from such pictures."""
         self._next_ns = BootNs(sensor_ns + _LOOK_NS)
         if self._looks < _FIRST_LOOKS:
             self._learn(grid, 1 / (self._looks + 1))

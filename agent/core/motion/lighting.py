@@ -70,7 +70,7 @@ class SuddenLightChange:
             self._changing_frames += 1
 
     def forget(self) -> None:
-        """Learning begins anew: there is no usual share and nothing to settle."""
+        """Learning begins again: there is no usual share and nothing to settle."""
         self._usual_share = 0.0
         self._frames_left = 0
         self.settling = False

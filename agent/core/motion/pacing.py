@@ -30,7 +30,7 @@ class FrameRateMonitor:
         self._window_frames = 0
 
     def begin(self, sensor_ns: BootNs) -> None:
-        """The frames' times start anew, with this one."""
+        """The frames' times begin again, with this one."""
         self._last_ns = self._window_from_ns = sensor_ns
         self._window_frames = 0
 

@@ -17,9 +17,9 @@ __all__ = ["MotionSettings"]
 class MotionSettings:
     """The detector's parameters, grouped as the stages of `detector.py`."""
 
-    # What the empty scene looks like.
+    # The scene without visitors.
     learning_s: float = 2.0
-    """After a start or a gap nothing is reported for so long."""
+    """After a start or a gap nothing is reported for this long."""
     learning_absorb_s: float = 0.7
     """Time constant of the background while it is learned."""
     background_s: float = 5.0
@@ -27,7 +27,7 @@ class MotionSettings:
     covered_slowdown: float = 0.3
     """Share of that speed where something stands in front: a visitor must not become the scene."""
     settled_s: float = 1.5
-    """A cell that differs from the background but has stopped changing for so long is scenery: a parked car, a
+    """A cell that differs from the background but has stopped changing for this long is scenery: a parked car, a
     parcel."""
     settled_absorb_s: float = 0.7
     """Time constant with which such scenery then becomes background."""
@@ -38,11 +38,11 @@ class MotionSettings:
     smallest_step: float = 5.0
     """Least difference, in steps, that counts anywhere: about 5 % of contrast."""
     scene_noise_factor: float = 5.0
-    """… and at least so many times the typical noise of the whole scene (night gain)."""
+    """… and at least this many times the typical noise of the whole scene (night gain)."""
     cell_noise_factor: float = 4.0
-    """… and so many times the cell's own usual difference (leaves, rain, a street in the corner)."""
+    """… and this many times the cell's own usual difference (leaves, rain, a street in the corner)."""
     shared_noise_factor: float = 2.0
-    """… less so many times the scene's noise: at night gain all cells are equally noisy, and that counts once."""
+    """… less this many times the scene's noise: at night gain all cells are equally noisy, and that counts once."""
     edge_factor: float = 0.12
     """… plus this share of the local contrast, because edges jitter with compression, wind and focus."""
     noise_rise_per_s: float = 0.6
@@ -52,29 +52,29 @@ class MotionSettings:
 
     # When differing cells are a visitor.
     path_cells: int = 6
-    """A track confirms once its path has reached so many cells of new ground in succession.  It gains at most one a
+    """A track confirms once its path has reached this many cells of new ground in succession.  It gains at most one a
     frame, so a slow camera (below 10 frames a second) asks for fewer, down to 0.6 of it, a fast one for up to 1.2."""
     smallest_cells: int = 8
     """Anything smaller is a leaf or a bird: 8 cells are a person of 1/8 of the picture's height."""
     fastest_widths_per_s: float = 0.25
-    """A path follows nothing faster than so many widths of the picture a second, beyond a thing's own length."""
+    """A path follows nothing faster than this many widths of the picture a second, beyond a thing's own length."""
     fresh_after_s: float = 2.0
     """Ground is new again after this long without anything on it: one car follows another."""
     path_fade_s: float = 0.9
-    """A path loses one step in so long: what does not advance is forgotten."""
+    """A path loses one step in this long: a thing that does not advance is forgotten."""
     dwell_s: float = 0.3
-    """Something real stays on a cell for so long; an insect or a snow flake does not."""
+    """Something real stays on a cell for this long; an insect or a snow flake does not."""
     clutter_rise_per_s: float = 0.3
     """Trees, rain and insects make paths, too. Growth of the scene's usual path, in confirming lengths, while a frame's
     longest path exceeds it; it falls at a twentieth of that, so it settles at the 95 % quantile."""
     confirmed_s: float = 0.3
-    """A confirmation stands for so long, while its path lasts, before the regions are judged again."""
+    """A confirmation stands for this long, while its path lasts, before the regions are judged again."""
     refused_s: float = 0.2
-    """A refusal stands for so long: judging costs ten times a quiet frame."""
+    """A refusal stands for this long: judging costs ten times a quiet frame."""
 
     # When a visitor stands still.
     alive_s: float = 8.0
-    """Somebody who stands moves a little at least so often, who reads every six seconds; a parcel does not."""
+    """A person who stands moves a little at least this often, a reader every six seconds; a parcel does not."""
 
     scene_age_s: float = 30.0
     """A visitor who comes so slowly that no path shows it is found by comparing with the scene this long ago."""

@@ -1,22 +1,22 @@
 """Tells whether a visitor who no longer moves is still there.
 
-Who stands still gains no new ground, and soon becomes background; only the *scene from before they came* can tell.  So
-with the first confirmation the background is set aside, and from then on the visitor's *body* is followed: the cells
+A visitor who stands gains no new ground, and soon becomes background; only the *scene from before they came* can tell.
+So with the first confirmation the background is set aside, and from then on the visitor's *body* is followed: the cells
 that hang together with where motion was confirmed and differ from that scene.  They are still there while
 
-* **somebody is in front:** at least a quarter of the body's cells still hide the scene, light taken out as everywhere
+* **a person is in front:** at least a quarter of the body's cells still hide the scene, light taken out as everywhere
   (`background.py`).  How much a cell has to differ is set aside with the scene, and halved, as many cells together
   speak: a visitor's own fidgets teach the cells beneath a noise that would soon hide them; and
-* **somebody is alive:** people breathe, sway and shift their weight, so within eight seconds, or longer where the
+* **a person is alive:** people breathe, sway and shift their weight, so within eight seconds, or longer where the
   picture is noisy, something in the body changes by more than noise, or an arm is confirmed to move.  A parcel and a
   parked car do not, and are let go.  It is looked for three times a second, because a swaying visitor stands still at
-  each turn.  Who has just walked has to begin sooner: that may be the empty place they left behind.
+  each turn.  A visitor who has just walked must begin sooner: that may be the empty place they left behind.
 
 When they have gone, the scene is put back into the background, in the light of the day; and as long as they are there,
-what equals that scene is nothing new (`Passes.differ`), or their outline would be left behind as somebody.
+what equals that scene is nothing new (`Passes.differ`), or their outline would be left behind as a visitor.
 
-A hole in the frames counts neither way.  Who is found alive behind it is reported as moving once, since an event that
-the hole has ended begins only so.
+A hole in the frames counts neither way.  A visitor found alive behind it is reported as moving once, since an event
+that the hole has ended begins only so.
 
 The work is bounded to the body's surroundings and done a few times a second.  (The second background of Porikli, Ivanov
 & Haga, *Robust abandoned object detection using dual foregrounds*, 2008, turned around: what stays is wanted here.)
@@ -40,16 +40,16 @@ _MARGIN = 4
 """How far around the body, in cells, its continuation is looked for."""
 
 _REACH = 12
-"""A body reaches at most so many cells beyond the box in which its motion was confirmed."""
+"""A body reaches at most this many cells beyond the box in which its motion was confirmed."""
 
 _STAYS_SHARE = 0.25
 _LEAST_CELLS = 6
 _ARM_SHARE = 0.25
-"""A confirmation of less than this share of the body is an arm of somebody who stands; more is somebody who walks."""
+"""A confirmation of less than this share of the body is an arm of a visitor who stands; more is a walker."""
 _BODY_SHARE = np.float32(0.5)
 _KEPT_PER_LOOK = 0.95
-"""By so much the body may fade from look to look and count as whole: of who stands, parts become scenery.  Who goes is
-gone sooner."""
+"""By this much the body may fade from look to look and count as whole: parts of a standing visitor become scenery.
+A visitor who goes is gone sooner."""
 _MOST_GROWTH = 2
 """From look to look, a third of a second, a body grows by this factor at most. More is the infrared filter."""
 _FIDGET_CELLS = 2
@@ -63,7 +63,7 @@ _JUST_NOW_NS = 900_000_000
 """A visitor whose motion was confirmed this recently has not gone, even if a look finds little of them."""
 
 _CREDIT_NS = 2_500_000_000
-"""Within so long after the last confirmed motion somebody has to move a little for the first time."""
+"""This long after the last confirmed motion, at the latest, a visitor must have moved a little."""
 
 
 class PresenceTracker:
@@ -109,7 +109,7 @@ class PresenceTracker:
         stands = self.box is not None and is_same and _area(box) < _ARM_SHARE * _area(self.box)
         cells, body = self._body(around([self.box, box]) if self.box and is_same else box, background.least_step)
         self._until_ns = BootNs(sensor_ns + (self._patience_ns(background) if stands else _CREDIT_NS))
-        # What is left of a visitor who has gone, a shadow or their parcel, is confirmed now and then: it is not them.
+        # A shadow or parcel of a visitor who has gone is confirmed now and then: it is not them.
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells) if is_same else cells
         self.box = body
         self._looked_ns = sensor_ns
@@ -124,7 +124,7 @@ class PresenceTracker:
         self._looked_ns = sensor_ns
         cells, body = self._body(self.box, background.least_step)
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
-        # A frame from when they walked says nothing about standing: whoever walks out of the picture differs from it.
+        # A frame from when they walked says nothing about standing: a walker who leaves differs from it.
         walked_then = self._then_ns <= self._confirmed_ns
         if not walked_then and self._passes.fidgeting_cells(self._window, fidget_limit(background)) >= _FIDGET_CELLS:
             self._until_ns = BootNs(sensor_ns + self._patience_ns(background))
@@ -141,7 +141,7 @@ class PresenceTracker:
         return self.box is not None
 
     def _patience_ns(self, background: Background) -> int:
-        """The noisier the picture, the seldomer somebody who stands moves by more than that."""
+        """The noisier the picture, the seldomer a standing person moves by more than that."""
         return round(self._alive_ns * fidget_limit(background) / _FIDGET_STEPS)
 
     def _body(self, seed: CellBox, least_step: float) -> tuple[int, CellBox]:
@@ -173,7 +173,7 @@ def around(boxes: Sequence[CellBox]) -> CellBox:
 
 
 def fidget_limit(background: Background) -> float:
-    """From so many steps on, a cell has changed."""
+    """From this many steps on, a cell has changed."""
     return max(_FIDGET_STEPS, _FIDGET_NOISES * background.scene_noise)
 
 

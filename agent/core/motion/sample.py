@@ -1,4 +1,4 @@
-"""What the detector says about one frame."""
+"""The detector's answer about one frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIRMED_SCORE = 0.5
 
 
 class MotionState(enum.Enum):
-    """What the detector was doing with the frame."""
+    """The stage that the detector was in."""
 
     LEARNING = "learning"
     """The first seconds, or after a gap: nothing is reported."""
@@ -43,4 +43,4 @@ class MotionSample(NamedTuple):
     present: bool = False
     """A visitor whose motion was confirmed is still there, moving or not."""
     lens: LensState = LensState.CLEAR
-    """What is wrong with the camera itself."""
+    """The fault of the camera itself."""

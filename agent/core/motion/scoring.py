@@ -71,13 +71,13 @@ class Score:
 
     @property
     def precision(self) -> float:
-        """Of what fired, the share that was real, 0..1.  1 when nothing fired."""
+        """The share of alarms that was real, 0..1.  1 when nothing fired."""
         fired = self.hits + self.false_alarms
         return self.hits / fired if fired else 1.0
 
     @property
     def recall(self) -> float:
-        """Of what happened, the share that was seen, 0..1.  1 when nothing happened."""
+        """The share of events that was seen, 0..1.  1 when nothing happened."""
         happened = self.hits + self.misses
         return self.hits / happened if happened else 1.0
 
@@ -156,7 +156,7 @@ def merged(moving_at_s: Iterable[float], *, gap_s: float) -> tuple[Interval, ...
 
 
 def _from(start_s: float, intervals: Iterable[Interval]) -> tuple[Interval, ...]:
-    """What of `intervals` lies at or after `start_s`."""
+    """The part of `intervals` that lies at or after `start_s`."""
     return tuple(Interval(max(start_s, each.start_s), each.end_s) for each in intervals if each.end_s >= start_s)
 
 

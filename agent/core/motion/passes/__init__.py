@@ -1,4 +1,4 @@
-"""What is done to every cell, frame by frame: the part of the detector that costs, behind one interface.
+"""The work on every cell, frame by frame: the part of the detector that costs, behind one interface.
 
 Two implementations make the same numbers to the last bit, on every machine: `pure.py` in NumPy and OpenCV, which is
 always there and defines what is right, and `kernel.c`, which `agent.recorder.motion_kernel` loads where it was
@@ -8,7 +8,7 @@ them.  `tests/recorder/test_motion_kernel.py` compares the two.
 For that to hold, the arithmetic is this and no other:
 
 * Cells are uint8 and saturate.  Sums and counts are integers.
-* float32 values are made by single operations, each rounded to nearest even by itself: no fused multiply-add, no
+* float32 values are made by single operations, each rounded to nearest even: no fused multiply-add, no
   reordering, no double in between.  Scalars are rounded to float32 once, before.
 * Where many float32 are added, they are multiples of 1/64 below 256 (`Grids.seen`, `Grids.scene`), at most 121 of
   them: 21 bits, so every partial sum is exact and the order does not matter.
@@ -47,13 +47,13 @@ CellBox = tuple[int, int, int, int]
 """(x0, y0, x1, y1) in cells, the end exclusive."""
 
 SMOOTH, MEDIAN, COUNT_JUMPS, KEEP = 1, 2, 4, 8
-"""What `Passes.look` does to the frame: smooth it, take the median of three, count what jumps, keep it for the next."""
+"""Plans for `Passes.look`: smooth it, take the median of three, count what jumps, keep it for the next."""
 
 ILLUMINATION_CELLS = 11
 """Side of the square whose mean difference counts as a change of light, not of things."""
 
 SOLID_CELLS, FAR_REACHES, FAR_GAIN = 20, 3, 2
-"""Where so many of 5×5 cells differ, a path reaches so many times as far on new ground, and gains so much more."""
+"""If this many of 5×5 cells differ, a path reaches this many times as far on new ground, and gains this much more."""
 
 MOST_REGIONS = 4
 """Regions looked at per confirmation, longest path first: the work is bounded whatever the picture shows."""
@@ -68,7 +68,7 @@ class MotionRegion(NamedTuple):
     longest_dwell: int
     total_dwell: int
     settled_cells: int
-    """Of its cells, those that have stopped changing: scenery, or somebody who stands."""
+    """The cells of it that have stopped changing: scenery, or a visitor who stands."""
     smallest_cells: int
     """The least that a zone within its box asks for."""
 
@@ -78,13 +78,13 @@ class BackgroundUpdate:
     """How far background and noise follow in one pass: weights 0..1, factors about 1, all rounded to float32."""
 
     open_weight: float
-    """Of the frame, where nothing differs."""
+    """Weight of the frame, if nothing differs."""
     covered_weight: float
     settled_weight: float
     """… where something does; where that has not changed for more than `settled_frames`."""
     settled_frames: int
     light_weight: float
-    """Of the local mean of the difference."""
+    """Weight of the local mean of the difference."""
     noise_rise: float
     noise_fall: float
     """Factors of a cell's noise, where the residual exceeds it, and elsewhere."""
@@ -140,13 +140,14 @@ class Passes(Protocol):
         """
 
     def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[MotionRegion, ...]:
-        """The regions of so many cells that a path of `least_path` has reached, at most `MOST_REGIONS`, longest first.
+        """The regions of this many cells that a path of `least_path` has reached, at most `MOST_REGIONS`, longest
+        first.
 
-        Of equally long ones first that whose path ends furthest down, then furthest right.
+        Among equally long ones the path that ends furthest down, then furthest right, comes first.
         """
 
     def find_body(self, window: CellBox, seed: CellBox, least: float) -> tuple[int, CellBox | None]:
-        """Who hides `scene` within the `window`, and hangs together with the `seed` inside it.
+        """The visitor who hides `scene` within the `window`, and hangs together with the `seed` inside it.
 
         A cell hides it above `scene_threshold`, and above `least`.  How many cells do, and the box around those and
         their neighbours, None if there are none.  Writes `body` within the window.

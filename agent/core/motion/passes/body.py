@@ -1,4 +1,4 @@
-"""The pure passes over a visitor who is looked after.  What they mean: `presence.py`."""
+"""The pure passes over a visitor who is looked after.  `presence.py` says what they mean."""
 
 from __future__ import annotations
 

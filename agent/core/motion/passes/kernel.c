@@ -1,6 +1,6 @@
 /* The detector's passes in C: the same numbers as pure.py to the last bit, on every machine.
  *
- * What each pass means, and the arithmetic that both keep to, stands in __init__.py beside this file; what it is for, in
+ * The meaning of each pass, and the arithmetic that both keep to, stand in __init__.py beside this file; their use, in
  * the modules named there.  Here is only how.  Nothing is allocated, nothing is kept: all memory is the detector's
  * grids, which the caller owns, and everything that has a size is bounded by MAX_ROWS and MAX_COLUMNS.
  *
@@ -301,7 +301,7 @@ static inline cell mark(const float *restrict residual, const float *restrict th
     return any;
 }
 
-/* What equals the scene from before the visitor does not differ either.  Only about what is marked, within these rows. */
+/* A cell that equals the scene from before the visitor does not differ either.  Only near marked cells in these rows. */
 static void mark_beside_scene(const grids *g, int top, int bottom) {
     int stride = g->columns, left = stride, right = 0;
     for (int y = top; y < bottom; y++) {

@@ -1,4 +1,4 @@
-"""The pure passes over frame and scene: look, differ, follow.  What they mean: `background.py`, `clearing.py`."""
+"""The pure passes over frame and scene: look, differ, follow.  See `background.py` and `clearing.py`."""
 
 from __future__ import annotations
 

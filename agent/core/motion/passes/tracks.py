@@ -1,4 +1,4 @@
-"""The pure passes over tracks and regions.  What they mean: `tracking.py`, `confirming.py`."""
+"""The pure passes over tracks and regions.  See `tracking.py` and `confirming.py`."""
 
 from __future__ import annotations
 
