@@ -13,6 +13,8 @@ from `capture` through `camera_queues`, `frame_analysis` and `clip_writer` to `s
     writer            packets and events to sealed segments; may wait for the disk           `camera_loop`
     detection         the networks of object detection                                       `object_detection`
     live              seals the newest GOPs while an owner looks                             `composition`
+    talk              opens an owner's sealed voice, and keeps the session                   `composition`
+    speaker           decodes and plays it, while a session lasts                            `talk`
     scrub             reads stored segments, at the lowest priority                          `composition`
     index-copy        copies the index once a day, at the lowest priority                    `composition`
     time              every 2 s: recipients, settings, status, the watchdog                  `recorder_process`

@@ -159,6 +159,8 @@ def test_the_second_owner_is_told_who_talks_and_each_refusal_is_said_in_words(tm
         home.house.solo.recorder.set_private(True)
         people.run("ana", 'await page.getByText("The privacy switch is on").waitFor();' + RELEASE)
         until(lambda: home.house.control("status")["recorder"]["speaker"] == "ready", "a closed speaker")
+        people.go("ana", "/settings")
+        people.run("ana", 'await page.locator("dl.facts dt", {hasText: "Speaker"}).waitFor();')
         assert people.browser.troubles("ana") == []
 
 

@@ -120,6 +120,10 @@ async function fill(section, make) {
  */
 const inEnglish = (words) => (words ? [" · ", h("span", { lang: "en" }, words)] : []);
 
+/** @param {string} state one of two words, or the recorder's description of the fault */
+const speakerText = (state) =>
+  ["ready", "talking"].includes(state) ? t(`speaker.${state}`) : [t("talk.state.no speaker"), ...inEnglish(state)];
+
 async function health() {
   const status = await ask("status");
   const facts = await ask("page_facts");
@@ -143,6 +147,7 @@ async function health() {
           days: t("keeping.bound.days", { n: facts.max_age_days }),
         }),
       ),
+      recorder.speaker && recorder.speaker !== "off" && row(t("health.speaker"), speakerText(recorder.speaker)),
       row(t("health.clock"), t(`clock.${status.clock}`)),
       row(t("health.link"), [t(`link.${link.link}`), ...inEnglish(link.remedy)]),
       row(t("health.version"), `Doorward ${facts.version}`),
