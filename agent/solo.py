@@ -11,6 +11,7 @@ other through the same few calls.
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -21,6 +22,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import Configuration
+from agent.config.derived import relay_files
 from agent.config.settings import BrokerConfig
 from agent.core.alerts.alert_messages import AlertPicture
 from agent.core.events import TriggerKind
@@ -41,6 +43,7 @@ from agent.uplink.alert_sender import AlertDelivery
 from agent.uplink.home_assistant import HomeAssistantService
 from agent.uplink.home_mqtt import MqttHomeBus
 from agent.uplink.message_router import MultiAlertSender
+from agent.uplink.relay_connection import RelayConnection, relay_settings
 from agent.uplink.uplink import Uplink
 from agent.wire.identities import public_key_of
 
@@ -99,6 +102,7 @@ class Solo:
         self.uplink = self._make_uplink(configuration, bus)
         if self.uplink is not None:
             self.custodian.releases.wake_uplink = self.uplink.wake
+        self._relay = self._make_relay(configuration)
         self._owned.apply_configuration()
         self._show_alerts()
 
@@ -130,7 +134,7 @@ class Solo:
             self._shelf,
             self._talk,
             self._recording.status,
-            lambda: asdict(self.uplink.status()) if self.uplink is not None else NO_LINK,
+            self._link_status,
             connected=connected,
         )
 
@@ -151,6 +155,21 @@ class Solo:
             chunk_bytes=broker.chunk_bytes if broker else LARGEST_CHUNK_BYTES,
         )
 
+    def _make_relay(self, configuration: Configuration) -> RelayConnection | None:
+        remote, link = configuration.remote, self._owned.link
+        if remote is None or link is None:
+            return None
+        authority, certificate, key = map(Path, relay_files(configuration))
+        settings = BusSettings(
+            remote.host, remote.port, secrets.token_hex(8), authority, certificate, key, keepalive_s=remote.keepalive_s
+        )
+        account = remote.user or self.device.id
+        return RelayConnection(MqttBus(relay_settings(settings)), link, account, link.addresses)
+
+    def _link_status(self) -> dict[str, Any]:
+        link = asdict(self.uplink.status()) if self.uplink is not None else dict(NO_LINK)
+        return link | (asdict(self._relay.status()) if self._relay is not None else {})
+
     def start(self) -> None:
         """Bring back what a crash left, answer owners, keep the link.  Raises `StorageError`, `ConfigurationError`."""
         self._recording.start()
@@ -161,6 +180,8 @@ class Solo:
             address = self._owned.home_address
             self._home = HomeAssistantService(self._owned.home, MqttHomeBus(address), address)
             self._home.start()
+        if self._relay is not None:
+            self._relay.start()
         self._threads = [threading.Thread(target=self._keep_time, name="time")]
         if self.uplink is not None:
             self._threads.append(threading.Thread(target=self._keep_link, args=(self.uplink,), name="uplink"))
@@ -194,6 +215,8 @@ class Solo:
             self.uplink.stop()
         if self._home is not None:
             self._home.stop()
+        if self._relay is not None:
+            self._relay.stop()
         for thread in self._threads:
             thread.join()
         self._threads = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -44,10 +44,17 @@ class Carrier:
         return self.came.pop(session, [])
 
 
+class AnyCarrier(Protocol):
+    """Passes the frames of sessions to the doorbell, and holds those that came."""
+
+    def send(self, session: str, *frames: bytes) -> None: ...
+    def fetch(self, session: str, wait_s: float = 0.0) -> list[bytes]: ...
+
+
 class LinkClient:
     """A client in a session with the doorbell. `ended`: why it ended; "over" if the carrier said so."""
 
-    def __init__(self, carrier: Carrier, secret: bytes, device: PublicKey, key: Ed25519PrivateKey) -> None:
+    def __init__(self, carrier: AnyCarrier, secret: bytes, device: PublicKey, key: Ed25519PrivateKey) -> None:
         self.carrier = carrier
         self.id = secrets.token_hex(16)
         self.ended: EndReason | str | None = None

@@ -80,6 +80,7 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
         *([("panel", _panel_words(answer["panel"]))] if answer.get("panel") else []),
         ("clock", _clock_words(answer)),
         ("link", " ".join(filter(None, (link["link"], link["remedy"])))),
+        *([("relay", " ".join(filter(None, (relay, link["relay_remedy"]))))] if (relay := link.get("relay")) else []),
         ("requests", f"{len(waiting['requests'])} waiting for you" if waiting["requests"] else "none waiting"),
     ]
     for name, text in rows:

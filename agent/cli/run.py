@@ -155,10 +155,10 @@ def _uplink(outbox: Path, runtime_dir: Path) -> None:
     logs.set_up(LogConfig())
     path, users = runtime_dir / "uplink" / "custodian.sock", uids_of("doorward-custodian")
     custodian = RpcClient(path, users)
-    news, messages, home = (RpcClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(3))
+    news, messages, home, frames = (RpcClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(4))
     role: UplinkRole | None = None
     with _StopSignals(lambda: role.stop() if role else None, custodian.close) as stopping:
-        role = UplinkRole(outbox, custodian, news, messages, home, _supervision())
+        role = UplinkRole(outbox, custodian, news, messages, home, frames, _supervision())
         role.start()
         stopping.when_asked()
         role.run()

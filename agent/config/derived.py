@@ -10,7 +10,7 @@ from agent.config.settings import CameraKind, Configuration, RequestsConfig, Vau
 from agent.wire.limits import RequestLimits
 from agent.wire.statements import Settings
 
-__all__ = ["held_bytes", "page_facts", "request_limits"]
+__all__ = ["held_bytes", "page_facts", "relay_files", "relay_origin", "request_limits"]
 
 _HELD_OF = 2
 """Holds may keep 1/2 of the bytes. The other half can always be deleted, so holds cannot freeze the buffer."""
@@ -32,6 +32,19 @@ def request_limits(requests: RequestsConfig) -> RequestLimits:
         requests_per_requester_per_day=requests.requests_per_requester_per_day,
         requests_per_day=requests.requests_per_day,
     )
+
+
+def relay_files(configuration: Configuration) -> tuple[str, str, str]:
+    """Returns authority, certificate and key for the relay: its own, or those of [broker]."""
+    remote, broker = configuration.remote, configuration.broker
+    section = remote if remote is not None and remote.ca is not None else broker
+    assert section is not None  # noqa: S101 — checked when the configuration was read
+    return str(section.ca), str(section.certificate), str(section.key)
+
+
+def relay_origin(configuration: Configuration) -> str:
+    """Returns scheme, host and port of the relay for browsers, or nothing without a relay."""
+    return "/".join(configuration.remote.url.split("/")[:3]) if configuration.remote is not None else ""
 
 
 def page_facts(configuration: Configuration, file: Configuration, settings: Settings | None) -> dict[str, Any]:

@@ -49,6 +49,7 @@ __all__ = [
     "PositionConfig",
     "PrivacyConfig",
     "PrivateHoursConfig",
+    "RemoteConfig",
     "RequestsConfig",
     "SoundConfig",
     "SoundKind",
@@ -292,6 +293,41 @@ class BrokerConfig(BrokerLink, frozen=True, kw_only=True):
     key: Path
 
 
+class RemoteConfig(Section, frozen=True, kw_only=True):
+    """`[remote]`: owners reach the doorbell away from home through a relay. Off if this section is absent."""
+
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+\Z", description="a host name or address in quotes"
+        ),
+    ]
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 8885
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    keepalive_s: Annotated[int, Meta(ge=30, le=300)] = 60
+    url: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            pattern=r"^wss://[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._/-]*)?\Z",
+            description="a wss:// address in quotes",
+        ),
+    ]
+    user: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,64}\Z", description="a name of letters, digits, - and _")] = ""
+    password: Annotated[
+        str,
+        Meta(
+            min_length=8,
+            max_length=200,
+            pattern=r"^[^\x00-\x20\x7f]+\Z",
+            description="8 to 200 printable characters in quotes",
+            extra=SECRET,
+        ),
+    ]
+
+
 class PageConfig(Section, frozen=True, kw_only=True):
     """`[page]`: the page is served only if this section exists."""
 
@@ -423,6 +459,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     vault: VaultConfig = field(default_factory=VaultConfig)
     requests: RequestsConfig = field(default_factory=RequestsConfig)
     broker: BrokerConfig | None = None
+    remote: RemoteConfig | None = None
     page: PageConfig | None = None
     alerts: AlertsConfig | None = None
     home_assistant: HomeAssistantConfig | None = None
@@ -462,6 +499,7 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
     yield from _clips(configuration.clips, configuration.camera)
     yield from _vault(configuration)
     yield from _requests(configuration.requests)
+    yield from _remote(configuration)
     if configuration.panel is not None:
         for key, message, remedy in pin_conflicts(configuration.panel):
             yield CrossFieldError(("panel", key), message, remedy)
@@ -581,6 +619,29 @@ def _requests(requests: RequestsConfig) -> Iterator[CrossFieldError]:
             ("requests", "smallest_area_m2"),
             "the smallest area is larger than the largest, so every request would be refused.",
             "Lower it. To get no requests at all, opt out instead.",
+        )
+
+
+def _remote(configuration: Configuration) -> Iterator[CrossFieldError]:
+    remote = configuration.remote
+    if remote is None:
+        return
+    if configuration.page is None:
+        yield CrossFieldError(
+            ("remote", "host"), "there is no [page] that owners could reach.", "Add [page], or remove [remote]."
+        )
+    missing = [name for name in ("ca", "certificate", "key") if getattr(remote, name) is None]
+    if configuration.broker is None and missing:
+        yield CrossFieldError(
+            ("remote", "host"),
+            f"without a [broker] the relay's {', '.join(missing)} cannot be taken from there.",
+            "Give ca, certificate and key in [remote].",
+        )
+    elif len(missing) in (1, 2):
+        yield CrossFieldError(
+            ("remote", next(name for name in ("ca", "certificate", "key") if name not in missing)),
+            f"ca, certificate and key go together, and {' and '.join(missing)} is missing.",
+            "Give all three, or none to use those of [broker].",
         )
 
 

@@ -112,6 +112,8 @@ class UplinkReport(Struct):
     transfers: Count | None = None
     sent_bytes: Count | None = None
     received_messages: Count | None = None
+    relay: str = ""
+    relay_remedy: str = ""
 
 
 class _Vault(Struct):

@@ -14,7 +14,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import Configuration, violated_limit
-from agent.config.derived import held_bytes, page_facts
+from agent.config.derived import held_bytes, page_facts, relay_origin
 from agent.config.effective import place_of
 from agent.config.overlay import effective
 from agent.core.alerts.wellbeing import HealthFacts
@@ -251,7 +251,8 @@ class CustodianRuntime:
     def _make_link(self, page: PageServer) -> LinkSessions:
         from agent.custodian.link_setup import link_sessions  # as the page
 
-        link = link_sessions(self._context.key, self._context.secret, self.custodian.enrolments, self._is_glance, page)
+        context, remote = self._context, self.configuration.remote
+        link = link_sessions(context.key, context.secret, self.custodian.enrolments, self._is_glance, page, remote)
         self.custodian.control.offer("link_address", link.answer_address)
         return link
 
@@ -271,5 +272,6 @@ class CustodianRuntime:
                 self._context.clock,
                 SystemEntropy(),
                 lambda: page_facts(self.configuration, self.file, self.custodian.settings.current),
+                relay_origin(configuration),
             ),
         )

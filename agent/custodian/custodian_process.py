@@ -15,6 +15,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import Configuration
+from agent.config.derived import relay_files
 from agent.core.timebase import NS_PER_S
 from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRuntime
 from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
@@ -25,7 +26,7 @@ from agent.custodian.talk_buffer import TalkBuffer
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import DoorwardError
 from agent.ipc.peers import uids_of
-from agent.ipc.protocol import FromRecorder, FromUplink, Recipients, UplinkConfig
+from agent.ipc.protocol import FromRecorder, FromUplink, Recipients, RelayReply, UplinkConfig
 from agent.ipc.rpc_server import RpcServer, role_server
 from agent.platform.disk import RealDisk
 from agent.platform.supervision import SystemdNotifier
@@ -80,7 +81,13 @@ class CustodianRole:
         )
         self.device, self.custodian, self.alerts = self._owned.device, self._owned.custodian, self._owned.alerts
         self._uplink_handler = UplinkIpcHandler(
-            self.custodian, self._addressing(), self._reports, self.alerts, self._owned.home, self._owned.link
+            self.custodian,
+            self._addressing(),
+            self._reports,
+            self.alerts,
+            self._owned.home,
+            self._owned.link,
+            self._relay,
         )
         self.custodian.releases.wake_uplink = self._uplink_handler.news
         self._owned.apply_configuration()
@@ -149,7 +156,7 @@ class CustodianRole:
         return self._reports.status_of("recorder") or _NO_RECORDER
 
     def _link(self) -> Mapping[str, Any]:
-        if self._configuration.broker is None:
+        if self._configuration.broker is None and self._configuration.remote is None:
             return NO_LINK
         return self._reports.status_of("uplink") or {"link": "no uplink", "remedy": _SEE.format("uplink")}
 
@@ -176,6 +183,21 @@ class CustodianRole:
             broker.chunk_bytes,
             self._owned.cell_filter,
             (str(broker.ca), str(broker.certificate), str(broker.key)),
+        )
+
+    def _relay(self) -> RelayReply:
+        """The addresses are those of the present list of owners."""
+        remote, link = self._configuration.remote, self._owned.link
+        if remote is None or link is None:
+            return RelayReply()
+        return RelayReply(
+            remote.host,
+            remote.port,
+            remote.keepalive_s,
+            remote.user or self.device.id,
+            link.addresses(),
+            relay_files(self._configuration),
+            is_brokers=remote.ca is None,
         )
 
     def _keep_time(self) -> None:

@@ -36,6 +36,7 @@ from agent.ipc.protocol import (
     GetLiveViewers,
     GetOutgoing,
     GetRecipients,
+    GetRelay,
     GetSettings,
     GetTalk,
     GetUplinkConfig,
@@ -55,6 +56,7 @@ from agent.ipc.protocol import (
     PutLivePiece,
     PutTalkOffer,
     Recipients,
+    RelayReply,
     ReportStatus,
     RoleAnswer,
     SegmentNames,
@@ -176,13 +178,16 @@ class UplinkIpcHandler:
         alerts: AlertMailer | None = None,
         home: HomeStateSource | None = None,
         link: LinkPort | None = None,
+        relay: Callable[[], RelayReply] = RelayReply,
     ) -> None:
+        """`relay` returns the relay with the present addresses."""
         self._custody = custody
         self.addressing = addressing
         self._reports = reports
         self._alerts = alerts
         self._home = home
         self._link = link
+        self._relay = relay
         self.home_address = HomeAddress()
         self._version = 0
         self._changed = threading.Condition()
@@ -214,6 +219,8 @@ class UplinkIpcHandler:
                 if self._home is None:
                     raise RequestError("No Home Assistant is configured.")
                 return HomeStateReply(self._home.collect(presses, _NEWS_S))
+            case GetRelay():
+                return self._relay()
             case DeliverLinkFrames(frames=frames):
                 if self._link is not None:
                     self._link.deliver(frames)

@@ -21,11 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from agent.custodian.page.access_levels import Caller
 from agent.errors import DoorwardError, InternalError, RequestError, StorageError
-from agent.ipc.control_operations import GetLinkAddress
+from agent.ipc.control_operations import GetLinkAddress, LinkAddressAnswer, RelayAccount
 from agent.ipc.protocol import LinkFrame
 from agent.ipc.rpc import refusal
 from agent.ports import Entropy
@@ -68,6 +69,8 @@ class LinkIdentity:
     sign: Callable[[bytes], bytes]
     secrets: Callable[[], tuple[bytes, ...]]
     caller: Callable[[PublicKey], Caller | None]
+    relay: RelayAccount | None = None
+    """For owners' clients that are away."""
 
 
 @dataclass(slots=True)
@@ -128,7 +131,7 @@ class LinkSessions:
         newest = next(iter(self._identity.secrets()), None)
         if newest is None:
             raise RequestError("This doorbell has no owner yet.", remedy="Set it up first.")
-        return {"secret": newest.hex()}, b""
+        return msgspec.to_builtins(LinkAddressAnswer(newest.hex(), self._identity.relay)), b""
 
     def deliver(self, frames: Sequence[LinkFrame]) -> None:
         """Takes frames from a carrier. Raises `RequestError` for a frame that no carrier may pass on."""

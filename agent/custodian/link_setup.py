@@ -7,11 +7,13 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.config.settings import RemoteConfig
 from agent.core.device_secret import DeviceSecret
 from agent.custodian.enrolment import Enrolments
 from agent.custodian.link_sessions import LinkIdentity, LinkSessions
 from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.server import PageServer
+from agent.ipc.control_operations import RelayAccount
 from agent.platform.entropy import SystemEntropy
 from agent.wire.identities import PublicKey, public_key_of
 
@@ -27,6 +29,7 @@ def link_sessions(
     enrolments: Enrolments,
     is_glance: Callable[[str], bool],
     page: PageServer,
+    remote: RemoteConfig | None,
 ) -> LinkSessions:
     """`is_glance`: whether a glance key signs with this key."""
 
@@ -42,5 +45,7 @@ def link_sessions(
         newest = enrolments.current.epoch if enrolments.current is not None else 0
         return tuple(secret.key(b"doorward link v1 %d" % epoch) for epoch in range(newest, max(newest - _LISTS, 0), -1))
 
-    identity = LinkIdentity(public_key_of(key), key.sign, secrets, caller)
+    device = public_key_of(key)
+    relay = RelayAccount(remote.url, remote.user or device.id, remote.password) if remote is not None else None
+    identity = LinkIdentity(device, key.sign, secrets, caller, relay)
     return LinkSessions(identity, page.answer_in_link, SystemEntropy())

@@ -356,10 +356,19 @@ class CheckpointAnswer(Struct):
     proof: tuple[str, ...]
 
 
+class RelayAccount(Struct):
+    """A relay for browsers: its `wss` address, and the account of this household there."""
+
+    url: str
+    account: str
+    password: str
+
+
 class LinkAddressAnswer(Struct):
     """`secret`: 32 bytes in hex digits, with which a client finds this doorbell and begins a session (LINK.md)."""
 
     secret: str
+    relay: RelayAccount | None
 
 
 class ChannelsAnswer(Struct):

@@ -34,6 +34,7 @@ __all__ = [
     "GetLiveViewers",
     "GetOutgoing",
     "GetRecipients",
+    "GetRelay",
     "GetSettings",
     "GetTalk",
     "GetUplinkConfig",
@@ -54,6 +55,7 @@ __all__ = [
     "PutLivePiece",
     "PutTalkOffer",
     "Recipients",
+    "RelayReply",
     "ReportStatus",
     "RoleAnswer",
     "SegmentNames",
@@ -176,6 +178,20 @@ class LinkFrames(RoleAnswer, frozen=True):
     frames: tuple[LinkFrame, ...]
 
 
+class RelayReply(RoleAnswer, frozen=True):
+    """The relay of the link, and this doorbell's account and addresses there.  No host if none is configured."""
+
+    host: str = ""
+    port: int = 0
+    keepalive_s: int = 0
+    account: str = ""
+    addresses: tuple[str, ...] = ()
+    files: tuple[str, str, str] = ("", "", "")
+    """Authority, certificate and key as configured."""
+    is_brokers: bool = False
+    """The files are those of `UplinkConfig`."""
+
+
 class UplinkConfig(RoleAnswer, frozen=True):
     """Broker and topics for the uplink.  No host if no broker is configured."""
 
@@ -289,6 +305,10 @@ class BeginSending(Request[SendingAllowed], frozen=True):
     disclosure: str
 
 
+class GetRelay(Request[RelayReply], frozen=True):
+    """Asks for the relay.  The addresses change with the list of owners, so the uplink asks again."""
+
+
 class GetAlertChannels(Request[AlertChannelsReply], frozen=True):
     """Asks for the channels of alerts.  Alerts in delivery start again."""
 
@@ -354,6 +374,7 @@ FromUplink: TypeAlias = (
     | PollAlerts
     | AckAlert
     | GetHomeAssistant
+    | GetRelay
     | PollHomeState
     | DeliverLinkFrames
     | PollLinkFrames

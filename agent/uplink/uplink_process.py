@@ -8,7 +8,9 @@ independently.
 from __future__ import annotations
 
 import os
+import random
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from agent.ipc.protocol import (
     BeginSending,
     DeliverMessage,
     GetUplinkConfig,
+    LinkFrame,
+    RelayReply,
     ReportStatus,
     UplinkConfig,
 )
@@ -36,6 +40,7 @@ from agent.uplink.alert_sender import AlertDelivery
 from agent.uplink.home_assistant import HomeAssistantService
 from agent.uplink.home_mqtt import MqttHomeBus
 from agent.uplink.message_router import MultiAlertSender
+from agent.uplink.relay_connection import RelayConnection, relay_settings
 from agent.uplink.uplink import Uplink
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
@@ -96,6 +101,23 @@ class HomeStateClient:
         return self._waiting.ask(protocol.PollHomeState(presses), patience_s=0.0).news
 
 
+class LinkClient:
+    """`ports.LinkPort` over the socket."""
+
+    def __init__(self, custodian: RpcClient, waiting: RpcClient) -> None:
+        self._custodian = custodian
+        self._waiting = waiting
+
+    def deliver(self, frames: Sequence[LinkFrame]) -> None:
+        self._custodian.ask(protocol.DeliverLinkFrames(tuple(frames)), patience_s=0.0)
+
+    def collect(self, wait_s: float) -> tuple[LinkFrame, ...]:  # noqa: ARG002
+        return self._waiting.ask(protocol.PollLinkFrames(), patience_s=0.0).frames
+
+    def addresses(self) -> tuple[str, ...]:
+        return self._custodian.ask(protocol.GetRelay(), patience_s=0.0).addresses
+
+
 class UplinkRole:
     """`start`, `run` (blocks), `stop` from another thread, `close`."""
 
@@ -106,13 +128,15 @@ class UplinkRole:
         news: RpcClient,
         messages: RpcClient,
         home: RpcClient,
+        frames: RpcClient,
         supervision: SystemdNotifier,
     ) -> None:
-        """On `news`, `messages` and `home` the custodian is waited for.  Waits for one to be there."""
+        """On `news`, `messages`, `home` and `frames` the custodian is waited for.  Waits for one to be there."""
         self._custodian = custodian
         self._news = news
         self._messages = messages
         self._at_home = home
+        self._frames = frames
         self._delivery = AlertDelivery(AlertsClient(custodian, messages), MultiAlertSender())
         self._supervision = supervision
         self._log = structlog.get_logger("uplink")
@@ -125,6 +149,7 @@ class UplinkRole:
         self._home = (
             HomeAssistantService(HomeStateClient(home), MqttHomeBus(address), address) if address.host else None
         )
+        self._relay = _relay_connection(custodian, frames, where)
         self.uplink: Uplink | None = None
         if where.host:
             self.uplink = Uplink(
@@ -146,6 +171,8 @@ class UplinkRole:
         self._delivery.start()
         if self._home is not None:
             self._home.start()
+        if self._relay is not None:
+            self._relay.start()
         self._supervision.ready("connecting" if self.uplink else "no [broker] configured")
 
     def run(self) -> None:
@@ -162,6 +189,9 @@ class UplinkRole:
         if self._home is not None:
             self._home.stop()
         self._at_home.close()
+        self._frames.close()
+        if self._relay is not None:
+            self._relay.stop()
         self._delivery.stop()
         self._news.close()
         self._messages.close()
@@ -195,7 +225,8 @@ class UplinkRole:
 
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
-            status = asdict(self.uplink.status()) if self.uplink else _OFF
+            status = asdict(self.uplink.status()) if self.uplink else dict(_OFF)
+            status |= asdict(self._relay.status()) if self._relay else {}
             try:
                 self._custodian.ask(ReportStatus(status), patience_s=0.0)
             except DoorwardError as error:
@@ -207,16 +238,40 @@ class UplinkRole:
             self._supervision.status(str(status["link"]))
 
 
-def _bus_settings(where: UplinkConfig) -> BusSettings:
-    """With the certificate and key that systemd put where only this role can read them (systemd.exec(5))."""
+def _relay_connection(custodian: RpcClient, frames: RpcClient, where: UplinkConfig) -> RelayConnection | None:
+    relay = custodian.ask(protocol.GetRelay(), patience_s=_FOR_EVER_S)
+    if not relay.host:
+        return None
+    link = LinkClient(custodian, frames)
+    settings = relay_settings(
+        BusSettings(
+            relay.host,
+            relay.port,
+            f"{random.SystemRandom().getrandbits(64):016x}",
+            *_relay_files(relay, where),
+            keepalive_s=relay.keepalive_s,
+        )
+    )
+    return RelayConnection(MqttBus(settings), link, relay.account, link.addresses)
+
+
+def _relay_files(relay: RelayReply, where: UplinkConfig) -> tuple[Path, Path, Path]:
+    """Returns authority, certificate and key. systemd names each file of the folder `tls` by the name that it has
+    there."""
+    if relay.is_brokers:
+        return _tls_files(where)
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    found = [Path(credentials, f"tls_{Path(name).name}") if credentials else Path(name) for name in relay.files]
+    return found[0], found[1], found[2]
+
+
+def _tls_files(where: UplinkConfig) -> tuple[Path, Path, Path]:
+    """Returns the files that systemd put where only this role can read them (systemd.exec(5)), or the configured
+    ones."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     files = [Path(credentials, name) for name in _FILES] if credentials else [Path(name) for name in where.files]
-    return BusSettings(
-        host=where.host,
-        port=where.port,
-        name=where.device,
-        authority=files[0],
-        certificate=files[1],
-        key=files[2],
-        keepalive_s=where.keepalive_s,
-    )
+    return files[0], files[1], files[2]
+
+
+def _bus_settings(where: UplinkConfig) -> BusSettings:
+    return BusSettings(where.host, where.port, where.device, *_tls_files(where), keepalive_s=where.keepalive_s)

@@ -44,6 +44,37 @@ WRONG = {
         "device.position.latitude",
         "Give a number from -90 to 90.",
     ),
+    "a relay without a page": (
+        "[remote]\nhost = 'a'\nurl = 'wss://a'\npassword = 'long-enough'",
+        2,
+        "remote.host",
+        "Add [page], or remove [remote].",
+    ),
+    "a relay without certificates": (
+        "[page]\n[remote]\nhost = 'a'\nurl = 'wss://a'\npassword = 'long-enough'",
+        3,
+        "remote.host",
+        "Give ca, certificate and key in [remote].",
+    ),
+    "a relay with one certificate of three": (
+        "[page]\n[broker]\nhost = 'b'\nca = 'a'\ncertificate = 'b'\nkey = 'c'\n"
+        "[remote]\nhost = 'a'\nurl = 'wss://a'\npassword = 'long-enough'\nca = 'a'",
+        11,
+        "remote.ca",
+        "Give all three, or none to use those of [broker].",
+    ),
+    "a relay without encryption for browsers": (
+        "[page]\n[remote]\nhost = 'a'\nurl = 'ws://a'\npassword = 'long-enough'",
+        4,
+        "remote.url",
+        "Give a wss:// address in quotes.",
+    ),
+    "an account that would widen a topic": (
+        "[page]\n[remote]\nhost = 'a'\nurl = 'wss://a'\nuser = 'a/b'",
+        5,
+        "remote.user",
+        "Give a name of letters, digits, - and _.",
+    ),
     "a page at a public address": (
         "[page]\naddresses = ['192.168.1.20', '203.0.113.7']",
         2,

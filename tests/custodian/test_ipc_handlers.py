@@ -32,6 +32,7 @@ from agent.ipc.protocol import (
     GetLiveViewers,
     GetOutgoing,
     GetRecipients,
+    GetRelay,
     GetSettings,
     GetUplinkConfig,
     HeldSegments,
@@ -47,6 +48,7 @@ from agent.ipc.protocol import (
     PollOutgoing,
     PutLivePiece,
     Recipients,
+    RelayReply,
     ReportStatus,
     SegmentNames,
     SendingAllowed,
@@ -250,6 +252,7 @@ def test_without_home_assistant_and_alerts_the_uplink_hears_that_there_are_none(
     monkeypatch.setattr("agent.custodian.ipc_handlers._ALERTS_S", 0.0)
     asked = uplink(clock)
     assert asked.handle(GetHomeAssistant()) == HomeAssistantReply(HomeAddress())
+    assert asked.handle(GetRelay()) == RelayReply()
     with pytest.raises(RequestError, match="No Home Assistant is configured"):
         asked.handle(PollHomeState(0))
     assert asked.handle(GetAlertChannels()) == AlertChannelsReply(())

@@ -131,7 +131,7 @@ def test_what_is_not_a_frame_is_refused_and_the_session_goes_on(door: Door, keys
 def test_a_glance_key_reaches_what_is_at_the_door_now_and_nothing_else(door: Door, bench: Bench) -> None:
     glance = Caller(None, owner=False, claimed=True, link=True)
     may = {name for name, each in OPERATIONS.items() if each.access is not None and glance.may(each.access)}
-    assert may == {"live", "link_address"}
+    assert may == {"live", "link_address", "talk_begin", "talk_send", "talk_end"}
     operations = door.page._application.operations
     for name in set(OPERATIONS) - may:
         with pytest.raises(RequestError, match="not for this caller"):

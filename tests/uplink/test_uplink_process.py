@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 
 from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress
@@ -18,13 +19,30 @@ from agent.core.home_news import HomeAddress, HomeState
 from agent.errors import NetworkError, StorageError
 from agent.ipc import protocol
 from agent.ipc.outbox_files import DiskOutbox
-from agent.ipc.protocol import GetHomeAssistant, GetUplinkConfig, HomeAssistantReply, ReportStatus, UplinkConfig
+from agent.ipc.protocol import (
+    GetHomeAssistant,
+    GetRelay,
+    GetUplinkConfig,
+    HomeAssistantReply,
+    RelayReply,
+    ReportStatus,
+    UplinkConfig,
+)
 from agent.ipc.rpc import Request
 from agent.mqtt import BusSettings
 from agent.platform.supervision import SystemdNotifier
 from agent.uplink import uplink_process
+from agent.uplink.relay_connection import RelayStatus
 from agent.uplink.uplink import UplinkStatus
-from agent.uplink.uplink_process import AlertsClient, CustodianClient, HomeStateClient, UplinkRole, _bus_settings
+from agent.uplink.uplink_process import (
+    AlertsClient,
+    CustodianClient,
+    HomeStateClient,
+    LinkClient,
+    UplinkRole,
+    _bus_settings,
+    _relay_files,
+)
 from agent.wire import strictjson
 from tests.wire import samples
 
@@ -39,6 +57,8 @@ class Refusing:
     def ask(self, request: Request[Any], *, body: bytes = b"", patience_s: float | None = None) -> Any:
         if isinstance(request, GetUplinkConfig):
             return UplinkConfig()
+        if isinstance(request, GetRelay):
+            return RelayReply()
         if isinstance(request, GetHomeAssistant):
             return HomeAssistantReply(HomeAddress())
         if isinstance(request, ReportStatus):
@@ -66,7 +86,7 @@ def test_a_custodian_that_refuses_a_report_stops_no_time(
     monkeypatch.setattr(uplink_process, "_TICK_S", 0.01)
     custodian = Refusing()
     supervision = SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
-    role = UplinkRole(tmp_path / "outbox", *[custodian] * 4, supervision)  # type: ignore[arg-type, list-item]
+    role = UplinkRole(tmp_path / "outbox", *[custodian] * 5, supervision)  # type: ignore[arg-type, list-item]
     role.start()
     words = ""
     while words.count("WATCHDOG=1") < 3:
@@ -158,10 +178,66 @@ def test_systemds_copies_of_the_certificates_win_over_the_configured_files(monke
     ]
 
 
+RELAY = RelayReply("relay.example", 8885, 60, "ab" * 8, ("cd" * 16,), ("/x/relay-ca.pem", "/x/a.pem", "/x/a.key"))
+
+
+def test_the_relay_has_its_own_files_or_those_of_the_broker_and_systemds_copies_win(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brokers = msgspec.structs.replace(RELAY, is_brokers=True)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    assert [str(each) for each in _relay_files(RELAY, WHERE)] == list(RELAY.files)
+    assert [str(each) for each in _relay_files(brokers, WHERE)] == list(WHERE.files)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/c")
+    assert [str(each) for each in _relay_files(RELAY, WHERE)] == [
+        "/run/c/tls_relay-ca.pem",
+        "/run/c/tls_a.pem",
+        "/run/c/tls_a.key",
+    ]
+    assert next(str(each) for each in _relay_files(brokers, WHERE)) == "/run/c/tls_ca.pem"
+
+
+def test_frames_of_the_link_are_waited_for_on_a_connection_of_their_own() -> None:
+    frame = protocol.LinkFrame("01" * 16, b"sealed")
+    asked = Asked(DeliverLinkFrames=protocol.Ack(), GetRelay=RELAY)
+    waiting = Asked(PollLinkFrames=protocol.LinkFrames((frame,)))
+    link = LinkClient(asked, waiting)  # type: ignore[arg-type]
+    assert link.collect(1.0) == (frame,)
+    link.deliver([frame])
+    assert link.addresses() == RELAY.addresses
+    assert waiting.asked == [(protocol.PollLinkFrames(), 0.0)]
+    assert asked.asked == [(protocol.DeliverLinkFrames((frame,)), 0.0), (protocol.GetRelay(), 0.0)]
+
+
+def test_the_relay_is_another_connection_whose_state_stands_beside_the_brokers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = mock.Mock()
+    made.return_value.status.return_value = RelayStatus("connected")
+    monkeypatch.setattr(uplink_process, "RelayConnection", made)
+    whole = Linked(monkeypatch, tmp_path, RELAY)
+    whole.role.start()
+    (settings,), _ = whole.bus_class.call_args_list[0]
+    assert (settings.host, settings.inbound_beat_s, settings.keepalive_s) == ("relay.example", 0.0, 60)
+    assert settings.name not in ("ab" * 8, ""), "a random client id"
+    (_bus, link, account, addresses), _ = made.call_args
+    assert (account, addresses()) == ("ab" * 8, RELAY.addresses)
+    assert isinstance(link, LinkClient)
+    reports: list[Any] = []
+    while not reports:
+        reports = [each for each, _ in whole.custodian.asked if isinstance(each, ReportStatus)]
+        time.sleep(0.001)
+    assert reports[0].status["link"] == "connected"
+    assert (reports[0].status["relay"], reports[0].status["relay_remedy"]) == ("connected", "")
+    whole.stop()
+    made.return_value.start.assert_called_once_with()
+    made.return_value.stop.assert_called_once_with()
+
+
 class Linked:
     """A role with a broker; its `Uplink` is a mock, and what the custodian says of news is what `versions` gives."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, relay: RelayReply | None = None) -> None:
         monkeypatch.setattr(uplink_process, "_TICK_S", 0.01)
         self.uplink_class = mock.Mock()
         self.bus_class = mock.Mock()
@@ -175,12 +251,13 @@ class Linked:
         self.custodian = Asked(
             GetUplinkConfig=lambda: self.where,
             GetHomeAssistant=HomeAssistantReply(HomeAddress()),
+            GetRelay=relay or RelayReply(),
             ReportStatus=protocol.Ack(),
             GetAlertChannels=protocol.AlertChannelsReply(()),
         )
         self.news = Asked(PollOutgoing=self._next, GetUplinkConfig=lambda: self.where)
         self.messages = Asked(PollAlerts=lambda: time.sleep(0.01) or protocol.AlertMessages(()))
-        self.home = Asked()
+        self.home, self.frames = Asked(), Asked()
         self.outbox = folder / "outbox"
         self.role = UplinkRole(
             self.outbox,
@@ -188,6 +265,7 @@ class Linked:
             self.news,
             self.messages,
             self.home,
+            self.frames,
             SystemdNotifier({}),  # type: ignore[arg-type]
         )
 
@@ -234,11 +312,12 @@ def test_without_a_broker_there_is_no_link_and_the_process_says_so(
     custodian = Asked(
         GetUplinkConfig=UplinkConfig(),
         GetHomeAssistant=HomeAssistantReply(HomeAddress()),
+        GetRelay=RelayReply(),
         ReportStatus=protocol.Ack(),
         GetAlertChannels=protocol.AlertChannelsReply(()),
     )
     messages = Asked(PollAlerts=lambda: time.sleep(0.01) or protocol.AlertMessages(()))
-    role = UplinkRole(tmp_path, custodian, Asked(), messages, Asked(), SystemdNotifier({}))  # type: ignore[arg-type]
+    role = UplinkRole(tmp_path, custodian, Asked(), messages, Asked(), Asked(), SystemdNotifier({}))  # type: ignore[arg-type]
     assert role.uplink is None
     assert role._home is None
     role.start()
@@ -285,7 +364,7 @@ def test_the_process_runs_as_long_as_its_link_and_ends_everything_with_it(linked
     linked.uplink.run.assert_called_once_with()
     linked.stop()
     linked.uplink.stop.assert_called_once_with()
-    for each in (linked.news, linked.messages, linked.home, linked.custodian):
+    for each in (linked.news, linked.messages, linked.home, linked.frames, linked.custodian):
         assert each.closed.is_set()
     assert not any(thread.is_alive() for thread in linked.role._threads)
 

@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.broker.relay import RelayListeners, add_relay
 from agent.errors import ConfigurationError, NetworkError
 
 __all__ = ["PrivateBroker"]
@@ -42,13 +44,15 @@ class PrivateBroker:
     the broker is stopped and started again. Its log is `<directory>/mosquitto.log`.
     """
 
-    def __init__(self, directory: Path, *, witness: bool = False) -> None:
-        """`witness`: log every message with its sender, topic and size."""
+    def __init__(self, directory: Path, *, witness: bool = False, relay: bool = False) -> None:
+        """`witness`: log every message with its sender, topic and size. `relay`: with the listeners of a relay, on
+        `link_port` and `web_port`."""
         self.host = HOST
         self._witness = witness
         self.directory = directory.resolve()
         self.log_path = self.directory / "mosquitto.log"
-        self.device_port, self.requester_port = _free_ports(2)
+        self._relay = relay
+        self.device_port, self.requester_port, self.link_port, self.web_port = _free_ports(4)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PrivateBroker:
@@ -119,6 +123,10 @@ class PrivateBroker:
             device_port=self.device_port,
             requester_port=self.requester_port,
         )
+        if self._relay:
+            configuration += add_relay(
+                BrokerPki(self.directory), RelayListeners(self.host, self.link_port, self.web_port)
+            )
         return configuration + ("\nlog_type debug\n" if self._witness else "")
 
     def _await_running(self, log_offset: int) -> None:

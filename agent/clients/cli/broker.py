@@ -90,6 +90,78 @@ def init(
     click.echo("  doorward broker add-requester NAME         for every requester")
 
 
+@broker.command("add-relay")
+@_directory
+@click.option("--address", metavar="ADDRESS", default="0.0.0.0", show_default=True, help="Listen here.")  # noqa: S104 — for clients
+@click.option(
+    "--link-port", metavar="PORT", type=Number(1, 65_535), default=8885, show_default=True, help="For doorbells."
+)
+@click.option(
+    "--web-port", metavar="PORT", type=Number(1, 65_535), default=8886, show_default=True, help="For browsers."
+)
+@click.option(
+    "--web-certificate", type=click.Path(path_type=Path), help="A certificate that browsers trust, with its chain."
+)
+@click.option("--web-key", type=click.Path(path_type=Path), help="Its private key.")
+def add_relay_command(
+    directory: Path, address: str, link_port: int, web_port: int, web_certificate: Path | None, web_key: Path | None
+) -> None:
+    """Let owners reach their doorbells through this broker.
+
+    Adds a listener for doorbells and one for browsers to the broker's configuration.  See docs/remote.md.
+    """
+    from agent.clients.broker.broker_pki import BrokerPki
+    from agent.clients.broker.relay import RelayListeners, add_relay
+    from agent.errors import ConfigurationError
+    from agent.platform import files
+
+    _refuse_odd_words(address=address, web_certificate=str(web_certificate), web_key=str(web_key))
+    if (web_certificate is None) != (web_key is None):
+        raise ConfigurationError(
+            "A certificate and its key go together.", remedy="Give --web-certificate and --web-key."
+        )
+    pki = BrokerPki(directory)
+    configuration = pki.directory / "mosquitto.conf"
+    if not configuration.is_file():
+        raise ConfigurationError(f"{configuration} is missing.", remedy="Make it with 'doorward broker init'.")
+    text = configuration.read_text(encoding="utf-8")
+    if "protocol websockets" in text:
+        raise ConfigurationError(f"{configuration} already has a relay.", remedy="Change it in that file.")
+    added = add_relay(pki, RelayListeners(address, link_port, web_port, web_certificate, web_key))
+    files.write(configuration, f"{text}{added}".encode(), like=configuration)
+    click.echo(f"{configuration} has a relay on the ports {link_port} (doorbells) and {web_port} (browsers).  Next:")
+    click.echo("  sudo chown -R mosquitto: FOLDER            lets mosquitto read the new files")
+    click.echo("  sudo systemctl restart mosquitto")
+    click.echo("  doorward broker add-account ID             for every doorbell that its owners reach")
+    if web_certificate is None:
+        click.echo("Browsers accept only a certificate that they trust: give --web-certificate and --web-key, or add")
+        click.echo(f"{pki.directory / 'authorities' / 'broker.pem'} to each phone.")
+
+
+@broker.command("add-account")
+@click.argument("device")
+@_directory
+@json_option
+def add_account(device: str, directory: Path, as_json: bool) -> None:
+    """Make the account with which browsers reach DEVICE, or a new password for it.
+
+    DEVICE is the doorbell's key id (16 hex digits), its key (ed25519:…), or another name of its certificate.
+    """
+    from agent.clients.broker.broker_pki import BrokerPki
+    from agent.clients.broker.relay import set_account
+
+    account = _key_id(device)
+    password = set_account(BrokerPki(directory), account)
+    if as_json:
+        emit_json({"user": account, "password": password})
+        return
+    click.echo("For [remote] of the doorbell's configuration:")
+    click.echo(f'  user = "{account}"')
+    click.echo(f'  password = "{password}"')
+    click.echo("The password is shown only now.  A password that was given before no longer works after this:")
+    click.echo("  sudo systemctl reload mosquitto")
+
+
 @broker.command("add-device")
 @click.argument("device")
 @click.option(

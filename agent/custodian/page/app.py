@@ -47,10 +47,11 @@ class Application:
     """Told who speaks over which connection (`PageListener.set_priority`)."""
 
 
-def build(application: Application, hosts: Callable[[], frozenset[str]]) -> ASGIApp:
-    """Builds the whole page, under the names of `hosts`. Raises `InternalError` if a route lacks an access level."""
+def build(application: Application, hosts: Callable[[], frozenset[str]], relay: str = "") -> ASGIApp:
+    """Builds the whole page, under the names of `hosts`. `relay`: the origin of the relay, if there is one. Raises
+    `InternalError` if a route lacks an access level."""
     marked = require_access_levels(routes(application))
-    return HostGuard(Router(routes=list(marked), redirect_slashes=False), hosts)
+    return HostGuard(Router(routes=list(marked), redirect_slashes=False), hosts, relay)
 
 
 def routes(application: Application) -> list[GuardedRoute]:

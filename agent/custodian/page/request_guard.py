@@ -61,7 +61,6 @@ HEADERS: Final[Mapping[str, str]] = {
 
 HERE: Final = "/here"
 _LIST: Final = "/doorbells"
-_LIST_CSP: Final = _CSP.replace("connect-src 'self'", "connect-src 'self' https://*.local:*")
 _LOCAL_ORIGIN: Final = re.compile(r"https://[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.local(:[0-9]{1,5})?")
 
 PLAIN: Final = frozenset(
@@ -72,11 +71,14 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class HostGuard:
-    """`hosts`: the values of `Host` that are ours now, lower case, each with its port."""
+    """`hosts`: the values of `Host` that are ours now, lower case, each with its port. `relay`: the origin that the
+    page may connect to besides its own, or nothing."""
 
-    def __init__(self, app: ASGIApp, hosts: Callable[[], frozenset[str]]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Callable[[], frozenset[str]], relay: str = "") -> None:
         self._app = app
         self._hosts = hosts
+        self._csp = _connecting_to(_CSP, relay)
+        self._list_csp = _connecting_to(self._csp, "https://*.local:*")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,8 +92,7 @@ class HostGuard:
                 for name, value in HEADERS.items():
                     if not (shared and name == "cross-origin-resource-policy"):
                         headers[name] = value
-                if scope["path"] == _LIST:
-                    headers["content-security-policy"] = _LIST_CSP
+                headers["content-security-policy"] = self._list_csp if scope["path"] == _LIST else self._csp
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
@@ -127,6 +128,10 @@ class HostGuard:
         if is_own or (origin is not None and _LOCAL_ORIGIN.fullmatch(origin)):
             return None
         return 403, "This did not come from a doorbell's page."
+
+
+def _connecting_to(policy: str, origin: str) -> str:
+    return policy.replace("connect-src 'self'", f"connect-src 'self' {origin}") if origin else policy
 
 
 def _with_port(host: str, scheme: str) -> str:

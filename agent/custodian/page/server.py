@@ -47,7 +47,8 @@ _LOOK_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class PageDeps:
-    """The device's parts under the page. `facts`: settings it shows, free of secrets."""
+    """The device's parts under the page. `facts`: settings it shows, free of secrets. `relay`: the origin of the relay
+    that the page may connect to, or nothing."""
 
     control: Control
     enrolments: Enrolments
@@ -55,6 +56,7 @@ class PageDeps:
     clock: Clock
     entropy: Entropy
     facts: Callable[[], Mapping[str, Any]]
+    relay: str = ""
 
 
 class PageServer:
@@ -65,6 +67,7 @@ class PageServer:
         self._settings = settings
         self._name = f"{settings.name or _dns_name(doorbell)}.local"
         self._clock = parts.clock
+        self._relay = parts.relay
         self._log = structlog.get_logger("page")
         addresses = self._served(network())
         self.certificates = PageCertificates(folder, self._name, addresses, self._now())
@@ -126,7 +129,7 @@ class PageServer:
         self.port = listener.getsockname()[1]
         self._answer_to(self._addresses)
         config = uvicorn.Config(
-            build(self._application, lambda: self._hosts),
+            build(self._application, lambda: self._hosts, self._relay),
             http="h11",
             ws="none",
             loop="asyncio",

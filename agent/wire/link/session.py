@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from agent.wire.link.schedule import derive
+from agent.wire.link.topics import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from agent.wire.link.schedule import HandshakeKeys
@@ -24,9 +25,8 @@ __all__ = ["CLIENT", "DEVICE", "MAX_FRAME_BYTES", "EndReason", "LinkSession", "S
 
 CLIENT: Final = b"client"
 DEVICE: Final = b"device"
-_CLASSES: Final = (256, 1_024, 4_096, 15_360)
-"""Lengths of a record. 15 360 bytes fit a packet of 16 KiB with its topic."""
-MAX_FRAME_BYTES: Final = _CLASSES[-1]
+_CLASSES: Final = (256, 1_024, 4_096, MAX_FRAME_BYTES)
+"""Lengths of a record."""
 _WINDOW_BYTES: Final = 256 << 10
 """Data records that may be on their way until the other end acknowledges them."""
 _ACKNOWLEDGE_BYTES: Final = 64 << 10

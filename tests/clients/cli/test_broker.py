@@ -19,6 +19,7 @@ from agent.cli.frame import run
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.core.bus import BusConnected, BusDisconnected, LinkFault
 from agent.mqtt import BusSettings, MqttBus, tls
+from tests.relays import RelayBrowser
 
 DEVICE, OTHER = "a1" * 8, "b2" * 8
 
@@ -185,3 +186,35 @@ def test_a_word_cannot_become_a_line_of_the_brokers_configuration(
     ]
     assert run(doorward, arguments) == 2
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.broker
+def test_a_relay_is_added_once_and_its_accounts_work(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    device = add(folder, capsys, "add-device", DEVICE)
+    assert run(doorward, ["broker", "add-relay", "--dir", str(folder), "--address", "127.0.0.1"]) == 0
+    assert "doorward broker add-account" in capsys.readouterr().out
+    text = (folder / "mosquitto.conf").read_text()
+    assert "listener 8885 127.0.0.1" in text
+    assert "listener 8886 127.0.0.1\nprotocol websockets" in text
+    assert run(doorward, ["broker", "add-relay", "--dir", str(folder)]) == 2
+    assert "already has a relay" in capsys.readouterr().err
+    account = add(folder, capsys, "add-account", DEVICE)
+    assert account["user"] == DEVICE
+    assert account["password"] not in (folder / "relay.passwords").read_text()
+    with PrivateBroker(folder, relay=True) as broker:
+        assert isinstance(first_event(device, "any-client-id", broker.link_port), BusConnected)
+        with RelayBrowser(broker, DEVICE, account["password"]) as browser:
+            assert browser.refusal is None
+
+
+def test_words_for_a_relay_that_cannot_be_added(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["add-account", DEVICE], "has no relay"),
+        (["add-relay", "--web-certificate", "c.pem"], "go together"),
+        (["add-relay", "--address", "a b"], "cannot stand in mosquitto's configuration"),
+    ):
+        assert run(doorward, ["broker", *words, "--dir", str(folder)]) == 2
+        assert said in capsys.readouterr().err
+    (folder / "mosquitto.conf").unlink()
+    assert run(doorward, ["broker", "add-relay", "--dir", str(folder)]) == 2
+    assert "is missing" in capsys.readouterr().err

@@ -135,14 +135,15 @@ class Client:
 class Door(Client):
     """A device with its page, and a caller of it."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        """`port`: 0 takes a free one."""
+    def __init__(self, folder: Path, port: int = 0, sections: str = "") -> None:
+        """`port`: 0 takes a free one. `sections`: more of the configuration."""
         folder.mkdir(exist_ok=True)
         self.folder = folder
         state = folder / "device"
         if not state.exists():
             StateFolder(state).initialise(private_key_from_seed(secrets.token_bytes(32)))
-        (folder / "doorward.toml").write_text(CONFIGURATION.format(state=state).replace("port = 0", f"port = {port}"))
+        configuration = CONFIGURATION.format(state=state).replace("port = 0", f"port = {port}")
+        (folder / "doorward.toml").write_text(configuration + sections)
         self.solo = Solo(load(folder / "doorward.toml"))
         self.solo.start()
         self._running: Solo | None = self.solo
@@ -175,8 +176,8 @@ def cookie_of(answer: Answer) -> str:
 
 
 @contextmanager
-def a_door(folder: Path, port: int = 0) -> Iterator[Door]:
-    door = Door(folder, port)
+def a_door(folder: Path, port: int = 0, sections: str = "") -> Iterator[Door]:
+    door = Door(folder, port, sections)
     try:
         yield door
     finally:

@@ -904,6 +904,7 @@ export interface LeavesAnswer {
 
 export interface LinkAddressAnswer {
   secret: string;
+  relay: RelayAccount | null;
 }
 
 export interface ListAlertBrowsers {
@@ -1037,6 +1038,12 @@ export interface RecorderReport {
   wear?: Wear | null;
   disk?: DiskReport | null;
   panel?: PanelReport | null;
+}
+
+export interface RelayAccount {
+  url: string;
+  account: string;
+  password: string;
 }
 
 export interface RequestAnswer {
@@ -1192,6 +1199,8 @@ export interface UplinkReport {
   transfers?: number | null;
   sent_bytes?: number | null;
   received_messages?: number | null;
+  relay?: string;
+  relay_remedy?: string;
 }
 
 export interface UseAlertBrowser {

@@ -1,0 +1,342 @@
+"""The doorbell's connection to the relay: what it passes on, what it refuses, and what a bad relay costs."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    LinkFault,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+    SubscriptionRefused,
+)
+from agent.errors import ConfigurationError, NetworkError
+from agent.ipc.protocol import LinkFrame
+from agent.mqtt import BusSettings
+from agent.uplink import relay_connection
+from agent.uplink.relay_connection import RelayConnection, relay_settings
+from agent.wire.link.session import MAX_FRAME_BYTES
+
+ACCOUNT, ADDRESS, OLDER = "a1" * 8, "cd" * 16, "bc" * 16
+ONE, TWO = "01" * 16, "02" * 16
+PATIENCE_S = 20.0
+
+
+def into(session: str, address: str = ADDRESS, account: str = ACCOUNT) -> str:
+    return f"doorward/v1/link/{account}/{address}/{session}/in"
+
+
+def out_of(session: str, address: str = ADDRESS) -> str:
+    return f"doorward/v1/link/{ACCOUNT}/{address}/{session}/out"
+
+
+class ScriptedBus:
+    """`ports.Bus`: the test says what the relay does. `takes`: publications that it takes now."""
+
+    dropped = 0
+
+    def __init__(self) -> None:
+        self.events: queue.SimpleQueue[BusEvent] = queue.SimpleQueue()
+        self.published: list[tuple[str, bytes, int]] = []
+        self.filters: set[str] = set()
+        self.takes = 1000
+        self.hurries = False
+        self.refuses: ConfigurationError | None = None
+        self.stopped = threading.Event()
+
+    def start(self) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        token: int,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        properties: tuple[tuple[str, str], ...] = (),
+    ) -> bool:
+        assert not retain
+        assert not properties
+        assert expiry_s == 30
+        if self.takes == 0:
+            return False
+        self.takes -= 1
+        self.published.append((topic, payload, token))
+        return True
+
+    def subscribe(self, topic_filter: str) -> None:
+        self.filters.add(topic_filter)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        self.filters.remove(topic_filter)
+
+    def hurry(self, pending: bool) -> None:
+        self.hurries = pending
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        try:
+            return self.events.get(timeout=min(timeout_s, 0.05)) if timeout_s else self.events.get_nowait()
+        except queue.Empty:
+            return None
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+
+class Link:
+    """`ports.LinkPort`: the custodian, which may be away."""
+
+    def __init__(self) -> None:
+        self.delivered: list[LinkFrame] = []
+        self.largest = 0
+        self.waiting: queue.SimpleQueue[LinkFrame] = queue.SimpleQueue()
+        self.away = False
+        self.names: tuple[str, ...] = (ADDRESS, OLDER)
+
+    def deliver(self, frames: Sequence[LinkFrame]) -> None:
+        if self.away:
+            raise NetworkError("The custodian is away.")
+        self.largest = max(self.largest, len(frames))
+        self.delivered += frames
+
+    def collect(self, wait_s: float) -> tuple[LinkFrame, ...]:
+        if self.away:
+            raise NetworkError("The custodian is away.")
+        try:
+            return (self.waiting.get(timeout=min(wait_s, 0.05)),)
+        except queue.Empty:
+            return ()
+
+    def addresses(self) -> tuple[str, ...]:
+        if self.away:
+            raise NetworkError("The custodian is away.")
+        return self.names
+
+
+class World:
+    def __init__(self) -> None:
+        self.bus, self.link = ScriptedBus(), Link()
+        self.relay = RelayConnection(self.bus, self.link, ACCOUNT, self.link.addresses)
+
+    def connect(self) -> None:
+        self.bus.events.put(BusConnected(1 << 20, 16))
+        self.until(lambda: self.relay.status().relay == "connected")
+
+    def say(self, session: str, payload: bytes = b"frame", **where: str) -> None:
+        self.bus.events.put(MessageReceived(into(session, **where), payload))
+
+    def open(self, session: str) -> None:
+        """A client begins a session."""
+        self.say(session, b"hello")
+        self.until(lambda: LinkFrame(session, b"hello") in self.link.delivered)
+
+    def until(self, condition: object) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not condition():  # type: ignore[operator]
+            assert time.monotonic() < deadline_s, "it did not happen"
+            time.sleep(0.005)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(relay_connection, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(relay_connection, "_LOOK_S", 0.02)
+    found = World()
+    found.relay.start()
+    yield found
+    found.relay.stop()
+    assert found.bus.stopped.is_set()
+
+
+def test_frames_go_both_ways_under_the_address_that_the_client_used(world: World) -> None:
+    world.connect()
+    world.open(ONE)
+    world.say(TWO, b"hello", address=OLDER)
+    world.until(lambda: LinkFrame(TWO, b"hello") in world.link.delivered)
+    world.link.waiting.put(LinkFrame(ONE, b"answer"))
+    world.link.waiting.put(LinkFrame(TWO, b"other"))
+    world.until(lambda: len(world.bus.published) == 2)
+    assert [each[:2] for each in world.bus.published] == [(out_of(ONE), b"answer"), (out_of(TWO, OLDER), b"other")]
+
+
+def test_the_order_of_frames_is_kept_in_requests_of_four(world: World) -> None:
+    world.connect()
+    frames = [bytes([number]) for number in range(40)]
+    for each in frames:
+        world.say(ONE, each)
+    world.until(lambda: len(world.link.delivered) == 40)
+    assert [each.frame for each in world.link.delivered] == frames
+    assert world.link.largest <= 4
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        MessageReceived(into(ONE, account="b2" * 8), b"x"),
+        MessageReceived(into(ONE, address="ee" * 16), b"x"),
+        MessageReceived(out_of(ONE), b"x"),
+        MessageReceived("doorward/v1/areas/1-1/requests/police/0", b"x"),
+        MessageReceived(into("no session"), b"x"),
+        MessageReceived(into(ONE), bytes(MAX_FRAME_BYTES + 1)),
+        MessageReceived(into(ONE), b""),
+    ],
+    ids=["another account", "another address", "out", "a request", "no session", "too large", "an end of no session"],
+)
+def test_what_is_no_frame_for_this_doorbell_stays_here(world: World, message: MessageReceived) -> None:
+    world.connect()
+    world.until(lambda: len(world.bus.filters) == 2)
+    world.bus.events.put(message)
+    world.open(TWO)
+    assert world.link.delivered == [LinkFrame(TWO, b"hello")]
+
+
+def test_a_frame_for_a_session_that_no_client_opened_here_is_not_sent(world: World) -> None:
+    world.connect()
+    world.open(ONE)
+    world.link.waiting.put(LinkFrame(TWO, b"for nobody"))
+    world.link.waiting.put(LinkFrame(ONE, b"answer"))
+    world.until(lambda: world.bus.published)
+    assert [each[:2] for each in world.bus.published] == [(out_of(ONE), b"answer")]
+
+
+def test_the_end_of_a_session_goes_both_ways_and_is_forgotten(world: World) -> None:
+    world.connect()
+    world.open(ONE)
+    world.say(ONE, b"")
+    world.until(lambda: LinkFrame(ONE, b"") in world.link.delivered)
+    world.open(TWO)
+    world.link.waiting.put(LinkFrame(TWO, b""))
+    world.link.waiting.put(LinkFrame(TWO, b"late"))
+    world.link.waiting.put(LinkFrame(ONE, b"late"))
+    world.until(lambda: world.bus.published)
+    time.sleep(0.2)
+    assert [each[:2] for each in world.bus.published] == [(out_of(TWO), b"")]
+
+
+def test_a_lost_connection_ends_every_session_and_says_what_to_do(world: World) -> None:
+    world.connect()
+    world.open(ONE)
+    world.open(TWO)
+    error = NetworkError("The relay is away.", remedy="Look at it.")
+    world.bus.events.put(BusDisconnected(LinkFault.LOST, error, 1.0))
+    world.until(lambda: {LinkFrame(ONE, b""), LinkFrame(TWO, b"")} <= set(world.link.delivered))
+    assert world.relay.status().relay == "lost"
+    assert "Look at it." in world.relay.status().relay_remedy
+    assert not world.bus.hurries
+    world.link.waiting.put(LinkFrame(ONE, b"too late"))
+    world.connect()
+    world.open("03" * 16)
+    world.link.waiting.put(LinkFrame("03" * 16, b"answer"))
+    world.until(lambda: world.bus.published)
+    assert [each[1] for each in world.bus.published] == [b"answer"]
+
+
+@pytest.mark.parametrize("outcome", ["refused", "lost"])
+def test_a_frame_that_the_relay_does_not_keep_ends_its_session_and_no_other(world: World, outcome: str) -> None:
+    world.connect()
+    world.open(ONE)
+    world.open(TWO)
+    world.link.waiting.put(LinkFrame(ONE, b"answer"))
+    world.until(lambda: world.bus.published)
+    token = world.bus.published[0][2]
+    world.bus.events.put(PublishLost(token) if outcome == "lost" else PublishRefused(token, 0x97, "quota"))
+    world.until(lambda: LinkFrame(ONE, b"") in world.link.delivered)
+    assert LinkFrame(TWO, b"") not in world.link.delivered
+
+
+def test_a_relay_that_takes_nothing_more_ends_the_session_in_time_and_frames_wait_in_the_custodian(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_connection, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(relay_connection, "_WAIT_S", 0.02)
+    world.connect()
+    world.open(ONE)
+    world.bus.takes = 1
+    for number in range(10):
+        world.link.waiting.put(LinkFrame(ONE, bytes([number])))
+    world.until(lambda: LinkFrame(ONE, b"") in world.link.delivered)
+    assert [each[1] for each in world.bus.published] == [b"\0"]
+
+
+def test_a_relay_that_has_room_again_gets_the_next_frame(world: World) -> None:
+    world.connect()
+    world.open(ONE)
+    world.bus.takes = 1
+    world.link.waiting.put(LinkFrame(ONE, b"first"))
+    world.link.waiting.put(LinkFrame(ONE, b"second"))
+    world.until(lambda: world.bus.published)
+    time.sleep(0.1)
+    world.bus.takes = 1
+    world.bus.events.put(PublishAcknowledged(world.bus.published[0][2], heard=True))
+    world.until(lambda: len(world.bus.published) == 2)
+    assert LinkFrame(ONE, b"") not in world.link.delivered
+
+
+def test_a_flood_of_sessions_keeps_the_newest_and_ends_the_others(world: World) -> None:
+    world.connect()
+    world.until(lambda: len(world.bus.filters) == 2)
+    names = [f"{number:032x}" for number in range(100)]
+    for name in names:
+        world.say(name)
+    world.until(lambda: sum(1 for each in world.link.delivered if each.frame) == 100)
+    ended = [each.session for each in world.link.delivered if not each.frame]
+    assert ended == names[:36]
+    assert len(world.relay._topics) == 64
+
+
+def test_a_new_list_of_owners_moves_the_subscription(world: World) -> None:
+    world.connect()
+    world.until(lambda: len(world.bus.filters) == 2)
+    world.link.names = ("ab" * 16, ADDRESS)
+    wanted = {f"doorward/v1/link/{ACCOUNT}/{each}/+/in" for each in world.link.names}
+    world.until(lambda: world.bus.filters == wanted)
+
+
+def test_a_custodian_that_is_away_costs_its_frames_and_nothing_else(world: World) -> None:
+    world.connect()
+    world.until(lambda: len(world.bus.filters) == 2)
+    world.link.away = True
+    for _ in range(8):
+        world.say(ONE, b"lost")
+    world.until(world.bus.events.empty)
+    time.sleep(0.1)
+    world.link.away = False
+    world.open(TWO)
+    assert LinkFrame(TWO, b"hello") in world.link.delivered
+
+
+def test_a_relay_that_refuses_the_subscription_says_which_setting_to_look_at(world: World) -> None:
+    world.connect()
+    world.bus.events.put(SubscriptionRefused("x", 0x87))
+    world.until(lambda: world.relay.status().relay == "not authorised")
+    assert "[remote] user" in world.relay.status().relay_remedy
+
+
+def test_a_certificate_that_cannot_be_used_switches_only_the_relay_off() -> None:
+    world = World()
+    world.bus.refuses = ConfigurationError("device.pem cannot be read.", remedy="Look at it.")
+    world.relay.start()
+    assert world.relay.status().relay == "off"
+    assert "device.pem cannot be read." in world.relay.status().relay_remedy
+    world.relay.stop()
+
+
+def test_its_limits_bound_what_waits_here() -> None:
+    settings = relay_settings(BusSettings("relay", 1, "x", *[Path("x")] * 3))
+    assert settings.inbound_beat_s == 0.0
+    assert settings.inbound_bytes + settings.window_bytes <= 2 << 20
+    assert settings.inbound_packet_bytes >= MAX_FRAME_BYTES + 200
