@@ -17,6 +17,7 @@ import math
 import random
 import select
 import socket
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -301,7 +302,11 @@ def house(tmp_path: Path) -> Iterator[Callable[..., House]]:
         made: list[House] = []
 
         def make(**how: Any) -> House:
-            made.append(House(world, tmp_path, **how))
+            """Makes a new house in place of the one before, which had the same doorbell's connection."""
+            while made:
+                made.pop().close()
+            folder = Path(tempfile.mkdtemp(dir=tmp_path))
+            made.append(House(world, folder, **how))
             return made[-1]
 
         yield make
@@ -347,7 +352,10 @@ def test_a_listener_cannot_tell_any_no_from_a_nothing_here(house: Callable[..., 
         # On a busy machine answers are late by more than the delay that is looked for. More pairs make up for it.
         for _ in range(MOST_DRAWS - 1):
             weak = tuple(way for way in WAYS if not would_show(found[way]))
-            for way, more in pairs(line, weak, PAIRS_OF_A_WAY).items():
+            if not weak:
+                break
+            # A draw takes ten days of the doorbell's clock, and footage of 45 days ago can no longer be asked for.
+            for way, more in pairs(house(), weak, PAIRS_OF_A_WAY).items():
                 found[way] += more
         assert not [way for way in WAYS if not would_show(found[way])], "this machine is too busy"
     for way, seen in found.items():
