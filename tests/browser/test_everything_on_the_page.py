@@ -475,7 +475,7 @@ def test_a_lost_connection_is_said_and_nothing_is_lost(tmp_path: Path, footage: 
         people.run("ana", 'await page.getByText("The doorbell does not answer").first().waitFor();')
         house.footage = None
         house.solo = house._build()
-        people.run("ana", 'await page.getByRole("button", {name: "Try again"}).click();')
+        # The page goes on without a tap.
         people.run("ana", 'await page.locator(".tile img[src^=blob]").first().waitFor();')
 
 

@@ -211,7 +211,7 @@ def test_in_the_middle_of_playing_and_of_opening_a_request(home: Home) -> None:
            await page.getByRole("heading", {name: "The doorbell does not answer"}).waitFor();""",
     )
     offline(people, "ana", False)
-    people.run("ana", 'await page.getByRole("button", {name: "Try again"}).click();')
+    # The page goes on without a tap.
     people.run("ana", 'await page.getByRole("link", {name: /^Look at it/}).first().waitFor();')
     people.open_request("ana", request)
     people.run("ana", 'await page.locator(".clip img[src^=blob]").first().waitFor();')
