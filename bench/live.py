@@ -42,7 +42,8 @@ while (Date.now() < ends) {{
     const [light] = context.getImageData(bit * {BLOCK_PX} + {BLOCK_PX // 2}, {BLOCK_PX // 2}, 1, 1).data;
     number |= (light > 128) << bit;
   }}
-  seen.push([number, at]);
+  const {{ buffered }} = video;
+  seen.push([number, at, buffered.length ? 1000 * (buffered.end(buffered.length - 1) - video.currentTime) : 0]);
 }}
 return seen;
 """
@@ -53,13 +54,16 @@ def main() -> None:
         film = _film(Path(folder) / "clock.mp4")
         for name, part_ns in (("in short parts", live_view._PART_NS), ("in whole GOPs", 60 * 10**9)):
             live_view._PART_NS = live_view._LONG_PART_NS = part_ns  # type: ignore[misc]
-            behind_ms = _watched(Path(folder) / name.replace(" ", "-"), film)
+            behind_ms, waits_ms = _watched(Path(folder) / name.replace(" ", "-"), film)
             median, p95 = statistics.median(behind_ms), statistics.quantiles(behind_ms, n=20)[-1]
-            print(f"live view {name:15} {median:6.0f} ms behind (95 %: {p95:.0f} ms), {len(behind_ms)} pictures")
+            waits = f"{statistics.median(waits_ms):.0f} ms of it in the player"
+            print(
+                f"live view {name:15} {median:6.0f} ms behind (95 %: {p95:.0f} ms), {waits}, {len(behind_ms)} pictures"
+            )
 
 
-def _watched(folder: Path, film: Path) -> list[float]:
-    """Returns how old each shown picture was, in ms."""
+def _watched(folder: Path, film: Path) -> tuple[list[float], list[float]]:
+    """Returns how old each shown picture was, and how much of the film the player held beyond it, in ms."""
     folder.mkdir()
     with a_house(folder, None) as house, phones(house, folder) as people:
         people.pair("ana", device=DESKTOP)
@@ -73,10 +77,9 @@ def _watched(folder: Path, film: Path) -> list[float]:
         filming.start()
         seen = people.run("ana", "return page.evaluate(async () => {" + _READ + "})")
         filming.join()
-    shown = {int(number): at_ms for number, at_ms in reversed(seen)}
-    return [
-        at_ms - began_ms - 1000 * number / FRAMES_PER_S for number, at_ms in shown.items() if number > 3 * FRAMES_PER_S
-    ]
+    shown = {int(number): (at_ms, waits_ms) for number, at_ms, waits_ms in reversed(seen) if number > 3 * FRAMES_PER_S}
+    behind_ms = [at_ms - began_ms - 1000 * number / FRAMES_PER_S for number, (at_ms, _) in shown.items()]
+    return behind_ms, [waits_ms for _, waits_ms in shown.values()]
 
 
 def _film(path: Path) -> Path:

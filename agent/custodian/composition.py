@@ -272,6 +272,7 @@ class CustodianRuntime:
                 self._context.clock,
                 SystemEntropy(),
                 lambda: page_facts(self.configuration, self.file, self.custodian.settings.current),
+                self._context.live_buffer.show,
                 relay_origin(configuration),
             ),
         )

@@ -47,7 +47,7 @@ from agent.wire.control import Frame, decode_statement, split_body
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Scope
 
-__all__ = ["Control", "DeviceNames", "Status"]
+__all__ = ["Answer", "Control", "DeviceNames", "Status"]
 
 _MOST_LISTED: Final = 10_000
 """Segments in one page of `list`.  The client asks for the next page from the start of its last segment."""

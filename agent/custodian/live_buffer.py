@@ -19,7 +19,7 @@ from agent.core.live import PIECE_BYTES
 from agent.errors import RequestError
 from agent.ipc.control_operations import GetLiveGops
 
-__all__ = ["LiveBuffer"]
+__all__ = ["LiveBuffer", "Viewer"]
 
 _MOST_GOPS: Final = 256
 """Parts of GOPs: of 0.2 s, or of two seconds or 2 MiB if the camera sends pictures out of order."""
@@ -31,8 +31,17 @@ _FRESH_S: Final = 10.0
 """After this many seconds all is deleted but the newest GOP, and that too if nothing has followed."""
 _LOOKS_S: Final = 6.0
 """An owner who has not polled for this many seconds has stopped watching."""
+_MOST_VIEWERS: Final = 64
 _WAIT_S: Final = 1.5
 """Seconds to wait for the next GOP before an empty answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """An owner's client that watches. `name`: the owner's; empty if unknown, as on the control socket."""
+
+    id: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,8 @@ class LiveBuffer:
         self._coming: dict[int, bytes] = {}
         self._coming_gop = (0, 0)
         """Its number, and of how many pieces it is."""
-        self._asked_s = float("-inf")
+        self._viewers: dict[Viewer, float] = {}
+        """When each has asked last."""
         self._count = 0
         self._closed = False
 
@@ -86,8 +96,13 @@ class LiveBuffer:
             return self._has_viewer()
 
     def answer(self, asked: GetLiveGops, _body: bytes) -> tuple[dict[str, Any], bytes]:
-        """Answers the operation `live` with the sealed GOPs newer than number `after`, oldest first. A viewer who joins
-        asks after 0 and gets them from the last keyframe on. The list is empty after a moment's wait.
+        """Answers the operation `live` on the control socket, where all clients count as one viewer."""
+        return self.show(Viewer("control"), asked)
+
+    def show(self, viewer: Viewer, asked: GetLiveGops) -> tuple[dict[str, Any], bytes]:
+        """Answers the operation `live` with the sealed GOPs newer than number `after`, oldest first, and the names of
+        the other viewers. A viewer who joins asks after 0 and gets the GOPs from the last keyframe on. The list is
+        empty after a moment's wait.
 
         An answer has `_ANSWER_BYTES` or one GOP. The next question gets the others.
 
@@ -95,12 +110,19 @@ class LiveBuffer:
         """
         after = asked.after
         with self._changed:
-            self._asked_s = self._monotonic()
+            self._viewers = {each: at_s for each, at_s in self._viewers.items() if self._still_looks(at_s)}
+            others = sorted({each.name for each in self._viewers if each != viewer})
+            if viewer in self._viewers or len(self._viewers) < _MOST_VIEWERS:
+                self._viewers[viewer] = self._monotonic()
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or self._newer(after), _WAIT_S)
             found = _first_of(self._newer(after))
         return (
-            {"numbers": [each.number for each in found], "sizes": [len(each.sealed) for each in found]},
+            {
+                "numbers": [each.number for each in found],
+                "sizes": [len(each.sealed) for each in found],
+                "watching": others,
+            },
             b"".join(each.sealed for each in found),
         )
 
@@ -130,7 +152,10 @@ class LiveBuffer:
         return next((each.number for each in reversed(self._shelf) if each.begins), 0)
 
     def _has_viewer(self) -> bool:
-        return not self._closed and self._monotonic() - self._asked_s < _LOOKS_S
+        return not self._closed and any(map(self._still_looks, self._viewers.values()))
+
+    def _still_looks(self, asked_s: float) -> bool:
+        return self._monotonic() - asked_s < _LOOKS_S
 
 
 def _first_of(gops: list[_BufferedGop]) -> list[_BufferedGop]:

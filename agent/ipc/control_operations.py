@@ -275,10 +275,11 @@ class RecordAnswer(Struct):
 
 
 class LiveAnswer(Struct):
-    """The body holds the GOPs one after the other."""
+    """The body holds the GOPs one after the other. `watching`: names of the owners who watch too, "" if unknown."""
 
     numbers: tuple[Count, ...]
     sizes: tuple[Count, ...]
+    watching: tuple[str, ...] = ()
 
 
 class TalkOfferAnswer(Struct):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from agent.custodian import live_buffer
-from agent.custodian.live_buffer import LiveBuffer
+from agent.custodian.live_buffer import LiveBuffer, Viewer
 from agent.errors import RequestError
 from agent.ipc.control_operations import GetLiveGops
 
@@ -74,9 +74,9 @@ def test_the_largest_gop_is_taken_and_a_new_one_drops_what_was_not_complete() ->
     buffer.put(3, 1, 2, b"end", begins=False)
     buffer.put(3, 0, 2, b"start ", begins=False)
     result, body = buffer.answer(GetLiveGops(after=0), b"")
-    assert result == {"numbers": [1], "sizes": [128 * 65_536]}
+    assert result == {"numbers": [1], "sizes": [128 * 65_536], "watching": []}
     assert body[65_535:65_537] == b"\0\1"
-    assert buffer.answer(GetLiveGops(after=1), b"") == ({"numbers": [2], "sizes": [9]}, b"start end")
+    assert buffer.answer(GetLiveGops(after=1), b"")[1] == b"start end"
 
 
 def test_the_shelf_holds_sixteen_megabytes_and_drops_the_oldest() -> None:
@@ -106,7 +106,7 @@ def test_nothing_is_shown_any_more_after_the_end() -> None:
     buffer = LiveBuffer()
     buffer.put(1, 0, 1, b"x", begins=False)
     buffer.close()
-    assert buffer.answer(GetLiveGops(after=0), b"") == ({"numbers": [], "sizes": []}, b"")
+    assert buffer.answer(GetLiveGops(after=0), b"") == ({"numbers": [], "sizes": [], "watching": []}, b"")
 
 
 def test_a_gop_is_shown_for_ten_seconds() -> None:
@@ -182,3 +182,31 @@ def test_a_gop_whose_keyframe_did_not_fit_is_deleted_by_its_age() -> None:
     buffer.put(5, 0, 1, b"x", begins=False)
     clock[0] += 2.0
     assert numbers(buffer) == [5]
+
+
+def test_viewers_are_told_of_the_others_while_these_look() -> None:
+    clock = [1000.0]
+    buffer = LiveBuffer(lambda: clock[0])
+
+    def others(viewer: Viewer) -> list[str]:
+        found: list[str] = buffer.show(viewer, GetLiveGops(after=0))[0]["watching"]
+        return found
+
+    phone, tablet, bo = Viewer("s1", "anna"), Viewer("s2", "anna"), Viewer("s3", "bo")
+    assert others(phone) == []
+    assert others(bo) == ["anna"]
+    assert others(tablet) == ["anna", "bo"], "her other browser, too: it may not be in her hand"
+    assert buffer.answer(GetLiveGops(after=0), b"")[0]["watching"] == ["anna", "bo"]
+    assert others(phone) == ["", "anna", "bo"], "the control socket names no owner"
+    clock[0] += live_buffer._LOOKS_S - 0.01
+    assert others(phone) == ["", "anna", "bo"]
+    clock[0] += 0.01
+    assert others(bo) == ["anna"], "the others have left"
+
+
+def test_the_list_of_viewers_is_bounded_and_more_are_shown_the_door_all_the_same() -> None:
+    buffer = LiveBuffer()
+    buffer.put(1, 0, 1, b"x", begins=True)
+    for number in range(200):
+        assert buffer.show(Viewer(str(number), str(number)), GetLiveGops(after=0))[1] == b"x"
+    assert len(buffer._viewers) == 64

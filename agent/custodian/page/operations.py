@@ -13,13 +13,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agent.custodian.control_handler import Control
+from agent.custodian.control_handler import Answer, Control
 from agent.custodian.enrolment import Enrolments
+from agent.custodian.live_buffer import Viewer
 from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.sessions import CODE_LIFE_S, Session, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import FormatError, OpenError, RequestError
-from agent.ipc.control_operations import OPERATIONS, PAGE, ListEvents, OfferCard, ProveOwner, read_operation
+from agent.ipc.control_operations import (
+    OPERATIONS,
+    PAGE,
+    GetLiveGops,
+    ListEvents,
+    OfferCard,
+    ProveOwner,
+    read_operation,
+)
 from agent.ports import Entropy
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
@@ -65,6 +74,7 @@ class PageOperations:
         facts: Callable[[], Mapping[str, Any]],
         program: str,
         trust: Callable[[], Mapping[str, str]],
+        live: Callable[[Viewer, GetLiveGops], Answer],
     ) -> None:
         """`program`: which version of the program is served, so that a page left open over an upgrade finds out.
 
@@ -78,6 +88,7 @@ class PageOperations:
         self._facts = facts
         self._program = program
         self._trust = trust
+        self._live = live
         self._challenges: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._cards: OrderedDict[str, str] = OrderedDict()
         self._own: Mapping[str, Callable[[Any, Caller], dict[str, Any]]] = {
@@ -110,12 +121,22 @@ class PageOperations:
         return self.answer(name, frame, caller)
 
     def answer(self, name: str, frame: Frame, caller: Caller) -> Frame:
+        if name == "live":
+            result, body = self._live(self._viewer(caller), read_operation(name, frame))
+            return Frame({"ok": True, "result": result}, body)
         if name not in PAGE:
             return self._control.answer(Frame({**frame.head, "op": name}, frame.body))
         own = self._own.get(name)
         if own is None:
             raise RequestError("This operation is for a session of the page.")
         return Frame({"ok": True, "result": own(read_operation(name, frame), caller)})
+
+    def _viewer(self, caller: Caller) -> Viewer:
+        """Viewers are told of each other, so each has the name under which the owners know it."""
+        session = caller.session
+        if session is None:  # of the link
+            return Viewer("link")
+        return Viewer(session.id, self._enrolments.owner_name(session.owner_key or "") or "")
 
     def prove(self, frame: Frame, caller: Caller, origin: str) -> ElevatedSession:
         """Take the session for an owner's, if the challenge was signed with a key of an owner in force."""

@@ -21,8 +21,9 @@ import uvicorn
 from agent.config.settings import PageConfig
 from agent.core.networks import dns_label, served_at
 from agent.core.timebase import NS_PER_S
-from agent.custodian.control_handler import Control
+from agent.custodian.control_handler import Answer, Control
 from agent.custodian.enrolment import Enrolments
+from agent.custodian.live_buffer import Viewer
 from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.app import Application, build
 from agent.custodian.page.certificate_authority import PageCertificates
@@ -33,7 +34,7 @@ from agent.custodian.page.operations import PageOperations
 from agent.custodian.page.sessions import CODE_LIFE_S, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import ConfigurationError, NetworkError, StorageError
-from agent.ipc.control_operations import read_operation
+from agent.ipc.control_operations import GetLiveGops, read_operation
 from agent.ports import Clock, Entropy, ManifestLog
 from agent.wire.control import Frame
 
@@ -56,6 +57,7 @@ class PageDeps:
     clock: Clock
     entropy: Entropy
     facts: Callable[[], Mapping[str, Any]]
+    live: Callable[[Viewer, GetLiveGops], Answer]
     relay: str = ""
 
 
@@ -86,6 +88,7 @@ class PageServer:
             parts.entropy,
             facts=parts.facts,
             program=pages.version,
+            live=parts.live,
             trust=lambda: {"install": self.install_url, "fingerprint": self.certificates.fingerprint},
         )
         self.answer_in_link = self._operations.answer_in_link

@@ -432,8 +432,8 @@ const operations = {
 
   /** @param {{ after: number }} options */
   async live({ after }) {
-    const { number, gops } = await firstThatOpens((key, by) => reviewing.fetchLive(after, by, key));
-    return { number, gops: gops.map(ownBytes) };
+    const found = await firstThatOpens((key, by) => reviewing.fetchLive(after, by, key));
+    return { ...found, gops: found.gops.map(ownBytes) };
   },
 
   /** A session with the doorbell's speaker, or the reason why there is none. */

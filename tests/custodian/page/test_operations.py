@@ -42,6 +42,7 @@ class Page:
         timeline = SimpleNamespace(
             events=lambda *span: self.asked.append(("events", span)) or ["an event"],
             gaps=lambda *span: self.asked.append(("gaps", span)) or ["a gap"],
+            rings=lambda *span: self.asked.append(("rings", span)) or ["a ring"],
         )
         self.door.custodian.control._status = lambda: {"recorder": {"state": self.camera}}
         self.operations = PageOperations(
@@ -53,6 +54,7 @@ class Page:
             facts=lambda: {"name": "front-door"},
             program="p1",
             trust=lambda: {"authority": "sha"},
+            live=lambda viewer, asked: (self.asked.append(("live", (viewer, asked))), ({"numbers": []}, b"gops"))[1],
         )
 
     def paired(self, browser: str = "Firefox") -> str:
@@ -217,10 +219,24 @@ def test_a_card_waits_for_an_owner_and_an_invitation_lets_one_browser_in(page: P
 
 def test_the_time_line_is_asked_for_the_span_of_the_question(page: Page) -> None:
     found = page.ask("events", page.paired(), from_ms=5, to_ms=9)
-    assert found == {"events": ["an event"], "gaps": ["a gap"]}
-    assert page.asked == [("events", (5, 9)), ("gaps", (5, 9))]
+    assert found == {"events": ["an event"], "gaps": ["a gap"], "rings": ["a ring"]}
+    assert page.asked == [("events", (5, 9)), ("gaps", (5, 9)), ("rings", (5, 9))]
 
 
 def test_every_other_operation_is_the_control_sockets(page: Page) -> None:
     answer = page.operations.answer("device", Frame({}), page.operations.caller(page.paired()))
     assert answer.head["result"]["device"] == samples.DEVICE_KEY.text
+
+
+def test_a_viewer_of_live_view_has_the_name_that_the_owners_know(page: Page) -> None:
+    """It comes from the list of owners, whatever a browser says of itself."""
+    token = page.paired()
+    owner = page.prove(token, page.login(token))
+    for each in (owner, page.paired()):
+        caller = page.operations.caller(each)
+        answer = page.operations.answer("live", Frame({"after": 3, "op": "live"}), caller)
+        assert (answer.head, answer.body) == ({"ok": True, "result": {"numbers": []}}, b"gops")
+    page.operations.answer("live", Frame({"after": 3}), Caller(None, owner=True, claimed=True, link=True))
+    viewers = [viewer for _, (viewer, _) in page.asked]
+    assert [viewer.name for viewer in viewers] == ["anna", "", ""]
+    assert len({viewer.id for viewer in viewers}) == 3

@@ -377,7 +377,7 @@ export async function fetchSegment(id, device, identity, signed) {
 }
 
 /**
- * Live GOPs after number `after`: `{number, gops}`.
+ * Live GOPs after number `after`: `{number, gops, watching}`. `watching`: who else does.
  *
  * @param {number} after
  * @param {PublicKey} device
@@ -391,7 +391,7 @@ export async function fetchLive(after, device, identity) {
     gops.push(await openLive(body.subarray(at, at + size), identity, device.id));
     at += size;
   }
-  return { number: Math.max(after, ...result.numbers), gops };
+  return { number: Math.max(after, ...result.numbers), gops, watching: result.watching ?? [] };
 }
 
 /**

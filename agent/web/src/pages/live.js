@@ -4,7 +4,9 @@ import { FormatError } from "../errors.js";
 import { fromKeyframe, LiveOrder } from "../media/live_edge.js";
 import { follow } from "../media/live_player.js";
 import { ask, call } from "../ui/client.js";
+import { dialog, say } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
+import { canShare, download, handOver, stampOf } from "../ui/files.js";
 import { TalkPanel } from "../ui/talk_panel.js";
 import { clock, dateAndClock, explain, t } from "../ui/texts.js";
 
@@ -28,6 +30,8 @@ class LiveView {
   #problem;
   /** Shown while the microphone is on. */
   #listen;
+  #keep;
+  #watching;
   /** @type {Awaited<ReturnType<typeof follow>> | undefined} */
   #player;
   #ended;
@@ -59,11 +63,13 @@ class LiveView {
     this.#listen.addEventListener("click", () => this.#hear(!this.#isHeard));
     this.#video.addEventListener("volumechange", () => this.#nameListening());
     this.#nameListening();
+    this.#watching = h("p.quiet", { role: "status" });
+    this.#keep = snapshotButtons(this.#video, () => this.#shown ?? Date.now());
     content.append(
       h("h1", t("live.title")),
       this.#status,
       this.#video,
-      h("div.row", this.#listen),
+      h("div.row", this.#listen, ...this.#keep),
       this.#problem,
       this.#talk.element,
       h("p.quiet", t("live.text")),
@@ -90,13 +96,14 @@ class LiveView {
     let hasCome = false;
     try {
       const after = this.#after;
-      const { number, gops } = await call("live", { after });
+      const { number, gops, watching } = await call("live", { after });
       if (this.#ended) return;
       if (after !== this.#after) return void setTimeout(() => this.look(), 0); // it began again meanwhile
       if (!this.#isSoundBroken) this.#problem.textContent = "";
       // A restarted device counts from the beginning.
       this.#after = gops.length || number === this.#after ? number : 0;
       hasCome = gops.length > 0;
+      this.#tellWatching(watching);
       for (const gop of this.#order.hasBegun ? gops : fromKeyframe(gops)) await this.#take(gop);
       await this.#tell(hasCome);
     } catch (error) {
@@ -122,6 +129,7 @@ class LiveView {
       return;
     }
     this.#video.hidden = false;
+    for (const button of this.#keep) button.hidden = false;
     await this.#player.append(what);
     this.#shown = what.span.end;
   }
@@ -155,6 +163,14 @@ class LiveView {
     this.#player = undefined;
     this.#order = new LiveOrder();
     this.#after = 0;
+  }
+
+  /** @param {string[]} names An empty name is one that the doorbell does not know. */
+  #tellWatching(names) {
+    const who = names.map((name) => name || t("live.watching.unknown")).join(", ");
+    const text = who && t("live.watching", { who });
+    // A status is read out at each change.
+    if (this.#watching.textContent !== text) this.#watching.textContent = text;
   }
 
   /** @param {boolean} hasCome */
@@ -204,3 +220,52 @@ const nowText = (end) => (behind(end) * 1000 > STALE_MS ? t("live.now.some") : t
 
 /** @param {number | null} end */
 const behind = (end) => Math.max(0, Math.round((Date.now() - (end ?? 0)) / 1000));
+
+/**
+ * Buttons that save the picture as it is shown, or share it. Hidden until there is one.
+ *
+ * @param {HTMLVideoElement} video
+ * @param {() => number} time UTC ms of the picture
+ */
+function snapshotButtons(video, time) {
+  const take = () => snapshotOf(video, time());
+  const save = h("button", { type: "button", hidden: true }, t("live.save"));
+  save.addEventListener("click", async () => {
+    download(await take());
+    say(t("live.saved"));
+  });
+  if (!canShare("doorward.jpg", "image/jpeg")) return [save];
+  const share = h("button", { type: "button", hidden: true }, t("live.share"));
+  share.addEventListener("click", async () => shareSnapshot(await take()));
+  return [save, share];
+}
+
+/**
+ * @param {HTMLVideoElement} video
+ * @param {number} time
+ */
+async function snapshotOf(video, time) {
+  const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+  const context = canvas.getContext("2d");
+  context?.drawImage(video, 0, 0);
+  const picture = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
+  return new File([picture], `doorward-${stampOf(time)}.jpg`, { type: "image/jpeg" });
+}
+
+/**
+ * The picture is taken before the warning, because the person has seen it, and the door has moved on.
+ *
+ * @param {File} picture
+ */
+async function shareSnapshot(picture) {
+  await dialog(t("live.share"), (close) => {
+    const share = h("button.primary", { type: "button" }, t("event.share.yes"));
+    share.addEventListener("click", async () => {
+      if (await handOver(picture)) close(undefined);
+    });
+    return [
+      h("p", t("live.share.text")),
+      h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel")), share),
+    ];
+  });
+}

@@ -956,6 +956,7 @@ export interface ListTrustChanges {
 export interface LiveAnswer {
   numbers: number[];
   sizes: number[];
+  watching?: string[];
 }
 
 export interface MakeInvitation {
