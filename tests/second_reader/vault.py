@@ -28,6 +28,7 @@ _NATURAL = integer(0)
 _CHAPTER = integer(0, 2**20 - 1)
 _UTC_MS = integer(-(2**45), 2**45)
 _BOX = bytes.fromhex("6f0c3d1b8a5e4f7c9d24b1e7d3a8c951")
+_LIVE_BOX = bytes.fromhex("9a1d4be7c05248f38f6e2d7714c3a05b")
 
 
 def _label(value: Any) -> Any:
@@ -169,6 +170,29 @@ def _range(chapters: dict[int, bytes], device: bytes) -> tuple[int, int]:
 
 def media_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
     """Returns the content of an opened segment."""
+    before, body = _before_box(plaintext, _BOX)
+    return before, _context(body, len(before))
+
+
+def live(plaintext: bytes) -> tuple[bytes, bytes, dict[str, Any]]:
+    """Returns the pictures, the sound and the context of an opened live GOP."""
+    before, body = _before_box(plaintext, _LIVE_BOX)
+    context = fields(
+        parse(body, limit=1024, points_in=()),
+        {"device": KEY_ID, "span": _span},
+        {
+            "v": V1,
+            "continues": one_of(True),
+            "sound": lambda value: fields(value, {"size": integer(1), "start_us": _NATURAL}),
+        },
+    )
+    sound_at = len(before) - context.get("sound", {"size": 0})["size"]
+    refuse_unless(sound_at >= 0, "more sound than bytes")
+    return before[:sound_at], before[sound_at:], context
+
+
+def _before_box(plaintext: bytes, kind: bytes) -> tuple[bytes, bytes]:
+    """Returns the boxes before the last one, and the last one's content, which must be of this kind."""
     at, last = 0, 0
     while at < len(plaintext):
         refuse_unless(at + 8 <= len(plaintext), "a box cut short")
@@ -178,8 +202,8 @@ def media_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
         refuse_unless(size >= 8 and at + size <= len(plaintext), "boxes do not fill it")
         last, at = at, at + size
     box = plaintext[last:]
-    refuse_unless(box[4:8] == b"uuid" and box[8:24] == _BOX, "the last box is another")
-    return plaintext[:last], _context(box[24:], last)
+    refuse_unless(box[4:8] == b"uuid" and box[8:24] == kind, "the last box is another")
+    return plaintext[:last], box[24:]
 
 
 def image_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:

@@ -70,6 +70,7 @@ class LiveView {
       this.#status,
       this.#video,
       h("div.row", this.#listen, ...this.#keep),
+      this.#watching,
       this.#problem,
       this.#talk.element,
       h("p.quiet", t("live.text")),
