@@ -70,13 +70,14 @@ def _values(configuration: Configuration) -> dict[str, Any]:
         "position": None if place is None else [place.latitude, place.longitude],
         "size": list(configuration.camera.size),
         "sensitivity": motion.sensitivity,
+        "smallest_person": motion.smallest_person,
         "zones": [
             {
                 "name": zone.name,
                 "kind": zone.kind.value,
                 "corners": [list(corner) for corner in zone.corners],
                 "sensitivity": zone.sensitivity,
-                "smallest_share": zone.smallest_share,
+                "smallest_person": zone.smallest_person,
             }
             for zone in motion.zones
         ],

@@ -34,6 +34,7 @@ from agent.config.settings import (
     FrameSize,
     FramesPerSecond,
     Name,
+    PersonHeight,
     PositionConfig,
     Section,
     Sensitivity,
@@ -122,6 +123,7 @@ class FleetCamera(Section, frozen=True, kw_only=True):
     fps: FramesPerSecond = 15
     rotate: bool = False
     sensitivity: Sensitivity = 1.0
+    smallest_person: PersonHeight = 0.0
     zones: Zones = ()
     """Masks are zones of kind "privacy"."""
     panel: FleetPanel | None = None
@@ -403,7 +405,7 @@ def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
     tables: dict[str, Any] = {
         "device": {"name": camera.name} | ({"position": given["position"]} if camera.position else {}),
         "camera": {"kind": given["kind"], "size": given["size"], "fps": camera.fps},
-        "motion": {"sensitivity": camera.sensitivity},
+        "motion": {"sensitivity": camera.sensitivity, "smallest_person": camera.smallest_person},
         "clips": msgspec.to_builtins(fleet.clips),
         "board": {"profile": given["board"]},
     }

@@ -40,6 +40,8 @@ def effective(configuration: Configuration, settings: Settings | None) -> Config
         )
     if settings.sensitivity_percent is not None:
         motion = replace(motion, sensitivity=settings.sensitivity_percent / 100)
+    if settings.smallest_person is not None:
+        motion = replace(motion, smallest_person=settings.smallest_person / 10_000)
     if settings.zones is not None:
         motion = replace(motion, zones=tuple(_zones(settings)))
     # Once more, although it was refused when it was stated: the file may have become narrower since.
@@ -74,6 +76,7 @@ def sources(settings: Settings | None) -> dict[str, bool]:
         "device.name": settings is not None and settings.name is not None,
         "device.position": settings is not None and settings.position is not None,
         "motion.sensitivity": settings is not None and settings.sensitivity_percent is not None,
+        "motion.smallest_person": settings is not None and settings.smallest_person is not None,
         "motion.zones": settings is not None and settings.zones is not None,
         "vault.max_bytes": settings is not None and settings.max_bytes is not None,
         "vault.max_age_days": settings is not None and settings.max_age_days is not None,
@@ -89,7 +92,7 @@ def _zones(settings: Settings) -> Iterator[ZoneConfig]:
             kind=zone.kind,
             corners=tuple((x / 10_000, y / 10_000) for x, y in zone.corners),
             sensitivity=zone.sensitivity_percent / 100,
-            smallest_share=zone.smallest_share / 10_000,
+            smallest_person=zone.smallest_person / 10_000,
         )
 
 

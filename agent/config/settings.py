@@ -196,6 +196,9 @@ class SpeakerConfig(Section, frozen=True, kw_only=True):
     replies: Path | None = None
 
 
+PersonHeight = Annotated[float, Meta(ge=0, le=0.8)]
+
+
 class ZoneConfig(Section, frozen=True, kw_only=True):
     """`[[motion.zones]]`: one polygon, corners (x, y) from the top left, 0..1."""
 
@@ -203,7 +206,7 @@ class ZoneConfig(Section, frozen=True, kw_only=True):
     corners: Annotated[tuple[tuple[Share, Share], ...], Meta(min_length=3, max_length=64)]
     kind: ZoneKind = ZoneKind.INCLUDE
     sensitivity: Sensitivity = 1.0
-    smallest_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    smallest_person: PersonHeight = 0.0
 
 
 Zones = Annotated[tuple[ZoneConfig, ...], Meta(max_length=32)]
@@ -213,6 +216,7 @@ class MotionConfig(Section, frozen=True, kw_only=True):
     """`[motion]`"""
 
     sensitivity: Sensitivity = 1.0
+    smallest_person: PersonHeight = 0.0
     zones: Zones = ()
 
 

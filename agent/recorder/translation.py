@@ -80,14 +80,18 @@ def writer_settings(clips: ClipsConfig) -> WriterSettings:
 
 
 def zone_map(motion: MotionConfig) -> ZoneMap:
-    """The zones, each as keen as its own sensitivity times the camera's."""
-    zones = [Zone(z.name, z.corners, z.kind, z.sensitivity, z.smallest_share) for z in motion.zones]
+    """The zones, each with its own sensitivity times the camera's, and the larger of both smallest persons."""
+    zones = [Zone(z.name, z.corners, z.kind, z.sensitivity, z.smallest_person) for z in motion.zones]
     if not any(zone.kind is ZoneKind.INCLUDE for zone in zones):
         zones.append(Zone("everything", _WHOLE_PICTURE))
     low, high = _SENSITIVITY
     return ZoneMap(
         tuple(
-            dataclasses.replace(zone, sensitivity=min(high, max(low, zone.sensitivity * motion.sensitivity)))
+            dataclasses.replace(
+                zone,
+                sensitivity=min(high, max(low, zone.sensitivity * motion.sensitivity)),
+                smallest_person=max(zone.smallest_person, motion.smallest_person),
+            )
             for zone in zones
         )
     )

@@ -437,6 +437,8 @@ class TrustChange(OwnerStatement, frozen=True):
 TenThousandth = Annotated[int, Meta(ge=0, le=10_000)]
 Minute = Annotated[int, Meta(ge=0, le=1439)]
 Percent = Annotated[int, Meta(ge=10, le=1000)]
+PersonHeight = Annotated[int, Meta(ge=0, le=8000)]
+"""Height of the smallest person that counts, in ten-thousandths of the picture's. 0: anything that moves counts."""
 
 
 class ZoneSetting(Message, frozen=True):
@@ -446,8 +448,7 @@ class ZoneSetting(Message, frozen=True):
     kind: ZoneKind
     corners: Annotated[tuple[tuple[TenThousandth, TenThousandth], ...], Meta(min_length=3, max_length=64)]
     sensitivity_percent: Percent = 100
-    smallest_share: Annotated[int, Meta(ge=0, lt=10_000)] = 0
-    """Smallest share of the picture, in ten-thousandths, that counts as motion."""
+    smallest_person: PersonHeight = 0
 
     def __post_init__(self) -> None:
         text.check("zones.name", self.name, MAX_SETTING_CHARACTERS)
@@ -481,6 +482,7 @@ class Settings(OwnerStatement, frozen=True):
     name: str | None = None
     position: Point | None = None
     sensitivity_percent: Percent | None = None
+    smallest_person: PersonHeight | None = None
     zones: Annotated[tuple[ZoneSetting, ...], Meta(max_length=32)] | None = None
     max_bytes: Annotated[int, Meta(ge=10_000_000, le=10**15)] | None = None
     max_age_days: Annotated[int, Meta(ge=1, le=3650)] | None = None

@@ -156,6 +156,33 @@ def test_a_film_shows_what_the_zones_and_the_sensitivity_would_have_seen(home: H
     assert people.browser.troubles("ana") == []
 
 
+def test_the_smallest_person_that_counts_is_drawn_on_the_still_and_signed(home: Home, screenshots: Path) -> None:
+    people = home.people
+    people.go("ana", "/settings")
+    shares = people.run(
+        "ana",
+        """await page.locator(".zones image").waitFor();
+           const person = page.locator(".zones .person");
+           if (await person.count()) throw new Error("a figure, although anything counts");
+           const seen = [];
+           for (const tall of ["30", "60"]) {
+             await page.getByLabel("The smallest person that counts").fill(tall);
+             const [figure, picture] = [await person.boundingBox(), await page.locator(".zones").boundingBox()];
+             seen.push(figure.height / picture.height);
+           }
+           await page.getByLabel("The smallest person that counts").fill("30");
+           await page.locator(".zones").evaluate((picture) => picture.scrollIntoView({block: "start"}));
+           await page.screenshot({path: args.shots + "/smallest-person-phone-light.png"});
+           await page.locator("#settings-picture").getByRole("button", {name: "Sign and save"}).click();
+           return seen;""",
+        shots=str(screenshots),
+    )
+    assert shares == pytest.approx([0.3, 0.6], abs=0.04)
+    people.sign("ana", "Sign")
+    until(lambda: current(home) is not None and current(home).smallest_person == 3000, "the change")
+    assert people.browser.troubles("ana") == []
+
+
 def test_no_mask_is_offered_where_none_can_be_burned_in(
     tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

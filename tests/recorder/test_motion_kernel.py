@@ -33,7 +33,7 @@ from scripts.installation import kernel as installed
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 LEFT = ((0.0, 0.0), (0.6, 0.0), (0.5, 1.0), (0.0, 1.0))
-ZONES = ZoneMap((Zone("all", WHOLE, smallest_share=0.004), Zone("left", LEFT, sensitivity=1.7, smallest_share=0.001)))
+ZONES = ZoneMap((Zone("all", WHOLE, smallest_person=0.15), Zone("left", LEFT, sensitivity=1.7, smallest_person=0.08)))
 
 
 @pytest.fixture(scope="session")

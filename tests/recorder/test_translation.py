@@ -59,6 +59,15 @@ def test_sensitivities_multiply_within_what_the_detector_knows() -> None:
     assert translation.zone_map(MotionConfig(sensitivity=8.0, zones=zones)).rasterise(4, 4).sensitivity.max() == 10.0
 
 
+def test_the_larger_of_a_zones_and_the_pictures_smallest_person_applies() -> None:
+    zones = (ZoneConfig(name="door", corners=((0, 0), (1, 0), (1, 1), (0, 1)), smallest_person=0.4),)
+    least = [
+        translation.zone_map(MotionConfig(smallest_person=tall, zones=each)).rasterise(100, 100).smallest_cells.max()
+        for tall, each in ((0.2, zones), (0.8, zones), (0.2, ()), (0.0, ()))
+    ]
+    assert least == [40, 160, 10, 0]
+
+
 def test_privacy_zones_become_masks_of_the_picture() -> None:
     zones = (ZoneConfig(name="a", corners=SQUARE, kind=ZoneKind.PRIVACY), ZoneConfig(name="b", corners=SQUARE))
     mask = translation.encoding_settings(CameraConfig(), MotionConfig(zones=zones)).zones.privacy_mask(4, 4)

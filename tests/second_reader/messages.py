@@ -203,7 +203,7 @@ def _kept(more: Mapping[str, Check]) -> Callable[[Any], dict[str, Any]]:
 def _settings(value: Any) -> dict[str, Any]:
     corner = many(TEN_THOUSANDTH, 2, 2)
     must = {"name": text(64), "kind": one_of("include", "exclude", "privacy"), "corners": many(corner, 3, 64)}
-    more = {"sensitivity_percent": PERCENT, "smallest_share": integer(0, 9999)}
+    more = {"sensitivity_percent": PERCENT, "smallest_person": integer(0, 8000)}
 
     def zone(each: Any) -> Any:
         given = [key for key in more if isinstance(each, dict) and key in each]  # without them 100 and 0: never null
@@ -215,7 +215,8 @@ def _settings(value: Any) -> dict[str, Any]:
         STATED,
         {
             "previous": HEX64, "name": text(64), "position": place, "sensitivity_percent": PERCENT,
-            "zones": many(zone, 0, 32), "max_bytes": integer(10_000_000, 10**15), "max_age_days": integer(1, 3650),
+            "smallest_person": integer(0, 8000), "zones": many(zone, 0, 32),
+            "max_bytes": integer(10_000_000, 10**15), "max_age_days": integer(1, 3650),
             "quiet": of(hours), "private": many(of({"days": many(integer(0, 6), 1, 7), **hours}), 0, 16),
         },
     )  # fmt: skip

@@ -71,6 +71,7 @@ FIELDS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (statements.Settings, "max_bytes"),
     (statements.Settings, "private"),
     (statements.Settings, "sensitivity_percent"),
+    (statements.Settings, "smallest_person"),
     (statements.Settings, "zones"),
     (disclosures.PartMissing, "missing"),
     (disclosures.Receipt, "retention_days"),
@@ -79,7 +80,6 @@ FIELDS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (trust.RequesterEntry, "keys"),
     (trust.RequesterEntry, "regions"),
     (statements.ZoneSetting, "corners"),
-    (statements.ZoneSetting, "smallest_share"),
 )
 """Fields of messages: `RANGES` has the least and the greatest number, or the shortest and the longest list."""
 HEAD = """\

@@ -389,10 +389,11 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         name="Front door",
         position=Point(lat=53.5461, lon=9.9661),
         sensitivity_percent=120,
+        smallest_person=1500,
         zones=(
             ZoneSetting(name="Path", kind=ZoneKind.INCLUDE, corners=((0, 0), (10_000, 0), (5000, 9000))),
             ZoneSetting(
-                name="Street", kind=tuple(ZoneKind)[-1], corners=((0, 0), (9000, 0), (0, 9000)), smallest_share=5
+                name="Street", kind=tuple(ZoneKind)[-1], corners=((0, 0), (9000, 0), (0, 9000)), smallest_person=2500
             ),
         ),
         max_bytes=10**10,

@@ -17,7 +17,10 @@ from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMI
 
 __all__ = ["MATTER", "change_settings"]
 
-MATTER = ("name", "position", "sensitivity_percent", "zones", "max_bytes", "max_age_days", "quiet", "private")
+MATTER = (
+    "name", "position", "sensitivity_percent", "smallest_person", "zones", "max_bytes", "max_age_days", "quiet",
+    "private",
+)  # fmt: skip
 """The settings that an owner can change, by their name in the statement."""
 
 

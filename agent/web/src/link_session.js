@@ -11,7 +11,7 @@ import { BODY_BYTES } from "./wire/operations.js";
 /** @import { LinkSession } from "./wire/link.js" */
 
 /**
- * Passes frames on, in their order, each whole. The session sets the two callbacks. An empty frame: the session is over.
+ * Passes frames on, in their order, each whole. The session sets the two callbacks. An empty frame ends the session.
  *
  * @typedef {{ send: (frame: Uint8Array) => void, close: () => void, onframe: (frame: Uint8Array) => void,
  *   onclose: () => void }} Carrier

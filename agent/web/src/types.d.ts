@@ -137,7 +137,7 @@ export interface Zone {
   kind: string;
   corners: Corner[];
   sensitivity: number;
-  smallest_share?: number;
+  smallest_person?: number;
 }
 
 /** Steps of one colour scale, as the detector counts them, for each cell of a coarse grid. */

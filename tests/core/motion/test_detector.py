@@ -159,11 +159,19 @@ def test_a_larger_sensitivity_sees_fainter_things(scene: Draw, with_figure: Draw
     assert fired(watch(detector(keen), [flat] * EMPTY_FRAMES + faint, noise=0.5))
 
 
-def test_anything_smaller_than_its_zone_asks_for_does_not_fire(walk: list[np.ndarray], watch: Watch) -> None:
-    everywhere = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
-    for smallest_share, expected in ((0.02, True), (0.2, False)):
-        zones = ZoneMap((Zone("all", everywhere, smallest_share=smallest_share),))
-        assert fired(watch(detector(zones), walk)) is expected
+def test_a_person_smaller_than_half_of_the_smallest_that_counts_does_not_fire(
+    walk: list[np.ndarray], with_figure: Callable[..., np.ndarray], watch: Watch
+) -> None:
+    def counts(pictures: list[np.ndarray], smallest_person: float) -> bool:
+        everywhere = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+        return fired(watch(detector(ZoneMap((Zone("all", everywhere, smallest_person=smallest_person),))), pictures))
+
+    empty = walk[:EMPTY_FRAMES]
+    far = [with_figure(empty[0], 0.1 + step * 0.015, width=0.04, height=0.15) for step in range(40)]
+    assert counts(walk, 0.5)
+    assert counts(empty + far, 0)
+    assert counts(empty + far, 0.15)
+    assert not counts(empty + far, 0.7)
 
 
 def test_a_hole_in_the_frames_keeps_the_scene(walk: list[np.ndarray], watch: Watch) -> None:

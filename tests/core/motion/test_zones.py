@@ -71,11 +71,11 @@ def test_exclude_and_privacy_are_cut_out_of_include() -> None:
 
 
 def test_where_include_zones_overlap_the_keener_one_holds() -> None:
-    zones = ZoneMap((Zone("yard", LEFT, smallest_share=0.1), Zone("door", MIDDLE, sensitivity=2, smallest_share=0.01)))
-    raster = zones.rasterise(10, 10)
-    assert raster.sensitivity[5, 4] == 2
-    assert raster.smallest_cells[5, 4] == 1
-    assert raster.smallest_cells[5, 0] == 10
+    zones = ZoneMap((Zone("yard", LEFT, smallest_person=0.8), Zone("door", MIDDLE, sensitivity=2, smallest_person=0.4)))
+    raster = zones.rasterise(100, 100)
+    assert raster.sensitivity[50, 40] == 2
+    assert raster.smallest_cells[50, 40] == 40
+    assert raster.smallest_cells[50, 0] == 160
 
 
 def test_only_privacy_zones_black_the_recording_at_any_size() -> None:
@@ -95,7 +95,7 @@ def test_only_privacy_zones_black_the_recording_at_any_size() -> None:
         {"corners": ((0, 0), (1, 0), (0, 1.2))},
         {"corners": ((0, 0), (1, 0), (0, float("nan")))},
         {"corners": LEFT, "sensitivity": 0.0},
-        {"corners": LEFT, "smallest_share": 1.0},
+        {"corners": LEFT, "smallest_person": 0.81},
     ],
 )
 def test_an_impossible_zone_is_refused_by_its_name(wrong: dict) -> None:

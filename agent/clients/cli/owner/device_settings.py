@@ -28,7 +28,8 @@ __all__ = ["settings"]
 
 _DAYS = [day.value for day in Weekday]
 _KEYS = {
-    "name": "name", "position": "position", "sensitivity": "sensitivity_percent", "zones": "zones",
+    "name": "name", "position": "position", "sensitivity": "sensitivity_percent",
+    "smallest-person": "smallest_person", "zones": "zones",
     "max-bytes": "max_bytes", "max-age-days": "max_age_days", "quiet": "quiet", "private": "private",
 }  # fmt: skip
 """The options' names, and the statement's."""
@@ -40,6 +41,8 @@ _KEYS = {
 @click.option("--name", metavar="NAME", help="The doorbell's name.")
 @click.option("--position", metavar="LAT,LON", help="Its position, in degrees.  It never leaves the device.")
 @click.option("--sensitivity", type=Fraction(0.1, 10), help="0.1 (dull) to 10 (keen).")
+@click.option("--smallest-person", type=Fraction(0, 0.8),
+              help="The smallest person that counts: 0 (anything) to 0.8 of the picture's height.")  # fmt: skip
 @click.option("--zones", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="A TOML file of [[motion.zones]], written as in the configuration and nothing else in it.  "
                    "They replace all zones and privacy masks.")  # fmt: skip
@@ -56,7 +59,8 @@ _KEYS = {
 @yes_option
 @json_option
 def settings(
-    folder: Path, device: Path, position: str | None, sensitivity: float | None, zones: Path | None,
+    folder: Path, device: Path, position: str | None, sensitivity: float | None, smallest_person: float | None,
+    zones: Path | None,
     quiet: str | None, private: tuple[str, ...], reset: tuple[str, ...], sure: bool, as_json: bool, **plain: Any,
 ) -> None:  # fmt: skip
     """Show or change a device's household settings.
@@ -70,6 +74,8 @@ def settings(
         changes["position"] = _position(position)
     if sensitivity is not None:
         changes["sensitivity_percent"] = round(sensitivity * 100)
+    if smallest_person is not None:
+        changes["smallest_person"] = round(smallest_person * 10_000)
     if zones is not None:
         changes["zones"] = _zones(zones)
     if quiet is not None:
@@ -186,7 +192,7 @@ def _zones(path: Path) -> tuple[ZoneSetting, ...]:
             kind=zone.kind,
             corners=tuple((round(x * 10_000), round(y * 10_000)) for x, y in zone.corners),
             sensitivity_percent=round(zone.sensitivity * 100),
-            smallest_share=round(zone.smallest_share * 10_000),
+            smallest_person=round(zone.smallest_person * 10_000),
         )
         for zone in found or ()
     )

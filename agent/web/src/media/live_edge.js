@@ -31,7 +31,7 @@ export class LiveOrder {
   }
 
   /**
-   * "show"; "old" if it was filmed long ago; "skip" for a repetition, and for a part that needs a part which is missing.
+   * "show"; "old" if it was filmed long ago; "skip" for a repetition, and for a part that needs a missing part.
    *
    * @param {LiveGop} gop
    * @param {number} now UTC ms

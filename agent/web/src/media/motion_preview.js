@@ -10,6 +10,8 @@ const STEPS_PER_E = 97;
 const SMALLEST_STEP = 5;
 const NOISE_FACTOR = 4;
 const SMALLEST_CELLS = 8;
+// As agent/core/motion/zones.py: least share of the square of a person's height that is seen to move.
+const PERSON_SHARE = 0.025;
 const BACKGROUND_S = 5;
 const LEARNING_S = 0.4;
 
@@ -70,8 +72,9 @@ export function differences(samples) {
  * @param {{ t: number, far: Float32Array }[]} found
  * @param {Zone[]} zones
  * @param {number} sensitivity
+ * @param {number} [smallestPerson] height as a share of the picture's
  */
-export function detectMotion(found, zones, sensitivity) {
+export function detectMotion(found, zones, sensitivity, smallestPerson = 0) {
   const watched = zones.filter((zone) => zone.kind === "include");
   const blind = zones.filter((zone) => zone.kind !== "include").map((zone) => cellsOf(zone.corners));
   const everything = {
@@ -83,12 +86,13 @@ export function detectMotion(found, zones, sensitivity) {
       [0, 1],
     ],
     sensitivity: 1,
-    smallest_share: 0,
+    smallest_person: 0,
   };
   return (watched.length ? watched : [everything]).map((zone) => {
     const inside = cellsOf(zone.corners).map((is, cell) => (is && !blind.some((mask) => mask[cell]) ? 1 : 0));
     const keen = Math.min(10, Math.max(0.1, (zone.sensitivity ?? 1) * sensitivity));
-    const least = Math.max(SMALLEST_CELLS, (zone.smallest_share ?? 0) * inside.length);
+    const tall = Math.max(zone.smallest_person ?? 0, smallestPerson) * GRID.height;
+    const least = Math.max(SMALLEST_CELLS, PERSON_SHARE * tall ** 2);
     const cells = found.map(({ far }) => far.map((value, cell) => (inside[cell] && value * keen > 1 ? 1 : 0)));
     const times = found.filter((_, n) => cells[n].reduce((sum, one) => sum + one, 0) >= least).map(({ t }) => t);
     return { name: zone.name, times, cells };

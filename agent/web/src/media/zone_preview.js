@@ -24,8 +24,9 @@ export const zonesOf = (event) => known.get(event.event);
  * @param {Answer} event
  * @param {Zone[]} zones
  * @param {number} sensitivity
+ * @param {number} smallestPerson height as a share of the picture's
  */
-export async function watch(event, zones, sensitivity) {
+export async function watch(event, zones, sensitivity, smallestPerson) {
   const { segments } = await ask("list", { from_ms: event.start_ms, to_ms: event.end_ms + 1 });
   const own = /** @type {Answer[]} */ (segments)
     .filter((each) => each.event === event.event)
@@ -50,7 +51,7 @@ export async function watch(event, zones, sensitivity) {
   clearTimeout(timer);
   stop();
   const names = samples.length
-    ? detectMotion(differences(samples), zones, sensitivity)
+    ? detectMotion(differences(samples), zones, sensitivity, smallestPerson)
         .filter((zone) => zone.times.length)
         .map((zone) => zone.name)
     : [];

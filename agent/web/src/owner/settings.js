@@ -11,7 +11,17 @@ import { approversEver, syncDevice } from "./sync.js";
 
 /** @import { SyncedDevice, Unlocked } from "../types.js" */
 
-const MATTER = ["name", "position", "sensitivity_percent", "zones", "max_bytes", "max_age_days", "quiet", "private"];
+const MATTER = [
+  "name",
+  "position",
+  "sensitivity_percent",
+  "smallest_person",
+  "zones",
+  "max_bytes",
+  "max_age_days",
+  "quiet",
+  "private",
+];
 
 /**
  * `{sha256, matter}`: the settings. Throws OpenError unless a present or past owner of this doorbell signed them. The

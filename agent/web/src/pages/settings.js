@@ -596,7 +596,7 @@ async function picture(again) {
     h("h2", t("picture")),
     h("p.quiet", t("picture.text")),
     zones(facts, save),
-    fromFile(facts, "motion.zones", { zones: null, sensitivity_percent: null }, save, said),
+    fromFile(facts, "motion.zones", { zones: null, sensitivity_percent: null, smallest_person: null }, save, said),
   ];
 }
 

@@ -221,7 +221,8 @@ class Timeline {
     while (waiting.length && this.#isWanted(wanted)) {
       const event = waiting.shift();
       if (zonesOf(event)) continue;
-      await watch(event, this.#facts.zones, this.#facts.sensitivity).catch(() => {});
+      const { zones, sensitivity, smallest_person: smallestPerson } = this.#facts;
+      await watch(event, zones, sensitivity, smallestPerson).catch(() => {});
       this.#tell(waiting.length, total);
       if (this.#kind === wanted) this.#layout();
     }

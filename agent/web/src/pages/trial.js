@@ -29,7 +29,7 @@ export class DetectionTrial {
   #events;
   #stop;
 
-  /** @param {() => { zones: Zone[], sensitivity: number }} settings as they are being drawn */
+  /** @param {() => { zones: Zone[], sensitivity: number, smallestPerson: number }} settings as they are being drawn */
   constructor(settings) {
     this.#settings = settings;
     this.#video = h("video", { muted: true, playsInline: true, "aria-label": t("seen.film") });
@@ -108,8 +108,8 @@ export class DetectionTrial {
   /** Says of each zone whether the film would have been noticed in it, as it is drawn now. */
   judge() {
     if (!this.#samples.length) return;
-    const { zones, sensitivity } = this.#settings();
-    const found = detectMotion(differences(this.#samples), zones, sensitivity);
+    const { zones, sensitivity, smallestPerson } = this.#settings();
+    const found = detectMotion(differences(this.#samples), zones, sensitivity, smallestPerson);
     this.#mark(found.flatMap((zone) => zone.cells.slice(-1)));
     this.#verdicts.replaceChildren(...found.map(verdict));
   }

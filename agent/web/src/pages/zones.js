@@ -1,18 +1,25 @@
-// Zones, masks and sensitivity, drawn on the newest still.
+// Zones, masks, sensitivity and the smallest person that counts, drawn on the newest still.
 import { ask, call } from "../ui/client.js";
 import { h, svg } from "../ui/dom.js";
 import { explain, t, wholeNumber } from "../ui/texts.js";
-import { MAX_SETTING_CHARACTERS } from "../wire/bounds.js";
+import { MAX_SETTING_CHARACTERS, RANGES } from "../wire/bounds.js";
 import { cleaned } from "../wire/text.js";
 import { DetectionTrial } from "./trial.js";
 
 /** @import { Answer, Corner, Save, Zone } from "../types.js" */
 
 const KINDS = ["include", "exclude", "privacy"];
+/** A person of height 1 who stands on (0, 0): head, then trunk, arms and legs. */
+const PERSON =
+  "M0-1a.08.08 0 1 0 .001 0Z" +
+  "M-.1-.82H.1Q.15-.82.15-.76L.16-.46H.1V-.7L.09-.38.08 0H.01V-.36" +
+  "H-.01V0H-.08L-.09-.38-.1-.7V-.46H-.16L-.15-.76Q-.15-.82-.1-.82Z";
+const LARGEST_PERSON = RANGES["Settings.smallest_person"][1] / 10_000;
+
 const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
 
 /**
- * The editor as an element.  `save({zones, sensitivity_percent})` signs.
+ * The editor as an element.  `save({zones, sensitivity_percent, smallest_person})` signs.
  *
  * @param {Answer} facts
  * @param {Save} save
@@ -35,6 +42,7 @@ class ZoneEditor {
   #list;
   #problem;
   #keen;
+  #person;
   #trial;
   #close;
   #cancel;
@@ -59,7 +67,12 @@ class ZoneEditor {
     this.#list = h("ul.plain.zone-list");
     this.#problem = h("p.problem", { role: "alert" });
     this.#keen = slider("sensitivity", t("zones.sensitivity"), facts.sensitivity, () => this.#trial.judge());
-    this.#trial = new DetectionTrial(() => ({ zones: this.#drawn, sensitivity: this.#keen.value() }));
+    this.#person = personSlider(facts.smallest_person, () => this.#redraw());
+    this.#trial = new DetectionTrial(() => ({
+      zones: this.#drawn,
+      sensitivity: this.#keen.value(),
+      smallestPerson: this.#person.value(),
+    }));
     this.#close = h(
       "button.primary",
       { type: "button", disabled: true, onclick: () => this.#finish() },
@@ -82,7 +95,8 @@ class ZoneEditor {
       h("div.row.drawing", this.#close, this.#cancel),
       this.#list,
       this.#typing(),
-      this.#keen.element,
+      this.#person.element,
+      h("details", h("summary", t("zones.contrast")), h("p.help", t("zones.contrast.how")), this.#keen.element),
       this.#facts.masks_by === "camera" && h("p.note", t("zones.camera")),
       this.#trial.element,
       this.#problem,
@@ -131,7 +145,7 @@ class ZoneEditor {
 
   /** @param {Corner[]} corners */
   #fresh(corners) {
-    return { name: unused(this.#drawn), kind: "include", corners, sensitivity: 1, smallest_share: 0 };
+    return { name: unused(this.#drawn), kind: "include", corners, sensitivity: 1, smallest_person: 0 };
   }
 
   #finish() {
@@ -159,11 +173,19 @@ class ZoneEditor {
       }),
     );
     const dots = all.flatMap((zone) => zone.corners.map((_, i) => this.#dot(zone, i)));
-    this.#picture.replaceChildren(...this.#picture.querySelectorAll("image"), ...shapes, ...dots);
+    this.#picture.replaceChildren(...this.#picture.querySelectorAll("image"), ...shapes, ...this.#figure(), ...dots);
     this.#close.disabled = !this.#open || this.#open.corners.length < 3;
     this.#close.hidden = !this.#open;
     this.#cancel.hidden = !this.#open;
     this.#trial.judge();
+  }
+
+  /** The smallest person that counts, standing in the middle of the picture. Nothing if anything counts. */
+  #figure() {
+    const tall = this.#person.value() * this.#height;
+    if (!tall) return [];
+    const at = `translate(${this.#width / 2} ${(this.#height + tall) / 2}) scale(${tall})`;
+    return [svg("path", { d: PERSON, transform: at, class: "person" })];
   }
 
   /**
@@ -264,7 +286,11 @@ class ZoneEditor {
     this.#problem.textContent = "";
     try {
       const sensitivity = Math.round(this.#keen.value() * 100);
-      await this.#save({ zones: this.#drawn.map(stated), sensitivity_percent: sensitivity });
+      await this.#save({
+        zones: this.#drawn.map(stated),
+        sensitivity_percent: sensitivity,
+        smallest_person: Math.round(this.#person.value() * 10_000),
+      });
     } catch (error) {
       this.#problem.textContent = explain(error);
     }
@@ -313,7 +339,7 @@ const stated = (zone) => ({
   kind: zone.kind,
   corners: zone.corners.map((corner) => corner.map((share) => Math.round(share * 10_000))),
   sensitivity_percent: zone.sensitivity === 1 ? undefined : Math.round(zone.sensitivity * 100),
-  smallest_share: Math.round((zone.smallest_share ?? 0) * 10_000) || undefined,
+  smallest_person: Math.round((zone.smallest_person ?? 0) * 10_000) || undefined,
 });
 
 /**
@@ -348,6 +374,41 @@ function slider(id, label, value, onChange) {
       h("label", { for: id }, label),
       h("div.row", input, shown),
       h("div.ends", { "aria-hidden": "true" }, h("span", t("zones.dull")), h("span", t("zones.keen"))),
+    ),
+    value: now,
+  };
+}
+
+/**
+ * The height of the smallest person that counts, as a share of the picture's.
+ *
+ * @param {number} value
+ * @param {() => void} onChange
+ */
+function personSlider(value, onChange) {
+  const input = h("input", {
+    id: "smallest-person",
+    type: "range",
+    min: "0",
+    max: String(LARGEST_PERSON * 100),
+    step: "1",
+    value: String(Math.round(value * 100)),
+  });
+  const now = () => Number(input.value) / 100;
+  const words = () => (now() ? t("zones.person.tall", { share: wholeNumber(now() * 100) }) : t("zones.person.any"));
+  const shown = h("output", { for: "smallest-person" }, words());
+  input.setAttribute("aria-valuetext", words());
+  input.addEventListener("input", () => {
+    shown.textContent = words();
+    input.setAttribute("aria-valuetext", words());
+    onChange();
+  });
+  return {
+    element: h(
+      "div.slider",
+      h("label", { for: "smallest-person" }, t("zones.person")),
+      h("div.row", input, shown),
+      h("p.help", t("zones.person.how")),
     ),
     value: now,
   };

@@ -34,6 +34,7 @@ export const RANGES = {
   "Settings.max_bytes": [10000000, 1000000000000000],
   "Settings.private": [0, 16],
   "Settings.sensitivity_percent": [10, 1000],
+  "Settings.smallest_person": [0, 8000],
   "Settings.zones": [0, 32],
   "PartMissing.missing": [1, 64],
   "Receipt.retention_days": [0, 36525],
@@ -42,5 +43,4 @@ export const RANGES = {
   "RequesterEntry.keys": [1, 8],
   "RequesterEntry.regions": [1, 32],
   "ZoneSetting.corners": [3, 64],
-  "ZoneSetting.smallest_share": [0, 9999],
 };

@@ -490,6 +490,7 @@ export interface Settings {
   name?: string;
   position?: Point;
   sensitivity_percent?: number;
+  smallest_person?: number;
   zones?: ZoneSetting[];
   max_bytes?: number;
   max_age_days?: number;
@@ -599,7 +600,7 @@ export interface ZoneSetting {
   kind: ZoneKind;
   corners: [number, number][];
   sensitivity_percent?: number;
-  smallest_share?: number;
+  smallest_person?: number;
 }
 
 export interface AbsenceSummary {

@@ -249,6 +249,7 @@ export function trustChange(value) {
 }
 
 const minute = integer(...RANGES["QuietHoursSetting.begins_minute"]);
+const personHeight = integer(...RANGES["Settings.smallest_person"]);
 const percent = integer(...RANGES["Settings.sensitivity_percent"]);
 const tenThousandth = integer(0, 10_000);
 const settingsShape = object(
@@ -258,6 +259,7 @@ const settingsShape = object(
     name: plainText(MAX_SETTING_CHARACTERS),
     position: isPoint,
     sensitivity_percent: percent,
+    smallest_person: personHeight,
     zones: list(
       object(
         {
@@ -266,7 +268,7 @@ const settingsShape = object(
           corners: list(pair(tenThousandth), ...RANGES["ZoneSetting.corners"]),
         },
         {},
-        { sensitivity_percent: percent, smallest_share: integer(...RANGES["ZoneSetting.smallest_share"]) },
+        { sensitivity_percent: percent, smallest_person: personHeight },
       ),
       ...RANGES["Settings.zones"],
     ),
