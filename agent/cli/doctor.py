@@ -13,7 +13,7 @@ import click
 
 from agent.cli import words
 from agent.cli.checks.board import check_heat, check_limits, check_panel
-from agent.cli.checks.broker import check_broker, check_congestion_control
+from agent.cli.checks.broker import check_broker, check_congestion_control, check_relay
 from agent.cli.checks.camera import check_camera, check_encoder, check_sound
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
@@ -78,6 +78,7 @@ def _examine(config: Path) -> Iterator[Finding]:
         yield from _guarded("broker", lambda: check_broker(configuration.broker, now))
         if configuration.broker is not None:
             yield from _guarded("congestion control", lambda: iter((check_congestion_control(),)))
+        yield from _guarded("relay", lambda: check_relay(configuration, now))
         yield from _guarded("panel", lambda: check_panel(configuration.panel, status))
         yield from _guarded("heat", lambda: check_heat(configuration))
         if StateFolder(configuration.device.state_dir).divided:

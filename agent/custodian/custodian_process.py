@@ -80,15 +80,7 @@ class CustodianRole:
             self._ignore_configuration,
         )
         self.device, self.custodian, self.alerts = self._owned.device, self._owned.custodian, self._owned.alerts
-        self._uplink_handler = UplinkIpcHandler(
-            self.custodian,
-            self._addressing(),
-            self._reports,
-            self.alerts,
-            self._owned.home,
-            self._owned.link,
-            self._relay,
-        )
+        self._uplink_handler = self._make_uplink_handler()
         self.custodian.releases.wake_uplink = self._uplink_handler.news
         self._owned.apply_configuration()
         self._sockets: tuple[RpcServer, RpcServer] = (
@@ -116,6 +108,12 @@ class CustodianRole:
             self._reports,
             self._shelf,
             self._talk,
+        )
+
+    def _make_uplink_handler(self) -> UplinkIpcHandler:
+        owned = self._owned
+        return UplinkIpcHandler(
+            self.custodian, self._addressing(), self._reports, self.alerts, owned.home, owned.link, self._relay
         )
 
     def start(self) -> None:

@@ -127,7 +127,7 @@ class LinkSessions:
         return tuple(address_of(secret) for secret in self._identity.secrets())
 
     def answer_address(self, _asked: GetLinkAddress, _body: bytes) -> tuple[dict[str, Any], bytes]:
-        """The operation `link_address`: the secret with which clients find this doorbell and begin a session."""
+        """Answers `GetLinkAddress`: the secret with which clients find this doorbell and begin a session."""
         newest = next(iter(self._identity.secrets()), None)
         if newest is None:
             raise RequestError("This doorbell has no owner yet.", remedy="Set it up first.")

@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from agent.cli.checks.broker import check_relay
+from agent.cli.checks.finding import CheckStatus
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.clients.broker.relay import set_account
@@ -20,6 +23,7 @@ from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_operations import GetStatus, ListEvents
 from agent.mqtt import BusSettings, MqttBus
 from agent.uplink import relay_connection
+from agent.uplink.relay_connection import RelayConnection, relay_settings
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.link.schedule import address_of
@@ -265,3 +269,52 @@ def test_the_page_may_connect_to_its_own_relay_and_to_nothing_else(world: World)
         policy = world.door.ask("GET", path, cookie=cookie).headers["content-security-policy"]
         sources = next(each for each in policy.split("; ") if each.startswith("connect-src"))
         assert sources == f"connect-src 'self' wss://127.0.0.1:{world.broker.web_port}"
+
+
+def test_the_doctor_reaches_the_relay_and_says_what_is_wrong_with_it(world: World) -> None:
+    configuration = world.door.solo._owned.file
+    found = list(check_relay(configuration, NOW))
+    assert [each.health for each in found] == [CheckStatus.FINE] * 2, found
+    assert "accepts our certificate" in found[0].message
+    assert list(check_relay(msgspec.structs.replace(configuration, remote=None), NOW)) == []
+    assert configuration.remote is not None
+    without = msgspec.structs.replace(configuration.remote, key=Path("/nonexistent"))
+    (fault,) = check_relay(msgspec.structs.replace(configuration, remote=without), NOW)
+    assert (fault.health, fault.subject) == (CheckStatus.BAD, "relay")
+    world.broker.stop()
+    world.proxy.cut()
+    away = [each for each in check_relay(configuration, NOW) if each.health is CheckStatus.BAD]
+    assert away
+    assert away[0].remedy
+
+
+def test_without_sessions_the_relay_gets_pings_only_at_most_a_kilobyte_a_minute(world: World) -> None:
+    keepalive_s, watched_s = 10, 24
+    proxy = Proxy((world.broker.host, world.broker.link_port))
+    settings = BusSettings(
+        "127.0.0.1",
+        proxy.port,
+        secrets.token_hex(8),
+        world.files.authority,
+        world.files.certificate,
+        world.files.key,
+        keepalive_s=keepalive_s,
+    )
+    link = world.door.solo.link
+    assert link is not None
+    relay = RelayConnection(MqttBus(relay_settings(settings)), link, world.account, link.addresses)
+    relay.start()
+    try:
+        world.until(lambda: relay.status().relay == "connected", "the relay")
+        time.sleep(1.0)
+        before, packets = proxy.bytes, proxy.packets
+        world.door.solo.notify("button", "The button was pressed.")
+        time.sleep(watched_s)
+        sent, crossed = proxy.bytes - before, proxy.packets - packets
+    finally:
+        relay.stop()
+        proxy.close()
+    assert crossed > 0, "it pings"
+    on_the_wire = sent + crossed * 2 * 52  # with the headers of each packet and of its acknowledgement
+    pings_a_minute = 60 / 30  # at the shortest keep-alive of the configuration
+    assert on_the_wire / (watched_s // keepalive_s) * pings_a_minute <= 1000

@@ -16,12 +16,14 @@ from pathlib import Path
 from cryptography import x509
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
+from agent.config import Configuration
+from agent.config.derived import relay_files
 from agent.config.settings import BrokerConfig
 from agent.errors import ConfigurationError
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.tls import explain, make_context
 
-__all__ = ["check_broker", "check_congestion_control"]
+__all__ = ["check_broker", "check_congestion_control", "check_relay"]
 
 _SOON = datetime.timedelta(days=30)
 _WAIT_S = 5.0
@@ -48,7 +50,23 @@ def check_broker(broker: BrokerConfig | None, now: datetime.datetime) -> Iterato
         "certificate", f"{broker.certificate}", x509.load_pem_x509_certificate(broker.certificate.read_bytes()), now
     )
     yield from _permissions(broker.key)
-    yield from _connect(settings, context, now)
+    yield from _connect("broker", settings, context, now)
+
+
+def check_relay(configuration: Configuration, now: datetime.datetime) -> Iterator[Finding]:
+    """Checks the doorbell's way to the relay of the link. It opens no session, which would need an owner's key."""
+    remote = configuration.remote
+    if remote is None:
+        return
+    authority, certificate, key = map(Path, relay_files(configuration))
+    settings = BusSettings(remote.host, remote.port, "", authority, certificate, key, connect_s=_WAIT_S)
+    try:
+        context = make_context(settings)
+    except ConfigurationError as error:
+        yield bad("relay", error.message, error.remedy)
+        return
+    yield from _permissions(key)
+    yield from _connect("relay", settings, context, now)
 
 
 def check_congestion_control(wanted: bytes = _WANTED) -> Finding:
@@ -84,7 +102,7 @@ def _permissions(key: Path) -> Iterator[Finding]:
         yield poor("key", f"Others on this machine can read {key}.", f"chmod 600 {key}")
 
 
-def _connect(settings: BusSettings, context: ssl.SSLContext, now: datetime.datetime) -> Iterator[Finding]:
+def _connect(name: str, settings: BusSettings, context: ssl.SSLContext, now: datetime.datetime) -> Iterator[Finding]:
     """Connect, look at the broker's certificate, and have it say something: TLS 1.3 tells late that it refuses ours."""
     try:
         with (
@@ -98,14 +116,14 @@ def _connect(settings: BusSettings, context: ssl.SSLContext, now: datetime.datet
             link.recv(1)  # its refusal, or the end
     except TimeoutError:
         yield bad(
-            "broker",
+            name,
             f"{settings.host}:{settings.port} accepts a connection, but does not answer within {_SILENT_S:.0f} s.",
             "Check that it is an MQTT broker, and read its log.",
         )
         return
     except OSError as error:
         fault = explain(error, settings)
-        yield bad("broker", fault.message, fault.remedy or "Read the broker's log.")
+        yield bad(name, fault.message, fault.remedy or f"Read the {name}'s log.")
         return
-    yield fine("broker", f"{settings.host}:{settings.port} answers with TLS 1.3 and accepts our certificate.")
-    yield _dates("broker's certificate", "It", shown, now)
+    yield fine(name, f"{settings.host}:{settings.port} answers with TLS 1.3 and accepts our certificate.")
+    yield _dates(f"{name}'s certificate", "It", shown, now)
