@@ -28,6 +28,8 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
         r"this machine's libcamera has no virtual pipeline|no virtual pipeline",
         r"libcamera's binding is for the system's Python, .*, and this is another one",
         r"this environment sees picamera2",
+        r"this node has no WebSocket",
+        r"the runner needs sys\.monitoring",
     ),
     "something that set-up could not fetch or build here": (
         r"the public test vectors could not be fetched: make setup-test",
