@@ -1,4 +1,7 @@
-"""Timeline of events at the door, read from the signed manifest for a quick view.
+"""Timeline of events, gaps and rings at the door, read from the signed manifest for a quick view.
+
+The operation `events` gives it to the page (`agent/web/src/ui/happened.js`). An answer to a requester needs exact gaps,
+which `agent.core.vault.coverage` computes.
 
 The owner's client verifies the record of everything it opens, and starts from this list. So lines are parsed loosely
 and fast here. Gaps are shown as they were recorded. Time between records is a gap too: the doorbell was off, or

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
 _PATH = re.compile(r"`((?:agent|firmware_bridge|tests|demo)/[\w/.-]+)`")
 _PLACE = re.compile(r"`((?:agent|firmware_bridge)/[\w/.-]+\.py)`:\s+((?:`[\w.]+`(?:(?:,| and|, and)\s+)?)+)")
+_SCRIPT_PLACE = re.compile(r"`(agent/web/src/[\w/.-]+\.js)`:\s+((?:`\w+`(?:(?:,| and|, and)\s+)?)+)")
 _WALK = re.compile(r"^## (How [^\n]+)\n\nFolders: (.+?)\n\n(.+?)(?=^## )", re.MULTILINE | re.DOTALL)
 SHARED = ("agent/core", "agent/wire", "agent/media", "agent/mqtt")
 """Decisions, formats and the connection: shared by the processes."""
@@ -22,6 +23,11 @@ CLIENTS = ("agent/clients",)
 def places() -> list[tuple[str, str]]:
     """(file, name) of each place that the document names."""
     return [(path, name) for path, names in _PLACE.findall(TEXT) for name in re.findall(r"`([\w.]+)`", names)]
+
+
+def script_places() -> list[tuple[str, str]]:
+    """(file, name) of each place in JavaScript."""
+    return [(path, name) for path, names in _SCRIPT_PLACE.findall(TEXT) for name in re.findall(r"`(\w+)`", names)]
 
 
 @cache
@@ -47,11 +53,18 @@ def test_every_file_and_folder_of_the_picture_exists() -> None:
 
 def test_the_document_names_places() -> None:
     assert len(places()) >= 60
+    assert len(script_places()) >= 8
 
 
 @pytest.mark.parametrize(("path", "name"), sorted(set(places())))
 def test_a_named_place_is_in_its_file(path: str, name: str) -> None:
     assert name in names_of(path)
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(script_places())))
+def test_a_named_place_is_in_its_script(path: str, name: str) -> None:
+    definition = rf"^(?:export )?(?:async )?(?:function|const|class) {name}\b|^  (?:async )?{name}\("
+    assert re.search(definition, (ROOT / path).read_text(), re.MULTILINE)
 
 
 def test_there_are_three_walks_with_at_most_two_folders_on_the_device() -> None:

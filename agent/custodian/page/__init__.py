@@ -10,9 +10,11 @@ approve. File by file:
     request_guard           hosts, origins, fetch metadata, sizes and the headers of every answer
     operations              the doorbell's operations by name: the control socket's own, and the page's few
     documents               pairing, installing the authority, and the shell of the program
+    answer_budget           how many bytes of requests and answers are held at a time
     app                     puts these together;  `server` runs it in a thread;  `listener` bounds its connections
     mdns                    announces its name on the local network
-    src                     the program (ES modules), built once into `static`: a doorbell needs no Node
+
+The program in the browser is in `agent/web/src`, and is built into `agent/web/static`: a doorbell needs no Node.
 
 Protocol and threat model: PAGE.md.
 """

@@ -3,10 +3,12 @@
     ANYONE     before any cookie: the way in, and the files that a browser fetches without one
     PAIRED     a browser that was let in with a printed code
     GLANCE     the glance key of a browser, in a session of the link, or an owner
-    UNCLAIMED  the same while the doorbell has no owner; afterwards an owner
+    UNCLAIMED  a paired browser while the doorbell has no owner; afterwards an owner
     OWNER      a browser that has proven, in this session, to hold an approval key of the present owners
 
-Every level stops short of approving: an approval takes a statement signed with the approval key, from any session.
+`Caller.may` decides. `app` calls it for each route, and `PageOperations.answer_in_link` for each call in a session of
+the link. Every level stops short of approving: an approval takes a statement signed with the approval key, from any
+session.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 // The way to the doorbell from another network: a session of the link through the relay that the doorbell named.
 //
 // At home the page asks over HTTPS. If the doorbell does not answer there, unlocking opens a session with the owner's
-// approval key, and every operation goes through it until it ends. Locking ends it.
+// approval key, and every operation goes through it until it ends. Locking ends it. `reachDoorbell` decides.
+// The page that an owner sees meanwhile is pages/away.js.
 import { LostError, PageError } from "./errors.js";
 import { ask, fetchThrough } from "./link.js";
 import { openSession } from "./link_session.js";

@@ -1,5 +1,6 @@
-// Asks the doorbell: one message there, one back (agent/wire/control.py), over HTTPS on the same origin, or through a
-// session of the link (away.js).
+// Asks the doorbell for an operation: one message there, one back (agent/wire/control.py). Every operation of the page
+// goes through `fetchOp`: over HTTPS on the same origin, or through a session of the link, if away.js has opened one.
+// That session is in link_session.js, and its cryptography in wire/link.js.
 import { FormatError, LostError, PageError, RefusedError } from "./errors.js";
 import { utf8 } from "./wire/bytes.js";
 import { BODY_BYTES } from "./wire/operations.js";

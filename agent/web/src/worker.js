@@ -243,7 +243,12 @@ const operations = {
 
   // A new phone, with nothing but the recovery kit
 
-  /** @param {{ typed: string, name: string, passphrase: string, replaces: string, origin: string }} options */
+  /**
+   * Makes new keys with the kit, `typed`. The list of owners that the kit signs leaves out the keys named `replaces`: as
+   * soon as it counts, the phone that has them is no owner's.
+   *
+   * @param {{ typed: string, name: string, passphrase: string, replaces: string, origin: string }} options
+   */
   async recover({ typed, name, passphrase, replaces, origin }) {
     const recovery = await keys.readKit(typed);
     const approval = await keys.recoveryApproval(recovery);

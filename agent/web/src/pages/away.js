@@ -1,4 +1,4 @@
-// The doorbell does not answer: says when it was last seen, and goes on when it is back.
+// The page for a doorbell that does not answer (the way through a relay is ../away.js): says when it was last seen, and goes on when it is back.
 import { call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { lastSeen } from "../ui/last_seen.js";

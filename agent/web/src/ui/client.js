@@ -43,7 +43,7 @@ export function call(name, ...values) {
 }
 
 /**
- * An operation of the doorbell that works before the keys are unlocked.
+ * Asks the doorbell for an operation that works before the keys are unlocked. The worker passes it to `ask` of link.js.
  *
  * @template {keyof ControlOperations} Op
  * @param {Op} op

@@ -1,4 +1,5 @@
-// Every word the page says, from one file a language: ../../texts.  The document's `lang` chooses.
+// Every word the page says, from one file a language: ../../texts. The document's `lang` chooses. A key that is missing
+// in a language fails `test_both_languages_say_everything` (tests/web/test_the_program.py).
 import en from "../../texts/en.json";
 import es from "../../texts/es.json";
 import { PageError, RefusedError } from "../errors.js";
