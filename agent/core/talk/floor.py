@@ -1,6 +1,7 @@
 """The floor, which decides who may talk: the first owner holds it until a pause of `FLOOR_S` seconds.
 
-Pure: times come in as arguments.
+The custodian's `TalkBuffer` has one and asks it for each `talk_begin` and `talk_send`. Pure: times come in
+as arguments.
 """
 
 from __future__ import annotations
