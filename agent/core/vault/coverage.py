@@ -8,7 +8,7 @@ was set.
 Pass the lines twice (to `BootClocks`, then to `CoverageBuilder`), because the last line may hold the date of the first.
 Only records that overlap the window are kept, so the manifest may have any length.
 
-Answers to requesters and `doorward vault` use it. The timeline of the page has a quicker and looser list, made by
+Answers to requesters and `doorward vault list` use it. The timeline of the page has a quicker and looser list, made by
 `agent.custodian.timeline`.
 
 Source: FORMAT.md, "What a window holds".
