@@ -5,8 +5,10 @@ The caller is the key that signed the handshake: an owner's approval key, or the
 
 - A client that does not know the link's secret costs one MAC. 16 handshakes may be open, and each stays for 10 s.
 - Eight sessions may be open. Each has eight streams, runs four requests at once, and ends after 60 s without a frame.
-- All requests may hold 32 MiB together, and so may all answers. A session that sends more ends. An answer waits for
-  room.
+  A stream counts until its answer is made. A session that uses its number again before ends.
+- All requests may hold 32 MiB together, and so may all answers. A session ends if a request of it does not fit and has
+  more than 64 KiB. An answer waits for room.
+- The requests of a session that is over are dropped, except those that run.
 - `collect` makes frames only when the carrier takes them, and a session has at most 256 KiB on the way. So a client
   that does not read holds only its answers.
 """
@@ -85,13 +87,19 @@ class _LinkConnection:
     """The part of each request that has come."""
     ready: deque[tuple[int, bytes]] = field(default_factory=deque)
     """Complete requests that wait for their turn."""
-    running: set[int] = field(default_factory=set)
+    running: dict[int, int] = field(default_factory=dict)
+    """Streams whose answers are being made, and the bytes of their requests."""
     cancelled: set[int] = field(default_factory=set)
     """Streams in `running` whose answers are dropped."""
 
     @property
     def request_bytes(self) -> int:
+        """Bytes of the requests that do not run yet."""
         return sum(map(len, self.requests.values())) + sum(len(data) for _stream, data in self.ready)
+
+    def has_asked(self, stream: int) -> bool:
+        """Returns whether a whole request of this stream has no answer yet."""
+        return stream in self.running or any(stream == waiting for waiting, _data in self.ready)
 
     @property
     def answer_bytes(self) -> int:
@@ -119,6 +127,8 @@ class LinkSessions:
         self._over: deque[LinkFrame] = deque(maxlen=_MOST_OVER)
         self._heard: OrderedDict[bytes, None] = OrderedDict()
         self._tokens, self._filled_s = _HELLOS, monotonic()
+        self._running_bytes = 0
+        """Requests that run, also those of sessions that have ended."""
         self._workers = ThreadPoolExecutor(_MOST_SESSIONS * _RUNNING, "link")
         self._closed = False
 
@@ -179,7 +189,8 @@ class LinkSessions:
         if self._closed:
             return
         if not frame:
-            self._connections.pop(name, None)
+            if found is not None:
+                self._leave(name)
         elif found is None:
             self._on_first(name, frame)
         elif found.session is None:
@@ -238,24 +249,28 @@ class LinkSessions:
             found.since_s = self._monotonic()
         match heard:
             case SessionEnded():
-                del self._connections[name]
+                self._leave(name)
                 self._over.append(LinkFrame(name, b""))
             case StreamData(stream=stream, cancelled=True):
                 found.requests.pop(stream, None)
-                found.cancelled |= {stream} & found.running
+                found.ready = deque(each for each in found.ready if each[0] != stream)
+                found.cancelled |= {stream} & found.running.keys()
             case StreamData():
                 self._on_request(name, found, heard)
 
     def _on_request(self, name: str, found: _LinkConnection, heard: StreamData) -> None:
         caller = self._caller(found)
+        again = found.has_asked(heard.stream)
         request = found.requests.setdefault(heard.stream, bytearray())
         request += heard.data
-        held = sum(each.request_bytes for each in self._connections.values())
+        held = sum(each.request_bytes for each in self._connections.values()) + self._running_bytes
         streams = {*found.requests, *found.running, *(stream for stream, _data in found.ready)}
         limit = _ROOM_BYTES if caller is not None and caller.owner else _GLANCE_BYTES
+        # A short request is not refused because of another session's long one.
+        is_too_long = len(request) > (limit if held <= _ROOM_BYTES else _GLANCE_BYTES)
         if caller is None:
             self._end(name, EndReason.NOT_LISTED)
-        elif len(streams) > _MOST_STREAMS or len(request) > limit or held > _ROOM_BYTES:
+        elif again or len(streams) > _MOST_STREAMS or is_too_long:
             self._end(name, EndReason.BUSY)
         elif heard.last:
             del found.requests[heard.stream]
@@ -265,7 +280,8 @@ class LinkSessions:
     def _run_next(self, found: _LinkConnection) -> None:
         while found.ready and len(found.running) < _RUNNING and not self._closed:
             stream, data = found.ready.popleft()
-            found.running.add(stream)
+            found.running[stream] = len(data)
+            self._running_bytes += len(data)
             self._workers.submit(self._run, found, stream, data)
 
     def _take(self, found: list[LinkFrame]) -> bool:
@@ -289,10 +305,16 @@ class LinkSessions:
         return bool(found)
 
     def _end(self, name: str, reason: EndReason) -> None:
-        found = self._connections.pop(name)
-        frame = found.session.end(reason) if found.session is not None else None
+        frame = self._leave(name, reason)
         if frame is not None:
             self._over.append(LinkFrame(name, frame))
+
+    def _leave(self, name: str, reason: EndReason = EndReason.CLOSED) -> bytes | None:
+        """Forgets a session and what it has asked. Returns the last frame for its client, if it needs one."""
+        found = self._connections.pop(name)
+        found.requests.clear()
+        found.ready.clear()
+        return found.session.end(reason) if found.session is not None else None
 
     def _take_token(self) -> bool:
         now_s = self._monotonic()
@@ -321,7 +343,7 @@ class LinkSessions:
                 answer = write_frame(refusal(error))
             if not self._is_dropped(found, stream):
                 session.send(stream, answer, last=True)
-            found.running.discard(stream)
+            self._running_bytes -= found.running.pop(stream, 0)
             found.cancelled.discard(stream)
             self._run_next(found)
             self._changed.notify_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from agent.errors import RequestError
 from agent.ipc.control_operations import OPERATIONS, AccessLevel
 from agent.ipc.protocol import LinkFrame
 from agent.platform.entropy import SystemEntropy
-from agent.wire.control import Frame
+from agent.wire.control import Frame, write_frame
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
 from agent.wire.link.schedule import knock_of
 from agent.wire.link.session import EndReason, LinkSession
@@ -66,9 +67,48 @@ class Bench:
     def client(self, key: object = OWNER, secret: bytes = SECRET) -> LinkClient:
         return LinkClient(self.carrier, secret, public_key_of(DEVICE), key)  # type: ignore[arg-type]
 
+    def wait_until_none_runs(self, connection: object) -> None:
+        with self.link._changed:
+            assert self.link._changed.wait_for(lambda: not connection.running, 30)  # type: ignore[attr-defined]
+
     @property
     def sessions(self) -> list[object]:
         return [each for each in self.link._connections.values() if each.session is not None]
+
+
+class Gate:
+    """Holds each answer back until it opens."""
+
+    def __init__(self) -> None:
+        self.began = self.running = 0
+        self._changed = threading.Condition()
+        self._is_open = False
+
+    def pass_through(self, _name: str, _frame: Frame, _caller: Caller) -> Frame:
+        with self._changed:
+            self.began += 1
+            self.running += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._is_open, 30)
+            self.running -= 1
+        return Frame({"ok": True, "result": {}})
+
+    def wait_for(self, number: int) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self.began >= number, 30)
+
+    def open(self) -> None:
+        with self._changed:
+            self._is_open = True
+            self._changed.notify_all()
+
+
+@pytest.fixture
+def gate(bench: Bench) -> Iterator[Gate]:
+    found = Gate()
+    bench.link._answer = found.pass_through
+    yield found
+    found.open()
 
 
 @pytest.fixture
@@ -329,6 +369,63 @@ def test_a_session_with_too_many_streams_ends(bench: Bench) -> None:
     client.flush()
     client.hear()
     assert client.ended is EndReason.BUSY
+
+
+def test_a_session_that_uses_one_stream_for_many_requests_ends(bench: Bench, gate: Gate) -> None:
+    """Each would run beside the others: one browser could keep every thread and hold requests without a limit."""
+    client = bench.client(GLANCE)
+    for _ in range(12):
+        client.session.send(1, write_frame(Frame({"op": "live"}, bytes(60_000))), last=True)
+        client.flush()
+        client.hear()
+    assert client.ended is EndReason.BUSY
+    assert gate.running <= 4
+    assert bench.link._workers._work_queue.qsize() == 0
+
+
+@pytest.mark.parametrize("how", ["empty frame", "last record", "removed key"])
+def test_of_a_session_that_is_over_nothing_more_begins_to_run(bench: Bench, gate: Gate, how: str) -> None:
+    client = bench.client()
+    (found,) = bench.link._connections.values()
+    for _ in range(8):
+        client.start("status")
+    assert gate.wait_for(4)
+    if how == "removed key":
+        bench.listed.clear()
+        bench.link.on_time()
+    else:
+        bench.carrier.send(client.id, client.session.end(EndReason.CLOSED) or b"" if how == "last record" else b"")
+    gate.open()
+    bench.wait_until_none_runs(found)
+    assert gate.began == 4
+
+
+def test_requests_that_run_count_among_those_that_are_held(
+    bench: Bench, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 100_000)
+    first, second, third = bench.client(), bench.client(), bench.client()
+    first.start("statement", bytes(90_000))
+    assert gate.wait_for(1)
+    second.start("statement", bytes(70_000))
+    second.hear()
+    assert second.ended is EndReason.BUSY
+    third.start("statement", bytes(60_000))
+    assert gate.wait_for(2), "a short request is not refused for another's long one"
+    assert third.ended is None
+    gate.open()
+
+
+def test_a_request_that_is_cancelled_before_its_turn_does_not_run(bench: Bench, gate: Gate) -> None:
+    client = bench.client()
+    (found,) = bench.link._connections.values()
+    streams = [client.start("status") for _ in range(5)]
+    assert gate.wait_for(4)
+    client.session.cancel(streams[-1])
+    client.flush()
+    gate.open()
+    bench.wait_until_none_runs(found)
+    assert gate.began == 4
 
 
 def test_a_cancelled_request_is_dropped(bench: Bench) -> None:
