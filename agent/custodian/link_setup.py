@@ -38,8 +38,8 @@ def link_sessions(
         if current is None:
             return None
         if current.approver_keys.get(client.id) == client:
-            return Caller(None, owner=True, claimed=True, link=True)
-        return Caller(None, owner=False, claimed=True, link=True) if is_glance(client.text) else None
+            return Caller(None, owner=True, claimed=True, link=True, key=client.id)
+        return Caller(None, owner=False, claimed=True, link=True, key=client.id) if is_glance(client.text) else None
 
     def secrets() -> tuple[bytes, ...]:
         newest = enrolments.current.epoch if enrolments.current is not None else 0

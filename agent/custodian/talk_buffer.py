@@ -107,8 +107,10 @@ class TalkBuffer:
         if any(len(frame) > LARGEST_FRAME_BYTES for frame in frames):
             raise RequestError(f"A talk frame has at most {LARGEST_FRAME_BYTES} bytes.")
         with self._changed:
-            if self._closed or not self._floor.hear(asked.session, self._monotonic()):
+            if self._closed or asked.session != self._floor.session:
                 return {"state": TalkState.ENDED.value}, b""
+            if self._state is TalkState.READY:  # frames after the end of a conversation do not hold the floor
+                self._floor.hear(asked.session, self._monotonic())
             self._heard = asked.session
             self._frames.extend(frames)
             self._changed.notify_all()
@@ -153,8 +155,9 @@ class TalkBuffer:
         self._frames.clear()
         self._changed.notify_all()
         self._changed.wait_for(lambda: self._closed or self._answered(asked.challenge), _OFFER_S)
-        offer = self._offer if self._answered(asked.challenge) else None
-        self._asked = self._offer = None
+        if self._asked != (asked.to, asked.challenge):
+            return None  # another one has asked since
+        offer, self._asked, self._offer = self._offer, None, None
         return offer
 
     def _talker(self, challenge: str) -> str | None:

@@ -137,6 +137,41 @@ def test_the_second_owner_is_told_who_talks_until_a_pause(buffer: TalkBuffer, re
     assert recorder.frames == [b"hello", b"mine"]
 
 
+def test_frames_of_a_conversation_that_is_over_do_not_keep_the_floor(
+    buffer: TalkBuffer, recorder: Recorder, clock: Clock
+) -> None:
+    session = session_of(begin(buffer, ANA, "a")[0])
+    recorder.report(TalkState.PRIVATE)
+    while send(buffer, session, b"noise") != "private":
+        time.sleep(0.001)
+    for _ in range(4):
+        clock.now_s += 1
+        assert send(buffer, session, b"noise") == "private"
+    assert "envelope" in begin(buffer, BEN, "b")[0]
+    assert send(buffer, session, b"noise") == "ended"
+
+
+def test_a_browser_that_gives_up_waiting_leaves_the_question_of_the_next_one(
+    buffer: TalkBuffer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(talk_buffer, "_OFFER_S", 0.5)
+        first = pool.submit(begin, buffer, ANA, "a")
+        while buffer._asked is None:
+            time.sleep(0.001)
+        monkeypatch.setattr(talk_buffer, "_OFFER_S", 60.0)
+        clock.now_s += 3.5  # the first one's turn is over
+        second = pool.submit(begin, buffer, BEN, "b")
+        with pytest.raises(RequestError, match="recorder does not answer"):
+            first.result()
+        recorder = Recorder(buffer)
+        try:
+            assert "envelope" in second.result(30)[0]
+        finally:
+            recorder.stop()
+            buffer.close()
+
+
 def test_an_end_gives_the_floor_back_at_once(buffer: TalkBuffer, recorder: Recorder) -> None:
     first = session_of(begin(buffer, ANA, "a")[0])
     buffer.end(EndTalk(first), b"")

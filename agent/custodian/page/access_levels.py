@@ -40,6 +40,8 @@ class Caller:
     """True if the doorbell has an owner."""
     link: bool = False
     """True in a session of the link, which an owner's key or a glance key has opened."""
+    key: str = ""
+    """The id of that key."""
 
     def may(self, mark: AccessLevel) -> bool:
         if mark is AccessLevel.ANYONE:

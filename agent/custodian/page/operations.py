@@ -23,6 +23,7 @@ from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_operations import (
     OPERATIONS,
     PAGE,
+    BeginTalk,
     GetLiveGops,
     ListEvents,
     OfferCard,
@@ -124,6 +125,8 @@ class PageOperations:
         if name == "live":
             result, body = self._live(self._viewer(caller), read_operation(name, frame))
             return Frame({"ok": True, "result": result}, body)
+        if name == "talk_begin":
+            self._check_talker(caller, read_operation(name, frame))
         if name not in PAGE:
             return self._control.answer(Frame({**frame.head, "op": name}, frame.body))
         own = self._own.get(name)
@@ -134,9 +137,17 @@ class PageOperations:
     def _viewer(self, caller: Caller) -> Viewer:
         """Viewers are told of each other, so each has the name under which the owners know it."""
         session = caller.session
-        if session is None:  # of the link
-            return Viewer("link")
+        if session is None:
+            return Viewer(f"link {caller.key}", self._enrolments.owner_name(caller.key) or "")
         return Viewer(session.id, self._enrolments.owner_name(session.owner_key or "") or "")
+
+    def _check_talker(self, caller: Caller, asked: BeginTalk) -> None:
+        """Others are told that the holder of the offer's key talks, so a glance key may not name an owner's."""
+        current = self._enrolments.current
+        if current is None or caller.owner:
+            return
+        if asked.to in {current.recovery, *(each.recipient for each in current.recipients)}:
+            raise RequestError("This key is an owner's.", remedy="Ask with the glance key of this browser.")
 
     def prove(self, frame: Frame, caller: Caller, origin: str) -> ElevatedSession:
         """Take the session for an owner's, if the challenge was signed with a key of an owner in force."""

@@ -17,7 +17,7 @@ from agent.custodian.page.sessions import Session, Sessions, TooManyTriesError
 from agent.errors import OpenError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
-from agent.wire.identities import private_key_from_seed
+from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.custodians import APPROVER, Door
 from tests.wire import samples
 
@@ -240,3 +240,27 @@ def test_a_viewer_of_live_view_has_the_name_that_the_owners_know(page: Page) -> 
     viewers = [viewer for _, (viewer, _) in page.asked]
     assert [viewer.name for viewer in viewers] == ["anna", "", ""]
     assert len({viewer.id for viewer in viewers}) == 3
+
+
+def test_each_key_of_the_link_is_a_viewer_of_its_own_and_an_owners_has_its_name(page: Page) -> None:
+    keys = (public_key_of(APPROVER).id, "a" * 16, "b" * 16)
+    for key in keys:
+        page.operations.answer("live", Frame({"after": 3}), Caller(None, key == keys[0], True, link=True, key=key))
+    viewers = [viewer for _, (viewer, _) in page.asked]
+    assert [viewer.name for viewer in viewers] == ["anna", "", ""]
+    assert len({viewer.id for viewer in viewers}) == 3
+
+
+def test_a_glance_key_cannot_talk_in_the_name_of_an_owner(page: Page) -> None:
+    """Others are told whose key the offer is sealed to, and frames without a meaning keep the floor."""
+    page.door.custodian.control.offer("talk_begin", lambda asked, _body: ({"state": asked.to}, b""))
+    current = page.door.custodian.enrolments.current
+    assert current is not None
+    glance, owner = (Caller(None, is_owner, True, link=True, key="a" * 16) for is_owner in (False, True))
+    for key in (current.recovery, *(each.recipient for each in current.recipients)):
+        asked = Frame({"to": key, "challenge": "c" * 32})
+        with pytest.raises(RequestError, match="an owner's"):
+            page.operations.answer_in_link("talk_begin", asked, glance)
+        assert page.operations.answer_in_link("talk_begin", asked, owner).head["result"]["state"] == key
+    asked = Frame({"to": "age1glance", "challenge": "c" * 32})
+    assert page.operations.answer_in_link("talk_begin", asked, glance).head["result"]["state"] == "age1glance"
