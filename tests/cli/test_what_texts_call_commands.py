@@ -29,7 +29,8 @@ def named() -> Iterator[tuple[str, str]]:
             and "node_modules" not in path.parts
         ):
             for found in re.finditer(r"\bdoorward ([a-z][a-z-]*(?: [a-z][a-z-]*)*)", path.read_text("utf-8")):
-                if not found[1].startswith(NOT_COMMANDS):
+                # "doorward link v1" is the label of a derived key.
+                if not found[1].startswith(NOT_COMMANDS) and not found[1].endswith(" v"):
                     yield str(path.relative_to(ROOT)), found[1]
 
 

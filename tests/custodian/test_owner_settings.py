@@ -92,6 +92,7 @@ def test_what_is_set_lies_over_the_file_and_nothing_else_does() -> None:
         name="Back door",
         position=Point(lat=52.0, lon=5.0),
         sensitivity_percent=150,
+        smallest_person=2500,
         zones=(ZONE,),
         max_bytes=10_000_000,
         max_age_days=7,
@@ -101,6 +102,7 @@ def test_what_is_set_lies_over_the_file_and_nothing_else_does() -> None:
     found = effective(FILE, settings)
     assert (found.device.name, found.device.position.latitude) == ("Back door", 52.0)  # type: ignore[union-attr]
     assert (found.motion.sensitivity, found.motion.zones[0].corners[2]) == (1.5, (1.0, 0.25))
+    assert found.motion.smallest_person == 0.25
     assert (found.vault.max_bytes, found.vault.max_age_days) == (10_000_000, 7)
     assert found.alerts.quiet == ("22:00", "07:00")  # type: ignore[union-attr]
     assert [day.value for day in found.privacy.hours[0].days] == ["sat", "sun"]

@@ -1,7 +1,7 @@
 // Carries frames of the link over a relay: MQTT 5 over WebSocket (agent/wire/link/LINK.md, "Frames and carriers").
 //
-// One connection is one session. It sends and hears with QoS 1, keeps within what the relay takes at a time, and ends at
-// the first packet that is wrong.
+// One connection is one session. It sends and hears with QoS 1, keeps within what the relay takes at a time, and ends
+// at the first packet that is wrong.
 import { LostError, PageError } from "./errors.js";
 import { concat, hex, randomBytes, utf8 } from "./wire/bytes.js";
 

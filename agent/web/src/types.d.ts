@@ -287,8 +287,8 @@ export interface Gop {
 }
 
 /**
- * The same of live view.  `order` is boot, start and end by the doorbell's clock since boot, in µs. `sound` is there while
- * the microphone is on: a film that may be a header alone, and when its first sample was heard.
+ * The same of live view.  `order` is boot, start and end by the doorbell's clock since boot, in µs. `sound` is there
+ * while the microphone is on: a film that may be a header alone, and when its first sample was heard.
  */
 export interface LiveGop extends Gop {
   order: [boot: string, start: number, end: number];

@@ -244,8 +244,8 @@ const operations = {
   // A new phone, with nothing but the recovery kit
 
   /**
-   * Makes new keys with the kit, `typed`. The list of owners that the kit signs leaves out the keys named `replaces`. When
-   * the list takes effect, the phone with those keys loses an owner's rights.
+   * Makes new keys with the kit, `typed`. The list of owners that the kit signs leaves out the keys named `replaces`.
+   * When the list takes effect, the phone with those keys loses an owner's rights.
    *
    * @param {{ typed: string, name: string, passphrase: string, replaces: string, origin: string }} options
    */

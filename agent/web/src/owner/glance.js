@@ -3,9 +3,11 @@
 //
 // The doorbell's recorder seals each picture to it.  The key is an age identity, sealed in this browser with an AES key
 // that no script can read.  Its public half is in the statement with which an owner switched alerts on, and ends with
-// them.  An Ed25519 key that is derived from it may open sessions of the link (agent/wire/link/LINK.md), in which it may
-// call the operations with the access level `glance` (agent/ipc/control_operations.py). The page opens no such session
-// yet. Live pictures are sealed to the owners, so this key cannot open them.
+// them.
+//
+// An Ed25519 key that is derived from it may open sessions of the link (agent/wire/link/LINK.md). In them it may call
+// the operations with the access level `glance` (agent/ipc/control_operations.py). The page opens no such session yet.
+// Live pictures are sealed to the owners, so this key cannot open them.
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { generateHybridIdentity, identityToRecipient, open } from "../wire/age.js";

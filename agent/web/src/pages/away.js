@@ -1,4 +1,6 @@
-// The page for a doorbell that does not answer (the way through a relay is ../away.js): says when it was last seen, and goes on when it is back.
+// The page for a doorbell that does not answer: says when it was last seen, and goes on when it is back.
+//
+// ../away.js has the way through a relay.
 import { call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { lastSeen } from "../ui/last_seen.js";
