@@ -26,7 +26,8 @@ PATIENCE_S = 30.0
 class RelayBrowser:
     """A connection of a browser with `account`. `came`: topic and payload of each message."""
 
-    def __init__(self, broker: PrivateBroker, account: str, password: str) -> None:
+    def __init__(self, broker: PrivateBroker, account: str, password: str, client_id: str = "") -> None:
+        """`client_id`: also takes over the state that the relay keeps for this id."""
         self.came: deque[tuple[str, bytes]] = deque()
         self.refusal: str | None = None
         self._settled: dict[int, ReasonCode] = {}
@@ -34,7 +35,7 @@ class RelayBrowser:
         self._up = False
         self._subscribed = 0
         self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, secrets.token_hex(8), protocol=mqtt.MQTTv5, transport="websockets"
+            CallbackAPIVersion.VERSION2, client_id or secrets.token_hex(8), protocol=mqtt.MQTTv5, transport="websockets"
         )
         self._client.username_pw_set(account, password)
         authority = broker.directory / "authorities" / "broker.pem"
@@ -44,7 +45,7 @@ class RelayBrowser:
         self._client.on_message = self._message
         self._client.on_publish = self._published
         self._client.on_subscribe = self._on_subscribe
-        self._client.connect(broker.host, broker.web_port, 60)
+        self._client.connect(broker.host, broker.web_port, 60, clean_start=not client_id)
         self._client.loop_start()
         self.wait(lambda: self._up or self.refusal is not None)
 

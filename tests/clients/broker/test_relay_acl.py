@@ -13,7 +13,15 @@ import pytest
 
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.clients.broker.relay import set_account
-from agent.core.bus import BusConnected, MessageReceived, PublishAcknowledged, PublishRefused, Subscribed
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    LinkFault,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishRefused,
+    Subscribed,
+)
 from agent.errors import ConfigurationError
 from agent.mqtt import MqttBus
 from agent.wire.link.topics import link_filter
@@ -175,6 +183,31 @@ def test_a_doorbell_keeps_its_connection_for_requests_beside_the_one_to_the_rela
     assert isinstance(event, MessageReceived)
     assert event.payload == b"five"
     assert requests.next_event(0.2) is None
+
+
+def test_an_account_can_end_the_connection_of_another_client_and_hears_nothing_that_was_for_it(world: World) -> None:
+    """A limit (docs/security/limits.md): MQTT has one set of client ids for all listeners of a broker."""
+    requests = world.clients.bus(DEVICE)
+    requests.hurry(True)
+    requests.subscribe("doorward/v1/areas/+/requests/#")
+    requests.start()
+    assert isinstance(requests.next_event(PATIENCE_S), BusConnected)
+    assert isinstance(requests.next_event(PATIENCE_S), Subscribed)
+    password = set_account(world.clients.pki, "ad" * 8)
+    world.broker.reload()
+    connected(world.broker, "ad" * 8, password).close()
+    with RelayBrowser(world.broker, "ad" * 8, password, client_id=DEVICE) as browser:
+        lost = requests.next_event(PATIENCE_S)
+        assert isinstance(lost, BusDisconnected)
+        assert lost.fault is LinkFault.TAKEN_OVER
+        police = world.clients.bus("springfield-police")
+        police.hurry(True)
+        police.start()
+        assert isinstance(police.next_event(PATIENCE_S), BusConnected)
+        assert police.publish("doorward/v1/areas/283-375/requests/springfield-police/0", b"six", token=6, retain=True)
+        assert isinstance(settled(police), PublishAcknowledged)
+        assert browser.take(0.5) is None
+    requests.stop()
 
 
 def test_a_new_password_ends_the_old_one(world: World) -> None:
