@@ -7,7 +7,7 @@ The caller is the key that signed the handshake: an owner's approval key, or the
 - Eight sessions may be open. Each has eight streams, runs four requests at once, and ends after 60 s without a frame.
   A stream counts until its answer is made. A session that uses its number again before ends.
 - All requests may hold 32 MiB together, and so may all answers. A session ends if a request of it does not fit and has
-  more than 64 KiB. An answer waits for room.
+  more than 64 KiB. An answer is made once there is room for it, as on the page (`page.answer_budget`).
 - The requests of a session that is over are dropped, except those that run.
 - `collect` makes frames only when the carrier takes them, and a session has at most 256 KiB on the way. So a client
   that does not read holds only its answers.
@@ -27,6 +27,7 @@ import msgspec
 import structlog
 
 from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.answer_budget import answer_bytes
 from agent.errors import DoorwardError, InternalError, RequestError, StorageError
 from agent.ipc.control_operations import GetLinkAddress, LinkAddressAnswer, RelayAccount
 from agent.ipc.protocol import LinkFrame
@@ -89,6 +90,8 @@ class _LinkConnection:
     """Complete requests that wait for their turn."""
     running: dict[int, int] = field(default_factory=dict)
     """Streams whose answers are being made, and the bytes of their requests."""
+    reserved_bytes: int = 0
+    """Room for its answers that are being made."""
     cancelled: set[int] = field(default_factory=set)
     """Streams in `running` whose answers are dropped."""
 
@@ -127,6 +130,8 @@ class LinkSessions:
         self._over: deque[LinkFrame] = deque(maxlen=_MOST_OVER)
         self._heard: OrderedDict[bytes, None] = OrderedDict()
         self._tokens, self._filled_s = _HELLOS, monotonic()
+        self._reserved_bytes = 0
+        """For answers that are being made, also of sessions that have ended."""
         self._running_bytes = 0
         """Requests that run, also those of sessions that have ended."""
         self._workers = ThreadPoolExecutor(_MOST_SESSIONS * _RUNNING, "link")
@@ -331,16 +336,25 @@ class LinkSessions:
     # -- requests: on a worker's thread --------------------------------------------------------------------------------
 
     def _run(self, found: _LinkConnection, stream: int, data: bytes) -> None:
-        answer = write_frame(self._answered(found, data))
+        """Makes an answer once there is room for it: its size is known afterwards only."""
+        size = answer_bytes(_operation_in(data))
         with self._changed:
+            has_room = self._changed.wait_for(
+                lambda: self._is_dropped(found, stream) or self._fits(found, size), _PATIENCE_S
+            )
+            size *= has_room
+            found.reserved_bytes += size
+            self._reserved_bytes += size
+        if has_room:
+            answer = write_frame(self._answered(found, data))
+        else:
+            error = StorageError("The doorbell still sends earlier answers.", remedy="Try again in a minute.")
+            answer = write_frame(refusal(error))
+        with self._changed:
+            found.reserved_bytes -= size
+            self._reserved_bytes -= size
             session = found.session
             assert session is not None  # noqa: S101 — it has asked
-            size = len(answer)
-            if not self._changed.wait_for(
-                lambda: self._is_dropped(found, stream) or self._fits(found, size), _PATIENCE_S
-            ):
-                error = StorageError("The doorbell still sends earlier answers.", remedy="Try again in a minute.")
-                answer = write_frame(refusal(error))
             if not self._is_dropped(found, stream):
                 session.send(stream, answer, last=True)
             self._running_bytes -= found.running.pop(stream, 0)
@@ -353,7 +367,8 @@ class LinkSessions:
 
     def _fits(self, found: _LinkConnection, size: int) -> bool:
         """A session gets half of the room while others hold some. An answer larger than that goes alone."""
-        held, own = sum(each.answer_bytes for each in self._connections.values()), found.answer_bytes
+        held = sum(each.answer_bytes for each in self._connections.values()) + self._reserved_bytes
+        own = found.answer_bytes + found.reserved_bytes
         if self._closed or not held:
             return True
         return held + size <= _ROOM_BYTES and (not own or own + size <= _ROOM_BYTES // 2)
@@ -370,6 +385,13 @@ class LinkSessions:
             self._log.exception("link_failed", error=type(error).__name__)
             unknown = InternalError("The device met a case that it does not know.", remedy="Its log has the place.")
             return refusal(unknown)
+
+
+def _operation_in(data: bytes) -> str:
+    try:
+        return str(parse_frame(data).head.get("op"))
+    except DoorwardError:
+        return ""
 
 
 def _is_id(name: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from agent.clients.owner.keys import OwnerKeys
 from agent.custodian import link_sessions
 from agent.custodian.link_sessions import LinkIdentity, LinkSessions
+from agent.custodian.page import answer_budget
 from agent.custodian.page.access_levels import Caller
 from agent.errors import RequestError
 from agent.ipc.control_operations import OPERATIONS, AccessLevel
@@ -403,11 +404,12 @@ def test_of_a_session_that_is_over_nothing_more_begins_to_run(bench: Bench, gate
 def test_requests_that_run_count_among_those_that_are_held(
     bench: Bench, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 100_000)
+    monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 5_000_000)
     first, second, third = bench.client(), bench.client(), bench.client()
-    first.start("statement", bytes(90_000))
-    assert gate.wait_for(1)
-    second.start("statement", bytes(70_000))
+    first.start("statement", bytes(4_950_000))
+    while gate.began == 0:
+        first.hear(0.05)
+    second.start("statement", bytes(200_000))
     second.hear()
     assert second.ended is EndReason.BUSY
     third.start("statement", bytes(60_000))
@@ -469,6 +471,21 @@ def test_answers_of_all_sessions_wait_for_room(bench: Bench, monkeypatch: pytest
         held = sum(each.answer_bytes for each in bench.link._connections.values())
         assert held <= 2 << 20
     assert [len(each.whole[1].body) for each in clients] == [3 << 19] * 3
+
+
+def test_an_answer_is_made_once_there_is_room_for_it(bench: Bench, gate: Gate) -> None:
+    """Otherwise a browser that does not read could make the doorbell hold an answer in each of its threads."""
+    clients = [bench.client(GLANCE) for _ in range(8)]
+    for client in clients:
+        for _ in range(4):
+            client.start("live")
+    assert gate.wait_for(6)
+    time.sleep(0.3)  # for those that must not begin
+    assert gate.began * answer_budget.answer_bytes("live") <= 32 << 20
+    gate.open()
+    for client in clients:
+        for stream in range(1, 5):
+            assert client.wait(stream).head["ok"]
 
 
 def test_answers_that_find_no_room_are_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
