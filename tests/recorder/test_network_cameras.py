@@ -88,7 +88,9 @@ def test_what_a_network_camera_sends_is_sealed_as_it_came_and_plays(
                 stream = film.streams.video[0]
                 assert (stream.codec_context.name, stream.codec_context.codec_tag) == (codec, tag)
                 times = [float(picture.time or 0) for picture in film.decode(stream)]
-            assert times[0] == pytest.approx(0, abs=1 / TICKS_PER_S), "at most rounded by a tick"
+            # The time of a picture that is sent out of order comes from its arrival, which is late on a busy machine.
+            late_s = 1.05 / 15 if name == "reordered" else 1 / TICKS_PER_S
+            assert times[0] == pytest.approx(0, abs=late_s), "at most rounded by a tick, or a picture late"
             wanted = 15 * context.span.duration_us / 1e6
             assert len(times) == pytest.approx(wanted, abs=2), "times jitter on a busy machine"
             assert max(after - before for before, after in pairwise(times)) < 0.15
