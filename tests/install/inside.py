@@ -104,6 +104,12 @@ def do_record(count: int) -> dict[str, Any]:
     return {"segments": status()["vault"]["segments"], "seconds": round(time.monotonic() - started, 1)}
 
 
+def do_state(request: str) -> dict[str, Any]:
+    with DeviceLink(CONTROL) as link:
+        listed = link.document(ListRequests(all=True))["requests"]
+    return {"state": next((each["state"] for each in listed if each["id"] == request), "")}
+
+
 def do_ask() -> dict[str, Any]:
     police = Asker.__new__(Asker)  # the one that do_enrol made, from its folder
     police._street = House()  # type: ignore[assignment]
@@ -113,9 +119,11 @@ def do_ask() -> dict[str, Any]:
     request = police.ask(f"2026-{int(time.time()) % 10_000}")
 
     def state() -> str:
-        with DeviceLink(CONTROL) as link:
-            listed = link.document(ListRequests(all=True))["requests"]
-        return next((str(each["state"]) for each in listed if each["id"] == request.id), "")
+        # In another process, because a link takes the custodian's rights for a moment, and the requester's thread
+        # would lose its own for as long.
+        words = [sys.executable, "-m", "tests.install.inside", "state", request.id]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        return str(json.loads(done.stdout.partition("INSIDE ")[2])["state"])
 
     until(lambda: state() == "pending", "the request to match")
     owner = OwnerKeys.load(HOME / "owner")
@@ -132,5 +140,11 @@ def do_ask() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    what = {"own": do_own, "enrol": do_enrol, "record": lambda: do_record(int(sys.argv[2])), "ask": do_ask}[sys.argv[1]]
-    print("INSIDE " + json.dumps(what()))
+    steps: dict[str, Callable[..., dict[str, Any]]] = {
+        "own": do_own,
+        "enrol": do_enrol,
+        "record": lambda count: do_record(int(count)),
+        "ask": do_ask,
+        "state": do_state,
+    }
+    print("INSIDE " + json.dumps(steps[sys.argv[1]](*sys.argv[2:])))
