@@ -66,7 +66,7 @@ def run(part: str) -> Result:
     ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
-            if not line.startswith("make: ***"):
+            if not re.match(r"make(\[\d+\])?: \*\*\*", line):  # inside make it says "make[1]"
                 said = COLOURS.sub("", line).strip(" =\n") or said
     return Result(
         command=f"make {target}",
