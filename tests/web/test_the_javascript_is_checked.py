@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -126,6 +128,27 @@ def test_an_import_cycle_is_refused(page: Path) -> None:
     lint = lint_of(page)
     assert lint.returncode != 0
     assert "noImportCycles" in lint.stderr + lint.stdout
+
+
+EXPORT = re.compile(r"^export (?:async )?(?:const|let|function\*?|class) (\w+)", re.MULTILINE)
+
+
+def unused_exports(sources: dict[str, str]) -> list[str]:
+    """Exports whose name stands in no other place of any source."""
+    words = collections.Counter(word for text in sources.values() for word in re.findall(r"\w+", text))
+    return [f"{name}: {each}" for name, text in sources.items() for each in EXPORT.findall(text) if words[each] == 1]
+
+
+def test_the_page_has_no_export_that_nothing_uses() -> None:
+    files = [path for path in SOURCE.rglob("*.js") if "node_modules" not in path.parts]
+    assert SOURCE / "app.js" in files
+    assert unused_exports({str(path.relative_to(SOURCE)): path.read_text("utf-8") for path in files}) == []
+
+
+def test_a_planted_unused_export_is_found() -> None:
+    one_of_two = "export const one = 1;\nexport async function two() {}\n"
+    sources = {"a.js": one_of_two, "b.js": "import { one } from './a.js';"}
+    assert unused_exports(sources) == ["a.js: two"]
 
 
 def test_no_line_of_javascript_is_longer_than_the_pythons() -> None:

@@ -5,14 +5,11 @@
 // that no script can read.  Its public half is in the statement with which an owner switched alerts on, and ends with
 // them.
 //
-// An Ed25519 key that is derived from it may open sessions of the link (agent/wire/link/LINK.md). In them it may call
-// the operations with the access level `glance` (agent/ipc/control_operations.py). The page opens no such session yet.
-// Live pictures are sealed to the owners, so this key cannot open them.
-import { hkdf } from "@noble/hashes/hkdf.js";
-import { sha256 } from "@noble/hashes/sha2.js";
+// A browser may also register a signing key, with which it opens sessions of the link without a passphrase
+// (`glance_signer`, agent/wire/link/LINK.md). This page registers none: in such a session it could
+// open no live picture.
 import { generateHybridIdentity, identityToRecipient, open } from "../wire/age.js";
 import { concat, fromUtf8, randomBytes, unbase64, utf8 } from "../wire/bytes.js";
-import { publicKeyOfSeed, sign } from "../wire/keys.js";
 import * as store from "./store.js";
 
 /** @import { Bytes } from "../types.js" */
@@ -22,11 +19,6 @@ const LARGEST_HEADER = 8192;
 /** After this long a visitor has gone, and the timeline says more. */
 const STILL_NEWS_MS = 10 * 60_000;
 
-const SIGNER_INFO = "doorward glance signing key v1";
-
-/** @param {string} identity */
-const signerSeed = (identity) => hkdf(sha256, utf8(identity), undefined, utf8(SIGNER_INFO), 32);
-
 /** Makes a new glance key, keeps it in place of an older one, and returns what the owner signs of it. */
 export async function makeGlanceKey() {
   const identity = await generateHybridIdentity();
@@ -34,18 +26,7 @@ export async function makeGlanceKey() {
   const iv = randomBytes(12);
   const sealed = new Uint8Array(await crypto.subtle.encrypt({ name: NAME, iv }, key, utf8(identity)));
   await store.keepGlance({ key, iv, sealed });
-  const signer = await publicKeyOfSeed(signerSeed(identity));
-  return { glance: await identityToRecipient(identity), glance_signer: signer.text };
-}
-
-/** The key and the signer with which this browser opens a session of the link, or undefined without a glance key. */
-export async function glanceSigner() {
-  const identity = await glanceIdentity();
-  if (identity === undefined) return undefined;
-  const seed = signerSeed(identity);
-  /** @param {Bytes} message */
-  const signed = (message) => sign(seed, message);
-  return { own: await publicKeyOfSeed(seed), sign: signed };
+  return { glance: await identityToRecipient(identity) };
 }
 
 async function glanceIdentity() {

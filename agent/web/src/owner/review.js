@@ -419,5 +419,3 @@ export async function fetchPoster(id, device, identity, signed) {
 }
 
 export const spanOfRecord = spanOf;
-/** @param {string} id */
-export const rawSegment = (id) => stored("segment", id);

@@ -1,5 +1,5 @@
 // Areas as PROTOCOL.md section 4 has them: what may stand in a message, how large one is, and which doors count in it.
-import { circleRows, DISC_M, e7, inOutline, openedRows, PLACE_DEGREES, reaches, withinDisc } from "./area_opening.js";
+import { circleRows, DISC_M, e7, openedRows, PLACE_DEGREES, reaches, withinDisc } from "./area_opening.js";
 import { also, integer, list, number, object, one, tagged } from "./schema.js";
 
 /** @import { Area } from "../types.js" */
@@ -191,13 +191,6 @@ function isSimple(corners) {
   }
   return true;
 }
-
-/**
- * @param {Area} area
- * @param {Wire.Point} place
- */
-export const isInside = (area, place) =>
-  area.shape === "polygon" ? inOutline(area.vertices.map(e7), e7(place)) : reaches(e7(area), e7(place), area.radius_m);
 
 /**
  * Metres from the middle of the area to a place, for the owner to read.
