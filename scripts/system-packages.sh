@@ -6,7 +6,7 @@
 
 set -eu
 
-purpose=${1:?usage: system-packages.sh run|demo|test|test-browser|models|deb|bench|test-install|test-arm64|test-vm|test-pi3}
+purpose=${1:?usage: system-packages.sh run|demo|test|desk|test-browser|models|deb|bench|test-install|test-arm64|test-vm|test-pi3}
 python=${PYTHON:-/usr/bin/python3}
 PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
 
@@ -85,6 +85,10 @@ if [ "$purpose" = test-browser ]; then
     has WebKitWebDriver || wished="$wished webkit2gtk-driver"
     has Xvfb || wished="$wished xvfb"
     dpkg -s gstreamer1.0-libav >/dev/null 2>&1 || wished="$wished gstreamer1.0-libav"
+fi
+if [ "$purpose" = test ] || [ "$purpose" = desk ]; then
+    # WeasyPrint, which makes the desk's PDF, draws its letters with Pango.
+    ldconfig -p | grep -q libpangoft2 || need libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 fi
 if [ "$purpose" = test ]; then
     has age || need age
