@@ -88,7 +88,9 @@ if [ "$purpose" = test-browser ]; then
 fi
 if [ "$purpose" = test ] || [ "$purpose" = desk ]; then
     # WeasyPrint, which makes the desk's PDF, draws its letters with Pango.
-    ldconfig -p | grep -q libpangoft2 || need libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
+    pango="libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
+    # shellcheck disable=SC2086 # a list of package names is meant to be split
+    dpkg -s $pango >/dev/null 2>&1 || need $pango
 fi
 if [ "$purpose" = test ]; then
     has age || need age
