@@ -59,8 +59,8 @@ def run(part: str) -> Result:
     """Runs one part, with its output on the terminal."""
     target = {**PARTS, **EXTRA}[part]
     tested, started, said = commit(), time.monotonic(), ""
-    # Below another make, it would print the directory as its last line.
-    command = ["make", "--no-print-directory", target]
+    # Below another make, it would print the directory as its last line, and take the names of the parts for its ARGS.
+    command = ["make", "--no-print-directory", target, "ARGS="]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:

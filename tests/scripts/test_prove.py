@@ -66,6 +66,17 @@ def test_the_results_that_a_part_writes_do_not_make_the_next_part_test_other_cod
     assert prove.commit().endswith("+")
 
 
+def test_the_names_of_the_parts_are_no_arguments_of_their_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Makefile").write_text("good:\n\t@echo 'arguments: <$(ARGS)>'\n")
+    _commit_all(tmp_path)
+    monkeypatch.setattr(prove, "ROOT", tmp_path)
+    monkeypatch.setattr(prove, "PARTS", {"one": "good"})
+    monkeypatch.setenv("MAKEFLAGS", " -- ARGS=one")  # as under `make prove ARGS=one`
+    assert prove.run("one").said == "arguments: <>"
+
+
 def test_a_part_that_never_ran_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prove, "PARTS", {"one": "good"})
     monkeypatch.setattr(prove, "EXTRA", {})
