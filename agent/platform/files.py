@@ -14,7 +14,17 @@ from pathlib import Path
 
 from agent.errors import ConfigurationError, StorageError
 
-__all__ = ["make_folder", "read", "read_private", "require_private", "storage_errors", "sync_folder", "write"]
+__all__ = [
+    "make_folder",
+    "names_in",
+    "read",
+    "read_if_there",
+    "read_private",
+    "require_private",
+    "storage_errors",
+    "sync_folder",
+    "write",
+]
 
 _SECRET_MODE = 0o600
 _PLAIN_MODE = 0o644
@@ -71,6 +81,28 @@ def read(path: Path, limit_bytes: int) -> bytes:
     if len(data) > limit_bytes:
         raise StorageError(f"{path}: longer than {limit_bytes} bytes.", remedy="Check that it is the right file.")
     return data
+
+
+def read_if_there(path: Path, limit_bytes: int) -> bytes | None:
+    """Like `read`. Returns None if there is no such file, and only then."""
+    try:
+        return read(path, limit_bytes)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def names_in(path: Path) -> list[str]:
+    """Returns the sorted names in the folder at `path`, none if there is no such folder.
+
+    Raises `StorageError` if it cannot be read: an unreadable folder is not an empty one.
+    """
+    with storage_errors(path):
+        try:
+            return sorted(each.name for each in path.iterdir())
+        except FileNotFoundError:
+            return []
 
 
 def read_private(path: Path, limit_bytes: int) -> bytes:

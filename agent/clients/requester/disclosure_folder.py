@@ -104,8 +104,7 @@ class AnswerFolder:
 
     def request(self) -> bytes | None:
         """Returns the envelope of the request that it answers. None before part 0 was opened."""
-        path = self.path / "request.dsse"
-        return files.read(path, REQUEST_ENVELOPE_LIMIT_BYTES) if path.is_file() else None
+        return files.read_if_there(self.path / "request.dsse", REQUEST_ENVELOPE_LIMIT_BYTES)
 
     def keep_receipt(self, data: bytes) -> None:
         """Stores the closing receipt. If it is signed again, the first one stays."""
@@ -114,8 +113,7 @@ class AnswerFolder:
 
     def receipt(self) -> bytes | None:
         """Returns the envelope of the closing receipt. None if there is none."""
-        path = self.path / "receipt.dsse"
-        return files.read(path, REQUEST_ENVELOPE_LIMIT_BYTES) if path.is_file() else None
+        return files.read_if_there(self.path / "receipt.dsse", REQUEST_ENVELOPE_LIMIT_BYTES)
 
     # Parts
 
@@ -124,9 +122,7 @@ class AnswerFolder:
 
     def sealed(self) -> frozenset[int]:
         """Returns the parts that are here and whole."""
-        if not self.path.is_dir():
-            return frozenset()
-        found = (_SEALED.fullmatch(each.name) for each in self.path.iterdir())
+        found = (_SEALED.fullmatch(name) for name in files.names_in(self.path))
         return frozenset(int(each[1]) for each in found if each)
 
     def write(self, part: int, offset: int, data: bytes) -> None:
@@ -171,10 +167,11 @@ class AnswerFolder:
 
     def _note(self, kind: type[_Note]) -> _Note | None:
         path = self.path / kind.FILE
-        if not path.is_file():
+        data = files.read_if_there(path, _NOTE_LIMIT_BYTES)
+        if data is None:
             return None
         try:
-            return strictjson.decode(files.read(path, _NOTE_LIMIT_BYTES), kind)
+            return strictjson.decode(data, kind)
         except FormatError as error:
             raise StorageError(
                 f"{path}: {error.message}", remedy="Move this folder away. The device sends it again."
@@ -188,10 +185,9 @@ def answer_folders_for(folder: Path, request: bytes) -> Iterator[AnswerFolder]:
 
 def answer_folders(folder: Path) -> Iterator[AnswerFolder]:
     """Yields all disclosures of a requester, by id."""
-    path = folder / "disclosures"
-    for found in sorted(path.iterdir()) if path.is_dir() else ():
-        if is_id(found.name):
-            yield AnswerFolder(folder, found.name)
+    for name in files.names_in(folder / "disclosures"):
+        if is_id(name):
+            yield AnswerFolder(folder, name)
 
 
 def _size_of(pieces: Iterable[bytes]) -> PartSize:

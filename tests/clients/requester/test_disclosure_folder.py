@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +42,50 @@ def test_of_a_disclosure_that_is_not_here_nothing_is_here(tmp_path: Path) -> Non
     assert (folder.sealed(), folder.origin(), folder.outcome()) == (frozenset(), None, None)
     assert (folder.request(), folder.receipt(), folder.state) == (None, None, TransferState.PARTIAL)
     assert list(answer_folders(tmp_path)) == []
+
+
+@contextlib.contextmanager
+def unreadable(folder: Path) -> Iterator[None]:
+    """Inside it, this thread may not look into the folder, not even as root."""
+    of_files = ctypes.CDLL(None).setfsuid
+    folder.chmod(0)
+    of_files(65534)
+    try:
+        yield
+    finally:
+        of_files(os.geteuid())
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda folder: list(answer_folders(folder)),
+        lambda folder: list(answer_folders_for(folder, b"one")),
+        lambda folder: AnswerFolder(folder, ONE).origin(),
+        lambda folder: AnswerFolder(folder, ONE).state,
+        lambda folder: AnswerFolder(folder, ONE).request(),
+        lambda folder: AnswerFolder(folder, ONE).receipt(),
+        lambda folder: AnswerFolder(folder, ONE).sealed(),
+    ],
+    ids=["list", "list for a request", "origin", "state", "request", "receipt", "sealed"],
+)
+def test_a_folder_that_may_not_be_read_is_named_and_not_taken_for_an_empty_one(
+    tmp_path: Path, look: Callable[[Path], object]
+) -> None:
+    folder = begun(tmp_path)
+    folder.adopt(b"one")
+    folder.keep_receipt(b"receipt")
+    with unreadable(tmp_path / "disclosures"), pytest.raises(StorageError, match=r"disclosures.*Permission") as refused:
+        look(tmp_path)
+    assert "permissions" in str(refused.value.remedy)
+    look(tmp_path)
+
+
+def test_a_folder_that_leads_to_itself_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "disclosures").symlink_to("disclosures")
+    with pytest.raises(StorageError, match=r"disclosures.*symbolic links"):
+        list(answer_folders(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["", "x", "../" + "1" * 29, "1" * 31, "A" * 32])
