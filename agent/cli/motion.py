@@ -22,10 +22,10 @@ from agent.config import Configuration, load
 from agent.core.events import EventBegins, EventEffect, EventEnds, EventMachine, EventSettings
 from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.motion.detector import Detector
-from agent.core.motion.labels import Label, parse_labels
 from agent.core.motion.sample import MotionSample
-from agent.core.motion.scoring import Interval, Score, score, total
 from agent.core.motion.zones import ZoneMap
+from agent.core.motion_accuracy.labels import Label, parse_labels
+from agent.core.motion_accuracy.scoring import Interval, Score, score, total
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.object_detection.votes import LabelVotes, MovedRegions
 from agent.core.timebase import NS_PER_S, BootNs

@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.scoring import score, total
+from agent.core.motion_accuracy.scoring import score, total
 from bench.motion import accuracy, cost, endurance, heldout, report, scenes
 from bench.motion.footage import Clip, labelled, load
 from bench.motion.peers import PEERS, MakeStep, ours, ours_pure, prototypes

@@ -12,7 +12,7 @@ import cv2
 
 from agent.core.media import LumaFrame
 from agent.core.motion.detector import Detector
-from agent.core.motion.scoring import SCORED_EVENTS, Interval, Score, events_in, merged, score
+from agent.core.motion_accuracy.scoring import SCORED_EVENTS, Interval, Score, events_in, merged, score
 from agent.core.timebase import BootNs, seconds
 from agent.recorder import motion_kernel
 from bench.motion import scenes

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.scoring import Interval
+from agent.core.motion_accuracy.scoring import Interval
 
 __all__ = ["DISTURBED", "HARD", "HELD_OUT", "KINDS", "SPENT", "TUNING", "Film", "Props", "film"]
 

@@ -13,8 +13,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.labels import Label, parse_labels
-from agent.core.motion.scoring import Interval
+from agent.core.motion_accuracy.labels import Label, parse_labels
+from agent.core.motion_accuracy.scoring import Interval
 
 __all__ = ["FRAMES_PER_S", "HEIGHT_PX", "WIDTH_PX", "Clip", "decode", "labelled", "load"]
 

@@ -26,7 +26,7 @@ from agent.core.motion.lingering import LingeringVisitor
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.presence import PresenceTracker
 from agent.core.motion.sample import MotionSample
-from agent.core.motion.scoring import Interval, Score, events_in, score, total
+from agent.core.motion_accuracy.scoring import Interval, Score, events_in, score, total
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.recorder import motion_kernel
 from bench.motion import doorsteps

@@ -21,7 +21,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.scoring import SCORED_EVENTS, Interval, merged
+from agent.core.motion_accuracy.scoring import SCORED_EVENTS, Interval, merged
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip
 
 __all__ = [

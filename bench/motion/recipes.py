@@ -33,7 +33,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.scoring import Interval
+from agent.core.motion_accuracy.scoring import Interval
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip, decode
 
 __all__ = ["SPLITS", "Recipe", "idle_of", "played_to_and_fro", "present", "recipes", "warm"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.core.motion.scoring import Score, total
+from agent.core.motion_accuracy.scoring import Score, total
 from bench.motion import heldout
 from bench.motion.accuracy import OURS, Verdict
 from bench.motion.scenes import KINDS, UNDISTURBED

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.scoring import Interval
+from agent.core.motion_accuracy.scoring import Interval
 from bench.motion import disturbances as wrong
 from bench.motion.figures import Figure, Picture, Route, crossing, doorstep, standing
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip

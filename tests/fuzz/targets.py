@@ -25,7 +25,7 @@ from agent.core.disclosure import read_manifest
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.entries import decode_entry, encode_entry
 from agent.core.ledger.merkle import Frontier
-from agent.core.motion.labels import parse_labels
+from agent.core.motion_accuracy.labels import parse_labels
 from agent.core.talk.frames import FrameReader, read_content
 from agent.core.talk.offers import TalkOffer
 from agent.core.vault.age import bech32

@@ -8,7 +8,7 @@ import pytest
 
 from agent.core.media import LumaFrame
 from agent.core.motion.detector import Detector
-from agent.core.motion.scoring import Score, events_in, score, total
+from agent.core.motion_accuracy.scoring import Score, events_in, score, total
 from agent.core.timebase import BootNs, seconds
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip, labelled, load
 

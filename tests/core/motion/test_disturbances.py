@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.media import LumaFrame
 from agent.core.motion.detector import Detector
-from agent.core.motion.scoring import Interval, events_in
+from agent.core.motion_accuracy.scoring import Interval, events_in
 from agent.core.timebase import BootNs, seconds
 from bench.motion import scenes
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from agent.core.motion.scoring import Interval
+from agent.core.motion_accuracy.scoring import Interval
 from agent.errors import FormatError
 
 __all__ = ["Label", "parse_labels"]

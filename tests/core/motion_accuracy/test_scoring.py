@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.motion.scoring import Interval, Score, merged, score, total
+from agent.core.motion_accuracy.scoring import Interval, Score, merged, score, total
 
 TIMES = st.floats(0, 300, allow_nan=False)
 INTERVALS = st.lists(st.tuples(TIMES, TIMES).map(lambda pair: Interval(*sorted(pair))), max_size=6)

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from agent.core.motion.labels import parse_labels
-from agent.core.motion.scoring import Interval
+from agent.core.motion_accuracy.labels import parse_labels
+from agent.core.motion_accuracy.scoring import Interval
 from agent.errors import FormatError
 
 GOOD = {"file": "office.mp4", "duration_s": 82.1, "events_s": [[23, 81.5]], "what": "a man reads"}
