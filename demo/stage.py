@@ -13,7 +13,7 @@ from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.clients.owner.keys import IdentityKind, OwnerKeys
 from agent.clients.requester.identity import TIPS_RECIPIENT, Requester
-from agent.clients.requester.keys import load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.trust_bundles import make_bundle
 from agent.config import Configuration, load
 from agent.custodian.state_folder import StateFolder
@@ -136,7 +136,7 @@ class Stage:
                 end=(self._now + datetime.timedelta(days=365)).date(),
             )
         )
-        bundle = make_bundle(listed, load_key(root_file), issued_s=int(self._now.timestamp()))
+        bundle = make_bundle(listed, FileSigner(load_key(root_file)), issued_s=int(self._now.timestamp()))
         files = self._pki.add_requester(requester_id, self._now)
         return Asker(name, requester, root, bundle, MqttBus(self._requester_settings(requester_id, files)))
 

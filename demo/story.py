@@ -307,7 +307,7 @@ class Story:
             thread.join()
         self._check(sent, "the requester verified and opened everything; the device's ledger holds the signed receipt")
         self._tell.say("The requester checks the evidence again, offline, from the folder alone:")
-        opened = open_disclosure(self.police.requester.folder, self.outcome.disclosure, now_s=self._now_s())
+        opened = open_disclosure(self.police.requester, self.outcome.disclosure, now_s=self._now_s())
         self.outcome.opened = opened
         for check in opened.verification.checks:
             self._check(check.outcome is CheckOutcome.PASSED, check.said)

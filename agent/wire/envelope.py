@@ -31,6 +31,7 @@ __all__ = [
     "read_unverified",
     "sign",
     "verify",
+    "with_signature",
 ]
 
 REQUEST_ENVELOPE_LIMIT_BYTES: Final = 12 * 1024
@@ -79,11 +80,19 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 
 def sign(payload_type: str, payload: bytes, private_key: Ed25519PrivateKey) -> bytes:
     """Returns the envelope as bytes. The same arguments always give the same bytes (Ed25519 is deterministic)."""
-    signature = _Signature(
-        keyid=public_key_of(private_key).id, sig=base64.encode(private_key.sign(pae(payload_type, payload)))
+    return with_signature(
+        payload_type, payload, public_key_of(private_key).id, private_key.sign(pae(payload_type, payload))
     )
+
+
+def with_signature(payload_type: str, payload: bytes, key_id: str, signature: bytes) -> bytes:
+    """Returns the envelope of a payload that was signed elsewhere, for example in a token: a signature of its `pae`."""
     return strictjson.encode(
-        _Envelope(payload=base64.encode(payload), payload_type=payload_type, signatures=(signature,))
+        _Envelope(
+            payload=base64.encode(payload),
+            payload_type=payload_type,
+            signatures=(_Signature(keyid=key_id, sig=base64.encode(signature)),),
+        )
     )
 
 

@@ -86,7 +86,7 @@ def test_a_segment_cut_by_a_power_failure_is_shared_and_one_without_a_whole_seco
         people.share("ana")
         until(lambda: house.state_of(request) == "sent", "the receipt")
     (folder,) = (home.police.requester.folder / "disclosures").iterdir()
-    opened = open_disclosure(home.police.requester.folder, folder.name, now_s=int(time.time()))
+    opened = open_disclosure(home.police.requester, folder.name, now_s=int(time.time()))
     shared = {each.item.part.id for each in opened.verification.segments}
     assert half in shared
     assert early not in shared

@@ -105,7 +105,7 @@ def test_a_clip_plays_is_saved_and_is_shared_with_its_sound_where_the_owner_says
             listed = home.house.control("requests", all=True)["requests"]
             disclosure = next(str(each["disclosure"]) for each in listed if each["id"] == request)
             now_s = home.police.requester.sent_request(request).request.not_after_s
-            opened = open_disclosure(home.police.requester.folder, disclosure, now_s=now_s)
+            opened = open_disclosure(home.police.requester, disclosure, now_s=now_s)
             assert opened.verification.ok, opened.verification.failed
             assert len(opened.verification.sounds) == (2 if ticked else 0)
             assert opened.merged is not None

@@ -452,7 +452,7 @@ def test_the_main_job_on_this_camera_from_a_press_to_a_requesters_film(tmp_path:
             solo.stop()
             recording.join()
             solo.close()
-        opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+        opened = open_disclosure(police.requester, disclosure, now_s=request.not_after_s)
         assert opened.verification.ok, opened.verification.failed
         assert [each.item.part.id for each in opened.verification.segments] == chosen
         assert opened.merged is not None

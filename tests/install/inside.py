@@ -134,7 +134,7 @@ def do_ask() -> dict[str, Any]:
     news: list[ReceiverEvent] = []
     with police.receiving(news):
         until(lambda: state() == "sent", "the receipt")
-    opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+    opened = open_disclosure(police.requester, disclosure, now_s=request.not_after_s)
     assert opened.verification.ok
     return {"segments": len(opened.verification.segments), "mp4s": len(opened.mp4s)}
 

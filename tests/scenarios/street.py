@@ -24,7 +24,7 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.trust_roots import add_trust_root, offer_bundle
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.keys import load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.publisher import publish
 from agent.clients.requester.receiving_service import DisclosureReceiver, ReceiverEvent
@@ -148,7 +148,7 @@ class Asker:
             f'[[requesters.keys]]\nkey = "{self.requester.key.text}"\n'
             f"from = {(now - datetime.timedelta(days=1)).date()}\nuntil = {(now + datetime.timedelta(days=9)).date()}\n"
         )
-        self.bundle = make_bundle(listed, load_key(root_file), issued_s=int(now.timestamp()))
+        self.bundle = make_bundle(listed, FileSigner(load_key(root_file)), issued_s=int(now.timestamp()))
         self._files = street.pki.add_requester(name, now)
         street.askers[name] = self
 

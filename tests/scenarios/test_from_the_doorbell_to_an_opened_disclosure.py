@@ -83,7 +83,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     received = police.requester.folder / "disclosures" / disclosure
     assert street.published_bytes() > sum(map(len, approved))  # the cuts did hit the upload: some of it left twice
     assert [(received / f"{number}.age").read_bytes() for number in range(len(approved))] == approved
-    opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+    opened = open_disclosure(police.requester, disclosure, now_s=request.not_after_s)
     assert opened.verification.ok
     assert [each.item.part.id for each in opened.verification.segments] == chosen
     assert opened.merged is not None

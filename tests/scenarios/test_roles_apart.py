@@ -133,7 +133,7 @@ def test_the_main_job_across_three_processes_each_killed_once(street: Street, ap
     news: list[ReceiverEvent] = []
     with police.receiving(news):
         until(lambda: street.state_of(request) == "sent", "the requester's receipt")
-    opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+    opened = open_disclosure(police.requester, disclosure, now_s=request.not_after_s)
     assert opened.verification.ok
     assert [each.item.part.id for each in opened.verification.segments] == chosen
     assert [apart.end(role, signal.SIGTERM) for role in ROLES] == [0, 0, 0]

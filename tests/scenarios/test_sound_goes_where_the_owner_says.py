@@ -55,7 +55,7 @@ def test_sound_goes_only_where_the_owner_says(street: Street, footage: Path, tmp
     news: list[ReceiverEvent] = []
     with police.receiving(news):
         until(lambda: street.state_of(request) == "sent", "the requester's receipt")
-    opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+    opened = open_disclosure(police.requester, disclosure, now_s=request.not_after_s)
     assert opened.verification.ok, opened.verification.failed
     assert [each.item.part.id for each in opened.verification.sounds] == chosen
     assert opened.merged is not None

@@ -51,7 +51,7 @@ def test_what_a_power_cut_left_is_shared_as_far_as_it_is_whole(street: Street, f
     news: list[ReceiverEvent] = []
     with police.receiving(news):
         until(lambda: street.state_of(request) == "sent", "the requester's receipt")
-    opened = open_disclosure(police.requester.folder, disclosure, now_s=request.not_after_s)
+    opened = open_disclosure(police.requester, disclosure, now_s=request.not_after_s)
     assert opened.verification.ok
     shared = {each.item.part.id: each for each in opened.verification.segments}
     assert set(shared) == set(everything) - {early}

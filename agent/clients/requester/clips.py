@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from agent.clients.requester.verification import Verification, VerifiedItem
 from agent.core.timebase import ClockQuality
@@ -14,6 +15,9 @@ from agent.core.vault.following import clip_chain_start, prev_in_clip_of
 from agent.wire.disclosures import PartKind
 
 __all__ = ["Continuity", "DisclosedClip", "DisclosedSegment", "clips_of"]
+
+_SHORTEST_GAP_MS: Final = 500
+"""A shorter pause between two segments is the rounding of their times. One picture at two a second lasts this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,19 @@ class DisclosedClip:
         if clip_chain_start(records) is not None:
             return Continuity.UNBROKEN
         return Continuity.BROKEN if all(map(prev_in_clip_of, records)) else Continuity.UNSIGNED
+
+    @property
+    def gaps_ms(self) -> tuple[tuple[int, int], ...]:
+        """Returns start and end of each pause between two shown segments, by the device's clock (UTC ms)."""
+        pairs = zip(self.segments, self.segments[1:], strict=False)
+        ends = ((one.end_ms, next_one.start_ms) for one, next_one in pairs)
+        return tuple((end_ms, start_ms) for end_ms, start_ms in ends if start_ms - end_ms >= _SHORTEST_GAP_MS)
+
+    @property
+    def quality(self) -> ClockQuality:
+        """Returns the worst clock quality of its files."""
+        shown = [each.verified for each in self.segments] + ([self.poster] if self.poster is not None else [])
+        return max((each.item.record.quality for each in shown), key=list(ClockQuality).index)
 
     @property
     def _poster_span_ms(self) -> tuple[int, int]:

@@ -6,12 +6,25 @@ clips, missing footage allows no conclusion.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from agent.clients.requester.verification import Verification
 from agent.wire.disclosures import PartKind
 
-__all__ = ["ClipExistence", "DisclosureGrades", "grades_of"]
+__all__ = ["ClipExistence", "DisclosureGrades", "Grade", "grades_of"]
+
+
+class Grade(enum.Enum):
+    """The most that was shared of any clip. The value is for a database."""
+
+    ALL = "all"
+    """Every segment that matches the request, by the owner's own count."""
+    SEGMENTS = "segments"
+    """Some segments. Whether there are others is known only for clips that the owner named."""
+    POSTER = "poster"
+    EXISTENCE = "existence"
+    """Only that there is footage, and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,13 @@ class DisclosureGrades:
             self.told and f"that {_count(len(self.told), 'clip')} {_exist(len(self.told))}, and when",
         )
         return tuple(each for each in said if each)
+
+    @property
+    def grade(self) -> Grade:
+        if self.segments:
+            whole = bool(self.told) and not self.unopened and all(each.shared == each.segments for each in self.told)
+            return Grade.ALL if whole else Grade.SEGMENTS
+        return Grade.POSTER if self.posters else Grade.EXISTENCE
 
     @property
     def shows_anything(self) -> bool:

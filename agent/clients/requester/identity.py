@@ -1,6 +1,6 @@
 """One requester: its profile, its signing key, and its sent requests. `messages` makes its messages.
 
-requester.json     its profile                        signing.key       signs its messages
+requester.json     its profile                        signing.key       signs its messages, unless a `Signer` does
 requests/ID/       one request, its reply identity, and later messages about it
 register/          index of requests
 tips.identity      opens tips                         tips.recipient    for the trust bundle
@@ -16,17 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from agent.clients.opening import HybridIdentity, parse_identity_file
-from agent.clients.requester.keys import load_key, make_key
+from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key, sign_message
 from agent.clients.requester.message_index import RequestRegister
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.wire import envelope, strictjson
 from agent.wire.fields import KeyId, Kind, RequesterId
-from agent.wire.identities import PublicKey, public_key_of
+from agent.wire.identities import PublicKey
 from agent.wire.messages import FootageRequest
 from agent.wire.strictjson import Message
 
@@ -57,6 +55,8 @@ class RequesterProfile(Message, frozen=True):
     kind: Kind
     trust_root: KeyId | None = None
     """Key id of the root under which it asks, unless a request names another."""
+    key: KeyId | None = None
+    """Id of the key if it is not in `signing.key`: only a signer with this key opens the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,28 +102,41 @@ class SentRequest:
 
 
 class Requester:
-    """The requester with this folder."""
+    """The requester with this folder. Several threads and processes may use the same folder at once."""
 
-    def __init__(self, folder: Path, profile: RequesterProfile, key: Ed25519PrivateKey) -> None:
+    def __init__(self, folder: Path, profile: RequesterProfile, signer: Signer) -> None:
         self.folder = folder
         self.profile = profile
-        self._key = key
+        self._signer = signer
         self._sequence = SequenceCounter(folder)
         self.register = RequestRegister(folder)
 
     @classmethod
-    def create(cls, folder: Path, requester_id: str, kind: Kind, trust_root: str | None = None) -> Self:
-        """Makes a new requester in `folder`. Raises `ConfigurationError` if the folder already has one."""
+    def create(
+        cls,
+        folder: Path,
+        requester_id: str,
+        kind: Kind,
+        trust_root: str | None = None,
+        signer: Signer | None = None,
+    ) -> Self:
+        """Makes a new requester in `folder`, with a new key in `signing.key` unless a `signer` has the key.
+
+        Raises `ConfigurationError` if the folder already has a requester.
+        """
         if (folder / RequesterProfile.FILE).exists():
             raise ConfigurationError(f"{folder} already holds a requester.", remedy="Choose another folder.")
         try:
-            data = strictjson.encode(RequesterProfile(v=1, id=requester_id, kind=kind, trust_root=trust_root))
+            key = None if signer is None else signer.public_key.id
+            profile = RequesterProfile(v=1, id=requester_id, kind=kind, trust_root=trust_root, key=key)
+            data = strictjson.encode(profile)
         except FormatError as error:
             raise ConfigurationError(
                 error.message, remedy="An id is 1 to 32 of a-z, 0-9 and -; a root's key id is 16 hex digits."
             ) from error
         files.make_folder(folder)
-        make_key(folder / "signing.key")
+        if signer is None:
+            make_key(folder / "signing.key")
         identity = HybridIdentity(secrets.token_bytes(_SEED_BYTES))
         secret = f"# opens tips to {requester_id}\n{identity.secret_text()}\n"
         files.write(folder / _TIPS_IDENTITY, secret.encode("ascii"), secret=True)
@@ -131,11 +144,14 @@ class Requester:
         SequenceCounter(folder).create()
         # Written last: a folder without a profile shows that set-up was interrupted.
         files.write(folder / RequesterProfile.FILE, data)
-        return cls.open(folder)
+        return cls.open(folder, signer)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Returns the requester in `folder`. Raises `ConfigurationError` with the remedy."""
+    def open(cls, folder: Path, signer: Signer | None = None) -> Self:
+        """Returns the requester in `folder`, which signs with `signer`, or with its `signing.key` if there is none.
+
+        Raises `ConfigurationError` with the remedy, also if the folder was made for another key than the signer's.
+        """
         path = folder / RequesterProfile.FILE
         if not path.is_file():
             raise ConfigurationError(
@@ -145,7 +161,7 @@ class Requester:
             profile = strictjson.decode(files.read(path, _PROFILE_LIMIT_BYTES), RequesterProfile)
         except FormatError as error:
             raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
-        return cls(folder, profile, load_key(folder / "signing.key"))
+        return cls(folder, profile, _signer(folder, profile, signer))
 
     @property
     def id(self) -> str:
@@ -153,15 +169,15 @@ class Requester:
 
     @property
     def key(self) -> PublicKey:
-        return public_key_of(self._key)
+        return self._signer.public_key
 
     def next_number(self) -> int:
         """Returns a sequence number for the next signed message: durable, and given only once."""
         return self._sequence.next()
 
     def sign(self, payload_type: str, message: Message) -> bytes:
-        """Returns the envelope of `message`."""
-        return envelope.sign(payload_type, strictjson.encode(message), self._key)
+        """Returns the envelope of `message`. Raises the errors of the signer."""
+        return sign_message(self._signer, payload_type, message)
 
     def tips_identity(self) -> HybridIdentity | None:
         """Returns the identity that opens tips, or None if the folder has none. Raises the errors of
@@ -218,6 +234,23 @@ class Requester:
     def trust_roots(self) -> frozenset[str]:
         """Returns the key ids of all roots under which this folder has asked."""
         return self.register.roots() | ({self.profile.trust_root} if self.profile.trust_root else set())
+
+
+def _signer(folder: Path, profile: RequesterProfile, signer: Signer | None) -> Signer:
+    """Returns the signer for this folder. Raises `ConfigurationError` if its key is another one or elsewhere."""
+    if signer is None and profile.key is not None:
+        raise ConfigurationError(
+            f"The key {profile.key} of {folder} is not in a file here.",
+            remedy="Open it with the program that holds the key, for example the desk with its token.",
+        )
+    if signer is None:
+        return FileSigner(load_key(folder / "signing.key"))
+    if profile.key is not None and profile.key != signer.public_key.id:
+        raise ConfigurationError(
+            f"{folder} belongs to the key {profile.key}, and the signer has {signer.public_key.id}.",
+            remedy="Choose the right key in the token.",
+        )
+    return signer
 
 
 def _identity_in(path: Path) -> HybridIdentity:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,14 +24,15 @@ from agent.clients.opening import open_bytes
 from agent.clients.requester.checks import ranges_of
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin, answer_folders
 from agent.clients.requester.disk_usage import DisclosureQuota, HeldDisclosure, request_key
+from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.incoming_tips import is_tip, manifest_in, open_tip
 from agent.clients.requester.known_doorbells import KnownDoorbells
-from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
+from agent.clients.requester.news import AnswerSummary, ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.transfer_queue import UploadScheduler
-from agent.clients.requester.verification import examine
+from agent.clients.requester.verification import Verification, examine
 from agent.core.disclosure import read_manifest
-from agent.core.timebase import NS_PER_S, BootNs
+from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.core.transfer import (
     AllReceived,
     ManifestReceived,
@@ -44,7 +45,7 @@ from agent.core.transfer import (
     WritePart,
 )
 from agent.core.transfer import UploadReceiver as Assembly
-from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, StorageError
 from agent.platform import files
 from agent.ports import Clock
 from agent.wire.disclosures import TipManifest
@@ -82,7 +83,7 @@ class IncomingDisclosures:
         self._requester = requester
         self._clock = clock
         self._limits = limits
-        self._tell = tell
+        self._watcher = tell
         self._reply = reply
         self._reception = OpenTransfers(limits.transfer)
         self._unread: OrderedDict[str, str] = OrderedDict()
@@ -116,6 +117,10 @@ class IncomingDisclosures:
         """Handles an init: the announcement of a disclosure, and the question how much of it is here."""
         if disclosure in self._unreadable:
             return
+        with self._unless_deleted(disclosure, device):
+            self._init(device, disclosure, note)
+
+    def _init(self, device: str, disclosure: str, note: UploadNote) -> None:
         known = disclosure in self._reception or self._reopened(device, disclosure)
         if not known and not self._begun(device, disclosure, note):
             return
@@ -131,14 +136,16 @@ class IncomingDisclosures:
         if (assembly := self._reception.find(device, disclosure)) is not None:
             self._turns.moves(disclosure, self._clock.now().boot_ns)
             assembly.chunk(part, offset, data, sha256)
-            self._pump(disclosure, assembly)
+            with self._unless_deleted(disclosure, device):
+                self._pump(disclosure, assembly)
             self._take_turns()
 
     def fin(self, device: str, disclosure: str, part: int) -> None:
         """Handles a fin: the device has sent all of a part."""
         if (assembly := self._reception.find(device, disclosure)) is not None:
             assembly.fin(part)
-            self._pump(disclosure, assembly)
+            with self._unless_deleted(disclosure, device):
+                self._pump(disclosure, assembly)
             self._take_turns()
 
     def abort(self, device: str, disclosure: str) -> None:
@@ -149,8 +156,10 @@ class IncomingDisclosures:
             self._forget(disclosure)
         else:
             self._holdings.ended(disclosure)
+        asked = self._requests.get(disclosure)
+        request = "" if asked is None else asked.request.id
         self._close(disclosure)
-        self._tell(ReceiverEvent(ReceiverEventKind.STOPPED, disclosure))
+        self._tell(ReceiverEvent(ReceiverEventKind.STOPPED, disclosure, request, device=device))
         self._take_turns()
 
     @property
@@ -162,7 +171,22 @@ class IncomingDisclosures:
     def answer_what_is_due(self) -> None:
         """Sends the progress receipts that were put off."""
         for disclosure, assembly in list(self._answering_later.items()):
-            self._pump(disclosure, assembly)
+            with self._unless_deleted(disclosure):
+                self._pump(disclosure, assembly)
+
+    @contextmanager
+    def _unless_deleted(self, disclosure: str, device: str = "") -> Iterator[None]:
+        """Drops a disclosure whose folder another process has deleted meanwhile (`deletion`)."""
+        try:
+            yield
+        except StorageError:
+            if disclosure not in self._reception or self._folder(disclosure).path.is_dir():
+                raise
+            asked = self._requests.get(disclosure)
+            request = "" if asked is None else asked.request.id
+            self._forget(disclosure)
+            self._remember_unreadable(disclosure)
+            self._tell(ReceiverEvent(ReceiverEventKind.STOPPED, disclosure, request, device=device))
 
     # New disclosures
 
@@ -176,14 +200,21 @@ class IncomingDisclosures:
             return False
         if self._reception.count_of(device) >= self._limits.open_per_device:
             self._tell(
-                ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail="Its doorbell sends too many at once.")
+                ReceiverEvent(
+                    ReceiverEventKind.NO_ROOM, disclosure, detail="Its doorbell sends too many at once.", device=device
+                )
             )
             return False
         if self._too_many(device):
             self._holdings.count_again()
             if self._too_many(device):
                 self._tell(
-                    ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail="Move old folders out of disclosures/.")
+                    ReceiverEvent(
+                        ReceiverEventKind.NO_ROOM,
+                        disclosure,
+                        detail="Move old folders out of disclosures/.",
+                        device=device,
+                    )
                 )
                 return False
         self._holdings.put(disclosure, HeldDisclosure(device, "", note.size_bytes, 1, live=True))
@@ -252,9 +283,7 @@ class IncomingDisclosures:
             return
         found = self._opened(folder)
         if found is None:
-            self._forget(disclosure)
-            self._remember_unreadable(disclosure)
-            self._tell(ReceiverEvent(ReceiverEventKind.DROPPED, disclosure))
+            self._drop(disclosure)
             return
         asked, statements = found
         try:
@@ -302,9 +331,7 @@ class IncomingDisclosures:
         try:
             manifest, items = manifest_in(self._requester, folder)
         except DoorwardError:
-            self._forget(disclosure)
-            self._remember_unreadable(disclosure)
-            self._tell(ReceiverEvent(ReceiverEventKind.DROPPED, disclosure))
+            self._drop(disclosure)
             return
         sizes = tuple(PartSize(item.part.size_bytes, item.part.sha256) for item in items)
         holding = HeldDisclosure(ANONYMOUS, "", _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
@@ -412,7 +439,8 @@ class IncomingDisclosures:
         assembly.complete()
         unopened = len(verification.unopened)
         detail = f"{unopened} of its {len(verification.items)} files cannot be opened." if unopened else ""
-        self._tell(replace(self._news(ReceiverEventKind.COMPLETE, disclosure, assembly), detail=detail))
+        summary = _summary(verification)
+        self._tell(replace(self._news(ReceiverEventKind.COMPLETE, disclosure, assembly), detail=detail, answer=summary))
 
     def _refuse(self, disclosure: str, assembly: Assembly, asked: SentRequest, reason: str) -> None:
         folder = self._folder(disclosure)
@@ -446,6 +474,18 @@ class IncomingDisclosures:
                 self._remember_unreadable(disclosure)
 
     # Bookkeeping
+
+    def _tell(self, event: ReceiverEvent) -> None:
+        """Passes on the event with its time and its sender."""
+        device = event.device or (self._device_of(event.disclosure) if event.disclosure else "")
+        self._watcher(replace(event, device=device, at_ms=self._clock.now().utc_ns // NS_PER_MS))
+
+    def _drop(self, disclosure: str) -> None:
+        """Forgets a disclosure that opens with none of our keys."""
+        device = self._device_of(disclosure)
+        self._forget(disclosure)
+        self._remember_unreadable(disclosure)
+        self._tell(ReceiverEvent(ReceiverEventKind.DROPPED, disclosure, device=device))
 
     def damaged(self, request_id: str, error: DoorwardError) -> None:
         """Reports that one of our own requests cannot be read: its answers will be lost, other requests are
@@ -506,6 +546,12 @@ class IncomingDisclosures:
     def _news(self, kind: ReceiverEventKind, disclosure: str, assembly: Assembly) -> ReceiverEvent:
         request = self._requests[disclosure].request.id
         return ReceiverEvent(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
+
+
+def _summary(verification: Verification) -> AnswerSummary:
+    spans = [each.span for each in (*verification.segments, *verification.posters)]
+    from_ms = min((span.start_ms for span in spans), default=0)
+    return AnswerSummary(grades_of(verification).grade, from_ms, max((span.end_ms for span in spans), default=0))
 
 
 def _sum(sizes: Iterable[PartSize]) -> int:

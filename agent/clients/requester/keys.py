@@ -1,16 +1,21 @@
-"""Signing keys of requesters and roots: made once, kept in one file, never overwritten."""
+"""Signing keys of requesters and roots: in a file that is made once and never overwritten, or anywhere else.
+
+`Signer` is the interface. A program that keeps a key in a PKCS#11 token or in a sealed file gives its own signer to
+`Requester.open` or `trust_bundles.make_bundle`. `FileSigner` signs with the key of a file.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
+from agent.wire import envelope, strictjson
 from agent.wire.identities import (
     KEY_BYTES,
     PublicKey,
@@ -19,10 +24,54 @@ from agent.wire.identities import (
     private_key_from_seed,
     public_key_of,
 )
+from agent.wire.strictjson import Message
 
-__all__ = ["load_key", "make_key"]
+__all__ = ["FileSigner", "Signer", "load_key", "make_key", "sign_message"]
 
 _LIMIT_BYTES: Final = 4096
+
+
+class Signer(Protocol):
+    """An Ed25519 key that signs and may never leave its place. Several threads may call it at once."""
+
+    @property
+    def public_key(self) -> PublicKey: ...
+
+    def sign(self, data: bytes) -> bytes:
+        """Returns the signature of `data`, 64 bytes (RFC 8032, pure Ed25519).
+
+        Raises a `DoorwardError` if the key cannot be used now, for example because a token was taken out.
+        """
+        ...
+
+
+class FileSigner:
+    """The `Signer` with a private key in memory, which `load_key` has read from a file."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self._public_key = public_key_of(key)
+
+    @property
+    def public_key(self) -> PublicKey:
+        return self._public_key
+
+    def sign(self, data: bytes) -> bytes:
+        return self._key.sign(data)
+
+
+def sign_message(signer: Signer, payload_type: str, message: Message) -> bytes:
+    """Returns the envelope of `message`. Raises `ConfigurationError` if the signer returns a wrong signature."""
+    payload = strictjson.encode(message)
+    signed = envelope.pae(payload_type, payload)
+    signature, key = signer.sign(signed), signer.public_key
+    # A token that is faulty, or that holds another key now, would otherwise use up a number for a refused message.
+    if not key.verifies(signature, signed):
+        raise ConfigurationError(
+            f"The signature does not fit the key {key.id}.",
+            remedy="Check that the token or file holds the key that was given for this folder.",
+        )
+    return envelope.with_signature(payload_type, payload, key.id, signature)
 
 
 def make_key(path: Path) -> PublicKey:

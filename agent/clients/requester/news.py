@@ -6,9 +6,10 @@ import enum
 from dataclasses import dataclass, field
 
 from agent.clients.requester.checks import MOST_PART_BYTES
+from agent.clients.requester.grades import Grade
 from agent.core.transfer import ReceiverLimits
 
-__all__ = ["ReceiverEvent", "ReceiverEventKind", "ReceivingLimits"]
+__all__ = ["AnswerSummary", "ReceiverEvent", "ReceiverEventKind", "ReceivingLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class ReceiverEventKind(enum.Enum):
     PROGRESS = "progress"
     COMPLETE = "complete"
     REFUSED = "refused"
+    """It was quarantined: its files stay, unopened, and `detail` has the reason."""
     DROPPED = "dropped"
     """It opens with none of our keys."""
     NO_ROOM = "no room"
@@ -64,11 +66,27 @@ class ReceiverEventKind(enum.Enum):
     """A tip has arrived."""
     STOPPED = "stopped"
     """The device sends no more of it."""
+    DELETED = "deleted"
+    """Its files were deleted here, because its request's answers are stated to be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSummary:
+    """Content of a complete answer. `from_ms`, `to_ms`: the span of its footage by the device's clock (UTC), 0 without
+    footage."""
+
+    grade: Grade
+    from_ms: int
+    to_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverEvent:
-    """One event. Fields that do not apply are empty or 0."""
+    """One event. Fields that do not apply are empty or 0.
+
+    `device`: id of the sender of the disclosure, "anonymous" for a tip. `at_ms`: time of the event (UTC).
+    `answer`: only for COMPLETE.
+    """
 
     kind: ReceiverEventKind
     disclosure: str = ""
@@ -76,3 +94,6 @@ class ReceiverEvent:
     held_bytes: int = 0
     expected_bytes: int = 0
     detail: str = ""
+    device: str = ""
+    at_ms: int = 0
+    answer: AnswerSummary | None = None

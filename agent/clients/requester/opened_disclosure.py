@@ -72,15 +72,14 @@ class OpenedDisclosure:
 
 
 def open_disclosure(
-    folder: Path, disclosure: str, *, now_s: int, out: Path | None = None, zone: tzinfo | None = None
+    requester: Requester, disclosure: str, *, now_s: int, out: Path | None = None, zone: tzinfo | None = None
 ) -> OpenedDisclosure:
-    """Opens one disclosure of the requester in `folder` into `out` (by default `opened/<disclosure>`).
+    """Opens one disclosure into `out` (by default `opened/<disclosure>` in the requester's folder).
 
     `now_s`, `zone`: the date of the report, and its time zone (by default this machine's). Raises `ConfigurationError`
     if `out` holds other files, and `StorageError` if it cannot be written.
     """
-    requester = Requester.open(folder)
-    final = out or folder / "opened" / disclosure
+    final = out or requester.folder / "opened" / disclosure
     _require_ours(final)
     files.make_folder(final.parent)
     making = final.with_name(f"{final.name}.making")

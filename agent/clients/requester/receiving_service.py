@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from agent.clients.requester.disclosure_folder import AnswerFolder
@@ -21,7 +22,7 @@ from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, Recei
 from agent.clients.requester.publisher import PublishQueue, publish_pending
 from agent.clients.requester.retained_messages import PublicationMonitor
 from agent.core.bus import BusConnected, BusDisconnected, BusEvent, MessageReceived, PublishAcknowledged, PublishRefused
-from agent.core.timebase import NS_PER_S
+from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.core.transfer import TransferProgress, TransferState
 from agent.core.transfer.receipts import receipt_for
 from agent.errors import DoorwardError, FormatError
@@ -110,11 +111,11 @@ class DisclosureReceiver:
             case MessageReceived():
                 self._received(event)
             case BusConnected():
-                self._tell(ReceiverEvent(ReceiverEventKind.CONNECTED))
+                self._say(ReceiverEvent(ReceiverEventKind.CONNECTED))
                 self._standing.connected(self._clock.now().boot_ns)
             case BusDisconnected(error=error):
                 self._standing.disconnected()
-                self._tell(ReceiverEvent(ReceiverEventKind.DISCONNECTED, detail=str(error)))
+                self._say(ReceiverEvent(ReceiverEventKind.DISCONNECTED, detail=str(error)))
             case None:
                 pass
             case _:
@@ -208,12 +209,16 @@ class DisclosureReceiver:
                 self._requester, self._outgoing, self._now_s, self._not_published, self._not_taken, self._published
             )
 
+    def _say(self, event: ReceiverEvent) -> None:
+        """Passes on an event that concerns no disclosure."""
+        self._tell(replace(event, at_ms=self._clock.now().utc_ns // NS_PER_MS))
+
     def _published(self, signed: SignedMessage) -> None:
-        self._tell(ReceiverEvent(ReceiverEventKind.PUBLISHED, request=signed.id, detail=signed.published.stem))
+        self._say(ReceiverEvent(ReceiverEventKind.PUBLISHED, request=signed.id, detail=signed.published.stem))
 
     def _not_published(self, request_id: str, error: DoorwardError) -> None:
         self._not_taken.add(request_id)  # skip it until the next start: an immediate retry would fail again
-        self._tell(ReceiverEvent(ReceiverEventKind.NOT_PUBLISHED, request=request_id, detail=str(error)))
+        self._say(ReceiverEvent(ReceiverEventKind.NOT_PUBLISHED, request=request_id, detail=str(error)))
 
     @property
     def _now_s(self) -> int:

@@ -27,15 +27,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.clients.requester.keys import Signer, sign_message
 from agent.config.places import KeyPath, Places
 from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform import files
 from agent.wire import envelope, strictjson
 from agent.wire.area import E7, Point, e7
 from agent.wire.fields import KeyText, Kind, RequesterId
-from agent.wire.identities import public_key_of
+from agent.wire.identities import PublicKey
 from agent.wire.trust import (
     BUNDLE_ENVELOPE_LIMIT_BYTES,
     BUNDLE_LIMIT_BYTES,
@@ -95,31 +95,29 @@ class _List(_YamlForm, frozen=True, forbid_unknown_fields=True):
     requesters: tuple[_Requester, ...] = ()
 
 
-def make_bundle(source: Path, root_key: Ed25519PrivateKey, *, issued_s: int, previous: bytes | None = None) -> bytes:
-    """Returns the envelope of the bundle that the file `source` describes, signed by `root_key`.
+def make_bundle(source: Path, root: Signer, *, issued_s: int, previous: bytes | None = None) -> bytes:
+    """Returns the envelope of the bundle that the file `source` describes, signed by `root`.
 
     `previous`: the root's last bundle, if available. A version that is not higher is then refused here, before every
     device refuses it. Raises `ConfigurationError` naming file, line and key.
     """
-    root = public_key_of(root_key)
     version, requesters = read_list(source)
     if previous is not None:
-        last = read_bundle(previous, root_key)
+        last = read_bundle(previous, root.public_key)
         if version <= last.version:
             raise ConfigurationError(
                 f"{source}: version: {version} is not higher than {last.version}, the version of the last bundle.",
                 remedy=f"Set version = {last.version + 1}. Devices accept only newer bundles.",
             )
     try:
-        bundle = TrustBundle(v=1, root=root.id, version=version, issued_s=issued_s, requesters=requesters)
-        return envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), root_key)
+        bundle = TrustBundle(v=1, root=root.public_key.id, version=version, issued_s=issued_s, requesters=requesters)
+        return sign_message(root, TrustBundle.PAYLOAD_TYPE, bundle)
     except FormatError as error:
         raise ConfigurationError(f"{source}: {error.message}", remedy=error.remedy) from error
 
 
-def read_bundle(data: bytes, root_key: Ed25519PrivateKey) -> TrustBundle:
+def read_bundle(data: bytes, root: PublicKey) -> TrustBundle:
     """Returns a bundle that this root signed. Raises `FormatError` or `OpenError`."""
-    root = public_key_of(root_key)
     opened = envelope.open_envelope(
         data, TrustBundle.PAYLOAD_TYPE, {root.id: root}, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
     )

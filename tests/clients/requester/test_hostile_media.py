@@ -79,7 +79,7 @@ def test_one_bad_film_among_good_ones_is_received_and_not_acknowledged_as_opened
     last = door.receipts[-1]
     number = house.stored.index(bad) + 1
     assert (last.state, last.unopened) == (ReceiptState.COMPLETE, (PartRange(first=number, last=number),))
-    made = open_disclosure(requester.folder, door.disclosure.id, now_s=NOW_S)
+    made = open_disclosure(requester, door.disclosure.id, now_s=NOW_S)
     assert made.verification.ok
     assert [each.number for each in made.verification.unopened] == [number]
     assert len(made.mp4s) == 2
@@ -141,7 +141,7 @@ def test_sound_that_is_no_sound_costs_the_sound_alone(
     assert verification.ok
     (lost,) = verification.unopened
     assert (lost.item.part.kind, len(verification.sounds)) == (PartKind.SOUND, 1)
-    made = open_disclosure(requester.folder, verification.disclosure, now_s=NOW_S)
+    made = open_disclosure(requester, verification.disclosure, now_s=NOW_S)
     (clip,) = made.clips
     assert [path is not None for path in clip.sounds] == [False, True]
     assert clip.mp4 is not None
@@ -160,7 +160,7 @@ def test_a_still_that_is_no_picture_costs_the_still_alone(
     )
     assert verification.ok
     assert {each.item.part.kind for each in verification.unopened} == {PartKind.POSTER}
-    made = open_disclosure(requester.folder, verification.disclosure, now_s=NOW_S)
+    made = open_disclosure(requester, verification.disclosure, now_s=NOW_S)
     assert all(clip.picture is not None for clip in made.clips), "a frame of the film stands for it"
 
 

@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 
 from agent.clients.opening import HybridIdentity, X25519Identity
+from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester, RequesterProfile, SentRequest
-from agent.clients.requester.keys import load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, StorageError
 from agent.platform import files
+from agent.wire import envelope
 from agent.wire.fields import Kind
+from agent.wire.identities import private_key_from_seed
+from agent.wire.messages import FootageRequest
+from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
 
 # -- keys --------------------------------------------------------------------------------------------------------------
 
@@ -202,3 +207,50 @@ def test_requests_are_listed_by_their_ids_and_nothing_else_is(requester: Request
     for name in ("ab" * 16, "notes", "AB" * 16):
         (requester.folder / "requests" / name).mkdir(parents=True)
     assert list(requester.request_ids()) == ["ab" * 16]
+
+
+# -- a key that is not in a file ---------------------------------------------------------------------------------------
+
+
+class Token:
+    """A key in a token: signs, and counts."""
+
+    def __init__(self, seed: bytes, *, faulty: bool = False) -> None:
+        self._key = FileSigner(private_key_from_seed(seed * 32))
+        self.public_key = self._key.public_key
+        self.faulty = faulty
+        self.signed = 0
+
+    def sign(self, data: bytes) -> bytes:
+        self.signed += 1
+        return self._key.sign(data[:-1] if self.faulty else data)
+
+
+def test_a_requester_whose_key_is_in_a_token_asks_as_any_other_and_keeps_no_key(tmp_path: Path) -> None:
+    token = Token(b"t")
+    requester = Requester.create(tmp_path / "requester", "rijnstad-police", Kind.POLICE, ROOT_ID, token)
+    asked = messages.make_request(requester, question(), now_s=NOW_S)
+    assert (token.signed, requester.key) == (1, token.public_key)
+    assert not (requester.folder / "signing.key").exists()
+    again = Requester.open(requester.folder, token)
+    assert again.sent_request(asked.id).envelope == asked.envelope
+    opened = envelope.open_envelope(asked.envelope, FootageRequest.PAYLOAD_TYPE, {token.public_key.id: again.key})
+    assert opened.key_id == token.public_key.id
+
+
+def test_a_folder_opens_only_with_the_key_that_it_was_made_for(tmp_path: Path) -> None:
+    folder = tmp_path / "requester"
+    Requester.create(folder, "rijnstad-police", Kind.POLICE, ROOT_ID, Token(b"t"))
+    with pytest.raises(ConfigurationError, match="belongs to the key"):
+        Requester.open(folder, Token(b"u"))
+    with pytest.raises(ConfigurationError, match="not in a file here"):
+        Requester.open(folder)
+
+
+def test_a_token_that_signs_wrongly_sends_nothing(tmp_path: Path) -> None:
+    token = Token(b"t")
+    requester = Requester.create(tmp_path / "requester", "rijnstad-police", Kind.POLICE, ROOT_ID, token)
+    token.faulty = True
+    with pytest.raises(ConfigurationError, match="does not fit the key"):
+        messages.make_request(requester, question(), now_s=NOW_S)
+    assert list(requester.request_ids()) == []

@@ -58,7 +58,7 @@ def test_what_is_first_seen_is_called_so_and_nothing_more_is_claimed(
     assert "only its own key vouches for its first list" in said_by(verification, CheckKind.OWNERS)
     remember(requester, verification)
     assert "first seen with this answer" in said_by(verify_disclosure(requester.folder, answer.id), CheckKind.OWNERS)
-    opened = open_disclosure(requester.folder, answer.id, now_s=NOW_S)
+    opened = open_disclosure(requester, answer.id, now_s=NOW_S)
     report = opened.report.read_text()
     assert "could name other owners" in report
     assert "a key that is not in the device" not in report
@@ -167,7 +167,7 @@ def test_answers_of_a_stolen_doorbell_do_not_verify_but_those_approved_before_do
     assert "declared this doorbell stolen as of" in said_by(verification, CheckKind.APPROVAL)
     assert (
         "An owner declared it stolen as of then"
-        in open_disclosure(requester.folder, before.id, now_s=NOW_S).report.read_text()
+        in open_disclosure(requester, before.id, now_s=NOW_S).report.read_text()
     )
     doors.declare_stolen(notice_of(mira, house, approved_s), NOW_S)
     failed = verified(requester, asked, house.disclose(asked)).failed

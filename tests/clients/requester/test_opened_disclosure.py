@@ -52,7 +52,7 @@ def opened(
     requester: Requester, asked: SentRequest, disclosure: Disclosure, out: Path | None = None
 ) -> OpenedDisclosure:
     lay_down(requester, asked, disclosure)
-    return open_disclosure(requester.folder, disclosure.id, now_s=NOW_S, out=out, zone=AMSTERDAM)
+    return open_disclosure(requester, disclosure.id, now_s=NOW_S, out=out, zone=AMSTERDAM)
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def acknowledged(requester: Requester, asked: SentRequest, disclosure: Disclosur
 def test_our_own_receipt_stands_in_report_and_bundle(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
     acknowledged(requester, asked, disclosure)
-    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S, zone=AMSTERDAM)
+    made = open_disclosure(requester, disclosure.id, now_s=NOW_S, zone=AMSTERDAM)
     assert "kept for 90 days" in words_of(made.report.read_text())
     assert json.loads((made.bundle / "bundle.json").read_text())["receipt"]["retention_days"] == 90
     assert (made.bundle / "by-hand" / "receipt.signature").is_file()
@@ -279,7 +279,7 @@ def test_a_receipt_for_something_else_or_less_than_all_of_it_proves_nothing(
 ) -> None:
     disclosure = house.disclose(asked)
     acknowledged(requester, asked, disclosure, **changes)
-    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S, zone=AMSTERDAM)
+    made = open_disclosure(requester, disclosure.id, now_s=NOW_S, zone=AMSTERDAM)
     assert made.verification.ok
     assert made.verification.receipt is None
     assert not (made.bundle / "receipt.dsse").exists()
@@ -436,14 +436,14 @@ def test_opening_again_replaces_what_it_wrote_and_nothing_else(
     requester: Requester, fresh: OpenedDisclosure, tmp_path: Path
 ) -> None:
     (fresh.folder / "all.mp4").write_bytes(b"spoiled")
-    again = open_disclosure(requester.folder, fresh.verification.disclosure, now_s=NOW_S)
+    again = open_disclosure(requester, fresh.verification.disclosure, now_s=NOW_S)
     assert again.merged is not None
     assert probe(again.merged).frames == 80
     mine = tmp_path / "holiday"
     mine.mkdir()
     (mine / "film.mp4").write_bytes(b"mine")
     with pytest.raises(ConfigurationError, match="--out"):
-        open_disclosure(requester.folder, fresh.verification.disclosure, now_s=NOW_S, out=mine)
+        open_disclosure(requester, fresh.verification.disclosure, now_s=NOW_S, out=mine)
     assert (mine / "film.mp4").read_bytes() == b"mine"
 
 
@@ -578,7 +578,7 @@ def test_a_polygon_is_described_and_drawn(requester: Requester, gops: list[Gop])
 
 def test_the_same_disclosure_makes_the_same_report(requester: Requester, fresh: OpenedDisclosure) -> None:
     before = fresh.report.read_bytes()
-    again = open_disclosure(requester.folder, fresh.verification.disclosure, now_s=NOW_S, zone=AMSTERDAM)
+    again = open_disclosure(requester, fresh.verification.disclosure, now_s=NOW_S, zone=AMSTERDAM)
     assert again.report.read_bytes() == before
 
 
@@ -645,7 +645,7 @@ def test_a_changed_statement_fails_by_hand_too(fresh: OpenedDisclosure) -> None:
 
 
 def test_times_are_told_in_the_zone_that_was_asked_for(requester: Requester, fresh: OpenedDisclosure) -> None:
-    again = open_disclosure(requester.folder, fresh.verification.disclosure, now_s=NOW_S, zone=datetime.UTC)
+    again = open_disclosure(requester, fresh.verification.disclosure, now_s=NOW_S, zone=datetime.UTC)
     assert "Times are in UTC+00:00" in words_of(again.report.read_text())
 
 
@@ -725,7 +725,7 @@ def test_an_opening_that_fails_leaves_what_was_there_and_nothing_half(
 
     monkeypatch.setattr("agent.clients.requester.opened_disclosure.render", full)
     with pytest.raises(StorageError):
-        open_disclosure(requester.folder, disclosure.id, now_s=NOW_S + 1, zone=AMSTERDAM)
+        open_disclosure(requester, disclosure.id, now_s=NOW_S + 1, zone=AMSTERDAM)
     assert made.report.read_bytes() == before
     assert [path.name for path in made.folder.parent.iterdir()] == [disclosure.id]
 

@@ -13,11 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.clients.requester import messages
+from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
+from agent.clients.requester.grades import Grade
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.incoming import IncomingDisclosures
 from agent.clients.requester.incoming_tips import open_tip, tips
 from agent.clients.requester.known_doorbells import KnownDoorbells
+from agent.clients.requester.news import AnswerSummary
 from agent.clients.requester.receiving_service import (
     DisclosureReceiver,
     ReceiverEvent,
@@ -790,3 +793,58 @@ def test_a_doorbell_is_known_as_soon_as_its_first_answer_has_been_verified(
     play(clock, desk, door)
     (known,) = KnownDoorbells(requester.folder).all()
     assert known == KnownDoorbells(requester.folder).find(house.device_id)
+
+
+# -- for a program that watches ----------------------------------------------------------------------------------------
+
+
+def test_every_event_names_its_disclosure_its_sender_and_its_time(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    good, foreign = house.disclose(asked), house.disclose(asked)
+    house.changes = Changes(approval_key=STRANGER)
+    refused = house.disclose(asked)
+    foreign.parts[0] = bytes(len(foreign.parts[0]))
+    for each in (good, refused):
+        play(clock, desk, Door(broker, requester, each, clock))
+    play(clock, desk, Door(broker, requester, foreign, clock), until=lambda: ReceiverEventKind.DROPPED in desk.kinds)
+    told = {each.kind: each for each in desk.news}
+    for kind, of in {
+        ReceiverEventKind.BEGUN: refused,
+        ReceiverEventKind.COMPLETE: good,
+        ReceiverEventKind.REFUSED: refused,
+        ReceiverEventKind.DROPPED: foreign,
+    }.items():
+        assert told[kind].device == of.device, kind
+        assert told[kind].at_ms >= NOW_S * 1000, kind
+    complete = told[ReceiverEventKind.COMPLETE]
+    assert (complete.disclosure, complete.request) == (good.id, asked.request.id)
+    verification = verify_disclosure(requester.folder, good.id)
+    assert complete.answer == AnswerSummary(
+        Grade.SEGMENTS,
+        min(each.span.start_ms for each in verification.items),
+        max(each.span.end_ms for each in verification.items),
+    )
+    assert told[ReceiverEventKind.REFUSED].detail
+    assert all(each.at_ms >= NOW_S * 1000 for each in desk.news)
+
+
+@pytest.mark.parametrize("when", [1, 3, 5])
+def test_answers_that_are_deleted_while_one_of_them_arrives_end_it_and_others_go_on(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock, when: int
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    sealed = AnswerFolder(requester.folder, door.disclosure.id)
+    play(clock, desk, door, until=lambda: len(sealed.sealed()) >= when)
+    delete_answers(requester, asked.request.id, NOW_S)
+    assert not sealed.path.exists()
+    other = requester.sent_request(messages.make_request(requester, question(case="2"), now_s=NOW_S).id)
+    second = Door(broker, requester, house.disclose(other), clock)
+    play(clock, desk, door, second, until=lambda: second.finished is not None)
+    assert kept(requester, second.disclosure)
+    play(clock, desk, door, until=lambda: not sealed.path.exists() and not desk.step())
+    assert [each.disclosure for each in answer_folders(requester.folder)] == [second.disclosure.id]
+    stopped = [each for each in desk.news if each.kind is ReceiverEventKind.STOPPED]
+    assert [(each.disclosure, each.request, each.device) for each in stopped] == [
+        (door.disclosure.id, asked.request.id, door.disclosure.device)
+    ]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.opening import HybridIdentity
+from agent.clients.requester.keys import FileSigner
 from agent.clients.requester.trust_bundles import _place_of, make_bundle, read_bundle
 from agent.errors import ConfigurationError, FormatError
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.trust import MAX_REGIONS, TrustStore
 from tests.clients.requester.conftest import NOW_S
 
-ROOT = private_key_from_seed(b"r" * 32)
+ROOT = FileSigner(private_key_from_seed(b"r" * 32))
 KEY = public_key_of(private_key_from_seed(b"k" * 32)).text
 OTHER_END = chr(ord(KEY[-1]) + 1)
 """In place of the last character: base64 of the same bytes, with other bits behind them."""
@@ -41,39 +41,41 @@ def listed(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def signed(tmp_path: Path, text: str, previous: bytes | None = None, root: Ed25519PrivateKey = ROOT) -> bytes:
+def signed(tmp_path: Path, text: str, previous: bytes | None = None, root: FileSigner = ROOT) -> bytes:
     return make_bundle(listed(tmp_path, text), root, issued_s=NOW_S, previous=previous)
 
 
 def test_a_bundle_is_what_a_device_that_trusts_the_root_accepts(tmp_path: Path) -> None:
     data = signed(tmp_path, GOOD)
-    store, difference = TrustStore().with_root(public_key_of(ROOT)).accept(data)
+    store, difference = TrustStore().with_root(ROOT.public_key).accept(data)
     assert difference.added == ("rijnstad-police",)
     key_id = public_key_of(private_key_from_seed(b"k" * 32)).id
-    resolved = store.resolve(public_key_of(ROOT).id, "rijnstad-police", key_id, NOW_S)
+    resolved = store.resolve(ROOT.public_key.id, "rijnstad-police", key_id, NOW_S)
     assert resolved is not None
     assert (resolved.name, resolved.limits.window_max_s) == ("Rijnstad Police", 14400)
 
 
 def test_a_date_is_meant_to_its_end_in_utc(tmp_path: Path) -> None:
-    (key,) = read_bundle(signed(tmp_path, GOOD), ROOT).requesters[0].keys
+    (key,) = read_bundle(signed(tmp_path, GOOD), ROOT.public_key).requesters[0].keys
     assert (key.from_s, key.until_s) == (1_767_225_600, 1_830_297_599)
 
 
 def test_a_time_may_be_given_with_its_offset_instead(tmp_path: Path) -> None:
     text = GOOD.replace("from = 2026-01-01", "from = 2026-01-01T01:00:00+01:00")
-    assert read_bundle(signed(tmp_path, text), ROOT).requesters[0].keys[0].from_s == 1_767_225_600
+    assert read_bundle(signed(tmp_path, text), ROOT.public_key).requesters[0].keys[0].from_s == 1_767_225_600
 
 
 def test_a_bundle_may_vouch_for_nobody_any_more(tmp_path: Path) -> None:
-    assert read_bundle(signed(tmp_path, "version = 4\n"), ROOT).requesters == ()
+    assert read_bundle(signed(tmp_path, "version = 4\n"), ROOT.public_key).requesters == ()
 
 
 def test_a_version_that_is_not_higher_is_refused_before_any_device_sees_it(tmp_path: Path) -> None:
     first = signed(tmp_path, GOOD)
     with pytest.raises(ConfigurationError, match="version = 4"):
         signed(tmp_path, GOOD, previous=first)
-    assert read_bundle(signed(tmp_path, GOOD.replace("version = 3", "version = 4"), first), ROOT).version == 4
+    assert (
+        read_bundle(signed(tmp_path, GOOD.replace("version = 3", "version = 4"), first), ROOT.public_key).version == 4
+    )
 
 
 def twice(text: str) -> str:
@@ -150,8 +152,8 @@ def test_a_tips_key_is_given_as_text_or_as_the_name_of_its_file(tmp_path: Path) 
     (tmp_path / "tips.recipient").write_text(recipient + "\n")
     for said in (recipient, "tips.recipient"):
         text = GOOD.replace('kind = "police"', f'kind = "police"\ntips = "{said}"')
-        assert read_bundle(signed(tmp_path, text), ROOT).requesters[0].tips == recipient
-    assert read_bundle(signed(tmp_path, GOOD), ROOT).requesters[0].tips is None
+        assert read_bundle(signed(tmp_path, text), ROOT.public_key).requesters[0].tips == recipient
+    assert read_bundle(signed(tmp_path, GOOD), ROOT.public_key).requesters[0].tips is None
     text = GOOD.replace('kind = "police"', 'kind = "police"\ntips = "missing.recipient"')
     with pytest.raises(ConfigurationError, match=r"requesters\[1\]\.tips: .*missing\.recipient") as refused:
         signed(tmp_path, text)

@@ -125,7 +125,7 @@ def test_the_second_owners_signature_is_in_the_bundle_and_repeats_by_hand(
 ) -> None:
     disclosure = filmed(gops, Changes(enrolment=two_owners, manifest=seconded())).disclose(asked)
     lay_down(requester, asked, disclosure)
-    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
+    made = open_disclosure(requester, disclosure.id, now_s=NOW_S)
     assert made.verification.disclosed is not None
     second = made.verification.disclosed.manifest.co_approval
     assert second is not None
@@ -142,7 +142,7 @@ def test_the_bundle_says_to_machines_who_approved_what_and_how_it_was_checked(
 ) -> None:
     disclosure = filmed(gops, Changes(enrolment=two_owners, manifest=seconded())).disclose(asked)
     lay_down(requester, asked, disclosure)
-    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
+    made = open_disclosure(requester, disclosure.id, now_s=NOW_S)
     document = json.loads((made.bundle / "bundle.json").read_text())
     found = made.verification.disclosed
     assert found is not None
@@ -172,7 +172,7 @@ def test_the_bundle_says_of_each_file_what_it_was_approved_recorded_and_opened_a
 ) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure)
-    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
+    made = open_disclosure(requester, disclosure.id, now_s=NOW_S)
     document = json.loads((made.bundle / "bundle.json").read_text())
     clips = document["clips"]
     assert [set(clip) for clip in clips] == [{"number", "event", "mp4", "segments", "poster", "continuity"}] * 2
@@ -205,7 +205,7 @@ def test_where_one_owner_is_enough_the_bundle_has_no_second(
 ) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure)
-    made = open_disclosure(requester.folder, disclosure.id, now_s=NOW_S)
+    made = open_disclosure(requester, disclosure.id, now_s=NOW_S)
     names = {path.name for path in made.bundle.rglob("*")}
     assert "approval.dsse" in names
     assert not {"co-approval.dsse", "second-owner.pem", "co_approval.signed"} & names

@@ -9,13 +9,12 @@ import click
 from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.requester.options import folder_option, now_s
 from agent.clients.requester.identity import TIPS_RECIPIENT, Requester
-from agent.clients.requester.keys import load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.trust_bundles import make_bundle, read_bundle
 from agent.errors import ConfigurationError
 from agent.platform import files
 from agent.wire.fields import Kind
-from agent.wire.identities import public_key_of
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES
 
 __all__ = ["bundle", "keygen", "root"]
@@ -124,11 +123,12 @@ def bundle(source: Path, root_key: Path, out: Path, as_json: bool) -> None:
     until = 2026-12-31                    # to the end of that day, UTC
     revoked = false                       # optional
     """
-    key = load_key(root_key)
+    signer = FileSigner(load_key(root_key))
     previous = files.read(out, BUNDLE_ENVELOPE_LIMIT_BYTES) if out.exists() else None
-    data = make_bundle(source, key, issued_s=now_s(), previous=previous)
+    data = make_bundle(source, signer, issued_s=now_s(), previous=previous)
     files.write(out, data)
-    made, root = read_bundle(data, key), public_key_of(key)
+    root = signer.public_key
+    made = read_bundle(data, root)
     if as_json:
         emit_json({"file": out, "root": root.id, "version": made.version, "requesters": len(made.requesters)})
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from agent.cli.times import parse_seconds
 from agent.cli.words import counted, local_window, window
 from agent.clients.cli.requester.options import broker_options, connected, folder_option, now_s, timeout_option
 from agent.clients.requester import messages
+from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.disclosure_folder import answer_folders_for
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import SignedMessage
@@ -30,7 +30,6 @@ from agent.clients.requester.request_builder import (
 )
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
-from agent.platform import files
 from agent.wire.area import Area
 from agent.wire.fields import Incident
 from agent.wire.messages import Contact
@@ -170,11 +169,7 @@ def deleted(
     if not sure:
         click.confirm("Is every copy deleted, also elsewhere?", abort=True, err=True)
     with _publisher(who, timeout, broker) as publish_it:
-        for each in held:
-            each.remove()
-            with files.storage_errors(folder):
-                shutil.rmtree(folder / "opened" / each.disclosure, ignore_errors=True)
-        signed = messages.make_deletion(who, request_id, now_s())
+        signed = delete_answers(who, request_id, now_s())
         publish_it(signed)
     _say_published(signed, published=True, what="deletion of what was received for", as_json=as_json)
 

@@ -52,7 +52,7 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
 
     If a check fails, the report names it, no video is written, and the exit status is 1.
     """
-    opened = open_disclosure(folder, _disclosure(folder, disclosure), now_s=now_s(), out=out)
+    opened = open_disclosure(Requester.open(folder), _disclosure(folder, disclosure), now_s=now_s(), out=out)
     verification = opened.verification
     if as_json:
         emit_json(

@@ -1,0 +1,54 @@
+"""Deletes everything received for a request, then states the deletion, signed.
+
+The order makes the statement true at each crash: first the reply key goes, so that each copy of an answer stays sealed
+and a running `receive` can begin no other; then the files; then the statement is signed. Repeat it after a crash.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.clients.requester.disclosure_folder import answer_folders_for
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.messages import SignedMessage, make_deletion
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
+from agent.errors import StorageError
+
+__all__ = ["delete_answers"]
+
+
+def _ignore(_event: ReceiverEvent) -> None:
+    """Ignores the event."""
+
+
+def delete_answers(
+    requester: Requester, request_id: str, now_s: int, tell: Callable[[ReceiverEvent], None] = _ignore
+) -> SignedMessage:
+    """Deletes all answers to a request in this folder, sealed and opened, and returns the signed deletion.
+
+    `tell` gets a DELETED event for each answer. A running `receive` publishes the deletion, or the caller does
+    (`publisher`). Raises `StorageError`, and signs nothing, if a file cannot be deleted.
+    """
+    asked = requester.sent_request(request_id)
+    asked.delete_reply_identity()
+    for answer in answer_folders_for(requester.folder, asked.envelope):
+        origin = answer.origin()
+        _remove(requester.folder / "opened" / answer.disclosure)
+        _remove(answer.path)
+        device = origin.device if origin is not None else ""
+        tell(ReceiverEvent(ReceiverEventKind.DELETED, answer.disclosure, request_id, device=device, at_ms=now_s * 1000))
+    return make_deletion(requester, request_id, now_s)
+
+
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be deleted ({error.strerror or error}).",
+            remedy="Check its permissions, then delete again. No deletion was signed.",
+        ) from error

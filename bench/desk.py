@@ -1,0 +1,213 @@
+"""Cost of the n-th request, receipt, answer and deletion at a requester that holds n of them.
+
+`python -m bench desk [N …]` (default 10 100 1000 10000; 100000 takes some minutes, mostly to fill the folder). One
+folder grows. At each size every operation runs a few times, and the table has the median wall and CPU milliseconds. A
+cost that is independent of history stays flat along a row.
+
+The folder is filled directly with signed requests and with copies of one answer, without waiting for the disk. The
+measured operations are the real ones, with each fsync. The doorbell and the broker are those of the tests, in the same
+process, and their time does not count.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import secrets
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.clients.requester import messages
+from agent.clients.requester.deletion import delete_answers
+from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.news import ReceiverEvent, ReceivingLimits
+from agent.clients.requester.opened_answer import opened_answer
+from agent.clients.requester.publisher import PublishQueue, publish_pending
+from agent.clients.requester.receiving_service import DisclosureReceiver
+from agent.clients.requester.request_builder import RequestDraft
+from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
+from agent.wire.area import Circle
+from agent.wire.fields import Incident, Kind
+from agent.wire.messages import Contact, FootageRequest
+from tests.cameras import gops_of, play
+from tests.clients.requester.conftest import DESCRIPTION, NOW_S
+from tests.clients.requester.doors import Door, TestClock
+from tests.clients.requester.house import House
+from tests.fake_bus import FakeBroker, FakeBus
+
+ROOT = "00112233445566aa"
+REPEATS = 5
+LIMITS = ReceivingLimits(free_bytes=0, disclosures=1 << 30, per_device=1 << 30, share=1.0)
+DAY_S = 86_400
+
+
+class Cost:
+    """Wall and CPU milliseconds of each run of one operation."""
+
+    def __init__(self) -> None:
+        self.wall_ms: list[float] = []
+        self.cpu_ms: list[float] = []
+
+    def of(self, act: Callable[[], Any]) -> Any:
+        wall, cpu = time.perf_counter(), time.process_time()
+        found = act()
+        self.wall_ms.append((time.perf_counter() - wall) * 1000)
+        self.cpu_ms.append((time.process_time() - cpu) * 1000)
+        return found
+
+    def add(self, other: Cost) -> None:
+        """Adds the sum of the runs of `other` as one run."""
+        self.wall_ms.append(sum(other.wall_ms))
+        self.cpu_ms.append(sum(other.cpu_ms))
+
+    def __str__(self) -> str:
+        return f"{statistics.median(self.wall_ms):.2f} / {statistics.median(self.cpu_ms):.2f}"
+
+
+def draft(case: str) -> RequestDraft:
+    return RequestDraft(
+        area=Circle(lat=52.3702, lon=4.8952, radius_m=300),
+        from_s=NOW_S - 7200,
+        to_s=NOW_S - 3600,
+        not_after_s=NOW_S + 7 * DAY_S,
+        case=case,
+        incident=Incident.BURGLARY,
+        description="A burglary in the street.",
+        contact=Contact(name="Det. R. Visser", email="r.visser@rijnstad.example"),
+    )
+
+
+class Desk:
+    """A requester's folder that grows, and its receiving service."""
+
+    def __init__(self, folder: Path) -> None:
+        self.requester = Requester.create(folder / "requester", "rijnstad-police", Kind.POLICE, ROOT)
+        self.clock = TestClock()
+        self.broker = FakeBroker()
+        self.held = 0
+        gops = gops_of(play(ScriptedCamera([Visit(0.5)], duration_s=2, size_px=(320, 180)))[1])
+        self.house = House((NOW_S - 6000) * 1000)
+        self.house.record(DESCRIPTION, gops[:1])
+        self.first = self.ask("first")
+        self.events: list[ReceiverEvent] = []
+        self.begin()
+        self.receiver.start()
+        self.sample = self.receive(self.first, Cost())
+
+    def begin(self) -> None:
+        self.bus = FakeBus(self.broker, self.requester.id)
+        self.bus.start()
+        self.receiver = DisclosureReceiver(
+            Requester.open(self.requester.folder), self.bus, self.clock, LIMITS, tell=self.events.append
+        )
+
+    def end(self) -> None:
+        self.bus.stop()
+
+    def ask(self, case: str) -> SentRequest:
+        return self.requester.sent_request(messages.make_request(self.requester, draft(case), now_s=NOW_S).id)
+
+    def receive(self, asked: SentRequest, cost: Cost) -> AnswerFolder:
+        """Receives one answer whole. Only the steps of the receiving service count."""
+        door = Door(self.broker, self.requester, self.house.disclose(asked), self.clock)
+        steps = Cost()
+        while not (door.finished is not None and not self.bus_has_more(steps)):
+            moved = door.step()
+            if not self.bus_has_more(steps) and not moved:
+                self.clock.boot_ns += 10**9
+        cost.add(steps)
+        door.bus.stop()
+        return AnswerFolder(self.requester.folder, door.disclosure.id)
+
+    def bus_has_more(self, steps: Cost) -> bool:
+        return steps.of(lambda: self.receiver.step(0)) is not None
+
+    def fill(self, until: int) -> None:
+        """Adds requests that were published, each with one complete answer of another doorbell."""
+        sample, origin = self.sample.path, json.loads((self.sample.path / "origin.json").read_bytes())
+        for number in range(self.held, until):
+            request = msgspec.structs.replace(
+                self.first.request, id=secrets.token_hex(16), case=f"case {number}", seq=number + 1000
+            )
+            data = self.requester.sign(FootageRequest.PAYLOAD_TYPE, request)
+            folder = self.requester.folder / "requests" / request.id
+            folder.mkdir()
+            shutil.copy(self.first.folder / "reply.identity", folder)
+            (folder / "request.dsse").write_bytes(data)
+            (folder / "request.published").touch()
+            self.register(request)
+            answer = self.requester.folder / "disclosures" / secrets.token_hex(16)
+            answer.mkdir()
+            shutil.copy(sample / "0.age", answer)
+            shutil.copy(sample / "outcome.json", answer)
+            (answer / "origin.json").write_bytes(json.dumps(origin | {"device": secrets.token_hex(8)}).encode())
+            (answer / "request.dsse").write_bytes(data)
+        self.held = until
+
+    def register(self, request: FootageRequest) -> None:
+        register = self.requester.folder / "register"
+        ends_s = request.not_after_s + 366 * DAY_S
+        case = self.requester.register._case(request.case)
+        case.mkdir(parents=True, exist_ok=True)
+        (case / request.id).touch()
+        (register / "open" / f"{ends_s:012}-{request.id}").touch()
+
+    def measured(self) -> dict[str, Cost]:
+        """Every operation a few times, with what is held now."""
+        costs = {name: Cost() for name in ("request", "look for unsent", "start", "answer", "view", "deletion")}
+        self.end()
+        self.begin()
+        costs["start"].of(self.receiver.start)
+        for number in range(REPEATS):
+            asked = costs["request"].of(functools.partial(self.ask, f"{self.held} {number}"))
+            publish_pending(self.requester, queue := PublishQueue(self.bus), NOW_S, lambda *_: None)
+            queue.pump()
+            while queue:
+                self.settle(queue)
+            publish_pending(self.requester, queue, NOW_S, lambda *_: None)
+            costs["look for unsent"].of(lambda: publish_pending(self.requester, queue, NOW_S, lambda *_: None))
+            answer = self.receive(asked, costs["answer"])
+            costs["view"].of(functools.partial(self.view, answer))
+            costs["deletion"].of(functools.partial(delete_answers, self.requester, asked.request.id, NOW_S))
+        return costs
+
+    def settle(self, queue: PublishQueue) -> None:
+        event = self.bus.next_event(1)
+        if event is not None:
+            queue.settled(event)
+
+    def view(self, answer: AnswerFolder) -> None:
+        with opened_answer(self.requester, answer.disclosure) as opened:
+            assert opened.grade is not None
+            for clip in opened.clips:
+                assert not clip.gaps_ms
+                opened.film(clip)
+
+
+def main() -> None:
+    sizes = [int(each) for each in sys.argv[1:]] or [10, 100, 1000, 10_000]
+    with tempfile.TemporaryDirectory(prefix="doorward-bench-") as folder:
+        desk = Desk(Path(folder))
+        rows: dict[str, list[str]] = {}
+        for size in sizes:
+            desk.fill(size)
+            for name, cost in desk.measured().items():
+                rows.setdefault(name, []).append(str(cost))
+        desk.end()
+    print("| wall / CPU ms, with n = |" + "".join(f" {size} |" for size in sizes))
+    print("|---|" + "---|" * len(sizes))
+    for name, cells in rows.items():
+        print(f"| {name} |" + "".join(f" {cell} |" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()
