@@ -117,7 +117,7 @@ class TestVault:
 def make_vault(
     disk: Disk, *, index: Index | None = None, clock: SteppedClock | None = None, root: Path = ROOT, seed: int = 0,
     limits: RetentionLimits | None = None, start: bool = True, sealing: SealingContext = SEALING,
-    chapters: ChapterLimits | None = None,
+    chapters: ChapterLimits | None = None, slice_s: float | None = None,
 ) -> TestVault:  # fmt: skip
     store, log = DiskSegmentStore(disk, root), DiskManifestLog(disk, root)
     clock = clock or SteppedClock()
@@ -131,6 +131,7 @@ def make_vault(
         sealing=sealing,
         limits=limits or RetentionLimits(most_bytes=1 << 40),
         chapters=chapters,
+        slice_s=slice_s,
     )
     made = TestVault(vault, disk, index, clock, store, log)
     if start:

@@ -16,6 +16,7 @@ from `capture` through `camera_queues`, `frame_analysis` and `clip_writer` to `s
     talk              opens an owner's sealed voice, and keeps the session                   `composition`
     speaker           decodes and plays it, while a session lasts                            `talk`
     scrub             reads stored segments, at the lowest priority                          `composition`
+    index             makes a lost index again, beside the recording                         `composition`
     index-copy        copies the index once a day, at the lowest priority                    `composition`
     time              every 2 s: recipients, settings, status, the watchdog                  `recorder_process`
     bridge-link       the panel socket: presses in, heartbeats out                           `bridge_client`

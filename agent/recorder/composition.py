@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -50,6 +50,12 @@ from agent.wire.identities import PublicKey
 
 __all__ = ["RecorderDeps", "RecorderRuntime"]
 
+_SLICE_S: Final = 0.25
+"""Far less than the camera queues hold."""
+_BETWEEN_SLICES_S: Final = 0.02
+_LOOK_S: Final = 1.0
+"""The index may turn out to be damaged at any time."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecorderDeps:
@@ -59,6 +65,8 @@ class RecorderDeps:
     `sign`: the id that records name, and the signature of its key. `key`: the public key that the scrub checks
     signatures with; None if only hashes can be compared. `protected`: segments that must stay. `live_view`: receives
     the live view. `talk`: gives the owners' voices. `supervised`: a service manager restarts the process.
+    `records_first`: the camera does not wait until a lost index is made again. Only the recorder may then ask that
+    index.
     """
 
     vault: Path
@@ -73,6 +81,7 @@ class RecorderDeps:
     live_view: LiveViewSink
     talk: TalkSource
     supervised: bool
+    records_first: bool = False
 
 
 class RecorderRuntime:
@@ -109,6 +118,7 @@ class RecorderRuntime:
             entropy=SystemEntropy(),
             sealing=SealingContext((), 0, deps.device, deps.sign),
             limits=self._limits(),
+            slice_s=_SLICE_S if deps.records_first else None,
         )
         self._exits = RecoveryFile(deps.own_state)
         self._encoder = translation.encoder_choice(configuration)
@@ -125,6 +135,7 @@ class RecorderRuntime:
         self._glances: tuple[str, ...] = ()
         self._threads = (
             threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub"),
+            threading.Thread(target=self._read_on, name="index"),
             threading.Thread(target=self._live.run, args=(deps.live_view,), name="live"),
             threading.Thread(
                 target=copy_index_daily, args=(self.vault.keep_index_copy, self._stopping.wait), name="index-copy"
@@ -145,8 +156,11 @@ class RecorderRuntime:
         try:
             found = self.vault.start()
         except StorageError as error:
-            self._log.error("vault_not_started", error=error.message, remedy=error.remedy)
-            self.vault.check_store()
+            if self.vault.reading:
+                self._log.warning("index_is_made_again", detail=self.vault.fault)
+            else:
+                self._log.error("vault_not_started", error=error.message, remedy=error.remedy)
+                self.vault.check_store()
             found = StartReport()
         if found != type(found)():
             self._log.warning(
@@ -156,6 +170,14 @@ class RecorderRuntime:
             self.panel.start()
         for thread in self._threads:
             thread.start()
+
+    def _read_on(self) -> None:
+        """Brings the index up in slices, between which the writer and the other threads have the vault."""
+        while not self._stopping.wait(_BETWEEN_SLICES_S if self.vault.reading else _LOOK_S):
+            if self.vault.reading:
+                with suppress(StorageError):
+                    self.vault.retry()
+                    self._log.info("index_is_whole")
 
     def record(self, first_ns: BootNs | None = None) -> CameraEnd:
         """Plays the camera to its end or until `stop`. Waits for an owner first, because footage needs a recipient."""

@@ -106,6 +106,7 @@ class RecorderRole:
                 _RemoteLiveView(live),
                 _RemoteTalk(talk),
                 supervision.supervised,
+                records_first=True,
             ),
             open_camera=open_camera,
             configuration_file=configuration_file,

@@ -28,6 +28,7 @@ from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.chapters import ChapterLimits, chapter_limits
 from agent.core.vault.dating import ClockJudge
 from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.manifest import chapter_of, chapter_start
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
 from agent.core.vault.records import (
     MOST_EVICTED,
@@ -51,7 +52,7 @@ from agent.recorder.segment_writer import SealingContext, SegmentWriter, WriteDe
 from agent.recorder.vault_recovery import StartReport, VaultStartUp
 from agent.vault.manifest_reader import read_tail
 from agent.vault.reader import VaultReader
-from agent.vault.replay import catch_up
+from agent.vault.replay import StartInterruptedError, catch_up
 
 __all__ = ["RetentionReport", "SealingContext", "SegmentWriter", "Vault"]
 
@@ -88,12 +89,14 @@ class Vault(VaultReader):
 
     longest_segment_s: the longest segment that the writer makes; it dates the end of a segment that a crash cut off.
     chapters: the limits of the manifest's chapters; the default is that of `core.vault.chapters` for this size.
+    slice_s: how long a start may read the manifest at a time; None for to its end (`reading`).
     """
 
     def __init__(
         self, store: SegmentStore, log: ManifestLog, index: Index, *, clock: Clock, entropy: Entropy,
         sealing: SealingContext,
         limits: RetentionLimits, longest_segment_s: float = 120, chapters: ChapterLimits | None = None,
+        slice_s: float | None = None,
     ) -> None:  # fmt: skip
         super().__init__(store, log, index)
         self._clock = clock
@@ -106,6 +109,9 @@ class Vault(VaultReader):
         self._chapter_limits = chapters
         self._lock = threading.RLock()
         self._given_up = threading.Event()
+        self._slice_s = slice_s
+        self._slice_ends_ns: int | None = None
+        self._unread = ""
         self._being_written: set[SegmentId] = set()
         self._ordinal = 0
         self._growth = DiskGrowth()
@@ -116,14 +122,40 @@ class Vault(VaultReader):
         self._dated = ClockQuality.UNKNOWN
         """The worst quality that may date records of this boot and has no clock sync yet."""
 
+    @property
+    def reading(self) -> bool:
+        """The last start read a part of the manifest. `retry` reads on, and nothing can be written until its end."""
+        return bool(self._unread)
+
     def start(self) -> StartReport:
         """Recovers from a crash (FORMAT.md, procedure S). Raises `StorageError`; safe to run again."""
         with self._lock:
+            if self._slice_s is not None:
+                self._slice_ends_ns = self._clock.now().boot_ns + seconds(self._slice_s)
             try:
-                return self._start_twice()
+                report = self._start_twice()
+            except StartInterruptedError as error:
+                self._unread = "" if self._given_up.is_set() else self._how_far()
+                self.fault = self._unread or str(error)
+                raise StorageError(self.fault) from error
             except StorageError as error:
-                self.fault = str(error)
+                self._unread, self.fault = "", str(error)
                 raise
+            self._unread = ""
+            return report
+
+    def _how_far(self) -> str:
+        tip, sizes = self._index.chain_head(), self._log.sizes()
+        newest = chapter_of(tip.offset)
+        read_bytes = sum(size for chapter, size in sizes.items() if chapter < newest)
+        read_bytes += tip.offset - chapter_start(newest)
+        percent = 100 * read_bytes // max(1, sum(sizes.values()))
+        return f"The index is made again: {percent} % of the manifest is read. Footage is stored after that."
+
+    def _is_interrupted(self) -> bool:
+        """The start must not read on: the process is to stop, or others need the vault."""
+        ends_ns = self._slice_ends_ns
+        return self._given_up.is_set() or (ends_ns is not None and self._clock.now().boot_ns >= ends_ns)
 
     def _start_twice(self) -> StartReport:
         try:
@@ -152,10 +184,17 @@ class Vault(VaultReader):
             catch_up(self._log, self._index, given_up=self._given_up.is_set, may_cut=False)
 
     def retry(self) -> None:
-        """Start again if the last start failed.  Raises `StorageError`."""
+        """Starts again, or reads on, if the last start failed. Raises `StorageError`."""
         with self._lock:
             if self.fault:
                 self.start()
+
+    def after(self, sequence: int) -> VaultEntry | None:
+        """Like that of `VaultReader`. Raises `StorageError` while the index is not whole: it may name segments that
+        were evicted."""
+        if self._unread:
+            raise StorageError(self._unread)
+        return super().after(sequence)
 
     def covered_until_ns(self) -> BootNs | None:
         """Returns up to when the newest records of this boot report recording, if any does."""
@@ -176,7 +215,7 @@ class Vault(VaultReader):
             moment = self._now()
             now = stamp(self._clock.boot_id, moment)
             start_up = VaultStartUp(
-                self._store, self._log, self._index, self._writer, now, self._being_written, self._given_up.is_set
+                self._store, self._log, self._index, self._writer, now, self._being_written, self._is_interrupted
             )
             report = start_up.run(self._sealing.device, self._sealing.epoch)
             newest = self._index.newest()
@@ -393,6 +432,8 @@ class Vault(VaultReader):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._lock:
+            if self._unread:
+                raise StorageError(self._unread)
             if not self._sound or self._index.is_damaged:
                 self.start()
             try:

@@ -13,9 +13,13 @@ from agent.errors import StorageError
 from agent.ports import Index, ManifestLog
 from agent.vault.manifest_reader import last_line, oldest_chapter, read_manifest
 
-__all__ = ["ReplayReport", "catch_up"]
+__all__ = ["ReplayReport", "StartInterruptedError", "catch_up"]
 
 _BATCH: Final = 512
+
+
+class StartInterruptedError(StorageError):
+    """The manifest was not read to its end. The next start continues there."""
 
 
 @dataclass(slots=True)
@@ -36,7 +40,8 @@ def catch_up(
     given_up: Callable[[], bool] = lambda: False,
     may_cut: bool = True,
 ) -> ReplayReport:
-    """Brings `index` up to `log`; both must have been recovered. Raises `StorageError`, also if it is `given_up`.
+    """Brings `index` up to `log`; both must have been recovered. Raises `StorageError`, and `StartInterruptedError` if
+    it is `given_up`.
 
     A lost index is read on from its copy.
 
@@ -46,10 +51,10 @@ def catch_up(
     if known is not None:
         try:
             return _replay(log, index, ReplayReport(known), given_up, may_cut=may_cut)
+        except StartInterruptedError:
+            raise
         except StorageError:
-            if given_up():
-                raise
-            # The index is only a cache: make it again. If the log is the cause, the error comes again below.
+            pass  # the index is only a cache: make it again; if the log is the cause, the error comes again below
     if not from_the_beginning and log.end() > 0 and index.restore_copy():
         # The copy is an older index of this manifest. If it is not, the whole manifest is read: a copy is used once.
         return catch_up(log, index, given_up=given_up, may_cut=may_cut)
@@ -92,7 +97,9 @@ def _replay(
             _apply(index, batch, replay.tip)
             batch.clear()
             if given_up():
-                raise StorageError("The start was given up before the manifest was read.", remedy="Start again.")
+                raise StartInterruptedError(
+                    "The start was given up before the manifest was read.", remedy="Start again."
+                )
     _apply(index, batch, replay.tip)
     if may_cut:
         _cut(log, replay)

@@ -13,20 +13,22 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 
 from agent.core.retention import RetentionLimits
-from agent.core.timebase import ClockReading
+from agent.core.timebase import ClockQuality, ClockReading
 from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.names import VaultFile
 from agent.core.vault.records import EvictionReason, SegmentRecord
-from agent.errors import DoorwardError
+from agent.errors import DoorwardError, StorageError
 from agent.recorder import chapters, segment_writer, vault
 from agent.recorder.vault_recovery import StartReport
+from agent.vault import replay
 from agent.vault.manifest_reader import read_manifest
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from tests.crash.states import CrashState, explore
 from tests.crash.vault_story import SHORT_CHAPTERS, Story, check, recover, tell
 from tests.fake_disk import Cut, FakeDisk, Survival
 from tests.fake_index import FakeIndex
+from tests.vaults import SteppedClock, TestVault, make_vault
 
 THOROUGH = bool(os.environ.get("DOORWARD_THOROUGH"))
 
@@ -97,6 +99,46 @@ def test_a_second_cut_during_the_start_changes_nothing() -> None:
 
     assert explore(twice, draws=1, step=41 if THOROUGH else 199)
     assert explore(twice, draws=1, step=41 if THOROUGH else 199, chapters=SHORT_CHAPTERS)
+
+
+def test_no_cut_while_a_lost_index_is_made_again_in_slices_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "_BATCH", 3)
+    slices: list[int] = []
+
+    def again(state: CrashState) -> None:
+        if state.index[0].offset:
+            return  # of a newer index less is read
+        measured = state.disk.after_cut(Survival.EVERYTHING, random.Random(0))
+        measured.calls.clear()
+        tested = recover_in_slices(measured, FakeIndex(), slices, state.chapters)
+        check(tested, state.story)
+        for second in range(1, len(measured.calls) + 1, 1 if THOROUGH else 5):
+            disk, index = state.disk.after_cut(Survival.EVERYTHING, random.Random(0)), FakeIndex()
+            disk.before = cutting_at(second)
+            with pytest.raises(Cut):
+                recover_in_slices(disk, index, [], state.chapters)
+            after = disk.after_cut(Survival.SOME, random.Random(second))
+            kept = FakeIndex(random.Random(second).choice(index.history))
+            check(recover_in_slices(after, kept, slices, state.chapters), state.story)
+
+    assert explore(again, draws=1, step=41 if THOROUGH else 199)
+    assert explore(again, draws=1, step=41 if THOROUGH else 199, chapters=SHORT_CHAPTERS)
+    assert max(slices) >= 4
+
+
+def recover_in_slices(disk: FakeDisk, index: FakeIndex, slices: list[int], chapters: ChapterLimits | None) -> TestVault:
+    """The next boot of a recorder that films first. Notes the number of slices."""
+    clock = SteppedClock(boot=2, quality=ClockQuality.UNKNOWN, utc_offset_ns=0)
+    tested = make_vault(disk, index=index, clock=clock, seed=99, chapters=chapters, start=False, slice_s=0.0)
+    for number in range(1, 100):
+        try:
+            tested.vault.start()
+        except StorageError:
+            assert tested.vault.reading
+            continue
+        slices.append(number)
+        return tested
+    raise AssertionError("The start has no end.")
 
 
 def cutting_at(call: int) -> Callable[[int, str], None]:

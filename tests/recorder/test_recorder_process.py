@@ -35,12 +35,14 @@ from agent.ipc.protocol import (
 )
 from agent.ipc.rpc_client import RpcClient
 from agent.ipc.rpc_server import role_server
+from agent.platform.disk import RealDisk
 from agent.platform.supervision import SystemdNotifier
 from agent.ports import Camera
-from agent.recorder import recorder_process
+from agent.recorder import composition, recorder_process
 from agent.recorder.recorder_process import RecorderRole
+from agent.vault import replay
 from agent.wire.identities import public_key_of
-from tests.vaults import DEVICE_KEY
+from tests.vaults import DEVICE_KEY, make_vault
 
 ME = frozenset({os.getuid()})
 
@@ -99,9 +101,10 @@ def custodian(run_folder: Path) -> Iterator[Custodian]:
 
 
 @pytest.fixture
-def role(
+def made(
     custodian: Custodian, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RecorderRole]:
+    """Not started."""
     monkeypatch.setattr(recorder_process, "_TICK_S", 0.05)
     configuration = Configuration(device=DeviceConfig(name="Door", state_dir=tmp_path))
     clients = [RpcClient(run_folder / "custodian.sock", ME) for _ in range(4)]
@@ -112,10 +115,15 @@ def role(
     made = RecorderRole(
         configuration, clients[0], clients[1], SystemdNotifier({}), clients[2], clients[3], open_camera=no_camera
     )
-    made.start()
     yield made
     made.stop()
     made.close()
+
+
+@pytest.fixture
+def role(made: RecorderRole) -> RecorderRole:
+    made.start()
+    return made
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -161,3 +169,43 @@ def test_an_alert_that_the_custodian_refuses_ends_no_thread_and_is_not_sent_agai
     turns = custodian.turns
     until(lambda: custodian.turns > turns + 3)
     assert custodian.told == []
+
+
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Segments of an earlier process, whose index is lost. It is made again four lines at a time."""
+    monkeypatch.setattr(composition, "_SLICE_S", 0.0)
+    monkeypatch.setattr(replay, "_BATCH", 4)
+    before = make_vault(RealDisk(), root=tmp_path / "vault")
+    ids = [before.record(b"") for _ in range(60)]
+    before.close()
+    return ids
+
+
+def test_the_process_is_ready_before_a_lost_index_is_whole_and_makes_it_beside_the_recording(
+    stored: list[str], made: RecorderRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    retry = made.vault.retry
+
+    def held_up() -> None:
+        if goes_on.is_set():
+            retry()
+
+    monkeypatch.setattr(made.vault, "retry", held_up)
+    made.start()
+    assert made.vault.reading
+    assert made.vault.fault.startswith("The index is made again: ")
+    assert made.vault.totals().segments < len(stored)
+    made.recorder.trigger(TriggerKind.BUTTON)  # what needs no vault works meanwhile
+    goes_on.set()
+    until(lambda: not made.vault.reading)
+    assert [entry.id for entry in made.vault.entries()] == stored
+    assert made.vault.fault == ""
+
+
+def test_a_process_that_is_stopped_meanwhile_leaves_no_thread(stored: list[str], made: RecorderRole) -> None:
+    made.start()
+    assert made.vault.reading
+    made.stop()
+    assert not [each.name for each in threading.enumerate() if each.name in ("index", "time")]
