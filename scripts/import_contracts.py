@@ -31,7 +31,7 @@ from importlinter import Contract, ContractCheck, fields, output
 __all__ = ["AllowedContract", "imports_from", "names_of", "reached"]
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = ("agent", "firmware_bridge")
+OURS = ("agent", "desk", "firmware_bridge")
 _LIBRARIES = ("python", "packages")
 
 

@@ -138,10 +138,11 @@ def _progress(text: str) -> None:
 def _link_project() -> None:
     site = Path(sysconfig.get_path("purelib", vars={"base": str(VENV), "platbase": str(VENV)}, scheme="venv"))
     (site / "doorward.pth").write_text(f"{ROOT}\n")
-    launcher = VENV / "bin" / "doorward"
-    # -P keeps the current folder off the import path, so that a stray `agent/` there cannot become the program.
-    launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(str(VENV / "bin" / "python"))} -P -m agent.cli "$@"\n')
-    launcher.chmod(0o755)
+    for name, module in (("doorward", "agent.cli"), ("doorward-desk", "desk")):
+        launcher = VENV / "bin" / name
+        # -P keeps the current folder off the import path, so that a stray `agent/` there cannot become the program.
+        launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(str(VENV / "bin" / "python"))} -P -m {module} "$@"\n')
+        launcher.chmod(0o755)
 
 
 def prepare_kernel() -> None:

@@ -1,0 +1,5 @@
+"""`python -m desk` is `doorward-desk`."""
+
+from desk.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Drafts of footage requests: written, approved, signed, published, withdrawn."""

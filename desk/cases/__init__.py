@@ -1,0 +1,1 @@
+"""Cases, and the answers, clips, notes and verdicts in them."""

@@ -1,0 +1,128 @@
+"""`doorward-desk`: make a desk and serve it.
+
+Without a command it does both: it makes a desk in the current folder unless there is one, and serves it. A new command
+is a function here, or a line in `_LAZY`. A module with models is imported only after `start_django`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from agent.errors import ConfigurationError, DoorwardError
+from agent.platform import files
+from desk import __version__, config
+
+__all__ = ["desk", "main", "start_django"]
+
+_LAZY: Final[Mapping[str, str]] = {}
+"""Commands of apps: name and "package.module:attribute". The module is imported when the command runs."""
+_FAILED: Final = 2
+
+
+class _Commands(click.Group):
+    """The commands here, and those of `_LAZY`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *_LAZY]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _LAZY:
+            return super().get_command(ctx, cmd_name)
+        start_django()
+        module, _, attribute = _LAZY[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 (a wrong line in the table, caught by a test)
+        return command
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", "path", type=click.Path(path_type=Path), help="The configuration (desk.toml).")
+@click.version_option(__version__, prog_name="doorward-desk")
+@click.pass_context
+def desk(ctx: click.Context, path: Path | None) -> None:
+    """The requester's desk: ask for footage, receive it, look at it, hand it on."""
+    if path:
+        os.environ[config.ENVIRONMENT] = str(path.absolute())
+    if ctx.invoked_subcommand is None:
+        if config.locate() is None:
+            ctx.invoke(init, folder=Path.cwd())
+        ctx.invoke(serve)
+
+
+@desk.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Make a desk in FOLDER: its configuration, its data folder and its database."""
+    path = (folder / "desk.toml").absolute()
+    if path.exists():
+        raise ConfigurationError(f"{path} exists.", remedy="Choose another folder, or run 'doorward-desk serve'.")
+    files.make_folder(folder)
+    files.write(path, config.TEMPLATE.read_bytes())
+    os.environ[config.ENVIRONMENT] = str(path)
+    prepare_data(config.load(path).data)
+    start_django()
+    migrate()
+    click.echo(f"The desk is made. Its configuration is {path}.\nServe it: doorward-desk --config {path} serve")
+
+
+@desk.command()
+def serve() -> None:
+    """Serve the pages, and receive answers."""
+    path = config.locate()
+    if path is None:
+        raise ConfigurationError("There is no desk.toml here.", remedy="Make a desk: doorward-desk init FOLDER")
+    os.environ[config.ENVIRONMENT] = str(path.absolute())
+    loaded = config.load(path)
+    prepare_data(loaded.data)
+    start_django()
+    migrate()
+    from desk.server import run
+
+    run(loaded, click.echo)
+
+
+def prepare_data(folder: Path) -> None:
+    """Makes the data folder, readable by its owner only, and the key that signs sessions."""
+    files.make_folder(folder)
+    folder.chmod(0o700)
+    key = folder / "secret.key"
+    if not key.exists():
+        files.write(key, f"{secrets.token_urlsafe(48)}\n".encode(), secret=True)
+
+
+def start_django() -> None:
+    """Loads the settings and the models. The environment names the configuration."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "desk.settings")
+    django.setup(set_prefix=False)
+
+
+def migrate() -> None:
+    """Brings the database to the form of the models."""
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def main(arguments: list[str] | None = None, **more: Any) -> None:
+    """Runs the command. An error is two lines: what is wrong, and what to do."""
+    try:
+        desk.main(args=arguments, prog_name="doorward-desk", **more)
+    except DoorwardError as error:
+        click.echo(f"Error: {error.message}", err=True)
+        if error.remedy:
+            click.echo(f"  What to do: {error.remedy}", err=True)
+        sys.exit(_FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The desk's configuration: one commented file, `desk.toml`.
+
+`locate` finds it: the path in DOORWARD_DESK_CONFIG, else `desk.toml` in the current folder, else
+`/etc/doorward-desk/desk.toml`. `load` reads it, or raises one error that names file, line, key and remedy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.config.reading import convert, read_text
+from agent.config.settings import CrossFieldError
+
+__all__ = ["ENVIRONMENT", "TEMPLATE", "DeskConfig", "Oidc", "load", "locate"]
+
+ENVIRONMENT: Final = "DOORWARD_DESK_CONFIG"
+_PLACES: Final = (Path("desk.toml"), Path("/etc/doorward-desk/desk.toml"))
+_ABSENT: Final = "Make one with 'doorward-desk init FOLDER', or give its path in DOORWARD_DESK_CONFIG."
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+TEMPLATE: Final = Path(__file__).with_name("desk.toml")
+"""The commented file that `doorward-desk init` writes."""
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Minutes = Annotated[int, Meta(ge=1, le=10_080)]
+Hours = Annotated[int, Meta(ge=1, le=720)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
+    """One table of the file."""
+
+
+class Web(Section, frozen=True):
+    """`[web]`: where browsers reach the desk."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8444
+    names: tuple[str, ...] = ("localhost", "127.0.0.1")
+    """Names under which browsers may call the desk."""
+    tls: Literal["made", "files", "proxy"] = "made"
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class Database(Section, frozen=True):
+    """`[database]`: SQLite in the data folder, or PostgreSQL."""
+
+    kind: Literal["sqlite", "postgresql"] = "sqlite"
+    host: str = ""
+    port: Port = 5432
+    name: str = "doorward_desk"
+    user: str = "doorward_desk"
+    password_file: Path | None = None
+
+
+class SignIn(Section, frozen=True):
+    """`[sign_in]`: how long a session lasts."""
+
+    idle_minutes: Minutes = 30
+    session_hours: Hours = 12
+    link_hours: Hours = 72
+    """A one-time link for a colleague works for this long."""
+
+
+class Oidc(Section, frozen=True):
+    """`[[oidc]]`: one identity provider that people may sign in with."""
+
+    id: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
+    name: str
+    issuer: str
+    client_id: str
+    client_secret_file: Path
+
+
+class Map(Section, frozen=True):
+    """`[map]`: the background of the map. Without tiles, the map draws its own grid."""
+
+    tiles: str = ""
+    attribution: str = ""
+    latitude: Annotated[float, Meta(ge=-85, le=85)] = 52.0
+    longitude: Annotated[float, Meta(ge=-180, le=180)] = 5.0
+    zoom: Annotated[float, Meta(ge=0, le=20)] = 6.0
+
+
+class DeskConfig(Section, frozen=True):
+    """The whole file."""
+
+    data: Path = Path("data")
+    language: Literal["en", "nl"] = "en"
+    time_zone: str = "Europe/Amsterdam"
+    web: Web = Web()
+    database: Database = Database()
+    sign_in: SignIn = SignIn()
+    oidc: tuple[Oidc, ...] = ()
+    map: Map = Map()
+
+
+def locate() -> Path | None:
+    """Returns the file to read, or None if there is none."""
+    if named := os.environ.get(ENVIRONMENT):
+        return Path(named)
+    return next((path for path in _PLACES if path.is_file()), None)
+
+
+def load(path: Path) -> DeskConfig:
+    """Returns the configuration in the file. Raises `ConfigurationError`."""
+    path = path.absolute()
+    config = convert(read_text(path, _ABSENT), path, DeskConfig, cross_field_errors)
+    return msgspec.structs.replace(config, data=path.parent / config.data)  # the default is relative, too
+
+
+def cross_field_errors(config: DeskConfig) -> Iterator[CrossFieldError]:
+    """Yields each contradiction between values."""
+    web = config.web
+    if web.tls == "files" and not (web.certificate and web.key):
+        remedy = "Name the files in web.certificate and web.key, or set tls to 'made'."
+        yield CrossFieldError(("web", "tls"), "files need a certificate and a key.", remedy)
+    if web.tls == "proxy" and web.host not in _LOOPBACK:
+        remedy = "Let the proxy reach the desk on 127.0.0.1, or set tls to 'files'."
+        yield CrossFieldError(("web", "host"), "behind a proxy the desk speaks plain HTTP, on loopback only.", remedy)
+    if config.database.kind == "postgresql" and not config.database.host:
+        remedy = "Write the name of the server, or the folder of its socket."
+        yield CrossFieldError(("database", "host"), "PostgreSQL needs a host.", remedy)
+    for index, provider in enumerate(config.oidc):
+        if not provider.issuer.startswith("https://") and not provider.issuer.startswith("http://127.0.0.1:"):
+            remedy = "Write the issuer as https://…"
+            yield CrossFieldError(("oidc", index, "issuer"), "an issuer is reached by HTTPS only.", remedy)

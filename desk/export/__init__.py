@@ -1,0 +1,1 @@
+"""Evidence folders, reports, certificates and guest links."""

@@ -1,0 +1,1 @@
+"""The public page of numbers: requests by organisation, kind, month and area."""

@@ -1,0 +1,62 @@
+"""Security headers of each page, and the limits of a session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponseBase
+
+__all__ = ["SecurityHeaders", "SessionLimits"]
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "media-src 'self' blob:; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""No inline script or style, and nothing from elsewhere. The map's library builds its worker from a blob."""
+_BEGAN: Final = "desk_began"
+_SEEN: Final = "desk_seen"
+_SEEN_STEP_S: Final = 60
+"""A session is written at most once in this many seconds for being seen."""
+
+
+class SecurityHeaders:
+    """Adds the headers that Django does not set."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers.setdefault("X-Frame-Options", "DENY")
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class SessionLimits:
+    """Signs a person out after an idle time, after an absolute time, and everywhere at once if the person asks."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            now, session = int(time.time()), request.session
+            began, seen = session.setdefault(_BEGAN, now), session.setdefault(_SEEN, now)
+            limits = settings.DESK.sign_in
+            ended = now - seen > limits.idle_minutes * 60 or now - began > limits.session_hours * 3600
+            valid_from = request.user.sessions_valid_from
+            if ended or (valid_from and began < int(valid_from.timestamp())):
+                logout(request)
+            elif now - seen >= _SEEN_STEP_S:
+                session[_SEEN] = now
+        return self._get_response(request)

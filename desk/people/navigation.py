@@ -1,0 +1,61 @@
+"""The entries of the navigation: those pages that a person's roles may open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from desk.people.permissions import choose_organisation, roles_in
+from desk.people.roles import Action, Role, is_allowed
+
+__all__ = ["ENTRIES", "NavigationEntry", "navigation"]
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationEntry:
+    """One entry: its page, its words, and the action that the page needs."""
+
+    page: str
+    label: str | Promise
+    action: Action
+
+
+ENTRIES: Final = (
+    NavigationEntry("people:start", _("Start"), Action.USE_DESK),
+    NavigationEntry("asking:requests", _("Requests"), Action.SEE_REQUESTS),
+    NavigationEntry("cases:cases", _("Cases"), Action.SEE_CASES),
+    NavigationEntry("tips:inbox", _("Tips"), Action.SEE_TIPS),
+    NavigationEntry("custody:log", _("Custody log"), Action.AUDIT),
+    NavigationEntry("trust:bundles", _("Trust"), Action.SEE_TRUST),
+    NavigationEntry("people:people", _("People"), Action.MANAGE_PEOPLE),
+    NavigationEntry("people:organisation", _("Organisation"), Action.MANAGE_ORGANISATION),
+)
+"""One entry for each app with pages. An app's page that does not exist yet is left out."""
+
+
+def navigation(request: HttpRequest) -> dict[str, Any]:
+    """Adds `navigation` and `organisation` to the context of each page."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return {"navigation": [], "organisation": None}
+    organisation = choose_organisation(request, user)
+    roles = roles_in(organisation, user) if organisation else frozenset[Role]()
+    return {"navigation": list(_entries(request.path, roles)), "organisation": organisation, "roles": roles}
+
+
+def _entries(path: str, roles: frozenset[Role]) -> Iterator[dict[str, Any]]:
+    for entry in ENTRIES:
+        if not is_allowed(roles, entry.action):
+            continue
+        try:
+            address = reverse(entry.page)
+        except NoReverseMatch:
+            continue
+        here = path == address or (address != "/" and path.startswith(address))
+        yield {"address": address, "label": entry.label, "here": here}

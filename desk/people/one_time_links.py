@@ -1,0 +1,70 @@
+"""One-time links: the first admin's, an invitation, and recovery after a lost passkey.
+
+The token is in the link only. The database holds its hash, so a copy of the database gives no access.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from desk.people.models import Membership, OneTimeLink, Organisation, Person
+
+__all__ = ["find_link", "make_first_admin_link", "make_link", "use_link"]
+
+_TOKEN_BYTES: Final = 32
+
+
+def make_link(purpose: str, **fields: Any) -> str:
+    """Stores a new link and returns its token."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    expires_at = timezone.now() + timedelta(hours=settings.DESK.sign_in.link_hours)
+    OneTimeLink.objects.create(token_sha256=_hash(token), purpose=purpose, expires_at=expires_at, **fields)
+    return token
+
+
+def make_first_admin_link() -> str | None:
+    """Returns a token for the first admin, or None if the desk has people. An earlier such link stops working."""
+    if Person.objects.exists():
+        return None
+    OneTimeLink.objects.filter(purpose="first-admin").delete()
+    return make_link("first-admin")
+
+
+def find_link(token: str) -> OneTimeLink | None:
+    """Returns the link of that token if it can still be used."""
+    found = OneTimeLink.objects.filter(token_sha256=_hash(token), used_at=None, expires_at__gt=timezone.now()).first()
+    if found and found.purpose == "first-admin" and Person.objects.exists():
+        return None
+    return found
+
+
+@transaction.atomic
+def use_link(link: OneTimeLink, *, name: str, email: str, password: str) -> Person | None:
+    """Returns the person of the link with the new password, or None if another browser has just used the link."""
+    if not OneTimeLink.objects.filter(pk=link.pk, used_at=None).update(used_at=timezone.now()):
+        return None
+    person = link.person or Person(username=email, email=email)
+    if link.person is None:
+        person.first_name = name
+        person.is_superuser = link.purpose == "first-admin"
+    person.set_password(password)
+    person.save()
+    if link.organisation:
+        add_roles(link.organisation, person, link.roles)
+    return person
+
+
+def add_roles(organisation: Organisation, person: Person, roles: list[str]) -> None:
+    for role in roles:
+        Membership.objects.get_or_create(organisation=organisation, person=person, role=role)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

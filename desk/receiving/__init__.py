@@ -1,0 +1,1 @@
+"""Answers from the broker, put into their cases."""

@@ -1,0 +1,63 @@
+"""The service: HTTPS for the pages. `doorward-desk serve` runs it."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+import uvicorn
+
+from desk.certificates import made_certificate
+from desk.config import DeskConfig
+from desk.people.one_time_links import make_first_admin_link
+
+__all__ = ["run"]
+
+_STOP_S: Final = 5
+_HEADER_BYTES: Final = 32 * 1024
+
+
+def run(config: DeskConfig, say: Callable[[str], object]) -> None:
+    """Serves until SIGTERM or Ctrl-C. Prints the address, and at the first start the link of the first admin."""
+    server = uvicorn.Server(_settings(config, say))
+    address = _address(config)
+    token = make_first_admin_link()
+    if token:
+        say(f"Open this link once, to become the admin of the desk:\n\n  {address}/link/{token}\n")
+    else:
+        say(f"The desk is at {address}/ (stop: Ctrl-C).")
+    server.run()
+
+
+def _address(config: DeskConfig) -> str:
+    return f"https://{config.web.names[0]}" + ("" if config.web.tls == "proxy" else f":{config.web.port}")
+
+
+def _settings(config: DeskConfig, say: Callable[[str], object]) -> uvicorn.Config:
+    web = config.web
+    settings = uvicorn.Config(
+        "desk.asgi:application",
+        host=web.host,
+        port=web.port,
+        lifespan="off",
+        server_header=False,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=web.tls == "proxy",
+        forwarded_allow_ips="127.0.0.1",
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+        timeout_graceful_shutdown=_STOP_S,
+    )
+    if web.tls != "proxy":
+        certificate, key = web.certificate, web.key
+        if web.tls == "made":
+            folder = config.data / "tls"
+            certificate, key = made_certificate(folder, web.names, datetime.datetime.now(datetime.UTC))
+            say(f"Browsers trust the desk after they import {folder / 'authority.pem'}.")
+        settings.ssl_certfile, settings.ssl_keyfile = str(certificate), str(key)
+        settings.load()
+        assert settings.ssl is not None  # noqa: S101 (a certificate is given)
+        settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
+    return settings

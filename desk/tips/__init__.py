@@ -1,0 +1,1 @@
+"""Tips that owners send unasked, and bulletins to owners."""

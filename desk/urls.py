@@ -1,0 +1,10 @@
+"""Addresses of the desk. Each app has its own list; sign-in is allauth's."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("desk.people.urls")),
+    path("accounts/", include("allauth.urls")),
+]

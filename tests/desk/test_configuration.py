@@ -1,0 +1,67 @@
+"""`desk.toml`: the commented file is valid and shows the defaults, and an error names place and remedy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigurationError
+from desk import config
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "desk.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_commented_file_shows_the_defaults(tmp_path: Path) -> None:
+    found = config.load(written(tmp_path, config.TEMPLATE.read_text()))
+    assert found == config.load(written(tmp_path, ""))
+
+
+def test_every_key_of_the_commented_file_is_known(tmp_path: Path) -> None:
+    lines = config.TEMPLATE.read_text().splitlines()
+    shown = "\n".join(re.sub(r"^# (?=\[|[a-z_]+ = )", "", line) for line in lines)
+    found = config.load(written(tmp_path, shown))
+    assert [provider.id for provider in found.oidc] == ["agency"]
+    assert found.web.certificate == tmp_path / "desk.pem"
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, "")).data == tmp_path / "data"
+    assert config.load(written(tmp_path, 'data = "/srv/desk"')).data == Path("/srv/desk")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "remedy"),
+    [
+        ("[web]\nprot = 1", "line 2, web.prot", "port"),
+        ("[web]\nport = 70000", "line 2, web.port", ""),
+        ('[web]\nhost = "0.0.0.0"\ntls = "proxy"', "line 2, web.host", "127.0.0.1"),
+        ('[web]\ntls = "files"', "line 2, web.tls", "certificate"),
+        ('[database]\nkind = "postgresql"', "", "server"),
+    ],
+)
+def test_an_error_names_its_place_and_the_remedy(tmp_path: Path, text: str, place: str, remedy: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(written(tmp_path, text))
+    assert place in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(tmp_path / "desk.toml")
+    assert "doorward-desk init" in caught.value.remedy
+
+
+def test_the_file_is_looked_for_by_name_then_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config.locate() is None
+    written(tmp_path, "")
+    assert config.locate() == Path("desk.toml")
+    monkeypatch.setenv(config.ENVIRONMENT, "/elsewhere/desk.toml")
+    assert config.locate() == Path("/elsewhere/desk.toml")

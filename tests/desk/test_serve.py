@@ -1,0 +1,119 @@
+"""`doorward-desk`: one command makes a desk and serves it, over TLS, on loopback."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+COMMAND = (sys.executable, "-P", "-m", "desk.cli")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], cwd=folder, env=environment(), capture_output=True, text=True)
+
+
+def environment() -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DJANGO_SETTINGS_MODULE", "DOORWARD_DESK_CONFIG")
+    }
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[int, str]]:
+    """A desk in `folder`: its port, and what it printed before it listened."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    configuration = folder / "desk.toml"
+    configuration.write_text(re.sub(r"(?m)^port = \d+", f"port = {port}", configuration.read_text()))
+    process = subprocess.Popen([*COMMAND, "serve"], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        said = ""
+        while "/link/" not in said and "(stop:" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        wait_for(port, process)
+        yield port, said
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def wait_for(port: int, process: subprocess.Popen[str]) -> None:
+    while process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the desk has ended with {process.returncode}")
+
+
+def get(port: int, path: str, authority: Path) -> tuple[int, dict[str, str], str]:
+    context = ssl.create_default_context(cafile=str(authority))
+    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=60)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("desk") / "desk"
+    done = run("init", str(made), folder=made.parent)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_init_makes_a_private_data_folder_and_refuses_to_do_it_twice(folder: Path) -> None:
+    assert stat.S_IMODE((folder / "data").stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "data" / "secret.key").stat().st_mode) == 0o600
+    again = run("init", str(folder), folder=folder.parent)
+    assert again.returncode == 2
+    assert "What to do" in again.stderr
+
+
+def test_the_desk_serves_by_tls_and_prints_the_first_admins_link(folder: Path) -> None:
+    authority = folder / "data" / "tls" / "authority.pem"
+    with served(folder) as (port, said):
+        path = re.search(r"(/link/\S+)", said)
+        assert path is not None
+        status, headers, page = get(port, path[1], authority)
+        assert status == 200
+        assert "Become the admin" in page
+        assert "unsafe" not in headers["content-security-policy"]
+        assert get(port, "/static/desk/desk.css", authority)[0] == 200
+        assert get(port, "/static/../settings.py", authority)[0] == 404
+        assert get(port, "/static/%2e%2e/%2e%2e/desk.toml", authority)[0] == 404
+        assert get(port, "/cases/1", authority)[0] in (302, 404)
+
+
+def test_serving_without_a_desk_says_what_to_do(tmp_path: Path) -> None:
+    done = run("serve", folder=tmp_path)
+    assert done.returncode == 2
+    assert "doorward-desk init" in done.stderr
