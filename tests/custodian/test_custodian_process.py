@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from agent import __version__
 from agent.clients.owner.device_settings import change_settings
@@ -29,6 +30,7 @@ from agent.config.settings import (
     MetricsConfig,
     PageConfig,
     PositionConfig,
+    RemoteConfig,
     VaultConfig,
 )
 from agent.core.alerts.wellbeing import HealthFacts
@@ -41,7 +43,7 @@ from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError, StorageError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetDevice, GetLiveGops, GetPlace, MakePageCode, SendTestAlert
-from agent.ipc.protocol import Recipients, UplinkConfig
+from agent.ipc.protocol import Recipients, RelayReply, UplinkConfig
 from agent.platform.supervision import SystemdNotifier
 from agent.wire.area import Point
 from agent.wire.identities import private_key_from_seed
@@ -227,6 +229,48 @@ def test_the_uplink_learns_the_broker_and_the_cell_and_never_the_place(make: Cal
         cell_filter(cell_of(53.5, 10.0)),
         ("/ca.pem", "/cert.pem", "/key.pem"),
     )
+
+
+RELAY = RemoteConfig(
+    host="relay.example", port=8886, keepalive_s=90, url="wss://relay.example/doorward", user="u7", password="p"
+)
+OWN_FILES = {"ca": Path("/own-ca"), "certificate": Path("/own-cert"), "key": Path("/own-key")}
+
+
+@pytest.mark.parametrize(
+    ("own", "files"), [({}, ("/ca.pem", "/cert.pem", "/key.pem")), (OWN_FILES, ("/own-ca", "/own-cert", "/own-key"))]
+)
+def test_the_uplink_learns_the_relay_and_whose_files_it_takes(
+    make: Callable[..., CustodianRole], own: dict[str, Path], files: tuple[str, str, str]
+) -> None:
+    page = PageConfig(host="127.0.0.1", port=0, addresses=("127.0.0.1",), mdns=False)
+    role = make(page=page, broker=BROKER, remote=replace_fields(RELAY, **own))
+    assert role._relay() == RelayReply("relay.example", 8886, 90, "u7", (), files, is_brokers=not own)
+
+
+def test_without_a_name_of_its_own_the_doorbell_is_itself_at_the_relay(make: Callable[..., CustodianRole]) -> None:
+    page = PageConfig(host="127.0.0.1", port=0, addresses=("127.0.0.1",), mdns=False)
+    role = make(page=page, broker=BROKER, remote=replace_fields(RELAY, user=""))
+    assert role._relay().account == role.device.id
+
+
+def test_without_a_relay_the_uplink_learns_none(role: CustodianRole) -> None:
+    assert role._relay() == RelayReply()
+
+
+def test_the_service_manager_hears_of_the_start_and_of_the_stop(
+    make: Callable[..., CustodianRole], tmp_path: Path, line: socket.socket
+) -> None:
+    def heard(word: str) -> str:
+        while word not in (said := line.recv(1000).decode()):
+            pass
+        return said
+
+    role = make(notify=str(tmp_path / "notify"))
+    role.start()
+    assert "waiting for an owner" in heard("READY=1")
+    role.stop()
+    heard("STOPPING=1")
 
 
 def test_without_a_place_no_cell_is_listened_to(make: Callable[..., CustodianRole]) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.core.consent import RequestState
 from agent.core.timebase import ClockQuality, seconds
-from agent.custodian import journal_sqlite
+from agent.custodian import inbox, journal_sqlite
 from agent.wire import area, area_opening, strictjson
 from agent.wire.control import Frame
 from agent.wire.disclosures import ReceiptState
@@ -289,6 +289,23 @@ def test_what_was_blocked_by_a_rate_is_asked_when_it_is_heard_again_on_another_d
     assert door.journal.blocked() == []
     door.hear(fourth)
     assert door.journal.counters()["replayed"] == 1
+    door.close()
+
+
+def test_what_is_not_listed_any_more_today_may_be_asked_again_if_only_a_rate_blocked_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inbox, "_BLOCKED_PER_DAY", 1)
+    door = Door.enrolled(limits=RequestLimits(requests_per_requester_per_day=1))
+    door.ask()
+    door.ask()
+    by_rate, for_ever = door.ask(), door.ask(not_after_s=NOW_S - 1)
+    assert len(door.journal.blocked()) == 1
+    door.hear(for_ever)
+    assert door.journal.counters() == {"blocked": 3, "replayed": 1}
+    door.clock.advance(86_401)
+    door.hear(by_rate)
+    assert door.state(by_rate) is RequestState.PENDING
     door.close()
 
 

@@ -65,6 +65,15 @@ def test_until_then_any_owner_can_take_it_back_and_nothing_was_sent(door: Door) 
     assert waits_s(door, asked.id) is None
 
 
+def test_the_wait_of_a_disclosure_that_has_ended_takes_no_memory(door: Door) -> None:
+    for _ in range(2):
+        disclosure = door.approve(door.ask(), door.segments[0]).disclosure
+        assert disclosure is not None
+        door.outgoing()
+        door.revoke(disclosure)
+    assert door.custodian.releases._delay._ripe_ns == {}
+
+
 def test_a_restart_begins_the_wait_anew(door: Door) -> None:
     asked = door.ask()
     disclosure = door.approve(asked, door.segments[0]).disclosure
