@@ -7,6 +7,8 @@
     — doorward/139e3940e64b5491 <base64 of key hash (4 bytes) ‖ signature (64 bytes)>
 
 - The origin is `doorward/<device key id>`, and so is the name of the key.  Extension lines are refused.
+- A requester's desk signs its custody logs in the same form. Their origin is `doorward-desk/<desk key id>/<log>`, with
+  the requester's id as `log`, so that no checkpoint of one log passes for another's.
 - Signatures of others (witnesses) may follow and are ignored.  The device's own must be there exactly once and verify.
 - The owner's client remembers the newest checkpoint it saw and calls `check_progress` to refuse a rollback.
 
@@ -43,7 +45,7 @@ MAX_SIGNATURES: Final = 16
 _ED25519: Final = b"\x01"
 _KEY_HASH_BYTES: Final = 4
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
-_ORIGIN: Final = re.compile(r"doorward/[0-9a-f]{16}")
+_ORIGIN: Final = re.compile(r"doorward/[0-9a-f]{16}|doorward-desk/[0-9a-f]{16}/[a-z0-9-]{1,32}")
 _SIGNATURE_LINE: Final = re.compile(r"— (?P<name>[^\s+]+) (?P<signature>[A-Za-z0-9+/]+={0,2})")
 
 
@@ -69,28 +71,28 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.encode(self.root)}\n"
 
 
-def origin_of(device: PublicKey) -> str:
-    """Returns the name of the log, which is also the name of its key."""
-    return f"doorward/{device.id}"
+def origin_of(signer: PublicKey, log: str = "") -> str:
+    """Returns the name of the log, which is also the name of its key. `log`: the requester's id, for a desk's log."""
+    return f"doorward-desk/{signer.id}/{log}" if log else f"doorward/{signer.id}"
 
 
-def verifier_key(device: PublicKey) -> str:
+def verifier_key(signer: PublicKey, log: str = "") -> str:
     """Returns the key as other tools for signed notes take it: `<name>+<hash in hex>+<base64 of type ‖ key>`."""
-    name = origin_of(device)
-    return f"{name}+{_key_hash(name, device).hex()}+{base64.encode(_ED25519 + device.raw)}"
+    name = origin_of(signer, log)
+    return f"{name}+{_key_hash(name, signer).hex()}+{base64.encode(_ED25519 + signer.raw)}"
 
 
-def sign_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey) -> bytes:
-    """Returns the signed note for the ledger's present head."""
-    device = public_key_of(private_key)
-    name = origin_of(device)
+def sign_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, log: str = "") -> bytes:
+    """Returns the signed note for the ledger's present head. `log`: as in `origin_of`."""
+    signer = public_key_of(private_key)
+    name = origin_of(signer, log)
     text = Checkpoint(name, frontier.size, frontier.root).text
-    signature = _key_hash(name, device) + private_key.sign(text.encode("utf-8"))
+    signature = _key_hash(name, signer) + private_key.sign(text.encode("utf-8"))
     return f"{text}\n— {name} {base64.encode(signature)}\n".encode()
 
 
-def open_checkpoint(note: bytes, device: PublicKey) -> Checkpoint:
-    """Returns the checkpoint in `note` after verifying the device's signature on it.
+def open_checkpoint(note: bytes, signer: PublicKey, log: str = "") -> Checkpoint:
+    """Returns the checkpoint in `note` after verifying the signature of the device, or of the desk for a `log`.
 
     Raises `FormatError` if the bytes are not a note of this form, and `OpenError` if the signature fails.
     """
@@ -104,9 +106,10 @@ def open_checkpoint(note: bytes, device: PublicKey) -> Checkpoint:
         raise FormatError("This is not a signed note.")
     text += "\n"
     checkpoint = _parse(text)
-    signature = _own_signature(signatures, origin_of(device), device)
-    if checkpoint.origin != origin_of(device) or not device.verifies(signature, text.encode("utf-8")):
-        raise _unverified()
+    name = origin_of(signer, log)
+    signature = _own_signature(signatures, name, signer)
+    if checkpoint.origin != name or not signer.verifies(signature, text.encode("utf-8")):
+        raise _unverified(name)
     return checkpoint
 
 
@@ -149,9 +152,10 @@ def _own_signature(signatures: str, name: str, key: PublicKey) -> bytes:
         if parsed["name"] == name and signature[:_KEY_HASH_BYTES] == _key_hash(name, key):
             own.append(signature[_KEY_HASH_BYTES:])
     if len(own) != 1 or len(own[0]) != SIGNATURE_BYTES:
-        raise _unverified()
+        raise _unverified(name)
     return own[0]
 
 
-def _unverified() -> OpenError:
-    return OpenError("This checkpoint is not signed by the device's key.")
+def _unverified(name: str) -> OpenError:
+    holder = "device" if name.startswith("doorward/") else "desk"
+    return OpenError(f"This checkpoint is not signed by the {holder}'s key.")

@@ -12,7 +12,7 @@ Source: RFC 6962 section 2.1 (hashing, proofs), RFC 9162 sections 2.1.3.2 and 2.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,13 +22,17 @@ __all__ = [
     "EMPTY_ROOT",
     "HASH_BYTES",
     "Frontier",
+    "GetRangeRoot",
     "check_consistency",
     "check_inclusion",
+    "consistency_path",
     "consistency_proof",
+    "inclusion_path",
     "inclusion_proof",
     "leaf_hash",
     "node_hash",
     "root_of",
+    "split",
 ]
 
 HASH_BYTES: Final = 32
@@ -97,24 +101,33 @@ def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
     return frontier.root
 
 
-def _split(size: int) -> int:
+def split(size: int) -> int:
     """Returns the largest power of two below `size` (≥ 2), at which RFC 6962 splits a tree."""
     return 1 << (size - 1).bit_length() - 1
 
 
+GetRangeRoot = Callable[[int, int], bytes]
+"""Returns the root of the tree over the leaves from the first index up to, without, the second."""
+
+
 def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """Returns the path of leaf `index`, lowest sibling first (RFC 6962, 2.1.1). Raises `FormatError` beyond the log."""
-    if not 0 <= index < len(leaf_hashes):
-        raise FormatError(f"The log has {len(leaf_hashes)} entries, so entry {index} does not exist.")
+    return inclusion_path(index, len(leaf_hashes), lambda start, end: root_of(leaf_hashes[start:end]))
+
+
+def inclusion_path(index: int, size: int, range_root: GetRangeRoot) -> tuple[bytes, ...]:
+    """Returns `inclusion_proof` for a log that stores the roots of its subtrees."""
+    if not 0 <= index < size:
+        raise FormatError(f"The log has {size} entries, so entry {index} does not exist.")
     path: list[bytes] = []
-    start, end = 0, len(leaf_hashes)
+    start, end = 0, size
     while end - start > 1:
-        middle = start + _split(end - start)
+        middle = start + split(end - start)
         if index < middle:
-            path.append(root_of(leaf_hashes[middle:end]))
+            path.append(range_root(middle, end))
             end = middle
         else:
-            path.append(root_of(leaf_hashes[start:middle]))
+            path.append(range_root(start, middle))
             start = middle
     return tuple(reversed(path))
 
@@ -124,23 +137,28 @@ def consistency_proof(leaf_hashes: Sequence[bytes], old_size: int) -> tuple[byte
 
     It is empty if `old_size` is 0 or the whole log. Raises `FormatError` if `old_size` is beyond the log.
     """
-    if not 0 <= old_size <= len(leaf_hashes):
-        raise FormatError(f"The log has {len(leaf_hashes)} entries, so it has no earlier size {old_size}.")
+    return consistency_path(old_size, len(leaf_hashes), lambda start, end: root_of(leaf_hashes[start:end]))
+
+
+def consistency_path(old_size: int, size: int, range_root: GetRangeRoot) -> tuple[bytes, ...]:
+    """Returns `consistency_proof` for a log that stores the roots of its subtrees."""
+    if not 0 <= old_size <= size:
+        raise FormatError(f"The log has {size} entries, so it has no earlier size {old_size}.")
     if old_size == 0:
         return ()
     path: list[bytes] = []
-    start, end = 0, len(leaf_hashes)
+    start, end = 0, size
     while end != old_size:
-        middle = start + _split(end - start)
+        middle = start + split(end - start)
         if old_size <= middle:
-            path.append(root_of(leaf_hashes[middle:end]))
+            path.append(range_root(middle, end))
             end = middle
         else:
-            path.append(root_of(leaf_hashes[start:middle]))
+            path.append(range_root(start, middle))
             start = middle
     if start > 0:
         # Needed unless the old tree ends in one perfect subtree, because the checker knows that root already.
-        path.append(root_of(leaf_hashes[start:end]))
+        path.append(range_root(start, end))
     return tuple(reversed(path))
 
 

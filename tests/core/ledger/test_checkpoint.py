@@ -134,3 +134,15 @@ def test_the_checkpoint_of_another_ledger_is_no_progress() -> None:
     theirs = checkpoint.open_checkpoint(checkpoint.sign_checkpoint(frontier(5), other), public_key_of(other))
     with pytest.raises(OpenError, match="two different ledgers"):
         checkpoint.check_progress(checkpoint.open_checkpoint(NOTE, DEVICE), theirs, ())
+
+
+def test_a_desks_log_has_its_own_origin_and_passes_for_no_other() -> None:
+    note = checkpoint.sign_checkpoint(frontier(5), DEVICE_PRIVATE, "rijnstad-police")
+    opened = checkpoint.open_checkpoint(note, DEVICE, "rijnstad-police")
+    assert opened == checkpoint.Checkpoint(f"doorward-desk/{DEVICE.id}/rijnstad-police", 5, frontier(5).root)
+    assert checkpoint.verifier_key(DEVICE, "rijnstad-police").startswith(f"{opened.origin}+")
+    for log, holder in (("another-police", "desk"), ("", "device")):
+        with pytest.raises(OpenError, match=f"not signed by the {holder}'s key"):
+            checkpoint.open_checkpoint(note, DEVICE, log)
+    with pytest.raises(OpenError, match="not signed by the desk's key"):
+        checkpoint.open_checkpoint(NOTE, DEVICE, "rijnstad-police")
