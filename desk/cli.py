@@ -22,7 +22,7 @@ from desk import __version__, config
 
 __all__ = ["desk", "main", "start_django"]
 
-_LAZY: Final[Mapping[str, str]] = {}
+_LAZY: Final[Mapping[str, str]] = {"audit": "desk.custody.command:audit"}
 """Commands of apps: name and "package.module:attribute". The module is imported when the command runs."""
 _FAILED: Final = 2
 

@@ -7,4 +7,5 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("desk.people.urls")),
     path("accounts/", include("allauth.urls")),
+    path("", include("desk.custody.urls")),
 ]

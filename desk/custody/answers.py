@@ -1,0 +1,77 @@
+"""Entries about the sealed files of an answer, which `doorward-desk audit` compares with the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+
+from agent.clients.requester.identity import is_id
+from agent.errors import StorageError
+from agent.platform import files
+from desk.custody.audit import Finding, FindingKind
+from desk.custody.models import Entry
+from desk.custody.sealed_files import check_folder, list_sealed_files
+from desk.people.models import Organisation
+from desk.people.organisations import folder_of
+
+__all__ = ["DELETED", "FILES_SHA256", "audit_files", "sealed_files"]
+
+DELETED: Final = "answer.deleted"
+FILES_SHA256: Final = "files_sha256"
+_ANSWER: Final = "answer "
+"""Beginning of the object of an entry about an answer. Its id follows."""
+_LISTING_LIMIT_BYTES: Final = 128 << 20
+
+
+def sealed_files(organisation: Organisation, disclosure: str) -> dict[str, object]:
+    """Returns the detail for the entry that states that an answer has arrived: the hash of the list of its files.
+
+    It also stores the list beside the log, so that an audit can name a swapped file. Raises `StorageError`.
+    """
+    listing = list_sealed_files(_folder(organisation, disclosure))
+    path = _listing_path(organisation, disclosure)
+    files.make_folder(path.parent)
+    files.write(path, listing.text)
+    return {"files": listing.count, "size_bytes": listing.size_bytes, FILES_SHA256: listing.sha256}
+
+
+def audit_files(organisation: Organisation) -> Iterator[Finding]:
+    """Yields the findings about sealed files: all that the log states as complete and not as deleted."""
+    present: dict[str, tuple[int, str]] = {}
+    deleted: dict[str, int] = {}
+    rows = Entry.objects.filter(organisation=organisation, object__startswith=_ANSWER).order_by("number")
+    for row in rows.iterator():
+        disclosure = row.object.removeprefix(_ANSWER)
+        if not is_id(disclosure):
+            continue
+        if row.action == DELETED:
+            present.pop(disclosure, None)
+            deleted[disclosure] = row.number
+        elif sha256 := row.detail.get(FILES_SHA256):
+            present[disclosure] = (row.number, str(sha256))
+    for disclosure, (number, sha256) in present.items():
+        known = _known(organisation, disclosure)
+        yield from check_folder(_folder(organisation, disclosure), f"Answer {disclosure}", sha256, known, number)
+    for disclosure, number in deleted.items():
+        if list_sealed_files(_folder(organisation, disclosure)).count:
+            said = f"Answer {disclosure}: the log states that it is deleted, and sealed files of it are there."
+            yield Finding(FindingKind.FILE_LEFT, said, number)
+
+
+def _folder(organisation: Organisation, disclosure: str) -> Path:
+    return folder_of(organisation) / "disclosures" / disclosure
+
+
+def _listing_path(organisation: Organisation, disclosure: str) -> Path:
+    folder: Path = settings.DATA / "custody" / organisation.requester_id
+    return folder / f"{disclosure}.sha256"
+
+
+def _known(organisation: Organisation, disclosure: str) -> bytes | None:
+    try:
+        return files.read(_listing_path(organisation, disclosure), _LISTING_LIMIT_BYTES)
+    except StorageError:
+        return None  # the listing helps to name a file; its hash in the log decides

@@ -1,0 +1,259 @@
+"""The log in a database: numbers without gaps, entries that share the fate of their act, and audits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from django.db import connection, transaction
+
+from agent.core.ledger.checkpoint import open_checkpoint
+from desk.custody import log
+from desk.custody.answers import sealed_files
+from desk.custody.audit import audit_rows
+from desk.custody.command import audit
+from desk.custody.keys import desk_key
+from desk.custody.log_file import check_extract
+from desk.custody.models import Entry, LogHead
+from desk.people.models import Organisation
+from desk.people.organisations import folder_of
+from desk.people.roles import Role
+from tests.desk.agencies import Agency
+
+DISCLOSURE = "5f" * 16
+
+
+def numbers(organisation: Organisation) -> list[int]:
+    return list(Entry.objects.filter(organisation=organisation).order_by("pk").values_list("number", flat=True))
+
+
+def filled(agency: Agency, count: int = 9) -> Organisation:
+    for number in range(count):
+        log.record(agency.organisation, agency.people[Role.VIEWER], "clip.played", f"clip {number}", case="2026-17")
+    return agency.organisation
+
+
+def arrived(organisation: Organisation) -> None:
+    detail = sealed_files(organisation, DISCLOSURE)
+    log.record(organisation, "receiver", "answer.received", f"answer {DISCLOSURE}", case="2026-17", **detail)
+
+
+def run_audit(*arguments: str) -> Result:
+    return CliRunner().invoke(audit, arguments)
+
+
+def sql(statement: str, *values: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def test_an_entry_says_who_did_what_and_an_extract_proves_it(agency: Agency) -> None:
+    organisation = filled(agency)
+    row = Entry.objects.filter(case_number="2026-17").latest("number")
+    assert (row.actor, row.action) == ("viewer <viewer@rijnstad-police.example>", "clip.played")
+    head, entries = check_extract(log.extract(organisation, [row]), desk_key())
+    assert [each.object for each in entries] == ["clip 8"]
+    assert head.size == Entry.objects.count()
+
+
+def test_an_act_that_fails_takes_its_entry_with_it(agency: Agency) -> None:
+    before = numbers(agency.organisation)
+
+    def act() -> None:
+        with transaction.atomic():
+            log.record(agency.organisation, "receiver", "case.deleted", "case 1")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        act()
+    assert numbers(agency.organisation) == before
+    filled(agency, 1)
+    assert run_audit().exit_code == 0
+
+
+def test_writers_at_the_same_time_get_consecutive_numbers(agency: Agency) -> None:
+    start, before = threading.Barrier(6), len(numbers(agency.organisation))
+
+    def write(writer: int) -> None:
+        start.wait()
+        for number in range(8):
+            with transaction.atomic():
+                log.record(agency.organisation, f"writer {writer}", "clip.played", f"clip {number}")
+        connection.close()
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert numbers(agency.organisation) == list(range(before + 48))
+    assert run_audit().exit_code == 0
+
+
+def test_each_organisation_has_its_own_log(agency: Agency, other_agency: Agency) -> None:
+    filled(agency, 3)
+    log.record(other_agency.organisation, "receiver", "answer.quarantined", "answer")
+    for each in (agency, other_agency):
+        assert numbers(each.organisation) == list(range(len(numbers(each.organisation))))
+        note = log.newest_note(each.organisation)
+        assert open_checkpoint(note, desk_key(), each.organisation.requester_id).size == len(numbers(each.organisation))
+    assert run_audit().output.count("✓") == 2
+    assert run_audit("--organisation", "rijnstad-police").output.count("✓") == 1
+
+
+def test_an_entry_is_found_by_the_case_in_its_detail_or_in_its_object(agency: Agency) -> None:
+    for object_, detail in (("case 2026-17", {}), ("answer x", {"case": "2026-17"}), ("answer y", {"case": 5})):
+        log.record(agency.organisation, "receiver", "note.written", object_, **detail)
+    assert list(Entry.objects.exclude(case_number="").values_list("case_number", flat=True)) == ["2026-17"] * 2 + ["5"]
+    log.record(agency.organisation, "receiver", "answer.deleted", "answer of no id")
+    assert run_audit().exit_code == 0
+
+
+def test_a_detail_that_is_too_long_does_not_stop_the_act(agency: Agency) -> None:
+    row = log.record(agency.organisation, "x" * 400, "a" * 90, "o" * 400, case="17", much="x" * 100_000)
+    assert (row.detail, len(row.actor), len(row.action), len(row.object)) == ({"case": "17", "cut": True}, 160, 40, 120)
+    assert run_audit().exit_code == 0
+
+
+def _remove(_folder: Path) -> None:
+    sql("DELETE FROM custody_entry WHERE number = 4")
+
+
+def _remove_the_newest(_folder: Path) -> None:
+    sql("DELETE FROM custody_entry WHERE number = (SELECT max(number) FROM custody_entry)")
+
+
+def _change(_folder: Path) -> None:
+    sql("UPDATE custody_entry SET actor = 'Another' WHERE number = 4")
+
+
+def _move_to_another_case(_folder: Path) -> None:
+    sql("UPDATE custody_entry SET case_number = '' WHERE number = 4")
+
+
+def _reorder(_folder: Path) -> None:
+    for old, new in ((4, 99), (5, 4), (99, 5)):
+        sql("UPDATE custody_entry SET number = %s WHERE number = %s", new, old)
+
+
+def _change_with_its_hash(_folder: Path) -> None:
+    row = Entry.objects.get(number=4)
+    row.actor = "Another"
+    rewritten = audit_rows([log.StoredRow(4, log.entry_of(row), b"")], b"", desk_key(), "rijnstad-police")
+    row.leaf = rewritten.root  # the root over one leaf is its hash
+    row.save()
+
+
+def _swap_a_file(folder: Path) -> None:
+    (folder / "1.age").write_bytes(b"another film")
+
+
+def _remove_a_file(folder: Path) -> None:
+    (folder / "1.age").unlink()
+
+
+PLANTS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a row removed": (_remove, "removed: Entry 4 is missing."),
+    "the newest row removed": (_remove_the_newest, "removed: The log ends after"),
+    "a row changed": (_change, "changed: Entry 4 was changed"),
+    "a row moved to another case": (_move_to_another_case, "changed: Entry 4 was changed: its case differs"),
+    "rows reordered": (_reorder, "reordered: Entry 4 is out of its order"),
+    "a row and its hash changed": (_change_with_its_hash, "rewritten: "),
+    "a sealed file swapped": (_swap_a_file, "file-changed: Answer 5f5f"),
+    "a sealed file removed": (_remove_a_file, "file-missing: Answer 5f5f"),
+}
+
+
+@pytest.mark.parametrize(("plant", "said"), PLANTS.values(), ids=PLANTS)
+def test_the_audit_names_each_planted_change(agency: Agency, plant: Callable[[Path], None], said: str) -> None:
+    organisation = filled(agency)
+    folder = folder_of(organisation) / "disclosures" / DISCLOSURE
+    folder.mkdir(parents=True)
+    for name in ("0.age", "1.age", "request.dsse"):
+        (folder / name).write_bytes(name.encode())
+    arrived(organisation)
+    result = run_audit()
+    assert (result.exit_code, "✗" in result.output) == (0, False)
+    plant(folder)
+    result = run_audit()
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+def test_files_that_the_log_states_as_deleted_must_be_gone(agency: Agency) -> None:
+    organisation = agency.organisation
+    folder = folder_of(organisation) / "disclosures" / DISCLOSURE
+    folder.mkdir(parents=True)
+    (folder / "0.age").write_bytes(b"sealed")
+    arrived(organisation)
+    log.record(organisation, "retention", "answer.deleted", f"answer {DISCLOSURE}", case="2026-17")
+    assert "file-left" in run_audit().output
+    (folder / "0.age").unlink()
+    assert run_audit().exit_code == 0
+    assert run_audit("--no-files").exit_code == 0
+
+
+def test_an_old_backup_is_whole_and_signed_and_only_the_kept_checkpoint_shows_it(
+    agency: Agency, tmp_path: Path
+) -> None:
+    organisation = filled(agency, 4)
+    entries, head = list(Entry.objects.all()), LogHead.objects.get(organisation=organisation)
+    filled(agency, 5)
+    kept = tmp_path / "kept.txt"
+    kept.write_bytes(log.newest_note(organisation))
+    filled(agency, 2)
+    assert run_audit("--checkpoint", str(kept)).exit_code == 0
+
+    Entry.objects.all().delete()
+    Entry.objects.bulk_create(entries)
+    LogHead.objects.filter(organisation=organisation).update(frontier=head.frontier, note=head.note)
+    assert run_audit().exit_code == 0
+    result = run_audit("--checkpoint", str(kept))
+    assert result.exit_code == 1
+    assert "rolled-back: " in result.output
+    # The desk goes on from the backup, until its log is longer than the checkpoint again.
+    filled(agency, 9)
+    result = run_audit("--checkpoint", str(kept))
+    assert result.exit_code == 1
+    assert "rewritten: " in result.output
+
+
+def test_a_desk_with_another_key_is_noticed(agency: Agency, data: Path, tmp_path: Path) -> None:
+    organisation = filled(agency, 1)
+    kept, key = tmp_path / "kept.txt", desk_key()
+    kept.write_bytes(log.newest_note(organisation))
+    (data / "custody" / "signing.key").unlink()
+    from desk.custody import keys
+
+    keys._load.cache_clear()
+    filled(agency, 1)
+    result = run_audit("--checkpoint", str(kept), "--key", key.text)
+    assert (result.exit_code, result.output.count("unsigned: ")) == (1, 2)
+    keys._load.cache_clear()
+
+
+def test_a_downloaded_log_is_audited_without_the_desk(agency: Agency, tmp_path: Path) -> None:
+    organisation = filled(agency)
+    paths = [str(tmp_path / name) for name in ("log.jsonl", "head.txt", "kept.txt")]
+    Path(paths[2]).write_bytes(log.newest_note(organisation))
+    filled(agency, 1)
+    from desk.custody.log_file import write_log
+
+    rows = (log.entry_of(row) for row in Entry.objects.order_by("number"))
+    Path(paths[0]).write_bytes(b"".join(write_log(log.header_of(organisation), rows)))
+    Path(paths[1]).write_bytes(log.newest_note(organisation))
+    offline = ("--log", paths[0], "--head", paths[1], "--checkpoint", paths[2], "--key", desk_key().text)
+    assert run_audit(*offline).exit_code == 0
+    Path(paths[0]).write_bytes(Path(paths[0]).read_bytes().replace(b"clip 3", b"clip 9"))
+    assert run_audit(*offline).exit_code == 1
+
+
+def test_an_audit_that_cannot_run_says_what_to_do(agency: Agency, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"")
+    for arguments in (["--organisation", "nobody"], ["--log", str(tmp_path / "log")]):
+        result = run_audit(*arguments)
+        assert result.exception is not None
+        assert "Give" in str(result.exception)
