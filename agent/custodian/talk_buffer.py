@@ -82,9 +82,8 @@ class TalkBuffer:
         """The operation `talk_begin`: an offer for the key `to`, or the name of the owner who talks."""
         with self._changed:
             name = self._owner_of(asked.to)
-            talker = self._talker(asked.challenge)
-            if talker is not None or not self._floor.take(asked.challenge, name or "Another phone", self._monotonic()):
-                return {"state": TalkState.READY.value, "talker": talker or self._floor.holder}, b""
+            if not self._floor.take(asked.challenge, name or "Another phone", self._monotonic()):
+                return {"state": TalkState.READY.value, "talker": self._floor.holder}, b""
             offer = self._wait_for_offer(asked)
             self._floor.release(asked.challenge)
             if offer is None:
@@ -159,10 +158,6 @@ class TalkBuffer:
             return None  # another one has asked since
         offer, self._asked, self._offer = self._offer, None, None
         return offer
-
-    def _talker(self, challenge: str) -> str | None:
-        """Returns who talks, apart from the asker itself."""
-        return None if self._floor.session == challenge else self._floor.taken(self._monotonic())
 
     def _asks(self) -> bool:
         return self._asked is not None and self._offer is None

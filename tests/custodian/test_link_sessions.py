@@ -440,6 +440,31 @@ def test_a_cancelled_request_is_dropped(bench: Bench) -> None:
     assert client.ask("status").head["ok"]
 
 
+def test_the_answer_to_a_request_that_is_cancelled_while_it_runs_is_not_sent(bench: Bench, gate: Gate) -> None:
+    client = bench.client()
+    (found,) = bench.link._connections.values()
+    cancelled = client.start("status")
+    assert gate.wait_for(1)
+    client.session.cancel(cancelled)
+    client.flush()
+    gate.open()
+    bench.wait_until_none_runs(found)
+    assert client.ask("status").head["ok"]
+    assert cancelled not in client.whole.keys() | client.answers.keys()
+
+
+def test_the_answer_to_a_request_of_a_session_that_ends_meanwhile_takes_no_memory(bench: Bench, gate: Gate) -> None:
+    client = bench.client()
+    (found,) = bench.link._connections.values()
+    client.start("status")
+    assert gate.wait_for(1)
+    bench.listed.clear()
+    bench.link.on_time()
+    gate.open()
+    bench.wait_until_none_runs(found)
+    assert found.answer_bytes == 0
+
+
 def test_a_viewer_that_stops_reading_holds_one_window_on_the_way(bench: Bench) -> None:
     bench.body = bytes(6 << 20)
     client = bench.client()
