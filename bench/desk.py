@@ -36,8 +36,8 @@ from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.request_builder import RequestDraft
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.wire.area import Circle
-from agent.wire.fields import Incident, Kind
-from agent.wire.messages import Contact, FootageRequest
+from agent.wire.fields import Incident, Kind, OnwardKind
+from agent.wire.messages import Contact, FootageRequest, Onward
 from tests.cameras import gops_of, play
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S
 from tests.clients.requester.doors import Door, TestClock
@@ -83,6 +83,9 @@ def draft(case: str) -> RequestDraft:
         incident=Incident.BURGLARY,
         description="A burglary in the street.",
         contact=Contact(name="Det. R. Visser", email="r.visser@rijnstad.example"),
+        retention_days=90,
+        onward=Onward(to=(OnwardKind.COURT,)),
+        language="en",
     )
 
 

@@ -20,8 +20,8 @@ from agent.clients.requester.publisher import PublishQueue, publish_pending
 from agent.clients.requester.request_builder import RequestDraft
 from agent.platform import files
 from agent.wire.area import Circle
-from agent.wire.fields import Incident, Kind
-from agent.wire.messages import Contact
+from agent.wire.fields import Incident, Kind, OnwardKind
+from agent.wire.messages import Contact, Onward
 
 NOW_S = 1_800_000_000
 PART = 50
@@ -37,6 +37,9 @@ def question(number: int) -> RequestDraft:
         incident=Incident.BURGLARY,
         description="A burglary in the street.",
         contact=Contact(name="Det. R. Visser", email="r.visser@rijnstad.example"),
+        retention_days=90,
+        onward=Onward(to=(OnwardKind.COURT,)),
+        language="en",
     )
 
 

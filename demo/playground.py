@@ -50,6 +50,7 @@ STEPS: tuple[Step, ...] = (
         "As the police, send a request to the neighbourhood.",
         "doorward requester request --case 2026/17 --incident vandalism --description 'A car was scratched.' "
         f"--contact-name 'Desk 4' --contact-email desk4@police.example --circle {_CIRCLE} "
+        "--retention-days 90 --onward court,defence --language en "
         '--from "$(date -u -d \'-20 min\' +%FT%TZ)" --to "$(date -u +%FT%TZ)"',
     ),
     Step("As the owner, list the requests. REQUEST below is the id or its first letters.", "doorward owner review"),

@@ -18,6 +18,7 @@ from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import IdentityKind, OwnerKeys
 from agent.clients.owner.review import RequestReview
 from agent.clients.owner.trust_roots import add_trust_root, offer_bundle
+from agent.clients.promise import promised
 from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
@@ -37,8 +38,8 @@ from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
 from agent.wire.area import Circle
-from agent.wire.fields import Incident, Kind
-from agent.wire.messages import Contact
+from agent.wire.fields import Incident, Kind, OnwardKind
+from agent.wire.messages import Contact, Onward
 from demo.contact_sheet import SheetTile, TileState, contact_sheet
 from demo.evidence import Loot, Published, published_by, steal
 from demo.ringing import RingingCamera
@@ -267,6 +268,7 @@ class Story:
             f"{review.request.incident.value}: {len(review.segments)} segments match"
             f"{'' if review.certain else ' (uncertain, because the clock is not synchronised)'}."
         )
+        self._tell.say(promised(review.request, review.requester.name))
         self.media = {segment.id: review.open(segment.id).media for segment in review.segments}
         count = len(review.segments)
         chosen = tuple(segment.id for segment in review.segments[count // 4 : max(count // 4 + 1, count * 5 // 8)])
@@ -378,6 +380,9 @@ class Story:
             incident=Incident.VANDALISM,
             description="A parked car was damaged. Footage of the street may show when.",
             contact=Contact(name="Desk Rijnstad", email="desk@rijnstad.example"),
+            retention_days=180,
+            onward=Onward(to=(OnwardKind.COURT, OnwardKind.DEFENCE, OnwardKind.RECORDS), basis="Open Government Act"),
+            language="en",
         )
 
     def _outcomes(self) -> list[tuple[Asked, str]]:

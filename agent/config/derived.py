@@ -28,6 +28,7 @@ def request_limits(requests: RequestsConfig) -> RequestLimits:
         area_min_m2=requests.smallest_area_m2,
         area_max_m2=requests.largest_area_m2,
         life_max_s=requests.longest_validity_days * 86_400,
+        retention_max_days=requests.longest_retention_days,
         requests_per_case=requests.requests_per_case,
         requests_per_requester_per_day=requests.requests_per_requester_per_day,
         requests_per_day=requests.requests_per_day,

@@ -269,6 +269,7 @@ class RequestsConfig(Section, frozen=True, kw_only=True):
     largest_area_m2: Annotated[int, Meta(ge=64_750, le=1_294_994)] = 1_294_994
     longest_look_back_days: Annotated[int, Meta(ge=1, le=45)] = 45
     longest_validity_days: Annotated[int, Meta(ge=1, le=30)] = 30
+    longest_retention_days: Annotated[int, Meta(ge=1, le=3653)] = 3653
     requests_per_case: Annotated[int, Meta(ge=1, le=2)] = 2
     requests_per_requester_per_day: Annotated[int, Meta(ge=1, le=50)] = 10
     requests_per_day: Annotated[int, Meta(ge=1, le=200)] = 30

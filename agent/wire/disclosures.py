@@ -36,7 +36,7 @@ from agent.wire.fields import (
     distinct,
 )
 from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
+from agent.wire.messages import MAX_NAME_CHARACTERS, RetentionDays, payload_type
 from agent.wire.statements import MAX_CLIPS, MAX_ENROLMENTS, MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
 from agent.wire.strictjson import Message
 
@@ -281,8 +281,8 @@ class Receipt(Message, frozen=True, kw_only=True):
     missing. An older receipt counts data that is still on its way."""
     unopened: Annotated[tuple[PartRange, ...], Meta(max_length=_MAX_SPANS)] = ()
     """Parts that match their hashes but fail to open as film, sound or still. Only in a complete receipt."""
-    retention_days: Annotated[int, Meta(ge=0, le=36_525)] | None = None
-    """Number of days for which the requester states it will keep the footage."""
+    retention_days: RetentionDays | None = None
+    """The request's `retention_days`, or less. An owner's client reports more as a broken promise."""
     time_s: UtcS | None = None
 
     def __post_init__(self) -> None:

@@ -26,6 +26,8 @@ __all__ = [
     "KeyText",
     "Kind",
     "Label",
+    "LanguageTag",
+    "OnwardKind",
     "RecipientText",
     "RequesterId",
     "SegmentIdText",
@@ -56,6 +58,14 @@ RequesterId = Annotated[str, form(_LABEL, "1 to 32 of a-z, 0-9 and -")]
 """A name id: fit for an MQTT topic level, a file name and a certificate's common name."""
 Label = Annotated[str, form(_LABEL, "1 to 32 of a-z, 0-9 and -")]
 """Name of an owner's key. It travels with each disclosure, so use a label such as `owner-1`, not a person's name."""
+LanguageTag = Annotated[
+    str,
+    form(
+        r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?\Z",
+        "a language like en, nl-BE or zh-Hant-TW",
+    ),
+]
+"""BCP 47: language, script and region, in the capitals that RFC 5646 recommends. So each language has one spelling."""
 SegmentIdText = Annotated[str, form(r"^[a-z2-7]{26}\Z", "26 of a-z and 2-7")]
 RecipientText = Annotated[str, form(rf"^age1(pq1{_BECH32}{{1952}}|{_BECH32}{{58}})\Z", "an age recipient, age1…")]
 """Form of an age recipient, hybrid or X25519. The age code checks its checksum and points."""
@@ -96,6 +106,27 @@ class Incident(enum.Enum):
     VANDALISM = "vandalism"
     VEHICLE_CRIME = "vehicle-crime"
     OTHER = "other"
+
+
+class OnwardKind(enum.Enum):
+    """Parties to whom a law or its own policy may make a requester pass footage on. The last two make it public."""
+
+    COURT = "court"
+    """Courts and prosecutors."""
+    DEFENCE = "defence"
+    """The accused and their lawyers."""
+    PARTIES = "parties"
+    """People and insurers who are parties to the case."""
+    AGENCIES = "agencies"
+    """Other authorities of the requester's country."""
+    ABROAD = "abroad"
+    """Authorities of other countries."""
+    CONTRACTORS = "contractors"
+    """Companies that store or examine it for the requester."""
+    RECORDS = "records"
+    """Each person who asks for it under a law on access to public records."""
+    APPEAL = "appeal"
+    """The public: the requester may publish it to find people or witnesses."""
 
 
 class ZoneKind(enum.Enum):

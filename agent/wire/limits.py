@@ -37,6 +37,7 @@ _HARD_BOUNDS: Final = {
     "area_min_m2": 64_750,
     "area_max_m2": 1_294_994,
     "life_max_s": 30 * _DAY_S,
+    "retention_max_days": 3_653,
     "requests_per_case": 2,
     "requests_per_requester_per_day": 50,
     "requests_per_day": 200,
@@ -52,6 +53,7 @@ class OverLimit(enum.Enum):
     LOOK_BACK_TOO_FAR = "look-back too far"
     AREA_TOO_SMALL = "area too small"
     AREA_TOO_LARGE = "area too large"
+    KEPT_TOO_LONG = "kept too long"
     EXPIRED = "expired"
     LIVES_TOO_LONG = "expires too late"
     OUTSIDE_REGIONS = "outside the region of this requester"
@@ -91,6 +93,7 @@ class RequestLimits:
     area_min_m2: int = _HARD_BOUNDS["area_min_m2"]
     area_max_m2: int = _HARD_BOUNDS["area_max_m2"]
     life_max_s: int = _HARD_BOUNDS["life_max_s"]
+    retention_max_days: int = _HARD_BOUNDS["retention_max_days"]
     requests_per_case: int = _HARD_BOUNDS["requests_per_case"]
     requests_per_requester_per_day: int = 10
     requests_per_day: int = 30
@@ -136,6 +139,7 @@ def check(
     return (
         _of_window(request, limits)
         or _of_area(request, limits, near)
+        or (OverLimit.KEPT_TOO_LONG if request.retention_days > limits.retention_max_days else None)
         or (None if now_s is None else check_times(request.from_s, request.to_s, request.not_after_s, limits, now_s))
         or _of_rate(limits, earlier)
     )

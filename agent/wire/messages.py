@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Final
 
-from msgspec import field
+from msgspec import Meta, field
 
 from agent.errors import FormatError
 from agent.wire import text
@@ -23,6 +23,8 @@ from agent.wire.fields import (
     Incident,
     KeyId,
     Kind,
+    LanguageTag,
+    OnwardKind,
     RequesterId,
     Sequence,
     UtcS,
@@ -37,6 +39,8 @@ __all__ = [
     "Contact",
     "Deletion",
     "FootageRequest",
+    "Onward",
+    "RetentionDays",
     "Withdrawal",
     "payload_type",
 ]
@@ -46,6 +50,9 @@ MAX_CASE_CHARACTERS: Final = 64
 MAX_NAME_CHARACTERS: Final = 100
 MAX_TITLE_CHARACTERS: Final = 100
 MAX_REASON_CHARACTERS: Final = 200
+MAX_BASIS_CHARACTERS: Final = 120
+RetentionDays = Annotated[int, Meta(ge=0, le=36_525)]
+"""Number of days for which a requester states that it keeps footage."""
 
 
 def payload_type(name: str) -> str:
@@ -64,6 +71,24 @@ class Contact(Message, frozen=True):
         text.check("contact.name", self.name, MAX_NAME_CHARACTERS)
         if self.email is None and self.phone is None:
             raise FormatError("contact: neither email nor phone.", remedy="Name a way to reach the contact.")
+
+
+class Onward(Message, frozen=True):
+    """To whom a law or its own policy may make the requester pass the footage on. Empty: to no one.
+
+    The kinds are a closed list, so that each owner's client says them in the owner's language.
+    """
+
+    to: Annotated[tuple[OnwardKind, ...], Meta(max_length=len(OnwardKind))]
+    basis: str | None = None
+    """Name of the law or policy, in the requester's words."""
+
+    def __post_init__(self) -> None:
+        names = [kind.value for kind in self.to]
+        if names != sorted(set(names)):
+            raise FormatError("onward.to: each kind at most once, in alphabetical order.")
+        if self.basis is not None:
+            text.check("onward.basis", self.basis, MAX_BASIS_CHARACTERS)
 
 
 class FootageRequest(Message, frozen=True):
@@ -90,6 +115,11 @@ class FootageRequest(Message, frozen=True):
     reply: HybridRecipientText
     """Fresh for each request, so that opening one answer reveals no other."""
     contact: Contact
+    retention_days: Annotated[int, Meta(ge=1, le=36_525)]
+    """Days from its arrival after which the requester deletes the footage, unless a law or a court requires longer."""
+    onward: Onward
+    language: LanguageTag
+    """Language of the requester's words in this request, so that a client can mark them."""
 
     def __post_init__(self) -> None:
         text.check("case", self.case, MAX_CASE_CHARACTERS)

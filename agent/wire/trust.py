@@ -99,6 +99,7 @@ class EntryLimits(Message, frozen=True):
     area_min_m2: _Bound | None = None
     area_max_m2: _Bound | None = None
     life_max_s: _Bound | None = None
+    retention_max_days: _Bound | None = None
     requests_per_case: _Bound | None = None
     requests_per_requester_per_day: _Bound | None = None
 

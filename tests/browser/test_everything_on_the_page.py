@@ -21,9 +21,9 @@ from agent.core.vault.records import GapReason
 from agent.errors import OpenError
 from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle
-from agent.wire.fields import Incident, Kind
+from agent.wire.fields import Incident, Kind, OnwardKind
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.messages import Contact
+from agent.wire.messages import Contact, Onward
 from agent.wire.statements import Settings
 from tests.browser.home import Home
 from tests.browser.house import PASSPHRASE, PHONE, a_house, phones, years_of_events
@@ -564,6 +564,9 @@ def test_what_a_requester_writes_stays_text(home: Home) -> None:
             incident=Incident.THEFT,
             description=words,
             contact=Contact(name="<i>The desk</i>", phone="12345678"),
+            retention_days=90,
+            onward=Onward(to=(OnwardKind.APPEAL,), basis="<u>Article 5</u>"),
+            language="en",
         )
         signed = messages.make_request(police.requester, question, now_s=now_s)
         with police.connected() as bus:
@@ -574,13 +577,49 @@ def test_what_a_requester_writes_stays_text(home: Home) -> None:
             "ana",
             """await page.locator("blockquote", {hasText: args.words}).waitFor();
                return {words: await page.locator("blockquote").innerText(), title: await page.title(),
-                       made: await page.locator("main img[src=x], main script, main i, main .facts b").count()};""",
+                       made: await page.locator("main img[src=x], main script, main i, main .facts b, main u").count()};""",
             words=words,
         )
         assert shown["words"] == words
         assert shown["made"] == 0
         assert "owned" not in shown["title"]
     assert people.browser.troubles("ana") == []
+
+
+def test_before_the_yes_the_page_says_what_the_requester_promises(home: Home) -> None:
+    people, request = home.people, home.asked("2026-12")
+    people.open_request("ana", request)
+    keeps = "states that it keeps what you share for 90 days from its arrival"
+    passed = "Law or policy may make it pass your footage on to: courts and prosecutors."
+    shown = str(people.run("ana", 'return page.locator("main").innerText();'))
+    assert "90 days from its arrival, unless a law or a court requires longer." in shown
+    assert "In their words: Police Act" in " ".join(shown.split())
+    people.tick_first_clip("ana")
+    people.run("ana", 'await page.getByRole("button", {name: "Share what I chose"}).click();')
+    asked = str(people.run("ana", 'return page.locator(".dialog").innerText();'))
+    assert keeps in asked
+    assert passed in asked
+    assert "Parts that have left cannot be called back" in asked
+    people.sign("ana", "Sign and share")
+    left = people.run("ana", 'const left = page.locator(".left"); await left.waitFor(); return left.innerText();')
+    assert keeps in str(left), "and beside what was shared"
+    assert people.browser.troubles("ana") == []
+
+
+def test_a_promise_is_said_in_the_owners_language_and_a_requesters_words_carry_theirs(home: Home) -> None:
+    people, request = home.people, home.asked("2026-13")
+    people.run("ana", 'await page.getByLabel("Language").selectOption("es");')
+    people.open_request("ana", request)
+    shown = people.run(
+        "ana",
+        """await page.locator("blockquote").waitFor();
+           return {words: await page.locator("blockquote p").getAttribute("lang"),
+                   law: await page.locator(".facts bdi", {hasText: "Police Act"}).getAttribute("lang"),
+                   text: await page.locator("main").innerText()};""",
+    )
+    assert (shown["words"], shown["law"]) == ("en", "en")
+    assert "90 días desde que llega, salvo que una ley o un tribunal exija más." in shown["text"]
+    assert "tribunales y fiscales" in shown["text"]
 
 
 def test_hostile_files_in_the_vault_are_named_and_break_nothing(home: Home) -> None:

@@ -42,9 +42,9 @@ from agent.ports import CameraEnd, Microphone
 from agent.recorder.capture.camera_file import FileCamera
 from agent.solo import Solo
 from agent.wire.area import Circle
-from agent.wire.fields import Incident, Kind
+from agent.wire.fields import Incident, Kind, OnwardKind
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.messages import Contact
+from agent.wire.messages import Contact, Onward
 from demo.evidence import Published, published_by
 from demo.ringing import RingingCamera
 from tests.scenarios.witness import Accounted, Auditor, Witness, WitnessedBroker, ledger_of
@@ -186,6 +186,9 @@ class Asker:
             incident=Incident.THEFT,
             description="A bicycle was taken.",
             contact=Contact(name="The desk", email="desk@example.org"),
+            retention_days=90,
+            onward=Onward(to=(OnwardKind.COURT,), basis="Police Act"),
+            language="en",
         )
         signed = messages.make_request(self.requester, question, now_s=now_s, checked=checked)
         with self.connected() as bus:

@@ -32,17 +32,26 @@ INCIDENT = one_of(
     "trespass", "vandalism", "vehicle-crime", "other",
 )  # fmt: skip
 EMAIL = matching(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}")
+ONWARD = one_of("court", "defence", "parties", "agencies", "abroad", "contractors", "records", "appeal")
+LANGUAGE = matching(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
 PHONE = matching(r"(?=.{4,32}$)[0-9+][0-9 ]*[0-9]")
 DAY_S = 86_400
 ACCEPTED = ("footage-request", "withdrawal", "deletion", "receipt", "bulletin")
 """Messages that a device takes over MQTT."""
 LIMITS = ("window_min_s", "window_max_s", "look_back_max_s", "area_min_m2", "area_max_m2", "life_max_s",
+          "retention_max_days",
           "requests_per_case", "requests_per_requester_per_day")  # fmt: skip
 
 
 def contact(value: Any) -> dict[str, Any]:
     found = fields(value, {"name": text(100)}, {"email": EMAIL, "phone": PHONE})
     refuse_unless(len(found) > 1, "no way to reach them")
+    return found
+
+
+def onward(value: Any) -> dict[str, Any]:
+    found = fields(value, {"to": many(ONWARD, 0, 8)}, {"basis": text(120)})
+    refuse_unless(found["to"] == sorted(set(found["to"])), "order of those it is passed on to")
     return found
 
 
@@ -53,6 +62,7 @@ def footage_request(value: Any) -> dict[str, Any]:
             "v": V1, "id": HEX32, "requester": LABEL, "seq": integer(1), "trust_root": KEY_ID, "kind": KIND,
             "case": text(64), "incident": INCIDENT, "description": text(500), "area": area, "from": SECONDS,
             "to": SECONDS, "not_after": SECONDS, "reply": HYBRID, "contact": contact,
+            "retention_days": integer(1, 36_525), "onward": onward, "language": LANGUAGE,
         },
     )  # fmt: skip
     refuse_unless(found["from"] < found["to"], "window")
@@ -138,6 +148,7 @@ def _over(request: Mapping[str, Any], signer: Mapping[str, Any], now_s: int) -> 
         (window_s > 43_200, "window too long"),
         (size_m2 > 1_294_994, "area too large"),
         (size_m2 <= 1_294_994 and request["area"].opened_m2 < 64_750, "area too small"),
+        (request["retention_days"] > 3653, "kept too long"),
         (request["to"] > now_s + 300, "window in the future"),
         (request["from"] < now_s - 45 * DAY_S, "look-back too far"),
         (request["not_after"] < now_s, "expired"),

@@ -210,11 +210,12 @@ def test_every_state_entry_and_kind_of_the_device_has_words() -> None:
     from agent.core.object_detection.labels import ObjectLabel
     from agent.core.vault.records import GapReason
     from agent.custodian.custodian_process import _NO_RECORDER
-    from agent.wire.fields import Incident, Kind
+    from agent.wire.fields import Incident, Kind, OnwardKind
 
     english = json.loads((WEB / "texts" / "en.json").read_text())
     for prefix, values in (
-        ("state", RequestState), ("ledger", EntryKind), ("kind", Kind), ("incident", Incident), ("gap", GapReason),
+        ("state", RequestState), ("ledger", EntryKind), ("kind", Kind), ("onward", OnwardKind),
+        ("incident", Incident), ("gap", GapReason),
         ("event", EventKind), ("event", ObjectLabel), ("link", LinkFault),
     ):  # fmt: skip
         missing = [each.value for each in values if f"{prefix}.{each.value}" not in english]

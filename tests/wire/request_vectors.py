@@ -118,6 +118,20 @@ def _accepted() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "case of 64 characters", {"case": "7" * 64}
     yield "contact by phone only", {"contact": {"name": "Ada Krüger", "phone": "+49 40 1234"}}
     yield "contact by email only", {"contact": {"name": "Ada Krüger", "email": "a@police.example"}}
+    yield "kept for one day", {"retention_days": 1}
+    yield "kept for exactly ten years", {"retention_days": 3653}
+    yield "passed on to nobody", {"onward": {"to": []}}
+    yield (
+        "passed on to each kind",
+        {
+            "onward": {
+                "to": ["abroad", "agencies", "appeal", "contractors", "court", "defence", "parties", "records"],
+                "basis": "ä" * 120,
+            }
+        },
+    )
+    for tag in ("nl-BE", "zh-Hant-TW", "es-419", "haw"):
+        yield f"language {tag}", {"language": tag}
     yield "sequence number 1", {"seq": 1}
     yield "sequence number 2^53 - 1", {"seq": 2**53 - 1}
 
@@ -139,6 +153,8 @@ def _over_limit() -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "expired in 1970", {"not_after": 0}, "expired"
     yield "expires one second over 30 days", {"not_after": NOW + 30 * DAY + 1}, "expires too late"
     yield "expires in the year 9999", {"not_after": 253_402_300_799}, "expires too late"
+    yield "kept for one day over ten years", {"retention_days": 3654}, "kept too long"
+    yield "kept for a hundred years", {"retention_days": 36_525}, "kept too long"
     yield "circle of 143 m", circle(143), "area too small"
     yield "circle of 1 m", circle(1), "area too small"
     yield "circle of 643 m", circle(643), "area too large"
@@ -226,6 +242,24 @@ def _malformed_fields() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "contact with a link for a name", {"contact": {"name": "www.police", "phone": "+49 40 1234"}}
     yield "contact with a bad address", {"contact": {"name": "Ada", "email": "ada"}}
     yield "contact with words for a phone", {"contact": {"name": "Ada", "phone": "call me"}}
+    yield "kept for no day", {"retention_days": 0}
+    yield "kept for more than a hundred years", {"retention_days": 36_526}
+    yield "kept for ever", {"retention_days": "ever"}
+    yield "passed on to an unknown kind", {"onward": {"to": ["press"]}}
+    yield "passed on twice to one kind", {"onward": {"to": ["court", "court"]}}
+    yield "passed on out of order", {"onward": {"to": ["defence", "court"]}}
+    yield "passed on without a list", {"onward": {"basis": "Police data act"}}
+    yield "passed on as text", {"onward": "court"}
+    yield "passed on with an unknown key", {"onward": {"to": [], "never": True}}
+    yield "passed on under a law of 121 characters", {"onward": {"to": ["court"], "basis": "x" * 121}}
+    yield "passed on under an empty law", {"onward": {"to": ["court"], "basis": ""}}
+    yield "passed on under a link", {"onward": {"to": ["court"], "basis": "see law.example"}}
+    yield "language in words", {"language": "English"}
+    yield "language in capitals", {"language": "EN"}
+    yield "language with a region in small letters", {"language": "nl-be"}
+    yield "language with a newline", {"language": "en\n"}
+    yield "language with an underscore", {"language": "nl_BE"}
+    yield "language empty", {"language": ""}
     yield "contact with an unknown key", {"contact": {"name": "Ada", "phone": "+49 40 1234", "fax": "1"}}
 
 

@@ -31,9 +31,9 @@ from agent.wire.disclosures import (
     TipManifest,
     TipText,
 )
-from agent.wire.fields import Incident, Kind, ZoneKind
+from agent.wire.fields import Incident, Kind, OnwardKind, ZoneKind
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Withdrawal
+from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Onward, Withdrawal
 from agent.wire.statements import (
     AbsenceReason,
     Approval,
@@ -151,6 +151,9 @@ def request(**changes: Any) -> FootageRequest:
         "not_after_s": NOW_S + 7 * 24 * HOUR_S,
         "reply": REPLY,
         "contact": Contact(name="Inspector Ada Krüger", email="krueger@police.example", phone="+49 40 1234"),
+        "retention_days": 180,
+        "onward": Onward(to=(OnwardKind.COURT, OnwardKind.DEFENCE), basis="Police data act, section 12"),
+        "language": "en",
     }
     return FootageRequest(**{**values, **changes})
 
@@ -472,6 +475,12 @@ def requests(draw: st.DrawFn) -> FootageRequest:
         from_s=begins,
         to_s=begins + draw(st.integers(1, 10**6)),
         not_after_s=draw(TIMES_S),
+        retention_days=draw(st.integers(1, 36_525)),
+        onward=Onward(
+            to=tuple(sorted(draw(st.sets(st.sampled_from(OnwardKind))), key=lambda kind: kind.value)),
+            basis=draw(st.none() | PLAIN_WORDS),
+        ),
+        language=draw(st.sampled_from(("de", "nl-BE", "zh-Hant-TW", "es-419", "haw"))),
     )
 
 

@@ -108,6 +108,15 @@ def test_no_limit_can_be_built_looser_than_its_hard_bound(name: str) -> None:
         RequestLimits(**{name: -1})
 
 
+def test_a_request_that_keeps_footage_for_longer_than_an_owner_or_a_root_wants_is_over_their_limit() -> None:
+    assert verdict(retention_days=3653) is None
+    assert verdict(retention_days=3654) is OverLimit.KEPT_TOO_LONG
+    month = EntryLimits(retention_max_days=30).applied_to(RequestLimits(retention_max_days=90))
+    assert verdict(by=month, retention_days=30) is None
+    assert verdict(by=month, retention_days=31) is OverLimit.KEPT_TOO_LONG
+    assert verdict(by=month, now_s=None, retention_days=31) is OverLimit.KEPT_TOO_LONG
+
+
 def test_a_limit_may_be_nothing_at_all_and_two_may_meet() -> None:
     assert RequestLimits(requests_per_day=0).requests_per_day == 0
     both = RequestLimits(window_min_s=3600, window_max_s=3600, area_min_m2=100_000, area_max_m2=100_000)

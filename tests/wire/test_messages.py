@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -23,8 +24,8 @@ from agent.wire.disclosures import (
     TipManifest,
     TipText,
 )
-from agent.wire.fields import ZoneKind
-from agent.wire.messages import Bulletin, Contact, FootageRequest, Withdrawal
+from agent.wire.fields import Incident, Kind, OnwardKind, ZoneKind
+from agent.wire.messages import Bulletin, Contact, FootageRequest, Onward, Withdrawal
 from agent.wire.statements import (
     Approval,
     Erasure,
@@ -108,6 +109,16 @@ def test_nothing_in_a_request_is_optional(key: str) -> None:
         {"contact": {"name": "Ada", "email": "a@b\n.example"}},
         {"contact": {"name": "Ada", "phone": "call me"}},
         {"contact": "Ada"},
+        {"retention_days": 0},
+        {"retention_days": 36_526},
+        {"onward": {"to": ["court", "abroad"]}},
+        {"onward": {"to": ["court", "court"]}},
+        {"onward": {"to": ["press"]}},
+        {"onward": {"to": [], "basis": "see https://law.example"}},
+        {"onward": {"to": [], "basis": "x" * 121}},
+        {"language": "en_GB"},
+        {"language": "EN"},
+        {"language": "en\n"},
     ],
 )
 def test_a_request_that_is_none_is_the_requesters_error(changes: dict[str, Any]) -> None:
@@ -116,10 +127,20 @@ def test_a_request_that_is_none_is_the_requesters_error(changes: dict[str, Any])
 
 
 def test_the_longest_request_there_can_be_fits_its_limit() -> None:
+    long = "\N{CJK UNIFIED IDEOGRAPH-20000}"  # four bytes
+    turns = [number * math.tau / 32 for number in range(32)]
     message = samples.request(
-        case="漢" * 64,
-        description="字" * 500,
-        contact=Contact(name="名" * 100, email="a" * 64 + "@" + "b" * 63 + ".example", phone="+" + "1" * 31),
+        requester="h" * 32,
+        kind=Kind.NEIGHBOUR,
+        incident=Incident.MISSING_PERSON,
+        case=long * 64,
+        description=long * 500,
+        contact=Contact(name=long * 100, email="a" * 64 + "@" + ".".join(["b" * 63] * 5), phone="+" + "1" * 31),
+        area=samples.outline(-53.1, -169.1, *((300 * math.cos(turn), 300 * math.sin(turn)) for turn in turns)),
+        onward=Onward(to=tuple(sorted(OnwardKind, key=lambda kind: kind.value)), basis=long * 120),
+        language="zho-Hant-419",
+        retention_days=36_525,
+        seq=2**53 - 1,
     )
     assert len(strictjson.encode(message)) < strictjson.REQUEST_LIMIT_BYTES
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent import wire
 from agent.wire import area, area_opening, envelope, strictjson, topics, uploads
-from agent.wire.fields import Incident, Kind
+from agent.wire.fields import Incident, Kind, OnwardKind
 from agent.wire.limits import HARD, RequestLimits
 from agent.wire.statements import Scope
 from agent.wire.strictjson import Message
@@ -42,7 +42,7 @@ def test_every_payload_type_is_in_the_document(name: str) -> None:
         assert f"`{kind.removeprefix('application/vnd.doorward.').removesuffix('+json')}`" in DOCUMENT
 
 
-@pytest.mark.parametrize("word", [word.value for words in (Kind, Incident, Scope) for word in words])
+@pytest.mark.parametrize("word", [word.value for words in (Kind, Incident, OnwardKind, Scope) for word in words])
 def test_every_word_of_our_vocabulary_is_in_the_document(word: str) -> None:
     assert f"`{word}`" in DOCUMENT
 
@@ -55,6 +55,7 @@ def test_the_bounds_are_those_of_the_document() -> None:
         f"{HARD.area_min_m2:_} – {HARD.area_max_m2:_} m²",
         f"now − {HARD.look_back_max_s // 86400} days",
         f"now + {HARD.life_max_s // 86400} days",
+        f"≤ {HARD.retention_max_days:_} (ten years) |",
         f"| {HARD.requests_per_case} |",
         f"{HARD.requests_per_requester_per_day} / {HARD.requests_per_day}",
         f"{default.requests_per_requester_per_day} / {default.requests_per_day}",
@@ -71,7 +72,7 @@ def test_the_bounds_are_those_of_the_document() -> None:
         f"±{area.MAX_LATITUDE:.0f}° latitude",
     ):
         assert bound.replace("_", " ") in words, bound
-    assert len(fields(RequestLimits)) == 9
+    assert len(fields(RequestLimits)) == 10
 
 
 def test_the_notes_of_an_upload_are_in_the_document() -> None:

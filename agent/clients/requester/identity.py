@@ -23,9 +23,9 @@ from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.wire import envelope, strictjson
-from agent.wire.fields import KeyId, Kind, RequesterId
+from agent.wire.fields import KeyId, Kind, LanguageTag, RequesterId
 from agent.wire.identities import PublicKey
-from agent.wire.messages import FootageRequest
+from agent.wire.messages import FootageRequest, Onward, RetentionDays
 from agent.wire.strictjson import Message
 
 __all__ = ["TIPS_RECIPIENT", "Requester", "RequesterProfile", "SentRequest", "is_id"]
@@ -46,7 +46,10 @@ def is_id(text: str) -> bool:
 
 
 class RequesterProfile(Message, frozen=True):
-    """`requester.json`. Id and kind must equal those in the root's bundle."""
+    """`requester.json`. Id and kind must equal those in the root's bundle.
+
+    The last three are for requests that do not say otherwise. A receipt of a tip has this `retention_days`, too.
+    """
 
     FILE: ClassVar[str] = "requester.json"
 
@@ -57,6 +60,9 @@ class RequesterProfile(Message, frozen=True):
     """Key id of the root under which it asks, unless a request names another."""
     key: KeyId | None = None
     """Id of the key if it is not in `signing.key`: only a signer with this key opens the folder."""
+    retention_days: RetentionDays | None = None
+    onward: Onward | None = None
+    language: LanguageTag | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,10 @@ class Requester:
         kind: Kind,
         trust_root: str | None = None,
         signer: Signer | None = None,
+        *,
+        retention_days: int | None = None,
+        onward: Onward | None = None,
+        language: str | None = None,
     ) -> Self:
         """Makes a new requester in `folder`, with a new key in `signing.key` unless a `signer` has the key.
 
@@ -127,12 +137,21 @@ class Requester:
         if (folder / RequesterProfile.FILE).exists():
             raise ConfigurationError(f"{folder} already holds a requester.", remedy="Choose another folder.")
         try:
-            key = None if signer is None else signer.public_key.id
-            profile = RequesterProfile(v=1, id=requester_id, kind=kind, trust_root=trust_root, key=key)
+            profile = RequesterProfile(
+                v=1,
+                id=requester_id,
+                kind=kind,
+                trust_root=trust_root,
+                key=None if signer is None else signer.public_key.id,
+                retention_days=retention_days,
+                onward=onward,
+                language=language,
+            )
             data = strictjson.encode(profile)
         except FormatError as error:
             raise ConfigurationError(
-                error.message, remedy="An id is 1 to 32 of a-z, 0-9 and -; a root's key id is 16 hex digits."
+                error.message,
+                remedy="An id is 1 to 32 of a-z, 0-9 and -, a key id 16 hex digits, a language en or nl-BE.",
             ) from error
         files.make_folder(folder)
         if signer is None:

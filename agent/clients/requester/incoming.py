@@ -59,10 +59,12 @@ _MOST_UNREADABLE: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class AddressedRequest:
-    """Ids for a receipt: the request that the disclosure answers (for a tip its own id), and the root."""
+    """Facts for a receipt: the request that the disclosure answers (for a tip its own id), the root, and the days
+    that the request promised (for a tip those of the profile)."""
 
     request: str
     trust_root: str
+    retention_days: int | None
 
 
 Reply = Callable[[str, str, TransferProgress, AddressedRequest | None], None]
@@ -400,8 +402,9 @@ class IncomingDisclosures:
     def _named(self, disclosure: str) -> AddressedRequest | None:
         asked, tip = self._requests.get(disclosure), self._tips.get(disclosure)
         if asked is not None:
-            return AddressedRequest(asked.request.id, asked.request.trust_root)
-        return None if tip is None else AddressedRequest(disclosure, tip.trust_root)
+            return AddressedRequest(asked.request.id, asked.request.trust_root, asked.request.retention_days)
+        days = self._requester.profile.retention_days
+        return None if tip is None else AddressedRequest(disclosure, tip.trust_root, days)
 
     def _opened(self, folder: AnswerFolder) -> tuple[SentRequest, bytes] | None:
         """Returns the plaintext of part 0, and the request with the reply key that opens it."""

@@ -1,7 +1,8 @@
 """The receiving service: passes bus messages to `incoming`, and answers with signed receipts.
 
-A receipt states only what is on the disk. The request is unknown until part 0 is open. So the first receipts omit the
-request, and one is made for each root under which the requester has asked.
+A receipt states only what is on the disk, and a complete one repeats for how long the request promised to keep it. The
+request is unknown until part 0 is open. So the first receipts omit the request, and one is made for each root under
+which the requester has asked.
 
 Runs on one thread: `run`, or `step` by step. Source: PROTOCOL.md, "Upload" and "Receipt".
 """
@@ -71,14 +72,12 @@ class DisclosureReceiver:
         *,
         tell: Callable[[ReceiverEvent], None] = _ignore,
         answered: Callable[[int], None] = _count_not,
-        retention_days: int | None = None,
     ) -> None:
         self._requester = requester
         self._bus = bus
         self._clock = clock
         self._tell = tell
         self._answered = answered
-        self._retention_days = retention_days
         self._arrivals = IncomingDisclosures(requester, clock, limits or ReceivingLimits(), tell, self._reply)
         self._outgoing = PublishQueue(bus)
         self._complete: set[str] = set()
@@ -173,6 +172,7 @@ class DisclosureReceiver:
     def _receipt(
         self, disclosure: str, held: TransferProgress, named: AddressedRequest | None, trust_root: str
     ) -> Receipt:
+        complete = held.state is TransferState.COMPLETE
         return receipt_for(
             held,
             disclosure=disclosure,
@@ -181,8 +181,8 @@ class DisclosureReceiver:
             trust_root=trust_root,
             seq=self._requester.next_number(),
             time_s=self._now_s,
-            retention_days=self._retention_days if held.state is TransferState.COMPLETE else None,
-            unopened=self._unopened(disclosure) if held.state is TransferState.COMPLETE else (),
+            retention_days=named.retention_days if named and complete else None,
+            unopened=self._unopened(disclosure) if complete else (),
         )
 
     def _unopened(self, disclosure: str) -> tuple[tuple[int, int], ...]:

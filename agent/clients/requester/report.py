@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent import __version__
+from agent.clients.promise import kept_in_words, onward_in_words
 from agent.clients.requester.area_sketch import Sketch, sketch
 from agent.clients.requester.clips import Continuity, DisclosedClip, DisclosedSegment
 from agent.clients.requester.grades import grades_of
@@ -84,6 +85,8 @@ def render(
         merged=merged,
         grades=grades_of(verification),
         area=_area_in_words(request.area) if request else "",
+        kept=kept_in_words(request) if request else "",
+        passed=onward_in_words(request.onward) if request else "",
         sketch=_sketch(request),
         lines=_lines(request, pictures, told),
         offsets=_offsets(pictures),

@@ -4,6 +4,7 @@
   from summer time makes it ambiguous or impossible, it is refused, because an hour decides which footage is shared.
 - An area is a circle (`lat,lon,radius` in degrees and metres) or a polygon from a file: GeoJSON, or `lat,lon` lines.
 - Text is cleaned (spaces, Unicode form) and then checked by the rule of the devices. Limits are checked, too.
+- The promises (retention, onward) have no default here: an owner reads them before the yes.
 - `excluded_share` is the share of an area that asks no door: the parts narrower than the disc of `wire.area_opening`.
 """
 
@@ -21,13 +22,24 @@ from agent.errors import ConfigurationError, FormatError, RequestError, StorageE
 from agent.platform import files
 from agent.wire import limits, strictjson, text
 from agent.wire.area import E7, MAX_VERTICES, Area, Circle, Point, Polygon, e7
-from agent.wire.fields import Incident, Kind
-from agent.wire.messages import Contact, FootageRequest
+from agent.wire.fields import Incident, Kind, OnwardKind
+from agent.wire.messages import Contact, FootageRequest, Onward
 from agent.wire.topics import cell_of
 
-__all__ = ["RequestDraft", "excluded_share", "parse_around", "parse_circle", "read_polygon", "require_within_limits"]
+__all__ = [
+    "NO_ONE",
+    "RequestDraft",
+    "excluded_share",
+    "parse_around",
+    "parse_circle",
+    "parse_onward",
+    "read_polygon",
+    "require_within_limits",
+]
 
 _LIMIT_BYTES: Final = 256 * 1024
+NO_ONE: Final = "none"
+"""Written for a requester that passes no footage on."""
 _FURTHEST_KM: Final = 100
 _FURTHEST_LATITUDE: Final = 80.0
 _KM_PER_DEGREE: Final = 111.195
@@ -43,7 +55,8 @@ _CIRCLE: Final = re.compile(rf"{_NUMBER},{_NUMBER},\s*([0-9]{{1,5}})\s*m?\s*")
 class RequestDraft:
     """Draft of a request: footage of `area` between `from_s` and `to_s` (UTC seconds), for `case`.
 
-    `not_after_s`: the last time at which an owner may approve.
+    `not_after_s`: the last time at which an owner may approve. `retention_days`, `onward` and `language`: as in the
+    request (`wire.messages`).
     """
 
     area: Area
@@ -54,6 +67,9 @@ class RequestDraft:
     incident: Incident
     description: str
     contact: Contact
+    retention_days: int
+    onward: Onward
+    language: str
 
     def request(self, *, requester: str, kind: Kind, trust_root: str, id: str, reply: str) -> FootageRequest:
         """Returns the request of this draft, without a number yet. Raises `RequestError` if a field is invalid. For
@@ -75,6 +91,9 @@ class RequestDraft:
                 not_after_s=self.not_after_s,
                 reply=reply,
                 contact=self.contact,
+                retention_days=self.retention_days,
+                onward=self.onward,
+                language=self.language,
             )
             strictjson.encode(request)  # also decodes it again, as a device will
         except FormatError as error:
@@ -105,6 +124,7 @@ _REMEDIES: Final = {
     limits.OverLimit.AREA_TOO_SMALL: (
         "Draw it larger: a circle of 144 m radius, or a square of 260 m. Parts narrower than 120 m do not count."
     ),
+    limits.OverLimit.KEPT_TOO_LONG: "Promise to keep it for less time: --retention-days.",
     limits.OverLimit.AREA_TOO_LARGE: "Draw the area smaller: at most 1 294 994 m², a circle of 642 m radius.",
     limits.OverLimit.EXPIRED: "Let it live longer: --days.",
     limits.OverLimit.LIVES_TOO_LONG: "Let it expire within 30 days.",
@@ -129,6 +149,22 @@ def parse_circle(text: str) -> Circle:
         return Circle(lat=_rounded(found[1]), lon=_rounded(found[2]), radius_m=int(found[3]))
     except FormatError as error:
         raise ConfigurationError(f"'{text}': {error.message}", remedy=error.remedy) from error
+
+
+def parse_onward(kinds: str, basis: str | None = None) -> Onward:
+    """Parses `court,defence` or `none`, and the name of the law or policy."""
+    written = {name.strip() for name in kinds.split(",")}
+    known = {kind.value: kind for kind in OnwardKind}
+    names = sorted(written - {NO_ONE})
+    if not set(names) <= set(known) or (names and NO_ONE in written):
+        raise ConfigurationError(
+            f"'{kinds}' does not say to whom you pass footage on.",
+            remedy=f"Write some of {', '.join(known)}, separated by commas, or {NO_ONE}.",
+        )
+    try:
+        return Onward(to=tuple(known[name] for name in names), basis=text.clean(basis) if basis else None)
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy=error.remedy) from error
 
 
 def parse_around(text: str) -> tuple[str, ...]:

@@ -92,15 +92,28 @@ def test_a_review_draws_the_area_with_the_door_in_it_and_says_how_close_it_is(
     assert "your door is outside of it" in door("review", request).out
 
 
-def test_before_the_yes_an_owner_reads_what_recipients_may_do(
+def test_before_the_yes_an_owner_reads_how_long_it_is_kept_and_who_may_get_it(
     asked: tuple[Doorstep, str, tuple[str, ...]],
 ) -> None:
     door, request, _ = asked
-    warned = "may keep it, pass it on, or have to publish it, for example in court."
-    assert warned in door("review", request).out
+    warned = (
+        "Harbour Police states: it keeps what you share for 180 days from its arrival, unless a law or a court "
+        "requires longer; law or policy may make it pass your footage on to courts and prosecutors; the accused and "
+        "their lawyers."
+    )
+    shown = door("review", request).out
+    assert warned in shown
+    assert "in their words: Police data act, section 12" in shown
+    stated = json.loads(door("review", request, "--json").out)
+    assert stated["retention_days"] == 180
+    assert stated["onward"] == {"to": ["court", "defence"], "basis": "Police data act, section 12"}
+    assert stated["language"] == "en"
     done = door("approve", request, "--segments", "1", "--yes")
     assert warned in done.err
+    assert "You cannot call back footage that was sent" in done.err
     assert "leaves: video, " in done.out
+    after = door("review", request).out
+    assert warned in after[after.index("approved this") :], "it stands beside what was shared"
 
 
 def test_after_the_yes_an_owner_reads_which_pictures_left_by_time_id_and_kind(
@@ -772,7 +785,12 @@ def test_receipt_stated_retention_and_deletion_are_shown(asked: tuple[Doorstep, 
     shown = door("review", request).out
     assert "They signed a receipt, for case" in shown
     assert "They state that they keep it for 90 days." in shown
+    assert "When you shared" not in shown
     assert "They signed that all of it is deleted" in shown
+    kept.receipt = said(msgspec.structs.replace(receipt, retention_days=1095), samples.REQUESTER)
+    longer = door("review", request).out
+    assert "They state that they keep it for 1095 days (about 3 years)." in longer
+    assert "When you shared, they had promised 180 days." in longer
     kept.receipt = said(receipt, samples.OWNER)
     assert "not signed by the key of the request" in door("review", request).err
     kept.receipt = said(msgspec.structs.replace(receipt, disclosure="e" * 32), samples.REQUESTER)

@@ -22,7 +22,7 @@ from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.wire import strictjson
 from agent.wire.area import Polygon
 from agent.wire.envelope import read_unverified
-from agent.wire.messages import FootageRequest
+from agent.wire.messages import FootageRequest, Onward
 from agent.wire.topics import cell_filter
 from tests.brokers import BrokerWithClients
 from tests.cameras import gops_of, play
@@ -36,6 +36,7 @@ DESCRIPTION = StreamDescription(160, 96, 10, 160, 96, False)
 ASK = (
     "--circle", "52.3702,4.8952,300", "--case", "2027-0114", "--incident", "burglary",
     "--description", "A burglary in the street.", "--contact-name", "Det. Visser", "--contact-phone", "+31 20 1234567",
+    "--retention-days", "90", "--onward", "court,defence", "--onward-basis", "Police Act", "--language", "en",
 )  # fmt: skip
 
 
@@ -299,6 +300,10 @@ def test_whoever_draws_narrow_parts_is_told_how_much_asks_no_door(
         (("--to", "2026-01-01T10:00Z"), 3, "Give the earlier time first."),
         (("--description", "see www.evil.example"), 3, "link"),
         (("--trust-root", "nobody"), 3, "trust_root"),
+        (("--onward", "press"), 2, "does not say to whom you pass footage on"),
+        (("--onward-basis", "see law.example"), 2, "onward.basis"),
+        (("--language", "English"), 3, "a language like en, nl-BE"),
+        (("--retention-days", "3654"), 2, "--retention-days"),
         (("--folder", "elsewhere"), 2, "keygen"),
     ],
 )
@@ -308,6 +313,45 @@ def test_a_mistake_in_a_request_is_named(
     said = tool("requester", "request", "--folder", made, *window(), *ASK, "--sign-only", *changes)
     assert said.status == status, said.err
     assert words in said.err
+
+
+PROMISES = ASK[ASK.index("--retention-days") :]
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("--retention-days", "how long you keep it"),
+        ("--onward", "--onward-basis needs --onward"),
+        ("--language", "the language of your words"),
+    ],
+)
+def test_no_promise_to_owners_is_made_by_silence(
+    missing: str, words: str, tool: Callable[..., Any], made: Path
+) -> None:
+    at = ASK.index(missing)
+    said = tool("requester", "request", "--folder", made, *window(), *ASK[:at], *ASK[at + 2 :], "--sign-only")
+    assert said.status == 2
+    assert words in said.err
+    assert not (made / "requests").exists()
+
+
+def test_keygen_keeps_promises_for_all_requests_and_a_request_may_make_others(
+    tool: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "fire"
+    made = tool(
+        "requester", "keygen", "--folder", folder, "--id", "fire-brigade", "--kind", "fire", "--trust-root", "0" * 16,
+        "--retention-days", "30", "--onward", "none", "--language", "nl",
+    )  # fmt: skip
+    assert made.status == 0, made.err
+    brief = (*window(), *ASK[: ASK.index("--retention-days")], "--sign-only", "--json", "--folder", folder)
+    usual, other = (
+        Requester.open(folder).sent_request(json.loads(tool("requester", "request", *brief, *more).out)["request"])
+        for more in ((), PROMISES)
+    )
+    assert (usual.request.retention_days, usual.request.onward, usual.request.language) == (30, Onward(to=()), "nl")
+    assert (other.request.retention_days, other.request.onward.basis) == (90, "Police Act")
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from agent.clients.requester.request_builder import RequestDraft
 from agent.core.media import Gop, StreamDescription
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.wire.area import Circle
-from agent.wire.fields import Incident, Kind
-from agent.wire.messages import Contact
+from agent.wire.fields import Incident, Kind, OnwardKind
+from agent.wire.messages import Contact, Onward
 from tests.cameras import gops_of, play
 from tests.clients.requester.house import Changes, House
 
@@ -32,6 +32,9 @@ def question(**changes: object) -> RequestDraft:
         "incident": Incident.BURGLARY,
         "description": "A burglary in the street; somebody may have passed your door.",
         "contact": Contact(name="Det. R. Visser", email="r.visser@rijnstad.example"),
+        "retention_days": 90,
+        "onward": Onward(to=(OnwardKind.COURT, OnwardKind.RECORDS)),
+        "language": "en",
     }
     return RequestDraft(**{**values, **changes})  # type: ignore[arg-type]
 

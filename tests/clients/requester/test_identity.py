@@ -16,9 +16,9 @@ from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, StorageError
 from agent.platform import files
 from agent.wire import envelope
-from agent.wire.fields import Kind
+from agent.wire.fields import Kind, OnwardKind
 from agent.wire.identities import private_key_from_seed
-from agent.wire.messages import FootageRequest
+from agent.wire.messages import FootageRequest, Onward
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
 
 # -- keys --------------------------------------------------------------------------------------------------------------
@@ -52,6 +52,15 @@ def test_a_folder_holds_one_requester_and_keeps_what_it_is(requester: Requester)
     assert (again.id, again.profile.kind, again.key) == ("rijnstad-police", Kind.POLICE, requester.key)
     with pytest.raises(ConfigurationError, match="already holds a requester"):
         Requester.create(requester.folder, "other", Kind.FIRE)
+
+
+def test_a_profile_keeps_the_promises_that_requests_make_unless_they_say_otherwise(tmp_path: Path) -> None:
+    onward = Onward(to=(OnwardKind.COURT,), basis="Police Act")
+    Requester.create(tmp_path / "r", "fire-brigade", Kind.FIRE, retention_days=30, onward=onward, language="nl-BE")
+    profile = Requester.open(tmp_path / "r").profile
+    assert (profile.retention_days, profile.onward, profile.language) == (30, onward, "nl-BE")
+    with pytest.raises(ConfigurationError, match="language"):
+        Requester.create(tmp_path / "q", "fire-brigade", Kind.FIRE, language="Dutch")
 
 
 def test_a_folder_without_a_requester_says_how_to_make_one(tmp_path: Path) -> None:

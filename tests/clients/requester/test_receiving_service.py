@@ -135,6 +135,8 @@ def test_a_disclosure_arrives_whole_verified_and_acknowledged(
         door.disclosure.sizes[0].sha256,
     )
     assert verify_disclosure(requester.folder, door.disclosure.id).receipt == last  # kept as it was signed
+    promised = [receipt.retention_days for receipt in door.receipts if receipt.state is ReceiptState.COMPLETE]
+    assert promised == [asked.request.retention_days] * len(promised), "a receipt repeats the promise of the request"
 
 
 def test_the_first_receipt_names_no_request_because_nobody_knows_it_yet(
@@ -600,6 +602,7 @@ def test_a_tip_arrives_and_is_acknowledged_under_its_own_id_once(
     assert door.finished.outcome is TransferOutcome.DELIVERED
     last = door.receipts[-1]
     assert (last.state, last.request, last.trust_root) == (ReceiptState.COMPLETE, TIP, ROOT_ID)
+    assert last.retention_days is None, "the profile of this requester states none"
     assert [len(each.data) for each in open_tip(requester, TIP).files] == [len(e.content) for e in house.stored[:2]]
     assert desk.kinds[-1] is ReceiverEventKind.TIP
     again = send_again(desk, broker, requester, door, clock)

@@ -14,11 +14,14 @@ from agent.clients.requester.request_builder import (
     excluded_share,
     parse_around,
     parse_circle,
+    parse_onward,
     read_polygon,
     require_within_limits,
 )
 from agent.errors import ConfigurationError, RequestError
 from agent.wire.area import Circle, Point, Polygon
+from agent.wire.fields import OnwardKind
+from agent.wire.messages import Onward
 from agent.wire.topics import cell_of
 from tests.wire import samples
 
@@ -160,6 +163,26 @@ def test_a_request_over_a_limit_says_how_to_mend_it() -> None:
     with pytest.raises(RequestError) as refused:
         require_within_limits(request, samples.NOW_S, [])
     assert refused.value.remedy == "Ask for at most 12 hours."
+
+
+def test_those_it_is_passed_on_to_are_named_in_any_order_and_once() -> None:
+    both = (OnwardKind.COURT, OnwardKind.RECORDS)
+    assert parse_onward("records, court,records") == Onward(to=both)
+    assert parse_onward("court,records", "  Open  Government Act ") == Onward(to=both, basis="Open Government Act")
+    assert parse_onward("none") == Onward(to=())
+
+
+@pytest.mark.parametrize("kinds", ["", "press", "court,", "none,court", "Court", "court;defence"])
+def test_an_unknown_kind_or_silence_is_refused_with_the_list(kinds: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse_onward(kinds)
+    assert "court, defence" in refused.value.remedy
+    assert "none" in refused.value.remedy
+
+
+def test_a_law_that_is_a_link_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"onward\.basis"):
+        parse_onward("court", "see law.example")
 
 
 def test_an_area_as_narrow_as_a_disc_everywhere_counts_for_no_door() -> None:

@@ -11,7 +11,7 @@ import click
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
-from agent.clients.cli.owner.review import RECIPIENTS_MAY, find_request, show
+from agent.clients.cli.owner.review import find_request, show, warning
 from agent.clients.cli.owner.selection import choice_of, shared, summary
 from agent.clients.owner import decisions
 from agent.clients.owner.clock import wall_ms
@@ -96,7 +96,7 @@ def approve(
         with DeviceLink(device) as link:
             told = decisions.gaps_of(link, keys, seen)
         _show_gaps(told)
-    click.echo(RECIPIENTS_MAY, err=True)
+    click.echo(warning(seen), err=True)
     if not sure:
         click.confirm(summary(seen, choice, contact), abort=True, err=True)
     # Open a new connection, because the device closes idle ones while the owner reads.
@@ -169,7 +169,7 @@ def co_approve(request_id: str, folder: Path, device: Path, sure: bool, as_json:
         raise RequestError("You have approved it. It now waits for another owner.", remedy="Ask them to review it.")
     if not as_json:
         show(seen)
-    click.echo(RECIPIENTS_MAY, err=True)
+    click.echo(warning(seen), err=True)
     if not sure:
         click.confirm(f"\nApprove the same as {seen.first.by}?", abort=True, err=True)
     with DeviceLink(device) as link:

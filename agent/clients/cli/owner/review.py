@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 import msgspec
@@ -27,6 +27,7 @@ from agent.clients.owner.mp4_export import ClipFiles, export_review
 from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment
 from agent.clients.owner.shared_footage import SharedFootage, disclosure_of, shared_of
 from agent.clients.owner.sync import DeviceChannel, sync
+from agent.clients.promise import NO_CALLING_BACK, days_in_words, kept_in_words, onward_in_words, promised
 from agent.core.consent import RequestState
 from agent.errors import FormatError
 from agent.ipc.control_client import DeviceLink
@@ -35,13 +36,7 @@ from agent.wire.area import share_near
 from agent.wire.disclosures import ReceiptState
 from agent.wire.statements import Approval, SealedItem
 
-__all__ = ["RECIPIENTS_MAY", "as_document", "find_request", "opening_progress", "review", "show"]
-
-
-RECIPIENTS_MAY: Final = (
-    "Recipients may keep it, pass it on, or have to publish it, for example in court.  "
-    "You cannot call back footage that was sent."
-)
+__all__ = ["as_document", "find_request", "opening_progress", "review", "show", "warning"]
 
 
 @click.command()
@@ -77,6 +72,8 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         return
     show(seen, written)
     _say_shared(left)
+    if left is not None:
+        click.echo(f"    {promised(seen.request, seen.requester.name)}")
     for entry in history:
         click.echo(f"    {entry_line(entry)}")
     say_doubts(history)
@@ -110,11 +107,16 @@ def _say_ways_on(seen: RequestReview) -> None:
         click.echo(f"It waits for another owner, on their machine:  doorward owner co-approve {short}")
         click.echo(f"Or something else:    doorward owner approve {short}")
     else:
-        click.echo(RECIPIENTS_MAY)
+        click.echo(warning(seen))
         click.echo(f"To share some of it:  doorward owner approve {short}")
     click.echo(f"To deny it:           doorward owner deny {short}")
     click.echo(f"To deny it and opt out of this kind:  doorward owner deny {short} --opt-out kind")
     click.echo("You need not answer.  To the requester a denial looks like no answer: they hear nothing.")
+
+
+def warning(seen: RequestReview) -> str:
+    """Returns what an owner must know before the yes: the promises of the request, and that they cannot be enforced."""
+    return f"{promised(seen.request, seen.requester.name)}\n{NO_CALLING_BACK}"
 
 
 def find_request(link: DeviceChannel, start: str) -> str:
@@ -168,9 +170,11 @@ def _said(seen: RequestReview) -> Iterator[str]:
         yield f"\nIt leaves in {words.duration(seen.waits_s * 1000)} at the earliest; until then you can revoke it."
     if seen.receipt is not None and seen.receipt.state is ReceiptState.COMPLETE:
         days = seen.receipt.retention_days
-        kept = "They did not state how long they keep it." if days is None else _kept(days)
+        kept = "They repeat no promise how long they keep it." if days is None else _kept(days)
         when = f", {words.day(seen.receipt.time_s * 1000)} UTC" if seen.receipt.time_s else ""
         yield f"\nThey signed a receipt, for case {words.plain(seen.request.case)}{when}.  {kept}"
+        if days is not None and days > seen.request.retention_days:
+            yield f"When you shared, they had promised {days_in_words(seen.request.retention_days)}."
         unopened = sum(span.last - span.first + 1 for span in seen.receipt.unopened)
         if unopened:
             yield f"They could not open {words.counted(unopened, 'file')} of it."
@@ -181,9 +185,7 @@ def _said(seen: RequestReview) -> Iterator[str]:
 
 
 def _kept(days: int) -> str:
-    return (
-        f"They state that they keep it for {words.counted(days, 'day')}." if days else "They state that they keep none."
-    )
+    return f"They state that they keep it for {days_in_words(days)}." if days else "They state that they keep none."
 
 
 def _approved(seen: RequestReview, approval: Approval) -> str:
@@ -220,6 +222,9 @@ def as_document(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> dict[
         "from_s": request.from_s,
         "to_s": request.to_s,
         "not_after_s": request.not_after_s,
+        "language": request.language,
+        "retention_days": request.retention_days,
+        "onward": {"to": [kind.value for kind in request.onward.to], "basis": request.onward.basis},
         "certain": seen.certain,
         "disclosure": seen.disclosure,
         "approvals_needed": seen.approvals_needed,
@@ -305,6 +310,10 @@ def _facts(seen: RequestReview) -> Iterator[tuple[str, str]]:
     yield "", near(request.area, seen.position)
     reach = " or ".join(filter(None, (request.contact.email, request.contact.phone)))
     yield "contact", f"{request.contact.name}, {reach}"
+    yield "kept", kept_in_words(request)
+    yield "passed on to", onward_in_words(request.onward)
+    if request.onward.basis is not None:
+        yield "", f"in their words: {request.onward.basis}"
     over = seen.expired(wall_ms())
     yield "answer", "expired" if over else f"possible until {words.day(request.not_after_s * 1000)}"
     length = words.duration(sum(each.end_ms - each.start_ms for each in seen.segments))

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import emit_json, json_option
-from agent.clients.cli.requester.options import folder_option, now_s
+from agent.clients.cli.requester.options import folder_option, now_s, promise_options
 from agent.clients.requester.identity import TIPS_RECIPIENT, Requester
 from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.request_builder import parse_onward
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.trust_bundles import make_bundle, read_bundle
 from agent.errors import ConfigurationError
@@ -35,19 +36,25 @@ __all__ = ["bundle", "keygen", "root"]
     show_default=True,
     help="File for the key of --root.",
 )
+@promise_options
 @json_option
 def keygen(
     folder: Path,
     requester_id: str | None,
     kind: str | None,
     trust_root: str | None,
+    retention_days: int | None,
+    onward: str | None,
+    onward_basis: str | None,
+    language: str | None,
     root: bool,
     key: Path,
     as_json: bool,
 ) -> None:
     """Make a requester's folder and signing key, or with --root the key of a root.
 
-    The private key stays in the folder.  The printed lines are for the root's list (see 'bundle').
+    --retention-days, --onward and --language become the defaults of your requests (requester.json).  The private key
+    stays in the folder.  The printed lines are for the root's list (see 'bundle').
     """
     if root:
         public = make_key(key)
@@ -60,7 +67,15 @@ def keygen(
         return
     if requester_id is None or kind is None:
         raise ConfigurationError("A requester needs an id and a kind.", remedy="Give --id and --kind, or --root.")
-    made = Requester.create(folder, requester_id, Kind(kind), trust_root)
+    made = Requester.create(
+        folder,
+        requester_id,
+        Kind(kind),
+        trust_root,
+        retention_days=retention_days,
+        onward=parse_onward(onward, onward_basis) if onward is not None else None,
+        language=language,
+    )
     if as_json:
         emit_json({"folder": folder, "id": made.id, "kind": kind, "key": made.key.text, "key_id": made.key.id,
                    "tips": folder / TIPS_RECIPIENT})  # fmt: skip

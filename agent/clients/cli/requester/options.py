@@ -11,12 +11,15 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from agent.cli.frame import Fraction
+from agent.cli.frame import Fraction, Number
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.request_builder import NO_ONE
 from agent.errors import ConfigurationError
 from agent.mqtt import BusSettings, MqttBus
+from agent.wire.fields import OnwardKind
+from agent.wire.limits import HARD
 
-__all__ = ["broker_options", "connected", "folder_option", "now_s", "timeout_option"]
+__all__ = ["broker_options", "connected", "folder_option", "now_s", "promise_options", "timeout_option"]
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]+")
 _INBOUND_PACKET_BYTES: Final = 160 << 10
@@ -49,6 +52,29 @@ def timeout_option(command: _Command) -> _Command:
         show_default=True,
         help="Seconds to wait for the broker.",
     )(command)
+
+
+def promise_options(command: _Command) -> _Command:
+    """Adds the options for what a requester promises to owners, and for the language of its words."""
+    kinds = ", ".join(kind.value for kind in OnwardKind)
+    options = (
+        click.option(
+            "--retention-days",
+            metavar="DAYS",
+            type=Number(1, HARD.retention_max_days),
+            help="Days after which you delete what arrives.  Owners read it before they share.",
+        ),
+        click.option(
+            "--onward",
+            metavar="KINDS",
+            help=f"To whom law or policy may make you pass it on: {NO_ONE}, or some of {kinds}.",
+        ),
+        click.option("--onward-basis", metavar="WORDS", help="That law or policy by name, at most 120 characters."),
+        click.option("--language", metavar="TAG", help="Language of your words: en, nl-BE, …"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def broker_options(command: _Command) -> _Command:

@@ -26,15 +26,9 @@ _PATIENCE_S: Final = 60.0
 @click.command()
 @folder_option
 @click.option("--count", type=Number(1), help="Stop after this number of complete disclosures.")
-@click.option(
-    "--retention-days",
-    metavar="DAYS",
-    type=Number(0, 36_525),
-    help="Days for which you keep footage, stated in receipts.",
-)
 @broker_options
 @json_option
-def receive(folder: Path, count: int | None, retention_days: int | None, as_json: bool, **broker: Any) -> None:
+def receive(folder: Path, count: int | None, as_json: bool, **broker: Any) -> None:
     """Receive disclosures, verify and acknowledge them until you stop it (Ctrl-C).
 
     Also publishes messages that are signed but unpublished.  You can stop it safely at any time.
@@ -56,9 +50,7 @@ def receive(folder: Path, count: int | None, retention_days: int | None, as_json
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         with connection_lock(who, wait_s=_PATIENCE_S), connected(who, broker) as bus:
-            receiver = DisclosureReceiver(
-                who, bus, SystemClock(), tell=tell, answered=answered, retention_days=retention_days
-            )
+            receiver = DisclosureReceiver(who, bus, SystemClock(), tell=tell, answered=answered)
             with contextlib.suppress(KeyboardInterrupt):
                 receiver.run(stop)
     finally:

@@ -7,18 +7,25 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from agent.cli.frame import Number, emit_json, json_option
 from agent.cli.times import parse_seconds
 from agent.cli.words import counted, local_window, window
-from agent.clients.cli.requester.options import broker_options, connected, folder_option, now_s, timeout_option
+from agent.clients.cli.requester.options import (
+    broker_options,
+    connected,
+    folder_option,
+    now_s,
+    promise_options,
+    timeout_option,
+)
 from agent.clients.requester import messages
 from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.disclosure_folder import answer_folders_for
-from agent.clients.requester.identity import Requester
+from agent.clients.requester.identity import Requester, RequesterProfile
 from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.publisher import LockHolder, connection_lock, is_published, publish
 from agent.clients.requester.request_builder import (
@@ -26,16 +33,18 @@ from agent.clients.requester.request_builder import (
     excluded_share,
     parse_around,
     parse_circle,
+    parse_onward,
     read_polygon,
 )
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
 from agent.wire.area import Area
 from agent.wire.fields import Incident
-from agent.wire.messages import Contact
+from agent.wire.messages import Contact, Onward
 
 __all__ = ["bulletin", "deleted", "request", "withdraw"]
 
+T = TypeVar("T")
 _DAY_S: Final = 86_400
 _WAIT_S: Final = 0.2
 _WORTH_A_WARNING: Final = 0.1
@@ -63,6 +72,7 @@ _WORTH_A_WARNING: Final = 0.1
     show_default=True,
     help="How many days owners may answer.",
 )
+@promise_options
 @click.option("--trust-root", metavar="KEY_ID", help="The root to ask under (default: the folder's).")
 @click.option("--sign-only", is_flag=True, help="Sign only. 'receive' publishes it later.")
 @click.option("--unchecked", is_flag=True, hidden=True, help="For tests: leave the limits to the devices.")
@@ -82,6 +92,10 @@ def request(
     contact_email: str | None,
     contact_phone: str | None,
     days: int,
+    retention_days: int | None,
+    onward: str | None,
+    onward_basis: str | None,
+    language: str | None,
     trust_root: str | None,
     sign_only: bool,
     unchecked: bool,
@@ -94,6 +108,9 @@ def request(
     Doors keep their place secret: you hear only from owners who have footage and choose to share it.  The request is
     checked against the limits of devices before it is signed. For example, --circle 52.3702,4.8952,300 asks the doors
     within 300 m.
+
+    Owners read before they share how long you keep it and to whom you may have to pass it on.  'keygen' takes the same
+    options and stores them as defaults in requester.json.
     """
     who = Requester.open(folder)
     at_s = now_s()
@@ -106,6 +123,9 @@ def request(
         incident=Incident(incident),
         description=description,
         contact=_contact(contact_name, contact_email, contact_phone),
+        retention_days=_stated(retention_days, who.profile.retention_days, "how long you keep it", "--retention-days"),
+        onward=_onward(who.profile, onward, onward_basis),
+        language=_stated(language, who.profile.language, "the language of your words", "--language"),
     )
     _warn_of_narrow_parts(question.area)
     if not KnownRoots(who).ids():
@@ -256,6 +276,25 @@ def _contact(name: str, email: str | None, phone: str | None) -> Contact:
         return Contact(name=name, email=email, phone=phone)
     except FormatError as error:
         raise RequestError(error.message, remedy=error.remedy or "Give --contact-email or --contact-phone.") from error
+
+
+def _stated(given: T | None, default: T | None, what: str, option: str) -> T:
+    """Returns the option's value, or the profile's default. Raises `ConfigurationError` if there is neither."""
+    value = default if given is None else given
+    if value is None:
+        raise ConfigurationError(
+            f"A request must state {what}: owners read it before they share.",
+            remedy=f"Give {option} here, or once to 'doorward requester keygen'.",
+        )
+    return value
+
+
+def _onward(profile: RequesterProfile, kinds: str | None, basis: str | None) -> Onward:
+    if kinds is not None:
+        return parse_onward(kinds, basis)
+    if basis is not None:
+        raise ConfigurationError("--onward-basis needs --onward.", remedy="Say to whom you may have to pass it on.")
+    return _stated(None, profile.onward, "to whom you may have to pass it on", "--onward")
 
 
 def _keep(_signed: SignedMessage) -> None:

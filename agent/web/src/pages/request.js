@@ -8,6 +8,7 @@ import { withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon, svg } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, contains, openedSize, shareNear } from "../wire/area.js";
+import { daysText, promiseFacts, promises } from "./promise.js";
 import { deny, endedAutomatically, renderCoApproval, requesterName, respond, WAITING } from "./respond.js";
 import { left } from "./shared_footage.js";
 
@@ -93,6 +94,7 @@ function facts(review) {
         ". ",
         nearness(review),
       ]),
+      promiseFacts(review).flatMap(([name, value]) => row(name, value)),
       row(t("request.open-until"), shortDate(review.notAfter * 1000)),
       row(
         t("request.contact"),
@@ -104,7 +106,7 @@ function facts(review) {
     outline(review),
     h(
       "figure.words",
-      h("blockquote", h("p", { dir: "auto" }, review.description)),
+      h("blockquote", h("p", { dir: "auto", lang: review.language }, review.description)),
       h("figcaption", t("request.words")),
     ),
     h(
@@ -198,7 +200,7 @@ function placeOf(area) {
 
 /**
  * @param {HTMLElement} content
- * @param {{ id: string }} review
+ * @param {Review | Answer} review
  */
 function following(content, review) {
   const place = h("div");
@@ -216,7 +218,7 @@ function following(content, review) {
     const [said, entries, shared] = await Promise.all([
       saidOf(review.id),
       call("ledger").then(({ entries: all }) => entriesOf(all, review.id)),
-      left({ request: review.id }),
+      left({ request: review.id }, "onward" in review ? promises(review) : []),
     ]);
     place.replaceChildren(
       standing(now, status.link ?? {}, entries.map((entry) => entry.reason).find(endedAutomatically)),
@@ -267,7 +269,7 @@ async function revoke(now) {
 async function saidOf(id) {
   /** @type {Partial<Review>} */
   const review = await call("review", { id }).catch(() => ({}));
-  const { receipt, deleted, requester } = review;
+  const { receipt, deleted, requester, retentionDays } = review;
   const lines = [
     receipt &&
       t(receipt.unopened ? "receipt.arrived" : `receipt.${receipt.state}`, {
@@ -275,7 +277,8 @@ async function saidOf(id) {
         date: receipt.at ? dateAndClock(receipt.at * 1000) : "",
       }),
     receipt && receipt.unopened > 0 && t("receipt.unopened", { n: receipt.unopened }),
-    receipt?.days !== null && receipt?.days !== undefined && t("receipt.kept", { n: receipt.days }),
+    receipt?.days !== null && receipt?.days !== undefined && t("receipt.kept", { days: daysText(receipt.days) }),
+    (receipt?.days ?? 0) > (retentionDays ?? 0) && t("receipt.longer", { days: daysText(retentionDays ?? 0) }),
     deleted && t("receipt.deleted", { who: requester, date: shortDate(deleted * 1000) }),
   ].filter(Boolean);
   return lines.length

@@ -11,6 +11,7 @@ import { what } from "../ui/happened.js";
 import { poster } from "../ui/posters.js";
 import { clock, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
 import { cleaned } from "../wire/text.js";
+import { promises } from "./promise.js";
 
 /** @import { Answer, Choice, Clip, Failed, Moment, Playable, Review, StartFilm } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
@@ -85,7 +86,7 @@ export function respond(content, review) {
     h("p.quiet", t("request.matches.text"), review.certain ? "" : ` ${t("request.uncertain")}`),
     h("ul.clips", clips),
     h("fieldset.card", h("legend", t("grade")), grades, sound.element),
-    h("p.note", t("request.may")),
+    h("p.note", [...promises(review), t("request.may")].join(" ")),
     contactForm.element,
     rest.element,
     h("div.card.answer", count, answers(review, share), h("p.quiet", t("request.ignore"))),
@@ -467,6 +468,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
       isHeard.size > 0 && (sounds.length ? t("approve.sound") : t("approve.no-sound")),
       contact ? t("approve.contact") : t("approve.no-contact"),
       gaps && t("approve.gaps"),
+      ...promises(review),
       t("request.may"),
     ].filter(Boolean),
     t("approve.yes"),
@@ -617,7 +619,7 @@ export function renderCoApproval(content, review) {
   const agree = async () => {
     const done = await withCredential(
       t("second.title"),
-      [t("second.confirm", { owner: first.by, who: review.requester }), t("request.may")],
+      [t("second.confirm", { owner: first.by, who: review.requester }), ...promises(review), t("request.may")],
       t("second.yes"),
       (credential) => settled(review, call("coApprove", { id: review.id, credential })),
     );

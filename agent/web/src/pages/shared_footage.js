@@ -10,18 +10,22 @@ import { dateAndClock, exact, explain, shortDate, t } from "../ui/texts.js";
  * `what`: `{request}` or `{disclosure}`. Null if no owner approved.
  *
  * @param {{ request?: string, disclosure?: string }} what
+ * @param {string[]} promised sentences with what its requester promised
  */
-export async function left(what) {
+export async function left(what, promised = []) {
   try {
     const found = await call("shared", what);
-    return found && section(found);
+    return found && section(found, promised);
   } catch (error) {
     return h("p.problem", { role: "alert" }, explain(error));
   }
 }
 
-/** @param {any} options */
-function section({ by, second, items, unlisted, begun }) {
+/**
+ * @param {any} options
+ * @param {string[]} promised
+ */
+function section({ by, second, items, unlisted, begun }, promised) {
   const who = second ? t("left.two", { first: by, second }) : by;
   return h(
     "section.card.left",
@@ -30,6 +34,7 @@ function section({ by, second, items, unlisted, begun }) {
     unlisted && h("p.note", t(`left.unlisted.${unlisted}`)),
     items && !items.length && h("p", t("left.none")),
     items?.length > 0 && h("ol.story", items.map(row)),
+    promised.map((sentence) => h("p", sentence)),
     items && h("p.quiet", t("left.checked")),
   );
 }

@@ -4,6 +4,7 @@ export const BUNDLE_ENVELOPE_LIMIT = 1572864;
 export const BUNDLE_LIMIT = 1048576;
 export const CLOCK_SLACK_S = 300;
 export const LONGEST_LINE = 16384;
+export const MAX_BASIS_CHARACTERS = 120;
 export const MAX_CASE_CHARACTERS = 64;
 export const MAX_CLIPS = 4096;
 export const MAX_CONTACT_CHARACTERS = 16384;
@@ -28,6 +29,7 @@ export const RANGES = {
   "Enrolment.approvers": [1, 8],
   "Enrolment.epoch": [1, 256],
   "Enrolment.recipients": [1, 8],
+  "FootageRequest.retention_days": [1, 36525],
   "PrivateHoursSetting.days": [1, 7],
   "QuietHoursSetting.begins_minute": [0, 1439],
   "Settings.max_age_days": [1, 3650],

@@ -199,6 +199,7 @@ export interface EntryLimits {
   area_min_m2?: number;
   area_max_m2?: number;
   life_max_s?: number;
+  retention_max_days?: number;
   requests_per_case?: number;
   requests_per_requester_per_day?: number;
 }
@@ -233,6 +234,9 @@ export interface FootageRequest {
   not_after: number;
   reply: string;
   contact: Contact;
+  retention_days: number;
+  onward: Onward;
+  language: string;
 }
 
 export interface Hold {
@@ -296,6 +300,13 @@ export interface NamedRecipient {
 }
 
 export type ObjectLabel = "animal" | "parcel" | "person" | "vehicle";
+
+export interface Onward {
+  to: OnwardKind[];
+  basis?: string;
+}
+
+export type OnwardKind = "abroad" | "agencies" | "appeal" | "contractors" | "court" | "defence" | "parties" | "records";
 
 export interface OptIn {
   v: 1;

@@ -9,6 +9,7 @@
 import { FormatError, PageError } from "../errors.js";
 import { isArea, isPoint } from "./area.js";
 import {
+  MAX_BASIS_CHARACTERS,
   MAX_CASE_CHARACTERS,
   MAX_CLIPS,
   MAX_CONTACT_CHARACTERS,
@@ -21,7 +22,7 @@ import {
   MAX_TITLE_CHARACTERS,
   RANGES,
 } from "./bounds.js";
-import { INCIDENTS, KINDS } from "./kinds.js";
+import { INCIDENTS, KINDS, ONWARD } from "./kinds.js";
 import { LABELS } from "./labels.js";
 import {
   also,
@@ -62,6 +63,11 @@ const contact = also(
   object({ name: plainText(MAX_NAME_CHARACTERS) }, { email, phone: text(/^\+?[0-9][0-9 ]{2,30}[0-9]$/) }),
   (value) => value.email !== undefined || value.phone !== undefined,
 );
+const onward = also(
+  object({ to: list(one(...ONWARD), 0, ONWARD.length) }, { basis: plainText(MAX_BASIS_CHARACTERS) }),
+  ({ to }) => to.every((kind, i) => i === 0 || to[i - 1] < kind),
+);
+const language = text(/^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$/);
 export const footageRequest = also(
   object({
     v: version1,
@@ -79,6 +85,9 @@ export const footageRequest = also(
     not_after: utcS,
     reply: hybridRecipient,
     contact,
+    retention_days: integer(...RANGES["FootageRequest.retention_days"]),
+    onward,
+    language,
   }),
   (request) => request.from < request.to,
 );
@@ -406,6 +415,7 @@ const bundleShape = object({
             area_min_m2: bound,
             area_max_m2: bound,
             life_max_s: bound,
+            retention_max_days: bound,
             requests_per_case: bound,
             requests_per_requester_per_day: bound,
           },

@@ -21,6 +21,7 @@ const HARD = {
   area_max_m2: 1294994,
   look_back_max_s: 45 * 86400,
   life_max_s: 30 * 86400,
+  retention_max_days: 3653,
 };
 
 export class TrustStore {
@@ -112,6 +113,7 @@ export function isOverLimit(request, requester) {
     area > most("area_max_m2") ||
     openedSize(request.area) < least("area_min_m2") ||
     area < least("area_min_m2") ||
+    request.retention_days > most("retention_max_days") ||
     request.kind !== requester.kind ||
     !inRegion
   );

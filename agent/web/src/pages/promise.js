@@ -1,0 +1,57 @@
+// The promises of a request in the owner's language: for how long its requester keeps footage, and who may get it.
+
+import { h } from "../ui/dom.js";
+import { t } from "../ui/texts.js";
+import { ONWARD } from "../wire/kinds.js";
+
+/** @import { Review } from "../types.js" */
+
+const DAYS_PER_YEAR = 365;
+
+/** @param {number} days */
+export const daysText = (days) =>
+  days >= 2 * DAYS_PER_YEAR
+    ? t("promise.years", { days, years: Math.round(days / DAYS_PER_YEAR) })
+    : t("promise.days", { n: days });
+
+/** @param {Review} review */
+const parties = ({ onward }) => ONWARD.filter((kind) => onward.to.includes(kind)).map((kind) => t(`onward.${kind}`));
+
+/**
+ * Sentences with the requester's promises, for the place where an owner decides and for what has left.
+ *
+ * @param {Review} review
+ */
+export function promises(review) {
+  const passed = parties(review);
+  return [
+    t("promise.keeps", { who: review.requester, days: daysText(review.retentionDays) }),
+    passed.length ? t("promise.onward", { parties: passed.join("; ") }) : t("promise.none"),
+  ];
+}
+
+/**
+ * The promises as facts of the request: `[name, value]` each.
+ *
+ * @param {Review} review
+ * @returns {[string, any][]}
+ */
+export function promiseFacts(review) {
+  const passed = parties(review);
+  const { basis } = review.onward;
+  return [
+    [t("promise.kept"), t("promise.kept.text", { days: daysText(review.retentionDays) })],
+    [
+      t("promise.passed"),
+      [
+        passed.length
+          ? h(
+              "ul.parties",
+              passed.map((party) => h("li", party)),
+            )
+          : t("promise.passed.none"),
+        basis !== undefined && h("p.quiet", t("promise.basis"), " ", h("bdi", { lang: review.language }, basis)),
+      ],
+    ],
+  ];
+}
