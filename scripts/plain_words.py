@@ -58,9 +58,9 @@ _SUSPECT: Final = re.compile(_BANNED.pattern.replace(r"\s+", r"[\s#/*]+"), re.IG
 _OPENS: Final = re.compile(r"\b(What|Whatever|Whoever|Of|Who|Whom|Whose)\b")
 _HASH: Final = {".toml", ".cfg", ".service", ".conf", ".acl", ".sh", ".timer", ".socket", ".in", ".template"}
 _SLASHES: Final = {".js", ".mjs", ".ts", ".c"}
-_BUILT: Final = ("agent/web/static/", "tests/vectors/")
+_BUILT: Final = ("agent/web/static/", "desk/static/", "tests/vectors/")
 _ABOUT_WORDS: Final = ("scripts/plain_words.py",)
-_SAYS: Final = ("agent/", "firmware_bridge/", "scripts/", "bench/", "demo/")
+_SAYS: Final = ("agent/", "desk/", "firmware_bridge/", "scripts/", "bench/", "demo/")
 """Folders in whose Python files a text with a space is a message: an error, a remedy, help or a line of a table."""
 _LATER: Final = ()
 

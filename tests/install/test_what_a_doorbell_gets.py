@@ -37,23 +37,24 @@ BUILD = "from setuptools import build_meta; build_meta.build_wheel('dist')"
 
 
 def ours(name: str) -> bool:
-    return name.startswith(("agent/", "firmware_bridge/"))
+    return name.startswith(("agent/", "desk/", "firmware_bridge/"))
 
 
 def build(source: Path) -> Path:
     """The wheel of the project at `source`."""
-    subprocess.run([sys.executable, "-c", BUILD], cwd=source, capture_output=True, check=True)
+    # -P as with pip: the desk has a package `numbers`, which must not hide the standard one.
+    subprocess.run([sys.executable, "-P", "-c", BUILD], cwd=source, capture_output=True, check=True)
     return next((source / "dist").glob("*.whl"))
 
 
 @pytest.fixture(scope="module")
 def device_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the whole of agent/, clients included, so that leaving them out is the wheel's own doing."""
+    """Built from all of the code, clients and desk included, so that leaving them out is the wheel's own doing."""
     source = tmp_path_factory.mktemp("device")
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copyfile(ROOT / name, source / name)
     ignore = shutil.ignore_patterns("node_modules", "__pycache__")
-    for name in ("agent", "firmware_bridge"):
+    for name in ("agent", "desk", "firmware_bridge"):
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
     return build(source)
 
@@ -112,9 +113,9 @@ def test_the_wheel_the_installation_and_the_deb_hold_the_same_program(device_whe
     assert {name for name in in_the_deb(tmp_path) if name.endswith(".py")} == installed
 
 
-def test_a_doorbell_holds_no_client(device_wheel: Path, tmp_path: Path) -> None:
+def test_a_doorbell_holds_no_client_and_no_desk(device_wheel: Path, tmp_path: Path) -> None:
     for held in (files_in(device_wheel).keys(), copied().keys(), in_the_deb(tmp_path)):
-        assert [name for name in held if name.startswith(("agent/clients", "agent/web/src"))] == []
+        assert [name for name in held if name.startswith(("agent/clients", "agent/web/src", "desk"))] == []
         assert "agent/web/static/app.js" in held
         assert "agent/core/motion/passes/kernel.c" in held
 
@@ -195,19 +196,41 @@ def test_beside_the_device_s_wheel_the_clients_bring_their_commands(
     assert (tmp_path / "broker" / "devices.acl").is_file()
 
 
-def test_both_distributions_have_one_version() -> None:
-    settings = ConfigParser()
-    settings.read(ROOT / "agent" / "clients" / "setup.cfg")
+def test_all_distributions_have_one_version() -> None:
     from agent import __version__
 
-    assert settings["metadata"]["version"] == __version__
-    assert settings["options"]["install_requires"].strip() == f"doorward == {__version__}"
+    clients, desk = settings_of("agent/clients"), settings_of("desk")
+    assert clients["metadata"]["version"] == desk["metadata"]["version"] == __version__
+    assert clients["options"]["install_requires"].strip() == f"doorward == {__version__}"
+    wanted = desk["options"]["install_requires"].strip().splitlines()
+    assert {f"doorward == {__version__}", f"doorward-clients == {__version__}"} <= set(wanted)
 
 
-def test_every_package_of_the_clients_is_in_their_distribution() -> None:
+@pytest.mark.parametrize("folder", ["agent/clients", "desk"])
+def test_every_package_of_a_distribution_is_listed(folder: str) -> None:
+    packages = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / folder).rglob("__init__.py")}
+    assert set(settings_of(folder)["options"]["packages"].split()) == packages
+
+
+def settings_of(folder: str) -> ConfigParser:
     settings = ConfigParser()
-    settings.read(ROOT / "agent" / "clients" / "setup.cfg")
-    packages = {
-        ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "agent" / "clients").rglob("__init__.py")
-    }
-    assert set(settings["options"]["packages"].split()) == packages
+    settings.read(ROOT / folder / "setup.cfg")
+    return settings
+
+
+def test_the_desk_s_wheel_holds_its_pages_and_makes_a_desk(
+    device_wheel: Path, clients_wheel: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "source" / "desk"
+    shutil.copytree(ROOT / "desk", source, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    wheel = build(source)
+    held = files_in(wheel)
+    assert held.keys().isdisjoint({*files_in(device_wheel), *files_in(clients_wheel)})
+    for part in ("templates", "static"):
+        written = {path.relative_to(ROOT).as_posix() for path in (ROOT / "desk" / part).rglob("*") if path.is_file()}
+        assert written <= held.keys(), part
+    for each in (device_wheel, clients_wheel, wheel):
+        zipfile.ZipFile(each).extractall(tmp_path / "installed")
+    made = python(tmp_path / "installed", "from desk.cli import main; main()", "init", str(tmp_path / "made"))
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "made" / "data" / "desk.sqlite3").is_file()

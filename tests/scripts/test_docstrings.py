@@ -12,7 +12,7 @@ _EXPLAINED = re.compile(r"((?:`[a-z_][a-z0-9_]*`(?:,\s+|\s+and\s+)?)+):")
 
 
 def code_files() -> list[Path]:
-    folders = ("agent", "bench", "demo", "firmware_bridge", "scripts", "tests")
+    folders = ("agent", "bench", "demo", "desk", "firmware_bridge", "scripts", "tests")
     found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
     return [path for path in found if "node_modules" not in path.parts]
 

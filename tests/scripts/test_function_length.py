@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("agent", "firmware_bridge")
+CODE = ("agent", "desk", "firmware_bridge")
 MOST_LINES = 60
 
 

@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("agent", "firmware_bridge")
-_BUILT = ("agent/web/static/", "tests/vectors/")
+CODE = ("agent", "desk", "firmware_bridge")
+APPLICATIONS = (("agent", "firmware_bridge"), ("desk",))
+"""The desk has tables with names of their trade, for example a role and a checkpoint."""
+_OPTIONS = "Meta"
+"""Options of a model or a form of Django."""
+_BUILT = ("agent/web/static/", "desk/static/", "tests/vectors/")
 _ABOUT_PHRASES = ("docs/GLOSSARY.md", "tests/scripts/test_names.py")
 _ROW = re.compile(r"^\| (?P<word>[^|]+) \| (?P<instead>[^|]+) \|$", re.MULTILINE)
 _TERM = re.compile(r"^\| (?P<words>[^|]+) \| [^|]+ \| (?P<place>[^|]+) \|$", re.MULTILINE)
@@ -22,7 +26,10 @@ _TERM = re.compile(r"^\| (?P<words>[^|]+) \| [^|]+ \| (?P<place>[^|]+) \|$", re.
 
 def python_files(*folders: str) -> list[Path]:
     return [
-        path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")) if "node_modules" not in path.parts
+        path
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not {"node_modules", "migrations"} & {*path.parts}
     ]
 
 
@@ -53,7 +60,7 @@ def twice(sources: dict[str, str]) -> dict[str, list[str]]:
     places: defaultdict[str, list[str]] = defaultdict(list)
     for place, source in sources.items():
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ClassDef):
+            if isinstance(node, ast.ClassDef) and node.name != _OPTIONS:
                 places[node.name].append(place)
     return {name: found for name, found in places.items() if len(found) > 1}
 
@@ -100,8 +107,9 @@ def phrase_faults(name: str, text: str) -> list[str]:
     ]
 
 
-def test_no_class_name_means_two_things() -> None:
-    found = twice({str(path.relative_to(ROOT)): path.read_text() for path in python_files(*CODE)})
+@pytest.mark.parametrize("folders", APPLICATIONS)
+def test_no_class_name_means_two_things(folders: tuple[str, ...]) -> None:
+    found = twice({str(path.relative_to(ROOT)): path.read_text() for path in python_files(*folders)})
     assert found == {}, "give each of these classes a name of its own"
 
 
