@@ -87,6 +87,15 @@ class Map(Section, frozen=True):
     zoom: Annotated[float, Meta(ge=0, le=20)] = 6.0
 
 
+class Broker(Section, frozen=True):
+    """`[broker]`: where answers come from. Without a host the desk receives nothing."""
+
+    host: str = ""
+    port: Port = 8883
+    worker: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,32}\Z")] = ""
+    """The part of the certificate's name after the dot, if the organisation has several connections."""
+
+
 class DeskConfig(Section, frozen=True):
     """The whole file."""
 
@@ -98,6 +107,7 @@ class DeskConfig(Section, frozen=True):
     sign_in: SignIn = SignIn()
     oidc: tuple[Oidc, ...] = ()
     map: Map = Map()
+    broker: Broker = Broker()
 
 
 def locate() -> Path | None:

@@ -1,4 +1,4 @@
-"""The service: HTTPS for the pages. `doorward-desk serve` runs it."""
+"""The service: HTTPS for the pages, and a receiver for each organisation. `doorward-desk serve` runs it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from typing import Final
 
 import uvicorn
 
+from desk.cases.views import open_films
 from desk.certificates import made_certificate
 from desk.config import DeskConfig
 from desk.people.one_time_links import make_first_admin_link
+from desk.people.organisations import requester_of
+from desk.receiving.broker_connection import open_bus
+from desk.receiving.supervisor import Supervisor
 
 __all__ = ["run"]
 
@@ -28,7 +32,9 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
         say(f"Open this link once, to become the admin of the desk:\n\n  {address}/link/{token}\n")
     else:
         say(f"The desk is at {address}/ (stop: Ctrl-C).")
-    server.run()
+    with Supervisor(requester_of, open_bus):
+        server.run()
+    open_films().close()
 
 
 def _address(config: DeskConfig) -> str:

@@ -6,6 +6,8 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("desk.people.urls")),
+    path("cases/", include("desk.cases.urls")),
+    path("receiving/", include("desk.receiving.urls")),
     path("accounts/", include("allauth.urls")),
     path("", include("desk.custody.urls")),
 ]

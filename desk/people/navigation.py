@@ -30,6 +30,7 @@ ENTRIES: Final = (
     NavigationEntry("people:start", _("Start"), Action.USE_DESK),
     NavigationEntry("asking:requests", _("Requests"), Action.SEE_REQUESTS),
     NavigationEntry("cases:cases", _("Cases"), Action.SEE_CASES),
+    NavigationEntry("receiving:receiver", _("Receiving"), Action.SEE_CASES),
     NavigationEntry("tips:inbox", _("Tips"), Action.SEE_TIPS),
     NavigationEntry("custody:log", _("Custody log"), Action.AUDIT),
     NavigationEntry("trust:bundles", _("Trust"), Action.SEE_TRUST),

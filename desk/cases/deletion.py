@@ -1,0 +1,135 @@
+"""Carries out what the retention clock says: deletes footage and its copies, then signs the deletion for its owners.
+
+The order makes each statement true after a kill at any point. Files go before the row says so, in a transaction that
+holds the case, so that a legal hold either comes first and stops the deletion or comes after it. A repeated deletion
+finds nothing and goes on. The receiver publishes the signed statement.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders_for
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.messages import make_deletion
+from agent.errors import StorageError
+from desk.asking.models import Draft
+from desk.cases.deadlines import renew_deadline, request_clock, utc
+from desk.cases.models import Answer, Case, FilmView, SignedRequest
+from desk.cases.retention import DeleteAnswer, PublishDeletion, plan
+from desk.custody.log import record
+from desk.people.models import Organisation, Person
+
+__all__ = ["COPIES", "RETENTION", "delete_answer", "run_due"]
+
+RETENTION: Final = "retention"
+"""Name of the retention clock in the custody log."""
+COPIES: Final[list[Callable[[Answer], int]]] = []
+"""Functions that delete further copies of an answer's footage (exports, guest links) and return their number. Another
+app adds its own when it starts. Each runs inside the transaction of the deletion, and may run again after a kill."""
+
+
+def run_due(organisation: Organisation, requester: Requester, now_s: int) -> int:
+    """Carries out each step that is due. Returns the number of steps."""
+    done = 0
+    for case in _cases_due(organisation, now_s):
+        answers = defaultdict[str, list[Answer]](list)
+        for answer in Answer.objects.filter(case=case):
+            answers[answer.request_id].append(answer)
+        rows = {asked.request_id: asked for asked in SignedRequest.objects.filter(case=case)}
+        clocks = [request_clock(asked, answers[asked.request_id]) for asked in rows.values()]
+        for step in plan(clocks, hold=case.legal_hold, now_s=now_s):
+            match step:
+                case DeleteAnswer(pk):
+                    done += delete_answer(organisation, requester, pk, RETENTION)
+                case PublishDeletion(request_id):
+                    done += _sign_deletion(organisation, requester, rows[request_id], now_s)
+    return done
+
+
+def delete_answer(
+    organisation: Organisation, requester: Requester, pk: int, actor: Person | str, reason: str = ""
+) -> bool:
+    """Deletes the footage of an answer and its copies. Returns False if a legal hold or an earlier call came first.
+
+    Raises `StorageError`, and changes no row, if a file cannot be deleted.
+    """
+    with transaction.atomic():
+        answer = Answer.objects.select_related("case").get(pk=pk, case__organisation=organisation)
+        case = Case.objects.select_for_update().get(pk=answer.case_id)
+        answer.refresh_from_db()
+        if case.legal_hold or answer.state == "deleted":
+            return False
+        copies = sum(delete_copies(answer) for delete_copies in COPIES)
+        copies += _remove(requester.folder / "opened" / answer.disclosure_id)
+        files = _remove(AnswerFolder(requester.folder, answer.disclosure_id).path)
+        FilmView.objects.filter(answer=answer).delete()
+        answer.state, answer.deleted_at = "deleted", datetime.datetime.now(datetime.UTC)
+        answer.save(update_fields=("state", "deleted_at"))
+        renew_deadline(answer)
+        record(
+            organisation,
+            actor,
+            "answer.deleted",
+            f"answer {answer.disclosure_id}",
+            case=case.number,
+            request=answer.request_id,
+            reason=reason or "the retention that the request promised has passed",
+            files=files,
+            copies=copies,
+        )
+    return True
+
+
+def _cases_due(organisation: Organisation, now_s: int) -> Iterator[Case]:
+    """Yields the cases in which a step may be due. `plan` decides."""
+    now = utc(now_s)
+    due = Answer.objects.filter(case=OuterRef("pk"), due_at__lte=now).exclude(state="deleted")
+    kept = Answer.objects.filter(request_id=OuterRef("request_id")).exclude(state="deleted")
+    unstated = SignedRequest.objects.filter(case=OuterRef("pk"), deletion_signed_at=None, not_after__lte=now).exclude(
+        Exists(kept)
+    )
+    return Case.objects.filter(Exists(due) | Exists(unstated), organisation=organisation, legal_hold=False).iterator()
+
+
+def _sign_deletion(organisation: Organisation, requester: Requester, asked: SignedRequest, now_s: int) -> bool:
+    """Signs the deletion of everything received for a request. The receiver publishes it."""
+    with transaction.atomic():
+        case = Case.objects.select_for_update().get(pk=asked.case_id)
+        asked.refresh_from_db()
+        if case.legal_hold or asked.deletion_signed_at is not None:
+            return False
+        sent = requester.sent_request(asked.request_id)
+        # Files of an upload that never became an answer, for example one that a doorbell did not finish.
+        for answer in answer_folders_for(requester.folder, sent.envelope):
+            _remove(answer.path)
+        if not sent.deleted:
+            make_deletion(requester, asked.request_id, now_s)
+        asked.deletion_signed_at = datetime.datetime.now(datetime.UTC)
+        asked.save(update_fields=("deletion_signed_at",))
+        Draft.objects.filter(organisation=organisation, request_id=asked.request_id).update(state="deleted")
+        record(organisation, RETENTION, "deletion.signed", f"request {asked.request_id}", case=case.number)
+    return True
+
+
+def _remove(path: Path) -> int:
+    """Deletes a folder and returns the number of its files. A missing folder has 0."""
+    if not path.is_dir():
+        return 0
+    count = sum(1 for each in path.rglob("*") if each.is_file())
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be deleted ({error.strerror or error}).",
+            remedy="Check its permissions. The desk tries again each minute.",
+        ) from error
+    return count

@@ -1,0 +1,98 @@
+"""Forms of the case pages."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django import forms
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from desk.cases.case_work import latest_date
+from desk.cases.models import Answer, Case, Note, Triage
+from desk.people.models import Organisation, Person
+
+__all__ = ["AssignForm", "CaseForm", "HoldForm", "KeepForm", "NoteForm", "TriageForm"]
+
+
+class CaseForm(forms.ModelForm[Case]):
+    """A new case."""
+
+    class Meta:
+        model = Case
+        fields = ("number", "title", "category")
+
+    def __init__(self, *args: Any, organisation: Organisation, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.instance.organisation = organisation
+
+    def clean_number(self) -> str:
+        number = " ".join(self.cleaned_data["number"].split())
+        if Case.objects.filter(organisation=self.instance.organisation, number=number).exists():
+            raise forms.ValidationError(_("There is a case with this number."))
+        return number
+
+
+class NoteForm(forms.ModelForm[Note]):
+    """A note."""
+
+    class Meta:
+        model = Note
+        fields = ("text",)
+        widgets = {"text": forms.Textarea(attrs={"rows": 3})}  # noqa: RUF012 (Django's form of it)
+
+
+class TriageForm(forms.Form):
+    """A verdict about an answer."""
+
+    verdict = forms.ChoiceField(choices=Triage.VERDICTS)
+
+
+class AssignForm(forms.Form):
+    """The person who works on a case."""
+
+    person = forms.ModelChoiceField(Person.objects.none(), required=False, empty_label="–")
+
+    def __init__(self, *args: Any, organisation: Organisation, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.fields["person"].queryset = members(organisation)  # type: ignore[attr-defined]
+        self.fields["person"].label = _("Assigned to")
+
+
+class HoldForm(forms.Form):
+    """The reason of a legal hold, or of its end."""
+
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
+
+
+class KeepForm(forms.Form):
+    """The day until which an answer is kept. Empty for the promised day."""
+
+    day = forms.DateField(
+        label=gettext_lazy("Delete after"), required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
+
+    def __init__(self, *args: Any, answer: Answer, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._answer = answer
+
+    def clean_day(self) -> datetime.datetime | None:
+        day = self.cleaned_data["day"]
+        if day is None:
+            return None
+        latest = latest_date(self._answer)
+        last_day = timezone.localtime(latest).date()
+        if day > last_day:
+            raise forms.ValidationError(
+                _("The request promised its owner deletion on %(day)s. Only a legal hold keeps it longer.")
+                % {"day": formats.date_format(last_day, "j M Y")}
+            )
+        until = timezone.make_aware(datetime.datetime.combine(day, datetime.time.max))
+        return min(until, latest)
+
+
+def members(organisation: Organisation) -> Any:
+    """Returns the people of an organisation."""
+    return Person.objects.filter(memberships__organisation=organisation).distinct().order_by("email")

@@ -1,0 +1,240 @@
+"""Writes what the receiving service reports as rows, each change in one transaction with its entry in the custody log.
+
+The folder of the requester is the truth about what arrived, and these rows follow it. A kill between a file and its row
+leaves a folder without a row, which `reconcile` writes at the next start. A report may come twice: an answer has one
+row, found by the id of its disclosure, and an answer that is complete or deleted does not change any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
+from agent.clients.requester.verification import Verification, examine
+from desk.asking.models import Draft
+from desk.cases.deadlines import renew_deadline, utc
+from desk.cases.models import Answer, Case, Clip, SignedRequest
+from desk.custody.answers import sealed_files
+from desk.custody.log import record
+from desk.people.models import Organisation
+from desk.receiving.answer_content import AnswerContent, content_of
+from desk.receiving.notices import add_notice
+
+__all__ = ["ACTOR", "AnswerRecorder"]
+
+ACTOR: Final = "receiver"
+"""Name of the receiver in the custody log."""
+_PROGRESS_STEP_S: Final = 1.0
+"""The progress of one answer is written at most once in this many seconds."""
+_MOST_PROGRESS: Final = 256
+_FINAL: Final = ("complete", "deleted")
+
+
+class AnswerRecorder:
+    """The rows of one organisation. Only its receiver thread uses it."""
+
+    def __init__(self, organisation: Organisation, requester: Requester) -> None:
+        self._organisation = organisation
+        self._requester = requester
+        self._written_s: dict[str, float] = {}
+        """When the progress of an answer was last written, by disclosure."""
+
+    def record(self, event: ReceiverEvent) -> None:
+        """Writes one report. Raises `DatabaseError`; then the receiver starts again and `reconcile` writes it."""
+        handler = self._handlers().get(event.kind)
+        if handler is not None:
+            handler(event)
+
+    def _handlers(self) -> dict[ReceiverEventKind, Callable[[ReceiverEvent], None]]:
+        return {
+            ReceiverEventKind.BEGUN: self._begun,
+            ReceiverEventKind.PROGRESS: self._progress,
+            ReceiverEventKind.COMPLETE: self._complete,
+            ReceiverEventKind.REFUSED: self._refused,
+            ReceiverEventKind.STOPPED: self._stopped,
+            ReceiverEventKind.NO_ROOM: self._no_room,
+            ReceiverEventKind.DROPPED: self._noticed,
+            ReceiverEventKind.NOT_PUBLISHED: self._noticed,
+            ReceiverEventKind.DAMAGED: self._noticed,
+            ReceiverEventKind.PUBLISHED: self._published,
+        }
+
+    # Answers
+
+    def _begun(self, event: ReceiverEvent) -> None:
+        with transaction.atomic():
+            self._answer(event)
+
+    def _progress(self, event: ReceiverEvent) -> None:
+        now_s = time.monotonic()
+        if now_s - self._written_s.get(event.disclosure, -_PROGRESS_STEP_S) < _PROGRESS_STEP_S:
+            return
+        if len(self._written_s) >= _MOST_PROGRESS:
+            self._written_s.clear()
+        self._written_s[event.disclosure] = now_s
+        Answer.objects.filter(disclosure_id=event.disclosure, state="receiving").update(
+            held_bytes=event.held_bytes, expected_bytes=event.expected_bytes, reason=""
+        )
+
+    def _complete(self, event: ReceiverEvent) -> None:
+        self.complete(event, examine(self._requester, event.disclosure))
+
+    def complete(self, event: ReceiverEvent, verification: Verification) -> None:
+        """Writes a verified answer with its clips."""
+        if not verification.ok:
+            failed = verification.failed
+            self.quarantine(event, failed.said if failed else "It does not verify any more.")
+            return
+        content = content_of(verification)
+        with transaction.atomic():
+            answer = self._answer(event)
+            if answer.state in _FINAL:
+                return
+            answer.state, answer.reason, answer.received_at = "complete", "", timezone.now()
+            answer.held_bytes = answer.expected_bytes = max(event.held_bytes, answer.held_bytes)
+            _fill(answer, content)
+            answer.save()
+            Clip.objects.bulk_create(_clip_row(answer, number, content) for number in range(len(content.clips)))
+            renew_deadline(answer)
+            files = sealed_files(self._organisation, answer.disclosure_id)
+            self._log("answer.received", answer, grade=answer.grade, device=answer.device, **files)
+
+    def quarantine(self, event: ReceiverEvent, reason: str) -> None:
+        """Marks an answer as quarantined. Its files stay, unopened."""
+        with transaction.atomic():
+            answer = self._answer(event)
+            if answer.state in (*_FINAL, "quarantined"):
+                return
+            answer.state, answer.reason = "quarantined", reason
+            answer.save(update_fields=("state", "reason"))
+            renew_deadline(answer)
+            self._log("answer.quarantined", answer, reason=reason, device=answer.device)
+
+    def _refused(self, event: ReceiverEvent) -> None:
+        self.quarantine(event, event.detail)
+
+    def _stopped(self, event: ReceiverEvent) -> None:
+        with transaction.atomic():
+            answer = Answer.objects.filter(disclosure_id=event.disclosure, state="receiving").first()
+            if answer is not None:
+                answer.state = "stopped"
+                answer.save(update_fields=("state",))
+                renew_deadline(answer)
+                self._log("answer.stopped", answer)
+
+    def _no_room(self, event: ReceiverEvent) -> None:
+        Answer.objects.filter(disclosure_id=event.disclosure, state="receiving").update(reason=event.detail)
+        self._noticed(event)
+
+    def _answer(self, event: ReceiverEvent) -> Answer:
+        """Returns the row of the answer, and makes it if it is new. Call it inside a transaction."""
+        found = Answer.objects.select_for_update().filter(disclosure_id=event.disclosure).first()
+        if found is not None:
+            if found.state == "stopped":  # the owner sends it after all
+                found.state = "receiving"
+                found.save(update_fields=("state",))
+            return found
+        asked = self.signed_request(event.request)
+        answer = Answer.objects.create(
+            case=asked.case,
+            request_id=event.request,
+            disclosure_id=event.disclosure,
+            device=event.device,
+            held_bytes=event.held_bytes,
+            expected_bytes=event.expected_bytes,
+        )
+        renew_deadline(answer)
+        self._log("answer.begun", answer, device=answer.device)
+        return answer
+
+    # Requests
+
+    def signed_request(self, request_id: str) -> SignedRequest:
+        """Returns the row of a signed request, and makes it with its case if it is new."""
+        found = SignedRequest.objects.filter(request_id=request_id).first()
+        if found is not None:
+            return found
+        request = self._requester.sent_request(request_id).request
+        with transaction.atomic():
+            return SignedRequest.objects.create(
+                case=self._case_of(request_id, request.case),
+                request_id=request_id,
+                from_ms=request.from_s * 1000,
+                to_ms=request.to_s * 1000,
+                not_after=utc(request.not_after_s),
+                retention_days=request.retention_days,
+            )
+
+    def _case_of(self, request_id: str, number: str) -> Case:
+        draft = Draft.objects.filter(organisation=self._organisation, request_id=request_id).first()
+        if draft is not None:
+            return draft.case
+        case, made = Case.objects.get_or_create(organisation=self._organisation, number=number[:64])
+        if made:
+            record(self._organisation, ACTOR, "case.opened", f"case {case.number}", request=request_id)
+        return case
+
+    def _published(self, event: ReceiverEvent) -> None:
+        asked_before = SignedRequest.objects.filter(request_id=event.request)
+        if not (self._requester.folder / "requests" / event.request).is_dir():
+            return  # a bulletin
+        with transaction.atomic():
+            asked = asked_before.first() or self.signed_request(event.request)
+            field = {"withdrawal": "withdrawn_at", "deletion": "deletion_published_at"}.get(
+                event.detail, "published_at"
+            )
+            setattr(asked, field, timezone.now())
+            asked.save(update_fields=(field,))
+            if field == "published_at":
+                Draft.objects.filter(organisation=self._organisation, request_id=event.request, state="signed").update(
+                    state="published", published_at=timezone.now()
+                )
+            number = asked.case.number
+            record(self._organisation, ACTOR, f"{event.detail}.published", f"request {event.request}", case=number)
+
+    # The rest
+
+    def _noticed(self, event: ReceiverEvent) -> None:
+        add_notice(
+            self._organisation, event.kind.value, event.disclosure or event.request, event.detail, device=event.device
+        )
+
+    def _log(self, action: str, answer: Answer, **detail: object) -> None:
+        record(
+            self._organisation,
+            ACTOR,
+            action,
+            f"answer {answer.disclosure_id}",
+            case=answer.case.number,
+            request=answer.request_id,
+            **detail,
+        )
+
+
+def _fill(answer: Answer, content: AnswerContent) -> None:
+    answer.grade, answer.unopened = content.grade, content.unopened
+    answer.shared, answer.told = content.shared, list(content.told)
+    if content.span is not None:
+        answer.from_ms, answer.to_ms = content.span.from_ms, content.span.to_ms
+
+
+def _clip_row(answer: Answer, number: int, content: AnswerContent) -> Clip:
+    clip = content.clips[number]
+    return Clip(
+        answer=answer,
+        index=clip.index,
+        from_ms=clip.span.from_ms,
+        to_ms=clip.span.to_ms,
+        clock_quality=clip.quality.value,
+        segments=[[each.from_ms, each.to_ms] for each in clip.segments],
+        gaps=[[each.from_ms, each.to_ms] for each in clip.gaps],
+        still=clip.still,
+        sounds=clip.sounds,
+        continuity=clip.continuity,
+    )

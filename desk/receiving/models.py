@@ -1,0 +1,64 @@
+"""The state of each organisation's receiver, and what it has to tell that belongs to no case."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from desk.people.models import Organisation
+
+__all__ = ["Notice", "Receiver"]
+
+
+class Receiver(models.Model):
+    """The receiver of one organisation, as it last said."""
+
+    STATES: ClassVar = (
+        ("stopped", _("stopped")),
+        ("starting", _("starting")),
+        ("connected", _("connected")),
+        ("disconnected", _("not connected")),
+        ("failed", _("failed")),
+    )
+
+    organisation = models.OneToOneField(Organisation, on_delete=models.CASCADE, related_name="receiver")
+    state = models.CharField(max_length=12, choices=STATES, default="stopped")
+    since = models.DateTimeField(auto_now_add=True)
+    """Start of this state."""
+    detail = models.TextField(blank=True)
+    """Reason of the state, with the remedy."""
+    seen_at = models.DateTimeField(null=True, blank=True)
+    """Last sign of life of its thread."""
+
+    def __str__(self) -> str:
+        return f"{self.organisation}: {self.state}"
+
+
+class Notice(models.Model):
+    """Something that the receiver reports and that belongs to no answer of a case."""
+
+    KINDS: ClassVar = (
+        ("dropped", _("An upload opens with none of our keys. It was dropped.")),
+        ("no room", _("An answer waits for room.")),
+        ("not published", _("The broker refused a message.")),
+        ("damaged", _("The files of a request cannot be read.")),
+        ("missing", _("The files of an answer are missing.")),
+        ("error", _("The receiver stopped, and starts again.")),
+    )
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="notices")
+    kind = models.CharField(max_length=16, choices=KINDS)
+    object = models.CharField(max_length=64, blank=True)
+    """Id of the upload, answer or request."""
+    device = models.CharField(max_length=80, blank=True)
+    detail = models.TextField(blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = (models.Index(fields=("organisation", "-id"), name="notices_newest_first"),)
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.object}"

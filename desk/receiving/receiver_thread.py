@@ -1,0 +1,156 @@
+"""The receiver of one organisation: one thread with its own connection to the broker, which starts again after a fault.
+
+The thread also runs the retention clock of the organisation, so that an answer never arrives and goes at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import structlog
+from django.db import DatabaseError, close_old_connections, connection
+from django.utils import timezone
+
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
+from agent.clients.requester.publisher import connection_lock
+from agent.clients.requester.receiving_service import DisclosureReceiver
+from agent.errors import DoorwardError
+from agent.mqtt import MqttBus
+from agent.ports import Bus, Clock
+from desk.cases.deletion import run_due
+from desk.people.models import Organisation
+from desk.receiving.answer_rows import AnswerRecorder
+from desk.receiving.models import Receiver
+from desk.receiving.notices import add_notice
+from desk.receiving.reconcile import reconcile
+
+__all__ = ["OpenBus", "ReceiverThread"]
+
+OpenBus = Callable[[Requester], Bus]
+"""Returns a started connection for a requester. Raises `ConfigurationError`."""
+OpenRequester = Callable[[Organisation], Requester]
+
+_STEP_S: Final = 0.5
+_LOCK_WAIT_S: Final = 2.0
+_RETENTION_EVERY_S: Final = 60.0
+_SIGN_OF_LIFE_EVERY_S: Final = 10.0
+_RESTART_S: Final = (1.0, 5.0, 30.0)
+"""Pauses before the first, second and each later restart."""
+_log = structlog.get_logger(__name__)
+
+
+class ReceiverThread:
+    """Runs until `stop`. Its state is in the organisation's row of `Receiver`."""
+
+    def __init__(
+        self, organisation: Organisation, open_requester: OpenRequester, open_bus: OpenBus, clock: Clock
+    ) -> None:
+        self._organisation = organisation
+        self._open_requester = open_requester
+        self._open_bus = open_bus
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"receiver-{organisation.requester_id}")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the thread to end. `join` waits for it."""
+        self._stop.set()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        faults = 0
+        try:
+            while not self._stop.is_set():
+                began_s = time.monotonic()
+                try:
+                    self._receive()
+                except (DoorwardError, DatabaseError, OSError) as error:
+                    self._failed(error)
+                faults = 0 if time.monotonic() - began_s > _RESTART_S[-1] else faults + 1
+                self._stop.wait(_RESTART_S[min(faults, len(_RESTART_S)) - 1] if faults else 0)
+            with contextlib.suppress(DatabaseError):
+                self._say("stopped", "")
+        finally:
+            connection.close()
+
+    def _receive(self) -> None:
+        """Receives until `stop`. Raises the errors of disk, database and configuration."""
+        close_old_connections()
+        self._organisation.refresh_from_db()
+        self._say("starting", "")
+        requester = self._open_requester(self._organisation)
+        self._retain(requester)  # also if no broker answers, or another program is connected
+        recorder = AnswerRecorder(self._organisation, requester)
+        with connection_lock(requester, wait_s=_LOCK_WAIT_S):
+            reconcile(self._organisation, requester, recorder)
+            with self._connected(requester) as bus:
+                receiver = DisclosureReceiver(
+                    requester,
+                    bus,
+                    self._clock,
+                    tell=lambda event: self._tell(event, recorder),
+                )
+                receiver.start()
+                self._loop(receiver, requester)
+
+    def _loop(self, receiver: DisclosureReceiver, requester: Requester) -> None:
+        retention_s = alive_s = time.monotonic()
+        while not self._stop.is_set():
+            receiver.step(_STEP_S)
+            now_s = time.monotonic()
+            if now_s - alive_s >= _SIGN_OF_LIFE_EVERY_S:
+                alive_s = now_s
+                Receiver.objects.filter(organisation=self._organisation).update(seen_at=timezone.now())
+            if now_s - retention_s >= _RETENTION_EVERY_S:
+                retention_s = now_s
+                self._retain(requester)
+
+    def _retain(self, requester: Requester) -> None:
+        run_due(self._organisation, requester, int(timezone.now().timestamp()))
+
+    @contextlib.contextmanager
+    def _connected(self, requester: Requester) -> Iterator[Bus]:
+        bus = self._open_bus(requester)
+        try:
+            yield bus
+        finally:
+            if isinstance(bus, MqttBus):
+                bus.stop()
+
+    def _tell(self, event: ReceiverEvent, recorder: AnswerRecorder) -> None:
+        match event.kind:
+            case ReceiverEventKind.CONNECTED:
+                self._say("connected", "")
+            case ReceiverEventKind.DISCONNECTED:
+                self._say("disconnected", event.detail)
+            case _:
+                recorder.record(event)
+
+    def _failed(self, error: Exception) -> None:
+        _log.warning("receiver failed", organisation=self._organisation.requester_id, error=str(error))
+        with contextlib.suppress(DatabaseError):
+            self._say("failed", str(error))
+            add_notice(self._organisation, "error", "", str(error))
+
+    def _say(self, state: str, detail: str) -> None:
+        """Writes the state. `since` stays if only the detail changes."""
+        now = timezone.now()
+        row, _made = Receiver.objects.get_or_create(organisation=self._organisation)
+        if row.state != state:
+            row.state, row.since = state, now
+        row.detail, row.seen_at = detail, now
+        row.save()

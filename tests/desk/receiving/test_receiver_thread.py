@@ -1,0 +1,122 @@
+"""Receivers with a real broker: answers become rows, a lost broker is shown and found again, a fault stays with one."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.test import override_settings
+from django.utils import timezone
+
+from agent.platform.system_clock import SystemClock
+from desk.cases.models import Answer, Case, SignedRequest
+from desk.config import Broker, DeskConfig
+from desk.people.organisations import requester_of
+from desk.people.roles import Role
+from desk.receiving.broker_connection import open_bus
+from desk.receiving.models import Notice, Receiver
+from desk.receiving.supervisor import Supervisor
+from tests.brokers import BrokerWithClients, broker_with_clients
+from tests.clients.requester.doors import Door
+from tests.clients.requester.house import House
+from tests.desk.agencies import Agency, make_agency
+from tests.desk.receiving.doors import ask, receive
+
+pytestmark = pytest.mark.broker
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], bool], what: str, step: Callable[[], object] = lambda: time.sleep(0.05)) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        step()
+
+
+def state() -> str:
+    return Receiver.objects.get().state if Receiver.objects.exists() else ""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[BrokerWithClients]:
+    with broker_with_clients(tmp_path / "broker") as found:
+        yield found
+
+
+def introduce(world: BrokerWithClients, agency: Agency) -> None:
+    """Gives an organisation its files for the broker."""
+    made = world.settings(agency.organisation.requester_id)
+    tls = requester_of(agency.organisation).folder / "tls"
+    tls.mkdir()
+    for source, name in ((made.authority, "authority"), (made.certificate, "certificate"), (made.key, "key")):
+        shutil.copy(source, tls / f"{name}.pem")
+
+
+@contextmanager
+def receiving(world: BrokerWithClients) -> Iterator[None]:
+    broker = Broker(host="127.0.0.1", port=world.broker.requester_port)
+    with override_settings(DESK=DeskConfig(broker=broker)), Supervisor(requester_of, open_bus, look_every_s=0.1):
+        yield
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("receiver")]
+
+
+def test_a_request_goes_out_and_its_answer_becomes_a_row(
+    agency: Agency, world: BrokerWithClients, house: House
+) -> None:
+    introduce(world, agency)
+    requester, asked = ask(agency)
+    bus = world.bus(house.device_id)
+    with receiving(world):
+        until(lambda: SignedRequest.objects.filter(published_at__isnull=False).exists(), "the publication")
+        door = Door(None, requester, house.disclose(asked), SystemClock(), bus=bus)
+        until(lambda: door.finished is not None, "the receipt", lambda: door.step() or time.sleep(0.01))
+        until(lambda: Answer.objects.filter(state="complete").exists(), "the row")
+        assert state() == "connected"
+    assert state() == "stopped"
+    assert Case.objects.get().number == asked.request.case
+
+
+def test_a_lost_broker_is_shown_and_found_again(agency: Agency, world: BrokerWithClients) -> None:
+    introduce(world, agency)
+    with receiving(world):
+        until(lambda: state() == "connected", "the connection")
+        world.broker.stop()
+        until(lambda: state() == "disconnected", "the loss")
+        text = agency.client(Role.VIEWER).get("/receiving/").content.decode()
+        assert "not connected" in text
+        world.broker.start()
+        until(lambda: state() == "connected", "the reconnection")
+
+
+def test_an_organisation_without_certificate_fails_alone_and_its_retention_goes_on(
+    agency: Agency, world: BrokerWithClients, house: House
+) -> None:
+    requester, asked = ask(agency)
+    receive(agency, house, requester, asked)
+    Answer.objects.update(due_at=timezone.now(), keep_until=timezone.now() - datetime.timedelta(days=1))
+    with receiving(world):
+        until(lambda: state() == "failed", "the fault")
+        until(lambda: Answer.objects.get().state == "deleted", "the deletion")
+        other = make_agency("waterland-police", "Waterland Police")
+        introduce(world, other)
+        until(
+            lambda: Receiver.objects.filter(organisation=other.organisation, state="connected").exists(),
+            "the other organisation",
+        )
+    assert "tls" in Notice.objects.filter(organisation=agency.organisation, kind="error").get().detail
+
+
+def test_the_page_says_when_no_receiver_runs(agency: Agency) -> None:
+    client = agency.client(Role.VIEWER)
+    assert "has not run yet" in client.get("/receiving/").content.decode()
+    long_ago = timezone.now() - datetime.timedelta(hours=1)
+    Receiver.objects.create(organisation=agency.organisation, state="connected", seen_at=long_ago)
+    text = client.get("/receiving/").content.decode()
+    assert "does not run" in text
+    assert "Doorbells keep their answers until then." in text
