@@ -109,6 +109,8 @@ if [ "$purpose" = test ]; then
     has strace || wished="$wished strace"
     # The installation test needs a container, which only root can boot.
     if [ "$(id -u)" = 0 ]; then
+        # A home behind NAT, a relay and a phone, in network namespaces.
+        has nft || wished="$wished nftables iproute2"
         has systemd-nspawn || wished="$wished systemd-container"
         has mmdebstrap || wished="$wished mmdebstrap"
     fi

@@ -6,7 +6,8 @@ import secrets
 import ssl
 import threading
 from collections import deque
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -14,7 +15,6 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.clients.broker.private_broker import PrivateBroker
 from agent.ipc.rpc import AnswerT, Request, read_answer, request_frame
 from tests.link_clients import LinkClient
 
@@ -23,10 +23,18 @@ __all__ = ["LinkChannel", "RelayBrowser", "RelayCarrier"]
 PATIENCE_S = 30.0
 
 
+class RelayAddress(Protocol):
+    """Where a relay listens for browsers, and the folder of its broker."""
+
+    host: str
+    web_port: int
+    directory: Path
+
+
 class RelayBrowser:
     """A connection of a browser with `account`. `came`: topic and payload of each message."""
 
-    def __init__(self, broker: PrivateBroker, account: str, password: str, client_id: str = "") -> None:
+    def __init__(self, broker: RelayAddress, account: str, password: str, client_id: str = "") -> None:
         """`client_id`: also takes over the state that the relay keeps for this id."""
         self.came: deque[tuple[str, bytes]] = deque()
         self.refusal: str | None = None

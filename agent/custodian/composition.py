@@ -22,6 +22,7 @@ from agent.core.device_secret import DeviceSecret
 from agent.core.home_news import HomeAddress
 from agent.core.timebase import ClockQuality
 from agent.custodian.alerts.alert_setup import AlertsFactory, health_facts, offer_alerts, quiet_hours
+from agent.custodian.alerts.push_channels import GlanceHolder, PushChannels
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.custodian import Custodian
 from agent.custodian.enrolment import OwnersChanged
@@ -124,10 +125,10 @@ class CustodianRuntime:
             context.talk.offer_to(self.custodian.control, self._owner_of)
         self.glances: Callable[[], tuple[str, ...]] = tuple
         """Gives the glance keys of the browsers that show alerts."""
-        self._is_glance: Callable[[str], bool] = lambda _key: False
+        self._browsers: PushChannels | None = None
         if self.alerts is not None:
             browsers = offer_alerts(self.alerts, context.folder.push, self.custodian, lambda: self._clock.believed_ms)
-            self.glances, self._is_glance = browsers.glances, browsers.is_signer
+            self.glances, self._browsers = browsers.glances, browsers
         self._metrics = make_metrics(configuration, self.status)
         self.page = self._make_page() if configuration.page is not None else None
         self.link = self._make_link(self.page) if self.page is not None else None
@@ -239,7 +240,11 @@ class CustodianRuntime:
     def _owner_of(self, recipient: str) -> str:
         current = self.custodian.enrolments.current
         owners = current.recipients if current is not None else ()
-        return next((owner.name for owner in owners if owner.recipient == recipient), "")
+        named = next((owner.name for owner in owners if owner.recipient == recipient), "")
+        return named or (self._browsers.owner_of(recipient) if self._browsers is not None else "")
+
+    def _glance_holder(self, key: str) -> GlanceHolder | None:
+        return self._browsers.glance_holder(key) if self._browsers is not None else None
 
     def _sleeps(self) -> bool:
         return self.custodian.notices.is_quiet()
@@ -252,7 +257,7 @@ class CustodianRuntime:
         from agent.custodian.link_setup import link_sessions  # as the page
 
         context, remote = self._context, self.configuration.remote
-        link = link_sessions(context.key, context.secret, self.custodian.enrolments, self._is_glance, page, remote)
+        link = link_sessions(context.key, context.secret, self.custodian.enrolments, self._glance_holder, page, remote)
         self.custodian.control.offer("link_address", link.answer_address)
         return link
 

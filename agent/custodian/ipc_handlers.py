@@ -44,7 +44,6 @@ from agent.ipc.protocol import (
     HomeAssistantReply,
     HomeStateReply,
     LinkFrames,
-    LiveViewers,
     Notify,
     OutgoingDisclosures,
     OutgoingVersion,
@@ -157,9 +156,9 @@ class RecorderIpcHandler:
                 self._reports.record("recorder", status)
                 return Ack()
             case GetLiveViewers(patience_s=patience_s):
-                return LiveViewers(self._live.wait_for_viewer(min(patience_s, _MOST_PATIENCE_S)))
+                return self._live.wait_for_viewer(min(patience_s, _MOST_PATIENCE_S))
             case PutLivePiece(number=number, piece=piece, pieces=pieces, data=data, begins=begins):
-                return LiveViewers(self._live.put(number, piece, pieces, data, begins=begins))
+                return self._live.put(number, piece, pieces, data, begins=begins)
             case GetTalk(session=session, state=state, patience_s=patience_s):
                 return self._talk.work(session, state, min(patience_s, _MOST_PATIENCE_S))
             case PutTalkOffer():

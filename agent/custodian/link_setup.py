@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config.settings import RemoteConfig
 from agent.core.device_secret import DeviceSecret
+from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.enrolment import Enrolments
 from agent.custodian.link_sessions import LinkIdentity, LinkSessions
 from agent.custodian.page.access_levels import Caller
@@ -27,11 +28,11 @@ def link_sessions(
     key: Ed25519PrivateKey,
     secret: DeviceSecret,
     enrolments: Enrolments,
-    is_glance: Callable[[str], bool],
+    glance_holder: Callable[[str], GlanceHolder | None],
     page: PageServer,
     remote: RemoteConfig | None,
 ) -> LinkSessions:
-    """`is_glance`: whether a glance key signs with this key."""
+    """`glance_holder`: the browser whose glance key signs with this key."""
 
     def caller(client: PublicKey) -> Caller | None:
         current = enrolments.current
@@ -39,7 +40,10 @@ def link_sessions(
             return None
         if current.approver_keys.get(client.id) == client:
             return Caller(None, owner=True, claimed=True, link=True, key=client.id)
-        return Caller(None, owner=False, claimed=True, link=True, key=client.id) if is_glance(client.text) else None
+        holder = glance_holder(client.text)
+        if holder is None:
+            return None
+        return Caller(None, owner=False, claimed=True, link=True, key=client.id, glance=holder)
 
     def secrets() -> tuple[bytes, ...]:
         newest = enrolments.current.epoch if enrolments.current is not None else 0

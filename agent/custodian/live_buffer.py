@@ -18,6 +18,7 @@ from typing import Any, Final
 from agent.core.live import PIECE_BYTES
 from agent.errors import RequestError
 from agent.ipc.control_operations import GetLiveGops
+from agent.ipc.protocol import LiveViewers
 
 __all__ = ["LiveBuffer", "Viewer"]
 
@@ -38,10 +39,12 @@ _WAIT_S: Final = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """An owner's client that watches. `name`: the owner's; empty if unknown, as on the control socket."""
+    """A client that watches. `name`: its owner's; empty if unknown, as on the control socket. `glance`: the key that
+    it opens the parts with, if that is a glance key."""
 
     id: str
     name: str = ""
+    glance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,13 @@ class LiveBuffer:
             self._shelf.clear()
             self._changed.notify_all()
 
-    def wait_for_viewer(self, patience_s: float) -> bool:
+    def wait_for_viewer(self, patience_s: float) -> LiveViewers:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._has_viewer(), patience_s)
             self._drop_old()  # the privacy switch leaves an empty buffer behind, also if an owner asks no more
-            return self._has_viewer()
+            return self._looking()
 
-    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> bool:
+    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> LiveViewers:
         """Adds one piece of a GOP, or of its part that `begins` it.  Raises `RequestError` if no GOP can have such a
         piece."""
         if not 0 <= piece < pieces <= _MOST_PIECES or len(data) > PIECE_BYTES:
@@ -93,7 +96,7 @@ class LiveBuffer:
             if len(self._coming) == pieces:
                 self._shelve(b"".join(self._coming[each] for each in range(pieces)), begins)
                 self._coming = {}
-            return self._has_viewer()
+            return self._looking()
 
     def answer(self, asked: GetLiveGops, _body: bytes) -> tuple[dict[str, Any], bytes]:
         """Answers the operation `live` on the control socket, where all clients count as one viewer."""
@@ -153,6 +156,10 @@ class LiveBuffer:
 
     def _has_viewer(self) -> bool:
         return not self._closed and any(map(self._still_looks, self._viewers.values()))
+
+    def _looking(self) -> LiveViewers:
+        glances = {each.glance for each, at_s in self._viewers.items() if each.glance and self._still_looks(at_s)}
+        return LiveViewers(self._has_viewer(), tuple(sorted(glances)))
 
     def _still_looks(self, asked_s: float) -> bool:
         return self._monotonic() - asked_s < _LOOKS_S

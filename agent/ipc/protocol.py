@@ -127,9 +127,10 @@ class OutgoingVersion(RoleAnswer, frozen=True):
 
 
 class LiveViewers(RoleAnswer, frozen=True):
-    """Whether an owner looks at live view."""
+    """Whether a person looks at live view. `glances`: the glance keys of browsers that look, besides the owners."""
 
     now: bool
+    glances: tuple[str, ...] = ()
 
 
 class TalkWork(RoleAnswer, frozen=True):

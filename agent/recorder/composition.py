@@ -229,8 +229,9 @@ class RecorderRuntime:
         self._enrolled.set()
 
     def show_to(self, glances: tuple[str, ...]) -> None:
-        """Replaces the glance keys: alerts have pictures for them, and their browsers may talk."""
+        """Replaces the glance keys: alerts have pictures for them, and their browsers may look and talk."""
         self.pictures.show_to(glances)
+        self._live.show_to(glances)
         self._glances = glances
         self._listen_to_keys()
 

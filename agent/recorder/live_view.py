@@ -8,6 +8,9 @@
 - Live view gives no access to the camera: its GOPs come from the stream that is filmed anyway. A viewer decides only
   what is *sealed*, and cannot start, stop or turn the camera or the microphone.
 - Sound travels with the pictures, sealed in the same file: each part takes what was heard since the part before.
+- A browser whose keys are locked may look with its glance key. Parts are sealed to that key too while it looks, and
+  the newest GOP is sealed again when it joins. The custodian says which glance keys look, and the recorder seals to
+  those that it knows.
 - Only sealed data leaves the recorder, and the custodian has no key. Only the answers to the control socket and an
   owner's page go further, and they stay in memory.
 - Both sides are bounded by number and bytes. GOPs are deleted seconds after they came, so the privacy switch leaves an
@@ -29,8 +32,10 @@ from agent.core.live import LiveContext, LiveSound, live_plaintext, pieces_of
 from agent.core.media import EncodedPacket, Gop, StreamDescription, VideoCodec
 from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
+from agent.core.vault.age.recipients import Recipient, parse_recipient
 from agent.core.vault.spans import span_between
 from agent.errors import DoorwardError, FormatError
+from agent.ipc.protocol import LiveViewers
 from agent.media.fmp4 import FragmentedMp4Writer, header_of
 from agent.media.sound import live_sound
 from agent.ports import Clock
@@ -48,6 +53,8 @@ _JOINED_BYTES: Final = 4 << 20
 """Parts that have come already are sealed as one, up to the size of the custodian's answer."""
 _SOUND_PAUSE_NS: Final = 2 * NS_PER_S
 """After a longer pause of the pictures, sound begins again with them."""
+_MOST_GLANCES: Final = 8
+"""As many sessions of the link as there are. Each key costs 1.6 kB a part."""
 _ASK_S: Final = 2.0
 _AWAY_S: Final = 5.0
 
@@ -55,13 +62,12 @@ _AWAY_S: Final = 5.0
 class LiveViewSink(Protocol):
     """The custodian's side, as the recorder sees it."""
 
-    def wait_for_viewer(self, patience_s: float) -> bool:
-        """Waits at most this long for a viewer and returns whether there is one. Raises `NetworkError` without a
-        custodian."""
+    def wait_for_viewer(self, patience_s: float) -> LiveViewers:
+        """Waits at most this long for a viewer and returns who looks. Raises `NetworkError` without a custodian."""
         ...
 
-    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> bool:
-        """Takes a piece of a sealed GOP, or of its part that `begins` it. Returns whether an owner still looks."""
+    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> LiveViewers:
+        """Takes a piece of a sealed GOP, or of its part that `begins` it. Returns who still looks."""
         ...
 
 
@@ -160,6 +166,13 @@ class LiveEncoder:
         """Set if there is a microphone."""
         self._heard_ns = 0
         self._sealed_until_ns = 0
+        self._known: frozenset[str] = frozenset()
+        self._glances: dict[str, Recipient] = {}
+        """Those that look, by their text."""
+
+    def show_to(self, glances: tuple[str, ...]) -> None:
+        """Replaces the glance keys that may look. From any thread."""
+        self._known = frozenset(glances)
 
     def packet(self, packet: EncodedPacket, description: StreamDescription) -> None:
         """Takes a filmed packet. It is cheap while there is no viewer."""
@@ -210,18 +223,35 @@ class LiveEncoder:
         told = 0
         while not self._stopping:
             try:
-                looked_at = sink.wait_for_viewer(_ASK_S)
-                while looked_at and not self._stopping:
+                viewers = sink.wait_for_viewer(_ASK_S)
+                while viewers.now and not self._stopping:
+                    again = self._shown_already(told) if self._is_joined(viewers.glances) else None
+                    if again is not None:
+                        viewers = self._hand_over(again, sink)
                     filmed = self._next(told)
                     if filmed is None:
-                        looked_at = sink.wait_for_viewer(0.0)
+                        viewers = sink.wait_for_viewer(0.0)
                         continue
                     told = filmed.number
-                    looked_at = self._hand_over(filmed, sink)
+                    viewers = self._hand_over(filmed, sink)
             except DoorwardError as error:
                 self._log.info("not_shown_live", error=error.message)
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping, _AWAY_S)
+
+    def _is_joined(self, glances: tuple[str, ...]) -> bool:
+        """Seals to these glance keys from now on. Returns whether one of them has not looked before."""
+        wanted = [each for each in glances if each in self._known][:_MOST_GLANCES]
+        before = self._glances
+        self._glances = {each: before.get(each) or parse_recipient(each) for each in wanted}
+        return any(each not in before for each in wanted)
+
+    def _shown_already(self, told: int) -> _LiveGop | None:
+        """Returns the newest GOP up to number `told` as one part, for a key that has joined; None if its beginning is
+        not here. Other viewers skip it, and go on with the next part."""
+        with self._changed:
+            shown = [each for each in self._newest if each.number <= told]
+        return _joined(shown) if shown and shown[0].gop.begins else None
 
     def _next(self, told: int) -> _LiveGop | None:
         """Returns what follows number `told`, of its GOP or the newest one, if it has come: all of it as one part."""
@@ -239,17 +269,17 @@ class LiveEncoder:
             ]
         )
 
-    def _hand_over(self, filmed: _LiveGop, sink: LiveViewSink) -> bool:
+    def _hand_over(self, filmed: _LiveGop, sink: LiveViewSink) -> LiveViewers:
+        viewers = LiveViewers(True, tuple(self._glances))
         try:
             sealed = self._sealed(filmed)
         except FormatError:
-            return True  # a segment of these pictures would fail too
+            return viewers  # a segment of these pictures would fail too
         pieces = pieces_of(sealed)
-        looked_at = True
         for number, piece in enumerate(pieces):
-            looked_at = sink.put(filmed.number, number, len(pieces), piece, begins=filmed.gop.begins)
+            viewers = sink.put(filmed.number, number, len(pieces), piece, begins=filmed.gop.begins)
         self.sealed += 1
-        return looked_at
+        return viewers
 
     def _sealed(self, filmed: _LiveGop) -> bytes:
         gop = filmed.gop
@@ -258,7 +288,9 @@ class LiveEncoder:
         span = span_between(self._clock.boot_id, now.at(gop.start_ns), now.at(BootNs(gop.end_ns)))
         sound, said = self._sound_of(gop)
         context = LiveContext(device=self._device, span=span, continues=not gop.begins, sound=said)
-        return self._vault.seal_without_storing(live_plaintext(media, context, sound))
+        return self._vault.seal_without_storing(
+            live_plaintext(media, context, sound), also=tuple(self._glances.values())
+        )
 
     def _sound_of(self, gop: Gop) -> tuple[bytes, LiveSound | None]:
         """Returns what was heard since the part before, no later than this part's end."""

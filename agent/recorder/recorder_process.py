@@ -29,6 +29,7 @@ from agent.ipc.protocol import (
     GetRecipients,
     GetSettings,
     GetTalk,
+    LiveViewers,
     Notify,
     PutLivePiece,
     PutTalkOffer,
@@ -227,11 +228,11 @@ class _RemoteLiveView:
     def __init__(self, custodian: RpcClient) -> None:
         self._custodian = custodian
 
-    def wait_for_viewer(self, patience_s: float) -> bool:
-        return self._custodian.ask(GetLiveViewers(patience_s), patience_s=0.0).now
+    def wait_for_viewer(self, patience_s: float) -> LiveViewers:
+        return self._custodian.ask(GetLiveViewers(patience_s), patience_s=0.0)
 
-    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> bool:
-        return self._custodian.ask(PutLivePiece(number, piece, pieces, data, begins), patience_s=0.0).now
+    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> LiveViewers:
+        return self._custodian.ask(PutLivePiece(number, piece, pieces, data, begins), patience_s=0.0)
 
 
 class _RemoteTalk:

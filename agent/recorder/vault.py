@@ -261,10 +261,12 @@ class Vault(VaultReader):
             outcome = WriteDecision(self._judge, self._commit, self._failed)
             return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, outcome)
 
-    def seal_without_storing(self, plaintext: bytes) -> bytes:
-        """Returns `plaintext` sealed to the recipients of segments, for live view; the vault stores nothing."""
+    def seal_without_storing(self, plaintext: bytes, *, also: tuple[Recipient, ...] = ()) -> bytes:
+        """Returns `plaintext` sealed to the recipients of segments and `also`, for live view; the vault stores
+        nothing."""
         token = self._entropy.token
-        sealer = Sealer(token(_SECRET_BYTES), self._sealing.recipients, nonce=token(_SECRET_BYTES))
+        recipients = (*self._sealing.recipients, *also)
+        sealer = Sealer(token(_SECRET_BYTES), recipients, nonce=token(_SECRET_BYTES))
         return sealer.header + sealer.update(plaintext) + sealer.finish()
 
     def record_gap(self, reason: GapReason, start: ClockReading, end: ClockReading) -> None:

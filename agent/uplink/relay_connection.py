@@ -47,7 +47,7 @@ _COLLECT_S: Final = 1.0
 _PAUSE_S: Final = 2.0
 _PATIENCE_S: Final = 20.0
 """A client that hears nothing for this long has ended the session."""
-_LOOK_S: Final = 15.0
+_LOOK_S: Final = 5.0
 """Interval at which the addresses are asked for."""
 _BATCH: Final = 4
 """Frames in one request to the custodian."""

@@ -499,8 +499,9 @@ class Settings(OwnerStatement, frozen=True):
 class PushSubscription(OwnerStatement, frozen=True):
     """Web push subscription for notifications: the three values that the browser gives, and its glance key.
 
-    `glance` opens the pictures of alerts and the offers of a talk session, and nothing stored. `glance_signer` may open
-    sessions of the link, in which it may call the operations with the access level `glance`."""
+    `glance` opens the pictures of alerts, live view and the offers of a talk session, and nothing stored.
+    `glance_signer` may open sessions of the link, in which it may call the operations with the access level
+    `glance`."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("push-subscription")
 

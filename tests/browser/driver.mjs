@@ -63,7 +63,8 @@ async function open(name, { isMobile, ...options } = {}) {
 async function axed(page) {
   const source = await readFile(new URL("./node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
   const rules = '{runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}';
-  const line = '(v) => v.id + ": " + v.help + " | " + v.nodes.map((n) => n.html.slice(0, 160)).join(" || ")';
+  const node = '(n) => n.html.slice(0, 160) + " " + (n.any[0]?.message ?? "")';
+  const line = `(v) => v.id + ": " + v.help + " | " + v.nodes.map(${node}).join(" || ")`;
   const expression = `axe.run(document, ${rules}).then(({passes, violations}) =>
     JSON.stringify({kept: passes.length, broken: violations.map(${line})}))`;
   // Through the debugger: the page's own policy would let no foreign script in.

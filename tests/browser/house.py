@@ -26,9 +26,9 @@ DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 
 PAGE = """
 [page]
-host = "127.0.0.1"
+host = "{address}"
 port = {port}
-addresses = ["127.0.0.1"]
+addresses = ["{address}"]
 name = "{name}"
 mdns = false
 """
@@ -47,9 +47,11 @@ class House:
         more: str = "",
         rings_s: tuple[int, ...] = (10,),
         name: str = "front-door",
+        address: str = "127.0.0.1",
     ) -> None:
-        """`rings_s`: when the button is pressed, in seconds of the footage."""
+        """`rings_s`: when the button is pressed, in seconds of the footage. `address`: where the page listens."""
         self._rings_s = rings_s
+        self._address = address
         self._name = name
         self.street = street
         self.footage = footage
@@ -62,7 +64,7 @@ class House:
 
     def _build(self) -> Solo:
         path = self.street.configuration(NO_CAMERA, port=self._broker_port)
-        path.write_text(path.read_text() + PAGE.format(port=self._page_port, name=self._name) + self._more)
+        path.write_text(path.read_text() + self._page_section() + self._more)
         footage = self.footage
         if footage is None:
             solo = Solo(load(path), open_microphone=self._open_microphone)
@@ -78,6 +80,9 @@ class House:
         assert solo.page is not None
         self._page_port = solo.page.port
         return solo
+
+    def _page_section(self) -> str:
+        return PAGE.format(port=self._page_port, name=self._name, address=self._address)
 
     def _camera(self, footage: Path) -> Camera:
         camera: Camera = FileCamera(footage)
@@ -324,10 +329,18 @@ def a_house(folder: Path, footage: Path | None, **options: Any) -> Iterator[Hous
 
 
 @contextmanager
-def phones(house: House, folder: Path, kind: str = "chromium", *, flags: tuple[str, ...] = ()) -> Iterator[Phones]:
+def phones(
+    house: House,
+    folder: Path,
+    kind: str = "chromium",
+    *,
+    flags: tuple[str, ...] = (),
+    authorities: tuple[bytes, ...] = (),
+) -> Iterator[Phones]:
+    """`authorities`: others than the doorbell's that the browser trusts, in DER."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    with Browser(home, house.authority, kind=kind, flags=flags) as browser:
+    with Browser(home, house.authority, *authorities, kind=kind, flags=flags) as browser:
         yield Phones(house, browser)
 
 

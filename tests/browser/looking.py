@@ -22,8 +22,11 @@ for (const [view, size] of Object.entries(args.views)) {
     await page.setViewportSize(size);
     const picture = async (what) => {
       await page.evaluate(async () => {
-        await Promise.all(document.getAnimations().map((each) => each.finished));
-        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const twoFrames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        await twoFrames(); // an animation begins in the frame after its cause
+        const ends = (each) => each.effect?.getComputedTiming().endTime !== Infinity;
+        await Promise.all(document.getAnimations().filter(ends).map((each) => each.finished.catch(() => {})));
+        await twoFrames();
       });
       await page.screenshot({path: `${args.folder}/${args.name}-${view}-${colorScheme}${what}.png`});
     };

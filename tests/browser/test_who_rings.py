@@ -62,6 +62,9 @@ def deliver(people: Phones, house: House, message: dict[str, Any]) -> dict[str, 
         """const session = await page.context().newCDPSession(page);
            const registered = new Promise((resolve) => session.on("ServiceWorker.workerRegistrationUpdated",
              ({registrations}) => registrations.length && resolve(registrations[0].registrationId)));
+           // Such as a picture that the policy of the service worker blocks: the notification comes without it.
+           const errors = [];
+           session.on("ServiceWorker.workerErrorReported", ({errorMessage}) => errors.push(errorMessage.errorMessage));
            await session.send("ServiceWorker.enable");
            const registrationId = await registered;
            for (let tries = 0; tries < 60; tries++) {
@@ -72,6 +75,7 @@ def deliver(people: Phones, house: House, message: dict[str, Any]) -> dict[str, 
                  return each && {title: each.title, body: each.body, image: each.image ?? "", data: each.data,
                    actions: each.actions.map(({action, title}) => [action, title])};
                });
+               if (errors.length) throw new Error(errors[0].slice(-300));
                if (found) return found;
                await page.waitForTimeout(100);
              }

@@ -11,6 +11,7 @@ from agent.custodian import live_buffer
 from agent.custodian.live_buffer import LiveBuffer, Viewer
 from agent.errors import RequestError
 from agent.ipc.control_operations import GetLiveGops
+from agent.ipc.protocol import LiveViewers
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ class Waiting:
 
     def __init__(self, buffer: LiveBuffer) -> None:
         self.answers: list[bool] = []
-        self.thread = threading.Thread(target=lambda: self.answers.append(buffer.wait_for_viewer(600)))
+        self.thread = threading.Thread(target=lambda: self.answers.append(buffer.wait_for_viewer(600).now))
         self.thread.start()
         while not buffer._changed._waiters and not self.answers:  # type: ignore[attr-defined]
             time.sleep(0.001)
@@ -48,7 +49,7 @@ def test_the_recorder_stops_waiting_when_the_custodian_ends() -> None:
     buffer.close()
     assert waiting.answer() is False
     buffer.answer(GetLiveGops(after=0), b"")
-    assert buffer.wait_for_viewer(600) is False
+    assert buffer.wait_for_viewer(600).now is False
 
 
 @pytest.mark.parametrize(("piece", "pieces", "size"), [(-1, 2, 1), (2, 2, 1), (0, 0, 1), (0, 129, 1), (0, 1, 65_537)])
@@ -94,12 +95,12 @@ def test_the_shelf_holds_sixteen_megabytes_and_drops_the_oldest() -> None:
 def test_a_look_counts_for_some_seconds() -> None:
     clock = [1000.0]
     buffer = LiveBuffer(lambda: clock[0])
-    assert buffer.wait_for_viewer(0) is False
+    assert buffer.wait_for_viewer(0).now is False
     buffer.answer(GetLiveGops(after=0), b"")
     clock[0] += live_buffer._LOOKS_S - 0.01
-    assert buffer.wait_for_viewer(0) is True
+    assert buffer.wait_for_viewer(0).now is True
     clock[0] += 0.01
-    assert buffer.wait_for_viewer(0) is False
+    assert buffer.wait_for_viewer(0).now is False
 
 
 def test_nothing_is_shown_any_more_after_the_end() -> None:
@@ -147,11 +148,11 @@ def test_an_altered_recorder_that_changes_the_number_of_pieces_begins_again() ->
 
 def test_a_piece_is_answered_with_whether_somebody_looks() -> None:
     buffer = LiveBuffer()
-    assert buffer.put(1, 0, 1, b"x", begins=False) is False
+    assert buffer.put(1, 0, 1, b"x", begins=False).now is False
     buffer.answer(GetLiveGops(after=0), b"")
-    assert buffer.put(2, 0, 1, b"x", begins=False) is True
+    assert buffer.put(2, 0, 1, b"x", begins=False).now is True
     buffer.close()
-    assert buffer.put(3, 0, 1, b"x", begins=False) is False
+    assert buffer.put(3, 0, 1, b"x", begins=False).now is False
 
 
 def test_a_second_viewer_joins_at_the_last_keyframe_however_long_ago_that_was() -> None:
@@ -168,7 +169,7 @@ def test_a_second_viewer_joins_at_the_last_keyframe_however_long_ago_that_was() 
     assert numbers(buffer) == [82]
     assert numbers(buffer, 60) == list(range(61, 83)), "a slow viewer gets the rest of the GOP before it too"
     clock[0] += 10.001
-    assert not buffer.wait_for_viewer(0)
+    assert not buffer.wait_for_viewer(0).now
     assert len(buffer._shelf) == 0, "the camera is off, and no owner looks"
 
 
@@ -210,3 +211,15 @@ def test_the_list_of_viewers_is_bounded_and_more_are_shown_the_door_all_the_same
     for number in range(200):
         assert buffer.show(Viewer(str(number), str(number)), GetLiveGops(after=0))[1] == b"x"
     assert len(buffer._viewers) == 64
+
+
+def test_the_recorder_is_told_which_glance_keys_look_while_they_do() -> None:
+    clock = [1000.0]
+    buffer = LiveBuffer(lambda: clock[0])
+    buffer.show(Viewer("s1", "anna"), GetLiveGops(after=0))
+    assert buffer.wait_for_viewer(0) == LiveViewers(True)
+    buffer.show(Viewer("link 1", "anna", "age1b"), GetLiveGops(after=0))
+    buffer.show(Viewer("link 2", "bo", "age1a"), GetLiveGops(after=0))
+    assert buffer.put(1, 0, 1, b"x", begins=True) == LiveViewers(True, ("age1a", "age1b"))
+    clock[0] += live_buffer._LOOKS_S
+    assert buffer.wait_for_viewer(0) == LiveViewers(False)

@@ -29,6 +29,7 @@ from agent.custodian.live_buffer import LiveBuffer
 from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetLiveGops
+from agent.ipc.protocol import LiveViewers
 from agent.ipc.rpc import Request, read_answer
 from agent.platform.system_clock import SystemClock
 from agent.ports import Microphone
@@ -201,17 +202,17 @@ class Desk:
     def __init__(self) -> None:
         self.sealed: dict[int, dict[int, bytes]] = {}
         self.beginnings: list[bool] = []
-        self.looks = True
+        self.viewers = LiveViewers(True)
 
-    def wait_for_viewer(self, patience_s: float) -> bool:
+    def wait_for_viewer(self, patience_s: float) -> LiveViewers:
         time.sleep(0.01 if patience_s else 0)
-        return self.looks
+        return self.viewers
 
-    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> bool:
+    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> LiveViewers:
         if not piece:
             self.beginnings.append(begins)
         self.sealed.setdefault(number, {})[piece] = data
-        return self.looks
+        return self.viewers
 
 
 def test_a_long_gop_is_shown_part_by_part_to_who_looks_from_its_middle_on(
@@ -275,7 +276,7 @@ def test_what_is_old_or_shown_again_or_another_device_s_is_refused(
 def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
     now_s = 100.0
     shelf = LiveBuffer(monotonic=lambda: now_s)
-    assert not shelf.wait_for_viewer(0.0)
+    assert not shelf.wait_for_viewer(0.0).now
     gop = bytes(6 << 20)
     for number in range(1, 6):
         pieces = pieces_of(gop)
@@ -290,7 +291,7 @@ def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
         for each, data in enumerate(small):
             shelf.put(number, each, len(small), data, begins=False)
     assert shelf.answer(GetLiveGops(after=5), b"")[0]["numbers"] == [6, 7, 8]
-    assert shelf.wait_for_viewer(0.0)
+    assert shelf.wait_for_viewer(0.0).now
     for piece, pieces, data in ((1, 1, b"x"), (-1, 1, b"x"), (0, 10_000, b"x"), (0, 1, bytes(1 << 20))):
         with pytest.raises(RequestError):
             shelf.put(9, piece, pieces, data, begins=False)
@@ -298,7 +299,7 @@ def test_the_shelf_is_bounded_takes_only_pieces_of_gops_and_forgets() -> None:
         shelf.put(10, piece, pieces, b"x", begins=False)
     assert shelf.answer(GetLiveGops(after=8), b"")[0]["numbers"] == []
     now_s += 30
-    assert not shelf.wait_for_viewer(0.0)
+    assert not shelf.wait_for_viewer(0.0).now
     shelf.close()
     assert shelf.answer(GetLiveGops(after=0), b"")[0]["numbers"] == []
 
@@ -474,3 +475,48 @@ def test_sound_that_is_later_than_its_pictures_comes_with_the_next_part(
     have = []
     maker.push(replace(fourth, end_ns=BootNs(fourth.end_ns + 1)), description)
     assert maker._sound_of(fourth)[1] is not None
+
+
+def test_a_glance_key_opens_live_view_while_it_looks_and_from_the_last_keyframe_on(
+    house: House, keys: OwnerKeys, link: DeviceLink
+) -> None:
+    glance, stranger = (HybridIdentity(bytes([number]) * 32) for number in (1, 2))
+    watching, foreign = str(glance.recipient()), str(stranger.recipient())
+    description, _ = filmed_by_camera(frames=1)
+    maker, desk = LiveEncoder(house.solo.vault, SystemClock(), sync(link, keys).key.id), Desk()
+    maker.show_to((watching,))
+    parts = long_gops(0, 5)
+    thread = threading.Thread(target=maker.run, args=(desk,))
+    thread.start()
+
+    def opened_by(identity: HybridIdentity) -> list[bool]:
+        found = []
+        for _, pieces in sorted(desk.sealed.items()):
+            sealed = b"".join(pieces[at] for at in sorted(pieces))
+            try:
+                open_bytes(sealed, [identity])
+                found.append(True)
+            except OpenError:
+                found.append(False)
+        return found
+
+    try:
+        for number, part in enumerate(parts[:2], 1):
+            maker.push(part, description)
+            until(lambda number=number: len(desk.sealed) == number)  # type: ignore[misc]
+        assert opened_by(glance) == [False, False], "nobody looks with it"
+        desk.viewers = LiveViewers(True, (foreign, watching))
+        until(lambda: opened_by(glance) == [False, True])  # the newest GOP again, from its keyframe on
+        assert desk.beginnings == [True, False, True]
+        maker.push(parts[2], description)
+        until(lambda: opened_by(glance) == [False, True, True])
+        desk.viewers = LiveViewers(True)
+        for number, part in enumerate(parts[3:], 4):
+            maker.push(part, description)
+            until(lambda number=number: len(desk.sealed) == number)  # type: ignore[misc]
+    finally:
+        maker.stop()
+        thread.join()
+    assert opened_by(glance)[2:] == [True, True, False], "the recorder hears it with the next part"
+    assert not any(opened_by(stranger)), "the recorder knows no such key"
+    assert all(opened_by(keys.identity))

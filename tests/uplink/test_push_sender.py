@@ -29,10 +29,11 @@ ENDPOINT = "https://push.test/p/an-address-nobody-guesses"
 
 
 class PushService:
-    """Takes what RFC 8030 lets it take; `answers` is what it says."""
+    """Takes what RFC 8030 lets it take; `answers` is what it says. `address`: of this machine, where it listens."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.answers = 201
+        self._address = address
         self.taken: list[tuple[dict[str, str], bytes]] = []
         service = self
 
@@ -47,12 +48,12 @@ class PushService:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer((address, 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
 
     def connect(self, host: str, port: int) -> http.client.HTTPConnection:
         assert (host, port) == ("push.test", 443)
-        return http.client.HTTPConnection("127.0.0.1", int(self.server.server_address[1]), timeout=30)
+        return http.client.HTTPConnection(self._address, int(self.server.server_address[1]), timeout=30)
 
 
 class Browser:

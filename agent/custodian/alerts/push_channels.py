@@ -17,6 +17,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -31,7 +32,7 @@ from agent.ipc.control_operations import UseAlertBrowser
 from agent.wire.base64 import decode_url, encode_url
 from agent.wire.statements import PushSubscription, PushUnsubscription
 
-__all__ = ["UNUSED_S", "PushChannels", "PushStore"]
+__all__ = ["UNUSED_S", "GlanceHolder", "PushChannels", "PushStore"]
 
 MOST_BROWSERS: Final = 16
 UNUSED_S: Final = 90 * 86_400
@@ -72,6 +73,14 @@ class AlertChannels(Protocol):
 
     def set_channel(self, rules: ChannelRules, address: ChannelAddress, glance: str = "") -> None: ...
     def drop_channel(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GlanceHolder:
+    """A browser with a glance key. `owner`: the key id of the owner whose statement added it."""
+
+    glance: str
+    owner: str
 
 
 class PushChannels:
@@ -182,10 +191,19 @@ class PushChannels:
             return "none"
         return "resting" if self._is_unused(browser) else "shown"
 
-    def is_signer(self, key: str) -> bool:
-        """Returns True if the glance key of a browser in use signs with `key` (`ed25519:…`)."""
+    def glance_holder(self, key: str) -> GlanceHolder | None:
+        """Returns the browser in use whose glance key signs with `key` (`ed25519:…`)."""
         with self._lock:
-            return any(each.signer == key and not self._is_unused(each) for each in self._browsers.values())
+            for each in self._browsers.values():
+                if each.glance and each.signer == key and not self._is_unused(each):
+                    return GlanceHolder(each.glance, each.owner)
+        return None
+
+    def owner_of(self, glance: str) -> str:
+        """Returns the name of the owner whose browser has this glance key; empty if there is none."""
+        with self._lock:
+            owners = [each.owner for each in self._browsers.values() if each.glance == glance]
+        return next(filter(None, map(self._owner_name, owners)), "")
 
     def _is_unused(self, browser: _Browser) -> bool:
         return self._now_s - browser.used_s > UNUSED_S

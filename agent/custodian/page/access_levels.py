@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.page.sessions import Session
 from agent.errors import InternalError
 from agent.ipc.control_operations import AccessLevel
@@ -42,6 +43,8 @@ class Caller:
     """True in a session of the link, which an owner's key or a glance key has opened."""
     key: str = ""
     """The id of that key."""
+    glance: GlanceHolder | None = None
+    """The browser, if that key is a glance key's."""
 
     def may(self, mark: AccessLevel) -> bool:
         if mark is AccessLevel.ANYONE:

@@ -138,16 +138,15 @@ class PageOperations:
         """Viewers are told of each other, so each has the name under which the owners know it."""
         session = caller.session
         if session is None:
-            return Viewer(f"link {caller.key}", self._enrolments.owner_name(caller.key) or "")
+            holder = caller.glance
+            owner = self._enrolments.owner_name(holder.owner if holder is not None else caller.key)
+            return Viewer(f"link {caller.key}", owner or "", holder.glance if holder is not None else "")
         return Viewer(session.id, self._enrolments.owner_name(session.owner_key or "") or "")
 
     def _check_talker(self, caller: Caller, asked: BeginTalk) -> None:
-        """Others are told that the holder of the offer's key talks, so a glance key may not name an owner's."""
-        current = self._enrolments.current
-        if current is None or caller.owner:
-            return
-        if asked.to in {current.recovery, *(each.recipient for each in current.recipients)}:
-            raise RequestError("This key is an owner's.", remedy="Ask with the glance key of this browser.")
+        """Others are told that the holder of the offer's key talks, so a glance key may name only itself."""
+        if not caller.owner and (caller.glance is None or asked.to != caller.glance.glance):
+            raise RequestError("This key is another one's.", remedy="Ask with the glance key of this browser.")
 
     def prove(self, frame: Frame, caller: Caller, origin: str) -> ElevatedSession:
         """Take the session for an owner's, if the challenge was signed with a key of an owner in force."""

@@ -61,6 +61,8 @@ HEADERS: Final[Mapping[str, str]] = {
 
 HERE: Final = "/here"
 _LIST: Final = "/doorbells"
+_SERVICE_WORKER: Final = "/worker-service.js"
+"""It shows the pictures of alerts, which it has opened. It cannot make `blob:` addresses, so they are `data:`."""
 _LOCAL_ORIGIN: Final = re.compile(r"https://[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.local(:[0-9]{1,5})?")
 
 PLAIN: Final = frozenset(
@@ -78,7 +80,10 @@ class HostGuard:
         self._app = app
         self._hosts = hosts
         self._csp = _connecting_to(_CSP, relay)
-        self._list_csp = _connecting_to(self._csp, "https://*.local:*")
+        self._others = {
+            _LIST: _connecting_to(self._csp, "https://*.local:*"),
+            _SERVICE_WORKER: self._csp.replace("img-src 'self' blob:", "img-src 'self' data:"),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,7 +97,7 @@ class HostGuard:
                 for name, value in HEADERS.items():
                     if not (shared and name == "cross-origin-resource-policy"):
                         headers[name] = value
-                headers["content-security-policy"] = self._list_csp if scope["path"] == _LIST else self._csp
+                headers["content-security-policy"] = self._others.get(scope["path"], self._csp)
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 

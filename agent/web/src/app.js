@@ -5,7 +5,7 @@ import { away } from "./pages/away.js";
 import { doorbells } from "./pages/doorbells.js";
 import { event } from "./pages/event.js";
 import { history } from "./pages/history.js";
-import { live } from "./pages/live.js";
+import { door, live } from "./pages/live.js";
 import { pairing } from "./pages/pair.js";
 import { replaced } from "./pages/replaced.js";
 import { request } from "./pages/request.js";
@@ -98,15 +98,17 @@ function showAway(main) {
  * @returns {Promise<[Page, ...unknown[]] | undefined>}
  */
 async function sessionState() {
+  // A ring is answered with one tap: the way to the door is opened while the doorbell is asked at home.
+  const reached = location.pathname === "/live" ? call("reachDoor") : Promise.resolve(false);
   const hello = await call("hello");
-  noteAnswer();
+  if (hello.session) noteAnswer();
   existing("#doorbell").textContent = hello.doorbell;
   const { name, unlocked, isOther } = await call("state", { device: hello.device });
   if (!unlocked) reloadWhenUpdated(hello.program);
   if (isOther) return [replaced, hello];
   if (!hello.claimed || !name) return [setup, hello];
-  if (!unlocked || !hello.owner) return [unlock, hello];
-  return undefined;
+  if (unlocked && hello.owner) return undefined;
+  return (await reached) ? [door, hello] : [unlock, hello];
 }
 
 /**

@@ -2,18 +2,23 @@
 //
 // At home the page asks over HTTPS. If the doorbell does not answer there, unlocking opens a session with the owner's
 // approval key, and every operation goes through it until it ends. Locking ends it. `reachDoorbell` decides.
+//
+// Before anything is unlocked, `reachDoor` opens a session with the glance key of this browser, at home too: it allows
+// live view and talk, and nothing else. Unlocking replaces it.
 // The page that an owner sees meanwhile is pages/away.js.
 import { LostError, PageError } from "./errors.js";
-import { ask, fetchThrough } from "./link.js";
+import { ask, fetchHere, fetchThrough } from "./link.js";
 import { openSession } from "./link_session.js";
 import { openCarrier } from "./mqtt_carrier.js";
+import { glanceKey } from "./owner/glance.js";
 import * as store from "./owner/store.js";
 import { unhex } from "./wire/bytes.js";
 import { parseKey, publicKeyOfSeed, sign } from "./wire/keys.js";
 import { addressOf } from "./wire/link.js";
 
-/** @import { Bytes } from "./types.js" */
+/** @import { Bytes, PublicKey } from "./types.js" */
 /** @import { RelayAccount } from "./mqtt_carrier.js" */
+/** @import { ControlOperations } from "./wire/generated.js" */
 
 /**
  * The relay and the secret of the doorbell that this browser has last met.
@@ -22,20 +27,32 @@ import { addressOf } from "./wire/link.js";
  */
 
 const NAME = "link";
-/** A doorbell at home answers within this time. */
-const PATIENCE_MS = 1500;
+/** A doorbell at home answers within this time. A mobile network drops packets to a home without a word. */
+const PATIENCE_MS = 1200;
 
 /** @type {{ close: () => void } | undefined} */
 let session;
+/**
+ * The key that the session at the door opens with, while there is one.
+ *
+ * @type {{ key: string, by: PublicKey } | undefined}
+ */
+let door;
+/** @type {Promise<boolean> | undefined} */
+let reaching;
 
-export const isAway = () => session !== undefined;
+/** True in a session that an owner's key has opened. */
+export const isAway = () => session !== undefined && door === undefined;
+
+/** The glance key and the doorbell's key, in a session at the door. */
+export const atDoor = () => door;
 
 /**
  * The doorbell that can be reached through a relay, or undefined.
  *
  * @returns {Promise<Known | undefined>}
  */
-export const knownRelay = () => store.memory(NAME);
+const knownRelay = () => store.memory(NAME);
 
 /**
  * Keeps the address of the doorbell for later. Call it while the doorbell's key has been checked.
@@ -62,15 +79,41 @@ export async function reachDoorbell(approval) {
   leaveRelay();
   const known = await knownRelay();
   if (!known || (await isHere())) return;
-  const carrier = await openCarrier(known.relay, addressOf(unhex(known.secret)));
-  const opened = await openSession({
-    carrier,
-    secret: unhex(known.secret),
-    device: await parseKey(known.device),
-    own: await publicKeyOfSeed(approval),
-    sign: (message) => sign(approval, message),
-  });
-  opened.onend = () => leaveRelay();
+  await open(known, await publicKeyOfSeed(approval), (message) => sign(approval, message));
+}
+
+/** Opens a session at the door. False if this browser has no glance key that the doorbell lets in. */
+export function reachDoor() {
+  reaching ??= openDoor().finally(() => (reaching = undefined));
+  return reaching;
+}
+
+async function openDoor() {
+  if (session) return door !== undefined;
+  const [known, glance] = await Promise.all([knownRelay(), glanceKey()]);
+  if (!known || !glance) return false;
+  try {
+    await open(known, glance.own, glance.sign);
+    door = { key: glance.identity, by: await parseKey(known.device) };
+    return true;
+  } catch (error) {
+    if (error instanceof PageError) return false; // unlocking says what is wrong
+    throw error;
+  }
+}
+
+/**
+ * @param {Known} known
+ * @param {PublicKey} own
+ * @param {(message: Bytes) => Promise<Uint8Array>} signing
+ */
+async function open(known, own, signing) {
+  const secret = unhex(known.secret);
+  const carrier = await openCarrier(known.relay, addressOf(secret));
+  const opened = await openSession({ carrier, secret, device: await parseKey(known.device), own, sign: signing });
+  opened.onend = () => {
+    if (session === opened) lose();
+  };
   session = opened;
   fetchThrough((op, ...values) => opened.fetchOp(op, ...values));
 }
@@ -78,16 +121,48 @@ export async function reachDoorbell(approval) {
 export function leaveRelay() {
   const left = session;
   session = undefined;
+  door = undefined;
   fetchThrough(undefined);
   left?.close();
 }
 
+/** The session has ended. The doorbell may answer in this network; otherwise the page does not wait for it. */
+function lose() {
+  leaveRelay();
+  fetchThrough(async (op, ...values) => {
+    if (!(await isHere())) throw new LostError();
+    fetchThrough(undefined);
+    return fetchHere(op, ...values);
+  });
+}
+
+/**
+ * The doorbell's words before unlocking. Without an answer in this network, that of a doorbell that can be reached
+ * through a relay: its owner unlocks the page first, because the session needs the owner's key.
+ *
+ * @returns {Promise<ControlOperations["page_hello"]["answer"]>}
+ */
+export async function hello() {
+  const known = isAway() ? undefined : await knownRelay();
+  if (!known) return ask("page_hello");
+  const answer = await answerHere();
+  if (answer) return answer;
+  const { device, doorbell } = known;
+  return { claimed: true, device, doorbell, owner: false, session: "", program: "" };
+}
+
 /** True if a doorbell answers over HTTPS. */
-async function isHere() {
-  const answered = ask("page_hello").then(
-    () => true,
-    (error) => !(error instanceof LostError),
+const isHere = async () => (await answerHere()) !== undefined;
+
+/** The answer over HTTPS, or undefined if none comes in time. */
+async function answerHere() {
+  const answered = fetchHere("page_hello").then(
+    ({ result }) => result,
+    (error) => {
+      if (error instanceof LostError) return undefined;
+      throw error;
+    },
   );
-  const late = new Promise((resolve) => setTimeout(() => resolve(false), PATIENCE_MS));
+  const late = new Promise((resolve) => setTimeout(() => resolve(undefined), PATIENCE_MS));
   return Promise.race([answered, late]);
 }

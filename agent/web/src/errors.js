@@ -44,12 +44,13 @@ export class RefusedError extends PageError {
   }
 }
 
-/** The doorbell does not answer. */
+/** The doorbell does not answer, or what is on the way to it. */
 export class LostError extends PageError {
   name = "LostError";
 
-  constructor() {
-    super("error.lost");
+  /** @param {string} [text] what is known of the cause */
+  constructor(text = "error.lost") {
+    super(text);
   }
 }
 

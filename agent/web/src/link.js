@@ -104,7 +104,18 @@ export const ask = async (op, ...values) => (await fetchOp(op, ...values)).resul
  * @returns {Promise<{ result: ControlOperations[Op]["answer"], body: Bytes }>}
  */
 export async function fetchOp(op, ...values) {
-  if (through) return through(op, ...values);
+  return through ? through(op, ...values) : fetchHere(op, ...values);
+}
+
+/**
+ * The answer of the doorbell in this network, whatever session there is.
+ *
+ * @template {keyof ControlOperations} Op
+ * @param {Op} op
+ * @param {Arguments<Op>} values
+ * @returns {Promise<{ result: ControlOperations[Op]["answer"], body: Bytes }>}
+ */
+export async function fetchHere(op, ...values) {
   const [head = {}, body] = values;
   // The doorbell closes the connection in the middle of a frame that is too large, which would hide the error.
   if (frame(head, body).length > BODY_BYTES[op]) throw new FormatError("error.format", { what: op });

@@ -14,7 +14,7 @@ import { BODY_BYTES } from "./wire/operations.js";
  * Passes frames on, in their order, each whole. The session sets the two callbacks. An empty frame ends the session.
  *
  * @typedef {{ send: (frame: Uint8Array) => void, close: () => void, onframe: (frame: Uint8Array) => void,
- *   onclose: () => void }} Carrier
+ *   onclose: (error?: Error) => void }} Carrier
  */
 
 const HANDSHAKE_MS = 15_000;
@@ -48,32 +48,33 @@ export async function openSession({ carrier, secret, device, own, sign }) {
 
 /** Frames of a handshake, one after the other. */
 class FrameQueue {
-  /** @type {((frame: Uint8Array | null) => void) | undefined} */
+  /** @type {((frame: Uint8Array | Error) => void) | undefined} */
   #waiting;
-  /** @type {(Uint8Array | null)[]} */
+  /** @type {(Uint8Array | Error)[]} */
   #came = [];
 
   /** @param {Carrier} carrier */
   constructor(carrier) {
-    /** @param {Uint8Array | null} found */
+    /** @param {Uint8Array | Error} found */
     const take = (found) => (this.#waiting ? this.#waiting(found) : this.#came.push(found));
-    carrier.onframe = (found) => take(found.length ? found : null);
-    carrier.onclose = () => take(null);
+    carrier.onframe = (found) => take(found.length ? found : new LostError());
+    carrier.onclose = (error) => take(error ?? new LostError());
   }
 
   /** @returns {Promise<Uint8Array>} */
   async next() {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
+    /** @type {Uint8Array | Error} */
     const found =
       this.#came.shift() ??
       (await new Promise((resolve) => {
         this.#waiting = resolve;
-        timer = setTimeout(() => resolve(null), HANDSHAKE_MS);
+        timer = setTimeout(() => resolve(new LostError()), HANDSHAKE_MS);
       }));
     clearTimeout(timer);
     this.#waiting = undefined;
-    if (!found) throw new LostError();
+    if (found instanceof Error) throw found;
     return found;
   }
 }
@@ -99,7 +100,7 @@ class OpenSession {
     this.#carrier = carrier;
     this.#session = session;
     carrier.onframe = (found) => this.#onFrame(found);
-    carrier.onclose = () => this.#over(new LostError());
+    carrier.onclose = (error) => this.#over(error ?? new LostError());
     this.#timer = setInterval(() => {
       session.ping();
       this.#flush();

@@ -68,6 +68,7 @@ class MqttCarrier {
   #pings;
   /** @type {(frame: Uint8Array) => void} */
   onframe = () => {};
+  /** @type {(error?: Error) => void} */
   onclose = () => {};
   /** @type {() => void} */
   #isReady = () => {};
@@ -91,9 +92,11 @@ class MqttCarrier {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#write(connectPacket(relay));
     socket.onmessage = ({ data }) => this.#onBytes(data);
-    socket.onclose = () => this.#end(new LostError());
-    socket.onerror = () => this.#end(new LostError());
-    const late = setTimeout(() => this.#end(new LostError()), CONNECT_MS);
+    // A browser does not say why: no network, no relay, or a certificate that it does not trust.
+    const lose = () => this.#end(new LostError(this.#isUp ? "error.lost" : "error.relay-away"));
+    socket.onclose = lose;
+    socket.onerror = lose;
+    const late = setTimeout(lose, CONNECT_MS);
     this.ready.then(
       () => clearTimeout(late),
       () => clearTimeout(late),
@@ -200,7 +203,8 @@ class MqttCarrier {
   /** @param {Uint8Array} body */
   #onTaken(body) {
     const code = body.length > 2 ? body[2] : 0;
-    if (code >= 0x80 || code === NO_SUBSCRIBER) throw new LostError(); // the doorbell is not at the relay
+    if (code === NO_SUBSCRIBER) throw new LostError("error.relay-alone");
+    if (code >= 0x80) throw new LostError();
     this.#onTheWay -= 1;
     this.#flush();
   }
@@ -214,7 +218,7 @@ class MqttCarrier {
     this.#isRefused(error);
     this.#write(packet(DISCONNECT));
     this.#socket.close();
-    this.onclose();
+    this.onclose(error);
   }
 }
 

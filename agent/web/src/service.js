@@ -12,7 +12,9 @@ import { base64 } from "./wire/bytes.js";
 
 const CACHE = "doorward-program";
 /** An answer from the cache does not wait longer than this for the network. */
-const PATIENCE_MS = 1000;
+const PATIENCE_MS = 400;
+/** The files of the program, also those that a page loads only when they are needed, such as at the first word. */
+const PROGRAM = ["app.js", "worker.js", "microphone.js", "page.css", "icon-192.png", "icon.svg"];
 const SHELL = "/timeline";
 /** The list of the household's doorbells is a separate document, because its policy differs. */
 const LIST = "/doorbells";
@@ -35,21 +37,21 @@ worker.addEventListener("fetch", (event) => {
 });
 
 /**
- * A file of the program. The cache answers early only with the very version that was asked for.
+ * A file of the program. The very version that was asked for never changes, so the cache answers at once.
  *
  * @param {FetchEvent} event
  * @param {URL} url
  */
 async function program(event, url) {
   const cache = await caches.open(CACHE);
+  const same = url.searchParams.has("v") ? await cache.match(event.request) : undefined;
+  if (same) return same;
   const network = fetch(event.request).then(async (answer) => {
     if (answer.ok) await replace(cache, url, answer.clone());
     return answer;
   });
-  const kept = await cache.match(event.request);
-  return firstOf(event, network, url.searchParams.has("v") ? kept : undefined, async () =>
-    cache.match(event.request, { ignoreSearch: true }),
-  );
+  const other = await cache.match(event.request, { ignoreSearch: true });
+  return firstOf(event, network, url.searchParams.has("v") ? undefined : other, async () => other);
 }
 
 /**
@@ -64,8 +66,8 @@ async function document(event, url) {
     if (!answer.ok || answer.redirected) return answer;
     if (/^\/(requests|timeline|live|history|settings)$/.test(url.pathname)) {
       await cache.put(SHELL, answer.clone());
-      // It must open while this doorbell is off, too, and before anyone has looked at it.
-      event.waitUntil(cache.add(LIST).catch(() => {}));
+      // These must be there while this doorbell is off, too, and before anyone has used them.
+      event.waitUntil(Promise.all([cache.add(LIST), keepProgram(cache, answer.clone())]).catch(() => {}));
     }
     if (url.pathname === LIST) await cache.put(LIST, answer.clone());
     return answer;
@@ -75,7 +77,24 @@ async function document(event, url) {
 }
 
 /**
- * The network's answer, or `kept` if the network takes longer than a second, or what `otherwise` finds if it fails.
+ * Keeps the program that a page names.
+ *
+ * @param {Cache} cache
+ * @param {Response} page
+ */
+async function keepProgram(cache, page) {
+  const version = /\/static\/app\.js(\?v=[0-9a-f]+)/.exec(await page.text())?.[1] ?? "";
+  for (const name of PROGRAM) {
+    const url = new URL(`/static/${name}${version}`, location.origin);
+    if (await cache.match(url)) continue;
+    const answer = await fetch(url);
+    if (answer.ok) await replace(cache, url, answer);
+  }
+}
+
+/**
+ * The network's answer, or `kept` if the network takes longer than `PATIENCE_MS`, or what `otherwise` finds if it
+ * fails.
  *
  * @param {FetchEvent} event
  * @param {Promise<Response>} network
@@ -124,13 +143,22 @@ async function show(data) {
   // (docs/phones.md).
   const options = /** @type {NotificationOptions} */ ({
     body,
-    icon: "/static/icon-192.png",
+    icon: await iconKept(),
     tag: "doorward",
     data: { page, hasPicture: picture !== undefined },
     ...(image && { image }),
     ...(page === "/live" && { actions: ringActions() }),
   });
   await worker.registration.showNotification(title, options);
+}
+
+/**
+ * The icon from the cache, as data. A system fetches an icon before it shows the alert, and the doorbell, which has it,
+ * cannot be reached from another network: the alert would wait for the end of that attempt, a minute and a half.
+ */
+async function iconKept() {
+  const kept = await (await caches.open(CACHE)).match("/static/icon-192.png", { ignoreSearch: true });
+  return kept && `data:image/png;base64,${base64(new Uint8Array(await kept.arrayBuffer()))}`;
 }
 
 /** A ring is answered with one tap. "Later" only closes the alert: the ring stays on the timeline. */

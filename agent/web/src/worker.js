@@ -3,8 +3,8 @@
 
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { isAway, knownRelay, leaveRelay, reachDoorbell, rememberRelay } from "./away.js";
-import { LostError, PageError, plainOf } from "./errors.js";
+import { atDoor, hello, isAway, leaveRelay, reachDoor, reachDoorbell, rememberRelay } from "./away.js";
+import { PageError, plainOf } from "./errors.js";
 import { ask } from "./link.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
@@ -120,8 +120,7 @@ const operations = {
     const { card, secrets } = drafted();
     await requireKit(recovery, card);
     await enrolling.enrolFirst(card, secrets, recovery);
-    await enrolling.prove(secrets.approval, origin);
-    await syncNewDevice();
+    await enter(secrets.approval, origin);
     draft = null;
   },
 
@@ -136,8 +135,7 @@ const operations = {
     await requireKit(recovery, card);
     const own = await keys.unlock(passphrase);
     await enrolling.enrolFirst(card, own, recovery);
-    await enrolling.prove(own.approval, origin);
-    await syncNewDevice();
+    await enter(own.approval, origin);
     use(own);
   },
 
@@ -188,7 +186,7 @@ const operations = {
         approvers: [...approvers, { name: card.name, key: card.approver }],
       };
     };
-    return enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
+    return changeOwners(change, own.approval, { [own.card.recipient]: own.identity });
   },
 
   /**
@@ -202,8 +200,7 @@ const operations = {
     const now = await readEnrolment((await ask("enrolment")).envelope);
     if (!now.value.recipients.some((each) => each.recipient === own.card.recipient)) return false;
     if (expected && now.value.previous !== expected) throw new PageError("error.other-owners");
-    await enrolling.prove(own.approval, origin);
-    await syncNewDevice(expected);
+    await enter(own.approval, origin, expected);
     use(own);
     return true;
   },
@@ -223,7 +220,7 @@ const operations = {
      * @param {Wire.NamedKey[]} approvers
      */
     const change = (recipients, approvers) => ({ recipients: others(recipients), approvers: others(approvers) });
-    await enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
+    await changeOwners(change, own.approval, { [own.card.recipient]: own.identity });
   },
 
   /**
@@ -238,7 +235,7 @@ const operations = {
      * @param {Wire.NamedKey[]} approvers
      */
     const change = (recipients, approvers) => ({ recipients, approvers, approvals_needed: needed });
-    await enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity });
+    await changeOwners(change, own.approval, { [own.card.recipient]: own.identity });
   },
 
   // A new phone, with nothing but the recovery kit
@@ -278,8 +275,7 @@ const operations = {
     });
     await keys.keep(card, secrets, passphrase);
     await enrolling.enrolNext(change, approval, { [card.recipient]: secrets.identity });
-    await enrolling.prove(secrets.approval, origin);
-    await syncDevice();
+    await enter(secrets.approval, origin);
     use(secrets);
   },
 
@@ -310,7 +306,7 @@ const operations = {
       approvers: [...approvers.filter((each) => each.name !== keys.RECOVERY), kit],
       recovery: recipient,
     });
-    await enrolling.enrolNext(change, own.approval, { [own.card.recipient]: own.identity, [recipient]: recovery });
+    await changeOwners(change, own.approval, { [own.card.recipient]: own.identity, [recipient]: recovery });
     await keys.rename({ ...own.card, recovery: recipient });
     newKit = null;
   },
@@ -368,9 +364,7 @@ const operations = {
     const own = await keys.unlock(credential);
     await reachDoorbell(own.approval);
     await answerWaitingTest(own);
-    if (!isAway()) await enrolling.prove(own.approval, origin);
-    const { device: met } = await syncNewDevice();
-    await rememberRelay(met.text);
+    await enter(own.approval, origin);
     use(own);
   },
 
@@ -390,16 +384,14 @@ const operations = {
 
   // Looking
 
-  /** A doorbell that can be reached through a relay has to be unlocked first: the session needs the owner's key. */
+  /** The doorbell's words before unlocking. */
   async hello() {
-    try {
-      return await ask("page_hello");
-    } catch (error) {
-      const known = error instanceof LostError ? await knownRelay() : undefined;
-      if (!known) throw error;
-      const { device, doorbell } = known;
-      return { claimed: true, device, doorbell, owner: false, session: "", program: "" };
-    }
+    return hello();
+  },
+
+  /** True if live view and talk work while the keys are locked: a session with this browser's glance key. */
+  async reachDoor() {
+    return identity === null && reachDoor();
   },
 
   /**
@@ -437,13 +429,17 @@ const operations = {
 
   /** @param {{ after: number }} options */
   async live({ after }) {
-    const found = await firstThatOpens((key, by) => reviewing.fetchLive(after, by, key));
+    const looks = identity === null ? atDoor() : undefined;
+    const found = looks
+      ? await reviewing.fetchLive(after, looks.by, looks.key, { isNewcomer: true })
+      : await firstThatOpens((key, by) => reviewing.fetchLive(after, by, key));
     return { ...found, gops: found.gops.map(ownBytes) };
   },
 
   /** A session with the doorbell's speaker, or the reason why there is none. */
   async talkBegin() {
-    return beginTalk(opener(), await device());
+    const looks = identity === null ? atDoor() : undefined;
+    return looks ? beginTalk(looks.key, looks.by) : beginTalk(opener(), await device());
   },
 
   /** @param {{ frames: TalkFrame[] }} options */
@@ -655,6 +651,30 @@ async function firstThatOpens(open) {
     }
   }
   throw problem;
+}
+
+/**
+ * Proves that this browser is an owner's, and keeps what it needs away from home.
+ *
+ * @param {Bytes} approval
+ * @param {string} origin
+ * @param {string} [expected] of `syncNewDevice`
+ */
+async function enter(approval, origin, expected) {
+  if (!isAway()) await enrolling.prove(approval, origin);
+  const { device: met } = await syncNewDevice(expected);
+  await rememberRelay(met.text);
+}
+
+/**
+ * Signs a list of owners. It changes the doorbell's address at the relay.
+ *
+ * @param {Parameters<typeof enrolling.enrolNext>} values
+ */
+async function changeOwners(...values) {
+  const signed = await enrolling.enrolNext(...values);
+  await rememberRelay((await device()).text);
+  return signed;
 }
 
 /** @param {Secrets} own */

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -15,12 +16,12 @@ from agent.core.webpush import point_of
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.alerts.alerts import Alerts, AlertSettings
 from agent.custodian.alerts.private_file import PrivateText
-from agent.custodian.alerts.push_channels import MOST_BROWSERS, UNUSED_S, PushChannels
+from agent.custodian.alerts.push_channels import MOST_BROWSERS, UNUSED_S, GlanceHolder, PushChannels
 from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_operations import GetPushKey, ListAlertBrowsers, UseAlertBrowser
 from agent.uplink.alert_sender import AlertDelivery
 from agent.wire.base64 import encode_url
-from agent.wire.identities import private_key_from_seed
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import PushSubscription, PushUnsubscription
 from tests import custodians
 from tests.custodian.alerts.test_alerts import HOLDING_BACK, TestClock, local, wait_until
@@ -272,4 +273,30 @@ def test_the_glance_key_of_a_browser_that_is_not_used_rests_until_an_owner_uses_
     assert store.load() == written, "each use would wear the card"
     now_s[0] -= 10_000_000  # a clock that is set back
     assert push.glances() == (glance,)
+    alerts.close()
+
+
+def test_a_signing_key_names_the_browser_in_use_whose_glance_key_it_is(tmp_path: Path) -> None:
+    glance = str(HybridIdentity(bytes([1]) * 32).recipient())
+    signer = public_key_of(private_key_from_seed(bytes(32))).text
+    alerts, now_s = alerts_in(tmp_path), [1_000_000]
+    names = {"key 1": "anna"}
+    push = PushChannels(
+        PrivateText(tmp_path / "push.json"),
+        alerts,
+        lambda act: act(),
+        now_ms=lambda: now_s[0] * 1000,
+        owner_name=names.get,  # type: ignore[arg-type]
+    )
+    push.subscribe(msgspec.structs.replace(wanted(1, glance=glance), glance_signer=signer), "key 1")
+    push.subscribe(wanted(2), "key 2")
+    assert push.glance_holder(signer) == GlanceHolder(glance, "key 1")
+    assert push.glance_holder("") is None
+    assert push.glance_holder("ed25519:other") is None
+    assert push.owner_of(glance) == "anna"
+    assert push.owner_of("") == "", "a browser without a glance key"
+    names.clear()
+    assert push.owner_of(glance) == "", "that owner has left"
+    now_s[0] += UNUSED_S + 1
+    assert push.glance_holder(signer) is None
     alerts.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.page import operations as module
 from agent.custodian.page.access_levels import AccessLevel, Caller
 from agent.custodian.page.operations import Login, PageOperations
@@ -242,6 +243,14 @@ def test_a_viewer_of_live_view_has_the_name_that_the_owners_know(page: Page) -> 
     assert len({viewer.id for viewer in viewers}) == 3
 
 
+def test_a_glance_key_that_looks_has_the_name_of_the_owner_whose_browser_it_is(page: Page) -> None:
+    holder = GlanceHolder("age1glance", public_key_of(APPROVER).id)
+    caller = Caller(None, owner=False, claimed=True, link=True, key="a" * 16, glance=holder)
+    page.operations.answer_in_link("live", Frame({"after": 3}), caller)
+    (_, (viewer, _)) = page.asked[-1]
+    assert (viewer.name, viewer.glance) == ("anna", "age1glance")
+
+
 def test_each_key_of_the_link_is_a_viewer_of_its_own_and_an_owners_has_its_name(page: Page) -> None:
     keys = (public_key_of(APPROVER).id, "a" * 16, "b" * 16)
     for key in keys:
@@ -251,16 +260,20 @@ def test_each_key_of_the_link_is_a_viewer_of_its_own_and_an_owners_has_its_name(
     assert len({viewer.id for viewer in viewers}) == 3
 
 
-def test_a_glance_key_cannot_talk_in_the_name_of_an_owner(page: Page) -> None:
+def test_a_glance_key_cannot_talk_in_the_name_of_an_owner_or_of_another_browser(page: Page) -> None:
     """Others are told whose key the offer is sealed to, and frames without a meaning keep the floor."""
     page.door.custodian.control.offer("talk_begin", lambda asked, _body: ({"state": asked.to}, b""))
     current = page.door.custodian.enrolments.current
     assert current is not None
-    glance, owner = (Caller(None, is_owner, True, link=True, key="a" * 16) for is_owner in (False, True))
-    for key in (current.recovery, *(each.recipient for each in current.recipients)):
+    holder = GlanceHolder("age1glance", "a" * 16)
+    glance = Caller(None, owner=False, claimed=True, link=True, key="a" * 16, glance=holder)
+    nobody = Caller(None, owner=False, claimed=True, link=True, key="a" * 16)
+    owner = Caller(None, owner=True, claimed=True, link=True, key="a" * 16)
+    for key in (current.recovery, *(each.recipient for each in current.recipients), "age1other"):
         asked = Frame({"to": key, "challenge": "c" * 32})
-        with pytest.raises(RequestError, match="an owner's"):
-            page.operations.answer_in_link("talk_begin", asked, glance)
+        for caller in (glance, nobody):
+            with pytest.raises(RequestError, match="another one's"):
+                page.operations.answer_in_link("talk_begin", asked, caller)
         assert page.operations.answer_in_link("talk_begin", asked, owner).head["result"]["state"] == key
     asked = Frame({"to": "age1glance", "challenge": "c" * 32})
     assert page.operations.answer_in_link("talk_begin", asked, glance).head["result"]["state"] == "age1glance"

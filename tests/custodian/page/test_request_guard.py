@@ -279,3 +279,10 @@ def test_only_the_list_of_doorbells_may_ask_others_and_only_names_of_this_networ
                 ("/doorbells", "/timeline", "/settings", "/pair")}  # fmt: skip
     assert "connect-src 'self' https://*.local:*;" in policies.pop("/doorbells")
     assert all("connect-src 'self';" in each for each in policies.values())
+
+
+def test_only_the_service_worker_may_show_pictures_from_data_in_alerts(door: Door, cookie: str) -> None:
+    policies = {path: door.ask("GET", path, cookie=cookie).headers["content-security-policy"] for path in
+                ("/worker-service.js", "/timeline", "/doorbells", "/static/app.js", "/pair")}  # fmt: skip
+    assert "img-src 'self' data:;" in policies.pop("/worker-service.js")
+    assert all("img-src 'self' blob:;" in each for each in policies.values())

@@ -28,7 +28,8 @@ export async function openMicrophone(take, lost) {
   const stream = await askForMicrophone();
   const context = new AudioContext();
   try {
-    await context.audioWorklet.addModule("/static/microphone.js");
+    // With the page's version, so that the service worker may answer from its cache at once.
+    await context.audioWorklet.addModule(`/static/microphone.js${new URL(import.meta.url).search}`);
     const encode = await encoder(take, lost);
     const blocks = new AudioWorkletNode(context, "microphone-blocks", { numberOfOutputs: 0 });
     const source = context.createMediaStreamSource(stream);

@@ -5,11 +5,14 @@
 // that no script can read.  Its public half is in the statement with which an owner switched alerts on, and ends with
 // them.
 //
-// A browser may also register a signing key, with which it opens sessions of the link without a passphrase
-// (`glance_signer`, agent/wire/link/LINK.md). This page registers none: in such a session it could
-// open no live picture.
+// An Ed25519 key that is derived from it opens sessions of the link (`glance_signer`, agent/wire/link/LINK.md). In them
+// it may call the operations with the access level `glance` (agent/ipc/control_operations.py): a ring is answered with
+// one tap. The recorder seals live pictures to it only while it watches.
+import { hkdf } from "@noble/hashes/hkdf.js";
+import { sha256 } from "@noble/hashes/sha2.js";
 import { generateHybridIdentity, identityToRecipient, open } from "../wire/age.js";
 import { concat, fromUtf8, randomBytes, unbase64, utf8 } from "../wire/bytes.js";
+import { publicKeyOfSeed, sign } from "../wire/keys.js";
 import * as store from "./store.js";
 
 /** @import { Bytes } from "../types.js" */
@@ -19,6 +22,11 @@ const LARGEST_HEADER = 8192;
 /** After this long a visitor has gone, and the timeline says more. */
 const STILL_NEWS_MS = 10 * 60_000;
 
+const SIGNER_INFO = "doorward glance signing key v1";
+
+/** @param {string} identity */
+const signerSeed = (identity) => hkdf(sha256, utf8(identity), undefined, utf8(SIGNER_INFO), 32);
+
 /** Makes a new glance key, keeps it in place of an older one, and returns what the owner signs of it. */
 export async function makeGlanceKey() {
   const identity = await generateHybridIdentity();
@@ -26,7 +34,18 @@ export async function makeGlanceKey() {
   const iv = randomBytes(12);
   const sealed = new Uint8Array(await crypto.subtle.encrypt({ name: NAME, iv }, key, utf8(identity)));
   await store.keepGlance({ key, iv, sealed });
-  return { glance: await identityToRecipient(identity) };
+  const signer = await publicKeyOfSeed(signerSeed(identity));
+  return { glance: await identityToRecipient(identity), glance_signer: signer.text };
+}
+
+/** The glance key of this browser and its signing key, or undefined without one. */
+export async function glanceKey() {
+  const identity = await glanceIdentity();
+  if (identity === undefined) return undefined;
+  const seed = signerSeed(identity);
+  /** @param {Bytes} message */
+  const signed = (message) => sign(seed, message);
+  return { identity, own: await publicKeyOfSeed(seed), sign: signed };
 }
 
 async function glanceIdentity() {

@@ -385,14 +385,21 @@ export async function fetchSegment(id, device, identity, signed) {
  * @param {number} after
  * @param {PublicKey} device
  * @param {string} identity
+ * @param {{ isNewcomer?: boolean }} [options] `isNewcomer`: parts from before this key watched are left out
  */
-export async function fetchLive(after, device, identity) {
+export async function fetchLive(after, device, identity, { isNewcomer = false } = {}) {
   const { result, body } = await fetchOp("live", { after });
   const gops = [];
   let at = 0;
   for (const size of result.sizes) {
-    gops.push(await openLive(body.subarray(at, at + size), identity, device.id));
+    const sealed = body.subarray(at, at + size);
     at += size;
+    try {
+      gops.push(await openLive(sealed, identity, device.id));
+    } catch (error) {
+      const isForOthers = error instanceof PageError && error.text === "error.does-not-open";
+      if (!isNewcomer || !isForOthers) throw error;
+    }
   }
   return { number: Math.max(after, ...result.numbers), gops, watching: result.watching ?? [] };
 }

@@ -24,7 +24,20 @@ export function live(content) {
   return () => view.end();
 }
 
+/**
+ * Live view and talk while the keys are locked, for the browser that showed the alert of a ring.
+ *
+ * @param {HTMLElement} content
+ */
+export function door(content) {
+  const view = new LiveView(content, { isLocked: true });
+  content.append(h("p", h("a.button", { href: "/timeline" }, t("live.unlock"))));
+  void view.look();
+  return () => view.end();
+}
+
 class LiveView {
+  #isLocked;
   #video;
   #status;
   #problem;
@@ -52,13 +65,17 @@ class LiveView {
 
   #talk;
 
-  /** @param {HTMLElement} content */
-  constructor(content) {
+  /**
+   * @param {HTMLElement} content
+   * @param {{ isLocked?: boolean }} [options] `isLocked`: with a glance key, which opens nothing stored
+   */
+  constructor(content, { isLocked = false } = {}) {
+    this.#isLocked = isLocked;
     const options = { playsInline: true, muted: true, controls: true, hidden: true, "aria-label": t("live.title") };
     this.#video = h("video.stage", options);
     this.#status = h("p.lead", { role: "status" }, t("live.waiting"));
     this.#problem = h("p.problem", { role: "alert" });
-    this.#talk = new TalkPanel(this.#video);
+    this.#talk = new TalkPanel(this.#video, { isLocked });
     this.#listen = h("button", { type: "button", hidden: true });
     this.#listen.addEventListener("click", () => this.#hear(!this.#isHeard));
     this.#video.addEventListener("volumechange", () => this.#nameListening());
@@ -180,7 +197,8 @@ class LiveView {
     if (this.#old !== null && performance.now() - this.#oldAt < SAID_MS) {
       this.#status.textContent = t("live.old", { time: dateAndClock(this.#old) });
     } else if (hasCome) this.#status.textContent = nowText(this.#shown);
-    else if (!this.#order.hasBegun) await this.#lookBack();
+    else if (!this.#order.hasBegun && !this.#isLocked) await this.#lookBack();
+    else if (!this.#order.hasBegun) this.#status.textContent = t("live.waiting");
     else this.#status.textContent = t("live.paused");
   }
 

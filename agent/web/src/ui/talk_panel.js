@@ -44,8 +44,12 @@ export class TalkPanel {
   #timer;
   #wasMuted = true;
 
-  /** @param {HTMLVideoElement} video */
-  constructor(video) {
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {{ isLocked?: boolean }} [options] `isLocked`: a glance key may not ask for the status, so the doorbell says
+   *   at the first word that it has no speaker
+   */
+  constructor(video, { isLocked = false } = {}) {
     this.#video = video;
     this.element.append(
       h("h2", t("talk.title")),
@@ -69,7 +73,8 @@ export class TalkPanel {
     this.#button.addEventListener("contextmenu", (event) => event.preventDefault());
     this.#volume.addEventListener("change", () => this.#hasSession && this.#sendNow(this.#volumeFrame()));
     document.addEventListener("visibilitychange", this.#onHidden);
-    void this.#show();
+    if (isLocked) this.#offer();
+    else void this.#show();
   }
 
   end() {
@@ -89,12 +94,16 @@ export class TalkPanel {
     try {
       const { speaker } = (await ask("status")).recorder;
       if (this.#hasEnded || !speaker || speaker === "off") return;
-      this.element.hidden = false;
-      this.#showReplies(["chime"]);
+      this.#offer();
       if (!["ready", "talking"].includes(speaker)) this.#problem.textContent = t("talk.state.no speaker");
     } catch {
       // Live view says that the doorbell is away.
     }
+  }
+
+  #offer() {
+    this.element.hidden = false;
+    this.#showReplies(["chime"]);
   }
 
   /** @param {PointerEvent} event */

@@ -1,0 +1,161 @@
+"""Answering the door from another network: home behind NAT, a real relay, and a real browser on a mobile network.
+
+The relay is mosquitto with what `doorward broker` writes. The phone learns all that it needs at home, and then leaves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.microphone_file import FileMicrophone
+from tests.browser.away_home import AwayHome, an_away_home
+from tests.browser.in_between import InBetween, strongest_pitch
+from tests.browser.looking import Looking
+from tests.browser.test_talking_at_the_door import ALLOW, LEVEL, PITCH_HZ, PRESS, RELEASE, TALKS, loud_s, spoken
+from tests.browser.test_who_rings import deliver, switch_alerts_on
+from tests.scenarios.street import until
+from tests.scenarios.test_sound_goes_where_the_owner_says import beeps
+from tests.talkers import heard, level_at, loudest_hz
+from tests.uplink.test_push_sender import Browser
+
+pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(300)]
+at_length = pytest.mark.at_length("make test-browser")
+
+PLAYS = """await page.waitForFunction(() => document.querySelector("video.stage")?.currentTime > 1, null,
+             {timeout: 60_000});"""
+LISTENS = """await page.getByRole("button", {name: "Sound on"}).click();
+   await page.waitForFunction(() => document.querySelector("video.stage").webkitAudioDecodedByteCount > 0, null,
+     {timeout: 20_000});"""
+LOCKED = """await page.goto(args.url + args.path);
+   await page.getByRole("heading", {name: /Welcome back/}).waitFor();"""
+# As a tap on the notification's button, which a script cannot make.
+TAP = """
+const [worker] = page.context().serviceWorkers();
+const began = Date.now();
+await worker.evaluate(async () => {
+  const [notification] = await registration.getNotifications();
+  dispatchEvent(new NotificationEvent("notificationclick", {notification, action: "answer"}));
+});
+await page.waitForFunction(() => document.querySelector("video.stage")?.currentTime > 0, null, {timeout: 60_000});
+return Date.now() - began;
+"""
+
+
+def street(path: Path) -> Path:
+    """A minute of a drawn pattern that no other film has, with a bar that moves."""
+    pattern = np.random.default_rng(16).integers(40, 200, (60, 80, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=20)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.codec_context.max_b_frames = 0
+        stream.codec_context.gop_size = 20
+        for number in range(20 * 60):
+            pixels = pattern.copy()
+            pixels[:, number % 300 : number % 300 + 20] = 255
+            picture = av.VideoFrame.from_ndarray(pixels, format="bgr24")
+            picture.pts, picture.time_base = number, Fraction(1, 20)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+@contextmanager
+def a_home_to_leave(folder: Path) -> Iterator[AwayHome]:
+    """A doorbell with a microphone and a speaker, both files, and Ana's phone, whose microphone plays a tone."""
+    film, ear = street(folder / "film.mp4"), beeps(folder / "beeps.wav", 60)
+    speaker = f'\n[alerts]\n[speaker]\nkind = "file"\npath = "{folder / "heard.wav"}"\nvolume = 100\n'
+    voice = f"--use-file-for-fake-audio-capture={spoken(folder / 'spoken.wav')}"
+    with an_away_home(
+        folder,
+        open_microphone=lambda: FileMicrophone(ear, paced=True),
+        more=speaker,
+        flags=("--use-fake-device-for-media-stream", voice),
+    ) as home:
+        home.pair()
+        home.house.solo.recorder._loop._open_camera = lambda: FileCamera(film, paced=True)
+        yield home
+
+
+def talk(home: AwayHome, heard_at: Path) -> None:
+    home.people.run("ana", ALLOW + PRESS + TALKS)
+    until(lambda: loud_s(heard_at) >= 2, "two seconds of the tone")
+    home.people.run("ana", RELEASE)
+
+
+def assert_the_tone_was_heard(path: Path) -> None:
+    found = heard(path)
+    loud = np.flatnonzero(level_at(found, PITCH_HZ) > LEVEL / 8)
+    middle = found[4800 * loud[2] : 4800 * loud[-2]]
+    assert abs(loudest_hz(middle) - PITCH_HZ) < 10
+
+
+def test_a_ring_is_answered_with_one_tap_from_another_network_and_nobody_between_sees_or_hears_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looking: Looking
+) -> None:
+    between, browser = InBetween(monkeypatch), Browser()
+    with a_home_to_leave(tmp_path) as home:
+        people, house = home.people, home.house
+        switch_alerts_on(people, browser)
+        until(lambda: bool(house.solo._recording.pictures._browsers), "the recorder to have the key")
+        home.leave()
+        people.run("ana", LOCKED, url=house.url, path="/timeline")
+        with home.witnessed(lambda frame: between.note("relay", [frame])), home.filming():
+            until(lambda: house.solo.recorder.status().frames > 30, "a film")
+            house.solo.press_button()
+            until(lambda: any("picture" in browser.open(body) for _, body in home.push.taken), "the push message")
+            messages = [browser.open(body) for _, body in home.push.taken]
+            (ring,) = [each for each in messages if "picture" in each and "rang" in each["body"]]
+            shown = deliver(people, house, ring)
+            assert shown["image"].startswith("data:image/webp;base64,")
+            assert shown["actions"][0] == ["answer", "Answer"]
+            tapped_ms = people.run("ana", TAP)
+            people.run("ana", PLAYS + LISTENS)
+            talk(home, tmp_path / "heard.wav")
+            # Nothing was unlocked: what is stored stays closed.
+            assert people.run("ana", "return page.locator('nav').isVisible();") is False
+            looking.at(people, "ana", "door-from-away")
+            people.run(
+                "ana",
+                """await page.getByRole("link", {name: "Unlock for the timeline and the settings"}).click();
+                   await page.getByRole("heading", {name: /Welcome back/}).waitFor();""",
+            )
+        assert people.browser.troubles("ana") == []
+    assert_the_tone_was_heard(tmp_path / "heard.wav")
+    between.note("push service", [body for _, body in home.push.taken])
+    between.assert_nothing_is_open()
+    # Without counters, which are at regular distances.
+    talked = b"".join(each[8:] for each in between.seen["custodian"] if len(each) < 1000)
+    relayed = b"".join(each[9:] for each in between.seen["relay"] if len(each) in (256, 1024))
+    for data in (talked, relayed):
+        assert len(data) > 10_000
+        for kind in ("<i2", "u1"):
+            assert strongest_pitch(data, kind) < 40, "noise has no pitch"
+    print(f"one tap to the picture: {tapped_ms} ms")
+
+
+@at_length
+def test_an_owner_away_unlocks_sees_hears_and_talks(tmp_path: Path) -> None:
+    with a_home_to_leave(tmp_path) as home:
+        people = home.people
+        home.leave()
+        with home.filming():
+            began_s = time.monotonic()
+            people.run("ana", LOCKED, url=home.house.url, path="/live")
+            opened_s = time.monotonic() - began_s
+            people.unlock("ana")
+            people.run("ana", PLAYS + LISTENS)
+            talk(home, tmp_path / "heard.wav")
+            people.go("ana", "/timeline")
+            people.run("ana", 'await page.getByRole("heading", {name: "Timeline", level: 1}).waitFor();')
+        assert people.browser.troubles("ana") == []
+    assert_the_tone_was_heard(tmp_path / "heard.wav")
+    print(f"page opened after {opened_s:.1f} s")
