@@ -48,6 +48,10 @@ test-rabbitmq: setup-test ## Ask a real RabbitMQ what Doorward asks of a broker 
 page: setup-test ## Build the owner's page from agent/web/src into agent/web/static
 	@cd agent/web/src && npm run --silent build
 
+.PHONY: desk-page
+desk-page: setup-test ## Build the map and forms of the requester's desk from desk/web into desk/static/asking
+	@cd desk/web && npm run --silent build
+
 page-types: setup-test ## Write the types of the page's messages from the device's (agent/web/src/wire/generated.d.ts)
 	@$(VENV)/bin/python -m tests.web.page_types
 
@@ -140,7 +144,7 @@ setup-test:
 clean: ## Remove what set-up, tests and demo made (system packages stay)
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf playground demo/out demo/report.html demo/certificate.html demo/bundle demo/clips demo/pictures demo/segments demo/sounds demo/summary.json demo/*.mp4 demo/*.png tests/interop/node_modules tests/browser/node_modules
-	rm -rf agent/web/src/node_modules build/screenshots models
+	rm -rf agent/web/src/node_modules desk/web/node_modules build/screenshots models
 	find agent bench demo firmware_bridge scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## Show this list

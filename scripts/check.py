@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PAGE = ROOT / "agent" / "web" / "src"
+DESK_WEB = ROOT / "desk" / "web"
 WORKERS = int(os.environ.get("DOORWARD_WORKERS") or max(6, 2 * len(os.sched_getaffinity(0))))
 """More than processors, because many tests wait for a camera, a broker or a clock most of their time."""
 FAST_S = 1.5
@@ -37,6 +38,7 @@ STATIC_CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("plain words", ("python", "scripts/plain_words.py")),
     ("JavaScript (biome)", ("biome", "ci", "--error-on-warnings", ".")),
     ("JavaScript types (tsc)", ("npm", "--prefix", str(PAGE), "run", "--silent", "types")),
+    ("desk's types (tsc)", ("npm", "--prefix", str(DESK_WEB), "run", "--silent", "types")),
 )
 BRANCHES = ("branches of consent", ("python", "scripts/branches.py"))
 

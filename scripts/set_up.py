@@ -33,6 +33,7 @@ CACHE = ROOT / ".cache"
 INTEROP = ROOT / "tests" / "interop"
 BROWSER = ROOT / "tests" / "browser"
 PAGE = ROOT / "agent" / "web" / "src"
+DESK_WEB = ROOT / "desk" / "web"
 MODELS = ROOT / "models"
 FOOTAGE = CACHE / "vtest.avi"
 FOOTAGE_PACKAGE = "opencv-doc"
@@ -259,6 +260,7 @@ def install_browser_driver() -> None:
     """Installs the browser driver for the owner's page, and the page's build tools, as their lock files pin them."""
     _install_npm(BROWSER, "what drives a browser in the tests")
     _install_npm(PAGE, "what builds the owner's page")
+    _install_npm(DESK_WEB, "what builds the map of the requester's desk")
 
 
 def _install_npm(folder: Path, what: str) -> None:

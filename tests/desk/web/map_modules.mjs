@@ -1,0 +1,27 @@
+// The modules of the desk's map, asked by tests/desk/web/test_the_map.py. Prints one JSON object.
+
+import { degreesBetween } from "../../../desk/web/graticule.js";
+import { circleOf, parseCorners, parsePosition, ringOf, written } from "../../../desk/web/positions.js";
+
+/** @type {import("../../../desk/web/positions.js").DrawnArea} */
+const circle = { shape: "circle", centre: [5.1214, 52.0907], radius_m: 300 };
+process.stdout.write(
+  JSON.stringify({
+    positions: ["52.0907, 5.1214", "-33.9;18.4", " 52 5 ", "91, 5", "52,09, 5,12", "here", "52.1, 181"].map(
+      parsePosition,
+    ),
+    written: written([5.12141234567, 52.09071234567]),
+    corners: [parseCorners("52.1, 5.1\n\n52.2, 5.2\n"), parseCorners("52.1, 5.1\nhere")],
+    again: circleOf(ringOf(circle)),
+    ring: ringOf({
+      shape: "polygon",
+      corners: [
+        [5, 52],
+        [6, 52],
+        [6, 53],
+      ],
+    }),
+    street: degreesBetween(5.1201, 5.1255),
+    world: degreesBetween(-180, 180).length,
+  }),
+);
