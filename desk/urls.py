@@ -8,6 +8,9 @@ urlpatterns = [
     path("", include("desk.people.urls")),
     path("cases/", include("desk.cases.urls")),
     path("receiving/", include("desk.receiving.urls")),
+    path("requests/", include("desk.asking.urls")),
+    path("tips/", include("desk.tips.urls")),
+    path("numbers", include("desk.numbers.urls")),
     path("accounts/", include("allauth.urls")),
     path("", include("desk.custody.urls")),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import ClassVar
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from desk.cases.models import Case
 from desk.people.models import LANGUAGES, Organisation
 
-__all__ = ["Draft", "Template"]
+__all__ = ["Draft", "Preferences", "Template"]
 
 
 class Draft(models.Model):
@@ -43,15 +44,22 @@ class Draft(models.Model):
     contact_email = models.EmailField(_("e-mail address"), blank=True)
     days = models.PositiveSmallIntegerField(_("days to answer"), default=7)
     retention_days = models.PositiveSmallIntegerField(_("days to keep footage"), null=True, blank=True)
-    onward = models.TextField(_("passed on to"), blank=True)
+    onward = models.JSONField(_("passed on to"), default=list, blank=True)
+    """Kinds of parties (`wire.fields.OnwardKind`) to whom law or policy may make the organisation pass footage on."""
+    onward_basis = models.CharField(_("law or policy"), max_length=120, blank=True)
     language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
     state = models.CharField(max_length=12, choices=STATES, default="draft", db_index=True)
     submitted_at = models.DateTimeField(null=True, blank=True)
+    submitted_content = models.CharField(max_length=64, blank=True)
+    """Hash of the content that was submitted: an approver approves exactly this (`states.fingerprint`)."""
+    remark = models.TextField(_("remark"), blank=True)
+    """Why a supervisor sent it back, or why it was withdrawn."""
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     approved_at = models.DateTimeField(null=True, blank=True)
     request_id = models.CharField(max_length=32, blank=True, db_index=True)
+    signed_at = models.DateTimeField(null=True, blank=True, db_index=True)
     published_at = models.DateTimeField(null=True, blank=True)
     not_after_s = models.BigIntegerField(null=True, blank=True)
 
@@ -60,6 +68,11 @@ class Draft(models.Model):
 
     def __str__(self) -> str:
         return self.title or f"{self.case} ({self.pk})"
+
+    @property
+    def until(self) -> datetime.datetime | None:
+        """Returns the last moment at which an owner may answer."""
+        return None if self.not_after_s is None else datetime.datetime.fromtimestamp(self.not_after_s, datetime.UTC)
 
 
 class Template(models.Model):
@@ -71,7 +84,11 @@ class Template(models.Model):
     name = models.CharField(_("name"), max_length=80)
     incident = models.CharField(_("incident"), max_length=32)
     description = models.TextField(_("description"), blank=True)
+    minutes = models.PositiveSmallIntegerField(_("minutes around the incident"), default=60)
     days = models.PositiveSmallIntegerField(_("days to answer"), default=7)
+    retention_days = models.PositiveSmallIntegerField(_("days to keep footage"), null=True, blank=True)
+    onward = models.JSONField(_("passed on to"), default=list, blank=True)
+    onward_basis = models.CharField(_("law or policy"), max_length=120, blank=True)
     language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
 
     class Meta:
@@ -79,3 +96,15 @@ class Template(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Preferences(models.Model):
+    """How an organisation asks: its time zone, and its own file of places for the search."""
+
+    organisation = models.OneToOneField(Organisation, on_delete=models.CASCADE, related_name="preferences")
+    time_zone = models.CharField(_("time zone"), max_length=40, blank=True)
+    places = models.JSONField(default=list, blank=True)
+    """Name, latitude and longitude of each place (`places.to_json`)."""
+
+    def __str__(self) -> str:
+        return str(self.organisation)

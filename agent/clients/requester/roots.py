@@ -89,6 +89,15 @@ class KnownRoots:
             raise _elsewhere(listed, area)
         return listed.limits.applied_to(HARD)
 
+    def entry(self, root: str, now_s: int) -> TrustedRequester | None:
+        """Returns this requester in the stored bundle of `root`, or None if it lists no key of this folder as valid.
+
+        Raises `DoorwardError` if the stored bundle cannot be read.
+        """
+        path = self._path / root / "root.pub"
+        key = parse_public_key(files.read(path, _KEY_LIMIT_BYTES).decode("ascii", "replace").strip())
+        return self._store(key).resolve(root, self._requester.id, self._requester.key.id, now_s)
+
     def _store(self, key: PublicKey) -> TrustStore:
         store = TrustStore().with_root(key)
         path = self._path / key.id / "bundle.dsse"

@@ -99,3 +99,12 @@ def test_only_a_newer_bundle_of_that_root_that_lists_us_is_taken(requester: Requ
 def test_what_has_no_other_way_round_is_left_alone() -> None:
     assert swapped(Circle(lat=52.0, lon=120.0, radius_m=300)) is None
     assert swapped(Circle(lat=52.0, lon=5.0, radius_m=300)) == Circle(lat=5.0, lon=52.0, radius_m=300)
+
+
+def test_our_entry_is_read_from_the_stored_bundle_as_long_as_it_lists_our_key(requester: Requester) -> None:
+    roots = KnownRoots(requester)
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
+    found = roots.entry(samples.ROOT_KEY.id, NOW_S)
+    assert found is not None
+    assert (found.id, found.regions) == (requester.id, (RIJNSTAD.bounds,))
+    assert roots.entry(samples.ROOT_KEY.id, NOW_S + 31 * 86_400) is None

@@ -1,0 +1,82 @@
+"""Knowledge of the desk for the live check: the root's entry for the organisation, and its own earlier requests."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import Q
+
+from agent.clients.requester.roots import KnownRoots
+from agent.errors import DoorwardError
+from agent.wire.fields import Kind
+from desk.asking.live_check import Asked, Known, Question
+from desk.asking.models import Draft, Preferences
+from desk.asking.shapes import area_from_json
+from desk.cases.models import Answer
+from desk.people.models import Organisation
+from desk.people.organisations import requester_of
+
+__all__ = ["known_to", "regions_of", "zone_of"]
+
+_MOST_ASKED: Final = 200
+"""Earlier requests that a check looks at, so that its cost does not grow with the history."""
+
+
+def known_to(organisation: Organisation, question: Question, now: datetime.datetime) -> Known:
+    """Returns what bears on this question."""
+    requester = requester_of(organisation)
+    root = organisation.trust_root or requester.profile.trust_root or ""
+    roots = KnownRoots(requester)
+    has_bundle = root in roots.ids()
+    try:
+        listed = roots.entry(root, int(now.timestamp())) if has_bundle else None
+    except DoorwardError:
+        has_bundle, listed = False, None  # an unreadable bundle tells no more than a missing one
+    return Known(root, Kind(organisation.kind), has_bundle, listed, _asked(organisation, question, now))
+
+
+def _asked(organisation: Organisation, question: Question, now: datetime.datetime) -> tuple[Asked, ...]:
+    signed = Draft.objects.filter(organisation=organisation).exclude(request_id="").select_related("case")
+    recent = Q(signed_at__gt=now - datetime.timedelta(days=1))
+    if question.case:
+        recent |= Q(case__number=question.case)
+    if question.from_s is not None and question.to_s is not None:
+        recent |= Q(from_s__lt=question.to_s, to_s__gt=question.from_s)
+    answered = Answer.objects.filter(case__organisation=organisation).exclude(state="quarantined").values("request_id")
+    chosen = {
+        each.pk: each
+        for query in (signed.filter(recent), signed.filter(request_id__in=answered), signed)
+        for each in query.order_by("-pk")[:_MOST_ASKED]
+    }
+    with_answer = set(
+        Answer.objects.filter(
+            case__organisation=organisation, request_id__in=[each.request_id for each in chosen.values()]
+        ).values_list("request_id", flat=True)
+    )
+    return tuple(_asked_of(each, each.request_id in with_answer) for each in chosen.values() if each.area)
+
+
+def _asked_of(draft: Draft, answered: bool) -> Asked:
+    assert draft.area is not None  # noqa: S101 (the caller chose those with an area)
+    return Asked(
+        area=area_from_json(draft.area),
+        from_s=draft.from_s or 0,
+        to_s=draft.to_s or 0,
+        case=draft.case.number,
+        asked_s=int(draft.signed_at.timestamp()) if draft.signed_at else 0,
+        answered=answered,
+    )
+
+
+def regions_of(known: Known) -> list[tuple[float, float, float, float]]:
+    """Returns west, south, east and north of each region in which the organisation may ask."""
+    return [(each.west, each.south, each.east, each.north) for each in known.listed.regions] if known.listed else []
+
+
+def zone_of(organisation: Organisation) -> ZoneInfo:
+    """Returns the time zone of the organisation, by default the desk's."""
+    chosen = Preferences.objects.filter(organisation=organisation).values_list("time_zone", flat=True).first()
+    return ZoneInfo(chosen or settings.TIME_ZONE)

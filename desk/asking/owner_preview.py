@@ -1,0 +1,165 @@
+"""The request as an owner reads it: in the words of the owner's page, in the owner's language. No network.
+
+The words come from the file that the owner's page shows (`agent/web/texts`), so that both say the same. The order of
+the facts is that of `agent/web/src/pages/request.js`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import agent
+from agent.wire.area import Area
+
+__all__ = ["OWNER_LANGUAGES", "OwnerView", "Promise", "owner_view"]
+
+_TEXTS: Final = Path(agent.__file__).parent / "web" / "texts"
+OWNER_LANGUAGES: Final = tuple(sorted(path.stem for path in _TEXTS.glob("*.json")))
+_MONTHS: Final = {
+    "en": (
+        *("January", "February", "March", "April", "May", "June"),
+        *("July", "August", "September", "October", "November", "December"),
+    ),
+    "es": (
+        *("enero", "febrero", "marzo", "abril", "mayo", "junio"),
+        *("julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"),
+    ),
+}
+_DAYS: Final = {
+    "en": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+    "es": ["lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"],
+}
+_M2_PER_HECTARE: Final = 10_000
+_HECTARES: Final = {"en": ("hectare", "hectares"), "es": ("hectárea", "hectáreas")}
+_DAYS_PER_YEAR: Final = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Promises of a request about the footage."""
+
+    retention_days: int
+    onward: tuple[str, ...]
+    basis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerView:
+    """The request's card. Each fact is a name and a value."""
+
+    language: str
+    who: str
+    lead: str
+    facts: tuple[tuple[str, str], ...]
+    description: str
+    description_language: str
+    words_caption: str
+    get: tuple[str, tuple[str, ...]]
+    never: tuple[str, tuple[str, ...]]
+    may: str
+
+
+def owner_view(
+    *,
+    language: str,
+    who: str,
+    kind: str,
+    incident: str,
+    case: str,
+    area: Area,
+    from_s: int,
+    to_s: int,
+    not_after_s: int,
+    contact: tuple[str, ...],
+    description: str,
+    description_language: str,
+    promise: Promise,
+    zone: ZoneInfo,
+) -> OwnerView:
+    """Returns the card in the owner's `language`, with times in the zone of the door."""
+    t = functools.partial(_text, texts(language))
+    bounds = area.bounds
+    place = f"{bounds.middle_latitude:.3f}, {(bounds.west + bounds.east) / 2:.3f}"
+    when = _span(from_s, to_s, zone, language)
+    until = _short_date(datetime.datetime.fromtimestamp(not_after_s, zone), language)
+    facts = (
+        (t("request.case"), case),
+        (t("request.when"), when),
+        (t("request.area"), t("request.area.text", size=_size(area.opened_m2, language), place=place) + "."),
+        *_promises(language, promise),
+        (t("request.open-until"), until),
+        (t("request.contact"), " · ".join(each for each in contact if each)),
+    )
+    return OwnerView(
+        language=language,
+        who=who,
+        lead=t("requests.asks", kind=t(f"kind.{kind}"), incident=t(f"incident.{incident}")),
+        facts=facts,
+        description=description,
+        description_language=description_language,
+        words_caption=t("request.words"),
+        get=(t("request.get"), tuple(t(f"request.get.{number}") for number in (1, 2, 3))),
+        never=(t("request.never"), tuple(t(f"request.never.{number}") for number in (1, 2, 3, 4))),
+        may=t("request.may"),
+    )
+
+
+@functools.cache
+def texts(language: str) -> Mapping[str, str]:
+    """Returns the texts of the owner's page."""
+    found: dict[str, str] = json.loads((_TEXTS / f"{language}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _text(known: Mapping[str, str], key: str, **values: str) -> str:
+    text = known[key]
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def _promises(language: str, promise: Promise) -> tuple[tuple[str, str], ...]:
+    t = functools.partial(_text, texts(language))
+    parties = [t(f"onward.{kind}") for kind in promise.onward]
+    passed = "; ".join(parties) if parties else t("promise.passed.nobody")
+    if promise.basis:
+        passed = f"{passed}. {t('promise.basis')} {promise.basis}"
+    kept = t("promise.kept.text", days=days_text(promise.retention_days, language))
+    return (t("promise.kept"), kept), (t("promise.passed"), passed)
+
+
+def days_text(days: int, language: str) -> str:
+    """Returns a number of days as the owner's page writes it: from two years on also in years."""
+    t = functools.partial(_text, texts(language))
+    if days >= 2 * _DAYS_PER_YEAR:
+        return t("promise.years", days=str(days), years=str(round(days / _DAYS_PER_YEAR)))
+    return t("promise.days.one" if days == 1 else "promise.days.other", n=str(days))
+
+
+def _size(m2: float, language: str) -> str:
+    if m2 < _M2_PER_HECTARE:
+        return f"{round(m2)} m²"
+    hectares = round(m2 / _M2_PER_HECTARE)
+    return f"{hectares} {_HECTARES[language][hectares != 1]}"
+
+
+def _span(from_s: int, to_s: int, zone: ZoneInfo, language: str) -> str:
+    since, until = (datetime.datetime.fromtimestamp(each, zone) for each in (from_s, to_s))
+    last = f"{until:%H:%M}" if since.date() == until.date() else f"{_day(until, language)}, {until:%H:%M}"
+    return f"{_day(since, language)}, {since:%H:%M} – {last}"
+
+
+def _day(at: datetime.datetime, language: str) -> str:
+    weekday, month = _DAYS[language][at.weekday()], _MONTHS[language][at.month - 1]
+    return f"{weekday}, {at.day} de {month}" if language == "es" else f"{weekday} {at.day} {month}"
+
+
+def _short_date(at: datetime.datetime, language: str) -> str:
+    return f"{at.day} {_MONTHS[language][at.month - 1][:3]} {at.year}"

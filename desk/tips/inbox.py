@@ -1,0 +1,52 @@
+"""The inbox of tips: lists what has arrived, opens it on demand, and assigns it to a case.
+
+A tip is opened in memory. Each opening is in the custody log.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from agent.clients.requester.incoming_tips import OpenedTip, open_tip, tips
+from agent.errors import FormatError
+from desk.cases.models import Case
+from desk.custody import log
+from desk.people.models import Organisation, Person
+from desk.people.organisations import folder_of, requester_of
+from desk.tips.models import Tip
+
+__all__ = ["assign", "collect", "open_for"]
+
+
+def collect(organisation: Organisation) -> None:
+    """Lists tips that have arrived since the last look."""
+    known = set(Tip.objects.filter(organisation=organisation).values_list("disclosure_id", flat=True))
+    for disclosure in tips(folder_of(organisation)):
+        if disclosure not in known:
+            with transaction.atomic():
+                Tip.objects.create(organisation=organisation, disclosure_id=disclosure)
+                log.record(organisation, "desk", "tip.arrived", f"tip {disclosure}")
+
+
+def open_for(tip: Tip, person: Person, what: str = "tip.opened") -> OpenedTip | None:
+    """Returns the opened tip, or None if it fails a check. The reason is then stored with the tip."""
+    try:
+        opened = open_tip(requester_of(tip.organisation), tip.disclosure_id)
+    except FormatError as error:
+        tip.problem, opened = str(error), None
+    with transaction.atomic():
+        if tip.opened_at is None:
+            tip.opened_by, tip.opened_at = person, timezone.now()
+        tip.save()
+        log.record(tip.organisation, person, what, f"tip {tip.disclosure_id}", problem=tip.problem)
+    return opened
+
+
+@transaction.atomic
+def assign(tip: Tip, person: Person, case: Case | None) -> None:
+    """Puts the tip into a case, or takes it out."""
+    tip.case = case
+    tip.save(update_fields=["case"])
+    number = case.number if case else None
+    log.record(tip.organisation, person, "tip.assigned", f"tip {tip.disclosure_id}", case=number)

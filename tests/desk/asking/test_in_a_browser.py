@@ -1,0 +1,244 @@
+"""A real Chromium, from the empty form to a signed request: drawn by mouse, and once more by keyboard only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desk.asking.models import Draft
+from desk.people.organisations import requester_of
+from desk.people.roles import Role
+from tests.browser.browser import Browser, require_browser
+from tests.desk.agencies import Agency
+from tests.desk.asking.asking_desk import vouch
+from tests.desk.asking.served_desk import DESKTOP, DRAWS, TABLET, served_desk, sign_in
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SCREENSHOTS = Path(__file__).resolve().parents[3] / "build" / "screenshots" / "desk"
+LOOK = """
+    const found = [];
+    for (const [view, size] of Object.entries(args.views)) {
+      await page.setViewportSize(size);
+      await page.screenshot({path: `${args.folder}/${args.name}-${view}.png`, fullPage: true});
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      found.push({view, wide, broken: await axe(page)});
+    }
+    await page.setViewportSize(args.views.desktop);
+    return found;
+"""
+OPEN_MAP = """
+    const page = pages[args.page];
+    await page.goto(args.url + "/requests/new");
+    await page.waitForSelector("#area-map[data-ready]");
+"""
+
+
+class Desk:
+    """A browser at the desk of an agency that its root lists."""
+
+    def __init__(self, agency: Agency, url: str, browser: Browser) -> None:
+        self.agency, self.url, self.browser = agency, url, browser
+
+    def run(self, page: str, script: str, **args: Any) -> Any:
+        return self.browser.run(f"const page = pages[args.page];{script}", page=page, url=self.url, **args)
+
+    def look(self, page: str, name: str) -> None:
+        """Takes pictures on a desktop and a tablet. Axe finds nothing, and nothing is wider than the screen."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        views = {"tablet": TABLET, "desktop": DESKTOP}
+        for found in self.run(page, LOOK, views=views, folder=str(SCREENSHOTS), name=name):
+            assert found["broken"] == [], (name, found["view"])
+            assert found["wide"] <= 0, (name, found["view"])
+
+    def draft(self) -> Draft:
+        return Draft.objects.latest("pk")
+
+
+@pytest.fixture
+def desk(agency: Agency, tmp_path: Path) -> Iterator[Desk]:
+    require_browser()
+    vouch(agency)
+    home = tmp_path / "home"
+    home.mkdir()
+    with served_desk(tmp_path) as url, Browser(home, flags=DRAWS) as browser:
+        sign_in(browser, url, agency, Role.ASKER)
+        sign_in(browser, url, agency, Role.SUPERVISOR)
+        yield Desk(agency, url, browser)
+        for page in (Role.ASKER, Role.SUPERVISOR):
+            troubles = [each for each in browser.troubles(page.value) if "GPU stall" not in each]
+            assert troubles == []
+
+
+def test_a_polygon_drawn_by_mouse_becomes_a_signed_request_that_a_second_person_approved(desk: Desk) -> None:
+    clicks = desk.run(
+        "asker",
+        OPEN_MAP.replace("const page = pages[args.page];", "")
+        + """
+    let steps = 0;
+    const step = async (doing) => { steps += 1; await doing; };
+    await step(page.getByLabel("What happened?").selectOption("burglary"));
+    await step(page.getByLabel("Case number").fill("2026-117"));
+    await step(page.getByRole("button", {name: "Draw a polygon"}).click());
+    await page.evaluate(() => document.querySelector("#area-map").scrollIntoView({block: "center"}));
+    const box = await page.locator("#area-map").boundingBox();
+    const corners = [[.45, .45], [.52, .45], [.54, .56], [.45, .56]];
+    for (const [x, y] of [...corners, corners[0]]) {
+      const at = [box.x + box.width * x, box.y + box.height * y];
+      await page.mouse.move(...at, {steps: 4});
+      await step(page.mouse.click(...at));
+      await page.waitForTimeout(350); // two clicks within this time are a double click
+    }
+    await page.waitForFunction(() => document.querySelector("textarea[name=corners]").value.split("\\n").length === 4);
+    await page.locator("#check [data-code=in-region], #check [data-code=over-limit]").first().waitFor();
+    return steps;
+    """,
+    )
+    assert clicks <= 8
+    # The region of the root fills the first view, so that the drawn polygon is too large: the check says so at once.
+    assert "too large" in desk.run("asker", 'return page.locator("#check").innerText();')
+    desk.look("asker", "request-too-large")
+    desk.run(
+        "asker",
+        """
+    await page.getByLabel(/Find a place/).fill("52.0907, 5.1214");
+    await page.getByRole("button", {name: "Find", exact: true}).click();
+    await page.getByRole("button", {name: "Clear"}).click();
+    await page.getByRole("button", {name: "Draw a polygon"}).click();
+    const box = await page.locator("#area-map").boundingBox();
+    const corners = [[.2, .2], [.8, .2], [.85, .8], [.2, .8]];
+    for (const [x, y] of [...corners, corners[0]]) {
+      await page.mouse.move(box.x + box.width * x, box.y + box.height * y, {steps: 4});
+      await page.mouse.click(box.x + box.width * x, box.y + box.height * y);
+      await page.waitForTimeout(350);
+    }
+    await page.locator("#check [data-code=area-size]").waitFor();
+    """,
+    )
+    desk.look("asker", "request-form")
+    desk.run(
+        "asker",
+        """
+    await page.getByRole("button", {name: "Preview"}).click();
+    await page.getByRole("heading", {name: "As an owner reads it"}).waitFor();
+    """,
+    )
+    desk.look("asker", "request-preview")
+    desk.run("asker", 'await page.getByRole("button", {name: "Submit for approval"}).click();')
+    desk.run(
+        "supervisor",
+        """
+    await page.goto(args.url + "/requests/");
+    await page.getByRole("heading", {name: "Wait for approval"}).waitFor();
+    """,
+    )
+    desk.look("supervisor", "requests")
+    desk.run(
+        "supervisor",
+        """
+    await page.getByRole("link", {name: /Burglary, 2026-117/}).click();
+    await page.getByRole("button", {name: "Approve, sign and publish"}).click();
+    await page.getByText("The receiving service publishes it").waitFor();
+    """,
+    )
+    desk.look("supervisor", "request-signed")
+    draft = desk.draft()
+    assert (draft.state, draft.area["shape"], len(draft.area["vertices"])) == ("signed", "polygon", 4)
+    sent = requester_of(desk.agency.organisation).sent_request(draft.request_id).request
+    assert [(each.lat, each.lon) for each in sent.area.vertices] == [  # type: ignore[union-attr]
+        (each["lat"], each["lon"]) for each in draft.area["vertices"]
+    ]
+
+
+def test_the_same_request_is_made_by_keyboard_alone(desk: Desk) -> None:
+    desk.agency.organisation.two_person_rule = False
+    desk.agency.organisation.save()
+    desk.run(
+        "asker",
+        """
+    await page.goto(args.url + "/requests/");
+    const key = (name) => page.keyboard.press(name);
+    /** Tabs on until this element has the focus; never touches the mouse. */
+    const to = async (selector) => {
+      for (let tabs = 0; tabs < 80; tabs += 1) {
+        if (await page.evaluate((it) => document.activeElement?.matches(it), selector)) return;
+        await key("Tab");
+      }
+      throw new Error(`the keyboard does not reach ${selector}`);
+    };
+    await to('a[href="/requests/new"]');
+    await key("Enter");
+    await page.waitForSelector("#area-map[data-ready]");
+    await to("select[name=incident]");
+    await page.keyboard.type("Burg");
+    await to("input[name=case]");
+    await page.keyboard.type("2026-118");
+    await to("#area-map canvas");
+    await to("input[name=shape]");
+    await key("ArrowDown"); // from circle to polygon
+    await to("textarea[name=corners]");
+    await page.keyboard.type("52.090, 5.120\\n52.090, 5.127\\n52.094, 5.127\\n52.094, 5.120");
+    await page.locator("#check [data-code=area-size]").waitFor();
+    await to("textarea[name=description]");
+    await to("button.primary");
+    await key("Enter");
+    await page.getByRole("heading", {name: "As an owner reads it"}).waitFor();
+    await to("button.primary");
+    await key("Enter");
+    await page.getByText("The receiving service publishes it").waitFor();
+    """,
+    )
+    draft = desk.draft()
+    assert (draft.state, draft.incident, len(draft.area["vertices"])) == ("signed", "burglary", 4)
+
+
+def test_a_circle_is_drawn_moved_by_its_fields_and_shown_again(desk: Desk) -> None:
+    found = desk.run(
+        "asker",
+        """
+    await page.goto(args.url + "/requests/new");
+    await page.waitForSelector("#area-map[data-ready]");
+    await page.getByLabel("Centre: latitude, longitude").fill("52.0907, 5.1214");
+    await page.locator("#check [data-code=area-size]").waitFor();
+    await page.evaluate(() => document.querySelector("#area-map").scrollIntoView({block: "center"}));
+    await page.getByRole("button", {name: "Draw a circle"}).click();
+    const box = await page.locator("#area-map").boundingBox();
+    const middle = [box.x + box.width / 2, box.y + box.height / 2];
+    await page.mouse.click(...middle);
+    await page.mouse.move(middle[0] + 60, middle[1], {steps: 5});
+    await page.waitForTimeout(350);
+    await page.mouse.click(middle[0] + 60, middle[1]);
+    await page.waitForFunction(() => document.querySelector("[name=radius_m]").value !== "200");
+    return [await page.locator("[name=centre]").inputValue(), await page.locator("[name=radius_m]").inputValue()];
+    """,
+    )
+    lat, lon = (float(each) for each in found[0].split(","))
+    assert (lat, lon) == (pytest.approx(52.0907, abs=1e-3), pytest.approx(5.1214, abs=1e-3))
+    assert int(found[1]) > 10
+
+
+def test_without_webgl_the_fields_do_the_same_work(agency: Agency, tmp_path: Path) -> None:
+    require_browser()
+    vouch(agency)
+    home = tmp_path / "home"
+    home.mkdir()
+    with served_desk(tmp_path) as url, Browser(home, flags=("--disable-3d-apis",)) as browser:
+        sign_in(browser, url, agency, Role.ASKER)
+        browser.run(
+            """
+    const page = pages.asker;
+    await page.goto(args.url + "/requests/new");
+    await page.getByText("This browser cannot draw the map").waitFor();
+    await page.getByLabel("What happened?").selectOption("fire");
+    await page.getByLabel("Case number").fill("2026-119");
+    await page.getByLabel("Centre: latitude, longitude").fill("52.0907, 5.1214");
+    await page.locator("#check [data-code=area-size]").waitFor();
+    await page.getByRole("button", {name: "Preview"}).click();
+    await page.getByRole("heading", {name: "As an owner reads it"}).waitFor();
+    """,
+            url=url,
+        )
+    assert Draft.objects.get().area["radius_m"] == 200
