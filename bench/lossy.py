@@ -71,7 +71,7 @@ def _measure(size_bytes: int, rounds: int, controls: list[str], sender_pid: int)
         folder = Path(name)
         pki = BrokerPki.create(folder / "broker", datetime.now(UTC), ("localhost", "127.0.0.1", FAR))
         pki.add_device(upload.DEVICE, datetime.now(UTC))
-        pki.add_requester(upload.REQUESTER, datetime.now(UTC))
+        upload.add_requester(pki)
         sizes = upload.fill_outbox(folder / "outbox", size_bytes)
         broker = PrivateBroker(folder / "broker")
         broker.host = "0.0.0.0"

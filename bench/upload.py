@@ -55,6 +55,7 @@ from agent.core.transfer import (
 )
 from agent.ipc.outbox_files import DiskOutbox
 from agent.mqtt import BusSettings, MqttBus
+from agent.platform.certificates import signing_request
 from agent.platform.system_clock import SystemClock
 from agent.uplink.uplink import Uplink
 from agent.wire import strictjson
@@ -86,7 +87,7 @@ def main() -> int:
         folder = Path(name)
         pki = BrokerPki.create(folder / "broker", datetime.now(UTC))
         pki.add_device(DEVICE, datetime.now(UTC))
-        pki.add_requester(REQUESTER, datetime.now(UTC))
+        add_requester(pki)
         sizes = fill_outbox(folder / "outbox", size_bytes)
         results: dict[str, list[Result]] = {label: [] for label, _ in SENDERS}
         with PrivateBroker(folder / "broker") as broker:
@@ -95,6 +96,12 @@ def main() -> int:
                     results[label].append(_turn(spawn, folder, broker, sizes, send))
     _print(results, size_bytes)
     return 0
+
+
+def add_requester(pki: BrokerPki) -> None:
+    """Signs a certificate for the requester, with its key where the broker's tools would look for it."""
+    key = pki.client(REQUESTER).key
+    pki.add_requester(REQUESTER, datetime.now(UTC), request=signing_request(key, REQUESTER))
 
 
 def _print(results: dict[str, list[Result]], size_bytes: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -17,12 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import DeviceError, DoorwardError
 from agent.wire.fields import Kind
 from demo.ending import like_ctrl_c
-from demo.stage import DOOR, Asker, Stage, toml_text
+from demo.stage import DOOR, Stage, toml_text
 from demo.telling import Teller
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +74,6 @@ class Playground:
         self.asker = self._stage.asker("rijnstad-police", "Rijnstad Police", Kind.POLICE)
         self._socket = self._stage.state_dir / "control.sock"
         self._process: subprocess.Popen[bytes] | None = None
-        _lay_out_tls(self.asker, BrokerPki(folder / "broker").client("rijnstad-police"))
         (folder / "bundle.dsse").write_bytes(self.asker.bundle)
         KnownRoots(self.asker.requester).accept(self.asker.root.text, self.asker.bundle, int(time.time()))
         (folder / "env").write_text("".join(f"export {k}={shlex.quote(v)}\n" for k, v in self.environment.items()))
@@ -118,15 +115,6 @@ class Playground:
     def wait(self) -> int:
         """Until the device ends, or Ctrl-C."""
         return self._process.wait() if self._process else 0
-
-
-def _lay_out_tls(asker: Asker, files: ClientFiles) -> None:
-    """Copies the TLS files to the folder in which the requester's commands expect them."""
-    tls = asker.requester.folder / "tls"
-    tls.mkdir(mode=0o700)
-    for name, source in (("authority", files.authority), ("certificate", files.certificate), ("key", files.key)):
-        shutil.copyfile(source, tls / f"{name}.pem")
-    (tls / "key.pem").chmod(0o600)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,8 @@ from agent.clients.requester.trust_bundles import make_bundle
 from agent.config import Configuration, load
 from agent.custodian.state_folder import StateFolder
 from agent.mqtt import BusSettings, MqttBus
+from agent.platform.certificates import signing_request
+from agent.platform.files import make_folder
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
 
@@ -137,8 +139,17 @@ class Stage:
             )
         )
         bundle = make_bundle(listed, FileSigner(load_key(root_file)), issued_s=int(self._now.timestamp()))
-        files = self._pki.add_requester(requester_id, self._now)
+        files = self._signed(requester)
         return Asker(name, requester, root, bundle, MqttBus(self._requester_settings(requester_id, files)))
+
+    def _signed(self, requester: Requester) -> ClientFiles:
+        """Lays out key and certificate for the broker as `doorward requester csr` and `accept` do."""
+        tls = make_folder(requester.folder / "tls")
+        asked = signing_request(tls / "key.pem", requester.id)
+        signed = self._pki.add_requester(requester.id, self._now, request=asked)
+        shutil.copyfile(signed.authority, tls / "authority.pem")
+        shutil.copyfile(signed.certificate, tls / "certificate.pem")
+        return ClientFiles(requester.id, tls / "authority.pem", tls / "certificate.pem", tls / "key.pem")
 
     def _requester_settings(self, name: str, files: ClientFiles) -> BusSettings:
         return BusSettings(

@@ -9,11 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.mqtt import BusSettings, MqttBus
+from agent.platform.certificates import signing_request
 
 NOW = datetime.datetime.now(datetime.UTC)
+
+
+def add_requester(pki: BrokerPki, name: str, now: datetime.datetime = NOW) -> ClientFiles:
+    """Signs a certificate for a requester or worker whose key is made here, where the client files look for it."""
+    return pki.add_requester(name, now, request=signing_request(pki.client(name).key, name))
 
 
 def is_device(name: str) -> bool:
@@ -23,8 +29,12 @@ def is_device(name: str) -> bool:
 class BrokerWithClients:
     """One broker directory, its process, and buses made on demand and stopped at the end."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *workers: str) -> None:
+        """`workers`: requesters' workers that have a certificate from the start. The broker reads the rights of later
+        ones when it reloads."""
         self.pki = BrokerPki.create(directory, NOW)
+        for name in workers:
+            add_requester(self.pki, name)
         self.broker = PrivateBroker(directory)
         self._buses: list[MqttBus] = []
 
@@ -33,7 +43,10 @@ class BrokerWithClients:
         device = is_device(name)
         known = self.pki.client(name)
         if not known.certificate.exists():
-            (self.pki.add_device if device else self.pki.add_requester)(name, NOW)
+            if device:
+                self.pki.add_device(name, NOW)
+            else:
+                add_requester(self.pki, name, NOW)
         port = self.broker.device_port if device else self.broker.requester_port
         given: dict[str, Any] = {
             "host": "127.0.0.1",
@@ -60,8 +73,8 @@ class BrokerWithClients:
 
 
 @contextmanager
-def broker_with_clients(directory: Path) -> Iterator[BrokerWithClients]:
-    world = BrokerWithClients(directory)
+def broker_with_clients(directory: Path, *workers: str) -> Iterator[BrokerWithClients]:
+    world = BrokerWithClients(directory, *workers)
     try:
         world.broker.start()
         yield world

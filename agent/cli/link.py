@@ -36,28 +36,14 @@ def link() -> None:
 @json_option
 def request(config: Path, folder: Path, as_json: bool) -> None:
     """Make the key (once) and the signing request for the broker."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
     from agent.config import load
     from agent.custodian.state_folder import StateFolder
+    from agent.platform.certificates import signing_request
     from agent.wire.identities import public_key_of
 
     device = public_key_of(StateFolder(load(config).device.state_dir).device_key()).id
-    key_path, csr_path = folder / "device.key", folder / "device.csr"
-    if not key_path.exists():
-        key = ec.generate_private_key(ec.SECP256R1())
-        made = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        files.write(key_path, made, secret=True)
-    kept = serialization.load_pem_private_key(key_path.read_bytes(), None)
-    assert isinstance(kept, ec.EllipticCurvePrivateKey)  # noqa: S101 — we made it
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
-    asked = x509.CertificateSigningRequestBuilder().subject_name(name).sign(kept, hashes.SHA256())
-    files.write(csr_path, asked.public_bytes(serialization.Encoding.PEM), secret=True)
+    csr_path = folder / "device.csr"
+    files.write(csr_path, signing_request(folder / "device.key", device), secret=True)
     if as_json:
         emit_json({"device": device, "csr": csr_path})
         return

@@ -40,6 +40,7 @@ __all__ = [
     "cell_of",
     "cells_of",
     "parse_topic",
+    "requester_of",
     "sender_of",
 ]
 
@@ -58,6 +59,7 @@ _COLUMNS: Final = 720
 _NUMBER = r"(0|[1-9][0-9]{0,15})"
 _CELL: Final = re.compile(r"(0|[1-9][0-9]{0,2})-(0|[1-9][0-9]{0,2})")
 _REQUESTER: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_CERTIFICATE: Final = re.compile(rf"({_REQUESTER.pattern})(?:\.[a-z0-9](?:[a-z0-9-]{{0,29}}[a-z0-9])?)?")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 _HEX_ID: Final = re.compile(r"[0-9a-f]{32}")
 _CHUNK: Final = re.compile(_NUMBER + r"-([0-9a-f]{64})")
@@ -241,3 +243,19 @@ def _checked(topic: str) -> str:
     """Returns `topic` if it parses. A slash or a wildcard in a part would add a level or change the shape."""
     parse_topic(topic)
     return topic
+
+
+def requester_of(common_name: str) -> str:
+    """Returns the requester whose rights a certificate with this common name has: the part before the dot.
+
+    `rijnstad-police.desk-2` is a worker of `rijnstad-police`. A requester id has no dot, so no worker's name is one.
+    Raises `FormatError` for another name, and for the form of a device's key id.
+    """
+    found = _CERTIFICATE.fullmatch(common_name)
+    if found is None or _KEY_ID.fullmatch(found[1]):
+        raise FormatError(
+            f"{common_name!r} is not the name of a requester's certificate.",
+            remedy="Use its id, or its id, a dot and a worker's name: rijnstad-police.desk-2. "
+            "Each part has lowercase letters, digits and inner hyphens (32 and 31 at most). A key id is no such name.",
+        )
+    return found[1]

@@ -52,7 +52,7 @@ from agent.solo import Solo
 from firmware_bridge.boards import BoardName, board_named
 from firmware_bridge.health import BoardHealth as BoardHealth
 from firmware_bridge.settings import Backend, BoardConfig, PanelConfig
-from tests.brokers import BrokerWithClients
+from tests.brokers import BrokerWithClients, add_requester
 from tests.mqtt.mqtt_peer import ScriptedPeer
 from tests.networks import real_models
 
@@ -393,7 +393,7 @@ def test_a_broker_that_says_nothing_is_a_fault(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.broker
 def test_a_broker_that_refuses_our_certificate_is_a_fault(running: tuple[PrivateBroker, BrokerPki]) -> None:
     broker, pki = running
-    files = pki.add_requester("a-requester", NOW)
+    files = add_requester(pki, "a-requester", NOW)
     *_, fault = faults(check_broker(configured(files, broker.device_port), NOW))
     assert "refuses the certificate" in fault.message
 

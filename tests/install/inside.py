@@ -44,10 +44,13 @@ class _Requesters:
 
 
 class _Pki:
-    def add_requester(self, name: str, now: datetime.datetime) -> ClientFiles:
+    def add_requester(self, name: str, now: datetime.datetime, *, request: bytes) -> ClientFiles:
         pki = BrokerPki(BROKER)
         made = pki.client(name)
-        return made if made.certificate.exists() else pki.add_requester(name, now)
+        return made if made.certificate.exists() else pki.add_requester(name, now, request=request)
+
+    def client(self, name: str) -> ClientFiles:
+        return BrokerPki(BROKER).client(name)
 
 
 class House:
@@ -114,7 +117,7 @@ def do_ask() -> dict[str, Any]:
     police = Asker.__new__(Asker)  # the one that do_enrol made, from its folder
     police._street = House()  # type: ignore[assignment]
     police.requester = Requester.open(HOME / "police")
-    police._files = House.pki.add_requester("police", datetime.datetime.now(datetime.UTC))
+    police._files = House.pki.client("police")
     until(lambda: status()["link"]["link"] == "connected", "the link")
     request = police.ask(f"2026-{int(time.time()) % 10_000}")
 

@@ -23,6 +23,7 @@ from tests import second_reader
 from tests.second_reader import ledger, vault
 from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
+from tests.second_reader.certificates import requester_of
 from tests.second_reader.disclosure import check_known
 from tests.second_reader.envelope import key_id, open_envelope, public_key
 from tests.second_reader.json_once import RefusedError, parse
@@ -173,6 +174,11 @@ def test_it_measures_areas_and_finds_places_and_cells_as_the_vectors_say() -> No
             assert asked.contains(at) is each["inside"]
     for each in stated("wire/topics.json")["cells"]:
         assert cell_of(place(spoken({key: each[key] for key in ("lat", "lon")}))) == each["cell"]
+
+
+def test_it_knows_whose_rights_a_certificate_has_as_the_vectors_say() -> None:
+    for each in stated("wire/topics.json")["certificates"]:
+        assert requester_of(each["common_name"]) == each["requester"], each
 
 
 def test_it_reads_the_ledger_of_the_vectors() -> None:

@@ -47,6 +47,7 @@ from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Contact, Onward
 from demo.evidence import Published, published_by
 from demo.ringing import RingingCamera
+from tests.brokers import add_requester
 from tests.scenarios.witness import Accounted, Auditor, Witness, WitnessedBroker, ledger_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,7 +150,7 @@ class Asker:
             f"from = {(now - datetime.timedelta(days=1)).date()}\nuntil = {(now + datetime.timedelta(days=9)).date()}\n"
         )
         self.bundle = make_bundle(listed, FileSigner(load_key(root_file)), issued_s=int(now.timestamp()))
-        self._files = street.pki.add_requester(name, now)
+        self._files = add_requester(street.pki, name, now)
         street.askers[name] = self
 
     @contextmanager

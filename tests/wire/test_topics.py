@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from agent.errors import FormatError
@@ -201,3 +201,21 @@ def test_a_device_hears_its_whole_cell_and_no_other() -> None:
     for cell in ("+", "#", "287", "360-0"):
         with pytest.raises(FormatError):
             topics.cell_filter(cell)
+
+
+@given(samples.IDS, samples.IDS.filter(lambda name: len(name) < 32))
+def test_a_worker_has_the_rights_of_its_requester_and_is_never_taken_for_one(requester: str, worker: str) -> None:
+    assume(re.fullmatch("[0-9a-f]{16}", requester) is None)
+    name = f"{requester}.{worker}"
+    assert topics.requester_of(name) == topics.requester_of(requester) == requester
+    for topic in (f"doorward/v1/areas/0-0/requests/{name}/0", f"doorward/v1/up/{name}/{'a' * 16}/{'b' * 32}-0/init"):
+        with pytest.raises(FormatError):
+            topics.parse_topic(topic)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.b.c", "a.", ".a", "A.b", "a.B", "a.-", "0123456789abcdef", "0123456789abcdef.a", ""]
+)
+def test_another_common_name_gives_no_rights(name: str) -> None:
+    with pytest.raises(FormatError, match="requester's certificate"):
+        topics.requester_of(name)

@@ -21,6 +21,7 @@ from agent.core import ledger
 from agent.core.ledger import checkpoint, merkle
 from agent.core.ledger.entries import FIELDS, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
+from agent.errors import FormatError
 from agent.wire import envelope, strictjson, topics
 from agent.wire.area import E7, Area, Circle
 from agent.wire.identities import dump_private_key, public_key_of
@@ -235,7 +236,23 @@ def topic_table() -> Any:
         "filter": topics.cell_filter("287-379"),
         "slots": {"requests": topics.REQUEST_SLOTS, "bulletins": topics.BULLETIN_SLOTS},
         "cells": [{"lat": lat, "lon": lon, "cell": topics.cell_of(lat, lon)} for lat, lon in places],
+        "certificates": [{"common_name": name, "requester": _requester_of(name)} for name in CERTIFICATES],
     }
+
+
+CERTIFICATES = (
+    "harbour-police", "harbour-police.desk-2", "h.d", f"{'h' * 32}.{'d' * 31}", f"{'h' * 32}.{'d' * 32}", f"{'h' * 33}",
+    "harbour-police.", ".desk-2", "harbour-police..desk", "harbour-police.desk.2", "harbour-police.desk-", "harbour.-d",
+    "Harbour-Police", "harbour-police.Desk", "harbour-police.+", "harbour-police/desk", "0123456789abcdef",
+    "0123456789abcdef.desk-2", "harbour-police.0123456789abcdef", "harbour-police.desk-2\n", "",
+)  # fmt: skip
+
+
+def _requester_of(common_name: str) -> str | None:
+    try:
+        return topics.requester_of(common_name)
+    except FormatError:
+        return None
 
 
 def area_table() -> Any:

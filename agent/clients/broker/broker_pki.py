@@ -8,7 +8,10 @@ whose authority signed its certificate (`config/mosquitto/`). Rules:
 - Names are checked before they are signed: a `+`, `#` or `/` in a CN would widen an ACL pattern, and a requester with a
   device's name could take over the device's MQTT session. The key id names devices and roots (`wire.topics`).
 - Keys are written once, mode 0600, into a directory of mode 0700, and never overwritten.
-- A device may keep its key and send a signing request. Only the key of the request counts; the caller gives the name.
+- A client keeps its key and sends a signing request. Only the key of the request counts; the caller gives the name. A
+  requester has no other way, because a copy of its key at the broker could pose as it.
+- A requester may have workers: `rijnstad-police.desk-2` is a client of its own with the rights of `rijnstad-police`.
+  mosquitto's patterns know whole names only, so the access list has a section for each worker (`_write_workers`).
 - A revoked client is on its authority's list from then on. A list is always replaced as a whole.
 
 Source: RFC 5280 §4.2 (extensions) and §5 (revocation lists), RFC 2986 (requests), RFC 8446 §4.4.2 (certificates).
@@ -32,8 +35,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, FormatError
+from agent.platform import files
 from agent.platform.certificates import key_usage
+from agent.wire.topics import requester_of
 
 __all__ = ["BrokerPki", "ClientFiles", "Role"]
 
@@ -43,11 +48,12 @@ BACKDATE = datetime.timedelta(days=1)
 """Certificates begin a day early, because a verifier's clock may be slow."""
 
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
-_REQUESTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
 _MOST_HOST = 253
 _MOST_COMMON_NAME = 64
+_RIGHTS = "requesters.acl"
+_WORKERS = "# Workers of requesters.  Written by 'doorward broker': changes below this line are lost.\n"
 _CONFIGURATION = Path(__file__).with_name("mosquitto")
 
 
@@ -129,14 +135,32 @@ class BrokerPki:
             raise ConfigurationError(f"{key_id!r} is not a device's name.", remedy="Use its key id: 16 hex digits.")
         return self._add(Role.DEVICE, key_id, now, days, _requested_key(request) if request else None)
 
-    def add_requester(self, requester: str, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> ClientFiles:
-        """As `add_device`, for a requester by its id in the trust bundle."""
-        if not _REQUESTER.fullmatch(requester) or _KEY_ID.fullmatch(requester):
-            raise ConfigurationError(
-                f"{requester!r} is not a requester's name.",
-                remedy="Use up to 32 lowercase letters, digits and inner hyphens, and not the form of a key id.",
-            )
-        return self._add(Role.REQUESTER, requester, now, days)
+    def add_requester(
+        self, name: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes
+    ) -> ClientFiles:
+        """As `add_device`, for a requester by its id in the trust bundle, or for a worker of it: its id, a dot and the
+        worker's name. The broker reads the rights of a new worker on SIGHUP."""
+        try:
+            requester = requester_of(name)
+        except FormatError as error:
+            raise ConfigurationError(error.message, remedy=error.remedy) from error
+        made = self._add(Role.REQUESTER, name, now, days, _requested_key(request), organization=requester)
+        self._write_workers()
+        return made
+
+    def workers(self, requester: str) -> list[str]:
+        """The names of the workers of a requester that have a certificate."""
+        return [name for name in self._workers() if requester_of(name) == requester]
+
+    def _workers(self) -> list[str]:
+        return sorted(path.stem for path in (self.directory / "clients").glob("*.pem") if "." in path.stem)
+
+    def _write_workers(self) -> None:
+        """Writes a section for each worker below the rules for all requesters."""
+        path = self.directory / _RIGHTS
+        rules = path.read_text(encoding="utf-8").partition(_WORKERS)[0]
+        sections = "".join(_rights_of(name, rules) for name in self._workers())
+        files.write(path, f"{rules}{_WORKERS}{sections}".encode() if sections else rules.encode(), like=path)
 
     def revoke(self, name: str, now: datetime.datetime) -> Role:
         """Puts a client's certificate on its authority's list. Its name may be used again.
@@ -160,6 +184,8 @@ class BrokerPki:
         # safe order.
         certificate_path.replace(self.directory / "revoked" / f"{name}-{certificate.serial_number:x}.pem")
         (clients / f"{name}.key").unlink(missing_ok=True)
+        if role is Role.REQUESTER:
+            self._write_workers()
         return role
 
     def _authority_of(self, role: Role) -> _BrokerKeyPair:
@@ -172,6 +198,7 @@ class BrokerPki:
         now: datetime.datetime,
         days: int,
         key: ec.EllipticCurvePublicKey | None = None,
+        organization: str | None = None,
     ) -> ClientFiles:
         issuer = _read(self.directory / "authorities" / role.value)
         alternatives = x509.SubjectAlternativeName(
@@ -181,7 +208,8 @@ class BrokerPki:
         if key is None:
             _write(stem, _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days))
         else:
-            made = _certificate(issuer, name, key, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days)
+            usage = ExtendedKeyUsageOID.CLIENT_AUTH
+            made = _certificate(issuer, name, key, alternatives, usage, now, days, organization)
             _write_once(stem.with_name(f"{name}.pem"), made.public_bytes(serialization.Encoding.PEM))
         return self.client(name)
 
@@ -220,10 +248,27 @@ def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _builder(name: str, key: ec.EllipticCurvePublicKey, now: datetime.datetime, days: int) -> x509.CertificateBuilder:
+def _rights_of(worker: str, rules: str) -> str:
+    """Returns the section of a worker: each rule for its requester's name, and nothing under its own name."""
+    requester = requester_of(worker)
+    patterns = [line.removeprefix("pattern ") for line in rules.splitlines() if line.startswith("pattern ")]
+    own = ("up/%u/#", "areas/+/requests/%u/+", "areas/+/bulletins/%u/+")
+    return "".join(
+        (
+            f"\nuser {worker}\n",
+            *(f"topic deny doorward/v1/{topic.replace('%u', worker)}\n" for topic in own),
+            *(f"topic {rule.replace('%u', requester)}\n" for rule in patterns if "%u" in rule),
+        )
+    )
+
+
+def _builder(
+    name: str, key: ec.EllipticCurvePublicKey, now: datetime.datetime, days: int, organization: str | None = None
+) -> x509.CertificateBuilder:
+    organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .subject_name(x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
@@ -264,10 +309,11 @@ def _certificate(
     usage: x509.ObjectIdentifier,
     now: datetime.datetime,
     days: int,
+    organization: str | None = None,
 ) -> x509.Certificate:
     authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
     return (
-        _builder(name, key, now, days)
+        _builder(name, key, now, days, organization)
         .issuer_name(issuer.certificate.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(key_usage(signs_certificates=False), critical=True)

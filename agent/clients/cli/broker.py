@@ -87,7 +87,7 @@ def init(
     click.echo("                                             keys away first if others use this machine")
     click.echo(f"  mosquitto -c {configuration}")
     click.echo("  doorward broker add-device ID              for every doorbell (doorward init prints its ID)")
-    click.echo("  doorward broker add-requester NAME         for every requester")
+    click.echo("  doorward broker add-requester NAME --csr FILE     for every requester and each of its workers")
 
 
 @broker.command("add-relay")
@@ -183,16 +183,27 @@ def add_device(device: str, csr: Path | None, directory: Path, days: int, as_jso
 
 
 @broker.command("add-requester")
-@click.argument("requester")
+@click.argument("name")
+@click.option(
+    "--csr",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The signing request that 'doorward requester csr' made.  The key stays with the requester.",
+)
 @_directory
 @_days
 @json_option
-def add_requester(requester: str, directory: Path, days: int, as_json: bool) -> None:
-    """Sign a certificate for REQUESTER, its id in the trust bundle."""
+def add_requester(name: str, csr: Path, directory: Path, days: int, as_json: bool) -> None:
+    """Sign a certificate for the requester NAME, its id in the trust bundle, or for a worker of it.
+
+    A worker is a person or machine with its own connection and the requester's rights: rijnstad-police.desk-2.
+    """
     from agent.clients.broker.broker_pki import BrokerPki
 
-    files = BrokerPki(directory).add_requester(requester, _now(), days)
-    _tell({"ca": files.authority, "certificate": files.certificate, "key": files.key}, "the requester", as_json)
+    files = BrokerPki(directory).add_requester(name, _now(), days, request=csr.read_bytes())
+    _tell({"ca": files.authority, "certificate": files.certificate}, "the requester", as_json)
+    if "." in name and not as_json:
+        click.echo("The broker reads the rights of a new worker on:  sudo systemctl reload mosquitto")
 
 
 @broker.command()
@@ -201,13 +212,18 @@ def add_requester(requester: str, directory: Path, days: int, as_json: bool) -> 
 def revoke(name: str, directory: Path) -> None:
     """Revoke a client's certificate.
 
-    NAME is a doorbell's key id (or its key), or a requester's id. You may use the name again.
+    NAME is a doorbell's key id (or its key), a requester's id, or the name of one of its workers. You may use the name
+    again.  Workers of a revoked requester keep their certificates until you revoke each.
     """
     from agent.clients.broker.broker_pki import BrokerPki
 
-    name = _key_id(name)
-    role = BrokerPki(directory).revoke(name, _now())
-    click.echo(f"{name} is revoked (list of {role.value}).  Now tell the broker:")
+    name, pki = _key_id(name), BrokerPki(directory)
+    role = pki.revoke(name, _now())
+    click.echo(f"{name} is revoked (list of {role.value}).")
+    workers = pki.workers(name) if "." not in name else []
+    if workers:
+        click.echo(f"These workers of it are not:  {' '.join(workers)}")
+    click.echo("Now tell the broker:")
     click.echo("  sudo systemctl reload mosquitto     refuses its next connection")
     click.echo("  sudo systemctl restart mosquitto    also ends its present connection")
 

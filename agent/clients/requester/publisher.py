@@ -234,7 +234,10 @@ def connection_lock(
             time.sleep(_WAIT_S)
         lock.truncate(0)
         lock.write(holder.value)
-        yield
+        try:
+            yield
+        finally:
+            lock.truncate(0)  # the next one that waits must not take the holder's role for that of one that has ended
 
 
 def _locked(lock: IO[bytes]) -> bool:

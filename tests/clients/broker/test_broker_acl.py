@@ -211,3 +211,75 @@ def test_the_broker_keeps_no_more_of_one_requester_in_a_cell_than_there_are_slot
     while heard < kept:
         heard += isinstance(device.next_event(PATIENCE_S), MessageReceived)
     assert device.next_event(0.5) is None
+
+
+# -- workers of a requester --------------------------------------------------------------------------------------------
+
+DESK_1, DESK_2, OTHERS = f"{POLICE}.desk-1", f"{POLICE}.desk-2", f"{INSURER}.desk-1"
+WORKERS_MAY = [
+    (DESK_1, REQUEST_TOPIC),
+    (DESK_1, RECEIPT),
+    (DESK_2, BULLETIN),
+    (DESK_2, f"doorward/v1/areas/0-719/requests/{POLICE}/{REQUEST_SLOTS - 1}"),
+    (DEVICE, up(POLICE, DEVICE)),
+]
+WORKERS_MAY_NOT = [
+    (DESK_1, f"doorward/v1/areas/283-375/requests/{INSURER}/0"),
+    (DESK_1, f"doorward/v1/areas/283-375/bulletins/{INSURER}/0"),
+    (DESK_1, f"doorward/v1/areas/283-375/requests/{POLICE}/{REQUEST_SLOTS}"),
+    (DESK_1, f"doorward/v1/areas/283-375/requests/{DESK_1}/0"),
+    (DESK_1, f"doorward/v1/areas/283-375/bulletins/{DESK_1}/0"),
+    (DESK_1, f"doorward/v1/areas/283-375/requests/{DESK_2}/0"),
+    (DESK_1, up(POLICE, DEVICE)),
+    (OTHERS, REQUEST_TOPIC),
+    (OTHERS, BULLETIN),
+    (POLICE, f"doorward/v1/areas/283-375/requests/{DESK_1}/0"),
+]
+
+
+@pytest.fixture(scope="module")
+def desks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, MqttBus]]:
+    """The workers of two requesters, and one requester without a worker's name, all connected at once."""
+    with broker_with_clients(tmp_path_factory.mktemp("desks"), DESK_1, DESK_2, OTHERS) as world:
+        found = {}
+        for name in (DEVICE, POLICE, DESK_1, DESK_2, OTHERS):
+            bus = world.bus(name, inbound_beat_s=0.0)
+            bus.hurry(True)
+            bus.start()
+            assert isinstance(bus.next_event(PATIENCE_S), BusConnected)
+            for topic_filter in ("#", "doorward/v1/#", "+/+/+/+/+/+/+"):
+                bus.subscribe(topic_filter)
+                assert isinstance(bus.next_event(PATIENCE_S), Subscribed)
+            found[name] = bus
+        yield found
+
+
+@pytest.mark.parametrize(("sender", "topic"), WORKERS_MAY)
+def test_a_worker_has_the_rights_of_its_requester(sender: str, topic: str, desks: dict[str, MqttBus]) -> None:
+    assert isinstance(answer(desks, sender, topic)[0], PublishAcknowledged)
+
+
+@pytest.mark.parametrize(("sender", "topic"), WORKERS_MAY_NOT)
+def test_a_worker_speaks_neither_for_another_requester_nor_under_its_own_name(
+    sender: str, topic: str, desks: dict[str, MqttBus]
+) -> None:
+    said, hearers = answer(desks, sender, topic)
+    assert isinstance(said, PublishRefused)
+    assert (said.code, hearers) == (0x87, set())
+
+
+def test_an_answer_reaches_all_workers_of_its_requester_and_no_worker_of_another(desks: dict[str, MqttBus]) -> None:
+    mine = {POLICE, DESK_1, DESK_2}
+    assert answer(desks, DEVICE, up(POLICE, DEVICE), mine)[1] == mine
+    assert answer(desks, DEVICE, up(INSURER, DEVICE), {OTHERS})[1] == {OTHERS}
+
+
+def test_a_doorbell_that_writes_to_a_workers_name_is_heard_by_no_one(desks: dict[str, MqttBus]) -> None:
+    assert answer(desks, DEVICE, up(DESK_1, DEVICE))[1] == set()
+
+
+def test_workers_of_one_requester_are_connected_at_once_and_none_is_thrown_off(desks: dict[str, MqttBus]) -> None:
+    for turn in range(3):
+        for sender in (POLICE, DESK_1, DESK_2):
+            assert isinstance(answer(desks, sender, REQUEST_TOPIC)[0], PublishAcknowledged), (turn, sender)
+    assert [bus.next_event(0.5) for bus in desks.values()] == [None] * len(desks), "no connection has ended"

@@ -12,6 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.errors import ConfigurationError
+from agent.platform.certificates import signing_request
+from tests.brokers import add_requester
 
 NOW = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
 DEVICE = "0123456789abcdef"
@@ -32,7 +34,7 @@ def common_name(certificate: x509.Certificate) -> object:
 
 def test_every_role_has_an_authority_of_its_own(pki: BrokerPki) -> None:
     device = load(pki.add_device(DEVICE, NOW).certificate)
-    requester = load(pki.add_requester("springfield-police", NOW).certificate)
+    requester = load(add_requester(pki, "springfield-police", NOW).certificate)
     authorities = {
         role: load(pki.directory / "authorities" / f"{role}.pem") for role in ("broker", "devices", "requesters")
     }
@@ -89,9 +91,55 @@ def test_a_device_is_named_by_a_key_id_and_nothing_else(name: str, pki: BrokerPk
 
 
 @pytest.mark.parametrize("name", ["", "#", "police/+", "Police", "-police", "a" * 33, DEVICE, "police\n", "../police"])
-def test_a_requester_cannot_take_a_devices_name_nor_one_that_widens_a_rule(name: str, pki: BrokerPki) -> None:
+def test_a_requester_cannot_take_a_devices_name_nor_one_that_widens_a_rule(
+    name: str, pki: BrokerPki, tmp_path: Path
+) -> None:
+    request = signing_request(tmp_path / "key.pem", "springfield-police")
     with pytest.raises(ConfigurationError):
-        pki.add_requester(name, NOW)
+        pki.add_requester(name, NOW, request=request)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["police.", ".desk-1", "police.desk.1", "police.Desk", "police.-x", "police.x-", f"{DEVICE}.desk-1",
+     "police.desk-1\n", "police.+", f"police.{'d' * 32}"],
+)  # fmt: skip
+def test_a_worker_is_named_by_its_requester_a_dot_and_one_plain_word(name: str, pki: BrokerPki, tmp_path: Path) -> None:
+    request = signing_request(tmp_path / "key.pem", "springfield-police")
+    with pytest.raises(ConfigurationError, match="requester's certificate"):
+        pki.add_requester(name, NOW, request=request)
+    assert list((pki.directory / "clients").glob("*.pem")) == []
+
+
+def test_the_longest_worker_fits_a_common_name_and_its_organization_is_the_requester(pki: BrokerPki) -> None:
+    name = f"{'p' * 32}.{'d' * 31}"
+    made = load(add_requester(pki, name, NOW).certificate)
+    assert common_name(made) == name
+    assert made.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value == "p" * 32
+
+
+def test_the_access_list_has_a_section_for_each_worker_and_keeps_what_an_operator_wrote(pki: BrokerPki) -> None:
+    path = pki.directory / "requesters.acl"
+    path.write_text(path.read_text() + "# ours\npattern read ours/%u\n")
+    before = path.read_text()
+    add_requester(pki, "springfield-police", NOW)
+    assert path.read_text() == before
+    for name in ("springfield-police.desk-2", "springfield-police.desk-1"):
+        add_requester(pki, name, NOW)
+    both = path.read_text()
+    assert both.startswith(before)
+    assert [line for line in both.splitlines() if line.startswith("user ")] == [
+        "user springfield-police.desk-1",
+        "user springfield-police.desk-2",
+    ]
+    assert both.count("topic read ours/springfield-police\n") == 2
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert pki.workers("springfield-police") == ["springfield-police.desk-1", "springfield-police.desk-2"]
+    assert pki.workers("springfield") == []
+    pki.revoke("springfield-police.desk-1", NOW)
+    assert "desk-1" not in path.read_text()
+    pki.revoke("springfield-police.desk-2", NOW)
+    assert path.read_text() == before
 
 
 def test_nobody_but_the_owner_of_the_files_can_read_anything(pki: BrokerPki) -> None:

@@ -122,9 +122,79 @@ def test_a_revoked_client_is_turned_away_and_its_name_may_be_given_anew(
         assert isinstance(first_event(anew, DEVICE, broker.device_port), BusConnected)
 
 
+def requester(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str = "springfield-police", worker: str = ""
+) -> dict[str, Any]:
+    """The files of a requester that made its key with `doorward requester csr`."""
+    own, tls = folder.parent / name, folder.parent / name / (worker or "tls")
+    capsys.readouterr()
+    if not own.exists():
+        assert run(doorward, ["requester", "keygen", "--folder", str(own), "--id", name, "--kind", "police"]) == 0
+    words = ["--folder", str(own), "--tls", str(tls), "--json", *(("--worker", worker) if worker else ())]
+    capsys.readouterr()
+    assert run(doorward, ["requester", "csr", *words]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    signed = add(folder, capsys, "add-requester", asked["name"], "--csr", asked["csr"])
+    assert "key" not in signed
+    named = ["--ca", signed["ca"], "--certificate", signed["certificate"]]
+    assert run(doorward, ["requester", "accept", "--folder", str(own), "--tls", str(tls), *named]) == 0
+    return {"ca": tls / "authority.pem", "certificate": tls / "certificate.pem", "key": asked["key"]}
+
+
+def test_no_key_of_a_requester_is_made_by_the_brokers_operator(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(doorward, ["broker", "add-requester", "springfield-police", "--dir", str(folder)]) == 2
+    assert "--csr" in capsys.readouterr().err
+    files = requester(folder, capsys)
+    assert list((folder / "clients").glob("*.key")) == []
+    assert Path(files["key"]).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_signing_request_is_made_again_for_the_same_key_and_a_foreign_certificate_is_not_accepted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = folder.parent / "springfield-police"
+    files = requester(folder, capsys)
+    key = Path(files["key"]).read_bytes()
+    assert run(doorward, ["requester", "csr", "--folder", str(own)]) == 0
+    assert Path(files["key"]).read_bytes() == key
+    assert "doorward broker add-requester springfield-police --csr request.csr" in capsys.readouterr().out
+    other = requester(folder, capsys, "shelbyville-insurance")
+    worker = requester(folder, capsys, worker="desk-1")
+    for foreign, words in ((other, "is for 'shelbyville-insurance'"), (worker, "is not for the key")):
+        named = ["--ca", str(foreign["ca"]), "--certificate", str(foreign["certificate"])]
+        assert run(doorward, ["requester", "accept", "--folder", str(own), *named]) == 2
+        assert words in capsys.readouterr().err
+    assert run(doorward, ["requester", "csr", "--folder", str(own), "--worker", "Desk 1"]) == 2
+    assert "rijnstad-police.desk-2" in capsys.readouterr().err
+
+
+@pytest.mark.broker
+def test_of_two_workers_one_is_revoked_and_the_other_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with PrivateBroker(folder) as broker:
+        one, two = (requester(folder, capsys, worker=name) for name in ("desk-1", "desk-2"))
+        broker.reload()
+        until(lambda: "Reloading config" in broker.log(), "mosquitto to hear of them")
+        name = "springfield-police.desk-{}".format
+        assert isinstance(first_event(one, name(1), broker.requester_port), BusConnected)
+        assert run(doorward, ["broker", "revoke", name(1), "--dir", str(folder)]) == 0
+        broker.reload()
+        until(lambda: broker.log().count("Reloading config") == 2, "mosquitto to hear of it")
+        assert isinstance(first_event(one, name(1), broker.requester_port), BusDisconnected)
+        assert isinstance(first_event(two, name(2), broker.requester_port), BusConnected)
+
+
+def test_who_revokes_a_requester_is_told_of_its_workers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    requester(folder, capsys)
+    requester(folder, capsys, worker="desk-1")
+    assert run(doorward, ["broker", "revoke", "springfield-police", "--dir", str(folder)]) == 0
+    assert "These workers of it are not:  springfield-police.desk-1" in capsys.readouterr().out
+
+
 @pytest.mark.broker
 def test_a_requesters_certificate_opens_no_devices_listener(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    police = add(folder, capsys, "add-requester", "springfield-police")
+    police = requester(folder, capsys)
     with PrivateBroker(folder) as broker:
         assert isinstance(first_event(police, "springfield-police", broker.requester_port), BusConnected)
         assert isinstance(first_event(police, "springfield-police", broker.device_port), BusDisconnected)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.requester.checks import CheckKind
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.publisher import LockHolder, connection_lock
+from agent.core.bus import BusConnected
 from agent.core.media import StreamDescription
 from agent.platform.system_clock import SystemClock
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
@@ -24,7 +28,7 @@ from agent.wire.area import Polygon
 from agent.wire.envelope import read_unverified
 from agent.wire.messages import FootageRequest, Onward
 from agent.wire.topics import cell_filter
-from tests.brokers import BrokerWithClients
+from tests.brokers import NOW, BrokerWithClients, add_requester
 from tests.cameras import gops_of, play
 from tests.clients.requester.doors import Door
 from tests.clients.requester.house import Disclosure, House
@@ -98,6 +102,17 @@ def broker_options(broker: BrokerWithClients) -> tuple[object, ...]:
     )  # fmt: skip
 
 
+def where(broker: BrokerWithClients) -> str:
+    return f"127.0.0.1:{broker.broker.requester_port}"
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
 class Street:
     """A door in a separate thread that listens and answers with all its footage."""
 
@@ -167,17 +182,75 @@ def test_from_a_request_to_an_opened_disclosure(
 
 @pytest.mark.broker
 def test_a_broker_that_does_not_know_us_ends_in_words(
-    tool: Callable[..., Any], made: Path, broker: BrokerWithClients
+    tool: Callable[..., Any], made: Path, broker: BrokerWithClients, tmp_path: Path
 ) -> None:
-    settings = broker.settings("ab" * 8)  # a device's certificate at the requesters' door
+    ours = broker.settings("rijnstad-police")
+    stranger = add_requester(BrokerPki.create(tmp_path / "pki", datetime.datetime.now(datetime.UTC)), ours.name)
     said = tool(
         "requester", "request", "--folder", made, *window(), *ASK, "--timeout", "3",
-        "--broker", f"localhost:{broker.broker.requester_port}", "--authority", settings.authority,
-        "--certificate", settings.certificate, "--tls-key", settings.key,
+        "--broker", f"localhost:{broker.broker.requester_port}", "--authority", ours.authority,
+        "--certificate", stranger.certificate, "--tls-key", stranger.key,
     )  # fmt: skip
     assert said.status == 7
     assert "Error:" in said.err
     assert "What to do:" in said.err
+
+
+@pytest.mark.broker
+def test_three_requests_made_at_once_are_all_published(
+    made: Path, broker: BrokerWithClients, tool: Callable[..., Any]
+) -> None:
+    with connection_lock(Requester.open(made)):
+        pass  # a 'receive' ran here and has ended
+    options = [str(word) for word in (*window(), *ASK, *broker_options(broker), "--folder", made, "--json")]
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-m", "agent.cli", "requester", "request", *options, "--case", f"2027-{number}"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    ended = [(each.communicate(timeout=120), each.returncode) for each in begun]
+    assert [(status, said[1]) for said, status in ended if status] == []
+    documents = [json.loads(said[0]) for said, _ in ended]
+    assert all(document["published"] for document in documents)
+    assert len({topic for document in documents for topic in document["topics"]}) == 3
+
+
+@pytest.mark.broker
+def test_a_worker_asks_beside_its_requester_that_receives(
+    tool: Callable[..., Any], made: Path, broker: BrokerWithClients, tmp_path: Path
+) -> None:
+    bus = broker.bus("rijnstad-police")
+    bus.start()
+    assert isinstance(bus.next_event(30), BusConnected)
+    copied = shutil.copytree(made, tmp_path / "desk-2")
+    asked = tool("requester", "csr", "--folder", copied, "--worker", "desk-2", "--json")
+    document = json.loads(asked.out)
+    signed = broker.pki.add_requester(document["name"], NOW, request=Path(document["csr"]).read_bytes())
+    named = ("--ca", signed.authority, "--certificate", signed.certificate)
+    assert tool("requester", "accept", "--folder", copied, *named).status == 0
+    broker.broker.reload()
+    until(lambda: "Reloading config" in broker.broker.log(), "the broker to read the worker's rights")
+    said = tool("requester", "request", "--folder", copied, *window(), *ASK, "--broker", where(broker), "--json")
+    assert said.status == 0, said.err
+    assert json.loads(said.out)["topics"][0].split("/")[5] == "rijnstad-police"
+    assert bus.next_event(0.5) is None, "the connection of the requester goes on"
+    bus.stop()
+
+
+@pytest.mark.broker
+def test_with_a_certificate_of_another_no_request_is_signed(
+    tool: Callable[..., Any], made: Path, broker: BrokerWithClients
+) -> None:
+    other = broker.settings("rijnstad-police-2")
+    said = tool(
+        "requester", "request", "--folder", made, *window(), *ASK, "--broker", where(broker), "--authority",
+        other.authority, "--certificate", other.certificate, "--tls-key", other.key,
+    )  # fmt: skip
+    assert said.status == 2
+    assert "is for 'rijnstad-police-2', and not for rijnstad-police" in said.err
+    assert list(Requester.open(made).request_ids()) == []
 
 
 # -- without one -------------------------------------------------------------------------------------------------------
@@ -397,7 +470,7 @@ def test_before_anything_has_come_nothing_is_there_to_be_named(tool: Callable[..
 def nowhere(tmp_path: Path) -> tuple[object, ...]:
     """A broker that is not there, and certificates for it that are right."""
     pki = BrokerPki.create(tmp_path / "pki", datetime.datetime.now(datetime.UTC))
-    files = pki.add_requester("rijnstad-police", datetime.datetime.now(datetime.UTC))
+    files = add_requester(pki, "rijnstad-police", datetime.datetime.now(datetime.UTC))
     tls = ("--authority", files.authority, "--certificate", files.certificate, "--tls-key", files.key)
     return ("--broker", "127.0.0.1:1", *tls)
 
@@ -410,7 +483,9 @@ def nowhere(tmp_path: Path) -> tuple[object, ...]:
         (("--broker", "127.0.0.1:99999"), "is not a broker's address"),
         (("--broker", "a b:8884"), "is not a broker's address"),
         (("--authority", "nowhere.pem"), "nowhere.pem cannot be read"),
-        (("--certificate", __file__), "cannot be used"),
+        (("--certificate", __file__), "is not a certificate in PEM"),
+        (("--certificate", "nowhere.pem"), "There is no certificate nowhere.pem"),
+        (("--tls-key", "nowhere.key"), "cannot be used"),
     ],
 )
 def test_a_broker_that_cannot_be_is_told_before_anything_is_signed(

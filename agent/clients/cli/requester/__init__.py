@@ -16,6 +16,8 @@ _COMMANDS = {
     "root": LazyCommand(
         "agent.clients.cli.requester.keygen:root", "Import your root's bundle, to check requests before signing."
     ),
+    "csr": LazyCommand("agent.clients.cli.requester.tls:csr", "Make our key for the broker, and a signing request."),
+    "accept": LazyCommand("agent.clients.cli.requester.tls:accept", "Take the certificate from the broker's side."),
     "request": LazyCommand("agent.clients.cli.requester.request:request", "Ask every door in an area for footage."),
     "withdraw": LazyCommand("agent.clients.cli.requester.request:withdraw", "Take a request back."),
     "deleted": LazyCommand(
@@ -45,6 +47,7 @@ def requester() -> None:
     \b
     The steps of a request:
       keygen     once: make your folder and signing key
+      csr        the broker's side signs a certificate for your key; accept takes it
       bundle     your root (an association, an authority) lists and vouches for you
       root       import that bundle, so that a wrong region or root shows before you sign
       request    ask an area; owners who have footage and agree answer

@@ -14,12 +14,14 @@ import click
 from agent.cli.frame import Fraction, Number
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.request_builder import NO_ONE
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, FormatError
 from agent.mqtt import BusSettings, MqttBus
+from agent.platform.certificates import common_name
 from agent.wire.fields import OnwardKind
 from agent.wire.limits import HARD
+from agent.wire.topics import requester_of
 
-__all__ = ["broker_options", "connected", "folder_option", "now_s", "promise_options", "timeout_option"]
+__all__ = ["broker_options", "client_name", "connected", "folder_option", "now_s", "promise_options", "timeout_option"]
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]+")
 _INBOUND_PACKET_BYTES: Final = 160 << 10
@@ -103,17 +105,38 @@ def _settings(
         said = f"'{broker}' is not a broker's address." if broker else "No broker is named."
         raise ConfigurationError(said, remedy="Give --broker HOST:PORT, or set DOORWARD_BROKER.")
     tls = who.folder / "tls"
+    certificate = certificate or tls / "certificate.pem"
     return BusSettings(
         host=host.strip("[]"),
         port=int(port),
-        name=who.id,
+        name=client_name(who, certificate),
         authority=authority or tls / "authority.pem",
-        certificate=certificate or tls / "certificate.pem",
+        certificate=certificate,
         key=tls_key or tls / "key.pem",
         inbound_packet_bytes=_INBOUND_PACKET_BYTES,
         inbound_bytes=_INBOUND_BYTES,
         inbound_beat_s=0.0,
     )
+
+
+def client_name(who: Requester, certificate: Path) -> str:
+    """Returns the name of our certificate: our id, or the name of one of our workers. It is the MQTT client id, too."""
+    if not certificate.is_file():
+        raise ConfigurationError(
+            f"There is no certificate {certificate}.",
+            remedy="Make a signing request for the broker's side: doorward requester csr",
+        )
+    name = common_name(certificate)
+    try:
+        requester = requester_of(name)
+    except FormatError:
+        requester = ""
+    if requester != who.id:
+        raise ConfigurationError(
+            f"The certificate {certificate} is for {name!r}, and not for {who.id} or a worker of it.",
+            remedy="Use the certificate that the broker's side signed for this requester.",
+        )
+    return name
 
 
 @contextlib.contextmanager
