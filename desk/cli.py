@@ -89,6 +89,17 @@ def serve() -> None:
     run(loaded, click.echo)
 
 
+@desk.command()
+@click.argument("address")
+def link(address: str) -> None:
+    """Make a one-time link for the person with the e-mail ADDRESS, who lost their passkey or password."""
+    start_django()
+    from desk.people.operator_links import operator_link
+
+    click.echo(f"Give this link to {address}. It works once, and ends every earlier passkey, password and session:")
+    click.echo(operator_link(address))
+
+
 def prepare_data(folder: Path) -> None:
     """Makes the data folder, readable by its owner only, and the key that signs sessions."""
     files.make_folder(folder)
@@ -111,6 +122,7 @@ def migrate() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0, interactive=False)
+    call_command("createcachetable", verbosity=0)
 
 
 def main(arguments: list[str] | None = None, **more: Any) -> None:

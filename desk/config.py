@@ -109,6 +109,11 @@ class DeskConfig(Section, frozen=True):
     map: Map = Map()
     broker: Broker = Broker()
 
+    @property
+    def address(self) -> str:
+        """Returns the address that people open, without a slash at its end."""
+        return f"https://{self.web.names[0]}" + ("" if self.web.tls == "proxy" else f":{self.web.port}")
+
 
 def locate() -> Path | None:
     """Returns the file to read, or None if there is none."""

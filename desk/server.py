@@ -26,7 +26,7 @@ _HEADER_BYTES: Final = 32 * 1024
 def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     """Serves until SIGTERM or Ctrl-C. Prints the address, and at the first start the link of the first admin."""
     server = uvicorn.Server(_settings(config, say))
-    address = _address(config)
+    address = config.address
     token = make_first_admin_link()
     if token:
         say(f"Open this link once, to become the admin of the desk:\n\n  {address}/link/{token}\n")
@@ -35,10 +35,6 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     with Supervisor(requester_of, open_bus):
         server.run()
     open_films().close()
-
-
-def _address(config: DeskConfig) -> str:
-    return f"https://{config.web.names[0]}" + ("" if config.web.tls == "proxy" else f":{config.web.port}")
 
 
 def _settings(config: DeskConfig, say: Callable[[str], object]) -> uvicorn.Config:

@@ -11,6 +11,6 @@ urlpatterns = [
     path("requests/", include("desk.asking.urls")),
     path("tips/", include("desk.tips.urls")),
     path("numbers", include("desk.numbers.urls")),
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include("desk.people.sign_in_urls")),
     path("", include("desk.custody.urls")),
 ]

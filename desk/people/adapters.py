@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import get_authentication_records
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from django.conf import settings
 
 if TYPE_CHECKING:
     from allauth.socialaccount.models import SocialLogin
@@ -19,6 +22,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 (allauth's signature)
         return False
+
+    def is_reauthentication_required(self, *, app: str, **_more: Any) -> bool:  # noqa: ARG002 (allauth's signature)
+        """Returns False for some minutes after a sign-in, so that a new person can add a passkey at once."""
+        records = get_authentication_records(self.request, self.request.user)
+        limit_s: int = settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+        return not any(time.time() - record["at"] < limit_s for record in records)
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # allauth has no types

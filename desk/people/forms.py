@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
-from desk.people.models import Organisation, Person
+from desk.people.models import Membership, Organisation, Person
 
-__all__ = ["OneTimeLinkForm", "OrganisationForm"]
+__all__ = ["AccountForm", "AddPasskeyForm", "InvitationForm", "OneTimeLinkForm", "OrganisationForm", "RolesForm"]
 
 
 class OneTimeLinkForm(forms.Form):
-    """A person who comes by a one-time link says who they are, and chooses a password."""
+    """A person who comes by a one-time link says who they are, and how they will sign in."""
+
+    WITH_PASSKEY: ClassVar = "passkey"
+    WAYS: ClassVar = ((WITH_PASSKEY, _("with a passkey of this device")), ("password", _("with a password")))
 
     name = forms.CharField(label=_("Your name"), max_length=120)
     email = forms.EmailField(label=_("E-mail address"))
+    way = forms.ChoiceField(label=_("You will sign in"), choices=WAYS, widget=forms.RadioSelect, initial="passkey")
     password = forms.CharField(
         label=_("Password"),
         strip=False,
+        required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_("At least 12 characters. You can add a passkey afterwards."),
+        help_text=_("Only without a passkey. At least 12 characters."),
     )
 
     def __init__(self, *args: Any, person: Person | None = None, email: str = "", **kwargs: Any) -> None:
@@ -41,11 +47,55 @@ class OneTimeLinkForm(forms.Form):
             raise ValidationError(_("A person with this address already has an account."))
         return email
 
-    def clean_password(self) -> str:
-        password = str(self.cleaned_data["password"])
-        person = self._person or Person(email=self.cleaned_data.get("email", ""))
-        password_validation.validate_password(password, person)
-        return password
+    def clean(self) -> dict[str, Any]:
+        words = super().clean() or self.cleaned_data
+        if words.get("way") == self.WITH_PASSKEY:
+            words["password"] = None
+        else:
+            person = self._person or Person(email=words.get("email", ""), first_name=words.get("name", ""))
+            try:
+                password_validation.validate_password(words.get("password") or "", person)
+            except ValidationError as error:
+                self.add_error("password", error)
+        return words
+
+
+class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]  # allauth has no types
+    """A passkey of the desk always signs in alone, so it needs no tick for that."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.fields["passwordless"]
+        self.fields["name"].label = _("Name of the passkey")
+
+    def clean(self) -> dict[str, Any]:
+        self.cleaned_data["passwordless"] = True  # allauth then wants a PIN, a finger or a face to have been checked
+        cleaned: dict[str, Any] = super().clean()
+        return cleaned
+
+
+class AccountForm(forms.ModelForm[Person]):
+    """A person's name and language."""
+
+    class Meta:
+        model = Person
+        fields = ("first_name", "language")
+        labels: ClassVar = {"first_name": _("Name")}
+
+
+class RolesForm(forms.Form):
+    """The roles of a person in an organisation."""
+
+    roles = forms.MultipleChoiceField(
+        label=_("Roles"), choices=Membership.ROLES, widget=forms.CheckboxSelectMultiple, required=True
+    )
+
+
+class InvitationForm(RolesForm):
+    """A colleague to invite."""
+
+    email = forms.EmailField(label=_("E-mail address"))
+    field_order = ("email", "roles")
 
 
 class OrganisationForm(forms.ModelForm[Organisation]):

@@ -8,9 +8,11 @@ from typing import Final
 
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponseBase
+from django.utils import translation
 
-__all__ = ["SecurityHeaders", "SessionLimits"]
+__all__ = ["POLICY", "PersonLanguage", "SecurityHeaders", "SessionLimits", "stamp"]
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -24,6 +26,11 @@ _BEGAN: Final = "desk_began"
 _SEEN: Final = "desk_seen"
 _SEEN_STEP_S: Final = 60
 """A session is written at most once in this many seconds for being seen."""
+
+
+def stamp(session: SessionBase) -> None:
+    """Dates a session at its sign-in, so that it ends in time even if its browser never comes back."""
+    session[_BEGAN] = session[_SEEN] = int(time.time())
 
 
 class SecurityHeaders:
@@ -51,7 +58,7 @@ class SessionLimits:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.user.is_authenticated:
             now, session = int(time.time()), request.session
-            began, seen = session.setdefault(_BEGAN, now), session.setdefault(_SEEN, now)
+            began, seen = session.get(_BEGAN, 0), session.get(_SEEN, 0)  # without a stamp: ended
             limits = settings.DESK.sign_in
             ended = now - seen > limits.idle_minutes * 60 or now - began > limits.session_hours * 3600
             valid_from = request.user.sessions_valid_from
@@ -59,4 +66,16 @@ class SessionLimits:
                 logout(request)
             elif now - seen >= _SEEN_STEP_S:
                 session[_SEEN] = now
+        return self._get_response(request)
+
+
+class PersonLanguage:
+    """Shows pages in the language that the person chose. Without a choice the browser's language counts."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.user.is_authenticated and request.user.language:
+            translation.activate(request.user.language)
         return self._get_response(request)

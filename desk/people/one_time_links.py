@@ -10,11 +10,13 @@ import secrets
 from datetime import timedelta
 from typing import Any, Final
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
+from desk.people.sign_in_log import record_for_all
 
 __all__ = ["find_link", "make_first_admin_link", "make_link", "use_link"]
 
@@ -46,18 +48,25 @@ def find_link(token: str) -> OneTimeLink | None:
 
 
 @transaction.atomic
-def use_link(link: OneTimeLink, *, name: str, email: str, password: str) -> Person | None:
-    """Returns the person of the link with the new password, or None if another browser has just used the link."""
+def use_link(link: OneTimeLink, *, name: str, email: str, password: str | None) -> Person | None:
+    """Returns the person of the link, or None if another browser has just used the link.
+
+    `password`: None for a person who will add a passkey. A recovered person loses every earlier passkey, password and
+    session, because another person may hold them.
+    """
     if not OneTimeLink.objects.filter(pk=link.pk, used_at=None).update(used_at=timezone.now()):
         return None
-    person = link.person or Person(username=email, email=email)
-    if link.person is None:
-        person.first_name = name
-        person.is_superuser = link.purpose == "first-admin"
+    person = link.person or Person(username=email, email=email, first_name=name)
+    if link.purpose == "first-admin":
+        person.is_superuser = True
+    if link.person:
+        Authenticator.objects.filter(user=link.person).delete()
+        person.sessions_valid_from = timezone.now()
     person.set_password(password)
     person.save()
     if link.organisation:
         add_roles(link.organisation, person, link.roles)
+    record_for_all(person, f"person.came-by-{link.purpose}")
     return person
 
 

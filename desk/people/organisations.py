@@ -32,6 +32,6 @@ def set_up(organisation: Organisation, admin: Person) -> None:
     """Stores a new organisation with its keys, and makes `admin` its first member."""
     organisation.save()
     Membership.objects.create(person=admin, organisation=organisation, role=Role.ADMIN)
-    log.record(organisation, admin, "organisation-made", organisation.requester_id)
+    log.record(organisation, admin, "organisation.made", organisation.requester_id)
     # Last, because files do not roll back: a failure before leaves no folder that would block another try.
     Requester.create(folder_of(organisation), organisation.requester_id, Kind(organisation.kind))

@@ -22,13 +22,24 @@ from django.shortcuts import redirect
 from desk.people.models import Membership, Organisation, Person
 from desk.people.roles import Action, Role, is_allowed
 
-__all__ = ["ACTION_OF", "Action", "DeskRequest", "choose_organisation", "get_in", "is_allowed", "needs", "roles_in"]
+__all__ = [
+    "ACTION_OF",
+    "CHOSEN",
+    "Action",
+    "DeskRequest",
+    "choose_organisation",
+    "get_in",
+    "is_allowed",
+    "needs",
+    "roles_in",
+]
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=Model)
 ACTION_OF: Final = "desk_action"
 """Attribute of a view with its action, for the test that walks all routes."""
-_CHOSEN: Final = "desk_organisation"
+CHOSEN: Final = "desk_organisation"
+"""Key of the session with the organisation that the person works in."""
 
 
 class DeskRequest(HttpRequest):
@@ -75,7 +86,7 @@ def needs(
 def choose_organisation(request: HttpRequest, person: Person) -> Organisation | None:
     """Returns the organisation that the person works in now: the chosen one, or the first."""
     theirs = Organisation.objects.filter(memberships__person=person).distinct()
-    return theirs.filter(pk=request.session.get(_CHOSEN, 0)).first() or theirs.first()
+    return theirs.filter(pk=request.session.get(CHOSEN, 0)).first() or theirs.first()
 
 
 def roles_in(organisation: Organisation, person: Person) -> frozenset[Role]:
@@ -88,7 +99,7 @@ def get_in(organisation: Organisation, model: type[M], pk: int, path: str = "org
 
     `path`: how the model leads to its organisation, for example "case__organisation" for an answer.
     """
-    found = model._default_manager.filter(pk=pk, **{path: organisation}, **more).first()
+    found = model._default_manager.filter(pk=pk, **{path: organisation}, **more).distinct().first()
     if found is None:
         raise Http404
     return found

@@ -14,4 +14,11 @@ urlpatterns = [
     path("organisation/new", views.new_organisation, name="new-organisation"),
     path("organisation", views.organisation_page, name="organisation"),
     path("people", views.people_page, name="people"),
+    path("people/<int:pk>", views.member_page, name="member"),
+    path("people/<int:pk>/remove", views.remove_member, name="remove-member"),
+    path("people/<int:pk>/recover", views.recover_member, name="recover-member"),
+    path("invitations/<int:pk>/withdraw", views.withdraw_invitation, name="withdraw-invitation"),
+    path("account", views.account, name="account"),
+    path("account/sign-out-everywhere", views.sign_out_everywhere, name="sign-out-everywhere"),
+    path("organisation/<int:pk>/choose", views.choose, name="choose"),
 ]

@@ -1,32 +1,27 @@
-"""Pages of the start, of people and of the organisation."""
+"""Pages of the start, of people, of a person's account and of one-time links."""
 
 from __future__ import annotations
 
 from allauth.account.internal.flows.login import record_authentication
+from allauth.mfa.models import Authenticator
 from django.contrib import messages
-from django.contrib.auth import login
+from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from agent.errors import DoorwardError
-from desk.people import one_time_links, organisations
-from desk.people.forms import OneTimeLinkForm, OrganisationForm
-from desk.people.models import Membership, Person
-from desk.people.permissions import Action, DeskRequest, needs
-
-__all__ = [
-    "new_organisation",
-    "no_organisation",
-    "one_time_link",
-    "organisation_page",
-    "people_page",
-    "start",
-]
+from agent.errors import DoorwardError, RequestError
+from desk.people import members, one_time_links, organisations
+from desk.people.forms import AccountForm, InvitationForm, OneTimeLinkForm, OrganisationForm, RolesForm
+from desk.people.models import Membership, OneTimeLink, Organisation, Person
+from desk.people.permissions import CHOSEN, Action, DeskRequest, get_in, needs
+from desk.people.sign_in_log import record_for_all
 
 _BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
@@ -55,8 +50,8 @@ def one_time_link(request: HttpRequest, token: str) -> HttpResponse:
         if person is None:
             return render(request, "people/link_used.html", status=404)
         login(request, person, backend=_BACKEND)  # gives the session a new key
-        record_authentication(request, person, method="password", email=person.email)
-        return redirect("people:start")
+        record_authentication(request, person, method="link", email=person.email)
+        return redirect("people:start" if words["password"] else "mfa_add_webauthn")
     return render(request, "people/one_time_link.html", {"form": form, "link": link})
 
 
@@ -71,8 +66,8 @@ def no_organisation(request: HttpRequest) -> HttpResponse:
 @login_required
 def new_organisation(request: HttpRequest) -> HttpResponse:
     """The first admin of the desk sets up an organisation."""
-    person = request.user
-    if not isinstance(person, Person) or not person.is_superuser:
+    person = _person(request)
+    if not person.is_superuser:
         raise PermissionDenied
     form = OrganisationForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -98,12 +93,128 @@ def organisation_page(request: DeskRequest) -> HttpResponse:
     return render(request, "people/organisation.html", {"form": form, "is_new": False})
 
 
-@require_safe
+@require_http_methods(["GET", "POST"])
 @needs(Action.MANAGE_PEOPLE)
 def people_page(request: DeskRequest) -> HttpResponse:
-    """The people of the organisation, with their roles."""
-    found = Membership.objects.filter(organisation=request.organisation).select_related("person")
-    people: dict[Person, list[str]] = {}
-    for membership in found:
-        people.setdefault(membership.person, []).append(str(membership.get_role_display()))
-    return render(request, "people/people.html", {"people": people.items()})
+    """The people of the organisation with their roles, and the invitation of a colleague."""
+    form, link = InvitationForm(request.POST or None), ""
+    if request.method == "POST" and form.is_valid():
+        words = form.cleaned_data
+        token = members.invite(request.organisation, request.user, words["email"], words["roles"])
+        if token is None:
+            messages.success(request, _("This person has an account already, and is now in your organisation."))
+            return redirect("people:people")
+        # The link is shown once, on this answer: the database holds only its hash.
+        form, link = InvitationForm(), _link(request, token)
+    open_invitations = OneTimeLink.objects.filter(
+        organisation=request.organisation, purpose="invitation", used_at=None, expires_at__gt=timezone.now()
+    )
+    context = {
+        "members": members.members_of(request.organisation),
+        "invitations": open_invitations,
+        "form": form,
+        "link": link,
+    }
+    return render(request, "people/people.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Action.MANAGE_PEOPLE)
+def member_page(request: DeskRequest, pk: int) -> HttpResponse:
+    """The roles of one person."""
+    person = get_in(request.organisation, Person, pk, "memberships__organisation")
+    mine = Membership.objects.filter(organisation=request.organisation, person=person)
+    form = RolesForm(request.POST or None, initial={"roles": list(mine.values_list("role", flat=True))})
+    if request.method == "POST" and form.is_valid():
+        try:
+            members.set_roles(request.organisation, request.user, person, form.cleaned_data["roles"])
+        except RequestError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, _("Saved."))
+            return redirect("people:people")
+    return render(request, "people/member.html", {"person": person, "form": form})
+
+
+@require_POST
+@needs(Action.MANAGE_PEOPLE)
+def remove_member(request: DeskRequest, pk: int) -> HttpResponse:
+    """Takes all roles of a person away."""
+    person = get_in(request.organisation, Person, pk, "memberships__organisation")
+    try:
+        members.set_roles(request.organisation, request.user, person, ())
+    except RequestError as error:
+        messages.error(request, str(error))
+    return redirect("people:people")
+
+
+@require_POST
+@needs(Action.MANAGE_PEOPLE)
+def recover_member(request: DeskRequest, pk: int) -> HttpResponse:
+    """Shows a link with which a person who lost their passkey signs in again."""
+    person = get_in(request.organisation, Person, pk, "memberships__organisation")
+    try:
+        token = members.recovery_link(request.organisation, request.user, person)
+    except RequestError as error:
+        messages.error(request, str(error))
+        return redirect("people:member", pk=pk)
+    return render(request, "people/recovery.html", {"person": person, "link": _link(request, token)})
+
+
+@require_POST
+@needs(Action.MANAGE_PEOPLE)
+def withdraw_invitation(request: DeskRequest, pk: int) -> HttpResponse:
+    """Makes an invitation that was not used worthless."""
+    members.withdraw_invitation(get_in(request.organisation, OneTimeLink, pk, used_at=None), request.user)
+    return redirect("people:people")
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def account(request: HttpRequest) -> HttpResponse:
+    """A person's name, language, passkeys and sessions."""
+    person = _person(request)
+    form = AccountForm(request.POST or None, instance=person)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Saved."))
+        return redirect("people:account")
+    context = {
+        "form": form,
+        "passkeys": Authenticator.objects.filter(user=person, type=Authenticator.Type.WEBAUTHN),
+        "has_password": person.has_usable_password(),
+        "organisations": Organisation.objects.filter(memberships__person=person).distinct(),
+    }
+    return render(request, "people/account.html", context)
+
+
+@require_POST
+@login_required
+def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
+    """Ends every session of the person, this one included."""
+    person = _person(request)
+    person.sessions_valid_from = timezone.now()
+    person.save(update_fields=["sessions_valid_from"])
+    record_for_all(person, "person.signed-out-everywhere")
+    logout(request)
+    return redirect("account_login")
+
+
+@require_POST
+@login_required
+def choose(request: HttpRequest, pk: int) -> HttpResponse:
+    """Goes on in another organisation of the person."""
+    organisation = Organisation.objects.filter(memberships__person=_person(request), pk=pk).first()
+    if organisation:
+        request.session[CHOSEN] = organisation.pk
+    return redirect("people:start")
+
+
+def _link(request: HttpRequest, token: str) -> str:
+    return request.build_absolute_uri(reverse("people:one-time-link", args=[token]))
+
+
+def _person(request: HttpRequest) -> Person:
+    if not isinstance(request.user, Person):
+        raise PermissionDenied
+    return request.user

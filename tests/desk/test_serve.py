@@ -117,3 +117,15 @@ def test_serving_without_a_desk_says_what_to_do(tmp_path: Path) -> None:
     done = run("serve", folder=tmp_path)
     assert done.returncode == 2
     assert "doorward-desk init" in done.stderr
+
+
+def test_the_operator_makes_a_link_for_a_person_who_lost_their_passkey(folder: Path) -> None:
+    unknown = run("link", "nemo@example.org", folder=folder)
+    assert unknown.returncode == 2
+    assert "No person has the address" in unknown.stderr
+
+
+def test_the_launcher_of_the_repository_starts_the_desk(tmp_path: Path) -> None:
+    launcher = Path(sys.executable).with_name("doorward-desk")
+    done = subprocess.run([launcher, "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("doorward-desk, version")

@@ -11,9 +11,16 @@ from agent.clients.requester.identity import Requester
 from desk.custody.models import Entry
 from desk.people import one_time_links
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
+from desk.people.operator_links import operator_link
+from desk.people.roles import Role
 from tests.desk.agencies import Agency, browser
 
-ADMIN = {"name": "Noor de Vries", "email": "Noor@Rijnstad.example", "password": "seven quiet green doors"}
+ADMIN = {
+    "name": "Noor de Vries",
+    "email": "Noor@Rijnstad.example",
+    "way": "password",
+    "password": "seven quiet green doors",
+}
 ORGANISATION = {
     "name": "Rijnstad Police",
     "requester_id": "rijnstad-police",
@@ -36,7 +43,7 @@ def test_the_first_admin_comes_by_the_link_and_sets_up_the_organisation(data: Pa
     organisation = Organisation.objects.get()
     assert Requester.open(data / "organisations" / "rijnstad-police").id == "rijnstad-police"
     assert list(Membership.objects.values_list("role", flat=True)) == ["admin"]
-    assert [entry.action for entry in Entry.objects.filter(organisation=organisation)] == ["organisation-made"]
+    assert [entry.action for entry in Entry.objects.filter(organisation=organisation)] == ["organisation.made"]
 
 
 def test_the_link_works_once_and_not_after_its_time(data: Path) -> None:
@@ -72,3 +79,15 @@ def test_only_the_admin_of_the_desk_makes_organisations(agency: Agency) -> None:
     for role in agency.people:
         assert agency.client(role).get("/organisation/new").status_code == 403
     assert browser().get("/organisation/new").status_code == 302
+
+
+def test_the_operator_s_link_replaces_what_a_person_had(agency: Agency) -> None:
+    person = agency.people[Role.ADMIN]
+    link = operator_link(person.email.upper())
+    assert link.startswith("https://localhost:8444/link/")
+    answer = browser().post(
+        link.removeprefix("https://localhost:8444"), {"way": "password", "password": "new long secret"}
+    )
+    assert answer.status_code == 302
+    person.refresh_from_db()
+    assert person.check_password("new long secret")

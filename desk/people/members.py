@@ -1,0 +1,91 @@
+"""Members of an organisation: their roles, invitations, and recovery after a lost passkey.
+
+Rules: an organisation keeps an admin. An admin recovers only people who belong to this organisation alone, and never
+an admin of the desk: a one-time link lets its holder act as the person everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from agent.errors import RequestError
+from desk.custody import log
+from desk.people.models import Membership, OneTimeLink, Organisation, Person
+from desk.people.one_time_links import make_link
+from desk.people.roles import Role
+
+__all__ = ["Member", "invite", "members_of", "recovery_link", "set_roles", "withdraw_invitation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person and their roles, in words."""
+
+    person: Person
+    roles: tuple[str, ...]
+
+
+def members_of(organisation: Organisation) -> list[Member]:
+    """Returns the people of the organisation by name."""
+    found: dict[Person, list[str]] = {}
+    rows = Membership.objects.filter(organisation=organisation).select_related("person")
+    for row in rows.order_by("person__first_name", "person__email"):
+        found.setdefault(row.person, []).append(str(row.get_role_display()))
+    return [Member(person, tuple(roles)) for person, roles in found.items()]
+
+
+@transaction.atomic
+def invite(organisation: Organisation, by: Person, email: str, roles: list[str]) -> str | None:
+    """Returns the token of an invitation, or None if the person has an account already and was added at once."""
+    email = email.lower()
+    log.record(organisation, by, "person.invited", email, roles=", ".join(roles))
+    person = Person.objects.filter(email__iexact=email).first()
+    if person:
+        for role in roles:
+            Membership.objects.get_or_create(organisation=organisation, person=person, role=role)
+        return None
+    OneTimeLink.objects.filter(organisation=organisation, email=email, used_at=None).delete()
+    return make_link("invitation", organisation=organisation, email=email, roles=roles, made_by=by)
+
+
+@transaction.atomic
+def withdraw_invitation(link: OneTimeLink, by: Person) -> None:
+    """Deletes an invitation that was not used."""
+    if link.organisation:
+        log.record(link.organisation, by, "person.invitation-withdrawn", link.email)
+    link.delete()
+
+
+@transaction.atomic
+def set_roles(organisation: Organisation, by: Person, person: Person, roles: Iterable[str]) -> None:
+    """Gives the person exactly these roles; without roles, the person leaves. Raises `RequestError`."""
+    wanted = set(roles)
+    admins = Membership.objects.select_for_update().filter(organisation=organisation, role=Role.ADMIN)
+    if Role.ADMIN not in wanted and not admins.exclude(person=person).exists():
+        raise RequestError(
+            _("The organisation needs an admin."), remedy=_("Make another person an admin first, then try again.")
+        )
+    current = Membership.objects.filter(organisation=organisation, person=person)
+    current.exclude(role__in=wanted).delete()
+    for role in wanted:
+        Membership.objects.get_or_create(organisation=organisation, person=person, role=role)
+    log.record(organisation, by, "person.roles", person.email, roles=", ".join(sorted(wanted)) or "none")
+
+
+@transaction.atomic
+def recovery_link(organisation: Organisation, by: Person, person: Person) -> str:
+    """Returns the token of a link that lets the person sign in again. Raises `RequestError`."""
+    elsewhere = Membership.objects.filter(person=person).exclude(organisation=organisation).exists()
+    if elsewhere or person.is_superuser:
+        raise RequestError(
+            _("This person also has rights outside your organisation."),
+            remedy=_("Ask the operator of the desk, who runs: doorward-desk link ADDRESS"),
+        )
+    log.record(organisation, by, "person.recovery-link", person.email)
+    OneTimeLink.objects.filter(person=person, used_at=None).update(used_at=timezone.now())
+    return make_link("recovery", organisation=organisation, person=person, made_by=by)
