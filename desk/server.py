@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import signal
 import ssl
 from collections.abc import Callable
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -32,9 +34,19 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
         say(f"Open this link once, to become the admin of the desk:\n\n  {address}/link/{token}\n")
     else:
         say(f"The desk is at {address}/ (stop: Ctrl-C).")
-    with Supervisor(requester_of, open_bus):
-        server.run()
-    open_films().close()
+    films = open_films()  # at the start, because it wipes what a killed process left
+    # uvicorn ends the process by the signal that stopped it. As an exception, the signal lets the blocks below end.
+    previous = signal.signal(signal.SIGTERM, _end)
+    try:
+        with Supervisor(requester_of, open_bus):
+            server.run()
+    finally:
+        films.close()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _settings(config: DeskConfig, say: Callable[[str], object]) -> uvicorn.Config:

@@ -19,7 +19,7 @@ from desk.asking.models import Draft
 from desk.cases.deadlines import answer_clock
 from desk.cases.models import Answer, Case, Clip, Note, SignedRequest
 from desk.cases.retention import Countdown, countdown
-from desk.cases.time_axis import AxisClip, Span, TimeAxis, make_axis, overlaps, sections, within
+from desk.cases.time_axis import AxisClip, Span, Tick, TimeAxis, make_axis, overlaps, sections, within
 
 __all__ = [
     "AnswerView",
@@ -36,6 +36,9 @@ __all__ = [
 
 _LANE_PX = 34
 _MS = 1000
+_LAST_TIME_PERCENT = 90
+_LANGUAGE_TAGS = {"en": "en-GB", "nl": "nl-NL"}
+"""For the browser, which writes days as Americans do for a bare `en`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +334,7 @@ def _axis_clips(answers: Iterable[Answer]) -> list[AxisClip]:
             tuple(Span(from_ms, to_ms) for from_ms, to_ms in clip.gaps),
             film=bool(clip.segments),
         )
-        for answer in answers
+        for answer in sorted(answers, key=lambda answer: answer.pk)
         if answer.state == "complete"
         for clip in answer.clips.all()
     ]
@@ -351,7 +354,7 @@ def _axis_view(case: Case, axis: TimeAxis, shown: TimeAxis, doors: dict[str, str
     )
     return AxisView(
         tuple(_lane_view(shown, number, doors) for number in range(len(shown.lanes))),
-        tuple((_percent(tick.left), time_words(tick.at_ms, date=not one_day)) for tick in shown.ticks),
+        tuple(_tick_view(tick, date=not one_day) for tick in shown.ticks),
         _LANE_PX * len(shown.lanes) + 28,
         time_words(shown.span.from_ms),
         time_words(shown.span.to_ms),
@@ -369,6 +372,12 @@ def _axis_view(case: Case, axis: TimeAxis, shown: TimeAxis, doors: dict[str, str
         looks,
         shown is not axis,
     )
+
+
+def _tick_view(tick: Tick, *, date: bool) -> tuple[str, str]:
+    """Returns place and time. A time that would reach over the right end is left out."""
+    words = time_words(tick.at_ms, date=date)
+    return _percent(tick.left), words if tick.left < _LAST_TIME_PERCENT else ""
 
 
 def _lane_view(axis: TimeAxis, number: int, doors: dict[str, str]) -> LaneView:
@@ -402,7 +411,13 @@ def _player(case: Case, answers: Sequence[AnswerView], doors: dict[str, str]) ->
         films = [each for each in view.clips if each.clip.segments]
         by_door.setdefault(view.answer.device, []).extend(_film(case, view.answer, each) for each in films)
     shown: list[dict[str, Any]] = [
-        {"name": doors[device], "clips": sorted(films, key=_start_of)} for device, films in by_door.items() if films
+        {
+            "name": name,
+            "clips": sorted(by_door[device], key=_start_of),
+            "sound": any(film["sound"] for film in by_door[device]),
+        }
+        for device, name in doors.items()
+        if by_door.get(device)
     ]
     if not shown:
         return None
@@ -411,7 +426,7 @@ def _player(case: Case, answers: Sequence[AnswerView], doors: dict[str, str]) ->
         "from": min(film["from"] for film in every),
         "to": max(film["to"] for film in every),
         "zone": settings.TIME_ZONE,
-        "language": get_language() or "en",
+        "language": _LANGUAGE_TAGS.get(get_language() or "", "en-GB"),
         "doors": shown,
         "texts": _texts(),
     }
@@ -431,6 +446,7 @@ def _film(case: Case, answer: Answer, view: ClipView) -> dict[str, Any]:
         "segments": view.clip.segments,
         "clock": view.clock,
         "doubtful": view.doubtful,
+        "sound": view.clip.sounds > 0,
         "label": f"{view.from_words} – {view.to_words}",
     }
 

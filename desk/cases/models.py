@@ -170,6 +170,7 @@ class Triage(models.Model):
     VERDICTS: ClassVar = (
         ("relevant", _("relevant")),
         ("not-relevant", _("not relevant")),
+        ("keep", _("keep as evidence")),
         ("unclear", _("look again")),
     )
 

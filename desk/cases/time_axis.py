@@ -100,7 +100,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class TimeAxis:
-    """The axis with its lanes, by the first clip of each door."""
+    """The axis with its lanes, in the order in which their doors were given."""
 
     span: Span
     lanes: tuple[Lane, ...]
@@ -163,7 +163,6 @@ def make_axis(clips: Iterable[AxisClip], windows: Iterable[Span] = ()) -> TimeAx
         return None
     from_ms, to_ms = min(each.from_ms for each in ends), max(each.to_ms for each in ends)
     lanes = [_lane(door, found) for door, found in by_door.items()]
-    lanes.sort(key=lambda lane: (lane.clips[0].span, lane.door))
     # A still alone has no length. One second keeps the axis from a division by zero.
     return TimeAxis(Span(from_ms, max(to_ms, from_ms + _SECOND_MS)), tuple(lanes))
 

@@ -71,8 +71,9 @@ class Tile {
    * @param {Door} door
    * @param {(at: number) => string} clock
    * @param {Texts} texts
+   * @param {() => void} changed Called when a film is ready or has failed.
    */
-  constructor(figure, door, clock, texts) {
+  constructor(figure, door, clock, texts, changed) {
     this.figure = figure;
     this.door = door;
     this.clock = clock;
@@ -80,9 +81,11 @@ class Tile {
     this.video = /** @type {HTMLVideoElement} */ (figure.querySelector("video"));
     this.said = /** @type {HTMLElement} */ (figure.querySelector("[data-said]"));
     this.quality = /** @type {HTMLElement} */ (figure.querySelector("[data-clock]"));
+    this.changed = changed;
     this.video.addEventListener("error", () => this.#fail(texts.broken));
-    const mute = /** @type {HTMLButtonElement} */ (figure.querySelector("[data-mute]"));
-    mute.addEventListener("click", () => {
+    this.video.addEventListener("loadeddata", changed);
+    const mute = /** @type {HTMLButtonElement | null} */ (figure.querySelector("[data-mute]"));
+    mute?.addEventListener("click", () => {
       this.video.muted = !this.video.muted;
       mute.setAttribute("aria-pressed", String(!this.video.muted));
     });
@@ -157,6 +160,7 @@ class Tile {
         this.video.src = film;
         this.video.load();
         this.#isReady = true;
+        this.changed();
       },
       (error) => clip === this.#clip && this.#fail(error.message),
     );
@@ -184,6 +188,41 @@ class Tile {
   }
 }
 
+/** The time axis above the player: it shows the place of the clock, and a click on it moves the clock there. */
+class Axis {
+  /**
+   * @param {SVGSVGElement} svg
+   * @param {(at: number) => void} seek
+   */
+  constructor(svg, seek) {
+    this.from = Number(svg.dataset.from);
+    this.to = Number(svg.dataset.to);
+    this.line = document.createElementNS(svg.namespaceURI, "line");
+    this.line.setAttribute("class", "here");
+    this.line.setAttribute("y1", "0");
+    this.line.setAttribute("y2", "100%");
+    svg.append(this.line);
+    svg.classList.add("seeks");
+    svg.addEventListener("click", (event) => {
+      const { left, width } = svg.getBoundingClientRect();
+      seek(this.from + ((event.clientX - left) / width) * (this.to - this.from));
+    });
+  }
+
+  /** @param {(at: number) => void} seek */
+  static find(seek) {
+    const svg = /** @type {SVGSVGElement | null} */ (document.querySelector("svg[data-from]"));
+    return svg && new Axis(svg, seek);
+  }
+
+  /** @param {number} at */
+  mark(at) {
+    const place = `${((at - this.from) / (this.to - this.from)) * 100}%`;
+    this.line.setAttribute("x1", place);
+    this.line.setAttribute("x2", place);
+  }
+}
+
 /** The clock for all doors, and its controls. */
 class Player {
   #at;
@@ -200,7 +239,9 @@ class Player {
     this.clock = clockOf(data);
     this.#at = nextFilm(data.doors, data.from - 1) ?? data.from;
     const figures = [.../** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("figure"))];
-    this.tiles = figures.map((figure, i) => new Tile(figure, data.doors[i], this.clock, data.texts));
+    this.tiles = figures.map(
+      (figure, i) => new Tile(figure, data.doors[i], this.clock, data.texts, () => this.#show(false)),
+    );
     this.slider = /** @type {HTMLInputElement} */ (root.querySelector("[data-place]"));
     this.shown = /** @type {HTMLElement} */ (root.querySelector("[data-time]"));
     this.button = /** @type {HTMLButtonElement} */ (root.querySelector("[data-play]"));
@@ -214,6 +255,7 @@ class Player {
     for (const door of /** @type {NodeListOf<HTMLInputElement>} */ (root.querySelectorAll("[data-door]"))) {
       door.addEventListener("change", () => this.#choose(Number(door.dataset.door), door.checked));
     }
+    this.axis = Axis.find((at) => this.seek(at, true));
     document.addEventListener("visibilitychange", () => document.hidden && this.#isPlaying && this.#toggle());
     this.#show(false);
   }
@@ -288,6 +330,7 @@ class Player {
     const rate = Number(this.speed.value);
     for (const tile of this.#visible()) tile.show(this.#at, { isPlaying: this.#isPlaying, rate, mayOpen });
     this.slider.value = String(Math.round(this.#at));
+    this.axis?.mark(this.#at);
     const words = this.clock(this.#at);
     this.slider.setAttribute("aria-valuetext", words);
     if (this.shown.textContent !== words) this.shown.textContent = words;
