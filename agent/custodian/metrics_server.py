@@ -130,9 +130,6 @@ def _handler(page: Callable[[], str]) -> Any:
             self.end_headers()
             self.wfile.write(data)
 
-        def address_string(self) -> str:  # a Unix socket's peer has none
-            return "local"
-
         def log_message(self, *_: object) -> None:
             pass
 

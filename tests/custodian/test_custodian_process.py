@@ -31,18 +31,28 @@ from agent.config.settings import (
     PageConfig,
     PositionConfig,
     RemoteConfig,
+    SpeakerConfig,
     VaultConfig,
 )
 from agent.core.alerts.wellbeing import HealthFacts
 from agent.core.home_news import HomeAddress
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals
-from agent.custodian import custodian_process
+from agent.custodian import custodian_process, talk_buffer
 from agent.custodian.custodian_process import CustodianRole
 from agent.custodian.state_folder import StateFolder
-from agent.errors import ConfigurationError, StorageError
+from agent.errors import ConfigurationError, RequestError, StorageError
 from agent.ipc.control_client import DeviceLink
-from agent.ipc.control_operations import GetDevice, GetLiveGops, GetPlace, MakePageCode, SendTestAlert
+from agent.ipc.control_operations import (
+    BeginTalk,
+    EndTalk,
+    GetDevice,
+    GetLiveGops,
+    GetPlace,
+    MakePageCode,
+    SendTalk,
+    SendTestAlert,
+)
 from agent.ipc.protocol import Recipients, RelayReply, UplinkConfig
 from agent.platform.supervision import SystemdNotifier
 from agent.wire.area import Point
@@ -229,6 +239,29 @@ def test_the_uplink_learns_the_broker_and_the_cell_and_never_the_place(make: Cal
         cell_filter(cell_of(53.5, 10.0)),
         ("/ca.pem", "/cert.pem", "/key.pem"),
     )
+
+
+def test_an_owner_may_talk_if_there_is_a_speaker_and_is_called_by_name(
+    make: Callable[..., CustodianRole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talk_buffer, "_OFFER_S", 0.05)
+    role = make(speaker=SpeakerConfig())
+    role.start()
+    to = owner_of(role, tmp_path).card.recipient
+    assert role._owned._owner_of(to) == "mira"
+    assert role._owned._owner_of("age1another") == ""
+    with control_of(tmp_path) as link:
+        with pytest.raises(RequestError, match="recorder does not answer"):
+            link.ask(BeginTalk(to, "a" * 32))
+        assert link.document(SendTalk("a" * 32, ())) == {"state": "ended"}
+        assert link.document(EndTalk("a" * 32)) == {}
+
+
+def test_without_a_speaker_there_is_no_talk(role: CustodianRole, tmp_path: Path) -> None:
+    role.start()
+    assert role._owned._owner_of("age1another") == ""
+    with control_of(tmp_path) as link, pytest.raises(RequestError, match="does not know that operation"):
+        link.document(EndTalk("a" * 32))
 
 
 RELAY = RemoteConfig(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from agent.ipc.protocol import (
     AlertChannelsReply,
     AlertMessages,
     BeginSending,
+    DeliverLinkFrames,
     DeliverMessage,
     GetAlertChannels,
     GetErasedSegments,
@@ -38,6 +40,8 @@ from agent.ipc.protocol import (
     HeldSegments,
     HomeAssistantReply,
     HomeStateReply,
+    LinkFrame,
+    LinkFrames,
     LiveViewers,
     Notify,
     OutgoingDisclosures,
@@ -45,6 +49,7 @@ from agent.ipc.protocol import (
     OwnerSettingsReply,
     PollAlerts,
     PollHomeState,
+    PollLinkFrames,
     PollOutgoing,
     PutLivePiece,
     Recipients,
@@ -67,6 +72,16 @@ RECEIPT = samples.EVERY_MESSAGE["receipt"]
 OUTBOX = OutboxRecord("d" * 32, "r" * 32, "harbour-police", (OutboxPart(0, "", 7, "5e" * 32),))
 ADDRESSING = UplinkConfig(device="ab" * 8, host="broker.example", port=8883)
 UPLINK_REPORT = {"link": "connected", "detail": "", "remedy": ""}
+RECORDER_REPORT = {
+    "state": "watching",
+    "detail": "",
+    "frames": 9,
+    "frames_dropped": 0,
+    "packets_dropped": 0,
+    "events": 1,
+    "segments": 2,
+    "analysis_ms_per_frame": 1.5,
+}
 
 
 class Custody:
@@ -210,6 +225,8 @@ def test_both_report_under_their_own_name(clock: SteppedClock, recorder: Recorde
     assert asked._reports.status_of("uplink") == UPLINK_REPORT
     with pytest.raises(RequestError, match="A report of the recorder cannot be used"):
         recorder.handle(ReportStatus(UPLINK_REPORT))
+    assert recorder.handle(ReportStatus(RECORDER_REPORT)) == Ack()
+    assert recorder._reports.status_of("recorder") == RECORDER_REPORT
 
 
 def test_the_uplink_delivers_a_message_and_takes_a_receipt_back_only_for_a_transfer(clock: SteppedClock) -> None:
@@ -258,6 +275,36 @@ def test_without_home_assistant_and_alerts_the_uplink_hears_that_there_are_none(
     assert asked.handle(GetAlertChannels()) == AlertChannelsReply(())
     assert asked.handle(PollAlerts()) == AlertMessages(())
     assert asked.handle(AckAlert(None, "")) == Ack()  # type: ignore[arg-type]
+
+
+class Link:
+    """`LinkPort`: sends back what was delivered."""
+
+    def __init__(self) -> None:
+        self.delivered: list[LinkFrame] = []
+
+    def deliver(self, frames: Sequence[LinkFrame]) -> None:
+        self.delivered += frames
+
+    def collect(self, wait_s: float) -> tuple[LinkFrame, ...]:
+        assert 0 < wait_s <= 3
+        return tuple(self.delivered)
+
+
+def test_the_uplink_carries_frames_between_the_relay_and_the_link(clock: SteppedClock) -> None:
+    link, frame = Link(), LinkFrame("a" * 32, b"a frame")
+    asked = uplink(clock, link=link, relay=lambda: RelayReply("relay.example", 8885))
+    assert asked.handle(GetRelay()) == RelayReply("relay.example", 8885)
+    assert asked.handle(DeliverLinkFrames((frame,))) == Ack()
+    assert link.delivered == [frame]
+    assert asked.handle(PollLinkFrames()) == LinkFrames((frame,))
+
+
+def test_without_a_link_frames_go_nowhere(clock: SteppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.custodian.ipc_handlers._ALERTS_S", 0.0)
+    asked = uplink(clock)
+    assert asked.handle(DeliverLinkFrames((LinkFrame("a" * 32, b"a frame"),))) == Ack()
+    assert asked.handle(PollLinkFrames()) == LinkFrames(())
 
 
 def test_the_uplink_carries_the_state_to_home_assistant_and_alerts_to_their_channels(clock: SteppedClock) -> None:

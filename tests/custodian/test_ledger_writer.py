@@ -10,10 +10,10 @@ import pytest
 
 from agent.core.ledger.checkpoint import check_progress, open_checkpoint
 from agent.core.ledger.entries import EntryKind, decode_entry
-from agent.core.ledger.merkle import check_consistency, leaf_hash, root_of
+from agent.core.ledger.merkle import check_consistency, check_inclusion, leaf_hash, root_of
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.ledger_writer import Ledger, _LeafHashes
-from agent.errors import FormatError, RequestError
+from agent.errors import FormatError, InternalError, RequestError
 from agent.wire.identities import public_key_of
 from tests.custodians import DEVICE
 from tests.vaults import SteppedClock
@@ -80,6 +80,26 @@ def test_from_every_size_the_present_ledger_is_proven_to_continue_the_old_one(le
         check_progress(old, new, proof)
         check_consistency(old.size, old.root, new.size, new.root, proof)
     assert notes[-1].root == root_of(map(leaf_hash, ledger.leaves(0, 40)))
+
+
+@pytest.mark.parametrize("entries", [1, 2, 5])
+def test_the_newest_entry_is_proven_in_the_tree_of_its_transaction(ledger: Ledger, entries: int) -> None:
+    fill(ledger, entries)
+    proof = ledger.newest()
+    note = open_checkpoint(proof.checkpoint.encode(), KEY)
+    leaf = proof.entry.encode()
+    assert (note.size, proof.index, leaf) == (entries, entries - 1, ledger.leaves(0, 10)[-1])
+    path = [bytes.fromhex(node) for node in proof.path]
+    check_inclusion(leaf_hash(leaf), proof.index, note.size, note.root, path)
+
+
+def test_an_entry_that_another_wrote_meanwhile_is_not_taken_for_the_newest(
+    ledger: Ledger, journal: SqliteJournal
+) -> None:
+    fill(ledger, 2)
+    fill(Ledger(journal, SteppedClock(), DEVICE), 1)
+    with pytest.raises(InternalError, match="outside the transaction"):
+        ledger.newest()
 
 
 @pytest.mark.parametrize("old_size", [-1, 6, 2**40])

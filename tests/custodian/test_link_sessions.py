@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from agent.clients.owner.keys import OwnerKeys
-from agent.custodian import link_sessions
+from agent.custodian import link_sessions, link_setup
+from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.link_sessions import LinkIdentity, LinkSessions
 from agent.custodian.page import answer_budget
 from agent.custodian.page.access_levels import Caller
@@ -23,6 +24,7 @@ from agent.ipc.protocol import LinkFrame
 from agent.platform.entropy import SystemEntropy
 from agent.wire.control import Frame, write_frame
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
+from agent.wire.link.handshake import KNOCK_BYTES
 from agent.wire.link.schedule import knock_of
 from agent.wire.link.session import EndReason, LinkSession
 from tests.custodian.page.door import Door, a_door
@@ -232,6 +234,30 @@ def test_a_first_message_that_comes_again_is_ignored(bench: Bench) -> None:
         bench.carrier.send(session, hello, hello)
     assert len(bench.carrier.fetch("a" * 32)) == 1
     assert bench.carrier.fetch("b" * 32) == []
+
+
+def test_of_first_messages_the_newest_are_remembered_and_no_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_sessions, "_REMEMBERED", 3)
+    hellos = [begin(SECRET, public_key_of(DEVICE), OWNER).hello for _ in range(5)]
+    for number, hello in enumerate(hellos):
+        bench.carrier.send(f"{number:032x}", hello)
+    assert list(bench.link._heard) == [hello[-KNOCK_BYTES:] for hello in hellos[-3:]]
+
+
+def test_a_glance_key_is_a_caller_below_an_owner_while_its_browser_is_in_use(door: Door, keys: OwnerKeys) -> None:
+    """A key that is not listed is none."""
+    owner, glance = public_key_of(keys.approval), public_key_of(GLANCE)
+    holder, solo = GlanceHolder("age1", "an owner"), door.solo
+    signers = {glance.text: holder}
+    secret, enrolments = solo._folder.device_secret(), solo.custodian.enrolments
+    link = link_setup.link_sessions(DEVICE, secret, enrolments, signers.get, door.page, None)
+    caller = link._identity.caller
+    assert caller(owner) == Caller(None, owner=True, claimed=True, link=True, key=owner.id)
+    assert caller(glance) == Caller(None, owner=False, claimed=True, link=True, key=glance.id, glance=holder)
+    signers.clear()
+    assert caller(glance) is None
+    assert caller(public_key_of(STRANGER)) is None
+    link.close()
 
 
 def test_a_thousand_half_open_handshakes_hold_sixteen_and_keep_no_owner_out(bench: Bench) -> None:
