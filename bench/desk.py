@@ -25,6 +25,7 @@ from typing import Any
 
 import msgspec
 
+from agent.clients.opening import HybridIdentity
 from agent.clients.requester import messages
 from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.disclosure_folder import AnswerFolder
@@ -46,6 +47,7 @@ from tests.fake_bus import FakeBroker, FakeBus
 
 ROOT = "00112233445566aa"
 REPEATS = 5
+OPERATIONS = ("index made again", "start", "request", "look for unsent", "answer", "follow up", "view", "deletion")
 LIMITS = ReceivingLimits(free_bytes=0, disclosures=1 << 30, per_device=1 << 30, share=1.0)
 DAY_S = 86_400
 
@@ -138,16 +140,21 @@ class Desk:
         """Adds requests that were published, each with one complete answer of another doorbell."""
         sample, origin = self.sample.path, json.loads((self.sample.path / "origin.json").read_bytes())
         for number in range(self.held, until):
+            identity = HybridIdentity(secrets.token_bytes(32))
             request = msgspec.structs.replace(
-                self.first.request, id=secrets.token_hex(16), case=f"case {number}", seq=number + 1000
+                self.first.request,
+                id=secrets.token_hex(16),
+                case=f"case {number}",
+                seq=number + 1000,
+                reply=str(identity.recipient()),
             )
             data = self.requester.sign(FootageRequest.PAYLOAD_TYPE, request)
             folder = self.requester.folder / "requests" / request.id
             folder.mkdir()
-            shutil.copy(self.first.folder / "reply.identity", folder)
+            (folder / "reply.identity").touch(mode=0o600)
+            (folder / "reply.identity").write_text(f"{identity.secret_text()}\n")
             (folder / "request.dsse").write_bytes(data)
             (folder / "request.published").touch()
-            self.register(request)
             answer = self.requester.folder / "disclosures" / secrets.token_hex(16)
             answer.mkdir()
             shutil.copy(sample / "0.age", answer)
@@ -155,20 +162,26 @@ class Desk:
             (answer / "origin.json").write_bytes(json.dumps(origin | {"device": secrets.token_hex(8)}).encode())
             (answer / "request.dsse").write_bytes(data)
         self.held = until
-
-    def register(self, request: FootageRequest) -> None:
-        register = self.requester.folder / "register"
-        ends_s = request.not_after_s + 366 * DAY_S
-        case = self.requester.register._case(request.case)
-        case.mkdir(parents=True, exist_ok=True)
-        (case / request.id).touch()
-        (register / "open" / f"{ends_s:012}-{request.id}").touch()
+        shutil.rmtree(self.requester.folder / "index")
 
     def measured(self) -> dict[str, Cost]:
         """Every operation a few times, with what is held now."""
-        costs = {name: Cost() for name in ("request", "look for unsent", "start", "answer", "view", "deletion")}
+        costs = {
+            name: Cost()
+            for name in (
+                "index made again",
+                "start",
+                "request",
+                "look for unsent",
+                "answer",
+                "follow up",
+                "view",
+                "deletion",
+            )
+        }
         self.end()
         self.begin()
+        costs["index made again"].of(self.requester.request_ids)
         costs["start"].of(self.receiver.start)
         for number in range(REPEATS):
             asked = costs["request"].of(functools.partial(self.ask, f"{self.held} {number}"))
@@ -179,6 +192,8 @@ class Desk:
             publish_pending(self.requester, queue, NOW_S, lambda *_: None)
             costs["look for unsent"].of(lambda: publish_pending(self.requester, queue, NOW_S, lambda *_: None))
             answer = self.receive(asked, costs["answer"])
+            last = self.requester.answers.total().disclosures
+            costs["follow up"].of(functools.partial(self.requester.answers.changed_since, last, 100))
             costs["view"].of(functools.partial(self.view, answer))
             costs["deletion"].of(functools.partial(delete_answers, self.requester, asked.request.id, NOW_S))
         return costs
@@ -205,6 +220,7 @@ def main() -> None:
             desk.fill(size)
             for name, cost in desk.measured().items():
                 rows.setdefault(name, []).append(str(cost))
+                print(f"{size}: {name} {cost}", file=sys.stderr)
         desk.end()
     print("| wall / CPU ms, with n = |" + "".join(f" {size} |" for size in sizes))
     print("|---|" + "---|" * len(sizes))

@@ -17,7 +17,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders_for
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import make_deletion
 from agent.errors import StorageError
@@ -73,6 +73,7 @@ def delete_answer(
         files = _remove(AnswerFolder(requester.folder, answer.disclosure_id).path)
         FilmView.objects.filter(answer=answer).delete()
         answer.state, answer.deleted_at = "deleted", datetime.datetime.now(datetime.UTC)
+        requester.answers.deleted(answer.disclosure_id, round(answer.deleted_at.timestamp() * 1000))
         answer.save(update_fields=("state", "deleted_at"))
         renew_deadline(answer)
         record(
@@ -109,8 +110,9 @@ def _sign_deletion(organisation: Organisation, requester: Requester, asked: Sign
             return False
         sent = requester.sent_request(asked.request_id)
         # Files of an upload that never became an answer, for example one that a doorbell did not finish.
-        for answer in answer_folders_for(requester.folder, sent.envelope):
-            _remove(answer.path)
+        for answer in requester.answers.to_request(asked.request_id):
+            _remove(AnswerFolder(requester.folder, answer.disclosure).path)
+            requester.answers.deleted(answer.disclosure, now_s * 1000)
         if not sent.deleted:
             make_deletion(requester, asked.request_id, now_s)
         asked.deletion_signed_at = datetime.datetime.now(datetime.UTC)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from agent.clients.requester.incoming_tips import OpenedTip, open_tip, tips
+from agent.clients.requester.incoming_tips import OpenedTip, open_tip
 from agent.errors import FormatError
 from desk.cases.models import Case
 from desk.custody import log
 from desk.people.models import Organisation, Person
-from desk.people.organisations import folder_of, requester_of
+from desk.people.organisations import requester_of
 from desk.tips.models import Tip
 
 __all__ = ["assign", "collect", "open_for"]
@@ -22,7 +22,7 @@ __all__ = ["assign", "collect", "open_for"]
 def collect(organisation: Organisation) -> None:
     """Lists tips that have arrived since the last look."""
     known = set(Tip.objects.filter(organisation=organisation).values_list("disclosure_id", flat=True))
-    for disclosure in tips(folder_of(organisation)):
+    for disclosure in requester_of(organisation).answers.tips():
         if disclosure not in known:
             with transaction.atomic():
                 Tip.objects.create(organisation=organisation, disclosure_id=disclosure)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("agent", "firmware_bridge")
-READERS = (*CODE, "bench", "demo", "scripts")
+READERS = (*CODE, "bench", "demo", "desk", "scripts")
 _TEXT = ("*.js", "*.ts", "*.html")
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
 
@@ -37,7 +37,6 @@ READ_BY_TESTS = {
     "armor": "the text form of age files, which the public age vectors and other implementations need",
     "dearmor": "as armor",
     "is_armored": "as armor",
-    "verifier_key": "the device's key as other tools for checkpoints take it (LEDGER.md)",
     "verify_chain": "a whole manifest's faults, which fuzzing and the property tests try",
 }
 """Names that only tests read, with the reason to keep them."""

@@ -7,7 +7,7 @@ It runs on the requester's machine and shares only the formats (`wire`, `core`) 
     sequence                           the last number used with that key; grows before it is used
     roots/<root>/                      the root's key and newest bundle, if imported
     requests/<request>/                request.dsse · reply.identity (0600) · withdrawal.dsse · *.published
-    register/                          index of requests
+    index/                             finds requests and answers; can be made again from the rest
     disclosures/<disclosure>/          one answer as it arrived: its parts, its request, its outcome
     opened/<disclosure>/               the output of `open`: MP4s, report.html, bundle/
 

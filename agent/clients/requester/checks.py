@@ -20,10 +20,12 @@ from agent.wire.messages import FootageRequest
 __all__ = [
     "MOST_PART_BYTES",
     "MOST_UNOPENED_RANGES",
+    "AnswerSummary",
     "Check",
     "CheckKind",
     "CheckOutcome",
     "CheckedValue",
+    "Grade",
     "Verification",
     "VerifiedItem",
     "ranges_of",
@@ -44,6 +46,28 @@ def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
         else:
             ranges.append((number, number))
     return tuple(ranges)
+
+
+class Grade(enum.Enum):
+    """The most that was shared of any clip. The value is for a database."""
+
+    ALL = "all"
+    """Every segment that matches the request, by the owner's own count."""
+    SEGMENTS = "segments"
+    """Some segments. Whether there are others is known only for clips that the owner named."""
+    POSTER = "poster"
+    EXISTENCE = "existence"
+    """Only that there is footage, and when."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSummary:
+    """Content of a complete answer. `from_ms`, `to_ms`: the span of its footage by the device's clock (UTC), 0 without
+    footage."""
+
+    grade: Grade
+    from_ms: int
+    to_ms: int
 
 
 class CheckKind(enum.Enum):

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.clients.requester.disclosure_folder import answer_folders_for
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import SignedMessage, make_deletion
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
@@ -33,12 +33,15 @@ def delete_answers(
     """
     asked = requester.sent_request(request_id)
     asked.delete_reply_identity()
-    for answer in answer_folders_for(requester.folder, asked.envelope):
-        origin = answer.origin()
+    for answer in requester.answers.to_request(request_id):
         _remove(requester.folder / "opened" / answer.disclosure)
-        _remove(answer.path)
-        device = origin.device if origin is not None else ""
-        tell(ReceiverEvent(ReceiverEventKind.DELETED, answer.disclosure, request_id, device=device, at_ms=now_s * 1000))
+        _remove(AnswerFolder(requester.folder, answer.disclosure).path)
+        requester.answers.deleted(answer.disclosure, now_s * 1000)
+        tell(
+            ReceiverEvent(
+                ReceiverEventKind.DELETED, answer.disclosure, request_id, device=answer.device, at_ms=now_s * 1000
+            )
+        )
     return make_deletion(requester, request_id, now_s)
 
 

@@ -19,7 +19,8 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 
-from agent.clients.requester.identity import is_id
+from agent.clients.requester.checks import AnswerSummary, Grade
+from agent.clients.requester.folder_index import is_id
 from agent.core.transfer import PartSize, TransferState
 from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform import files
@@ -28,11 +29,14 @@ from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
 from agent.wire.fields import KeyId, Sha256
 from agent.wire.strictjson import Message
 
-__all__ = ["AnswerFolder", "DisclosureOrigin", "ReceiveOutcome", "answer_folders", "answer_folders_for"]
+__all__ = ["AnswerFolder", "DisclosureOrigin", "ReceiveOutcome", "answer_folders"]
 
 _NOTE_LIMIT_BYTES: Final = 4096
 _READ_BYTES: Final = 1 << 20
 _SEALED: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.age")
+
+
+_Ms = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class DisclosureOrigin(Message, frozen=True):
@@ -45,6 +49,8 @@ class DisclosureOrigin(Message, frozen=True):
     parts: Annotated[int, msgspec.Meta(ge=1)]
     size_bytes: Annotated[int, msgspec.Meta(ge=1)]
     sha256: Sha256
+    begun_ms: _Ms = 0
+    """Time at which it came (UTC), 0 if it is unknown."""
 
     @property
     def manifest(self) -> PartSize:
@@ -61,6 +67,11 @@ class ReceiveOutcome(Message, frozen=True):
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
     unopened: tuple[tuple[int, int], ...] = ()
     """First and last of the parts that arrived but do not open."""
+    ended_ms: _Ms = 0
+    grade: Grade | None = None
+    """Grade of a complete answer. None for a tip and for a refused one."""
+    from_ms: _Ms = 0
+    to_ms: _Ms = 0
 
 
 _Note = TypeVar("_Note", DisclosureOrigin, ReceiveOutcome)
@@ -92,10 +103,26 @@ class AnswerFolder:
         outcome = self.outcome()
         return TransferState(outcome.state) if outcome else TransferState.PARTIAL
 
-    def end(self, state: TransferState, reason: str = "", unopened: tuple[tuple[int, int], ...] = ()) -> None:
+    def end(
+        self,
+        state: TransferState,
+        reason: str = "",
+        unopened: tuple[tuple[int, int], ...] = (),
+        ended_ms: int = 0,
+        summary: AnswerSummary | None = None,
+    ) -> None:
         """Makes the outcome durable, with the parts that do not open."""
         word: Literal["complete", "refused"] = "complete" if state is TransferState.COMPLETE else "refused"
-        outcome = ReceiveOutcome(v=1, state=word, reason=reason[:500], unopened=unopened)
+        outcome = ReceiveOutcome(
+            v=1,
+            state=word,
+            reason=reason[:500],
+            unopened=unopened,
+            ended_ms=ended_ms,
+            grade=summary.grade if summary else None,
+            from_ms=summary.from_ms if summary else 0,
+            to_ms=summary.to_ms if summary else 0,
+        )
         files.write(self.path / ReceiveOutcome.FILE, strictjson.encode(outcome))
 
     def adopt(self, request: bytes) -> None:
@@ -176,11 +203,6 @@ class AnswerFolder:
             raise StorageError(
                 f"{path}: {error.message}", remedy="Move this folder away. The device sends it again."
             ) from error
-
-
-def answer_folders_for(folder: Path, request: bytes) -> Iterator[AnswerFolder]:
-    """Yields the disclosures in the requester's `folder` that answer the request with that envelope."""
-    return (answer for answer in answer_folders(folder) if answer.request() == request)
 
 
 def answer_folders(folder: Path) -> Iterator[AnswerFolder]:

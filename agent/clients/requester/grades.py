@@ -6,25 +6,13 @@ clips, missing footage allows no conclusion.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
+from agent.clients.requester.checks import Grade
 from agent.clients.requester.verification import Verification
 from agent.wire.disclosures import PartKind
 
-__all__ = ["ClipExistence", "DisclosureGrades", "Grade", "grades_of"]
-
-
-class Grade(enum.Enum):
-    """The most that was shared of any clip. The value is for a database."""
-
-    ALL = "all"
-    """Every segment that matches the request, by the owner's own count."""
-    SEGMENTS = "segments"
-    """Some segments. Whether there are others is known only for clips that the owner named."""
-    POSTER = "poster"
-    EXISTENCE = "existence"
-    """Only that there is footage, and when."""
+__all__ = ["ClipExistence", "DisclosureGrades", "grades_of"]
 
 
 @dataclass(frozen=True, slots=True)

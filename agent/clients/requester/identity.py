@@ -2,14 +2,13 @@
 
 requester.json     its profile                        signing.key       signs its messages, unless a `Signer` does
 requests/ID/       one request, its reply identity, and later messages about it
-register/          index of requests
+index/             finds requests and answers; made again from the folder if it is missing
 tips.identity      opens tips                         tips.recipient    for the trust bundle
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal, Self
 
 from agent.clients.opening import HybridIdentity, parse_identity_file
+from agent.clients.requester.answer_index import ANSWER_TABLE, AnswerIndex
+from agent.clients.requester.folder_index import FolderIndex, is_id
 from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key, sign_message
-from agent.clients.requester.message_index import RequestRegister
+from agent.clients.requester.message_index import MESSAGE_TABLE, RequestRegister
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
@@ -37,12 +38,6 @@ _TIPS_IDENTITY: Final = "tips.identity"
 _REPLY_IDENTITY: Final = "reply.identity"
 TIPS_RECIPIENT: Final = "tips.recipient"
 """File with the recipient for the trust bundle, so that owners can send tips."""
-_ID: Final = re.compile(r"[0-9a-f]{32}")
-
-
-def is_id(text: str) -> bool:
-    """Returns True if `text` has the form of a request's or disclosure's id. Only then may it become part of a path."""
-    return _ID.fullmatch(text) is not None
 
 
 class RequesterProfile(Message, frozen=True):
@@ -115,7 +110,9 @@ class Requester:
         self.profile = profile
         self._signer = signer
         self._sequence = SequenceCounter(folder)
-        self.register = RequestRegister(folder)
+        self.index = FolderIndex(folder, (MESSAGE_TABLE, ANSWER_TABLE))
+        self.register = RequestRegister(self.index)
+        self.answers = AnswerIndex(self.index, folder)
 
     @classmethod
     def create(
@@ -231,12 +228,10 @@ class Requester:
             raise FormatError("The request stored with the disclosure differs from the signed one.")
         return asked
 
-    def request_ids(self) -> Iterator[str]:
-        """Yields all our requests, in any order."""
-        folder = self.folder / "requests"
-        for found in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if is_id(found.name):
-                yield found.name
+    def request_ids(self, beginning: str = "") -> list[str]:
+        """Returns all our requests whose id begins so, in order."""
+        listed = self.register.beginning_with(beginning)
+        return [name for name in listed if (self.folder / "requests" / name).is_dir()]
 
     def reply_identity(self, request_id: str) -> HybridIdentity | None:
         """Returns the identity that opens answers to that request, or None if it was deleted. Raises the errors of

@@ -21,14 +21,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.clients.opening import open_bytes
-from agent.clients.requester.checks import ranges_of
-from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin, answer_folders
-from agent.clients.requester.disk_usage import DisclosureQuota, HeldDisclosure, request_key
+from agent.clients.requester.answer_index import HeldDisclosure
+from agent.clients.requester.checks import AnswerSummary, ranges_of
+from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.incoming_tips import is_tip, manifest_in, open_tip
 from agent.clients.requester.known_doorbells import KnownDoorbells
-from agent.clients.requester.news import AnswerSummary, ReceiverEvent, ReceiverEventKind, ReceivingLimits
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.transfer_queue import UploadScheduler
 from agent.clients.requester.verification import Verification, examine
 from agent.core.disclosure import read_manifest
@@ -100,7 +100,7 @@ class IncomingDisclosures:
         self._answering_later: dict[str, Assembly] = {}
         """Disclosures with a progress receipt that was put off."""
         self._told_damaged: set[str] = set()
-        self._holdings = DisclosureQuota(requester.folder)
+        self._holdings = requester.answers
         self._not_kept: set[str] = set()
         """Refused disclosures. They are deleted from the disk once the receipt is sent."""
 
@@ -108,12 +108,14 @@ class IncomingDisclosures:
 
     def sweep(self) -> None:
         """Cleans up after a crash."""
-        for folder in answer_folders(self._requester.folder):
+        self._holdings.reconcile()
+        for disclosure in self._holdings.receiving():
+            folder = self._folder(disclosure)
             if 0 in folder.sealed() or folder.outcome() is not None:
                 folder.drop_unsealed()
             else:
                 folder.remove()
-        self._holdings.count_again()
+            self._holdings.ended(disclosure)
 
     def init(self, device: str, disclosure: str, note: UploadNote) -> None:
         """Handles an init: the announcement of a disclosure, and the question how much of it is here."""
@@ -208,7 +210,9 @@ class IncomingDisclosures:
             )
             return False
         if self._too_many(device):
-            self._holdings.count_again()
+            self._holdings.reconcile(device)
+            if self._too_many(device) and self._too_many():
+                self._holdings.reconcile()
             if self._too_many(device):
                 self._tell(
                     ReceiverEvent(
@@ -219,15 +223,23 @@ class IncomingDisclosures:
                     )
                 )
                 return False
-        self._holdings.put(disclosure, HeldDisclosure(device, "", note.size_bytes, 1, live=True))
+        self._holdings.put(disclosure, HeldDisclosure(device, "", note.size_bytes, 1, live=True), self._now_ms)
         folder.create(
-            DisclosureOrigin(v=1, device=device, parts=note.parts, size_bytes=note.size_bytes, sha256=note.sha256)
+            DisclosureOrigin(
+                v=1,
+                device=device,
+                parts=note.parts,
+                size_bytes=note.size_bytes,
+                sha256=note.sha256,
+                begun_ms=self._now_ms,
+            )
         )
         self._unread[disclosure] = device
         return True
 
-    def _too_many(self, device: str) -> bool:
-        kept = self._holdings.of_door(device).disclosures
+    def _too_many(self, device: str = "") -> bool:
+        """Returns True if there are too many answers of this device, or in all."""
+        kept = self._holdings.of_door(device).disclosures if device else 0
         return kept >= self._limits.per_device or len(self._holdings) >= self._limits.disclosures
 
     def _reopened(self, device: str, disclosure: str) -> bool:
@@ -305,7 +317,7 @@ class IncomingDisclosures:
         if not self._turns.may_begin(disclosure, self._clock.now().boot_ns):
             return  # silence makes the device wait until its turn
         sizes = tuple(PartSize(part.size_bytes, part.sha256) for part in disclosed.manifest.parts)
-        device, key = disclosed.manifest.device_key.id, request_key(asked.envelope)
+        device, key = disclosed.manifest.device_key.id, asked.request.id
         holding = HeldDisclosure(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
         for older in self._holdings.live(device, key):
             if older != disclosure:
@@ -343,13 +355,14 @@ class IncomingDisclosures:
         self._tips[disclosure] = manifest
         assembly.expect(sizes)
         if assembly.state is TransferState.REFUSED:
-            folder.end(TransferState.REFUSED, "It exceeds this machine's limits or its own announcement.")
+            reason = "It exceeds this machine's limits or its own announcement."
+            folder.end(TransferState.REFUSED, reason, ended_ms=self._now_ms)
 
     def _over_quota(self, disclosure: str, holding: HeldDisclosure) -> str:
         """Returns why this is more than one doorbell may send for one request. Empty if it is within the quota."""
         reason = self._beyond(disclosure, holding)
         if reason:
-            self._holdings.count_again()  # people may have moved folders away
+            self._holdings.reconcile(holding.device)  # people may have moved folders away
             reason = self._beyond(disclosure, holding)
         return reason
 
@@ -368,7 +381,7 @@ class IncomingDisclosures:
         """Returns True if it fits. Otherwise it waits until its doorbell asks again."""
         detail = self._in_the_way(disclosure, holding)
         if detail:
-            self._holdings.count_again()
+            self._holdings.reconcile(holding.device)
             detail = self._in_the_way(disclosure, holding)
         if detail:
             self._waiting_for_room.add(disclosure)
@@ -389,12 +402,12 @@ class IncomingDisclosures:
         try:
             opened = open_tip(self._requester, disclosure)
         except DoorwardError as error:
-            folder.end(TransferState.REFUSED, error.message)
+            folder.end(TransferState.REFUSED, error.message, ended_ms=self._now_ms)
             self._holdings.ended(disclosure)
             assembly.refuse()
             return
         unopened = ranges_of(number for number, each in enumerate(opened.files, start=1) if each.unopened)
-        folder.end(TransferState.COMPLETE, unopened=unopened)
+        folder.end(TransferState.COMPLETE, unopened=unopened, ended_ms=self._now_ms)
         self._holdings.ended(disclosure)
         assembly.complete()
         self._tell(ReceiverEvent(ReceiverEventKind.TIP, disclosure))
@@ -437,19 +450,19 @@ class IncomingDisclosures:
             KnownDoorbells(self._requester.folder).remember(
                 verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
             )
-        folder.end(TransferState.COMPLETE, unopened=verification.unopened_ranges)
+        summary = _summary(verification)
+        folder.end(TransferState.COMPLETE, "", verification.unopened_ranges, self._now_ms, summary)
         self._holdings.ended(disclosure)
         assembly.complete()
         unopened = len(verification.unopened)
         detail = f"{unopened} of its {len(verification.items)} files cannot be opened." if unopened else ""
-        summary = _summary(verification)
         self._tell(replace(self._news(ReceiverEventKind.COMPLETE, disclosure, assembly), detail=detail, answer=summary))
 
     def _refuse(self, disclosure: str, assembly: Assembly, asked: SentRequest, reason: str) -> None:
         folder = self._folder(disclosure)
         folder.adopt(asked.envelope)
-        folder.end(TransferState.REFUSED, reason)
-        device, key = self._device_of(disclosure), request_key(asked.envelope)
+        folder.end(TransferState.REFUSED, reason, ended_ms=self._now_ms)
+        device, key = self._device_of(disclosure), asked.request.id
         if self._holdings.of(device, key, but=disclosure).disclosures >= self._limits.per_device_and_request:
             self._not_kept.add(disclosure)
         self._holdings.ended(disclosure)
@@ -468,7 +481,8 @@ class IncomingDisclosures:
             self._remember_unreadable(disclosure)
         elif held.state is not TransferState.PARTIAL:
             if self._folder(disclosure).outcome() is None:
-                self._folder(disclosure).end(held.state, "Its parts differ from their announced hashes.")
+                reason = "Its parts differ from their announced hashes."
+                self._folder(disclosure).end(held.state, reason, ended_ms=self._now_ms)
                 self._holdings.ended(disclosure)
             self._close(disclosure)  # a repeated question is answered from the disk
             if disclosure in self._not_kept:
@@ -481,7 +495,11 @@ class IncomingDisclosures:
     def _tell(self, event: ReceiverEvent) -> None:
         """Passes on the event with its time and its sender."""
         device = event.device or (self._device_of(event.disclosure) if event.disclosure else "")
-        self._watcher(replace(event, device=device, at_ms=self._clock.now().utc_ns // NS_PER_MS))
+        self._watcher(replace(event, device=device, at_ms=self._now_ms))
+
+    @property
+    def _now_ms(self) -> int:
+        return self._clock.now().utc_ns // NS_PER_MS
 
     def _drop(self, disclosure: str) -> None:
         """Forgets a disclosure that opens with none of our keys."""

@@ -6,19 +6,16 @@ device signed at capture. So a camera recorded it, and the id of that camera is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.checks import MOST_PART_BYTES, MOST_UNOPENED_RANGES, ranges_of
-from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.parts import open_part, unopened
 from agent.core.disclosure import TipItem, check_tip_part, read_tip
-from agent.core.transfer import TransferState
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.platform import files
 from agent.wire import base64, strictjson
@@ -26,7 +23,7 @@ from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, PartKind, Ti
 from agent.wire.identities import parse_public_key
 from agent.wire.topics import ANONYMOUS
 
-__all__ = ["OpenedTip", "TipFile", "is_tip", "manifest_in", "open_tip", "tips"]
+__all__ = ["OpenedTip", "TipFile", "is_tip", "manifest_in", "open_tip"]
 
 _SEALED_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
 
@@ -56,11 +53,6 @@ class OpenedTip:
 def is_tip(answer: AnswerFolder) -> bool:
     origin = answer.origin()
     return origin is not None and origin.device == ANONYMOUS
-
-
-def tips(folder: Path) -> Iterator[str]:
-    """Yields the id of each tip that has arrived completely."""
-    return (each.disclosure for each in answer_folders(folder) if is_tip(each) and each.state is TransferState.COMPLETE)
 
 
 def manifest_in(requester: Requester, answer: AnswerFolder) -> tuple[TipManifest, tuple[TipItem, ...]]:

@@ -1,90 +1,130 @@
-"""Index of messages: finds them at a cost independent of the number of messages in the folder.
+"""Index of messages: finds requests and bulletins at a cost independent of the number of messages in the folder.
 
-    register/cases/<SHA-256 of the case>/<request>    requests of one case
-    register/roots/<root>                              roots under which the requester has asked
-    register/unsent/<message>                          messages that the broker may not have yet
-    register/open/<last second>-<request>              requests that may still be answered
-
-All are empty files, made durably before the message they name and removed after it. After a crash an entry may name a
-missing message, which readers skip.
+A row is durable before the message that it names. After a crash a row may name a missing message, which readers skip.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from agent.clients.requester.folder_index import FolderIndex, IndexedTable, is_id
+from agent.errors import FormatError, StorageError
 from agent.platform import files
+from agent.wire import envelope, strictjson
 from agent.wire.messages import FootageRequest
 
-__all__ = ["RequestRegister"]
+__all__ = ["MESSAGE_TABLE", "RequestRegister"]
 
 _YEAR_S: Final = 366 * 86_400
 """Seconds after its last day during which an answer to a request is still accepted: a doorbell that was off sends it
 later."""
-_OPEN: Final = re.compile(r"([0-9]{12})-([0-9a-f]{32})")
-_ID: Final = re.compile(r"[0-9a-f]{32}")
-_KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
+_UNREADABLE_UNTIL_S: Final = 1 << 40
+"""End of a request that cannot be read: it stays listed, so that its damage is reported."""
+
+_SCHEMA: Final = """
+CREATE TABLE message (
+  id TEXT PRIMARY KEY,
+  request INTEGER NOT NULL,  -- 0: a bulletin
+  in_case TEXT NOT NULL,  -- SHA-256 of the case, so that the index tells less than the folder
+  root TEXT NOT NULL,
+  until_s INTEGER NOT NULL,  -- the last second in which an answer is accepted
+  unsent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX message_of_case ON message (in_case) WHERE request = 1;
+CREATE INDEX message_root ON message (root) WHERE request = 1;
+CREATE INDEX message_open ON message (until_s) WHERE request = 1;
+CREATE INDEX message_unsent ON message (id) WHERE unsent = 1
+"""
 
 
 class RequestRegister:
-    """The index of a requester's `folder`. All methods raise `StorageError` if the disk fails."""
+    """The messages of a requester. All methods raise `StorageError` if the disk fails."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "register"
+    def __init__(self, index: FolderIndex) -> None:
+        self._index = index
 
     def add_request(self, request: FootageRequest) -> None:
         """Adds a request. Call it before the request is stored."""
-        self._put(self._case(request.case) / request.id)
-        self._put(self._path / "roots" / request.trust_root)
-        self._put(self._path / "open" / f"{request.not_after_s + _YEAR_S:012}-{request.id}")
-        self.add_unsent(request.id)
+        row = _row(request)
+        self._index.write(lambda to: to.execute("INSERT OR REPLACE INTO message VALUES (?, 1, ?, ?, ?, 1)", row))
 
     def add_unsent(self, message_id: str) -> None:
         """Marks a message as unsent. Call it before a new message is stored under this id."""
-        self._put(self._path / "unsent" / message_id)
+        self._index.write(
+            lambda to: to.execute(
+                "INSERT INTO message VALUES (?, 0, '', '', 0, 1) ON CONFLICT (id) DO UPDATE SET unsent = 1",
+                (message_id,),
+            )
+        )
 
     def sent(self, message_id: str) -> None:
         """Removes the mark. Call it after the broker has the message."""
-        with files.storage_errors(self._path):
-            (self._path / "unsent" / message_id).unlink(missing_ok=True)
+        self._index.write(lambda to: to.execute("UPDATE message SET unsent = 0 WHERE id = ?", (message_id,)))
 
-    def unsent(self) -> Iterator[str]:
-        """Yields ids of messages that the broker may not have, in any order."""
-        return (name for name in self._names("unsent") if _ID.fullmatch(name))
+    def unsent(self) -> list[str]:
+        """Returns ids of messages that the broker may not have, in any order."""
+        return self._ids("SELECT id FROM message WHERE unsent = 1")
 
-    def in_case(self, case: str) -> Iterator[str]:
-        """Yields requests of that case, in any order."""
-        return (name for name in self._names(self._case(case)) if _ID.fullmatch(name))
+    def in_case(self, case: str) -> list[str]:
+        """Returns requests of that case, in any order."""
+        return self._ids("SELECT id FROM message WHERE request = 1 AND in_case = ?", _hash(case))
+
+    def beginning_with(self, beginning: str) -> list[str]:
+        """Returns requests whose id begins so, in order."""
+        query = "SELECT id FROM message WHERE request = 1 AND id >= ? AND id < ? ORDER BY id"
+        return self._ids(query, beginning, beginning + "g")
 
     def roots(self) -> frozenset[str]:
-        return frozenset(name for name in self._names("roots") if _KEY_ID.fullmatch(name))
+        # Steps from root to root: DISTINCT would read each row of the index.
+        steps = (
+            "WITH RECURSIVE step (root) AS (SELECT min(root) FROM message WHERE request = 1 UNION ALL "
+            "SELECT (SELECT min(root) FROM message WHERE request = 1 AND root > step.root) FROM step "
+            "WHERE step.root IS NOT NULL) SELECT root FROM step WHERE root <> ''"
+        )
+        return frozenset(self._index.read(lambda of: [row[0] for row in of.execute(steps)]))
 
     def open_requests(self, now_s: int) -> list[str]:
-        """Returns requests that may still be answered, those with the longest time left first. Removes older ones."""
-        found = sorted(
-            (each for name in self._names("open") if (each := _OPEN.fullmatch(name))), key=lambda each: each[0]
-        )
-        for each in found:
-            if int(each[1]) < now_s:
-                with files.storage_errors(self._path):
-                    (self._path / "open" / each[0]).unlink(missing_ok=True)
-        return [each[2] for each in reversed(found) if int(each[1]) >= now_s]
+        """Returns requests that may still be answered, those with the longest time left first."""
+        return self._ids("SELECT id FROM message WHERE request = 1 AND until_s >= ? ORDER BY until_s DESC", now_s)
 
-    def _case(self, case: str) -> Path:
-        return self._path / "cases" / hashlib.sha256(case.encode("utf-8")).hexdigest()
+    def _ids(self, query: str, *values: object) -> list[str]:
+        return self._index.read(lambda of: [row[0] for row in of.execute(query, values)])
 
-    def _names(self, below: str | Path) -> list[str]:
-        folder = self._path / below
-        with files.storage_errors(folder):
-            return [each.name for each in folder.iterdir()] if folder.is_dir() else []
 
-    def _put(self, path: Path) -> None:
-        if not path.exists():
-            files.make_folder(path.parent)
-            with files.storage_errors(path):
-                path.touch(mode=0o600)
-                files.sync_folder(path.parent)  # the file is empty, so making its name durable is enough
+def _row(request: FootageRequest) -> tuple[str, str, str, int]:
+    return request.id, _hash(request.case), request.trust_root, request.not_after_s + _YEAR_S
+
+
+def _hash(case: str) -> str:
+    return hashlib.sha256(case.encode("utf-8")).hexdigest()
+
+
+def _fill(folder: Path, connection: sqlite3.Connection) -> None:
+    for path in _message_folders(folder / "requests"):
+        newest = next((name for name in ("deletion", "withdrawal") if (path / f"{name}.dsse").is_file()), "request")
+        unsent = not (path / f"{newest}.published").exists()
+        row = _row_of_file(path / "request.dsse")
+        connection.execute("INSERT INTO message VALUES (?, 1, ?, ?, ?, ?)", (path.name, *row, int(unsent)))
+    for path in _message_folders(folder / "bulletins"):
+        unsent = not (path / "bulletin.published").exists()
+        connection.execute("INSERT INTO message VALUES (?, 0, '', '', 0, ?)", (path.name, int(unsent)))
+
+
+def _message_folders(folder: Path) -> Iterator[Path]:
+    yield from (folder / name for name in files.names_in(folder) if is_id(name))
+
+
+def _row_of_file(path: Path) -> tuple[str, str, int]:
+    """Returns case, root and end of a request. Its signature is verified when it is used."""
+    try:
+        data = files.read(path, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
+        return _row(strictjson.decode(envelope.read_unverified(data).payload, FootageRequest))[1:]
+    except (FormatError, StorageError):
+        return "", "", _UNREADABLE_UNTIL_S
+
+
+MESSAGE_TABLE: Final[IndexedTable] = (_SCHEMA, _fill)

@@ -20,7 +20,8 @@ from typing import Final
 import msgspec
 
 from agent.clients.opening import HybridIdentity
-from agent.clients.requester.identity import Requester, is_id
+from agent.clients.requester.folder_index import is_id
+from agent.clients.requester.identity import Requester
 from agent.clients.requester.request_builder import RequestDraft, require_within_limits
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.clients.requester.roots import KnownRoots

@@ -5,11 +5,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from agent.clients.requester.checks import MOST_PART_BYTES
-from agent.clients.requester.grades import Grade
+from agent.clients.requester.checks import MOST_PART_BYTES, AnswerSummary
 from agent.core.transfer import ReceiverLimits
 
-__all__ = ["AnswerSummary", "ReceiverEvent", "ReceiverEventKind", "ReceivingLimits"]
+__all__ = ["ReceiverEvent", "ReceiverEventKind", "ReceivingLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +65,10 @@ class ReceiverEventKind(enum.Enum):
     """A tip has arrived."""
     STOPPED = "stopped"
     """The device sends no more of it."""
+    REBUILT = "rebuilt"
+    """The index was made again from the folder. `detail` says why."""
     DELETED = "deleted"
     """Its files were deleted here, because its request's answers are stated to be deleted."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerSummary:
-    """Content of a complete answer. `from_ms`, `to_ms`: the span of its footage by the device's clock (UTC), 0 without
-    footage."""
-
-    grade: Grade
-    from_ms: int
-    to_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Final
 
 from agent.clients.media.confined import ConfinedMedia
+from agent.clients.requester.checks import Grade
 from agent.clients.requester.clips import DisclosedClip, DisclosedSegment, clips_of
 from agent.clients.requester.disclosure_folder import AnswerFolder
-from agent.clients.requester.grades import DisclosureGrades, Grade, grades_of
+from agent.clients.requester.grades import DisclosureGrades, grades_of
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.verification import Verification, VerifiedItem, examine
 from agent.errors import FormatError, StorageError

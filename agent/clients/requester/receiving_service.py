@@ -99,6 +99,8 @@ class DisclosureReceiver:
     def start(self) -> None:
         """Cleans up after a crash, and subscribes."""
         self._arrivals.sweep()
+        if self._requester.index.rebuilt:
+            self._say(ReceiverEvent(ReceiverEventKind.REBUILT, detail=self._requester.index.rebuilt))
         self._bus.subscribe(f"doorward/v1/up/{self._requester.id}/#")
 
     def step(self, timeout_s: float) -> BusEvent | None:

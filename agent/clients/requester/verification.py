@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from agent.clients.media.confined import ConfinedMedia
@@ -60,7 +59,6 @@ __all__ = [
     "Verification",
     "VerifiedItem",
     "examine",
-    "verify_disclosure",
 ]
 
 _SEALED_MANIFEST_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
@@ -70,17 +68,15 @@ Sink = Callable[[VerifiedItem, bytes], None]
 """Takes the opened media or JPEG of each part as it is checked. Discard all of it unless the verification is `ok`."""
 
 
-def verify_disclosure(folder: Path, disclosure: str) -> Verification:
-    """Runs all checks of one disclosure. Raises only if the folder cannot be read (`ConfigurationError`)."""
-    return examine(Requester.open(folder), disclosure)
-
-
 def _discard(_item: VerifiedItem, _data: bytes) -> None:
     """Discards the media, for a verification that writes no files."""
 
 
 def examine(requester: Requester, disclosure: str, sink: Sink = _discard) -> Verification:
-    """Runs `verify_disclosure`, and passes the opened media to `sink`."""
+    """Runs all checks of one disclosure, and passes the opened media to `sink`.
+
+    Raises only if the folder cannot be read (`ConfigurationError`).
+    """
     answer = AnswerFolder(requester.folder, disclosure)
     found = _VerificationState()
     with suppress(_CheckFailedError), ConfinedMedia() as media:

@@ -11,20 +11,24 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.requester.answer_index import ANSWER_TABLE, AnswerIndex, HeldDisclosure
 from agent.clients.requester.checks import ranges_of
 from agent.clients.requester.disclosure_folder import (
     AnswerFolder,
     DisclosureOrigin,
     ReceiveOutcome,
     answer_folders,
-    answer_folders_for,
 )
-from agent.clients.requester.disk_usage import DisclosureQuota, HeldDisclosure
+from agent.clients.requester.folder_index import FolderIndex
 from agent.core.transfer import PartSize, TransferState
 from agent.errors import ConfigurationError, StorageError
 
 ONE, TWO = "1" * 32, "2" * 32
 DEVICE = "ab" * 8
+
+
+def answers_in(folder: Path) -> AnswerIndex:
+    return AnswerIndex(FolderIndex(folder, (ANSWER_TABLE,)), folder)
 
 
 def size_of(data: bytes) -> PartSize:
@@ -61,14 +65,13 @@ def unreadable(folder: Path) -> Iterator[None]:
     "look",
     [
         lambda folder: list(answer_folders(folder)),
-        lambda folder: list(answer_folders_for(folder, b"one")),
         lambda folder: AnswerFolder(folder, ONE).origin(),
         lambda folder: AnswerFolder(folder, ONE).state,
         lambda folder: AnswerFolder(folder, ONE).request(),
         lambda folder: AnswerFolder(folder, ONE).receipt(),
         lambda folder: AnswerFolder(folder, ONE).sealed(),
     ],
-    ids=["list", "list for a request", "origin", "state", "request", "receipt", "sealed"],
+    ids=["list", "origin", "state", "request", "receipt", "sealed"],
 )
 def test_a_folder_that_may_not_be_read_is_named_and_not_taken_for_an_empty_one(
     tmp_path: Path, look: Callable[[Path], object]
@@ -80,6 +83,18 @@ def test_a_folder_that_may_not_be_read_is_named_and_not_taken_for_an_empty_one(
         look(tmp_path)
     assert "permissions" in str(refused.value.remedy)
     look(tmp_path)
+
+
+def test_the_list_of_answers_forgets_none_because_their_folder_cannot_be_read(tmp_path: Path) -> None:
+    begun(tmp_path)
+    answers = answers_in(tmp_path)
+    assert len(answers) == 1
+    (tmp_path / "disclosures").rename(tmp_path / "moved")
+    (tmp_path / "disclosures").symlink_to("disclosures")
+    for look in (answers.reconcile, lambda: answers.reconcile(DEVICE)):
+        with pytest.raises(StorageError, match=r"disclosures.*symbolic links"):
+            look()
+        assert len(answers) == 1
 
 
 def test_a_folder_that_leads_to_itself_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
@@ -155,12 +170,10 @@ def test_the_answers_to_one_request_are_found_among_all(tmp_path: Path) -> None:
         begun(tmp_path, name).adopt(request)
     (tmp_path / "disclosures" / "notes").mkdir()
     assert [each.disclosure for each in answer_folders(tmp_path)] == [ONE, TWO]
-    assert [each.disclosure for each in answer_folders_for(tmp_path, b"two")] == [TWO]
-    assert list(answer_folders_for(tmp_path, b"three")) == []
 
 
 def test_a_disclosure_that_left_no_folder_takes_no_room_after_its_end(tmp_path: Path) -> None:
-    quota = DisclosureQuota(tmp_path)
+    quota = answers_in(tmp_path)
     for name in (ONE, TWO):
         quota.put(name, HeldDisclosure(DEVICE, "", 100, 1, live=True))
     begun(tmp_path, TWO)
@@ -169,7 +182,8 @@ def test_a_disclosure_that_left_no_folder_takes_no_room_after_its_end(tmp_path: 
     quota.ended(TWO)
     stored = sum(each.stat().st_size for each in AnswerFolder(tmp_path, TWO).path.iterdir())
     assert (quota.of_door(DEVICE).size_bytes, quota.live(DEVICE, "")) == (stored, ())
-    assert quota.of(DEVICE, "") == quota.total() == quota.of_door(DEVICE)
+    assert quota.of(DEVICE, "") == quota.of_door(DEVICE)
+    assert (quota.total().disclosures, quota.total().size_bytes) == (1, stored)
     assert quota.of(DEVICE, "", but=TWO).disclosures == quota.total(but=TWO).disclosures == 0
 
 

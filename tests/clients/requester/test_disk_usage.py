@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import shutil
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +11,8 @@ import msgspec
 import pytest
 
 from agent.clients.requester import messages
+from agent.clients.requester.answer_index import HeldDisclosure, QuotaUsage
 from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
-from agent.clients.requester.disk_usage import DisclosureQuota, HeldDisclosure, QuotaUsage, request_key
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.news import ReceiverEventKind, ReceivingLimits
 from agent.core.media import Gop
@@ -223,20 +222,21 @@ def test_an_account_is_what_lies_on_the_disk(requester: Requester, asked: SentRe
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure).end(TransferState.COMPLETE)
     (requester.folder / "disclosures" / ("9" * 32)).mkdir()
-    holdings = DisclosureQuota(requester.folder)
+    holdings = requester.answers
+    before = holdings.total()
     holdings.put("8" * 32, HeldDisclosure("a", "b", 5, 2, live=True))
-    assert holdings.total() == QuotaUsage(1, 5, 2)
-    holdings.count_again()
-    key = request_key(asked.envelope)
+    assert holdings.total() == QuotaUsage(2, before.size_bytes + 5)
+    holdings.reconcile()
+    key = asked.request.id
     usage = holdings.of(house.device_id, key)
     assert (usage.disclosures, usage.parts) == (1, len(disclosure.parts))
     assert usage.size_bytes > size_of(disclosure)
-    assert holdings.of_door(house.device_id) == holdings.total() == usage, "what was moved away is gone"
+    assert holdings.of_door(house.device_id) == usage
+    assert holdings.total() == dataclasses.replace(usage, parts=0), "what was moved away is gone"
     assert holdings.of(house.device_id, key, but=disclosure.id) == QuotaUsage()
     assert holdings.live(house.device_id, key) == ()
     holdings.remove(disclosure.id)
     assert len(holdings) == 0
-    assert key == hashlib.sha256(asked.envelope).hexdigest()
 
 
 # -- at the edges ------------------------------------------------------------------------------------------------------

@@ -212,10 +212,13 @@ def test_a_key_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
 
 
 def test_requests_are_listed_by_their_ids_and_nothing_else_is(requester: Requester) -> None:
-    assert list(requester.request_ids()) == []
+    assert requester.request_ids() == []
+    asked = sorted(messages.make_request(requester, question(case=case), now_s=NOW_S).id for case in ("1", "2", "3"))
     for name in ("ab" * 16, "notes", "AB" * 16):
-        (requester.folder / "requests" / name).mkdir(parents=True)
-    assert list(requester.request_ids()) == ["ab" * 16]
+        (requester.folder / "requests" / name).mkdir()
+    assert requester.request_ids() == asked
+    assert requester.request_ids(asked[1]) == requester.request_ids(asked[1][:12]) == [asked[1]]
+    assert requester.request_ids("g") == []
 
 
 # -- a key that is not in a file ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from agent.clients.opening import rewrap
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.incoming_tips import is_tip, open_tip, tips
+from agent.clients.requester.incoming_tips import is_tip, open_tip
 from agent.core.media import Gop
 from agent.core.transfer import TransferState
 from agent.core.vault.age.recipients import parse_recipient
@@ -83,7 +83,7 @@ def one_of(house: House, kind: PartKind) -> Stored:
 def test_words_are_read_and_name_no_camera(requester: Requester) -> None:
     folder = laid(requester, words(requester))
     assert is_tip(folder)
-    assert list(tips(requester.folder)) == [TIP]
+    assert requester.answers.tips() == [TIP]
     opened = open_tip(requester, TIP)
     assert (opened.text, opened.device, opened.files) == ("A white van.", None, ())
 

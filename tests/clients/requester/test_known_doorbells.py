@@ -16,7 +16,7 @@ from agent.clients.owner.stolen_notice import stolen_notice
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.verification import CheckKind, Verification, verify_disclosure
+from agent.clients.requester.verification import CheckKind, Verification, examine
 from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.media import Gop
@@ -57,7 +57,7 @@ def test_what_is_first_seen_is_called_so_and_nothing_more_is_claimed(
     assert verification.ok
     assert "only its own key vouches for its first list" in said_by(verification, CheckKind.OWNERS)
     remember(requester, verification)
-    assert "first seen with this answer" in said_by(verify_disclosure(requester.folder, answer.id), CheckKind.OWNERS)
+    assert "first seen with this answer" in said_by(examine(requester, answer.id), CheckKind.OWNERS)
     opened = open_disclosure(requester, answer.id, now_s=NOW_S)
     report = opened.report.read_text()
     assert "could name other owners" in report

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.clients.media.join import probe
+from agent.clients.requester.checks import Grade
 from agent.clients.requester.disclosure_folder import AnswerFolder
-from agent.clients.requester.grades import Grade
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.opened_answer import opened_answer
 from agent.core.timebase import ClockQuality

@@ -13,21 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.clients.requester import messages
+from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
-from agent.clients.requester.grades import Grade
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.incoming import IncomingDisclosures
-from agent.clients.requester.incoming_tips import open_tip, tips
+from agent.clients.requester.incoming_tips import open_tip
 from agent.clients.requester.known_doorbells import KnownDoorbells
-from agent.clients.requester.news import AnswerSummary
 from agent.clients.requester.receiving_service import (
     DisclosureReceiver,
     ReceiverEvent,
     ReceiverEventKind,
     ReceivingLimits,
 )
-from agent.clients.requester.verification import verify_disclosure
+from agent.clients.requester.verification import examine
 from agent.core.bus import MessageReceived
 from agent.core.media import Gop
 from agent.core.timebase import seconds
@@ -124,7 +123,7 @@ def test_a_disclosure_arrives_whole_verified_and_acknowledged(
     assert door.finished is not None
     assert door.finished.outcome is TransferOutcome.DELIVERED
     assert kept(requester, door.disclosure)
-    assert verify_disclosure(requester.folder, door.disclosure.id).ok
+    assert examine(requester, door.disclosure.id).ok
     assert desk.kinds == [ReceiverEventKind.CONNECTED, ReceiverEventKind.BEGUN, ReceiverEventKind.COMPLETE]
     (known,) = KnownDoorbells(requester.folder).all()
     assert (known.id, known.first) == (door.disclosure.device, door.disclosure.id)
@@ -134,7 +133,7 @@ def test_a_disclosure_arrives_whole_verified_and_acknowledged(
         asked.request.id,
         door.disclosure.sizes[0].sha256,
     )
-    assert verify_disclosure(requester.folder, door.disclosure.id).receipt == last  # kept as it was signed
+    assert examine(requester, door.disclosure.id).receipt == last  # kept as it was signed
     promised = [receipt.retention_days for receipt in door.receipts if receipt.state is ReceiptState.COMPLETE]
     assert promised == [asked.request.retention_days] * len(promised), "a receipt repeats the promise of the request"
 
@@ -282,7 +281,7 @@ def test_a_lie_in_the_manifest_is_refused_before_any_footage_is_taken(
     outcome = folder.outcome()
     assert outcome is not None
     assert "No trusted key" in outcome.reason
-    assert not verify_disclosure(requester.folder, door.disclosure.id).ok
+    assert not examine(requester, door.disclosure.id).ok
 
 
 def test_a_disclosure_under_another_id_than_signed_is_refused(
@@ -433,7 +432,7 @@ def test_what_a_revocation_stopped_stays_unopened(
     play(clock, desk, door, until=lambda: ReceiverEventKind.BEGUN in desk.kinds)
     door.sender.stop()
     play(clock, desk, door, until=lambda: ReceiverEventKind.STOPPED in desk.kinds)
-    assert not verify_disclosure(requester.folder, door.disclosure.id).ok
+    assert not examine(requester, door.disclosure.id).ok
 
 
 def test_requests_signed_by_another_process_are_published_by_a_running_service(
@@ -621,7 +620,7 @@ def test_a_tip_whose_footage_is_not_the_recorded_one_is_refused_and_stays_refuse
     assert outcome is not None
     assert (outcome.state, "differs from the record" in outcome.reason) == ("refused", True)
     assert (door.receipts[-1].state, door.receipts[-1].request) == (ReceiptState.REFUSED, TIP)
-    assert list(tips(requester.folder)) == []
+    assert requester.answers.tips() == []
     assert ReceiverEventKind.TIP not in desk.kinds
     again = send_again(desk, broker, requester, door, clock)
     assert (again.chunks, again.receipts[-1].state) == ([], ReceiptState.REFUSED)
@@ -675,7 +674,7 @@ def test_parts_that_are_not_the_announced_ones_are_refused_and_never_opened(
     assert outcome is not None
     assert (outcome.state, outcome.reason) == ("refused", "Its parts differ from their announced hashes.")
     assert 1 not in AnswerFolder(requester.folder, disclosure.id).sealed()
-    assert not verify_disclosure(requester.folder, disclosure.id).ok
+    assert not examine(requester, disclosure.id).ok
     assert KnownDoorbells(requester.folder).all() == ()
 
 
@@ -822,7 +821,7 @@ def test_every_event_names_its_disclosure_its_sender_and_its_time(
         assert told[kind].at_ms >= NOW_S * 1000, kind
     complete = told[ReceiverEventKind.COMPLETE]
     assert (complete.disclosure, complete.request) == (good.id, asked.request.id)
-    verification = verify_disclosure(requester.folder, good.id)
+    verification = examine(requester, good.id)
     assert complete.answer == AnswerSummary(
         Grade.SEGMENTS,
         min(each.span.start_ms for each in verification.items),

@@ -17,7 +17,7 @@ from agent.clients.requester.checks import CheckKind
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.verification import Verification, verify_disclosure
+from agent.clients.requester.verification import Verification, examine
 from agent.core.media import Gop
 from agent.core.transfer import TransferState
 from agent.errors import ConfigurationError
@@ -218,11 +218,11 @@ def test_what_was_refused_when_it_arrived_says_so(requester: Requester, asked: S
     disclosure = house.disclose(asked)
     folder = lay_down(requester, asked, disclosure)
     (folder.path / "request.dsse").unlink()
-    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert "request that this disclosure answers is still unknown" in failed.said
     folder.end(TransferState.REFUSED, "It is larger than this machine takes.")
-    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert "was refused when it arrived" in failed.said
 
@@ -240,7 +240,7 @@ def test_a_receipt_that_we_did_not_sign_or_that_is_none_proves_nothing(
     )
     kind = type(complete).PAYLOAD_TYPE
     folder.keep_receipt(requester.sign(kind, complete))
-    assert verify_disclosure(requester.folder, disclosure.id).receipt == complete
+    assert examine(requester, disclosure.id).receipt == complete
     withdrawal = samples.EVERY_MESSAGE["withdrawal"]
     for data in (
         envelope.sign(kind, strictjson.encode(complete), STRANGER),
@@ -248,7 +248,7 @@ def test_a_receipt_that_we_did_not_sign_or_that_is_none_proves_nothing(
         requester.sign(Withdrawal.PAYLOAD_TYPE, complete),
     ):
         (folder.path / "receipt.dsse").write_bytes(data)
-        verification = verify_disclosure(requester.folder, disclosure.id)
+        verification = examine(requester, disclosure.id)
         assert verification.ok
         assert verification.receipt is None
 

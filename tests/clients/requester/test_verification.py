@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.clients.requester import messages
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
-from agent.clients.requester.verification import CheckKind, CheckOutcome, Verification, verify_disclosure
+from agent.clients.requester.verification import CheckKind, CheckOutcome, Verification, examine
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import root_of
 from agent.core.media import Gop
@@ -50,12 +50,13 @@ def lay_down(requester: Requester, asked: SentRequest, disclosure: Disclosure) -
     for number, part in enumerate(disclosure.parts):
         folder.part(number).write_bytes(part)
     folder.adopt(asked.envelope)
+    requester.answers.ended(disclosure.id)
     return folder
 
 
 def verified(requester: Requester, asked: SentRequest, disclosure: Disclosure) -> Verification:
     lay_down(requester, asked, disclosure)
-    return verify_disclosure(requester.folder, disclosure.id)
+    return examine(requester, disclosure.id)
 
 
 def test_an_honest_disclosure_holds_in_every_check(requester: Requester, asked: SentRequest, house: House) -> None:
@@ -335,7 +336,7 @@ def test_a_changed_byte_in_any_part_is_found(
         case _:
             data.append(0)
     folder.part(number).write_bytes(data)
-    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert failed.kind is (CheckKind.PARTS if number else CheckKind.ARRIVED)
 
@@ -351,7 +352,7 @@ def test_two_parts_that_changed_places_are_found(requester: Requester, asked: Se
 def test_a_missing_part_is_named_as_not_arrived(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure).part(4).unlink()
-    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert (failed.kind, failed.said) == (CheckKind.ARRIVED, "1 of 6 parts have not arrived.")
 
@@ -359,7 +360,7 @@ def test_a_missing_part_is_named_as_not_arrived(requester: Requester, asked: Sen
 def test_parts_that_nobody_announced_are_found(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure).part(6).write_bytes(disclosure.parts[1])
-    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert failed.kind is CheckKind.PARTS
 
@@ -377,13 +378,13 @@ def test_a_request_kept_beside_the_disclosure_must_be_the_signed_one(
     disclosure = house.disclose(asked)
     folder = lay_down(requester, asked, disclosure)
     folder.adopt(asked.envelope + b" ")
-    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert failed.kind is CheckKind.ARRIVED
 
 
 def test_a_disclosure_that_was_never_received_is_an_answer_and_no_crash(requester: Requester) -> None:
-    failed = verify_disclosure(requester.folder, secrets.token_hex(16)).failed
+    failed = examine(requester, secrets.token_hex(16)).failed
     assert failed is not None
     assert failed.kind is CheckKind.ARRIVED
 
@@ -399,7 +400,7 @@ def test_without_its_reply_identity_nothing_opens(
         path.unlink()
     else:
         path.write_text("" if damage == "empty" else House(0, name="elsewhere").identity.secret_text())
-    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert failed.kind is CheckKind.SEALED
 
@@ -482,7 +483,7 @@ def test_verifying_needs_no_network_and_writes_nothing(
 
     monkeypatch.setattr("socket.socket.connect", refuse)
     before = {path: path.stat().st_mtime_ns for path in sorted(requester.folder.rglob("*"))}
-    assert verify_disclosure(requester.folder, disclosure.id).ok
+    assert examine(requester, disclosure.id).ok
     assert {path: path.stat().st_mtime_ns for path in sorted(Path(requester.folder).rglob("*"))} == before
 
 
@@ -499,9 +500,9 @@ def test_more_files_that_do_not_open_than_a_receipt_can_list_are_no_disclosure(
     house = filmed(gops, Changes(media=lambda film: b"\0\0\0\x08free" if next(films) else film))
     disclosure = house.disclose(asked)
     assert verified(requester, asked, disclosure).ok
-    assert len(verify_disclosure(requester.folder, disclosure.id).unopened) == 1
+    assert len(examine(requester, disclosure.id).unopened) == 1
     monkeypatch.setattr("agent.clients.requester.verification.MOST_UNOPENED_RANGES", 0)
-    failed = verify_disclosure(requester.folder, disclosure.id).failed
+    failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert (failed.kind, "more than a receipt can list" in failed.said) == (CheckKind.FOOTAGE, True)
 
@@ -523,7 +524,7 @@ def test_a_receipt_counts_only_if_we_signed_it_for_the_whole_of_this_disclosure(
             envelope.sign(Receipt.PAYLOAD_TYPE, data, key) if key else requester.sign(Receipt.PAYLOAD_TYPE, receipt)
         )
         (folder.path / "receipt.dsse").write_bytes(signed)
-        return verify_disclosure(requester.folder, disclosure.id).receipt
+        return examine(requester, disclosure.id).receipt
 
     assert shown() == Receipt(**honest)  # type: ignore[arg-type]
     assert shown(STRANGER) is None

@@ -75,6 +75,7 @@ def _say_news(news: ReceiverEvent) -> None:
         ReceiverEventKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
         ReceiverEventKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
         ReceiverEventKind.TIP: f"A tip has arrived.  Read it: doorward requester tips {news.disclosure[:8]}",
+        ReceiverEventKind.REBUILT: f"The index was made again from the folder.  {news.detail}  Nothing is lost.",
         ReceiverEventKind.STOPPED: f"The device sends no more of disclosure {news.disclosure}.",
     }
     if news.kind in words:

@@ -24,7 +24,6 @@ from agent.clients.cli.requester.options import (
 )
 from agent.clients.requester import messages
 from agent.clients.requester.deletion import delete_answers
-from agent.clients.requester.disclosure_folder import answer_folders_for
 from agent.clients.requester.identity import Requester, RequesterProfile
 from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.publisher import LockHolder, connection_lock, is_published, publish
@@ -180,7 +179,7 @@ def deleted(
     """
     who = Requester.open(folder)
     request_id = _the_request(who, request_id)
-    held = list(answer_folders_for(folder, who.sent_request(request_id).envelope))
+    held = who.answers.to_request(who.sent_request(request_id).request.id)
     if held and not remove:
         raise ConfigurationError(
             f"{folder} still holds {counted(len(held), 'disclosure')} of this request.",
@@ -240,15 +239,15 @@ def bulletin(
 def _the_request(who: Requester, beginning: str) -> str:
     """Returns the id of our request that starts with `beginning`. Raises `ConfigurationError`, which lists the
     candidates."""
-    there = sorted(who.request_ids())
-    found = [name for name in there if beginning and name.startswith(beginning)]
+    found = who.request_ids(beginning) if beginning else []
     if len(found) == 1:
         return found[0]
+    there = found or who.request_ids()
     if not there:
         raise ConfigurationError(
             f"{who.folder} has sent no request yet.", remedy="Send one: doorward requester request"
         )
-    shown = "".join(f"\n    {name}" for name in found or there)
+    shown = "".join(f"\n    {name}" for name in there)
     raise ConfigurationError(
         f"{len(found) or 'No'} requests in {who.folder} start with '{beginning}'.",
         remedy=f"Name one by the beginning of its id:{shown}",

@@ -11,13 +11,12 @@ from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.requester.options import folder_option, now_s
 from agent.clients.promise import kept_in_words, onward_in_words
-from agent.clients.requester.disclosure_folder import answer_folders
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.incoming_tips import OpenedTip, is_tip, open_tip, tips
+from agent.clients.requester.incoming_tips import OpenedTip, open_tip
 from agent.clients.requester.known_doorbells import DoorbellHistory
 from agent.clients.requester.opened_disclosure import open_disclosure
-from agent.clients.requester.verification import CheckOutcome, Verification, verify_disclosure
+from agent.clients.requester.verification import CheckOutcome, Verification, examine
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.wire.disclosures import PartKind
@@ -34,7 +33,8 @@ def verify(folder: Path, disclosure: str | None, as_json: bool) -> int:
 
     Works offline.  The beginning of the id is enough.
     """
-    verification = verify_disclosure(folder, _disclosure(folder, disclosure))
+    who = Requester.open(folder)
+    verification = examine(who, _disclosure(who, disclosure))
     if as_json:
         emit_json(_verdict(verification))
     else:
@@ -53,7 +53,8 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
 
     If a check fails, the report names it, no video is written, and the exit status is 1.
     """
-    opened = open_disclosure(Requester.open(folder), _disclosure(folder, disclosure), now_s=now_s(), out=out)
+    who = Requester.open(folder)
+    opened = open_disclosure(who, _disclosure(who, disclosure), now_s=now_s(), out=out)
     verification = opened.verification
     if as_json:
         emit_json(
@@ -82,11 +83,13 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool)
     return 0 if verification.ok else 1
 
 
-def _disclosure(folder: Path, beginning: str | None) -> str:
-    listed = (each for each in answer_folders(folder) if each.disclosure.startswith(beginning or ""))
-    found = [each.disclosure for each in listed if not is_tip(each)]
+def _disclosure(who: Requester, beginning: str | None) -> str:
+    folder, found = who.folder, who.answers.beginning_with(beginning or "")
+    if not found:
+        who.answers.reconcile()  # a person may have put the folder there
+        found = who.answers.beginning_with(beginning or "")
     if len(found) == 1:
-        return found[0]
+        return found[0].disclosure
     if beginning is not None and not found:
         raise ConfigurationError(
             f"There is no disclosure {beginning} in {folder}.", remedy="Receive it first: doorward requester receive"
@@ -95,10 +98,16 @@ def _disclosure(folder: Path, beginning: str | None) -> str:
         raise ConfigurationError(
             "No disclosure has arrived yet.", remedy="Receive it first: doorward requester receive"
         )
-    shown = "".join(f"\n    {each}" for each in found)
+    shown = "".join(f"\n    {each.disclosure}" for each in found)
     raise ConfigurationError(
         f"There are {len(found)} disclosures in {folder}.", remedy=f"Name one by the beginning of its id:{shown}"
     )
+
+
+def _tips(who: Requester, beginning: str) -> list[str]:
+    if not who.answers.tips():
+        who.answers.reconcile()  # a person may have put the folders there
+    return [name for name in who.answers.tips() if name.startswith(beginning)]
 
 
 @click.command("tips")
@@ -114,7 +123,7 @@ def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> int
     belongs.
     """
     who = Requester.open(folder)
-    names = [name for name in tips(folder) if name.startswith(tip or "")]
+    names = _tips(who, tip or "")
     if tip is not None and len(names) != 1:
         raise ConfigurationError(f"There are {len(names)} tips '{tip}' in {folder}.", remedy="Give more of the id.")
     opened: list[OpenedTip] = []
