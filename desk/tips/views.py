@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Final
 
 from django.core.paginator import Paginator
@@ -54,7 +55,7 @@ def tip_page(request: DeskRequest, pk: int) -> HttpResponse:
         "tip": tip,
         "opened": opened,
         "files": [
-            (number, each, _CONTENT_TYPES.get(each.kind, ""))
+            (number, each, _CONTENT_TYPES.get(each.kind, ""), _moment(each.start_ms))
             for number, each in enumerate(opened.files if opened else ())
         ],
         "cases": Case.objects.filter(organisation=request.organisation, closed_at=None).order_by("-pk")[:200],
@@ -62,6 +63,10 @@ def tip_page(request: DeskRequest, pk: int) -> HttpResponse:
         "may_assign": request.may(Action.WORK_ON_CASES),
     }
     return render(request, "tips/tip.html", context)
+
+
+def _moment(at_ms: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
 
 
 @require_safe
