@@ -70,9 +70,7 @@ class HoldForm(forms.Form):
 class KeepForm(forms.Form):
     """The day until which an answer is kept. Empty for the promised day."""
 
-    day = forms.DateField(
-        label=gettext_lazy("Delete after"), required=False, widget=forms.DateInput(attrs={"type": "date"})
-    )
+    day = forms.DateField(required=False)
 
     def __init__(self, *args: Any, answer: Answer, **more: Any) -> None:
         super().__init__(*args, **more)

@@ -197,8 +197,10 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_answers(
     assert queries() == few
 
 
-def test_the_axis_has_no_decimal_comma_in_dutch(agency: Agency, case: Case) -> None:
+def test_the_pages_are_dutch_and_the_axis_has_no_decimal_comma(agency: Agency, case: Case) -> None:
     client = agency.client(Role.EVIDENCE_OFFICER)
     text = client.get(f"/cases/{case.pk}", headers={"accept-language": "nl"}).content.decode()
+    assert "Deur A" in text
+    assert "Wordt over 90 dagen verwijderd" in text
     assert "<svg" in text
     assert not re.search(r'(x|width)="[0-9]+,', text)  # SVG knows no decimal comma
