@@ -13,4 +13,5 @@ urlpatterns = [
     path("numbers", include("desk.numbers.urls")),
     path("accounts/", include("desk.people.sign_in_urls")),
     path("", include("desk.custody.urls")),
+    path("", include("desk.export.urls")),
 ]

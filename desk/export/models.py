@@ -1,4 +1,4 @@
-"""Exports of a case, and guest links to it."""
+"""Exports of a case, and guest links to chosen clips of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from desk.cases.models import Case
@@ -14,35 +15,54 @@ __all__ = ["Export", "GuestLink"]
 
 
 class GuestLink(models.Model):
-    """A time-limited link to a case for a person outside the organisation, for example a prosecutor."""
+    """A time-limited link to chosen clips, for a person outside the organisation, for example a prosecutor."""
+
+    PARTIES: ClassVar = (
+        ("prosecution", _("prosecution")),
+        ("defence", _("defence")),
+        ("court", _("court")),
+        ("other", _("other")),
+    )
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="guest_links")
+    recipient = models.CharField(_("for whom"), max_length=100)
+    party = models.CharField(_("party"), max_length=12, choices=PARTIES)
     token_sha256 = models.CharField(max_length=64, unique=True)
+    """The database holds only the hash, so a copy of it opens nothing."""
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     made_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
-    scope = models.JSONField(default=dict)
+    scope = models.JSONField(default=list)
+    """Disclosure and number of each chosen clip."""
 
     class Meta:
         ordering = ("-made_at",)
 
     def __str__(self) -> str:
-        return f"{self.case} ({self.pk})"
+        return f"guest link {self.pk} ({self.recipient})"
+
+    @property
+    def works(self) -> bool:
+        """True if the link has neither expired nor been revoked."""
+        return self.revoked_at is None and timezone.now() < self.expires_at
+
+    @property
+    def clips(self) -> set[tuple[str, int]]:
+        return {(str(disclosure), int(number)) for disclosure, number in self.scope}
 
 
 class Export(models.Model):
-    """One exported folder, report or certificate."""
+    """One export that left the desk. Its files are not kept: the sealed answers and the log can make it again."""
 
-    KINDS: ClassVar = (("evidence", _("evidence folder")), ("report", _("report")), ("certificate", _("certificate")))
+    KINDS: ClassVar = (("evidence", _("evidence folder")), ("report", _("report")))
 
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="exports")
     kind = models.CharField(max_length=16, choices=KINDS)
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
     sha256 = models.CharField(max_length=64)
-    path = models.CharField(max_length=240)
-    """Relative to the folder of the organisation."""
+    """Hash of SHA256SUMS in the folder, or of the report."""
 
     class Meta:
         ordering = ("-at",)

@@ -1,0 +1,76 @@
+"""A private folder for opened footage while an export is made: bounded, and wiped at its end.
+
+Opened films are the only plaintext that the desk writes to a disk. The folder is readable by the desk only and has a
+lock. A killed process cannot wipe its folder, so the next export wipes each folder without a living owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO, Final
+
+from django.conf import settings
+
+from agent.errors import StorageError
+from agent.platform import files
+
+__all__ = ["PrivateFolder", "require_room"]
+
+_PREFIX: Final = "export-"
+_LOCK: Final = "owner.lock"
+MOST_BYTES: Final = 32 << 30
+"""Most sealed bytes of one export. An opened export takes about three times as much: films, segments, evidence."""
+_OPENED_TIMES: Final = 3
+
+
+class PrivateFolder:
+    """The folder of one export. `close` wipes it."""
+
+    def __init__(self) -> None:
+        root = files.make_folder(settings.DATA / "cache")
+        with (root / _LOCK).open("wb") as making:  # so that no other export takes the new folder for an orphan
+            fcntl.flock(making, fcntl.LOCK_EX)
+            _wipe_orphans(root)
+            self._top = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))  # mode 0700
+            self._lock: IO[bytes] = (self._top / _LOCK).open("wb")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.path = files.make_folder(self._top / "export")
+
+    def close(self) -> None:
+        """Wipes the folder. May be called twice."""
+        shutil.rmtree(self._top, ignore_errors=True)
+        self._lock.close()
+
+    def __enter__(self) -> PrivateFolder:
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        self.close()
+
+
+def require_room(sealed_bytes: int) -> None:
+    """Raises `StorageError` if an export of that size is too large, or the disk has no room for it."""
+    if sealed_bytes > MOST_BYTES:
+        raise StorageError(
+            f"This case holds {sealed_bytes >> 30} GiB. One export has at most {MOST_BYTES >> 30} GiB.",
+            remedy="Export its answers in parts.",
+        )
+    root = files.make_folder(settings.DATA / "cache")
+    with files.storage_errors(root):
+        free = shutil.disk_usage(root).free
+    if free < sealed_bytes * _OPENED_TIMES:
+        raise StorageError(
+            "The disk of the desk has no room for this export.",
+            remedy=f"Free {(sealed_bytes * _OPENED_TIMES - free) // 1_000_000 + 1} MB, or export fewer answers.",
+        )
+
+
+def _wipe_orphans(root: Path) -> None:
+    for folder in root.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), (folder / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel released the lock of a process that ended
+            shutil.rmtree(folder, ignore_errors=True)

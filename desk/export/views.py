@@ -1,0 +1,218 @@
+"""Pages of exports and guest links, and the guest's own pages."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Generator
+from typing import Any, Final
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from agent.errors import DoorwardError
+from desk.cases.models import Case
+from desk.custody import log
+from desk.export import guests, words
+from desk.export.bundle import SUMS, ExportOptions, build_export, top_name
+from desk.export.case_content import sealed_bytes
+from desk.export.forms import ExportForm, ShareForm, clip_choices
+from desk.export.models import Export, GuestLink
+from desk.export.private_folder import PrivateFolder, require_room
+from desk.export.zip_stream import files_below, zip_pieces
+from desk.people.permissions import Action, DeskRequest, get_in, needs
+from desk.streaming import attachment, stream
+
+__all__ = [
+    "export_page",
+    "guest_door",
+    "guest_download",
+    "guest_page",
+    "report_pdf",
+    "revoke",
+    "share_page",
+]
+
+_ZIP: Final = "application/zip"
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Action.EXPORT)
+def export_page(request: DeskRequest, pk: int) -> HttpResponseBase:
+    """The choices of an export. A POST makes it and sends it as a ZIP."""
+    case = get_in(request.organisation, Case, pk)
+    form = ExportForm(request.POST or None, initial={"language": get_language()})
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _send_export(request, case, form.cleaned_data)
+        except DoorwardError as error:
+            form.add_error(None, str(error))
+    exports = Export.objects.filter(case=case).select_related("made_by")[:20]
+    context = {"case": case, "form": form, "exports": exports, "clips": len(clip_choices(case))}
+    return render(request, "export/export.html", context)
+
+
+@require_POST
+@needs(Action.EXPORT)
+def report_pdf(request: DeskRequest, pk: int) -> HttpResponseBase:
+    """The report alone, as PDF."""
+    case = get_in(request.organisation, Case, pk)
+    language = request.POST.get("language", "")
+    options = ExportOptions(language if language in ("en", "nl") else "en", str(request.user), int(time.time()))
+    try:
+        require_room(sealed_bytes(case))
+        with PrivateFolder() as private:
+            build_export(case, private.path, options)
+            data = (private.path / "report.pdf").read_bytes()
+    except DoorwardError as error:
+        messages.error(request, str(error))
+        return redirect("export:case", pk=pk)
+    _remember(request, case, "report", hashlib.sha256(data).hexdigest())
+    return attachment(data, name=f"{top_name(case.number)}.pdf", content_type="application/pdf")
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Action.SHARE)
+@sensitive_variables("token")
+def share_page(request: DeskRequest, pk: int) -> HttpResponse:
+    """The guest links of a case. A POST makes one and shows its address once."""
+    case = get_in(request.organisation, Case, pk)
+    form = ShareForm(request.POST or None, case=case)
+    address = ""
+    if request.method == "POST" and form.is_valid():
+        _link, token = guests.make_link(case, request.user, **form.cleaned_data)
+        address = f"https://{request.get_host()}{reverse('export:guest-door', args=[token])}"
+        form = ShareForm(case=case)
+    links = GuestLink.objects.filter(case=case).select_related("made_by")
+    return render(request, "export/share.html", {"case": case, "form": form, "links": links, "address": address})
+
+
+@require_POST
+@needs(Action.SHARE)
+def revoke(request: DeskRequest, pk: int) -> HttpResponse:
+    """Ends a guest link at once."""
+    link = get_in(request.organisation, GuestLink, pk, "case__organisation")
+    if guests.revoke_link(link, request.user):
+        messages.success(request, _("The link is revoked."))
+    return redirect("export:share", pk=link.case_id)
+
+
+def _send_export(request: DeskRequest, case: Case, chosen: dict[str, Any]) -> HttpResponseBase:
+    require_room(sealed_bytes(case))
+    private = PrivateFolder()
+    try:
+        options = ExportOptions(
+            chosen["language"],
+            str(request.user),
+            int(time.time()),
+            tuple(chosen["jurisdictions"]),
+            with_keys=chosen["with_keys"],
+        )
+        build_export(case, private.path, options)
+        sums = (private.path / SUMS).read_bytes()
+        detail = {"certificates": list(options.jurisdictions), "with_keys": options.with_keys}
+        # In the log before the first byte leaves, so that a broken connection cannot hide an export.
+        _remember(request, case, "evidence", hashlib.sha256(sums).hexdigest(), **detail)
+    except BaseException:
+        private.close()
+        raise
+    return _send(request, private, top_name(case.number))
+
+
+def _send(request: HttpRequest, private: PrivateFolder, top: str) -> HttpResponseBase:
+    """Returns the folder as a ZIP. The folder is wiped when the last byte has left, or the browser leaves."""
+    return stream(request, _zip_and_wipe(private, top), name=f"{top}.zip", content_type=_ZIP)
+
+
+def _zip_and_wipe(private: PrivateFolder, top: str) -> Generator[bytes, None, None]:
+    with private:
+        yield from zip_pieces(files_below(private.path, top))
+
+
+@transaction.atomic
+def _remember(request: DeskRequest, case: Case, kind: str, sha256: str, **detail: object) -> None:
+    Export.objects.create(case=case, kind=kind, made_by=request.user, sha256=sha256)
+    action = "case.exported" if kind == "evidence" else "report.exported"
+    log.record(
+        request.organisation, request.user, action, f"case {case.number}", case=case.number, sha256=sha256, **detail
+    )
+
+
+# The guest's pages: no account, no navigation, only the chosen clips.
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@sensitive_variables("token")
+def guest_door(request: HttpRequest, token: str) -> HttpResponse:
+    """A button that opens the link. A program that looks at addresses in a mail does not press it."""
+    if not guests.allow("token", request.META.get("REMOTE_ADDR", "")):
+        return _guest_answer(request, "export/guest_closed.html", {"busy": True}, 429)
+    link = guests.find_link(token)
+    if link is None:
+        return _guest_answer(request, "export/guest_closed.html", {}, 404)
+    if request.method == "POST":
+        guests.enter(request, link)
+        return redirect("export:guest")
+    return _guest_answer(request, "export/guest_door.html", {"link": link})
+
+
+@require_safe
+@never_cache
+def guest_page(request: HttpRequest) -> HttpResponse:
+    """The chosen clips with their times."""
+    link = guests.current_link(request)
+    if link is None:
+        return _guest_answer(request, "export/guest_closed.html", {}, 404)
+    allowed = link.clips
+    shown = [label for key, label in clip_choices(link.case) if _clip_key(key) in allowed]
+    context = {"link": link, "case": link.case, "clips": shown, "missing": len(allowed) - len(shown)}
+    return _guest_answer(request, "export/guest.html", context)
+
+
+@require_POST
+@never_cache
+def guest_download(request: HttpRequest) -> HttpResponseBase:
+    """The chosen clips as a ZIP: films, segments, report and table."""
+    link = guests.current_link(request)
+    if link is None:
+        return _guest_answer(request, "export/guest_closed.html", {}, 404)
+    if not guests.allow("use", str(link.pk)):
+        return _guest_answer(request, "export/guest_closed.html", {"busy": True}, 429)
+    present = {_clip_key(key) for key, _label in clip_choices(link.case)}
+    scope = link.clips & present
+    if not scope:
+        raise Http404
+    require_room(sealed_bytes(link.case, scope))
+    private = PrivateFolder()
+    try:
+        language = get_language() or "en"
+        options = ExportOptions(language, str(link.made_by), int(time.time()), with_custody=False, scope=scope)
+        build_export(link.case, private.path, options)
+        sums = hashlib.sha256((private.path / SUMS).read_bytes()).hexdigest()
+        clips = [f"{disclosure} {number}" for disclosure, number in sorted(scope)]
+        guests.record_use(link, "guest.downloaded", request, sha256=sums, clips=clips)
+    except BaseException:
+        private.close()
+        raise
+    return _send(request, private, top_name(link.case.number))
+
+
+def _clip_key(key: str) -> tuple[str, int]:
+    disclosure, _colon, number = key.partition(":")
+    return disclosure, int(number)
+
+
+def _guest_answer(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+    response = render(request, template, context | {"words": words}, status=status)
+    response["Referrer-Policy"] = "no-referrer"  # the address of the door holds the token
+    response["X-Robots-Tag"] = "noindex"
+    return response

@@ -1,0 +1,157 @@
+"""The folder of an export verifies with stock tools and the second reader, and holds what was chosen only."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.clients.media.join import probe
+from agent.core.media import Gop
+from desk.custody.keys import desk_key
+from desk.custody.log_file import check_extract
+from desk.export.bundle import ExportOptions, build_export, top_name
+from desk.export.case_content import sealed_bytes
+from desk.people.organisations import folder_of
+from tests.clients.requester.conftest import NOW_S, filmed
+from tests.desk.agencies import Agency
+from tests.desk.export.street import Street, make_case
+from tests.second_reader import custody
+from tests.second_reader.disclosure import read_disclosure
+
+INTEROP = Path(__file__).parents[2] / "interop"
+
+
+def exported(street: Street, folder: Path, **options: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    chosen = ExportOptions("en", "Eva Officer", NOW_S, **options)  # type: ignore[arg-type]
+    build_export(street.case, folder, chosen)
+    return folder
+
+
+def run(*command: str, cwd: Path, data: bytes | None = None) -> bytes:
+    return subprocess.run(command, cwd=cwd, input=data, capture_output=True, check=True, timeout=60).stdout
+
+
+def test_stock_tools_and_the_second_reader_verify_an_export_without_a_manual_step(
+    street: Street, tmp_path: Path
+) -> None:
+    folder = exported(street, tmp_path / "out", with_keys=True)
+    run("sha256sum", "--quiet", "-c", "SHA256SUMS", cwd=folder)
+    keys = {path.stem: path for path in (folder / "keys").iterdir()}
+    assert len(list((folder / "answers").iterdir())) == 2
+    for answer, row in ((folder / "answers" / row.disclosure_id, row) for row in street.answers):
+        bundle = answer / "bundle"
+        run("sha256sum", "--quiet", "-c", "SHA256SUMS", cwd=bundle)
+        signers = {"request": "requester", "manifest": "device", "approval": "owner"}
+        signers |= {path.stem: "device" for path in (bundle / "by-hand").glob("record-*.signed")}
+        assert len(signers) == 6
+        for name, signer in signers.items():
+            run(
+                "openssl", "pkeyutl", "-verify", "-pubin", "-inkey", f"{signer}.pem", "-rawin",
+                "-in", f"{name}.signed", "-sigfile", f"{name}.signature", cwd=bundle / "by-hand",
+            )  # fmt: skip
+        identity = keys[row.request_id].read_text().split()[-1]
+        parts = [path.read_bytes() for path in sorted((bundle / "parts").iterdir(), key=lambda path: int(path.stem))]
+        request = base64.b64decode(json.loads((bundle / "request.dsse").read_bytes())["payload"])
+        opened = read_disclosure(parts, identity, request)
+        segments = [media for kind, _id, media in opened if kind == "segment"]
+        shown = sorted((answer / "segments").iterdir())
+        assert [hashlib.sha256(media).digest() for media in segments] == [
+            hashlib.sha256(path.read_bytes()).digest() for path in shown
+        ]
+        assert all(probe(path).frames for path in shown)
+    assert all(each["action"] for each in custody.extract((folder / "custody-extract.json").read_bytes()))
+
+
+@pytest.mark.interop
+def test_another_age_implementation_opens_the_parts_with_the_exported_key(street: Street, tmp_path: Path) -> None:
+    """npm age-encryption, because Debian's age is older than hybrid keys."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed: apt-get install nodejs npm")
+    if not (INTEROP / "node_modules/age-encryption").is_dir():
+        pytest.skip("npm age-encryption is not installed: run `npm ci` in tests/interop")
+    folder = exported(street, tmp_path / "out", with_keys=True)
+    row = street.answers[0]
+    answer, key = folder / "answers" / row.disclosure_id, folder / "keys" / f"{row.request_id}.identity"
+    part = next(
+        each["part"]
+        for each in json.loads((answer / "bundle" / "bundle.json").read_bytes())["clips"][0]["segments"]
+        if each["mp4"].endswith("segment-001.mp4")
+    )
+    opened = tmp_path / "opened"
+    run(node, "open.mjs", str(key), str(answer / "bundle" / part), str(opened), cwd=INTEROP)
+    assert opened.read_bytes().startswith((answer / "segments" / "segment-001.mp4").read_bytes())
+
+
+def test_the_custody_extract_proves_the_acts_of_this_case_only(street: Street, agency: Agency, tmp_path: Path) -> None:
+    other = make_case(agency, "2027-0115", "Another")
+    other.ask()
+    folder = exported(street, tmp_path / "out")
+    _head, entries = check_extract((folder / "custody-extract.json").read_bytes(), desk_key())
+    assert [each.action for each in entries] == ["request.approved", "answer.received", "answer.received"]
+    assert {each.detail["case"] for each in entries} == {street.case.number}
+    assert not (folder / "keys").exists()
+
+
+def test_an_export_of_chosen_clips_holds_nothing_else(street: Street, tmp_path: Path) -> None:
+    chosen, other = street.answers
+    folder = exported(street, tmp_path / "out", scope={(chosen.disclosure_id, 2)}, with_custody=False)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    below = f"answers/{chosen.disclosure_id}"
+    assert names == {
+        "SHA256SUMS", "files.csv", "report.html", "report.pdf",
+        f"{below}/clips/clip-02.mp4", f"{below}/pictures/clip-02.jpg", f"{below}/segments/segment-003.mp4",
+    }  # fmt: skip
+    text = (folder / "report.html").read_text()
+    assert "chosen clips only" in text
+    assert other.disclosure_id not in text
+    assert "Custody of the case" not in text
+    assert sealed_bytes(street.case, {(chosen.disclosure_id, 2)}) < sealed_bytes(street.case)
+
+
+def test_the_table_lists_each_file_with_its_hashes(street: Street, tmp_path: Path) -> None:
+    folder = exported(street, tmp_path / "out")
+    rows = list(csv.DictReader(io.StringIO((folder / "files.csv").read_bytes().decode("utf-8-sig"))))
+    assert len(rows) == 2 * 5
+    for row in rows:
+        if row["kind"] == "segment":
+            path = folder / "answers" / row["answer"] / "segments" / f"segment-{int(row['number']):03}.mp4"
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == row["SHA-256 opened"]
+
+
+def test_an_answer_that_no_longer_verifies_is_named_and_the_others_go_on(
+    agency: Agency, gops: list[Gop], tmp_path: Path
+) -> None:
+    street = make_case(agency, "2027-0116", "")
+    asked = street.ask()
+    good = street.answer(asked, filmed(gops, name="good"))
+    bad = street.answer(asked, filmed(gops, name="bad"))
+    quarantined = street.answer(asked, filmed(gops, name="lies"))
+    quarantined.state, quarantined.reason = "quarantined", "It was sealed to another <b>key</b>."
+    quarantined.save()
+    part = folder_of(agency.organisation) / "disclosures" / bad.disclosure_id / "1.age"
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    folder = exported(street, tmp_path / "out")
+    text = (folder / "report.html").read_text()
+    assert "does not verify" in text
+    assert "another &lt;b&gt;key&lt;/b&gt;" in text
+    assert (folder / "answers" / good.disclosure_id / "all.mp4").is_file()
+    assert not (folder / "answers" / bad.disclosure_id / "all.mp4").exists()
+    assert not (folder / "answers" / quarantined.disclosure_id).exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [("2027-0114", "case-2027-0114"), ("../../etc", "case-etc"), ("A/B 7", "case-A-B-7"), ("…", "case-export")],
+)
+def test_a_case_number_becomes_a_plain_name(number: str, name: str) -> None:
+    assert top_name(number) == name

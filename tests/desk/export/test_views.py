@@ -1,0 +1,218 @@
+"""Exports and guest links in a browser: who may, what leaves, and what the custody log says of it."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+from django.utils import timezone
+
+from desk.custody.models import Entry
+from desk.export import guests
+from desk.export.models import Export, GuestLink
+from desk.people.organisations import folder_of
+from desk.people.roles import PERMISSIONS, Action, Role
+from tests.desk.agencies import Agency, browser
+from tests.desk.export.street import Street
+
+EXPORT = {"language": "en", "jurisdictions": ["us-fre-902", "nl-verklaring"], "with_keys": "on"}
+
+
+def acts(street: Street) -> list[str]:
+    rows = Entry.objects.filter(case_number=street.case.number).order_by("number")
+    return [row.action for row in rows if row.action.split(".")[0] in ("case", "report", "guest")]
+
+
+def unzipped(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def share(street: Street, **changed: object) -> tuple[str, Client]:
+    """The address of a new guest link, and the browser of its maker."""
+    clips = [f"{street.answers[0].disclosure_id}:2"]
+    form = {"recipient": "A. de Boer, OM", "party": "prosecution", "days": "7", "clips": clips} | changed
+    client = street.agency.client(Role.EVIDENCE_OFFICER)
+    page = client.post(f"/cases/{street.case.pk}/share", form).content.decode()
+    found = re.search(r"https://localhost(/guest/[\w-]{43})<", page)
+    assert found is not None, page
+    return found[1], client
+
+
+def opened(street: Street) -> Client:
+    """The browser of a guest who has opened the link."""
+    address, _client = share(street)
+    guest = browser()
+    assert guest.post(address).status_code == 302
+    return guest
+
+
+def test_only_the_named_roles_export_and_share_and_see_the_buttons(street: Street) -> None:
+    case = street.case.pk
+    for role in Role:
+        client = street.agency.client(role)
+        shown = client.get(f"/cases/{case}").content.decode()
+        for page, action in ((f"/cases/{case}/export", Action.EXPORT), (f"/cases/{case}/share", Action.SHARE)):
+            allowed = role in PERMISSIONS[action]
+            assert (f'href="{page}"' in shown) == allowed
+            assert client.get(page).status_code == (200 if allowed else 403)
+
+
+def test_a_case_of_another_organisation_is_not_found(street: Street, other_agency: Agency) -> None:
+    _address, _client = share(street)
+    client = other_agency.client(Role.EVIDENCE_OFFICER)
+    link = GuestLink.objects.get()
+    for page in (f"/cases/{street.case.pk}/export", f"/cases/{street.case.pk}/share"):
+        assert (client.get(page).status_code, client.post(page, EXPORT).status_code) == (404, 404)
+    assert client.post(f"/cases/{street.case.pk}/report.pdf").status_code == 404
+    assert client.post(f"/guest-links/{link.pk}/revoke").status_code == 404
+
+
+def test_an_export_is_in_the_log_before_it_leaves_and_its_folder_is_wiped(street: Street, data: Path) -> None:
+    client = street.agency.client(Role.EVIDENCE_OFFICER)
+    response = client.post(f"/cases/{street.case.pk}/export", EXPORT)
+    assert response["Content-Disposition"].startswith('attachment; filename="case-2027-0114.zip"')
+    entry = Entry.objects.latest("number")
+    assert (entry.action, entry.detail["with_keys"]) == ("case.exported", True)
+    made = unzipped(response.getvalue())
+    response.close()
+    top = "case-2027-0114"
+    assert {f"{top}/report.pdf", f"{top}/files.csv", f"{top}/custody-extract.json", f"{top}/SHA256SUMS"} <= set(made)
+    assert f"{top}/certificates/us-fre-902.pdf" in made
+    assert f"{top}/certificates/uk-section-9.pdf" not in made
+    assert f"{top}/keys/{street.asked[0].request.id}.identity" in made
+    assert Export.objects.get().sha256 == entry.detail["sha256"]
+    assert not list((data / "cache").glob("export-*"))
+    assert "case.exported" not in made[f"{top}/custody-extract.json"].decode()
+    assert Export.objects.get().sha256 in client.get(f"/cases/{street.case.pk}/export").content.decode()
+
+
+def test_a_browser_that_leaves_during_an_export_leaves_no_film_behind(street: Street, data: Path) -> None:
+    response = street.agency.client(Role.EVIDENCE_OFFICER).post(f"/cases/{street.case.pk}/export", EXPORT)
+    next(iter(response))
+    assert list((data / "cache").glob("export-*/export/answers/*/all.mp4"))
+    response.close()
+    assert not list((data / "cache").glob("export-*"))
+
+
+def test_the_report_alone_is_a_pdf_in_the_chosen_language(street: Street, data: Path) -> None:
+    client = street.agency.client(Role.SUPERVISOR)
+    response = client.post(f"/cases/{street.case.pk}/report.pdf", {"language": "nl"})
+    assert (response["Content-Type"], response.content[:5]) == ("application/pdf", b"%PDF-")
+    assert acts(street) == ["report.exported"]
+    assert not list((data / "cache").glob("export-*"))
+
+
+def test_an_export_that_fails_says_why_and_leaves_nothing_behind(
+    street: Street, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = street.agency.client(Role.SUPERVISOR)
+    monkeypatch.setattr("desk.export.private_folder.MOST_BYTES", 10)
+    page = client.post(f"/cases/{street.case.pk}/export", EXPORT)
+    assert "One export has at most" in page.content.decode()
+    page = client.post(f"/cases/{street.case.pk}/report.pdf", follow=True)
+    assert "One export has at most" in page.content.decode()
+    monkeypatch.undo()
+    (folder_of(street.agency.organisation) / "signing.key").chmod(0o644)
+    page = client.post(f"/cases/{street.case.pk}/export", EXPORT)
+    assert "signing.key" in page.content.decode()
+    assert (acts(street), list((data / "cache").glob("export-*"))) == ([], [])
+
+
+def test_a_guest_sees_and_takes_the_chosen_clips_only(street: Street) -> None:
+    guest = opened(street)
+    page = guest.get("/guest").content.decode()
+    assert page.count("<li>") == 1
+    assert "A. de Boer, OM" in page
+    assert guest.get("/guest")["Referrer-Policy"] == "no-referrer"
+    made = unzipped(guest.post("/guest/download").getvalue())
+    chosen = f"case-2027-0114/answers/{street.answers[0].disclosure_id}"
+    assert {name for name in made if "/answers/" in name} == {
+        f"{chosen}/clips/clip-02.mp4", f"{chosen}/pictures/clip-02.jpg", f"{chosen}/segments/segment-003.mp4",
+    }  # fmt: skip
+    assert "custody" not in "".join(made)
+    assert acts(street) == ["guest.made", "guest.opened", "guest.downloaded"]
+    entry = Entry.objects.latest("number")
+    assert entry.actor.endswith("(A. de Boer, OM)")
+    assert entry.detail["clips"] == [f"{street.answers[0].disclosure_id} 2"]
+
+
+def test_a_token_is_shown_once_and_only_its_hash_is_stored(street: Street) -> None:
+    address, client = share(street)
+    token = address.rpartition("/")[2]
+    assert token not in client.get(f"/cases/{street.case.pk}/share").content.decode()
+    assert token not in str(GuestLink.objects.values().get())
+    assert token not in str(list(Entry.objects.values()))
+
+
+def test_looking_at_the_address_uses_nothing_and_opening_it_gives_a_new_session(street: Street) -> None:
+    address, _client = share(street)
+    guest = browser()
+    page = guest.get(address)
+    assert (page.status_code, acts(street)) == (200, ["guest.made"])
+    assert guest.get("/guest").status_code == 404
+    guest.post(address)
+    assert guest.get("/guest").status_code == 200
+
+
+def test_a_guest_has_no_page_of_the_desk_and_a_person_who_opens_a_link_is_signed_out(street: Street) -> None:
+    address, client = share(street)
+    client.post(address)
+    assert client.get("/guest").status_code == 200
+    for page in ("/", f"/cases/{street.case.pk}/export", "/custody"):
+        assert client.get(page).status_code == 302
+
+
+def test_a_link_ends_when_it_is_revoked_or_expires_and_never_works_for_another_token(street: Street) -> None:
+    guest = opened(street)
+    link = GuestLink.objects.get()
+    officer = street.agency.client(Role.EVIDENCE_OFFICER)
+    assert officer.post(f"/guest-links/{link.pk}/revoke").status_code == 302
+    assert officer.post(f"/guest-links/{link.pk}/revoke").status_code == 302
+    assert (guest.get("/guest").status_code, guest.post("/guest/download").status_code) == (404, 404)
+    assert acts(street).count("guest.revoked") == 1
+
+    address, _client = share(street)
+    GuestLink.objects.filter(revoked_at=None).update(expires_at=timezone.now() - datetime.timedelta(seconds=1))
+    assert browser().get(address).status_code == 404
+    assert browser().post(address).status_code == 404
+    assert browser().get("/guest/" + "A" * 43).status_code == 404
+
+
+def test_clips_that_were_deleted_since_are_gone_for_the_guest_too(street: Street) -> None:
+    guest = opened(street)
+    street.answers[0].state = "deleted"
+    street.answers[0].save()
+    assert "1 clip was deleted since" in guest.get("/guest").content.decode()
+    assert guest.post("/guest/download").status_code == 404
+
+
+def test_a_link_to_clips_of_another_case_cannot_be_made(street: Street, agency: Agency) -> None:
+    client = agency.client(Role.EVIDENCE_OFFICER)
+    form = {"recipient": "X", "party": "court", "days": "7"}
+    for wrong in ({"clips": ["5f" * 16 + ":1"]}, {}, {"clips": [f"{street.answers[0].disclosure_id}:9"]}):
+        client.post(f"/cases/{street.case.pk}/share", form | wrong)
+    client.post(
+        f"/cases/{street.case.pk}/share", form | {"clips": [f"{street.answers[0].disclosure_id}:1"], "days": 999}
+    )
+    client.post(
+        f"/cases/{street.case.pk}/share",
+        form | {"clips": [f"{street.answers[0].disclosure_id}:1"], "recipient": "\u202e"},
+    )
+    assert not GuestLink.objects.exists()
+
+
+def test_tries_and_downloads_are_limited(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = opened(street)
+    cache.clear()
+    stranger = browser()
+    answers = [stranger.get("/guest/" + "A" * 43).status_code for _ in range(30)]
+    assert (answers[0], answers[-1]) == (404, 429)
+    monkeypatch.setattr(guests, "_USES", 0)
+    assert guest.post("/guest/download").status_code == 429
