@@ -96,6 +96,14 @@ class Broker(Section, frozen=True):
     """The part of the certificate's name after the dot, if the organisation has several connections."""
 
 
+class Token(Section, frozen=True):
+    """`[token]`: a PKCS#11 token for signing keys, for example an HSM or a smart card."""
+
+    module: Path
+    label: str
+    pin_file: Path
+
+
 class DeskConfig(Section, frozen=True):
     """The whole file."""
 
@@ -108,6 +116,7 @@ class DeskConfig(Section, frozen=True):
     oidc: tuple[Oidc, ...] = ()
     map: Map = Map()
     broker: Broker = Broker()
+    token: Token | None = None
 
     @property
     def address(self) -> str:

@@ -30,6 +30,7 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
         r"this environment sees picamera2",
         r"this node has no WebSocket",
         r"the runner needs sys\.monitoring",
+        r"SoftHSM is missing: install softhsm2",
     ),
     "something that set-up could not fetch or build here": (
         r"the public test vectors could not be fetched: make setup-test",

@@ -13,7 +13,16 @@ from django.utils.translation import gettext_lazy as _
 
 from desk.people.models import Membership, Organisation, Person
 
-__all__ = ["AccountForm", "AddPasskeyForm", "InvitationForm", "OneTimeLinkForm", "OrganisationForm", "RolesForm"]
+__all__ = [
+    "AccountForm",
+    "AddPasskeyForm",
+    "BundleForm",
+    "CertificateForm",
+    "InvitationForm",
+    "OneTimeLinkForm",
+    "OrganisationForm",
+    "RolesForm",
+]
 
 
 class OneTimeLinkForm(forms.Form):
@@ -96,6 +105,22 @@ class InvitationForm(RolesForm):
 
     email = forms.EmailField(label=_("E-mail address"))
     field_order = ("email", "roles")
+
+
+class BundleForm(forms.Form):
+    """The bundle of the root that vouches for the organisation."""
+
+    root = forms.CharField(
+        label=_("Public key of the root"), max_length=80, help_text=_("The root publishes it: ed25519:…")
+    )
+    bundle = forms.FileField(label=_("Bundle"), help_text=_("The file bundle.dsse that the root signed."))
+
+
+class CertificateForm(forms.Form):
+    """The certificate for the broker and the broker's authority."""
+
+    certificate = forms.FileField(label=_("Certificate"), help_text=_("The file that the broker's operator signed."))
+    authority = forms.FileField(label=_("Authority of the broker"), help_text=_("The file broker.pem."))
 
 
 class OrganisationForm(forms.ModelForm[Organisation]):

@@ -1,19 +1,37 @@
-"""Setting up an organisation: its row, its folder with keys, and its first admin."""
+"""Setting up an organisation: its row, its keys, its trust root, and its certificate for the broker."""
 
 from __future__ import annotations
 
+import tempfile
+import time
 from pathlib import Path
 
+from cryptography import x509
 from django.conf import settings
 from django.db import transaction
 
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.keys import Signer
+from agent.clients.requester.roots import KnownRoots
+from agent.errors import ConfigurationError
+from agent.platform import files
+from agent.platform.certificates import common_name, require_for_key, signing_request
 from agent.wire.fields import Kind
+from agent.wire.trust import TrustedRequester
 from desk.custody import log
 from desk.people.models import Membership, Organisation, Person
 from desk.people.roles import Role
+from desk.tokens import token_signer
 
-__all__ = ["folder_of", "requester_of", "set_up"]
+__all__ = [
+    "certificate_request",
+    "connection_name",
+    "folder_of",
+    "import_bundle",
+    "requester_of",
+    "set_up",
+    "take_certificate",
+]
 
 
 def folder_of(organisation: Organisation) -> Path:
@@ -24,14 +42,90 @@ def folder_of(organisation: Organisation) -> Path:
 
 def requester_of(organisation: Organisation) -> Requester:
     """Returns the requester that the organisation is. Raises `ConfigurationError` with the remedy."""
-    return Requester.open(folder_of(organisation))
+    folder = folder_of(organisation)
+    is_in_token = not (folder / "signing.key").exists() and settings.DESK.token is not None
+    return Requester.open(folder, _token_signer(organisation) if is_in_token else None)
+
+
+def _token_signer(organisation: Organisation) -> Signer | None:
+    token = settings.DESK.token
+    return token_signer(token, organisation.requester_id) if token else None
 
 
 @transaction.atomic
 def set_up(organisation: Organisation, admin: Person) -> None:
-    """Stores a new organisation with its keys, and makes `admin` its first member."""
+    """Stores a new organisation with its keys, and makes `admin` its first member. Raises `ConfigurationError`.
+
+    With a token in desk.toml, the signing key is made there.
+    """
     organisation.save()
     Membership.objects.create(person=admin, organisation=organisation, role=Role.ADMIN)
-    log.record(organisation, admin, "organisation.made", organisation.requester_id)
+    signer = _token_signer(organisation)
+    place = "token" if signer else "file"
+    log.record(organisation, admin, "organisation.made", organisation.requester_id, key=place)
     # Last, because files do not roll back: a failure before leaves no folder that would block another try.
-    Requester.create(folder_of(organisation), organisation.requester_id, Kind(organisation.kind))
+    Requester.create(
+        folder_of(organisation),
+        organisation.requester_id,
+        Kind(organisation.kind),
+        signer=signer,
+        retention_days=organisation.retention_days,
+        language=organisation.language,
+    )
+
+
+@transaction.atomic
+def import_bundle(organisation: Organisation, by: Person, root: str, bundle: bytes) -> TrustedRequester:
+    """Takes the bundle of the root with the public key `root`, which vouches for the organisation.
+
+    Raises `ConfigurationError` with the remedy, for example if the bundle lists another key.
+    """
+    listed = KnownRoots(requester_of(organisation)).accept(root.strip(), bundle, int(time.time()))
+    organisation.trust_root = listed.root
+    organisation.save(update_fields=["trust_root"])
+    log.record(organisation, by, "organisation.trust-root", listed.root, name=listed.name)
+    return listed
+
+
+def certificate_request(organisation: Organisation) -> bytes:
+    """Returns the signing request for the broker's operator, in PEM. The key stays in the organisation's folder."""
+    tls = files.make_folder(folder_of(organisation)) / "tls"
+    files.make_folder(tls)
+    return signing_request(tls / "key.pem", connection_name(organisation))
+
+
+@transaction.atomic
+def take_certificate(organisation: Organisation, by: Person, certificate: bytes, authority: bytes) -> None:
+    """Stores the certificate that the broker's operator signed, and the broker's authority.
+
+    Raises `ConfigurationError` if the certificate is for another key or name.
+    """
+    tls, name = folder_of(organisation) / "tls", connection_name(organisation)
+    with tempfile.TemporaryDirectory(dir=tls.parent) as trial:  # nothing is replaced by a wrong file
+        path = Path(trial) / "certificate.pem"
+        files.write(path, certificate)
+        require_for_key(path, tls / "key.pem")
+        if common_name(path) != name:
+            raise ConfigurationError(
+                f"The certificate is for {common_name(path)}, not for {name}.",
+                remedy="Send the newest signing request to the broker's operator.",
+            )
+        _check_authority(authority)
+    log.record(organisation, by, "organisation.certificate", name)
+    files.write(tls / "authority.pem", authority)
+    files.write(tls / "certificate.pem", certificate)
+
+
+def _check_authority(authority: bytes) -> None:
+    try:
+        x509.load_pem_x509_certificate(authority)
+    except ValueError as error:
+        raise ConfigurationError(
+            "The authority is not a certificate in PEM.", remedy="Take the operator's file broker.pem."
+        ) from error
+
+
+def connection_name(organisation: Organisation) -> str:
+    """Returns the name under which the desk connects to the broker."""
+    worker: str = settings.DESK.broker.worker
+    return f"{organisation.requester_id}.{worker}" if worker else organisation.requester_id

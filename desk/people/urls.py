@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from desk.people import views
+from desk.people import organisation_views, views
 
 app_name = "people"
 urlpatterns = [
     path("", views.start, name="start"),
     path("link/<str:token>", views.one_time_link, name="one-time-link"),
     path("no-organisation", views.no_organisation, name="no-organisation"),
-    path("organisation/new", views.new_organisation, name="new-organisation"),
-    path("organisation", views.organisation_page, name="organisation"),
+    path("organisation/new", organisation_views.new_organisation, name="new-organisation"),
+    path("organisation", organisation_views.organisation_page, name="organisation"),
+    path("organisation/trust-root", organisation_views.trust_root, name="trust-root"),
+    path("organisation/request.csr", organisation_views.certificate_request, name="certificate-request"),
+    path("organisation/tips.recipient", organisation_views.tips_recipient, name="tips-recipient"),
+    path("organisation/certificate", organisation_views.certificate, name="certificate"),
     path("people", views.people_page, name="people"),
     path("people/<int:pk>", views.member_page, name="member"),
     path("people/<int:pk>/remove", views.remove_member, name="remove-member"),

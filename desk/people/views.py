@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from agent.errors import DoorwardError, RequestError
-from desk.people import members, one_time_links, organisations
-from desk.people.forms import AccountForm, InvitationForm, OneTimeLinkForm, OrganisationForm, RolesForm
+from agent.errors import RequestError
+from desk.people import members, one_time_links, readiness
+from desk.people.forms import AccountForm, InvitationForm, OneTimeLinkForm, RolesForm
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
 from desk.people.permissions import CHOSEN, Action, DeskRequest, get_in, needs
 from desk.people.sign_in_log import record_for_all
@@ -29,8 +29,9 @@ _BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 @require_safe
 @needs(Action.USE_DESK)
 def start(request: DeskRequest) -> HttpResponse:
-    """The first page after sign-in."""
-    return render(request, "people/start.html")
+    """The first page after sign-in. An admin sees what the organisation still needs."""
+    needed = readiness.missing(request.organisation) if request.may(Action.MANAGE_ORGANISATION) else []
+    return render(request, "people/start.html", {"missing": needed})
 
 
 @sensitive_variables("token")
@@ -60,37 +61,6 @@ def one_time_link(request: HttpRequest, token: str) -> HttpResponse:
 def no_organisation(request: HttpRequest) -> HttpResponse:
     """The page of a person who is in no organisation."""
     return render(request, "people/no_organisation.html")
-
-
-@require_http_methods(["GET", "POST"])
-@login_required
-def new_organisation(request: HttpRequest) -> HttpResponse:
-    """The first admin of the desk sets up an organisation."""
-    person = _person(request)
-    if not person.is_superuser:
-        raise PermissionDenied
-    form = OrganisationForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            organisations.set_up(form.save(commit=False), person)
-        except DoorwardError as error:
-            form.add_error(None, str(error))
-        else:
-            messages.success(request, _("The organisation is set up."))
-            return redirect("people:start")
-    return render(request, "people/organisation.html", {"form": form, "is_new": True})
-
-
-@require_http_methods(["GET", "POST"])
-@needs(Action.MANAGE_ORGANISATION)
-def organisation_page(request: DeskRequest) -> HttpResponse:
-    """Name and rules of the organisation."""
-    form = OrganisationForm(request.POST or None, instance=request.organisation)
-    if request.method == "POST" and form.is_valid():
-        form.save()
-        messages.success(request, _("Saved."))
-        return redirect("people:organisation")
-    return render(request, "people/organisation.html", {"form": form, "is_new": False})
 
 
 @require_http_methods(["GET", "POST"])
@@ -173,7 +143,7 @@ def withdraw_invitation(request: DeskRequest, pk: int) -> HttpResponse:
 @login_required
 def account(request: HttpRequest) -> HttpResponse:
     """A person's name, language, passkeys and sessions."""
-    person = _person(request)
+    person = signed_in_person(request)
     form = AccountForm(request.POST or None, instance=person)
     if request.method == "POST" and form.is_valid():
         form.save()
@@ -192,7 +162,7 @@ def account(request: HttpRequest) -> HttpResponse:
 @login_required
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     """Ends every session of the person, this one included."""
-    person = _person(request)
+    person = signed_in_person(request)
     person.sessions_valid_from = timezone.now()
     person.save(update_fields=["sessions_valid_from"])
     record_for_all(person, "person.signed-out-everywhere")
@@ -204,7 +174,7 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
 @login_required
 def choose(request: HttpRequest, pk: int) -> HttpResponse:
     """Goes on in another organisation of the person."""
-    organisation = Organisation.objects.filter(memberships__person=_person(request), pk=pk).first()
+    organisation = Organisation.objects.filter(memberships__person=signed_in_person(request), pk=pk).first()
     if organisation:
         request.session[CHOSEN] = organisation.pk
     return redirect("people:start")
@@ -214,7 +184,7 @@ def _link(request: HttpRequest, token: str) -> str:
     return request.build_absolute_uri(reverse("people:one-time-link", args=[token]))
 
 
-def _person(request: HttpRequest) -> Person:
+def signed_in_person(request: HttpRequest) -> Person:
     if not isinstance(request.user, Person):
         raise PermissionDenied
     return request.user

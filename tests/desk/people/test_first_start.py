@@ -38,7 +38,7 @@ def test_the_first_admin_comes_by_the_link_and_sets_up_the_organisation(data: Pa
     answer = client.post(f"/link/{token}", ADMIN, follow=True)
     assert answer.redirect_chain[-1][0] == "/no-organisation"
     answer = client.post("/organisation/new", ORGANISATION, follow=True)
-    assert answer.redirect_chain == [("/", 302)]
+    assert answer.redirect_chain == [("/organisation", 302)]
     assert Person.objects.get().email == "noor@rijnstad.example"
     organisation = Organisation.objects.get()
     assert Requester.open(data / "organisations" / "rijnstad-police").id == "rijnstad-police"

@@ -1,0 +1,139 @@
+"""Pages of an organisation: its set-up, its rules, its trust root and its certificate for the broker."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from agent.clients.requester.identity import TIPS_RECIPIENT
+from agent.errors import DoorwardError
+from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES
+from desk.custody import log
+from desk.people import organisations, readiness
+from desk.people.forms import BundleForm, CertificateForm, OrganisationForm
+from desk.people.permissions import Action, DeskRequest, needs
+from desk.people.views import signed_in_person
+
+__all__ = [
+    "certificate",
+    "certificate_request",
+    "new_organisation",
+    "organisation_page",
+    "tips_recipient",
+    "trust_root",
+]
+
+_PEM_LIMIT_BYTES = 64 * 1024
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def new_organisation(request: HttpRequest) -> HttpResponse:
+    """The first admin of the desk sets up an organisation."""
+    person = signed_in_person(request)
+    if not person.is_superuser:
+        raise PermissionDenied
+    form = OrganisationForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            organisations.set_up(form.save(commit=False), person)
+        except DoorwardError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, _("The organisation is set up."))
+            return redirect("people:organisation")
+    return render(request, "people/new_organisation.html", {"form": form})
+
+
+@require_http_methods(["GET", "POST"])
+@needs(Action.MANAGE_ORGANISATION)
+def organisation_page(request: DeskRequest) -> HttpResponse:
+    """Rules of the organisation, and the steps before its first request."""
+    form = OrganisationForm(request.POST or None, instance=request.organisation)
+    if request.method == "POST" and form.is_valid():
+        changed = ", ".join(form.changed_data)
+        form.save()
+        log.record(request.organisation, request.user, "organisation.changed", changed or "nothing")
+        messages.success(request, _("Saved."))
+        return redirect("people:organisation")
+    return _organisation(request, form=form)
+
+
+@require_POST
+@needs(Action.MANAGE_ORGANISATION)
+def trust_root(request: DeskRequest) -> HttpResponse:
+    """Imports the bundle of the root that vouches for the organisation."""
+    form = BundleForm(request.POST, request.FILES)
+    if form.is_valid():
+        bundle = form.cleaned_data["bundle"].read(BUNDLE_ENVELOPE_LIMIT_BYTES + 1)
+        try:
+            listed = organisations.import_bundle(request.organisation, request.user, form.cleaned_data["root"], bundle)
+        except DoorwardError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, _("The root lists you as %(name)s.") % {"name": listed.name})
+            return redirect("people:organisation")
+    return _organisation(request, bundle_form=form)
+
+
+@require_safe
+@needs(Action.MANAGE_ORGANISATION)
+def certificate_request(request: DeskRequest) -> HttpResponse:
+    """The signing request for the broker's operator, as a file."""
+    return _file(organisations.certificate_request(request.organisation), "request.csr")
+
+
+@require_safe
+@needs(Action.MANAGE_ORGANISATION)
+def tips_recipient(request: DeskRequest) -> HttpResponse:
+    """The recipient of tips for the root's list, as a file."""
+    return _file((organisations.folder_of(request.organisation) / TIPS_RECIPIENT).read_bytes(), TIPS_RECIPIENT)
+
+
+@require_POST
+@needs(Action.MANAGE_ORGANISATION)
+def certificate(request: DeskRequest) -> HttpResponse:
+    """Takes the certificate for the broker."""
+    form = CertificateForm(request.POST, request.FILES)
+    if form.is_valid():
+        given = [form.cleaned_data[name].read(_PEM_LIMIT_BYTES) for name in ("certificate", "authority")]
+        try:
+            organisations.take_certificate(request.organisation, request.user, *given)
+        except DoorwardError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, _("The desk connects with this certificate."))
+            return redirect("people:organisation")
+    return _organisation(request, certificate_form=form)
+
+
+def _file(data: bytes, name: str) -> HttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(data, content_type="application/octet-stream", headers=headers)
+
+
+def _organisation(
+    request: DeskRequest,
+    form: OrganisationForm | None = None,
+    bundle_form: BundleForm | None = None,
+    certificate_form: CertificateForm | None = None,
+) -> HttpResponse:
+    organisation = request.organisation
+    try:
+        key = organisations.requester_of(organisation).key.text
+    except DoorwardError:
+        key = ""  # the step says what is wrong
+    context = {
+        "form": form or OrganisationForm(instance=organisation),
+        "bundle_form": bundle_form or BundleForm(),
+        "certificate_form": certificate_form or CertificateForm(),
+        "steps": readiness.steps(organisation),
+        "key": key,
+        "connection": organisations.connection_name(organisation),
+    }
+    return render(request, "people/organisation.html", context)

@@ -1,0 +1,153 @@
+"""Setting up an organisation: keys, trust root, certificate for the broker, and the words about what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import override_settings
+
+from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.trust_bundles import make_bundle
+from desk.config import Broker, DeskConfig
+from desk.custody.models import Entry
+from desk.people import organisations, readiness
+from desk.people.roles import Role
+from tests.desk.agencies import Agency
+
+NOW = datetime.now(UTC)
+LIST = """
+version = 1
+[[requesters]]
+id = "{id}"
+name = "Rijnstad Police"
+kind = "police"
+regions = [{{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }}]
+[[requesters.keys]]
+key = "{key}"
+from = 2020-01-01
+until = 2199-12-31
+"""
+
+
+def bundle_for(agency: Agency, folder: Path, key: str = "") -> tuple[str, bytes]:
+    """A root that vouches for the agency: its public key and its bundle."""
+    root = make_key(folder / "root.key")
+    requester = organisations.requester_of(agency.organisation)
+    listed = folder / "list.toml"
+    listed.write_text(LIST.format(id=requester.id, key=key or requester.key.text))
+    return root.text, make_bundle(listed, FileSigner(load_key(folder / "root.key")), issued_s=int(NOW.timestamp()))
+
+
+def steps_of(agency: Agency) -> dict[str, bool]:
+    agency.organisation.refresh_from_db()
+    return {step.name: step.done for step in readiness.steps(agency.organisation)}
+
+
+@pytest.fixture
+def broker() -> Iterator[None]:
+    with override_settings(DESK=DeskConfig(broker=Broker(host="broker.example.org", worker="desk"))):
+        yield
+
+
+def upload(agency: Agency, path: str, files: dict[str, bytes], **more: str) -> Any:
+    sent: dict[str, Any] = {name: SimpleUploadedFile(name, data) for name, data in files.items()}
+    return agency.client(Role.ADMIN).post(path, sent | more)
+
+
+def test_the_page_says_what_a_new_organisation_needs(agency: Agency) -> None:
+    page = agency.client(Role.ADMIN).get("/organisation").content.decode()
+    assert steps_of(agency) == {
+        "Signing key": True,
+        "Trust root": False,
+        "Broker": False,
+        "Certificate for the broker": False,
+        "A person who asks": True,
+        "Another person who approves": True,
+    }
+    assert "Send the lines below to the root" in page
+    assert organisations.requester_of(agency.organisation).key.text in page
+    assert "Before the first request" in agency.client(Role.ADMIN).get("/").content.decode()
+    assert "Before the first request" not in agency.client(Role.ASKER).get("/").content.decode()
+
+
+def test_the_root_s_bundle_is_imported(agency: Agency, tmp_path: Path) -> None:
+    root, bundle = bundle_for(agency, tmp_path)
+    answer = upload(agency, "/organisation/trust-root", {"bundle": bundle}, root=f" {root}\n")
+    assert answer.status_code == 302
+    assert steps_of(agency)["Trust root"]
+    assert Entry.objects.filter(action="organisation.trust-root").count() == 1
+
+
+def test_a_bundle_for_another_key_is_refused_with_the_remedy(agency: Agency, tmp_path: Path) -> None:
+    stranger = make_key(tmp_path / "stranger.key")
+    root, bundle = bundle_for(agency, tmp_path, key=stranger.text)
+    page = upload(agency, "/organisation/trust-root", {"bundle": bundle}, root=root).content.decode()
+    assert "does not list the key" in page
+    assert not steps_of(agency)["Trust root"]
+    garbage = upload(agency, "/organisation/trust-root", {"bundle": b"x" * 4_000_000}, root=root)
+    assert garbage.status_code == 200
+
+
+def test_the_broker_s_operator_signs_the_key_that_stays_here(agency: Agency, broker: None, tmp_path: Path) -> None:
+    client = agency.client(Role.ADMIN)
+    request = client.get("/organisation/request.csr").content
+    pki = BrokerPki.create(tmp_path / "broker", NOW)
+    signed = pki.add_requester("rijnstad-police.desk", NOW, request=request)
+    given = {"certificate": signed.certificate.read_bytes(), "authority": signed.authority.read_bytes()}
+    assert upload(agency, "/organisation/certificate", given).status_code == 302
+    assert steps_of(agency)["Certificate for the broker"]
+    assert steps_of(agency)["Broker"]
+    tls = organisations.folder_of(agency.organisation) / "tls"
+    assert (tls / "certificate.pem").read_bytes() == given["certificate"]
+    assert (tls / "key.pem").stat().st_mode & 0o077 == 0
+
+
+def test_a_wrong_certificate_replaces_nothing(
+    agency: Agency, other_agency: Agency, broker: None, tmp_path: Path
+) -> None:
+    request = agency.client(Role.ADMIN).get("/organisation/request.csr").content
+    pki = BrokerPki.create(tmp_path / "broker", NOW)
+    worker = pki.add_requester("rijnstad-police.laptop", NOW, request=request)
+    authority = worker.authority.read_bytes()
+    for certificate, words in (
+        (worker.certificate.read_bytes(), "is for rijnstad-police.laptop"),
+        (authority, "is not for the key"),
+        (b"no certificate", "not a certificate"),
+    ):
+        answer = upload(agency, "/organisation/certificate", {"certificate": certificate, "authority": authority})
+        assert words in answer.content.decode().replace("&#x27;", "'")
+    assert not (organisations.folder_of(agency.organisation) / "tls" / "certificate.pem").exists()
+
+
+def test_with_the_two_person_rule_one_person_is_not_enough(agency: Agency) -> None:
+    for role, person in agency.people.items():
+        if role not in (Role.ADMIN, Role.SUPERVISOR):
+            person.memberships.all().delete()
+    assert steps_of(agency)["A person who asks"]  # a supervisor may ask
+    assert not steps_of(agency)["Another person who approves"]
+    agency.organisation.two_person_rule = False
+    agency.organisation.save()
+    assert "Another person who approves" not in steps_of(agency)
+
+
+def test_the_rules_are_changed_and_logged_and_the_name_is_not(agency: Agency) -> None:
+    words = {
+        "name": "Rijnstad Politie",
+        "requester_id": "evil",
+        "kind": "court",
+        "language": "nl",
+        "retention_days": "14",
+    }
+    assert agency.client(Role.ADMIN).post("/organisation", words).status_code == 302
+    agency.organisation.refresh_from_db()
+    found = agency.organisation
+    assert (found.name, found.requester_id, found.kind) == ("Rijnstad Politie", "rijnstad-police", "police")
+    assert (found.language, found.two_person_rule, found.retention_days) == ("nl", False, 14)
+    entry = Entry.objects.get(action="organisation.changed")
+    assert "two_person_rule" in entry.object
