@@ -162,6 +162,12 @@ def test_requests_what_they_ask_and_every_answer_to_them(home: Home, looking: Lo
     people.go("ana", "/history")
     people.run("ana", 'await page.getByRole("heading", {name: "Complete and unchanged"}).waitFor();')
     looking.at(people, "ana", "history")
+    bars = people.run(
+        "ana",
+        """return page.evaluate(() => [...document.querySelectorAll(".chart rect")].map((each) => each.getBBox())
+             .map(({width, height, y}) => [width, height, y + height]).filter(([, height]) => height));""",
+    )
+    assert bars == [[30, 45, 100], [30, 45, 55]], "one yes and one no in this month, one upon the other"
     people.go("ana", "/tips")
     people.run("ana", 'await page.getByRole("heading", {name: "Send a tip", level: 1}).waitFor();')
     looking.at(people, "ana", "tip")
@@ -302,6 +308,6 @@ def test_every_part_of_the_settings_and_what_stands_behind_a_lock(home: Home, lo
     people.run(
         "ana",
         """await page.locator('nav a[href="/timeline"]').click();
-           await page.getByRole("heading", {name: "That did not work"}).waitFor();""",
+           await page.getByRole("heading", {name: "The doorbell does not answer"}).waitFor();""",
     )
     looking.at(people, "ana", "trouble")

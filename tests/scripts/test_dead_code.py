@@ -30,7 +30,6 @@ CALLED_BY_LIBRARIES = {
 """Names that a library reads."""
 
 READ_BY_TESTS = {
-    "OwnerSession": "an owner's session of the link, which tests serve to commands like a forwarded control socket",
     "WRITTEN_BY": "the declaration of a thread's attributes, which tests check (platform.thread_owners)",
     "diagram": "the consent table as a diagram, which a test compares with docs/consent.md",
     "open_stream": "the streaming reader, which the public age vectors try",

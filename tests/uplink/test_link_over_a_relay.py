@@ -271,11 +271,18 @@ def test_the_page_may_connect_to_its_own_relay_and_to_nothing_else(world: World)
         assert sources == f"connect-src 'self' wss://127.0.0.1:{world.broker.web_port}"
 
 
-def test_the_doctor_reaches_the_relay_and_says_what_is_wrong_with_it(world: World) -> None:
+def test_the_doctor_reaches_the_relay_and_says_what_is_wrong_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     configuration = world.door.solo._owned.file
     found = list(check_relay(configuration, NOW))
-    assert [each.health for each in found] == [CheckStatus.FINE] * 2, found
+    assert [each.health for each in found] == [CheckStatus.FINE] * 2 + [CheckStatus.POOR], found
     assert "accepts our certificate" in found[0].message
+    assert "does not trust the certificate" in found[2].message
+    monkeypatch.setenv("SSL_CERT_FILE", str(world.broker.directory / "authorities" / "broker.pem"))
+    found = list(check_relay(configuration, NOW))
+    assert [each.health for each in found] == [CheckStatus.FINE] * 4, found
+    assert "this machine trusts" in found[2].message
     assert list(check_relay(msgspec.structs.replace(configuration, remote=None), NOW)) == []
     assert configuration.remote is not None
     without = msgspec.structs.replace(configuration.remote, key=Path("/nonexistent"))
@@ -286,6 +293,19 @@ def test_the_doctor_reaches_the_relay_and_says_what_is_wrong_with_it(world: Worl
     away = [each for each in check_relay(configuration, NOW) if each.health is CheckStatus.BAD]
     assert away
     assert away[0].remedy
+    assert "cannot be reached from here" in list(check_relay(configuration, NOW))[-1].message
+
+
+def test_the_doctor_notices_that_the_address_for_browsers_is_another_service(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(world.broker.directory / "authorities" / "broker.pem"))
+    configuration = world.door.solo._owned.file
+    assert configuration.remote is not None
+    other = msgspec.structs.replace(configuration.remote, url=f"wss://127.0.0.1:{world.broker.link_port}")
+    found = list(check_relay(msgspec.structs.replace(configuration, remote=other), NOW))
+    assert found[-1].health in (CheckStatus.BAD, CheckStatus.POOR)
+    assert found[-1].subject == "relay for browsers"
 
 
 def test_without_sessions_the_relay_gets_pings_only_at_most_a_kilobyte_a_minute(world: World) -> None:

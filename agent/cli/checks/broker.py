@@ -12,6 +12,7 @@ import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -30,6 +31,11 @@ _WAIT_S = 5.0
 _WANTED = b"bbr"
 """As `BusSettings.congestion` has it."""
 _SILENT_S = 10.0
+_WEB = "relay for browsers"
+_UPGRADE = (
+    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: ZG9vcndhcmQgZG9jdG9yMQ==\r\n\r\n"
+)
 _OF_NO_VERSION = b"\x10\x0d\0\4MQTT\x7f\2\0\0\0\0\0"
 """A CONNECT with version 127 of MQTT. A broker must reject it (MQTT 5.0, 3.1.2.2), which requires that it accepted our
 certificate first. It opens no session, so the session of a running doorbell continues."""
@@ -67,6 +73,7 @@ def check_relay(configuration: Configuration, now: datetime.datetime) -> Iterato
         return
     yield from _permissions(key)
     yield from _connect("relay", settings, context, now)
+    yield from _web_address(remote.url, now)
 
 
 def check_congestion_control(wanted: bytes = _WANTED) -> Finding:
@@ -82,6 +89,39 @@ def check_congestion_control(wanted: bytes = _WANTED) -> Finding:
         f"{got.decode()}, not {wanted.decode()}: with packet loss, an upload takes ten times as long.",
         "Run sudo modprobe tcp_bbr and again 'make install', which loads it at every start.",
     )
+
+
+def _web_address(url: str, now: datetime.datetime) -> Iterator[Finding]:
+    """Connects as a phone's browser does, with the authorities that this machine trusts."""
+    place = urlsplit(url)
+    host, port = place.hostname or "", place.port or 443
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_WAIT_S) as plain,
+            ssl.create_default_context().wrap_socket(plain, server_hostname=host) as link,
+        ):
+            shown = x509.load_der_x509_certificate(link.getpeercert(binary_form=True) or b"")
+            link.sendall(_UPGRADE.format(path=place.path or "/", host=place.netloc).encode())
+            answer = link.recv(64)
+    except ssl.SSLCertVerificationError as error:
+        yield poor(
+            _WEB,
+            f"This machine does not trust the certificate of {url}: {error.verify_message}.",
+            "Browsers refuse it too, unless each phone has its authority. Use a certificate of a public authority.",
+        )
+        return
+    except OSError as error:
+        yield poor(
+            _WEB,
+            f"{url} cannot be reached from here: {error.strerror or error}.",
+            "Phones away from home connect there. Try it from another network.",
+        )
+        return
+    if not answer.startswith(b"HTTP/1.1 101"):
+        yield bad(_WEB, f"{url} does not speak MQTT over WebSocket.", "Check the relay's listener for browsers.")
+        return
+    yield fine(_WEB, f"{url} answers with a certificate that this machine trusts.")
+    yield _dates(f"{_WEB}'s certificate", "It", shown, now)
 
 
 def _dates(subject: str, name: str, certificate: x509.Certificate, now: datetime.datetime) -> Finding:

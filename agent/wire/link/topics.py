@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["MAX_FRAME_BYTES", "LinkTopic", "is_account", "link_filter", "parse_link_topic"]
+__all__ = ["MAX_FRAME_BYTES", "LinkTopic", "client_topic", "is_account", "link_filter", "parse_link_topic"]
 
 MAX_FRAME_BYTES: Final = 15_360
 """With its topic, a frame fits a packet of 16 KiB."""
@@ -38,6 +38,11 @@ class LinkTopic:
 def is_account(name: str) -> bool:
     """Returns whether `name` can be a level of the topics: no slash and no wildcard."""
     return re.fullmatch(_ACCOUNT, name) is not None
+
+
+def client_topic(account: str, address: str, session: str) -> str:
+    """Returns the topic of a client's session without its last level, `in` or `out`."""
+    return f"{_ROOT}/{account}/{address}/{session}"
 
 
 def link_filter(account: str, address: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.wire.link.topics import LinkTopic, is_account, link_filter, parse_link_topic
+from agent.wire.link.topics import LinkTopic, client_topic, is_account, link_filter, parse_link_topic
 
 ACCOUNT, ADDRESS, SESSION = "a1" * 8, "cd" * 16, "ef" * 16
 IN = f"doorward/v1/link/{ACCOUNT}/{ADDRESS}/{SESSION}/in"
@@ -14,6 +14,7 @@ def test_a_topic_to_the_doorbell_gives_the_one_to_its_client() -> None:
     parsed = parse_link_topic(IN)
     assert parsed == LinkTopic(ACCOUNT, ADDRESS, SESSION)
     assert str(parsed) == f"{IN.removesuffix('in')}out"
+    assert f"{client_topic(ACCOUNT, ADDRESS, SESSION)}/in" == IN
     assert link_filter(ACCOUNT, ADDRESS) == IN.replace(SESSION, "+")
     assert len(IN) < 200
     assert IN.count("/") <= 7

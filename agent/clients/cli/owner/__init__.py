@@ -57,6 +57,9 @@ COMMANDS = {
         "agent.clients.cli.owner.bulletins:bulletins", "Read the safety messages of requesters you trust."
     ),
     "trust": LazyCommand("agent.clients.cli.owner.trust:trust", "Choose the requesters who may ask you for footage."),
+    "relay": LazyCommand(
+        "agent.clients.cli.owner.relay:relay", "Learn the relay of a device, to reach it from another network."
+    ),
     "ledger": LazyCommand(
         "agent.clients.cli.owner.ledger:ledger", "Read the device's ledger, verified from the first entry."
     ),
@@ -75,4 +78,10 @@ def owner() -> None:
     \b
     ssh -N -L /tmp/doorward.sock:/var/lib/doorward/custodian/control.sock root@HOST &
     doorward owner status --device /tmp/doorward.sock
+
+    From another network, go through the device's relay (docs/remote.md). At home once, then from anywhere:
+
+    \b
+    doorward owner relay
+    doorward owner status --relay front-door
     """

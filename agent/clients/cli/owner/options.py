@@ -3,9 +3,10 @@ id."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import click
 
@@ -25,6 +26,7 @@ __all__ = [
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _STATE: Final = Path("/var/lib/doorward")
+_ANSWER: Final = "doorward.passphrase"
 
 
 def keys_option(command: _Command) -> _Command:
@@ -42,7 +44,21 @@ def keys_option(command: _Command) -> _Command:
 
 
 def device_option(command: _Command) -> _Command:
-    """Adds `--device SOCKET` as the argument `device`."""
+    """Adds `--device SOCKET` and `--relay NAME` as the argument `device`: a socket in both cases."""
+
+    @functools.wraps(command)
+    def run(*values: Any, device: Path, relay: str | None, **options: Any) -> Any:
+        if relay is None:
+            return command(*values, device=device, **options)
+        from agent.clients.cli.owner.relay import relayed_socket
+
+        with relayed_socket(options.get("folder", DEFAULT_FOLDER), relay) as place:
+            return command(*values, device=place, **options)
+
+    relayed = click.option(
+        "--relay", metavar="NAME", envvar="DOORWARD_RELAY", show_envvar=True,
+        help="Reach the device of this name through its relay (see 'doorward owner relay').",
+    )(cast(_Command, run))  # fmt: skip
     return click.option(
         "--device",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -51,7 +67,7 @@ def device_option(command: _Command) -> _Command:
         show_default="this machine's",
         show_envvar=True,
         help="The device's control socket.",
-    )(command)
+    )(relayed)
 
 
 def control_socket(state: Path) -> Path:
@@ -73,8 +89,12 @@ def load_keys(folder: Path) -> OwnerKeys:
 
 
 def ask_passphrase() -> str:
-    answer: str = click.prompt("Passphrase of your keys", hide_input=True, err=True)
-    return answer
+    """Asks once for each command: `--relay` loads the keys a second time."""
+    context = click.get_current_context(silent=True)
+    answers = context.find_root().meta if context is not None else {}
+    if _ANSWER not in answers:
+        answers[_ANSWER] = click.prompt("Passphrase of your keys", hide_input=True, err=True)
+    return str(answers[_ANSWER])
 
 
 def match_one(what: str, start: str, names: Iterable[str]) -> str:
