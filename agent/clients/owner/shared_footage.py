@@ -21,18 +21,20 @@ from typing import Final
 
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import AgeIdentity
+from agent.clients.owner.review import request_payload
 from agent.clients.owner.segment_sources import DeviceVault
 from agent.clients.owner.sync import DeviceChannel, SyncedDevice
 from agent.core.disclosure.releasing import stored_file
 from agent.core.ledger.entries import EntryKind, LedgerEntry
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
-from agent.errors import DoorwardError, FormatError, OpenError
-from agent.ipc.control_operations import GetApproval
+from agent.errors import DoorwardError, FormatError, OpenError, RequestError
+from agent.ipc.control_operations import GetApproval, GetRequest
 from agent.wire import envelope, strictjson
 from agent.wire.control import decode_approval
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import PublicKey
+from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
     STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
@@ -80,6 +82,9 @@ class SharedFootage:
     begun_ms: int | None
     unlisted: UnlistedReason | None = None
     """The reason if `items` is None."""
+    asked: FootageRequest | None = None
+    """The request with the promises that the owner approved, by the hash in the approval. It is known even if its
+    requester is no longer trusted. None for a tip, and if the device keeps it no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,20 @@ def shared_of(
     chosen = _chosen(signed, yes, entries, met.key)
     seconded = _second(second, signed, chosen, entries, met)
     items = tuple(_items(chosen, _records(lines, met.key)))
-    return SharedFootage(disclosure, signed.by, seconded, _looked_up(link, met, items), begun_ms)
+    asked = _asked(link, yes, chosen, identity) if isinstance(chosen, Approval) else None
+    return SharedFootage(disclosure, signed.by, seconded, _looked_up(link, met, items), begun_ms, asked=asked)
+
+
+def _asked(link: DeviceChannel, yes: LedgerEntry, approval: Approval, identity: AgeIdentity) -> FootageRequest | None:
+    """Returns the request that the approval names. The device calls it by its id, or by the hash of its payload."""
+    for name in filter(None, (yes.request, approval.request)):
+        try:
+            payload, _ = request_payload(link.fetch(GetRequest(name))[0], name, identity)
+        except (RequestError, FormatError):
+            continue
+        if hashlib.sha256(payload).hexdigest() == approval.request:
+            return strictjson.decode(payload, FootageRequest)
+    return None
 
 
 def _opened(sealed: bytes, identity: AgeIdentity) -> bytes | None:

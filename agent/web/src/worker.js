@@ -484,6 +484,11 @@ const operations = {
       found = await sharedOf(id, ledger, now, key);
       if (found.unlisted !== "others") break;
     }
+    if (found?.request && request) {
+      const { request: approved } = found;
+      const asked = await firstThatOpens((key) => reviewing.approvedRequest(request, approved, key)).catch(() => null);
+      return { ...found, promise: asked && reviewing.promiseIn(asked) };
+    }
     return found;
   },
 

@@ -152,6 +152,7 @@ def test_what_left_is_read_although_the_requester_is_no_longer_trusted(
     assert door("trust", "remove-root", samples.ROOT_KEY.text).status == 0
     done = door("review", request)
     assert segments[1] in done.out
+    assert "harbour-police states: it keeps what you share for 180 days" in done.out
     assert done.status != 0
 
 

@@ -387,11 +387,14 @@ class FakeDevice:
         return {"position": self.position}
 
     def on_request(self, body: bytes, id: str) -> dict[str, Any]:
-        asked = self.requests[id]
+        asked = self.requests.get(id)
+        if asked is None:
+            raise RequestError(f"There is no request {id}.")
+        stored = [name for name in asked.segments if name in self.stored]
         return {
             "sealed": self.sealed(asked.envelope), "payload_sha256": asked.payload_sha256, "state": asked.state.value,
-            "certain": True, "segments": list(asked.segments), "disclosure": asked.disclosure,
-            "records": [self.stored[name].signed.line.decode() for name in asked.segments],
+            "certain": True, "segments": stored, "disclosure": asked.disclosure,
+            "records": [self.stored[name].signed.line.decode() for name in stored],
             "first": asked.first and asked.first[0].decode(), "waits_s": asked.waits_s,
             "receipt": asked.receipt and self.sealed(asked.receipt),
             "deletion": asked.deletion and self.sealed(asked.deletion),

@@ -60,6 +60,19 @@ def test_an_owner_reads_exactly_what_was_approved_with_the_times_of_its_records(
     assert (found.by, found.co_approver, found.begun_ms) == ("anna", None, None)
 
 
+def test_the_promises_that_an_owner_approved_are_those_of_the_request_that_the_approval_names(home: Home) -> None:
+    choose(home)
+    kept = home.device.requests[home.request]
+    found = left(home).asked
+    assert found == kept.request
+    # A device that shows another request now cannot change what was promised. The list itself stays readable.
+    kept.envelope = signed_request(retention_days=3650)
+    assert left(home).asked is None
+    assert left(home).items
+    home.device.lies["request"] = lambda answer, body: ({**answer, "sealed": ""}, body)
+    assert left(home).asked is None
+
+
 def test_the_ledger_says_when_its_first_byte_left(home: Home) -> None:
     disclosure = choose(home)
     home.device.now_ms += 5000

@@ -71,9 +71,7 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         emit_json(as_document(seen, written) | told)
         return
     show(seen, written)
-    _say_shared(left)
-    if left is not None:
-        click.echo(f"    {promised(seen.request, seen.requester.name)}")
+    _say_shared(left, seen.requester.name)
     for entry in history:
         click.echo(f"    {entry_line(entry)}")
     say_doubts(history)
@@ -92,8 +90,8 @@ def _fetched(link: DeviceChannel, keys: OwnerKeys, name: str, left: SharedFootag
         raise
 
 
-def _say_shared(left: SharedFootage | None) -> None:
-    for line in shared_lines(left) if left is not None else ():
+def _say_shared(left: SharedFootage | None, requester: str | None = None) -> None:
+    for line in shared_lines(left, requester) if left is not None else ():
         click.echo(line)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from agent.cli import words
 from agent.clients.owner.shared_footage import SharedFootage
+from agent.clients.promise import promised
 from agent.wire.disclosures import PartKind
 
 __all__ = ["shared_document", "shared_lines"]
@@ -14,7 +15,8 @@ __all__ = ["shared_document", "shared_lines"]
 _KINDS: Final = {PartKind.POSTER: "still", PartKind.SEGMENT: "film", PartKind.SOUND: "sound"}
 
 
-def shared_lines(shared: SharedFootage) -> Iterator[str]:
+def shared_lines(shared: SharedFootage, requester: str | None = None) -> Iterator[str]:
+    """Yields what left, and the promises about it. `requester`: its name by its root, if it is still trusted."""
     names = words.listed([each for each in (shared.by, shared.co_approver) if each]) or "an owner"
     if shared.begun_ms is None:
         yield f"{names} approved this.  Nothing of it has left:"
@@ -30,6 +32,8 @@ def shared_lines(shared: SharedFootage) -> Iterator[str]:
         yield f"    {words.instant(each.start_ms)}{until}  {_KINDS[each.kind]:<5}  {each.id}{gone}"
     if not shared.items:
         yield "    No still, film or sound."
+    if shared.asked is not None:
+        yield f"    {promised(shared.asked, requester or shared.asked.requester)}"
 
 
 def shared_document(shared: SharedFootage | None) -> dict[str, Any] | None:

@@ -98,6 +98,27 @@ async function payloadIn(envelope, expected, id) {
 }
 
 /**
+ * The request that an approval names by its hash, also if its requester is no longer trusted.
+ *
+ * @param {string} id
+ * @param {string} approved
+ * @param {string} identity
+ */
+export async function approvedRequest(id, approved, identity) {
+  const { result } = await fetchOp("request", { id });
+  const { request, sha256 } = await payloadOf(result, id, identity);
+  if (sha256 !== approved) throw new OpenError("error.other-request");
+  return request;
+}
+
+/** @param {Wire.FootageRequest} request */
+export const promiseIn = (request) => ({
+  retentionDays: request.retention_days,
+  onward: request.onward,
+  language: request.language,
+});
+
+/**
  * @param {string} id
  * @param {string} identity
  * @returns {Promise<Reviewed>}
@@ -314,9 +335,7 @@ export function shown(found) {
     notAfter: request.not_after,
     area: request.area,
     contact: request.contact,
-    retentionDays: request.retention_days,
-    onward: request.onward,
-    language: request.language,
+    ...promiseIn(request),
     requester: requester.name,
     requesterId: requester.id,
     trustRoot: request.trust_root,

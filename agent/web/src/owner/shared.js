@@ -40,7 +40,14 @@ export async function sharedOf(disclosure, ledger, synced, identity) {
   const begun = entries.find((entry) => entry.kind === "sending" && entry.disclosure === disclosure)?.utc_ms ?? null;
   const { result, body } = await fetchOp("shared", { disclosure });
   /** @param {string} why */
-  const unlisted = (why) => ({ by: yes.reason ?? "", second: null, items: null, unlisted: why, begun });
+  const unlisted = (why) => ({
+    by: yes.reason ?? "",
+    second: null,
+    items: null,
+    unlisted: why,
+    begun,
+    request: undefined,
+  });
   if (result.kept !== true) {
     // The newest is always kept.
     if (yes === entries.filter(isApprovalEntry).at(-1)) throw new OpenError("error.other-shared");
@@ -86,7 +93,7 @@ export async function verified(opened, yes, entries, synced) {
     ...listed("film", chosen.segments ?? [], (record) => record.file, records),
     ...listed("sound", chosen.sounds ?? [], soundOf, records),
   ].sort((a, b) => a.start - b.start);
-  return { by: first.by, second, items };
+  return { by: first.by, second, items, request: chosen.request };
 }
 
 /**

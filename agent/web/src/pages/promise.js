@@ -5,6 +5,7 @@ import { t } from "../ui/texts.js";
 import { ONWARD } from "../wire/kinds.js";
 
 /** @import { Review } from "../types.js" */
+/** @typedef {Pick<Review, "requester" | "retentionDays" | "onward" | "language">} Promised */
 
 const DAYS_PER_YEAR = 365;
 
@@ -14,13 +15,13 @@ export const daysText = (days) =>
     ? t("promise.years", { days, years: Math.round(days / DAYS_PER_YEAR) })
     : t("promise.days", { n: days });
 
-/** @param {Review} review */
+/** @param {Pick<Review, "onward">} review */
 const parties = ({ onward }) => ONWARD.filter((kind) => onward.to.includes(kind)).map((kind) => t(`onward.${kind}`));
 
 /**
  * Sentences with the requester's promises, for the place where an owner decides and for what has left.
  *
- * @param {Review} review
+ * @param {Promised} review
  */
 export function promises(review) {
   const passed = parties(review);

@@ -8,7 +8,7 @@ import { withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon, svg } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, contains, openedSize, shareNear } from "../wire/area.js";
-import { daysText, promiseFacts, promises } from "./promise.js";
+import { daysText, promiseFacts } from "./promise.js";
 import { deny, endedAutomatically, renderCoApproval, requesterName, respond, WAITING } from "./respond.js";
 import { left } from "./shared_footage.js";
 
@@ -218,7 +218,7 @@ function following(content, review) {
     const [said, entries, shared] = await Promise.all([
       saidOf(review.id),
       call("ledger").then(({ entries: all }) => entriesOf(all, review.id)),
-      left({ request: review.id }, "onward" in review ? promises(review) : []),
+      left({ request: review.id }, "onward" in review ? review.requester : requesterName(now)),
     ]);
     place.replaceChildren(
       standing(now, status.link ?? {}, entries.map((entry) => entry.reason).find(endedAutomatically)),

@@ -3,6 +3,7 @@ import { call } from "../ui/client.js";
 import { h } from "../ui/dom.js";
 import { poster } from "../ui/posters.js";
 import { dateAndClock, exact, explain, shortDate, t } from "../ui/texts.js";
+import { promises } from "./promise.js";
 
 /** @import { Shared } from "../types.js" */
 
@@ -10,12 +11,12 @@ import { dateAndClock, exact, explain, shortDate, t } from "../ui/texts.js";
  * `what`: `{request}` or `{disclosure}`. Null if no owner approved.
  *
  * @param {{ request?: string, disclosure?: string }} what
- * @param {string[]} promised sentences with what its requester promised
+ * @param {string} requester its name, for the promises of its request
  */
-export async function left(what, promised = []) {
+export async function left(what, requester = "") {
   try {
     const found = await call("shared", what);
-    return found && section(found, promised);
+    return found && section(found, requester);
   } catch (error) {
     return h("p.problem", { role: "alert" }, explain(error));
   }
@@ -23,9 +24,9 @@ export async function left(what, promised = []) {
 
 /**
  * @param {any} options
- * @param {string[]} promised
+ * @param {string} requester
  */
-function section({ by, second, items, unlisted, begun }, promised) {
+function section({ by, second, items, unlisted, begun, promise }, requester) {
   const who = second ? t("left.two", { first: by, second }) : by;
   return h(
     "section.card.left",
@@ -34,7 +35,7 @@ function section({ by, second, items, unlisted, begun }, promised) {
     unlisted && h("p.note", t(`left.unlisted.${unlisted}`)),
     items && !items.length && h("p", t("left.none")),
     items?.length > 0 && h("ol.story", items.map(row)),
-    promised.map((sentence) => h("p", sentence)),
+    promise && promises({ ...promise, requester }).map((sentence) => h("p", sentence)),
     items && h("p.quiet", t("left.checked")),
   );
 }
