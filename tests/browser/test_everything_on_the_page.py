@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import threading
 from datetime import datetime
@@ -32,6 +33,7 @@ from tests.damage import with_another_end
 from tests.recorder.test_recorder_and_hardware import LiveCamera
 from tests.scenarios.street import DOOR, Asker, SlowLink, until
 
+TEXTS = Path(__file__).resolve().parents[2] / "agent" / "web" / "texts"
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
               pytest.mark.at_length("make test-browser")]  # fmt: skip
 
@@ -618,8 +620,9 @@ def test_a_promise_is_said_in_the_owners_language_and_a_requesters_words_carry_t
                    text: await page.locator("main").innerText()};""",
     )
     assert (shown["words"], shown["law"]) == ("en", "en")
-    assert "90 días desde que llega, salvo que una ley o un tribunal exija más." in shown["text"]
-    assert "tribunales y fiscales" in shown["text"]
+    spanish = json.loads((TEXTS / "es.json").read_text())
+    for sentence in (spanish["promise.kept.text"].replace("{days}", "90 días"), spanish["onward.court"]):
+        assert sentence in shown["text"], sentence
 
 
 def test_hostile_files_in_the_vault_are_named_and_break_nothing(home: Home) -> None:

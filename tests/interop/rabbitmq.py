@@ -32,11 +32,14 @@ from agent.core.bus import (
     SubscriptionRefused,
 )
 from agent.ports import Bus
+from agent.wire.topics import requester_of
 from tests.brokers import NOW, BrokerWithClients, is_device
 from tests.install.container import ENVIRONMENT, base
 
 PACKAGES = "rabbitmq-server,ca-certificates"
 DEVICE, OTHER, POLICE = "a1" * 8, "b2" * 8, "springfield-police"
+DESK_1, DESK_2 = f"{POLICE}.desk-1", f"{POLICE}.desk-2"
+CLIENTS = (DEVICE, OTHER, POLICE, DESK_1, DESK_2)
 REQUEST = f"doorward/v1/areas/283-375/requests/{POLICE}/0"
 UP = f"doorward/v1/up/{POLICE}/{DEVICE}/{'0' * 32}-1/0"
 CONFIGURATION = """\
@@ -68,11 +71,12 @@ PATIENCE_S = 15.0
 
 def rules(name: str) -> tuple[str, str]:
     """The rights of `name` to publish and receive, as RabbitMQ's patterns: the ACL files' lines, "/" being "."
-    there."""
+    there. A worker has its requester's."""
+    whose = name if is_device(name) else requester_of(name)
     text = Path("config/mosquitto", "devices.acl" if is_device(name) else "requesters.acl").read_text()
     found = {"write": ["(?!)"], "read": ["(?!)"]}
     for way, topic in re.findall(r"(?m)^pattern (read|write) (\S+)$", text):
-        pattern = re.escape(topic.replace("%u", name).replace("/", ".")).replace(r"\+", "[^.]+").replace(r"\#", ".*")
+        pattern = re.escape(topic.replace("%u", whose).replace("/", ".")).replace(r"\+", "[^.]+").replace(r"\#", ".*")
         found[way].append(pattern)
     return tuple(f"^({'|'.join(found[way])})$" for way in ("write", "read"))  # type: ignore[return-value]
 
@@ -116,12 +120,12 @@ def rabbitmq() -> Iterator[World]:
         root.mkdir()
         subprocess.run(["tar", "-xf", str(base("trixie", packages=PACKAGES)), "-C", str(root)], check=True)
         world = World(root / "doorward")
-        for name in (DEVICE, OTHER, POLICE):
+        for name in CLIENTS:
             world.settings(name)
         own = root / "doorward"
         authorities = [own / "authorities" / f"{role}.pem" for role in ("devices", "requesters")]
         (own / "clients.pem").write_text("".join(path.read_text() for path in authorities))
-        (own / "definitions.json").write_text(definitions((DEVICE, OTHER, POLICE)))
+        (own / "definitions.json").write_text(definitions(CLIENTS))
         (own / "rabbitmq.conf").write_text(CONFIGURATION.replace("PORT", str(world.broker.device_port)))
         (own / "plugins").write_text("[rabbitmq_mqtt,rabbitmq_auth_mechanism_ssl].\n")
         subprocess.run(["chroot", str(root), "chown", "-R", "rabbitmq:", "/doorward"], check=True)
@@ -256,12 +260,27 @@ def forbidden(world: World) -> str:
     return f"four forbidden publications end in {' or '.join(sorted(answers))}; a requester cannot listen to requests"
 
 
+def workers(world: World) -> str:
+    up = f"doorward/v1/up/{POLICE}/#"
+    one, two, device = connect(world, DESK_1, up), connect(world, DESK_2, up), connect(world, DEVICE)
+    for client in (one, two):
+        client.bus.publish(REQUEST, b"asked", token=1)
+        assert isinstance(client.until(PublishAcknowledged, PublishRefused, BusDisconnected), PublishAcknowledged)
+    device.bus.publish(UP, b"x", token=7)
+    assert [client.until(MessageReceived) for client in (one, two)] == [MessageReceived(UP, b"x")] * 2
+    assert not any(isinstance(event, BusDisconnected) for client in (one, two) for event in client.events(2))
+    one.bus.publish(REQUEST.replace(POLICE, DESK_1), b"x", token=2)
+    assert not isinstance(one.until(PublishAcknowledged, PublishRefused, BusDisconnected), PublishAcknowledged)
+    return "two are connected at once with the requester's rights; a topic under a worker's own name is refused"
+
+
 QUESTIONS: dict[str, Callable[[World], str]] = {
     "link": link,
     "a request while the doorbell is on": request_while_on,
     "a request while it is off": request_while_off,
     "upload": upload,
     "what the rules forbid": forbidden,
+    "workers of a requester": workers,
 }
 
 
