@@ -19,7 +19,7 @@ CODE = (
 )  # fmt: skip
 TESTS = (
     "test_consent.py", "test_requests.py", "test_case_marks.py", "test_matching.py", "test_disclosure.py",
-    "test_tips.py", "ledger", "vault/test_following.py",
+    "test_addressing.py", "test_tips.py", "ledger", "vault/test_following.py",
 )  # fmt: skip
 
 LEFT_OUT = (

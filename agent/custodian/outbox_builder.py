@@ -15,7 +15,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.core.disclosure import ReleasedItem
+from agent.core.disclosure import ReleasedItem, reply_stanza
 from agent.core.requests import OutboxPart
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer
@@ -106,7 +106,10 @@ class OutboxBuilder:
     def _sealed(self, plaintext: bytes, reply: str) -> Iterator[bytes]:
         """Yields part 0, sealed to the reply key, so that the broker learns its length only."""
         sealer = Sealer(
-            self._entropy.token(_SECRET_BYTES), [parse_recipient(reply)], nonce=self._entropy.token(_SECRET_BYTES)
+            self._entropy.token(_SECRET_BYTES),
+            [parse_recipient(reply)],
+            nonce=self._entropy.token(_SECRET_BYTES),
+            remarks=(reply_stanza(reply),),
         )
         yield sealer.header
         yield sealer.update(plaintext)

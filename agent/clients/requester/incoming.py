@@ -31,7 +31,7 @@ from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.transfer_queue import UploadScheduler
 from agent.clients.requester.verification import Verification, examine
-from agent.core.disclosure import read_manifest
+from agent.core.disclosure import read_manifest, reply_tag_in
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.core.transfer import (
     AllReceived,
@@ -422,7 +422,11 @@ class IncomingDisclosures:
     def _opened(self, folder: AnswerFolder) -> tuple[SentRequest, bytes] | None:
         """Returns the plaintext of part 0, and the request with the reply key that opens it."""
         data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
-        for request_id in self._requester.register.open_requests(self._clock.now().utc_ns // NS_PER_S):
+        try:
+            tag = reply_tag_in(data)
+        except FormatError:
+            return None
+        for request_id in self._requester.register.with_reply_key(tag, self._clock.now().utc_ns // NS_PER_S):
             try:
                 identity = self._requester.reply_identity(request_id)
                 if identity is not None:

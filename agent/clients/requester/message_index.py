@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.clients.requester.folder_index import FolderIndex, IndexedTable, is_id
+from agent.core.disclosure import reply_tag
 from agent.errors import FormatError, StorageError
 from agent.platform import files
 from agent.wire import envelope, strictjson
@@ -31,12 +32,13 @@ CREATE TABLE message (
   request INTEGER NOT NULL,  -- 0: a bulletin
   in_case TEXT NOT NULL,  -- SHA-256 of the case, so that the index tells less than the folder
   root TEXT NOT NULL,
+  reply TEXT NOT NULL,  -- the tag of its reply key, empty if the request cannot be read
   until_s INTEGER NOT NULL,  -- the last second in which an answer is accepted
   unsent INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX message_of_case ON message (in_case) WHERE request = 1;
 CREATE INDEX message_root ON message (root) WHERE request = 1;
-CREATE INDEX message_open ON message (until_s) WHERE request = 1;
+CREATE INDEX message_reply ON message (reply) WHERE request = 1;
 CREATE INDEX message_unsent ON message (id) WHERE unsent = 1
 """
 
@@ -50,13 +52,13 @@ class RequestRegister:
     def add_request(self, request: FootageRequest) -> None:
         """Adds a request. Call it before the request is stored."""
         row = _row(request)
-        self._index.write(lambda to: to.execute("INSERT OR REPLACE INTO message VALUES (?, 1, ?, ?, ?, 1)", row))
+        self._index.write(lambda to: to.execute("INSERT OR REPLACE INTO message VALUES (?, 1, ?, ?, ?, ?, 1)", row))
 
     def add_unsent(self, message_id: str) -> None:
         """Marks a message as unsent. Call it before a new message is stored under this id."""
         self._index.write(
             lambda to: to.execute(
-                "INSERT INTO message VALUES (?, 0, '', '', 0, 1) ON CONFLICT (id) DO UPDATE SET unsent = 1",
+                "INSERT INTO message VALUES (?, 0, '', '', '', 0, 1) ON CONFLICT (id) DO UPDATE SET unsent = 1",
                 (message_id,),
             )
         )
@@ -87,16 +89,18 @@ class RequestRegister:
         )
         return frozenset(self._index.read(lambda of: [row[0] for row in of.execute(steps)]))
 
-    def open_requests(self, now_s: int) -> list[str]:
-        """Returns requests that may still be answered, those with the longest time left first."""
-        return self._ids("SELECT id FROM message WHERE request = 1 AND until_s >= ? ORDER BY until_s DESC", now_s)
+    def with_reply_key(self, tag: str, now_s: int) -> list[str]:
+        """Returns the request with that reply key if it may still be answered, and requests that cannot be read."""
+        query = "SELECT id FROM message WHERE request = 1 AND reply IN (?, '') AND until_s >= ? ORDER BY reply DESC"
+        return self._ids(query, tag, now_s)
 
     def _ids(self, query: str, *values: object) -> list[str]:
         return self._index.read(lambda of: [row[0] for row in of.execute(query, values)])
 
 
-def _row(request: FootageRequest) -> tuple[str, str, str, int]:
-    return request.id, _hash(request.case), request.trust_root, request.not_after_s + _YEAR_S
+def _row(request: FootageRequest) -> tuple[str, str, str, str, int]:
+    tag = reply_tag(request.reply)
+    return request.id, _hash(request.case), request.trust_root, tag, request.not_after_s + _YEAR_S
 
 
 def _hash(case: str) -> str:
@@ -108,23 +112,23 @@ def _fill(folder: Path, connection: sqlite3.Connection) -> None:
         newest = next((name for name in ("deletion", "withdrawal") if (path / f"{name}.dsse").is_file()), "request")
         unsent = not (path / f"{newest}.published").exists()
         row = _row_of_file(path / "request.dsse")
-        connection.execute("INSERT INTO message VALUES (?, 1, ?, ?, ?, ?)", (path.name, *row, int(unsent)))
+        connection.execute("INSERT INTO message VALUES (?, 1, ?, ?, ?, ?, ?)", (path.name, *row, int(unsent)))
     for path in _message_folders(folder / "bulletins"):
         unsent = not (path / "bulletin.published").exists()
-        connection.execute("INSERT INTO message VALUES (?, 0, '', '', 0, ?)", (path.name, int(unsent)))
+        connection.execute("INSERT INTO message VALUES (?, 0, '', '', '', 0, ?)", (path.name, int(unsent)))
 
 
 def _message_folders(folder: Path) -> Iterator[Path]:
     yield from (folder / name for name in files.names_in(folder) if is_id(name))
 
 
-def _row_of_file(path: Path) -> tuple[str, str, int]:
-    """Returns case, root and end of a request. Its signature is verified when it is used."""
+def _row_of_file(path: Path) -> tuple[str, str, str, int]:
+    """Returns case, root, reply key and end of a request. Its signature is verified when it is used."""
     try:
         data = files.read(path, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
         return _row(strictjson.decode(envelope.read_unverified(data).payload, FootageRequest))[1:]
     except (FormatError, StorageError):
-        return "", "", _UNREADABLE_UNTIL_S
+        return "", "", "", _UNREADABLE_UNTIL_S
 
 
 MESSAGE_TABLE: Final[IndexedTable] = (_SCHEMA, _fill)

@@ -25,7 +25,7 @@ If the owner lets a requester know that a clip exists, the records of its hidden
 (`claimed_clip_records`), so that a shown part can be placed in the clip.  A tip comes unrequested. It takes the same
 way with less to prove: `release_tip`, and `read_tip` at the other end.
 
-    part 0      age file sealed to the reply key: the signed `DisclosureManifest`
+    part 0      age file sealed to the reply key, which its header names: the signed `DisclosureManifest`
     part n ≥ 1  new header (by the owner's client) ++ stored payload (by the device, at capture): one age file
 
 Source: PROTOCOL.md, "Disclosure"; docs/security/promises.md, promises 1 and 2.
@@ -33,6 +33,7 @@ Source: PROTOCOL.md, "Disclosure"; docs/security/promises.md, promises 1 and 2.
 
 from __future__ import annotations
 
+from agent.core.disclosure.addressing import reply_stanza, reply_tag, reply_tag_in
 from agent.core.disclosure.reading import (
     DisclosedItem,
     VerifiedDisclosure,
@@ -85,6 +86,9 @@ __all__ = [
     "read_tip",
     "release",
     "release_tip",
+    "reply_stanza",
+    "reply_tag",
+    "reply_tag_in",
     "require_answers",
     "require_approves",
     "require_claims_match",

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.opening import HybridIdentity, rewrap
 from agent.clients.requester.identity import SentRequest
-from agent.core.disclosure import ReleasedItem, manifest_of
+from agent.core.disclosure import ReleasedItem, manifest_of, reply_stanza
 from agent.core.ledger.merkle import leaf_hash
 from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
 from agent.core.transfer import PartSize
 from agent.core.vault.age.recipients import parse_recipient
-from agent.core.vault.age.sealing import Sealer, seal_bytes
+from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import FileDigest
 from agent.core.vault.following import FIRST, chain_hash, clip_chain_start
@@ -365,4 +365,7 @@ class House:
         return Disclosure(disclosure, self.device_id, [first, *parts])
 
     def _seal_to(self, reply: Any, plaintext: bytes) -> bytes:
-        return seal_bytes(plaintext, [reply], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))
+        sealer = Sealer(
+            secrets.token_bytes(16), [reply], nonce=secrets.token_bytes(16), remarks=(reply_stanza(str(reply)),)
+        )
+        return sealer.header + sealer.update(plaintext) + sealer.finish()

@@ -17,6 +17,7 @@ from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.folder_index import FolderIndex
 from agent.clients.requester.identity import Requester, SentRequest
+from agent.core.disclosure import reply_tag
 from agent.core.transfer import TransferState
 from agent.errors import StorageError
 from agent.platform import files
@@ -34,13 +35,17 @@ def file_of(requester: Requester) -> Path:
     return found
 
 
+def replies(requester: Requester) -> list[str]:
+    return [requester.sent_request(each).request.reply for each in requester.request_ids()]
+
+
 def known(requester: Requester) -> dict[str, object]:
     """Everything that the index says, without the numbers of changes."""
     answers = requester.answers.changed_since(0)
     return {
         "requests": requester.request_ids(),
         "unsent": sorted(requester.register.unsent()),
-        "open": requester.register.open_requests(NOW_S),
+        "by key": [requester.register.with_reply_key(reply_tag(each), NOW_S) for each in replies(requester)],
         "roots": requester.trust_roots(),
         "cases": [sorted(requester.register.in_case(case)) for case in ("2027-0114", "2")],
         "answers": sorted((each.disclosure, each.request, each.state, each.size_bytes, each.grade) for each in answers),
@@ -136,7 +141,7 @@ def test_a_damaged_request_hides_no_other_from_the_index(used: Requester) -> Non
     shutil.rmtree(used.folder / "index")
     again = Requester.open(used.folder)
     assert again.request_ids() == before
-    assert damaged in again.register.open_requests(NOW_S), "so that its damage is told"
+    assert again.register.with_reply_key("5e" * 8, NOW_S) == [damaged], "so that its damage is told"
 
 
 def _asking(folder: Path, cases: list[str], ruin: bool) -> None:

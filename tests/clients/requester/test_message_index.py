@@ -10,6 +10,7 @@ import pytest
 from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import PublishQueue, is_published, publish, publish_pending
+from agent.core.disclosure import reply_tag
 from agent.errors import DoorwardError
 from agent.platform import files
 from agent.wire.area import Circle
@@ -88,12 +89,20 @@ def test_a_message_reads_as_many_files_after_sixty_others_as_after_two(requester
     bus.stop()
 
 
-def test_an_answer_is_looked_for_among_the_requests_of_the_last_year_the_newest_first(requester: Requester) -> None:
-    old = requester_messages.make_request(requester, question(not_after_s=NOW_S + 60, case="1"), now_s=NOW_S).id
-    new = requester_messages.make_request(requester, question(not_after_s=NOW_S + 86_400, case="2"), now_s=NOW_S).id
-    assert requester.register.open_requests(NOW_S) == [new, old]
-    assert requester.register.open_requests(NOW_S + YEAR_S + 60) == [new, old]
-    assert requester.register.open_requests(NOW_S + YEAR_S + 61) == [new]
+def test_an_answer_finds_its_request_by_the_reply_key_for_a_year_after_its_end(requester: Requester) -> None:
+    made = [
+        requester.sent_request(
+            requester_messages.make_request(requester, question(not_after_s=until_s, case=case), now_s=NOW_S).id
+        ).request
+        for case, until_s in (("1", NOW_S + 60), ("2", NOW_S + 86_400))
+    ]
+    old, new = (reply_tag(each.reply) for each in made)
+    register = requester.register
+    assert register.with_reply_key(old, NOW_S + YEAR_S + 60) == [made[0].id]
+    assert register.with_reply_key(new, NOW_S + YEAR_S + 60) == [made[1].id]
+    assert register.with_reply_key(old, NOW_S + YEAR_S + 61) == []
+    assert register.with_reply_key(new, NOW_S + YEAR_S + 61) == [made[1].id]
+    assert register.with_reply_key(reply_tag("another"), NOW_S) == []
 
 
 def test_what_a_crash_left_half_done_is_skipped_and_nothing_that_was_signed_is_forgotten(
