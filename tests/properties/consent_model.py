@@ -535,12 +535,17 @@ class World:
         self.journal.cut = None
         self.outbox.off = False
         self.sending.clear()
-        self.door.custodian._inbox._newest_receipt.clear()
+        self._forget()
         self.clock._trust = self.clock._written = self.clock._load()
         if self._confirming and self.clock.status() is None:
             self.jump = self._confirmed  # the power went, but it was written down
         self._confirming = False
         self.door.custodian.start()
+
+    def _forget(self) -> None:
+        """Forgets the memory of the process. Its waits count on a boot clock that the next boot begins again."""
+        self.door.custodian._inbox._newest_receipt.clear()
+        self.door.custodian.releases._delay._ripe_ns.clear()
 
     def reboot(self) -> None:
         """The power comes back: a new boot id, a boot clock that begins again, and the same time on the wall."""
@@ -590,9 +595,8 @@ class World:
         self.door.clock.boot_ns, self.door.clock.utc_offset_ns = snapshot.boot_ns, snapshot.utc_offset_ns
         self.clock._trust = self.clock._written = snapshot.believed
         self.jump, self._confirming = snapshot.jump, False
-        receipts = self.door.custodian._inbox._newest_receipt
-        receipts.clear()
-        receipts.update(snapshot.receipts)
+        self._forget()
+        self.door.custodian._inbox._newest_receipt.update(snapshot.receipts)
         self.sending = dict(snapshot.sending)
         self.published = dict(snapshot.published)
         self.obeyed = set(snapshot.obeyed)

@@ -178,3 +178,13 @@ def test_a_reference_that_knows_another_rule_parts_from_the_real_door(monkeypatc
             door.take((name, None))
         with pytest.raises(Broken, match="they part"):
             door.take(("deny 0", None))
+
+
+def test_an_approval_that_was_listed_before_a_power_cut_goes_out_after_it() -> None:
+    """The wait before its first byte counts on the boot clock, so the model must forget it with the process."""
+    life = ["request 0", "approve 0", "request 1", "approve 1", "time", "send 0", "a new boot", "send 1"]
+    with a_door(1) as door:
+        door.begin()
+        for name in life:
+            door.take((name, None))
+        assert door.reference.asked[1].state == "sending"
