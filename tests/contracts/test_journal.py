@@ -131,6 +131,23 @@ def test_an_inner_transaction_is_part_of_the_outer_one(journal: SqliteJournal) -
     assert journal.get("inner") == b"2"
 
 
+def test_a_step_that_fails_does_not_end_the_transaction_around_it(journal: SqliteJournal) -> None:
+    """Otherwise the next steps would be durable one by one, before their decision is."""
+    journal.append_leaf(0, b"leaf")
+    with pytest.raises(Lost), journal.transaction():  # noqa: PT012
+        journal.put("before", b"1")
+        with pytest.raises(StorageError):
+            journal.append_leaf(0, b"another")
+        journal.put("after", b"1")
+        raise Lost
+    assert (journal.get("before"), journal.get("after")) == (None, None)
+    with journal.transaction():
+        with pytest.raises(StorageError):
+            journal.append_leaf(0, b"another")
+        journal.put("after", b"1")
+    assert journal.get("after") == b"1"
+
+
 def test_what_other_threads_write_is_not_part_of_this_transaction(journal: SqliteJournal) -> None:
     began, done = threading.Event(), threading.Event()
 
@@ -285,6 +302,20 @@ def test_a_journal_on_a_full_disk_is_opened_with_what_is_in_reserve(
     assert (tmp_path / "journal.sqlite.reserve").stat().st_size == 1 << 20, "and put by again when there is room"
 
 
+def test_a_reserve_for_which_there_is_too_little_room_takes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills_the_rest(handle: int, _offset: int, size: int) -> None:
+        os.write(handle, bytes(size // 2))
+        no_room()
+
+    monkeypatch.setattr(os, "posix_fallocate", fills_the_rest)
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    journal.put("a", b"1")
+    assert (tmp_path / "journal.sqlite.reserve").stat().st_size == 0
+    journal.close()
+
+
 def test_on_a_disk_that_takes_no_write_the_journal_is_read_and_its_file_is_used_again_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +404,12 @@ def test_leaves_come_back_in_order_and_no_place_is_written_twice(journal: Sqlite
     with pytest.raises(StorageError):
         journal.append_leaf(3, b"rewritten")
     assert journal.leaves(3, 4) == [b"leaf 3"]
+
+
+def test_leaves_without_an_end_are_all_leaves(journal: SqliteJournal) -> None:
+    for number in range(300):
+        journal.append_leaf(number, b"%d" % number)
+    assert journal.leaves(200) == [b"%d" % number for number in range(200, 300)]
 
 
 def test_a_request_is_found_by_id_name_and_disclosure_exactly_as_it_was(journal: SqliteJournal) -> None:

@@ -30,6 +30,13 @@ def make(outbox: Outbox, disclosure: str = ONE, data: bytes = b"payload" * 100) 
     return parts
 
 
+def test_an_outbox_is_made_with_the_folders_above_it_and_found_again(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "outbox"
+    make(DiskOutbox(folder))
+    assert folder.stat().st_mode & 0o7 == 0
+    assert DiskOutbox(folder).read(ONE, 0, 0, 8) == b"manifest"
+
+
 def test_an_object_is_read_as_it_was_written_as_often_as_one_likes(outbox: Outbox) -> None:
     part, first = make(outbox)
     data = b"payload" * 100

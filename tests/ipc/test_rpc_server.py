@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agent.errors import ConfigurationError, InternalError, NetworkError, RequestError, StorageError
+from agent.errors import ConfigurationError, DoorwardError, InternalError, NetworkError, RequestError, StorageError
 from agent.ipc import peers, rpc_server
-from agent.ipc.rpc import CONTROL_SOCKET, ROLE_SOCKET, SocketKind, read_answer, request_frame
+from agent.ipc.rpc import CONTROL_SOCKET, ROLE_SOCKET, SocketKind, read_answer, refusal, request_frame
 from agent.ipc.rpc_server import MOST_CLIENTS, RpcServer, control_server, role_server
 from agent.wire.control import Frame, FrameLimits, read_frame, write_frame
 from tests.ipc.echo import ME, Break, Echo, Fail, Said, answer, client_of, handle
@@ -75,6 +75,21 @@ def is_closed(client: socket.socket) -> bool:
 
 
 ECHO = write_frame(request_frame(Echo(1)))
+
+
+def test_a_refusal_says_that_it_is_one_and_names_error_and_remedy() -> None:
+    """As docs/local-rpc.md has it, for clients in other languages."""
+    head = refusal(StorageError("The disk is full.", remedy="Free some space.")).head
+    assert head == {"ok": False, "kind": "StorageError", "error": "The disk is full.", "remedy": "Free some space."}
+    with pytest.raises(StorageError, match=r"The disk is full\.") as raised:
+        read_answer(Echo, head)
+    assert raised.value.remedy == "Free some space."
+
+
+def test_a_refusal_without_words_has_some() -> None:
+    with pytest.raises(DoorwardError) as raised:
+        read_answer(Echo, {"ok": False})
+    assert (raised.value.message, raised.value.remedy) == ("The device refused.", "")
 
 
 def test_every_request_has_its_answer(server: RpcServer, path: Path, kind: SocketKind) -> None:
