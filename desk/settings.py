@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "desk.people.middleware.SessionLimits",
     "desk.people.middleware.PersonLanguage",
     "allauth.account.middleware.AccountMiddleware",
+    "desk.people.middleware.ExplainedErrors",
 ]
 TEMPLATES: list[dict[str, Any]] = [
     {

@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
 from django.utils import translation
 
-__all__ = ["POLICY", "PersonLanguage", "SecurityHeaders", "SessionLimits", "stamp"]
+from agent.errors import DoorwardError, FormatError, RequestError
+
+__all__ = ["POLICY", "ExplainedErrors", "PersonLanguage", "SecurityHeaders", "SessionLimits", "stamp"]
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -22,6 +26,7 @@ POLICY: Final = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 """No inline script or style, and nothing from elsewhere. The map's library builds its worker from a blob."""
+_log = structlog.get_logger(__name__)
 _BEGAN: Final = "desk_began"
 _SEEN: Final = "desk_seen"
 _SEEN_STEP_S: Final = 60
@@ -79,3 +84,22 @@ class PersonLanguage:
         if request.user.is_authenticated and request.user.language:
             translation.activate(request.user.language)
         return self._get_response(request)
+
+
+class ExplainedErrors:
+    """Answers an error of ours with its words: what is wrong, and what to do. Only signed-in people read them."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        """Django calls it for an exception of a view. Returns None for errors that are not ours."""
+        if not isinstance(error, DoorwardError) or not request.user.is_authenticated:
+            return None
+        _log.warning("page_failed", path=request.path, error=error.message)
+        # The client is at fault only for a request or bytes that are wrong.
+        status = 422 if isinstance(error, RequestError | FormatError) else 503
+        return render(request, "error.html", {"error": error}, status=status)

@@ -7,7 +7,9 @@ from django.http import Http404
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.errors import StorageError
 from desk.cases.models import Answer, Case
+from desk.people import members
 from desk.people.permissions import get_in
 from desk.people.roles import PERMISSIONS, Action, Role, is_allowed
 from tests.desk.agencies import Agency, browser
@@ -57,3 +59,17 @@ def test_the_navigation_shows_only_pages_that_open(agency: Agency, role: Role) -
     assert entries
     for entry in entries:
         assert client.get(entry["address"]).status_code == 200
+
+
+def test_an_error_of_ours_is_explained_to_people_and_not_to_strangers(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise StorageError("The disk is full.", remedy="Make room.")
+
+    monkeypatch.setattr(members, "members_of", lost)
+    answer = agency.client(Role.ADMIN).get("/people")
+    assert answer.status_code == 503
+    assert "The disk is full." in answer.content.decode()
+    assert "Make room." in answer.content.decode()
+    assert browser().get("/people").status_code == 302

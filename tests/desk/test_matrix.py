@@ -1,0 +1,255 @@
+"""Route × role × object: each page opens for the roles of its action, on objects of the person's organisation only.
+
+A new route without `@needs` has to be explained in `OPEN`. A new route with an object needs its maker in `OBJECTS`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from desk.asking.models import Draft
+from desk.cases.models import Answer, Case, Clip, SignedRequest
+from desk.custody import log
+from desk.custody.models import Entry
+from desk.export.models import GuestLink
+from desk.people.models import Membership, OneTimeLink
+from desk.people.roles import PERMISSIONS, Role
+from desk.tips.models import Bulletin, Tip
+from tests.desk.agencies import Agency, browser, make_person
+from tests.desk.routes import Route, routes
+
+OPEN = {
+    "people:one-time-link": "the token in the address is the right to open it (test_first_start)",
+    "people:no-organisation": "for a signed-in person without an organisation; shows nothing of one",
+    "people:new-organisation": "for the admin of the desk only (test_first_start)",
+    "people:account": "the person's own settings",
+    "people:sign-out-everywhere": "the person's own sessions",
+    "people:choose": "the person's own organisations",
+    "numbers:numbers": "public: numbers from signed requests",
+    "numbers:csv": "public: numbers from signed requests",
+    "export:guest": "the guest's session holds the right (tests/desk/export)",
+    "export:guest-download": "the guest's session holds the right (tests/desk/export)",
+    "export:guest-door": "the token in the address is the right to open it (tests/desk/export)",
+}
+"""Routes that no role decides about, with the reason. Sign-in has its tests in tests/desk/people."""
+OWN_ACCOUNT = {
+    "people:no-organisation", "people:account", "people:sign-out-everywhere", "people:choose",
+    "people:new-organisation",
+}  # fmt: skip
+REFUSED = (403, 405)
+
+Maker = Callable[[Agency], dict[str, Any]]
+
+
+def case_of(agency: Agency) -> Case:
+    number = secrets.token_hex(4)
+    return Case.objects.create(
+        organisation=agency.organisation, number=number, created_by=agency.people[Role.SUPERVISOR]
+    )
+
+
+def case(agency: Agency) -> dict[str, Any]:
+    return {"pk": case_of(agency).pk}
+
+
+def answer(agency: Agency) -> dict[str, Any]:
+    asked = SignedRequest.objects.create(
+        case=case_of(agency),
+        request_id=secrets.token_hex(16),
+        from_ms=0,
+        to_ms=1000,
+        not_after=timezone.now() + timedelta(days=1),
+        retention_days=30,
+    )
+    made = Answer.objects.create(
+        case=asked.case, request_id=asked.request_id, disclosure_id=secrets.token_hex(16), state="complete"
+    )
+    Clip.objects.create(answer=made, index=0, from_ms=0, to_ms=1000, clock_quality="synced")
+    return {"pk": made.case.pk, "answer_pk": made.pk}
+
+
+def clip(agency: Agency) -> dict[str, Any]:
+    return {**answer(agency), "index": 0}
+
+
+def draft(agency: Agency) -> dict[str, Any]:
+    made = Draft.objects.create(
+        organisation=agency.organisation, case=case_of(agency), author=agency.people[Role.ASKER], incident="burglary"
+    )
+    return {"pk": made.pk}
+
+
+def tip(agency: Agency) -> dict[str, Any]:
+    return {"pk": Tip.objects.create(organisation=agency.organisation, disclosure_id=secrets.token_hex(16)).pk}
+
+
+def tip_file(agency: Agency) -> dict[str, Any]:
+    return {**tip(agency), "number": 0}
+
+
+def bulletin(agency: Agency) -> dict[str, Any]:
+    made = Bulletin.objects.create(
+        organisation=agency.organisation,
+        author=agency.people[Role.SUPERVISOR],
+        title="A bike theft",
+        description="A bike was stolen.",
+        area={"shape": "circle", "lat": 52.09, "lon": 5.12, "radius_m": 300},
+    )
+    return {"pk": made.pk}
+
+
+def member(agency: Agency) -> dict[str, Any]:
+    """A person without other work, because some routes take the person out of the organisation."""
+    person = make_person(f"{secrets.token_hex(4)}@rijnstad.example")
+    Membership.objects.create(organisation=agency.organisation, person=person, role=Role.VIEWER)
+    return {"pk": person.pk}
+
+
+def invitation(agency: Agency) -> dict[str, Any]:
+    made = OneTimeLink.objects.create(
+        token_sha256=secrets.token_hex(32),
+        purpose="invitation",
+        organisation=agency.organisation,
+        email="new@example.org",
+        expires_at=timezone.now() + timedelta(hours=1),
+    )
+    return {"pk": made.pk}
+
+
+def guest_link(agency: Agency) -> dict[str, Any]:
+    made = GuestLink.objects.create(
+        case=case_of(agency),
+        token_sha256=secrets.token_hex(32),
+        made_by=agency.people[Role.EVIDENCE_OFFICER],
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+    return {"pk": made.pk}
+
+
+def entry(agency: Agency) -> dict[str, Any]:
+    """The newest entry. Another organisation's log has fewer."""
+    for _ in range(20):
+        log.record(agency.organisation, "test", "test.entry", "an entry")
+    return {"number": Entry.objects.filter(organisation=agency.organisation).count() - 1}
+
+
+OBJECTS: dict[str, Maker] = {
+    **dict.fromkeys(("people:member", "people:remove-member", "people:recover-member"), member),
+    "people:withdraw-invitation": invitation,
+    **{f"cases:{name}": case for name in ("case", "note", "assign", "close", "reopen", "hold", "release")},
+    **{f"cases:{name}": answer for name in (
+        "answer-verdict", "answer-note", "answer-keep", "answer-delete", "open-stills")},
+    "cases:open-clip": clip,
+    **{f"asking:{name}": draft for name in ("request", "edit", "submit", "approve", "return", "withdraw")},
+    "tips:tip": tip,
+    "tips:file": tip_file,
+    "tips:assign": tip,
+    "tips:bulletin": bulletin,
+    "tips:publish": bulletin,
+    **dict.fromkeys(("custody:entry", "custody:extract"), entry),
+    **{f"export:{name}": case for name in ("case", "report", "share")},
+    "export:revoke": guest_link,
+}  # fmt: skip
+"""How to make the object of a route. It returns the arguments of the address."""
+NO_OBJECT = {
+    "cases:film": ({"token": "x" * 32}, "a token of an opened film, known to one person's session (tests/desk/cases)"),
+}
+ABSENT_HERE = {
+    "tips:file", "cases:open-clip", "cases:open-stills", "cases:answer-verdict", "asking:edit", "export:report",
+}  # fmt: skip
+"""Their objects have no footage in this test, or the form is empty: a 404 is right for a permitted person."""
+
+
+def walked() -> list[Route]:
+    return [route for route in routes() if route.app != "sign-in"]
+
+
+APPS = sorted({route.app for route in walked()})
+
+
+def test_each_route_has_its_action_or_its_reason() -> None:
+    without = {route.name for route in walked() if route.action is None}
+    assert without == set(OPEN), "give the view @needs(Action.…), or explain it in OPEN"
+
+
+def test_each_route_with_an_object_has_a_maker() -> None:
+    holding = {route.name for route in walked() if route.has_object and route.action}
+    assert holding == OBJECTS.keys() | NO_OBJECT.keys()
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_stranger_reaches_no_page(agency: Agency, app: str) -> None:
+    for route in walked():
+        if route.app == app and (route.action or route.name in OWN_ACCOUNT):
+            address = address_of(route, agency)
+            for send in (browser().get, browser().post):
+                answered = send(address)
+                sent_away = answered.status_code == 302 and answered["Location"].startswith("/accounts/login/")
+                assert sent_away or answered.status_code == 405, route
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_role_reaches_exactly_the_pages_of_its_actions(agency: Agency, app: str) -> None:
+    for route in walked():
+        if route.app != app or not route.action:
+            continue
+        for role in Role:
+            address, client = address_of(route, agency), agency.client(role)
+            if role in PERMISSIONS[route.action]:
+                status = statuses(client, address)
+                assert not status & {403, 500}, (route, role)
+                assert 404 not in status or route.name in ABSENT_HERE or route.name in NO_OBJECT, (route, role)
+            else:
+                assert statuses(client, address) <= set(REFUSED), (route, role)
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_an_object_of_another_organisation_is_not_found(agency: Agency, other_agency: Agency, app: str) -> None:
+    for route in walked():
+        if route.app != app or route.name not in OBJECTS or not route.action:
+            continue
+        address = address_of(route, agency)
+        before = Entry.objects.filter(organisation=agency.organisation).count()
+        for role in Role:
+            expected = {404} if role in PERMISSIONS[route.action] else {403}
+            assert statuses(other_agency.client(role), address) <= {*expected, 405}, (route, role)
+        assert Entry.objects.filter(organisation=agency.organisation).count() == before, route
+
+
+def address_of(route: Route, agency: Agency) -> str:
+    if route.name in NO_OBJECT:
+        return route.address(**NO_OBJECT[route.name][0])
+    if route.name == "people:choose":
+        return route.address(pk=agency.organisation.pk)
+    return route.address(**(OBJECTS[route.name](agency) if route.has_object else {}))
+
+
+def statuses(client: Client, address: str) -> set[int]:
+    """The answers to GET, and to POST if there is no GET."""
+    found = client.get(address).status_code
+    return {found} if found != 405 else {client.post(address).status_code}
+
+
+def test_a_person_chooses_only_an_organisation_of_theirs(agency: Agency, other_agency: Agency) -> None:
+    client = agency.client(Role.VIEWER)
+    client.post(f"/organisation/{other_agency.organisation.pk}/choose")
+    assert client.get("/").context["organisation"] == agency.organisation
+
+
+def test_a_passkey_of_another_person_is_not_found(agency: Agency) -> None:
+    from allauth.mfa.models import Authenticator
+
+    made = Authenticator.objects.create(user=agency.people[Role.ADMIN], type="webauthn", data={"name": "phone"})
+    client = agency.client(Role.VIEWER)
+    person = agency.people[Role.VIEWER]
+    client.logout()
+    client.post("/accounts/login/", {"login": person.email, "password": "correct horse battery"})
+    for act in ("remove", "edit"):
+        assert statuses(client, f"/accounts/passkeys/{made.pk}/{act}/") == {404}
