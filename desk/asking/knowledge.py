@@ -7,11 +7,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Q
 
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import DoorwardError
 from agent.wire.fields import Kind
+from agent.wire.limits import HARD
 from desk.asking.live_check import Asked, Known, Question
 from desk.asking.models import Draft, Preferences
 from desk.asking.shapes import area_from_json
@@ -40,22 +40,22 @@ def known_to(organisation: Organisation, question: Question, now: datetime.datet
 
 def _asked(organisation: Organisation, question: Question, now: datetime.datetime) -> tuple[Asked, ...]:
     signed = Draft.objects.filter(organisation=organisation).exclude(request_id="").select_related("case")
-    recent = Q(signed_at__gt=now - datetime.timedelta(days=1))
+    answers = Answer.objects.filter(case__organisation=organisation).exclude(state="quarantined")
+    newest_answers = answers.order_by("-pk").values_list("request_id", flat=True)[:_MOST_ASKED]
+    # One query for each index, because a database reads the whole table for an OR of them.
+    queries = [
+        signed.filter(signed_at__gt=now - datetime.timedelta(days=1)),
+        signed.filter(request_id__in=set(newest_answers)),
+        signed,
+    ]
     if question.case:
-        recent |= Q(case__number=question.case)
+        queries.append(signed.filter(case__organisation=organisation, case__number=question.case))
     if question.from_s is not None and question.to_s is not None:
-        recent |= Q(from_s__lt=question.to_s, to_s__gt=question.from_s)
-    answered = Answer.objects.filter(case__organisation=organisation).exclude(state="quarantined").values("request_id")
-    chosen = {
-        each.pk: each
-        for query in (signed.filter(recent), signed.filter(request_id__in=answered), signed)
-        for each in query.order_by("-pk")[:_MOST_ASKED]
-    }
-    with_answer = set(
-        Answer.objects.filter(
-            case__organisation=organisation, request_id__in=[each.request_id for each in chosen.values()]
-        ).values_list("request_id", flat=True)
-    )
+        first_s = question.from_s - HARD.window_max_s  # no window is longer, so none that began earlier overlaps
+        queries.append(signed.filter(from_s__gt=first_s, from_s__lt=question.to_s, to_s__gt=question.from_s))
+    chosen = {each.pk: each for query in queries for each in query.order_by("-pk")[:_MOST_ASKED]}
+    ids = [each.request_id for each in chosen.values()]
+    with_answer = set(answers.filter(request_id__in=ids).values_list("request_id", flat=True))
     return tuple(_asked_of(each, each.request_id in with_answer) for each in chosen.values() if each.area)
 
 

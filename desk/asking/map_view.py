@@ -6,12 +6,14 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 
 from desk.asking import shapes
 from desk.asking.knowledge import known_to, regions_of
 from desk.asking.live_check import Question
 from desk.asking.models import Draft
+from desk.asking.tile_file import tile_path
 from desk.people.models import Organisation
 
 __all__ = ["map_context", "with_tiles"]
@@ -26,7 +28,7 @@ def map_context(organisation: Organisation) -> dict[str, Any]:
     regions = regions_of(known_to(organisation, Question(), timezone.now()))
     return {
         "map_known": {"regions": regions, "view": _view(organisation, regions)},
-        "tiles": settings.DESK.map.tiles,
+        "tiles": reverse("asking:tiles") if tile_path() else settings.DESK.map.tiles,
         "attribution": settings.DESK.map.attribution,
     }
 

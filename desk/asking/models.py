@@ -35,7 +35,7 @@ class Draft(models.Model):
     title = models.CharField(_("title"), max_length=160, blank=True)
     area = models.JSONField(null=True, blank=True)
     """A polygon or a disc, as in the request's `area`."""
-    from_s = models.BigIntegerField(null=True, blank=True)
+    from_s = models.BigIntegerField(null=True, blank=True, db_index=True)
     to_s = models.BigIntegerField(null=True, blank=True)
     incident = models.CharField(_("incident"), max_length=32, blank=True)
     description = models.TextField(_("description"), blank=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from desk.asking import views
+from desk.asking.tile_file import tile_file
 
 app_name = "asking"
 urlpatterns = [
@@ -12,6 +13,7 @@ urlpatterns = [
     path("new", views.new_request, name="new"),
     path("check", views.check_request, name="check"),
     path("places", views.find_places, name="places"),
+    path("tiles.pmtiles", tile_file, name="tiles"),
     path("preferences", views.preferences, name="preferences"),
     path("<int:pk>", views.request_page, name="request"),
     path("<int:pk>/edit", views.edit_request, name="edit"),

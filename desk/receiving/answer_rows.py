@@ -25,6 +25,7 @@ from desk.custody.log import record
 from desk.people.models import Organisation
 from desk.receiving.answer_content import AnswerContent, content_of
 from desk.receiving.notices import add_notice
+from desk.tips.inbox import note_arrival
 
 __all__ = ["ACTOR", "AnswerRecorder"]
 
@@ -63,6 +64,7 @@ class AnswerRecorder:
             ReceiverEventKind.NOT_PUBLISHED: self._noticed,
             ReceiverEventKind.DAMAGED: self._noticed,
             ReceiverEventKind.PUBLISHED: self._published,
+            ReceiverEventKind.TIP: lambda event: note_arrival(self._organisation, event.disclosure),
         }
 
     # Answers

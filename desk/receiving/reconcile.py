@@ -21,6 +21,7 @@ from desk.custody.log import record
 from desk.people.models import Organisation
 from desk.receiving.answer_rows import ACTOR, AnswerRecorder
 from desk.receiving.notices import add_notice
+from desk.tips.inbox import note_arrival
 
 __all__ = ["reconcile"]
 
@@ -32,7 +33,10 @@ def reconcile(organisation: Organisation, requester: Requester, recorder: Answer
     found = set()
     for folder in answer_folders(requester.folder):
         found.add(folder.disclosure)
-        if rows.get(folder.disclosure) not in ("complete", "quarantined"):
+        if is_tip(folder):
+            if folder.state is TransferState.COMPLETE:
+                note_arrival(organisation, folder.disclosure)
+        elif rows.get(folder.disclosure) not in ("complete", "quarantined"):
             try:
                 _compare(folder, requester, recorder, rows.get(folder.disclosure, ""))
             except DoorwardError as error:
@@ -57,7 +61,7 @@ def _compare(folder: AnswerFolder, requester: Requester, recorder: AnswerRecorde
     if state == "deleted":
         folder.remove()  # the kill came while it was deleted
         return
-    if envelope is None or origin is None or is_tip(folder):
+    if envelope is None or origin is None:
         return  # part 0 is not open yet: nothing was acknowledged for a case
     request = requester.sent_request_in(envelope).request.id
     held_bytes = sum(folder.part(number).stat().st_size for number in folder.sealed())

@@ -16,17 +16,15 @@ from desk.people.models import Organisation, Person
 from desk.people.organisations import requester_of
 from desk.tips.models import Tip
 
-__all__ = ["assign", "collect", "open_for"]
+__all__ = ["assign", "note_arrival", "open_for"]
 
 
-def collect(organisation: Organisation) -> None:
-    """Lists tips that have arrived since the last look."""
-    known = set(Tip.objects.filter(organisation=organisation).values_list("disclosure_id", flat=True))
-    for disclosure in requester_of(organisation).answers.tips():
-        if disclosure not in known:
-            with transaction.atomic():
-                Tip.objects.create(organisation=organisation, disclosure_id=disclosure)
-                log.record(organisation, "desk", "tip.arrived", f"tip {disclosure}")
+@transaction.atomic
+def note_arrival(organisation: Organisation, disclosure: str) -> None:
+    """Lists a tip that has arrived completely. The receiving service calls it, also for one that a kill left out."""
+    if not Tip.objects.filter(disclosure_id=disclosure).exists():
+        Tip.objects.create(organisation=organisation, disclosure_id=disclosure)
+        log.record(organisation, "receiver", "tip.arrived", f"tip {disclosure}")
 
 
 def open_for(tip: Tip, person: Person, what: str = "tip.opened") -> OpenedTip | None:

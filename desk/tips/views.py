@@ -35,7 +35,6 @@ _CONTENT_TYPES: Final = {PartKind.SEGMENT: "video/mp4", PartKind.POSTER: "image/
 @needs(Action.SEE_TIPS)
 def tips_page(request: DeskRequest) -> HttpResponse:
     """Tips that have arrived, the newest first."""
-    inbox.collect(request.organisation)
     found = Tip.objects.filter(organisation=request.organisation).select_related("case", "opened_by")
     context = {
         "page": Paginator(found, _PER_PAGE).get_page(request.GET.get("page")),

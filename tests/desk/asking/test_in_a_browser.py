@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import msgspec
+import numpy as np
 import pytest
+from django.conf import settings
+from django.test import override_settings
 
 from desk.asking.models import Draft
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
+from desk.tips.inbox import note_arrival
 from tests.browser.browser import Browser, require_browser
+from tests.clients.requester.test_incoming_tips import TIP, laid, words
 from tests.desk.agencies import Agency
 from tests.desk.asking.asking_desk import vouch
 from tests.desk.asking.served_desk import DESKTOP, DRAWS, TABLET, served_desk, sign_in
@@ -218,6 +227,91 @@ def test_a_circle_is_drawn_moved_by_its_fields_and_shown_again(desk: Desk) -> No
     lat, lon = (float(each) for each in found[0].split(","))
     assert (lat, lon) == (pytest.approx(52.0907, abs=1e-3), pytest.approx(5.1214, abs=1e-3))
     assert int(found[1]) > 10
+
+
+def test_the_pages_beside_it_are_looked_at_in_dutch(desk: Desk) -> None:
+    agency, browser, url = desk.agency, desk.browser, desk.url
+    requester = requester_of(agency.organisation)
+    laid(requester, words(requester, "Om drie uur stond er een witte bus."))
+    note_arrival(agency.organisation, TIP)
+    sign_in(browser, url, agency, Role.SUPERVISOR, name="leiding", locale="nl-NL")
+    sign_in(browser, url, agency, Role.ADMIN, name="beheer", locale="nl-NL")
+    desk.run("beheer", 'await page.goto(args.url + "/requests/preferences");')
+    desk.run("beheer", 'await page.getByText("Nieuw sjabloon").click();')
+    desk.look("beheer", "asking-preferences")
+    desk.run("leiding", 'await page.goto(args.url + "/tips/");')
+    desk.look("leiding", "tips")
+    desk.run(
+        "leiding",
+        'await page.getByRole("button", {name: /^Openen/}).click(); await page.getByText("witte bus").waitFor();',
+    )
+    desk.look("leiding", "tip")
+    desk.run(
+        "leiding",
+        """
+    await page.goto(args.url + "/tips/bulletins/new");
+    await page.waitForSelector("#area-map[data-ready]");
+    await page.getByLabel("Titel").fill("Geen water");
+    await page.getByLabel("Tekst voor de eigenaren").fill("Tot zes uur is er geen water.");
+    await page.getByLabel(/^Middelpunt/).fill("52.0907, 5.1214");
+    await page.getByLabel("Straal in meters").fill("500");
+    """,
+    )
+    desk.look("leiding", "bulletin-form")
+    desk.run("leiding", 'await page.getByRole("button", {name: "Voorbeeld"}).click();')
+    desk.look("leiding", "bulletin")
+    desk.run("leiding", 'await page.getByRole("button", {name: "Ondertekenen en publiceren"}).click();')
+    desk.run(
+        "leiding", 'await page.goto(args.url + "/tips/bulletins"); await page.getByText("gepubliceerd").waitFor();'
+    )
+    desk.look("leiding", "bulletins")
+    desk.run(
+        "leiding", 'await page.goto(args.url + "/requests/new"); await page.waitForSelector("#area-map[data-ready]");'
+    )
+    desk.look("leiding", "request-empty-nl")
+    browser.open("anyone", viewport=DESKTOP)
+    desk.run("anyone", 'await page.goto(args.url + "/numbers");')
+    desk.look("anyone", "numbers")
+
+
+def test_tiles_come_from_the_desks_own_file(desk: Desk, data: Path) -> None:
+    (data / "map.pmtiles").write_bytes(pmtiles(np.full((256, 256, 3), (40, 200, 240), np.uint8)))
+    configured = msgspec.structs.replace(
+        settings.DESK, map=msgspec.structs.replace(settings.DESK.map, tiles="map.pmtiles")
+    )
+    with override_settings(DESK=configured):
+        shot = desk.run(
+            "asker",
+            """
+    await page.goto(args.url + "/requests/new");
+    await page.waitForSelector("#area-map[data-ready]");
+    await page.waitForTimeout(1500); // a tile fades in
+    const box = await page.locator("#area-map").boundingBox();
+    const clip = {x: box.x + 100, y: box.y + 100, width: 40, height: 40};
+    return (await page.screenshot({clip})).toString("base64");
+    """,
+        )
+    colour = cv2.imdecode(np.frombuffer(base64.b64decode(shot), np.uint8), cv2.IMREAD_COLOR).reshape(-1, 3).mean(axis=0)
+    assert colour == pytest.approx((40, 200, 240), abs=8)
+
+
+def pmtiles(picture: Any) -> bytes:
+    """A file of PMTiles (version 3) with one tile, the world."""
+    tile = cv2.imencode(".png", picture)[1].tobytes()
+    length, varint = len(tile), b""
+    while True:
+        length, seven = length >> 7, length & 0x7F
+        varint += bytes([seven | 0x80 if length else seven])
+        if not length:
+            break
+    directory = b"\x01\x00\x01" + varint + b"\x01"  # one entry: tile 0, once, this long, at the beginning
+    metadata = b"{}"
+    places = (127, len(directory), 127 + len(directory), len(metadata), 0, 0, 127 + len(directory) + 2, len(tile))
+    head = b"PMTiles\x03" + struct.pack("<11Q", *places, 1, 1, 1)
+    # clustered, no compression of directories and tiles, PNG, zoom 0 to 0, bounds of the world, centre
+    head += struct.pack("<6B4iB2i", 1, 1, 1, 2, 0, 0, -1800000000, -850000000, 1800000000, 850000000, 0, 0, 0)
+    assert len(head) == 127
+    return head + directory + metadata + tile
 
 
 def test_without_webgl_the_fields_do_the_same_work(agency: Agency, tmp_path: Path) -> None:
