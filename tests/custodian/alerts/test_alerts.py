@@ -1035,6 +1035,20 @@ def test_the_doorbells_health_is_looked_at_and_told() -> None:
     desk.alerts.close()
 
 
+@pytest.mark.parametrize(("quiet", "counted"), [(None, (2, 0)), ((0, 24 * 60 - 1), (0, 2))])
+def test_delayed_news_counts_as_queued_or_as_kept_once_its_delay_is_over(
+    desk: Desk, quiet: tuple[int, int] | None, counted: tuple[int, int]
+) -> None:
+    desk.tell("request")
+    status = desk.alerts.status()
+    assert (status["queued"], status["delayed"], status["kept"]) == (0, 2, 0)
+    desk.alerts.set_quiet(quiet)
+    desk.clock.second += LONGEST_MS / 1000
+    desk.alerts._on_time()
+    status = desk.alerts.status()
+    assert (status["queued"], status["kept"]) == counted
+
+
 def test_a_state_that_changed_too_soon_is_told_once_when_its_pause_is_over() -> None:
     desk = Desk(policy={"cool_down_ns": 300 * NS_PER_S})
     desk.tell("privacy on")
