@@ -20,6 +20,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DESK: Final = ROOT / "desk"
 CATALOG: Final = Path("locale/nl/LC_MESSAGES/django.po")
 HEADER: Final = "Content-Type: text/plain; charset=UTF-8\nLanguage: nl\nPlural-Forms: nplurals=2; plural=(n != 1);\n"
+FIRST_APP: Final = "people"
+"""The app whose catalog also has the texts of the frame around each page, and of the pages for signing in."""
+SIGN_IN: Final = ("account", "mfa", "socialaccount")
 _CALLS: Final = {"_": 1, "gettext": 1, "gettext_lazy": 1, "gettext_noop": 1, "ngettext": 2}
 """Functions that translate, and the number of their texts."""
 _TAG: Final = re.compile(r"""\{%\s*translate\s+(?:"([^"]*)"|'([^']*)')""")
@@ -40,9 +43,16 @@ class Text:
 def texts_of(app: Path) -> set[Text]:
     """Returns the texts in the Python files of an app and in its templates."""
     found: set[Text] = set()
-    for path in app.rglob("*.py"):
+    templates = app.parent / "templates"
+    python, pages = set(app.rglob("*.py")), set((templates / app.name).rglob("*.html"))
+    if app.name == FIRST_APP:
+        python |= set(app.parent.glob("*.py"))
+        pages |= set(templates.glob("*.html")) | {
+            path for each in SIGN_IN for path in (templates / each).rglob("*.html")
+        }
+    for path in python:
         found |= set(_in_python(path.read_text(encoding="utf-8")))
-    for path in (app.parent / "templates" / app.name).rglob("*.html"):
+    for path in pages:
         found |= set(_in_template(path.read_text(encoding="utf-8")))
     return found - {Text("")}
 

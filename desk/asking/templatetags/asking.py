@@ -12,10 +12,13 @@ register = template.Library()
 
 
 @register.inclusion_tag("asking/field.html")
-def field(bound: BoundField, **attributes: Any) -> dict[str, Any]:
-    """Returns the context of one field. Its error is tied to it for screen readers."""
+def field(bound: BoundField, *, depends: bool = False, **attributes: Any) -> dict[str, Any]:
+    """Returns the context of one field. Its error is tied to it for screen readers.
+
+    `depends`: another field decides if this one is needed, so it is not called optional.
+    """
     described = f"{bound.auto_id}_error" if bound.errors else ""
     if described and not bound.field.widget.use_fieldset:
         attributes |= {"aria-describedby": described, "aria-invalid": "true"}
     widget: SafeString = bound.as_widget(attrs=attributes)
-    return {"field": bound, "widget": widget, "error_id": described}
+    return {"field": bound, "widget": widget, "error_id": described, "depends": depends}
