@@ -55,6 +55,8 @@ from agent.wire.uploads import UploadNote
 __all__ = ["AddressedRequest", "IncomingDisclosures"]
 
 _MOST_UNREADABLE: Final = 4096
+_SILENT_NS: Final = 60 * NS_PER_S
+"""Time without a word after which an arriving disclosure makes room for another one of the same device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class IncomingDisclosures:
         """Disclosure → the request that it answers, once known."""
         self._tips: dict[str, TipManifest] = {}
         """By id, once read."""
+        self._heard_ns: dict[str, int] = {}
+        """Disclosure → boot time of its last message."""
         self._waiting_for_room: set[str] = set()
         self._turns = UploadScheduler(limits.at_once)
         self._answering_later: dict[str, Assembly] = {}
@@ -131,6 +135,7 @@ class IncomingDisclosures:
         manifest = PartSize(note.size_bytes, note.sha256)
         assembly = self._reception.init(device, disclosure, manifest, note.parts, note.question)
         if assembly is not None:
+            self._heard_ns[disclosure] = self._clock.now().boot_ns
             if disclosure in self._waiting_for_room or self._turns.waits(disclosure):
                 self._read_manifest(disclosure, assembly)
             self._pump(disclosure, assembly)
@@ -138,6 +143,7 @@ class IncomingDisclosures:
 
     def chunk(self, device: str, disclosure: str, part: int, offset: int, data: bytes, sha256: str) -> None:
         if (assembly := self._reception.find(device, disclosure)) is not None:
+            self._heard_ns[disclosure] = self._clock.now().boot_ns
             self._turns.moves(disclosure, self._clock.now().boot_ns)
             assembly.chunk(part, offset, data, sha256)
             with self._unless_deleted(disclosure, device):
@@ -202,7 +208,7 @@ class IncomingDisclosures:
             self._forget(of_device[0])
         if len(self._unread) >= self._limits.unread or self._room() < note.size_bytes:
             return False
-        if self._reception.count_of(device) >= self._limits.open_per_device:
+        if self._has_too_many_open(device):
             self._tell(
                 ReceiverEvent(
                     ReceiverEventKind.NO_ROOM, disclosure, detail="Its doorbell sends too many at once.", device=device
@@ -236,6 +242,22 @@ class IncomingDisclosures:
         )
         self._unread[disclosure] = device
         return True
+
+    def _has_too_many_open(self, device: str) -> bool:
+        """Returns True if all places of the device are in use. First takes the place of one that is silent: a doorbell
+        that was reset never ends it. Its parts stay on the disk, and it can go on later."""
+        there = self._reception.of_device(device)
+        if len(there) < self._limits.open_per_device:
+            return False
+        longest = min(there, key=lambda each: self._heard_ns.get(each, 0))
+        if self._clock.now().boot_ns - self._heard_ns.get(longest, 0) < _SILENT_NS:
+            return True
+        if longest in self._unread:
+            self._forget(longest)
+        else:
+            self._close(longest)
+            self._holdings.ended(longest)
+        return False
 
     def _too_many(self, device: str = "") -> bool:
         """Returns True if there are too many answers of this device, or in all."""
@@ -535,6 +557,7 @@ class IncomingDisclosures:
     def _close(self, disclosure: str) -> None:
         """Removes it from memory and keeps it on the disk."""
         self._reception.close(disclosure)
+        self._heard_ns.pop(disclosure, None)
         self._answering_later.pop(disclosure, None)
         self._requests.pop(disclosure, None)
         self._tips.pop(disclosure, None)

@@ -52,9 +52,9 @@ class OpenTransfers:
             return None
         return receiver
 
-    def count_of(self, device: str) -> int:
-        """Returns the number of open disclosures of this device."""
-        return sum(1 for owner, _ in self._open.values() if owner == device)
+    def of_device(self, device: str) -> list[str]:
+        """Returns the open disclosures of this device, oldest first."""
+        return [disclosure for disclosure, (owner, _) in self._open.items() if owner == device]
 
     @property
     def outstanding_bytes(self) -> int:
