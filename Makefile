@@ -4,6 +4,7 @@
 #   make demo VIDEO=my.mp4        … on your own footage
 #   make demo CAMERA=/dev/video0  … on a USB camera
 #   make playground               a doorbell and a broker, to try every command by hand
+#   make desk                     the requester's desk with five doorbells, to try in a browser
 #   make test                     every check and every test (minutes)
 #   make prove                    every proof at length (hours)
 #   make test-quick               the checks and the tests of what you have changed (a minute)
@@ -15,7 +16,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground test test-quick test-kernel test-browser test-home-assistant test-rabbitmq page page-types test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove prove-consent prove-crash explore fuzz mutate lint bench setup setup-test clean help
+.PHONY: demo playground desk test test-quick test-kernel test-browser test-home-assistant test-rabbitmq page page-types test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove prove-consent prove-crash explore fuzz mutate lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -26,6 +27,9 @@ playground: ## Run a broker and a doorbell to try every command on, until Ctrl-C
 	@sh scripts/system-packages.sh demo
 	@$(PYTHON) scripts/set_up.py demo
 	@$(VENV)/bin/python -m demo.playground
+
+desk: setup-test ## Run the requester's desk with a broker, five doorbells and three cases, until Ctrl-C (a minute)
+	@$(VENV)/bin/python -m demo.desk $(ARGS)
 
 test: setup-test ## Run every check and every test (ARGS='-k motion' goes to pytest)
 	@$(VENV)/bin/python scripts/check.py all $(ARGS)
@@ -143,7 +147,7 @@ setup-test:
 
 clean: ## Remove what set-up, tests and demo made (system packages stay)
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf playground demo/out demo/report.html demo/certificate.html demo/bundle demo/clips demo/pictures demo/segments demo/sounds demo/summary.json demo/*.mp4 demo/*.png tests/interop/node_modules tests/browser/node_modules
+	rm -rf playground playground-desk demo/out demo/report.html demo/certificate.html demo/bundle demo/clips demo/pictures demo/segments demo/sounds demo/summary.json demo/*.mp4 demo/*.png tests/interop/node_modules tests/browser/node_modules
 	rm -rf agent/web/src/node_modules desk/web/node_modules build/screenshots models
 	find agent bench demo firmware_bridge scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

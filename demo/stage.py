@@ -99,16 +99,20 @@ class Stage:
 
     def device(self, camera: str) -> tuple[Configuration, PublicKey]:
         """Initialises the device. It reads its configuration from the file, as every device does."""
+        key = self.door(self.folder / "doorward.toml", self.state_dir, DOOR, camera)
+        return load(self.folder / "doorward.toml"), key
+
+    def door(self, path: Path, state_dir: Path, position: tuple[float, float], camera: str) -> PublicKey:
+        """Initialises a device in `state_dir`, with its configuration at `path`."""
         key = private_key_from_seed(secrets.token_bytes(32))
-        StateFolder(self.state_dir).initialise(key)
+        StateFolder(state_dir).initialise(key)
         device = public_key_of(key)
         files = self._pki.add_device(device.id, self._now)
-        path = self.folder / "doorward.toml"
         path.write_text(
             _CONFIGURATION.format(
-                state=toml_text(self.state_dir),
-                lat=DOOR[0],
-                lon=DOOR[1],
+                state=toml_text(state_dir),
+                lat=position[0],
+                lon=position[1],
                 camera=camera,
                 port=self.broker.device_port,
                 ca=toml_text(files.authority),
@@ -116,31 +120,43 @@ class Stage:
                 key=toml_text(files.key),
             )
         )
-        return load(path), device
+        return device
 
     def owner(self, kind: IdentityKind) -> OwnerKeys:
         return OwnerKeys.create(self.folder / "owner", name="owner-1", kind=kind)
 
     def asker(self, requester_id: str, name: str, kind: Kind) -> Asker:
         """Creates a requester and a trust root for it. The owner does not trust the root yet."""
-        root_file = self.folder / f"{requester_id}-root" / "root.key"
-        root = make_key(root_file)
+        root = self.root(requester_id)
         requester = Requester.create(self.folder / requester_id, requester_id, kind, trust_root=root.id)
-        listed = self.folder / f"{requester_id}-root" / "requesters.toml"
+        bundle = self.vouch(requester, name)
+        files = self._signed(requester)
+        return Asker(name, requester, root, bundle, MqttBus(self._requester_settings(requester_id, files)))
+
+    def root(self, requester_id: str) -> PublicKey:
+        """Creates a trust root for a requester."""
+        return make_key(self.folder / f"{requester_id}-root" / "root.key")
+
+    def vouch(self, requester: Requester, name: str) -> bytes:
+        """Returns the bundle in which the root of `root` lists the requester."""
+        folder = self.folder / f"{requester.id}-root"
+        listed = folder / "requesters.toml"
         listed.write_text(
             _BUNDLE.format(
-                id=requester_id,
+                id=requester.id,
                 name=name,
-                kind=kind.value,
+                kind=requester.profile.kind.value,
                 key=requester.key.text,
                 tips=(requester.folder / TIPS_RECIPIENT).read_text().strip(),
                 start=(self._now - datetime.timedelta(days=1)).date(),
                 end=(self._now + datetime.timedelta(days=365)).date(),
             )
         )
-        bundle = make_bundle(listed, FileSigner(load_key(root_file)), issued_s=int(self._now.timestamp()))
-        files = self._signed(requester)
-        return Asker(name, requester, root, bundle, MqttBus(self._requester_settings(requester_id, files)))
+        return make_bundle(listed, FileSigner(load_key(folder / "root.key")), issued_s=int(self._now.timestamp()))
+
+    def sign_certificate(self, name: str, request: bytes) -> ClientFiles:
+        """Signs a requester's request for a certificate of the broker."""
+        return self._pki.add_requester(name, self._now, request=request)
 
     def _signed(self, requester: Requester) -> ClientFiles:
         """Lays out key and certificate for the broker as `doorward requester csr` and `accept` do."""
