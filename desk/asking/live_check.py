@@ -21,7 +21,7 @@ from agent.wire.limits import HARD, EarlierRequests, OverLimit, RequestLimits
 from agent.wire.messages import Contact, FootageRequest, Onward
 from agent.wire.trust import TrustedRequester
 
-__all__ = ["Asked", "Code", "Finding", "Known", "Level", "Question", "Topic", "blocks", "check"]
+__all__ = ["Asked", "CheckFinding", "Code", "Known", "Level", "Question", "Topic", "blocks", "check"]
 
 _DAY_S: Final = 86_400
 _HOUR_S: Final = 3600
@@ -76,7 +76,7 @@ class Code(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     topic: Topic
     level: Level
     code: Code
@@ -124,7 +124,7 @@ class Known:
         return self.listed.limits.applied_to(HARD) if self.listed else HARD
 
 
-def check(question: Question, known: Known, now_s: int) -> list[Finding]:
+def check(question: Question, known: Known, now_s: int) -> list[CheckFinding]:
     """Returns the findings in the order of the form."""
     found = list(_of_root(question.area, known))
     if question.area is not None:
@@ -140,7 +140,7 @@ def check(question: Question, known: Known, now_s: int) -> list[Finding]:
     return sorted(found, key=lambda each: order.index(each.topic))
 
 
-def blocks(findings: Iterable[Finding]) -> bool:
+def blocks(findings: Iterable[CheckFinding]) -> bool:
     """Returns True if each door would refuse the request."""
     return any(each.level is Level.REFUSED for each in findings)
 
@@ -148,34 +148,34 @@ def blocks(findings: Iterable[Finding]) -> bool:
 # Area and place
 
 
-def _of_area(area: Area, known: Known, now_s: int) -> Iterable[Finding]:
+def _of_area(area: Area, known: Known, now_s: int) -> Iterable[CheckFinding]:
     over = limits.check(_probe(area, now_s), known.limits, now_s, EarlierRequests())
     values = {"size_m2": round(area.size_m2), "km2": area.size_m2 / 1e6, "doors_m2": round(area.opened_m2)}
     if over is not None:
         yield _over_limit(Topic.AREA, over, **values)
     else:
-        yield Finding(Topic.AREA, Level.GOOD, Code.AREA_SIZE, values)
+        yield CheckFinding(Topic.AREA, Level.GOOD, Code.AREA_SIZE, values)
     share = excluded_share(area)
     if share >= _NOTEWORTHY_SHARE:
-        yield Finding(Topic.AREA, Level.WARNING, Code.THIN_PARTS, {"percent": round(100 * share)})
+        yield CheckFinding(Topic.AREA, Level.WARNING, Code.THIN_PARTS, {"percent": round(100 * share)})
 
 
-def _of_place(area: Area, known: Known) -> Iterable[Finding]:
+def _of_place(area: Area, known: Known) -> Iterable[CheckFinding]:
     turned = swapped(area)
     if known.listed is not None:
         if known.listed.may_ask_about(area):
-            yield Finding(Topic.PLACE, Level.GOOD, Code.IN_REGION)
+            yield CheckFinding(Topic.PLACE, Level.GOOD, Code.IN_REGION)
         elif turned is not None and known.listed.may_ask_about(turned):
-            yield Finding(Topic.PLACE, Level.REFUSED, Code.SWAPPED)
+            yield CheckFinding(Topic.PLACE, Level.REFUSED, Code.SWAPPED)
         else:
-            yield Finding(Topic.PLACE, Level.REFUSED, Code.OUTSIDE_REGIONS, {"regions": known.listed.regions})
+            yield CheckFinding(Topic.PLACE, Level.REFUSED, Code.OUTSIDE_REGIONS, {"regions": known.listed.regions})
         return
     ground = [each.area.bounds for each in known.asked]
     if ground and not _is_near(area, ground):
         # Without a bundle, the organisation's own earlier requests show where it works.
         code = Code.SWAPPED if turned is not None and _is_near(turned, ground) else Code.FAR_AWAY
-        yield Finding(Topic.PLACE, Level.WARNING, code)
-    yield Finding(Topic.PLACE, Level.UNKNOWN, Code.REGION_UNKNOWN)
+        yield CheckFinding(Topic.PLACE, Level.WARNING, code)
+    yield CheckFinding(Topic.PLACE, Level.UNKNOWN, Code.REGION_UNKNOWN)
 
 
 def _is_near(area: Area, ground: Iterable[Bounds]) -> bool:
@@ -190,7 +190,7 @@ def _is_near(area: Area, ground: Iterable[Bounds]) -> bool:
 # Times and rates
 
 
-def _of_time(from_s: int, to_s: int, not_after_s: int, known: Known, now_s: int) -> Iterable[Finding]:
+def _of_time(from_s: int, to_s: int, not_after_s: int, known: Known, now_s: int) -> Iterable[CheckFinding]:
     values = {"minutes": (to_s - from_s) // 60, "from_s": from_s, "to_s": to_s, "not_after_s": not_after_s}
     probe = _probe(_any_area(known), now_s, from_s, to_s, not_after_s)
     over = limits.check(probe, known.limits, now_s, EarlierRequests())
@@ -199,10 +199,10 @@ def _of_time(from_s: int, to_s: int, not_after_s: int, known: Known, now_s: int)
     else:
         values["look_back_days"] = (now_s - from_s) // _DAY_S
         values["most_days"] = known.limits.look_back_max_s // _DAY_S
-        yield Finding(Topic.TIME, Level.GOOD, Code.WINDOW, values)
+        yield CheckFinding(Topic.TIME, Level.GOOD, Code.WINDOW, values)
 
 
-def _of_rate(question: Question, area: Area, known: Known, now_s: int) -> Iterable[Finding]:
+def _of_rate(question: Question, area: Area, known: Known, now_s: int) -> Iterable[CheckFinding]:
     here = [each for each in known.asked if each.area.bounds.touches(area.bounds)]
     of_case = [each for each in here if each.case == question.case]
     today = [each for each in here if each.asked_s > now_s - _DAY_S]
@@ -212,48 +212,48 @@ def _of_rate(question: Question, area: Area, known: Known, now_s: int) -> Iterab
     if over is not None:
         yield _over_limit(Topic.RATE, over, **values)
     else:
-        yield Finding(Topic.RATE, Level.GOOD, Code.CASE_COUNT, values)
+        yield CheckFinding(Topic.RATE, Level.GOOD, Code.CASE_COUNT, values)
     # A door starts with this number a day, and its owner may set a lower one, which no desk can see.
     usual = min(RequestLimits().requests_per_requester_per_day, known.limits.requests_per_requester_per_day)
     level = Level.GOOD if len(today) < usual else Level.WARNING
-    yield Finding(Topic.RATE, level, Code.DAY_COUNT, {"asked": len(today), "usual": usual})
+    yield CheckFinding(Topic.RATE, level, Code.DAY_COUNT, {"asked": len(today), "usual": usual})
     if question.from_s is None or question.to_s is None:
         return
     same_time = [each for each in here if each.from_s < question.to_s and question.from_s < each.to_s]
     if len(same_time) >= known.limits.requests_per_case:
-        yield Finding(Topic.RATE, Level.WARNING, Code.SAME_TIME, {"asked": len(same_time)})
+        yield CheckFinding(Topic.RATE, Level.WARNING, Code.SAME_TIME, {"asked": len(same_time)})
 
 
-def _of_promise(retention_days: int, known: Known, now_s: int) -> Iterable[Finding]:
+def _of_promise(retention_days: int, known: Known, now_s: int) -> Iterable[CheckFinding]:
     probe = _probe(_any_area(known), now_s, retention_days=retention_days)
     over = limits.check(probe, known.limits, now_s, EarlierRequests())
     values = {"days": retention_days, "most": known.limits.retention_max_days}
     if over is not None:
         yield _over_limit(Topic.PROMISE, over, **values)
     else:
-        yield Finding(Topic.PROMISE, Level.GOOD, Code.KEPT, values)
+        yield CheckFinding(Topic.PROMISE, Level.GOOD, Code.KEPT, values)
 
 
 # Root
 
 
-def _of_root(area: Area | None, known: Known) -> Iterable[Finding]:
+def _of_root(area: Area | None, known: Known) -> Iterable[CheckFinding]:
     if not known.root:
-        yield Finding(Topic.ROOT, Level.REFUSED, Code.NO_ROOT)
+        yield CheckFinding(Topic.ROOT, Level.REFUSED, Code.NO_ROOT)
         return
     if not known.has_bundle:
-        yield Finding(Topic.ROOT, Level.WARNING, Code.NO_BUNDLE, {"root": known.root})
+        yield CheckFinding(Topic.ROOT, Level.WARNING, Code.NO_BUNDLE, {"root": known.root})
     elif known.listed is None:
-        yield Finding(Topic.ROOT, Level.REFUSED, Code.NOT_LISTED, {"root": known.root})
+        yield CheckFinding(Topic.ROOT, Level.REFUSED, Code.NOT_LISTED, {"root": known.root})
     elif known.listed.kind is not known.kind:
-        yield Finding(Topic.ROOT, Level.REFUSED, Code.OTHER_KIND, {"kind": known.listed.kind.value})
+        yield CheckFinding(Topic.ROOT, Level.REFUSED, Code.OTHER_KIND, {"kind": known.listed.kind.value})
     if area is None:
         return
     here = [each for each in known.asked if each.area.bounds.touches(area.bounds)]
     if any(each.answered for each in here):
-        yield Finding(Topic.ROOT, Level.GOOD, Code.DOORS_ANSWERED, {"root": known.root})
+        yield CheckFinding(Topic.ROOT, Level.GOOD, Code.DOORS_ANSWERED, {"root": known.root})
     else:
-        yield Finding(Topic.ROOT, Level.UNKNOWN, Code.NO_DOOR_ANSWERED, {"root": known.root, "asked": len(here)})
+        yield CheckFinding(Topic.ROOT, Level.UNKNOWN, Code.NO_DOOR_ANSWERED, {"root": known.root, "asked": len(here)})
 
 
 # Probes: a request that is sound in all but the judged part
@@ -288,5 +288,5 @@ def _probe(
     ).request(requester="probe", kind=Kind.POLICE, trust_root="0" * 16, id="0" * 32, reply=_ANY_RECIPIENT)
 
 
-def _over_limit(topic: Topic, over: OverLimit, **values: object) -> Finding:
-    return Finding(topic, Level.REFUSED, Code.OVER_LIMIT, {"over": over, **values})
+def _over_limit(topic: Topic, over: OverLimit, **values: object) -> CheckFinding:
+    return CheckFinding(topic, Level.REFUSED, Code.OVER_LIMIT, {"over": over, **values})

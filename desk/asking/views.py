@@ -20,7 +20,7 @@ from desk.asking import drafts, places, shapes
 from desk.asking.forms import PreferencesForm, RequestForm, TemplateForm, first_values, values_of
 from desk.asking.incidents import incident_name, presets
 from desk.asking.knowledge import known_to, zone_of
-from desk.asking.live_check import Finding, Question, blocks, check
+from desk.asking.live_check import CheckFinding, Question, blocks, check
 from desk.asking.map_view import map_context, with_tiles
 from desk.asking.models import Draft, Preferences, Template
 from desk.asking.owner_preview import OWNER_LANGUAGES, OwnerView, Promise, owner_view
@@ -203,7 +203,7 @@ def request_page(request: DeskRequest, pk: int) -> HttpResponse:
 def _request_page(request: DeskRequest, draft: Draft, problem: str = "") -> HttpResponse:
     organisation, zone, now = request.organisation, zone_of(request.organisation), timezone.now()
     rule = organisation.two_person_rule
-    findings: list[Finding] = []
+    findings: list[CheckFinding] = []
     if draft.state in (State.DRAFT, State.SUBMITTED, State.APPROVED):
         question = _question_of(draft, int(now.timestamp()))
         findings = check(question, known_to(organisation, question, now), int(now.timestamp()))

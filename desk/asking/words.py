@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from agent.errors import DoorwardError
 from agent.wire.area import Bounds
 from agent.wire.limits import OverLimit
-from desk.asking.live_check import Code, Finding, Level, Topic
+from desk.asking.live_check import CheckFinding, Code, Level, Topic
 from desk.asking.windows import TimeFault, WindowError
 
 __all__ = ["MOMENT", "TOPICS", "Statement", "error_text", "statements"]
@@ -108,7 +108,7 @@ class Statement:
     code: str
 
 
-def statements(findings: Iterable[Finding], zone: ZoneInfo) -> list[Statement]:
+def statements(findings: Iterable[CheckFinding], zone: ZoneInfo) -> list[Statement]:
     return [
         Statement(
             str(TOPICS[each.topic]), each.level.value, str(_LEVELS[each.level]), _sentence(each, zone), each.code.value
@@ -129,7 +129,7 @@ def error_text(error: DoorwardError) -> str:
     return " ".join(gettext(part) for part in (error.message, error.remedy) if part)
 
 
-def _sentence(finding: Finding, zone: ZoneInfo) -> str:
+def _sentence(finding: CheckFinding, zone: ZoneInfo) -> str:
     values: dict[str, Any] = dict(finding.values)
     if finding.code is Code.OVER_LIMIT:
         sentence = str(_OVER.get(values["over"], values["over"].value))

@@ -17,14 +17,14 @@ from desk.people.models import Membership, Organisation
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action
 
-__all__ = ["Step", "missing", "steps"]
+__all__ = ["SetUpStep", "missing", "steps"]
 
 _SOON: Final = timedelta(days=30)
 _CERTIFICATE_LIMIT_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SetUpStep:
     """One step, in words."""
 
     name: str
@@ -33,11 +33,11 @@ class Step:
     """The present state, or the next thing to do."""
 
 
-def missing(organisation: Organisation) -> list[Step]:
+def missing(organisation: Organisation) -> list[SetUpStep]:
     return [step for step in steps(organisation) if not step.done]
 
 
-def steps(organisation: Organisation) -> list[Step]:
+def steps(organisation: Organisation) -> list[SetUpStep]:
     """Returns all steps in the order in which a new organisation takes them."""
     return [
         _keys(organisation),
@@ -48,57 +48,59 @@ def steps(organisation: Organisation) -> list[Step]:
     ]
 
 
-def _keys(organisation: Organisation) -> Step:
+def _keys(organisation: Organisation) -> SetUpStep:
     name = _("Signing key")
     try:
         key = requester_of(organisation).key
     except DoorwardError as error:
-        return Step(name, False, str(error))
-    return Step(name, True, _("Key id %(id)s.") % {"id": key.id})
+        return SetUpStep(name, False, str(error))
+    return SetUpStep(name, True, _("Key id %(id)s.") % {"id": key.id})
 
 
-def _trust(organisation: Organisation) -> Step:
+def _trust(organisation: Organisation) -> SetUpStep:
     name = _("Trust root")
     todo = _("Send the lines below to the root that vouches for you, and import the bundle that it returns.")
     try:
         known = KnownRoots(requester_of(organisation)).ids()
     except DoorwardError as error:
-        return Step(name, False, str(error))
+        return SetUpStep(name, False, str(error))
     if organisation.trust_root not in known:
-        return Step(name, False, todo)
-    return Step(name, True, _("Root %(id)s vouches for you.") % {"id": organisation.trust_root})
+        return SetUpStep(name, False, todo)
+    return SetUpStep(name, True, _("Root %(id)s vouches for you.") % {"id": organisation.trust_root})
 
 
-def _broker() -> Step:
+def _broker() -> SetUpStep:
     broker = settings.DESK.broker
     if not broker.host:
-        return Step(_("Broker"), False, _("The operator of the desk writes its name into desk.toml, [broker] host."))
-    return Step(_("Broker"), True, f"{broker.host}:{broker.port}")
+        return SetUpStep(
+            _("Broker"), False, _("The operator of the desk writes its name into desk.toml, [broker] host.")
+        )
+    return SetUpStep(_("Broker"), True, f"{broker.host}:{broker.port}")
 
 
-def _certificate(organisation: Organisation, now: datetime) -> Step:
+def _certificate(organisation: Organisation, now: datetime) -> SetUpStep:
     name, path = _("Certificate for the broker"), folder_of(organisation) / "tls" / "certificate.pem"
     if not path.is_file():
         todo = _("Send the signing request below to the operator of the broker, and upload the certificate.")
-        return Step(name, False, todo)
+        return SetUpStep(name, False, todo)
     try:
         until = x509.load_pem_x509_certificate(path.read_bytes()[:_CERTIFICATE_LIMIT_BYTES]).not_valid_after_utc
     except ValueError:
-        return Step(name, False, _("The file is damaged. Upload the certificate again."))
+        return SetUpStep(name, False, _("The file is damaged. Upload the certificate again."))
     words = _("Works until %(day)s.") % {"day": until.date().isoformat()}
     if until - now < _SOON:
-        return Step(name, False, words + " " + _("Send a new signing request to the operator of the broker."))
-    return Step(name, True, words)
+        return SetUpStep(name, False, words + " " + _("Send a new signing request to the operator of the broker."))
+    return SetUpStep(name, True, words)
 
 
-def _people(organisation: Organisation) -> Iterator[Step]:
+def _people(organisation: Organisation) -> Iterator[SetUpStep]:
     askers = _people_who_may(organisation, Action.WRITE_REQUESTS)
-    yield Step(_("A person who asks"), bool(askers), _names(len(askers)))
+    yield SetUpStep(_("A person who asks"), bool(askers), _names(len(askers)))
     if organisation.two_person_rule:
         approvers = _people_who_may(organisation, Action.APPROVE_REQUESTS)
         # The same person does not do both.
         done = bool(approvers) and len(askers | approvers) > 1
-        yield Step(_("Another person who approves"), done, _names(len(approvers)))
+        yield SetUpStep(_("Another person who approves"), done, _names(len(approvers)))
 
 
 def _people_who_may(organisation: Organisation, action: Action) -> set[int]:

@@ -27,7 +27,7 @@ class Provider:
 
     claims: dict[str, Any]
     issuer: str = ""
-    audience: str = CLIENT_ID
+    client: str = CLIENT_ID
     key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -45,7 +45,7 @@ class Provider:
         if asked is None or challenge != asked["code_challenge"] or given.get("client_secret") != CLIENT_SECRET:
             return None
         now = int(time.time())
-        claims = {"iss": self.issuer, "aud": self.audience, "iat": now, "exp": now + 300, **self.claims}
+        claims = {"iss": self.issuer, "aud": self.client, "iat": now, "exp": now + 300, **self.claims}
         token = jwt.encode(claims, self.key, "RS256", {"kid": "1"})
         return {"access_token": "t", "token_type": "Bearer", "expires_in": 300, "id_token": token}
 

@@ -13,7 +13,7 @@ from agent.wire.area import Area, Bounds, Circle, Point, Polygon
 from agent.wire.fields import Kind
 from agent.wire.limits import HARD, EarlierRequests, OverLimit
 from agent.wire.trust import EntryLimits, TrustedRequester
-from desk.asking.live_check import Asked, Code, Finding, Known, Level, Question, Topic, _probe, blocks, check
+from desk.asking.live_check import Asked, CheckFinding, Code, Known, Level, Question, Topic, _probe, blocks, check
 from tests.wire.samples import REQUESTER_KEY
 
 NOW = 1_790_000_000
@@ -26,7 +26,7 @@ LISTED = TrustedRequester(
 KNOWN = Known(ROOT, Kind.POLICE, has_bundle=True, listed=LISTED)
 
 
-def codes(question: Question = GOOD, known: Known = KNOWN) -> dict[Code, Finding]:
+def codes(question: Question = GOOD, known: Known = KNOWN) -> dict[Code, CheckFinding]:
     return {each.code: each for each in check(question, known, NOW)}
 
 

@@ -87,7 +87,7 @@ def test_a_stranger_or_an_address_without_proof_is_not_let_in(
 
 
 def test_a_token_for_another_client_is_refused(agency: Agency, provider: Provider) -> None:
-    provider.audience = "another client"
+    provider.client = "another client"
     client = browser()
     sign_in(client)
     assert not is_signed_in(client)
