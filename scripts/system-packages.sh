@@ -95,6 +95,8 @@ fi
 if [ "$purpose" = test ]; then
     has age || need age
     if [ -f tests/interop/package.json ] && ! has npm; then need nodejs npm; fi
+    # The tests of a desk on several machines run a real PostgreSQL, each in a temporary folder.
+    dpkg -s postgresql >/dev/null 2>&1 || wished="$wished postgresql"
     # The tests of the owner's page drive a real browser. certutil makes it trust the doorbell, as a person would. If
     # they are missing, those tests skip with a reason, so a failure here is harmless.
     has chromium || wished="$wished chromium"
@@ -154,7 +156,7 @@ quiet_services() {
     our_policy=$policy
     # shellcheck disable=SC2016 # the $* is for the file, not for us
     printf '%s\n' '#!/bin/sh' '# Made by Doorward for one apt call; safe to delete.' \
-        'case " $* " in *" mosquitto"* | *" motion"*) exit 101 ;; esac' 'exit 0' | $as_root tee $policy >/dev/null
+        'case " $* " in *" mosquitto"* | *" motion"* | *" postgresql"*) exit 101 ;; esac' 'exit 0' | $as_root tee $policy >/dev/null
     $as_root chmod 755 $policy
 }
 tidy() { [ -z "$our_policy" ] || $as_root rm -f "$our_policy"; }
@@ -174,7 +176,7 @@ update() {
     apt_get update
 }
 
-case " $missing $wished " in *" mosquitto "* | *" motion "*) quiet_services ;; esac
+case " $missing $wished " in *" mosquitto "* | *" motion "* | *" postgresql "*) quiet_services ;; esac
 if lists_are_empty; then update || true; fi
 # Old lists name files that the mirror has removed, so the second try follows an update.
 [ -z "$missing" ] || install || { update && install; } || {
@@ -191,7 +193,7 @@ if [ -n "$wished" ]; then
     done
 fi
 if [ -n "$our_policy" ] && [ -d /run/systemd/system ]; then
-    for each in mosquitto motion; do
+    for each in mosquitto motion postgresql; do
         case " $missing $wished " in *" $each "*) ;; *) continue ;; esac
         $as_root systemctl disable --quiet $each.service 2>>"$log" || true
         say "The system's own $each service stays off.  To use it:  sudo systemctl enable --now $each"

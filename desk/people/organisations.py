@@ -21,6 +21,7 @@ from agent.wire.trust import TrustedRequester
 from desk.custody import log
 from desk.people.models import Membership, Organisation, Person
 from desk.people.roles import Role
+from desk.storage.shared_index import shared_index
 from desk.tokens import token_signer
 
 __all__ = [
@@ -44,7 +45,8 @@ def requester_of(organisation: Organisation) -> Requester:
     """Returns the requester that the organisation is. Raises `ConfigurationError` with the remedy."""
     folder = folder_of(organisation)
     is_in_token = not (folder / "signing.key").exists() and settings.DESK.token is not None
-    return Requester.open(folder, _token_signer(organisation) if is_in_token else None)
+    signer = _token_signer(organisation) if is_in_token else None
+    return Requester.open(folder, signer, shared_index(organisation.requester_id, folder))
 
 
 def _token_signer(organisation: Organisation) -> Signer | None:

@@ -10,14 +10,13 @@ A deleted answer stays listed as such. Folders that a person has moved away or p
 from __future__ import annotations
 
 import enum
-import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from agent.clients.requester.checks import Grade
 from agent.clients.requester.disclosure_folder import AnswerFolder
-from agent.clients.requester.folder_index import FolderIndex, IndexedTable, is_id
+from agent.clients.requester.folder_index import IndexConnection, IndexedTable, RequesterIndex, is_id
 from agent.core.transfer import TransferState
 from agent.errors import FormatError, StorageError
 from agent.platform import files
@@ -51,6 +50,7 @@ _COLUMNS: Final = (
     "disclosure, device, request, state, reason, size_bytes, parts, live, begun_ms, ended_ms, grade, from_ms, to_ms, "
     "change"
 )
+_REPLACED: Final = ", ".join(f"{each} = excluded.{each}" for each in _COLUMNS.split(", ")[1:])
 _MOST_PAGE: Final = 1000
 
 
@@ -114,7 +114,7 @@ class QuotaUsage:
 class AnswerIndex:
     """The answers in a requester's `folder`. All methods raise `StorageError` if the disk fails."""
 
-    def __init__(self, index: FolderIndex, folder: Path) -> None:
+    def __init__(self, index: RequesterIndex, folder: Path) -> None:
         self._index = index
         self._folder = folder
 
@@ -127,7 +127,7 @@ class AnswerIndex:
     def put(self, disclosure: str, holding: HeldDisclosure, now_ms: int = 0) -> None:
         """Stores the share of an answer that is arriving. `now_ms` counts only the first time."""
 
-        def put(to: sqlite3.Connection) -> None:
+        def put(to: IndexConnection) -> None:
             known = _known(to, disclosure)
             begun_ms = now_ms if known is None or known.state is AnswerState.DELETED else known.begun_ms
             _store(to, _receiving(disclosure, holding, begun_ms))
@@ -145,7 +145,7 @@ class AnswerIndex:
     def deleted(self, disclosure: str, now_ms: int) -> None:
         """Lists an answer as deleted. Call it after its files are gone."""
 
-        def mark(to: sqlite3.Connection) -> None:
+        def mark(to: IndexConnection) -> None:
             known = _known(to, disclosure)
             if known is not None:
                 gone = ReceivedAnswer(disclosure, known.device, known.request, AnswerState.DELETED, ended_ms=now_ms)
@@ -239,22 +239,22 @@ class AnswerIndex:
 
     def _sum(self, clause: str, *values: object) -> QuotaUsage:
         query = (
-            "SELECT count(*), ifnull(sum(size_bytes), 0), ifnull(sum(parts), 0) FROM answer "  # noqa: S608 (constants)
+            "SELECT count(*), coalesce(sum(size_bytes), 0), coalesce(sum(parts), 0) FROM answer "  # noqa: S608 (constants)
             f"WHERE {clause} AND disclosure <> ? AND state <> 'deleted'"
         )
-        return QuotaUsage(*self._index.read(lambda of: of.execute(query, values).fetchone()))
+        return QuotaUsage(*map(int, self._index.read(lambda of: of.execute(query, values).fetchone())))
 
 
 def _names(folder: Path) -> set[str]:
     return {name for name in files.names_in(folder) if is_id(name)}
 
 
-def _known(connection: sqlite3.Connection, disclosure: str) -> ReceivedAnswer | None:
+def _known(connection: IndexConnection, disclosure: str) -> ReceivedAnswer | None:
     row = connection.execute(f"SELECT {_COLUMNS} FROM answer WHERE disclosure = ?", (disclosure,)).fetchone()  # noqa: S608
     return None if row is None else _answer(row)
 
 
-def _store(connection: sqlite3.Connection, answer: ReceivedAnswer | None, disclosure: str = "") -> None:
+def _store(connection: IndexConnection, answer: ReceivedAnswer | None, disclosure: str = "") -> None:
     """Puts the answer in place of what was known, or removes it if None, and keeps the totals right."""
     name = answer.disclosure if answer is not None else disclosure
     before = _known(connection, name)
@@ -268,7 +268,8 @@ def _store(connection: sqlite3.Connection, answer: ReceivedAnswer | None, disclo
     (change,) = connection.execute("SELECT change FROM total").fetchone()
     grade = answer.grade.value if answer.grade is not None else ""
     connection.execute(
-        f"INSERT OR REPLACE INTO answer ({_COLUMNS}) VALUES ({','.join('?' * 14)})",  # noqa: S608 (constants)
+        f"INSERT INTO answer ({_COLUMNS}) VALUES ({','.join('?' * 14)}) "  # noqa: S608 (constants)
+        f"ON CONFLICT (disclosure) DO UPDATE SET {_REPLACED}",
         (
             *(answer.disclosure, answer.device, answer.request, answer.state.value, answer.reason),
             *(answer.size_bytes, answer.parts, int(answer.live), answer.begun_ms, answer.ended_ms),
@@ -357,7 +358,7 @@ def _request_id(data: bytes) -> str:
         return ""
 
 
-def _fill(folder: Path, connection: sqlite3.Connection) -> None:
+def _fill(folder: Path, connection: IndexConnection) -> None:
     for name in sorted(_names(folder / "disclosures")):
         found = _on_disk(AnswerFolder(folder, name))
         if found is not None:

@@ -21,13 +21,13 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from agent.errors import StorageError
 from agent.platform import files
 from agent.platform.sqlite_faults import is_damage
 
-__all__ = ["FolderIndex", "IndexedTable", "is_id"]
+__all__ = ["FolderIndex", "IndexConnection", "IndexedTable", "RequesterIndex", "is_id"]
 
 _PATIENCE_S: Final = 30.0
 """Seconds to wait for another process's transaction, which takes milliseconds."""
@@ -38,7 +38,37 @@ _FILLED: Final = ("requests", "bulletins", "disclosures")
 """Folders of which a folder that was in use has at least one."""
 
 _Result = TypeVar("_Result")
-IndexedTable = tuple[str, Callable[[Path, sqlite3.Connection], None]]
+
+
+class IndexCursor(Protocol):
+    """Rows of a statement."""
+
+    def fetchone(self) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class IndexConnection(Protocol):
+    """A database that takes statements in the words that SQLite and PostgreSQL share, with `?` for each value."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> IndexCursor: ...
+
+
+class RequesterIndex(Protocol):
+    """Index of one requester's folder: a SQLite file beside it (`FolderIndex`), or tables of a database server."""
+
+    rebuilt: str
+
+    def read(self, act: Callable[[IndexConnection], _Result]) -> _Result:
+        """Returns the result of `act`, which changes nothing and may run twice."""
+        ...
+
+    def write(self, act: Callable[[IndexConnection], _Result]) -> _Result:
+        """Runs `act` in one durable transaction. It may run twice, the first time without effect."""
+        ...
+
+
+IndexedTable = tuple[str, Callable[[Path, IndexConnection], None]]
 """A schema, and a function that fills its empty tables from the folder."""
 
 
@@ -65,7 +95,7 @@ class FolderIndex:
         self.rebuilt = ""
         """Reason why this process rebuilt the index from the folder. Empty if it did not."""
 
-    def read(self, act: Callable[[sqlite3.Connection], _Result]) -> _Result:
+    def read(self, act: Callable[[IndexConnection], _Result]) -> _Result:
         """Returns the result of `act`. A damaged index is rebuilt, and `act` runs again."""
         with self._guard, self._errors():
             for _ in range(2):
@@ -74,23 +104,23 @@ class FolderIndex:
                     return found[0]
             raise sqlite3.DatabaseError("the index is damaged again after it was rebuilt")
 
-    def write(self, act: Callable[[sqlite3.Connection], _Result]) -> _Result:
+    def write(self, act: Callable[[IndexConnection], _Result]) -> _Result:
         """Runs `act` in one durable transaction. It may run twice, the first time without effect."""
 
-        def transaction(connection: sqlite3.Connection) -> _Result:
+        def transaction(connection: IndexConnection) -> _Result:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 done = act(connection)
                 connection.execute("COMMIT")
             except BaseException:
-                if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):  # SQLite has ended some of them itself
                     connection.execute("ROLLBACK")
                 raise
             return done
 
         return self.read(transaction)
 
-    def _tried(self, act: Callable[[sqlite3.Connection], _Result]) -> tuple[_Result] | None:
+    def _tried(self, act: Callable[[IndexConnection], _Result]) -> tuple[_Result] | None:
         """Returns the result, or None after a rebuild."""
         with self._shared():
             try:

@@ -17,7 +17,7 @@ from typing import ClassVar, Final, Literal, Self
 
 from agent.clients.opening import HybridIdentity, parse_identity_file
 from agent.clients.requester.answer_index import ANSWER_TABLE, AnswerIndex
-from agent.clients.requester.folder_index import FolderIndex, is_id
+from agent.clients.requester.folder_index import FolderIndex, IndexedTable, RequesterIndex, is_id
 from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key, sign_message
 from agent.clients.requester.message_index import MESSAGE_TABLE, RequestRegister
 from agent.clients.requester.sequence_numbers import SequenceCounter
@@ -29,13 +29,14 @@ from agent.wire.identities import PublicKey
 from agent.wire.messages import FootageRequest, Onward, RetentionDays
 from agent.wire.strictjson import Message
 
-__all__ = ["TIPS_RECIPIENT", "Requester", "RequesterProfile", "SentRequest", "is_id"]
+__all__ = ["INDEXED_TABLES", "TIPS_RECIPIENT", "Requester", "RequesterProfile", "SentRequest", "is_id"]
 
 _SEED_BYTES: Final = 32
 _PROFILE_LIMIT_BYTES: Final = 4096
 _IDENTITY_LIMIT_BYTES: Final = 16 * 1024
 _TIPS_IDENTITY: Final = "tips.identity"
 _REPLY_IDENTITY: Final = "reply.identity"
+INDEXED_TABLES: Final[tuple[IndexedTable, ...]] = (MESSAGE_TABLE, ANSWER_TABLE)
 TIPS_RECIPIENT: Final = "tips.recipient"
 """File with the recipient for the trust bundle, so that owners can send tips."""
 
@@ -105,12 +106,14 @@ class SentRequest:
 class Requester:
     """The requester with this folder. Several threads and processes may use the same folder at once."""
 
-    def __init__(self, folder: Path, profile: RequesterProfile, signer: Signer) -> None:
+    def __init__(
+        self, folder: Path, profile: RequesterProfile, signer: Signer, index: RequesterIndex | None = None
+    ) -> None:
         self.folder = folder
         self.profile = profile
         self._signer = signer
         self._sequence = SequenceCounter(folder)
-        self.index = FolderIndex(folder, (MESSAGE_TABLE, ANSWER_TABLE))
+        self.index: RequesterIndex = index if index is not None else FolderIndex(folder, INDEXED_TABLES)
         self.register = RequestRegister(self.index)
         self.answers = AnswerIndex(self.index, folder)
 
@@ -163,8 +166,10 @@ class Requester:
         return cls.open(folder, signer)
 
     @classmethod
-    def open(cls, folder: Path, signer: Signer | None = None) -> Self:
+    def open(cls, folder: Path, signer: Signer | None = None, index: RequesterIndex | None = None) -> Self:
         """Returns the requester in `folder`, which signs with `signer`, or with its `signing.key` if there is none.
+
+        `index`: by default a SQLite file in the folder.
 
         Raises `ConfigurationError` with the remedy, also if the folder was made for another key than the signer's.
         """
@@ -177,7 +182,7 @@ class Requester:
             profile = strictjson.decode(files.read(path, _PROFILE_LIMIT_BYTES), RequesterProfile)
         except FormatError as error:
             raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
-        return cls(folder, profile, _signer(folder, profile, signer))
+        return cls(folder, profile, _signer(folder, profile, signer), index)
 
     @property
     def id(self) -> str:

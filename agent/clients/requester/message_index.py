@@ -6,12 +6,11 @@ A row is durable before the message that it names. After a crash a row may name 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from agent.clients.requester.folder_index import FolderIndex, IndexedTable, is_id
+from agent.clients.requester.folder_index import IndexConnection, IndexedTable, RequesterIndex, is_id
 from agent.core.disclosure import reply_tag
 from agent.errors import FormatError, StorageError
 from agent.platform import files
@@ -46,13 +45,17 @@ CREATE INDEX message_unsent ON message (id) WHERE unsent = 1
 class RequestRegister:
     """The messages of a requester. All methods raise `StorageError` if the disk fails."""
 
-    def __init__(self, index: FolderIndex) -> None:
+    def __init__(self, index: RequesterIndex) -> None:
         self._index = index
 
     def add_request(self, request: FootageRequest) -> None:
         """Adds a request. Call it before the request is stored."""
         row = _row(request)
-        self._index.write(lambda to: to.execute("INSERT OR REPLACE INTO message VALUES (?, 1, ?, ?, ?, ?, 1)", row))
+        self._index.write(
+            lambda to: to.execute(
+                "INSERT INTO message VALUES (?, 1, ?, ?, ?, ?, 1) ON CONFLICT (id) DO UPDATE SET unsent = 1", row
+            )
+        )
 
     def add_unsent(self, message_id: str) -> None:
         """Marks a message as unsent. Call it before a new message is stored under this id."""
@@ -107,7 +110,7 @@ def _hash(case: str) -> str:
     return hashlib.sha256(case.encode("utf-8")).hexdigest()
 
 
-def _fill(folder: Path, connection: sqlite3.Connection) -> None:
+def _fill(folder: Path, connection: IndexConnection) -> None:
     for path in _message_folders(folder / "requests"):
         newest = next((name for name in ("deletion", "withdrawal") if (path / f"{name}.dsse").is_file()), "request")
         unsent = not (path / f"{newest}.published").exists()

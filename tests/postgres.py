@@ -1,0 +1,108 @@
+"""A real PostgreSQL for tests, in a temporary folder, over a Unix socket. It can be killed and started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+__all__ = ["PostgresServer", "postgres_server"]
+
+_USER = "nobody"
+"""PostgreSQL refuses to run as root."""
+_PATIENCE_S = 120.0
+
+
+def _programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        pytest.skip("not installed: apt-get install postgresql")
+    return found[-1].parent
+
+
+class PostgresServer:
+    """The server in `folder`, which `start` starts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"host={self._folder} user=desk dbname=postgres"
+
+    def _as_user(self) -> dict[str, str]:
+        return {"user": _USER} if os.geteuid() == 0 else {}
+
+    def make(self) -> None:
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, _USER)
+        command = [_programs() / "initdb", "-D", self._folder / "data", "-U", "desk", "-A", "trust", "--no-sync"]
+        subprocess.run(
+            [*command, "-E", "UTF8", "--locale=C.UTF-8"], check=True, capture_output=True, cwd="/", **self._as_user()
+        )
+
+    def start(self) -> None:
+        (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        options = (
+            "-c",
+            "listen_addresses=",
+            "-c",
+            f"unix_socket_directories={self._folder}",
+            "-c",
+            "max_connections=20",
+        )
+        self._process = subprocess.Popen(
+            [_programs() / "postgres", "-D", self._folder / "data", *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            **self._as_user(),
+        )
+        deadline = time.monotonic() + _PATIENCE_S
+        while not self._answers():
+            assert time.monotonic() < deadline, "PostgreSQL does not start"
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.address).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """Ends the server without a word, as a power cut does."""
+        self._end(signal.SIGQUIT)
+
+    def stop(self) -> None:
+        self._end(signal.SIGINT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    # Short: the path of a socket has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = PostgresServer(folder)
+    try:
+        server.make()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
