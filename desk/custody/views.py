@@ -37,7 +37,8 @@ def log_page(request: DeskRequest) -> HttpResponse:
     """The newest entries first, and what an auditor may download."""
     form = FilterForm(request.GET or None)
     entries = Entry.objects.filter(organisation=request.organisation).order_by("-number")
-    if form.is_valid():
+    if form.is_bound:
+        form.full_clean()  # a field with an error filters nothing, and the others do
         entries = form.narrowed(entries)
     before = request.GET.get("before", "")
     if before.isascii() and before.isdigit() and len(before) < 18:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from agent import __version__
 from agent.core.timebase import ClockQuality
@@ -35,10 +35,10 @@ class Jurisdiction:
 
 
 JURISDICTIONS: Final = (
-    Jurisdiction("us-fre-902", "en", lazy("United States: certificate, FRE 902(13) and (14)")),
-    Jurisdiction("uk-section-9", "en", lazy("England and Wales: witness statement, s. 9 and CrimPR 16")),
-    Jurisdiction("nl-verklaring", "nl", lazy("Netherlands: statement (draft)")),
-    Jurisdiction("de-erklaerung", "de", lazy("Germany: statement (draft)")),
+    Jurisdiction("us-fre-902", "en", gettext_lazy("United States: certificate, FRE 902(13) and (14)")),
+    Jurisdiction("uk-section-9", "en", gettext_lazy("England and Wales: witness statement, s. 9 and CrimPR 16")),
+    Jurisdiction("nl-verklaring", "nl", gettext_lazy("Netherlands: statement (draft)")),
+    Jurisdiction("de-erklaerung", "de", gettext_lazy("Germany: statement (draft)")),
 )
 
 

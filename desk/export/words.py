@@ -9,8 +9,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from agent.clients.requester.checks import CheckKind
 from agent.clients.requester.clips import Continuity, DisclosedClip
@@ -31,27 +30,27 @@ __all__ = [
 ]
 
 CLOCKS: Final[dict[ClockQuality, str | Promise]] = {
-    ClockQuality.SYNCED: lazy("set by a time source during the recording, accurate to about a second"),
-    ClockQuality.HELD: lazy("set by a time source earlier, it may be off by seconds"),
-    ClockQuality.UNKNOWN: lazy("not set: order and length are right, date and hour may be wrong"),
+    ClockQuality.SYNCED: gettext_lazy("set by a time source during the recording, accurate to about a second"),
+    ClockQuality.HELD: gettext_lazy("set by a time source earlier, it may be off by seconds"),
+    ClockQuality.UNKNOWN: gettext_lazy("not set: order and length are right, date and hour may be wrong"),
 }
 CONTINUITIES: Final[dict[Continuity, str | Promise]] = {
-    Continuity.UNBROKEN: lazy("no segment is left out between them"),
-    Continuity.BROKEN: lazy("segments between them were recorded and not shared, or the disk failed"),
-    Continuity.UNSIGNED: lazy("segments between them may be missing"),
+    Continuity.UNBROKEN: gettext_lazy("no segment is left out between them"),
+    Continuity.BROKEN: gettext_lazy("segments between them were recorded and not shared, or the disk failed"),
+    Continuity.UNSIGNED: gettext_lazy("segments between them may be missing"),
 }
 CHECKS: Final[dict[CheckKind, str | Promise]] = {
-    CheckKind.ARRIVED: lazy("Everything that was announced has arrived"),
-    CheckKind.SEALED: lazy("The answer was sealed to the key of this request"),
-    CheckKind.DEVICE: lazy("One device signed the answer as a whole"),
-    CheckKind.ANSWERS: lazy("It answers exactly the request that was signed"),
-    CheckKind.OWNERS: lazy("The device names its owners, the same as in earlier answers"),
-    CheckKind.APPROVAL: lazy("One of these owners approved it, for this request and this key"),
-    CheckKind.LEDGER: lazy("The device signed a ledger that holds the approval"),
-    CheckKind.RECORDS: lazy("It holds exactly what the owner approved, as the device recorded it"),
-    CheckKind.WINDOW: lazy("All of it lies in the requested window"),
-    CheckKind.PARTS: lazy("Every file is bit for bit the one recorded and approved"),
-    CheckKind.FOOTAGE: lazy("The opened content is the device's recording"),
+    CheckKind.ARRIVED: gettext_lazy("Everything that was announced has arrived"),
+    CheckKind.SEALED: gettext_lazy("The answer was sealed to the key of this request"),
+    CheckKind.DEVICE: gettext_lazy("One device signed the answer as a whole"),
+    CheckKind.ANSWERS: gettext_lazy("It answers exactly the request that was signed"),
+    CheckKind.OWNERS: gettext_lazy("The device names its owners, the same as in earlier answers"),
+    CheckKind.APPROVAL: gettext_lazy("One of these owners approved it, for this request and this key"),
+    CheckKind.LEDGER: gettext_lazy("The device signed a ledger that holds the approval"),
+    CheckKind.RECORDS: gettext_lazy("It holds exactly what the owner approved, as the device recorded it"),
+    CheckKind.WINDOW: gettext_lazy("All of it lies in the requested window"),
+    CheckKind.PARTS: gettext_lazy("Every file is bit for bit the one recorded and approved"),
+    CheckKind.FOOTAGE: gettext_lazy("The opened content is the device's recording"),
 }
 
 

@@ -55,6 +55,15 @@ def test_a_report_names_requests_answers_clips_consents_hashes_and_custody(stree
         "What this does not prove", words.CLOCKS[ClockQuality.SYNCED], words.day_time((NOW_S - 6000) * 1000),
     ):  # fmt: skip
         assert str(said) in text
+    dutch = html_of(content, language="nl", entries=entries)
+    for said in (
+        '<html lang="nl">',
+        "Wat dit niet bewijst",
+        "elke controle klopt",
+        "rechtbanken en het Openbaar",
+        "300 m rond 52.37020",
+    ):
+        assert said in dutch
     assert [clip.label for clip in content.clips] == ["1.1", "2.1", "1.2", "2.2"], "in the order of their times"
 
 

@@ -130,7 +130,7 @@ def test_a_guest_sees_and_takes_the_chosen_clips_only(street: Street) -> None:
     page = guest.get("/guest").content.decode()
     assert page.count("<li>") == 1
     assert "A. de Boer, OM" in page
-    assert guest.get("/guest")["Referrer-Policy"] == "no-referrer"
+    assert guest.get("/guest")["Referrer-Policy"] == "same-origin"
     made = unzipped(guest.post("/guest/download").getvalue())
     chosen = f"case-2027-0114/answers/{street.answers[0].disclosure_id}"
     assert {name for name in made if "/answers/" in name} == {
