@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import agent
 from agent.wire.area import Area
+from agent.wire.fields import OnwardKind
 
 __all__ = ["OWNER_LANGUAGES", "OwnerView", "Promise", "owner_view"]
 
@@ -63,7 +64,8 @@ class OwnerView:
     words_caption: str
     get: tuple[str, tuple[str, ...]]
     never: tuple[str, tuple[str, ...]]
-    may: str
+    decision: tuple[str, ...]
+    """Sentences where the owner decides."""
 
 
 def owner_view(
@@ -107,7 +109,7 @@ def owner_view(
         words_caption=t("request.words"),
         get=(t("request.get"), tuple(t(f"request.get.{number}") for number in (1, 2, 3))),
         never=(t("request.never"), tuple(t(f"request.never.{number}") for number in (1, 2, 3, 4))),
-        may=t("request.may"),
+        decision=_decision(language, who, promise),
     )
 
 
@@ -125,10 +127,26 @@ def _text(known: Mapping[str, str], key: str, **values: str) -> str:
     return text
 
 
+def _parties(language: str, promise: Promise) -> list[str]:
+    """Returns the parties in the order of the owner's page, which is that of the kinds."""
+    return [texts(language)[f"onward.{kind.value}"] for kind in OnwardKind if kind.value in promise.onward]
+
+
+def _decision(language: str, who: str, promise: Promise) -> tuple[str, ...]:
+    """Returns the sentences beside the owner's yes."""
+    t = functools.partial(_text, texts(language))
+    parties = "; ".join(_parties(language, promise))
+    return (
+        t("promise.keeps", who=who, days=days_text(promise.retention_days, language)),
+        t("promise.onward", parties=parties) if parties else t("promise.none"),
+        t("request.may"),
+    )
+
+
 def _promises(language: str, promise: Promise) -> tuple[tuple[str, str], ...]:
     t = functools.partial(_text, texts(language))
-    parties = [t(f"onward.{kind}") for kind in promise.onward]
-    passed = "; ".join(parties) if parties else t("promise.passed.nobody")
+    parties = _parties(language, promise)
+    passed = "; ".join(parties) if parties else t("promise.passed.none")
     if promise.basis:
         passed = f"{passed}. {t('promise.basis')} {promise.basis}"
     kept = t("promise.kept.text", days=days_text(promise.retention_days, language))

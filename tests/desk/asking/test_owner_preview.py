@@ -1,0 +1,90 @@
+"""The preview says what the owner's page says: the same texts, in each of its languages, whatever was promised."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import agent
+from agent.wire.area import Circle
+from agent.wire.fields import Incident, Kind, OnwardKind
+from desk.asking.incidents import INCIDENTS, ONWARD
+from desk.asking.owner_preview import OWNER_LANGUAGES, OwnerView, Promise, days_text, owner_view, texts
+
+PAGES = Path(agent.__file__).parent / "web" / "src" / "pages"
+FROM_S = 1_795_870_800  # Saturday 28 November 2026, 14:00 in Amsterdam
+
+
+def view(language: str = "en", **changes: object) -> OwnerView:
+    values: dict[str, object] = {
+        "who": "Rijnstad Police",
+        "kind": "police",
+        "incident": "burglary",
+        "case": "2026-117",
+        "area": Circle(lat=52.0907, lon=5.1214, radius_m=300),
+        "from_s": FROM_S,
+        "to_s": FROM_S + 5400,
+        "not_after_s": FROM_S + 7 * 86_400,
+        "contact": ("Night desk", "", "+31 20 1234567"),
+        "description": "A burglary took place here.",
+        "description_language": "en",
+        "promise": Promise(30, ("court", "defence"), "Code of criminal procedure"),
+        "zone": ZoneInfo("Europe/Amsterdam"),
+        **changes,
+    }
+    return owner_view(language=language, **values)  # type: ignore[arg-type]
+
+
+def test_the_facts_are_those_of_the_owners_page_in_its_order() -> None:
+    assert view().facts == (
+        ("Case", "2026-117"),
+        ("About", "Saturday 28 November, 14:00 – 15:30"),
+        ("Area", "28 hectares around 52.091, 5.121."),
+        ("They keep it", "30 days from its arrival, unless a law or a court requires longer."),
+        (
+            "They may pass it on to",
+            "courts and prosecutors; the accused and their lawyers. In their words: Code of criminal procedure",
+        ),
+        ("Open until", "5 Dec 2026"),
+        ("Contact", "Night desk · +31 20 1234567"),
+    )
+    assert view(to_s=FROM_S + 43_200).facts[1][1] == "Saturday 28 November, 14:00 – Sunday 29 November, 02:00"
+
+
+def test_a_promise_to_pass_it_on_to_no_one_is_said() -> None:
+    shown = view(promise=Promise(1, ()))
+    assert shown.facts[4][1] == "No one"
+    assert shown.decision[1] == "It states that it passes your footage on to no one."
+    assert "1 day" in shown.decision[0]
+
+
+@pytest.mark.parametrize("language", OWNER_LANGUAGES)
+def test_each_kind_incident_and_party_has_words_in_each_language_of_owners(language: str) -> None:
+    for kind in Kind:
+        for incident in Incident:
+            shown = view(language, kind=kind.value, incident=incident.value)
+            assert "{" not in shown.lead
+    everything = view(language, promise=Promise(3650, tuple(each.value for each in OnwardKind)))
+    assert everything.facts[4][1].count(";") == len(OnwardKind) - 1
+    assert not any("{" in each for each in (*everything.decision, *(value for _, value in everything.facts)))
+    assert days_text(730, language) != days_text(729, language)
+
+
+def test_the_desk_names_each_incident_and_party_of_the_protocol() -> None:
+    assert set(INCIDENTS) == set(Incident)
+    assert list(ONWARD) == [each.value for each in OnwardKind]
+
+
+def test_the_preview_uses_each_text_of_the_facts_on_the_owners_page() -> None:
+    """A fact that the page adds must come into the preview, too."""
+    request = (PAGES / "request.js").read_text()
+    facts = request[request.index("function facts(") : request.index("const NEAR_M")]
+    facts += (PAGES / "promise.js").read_text()
+    wanted = set(re.findall(r't\("((?:request|promise)\.[a-z.-]+)"', facts))
+    ours = set(re.findall(r"""['"]([a-z.-]+)['"]""", Path(owner_view.__code__.co_filename).read_text()))
+    absent = wanted - ours
+    assert absent == {"promise.days", "request.outline"} & wanted, "one and other stand for themselves"
+    assert all(key in texts("en") or f"{key}.one" in texts("en") for key in wanted)
