@@ -96,6 +96,23 @@ class Networks:
         self._ip("phone", "link", "set", "wifi", "up")
         self._ip("phone", "route", "replace", "default", "via", "192.168.7.1")
 
+    def cut_off_home(self) -> None:
+        """The home has no connection to the Internet."""
+        self._ip("router", "link", "set", "wan", "down")
+
+    def connect_home(self) -> None:
+        self._ip("router", "link", "set", "wan", "up")
+        self._ip("router", "route", "replace", "default", "via", "203.0.113.1")
+
+    def take(self, device: str, name: str, address: str) -> None:
+        """Moves a network device of this machine into a network."""
+        _run("ip", "link", "set", device, "netns", self._named(name))
+        self._address(name, device, address)
+
+    def use_instead(self, name: str, device: str, via: str) -> None:
+        """Everything in this network goes through another device from now on."""
+        self._ip(name, "route", "replace", "default", "via", via, "dev", device)
+
     def _named(self, name: str) -> str:
         return f"{self._prefix}-{name}"
 

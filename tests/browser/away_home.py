@@ -6,10 +6,12 @@ service is the tests' own, because Chromium would ask its maker's.
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import secrets
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -21,7 +23,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.broker.broker_pki import BrokerPki
 from agent.core.bus import BusConnected, MessageReceived
+from agent.core.timebase import BootNs
 from agent.mqtt import BusSettings, MqttBus
 from agent.ports import Microphone
 from tests.away_networks import DOORBELL, RELAY, Networks, require_networks
@@ -140,6 +144,18 @@ class Relay:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(lambda: len(re.findall(r"mosquitto version \S+ running", self.log)) > before, "the relay to run")
 
+    def start_with_another_certificate(self) -> None:
+        """As if another machine answered at this address."""
+        other = BrokerPki.create(self.folder.with_name("other"), datetime.datetime.now(datetime.UTC), (RELAY,))
+        for name in ("broker.pem", "broker.key"):
+            (self.folder / name).write_bytes((other.directory / name).read_bytes())
+        self.start()
+
+    def change_password(self, device: str) -> None:
+        self._command("add-account", device, "--json")
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
@@ -186,13 +202,13 @@ class AwayHome:
         return str(self.house.solo.status()["link"]["relay"])
 
     @contextmanager
-    def filming(self) -> Iterator[None]:
+    def filming(self, first_ns: BootNs | None = None) -> Iterator[None]:
         """The camera films in real time."""
         failures: list[BaseException] = []
 
         def film() -> None:
             try:
-                self.house.solo.record()
+                self.house.solo.record(first_ns)
             except BaseException as error:  # noqa: BLE001 — shown to the test
                 failures.append(error)
 
@@ -213,12 +229,14 @@ def an_away_home(
     open_microphone: Callable[[], Microphone] | None = None,
     more: str = "",
     flags: tuple[str, ...] = (),
+    prepare: Callable[[Networks], None] = lambda _networks: None,
 ) -> Iterator[AwayHome]:
     """The test's own thread is at home meanwhile. The phone is at home too, in the Wi-Fi."""
     require_browser()
     require_networks()
     with ExitStack() as stack:
         networks = stack.enter_context(Networks())
+        prepare(networks)
         relay = Relay(folder / "relay", networks)
         stack.callback(relay.stop)
         with networks.within("relay"):

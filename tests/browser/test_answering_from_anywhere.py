@@ -18,6 +18,7 @@ import pytest
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.microphone_file import FileMicrophone
 from tests.browser.away_home import AwayHome, an_away_home
+from tests.browser.house import PASSPHRASE
 from tests.browser.in_between import InBetween, strongest_pitch
 from tests.browser.looking import Looking
 from tests.browser.test_talking_at_the_door import ALLOW, LEVEL, PITCH_HZ, PRESS, RELEASE, TALKS, loud_s, spoken
@@ -159,3 +160,68 @@ def test_an_owner_away_unlocks_sees_hears_and_talks(tmp_path: Path) -> None:
         assert people.browser.troubles("ana") == []
     assert_the_tone_was_heard(tmp_path / "heard.wav")
     print(f"page opened after {opened_s:.1f} s")
+
+
+UNLOCK_IN_VAIN = """await page.getByLabel("Passphrase").fill(args.passphrase);
+   await page.getByRole("button", {name: "Unlock", exact: true}).click();
+   await page.locator(".problem", {hasText: args.said}).waitFor({timeout: 40_000});"""
+
+
+@at_length
+def test_each_fault_of_the_way_is_said_in_words_and_the_recording_goes_on(tmp_path: Path) -> None:
+    with a_home_to_leave(tmp_path) as home:
+        people, house, relay = home.people, home.house, home.relay
+        switch_alerts_on(people, Browser())
+        home.leave()
+
+        def vain(said: str) -> None:
+            before = house.solo.recorder.status().frames
+            people.run("ana", UNLOCK_IN_VAIN, passphrase=PASSPHRASE, said=said)
+            until(lambda: house.solo.recorder.status().frames > before, "more frames")
+
+        with home.filming():
+            people.run("ana", LOCKED, url=house.url, path="/timeline")
+            relay.stop()
+            vain("The relay cannot be reached")
+            home.networks.cut_off_home()
+            relay.start()
+            vain("your doorbell is not connected to it")
+            home.networks.connect_home()
+            until(lambda: home.relay_status() == "connected", "the doorbell at the relay")
+            people.unlock("ana")
+            people.go("ana", "/live")
+            people.run("ana", PLAYS)
+            relay.change_password(house.solo.device.id)
+            people.run("ana", 'await page.locator(".problem", {hasText: "does not answer"}).waitFor();')
+            people.run("ana", LOCKED, url=house.url, path="/timeline")
+            vain("The relay refuses this household")
+            relay.stop()
+            relay.start_with_another_certificate()
+            vain("has a certificate that this browser does not trust")
+            until(lambda: home.relay_status() == "broker not trusted", "the doorbell to refuse it")
+            assert house.solo.status()["link"]["relay_remedy"]
+            assert house.solo.recorder.status().frames > 100
+
+
+@at_length
+def test_a_session_at_the_door_goes_on_over_a_restart_of_the_doorbell_and_of_the_relay(tmp_path: Path) -> None:
+    with a_home_to_leave(tmp_path) as home:
+        people, house = home.people, home.house
+        switch_alerts_on(people, Browser())
+        home.leave()
+        with home.filming():
+            people.run("ana", "await page.goto(args.url + '/live');" + PLAYS, url=house.url)
+            home.relay.stop()
+            people.run("ana", 'await page.locator(".problem", {hasText: /./}).waitFor();')
+            home.relay.start()
+            people.run(
+                "ana",
+                """await page.locator(".problem", {hasText: /./}).waitFor({state: "hidden", timeout: 60_000}).catch(() => {});
+                   await page.getByText(/^Live, /).waitFor({timeout: 60_000});""",
+            )
+        film = tmp_path / "film.mp4"
+        house.restart()
+        house.solo.recorder._loop._open_camera = lambda: FileCamera(film, paced=True)
+        with home.filming():
+            people.run("ana", "await page.getByText(/^Live, /).waitFor({timeout: 60_000});")
+        assert people.run("ana", "return page.getByRole('heading', {name: /Welcome back/}).count();") == 0

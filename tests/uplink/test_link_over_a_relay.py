@@ -338,3 +338,35 @@ def test_without_sessions_the_relay_gets_pings_only_at_most_a_kilobyte_a_minute(
     on_the_wire = sent + crossed * 2 * 52  # with the headers of each packet and of its acknowledgement
     pings_a_minute = 60 / 30  # at the shortest keep-alive of the configuration
     assert on_the_wire / (watched_s // keepalive_s) * pings_a_minute <= 1000
+
+
+def test_a_relay_that_repeats_and_invents_frames_changes_nothing_and_the_session_goes_on(world: World) -> None:
+    witness, client = world.browser(), world.session()
+    root = f"doorward/v1/link/{world.account}/{address_of(bytes.fromhex(str(world.link_address()['secret'])))}"
+    carrier = client.carrier
+    sent: list[bytes] = []
+    send = carrier.send
+
+    def noting(session: str, *frames: bytes) -> None:
+        sent.extend(frames)
+        send(session, *frames)
+
+    carrier.send = noting  # type: ignore[method-assign]
+    channel = LinkChannel(client)
+    change_settings(channel, world.keys, {"name": CANARY})
+    before = world.door.solo.status()["owners"], channel.ask(GetStatus()).device
+    for frame in (*sent, *(bytes([0x10]) + secrets.token_bytes(255) for _ in range(20)), secrets.token_bytes(1250)):
+        assert witness.publish(f"{root}/{client.id}/in", frame)
+    assert channel.ask(GetStatus()).device == CANARY, "it goes on"
+    assert (world.door.solo.status()["owners"], channel.ask(GetStatus()).device) == before
+
+
+def test_a_relay_with_another_certificate_is_refused_in_words_and_the_home_goes_on(world: World) -> None:
+    world.broker.stop()
+    other = BrokerPki.create(world.broker.directory.with_name("other"), NOW)
+    for name in ("broker.pem", "broker.key"):
+        (world.broker.directory / name).write_bytes((other.directory / name).read_bytes())
+    world.broker.start()
+    world.until(lambda: world.relay_status() == "broker not trusted", "the refusal")
+    assert world.door.solo.status()["link"]["relay_remedy"]
+    assert world.door.op("status", world.door.owner(world.keys)).status == 200

@@ -4,7 +4,7 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { atDoor, hello, isAway, leaveRelay, reachDoor, reachDoorbell, rememberRelay } from "./away.js";
-import { PageError, plainOf } from "./errors.js";
+import { LostError, PageError, plainOf } from "./errors.js";
 import { ask } from "./link.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
@@ -429,7 +429,7 @@ const operations = {
 
   /** @param {{ after: number }} options */
   async live({ after }) {
-    const looks = identity === null ? atDoor() : undefined;
+    const looks = await lookingAtDoor();
     const found = looks
       ? await reviewing.fetchLive(after, looks.by, looks.key, { isNewcomer: true })
       : await firstThatOpens((key, by) => reviewing.fetchLive(after, by, key));
@@ -438,7 +438,7 @@ const operations = {
 
   /** A session with the doorbell's speaker, or the reason why there is none. */
   async talkBegin() {
-    const looks = identity === null ? atDoor() : undefined;
+    const looks = await lookingAtDoor();
     return looks ? beginTalk(looks.key, looks.by) : beginTalk(opener(), await device());
   },
 
@@ -680,6 +680,16 @@ async function changeOwners(...values) {
   const signed = await enrolling.enrolNext(...values);
   await rememberRelay((await device()).text);
   return signed;
+}
+
+/**
+ * The glance key and the doorbell's key while the keys are locked, or undefined. A session that was lost, as over a
+ * restart of the doorbell or another network of the phone, is opened again.
+ */
+async function lookingAtDoor() {
+  if (identity !== null) return undefined;
+  if (!atDoor() && !(await reachDoor())) throw new LostError();
+  return atDoor();
 }
 
 /** @param {Secrets} own */

@@ -1,6 +1,6 @@
 // The live picture: the newest GOPs, sealed to the owners part by part and opened here. There is no other way to
 // the camera. While the camera does not film, the newest segment is shown.
-import { FormatError } from "../errors.js";
+import { FormatError, LostError } from "../errors.js";
 import { fromKeyframe, LiveOrder } from "../media/live_edge.js";
 import { follow } from "../media/live_player.js";
 import { ask, call } from "../ui/client.js";
@@ -13,6 +13,8 @@ import { clock, dateAndClock, explain, t } from "../ui/texts.js";
 /** @import { Answer, LiveGop } from "../types.js" */
 
 const PAUSE_MS = 200;
+/** After a lost connection. */
+const AGAIN_MS = 1500;
 const LOOK_BACK_MS = 60_000;
 const STALE_MS = 30_000;
 const SAID_MS = 5_000;
@@ -111,7 +113,7 @@ class LiveView {
   /** Asks for what is new, again and again until the page is left. */
   async look() {
     if (this.#ended) return;
-    let hasCome = false;
+    let [hasCome, pause] = [false, PAUSE_MS];
     try {
       const after = this.#after;
       const { number, gops, watching } = await call("live", { after });
@@ -125,10 +127,11 @@ class LiveView {
       for (const gop of this.#order.hasBegun ? gops : fromKeyframe(gops)) await this.#take(gop);
       await this.#tell(hasCome);
     } catch (error) {
+      if (error instanceof LostError) pause = AGAIN_MS;
       this.#fail(error);
     }
     // The doorbell holds the question until something is filmed, so there is nothing to wait for here.
-    if (!this.#ended) setTimeout(() => this.look(), hasCome ? 0 : PAUSE_MS);
+    if (!this.#ended) setTimeout(() => this.look(), hasCome ? 0 : pause);
   }
 
   /** @param {LiveGop} gop */
