@@ -72,7 +72,7 @@ class Cases:
         """A request that waits for approval, and a draft."""
         now_s = int(time.time()) // 60 * 60
         waiting = self._draft(
-            "2026-0421", "Hit and run, Nieuwegracht", "collision", now_s - 26 * _HOUR_S, now_s - 25 * _HOUR_S
+            "2026-0421", "Hit and run, Nieuwegracht", "traffic", now_s - 26 * _HOUR_S, now_s - 25 * _HOUR_S
         )
         waiting.description = "A cyclist was hit by a car that drove on."
         self._submit(waiting)
