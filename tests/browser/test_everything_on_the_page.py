@@ -8,20 +8,23 @@ import re
 import threading
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from agent.clients.opening import open_bytes, parse_identity
-from agent.clients.requester import messages
+from agent.clients.requester import messages, receiving_service
 from agent.clients.requester.publisher import publish
 from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.clients.requester.request_builder import RequestDraft
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, seconds
+from agent.core.transfer.receipts import receipt_for
 from agent.core.vault.records import GapReason
 from agent.errors import OpenError
 from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle
+from agent.wire.disclosures import Receipt
 from agent.wire.fields import Incident, Kind, OnwardKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Contact, Onward
@@ -588,7 +591,7 @@ def test_what_a_requester_writes_stays_text(home: Home) -> None:
     assert people.browser.troubles("ana") == []
 
 
-def test_before_the_yes_the_page_says_what_the_requester_promises(home: Home) -> None:
+def test_before_the_yes_the_page_says_what_the_requester_promises(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     people, request = home.people, home.asked("2026-12")
     people.open_request("ana", request)
     keeps = "states that it keeps what you share for 90 days from its arrival"
@@ -605,6 +608,15 @@ def test_before_the_yes_the_page_says_what_the_requester_promises(home: Home) ->
     people.sign("ana", "Sign and share")
     left = people.run("ana", 'const left = page.locator(".left"); await left.waitFor(); return left.innerText();')
     assert keeps in str(left), "and beside what was shared"
+
+    def ten_years(*held: Any, **said: Any) -> Receipt:
+        return receipt_for(*held, **said | {"retention_days": said["retention_days"] and 3650})
+
+    monkeypatch.setattr(receiving_service, "receipt_for", ten_years)
+    with home.police.receiving([]):
+        until(lambda: home.house.state_of(request) == "sent", "the receipt")
+    people.run("ana", 'await page.getByText("It says it keeps this for 3650 days (about 10 years).").waitFor();')
+    people.run("ana", 'await page.getByText("When you shared, it had promised 90 days.").waitFor();')
     assert people.browser.troubles("ana") == []
 
 

@@ -52,6 +52,17 @@ def node(script: str, *arguments: str, zone: str | None = None) -> dict[str, obj
     return answer
 
 
+OF_THE_MOMENT = {"window in the future", "look-back too far", "expired", "expires too late"}
+"""Limits that depend on when a doorbell was asked. The page judges those of them that always hold (`late.json`)."""
+
+
+def request_verdicts() -> list[tuple[str, str]]:
+    """Name and verdict of each footage request of the vectors."""
+    found = sorted((HERE.parent / "vectors/wire/requests").glob("*.json"))
+    assert len(found) > 200
+    return [(each["name"], each["verdict"]) for each in (json.loads(path.read_text()) for path in found)]
+
+
 def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> None:
     found = node("vectors.mjs", json.dumps(NOT_STRICT + STRICT))
     assert found["keys"] == len(json.loads((HERE.parent / "vectors/wire/keys.json").read_text()))
@@ -63,6 +74,10 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
     assert found["areas"]
     late = json.loads((HERE.parent / "vectors/wire/late.json").read_text())
     assert found["late"] == [row["over"] for row in late]
+    assert found["shown"] == {
+        name: verdict == "accepted" or verdict.removeprefix("over limit: ") in OF_THE_MOMENT
+        for name, verdict in request_verdicts()
+    }
     assert found["roots"] == 8
     assert found["proofs"]
     assert found["broken"] == found["proofs"]

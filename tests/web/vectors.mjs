@@ -3,13 +3,13 @@ import "./globals.mjs";
 import { readdirSync, readFileSync } from "node:fs";
 import { bounds, contains, openedSize, size } from "../../agent/web/src/wire/area.js";
 import { fromUtf8, hex, unbase64, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";
-import { open, pae, payloadType, seal } from "../../agent/web/src/wire/envelope.js";
+import { open, pae, payloadType, readUnverified, seal, verify } from "../../agent/web/src/wire/envelope.js";
 import { parseKey, publicKeyOfSeed } from "../../agent/web/src/wire/keys.js";
 import { checkConsistency, leafHash, openCheckpoint, rootOf } from "../../agent/web/src/wire/ledger.js";
 import * as messages from "../../agent/web/src/wire/messages.js";
 import { openRecord, splitPoster } from "../../agent/web/src/wire/segment.js";
 import { decode, encode } from "../../agent/web/src/wire/strictjson.js";
-import { lateLimit } from "../../agent/web/src/wire/trust.js";
+import { isOverLimit, lateLimit, TrustStore } from "../../agent/web/src/wire/trust.js";
 
 const root = new URL("../vectors/", import.meta.url);
 const read = (name) => JSON.parse(readFileSync(new URL(name, root), "utf8"));
@@ -76,6 +76,34 @@ for (const { area, size_m2: expected, opened_m2: opened, contains: places } of r
   found.areas++;
 }
 found.late = read("wire/late.json").map((row) => lateLimit(row, { limits: row.limits }, row.now));
+const trusted = read("wire/trust.json");
+const rootKey = await parseKey(trusted.root);
+const trust = new TrustStore(new Map([[rootKey.id, rootKey]]));
+await trust.accept(utf8(trusted.envelope));
+found.shown = {};
+for (const file of readdirSync(new URL("wire/requests/", root))) {
+  const { name, envelope, envelope_base64: coded } = read(`wire/requests/${file}`);
+  found.shown[name] = await shows(coded === undefined ? utf8(envelope) : unbase64(coded));
+}
+
+/**
+ * True if the page shows the request, by the steps of owner/review.js.
+ *
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ */
+async function shows(bytes) {
+  try {
+    const claimed = readUnverified(bytes);
+    if (claimed.type !== payloadType("footage-request")) return false;
+    const request = messages.footageRequest(decode(claimed.payload));
+    const requester = await trust.resolve(request.trust_root, request.requester, claimed.keyId, trusted.now_s);
+    if (!requester) return false;
+    await verify(claimed, new Map([[requester.key.id, requester.key]]));
+    return !isOverLimit(request, requester);
+  } catch {
+    return false;
+  }
+}
 const merkle = read("ledger/merkle.json");
 const hashes = await Promise.all(merkle.leaves.map((leaf) => leafHash(unhex(leaf))));
 for (const [count, expected] of merkle.roots.entries()) {
