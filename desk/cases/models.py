@@ -41,7 +41,10 @@ class Case(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("organisation", "number"), name="one_case_per_number"),)
-        indexes = (models.Index(fields=("organisation", "-id"), name="cases_newest_first"),)
+        indexes = (
+            models.Index(fields=("organisation", "-id"), name="cases_newest_first"),
+            models.Index(fields=("organisation", "category"), name="cases_by_category"),
+        )
         ordering = ("-pk",)
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ from desk.cases.models import Answer, Clip, FilmView
 from desk.custody.log import record
 from desk.people.models import Organisation, Person
 
-__all__ = ["find_view", "open_clip", "open_stills"]
+__all__ = ["find_view", "log_verification", "open_clip", "open_stills"]
 
 _TOKEN_BYTES = 32
 
@@ -35,6 +35,11 @@ def open_stills(organisation: Organisation, person: Person, answer: Answer) -> l
         found = [(clip, _grant(person, answer, clip.index, "still")) for clip in answer.clips.all()]
         _log(organisation, person, "stills.opened", answer, stills=len(found))
     return found
+
+
+def log_verification(organisation: Organisation, person: Person, answer: Answer, *, holds: bool) -> None:
+    """Writes to the custody log that a person verified an answer again, and the result."""
+    _log(organisation, person, "answer.verified", answer, holds=holds)
 
 
 def find_view(organisation: Organisation, person: Person, token: str) -> FilmView:

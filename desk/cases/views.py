@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from agent.clients.requester.verification import examine
 from agent.errors import DoorwardError
 from desk.cases import case_work, viewing
 from desk.cases.byte_ranges import UnsatisfiableRangeError, requested_range
@@ -32,6 +33,7 @@ __all__ = [
     "answer_delete",
     "answer_keep",
     "answer_note",
+    "answer_proof",
     "answer_triage",
     "assign",
     "case",
@@ -250,6 +252,22 @@ def answer_delete(request: DeskRequest, pk: int, answer_pk: int) -> HttpResponse
                 messages.error(request, _("Nothing was deleted: the case is under legal hold, or it is gone already."))
             return _back_to(answer)
     return render(request, "cases/delete.html", {"form": form, "answer": answer, "case": answer.case})
+
+
+@require_safe
+@needs(Action.SEE_CASES)
+def answer_proof(request: DeskRequest, pk: int, answer_pk: int) -> HttpResponse:
+    """Verifies an answer again, and shows each check with its values. It shows no footage."""
+    answer = _answer(request, pk, answer_pk)
+    if answer.state not in ("complete", "quarantined"):
+        raise Http404
+    verification = examine(requester_of(request.organisation), answer.disclosure_id)
+    viewing.log_verification(request.organisation, request.user, answer, holds=verification.ok)
+    return render(
+        request,
+        "cases/proof.html",
+        {"answer": answer, "case": answer.case, "verification": verification, "checks": verification.checks},
+    )
 
 
 # --- Footage

@@ -13,6 +13,7 @@ from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
 from desk.cases.models import Answer, Case, Clip, Note
 from desk.custody.models import Entry
+from desk.people.organisations import requester_of
 from desk.people.roles import Role
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.house import House
@@ -204,3 +205,22 @@ def test_the_pages_are_dutch_and_the_axis_has_no_decimal_comma(agency: Agency, c
     assert "Wordt over 90 dagen verwijderd" in text
     assert "<svg" in text
     assert not re.search(r'(x|width)="[0-9]+,', text)  # SVG knows no decimal comma
+
+
+def test_the_proof_page_repeats_each_check_and_says_what_is_not_proven(agency: Agency, case: Case) -> None:
+    auditor, answer = agency.client(Role.AUDITOR), Answer.objects.get()
+    text = auditor.get(f"/cases/{case.pk}/answers/{answer.pk}/proof").content.decode()
+    assert "Each check holds." in text
+    assert "One of these owners approved it" in text
+    assert text.count("state good") == 11
+    assert "do not prove where the door is" in text
+    assert Entry.objects.get(action="answer.verified").detail["holds"] is True
+
+
+def test_the_proof_page_of_a_changed_answer_says_that_it_proves_nothing(agency: Agency, case: Case) -> None:
+    answer = Answer.objects.get()
+    part = requester_of(agency.organisation).folder / "disclosures" / answer.disclosure_id / "1.age"
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    text = agency.client(Role.AUDITOR).get(f"/cases/{case.pk}/answers/{answer.pk}/proof").content.decode()
+    assert "A check fails. This answer proves nothing." in text
+    assert Entry.objects.get(action="answer.verified").detail["holds"] is False

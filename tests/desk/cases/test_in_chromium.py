@@ -166,6 +166,8 @@ def test_every_case_page_is_looked_at(browser: Browser, desk: ServedDesk, case: 
     look(browser, "case")
     go(browser, desk, f"/cases/{case.pk}/answers/{Answer.objects.order_by('pk').first().pk}/delete")
     look(browser, "case-delete")
+    go(browser, desk, f"/cases/{case.pk}/answers/{Answer.objects.order_by('pk').first().pk}/proof")
+    look(browser, "case-proof")
     go(browser, desk, "/receiving/")
     look(browser, "receiving")
     assert browser.troubles("officer") == []

@@ -1,0 +1,101 @@
+"""A hostile answer is quarantined with its reason and shown as that, while the answer of another door goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from agent.clients.opening import HybridIdentity
+from agent.clients.requester.identity import SentRequest
+from agent.clients.requester.receiving_service import DisclosureReceiver
+from agent.core.media import Gop
+from desk.cases.models import Answer, Clip
+from desk.custody.models import Entry
+from desk.people.organisations import requester_of
+from desk.people.roles import Role
+from desk.receiving.answer_rows import AnswerRecorder
+from desk.receiving.models import Notice
+from tests.clients.requester.conftest import filmed
+from tests.clients.requester.doors import Door, TestClock
+from tests.clients.requester.house import Changes, Disclosure, House
+from tests.clients.requester.test_verification import STRANGER
+from tests.desk.agencies import Agency
+from tests.desk.receiving.doors import ask
+from tests.desk.receiving.test_reconcile import LIMITS
+from tests.fake_bus import FakeBroker, FakeBus
+
+LIES: dict[str, Callable[[], Changes]] = {
+    "records that another key signed": lambda: Changes(record_key=STRANGER),
+    "an approval by a stranger": lambda: Changes(approval_key=STRANGER),
+    "a film that is no film": lambda: Changes(media=lambda media: b"<script>alert(1)</script>" + media[25:]),
+    "a manifest for another request": lambda: Changes(
+        manifest=lambda manifest: msgspec.structs.replace(manifest, request="0" * 64)
+    ),
+}
+
+
+def receive_all(agency: Agency, doors: Callable[[FakeBroker, TestClock], list[Door]]) -> None:
+    """Lets the doors send until each has its last receipt, for a quarter of an hour at most."""
+    requester = requester_of(agency.organisation)
+    broker, clock = FakeBroker(), TestClock()
+    sending = doors(broker, clock)
+    bus = FakeBus(broker, requester.id)
+    bus.start()
+    recorder = AnswerRecorder(agency.organisation, requester)
+    receiver = DisclosureReceiver(requester, bus, clock, LIMITS, tell=recorder.record)
+    receiver.start()
+    for _ in range(20_000):  # a liar asks on for ever
+        if not any([receiver.step(0) is not None, *(door.step() for door in sending)]):
+            clock.boot_ns += 10**9
+        if all(door.finished for door in sending) or clock.boot_ns > 19 * 10**11:
+            break
+    bus.stop()
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_quarantined_and_the_other_door_goes_on(agency: Agency, gops: list[Gop], lie: str) -> None:
+    requester, asked = ask(agency)
+    liar, honest = filmed(gops, LIES[lie](), name="liar"), filmed(gops, name="honest")
+    receive_all(
+        agency,
+        lambda broker, clock: [Door(broker, requester, house.disclose(asked), clock) for house in (liar, honest)],
+    )
+    answers = {answer.device: answer for answer in Answer.objects.all()}
+    assert answers[honest.device_id].state == "complete"
+    bad = answers[liar.device_id]
+    if lie == "a film that is no film":
+        # One file of several does not open: it is as the doorbell sealed it, so the answer stands and names it.
+        assert bad.state in ("quarantined", "complete")
+        assert bad.state == "quarantined" or bad.unopened
+    else:
+        assert (bad.state, bool(bad.reason)) == ("quarantined", True)
+        assert not Clip.objects.filter(answer=bad).exists()
+        assert Entry.objects.filter(action="answer.quarantined").count() == 1
+        text = agency.client(Role.VIEWER).get(f"/cases/{bad.case_id}").content.decode()
+        assert "This answer failed a check and is not shown:" in text
+        opened = agency.client(Role.VIEWER).post(f"/cases/{bad.case_id}/answers/{bad.pk}/clips/1")
+        assert opened.status_code == 404
+
+
+def test_an_upload_that_answers_no_request_of_ours_leaves_a_notice_and_no_row(agency: Agency, house: House) -> None:
+    requester, asked = ask(agency)
+    foreign = sealed_to_a_stranger(house, asked)
+    receive_all(
+        agency,
+        lambda broker, clock: [
+            Door(broker, requester, foreign, clock),
+            Door(broker, requester, house.disclose(asked), clock),
+        ],
+    )
+    assert Answer.objects.get().state == "complete"
+    assert Notice.objects.filter(kind="dropped").count() == 1
+
+
+def sealed_to_a_stranger(house: House, asked: SentRequest) -> Disclosure:
+    """An upload that opens with none of our keys."""
+    stranger = str(HybridIdentity(b"\x07" * 32).recipient())
+    other = House(house.start_ms, changes=Changes(reply=lambda _reply: stranger), name="stranger")
+    other.stored, other.identity = house.stored, house.identity
+    return other.disclose(asked)
