@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+from desk.api.routes import api
+
 urlpatterns = [
     path("", include("desk.people.urls")),
     path("cases/", include("desk.cases.urls")),
@@ -14,4 +16,6 @@ urlpatterns = [
     path("accounts/", include("desk.people.sign_in_urls")),
     path("", include("desk.custody.urls")),
     path("", include("desk.export.urls")),
+    path("", include("desk.api.urls")),
+    path("api/v1/", api.urls),
 ]

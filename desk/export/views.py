@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator
-from typing import Any, Final
+from typing import Any
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,16 +18,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from agent.errors import DoorwardError
 from desk.cases.models import Case
-from desk.custody import log
 from desk.export import guests
 from desk.export.bundle import SUMS, ExportOptions, build_export, top_name
 from desk.export.case_content import sealed_bytes
 from desk.export.forms import ExportForm, ShareForm, clip_choices
 from desk.export.models import Export, GuestLink
 from desk.export.private_folder import PrivateFolder, require_room
-from desk.export.zip_stream import files_below, zip_pieces
+from desk.export.sending import remember_export, send_export, send_folder
 from desk.people.permissions import Action, DeskRequest, get_in, needs
-from desk.streaming import attachment, stream
+from desk.streaming import attachment
 
 __all__ = [
     "export_page",
@@ -40,8 +37,6 @@ __all__ = [
     "revoke",
     "share_page",
 ]
-
-_ZIP: Final = "application/zip"
 
 
 @require_http_methods(["GET", "POST"])
@@ -75,7 +70,7 @@ def report_pdf(request: DeskRequest, pk: int) -> HttpResponseBase:
     except DoorwardError as error:
         messages.error(request, str(error))
         return redirect("export:case", pk=pk)
-    _remember(request, case, "report", hashlib.sha256(data).hexdigest())
+    remember_export(case, "report", hashlib.sha256(data).hexdigest(), request.user, request.user)
     return attachment(data, name=f"{top_name(case.number)}.pdf", content_type="application/pdf")
 
 
@@ -106,44 +101,14 @@ def revoke(request: DeskRequest, pk: int) -> HttpResponse:
 
 
 def _send_export(request: DeskRequest, case: Case, chosen: dict[str, Any]) -> HttpResponseBase:
-    require_room(sealed_bytes(case))
-    private = PrivateFolder()
-    try:
-        options = ExportOptions(
-            chosen["language"],
-            str(request.user),
-            int(time.time()),
-            tuple(chosen["jurisdictions"]),
-            with_keys=chosen["with_keys"],
-        )
-        build_export(case, private.path, options)
-        sums = (private.path / SUMS).read_bytes()
-        detail = {"certificates": list(options.jurisdictions), "with_keys": options.with_keys}
-        # In the log before the first byte leaves, so that a broken connection cannot hide an export.
-        _remember(request, case, "evidence", hashlib.sha256(sums).hexdigest(), **detail)
-    except BaseException:
-        private.close()
-        raise
-    return _send(request, private, top_name(case.number))
-
-
-def _send(request: HttpRequest, private: PrivateFolder, top: str) -> HttpResponseBase:
-    """Returns the folder as a ZIP. The folder is wiped when the last byte has left, or the browser leaves."""
-    return stream(request, _zip_and_wipe(private, top), name=f"{top}.zip", content_type=_ZIP)
-
-
-def _zip_and_wipe(private: PrivateFolder, top: str) -> Generator[bytes, None, None]:
-    with private:
-        yield from zip_pieces(files_below(private.path, top))
-
-
-@transaction.atomic
-def _remember(request: DeskRequest, case: Case, kind: str, sha256: str, **detail: object) -> None:
-    Export.objects.create(case=case, kind=kind, made_by=request.user, sha256=sha256)
-    action = "case.exported" if kind == "evidence" else "report.exported"
-    log.record(
-        request.organisation, request.user, action, f"case {case.number}", case=case.number, sha256=sha256, **detail
+    options = ExportOptions(
+        chosen["language"],
+        str(request.user),
+        int(time.time()),
+        tuple(chosen["jurisdictions"]),
+        with_keys=chosen["with_keys"],
     )
+    return send_export(request, case, options, person=request.user, actor=request.user)
 
 
 # The guest's pages: no account, no navigation, only the chosen clips.
@@ -203,7 +168,7 @@ def guest_download(request: HttpRequest) -> HttpResponseBase:
     except BaseException:
         private.close()
         raise
-    return _send(request, private, top_name(link.case.number))
+    return send_folder(request, private, top_name(link.case.number))
 
 
 def _clip_key(key: str) -> tuple[str, int]:

@@ -14,6 +14,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from desk.api.models import ApiToken
 from desk.asking.models import Draft
 from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.custody import log
@@ -37,6 +38,11 @@ OPEN = {
     "export:guest": "the guest's session holds the right (tests/desk/export)",
     "export:guest-download": "the guest's session holds the right (tests/desk/export)",
     "export:guest-door": "the token in the address is the right to open it (tests/desk/export)",
+    "api:api-root": "only leads to the description",
+    **dict.fromkeys(
+        ("api:openapi-json", "api:cases", "api:case", "api:requests", "api:answers", "api:export"),
+        "the token of a program holds the right (tests/desk/api)",
+    ),
 }
 """Routes that no role decides about, with the reason. Sign-in has its tests in tests/desk/people."""
 OWN_ACCOUNT = {
@@ -133,6 +139,17 @@ def guest_link(agency: Agency) -> dict[str, Any]:
     return {"pk": made.pk}
 
 
+def api_token(agency: Agency) -> dict[str, Any]:
+    made = ApiToken.objects.create(
+        organisation=agency.organisation,
+        name="a program",
+        token_sha256=secrets.token_hex(32),
+        made_by=agency.people[Role.ADMIN],
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+    return {"pk": made.pk}
+
+
 def entry(agency: Agency) -> dict[str, Any]:
     """The newest entry. Another organisation's log has fewer."""
     for _ in range(20):
@@ -156,6 +173,7 @@ OBJECTS: dict[str, Maker] = {
     **dict.fromkeys(("custody:entry", "custody:extract"), entry),
     **{f"export:{name}": case for name in ("case", "report", "share")},
     "export:revoke": guest_link,
+    "integrations:revoke": api_token,
 }  # fmt: skip
 """How to make the object of a route. It returns the arguments of the address."""
 NO_OBJECT = {
