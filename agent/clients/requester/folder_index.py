@@ -90,14 +90,29 @@ class FolderIndex:
         self._guard = threading.RLock()
         self._handles = _Handles()
         self._number = _NO_FILE
+        self._is_open = False
         # A requester is dropped without a word by most programs, so the files close with it.
         self._finalizer = weakref.finalize(self, self._handles.close)
         self.rebuilt = ""
         """Reason why this process rebuilt the index from the folder. Empty if it did not."""
 
     def read(self, act: Callable[[IndexConnection], _Result]) -> _Result:
-        """Returns the result of `act`. A damaged index is rebuilt, and `act` runs again."""
-        with self._guard, self._errors():
+        """Returns the result of `act`. A damaged index is rebuilt, and `act` runs again.
+
+        If the index cannot be opened, for example because the folder is on a read-only disk, `act` reads an index in
+        memory, made from the folder once.
+        """
+        with self._guard:
+            try:
+                return self._used(act)
+            except StorageError:
+                if self._is_open:
+                    raise
+            with self._errors():
+                return act(self._in_memory())
+
+    def _used(self, act: Callable[[IndexConnection], _Result]) -> _Result:
+        with self._errors():
             for _ in range(2):
                 found = self._tried(act)
                 if found is not None:
@@ -118,13 +133,17 @@ class FolderIndex:
                 raise
             return done
 
-        return self.read(transaction)
+        with self._guard:
+            return self._used(transaction)
 
     def _tried(self, act: Callable[[IndexConnection], _Result]) -> tuple[_Result] | None:
         """Returns the result, or None after a rebuild."""
+        self._is_open = False
         with self._shared():
             try:
-                return (act(self._opened()),)
+                connection = self._opened()
+                self._is_open = True
+                return (act(connection),)
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 if not is_damage(error):
                     raise
@@ -194,15 +213,24 @@ class FolderIndex:
     def _make(self, path: Path) -> None:
         connection = _connect(path)
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for schema, fill in self._tables:
-                for statement in schema.split(";"):
-                    connection.execute(statement)
-                fill(self._folder, connection)
-            connection.execute("COMMIT")
+            self._fill(connection)
         finally:
             connection.close()
         files.sync_folder(self._path)
+
+    def _in_memory(self) -> sqlite3.Connection:
+        if self._handles.memory is None:
+            self._handles.memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._fill(self._handles.memory)
+        return self._handles.memory
+
+    def _fill(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        for schema, fill in self._tables:
+            for statement in schema.split(";"):
+                connection.execute(statement)
+            fill(self._folder, connection)
+        connection.execute("COMMIT")
 
     def _file(self, number: int) -> Path:
         return self._path / f"{number}.sqlite"
@@ -235,6 +263,7 @@ class _Handles:
 
     def __init__(self) -> None:
         self.connection: sqlite3.Connection | None = None
+        self.memory: sqlite3.Connection | None = None
         self.lock: int | None = None
         self.process = os.getpid()
 
@@ -242,6 +271,9 @@ class _Handles:
         if self.process != os.getpid():
             return
         self.close_connection()
+        if self.memory is not None:
+            self.memory.close()
+            self.memory = None
         if self.lock is not None:
             os.close(self.lock)
             self.lock = None

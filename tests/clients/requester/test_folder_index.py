@@ -197,6 +197,21 @@ def test_a_full_disk_is_said_and_what_was_there_stays(used: Requester) -> None:
     ask(used)
 
 
+def test_a_folder_on_a_disk_that_takes_nothing_can_still_be_read(used: Requester) -> None:
+    before = known(used)
+    used.index._handles.close()
+    shutil.rmtree(used.folder / "index")
+    (used.folder / "index").write_text("no folder can be made here")
+    again = Requester.open(used.folder)
+    assert known(again) == before
+    assert known(again) == before, "the same index in memory"
+    with pytest.raises(StorageError, match="index"):
+        again.register.add_unsent("ab" * 16)
+    (used.folder / "index").unlink()
+    again.register.add_unsent("ab" * 16)
+    assert "ab" * 16 in again.register.unsent()
+
+
 def test_an_index_that_stays_damaged_is_an_error(requester: Requester, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("file is not a database")
