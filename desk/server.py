@@ -11,7 +11,7 @@ from typing import Final
 
 import uvicorn
 
-from desk.cases.views import open_films
+from desk.cases.films import open_films
 from desk.certificates import made_certificate
 from desk.config import DeskConfig
 from desk.people.one_time_links import make_first_admin_link

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,18 +23,16 @@ from agent.clients.requester.messages import make_deletion
 from agent.errors import StorageError
 from desk.asking.models import Draft
 from desk.cases.deadlines import renew_deadline, request_clock, utc
+from desk.cases.films import forget_film
 from desk.cases.models import Answer, Case, FilmView, SignedRequest
 from desk.cases.retention import DeleteAnswer, PublishDeletion, plan
 from desk.custody.log import record
 from desk.people.models import Organisation, Person
 
-__all__ = ["COPIES", "RETENTION", "delete_answer", "run_due"]
+__all__ = ["RETENTION", "delete_answer", "run_due"]
 
 RETENTION: Final = "retention"
 """Name of the retention clock in the custody log."""
-COPIES: Final[list[Callable[[Answer], int]]] = []
-"""Functions that delete further copies of an answer's footage (exports, guest links) and return their number. Another
-app adds its own when it starts. Each runs inside the transaction of the deletion, and may run again after a kill."""
 
 
 def run_due(organisation: Organisation, requester: Requester, now_s: int) -> int:
@@ -68,8 +66,7 @@ def delete_answer(
         answer.refresh_from_db()
         if case.legal_hold or answer.state == "deleted":
             return False
-        copies = sum(delete_copies(answer) for delete_copies in COPIES)
-        copies += _remove(requester.folder / "opened" / answer.disclosure_id)
+        copies = _remove(requester.folder / "opened" / answer.disclosure_id)
         files = _remove(AnswerFolder(requester.folder, answer.disclosure_id).path)
         FilmView.objects.filter(answer=answer).delete()
         answer.state, answer.deleted_at = "deleted", datetime.datetime.now(datetime.UTC)
@@ -87,6 +84,7 @@ def delete_answer(
             files=files,
             copies=copies,
         )
+    forget_film(answer.disclosure_id)
     return True
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
@@ -26,7 +27,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.opened_answer import OpenedAnswer, opened_answer
 from agent.errors import FormatError, OpenError
 
-__all__ = ["OpenFilms", "PrivateMemory"]
+__all__ = ["OpenFilms", "PrivateMemory", "forget_film", "open_films"]
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 (a file system in memory; the folders below it are private)
 _PREFIX: Final = "doorward-desk-"
@@ -155,6 +156,19 @@ class OpenFilms:
     def _sweep_on(self) -> None:
         while not self._stop.wait(_SWEEP_EVERY_S):
             self.sweep()
+
+
+@functools.cache
+def open_films() -> OpenFilms:
+    """Returns the opened films of this process, made at the first use."""
+    return OpenFilms(PrivateMemory())
+
+
+def forget_film(disclosure: str) -> None:
+    """Wipes what this process has opened of an answer. Other processes refuse to show a deleted answer, and wipe what
+    they opened of it after some minutes."""
+    if open_films.cache_info().currsize:
+        open_films().forget(disclosure)
 
 
 def _close(found: _Open) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import Any, BinaryIO, Final
 
@@ -22,7 +21,7 @@ from desk.cases.case_filter import CaseState, Footage, parse_filter
 from desk.cases.case_list import categories, find_cases
 from desk.cases.case_page import build_case_view
 from desk.cases.deletion import delete_answer
-from desk.cases.films import OpenFilms, PrivateMemory
+from desk.cases.films import open_films
 from desk.cases.forms import AssignForm, CaseForm, HoldForm, KeepForm, NoteForm, TriageForm, members
 from desk.cases.models import Answer, Case, Clip, Triage
 from desk.cases.time_axis import Span
@@ -44,7 +43,6 @@ __all__ = [
     "new_case",
     "note",
     "open_clip",
-    "open_films",
     "open_stills",
     "release",
     "reopen",
@@ -55,12 +53,6 @@ _MOST_PIECE_BYTES: Final = 8 << 20
 _MEDIA_HEADERS: Final = {"Accept-Ranges": "bytes", "Cache-Control": "no-store", "Content-Disposition": "inline"}
 _LATEST_MS: Final = 253_402_300_799_000
 """The end of the year 9999, the last that a date can name."""
-
-
-@functools.cache
-def open_films() -> OpenFilms:
-    """Returns the opened films of this process, made at the first use."""
-    return OpenFilms(PrivateMemory())
 
 
 # --- The list
@@ -245,7 +237,6 @@ def answer_delete(request: DeskRequest, pk: int, answer_pk: int) -> HttpResponse
         except DoorwardError as error:
             form.add_error(None, str(error))
         else:
-            open_films().forget(answer.disclosure_id)
             if gone:
                 messages.success(request, _("The footage is deleted."))
             else:

@@ -16,7 +16,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.publisher import connection_lock
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.errors import DoorwardError
@@ -35,6 +35,8 @@ OpenBus = Callable[[Requester], Bus]
 """Returns a started connection for a requester. Raises `ConfigurationError`."""
 OpenRequester = Callable[[Organisation], Requester]
 
+_LIMITS: Final = ReceivingLimits(disclosures=1_000_000)
+"""More answers than a person moves away by hand: here the retention clock makes room."""
 _STEP_S: Final = 0.5
 _LOCK_WAIT_S: Final = 2.0
 _RETENTION_EVERY_S: Final = 60.0
@@ -102,6 +104,7 @@ class ReceiverThread:
                     requester,
                     bus,
                     self._clock,
+                    _LIMITS,
                     tell=lambda event: self._tell(event, recorder),
                 )
                 receiver.start()

@@ -33,14 +33,16 @@ def reconcile(organisation: Organisation, requester: Requester, recorder: Answer
     found = set()
     for folder in answer_folders(requester.folder):
         found.add(folder.disclosure)
-        if is_tip(folder):
-            if folder.state is TransferState.COMPLETE:
+        state = rows.get(folder.disclosure, "")
+        if state in ("complete", "quarantined"):
+            continue
+        try:
+            if not is_tip(folder):
+                _compare(folder, requester, recorder, state)
+            elif folder.state is TransferState.COMPLETE:
                 note_arrival(organisation, folder.disclosure)
-        elif rows.get(folder.disclosure) not in ("complete", "quarantined"):
-            try:
-                _compare(folder, requester, recorder, rows.get(folder.disclosure, ""))
-            except DoorwardError as error:
-                add_notice(organisation, "damaged", folder.disclosure, str(error))
+        except DoorwardError as error:
+            add_notice(organisation, "damaged", folder.disclosure, str(error))
     for disclosure, state in rows.items():
         if state != "deleted" and disclosure not in found:
             _report_missing(organisation, disclosure, state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.media import Gop
 from agent.errors import ConfigurationError, StorageError
-from desk.cases import case_work, deletion
+from desk.cases import case_work, deletion, films
 from desk.cases.deletion import delete_answer, run_due
+from desk.cases.films import OpenFilms, PrivateMemory
 from desk.cases.models import Answer, Case, SignedRequest
 from desk.custody.models import Entry
 from desk.people.roles import Role
@@ -83,20 +85,20 @@ def test_a_legal_hold_stops_the_clock_and_its_end_lets_it_go_on(
     assert list(told) == [("case.held", "Order of the court of 12 May"), ("case.hold-ended", "The case was dismissed")]
 
 
-def test_copies_elsewhere_go_too(
-    agency: Agency, received: tuple[Requester, SentRequest], monkeypatch: pytest.MonkeyPatch
+def test_what_is_opened_of_it_goes_too(
+    agency: Agency, received: tuple[Requester, SentRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requester, _asked = received
-    seen: list[str] = []
-
-    def delete_exports(answer: Answer) -> int:
-        seen.append(answer.disclosure_id)
-        return 3
-
-    monkeypatch.setattr(deletion, "COPIES", [delete_exports])
+    (tmp_path / "memory").mkdir()
+    opened = OpenFilms(PrivateMemory(tmp_path / "memory"))
+    as_in_this_process = functools.cache(lambda: opened)
+    as_in_this_process()
+    monkeypatch.setattr(films, "open_films", as_in_this_process)
+    opened.film(requester, Answer.objects.get().disclosure_id, 1).close()
+    assert list((tmp_path / "memory").glob("*/doorward-*"))
     run_due(agency.organisation, requester, at(1000))
-    assert seen == [Answer.objects.get().disclosure_id]
-    assert Entry.objects.get(action="answer.deleted").detail["copies"] == 3
+    assert list((tmp_path / "memory").glob("*/doorward-*")) == []
+    opened.close()
 
 
 def test_a_kill_between_the_files_and_the_row_is_finished_by_the_next_run(

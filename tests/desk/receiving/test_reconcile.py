@@ -159,14 +159,15 @@ def test_files_of_a_deleted_answer_that_a_kill_left_are_removed(agency: Agency, 
     assert not AnswerFolder(requester.folder, disclosure.id).path.exists()
 
 
+@pytest.mark.parametrize("note", ["outcome.json", "origin.json"])
 def test_an_unreadable_answer_is_reported_and_the_others_are_written(
-    agency: Agency, house: House, gops: list[Gop]
+    agency: Agency, house: House, gops: list[Gop], note: str
 ) -> None:
     requester, asked = ask(agency)
     bad, good = house.disclose(asked), filmed(gops, name="other").disclose(asked)
     deliver(requester, asked, bad)
     deliver(requester, asked, good)
-    (AnswerFolder(requester.folder, bad.id).path / "outcome.json").write_bytes(b"{")
+    (AnswerFolder(requester.folder, bad.id).path / note).write_bytes(b"{")
     reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
     assert Answer.objects.get(state="complete").disclosure_id == good.id
     assert Notice.objects.filter(kind="damaged", object=bad.id).exists()
