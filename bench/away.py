@@ -291,7 +291,7 @@ def roles() -> None:
         password, files = set_account(pki, street.device.id), pki.add_device(street.device.id, street.now)
         broker.stop()
         broker.start()
-        live.LENGTH_S = 2 * _LENGTH_S
+        live.LENGTH_S = 150
         film = live._film(folder / "clock.mp4")
         apart = Apart(street, folder, f'kind = "file"\npath = "{film}"')
         with apart._configuration.open("a") as file:
