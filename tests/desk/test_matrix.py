@@ -180,7 +180,8 @@ NO_OBJECT = {
     "cases:film": ({"token": "x" * 32}, "a token of an opened film, known to one person's session (tests/desk/cases)"),
 }
 ABSENT_HERE = {
-    "tips:file", "cases:open-clip", "cases:open-stills", "cases:answer-verdict", "asking:edit", "export:report",
+    "tips:file", "cases:open-clip", "cases:open-stills", "cases:answer-verdict", "asking:edit", "asking:tiles",
+    "export:report",
 }  # fmt: skip
 """Their objects have no footage in this test, or the form is empty: a 404 is right for a permitted person."""
 
