@@ -1,7 +1,8 @@
 """The connection of an organisation to the broker that `[broker]` of desk.toml names.
 
 The organisation's folder holds its files for the broker, as for `doorward requester`: tls/authority.pem,
-tls/certificate.pem and tls/key.pem. The broker's operator makes them.
+tls/certificate.pem and tls/key.pem. `doorward requester csr --folder FOLDER` makes the key and the request for the
+broker's operator, and `doorward requester accept` stores the answer.
 """
 
 from __future__ import annotations

@@ -31,9 +31,17 @@ TABLET = {"viewport": {"width": 820, "height": 1180}}
 class ServedDesk:
     """The desk on `port`, which trusts the sessions that the test makes."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port = port
+        self._process = process
+        self.killed = False
         self.address = f"https://localhost:{port}"
+
+    def kill(self) -> None:
+        """As a power cut of the service: no chance to finish anything."""
+        self.killed = True
+        self._process.kill()
+        self._process.wait()
 
     def open(self, browser: Browser, name: str, person: Person, **options: Any) -> None:
         """Opens a browser profile in which the person is signed in."""
@@ -71,9 +79,11 @@ def served_desk(data: Path, more: str = "") -> Iterator[ServedDesk]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
-        yield ServedDesk(port)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, (data.parent / "served.log").read_text()[-3000:]
+        desk = ServedDesk(port, process)
+        yield desk
+        if not desk.killed:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0, (data.parent / "served.log").read_text()[-3000:]
     finally:
         process.kill()
         process.wait()

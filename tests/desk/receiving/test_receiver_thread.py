@@ -14,9 +14,11 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.platform.system_clock import SystemClock
-from desk.cases.models import Answer, Case, SignedRequest
+from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.config import Broker, DeskConfig
+from desk.custody.models import Entry
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
 from desk.receiving.broker_connection import open_bus
@@ -27,6 +29,7 @@ from tests.clients.requester.doors import Door
 from tests.clients.requester.house import House
 from tests.desk.agencies import Agency, make_agency
 from tests.desk.receiving.doors import ask, receive
+from tests.desk.served import served_desk
 
 pytestmark = pytest.mark.broker
 PATIENCE_S = 60.0
@@ -80,6 +83,33 @@ def test_a_request_goes_out_and_its_answer_becomes_a_row(
         assert state() == "connected"
     assert state() == "stopped"
     assert Case.objects.get().number == asked.request.case
+
+
+def test_a_desk_that_is_killed_while_an_answer_arrives_has_it_once_in_the_end(
+    agency: Agency, world: BrokerWithClients, house: House, data: Path
+) -> None:
+    introduce(world, agency)
+    requester, asked = ask(agency)
+    disclosure = house.disclose(asked)
+    door = Door(None, requester, disclosure, SystemClock(), bus=world.bus(house.device_id))
+    broker = f'[broker]\nhost = "127.0.0.1"\nport = {world.broker.requester_port}\n'
+
+    def send() -> None:
+        if not door.step():
+            time.sleep(0.005)
+
+    for chunks in (1, 4, len(disclosure.parts) + 6):
+        with served_desk(data, broker) as desk:
+            until(lambda most=chunks: len(door.chunks) >= most or door.finished is not None, "chunks", send)  # type: ignore[misc]
+            desk.kill()
+    with served_desk(data, broker):
+        until(lambda: door.finished is not None, "the receipt", send)
+        until(lambda: Answer.objects.filter(state="complete").exists(), "the row")
+    assert [answer.disclosure_id for answer in Answer.objects.all()] == [disclosure.id]
+    assert Clip.objects.count() == 2
+    assert Entry.objects.filter(action="answer.received").count() == 1
+    folder = AnswerFolder(requester.folder, disclosure.id)
+    assert [folder.part(number).read_bytes() for number in range(len(disclosure.parts))] == disclosure.parts
 
 
 def test_a_lost_broker_is_shown_and_found_again(agency: Agency, world: BrokerWithClients) -> None:
