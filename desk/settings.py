@@ -195,7 +195,6 @@ if DESK.web.tls == "proxy":
 
 LANGUAGE_CODE = DESK.language
 LANGUAGES = [("en", _("English")), ("nl", _("Dutch"))]
-LOCALE_PATHS = [_HERE / "locale"]
 LANGUAGE_COOKIE_NAME = "__Host-language"
 LANGUAGE_COOKIE_SECURE = True
 LANGUAGE_COOKIE_HTTPONLY = True

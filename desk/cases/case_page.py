@@ -68,11 +68,6 @@ class AnswerView:
     notes: tuple[Note, ...]
     verdict: str
 
-    @property
-    def has_stills(self) -> bool:
-        """True if pictures can be shown: shared posters, or the first picture of a film."""
-        return bool(self.clips)
-
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
