@@ -15,7 +15,7 @@ from agent.wire.limits import HARD
 from desk.asking.live_check import Asked, Known, Question
 from desk.asking.models import Draft, Preferences
 from desk.asking.shapes import area_from_json
-from desk.cases.models import Answer
+from desk.cases.models import Answer, Case
 from desk.people.models import Organisation
 from desk.people.organisations import requester_of
 
@@ -42,18 +42,20 @@ def _asked(organisation: Organisation, question: Question, now: datetime.datetim
     signed = Draft.objects.filter(organisation=organisation).exclude(request_id="").select_related("case")
     answers = Answer.objects.filter(case__organisation=organisation).exclude(state="quarantined")
     newest_answers = answers.order_by("-pk").values_list("request_id", flat=True)[:_MOST_ASKED]
-    # One query for each index, because a database reads the whole table for an OR of them.
+    # One query for each index, in the order of that index: otherwise a database reads all requests of the organisation.
     queries = [
-        signed.filter(signed_at__gt=now - datetime.timedelta(days=1)),
-        signed.filter(request_id__in=set(newest_answers)),
-        signed,
+        signed.filter(signed_at__gt=now - datetime.timedelta(days=1)).order_by("-signed_at"),
+        signed.filter(request_id__in=list(newest_answers)).order_by(),
+        signed.order_by("-pk"),
     ]
     if question.case:
-        queries.append(signed.filter(case__organisation=organisation, case__number=question.case))
+        case = Case.objects.filter(organisation=organisation, number=question.case).first()
+        queries.append(signed.filter(case=case).order_by("-from_s") if case else signed.none())
     if question.from_s is not None and question.to_s is not None:
         first_s = question.from_s - HARD.window_max_s  # no window is longer, so none that began earlier overlaps
-        queries.append(signed.filter(from_s__gt=first_s, from_s__lt=question.to_s, to_s__gt=question.from_s))
-    chosen = {each.pk: each for query in queries for each in query.order_by("-pk")[:_MOST_ASKED]}
+        overlapping = signed.filter(from_s__gt=first_s, from_s__lt=question.to_s, to_s__gt=question.from_s)
+        queries.append(overlapping.order_by("-from_s"))
+    chosen = {each.pk: each for query in queries for each in query[:_MOST_ASKED]}
     ids = [each.request_id for each in chosen.values()]
     with_answer = set(answers.filter(request_id__in=ids).values_list("request_id", flat=True))
     return tuple(_asked_of(each, each.request_id in with_answer) for each in chosen.values() if each.area)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from desk.asking import shapes
 from desk.asking.knowledge import known_to, regions_of
-from desk.asking.live_check import Question
+from desk.asking.live_check import Known, Question
 from desk.asking.models import Draft
 from desk.asking.tile_file import tile_path
 from desk.people.models import Organisation
@@ -23,9 +23,9 @@ Box = tuple[float, float, float, float]
 """West, south, east and north in degrees."""
 
 
-def map_context(organisation: Organisation) -> dict[str, Any]:
-    """Returns what the template `asking/area.html` needs beside the form."""
-    regions = regions_of(known_to(organisation, Question(), timezone.now()))
+def map_context(organisation: Organisation, known: Known | None = None) -> dict[str, Any]:
+    """Returns what the template `asking/area.html` needs beside the form. `known`: what the caller has looked up."""
+    regions = regions_of(known or known_to(organisation, Question(), timezone.now()))
     return {
         "map_known": {"regions": regions, "view": _view(organisation, regions)},
         "tiles": reverse("asking:tiles") if tile_path() else settings.DESK.map.tiles,

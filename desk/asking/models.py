@@ -35,7 +35,7 @@ class Draft(models.Model):
     title = models.CharField(_("title"), max_length=160, blank=True)
     area = models.JSONField(null=True, blank=True)
     """A polygon or a disc, as in the request's `area`."""
-    from_s = models.BigIntegerField(null=True, blank=True, db_index=True)
+    from_s = models.BigIntegerField(null=True, blank=True)
     to_s = models.BigIntegerField(null=True, blank=True)
     incident = models.CharField(_("incident"), max_length=32, blank=True)
     description = models.TextField(_("description"), blank=True)
@@ -59,12 +59,18 @@ class Draft(models.Model):
     )
     approved_at = models.DateTimeField(null=True, blank=True)
     request_id = models.CharField(max_length=32, blank=True, db_index=True)
-    signed_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    signed_at = models.DateTimeField(null=True, blank=True)
     published_at = models.DateTimeField(null=True, blank=True)
     not_after_s = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ("-pk",)
+        # Each question about earlier requests has its index, so that its cost does not grow with the history.
+        indexes = (
+            models.Index(fields=("organisation", "state", "not_after_s"), name="draft_state"),
+            models.Index(fields=("organisation", "signed_at"), name="draft_signed"),
+            models.Index(fields=("organisation", "from_s"), name="draft_window"),
+        )
 
     def __str__(self) -> str:
         return self.title or f"{self.case} ({self.pk})"

@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 _PER_PAGE: Final = 50
+_LAST_CHARACTER: Final = "\U0010ffff"
 
 
 # Lists
@@ -86,7 +87,10 @@ def _filtered(found: QuerySet[Draft], request: DeskRequest) -> tuple[QuerySet[Dr
     if chosen["state"] in set(map(str, State)):
         found = found.filter(state=chosen["state"])
     if chosen["case"]:
-        found = found.filter(case__number__icontains=chosen["case"])
+        # The beginning of the number, by the index of case numbers: a search within it would read all cases.
+        beginning = chosen["case"]
+        numbers = Case.objects.filter(organisation=request.organisation, number__gte=beginning)
+        found = found.filter(case__in=numbers.filter(number__lt=beginning + _LAST_CHARACTER))
     if chosen["mine"]:
         found = found.filter(author=request.user)
     return found, chosen
@@ -137,7 +141,7 @@ def _form(request: DeskRequest, draft: Draft | None) -> HttpResponse:
         "zone": zone,
         "presets": {each.incident: _preset_json(each) for each in known_presets},
         "cases": Case.objects.filter(organisation=organisation, closed_at=None).order_by("-pk")[:100],
-        **map_context(organisation),
+        **map_context(organisation, known),
         "statements": statements(check(form.question, known, int(timezone.now().timestamp())), zone),
     }
     return with_tiles(render(request, "asking/form.html", context))
