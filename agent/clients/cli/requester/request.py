@@ -79,29 +79,11 @@ _WORTH_A_WARNING: Final = 0.1
 @broker_options
 @json_option
 def request(
-    folder: Path,
-    from_: str,
-    to: str,
-    circle: str | None,
-    polygon: Path | None,
-    case: str,
-    incident: str,
-    description: str,
-    contact_name: str,
-    contact_email: str | None,
-    contact_phone: str | None,
-    days: int,
-    retention_days: int | None,
-    onward: str | None,
-    onward_basis: str | None,
-    language: str | None,
-    trust_root: str | None,
-    sign_only: bool,
-    unchecked: bool,
-    timeout: float,
-    as_json: bool,
-    **broker: Any,
-) -> None:
+    folder: Path, from_: str, to: str, circle: str | None, polygon: Path | None, case: str, incident: str,
+    description: str, contact_name: str, contact_email: str | None, contact_phone: str | None, days: int,
+    retention_days: int | None, onward: str | None, onward_basis: str | None, language: str | None,
+    trust_root: str | None, sign_only: bool, unchecked: bool, timeout: float, as_json: bool, **broker: Any,
+) -> None:  # fmt: skip
     """Ask each door in an area for footage of a span of time.
 
     Doors keep their place secret: you hear only from owners who have footage and choose to share it.  The request is
