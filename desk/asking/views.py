@@ -130,7 +130,8 @@ def _form(request: DeskRequest, draft: Draft | None) -> HttpResponse:
             return redirect("asking:request", stored.pk)
     else:
         chosen = next((each for each in known_presets if each.incident == request.GET.get("incident")), None)
-        first = values_of(draft, zone) if draft else first_values(organisation, request.user, chosen, zone)
+        like = draft or _like(request)
+        first = values_of(like, zone) if like else first_values(organisation, request.user, chosen, zone)
         if "case" in request.GET and not draft:
             first["case"] = request.GET["case"][:64]
         form = RequestForm(initial=first, organisation=organisation, zone=zone)
@@ -145,6 +146,12 @@ def _form(request: DeskRequest, draft: Draft | None) -> HttpResponse:
         "statements": statements(check(form.question, known, int(timezone.now().timestamp())), zone),
     }
     return with_tiles(render(request, "asking/form.html", context))
+
+
+def _like(request: DeskRequest) -> Draft | None:
+    """Returns the request whose words a new one takes over, if the address names one."""
+    number = request.GET.get("like", "")
+    return get_in(request.organisation, Draft, int(number)) if number.isdecimal() else None
 
 
 def _preset_json(preset: Any) -> dict[str, Any]:
@@ -224,7 +231,7 @@ def _request_page(request: DeskRequest, draft: Draft, problem: str = "") -> Http
         "owner_languages": OWNER_LANGUAGES,
         "two_person_rule": rule,
         "zone": zone,
-        "may_see_case": request.may(Action.SEE_CASES),
+        "may_write": request.may(Action.WRITE_REQUESTS),
     }
     return render(request, "asking/request.html", context, status=409 if problem else 200)
 

@@ -186,6 +186,19 @@ def test_the_form_of_a_new_request_is_filled_with_all_that_the_desk_knows(listed
     assert 'value="Night desk"' in listed.client(Role.ASKER).get("/requests/new").content.decode()
 
 
+def test_a_new_request_takes_over_the_words_of_an_earlier_one_of_the_same_organisation(
+    listed: Agency, other_agency: Agency
+) -> None:
+    draft = drafted(listed, description="Look for a white van.")
+    take(listed, Role.ASKER, draft, "withdraw")
+    page = listed.client(Role.ASKER).get(f"/requests/{draft.pk}").content.decode()
+    assert f"/requests/new?like={draft.pk}" in page
+    form = listed.client(Role.ASKER).get(f"/requests/new?like={draft.pk}").content.decode()
+    assert "Look for a white van." in form
+    assert 'value="2026-117"' in form
+    assert other_agency.client(Role.ASKER).get(f"/requests/new?like={draft.pk}").status_code == 404
+
+
 # Live check
 
 
