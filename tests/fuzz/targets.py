@@ -21,7 +21,7 @@ from agent.clients.owner.recovery_kit import read_kit
 from agent.clients.requester.request_builder import parse_circle
 from agent.config.reading import parse as parse_configuration
 from agent.core.alerts.alert_messages import AlertMessage
-from agent.core.disclosure import read_manifest
+from agent.core.disclosure import read_manifest, reply_tag_in
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.entries import decode_entry, encode_entry
 from agent.core.ledger.merkle import Frontier
@@ -306,6 +306,7 @@ TARGETS: dict[str, Target] = {
         lambda: iter([b"\n".join(_manifest_lines())]),
     ),
     "age-header": Target(parse_header, _age_files),
+    "reply-tag": Target(reply_tag_in, _age_files),
     "age-file": Target(lambda data: open_bytes(data, [IDENTITY]), _age_files),
     "age-identities": Target(text_of(parse_identity_file), given(b"# mine\n" + SECRET + b"\n")),
     "age-recipient": Target(text_of(parse_recipient), given(RECIPIENT, samples.X25519_RECIPIENT.encode())),
