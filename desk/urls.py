@@ -16,6 +16,7 @@ urlpatterns = [
     path("accounts/", include("desk.people.sign_in_urls")),
     path("", include("desk.custody.urls")),
     path("", include("desk.export.urls")),
+    path("", include("desk.trust.urls")),
     path("", include("desk.api.urls")),
     path("api/v1/", api.urls),
 ]

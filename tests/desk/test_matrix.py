@@ -23,6 +23,7 @@ from desk.export.models import GuestLink
 from desk.people.models import Membership, OneTimeLink
 from desk.people.roles import PERMISSIONS, Role
 from desk.tips.models import Bulletin, Tip
+from desk.trust.models import BundleDraft
 from tests.desk.agencies import Agency, browser, make_person
 from tests.desk.routes import Route, routes
 
@@ -150,6 +151,13 @@ def api_token(agency: Agency) -> dict[str, Any]:
     return {"pk": made.pk}
 
 
+def bundle_draft(agency: Agency) -> dict[str, Any]:
+    made = BundleDraft.objects.create(
+        organisation=agency.organisation, version=1, text="version = 1", proposed_by=agency.people[Role.ADMIN]
+    )
+    return {"pk": made.pk}
+
+
 def entry(agency: Agency) -> dict[str, Any]:
     """The newest entry. Another organisation's log has fewer."""
     for _ in range(20):
@@ -174,6 +182,7 @@ OBJECTS: dict[str, Maker] = {
     **{f"export:{name}": case for name in ("case", "report", "share")},
     "export:revoke": guest_link,
     "integrations:revoke": api_token,
+    **{f"trust:{name}": bundle_draft for name in ("sign", "withdraw", "download")},
 }  # fmt: skip
 """How to make the object of a route. It returns the arguments of the address."""
 NO_OBJECT = {
@@ -181,7 +190,7 @@ NO_OBJECT = {
 }
 ABSENT_HERE = {
     "tips:file", "cases:open-clip", "cases:open-stills", "cases:answer-verdict", "asking:edit", "asking:tiles",
-    "export:report",
+    "export:report", "trust:download",
 }  # fmt: skip
 """Their objects have no footage in this test, or the form is empty: a 404 is right for a permitted person."""
 

@@ -1,0 +1,169 @@
+"""Bundles of a trust root: proposed, compared with the one before, signed by a second person, watched for expiry."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from agent.clients.requester.trust_bundles import make_bundle, read_list
+from agent.errors import ConfigurationError
+from agent.wire.trust import RequesterEntry
+from desk.custody import log
+from desk.people.models import Organisation, Person
+from desk.people.organisations import folder_of
+from desk.trust.models import BundleDraft
+from desk.trust.root_keys import open_root_key
+
+__all__ = [
+    "Difference",
+    "Reminder",
+    "compare",
+    "entries_in",
+    "newest_signed",
+    "propose",
+    "reminders",
+    "sign",
+    "withdraw",
+]
+
+_REMIND_DAYS: Final = 60
+_DAY_S: Final = 86_400
+_MOST_CHARACTERS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Ids that a proposal adds, removes and changes."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """A key of a listed requester that ends soon, or has ended."""
+
+    requester: str
+    until_s: int
+    over: bool
+
+
+def entries_in(text: str) -> tuple[int, tuple[RequesterEntry, ...]]:
+    """Returns version and entries of a list. Raises `ConfigurationError` that names line and key."""
+    if len(text) > _MOST_CHARACTERS:
+        raise ConfigurationError("This list is too long.", remedy="A list has at most a million characters.")
+    with _as_file(text) as path:
+        return read_list(path)
+
+
+@transaction.atomic
+def propose(organisation: Organisation, person: Person, text: str) -> BundleDraft:
+    """Stores a proposal. Raises `ConfigurationError` if doorbells would refuse its bundle."""
+    version, entries = entries_in(text)
+    last = newest_signed(organisation)
+    if last is not None and version <= last.version:
+        raise ConfigurationError(
+            f"version: {version} is not higher than {last.version}, the version of the last bundle.",
+            remedy=f"Set version = {last.version + 1}.",
+        )
+    draft = BundleDraft.objects.create(organisation=organisation, version=version, text=text, proposed_by=person)
+    log.record(
+        organisation, person, "bundle.proposed", f"bundle {draft.pk}", version=version, requesters=len(entries),
+        text_sha256=_sha256(text),
+    )  # fmt: skip
+    return draft
+
+
+@transaction.atomic
+def sign(draft: BundleDraft, person: Person, passphrase: str, now_s: int | None = None) -> BundleDraft:
+    """Signs a proposal of another person. Raises `ConfigurationError`, and then nothing is signed."""
+    draft = BundleDraft.objects.select_for_update().select_related("organisation").get(pk=draft.pk)
+    organisation = draft.organisation
+    if draft.state != "proposed":
+        raise ConfigurationError("This proposal is signed or withdrawn already.", remedy="Propose a new version.")
+    if draft.proposed_by_id == person.pk:
+        raise ConfigurationError("Two people sign a bundle.", remedy="Ask a colleague to sign your proposal.")
+    last = newest_signed(organisation)
+    key = open_root_key(folder_of(organisation) / "root", passphrase)
+    with _as_file(draft.text) as path:
+        previous = bytes(last.envelope) if last else None
+        draft.envelope = make_bundle(path, key, issued_s=now_s or int(time.time()), previous=previous)
+    draft.state, draft.signed_by, draft.signed_at = "signed", person, timezone.now()
+    draft.save()
+    log.record(
+        organisation, person, "bundle.signed", f"bundle {draft.pk}", version=draft.version,
+        proposed_by=draft.proposed_by.email, bundle_sha256=hashlib.sha256(draft.envelope).hexdigest(),
+    )  # fmt: skip
+    return draft
+
+
+@transaction.atomic
+def withdraw(draft: BundleDraft, person: Person) -> bool:
+    """Withdraws a proposal. Returns False if it is signed or withdrawn already."""
+    done = BundleDraft.objects.filter(pk=draft.pk, state="proposed").update(state="withdrawn")
+    if done:
+        log.record(draft.organisation, person, "bundle.withdrawn", f"bundle {draft.pk}", version=draft.version)
+    return bool(done)
+
+
+def newest_signed(organisation: Organisation) -> BundleDraft | None:
+    return BundleDraft.objects.filter(organisation=organisation, state="signed").order_by("-version").first()
+
+
+def compare(old: Sequence[RequesterEntry], new: Sequence[RequesterEntry]) -> Difference:
+    """Returns what a person who signs must look at."""
+    before, after = ({entry.id: entry for entry in entries} for entries in (old, new))
+    changed = sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
+    return Difference(
+        tuple(sorted(after.keys() - before.keys())), tuple(sorted(before.keys() - after.keys())), tuple(changed)
+    )
+
+
+def reminders(entries: Sequence[RequesterEntry], now_s: int) -> list[Reminder]:
+    """Returns the requesters whose last key has ended or ends within 60 days, the first to end first."""
+    found = []
+    for entry in entries:
+        until_s = max((key.until_s for key in entry.keys if not key.revoked), default=0)
+        if until_s < now_s + _REMIND_DAYS * _DAY_S:
+            found.append(Reminder(entry.name, until_s, until_s < now_s))
+    return sorted(found, key=lambda each: (each.until_s, each.requester))
+
+
+@contextmanager
+def _as_file(text: str) -> Iterator[Path]:
+    """Yields the list as a file, which `read_list` takes. Its errors name it `list.toml`."""
+    _refuse_file_names(text)
+    with tempfile.TemporaryDirectory(prefix="doorward-list-") as folder:
+        path = Path(folder) / "list.toml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            yield path
+        except ConfigurationError as error:
+            raise ConfigurationError(error.message.replace(f"{folder}/", ""), remedy=error.remedy) from error
+
+
+def _refuse_file_names(text: str) -> None:
+    """Raises `ConfigurationError` for `tips = "a file"`: an uploaded list must not read files of the desk."""
+    try:
+        listed = tomllib.loads(text).get("requesters", [])
+    except tomllib.TOMLDecodeError:
+        return  # `read_list` says where
+    for entry in listed if isinstance(listed, list) else []:
+        tips = entry.get("tips") if isinstance(entry, dict) else None
+        if isinstance(tips, str) and not tips.startswith("age1"):
+            raise ConfigurationError("tips: a file name.", remedy="Put the recipient itself here: age1…")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

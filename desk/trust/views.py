@@ -1,0 +1,129 @@
+"""The page of a trust root: its key, the list in force, proposals, and signing by a second person."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_POST, require_safe
+
+from agent.errors import DoorwardError
+from desk.custody import log
+from desk.people.organisations import folder_of
+from desk.people.permissions import Action, DeskRequest, get_in, needs
+from desk.streaming import attachment
+from desk.trust import bundles
+from desk.trust.forms import KeyForm, ProposalForm, SignForm
+from desk.trust.models import BundleDraft
+from desk.trust.root_keys import make_root_key, root_key_of
+
+__all__ = ["bundles_page", "download", "make_key", "propose", "sign", "withdraw"]
+
+
+@require_safe
+@needs(Action.SEE_TRUST)
+def bundles_page(request: DeskRequest) -> HttpResponse:
+    """The list in force, reminders, and proposals."""
+    return _page(request)
+
+
+@sensitive_post_parameters("passphrase", "again")
+@require_POST
+@needs(Action.SIGN_TRUST)
+def make_key(request: DeskRequest) -> HttpResponse:
+    """Makes the key of the root."""
+    form = KeyForm(request.POST)
+    if not form.is_valid():
+        return _page(request, key_form=form)
+    try:
+        key = make_root_key(folder_of(request.organisation) / "root", form.cleaned_data["passphrase"])
+    except DoorwardError as error:
+        form.add_error(None, str(error))
+        return _page(request, key_form=form)
+    log.record(request.organisation, request.user, "root-key.made", f"root {key.id}", key=key.text)
+    return redirect("trust:bundles")
+
+
+@require_POST
+@needs(Action.SIGN_TRUST)
+def propose(request: DeskRequest) -> HttpResponse:
+    """Stores a new version of the list."""
+    form = ProposalForm(request.POST)
+    if form.is_valid():
+        try:
+            bundles.propose(request.organisation, request.user, form.cleaned_data["text"])
+        except DoorwardError as error:
+            form.add_error("text", str(error))
+        else:
+            messages.success(request, _("Proposed. A colleague has to sign it."))
+            return redirect("trust:bundles")
+    return _page(request, proposal_form=form)
+
+
+@sensitive_post_parameters("passphrase")
+@sensitive_variables("form")
+@require_POST
+@needs(Action.SIGN_TRUST)
+def sign(request: DeskRequest, pk: int) -> HttpResponse:
+    """Signs the proposal of a colleague."""
+    draft = get_in(request.organisation, BundleDraft, pk)
+    form = SignForm(request.POST)
+    if form.is_valid():
+        try:
+            bundles.sign(draft, request.user, form.cleaned_data["passphrase"])
+        except DoorwardError as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, _("Signed. Download the bundle and publish it."))
+    return redirect("trust:bundles")
+
+
+@require_POST
+@needs(Action.SIGN_TRUST)
+def withdraw(request: DeskRequest, pk: int) -> HttpResponse:
+    """Withdraws a proposal."""
+    bundles.withdraw(get_in(request.organisation, BundleDraft, pk), request.user)
+    return redirect("trust:bundles")
+
+
+@require_safe
+@needs(Action.SEE_TRUST)
+def download(request: DeskRequest, pk: int) -> HttpResponse:
+    """The signed bundle, as `doorward requester bundle` writes it."""
+    draft = get_in(request.organisation, BundleDraft, pk)
+    if draft.state != "signed":
+        raise Http404
+    return attachment(bytes(draft.envelope), name=f"trust-{draft.version}.dsse", content_type="application/json")
+
+
+def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
+    root = root_key_of(folder_of(request.organisation) / "root")
+    current = bundles.newest_signed(request.organisation)
+    listed = bundles.entries_in(current.text)[1] if current else ()
+    waiting = BundleDraft.objects.filter(organisation=request.organisation, state="proposed").select_related(
+        "proposed_by"
+    )
+    context = {
+        "root": root,
+        "current": current,
+        "listed": listed,
+        "reminders": bundles.reminders(listed, int(time.time())),
+        "proposals": [
+            {
+                "draft": draft,
+                "difference": bundles.compare(listed, bundles.entries_in(draft.text)[1]),
+                "own": draft.proposed_by_id == request.user.pk,
+                "form": SignForm(auto_id=f"sign-{draft.pk}-%s"),
+            }
+            for draft in waiting
+        ],
+        "may_sign": request.may(Action.SIGN_TRUST),
+        "proposal_form": ProposalForm(initial={"text": current.text if current else ""}),
+        "key_form": KeyForm(),
+    }
+    return render(request, "trust/bundles.html", context | forms)
