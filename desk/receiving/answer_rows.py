@@ -85,7 +85,7 @@ class AnswerRecorder:
         )
 
     def _complete(self, event: ReceiverEvent) -> None:
-        self.complete(event, examine(self._requester, event.disclosure))
+        self.complete(event, event.verification or examine(self._requester, event.disclosure))
 
     def complete(self, event: ReceiverEvent, verification: Verification) -> None:
         """Writes a verified answer with its clips."""

@@ -482,7 +482,8 @@ class IncomingDisclosures:
         assembly.complete()
         unopened = len(verification.unopened)
         detail = f"{unopened} of its {len(verification.items)} files cannot be opened." if unopened else ""
-        self._tell(replace(self._news(ReceiverEventKind.COMPLETE, disclosure, assembly), detail=detail, answer=summary))
+        event = self._news(ReceiverEventKind.COMPLETE, disclosure, assembly)
+        self._tell(replace(event, detail=detail, answer=summary, verification=verification))
 
     def _refuse(self, disclosure: str, assembly: Assembly, asked: SentRequest, reason: str) -> None:
         folder = self._folder(disclosure)

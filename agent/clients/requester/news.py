@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from agent.clients.requester.checks import MOST_PART_BYTES, AnswerSummary
+from agent.clients.requester.checks import MOST_PART_BYTES, AnswerSummary, Verification
 from agent.core.transfer import ReceiverLimits
 
 __all__ = ["ReceiverEvent", "ReceiverEventKind", "ReceivingLimits"]
@@ -76,7 +76,7 @@ class ReceiverEvent:
     """One event. Fields that do not apply are empty or 0.
 
     `device`: id of the sender of the disclosure, "anonymous" for a tip. `at_ms`: time of the event (UTC).
-    `answer`: only for COMPLETE.
+    `answer` and `verification`, the checks that were just made: only for COMPLETE.
     """
 
     kind: ReceiverEventKind
@@ -88,3 +88,4 @@ class ReceiverEvent:
     device: str = ""
     at_ms: int = 0
     answer: AnswerSummary | None = None
+    verification: Verification | None = None

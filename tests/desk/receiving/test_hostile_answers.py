@@ -15,6 +15,7 @@ from desk.cases.models import Answer, Clip
 from desk.custody.models import Entry
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
+from desk.receiving import answer_rows
 from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.models import Notice
 from tests.clients.requester.conftest import filmed
@@ -99,3 +100,10 @@ def sealed_to_a_stranger(house: House, asked: SentRequest) -> Disclosure:
     other = House(house.start_ms, changes=Changes(reply=lambda _reply: stranger), name="stranger")
     other.stored, other.identity = house.stored, house.identity
     return other.disclose(asked)
+
+
+def test_an_answer_is_verified_once(agency: Agency, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    requester, asked = ask(agency)
+    monkeypatch.setattr(answer_rows, "examine", None)  # the receiving service hands its verification on
+    receive_all(agency, lambda broker, clock: [Door(broker, requester, house.disclose(asked), clock)])
+    assert Answer.objects.get().state == "complete"
