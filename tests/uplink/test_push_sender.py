@@ -121,6 +121,8 @@ def test_a_message_with_a_picture_is_as_long_as_one_without_and_one_that_is_too_
     assert "picture" not in without
     assert "picture" not in too_long
     told = with_one["picture"]
+    assert told["header"].splitlines()[-1].startswith("--- ")
+    assert told["header"].endswith("\n"), "and nothing of the payload, which is no text"
     assert open_bytes(told["header"].encode() + decode(told["payload"]), [key]) == b"W" * 1500
 
 

@@ -298,6 +298,16 @@ def test_a_flood_of_sessions_keeps_the_newest_and_ends_the_others(world: World) 
     assert len(world.relay._topics) == 64
 
 
+def test_of_too_many_sessions_the_one_that_is_silent_longest_ends(world: World) -> None:
+    world.connect()
+    world.until(lambda: len(world.bus.filters) == 2)
+    names = [f"{number:032x}" for number in range(64)]
+    for name in (*names, names[0], "f" * 32):
+        world.say(name)
+    world.until(lambda: sum(1 for each in world.link.delivered if each.frame) == 66)
+    assert [each.session for each in world.link.delivered if not each.frame] == [names[1]]
+
+
 def test_a_new_list_of_owners_moves_the_subscription(world: World) -> None:
     world.connect()
     world.until(lambda: len(world.bus.filters) == 2)

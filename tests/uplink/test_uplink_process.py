@@ -289,6 +289,12 @@ class Linked:
         self.role.close()
 
 
+def words_of(manager: mock.Mock) -> list[str]:
+    """The words to the service manager about the beginning and the end."""
+    calls = [(name, *given) for name, given, _ in manager.mock_calls if name in ("ready", "stopping")]
+    return [" ".join(call) for call in calls]
+
+
 @pytest.fixture
 def linked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Linked:
     return Linked(monkeypatch, tmp_path)
@@ -320,6 +326,7 @@ def test_without_a_broker_there_is_no_link_and_the_process_says_so(
     role = UplinkRole(tmp_path, custodian, Asked(), messages, Asked(), Asked(), SystemdNotifier({}))  # type: ignore[arg-type]
     assert role.uplink is None
     assert role._home is None
+    role._supervision = manager = mock.Mock()
     role.start()
     running = threading.Thread(target=role.run)
     running.start()
@@ -334,6 +341,7 @@ def test_without_a_broker_there_is_no_link_and_the_process_says_so(
     assert not running.is_alive()
     role.close()
     assert custodian.closed.is_set()
+    assert words_of(manager) == ["ready no [broker] configured", "stopping"]
 
 
 def test_news_of_the_custodian_wakes_the_link_once_and_tells_it_where_the_doorbell_is(linked: Linked) -> None:
@@ -358,12 +366,15 @@ def test_news_of_the_custodian_wakes_the_link_once_and_tells_it_where_the_doorbe
 
 
 def test_the_process_runs_as_long_as_its_link_and_ends_everything_with_it(linked: Linked) -> None:
+    manager = mock.Mock()
+    linked.role._supervision = manager
     linked.role.start()
     linked.role._stopping.set()
     linked.role.run()
     linked.uplink.run.assert_called_once_with()
     linked.stop()
     linked.uplink.stop.assert_called_once_with()
+    assert words_of(manager) == ["ready connecting", "stopping"]
     for each in (linked.news, linked.messages, linked.home, linked.frames, linked.custodian):
         assert each.closed.is_set()
     assert not any(thread.is_alive() for thread in linked.role._threads)
