@@ -228,7 +228,8 @@ class Player {
   #at;
   #isPlaying = false;
   #last = 0;
-  #settling = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #settling;
 
   /**
    * @param {HTMLElement} root

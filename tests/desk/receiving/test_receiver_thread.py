@@ -15,6 +15,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.errors import StorageError
 from agent.platform.system_clock import SystemClock
 from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.config import Broker, DeskConfig
@@ -122,6 +123,37 @@ def test_a_lost_broker_is_shown_and_found_again(agency: Agency, world: BrokerWit
         assert "not connected" in text
         world.broker.start()
         until(lambda: state() == "connected", "the reconnection")
+
+
+def test_a_full_disk_is_shown_with_its_remedy_and_the_answer_arrives_once_there_is_room(
+    agency: Agency, world: BrokerWithClients, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    introduce(world, agency)
+    requester, asked = ask(agency)
+    written = AnswerFolder.write
+    full = threading.Event()
+    full.set()
+
+    def write(folder: AnswerFolder, part: int, offset: int, data: bytes) -> None:
+        if full.is_set():
+            raise StorageError("No space left on device.", remedy="Make room on the disk.")
+        written(folder, part, offset, data)
+
+    monkeypatch.setattr(AnswerFolder, "write", write)
+    with receiving(world):
+        until(lambda: state() == "connected", "the connection")
+        door = Door(None, requester, house.disclose(asked), SystemClock(), bus=world.bus(house.device_id))
+
+        def send() -> None:
+            if not door.step():
+                time.sleep(0.01)
+
+        until(lambda: Notice.objects.filter(kind="error").exists(), "the fault", send)
+        assert "Make room on the disk." in agency.client(Role.VIEWER).get("/receiving/").content.decode()
+        full.clear()
+        until(lambda: door.finished is not None, "the receipt", send)
+        until(lambda: Answer.objects.filter(state="complete").exists(), "the row")
+    assert Answer.objects.count() == 1
 
 
 def test_an_organisation_without_certificate_fails_alone_and_its_retention_goes_on(
