@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -32,6 +33,8 @@ __all__ = [
     "newest_signed",
     "propose",
     "reminders",
+    "root_folder",
+    "root_label",
     "sign",
     "withdraw",
 ]
@@ -95,7 +98,7 @@ def sign(draft: BundleDraft, person: Person, passphrase: str, now_s: int | None 
     if draft.proposed_by_id == person.pk:
         raise ConfigurationError("Two people sign a bundle.", remedy="Ask a colleague to sign your proposal.")
     last = newest_signed(organisation)
-    key = open_root_key(folder_of(organisation) / "root", passphrase)
+    key = open_root_key(root_folder(organisation), passphrase, settings.DESK.token, root_label(organisation))
     with _as_file(draft.text) as path:
         previous = bytes(last.envelope) if last else None
         draft.envelope = make_bundle(path, key, issued_s=now_s or int(time.time()), previous=previous)
@@ -115,6 +118,15 @@ def withdraw(draft: BundleDraft, person: Person) -> bool:
     if done:
         log.record(draft.organisation, person, "bundle.withdrawn", f"bundle {draft.pk}", version=draft.version)
     return bool(done)
+
+
+def root_folder(organisation: Organisation) -> Path:
+    return folder_of(organisation) / "root"
+
+
+def root_label(organisation: Organisation) -> str:
+    """Returns the label of the root's key in the token. No requester's id has a dot, so it is no requester's key."""
+    return f"{organisation.requester_id}.root"
 
 
 def newest_signed(organisation: Organisation) -> BundleDraft | None:

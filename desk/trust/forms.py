@@ -34,15 +34,20 @@ class ProposalForm(forms.Form):
 
 
 class SignForm(forms.Form):
-    """The passphrase that opens the root's key."""
+    """The passphrase that opens the root's key. A key in a token needs none."""
 
     passphrase = forms.CharField(
         label=_("Passphrase of the root's key"), strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "off"})
     )
 
+    def __init__(self, *args: Any, sealed: bool = True, **more: Any) -> None:
+        super().__init__(*args, **more)
+        if not sealed:
+            del self.fields["passphrase"]
+
 
 class KeyForm(forms.Form):
-    """The passphrase of a new root key, twice."""
+    """The passphrase of a new root key, twice. A key in a token has none."""
 
     passphrase = forms.CharField(
         label=_("New passphrase"),
@@ -54,6 +59,11 @@ class KeyForm(forms.Form):
     again = forms.CharField(
         label=_("The same again"), strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
     )
+
+    def __init__(self, *args: Any, in_token: bool = False, **more: Any) -> None:
+        super().__init__(*args, **more)
+        if in_token:
+            del self.fields["passphrase"], self.fields["again"]
 
     def clean(self) -> dict[str, Any]:
         words = super().clean() or {}

@@ -1,6 +1,7 @@
-"""The signing key of a trust root, in a file that is sealed with a passphrase (age, scrypt).
+"""The signing key of a trust root: in the PKCS#11 token of `desk.toml`, or in a file sealed with a passphrase (age).
 
-The desk opens it for one signature and forgets it. The passphrase is stored nowhere.
+The desk opens the file for one signature and forgets the key. The passphrase is stored nowhere. A key in a token never
+leaves it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from agent.wire.identities import (
     private_key_from_seed,
     public_key_of,
 )
+from desk.config import Token
+from desk.tokens import token_signer
 
-__all__ = ["LEAST_PASSPHRASE", "make_root_key", "open_root_key", "root_key_of"]
+__all__ = ["LEAST_PASSPHRASE", "is_sealed", "make_root_key", "make_token_root", "open_root_key", "root_key_of"]
 
 LEAST_PASSPHRASE: Final = 16
 _WORK_FACTOR: Final = 18
@@ -36,7 +39,7 @@ _LIMIT_BYTES: Final = 16 * 1024
 
 def make_root_key(folder: Path, passphrase: str) -> PublicKey:
     """Makes the key in `folder`. Raises `ConfigurationError` if there is one: a root's key is never overwritten."""
-    if (folder / _SEALED).exists():
+    if (folder / _PUBLIC).exists():
         raise ConfigurationError("This organisation has a root key.", remedy="Rotate it with the owners' consent only.")
     if len(passphrase) < LEAST_PASSPHRASE:
         raise ConfigurationError(
@@ -47,20 +50,37 @@ def make_root_key(folder: Path, passphrase: str) -> PublicKey:
     text = dump_private_key(key).encode("ascii")
     sealed = seal_bytes(text, [recipient], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))
     files.make_folder(folder)
-    files.write(folder / _PUBLIC, f"{public_key_of(key).text}\n".encode("ascii"))
-    files.write(folder / _SEALED, sealed, secret=True)  # last: without it, a new try makes another key
+    files.write(folder / _SEALED, sealed, secret=True)
+    files.write(folder / _PUBLIC, f"{public_key_of(key).text}\n".encode("ascii"))  # last: it says that there is a root
     return public_key_of(key)
+
+
+def make_token_root(folder: Path, token: Token, label: str) -> PublicKey:
+    """Makes the key with that label in the token. Raises `ConfigurationError` if the organisation has a root key."""
+    if (folder / _PUBLIC).exists():
+        raise ConfigurationError("This organisation has a root key.", remedy="Rotate it with the owners' consent only.")
+    key = token_signer(token, label).public_key
+    files.make_folder(folder)
+    files.write(folder / _PUBLIC, f"{key.text}\n".encode("ascii"))
+    return key
+
+
+def is_sealed(folder: Path) -> bool:
+    """Returns True if a passphrase opens the key."""
+    return (folder / _SEALED).is_file()
 
 
 def root_key_of(folder: Path) -> PublicKey | None:
     """Returns the public key of the root, or None if the organisation has none."""
-    if not (folder / _SEALED).is_file():
+    if not (folder / _PUBLIC).is_file():
         return None
     return parse_public_key(files.read(folder / _PUBLIC, _LIMIT_BYTES).decode("ascii", "replace").strip())
 
 
-def open_root_key(folder: Path, passphrase: str) -> Signer:
-    """Returns the key for one signature. Raises `ConfigurationError` for a wrong passphrase."""
+def open_root_key(folder: Path, passphrase: str, token: Token | None = None, label: str = "") -> Signer:
+    """Returns the key for one signature. Raises `ConfigurationError` for a wrong passphrase or a missing token."""
+    if not is_sealed(folder):
+        return _token_root(folder, token, label)
     sealed = files.read_private(folder / _SEALED, _LIMIT_BYTES)
     try:
         opened = open_bytes(sealed, [PassphraseIdentity(passphrase)])
@@ -69,3 +89,15 @@ def open_root_key(folder: Path, passphrase: str) -> Signer:
         raise ConfigurationError(
             "The root's key does not open.", remedy="Check the passphrase. Nothing was signed."
         ) from error
+
+
+def _token_root(folder: Path, token: Token | None, label: str) -> Signer:
+    if token is None:
+        raise ConfigurationError(
+            "The root's key is in a token.",
+            remedy="Name the token under [token] in desk.toml, and start the desk again.",
+        )
+    signer = token_signer(token, label)
+    if signer.public_key != root_key_of(folder):
+        raise ConfigurationError("This token holds another key.", remedy="Connect the token that made the root's key.")
+    return signer

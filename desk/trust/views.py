@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,13 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from agent.errors import DoorwardError
 from desk.custody import log
-from desk.people.organisations import folder_of
 from desk.people.permissions import Action, DeskRequest, get_in, needs
 from desk.streaming import attachment
 from desk.trust import bundles
 from desk.trust.forms import KeyForm, ProposalForm, SignForm
 from desk.trust.models import BundleDraft
-from desk.trust.root_keys import make_root_key, root_key_of
+from desk.trust.root_keys import is_sealed, make_root_key, make_token_root, root_key_of
 
 __all__ = ["bundles_page", "download", "make_key", "propose", "sign", "withdraw"]
 
@@ -37,11 +37,15 @@ def bundles_page(request: DeskRequest) -> HttpResponse:
 @needs(Action.SIGN_TRUST)
 def make_key(request: DeskRequest) -> HttpResponse:
     """Makes the key of the root."""
-    form = KeyForm(request.POST)
+    token, folder = settings.DESK.token, bundles.root_folder(request.organisation)
+    form = KeyForm(request.POST, in_token=token is not None)
     if not form.is_valid():
         return _page(request, key_form=form)
     try:
-        key = make_root_key(folder_of(request.organisation) / "root", form.cleaned_data["passphrase"])
+        if token is not None:
+            key = make_token_root(folder, token, bundles.root_label(request.organisation))
+        else:
+            key = make_root_key(folder, form.cleaned_data["passphrase"])
     except DoorwardError as error:
         form.add_error(None, str(error))
         return _page(request, key_form=form)
@@ -72,10 +76,10 @@ def propose(request: DeskRequest) -> HttpResponse:
 def sign(request: DeskRequest, pk: int) -> HttpResponse:
     """Signs the proposal of a colleague."""
     draft = get_in(request.organisation, BundleDraft, pk)
-    form = SignForm(request.POST)
+    form = SignForm(request.POST, sealed=is_sealed(bundles.root_folder(request.organisation)))
     if form.is_valid():
         try:
-            bundles.sign(draft, request.user, form.cleaned_data["passphrase"])
+            bundles.sign(draft, request.user, form.cleaned_data.get("passphrase", ""))
         except DoorwardError as error:
             messages.error(request, str(error))
         else:
@@ -102,7 +106,8 @@ def download(request: DeskRequest, pk: int) -> HttpResponse:
 
 
 def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
-    root = root_key_of(folder_of(request.organisation) / "root")
+    folder = bundles.root_folder(request.organisation)
+    root, sealed = root_key_of(folder), is_sealed(folder)
     current = bundles.newest_signed(request.organisation)
     listed = bundles.entries_in(current.text)[1] if current else ()
     waiting = BundleDraft.objects.filter(organisation=request.organisation, state="proposed").select_related(
@@ -118,12 +123,12 @@ def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
                 "draft": draft,
                 "difference": bundles.compare(listed, bundles.entries_in(draft.text)[1]),
                 "own": draft.proposed_by_id == request.user.pk,
-                "form": SignForm(auto_id=f"sign-{draft.pk}-%s"),
+                "form": SignForm(auto_id=f"sign-{draft.pk}-%s", sealed=sealed),
             }
             for draft in waiting
         ],
         "may_sign": request.may(Action.SIGN_TRUST),
         "proposal_form": ProposalForm(initial={"text": current.text if current else ""}),
-        "key_form": KeyForm(),
+        "key_form": KeyForm(in_token=settings.DESK.token is not None),
     }
     return render(request, "trust/bundles.html", context | forms)

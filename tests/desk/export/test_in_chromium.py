@@ -142,3 +142,31 @@ def test_an_auditor_reads_the_log_and_compares_a_checkpoint(browser: Browser, de
     go(browser, auditor, f"{desk.address}/custody/entries/1")
     look(browser, auditor, "custody-entry")
     assert browser.troubles(auditor) == []
+
+
+def test_an_admins_pages_of_tokens_and_of_a_trust_root(browser: Browser, desk: ServedDesk, street: Street) -> None:
+    desk.open(browser, "admin", street.agency.people[Role.ADMIN])
+    go(browser, "admin", f"{desk.address}/integrations")
+    browser.run(
+        """
+        const page = pages.admin;
+        await page.getByLabel("Name of the program").fill("Case system");
+        await page.getByRole("checkbox").first().check();
+        await page.getByRole("button", {name: "Make the token"}).click();
+        await page.getByText("shown this once").waitFor();
+        """
+    )
+    look(browser, "admin", "integrations")
+    go(browser, "admin", f"{desk.address}/trust")
+    look(browser, "admin", "trust-key")
+    browser.run(
+        """
+        const page = pages.admin;
+        await page.getByLabel("New passphrase").fill("six words that no person guesses");
+        await page.getByLabel("The same again").fill("six words that no person guesses");
+        await page.getByRole("button", {name: "Make the key"}).click();
+        await page.getByRole("button", {name: "Propose", exact: true}).waitFor();
+        """
+    )
+    look(browser, "admin", "trust")
+    assert browser.troubles("admin") == []

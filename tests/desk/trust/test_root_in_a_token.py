@@ -1,0 +1,46 @@
+"""The root's key in a PKCS#11 token, tried with SoftHSM: made there, used there, and no other key passes for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.wire.identities import parse_public_key
+from tests.desk.test_tokens import Token, token
+
+__all__ = ["token"]
+
+MAKE = """
+from desk.trust.root_keys import is_sealed, make_token_root, open_root_key, root_key_of
+folder = Path("root")
+key = make_token_root(folder, TOKEN, "rijnstad.root")
+assert key == root_key_of(folder) and not is_sealed(folder)
+signer = open_root_key(folder, "", TOKEN, "rijnstad.root")
+print(key.text, signer.sign(b"bundle").hex())
+"""
+REFUSED = """
+from agent.errors import ConfigurationError
+from desk.trust.root_keys import make_token_root, open_root_key
+for call in (
+    lambda: make_token_root(Path("root"), TOKEN, "rijnstad.root"),
+    lambda: open_root_key(Path("root"), ""),
+    lambda: open_root_key(Path("root"), "", TOKEN, "another.root"),
+):
+    try:
+        call()
+    except ConfigurationError as error:
+        print(error.message)
+"""
+
+
+def test_a_root_key_in_a_token_signs_and_is_the_only_one_that_does(token: Token) -> None:
+    made = token.run(MAKE)
+    assert made.returncode == 0, made.stderr
+    key, signature = made.stdout.split()
+    assert parse_public_key(key).verifies(bytes.fromhex(signature), b"bundle")
+    assert [path.name for path in Path(token.folder, "root").iterdir()] == ["root.pub"]
+    refused = token.run(REFUSED)
+    assert refused.stdout.splitlines() == [
+        "This organisation has a root key.",
+        "The root's key is in a token.",
+        "This token holds another key.",
+    ], refused.stderr
