@@ -1,0 +1,63 @@
+"""Several processes with one PostgreSQL count attempts to sign in together."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import PostgresServer, postgres_server
+
+ROOT = Path(__file__).resolve().parents[3]
+START = """
+import sys
+from desk.cli import migrate, start_django
+start_django()
+from django.test import Client
+from desk.people.models import Person
+from tests.desk.agencies import PASSWORD, browser
+ADDRESS = "sam@rijnstad.example"
+"""
+MAKE = """
+migrate()
+Person.objects.create_user(username=ADDRESS, email=ADDRESS, password=PASSWORD)
+"""
+GUESS = """
+browser(REMOTE_ADDR=sys.argv[1]).post("/accounts/login/", {"login": ADDRESS, "password": "a wrong guess"})
+"""
+SIGN_IN = """
+answer = browser(REMOTE_ADDR="192.0.2.99").post("/accounts/login/", {"login": ADDRESS, "password": PASSWORD})
+print(answer.status_code)
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+def test_attempts_at_several_processes_are_counted_together(server: PostgresServer, tmp_path: Path) -> None:
+    host = dict(pair.split("=", 1) for pair in server.address.split())["host"]
+    configuration = tmp_path / "desk.toml"
+    database = f'kind = "postgresql"\nhost = "{host}"\nname = "postgres"\nuser = "desk"\n'
+    configuration.write_text(f'data = "data"\n[database]\n{database}')
+    (tmp_path / "data").mkdir(mode=0o700)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DOORWARD_DESK_CONFIG": str(configuration)}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+
+    def run(script: str, *arguments: str) -> str:
+        command = [sys.executable, "-c", START + script, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    run(MAKE)
+    assert run(SIGN_IN) == "302"
+    for number in range(5):
+        run(GUESS, f"192.0.2.{number}")
+    assert run(SIGN_IN) == "200", "the sixth attempt is refused unread, though its password is right"
