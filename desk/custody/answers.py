@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +52,7 @@ def audit_files(organisation: Organisation) -> Iterator[Finding]:
             deleted[disclosure] = row.number
         elif sha256 := row.detail.get(FILES_SHA256):
             present[disclosure] = (row.number, str(sha256))
+    yield from _unnamed(organisation, present.keys() | deleted.keys())
     for disclosure, (number, sha256) in present.items():
         known = _known(organisation, disclosure)
         yield from check_folder(_folder(organisation, disclosure), f"Answer {disclosure}", sha256, known, number)
@@ -59,6 +60,16 @@ def audit_files(organisation: Organisation) -> Iterator[Finding]:
         if list_sealed_files(_folder(organisation, disclosure)).count:
             said = f"Answer {disclosure}: the log states that it is deleted, and sealed files of it are there."
             yield Finding(FindingKind.FILE_LEFT, said, number)
+
+
+def _unnamed(organisation: Organisation, named: Set[str]) -> Iterator[Finding]:
+    """Yields a finding for each stored listing whose answer the log does not name. It was written with an entry, so
+    the entry was removed, for example by an old backup of the database. The files of the disk are a witness of it."""
+    folder = _listing_path(organisation, "any").parent
+    for path in sorted(folder.glob("*.sha256")) if folder.is_dir() else ():
+        if is_id(path.stem) and path.stem not in named:
+            said = f"Answer {path.stem}: it arrived, and the log does not name it. An old backup of the database was "
+            yield Finding(FindingKind.ROLLED_BACK, f"{said}put back, or the newest entries were removed.")
 
 
 def _folder(organisation: Organisation, disclosure: str) -> Path:

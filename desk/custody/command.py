@@ -77,6 +77,10 @@ def _audit_desk(organisation: Organisation, known: PublicKey | None, kept: Seque
     sizes = [each.size for each in checkpoints.values()]
     result = audit_rows(log.stored_rows(organisation), log.newest_note(organisation), key, name, sizes)
     findings += _compared(result, checkpoints)
+    if result.ok and not result.size:
+        # Without a row and without a head nothing contradicts itself, so this needs its own look.
+        said = "The log is empty. Its first entry was written when the organisation was made. All of it was removed."
+        findings.append(Finding(FindingKind.REMOVED, said, 0))
     if files_too:
         findings += audit_files(organisation)
     return _report(name, key, result, findings)

@@ -21,6 +21,7 @@ from django.db import transaction
 from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.merkle import Frontier
 from agent.errors import FormatError
+from agent.wire.text import clean
 from desk.custody import tree
 from desk.custody.audit import StoredRow
 from desk.custody.entries import CustodyEntry, encode_entry, entry_hash, plain_detail, plain_text
@@ -35,6 +36,7 @@ _TEXT_LIMITS: Final = {"actor": 160, "action": 40, "object": 120, "case_number":
 _NS_PER_MS: Final = 1_000_000
 _BATCH: Final = 2000
 _CASE: Final = "case "
+_BRACKETS: Final = {ord("<"): "(", ord(">"): ")"}
 
 
 @transaction.atomic
@@ -141,7 +143,13 @@ def extract(organisation: Organisation, rows: Iterable[Entry]) -> bytes:
 
 
 def _name_of(actor: Person | str) -> str:
-    return f"{actor.get_full_name()} <{actor.email}>".strip() if isinstance(actor, Person) else actor
+    """Returns name and address of a person. The address stays whole, and only the address has angle brackets: people
+    choose their names, and a name must neither push the address out of the entry nor look like another address."""
+    if not isinstance(actor, Person):
+        return actor
+    address = f"<{actor.email[: _TEXT_LIMITS['actor'] - 2]}>"
+    name = plain_text(clean(actor.get_full_name()).translate(_BRACKETS), _TEXT_LIMITS["actor"] - len(address) - 1)
+    return f"{name} {address}".strip()
 
 
 def _frontier(head: LogHead) -> Frontier:

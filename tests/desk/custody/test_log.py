@@ -59,6 +59,21 @@ def test_an_entry_says_who_did_what_and_an_extract_proves_it(agency: Agency) -> 
     assert head.size == Entry.objects.count()
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Chief <chief@rijnstad-police.example>", "Chief <chief@rijnstad-police.example>" + "\u2800" * 113, "C" * 150],
+)
+def test_a_name_that_a_person_chose_neither_hides_nor_imitates_an_address(agency: Agency, name: str) -> None:
+    person = agency.people[Role.VIEWER]
+    agency.client(Role.VIEWER).post("/account", {"first_name": name, "language": "en"})
+    person.refresh_from_db()
+    assert person.first_name == name.strip()
+    actor = log.record(agency.organisation, person, "clip.played", "clip 1").actor
+    assert len(actor) <= 160
+    assert actor.endswith(f" <{person.email}>")
+    assert actor.count("<") == 1
+
+
 def test_an_act_that_fails_takes_its_entry_with_it(agency: Agency) -> None:
     before = numbers(agency.organisation)
 
@@ -219,6 +234,26 @@ def test_an_old_backup_is_whole_and_signed_and_only_the_kept_checkpoint_shows_it
     result = run_audit("--checkpoint", str(kept))
     assert result.exit_code == 1
     assert "rewritten: " in result.output
+
+
+def test_a_log_of_which_nothing_is_left_is_noticed(agency: Agency) -> None:
+    organisation = filled(agency, 3)
+    Entry.objects.filter(organisation=organisation).delete()
+    LogHead.objects.filter(organisation=organisation).delete()
+    result = run_audit("--no-files")
+    assert result.exit_code == 1
+    assert "removed: The log is empty." in result.output
+
+
+def test_an_old_backup_of_the_database_alone_is_shown_by_an_answer_that_arrived_since(agency: Agency) -> None:
+    organisation = filled(agency, 4)
+    head, size = LogHead.objects.get(organisation=organisation), Entry.objects.count()
+    arrived(organisation)
+    Entry.objects.filter(number__gte=size).delete()
+    LogHead.objects.filter(organisation=organisation).update(frontier=head.frontier, note=head.note)
+    result = run_audit()
+    assert result.exit_code == 1
+    assert f"rolled-back: Answer {DISCLOSURE}" in result.output
 
 
 def test_a_desk_with_another_key_is_noticed(agency: Agency, data: Path, tmp_path: Path) -> None:
