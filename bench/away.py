@@ -40,8 +40,8 @@ from agent.clients.broker.relay import set_account
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.link_session import OwnerSession
 from agent.clients.owner.relay_routes import learn_route, route_to
+from agent.clients.relay_carrier import RelayCarrier, RelayPlace
 from agent.core.media import EncodedPacket, StreamDescription
-from agent.mqtt.relay_carrier import RelayCarrier, RelayPlace
 from agent.platform.system_clock import SystemClock
 from agent.recorder import translation
 from agent.recorder.capture.camera_file import FileCamera

@@ -153,7 +153,16 @@ function showRegions(map, regions) {
   const features = regions.map(([west, south, east, north]) => ({
     type: "Feature",
     properties: {},
-    geometry: { type: "LineString", coordinates: [[west, south], [east, south], [east, north], [west, north], [west, south]] }, // biome-ignore format: one ring
+    geometry: {
+      type: "LineString",
+      coordinates: [
+        [west, south],
+        [east, south],
+        [east, north],
+        [west, north],
+        [west, south],
+      ],
+    },
   }));
   map.addSource("regions", { type: "geojson", data: { type: "FeatureCollection", features } });
   map.addLayer({

@@ -33,5 +33,6 @@ async function licences() {
     const text = file ? await readFile(`${folder}/${file}`, "utf8") : "";
     parts.push(`${folder.replace("node_modules/", "")} (${license})\n\n${text.trim()}\n`);
   }
-  return `The map and forms of the desk contain these libraries, each under its own licence.\n\n${parts.join("\n---\n\n")}`;
+  const opening = "The map and forms of the desk contain these libraries, each under its own licence.";
+  return `${opening}\n\n${parts.join("\n---\n\n")}`;
 }

@@ -1,6 +1,11 @@
 // Prepared words: choosing an incident fills the fields that are still untouched.
 
-/** @typedef {{ description: string, minutes: number, days: number, retention_days: number, onward: string[], onward_basis: string, language: string }} Preset */
+/**
+ * @typedef {{
+ *   description: string, minutes: number, days: number, retention_days: number,
+ *   onward: string[], onward_basis: string, language: string
+ * }} Preset
+ */
 
 const PLAIN = /** @type {const} */ (["description", "days", "retention_days", "onward_basis", "language"]);
 const MINUTES_A_DAY = 24 * 60;

@@ -58,6 +58,14 @@ PLANTS = [
     ("owner", "agent/clients/owner/keys.py", NEW),
     ("requester", "agent/clients/requester/identity.py", NEW),
     ("layers", "agent/brand_new.py", "THING = 1"),
+    ("desk-is-apart", "agent/clients/requester/identity.py", "import desk.people.roles"),
+    ("desk-is-apart", "agent/cli/run.py", "def late():\n    import desk.server"),
+    ("desk-reach", "desk/cases/views.py", "import agent.clients.owner.keys"),
+    ("desk-reach", "desk/receiving/reconcile.py", "from agent.vault import reader"),
+    ("desk-decisions", "desk/people/roles.py", "from django.db import models"),
+    ("desk-decisions", "desk/custody/audit.py", "import desk.custody.models"),
+    ("desk-judges-requests", "desk/asking/live_check.py", "from django.conf import settings"),
+    ("desk-judges-requests", "desk/asking/states.py", "import desk.asking.models"),
 ]
 
 
@@ -65,7 +73,7 @@ PLANTS = [
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that contracts read, as a copy to plant into."""
     folder = tmp_path_factory.mktemp("planted")
-    for package in ("agent", "firmware_bridge", "scripts"):
+    for package in ("agent", "desk", "firmware_bridge", "scripts"):
         for path in (ROOT / package).rglob("*.py"):
             if "node_modules" not in path.parts:
                 target = folder / path.relative_to(ROOT)

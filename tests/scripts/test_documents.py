@@ -7,6 +7,7 @@ import posixpath
 import re
 import shlex
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -205,3 +206,8 @@ def test_the_check_finds_what_is_not_there() -> None:
     found = [missing_in(words) for words in commands(text, "doorward")]
     assert found == ["doorward vault lst", "doorward status --wach", None]
     assert list(commands("so `make tea` it", "make")) == [["tea"]]
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in (ROOT / "docs" / "decisions").glob("*.md")]
+    assert [number for number, times in Counter(numbers).items() if times > 1] == []

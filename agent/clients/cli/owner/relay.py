@@ -46,8 +46,8 @@ def relayed_socket(folder: Path, name: str) -> Iterator[Path]:
     """A control socket on this machine whose requests go to the doorbell `name` through its relay."""
     from agent.clients.owner.link_session import OwnerSession
     from agent.clients.owner.relay_routes import route_to
+    from agent.clients.relay_carrier import RelayCarrier, RelayPlace
     from agent.ipc.rpc_server import control_server
-    from agent.mqtt.relay_carrier import RelayCarrier, RelayPlace
     from agent.wire.identities import parse_public_key
     from agent.wire.link.schedule import address_of
 

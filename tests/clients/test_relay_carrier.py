@@ -12,11 +12,11 @@ import pytest
 
 from agent.cli.app import doorward
 from agent.cli.frame import run
+from agent.clients import relay_carrier
 from agent.clients.owner.relay_routes import route_to
+from agent.clients.relay_carrier import RelayCarrier, RelayPlace
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError, NetworkError
-from agent.mqtt import relay_carrier
-from agent.mqtt.relay_carrier import RelayCarrier, RelayPlace
 from agent.uplink import relay_connection
 from agent.wire.link.schedule import address_of
 from tests.uplink.test_link_over_a_relay import World
