@@ -1,0 +1,200 @@
+"""A real Chromium, from the first start to a colleague who signs in with a passkey; axe looks at each page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desk.people import one_time_links
+from desk.people.models import Organisation, Person
+from tests.browser.browser import Browser, require_browser
+from tests.desk.served import DESKTOP, TABLET, ServedDesk, served_desk
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+PICTURES = Path(__file__).resolve().parents[3] / "build" / "screenshots"
+PASSKEYS = """
+const page = pages[args.name];
+const keys = ((globalThis.keys ??= {})[args.name] ??= []);
+const session = await page.context().newCDPSession(page);
+await session.send("WebAuthn.enable");
+const {authenticatorId} = await session.send("WebAuthn.addVirtualAuthenticator", {options: {protocol: "ctap2",
+  ctap2Version: "ctap2_1", transport: "internal", hasResidentKey: true, hasUserVerification: true,
+  isUserVerified: true, automaticPresenceSimulation: true}});
+for (const credential of keys) await session.send("WebAuthn.addCredential", {authenticatorId, credential});
+session.on("WebAuthn.credentialAdded", ({credential}) => keys.push(credential));
+"""
+"""Gives the page an authenticator with the person's passkeys. Chromium forgets it when a page of the desk is left."""
+LOOK = """
+const page = pages[args.name];
+const found = [];
+for (const [view, size] of Object.entries(args.views)) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({colorScheme});
+    await page.setViewportSize(size.viewport);
+    await page.screenshot({path: `${args.folder}/desk-${args.look}-${view}-${colorScheme}.png`, fullPage: true});
+    found.push({look: `${view}, ${colorScheme}`,
+      wide: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), ...(await axed(page))});
+  }
+}
+await page.emulateMedia({colorScheme: "light"});
+await page.setViewportSize(args.views.desktop.viewport);
+return found;
+"""
+PHONE = {"viewport": {"width": 360, "height": 740}}
+
+
+class People:
+    """Browsers of several people at one desk, each with an authenticator."""
+
+    def __init__(self, desk: ServedDesk, browser: Browser) -> None:
+        self.desk, self.browser = desk, browser
+
+    def arrive(self, name: str, path: str) -> None:
+        self.browser.open(name, **DESKTOP, locale="en-GB")
+        self.go(name, path)
+
+    def touch(self, name: str, script: str) -> None:
+        """Runs a script in which the person uses a passkey."""
+        self.browser.run(PASSKEYS, name=name)
+        self.run(name, script)
+
+    def run(self, name: str, script: str, **args: Any) -> Any:
+        return self.browser.run(f"const page = pages[args.name];{script}", name=name, at=self.desk.address, **args)
+
+    def go(self, name: str, path: str) -> None:
+        self.run(name, "await page.goto(args.at + args.path);", path=path)
+
+    def look(self, name: str, look: str) -> None:
+        """Takes pictures on three screens, light and dark. Axe finds nothing, and nothing is too wide."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        views = {"desktop": DESKTOP, "tablet": TABLET, "phone": PHONE}
+        for row in self.browser.run(LOOK, name=name, look=look, views=views, folder=str(PICTURES)):
+            assert row["broken"] == [], f"{look} ({row['look']}): {row['broken']}"
+            assert row["wide"] <= 0, f"{look} ({row['look']}) is {row['wide']} px too wide"
+
+
+@pytest.fixture
+def people(data: Path, tmp_path: Path) -> Iterator[People]:
+    require_browser()
+    home = tmp_path / "home"
+    home.mkdir()
+    with served_desk(data) as desk:
+        authority = (data / "tls" / "authority.pem").read_bytes()
+        with Browser(home, authority) as browser:
+            yield People(desk, browser)
+
+
+def test_from_the_first_start_to_a_colleague_with_a_passkey(people: People) -> None:
+    people.arrive("admin", f"/link/{one_time_links.make_first_admin_link()}")
+    people.look("admin", "first-admin")
+    people.run(
+        "admin",
+        """
+        await page.getByLabel("Your name").fill("Noor de Vries");
+        await page.getByLabel("E-mail address").fill("noor@rijnstad.example");
+        await page.getByRole("button", {name: "Continue"}).click();
+        await page.getByRole("button", {name: "Add a passkey"}).waitFor();
+        """,
+    )
+    people.look("admin", "add-passkey")
+    people.touch(
+        "admin",
+        """
+        await page.getByRole("button", {name: "Add a passkey"}).click();
+        await page.waitForURL("**/account");
+        """,
+    )
+    people.look("admin", "account")
+    people.go("admin", "/organisation/new")
+    people.look("admin", "new-organisation")
+    people.run(
+        "admin",
+        """
+        await page.getByLabel("Name", {exact: true}).fill("Rijnstad Police");
+        await page.getByLabel("Short name").fill("rijnstad-police");
+        await page.getByLabel("Kind").selectOption("police");
+        await page.getByRole("button", {name: "Set up"}).click();
+        await page.getByRole("heading", {name: "Before the first request"}).waitFor();
+        """,
+    )
+    assert Organisation.objects.get().requester_id == "rijnstad-police"
+    people.look("admin", "organisation")
+    people.go("admin", "/")
+    people.look("admin", "start")
+    link = invite(people)
+    come_and_go(people, link)
+    member = Person.objects.get(email="sam@rijnstad.example")
+    people.go("admin", f"/people/{member.pk}")
+    people.look("admin", "member")
+    for path, look in {"/custody": "not-allowed", "/nowhere": "not-found"}.items():
+        people.go("admin", path)
+        people.look("admin", look)
+
+
+def invite(people: People) -> str:
+    """The admin invites a colleague with the keyboard alone. Returns the link."""
+    people.go("admin", "/people")
+    link = people.run(
+        "admin",
+        """
+        const reach = async (id) => {
+          for (let presses = 0; presses < 60; presses += 1) {
+            await page.keyboard.press("Tab");
+            const at = await page.evaluate(() => {
+              const now = document.activeElement;
+              const seen = getComputedStyle(now);
+              return {names: [now.id, now.value, now.textContent.trim()], ring: seen.outlineStyle};
+            });
+            if (at.ring === "none") throw new Error(`no focus ring at ${at.names}`);
+            if (at.names.includes(id)) return;
+          }
+          throw new Error(`the keyboard does not reach ${id}`);
+        };
+        await page.keyboard.press("Tab");
+        await reach("id_email");
+        await page.keyboard.type("sam@rijnstad.example");
+        await reach("asker");
+        await page.keyboard.press("Space");
+        await reach("Make the invitation");
+        await page.keyboard.press("Enter");
+        await page.getByText("Give this link to your colleague").waitFor();
+        return page.locator("code").innerText();
+        """,
+    )
+    people.look("admin", "people")
+    return str(link)
+
+
+def come_and_go(people: People, link: str) -> None:
+    """The colleague comes by the link, adds a passkey, signs out, and signs in with it."""
+    people.arrive("colleague", link.removeprefix(people.desk.address))
+    people.run(
+        "colleague",
+        """
+        await page.getByLabel("Your name").fill("Sam Bakker");
+        await page.getByRole("button", {name: "Continue"}).click();
+        await page.getByRole("button", {name: "Add a passkey"}).waitFor();
+        """,
+    )
+    people.touch(
+        "colleague",
+        """
+        await page.getByRole("button", {name: "Add a passkey"}).click();
+        await page.waitForURL("**/account");
+        await page.getByRole("button", {name: "Sign out", exact: true}).click();
+        await page.getByRole("button", {name: "Sign in with a passkey"}).waitFor();
+        """,
+    )
+    people.look("colleague", "sign-in")
+    people.touch(
+        "colleague",
+        """
+        await page.getByRole("button", {name: "Sign in with a passkey"}).click();
+        await page.getByRole("heading", {name: "Rijnstad Police"}).waitFor();
+        """,
+    )
+    assert people.browser.troubles("colleague") == []
