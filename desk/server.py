@@ -14,6 +14,7 @@ import uvicorn
 from desk.cases.films import open_films
 from desk.certificates import made_certificate
 from desk.config import DeskConfig
+from desk.export.private_folder import wipe_orphans
 from desk.people.one_time_links import make_first_admin_link
 from desk.people.organisations import requester_of
 from desk.receiving.broker_connection import open_bus
@@ -35,6 +36,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     else:
         say(f"The desk is at {address}/ (stop: Ctrl-C).")
     films = open_films()  # at the start, because it wipes what a killed process left
+    wipe_orphans()  # likewise, of exports
     # uvicorn ends the process by the signal that stopped it. As an exception, the signal lets the blocks below end.
     previous = signal.signal(signal.SIGTERM, _end)
     try:

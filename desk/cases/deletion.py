@@ -27,6 +27,7 @@ from desk.cases.films import forget_film
 from desk.cases.models import Answer, Case, FilmView, SignedRequest
 from desk.cases.retention import DeleteAnswer, PublishDeletion, plan
 from desk.custody.log import record
+from desk.export.private_folder import forget_answer
 from desk.people.models import Organisation, Person
 
 __all__ = ["RETENTION", "delete_answer", "run_due"]
@@ -66,7 +67,7 @@ def delete_answer(
         answer.refresh_from_db()
         if case.legal_hold or answer.state == "deleted":
             return False
-        copies = _remove(requester.folder / "opened" / answer.disclosure_id)
+        copies = _remove_copies(requester, answer.disclosure_id)
         files = _remove(AnswerFolder(requester.folder, answer.disclosure_id).path)
         FilmView.objects.filter(answer=answer).delete()
         answer.state, answer.deleted_at = "deleted", datetime.datetime.now(datetime.UTC)
@@ -109,6 +110,7 @@ def _sign_deletion(organisation: Organisation, requester: Requester, asked: Sign
         sent = requester.sent_request(asked.request_id)
         # Files of an upload that never became an answer, for example one that a doorbell did not finish.
         for answer in requester.answers.to_request(asked.request_id):
+            _remove_copies(requester, answer.disclosure)
             _remove(AnswerFolder(requester.folder, answer.disclosure).path)
             requester.answers.deleted(answer.disclosure, now_s * 1000)
         if not sent.deleted:
@@ -118,6 +120,11 @@ def _sign_deletion(organisation: Organisation, requester: Requester, asked: Sign
         Draft.objects.filter(organisation=organisation, request_id=asked.request_id).update(state="deleted")
         record(organisation, RETENTION, "deletion.signed", f"request {asked.request_id}", case=case.number)
     return True
+
+
+def _remove_copies(requester: Requester, disclosure: str) -> int:
+    """Deletes opened copies of an answer, also those in an export that is being sent. Returns the number of files."""
+    return _remove(requester.folder / "opened" / disclosure) + forget_answer(disclosure)
 
 
 def _remove(path: Path) -> int:

@@ -23,10 +23,20 @@ from agent.errors import ConfigurationError
 from agent.wire.messages import FootageRequest
 from desk.asking.models import Draft
 from desk.cases.models import Answer, Case, SignedRequest, Triage
+from desk.export.private_folder import ANSWERS
 from desk.people.models import Person
 from desk.people.organisations import requester_of
 
-__all__ = ["AskedRequest", "CaseContent", "ExportedAnswer", "ExportedClip", "Scope", "gather", "sealed_bytes"]
+__all__ = [
+    "AskedRequest",
+    "CaseContent",
+    "ExportedAnswer",
+    "ExportedClip",
+    "Scope",
+    "gather",
+    "require_present",
+    "sealed_bytes",
+]
 
 _MOST_PICTURE_BYTES = 512 * 1024
 
@@ -108,7 +118,7 @@ class ExportedAnswer:
     @property
     def folder(self) -> str:
         """Returns its folder within the export."""
-        return f"answers/{self.row.disclosure_id}"
+        return f"{ANSWERS}/{self.row.disclosure_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +168,18 @@ def gather(case: Case, folder: Path, *, now_s: int, scope: Scope = None) -> Case
         if opened is not None and opened.verification.ok:
             answer.clips = _clips(answer, opened, scope)
         answers.append(answer)
-    requests = tuple(_requests(case, requester, rows))
+    # A person who gets chosen clips has no right to know what else was asked in the case.
+    requests = tuple(each for each in _requests(case, requester, rows) if scope is None or each.answers)
     return CaseContent(case, folder, requests, tuple(answers), scope is None)
+
+
+def require_present(content: CaseContent) -> None:
+    """Raises `ConfigurationError` if an answer of the content was deleted while the export was made. Call it in the
+    transaction that records the export: it holds the case, so that a later deletion finds and wipes the export."""
+    Case.objects.select_for_update().get(pk=content.case.pk)
+    opened = [answer.row.pk for answer in content.answers if answer.opened is not None]
+    if Answer.objects.filter(pk__in=opened).exclude(state="complete").exists():
+        raise ConfigurationError("Footage of this case was deleted meanwhile.", remedy="Make the export again.")
 
 
 def _rows(case: Case, scope: Scope) -> list[Answer]:
@@ -172,7 +192,7 @@ def _rows(case: Case, scope: Scope) -> list[Answer]:
 def _opened(requester: Requester, row: Answer, folder: Path, now_s: int) -> OpenedDisclosure | None:
     if row.state != "complete":
         return None
-    out = folder / "answers" / row.disclosure_id
+    out = folder / ANSWERS / row.disclosure_id
     zone = timezone.get_default_timezone()
     return open_disclosure(requester, row.disclosure_id, now_s=now_s, out=out, zone=zone)
 

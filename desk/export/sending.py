@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponseBase
 from desk.cases.models import Case
 from desk.custody import log
 from desk.export.bundle import SUMS, ExportOptions, build_export, top_name
-from desk.export.case_content import sealed_bytes
+from desk.export.case_content import CaseContent, require_present, sealed_bytes
 from desk.export.models import Export
 from desk.export.private_folder import PrivateFolder, require_room
 from desk.export.zip_stream import files_below, zip_pieces
@@ -31,11 +31,11 @@ def send_export(
     require_room(sealed_bytes(case))
     private = PrivateFolder()
     try:
-        build_export(case, private.path, options)
+        content = build_export(case, private.path, options)
         sums = hashlib.sha256((private.path / SUMS).read_bytes()).hexdigest()
         detail = {"certificates": list(options.jurisdictions), "with_keys": options.with_keys}
         # In the log before the first byte leaves, so that a broken connection cannot hide an export.
-        remember_export(case, "evidence", sums, person, actor, **detail)
+        remember_export(content, "evidence", sums, person, actor, **detail)
     except BaseException:
         private.close()
         raise
@@ -43,8 +43,12 @@ def send_export(
 
 
 @transaction.atomic
-def remember_export(case: Case, kind: str, sha256: str, person: Person, actor: Person | str, **detail: object) -> None:
-    """Stores what was exported, and writes it to the custody log."""
+def remember_export(
+    content: CaseContent, kind: str, sha256: str, person: Person, actor: Person | str, **detail: object
+) -> None:
+    """Stores what was exported, and writes it to the custody log. Raises `ConfigurationError` if it was deleted."""
+    require_present(content)
+    case = content.case
     Export.objects.create(case=case, kind=kind, made_by=person, sha256=sha256)
     action = "case.exported" if kind == "evidence" else "report.exported"
     log.record(case.organisation, actor, action, f"case {case.number}", case=case.number, sha256=sha256, **detail)

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,7 +21,7 @@ from agent.errors import DoorwardError
 from desk.cases.models import Case
 from desk.export import guests
 from desk.export.bundle import SUMS, ExportOptions, build_export, top_name
-from desk.export.case_content import sealed_bytes
+from desk.export.case_content import require_present, sealed_bytes
 from desk.export.forms import ExportForm, ShareForm, clip_choices
 from desk.export.models import Export, GuestLink
 from desk.export.private_folder import PrivateFolder, require_room
@@ -65,12 +66,12 @@ def report_pdf(request: DeskRequest, pk: int) -> HttpResponseBase:
     try:
         require_room(sealed_bytes(case))
         with PrivateFolder() as private:
-            build_export(case, private.path, options)
+            content = build_export(case, private.path, options)
             data = (private.path / "report.pdf").read_bytes()
+        remember_export(content, "report", hashlib.sha256(data).hexdigest(), request.user, request.user)
     except DoorwardError as error:
         messages.error(request, str(error))
         return redirect("export:case", pk=pk)
-    remember_export(case, "report", hashlib.sha256(data).hexdigest(), request.user, request.user)
     return attachment(data, name=f"{top_name(case.number)}.pdf", content_type="application/pdf")
 
 
@@ -161,10 +162,12 @@ def guest_download(request: HttpRequest) -> HttpResponseBase:
     try:
         language = get_language() or "en"
         options = ExportOptions(language, str(link.made_by), int(time.time()), with_custody=False, scope=scope)
-        build_export(link.case, private.path, options)
+        content = build_export(link.case, private.path, options)
         sums = hashlib.sha256((private.path / SUMS).read_bytes()).hexdigest()
         clips = [f"{disclosure} {number}" for disclosure, number in sorted(scope)]
-        guests.record_use(link, "guest.downloaded", request, sha256=sums, clips=clips)
+        with transaction.atomic():
+            require_present(content)
+            guests.record_use(link, "guest.downloaded", request, sha256=sums, clips=clips)
     except BaseException:
         private.close()
         raise

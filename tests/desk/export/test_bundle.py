@@ -104,6 +104,7 @@ def test_the_custody_extract_proves_the_acts_of_this_case_only(street: Street, a
 
 def test_an_export_of_chosen_clips_holds_nothing_else(street: Street, tmp_path: Path) -> None:
     chosen, other = street.answers
+    unrelated = street.ask(description="Words of another request in this case.")
     folder = exported(street, tmp_path / "out", scope={(chosen.disclosure_id, 2)}, with_custody=False)
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     below = f"answers/{chosen.disclosure_id}"
@@ -114,6 +115,8 @@ def test_an_export_of_chosen_clips_holds_nothing_else(street: Street, tmp_path: 
     text = (folder / "report.html").read_text()
     assert "chosen clips only" in text
     assert other.disclosure_id not in text
+    assert chosen.request_id in text
+    assert unrelated.request.id not in text
     assert "Custody of the case" not in text
     assert sealed_bytes(street.case, {(chosen.disclosure_id, 2)}) < sealed_bytes(street.case)
 

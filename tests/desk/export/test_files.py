@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from agent.errors import StorageError
 from desk.export import private_folder
 from desk.export.csv_files import neutral, write_csv
-from desk.export.private_folder import PrivateFolder, require_room
+from desk.export.private_folder import PrivateFolder, forget_answer, require_room
 from desk.export.zip_stream import files_below, zip_pieces
 
 
@@ -87,6 +87,12 @@ def test_the_folder_of_a_killed_process_is_wiped_by_the_next_export(data: Path) 
     assert done.returncode == 9
     assert list((data / "cache").glob("export-*/export/film.mp4"))
     PrivateFolder().close()
+    assert not list((data / "cache").glob("export-*"))
+
+
+def test_a_deletion_wipes_what_a_killed_process_left(data: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(settings.DATA)], cwd=Path(__file__).parents[3], check=False)
+    assert forget_answer("5f" * 16) == 0
     assert not list((data / "cache").glob("export-*"))
 
 

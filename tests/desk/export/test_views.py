@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
+from desk.cases.deletion import delete_answer
+from desk.cases.models import Answer, SignedRequest
 from desk.custody.models import Entry
-from desk.export import guests
+from desk.export import bundle, guests
 from desk.export.models import Export, GuestLink
-from desk.people.organisations import folder_of
+from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action, Role
 from tests.desk.agencies import Agency, browser
 from tests.desk.export.street import Street
@@ -43,6 +46,16 @@ def share(street: Street, **changed: object) -> tuple[str, Client]:
     found = re.search(r"https://localhost(/guest/[\w-]{43})<", page)
     assert found is not None, page
     return found[1], client
+
+
+def delete(street: Street, answer: Answer) -> None:
+    organisation = street.agency.organisation
+    person = street.agency.people[Role.EVIDENCE_OFFICER]
+    SignedRequest.objects.get_or_create(
+        request_id=answer.request_id,
+        defaults={"case": street.case, "from_ms": 0, "to_ms": 1, "not_after": timezone.now(), "retention_days": 30},
+    )
+    assert delete_answer(organisation, requester_of(organisation), answer.pk, person, "asked by its owner")
 
 
 def opened(street: Street) -> Client:
@@ -99,6 +112,41 @@ def test_a_browser_that_leaves_during_an_export_leaves_no_film_behind(street: St
     assert list((data / "cache").glob("export-*/export/answers/*/all.mp4"))
     response.close()
     assert not list((data / "cache").glob("export-*"))
+
+
+def test_a_deletion_wipes_the_export_that_is_being_sent(street: Street, data: Path) -> None:
+    response = street.agency.client(Role.EVIDENCE_OFFICER).post(f"/cases/{street.case.pk}/export", EXPORT)
+    pieces = iter(response)
+    next(pieces)
+    delete(street, street.answers[0])
+    assert not list((data / "cache").glob("export-*/export/*"))
+    with pytest.raises(FileNotFoundError):
+        list(pieces)
+    response.close()
+
+
+def test_footage_that_is_deleted_while_its_export_is_made_does_not_leave(
+    street: Street, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered = bundle.gather
+
+    def slow(*words: object, **more: object) -> object:
+        """Opens the answers. One of them is then deleted, and its copy is written after that."""
+        content = gathered(*words, **more)  # type: ignore[arg-type]
+        folder = content.answers[0].opened.folder  # type: ignore[union-attr]
+        copy = data / "copy"
+        shutil.copytree(folder.parents[1], copy)
+        delete(street, street.answers[0])
+        shutil.copytree(copy, folder.parents[1])
+        return content
+
+    monkeypatch.setattr(bundle, "gather", slow)
+    officer, guest = street.agency.client(Role.EVIDENCE_OFFICER), opened(street)
+    page = officer.post(f"/cases/{street.case.pk}/export", EXPORT)
+    assert "was deleted meanwhile" in page.content.decode()
+    assert not list((data / "cache").glob("export-*"))
+    assert "case.exported" not in acts(street)
+    assert guest.post("/guest/download").status_code == 404
 
 
 def test_the_report_alone_is_a_pdf_in_the_chosen_language(street: Street, data: Path) -> None:
