@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from desk.people.roles import Role
 from tests.install.probes import PROBES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ def rows(text: str, begins: str) -> list[list[str]]:
 
 PROMISES = rows(PROMISED, "## What shows each promise")
 CANNOT = rows(ANALYSIS, '### Each "cannot", and what shows it')
+AT_A_DESK = rows(ANALYSIS, "## A requester's desk")
 
 
 def missing(shown: str) -> list[str]:
@@ -69,6 +71,16 @@ def test_what_shows_a_claim_is_there(role: str, claim: str, shown: str) -> None:
     for each in ROLES if role == "all" else (role,):
         assert set(probes) <= set(PROBES[each]), (each, set(probes) - set(PROBES[each]))
     assert missing(shown) in ([], ["anything"] if probes else []), claim
+
+
+@pytest.mark.parametrize(("who", "shown"), [(row[0], row[3]) for row in AT_A_DESK])
+def test_what_shows_the_rights_of_a_person_at_a_desk_is_there(who: str, shown: str) -> None:
+    assert missing(shown) == [], who
+
+
+def test_every_role_at_a_desk_has_its_line() -> None:
+    named = {name for row in AT_A_DESK for name in re.split(", | of | with ", row[0])}
+    assert {role.value.replace("-", " ") for role in Role} | {"operator", "guest", "program"} <= named
 
 
 def test_the_check_notices_what_is_not_there() -> None:
