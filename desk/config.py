@@ -75,6 +75,8 @@ class Oidc(Section, frozen=True):
     issuer: str
     client_id: str
     client_secret_file: Path
+    email_domains: tuple[str, ...] = ()
+    """Domains of the addresses for which this provider may vouch. Empty: all of them."""
 
 
 class Map(Section, frozen=True):
@@ -154,3 +156,7 @@ def cross_field_errors(config: DeskConfig) -> Iterator[CrossFieldError]:
         if not provider.issuer.startswith("https://") and not provider.issuer.startswith("http://127.0.0.1:"):
             remedy = "Write the issuer as https://…"
             yield CrossFieldError(("oidc", index, "issuer"), "an issuer is reached by HTTPS only.", remedy)
+        if len(config.oidc) > 1 and not provider.email_domains:
+            remedy = 'Write the domains of its people, for example email_domains = ["rijnstad.example"].'
+            problem = "with several providers, each one could sign in the people of the others."
+            yield CrossFieldError(("oidc", index, "email_domains"), problem, remedy)

@@ -160,7 +160,7 @@ SOCIALACCOUNT_PROVIDERS = {
                 "name": provider.name,
                 "client_id": provider.client_id,
                 "secret": provider.client_secret_file.read_text().strip(),
-                "settings": {"server_url": provider.issuer},
+                "settings": {"server_url": provider.issuer, "email_domains": list(provider.email_domains)},
             }
             for provider in DESK.oidc
         ],

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterable
 from typing import Any, Final
@@ -268,13 +269,8 @@ def _signed_before(requester: Requester, question: RequestDraft) -> SentRequest 
 
 
 def _same(requester: Requester, question: RequestDraft) -> Iterable[SentRequest]:
+    asked = {part.name: getattr(question, part.name) for part in dataclasses.fields(question)}
     for each in requester.sent_requests_in_case(question.case):
-        sent = each.request
-        if (sent.area, sent.from_s, sent.to_s, sent.not_after_s, sent.contact) == (
-            question.area,
-            question.from_s,
-            question.to_s,
-            question.not_after_s,
-            question.contact,
-        ):
+        # Each word: another draft of the case may ask about the same place, and was approved in the same second.
+        if all(getattr(each.request, name) == value for name, value in asked.items()):
             yield each

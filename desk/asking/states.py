@@ -155,6 +155,9 @@ def _require_right(progress: Progress, step: Step, actor: Actor, two_person_rule
     if step in _OF_THE_DESK:
         if actor.person is not None:
             raise RequestError("Only the desk itself takes this step.")
+        if step is Step.SIGN and two_person_rule and progress.approver in (None, progress.author):
+            # It was approved while the organisation was without the rule.
+            raise RequestError("Its author approved this request.", remedy="Withdraw it, and make it again.")
         return
     if actor.person is None or _WRITERS.isdisjoint(actor.roles):
         raise RequestError("Your role does not allow this step.", remedy="Ask a colleague who may write requests.")

@@ -35,3 +35,11 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:  # noqa: ARG002 (allauth's)
         return False
+
+    def can_authenticate_by_email(self, login: SocialLogin, email: str) -> bool:
+        """Returns True if the provider may vouch for addresses of that domain. A provider of one organisation must not
+        sign in the people of another one."""
+        app = login.provider.app
+        domains = [each.lower() for each in (app.settings.get("email_domains") if app else None) or ()]
+        allowed: bool = super().can_authenticate_by_email(login, email)
+        return allowed and (not domains or email.rpartition("@")[2].lower() in domains)

@@ -1,7 +1,8 @@
 """Members of an organisation: their roles, invitations, and recovery after a lost passkey.
 
 Rules: an organisation keeps an admin. An admin recovers only people who belong to this organisation alone, and never
-an admin of the desk: a one-time link lets its holder act as the person everywhere.
+an admin of the desk: a one-time link lets its holder act as the person everywhere. The same is asked again when the
+link is used, because the person may have joined another organisation since.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 from agent.errors import RequestError
 from desk.custody import log
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
-from desk.people.one_time_links import make_link
+from desk.people.one_time_links import belongs_only_to, make_link
 from desk.people.roles import Role
 
 __all__ = ["Member", "invite", "members_of", "recovery_link", "set_roles", "withdraw_invitation"]
@@ -74,14 +75,16 @@ def set_roles(organisation: Organisation, by: Person, person: Person, roles: Ite
     current.exclude(role__in=wanted).delete()
     for role in wanted:
         Membership.objects.get_or_create(organisation=organisation, person=person, role=role)
+    if Role.ADMIN not in wanted:
+        # A former admin knows the links that they made, also to the role of an admin.
+        OneTimeLink.objects.filter(organisation=organisation, made_by=person, used_at=None).delete()
     log.record(organisation, by, "person.roles", person.email, roles=", ".join(sorted(wanted)) or "none")
 
 
 @transaction.atomic
 def recovery_link(organisation: Organisation, by: Person, person: Person) -> str:
     """Returns the token of a link that lets the person sign in again. Raises `RequestError`."""
-    elsewhere = Membership.objects.filter(person=person).exclude(organisation=organisation).exists()
-    if elsewhere or person.is_superuser:
+    if not belongs_only_to(organisation, person):
         raise RequestError(
             _("This person also has rights outside your organisation."),
             remedy=_("Ask the operator of the desk, who runs: doorward-desk link ADDRESS"),

@@ -35,7 +35,7 @@ _SEEN_STEP_S: Final = 60
 
 def stamp(session: SessionBase) -> None:
     """Dates a session at its sign-in, so that it ends in time even if its browser never comes back."""
-    session[_BEGAN] = session[_SEEN] = int(time.time())
+    session[_BEGAN] = session[_SEEN] = time.time()
 
 
 class SecurityHeaders:
@@ -67,7 +67,7 @@ class SessionLimits:
             limits = settings.DESK.sign_in
             ended = now - seen > limits.idle_minutes * 60 or now - began > limits.session_hours * 3600
             valid_from = request.user.sessions_valid_from
-            if ended or (valid_from and began < int(valid_from.timestamp())):
+            if ended or (valid_from and began < valid_from.timestamp()):
                 logout(request)
             elif now - seen >= _SEEN_STEP_S:
                 session[_SEEN] = now

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -18,7 +19,7 @@ from django.utils import timezone
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
 from desk.people.sign_in_log import record_for_all
 
-__all__ = ["find_link", "make_first_admin_link", "make_link", "use_link"]
+__all__ = ["belongs_only_to", "find_link", "make_first_admin_link", "make_link", "use_link"]
 
 _TOKEN_BYTES: Final = 32
 
@@ -44,23 +45,26 @@ def find_link(token: str) -> OneTimeLink | None:
     found = OneTimeLink.objects.filter(token_sha256=_hash(token), used_at=None, expires_at__gt=timezone.now()).first()
     if found and found.purpose == "first-admin" and Person.objects.exists():
         return None
-    return found
+    return found if found and _may_recover(found) else None
 
 
 @transaction.atomic
 def use_link(link: OneTimeLink, *, name: str, email: str, password: str | None) -> Person | None:
     """Returns the person of the link, or None if another browser has just used the link.
 
-    `password`: None for a person who will add a passkey. A recovered person loses every earlier passkey, password and
-    session, because another person may hold them.
+    `password`: None for a person who will add a passkey. A recovered person loses every earlier passkey, password,
+    session and account of an identity provider, because another person may hold them.
     """
     if not OneTimeLink.objects.filter(pk=link.pk, used_at=None).update(used_at=timezone.now()):
+        return None
+    if not _may_recover(link):
         return None
     person = link.person or Person(username=email, email=email, first_name=name)
     if link.purpose == "first-admin":
         person.is_superuser = True
     if link.person:
         Authenticator.objects.filter(user=link.person).delete()
+        SocialAccount.objects.filter(user=link.person).delete()
         person.sessions_valid_from = timezone.now()
     person.set_password(password)
     person.save()
@@ -73,6 +77,20 @@ def use_link(link: OneTimeLink, *, name: str, email: str, password: str | None) 
 def add_roles(organisation: Organisation, person: Person, roles: list[str]) -> None:
     for role in roles:
         Membership.objects.get_or_create(organisation=organisation, person=person, role=role)
+
+
+def belongs_only_to(organisation: Organisation, person: Person) -> bool:
+    """Returns True if all rights of the person are in that organisation, so that its admin may recover the person."""
+    theirs = set(Membership.objects.filter(person=person).values_list("organisation", flat=True))
+    return theirs == {organisation.pk} and not person.is_superuser
+
+
+def _may_recover(link: OneTimeLink) -> bool:
+    """Returns False for an admin's recovery link whose person has rights elsewhere by now, or left. The operator's
+    links name no organisation."""
+    if link.person is None or link.organisation is None:
+        return True
+    return belongs_only_to(link.organisation, link.person)
 
 
 def _hash(token: str) -> str:

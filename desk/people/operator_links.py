@@ -1,4 +1,4 @@
-"""The operator's one-time links: for an admin of the desk, and for a person of several organisations."""
+"""One-time links of the operator of a desk: for an admin of the desk, and for a person of several organisations."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -56,9 +57,13 @@ def organisation_page(request: DeskRequest) -> HttpResponse:
     """Rules of the organisation, and the steps before its first request."""
     form = OrganisationForm(request.POST or None, instance=request.organisation)
     if request.method == "POST" and form.is_valid():
-        changed = ", ".join(form.changed_data)
-        form.save()
-        log.record(request.organisation, request.user, "organisation.changed", changed or "nothing")
+        changes = {name: {"from": form.initial[name], "to": form.cleaned_data[name]} for name in form.changed_data}
+        with transaction.atomic():
+            form.save()
+            # With the values: an auditor must see whether the rule of two persons was switched on or off.
+            log.record(
+                request.organisation, request.user, "organisation.changed", ", ".join(changes) or "nothing", **changes
+            )
         messages.success(request, _("Saved."))
         return redirect("people:organisation")
     return _organisation(request, form=form)

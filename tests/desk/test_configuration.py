@@ -35,6 +35,15 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert config.load(written(tmp_path, 'data = "/srv/desk"')).data == Path("/srv/desk")
 
 
+PROVIDER = """[[oidc]]
+id = "agency"
+name = "Agency"
+issuer = "https://sign-in.example.org"
+client_id = "desk"
+client_secret_file = "oidc.secret"
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "place", "remedy"),
     [
@@ -43,6 +52,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ('[web]\nhost = "0.0.0.0"\ntls = "proxy"', "line 2, web.host", "127.0.0.1"),
         ('[web]\ntls = "files"', "line 2, web.tls", "certificate"),
         ('[database]\nkind = "postgresql"', "", "server"),
+        (f"{PROVIDER}\n{PROVIDER}", "oidc", "email_domains"),
     ],
 )
 def test_an_error_names_its_place_and_the_remedy(tmp_path: Path, text: str, place: str, remedy: str) -> None:

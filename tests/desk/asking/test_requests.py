@@ -122,6 +122,27 @@ def test_a_stop_between_signature_and_note_signs_no_second_request(
     assert list(requester_of(listed.organisation).request_ids()) == [draft.request_id]
 
 
+def test_a_stop_does_not_give_a_draft_the_signature_of_another_one_of_its_case(
+    listed: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ask about the same place and were approved in the same second. Their words differ."""
+    first, second = drafted(listed), drafted(listed, description="A shop was robbed.", incident="robbery")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for each in (first, second):
+        take(listed, Role.ASKER, each, "submit")
+        with monkeypatch.context() as patched:
+            patched.setattr(drafts, "sign" if each is second else "count", stop)
+            with pytest.raises(KeyboardInterrupt):
+                take(listed, Role.SUPERVISOR, each, "approve")
+    first.refresh_from_db()
+    Draft.objects.update(not_after_s=first.not_after_s)
+    assert take(listed, Role.SUPERVISOR, second, "approve") == 302
+    assert signed_request(listed, second).description == "A shop was robbed."
+
+
 def test_a_request_that_each_door_would_refuse_is_not_signed(listed: Agency) -> None:
     draft = drafted(listed, centre="48.2, 16.3")
     page = listed.client(Role.ASKER).get(f"/requests/{draft.pk}").content.decode()

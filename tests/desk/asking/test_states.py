@@ -45,6 +45,14 @@ def test_without_the_rule_the_author_approves_alone() -> None:
     assert approved.state is State.APPROVED
 
 
+def test_what_its_author_approved_without_the_rule_is_not_signed_under_the_rule() -> None:
+    both = Actor(ANN, ASKER | SUPERVISOR)
+    approved = take(submitted(), Step.APPROVE, both, two_person_rule=False, content="words")
+    with pytest.raises(RequestError, match="author approved"):
+        take(approved, Step.SIGN, DESK, two_person_rule=True)
+    assert take(approved, Step.SIGN, DESK, two_person_rule=False).state is State.SIGNED
+
+
 def test_words_that_changed_since_they_were_shown_cannot_be_approved() -> None:
     with pytest.raises(RequestError, match="changed since"):
         take(submitted(), Step.APPROVE, Actor(BEA, SUPERVISOR), two_person_rule=True, content="other words")

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from django.conf import settings
 from django.test import Client, override_settings
 
 from desk.people.models import Person
@@ -84,6 +85,35 @@ def test_a_stranger_or_an_address_without_proof_is_not_let_in(
     assert answer.status_code in (200, 302)
     assert not is_signed_in(client)
     assert Person.objects.count() == count
+
+
+@pytest.mark.parametrize(
+    ("domains", "let_in"),
+    [(["waterland.example"], False), (["rijnstad-police.example.org"], False), (["Rijnstad-Police.example"], True)],
+)
+def test_a_provider_vouches_for_addresses_of_its_own_domains_only(
+    agency: Agency, provider: Provider, domains: list[str], let_in: bool
+) -> None:
+    """The provider of one organisation must not sign in the people of another one."""
+    settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"][0]["settings"]["email_domains"] = domains
+    client = browser()
+    sign_in(client)
+    assert is_signed_in(client) == let_in
+
+
+def test_a_recovered_person_loses_the_account_of_a_provider(agency: Agency, provider: Provider) -> None:
+    sign_in(browser())
+    person = agency.people[Role.ASKER]
+    provider.claims["email"] = "thief@example.org"  # the same account there, whose holder is another person by now
+    client = browser()
+    sign_in(client)
+    assert is_signed_in(client)
+    page = agency.client(Role.ADMIN).post(f"/people/{person.pk}/recover")
+    address = page.context["link"].removeprefix("https://localhost")
+    browser().post(address, {"way": "password", "password": "a new long secret"})
+    again = browser()
+    sign_in(again)
+    assert not is_signed_in(again)
 
 
 def test_a_token_for_another_client_is_refused(agency: Agency, provider: Provider) -> None:

@@ -150,4 +150,5 @@ def test_the_rules_are_changed_and_logged_and_the_name_is_not(agency: Agency) ->
     assert (found.name, found.requester_id, found.kind) == ("Rijnstad Politie", "rijnstad-police", "police")
     assert (found.language, found.two_person_rule, found.retention_days) == ("nl", False, 14)
     entry = Entry.objects.get(action="organisation.changed")
-    assert "two_person_rule" in entry.object
+    assert entry.detail["two_person_rule"] == {"from": True, "to": False}
+    assert entry.detail["retention_days"] == {"from": 30, "to": 14}

@@ -104,7 +104,6 @@ def test_a_recovered_person_loses_every_earlier_passkey_password_and_session(age
     add_passkey(old, passkey)
     Session.objects.exclude(session_key="")  # the old session stays in the table; the person's stamp ends it
     page = agency.client(Role.ADMIN).post(f"/people/{person.pk}/recover")
-    time.sleep(1.1)  # sessions are dated in whole seconds
     new = browser()
     new.post(
         page.context["link"].removeprefix("https://localhost"), {"way": "password", "password": "a new long secret"}
@@ -117,6 +116,32 @@ def test_a_recovered_person_loses_every_earlier_passkey_password_and_session(age
     assert not is_signed_in(third)
     entries = Entry.objects.filter(object=person.email).values_list("action", flat=True)
     assert {"person.recovery-link", "person.came-by-recovery"} <= set(entries)
+
+
+def test_a_recovery_link_ends_when_its_person_joins_another_organisation(agency: Agency, other_agency: Agency) -> None:
+    """Otherwise the admin who made it would act as the person in the other organisation."""
+    person = agency.people[Role.ASKER]
+    page = agency.client(Role.ADMIN).post(f"/people/{person.pk}/recover")
+    address = page.context["link"].removeprefix("https://localhost")
+    assert browser().get(address).status_code == 200
+    joined = {"email": person.email, "roles": ["evidence-officer"]}
+    assert other_agency.client(Role.ADMIN).post("/people", joined).status_code == 302
+    thief = browser()
+    assert thief.get(address).status_code == 404
+    assert thief.post(address, {"way": "password", "password": "a new long secret"}).status_code == 404
+    assert not is_signed_in(thief)
+    sign_in(thief, person)
+    assert is_signed_in(thief), "the person's password still works"
+
+
+def test_the_links_of_an_admin_end_with_the_role(agency: Agency) -> None:
+    second = agency.people[Role.VIEWER]
+    Membership.objects.create(person=second, organisation=agency.organisation, role="admin")
+    invited = {"email": "second.self@example.org", "roles": ["admin"]}
+    page = agency.client(Role.VIEWER).post("/people", invited)
+    address = page.context["link"].removeprefix("https://localhost")
+    members.set_roles(agency.organisation, agency.people[Role.ADMIN], second, ["viewer"])
+    assert browser().get(address).status_code == 404
 
 
 def test_an_admin_does_not_recover_a_person_of_two_organisations(agency: Agency, other_agency: Agency) -> None:
