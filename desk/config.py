@@ -106,6 +106,15 @@ class Token(Section, frozen=True):
     pin_file: Path
 
 
+class Hooks(Section, frozen=True):
+    """`[hooks]`: where the web hooks of the organisations may go."""
+
+    private: tuple[str, ...] = ()
+    """Hosts whose addresses may be private or of this computer."""
+    authority: Path | None = None
+    """Certificates that are trusted besides the system's (PEM)."""
+
+
 class DeskConfig(Section, frozen=True):
     """The whole file."""
 
@@ -119,6 +128,7 @@ class DeskConfig(Section, frozen=True):
     map: Map = Map()
     broker: Broker = Broker()
     token: Token | None = None
+    hooks: Hooks = Hooks()
 
     @property
     def address(self) -> str:

@@ -1,4 +1,4 @@
-"""The service: HTTPS for the pages, and a receiver for each organisation. `doorward-desk serve` runs it."""
+"""The service: HTTPS for the pages, a receiver for each organisation, and web hooks. `doorward-desk serve` runs it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 
 import uvicorn
 
+from desk.api.hook_sender import HookSender
 from desk.cases.films import open_films
 from desk.certificates import made_certificate
 from desk.config import DeskConfig
@@ -40,7 +41,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     # uvicorn ends the process by the signal that stopped it. As an exception, the signal lets the blocks below end.
     previous = signal.signal(signal.SIGTERM, _end)
     try:
-        with Supervisor(requester_of, open_bus):
+        with Supervisor(requester_of, open_bus), HookSender():
             server.run()
     finally:
         films.close()

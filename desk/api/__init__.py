@@ -1,1 +1,1 @@
-"""The interface for case-management systems."""
+"""The interface for case-management systems: tokens with which they call the desk, web hooks that call them."""

@@ -1,4 +1,4 @@
-"""The form of a new token."""
+"""The forms of a new token and of a new web hook."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from desk.api.tokens import ROLES
 from desk.people.models import Membership
 from desk.people.roles import Role
 
-__all__ = ["TokenForm"]
+__all__ = ["HookForm", "TokenForm"]
 
 _DAYS: Final = ((30, _("30 days")), (90, _("90 days")), (365, _("1 year")))
 
@@ -36,3 +36,19 @@ class TokenForm(forms.Form):
 
     def clean_roles(self) -> list[Role]:
         return list(map(Role, self.cleaned_data["roles"]))
+
+
+class HookForm(forms.Form):
+    """A web hook to one program. The desk judges the address when it makes the hook."""
+
+    prefix = "hook"
+    name = forms.CharField(label=_("Name of the program"), max_length=60)
+    address = forms.CharField(
+        label=_("Address"), max_length=500, help_text=_("Starts with https:// and leads out of the desk's network.")
+    )
+
+    def clean_name(self) -> str:
+        name = clean(self.cleaned_data["name"])
+        if not name:
+            raise forms.ValidationError(_("Give a name."))
+        return name

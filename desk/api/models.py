@@ -1,4 +1,4 @@
-"""Tokens with which another program of an organisation calls the desk."""
+"""Tokens with which a program of an organisation calls the desk, and web hooks with which the desk calls a program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from desk.people.models import Organisation
 
-__all__ = ["ApiToken"]
+__all__ = ["ApiToken", "WebHook"]
 
 
 class ApiToken(models.Model):
@@ -35,3 +35,31 @@ class ApiToken(models.Model):
     def works(self) -> bool:
         """True if the token has neither expired nor been revoked."""
         return self.revoked_at is None and timezone.now() < self.expires_at
+
+
+class WebHook(models.Model):
+    """An address that is told of requests and answers. Its queue is the custody log, from `next_entry` on."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="web_hooks")
+    name = models.CharField(_("name of the program"), max_length=60)
+    address = models.CharField(_("address"), max_length=500)
+    salt = models.CharField(max_length=64)
+    """Makes the secret, with the secret key of the desk (`hooks.secret_of`). A copy of the database signs nothing."""
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    made_at = models.DateTimeField(auto_now_add=True)
+    next_entry = models.PositiveBigIntegerField(default=0)
+    """Number of the first entry of the custody log that was not looked at."""
+    next_try_at = models.DateTimeField(default=timezone.now)
+    failures = models.PositiveIntegerField(default=0)
+    """Failed tries since the last delivery."""
+    problem = models.CharField(max_length=300, blank=True)
+    """Why the last try failed."""
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    """When the desk gave up."""
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"hook {self.pk}"

@@ -18,6 +18,7 @@ from ninja.errors import HttpError
 from ninja.security import HttpBearer
 
 from agent.errors import DoorwardError
+from desk.api.hook_events import DESCRIPTION, EVENTS, HookEvent
 from desk.api.models import ApiToken
 from desk.api.tokens import find_token
 from desk.cases.models import Answer, Case, SignedRequest
@@ -38,13 +39,20 @@ class _Bearer(HttpBearer):
         return find_token(token)
 
 
+_HOOK: Final = {
+    "summary": f"One of: {', '.join(EVENTS.values())}",
+    "requestBody": {"required": True, "content": {"application/json": {"schema": HookEvent.model_json_schema()}}},
+    "responses": {"2XX": {"description": "The receiver has the event."}},
+}
+
 api = NinjaAPI(
     title="Doorward desk",
     version="1",
     auth=_Bearer(),
     docs_url=None,  # its page would load scripts from elsewhere
     urls_namespace="api",
-    description="Cases, requests, answers and exports of one organisation.",
+    description=f"Cases, requests, answers and exports of one organisation.\n{DESCRIPTION}",
+    openapi_extra={"webhooks": {"event": {"post": _HOOK}}},
 )
 
 

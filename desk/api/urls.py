@@ -1,4 +1,4 @@
-"""Addresses of the tokens' page, and of the interface for programs."""
+"""Addresses of the page of tokens and web hooks, and of the interface for programs."""
 
 from __future__ import annotations
 
@@ -10,4 +10,7 @@ app_name = "integrations"
 urlpatterns = [
     path("integrations", views.tokens_page, name="tokens"),
     path("integrations/<int:pk>/revoke", views.revoke, name="revoke"),
+    path("integrations/hooks", views.new_hook, name="new-hook"),
+    path("integrations/hooks/<int:pk>/remove", views.remove_hook, name="remove-hook"),
+    path("integrations/hooks/<int:pk>/resume", views.resume_hook, name="resume-hook"),
 ]

@@ -14,7 +14,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from desk.api.models import ApiToken
+from desk.api.models import ApiToken, WebHook
 from desk.asking.models import Draft
 from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.custody import log
@@ -151,6 +151,17 @@ def api_token(agency: Agency) -> dict[str, Any]:
     return {"pk": made.pk}
 
 
+def web_hook(agency: Agency) -> dict[str, Any]:
+    made = WebHook.objects.create(
+        organisation=agency.organisation,
+        name="a program",
+        address="https://cms.example/hook",
+        salt="ab",
+        made_by=agency.people[Role.ADMIN],
+    )
+    return {"pk": made.pk}
+
+
 def bundle_draft(agency: Agency) -> dict[str, Any]:
     made = BundleDraft.objects.create(
         organisation=agency.organisation, version=1, text="version = 1", proposed_by=agency.people[Role.ADMIN]
@@ -182,6 +193,7 @@ OBJECTS: dict[str, Maker] = {
     **{f"export:{name}": case for name in ("case", "report", "share")},
     "export:revoke": guest_link,
     "integrations:revoke": api_token,
+    **dict.fromkeys(("integrations:remove-hook", "integrations:resume-hook"), web_hook),
     **{f"trust:{name}": bundle_draft for name in ("sign", "withdraw", "download")},
 }  # fmt: skip
 """How to make the object of a route. It returns the arguments of the address."""

@@ -153,3 +153,11 @@ def test_a_token_never_has_a_role_that_approves_audits_or_manages(agency: Agency
     for wrong in ({"roles": ["admin"]}, {"roles": ["supervisor"]}, {"roles": []}, {"days": "9999"}, {"name": "\u202e"}):
         client.post("/integrations", {"name": "RMS", "roles": ["viewer"], "days": "30"} | wrong)
     assert not ApiToken.objects.exists()
+
+
+def test_the_description_tells_a_program_how_to_check_a_web_hook(agency: Agency) -> None:
+    described = get(caller(agency), "openapi.json")
+    assert "HMAC-SHA256" in described["info"]["description"]
+    hook = described["webhooks"]["event"]["post"]
+    assert "answer.complete" in hook["summary"]
+    assert "disclosure" in hook["requestBody"]["content"]["application/json"]["schema"]["properties"]
