@@ -122,7 +122,9 @@ def a_door(owners: int) -> Iterator[Door]:
 
 
 STORY = ["request 0", "approve 0", "second 0", "send 0", "send 0", "request 1", "approve 1"]
-"""Every life begins with this much of it: a door to which no one comes is soon known."""
+"""Most lives begin with a part of it: a door to which no one comes is soon known."""
+GONE = ["evict", "evict", "request 0"]
+"""Some begin with this: in half a million steps, chance may never ask for footage of which nothing is left."""
 
 
 def lives(door: Door) -> st.SearchStrategy[list[Step]]:
@@ -130,7 +132,7 @@ def lives(door: Door) -> st.SearchStrategy[list[Step]]:
     cuts = st.none() | st.none() | st.none() | st.tuples(st.integers(1, 4), st.sampled_from(["before", "after"]))
     some = st.lists(st.sampled_from(door.names), min_size=4, max_size=12, unique=True)
     told = [(name, None) for name in STORY if name in door.names]
-    begun = st.integers(0, len(told)).map(lambda length: told[:length])
+    begun = st.sampled_from([*(told[:length] for length in range(len(told) + 1)), [(name, None) for name in GONE]])
     lived = (some | st.just(door.names)).flatmap(
         lambda names: st.lists(st.tuples(st.sampled_from(names), cuts), min_size=LIFE // 2, max_size=LIFE)
     )
