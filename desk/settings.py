@@ -98,7 +98,8 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 CACHES: Final = {
     # Counts attempts to sign in. Several processes must count together, so they count in their database.
-    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    # Django keeps 300 entries by default: attempts from as many addresses would push out the count at one account.
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
     if DESK.database.kind == "sqlite"
     else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "desk_cache"}
 }

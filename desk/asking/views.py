@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -27,7 +27,7 @@ from desk.asking.owner_preview import OWNER_LANGUAGES, OwnerView, Promise, owner
 from desk.asking.states import Actor, State, allowed_steps
 from desk.asking.words import error_text, statements
 from desk.cases.models import Case
-from desk.people.permissions import Action, DeskRequest, get_in, needs
+from desk.people.permissions import Action, DeskRequest, get_in, needs, number_in
 
 __all__ = [
     "approve_request",
@@ -151,7 +151,7 @@ def _form(request: DeskRequest, draft: Draft | None) -> HttpResponse:
 def _like(request: DeskRequest) -> Draft | None:
     """Returns the request whose words a new one takes over, if the address names one."""
     number = request.GET.get("like", "")
-    return get_in(request.organisation, Draft, int(number)) if number.isdecimal() else None
+    return get_in(request.organisation, Draft, number_in(number)) if number else None
 
 
 def _preset_json(preset: Any) -> dict[str, Any]:
@@ -360,7 +360,4 @@ def preferences(request: DeskRequest) -> HttpResponse:
 
 
 def _delete_template(request: DeskRequest) -> None:
-    number = request.POST.get("template", "")
-    if not number.isdecimal():
-        raise Http404
-    get_in(request.organisation, Template, int(number)).delete()
+    get_in(request.organisation, Template, number_in(request.POST.get("template", ""))).delete()

@@ -10,6 +10,7 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from agent.wire.text import clean
 from desk.cases.case_work import latest_date
 from desk.cases.models import Answer, Case, Note, Triage
 from desk.people.models import Organisation, Person
@@ -29,10 +30,16 @@ class CaseForm(forms.ModelForm[Case]):
         self.instance.organisation = organisation
 
     def clean_number(self) -> str:
-        number = " ".join(self.cleaned_data["number"].split())
+        # As in the form of a request: with an invisible character two cases would look like one.
+        number = clean(self.cleaned_data["number"])
+        if not number:
+            raise forms.ValidationError(self.fields["number"].error_messages["required"])
         if Case.objects.filter(organisation=self.instance.organisation, number=number).exists():
             raise forms.ValidationError(_("There is a case with this number."))
         return number
+
+    def clean_title(self) -> str:
+        return clean(self.cleaned_data["title"])
 
 
 class NoteForm(forms.ModelForm[Note]):

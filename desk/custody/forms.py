@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +18,8 @@ from desk.custody.models import Entry
 __all__ = ["CompareForm", "FilterForm"]
 
 _MS_PER_S: Final = 1000
+_DAYS = (MinValueValidator(date(1970, 1, 2)), MaxValueValidator(date(9999, 12, 30)))
+"""Days that a clock of the desk can show, in each time zone and with the day after."""
 _DAY = forms.DateInput(attrs={"type": "date"})
 
 
@@ -26,8 +29,8 @@ class FilterForm(forms.Form):
     case = forms.CharField(label=_("Case"), required=False, max_length=64)
     actor = forms.CharField(label=_("Who (part of the name)"), required=False, max_length=160)
     action = forms.CharField(label=_("What (its beginning)"), required=False, max_length=40)
-    first = forms.DateField(label=_("From"), required=False, widget=_DAY)
-    last = forms.DateField(label=_("To"), required=False, widget=_DAY)
+    first = forms.DateField(label=_("From"), required=False, widget=_DAY, validators=_DAYS)
+    last = forms.DateField(label=_("To"), required=False, widget=_DAY, validators=_DAYS)
 
     def narrowed(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
         """Returns those of `entries` that match."""

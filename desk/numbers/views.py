@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from desk.asking.incidents import incident_name
+from desk.export.csv_files import neutral
 from desk.numbers.counting import rows
 from desk.people.models import Organisation
 
@@ -36,8 +37,7 @@ def as_csv(_request: HttpRequest) -> HttpResponse:
     writer = csv.writer(out)
     writer.writerow(["month", "organisation", "kind", "incident", "requests", "least_m2", "mean_m2", "most_m2"])
     for each in rows():
-        # A spreadsheet would run a name that begins like a formula.
-        name = f"'{each.organisation}" if each.organisation[:1] in "=+-@\t\r" else each.organisation
+        name = neutral(each.organisation)  # a spreadsheet would run a name that begins like a formula
         writer.writerow(
             [each.month, name, each.kind, each.incident, each.requests, each.least_m2, each.mean_m2, each.most_m2]
         )

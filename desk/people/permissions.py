@@ -31,6 +31,7 @@ __all__ = [
     "get_in",
     "is_allowed",
     "needs",
+    "number_in",
     "roles_in",
 ]
 
@@ -38,6 +39,7 @@ P = ParamSpec("P")
 M = TypeVar("M", bound=Model)
 ACTION_OF: Final = "desk_action"
 """Attribute of a view with its action, for the test that walks all routes."""
+_LONGEST_KEY: Final = 18
 CHOSEN: Final = "desk_organisation"
 """Key of the session with the organisation that the person works in."""
 
@@ -92,6 +94,13 @@ def choose_organisation(request: HttpRequest, person: Person) -> Organisation | 
 def roles_in(organisation: Organisation, person: Person) -> frozenset[Role]:
     found = Membership.objects.filter(organisation=organisation, person=person).values_list("role", flat=True)
     return frozenset(map(Role, found))
+
+
+def number_in(text: str) -> int:
+    """Returns the key of an object that a form or an address names. Raises `Http404` for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_KEY):
+        raise Http404
+    return int(text)
 
 
 def get_in(organisation: Organisation, model: type[M], pk: int, path: str = "organisation", **more: Any) -> M:

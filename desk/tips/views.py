@@ -17,7 +17,7 @@ from desk.asking.knowledge import zone_of
 from desk.asking.map_view import map_context, with_tiles
 from desk.asking.words import error_text
 from desk.cases.models import Case
-from desk.people.permissions import Action, DeskRequest, get_in, needs
+from desk.people.permissions import Action, DeskRequest, get_in, needs, number_in
 from desk.tips import bulletins, inbox
 from desk.tips.forms import BulletinForm
 from desk.tips.models import Bulletin, Tip
@@ -88,9 +88,7 @@ def assign_tip(request: DeskRequest, pk: int) -> HttpResponse:
     """Puts a tip into a case of the organisation."""
     tip = get_in(request.organisation, Tip, pk)
     chosen = request.POST.get("case", "")
-    if chosen and not chosen.isdecimal():
-        raise Http404
-    inbox.assign(tip, request.user, get_in(request.organisation, Case, int(chosen)) if chosen else None)
+    inbox.assign(tip, request.user, get_in(request.organisation, Case, number_in(chosen)) if chosen else None)
     return redirect("tips:inbox")
 
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from agent.clients.requester.trust_bundles import make_bundle, read_list
 from agent.errors import ConfigurationError
+from agent.wire import strictjson
 from agent.wire.trust import RequesterEntry
 from desk.custody import log
 from desk.people.models import Organisation, Person
@@ -66,8 +67,14 @@ def entries_in(text: str) -> tuple[int, tuple[RequesterEntry, ...]]:
     """Returns version and entries of a list. Raises `ConfigurationError` that names line and key."""
     if len(text) > _MOST_CHARACTERS:
         raise ConfigurationError("This list is too long.", remedy="A list has at most a million characters.")
-    with _as_file(text) as path:
-        return read_list(path)
+    try:
+        with _as_file(text) as path:
+            version, entries = read_list(path)
+    except RecursionError as error:
+        raise ConfigurationError("This list is nested too deeply.", remedy="Write plain tables.") from error
+    if version > strictjson.MAX_INTEGER:
+        raise ConfigurationError("version: this number is too large.", remedy="Count the versions from 1.")
+    return version, entries
 
 
 @transaction.atomic

@@ -81,6 +81,8 @@ def sign(request: DeskRequest, pk: int) -> HttpResponse:
         try:
             bundles.sign(draft, request.user, form.cleaned_data.get("passphrase", ""))
         except DoorwardError as error:
+            # A person who guesses the passphrase is in the log, too.
+            log.record(request.organisation, request.user, "bundle.not-signed", f"bundle {pk}", problem=error.message)
             messages.error(request, str(error))
         else:
             messages.success(request, _("Signed. Download the bundle and publish it."))

@@ -1,0 +1,80 @@
+"""Hostile words of forms and addresses, on pages of several apps: refused with words, and tries are logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.core.cache import cache
+
+from desk.asking.models import Draft
+from desk.cases.models import Case
+from desk.custody.models import Entry
+from desk.people.organisations import folder_of
+from desk.people.roles import Role
+from desk.trust import root_keys
+from desk.trust.models import BundleDraft
+from desk.trust.root_keys import make_root_key
+from tests.desk.agencies import Agency
+from tests.desk.asking.asking_desk import fields
+from tests.desk.test_matrix import tip
+
+HUGE = "9" * 5000
+"""More digits than Python turns into a number."""
+
+
+@pytest.mark.parametrize("number", [HUGE, "9" * 19, "\u0664", "-1", "x"])
+def test_a_key_that_no_object_can_have_is_not_found(agency: Agency, number: str) -> None:
+    asker, admin = agency.client(Role.ASKER), agency.client(Role.ADMIN)
+    assert asker.get("/requests/new", {"like": number}).status_code == 404
+    assert asker.post(f"/tips/{tip(agency)['pk']}/assign", {"case": number}).status_code == 404
+    assert admin.post("/requests/preferences", {"form": "delete", "template": number}).status_code == 404
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "9999-12-31"])
+def test_a_day_that_no_clock_shows_is_refused_and_filters_nothing(agency: Agency, day: str) -> None:
+    page = agency.client(Role.ASKER).post("/requests/new", fields(day=day))
+    assert page.context["form"].errors["day"]
+    assert not Draft.objects.exists()
+    assert agency.client(Role.AUDITOR).get("/custody", {"first": day, "last": day}).status_code == 200
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 20_000, "version = " + "9" * 30 + "\n"])
+def test_a_list_of_a_root_that_no_program_can_hold_is_refused(agency: Agency, text: str) -> None:
+    page = agency.client(Role.ADMIN).post("/trust/propose", {"text": text})
+    assert page.status_code == 200
+    assert page.context["proposal_form"].errors["text"]
+
+
+def test_a_wrong_passphrase_of_the_root_is_in_the_log(agency: Agency, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root_keys, "_WORK_FACTOR", 10)
+    make_root_key(folder_of(agency.organisation) / "root", "six words that nobody guesses")
+    proposal = BundleDraft.objects.create(
+        organisation=agency.organisation, version=1, text="version = 1", proposed_by=agency.people[Role.ADMIN]
+    )
+    agency.client(Role.SUPERVISOR).post(f"/trust/{proposal.pk}/sign", {"passphrase": "six words that I guess"})
+    entry = Entry.objects.get(action="bundle.not-signed")
+    assert entry.actor == "supervisor <supervisor@rijnstad-police.example>"
+    assert entry.detail["problem"] == "The root's key does not open."
+
+
+@pytest.mark.parametrize("change", ["{}\u202e", "{}\u200b", "\u2066{}"])
+def test_two_cases_do_not_look_like_one(agency: Agency, change: str) -> None:
+    client = agency.client(Role.ASKER)
+    titles = {"title": "A\u202e bike", "category": ""}
+    assert client.post("/cases/new", {"number": "2027-1", **titles}).status_code == 302
+    assert client.post("/cases/new", {"number": change.format("2027-1"), **titles}).status_code == 200
+    assert [(case.number, case.title) for case in Case.objects.all()] == [("2027-1", "A bike")]
+
+
+def counted(name: str) -> Callable[[], int]:
+    cache.add(name, 0, 300)
+    return lambda: int(cache.incr(name))
+
+
+def test_many_addresses_do_not_push_out_the_count_of_tries_at_one_account(agency: Agency) -> None:
+    count = counted("tries-at-one-account")
+    count()
+    for number in range(1000):
+        cache.set(f"tries-of-address-{number}", 1, 300)
+    assert count() == 2
