@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, JsonResponse
@@ -16,11 +15,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from agent.clients.requester.verification import examine
 from agent.errors import DoorwardError
 from desk.cases import case_work, viewing
-from desk.cases.byte_ranges import UnsatisfiableRangeError, requested_range
 from desk.cases.case_filter import CaseState, Footage, parse_filter
 from desk.cases.case_list import categories, find_cases
 from desk.cases.case_page import build_case_view
 from desk.cases.deletion import delete_answer
+from desk.cases.film_response import MEDIA_HEADERS, film_response
 from desk.cases.films import open_films
 from desk.cases.forms import AssignForm, CaseForm, HoldForm, KeepForm, NoteForm, TriageForm, members
 from desk.cases.models import Answer, Case, Clip, Triage
@@ -48,9 +47,6 @@ __all__ = [
     "reopen",
 ]
 
-_MOST_PIECE_BYTES: Final = 8 << 20
-"""Most bytes of one partial response. A browser asks for the next piece."""
-_MEDIA_HEADERS: Final = {"Accept-Ranges": "bytes", "Cache-Control": "no-store", "Content-Disposition": "inline"}
 _LATEST_MS: Final = 253_402_300_799_000
 """The end of the year 9999, the last that a date can name."""
 
@@ -307,27 +303,11 @@ def film(request: DeskRequest, token: str) -> HttpResponse:
     try:
         if view.kind == "still":
             still = open_films().still(requester, disclosure, view.clip)
-            return HttpResponse(still, content_type="image/jpeg", headers=_MEDIA_HEADERS)
+            return HttpResponse(still, content_type="image/jpeg", headers=MEDIA_HEADERS)
         with open_films().film(requester, disclosure, view.clip) as media:
-            return _piece(media, request.headers.get("Range"))
+            return film_response(media, request.headers.get("Range"))
     except DoorwardError as error:
         return HttpResponse(str(error), status=409, content_type="text/plain; charset=utf-8")
-
-
-def _piece(media: BinaryIO, header: str | None) -> HttpResponse:
-    """Returns the asked piece of a film, or the whole film."""
-    size_bytes = media.seek(0, os.SEEK_END)
-    try:
-        piece = requested_range(header, size_bytes)
-    except UnsatisfiableRangeError:
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size_bytes}"})
-    first = piece.first if piece else 0
-    media.seek(first)
-    if piece is None:
-        return HttpResponse(media.read(), content_type="video/mp4", headers=_MEDIA_HEADERS)
-    data = media.read(min(piece.size_bytes, _MOST_PIECE_BYTES))
-    headers = {**_MEDIA_HEADERS, "Content-Range": f"bytes {first}-{first + len(data) - 1}/{size_bytes}"}
-    return HttpResponse(data, status=206, content_type="video/mp4", headers=headers)
 
 
 # --- Shared

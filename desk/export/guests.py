@@ -22,11 +22,24 @@ from desk.custody import log
 from desk.export.models import GuestLink
 from desk.people.models import Person
 
-__all__ = ["allow", "current_link", "enter", "find_link", "make_link", "record_use", "revoke_link"]
+__all__ = [
+    "allow",
+    "current_link",
+    "enter",
+    "film_of",
+    "find_link",
+    "make_link",
+    "open_film",
+    "record_use",
+    "revoke_link",
+]
 
 _TOKEN_BYTES: Final = 32
 _SESSION: Final = "desk_guest_link"
 _SESSION_S: Final = 3600
+_FILMS: Final = "desk_guest_films"
+_MOST_FILMS: Final = 50
+"""Films that stay open in one session. The first ones close."""
 _TRIES: Final = 20
 """Tokens that one address may try in `_PERIOD_S`."""
 _USES: Final = 240
@@ -106,6 +119,22 @@ def record_use(link: GuestLink, action: str, request: HttpRequest, **detail: obj
     actor = f"guest link {link.pk} ({link.recipient})"
     address = request.META.get("REMOTE_ADDR", "")
     log.record(case.organisation, actor, action, f"guest link {link.pk}", case=case.number, address=address, **detail)
+
+
+def open_film(request: HttpRequest, link: GuestLink, clip: tuple[str, int]) -> str:
+    """Writes the opening of a film to the custody log, and returns the token of its address in this session."""
+    disclosure, number = clip
+    record_use(link, "guest.viewed", request, answer=disclosure, clip=number)
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    films = {**request.session.get(_FILMS, {}), _sha256(token): [disclosure, number]}
+    request.session[_FILMS] = dict(list(films.items())[-_MOST_FILMS:])
+    return token
+
+
+def film_of(request: HttpRequest, token: str) -> tuple[str, int] | None:
+    """Returns the clip that the session has opened with that token."""
+    found = request.session.get(_FILMS, {}).get(_sha256(token))
+    return (str(found[0]), int(found[1])) if found else None
 
 
 def allow(kind: str, who: str) -> bool:

@@ -14,5 +14,7 @@ urlpatterns = [
     path("guest-links/<int:pk>/revoke", views.revoke, name="revoke"),
     path("guest", views.guest_page, name="guest"),
     path("guest/download", views.guest_download, name="guest-download"),
+    path("guest/play/<str:disclosure>/<int:number>", views.guest_play, name="guest-play"),
+    path("guest/films/<str:token>", views.guest_film, name="guest-film"),
     path("guest/<str:token>", views.guest_door, name="guest-door"),
 ]

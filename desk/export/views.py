@@ -18,6 +18,8 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agent.errors import DoorwardError
+from desk.cases.film_response import film_response
+from desk.cases.films import open_films
 from desk.cases.models import Case
 from desk.export import guests
 from desk.export.bundle import SUMS, ExportOptions, build_export, top_name
@@ -26,6 +28,7 @@ from desk.export.forms import ExportForm, ShareForm, clip_choices
 from desk.export.models import Export, GuestLink
 from desk.export.private_folder import PrivateFolder, require_room
 from desk.export.sending import remember_export, send_export, send_folder
+from desk.people.organisations import requester_of
 from desk.people.permissions import Action, DeskRequest, get_in, needs
 from desk.streaming import attachment
 
@@ -33,7 +36,9 @@ __all__ = [
     "export_page",
     "guest_door",
     "guest_download",
+    "guest_film",
     "guest_page",
+    "guest_play",
     "report_pdf",
     "revoke",
     "share_page",
@@ -138,10 +143,39 @@ def guest_page(request: HttpRequest) -> HttpResponse:
     link = guests.current_link(request)
     if link is None:
         return _guest_answer(request, "export/guest_closed.html", {}, 404)
-    allowed = link.clips
-    shown = [label for key, label in clip_choices(link.case) if _clip_key(key) in allowed]
-    context = {"link": link, "case": link.case, "clips": shown, "missing": len(allowed) - len(shown)}
-    return _guest_answer(request, "export/guest.html", context)
+    return _guest_page(request, link)
+
+
+@require_POST
+@never_cache
+def guest_play(request: HttpRequest, disclosure: str, number: int) -> HttpResponse:
+    """Opens one clip for this session and shows the player. Each opening is in the custody log."""
+    link, clip = guests.current_link(request), (disclosure, number)
+    if link is None:
+        return _guest_answer(request, "export/guest_closed.html", {}, 404)
+    if clip not in _present(link):
+        raise Http404
+    if not guests.allow("use", str(link.pk)):
+        return _guest_answer(request, "export/guest_closed.html", {"busy": True}, 429)
+    token = guests.open_film(request, link, clip)
+    try:
+        open_films().film(requester_of(link.case.organisation), disclosure, number).close()
+    except DoorwardError as error:
+        return _guest_page(request, link, {"problem": str(error)})
+    return _guest_page(request, link, {"film": reverse("export:guest-film", args=(token,)), "playing": clip})
+
+
+@require_safe
+def guest_film(request: HttpRequest, token: str) -> HttpResponse:
+    """A film that this session has opened, or a piece of it, while the link works and the footage is kept."""
+    link, clip = guests.current_link(request), guests.film_of(request, token)
+    if link is None or clip is None or clip not in _present(link):
+        raise Http404
+    try:
+        with open_films().film(requester_of(link.case.organisation), *clip) as media:
+            return film_response(media, request.headers.get("Range"))
+    except DoorwardError as error:
+        return HttpResponse(str(error), status=409, content_type="text/plain; charset=utf-8")
 
 
 @require_POST
@@ -153,8 +187,7 @@ def guest_download(request: HttpRequest) -> HttpResponseBase:
         return _guest_answer(request, "export/guest_closed.html", {}, 404)
     if not guests.allow("use", str(link.pk)):
         return _guest_answer(request, "export/guest_closed.html", {"busy": True}, 429)
-    present = {_clip_key(key) for key, _label in clip_choices(link.case)}
-    scope = link.clips & present
+    scope = _present(link)
     if not scope:
         raise Http404
     require_room(sealed_bytes(link.case, scope))
@@ -177,6 +210,18 @@ def guest_download(request: HttpRequest) -> HttpResponseBase:
 def _clip_key(key: str) -> tuple[str, int]:
     disclosure, _colon, number = key.partition(":")
     return disclosure, int(number)
+
+
+def _present(link: GuestLink) -> set[tuple[str, int]]:
+    """Returns the clips of the link that are still kept."""
+    return link.clips & {_clip_key(key) for key, _label in clip_choices(link.case)}
+
+
+def _guest_page(request: HttpRequest, link: GuestLink, more: dict[str, Any] | None = None) -> HttpResponse:
+    allowed = link.clips
+    shown = [(_clip_key(key), label) for key, label in clip_choices(link.case) if _clip_key(key) in allowed]
+    context = {"link": link, "case": link.case, "clips": shown, "missing": len(allowed) - len(shown)}
+    return _guest_answer(request, "export/guest.html", {**context, **(more or {})})
 
 
 def _guest_answer(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:

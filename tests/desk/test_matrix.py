@@ -38,6 +38,8 @@ OPEN = {
     "numbers:csv": "public: numbers from signed requests",
     "export:guest": "the guest's session holds the right (tests/desk/export)",
     "export:guest-download": "the guest's session holds the right (tests/desk/export)",
+    "export:guest-play": "the guest's session holds the right (tests/desk/export)",
+    "export:guest-film": "the guest's session holds the right (tests/desk/export)",
     "export:guest-door": "the token in the address is the right to open it (tests/desk/export)",
     "api:api-root": "only leads to the description",
     **dict.fromkeys(

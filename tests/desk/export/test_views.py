@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from desk.cases.deletion import delete_answer
+from desk.cases.films import OpenFilms, PrivateMemory
 from desk.cases.models import Answer, SignedRequest
 from desk.custody.models import Entry
-from desk.export import bundle, guests
+from desk.export import bundle, guests, views
 from desk.export.models import Export, GuestLink
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action, Role
@@ -176,7 +179,7 @@ def test_an_export_that_fails_says_why_and_leaves_nothing_behind(
 def test_a_guest_sees_and_takes_the_chosen_clips_only(street: Street) -> None:
     guest = opened(street)
     page = guest.get("/guest").content.decode()
-    assert page.count("<li>") == 1
+    assert page.count("<li ") == 1
     assert "A. de Boer, OM" in page
     assert guest.get("/guest")["Referrer-Policy"] == "same-origin"
     made = unzipped(guest.post("/guest/download").getvalue())
@@ -189,6 +192,74 @@ def test_a_guest_sees_and_takes_the_chosen_clips_only(street: Street) -> None:
     entry = Entry.objects.latest("number")
     assert entry.actor.endswith("(A. de Boer, OM)")
     assert entry.detail["clips"] == [f"{street.answers[0].disclosure_id} 2"]
+
+
+def played(guest: Client, street: Street, number: int = 2) -> str:
+    """The address of the film that the guest opened."""
+    page = guest.post(f"/guest/play/{street.answers[0].disclosure_id}/{number}")
+    found = re.search(r'<video [^>]*src="([^"]+)"', page.content.decode())
+    assert found is not None, page
+    return found[1]
+
+
+@pytest.fixture
+def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenFilms]:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    opened_here = OpenFilms(PrivateMemory(memory))
+    monkeypatch.setattr(views, "open_films", lambda: opened_here)
+    yield opened_here
+    opened_here.close()
+
+
+def test_a_guest_plays_a_chosen_clip_and_each_playing_is_one_entry(street: Street, films: OpenFilms) -> None:
+    guest = opened(street)
+    address = played(guest, street)
+    whole = guest.get(address)
+    assert (whole.status_code, whole["Content-Type"], whole["Cache-Control"]) == (200, "video/mp4", "no-store")
+    piece = guest.get(address, headers={"range": "bytes=100-199"})
+    assert (piece.status_code, piece.content) == (206, whole.content[100:200])
+    assert acts(street) == ["guest.made", "guest.opened", "guest.viewed"]
+    entry = Entry.objects.latest("number")
+    assert entry.actor.endswith("(A. de Boer, OM)")
+    assert (entry.detail["answer"], entry.detail["clip"]) == (street.answers[0].disclosure_id, 2)
+
+
+def test_a_guest_plays_no_other_clip_and_no_other_session_plays_the_film(street: Street, films: OpenFilms) -> None:
+    guest = opened(street)
+    other = street.answers[1].disclosure_id
+    for wrong in (f"{street.answers[0].disclosure_id}/1", f"{other}/2", f"{'5f' * 16}/2"):
+        assert guest.post(f"/guest/play/{wrong}").status_code == 404
+    address = played(guest, street)
+    assert opened(street).get(address).status_code == 404
+    assert browser().get(address).status_code == 404
+    assert street.agency.client(Role.EVIDENCE_OFFICER).get(address).status_code == 404
+    assert guest.get("/guest/films/" + "A" * 43).status_code == 404
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired", "deleted"])
+def test_a_film_ends_with_its_link_and_with_its_footage(street: Street, films: OpenFilms, end: str) -> None:
+    guest = opened(street)
+    address = played(guest, street)
+    if end == "deleted":
+        Answer.objects.filter(pk=street.answers[0].pk).update(state="deleted")
+    else:
+        field = {"revoked": "revoked_at", "expired": "expires_at"}[end]
+        GuestLink.objects.update(**{field: timezone.now()})
+    assert guest.get(address).status_code == 404
+    assert guest.post(f"/guest/play/{street.answers[0].disclosure_id}/2").status_code == 404
+    assert acts(street).count("guest.viewed") == 1
+
+
+def test_a_clip_that_does_not_verify_any_more_is_not_played_and_says_why(street: Street, films: OpenFilms) -> None:
+    guest = opened(street)
+    folder = AnswerFolder(folder_of(street.agency.organisation), street.answers[0].disclosure_id)
+    for number in folder.sealed():
+        path = folder.part(number)
+        path.write_bytes(path.read_bytes()[:-1])
+    page = guest.post(f"/guest/play/{street.answers[0].disclosure_id}/2").content.decode()
+    assert 'role="alert"' in page
+    assert "<video" not in page
 
 
 def test_a_token_is_shown_once_and_only_its_hash_is_stored(street: Street) -> None:
