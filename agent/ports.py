@@ -270,7 +270,7 @@ class Bus(Protocol):
         ...
 
     def next_event(self, timeout_s: float) -> BusEvent | None:
-        """Returns the oldest waiting event, after at most `timeout_s`; None if there is none.
+        """Returns the oldest waiting event, or None after `timeout_s`.
 
         Inbound messages are acknowledged to the broker as they are taken here, so a slow taker slows the broker down; a
         device's bus acknowledges them before, at beats that tell nothing, and hands them out fairly between senders.
@@ -636,7 +636,7 @@ class ManifestLog(Protocol):
         ...
 
     def end(self) -> int:
-        """The position behind the last byte; 0 when there is none."""
+        """The position behind the last byte; 0 for an empty file."""
         ...
 
     def sizes(self) -> dict[int, int]:

@@ -1,8 +1,8 @@
 """The requester's desk: footage requests through a web application, for the people of one or more organisations.
 
 An organisation is a requester of Doorward: a police force, a court, an insurer. Its people draw an area, ask, receive,
-look, and hand evidence on. The desk never learns where a camera is, and each clip on it proves offline who recorded it,
-who consented, and that nothing was changed.
+look, and hand evidence on. A camera's place stays unknown to the desk. Each clip proves offline which doorbell recorded
+it, which owner consented, and that it is unchanged.
 
 One service (`doorward-desk serve`) holds the pages and the receiver of answers. By default it keeps everything in one
 folder: a SQLite database, and for each organisation the folder of a requester (`agent.clients.requester.identity`).

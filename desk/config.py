@@ -137,7 +137,7 @@ class DeskConfig(Section, frozen=True):
 
 
 def locate() -> Path | None:
-    """Returns the file to read, or None if there is none."""
+    """Returns the file to read, or None if it is missing."""
     if named := os.environ.get(ENVIRONMENT):
         return Path(named)
     return next((path for path in _PLACES if path.is_file()), None)

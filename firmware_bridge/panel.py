@@ -212,7 +212,7 @@ class Panel:
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """Returns the time of the next `on_time` call, from the last call on. None if nothing is pending."""
+        """Returns the time of the next `on_time` call, from the last call on. None if it has nothing pending."""
         due = [level.due_ns(self.rules.debounce_ns) for level in self._inputs.values()]
         due += self._pulses.values()
         if self._held_from_ns is not None:

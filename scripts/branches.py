@@ -2,7 +2,7 @@
 
 It runs only the mirroring tests, so a branch that a scenario happens to pass still counts as missed. A property gets
 ten examples: a branch that only the hundredth one takes counts as missed. It lists the missed lines and branches.
-Exit status 0 only if there are none.
+Exit status 0 only if every branch is taken.
 """
 
 from __future__ import annotations

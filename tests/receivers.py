@@ -77,7 +77,7 @@ class _Server:
         self.go_away()
 
     def go_away(self) -> None:
-        """No one listens at its port any more.  Idempotent."""
+        """Closes its port.  Idempotent."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._server.server_close()

@@ -266,7 +266,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _key_of(folder: StateFolder) -> Any:
-    """Returns the device's key; None if the folder holds data but no readable key."""
+    """Returns the device's key; None if the folder holds data and its key is unreadable."""
     from agent.errors import ConfigurationError
 
     try:

@@ -39,7 +39,7 @@ _EVER_MS = 2**53
 
 @click.group(cls=Group)
 def vault() -> None:
-    """Inspect the vault. These commands need no key, because they open no footage.
+    """Inspect the vault. These commands work without a key, because footage stays sealed.
 
     To open footage: doorward owner open.
     """

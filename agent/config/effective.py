@@ -20,7 +20,7 @@ _NS: Final = 10**9
 
 
 def settings_of(payload: bytes) -> Settings | None:
-    """Reads an owner's statement that the custodian has verified; None if it changes no setting."""
+    """Reads an owner's statement that the custodian has verified; None if it leaves all settings."""
     return strictjson.decode(payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES) if payload else None
 
 

@@ -198,7 +198,7 @@ class EventMachine:
 
     @property
     def next_deadline_ns(self) -> BootNs | None:
-        """Returns the time of the next step if no input comes first, or None if no event is open."""
+        """Returns the time of the next step if it comes before an input, or None outside events."""
         event = self._event
         if event is None:
             return None

@@ -144,7 +144,7 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _person(detection: Mapping[str, Any], *, in_event: bool) -> bool | None:
-    """Returns whether object detection sees a person at the door; None if it gives no answer or is unsure."""
+    """Returns whether object detection sees a person at the door; None while it is silent or unsure."""
     labels = detection.get("labels")
     is_unsure = labels is not None and len(labels) == 0
     if detection.get("state") != "running" or (in_event and is_unsure):

@@ -72,7 +72,7 @@ class PrerollBuffer:
         self._size_bytes = 0
 
     def _second(self) -> int:
-        """Returns the position at which the second-oldest GOP begins, 0 if there is none."""
+        """Returns the position at which the second-oldest GOP begins, or 0."""
         return next((at for at, gop in enumerate(self._gops) if at and gop.begins), 0)
 
     def _is_spare(self, following: int) -> bool:

@@ -37,7 +37,7 @@ class StallDetector:
         self._marks[name] = None
 
     def stuck(self, now_ns: int) -> tuple[str, ...]:
-        """Returns the overdue marks, empty if there are none."""
+        """Returns the overdue marks."""
         return tuple(
             name
             for name, at_ns in self._marks.items()

@@ -132,7 +132,7 @@ class CustodianRuntime:
         self._metrics = make_metrics(configuration, self.status)
         self.page = self._make_page() if configuration.page is not None else None
         self.link = self._make_link(self.page) if self.page is not None else None
-        """The doorbell's end of the link.  None without the page, whose operations it offers."""
+        """The doorbell's end of the link. It offers the page's operations, and is None without a page."""
         self._control = control_server(
             context.folder.control, self.page.answer if self.page is not None else self.custodian.control.answer
         )

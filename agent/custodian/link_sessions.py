@@ -89,11 +89,11 @@ class _LinkConnection:
     ready: deque[tuple[int, bytes]] = field(default_factory=deque)
     """Complete requests that wait for their turn."""
     running: dict[int, int] = field(default_factory=dict)
-    """Streams whose answers are being made, and the bytes of their requests."""
+    """Streams with an answer that is being made, and the bytes of their requests."""
     reserved_bytes: int = 0
     """Room for its answers that are being made."""
     cancelled: set[int] = field(default_factory=set)
-    """Streams in `running` whose answers are dropped."""
+    """Streams in `running`; their answers are dropped."""
 
     @property
     def request_bytes(self) -> int:
@@ -159,14 +159,14 @@ class LinkSessions:
             self._changed.notify_all()
 
     def collect(self, wait_s: float) -> tuple[LinkFrame, ...]:
-        """Returns frames to send, in their order. Returns an empty tuple if there are none for this long."""
+        """Returns frames to send, in their order. Returns an empty tuple after this long."""
         found: list[LinkFrame] = []
         with self._changed:
             self._changed.wait_for(lambda: self._take(found) or self._closed, wait_s)
         return tuple(found)
 
     def on_time(self) -> None:
-        """Ends what is idle, and sessions of keys that no longer count. Call it every few seconds."""
+        """Ends idle sessions, and sessions of removed keys. Call it every few seconds."""
         with self._changed:
             now_s = self._monotonic()
             for name, each in list(self._connections.items()):

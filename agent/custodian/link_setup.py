@@ -32,7 +32,7 @@ def link_sessions(
     page: PageServer,
     remote: RemoteConfig | None,
 ) -> LinkSessions:
-    """`glance_holder`: the browser whose glance key signs with this key."""
+    """`glance_holder`: the browser that signs with this glance key."""
 
     def caller(client: PublicKey) -> Caller | None:
         current = enrolments.current

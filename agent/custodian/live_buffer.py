@@ -145,13 +145,13 @@ class LiveBuffer:
         oldest_s = self._monotonic() - _FRESH_S
         if self._shelf and self._shelf[-1].came_s < oldest_s:
             self._shelf.clear()
-        kept = self._newest_beginning or self._count  # parts whose beginning did not fit are of no use to a new viewer
+        kept = self._newest_beginning or self._count  # a new viewer cannot use parts without their beginning
         while self._shelf and self._shelf[0].came_s < oldest_s and self._shelf[0].number < kept:
             self._shelf.popleft()
 
     @property
     def _newest_beginning(self) -> int:
-        """Its number; 0 if the beginning of the newest GOP is no longer here."""
+        """Its number; 0 if the beginning of the newest GOP was dropped."""
         return next((each.number for each in reversed(self._shelf) if each.begins), 0)
 
     def _has_viewer(self) -> bool:

@@ -41,5 +41,5 @@ class SystemdNotifier:
         if not self._address:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-            # sendto instead of connect: a process whose sandbox forbids connect(2) can still report that it lives.
+            # sendto instead of connect: a process in a sandbox without connect(2) can still report that it lives.
             line.sendto(words.replace("\0", "").encode(), self._address)

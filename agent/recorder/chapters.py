@@ -1,4 +1,4 @@
-"""Begins the manifest's chapters and deletes those that are not needed any more (FORMAT.md, procedure N).
+"""Begins the manifest's chapters and deletes those that are out of use (FORMAT.md, procedure N).
 
 It runs before a record is written, when the newest chapter is full.  The lines that stay are copied as they are.  The
 new chapter becomes durable with them or not at all, and only then the old chapters are deleted.

@@ -8,7 +8,7 @@
 - Live view gives no access to the camera: its GOPs come from the stream that is filmed anyway. A viewer decides only
   what is *sealed*, and cannot start, stop or turn the camera or the microphone.
 - Sound travels with the pictures, sealed in the same file: each part takes what was heard since the part before.
-- A browser whose keys are locked may look with its glance key. Parts are sealed to that key too while it looks, and
+- A browser with locked keys may look with its glance key. Parts are sealed to that key too while it looks, and
   the newest GOP is sealed again when it joins. The custodian says which glance keys look, and the recorder seals to
   those that it knows.
 - Only sealed data leaves the recorder, and the custodian has no key. Only the answers to the control socket and an

@@ -7,7 +7,7 @@
   dropped and counted. (Footage from a file keeps every frame: there the threads wait for each other.)
 - It takes at most a quarter of one core, at a low priority (`step_back`).
 - If networks are missing, after a fault, and while the board is too warm, it answers "labels unknown". An unknown label
-  is neither an error nor a reason to discard footage.
+  is no error, and footage is kept.
 - A visitor is reported once: as a person if one is recognised soon, otherwise as something that moved, "unsure what" if
   frames were examined in vain. A person who is recognised later in the same event is reported then.
 """

@@ -65,7 +65,7 @@ _LOW_BYTES: Final = 4 << 20
 _INDEX_ROW_BYTES: Final = 400
 """One segment in the index, at most."""
 _DANGER_BYTES: Final = 16 << 20
-"""With less free space than this, or than half the floor, holds no longer count, because they would stop recording."""
+"""With less free space than this, or than half the floor, holds end, because they would stop recording."""
 
 
 @dataclass(frozen=True, slots=True)

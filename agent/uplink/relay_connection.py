@@ -3,12 +3,12 @@
     relay ──▶ bus event ──▶ LinkPort.deliver            LinkPort.collect ──▶ bus.publish ──▶ relay
 
 It opens, changes and keeps no frame. This connection is separate from the one for footage requests, so a slow or absent
-relay delays neither uploads nor alerts.
+relay leaves uploads and alerts on time.
 
 - At most `_FRAMES_PER_S` frames go to the custodian, and 64 wait here; the relay keeps or drops the others.
 - Frames to clients wait in the custodian while the relay takes none. If it takes none for `_PATIENCE_S`, the session
   ends.
-- A session whose frame is lost on the way ends at once, and so does every session if the connection ends.
+- A session ends at once if a frame is lost on the way. Every session ends if the connection ends.
 - Without sessions it sends only MQTT pings, whatever happens at the door.
 """
 

@@ -247,7 +247,7 @@ class Uplink(ThreadOwned):
         return self._now() + int(self._uniform(*between_s) * NS_PER_S)
 
     def _carry(self, outgoing: list[tuple[OutboxRecord, bool]]) -> None:
-        """Begins what is new on the list, and stops what is no longer on it."""
+        """Begins what is new on the list, and stops what has left it."""
         listed = {record.disclosure: (record, begun) for record, begun in outgoing}
         for disclosure, transfer in self._transfers.items():
             if disclosure not in listed:

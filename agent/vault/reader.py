@@ -71,7 +71,7 @@ class VaultReader:
         return self._store.read(entry.poster, 0, entry.poster_bytes) if entry.poster else None
 
     def read_sound(self, segment: SegmentId) -> bytes | None:
-        """Returns the sealed sound of `segment`; None if it has none."""
+        """Returns the sealed sound of `segment`; None for a silent one."""
         entry = self._entry(segment)
         return self._store.read(entry.sound, 0, entry.sound_bytes) if entry.sound else None
 

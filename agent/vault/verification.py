@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class VerifyReport:
-    """The result of a comparison, with every difference. `sound` if there is none."""
+    """The result of a comparison, with every difference. `sound` if they agree."""
 
     segments: int = 0
     read_bytes: int = 0

@@ -1,6 +1,6 @@
 """Ground of a polygon that counts: its morphological opening by a disc of 60 m, exact on integers.
 
-A *centre* is a place whose coordinates are multiples of 1e-5 degrees, with its disc of 60 m in the polygon. A
+A *centre* is a place with coordinates that are multiples of 1e-5 degrees, with its disc of 60 m in the polygon. A
 place counts if it lies in the disc of a centre. Therefore a needle or a narrow neck reaches no door: each place counts
 together with all places of a whole disc.
 

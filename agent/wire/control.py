@@ -155,7 +155,7 @@ class _BodyReader:
 
 
 def split_body(sizes: Sequence[int], body: bytes) -> tuple[bytes, ...]:
-    """Returns the blocks of the body, whose lengths are `sizes`.  Raises `FormatError` if they do not add up."""
+    """Returns the blocks of the body, of the lengths `sizes`.  Raises `FormatError` if they do not add up."""
     if sum(sizes) != len(body):
         raise FormatError("sizes: they do not add up to the body.")
     ends = itertools.accumulate(sizes)

@@ -274,7 +274,7 @@ class Receipt(Message, frozen=True, kw_only=True):
     """SHA-256 of part 0 as received, which commits to each part. None while part 0 is incomplete."""
     stored: Annotated[tuple[PartRange, ...], Meta(max_length=_MAX_SPANS)] = ()
     incomplete: Annotated[tuple[PartMissing, ...], Meta(max_length=_MAX_SPANS)] = ()
-    """Parts that are neither stored nor incomplete have not begun to arrive."""
+    """The other parts, which are still to arrive."""
     question: Sequence | None = None
     """Number of the newest init that the requester had read. MQTT keeps the order, so the receipt counts all data that
     the device sent before that init and the broker did not drop. Only a receipt with the newest number says what is

@@ -246,7 +246,7 @@ def _checked(topic: str) -> str:
 
 
 def requester_of(common_name: str) -> str:
-    """Returns the requester whose rights a certificate with this common name has: the part before the dot.
+    """Returns the requester that a certificate with this common name acts for: the part before the dot.
 
     `rijnstad-police.desk-2` is a worker of `rijnstad-police`. A requester id has no dot, so no worker's name is one.
     Raises `FormatError` for another name, and for the form of a device's key id.

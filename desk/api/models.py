@@ -33,7 +33,7 @@ class ApiToken(models.Model):
 
     @property
     def works(self) -> bool:
-        """True if the token has neither expired nor been revoked."""
+        """True until the token expires or is revoked."""
         return self.revoked_at is None and timezone.now() < self.expires_at
 
 

@@ -2,7 +2,7 @@
 
     curl -H "Authorization: Bearer doorward-desk-…" https://desk.example/api/v1/cases
 
-It carries no footage but in an export, and an export is in the custody log before its first byte leaves. Objects of
+Only an export carries footage, and it is in the custody log before its first byte leaves. Objects of
 other organisations are 404. A list goes on with `after`, the `id` of its last item.
 """
 

@@ -90,7 +90,7 @@ def question_of(draft: Draft, not_after_s: int) -> RequestDraft:
 
 @transaction.atomic
 def case_of(organisation: Organisation, number: str, person: Person, title: str) -> Case:
-    """Returns the case of that number, and opens it if there is none."""
+    """Returns the case of that number, and opens it if it is new."""
     case, is_new = Case.objects.get_or_create(
         organisation=organisation, number=number, defaults={"created_by": person, "title": title}
     )
@@ -119,7 +119,7 @@ def save(draft: Draft, person: Person, roles: frozenset[Role]) -> Draft:
 
 
 def submit(draft: Draft, person: Person, roles: frozenset[Role], content: str) -> Draft:
-    """Submits the draft. Without the rule of two persons the author approves it in the same step."""
+    """Submits the draft. If one person is enough, the author approves it in the same step."""
     draft = _take(draft, Step.SUBMIT, person, roles, content=content)
     if not draft.organisation.two_person_rule:
         return approve(draft, person, roles, content)
@@ -177,9 +177,9 @@ def withdraw(draft: Draft, person: Person, roles: frozenset[Role], remark: str) 
 
 
 def refresh(organisation: Organisation, now: datetime.datetime) -> None:
-    """Ends requests whose last day is over, and notes those that the broker has.
+    """Ends requests after their last day, and notes those that the broker has.
 
-    The receiving service notes a publication itself, and logs it. This is for one that a crash kept from its row.
+    The receiving service notes a publication itself, and logs it. A crash can come before its note: `refresh` adds it.
     """
     signed = list(Draft.objects.filter(organisation=organisation, state=State.SIGNED))
     requester = requester_of(organisation) if signed else None
@@ -192,7 +192,7 @@ def refresh(organisation: Organisation, now: datetime.datetime) -> None:
 
 
 def expire_due(organisation: Organisation, now_s: int) -> None:
-    """Ends requests whose last day to answer is over."""
+    """Ends requests after the last day to answer."""
     due = Draft.objects.filter(
         organisation=organisation, state__in=(State.SIGNED, State.PUBLISHED), not_after_s__lt=now_s
     )

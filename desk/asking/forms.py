@@ -98,7 +98,7 @@ class RequestForm(AreaForm):
         return Question(self.area, from_s, to_s, not_after_s, values.get("case", ""), values.get("retention_days"))
 
     def write_to(self, draft: Draft, person: Person) -> Draft:
-        """Puts the words into a draft, which is not stored yet. Makes the case if there is none of that number."""
+        """Puts the words into a draft, for the caller to store. Makes the case if its number is new."""
         values = self.cleaned_data
         draft.case = case_of(self.organisation, values["case"], person, incident_name(values["incident"]))
         draft.organisation, draft.author = self.organisation, person

@@ -97,7 +97,7 @@ ONWARD: Final = {
     "records": _("anyone who asks for it under a public records law"),
     "appeal": _("the public, to find people or witnesses"),
 }
-"""Parties to whom law or policy may make a requester pass footage on (`wire.fields.OnwardKind`)."""
+"""Parties that law or policy may make a requester pass footage on to (`wire.fields.OnwardKind`)."""
 
 _USUAL_ONWARD: Final = {
     "police": ("court", "defence"),

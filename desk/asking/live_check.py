@@ -85,7 +85,7 @@ class CheckFinding:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Content of the form. A part that is missing or unreadable is None, and is not judged."""
+    """Content of the form. A part that is missing or unreadable is None, and is left out of the check."""
 
     area: Area | None = None
     from_s: int | None = None
@@ -105,7 +105,7 @@ class Asked:
     case: str
     asked_s: int
     answered: bool = False
-    """Doors count it against the same time only as long as it is unanswered. The desk cannot see a silent no."""
+    """Doors count it against the same time while it is unanswered. A silent no is invisible at the desk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Draft(models.Model):
     days = models.PositiveSmallIntegerField(_("days to answer"), default=7)
     retention_days = models.PositiveSmallIntegerField(_("days to keep footage"), null=True, blank=True)
     onward = models.JSONField(_("passed on to"), default=list, blank=True)
-    """Kinds of parties (`wire.fields.OnwardKind`) to whom law or policy may make the organisation pass footage on."""
+    """Kinds of parties (`wire.fields.OnwardKind`) that law or policy may make the organisation pass footage on to."""
     onward_basis = models.CharField(_("law or policy"), max_length=120, blank=True)
     language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
     state = models.CharField(max_length=12, choices=STATES, default="draft", db_index=True)
@@ -82,7 +82,7 @@ class Draft(models.Model):
 
 
 class Template(models.Model):
-    """Prepared words for one kind of incident. Without an organisation, it is for all."""
+    """Prepared words for one kind of incident: for one organisation, or for all if it is None."""
 
     organisation = models.ForeignKey(
         Organisation, null=True, blank=True, on_delete=models.CASCADE, related_name="templates"

@@ -1,7 +1,7 @@
 """Places of an organisation: names with positions from its own file, searched at the desk and nowhere else. No I/O.
 
 The file is CSV with the columns name, latitude and longitude, or GeoJSON with points that have a `name`. Names are
-cleaned like all words of a request, so that none of them can act as markup, as a link or as a formula.
+cleaned like all words of a request, so that they stay text: markup, links and formulas in them do nothing.
 """
 
 from __future__ import annotations

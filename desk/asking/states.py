@@ -54,7 +54,7 @@ class Step(enum.StrEnum):
 
 
 ENDED: Final = frozenset({State.WITHDRAWN, State.EXPIRED, State.DELETED})
-"""States in which doors answer no longer."""
+"""States in which doors have stopped answering."""
 
 _TRANSITIONS: Final[Mapping[tuple[State, Step], State]] = MappingProxyType(
     {
@@ -84,7 +84,7 @@ _WRITERS: Final = frozenset({Role.ASKER, Role.SUPERVISOR})
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person with its roles in the organisation. No person stands for the desk itself."""
+    """A person with their roles in the organisation. If `person` is None, the desk itself acts."""
 
     person: int | None
     roles: frozenset[Role] = frozenset()

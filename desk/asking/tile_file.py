@@ -37,7 +37,7 @@ def tile_file(request: DeskRequest) -> HttpResponse:
     except UnsatisfiableRangeError:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size_bytes}"})
     if asked is None or asked.size_bytes > _LONGEST_BYTES:
-        # The whole file may be gigabytes, and no map asks for it.
+        # The whole file may be gigabytes, and a map asks for ranges only.
         return HttpResponse("Ask for a range.", status=400, content_type="text/plain")
     with path.open("rb") as file:
         file.seek(asked.first)

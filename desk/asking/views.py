@@ -149,7 +149,7 @@ def _form(request: DeskRequest, draft: Draft | None) -> HttpResponse:
 
 
 def _like(request: DeskRequest) -> Draft | None:
-    """Returns the request whose words a new one takes over, if the address names one."""
+    """Returns the request that a new one takes its words from, if the address names one."""
     number = request.GET.get("like", "")
     return get_in(request.organisation, Draft, number_in(number)) if number else None
 
@@ -269,7 +269,7 @@ def _owner_view(draft: Draft, request: DeskRequest, now_s: int) -> OwnerView | N
 @require_POST
 @needs(Action.WRITE_REQUESTS)
 def submit_request(request: DeskRequest, pk: int) -> HttpResponse:
-    """The author submits the draft. Without the rule of two persons it is signed at once."""
+    """The author submits the draft. If one person is enough, it is signed at once."""
     return _step(request, pk, lambda draft: drafts.submit(draft, request.user, request.roles, _content(request)))
 
 

@@ -1,7 +1,7 @@
 """Opened films and stills for the viewer, in memory, for as long as people watch.
 
 An answer is verified as a whole before any of it is shown, which takes seconds for a large one. So it stays open for
-some minutes after its last use, for a few answers at a time. The opened media lies in a private folder on the file
+some minutes after its last use. A few answers are open at a time. The opened media lies in a private folder on the file
 system in memory (`/dev/shm`). A killed process cannot wipe its folder, so the next start wipes each folder without a
 living owner.
 """
@@ -61,7 +61,7 @@ def _locked_folder(memory: Path) -> tuple[Path, IO[bytes]]:
 
 
 def _wipe_orphans(memory: Path) -> None:
-    """Wipes the folders of this user whose process has ended: the kernel released their locks."""
+    """Wipes this user's folders of ended processes: the kernel released their locks."""
     for folder in memory.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             if folder.stat().st_uid != os.getuid():

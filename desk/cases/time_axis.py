@@ -217,7 +217,7 @@ def overlaps(axis: TimeAxis) -> tuple[Overlap, ...]:
 
 
 def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Returns the same time as spans that neither touch nor overlap, in order. Drops empty ones."""
+    """Returns the same time as separate spans, in order. Joins those that touch, drops empty ones."""
     found: list[Span] = []
     for span in sorted(each for each in spans if each.length_ms > 0):
         if found and span.from_ms <= found[-1].to_ms:

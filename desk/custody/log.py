@@ -144,7 +144,7 @@ def extract(organisation: Organisation, rows: Iterable[Entry]) -> bytes:
 
 def _name_of(actor: Person | str) -> str:
     """Returns name and address of a person. The address stays whole, and only the address has angle brackets: people
-    choose their names, and a name must neither push the address out of the entry nor look like another address."""
+    choose their names, and a long name must leave the address in the entry, and cannot look like another address."""
     if not isinstance(actor, Person):
         return actor
     address = f"<{actor.email[: _TEXT_LIMITS['actor'] - 2]}>"

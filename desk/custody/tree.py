@@ -1,4 +1,4 @@
-"""The Merkle tree of a log whose entries are rows of a database: each row keeps the nodes that its entry completed.
+"""The Merkle tree of a log in a database: each entry is a row, which keeps the nodes that the entry completed.
 
 Entry `i` completes one perfect subtree for each trailing zero bit of `i + 1`, so a log of n entries stores fewer than n
 nodes. Proofs then read about log²(n) rows, whatever the size of the log.

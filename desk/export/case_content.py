@@ -50,7 +50,7 @@ class AskedRequest:
 
     request_id: str
     request: FootageRequest | None
-    """None if the organisation's folder no longer has it."""
+    """None if the organisation's folder has lost it."""
     asked_by: Person | None
     approved_by: Person | None
     approved_at: datetime.datetime | None

@@ -44,7 +44,7 @@ class GuestLink(models.Model):
 
     @property
     def works(self) -> bool:
-        """True if the link has neither expired nor been revoked."""
+        """True until the link expires or is revoked."""
         return self.revoked_at is None and timezone.now() < self.expires_at
 
     @property

@@ -60,7 +60,7 @@ def needs(
 ) -> Callable[
     [Callable[Concatenate[DeskRequest, P], HttpResponseBase]], Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 ]:
-    """Lets only people in whose organisation a role of theirs may do `action` reach the view."""
+    """Lets a person reach the view only if a role of theirs in the organisation may do `action`."""
 
     def decorate(
         view: Callable[Concatenate[DeskRequest, P], HttpResponseBase],

@@ -2,7 +2,7 @@
 
 The folder of the requester is the truth about what arrived, and these rows follow it. A kill between a file and its row
 leaves a folder without a row, which `reconcile` writes at the next start. A report may come twice: an answer has one
-row, found by the id of its disclosure, and an answer that is complete or deleted does not change any more.
+row, found by the id of its disclosure, and an answer that is complete or deleted stays as it is.
 """
 
 from __future__ import annotations

@@ -57,5 +57,5 @@ class Bulletin(models.Model):
 
     @property
     def until(self) -> datetime.datetime | None:
-        """Returns the moment from which doors no longer show it."""
+        """Returns the moment from which doors hide it."""
         return None if self.not_after_s is None else datetime.datetime.fromtimestamp(self.not_after_s, datetime.UTC)

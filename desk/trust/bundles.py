@@ -150,7 +150,7 @@ def compare(old: Sequence[RequesterEntry], new: Sequence[RequesterEntry]) -> Dif
 
 
 def reminders(entries: Sequence[RequesterEntry], now_s: int) -> list[Reminder]:
-    """Returns the requesters whose last key has ended or ends within 60 days, the first to end first."""
+    """Returns the requesters with a last key that has ended or ends within 60 days, the first to end first."""
     found = []
     for entry in entries:
         until_s = max((key.until_s for key in entry.keys if not key.revoked), default=0)

@@ -1,7 +1,7 @@
 """The signing key of a trust root: in the PKCS#11 token of `desk.toml`, or in a file sealed with a passphrase (age).
 
-The desk opens the file for one signature and forgets the key. The passphrase is stored nowhere. A key in a token never
-leaves it.
+The desk opens the file for one signature and forgets the key. The passphrase is stored nowhere. A key in a token stays
+there.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def _listed_by_tool() -> list[str]:
 
 
 def _listed_by_library() -> list[str]:
-    """Returns the list of libcamera's binding, whose log goes to standard error."""
+    """Returns the list of libcamera's binding. Its log goes to standard error."""
     lines = _said([_PYTHON, "-I", "-c", _ASK]).splitlines()
     try:
         found = json.loads(lines[-1]) if lines else []

@@ -99,7 +99,7 @@ class Versions:
         self._point(self._places.current, name)
 
     def roll_back(self) -> str | None:
-        """Switches back to the version before. Returns None if there is none."""
+        """Switches back to the version before. Returns None for the first version."""
         before = self.previous()
         if before is None or not self.is_complete(before):
             return None

@@ -71,7 +71,7 @@ def street(path: Path) -> Path:
 
 @contextmanager
 def a_home_to_leave(folder: Path) -> Iterator[AwayHome]:
-    """A doorbell with a microphone and a speaker, both files, and Ana's phone, whose microphone plays a tone."""
+    """A doorbell with a microphone and a speaker, both files, and Ana's phone with a microphone that plays a tone."""
     film, ear = street(folder / "film.mp4"), beeps(folder / "beeps.wav", 60)
     speaker = f'\n[alerts]\n[speaker]\nkind = "file"\npath = "{folder / "heard.wav"}"\nvolume = 100\n'
     voice = f"--use-file-for-fake-audio-capture={spoken(folder / 'spoken.wav')}"

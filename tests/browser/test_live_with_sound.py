@@ -70,7 +70,7 @@ def flashes(path: Path, gop: int) -> Path:
 
 @contextmanager
 def filming(folder: Path, *, microphone: Path | None = None, gop: int = 20) -> Iterator[tuple[House, Phones]]:
-    """The phones of a home whose owner ana watches a film live."""
+    """The phones of a home; its owner ana watches a film live."""
     film = flashes(folder / "flashes.mp4", gop)
     ear = (lambda: FileMicrophone(microphone, paced=True)) if microphone else None
     with a_house(folder, None, open_microphone=ear) as house, phones(house, folder) as people:

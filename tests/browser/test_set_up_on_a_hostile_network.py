@@ -134,7 +134,7 @@ def test_a_doorbell_that_was_replaced_by_one_of_the_same_name_is_explained_and_c
                         height=height,
                         to=str(screenshots / f"replaced-doorbell-{view}-{scheme}.png"),
                     )
-            # By name: neither HSTS nor the old program's worker stands between a person and the new authority.
+            # By name: HSTS and the old program's worker leave the way to the new authority open.
             shown = phone.run(
                 """await pages.ana.getByRole("link", {name: "Get the new doorbell's authority"}).click();
                    await pages.ana.getByRole("link", {name: "Download the authority"}).waitFor();

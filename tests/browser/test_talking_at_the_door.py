@@ -41,7 +41,7 @@ def spoken(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class TalkingHome:
-    """A doorbell with a speaker that is a file, and Ana's browser, whose microphone plays a tone."""
+    """A doorbell with a speaker that is a file, and Ana's browser with a microphone that plays a tone."""
 
     house: House
     people: Phones

@@ -156,7 +156,7 @@ def test_a_ring_shows_who_is_there_in_the_notification_and_to_nobody_in_between(
         assert picture.shape == (120, 160, 3)
         assert picture.std() > 20
         (screenshots / "notification.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-        # The uplink's memory and the queue hold neither the picture nor its first bytes.
+        # The picture and its first bytes are absent from the uplink's memory and the queue.
         for path in (tmp_path / "state").rglob("*"):
             if path.is_file():
                 assert webp[12:60] not in path.read_bytes(), path

@@ -1,7 +1,7 @@
 """`python -m tests.crash.takes_nothing KIND FOLDER`: a doorbell that starts on a disk that takes nothing.  Root's.
 
 Run it in its own mount namespace.  A file system is mounted in FOLDER.  A first doorbell films and is killed.  The
-file system takes nothing any more.  A second doorbell starts on it and is looked at.  The file system takes everything
+file system takes no more writes.  A second doorbell starts on it and is looked at.  The file system takes everything
 again.  Prints what was seen as one JSON document.  Each doorbell is a process, for one of them ended in SIGBUS.
 """
 

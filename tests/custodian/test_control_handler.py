@@ -1,4 +1,4 @@
-"""An owner's client reads what is stored as it was signed and sealed, and nothing of what is no longer there."""
+"""An owner's client reads what is stored as it was signed and sealed, and nothing that was deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The custodian's process: what it serves to whom, what it says of itself, and that it keeps the time."""
+"""The custodian's process: what it serves to which process, what it says about itself, and that it keeps the time."""
 
 from __future__ import annotations
 

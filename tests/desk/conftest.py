@@ -74,5 +74,5 @@ def agency(data: Path) -> Agency:
 
 @pytest.fixture
 def other_agency(data: Path) -> Agency:
-    """Another organisation on the same desk, whose people must never see Rijnstad's."""
+    """Another organisation on the same desk. Its people must never see Rijnstad's."""
     return make_agency("waterland-police", "Waterland Police")

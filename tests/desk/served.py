@@ -38,7 +38,7 @@ class ServedDesk:
         self.address = f"https://localhost:{port}"
 
     def kill(self) -> None:
-        """As a power cut of the service: no chance to finish anything."""
+        """Ends the service as a power cut does, in the middle of its work."""
         self.killed = True
         self._process.kill()
         self._process.wait()

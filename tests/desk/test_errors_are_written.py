@@ -1,4 +1,4 @@
-"""A fault of the desk leaves a line for its operator, and words without details for its user."""
+"""A fault of the desk leaves a line for its operator, and plain words for its user."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def bulletin(agency: Agency) -> dict[str, Any]:
 
 
 def member(agency: Agency) -> dict[str, Any]:
-    """A person without other work, because some routes take the person out of the organisation."""
+    """A person for this route alone, because some routes take the person out of the organisation."""
     person = make_person(f"{secrets.token_hex(4)}@rijnstad.example")
     Membership.objects.create(organisation=agency.organisation, person=person, role=Role.VIEWER)
     return {"pk": person.pk}

@@ -1,6 +1,6 @@
 """Every parser that reads what another person wrote, each with examples of what it is meant to read.
 
-A target takes bytes and may raise nothing but our own errors; some check more.  `run.py` feeds them what
+A target takes bytes and may raise only our own errors; some check more.  `run.py` feeds them what
 coverage-guided fuzzing finds, `test_parsers_on_the_corpus.py` the examples and everything that was ever found.
 """
 

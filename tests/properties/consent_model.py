@@ -482,7 +482,7 @@ class World:
                 self._confirm()
 
     def _state_now(self, by: Any) -> None:
-        """A statement that does nothing else: there is no such request."""
+        """A statement without another effect: its request is unknown."""
         now_ms = self.door.clock.now().utc_ns // 10**6
         said = {**stated(), "owner_time_ms": now_ms, "nonce": "e" * 32, "request": "00" * 32}
         self._take(signed(Denial(**said), by))
@@ -798,7 +798,7 @@ class Exploration:
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """Within, what depends on nothing but bytes is worked out once: parsing, keys, signatures."""
+    """Inside, results that depend on bytes alone are worked out once: parsing, keys, signatures."""
     decode, encode = strictjson.decode, strictjson.encode
     decoded, encoded = functools.lru_cache(4096)(decode), functools.lru_cache(4096)(encode)
 

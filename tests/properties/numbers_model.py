@@ -1,6 +1,6 @@
 """The world of `consent_model` with the numbers that the doorbell gives out for its owners' statements (decision 0020).
 
-Two owners sign statements whose effects contradict each other. The channel to the doorbell may hold a statement back,
+Two owners sign statements with contradicting effects. The channel to the doorbell may hold a statement back,
 deliver it twice, or deliver it after a later one. This world keeps its own account of the numbers that count, and
 compares both directions: a number that does not count has no effect, and a number that counts has one.
 """

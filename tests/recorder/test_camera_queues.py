@@ -26,7 +26,7 @@ def frame(number: int) -> LumaFrame:
 
 
 def coloured(at_ms: int, buffer: np.ndarray) -> LumaFrame:
-    """A frame whose picture is copied from the camera's buffer only on request."""
+    """A frame. Its picture is copied from the camera's buffer only on request."""
     return LumaFrame(np.zeros((32, 32), np.uint8), BootNs(at_ms * 1_000_000), picture=buffer.copy)
 
 

@@ -1,4 +1,4 @@
-"""The index is copied once a day, and a copy that fails ends neither the thread nor the recording."""
+"""The index is copied once a day, and thread and recording survive a copy that fails."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_an_alert_that_the_custodian_refuses_ends_no_thread_and_is_not_sent_agai
 
 @pytest.fixture
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Segments of an earlier process, whose index is lost. It is made again four lines at a time."""
+    """Segments of an earlier process, with a lost index. It is made again four lines at a time."""
     monkeypatch.setattr(composition, "_SLICE_S", 0.0)
     monkeypatch.setattr(replay, "_BATCH", 4)
     before = make_vault(RealDisk(), root=tmp_path / "vault")

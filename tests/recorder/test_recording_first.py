@@ -44,7 +44,7 @@ def begun(tmp_path: Path) -> Iterator[Callable[[], TestVault]]:
 
 @pytest.fixture
 def lost(begun: Callable[[], TestVault], tmp_path: Path) -> TestVault:
-    """A vault with 40 segments, five of them deleted, whose index is gone."""
+    """A vault with 40 segments, five of them deleted, without its index."""
     before = begun()
     before.vault.start()
     ids = [before.record(b"") for _ in range(STORED)]
@@ -165,7 +165,7 @@ def test_an_index_that_is_ruined_while_recording_does_not_hold_up_the_writer(los
 
 @pytest.fixture
 def story(monkeypatch: pytest.MonkeyPatch) -> Story:
-    """A writer with the memory of ten pictures, on a vault whose index is gone."""
+    """A writer with the memory of ten pictures, on a vault without its index."""
     story = Story(monkeypatch)
     for _ in range(STORED):
         story.tested.record(box(b"mdat", bytes(GOP_BYTES - 8)))

@@ -438,7 +438,7 @@ def test_who_follows_a_manifest_with_a_ruined_index_of_its_own_makes_it_anew_at_
 def test_an_index_that_was_made_anew_by_half_is_not_taken_for_a_whole_one(
     tested: TestVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A segment that it lost is neither held nor shared: a custodian must see all or none of it."""
+    """A lost segment cannot be held or shared: a custodian must see all of it or nothing."""
     ids = [tested.record() for _ in range(40)]
     own = SqliteIndex(tmp_path / "own.sqlite")
     following = FollowingIndex(tested.log, own)

@@ -1,4 +1,4 @@
-"""A device that does nothing but alert, as a separate process: so that a test can kill it at any moment.
+"""A device that only alerts, as a separate process: so that a test can kill it at any moment.
 
 `python -m tests.scenarios.alerts_device QUEUE NAME=URL … ` raises the news named on each line of standard input, and
 answers each with "ok" when it is in the queue.

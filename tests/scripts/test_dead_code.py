@@ -59,7 +59,7 @@ READ_BY_TESTS = {
 """Names that only tests read, with the reason to keep them."""
 
 WHOLE_STRUCTS = {"BoardHealth", "BoardState", "RequestSummary"}
-"""Classes whose fields travel as a whole to another process or to the page."""
+"""Classes that travel with all fields to another process or to the page."""
 
 
 def files(folders: tuple[str, ...], *patterns: str) -> list[Path]:

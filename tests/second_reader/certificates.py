@@ -10,7 +10,7 @@ _ENDS = string.ascii_lowercase + string.digits
 
 
 def requester_of(common_name: str) -> str | None:
-    """The requester whose rights the holder has. None if it is no such name."""
+    """The requester that the holder acts for. None for another kind of name."""
     requester, dot, worker = common_name.partition(".")
     if not _plain(requester, 32) or (dot and not _plain(worker, 31)):
         return None

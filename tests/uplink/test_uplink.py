@@ -136,7 +136,7 @@ class Asker:
     questions: int = 0
     aborted: bool = False
     cleared: bool = False
-    """Nothing is asked any more."""
+    """True after the question was cleared."""
     tokens: int = 0
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ def status_here(configuration: Configuration) -> Mapping[str, Any]:
 
 
 def camera_in_use(status: Mapping[str, Any], configuration: Configuration) -> Finding | None:
-    """Returns the running recorder's view of the camera; None if no recorder uses it."""
+    """Returns the running recorder's view of the camera, or None."""
     recorder = status.get("recorder") or {}
     state, detail = str(recorder.get("state", "")), str(recorder.get("detail", ""))
     if state in ("watching", "recording"):

@@ -1,7 +1,7 @@
 """Makes the certificates of a broker and its clients: three authorities, one broker, any number of named clients.
 
 Each role has an authority, because the authority *is* the role: the broker gives a client the rights of the listener
-whose authority signed its certificate (`config/mosquitto/`). Rules:
+with a certificate that its authority signed (`config/mosquitto/`). Rules:
 
 - ECDSA P-256, because managed brokers accept it and reject Ed25519; SHA-256; serial numbers of 160 random bits.
 - An authority signs end entities only (path length 0). A broker certificate is invalid for a client, and the reverse.

@@ -67,7 +67,7 @@ class PrivateBroker:
     def start(self) -> None:
         """Starts the broker and waits until it runs.
 
-        Raises `ConfigurationError` if mosquitto is not installed, `NetworkError` if it does not start.
+        Raises `ConfigurationError` if mosquitto is missing, `NetworkError` if it fails to start.
         """
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path=_SEARCH_PATH)
         if program is None:

@@ -2,7 +2,7 @@
 
 It runs on the machine with the owner's keys and talks to a device over its control socket (`link`). It trusts only data
 that the device signed, and only if a later signature could not have forged it. A stolen or altered doorbell can refuse
-to answer. It can neither invent footage nor obtain the keys of footage that the owner did not review.
+to answer. It cannot invent footage, and gets keys only of footage that the owner reviewed.
 
     keys             the owner's keys in a folder (0600, optionally with a passphrase); `recovery_kit`, the key on paper
     known_devices    the last known state of each device, which may only go forwards

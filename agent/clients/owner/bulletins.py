@@ -33,7 +33,7 @@ class PostedBulletin:
 
 
 def read_bulletins(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> tuple[PostedBulletin, ...]:
-    """Returns the valid bulletins, newest first. If a requester is no longer trusted, its bulletins are left out."""
+    """Returns the valid bulletins, newest first. Bulletins of a requester that lost the trust are left out."""
     met = sync(link, keys)
     now_s = clock() // _MS_PER_S
     store = trust_state(link, keys, met).store

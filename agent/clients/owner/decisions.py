@@ -243,7 +243,7 @@ def _file_of(segment: ReviewedSegment) -> ChosenFile:
 
 
 def _without(choice: ShareChoice, failed: set[tuple[StoredFile, str]]) -> ShareChoice:
-    """Returns the choice without the files that cannot be shared. A segment whose sound fails goes with its sound."""
+    """Returns the choice of files that can be shared. A segment goes with its sound if the sound fails."""
     segments = {name for file, name in failed if file is not POSTER}
     posters = {name for file, name in failed if file is POSTER}
     return replace(

@@ -80,7 +80,7 @@ def enrol(
     """Enrols this owner, or changes the list of owners: `add` others by their cards, `remove` by name.
 
     `approvals`: the number of owners who must approve; None keeps the present number (1 at first). `kit_decides`:
-    whether the recovery kit may replace lost keys; None keeps the present rule (no at first). An owner whom another
+    whether the recovery kit may replace lost keys; None keeps the present rule (no at first). An owner that another
     owner added opens their test by calling this function on their machine.
 
     Raises `ConfigurationError` for keys that do not fit together, `OpenError` if a test does not open.

@@ -77,7 +77,7 @@ class OwnerSession:
         self._reader.start()
 
     def exchange(self, request: Frame) -> Frame:
-        """Returns the device's answer, a refusal included. Raises `NetworkError` if there is none."""
+        """Returns the device's answer, a refusal included. Raises `NetworkError` if it stays away."""
         waiting = _Waiting(bytearray(), threading.Event())
         data = write_frame(request)
         with self._lock:

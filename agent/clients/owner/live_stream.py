@@ -42,7 +42,7 @@ class LiveGop:
 
 
 def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> Iterator[tuple[LiveGop, ...]]:
-    """Yields the new GOPs without end; an empty tuple if there are none at the moment.
+    """Yields the new GOPs for ever; an empty tuple while the device has nothing new.
 
     Raises `OpenError` if a GOP is from another device, out of order, or too old.
     """

@@ -177,7 +177,7 @@ def _opener(media: ConfinedMedia | None) -> Iterator[ConfinedMedia]:
 def _join(
     confined: ConfinedMedia, films: Sequence[bytes], heard: Sequence[bytes | None], out: Path, notes: list[str]
 ) -> tuple[Path | None, float]:
-    """Returns the video, or the first one if the segments need several files; None if no segment is a video."""
+    """Returns the video, or the first one if the segments need several files; None without a video."""
     try:
         return out, _write_video(confined, films, heard, out)
     except FormatError as error:

@@ -59,7 +59,7 @@ def learn_route(channel: DeviceChannel, keys: OwnerKeys, ca: str = "") -> RelayR
 
 
 def route_to(folder: Path, name: str) -> RelayRoute:
-    """Returns the route to the doorbell of this name. Raises `ConfigurationError` if there is none."""
+    """Returns the route to the doorbell of this name. Raises `ConfigurationError` if it is unknown."""
     routes = _load(folder)
     found = [each for each in routes if each.name == name]
     if len(found) == 1:

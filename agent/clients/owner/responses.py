@@ -123,6 +123,6 @@ def _require_recorded(items: Iterable[SealedItem], payloads: Mapping[str, str | 
 
 
 def _payloads(kind: PartKind, records: Mapping[str, SignedRecord]) -> dict[str, str | None]:
-    """Returns the hash of each segment's sealed content of that kind, or None if it has none."""
+    """Returns the hash of each segment's sealed content of that kind, or None if it is missing."""
     files = {name: stored_file(kind, record) for name, record in records.items()}
     return {name: None if file is None else file.sha256_payload for name, file in files.items()}

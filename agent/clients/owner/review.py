@@ -171,7 +171,7 @@ class RequestReview:
         return open_captured(signed, data, self._keys.identities, device=self.device.id)
 
     def poster(self, clip: ReviewedClip, link: DeviceChannel | None = None) -> bytes | None:
-        """Returns the JPEG of a clip, opened and verified; None if it has none."""
+        """Returns the JPEG of a clip, opened and verified; None if it is missing."""
         first = clip.poster_of
         if first is None:
             return None
@@ -179,7 +179,7 @@ class RequestReview:
         return open_poster(first.signed, data, self._keys.identities, device=self.device.id).image
 
     def sound(self, segment: str, link: DeviceChannel | None = None) -> bytes | None:
-        """Returns the sound of a matching segment, opened and verified; None if it has none."""
+        """Returns the sound of a matching segment, opened and verified; None for a silent one."""
         found = self._find(segment)
         if not found.has_sound:
             return None

@@ -5,7 +5,7 @@ The device stores and shows the owners' signed approvals. This machine verifies 
 - The ledger names the valid approval by its hash, and the request it answers. `read_ledger` has verified the ledger.
 - An owner signed that approval. If the ledger names a first approval, a second owner's signature must exist too.
 - The device signed a record of each item at capture, with the hash of the payload that the approval names. The record
-  gives the item's time, even if the footage is no longer stored.
+  gives the item's time, even after the footage was deleted.
 
 Two facts rest on the device's word alone: whether a file is still stored, and that it no longer has an older approval
 (it keeps the newest).

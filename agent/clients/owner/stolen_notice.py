@@ -23,7 +23,7 @@ _MS_PER_S = 1000
 def stolen_notice(keys: OwnerKeys, device_id: str, since_s: int | None = None, *, clock: Clock = wall_ms) -> bytes:
     """Returns the notice. `since_s`: the time of the theft; now, if not given.
 
-    Raises `ConfigurationError` if this machine does not know the doorbell, or if these keys are not an owner's.
+    Raises `ConfigurationError` if the doorbell is unknown to this machine, or these keys are no owner's.
     """
     known = keys.memory.device(device_id)
     if known is None:

@@ -139,7 +139,7 @@ class AnswerIndex:
         self._index.write(lambda to: _store(to, _on_disk(AnswerFolder(self._folder, disclosure)), disclosure))
 
     def remove(self, disclosure: str) -> None:
-        """Forgets an answer that is kept no longer."""
+        """Forgets an answer after its time."""
         self._index.write(lambda to: _store(to, None, disclosure))
 
     def deleted(self, disclosure: str, now_ms: int) -> None:
@@ -156,11 +156,11 @@ class AnswerIndex:
     # Several answers
 
     def to_request(self, request_id: str) -> list[ReceivedAnswer]:
-        """Returns the answers to a request, without deleted ones."""
+        """Returns the answers to a request, except deleted ones."""
         return self._select("WHERE request = ? AND state <> 'deleted'", request_id)
 
     def beginning_with(self, beginning: str, limit: int = _MOST_PAGE) -> list[ReceivedAnswer]:
-        """Returns answers whose id begins so, without deleted ones and tips, in order, at most `limit`."""
+        """Returns answers with that beginning of their id, except deleted ones and tips, in order, at most `limit`."""
         return self._select(
             "WHERE disclosure >= ? AND disclosure < ? AND state <> 'deleted' AND device <> ? "
             "ORDER BY disclosure LIMIT ?",

@@ -20,7 +20,7 @@ __all__ = ["render_certificate"]
 
 
 def render_certificate(verification: Verification, *, now_s: int) -> str | None:
-    """Returns one HTML page to print. None if a check failed or no file was shared."""
+    """Returns one HTML page to print. None if a check failed or the answer holds no file."""
     if not verification.ok or verification.disclosed is None or not verification.items:
         return None
     return template("certificate.html").render(

@@ -156,7 +156,7 @@ class Verification:
     statements: bytes = b""
     """The signed manifest as it was opened."""
     receipt: Receipt | None = None
-    """Our signed receipt with its retention statement. None if the folder has none."""
+    """Our signed receipt with its retention statement. None if the folder lacks it."""
     door: DoorbellHistory = field(default_factory=DoorbellHistory)
     """Earlier observations of the doorbell."""
 

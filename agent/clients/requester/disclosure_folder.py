@@ -91,7 +91,7 @@ class AnswerFolder:
         files.write(self.path / DisclosureOrigin.FILE, strictjson.encode(origin))
 
     def origin(self) -> DisclosureOrigin | None:
-        """Returns None if there is no such disclosure, or none of its files was durable."""
+        """Returns None if the disclosure is unknown, or before one of its files is durable."""
         return self._note(DisclosureOrigin)
 
     def outcome(self) -> ReceiveOutcome | None:
@@ -139,7 +139,7 @@ class AnswerFolder:
             files.write(self.path / "receipt.dsse", data)
 
     def receipt(self) -> bytes | None:
-        """Returns the envelope of the closing receipt. None if there is none."""
+        """Returns the envelope of the closing receipt. None if it is missing."""
         return files.read_if_there(self.path / "receipt.dsse", REQUEST_ENVELOPE_LIMIT_BYTES)
 
     # Parts

@@ -167,7 +167,7 @@ class Requester:
 
     @classmethod
     def open(cls, folder: Path, signer: Signer | None = None, index: RequesterIndex | None = None) -> Self:
-        """Returns the requester in `folder`, which signs with `signer`, or with its `signing.key` if there is none.
+        """Returns the requester in `folder`, which signs with `signer`, or with its `signing.key` if that is None.
 
         `index`: by default a SQLite file in the folder.
 
@@ -201,7 +201,7 @@ class Requester:
         return sign_message(self._signer, payload_type, message)
 
     def tips_identity(self) -> HybridIdentity | None:
-        """Returns the identity that opens tips, or None if the folder has none. Raises the errors of
+        """Returns the identity that opens tips, or None if the folder lacks it. Raises the errors of
         `SentRequest.reply_identity`."""
         path = self.folder / _TIPS_IDENTITY
         return _identity_in(path) if path.exists() else None
@@ -234,7 +234,7 @@ class Requester:
         return asked
 
     def request_ids(self, beginning: str = "") -> list[str]:
-        """Returns all our requests whose id begins so, in order."""
+        """Returns all our requests with that beginning of their id, in order."""
         listed = self.register.beginning_with(beginning)
         return [name for name in listed if (self.folder / "requests" / name).is_dir()]
 

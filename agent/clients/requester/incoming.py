@@ -186,7 +186,7 @@ class IncomingDisclosures:
 
     @contextmanager
     def _unless_deleted(self, disclosure: str, device: str = "") -> Iterator[None]:
-        """Drops a disclosure whose folder another process has deleted meanwhile (`deletion`)."""
+        """Drops a disclosure after another process has deleted its folder (`deletion`)."""
         try:
             yield
         except StorageError:

@@ -79,7 +79,7 @@ class RequestRegister:
         return self._ids("SELECT id FROM message WHERE request = 1 AND in_case = ?", _hash(case))
 
     def beginning_with(self, beginning: str) -> list[str]:
-        """Returns requests whose id begins so, in order."""
+        """Returns requests with that beginning of their id, in order."""
         query = "SELECT id FROM message WHERE request = 1 AND id >= ? AND id < ? ORDER BY id"
         return self._ids(query, beginning, beginning + "g")
 

@@ -49,7 +49,7 @@ class OpenedClip:
     picture: Path | None
     seconds: float
     sounds: tuple[Path | None, ...] = ()
-    """One for each segment. None if its sound was not shared."""
+    """One for each segment. None for one without shared sound."""
     problem: str = ""
     """Reason why its segments cannot be joined into one film. The single segments are written."""
 

@@ -387,7 +387,7 @@ def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
 
 
 def _contact(disclosed: VerifiedDisclosure, identity: HybridIdentity) -> ContactCard | None:
-    """Returns the owner's contact card. None if it is unreadable, because the verdict does not depend on it."""
+    """Returns the owner's contact card. None if it is unreadable: the verdict stands without it."""
     if disclosed.approval.contact is None:
         return None
     try:
@@ -401,7 +401,7 @@ def _receipt(
 ) -> Receipt | None:
     """Returns our stored receipt for the whole disclosure.
 
-    None if its signature or its content differs, because the verdict does not depend on it.
+    None if its signature or its content differs: the verdict stands without it.
     """
     data = answer.receipt()
     if data is None:

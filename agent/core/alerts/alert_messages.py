@@ -47,7 +47,7 @@ class QueuedAlert:
     queued_ms: int
     page: str
     picture: bytes = b""
-    """Sealed to the glance key of the channel's browser; empty if there is none."""
+    """Sealed to the glance key of the channel's browser; empty for other channels."""
 
 
 @dataclass(frozen=True, slots=True)

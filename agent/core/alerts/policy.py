@@ -3,7 +3,7 @@
 Rules, first match wins:
 - A kind that is switched off, or that the channel did not ask for, is dropped.
 - **Requests** are delayed first, at any hour (`core.alerts.notice_delay`). The rules below apply after the delay.
-- **The button** is always sent now: no cool-down, no quiet hours, no digest.
+- **The button** is always sent now, in spite of cool-down, quiet hours and digest.
 - Within a channel's quiet hours all other alerts, except the opened case, are deferred until the hours end.
 - Kinds of the digest are deferred until the time of day that the owner chose.
 - A kind that was sent less than a cool-down ago is rate-limited. Requests, trust and the case have no cool-down. An
@@ -66,7 +66,7 @@ class ChannelRules:
 class Policy:
     """`digest_minute`: of the local day. `quiet`: the household's quiet hours, for every channel.
 
-    Minutes are None if the clock is not synchronised. Then every alert is sent now.
+    Minutes are None before the clock is synchronised. Then every alert is sent now.
     """
 
     channels: tuple[ChannelRules, ...]

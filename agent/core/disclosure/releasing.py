@@ -286,7 +286,7 @@ def manifest_of(
 
 
 def stored_file(kind: PartKind, signed: SignedRecord | None) -> SealedFile | None:
-    """Returns the sealed file of that kind that `signed` records, or None if there is none."""
+    """Returns the sealed file of that kind that `signed` records, or None if the record lacks it."""
     if signed is None or not isinstance(signed.record, SegmentRecord | RecoveredRecord):
         return None
     record = signed.record

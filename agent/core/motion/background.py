@@ -104,7 +104,7 @@ class Background:
         self._set_threshold()
 
     def forget_cell_noise(self) -> None:
-        """The noise of cells no longer holds: rain has begun or ended to be looked through."""
+        """The noise of cells has changed: rain has begun or ended to be looked through."""
         self._grids.cell_noise[:] = _USUAL_QUANTILE * self.scene_noise
         self._set_threshold()
 

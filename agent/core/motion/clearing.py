@@ -3,7 +3,7 @@
 * **Rain.**  A streak or a flake lights a cell for one frame.  Where more than 4 % of the cells jump out of the frames
   before and after them, the grid becomes the median of the last three frames: nothing that is there for a single frame
   gets through, and what walks is seen a frame later.  (Garg & Nayar, *Detection and removal of rain from videos*, 2004,
-  from whom the one-frame criterion is.)
+  the source of the one-frame criterion.)
 * **Noise.**  When the scene's noise passes two steps, the grid is smoothed over 3×3 cells, which takes two thirds of it
   away; small things lose half of their contrast and still win (a matched filter for what is 3 cells large).
 

@@ -1,4 +1,4 @@
-"""Decides which of the regions that a path has reached are visitors: not scenery, not light, nothing that flies.
+"""Decides which of the regions that a path has reached are visitors. The others are scenery, light or flying things.
 
 Flying things are told from walkers by how far they get in a frame.  A region's *mean dwell*, for how many frames its
 cells have differed on average, is about half its length over its speed, and a half; a tenth of a second apart

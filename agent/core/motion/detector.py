@@ -88,7 +88,7 @@ _NIGHT_STEPS = 156.0
 
 
 class Detector:
-    """One camera's motion detector.  `step` each frame in order; not thread-safe, and it keeps no frame."""
+    """One camera's motion detector.  `step` each frame in order; for one thread. It forgets each frame."""
 
     def __init__(
         self,

@@ -120,7 +120,7 @@ class LensWatch:
         cv2.convertScaleAbs(self._usual, self._usual_steps)
 
     def _is_as_usual(self, grid: Luma) -> bool:
-        """A picture that differs by a small part of the usual one's structure has neither lost it nor moved."""
+        """A picture with nearly the usual structure has kept it, and kept its place."""
         difference = cv2.norm(grid, self._usual_steps, cv2.NORM_L2SQR)
         return bool(difference < _AS_USUAL_SHARE * self._energy * grid.size)
 

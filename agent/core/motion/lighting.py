@@ -70,7 +70,7 @@ class SuddenLightChange:
             self._changing_frames += 1
 
     def forget(self) -> None:
-        """Learning begins again: there is no usual share and nothing to settle."""
+        """Learning begins again, as with a new scene."""
         self._usual_share = 0.0
         self._frames_left = 0
         self.settling = False
@@ -78,7 +78,7 @@ class SuddenLightChange:
 
 @dataclass(frozen=True, slots=True)
 class HiddenStructure:
-    """`share` 0..1 of the watched blocks whose structure is not the background's, and the box around them in cells."""
+    """Share 0..1 of the watched blocks with another structure than the background, and their box in cells."""
 
     share: float
     box: CellBox | None

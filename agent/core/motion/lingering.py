@@ -46,7 +46,7 @@ class LingeringVisitor:
         self._begins = True
 
     def forget(self) -> None:
-        """The light, or the way the grid is cleared, has changed: the scene of before no longer compares."""
+        """The light, or the way the grid is cleared, has changed: the scene of before cannot be compared."""
         self._begins = True
 
     def look(self, background: Background, frame_number: int, after_frames: int, sensor_ns: BootNs) -> CellBox | None:

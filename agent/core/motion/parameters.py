@@ -88,6 +88,6 @@ class MotionSettings:
     settle_absorb_s: float = 0.33
     """Time constant of the background meanwhile: the new light is learned by the time of judgement."""
     structure_lost_share: float = 0.3
-    """Share of the picture whose structure must be hidden for a close person; a lamp leaves structure where it is."""
+    """Share of the picture that must lose its structure for a close person; a lamp leaves structure where it is."""
     gap_s: float = 2.0
     """A hole in the frames' times longer than this says nothing about who moved: the scene from before is kept."""

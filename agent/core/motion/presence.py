@@ -1,4 +1,4 @@
-"""Tells whether a visitor who no longer moves is still there.
+"""Tells whether a visitor who stands still is still there.
 
 A visitor who stands gains no new ground, and soon becomes background; only the *scene from before they came* can tell.
 So with the first confirmation the background is set aside, and from then on the visitor's *body* is followed: the cells
@@ -60,7 +60,7 @@ _COMPARED_NS = 800_000_000
 """Half a breath: so far back lies, at most, the frame with which movement is looked for."""
 
 _JUST_NOW_NS = 900_000_000
-"""A visitor whose motion was confirmed this recently has not gone, even if a look finds little of them."""
+"""A visitor is still there if their motion was confirmed this recently, even if a look finds little of them."""
 
 _CREDIT_NS = 2_500_000_000
 """This long after the last confirmed motion, at the latest, a visitor must have moved a little."""
@@ -71,7 +71,7 @@ class PresenceTracker:
 
     def __init__(self, grids: Grids, passes: Passes, settings: MotionSettings) -> None:
         self.box: CellBox | None = None
-        """Where the visitor is, who is looked after; None when there is none."""
+        """Place of the visitor who is looked after, or None."""
         self.found_again = False
         """With this frame the visitor from before a hole in the frames is known to be still there."""
         self._resumed = False
@@ -88,7 +88,7 @@ class PresenceTracker:
         self.box = None
 
     def resume(self, hole_ns: int) -> None:
-        """Skips a hole in the stream: this time counts neither as standing still nor as moving."""
+        """Skips a hole in the stream. Its time is left out."""
         self._resumed = self.box is not None
         looked, then, until, confirmed = self._looked_ns, self._then_ns, self._until_ns, self._confirmed_ns
         self._looked_ns, self._then_ns = BootNs(looked + hole_ns), BootNs(then + hole_ns)

@@ -41,6 +41,6 @@ class MotionSample(NamedTuple):
     box: RelativeBox | None
     state: MotionState
     present: bool = False
-    """A visitor whose motion was confirmed is still there, moving or not."""
+    """A visitor with confirmed motion is still there, moving or still."""
     lens: LensState = LensState.CLEAR
     """The fault of the camera itself."""

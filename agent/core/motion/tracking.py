@@ -58,7 +58,7 @@ class Tracks:
         self._grids.path[:] = 0
 
     def clear(self) -> None:
-        """Nothing differs any more: forget paths and dwell times."""
+        """The differences have ended: forget paths and dwell times."""
         grids = self._grids
         grids.path[:] = 0
         grids.dwell[:] = 0

@@ -65,7 +65,7 @@ class Zone:
         return None
 
     def covers(self, height_px: int, width_px: int) -> Mask:
-        """(H, W) bool: the pixels whose centre lies in the polygon."""
+        """(H, W) bool: the pixels with their centre in the polygon."""
         y = ((np.arange(height_px) + 0.5) / height_px)[:, None]
         x = ((np.arange(width_px) + 0.5) / width_px)[None, :]
         turns = np.zeros((height_px, width_px), np.int16)

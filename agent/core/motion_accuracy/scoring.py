@@ -161,7 +161,7 @@ def _from(start_s: float, intervals: Iterable[Interval]) -> tuple[Interval, ...]
 
 
 def _latency_s(event: Interval, fired: Sequence[Interval], rules: ScoringRules) -> float | None:
-    """Seconds from the event's begin to the first prediction that sees it; None when none does."""
+    """Seconds from the event's begin to the first prediction that sees it; None for a missed event."""
     seen = [
         max(0.0, prediction.start_s - event.start_s) for prediction in fired if prediction.touches(event, rules.slack_s)
     ]

@@ -35,9 +35,9 @@ class JitterBuffer:
     def __init__(self) -> None:
         self._waiting: dict[int, TalkFrame] = {}
         self._next: int | None = None
-        """The counter whose turn it is while an utterance plays."""
+        """The counter of the sound that plays now."""
         self._played = 0
-        """The newest counter whose turn is over."""
+        """The newest counter that has had its turn."""
         self._is_dry = False
         self.target = FIRST_TARGET
         self.lost = 0
@@ -51,7 +51,7 @@ class JitterBuffer:
             self._skip_to(sorted(self._waiting)[-self.target])
 
     def take(self) -> TalkFrame | None:
-        """Returns the sound whose turn it is; None for silence."""
+        """Returns the next sound; None for silence."""
         while self._next is not None or self._may_begin():
             turn = self._next if self._next is not None else min(self._waiting)
             frame = self._waiting.pop(turn, None)

@@ -215,7 +215,7 @@ class GapRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind",
 
 
 class CoverageRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="coverage"):
-    """A camera delivered pictures all through this span. Parts with neither segment nor gap held no event."""
+    """A camera delivered pictures all through this span. Parts outside segments and gaps held no event."""
 
     span: TimeSpan
 

@@ -405,7 +405,7 @@ class Alerts:
             self._counted["given_up"] += self._queue.retain(tuple(self._channels), now_ms - _KEPT_FOR_MS)
 
     def _release_delayed(self, moment: ClockReading) -> None:
-        """Sends the news whose delay is over. One line covers all delayed news of the same kind."""
+        """Sends the news after its delay. One line covers all delayed news of the same kind."""
         delayed, passed_ms = self._queue.delayed(), self._passed_ms(moment.boot_ns)
         over = [each for each in delayed if each.left_ms <= passed_ms]
         if over or not delayed or passed_ms >= _WRITTEN_MS:

@@ -77,7 +77,7 @@ class AlertChannels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GlanceHolder:
-    """A browser with a glance key. `owner`: the key id of the owner whose statement added it."""
+    """A browser with a glance key. `owner`: the key id of the owner that added it by a statement."""
 
     glance: str
     owner: str
@@ -192,7 +192,7 @@ class PushChannels:
         return "resting" if self._is_unused(browser) else "shown"
 
     def glance_holder(self, key: str) -> GlanceHolder | None:
-        """Returns the browser in use whose glance key signs with `key` (`ed25519:…`)."""
+        """Returns the browser in use that signs with the glance key `key` (`ed25519:…`)."""
         with self._lock:
             for each in self._browsers.values():
                 if each.glance and each.signer == key and not self._is_unused(each):
@@ -200,7 +200,7 @@ class PushChannels:
         return None
 
     def owner_of(self, glance: str) -> str:
-        """Returns the name of the owner whose browser has this glance key; empty if there is none."""
+        """Returns the name of the owner with this glance key in their browser; empty for an unknown key."""
         with self._lock:
             owners = [each.owner for each in self._browsers.values() if each.glance == glance]
         return next(filter(None, map(self._owner_name, owners)), "")

@@ -51,7 +51,7 @@ class AnswerBudget:
 
     @asynccontextmanager
     async def reserve(self, session: str, size_bytes: int) -> AsyncIterator[Reservation]:
-        """Waits for room.  Raises `StorageError` if there is none in time."""
+        """Waits for room.  Raises `StorageError` if it takes too long."""
         async with self._changed:
             try:
                 async with asyncio.timeout(self._patience_s):

@@ -260,7 +260,7 @@ class PageListener:
         newcomer.task.add_done_callback(lambda _task: self._give_up(accepted, newcomer))
 
     def _give_up(self, accepted: socket.socket, connection: _Connection) -> None:
-        """Closes a connection that has not yet reached HTTP."""
+        """Closes a connection before it reaches HTTP."""
         if connection.protocol is None:
             self.forget(connection)
             accepted.close()

@@ -247,7 +247,7 @@ def _session(caller: Caller) -> Session:
 
 
 def _session_id(caller: Caller) -> str:
-    """Returns an empty text in the link, whose sessions are not the page's."""
+    """Returns an empty text in the link, because its sessions differ from the page's."""
     return "" if caller.link else _session(caller).id
 
 

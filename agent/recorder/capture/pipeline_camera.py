@@ -1,4 +1,4 @@
-"""Base of the cameras whose pictures are encoded here: a file, a USB camera, the drawn porch.
+"""Base of the cameras with pictures that are encoded here: a file, a USB camera, the drawn porch.
 
 `open` of a subclass sets `_description`, and `_container` if it opened one. `start` builds the pipeline with
 `_new_pipeline` and hands it over with `_begin`, which starts the one thread that delivers. One `start` for each `open`.

@@ -108,7 +108,7 @@ class MqttCarrier {
   send(frame) {
     if (this.#isOver) return;
     if (this.#waiting.length >= MOST_WAITING) {
-      this.#end(new LostError()); // the relay takes nothing any more
+      this.#end(new LostError()); // the relay has stopped taking frames
       return;
     }
     this.#waiting.push(frame);

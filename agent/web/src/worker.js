@@ -238,7 +238,7 @@ const operations = {
     await changeOwners(change, own.approval, { [own.card.recipient]: own.identity });
   },
 
-  // A new phone, with nothing but the recovery kit
+  // A new phone, with the recovery kit alone
 
   /**
    * Makes new keys with the kit, `typed`. The list of owners that the kit signs leaves out the keys named `replaces`.

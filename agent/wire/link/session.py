@@ -227,7 +227,7 @@ class LinkSession:
             self._must_acknowledge = True
 
     def _next_data(self) -> bytes:
-        """Takes a record of the stream whose turn it is, so that a long answer does not delay a short one."""
+        """Takes a record of each stream in turn, so that a short answer passes a long one."""
         stream, waiting = self._streams.popitem(last=False)
         data, last = waiting.popleft()
         piece, rest = data[:_MOST_DATA], data[_MOST_DATA:]

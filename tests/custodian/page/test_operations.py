@@ -261,7 +261,7 @@ def test_each_key_of_the_link_is_a_viewer_of_its_own_and_an_owners_has_its_name(
 
 
 def test_a_glance_key_cannot_talk_in_the_name_of_an_owner_or_of_another_browser(page: Page) -> None:
-    """Others are told whose key the offer is sealed to, and frames without a meaning keep the floor."""
+    """Others are told the owner of the key that the offer is sealed to, and frames without a meaning keep the floor."""
     page.door.custodian.control.offer("talk_begin", lambda asked, _body: ({"state": asked.to}, b""))
     current = page.door.custodian.enrolments.current
     assert current is not None

@@ -1,4 +1,4 @@
-"""The interface for programs: what a token's roles allow, within its organisation, and nothing without a token."""
+"""The interface for programs: what a token's roles allow, within its organisation, and only with a token."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Desk:
         return self.browser.run(f"const page = pages[args.page];{script}", page=page, url=self.url, **args)
 
     def look(self, page: str, name: str) -> None:
-        """Takes pictures on a desktop and a tablet. Axe finds nothing, and nothing is wider than the screen."""
+        """Takes pictures on a desktop and a tablet. Axe finds no fault, and each page fits its screen."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         views = {"tablet": TABLET, "desktop": DESKTOP}
         for found in self.run(page, LOOK, views=views, folder=str(SCREENSHOTS), name=name):

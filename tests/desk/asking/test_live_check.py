@@ -1,4 +1,4 @@
-"""The check beside the form: it says what doors say, names what no desk can know, and is never stricter or looser."""
+"""The check beside the form: it judges exactly as doors do, and names what only a door can know."""
 
 from __future__ import annotations
 

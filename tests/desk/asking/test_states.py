@@ -1,4 +1,4 @@
-"""States of a request: who may take which step, and that nothing is signed that a second person did not see."""
+"""States of a request: who may take which step, and that a request is signed only as a second person saw it."""
 
 from __future__ import annotations
 

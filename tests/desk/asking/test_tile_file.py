@@ -1,4 +1,4 @@
-"""The desk's own file of tiles: ranges of it, to people who may see requests, and nothing else on the disk."""
+"""The desk's own file of tiles: ranges of it, to people who may see requests, and of this file only."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ for (; clips < 400; clips++) {
     assert.ok(next === null || (next > at && slowly(segments, next) !== null));
   }
 }
-// Segments whose times were rounded apart still play on without a gap.
+// Segments still play on without a gap if their times were rounded apart.
 assert.equal(
   filmSeconds(
     [

@@ -1,4 +1,4 @@
-"""Ranges of a film: a browser gets what it asks for, and never more than the film."""
+"""Ranges of a film: a browser gets what it asks for, up to the end of the film."""
 
 from __future__ import annotations
 

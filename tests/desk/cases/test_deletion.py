@@ -1,4 +1,4 @@
-"""The retention clock deletes footage with its copies and signs it. A legal hold stops it, a kill does not."""
+"""The retention clock deletes footage with its copies and signs that. A legal hold stops it, a kill delays it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def folder_of(requester: Requester) -> Path:
 def received(agency: Agency, house: House) -> tuple[Requester, SentRequest]:
     requester, asked = ask(agency)
     receive(agency, house, requester, asked)
-    # The requests of these tests lie in the future of the machine's clock. Their doors answer no more.
+    # The requests of these tests lie in the future of the machine's clock. Their doors have stopped answering.
     SignedRequest.objects.update(not_after=datetime.datetime.now(datetime.UTC))
     return requester, asked
 

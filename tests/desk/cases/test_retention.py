@@ -1,4 +1,4 @@
-"""The retention clock: nothing goes early, nothing stays after its day without a hold, and statements come last."""
+"""The retention clock: footage goes on its day, stays longer only under a hold, and statements come last."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class People:
         self.run(name, "await page.goto(args.at + args.path);", path=path)
 
     def look(self, name: str, look: str) -> None:
-        """Takes pictures on three screens, light and dark. Axe finds nothing, and nothing is too wide."""
+        """Takes pictures on three screens, light and dark. Axe finds no fault, and each page fits its screen."""
         PICTURES.mkdir(parents=True, exist_ok=True)
         views = {"desktop": DESKTOP, "tablet": TABLET, "phone": PHONE}
         for row in self.browser.run(LOOK, name=name, look=look, views=views, folder=str(PICTURES)):

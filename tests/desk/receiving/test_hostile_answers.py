@@ -95,7 +95,7 @@ def test_an_upload_that_answers_no_request_of_ours_leaves_a_notice_and_no_row(ag
 
 
 def sealed_to_a_stranger(house: House, asked: SentRequest) -> Disclosure:
-    """An upload that opens with none of our keys."""
+    """An upload that is sealed to another key."""
     stranger = str(HybridIdentity(b"\x07" * 32).recipient())
     other = House(house.start_ms, changes=Changes(reply=lambda _reply: stranger), name="stranger")
     other.stored, other.identity = house.stored, house.identity

@@ -1,4 +1,4 @@
-"""A kill at any point loses no acknowledged part and doubles no row: the next start writes what is missing."""
+"""A kill at any point keeps each acknowledged part, and each row once: the next start writes what is missing."""
 
 from __future__ import annotations
 

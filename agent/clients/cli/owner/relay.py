@@ -43,7 +43,7 @@ def relay(folder: Path, device: Path, ca: Path | None, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def relayed_socket(folder: Path, name: str) -> Iterator[Path]:
-    """A control socket on this machine whose requests go to the doorbell `name` through its relay."""
+    """A control socket on this machine. Its requests go to the doorbell `name` through its relay."""
     from agent.clients.owner.link_session import OwnerSession
     from agent.clients.owner.relay_routes import route_to
     from agent.clients.relay_carrier import RelayCarrier, RelayPlace

@@ -52,7 +52,7 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
     """Review a footage request and the matching footage.
 
     REQUEST is its id or the beginning of it. Without REQUEST, it lists the requests that wait for you.  A review
-    changes nothing, and the requester does not learn about it.
+    changes nothing, and the requester learns nothing.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
@@ -118,7 +118,7 @@ def warning(seen: RequestReview) -> str:
 
 
 def find_request(link: DeviceChannel, start: str) -> str:
-    """Returns the id of the request that begins with `start`, or that has a disclosure whose id does."""
+    """Returns the id of the request that begins with `start`, or that has a disclosure with such an id."""
     listed = link.ask(ListRequests(all=True)).requests
     by_disclosure = {item.disclosure: item.id for item in listed if item.disclosure}
     found = match_one("request", start, [*(item.id for item in listed), *by_disclosure])
@@ -272,7 +272,7 @@ def _clip_as_document(clip: ReviewedClip, written: ClipFiles | None) -> dict[str
 
 
 def _seen(written: ClipFiles | None, segment: int) -> list[str] | None:
-    """Returns None if the segment was not opened or object detection did not run."""
+    """Returns None if the segment stayed sealed or object detection was off."""
     labels = written.seen.get(segment) if written is not None else None
     return None if labels is None else [label.value for label in labels]
 

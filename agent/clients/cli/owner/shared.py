@@ -1,4 +1,4 @@
-"""Prints what left: by time, as stills, film and sound, including footage that is no longer stored."""
+"""Prints what left: by time, as stills, film and sound, including footage that was deleted since."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ SMOOTH, MEDIAN, COUNT_JUMPS, KEEP = 1, 2, 4, 8
 """Plans for `Passes.look`: smooth it, take the median of three, count what jumps, keep it for the next."""
 
 ILLUMINATION_CELLS = 11
-"""Side of the square whose mean difference counts as a change of light, not of things."""
+"""Side of a square: its mean difference counts as a change of light instead of things."""
 
 SOLID_CELLS, FAR_REACHES, FAR_GAIN = 20, 3, 2
 """If this many of 5×5 cells differ, a path reaches this many times as far on new ground, and gains this much more."""
@@ -150,7 +150,7 @@ class Passes(Protocol):
         """The visitor who hides `scene` within the `window`, and hangs together with the `seed` inside it.
 
         A cell hides it above `scene_threshold`, and above `least`.  How many cells do, and the box around those and
-        their neighbours, None if there are none.  Writes `body` within the window.
+        their neighbours, or None.  Writes `body` within the window.
         """
 
     def fidgeting_cells(self, window: CellBox, limit: float) -> int:

@@ -1,8 +1,8 @@
 """The passes in NumPy and OpenCV: always there, and what `kernel.c` is compared with.
 
-Only calls whose result the rules of `passes/__init__.py` determine to the last bit are used: OpenCV's integer calls,
+Only calls with a result that the rules of `passes/__init__.py` fix to the last bit are used: OpenCV's integer calls,
 its float32 sums, differences and products cell by cell, and unnormalised box sums of exact numbers.  Not its weighted
-accumulations, whose rounding depends on the machine.
+accumulations, because their rounding depends on the machine.
 """
 
 from __future__ import annotations

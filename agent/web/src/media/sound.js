@@ -57,7 +57,7 @@ function configurationOf(esds) {
 }
 
 /**
- * A silent fragment, `ms` long; empty for a codec whose silent frame we do not know.
+ * A silent fragment, `ms` long; empty for a codec with an unknown silent frame.
  *
  * @param {{ rate: number, isMono: boolean }} options
  * @param {number} ms

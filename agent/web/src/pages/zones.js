@@ -415,7 +415,7 @@ function personSlider(value, onChange) {
 }
 
 /**
- * The newest still, opened here, to draw on; false if there is none yet.
+ * The newest still, opened here, to draw on; false before the first one.
  *
  * @param {SVGSVGElement} picture
  * @param {number} width

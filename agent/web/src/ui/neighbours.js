@@ -80,7 +80,7 @@ export async function answers(origin) {
 export const fragmentOf = (name) =>
   `#household=${encodeURIComponent(JSON.stringify({ name, origin: location.origin }))}`;
 
-/** The doorbell from which an owner came to add this one; null if there is none. */
+/** The doorbell from which an owner came to add this one, or null. */
 export function handedOver() {
   const found = /^#household=(.+)$/.exec(location.hash);
   if (!found) return null;

@@ -176,7 +176,7 @@ export function stanzaBodies(header, kind) {
 }
 
 /**
- * The authentic beginning of a file whose end is missing: `{plain, whole}`.
+ * The authentic beginning of a file with a missing end: `{plain, whole}`.
  *
  * @param {Uint8Array} data
  * @param {string} identity

@@ -40,7 +40,7 @@ export function boxes(data) {
 export const inside = (data, [start, end], skip = 8) => data.subarray(start + skip, end);
 
 /**
- * The first box of a kind at this level; undefined if there is none.
+ * The first box of a kind at this level, or undefined.
  *
  * @param {Bytes} data
  * @param {string} kind

@@ -1,5 +1,5 @@
-// Kinds of requesters and of incidents, and whom footage may be passed on to, as PROTOCOL.md lists them. A separate
-// module: the pages need these lists, and the readers of the messages would make the page larger.
+// Kinds of requesters, of incidents, and of parties that footage may be passed on to, as PROTOCOL.md lists them. A
+// separate module: the pages need these lists, and the readers of the messages would make the page larger.
 export const KINDS = /** @type {const} */ (["police", "fire", "insurer", "neighbour", "court", "defence"]);
 export const INCIDENTS = /** @type {const} */ ([
   "assault",
@@ -16,7 +16,7 @@ export const INCIDENTS = /** @type {const} */ ([
   "vehicle-crime",
   "other",
 ]);
-/** Parties to whom a requester may pass footage on, in the order in which an owner reads them. */
+/** Parties that a requester may pass footage on to, in the order in which an owner reads them. */
 export const ONWARD = /** @type {const} */ ([
   "court",
   "defence",
