@@ -20,12 +20,12 @@ from django.db.models import Exists, OuterRef
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import make_deletion
-from agent.errors import StorageError
+from agent.errors import DoorwardError, StorageError
 from desk.asking.models import Draft
 from desk.cases.deadlines import renew_deadline, request_clock, utc
 from desk.cases.films import forget_film
 from desk.cases.models import Answer, Case, FilmView, SignedRequest
-from desk.cases.retention import DeleteAnswer, PublishDeletion, plan
+from desk.cases.retention import DeleteAnswer, PublishDeletion, Step, plan
 from desk.custody.log import record
 from desk.export.private_folder import forget_answer
 from desk.people.models import Organisation, Person
@@ -37,21 +37,37 @@ RETENTION: Final = "retention"
 
 
 def run_due(organisation: Organisation, requester: Requester, now_s: int) -> int:
-    """Carries out each step that is due. Returns the number of steps."""
-    done = 0
-    for case in _cases_due(organisation, now_s):
+    """Carries out each step that is due. Returns the number of steps.
+
+    A step that fails keeps back only the deletion of its own request. Its error is raised after all other steps.
+    """
+    done, failed = 0, None
+    for case in list(_cases_due(organisation, now_s)):
         answers = defaultdict[str, list[Answer]](list)
         for answer in Answer.objects.filter(case=case):
             answers[answer.request_id].append(answer)
         rows = {asked.request_id: asked for asked in SignedRequest.objects.filter(case=case)}
+        requests = {answer.pk: request for request, found in answers.items() for answer in found}
+        stuck = set[str]()
         clocks = [request_clock(asked, answers[asked.request_id]) for asked in rows.values()]
         for step in plan(clocks, hold=case.legal_hold, now_s=now_s):
-            match step:
-                case DeleteAnswer(pk):
-                    done += delete_answer(organisation, requester, pk, RETENTION)
-                case PublishDeletion(request_id):
-                    done += _sign_deletion(organisation, requester, rows[request_id], now_s)
+            request_id = requests[step.answer] if isinstance(step, DeleteAnswer) else step.request
+            if isinstance(step, PublishDeletion) and request_id in stuck:
+                continue  # it would state a deletion that did not happen
+            try:
+                done += _carry_out(step, organisation, requester, rows[request_id], now_s)
+            except DoorwardError as error:
+                failed = failed or error
+                stuck.add(request_id)
+    if failed is not None:
+        raise failed
     return done
+
+
+def _carry_out(step: Step, organisation: Organisation, requester: Requester, asked: SignedRequest, now_s: int) -> bool:
+    if isinstance(step, DeleteAnswer):
+        return delete_answer(organisation, requester, step.answer, RETENTION)
+    return _sign_deletion(organisation, requester, asked, now_s)
 
 
 def delete_answer(

@@ -45,6 +45,7 @@ class Notice(models.Model):
         ("not published", _("The broker refused a message.")),
         ("damaged", _("The files of a request cannot be read.")),
         ("missing", _("The files of an answer are missing.")),
+        ("not deleted", _("Footage could not be deleted. The desk tries again each minute.")),
         ("error", _("The receiver stopped, and starts again.")),
     )
 

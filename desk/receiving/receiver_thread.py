@@ -123,7 +123,12 @@ class ReceiverThread:
                 self._retain(requester)
 
     def _retain(self, requester: Requester) -> None:
-        run_due(self._organisation, requester, int(timezone.now().timestamp()))
+        """Runs the retention clock. A file that cannot be deleted must not keep answers from arriving."""
+        try:
+            run_due(self._organisation, requester, int(timezone.now().timestamp()))
+        except DoorwardError as error:
+            _log.warning("retention failed", organisation=self._organisation.requester_id, error=str(error))
+            add_notice(self._organisation, "not deleted", "", str(error))
 
     @contextlib.contextmanager
     def _connected(self, requester: Requester) -> Iterator[Bus]:

@@ -54,6 +54,7 @@ class Migration(migrations.Migration):
                             ("not published", "The broker refused a message."),
                             ("damaged", "The files of a request cannot be read."),
                             ("missing", "The files of an answer are missing."),
+                            ("not deleted", "Footage could not be deleted. The desk tries again each minute."),
                             ("error", "The receiver stopped, and starts again."),
                         ],
                         max_length=16,

@@ -12,13 +12,18 @@ from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.media import Gop
 from agent.errors import ConfigurationError, StorageError
+from agent.platform.system_clock import SystemClock
 from desk.cases import case_work, deletion, films
+from desk.cases.deadlines import utc
 from desk.cases.deletion import delete_answer, run_due
 from desk.cases.films import OpenFilms, PrivateMemory
 from desk.cases.models import Answer, Case, SignedRequest
 from desk.custody.models import Entry
 from desk.people.roles import Role
 from desk.receiving.answer_rows import AnswerRecorder
+from desk.receiving.broker_connection import open_bus
+from desk.receiving.models import Notice
+from desk.receiving.receiver_thread import ReceiverThread
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.house import House
 from tests.desk.agencies import Agency
@@ -134,6 +139,32 @@ def test_a_file_that_cannot_be_deleted_leaves_the_row_and_the_statement(
         run_due(agency.organisation, requester, at(1000))
     assert Answer.objects.get().state == "complete"
     assert not requester.sent_request(asked.request.id).deleted
+
+
+def test_a_file_that_cannot_be_deleted_keeps_no_other_deletion_back_and_no_answer_out(
+    agency: Agency, received: tuple[Requester, SentRequest], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requester, asked = received
+    stuck = Answer.objects.get()
+    _requester, second = ask(agency, case="2027-0999")
+    receive(agency, house, requester, second)
+    SignedRequest.objects.update(not_after=datetime.datetime.now(datetime.UTC))
+    Answer.objects.update(keep_until=utc(1), due_at=utc(1))
+    remove = deletion.shutil.rmtree
+
+    def refuse(path: Path) -> None:
+        if stuck.disclosure_id in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        remove(path)
+
+    monkeypatch.setattr(deletion.shutil, "rmtree", refuse)
+    thread = ReceiverThread(agency.organisation, lambda _found: requester, open_bus, SystemClock())
+    thread._retain(requester)
+    states = dict(Answer.objects.values_list("request_id", "state"))
+    assert states == {asked.request.id: "complete", second.request.id: "deleted"}
+    assert not requester.sent_request(asked.request.id).deleted
+    assert requester.sent_request(second.request.id).deleted
+    assert "could not be deleted" in Notice.objects.get(kind="not deleted").detail
 
 
 def test_an_earlier_day_deletes_earlier_and_the_other_answers_stay(
