@@ -1,7 +1,7 @@
 """The desk's TLS certificate if none is configured: a small authority in `data/tls`, and a certificate for its names.
 
-Browsers that import `authority.pem` trust the desk. A passkey needs that: browsers refuse one on a page whose
-certificate they do not trust.
+Browsers that import `authority.pem` trust the desk. A passkey needs that: browsers refuse one on a page
+without a trusted certificate.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The desk stands in an agency's network, so an address that a person writes must not turn the desk into a way to other
 machines there. The operator names exceptions in desk.toml. A name is resolved once for each delivery, every address
-that it has is judged, and the connection goes to the judged address: a name that changes in between changes nothing.
+that it has is judged, and the connection goes to the judged address, even if the name changes in between.
 """
 
 from __future__ import annotations

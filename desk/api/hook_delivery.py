@@ -63,7 +63,7 @@ def _head(address: HookAddress, body: bytes, signed: str) -> bytes:
 
 
 def _status(connection: ssl.SSLSocket, deadline_s: float) -> int:
-    """Reads the first line of the answer, and no more of it. Raises `OSError`."""
+    """Reads only the first line of the answer. Raises `OSError`."""
     line = b""
     while b"\n" not in line and len(line) < _LINE_BYTES:
         left_s = deadline_s - time.monotonic()

@@ -1,5 +1,5 @@
-"""The thread that delivers web hooks. It also ends requests whose last day is over, so that their event does not wait
-for a person who looks at the page.
+"""The thread that delivers web hooks. It also ends requests after their last day, so that their event goes out
+before a person looks at the page.
 
     with HookSender():
         serve()

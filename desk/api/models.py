@@ -48,7 +48,7 @@ class WebHook(models.Model):
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     made_at = models.DateTimeField(auto_now_add=True)
     next_entry = models.PositiveBigIntegerField(default=0)
-    """Number of the first entry of the custody log that was not looked at."""
+    """Number of the next entry of the custody log to look at."""
     next_try_at = models.DateTimeField(default=timezone.now)
     failures = models.PositiveIntegerField(default=0)
     """Failed tries since the last delivery."""

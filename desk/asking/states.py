@@ -27,7 +27,7 @@ __all__ = ["ENDED", "Actor", "Progress", "State", "Step", "allowed_steps", "fing
 
 
 class State(enum.StrEnum):
-    """Where a request stands. The values are those of `models.Draft.state`."""
+    """State of a request. The values are those of `models.Draft.state`."""
 
     DRAFT = "draft"
     SUBMITTED = "submitted"

@@ -55,7 +55,7 @@ class LocalWindow:
 
 
 def utc_window(window: LocalWindow, zone: ZoneInfo) -> tuple[int, int]:
-    """Returns the window in UTC seconds. Raises `WindowError` for a time that is double and unsaid, or missing."""
+    """Returns the window in UTC seconds. Raises `WindowError` for a missing time, or a double one without a choice."""
     last_day = window.day if window.until > window.since else window.day + datetime.timedelta(days=1)
     return (
         _utc_s(window.day, window.since, zone, window.double_hour),

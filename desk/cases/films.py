@@ -2,8 +2,8 @@
 
 An answer is verified as a whole before any of it is shown, which takes seconds for a large one. So it stays open for
 some minutes after its last use. A few answers are open at a time. The opened media lies in a private folder on the file
-system in memory (`/dev/shm`). A killed process cannot wipe its folder, so the next start wipes each folder without a
-living owner.
+system in memory (`/dev/shm`). A killed process cannot wipe its folder, so the next start wipes each folder of an
+ended process.
 """
 
 from __future__ import annotations

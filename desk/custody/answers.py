@@ -64,7 +64,7 @@ def audit_files(organisation: Organisation) -> Iterator[Finding]:
 
 def _unnamed(organisation: Organisation, named: Set[str]) -> Iterator[Finding]:
     """Yields a finding for each stored listing of an answer that the log lacks. It was written with an entry, so
-    the entry was removed, for example by an old backup of the database. The files of the disk are a witness of it."""
+    the entry was removed, for example by an old backup of the database. The files on the disk show it."""
     folder = _listing_path(organisation, "any").parent
     for path in sorted(folder.glob("*.sha256")) if folder.is_dir() else ():
         if is_id(path.stem) and path.stem not in named:

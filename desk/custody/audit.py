@@ -37,7 +37,7 @@ class FindingKind(enum.Enum):
     FILE_CHANGED = "file-changed"
     FILE_MISSING = "file-missing"
     FILE_LEFT = "file-left"
-    """Files whose deletion the log states are still there."""
+    """Files are still there, although the log states their deletion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def _audit_desk(organisation: Organisation, known: PublicKey | None, kept: Seque
     result = audit_rows(log.stored_rows(organisation), log.newest_note(organisation), key, name, sizes)
     findings += _compared(result, checkpoints)
     if result.ok and not result.size:
-        # Without a row and without a head nothing contradicts itself, so this needs its own look.
+        # An empty log without a head is consistent, so it is checked separately.
         said = "The log is empty. Its first entry was written when the organisation was made. All of it was removed."
         findings.append(Finding(FindingKind.REMOVED, said, 0))
     if files_too:

@@ -88,7 +88,7 @@ def plain_text(value: str, limit: int) -> str:
 def plain_detail(value: Any, depth: int = 0) -> Any:
     """Returns `value` as text, whole numbers, booleans, lists and objects with text keys, which JSON writes in one way.
 
-    A time becomes UTC milliseconds. A fraction, what is nested too deep, and any other value become their text.
+    A time becomes UTC milliseconds. A fraction, a value that is nested too deep, and any other value become their text.
     """
     if depth > _MOST_NESTED:
         return plain_text(str(value), ENTRY_LIMIT_BYTES)

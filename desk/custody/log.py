@@ -170,7 +170,7 @@ def _cut(name: str, text: str) -> str:
 
 
 def _fitting(entry: CustodyEntry) -> CustodyEntry:
-    """Returns the entry, without its detail but the case if it is too long: an act must not fail for its detail."""
+    """Returns the entry. A detail that is too long is cut to the case, so that the act does not fail for it."""
     try:
         encode_entry(entry)
     except FormatError:

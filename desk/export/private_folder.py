@@ -2,7 +2,7 @@
 
 Opened films are the only plaintext that the desk writes to a disk. The folder is readable by the desk only and has a
 lock. A killed process cannot wipe its folder, so the next start, export and deletion of footage wipe each folder
-without a living owner. A deletion also wipes each export with its footage that is still on its way (`forget_answer`).
+of an ended process. A deletion also wipes each export with its footage that is still on its way (`forget_answer`).
 """
 
 from __future__ import annotations

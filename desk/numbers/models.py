@@ -10,7 +10,7 @@ __all__ = ["Counted"]
 
 
 class Counted(models.Model):
-    """One signed request, without anything that is not public. Its case, place and words are not here."""
+    """The public part of one signed request. Its case, place and words are left out."""
 
     request_id = models.CharField(max_length=32, unique=True)
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")

@@ -1,4 +1,4 @@
-"""The desk's rules for allauth: people come by invitation, never by signing up."""
+"""The desk's rules for allauth: people come by invitation only."""
 
 from __future__ import annotations
 

@@ -25,12 +25,12 @@ POLICY: Final = (
     "media-src 'self' blob:; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-"""No inline script or style, and nothing from elsewhere. The map's library builds its worker from a blob."""
+"""No inline script or style, and nothing from elsewhere. The pages with a map have their own (`asking.map_view`)."""
 _log = structlog.get_logger(__name__)
 _BEGAN: Final = "desk_began"
 _SEEN: Final = "desk_seen"
 _SEEN_STEP_S: Final = 60
-"""A session is written at most once in this many seconds for being seen."""
+"""Seconds after which a session in use is written again. It keeps the database from a write for each page."""
 
 
 def stamp(session: SessionBase) -> None:

@@ -18,7 +18,7 @@ DEFAULT_RETENTION_DAYS: Final = 30
 
 
 class Organisation(models.Model):
-    """A requester of Doorward. Its keys and messages are in its folder (`people.folders`)."""
+    """A requester of Doorward. Its keys and messages are in its folder (`people.organisations.folder_of`)."""
 
     KINDS: ClassVar = (
         ("police", _("Police")),
