@@ -48,7 +48,7 @@ def texts_of(app: Path) -> set[Text]:
     if app.name == FIRST_APP:
         python |= set(app.parent.glob("*.py"))
         pages |= set(templates.glob("*.html")) | {
-            path for each in SIGN_IN for path in (templates / each).rglob("*.html")
+            path for each in SIGN_IN for kind in ("*.html", "*.txt") for path in (templates / each).rglob(kind)
         }
     for path in python:
         found |= set(_in_python(path.read_text(encoding="utf-8")))

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
     from allauth.socialaccount.models import SocialLogin
     from django.http import HttpRequest
 
-__all__ = ["AccountAdapter", "SocialAccountAdapter"]
+    from desk.people.models import Person
+
+__all__ = ["AccountAdapter", "PasskeyAdapter", "SocialAccountAdapter"]
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
@@ -43,3 +48,12 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  
         domains = [each.lower() for each in (app.settings.get("email_domains") if app else None) or ()]
         allowed: bool = super().can_authenticate_by_email(login, email)
         return allowed and (not domains or email.rpartition("@")[2].lower() in domains)
+
+
+class PasskeyAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth has no types
+    """Words about passkeys."""
+
+    def generate_authenticator_name(self, user: Person, type: str) -> str:
+        """Returns the name that the form for a new passkey begins with."""
+        number = Authenticator.objects.filter(user=user, type=type).count() + 1
+        return _("Passkey") if number == 1 else _("Passkey %(number)d") % {"number": number}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from desk.people.models import Membership, Organisation, Person
+from desk.people.roles import Role
 
 __all__ = [
     "AccountForm",
@@ -92,11 +96,26 @@ class AccountForm(forms.ModelForm[Person]):
         labels: ClassVar = {"first_name": _("Name")}
 
 
+ROLE_WORDS: Final[dict[str, str | Promise]] = {
+    Role.ADMIN: _("Manages the people, the organisation and its keys. Sees no footage."),
+    Role.ASKER: _("Writes requests, and works on cases and their footage."),
+    Role.SUPERVISOR: _("Approves requests of others, publishes bulletins, sets legal holds, exports, works on cases."),
+    Role.EVIDENCE_OFFICER: _("Exports, shares with guests, sets legal holds, deletes footage, works on cases."),
+    Role.VIEWER: _("Sees requests, cases and footage, and changes nothing."),
+    Role.AUDITOR: _("Reads the custody log and what is known about cases. Sees no footage."),
+}
+"""A sentence about each role, from the table `roles.PERMISSIONS`."""
+
+
+def _roles_in_words() -> list[tuple[str, SafeString]]:
+    return [(role, format_html("{} <small>{}</small>", name, ROLE_WORDS[role])) for role, name in Membership.ROLES]
+
+
 class RolesForm(forms.Form):
     """The roles of a person in an organisation."""
 
     roles = forms.MultipleChoiceField(
-        label=_("Roles"), choices=Membership.ROLES, widget=forms.CheckboxSelectMultiple, required=True
+        label=_("Roles"), choices=_roles_in_words, widget=forms.CheckboxSelectMultiple, required=True
     )
 
 

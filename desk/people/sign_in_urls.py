@@ -10,11 +10,12 @@ from typing import NoReturn
 
 from allauth.account import views as account
 from allauth.mfa.base import views as second_factor
+from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn import views as passkeys
 from allauth.socialaccount import views as social
 from allauth.socialaccount.providers.openid_connect import views as oidc
 from django.http import Http404, HttpRequest
-from django.urls import include, path
+from django.urls import include, path, reverse
 from django.views.generic.base import RedirectView
 
 __all__ = ["urlpatterns"]
@@ -35,6 +36,16 @@ _ABSENT = (
     "socialaccount_connections",
     "mfa_reauthenticate",
 )
+
+
+class AfterPasskey(RedirectView):
+    """A new person goes on to the start page after the first passkey, and back to the account after another one."""
+
+    def get_redirect_url(self, *_args: object, **_more: object) -> str:
+        first = Authenticator.objects.filter(user=self.request.user.pk).count() == 1
+        return reverse("people:start" if first else "people:account")
+
+
 _OWN_ACCOUNT = RedirectView.as_view(pattern_name="people:account")
 
 urlpatterns = [
@@ -44,7 +55,7 @@ urlpatterns = [
     path("password/", account.password_change, name="account_change_password"),
     path("second-factor/", second_factor.authenticate, name="mfa_authenticate"),
     path("passkeys/", _OWN_ACCOUNT, name="mfa_list_webauthn"),
-    path("passkeys/index/", _OWN_ACCOUNT, name="mfa_index"),
+    path("passkeys/index/", AfterPasskey.as_view(), name="mfa_index"),
     path("passkeys/add/", passkeys.add_webauthn, name="mfa_add_webauthn"),
     path("passkeys/login/", passkeys.login_webauthn, name="mfa_login_webauthn"),
     path("passkeys/reauthenticate/", passkeys.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),

@@ -11,23 +11,12 @@ import pytest
 from desk.people import one_time_links
 from desk.people.models import Organisation, Person
 from tests.browser.browser import Browser, require_browser
+from tests.browser.passkeys import PASSKEYS
 from tests.desk.served import DESKTOP, TABLET, ServedDesk, served_desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 PICTURES = Path(__file__).resolve().parents[3] / "build" / "screenshots"
-PASSKEYS = """
-const page = pages[args.name];
-const keys = ((globalThis.keys ??= {})[args.name] ??= []);
-const session = await page.context().newCDPSession(page);
-await session.send("WebAuthn.enable");
-const {authenticatorId} = await session.send("WebAuthn.addVirtualAuthenticator", {options: {protocol: "ctap2",
-  ctap2Version: "ctap2_1", transport: "internal", hasResidentKey: true, hasUserVerification: true,
-  isUserVerified: true, automaticPresenceSimulation: true}});
-for (const credential of keys) await session.send("WebAuthn.addCredential", {authenticatorId, credential});
-session.on("WebAuthn.credentialAdded", ({credential}) => keys.push(credential));
-"""
-"""Gives the page an authenticator with the person's passkeys. Chromium forgets it when a page of the desk is left."""
 LOOK = """
 const page = pages[args.name];
 const found = [];
@@ -105,9 +94,11 @@ def test_from_the_first_start_to_a_colleague_with_a_passkey(people: People) -> N
         "admin",
         """
         await page.getByRole("button", {name: "Add a passkey"}).click();
-        await page.waitForURL("**/account");
+        await page.getByText("Passkey added.").waitFor();
         """,
     )
+    people.go("admin", "/account")
+    assert "Passkey since" in people.run("admin", 'return page.locator("main").innerText();')
     people.look("admin", "account")
     people.go("admin", "/organisation/new")
     people.look("admin", "new-organisation")
@@ -184,7 +175,8 @@ def come_and_go(people: People, link: str) -> None:
         "colleague",
         """
         await page.getByRole("button", {name: "Add a passkey"}).click();
-        await page.waitForURL("**/account");
+        await page.getByText("Passkey added.").waitFor();
+        await page.getByRole("heading", {name: "Rijnstad Police"}).waitFor();
         await page.getByRole("button", {name: "Sign out", exact: true}).click();
         await page.getByRole("button", {name: "Sign in with a passkey"}).waitFor();
         """,
