@@ -192,6 +192,9 @@ class TemplateForm(forms.ModelForm[Template]):
         required=False,
     )
     days = forms.IntegerField(label=_("Days to answer"), min_value=1, max_value=30, initial=7)
+    retention_days = forms.IntegerField(
+        label=_("Days to keep the footage"), min_value=1, max_value=36_525, required=False
+    )
     minutes = forms.IntegerField(label=_("Minutes around the incident"), min_value=15, max_value=720, initial=60)
 
     class Meta:

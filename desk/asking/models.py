@@ -43,7 +43,7 @@ class Draft(models.Model):
     contact_phone = models.CharField(_("telephone"), max_length=40, blank=True)
     contact_email = models.EmailField(_("e-mail address"), blank=True)
     days = models.PositiveSmallIntegerField(_("days to answer"), default=7)
-    retention_days = models.PositiveSmallIntegerField(_("days to keep footage"), null=True, blank=True)
+    retention_days = models.PositiveIntegerField(_("days to keep footage"), null=True, blank=True)
     onward = models.JSONField(_("passed on to"), default=list, blank=True)
     """Kinds of parties (`wire.fields.OnwardKind`) that law or policy may make the organisation pass footage on to."""
     onward_basis = models.CharField(_("law or policy"), max_length=120, blank=True)
@@ -92,7 +92,7 @@ class Template(models.Model):
     description = models.TextField(_("description"), blank=True)
     minutes = models.PositiveSmallIntegerField(_("minutes around the incident"), default=60)
     days = models.PositiveSmallIntegerField(_("days to answer"), default=7)
-    retention_days = models.PositiveSmallIntegerField(_("days to keep footage"), null=True, blank=True)
+    retention_days = models.PositiveIntegerField(_("days to keep footage"), null=True, blank=True)
     onward = models.JSONField(_("passed on to"), default=list, blank=True)
     onward_basis = models.CharField(_("law or policy"), max_length=120, blank=True)
     language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")

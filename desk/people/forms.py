@@ -12,6 +12,7 @@ from django.core.validators import RegexValidator
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from desk.people.models import Membership, Organisation, Person
@@ -151,6 +152,8 @@ class OrganisationForm(forms.ModelForm[Organisation]):
         validators=[RegexValidator(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z", _("Use a to z, 0 to 9 and -."))],
         help_text=_("Part of each request, for example rijnstad-police. It cannot be changed later."),
     )
+
+    retention_days = forms.IntegerField(label=capfirst(_("days to keep footage")), min_value=1, max_value=36_525)
 
     class Meta:
         model = Organisation

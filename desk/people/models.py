@@ -36,7 +36,7 @@ class Organisation(models.Model):
     """Key id of the root that vouches for the organisation; empty until its bundle is imported."""
     language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
     two_person_rule = models.BooleanField(_("a second person approves each request"), default=True)
-    retention_days = models.PositiveSmallIntegerField(_("days to keep footage"), default=DEFAULT_RETENTION_DAYS)
+    retention_days = models.PositiveIntegerField(_("days to keep footage"), default=DEFAULT_RETENTION_DAYS)
 
     class Meta:
         ordering = ("name",)

@@ -78,3 +78,13 @@ def test_many_addresses_do_not_push_out_the_count_of_tries_at_one_account(agency
     for number in range(1000):
         cache.set(f"tries-of-address-{number}", 1, 300)
     assert count() == 2
+
+
+@pytest.mark.parametrize("days", ["0", "36526", "9" * 30])
+def test_a_number_of_days_that_no_request_can_promise_is_refused(agency: Agency, days: str) -> None:
+    admin = agency.client(Role.ADMIN)
+    words = {"name": "Rijnstad Police", "language": "en", "retention_days": days}
+    assert admin.post("/organisation", words).context["form"].errors["retention_days"]
+    template = {"form": "template", "name": "Ours", "incident": "burglary", "minutes": "60", "days": "7"}
+    page = admin.post("/requests/preferences", {**template, "language": "en", "retention_days": days})
+    assert page.context["template_form"].errors["retention_days"]

@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 ("days", models.PositiveSmallIntegerField(default=7, verbose_name="days to answer")),
                 (
                     "retention_days",
-                    models.PositiveSmallIntegerField(blank=True, null=True, verbose_name="days to keep footage"),
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="days to keep footage"),
                 ),
                 ("onward", models.JSONField(blank=True, default=list, verbose_name="passed on to")),
                 ("onward_basis", models.CharField(blank=True, max_length=120, verbose_name="law or policy")),
@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
                 ("days", models.PositiveSmallIntegerField(default=7, verbose_name="days to answer")),
                 (
                     "retention_days",
-                    models.PositiveSmallIntegerField(blank=True, null=True, verbose_name="days to keep footage"),
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="days to keep footage"),
                 ),
                 ("onward", models.JSONField(blank=True, default=list, verbose_name="passed on to")),
                 ("onward_basis", models.CharField(blank=True, max_length=120, verbose_name="law or policy")),

@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                     "two_person_rule",
                     models.BooleanField(default=True, verbose_name="a second person approves each request"),
                 ),
-                ("retention_days", models.PositiveSmallIntegerField(default=30, verbose_name="days to keep footage")),
+                ("retention_days", models.PositiveIntegerField(default=30, verbose_name="days to keep footage")),
             ],
             options={
                 "ordering": ("name",),
