@@ -90,7 +90,7 @@ def build_export(case: Any, folder: Path, options: ExportOptions) -> CaseContent
 
 
 def _keep_chosen(content: CaseContent) -> None:
-    """Removes everything of the opened answers but the chosen clips."""
+    """Removes everything of the opened answers except the chosen clips."""
     for answer in content.answers:
         if answer.opened is None:
             continue

@@ -86,7 +86,7 @@ def belongs_only_to(organisation: Organisation, person: Person) -> bool:
 
 
 def _may_recover(link: OneTimeLink) -> bool:
-    """Returns False for an admin's recovery link whose person has rights elsewhere by now, or left. The operator's
+    """Returns False for an admin's recovery link if its person has rights elsewhere by now, or has left. The operator's
     links name no organisation."""
     if link.person is None or link.organisation is None:
         return True

@@ -42,7 +42,7 @@ def folder_of(organisation: Organisation) -> Path:
 
 
 def requester_of(organisation: Organisation) -> Requester:
-    """Returns the requester that the organisation is. Raises `ConfigurationError` with the remedy."""
+    """Returns the organisation's requester. Raises `ConfigurationError` with the remedy."""
     folder = folder_of(organisation)
     is_in_token = not (folder / "signing.key").exists() and settings.DESK.token is not None
     signer = _token_signer(organisation) if is_in_token else None

@@ -1,4 +1,4 @@
-"""Addresses of signing in: those of allauth that the desk uses, and no others.
+"""Addresses of signing in: only those of allauth that the desk uses.
 
 The desk sends no e-mail, and people come by invitation. So the pages for signing up, for changing an address and for a
 forgotten password do not exist. Their names must, because allauth's pages name them.

@@ -134,7 +134,7 @@ def recover_member(request: DeskRequest, pk: int) -> HttpResponse:
 @require_POST
 @needs(Action.MANAGE_PEOPLE)
 def withdraw_invitation(request: DeskRequest, pk: int) -> HttpResponse:
-    """Makes an invitation that was not used worthless."""
+    """Withdraws an unused invitation."""
     members.withdraw_invitation(get_in(request.organisation, OneTimeLink, pk, used_at=None), request.user)
     return redirect("people:people")
 

@@ -1,6 +1,6 @@
 """Writes what the receiving service reports as rows, each change in one transaction with its entry in the custody log.
 
-The folder of the requester is the truth about what arrived, and these rows follow it. A kill between a file and its row
+The requester's folder decides what has arrived, and these rows follow it. A kill between a file and its row
 leaves a folder without a row, which `reconcile` writes at the next start. A report may come twice: an answer has one
 row, found by the id of its disclosure, and an answer that is complete or deleted stays as it is.
 """

@@ -1,4 +1,4 @@
-"""The state of each organisation's receiver, and what it has to tell that belongs to no case."""
+"""The state of each organisation's receiver, and its notices that belong to no case."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Notice", "Receiver"]
 
 
 class Receiver(models.Model):
-    """The receiver of one organisation, as it last said."""
+    """The receiver of one organisation, as it last reported."""
 
     STATES: ClassVar = (
         ("stopped", _("stopped")),

@@ -1,6 +1,6 @@
 """The receiver of one organisation: one thread with its own connection to the broker, which starts again after a fault.
 
-The thread also runs the retention clock of the organisation, so that an answer never arrives and goes at the same time.
+The thread also runs the retention clock of the organisation, so that arrivals and deletions take turns.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Compares the requester's folder with the rows at the start of a receiver, and writes what a kill left unwritten.
 
 The folder decides. A complete answer without a row was acknowledged just before the kill, so it is verified and written
-now. A row without its folder is reported: its files were removed by something else than the retention clock.
+now. A row without its folder is reported: its files were removed by something other than the retention clock.
 """
 
 from __future__ import annotations

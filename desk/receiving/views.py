@@ -18,7 +18,7 @@ __all__ = ["receiver"]
 
 _MOST_SHOWN: Final = 50
 _SILENT: Final = datetime.timedelta(minutes=1)
-"""A receiver without a sign of life for this long does not run, whatever its row says."""
+"""A receiver that has written nothing for this long has stopped, whatever its row says."""
 
 
 @require_safe

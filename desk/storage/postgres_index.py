@@ -1,6 +1,6 @@
 """The index of a requester's folder in PostgreSQL, for several receivers and web processes on several machines.
 
-The statements are those of `FolderIndex`. `_Statements` says them in PostgreSQL's words. Each requester has a schema of
+The statements are those of `FolderIndex`. `_Statements` translates them for PostgreSQL. Each requester has a schema of
 the database. It is filled from the folder when it is made.
 """
 
