@@ -29,6 +29,7 @@ from desk.cases.retention import DeleteAnswer, PublishDeletion, Step, plan
 from desk.custody.log import record
 from desk.export.private_folder import forget_answer
 from desk.people.models import Organisation, Person
+from desk.sealed_keys import is_locked
 
 __all__ = ["RETENTION", "delete_answer", "run_due"]
 
@@ -118,6 +119,8 @@ def _cases_due(organisation: Organisation, now_s: int) -> Iterator[Case]:
 
 def _sign_deletion(organisation: Organisation, requester: Requester, asked: SignedRequest, now_s: int) -> bool:
     """Signs the deletion of everything received for a request. The receiver publishes it."""
+    if is_locked(requester.folder):
+        return False  # the footage is gone already, and the statement follows once a person unlocks the key
     with transaction.atomic():
         case = Case.objects.select_for_update().get(pk=asked.case_id)
         asked.refresh_from_db()

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from desk.people.models import Membership, Organisation, Person
 from desk.people.roles import Role
+from desk.sealed_keys import LEAST_PASSPHRASE
 
 __all__ = [
     "AccountForm",
@@ -26,7 +27,9 @@ __all__ = [
     "InvitationForm",
     "OneTimeLinkForm",
     "OrganisationForm",
+    "PassphraseForm",
     "RolesForm",
+    "SealForm",
 ]
 
 
@@ -163,3 +166,34 @@ class OrganisationForm(forms.ModelForm[Organisation]):
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             self.fields["requester_id"].disabled = self.fields["kind"].disabled = True
+
+
+class PassphraseForm(forms.Form):
+    """The passphrase that unlocks the signing key."""
+
+    passphrase = forms.CharField(
+        label=_("Passphrase of the signing key"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class SealForm(forms.Form):
+    """The passphrase of a signing key that is to be sealed, twice."""
+
+    passphrase = forms.CharField(
+        label=_("New passphrase"),
+        min_length=LEAST_PASSPHRASE,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_("At least 16 characters. It is stored nowhere: without it the organisation needs a new key."),
+    )
+    again = forms.CharField(
+        label=_("The same again"), strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    )
+
+    def clean(self) -> dict[str, Any]:
+        words = super().clean() or {}
+        if words.get("passphrase") != words.get("again"):
+            self.add_error("again", _("The two differ."))
+        return words

@@ -36,6 +36,7 @@ ENTRIES: Final = (
     NavigationEntry("trust:bundles", _("Trust"), Action.SEE_TRUST),
     NavigationEntry("people:people", _("People"), Action.MANAGE_PEOPLE),
     NavigationEntry("people:organisation", _("Organisation"), Action.MANAGE_ORGANISATION),
+    NavigationEntry("people:signing-key", _("Signing key"), Action.UNLOCK_KEY),
     NavigationEntry("integrations:tokens", _("Integrations"), Action.MANAGE_INTEGRATIONS),
 )
 """One entry for each app with pages. An app's page that does not exist yet is left out."""

@@ -21,6 +21,7 @@ from agent.wire.trust import TrustedRequester
 from desk.custody import log
 from desk.people.models import Membership, Organisation, Person
 from desk.people.roles import Role
+from desk.sealed_keys import is_sealed, sealed_signer
 from desk.storage.shared_index import shared_index
 from desk.tokens import token_signer
 
@@ -44,6 +45,8 @@ def folder_of(organisation: Organisation) -> Path:
 def requester_of(organisation: Organisation) -> Requester:
     """Returns the organisation's requester. Raises `ConfigurationError` with the remedy."""
     folder = folder_of(organisation)
+    if is_sealed(folder):
+        return Requester.open(folder, sealed_signer(folder), shared_index(organisation.requester_id, folder))
     is_in_token = not (folder / "signing.key").exists() and settings.DESK.token is not None
     signer = _token_signer(organisation) if is_in_token else None
     return Requester.open(folder, signer, shared_index(organisation.requester_id, folder))

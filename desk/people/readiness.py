@@ -16,6 +16,7 @@ from agent.errors import DoorwardError
 from desk.people.models import Membership, Organisation
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action
+from desk.sealed_keys import is_locked
 
 __all__ = ["SetUpStep", "missing", "steps"]
 
@@ -54,6 +55,8 @@ def _keys(organisation: Organisation) -> SetUpStep:
         key = requester_of(organisation).key
     except DoorwardError as error:
         return SetUpStep(name, False, str(error))
+    if is_locked(folder_of(organisation)):
+        return SetUpStep(name, False, _("It is locked. Requests and answers wait until it is unlocked."))
     return SetUpStep(name, True, _("Key id %(id)s.") % {"id": key.id})
 
 

@@ -53,6 +53,8 @@ class Action(enum.StrEnum):
     SEE_TRUST = "see-trust"
     SIGN_TRUST = "sign-trust"
     """Propose and sign trust bundles."""
+    UNLOCK_KEY = "unlock-key"
+    """Unlock the signing key after a start, if a passphrase seals it."""
     MANAGE_INTEGRATIONS = "manage-integrations"
     """Make keys of the programming interface, and web hooks."""
 
@@ -80,6 +82,7 @@ PERMISSIONS: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.AUDIT: frozenset({Role.AUDITOR}),
         Action.SEE_TRUST: frozenset({Role.ADMIN, Role.SUPERVISOR, Role.AUDITOR}),
         Action.SIGN_TRUST: frozenset({Role.ADMIN, Role.SUPERVISOR}),
+        Action.UNLOCK_KEY: frozenset({Role.ADMIN, Role.EVIDENCE_OFFICER}),
         Action.MANAGE_INTEGRATIONS: frozenset({Role.ADMIN}),
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from desk.people import organisation_views, views
+from desk.people import organisation_views, signing_key_views, views
 
 app_name = "people"
 urlpatterns = [
@@ -16,6 +16,8 @@ urlpatterns = [
     path("organisation/trust-root", organisation_views.trust_root, name="trust-root"),
     path("organisation/request.csr", organisation_views.certificate_request, name="certificate-request"),
     path("organisation/tips.recipient", organisation_views.tips_recipient, name="tips-recipient"),
+    path("signing-key", signing_key_views.signing_key, name="signing-key"),
+    path("signing-key/seal", signing_key_views.seal_key, name="seal-key"),
     path("organisation/certificate", organisation_views.certificate, name="certificate"),
     path("people", views.people_page, name="people"),
     path("people/<int:pk>", views.member_page, name="member"),

@@ -28,6 +28,7 @@ from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.models import Receiver
 from desk.receiving.notices import add_notice
 from desk.receiving.reconcile import reconcile
+from desk.sealed_keys import require_unlocked
 
 __all__ = ["OpenBus", "ReceiverThread"]
 
@@ -96,6 +97,7 @@ class ReceiverThread:
         self._say("starting", "")
         requester = self._open_requester(self._organisation)
         self._retain(requester)  # also if no broker answers, or another program is connected
+        require_unlocked(requester.folder)  # each answer needs a signed receipt
         recorder = AnswerRecorder(self._organisation, requester)
         with connection_lock(requester, wait_s=_LOCK_WAIT_S):
             reconcile(self._organisation, requester, recorder)

@@ -13,12 +13,14 @@ from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.media import Gop
 from agent.errors import ConfigurationError, StorageError
 from agent.platform.system_clock import SystemClock
+from desk import sealed_keys
 from desk.cases import case_work, deletion, films
 from desk.cases.deadlines import utc
 from desk.cases.deletion import delete_answer, run_due
 from desk.cases.films import OpenFilms, PrivateMemory
 from desk.cases.models import Answer, Case, SignedRequest
 from desk.custody.models import Entry
+from desk.people.organisations import requester_of
 from desk.people.roles import Role
 from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.broker_connection import open_bus
@@ -202,3 +204,20 @@ def test_a_request_without_answers_is_stated_as_deleted_after_its_last_promise(a
     assert run_due(agency.organisation, requester, end_s - 1) == 0
     assert run_due(agency.organisation, requester, end_s) == 1
     assert requester.sent_request(asked.request.id).deleted
+
+
+def test_footage_goes_on_its_day_while_the_signing_key_is_locked_and_the_statement_follows(
+    agency: Agency, received: tuple[Requester, SentRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealed_keys, "_WORK_FACTOR", 10)
+    requester, asked = received
+    sealed_keys.seal(requester.folder, "six words that nobody guesses")
+    monkeypatch.setattr(sealed_keys, "_unlocked", {})  # a new start
+    locked = requester_of(agency.organisation)
+    days = SignedRequest.objects.get().retention_days
+    assert run_due(agency.organisation, locked, at(days + 0.1)) == 1
+    assert not folder_of(locked).exists()
+    assert not locked.sent_request(asked.request.id).deleted
+    sealed_keys.unlock(locked.folder, "six words that nobody guesses")
+    assert run_due(agency.organisation, locked, at(days + 0.2)) == 1
+    assert locked.sent_request(asked.request.id).deleted

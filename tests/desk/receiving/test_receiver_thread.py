@@ -17,10 +17,11 @@ from django.utils import timezone
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.errors import StorageError
 from agent.platform.system_clock import SystemClock
+from desk import sealed_keys
 from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.config import Broker, DeskConfig
 from desk.custody.models import Entry
-from desk.people.organisations import requester_of
+from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import Role
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.models import Notice, Receiver
@@ -182,3 +183,18 @@ def test_the_page_says_when_no_receiver_runs(agency: Agency) -> None:
     text = client.get("/receiving/").content.decode()
     assert "does not run" in text
     assert "Doorbells keep their answers until then." in text
+
+
+def test_a_receiver_waits_while_the_signing_key_is_locked_and_says_so(
+    agency: Agency, world: BrokerWithClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    introduce(world, agency)
+    monkeypatch.setattr(sealed_keys, "_WORK_FACTOR", 10)
+    folder = folder_of(agency.organisation)
+    sealed_keys.seal(folder, "six words that nobody guesses")
+    monkeypatch.setattr(sealed_keys, "_unlocked", {})  # a new start
+    with receiving(world):
+        until(lambda: state() == "failed", "the locked key")
+        assert "locked" in agency.client(Role.VIEWER).get("/receiving/").content.decode()
+        sealed_keys.unlock(folder, "six words that nobody guesses")
+        until(lambda: state() == "connected", "the connection")
