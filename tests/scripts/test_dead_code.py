@@ -21,6 +21,8 @@ CALLED_BY_LIBRARIES = {
     "_OF_THE_DOORS": "gettext: sentences of the doors' code, which the catalog of translations needs",
     "PeopleConfig": "Django",
     "app_name": "Django",
+    "generate_authenticator_name": "allauth",
+    "get_redirect_url": "Django",
     "is_open_for_signup": "allauth",
     "is_reauthentication_required": "allauth",
     "process_exception": "Django",
