@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from desk.people.models import Membership, Organisation, Person
+from desk.people.models import DEFAULT_RETENTION_DAYS, Membership, Organisation, Person
 from desk.people.roles import Role
 from desk.sealed_keys import LEAST_PASSPHRASE
 
@@ -156,7 +156,9 @@ class OrganisationForm(forms.ModelForm[Organisation]):
         help_text=_("Part of each request, for example rijnstad-police. It cannot be changed later."),
     )
 
-    retention_days = forms.IntegerField(label=capfirst(_("days to keep footage")), min_value=1, max_value=36_525)
+    retention_days = forms.IntegerField(
+        label=capfirst(_("days to keep footage")), min_value=1, max_value=36_525, initial=DEFAULT_RETENTION_DAYS
+    )
 
     class Meta:
         model = Organisation

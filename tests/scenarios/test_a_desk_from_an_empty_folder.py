@@ -154,6 +154,7 @@ class Clerks:
             const wide = {};
             for (const [view, size] of Object.entries(args.views)) {
               await page.setViewportSize(size);
+              await page.evaluate(() => scrollTo(0, 0));
               await page.screenshot({path: `${args.to}-${view}.png`, fullPage: true});
               wide[view] = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
             }
@@ -476,6 +477,7 @@ class Story:
     def the_promised_days_pass(self) -> None:
         """The desk has been started again with a retention clock that is past the promise."""
         until(self._all_footage_is_gone, "the deletion")
+        assert self.clerks.run("sam", 'return page.getByRole("heading", {name: "Time axis"}).count();') == 0
         self.clerks.look("sam", "case-deleted")
         self.clerks.go("guest", "/guest")
         self.clerks.look("guest", "guest-after-deletion")

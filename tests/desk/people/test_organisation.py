@@ -17,6 +17,7 @@ from agent.clients.requester.trust_bundles import make_bundle
 from desk.config import Broker, DeskConfig
 from desk.custody.models import Entry
 from desk.people import organisations, readiness
+from desk.people.forms import OrganisationForm
 from desk.people.roles import Role
 from tests.desk.agencies import Agency
 
@@ -152,3 +153,7 @@ def test_the_rules_are_changed_and_logged_and_the_name_is_not(agency: Agency) ->
     entry = Entry.objects.get(action="organisation.changed")
     assert entry.detail["two_person_rule"] == {"from": True, "to": False}
     assert entry.detail["retention_days"] == {"from": 30, "to": 14}
+
+
+def test_a_new_organisation_begins_with_days_to_keep_footage() -> None:
+    assert 'value="30"' in str(OrganisationForm()["retention_days"])
