@@ -98,7 +98,7 @@ def test_a_page_left_open_over_an_upgrade_loads_the_new_program_once_it_is_locke
     people, page = home.people, home.house.solo.page
     assert page is not None
     people.go("ana", "/settings")
-    page._operations._program = page._application.pages.version = "newer"
+    page._operations._program = page._application.pages.version = "beef01beef01"
     people.run(
         "ana",
         """await page.evaluate(() => (window.isOld = true));
@@ -108,11 +108,11 @@ def test_a_page_left_open_over_an_upgrade_loads_the_new_program_once_it_is_locke
            await page.locator("nav a[href='/settings']").click();
            await page.getByRole("button", {name: "Lock", exact: true}).click();
            await page.waitForFunction(() => !window.isOld);
-           await page.locator('script[src="/static/app.js?v=newer"]').waitFor({state: "attached"});""",
+           await page.locator('script[src="/static/app.js?v=beef01beef01"]').waitFor({state: "attached"});""",
     )
     people.unlock("ana")
     # The document is loaded again only once, even if it stays the same.
-    page._operations._program = "newest"
+    page._operations._program = "beef02beef02"
     people.go("ana", "/settings")
     people.run("ana", 'await page.getByRole("button", {name: "Lock", exact: true}).click();')
     people.unlock("ana")
