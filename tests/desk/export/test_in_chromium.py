@@ -150,7 +150,7 @@ def test_an_admins_pages_of_tokens_and_of_a_trust_root(browser: Browser, desk: S
     browser.run(
         """
         const page = pages.admin;
-        await page.getByLabel("Name of the program").fill("Case system");
+        await page.getByLabel("Name of the program").first().fill("Case system");
         await page.getByRole("checkbox").first().check();
         await page.getByRole("button", {name: "Make the token"}).click();
         await page.getByText("shown this once").waitFor();
