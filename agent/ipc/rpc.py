@@ -19,6 +19,7 @@ from msgspec import Struct
 from agent import errors
 from agent.errors import DoorwardError, NetworkError, RequestError
 from agent.wire.control import FRAME_LIMITS, Frame, FrameLimits
+from agent.wire.prepared import PreparedMeta, prepare
 
 __all__ = [
     "CONTROL_SOCKET",
@@ -38,7 +39,24 @@ AnswerT = TypeVar("AnswerT")
 KindT = TypeVar("KindT")
 
 
-class Request(Struct, Generic[AnswerT], frozen=True, forbid_unknown_fields=True, tag=True, tag_field="op"):
+class _RequestMeta(PreparedMeta):
+    """Prepares the answer of a request, too: threads decode both."""
+
+    def __init__(self, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> None:
+        super().__init__(name, bases, namespace, **options)
+        if Generic not in bases:
+            prepare(answer_type(self))  # type: ignore[arg-type] # mypy knows any struct here, but it is a request
+
+
+class Request(
+    Struct,
+    Generic[AnswerT],
+    metaclass=_RequestMeta,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag=True,
+    tag_field="op",
+):
     """Base class of all requests. The tag of a subclass is the name of its operation."""
 
     if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from typing import Any, Final, Never, TypeVar
 import msgspec
 
 from agent.errors import DoorwardError, FormatError
+from agent.wire.prepared import PreparedMeta
 
 __all__ = ["MAX_DEPTH", "MAX_INTEGER", "REQUEST_LIMIT_BYTES", "Message", "decode", "encode", "form"]
 
@@ -43,7 +44,9 @@ _TYPES: Final = {
 _BOUNDS: Final = {"<=": "at most", ">=": "at least"}
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Message(
+    msgspec.Struct, metaclass=PreparedMeta, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """Base of all JSON messages. Subclasses check in `__post_init__` what types cannot express (`FormatError`)."""
 
 
