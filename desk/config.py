@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from zoneinfo import available_timezones
 
 import msgspec
 from msgspec import Meta
@@ -17,7 +18,7 @@ from msgspec import Meta
 from agent.config.reading import convert, read_text
 from agent.config.settings import CrossFieldError
 
-__all__ = ["ENVIRONMENT", "TEMPLATE", "DeskConfig", "Oidc", "load", "locate"]
+__all__ = ["ENVIRONMENT", "TEMPLATE", "DeskConfig", "Oidc", "load", "locate", "machine_zone"]
 
 ENVIRONMENT: Final = "DOORWARD_DESK_CONFIG"
 _PLACES: Final = (Path("desk.toml"), Path("/etc/doorward-desk/desk.toml"))
@@ -120,7 +121,8 @@ class DeskConfig(Section, frozen=True):
 
     data: Path = Path("data")
     language: Literal["en", "nl"] = "en"
-    time_zone: str = "Europe/Amsterdam"
+    time_zone: str = ""
+    """Name in the tz database; empty: the zone of this machine (`zone`)."""
     web: Web = Web()
     database: Database = Database()
     sign_in: SignIn = SignIn()
@@ -131,9 +133,20 @@ class DeskConfig(Section, frozen=True):
     hooks: Hooks = Hooks()
 
     @property
+    def zone(self) -> str:
+        """Returns the name of the time zone in which pages show times."""
+        return self.time_zone or machine_zone()
+
+    @property
     def address(self) -> str:
         """Returns the address that people open, without a slash at its end."""
         return f"https://{self.web.names[0]}" + ("" if self.web.tls == "proxy" else f":{self.web.port}")
+
+
+def machine_zone(link: Path = Path("/etc/localtime")) -> str:
+    """Returns the time zone of this machine by where `link` leads, or UTC if it names none."""
+    name = str(link.resolve()).partition("zoneinfo/")[2]
+    return name if name in available_timezones() else "UTC"
 
 
 def locate() -> Path | None:
@@ -152,6 +165,8 @@ def load(path: Path) -> DeskConfig:
 
 def cross_field_errors(config: DeskConfig) -> Iterator[CrossFieldError]:
     """Yields each contradiction between values."""
+    if config.time_zone and config.time_zone not in available_timezones():
+        yield CrossFieldError(("time_zone",), "this time zone does not exist.", "Write one like Europe/Amsterdam.")
     web = config.web
     if web.tls == "files" and not (web.certificate and web.key):
         remedy = "Name the files in web.certificate and web.key, or set tls to 'made'."

@@ -7,7 +7,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from desk.people.models import Organisation
+from desk.people.models import Membership, Organisation
+from desk.people.roles import Role
 
 __all__ = ["ApiToken", "WebHook"]
 
@@ -33,8 +34,13 @@ class ApiToken(models.Model):
 
     @property
     def works(self) -> bool:
-        """True until the token expires or is revoked."""
-        return self.revoked_at is None and timezone.now() < self.expires_at
+        """True until the token expires, is revoked, or its maker is no longer an admin: they may know its text."""
+        return self.revoked_at is None and timezone.now() < self.expires_at and self.maker_is_admin
+
+    @property
+    def maker_is_admin(self) -> bool:
+        made = {"organisation": self.organisation_id, "person": self.made_by_id}
+        return Membership.objects.filter(**made, role=Role.ADMIN).exists()
 
 
 class WebHook(models.Model):

@@ -35,6 +35,15 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert config.load(written(tmp_path, 'data = "/srv/desk"')).data == Path("/srv/desk")
 
 
+def test_without_a_time_zone_pages_show_that_of_the_machine(tmp_path: Path) -> None:
+    link = tmp_path / "localtime"
+    link.symlink_to("/usr/share/zoneinfo/Europe/Madrid")
+    assert config.machine_zone(link) == "Europe/Madrid"
+    assert config.machine_zone(tmp_path / "missing") == "UTC"
+    assert config.load(written(tmp_path, "")).zone == config.machine_zone()
+    assert config.load(written(tmp_path, 'time_zone = "Asia/Tokyo"')).zone == "Asia/Tokyo"
+
+
 PROVIDER = """[[oidc]]
 id = "agency"
 name = "Agency"
@@ -48,6 +57,7 @@ client_secret_file = "oidc.secret"
     ("text", "place", "remedy"),
     [
         ("[web]\nprot = 1", "line 2, web.prot", "port"),
+        ('time_zone = "Mars/Base"', "line 1, time_zone", "Europe/Amsterdam"),
         ("[web]\nport = 70000", "line 2, web.port", ""),
         ('[web]\nhost = "0.0.0.0"\ntls = "proxy"', "line 2, web.host", "127.0.0.1"),
         ('[web]\ntls = "files"', "line 2, web.tls", "certificate"),

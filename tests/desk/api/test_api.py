@@ -17,6 +17,7 @@ from desk.api.models import ApiToken
 from desk.api.tokens import ROLES, find_token, make_token
 from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.custody.models import Entry
+from desk.people.models import Membership
 from desk.people.roles import Role
 from tests.desk.agencies import Agency, browser
 from tests.desk.export.street import Street
@@ -146,6 +147,17 @@ def test_an_admin_makes_a_token_that_is_shown_once_and_revokes_it(agency: Agency
     assert find_token(found[0]) is None
     actions = [row.action for row in Entry.objects.order_by("number") if row.action.startswith("token.")]
     assert actions == ["token.made", "token.revoked"]
+
+
+def test_a_token_ends_when_its_maker_is_no_longer_an_admin(agency: Agency) -> None:
+    client = caller(agency)
+    assert client.get("/api/v1/cases").status_code == 200
+    maker = ApiToken.objects.get().made_by
+    Membership.objects.filter(person=maker, role=Role.ADMIN).delete()
+    assert client.get("/api/v1/cases").status_code == 401
+    page = agency.client(Role.SUPERVISOR)
+    Membership.objects.create(organisation=agency.organisation, person=agency.people[Role.SUPERVISOR], role=Role.ADMIN)
+    assert "its maker is no longer an admin" in page.get("/integrations").content.decode()
 
 
 def test_a_token_never_has_a_role_that_approves_audits_or_manages(agency: Agency) -> None:
