@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -43,6 +44,8 @@ __all__ = [
     "revoke",
     "share_page",
 ]
+
+_log: Final = structlog.get_logger(__name__)
 
 
 @require_http_methods(["GET", "POST"])
@@ -161,7 +164,7 @@ def guest_play(request: HttpRequest, disclosure: str, number: int) -> HttpRespon
     try:
         open_films().film(requester_of(link.case.organisation), disclosure, number).close()
     except DoorwardError as error:
-        return _guest_page(request, link, {"problem": str(error)})
+        return _guest_fault(request, link, error)
     return _guest_page(request, link, {"film": reverse("export:guest-film", args=(token,)), "playing": clip})
 
 
@@ -175,7 +178,7 @@ def guest_film(request: HttpRequest, token: str) -> HttpResponse:
         with open_films().film(requester_of(link.case.organisation), *clip) as media:
             return film_response(media, request.headers.get("Range"))
     except DoorwardError as error:
-        return HttpResponse(str(error), status=409, content_type="text/plain; charset=utf-8")
+        return _guest_fault(request, link, error)
 
 
 @require_POST
@@ -190,6 +193,15 @@ def guest_download(request: HttpRequest) -> HttpResponseBase:
     scope = _present(link)
     if not scope:
         raise Http404
+    try:
+        private = _guest_export(request, link, scope)
+    except DoorwardError as error:
+        return _guest_fault(request, link, error)
+    return send_folder(request, private, top_name(link.case.number))
+
+
+def _guest_export(request: HttpRequest, link: GuestLink, scope: set[tuple[str, int]]) -> PrivateFolder:
+    """Returns the folder with the chosen clips, once the custody log has it. Raises `DoorwardError`."""
     require_room(sealed_bytes(link.case, scope))
     private = PrivateFolder()
     try:
@@ -204,7 +216,7 @@ def guest_download(request: HttpRequest) -> HttpResponseBase:
     except BaseException:
         private.close()
         raise
-    return send_folder(request, private, top_name(link.case.number))
+    return private
 
 
 def _clip_key(key: str) -> tuple[str, int]:
@@ -222,6 +234,14 @@ def _guest_page(request: HttpRequest, link: GuestLink, more: dict[str, Any] | No
     shown = [(_clip_key(key), label) for key, label in clip_choices(link.case) if _clip_key(key) in allowed]
     context = {"link": link, "case": link.case, "clips": shown, "missing": len(allowed) - len(shown)}
     return _guest_answer(request, "export/guest.html", {**context, **(more or {})})
+
+
+def _guest_fault(request: HttpRequest, link: GuestLink, error: DoorwardError) -> HttpResponse:
+    """Says that the clips cannot be opened now. Only the operator reads the reason: it may name files of the desk."""
+    _log.warning("guest_failed", link=link.pk, error=str(error))
+    response = _guest_page(request, link, {"failed": True})
+    response.status_code = 503
+    return response
 
 
 def _guest_answer(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:

@@ -71,6 +71,7 @@ class DeskService:
         written = (folder / "desk.toml").read_text()
         for setting in (
             ("port = 8444", f"port = {self.port}"),
+            ('time_zone = ""', 'time_zone = "Europe/Amsterdam"'),
             ('host = ""\nport = 8883', f'host = "{stage.broker.host}"\nport = {stage.broker.requester_port}'),
         ):
             assert setting[0] in written

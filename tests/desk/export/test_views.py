@@ -225,6 +225,21 @@ def test_a_guest_plays_a_chosen_clip_and_each_playing_is_one_entry(street: Stree
     assert (entry.detail["answer"], entry.detail["clip"]) == (street.answers[0].disclosure_id, 2)
 
 
+def test_a_guest_reads_that_clips_cannot_be_opened_and_no_name_of_a_file(street: Street, films: OpenFilms) -> None:
+    guest = opened(street)
+    address = played(guest, street)
+    films.close()
+    (folder_of(street.agency.organisation) / "signing.key").chmod(0o644)
+    tries = [
+        guest.post(f"/guest/play/{street.answers[0].disclosure_id}/2"), guest.get(address),
+        guest.post("/guest/download"),
+    ]  # fmt: skip
+    for page in tries:
+        assert page.status_code == 503
+        assert "The clips cannot be opened now." in page.content.decode()
+        assert "signing.key" not in page.content.decode()
+
+
 def test_a_guest_plays_no_other_clip_and_no_other_session_plays_the_film(street: Street, films: OpenFilms) -> None:
     guest = opened(street)
     other = street.answers[1].disclosure_id
