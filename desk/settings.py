@@ -31,7 +31,19 @@ ASGI_APPLICATION = "desk.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "people.Person"
 
-APPS: Final = ("people", "asking", "cases", "receiving", "tips", "custody", "export", "trust", "api", "numbers")
+APPS: Final = (
+    "people",
+    "asking",
+    "cases",
+    "receiving",
+    "tips",
+    "custody",
+    "export",
+    "trust",
+    "api",
+    "numbers",
+    "neighbourhood",
+)
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",

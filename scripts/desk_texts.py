@@ -81,6 +81,8 @@ def _in_template(source: str) -> Iterator[Text]:
 def read_catalog(path: Path) -> dict[Text, tuple[str, ...]]:
     """Returns the translations in a .po file: one for each text, two if it has a plural."""
     catalog: dict[Text, tuple[str, ...]] = {}
+    if not path.is_file():
+        return catalog
     for block in re.split(r"\n\s*\n", path.read_text(encoding="utf-8")):
         fields: dict[str, str] = {}
         name = ""
@@ -139,8 +141,8 @@ def _quoted(text: str) -> str:
 
 
 def catalogs() -> list[Path]:
-    """Returns the catalogs of all apps that have one."""
-    return sorted(DESK.glob(f"*/{CATALOG}"))
+    """Returns the catalogs of all apps that have texts, even if one is not written yet."""
+    return sorted(each.parent / CATALOG for each in DESK.glob("*/__init__.py") if texts_of(each.parent))
 
 
 def missing(path: Path) -> list[Text]:
@@ -161,7 +163,8 @@ def main(arguments: list[str]) -> int:
             current = texts_of(path.parents[3])
             kept = {text: words for text, words in catalog.items() if text in current}
             write_catalog(path, {**dict.fromkeys(current, ("",)), **kept})
-        path.with_suffix(".mo").write_bytes(compiled(read_catalog(path)))
+        if path.is_file():
+            path.with_suffix(".mo").write_bytes(compiled(read_catalog(path)))
         for each in absent:
             print(f"{path.relative_to(ROOT)}: no translation of {each.single!r}")
         lacking += len(absent)

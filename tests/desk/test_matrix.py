@@ -36,6 +36,16 @@ OPEN = {
     "people:choose": "the person's own organisations",
     "numbers:numbers": "public: numbers from signed requests",
     "numbers:csv": "public: numbers from signed requests",
+    **dict.fromkeys(
+        (
+            "neighbourhood:bulletins",
+            "neighbourhood:feed",
+            "neighbourhood:bulletin",
+            "neighbourhood:cap",
+            "neighbourhood:proof",
+        ),
+        "public: bulletins in force, from the signed messages (tests/desk/neighbourhood)",
+    ),
     "export:guest": "the guest's session holds the right (tests/desk/export)",
     "export:guest-download": "the guest's session holds the right (tests/desk/export)",
     "export:guest-play": "the guest's session holds the right (tests/desk/export)",
