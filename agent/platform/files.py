@@ -15,6 +15,9 @@ from pathlib import Path
 from agent.errors import ConfigurationError, StorageError
 
 __all__ = [
+    "is_file",
+    "is_folder",
+    "is_there",
     "make_folder",
     "names_in",
     "read",
@@ -91,6 +94,35 @@ def read_if_there(path: Path, limit_bytes: int) -> bytes | None:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
+
+
+def is_there(path: Path) -> bool:
+    """Returns whether anything is at `path`.
+
+    Raises `StorageError` if that cannot be told. `Path.exists` raises a bare `PermissionError` then, and returns False
+    from Python 3.14 on.
+    """
+    return _mode(path) is not None
+
+
+def is_file(path: Path) -> bool:
+    """Like `is_there`, for a regular file."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISREG(mode)
+
+
+def is_folder(path: Path) -> bool:
+    """Like `is_there`, for a folder."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def _mode(path: Path) -> int | None:
+    with storage_errors(path):
+        try:
+            return path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
 def names_in(path: Path) -> list[str]:

@@ -90,7 +90,7 @@ class BrokerPki:
 
     def __init__(self, directory: Path) -> None:
         """Opens a folder that `create` made. Raises `ConfigurationError` if the folder is incomplete."""
-        if not (directory / "broker.pem").is_file():
+        if not files.is_file(directory / "broker.pem"):
             raise ConfigurationError(
                 f"{directory} holds no broker certificates.",
                 remedy="Create them with 'doorward broker init', or name their folder with --dir.",
@@ -153,7 +153,11 @@ class BrokerPki:
         return [name for name in self._workers() if requester_of(name) == requester]
 
     def _workers(self) -> list[str]:
-        return sorted(path.stem for path in (self.directory / "clients").glob("*.pem") if "." in path.stem)
+        return [name for name in self._clients() if "." in name]
+
+    def _clients(self) -> list[str]:
+        names = files.names_in(self.directory / "clients")
+        return [name.removesuffix(".pem") for name in names if name.endswith(".pem")]
 
     def _write_workers(self) -> None:
         """Writes a section for each worker below the rules for all requesters."""
@@ -169,7 +173,7 @@ class BrokerPki:
         until the broker restarts. Raises `ConfigurationError` if there is no such client.
         """
         clients = self.directory / "clients"
-        if name not in {path.stem for path in clients.glob("*.pem")}:
+        if name not in self._clients():
             raise ConfigurationError(
                 f"{name!r} is not a client of this broker.", remedy=f"The clients are in {clients}."
             )

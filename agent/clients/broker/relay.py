@@ -52,7 +52,7 @@ def add_relay(pki: BrokerPki, listeners: RelayListeners) -> str:
     for name in _RIGHTS:
         shutil.copyfile(_CONFIGURATION / name, folder / name)
         (folder / name).chmod(0o600)
-    if not (folder / _PASSWORDS).exists():
+    if not files.is_there(folder / _PASSWORDS):
         files.write(folder / _PASSWORDS, b"", secret=True)
     template = (_CONFIGURATION / "relay.conf.template").read_text(encoding="utf-8")
     return string.Template(template).substitute(
@@ -73,7 +73,7 @@ def set_account(pki: BrokerPki, account: str) -> str:
     if not is_account(account):
         raise ConfigurationError(f"{account!r} is not an account.", remedy="Use the doorbell's key id: 16 hex digits.")
     path = pki.directory / _PASSWORDS
-    if not path.is_file():
+    if not files.is_file(path):
         raise ConfigurationError(f"{pki.directory} has no relay.", remedy="Add it with 'doorward broker add-relay'.")
     lines = files.read(path, _LIMIT_BYTES).decode().splitlines()
     kept = [line for line in lines if line.partition(":")[0] != account]

@@ -122,7 +122,7 @@ def add_relay_command(
         )
     pki = BrokerPki(directory)
     configuration = pki.directory / "mosquitto.conf"
-    if not configuration.is_file():
+    if not files.is_file(configuration):
         raise ConfigurationError(f"{configuration} is missing.", remedy="Make it with 'doorward broker init'.")
     text = configuration.read_text(encoding="utf-8")
     if "protocol websockets" in text:

@@ -87,12 +87,12 @@ class FolderBackup:
     `StorageError`."""
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
+        if not files.is_folder(folder):
             raise ConfigurationError(f"There is no folder {folder}.", remedy="Create it, or mount the share.")
         self._folder = folder
 
     def has(self, name: str) -> bool:
-        return (self._folder / name).exists()
+        return files.is_there(self._folder / name)
 
     def put(self, file: Path, name: str) -> None:
         making = self._folder / f".{name}.part"

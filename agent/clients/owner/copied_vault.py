@@ -67,8 +67,8 @@ class FolderVault:
     """
 
     def __init__(self, path: Path, keys: Mapping[str, PublicKey]) -> None:
-        self.path = next((each for each in (path / "vault", path) if (each / "segments").is_dir()), path)
-        if not (self.path / "segments").is_dir():
+        self.path = next((each for each in (path / "vault", path) if files.is_folder(each / "segments")), path)
+        if not files.is_folder(self.path / "segments"):
             raise ConfigurationError(
                 f"{path} holds no vault.", remedy="Give the device's state directory: the folder that contains 'vault'."
             )
@@ -145,7 +145,8 @@ class FolderVault:
 
     def _chapters(self) -> tuple[int, dict[int, Path]]:
         """The oldest chapter that is needed, and the files of all that are there."""
-        named = ((chapter_number(path.name), path) for path in self.path.iterdir() if path.is_file())
+        found = (self.path / name for name in files.names_in(self.path))
+        named = ((chapter_number(path.name), path) for path in found if files.is_file(path))
         paths = {number: path for number, path in named if number is not None}
         stated = (self._oldest(number, paths[number]) for number in sorted(paths, reverse=True))
         return next((oldest for oldest in stated if oldest is not None), 0), paths
@@ -164,7 +165,7 @@ class FolderVault:
             return oldest_stated(number, file.readline(LONGEST_LINE_BYTES + 1).removesuffix(b"\n"))
 
     def _find(self, records: Mapping[str, SignedRecord]) -> Iterator[tuple[str, _StoredFile]]:
-        for path in sorted((self.path / "segments").glob("*/*")):
+        for path in _in_folders_of(self.path / "segments"):
             file = parse_name(path.name)
             if file is None or file.kind not in _STORED:
                 continue
@@ -172,6 +173,12 @@ class FolderVault:
             listed = _from_record(signed) if signed is not None else _from_header(path, file)
             if listed is not None:
                 yield file.id, _StoredFile(listed, path, signed)
+
+
+def _in_folders_of(folder: Path) -> Iterator[Path]:
+    for day in (folder / name for name in files.names_in(folder)):
+        if files.is_folder(day):
+            yield from (day / name for name in files.names_in(day))
 
 
 def _from_record(signed: SignedRecord) -> ListedSegment | None:

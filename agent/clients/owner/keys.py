@@ -160,7 +160,7 @@ class OwnerKeys:
         """
         names = (OwnerCard.FILE, KIT, "identity.txt", "identity.age", "approval.pem", "approval.age")
         # Any one of these files is a reason to stop. For example, a lost card must not cost the identity beside it.
-        found = next((name for name in names if (folder / name).exists()), None)
+        found = next((name for name in names if files.is_there(folder / name)), None)
         if found is not None:
             raise ConfigurationError(f"{folder} already holds keys: {found}.", remedy="Choose another folder.")
         seeds = seeds or OwnerSeeds()
@@ -191,7 +191,7 @@ class OwnerKeys:
         Raises `ConfigurationError` with the remedy.
         """
         path = folder / OwnerCard.FILE
-        if not path.is_file():
+        if not files.is_file(path):
             raise ConfigurationError(f"{folder} holds no owner's keys.", remedy="Make them: doorward owner keygen.")
         try:
             return cls(folder, OwnerCard.parse(files.read(path, _LIMIT_BYTES)), passphrase)
@@ -205,7 +205,7 @@ class OwnerKeys:
     @property
     def sealed(self) -> bool:
         """Returns whether the keys need a passphrase."""
-        return (self.folder / f"{_IDENTITY}.age").exists()
+        return files.is_there(self.folder / f"{_IDENTITY}.age")
 
     @property
     def approver(self) -> PublicKey:
@@ -256,7 +256,7 @@ class OwnerKeys:
 
     def has_kit_of(self, recipient: str) -> bool | None:
         """Returns whether the kit on this machine has this recipient; None if there is no kit."""
-        if not (self.folder / KIT).exists():
+        if not files.is_there(self.folder / KIT):
             return None
         try:
             return str(self.recovery().recipient()) == recipient
@@ -271,7 +271,7 @@ class OwnerKeys:
 
     def _secret(self, stem: str, suffix: str) -> str:
         plain, sealed = self.folder / f"{stem}{suffix}", self.folder / f"{stem}.age"
-        if not sealed.exists():
+        if not files.is_there(sealed):
             return files.read_private(plain, _LIMIT_BYTES).decode("utf-8", "replace")
         try:
             return open_bytes(files.read_private(sealed, _LIMIT_BYTES), [PassphraseIdentity(self._passphrase)]).decode()
@@ -289,7 +289,7 @@ class OwnerKeys:
 
 def read_kit_file(path: Path) -> AgeIdentity:
     """The recovery identity on a page in a file.  Raises `ConfigurationError`."""
-    if not path.is_file():
+    if not files.is_file(path):
         raise ConfigurationError(
             f"The recovery kit is not at {path}.",
             remedy="Type the last line of the printed page into a file and give it with --recovery-kit.",

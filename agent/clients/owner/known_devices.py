@@ -131,10 +131,10 @@ class KnownDevices:
 
     def devices(self) -> dict[str, KnownDevice]:
         """By device id.  Raises `ConfigurationError` when the file is damaged."""
-        if not self._path.exists():
+        data = files.read_if_there(self._path, _LIMIT_BYTES)
+        if data is None:
             return {}
         try:
-            data = files.read(self._path, _LIMIT_BYTES)
             return strictjson.decode(data, _KnownDevicesFile, limit_bytes=_LIMIT_BYTES).devices
         except FormatError as error:
             raise ConfigurationError(

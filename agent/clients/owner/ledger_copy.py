@@ -33,7 +33,7 @@ _HOW: Final = (
 
 def write_copy(folder: Path, view: LedgerView, device: PublicKey, note: str) -> None:
     """Write a verified ledger into the new folder `folder`.  Raises `ConfigurationError` when there is one already."""
-    if folder.exists():
+    if files.is_there(folder):
         raise ConfigurationError(f"{folder} already exists.", remedy="Choose a new folder.")
     with files.storage_errors(folder):
         folder.mkdir(parents=True)
@@ -44,7 +44,7 @@ def write_copy(folder: Path, view: LedgerView, device: PublicKey, note: str) -> 
 
 def read_copy(folder: Path) -> tuple[Checkpoint, tuple[LedgerEntry, ...]]:
     """Reads and verifies the ledger in a folder. Raises `OpenError` if the entries do not match the signed note."""
-    if not (folder / "device.txt").is_file():
+    if not files.is_file(folder / "device.txt"):
         raise _no_copy(folder)
     try:
         device = parse_public_key(files.read(folder / "device.txt", _LIMIT_BYTES).decode().splitlines()[0])

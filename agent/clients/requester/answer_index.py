@@ -325,7 +325,7 @@ def _on_disk(answer: AnswerFolder) -> ReceivedAnswer | None:
             return None
         request = "" if data is None else _request_id(data)
         with files.storage_errors(answer.path):
-            size_bytes = sum(path.stat().st_size for path in answer.path.iterdir() if path.is_file())
+            size_bytes = sum(path.stat().st_size for path in answer.path.iterdir() if files.is_file(path))
     except StorageError:
         return None  # the damage is reported to the reader of the disclosure
     known = ReceivedAnswer(

@@ -160,7 +160,7 @@ def _copy_parts(answer: AnswerFolder, folder: Path) -> None:
 
 
 def _sums(folder: Path) -> Iterator[str]:
-    for path in sorted(found for found in folder.rglob("*") if found.is_file()):
+    for path in sorted(found for found in folder.rglob("*") if files.is_file(found)):
         with files.storage_errors(path), path.open("rb") as file:
             yield f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(folder)}\n"
 

@@ -166,7 +166,7 @@ class FolderIndex:
         fcntl.flock(lock, fcntl.LOCK_SH)
         try:
             number = _in_use(lock)
-            if number == _NO_FILE or not self._file(number).is_file():
+            if number == _NO_FILE or not files.is_file(self._file(number)):
                 self._build(lock)
             elif number != self._number:
                 self._handles.close_connection()
@@ -197,7 +197,7 @@ class FolderIndex:
         """Makes a new file from the folder and puts it in use. Leaves a shared lock."""
         fcntl.flock(lock, fcntl.LOCK_EX)  # a shared lock becomes exclusive, but not atomically: look again
         number = _in_use(lock)
-        if not reason and number != _NO_FILE and self._file(number).is_file():
+        if not reason and number != _NO_FILE and files.is_file(self._file(number)):
             fcntl.flock(lock, fcntl.LOCK_SH)
             return
         self._handles.close_connection()
@@ -206,7 +206,7 @@ class FolderIndex:
         os.pwrite(lock, b"%-*d" % (_NUMBER_BYTES, number + 1), 0)
         os.fsync(lock)
         self._remove_others(number + 1)
-        if any((self._folder / name).is_dir() for name in _FILLED):
+        if any(files.is_folder(self._folder / name) for name in _FILLED):
             self.rebuilt = f"It was damaged: {reason}" if reason else "It was missing."
         fcntl.flock(lock, fcntl.LOCK_SH)
 

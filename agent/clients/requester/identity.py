@@ -79,17 +79,17 @@ class SentRequest:
     def withdrawn(self) -> bool:
         """Returns True if the request was taken back, or its answers were stated to be deleted: refuse further
         answers."""
-        return any((self.folder / name).exists() for name in ("withdrawal.dsse", "deletion.dsse"))
+        return any(files.is_there(self.folder / name) for name in ("withdrawal.dsse", "deletion.dsse"))
 
     @property
     def deleted(self) -> bool:
         """Returns True if its answers were stated to be deleted. Then its key is deleted, too."""
-        return (self.folder / "deletion.dsse").exists()
+        return files.is_there(self.folder / "deletion.dsse")
 
     def reply_identity(self) -> HybridIdentity:
         """Raises `ConfigurationError` if the key is missing, damaged or readable by others."""
         path = self.folder / _REPLY_IDENTITY
-        if self.deleted and not path.exists():
+        if self.deleted and not files.is_there(path):
             raise ConfigurationError(
                 f"The key to the answers to request {self.request.id} was deleted with everything received for it.",
                 remedy="Ask again if you still need an answer: doorward requester request.",
@@ -134,7 +134,7 @@ class Requester:
 
         Raises `ConfigurationError` if the folder already has a requester.
         """
-        if (folder / RequesterProfile.FILE).exists():
+        if files.is_there(folder / RequesterProfile.FILE):
             raise ConfigurationError(f"{folder} already holds a requester.", remedy="Choose another folder.")
         try:
             profile = RequesterProfile(
@@ -174,7 +174,7 @@ class Requester:
         Raises `ConfigurationError` with the remedy, also if the folder was made for another key than the signer's.
         """
         path = folder / RequesterProfile.FILE
-        if not path.is_file():
+        if not files.is_file(path):
             raise ConfigurationError(
                 f"{folder} is not a requester's folder.", remedy="Make one with 'doorward requester keygen'."
             )
@@ -204,14 +204,14 @@ class Requester:
         """Returns the identity that opens tips, or None if the folder lacks it. Raises the errors of
         `SentRequest.reply_identity`."""
         path = self.folder / _TIPS_IDENTITY
-        return _identity_in(path) if path.exists() else None
+        return _identity_in(path) if files.is_there(path) else None
 
     # Sent requests
 
     def sent_request(self, request_id: str) -> SentRequest:
         """Returns the request of that id. Raises `ConfigurationError` if it is not ours."""
         folder = self.folder / "requests" / request_id
-        if not is_id(request_id) or not (folder / "request.dsse").is_file():
+        if not is_id(request_id) or not files.is_file(folder / "request.dsse"):
             raise ConfigurationError(
                 f"There is no request {request_id} in {self.folder}.", remedy="Look into its folder requests/."
             )
@@ -236,18 +236,18 @@ class Requester:
     def request_ids(self, beginning: str = "") -> list[str]:
         """Returns all our requests with that beginning of their id, in order."""
         listed = self.register.beginning_with(beginning)
-        return [name for name in listed if (self.folder / "requests" / name).is_dir()]
+        return [name for name in listed if files.is_folder(self.folder / "requests" / name)]
 
     def reply_identity(self, request_id: str) -> HybridIdentity | None:
         """Returns the identity that opens answers to that request, or None if it was deleted. Raises the errors of
         `SentRequest.reply_identity`."""
         path = self.folder / "requests" / request_id / _REPLY_IDENTITY
-        return _identity_in(path) if path.exists() else None
+        return _identity_in(path) if files.is_there(path) else None
 
     def sent_requests_in_case(self, case: str) -> Iterator[SentRequest]:
         """Yields all requests of that case in this folder, in any order."""
         for request_id in self.register.in_case(case):
-            if (self.folder / "requests" / request_id).is_dir():
+            if files.is_folder(self.folder / "requests" / request_id):
                 yield self.sent_request(request_id)
 
     def trust_roots(self) -> frozenset[str]:

@@ -190,7 +190,7 @@ class IncomingDisclosures:
         try:
             yield
         except StorageError:
-            if disclosure not in self._reception or self._folder(disclosure).path.is_dir():
+            if disclosure not in self._reception or files.is_folder(self._folder(disclosure).path):
                 raise
             asked = self._requests.get(disclosure)
             request = "" if asked is None else asked.request.id

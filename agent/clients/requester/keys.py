@@ -86,7 +86,7 @@ def make_key(path: Path) -> PublicKey:
 
 def load_key(path: Path) -> Ed25519PrivateKey:
     """Returns the key at `path`. Raises `ConfigurationError` if it is missing, malformed or readable by others."""
-    if not path.is_file():
+    if not files.is_file(path):
         raise ConfigurationError(f"There is no key at {path}.", remedy="Make it with 'doorward requester keygen'.")
     files.require_private(path)
     try:

@@ -92,15 +92,16 @@ class KnownDoorbells:
         self._folder = folder / "doors"
 
     def all(self) -> tuple[KnownDoorbell, ...]:
-        found = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
-        return tuple(door for path in found if (door := self.find(path.stem)) is not None)
+        found = (Path(name).stem for name in files.names_in(self._folder) if name.endswith(".json"))
+        return tuple(door for name in found if (door := self.find(name)) is not None)
 
     def find(self, device_id: str) -> KnownDoorbell | None:
         path = self._path(device_id)
-        if not path.is_file():
+        data = files.read_if_there(path, _LIMIT_BYTES)
+        if data is None:
             return None
         try:
-            return strictjson.decode(files.read(path, _LIMIT_BYTES), KnownDoorbell, limit_bytes=_LIMIT_BYTES)
+            return strictjson.decode(data, KnownDoorbell, limit_bytes=_LIMIT_BYTES)
         except FormatError as error:
             raise ConfigurationError(
                 f"{path}: {error.message}",

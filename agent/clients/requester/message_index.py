@@ -112,12 +112,12 @@ def _hash(case: str) -> str:
 
 def _fill(folder: Path, connection: IndexConnection) -> None:
     for path in _message_folders(folder / "requests"):
-        newest = next((name for name in ("deletion", "withdrawal") if (path / f"{name}.dsse").is_file()), "request")
-        unsent = not (path / f"{newest}.published").exists()
+        newest = next((name for name in ("deletion", "withdrawal") if files.is_file(path / f"{name}.dsse")), "request")
+        unsent = not files.is_there(path / f"{newest}.published")
         row = _row_of_file(path / "request.dsse")
         connection.execute("INSERT INTO message VALUES (?, 1, ?, ?, ?, ?, ?)", (path.name, *row, int(unsent)))
     for path in _message_folders(folder / "bulletins"):
-        unsent = not (path / "bulletin.published").exists()
+        unsent = not files.is_there(path / "bulletin.published")
         connection.execute("INSERT INTO message VALUES (?, 0, '', '', '', 0, ?)", (path.name, int(unsent)))
 
 

@@ -189,7 +189,7 @@ def mark_published(requester: Requester, message_id: str) -> Path:
 
 def is_stored(requester: Requester, message_id: str) -> bool:
     """Returns True if a message of that id exists. Another process may be storing it, or a crash prevented it."""
-    return _newest(requester, message_id).is_file()
+    return files.is_file(_newest(requester, message_id))
 
 
 def signed(requester: Requester, message_id: str) -> SignedMessage:
@@ -226,11 +226,11 @@ def _signed_bulletin(requester: Requester, path: Path, published: Path) -> Signe
 
 def _newest(requester: Requester, message_id: str) -> Path:
     bulletin = requester.folder / _BULLETINS / message_id / "bulletin.dsse"
-    if is_id(message_id) and bulletin.is_file():
+    if is_id(message_id) and files.is_file(bulletin):
         return bulletin
     folder = requester.folder / "requests" / message_id
     later = (folder / name for name in ("deletion.dsse", "withdrawal.dsse"))
-    return next((path for path in later if path.is_file()), folder / "request.dsse")
+    return next((path for path in later if files.is_file(path)), folder / "request.dsse")
 
 
 def _queue_message(
@@ -244,7 +244,9 @@ def _queue_message(
     _take_slots(requester, request, max(request.not_after_s, ends_s))
     # In this order, so that a 'receive' that removes the mark of its message keeps the mark of this one
     # (`publish_pending`).
-    path.with_suffix(".published").unlink(missing_ok=True)
+    mark = path.with_suffix(".published")
+    with files.storage_errors(mark):
+        mark.unlink(missing_ok=True)
     requester.register.add_unsent(request_id)
     files.write(path, requester.sign(payload_type, message))
     return signed(requester, request_id)

@@ -187,7 +187,7 @@ class _ClipBuilder:
 
 def _require_ours(folder: Path) -> None:
     """Raises `ConfigurationError` if the folder holds files that `open` did not write."""
-    if folder.exists() and not (folder / _BUNDLE / BUNDLE_FILE).is_file():
+    if files.is_there(folder) and not files.is_file(folder / _BUNDLE / BUNDLE_FILE):
         raise ConfigurationError(f"{folder} exists and holds other files.", remedy="Choose another --out.")
 
 

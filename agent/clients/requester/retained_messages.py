@@ -16,6 +16,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import is_published
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.core.timebase import NS_PER_S
+from agent.platform import files
 from agent.wire.topics import BulletinTopic, RequestTopic
 
 __all__ = ["PublicationMonitor"]
@@ -68,7 +69,9 @@ class PublicationMonitor:
         self._due_ns = None
         lost = sorted({name for topic, name in self._expected(now_s) if not self._stands(topic, name)})
         for name in lost:
-            requester_messages.mark_published(self._requester, name).unlink(missing_ok=True)
+            mark = requester_messages.mark_published(self._requester, name)
+            with files.storage_errors(mark):
+                mark.unlink(missing_ok=True)
             self._requester.register.add_unsent(name)
         return lost
 

@@ -70,18 +70,16 @@ class TopicSlots:
 
     def all(self) -> Iterator[tuple[SlotKind, str, int, str, int]]:
         """Yields kind, cell, slot, message id and end of all messages with a slot."""
-        for path in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
-            kind, _, cell = path.name.partition(".")
+        for file in files.names_in(self._folder):
+            kind, _, cell = file.partition(".")
             if kind in {each.value for each in SlotKind} and re.fullmatch("[0-9]+-[0-9]+", cell):
                 for slot, (name, until_s) in self._read(SlotKind(kind), cell).items():
                     yield SlotKind(kind), cell, slot, name, until_s
 
     def _read(self, kind: SlotKind, cell: str) -> _Taken:
         path = self._path(kind, cell)
-        if not path.is_file():
-            return {}
         taken: _Taken = {}
-        for line in files.read(path, _LIMIT_BYTES).decode("ascii", "replace").splitlines():
+        for line in (files.read_if_there(path, _LIMIT_BYTES) or b"").decode("ascii", "replace").splitlines():
             found = _LINE.fullmatch(line)
             if found is None or int(found[1]) >= kind.slots:
                 raise ConfigurationError(f"{path} is damaged.", remedy="Restore it from a backup, or remove it.")

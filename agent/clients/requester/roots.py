@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from agent.clients.requester.identity import Requester
-from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError, StorageError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError
 from agent.platform import files
 from agent.wire.area import Area, Circle, Point, Polygon
 from agent.wire.fields import Kind
@@ -56,8 +56,7 @@ class KnownRoots:
 
     def ids(self) -> list[str]:
         """Returns the key ids of the roots with a stored bundle."""
-        found = self._path.iterdir() if self._path.is_dir() else ()
-        return sorted(each.name for each in found if _KEY_ID.fullmatch(each.name))
+        return [name for name in files.names_in(self._path) if _KEY_ID.fullmatch(name)]
 
     def limits_for(self, trust_root: str, kind: Kind, area: Area, now_s: int) -> RequestLimits:
         """Returns the root's limits for this requester, or the hard limits if its bundle is missing.
@@ -74,9 +73,8 @@ class KnownRoots:
             return HARD
         folder = self._path / trust_root
         try:
-            key = parse_public_key(files.read(folder / "root.pub", _KEY_LIMIT_BYTES).decode("ascii", "replace").strip())
-            listed = self._listed(self._store(key), trust_root, now_s)
-        except (FormatError, OpenError, StorageError) as error:
+            listed = self._listed(self._store(self._key(trust_root)), trust_root, now_s)
+        except (FormatError, OpenError) as error:
             raise ConfigurationError(
                 f"{folder}: {error.message}", remedy="Import the bundle again: doorward requester root KEY BUNDLE"
             ) from error
@@ -94,14 +92,19 @@ class KnownRoots:
 
         Raises `DoorwardError` if the stored bundle cannot be read.
         """
-        path = self._path / root / "root.pub"
-        key = parse_public_key(files.read(path, _KEY_LIMIT_BYTES).decode("ascii", "replace").strip())
-        return self._store(key).resolve(root, self._requester.id, self._requester.key.id, now_s)
+        return self._store(self._key(root)).resolve(root, self._requester.id, self._requester.key.id, now_s)
+
+    def _key(self, root: str) -> PublicKey:
+        """Raises `FormatError` if the file is missing or damaged."""
+        data = files.read_if_there(self._path / root / "root.pub", _KEY_LIMIT_BYTES)
+        if data is None:
+            raise FormatError("root.pub is missing.")
+        return parse_public_key(data.decode("ascii", "replace").strip())
 
     def _store(self, key: PublicKey) -> TrustStore:
         store = TrustStore().with_root(key)
-        path = self._path / key.id / "bundle.dsse"
-        return store.accept(files.read(path, BUNDLE_ENVELOPE_LIMIT_BYTES))[0] if path.is_file() else store
+        data = files.read_if_there(self._path / key.id / "bundle.dsse", BUNDLE_ENVELOPE_LIMIT_BYTES)
+        return store if data is None else store.accept(data)[0]
 
     def _listed(self, store: TrustStore, root: str, now_s: int) -> TrustedRequester:
         found = store.resolve(root, self._requester.id, self._requester.key.id, now_s)

@@ -41,7 +41,7 @@ class SequenceCounter:
         return number
 
     def _last(self) -> int:
-        found = _NUMBER.fullmatch(files.read(self._path, 32)) if self._path.is_file() else None
+        found = _NUMBER.fullmatch(files.read_if_there(self._path, 32) or b"")
         if found is None or int(found[1]) >= MAX_INTEGER:
             raise StorageError(
                 f"{self._path} is missing or damaged. Doors refuse numbers that were used before.",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import hashlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +19,7 @@ from agent.clients.requester.disclosure_folder import (
 from agent.clients.requester.folder_index import FolderIndex
 from agent.core.transfer import PartSize, TransferState
 from agent.errors import ConfigurationError, StorageError
+from tests.damage import unreadable
 
 ONE, TWO = "1" * 32, "2" * 32
 DEVICE = "ab" * 8
@@ -46,19 +44,6 @@ def test_of_a_disclosure_that_is_not_here_nothing_is_here(tmp_path: Path) -> Non
     assert (folder.sealed(), folder.origin(), folder.outcome()) == (frozenset(), None, None)
     assert (folder.request(), folder.receipt(), folder.state) == (None, None, TransferState.PARTIAL)
     assert list(answer_folders(tmp_path)) == []
-
-
-@contextlib.contextmanager
-def unreadable(folder: Path) -> Iterator[None]:
-    """Inside it, this thread may not look into the folder, not even as root."""
-    of_files = ctypes.CDLL(None).setfsuid
-    folder.chmod(0)
-    of_files(65534)
-    try:
-        yield
-    finally:
-        of_files(os.geteuid())
-        folder.chmod(0o700)
 
 
 @pytest.mark.parametrize(

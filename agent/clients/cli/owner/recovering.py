@@ -15,6 +15,7 @@ from agent.clients.owner.keys import AgeIdentity, IdentityKind, OwnerCard, Owner
 from agent.clients.owner.sync import ask_device
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
+from agent.platform import files
 
 __all__ = ["recover"]
 
@@ -92,7 +93,7 @@ def _new_keys(
     folder: Path, kit: AgeIdentity, name: str, owners: tuple[str, ...], lost: tuple[str, ...], *, wants_passphrase: bool
 ) -> OwnerKeys:
     """Creates keys in `folder`, or loads the keys that an earlier run made there for this kit without finishing."""
-    if (folder / OwnerCard.FILE).exists():
+    if files.is_there(folder / OwnerCard.FILE):
         keys = load_keys(folder)
         if keys.card.recovery == str(kit.recipient()):
             return keys

@@ -139,7 +139,7 @@ def bundle(source: Path, root_key: Path, out: Path, as_json: bool) -> None:
     revoked = false                       # optional
     """
     signer = FileSigner(load_key(root_key))
-    previous = files.read(out, BUNDLE_ENVELOPE_LIMIT_BYTES) if out.exists() else None
+    previous = files.read(out, BUNDLE_ENVELOPE_LIMIT_BYTES) if files.is_there(out) else None
     data = make_bundle(source, signer, issued_s=now_s(), previous=previous)
     files.write(out, data)
     root = signer.public_key

@@ -16,6 +16,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.request_builder import NO_ONE
 from agent.errors import ConfigurationError, FormatError
 from agent.mqtt import BusSettings, MqttBus
+from agent.platform import files
 from agent.platform.certificates import common_name
 from agent.wire.fields import OnwardKind
 from agent.wire.limits import HARD
@@ -121,7 +122,7 @@ def _settings(
 
 def client_name(who: Requester, certificate: Path) -> str:
     """Returns the name of our certificate: our id, or the name of one of our workers. It is the MQTT client id, too."""
-    if not certificate.is_file():
+    if not files.is_file(certificate):
         raise ConfigurationError(
             f"There is no certificate {certificate}.",
             remedy="Make a signing request for the broker's side: doorward requester csr",

@@ -66,7 +66,7 @@ def accept(folder: Path, tls: Path | None, ca: Path, certificate: Path, as_json:
     """Take the broker's authority and our certificate."""
     who, tls = Requester.open(folder), tls or folder / "tls"
     name = client_name(who, certificate)
-    if not (tls / "key.pem").is_file():
+    if not files.is_file(tls / "key.pem"):
         raise ConfigurationError(f"There is no key in {tls}.", remedy="Make it first: doorward requester csr")
     require_for_key(certificate, tls / "key.pem")
     for target, source in (("authority.pem", ca), ("certificate.pem", certificate)):
