@@ -316,6 +316,19 @@ def test_a_reserve_for_which_there_is_too_little_room_takes_none(
     journal.close()
 
 
+def test_a_reserve_that_cannot_be_made_at_all_keeps_nothing_from_being_decided(tmp_path: Path) -> None:
+    reserve = tmp_path / "journal.sqlite.reserve"
+    reserve.mkdir()
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    with journal.transaction():
+        journal.put("a", b"1")
+    reserve.rmdir()
+    with journal.transaction():
+        journal.put("b", b"1")
+    journal.close()
+    assert reserve.stat().st_size == 1 << 20, "it is made as soon as it can be"
+
+
 def test_on_a_disk_that_takes_no_write_the_journal_is_read_and_its_file_is_used_again_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

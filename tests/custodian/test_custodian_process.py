@@ -13,10 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace as replace_fields
 
 from agent import __version__
+from agent.clients.opening import HybridIdentity
 from agent.clients.owner.device_settings import change_settings
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
@@ -39,6 +41,7 @@ from agent.core.home_news import HomeAddress
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals
 from agent.custodian import custodian_process, talk_buffer
+from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.custodian_process import CustodianRole
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError, RequestError, StorageError
@@ -56,9 +59,10 @@ from agent.ipc.control_operations import (
 from agent.ipc.protocol import Recipients, RelayReply, UplinkConfig
 from agent.platform.supervision import SystemdNotifier
 from agent.wire.area import Point
-from agent.wire.identities import private_key_from_seed
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import QuietHoursSetting
 from agent.wire.topics import cell_filter, cell_of
+from tests.custodian.alerts.test_push_channels import wanted
 
 
 @pytest.fixture
@@ -411,6 +415,32 @@ def test_a_ca_of_the_owners_broker_is_named_by_its_path(make: Callable[..., Cust
     role = make(home_assistant=HomeAssistantConfig(host="hass.example", ca=Path("/ca.pem")))
     address = role._owned.home_address
     assert (address.ca, address.page, address.prefix) == ("/ca.pem", "", "homeassistant")
+
+
+@pytest.mark.parametrize("alerts", [AlertsConfig(), None], ids=["with alerts", "without"])
+def test_over_the_link_a_browser_with_a_glance_key_sees_the_door_and_an_unknown_key_nothing(
+    make: Callable[..., CustodianRole], tmp_path: Path, alerts: AlertsConfig | None
+) -> None:
+    page = PageConfig(host="127.0.0.1", port=0, addresses=("127.0.0.1",), mdns=False)
+    role = make(page=page, **({"alerts": alerts} if alerts is not None else {}))
+    owned = role._owned
+    assert owned.link is not None
+    owner_of_door = OwnerKeys.create(tmp_path / "owner", name="mira")
+    role.start()
+    with control_of(tmp_path) as link:
+        enrol(link, owner_of_door)
+    caller = owned.link._identity.caller
+    signer = public_key_of(private_key_from_seed(bytes(32)))
+    assert caller(signer) is None
+    if owned._browsers is None:
+        return
+    glance = str(HybridIdentity(bytes([1]) * 32).recipient())
+    subscription = msgspec.structs.replace(wanted(1, glance=glance), glance_signer=signer.text)
+    with owned.custodian.custodian_state.decisions.one():
+        owned._browsers.subscribe(subscription, owner_of_door.approver.id)
+    seen = caller(signer)
+    assert seen is not None
+    assert (seen.owner, seen.glance) == (False, GlanceHolder(glance, owner_of_door.approver.id))
 
 
 def test_news_of_requests_sleeps_while_the_owner_does(make: Callable[..., CustodianRole]) -> None:

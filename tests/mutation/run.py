@@ -9,11 +9,13 @@ one file.
   survivors of the last run again.  `--budget=S` gives a mutant up as a survivor after the quickest tests, which
   take S seconds together on sound code.  `--unpassed` tries no mutant and lists those on lines that no test passes.
 - The tests of a group run once on sound code, and the runner records which test passes which line.  Later runs record
-  new tests only, unless they have `--record`.
+  new tests, changed tests and those that failed only, unless they have `--record`.  The record is kept every hundred
+  tests.
+- The result is kept after each mutant.  The same command on the same code goes on where a run was cut off.
 - For each mutant of `mutants.py` the group's tests run until one fails.  A mistake in a function is made in a fork of a
   process that has everything imported and collected.  The function gets another code object, and only the tests that
   pass its line run: first the test that noticed the last mistake in this file, then those that are named after the
-  module, and of each the quickest.
+  module, and of each the quickest.  If the record has no test at the line, those that pass its function run.
 - A mistake in a definition is made as the module is imported.
 - The Pythons that a test starts count too: they note the lines that they pass, and they import the module with the
   mistake (`in_children/sitecustomize.py`).
@@ -29,6 +31,7 @@ import difflib
 import functools
 import gc
 import importlib
+import inspect
 import itertools
 import json
 import math
@@ -68,6 +71,8 @@ On a busy machine it may run longer: as many times as there are more processes t
 most `LONGEST` times.
 """
 LONGEST = 3.0
+RECORDED_AT_ONCE = 100
+"""The number of tests after which the record is kept, so that a run that is cut off loses no more."""
 MOST_LEFT_OUT = 0.02
 """Stop if a larger share of a group's tests fails on sound code."""
 GOAL = 0.95
@@ -232,6 +237,11 @@ class Score:
     """The number of times that a test took too long."""
     survived: list[tuple[str, int, str]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    of: int | None = None
+    """Identifies the mutants, the code and the tests, to go on after a cut."""
+
+    def tried(self) -> int:
+        return self.killed + len(self.survived)
 
     def note(self, path: Path, mutant: Mutant, by: str | None, took_s: float) -> None:
         place = f"{path.relative_to(ROOT)}:{mutant.line}  {mutant.what}"
@@ -315,7 +325,7 @@ class Record(TypedDict):
     """Result of a run of a group's tests on sound code.
 
     `passing` maps a file to its lines, and each line to the tests that pass it.  `fixtures` are the shared ones that
-    pass any line.  `lines` has a hash of each line of the code.
+    pass any line.  `lines` has a hash of each line of the code, and `sources` one of each test.
     """
 
     lines: dict[str, list[int]]
@@ -323,6 +333,7 @@ class Record(TypedDict):
     passing: dict[str, dict[str, list[str]]]
     fixtures: list[str]
     failed: list[str]
+    sources: dict[str, int]
 
 
 class Notes:
@@ -413,7 +424,9 @@ class InFunctions:
         gc.freeze()
         self._functions, self._caches = _exchangeable(live, self._paths)
         assert _threads() == 1, f"{_threads()} threads run, and a fork would wait for them for ever"
-        for path, mutant in self._draw.mutants(in_function=True):
+        mutants = self._draw.mutants(in_function=True)
+        self._go_on_after_a_cut(mutants)
+        for path, mutant in mutants[self._score.tried() :]:
             passing = record["passing"].get(str(path.relative_to(ROOT)), {})
             if self._draw.unpassed:
                 if not self._passing(path, mutant, passing):
@@ -422,43 +435,68 @@ class InFunctions:
             began = time.monotonic()
             by = self._notice(path, mutant, passing)
             self._score.note(path, mutant, by, time.monotonic() - began)
+            self._partial.write_text(json.dumps(asdict(self._score)))
+        self._partial.unlink(missing_ok=True)
         return True
+
+    def _go_on_after_a_cut(self, mutants: Sequence[tuple[Path, Mutant]]) -> None:
+        """Take over the score of a run of the same mutants of the same code that did not end."""
+        files = sorted({*self._paths, *(item.path for item in self._items.values())})
+        lines = [(str(path), _hashes_of_lines(path)) for path in files]
+        self._partial = _result_of(self._group).with_suffix(".part")
+        self._score.of = zlib.crc32(repr((lines, [_key(*each) for each in mutants])).encode())
+        if self._partial.exists() and not self._draw.unpassed:
+            partial = Score(**json.loads(self._partial.read_text()))
+            if partial.of == self._score.of:
+                vars(self._score).update(vars(partial))
+                print(f"  {partial.tried()} were tried before, and these survived: {partial.survived}", flush=True)
 
     # the record
 
     def _recorded(self) -> Record:
         """The record of an earlier run, after tests that it does not have have run in a fork.
 
-        Changed tests and modules keep what was recorded of them, line by line.  A test that is missing at a line can
-        make a survivor of a mutant, and no other error.  `--record` records all of them again.
+        Changed modules keep what was recorded of them, line by line.  A test that is missing at a line can make a
+        survivor of a mutant, and no other error.  `--record` records all of them again.
         """
         kept = ROOT / ".cache" / f"mutation-{self._group.name}-record.json"
         lines = {str(path.relative_to(ROOT)): _hashes_of_lines(path) for path in self._paths}
-        record = Record(lines={}, took_s={}, passing={}, fixtures=[], failed=[])
+        record = Record(lines={}, took_s={}, passing={}, fixtures=[], failed=[], sources={})
         if kept.exists() and not self._draw.record:
-            record = json.loads(kept.read_text())
+            record |= json.loads(kept.read_text())
         for file in lines.keys() & record["lines"].keys():
             record["passing"][file] = _moved(record["passing"][file], record["lines"][file], lines[file])
-        everything = bool(lines.keys() - record["lines"].keys())  # a new module
-        again = [item for name, item in self._items.items() if everything or name not in record["took_s"]]
-        began, new = time.monotonic(), kept.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        if again:
-            run_in_fork(functools.partial(self._make_record, new, again), lambda _: 3600.0, self._base)
-            assert new.exists(), f"{self._group.name}: the tests were not recorded"
-            print(f"{self._group.name}: {len(again)} tests recorded in {time.monotonic() - began:.0f} s", flush=True)
-            made: Record = json.loads(new.read_text())
-            share = len(made["failed"]) / len(again)
-            assert len(made["failed"]) < 2 or share < MOST_LEFT_OUT, f"these fail without a mistake: {made['failed']}"
-            record = self._merged(record, made, {item.nodeid for item in again})
+        if lines.keys() - record["lines"].keys():  # a new module: any test may pass it
+            record["took_s"].clear()
         record["lines"] = lines
-        new.write_text(json.dumps(record))
-        new.replace(kept)
+        sources = {name: _hash_of_test(item) for name, item in self._items.items()}
+        changed = {name for name, source in record["sources"].items() if sources.get(name) != source}
+        known = record["took_s"].keys() - set(record["failed"]) - changed
+        record["sources"] = sources
+        again, began, failed = [item for name, item in self._items.items() if name not in known], time.monotonic(), 0
+        for first in range(0, len(again), RECORDED_AT_ONCE):
+            items = again[first : first + RECORDED_AT_ONCE]
+            made = self._recorded_now(kept.with_suffix(".new"), items)
+            failed += len(made["failed"])
+            record = self._merged(record, made, {item.nodeid for item in items})
+            kept.with_suffix(".new").write_text(json.dumps(record))
+            kept.with_suffix(".new").replace(kept)
+        assert failed < 2 or failed / len(again) < MOST_LEFT_OUT, f"these fail without a mistake: {record['failed']}"
+        if again:
+            print(f"{self._group.name}: {len(again)} tests recorded in {time.monotonic() - began:.0f} s", flush=True)
         return record
+
+    def _recorded_now(self, new: Path, items: Sequence[pytest.Item]) -> Record:
+        new.unlink(missing_ok=True)
+        run_in_fork(functools.partial(self._make_record, new, items), lambda _: 3600.0, self._base)
+        assert new.exists(), f"{self._group.name}: the tests were not recorded"
+        made: Record = json.loads(new.read_text())
+        new.unlink()
+        return made
 
     def _merged(self, old: Record, new: Record, again: set[str]) -> Record:
         """`again`: tests of which only the new record counts."""
-        stays = self._items.keys() - again
+        stays = (self._items.keys() & old["took_s"].keys()) - again
         passing: dict[str, dict[str, list[str]]] = {}
         for file in {*old["passing"], *new["passing"]}:
             before, after = old["passing"].get(file, {}), new["passing"].get(file, {})
@@ -467,7 +505,8 @@ class InFunctions:
                 for line in {*before, *after}
             }
         return Record(
-            lines={},
+            lines=old["lines"],
+            sources=old["sources"],
             took_s={name: old["took_s"][name] for name in stays} | new["took_s"],
             passing=passing,
             fixtures=sorted({*old["fixtures"], *new["fixtures"]}),
@@ -492,7 +531,9 @@ class InFunctions:
             }
             fixtures |= {name for names in lines.values() for name in names if name in users}
         failed = sorted(self._reported)
-        record = Record(lines={}, took_s=self._took_s, passing=passing, fixtures=sorted(fixtures), failed=failed)
+        record = Record(
+            lines={}, took_s=self._took_s, passing=passing, fixtures=sorted(fixtures), failed=failed, sources={}
+        )
         kept.write_text(json.dumps(record))
         return None
 
@@ -524,7 +565,7 @@ class InFunctions:
 
         A test counts if it passes without a mistake in a fork like the one in which it failed.
         """
-        names = self._passing(path, mutant, passing)
+        names = self._passing(path, mutant, passing) or self._near(path, mutant, passing)
         chosen = sorted(names, key=functools.partial(self._turn, path))
         if self._draw.budget_s is not None:
             sums = itertools.accumulate(self._took_s[name] for name in chosen)
@@ -550,6 +591,11 @@ class InFunctions:
     def _passing(self, path: Path, mutant: Mutant, passing: dict[str, list[str]]) -> set[str]:
         """The tests that pass the mutant's line."""
         lines = _statements(path).get(mutant.line, [mutant.line])
+        return {name for line in lines for name in passing.get(str(line), []) if self._sound.get(name, True)}
+
+    def _near(self, path: Path, mutant: Mutant, passing: dict[str, list[str]]) -> set[str]:
+        """The tests that pass any line of the mutant's function."""
+        lines = next((each for each in _lines_of_functions(path) if mutant.line in each), range(0))
         return {name for line in lines for name in passing.get(str(line), []) if self._sound.get(name, True)}
 
     def _is_sound(self, name: str) -> bool:
@@ -585,6 +631,18 @@ class InFunctions:
 
     def _run(self, item: pytest.Item, following: pytest.Item | pytest.Session | None) -> None:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+
+def _hash_of_test(item: pytest.Item) -> int:
+    assert isinstance(item, pytest.Function)
+    return zlib.crc32(inspect.getsource(item.function).encode())
+
+
+@functools.cache
+def _lines_of_functions(path: Path) -> list[range]:
+    """The lines of each function, the innermost first."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    return sorted((range(node.lineno, (node.end_lineno or node.lineno) + 1) for node in nodes), key=len)
 
 
 def _hashes_of_lines(path: Path) -> list[int]:

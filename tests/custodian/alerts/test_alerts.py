@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -739,6 +740,77 @@ def test_what_waited_on_a_disk_that_was_full_at_the_start_is_there_again_with_wh
     queue.remove([each.id for each in queue.waiting("Ann", 9)])
     assert queue.waiting("Ann", 9) == ()
     queue.close()
+
+
+class DeadDisk:
+    """A connection to a file on a disk that gives and takes nothing."""
+
+    in_transaction = False
+
+    def execute(self, *_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    backup = execute
+
+    def close(self) -> None:
+        """There is nothing to write."""
+
+
+def test_what_waits_on_a_disk_that_dies_meanwhile_is_joined_by_what_comes_until_it_returns(tmp_path: Path) -> None:
+    now_s = 0.0
+    queue = SqliteAlertQueue(tmp_path / "alerts.sqlite", lambda: now_s)
+    before, meanwhile = (
+        QueuedAlert(0, "Ann", AlertPriority.SOON, text, 1, "/live") for text in ("before", "meanwhile")
+    )
+    queue.add([before], ())
+    (told,) = queue.waiting("Ann", 9)
+    queue._db.close()
+    queue._db = DeadDisk()  # type: ignore[assignment]
+    queue.add([meanwhile], ())
+    queue.remove([told.id])
+    assert [each.text for each in queue.waiting("Ann", 9)] == ["meanwhile"], "another's row was removed"
+    now_s = 61.0
+    assert [each.text for each in queue.waiting("Ann", 9)] == ["before", "meanwhile"]
+    queue.close()
+
+
+def test_a_disk_that_fails_again_while_it_takes_back_what_is_in_memory_costs_none_of_it(
+    tmp_path: Path, disk: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    now_s = 0.0
+    path = tmp_path / "alerts.sqlite"
+    disk.set()
+    queue = SqliteAlertQueue(path, lambda: now_s)
+    queue.add([QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 1, "/live")], ())
+    disk.clear()
+    now_s = 61.0
+    with monkeypatch.context() as still_full:
+        still_full.setattr(alert_queue_sqlite, "_add_all", full)
+        assert [each.text for each in queue.waiting("Ann", 9)] == ["a press"]
+        assert str(path) not in {os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()}, "it stays open"
+    now_s = 122.0
+    assert queue.counts() == {"Ann": 1}
+    queue.close()
+    with closing(SqliteAlertQueue(path)) as on_disk:
+        assert on_disk.counts() == {"Ann": 1}
+
+
+def test_what_fails_in_the_middle_leaves_nothing_half_done_and_the_next_is_done(tmp_path: Path) -> None:
+    db = alert_queue_sqlite._opened(":memory:")
+    add = "INSERT INTO kept (channel, why, text, count, since_ms, last_ms) VALUES ('Ann', 'quiet', ?, 1, 1, 1)"
+
+    def half(db: sqlite3.Connection) -> None:
+        db.execute(add, ("half",))
+        raise ValueError("the other half")
+
+    with closing(db):
+        with pytest.raises(ValueError, match="the other half"):
+            alert_queue_sqlite._in_one_transaction(db, half)
+        alert_queue_sqlite._in_one_transaction(db, lambda db: db.execute(add, ("whole",)))
+        assert db.execute("SELECT text FROM kept").fetchall() == [("whole",)]
 
 
 def test_what_is_in_memory_goes_to_a_disk_that_takes_it_when_the_queue_is_closed(

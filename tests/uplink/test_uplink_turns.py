@@ -1,0 +1,432 @@
+"""Each turn of the uplink's loop, on one thread: a script gives the events of the bus, which notes each call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    LinkFault,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    SubscriptionRefused,
+)
+from agent.core.requests import OutboxPart, OutboxRecord
+from agent.errors import NetworkError, StorageError
+from agent.uplink import uplink
+from agent.uplink.uplink import Uplink
+from agent.wire.disclosures import ByteRange, PartMissing, PartRange, Receipt, ReceiptState
+from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb, parse_topic
+from tests.vaults import SteppedClock
+from tests.wire import samples
+
+DEVICE = samples.DEVICE_KEY.id
+CELL, NEXT_CELL = "doorward/v1/in/north/#", "doorward/v1/in/south/#"
+MANIFEST, FILM = b"m" * 100, b"f" * 300
+CONNECTED = BusConnected(packet_bytes=147456, window=16)
+PAUSE = None
+
+
+@dataclass
+class ScriptedBus:
+    """The `Bus` port. An event of the script is given to the uplink, None means that nothing comes, and a function is
+    called. The uplink stops at the end of the script."""
+
+    script: Iterator[BusEvent | Callable[[], object] | None] = field(default_factory=lambda: iter(()))
+    stop_uplink: Callable[[], None] = lambda: None
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+    waits_s: list[float] = field(default_factory=list)
+    dropped: int = 0
+    full: bool = False
+
+    def start(self) -> None:
+        self.calls.append(("start",))
+
+    def stop(self) -> None:
+        self.calls.append(("stop",))
+
+    def subscribe(self, topic_filter: str) -> None:
+        self.calls.append(("subscribe", topic_filter))
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        self.calls.append(("unsubscribe", topic_filter))
+
+    def hurry(self, pending: bool) -> None:
+        self.calls.append(("hurry", pending))
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False, expiry_s: int | None = None,
+                properties: tuple[tuple[str, str], ...] = ()) -> bool:  # fmt: skip
+        if self.full:
+            return False
+        self.calls.append(("publish", parse_topic(topic), payload, token, retain, expiry_s))
+        return True
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        self.waits_s.append(timeout_s)
+        self.calls.append(("wait",))
+        for step in self.script:
+            if not callable(step):
+                return step
+            step()
+        self.stop_uplink()
+        return None
+
+    def published(self) -> list[tuple[UploadTopic, bytes, int, bool, int | None]]:
+        return [call[1:] for call in self.calls if call[0] == "publish"]  # type: ignore[misc]
+
+    def chunks(self) -> list[tuple[str, int, bytes]]:
+        return [
+            (topic.disclosure, topic.part, data)
+            for topic, data, *_ in self.published()
+            if isinstance(topic.verb, ChunkVerb)
+        ]
+
+    def subscriptions(self) -> list[tuple[object, ...]]:
+        return [call for call in self.calls if call[0] in ("subscribe", "unsubscribe")]
+
+
+@dataclass
+class ScriptedCustodian:
+    """The `CustodyPort`: it takes every message for the receipt with its topic."""
+
+    listed: list[tuple[OutboxRecord, bool]] = field(default_factory=list)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    heard: list[str] = field(default_factory=list)
+    looks: int = 0
+    begun: list[str] = field(default_factory=list)
+    ready: bool = True
+    full: bool = False
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        if self.full:
+            raise StorageError("The journal cannot be written: database or disk is full.")
+        self.heard.append(topic)
+        return self.receipts.get(topic)
+
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
+        self.looks += 1
+        return self.listed
+
+    def begin_sending(self, disclosure: str) -> bool:
+        self.begun.append(disclosure)
+        return self.ready
+
+
+class TwoParts:
+    """The `Outbox` port: a manifest and one film."""
+
+    def read(self, disclosure: str, number: int, offset: int, size: int) -> bytes:
+        return (MANIFEST, FILM)[number][offset : offset + size]
+
+
+@dataclass
+class Turns:
+    bus: ScriptedBus = field(default_factory=ScriptedBus)
+    custodian: ScriptedCustodian = field(default_factory=ScriptedCustodian)
+    clock: SteppedClock = field(default_factory=SteppedClock)
+    spans_s: list[tuple[float, float]] = field(default_factory=list)
+    uplink: Uplink = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.uplink = Uplink(
+            self.bus, self.custodian, TwoParts(), self.clock,  # type: ignore[arg-type]
+            device=DEVICE, cell_filter=CELL, uniform=self._shortest,
+        )  # fmt: skip
+
+    def _shortest(self, low: float, high: float) -> float:
+        self.spans_s.append((low, high))
+        return low
+
+    def run(self, *script: BusEvent | Callable[[], object] | None) -> None:
+        self.bus.script, self.bus.stop_uplink = iter(script), self.uplink.stop
+        self.uplink.run()
+
+    def passes(self, duration_s: float) -> Callable[[], object]:
+        return lambda: self.clock.advance(duration_s)
+
+    def receipt_for(self, record: OutboxRecord, **changes: object) -> MessageReceived:
+        """A receipt that asks for everything, unless `changes` say otherwise."""
+        topic = str(ReceiptTopic(ANONYMOUS if record.anonymous else DEVICE, record.disclosure))
+        values: dict[str, object] = {"manifest": None, "stored": (), "incomplete": ()}
+        values |= {"disclosure": record.disclosure, "request": record.request, **changes}
+        self.custodian.receipts[topic] = samples.receipt(**values)
+        return MessageReceived(topic, b"a receipt")
+
+
+def disclosure(number: int, *, tip: bool = False) -> OutboxRecord:
+    name = f"{number:032x}"
+    parts = tuple(
+        OutboxPart(part, segment, len(data), hashlib.sha256(data).hexdigest())
+        for part, (segment, data) in enumerate([("", MANIFEST), ("segment", FILM)])
+    )
+    return OutboxRecord(name, name if tip else "0" * 32, "harbour-police", parts)
+
+
+@pytest.fixture
+def turns() -> Turns:
+    return Turns()
+
+
+# -- transfers ---------------------------------------------------------------------------------------------------------
+
+
+def test_two_disclosures_at_once_never_share_a_number_at_the_bus(turns: Turns) -> None:
+    """The bus refuses a number that is in flight, and an answer for one would count for the other."""
+    first, second = disclosure(1), disclosure(2)
+    turns.custodian.listed = [(first, True), (second, True)]
+    turns.run(CONNECTED, PAUSE, turns.receipt_for(first), turns.receipt_for(second), PAUSE)
+    questions = [topic.disclosure for topic, *_ in turns.bus.published() if topic.verb is UploadVerb.INIT]
+    assert questions == [first.disclosure, second.disclosure]
+    tokens = {topic.disclosure: token for topic, _, token, *_ in turns.bus.published()}
+    assert abs(tokens[first.disclosure] - tokens[second.disclosure]) > 1 << 31, "room for each chunk of a long one"
+
+
+def test_an_acknowledgement_counts_for_the_disclosure_that_published_it(turns: Turns) -> None:
+    first, second = disclosure(1), disclosure(2)
+    turns.custodian.listed = [(first, True), (second, True)]
+    script = [PublishAcknowledged(token, heard=True) for token in (1, (1 << 32) + 1)]
+    turns.run(CONNECTED, PAUSE, *script, turns.receipt_for(first), turns.receipt_for(second), PAUSE)
+    assert [(name, part) for name, part, _ in turns.bus.chunks()] == [(first.disclosure, 0), (second.disclosure, 0)]
+    assert min(token for *_, token, _, _ in turns.bus.published()) == 1
+
+
+def test_the_first_bytes_leave_as_soon_as_their_beginning_is_durable(turns: Turns) -> None:
+    one = disclosure(1)
+    turns.custodian.listed = [(one, False)]
+    script = [CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), turns.receipt_for(one), PAUSE]
+    turns.run(*script)
+    assert turns.custodian.begun == [one.disclosure]
+    assert turns.bus.chunks() == [(one.disclosure, 0, MANIFEST)]
+    waits = [number for number, call in enumerate(turns.bus.calls) if call == ("wait",)]
+    sent = next(n for n, call in enumerate(turns.bus.calls) if call[0] == "publish" and call[2] == MANIFEST)
+    assert sum(number < sent for number in waits) <= len(script), "it waits for no further event first"
+
+
+def test_what_may_not_begin_is_stopped_and_its_question_taken_back(turns: Turns) -> None:
+    one = disclosure(1)
+    turns.custodian.listed, turns.custodian.ready = [(one, False)], False
+    turns.run(CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), turns.receipt_for(one), PAUSE)
+    assert turns.bus.chunks() == []
+    last_topic, last, _, retained, _ = turns.bus.published()[-1]
+    assert (last_topic.verb, last, retained) == (UploadVerb.INIT, b"", True)
+    assert turns.uplink.status().transfers == 0
+
+
+def test_bytes_that_a_full_bus_did_not_take_are_sent_later_and_counted_once(turns: Turns) -> None:
+    one = disclosure(1)
+    turns.custodian.listed = [(one, True)]
+
+    def full(now: bool) -> Callable[[], object]:
+        return lambda: setattr(turns.bus, "full", now)
+
+    sent: list[int] = []
+
+    def count() -> None:
+        sent.append(turns.uplink.status().sent_bytes)
+
+    script = [CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), full(True), turns.receipt_for(one), PAUSE]
+    turns.run(*script, count, full(False), PAUSE, count)
+    assert sent == [0, len(MANIFEST)]
+    assert turns.bus.chunks() == [(one.disclosure, 0, MANIFEST)]
+
+
+def test_the_question_waits_at_the_broker_for_thirty_days_and_nothing_else_stays_there(turns: Turns) -> None:
+    one = disclosure(1)
+    turns.custodian.listed = [(one, True)]
+    turns.run(CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), turns.receipt_for(one), PAUSE)
+    (topic, _, _, retained, expiry_s), *others = turns.bus.published()
+    assert (topic.verb, retained, expiry_s) == (UploadVerb.INIT, True, 30 * 86_400)
+    assert others
+    assert all((retained, expiry_s) == (False, None) for *_, retained, expiry_s in others)
+
+
+def test_a_transfer_that_ends_leaves_its_topic_and_the_bus_stops_hurrying(turns: Turns) -> None:
+    one = disclosure(1)
+    turns.custodian.listed = [(one, True)]
+    topic = str(ReceiptTopic(DEVICE, one.disclosure))
+    done = turns.receipt_for(
+        one, state=ReceiptState.COMPLETE, manifest=one.parts[0].sha256, stored=(PartRange(first=0, last=1),)
+    )
+    turns.run(CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), done, PAUSE)
+    assert turns.bus.subscriptions() == [("subscribe", CELL), ("subscribe", topic), ("unsubscribe", topic)]
+    hurried = [call[1] for call in turns.bus.calls if call[0] == "hurry"]
+    assert hurried == [True, False]
+    status = turns.uplink.status()
+    assert (status.transfers, status.received_messages, status.sent_bytes) == (0, 1, 0)
+
+
+def test_a_tip_is_published_and_answered_under_no_name(turns: Turns) -> None:
+    tip = disclosure(1, tip=True)
+    turns.custodian.listed = [(tip, True)]
+    turns.run(CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), turns.receipt_for(tip), PAUSE)
+    assert {topic.device for topic, *_ in turns.bus.published()} == {ANONYMOUS} != {DEVICE}
+    assert ("subscribe", str(ReceiptTopic(ANONYMOUS, tip.disclosure))) in turns.bus.calls
+    assert turns.bus.chunks() == [(tip.disclosure, 0, MANIFEST)]
+
+
+def test_what_leaves_the_custodians_list_is_stopped_and_what_stays_goes_on(turns: Turns) -> None:
+    gone, stays = disclosure(1), disclosure(2)
+    turns.custodian.listed = [(gone, True), (stays, True)]
+
+    def revoke() -> None:
+        turns.custodian.listed = [(stays, True)]
+        turns.uplink.wake()
+
+    turns.run(CONNECTED, PAUSE, revoke, PAUSE, PAUSE)
+    aborted = [topic.disclosure for topic, *_ in turns.bus.published() if topic.verb is UploadVerb.ABORT]
+    assert aborted == [gone.disclosure]
+    assert turns.uplink.status().transfers == 1
+
+
+def test_a_link_that_ends_is_named_with_its_remedy_and_what_was_lost_is_sent_again(turns: Turns) -> None:
+    one = disclosure(1)
+    turns.custodian.listed = [(one, True)]
+    error = NetworkError("No program listens.", remedy="Start the broker.")
+    seen: list[tuple[str, str]] = []
+
+    def look() -> None:
+        status = turns.uplink.status()
+        seen.append((status.link, status.remedy))
+
+    down = BusDisconnected(LinkFault.UNREACHABLE, error, retry_in_s=1.0)
+    turns.run(look, CONNECTED, PAUSE, look, PublishLost(1), down, PAUSE, look, CONNECTED, PAUSE, look)
+    assert seen[0][0] == "connecting"
+    assert seen[1] == seen[3] == ("connected", "")
+    assert seen[2][0] == "unreachable"
+    assert "Start the broker." in seen[2][1]
+    assert [topic.verb for topic, *_ in turns.bus.published()] == [UploadVerb.INIT] * 2
+
+
+# -- what is listened to -----------------------------------------------------------------------------------------------
+
+
+def test_a_cell_is_subscribed_to_again_only_after_its_time(turns: Turns) -> None:
+    turns.run(
+        PAUSE, turns.passes(899), PAUSE, PAUSE, turns.passes(1), PAUSE, turns.passes(899), PAUSE, turns.passes(1), PAUSE
+    )
+    assert turns.bus.subscriptions() == [("subscribe", CELL)] * 3
+    assert turns.spans_s == [(900.0, 2700.0)] * 3, (
+        "the time is drawn anew, so that a street does not do it at one moment"
+    )
+
+
+def test_messages_that_were_dropped_are_asked_for_soon_and_once(turns: Turns) -> None:
+    def drop() -> None:
+        turns.bus.dropped += 3
+
+    turns.run(drop, PAUSE, turns.passes(19), PAUSE, turns.passes(1), PAUSE, turns.passes(60), PAUSE)
+    assert turns.bus.subscriptions() == [("subscribe", CELL)] * 2
+    assert turns.spans_s[1:] == [(20.0, 60.0), (900.0, 2700.0)]
+
+
+def test_a_message_that_the_custodian_could_not_take_is_asked_for_soon(turns: Turns) -> None:
+    turns.custodian.full = True
+
+    def empty() -> None:
+        turns.custodian.full = False
+
+    turns.run(MessageReceived("a", b""), PAUSE, empty, turns.passes(20), PAUSE)
+    assert turns.bus.subscriptions() == [("subscribe", CELL)] * 2
+    assert turns.custodian.heard == []
+
+
+def test_a_message_that_was_missed_shortly_before_the_next_subscription_does_not_put_it_off(turns: Turns) -> None:
+    def drop() -> None:
+        turns.bus.dropped += 1
+
+    turns.run(turns.passes(890), drop, PAUSE, turns.passes(10), PAUSE)
+    assert turns.bus.subscriptions() == [("subscribe", CELL)] * 2
+
+
+def test_a_doorbell_that_was_moved_leaves_the_old_cell_and_subscribes_to_the_new_one(turns: Turns) -> None:
+    turns.run(lambda: turns.uplink.listen_to(NEXT_CELL), PAUSE, PAUSE, lambda: turns.uplink.listen_to(None), PAUSE)
+    assert turns.bus.subscriptions() == [
+        *(("subscribe", CELL), ("unsubscribe", CELL), ("subscribe", NEXT_CELL), ("unsubscribe", NEXT_CELL))
+    ]
+
+
+def test_a_doorbell_without_a_place_subscribes_to_nothing_until_it_has_one() -> None:
+    turns = Turns()
+    turns.uplink = Uplink(
+        turns.bus, turns.custodian, TwoParts(), turns.clock,  # type: ignore[arg-type]
+        device=DEVICE, cell_filter=None,
+    )  # fmt: skip
+    turns.run(PAUSE, turns.passes(3000), PAUSE, lambda: turns.uplink.listen_to(CELL), PAUSE)
+    assert turns.bus.subscriptions() == [("subscribe", CELL)]
+
+
+def test_a_filter_that_the_broker_refuses_ends_nothing(turns: Turns) -> None:
+    turns.run(SubscriptionRefused(CELL, 0x87), MessageReceived("a", b""), PAUSE)
+    assert turns.custodian.heard == ["a"]
+
+
+# -- the loop ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_custodians_list_is_read_at_the_start_at_news_and_every_thirty_seconds(turns: Turns) -> None:
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(turns.custodian.looks)
+
+    turns.run(look, turns.passes(29.9), PAUSE, look, turns.passes(0.1), PAUSE, look, turns.uplink.wake, PAUSE, look)
+    assert looks == [1, 1, 2, 3]
+
+
+def test_a_window_of_events_is_taken_before_the_list_is_read_again(turns: Turns) -> None:
+    """A revocation waits for one window of acknowledgements, and for no more."""
+    turns.uplink.wake()
+    messages = [MessageReceived(str(number), b"") for number in range(20)]
+    looks: dict[int, int] = {}
+
+    def note() -> None:
+        looks[len(turns.custodian.heard)] = turns.custodian.looks
+        turns.uplink.wake()
+
+    turns.run(*(step for message in messages for step in (note, message)))
+    assert looks[15] == 1
+    assert looks[16] == 2
+
+
+def test_it_sleeps_for_half_a_second_until_the_next_question_is_due_and_not_at_all_with_news(turns: Turns) -> None:
+    one = disclosure(1)
+    turns.custodian.listed = [(one, True)]
+    script = [CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), PAUSE, turns.passes(7.9), PAUSE, PAUSE]
+    turns.run(*script, turns.uplink.wake, PAUSE, PAUSE)
+    assert max(turns.bus.waits_s) == uplink._IDLE_S == 0.5
+    assert min(turns.bus.waits_s) == 0.0
+    assert any(0.05 < wait_s <= 0.1000001 for wait_s in turns.bus.waits_s), (
+        "eight seconds after the question it is asked again"
+    )
+
+
+def test_it_says_when_its_loop_last_came_round_and_when_it_has_stopped(turns: Turns) -> None:
+    turned: list[int] = []
+
+    def note() -> None:
+        turned.append(turns.uplink.turned_ns)
+
+    turns.run(PAUSE, turns.passes(1), PAUSE, note, turns.passes(1), PAUSE, note)
+    assert [later - earlier for earlier, later in pairwise(turned)] == [10**9]
+    assert turns.bus.calls[0] == ("start",)
+    assert turns.bus.calls[-1] == ("stop",)
+    assert (turns.uplink.status().link, turns.uplink.status().remedy) == ("stopped", "")
+
+
+def test_the_rest_of_the_footage_leaves_after_the_manifest_is_held(turns: Turns) -> None:
+    one = disclosure(1)
+    turns.custodian.listed = [(one, True)]
+    sha = one.parts[0].sha256
+    whole = PartMissing(part=1, missing=(ByteRange(start=100, end=len(FILM)),))
+    held = turns.receipt_for(one, manifest=sha, stored=(PartRange(first=0, last=0),), incomplete=(whole,))
+    turns.run(CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), held, PAUSE)
+    assert turns.bus.chunks() == [(one.disclosure, 1, FILM[100:])]
+    assert turns.uplink.status().sent_bytes == 200
