@@ -55,6 +55,30 @@ def test_every_promise_names_what_shows_it() -> None:
     assert len(promised) >= 14
 
 
+def is_left_to_a_target(path: str, name: str) -> bool:
+    """Whether `make test` leaves the whole test out (marker `at_length`)."""
+    body = ast.parse((ROOT / path).read_text()).body
+    marks = [
+        ast.unparse(each.value) for each in body if isinstance(each, ast.Assign) and "pytestmark" in ast.unparse(each)
+    ]
+    found = [each for each in body if isinstance(each, ast.FunctionDef) and each.name == name]
+    marks += [ast.unparse(mark) for each in found for mark in each.decorator_list if not isinstance(mark, ast.Call)]
+    marks += [
+        ast.unparse(mark)
+        for each in found
+        for mark in each.decorator_list
+        if isinstance(mark, ast.Call) and "parametrize" not in ast.unparse(mark.func)
+    ]
+    return any("at_length" in mark for mark in marks)
+
+
+def test_a_promise_says_which_of_its_tests_make_test_leaves_out() -> None:
+    shown = " ".join(row[1] for row in PROMISES)
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`( †)?", shown)
+    assert [f"{path}::{name}" for path, name, mark in named if bool(mark) != is_left_to_a_target(path, name)] == []
+    assert any(mark for _, _, mark in named)
+
+
 @pytest.mark.parametrize(("number", "shown"), PROMISES)
 def test_what_shows_a_promise_is_there(number: str, shown: str) -> None:
     assert missing(shown) == [], number

@@ -216,6 +216,18 @@ def test_a_new_password_ends_the_other_browser_s_session(agency: Agency) -> None
     assert not is_signed_in(second)
 
 
+def test_each_sign_in_is_in_the_log_of_each_organisation_of_the_person(agency: Agency, other_agency: Agency) -> None:
+    person, passkey = agency.people[Role.ASKER], SoftPasskey()
+    Membership.objects.create(person=person, organisation=other_agency.organisation, role=Role.VIEWER)
+    client = browser()
+    sign_in(client, person)
+    add_passkey(client, passkey)
+    use_passkey(browser(), passkey)
+    entries = Entry.objects.filter(action="person.signed-in", object=person.email)
+    for organisation in (agency.organisation, other_agency.organisation):
+        assert entries.filter(organisation=organisation).count() == 2
+
+
 def test_guessing_a_password_is_stopped_and_the_log_tells_of_it(agency: Agency) -> None:
     person = agency.people[Role.ASKER]
     guesses = [browser(REMOTE_ADDR=f"192.0.2.{number}") for number in range(8)]
