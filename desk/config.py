@@ -116,6 +116,14 @@ class Hooks(Section, frozen=True):
     """Certificates that are trusted besides the system's (PEM)."""
 
 
+class Public(Section, frozen=True):
+    """`[public]`: pages for people without an account."""
+
+    bulletins: bool = True
+    tips: bool = False
+    """Tips from any browser to the organisations of this desk (`desk.neighbourhood.tip_relay`)."""
+
+
 class DeskConfig(Section, frozen=True):
     """The whole file."""
 
@@ -131,6 +139,7 @@ class DeskConfig(Section, frozen=True):
     broker: Broker = Broker()
     token: Token | None = None
     hooks: Hooks = Hooks()
+    public: Public = Public()
 
     @property
     def zone(self) -> str:

@@ -16,6 +16,7 @@ from desk.cases.films import open_films
 from desk.certificates import made_certificate
 from desk.config import DeskConfig
 from desk.export.private_folder import wipe_orphans
+from desk.neighbourhood.tip_relay import TipRelay
 from desk.people.one_time_links import make_first_admin_link
 from desk.people.organisations import requester_of
 from desk.receiving.broker_connection import open_bus
@@ -41,7 +42,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     # uvicorn ends the process by the signal that stopped it. As an exception, the signal lets the blocks below end.
     previous = signal.signal(signal.SIGTERM, _end)
     try:
-        with Supervisor(requester_of, open_bus), HookSender():
+        with Supervisor(requester_of, open_bus), HookSender(), TipRelay():
             server.run()
     finally:
         films.close()

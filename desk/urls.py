@@ -13,7 +13,7 @@ urlpatterns = [
     path("requests/", include("desk.asking.urls")),
     path("tips/", include("desk.tips.urls")),
     path("numbers", include("desk.numbers.urls")),
-    path("bulletins", include("desk.neighbourhood.urls")),
+    path("", include("desk.neighbourhood.urls")),
     path("accounts/", include("desk.people.sign_in_urls")),
     path("", include("desk.custody.urls")),
     path("", include("desk.export.urls")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,7 +20,6 @@ from agent.clients.requester.area_sketch import sketch
 from desk.neighbourhood import cap, feed, proof
 from desk.neighbourhood.published import PublishedBulletin, current, find
 from desk.people.models import Organisation
-from desk.settings import DESK
 from desk.streaming import attachment
 
 __all__ = ["bulletin_cap", "bulletin_page", "bulletin_proof", "bulletins_feed", "bulletins_page"]
@@ -31,6 +31,7 @@ _CACHED_S = 60
 @require_safe
 def bulletins_page(request: HttpRequest) -> HttpResponse:
     """The bulletins in force, the newest first."""
+    _require_public()
     chosen = _organisation(request)
     context = {
         "bulletins": current(timezone.now(), chosen.requester_id if chosen else ""),
@@ -52,13 +53,14 @@ def bulletin_page(request: HttpRequest, bulletin_id: str) -> HttpResponse:
 @require_safe
 def bulletins_feed(request: HttpRequest) -> HttpResponse:
     """The bulletins in force as an Atom feed."""
+    _require_public()
     chosen = _organisation(request)
-    page = DESK.address + reverse("neighbourhood:bulletins")
+    page = settings.DESK.address + reverse("neighbourhood:bulletins")
     made = feed.atom(
         current(timezone.now(), chosen.requester_id if chosen else ""),
         title=chosen.name if chosen else gettext("Bulletins"),
         address=page,
-        feed=DESK.address + _feed_address(chosen),
+        feed=settings.DESK.address + _feed_address(chosen),
         page_of=_page_of,
     )
     return _for_all(HttpResponse(made, content_type="application/atom+xml; charset=utf-8"))
@@ -67,7 +69,7 @@ def bulletins_feed(request: HttpRequest) -> HttpResponse:
 @require_safe
 def bulletin_cap(_request: HttpRequest, bulletin_id: str) -> HttpResponse:
     """One bulletin for warning systems."""
-    made = cap.alert(_bulletin(bulletin_id), host=DESK.web.names[0], address=_page_of(bulletin_id))
+    made = cap.alert(_bulletin(bulletin_id), host=settings.DESK.web.names[0], address=_page_of(bulletin_id))
     return _for_all(HttpResponse(made, content_type="application/cap+xml"))
 
 
@@ -78,7 +80,13 @@ def bulletin_proof(_request: HttpRequest, bulletin_id: str) -> HttpResponse:
     return _for_all(attachment(made, name=f"bulletin-{bulletin_id[:8]}.zip", content_type="application/zip"))
 
 
+def _require_public() -> None:
+    if not settings.DESK.public.bulletins:
+        raise Http404
+
+
 def _bulletin(bulletin_id: str) -> PublishedBulletin:
+    _require_public()
     found = find(timezone.now(), bulletin_id)
     if found is None:
         raise Http404
@@ -100,7 +108,7 @@ def _feed_address(chosen: Organisation | None) -> str:
 
 
 def _page_of(bulletin_id: str) -> str:
-    return DESK.address + reverse("neighbourhood:bulletin", args=(bulletin_id,))
+    return settings.DESK.address + reverse("neighbourhood:bulletin", args=(bulletin_id,))
 
 
 def _for_all(response: HttpResponse) -> HttpResponse:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
@@ -46,7 +47,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     """Adds `navigation` and `organisation` to the context of each page."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
-        return {"navigation": [], "organisation": None}
+        return {"navigation": [], "organisation": None, "public": settings.DESK.public}
     organisation = choose_organisation(request, user)
     roles = roles_in(organisation, user) if organisation else frozenset[Role]()
     return {"navigation": list(_entries(request.path, roles)), "organisation": organisation, "roles": roles}

@@ -46,6 +46,10 @@ OPEN = {
         ),
         "public: bulletins in force, from the signed messages (tests/desk/neighbourhood)",
     ),
+    **dict.fromkeys(
+        ("neighbourhood:tip", "neighbourhood:tip-token", "neighbourhood:send-tip"),
+        "public: the proof of work holds the right (tests/desk/neighbourhood)",
+    ),
     "export:guest": "the guest's session holds the right (tests/desk/export)",
     "export:guest-download": "the guest's session holds the right (tests/desk/export)",
     "export:guest-play": "the guest's session holds the right (tests/desk/export)",

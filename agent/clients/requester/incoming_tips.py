@@ -6,16 +6,18 @@ device signed at capture. So a camera recorded it, and the id of that camera is 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.checks import MOST_PART_BYTES, MOST_UNOPENED_RANGES, ranges_of
-from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.parts import open_part, unopened
 from agent.core.disclosure import TipItem, check_tip_part, read_tip
+from agent.core.transfer import PartSize, TransferState
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.platform import files
 from agent.wire import base64, strictjson
@@ -23,7 +25,7 @@ from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, PartKind, Ti
 from agent.wire.identities import parse_public_key
 from agent.wire.topics import ANONYMOUS
 
-__all__ = ["OpenedTip", "TipFile", "is_tip", "manifest_in", "open_tip"]
+__all__ = ["OpenedTip", "TipFile", "is_tip", "manifest_in", "open_tip", "store_sealed_tip"]
 
 _SEALED_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
 
@@ -81,6 +83,25 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
     if len(ranges_of(number for number, each in enumerate(found, start=1) if each.unopened)) > MOST_UNOPENED_RANGES:
         raise FormatError(f"{len(lost)} of {len(found)} files of this tip do not open.")
     return OpenedTip(tip, text, device, found)
+
+
+def store_sealed_tip(requester: Requester, tip: str, sealed: bytes, at_ms: int) -> None:
+    """Stores part 0 of a tip with words only that came by another way than the broker. Nothing of it is opened.
+
+    The same tip again changes nothing. `at_ms`: the time that counts as its arrival (UTC).
+    """
+    answer = AnswerFolder(requester.folder, tip)
+    if answer.outcome() is None:
+        size = PartSize(len(sealed), hashlib.sha256(sealed).hexdigest())
+        answer.create(
+            DisclosureOrigin(
+                v=1, device=ANONYMOUS, parts=1, size_bytes=size.size_bytes, sha256=size.sha256, begun_ms=at_ms
+            )
+        )
+        answer.write(0, 0, sealed)
+        answer.seal(0, size)
+        answer.end(TransferState.COMPLETE, ended_ms=at_ms)
+    requester.answers.ended(tip)
 
 
 def _opened(

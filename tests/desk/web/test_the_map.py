@@ -48,10 +48,11 @@ def test_the_grid_has_a_handful_of_round_degrees_at_each_scale() -> None:
 
 def test_the_shipped_files_are_what_the_sources_make(tmp_path: Path) -> None:
     node("build.mjs", tmp_path, folder=WEB)
-    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert {"asking.js", "asking.css", "map-worker.js", "LICENSES.txt"} == made.keys()
+    made = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    asking = {f"asking/{name}" for name in ("asking.js", "asking.css", "map-worker.js", "LICENSES.txt")}
+    assert asking | {f"neighbourhood/{name}" for name in ("tip.js", "tip_work.js", "LICENSES.txt")} == made.keys()
     for name, data in made.items():
-        assert data == (BUILT / name).read_bytes(), f"{name}: run `make desk-page`"
+        assert data == (BUILT.parent / name).read_bytes(), f"{name}: run `make desk-page`"
 
 
 def test_our_own_modules_write_no_markup_and_name_no_host() -> None:

@@ -1,0 +1,60 @@
+"""Proof of work for tips without an account: each tip costs its sender some computing, and the more arrive the more.
+
+The token of an hour's sixth is the same for every sender, so it cannot link two tips or name a browser. The desk stores
+none of them: it recognises its own by their code (HMAC-SHA-256).
+
+    token     = <slot>.<bits>.<code>               slot: number of 600 s since 1970
+    work      = SHA-256("<token>.<SHA-256 of the sealed tip, hex>.<nonce>"), which must begin with `bits` zero bits
+
+The sealed tip is part of the hash, so a found nonce serves one tip only. Hashcash (Back, 2002) works in the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+__all__ = ["LEAST_BITS", "MOST_BITS", "bits_at", "is_done", "make_token", "read_token"]
+
+SLOT_S: Final = 600
+LEAST_BITS: Final = 16
+"""About 65 000 hashes: a tenth of a second on a telephone."""
+MOST_BITS: Final = 21
+"""About two million hashes: some seconds on a telephone. More would keep honest people out."""
+_FREE: Final = 16
+_MOST_NONCE_CHARACTERS: Final = 20
+
+
+def bits_at(waiting: int) -> int:
+    """Returns the zero bits that a tip costs after `waiting` others in its hour: one more for each doubling."""
+    return min(MOST_BITS, LEAST_BITS + (waiting // _FREE).bit_length())
+
+
+def make_token(secret: bytes, taker: str, now_s: int, bits: int) -> str:
+    """Returns the token for tips to `taker`."""
+    return _token(secret, taker, now_s // SLOT_S, bits)
+
+
+def read_token(secret: bytes, taker: str, token: str, now_s: int) -> int | None:
+    """Returns the bits of a token of this slot or the one before, or None if it is another's, older or invented."""
+    slot, _, rest = token.partition(".")
+    bits = rest.partition(".")[0]
+    if not (slot.isascii() and slot.isdigit() and bits.isascii() and bits.isdigit() and len(token) <= 100):
+        return None
+    expected = _token(secret, taker, int(slot), int(bits))
+    fresh = 0 <= now_s // SLOT_S - int(slot) <= 1
+    return int(bits) if hmac.compare_digest(expected, token) and fresh else None
+
+
+def is_done(token: str, sealed: bytes, nonce: str, bits: int) -> bool:
+    """Returns True if the work for this sealed tip was done."""
+    if not (nonce.isascii() and nonce.isdigit() and len(nonce) <= _MOST_NONCE_CHARACTERS):
+        return False
+    work = hashlib.sha256(f"{token}.{hashlib.sha256(sealed).hexdigest()}.{nonce}".encode("ascii")).digest()
+    return int.from_bytes(work) >> (256 - bits) == 0
+
+
+def _token(secret: bytes, taker: str, slot: int, bits: int) -> str:
+    code = hmac.digest(secret, f"{taker} {slot} {bits}".encode(), "sha256").hex()[:32]
+    return f"{slot}.{bits}.{code}"

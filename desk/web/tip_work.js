@@ -1,0 +1,23 @@
+// The proof of work of a tip (desk/neighbourhood/proof_of_work.py), in a worker.
+
+import { sha256 } from "../../agent/web/src/node_modules/@noble/hashes/sha2.js";
+
+/** Number of zero bits at the beginning of a digest. */
+function zeroBits(/** @type {Uint8Array} */ digest) {
+  let bits = 0;
+  for (const byte of digest) {
+    if (byte) return bits + Math.clz32(byte) - 24;
+    bits += 8;
+  }
+  return bits;
+}
+
+addEventListener("message", ({ data: { begin, bits } }) => {
+  const encoder = new TextEncoder();
+  for (let nonce = 0; ; nonce++) {
+    if (zeroBits(sha256(encoder.encode(begin + nonce))) >= bits) {
+      postMessage(String(nonce));
+      return;
+    }
+  }
+});

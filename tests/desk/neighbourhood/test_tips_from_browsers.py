@@ -1,0 +1,213 @@
+"""Tips from any browser: they cost work, have one size, wait for the end of their hour, and open in the inbox only."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from django.conf import settings
+from django.test import Client, override_settings
+
+from agent.wire import base64, strictjson
+from agent.wire.disclosures import MAX_TIP_CHARACTERS, TipManifest, TipText
+from desk.config import Public
+from desk.neighbourhood import proof_of_work as work
+from desk.neighbourhood import tip_relay
+from desk.neighbourhood.models import WaitingTip
+from desk.people.organisations import requester_of
+from desk.people.roles import Role
+from desk.tips.models import Tip
+from tests.clients.requester.test_incoming_tips import sealed
+from tests.desk.agencies import Agency, browser
+from tests.desk.asking.asking_desk import vouch
+
+NOW_S = 1_790_000_000
+HOUR_S = tip_relay.HOUR_S
+SECRET = b"s" * 32
+
+
+@pytest.fixture
+def taking(agency: Agency) -> Iterator[Agency]:
+    """An agency whose desk takes tips."""
+    vouch(agency)
+    agency.organisation.refresh_from_db()
+    with override_settings(DESK=msgspec.structs.replace(settings.DESK, public=Public(tips=True))):
+        yield agency
+
+
+def made(agency: Agency, text: str = "A white van.") -> tuple[str, bytes]:
+    """Returns a tip's id and its sealed bytes, as the page's program makes them."""
+    requester, tip = requester_of(agency.organisation), secrets.token_hex(16)
+    message = base64.encode(sealed(requester, strictjson.encode(TipText(v=1, text=text))))
+    manifest = TipManifest(v=1, tip=tip, trust_root=agency.organisation.trust_root, message=message)
+    plain = strictjson.encode(manifest)
+    assert len(plain) <= tip_relay.PADDED_BYTES
+    return tip, sealed(requester, plain.ljust(tip_relay.PADDED_BYTES))
+
+
+def worked(token: str, data: bytes, bits: int) -> str:
+    return next(nonce for nonce in map(str, itertools.count()) if work.is_done(token, data, nonce, bits))
+
+
+def sent(data: bytes, tip: str, *, client: Client | None = None, **headers: str) -> Any:
+    client = client or browser()
+    if not headers:
+        asked = client.get("/tip-to/rijnstad-police/token").json()
+        headers = {"tip-token": asked["token"], "tip-nonce": worked(asked["token"], data, asked["bits"])}
+    return client.post(f"/tip-to/rijnstad-police/{tip}", data, content_type="application/octet-stream", headers=headers)
+
+
+# Proof of work
+
+
+def test_a_token_is_the_same_for_every_sender_and_ends_after_two_slots() -> None:
+    token = work.make_token(SECRET, "police", NOW_S, 16)
+    assert token == work.make_token(SECRET, "police", NOW_S + 1, 16)
+    assert work.read_token(SECRET, "police", token, NOW_S) == 16
+    assert work.read_token(SECRET, "police", token, NOW_S + work.SLOT_S) == 16
+    assert work.read_token(SECRET, "police", token, NOW_S + 2 * work.SLOT_S) is None
+    assert work.read_token(SECRET, "police", token, NOW_S - work.SLOT_S) is None
+
+
+@pytest.mark.parametrize("changed", ["court", "fewer", "slot", "code", "", "1", "1.2", "..", "²." * 3, "9" * 200])
+def test_a_token_of_another_taker_with_fewer_bits_or_invented_is_refused(changed: str) -> None:
+    slot, bits, code = work.make_token(SECRET, "police", NOW_S, 16).split(".")
+    tries = {
+        "court": work.make_token(SECRET, "court", NOW_S, 16),
+        "fewer": f"{slot}.1.{code}",
+        "slot": f"{int(slot) + 1}.{bits}.{code}",
+        "code": f"{slot}.{bits}.{'0' * 32}",
+    }
+    assert work.read_token(SECRET, "police", tries.get(changed, changed), NOW_S) is None
+
+
+def test_work_for_one_tip_does_not_serve_another_or_another_token() -> None:
+    token = work.make_token(SECRET, "police", NOW_S, 12)
+    nonce = worked(token, b"one", 12)
+    assert work.is_done(token, b"one", nonce, 12)
+    assert not all(work.is_done(token, other, nonce, 12) for other in (b"two", b"three"))
+    assert not work.is_done(work.make_token(SECRET, "police", NOW_S + 600, 12), b"one", nonce, 24)
+    for bad in ("", "-1", "1 ", "1e3", "²", "1" * 21):
+        assert not work.is_done(token, b"one", bad, 0)
+
+
+def test_the_more_tips_wait_the_more_the_next_costs_up_to_a_bound() -> None:
+    costs = [work.bits_at(waiting) for waiting in (0, 15, 16, 31, 32, 64, 128, 500, 10**6)]
+    assert costs == sorted(costs)
+    assert (costs[0], costs[2], costs[4], costs[-1]) == (16, 17, 18, 21)
+
+
+# The relay
+
+
+def test_a_tip_reaches_the_inbox_when_its_hour_ends_and_opens_there(taking: Agency) -> None:
+    tip, data = made(taking)
+    assert sent(data, tip).status_code == 202
+    assert not Tip.objects.exists()
+    now_s = int(time.time())
+    assert tip_relay.release(now_s) in (0, 1)  # 1 if the hour ended during this test
+    tip_relay.release(now_s + HOUR_S)
+    found = Tip.objects.get(disclosure_id=tip)
+    assert not WaitingTip.objects.exists()
+    page = taking.client(Role.EVIDENCE_OFFICER).post(f"/tips/{found.pk}").content.decode()
+    assert "A white van." in page
+    assert "nothing is proven" in page
+
+
+def test_what_waits_shows_neither_words_nor_minute_and_every_tip_has_one_size(taking: Agency) -> None:
+    longest = [made(taking, word * MAX_TIP_CHARACTERS) for word in ("x", "\U00010400", '"')]
+    tips = [made(taking, "No"), *longest]
+    assert {len(data) for _tip, data in tips} == {tip_relay.SEALED_BYTES}
+    for tip, data in tips:
+        tip_relay.take(taking.organisation, tip, data, NOW_S + 1234)
+    row = WaitingTip.objects.order_by("pk").first()
+    assert row is not None
+    assert {each.name for each in WaitingTip._meta.get_fields()} == {"id", "tip", "organisation", "hour", "sealed"}
+    assert row.hour == NOW_S // HOUR_S
+    assert [each.tip for each in WaitingTip.objects.all()] == sorted(tip for tip, _data in tips)
+    tip_relay.release(NOW_S + HOUR_S)
+    stored = requester_of(taking.organisation).answers.get(tips[0][0])
+    assert stored is not None
+    assert stored.begun_ms == stored.ended_ms == (NOW_S // HOUR_S + 1) * HOUR_S * 1000
+
+
+def test_a_tip_that_is_sent_again_arrives_once(taking: Agency) -> None:
+    tip, data = made(taking)
+    for _again in range(2):
+        assert sent(data, tip).status_code == 202
+    tip_relay.release(int(time.time()) + HOUR_S)
+    assert sent(data, tip).status_code == 202
+    assert not WaitingTip.objects.exists()
+    assert Tip.objects.count() == 1
+
+
+@pytest.mark.parametrize("cut", ["store_sealed_tip", "note_arrival"])
+def test_a_stop_during_the_release_loses_and_doubles_no_tip(
+    taking: Agency, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    tips = [made(taking) for _ in range(3)]
+    for tip, data in tips:
+        tip_relay.take(taking.organisation, tip, data, NOW_S)
+    whole, calls = getattr(tip_relay, cut), itertools.count()
+
+    def stops(*arguments: Any) -> None:
+        whole(*arguments)
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tip_relay, cut, stops)
+    with pytest.raises(KeyboardInterrupt):
+        tip_relay.release(NOW_S + HOUR_S)
+    monkeypatch.undo()
+    tip_relay.release(NOW_S + HOUR_S)
+    assert {each.disclosure_id for each in Tip.objects.all()} == {tip for tip, _data in tips}
+    assert not WaitingTip.objects.exists()
+
+
+def test_a_tip_without_work_with_old_work_or_of_another_size_is_refused(taking: Agency) -> None:
+    tip, data = made(taking)
+    asked = browser().get("/tip-to/rijnstad-police/token").json()
+    nonce = worked(asked["token"], data, asked["bits"])
+    assert sent(data, tip, **{"tip-token": asked["token"], "tip-nonce": "x"}).status_code == 403
+    assert sent(data[:-1] + b"x", tip, **{"tip-token": asked["token"], "tip-nonce": nonce}).status_code == 403
+    assert sent(data, "f" * 31, **{"tip-token": asked["token"], "tip-nonce": nonce}).status_code == 400
+    for wrong in (b"short", data + b"x", b"A" * len(data)):
+        answer = sent(wrong, tip)
+        assert answer.status_code == 400, wrong[:5]
+        assert "not a sealed tip" in answer.content.decode()
+
+
+def test_the_tip_after_a_full_hour_is_refused_with_words_and_the_accepted_ones_stay(
+    taking: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tip_relay, "MOST_WAITING", 2)
+    monkeypatch.setattr(time, "time", lambda: float(NOW_S))
+    tips = [made(taking) for _ in range(3)]
+    assert [sent(data, tip).status_code for tip, data in tips] == [202, 202, 429]
+    assert "next hour" in sent(tips[2][1], tips[2][0]).content.decode()
+    tip_relay.release(NOW_S + HOUR_S)
+    assert Tip.objects.count() == 2
+
+
+def test_only_an_organisation_that_a_root_lists_takes_tips_and_only_if_the_desk_wants_it(
+    agency: Agency, other_agency: Agency
+) -> None:
+    vouch(agency)
+    assert browser().get("/tip-to/rijnstad-police").status_code == 404, "off unless the desk turns it on"
+    with override_settings(DESK=msgspec.structs.replace(settings.DESK, public=Public(tips=True))):
+        assert browser().get("/tip-to/rijnstad-police").status_code == 200
+        assert browser().get("/tip-to/waterland-police").status_code == 404
+        assert browser().get("/tip-to/unknown/token").status_code == 404
+        assert sent(b"x", "0" * 32, **{"tip-token": "x", "tip-nonce": "0"}).status_code == 403
+
+
+def test_the_public_pages_can_be_turned_off(agency: Agency) -> None:
+    with override_settings(DESK=msgspec.structs.replace(settings.DESK, public=Public(bulletins=False))):
+        for address in ("/bulletins", "/bulletins.atom", "/bulletins/" + "0" * 32):
+            assert browser().get(address).status_code == 404
+        assert "/bulletins" not in browser().get("/numbers").content.decode()
