@@ -29,6 +29,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django.test.utils import setup_test_environment  # noqa: E402
+from django.utils import translation  # noqa: E402
 
 from tests.desk.agencies import Agency, make_agency  # noqa: E402
 
@@ -60,6 +61,7 @@ def data(migrated: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copyfile(migrated, folder / "desk.sqlite3")
     use_database(folder / "desk.sqlite3")
     cache.clear()
+    translation.deactivate()  # a request of an earlier test leaves its language in this thread
     fast: dict[str, Any] = {"PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"]}
     with override_settings(DATA=folder, ORGANISATIONS=folder / "organisations", SECRET_KEY="k" * 50, **fast):
         yield folder

@@ -152,6 +152,7 @@ def test_each_page_has_its_number_and_no_row_of_a_table_is_cut(street: Street, t
     assert len(pages) > 4
     seen: dict[int, set[int]] = defaultdict(set)
     heads: dict[int, set[int]] = defaultdict(set)
+    layouts: set[str] = set()
     for number, page in enumerate(pages):
         found = list(page._page_box.descendants())
         written = "".join(box.text for box in found if isinstance(box, boxes.TextBox))
@@ -159,6 +160,8 @@ def test_each_page_has_its_number_and_no_row_of_a_table_is_cut(street: Street, t
             if isinstance(box, boxes.TableRowBox) and box.element is not None:
                 inside = heads if box.element.find("th") is not None else seen
                 inside[id(box.element)].add(number)
+            if isinstance(box, boxes.TableBox):
+                layouts.add(box.style["table_layout"])
         margins = "".join(
             box.text
             for margin in page._page_box.children
@@ -169,6 +172,7 @@ def test_each_page_has_its_number_and_no_row_of_a_table_is_cut(street: Street, t
         assert f"{number + 1} / {len(pages)}" in margins
         assert "Case 2027-0114" in margins
         assert written
+    assert layouts == {"fixed"}, "each other layout measures a cell at every place where it may break"
     assert seen
     assert {len(each) for each in seen.values()} == {1}
     assert max(len(each) for each in heads.values()) >= 3, "a table's head is repeated on each of its pages"
