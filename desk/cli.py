@@ -100,6 +100,20 @@ def link(address: str) -> None:
     click.echo(operator_link(address))
 
 
+@desk.command()
+@click.argument("number", type=int, required=False)
+def confirm(number: int | None) -> None:
+    """Confirm the change NUMBER as the operator, if no person of the organisation can. Without NUMBER: list changes."""
+    start_django()
+    from desk.people.operator_confirmations import confirm_change, waiting_lines
+
+    if number is None:
+        for line in waiting_lines():
+            click.echo(line)
+    else:
+        click.echo(confirm_change(number))
+
+
 def prepare_data(folder: Path) -> None:
     """Makes the data folder, readable by its owner only, and the key that signs sessions."""
     files.make_folder(folder)

@@ -2,7 +2,8 @@
 
 Rules: an organisation keeps an admin. An admin recovers only people who belong to this organisation alone, and never
 an admin of the desk: a one-time link lets its holder act as the person everywhere. The same is asked again when the
-link is used, because the person may have joined another organisation since.
+link is used, because the person may have joined another organisation since. Roles of a rule of two persons wait for a
+second person (`confirmations`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from django.utils.translation import gettext as _
 
 from agent.errors import RequestError
 from desk.custody import log
+from desk.people import confirmations
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
 from desk.people.one_time_links import belongs_only_to, make_link
 from desk.people.roles import Role
 
-__all__ = ["Member", "invite", "members_of", "recovery_link", "set_roles", "withdraw_invitation"]
+__all__ = ["Member", "invite", "members_of", "person_at", "recovery_link", "set_roles", "withdraw_invitation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,18 @@ def members_of(organisation: Organisation) -> list[Member]:
     return [Member(person, tuple(roles)) for person, roles in found.items()]
 
 
+def person_at(email: str) -> Person | None:
+    return Person.objects.filter(email__iexact=email).first()
+
+
 @transaction.atomic
 def invite(organisation: Organisation, by: Person, email: str, roles: list[str]) -> str | None:
     """Returns the token of an invitation, or None if the person has an account already and was added at once."""
     email = email.lower()
     log.record(organisation, by, "person.invited", email, roles=", ".join(roles))
-    person = Person.objects.filter(email__iexact=email).first()
+    person = person_at(email)
     if person:
-        for role in roles:
-            Membership.objects.get_or_create(organisation=organisation, person=person, role=role)
+        confirmations.give_roles(organisation, by, person, roles)
         return None
     OneTimeLink.objects.filter(organisation=organisation, email=email, used_at=None).delete()
     return make_link("invitation", organisation=organisation, email=email, roles=roles, made_by=by)
@@ -63,27 +68,43 @@ def withdraw_invitation(link: OneTimeLink, by: Person) -> None:
 
 
 @transaction.atomic
-def set_roles(organisation: Organisation, by: Person, person: Person, roles: Iterable[str]) -> None:
-    """Gives the person exactly these roles; without roles, the person leaves. Raises `RequestError`."""
+def set_roles(organisation: Organisation, by: Person, person: Person, roles: Iterable[str]) -> list[str]:
+    """Gives the person exactly these roles; without roles, the person leaves. Raises `RequestError`.
+
+    Returns the roles that wait for a second person.
+    """
     wanted = set(roles)
+    confirmations.needs_confirmation(organisation)  # before a role goes: two people were there
     admins = Membership.objects.select_for_update().filter(organisation=organisation, role=Role.ADMIN)
-    if Role.ADMIN not in wanted and not admins.exclude(person=person).exists():
+    stays = Role.ADMIN in wanted and admins.filter(person=person).exists()
+    if not stays and not admins.exclude(person=person).exists():
         raise RequestError(
             _("The organisation needs an admin."), remedy=_("Make another person an admin first, then try again.")
         )
     current = Membership.objects.filter(organisation=organisation, person=person)
     current.exclude(role__in=wanted).delete()
-    for role in wanted:
-        Membership.objects.get_or_create(organisation=organisation, person=person, role=role)
-    if Role.ADMIN not in wanted:
+    confirmations.withdraw_of(organisation, by, person=person)
+    waiting = confirmations.give_roles(organisation, by, person, wanted)
+    if not stays:
         # A former admin knows the links that they made, also to the role of an admin.
         OneTimeLink.objects.filter(organisation=organisation, made_by=person, used_at=None).delete()
-    log.record(organisation, by, "person.roles", person.email, roles=", ".join(sorted(wanted)) or "none")
+        confirmations.withdraw_of(organisation, by, made_by=person)
+    given = ", ".join(sorted(wanted - set(waiting))) or "none"
+    log.record(organisation, by, "person.roles", person.email, roles=given)
+    return waiting
 
 
 @transaction.atomic
 def recovery_link(organisation: Organisation, by: Person, person: Person) -> str:
-    """Returns the token of a link that lets the person sign in again. Raises `RequestError`."""
+    """Returns the token of a link that lets the person sign in again. Raises `RequestError`.
+
+    Guarded roles of the person wait for a second person from the use of the link on.
+    """
+    if person == by:
+        raise RequestError(
+            _("You are signed in."),
+            remedy=_("Add another passkey, or change the password, on the page of your account."),
+        )
     if not belongs_only_to(organisation, person):
         raise RequestError(
             _("This person also has rights outside your organisation."),

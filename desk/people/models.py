@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from desk.people.roles import Role
 
-__all__ = ["LANGUAGES", "Membership", "OneTimeLink", "Organisation", "Person"]
+__all__ = ["LANGUAGES", "GuardedChange", "Membership", "OneTimeLink", "Organisation", "Person"]
 
 LANGUAGES: Final = (("en", _("English")), ("nl", _("Dutch")))
 DEFAULT_RETENTION_DAYS: Final = 30
@@ -37,6 +37,9 @@ class Organisation(models.Model):
     language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
     two_person_rule = models.BooleanField(_("a second person approves each request"), default=True)
     retention_days = models.PositiveIntegerField(_("days to keep footage"), default=DEFAULT_RETENTION_DAYS)
+    confirms_since = models.DateTimeField(null=True, blank=True)
+    """Moment from which two people could confirm changes. From then on no person changes guarded roles alone, also if
+    one of the two leaves."""
 
     class Meta:
         ordering = ("name",)
@@ -72,6 +75,7 @@ class Membership(models.Model):
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=ROLES)
+    since = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("person", "organisation", "role"), name="one_role_once"),)
@@ -103,3 +107,43 @@ class OneTimeLink(models.Model):
 
     def __str__(self) -> str:
         return f"{self.purpose} {self.email}".strip()
+
+
+class GuardedChange(models.Model):
+    """A change that one person alone must not make: a role of a rule of two persons, or the end of that rule."""
+
+    KINDS: ClassVar = (
+        ("roles", _("Roles")),
+        ("invitation", _("Roles of a new colleague")),
+        ("recovery", _("Roles after a lost passkey or password")),
+        ("rule-off", _("One person alone asks and approves")),
+    )
+    STATES: ClassVar = (
+        ("waits", _("waits for a second person")),
+        ("confirmed", _("confirmed")),
+        ("refused", _("refused")),
+        ("withdrawn", _("withdrawn")),
+        ("alone", _("made alone, before a second admin or supervisor was there")),
+    )
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="guarded_changes")
+    kind = models.CharField(max_length=12, choices=KINDS)
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    roles = models.JSONField(default=list)
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    made_at = models.DateTimeField(auto_now_add=True)
+    state = models.CharField(max_length=12, choices=STATES, default="waits")
+    decided_by = models.CharField(max_length=160, blank=True)
+    """Name of the person, or of the operator of the desk."""
+    decided_at = models.DateTimeField(null=True, blank=True)
+    wrong_codes = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"

@@ -36,6 +36,7 @@ ENTRIES: Final = (
     NavigationEntry("custody:log", _("Custody log"), Action.AUDIT),
     NavigationEntry("trust:bundles", _("Trust"), Action.SEE_TRUST),
     NavigationEntry("people:people", _("People"), Action.MANAGE_PEOPLE),
+    NavigationEntry("people:confirmations", _("Confirmations"), Action.SEE_CONFIRMATIONS),
     NavigationEntry("people:organisation", _("Organisation"), Action.MANAGE_ORGANISATION),
     NavigationEntry("people:signing-key", _("Signing key"), Action.UNLOCK_KEY),
     NavigationEntry("integrations:tokens", _("Integrations"), Action.MANAGE_INTEGRATIONS),
@@ -50,10 +51,14 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         return {"navigation": [], "organisation": None, "public": settings.DESK.public}
     organisation = choose_organisation(request, user)
     roles = roles_in(organisation, user) if organisation else frozenset[Role]()
-    return {"navigation": list(_entries(request.path, roles)), "organisation": organisation, "roles": roles}
+    return {
+        "navigation": _mark_present(list(_entries(roles)), request.path),
+        "organisation": organisation,
+        "roles": roles,
+    }
 
 
-def _entries(path: str, roles: frozenset[Role]) -> Iterator[dict[str, Any]]:
+def _entries(roles: frozenset[Role]) -> Iterator[dict[str, Any]]:
     for entry in ENTRIES:
         if not is_allowed(roles, entry.action):
             continue
@@ -61,5 +66,16 @@ def _entries(path: str, roles: frozenset[Role]) -> Iterator[dict[str, Any]]:
             address = reverse(entry.page)
         except NoReverseMatch:
             continue
-        here = path == address or (address != "/" and path.startswith(address))
-        yield {"address": address, "label": entry.label, "here": here}
+        yield {"address": address, "label": entry.label, "here": False}
+
+
+def _mark_present(entries: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
+    """Marks the entry of the present page: the longest address that the path begins with."""
+    above = [
+        each
+        for each in entries
+        if path == each["address"] or (each["address"] != "/" and path.startswith(each["address"]))
+    ]
+    for entry in sorted(above, key=lambda each: len(each["address"]))[-1:]:
+        entry["here"] = True
+    return entries

@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from desk.custody import log
+from desk.people import confirmations
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
 from desk.people.sign_in_log import record_for_all
 
@@ -68,15 +70,13 @@ def use_link(link: OneTimeLink, *, name: str, email: str, password: str | None) 
         person.sessions_valid_from = timezone.now()
     person.set_password(password)
     person.save()
-    if link.organisation:
-        add_roles(link.organisation, person, link.roles)
     record_for_all(person, f"person.came-by-{link.purpose}")
+    if link.organisation and link.person:
+        confirmations.hold_back_roles(link.organisation, link.made_by, person)
+    elif link.organisation:
+        log.record(link.organisation, person, f"person.came-by-{link.purpose}", person.email)
+        confirmations.give_roles(link.organisation, link.made_by, person, link.roles, "invitation")
     return person
-
-
-def add_roles(organisation: Organisation, person: Person, roles: list[str]) -> None:
-    for role in roles:
-        Membership.objects.get_or_create(organisation=organisation, person=person, role=role)
 
 
 def belongs_only_to(organisation: Organisation, person: Person) -> bool:

@@ -15,7 +15,7 @@ from agent.clients.requester.identity import TIPS_RECIPIENT
 from agent.errors import DoorwardError
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES
 from desk.custody import log
-from desk.people import organisations, readiness
+from desk.people import confirmations, organisations, readiness
 from desk.people.forms import BundleForm, CertificateForm, OrganisationForm
 from desk.people.permissions import Action, DeskRequest, needs
 from desk.people.views import signed_in_person
@@ -57,16 +57,35 @@ def organisation_page(request: DeskRequest) -> HttpResponse:
     """Rules of the organisation, and the steps before its first request."""
     form = OrganisationForm(request.POST or None, instance=request.organisation)
     if request.method == "POST" and form.is_valid():
-        changes = {name: {"from": form.initial[name], "to": form.cleaned_data[name]} for name in form.changed_data}
         with transaction.atomic():
+            waits = _keep_rule(request, form)
+            changes = {
+                name: {"from": form.initial[name], "to": form.cleaned_data[name]}
+                for name in form.changed_data
+                if form.initial[name] != form.cleaned_data[name]
+            }
             form.save()
             # With the values: an auditor must see whether the rule of two persons was switched on or off.
             log.record(
                 request.organisation, request.user, "organisation.changed", ", ".join(changes) or "nothing", **changes
             )
         messages.success(request, _("Saved."))
+        if waits:
+            words = _(
+                "That one person alone may ask waits for a second admin or supervisor, on the page Confirmations."
+            )
+            messages.warning(request, words)
         return redirect("people:organisation")
     return _organisation(request, form=form)
+
+
+def _keep_rule(request: DeskRequest, form: OrganisationForm) -> bool:
+    """Keeps the rule of two persons on, and returns True, if its end needs a second person."""
+    if form.cleaned_data["two_person_rule"] or not form.initial["two_person_rule"]:
+        return False
+    waits = confirmations.propose_one_person(request.organisation, request.user)
+    form.cleaned_data["two_person_rule"] = form.instance.two_person_rule = waits
+    return waits
 
 
 @require_POST

@@ -103,7 +103,10 @@ def _people(organisation: Organisation) -> Iterator[SetUpStep]:
         approvers = _people_who_may(organisation, Action.APPROVE_REQUESTS)
         # The same person does not do both.
         done = bool(approvers) and len(askers | approvers) > 1
-        yield SetUpStep(_("Another person who approves"), done, _names(len(approvers)))
+        words = _names(len(approvers))
+        if done and len(_people_who_may(organisation, Action.CONFIRM_CHANGES)) < 2:
+            words += " " + _("Until a second admin or supervisor is here, the admin changes roles alone.")
+        yield SetUpStep(_("Another person who approves"), done, words)
 
 
 def _people_who_may(organisation: Organisation, action: Action) -> set[int]:

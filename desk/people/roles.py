@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["PERMISSIONS", "Action", "Role", "is_allowed"]
+__all__ = ["GUARDED", "PERMISSIONS", "Action", "Role", "is_allowed"]
 
 
 class Role(enum.StrEnum):
@@ -31,6 +31,9 @@ class Action(enum.StrEnum):
     """See the start page and the person's own settings."""
     MANAGE_PEOPLE = "manage-people"
     MANAGE_ORGANISATION = "manage-organisation"
+    SEE_CONFIRMATIONS = "see-confirmations"
+    """See which changes of roles and rules wait for a second person, and who made and confirmed earlier ones."""
+    CONFIRM_CHANGES = "confirm-changes"
     SEE_REQUESTS = "see-requests"
     WRITE_REQUESTS = "write-requests"
     """Write a draft, change it and submit it."""
@@ -67,6 +70,8 @@ PERMISSIONS: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.USE_DESK: _EVERYONE,
         Action.MANAGE_PEOPLE: frozenset({Role.ADMIN}),
         Action.MANAGE_ORGANISATION: frozenset({Role.ADMIN}),
+        Action.SEE_CONFIRMATIONS: frozenset({Role.ADMIN, Role.SUPERVISOR, Role.AUDITOR}),
+        Action.CONFIRM_CHANGES: frozenset({Role.ADMIN, Role.SUPERVISOR}),
         Action.SEE_REQUESTS: _WORKERS | {Role.VIEWER, Role.AUDITOR},
         Action.WRITE_REQUESTS: frozenset({Role.ASKER, Role.SUPERVISOR}),
         Action.APPROVE_REQUESTS: frozenset({Role.SUPERVISOR}),
@@ -87,6 +92,21 @@ PERMISSIONS: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
     }
 )
 """The admin of an organisation sees no footage and no custody log: managing people and judging them are two jobs."""
+
+GUARDED: Final[frozenset[Role]] = frozenset().union(
+    *(
+        PERMISSIONS[action]
+        for action in (
+            Action.WRITE_REQUESTS,
+            Action.APPROVE_REQUESTS,
+            Action.SIGN_TRUST,
+            Action.MANAGE_PEOPLE,
+            Action.CONFIRM_CHANGES,
+        )
+    )
+)
+"""Roles of a side of a rule of two persons. The role that asks is among them: a supervisor with an invented asker
+would approve what they ask themselves. A second person confirms each of these roles (`confirmations`)."""
 
 
 def is_allowed(roles: Iterable[Role], action: Action) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from desk.people import organisation_views, signing_key_views, views
+from desk.people import confirmation_views, organisation_views, signing_key_views, views
 
 app_name = "people"
 urlpatterns = [
@@ -23,6 +23,9 @@ urlpatterns = [
     path("people/<int:pk>", views.member_page, name="member"),
     path("people/<int:pk>/remove", views.remove_member, name="remove-member"),
     path("people/<int:pk>/recover", views.recover_member, name="recover-member"),
+    path("people/confirmations", confirmation_views.confirmations_page, name="confirmations"),
+    path("people/confirmations/<int:pk>/confirm", confirmation_views.confirm, name="confirm"),
+    path("people/confirmations/<int:pk>/refuse", confirmation_views.refuse, name="refuse"),
     path("invitations/<int:pk>/withdraw", views.withdraw_invitation, name="withdraw-invitation"),
     path("account", views.account, name="account"),
     path("account/sign-out-everywhere", views.sign_out_everywhere, name="sign-out-everywhere"),

@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agent.errors import RequestError
-from desk.people import members, one_time_links, readiness
+from desk.people import confirmations, members, one_time_links, readiness
 from desk.people.forms import AccountForm, InvitationForm, OneTimeLinkForm, RolesForm
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
 from desk.people.permissions import CHOSEN, Action, DeskRequest, get_in, needs
@@ -31,7 +31,8 @@ _BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 def start(request: DeskRequest) -> HttpResponse:
     """The first page after sign-in. An admin sees what the organisation still needs."""
     needed = readiness.missing(request.organisation) if request.may(Action.MANAGE_ORGANISATION) else []
-    return render(request, "people/start.html", {"missing": needed})
+    codes = confirmations.codes_for(request.user)
+    return render(request, "people/start.html", {"missing": needed, "codes": codes})
 
 
 @sensitive_variables("token")
@@ -60,7 +61,8 @@ def one_time_link(request: HttpRequest, token: str) -> HttpResponse:
 @login_required
 def no_organisation(request: HttpRequest) -> HttpResponse:
     """The page of a person who is in no organisation."""
-    return render(request, "people/no_organisation.html")
+    codes = confirmations.codes_for(signed_in_person(request))
+    return render(request, "people/no_organisation.html", {"codes": codes})
 
 
 @require_http_methods(["GET", "POST"])
@@ -73,6 +75,9 @@ def people_page(request: DeskRequest) -> HttpResponse:
         token = members.invite(request.organisation, request.user, words["email"], words["roles"])
         if token is None:
             messages.success(request, _("This person has an account already, and is now in your organisation."))
+            known = members.person_at(words["email"])
+            if known:
+                _tell_waiting(request, confirmations.waiting_roles(request.organisation, known))
             return redirect("people:people")
         # The link is shown once, on this answer: the database holds only its hash.
         form, link = InvitationForm(), _link(request, token)
@@ -94,16 +99,19 @@ def member_page(request: DeskRequest, pk: int) -> HttpResponse:
     """The roles of one person."""
     person = get_in(request.organisation, Person, pk, "memberships__organisation")
     mine = Membership.objects.filter(organisation=request.organisation, person=person)
-    form = RolesForm(request.POST or None, initial={"roles": list(mine.values_list("role", flat=True))})
+    waiting = confirmations.waiting_roles(request.organisation, person)
+    form = RolesForm(request.POST or None, initial={"roles": [*mine.values_list("role", flat=True), *waiting]})
     if request.method == "POST" and form.is_valid():
         try:
-            members.set_roles(request.organisation, request.user, person, form.cleaned_data["roles"])
+            waiting = members.set_roles(request.organisation, request.user, person, form.cleaned_data["roles"])
         except RequestError as error:
             form.add_error(None, str(error))
         else:
             messages.success(request, _("Saved."))
+            _tell_waiting(request, waiting)
             return redirect("people:people")
-    return render(request, "people/member.html", {"person": person, "form": form})
+    context = {"person": person, "form": form, "waiting": role_names(waiting)}
+    return render(request, "people/member.html", context)
 
 
 @require_POST
@@ -178,6 +186,17 @@ def choose(request: HttpRequest, pk: int) -> HttpResponse:
     if organisation:
         request.session[CHOSEN] = organisation.pk
     return redirect("people:start")
+
+
+def _tell_waiting(request: HttpRequest, roles: list[str]) -> None:
+    if roles:
+        words = _("A second admin or supervisor confirms on the page Confirmations: %(roles)s.")
+        messages.warning(request, words % {"roles": role_names(roles)})
+
+
+def role_names(roles: list[str]) -> str:
+    names = dict(Membership.ROLES)
+    return ", ".join(str(names[role]) for role in roles)
 
 
 def _link(request: HttpRequest, token: str) -> str:

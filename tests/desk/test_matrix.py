@@ -20,7 +20,7 @@ from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.custody import log
 from desk.custody.models import Entry
 from desk.export.models import GuestLink
-from desk.people.models import Membership, OneTimeLink
+from desk.people.models import GuardedChange, Membership, OneTimeLink
 from desk.people.roles import PERMISSIONS, Role
 from desk.tips.models import Bulletin, Tip
 from desk.trust.models import BundleDraft
@@ -146,6 +146,15 @@ def invitation(agency: Agency) -> dict[str, Any]:
     return {"pk": made.pk}
 
 
+def guarded_change(agency: Agency) -> dict[str, Any]:
+    """The proposal of a person who is not among the roles, so that each role with the right is a second person."""
+    Membership.objects.filter(organisation=agency.organisation).update(since=timezone.now() - timedelta(days=1))
+    made = GuardedChange.objects.create(
+        organisation=agency.organisation, kind="rule-off", made_by=make_person(f"{secrets.token_hex(4)}@example.org")
+    )
+    return {"pk": made.pk}
+
+
 def guest_link(agency: Agency) -> dict[str, Any]:
     made = GuestLink.objects.create(
         case=case_of(agency),
@@ -195,6 +204,7 @@ def entry(agency: Agency) -> dict[str, Any]:
 OBJECTS: dict[str, Maker] = {
     **dict.fromkeys(("people:member", "people:remove-member", "people:recover-member"), member),
     "people:withdraw-invitation": invitation,
+    **dict.fromkeys(("people:confirm", "people:refuse"), guarded_change),
     **{f"cases:{name}": case for name in ("case", "note", "assign", "close", "reopen", "hold", "release")},
     **{f"cases:{name}": answer for name in (
         "answer-verdict", "answer-note", "answer-proof", "answer-keep", "answer-delete", "open-stills")},

@@ -13,8 +13,8 @@ from django.test import Client
 from django.utils import timezone
 
 from desk.custody.models import Entry
-from desk.people import members, one_time_links
-from desk.people.models import Membership, Person
+from desk.people import confirmations, members, one_time_links
+from desk.people.models import GuardedChange, Membership, Person
 from desk.people.roles import Role
 from tests.desk.agencies import PASSWORD, Agency, browser
 from tests.desk.soft_passkeys import SoftPasskey
@@ -42,14 +42,14 @@ def is_signed_in(client: Client) -> bool:
 
 
 def test_a_colleague_comes_by_a_link_with_a_passkey_and_signs_in_with_it(agency: Agency) -> None:
-    page = agency.client(Role.ADMIN).post("/people", {"email": "Sam@rijnstad.example", "roles": ["asker"]})
+    page = agency.client(Role.ADMIN).post("/people", {"email": "Sam@rijnstad.example", "roles": ["viewer"]})
     client, passkey = browser(), SoftPasskey()
     path = page.context["link"].removeprefix("https://localhost")
     answer = client.post(path, {"name": "Sam", "email": "ignored@example.org", "way": "passkey"})
     assert answer["Location"] == "/accounts/passkeys/add/"
     assert add_passkey(client, passkey).status_code == 302
     sam = Person.objects.get(email="sam@rijnstad.example")
-    assert list(Membership.objects.filter(person=sam).values_list("role", flat=True)) == ["asker"]
+    assert list(Membership.objects.filter(person=sam).values_list("role", flat=True)) == ["viewer"]
     assert not sam.has_usable_password()
     again = browser()
     assert use_passkey(again, passkey).status_code == 302
@@ -99,7 +99,7 @@ def test_with_a_passkey_the_password_alone_is_not_enough(agency: Agency) -> None
 
 
 def test_a_recovered_person_loses_every_earlier_passkey_password_and_session(agency: Agency) -> None:
-    person, old, passkey = agency.people[Role.ASKER], browser(), SoftPasskey()
+    person, old, passkey = agency.people[Role.VIEWER], browser(), SoftPasskey()
     sign_in(old, person)
     add_passkey(old, passkey)
     Session.objects.exclude(session_key="")  # the old session stays in the table; the person's stamp ends it
@@ -159,6 +159,10 @@ def test_the_last_admin_stays(agency: Agency) -> None:
     client.post(f"/people/{admin.pk}/remove")
     assert Membership.objects.filter(person=admin, role="admin").exists()
     members.set_roles(agency.organisation, admin, agency.people[Role.VIEWER], ["admin"])
+    client.post(f"/people/{admin.pk}/remove")
+    assert Membership.objects.filter(person=admin, role="admin").exists(), "the other one is not confirmed yet"
+    change = GuardedChange.objects.get(state="waits")
+    confirmations.confirm(change, agency.people[Role.SUPERVISOR], confirmations.code_of(change))
     client.post(f"/people/{admin.pk}/remove")
     assert not Membership.objects.filter(person=admin).exists()
     assert client.get("/people").status_code == 302
