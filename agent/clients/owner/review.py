@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import AgeIdentity, OwnerKeys
@@ -28,7 +29,7 @@ from agent.core.matching import TimeWindow
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord
-from agent.errors import InternalError, OpenError, RequestError
+from agent.errors import OpenError, RequestError
 from agent.ipc.control_operations import GetPlace, GetRequest, Position, RequestAnswer
 from agent.wire import envelope, limits, strictjson
 from agent.wire.disclosures import Receipt
@@ -257,9 +258,7 @@ def _segments(
         raise OpenError("The device's records do not match the segments it lists.", remedy="Share nothing.")
     for number, (name, line) in enumerate(zip(names, lines, strict=True), start=1):
         signed = record_of(line, name, device)
-        record = signed.record
-        if not isinstance(record, SegmentRecord | RecoveredRecord):
-            raise InternalError("record_of let through what is no segment.")
+        record = cast("SegmentRecord | RecoveredRecord", signed.record)  # `record_of` lets nothing else through
         if not window.overlaps(record.span.start_ms, record.span.end_ms):
             raise OpenError(
                 f"The device lists segment {name}, which lies outside the requested window.", remedy="Share nothing."

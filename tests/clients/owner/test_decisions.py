@@ -330,6 +330,15 @@ def test_a_yes_can_be_taken_back(home: Home, review: RequestReview) -> None:
     assert isinstance(last(home), Revocation)
 
 
+def test_a_device_that_does_not_say_what_became_of_an_approval_is_not_believed(
+    home: Home, review: RequestReview
+) -> None:
+    disclosure = approve(home.device, home.keys, review, [home.segments[0]], clock=now)
+    home.device.lies["statement"] = lambda answer, body: ({**answer, "state": None}, body)
+    with pytest.raises(OpenError, match="names no state"):
+        revoke(home.device, home.keys, disclosure, clock=now)
+
+
 def test_opting_out_and_in_again(home: Home) -> None:
     root = samples.ROOT_KEY.id
     opt_out(home.device, home.keys, Scope.REQUESTER, "harbour-police", NOW_MS // 1000 + 60, root=root, clock=now)

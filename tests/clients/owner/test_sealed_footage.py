@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from agent.clients.media.join import probe
 from agent.clients.opening import open_bytes
 from agent.clients.owner.copied_vault import FolderVault
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.mp4_export import clips_of, export_clip, export_review
+from agent.clients.owner.mp4_export import ExportedClip, clips_of, export_clip, export_review
 from agent.clients.owner.review import RequestReview
 from agent.clients.owner.sealed_footage import (
     OpenedSegment,
@@ -23,6 +24,7 @@ from agent.clients.owner.sealed_footage import (
 )
 from agent.clients.owner.segment_sources import DeviceVault, ListedSegment
 from agent.clients.owner.sync import sync
+from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.digest import digest
@@ -516,3 +518,15 @@ def test_a_part_that_is_no_video_costs_only_itself_where_parts_are_written_one_b
     assert done.video is not None
     assert [path.name[-8:] for path in sorted(tmp_path.glob("*.mp4"))] == ["-002.mp4", "-003.mp4"]
     assert done.video.name.endswith("-002.mp4")
+
+
+def test_an_exported_clip_has_the_labels_of_all_its_segments_and_tells_unsure_from_unexamined(home: Home) -> None:
+    def clip(*labels: tuple[ObjectLabel, ...] | None) -> ExportedClip:
+        opened = tuple(SimpleNamespace(context=SimpleNamespace(seen=each)) for each in labels)
+        return ExportedClip("e", 0, None, None, 0.0, (SimpleNamespace(context=None), *opened), ())  # type: ignore[arg-type]
+
+    person, vehicle = sorted_labels(list(ObjectLabel))[:2]
+    assert clip((vehicle,), None, (person, vehicle)).seen == (person, vehicle)
+    assert clip((), None).seen == ()
+    assert clip(None, None).seen is None
+    assert clip().seen is None

@@ -229,6 +229,29 @@ def test_every_other_operation_is_the_control_sockets(page: Page) -> None:
     assert answer.head["result"]["device"] == samples.DEVICE_KEY.text
 
 
+def test_a_key_of_the_link_gets_the_operations_of_its_level_and_no_others(page: Page) -> None:
+    owner = Caller(None, owner=True, claimed=True, link=True, key=public_key_of(APPROVER).id)
+    glance = Caller(None, owner=False, claimed=True, link=True, key="a" * 16)
+    assert (
+        page.operations.answer_in_link("device", Frame({}), owner).head["result"]["device"] == samples.DEVICE_KEY.text
+    )
+    assert page.operations.answer_in_link("live", Frame({"after": 3}), glance).body == b"gops"
+    for name, caller in (("device", glance), ("page_code", owner), ("unheard of", owner)):
+        with pytest.raises(RequestError, match="not for this caller"):
+            page.operations.answer_in_link(name, Frame({}), caller)
+
+
+def test_what_belongs_to_a_session_of_the_page_is_refused_without_one(page: Page) -> None:
+    caller = Caller(None, owner=True, claimed=True, link=True, key=public_key_of(APPROVER).id)
+    with pytest.raises(RequestError, match="not paired"):
+        page.operations.answer("page_challenge", Frame({}), caller)
+    with pytest.raises(RequestError, match="for a session of the page"):
+        page.operations.answer("page_prove", Frame({"envelope": "{}"}), caller)
+    page.paired("Chrome")
+    listed = page.operations.answer("page_browsers", Frame({}), caller).head["result"]["browsers"]
+    assert [each["this"] for each in listed] == [False]
+
+
 def test_a_viewer_of_live_view_has_the_name_that_the_owners_know(page: Page) -> None:
     """It comes from the list of owners, whatever a browser says of itself."""
     token = page.paired()
