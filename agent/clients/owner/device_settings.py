@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.statements import sign_and_submit
@@ -15,7 +13,7 @@ from agent.ipc.control_operations import GetSignedSettings
 from agent.wire import envelope, strictjson
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
 
-__all__ = ["MATTER", "change_settings"]
+__all__ = ["MATTER", "change_settings", "matter_of"]
 
 MATTER = (
     "name", "position", "sensitivity_percent", "smallest_person", "zones", "max_bytes", "max_age_days", "quiet",
@@ -40,11 +38,17 @@ def _signed(text: str, met: SyncedDevice) -> Settings:
     return strictjson.decode(opened.payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES)
 
 
+def matter_of(settings: Settings | None) -> dict[str, Any]:
+    """Returns what these settings set, by name."""
+    found = {} if settings is None else {name: getattr(settings, name) for name in MATTER}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def change_settings(
     link: DeviceChannel, keys: OwnerKeys, changes: dict[str, Any], *, clock: Clock = wall_ms
-) -> Settings:
-    """Sets `changes` (None: use the value of the configuration file), keeps the other settings, and returns all of
-    them.
+) -> dict[str, Any]:
+    """Sets `changes` (None: use the value of the configuration file), keeps the other settings, and returns all that
+    are set, by name.
 
     Earlier settings are kept only if a present or former owner signed them. Otherwise the device could insert a mask or
     a shorter retention. Settings of a former owner stay in force, so a mask stays when its owner leaves.
@@ -54,11 +58,7 @@ def change_settings(
     before = None
     if answer.envelope is not None and not set(MATTER) <= set(changes):
         before = _signed(answer.envelope, met)
-    kept = {name: getattr(before, name) for name in MATTER} if before is not None else {}
-    matter = {name: value for name, value in {**kept, **changes}.items() if value is not None}
+    matter = {name: value for name, value in {**matter_of(before), **changes}.items() if value is not None}
     sign_and_submit(link, keys, met, Settings, now_ms=clock(), previous=answer.sha256, **matter)
     sync(link, keys)
-    return msgspec.structs.replace(
-        before or Settings(v=1, device=met.known.key, owner_time_ms=clock(), nonce="0" * 32),
-        **{name: matter.get(name) for name in MATTER},
-    )
+    return matter

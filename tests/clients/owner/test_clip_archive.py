@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -156,6 +158,28 @@ def test_a_server_is_reached_at_the_port_of_its_address(url: str, port: int) -> 
     with pytest.raises(NetworkError):
         WebDavBackup(url, connect=Unreachable).has("clip.mp4")
     assert reached == [("cloud.example", port)]
+
+
+def test_a_connection_is_closed_whatever_became_of_it() -> None:
+    closed: list[str] = []
+
+    class Counted(HTTPConnection):
+        def request(self, method: str, *_rest: object, **_named: object) -> None:
+            self._asked = method
+
+        def getresponse(self) -> Any:
+            if closed:
+                raise OSError("the second one breaks off")
+            return SimpleNamespace(read=lambda: b"", status=404)
+
+        def close(self) -> None:
+            closed.append(self._asked)
+
+    backup = WebDavBackup("https://cloud.example", connect=Counted)
+    assert not backup.has("clip.mp4")
+    with pytest.raises(NetworkError):
+        backup.has("clip.mp4")
+    assert closed == ["HEAD", "HEAD"]
 
 
 def test_a_server_behind_tls_must_prove_its_name() -> None:

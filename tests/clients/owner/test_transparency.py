@@ -107,6 +107,26 @@ def test_each_bar_of_the_picture_is_as_long_as_its_number_and_has_it_behind() ->
     assert all(x + width + 8 + 8 * len(words) <= 720 for x, width, _, words in drawn), "and all stands in the picture"
 
 
+def test_the_picture_has_room_for_its_title_and_for_the_bars_and_the_name_of_each_row() -> None:
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    root = ElementTree.fromstring(draw(transparency_of(story())))
+    back, *rects = [each.attrib for each in root.findall("svg:rect", names)]
+    width, height = int(root.attrib["width"]), int(root.attrib["height"])
+    assert root.attrib["viewBox"] == f"0 0 {width} {height}"
+    assert (int(back["width"]), int(back["height"])) == (width, height)
+    tops = [int(each["y"]) for each in rects]
+    title, *rows = [int(each.attrib["y"]) for each in root.findall("svg:text", names) if each.attrib["x"] == "16"]
+    assert title < tops[0]
+    assert len(rows) == len(tops) // 3 == 2
+    for row, first in zip(rows, (0, 3), strict=True):
+        first_bar, second, last_bar = tops[first : first + 3]
+        assert first_bar + 14 < second < second + 14 < last_bar, "three bars, with paper between them"
+        assert first_bar < row < last_bar + 14, "the name stands beside its bars"
+    assert tops[2] + 14 < tops[3] - 5, "more paper between two requesters"
+    assert tops[3] - tops[0] == rows[1] - rows[0], "each row looks the same"
+    assert 10 <= height - (tops[-1] + 14) <= 30, "the last bar ends shortly before the picture"
+
+
 def test_the_page_adds_up_where_there_is_more_than_one_requester() -> None:
     both = page(transparency_of(story()))
     one = page(transparency_of([each for each in story() if each.requester != FIRE]))

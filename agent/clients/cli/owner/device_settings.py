@@ -13,7 +13,7 @@ from msgspec import Meta
 from agent.cli.frame import Fraction, Number, emit_json, json_option
 from agent.cli.words import counted, hours, listed, plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
-from agent.clients.owner.device_settings import MATTER, change_settings
+from agent.clients.owner.device_settings import MATTER, change_settings, matter_of
 from agent.config.reading import convert, read_text
 from agent.config.settings import CrossFieldError, Section, Weekday, ZoneConfig
 from agent.core.alerts.policy import minute_of_day
@@ -86,7 +86,7 @@ def settings(
     keys = load_keys(folder)
     if not changes:
         with DeviceLink(device) as link:
-            _show(read_settings(link), as_json)
+            _show(matter_of(read_settings(link)), as_json)
         return
     if not sure:
         with DeviceLink(device) as link:
@@ -122,9 +122,8 @@ def _masks(zones: tuple[ZoneSetting, ...]) -> Iterator[ZoneSetting]:
     return (zone for zone in zones if zone.kind is ZoneKind.PRIVACY)
 
 
-def _show(now: Settings | None, as_json: bool) -> None:
-    values = {} if now is None else {name: msgspec.to_builtins(getattr(now, name)) for name in MATTER}
-    values = {name: value for name, value in values.items() if value is not None}
+def _show(now: dict[str, Any], as_json: bool) -> None:
+    values = {name: msgspec.to_builtins(now[name]) for name in MATTER if name in now}
     if as_json:
         emit_json(values)
         return
