@@ -24,6 +24,7 @@ from desk.asking.live_check import CheckFinding, Question, blocks, check
 from desk.asking.map_view import map_context, with_tiles
 from desk.asking.models import Draft, Preferences, Template
 from desk.asking.owner_preview import OWNER_LANGUAGES, OwnerView, Promise, owner_view
+from desk.asking.preference_changes import add_template, change_preferences, delete_template
 from desk.asking.states import Actor, State, allowed_steps
 from desk.asking.words import error_text, statements
 from desk.cases.models import Case
@@ -334,16 +335,13 @@ def preferences(request: DeskRequest) -> HttpResponse:
         initial={"language": organisation.language, "retention_days": organisation.retention_days},
     )
     if which == "preferences" and form.is_valid():
-        stored.time_zone = form.cleaned_data["time_zone"]
-        if form.cleaned_data["places"] is not None:
-            stored.places = form.cleaned_data["places"]
-        stored.save()
+        change_preferences(stored, request.user, form.cleaned_data["time_zone"], form.cleaned_data["places"])
         messages.success(request, _("Saved."))
         return redirect("asking:preferences")
     if which == "template" and template_form.is_valid():
         template = template_form.save(commit=False)
         template.organisation = organisation
-        template.save()
+        add_template(template, request.user)
         messages.success(request, _("Saved."))
         return redirect("asking:preferences")
     if which == "delete":
@@ -360,4 +358,5 @@ def preferences(request: DeskRequest) -> HttpResponse:
 
 
 def _delete_template(request: DeskRequest) -> None:
-    get_in(request.organisation, Template, number_in(request.POST.get("template", ""))).delete()
+    template = get_in(request.organisation, Template, number_in(request.POST.get("template", "")))
+    delete_template(template, request.user)

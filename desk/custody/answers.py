@@ -1,12 +1,14 @@
-"""Entries about the sealed files of an answer, which `doorward-desk audit` compares with the disk."""
+"""Entries about the sealed files of an answer or a tip, which `doorward-desk audit` compares with the disk."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Final
 
 from django.conf import settings
+from django.db.models import Q
 
 from agent.clients.requester.identity import is_id
 from agent.errors import StorageError
@@ -19,15 +21,16 @@ from desk.people.organisations import folder_of
 
 __all__ = ["DELETED", "FILES_SHA256", "audit_files", "sealed_files"]
 
-DELETED: Final = "answer.deleted"
+DELETED: Final = frozenset({"answer.deleted", "tip.deleted"})
 FILES_SHA256: Final = "files_sha256"
-_ANSWER: Final = "answer "
-"""Beginning of the object of an entry about an answer. Its id follows."""
+_OBJECT: Final = re.compile(r"(answer|tip) ([0-9a-f]+)")
+"""Object of an entry about an answer or a tip, with its id."""
 _LISTING_LIMIT_BYTES: Final = 128 << 20
 
 
 def sealed_files(organisation: Organisation, disclosure: str) -> dict[str, object]:
-    """Returns the detail for the entry that states that an answer has arrived: the hash of the list of its files.
+    """Returns the detail for the entry that states that an answer or a tip has arrived: the hash of the list of its
+    files.
 
     It also stores the list beside the log, so that an audit can name a swapped file. Raises `StorageError`.
     """
@@ -42,12 +45,15 @@ def audit_files(organisation: Organisation) -> Iterator[Finding]:
     """Yields the findings about sealed files: all that the log states as complete and not as deleted."""
     present: dict[str, tuple[int, str]] = {}
     deleted: dict[str, int] = {}
-    rows = Entry.objects.filter(organisation=organisation, object__startswith=_ANSWER).order_by("number")
-    for row in rows.iterator():
-        disclosure = row.object.removeprefix(_ANSWER)
-        if not is_id(disclosure):
+    rows = Entry.objects.filter(organisation=organisation).order_by("number")
+    names: dict[str, str] = {}
+    for row in rows.filter(Q(object__startswith="answer ") | Q(object__startswith="tip ")).iterator():
+        matched = _OBJECT.fullmatch(row.object)
+        if matched is None or not is_id(matched[2]):
             continue
-        if row.action == DELETED:
+        disclosure = matched[2]
+        names[disclosure] = row.object.capitalize()
+        if row.action in DELETED:
             present.pop(disclosure, None)
             deleted[disclosure] = row.number
         elif sha256 := row.detail.get(FILES_SHA256):
@@ -55,10 +61,10 @@ def audit_files(organisation: Organisation) -> Iterator[Finding]:
     yield from _unnamed(organisation, present.keys() | deleted.keys())
     for disclosure, (number, sha256) in present.items():
         known = _known(organisation, disclosure)
-        yield from check_folder(_folder(organisation, disclosure), f"Answer {disclosure}", sha256, known, number)
+        yield from check_folder(_folder(organisation, disclosure), names[disclosure], sha256, known, number)
     for disclosure, number in deleted.items():
         if list_sealed_files(_folder(organisation, disclosure)).count:
-            said = f"Answer {disclosure}: the log states that it is deleted, and sealed files of it are there."
+            said = f"{names[disclosure]}: the log states that it is deleted, and sealed files of it are there."
             yield Finding(FindingKind.FILE_LEFT, said, number)
 
 

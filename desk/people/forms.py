@@ -157,7 +157,11 @@ class OrganisationForm(forms.ModelForm[Organisation]):
     )
 
     retention_days = forms.IntegerField(
-        label=capfirst(_("days to keep footage")), min_value=1, max_value=36_525, initial=DEFAULT_RETENTION_DAYS
+        label=capfirst(_("days to keep footage")),
+        min_value=1,
+        max_value=36_525,
+        initial=DEFAULT_RETENTION_DAYS,
+        help_text=_("For requests that do not say otherwise, and for tips. Receipts of tips promise it."),
     )
 
     class Meta:

@@ -10,14 +10,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from agent.errors import DoorwardError
+from agent.errors import DoorwardError, RequestError
 from desk import sealed_keys
 from desk.custody import log
+from desk.passphrase_tries import forget_tries, take_try
 from desk.people.forms import PassphraseForm, SealForm
 from desk.people.organisations import folder_of
 from desk.people.permissions import Action, DeskRequest, needs
 
 __all__ = ["seal_key", "signing_key"]
+
+_KEY = "signing key"
 
 
 @sensitive_post_parameters()
@@ -29,12 +32,16 @@ def signing_key(request: DeskRequest) -> HttpResponse:
     folder = folder_of(request.organisation)
     if request.method == "POST" and form.is_valid() and sealed_keys.is_sealed(folder):
         try:
+            take_try(request.organisation, request.user, _KEY)
             sealed_keys.unlock(folder, form.cleaned_data["passphrase"])
+        except RequestError as error:
+            form.add_error("passphrase", str(error))
         except DoorwardError as error:
-            log.record(request.organisation, request.user, "signing-key.not-unlocked", "signing key")
+            log.record(request.organisation, request.user, "signing-key.not-unlocked", _KEY)
             form.add_error("passphrase", str(error))
         else:
-            log.record(request.organisation, request.user, "signing-key.unlocked", "signing key")
+            forget_tries(request.organisation, request.user, _KEY)
+            log.record(request.organisation, request.user, "signing-key.unlocked", _KEY)
             messages.success(request, _("The signing key is unlocked until the desk stops."))
             return redirect("people:signing-key")
     return _page(request, form=form)
@@ -49,7 +56,7 @@ def seal_key(request: DeskRequest) -> HttpResponse:
     if form.is_valid():
         try:
             with transaction.atomic():
-                log.record(request.organisation, request.user, "signing-key.sealed", "signing key")
+                log.record(request.organisation, request.user, "signing-key.sealed", _KEY)
                 sealed_keys.seal(folder_of(request.organisation), form.cleaned_data["passphrase"])
         except DoorwardError as error:
             form.add_error(None, str(error))

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -152,9 +153,13 @@ def withdraw_invitation(request: DeskRequest, pk: int) -> HttpResponse:
 def account(request: HttpRequest) -> HttpResponse:
     """A person's name, language, passkeys and sessions."""
     person = signed_in_person(request)
+    before = person.first_name
     form = AccountForm(request.POST or None, instance=person)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        with transaction.atomic():
+            form.save()
+            if person.first_name != before:  # colleagues and later entries show another name
+                record_for_all(person, "person.name-changed", **{"from": before, "to": person.first_name})
         messages.success(request, _("Saved."))
         return redirect("people:account")
     context = {

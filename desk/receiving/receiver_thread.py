@@ -29,6 +29,7 @@ from desk.receiving.models import Receiver
 from desk.receiving.notices import add_notice
 from desk.receiving.reconcile import reconcile
 from desk.sealed_keys import require_unlocked
+from desk.tips.tip_retention import tips_due
 
 __all__ = ["OpenBus", "ReceiverThread"]
 
@@ -126,11 +127,17 @@ class ReceiverThread:
 
     def _retain(self, requester: Requester) -> None:
         """Runs the retention clock. A file that cannot be deleted must not keep answers from arriving."""
-        try:
-            run_due(self._organisation, requester, int(timezone.now().timestamp()))
-        except DoorwardError as error:
-            _log.warning("retention failed", organisation=self._organisation.requester_id, error=str(error))
-            add_notice(self._organisation, "not deleted", "", str(error))
+        self._organisation.refresh_from_db()
+        promised = self._organisation.retention_days, self._organisation.language
+        if (requester.profile.retention_days, requester.profile.language) != promised:
+            requester.change_defaults(*promised)  # receipts of tips state these days
+        now_s = int(timezone.now().timestamp())
+        for clock in (run_due, tips_due):
+            try:
+                clock(self._organisation, requester, now_s)
+            except DoorwardError as error:
+                _log.warning("retention failed", organisation=self._organisation.requester_id, error=str(error))
+                add_notice(self._organisation, "not deleted", "", str(error))
 
     @contextlib.contextmanager
     def _connected(self, requester: Requester) -> Iterator[Bus]:

@@ -12,9 +12,11 @@ from agent.clients.requester.incoming_tips import OpenedTip, open_tip
 from agent.errors import FormatError
 from desk.cases.models import Case
 from desk.custody import log
+from desk.custody.answers import sealed_files
 from desk.people.models import Organisation, Person
 from desk.people.organisations import requester_of
 from desk.tips.models import Tip
+from desk.tips.tip_retention import start_clock
 
 __all__ = ["assign", "note_arrival", "open_for"]
 
@@ -23,8 +25,11 @@ __all__ = ["assign", "note_arrival", "open_for"]
 def note_arrival(organisation: Organisation, disclosure: str) -> None:
     """Lists a tip that has arrived completely. The receiving service calls it, also for one that a kill left out."""
     if not Tip.objects.filter(disclosure_id=disclosure).exists():
-        Tip.objects.create(organisation=organisation, disclosure_id=disclosure)
-        log.record(organisation, "receiver", "tip.arrived", f"tip {disclosure}")
+        tip = Tip(organisation=organisation, disclosure_id=disclosure)
+        start_clock(tip)
+        tip.save()
+        about = {"days": tip.retention_days, **sealed_files(organisation, disclosure)}
+        log.record(organisation, "receiver", "tip.arrived", f"tip {disclosure}", **about)
 
 
 def open_for(tip: Tip, person: Person, what: str = "tip.opened") -> OpenedTip | None:

@@ -9,7 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from desk.cases.models import Case
-from desk.people.models import Organisation
+from desk.people.models import DEFAULT_RETENTION_DAYS, Organisation
 
 __all__ = ["Bulletin", "Tip"]
 
@@ -27,12 +27,28 @@ class Tip(models.Model):
     opened_at = models.DateTimeField(null=True, blank=True)
     problem = models.TextField(blank=True)
     """Why it does not open."""
+    retention_days = models.PositiveIntegerField(default=DEFAULT_RETENTION_DAYS)
+    """The days that its receipt promised."""
+    due_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    """Time at which it is deleted."""
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    legal_hold = models.BooleanField(default=False)
+    hold_reason = models.TextField(blank=True)
+    hold_at = models.DateTimeField(null=True, blank=True)
+    hold_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
 
     class Meta:
         ordering = ("-pk",)
 
     def __str__(self) -> str:
         return self.disclosure_id
+
+    @property
+    def held(self) -> bool:
+        """Returns True if a legal hold of the tip or of its case stops its deletion."""
+        return self.legal_hold or (self.case is not None and self.case.legal_hold)
 
 
 class Bulletin(models.Model):

@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
-from agent.errors import DoorwardError
+from agent.errors import DoorwardError, RequestError
 from desk.custody import log
+from desk.passphrase_tries import forget_tries, take_try
 from desk.people.permissions import Action, DeskRequest, get_in, needs
 from desk.streaming import attachment
 from desk.trust import bundles
@@ -23,6 +24,8 @@ from desk.trust.models import BundleDraft
 from desk.trust.root_keys import is_sealed, make_root_key, make_token_root, root_key_of
 
 __all__ = ["bundles_page", "download", "make_key", "propose", "sign", "withdraw"]
+
+_KEY = "root key"
 
 
 @require_safe
@@ -78,8 +81,15 @@ def sign(request: DeskRequest, pk: int) -> HttpResponse:
     draft = get_in(request.organisation, BundleDraft, pk)
     form = SignForm(request.POST, sealed=is_sealed(bundles.root_folder(request.organisation)))
     if form.is_valid():
+        sealed = is_sealed(bundles.root_folder(request.organisation))
         try:
+            if sealed:
+                take_try(request.organisation, request.user, _KEY)
             bundles.sign(draft, request.user, form.cleaned_data.get("passphrase", ""))
+            if sealed:
+                forget_tries(request.organisation, request.user, _KEY)
+        except RequestError as error:
+            messages.error(request, str(error))
         except DoorwardError as error:
             # A person who guesses the passphrase is in the log, too.
             log.record(request.organisation, request.user, "bundle.not-signed", f"bundle {pk}", problem=error.message)

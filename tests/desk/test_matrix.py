@@ -213,6 +213,7 @@ OBJECTS: dict[str, Maker] = {
     "tips:tip": tip,
     "tips:file": tip_file,
     "tips:assign": tip,
+    **dict.fromkeys(("tips:deletion", "tips:hold", "tips:release", "tips:delete"), tip),
     "tips:bulletin": bulletin,
     "tips:publish": bulletin,
     **dict.fromkeys(("custody:entry", "custody:extract"), entry),

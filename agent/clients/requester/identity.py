@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Self
 
+import msgspec
+
 from agent.clients.opening import HybridIdentity, parse_identity_file
 from agent.clients.requester.answer_index import ANSWER_TABLE, AnswerIndex
 from agent.clients.requester.folder_index import FolderIndex, IndexedTable, RequesterIndex, is_id
@@ -183,6 +185,12 @@ class Requester:
         except FormatError as error:
             raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
         return cls(folder, profile, _signer(folder, profile, signer), index)
+
+    def change_defaults(self, retention_days: int, language: str) -> None:
+        """Changes the days and the language for requests that do not say otherwise. Receipts of tips have these days
+        from now on."""
+        self.profile = msgspec.structs.replace(self.profile, retention_days=retention_days, language=language)
+        files.write(self.folder / RequesterProfile.FILE, strictjson.encode(self.profile))
 
     @property
     def id(self) -> str:

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from agent.wire import envelope, strictjson
 from agent.wire.messages import FootageRequest
 from desk.asking import drafts
-from desk.asking.models import Draft, Preferences
+from desk.asking.models import Draft, Preferences, Template
 from desk.cases.models import Case
 from desk.custody.models import Entry
 from desk.people.organisations import requester_of
@@ -352,3 +352,37 @@ def test_the_list_is_filtered_and_shows_a_supervisor_what_waits(listed: Agency) 
     filtered = listed.client(Role.ASKER).get("/requests/?state=draft&case=2026-1").content.decode()
     assert f"/requests/{first.pk}" in filtered
     assert f"/requests/{second.pk}" not in filtered
+
+
+def test_changes_of_time_zone_places_and_templates_are_in_the_log(agency: Agency) -> None:
+    client = agency.client(Role.ADMIN)
+    zone = client.get("/requests/preferences").context["form"].initial["time_zone"]
+    other = "Asia/Tokyo" if zone != "Asia/Tokyo" else "Europe/Paris"
+    places = SimpleUploadedFile("places.csv", b"name,latitude,longitude\nTown hall,52.09,5.12\n")
+    client.post("/requests/preferences", {"form": "preferences", "time_zone": other, "places": places})
+    entry = Entry.objects.get(action="preferences.changed")
+    assert entry.detail["time_zone"] == {"from": zone, "to": other}
+    assert entry.detail["places"]["to"]["places"] == 1
+    client.post("/requests/preferences", {"form": "preferences", "time_zone": other})
+    assert Entry.objects.filter(action="preferences.changed").count() == 1, "nothing changed"
+    words = {
+        "form": "template",
+        "name": "Bikes",
+        "incident": "burglary",
+        "minutes": "60",
+        "days": "7",
+        "language": "nl",
+    }
+    assert client.post("/requests/preferences", words | {"retention_days": "90"}).status_code == 302
+    made = Entry.objects.get(action="template.made")
+    assert (made.detail["name"], made.detail["retention_days"]) == ("Bikes", 90)
+    client.post("/requests/preferences", {"form": "delete", "template": str(Template.objects.get().pk)})
+    assert Entry.objects.get(action="template.deleted").object == made.object
+
+
+def test_a_person_s_new_name_is_in_the_log(agency: Agency) -> None:
+    client, person = agency.client(Role.ASKER), agency.people[Role.ASKER]
+    for name in ("Sam Bakker", "Sam Bakker"):
+        assert client.post("/account", {"first_name": name, "language": "nl"}).status_code == 302
+    entry = Entry.objects.get(action="person.name-changed")
+    assert entry.detail == {"from": person.first_name, "to": "Sam Bakker"}

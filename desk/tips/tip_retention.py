@@ -1,0 +1,121 @@
+"""Keeps a tip for the days that its receipt promised, then deletes it. A legal hold of the tip or its case stops that.
+
+The order is that of answers (`desk.cases.deletion`): files go before the row says so, in a transaction that holds the
+case and the tip. A repeated deletion finds nothing and goes on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from django.db import transaction
+from django.utils import timezone
+
+from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.identity import Requester
+from agent.errors import DoorwardError, StorageError
+from desk.cases.deadlines import utc
+from desk.cases.deletion import RETENTION
+from desk.cases.models import Case
+from desk.cases.retention import AnswerClock, Countdown, countdown, latest_choice_s
+from desk.custody import log
+from desk.people.models import Organisation, Person
+from desk.people.organisations import requester_of
+from desk.tips.models import Tip
+
+__all__ = ["delete_tip", "end_hold", "hold_tip", "start_clock", "tip_countdown", "tips_due"]
+
+
+def start_clock(tip: Tip) -> None:
+    """Sets the days and the date of deletion of a tip that has just arrived. The caller saves it."""
+    promised = requester_of(tip.organisation).profile.retention_days  # the number in its receipt
+    tip.retention_days = promised or tip.organisation.retention_days
+    tip.due_at = utc(latest_choice_s(int(timezone.now().timestamp()), tip.retention_days))
+
+
+def tip_countdown(tip: Tip, now_s: int) -> Countdown:
+    clock = AnswerClock(tip.pk, int(tip.arrived_at.timestamp()), deleted=tip.deleted_at is not None)
+    return countdown(clock, tip.retention_days, hold=tip.held, now_s=now_s)
+
+
+def tips_due(organisation: Organisation, requester: Requester, now_s: int) -> int:
+    """Deletes the tips whose days are over. Returns their number. One that fails keeps no other back; its error is
+    raised at the end."""
+    done, failed = 0, None
+    due = Tip.objects.filter(organisation=organisation, deleted_at=None, due_at__lte=utc(now_s), legal_hold=False)
+    for pk in list(due.exclude(case__legal_hold=True).values_list("pk", flat=True)):
+        try:
+            done += delete_tip(organisation, requester, pk, RETENTION)
+        except DoorwardError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return done
+
+
+def delete_tip(
+    organisation: Organisation, requester: Requester, pk: int, actor: Person | str, reason: str = ""
+) -> bool:
+    """Deletes the files of a tip. Returns False if a legal hold or an earlier call came first.
+
+    Raises `StorageError`, and changes no row, if a file cannot be deleted.
+    """
+    with transaction.atomic():
+        tip = Tip.objects.select_for_update().get(pk=pk, organisation=organisation)
+        if tip.case_id is not None:
+            tip.case = Case.objects.select_for_update().get(pk=tip.case_id)
+        if tip.held or tip.deleted_at is not None:
+            return False
+        count = _remove(AnswerFolder(requester.folder, tip.disclosure_id).path)
+        tip.deleted_at = timezone.now()
+        tip.save(update_fields=("deleted_at",))
+        requester.answers.deleted(tip.disclosure_id, round(tip.deleted_at.timestamp() * 1000))
+        log.record(
+            organisation,
+            actor,
+            "tip.deleted",
+            f"tip {tip.disclosure_id}",
+            case=tip.case.number if tip.case else None,
+            reason=reason or "the days that its receipt promised have passed",
+            files=count,
+        )
+    return True
+
+
+def hold_tip(tip: Tip, person: Person, reason: str) -> bool:
+    """Stops the deletion of a tip. Returns False if it is held or deleted already."""
+    with transaction.atomic():
+        held = Tip.objects.select_for_update().get(pk=tip.pk)
+        if held.legal_hold or held.deleted_at is not None:
+            return False
+        held.legal_hold, held.hold_reason, held.hold_by, held.hold_at = True, reason, person, timezone.now()
+        held.save(update_fields=("legal_hold", "hold_reason", "hold_by", "hold_at"))
+        log.record(held.organisation, person, "tip.held", f"tip {held.disclosure_id}", reason=reason)
+    return True
+
+
+def end_hold(tip: Tip, person: Person, reason: str) -> bool:
+    """Lets the clock of the tip go on. A tip past its date is deleted within a minute."""
+    with transaction.atomic():
+        held = Tip.objects.select_for_update().get(pk=tip.pk)
+        if not held.legal_hold:
+            return False
+        held.legal_hold = False
+        held.save(update_fields=("legal_hold",))
+        log.record(held.organisation, person, "tip.hold-ended", f"tip {held.disclosure_id}", reason=reason)
+    return True
+
+
+def _remove(path: Path) -> int:
+    if not path.is_dir():
+        return 0
+    count = sum(1 for each in path.rglob("*") if each.is_file())
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be deleted ({error.strerror or error}).",
+            remedy="Check its permissions. The desk tries again each minute.",
+        ) from error
+    return count
