@@ -6,6 +6,7 @@ is a function here, or a line in `_LAZY`. A module with models is imported only 
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import os
 import secrets
@@ -25,6 +26,7 @@ __all__ = ["desk", "main", "start_django"]
 _LAZY: Final[Mapping[str, str]] = {"audit": "desk.custody.command:audit"}
 """Commands of apps: name and "package.module:attribute". The module is imported when the command runs."""
 _FAILED: Final = 2
+_IDENTITY_BYTES: Final = 64 * 1024
 
 
 class _Commands(click.Group):
@@ -36,6 +38,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _LAZY:
             return super().get_command(ctx, cmd_name)
+        _use(ctx.params.get("path"))  # click looks the command up before it runs `desk`
         start_django()
         module, _, attribute = _LAZY[cmd_name].partition(":")
         command = getattr(importlib.import_module(module), attribute)
@@ -49,8 +52,7 @@ class _Commands(click.Group):
 @click.pass_context
 def desk(ctx: click.Context, path: Path | None) -> None:
     """The requester's desk: ask for footage, receive it, look at it, hand it on."""
-    if path:
-        os.environ[config.ENVIRONMENT] = str(path.absolute())
+    _use(path)
     if ctx.invoked_subcommand is None:
         if config.locate() is None:
             ctx.invoke(init, folder=Path.cwd())
@@ -76,11 +78,7 @@ def init(folder: Path) -> None:
 @desk.command()
 def serve() -> None:
     """Serve the pages, and receive answers."""
-    path = config.locate()
-    if path is None:
-        raise ConfigurationError("There is no desk.toml here.", remedy="Make a desk: doorward-desk init FOLDER")
-    os.environ[config.ENVIRONMENT] = str(path.absolute())
-    loaded = config.load(path)
+    loaded = config.load(_configuration())
     prepare_data(loaded.data)
     start_django()
     migrate()
@@ -112,6 +110,63 @@ def confirm(number: int | None) -> None:
             click.echo(line)
     else:
         click.echo(confirm_change(number))
+
+
+@desk.command()
+@click.option("--to", "recipients", multiple=True, required=True, help="Recipient that can open it (age1…).")
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+def backup(recipients: tuple[str, ...], out: Path) -> None:
+    """Write the whole desk to OUT, sealed. The desk may go on serving.
+
+    \b
+    Make a key once, away from the desk:   age-keygen -pq -o desk-backup.key
+    It prints the recipient. Without the key a backup cannot be opened.
+    """
+    from agent.core.vault.age.recipients import parse_recipient
+    from desk.backup import make_backup
+
+    path = _configuration()
+    count = make_backup(config.load(path), path, out, [parse_recipient(each) for each in recipients])
+    click.echo(f"{out} holds the desk with {count} files. It opens with the key of {recipients[0][:16]}… only.")
+
+
+@desk.command()
+@click.option(
+    "--identity", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The key's file."
+)
+@click.argument("backup_file", metavar="BACKUP", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def restore(identity: Path, backup_file: Path, folder: Path) -> None:
+    """Make a desk in the empty FOLDER from a BACKUP. Stop the old desk first: both would sign with one key."""
+    from agent.clients.opening import parse_identity_file
+    from desk.backup import restore_backup
+
+    made_s = restore_backup(backup_file, folder, parse_identity_file(files.read(identity, _IDENTITY_BYTES).decode()))
+    os.environ[config.ENVIRONMENT] = str((folder / "desk.toml").absolute())
+    start_django()
+    migrate()
+    from desk.custody import log
+    from desk.people.models import Organisation
+
+    made = datetime.datetime.fromtimestamp(made_s, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    for organisation in Organisation.objects.all():
+        log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup=made)
+    click.echo(f"The desk of {made} is in {folder}. Answers that came later are not in it.")
+
+
+def _use(path: Path | None) -> None:
+    """Makes the file of --config the configuration of this process."""
+    if path:
+        os.environ[config.ENVIRONMENT] = str(path.absolute())
+
+
+def _configuration() -> Path:
+    """Returns the path of the configuration, and makes it that of this process. Raises `ConfigurationError`."""
+    path = config.locate()
+    if path is None:
+        raise ConfigurationError("There is no desk.toml here.", remedy="Make a desk: doorward-desk init FOLDER")
+    os.environ[config.ENVIRONMENT] = str(path.absolute())
+    return path
 
 
 def prepare_data(folder: Path) -> None:

@@ -52,7 +52,6 @@ READ_BY_TESTS = {
     "SealedParts": "as FolderParts",
     "doors_at": "the time axis at one moment, which the player computes in the browser",
     "recount": "the public numbers made again from the signed requests, for a restored database",
-    "open_stream": "the streaming reader, which the public age vectors try",
     "armor": "the text form of age files, which the public age vectors and other implementations need",
     "dearmor": "as armor",
     "is_armored": "as armor",

@@ -40,6 +40,12 @@ class SequenceCounter:
             files.write(self._path, b"%d\n" % number, secret=True)
         return number
 
+    def skip(self, numbers: int) -> None:
+        """Leaves out this many numbers. A restored backup calls it: numbers after the backup may have been used."""
+        with files.storage_errors(self._lock), self._lock.open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            files.write(self._path, b"%d\n" % (self._last() + numbers), secret=True)
+
     def _last(self) -> int:
         found = _NUMBER.fullmatch(files.read_if_there(self._path, 32) or b"")
         if found is None or int(found[1]) >= MAX_INTEGER:
