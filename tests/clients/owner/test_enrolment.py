@@ -16,9 +16,9 @@ from agent.clients.owner.keys import KIT, NEW_KIT, AgeIdentity, IdentityKind, Ow
 from agent.clients.owner.recovery_kit import RECOVERY_NAME, kit_approval, recovery_kit
 from agent.clients.owner.sync import sync
 from agent.core.vault.age.sealing import seal_bytes
-from agent.errors import ConfigurationError, NetworkError, OpenError
+from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
 from agent.wire import base64, envelope, strictjson
-from agent.wire.identities import public_key_of
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import Enrolment, NamedKey, NamedRecipient
 from tests.clients.owner.conftest import NOW_MS, now, seeds
 from tests.clients.owner.fake_device import FakeDevice
@@ -411,6 +411,23 @@ def test_a_device_that_shows_two_lists_of_its_owners_is_refused(device: FakeDevi
 
     device.lies["enrolments"] = another
     with pytest.raises(OpenError, match="shows two lists of its owners"):
+        enrol(device, keys, clock=now)
+    assert not keys.memory.devices()
+
+
+def test_a_device_that_puts_an_invented_list_before_the_first_one_is_refused(
+    device: FakeDevice, keys: OwnerKeys
+) -> None:
+    """Else the inventor would count as one who has been an owner, and what they signed would be taken over."""
+
+    def with_another_before(_result: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        other = msgspec.structs.replace(device.enrolment, owner_time_ms=NOW_MS - 1)
+        stranger = private_key_from_seed(b"s" * 32)
+        invented = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(other), stranger)
+        return {}, b"\n".join((invented, data))
+
+    device.lies["enrolments"] = with_another_before
+    with pytest.raises(FormatError):
         enrol(device, keys, clock=now)
     assert not keys.memory.devices()
 

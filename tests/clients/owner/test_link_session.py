@@ -105,6 +105,7 @@ def test_requests_of_many_threads_get_their_answers(doorbell: Doorbell) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda body: session.exchange(Frame({"op": "status"}, body)), bodies))
     assert [each.body for each in answers] == bodies
+    assert session._waiting == {}, "and none of them is kept"
     session.close()
     session.close()
     with pytest.raises(NetworkError, match="closed"):
@@ -133,11 +134,15 @@ def test_a_command_works_through_a_local_socket_as_through_the_control_socket(tm
 def test_a_device_that_is_not_the_owners_is_not_asked(doorbell: Doorbell) -> None:
     with pytest.raises(OpenError, match="Another device"):
         doorbell.session(device=STRANGER)
+    with pytest.raises(NetworkError, match="has closed"):
+        doorbell.carriers[-1].send(b"the carrier is closed")
 
 
 def test_a_key_that_is_not_listed_is_told_so(doorbell: Doorbell) -> None:
     with pytest.raises(NetworkError, match="does not list this key"):
         doorbell.session(STRANGER)
+    with pytest.raises(NetworkError, match="has closed"):
+        doorbell.carriers[-1].send(b"the carrier is closed")
 
 
 def test_without_an_answer_there_is_no_session(doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +152,8 @@ def test_without_an_answer_there_is_no_session(doorbell: Doorbell, monkeypatch: 
     carrier.lose = 1
     with pytest.raises(NetworkError, match="does not answer"):
         OwnerSession(carrier, SECRET, public_key_of(DEVICE), OWNER)
+    with pytest.raises(NetworkError, match="has closed"):
+        carrier.send(b"the carrier is closed")
 
 
 def test_a_request_without_an_answer_is_given_up_and_the_session_goes_on(
