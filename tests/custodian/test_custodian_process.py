@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -429,7 +430,10 @@ def test_over_the_link_a_browser_with_a_glance_key_sees_the_door_and_an_unknown_
     role.start()
     with control_of(tmp_path) as link:
         enrol(link, owner_of_door)
-    caller = owned.link._identity.caller
+    caller, looked = owned.link._identity.caller, owned.link.on_time
+    owned.link.on_time = mock.Mock(side_effect=looked)  # type: ignore[method-assign]
+    owned.on_time()
+    owned.link.on_time.assert_called_once_with()
     signer = public_key_of(private_key_from_seed(bytes(32)))
     assert caller(signer) is None
     if owned._browsers is None:

@@ -27,6 +27,7 @@ from agent.ipc.protocol import (
     BeginSending,
     DeliverLinkFrames,
     DeliverMessage,
+    FromUplink,
     GetAlertChannels,
     GetErasedSegments,
     GetHeldSegments,
@@ -275,6 +276,21 @@ def test_without_home_assistant_and_alerts_the_uplink_hears_that_there_are_none(
     assert asked.handle(GetAlertChannels()) == AlertChannelsReply(())
     assert asked.handle(PollAlerts()) == AlertMessages(())
     assert asked.handle(AckAlert(None, "")) == Ack()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("asked_for", [PollAlerts(), PollLinkFrames()], ids=["alerts", "frames"])
+def test_where_there_is_nothing_to_come_the_uplink_is_answered_slowly_and_at_news(
+    clock: SteppedClock, monkeypatch: pytest.MonkeyPatch, asked_for: FromUplink
+) -> None:
+    """It asks again at once, and would keep the processor busy."""
+    monkeypatch.setattr("agent.custodian.ipc_handlers._ALERTS_S", 60.0)
+    asked, answered = uplink(clock), threading.Event()
+    asking = threading.Thread(target=lambda: (asked.handle(asked_for), answered.set()))
+    asking.start()
+    assert not answered.wait(0.3)
+    asked.news()
+    assert answered.wait(30)
+    asking.join()
 
 
 class Link:

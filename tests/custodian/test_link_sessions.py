@@ -19,13 +19,13 @@ from agent.custodian.link_sessions import LinkIdentity, LinkSessions
 from agent.custodian.page import answer_budget
 from agent.custodian.page.access_levels import Caller
 from agent.errors import RequestError
-from agent.ipc.control_operations import OPERATIONS, AccessLevel
+from agent.ipc.control_operations import OPERATIONS, AccessLevel, GetLinkAddress
 from agent.ipc.protocol import LinkFrame
 from agent.platform.entropy import SystemEntropy
 from agent.wire.control import Frame, write_frame
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
 from agent.wire.link.handshake import KNOCK_BYTES
-from agent.wire.link.schedule import knock_of
+from agent.wire.link.schedule import address_of, knock_of
 from agent.wire.link.session import EndReason, LinkSession
 from tests.custodian.page.door import Door, a_door
 from tests.link_clients import Carrier, LinkClient, begin
@@ -203,9 +203,11 @@ def test_a_new_list_of_owners_gives_a_new_address_and_the_one_before_stays(door:
     with enrolments.lock:
         enrolments.current = msgspec.structs.replace(current, epoch=2, previous="a" * 64)
         newest, *older = link_of(door).addresses()
+        told = link_of(door).answer_address(GetLinkAddress(), b"")[0]["secret"]
         enrolments.current = current
     assert older == list(before)
     assert newest != before[0]
+    assert address_of(bytes.fromhex(told)) == newest
 
 
 # Handshakes
@@ -275,6 +277,23 @@ def test_a_thousand_half_open_handshakes_hold_sixteen_and_keep_no_owner_out(benc
     assert len(bench.link._connections) == 1
 
 
+def test_the_oldest_of_sixteen_half_open_handshakes_gives_way(bench: Bench) -> None:
+    for number in range(17):
+        bench.now_s += 0.3
+        bench.carrier.send(f"{number:032x}", begin(SECRET, public_key_of(DEVICE), OWNER).hello)
+    assert list(bench.link._connections) == [f"{number:032x}" for number in range(1, 17)]
+
+
+def test_a_handshake_may_take_ten_seconds_and_no_longer(bench: Bench) -> None:
+    bench.carrier.send("a" * 32, begin(SECRET, public_key_of(DEVICE), OWNER).hello)
+    bench.now_s += 10
+    bench.link.on_time()
+    assert list(bench.link._connections) == ["a" * 32]
+    bench.now_s += 0.1
+    bench.link.on_time()
+    assert bench.link._connections == {}
+
+
 def test_many_handshakes_at_once_are_answered_a_few_a_second(bench: Bench) -> None:
     for number in range(40):
         bench.carrier.send(f"{number:032x}", begin(SECRET, public_key_of(DEVICE), OWNER).hello)
@@ -342,6 +361,18 @@ def test_a_session_that_is_not_used_ends_and_one_in_use_stays(bench: Bench) -> N
     assert used.ended is None
 
 
+def test_a_session_ends_after_a_minute_without_a_frame_and_not_before(bench: Bench) -> None:
+    client = bench.client()
+    bench.now_s += 60
+    bench.link.on_time()
+    client.hear()
+    assert client.ended is None
+    bench.now_s += 0.1
+    bench.link.on_time()
+    client.hear()
+    assert client.ended is EndReason.IDLE
+
+
 def test_a_frame_that_is_not_authentic_keeps_no_session_alive(bench: Bench) -> None:
     client = bench.client()
     bench.now_s += 50
@@ -387,6 +418,24 @@ def test_a_glance_key_cannot_send_long_requests_and_an_owner_can(bench: Bench) -
     glance.start("statement", bytes(70 << 10))
     glance.hear()
     assert glance.ended is EndReason.BUSY
+
+
+def test_a_glance_keys_request_may_have_64_kib_and_not_a_byte_more(bench: Bench) -> None:
+    overhead = len(write_frame(Frame({"op": "live"}, b"")))
+    client = bench.client(GLANCE)
+    assert client.ask("live", bytes((64 << 10) - overhead)).head["ok"]
+    client.start("live", bytes((64 << 10) - overhead + 1))
+    client.hear()
+    assert client.ended is EndReason.BUSY
+
+
+def test_a_session_with_eight_streams_goes_on(bench: Bench) -> None:
+    client = bench.client()
+    for stream in range(8):
+        client.session.send(stream, b"\0")
+    client.flush()
+    client.hear()
+    assert client.ended is None
 
 
 def test_a_session_with_too_many_streams_ends(bench: Bench) -> None:
@@ -454,6 +503,93 @@ def test_a_request_that_is_cancelled_before_its_turn_does_not_run(bench: Bench, 
     gate.open()
     bench.wait_until_none_runs(found)
     assert gate.began == 4
+
+
+def test_a_number_whose_cancelled_request_did_not_run_may_be_used_again(bench: Bench) -> None:
+    client = bench.client()
+    client.session.cancel(1)
+    client.flush()
+    assert client.ask("status").head["ok"]
+
+
+def test_what_was_answered_or_dropped_holds_no_room_for_what_comes_later(
+    bench: Bench, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 5 << 20)
+    monkeypatch.setattr(link_sessions, "_PATIENCE_S", 1.0)
+    client, gone = bench.client(), bench.client()
+    found = bench.link._connections[gone.id]
+    gone.start("statement", bytes(4 << 20))
+    while gate.began == 0:
+        gone.hear(0.05)
+    bench.carrier.send(gone.id, b"")
+    gate.open()
+    bench.wait_until_none_runs(found)
+    for _ in range(8):
+        assert client.ask("statement", bytes(4 << 20)).head["ok"]
+        assert client.ask("segment").head["ok"]
+    assert (bench.link._running_bytes, bench.link._reserved_bytes) == (0, 0)
+
+
+def test_an_answer_that_waits_for_room_waits_no_longer_than_its_session(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or browsers that leave would keep every thread for half a minute."""
+    monkeypatch.setattr(bench.link, "_fits", lambda _found, _size: False)
+    client = bench.client()
+    found = bench.link._connections[client.id]
+    client.start("segment")
+    bench.carrier.send(client.id, b"")
+    began_s = time.monotonic()
+    bench.wait_until_none_runs(found)
+    assert time.monotonic() - began_s < link_sessions._PATIENCE_S / 2
+    assert bench.asked == [] or bench.asked == [("segment", bench.listed[public_key_of(OWNER)])]
+
+
+@pytest.mark.parametrize("what", ["a frame", "a session that is idle", "an answer", "the end"])
+def test_a_carrier_that_waits_is_woken(bench: Bench, gate: Gate, what: str) -> None:
+    client = bench.client()
+    if what == "an answer":
+        client.start("status")
+        assert gate.wait_for(1)
+    taken: list[LinkFrame] = []
+    waiting = threading.Thread(target=lambda: taken.extend(bench.link.collect(60)))
+    waiting.start()
+    while not bench.link._changed._waiters:  # type: ignore[attr-defined]
+        time.sleep(0.001)
+    match what:
+        case "a frame":
+            bench.carrier.send("a" * 32, begin(SECRET, public_key_of(DEVICE), OWNER).hello)
+        case "a session that is idle":
+            bench.now_s += 61
+            bench.link.on_time()
+        case "an answer":
+            gate.open()
+        case "the end":
+            bench.link.close()
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert taken
+
+
+def test_one_collection_takes_from_each_session_in_turn_and_no_more_than_a_carrier_can_pass_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_sessions, "_COLLECTED_BYTES", 150_000)
+    bench.body = bytes(1 << 20)
+    clients = [bench.client() for _ in range(3)]
+    for client in clients:
+        client.start("segment")
+    sessions = [bench.link._connections[client.id].session for client in clients]
+    deadline_s = time.monotonic() + 20
+    while not all(each is not None and each.queued_bytes for each in sessions):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
+    taken = bench.link.collect(0)
+    frame_bytes = max(len(each.frame) for each in taken)
+    assert 150_000 <= sum(len(each.frame) for each in taken) < 150_000 + 3 * frame_bytes
+    counts = [sum(each.session == client.id for each in taken) for client in clients]
+    assert max(counts) - min(counts) <= 1
 
 
 def test_a_cancelled_request_is_dropped(bench: Bench) -> None:

@@ -16,9 +16,10 @@ from agent.core.disclosure import check_tip_part, read_tip
 from agent.errors import OpenError, RequestError
 from agent.wire import disclosures, strictjson
 from agent.wire.control import Frame
-from agent.wire.identities import private_key_from_seed
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import Erasure, Revocation, SealedItem, Tip
 from agent.wire.topics import ANONYMOUS, ReceiptTopic, RequestTopic, cell_of
+from agent.wire.trust import RequesterKey
 from tests import custodians
 from tests.custodians import (
     APPROVER,
@@ -235,6 +236,19 @@ def test_a_requester_whose_keys_are_revoked_gets_none(door: Door) -> None:
     sent, _ = tip(door)
     with pytest.raises(RequestError, match="takes no tips"):
         door.obey(sent)
+
+
+def test_a_requester_with_a_new_key_beside_a_revoked_one_gets_tips(door: Door) -> None:
+    listed = with_tips(3)
+    old, new = (private_key_from_seed(bytes([number]) * 32) for number in (1, 2))
+    keys = tuple(
+        RequesterKey(key=public_key_of(key).text, from_s=0, until_s=NOW_S * 2, revoked=key is old) for key in (old, new)
+    )
+    entries = (msgspec.structs.replace(listed.requesters[0], keys=keys), *listed.requesters[1:])
+    door.custodian.control._trust.accept(signed(msgspec.structs.replace(listed, requesters=entries), ROOT))
+    sent, _ = tip(door)
+    assert door.obey(sent).state is RequestState.APPROVED
+    assert door.outgoing() == [sent.tip]
 
 
 def test_where_it_takes_two_a_tip_is_no_way_around_the_other(door: Door) -> None:

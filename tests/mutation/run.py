@@ -15,7 +15,8 @@ one file.
 - For each mutant of `mutants.py` the group's tests run until one fails.  A mistake in a function is made in a fork of a
   process that has everything imported and collected.  The function gets another code object, and only the tests that
   pass its line run: first the test that noticed the last mistake in this file, then those that are named after the
-  module, and of each the quickest.  If the record has no test at the line, those that pass its function run.
+  module, and of each those that are quick and pass much of it.  If the record has no test at the line, those that
+  pass its function run.
 - A mistake in a definition is made as the module is imported.
 - The Pythons that a test starts count too: they note the lines that they pass, and they import the module with the
   mistake (`in_children/sitecustomize.py`).
@@ -45,6 +46,7 @@ import time
 import traceback
 import types
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -385,6 +387,7 @@ class InFunctions:
         self._reported: set[str] = set()
         self._failed = False
         self._noticed_last: dict[Path, str] = {}
+        self._lines_of: dict[Path, Counter[str]] = {}
         self._sound: dict[str, bool] = {}
         self._notes: Notes | None = None
 
@@ -566,6 +569,7 @@ class InFunctions:
         A test counts if it passes without a mistake in a fork like the one in which it failed.
         """
         names = self._passing(path, mutant, passing) or self._near(path, mutant, passing)
+        self._count_lines(path, passing)
         chosen = sorted(names, key=functools.partial(self._turn, path))
         if self._draw.budget_s is not None:
             sums = itertools.accumulate(self._took_s[name] for name in chosen)
@@ -584,9 +588,14 @@ class InFunctions:
         return None
 
     def _turn(self, path: Path, name: str) -> tuple[bool, bool, float]:
-        """Order of the tests of one mutant."""
+        """Order of the tests of one mutant. A test that passes much of the file is likely to be about it."""
         file = name.partition("::")[0].rpartition("/")[2]
-        return name != self._noticed_last.get(path), path.stem not in file, self._took_s[name]
+        costs = self._took_s[name] / self._lines_of[path][name] ** 2
+        return name != self._noticed_last.get(path), path.stem not in file, costs
+
+    def _count_lines(self, path: Path, passing: dict[str, list[str]]) -> None:
+        if path not in self._lines_of:
+            self._lines_of[path] = Counter(name for names in passing.values() for name in names)
 
     def _passing(self, path: Path, mutant: Mutant, passing: dict[str, list[str]]) -> set[str]:
         """The tests that pass the mutant's line."""
