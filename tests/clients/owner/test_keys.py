@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from agent.clients.opening import open_bytes, parse_identity_file
-from agent.clients.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys, read_identities
+from agent.clients.owner.keys import KIT, NEW_KIT, IdentityKind, OwnerCard, OwnerKeys, read_identities
 from agent.core.vault.age.recipients import PassphraseRecipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.platform import files
 from agent.wire import strictjson
 from tests.clients.owner.conftest import seeds
 
@@ -194,3 +195,33 @@ def test_the_identity_of_the_card_comes_first_and_each_older_one_once(tmp_path: 
     path.write_text("\n".join(reversed(path.read_text().splitlines())) + "\n")
     loaded = OwnerKeys.load(tmp_path / "new")
     assert [str(each.recipient()) for each in loaded.identities] == [new.card.recipient, old.card.recovery]
+
+
+def test_another_kit_lies_beside_the_one_in_force_until_it_is_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = OwnerKeys.create(tmp_path / "owner", name="marta")
+    first = keys.card.recovery
+    made = keys.make_kit()
+    second = str(made.recipient())
+    assert stat.S_IMODE((keys.folder / NEW_KIT).stat().st_mode) == 0o600
+    assert "marta" in (keys.folder / NEW_KIT).read_text()
+    assert (keys.has_kit_of(first), keys.has_kit_of(second)) == (True, False)
+    durable: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", durable.append)
+    keys.adopt_kit()
+    assert durable[-1] == keys.folder, "after a power cut the new page is there, too"
+    assert (keys.has_kit_of(first), keys.has_kit_of(second)) == (False, True)
+    assert keys.card == OwnerKeys.load(keys.folder).card
+    assert keys.card.recovery == second
+    assert not (keys.folder / NEW_KIT).exists()
+    (keys.folder / KIT).write_text("torn")
+    assert keys.has_kit_of(second) is None
+    (keys.folder / KIT).unlink()
+    assert keys.has_kit_of(second) is None
+
+
+def test_a_card_with_an_approver_that_is_no_key_is_no_card(tmp_path: Path) -> None:
+    keys = OwnerKeys.create(tmp_path / "owner", name="marta")
+    with pytest.raises(FormatError):
+        msgspec.structs.replace(keys.card, approver="ed25519:none")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -203,3 +205,18 @@ def test_answers_that_are_no_text_and_no_proof_are_refused(home: Home) -> None:
     home.device.lies["enrolments"] = lambda _, __: ({}, b"\xff")
     with pytest.raises(FormatError, match="list of enrolments is not a text"):
         ask_enrolments(home.device)
+
+
+def test_two_programs_do_not_forget_what_the_other_remembers(home: Home) -> None:
+    known = home.keys.memory.device(home.device.key.id)
+    assert known is not None
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    remembered = threading.Event()
+    with (home.keys.folder / f".{KnownDevices.FILE}.lock").open("ab") as another_program:
+        fcntl.flock(another_program, fcntl.LOCK_EX)
+        writer = threading.Thread(target=lambda: (home.keys.memory.remember(known), remembered.set()))
+        writer.start()
+        assert not remembered.wait(0.3), "it waits until the other has written"
+    assert remembered.wait(20)
+    writer.join()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before, "and leaves no file open"
