@@ -266,3 +266,11 @@ def test_a_token_that_signs_wrongly_sends_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not fit the key"):
         messages.make_request(requester, question(), now_s=NOW_S)
     assert list(requester.request_ids()) == []
+
+
+def test_other_days_and_another_language_count_from_now_on_and_after_a_restart(tmp_path: Path) -> None:
+    made = Requester.create(tmp_path, "police", Kind.POLICE, language="nl", retention_days=30)
+    made.change_defaults(90, "en")
+    for profile in (made.profile, Requester.open(tmp_path).profile):
+        assert (profile.retention_days, profile.language) == (90, "en")
+        assert (profile.id, profile.kind) == ("police", Kind.POLICE)

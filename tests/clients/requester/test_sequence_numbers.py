@@ -31,3 +31,12 @@ def test_a_counter_that_is_missing_damaged_or_at_its_end_gives_no_number(tmp_pat
 def test_the_last_number_of_all_is_still_given(tmp_path: Path) -> None:
     (tmp_path / "sequence").write_bytes(b"%d\n" % (MAX_INTEGER - 1))
     assert SequenceCounter(tmp_path).next() == MAX_INTEGER
+
+
+def test_numbers_that_may_have_been_used_after_a_backup_are_left_out(tmp_path: Path) -> None:
+    counter = SequenceCounter(tmp_path)
+    counter.create()
+    counter.next()
+    counter.skip(100)
+    assert counter.next() == 102
+    assert (tmp_path / "sequence").stat().st_mode & 0o777 == 0o600
