@@ -143,8 +143,12 @@ class Withdrawal(Message, frozen=True):
     trust_root: KeyId
     seq: Sequence
     reason: str | None = None
+    language: LanguageTag | None = None
+    """Language of the reason. Present exactly if there is a reason."""
 
     def __post_init__(self) -> None:
+        if (self.reason is None) != (self.language is None):
+            raise FormatError("language: it comes with a reason, and a reason with its language.")
         if self.reason is not None:
             text.check("reason", self.reason, MAX_REASON_CHARACTERS)
 
@@ -178,6 +182,8 @@ class Bulletin(Message, frozen=True):
     seq: Sequence
     title: str
     description: str
+    language: LanguageTag
+    """Language of title and description."""
     not_after_s: UtcS = field(name="not_after")
     area: Area | None = None
     """Area of the doors it concerns. None for each door that trusts the root. The device filters locally, as for

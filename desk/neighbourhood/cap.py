@@ -34,6 +34,7 @@ def alert(bulletin: PublishedBulletin, *, host: str, address: str) -> bytes:
         _add(root, name, value)
     info = _add(root, "info")
     for name, value in (
+        ("language", message.language),
         ("category", "Safety"),
         ("event", "Safety bulletin"),
         ("urgency", _UNKNOWN),

@@ -30,6 +30,7 @@ def publish(bulletin: Bulletin, person: Person) -> None:
         requester_of(organisation),
         bulletin.title,
         bulletin.description,
+        language=bulletin.language,
         not_after_s=bulletin.not_after_s,
         area=area_from_json(bulletin.area),
         trust_root=organisation.trust_root or None,

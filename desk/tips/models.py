@@ -9,7 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from desk.cases.models import Case
-from desk.people.models import DEFAULT_RETENTION_DAYS, Organisation
+from desk.people.models import DEFAULT_RETENTION_DAYS, LANGUAGES, Organisation
 
 __all__ = ["Bulletin", "Tip"]
 
@@ -58,6 +58,7 @@ class Bulletin(models.Model):
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     title = models.CharField(_("title"), max_length=100)
     description = models.TextField(_("description"))
+    language = models.CharField(_("language"), max_length=8, choices=LANGUAGES, default="en")
     area = models.JSONField()
     days = models.PositiveSmallIntegerField(_("days to show it"), default=3)
     written_at = models.DateTimeField(auto_now_add=True)

@@ -191,7 +191,8 @@ def bulletins_page(request: DeskRequest) -> HttpResponse:
 @needs(Action.PUBLISH_BULLETINS)
 def new_bulletin(request: DeskRequest) -> HttpResponse:
     """Writes a bulletin."""
-    form = BulletinForm(request.POST or None, request.FILES or None)
+    first = {"language": request.organisation.language}
+    form = BulletinForm(request.POST or None, request.FILES or None, initial=first)
     if request.method == "POST" and form.is_valid():
         bulletin = form.write_to(Bulletin(), request.organisation, request.user)
         return redirect("tips:bulletin", bulletin.pk)

@@ -116,7 +116,13 @@ def a_busy_past(door: Door) -> Past:
     past.hear(Deletion(**said, request=received.id, seq=10**6, deleted_s=NOW_S))
     past.hear(
         Bulletin(
-            **said, id="00" * 16, seq=10**6 + 1, title="Flood", description="Stay in.", not_after_s=NOW_S + 9 * DAY_S
+            **said,
+            id="00" * 16,
+            seq=10**6 + 1,
+            title="Flood",
+            description="Stay in.",
+            language="en",
+            not_after_s=NOW_S + 9 * DAY_S,
         )
     )
     past.obey(OptOut(**stated(), scope=Scope.KIND, value="insurer"))

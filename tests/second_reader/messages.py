@@ -31,7 +31,7 @@ from tests.second_reader.json_once import (
     refuse_unless,
     text,
 )
-from tests.second_reader.requests import EMAIL, INCIDENT, KIND, footage_request, trust_bundle_entries
+from tests.second_reader.requests import EMAIL, INCIDENT, KIND, LANGUAGE, footage_request, trust_bundle_entries
 
 __all__ = ["MESSAGES", "read_message"]
 
@@ -252,12 +252,28 @@ def _disclosure_manifest(value: Any) -> dict[str, Any]:
     return found
 
 
+def _withdrawal(value: Any) -> dict[str, Any]:
+    found = fields(value, {**SAID, "request": HEX32}, {"reason": text(200), "language": LANGUAGE})
+    refuse_unless(("reason" in found) == ("language" in found), "a reason without its language, or the reverse")
+    return found
+
+
 MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     "footage-request": (footage_request, 8192),
-    "withdrawal": (of({**SAID, "request": HEX32}, {"reason": text(200)}), 8192),
+    "withdrawal": (_withdrawal, 8192),
     "deletion": (of({**SAID, "request": HEX32, "deleted_s": SECONDS}), 8192),
     "bulletin": (
-        of({**SAID, "id": HEX32, "title": text(100), "description": text(500), "not_after": SECONDS}, {"area": area}),
+        of(
+            {
+                **SAID,
+                "id": HEX32,
+                "title": text(100),
+                "description": text(500),
+                "language": LANGUAGE,
+                "not_after": SECONDS,
+            },
+            {"area": area},
+        ),
         8192,
     ),
     "receipt": (_receipt, 8192),

@@ -288,7 +288,13 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "footage-request": request(),
     "footage-request-circle": request(area=CIRCLE),
     "withdrawal": Withdrawal(
-        v=1, request=request().id, requester="harbour-police", trust_root=ROOT_KEY.id, seq=8, reason="Case closed"
+        v=1,
+        request=request().id,
+        requester="harbour-police",
+        trust_root=ROOT_KEY.id,
+        seq=8,
+        reason="Case closed",
+        language="en",
     ),
     "deletion": Deletion(
         v=1, request=request().id, requester="harbour-police", trust_root=ROOT_KEY.id, seq=11, deleted_s=NOW_S
@@ -301,6 +307,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         seq=10,
         title="Storm tide tonight",
         description="Keep cellars and the quay clear until morning.",
+        language="en",
         not_after_s=NOW_S + 12 * HOUR_S,
         area=CIRCLE,
     ),

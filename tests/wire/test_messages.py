@@ -185,6 +185,8 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
     ("kind", "message", "changes", "why"),
     [
         (Withdrawal, "withdrawal", {"reason": "see www.x"}, "reason"),
+        (Withdrawal, "withdrawal", {"language": "EN"}, "language"),
+        (Bulletin, "bulletin", {"language": "English"}, "language"),
         (Bulletin, "bulletin", {"title": "a\nb"}, "title"),
         (Bulletin, "bulletin", {"description": ""}, "description"),
         (Receipt, "receipt", {"unopened": [[1, 1]]}, "unopened"),
@@ -303,7 +305,7 @@ def test_an_opt_out_may_name_a_requester() -> None:
 
 def test_what_is_optional_may_be_left_out() -> None:
     for name, keys in {
-        "withdrawal": ["reason"],
+        "withdrawal": ["reason", "language"],
         "bulletin": ["area"],
         "receipt": ["request", "manifest", "stored", "incomplete", "time_s"],
         "receipt-complete": ["retention_days"],
@@ -325,3 +327,13 @@ def test_every_payload_type_is_its_own() -> None:
     types = {kind.PAYLOAD_TYPE for kind in kinds}  # type: ignore[attr-defined]
     assert len(types) == len(kinds)
     assert all(name.startswith("application/vnd.doorward.") and name.endswith("+json") for name in types)
+
+
+@pytest.mark.parametrize("without", ["reason", "language"])
+def test_a_reason_of_a_withdrawal_has_its_language(without: str) -> None:
+    whole = strictjson.encode(samples.EVERY_MESSAGE["withdrawal"])
+    fields = {name: value for name, value in json.loads(whole).items() if name != without}
+    with pytest.raises(FormatError, match="language"):
+        strictjson.decode(json.dumps(fields, separators=(",", ":"), sort_keys=True).encode(), Withdrawal)
+    neither = {name: value for name, value in fields.items() if name not in ("reason", "language")}
+    strictjson.decode(json.dumps(neither, separators=(",", ":"), sort_keys=True).encode(), Withdrawal)

@@ -96,8 +96,13 @@ def make_request(
     return signed(requester, request.id)
 
 
-def make_withdrawal(requester: Requester, request_id: str, reason: str | None = None) -> SignedMessage:
-    """Signs a withdrawal of a request. Published on its topics, it replaces the request."""
+def make_withdrawal(
+    requester: Requester, request_id: str, reason: str | None = None, language: str | None = None
+) -> SignedMessage:
+    """Signs a withdrawal of a request. Published on its topics, it replaces the request.
+
+    `language`: of the reason; by default that of the request's words.
+    """
     request = requester.sent_request(request_id).request
     try:
         withdrawal = Withdrawal(
@@ -107,6 +112,7 @@ def make_withdrawal(requester: Requester, request_id: str, reason: str | None = 
             trust_root=request.trust_root,
             seq=requester.next_number(),
             reason=text.clean(reason) if reason else None,
+            language=(language or request.language) if reason else None,
         )
     except FormatError as error:
         raise RequestError(error.message, remedy=error.remedy) from error
@@ -138,6 +144,7 @@ def make_bulletin(
     title: str,
     description: str,
     *,
+    language: str,
     not_after_s: int,
     area: Area | None = None,
     cells: tuple[str, ...] = (),
@@ -164,6 +171,7 @@ def make_bulletin(
             seq=requester.next_number(),
             title=text.clean(title),
             description=text.clean(description),
+            language=language,
             not_after_s=not_after_s,
             area=area,
         )

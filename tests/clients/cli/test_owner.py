@@ -813,7 +813,8 @@ def test_bulletins_are_read_when_their_owner_looks(asked: tuple[Doorstep, str, t
     assert "Harbour Police (police)" in shown
     assert "Old news" not in shown
     assert "Forged" not in shown
-    assert [each["title"] for each in json.loads(door("bulletins", "--json").out)["bulletins"]] == [bulletin.title]
+    listed = json.loads(door("bulletins", "--json").out)["bulletins"]
+    assert [(each["title"], each["language"]) for each in listed] == [(bulletin.title, bulletin.language)]
 
 
 def said(message: Receipt | Deletion | Bulletin, by: object) -> bytes:

@@ -26,7 +26,7 @@ from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.wire import strictjson
 from agent.wire.area import Polygon
 from agent.wire.envelope import read_unverified
-from agent.wire.messages import FootageRequest, Onward
+from agent.wire.messages import Bulletin, FootageRequest, Onward
 from agent.wire.topics import cell_filter
 from tests.brokers import NOW, BrokerWithClients, add_requester
 from tests.cameras import gops_of, play
@@ -558,12 +558,14 @@ def test_requests_and_receive_at_once_take_their_turns(
 def test_a_bulletin_is_posted_where_doors_look(tool: Callable[..., Any], made: Path, broker: BrokerWithClients) -> None:
     said = tool(
         "requester", "bulletin", "--folder", made, "--title", "Flood", "--description", "Stay off the quay.",
-        "--around", "53.55,9.99,5",
+        "--language", "nl", "--around", "53.55,9.99,5",
         *broker_options(broker), "--json",
     )  # fmt: skip
     assert said.status == 0, said.err
     assert {topic.split("/")[3] for topic in json.loads(said.out)["topics"]} == {"287-379", "287-380"}
     assert json.loads(said.out)["published"]
+    (written,) = (made / "bulletins").glob("*/bulletin.dsse")
+    assert strictjson.decode(read_unverified(written.read_bytes()).payload, Bulletin).language == "nl"
 
 
 def test_verify_says_each_check_and_exits_by_the_verdict(tool: Callable[..., Any], made: Path) -> None:

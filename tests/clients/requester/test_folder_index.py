@@ -59,7 +59,9 @@ def used(requester: Requester, asked: SentRequest, house: House) -> Requester:
     files.write(messages.mark_published(requester, asked.request.id), b"")
     requester.register.sent(asked.request.id)
     messages.make_withdrawal(requester, ask(requester, "2"))
-    messages.make_bulletin(requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, cells=("284-369",))
+    messages.make_bulletin(
+        requester, "Flood", "On the quay.", language="en", not_after_s=NOW_S + 60, cells=("284-369",)
+    )
     answers = [lay_down(requester, asked, house.disclose(asked)) for _ in range(3)]
     answers[0].end(TransferState.COMPLETE, ended_ms=7, summary=AnswerSummary(Grade.SEGMENTS, 5, 6))
     answers[1].end(TransferState.REFUSED, "It lies.", ended_ms=8)

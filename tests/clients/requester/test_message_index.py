@@ -72,7 +72,7 @@ def test_a_message_reads_as_many_files_after_sixty_others_as_after_two(requester
             "withdraw": touched(lambda: requester_messages.make_withdrawal(requester, ask(requester, number + 500))),
             "a bulletin": touched(
                 lambda: requester_messages.make_bulletin(
-                    requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, area=QUAY
+                    requester, "Flood", "On the quay.", language="en", not_after_s=NOW_S + 60, area=QUAY
                 )
             ),
         }

@@ -153,9 +153,19 @@ def test_a_withdrawal_goes_where_the_request_stands_with_a_newer_number(
     opened = envelope.open_envelope(signed.envelope, Withdrawal.PAYLOAD_TYPE, {requester.key.id: requester.key})
     withdrawal = strictjson.decode(opened.payload, Withdrawal)
     assert (withdrawal.request, withdrawal.reason) == (asked.request.id, "Solved.")
+    assert withdrawal.language == asked.request.language
     assert withdrawal.seq > asked.request.seq
     assert signed.topics == messages.signed(requester, asked.request.id).topics
     assert requester.sent_request(asked.request.id).withdrawn
+
+
+@pytest.mark.parametrize(("reason", "language"), [(None, None), ("Opgelost.", "nl")])
+def test_a_withdrawal_names_the_language_of_its_reason(
+    requester: Requester, asked: SentRequest, reason: str | None, language: str | None
+) -> None:
+    signed = messages.make_withdrawal(requester, asked.request.id, reason, "nl")
+    withdrawal = strictjson.decode(envelope.read_unverified(signed.envelope).payload, Withdrawal)
+    assert (withdrawal.reason, withdrawal.language) == (reason, language)
 
 
 def test_a_deletion_says_when_and_ends_every_wish_for_an_answer(requester: Requester, asked: SentRequest) -> None:
@@ -182,16 +192,29 @@ def test_with_a_deletion_goes_the_key_to_every_answer(requester: Requester, aske
 
 def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -> None:
     signed = messages.make_bulletin(
-        requester, "  Flood   warning ", "Stay off the quay.", not_after_s=NOW_S + 60, cells=("287-379", "287-380")
+        requester,
+        "  Flood   warning ",
+        "Stay off the quay.",
+        language="en",
+        not_after_s=NOW_S + 60,
+        cells=("287-379", "287-380"),
     )
     bulletin = strictjson.decode(envelope.read_unverified(signed.envelope).payload, Bulletin)
+    assert bulletin.language == "en"
     assert (bulletin.title, bulletin.id, bulletin.not_after_s) == ("Flood warning", signed.id, NOW_S + 60)
     assert signed.topics == tuple(f"doorward/v1/areas/287-{c}/bulletins/{requester.id}/0" for c in (379, 380))
     with pytest.raises(RequestError, match="link"):
-        messages.make_bulletin(requester, "Look", "at www.evil.example", not_after_s=NOW_S + 60, cells=("287-379",))
+        messages.make_bulletin(
+            requester, "Look", "at www.evil.example", language="en", not_after_s=NOW_S + 60, cells=("287-379",)
+        )
     with pytest.raises(RequestError, match="narrower than 120 m everywhere"):
         messages.make_bulletin(
-            requester, "Flood", "On the quay.", not_after_s=NOW_S + 60, area=samples.NARROW["strip of 119 m"]
+            requester,
+            "Flood",
+            "On the quay.",
+            language="en",
+            not_after_s=NOW_S + 60,
+            area=samples.NARROW["strip of 119 m"],
         )
     (requester.folder / "bulletins" / signed.id / "bulletin.dsse").write_bytes(b"{}")
     with pytest.raises(DoorwardError):
@@ -200,9 +223,9 @@ def test_a_bulletin_is_clean_text_for_a_topic_of_its_own(requester: Requester) -
 
 def test_a_bulletin_for_nowhere_is_refused_and_one_with_an_area_goes_to_its_cells(requester: Requester) -> None:
     with pytest.raises(RequestError, match="needs a place"):
-        messages.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 60)
+        messages.make_bulletin(requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 60)
     area = Circle(lat=53.5, lon=10.0, radius_m=300)
-    signed = messages.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 60, area=area)
+    signed = messages.make_bulletin(requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 60, area=area)
     assert len(signed.topics) == len(cells_of(area)) == 4
 
 

@@ -84,7 +84,8 @@ def test_bulletins_stand_side_by_side_in_their_cells(broker: FakeBroker, request
     bus = bus_of(broker)
     cells = ("287-379", "287-380")
     posted = [
-        messages.make_bulletin(requester, f"Road {n}", "Closed.", not_after_s=NOW_S + 9, cells=cells) for n in (1, 2)
+        messages.make_bulletin(requester, f"Road {n}", "Closed.", language="en", not_after_s=NOW_S + 9, cells=cells)
+        for n in (1, 2)
     ]
     outgoing = PublishQueue(bus)
     publish_pending(requester, outgoing, NOW_S, lambda *_: None)

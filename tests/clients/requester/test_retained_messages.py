@@ -56,7 +56,7 @@ def test_what_a_killed_broker_has_forgotten_is_published_again(service: Service,
     request = messages.make_request(requester, question(), now_s=NOW_S)
     withdrawn = messages.make_request(requester, question(case="c2"), now_s=NOW_S)
     messages.make_withdrawal(requester, withdrawn.id)
-    messages.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 9000, cells=("287-379",))
+    messages.make_bulletin(requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 9000, cells=("287-379",))
     service.settle()
     assert is_published(requester, request.id)
     had = service.forget()

@@ -72,7 +72,9 @@ def test_requests(requester: Requester, asked: SentRequest, look: Callable[[Requ
 
 
 def test_an_index_is_not_made_again_without_the_messages(requester: Requester, asked: SentRequest) -> None:
-    made = messages.make_bulletin(requester, "Flood", "Stay in.", not_after_s=NOW_S + 9000, cells=(CELL,))
+    made = messages.make_bulletin(
+        requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 9000, cells=(CELL,)
+    )
     shutil.rmtree(requester.folder / "index")
     again = Requester.open(requester.folder)
     refused(requester.folder / "requests", again.register.unsent)

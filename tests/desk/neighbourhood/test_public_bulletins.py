@@ -120,11 +120,12 @@ def test_the_alert_has_the_elements_of_cap_in_the_order_of_its_schema(agency: Ag
     info = alert.find(f"{CAP}info")
     assert info is not None
     assert [each.tag.removeprefix(CAP) for each in info] == [
-        "category", "event", "urgency", "severity", "certainty", "expires", "senderName", "headline", "description",
-        "web", "area",
+        "language", "category", "event", "urgency", "severity", "certainty", "expires", "senderName", "headline",
+        "description", "web", "area",
     ]  # fmt: skip
     assert alert.findtext(f"{CAP}identifier") == bulletin.bulletin_id
     assert info.findtext(f"{CAP}headline") == "Water off"
+    assert info.findtext(f"{CAP}language") == bulletin.language == "nl"
     assert info.findtext(f"{CAP}area/{CAP}circle") == "52.0907000,5.1214000 0.500"
     expires = info.findtext(f"{CAP}expires") or ""
     assert expires.endswith("-00:00")

@@ -14,7 +14,7 @@ from tests.desk.asking.asking_desk import vouch
 
 def written(agency: Agency, **changes: object) -> Bulletin:
     fields = {"title": "Water off", "description": "No water until 18:00.", "days": "2", "shape": "circle"}
-    fields |= {"centre": "52.0907, 5.1214", "radius_m": "500", **changes}
+    fields |= {"centre": "52.0907, 5.1214", "radius_m": "500", "language": "nl", **changes}
     answer = agency.client(Role.SUPERVISOR).post("/tips/bulletins/new", fields)
     assert answer.status_code == 302, answer.content.decode()
     return Bulletin.objects.latest("pk")
@@ -26,6 +26,7 @@ def test_a_bulletin_is_signed_as_it_was_shown_and_only_once(agency: Agency) -> N
     page = client.get(f"/tips/bulletins/{bulletin.pk}").content.decode()
     assert "No water until 18:00." in page
     assert "for 2 days" in page
+    assert '<h2 dir="auto" lang="nl">' in page
     assert client.post(f"/tips/bulletins/{bulletin.pk}/publish").status_code == 302
     bulletin.refresh_from_db()
     requester = requester_of(agency.organisation)
@@ -33,6 +34,7 @@ def test_a_bulletin_is_signed_as_it_was_shown_and_only_once(agency: Agency) -> N
     opened = envelope.open_envelope(data, BulletinMessage.PAYLOAD_TYPE, {requester.key.id: requester.key})
     message = strictjson.decode(opened.payload, BulletinMessage)
     assert (message.title, message.description) == ("Water off", "No water until 18:00.")
+    assert message.language == "nl"
     assert (message.area, message.not_after_s) == (Circle(lat=52.0907, lon=5.1214, radius_m=500), bulletin.not_after_s)
     assert client.post(f"/tips/bulletins/{bulletin.pk}/publish").status_code == 409
     assert len(list((requester.folder / "bulletins").iterdir())) == 1

@@ -38,6 +38,7 @@ def bulletins(folder: Path, device: Path, as_json: bool) -> None:
                         "kind": each.requester.kind,
                         "title": each.bulletin.title,
                         "description": each.bulletin.description,
+                        "language": each.bulletin.language,
                         "not_after_s": each.bulletin.not_after_s,
                     }
                     for each in found

@@ -129,15 +129,19 @@ def request(
 @folder_option
 @click.argument("request_id", metavar="REQUEST")
 @click.option("--reason", metavar="WORDS", help="For the owners, at most 200 characters.")
+@click.option("--language", metavar="TAG", help="Language of the reason (default: the request's).")
 @timeout_option
 @broker_options
 @json_option
-def withdraw(folder: Path, request_id: str, reason: str | None, timeout: float, as_json: bool, **broker: Any) -> None:
+def withdraw(
+    folder: Path, request_id: str, reason: str | None, language: str | None, timeout: float, as_json: bool,
+    **broker: Any,
+) -> None:  # fmt: skip
     """Take REQUEST back.  From now on answers that are still on their way are refused."""
     who = Requester.open(folder)
     request_id = _the_request(who, request_id)
     with _publisher(who, timeout, broker) as publish_it:
-        signed = messages.make_withdrawal(who, request_id, reason)
+        signed = messages.make_withdrawal(who, request_id, reason, language)
         publish_it(signed)
     _say_published(signed, published=True, what="withdrawal", as_json=as_json)
 
@@ -194,13 +198,14 @@ def deleted(
     show_default=True,
     help="How many days it stays published.",
 )
+@click.option("--language", metavar="TAG", help="Language of your words (default: the folder's).")
 @click.option("--trust-root", metavar="KEY_ID", help="The root to publish under (default: the folder's).")
 @timeout_option
 @broker_options
 @json_option
 def bulletin(
     folder: Path, title: str, description: str, circle: str | None, polygon: Path | None, around: str | None, days: int,
-    trust_root: str | None, timeout: float, as_json: bool, **broker: Any,
+    language: str | None, trust_root: str | None, timeout: float, as_json: bool, **broker: Any,
 ) -> None:  # fmt: skip
     """Post a safety message for the doors of an area.
 
@@ -210,9 +215,10 @@ def bulletin(
     area = None if around is not None else _area(circle, polygon)
     cells = parse_around(around) if around is not None else ()
     until_s = now_s() + days * _DAY_S
+    tag = _stated(language, who.profile.language, "the language of your words", "--language")
     with _publisher(who, timeout, broker) as publish_it:
         signed = messages.make_bulletin(
-            who, title, description, not_after_s=until_s, area=area, cells=cells, trust_root=trust_root
+            who, title, description, language=tag, not_after_s=until_s, area=area, cells=cells, trust_root=trust_root
         )
         publish_it(signed)
     _say_published(signed, published=True, what="bulletin", as_json=as_json)

@@ -273,6 +273,7 @@ export async function bulletins(identity) {
         kind: requester.kind,
         title: message.title,
         description: message.description,
+        language: message.language,
         until: message.not_after,
       });
     } catch {}

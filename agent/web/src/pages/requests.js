@@ -115,8 +115,8 @@ function bulletins(found) {
           h(
             "article.card.bulletin",
             h("header", h("p.who", { dir: "auto" }, each.who), h("p.quiet", t(`kind.${each.kind}`))),
-            h("h3", { dir: "auto" }, each.title),
-            h("p", { dir: "auto" }, each.description),
+            h("h3", { dir: "auto", lang: each.language }, each.title),
+            h("p", { dir: "auto", lang: each.language }, each.description),
             h("p.quiet", t("bulletins.until", { date: shortDate(each.until * 1000) })),
           ),
         ),

@@ -51,6 +51,7 @@ export interface Bulletin {
   seq: number;
   title: string;
   description: string;
+  language: string;
   not_after: number;
   area?: Polygon | Circle;
 }
@@ -602,6 +603,7 @@ export interface Withdrawal {
   trust_root: string;
   seq: number;
   reason?: string;
+  language?: string;
 }
 
 export type ZoneKind = "exclude" | "include" | "privacy";

@@ -372,6 +372,7 @@ export const bulletin = object(
     seq: sequence,
     title: plainText(MAX_TITLE_CHARACTERS),
     description: plainText(MAX_DESCRIPTION_CHARACTERS),
+    language,
     not_after: utcS,
   },
   { area: isArea },
