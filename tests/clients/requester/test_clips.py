@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from agent.clients.requester.clips import Continuity, clips_of
+from types import SimpleNamespace
+
+from agent.clients.requester.clips import Continuity, DisclosedClip, DisclosedSegment, clips_of
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.media import Gop
+from agent.core.timebase import ClockQuality
 from agent.wire.disclosures import PartKind
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed
 from tests.clients.requester.house import Changes, House
@@ -51,3 +54,26 @@ def test_a_clip_of_a_picture_alone_has_the_time_of_its_first_segment(
     (clip,) = clips_of(verified(requester, asked, house.disclose(asked, [poster])))
     assert clip.poster is not None
     assert (clip.segments, clip.start_ms, clip.end_ms) == ((), clip.poster.span.start_ms, clip.poster.span.end_ms)
+
+
+def shown(number: int, from_ms: int, to_ms: int, quality: ClockQuality = ClockQuality.SYNCED) -> DisclosedSegment:
+    verified = SimpleNamespace(
+        span=SimpleNamespace(start_ms=from_ms, end_ms=to_ms),
+        item=SimpleNamespace(record=SimpleNamespace(quality=quality), part=SimpleNamespace(id=f"{number}")),
+    )
+    return DisclosedSegment(number, verified)  # type: ignore[arg-type]
+
+
+def test_a_pause_of_half_a_second_is_a_gap_and_a_shorter_one_is_rounding() -> None:
+    pictures = (shown(1, 0, 1000), shown(2, 1499, 2000), shown(3, 2500, 3000), shown(4, 3000, 4000))
+    assert DisclosedClip(1, "e", pictures, None).gaps_ms == ((2000, 2500),)
+    assert DisclosedClip(1, "e", pictures[:1], None).gaps_ms == ()
+
+
+def test_a_clip_has_the_worst_clock_of_all_that_is_shown_of_it() -> None:
+    best, *_, worst = ClockQuality
+    good, bad = shown(1, 0, 1, best), shown(2, 1, 2, worst)
+    assert DisclosedClip(1, "e", (good, good), None).quality is best
+    assert DisclosedClip(1, "e", (good, bad, good), None).quality is worst
+    assert DisclosedClip(1, "e", (good,), bad.verified).quality is worst
+    assert DisclosedClip(1, "e", (), bad.verified).quality is worst
