@@ -264,14 +264,12 @@ class SqliteJournal:
         """Empties the write-ahead log.  If this fails, the decision is still durable, and the next decision tries
         again.
 
-        It does not wait for another reader, for example a backup, because the custodian decides only afterwards.
+        It waits for no other reader: this process alone has the file (`EXCLUSIVE`), and a backup reads a copy.
         """
         if not self._has_forgotten:
             return
-        self._execute("PRAGMA busy_timeout = 0")
         with contextlib.suppress(StorageError):
             self._has_forgotten = bool(self._execute(_EMPTY_THE_LOG).fetchone()[0])
-        self._execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
 
     def _roll_back(self) -> None:
         """Rolls back if SQLite has not done so already.  If the roll-back fails, the next opening of the file repeats

@@ -217,6 +217,66 @@ def test_every_decision_is_flushed_and_counting_strangers_is_not(journal: Sqlite
     assert journal.counters() == {"blocked": 1, "untrusted": 1}
 
 
+def test_a_number_is_flushed_unless_it_is_strangers(journal: SqliteJournal) -> None:
+    """A stranger's messages must not wear out the card."""
+    seen: list[int] = []
+    original = journal._execute
+
+    def watching(sql: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        if sql.startswith("INSERT"):
+            seen.append(int(journal._db.execute("PRAGMA synchronous").fetchone()[0]))
+        return original(sql, values)
+
+    journal._execute = watching  # type: ignore[method-assign]
+    journal.use_sequence(KEY, 1)
+    journal.use_sequence(KEY, 2, flush=False)
+    journal.use_sequence(KEY, 3, flush=True)
+    assert seen == [2, 1, 2]
+    assert [journal.has_sequence(KEY, number) for number in (1, 2, 3, 4)] == [True, True, True, False]
+
+
+def test_what_a_power_cut_left_in_the_log_is_gone_after_the_next_start(tmp_path: Path) -> None:
+    """The log holds what was deleted and overwritten, such as the terms of a request that has ended."""
+    path, again = tmp_path / "journal.sqlite", tmp_path / "again.sqlite"
+    journal = SqliteJournal(path)
+    write_a_bit_of_everything(journal)
+    for end in ("", "-wal"):
+        Path(f"{again}{end}").write_bytes(Path(f"{path}{end}").read_bytes())
+    journal.close()
+    log = Path(f"{again}-wal")
+    assert log.stat().st_size > 0
+    found = SqliteJournal(again)
+    assert log.stat().st_size == 0
+    assert found.counters() == {"replayed": 1}
+    found.close()
+
+
+def test_the_log_is_emptied_after_a_decision_that_forgot_something_whatever_was_decided_after_that(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = SqliteJournal(path)
+    for number in (1, 2):
+        journal.add_request(stored(number))
+    assert Path(f"{path}-wal").stat().st_size > 0
+    with journal.transaction():
+        journal.set_state(stored(1).id, RequestState.DENIED)
+        journal.set_state(stored(2).id, RequestState.PENDING)
+    assert Path(f"{path}-wal").stat().st_size == 0
+    journal.close()
+
+
+def test_a_journal_that_is_closed_keeps_no_file_open(tmp_path: Path) -> None:
+    def open_here() -> list[str]:
+        return sorted(str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
+
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    assert str(tmp_path / "journal.sqlite.reserve") not in open_here()
+    decide(journal)
+    journal.close()
+    assert [each for each in open_here() if str(tmp_path) in each] == []
+
+
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
@@ -343,6 +403,7 @@ def test_on_a_disk_that_takes_no_write_the_journal_is_read_and_its_file_is_used_
         read_only.setattr(SqliteJournal, "_open", refuse_to_write)
         journal = SqliteJournal(path)
         assert everything(journal) == before
+        copy = journal._db
         now_s[0] += 2.5
         with pytest.raises(StorageError):
             decide(journal)
@@ -350,11 +411,25 @@ def test_on_a_disk_that_takes_no_write_the_journal_is_read_and_its_file_is_used_
         decide(journal)  # the file is tried again every two seconds, not at once
     now_s[0] += 2.5
     decide(journal)
+    with pytest.raises(sqlite3.ProgrammingError):
+        copy.execute("SELECT 1")  # the copy is closed, and its memory free
     journal.close()
     again = SqliteJournal(path)
     assert again.get("name.2") == b"decided"
     assert (tmp_path / "journal.sqlite.reserve").stat().st_mode & 0o777 == 0o600
     again.close()
+
+
+def test_a_journal_that_can_neither_be_opened_nor_copied_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_copy(_path: Path) -> sqlite3.Connection:
+        raise StorageError("There is no room for a copy.")
+
+    monkeypatch.setattr(SqliteJournal, "_open", refuse_to_write)
+    monkeypatch.setattr(journal_sqlite, "open_snapshot", no_copy)
+    with pytest.raises(StorageError, match="The disk takes no write"):
+        SqliteJournal(tmp_path / "journal.sqlite")
 
 
 def decide(journal: SqliteJournal) -> None:
@@ -406,6 +481,14 @@ def test_single_values_are_put_replaced_removed_and_listed_by_prefix(journal: Sq
     journal.remove("trust.root.1")
     journal.remove("trust.root.1")
     assert journal.named("trust.") == {"bundle.1": b"b"}
+
+
+def test_the_leaves_of_a_long_ledger_come_back_to_the_last_one(journal: SqliteJournal) -> None:
+    for position in (0, 1_000, 10_000_000):
+        journal.append_leaf(position, b"%d" % position)
+    assert journal.leaves() == [b"0", b"1000", b"10000000"]
+    assert journal.leaves(1) == [b"1000", b"10000000"]
+    assert journal.leaves(0, 1_000) == [b"0"]
 
 
 def test_leaves_come_back_in_order_and_no_place_is_written_twice(journal: SqliteJournal) -> None:

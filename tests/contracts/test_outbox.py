@@ -156,6 +156,37 @@ def test_a_disk_that_fails_is_told_with_the_remedy_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_part_is_whole_in_the_file_before_it_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: sizes.append(os.fstat(handle).st_size))
+    with DiskOutbox(tmp_path).begin(ONE) as draft:
+        draft.write(1, "segment", [b"part", b"s"])
+        assert sizes == [5]
+
+
+def test_reading_and_making_durable_leave_no_file_open(tmp_path: Path) -> None:
+    outbox = DiskOutbox(tmp_path)
+    make(outbox)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        outbox.read(ONE, 1, 0, 10)
+        with pytest.raises(StorageError):
+            outbox.read(ONE, 1, 0, 10_000)
+        outbox.remove(TWO)
+        make(outbox, TWO)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_sweep_is_not_stopped_by_a_file_that_is_no_object(tmp_path: Path) -> None:
+    outbox = DiskOutbox(tmp_path)
+    make(outbox)
+    (tmp_path / "0-a-file").write_text("a stranger")
+    (tmp_path / "zz").mkdir()
+    outbox.sweep(frozenset({ONE}))
+    assert outbox.read(ONE, 0, 0, 8) == b"manifest"
+    assert not (tmp_path / "zz").exists()
+
+
 def test_objects_are_the_devices_own_business(tmp_path: Path) -> None:
     make(DiskOutbox(tmp_path / "outbox"))
     assert {(tmp_path / "outbox").stat().st_mode & 0o007} == {0}

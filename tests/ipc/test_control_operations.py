@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from agent.errors import RequestError
+from agent.ipc import rpc
 from agent.ipc.control_operations import OPERATIONS, ListSegments, SubmitStatement, read_operation
-from agent.ipc.rpc import answer_type
+from agent.ipc.rpc import Request, answer_type, operation_of
 from agent.wire.control import Frame
+from tests.ipc.echo import Said
 
 PAGE = Path(__file__).parents[2] / "docs" / "local-rpc.md"
 
@@ -46,6 +48,24 @@ def test_a_body_beyond_the_bound_of_its_operation_is_refused(operation: str) -> 
     largest = OPERATIONS[operation].body_bytes
     with pytest.raises(RequestError, match=f"The body of '{operation}' is larger than {largest} bytes"):
         read_operation(operation, Frame({}, bytes(largest + 1)))
+
+
+def test_a_body_of_exactly_the_bound_is_taken() -> None:
+    operation = OPERATIONS["status"]
+    assert type(read_operation("status", Frame({}, bytes(operation.body_bytes)))) is operation.request
+
+
+def test_a_request_prepares_its_answer_while_it_is_defined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that decode a type for the first time at once would end the process."""
+    prepared: list[object] = []
+    monkeypatch.setattr(rpc, "prepare", prepared.append)
+    monkeypatch.setattr("agent.wire.prepared.prepare", prepared.append)
+
+    class Ask(Request[Said], frozen=True):
+        number: int
+
+    assert prepared == [Ask, Said]
+    assert operation_of(Ask) == "Ask"
 
 
 @pytest.mark.parametrize(

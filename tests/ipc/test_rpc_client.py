@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +51,97 @@ def test_a_server_of_another_user_is_asked_nothing(tmp_path: Path, monkeypatch: 
         assert asked == []
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize(("user", "is_asked"), [(0, True), (12_345, True), (12_346, False)])
+def test_root_and_the_named_users_are_asked_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, is_asked: bool
+) -> None:
+    server = role_server(tmp_path / "s", Echo, lambda asked: Said(asked.number), ME)
+    server.start()
+    client = RpcClient(tmp_path / "s", frozenset({12_345}), patience_s=0.0)
+    try:
+        monkeypatch.setattr(rpc_client, "peer_uid", lambda _: user)
+        if is_asked:
+            assert client.ask(Echo(1)) == Said(1)
+        else:
+            with pytest.raises(NetworkError):
+                client.ask(Echo(1))
+    finally:
+        client.close()
+        server.stop()
+
+
+def test_patience_runs_from_the_first_failure_and_begins_again_after_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten requests of a recorder must not wait ten seconds each, one after the other."""
+    now_s, waits = [1000.0], []
+
+    def pause(_self: object, pause_s: float) -> bool:
+        waits.append(pause_s)
+        now_s[0] += pause_s
+        return False
+
+    monkeypatch.setattr(rpc_client, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    monkeypatch.setattr(threading.Event, "wait", pause)
+    client = RpcClient(tmp_path / "s", ME, patience_s=2.0)
+    for _ in range(2):
+        began_s = now_s[0]
+        with pytest.raises(NetworkError):
+            client.ask(Echo(1))
+        assert now_s[0] - began_s == pytest.approx(2.0, abs=0.3)
+        with pytest.raises(NetworkError):
+            client.ask(Echo(1))
+        assert now_s[0] - began_s == pytest.approx(2.0, abs=0.3), "the second is not patient once more"
+        with pytest.raises(NetworkError):
+            client.ask(Echo(1), patience_s=3.0)
+        assert now_s[0] - began_s == pytest.approx(3.0, abs=0.3), "only what is left of its own patience"
+        with monkeypatch.context() as answered:
+            answered.setattr(RpcClient, "_exchange_once", lambda _self, _asked: success(Said(1)))
+            assert client.ask(Echo(1)) == Said(1)
+        now_s[0] += 100
+    assert set(waits) == {rpc_client._PAUSE_S}
+
+
+def test_at_the_end_of_its_patience_a_client_gives_up_and_not_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc_client, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    waited: list[float] = []
+    monkeypatch.setattr(threading.Event, "wait", lambda _self, pause_s: waited.append(pause_s) or True)
+    with pytest.raises(NetworkError):
+        RpcClient(tmp_path / "s", ME, patience_s=0.0).ask(Echo(1))
+    assert waited == []
+
+
+def test_a_client_that_is_closed_while_it_waits_for_a_server_waits_no_longer(tmp_path: Path) -> None:
+    client, unheard = RpcClient(tmp_path / "s", ME, patience_s=3600.0), threading.Event()
+
+    def ask() -> None:
+        with pytest.raises(NetworkError):
+            client.ask(Echo(1))
+        unheard.set()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while client._missed_s is None:
+        time.sleep(0.001)
+    client.close()
+    assert unheard.wait(30)
+    asking.join()
+
+
+def test_a_closed_client_keeps_no_connection(tmp_path: Path) -> None:
+    server = role_server(tmp_path / "s", Echo, lambda asked: Said(asked.number), ME)
+    server.start()
+    client = client_of(tmp_path / "s", ROLE_SOCKET)
+    client.ask(Echo(1))
+    connection = client._socket
+    assert connection is not None
+    client.close()
+    assert connection.fileno() == -1
+    server.stop()
 
 
 def test_a_request_too_long_for_its_reader_is_not_sent(tmp_path: Path) -> None:

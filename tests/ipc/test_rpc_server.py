@@ -420,6 +420,38 @@ def test_only_named_users_that_exist_and_this_process_may_speak(
     assert peers.uids_of() == {os.getuid(), 65_534}, "in a user namespace all others look alike"
 
 
+def test_of_what_the_kernel_says_the_user_counts_and_not_the_process_or_group() -> None:
+    class Peer:
+        def getsockopt(self, level: int, option: int, size: int) -> bytes:
+            assert (level, option) == (socket.SOL_SOCKET, socket.SO_PEERCRED)
+            return struct.pack("3i", 11, 22, 33)[:size]
+
+    assert peers.peer_uid(Peer()) == 22  # type: ignore[arg-type]
+
+
+def test_a_process_that_ends_without_stopping_its_server_is_not_kept_by_it(
+    server: RpcServer, path: Path, kind: SocketKind
+) -> None:
+    with client_of(path, kind) as link:
+        link.ask(Echo(1))
+        assert [each.daemon for each in threading.enumerate() if each.name.startswith(kind.name)] == [True, True]
+
+
+def test_a_folder_that_is_missing_with_its_parents_is_made(tmp_path: Path) -> None:
+    server = control_server(tmp_path / "a" / "b" / "control.sock", handle)
+    server.start()
+    server.stop()
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+def test_threads_of_clients_that_have_gone_are_not_kept(server: RpcServer, path: Path, kind: SocketKind) -> None:
+    for _ in range(5):
+        with client_of(path, kind) as link:
+            link.ask(Echo(1))
+        until(lambda: len(threads_of(kind)) == 1)
+    assert len(server._threads) == 1
+
+
 def test_the_kernel_says_who_is_at_the_other_end() -> None:
     here, there = socket.socketpair()
     with here, there:
