@@ -155,6 +155,8 @@ class PageServer:
                 break
             waited.wait(0.01)
         else:
+            server.should_exit = True
+            listener.close()  # another start can have the port
             raise NetworkError("The page does not start.", remedy="Look at the log.")
         self._leaving.clear()
         self._looking = threading.Thread(target=self._keep_reachable, name="page network")

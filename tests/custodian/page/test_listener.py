@@ -19,7 +19,9 @@ import pytest
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.custodian.page import listener as module
+from agent.custodian.page import server
 from agent.custodian.page.listener import PER_ADDRESS, most_connections
+from agent.errors import NetworkError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetPageAuthority, GetStatus, MakePageCode
 from tests.custodian.page.door import CONFIGURATION, Client, Door, a_door
@@ -322,3 +324,19 @@ def test_1100_idle_connections_stop_no_recording_and_keep_no_owner_out(
 
 def segments(link: DeviceLink) -> int:
     return link.ask(GetStatus()).vault.segments
+
+
+def test_a_page_that_does_not_start_says_so_and_starts_when_it_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_door(tmp_path) as door:
+        door.page.stop()
+        with monkeypatch.context() as broken:
+            broken.setattr(server, "_START_S", 0.05)
+            broken.setattr(server.PageHttpServer, "run", lambda *_, **__: None)
+            with pytest.raises(NetworkError, match="does not start"):
+                door.page.start()
+            door.page.stop()
+        door.page.start()
+        again = Client(door.page.port, door.page.certificates.authority_der, lambda: "")
+        assert again.ask("GET", "/pair").status == 200
