@@ -338,5 +338,6 @@ def test_a_page_that_does_not_start_says_so_and_starts_when_it_is_asked_again(
                 door.page.start()
             door.page.stop()
         door.page.start()
+        assert list(tmp_path.rglob("page.sqlite")), "under this name its browsers are known after an upgrade"
         again = Client(door.page.port, door.page.certificates.authority_der, lambda: "")
         assert again.ask("GET", "/pair").status == 200
