@@ -6,6 +6,7 @@ import itertools
 import random
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.manifest import ChainHead
+from agent.core.vault.entries import Dater, Totals, VaultEntry, dated
+from agent.core.vault.manifest import ChainHead, chapter_start
 from agent.core.vault.names import segment_id
+from agent.core.vault.spans import Stamp
 from agent.errors import StorageError
 from agent.ports import Index
 from agent.vault.index_sqlite import SqliteIndex
@@ -89,6 +91,77 @@ def test_one_change_may_remove_a_segment_and_add_it_again(index: Index) -> None:
     again = entry(1)
     index.apply([again], [again.id], tip(3))
     assert list(index.oldest()) == [again]
+
+
+def mixed(number: int) -> VaultEntry:
+    """Every third segment was recorded between events, in one of two boots and four chapters."""
+    return replace(
+        entry(number),
+        continuous=number % 3 == 0,
+        boot=f"{number % 2:032x}",
+        line_offset=chapter_start(number // 3) + number * 100,
+        dated_later=number % 4 == 0,
+        start_us=number * 7,
+    )
+
+
+def test_segments_of_events_and_of_continuous_recording_are_listed_and_summed_apart(index: Index) -> None:
+    entries = [mixed(number) for number in range(10)]
+    index.apply(entries, (), tip(10))
+    assert list(index.oldest()) == entries
+    assert [one.sequence for one in index.oldest(continuous=True)] == [0, 3, 6, 9]
+    assert [one.sequence for one in index.oldest(continuous=False)] == [1, 2, 4, 5, 7, 8]
+    assert [one.sequence for one in index.oldest(after=6)] == [7, 8, 9]
+    assert [one.sequence for one in index.oldest(continuous=True, after=3)] == [6, 9]
+    between = sum(one.stored_bytes for one in entries if one.continuous)
+    assert index.totals() == Totals(10, sum(one.stored_bytes for one in entries), between)
+    index.apply((), [entries[3].id, entries[4].id], tip(12))
+    left = [one for one in entries if one.sequence not in (3, 4)]
+    between -= entries[3].stored_bytes
+    assert index.totals() == Totals(8, sum(one.stored_bytes for one in left), between)
+
+
+def test_an_index_knows_the_boots_and_which_lines_of_which_chapter_it_needs(index: Index) -> None:
+    assert (index.boots(), index.line_bytes()) == (frozenset(), {})
+    entries = [mixed(number) for number in range(10)]
+    index.apply(entries, (), tip(10))
+    assert index.boots() == {"0" * 32, "0" * 31 + "1"}
+    assert index.line_bytes() == {0: 300, 1: 300, 2: 300, 3: 100}, "each line with its line feed"
+    assert index.recorded_in(chapter_start(1), chapter_start(2)) == tuple(entries[3:6])
+    assert index.recorded_in(entries[4].line_offset, entries[5].line_offset) == (entries[4],)
+
+
+def test_the_position_of_the_scrub_is_kept_beside_what_is_recorded_meanwhile(index: Index) -> None:
+    assert index.scrubbed() == -1
+    index.apply([entry(1)], (), tip(2))
+    index.set_scrubbed(1)
+    index.apply([entry(2)], (), tip(3))
+    assert index.scrubbed() == 1
+    index.clear()
+    assert index.scrubbed() == -1
+
+
+def test_a_boot_is_undated_while_a_segment_of_it_that_was_seen_to_end_has_no_date(index: Index) -> None:
+    seen = replace(entry(1), boot="1" * 32, witnessed=True)
+    recovered = replace(entry(2), boot="2" * 32, witnessed=False)
+    known = replace(entry(3), boot="3" * 32, witnessed=True, quality=ClockQuality.SYNCED)
+    index.apply([seen, recovered, known], (), tip(4))
+    assert [index.undated(digit * 32) for digit in "1234"] == [True, False, False, False]
+
+
+def test_a_clock_sync_dates_the_segments_of_its_boot_that_came_before_it(index: Index) -> None:
+    early, late = replace(entry(1), start_us=1_000_000), replace(entry(5), start_us=9_000_000)
+    other = replace(entry(2), boot="1" * 32, start_us=2_000_000)
+    index.apply([early, late, other], (), tip(6))
+    at = Stamp(boot="0" * 32, at_us=3_000_000, utc_ms=1_760_000_000_000, quality=ClockQuality.SYNCED)
+    index.apply((), (), tip(7), [Dater(4, at)])
+    found = index.get(early.id)
+    assert found is not None
+    assert found == dated(early, Dater(4, at)) != early
+    assert (found.start_ms, found.end_ms) == (1_760_000_000_000 - 2_000, 1_760_000_000_000 + 3_000)
+    assert index.get(late.id) == late
+    assert index.get(other.id) == other
+    assert index.overlapping(found.start_ms, found.start_ms + 1) == (found,)
 
 
 def test_the_index_may_be_changed_while_it_is_read(index: Index) -> None:

@@ -493,6 +493,24 @@ def test_requests_that_run_count_among_those_that_are_held(
     gate.open()
 
 
+def test_requests_that_wait_for_their_turn_count_among_those_that_are_held(
+    bench: Bench, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = bench.client(), bench.client()
+    for _ in range(4):
+        first.start("status")
+    assert gate.wait_for(4)
+    monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 5_000_000)
+    first.start("statement", bytes(4_950_000))
+    connection = bench.link._connections[first.id]
+    while not connection.ready:
+        first.hear(0.05)
+    second.start("statement", bytes(200_000))
+    second.hear()
+    assert second.ended is EndReason.BUSY
+    gate.open()
+
+
 def test_a_request_that_is_cancelled_before_its_turn_does_not_run(bench: Bench, gate: Gate) -> None:
     client = bench.client()
     (found,) = bench.link._connections.values()

@@ -242,7 +242,7 @@ def test_a_recorder_that_stops_reading_costs_bounded_memory_and_no_time(
     clock.now_s += 2
     send(buffer, session, b"x")
     clock.now_s += 2.5
-    assert send(buffer, session, b"x") == "no speaker"
+    assert buffer.send(SendTalk(session, (1,)), b"x") == ({"state": "no speaker"}, b"")
 
 
 @pytest.mark.parametrize(("sizes", "body"), [((5,), b"four"), ((1,), b""), ((600,), bytes(600))])
