@@ -65,9 +65,9 @@ NOTICED_BY = ROOT / ".cache" / "mutation-noticed-by.txt"
 """Each mistake that was noticed, after how long and by which test."""
 QUIET = ["-q", "-p", "no:cacheprovider", "-p", "no:rerunfailures", "--timeout=0", "--capture=no"]
 QUIET += ["--tb=native", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-SLOWER = 10
+SLOWER = 4
 PATIENCE_S = 20.0
-"""A mutant counts as noticed when a test runs for this many seconds plus ten times what it takes without a mistake.
+"""A mutant counts as noticed when a test runs for this many seconds plus four times what it takes without a mistake.
 
 On a busy machine it may run longer: as many times as there are more processes that want to run than processors, and at
 most `LONGEST` times.

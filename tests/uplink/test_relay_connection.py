@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -306,6 +307,102 @@ def test_of_too_many_sessions_the_one_that_is_silent_longest_ends(world: World) 
         world.say(name)
     world.until(lambda: sum(1 for each in world.link.delivered if each.frame) == 66)
     assert [each.session for each in world.link.delivered if not each.frame] == [names[1]]
+
+
+def test_the_custodian_gets_two_hundred_frames_a_second_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, waits = World(), []
+
+    class Stopping(threading.Event):
+        """Set once a pause was asked for."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            self.set()
+            return True
+
+    world.relay._stopping = Stopping()
+    world.relay._look()
+    for _ in range(3):
+        world.say(ONE)
+    world.relay._receive()
+    assert waits == [3 / 200]
+    assert world.link.delivered == [LinkFrame(ONE, b"frame")] * 3
+
+
+def test_a_custodian_that_is_away_is_not_asked_at_once_again() -> None:
+    world, waits = World(), []
+    world.relay._stopping.wait = lambda pause_s=None: waits.append(pause_s) or False  # type: ignore[method-assign]
+    world.link.away = True
+    world.relay._deliver([LinkFrame(ONE, b"frame")])
+    world.relay._deliver([])
+    assert waits == [relay_connection._PAUSE_S]
+
+
+def test_the_bus_hurries_while_there_is_a_session(world: World) -> None:
+    world.connect()
+    assert not world.bus.hurries
+    world.open(ONE)
+    world.open(TWO)
+    assert world.bus.hurries
+    world.say(ONE, b"")
+    world.until(lambda: LinkFrame(ONE, b"") in world.link.delivered)
+    assert world.bus.hurries
+    world.say(TWO, b"")
+    world.until(lambda: not world.bus.hurries)
+
+
+def test_a_frame_counts_as_on_its_way_from_the_moment_it_is_taken_until_it_is_settled(world: World) -> None:
+    world.connect()
+    world.open(ONE)
+    world.bus.takes = 1
+    world.link.waiting.put(LinkFrame(ONE, b"first"))
+    world.link.waiting.put(LinkFrame(ONE, b"second"))
+    world.until(lambda: world.bus.published)
+    token = world.bus.published[0][2]
+    time.sleep(0.05)  # for the second, which is not taken
+    with world.relay._changed:
+        assert world.relay._on_the_way == {token: ONE}
+    world.bus.events.put(PublishAcknowledged(token, heard=True))
+    world.until(lambda: not world.relay._on_the_way)
+
+
+@pytest.mark.parametrize("what", ["a settled frame", "a lost connection", "the end"])
+def test_a_frame_that_waits_for_the_relay_is_woken(world: World, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(relay_connection, "_PATIENCE_S", 3600.0)
+    monkeypatch.setattr(relay_connection, "_WAIT_S", 3600.0)
+    world.connect()
+    world.open(ONE)
+    world.bus.takes = 1
+    world.link.waiting.put(LinkFrame(ONE, b"first"))
+    world.link.waiting.put(LinkFrame(ONE, b"second"))
+    world.until(lambda: world.relay._changed._waiters)  # type: ignore[attr-defined]
+    world.bus.takes = 1
+    if what == "a settled frame":
+        world.bus.events.put(PublishAcknowledged(world.bus.published[0][2], heard=True))
+        world.until(lambda: len(world.bus.published) == 2)
+    elif what == "a lost connection":
+        error = NetworkError("The relay is away.", remedy="Look at it.")
+        world.bus.events.put(BusDisconnected(LinkFault.LOST, error, 1.0))
+        world.until(lambda: not world.relay._changed._waiters)  # type: ignore[attr-defined]
+        assert LinkFrame(ONE, b"") in world.link.delivered
+    else:
+        stopping = threading.Thread(target=world.relay.stop)
+        stopping.start()
+        stopping.join(PATIENCE_S)
+        assert not stopping.is_alive()
+
+
+def test_the_addresses_are_asked_for_again_only_after_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, now_s, asked = World(), [1000.0], []
+    monkeypatch.setattr(relay_connection, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    world.relay._ask_addresses = lambda: asked.append(now_s[0]) or (ADDRESS,)
+    for later_s in (0.0, 4.9, 0.1, 4.9, 0.1):
+        now_s[0] += later_s
+        world.relay._stopping.wait = lambda _pause_s=None: world.relay._stopping.set()  # type: ignore[assignment, method-assign]
+        world.relay._stopping.clear()
+        world.relay._receive()
+    assert asked == [1000.0, 1005.0, 1010.0]
+    assert world.bus.filters == {f"doorward/v1/link/{ACCOUNT}/{ADDRESS}/+/in"}
 
 
 def test_a_new_list_of_owners_moves_the_subscription(world: World) -> None:
