@@ -84,6 +84,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "desk.people.navigation.navigation",
             ],
+            "libraries": {"reasons": "desk.reasons.templatetags.reasons"},
         },
     }
 ]

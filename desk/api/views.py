@@ -15,6 +15,7 @@ from desk.api.forms import HookForm, TokenForm
 from desk.api.models import ApiToken, WebHook
 from desk.api.tokens import make_token, revoke_token
 from desk.people.permissions import Action, DeskRequest, get_in, needs
+from desk.reasons import error_words
 
 __all__ = ["new_hook", "remove_hook", "resume_hook", "revoke", "tokens_page"]
 
@@ -52,7 +53,7 @@ def new_hook(request: DeskRequest) -> HttpResponse:
             secret = hooks.secret_of(hooks.make_hook(request.organisation, request.user, **form.cleaned_data))
             form = HookForm()
         except ConfigurationError as error:
-            form.add_error("address", str(error))
+            form.add_error("address", error_words(error))
     return _page(request, hook_form=form, secret=secret)
 
 

@@ -13,6 +13,7 @@ from agent.wire import text
 from agent.wire.area import Area
 from desk.asking import shapes
 from desk.asking.words import error_text
+from desk.reasons import in_words
 
 __all__ = ["AreaForm"]
 
@@ -49,7 +50,8 @@ class AreaForm(forms.Form):
             text.check(name, cleaned, most)
         except FormatError as error:
             self.add_error(
-                name, f"{_('Owners get plain words only: no links, no special characters.')} ({error.message})"
+                name,
+                f"{_('Owners get plain words only: no links, no special characters.')} ({in_words(error.message)})",
             )
         return cleaned
 

@@ -18,6 +18,7 @@ from agent.wire.area import Bounds
 from agent.wire.limits import OverLimit
 from desk.asking.live_check import CheckFinding, Code, Level, Topic
 from desk.asking.windows import TimeFault, WindowError
+from desk.reasons import error_words
 
 __all__ = ["MOMENT", "TOPICS", "Statement", "error_text", "statements"]
 
@@ -118,7 +119,7 @@ def statements(findings: Iterable[CheckFinding], zone: ZoneInfo) -> list[Stateme
 
 
 def error_text(error: DoorwardError) -> str:
-    """Returns the message and the remedy in the reader's language, as far as they are fixed sentences."""
+    """Returns the message and the remedy in the reader's language."""
     if isinstance(error, WindowError):
         at = formats.date_format(error.at, MOMENT)
         if error.fault is TimeFault.DOUBLE:
@@ -126,7 +127,7 @@ def error_text(error: DoorwardError) -> str:
                 "at": at
             }
         return gettext("%(at)s does not exist, because the clocks are set forward. Choose another time.") % {"at": at}
-    return " ".join(gettext(part) for part in (error.message, error.remedy) if part)
+    return error_words(error)
 
 
 def _sentence(finding: CheckFinding, zone: ZoneInfo) -> str:

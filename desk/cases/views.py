@@ -26,6 +26,7 @@ from desk.cases.models import Answer, Case, Clip, Triage
 from desk.cases.time_axis import Span
 from desk.people.organisations import requester_of
 from desk.people.permissions import Action, DeskRequest, get_in, needs
+from desk.reasons import error_words
 
 __all__ = [
     "answer_delete",
@@ -231,7 +232,7 @@ def answer_delete(request: DeskRequest, pk: int, answer_pk: int) -> HttpResponse
                 form.cleaned_data["reason"],
             )
         except DoorwardError as error:
-            form.add_error(None, str(error))
+            form.add_error(None, error_words(error))
         else:
             if gone:
                 messages.success(request, _("The footage is deleted."))
@@ -272,7 +273,7 @@ def open_clip(request: DeskRequest, pk: int, answer_pk: int, index: int) -> Http
     try:
         open_films().film(requester_of(request.organisation), answer.disclosure_id, index).close()
     except DoorwardError as error:
-        return JsonResponse({"message": str(error)}, status=409)
+        return JsonResponse({"message": error_words(error)}, status=409)
     return JsonResponse({"film": reverse("cases:film", args=(token,))})
 
 
@@ -307,7 +308,7 @@ def film(request: DeskRequest, token: str) -> HttpResponse:
         with open_films().film(requester, disclosure, view.clip) as media:
             return film_response(media, request.headers.get("Range"))
     except DoorwardError as error:
-        return HttpResponse(str(error), status=409, content_type="text/plain; charset=utf-8")
+        return HttpResponse(error_words(error), status=409, content_type="text/plain; charset=utf-8")
 
 
 # --- Shared

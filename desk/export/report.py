@@ -21,6 +21,7 @@ from desk.custody.keys import desk_key
 from desk.custody.models import Entry
 from desk.export import words
 from desk.export.case_content import CaseContent, ExportedAnswer, ExportedClip
+from desk.reasons import in_words
 
 __all__ = ["render_html", "render_pdf"]
 
@@ -104,7 +105,7 @@ def _answered(each: ExportedAnswer) -> dict[str, Any]:
         "row": each.row,
         "door": each.door,
         "state": each.row.get_state_display(),
-        "reason": words.safe_words(failed.said if failed else each.row.reason),
+        "reason": words.safe_words(in_words(failed.said if failed else each.row.reason)),
         "verdict": each.verdict,
         "ok": each.ok,
         "folder": each.folder,
@@ -141,7 +142,7 @@ def _clip(each: ExportedClip) -> Mapping[str, Any]:
         "sounds": sum(segment.sound is not None for segment in clip.segments),
         "picture": each.picture,
         "film": each.film,
-        "problem": words.safe_words(each.opened.problem),
+        "problem": words.safe_words(in_words(each.opened.problem)),
         "files": [_file(segment.number, segment.verified) for segment in clip.segments]
         + [_file(segment.number, segment.sound) for segment in clip.segments if segment.sound]
         + ([_file(0, clip.poster)] if clip.poster else []),

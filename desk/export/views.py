@@ -31,6 +31,7 @@ from desk.export.private_folder import PrivateFolder, require_room
 from desk.export.sending import remember_export, send_export, send_folder
 from desk.people.organisations import requester_of
 from desk.people.permissions import Action, DeskRequest, get_in, needs
+from desk.reasons import error_words
 from desk.streaming import attachment
 
 __all__ = [
@@ -58,7 +59,7 @@ def export_page(request: DeskRequest, pk: int) -> HttpResponseBase:
         try:
             return _send_export(request, case, form.cleaned_data)
         except DoorwardError as error:
-            form.add_error(None, str(error))
+            form.add_error(None, error_words(error))
     exports = Export.objects.filter(case=case).select_related("made_by")[:20]
     context = {"case": case, "form": form, "exports": exports, "clips": len(clip_choices(case))}
     return render(request, "export/export.html", context)
@@ -78,7 +79,7 @@ def report_pdf(request: DeskRequest, pk: int) -> HttpResponseBase:
             data = (private.path / "report.pdf").read_bytes()
         remember_export(content, "report", hashlib.sha256(data).hexdigest(), request.user, request.user)
     except DoorwardError as error:
-        messages.error(request, str(error))
+        messages.error(request, error_words(error))
         return redirect("export:case", pk=pk)
     return attachment(data, name=f"{top_name(case.number)}.pdf", content_type="application/pdf")
 

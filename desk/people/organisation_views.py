@@ -19,6 +19,7 @@ from desk.people import confirmations, organisations, readiness
 from desk.people.forms import BundleForm, CertificateForm, OrganisationForm
 from desk.people.permissions import Action, DeskRequest, needs
 from desk.people.views import signed_in_person
+from desk.reasons import error_words
 
 __all__ = [
     "certificate",
@@ -44,7 +45,7 @@ def new_organisation(request: HttpRequest) -> HttpResponse:
         try:
             organisations.set_up(form.save(commit=False), person)
         except DoorwardError as error:
-            form.add_error(None, str(error))
+            form.add_error(None, error_words(error))
         else:
             messages.success(request, _("The organisation is set up."))
             return redirect("people:organisation")
@@ -98,7 +99,7 @@ def trust_root(request: DeskRequest) -> HttpResponse:
         try:
             listed = organisations.import_bundle(request.organisation, request.user, form.cleaned_data["root"], bundle)
         except DoorwardError as error:
-            form.add_error(None, str(error))
+            form.add_error(None, error_words(error))
         else:
             messages.success(request, _("The root lists you as %(name)s.") % {"name": listed.name})
             return redirect("people:organisation")
@@ -129,7 +130,7 @@ def certificate(request: DeskRequest) -> HttpResponse:
         try:
             organisations.take_certificate(request.organisation, request.user, *given)
         except DoorwardError as error:
-            form.add_error(None, str(error))
+            form.add_error(None, error_words(error))
         else:
             messages.success(request, _("The desk connects with this certificate."))
             return redirect("people:organisation")

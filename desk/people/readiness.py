@@ -16,6 +16,7 @@ from agent.errors import DoorwardError
 from desk.people.models import Membership, Organisation
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action
+from desk.reasons import error_words
 from desk.sealed_keys import is_locked
 
 __all__ = ["SetUpStep", "missing", "steps"]
@@ -54,7 +55,7 @@ def _keys(organisation: Organisation) -> SetUpStep:
     try:
         key = requester_of(organisation).key
     except DoorwardError as error:
-        return SetUpStep(name, False, str(error))
+        return SetUpStep(name, False, error_words(error))
     if is_locked(folder_of(organisation)):
         return SetUpStep(name, False, _("It is locked. Requests and answers wait until it is unlocked."))
     return SetUpStep(name, True, _("Key id %(id)s.") % {"id": key.id})
@@ -66,7 +67,7 @@ def _trust(organisation: Organisation) -> SetUpStep:
     try:
         known = KnownRoots(requester_of(organisation)).ids()
     except DoorwardError as error:
-        return SetUpStep(name, False, str(error))
+        return SetUpStep(name, False, error_words(error))
     if organisation.trust_root not in known:
         return SetUpStep(name, False, todo)
     return SetUpStep(name, True, _("Root %(id)s vouches for you.") % {"id": organisation.trust_root})

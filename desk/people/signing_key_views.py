@@ -17,6 +17,7 @@ from desk.passphrase_tries import forget_tries, take_try
 from desk.people.forms import PassphraseForm, SealForm
 from desk.people.organisations import folder_of
 from desk.people.permissions import Action, DeskRequest, needs
+from desk.reasons import error_words
 
 __all__ = ["seal_key", "signing_key"]
 
@@ -35,10 +36,10 @@ def signing_key(request: DeskRequest) -> HttpResponse:
             take_try(request.organisation, request.user, _KEY)
             sealed_keys.unlock(folder, form.cleaned_data["passphrase"])
         except RequestError as error:
-            form.add_error("passphrase", str(error))
+            form.add_error("passphrase", error_words(error))
         except DoorwardError as error:
             log.record(request.organisation, request.user, "signing-key.not-unlocked", _KEY)
-            form.add_error("passphrase", str(error))
+            form.add_error("passphrase", error_words(error))
         else:
             forget_tries(request.organisation, request.user, _KEY)
             log.record(request.organisation, request.user, "signing-key.unlocked", _KEY)
@@ -59,7 +60,7 @@ def seal_key(request: DeskRequest) -> HttpResponse:
                 log.record(request.organisation, request.user, "signing-key.sealed", _KEY)
                 sealed_keys.seal(folder_of(request.organisation), form.cleaned_data["passphrase"])
         except DoorwardError as error:
-            form.add_error(None, str(error))
+            form.add_error(None, error_words(error))
         else:
             messages.success(request, _("The signing key is sealed."))
             return redirect("people:signing-key")

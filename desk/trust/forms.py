@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from agent.errors import ConfigurationError
+from desk.reasons import error_words
 from desk.trust.bundles import entries_in
 from desk.trust.root_keys import LEAST_PASSPHRASE
 
@@ -29,7 +30,7 @@ class ProposalForm(forms.Form):
         try:
             entries_in(text)
         except ConfigurationError as error:
-            raise ValidationError(str(error)) from error
+            raise ValidationError(error_words(error)) from error
         return text
 
 

@@ -17,6 +17,7 @@ from agent.errors import DoorwardError, RequestError
 from desk.custody import log
 from desk.passphrase_tries import forget_tries, take_try
 from desk.people.permissions import Action, DeskRequest, get_in, needs
+from desk.reasons import error_words
 from desk.streaming import attachment
 from desk.trust import bundles
 from desk.trust.forms import KeyForm, ProposalForm, SignForm
@@ -50,7 +51,7 @@ def make_key(request: DeskRequest) -> HttpResponse:
         else:
             key = make_root_key(folder, form.cleaned_data["passphrase"])
     except DoorwardError as error:
-        form.add_error(None, str(error))
+        form.add_error(None, error_words(error))
         return _page(request, key_form=form)
     log.record(request.organisation, request.user, "root-key.made", f"root {key.id}", key=key.text)
     return redirect("trust:bundles")
@@ -65,7 +66,7 @@ def propose(request: DeskRequest) -> HttpResponse:
         try:
             bundles.propose(request.organisation, request.user, form.cleaned_data["text"])
         except DoorwardError as error:
-            form.add_error("text", str(error))
+            form.add_error("text", error_words(error))
         else:
             messages.success(request, _("Proposed. A colleague has to sign it."))
             return redirect("trust:bundles")
@@ -89,11 +90,11 @@ def sign(request: DeskRequest, pk: int) -> HttpResponse:
             if sealed:
                 forget_tries(request.organisation, request.user, _KEY)
         except RequestError as error:
-            messages.error(request, str(error))
+            messages.error(request, error_words(error))
         except DoorwardError as error:
             # A person who guesses the passphrase is in the log, too.
             log.record(request.organisation, request.user, "bundle.not-signed", f"bundle {pk}", problem=error.message)
-            messages.error(request, str(error))
+            messages.error(request, error_words(error))
         else:
             messages.success(request, _("Signed. Download the bundle and publish it."))
     return redirect("trust:bundles")
