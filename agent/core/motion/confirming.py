@@ -4,7 +4,8 @@ Flying things are told from walkers by how far they get in a frame.  A region's 
 cells have differed on average, is about half its length over its speed, and a half; a tenth of a second apart
 
 * who walks (half a metre deep, 1.5 m/s) dwells 2.2 frames on a cell, who runs 1.3, a car more than either,
-* a moth before the lens, or a leaf in a gust, moves by its own length or more, and dwells about one.
+* a moth before the lens, or a leaf in a gust, moves by its own length or more, and dwells about one,
+* a motorbike may do so, too, but is larger.
 
 Small things are too coarse on the grid for one look to be sure of that, and a swarm offers many looks.  So below a
 size they have to pass twice within 0.6 s, and nearly in the same place: a visitor looks like one again and again, a
@@ -39,6 +40,9 @@ long."""
 
 _SMALL_CELLS, _LEAST_CELLS_AT_NIGHT = 60, 11
 """1.2 % of the picture, below which a thing may be an insect or a leaf; 0.2 %, the least that counts at night."""
+
+_FAST_CELLS = 80
+"""From this size a thing may move by its own length in a frame: no insect is that large, but a car is."""
 
 _ONCE_CELLS_BY_DAY, _ONCE_CELLS_AT_NIGHT = 12, 30
 """From this size one look is enough."""
@@ -125,7 +129,7 @@ class MotionConfirmation:
         if region.longest_path < factor * self._clutter * self.least_path:
             return False
         surely_tracked = region.longest_path >= 2 * self.least_path and region.longest_dwell >= 2
-        flies = region.total_dwell < self._least_mean_dwell * region.cells
+        flies = region.cells < _FAST_CELLS and region.total_dwell < self._least_mean_dwell * region.cells
         if region.cells >= _SMALL_CELLS:
             if region.longest_dwell >= 2 and not flies:
                 return True

@@ -20,8 +20,8 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone and for a person, have
     dwelt on their cells (insects, leaves and flakes do not), and still be changing (scenery is not); small ones must be
     all that twice. Trees, rain and insects make short paths again and again: a path must be longer than the usual ones
-    of its scene (`confirming.py`). A region that shows the background's structure is light. Only now is the frame
-    `moving`.
+    of its scene (`confirming.py`). A region that shows the background's structure, or has no edge, is light. Only now
+    is the frame `moving`.
 6.  **Learn.**  `B` follows slowly under what differs, fast where that has stopped changing, faster with smooth light;
     noise follows except around a confirmed visitor.
 7.  **Stay.**  A visitor who stands still is `present` as long as they hide the scene from before they came, and live
@@ -317,9 +317,10 @@ class Detector:
 
     def _with_presence(self, sample: MotionSample) -> MotionSample:
         if sample.moving:
-            self._presence.confirm(
-                self._confirmed or (0, 0, self._columns, self._rows), sample.sensor_ns, self._background
-            )
+            grids, whole = self._grids, (0, 0, self._columns, self._rows)
+            # While the light settled, the background took in the visitor who was taken for light.
+            before = (self._sudden.before, grids.threshold) if sample.state is MotionState.LIGHT_CHANGE else None
+            self._presence.confirm(self._confirmed or whole, sample.sensor_ns, self._background, before)
         elif self._presence.lasts(self._background, sample.sensor_ns):
             if self._presence.found_again:
                 return self._sample(sample.sensor_ns, 1.0, self._presence.box, sample.state)
@@ -329,11 +330,11 @@ class Detector:
         return sample
 
     def _with_lingering(self, sample: MotionSample) -> MotionSample:
-        lingering, sensor_ns = self._lingering, sample.sensor_ns
-        box = lingering.look(self._background, self._frame_number, _FULL_LOOK_FRAMES, sensor_ns)
+        sensor_ns, grids = sample.sensor_ns, self._grids
+        box = self._lingering.look(self._background, self._frame_number, _FULL_LOOK_FRAMES, sensor_ns)
         if box is None:
             return sample
-        self._presence.confirm(box, sensor_ns, self._background, (lingering.scene, lingering.threshold))
+        self._presence.confirm(box, sensor_ns, self._background, (grids.scene, grids.scene_threshold))
         return self._sample(sensor_ns, 1.0, box, sample.state)
 
     # Reporting.

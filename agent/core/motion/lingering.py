@@ -15,6 +15,7 @@ from agent.core.motion.background import Background
 from agent.core.motion.grids import Grids
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, Passes
+from agent.core.motion.passes.scene import QUICK_SHARE
 from agent.core.motion.presence import fidget_limit
 from agent.core.timebase import BootNs, seconds
 
@@ -23,6 +24,8 @@ __all__ = ["LingeringVisitor"]
 _LOOKS = 3
 _DILATED_CELLS = 16
 """`Passes.find_body` also marks the neighbours: of the smallest person, this many."""
+_LEAST_DIFFERING_CELLS = 3
+"""Fewer cells that differ from the scene of before are no visitor."""
 _COMPARABLE_SHARE = 0.05
 """Where more of the picture differs from the scene of before, the light or the weather has changed, or trees move."""
 _NEIGHBOURHOOD = np.ones((5, 5), np.uint8)
@@ -36,11 +39,12 @@ class LingeringVisitor:
         self._passes = passes
         self._smallest_cells = settings.smallest_cells
         self._age_ns = seconds(settings.scene_age_s)
-        self.scene, self.threshold = np.zeros_like(grids.seen), np.zeros_like(grids.threshold)
-        """As they were at least `scene_age_s` ago, or at the beginning."""
-        self._next_scene, self._next_threshold = np.zeros_like(grids.seen), np.zeros_like(grids.threshold)
+        self.scene, self.threshold = np.zeros_like(grids.steps), np.zeros_like(grids.steps)
+        """`quick_mean` and `quick_threshold`, at least `scene_age_s` ago or at the beginning."""
+        self._next_scene, self._next_threshold = np.zeros_like(grids.steps), np.zeros_like(grids.steps)
         self._looks, self._one = np.zeros_like(grids.body), np.ones_like(grids.body)
         """For how many looks in succession a cell has shown something that lives."""
+        self._mask = np.zeros_like(grids.body)
         self._taken_ns = BootNs(0)
         self._last_frame = 0
         self._begins = True
@@ -50,37 +54,49 @@ class LingeringVisitor:
         self._begins = True
 
     def look(self, background: Background, frame_number: int, after_frames: int, sensor_ns: BootNs) -> CellBox | None:
-        """Where a visitor lingers, if one does. `after_frames` is how many lie between two looks."""
-        grids, body = self._grids, self._grids.body
+        """Where a visitor lingers, if one does: then `scene` is from before. `after_frames` lie between two looks."""
+        grids = self._grids
         follows = not self._begins and frame_number - self._last_frame == after_frames
         self._last_frame = frame_number
         self._take_scene(sensor_ns)
-        box = None
-        if follows:
-            grids.scene[:], grids.scene_threshold[:] = self.scene, self.threshold
-            whole = (0, 0, grids.columns, grids.rows)
-            self._passes.find_body(whole, whole, background.least_step)
-            if 0 < cv2.countNonZero(body) < _COMPARABLE_SHARE * body.size:
-                changed = (cv2.absdiff(grids.frame, grids.then) > fidget_limit(background)).astype(np.uint8)
-                lives = (cv2.dilate(changed, _NEIGHBOURHOOD) > 0) & (body > 0)
-                np.multiply(self._looks + self._one, lives, out=self._looks)
-                box = self._lasting()
-            else:
-                self._looks[:] = 0
+        if follows and self._may_differ() and self._find_living(background):
+            box = self._lasting()
         else:
             self._looks[:] = 0
+            box = None
         grids.then[:] = grids.frame
         return box
 
     def _take_scene(self, sensor_ns: BootNs) -> None:
         if not self._begins and sensor_ns - self._taken_ns < self._age_ns:
             return
-        seen, threshold = self._grids.seen, self._grids.threshold
+        seen, threshold = self._grids.quick_mean, self._grids.quick_threshold
         self.scene[:], self.threshold[:] = (
             (seen, threshold) if self._begins else (self._next_scene, self._next_threshold)
         )
         self._next_scene[:], self._next_threshold[:] = seen, threshold
         self._taken_ns, self._begins = sensor_ns, False
+
+    def _may_differ(self) -> bool:
+        """The quick look at the scene of before: almost always it ends here, for three calls."""
+        cv2.absdiff(self._grids.frame, self.scene, self._mask)
+        cv2.compare(self._mask, self.threshold, cv2.CMP_GT, self._mask)
+        return cv2.countNonZero(self._mask) >= _LEAST_DIFFERING_CELLS
+
+    def _find_living(self, background: Background) -> bool:
+        """Count the look for each cell of what differs from the scene of before and changes; False if that says
+        nothing."""
+        grids, body = self._grids, self._grids.body
+        grids.scene[:] = self.scene
+        np.divide(self.threshold, np.float32(QUICK_SHARE), out=grids.scene_threshold, casting="unsafe")
+        whole = (0, 0, grids.columns, grids.rows)
+        self._passes.find_body(whole, whole, background.least_step)
+        if not 0 < cv2.countNonZero(body) < _COMPARABLE_SHARE * body.size:
+            return False
+        changed = (cv2.absdiff(grids.frame, grids.then) > fidget_limit(background)).astype(np.uint8)
+        lives = (cv2.dilate(changed, _NEIGHBOURHOOD) > 0) & (body > 0)
+        np.multiply(self._looks + self._one, lives, out=self._looks)
+        return True
 
     def _lasting(self) -> CellBox | None:
         lasting = (self._looks >= _LOOKS).astype(np.uint8)

@@ -3,8 +3,9 @@
 This is track-before-detect (Tonissen & Evans, 1996) as a dynamic program on the grid.  Each cell holds the length of
 the best path that ends there now.  Per frame: a path may step a little in any direction (a 5×5 maximum at ten frames a
 second), must land on a differing cell, and grows by one if that cell has been clear for `fresh_after_s`.  Paths fade
-slowly.  A large thing may be faster: where it is solid, a path comes from three times as far and gains two more, or a
-car that crosses within a second would leave its own path behind.  So
+slowly.  A large thing may be faster: where most of 5×5 cells are new ground at once, a path comes from three times as
+far and gains two more, or a car that crosses within a second would leave its own path behind.  An escalator, which
+flickers in its place, has few such squares.  So
 
 * someone who walks gains a step a frame and is confirmed within a second,
 * a swaying branch, a flag or a flickering lamp covers the same ground again and runs dry,

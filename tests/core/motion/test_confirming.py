@@ -55,6 +55,12 @@ def test_a_large_thing_that_crosses_within_a_second_need_not_be_tracked_for_long
     assert verdict(judge(), car._replace(longest_dwell=1)) == []
 
 
+def test_a_motorbike_that_leaves_its_own_place_in_every_frame_is_no_insect() -> None:
+    motorbike = region(85, 1.05, path=6, box=(21, 32, 31, 48))
+    assert verdict(judge(), motorbike) == [motorbike.box]
+    assert verdict(judge(), motorbike._replace(cells=75, total_dwell=79)) == []
+
+
 def test_a_slow_camera_sees_the_same_walk_dwell_for_less() -> None:
     walker = region(40, 1.2)
     assert verdict(judge(10.0), walker) == []

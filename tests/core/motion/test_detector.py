@@ -114,6 +114,16 @@ def test_a_person_who_fills_the_picture_at_once_fires_within_a_second(
     assert any(sample.state is MotionState.LIGHT_CHANGE for sample in samples)
 
 
+def test_a_person_who_filled_the_picture_leaves_no_ghost(scene: Draw, with_figure: Draw, watch: Watch) -> None:
+    close = [
+        with_figure(scene(), 0.05 + 0.02 * math.sin(step), y=0.02 + 0.01 * (step % 3), width=0.9, height=0.9)
+        for step in range(60)
+    ]
+    samples = watch(detector(), [scene()] * EMPTY_FRAMES + close + [scene()] * 40)
+    assert fired(samples[:-40])
+    assert not any(sample.moving or sample.present for sample in samples[-15:])
+
+
 def test_a_lens_covered_at_once_and_then_still_does_not_fire(scene: Draw, watch: Watch) -> None:
     covered = np.full((240, 320), 12, np.uint8)
     assert not fired(watch(detector(), [scene()] * EMPTY_FRAMES + [covered] * 60))

@@ -22,8 +22,8 @@ from agent.core.timebase import BootNs, seconds
 from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
-ANSWERS_SHA256 = "8294a0601afa925c35fae6c16f810deacc680315e33542928c424be26a833229"
-GRIDS_SHA256 = "8d2987c5cdb64f75a73e50882c42fd8a89026f2f5b36deb9d254e542ddc3a1e1"
+ANSWERS_SHA256 = "1e8f46c7d5e18bc03f0f535ce60675234d18ec0a4475daa60103f083d21b4bc2"
+GRIDS_SHA256 = "118224024394db2a65b6989c921e3d16149fa77f58c82eaf9f6898347d8e1647"
 
 
 def frames() -> Iterator[Luma]:

@@ -75,3 +75,11 @@ def test_a_visitor_hides_the_structure_that_is_there(darker: float, scene: Draw,
 def test_a_visitor_before_a_bare_wall_is_not_light(with_figure: Draw) -> None:
     wall = np.full((240, 320), 120, np.uint8)
     assert not is_only_lit(steps(with_figure(wall, 0.4)), background(wall), (32, 18, 42, 48))
+
+
+def test_a_pool_of_light_on_bare_ground_has_no_edge() -> None:
+    ground = np.full((240, 320), 60.0)
+    x, y = np.meshgrid(np.linspace(-1, 1, 320), np.linspace(-1, 1, 240))
+    pool = 1 + 1.5 * np.exp(-((x / 0.4) ** 2 + (y / 0.4) ** 2))
+    assert is_only_lit(steps(ground * pool), background(ground), (36, 26, 44, 34))
+    assert not is_only_lit(steps(ground * pool), background(ground), (0, 0, 80, 60)), "it has no surroundings"

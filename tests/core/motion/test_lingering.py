@@ -25,14 +25,14 @@ def boxes(draw: Callable[[int, np.ndarray], None], looks: int = 30) -> list[Cell
     passes = PurePasses(grids, 60, 80)
     background = Background(grids, passes, 10.0, MotionSettings())
     lingering = LingeringVisitor(grids, passes, MotionSettings())
-    grids.threshold[:], grids.seen[:] = 8, 100
+    grids.quick_threshold[:], grids.quick_mean[:] = 6, 100
     found = []
     for number in range(looks):
         grids.frame[:] = 100
         if number >= 10:
             draw(number, grids.frame)
         found.append(lingering.look(background, 16 * number, 16, BootNs(seconds(1.6 * number))))
-        grids.seen[:] = grids.frame  # so slow that the background follows at once
+        grids.quick_mean[:] = grids.frame  # so slow that the background follows at once
     return found
 
 

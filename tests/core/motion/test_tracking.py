@@ -67,6 +67,15 @@ def test_a_large_thing_may_be_faster_than_its_reach() -> None:
     assert max(small) <= 2
 
 
+def test_a_large_thing_that_flickers_in_its_place_is_not_fast() -> None:
+    """For example the steps of an escalator, which a codec renews all at once."""
+    random = np.random.default_rng(1)
+    stairs = np.zeros((ROWS, COLUMNS), np.uint8)
+    stairs[2:18, 20:40] = 255
+    flickers = [np.where(random.random(stairs.shape) < 0.85, stairs, np.uint8(0)) for _ in range(6)]
+    assert max(advance(tracks(), flickers)) <= 4
+
+
 def test_swaying_over_the_same_ground_runs_dry() -> None:
     longest = advance(tracks(), [block(20 + [0, 1, 2, 3, 2, 1][step % 6]) for step in range(60)])
     assert max(longest) <= 5

@@ -52,8 +52,8 @@ SMOOTH, MEDIAN, COUNT_JUMPS, KEEP = 1, 2, 4, 8
 ILLUMINATION_CELLS = 11
 """Side of a square: its mean difference counts as a change of light instead of things."""
 
-SOLID_CELLS, FAR_REACHES, FAR_GAIN = 20, 3, 2
-"""If this many of 5×5 cells differ, a path reaches this many times as far on new ground, and gains this much more."""
+SOLID_CELLS, FAR_REACHES, FAR_GAIN = 18, 3, 2
+"""If this many of 5×5 cells are new ground, a path reaches this many times as far, and gains this much more there."""
 
 MOST_REGIONS = 4
 """Regions looked at per confirmation, longest path first: the work is bounded whatever the picture shows."""

@@ -31,7 +31,7 @@ enum {
     HALF = SIDE / 2,
     MOST_REGIONS = 4,
     REGION_NUMBERS = 10,
-    SOLID_CELLS = 20,
+    SOLID_CELLS = 18,
     FAR_REACHES = 3,
     FAR_GAIN = 2,
     BODY_NUMBERS = 5,
@@ -503,14 +503,14 @@ static void grow_older(uint16_t *restrict age, const cell *restrict differing, c
     }
 }
 
-/* How many cells of 5×5 are marked; outside the grid none is. */
+/* How many cells of 5×5 are 1, the others being 0; outside the grid none is. */
 static void count_around(const cell *mask, int rows, int columns, cell *restrict out) {
     cell wide[MAX_COLUMNS + 4] = {0}, *sums = wide + 2;
     for (int y = 0; y < rows; y++) {
         memset(sums, 0, (size_t)columns);
         for (int from = larger(0, y - 2); from <= smaller(rows - 1, y + 2); from++) {
             const cell *row = mask + from * columns;
-            for (int x = 0; x < columns; x++) sums[x] = (cell)(sums[x] + (row[x] & 1));
+            for (int x = 0; x < columns; x++) sums[x] = (cell)(sums[x] + row[x]);
         }
         cell *to = out + y * columns;
         for (int x = 0; x < columns; x++) to[x] = (cell)(sums[x - 2] + sums[x - 1] + sums[x] + sums[x + 1] + sums[x + 2]);
@@ -521,9 +521,10 @@ static void count_around(const cell *mask, int rows, int columns, cell *restrict
 static void reach_far(const grids *g, const cell *restrict fresh, int reach, cell *restrict wide) {
     int cells = g->rows * g->columns;
     cell *restrict reached = (cell *)(void *)g->scratch, *restrict far = reached + cells, any = 0;
-    count_around(g->differing, g->rows, g->columns, reached);
+    for (int i = 0; i < cells; i++) far[i] = (cell)(g->differing[i] & fresh[i]);
+    count_around(far, g->rows, g->columns, reached);
     for (int i = 0; i < cells; i++) {
-        reached[i] = (reached[i] >= SOLID_CELLS) & fresh[i] ? 255 : 0;
+        reached[i] = (reached[i] >= SOLID_CELLS) & far[i] ? 255 : 0;
         any |= reached[i];
     }
     if (!any) return;

@@ -82,9 +82,10 @@ class TrackPasses:
     def _far(self, reach_cells: int) -> Cells:
         """Where a large thing has reached new ground: the paths that come from far, with what they have gained."""
         grids = self._grids
-        around = cv2.boxFilter(grids.differing & 1, -1, (5, 5), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        new = grids.differing & self._fresh
+        around = cv2.boxFilter(new, -1, (5, 5), normalize=False, borderType=cv2.BORDER_CONSTANT)
         far = np.asarray(cv2.dilate(grids.path, self._reach(FAR_REACHES * reach_cells)), np.uint8)
-        reached = (np.asarray(around) >= SOLID_CELLS) & self._is_fresh & (far > 0)
+        reached = (np.asarray(around) >= SOLID_CELLS) & (new > 0) & (far > 0)
         return np.where(reached, np.minimum(far, 255 - FAR_GAIN) + np.uint8(FAR_GAIN), np.uint8(0))
 
     def _count(self, counts: Cells) -> None:
