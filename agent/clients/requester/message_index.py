@@ -70,6 +70,9 @@ class RequestRegister:
         """Removes the mark. Call it after the broker has the message."""
         self._index.write(lambda to: to.execute("UPDATE message SET unsent = 0 WHERE id = ?", (message_id,)))
 
+    def is_unsent(self, message_id: str) -> bool:
+        return bool(self._ids("SELECT id FROM message WHERE id = ? AND unsent = 1", message_id))
+
     def unsent(self) -> list[str]:
         """Returns ids of messages that the broker may not have, in any order."""
         return self._ids("SELECT id FROM message WHERE unsent = 1")

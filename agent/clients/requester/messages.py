@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -187,6 +188,7 @@ def make_bulletin(
         TopicSlots(requester.folder).take(SlotKind.BULLETINS, cell, bulletin.id, not_after_s)
     files.write(folder / _CELLS, "\n".join(cells).encode("ascii"))
     files.write(folder / "bulletin.dsse", data)
+    _list_again(requester, bulletin.id, lambda: requester.register.add_unsent(bulletin.id))
     return signed(requester, bulletin.id)
 
 
@@ -257,6 +259,7 @@ def _queue_message(
         mark.unlink(missing_ok=True)
     requester.register.add_unsent(request_id)
     files.write(path, requester.sign(payload_type, message))
+    _list_again(requester, request_id, lambda: requester.register.add_unsent(request_id))
     return signed(requester, request_id)
 
 
@@ -293,6 +296,13 @@ def _store(requester: Requester, request: FootageRequest, data: bytes, identity:
     except DoorwardError:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+    _list_again(requester, request.id, lambda: requester.register.add_request(request))
+
+
+def _list_again(requester: Requester, message_id: str, add: Callable[[], None]) -> None:
+    """Lists a message that is stored now, if another process has made the index again before the file was there."""
+    if not requester.register.is_unsent(message_id) and not mark_published(requester, message_id).exists():
+        add()
 
 
 def _numbered(request: FootageRequest, number: int) -> FootageRequest:

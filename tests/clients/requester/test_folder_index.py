@@ -17,6 +17,7 @@ from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.folder_index import FolderIndex
 from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.message_index import RequestRegister
 from agent.core.disclosure import reply_tag
 from agent.core.transfer import TransferState
 from agent.errors import StorageError
@@ -152,6 +153,32 @@ def _asking(folder: Path, cases: list[str], ruin: bool) -> None:
         ask(requester, case)
         if ruin:
             requester.index._rebuild("tried", requester.index._number)
+
+
+def test_a_message_that_is_stored_while_another_process_makes_the_index_again_is_listed(
+    requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(requester, "first")
+
+    def rebuilding(add: Callable[..., None]) -> Callable[..., None]:
+        """The index is made again after its row was written, and before the message is in the folder."""
+
+        def added(*values: object) -> None:
+            add(*values)
+            monkeypatch.undo()
+            requester.index._rebuild("tried", requester.index._number)
+
+        return added
+
+    monkeypatch.setattr(RequestRegister, "add_request", rebuilding(RequestRegister.add_request))
+    asked = ask(requester, "second")
+    assert asked in requester.request_ids()
+    assert asked in requester.register.unsent()
+    requester.register.sent(asked)
+    messages.mark_published(requester, asked).write_bytes(b"")
+    monkeypatch.setattr(RequestRegister, "add_unsent", rebuilding(RequestRegister.add_unsent))
+    messages.make_withdrawal(requester, asked, None)
+    assert asked in requester.register.unsent()
 
 
 def test_processes_that_ask_at_once_lose_no_request_even_while_one_rebuilds_the_index(requester: Requester) -> None:
