@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Meta
 from agent.config.reading import convert, read_text
 from agent.config.settings import CrossFieldError
 
-__all__ = ["ENVIRONMENT", "TEMPLATE", "DeskConfig", "Oidc", "load", "locate", "machine_zone"]
+__all__ = ["ENVIRONMENT", "TEMPLATE", "DeskConfig", "Oidc", "Storage", "load", "locate", "machine_zone"]
 
 ENVIRONMENT: Final = "DOORWARD_DESK_CONFIG"
 _PLACES: Final = (Path("desk.toml"), Path("/etc/doorward-desk/desk.toml"))
@@ -57,6 +58,25 @@ class Database(Section, frozen=True):
     name: str = "doorward_desk"
     user: str = "doorward_desk"
     password_file: Path | None = None
+
+
+class Storage(Section, frozen=True):
+    """`[storage]`: where the sealed parts of answers are: in the data folder, or in a bucket of an S3 store."""
+
+    kind: Literal["folder", "s3"] = "folder"
+    endpoint: str = ""
+    bucket: Annotated[str, Meta(pattern=r"^[a-z0-9.-]{0,63}\Z")] = ""
+    prefix: Annotated[str, Meta(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?\Z", max_length=100)] = ""
+    """Beginning of all keys, if other programs use the bucket, too."""
+    region: str = "us-east-1"
+    access_key: str = ""
+    secret_key_file: Path | None = None
+    authority: Path | None = None
+    """Certificates that are trusted besides the system's (PEM)."""
+    object_lock: bool = False
+    """A legal hold also locks the objects. The bucket must have object lock."""
+    capacity_gib: Annotated[int, Meta(ge=1, le=10_000_000)] = 1000
+    """Most bytes of one organisation's footage. A doorbell may use a share of the room that is left."""
 
 
 class SignIn(Section, frozen=True):
@@ -133,6 +153,7 @@ class DeskConfig(Section, frozen=True):
     """Name in the tz database; empty: the zone of this machine (`zone`)."""
     web: Web = Web()
     database: Database = Database()
+    storage: Storage = Storage()
     sign_in: SignIn = SignIn()
     oidc: tuple[Oidc, ...] = ()
     map: Map = Map()
@@ -186,6 +207,7 @@ def cross_field_errors(config: DeskConfig) -> Iterator[CrossFieldError]:
     if config.database.kind == "postgresql" and not config.database.host:
         remedy = "Write the name of the server, or the folder of its socket."
         yield CrossFieldError(("database", "host"), "PostgreSQL needs a host.", remedy)
+    yield from _storage_errors(config.storage)
     for index, provider in enumerate(config.oidc):
         if not provider.issuer.startswith("https://") and not provider.issuer.startswith("http://127.0.0.1:"):
             remedy = "Write the issuer as https://…"
@@ -194,3 +216,15 @@ def cross_field_errors(config: DeskConfig) -> Iterator[CrossFieldError]:
             remedy = 'Write the domains of its people, for example email_domains = ["rijnstad.example"].'
             problem = "with several providers, each one could sign in the people of the others."
             yield CrossFieldError(("oidc", index, "email_domains"), problem, remedy)
+
+
+def _storage_errors(storage: Storage) -> Iterator[CrossFieldError]:
+    if storage.kind == "folder":
+        return
+    for name in ("endpoint", "bucket", "access_key", "secret_key_file"):
+        if not getattr(storage, name):
+            yield CrossFieldError(("storage", name), f"an S3 store needs {name}.", "Ask the store's operator for it.")
+    address = urlsplit(storage.endpoint)
+    if storage.endpoint and address.scheme != "https" and address.hostname not in _LOOPBACK:
+        remedy = "Write the address as https://…"
+        yield CrossFieldError(("storage", "endpoint"), "an S3 store is reached by HTTPS only.", remedy)

@@ -11,6 +11,7 @@ from typing import Final
 
 import uvicorn
 
+from agent.errors import NetworkError
 from desk.api.hook_sender import HookSender
 from desk.cases.films import open_films
 from desk.certificates import made_certificate
@@ -21,6 +22,7 @@ from desk.people.one_time_links import make_first_admin_link
 from desk.people.organisations import requester_of
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
+from desk.storage.shared_parts import check_storage
 
 __all__ = ["run"]
 
@@ -30,6 +32,7 @@ _HEADER_BYTES: Final = 32 * 1024
 
 def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     """Serves until SIGTERM or Ctrl-C. Prints the address, and at the first start the link of the first admin."""
+    _check_storage(config, say)
     server = uvicorn.Server(_settings(config, say))
     address = config.address
     token = make_first_admin_link()
@@ -47,6 +50,15 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     finally:
         films.close()
         signal.signal(signal.SIGTERM, previous)
+
+
+def _check_storage(config: DeskConfig, say: Callable[[str], object]) -> None:
+    """Raises `ConfigurationError` for settings that can never work. A store that is away is only reported: pages work
+    without it, and the receiver tries again."""
+    try:
+        check_storage(config.storage)
+    except NetworkError as error:
+        say(str(error))
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

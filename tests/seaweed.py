@@ -14,10 +14,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 
-__all__ = ["ACCESS_KEY", "SECRET_KEY", "SeaweedServer", "seaweed_server"]
+__all__ = ["ACCESS_KEY", "SECRET_KEY", "SeaweedServer", "s3_client", "seaweed_server"]
 
 ACCESS_KEY, SECRET_KEY = "desk", "not-a-secret"
 _PATIENCE_S = 120.0
@@ -89,6 +91,22 @@ class SeaweedServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+@contextmanager
+def s3_client(server: SeaweedServer) -> Iterator[Any]:
+    """A client with the desk's key, beside the code under test."""
+    client: Any = boto3.client(
+        "s3",
+        endpoint_url=server.endpoint,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        region_name="us-east-1",
+    )
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 @contextmanager

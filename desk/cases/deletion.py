@@ -8,23 +8,22 @@ finds nothing and goes on. The receiver publishes the signed statement.
 from __future__ import annotations
 
 import datetime
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.disclosure_folder import delete_folder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import make_deletion
-from agent.errors import DoorwardError, StorageError
+from agent.errors import DoorwardError
 from desk.asking.models import Draft
 from desk.cases.deadlines import renew_deadline, request_clock, utc
 from desk.cases.films import forget_film
 from desk.cases.models import Answer, Case, FilmView, SignedRequest
+from desk.cases.object_locks import unlock
 from desk.cases.retention import DeleteAnswer, PublishDeletion, Step, plan
 from desk.custody.log import record
 from desk.export.private_folder import forget_answer
@@ -85,10 +84,11 @@ def delete_answer(
         if case.legal_hold or answer.state == "deleted":
             return False
         copies = _remove_copies(requester, answer.disclosure_id)
-        files = _remove(AnswerFolder(requester.folder, answer.disclosure_id).path)
+        if answer.locked:
+            unlock(organisation, answer)  # its hold has ended, and the clock has not come round yet
+        files = requester.answer(answer.disclosure_id).delete()
         FilmView.objects.filter(answer=answer).delete()
         answer.state, answer.deleted_at = "deleted", datetime.datetime.now(datetime.UTC)
-        requester.answers.deleted(answer.disclosure_id, round(answer.deleted_at.timestamp() * 1000))
         answer.save(update_fields=("state", "deleted_at"))
         renew_deadline(answer)
         record(
@@ -102,6 +102,8 @@ def delete_answer(
             files=files,
             copies=copies,
         )
+    # After the row: an index that lists the answer without files is put right at the next start.
+    requester.answers.deleted(answer.disclosure_id, round(answer.deleted_at.timestamp() * 1000))
     forget_film(answer.disclosure_id)
     return True
 
@@ -130,7 +132,7 @@ def _sign_deletion(organisation: Organisation, requester: Requester, asked: Sign
         # Files of an upload that never became an answer, for example one that a doorbell did not finish.
         for answer in requester.answers.to_request(asked.request_id):
             _remove_copies(requester, answer.disclosure)
-            _remove(AnswerFolder(requester.folder, answer.disclosure).path)
+            requester.answer(answer.disclosure).delete()
             requester.answers.deleted(answer.disclosure, now_s * 1000)
         if not sent.deleted:
             make_deletion(requester, asked.request_id, now_s)
@@ -143,19 +145,4 @@ def _sign_deletion(organisation: Organisation, requester: Requester, asked: Sign
 
 def _remove_copies(requester: Requester, disclosure: str) -> int:
     """Deletes opened copies of an answer, also those in an export that is being sent. Returns the number of files."""
-    return _remove(requester.folder / "opened" / disclosure) + forget_answer(disclosure)
-
-
-def _remove(path: Path) -> int:
-    """Deletes a folder and returns the number of its files. A missing folder has 0."""
-    if not path.is_dir():
-        return 0
-    count = sum(1 for each in path.rglob("*") if each.is_file())
-    try:
-        shutil.rmtree(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path} could not be deleted ({error.strerror or error}).",
-            remedy="Check its permissions. The desk tries again each minute.",
-        ) from error
-    return count
+    return delete_folder(requester.folder / "opened" / disclosure) + forget_answer(disclosure)

@@ -112,6 +112,8 @@ class Answer(models.Model):
     due_at = models.DateTimeField(null=True, blank=True, db_index=True)
     """Time at which the footage is deleted."""
     deleted_at = models.DateTimeField(null=True, blank=True)
+    locked = models.BooleanField(default=False)
+    """True if the store of sealed parts locks it, because its case is held."""
 
     class Meta:
         indexes = (models.Index(fields=("case", "state", "verdict"), name="answers_of_case"),)

@@ -10,21 +10,25 @@ from typing import Final
 from django.conf import settings
 from django.db.models import Q
 
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import is_id
 from agent.errors import StorageError
 from agent.platform import files
+from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
 from desk.custody.audit import Finding, FindingKind
 from desk.custody.models import Entry
-from desk.custody.sealed_files import check_folder, list_sealed_files
+from desk.custody.sealed_files import check_answer, list_sealed_files
 from desk.people.models import Organisation
 from desk.people.organisations import folder_of
+from desk.storage.shared_parts import shared_parts
 
-__all__ = ["DELETED", "FILES_SHA256", "audit_files", "sealed_files"]
+__all__ = ["DELETED", "FILES_SHA256", "audit_files", "sealed_files", "sealed_in"]
 
 DELETED: Final = frozenset({"answer.deleted", "tip.deleted"})
 FILES_SHA256: Final = "files_sha256"
 _OBJECT: Final = re.compile(r"(answer|tip) ([0-9a-f]+)")
 """Object of an entry about an answer or a tip, with its id."""
+_NOTES: Final = ("origin.json", "request.dsse")
 _LISTING_LIMIT_BYTES: Final = 128 << 20
 
 
@@ -34,7 +38,7 @@ def sealed_files(organisation: Organisation, disclosure: str) -> dict[str, objec
 
     It also stores the list beside the log, so that an audit can name a swapped file. Raises `StorageError`.
     """
-    listing = list_sealed_files(_folder(organisation, disclosure))
+    listing = list_sealed_files(sealed_in(_answer(organisation, disclosure)))
     path = _listing_path(organisation, disclosure)
     files.make_folder(path.parent)
     files.write(path, listing.text)
@@ -60,10 +64,10 @@ def audit_files(organisation: Organisation) -> Iterator[Finding]:
             present[disclosure] = (row.number, str(sha256))
     yield from _unnamed(organisation, present.keys() | deleted.keys())
     for disclosure, (number, sha256) in present.items():
-        known = _known(organisation, disclosure)
-        yield from check_folder(_folder(organisation, disclosure), names[disclosure], sha256, known, number)
+        known, sealed = _known(organisation, disclosure), sealed_in(_answer(organisation, disclosure))
+        yield from check_answer(sealed, names[disclosure], sha256, known, number)
     for disclosure, number in deleted.items():
-        if list_sealed_files(_folder(organisation, disclosure)).count:
+        if list_sealed_files(sealed_in(_answer(organisation, disclosure))).count:
             said = f"{names[disclosure]}: the log states that it is deleted, and sealed files of it are there."
             yield Finding(FindingKind.FILE_LEFT, said, number)
 
@@ -78,8 +82,18 @@ def _unnamed(organisation: Organisation, named: Set[str]) -> Iterator[Finding]:
             yield Finding(FindingKind.ROLLED_BACK, f"{said}put back, or the newest entries were removed.")
 
 
-def _folder(organisation: Organisation, disclosure: str) -> Path:
-    return folder_of(organisation) / "disclosures" / disclosure
+def sealed_in(answer: AnswerFolder) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Yields the files that never change once the answer is complete. The receipt may follow later."""
+    for number in sorted(answer.sealed()):
+        yield f"{number}.age", answer.pieces_of(number)
+    for name in _NOTES:
+        data = files.read_if_there(answer.path / name, REQUEST_ENVELOPE_LIMIT_BYTES)
+        if data is not None:
+            yield name, iter((data,))
+
+
+def _answer(organisation: Organisation, disclosure: str) -> AnswerFolder:
+    return AnswerFolder(folder_of(organisation), disclosure, shared_parts(organisation.requester_id))
 
 
 def _listing_path(organisation: Organisation, disclosure: str) -> Path:

@@ -7,21 +7,18 @@ number of files and their bytes. The listing itself is stored beside the log, so
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from agent.errors import StorageError
-from agent.platform import files
 from desk.custody.audit import Finding, FindingKind
 
-__all__ = ["Listing", "check_folder", "list_sealed_files"]
+__all__ = ["Listing", "SealedFiles", "check_answer", "list_sealed_files"]
 
-_SEALED: Final = re.compile(r"(?:(?:0|[1-9][0-9]{0,5})\.age|request\.dsse|origin\.json)")
-"""Files that never change once the answer is complete. The receipt may follow later."""
 _MOST_NAMED: Final = 10
+SealedFiles = Iterable[tuple[str, Iterator[bytes]]]
+"""Names and contents of files that never change once an answer is complete, in the order of the listing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +34,27 @@ class Listing:
         return hashlib.sha256(self.text).hexdigest()
 
 
-def list_sealed_files(folder: Path) -> Listing:
-    """Reads and hashes each sealed file in `folder`. Raises `StorageError`."""
+def list_sealed_files(sealed: SealedFiles) -> Listing:
+    """Reads and hashes each sealed file of an answer. Raises `StorageError` and `NetworkError`."""
     lines, size = [], 0
-    for path in _sealed_in(folder):
-        with files.storage_errors(path), path.open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
-            size += file.tell()
+    for name, pieces in sealed:
+        digest = hashlib.sha256()
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+        lines.append(f"{digest.hexdigest()}  {name}\n")
     return Listing("".join(lines).encode("ascii"), len(lines), size)
 
 
-def check_folder(folder: Path, what: str, sha256: str, known: bytes | None, number: int | None = None) -> list[Finding]:
-    """Returns the findings if the files in `folder` are not those of the listing with that hash.
+def check_answer(
+    sealed: SealedFiles, what: str, sha256: str, known: bytes | None, number: int | None = None
+) -> list[Finding]:
+    """Returns the findings if the files `sealed` are not those of the listing with that hash.
 
     `what`: name of the answer. `known`: the stored listing, if there is one. `number`: the entry that holds the hash.
     """
     try:
-        found = list_sealed_files(folder)
+        found = list_sealed_files(sealed)
     except StorageError as error:
         return [Finding(FindingKind.FILE_MISSING, f"{what}: {error.message}", number)]
     if found.sha256 == sha256:
@@ -85,10 +86,3 @@ def _named(names: list[str]) -> str:
 def _by_name(text: bytes) -> dict[str, str]:
     pairs = (line.split("  ", 1) for line in text.decode("ascii").splitlines())
     return {name: digest for digest, name in pairs}
-
-
-def _sealed_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    found = [each for each in folder.iterdir() if _SEALED.fullmatch(each.name)]
-    return sorted(found, key=lambda path: (not path.name[0].isdigit(), path.name.zfill(12)))

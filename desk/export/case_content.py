@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from agent.clients.requester.area_sketch import Sketch, sketch
 from agent.clients.requester.clips import DisclosedClip, DisclosedSegment
-from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.opened_disclosure import OpenedClip, OpenedDisclosure, open_disclosure
 from agent.clients.requester.verification import Verification
@@ -149,8 +148,7 @@ def sealed_bytes(case: Case, scope: Scope = None) -> int:
     requester = requester_of(case.organisation)
     total = 0
     for row in _rows(case, scope):
-        folder = AnswerFolder(requester.folder, row.disclosure_id)
-        total += sum(folder.part(number).stat().st_size for number in folder.sealed())
+        total += requester.answer(row.disclosure_id).parts_bytes()
     return total
 
 

@@ -23,6 +23,7 @@ from desk.people.models import Membership, Organisation, Person
 from desk.people.roles import Role
 from desk.sealed_keys import is_sealed, sealed_signer
 from desk.storage.shared_index import shared_index
+from desk.storage.shared_parts import shared_parts
 from desk.tokens import token_signer
 
 __all__ = [
@@ -44,12 +45,13 @@ def folder_of(organisation: Organisation) -> Path:
 
 def requester_of(organisation: Organisation) -> Requester:
     """Returns the organisation's requester. Raises `ConfigurationError` with the remedy."""
-    folder = folder_of(organisation)
+    folder, parts = folder_of(organisation), shared_parts(organisation.requester_id)
+    index = shared_index(organisation.requester_id, folder, parts)
     if is_sealed(folder):
-        return Requester.open(folder, sealed_signer(folder), shared_index(organisation.requester_id, folder))
+        return Requester.open(folder, sealed_signer(folder), index, parts)
     is_in_token = not (folder / "signing.key").exists() and settings.DESK.token is not None
     signer = _token_signer(organisation) if is_in_token else None
-    return Requester.open(folder, signer, shared_index(organisation.requester_id, folder))
+    return Requester.open(folder, signer, index, parts)
 
 
 def _token_signer(organisation: Organisation) -> Signer | None:

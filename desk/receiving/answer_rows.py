@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from django.db import transaction
+import structlog
+from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.verification import Verification, examine
+from agent.errors import NetworkError, StorageError
 from desk.asking.models import Draft
 from desk.cases.deadlines import renew_deadline, utc
 from desk.cases.models import Answer, Case, Clip, SignedRequest
@@ -35,6 +37,7 @@ _PROGRESS_STEP_S: Final = 1.0
 """The progress of one answer is written at most once in this many seconds."""
 _MOST_PROGRESS: Final = 256
 _FINAL: Final = ("complete", "deleted")
+_log = structlog.get_logger(__name__)
 
 
 class AnswerRecorder:
@@ -47,10 +50,38 @@ class AnswerRecorder:
         """When the progress of an answer was last written, by disclosure."""
 
     def record(self, event: ReceiverEvent) -> None:
-        """Writes one report. Raises `DatabaseError`; then the receiver starts again and `reconcile` writes it."""
+        """Writes one report. An answer whose report cannot be written is quarantined, so that it stops no other.
+
+        Raises `DatabaseError` and `NetworkError` if the database or the store of parts is away, and `StorageError` if
+        the disk fails. Then the receiver starts again and `reconcile` writes the report.
+        """
         handler = self._handlers().get(event.kind)
-        if handler is not None:
+        if handler is None:
+            return
+        try:
             handler(event)
+        except (NetworkError, StorageError):
+            raise
+        except Exception as error:
+            if _is_of_the_database(error):
+                raise
+            _log.exception("report not written", kind=event.kind.value, disclosure=event.disclosure)
+            self._set_aside(event, error)
+
+    def _set_aside(self, event: ReceiverEvent, error: Exception) -> None:
+        """Quarantines an answer that the desk cannot describe. Its files stay. Other reports become a notice."""
+        reason = f"The desk could not describe it ({type(error).__name__}). Its sealed files are kept."
+        if event.kind in (ReceiverEventKind.BEGUN, ReceiverEventKind.COMPLETE, ReceiverEventKind.REFUSED):
+            try:
+                self.quarantine(event, reason)
+            except Exception as again:
+                if _is_of_the_database(again):
+                    raise
+                _log.exception("quarantine not written", disclosure=event.disclosure)
+            else:
+                return
+        about = event.disclosure or event.request
+        add_notice(self._organisation, "damaged", about, reason, device=event.device)
 
     def _handlers(self) -> dict[ReceiverEventKind, Callable[[ReceiverEvent], None]]:
         return {
@@ -94,6 +125,7 @@ class AnswerRecorder:
             self.quarantine(event, failed.said if failed else "It does not verify any more.")
             return
         content = content_of(verification)
+        files = sealed_files(self._organisation, event.disclosure)  # before the transaction: it may take a while
         with transaction.atomic():
             answer = self._answer(event)
             if answer.state in _FINAL:
@@ -104,7 +136,6 @@ class AnswerRecorder:
             answer.save()
             Clip.objects.bulk_create(_clip_row(answer, number, content) for number in range(len(content.clips)))
             renew_deadline(answer)
-            files = sealed_files(self._organisation, answer.disclosure_id)
             self._log("answer.received", answer, grade=answer.grade, device=answer.device, **files)
 
     def quarantine(self, event: ReceiverEvent, reason: str) -> None:
@@ -217,6 +248,11 @@ class AnswerRecorder:
             request=answer.request_id,
             **detail,
         )
+
+
+def _is_of_the_database(error: Exception) -> bool:
+    """Returns True if the database is away or full. A value that it does not take is the answer's fault."""
+    return isinstance(error, DatabaseError) and not isinstance(error, DataError | IntegrityError)
 
 
 def _fill(answer: Answer, content: AnswerContent) -> None:

@@ -31,6 +31,9 @@ class Receiver(models.Model):
     """Reason of the state, with the remedy."""
     seen_at = models.DateTimeField(null=True, blank=True)
     """Last sign of life of its thread."""
+    index_made = models.CharField(max_length=32, blank=True)
+    index_change = models.BigIntegerField(default=0)
+    """The place in the index of answers up to which the rows say the same (`reconcile`)."""
 
     def __str__(self) -> str:
         return f"{self.organisation}: {self.state}"

@@ -23,11 +23,12 @@ from agent.errors import DoorwardError
 from agent.mqtt import MqttBus
 from agent.ports import Bus, Clock
 from desk.cases.deletion import run_due
+from desk.cases.object_locks import lock_what_is_held
 from desk.people.models import Organisation
 from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.models import Receiver
 from desk.receiving.notices import add_notice
-from desk.receiving.reconcile import reconcile
+from desk.receiving.reconcile import keep_position, reconcile
 from desk.sealed_keys import require_unlocked
 from desk.tips.tip_retention import tips_due
 
@@ -82,7 +83,7 @@ class ReceiverThread:
                 began_s = time.monotonic()
                 try:
                     self._receive()
-                except (DoorwardError, DatabaseError, OSError) as error:
+                except Exception as error:  # noqa: BLE001 (a bug must not end the thread silently)
                     self._failed(error)
                 faults = 0 if time.monotonic() - began_s > _RESTART_S[-1] else faults + 1
                 self._stop.wait(_RESTART_S[min(faults, len(_RESTART_S)) - 1] if faults else 0)
@@ -124,6 +125,7 @@ class ReceiverThread:
             if now_s - retention_s >= _RETENTION_EVERY_S:
                 retention_s = now_s
                 self._retain(requester)
+                keep_position(self._organisation, requester)
 
     def _retain(self, requester: Requester) -> None:
         """Runs the retention clock. A file that cannot be deleted must not keep answers from arriving."""
@@ -132,7 +134,7 @@ class ReceiverThread:
         if (requester.profile.retention_days, requester.profile.language) != promised:
             requester.change_defaults(*promised)  # receipts of tips state these days
         now_s = int(timezone.now().timestamp())
-        for clock in (run_due, tips_due):
+        for clock in (_locks, run_due, tips_due):
             try:
                 clock(self._organisation, requester, now_s)
             except DoorwardError as error:
@@ -158,7 +160,10 @@ class ReceiverThread:
                 recorder.record(event)
 
     def _failed(self, error: Exception) -> None:
-        _log.warning("receiver failed", organisation=self._organisation.requester_id, error=str(error))
+        expected = isinstance(error, DoorwardError | DatabaseError | OSError)
+        _log.warning(
+            "receiver failed", organisation=self._organisation.requester_id, error=str(error), exc_info=not expected
+        )
         with contextlib.suppress(DatabaseError):
             self._say("failed", str(error))
             add_notice(self._organisation, "error", "", str(error))
@@ -171,3 +176,7 @@ class ReceiverThread:
             row.state, row.since = state, now
         row.detail, row.seen_at = detail, now
         row.save()
+
+
+def _locks(organisation: Organisation, _requester: Requester, _now_s: int) -> None:
+    lock_what_is_held(organisation)

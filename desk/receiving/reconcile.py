@@ -1,7 +1,9 @@
 """Compares the requester's folder with the rows at the start of a receiver, and writes what a kill left unwritten.
 
-The folder decides. A complete answer without a row was acknowledged just before the kill, so it is verified and written
-now. A row without its folder is reported: its files were removed by something other than the retention clock.
+The folder decides, and its index lists what has changed since the receiver last was in line with it (`Receiver`), so a
+start costs the same with ten answers or a hundred thousand. A complete answer without a row was acknowledged just
+before the kill, so it is verified and written now. A row without its folder is reported: its files were removed by
+something other than the retention clock.
 """
 
 from __future__ import annotations
@@ -9,77 +11,123 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
+from agent.clients.requester.answer_index import AnswerState, IndexPosition, ReceivedAnswer
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.incoming_tips import is_tip
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
-from agent.clients.requester.verification import examine
-from agent.core.transfer import TransferState
 from agent.errors import DoorwardError
+from agent.platform import files
+from agent.wire.topics import ANONYMOUS
 from desk.cases.models import Answer, SignedRequest
 from desk.custody.log import record
 from desk.people.models import Organisation
 from desk.receiving.answer_rows import ACTOR, AnswerRecorder
+from desk.receiving.models import Receiver
 from desk.receiving.notices import add_notice
 from desk.tips.inbox import note_arrival
 
-__all__ = ["reconcile"]
+__all__ = ["keep_position", "reconcile"]
+
+_PAGE = 1000
 
 
 def reconcile(organisation: Organisation, requester: Requester, recorder: AnswerRecorder) -> None:
     """Brings the rows of an organisation up to its folder. Run it before the receiver connects."""
     _find_requests(organisation, requester, recorder)
-    rows = dict(Answer.objects.filter(case__organisation=organisation).values_list("disclosure_id", "state"))
-    found = set()
-    for folder in answer_folders(requester.folder):
-        found.add(folder.disclosure)
-        state = rows.get(folder.disclosure, "")
-        if state in ("complete", "quarantined"):
-            continue
-        try:
-            if not is_tip(folder):
-                _compare(folder, requester, recorder, state)
-            elif folder.state is TransferState.COMPLETE:
-                note_arrival(organisation, folder.disclosure)
-        except DoorwardError as error:
-            add_notice(organisation, "damaged", folder.disclosure, str(error))
-    for disclosure, state in rows.items():
-        if state != "deleted" and disclosure not in found:
-            _report_missing(organisation, disclosure, state)
+    for disclosure in requester.answers.reconcile():
+        _report_unreadable(organisation, requester, disclosure)
+    position, known = requester.answers.position(), _known_position(organisation)
+    change = known.change if known.made == position.made else 0
+    if known.made != position.made:
+        _find_missing(organisation, requester)
+    while page := requester.answers.changed_since(change, _PAGE):
+        names = [answer.disclosure for answer in page]
+        rows = dict(Answer.objects.filter(disclosure_id__in=names).values_list("disclosure_id", "state"))
+        for answer in page:
+            _compare(answer, organisation, requester, recorder, rows.get(answer.disclosure, ""))
+        change = page[-1].change
+        _keep(organisation, IndexPosition(position.made, change))
+
+
+def keep_position(organisation: Organisation, requester: Requester) -> None:
+    """Notes that the rows say what the index says. Call it when no report is being written."""
+    _keep(organisation, requester.answers.position())
+
+
+def _keep(organisation: Organisation, position: IndexPosition) -> None:
+    Receiver.objects.update_or_create(
+        organisation=organisation, defaults={"index_made": position.made, "index_change": position.change}
+    )
+
+
+def _known_position(organisation: Organisation) -> IndexPosition:
+    row = Receiver.objects.filter(organisation=organisation).first()
+    return IndexPosition(row.index_made, row.index_change) if row else IndexPosition()
 
 
 def _find_requests(organisation: Organisation, requester: Requester, recorder: AnswerRecorder) -> None:
     known = set(SignedRequest.objects.filter(case__organisation=organisation).values_list("request_id", flat=True))
-    for request_id in requester.request_ids():
-        if request_id not in known:
+    for request_id in requester.register.beginning_with(""):
+        if request_id not in known and files.is_folder(requester.folder / "requests" / request_id):
             try:
                 recorder.signed_request(request_id)
             except DoorwardError as error:
                 add_notice(organisation, "damaged", request_id, str(error))
 
 
-def _compare(folder: AnswerFolder, requester: Requester, recorder: AnswerRecorder, state: str) -> None:
-    envelope, origin = folder.request(), folder.origin()
-    if state == "deleted":
-        folder.remove()  # the kill came while it was deleted
+def _find_missing(organisation: Organisation, requester: Requester) -> None:
+    """Reports rows that an index made again does not list: it forgot what was deleted before."""
+    rows = Answer.objects.filter(case__organisation=organisation).exclude(state="deleted")
+    for disclosure in rows.values_list("disclosure_id", flat=True).iterator():
+        if requester.answers.get(disclosure) is None:
+            _report_missing(organisation, disclosure)
+
+
+def _compare(
+    answer: ReceivedAnswer, organisation: Organisation, requester: Requester, recorder: AnswerRecorder, state: str
+) -> None:
+    if answer.state is AnswerState.DELETED:
+        if state not in ("", "deleted"):
+            _report_missing(organisation, answer.disclosure)
+    elif state == "deleted":
+        requester.answer(answer.disclosure).delete()  # the kill came while it was deleted
+        requester.answers.deleted(answer.disclosure, 0)
+    elif state in ("complete", "quarantined"):
         return
-    if envelope is None or origin is None:
-        return  # part 0 is not open yet: nothing was acknowledged for a case
-    request = requester.sent_request_in(envelope).request.id
-    held_bytes = sum(folder.part(number).stat().st_size for number in folder.sealed())
-    event = ReceiverEvent(
-        ReceiverEventKind.BEGUN, folder.disclosure, request, held_bytes=held_bytes, device=origin.device
+    elif answer.device == ANONYMOUS:
+        if answer.state is AnswerState.COMPLETE:
+            note_arrival(organisation, answer.disclosure)
+    elif answer.request and not (state and answer.state is AnswerState.RECEIVING):
+        # Without a request, part 0 is not open yet: nothing was acknowledged for a case.
+        recorder.record(_event(answer, requester))
+
+
+def _event(answer: ReceivedAnswer, requester: Requester) -> ReceiverEvent:
+    """Returns the report that a kill may have left unwritten."""
+    kinds = {
+        AnswerState.RECEIVING: ReceiverEventKind.BEGUN,
+        AnswerState.COMPLETE: ReceiverEventKind.COMPLETE,
+        AnswerState.QUARANTINED: ReceiverEventKind.REFUSED,
+    }
+    return ReceiverEvent(
+        kinds[answer.state],
+        answer.disclosure,
+        answer.request,
+        held_bytes=requester.answer(answer.disclosure).parts_bytes(),
+        detail=answer.reason,
+        device=answer.device,
     )
-    outcome = folder.outcome()
-    if outcome is None:
-        recorder.record(event)
-    elif folder.state is TransferState.COMPLETE:
-        recorder.complete(event, examine(requester, folder.disclosure))
-    else:
-        recorder.quarantine(event, outcome.reason)
 
 
-def _report_missing(organisation: Organisation, disclosure: str, state: str) -> None:
+def _report_unreadable(organisation: Organisation, requester: Requester, disclosure: str) -> None:
+    folder = requester.answer(disclosure)
+    try:
+        folder.origin()
+        folder.outcome()
+    except DoorwardError as error:
+        add_notice(organisation, "damaged", disclosure, str(error))
+
+
+def _report_missing(organisation: Organisation, disclosure: str) -> None:
     """Reports an answer without its folder. One that is due lost it to a deletion that a kill interrupted."""
     with transaction.atomic():
         answer = Answer.objects.select_for_update().select_related("case").get(disclosure_id=disclosure)
@@ -88,7 +136,7 @@ def _report_missing(organisation: Organisation, disclosure: str, state: str) -> 
         reason = "Its files are missing on the disk."
         if answer.reason == reason:
             return
-        answer.state, answer.reason = "quarantined" if state == "complete" else "stopped", reason
+        answer.state, answer.reason = "quarantined" if answer.state == "complete" else "stopped", reason
         answer.save(update_fields=("state", "reason"))
         add_notice(organisation, "missing", disclosure, reason)
         record(organisation, ACTOR, "answer.missing", f"answer {disclosure}", case=answer.case.number)

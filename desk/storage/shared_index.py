@@ -13,7 +13,8 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 from agent.clients.requester.folder_index import RequesterIndex
-from agent.clients.requester.identity import INDEXED_TABLES
+from agent.clients.requester.identity import indexed_tables
+from agent.clients.requester.sealed_parts import FolderParts, SealedParts
 from desk.storage.postgres_index import PostgresIndex
 
 __all__ = ["shared_index"]
@@ -23,7 +24,7 @@ _OPEN: Final[dict[tuple[str, str], PostgresIndex]] = {}
 """One connection for each requester and process: an index serves one thread at a time."""
 
 
-def shared_index(requester_id: str, folder: Path) -> RequesterIndex | None:
+def shared_index(requester_id: str, folder: Path, parts: SealedParts | None = None) -> RequesterIndex | None:
     """Returns the index in PostgreSQL, or None if the desk's database is SQLite. Connects when it is first used."""
     database = settings.DATABASES["default"]
     if database["ENGINE"] != "django.db.backends.postgresql":
@@ -39,5 +40,6 @@ def shared_index(requester_id: str, folder: Path) -> RequesterIndex | None:
     schema = "requester_" + requester_id.replace("-", "_")
     with _GUARD:
         if (address, schema) not in _OPEN:
-            _OPEN[address, schema] = PostgresIndex(address, schema, folder, INDEXED_TABLES)
+            tables = indexed_tables(parts if parts is not None else FolderParts(folder / "disclosures"))
+            _OPEN[address, schema] = PostgresIndex(address, schema, folder, tables)
         return _OPEN[address, schema]

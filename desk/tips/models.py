@@ -32,6 +32,8 @@ class Tip(models.Model):
     due_at = models.DateTimeField(null=True, blank=True, db_index=True)
     """Time at which it is deleted."""
     deleted_at = models.DateTimeField(null=True, blank=True)
+    locked = models.BooleanField(default=False)
+    """True if the store of sealed parts locks it, because it is held."""
     legal_hold = models.BooleanField(default=False)
     hold_reason = models.TextField(blank=True)
     hold_at = models.DateTimeField(null=True, blank=True)

@@ -6,18 +6,15 @@ case and the tip. A repeated deletion finds nothing and goes on.
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 from django.db import transaction
 from django.utils import timezone
 
-from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
-from agent.errors import DoorwardError, StorageError
+from agent.errors import DoorwardError
 from desk.cases.deadlines import utc
 from desk.cases.deletion import RETENTION
 from desk.cases.models import Case
+from desk.cases.object_locks import unlock
 from desk.cases.retention import AnswerClock, Countdown, countdown, latest_choice_s
 from desk.custody import log
 from desk.people.models import Organisation, Person
@@ -67,7 +64,9 @@ def delete_tip(
             tip.case = Case.objects.select_for_update().get(pk=tip.case_id)
         if tip.held or tip.deleted_at is not None:
             return False
-        count = _remove(AnswerFolder(requester.folder, tip.disclosure_id).path)
+        if tip.locked:
+            unlock(organisation, tip)  # its hold has ended, and the clock has not come round yet
+        count = requester.answer(tip.disclosure_id).delete()
         tip.deleted_at = timezone.now()
         tip.save(update_fields=("deleted_at",))
         requester.answers.deleted(tip.disclosure_id, round(tip.deleted_at.timestamp() * 1000))
@@ -105,17 +104,3 @@ def end_hold(tip: Tip, person: Person, reason: str) -> bool:
         held.save(update_fields=("legal_hold",))
         log.record(held.organisation, person, "tip.hold-ended", f"tip {held.disclosure_id}", reason=reason)
     return True
-
-
-def _remove(path: Path) -> int:
-    if not path.is_dir():
-        return 0
-    count = sum(1 for each in path.rglob("*") if each.is_file())
-    try:
-        shutil.rmtree(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path} could not be deleted ({error.strerror or error}).",
-            remedy="Check its permissions. The desk tries again each minute.",
-        ) from error
-    return count

@@ -9,20 +9,29 @@ are real, so threads and servers see them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "desk.settings"
 os.environ.pop("DOORWARD_DESK_CONFIG", None)
+GROWN = os.environ.get("DOORWARD_TEST_DESK") == "grown"
+"""True: on a real PostgreSQL and a real S3 store (`grown`). Otherwise on SQLite and a folder."""
 
-import django
-
-django.setup(set_prefix=False)
+with tempfile.NamedTemporaryFile("w", suffix=".toml") as chosen:
+    if GROWN:  # the server's address follows once it runs
+        chosen.write('[database]\nkind = "postgresql"\nhost = "later"\n')
+        chosen.flush()
+        os.environ["DOORWARD_DESK_CONFIG"] = chosen.name
+    django.setup(set_prefix=False)
+    os.environ.pop("DOORWARD_DESK_CONFIG", None)
 
 from django.core.cache import cache  # noqa: E402
 from django.core.management import call_command  # noqa: E402
@@ -32,6 +41,7 @@ from django.test.utils import setup_test_environment  # noqa: E402
 from django.utils import translation  # noqa: E402
 
 from tests.desk.agencies import Agency, make_agency  # noqa: E402
+from tests.desk.grown import GrownStores, grown_stores, using  # noqa: E402
 
 setup_test_environment()
 
@@ -40,6 +50,12 @@ def use_database(path: Path) -> None:
     """Lets this process and its threads use that SQLite file."""
     connections.close_all()
     connections.settings["default"]["NAME"] = path
+
+
+@pytest.fixture(scope="session")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrownStores]:
+    with grown_stores(tmp_path_factory.mktemp("grown")) as stores:
+        yield stores
 
 
 @pytest.fixture(scope="session")
@@ -53,19 +69,32 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def stores_of(request: pytest.FixtureRequest, folder: Path) -> Iterator[None]:
+    """Inside it the settings name an empty database, and the place of sealed parts."""
+    if GROWN:
+        with using(request.getfixturevalue("grown")):
+            yield
+        return
+    shutil.copyfile(request.getfixturevalue("migrated"), folder / "desk.sqlite3")
+    use_database(folder / "desk.sqlite3")
+    yield
+    connections.close_all()
+
+
 @pytest.fixture
-def data(migrated: Path, tmp_path: Path) -> Iterator[Path]:
+def data(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """The data folder of an empty desk."""
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
-    shutil.copyfile(migrated, folder / "desk.sqlite3")
-    use_database(folder / "desk.sqlite3")
-    cache.clear()
     translation.deactivate()  # a request of an earlier test leaves its language in this thread
     fast: dict[str, Any] = {"PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"]}
-    with override_settings(DATA=folder, ORGANISATIONS=folder / "organisations", SECRET_KEY="k" * 50, **fast):
+    with (
+        override_settings(DATA=folder, ORGANISATIONS=folder / "organisations", SECRET_KEY="k" * 50, **fast),
+        stores_of(request, folder),
+    ):
+        cache.clear()
         yield folder
-    connections.close_all()
 
 
 @pytest.fixture

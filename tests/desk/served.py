@@ -22,6 +22,7 @@ from django.test import Client
 
 from desk.people.models import Person
 from tests.browser.browser import Browser
+from tests.desk.grown import configured
 
 ROOT = Path(__file__).resolve().parents[2]
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
@@ -66,7 +67,7 @@ def served_desk(data: Path, more: str = "") -> Iterator[ServedDesk]:
         port = probe.getsockname()[1]
     (data / "secret.key").write_text(settings.SECRET_KEY)
     configuration = data.parent / "desk.toml"
-    configuration.write_text(f'data = "{data.name}"\n{more}\n[web]\nport = {port}\n')
+    configuration.write_text(f'data = "{data.name}"\n{configured()}{more}\n[web]\nport = {port}\n')
     environment = os.environ | {"PYTHONPATH": str(ROOT), "DOORWARD_DESK_CONFIG": str(configuration)}
     with (data.parent / "served.log").open("ab") as log:
         process = subprocess.Popen(

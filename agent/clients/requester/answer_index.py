@@ -1,8 +1,8 @@
 """Index of answers: state, size and times of each disclosure, at a cost independent of their number.
 
 A program that shows answers reads it instead of the folder. Each change of an answer gets the next number, so a program
-that was away asks for the changes after the last one it knows (`changed_since`). For example, a desk keeps that number
-in its database and follows up at start.
+that was away asks for the changes after the last one it knows (`changed_since`). For example, a desk keeps that
+`IndexPosition` in its database and follows up at start.
 
 A deleted answer stays listed as such. Folders that a person has moved away or put back are noticed by `reconcile`.
 """
@@ -10,6 +10,7 @@ A deleted answer stays listed as such. Folders that a person has moved away or p
 from __future__ import annotations
 
 import enum
+import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from typing import Any, Final
 from agent.clients.requester.checks import Grade
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.folder_index import IndexConnection, IndexedTable, RequesterIndex, is_id
+from agent.clients.requester.sealed_parts import SealedParts
 from agent.core.transfer import TransferState
 from agent.errors import FormatError, StorageError
 from agent.platform import files
@@ -25,7 +27,15 @@ from agent.wire import envelope, strictjson
 from agent.wire.messages import FootageRequest
 from agent.wire.topics import ANONYMOUS
 
-__all__ = ["ANSWER_TABLE", "AnswerIndex", "AnswerState", "HeldDisclosure", "QuotaUsage", "ReceivedAnswer"]
+__all__ = [
+    "AnswerIndex",
+    "AnswerState",
+    "HeldDisclosure",
+    "IndexPosition",
+    "QuotaUsage",
+    "ReceivedAnswer",
+    "answer_table",
+]
 
 _SCHEMA: Final = """
 CREATE TABLE answer (
@@ -43,8 +53,8 @@ CREATE INDEX answer_to_request ON answer (request, disclosure);
 CREATE INDEX answer_receiving ON answer (disclosure) WHERE state = 'receiving';
 CREATE UNIQUE INDEX answer_change ON answer (change);
 CREATE TABLE total (one INTEGER PRIMARY KEY CHECK (one = 1), answers INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
-  change INTEGER NOT NULL) STRICT;
-INSERT INTO total VALUES (1, 0, 0, 0)
+  change INTEGER NOT NULL, made TEXT NOT NULL) STRICT;
+INSERT INTO total VALUES (1, 0, 0, 0, '')
 """
 _COLUMNS: Final = (
     "disclosure, device, request, state, reason, size_bytes, parts, live, begun_ms, ended_ms, grade, from_ms, to_ms, "
@@ -111,12 +121,24 @@ class QuotaUsage:
     parts: int = 0
 
 
-class AnswerIndex:
-    """The answers in a requester's `folder`. All methods raise `StorageError` if the disk fails."""
+@dataclass(frozen=True, slots=True)
+class IndexPosition:
+    """A place in the changes of one index. `made`: its name, new each time that it is made again from the folder."""
 
-    def __init__(self, index: RequesterIndex, folder: Path) -> None:
+    made: str = ""
+    change: int = 0
+
+
+class AnswerIndex:
+    """The answers in a requester's `folder`, with their parts in `parts`.
+
+    All methods raise `StorageError` if the disk fails, and the errors of the index and of the parts.
+    """
+
+    def __init__(self, index: RequesterIndex, folder: Path, parts: SealedParts) -> None:
         self._index = index
         self._folder = folder
+        self._parts = parts
 
     # One answer
 
@@ -136,7 +158,9 @@ class AnswerIndex:
 
     def ended(self, disclosure: str) -> None:
         """Stores the end of its arrival, from the files of the answer. From now on the stored size counts."""
-        self._index.write(lambda to: _store(to, _on_disk(AnswerFolder(self._folder, disclosure)), disclosure))
+        # The files are read inside the transaction, so that a deletion comes before or after both.
+        answer = AnswerFolder(self._folder, disclosure, self._parts)
+        self._index.write(lambda to: _store(to, _on_disk(answer), disclosure))
 
     def remove(self, disclosure: str) -> None:
         """Forgets an answer after its time."""
@@ -189,6 +213,11 @@ class AnswerIndex:
         """
         return self._select("WHERE change > ? ORDER BY change LIMIT ?", change, limit)
 
+    def position(self) -> IndexPosition:
+        """Returns the place after the last change."""
+        row = self._index.read(lambda of: of.execute("SELECT made, change FROM total").fetchone())
+        return IndexPosition(row[0], row[1])
+
     # Room
 
     def live(self, device: str, request: str) -> tuple[str, ...]:
@@ -213,25 +242,27 @@ class AnswerIndex:
     def __len__(self) -> int:
         return self.total().disclosures
 
-    def reconcile(self, device: str | None = None) -> None:
+    def reconcile(self, device: str | None = None) -> frozenset[str]:
         """Compares the list with the folder: people may move answers away or put them back.
 
         With `device`, only looks if that doorbell's answers are still there. Otherwise reads all names, and the files
-        of answers that are new. An arriving answer keeps its announced size.
+        of answers that are new. An arriving answer keeps its announced size. A missing one is listed as deleted.
+        Returns the folders that cannot be listed, because their notes are damaged or missing.
         """
         if device is not None:
             for each in self._select("WHERE device = ? AND state <> 'deleted'", device):
                 if AnswerFolder(self._folder, each.disclosure).origin() is None:
-                    self.remove(each.disclosure)
-            return
+                    self.deleted(each.disclosure, 0)
+            return frozenset()
         listed = self._index.read(
             lambda of: {row[0] for row in of.execute("SELECT disclosure FROM answer WHERE state <> 'deleted'")}
         )
         there = _names(self._folder / "disclosures")
         for gone in listed - there:
-            self.remove(gone)
+            self.deleted(gone, 0)
         for new in there - listed:
             self.ended(new)
+        return frozenset(new for new in there - listed if self.get(new) is None)
 
     def _select(self, clause: str, *values: object) -> list[ReceivedAnswer]:
         query = f"SELECT {_COLUMNS} FROM answer {clause}"  # noqa: S608 (constants)
@@ -324,8 +355,7 @@ def _on_disk(answer: AnswerFolder) -> ReceivedAnswer | None:
         if origin is None:
             return None
         request = "" if data is None else _request_id(data)
-        with files.storage_errors(answer.path):
-            size_bytes = sum(path.stat().st_size for path in answer.path.iterdir() if files.is_file(path))
+        size_bytes = answer.size_bytes()
     except StorageError:
         return None  # the damage is reported to the reader of the disclosure
     known = ReceivedAnswer(
@@ -358,11 +388,14 @@ def _request_id(data: bytes) -> str:
         return ""
 
 
-def _fill(folder: Path, connection: IndexConnection) -> None:
-    for name in sorted(_names(folder / "disclosures")):
-        found = _on_disk(AnswerFolder(folder, name))
-        if found is not None:
-            _store(connection, found)
+def answer_table(parts: SealedParts) -> IndexedTable:
+    """Returns the table of answers with these parts."""
 
+    def fill(folder: Path, connection: IndexConnection) -> None:
+        connection.execute("UPDATE total SET made = ?", (secrets.token_hex(8),))
+        for name in sorted(_names(folder / "disclosures")):
+            found = _on_disk(AnswerFolder(folder, name, parts))
+            if found is not None:
+                _store(connection, found)
 
-ANSWER_TABLE: Final[IndexedTable] = (_SCHEMA, _fill)
+    return _SCHEMA, fill

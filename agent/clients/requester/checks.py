@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +15,7 @@ from agent.core.disclosure import DisclosedItem, VerifiedDisclosure
 from agent.core.vault.records import SegmentRecord
 from agent.core.vault.segment import Context
 from agent.core.vault.spans import TimeSpan
+from agent.errors import DoorwardError, InternalError
 from agent.wire.disclosures import ContactCard, PartKind, Receipt
 from agent.wire.messages import FootageRequest
 
@@ -29,12 +31,39 @@ __all__ = [
     "Verification",
     "VerifiedItem",
     "ranges_of",
+    "unexpected_errors",
 ]
 
 MOST_PART_BYTES: Final = 256 << 20
 """Largest part in bytes. One part is held in memory while it is checked. A segment is seconds of video."""
 MOST_UNOPENED_RANGES: Final = 64
 """Most ranges that a receipt has room for (PROTOCOL.md, "receipt")."""
+
+
+@contextmanager
+def unexpected_errors() -> Iterator[None]:
+    """Turns an error that no check foresees into an `InternalError`: it quarantines its answer and stops no other.
+
+    An `OSError` passes, because it is a fault of this machine.
+    """
+    try:
+        yield
+    except (DoorwardError, OSError):
+        raise
+    except Exception as error:
+        raise InternalError(
+            f"The check ended with an unexpected error ({_place_of(error)}).",
+            remedy="Keep the sealed files, and report the error.",
+        ) from error
+
+
+def _place_of(error: Exception) -> str:
+    """Returns the kind of an error and the function that raised it."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    where = f" in {at.tb_frame.f_code.co_name}, line {at.tb_lineno}" if at is not None else ""
+    return f"{type(error).__name__}{where}"
 
 
 def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:

@@ -6,15 +6,12 @@ and a running `receive` can begin no other; then the files; then the statement i
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
-from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.disclosure_folder import delete_folder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import SignedMessage, make_deletion
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
-from agent.errors import StorageError
 
 __all__ = ["delete_answers"]
 
@@ -34,8 +31,8 @@ def delete_answers(
     asked = requester.sent_request(request_id)
     asked.delete_reply_identity()
     for answer in requester.answers.to_request(request_id):
-        _remove(requester.folder / "opened" / answer.disclosure)
-        _remove(AnswerFolder(requester.folder, answer.disclosure).path)
+        delete_folder(requester.folder / "opened" / answer.disclosure)
+        requester.answer(answer.disclosure).delete()
         requester.answers.deleted(answer.disclosure, now_s * 1000)
         tell(
             ReceiverEvent(
@@ -43,15 +40,3 @@ def delete_answers(
             )
         )
     return make_deletion(requester, request_id, now_s)
-
-
-def _remove(path: Path) -> None:
-    try:
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StorageError(
-            f"{path} could not be deleted ({error.strerror or error}).",
-            remedy="Check its permissions, then delete again. No deletion was signed.",
-        ) from error

@@ -5,13 +5,14 @@ N.part            part N during its arrival; discarded after a restart
 N.age             part N, whole: fsynced, read back, its hash compared, then renamed
 request.dsse      the request that it answers, once part 0 was read
 outcome.json      complete or refused, and the reason; durable before a receipt says so
+
+With another store than the folder (`sealed_parts`), whole parts go there instead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,22 +21,19 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 import msgspec
 
 from agent.clients.requester.checks import AnswerSummary, Grade
-from agent.clients.requester.folder_index import is_id
+from agent.clients.requester.sealed_parts import FolderParts, SealedParts, require_id
 from agent.core.transfer import PartSize, TransferState
-from agent.errors import ConfigurationError, FormatError, StorageError
+from agent.errors import FormatError, StorageError
 from agent.platform import files
 from agent.wire import strictjson
 from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
 from agent.wire.fields import KeyId, Sha256
 from agent.wire.strictjson import Message
 
-__all__ = ["AnswerFolder", "DisclosureOrigin", "ReceiveOutcome", "answer_folders"]
+__all__ = ["AnswerFolder", "DisclosureOrigin", "ReceiveOutcome", "delete_folder"]
 
 _NOTE_LIMIT_BYTES: Final = 4096
 _READ_BYTES: Final = 1 << 20
-_SEALED: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.age")
-
-
 _Ms = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -78,13 +76,15 @@ _Note = TypeVar("_Note", DisclosureOrigin, ReceiveOutcome)
 
 
 class AnswerFolder:
-    """One disclosure's folder below `disclosures/`. All methods raise `StorageError` if the disk fails."""
+    """One disclosure's folder below `disclosures/`. All methods raise `StorageError` if the disk fails.
 
-    def __init__(self, folder: Path, disclosure: str) -> None:
-        if not is_id(disclosure):
-            raise ConfigurationError(f"'{disclosure}' is not the id of a disclosure.", remedy="Give 32 hex digits.")
-        self.disclosure = disclosure
+    `parts`: where whole parts are, by default in the folder. Methods about parts also raise the errors of that store.
+    """
+
+    def __init__(self, folder: Path, disclosure: str, parts: SealedParts | None = None) -> None:
+        self.disclosure = require_id(disclosure)
         self.path = folder / "disclosures" / disclosure
+        self._parts = parts if parts is not None else FolderParts(folder / "disclosures")
 
     def create(self, origin: DisclosureOrigin) -> None:
         files.make_folder(self.path)
@@ -144,13 +144,36 @@ class AnswerFolder:
 
     # Parts
 
-    def part(self, number: int) -> Path:
-        return self.path / f"{number}.age"
-
     def sealed(self) -> frozenset[int]:
         """Returns the parts that are here and whole."""
-        found = (_SEALED.fullmatch(name) for name in files.names_in(self.path))
-        return frozenset(int(each[1]) for each in found if each)
+        return self._parts.numbers(self.disclosure)
+
+    def read_part(self, number: int, limit_bytes: int) -> bytes:
+        """Returns a whole part. Raises `StorageError` if it is missing or larger."""
+        data = bytearray()
+        for piece in self.pieces_of(number):
+            data += piece
+            if len(data) > limit_bytes:
+                raise StorageError(f"Part {number} of {self.disclosure} is larger than {limit_bytes} bytes.")
+        return bytes(data)
+
+    def pieces_of(self, number: int) -> Iterator[bytes]:
+        """Yields the bytes of a whole part."""
+        return self._parts.pieces(self.disclosure, number)
+
+    def copy_part(self, number: int, target: Path) -> None:
+        """Writes a whole part into a new file at `target`."""
+        self._parts.copy(self.disclosure, number, target)
+
+    def parts_bytes(self) -> int:
+        """Returns the size of all whole parts."""
+        return self._parts.size_bytes(self.disclosure)
+
+    def size_bytes(self) -> int:
+        """Returns the size of all that is stored of it: notes and parts."""
+        with files.storage_errors(self.path):
+            names = [path for path in self.path.iterdir() if files.is_file(path) and path.suffix != ".age"]
+            return sum(path.stat().st_size for path in names) + self.parts_bytes()
 
     def write(self, part: int, offset: int, data: bytes) -> None:
         """Writes bytes of a part that is still incomplete."""
@@ -166,18 +189,17 @@ class AnswerFolder:
                 os.close(handle)
 
     def seal(self, part: int, size: PartSize) -> bool:
-        """Returns True and gives the part its final name, durably, if the written bytes match. Otherwise deletes
-        them."""
+        """Returns True and stores the part under its final name, durably, if the written bytes match. Otherwise
+        deletes them."""
         path = self._unsealed(part)
         with files.storage_errors(path):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
                 same = _size_of(iter(lambda: file.read(_READ_BYTES), b"")) == size
-            if same:
-                path.rename(self.part(part))
-                files.sync_folder(self.path)
-            else:
+            if not same:
                 path.unlink()
+        if same:
+            self._parts.put(self.disclosure, part, path)
         return same
 
     def drop_unsealed(self) -> None:
@@ -187,7 +209,18 @@ class AnswerFolder:
                 found.unlink()
 
     def remove(self) -> None:
+        """Forgets a disclosure of which no receipt says that it is here."""
+        self._parts.remove(self.disclosure)
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def delete(self) -> int:
+        """Deletes all of it, parts first, and returns the number of files. It may be repeated.
+
+        Raises `StorageError` or `NetworkError` if a file is left.
+        """
+        count = len(self.sealed())
+        self._parts.remove(self.disclosure)
+        return count + delete_folder(self.path)
 
     def _unsealed(self, part: int) -> Path:
         return self.path / f"{part}.part"
@@ -205,11 +238,21 @@ class AnswerFolder:
             ) from error
 
 
-def answer_folders(folder: Path) -> Iterator[AnswerFolder]:
-    """Yields all disclosures of a requester, by id."""
-    for name in files.names_in(folder / "disclosures"):
-        if is_id(name):
-            yield AnswerFolder(folder, name)
+def delete_folder(path: Path) -> int:
+    """Deletes a folder and returns the number of its files. A missing folder has 0. Raises `StorageError`."""
+    if not files.is_folder(path):
+        return 0
+    count = sum(1 for each in path.rglob("*") if each.is_file())
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return count  # another process deletes it, too
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be deleted ({error.strerror or error}).",
+            remedy="Check its permissions, then delete again. No deletion was signed.",
+        ) from error
+    return count
 
 
 def _size_of(pieces: Iterable[bytes]) -> PartSize:

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +50,7 @@ _BY_HAND: Final = "by-hand"
 def write_bundle(folder: Path, requester: Requester, verification: Verification, now_s: int) -> Path:
     """Writes the bundle of `verification` into the new folder `folder`. Raises `StorageError`."""
     files.make_folder(folder)
-    answer = AnswerFolder(requester.folder, verification.disclosure)
+    answer = requester.answer(verification.disclosure)
     request = answer.request()
     if request is not None:
         files.write(folder / "request.dsse", request)
@@ -119,13 +117,13 @@ def _write_by_hand(
         keys["second-owner"] = _approver_key(disclosed, disclosed.co_approver)
     for name, key in keys.items():
         files.write(folder / f"{name}.pem", _pem(key))
-    request = AnswerFolder(requester.folder, verification.disclosure).request() or b""
+    request = requester.answer(verification.disclosure).request() or b""
     signed = {
         "request": request,
         "manifest": verification.statements,
         "approval": disclosed.manifest.approval.encode("utf-8"),
     }
-    receipt = AnswerFolder(requester.folder, verification.disclosure).receipt()
+    receipt = requester.answer(verification.disclosure).receipt()
     if receipt is not None and verification.receipt is not None:
         signed["receipt"] = receipt
     if disclosed.manifest.co_approval is not None:
@@ -149,14 +147,8 @@ def _pem(key: PublicKey) -> bytes:
 
 
 def _copy_parts(answer: AnswerFolder, folder: Path) -> None:
-    """Makes hard links if the disk can, because the parts are never written again."""
     for number in sorted(answer.sealed()):
-        source, copy = answer.part(number), folder / f"{number}.age"
-        with files.storage_errors(copy):
-            try:
-                os.link(source, copy)
-            except OSError:
-                shutil.copyfile(source, copy)
+        answer.copy_part(number, folder / f"{number}.age")
 
 
 def _sums(folder: Path) -> Iterator[str]:

@@ -18,10 +18,12 @@ from typing import ClassVar, Final, Literal, Self
 import msgspec
 
 from agent.clients.opening import HybridIdentity, parse_identity_file
-from agent.clients.requester.answer_index import ANSWER_TABLE, AnswerIndex
+from agent.clients.requester.answer_index import AnswerIndex, answer_table
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.folder_index import FolderIndex, IndexedTable, RequesterIndex, is_id
 from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key, sign_message
 from agent.clients.requester.message_index import MESSAGE_TABLE, RequestRegister
+from agent.clients.requester.sealed_parts import FolderParts, SealedParts
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
@@ -31,14 +33,13 @@ from agent.wire.identities import PublicKey
 from agent.wire.messages import FootageRequest, Onward, RetentionDays
 from agent.wire.strictjson import Message
 
-__all__ = ["INDEXED_TABLES", "TIPS_RECIPIENT", "Requester", "RequesterProfile", "SentRequest", "is_id"]
+__all__ = ["TIPS_RECIPIENT", "Requester", "RequesterProfile", "SentRequest", "indexed_tables", "is_id"]
 
 _SEED_BYTES: Final = 32
 _PROFILE_LIMIT_BYTES: Final = 4096
 _IDENTITY_LIMIT_BYTES: Final = 16 * 1024
 _TIPS_IDENTITY: Final = "tips.identity"
 _REPLY_IDENTITY: Final = "reply.identity"
-INDEXED_TABLES: Final[tuple[IndexedTable, ...]] = (MESSAGE_TABLE, ANSWER_TABLE)
 TIPS_RECIPIENT: Final = "tips.recipient"
 """File with the recipient for the trust bundle, so that owners can send tips."""
 
@@ -109,15 +110,22 @@ class Requester:
     """The requester with this folder. Several threads and processes may use the same folder at once."""
 
     def __init__(
-        self, folder: Path, profile: RequesterProfile, signer: Signer, index: RequesterIndex | None = None
+        self,
+        folder: Path,
+        profile: RequesterProfile,
+        signer: Signer,
+        index: RequesterIndex | None = None,
+        parts: SealedParts | None = None,
     ) -> None:
         self.folder = folder
         self.profile = profile
         self._signer = signer
         self._sequence = SequenceCounter(folder)
-        self.index: RequesterIndex = index if index is not None else FolderIndex(folder, INDEXED_TABLES)
+        self._parts: SealedParts = parts if parts is not None else FolderParts(folder / "disclosures")
+        tables = indexed_tables(self._parts)
+        self.index: RequesterIndex = index if index is not None else FolderIndex(folder, tables)
         self.register = RequestRegister(self.index)
-        self.answers = AnswerIndex(self.index, folder)
+        self.answers = AnswerIndex(self.index, folder, self._parts)
 
     @classmethod
     def create(
@@ -168,10 +176,16 @@ class Requester:
         return cls.open(folder, signer)
 
     @classmethod
-    def open(cls, folder: Path, signer: Signer | None = None, index: RequesterIndex | None = None) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        signer: Signer | None = None,
+        index: RequesterIndex | None = None,
+        parts: SealedParts | None = None,
+    ) -> Self:
         """Returns the requester in `folder`, which signs with `signer`, or with its `signing.key` if that is None.
 
-        `index`: by default a SQLite file in the folder.
+        `index`, `parts`: by default a SQLite file in the folder, and files beside the notes of each answer.
 
         Raises `ConfigurationError` with the remedy, also if the folder was made for another key than the signer's.
         """
@@ -184,7 +198,7 @@ class Requester:
             profile = strictjson.decode(files.read(path, _PROFILE_LIMIT_BYTES), RequesterProfile)
         except FormatError as error:
             raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
-        return cls(folder, profile, _signer(folder, profile, signer), index)
+        return cls(folder, profile, _signer(folder, profile, signer), index, parts)
 
     def change_defaults(self, retention_days: int, language: str) -> None:
         """Changes the days and the language for requests that do not say otherwise. Receipts of tips have these days
@@ -213,6 +227,14 @@ class Requester:
         `SentRequest.reply_identity`."""
         path = self.folder / _TIPS_IDENTITY
         return _identity_in(path) if files.is_there(path) else None
+
+    def answer(self, disclosure: str) -> AnswerFolder:
+        """Returns the answer of that id. Raises `ConfigurationError` if it is no id."""
+        return AnswerFolder(self.folder, disclosure, self._parts)
+
+    def room(self, held_bytes: int, spare_bytes: int) -> int:
+        """Returns the bytes of parts that may still be stored (`SealedParts.room`)."""
+        return self._parts.room(held_bytes, spare_bytes)
 
     # Sent requests
 
@@ -261,6 +283,11 @@ class Requester:
     def trust_roots(self) -> frozenset[str]:
         """Returns the key ids of all roots under which this folder has asked."""
         return self.register.roots() | ({self.profile.trust_root} if self.profile.trust_root else set())
+
+
+def indexed_tables(parts: SealedParts) -> tuple[IndexedTable, ...]:
+    """Returns the tables of a requester's index, with these parts of its answers."""
+    return MESSAGE_TABLE, answer_table(parts)
 
 
 def _signer(folder: Path, profile: RequesterProfile, signer: Signer | None) -> Signer:

@@ -22,7 +22,7 @@ from typing import Final
 
 from agent.clients.opening import open_bytes
 from agent.clients.requester.answer_index import HeldDisclosure
-from agent.clients.requester.checks import AnswerSummary, ranges_of
+from agent.clients.requester.checks import AnswerSummary, ranges_of, unexpected_errors
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester, SentRequest
@@ -45,7 +45,15 @@ from agent.core.transfer import (
     WritePart,
 )
 from agent.core.transfer import UploadReceiver as Assembly
-from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, StorageError
+from agent.errors import (
+    ConfigurationError,
+    DoorwardError,
+    FormatError,
+    InternalError,
+    NetworkError,
+    OpenError,
+    StorageError,
+)
 from agent.platform import files
 from agent.ports import Clock
 from agent.wire.disclosures import TipManifest
@@ -323,14 +331,15 @@ class IncomingDisclosures:
             return
         asked, statements = found
         try:
-            disclosed = read_manifest(statements, asked.request, asked.payload_sha256)
+            with unexpected_errors():
+                disclosed = read_manifest(statements, asked.request, asked.payload_sha256)
             origin = folder.origin()
             if origin is None or (disclosed.manifest.disclosure, disclosed.manifest.device_key.id) != (
                 disclosure,
                 origin.device,
             ):
                 raise FormatError("The manifest names another disclosure than its topic.")  # noqa: TRY301
-        except FormatError as error:
+        except (FormatError, InternalError) as error:
             self._refuse(disclosure, assembly, asked, error.message)
             return
         if asked.withdrawn:
@@ -365,7 +374,10 @@ class IncomingDisclosures:
         """Reads a complete part 0 of a tip. Drops a bad one silently, because its sender is unknown."""
         folder = self._folder(disclosure)
         try:
-            manifest, items = manifest_in(self._requester, folder)
+            with unexpected_errors():
+                manifest, items = manifest_in(self._requester, folder)
+        except NetworkError:
+            raise
         except DoorwardError:
             self._drop(disclosure)
             return
@@ -422,7 +434,10 @@ class IncomingDisclosures:
     def _finish_tip(self, disclosure: str, assembly: Assembly) -> None:
         folder = self._folder(disclosure)
         try:
-            opened = open_tip(self._requester, disclosure)
+            with unexpected_errors():
+                opened = open_tip(self._requester, disclosure)
+        except NetworkError:
+            raise
         except DoorwardError as error:
             folder.end(TransferState.REFUSED, error.message, ended_ms=self._now_ms)
             self._holdings.ended(disclosure)
@@ -443,22 +458,24 @@ class IncomingDisclosures:
 
     def _opened(self, folder: AnswerFolder) -> tuple[SentRequest, bytes] | None:
         """Returns the plaintext of part 0, and the request with the reply key that opens it."""
-        data = files.read(folder.part(0), self._limits.transfer.manifest_bytes)
+        data = folder.read_part(0, self._limits.transfer.manifest_bytes)
         try:
-            tag = reply_tag_in(data)
-        except FormatError:
+            with unexpected_errors():
+                tag = reply_tag_in(data)
+        except (FormatError, InternalError):
             return None
         for request_id in self._requester.register.with_reply_key(tag, self._clock.now().utc_ns // NS_PER_S):
             try:
                 identity = self._requester.reply_identity(request_id)
                 if identity is not None:
-                    opened = open_bytes(data, [identity])
+                    with unexpected_errors():
+                        opened = open_bytes(data, [identity])
                     return self._requester.sent_request(request_id), opened
             except OpenError:
                 continue
             except ConfigurationError as error:
                 self.damaged(request_id, error)
-            except FormatError:
+            except (FormatError, InternalError):
                 return None
         return None
 
@@ -472,11 +489,16 @@ class IncomingDisclosures:
         if verification.failed is not None:
             self._refuse(disclosure, assembly, asked, verification.failed.said)
             return
+        try:
+            with unexpected_errors():
+                summary = _summary(verification)
+        except InternalError as error:
+            self._refuse(disclosure, assembly, asked, error.message)
+            return
         if verification.disclosed is not None:
             KnownDoorbells(self._requester.folder).remember(
                 verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
             )
-        summary = _summary(verification)
         folder.end(TransferState.COMPLETE, "", verification.unopened_ranges, self._now_ms, summary)
         self._holdings.ended(disclosure)
         assembly.complete()
@@ -547,13 +569,14 @@ class IncomingDisclosures:
         return origin.device if origin is not None else ""
 
     def _folder(self, disclosure: str) -> AnswerFolder:
-        return AnswerFolder(self._requester.folder, disclosure)
+        return self._requester.answer(disclosure)
 
     def _room(self) -> int:
         """Returns the bytes that may still be announced, after the ones that arriving disclosures will write."""
         with files.storage_errors(self._requester.folder):
-            free_bytes = shutil.disk_usage(self._requester.folder).free
-        return free_bytes - self._limits.free_bytes - self._reception.outstanding_bytes
+            spare_bytes = shutil.disk_usage(self._requester.folder).free - self._limits.free_bytes
+        room_bytes = self._requester.room(self._holdings.total().size_bytes, spare_bytes)
+        return room_bytes - self._reception.outstanding_bytes
 
     def _close(self, disclosure: str) -> None:
         """Removes it from memory and keeps it on the disk."""

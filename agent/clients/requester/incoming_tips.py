@@ -19,7 +19,6 @@ from agent.clients.requester.parts import open_part, unopened
 from agent.core.disclosure import TipItem, check_tip_part, read_tip
 from agent.core.transfer import PartSize, TransferState
 from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.platform import files
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, PartKind, TipManifest, TipText
 from agent.wire.identities import parse_public_key
@@ -59,12 +58,12 @@ def is_tip(answer: AnswerFolder) -> bool:
 
 def manifest_in(requester: Requester, answer: AnswerFolder) -> tuple[TipManifest, tuple[TipItem, ...]]:
     """Returns the verified content of part 0 of a tip. Raises `OpenError` or `FormatError`."""
-    return read_tip(open_bytes(files.read(answer.part(0), _SEALED_LIMIT_BYTES), [_key(requester)]), answer.disclosure)
+    return read_tip(open_bytes(answer.read_part(0, _SEALED_LIMIT_BYTES), [_key(requester)]), answer.disclosure)
 
 
 def open_tip(requester: Requester, tip: str) -> OpenedTip:
     """Returns the tip with each part checked and opened. Raises `OpenError` or `FormatError` if a check fails."""
-    answer = AnswerFolder(requester.folder, tip)
+    answer = requester.answer(tip)
     identity = _key(requester)
     manifest, items = manifest_in(requester, answer)
     if answer.sealed() != frozenset(range(len(items) + 1)):
@@ -90,7 +89,7 @@ def store_sealed_tip(requester: Requester, tip: str, sealed: bytes, at_ms: int) 
 
     The same tip again changes nothing. `at_ms`: the time that counts as its arrival (UTC).
     """
-    answer = AnswerFolder(requester.folder, tip)
+    answer = requester.answer(tip)
     if answer.outcome() is None:
         size = PartSize(len(sealed), hashlib.sha256(sealed).hexdigest())
         answer.create(
@@ -107,7 +106,7 @@ def store_sealed_tip(requester: Requester, tip: str, sealed: bytes, at_ms: int) 
 def _opened(
     answer: AnswerFolder, number: int, item: TipItem, identity: HybridIdentity, device: str, media: ConfinedMedia
 ) -> TipFile:
-    data = files.read(answer.part(number), MOST_PART_BYTES)
+    data = answer.read_part(number, MOST_PART_BYTES)
     check_tip_part(item, data)
     opened, _context = open_part(item.record, item.part.kind, data, identity, device=device)
     return TipFile(

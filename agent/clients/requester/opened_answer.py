@@ -111,7 +111,7 @@ def opened_answer(requester: Requester, disclosure: str, private: Path | None = 
     `verification`.
     """
     room = private if private is not None else _MEMORY
-    _require_room(room, AnswerFolder(requester.folder, disclosure), named=private is not None)
+    _require_room(room, requester.answer(disclosure), named=private is not None)
     with files.storage_errors(room):
         folder = Path(tempfile.mkdtemp(prefix="doorward-", dir=room))  # mode 0700
 
@@ -131,7 +131,7 @@ def opened_answer(requester: Requester, disclosure: str, private: Path | None = 
 def _require_room(room: Path, answer: AnswerFolder, *, named: bool) -> None:
     with files.storage_errors(room):
         free_bytes = shutil.disk_usage(room).free
-        size_bytes = sum(answer.part(number).stat().st_size for number in answer.sealed())
+        size_bytes = answer.parts_bytes()
     if free_bytes < _COPIES * size_bytes:
         raise StorageError(
             f"{room}: too little room to open {size_bytes} bytes.",

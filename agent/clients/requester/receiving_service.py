@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.incoming import AddressedRequest, IncomingDisclosures
 from agent.clients.requester.messages import SignedMessage
@@ -163,7 +162,7 @@ class DisclosureReceiver:
         for trust_root in sorted(trust_roots):
             receipt = self._requester.sign(Receipt.PAYLOAD_TYPE, self._receipt(disclosure, held, named, trust_root))
             if held.state is TransferState.COMPLETE:
-                AnswerFolder(self._requester.folder, disclosure).keep_receipt(receipt)
+                self._requester.answer(disclosure).keep_receipt(receipt)
             self._outgoing.put(
                 str(ReceiptTopic(device, disclosure)),
                 receipt,
@@ -188,7 +187,7 @@ class DisclosureReceiver:
         )
 
     def _unopened(self, disclosure: str) -> tuple[tuple[int, int], ...]:
-        outcome = AnswerFolder(self._requester.folder, disclosure).outcome()
+        outcome = self._requester.answer(disclosure).outcome()
         return outcome.unopened if outcome is not None else ()
 
     def _receipt_sent(

@@ -28,6 +28,7 @@ from agent.clients.requester.checks import (
     Verification,
     VerifiedItem,
     ranges_of,
+    unexpected_errors,
 )
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
@@ -37,8 +38,7 @@ from agent.core.disclosure import DisclosedItem, VerifiedDisclosure, reading
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import root_of
 from agent.core.transfer import TransferState
-from agent.errors import DoorwardError, FormatError, OpenError
-from agent.platform import files
+from agent.errors import DoorwardError, FormatError, NetworkError, OpenError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import (
     DISCLOSURE_ENVELOPE_LIMIT_BYTES,
@@ -75,9 +75,10 @@ def _discard(_item: VerifiedItem, _data: bytes) -> None:
 def examine(requester: Requester, disclosure: str, sink: Sink = _discard) -> Verification:
     """Runs all checks of one disclosure, and passes the opened media to `sink`.
 
-    Raises only if the folder cannot be read (`ConfigurationError`).
+    Raises only if the folder cannot be read (`ConfigurationError`), or if the store of the parts is away
+    (`NetworkError`).
     """
-    answer = AnswerFolder(requester.folder, disclosure)
+    answer = requester.answer(disclosure)
     found = _VerificationState()
     with suppress(_CheckFailedError), ConfinedMedia() as media:
         _examine(requester, answer, found, sink, media)
@@ -107,7 +108,10 @@ class _VerificationState:
         """Runs one check. It passes unless the block raises."""
         words = _CheckLog()
         try:
-            yield words
+            with unexpected_errors():
+                yield words
+        except NetworkError:
+            raise  # the store of the parts is away, which says nothing about the answer
         except DoorwardError as error:
             self.checks.append(Check(kind, CheckOutcome.FAILED, error.message, tuple(words.proofs)))
             raise _CheckFailedError from error
@@ -175,7 +179,7 @@ def _arrived(
     missing = frozenset(range(origin.parts)) - answer.sealed()
     if missing:
         raise FormatError(f"{len(missing)} of {origin.parts} parts have not arrived.", remedy="Continue to receive.")
-    data = files.read(answer.part(0), _SEALED_MANIFEST_LIMIT_BYTES)
+    data = answer.read_part(0, _SEALED_MANIFEST_LIMIT_BYTES)
     if len(data) != origin.size_bytes or hashlib.sha256(data).hexdigest() != origin.sha256:
         raise OpenError("Part 0 differs from the received one.")
     asked = requester.sent_request_in(envelope_bytes)
@@ -336,7 +340,7 @@ def _require_all_parts(
 
 
 def _part(answer: AnswerFolder, number: int) -> bytes:
-    return files.read(answer.part(number), MOST_PART_BYTES)
+    return answer.read_part(number, MOST_PART_BYTES)
 
 
 def _opened(

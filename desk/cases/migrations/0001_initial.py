@@ -103,6 +103,7 @@ class Migration(migrations.Migration):
                 ("keep_until", models.DateTimeField(blank=True, null=True)),
                 ("due_at", models.DateTimeField(blank=True, db_index=True, null=True)),
                 ("deleted_at", models.DateTimeField(blank=True, null=True)),
+                ("locked", models.BooleanField(default=False)),
                 (
                     "case",
                     models.ForeignKey(

@@ -33,6 +33,8 @@ class Migration(migrations.Migration):
                 ("since", models.DateTimeField(auto_now_add=True)),
                 ("detail", models.TextField(blank=True)),
                 ("seen_at", models.DateTimeField(blank=True, null=True)),
+                ("index_made", models.CharField(blank=True, max_length=32)),
+                ("index_change", models.BigIntegerField(default=0)),
                 (
                     "organisation",
                     models.OneToOneField(

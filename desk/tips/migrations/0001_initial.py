@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
                 ("retention_days", models.PositiveIntegerField(default=30)),
                 ("due_at", models.DateTimeField(blank=True, db_index=True, null=True)),
                 ("deleted_at", models.DateTimeField(blank=True, null=True)),
+                ("locked", models.BooleanField(default=False)),
                 ("legal_hold", models.BooleanField(default=False)),
                 ("hold_reason", models.TextField(blank=True)),
                 ("hold_at", models.DateTimeField(blank=True, null=True)),

@@ -6,7 +6,11 @@ It takes the requester's word only with the requester's signature, as a device d
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 
+from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.folder_index import is_id
 from agent.clients.requester.identity import Requester
 from agent.core.bus import (
     BusConnected,
@@ -28,6 +32,7 @@ from agent.core.transfer import (
     UploadSender,
     progress_from_receipt,
 )
+from agent.platform import files
 from agent.ports import Bus, Clock
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import Receipt
@@ -141,3 +146,10 @@ class Door:
         return strictjson.encode(
             UploadNote(v=1, parts=parts, size_bytes=size.size_bytes, sha256=size.sha256, question=question)
         )
+
+
+def answer_folders(folder: Path) -> Iterator[AnswerFolder]:
+    """Yields all disclosures of a requester, by id."""
+    for name in files.names_in(folder / "disclosures"):
+        if is_id(name):
+            yield AnswerFolder(folder, name)

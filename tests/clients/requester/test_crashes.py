@@ -23,6 +23,7 @@ from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.folder_index import FolderIndex
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.publisher import is_published
+from agent.clients.requester.sealed_parts import FolderParts, SealedParts
 from agent.clients.requester.verification import examine
 from agent.core.transfer import TransferOutcome
 from agent.wire.disclosures import PartKind
@@ -91,9 +92,9 @@ def deaths(steps: int) -> Iterator[tuple[int, bool]]:
     return itertools.product(range(1, steps + 1), (False, True))
 
 
-def require_same_as_rebuilt(requester: Requester) -> None:
+def require_same_as_rebuilt(requester: Requester, parts: SealedParts | None = None) -> None:
     """The index says what the folder says, apart from rows of messages that were never stored."""
-    again = Requester.open(requester.folder)
+    again = Requester.open(requester.folder, parts=parts)
     again.index._path = requester.folder / "made again"
     assert again.request_ids() == requester.request_ids()
     stored = set(requester.request_ids())
@@ -156,6 +157,7 @@ def test_a_deletion_is_true_when_it_is_stated_and_can_be_repeated(
     bus.stop()
 
 
+@pytest.mark.parametrize("place", ["in the folder", "in another store"])
 def test_an_answer_is_received_once_whenever_its_receiver_is_killed(
     requester: Requester,
     asked: SentRequest,
@@ -163,7 +165,11 @@ def test_an_answer_is_received_once_whenever_its_receiver_is_killed(
     broker: FakeBroker,
     clock: TestClock,
     monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    tmp_path: Path,
 ) -> None:
+    parts = FolderParts(tmp_path / "store") if place == "in another store" else None
+    requester = Requester.open(requester.folder, parts=parts)
     limits = dataclasses.replace(LIMITS, per_device_and_request=1000, share=1.0)
     pictures = [each for each in house.stored if each.kind is PartKind.POSTER]
     steps = Steps(monkeypatch)
@@ -174,7 +180,7 @@ def test_an_answer_is_received_once_whenever_its_receiver_is_killed(
         assert door.finished.outcome is TransferOutcome.DELIVERED
 
     def begun() -> tuple[Desk, Door]:
-        desk = Desk(broker, requester, clock)
+        desk = Desk(broker, requester, clock, parts)
         desk.limits = limits
         desk.crash()
         desk.begin()
@@ -203,4 +209,6 @@ def test_an_answer_is_received_once_whenever_its_receiver_is_killed(
             break  # the first run took some steps more, for folders that stay
     assert step >= count - 3
     assert len(requester.answers.to_request(asked.request.id)) == step + 1
-    require_same_as_rebuilt(requester)
+    here = requester.folder.glob("disclosures/*/*.age")
+    assert parts is None or list(here) == []
+    require_same_as_rebuilt(requester, parts)

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.requester.answer_index import ANSWER_TABLE, AnswerIndex, HeldDisclosure
+from agent.clients.requester.answer_index import AnswerIndex, HeldDisclosure, answer_table
 from agent.clients.requester.checks import ranges_of
 from agent.clients.requester.disclosure_folder import (
     AnswerFolder,
     DisclosureOrigin,
     ReceiveOutcome,
-    answer_folders,
 )
 from agent.clients.requester.folder_index import FolderIndex
+from agent.clients.requester.sealed_parts import FolderParts
 from agent.core.transfer import PartSize, TransferState
 from agent.errors import ConfigurationError, StorageError
+from tests.clients.requester.doors import answer_folders
 from tests.damage import unreadable
 
 ONE, TWO = "1" * 32, "2" * 32
@@ -26,7 +27,8 @@ DEVICE = "ab" * 8
 
 
 def answers_in(folder: Path) -> AnswerIndex:
-    return AnswerIndex(FolderIndex(folder, (ANSWER_TABLE,)), folder)
+    parts = FolderParts(folder / "disclosures")
+    return AnswerIndex(FolderIndex(folder, (answer_table(parts),)), folder, parts)
 
 
 def size_of(data: bytes) -> PartSize:
@@ -49,14 +51,13 @@ def test_of_a_disclosure_that_is_not_here_nothing_is_here(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "look",
     [
-        lambda folder: list(answer_folders(folder)),
         lambda folder: AnswerFolder(folder, ONE).origin(),
         lambda folder: AnswerFolder(folder, ONE).state,
         lambda folder: AnswerFolder(folder, ONE).request(),
         lambda folder: AnswerFolder(folder, ONE).receipt(),
         lambda folder: AnswerFolder(folder, ONE).sealed(),
     ],
-    ids=["list", "origin", "state", "request", "receipt", "sealed"],
+    ids=["origin", "state", "request", "receipt", "sealed"],
 )
 def test_a_folder_that_may_not_be_read_is_named_and_not_taken_for_an_empty_one(
     tmp_path: Path, look: Callable[[Path], object]
@@ -101,8 +102,8 @@ def test_a_part_is_here_once_it_is_whole_and_of_the_announced_hash(tmp_path: Pat
     assert folder.sealed() == frozenset()
     assert folder.seal(1, size_of(b"helloworld"))
     assert folder.sealed() == {1}
-    assert folder.part(1).read_bytes() == b"helloworld"
-    assert folder.part(1).stat().st_mode & 0o777 == 0o600
+    assert (folder.path / "1.age").read_bytes() == b"helloworld"
+    assert (folder.path / "1.age").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("announced", [size_of(b"other"), PartSize(4, size_of(b"hello").sha256)])

@@ -12,7 +12,7 @@ import pytest
 
 from agent.clients.requester import messages
 from agent.clients.requester.answer_index import HeldDisclosure, QuotaUsage
-from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.news import ReceiverEventKind, ReceivingLimits
 from agent.core.media import Gop
@@ -22,7 +22,7 @@ from agent.wire.disclosures import ReceiptState
 from agent.wire.topics import ANONYMOUS, UploadTopic, UploadVerb
 from agent.wire.uploads import UploadNote
 from tests.clients.requester.conftest import NOW_S, filmed, question
-from tests.clients.requester.doors import Door, TestClock
+from tests.clients.requester.doors import Door, TestClock, answer_folders
 from tests.clients.requester.house import Disclosure, House
 from tests.clients.requester.test_incoming_tips import sealed, words
 from tests.clients.requester.test_receiving_service import LIMITS, Desk, broker, clock, desk, kept, play

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.clients.requester.answer_index import AnswerState
-from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.news import ReceiverEventKind
 from agent.core.disclosure import reply_stanza, reply_tag
@@ -22,7 +22,7 @@ from agent.core.vault.age.stanza import Stanza
 from agent.errors import StorageError
 from agent.wire.topics import UploadTopic, UploadVerb
 from tests.clients.requester.conftest import filmed
-from tests.clients.requester.doors import Door, TestClock
+from tests.clients.requester.doors import Door, TestClock, answer_folders
 from tests.clients.requester.house import Changes, Disclosure, House
 from tests.clients.requester.test_receiving_service import LIMITS, Desk, broker, clock, desk, kept, play
 from tests.fake_bus import FakeBroker, FakeBus

@@ -48,7 +48,7 @@ def laid(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = (
         )
     )
     for number, part in enumerate((first, *parts)):
-        folder.part(number).write_bytes(part)
+        (folder.path / f"{number}.age").write_bytes(part)
     folder.end(TransferState.COMPLETE)
     return folder
 

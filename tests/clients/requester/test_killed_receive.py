@@ -82,4 +82,4 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(
     assert (answer.disclosure, answer.state) == (disclosure.id, AnswerState.COMPLETE)
     assert again.index.rebuilt == "", "a kill damages no index"
     assert examine(again, disclosure.id).ok
-    assert [folder.part(number).read_bytes() for number in range(len(disclosure.parts))] == disclosure.parts
+    assert [(folder.path / f"{number}.age").read_bytes() for number in range(len(disclosure.parts))] == disclosure.parts

@@ -112,6 +112,8 @@ def test_of_doorbells_that_answer_a_slow_requester_together_none_sends_a_chunk_t
     took_s = time.monotonic() - begins_s
     print(f"{DOORS} doorbells: {sent_bytes / needed_bytes:.2f} times the {needed_bytes / 1e6:.1f} MB, {took_s:.0f} s")
     assert all(door.finished and door.finished.outcome is TransferOutcome.DELIVERED for door in doors)
-    assert all(AnswerFolder(requester.folder, answer.id).part(0).read_bytes() == answer.parts[0] for answer in answers)
+    assert all(
+        (AnswerFolder(requester.folder, answer.id).path / "0.age").read_bytes() == answer.parts[0] for answer in answers
+    )
     assert len(sent) == len(set(sent))
     assert sent_bytes == needed_bytes

@@ -57,7 +57,7 @@ def test_an_answer_that_fails_a_check_shows_no_picture_and_names_the_check(
 ) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure)
-    last = AnswerFolder(requester.folder, disclosure.id).part(len(disclosure.parts) - 1)
+    last = AnswerFolder(requester.folder, disclosure.id).path / f"{len(disclosure.parts) - 1}.age"
     last.write_bytes(with_another_end(last.read_bytes()))
     with opened_answer(requester, disclosure.id, tmp_path) as answer:
         assert (answer.clips, answer.grade, answer.span_ms) == ((), None, None)

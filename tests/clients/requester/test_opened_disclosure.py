@@ -677,7 +677,7 @@ def test_on_a_disk_without_hard_links_the_bundle_holds_copies(
     def no_links(*_: object) -> None:
         raise PermissionError("no hard links")
 
-    monkeypatch.setattr("agent.clients.requester.evidence.os.link", no_links)
+    monkeypatch.setattr("agent.clients.requester.sealed_parts.os.link", no_links)
     disclosure = house.disclose(asked)
     made = opened(requester, asked, disclosure)
     parts = [path for path in made.bundle.rglob("*.age") if path.name == "1.age"]
@@ -701,7 +701,7 @@ def test_the_bundle_holds_each_statement_word_for_word_and_everything_as_it_was_
         "records.jsonl": "".join(f"{line}\n" for line in manifest.records).encode(),
     }
     answer = AnswerFolder(its_requester.folder, good.verification.disclosure)
-    texts |= {f"parts/{number}.age": answer.part(number).read_bytes() for number in range(6)}
+    texts |= {f"parts/{number}.age": (answer.path / f"{number}.age").read_bytes() for number in range(6)}
     for name, data in texts.items():
         assert (good.bundle / name).read_bytes() == data, name
     signed = ("request", "manifest", "approval", *(f"record-{number:03}" for number in range(1, 4)))

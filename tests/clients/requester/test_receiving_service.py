@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agent.clients.requester import messages
 from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.deletion import delete_answers
-from agent.clients.requester.disclosure_folder import AnswerFolder, answer_folders
+from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.incoming import IncomingDisclosures
 from agent.clients.requester.incoming_tips import open_tip
@@ -26,6 +26,7 @@ from agent.clients.requester.receiving_service import (
     ReceiverEventKind,
     ReceivingLimits,
 )
+from agent.clients.requester.sealed_parts import SealedParts
 from agent.clients.requester.verification import examine
 from agent.core.bus import MessageReceived
 from agent.core.media import Gop
@@ -36,7 +37,7 @@ from agent.wire import strictjson
 from agent.wire.disclosures import ReceiptState, TipManifest
 from agent.wire.topics import ANONYMOUS
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed, question
-from tests.clients.requester.doors import Door, TestClock
+from tests.clients.requester.doors import Door, TestClock, answer_folders
 from tests.clients.requester.house import Changes, Disclosure, House
 from tests.clients.requester.test_incoming_tips import TIP, sealed, shown, words
 from tests.clients.requester.test_verification import STRANGER
@@ -49,8 +50,10 @@ LIMITS = ReceivingLimits(free_bytes=0)
 class Desk:
     """A requester's receiving service that can be stopped at any moment and started again."""
 
-    def __init__(self, broker: FakeBroker, requester: Requester, clock: TestClock) -> None:
-        self.broker, self.requester, self.clock = broker, requester, clock
+    def __init__(
+        self, broker: FakeBroker, requester: Requester, clock: TestClock, parts: SealedParts | None = None
+    ) -> None:
+        self.broker, self.requester, self.clock, self.parts = broker, requester, clock, parts
         self.news: list[ReceiverEvent] = []
         self.limits = LIMITS
         self.begin()
@@ -58,9 +61,8 @@ class Desk:
     def begin(self) -> None:
         self.bus = FakeBus(self.broker, self.requester.id)
         self.bus.start()
-        self.receiver = DisclosureReceiver(
-            Requester.open(self.requester.folder), self.bus, self.clock, self.limits, tell=self.news.append
-        )
+        again = Requester.open(self.requester.folder, parts=self.parts)
+        self.receiver = DisclosureReceiver(again, self.bus, self.clock, self.limits, tell=self.news.append)
         self.receiver.start()
 
     def crash(self) -> None:
@@ -112,7 +114,7 @@ def play(
 
 def kept(requester: Requester, disclosure: Disclosure) -> bool:
     folder = AnswerFolder(requester.folder, disclosure.id)
-    return [folder.part(number).read_bytes() for number in range(len(disclosure.parts))] == disclosure.parts
+    return [(folder.path / f"{number}.age").read_bytes() for number in range(len(disclosure.parts))] == disclosure.parts
 
 
 def test_a_disclosure_arrives_whole_verified_and_acknowledged(

@@ -48,7 +48,7 @@ def lay_down(requester: Requester, asked: SentRequest, disclosure: Disclosure) -
         )
     )
     for number, part in enumerate(disclosure.parts):
-        folder.part(number).write_bytes(part)
+        (folder.path / f"{number}.age").write_bytes(part)
     folder.adopt(asked.envelope)
     requester.answers.ended(disclosure.id)
     return folder
@@ -335,7 +335,7 @@ def test_a_changed_byte_in_any_part_is_found(
             data.pop()
         case _:
             data.append(0)
-    folder.part(number).write_bytes(data)
+    (folder.path / f"{number}.age").write_bytes(data)
     failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert failed.kind is (CheckKind.PARTS if number else CheckKind.ARRIVED)
@@ -351,7 +351,7 @@ def test_two_parts_that_changed_places_are_found(requester: Requester, asked: Se
 
 def test_a_missing_part_is_named_as_not_arrived(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
-    lay_down(requester, asked, disclosure).part(4).unlink()
+    (lay_down(requester, asked, disclosure).path / "4.age").unlink()
     failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert (failed.kind, failed.said) == (CheckKind.ARRIVED, "1 of 6 parts have not arrived.")
@@ -359,7 +359,7 @@ def test_a_missing_part_is_named_as_not_arrived(requester: Requester, asked: Sen
 
 def test_parts_that_nobody_announced_are_found(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
-    lay_down(requester, asked, disclosure).part(6).write_bytes(disclosure.parts[1])
+    (lay_down(requester, asked, disclosure).path / "6.age").write_bytes(disclosure.parts[1])
     failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert failed.kind is CheckKind.PARTS

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.requester import disclosure_folder
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.media import Gop
@@ -136,7 +137,7 @@ def test_a_file_that_cannot_be_deleted_leaves_the_row_and_the_statement(
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(deletion.shutil, "rmtree", refuse)
+    monkeypatch.setattr(disclosure_folder.shutil, "rmtree", refuse)
     with pytest.raises(StorageError):
         run_due(agency.organisation, requester, at(1000))
     assert Answer.objects.get().state == "complete"
@@ -152,14 +153,14 @@ def test_a_file_that_cannot_be_deleted_keeps_no_other_deletion_back_and_no_answe
     receive(agency, house, requester, second)
     SignedRequest.objects.update(not_after=datetime.datetime.now(datetime.UTC))
     Answer.objects.update(keep_until=utc(1), due_at=utc(1))
-    remove = deletion.shutil.rmtree
+    remove = disclosure_folder.shutil.rmtree
 
     def refuse(path: Path) -> None:
         if stuck.disclosure_id in str(path):
             raise PermissionError(13, "Permission denied", str(path))
         remove(path)
 
-    monkeypatch.setattr(deletion.shutil, "rmtree", refuse)
+    monkeypatch.setattr(disclosure_folder.shutil, "rmtree", refuse)
     thread = ReceiverThread(agency.organisation, lambda _found: requester, open_bus, SystemClock())
     thread._retain(requester)
     states = dict(Answer.objects.values_list("request_id", "state"))

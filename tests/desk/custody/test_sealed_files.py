@@ -7,17 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.requester.disclosure_folder import AnswerFolder
+from desk.custody.answers import sealed_in
 from desk.custody.audit import FindingKind
-from desk.custody.sealed_files import check_folder, list_sealed_files
+from desk.custody.sealed_files import check_answer, list_sealed_files
+
+ONE = "1" * 32
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(answer: AnswerFolder) -> Path:
+    return answer.path
+
+
+@pytest.fixture
+def answer(tmp_path: Path) -> AnswerFolder:
+    answer = AnswerFolder(tmp_path, ONE)
+    answer.path.mkdir(parents=True)
     for name in ("0.age", "1.age", "2.age", "10.age", "request.dsse", "origin.json"):
-        (tmp_path / name).write_bytes(name.encode() * 50)
-    (tmp_path / "outcome.json").write_bytes(b"{}")
-    (tmp_path / "3.part").write_bytes(b"arriving")
-    return tmp_path
+        (answer.path / name).write_bytes(name.encode() * 50)
+    (answer.path / "outcome.json").write_bytes(b"{}")
+    (answer.path / "3.part").write_bytes(b"arriving")
+    return answer
 
 
 def _swap(folder: Path) -> None:
@@ -46,38 +57,40 @@ CHANGES = (
 )
 
 
-def test_a_listing_is_what_sha256sum_writes_and_leaves_out_what_changes_later(folder: Path) -> None:
-    listing = list_sealed_files(folder)
+def test_a_listing_is_what_sha256sum_writes_and_leaves_out_what_changes_later(
+    answer: AnswerFolder, folder: Path
+) -> None:
+    listing = list_sealed_files(sealed_in(answer))
     names = [line.split("  ")[1] for line in listing.text.decode().splitlines()]
     assert names == ["0.age", "1.age", "2.age", "10.age", "origin.json", "request.dsse"]
     assert (listing.count, listing.size_bytes) == (6, sum((folder / name).stat().st_size for name in names))
     (folder / "receipt.dsse").write_bytes(b"later")
-    assert check_folder(folder, "answer", listing.sha256, listing.text) == []
+    assert check_answer(sealed_in(answer), "answer", listing.sha256, listing.text) == []
 
 
 @pytest.mark.parametrize(("change", "kind", "said"), CHANGES)
 def test_a_changed_file_is_named_if_the_listing_is_there(
-    folder: Path, change: Callable[[Path], None], kind: FindingKind, said: str
+    answer: AnswerFolder, folder: Path, change: Callable[[Path], None], kind: FindingKind, said: str
 ) -> None:
-    listing = list_sealed_files(folder)
+    listing = list_sealed_files(sealed_in(answer))
     change(folder)
-    [finding] = check_folder(folder, "answer", listing.sha256, listing.text, 7)
+    [finding] = check_answer(sealed_in(answer), "answer", listing.sha256, listing.text, 7)
     assert (finding.kind, finding.number) == (kind, 7)
     assert finding.said.startswith(f"answer: {said}")
 
 
 @pytest.mark.parametrize("known", [None, b"a listing that was changed too\n"])
-def test_without_the_listing_the_answer_is_named(folder: Path, known: bytes | None) -> None:
-    listing = list_sealed_files(folder)
+def test_without_the_listing_the_answer_is_named(answer: AnswerFolder, folder: Path, known: bytes | None) -> None:
+    listing = list_sealed_files(sealed_in(answer))
     _swap(folder)
-    [finding] = check_folder(folder, "answer 5", listing.sha256, known)
+    [finding] = check_answer(sealed_in(answer), "answer 5", listing.sha256, known)
     assert (finding.kind, finding.said) == (
         FindingKind.FILE_CHANGED,
         "answer 5: its sealed files differ from those that arrived.",
     )
 
 
-def test_a_folder_that_is_gone_is_missing(folder: Path) -> None:
-    listing = list_sealed_files(folder)
-    [finding] = check_folder(folder / "gone", "answer", listing.sha256, None)
+def test_a_folder_that_is_gone_is_missing(answer: AnswerFolder, folder: Path) -> None:
+    listing = list_sealed_files(sealed_in(answer))
+    [finding] = check_answer(sealed_in(AnswerFolder(folder, ONE)), "answer", listing.sha256, None)
     assert finding.kind is FindingKind.FILE_MISSING

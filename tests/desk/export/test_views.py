@@ -270,7 +270,7 @@ def test_a_clip_that_does_not_verify_any_more_is_not_played_and_says_why(street:
     guest = opened(street)
     folder = AnswerFolder(folder_of(street.agency.organisation), street.answers[0].disclosure_id)
     for number in folder.sealed():
-        path = folder.part(number)
+        path = folder.path / f"{number}.age"
         path.write_bytes(path.read_bytes()[:-1])
     page = guest.post(f"/guest/play/{street.answers[0].disclosure_id}/2").content.decode()
     assert 'role="alert"' in page

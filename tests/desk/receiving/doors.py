@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.clients.requester import messages
-from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
+from agent.clients.requester.disclosure_folder import DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.core.transfer import TransferState
@@ -25,7 +25,7 @@ def ask(agency: Agency, **changes: object) -> tuple[Requester, SentRequest]:
 
 def deliver(requester: Requester, asked: SentRequest, disclosure: Disclosure) -> ReceiverEvent:
     """Stores a whole disclosure as the receiving service does, and returns its report."""
-    folder = AnswerFolder(requester.folder, disclosure.id)
+    folder = requester.answer(disclosure.id)
     first = disclosure.sizes[0]
     folder.create(
         DisclosureOrigin(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
+from django.db import OperationalError
 
 from agent.clients.opening import HybridIdentity
+from agent.clients.requester import incoming, verification
 from agent.clients.requester.identity import SentRequest
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.core.media import Gop
 from desk.cases.models import Answer, Clip
@@ -18,12 +22,13 @@ from desk.people.roles import Role
 from desk.receiving import answer_rows
 from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.models import Notice
+from desk.receiving.reconcile import reconcile
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.doors import Door, TestClock
 from tests.clients.requester.house import Changes, Disclosure, House
 from tests.clients.requester.test_verification import STRANGER
 from tests.desk.agencies import Agency
-from tests.desk.receiving.doors import ask
+from tests.desk.receiving.doors import ask, deliver
 from tests.desk.receiving.test_reconcile import LIMITS
 from tests.fake_bus import FakeBroker, FakeBus
 
@@ -106,4 +111,72 @@ def test_an_answer_is_verified_once(agency: Agency, house: House, monkeypatch: p
     requester, asked = ask(agency)
     monkeypatch.setattr(answer_rows, "examine", None)  # the receiving service hands its verification on
     receive_all(agency, lambda broker, clock: [Door(broker, requester, house.disclose(asked), clock)])
+    assert Answer.objects.get().state == "complete"
+
+
+FAULTS = {
+    "a list of parts": (incoming, "read_manifest"),
+    "a part": (verification, "open_part"),
+    "the grade": (incoming, "grades_of"),
+    "the rows of the desk": (answer_rows, "content_of"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_error_of_our_own_quarantines_one_answer_and_the_other_door_goes_on(
+    agency: Agency, gops: list[Gop], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if an answer had found a bug: the code that reads it fails, with an error that no check foresees."""
+    requester, asked = ask(agency)
+    cursed, honest = (filmed(gops, name=name).disclose(asked) for name in ("cursed", "honest"))
+    module, name = FAULTS[fault]
+    works = getattr(module, name)
+
+    def fails_for_one(*values: Any, **named: Any) -> Any:
+        if cursed.device in device_of(values, named):
+            raise KeyError("surprise")
+        return works(*values, **named)
+
+    def device_of(values: tuple[Any, ...], named: dict[str, Any]) -> str:
+        if "device" in named:
+            return str(named["device"])
+        if isinstance(values[0], bytes):
+            return works(*values).manifest.device_key.id
+        return values[0].disclosed.manifest.device_key.id
+
+    monkeypatch.setattr(module, name, fails_for_one)
+    receive_all(agency, lambda broker, clock: [Door(broker, requester, each, clock) for each in (cursed, honest)])
+    reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
+    answers = {answer.device: answer for answer in Answer.objects.all()}
+    assert answers[honest.device].state == "complete"
+    bad = answers[cursed.device]
+    assert bad.state == "quarantined"
+    assert "KeyError" in bad.reason
+    assert "KeyError" in agency.client(Role.VIEWER).get(f"/cases/{bad.case_id}").content.decode()
+    assert requester.answer(bad.disclosure_id).sealed(), "its sealed files are kept"
+
+
+def test_a_database_that_is_away_quarantines_nothing(
+    agency: Agency, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requester, asked = ask(agency)
+    event = deliver(requester, asked, house.disclose(asked))
+    with monkeypatch.context() as patched:
+
+        def away(_verification: object) -> None:
+            raise OperationalError("the connection is closed")
+
+        patched.setattr(answer_rows, "content_of", away)
+        with pytest.raises(OperationalError):
+            AnswerRecorder(agency.organisation, requester).record(event)
+    reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
+    assert Answer.objects.get().state == "complete"
+
+
+def test_a_report_that_never_fits_becomes_a_notice_and_the_next_report_is_written(agency: Agency, house: House) -> None:
+    requester, asked = ask(agency)
+    recorder = AnswerRecorder(agency.organisation, requester)
+    recorder.record(ReceiverEvent(ReceiverEventKind.COMPLETE, "e" * 32, "d" * 32, device="a door"))
+    assert Notice.objects.get(kind="damaged").object == "e" * 32
+    recorder.record(deliver(requester, asked, house.disclose(asked)))
     assert Answer.objects.get().state == "complete"

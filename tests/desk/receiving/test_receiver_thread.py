@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
+from django.conf import settings
 from django.test import override_settings
 from django.utils import timezone
 
@@ -19,7 +21,7 @@ from agent.errors import StorageError
 from agent.platform.system_clock import SystemClock
 from desk import sealed_keys
 from desk.cases.models import Answer, Case, Clip, SignedRequest
-from desk.config import Broker, DeskConfig
+from desk.config import Broker
 from desk.custody.models import Entry
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import Role
@@ -66,7 +68,8 @@ def introduce(world: BrokerWithClients, agency: Agency) -> None:
 @contextmanager
 def receiving(world: BrokerWithClients) -> Iterator[None]:
     broker = Broker(host="127.0.0.1", port=world.broker.requester_port)
-    with override_settings(DESK=DeskConfig(broker=broker)), Supervisor(requester_of, open_bus, look_every_s=0.1):
+    chosen = msgspec.structs.replace(settings.DESK, broker=broker)
+    with override_settings(DESK=chosen), Supervisor(requester_of, open_bus, look_every_s=0.1):
         yield
     assert not [each.name for each in threading.enumerate() if each.name.startswith("receiver")]
 
@@ -111,7 +114,7 @@ def test_a_desk_that_is_killed_while_an_answer_arrives_has_it_once_in_the_end(
     assert Clip.objects.count() == 2
     assert Entry.objects.filter(action="answer.received").count() == 1
     folder = AnswerFolder(requester.folder, disclosure.id)
-    assert [folder.part(number).read_bytes() for number in range(len(disclosure.parts))] == disclosure.parts
+    assert [(folder.path / f"{number}.age").read_bytes() for number in range(len(disclosure.parts))] == disclosure.parts
 
 
 def test_a_lost_broker_is_shown_and_found_again(agency: Agency, world: BrokerWithClients) -> None:

@@ -14,9 +14,10 @@ from psycopg.conninfo import conninfo_to_dict
 from agent.clients.requester import messages
 from agent.clients.requester.answer_index import AnswerState, HeldDisclosure, QuotaUsage
 from agent.clients.requester.deletion import delete_answers
-from agent.clients.requester.folder_index import FolderIndex, IndexConnection, RequesterIndex
-from agent.clients.requester.identity import INDEXED_TABLES, Requester
+from agent.clients.requester.folder_index import FolderIndex, IndexConnection, IndexedTable, RequesterIndex
+from agent.clients.requester.identity import Requester, indexed_tables
 from agent.clients.requester.publisher import is_published
+from agent.clients.requester.sealed_parts import FolderParts, SealedParts
 from agent.core.disclosure import reply_tag
 from agent.core.media import Gop
 from agent.core.transfer import TransferOutcome
@@ -43,6 +44,10 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
+def tables(folder: Path) -> tuple[IndexedTable, ...]:
+    return indexed_tables(FolderParts(folder / "disclosures"))
+
+
 Opener = Callable[[], RequesterIndex]
 
 
@@ -56,14 +61,14 @@ def folder(tmp_path: Path) -> Path:
 def opener(request: pytest.FixtureRequest, folder: Path) -> Iterator[Opener]:
     """Opens the same index again, as another process does."""
     if request.param == "SQLite":
-        yield lambda: FolderIndex(folder, INDEXED_TABLES)
+        yield lambda: FolderIndex(folder, tables(folder))
         return
     server: PostgresServer = request.getfixturevalue("server")
     schema = f"t{abs(hash(str(folder))) % 10**12}"
     opened: list[PostgresIndex] = []
 
     def again() -> RequesterIndex:
-        opened.append(PostgresIndex(server.address, schema, folder, INDEXED_TABLES))
+        opened.append(PostgresIndex(server.address, schema, folder, tables(folder)))
         return opened[-1]
 
     yield again
@@ -166,9 +171,11 @@ def test_an_answer_is_received_listed_and_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = requester.sent_request(ask(requester))
-    monkeypatch.setattr(
-        Requester, "open", classmethod(lambda cls, folder: cls(folder, requester.profile, requester._signer, opener()))
-    )
+
+    def opened(folder: Path, parts: SealedParts | None = None) -> Requester:
+        return Requester(folder, requester.profile, requester._signer, opener(), parts)
+
+    monkeypatch.setattr(Requester, "open", opened)
     desk = Desk(broker, requester, clock)
     door = Door(broker, requester, filmed(gops).disclose(asked), clock)
     play(clock, desk, door)
@@ -186,7 +193,7 @@ def test_an_answer_is_received_listed_and_deleted(
 
 @pytest.fixture
 def remote(server: PostgresServer, folder: Path) -> Iterator[Requester]:
-    index = PostgresIndex(server.address, "remote", folder, INDEXED_TABLES)
+    index = PostgresIndex(server.address, "remote", folder, tables(folder))
     yield Requester.open(folder, index=index)
     with psycopg.connect(server.address) as connection:
         connection.execute("DROP SCHEMA IF EXISTS remote CASCADE")
@@ -217,7 +224,7 @@ def test_a_killed_server_is_named_and_knows_everything_committed_when_it_is_back
 def test_a_schema_is_filled_from_the_folder_when_it_is_made(server: PostgresServer, folder: Path) -> None:
     local = Requester.open(folder)
     made = sorted(ask(local, case) for case in ("1", "2"))
-    index = PostgresIndex(server.address, "filled", folder, INDEXED_TABLES)
+    index = PostgresIndex(server.address, "filled", folder, tables(folder))
     remote = Requester.open(folder, index=index)
     assert remote.request_ids() == made
     assert sorted(remote.register.unsent()) == made
@@ -226,8 +233,8 @@ def test_a_schema_is_filled_from_the_folder_when_it_is_made(server: PostgresServ
 
 def test_a_name_that_is_no_schema_and_an_error_of_the_server_are_said(server: PostgresServer, folder: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot name a schema"):
-        PostgresIndex(server.address, 'x"; DROP', folder, INDEXED_TABLES)
-    index = PostgresIndex(server.address, "faults", folder, INDEXED_TABLES)
+        PostgresIndex(server.address, 'x"; DROP', folder, tables(folder))
+    index = PostgresIndex(server.address, "faults", folder, tables(folder))
     with pytest.raises(StorageError, match="no_such_table"):
         index.read(lambda of: of.execute("SELECT 1 FROM no_such_table").fetchone())
     index.close()

@@ -2,63 +2,47 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from agent.clients.requester.sealed_parts import FolderParts, SealedParts
 from agent.errors import ConfigurationError, DoorwardError, NetworkError, StorageError
-from desk.storage.sealed_parts import FolderParts, S3Parts, SealedParts
-from tests.seaweed import ACCESS_KEY, SECRET_KEY, SeaweedServer, seaweed_server
+from desk.storage.s3_parts import S3Parts
+from tests.desk.waiting import patiently
+from tests.seaweed import ACCESS_KEY, SECRET_KEY, SeaweedServer, s3_client, seaweed_server
 
 ONE, TWO = "1" * 32, "2" * 32
-BUCKET = "answers"
-Result = TypeVar("Result")
-
-
-def patiently(act: Callable[[], Result]) -> Result:
-    """Returns what the store answers once all of it has started."""
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            return act()
-        except (DoorwardError, ClientError, BotoCoreError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+BUCKET, LOCKED = "answers", "locked-answers"
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SeaweedServer]:
     with seaweed_server() as server:
-        client = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            region_name="us-east-1",
-        )
-        patiently(lambda: client.create_bucket(Bucket=BUCKET))
-        client.close()
+        with s3_client(server) as client:
+            patiently(lambda: client.create_bucket(Bucket=BUCKET))
+            patiently(lambda: client.create_bucket(Bucket=LOCKED, ObjectLockEnabledForBucket=True))
         yield server
 
 
-def s3(server: SeaweedServer, prefix: str) -> S3Parts:
-    return S3Parts(server.endpoint, BUCKET, prefix, ACCESS_KEY, SECRET_KEY)
+def s3(server: SeaweedServer, prefix: str, bucket: str = BUCKET, **more: Any) -> S3Parts:
+    return S3Parts(server.endpoint, bucket, prefix, ACCESS_KEY, SECRET_KEY, **more)
 
 
-@pytest.fixture(params=["folder", "S3"])
+@pytest.fixture(params=["folder", "S3", "S3 with object lock"])
 def parts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SealedParts]:
     if request.param == "folder":
         yield FolderParts(tmp_path / "parts")
         return
-    store = s3(request.getfixturevalue("server"), tmp_path.name)
+    locks = request.param != "S3"
+    store = s3(request.getfixturevalue("server"), tmp_path.name, LOCKED if locks else BUCKET, lock=locks)
     yield store
     store.close()
 
@@ -71,16 +55,22 @@ def made(tmp_path: Path, data: bytes, name: str = "source") -> Path:
 
 def read(parts: SealedParts, disclosure: str, number: int, tmp_path: Path) -> bytes:
     target = tmp_path / "target"
-    parts.get(disclosure, number, target)
+    parts.copy(disclosure, number, target)
     data = target.read_bytes()
     target.unlink()
+    assert b"".join(parts.pieces(disclosure, number)) == data
     return data
 
 
 def test_a_part_is_read_as_it_was_put(parts: SealedParts, tmp_path: Path) -> None:
-    for number, data in ((0, b""), (1, b"sealed"), (30_000, bytes(range(256)) * 40_000)):
-        parts.put(ONE, number, made(tmp_path, data))
+    size_bytes = 0
+    for number, data in ((0, b""), (1, b"sealed"), (30_000, bytes(range(256)) * 10_000)):
+        source = made(tmp_path, data)
+        parts.put(ONE, number, source)
+        size_bytes += len(data)
+        assert not source.exists()
         assert read(parts, ONE, number, tmp_path) == data
+        assert parts.size_bytes(ONE) == size_bytes
     assert parts.numbers(ONE) == {0, 1, 30_000}
     assert parts.numbers(TWO) == frozenset()
 
@@ -89,11 +79,12 @@ def test_a_part_that_two_receivers_put_is_there_once_and_another_in_its_place_is
     parts: SealedParts, tmp_path: Path
 ) -> None:
     sources = [made(tmp_path, b"sealed" * 1000, f"source-{number}") for number in range(4)]
-    threads = [threading.Thread(target=parts.put, args=(ONE, 1, source)) for source in sources]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    if isinstance(parts, FolderParts):
+        for source in sources:  # a folder has one receiver at a time
+            parts.put(ONE, 1, source)
+    else:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(lambda source: parts.put(ONE, 1, source), sources))
     assert parts.numbers(ONE) == {1}
     with pytest.raises(StorageError, match="differs"):
         parts.put(ONE, 1, made(tmp_path, b"another"))
@@ -109,7 +100,10 @@ def test_a_removed_disclosure_is_gone_and_others_stay(parts: SealedParts, tmp_pa
         assert parts.numbers(ONE) == frozenset()
     assert parts.numbers(TWO) == {0, 1, 2}
     with pytest.raises(StorageError):
-        parts.get(ONE, 0, tmp_path / "target")
+        parts.copy(ONE, 0, tmp_path / "target")
+    with pytest.raises(StorageError):
+        list(parts.pieces(ONE, 0))
+    assert parts.size_bytes(ONE) == 0
     assert not (tmp_path / "target").exists()
 
 
@@ -117,7 +111,9 @@ def test_a_removed_disclosure_is_gone_and_others_stay(parts: SealedParts, tmp_pa
 def test_what_is_no_id_never_becomes_part_of_a_path(parts: SealedParts, name: str, tmp_path: Path) -> None:
     for act in (
         lambda: parts.put(name, 0, made(tmp_path, b"x")),
-        lambda: parts.get(name, 0, tmp_path / "target"),
+        lambda: parts.copy(name, 0, tmp_path / "target"),
+        lambda: list(parts.pieces(name, 0)),
+        lambda: parts.size_bytes(name),
         lambda: parts.numbers(name),
         lambda: parts.remove(name),
     ):
@@ -160,8 +156,115 @@ def test_a_killed_store_is_named_and_has_every_part_whose_put_returned(server: S
     store.close()
 
 
-def test_a_wrong_key_is_refused_by_name(server: SeaweedServer, tmp_path: Path) -> None:
+def test_what_is_not_as_it_was_put_is_never_handed_out_as_whole(server: SeaweedServer, tmp_path: Path) -> None:
+    store = s3(server, tmp_path.name)
+    store.put(ONE, 0, made(tmp_path, b"sealed"))
+    with s3_client(server) as client:
+        client.put_object(
+            Bucket=BUCKET, Key=f"{tmp_path.name}/{ONE}/0.age", Body=b"swapped", Metadata={"sha256": "0" * 64}
+        )
+    with pytest.raises(StorageError, match="differs"):
+        list(store.pieces(ONE, 0))
+    with pytest.raises(StorageError, match="differs"):
+        store.copy(ONE, 0, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+    store.close()
+
+
+# -- legal hold --------------------------------------------------------------------------------------------------------
+
+
+def test_a_held_answer_cannot_be_deleted_by_anyone_with_the_key_until_the_hold_ends(
+    server: SeaweedServer, tmp_path: Path
+) -> None:
+    store = s3(server, tmp_path.name, LOCKED, lock=True)
+    for number in range(3):
+        store.put(ONE, number, made(tmp_path, b"sealed"))
+    store.hold(ONE, on=True)
+    with pytest.raises(StorageError, match="legal hold"):
+        store.remove(ONE)
+    with s3_client(server) as client:
+        found = client.list_object_versions(Bucket=LOCKED, Prefix=f"{tmp_path.name}/")["Versions"]
+        assert len(found) == 3
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.delete_object(Bucket=LOCKED, Key=found[0]["Key"], VersionId=found[0]["VersionId"])
+    store.hold(ONE, on=False)
+    store.remove(ONE)
+    with s3_client(server) as client:
+        assert not client.list_object_versions(Bucket=LOCKED, Prefix=f"{tmp_path.name}/").get("Versions")
+    store.close()
+
+
+def test_a_deletion_removes_each_version_also_behind_a_delete_marker(server: SeaweedServer, tmp_path: Path) -> None:
+    store = s3(server, tmp_path.name, LOCKED, lock=True)
+    store.put(ONE, 0, made(tmp_path, b"sealed"))
+    with s3_client(server) as client:
+        client.delete_object(Bucket=LOCKED, Key=f"{tmp_path.name}/{ONE}/0.age")  # a marker hides the object
+        assert store.numbers(ONE) == frozenset()
+        store.remove(ONE)
+        left = client.list_object_versions(Bucket=LOCKED, Prefix=f"{tmp_path.name}/")
+    assert not left.get("Versions")
+    assert not left.get("DeleteMarkers")
+    store.close()
+
+
+def test_without_object_lock_a_hold_of_the_desk_alone_protects(server: SeaweedServer, tmp_path: Path) -> None:
+    store = s3(server, tmp_path.name)
+    store.put(ONE, 0, made(tmp_path, b"sealed"))
+    store.hold(ONE, on=True)
+    store.remove(ONE)
+    assert store.numbers(ONE) == frozenset()
+    store.close()
+
+
+# -- the check at the start --------------------------------------------------------------------------------------------
+
+
+def test_a_bucket_that_can_do_all_passes_the_check_and_nothing_stays_in_it(
+    server: SeaweedServer, tmp_path: Path
+) -> None:
+    for bucket, lock in ((BUCKET, False), (LOCKED, False), (LOCKED, True)):
+        store = s3(server, f"check-{tmp_path.name}", bucket, lock=lock)
+        store.check()
+        store.close()
+        with s3_client(server) as client:
+            left = client.list_object_versions(Bucket=bucket, Prefix=f"check-{tmp_path.name}/")
+        assert not left.get("Versions")
+
+
+def test_each_setting_that_cannot_work_is_named_with_its_remedy(server: SeaweedServer) -> None:
+    def checked(bucket: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, *, lock: bool = False) -> str:
+        store = S3Parts(server.endpoint, bucket, "x", access_key, secret_key, lock=lock)
+        try:
+            with pytest.raises(ConfigurationError) as caught:
+                store.check()
+        finally:
+            store.close()
+        return str(caught.value)
+
+    assert "refuses the key" in checked(BUCKET, secret_key="wrong")
+    assert "secret_key_file" in checked(BUCKET, access_key="stranger")
+    assert "has no bucket nowhere" in checked("nowhere")
+    assert "has no object lock" in checked(BUCKET, lock=True)
+    with s3_client(server) as client:
+        client.create_bucket(Bucket="retaining", ObjectLockEnabledForBucket=True)
+        rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 3}}
+        configuration = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+        client.put_object_lock_configuration(Bucket="retaining", ObjectLockConfiguration=configuration)
+    assert "could not delete as promised" in checked("retaining", lock=True)
+
+
+def test_a_store_that_does_not_answer_is_no_fault_of_the_settings() -> None:
+    store = S3Parts("http://127.0.0.1:9", BUCKET, "x", ACCESS_KEY, SECRET_KEY)
+    with pytest.raises(NetworkError, match="does not answer"):
+        store.check()
+    store.close()
+
+
+def test_a_refusal_during_work_is_no_fault_of_an_answer(server: SeaweedServer, tmp_path: Path) -> None:
     store = S3Parts(server.endpoint, BUCKET, "x", ACCESS_KEY, "wrong")
-    with pytest.raises(StorageError, match="refused"):
-        store.put(ONE, 0, made(tmp_path, b"x"))
+    source = made(tmp_path, b"x")
+    with pytest.raises(NetworkError, match="refused"):
+        store.put(ONE, 0, source)
+    assert source.exists()
     store.close()

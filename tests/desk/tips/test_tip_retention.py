@@ -121,14 +121,14 @@ def test_a_tip_that_cannot_be_deleted_keeps_no_other_and_stays_listed(
     other = Tip.objects.create(
         organisation=agency.organisation, disclosure_id="e" * 32, due_at=timezone.now() - datetime.timedelta(days=1)
     )
-    kept = tip_retention._remove
+    kept = AnswerFolder.delete
 
-    def refuse(path: Path) -> int:
-        if path.name == TIP:
+    def refuse(answer: AnswerFolder) -> int:
+        if answer.disclosure == TIP:
             raise StorageError("no", remedy="yes")
-        return kept(path)
+        return kept(answer)
 
-    monkeypatch.setattr(tip_retention, "_remove", refuse)
+    monkeypatch.setattr(AnswerFolder, "delete", refuse)
     with pytest.raises(StorageError):
         due(agency, requester, 40)
     tip.refresh_from_db()
@@ -140,7 +140,7 @@ def test_a_tip_that_cannot_be_deleted_keeps_no_other_and_stays_listed(
 def test_the_audit_notices_a_changed_tip_and_one_that_is_still_there(agency: Agency) -> None:
     requester, tip = tip_here(agency)
     assert list(audit_files(agency.organisation)) == []
-    AnswerFolder(requester.folder, TIP).part(0).write_bytes(b"another tip")
+    (requester.answer(TIP).path / "0.age").write_bytes(b"another tip")
     (found,) = audit_files(agency.organisation)
     assert found.said.startswith(f"Tip {TIP}: ")
     tip_retention.delete_tip(agency.organisation, requester, tip.pk, "retention")
