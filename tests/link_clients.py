@@ -66,7 +66,7 @@ class LinkClient:
         (answer,) = carrier.fetch(self.id, PATIENCE_S)
         proof, self.session = handshake.finish(answer)
         carrier.send(self.id, proof)
-        self.hear(PATIENCE_S)  # that it is let in, or the reason why not
+        assert self.hear(PATIENCE_S), "the doorbell says neither that the client is let in nor why not"
 
     def start(self, op: str, body: bytes = b"", /, **head: Any) -> int:
         """Sends a request and returns the number of its stream."""
@@ -90,8 +90,10 @@ class LinkClient:
         while (frame := self.session.next_frame()) is not None:
             self.carrier.send(self.id, frame)
 
-    def hear(self, wait_s: float = 0.0) -> None:
-        for frame in self.carrier.fetch(self.id, wait_s):
+    def hear(self, wait_s: float = 0.0) -> bool:
+        """Takes the frames that have come. Returns False if there are none."""
+        frames = self.carrier.fetch(self.id, wait_s)
+        for frame in frames:
             match self.session.receive(frame) if frame else SessionEnded(EndReason.CLOSED):
                 case SessionEnded(reason=reason):
                     self.ended = reason if frame else self.ended or "over"
@@ -101,3 +103,4 @@ class LinkClient:
                     if last:
                         self.whole[stream] = parse_frame(bytes(self.answers.pop(stream)))
             self.flush()
+        return bool(frames)

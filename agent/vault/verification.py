@@ -65,7 +65,7 @@ def verify(
         if index.get(entry.id) is not None:  # else it was evicted meanwhile
             report.missing += found.missing
             report.damaged += found.damaged
-        report.segments += 1
+            report.segments += 1
         if progress is not None:
             progress(min(report.read_bytes, total_bytes), total_bytes)
     report.unknown += _unknown(store, index)

@@ -67,7 +67,8 @@ QUIET = ["-q", "-p", "no:cacheprovider", "-p", "no:rerunfailures", "--timeout=0"
 QUIET += ["--tb=native", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
 SLOWER = 4
 PATIENCE_S = 20.0
-"""A mutant counts as noticed when a test runs for this many seconds plus four times what it takes without a mistake.
+"""A mutant counts as noticed when a test runs for this many seconds plus four times what it takes without a mistake,
+or when all tests of the mutant do so together.
 
 On a busy machine it may run longer: as many times as there are more processes that want to run than processors, and at
 most `LONGEST` times.
@@ -261,9 +262,14 @@ Act = Callable[[Callable[[str], None]], str | None]
 
 
 def run_in_fork(
-    act: Act, patience_s: Callable[[str], float], base: Path | None = None, score: Score | None = None
+    act: Act,
+    patience_s: Callable[[str], float],
+    base: Path | None = None,
+    score: Score | None = None,
+    all_s: float = math.inf,
 ) -> str | None:
-    """Run `act` in a fork. Returns the test that failed, died or took longer than `patience_s` of its name."""
+    """Run `act` in a fork. Returns the test that failed, died or took longer than `patience_s` of its name, or the one
+    that ran when all together had taken longer than `all_s`."""
     sys.stdout.flush()
     reader, writer = os.pipe()
     child = os.fork()
@@ -278,7 +284,7 @@ def run_in_fork(
             failed = True
         os._exit(1 if failed else 0)
     os.close(writer)
-    name, status = _follow(child, reader, patience_s)
+    name, status = _follow(child, reader, patience_s, all_s)
     os.close(reader)
     if score is not None and status is None:
         score.too_long += 1
@@ -301,12 +307,12 @@ def _write_line(writer: int, name: str) -> None:
     os.write(writer, name.encode() + b"\n")
 
 
-def _follow(child: int, reader: int, patience_s: Callable[[str], float]) -> tuple[str, int | None]:
+def _follow(child: int, reader: int, patience_s: Callable[[str], float], all_s: float) -> tuple[str, int | None]:
     """Wait for the child. Returns the test that it started last and its exit status, None if it took too long."""
     os.set_blocking(reader, False)
     said, name, pause_s = b"", "before the first test", 0.002
-    began = time.monotonic()
-    while time.monotonic() - began < patience_s(name) * _busy():
+    first = began = time.monotonic()
+    while (now := time.monotonic()) - began < patience_s(name) * _busy() and now - first < all_s * _busy():
         done, status = os.waitpid(child, os.WNOHANG)
         with contextlib.suppress(BlockingIOError):
             said += os.read(reader, 65536)
@@ -577,7 +583,8 @@ class InFunctions:
         code = compile(mutant.tree(), str(path), "exec", dont_inherit=True)
         while chosen:
             act = functools.partial(self._try, path, code, chosen)
-            by = run_in_fork(act, self._patience_s, self._base, self._score)
+            all_s = PATIENCE_S + SLOWER * sum(self._took_s.get(name, 0.0) for name in chosen)
+            by = run_in_fork(act, self._patience_s, self._base, self._score, all_s)
             if by is None:
                 return None
             assert by in self._items, f"{path}:{mutant.line} {mutant.what}: the fork ended {by}"

@@ -1,0 +1,155 @@
+"""Reading a vault while it changes: a segment that is evicted meanwhile, a chapter that goes, and the newest lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.core.vault.manifest import chapter_of, chapter_start
+from agent.errors import StorageError
+from agent.vault.manifest_reader import last_line, oldest_chapter, read_tail
+from agent.vault.verification import EntryCheck
+from agent.wire.identities import public_key_of
+from tests.recorder.test_chapters import SHORT, live_through, opened
+from tests.vaults import DEVICE_KEY, JPEG, TestVault, box
+from tests.wire import samples
+
+PUBLIC = public_key_of(DEVICE_KEY)
+SOUND = box(b"moof", bytes(70_000))
+
+
+@pytest.fixture
+def tested(tmp_path: Path) -> Iterator[TestVault]:
+    made = opened(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_segment_that_is_evicted_while_the_vault_is_verified_is_no_fault_and_is_not_counted(
+    tested: TestVault,
+) -> None:
+    stays, goes = tested.record(), tested.record()
+    size = tested.store.size
+
+    def evicted_meanwhile(file: object) -> int | None:
+        if goes in str(file) and tested.vault.find(goes) is not None:
+            tested.vault.erase([goes])
+        return size(file)  # type: ignore[arg-type]
+
+    tested.store.size = evicted_meanwhile  # type: ignore[method-assign]
+    report = tested.vault.verify(PUBLIC)
+    assert (report.missing, report.damaged, report.unknown, report.faults) == ([], [], [], ())
+    assert report.segments == 1
+    assert tested.vault.find(stays) is not None
+
+
+def test_one_segment_is_checked_and_one_that_was_evicted_meanwhile_has_no_fault(tested: TestVault) -> None:
+    tested.record(poster=JPEG, sound=SOUND)
+    (entry,) = tested.vault.entries()
+    checked = tested.vault.check(entry, PUBLIC)
+    assert checked == EntryCheck(entry.stored_bytes)
+    assert tested.vault.check(entry, None) == checked
+    other = public_key_of(samples.ROOT)
+    damaged = tested.vault.check(entry, other).damaged
+    assert damaged == [file.name for file in (entry.file, entry.poster, entry.sound) if file is not None]
+    for file in (entry.file, entry.poster, entry.sound):
+        assert file is not None
+        tested.store.remove([file])
+    missing = tested.vault.check(entry, PUBLIC)
+    assert missing.missing == damaged
+    assert missing.read_bytes == 0
+    tested.vault.erase([entry.id])
+    assert tested.vault.check(entry, PUBLIC) == EntryCheck()
+
+
+def test_a_line_that_was_copied_to_another_chapter_meanwhile_is_read_there(tested: TestVault) -> None:
+    name = tested.record()
+    read, answers = tested.log.read, [b""]
+
+    def gone_at_first(position: int, size_bytes: int) -> bytes:
+        return answers.pop() if answers else read(position, size_bytes)
+
+    tested.log.read = gone_at_first  # type: ignore[method-assign]
+    assert tested.vault.record(name).record.id == name  # type: ignore[union-attr]
+    tested.log.read = lambda _position, _size: b""  # type: ignore[method-assign]
+    with pytest.raises(StorageError, match="is damaged"):
+        tested.vault.record(name)
+
+
+def test_a_segment_that_is_not_stored_is_told_with_the_reason(tested: TestVault) -> None:
+    for read in (
+        tested.vault.record,
+        tested.vault.read_poster,
+        tested.vault.read_sound,
+        lambda name: tested.vault.read(name, 0, 1),
+    ):
+        with pytest.raises(StorageError, match="is not stored") as caught:
+            read("a" * 26)
+        assert "evicted" in caught.value.remedy
+
+
+def test_the_scrub_goes_on_behind_the_segment_that_it_checked_last(tested: TestVault) -> None:
+    names = [tested.record() for _ in range(3)]
+    first, second, third = tested.vault.entries()
+    assert [first.id, second.id, third.id] == names
+    assert tested.vault.scrubbed() == -1
+    assert tested.vault.after(tested.vault.scrubbed()) == first
+    tested.vault.set_scrubbed(first.sequence)
+    assert tested.vault.after(tested.vault.scrubbed()) == second
+    assert tested.vault.after(third.sequence) is None
+
+
+def test_of_a_manifest_in_one_chapter_the_tail_is_its_last_lines(tested: TestVault) -> None:
+    for _ in range(5):
+        tested.record()
+    lines = list(tested.log.lines())
+    for number in range(1, len(lines)):
+        size = sum(map(len, lines[-number:]))
+        found = [step.signed.line + b"\n" for step in read_tail(tested.log, size + 1) if step.signed is not None]
+        assert found == lines[-number:]
+    everything = [step.signed.line + b"\n" for step in read_tail(tested.log, 10**9) if step.signed is not None]
+    assert everything == lines
+
+
+def test_the_tail_of_a_short_chapter_begins_in_the_one_before_and_goes_no_further_back(tested: TestVault) -> None:
+    live_through(tested, 70)
+    newest = chapter_of(tested.log.end())
+    assert newest >= 3
+    sizes = tested.log.sizes()
+    whole = list(tested.log.lines(chapter_start(newest)))
+    tail = [step for step in read_tail(tested.log, sizes[newest]) if step.signed is not None]
+    assert [step.signed.line + b"\n" for step in tail if step.signed] == whole
+    both = list(tested.log.lines(chapter_start(newest - 1)))
+    more = [step for step in read_tail(tested.log, sizes[newest] + sizes[newest - 1]) if step.signed is not None]
+    assert [step.signed.line + b"\n" for step in more if step.signed] == both
+    most = [step for step in read_tail(tested.log, 10**9) if step.signed is not None]
+    assert [step.signed.line + b"\n" for step in most if step.signed] == both
+    part = [step for step in read_tail(tested.log, sizes[newest] + len(both[-len(whole) - 1]) + 1) if step.signed]
+    assert [step.signed.line + b"\n" for step in part if step.signed] == both[-len(whole) - 1 :]
+
+
+def test_the_end_of_each_line_is_known_again_and_no_other_position_is(tested: TestVault) -> None:
+    for _ in range(3):
+        tested.record()
+    head = tested.index.chain_head()
+    found = last_line(tested.log, head)
+    assert found is not None
+    assert list(tested.log.lines())[-1] == found.line + b"\n"
+    for wrong in (
+        {"offset": head.offset - 1},
+        {"offset": head.offset + 1},
+        {"sequence": head.sequence + 1},
+        {"previous": "0" * 64},
+        {"offset": 0},
+    ):
+        values = {"offset": head.offset, "sequence": head.sequence, "previous": head.previous, **wrong}
+        assert last_line(tested.log, type(head)(**values)) is None
+
+
+def test_the_oldest_chapter_that_is_needed_stands_in_the_newest_one(tested: TestVault) -> None:
+    assert oldest_chapter(tested.log) == 0
+    live_through(tested, 70)
+    assert oldest_chapter(tested.log) == min(tested.log.chapters()) > 0
+    assert sum(tested.log.sizes().values()) == tested.vault.manifest_bytes() > SHORT.chapter_bytes
