@@ -121,7 +121,6 @@ class TalkBuffer:
         """The operation `talk_end`: gives the floor back. Frames that wait are still played."""
         with self._changed:
             self._floor.release(asked.session)
-            self._changed.notify_all()
         return {}, b""
 
     # --- The recorder's side

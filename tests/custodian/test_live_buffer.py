@@ -103,6 +103,22 @@ def test_a_look_counts_for_some_seconds() -> None:
     assert buffer.wait_for_viewer(0).now is False
 
 
+@pytest.mark.parametrize("what", ["a new part", "the end"])
+def test_a_viewer_who_waits_is_woken(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(live_buffer, "_WAIT_S", 3600.0)
+    buffer, shown = LiveBuffer(), []
+    viewer = threading.Thread(target=lambda: shown.append(buffer.show(Viewer("s1"), GetLiveGops(after=0))[1]))
+    viewer.start()
+    while not buffer._changed._waiters:  # type: ignore[attr-defined]
+        time.sleep(0.001)
+    if what == "the end":
+        buffer.close()
+    else:
+        buffer.put(1, 0, 1, b"part", begins=True)
+    viewer.join(60)
+    assert shown == [b"" if what == "the end" else b"part"]
+
+
 def test_nothing_is_shown_any_more_after_the_end() -> None:
     buffer = LiveBuffer()
     buffer.put(1, 0, 1, b"x", begins=False)

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.core.talk.offers import TalkOffer, TalkState
+from agent.core.talk.offers import LARGEST_OFFER_BYTES, TalkOffer, TalkState
+from agent.core.talk.sizes import LARGEST_FRAME_BYTES
 from agent.custodian import talk_buffer
 from agent.custodian.talk_buffer import TalkBuffer
 from agent.errors import DoorwardError, RequestError
@@ -243,6 +244,98 @@ def test_a_recorder_that_stops_reading_costs_bounded_memory_and_no_time(
     send(buffer, session, b"x")
     clock.now_s += 2.5
     assert buffer.send(SendTalk(session, (1,)), b"x") == ({"state": "no speaker"}, b"")
+
+
+def test_a_key_of_no_owner_is_called_another_phone(buffer: TalkBuffer, recorder: Recorder, clock: Clock) -> None:
+    session = session_of(begin(buffer, "age1glance", "a")[0])
+    assert begin(buffer, ANA, "b")[0] == {"state": "ready", "talker": "Another phone"}
+    clock.now_s += 2
+    send(buffer, session, b"x")
+    assert begin(buffer, ANA, "c")[0]["talker"] == "Another phone"
+
+
+def test_a_recorder_is_away_after_eight_seconds_without_a_question(
+    buffer: TalkBuffer, recorder: Recorder, clock: Clock
+) -> None:
+    session = session_of(begin(buffer, ANA, "a")[0])
+    recorder.stop()
+    buffer.work("", TalkState.ENDED, 0.0)
+    for later_s, state in ((2, "ready"), (2, "ready"), (2, "ready"), (2, "ready"), (0.1, "no speaker")):
+        clock.now_s += later_s
+        assert send(buffer, session, b"x") == state
+
+
+def test_frames_of_the_conversation_before_are_not_played_in_the_next_one(
+    buffer: TalkBuffer, recorder: Recorder
+) -> None:
+    first = session_of(begin(buffer, ANA, "a")[0])
+    recorder.stop()
+    send(buffer, first, b"first", b"and last")
+    buffer.end(EndTalk(first), b"")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(begin, buffer, BEN, "b")
+        while buffer._asked is None:
+            time.sleep(0.001)
+        assert buffer.work("", TalkState.ENDED, 0.0) == TalkWork(BEN, "b" * 32, "", ())
+        buffer.put_offer(PutTalkOffer("b" * 32, TalkState.READY, "9" * 32, b"sealed"))
+        second = session_of(asked.result(30)[0])
+    send(buffer, second, b"mine")
+    assert buffer.work("", TalkState.ENDED, 0.0) == TalkWork("", "", second, (b"mine",))
+    assert buffer.work("", TalkState.ENDED, 0.0) == TalkWork("", "", "", ())
+
+
+def test_after_an_end_what_waits_is_still_played(buffer: TalkBuffer, recorder: Recorder) -> None:
+    session = session_of(begin(buffer, ANA, "a")[0])
+    recorder.stop()
+    send(buffer, session, b"last words")
+    assert buffer.end(EndTalk(session), b"") == ({}, b"")
+    assert buffer.work("", TalkState.ENDED, 0.0).frames == (b"last words",)
+
+
+def test_the_state_of_the_conversation_before_is_not_that_of_the_next_one(
+    buffer: TalkBuffer, recorder: Recorder
+) -> None:
+    first = session_of(begin(buffer, ANA, "a")[0])
+    recorder.stop()
+    buffer.work(first, TalkState.PRIVATE, 0.0)
+    assert send(buffer, first, b"x") == "private"
+    buffer.end(EndTalk(first), b"")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(begin, buffer, BEN, "b")
+        while buffer._asked is None:
+            time.sleep(0.001)
+        buffer.put_offer(PutTalkOffer("b" * 32, TalkState.READY, "9" * 32, b"sealed"))
+        second = session_of(asked.result(30)[0])
+    buffer.work(first, TalkState.PRIVATE, 0.0)  # a word about the conversation before
+    assert send(buffer, second, b"x") == "ready"
+
+
+def test_a_custodian_that_ends_wakes_its_recorder_and_the_browser_that_waits_and_takes_no_frame(
+    buffer: TalkBuffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talk_buffer, "_OFFER_S", 3600.0)
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(begin, buffer, ANA, "a")
+        while not buffer.work("", TalkState.ENDED, 0.0).challenge:
+            time.sleep(0.001)
+        buffer.close()
+        with pytest.raises(RequestError, match="recorder does not answer"):
+            asked.result(30)
+        work = pool.submit(buffer.work, "", TalkState.ENDED, 3600.0)
+        assert work.result(30).frames == ()
+    assert send(buffer, "1" * 32, b"x") == "ended"
+
+
+def test_an_offer_and_a_frame_may_be_as_large_as_their_limit_and_no_larger(
+    buffer: TalkBuffer, recorder: Recorder
+) -> None:
+    buffer.put_offer(PutTalkOffer("f" * 32, TalkState.READY, "1" * 32, bytes(LARGEST_OFFER_BYTES)))
+    with pytest.raises(RequestError, match="at most"):
+        buffer.put_offer(PutTalkOffer("f" * 32, TalkState.READY, "1" * 32, bytes(LARGEST_OFFER_BYTES + 1)))
+    session = session_of(begin(buffer, ANA, "a")[0])
+    assert send(buffer, session, bytes(LARGEST_FRAME_BYTES)) == "ready"
+    with pytest.raises(RequestError, match="at most"):
+        send(buffer, session, bytes(LARGEST_FRAME_BYTES + 1))
 
 
 @pytest.mark.parametrize(("sizes", "body"), [((5,), b"four"), ((1,), b""), ((600,), bytes(600))])
