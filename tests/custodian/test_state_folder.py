@@ -106,6 +106,19 @@ def test_two_processes_never_use_one_directory(folder: StateFolder) -> None:
     again.release()
 
 
+def test_no_file_of_the_folder_stays_open(folder: StateFolder) -> None:
+    def open_here() -> list[Path]:
+        return [each for each in Path("/proc/self/fd").iterdir() if str(folder.root) in os.path.realpath(each)]
+
+    assert open_here() == []
+    folder.claim()
+    with pytest.raises(ConfigurationError):
+        StateFolder(folder.root).claim()
+    assert len(open_here()) == 1, "the claim itself"
+    folder.release()
+    assert open_here() == []
+
+
 def test_a_process_that_died_holds_nothing(folder: StateFolder) -> None:
     script = (
         "import os, sys\n"

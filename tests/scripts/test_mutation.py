@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from tests.mutation import run
 from tests.mutation.in_children import sitecustomize as in_children
 from tests.mutation.mutants import mutants_of
-from tests.mutation.run import GROUPS, _moved, _together, interval, modules
+from tests.mutation.run import GROUPS, Draw, Group, InFunctions, Score, _moved, _together, interval, modules
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,6 +62,51 @@ def test_the_last_line_of_a_run_names_the_lowest_group() -> None:
     assert _together(found) == "15 mutants in 2 groups, 14 noticed, 93.3%; lowest: one 90.0%"
     low, high = interval(96, 100)
     assert (round(low, 3), round(high, 3)) == (0.902, 0.984)
+
+
+def plugin(code: Path, score: Score) -> InFunctions:
+    made = InFunctions(Group("one", (), ()), Draw([code]), score)
+    made._paths, made._items = [code], {}
+    return made
+
+
+def test_a_run_that_was_cut_off_goes_on_with_the_same_mutants_of_the_same_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "RESULT", tmp_path / "mutation.json")
+    monkeypatch.setattr(run, "_key", lambda path, mutant: (path.name, mutant.line, mutant.what))
+    code = tmp_path / "code.py"
+    code.write_text("def f(a):\n    return a < 1\n")
+    mutants = [(code, each) for each in mutants_of(code.read_text())]
+    cut = plugin(code, Score(killed=1, survived=[("code.py", 2, "Lt → LtE")]))
+    cut._go_on_after_a_cut(mutants)
+    cut._partial.write_text(json.dumps(asdict(cut._score)))
+    again = Score()
+    plugin(code, again)._go_on_after_a_cut(mutants)
+    assert (again.killed, again.tried()) == (1, 2)
+    for others, text in ((mutants[1:], code.read_text()), (mutants, "def f(a):\n    return a < 2\n")):
+        code.write_text(text)
+        other = Score()
+        plugin(code, other)._go_on_after_a_cut(others)
+        assert other.tried() == 0
+
+
+def test_tests_that_take_too_long_together_are_ended_though_none_does_alone() -> None:
+    def act(starts: Callable[[str], None]) -> None:
+        for number in range(600):
+            starts(f"test {number}")
+            time.sleep(0.05)
+
+    began_s = time.monotonic()
+    name = run.run_in_fork(act, lambda _: 3600.0, all_s=0.2)
+    assert name is not None
+    assert time.monotonic() - began_s < 25
+
+
+def test_a_line_without_a_test_belongs_to_the_innermost_function_around_it(tmp_path: Path) -> None:
+    code = tmp_path / "code.py"
+    code.write_text("def f():\n    def g():\n        return 1\n    return g\n")
+    assert run._lines_of_functions(code) == [range(2, 4), range(1, 5)]
 
 
 PROGRAM = "from agent.uplink import message_router as m; print(m.SCHEME, m.__name__)"
