@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-__all__ = ["attachment", "stream"]
+__all__ = ["attachment", "stream", "stream_pieces"]
 
 R = TypeVar("R", HttpResponse, StreamingHttpResponse)
 Pieces = Generator[bytes, None, None]
@@ -19,8 +19,13 @@ _SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 
 def stream(request: HttpRequest, pieces: Pieces, *, name: str, content_type: str) -> StreamingHttpResponse:
     """Returns a download that is made piece by piece. `pieces` is closed at its end, or when the browser leaves."""
+    return _named(stream_pieces(request, pieces, content_type=content_type), name)
+
+
+def stream_pieces(request: HttpRequest, pieces: Pieces, *, content_type: str) -> StreamingHttpResponse:
+    """Returns an answer that is made piece by piece. `pieces` is closed at its end, or when the browser leaves."""
     body = _AsyncPieces(pieces) if isinstance(request, ASGIRequest) else pieces
-    return _named(StreamingHttpResponse(body, content_type=content_type), name)
+    return StreamingHttpResponse(body, content_type=content_type)
 
 
 def attachment(data: bytes, *, name: str, content_type: str) -> HttpResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -297,7 +297,7 @@ def open_stills(request: DeskRequest, pk: int, answer_pk: int) -> HttpResponse:
 
 @require_safe
 @needs(Action.VIEW_FOOTAGE)
-def film(request: DeskRequest, token: str) -> HttpResponse:
+def film(request: DeskRequest, token: str) -> HttpResponseBase:
     """A film or still that this person opened, or a piece of it. The browser never stores it."""
     view = viewing.find_view(request.organisation, request.user, token)
     requester, disclosure = requester_of(request.organisation), view.answer.disclosure_id
@@ -305,8 +305,7 @@ def film(request: DeskRequest, token: str) -> HttpResponse:
         if view.kind == "still":
             still = open_films().still(requester, disclosure, view.clip)
             return HttpResponse(still, content_type="image/jpeg", headers=MEDIA_HEADERS)
-        with open_films().film(requester, disclosure, view.clip) as media:
-            return film_response(media, request.headers.get("Range"))
+        return film_response(request, open_films().film(requester, disclosure, view.clip))
     except DoorwardError as error:
         return HttpResponse(error_words(error), status=409, content_type="text/plain; charset=utf-8")
 

@@ -170,14 +170,13 @@ def guest_play(request: HttpRequest, disclosure: str, number: int) -> HttpRespon
 
 
 @require_safe
-def guest_film(request: HttpRequest, token: str) -> HttpResponse:
+def guest_film(request: HttpRequest, token: str) -> HttpResponseBase:
     """A film that this session has opened, or a piece of it, while the link works and the footage is kept."""
     link, clip = guests.current_link(request), guests.film_of(request, token)
     if link is None or clip is None or clip not in _present(link):
         raise Http404
     try:
-        with open_films().film(requester_of(link.case.organisation), *clip) as media:
-            return film_response(media, request.headers.get("Range"))
+        return film_response(request, open_films().film(requester_of(link.case.organisation), *clip))
     except DoorwardError as error:
         return _guest_fault(request, link, error)
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import chain
 from typing import Final
 
 import structlog
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.sessions.backends.base import SessionBase
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBadRequest, HttpResponseBase
 from django.shortcuts import render
 from django.utils import translation
 
 from agent.errors import DoorwardError, FormatError, RequestError
 
-__all__ = ["POLICY", "ExplainedErrors", "PersonLanguage", "SecurityHeaders", "SessionLimits", "stamp"]
+__all__ = ["POLICY", "ExplainedErrors", "PersonLanguage", "SecurityHeaders", "SessionLimits", "WholeTexts", "stamp"]
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -36,6 +37,27 @@ _SEEN_STEP_S: Final = 60
 def stamp(session: SessionBase) -> None:
     """Dates a session at its sign-in, so that it ends in time even if its browser never comes back."""
     session[_BEGAN] = session[_SEEN] = time.time()
+
+
+class WholeTexts:
+    """Refuses an address or a cookie with a NUL: no text holds one, and PostgreSQL refuses the query that asks for it.
+
+    Fields of forms refuse it, too.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        texts = (
+            request.path,
+            *request.COOKIES.values(),
+            *request.GET,
+            *chain.from_iterable(dict(request.GET).values()),
+        )
+        if any("\0" in text for text in texts):
+            return HttpResponseBadRequest("This address holds a character that no text has.", content_type="text/plain")
+        return self._get_response(request)
 
 
 class SecurityHeaders:

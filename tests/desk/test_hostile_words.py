@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -15,8 +16,9 @@ from desk.people.roles import Role
 from desk.trust import root_keys
 from desk.trust.models import BundleDraft
 from desk.trust.root_keys import make_root_key
-from tests.desk.agencies import Agency
+from tests.desk.agencies import Agency, browser
 from tests.desk.asking.asking_desk import fields
+from tests.desk.routes import routes
 from tests.desk.test_matrix import tip
 
 HUGE = "9" * 5000
@@ -88,3 +90,24 @@ def test_a_number_of_days_that_no_request_can_promise_is_refused(agency: Agency,
     template = {"form": "template", "name": "Ours", "incident": "burglary", "minutes": "60", "days": "7"}
     page = admin.post("/requests/preferences", {**template, "language": "en", "retention_days": days})
     assert page.context["template_form"].errors["retention_days"]
+
+
+@pytest.mark.parametrize("role", [None, Role.ADMIN], ids=["a stranger", "an admin"])
+def test_a_nul_in_an_address_or_a_cookie_is_refused_on_each_page(agency: Agency, role: Role | None) -> None:
+    client = agency.client(role) if role else browser()
+    made = {"pk": 1, "answer_pk": 1, "index": 1, "number": 1, "token": "a" * 32, "request_id": "a" * 32}
+    asked = 0
+    for route in routes():
+        if route.app in ("sign-in", "static") or (route.has_object and not holds_only(route.pattern, made)):
+            continue
+        address = route.address(**{name: value for name, value in made.items() if f":{name}>" in route.pattern})
+        for query in ({"q": "a\0b"}, {"like": "\0"}, {"a\0": "1"}):
+            assert client.get(address, query).status_code == 400, (address, query)
+        asked += 1
+    assert asked > 40
+    assert client.get("/cases/\0").status_code == 400
+    assert client.get("/cases/", HTTP_COOKIE='other="a\\000b"').status_code == 400
+
+
+def holds_only(pattern: str, known: dict[str, object]) -> bool:
+    return all(found.rpartition(":")[2] in known for found in re.findall(r"<([^>]+)>", pattern))

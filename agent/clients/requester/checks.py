@@ -16,10 +16,11 @@ from agent.core.vault.records import SegmentRecord
 from agent.core.vault.segment import Context
 from agent.core.vault.spans import TimeSpan
 from agent.errors import DoorwardError, InternalError
-from agent.wire.disclosures import ContactCard, PartKind, Receipt
+from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ContactCard, PartKind, Receipt
 from agent.wire.messages import FootageRequest
 
 __all__ = [
+    "MOST_FIRST_PART_BYTES",
     "MOST_PART_BYTES",
     "MOST_UNOPENED_RANGES",
     "AnswerSummary",
@@ -36,6 +37,8 @@ __all__ = [
 
 MOST_PART_BYTES: Final = 256 << 20
 """Largest part in bytes. One part is held in memory while it is checked. A segment is seconds of video."""
+MOST_FIRST_PART_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
+"""Largest part 0: the largest envelope of a manifest (PROTOCOL.md, "Disclosure"), and its sealing."""
 MOST_UNOPENED_RANGES: Final = 64
 """Most ranges that a receipt has room for (PROTOCOL.md, "receipt")."""
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
-from agent.clients.requester.checks import MOST_PART_BYTES, MOST_UNOPENED_RANGES, ranges_of
+from agent.clients.requester.checks import MOST_FIRST_PART_BYTES, MOST_PART_BYTES, MOST_UNOPENED_RANGES, ranges_of
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.parts import open_part, unopened
@@ -20,13 +19,11 @@ from agent.core.disclosure import TipItem, check_tip_part, read_tip
 from agent.core.transfer import PartSize, TransferState
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.wire import base64, strictjson
-from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, PartKind, TipManifest, TipText
+from agent.wire.disclosures import PartKind, TipManifest, TipText
 from agent.wire.identities import parse_public_key
 from agent.wire.topics import ANONYMOUS
 
 __all__ = ["OpenedTip", "TipFile", "is_tip", "manifest_in", "open_tip", "store_sealed_tip"]
-
-_SEALED_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ def is_tip(answer: AnswerFolder) -> bool:
 
 def manifest_in(requester: Requester, answer: AnswerFolder) -> tuple[TipManifest, tuple[TipItem, ...]]:
     """Returns the verified content of part 0 of a tip. Raises `OpenError` or `FormatError`."""
-    return read_tip(open_bytes(answer.read_part(0, _SEALED_LIMIT_BYTES), [_key(requester)]), answer.disclosure)
+    return read_tip(open_bytes(answer.read_part(0, MOST_FIRST_PART_BYTES), [_key(requester)]), answer.disclosure)
 
 
 def open_tip(requester: Requester, tip: str) -> OpenedTip:

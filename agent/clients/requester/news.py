@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from agent.clients.requester.checks import MOST_PART_BYTES, AnswerSummary, Verification
+from agent.clients.requester.checks import MOST_FIRST_PART_BYTES, MOST_PART_BYTES, AnswerSummary, Verification
 from agent.core.transfer import ReceiverLimits
 
 __all__ = ["ReceiverEvent", "ReceiverEventKind", "ReceivingLimits"]
@@ -16,7 +16,7 @@ class ReceivingLimits:
     """Bounds on the resources that strangers and devices may use on this machine."""
 
     transfer: ReceiverLimits = field(
-        default_factory=lambda: ReceiverLimits(manifest_bytes=32 << 20, part_bytes=MOST_PART_BYTES)
+        default_factory=lambda: ReceiverLimits(manifest_bytes=MOST_FIRST_PART_BYTES, part_bytes=MOST_PART_BYTES)
     )
     unread: int = 64
     """Most disclosures in all with part 0 still arriving."""

@@ -19,6 +19,7 @@ from typing import Final
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.checks import (
+    MOST_FIRST_PART_BYTES,
     MOST_PART_BYTES,
     MOST_UNOPENED_RANGES,
     Check,
@@ -41,7 +42,6 @@ from agent.core.transfer import TransferState
 from agent.errors import DoorwardError, FormatError, NetworkError, OpenError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import (
-    DISCLOSURE_ENVELOPE_LIMIT_BYTES,
     ContactCard,
     DisclosureManifest,
     PartKind,
@@ -60,8 +60,6 @@ __all__ = [
     "VerifiedItem",
     "examine",
 ]
-
-_SEALED_MANIFEST_LIMIT_BYTES: Final = DISCLOSURE_ENVELOPE_LIMIT_BYTES + (1 << 20)
 
 
 Sink = Callable[[VerifiedItem, bytes], None]
@@ -179,7 +177,7 @@ def _arrived(
     missing = frozenset(range(origin.parts)) - answer.sealed()
     if missing:
         raise FormatError(f"{len(missing)} of {origin.parts} parts have not arrived.", remedy="Continue to receive.")
-    data = answer.read_part(0, _SEALED_MANIFEST_LIMIT_BYTES)
+    data = answer.read_part(0, MOST_FIRST_PART_BYTES)
     if len(data) != origin.size_bytes or hashlib.sha256(data).hexdigest() != origin.sha256:
         raise OpenError("Part 0 differs from the received one.")
     asked = requester.sent_request_in(envelope_bytes)

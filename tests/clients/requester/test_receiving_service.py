@@ -31,7 +31,7 @@ from agent.clients.requester.verification import examine
 from agent.core.bus import MessageReceived
 from agent.core.media import Gop
 from agent.core.timebase import seconds
-from agent.core.transfer import ReceiverLimits, TransferOutcome, TransferState
+from agent.core.transfer import PartSize, ReceiverLimits, TransferOutcome, TransferState, UploadReceiver
 from agent.errors import StorageError
 from agent.wire import strictjson
 from agent.wire.disclosures import ReceiptState, TipManifest
@@ -351,6 +351,19 @@ def test_a_disclosure_larger_than_this_machine_takes_is_refused(
     assert door.finished.outcome is TransferOutcome.REFUSED
     assert AnswerFolder(requester.folder, door.disclosure.id).sealed() == {0}
     desk.bus.stop()
+
+
+def test_the_largest_manifest_that_the_protocol_allows_is_taken_and_no_byte_more() -> None:
+    """PROTOCOL.md: the payload of a manifest has 48 MiB at most. In an envelope it grows by a third."""
+    limits = ReceivingLimits().transfer
+    envelope_bytes = 4 * (48 << 20) // 3 + 1024
+    sealed_bytes = envelope_bytes + 16 * (envelope_bytes // (64 << 10) + 1) + 4096  # a tag for each chunk, a header
+    assert sealed_bytes <= limits.manifest_bytes
+    for size_bytes, state in (
+        (sealed_bytes, TransferState.PARTIAL),
+        (limits.manifest_bytes + 1, TransferState.REFUSED),
+    ):
+        assert UploadReceiver(PartSize(size_bytes, "5e" * 32), 2, limits).state is state
 
 
 def test_an_announcement_beyond_all_measure_leaves_nothing_behind(

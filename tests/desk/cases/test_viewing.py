@@ -10,10 +10,11 @@ from pathlib import Path
 
 import av
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from desk.cases import views
+from desk.cases.film_response import film_response
 from desk.cases.films import OpenFilms, PrivateMemory
 from desk.cases.models import Answer, Case, Clip, FilmView
 from desk.custody.models import Entry
@@ -58,12 +59,15 @@ def test_a_film_comes_whole_or_in_pieces_and_is_never_stored(agency: Agency, ans
     address = open_film(client, answer)
     whole = client.get(address)
     assert (whole.status_code, whole["Content-Type"], whole["Cache-Control"]) == (200, "video/mp4", "no-store")
-    with av.open(BytesIO(whole.content)) as film:
+    assert whole.streaming
+    content = whole.getvalue()
+    assert whole["Content-Length"] == str(len(content))
+    with av.open(BytesIO(content)) as film:
         assert sum(1 for _ in film.decode(video=0)) == 50
     piece = client.get(address, headers={"range": "bytes=100-199"})
-    assert (piece.status_code, piece["Content-Range"]) == (206, f"bytes 100-199/{len(whole.content)}")
-    assert piece.content == whole.content[100:200]
-    assert client.get(address, headers={"range": f"bytes={len(whole.content)}-"}).status_code == 416
+    assert (piece.status_code, piece["Content-Range"]) == (206, f"bytes 100-199/{len(content)}")
+    assert piece.content == content[100:200]
+    assert client.get(address, headers={"range": f"bytes={len(content)}-"}).status_code == 416
 
 
 def test_each_opening_is_one_entry_however_many_pieces_the_browser_reads(
@@ -181,3 +185,35 @@ def test_a_start_wipes_what_a_killed_process_left_and_nothing_else(memory: Path)
 def test_a_case_page_alone_opens_nothing(agency: Agency, answer: Answer, films: OpenFilms) -> None:
     assert agency.client(Role.VIEWER).get(f"/cases/{Case.objects.get().pk}").status_code == 200
     assert not FilmView.objects.exists()
+
+
+class CountedFilm(BytesIO):
+    """A film that notes the largest piece that was read of it."""
+
+    most = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.most = max(self.most, len(data))
+        return data
+
+
+def test_a_whole_film_is_read_while_it_is_sent_and_closed_when_the_browser_leaves() -> None:
+    film = CountedFilm(bytes(5 << 20))
+    response = film_response(RequestFactory().get("/"), film)
+    assert film.most == 0
+    assert b"".join(response) == bytes(5 << 20)  # type: ignore[arg-type]
+    assert 0 < film.most <= 1 << 20
+    assert film.closed
+    left = CountedFilm(bytes(5 << 20))
+    response = film_response(RequestFactory().get("/"), left)
+    next(iter(response))
+    response.close()
+    assert left.closed
+
+
+@pytest.mark.parametrize("header", ["bytes=0-9", "bytes=99-"])
+def test_a_piece_closes_the_film(header: str) -> None:
+    film = BytesIO(bytes(50))
+    film_response(RequestFactory().get("/", headers={"range": header}), film)
+    assert film.closed
