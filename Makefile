@@ -39,7 +39,8 @@ test-quick: setup-test ## Run the static checks, the tests that mirror changed f
 
 test-browser: setup-test ## Go through the owner's page in a real browser, all of it, with screenshots (half an hour)
 	@sh scripts/system-packages.sh test-browser
-	@DOORWARD_BROWSER=all $(VENV)/bin/python -m pytest tests/browser tests/web tests/scenarios/test_a_desk_from_an_empty_folder.py $(ARGS)
+	@DOORWARD_BROWSER=all $(VENV)/bin/python -m pytest tests/browser tests/web \
+	    tests/scenarios/test_a_desk_from_an_empty_folder.py $$(grep -rl --include='test_*.py' mark.browser tests/desk) $(ARGS)
 
 test-home-assistant: setup-test ## Show the doorbell to a real Home Assistant, installed for it (Debian 13, minutes, 1 GB)
 	@$(PYTHON) scripts/set_up.py home-assistant

@@ -112,6 +112,18 @@ class Browser:
         options.setdefault("ignoreHTTPSErrors", not self.trusts)
         self.run("await open(args.name, args.options)", name=name, options=options)
 
+    def close_pages(self) -> None:
+        """Closes each page with its browser profile, so that another test can use this browser."""
+        self.run(
+            """
+            for (const [name, page] of Object.entries(pages)) {
+              await page.context().close();
+              delete pages[name];
+              delete troubles[name];
+            }
+            """
+        )
+
     def troubles(self, name: str) -> list[str]:
         """Returns all complaints of the page until now."""
         return list(self.run("return troubles[args.name]", name=name))

@@ -20,35 +20,27 @@ from typing import Any
 from django.conf import settings
 from django.test import Client
 
+from desk.cases.films import open_films
 from desk.people.models import Person
 from tests.browser.browser import Browser
+from tests.desk.asking.served_desk import served_desk as served_here
 from tests.desk.grown import configured
+from tests.desk.looking import DESKTOP
 
 ROOT = Path(__file__).resolve().parents[2]
-DESKTOP = {"viewport": {"width": 1280, "height": 900}}
-TABLET = {"viewport": {"width": 820, "height": 1180}}
 
 
-class ServedDesk:
-    """The desk on `port`, which trusts the sessions that the test makes."""
+class DeskPages:
+    """The desk at `address`, which trusts the sessions that the test makes."""
 
-    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.port = port
-        self._process = process
-        self.killed = False
-        self.address = f"https://localhost:{port}"
-
-    def kill(self) -> None:
-        """Ends the service as a power cut does, in the middle of its work."""
-        self.killed = True
-        self._process.kill()
-        self._process.wait()
+    def __init__(self, address: str) -> None:
+        self.address = address
 
     def open(self, browser: Browser, name: str, person: Person, **options: Any) -> None:
         """Opens a browser profile in which the person is signed in."""
         client = Client()
         client.force_login(person, backend="allauth.account.auth_backends.AuthenticationBackend")
-        browser.open(name, **({**DESKTOP, "locale": "en-GB"} | options))
+        browser.open(name, **({"viewport": DESKTOP, "locale": "en-GB"} | options))
         cookie = {
             "name": settings.SESSION_COOKIE_NAME,
             "value": client.cookies[settings.SESSION_COOKIE_NAME].value,
@@ -57,6 +49,32 @@ class ServedDesk:
             "httpOnly": True,
         }
         browser.run("await pages[args.name].context().addCookies([args.cookie])", name=name, cookie=cookie)
+
+
+class ServedDesk(DeskPages):
+    """`doorward-desk serve` on `port`."""
+
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(f"https://localhost:{port}")
+        self.port = port
+        self._process = process
+        self.killed = False
+
+    def kill(self) -> None:
+        """Ends the service as a power cut does, in the middle of its work."""
+        self.killed = True
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def desk_pages(data: Path) -> Iterator[DeskPages]:
+    """Serves the pages of the fixture `data` from this process: without receivers, and without the start of another."""
+    with served_here(data) as address:
+        yield DeskPages(address)
+    if open_films.cache_info().currsize:
+        open_films().close()
+        open_films.cache_clear()
 
 
 @contextmanager

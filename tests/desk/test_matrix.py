@@ -264,21 +264,24 @@ def test_a_stranger_reaches_no_page(agency: Agency, app: str) -> None:
 
 @pytest.mark.parametrize("app", APPS)
 def test_a_role_reaches_exactly_the_pages_of_its_actions(agency: Agency, app: str) -> None:
+    clients = {role: agency.client(role) for role in Role}
     for route in walked():
         if route.app != app or not route.action:
             continue
         for role in Role:
-            address, client = address_of(route, agency), agency.client(role)
+            address, client = address_of(route, agency), clients[role]
             if role in PERMISSIONS[route.action]:
                 status = statuses(client, address)
                 assert not status & {403, 500}, (route, role)
                 assert 404 not in status or route.name in ABSENT_HERE or route.name in NO_OBJECT, (route, role)
             else:
                 assert statuses(client, address) <= set(REFUSED), (route, role)
+    assert_signed_in(clients)
 
 
 @pytest.mark.parametrize("app", APPS)
 def test_an_object_of_another_organisation_is_not_found(agency: Agency, other_agency: Agency, app: str) -> None:
+    clients = {role: other_agency.client(role) for role in Role}
     for route in walked():
         if route.app != app or route.name not in OBJECTS or not route.action:
             continue
@@ -286,8 +289,14 @@ def test_an_object_of_another_organisation_is_not_found(agency: Agency, other_ag
         before = Entry.objects.filter(organisation=agency.organisation).count()
         for role in Role:
             expected = {404} if role in PERMISSIONS[route.action] else {403}
-            assert statuses(other_agency.client(role), address) <= {*expected, 405}, (route, role)
+            assert statuses(clients[role], address) <= {*expected, 405}, (route, role)
         assert Entry.objects.filter(organisation=agency.organisation).count() == before, route
+    assert_signed_in(clients)
+
+
+def assert_signed_in(clients: dict[Role, Client]) -> None:
+    """No page has ended a session: the answers above were to people who are signed in."""
+    assert {role: client.get("/account").status_code for role, client in clients.items()} == dict.fromkeys(Role, 200)
 
 
 def address_of(route: Route, agency: Agency) -> str:

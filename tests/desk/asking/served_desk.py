@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from django.db.backends.signals import connection_created
 
 from desk.certificates import made_certificate
 from desk.people.roles import Role
@@ -36,6 +37,13 @@ def served_desk(folder: Path) -> Iterator[str]:
         ssl_keyfile=str(key),
     )
     server = uvicorn.Server(config)
+    opened: list[Any] = []
+
+    def note(connection: Any, **_more: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            opened.append(connection.connection)
+
+    connection_created.connect(note)
     thread = threading.Thread(target=server.run, name="desk under test")
     thread.start()
     try:
@@ -47,6 +55,9 @@ def served_desk(folder: Path) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(30)
+        connection_created.disconnect(note)
+        for each in opened:
+            each.close()  # a request that its browser left, for example a film's, has not closed its own
 
 
 def sign_in(browser: Browser, url: str, agency: Agency, role: Role, *, name: str = "", **options: Any) -> str:

@@ -21,24 +21,14 @@ from desk.people.roles import Role
 from desk.tips.inbox import note_arrival
 from tests.browser.browser import Browser, require_browser
 from tests.clients.requester.test_incoming_tips import TIP, laid, words
+from tests.desk import looking
 from tests.desk.agencies import Agency
 from tests.desk.asking.asking_desk import vouch
 from tests.desk.asking.served_desk import DESKTOP, DRAWS, TABLET, served_desk, sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-SCREENSHOTS = Path(__file__).resolve().parents[3] / "build" / "screenshots" / "desk"
-LOOK = """
-    const found = [];
-    for (const [view, size] of Object.entries(args.views)) {
-      await page.setViewportSize(size);
-      await page.screenshot({path: `${args.folder}/${args.name}-${view}.png`, fullPage: true});
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      found.push({view, wide, broken: await axe(page)});
-    }
-    await page.setViewportSize(args.views.desktop);
-    return found;
-"""
+VIEWS = {"desktop": DESKTOP, "tablet": TABLET}
 OPEN_MAP = """
     const page = pages[args.page];
     await page.goto(args.url + "/requests/new");
@@ -56,30 +46,29 @@ class Desk:
         return self.browser.run(f"const page = pages[args.page];{script}", page=page, url=self.url, **args)
 
     def look(self, page: str, name: str) -> None:
-        """Takes pictures on a desktop and a tablet. Axe finds no fault, and each page fits its screen."""
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        views = {"tablet": TABLET, "desktop": DESKTOP}
-        for found in self.run(page, LOOK, views=views, folder=str(SCREENSHOTS), name=name):
-            assert found["broken"] == [], (name, found["view"])
-            assert found["wide"] <= 0, (name, found["view"])
+        looking.look(self.browser, page, name, VIEWS)
 
     def draft(self) -> Draft:
         return Draft.objects.latest("pk")
 
 
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("home"), flags=DRAWS) as found:
+        yield found
+
+
 @pytest.fixture
-def desk(agency: Agency, tmp_path: Path) -> Iterator[Desk]:
-    require_browser()
+def desk(chromium: Browser, agency: Agency, tmp_path: Path) -> Iterator[Desk]:
     vouch(agency)
-    home = tmp_path / "home"
-    home.mkdir()
-    with served_desk(tmp_path) as url, Browser(home, flags=DRAWS) as browser:
-        sign_in(browser, url, agency, Role.ASKER)
-        sign_in(browser, url, agency, Role.SUPERVISOR)
-        yield Desk(agency, url, browser)
+    with served_desk(tmp_path) as url:
+        sign_in(chromium, url, agency, Role.ASKER)
+        sign_in(chromium, url, agency, Role.SUPERVISOR)
+        yield Desk(agency, url, chromium)
         for page in (Role.ASKER, Role.SUPERVISOR):
-            troubles = [each for each in browser.troubles(page.value) if "GPU stall" not in each]
+            troubles = [each for each in chromium.troubles(page.value) if "GPU stall" not in each]
             assert troubles == []
+        chromium.close_pages()
 
 
 def test_a_polygon_drawn_by_mouse_becomes_a_signed_request_that_a_second_person_approved(desk: Desk) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,27 +17,11 @@ from tests.browser.browser import Browser, require_browser
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.house import House
 from tests.desk.agencies import Agency
+from tests.desk.looking import look
 from tests.desk.receiving.doors import ask, receive
-from tests.desk.served import DESKTOP, TABLET, ServedDesk, served_desk
+from tests.desk.served import DeskPages, desk_pages
 
 pytestmark = pytest.mark.browser
-PICTURES = Path(__file__).resolve().parents[3] / "build" / "screenshots"
-LOOK = """
-const page = pages[args.name];
-const found = [];
-for (const [view, size] of Object.entries(args.views)) {
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({colorScheme});
-    await page.setViewportSize(size.viewport);
-    await page.screenshot({path: `${args.folder}/desk-${args.look}-${view}-${colorScheme}.png`, fullPage: true});
-    found.push({look: `${view}, ${colorScheme}`,
-      wide: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), ...(await axed(page))});
-  }
-}
-await page.emulateMedia({colorScheme: "light"});
-await page.setViewportSize(args.views.desktop.viewport);
-return found;
-"""
 
 
 @pytest.fixture
@@ -57,37 +40,30 @@ def case(agency: Agency, house: House, gops: list[Gop]) -> Case:
 
 
 @pytest.fixture
-def desk(data: Path, case: Case) -> Iterator[ServedDesk]:
-    with served_desk(data) as found:
+def desk(data: Path, case: Case) -> Iterator[DeskPages]:
+    with desk_pages(data) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("home"), flags=("--autoplay-policy=no-user-gesture-required",)) as found:
         yield found
 
 
 @pytest.fixture
-def browser(tmp_path: Path, desk: ServedDesk, agency: Agency) -> Iterator[Browser]:
-    home = tmp_path / "home"
-    home.mkdir()
-    with Browser(home, flags=("--autoplay-policy=no-user-gesture-required",)) as found:
-        desk.open(found, "officer", agency.people[Role.EVIDENCE_OFFICER])
-        yield found
+def browser(chromium: Browser, desk: DeskPages, agency: Agency) -> Iterator[Browser]:
+    desk.open(chromium, "officer", agency.people[Role.EVIDENCE_OFFICER])
+    yield chromium
+    chromium.close_pages()
 
 
-def go(browser: Browser, desk: ServedDesk, path: str) -> None:
+def go(browser: Browser, desk: DeskPages, path: str) -> None:
     browser.run("await pages.officer.goto(args.address)", address=desk.address + path)
 
 
-def look(browser: Browser, name: str) -> None:
-    """Takes pictures for people, and lets axe and the width judge for everybody."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    views: dict[str, Any] = {"desktop": DESKTOP, "tablet": TABLET}
-    rows = browser.run(LOOK, name="officer", look=name, views=views, folder=str(PICTURES))
-    for row in rows:
-        assert row["broken"] == [], f"{name} ({row['look']}): {row['broken']}"
-        assert row["wide"] <= 0, f"{name} ({row['look']}) is {row['wide']} px too wide"
-        assert row["kept"] > 10
-
-
 def test_films_of_several_doors_play_by_one_clock_and_each_opening_is_logged(
-    browser: Browser, desk: ServedDesk, case: Case
+    browser: Browser, desk: DeskPages, case: Case
 ) -> None:
     go(browser, desk, f"/cases/{case.pk}")
     assert not Entry.objects.filter(action="clip.opened").exists()
@@ -116,7 +92,7 @@ def test_films_of_several_doors_play_by_one_clock_and_each_opening_is_logged(
     assert browser.troubles("officer") == []
 
 
-def test_stills_are_shown_on_demand(browser: Browser, desk: ServedDesk, case: Case) -> None:
+def test_stills_are_shown_on_demand(browser: Browser, desk: DeskPages, case: Case) -> None:
     go(browser, desk, f"/cases/{case.pk}")
     shown = browser.run(
         """
@@ -130,7 +106,7 @@ def test_stills_are_shown_on_demand(browser: Browser, desk: ServedDesk, case: Ca
     assert browser.troubles("officer") == []
 
 
-def test_a_keyboard_alone_finds_and_plays_a_clip(browser: Browser, desk: ServedDesk, case: Case) -> None:
+def test_a_keyboard_alone_finds_and_plays_a_clip(browser: Browser, desk: DeskPages, case: Case) -> None:
     go(browser, desk, f"/cases/{case.pk}")
     browser.run(
         """
@@ -145,16 +121,16 @@ def test_a_keyboard_alone_finds_and_plays_a_clip(browser: Browser, desk: ServedD
     assert browser.troubles("officer") == []
 
 
-def test_every_case_page_is_looked_at(browser: Browser, desk: ServedDesk, case: Case, agency: Agency) -> None:
+def test_every_case_page_is_looked_at(browser: Browser, desk: DeskPages, case: Case, agency: Agency) -> None:
     Answer.objects.filter(pk=Answer.objects.order_by("-pk").first().pk).update(
         state="quarantined", reason="Part 3 differs from the recorded one."
     )
     for number in range(8):
         Case.objects.create(organisation=agency.organisation, number=f"2027-02{number:02}", title="Car damaged")
     go(browser, desk, "/cases/")
-    look(browser, "cases")
+    look(browser, "officer", "cases")
     go(browser, desk, "/cases/new")
-    look(browser, "case-new")
+    look(browser, "officer", "case-new")
     go(browser, desk, f"/cases/{case.pk}")
     browser.run(
         """
@@ -163,11 +139,11 @@ def test_every_case_page_is_looked_at(browser: Browser, desk: ServedDesk, case: 
         """
     )
     browser.run("await pages.officer.waitForFunction(() => !document.querySelector('[data-said]').textContent)")
-    look(browser, "case")
+    look(browser, "officer", "case")
     go(browser, desk, f"/cases/{case.pk}/answers/{Answer.objects.order_by('pk').first().pk}/delete")
-    look(browser, "case-delete")
+    look(browser, "officer", "case-delete")
     go(browser, desk, f"/cases/{case.pk}/answers/{Answer.objects.order_by('pk').first().pk}/proof")
-    look(browser, "case-proof")
+    look(browser, "officer", "case-proof")
     go(browser, desk, "/receiving/")
-    look(browser, "receiving")
+    look(browser, "officer", "receiving")
     assert browser.troubles("officer") == []

@@ -5,66 +5,44 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from desk.custody.models import Entry
 from desk.people.roles import Role
-from tests.browser.browser import Browser, require_browser
+from tests.browser.browser import Browser
 from tests.desk.export.street import Street
-from tests.desk.served import DESKTOP, TABLET, ServedDesk, served_desk
+from tests.desk.looking import DESKTOP, look
+from tests.desk.served import DeskPages, desk_pages
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-PICTURES = Path(__file__).resolve().parents[3] / "build" / "screenshots"
-LOOK = """
-const page = pages[args.name];
-const found = [];
-for (const [view, size] of Object.entries(args.views)) {
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({colorScheme});
-    await page.setViewportSize(size.viewport);
-    await page.screenshot({path: `${args.folder}/desk-${args.look}-${view}-${colorScheme}.png`, fullPage: true});
-    found.push({look: `${view}, ${colorScheme}`,
-      wide: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), ...(await axed(page))});
-  }
-}
-await page.emulateMedia({colorScheme: "light"});
-return found;
-"""
 SAVE = """
 const page = pages[args.name];
 const waiting = page.waitForEvent("download", {timeout: 120000});
-await page.getByRole("button", {name: args.button}).click();
+await page.getByRole("button", {name: args.button}).click({timeout: 120000}); // it waits for the first byte
 await (await waiting).saveAs(args.to);
 """
 
 
 @pytest.fixture
-def desk(data: Path, street: Street) -> Iterator[ServedDesk]:
-    require_browser()
-    with served_desk(data) as found:
+def desk(data: Path, street: Street) -> Iterator[DeskPages]:
+    with desk_pages(data) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("home")) as found:
         yield found
 
 
 @pytest.fixture
-def browser(tmp_path: Path, desk: ServedDesk, street: Street) -> Iterator[Browser]:
-    home = tmp_path / "home"
-    home.mkdir()
-    with Browser(home) as found:
-        for role in (Role.AUDITOR, Role.EVIDENCE_OFFICER):
-            desk.open(found, role.value, street.agency.people[role])
-        found.open("guest", **DESKTOP, locale="en-GB")
-        yield found
-
-
-def look(browser: Browser, page: str, name: str) -> None:
-    """Takes pictures for people, and lets axe and the width judge."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    views: dict[str, Any] = {"desktop": DESKTOP, "tablet": TABLET}
-    for row in browser.run(LOOK, name=page, look=name, views=views, folder=str(PICTURES)):
-        assert row["broken"] == [], f"{name} ({row['look']}): {row['broken']}"
-        assert row["wide"] <= 0, f"{name} ({row['look']}) is {row['wide']} px too wide"
+def browser(chromium: Browser, desk: DeskPages, street: Street) -> Iterator[Browser]:
+    for role in (Role.AUDITOR, Role.EVIDENCE_OFFICER):
+        desk.open(chromium, role.value, street.agency.people[role])
+    chromium.open("guest", viewport=DESKTOP, locale="en-GB")
+    yield chromium
+    chromium.close_pages()
 
 
 def go(browser: Browser, page: str, address: str) -> None:
@@ -84,7 +62,7 @@ def press(browser: Browser, page: str, button: str) -> None:
 
 
 def test_an_officer_exports_and_shares_and_a_guest_takes_the_chosen_clip(
-    browser: Browser, desk: ServedDesk, street: Street, tmp_path: Path, data: Path
+    browser: Browser, desk: DeskPages, street: Street, tmp_path: Path, data: Path
 ) -> None:
     officer, case = Role.EVIDENCE_OFFICER.value, f"{desk.address}/cases/{street.case.pk}"
     go(browser, officer, f"{case}/export")
@@ -122,7 +100,7 @@ def test_an_officer_exports_and_shares_and_a_guest_takes_the_chosen_clip(
     assert browser.troubles(officer) == []
 
 
-def test_an_auditor_reads_the_log_and_compares_a_checkpoint(browser: Browser, desk: ServedDesk, tmp_path: Path) -> None:
+def test_an_auditor_reads_the_log_and_compares_a_checkpoint(browser: Browser, desk: DeskPages, tmp_path: Path) -> None:
     auditor = Role.AUDITOR.value
     go(browser, auditor, f"{desk.address}/custody")
     look(browser, auditor, "custody")
@@ -144,7 +122,7 @@ def test_an_auditor_reads_the_log_and_compares_a_checkpoint(browser: Browser, de
     assert browser.troubles(auditor) == []
 
 
-def test_an_admins_pages_of_tokens_and_of_a_trust_root(browser: Browser, desk: ServedDesk, street: Street) -> None:
+def test_an_admins_pages_of_tokens_and_of_a_trust_root(browser: Browser, desk: DeskPages, street: Street) -> None:
     desk.open(browser, "admin", street.agency.people[Role.ADMIN])
     go(browser, "admin", f"{desk.address}/integrations")
     browser.run(

@@ -12,38 +12,23 @@ from desk.people import one_time_links
 from desk.people.models import Organisation, Person
 from tests.browser.browser import Browser, require_browser
 from tests.browser.passkeys import PASSKEYS
-from tests.desk.served import DESKTOP, TABLET, ServedDesk, served_desk
+from tests.desk import looking
+from tests.desk.looking import DESKTOP, PHONE, TABLET
+from tests.desk.served import DeskPages, desk_pages
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-PICTURES = Path(__file__).resolve().parents[3] / "build" / "screenshots"
-LOOK = """
-const page = pages[args.name];
-const found = [];
-for (const [view, size] of Object.entries(args.views)) {
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({colorScheme});
-    await page.setViewportSize(size.viewport);
-    await page.screenshot({path: `${args.folder}/desk-${args.look}-${view}-${colorScheme}.png`, fullPage: true});
-    found.push({look: `${view}, ${colorScheme}`,
-      wide: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), ...(await axed(page))});
-  }
-}
-await page.emulateMedia({colorScheme: "light"});
-await page.setViewportSize(args.views.desktop.viewport);
-return found;
-"""
-PHONE = {"viewport": {"width": 360, "height": 740}}
+VIEWS = {"desktop": DESKTOP, "tablet": TABLET, "phone": PHONE}
 
 
 class People:
     """Browsers of several people at one desk, each with an authenticator."""
 
-    def __init__(self, desk: ServedDesk, browser: Browser) -> None:
+    def __init__(self, desk: DeskPages, browser: Browser) -> None:
         self.desk, self.browser = desk, browser
 
     def arrive(self, name: str, path: str) -> None:
-        self.browser.open(name, **DESKTOP, locale="en-GB")
+        self.browser.open(name, viewport=DESKTOP, locale="en-GB")
         self.go(name, path)
 
     def touch(self, name: str, script: str) -> None:
@@ -58,12 +43,7 @@ class People:
         self.run(name, "await page.goto(args.at + args.path);", path=path)
 
     def look(self, name: str, look: str) -> None:
-        """Takes pictures on three screens, light and dark. Axe finds no fault, and each page fits its screen."""
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        views = {"desktop": DESKTOP, "tablet": TABLET, "phone": PHONE}
-        for row in self.browser.run(LOOK, name=name, look=look, views=views, folder=str(PICTURES)):
-            assert row["broken"] == [], f"{look} ({row['look']}): {row['broken']}"
-            assert row["wide"] <= 0, f"{look} ({row['look']}) is {row['wide']} px too wide"
+        looking.look(self.browser, name, look, VIEWS)
 
 
 @pytest.fixture
@@ -71,7 +51,7 @@ def people(data: Path, tmp_path: Path) -> Iterator[People]:
     require_browser()
     home = tmp_path / "home"
     home.mkdir()
-    with served_desk(data) as desk:
+    with desk_pages(data) as desk:
         authority = (data / "tls" / "authority.pem").read_bytes()
         with Browser(home, authority) as browser:
             yield People(desk, browser)

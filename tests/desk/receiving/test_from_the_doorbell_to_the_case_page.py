@@ -38,11 +38,11 @@ from tests.brokers import add_requester
 from tests.browser.browser import Browser, require_browser
 from tests.contracts.test_microphone import tone, wav
 from tests.desk.agencies import Agency
-from tests.desk.served import DESKTOP, TABLET, served_desk
+from tests.desk.looking import look
+from tests.desk.served import served_desk
 from tests.scenarios.street import DOOR, NO_CAMERA, Street, a_street, until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser]
-PICTURES = Path(__file__).resolve().parents[3] / "build" / "screenshots"
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,7 @@ def ask(asker: DeskAsker) -> SignedMessage:
 
 
 def watch(browser: Browser, address: str) -> None:
-    """Plays the clip in the case page until a second of it has been shown, and takes pictures."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    """Plays the clip in the case page until a second of it has been shown, and looks at the page."""
     browser.run("await pages.officer.goto(args.address)", address=address)
     browser.run(
         """
@@ -114,14 +113,9 @@ def watch(browser: Browser, address: str) -> None:
         await page.getByRole("button", {name: "Play", exact: true}).click();
         await page.waitForFunction(() => document.querySelector(".tiles video").currentTime > 1);
         await page.getByRole("button", {name: "Pause", exact: true}).click();
-        for (const [name, {viewport}] of Object.entries(args.views)) {
-          await page.setViewportSize(viewport);
-          await page.screenshot({path: `${args.folder}/desk-real-case-${name}.png`, fullPage: true});
-        }
-        """,
-        views={"desktop": DESKTOP, "tablet": TABLET},
-        folder=str(PICTURES),
+        """
     )
+    look(browser, "officer", "real-case")
     shown = browser.run(
         """
         return pages.officer.evaluate(() => {
