@@ -27,7 +27,8 @@ migrate()
 Person.objects.create_user(username=ADDRESS, email=ADDRESS, password=PASSWORD)
 """
 GUESS = """
-browser(REMOTE_ADDR=sys.argv[1]).post("/accounts/login/", {"login": ADDRESS, "password": "a wrong guess"})
+for address in sys.argv[1:]:
+    browser(REMOTE_ADDR=address).post("/accounts/login/", {"login": ADDRESS, "password": "a wrong guess"})
 """
 SIGN_IN = """
 answer = browser(REMOTE_ADDR="192.0.2.99").post("/accounts/login/", {"login": ADDRESS, "password": PASSWORD})
@@ -56,8 +57,7 @@ def test_attempts_at_several_processes_are_counted_together(server: PostgresServ
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    run(MAKE)
-    assert run(SIGN_IN) == "302"
-    for number in range(5):
-        run(GUESS, f"192.0.2.{number}")
+    assert run(MAKE + SIGN_IN) == "302"
+    run(GUESS, "192.0.2.0", "192.0.2.1", "192.0.2.2")
+    run(GUESS, "192.0.2.3", "192.0.2.4")
     assert run(SIGN_IN) == "200", "the sixth attempt is refused unread, though its password is right"
