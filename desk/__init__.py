@@ -12,6 +12,7 @@ folder: a SQLite database, and for each organisation the folder of a requester (
 `custody`      append-only log of who did what                 `export`      evidence folders, reports, guest links
 `tips`         tips and bulletins                              `trust`       a trust root's bundles
 `numbers`      public page of numbers                          `api`         interface for case-management systems
+`reminders`    what ends soon, on the page and by mail         `reasons`     reasons of the doors' code, translated
 `neighbourhood`  public bulletins: page, feed, alerts, proof
 
 Each app has models, thin views, and modules named for what they do. Views look objects up only within the

@@ -144,6 +144,18 @@ class Public(Section, frozen=True):
     """Tips from any browser to the organisations of this desk (`desk.neighbourhood.tip_relay`)."""
 
 
+class Mail(Section, frozen=True):
+    """`[mail]`: the server for reminders. Without a host no mail goes out."""
+
+    host: str = ""
+    port: Port = 587
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    user: str = ""
+    password_file: Path | None = None
+    sender: str = ""
+    """Address that mails come from."""
+
+
 class DeskConfig(Section, frozen=True):
     """The whole file."""
 
@@ -160,6 +172,7 @@ class DeskConfig(Section, frozen=True):
     broker: Broker = Broker()
     token: Token | None = None
     hooks: Hooks = Hooks()
+    mail: Mail = Mail()
     public: Public = Public()
 
     @property
@@ -208,6 +221,7 @@ def cross_field_errors(config: DeskConfig) -> Iterator[CrossFieldError]:
         remedy = "Write the name of the server, or the folder of its socket."
         yield CrossFieldError(("database", "host"), "PostgreSQL needs a host.", remedy)
     yield from _storage_errors(config.storage)
+    yield from _mail_errors(config.mail)
     for index, provider in enumerate(config.oidc):
         if not provider.issuer.startswith("https://") and not provider.issuer.startswith("http://127.0.0.1:"):
             remedy = "Write the issuer as https://…"
@@ -228,3 +242,12 @@ def _storage_errors(storage: Storage) -> Iterator[CrossFieldError]:
     if storage.endpoint and address.scheme != "https" and address.hostname not in _LOOPBACK:
         remedy = "Write the address as https://…"
         yield CrossFieldError(("storage", "endpoint"), "an S3 store is reached by HTTPS only.", remedy)
+
+
+def _mail_errors(mail: Mail) -> Iterator[CrossFieldError]:
+    if mail.host and "@" not in mail.sender:
+        remedy = 'Write the address that mails come from, for example sender = "desk@rijnstad.example".'
+        yield CrossFieldError(("mail", "sender"), "mail needs the address of its sender.", remedy)
+    if mail.host and mail.tls == "none" and mail.host not in _LOOPBACK:
+        remedy = "Set tls to 'starttls' or 'tls', or name a server on this computer."
+        yield CrossFieldError(("mail", "tls"), "without TLS a mail goes to a server on this computer only.", remedy)

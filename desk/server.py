@@ -22,6 +22,7 @@ from desk.people.one_time_links import make_first_admin_link
 from desk.people.organisations import requester_of
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
+from desk.reminders.mailer import ReminderMailer
 from desk.storage.shared_parts import check_storage
 
 __all__ = ["run"]
@@ -45,7 +46,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     # uvicorn ends the process by the signal that stopped it. As an exception, the signal lets the blocks below end.
     previous = signal.signal(signal.SIGTERM, _end)
     try:
-        with Supervisor(requester_of, open_bus), HookSender(), TipRelay():
+        with Supervisor(requester_of, open_bus), HookSender(), TipRelay(), ReminderMailer():
             server.run()
     finally:
         films.close()

@@ -43,6 +43,7 @@ APPS: Final = (
     "api",
     "numbers",
     "neighbourhood",
+    "reminders",
 )
 INSTALLED_APPS = [
     "django.contrib.auth",

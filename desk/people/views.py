@@ -23,6 +23,7 @@ from desk.people.forms import AccountForm, InvitationForm, OneTimeLinkForm, Role
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
 from desk.people.permissions import CHOSEN, Action, DeskRequest, get_in, needs
 from desk.people.sign_in_log import record_for_all
+from desk.reminders.due import due_reminders
 
 _BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
@@ -33,7 +34,8 @@ def start(request: DeskRequest) -> HttpResponse:
     """The first page after sign-in. An admin sees what the organisation still needs."""
     needed = readiness.missing(request.organisation) if request.may(Action.MANAGE_ORGANISATION) else []
     codes = confirmations.codes_for(request.user)
-    return render(request, "people/start.html", {"missing": needed, "codes": codes})
+    reminders = [each for each in due_reminders(request.organisation, timezone.now()) if request.may(each.action)]
+    return render(request, "people/start.html", {"missing": needed, "codes": codes, "reminders": reminders})
 
 
 @sensitive_variables("token")
