@@ -309,6 +309,7 @@ class Control:
         return {
             "roots": self._trust.roots(),
             "bundles": [bundle.decode() for bundle in self._trust.bundles()],
+            "heard": [package.decode() for package in self._trust.heard()],
         }, b""
 
     def _take_bundle(self, _asked: object, body: bytes) -> Answer:

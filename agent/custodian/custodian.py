@@ -30,6 +30,7 @@ from agent.custodian.requests import Requests
 from agent.custodian.state import CustodianDeps, open_custodian_state
 from agent.custodian.statement_handler import Statements
 from agent.custodian.tips import Tips
+from agent.custodian.trust_news import TrustNews
 from agent.custodian.verified_statements import StatementApplier
 from agent.errors import StorageError
 from agent.wire.disclosures import Receipt
@@ -75,6 +76,7 @@ class Custodian:
         maker = OutboxBuilder(ports.outbox, ports.vault, ports.entropy, device_key)
         self.tips = Tips(custodian_state, maker, self.releases)
         self._inbox = Inbox(settings, custodian_state, self.releases, marks)
+        self._trust_news = TrustNews(custodian_state.trust, ports.journal)
         applier = StatementApplier(self.enrolments, custodian_state.decisions, ports.journal)
         approvals = Approvals(custodian_state, self.requests, self.releases, applier, maker)
         statements = Statements(
@@ -87,8 +89,13 @@ class Custodian:
         self.control.offer("place", lambda _asked, _body: ({"position": self._place()}, b""))
         self.owners_changed: Callable[[], None] = lambda: None
         """Called once a change of the owners is durable."""
-        custodian_state.trust.on_change = self.releases.recheck
+        custodian_state.trust.on_change = self._trust_changed
         custodian_state.enrolments.on_change = self._recheck_owners
+
+    def _trust_changed(self) -> None:
+        """Ends what the change has ended. A package of a root that was just chosen may have come before the choice."""
+        self.releases.recheck()
+        self.custodian_state.decisions.after(self._trust_news.look)
 
     def _recheck_owners(self) -> None:
         self.releases.recheck()
@@ -114,6 +121,7 @@ class Custodian:
         self.custodian_state.ledger.write(EntryKind.BOOT)
         ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
         self.custodian_state.trust.announce(changed=False)
+        self.custodian_state.trust.remind()
         self.requests.on_time()
         self.notices.remind()
         self._begun = True
@@ -151,8 +159,12 @@ class Custodian:
         self.requests.on_time()
         with self.requests.deciding():
             self.holds.on_time()
+        self.custodian_state.trust.on_time()
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        if self._trust_news.takes(topic):
+            self._trust_news.on_message(topic, data)
+            return None
         return self._inbox.on_message(topic, data)
 
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]:

@@ -64,7 +64,7 @@ def open_custodian_state(
         ports,
         decisions,
         ledger,
-        TrustManager(decisions, journal, ledger, tell),
+        TrustManager(decisions, journal, ledger, ports.clock, tell, tell),
         Enrolments(decisions, journal, ledger, ports.entropy, ports.clock, device, changed, nonces, tell),
         SegmentHolds(journal, ledger, ports.vault, ports.clock, held_bytes),
         nonces,

@@ -1,7 +1,13 @@
 """Trust store: the owner's roots and the newest bundle of each root, verified again at every start.
 
-Network messages cannot change it.  A root comes in a statement that the owner signed.  A bundle comes from the owner's
-client and must be signed by a root that the owner has chosen.
+A root comes in a statement that the owner signed. A bundle must be signed by a root that the owner has chosen. It comes
+
+- from the owner's client (`accept`), and then takes effect as it is, or
+- over the network in a package (`hear`). Then it only takes rights away, at once (`core.trust_change`). The package is
+  kept until an owner submits it through `accept`, which gives what it gives.
+
+The effect of packages that were heard one after the other is stored as another bundle (`_RIGHTS`). It is unsigned,
+and read only as far as it takes rights away from what an owner agreed to.
 
 The owners' changes are kept as they were signed. From them, another client of the household learns who chose each root,
 without trusting the device. They are in clear, because an owner who is added later must read them. They name roots and
@@ -14,22 +20,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 
 import structlog
 
 from agent.core.ledger.entries import EntryKind
+from agent.core.requests import trusted_seconds
+from agent.core.timebase import seconds
+from agent.core.trust_change import narrowed, widenings
 from agent.custodian.ledger_writer import Ledger
 from agent.custodian.transactions import Transactions
-from agent.errors import DoorwardError, StorageError
+from agent.errors import DoorwardError, RequestError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
-from agent.ports import Journal
-from agent.wire.envelope import read_unverified
+from agent.ports import Clock, Journal
+from agent.wire import strictjson
 from agent.wire.identities import parse_public_key
 from agent.wire.statements import TrustChange
 from agent.wire.trust import (
-    BUNDLE_ENVELOPE_LIMIT_BYTES,
+    BUNDLE_LIMIT_BYTES,
+    OpenedBundle,
     SeenVersion,
+    TrustBundle,
     TrustDiff,
     TrustedRequester,
     TrustStore,
@@ -38,11 +50,18 @@ from agent.wire.trust import (
 __all__ = ["MOST_CHANGES_KEPT", "TrustManager"]
 
 _ROOT, _BUNDLE, _NEWEST, _ANNOUNCED = "trust.root.", "trust.bundle.", "trust.newest.", "trust.announced."
+_HEARD, _RIGHTS = "trust.heard.", "trust.rights."
+"""The newest package that waits for an owner, and what the packages that were heard have left of the agreed bundle."""
 _SIGNED: Final = "trust.signed."
 MOST_CHANGES_KEPT: Final = 256
 """The oldest are dropped. A root that only a dropped change names is typed again."""
 _CHANGED: Final = "The list of trusted requesters has changed."
 _NEW: Final = "A new requester may ask you for footage. Review it."
+_HEARD_NEWS: Final = "A trust root has changed its list. Review it."
+_SILENT: Final = "A trust root has sent no news for too long. Revocations may be missing. Review it."
+_TIGHTENED: Final = "tightened"
+_RENEWAL_NS: Final = seconds(600)
+_SEEN_WORDS: Final = 5
 
 
 class TrustManager(ThreadOwned):
@@ -51,6 +70,8 @@ class TrustManager(ThreadOwned):
     WRITTEN_BY: ClassVar = {
         "store": AttributeOwner.LOCK,
         "_announced": AttributeOwner.LOCK,
+        "_renewed_ns": AttributeOwner.LOCK,
+        "_told": AttributeOwner.LOCK,
         "on_change": AttributeOwner.SET_UP,
     }
 
@@ -59,14 +80,23 @@ class TrustManager(ThreadOwned):
         decisions: Transactions,
         journal: Journal,
         ledger: Ledger,
+        clock: Clock,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
+        tell_once: Callable[[str, str, str], None] = lambda _kind, _text, _once: None,
     ) -> None:
-        """`tell(kind, text)` notifies the owner.  If it raises, the notification failed."""
+        """`tell(kind, text)` notifies the owner, and `tell_once` does so once for each `once`.  If one of them raises,
+        the notification failed."""
         self._decisions = decisions
         self.lock = decisions.lock
         self._journal = journal
         self._ledger = ledger
+        self._clock = clock
         self._tell = tell
+        self._tell_once = tell_once
+        self._renewed_ns: dict[str, int] = {}
+        """By root: when a package of it was written last, on the boot clock."""
+        self._told: frozenset[str] = frozenset()
+        """Packages of which the owner has been told since the start that they have ended."""
         self._log = structlog.get_logger("custodian")
         self.store = self._load()
         self._announced = self._load_announced()
@@ -88,6 +118,7 @@ class TrustManager(ThreadOwned):
             self._journal.remove(_ROOT + root.id)
             self._journal.remove(_BUNDLE + root.id)
             self._journal.remove(_ANNOUNCED + root.id)
+            self._forget_heard(root.id)
             self._announced = {name: told for name, told in self._announced.items() if name != root.id}
         self._keep(envelope)
         self._ledger.write(EntryKind.TRUST_CHANGED, **fields)
@@ -96,22 +127,113 @@ class TrustManager(ThreadOwned):
         self.on_change()
 
     def accept(self, envelope: bytes) -> TrustDiff:
-        """Accepts a newer bundle of a root that the owner chose.  Raises as `TrustStore.accept` does."""
+        """Accepts a newer bundle or package of a root that the owner chose.  Raises as `TrustStore.accept` does."""
         with self._decisions.one():
-            grown, changed = self.store.accept(envelope)
-            root = read_unverified(envelope, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).key_id  # `accept` has verified it
-            seen = grown.newest[root]
+            grown, changed = self.store.accept(envelope, trusted_seconds(self._clock.now()))
+            opened = grown.open(envelope)
             self._decisions.otherwise(self._reload)
-            self._journal.put(_BUNDLE + root, envelope)
-            self._journal.put(_NEWEST + root, f"{seen.version} {seen.sha256}".encode())
-            self._ledger.write(
-                EntryKind.TRUST_CHANGED, subject=hashlib.sha256(envelope).hexdigest(), version=seen.version
-            )
-            self._forget_announced(root, changed.removed)
+            self._put_agreed(opened, envelope)
+            self._ledger.write(EntryKind.TRUST_CHANGED, subject=_subject(envelope), version=opened.bundle.version)
+            self._forget_announced(opened.bundle.root, changed.removed)
             self.store = grown
             self.on_change()
             self._decisions.after(self.announce)
         return changed
+
+    def hear(self, package: bytes) -> bool:
+        """Takes a package that arrived over the network: what it takes away is gone at once, what it gives waits.
+
+        It does so without a trusted clock and after the timestamp has ended, too, because taking away needs no
+        freshness. Returns False if it only renews a timestamp too soon after the last one: a thief of the timestamp's
+        key must not wear out the disk. Raises as `TrustStore.accept` does.
+        """
+        opened = self.store.open(package)
+        if opened.parts is None:
+            raise RequestError("Only packages of a root are taken from the network.")
+        with self._decisions.one():
+            root, before = opened.bundle.root, self.store.bundles.get(opened.bundle.root)
+            is_here = before is not None and opened.seen == self.store.newest.get(root)
+            if is_here or root not in self.store.roots:
+                return True
+            self.store.require_newest(opened)
+            if not self._may_write(opened):
+                return False
+            self._decisions.otherwise(self._reload)
+            left = narrowed(before, opened.bundle)
+            if widenings(before, opened.bundle):
+                self._put_heard(opened, package, left)
+            else:
+                self._put_agreed(opened, package)
+            self._note_rights(opened, before, left)
+            self.store = self.store.with_bundle(left, opened.seen)
+            self.on_change()
+        return True
+
+    def _may_write(self, opened: OpenedBundle) -> bool:
+        """Returns True for a new bundle or root file, and for a new timestamp alone at most once in ten minutes."""
+        root, now_ns, seen = opened.bundle.root, self._clock.now().boot_ns, opened.seen
+        newest = self.store.newest.get(root) if root in self.store.bundles else None
+        is_renewal = newest is not None and replace(newest, timestamp=seen.timestamp, ends_s=seen.ends_s) == seen
+        if is_renewal and now_ns - self._renewed_ns.get(root, -_RENEWAL_NS) < _RENEWAL_NS:
+            return False
+        self._renewed_ns = {**self._renewed_ns, root: now_ns}
+        return True
+
+    def _put_heard(self, opened: OpenedBundle, package: bytes, left: TrustBundle) -> None:
+        """Keeps a package until an owner agrees, and tells the owner once for each bundle."""
+        root, once = opened.bundle.root, f"heard {opened.sha256}"
+        self._journal.put(_HEARD + root, package)
+        self._journal.put(_RIGHTS + root, strictjson.encode(left))
+        self._put_newest(opened)
+        self._decisions.after(lambda: self._notify("trust news", _HEARD_NEWS, once))
+
+    def _put_agreed(self, opened: OpenedBundle, envelope: bytes) -> None:
+        """Keeps a bundle that gives no more than the owner agreed to."""
+        self._forget_heard(opened.bundle.root)
+        self._journal.put(_BUNDLE + opened.bundle.root, envelope)
+        self._put_newest(opened)
+
+    def _put_newest(self, opened: OpenedBundle) -> None:
+        seen = opened.seen
+        text = f"{seen.version} {seen.sha256} {seen.root_version} {seen.timestamp} {seen.ends_s}"
+        self._journal.put(_NEWEST + opened.bundle.root, text.encode())
+
+    def _note_rights(self, opened: OpenedBundle, before: TrustBundle | None, left: TrustBundle) -> None:
+        """Records that rights are gone, and tells the owner."""
+        old = before.requesters if before is not None else ()
+        if old == left.requesters:
+            return
+        root, version = opened.bundle.root, opened.bundle.version
+        self._ledger.write(EntryKind.TRUST_CHANGED, subject=opened.sha256, version=version, reason=_TIGHTENED)
+        kept = {entry.id for entry in left.requesters}
+        self._forget_announced(root, tuple(entry.id for entry in old if entry.id not in kept))
+        once = f"tightened {opened.sha256}"
+        self._decisions.after(lambda: self._notify("trust news", _HEARD_NEWS, once))
+
+    def on_time(self) -> None:
+        """Tells the owner of a root whose newest package has ended: newer ones may be held back."""
+        at_s = trusted_seconds(self._clock.now())
+        with self.lock:
+            ended = {
+                f"silent {root} {seen.ends_s}"
+                for root, seen in self.store.newest.items()
+                if at_s is not None and 0 < seen.ends_s < at_s and root in self.store.bundles
+            }
+            new, self._told = ended - self._told, frozenset(ended)
+        for once in sorted(new):
+            self._notify("trust silent", _SILENT, once)
+
+    def remind(self) -> None:
+        """Repeats the notices of packages that wait, because a power cut may have come before. The notifier drops
+        duplicates."""
+        for package in self.heard():
+            self._notify("trust news", _HEARD_NEWS, f"heard {self.store.open(package).sha256}")
+
+    def _notify(self, kind: str, text: str, once: str) -> None:
+        try:
+            self._tell_once(kind, text, once)
+        except DoorwardError as error:
+            self._log.warning("trust_not_announced", error=error.message)
 
     def is_announced(self, requester: TrustedRequester) -> bool:
         """Returns True if the owner has been notified of this requester."""
@@ -165,8 +287,12 @@ class TrustManager(ThreadOwned):
         return [root.text for root in self.store.roots.values()]
 
     def bundles(self) -> list[bytes]:
-        """Returns the envelopes as their roots signed them."""
+        """Returns the envelopes and packages that owners agreed to, as their roots signed them."""
         return list(self._journal.named(_BUNDLE).values())
+
+    def heard(self) -> list[bytes]:
+        """Returns newer packages that wait for an owner."""
+        return list(self._journal.named(_HEARD).values())
 
     def changes(self) -> list[bytes]:
         """Returns the owners' signed changes of the roots, oldest first."""
@@ -183,17 +309,42 @@ class TrustManager(ThreadOwned):
         self.store = self._load()
         self._announced = self._load_announced()
 
+    def _forget_heard(self, root: str) -> None:
+        self._journal.remove(_HEARD + root)
+        self._journal.remove(_RIGHTS + root)
+
     def _load(self) -> TrustStore:
         store = TrustStore(newest={root: _seen(text) for root, text in self._journal.named(_NEWEST).items()})
         for text in self._journal.named(_ROOT).values():
             store = store.with_root(parse_public_key(text.decode()))
-        for envelope in self._journal.named(_BUNDLE).values():
-            store, _ = store.accept(envelope)
+        agreed, heard = self._journal.named(_BUNDLE), self._journal.named(_HEARD)
+        for root in agreed.keys() | heard.keys():
+            store = self._with_stored(store, root, agreed.get(root), heard.get(root))
         return store
+
+    def _with_stored(self, store: TrustStore, root: str, agreed: bytes | None, heard: bytes | None) -> TrustStore:
+        """Returns `store` with what the stored packages of a root leave together. They are verified again."""
+        before = store.open(agreed) if agreed is not None else None
+        newest = store.open(heard) if heard is not None else None
+        last = newest or before
+        assert last is not None  # noqa: S101 — one of both is there
+        store.require_newest(last)
+        if newest is None:
+            return store.with_bundle(last.bundle, last.seen)
+        stored = self._journal.get(_RIGHTS + root) or b""
+        left = strictjson.decode(stored, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES, error=StorageError)
+        left = narrowed(before.bundle if before is not None else None, left)
+        return store.with_bundle(narrowed(left, newest.bundle), newest.seen)
+
+
+def _subject(envelope: bytes) -> str:
+    return hashlib.sha256(envelope).hexdigest()
 
 
 def _seen(text: bytes) -> SeenVersion:
-    version, _, sha256 = text.decode().partition(" ")
-    if not version.isdecimal():
+    words = text.decode().split()
+    numbers = words[:1] + words[2:]
+    if len(words) != _SEEN_WORDS or not all(each.isdecimal() for each in numbers):
         raise StorageError("The journal's trust records are damaged.", remedy="Restore the journal from a backup.")
-    return SeenVersion(int(version), sha256)
+    version, root_version, timestamp, ends_s = map(int, numbers)
+    return SeenVersion(version, words[1], root_version, timestamp, ends_s)

@@ -334,8 +334,11 @@ class VerdictAnswer(Struct):
 
 
 class TrustAnswer(Struct):
+    """`bundles`: what owners agreed to, of each root. `heard`: newer packages that wait for an owner."""
+
     roots: tuple[str, ...]
     bundles: tuple[str, ...]
+    heard: tuple[str, ...]
 
 
 class BundleAnswer(Struct):
@@ -624,7 +627,7 @@ class ListTrustChanges(Request[NoAnswer], frozen=True, tag="trust_changes"):
 
 
 class SubmitBundle(Request[BundleAnswer], frozen=True, tag="trust_bundle"):
-    """The body is a signed trust bundle."""
+    """The body is a signed trust bundle or a trust package."""
 
 
 class GetCheckpoint(Request[CheckpointAnswer], frozen=True, tag="checkpoint"):

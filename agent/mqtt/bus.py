@@ -42,7 +42,7 @@ from agent.mqtt.faults import LinkError
 from agent.mqtt.inbound import InboundQueue, held_bytes
 from agent.mqtt.pacing import AcknowledgementBeat, Backoff, InFlightWindow
 from agent.mqtt.packets import InboundPublish, OutboundPublish
-from agent.wire.topics import sender_of
+from agent.wire.topics import TopicClass, sender_of
 
 __all__ = ["MqttBus"]
 
@@ -281,7 +281,7 @@ class MqttBus:
                 if self._is_full(len(self._came), self._came_bytes + size_bytes):
                     self.dropped += 1
                     connection.acknowledge(packet_id)
-                elif sender_of(message.topic).is_receipt:
+                elif sender_of(message.topic).kind is TopicClass.RECEIPTS:
                     self.dropped += self._inbound.put(message)
                     self._came.append((None, packet_id))
                 else:

@@ -48,7 +48,7 @@ from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Bus, Clock, CustodyPort, Outbox
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb
+from agent.wire.topics import ANONYMOUS, TRUST_FILTER, ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Uplink", "UplinkStatus"]
@@ -57,8 +57,9 @@ _IDLE_S: Final = 0.5
 _LOOK_NS: Final = seconds(30)
 """Interval at which the custodian's lists are polled even if nothing announces news."""
 _AGAIN_S: Final = (900.0, 2700.0)
-"""Time between two subscriptions to the cell. Retained messages that a full queue dropped come again. The time is
-random, so that a sender cannot send just before it, and a street does not subscribe at one moment."""
+"""Time between two subscriptions to the cell and to all trust roots. Retained messages that a full queue dropped come
+again. The time is random, so that a sender cannot send just before it, and a street does not subscribe at one
+moment."""
 _SOON_S: Final = (20.0, 60.0)
 """The same when it is known that something was missed."""
 _EVENTS_AT_ONCE: Final = 16
@@ -156,6 +157,7 @@ class Uplink(ThreadOwned):
     def run(self) -> None:
         self._bus.start()
         try:
+            self._bus.subscribe(TRUST_FILTER)
             if self._cell_filter is not None:
                 self._bus.subscribe(self._cell_filter)
             self._changed.set()
@@ -228,7 +230,7 @@ class Uplink(ThreadOwned):
         self._carry(outgoing)
 
     def _listen(self) -> None:
-        """Subscribes to the new cell if the device was moved, and to the present one again from time to time.
+        """Subscribes to the new cell if the device was moved, and to cell and trust roots again from time to time.
 
         It does so sooner if a message was missed. The moment depends on chance, never on the content of a message.
         """
@@ -239,8 +241,12 @@ class Uplink(ThreadOwned):
         moved = self._cell_filter != before
         if moved and before is not None:
             self._bus.unsubscribe(before)
-        if self._cell_filter is not None and (moved or self._now() >= self._again_ns):
+        is_due = self._now() >= self._again_ns
+        if self._cell_filter is not None and (moved or is_due):
             self._bus.subscribe(self._cell_filter)
+        if is_due:
+            self._bus.subscribe(TRUST_FILTER)
+        if is_due or (moved and self._cell_filter is not None):
             self._again_ns = self._after(_AGAIN_S)
 
     def _after(self, between_s: tuple[float, float]) -> int:

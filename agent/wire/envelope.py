@@ -1,4 +1,4 @@
-"""DSSE envelope with exactly one Ed25519 signature.
+"""DSSE envelope with exactly one Ed25519 signature; messages of a trust root may have several (`SeveralSigned`).
 
 - The signature covers the payload's *bytes* and its type (pre-authentication encoding). A reader verifies before it
   parses, and parses those same bytes.
@@ -22,20 +22,27 @@ from agent.wire import base64, strictjson
 from agent.wire.identities import KEY_ID_DIGITS, SIGNATURE_BYTES, PublicKey, public_key_of
 
 __all__ = [
+    "MAX_SIGNATURES",
     "NOT_SIGNED",
     "REQUEST_ENVELOPE_LIMIT_BYTES",
+    "SeveralSigned",
     "UnverifiedEnvelope",
     "VerifiedEnvelope",
     "open_envelope",
     "pae",
+    "read_several",
     "read_unverified",
     "sign",
     "verify",
     "with_signature",
+    "with_signatures",
 ]
 
 REQUEST_ENVELOPE_LIMIT_BYTES: Final = 12 * 1024
 """A request of 8 KiB in base64 with its frame, below the 16 KiB of an inbound MQTT packet."""
+
+MAX_SIGNATURES: Final = 17
+"""The signatures of a trust root's message: by eight old keys, eight new ones, and the key that names the root."""
 
 NOT_SIGNED: Final = "No trusted key signed this."
 """The one message for an unknown key, a key not valid now and a wrong signature."""
@@ -52,6 +59,35 @@ class _Envelope(strictjson.Message, frozen=True):
     payload: str
     payload_type: str = msgspec.field(name="payloadType")
     signatures: Annotated[tuple[_Signature, ...], msgspec.Meta(min_length=1, max_length=1)]
+
+
+class _SeveralEnvelope(strictjson.Message, frozen=True):
+    payload: str
+    payload_type: str = msgspec.field(name="payloadType")
+    signatures: Annotated[tuple[_Signature, ...], msgspec.Meta(min_length=1, max_length=MAX_SIGNATURES)]
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralSigned:
+    """Unverified claims of an envelope with one or more signatures, by key id."""
+
+    payload_type: str
+    payload: bytes
+    signatures: Mapping[str, bytes]
+
+    def require(self, threshold: int, keys: Mapping[str, PublicKey], others: Mapping[str, PublicKey]) -> None:
+        """Raises `OpenError` unless `threshold` of `keys` signed, and each signature is one of `keys` or `others`.
+
+        A signature that counts for nothing is refused: otherwise a stranger could change the bytes of an envelope.
+        """
+        signed = pae(self.payload_type, self.payload)
+        known = {**others, **keys}
+        for key_id, signature in self.signatures.items():
+            key = known.get(key_id)
+            if key is None or key.id != key_id or not key.verifies(signature, signed):
+                raise OpenError(NOT_SIGNED)
+        if len(self.signatures.keys() & keys.keys()) < threshold:
+            raise OpenError(NOT_SIGNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +130,36 @@ def with_signature(payload_type: str, payload: bytes, key_id: str, signature: by
             signatures=(_Signature(keyid=key_id, sig=base64.encode(signature)),),
         )
     )
+
+
+def with_signatures(payload_type: str, payload: bytes, signatures: Mapping[str, bytes]) -> bytes:
+    """Returns the envelope of a payload that several keys signed. `signatures`: of its `pae`, by key id."""
+    return strictjson.encode(
+        _SeveralEnvelope(
+            payload=base64.encode(payload),
+            payload_type=payload_type,
+            signatures=tuple(
+                _Signature(keyid=name, sig=base64.encode(signatures[name])) for name in sorted(signatures)
+            ),
+        )
+    )
+
+
+def read_several(data: bytes, payload_type: str, *, limit_bytes: int) -> SeveralSigned:
+    """Splits an envelope with one or more signatures and verifies *nothing*. Raises `FormatError`.
+
+    The key ids ascend, so that each set of signatures has one spelling.
+    """
+    envelope = strictjson.decode(data, _SeveralEnvelope, limit_bytes=limit_bytes)
+    if envelope.payload_type != payload_type:
+        raise FormatError(f"This envelope does not hold a {payload_type}.")
+    names = [each.keyid for each in envelope.signatures]
+    if names != sorted(set(names)):
+        raise FormatError("signatures: each key once, in ascending order of the key ids.")
+    signatures = {each.keyid: base64.decode(each.sig) for each in envelope.signatures}
+    if any(len(each) != SIGNATURE_BYTES for each in signatures.values()):
+        raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes.")
+    return SeveralSigned(envelope.payload_type, base64.decode(envelope.payload), signatures)
 
 
 def open_envelope(

@@ -1,14 +1,15 @@
-"""MQTT topics: four shapes, none of which addresses one home.
+"""MQTT topics: five shapes, none of which addresses one home.
 
     doorward/v1/areas/<cell>/requests/<requester>/<slot>                       requester → doors, retained
     doorward/v1/areas/<cell>/bulletins/<requester>/<slot>                      requester → doors, retained
     doorward/v1/up/<requester>/<device>/<disclosure>-<part>/<verb>             device → requester
     doorward/v1/receipts/<device>/<disclosure>                                 requester → device
+    doorward/v1/trust/<root>/<slot>                                            root → doors, retained
 
 `<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT. A
 topic has at most seven levels and 256 bytes, so that managed brokers accept it. A device subscribes to all topics of
-its cell and filters locally: a filter for each root or requester would show the broker which roots the owner trusts,
-and when that changes. PROTOCOL.md section 9 has the cells, the slots and the reasons.
+its cell and of all roots, and filters locally: a filter for each root or requester would show the broker which roots
+the owner trusts, and when that changes. PROTOCOL.md section 9 has the cells, the slots and the reasons.
 """
 
 from __future__ import annotations
@@ -22,18 +23,22 @@ from agent.errors import FormatError
 from agent.wire.area import E7, Area, e7
 from agent.wire.disclosures import MAX_PARTS
 from agent.wire.strictjson import MAX_INTEGER
+from agent.wire.trust_package import TRUST_SLOTS
 
 __all__ = [
     "ANONYMOUS",
     "BULLETIN_SLOTS",
     "MAX_TOPIC_BYTES",
     "REQUEST_SLOTS",
+    "TRUST_FILTER",
     "BulletinTopic",
     "ChunkVerb",
     "ReceiptTopic",
     "RequestTopic",
     "Topic",
+    "TopicClass",
     "TopicSender",
+    "TrustTopic",
     "UploadTopic",
     "UploadVerb",
     "cell_filter",
@@ -52,6 +57,8 @@ _ROOT: Final = "doorward/v1"
 REQUEST_SLOTS: Final = 64
 BULLETIN_SLOTS: Final = 16
 """Retained messages a broker keeps of one requester in one cell.  The access list names each (config/mosquitto)."""
+TRUST_FILTER: Final = f"{_ROOT}/trust/+/+"
+"""The packages of all roots. Each device subscribes to it, so a subscription does not show whom its owner trusts."""
 _CELL_E7: Final = E7 // 2
 _ROWS: Final = 360
 _COLUMNS: Final = 720
@@ -138,14 +145,33 @@ class BulletinTopic:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustTopic:
+    """One chunk of a root's package."""
+
+    root: str
+    slot: int
+
+    def __str__(self) -> str:
+        return _checked(f"{_ROOT}/trust/{self.root}/{self.slot}")
+
+
+class TopicClass(enum.Enum):
+    """Messages of one class cannot delay those of another."""
+
+    RECEIPTS = "receipts"
+    TRUST = "trust"
+    CELL = "cell"
+
+
+@dataclass(frozen=True, slots=True)
 class TopicSender:
-    """Sender of a message to the cell (requests and bulletins apart), or the disclosure of a receipt."""
+    """Sender of a message to the cell (requests and bulletins apart), the disclosure of a receipt, or a root."""
 
     name: str
-    is_receipt: bool
+    kind: TopicClass
 
 
-Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic
+Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic | TrustTopic
 
 
 def cell_of(lat: float, lon: float) -> str:
@@ -175,7 +201,7 @@ def cell_filter(cell: str) -> str:
 
 
 def parse_topic(topic: str) -> Topic:
-    """Parses `topic` as one of the four shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
+    """Parses `topic` as one of the five shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
     parsed = None
     if len(topic.encode("utf-8", "surrogatepass")) <= MAX_TOPIC_BYTES:
         parsed = _parse(topic.split("/"))
@@ -189,8 +215,11 @@ def _parse(levels: list[str]) -> Topic | None:
         case ["doorward", "v1", "areas", cell, kind, requester, slot]:
             return _parse_in_cell(cell, kind, requester, slot)
         case ["doorward", "v1", "receipts", device, disclosure]:
-            named = _KEY_ID.fullmatch(device) and _HEX_ID.fullmatch(disclosure)
-            return ReceiptTopic(device, disclosure) if named else None
+            is_receipt = _KEY_ID.fullmatch(device) and _HEX_ID.fullmatch(disclosure)
+            return ReceiptTopic(device, disclosure) if is_receipt else None
+        case ["doorward", "v1", "trust", root, slot]:
+            is_trust = _KEY_ID.fullmatch(root) and _SLOT.fullmatch(slot) and int(slot) < TRUST_SLOTS
+            return TrustTopic(root, int(slot)) if is_trust else None
         case ["doorward", "v1", "up", requester, device, part, verb]:
             return _parse_upload(requester, device, part, verb)
     return None
@@ -201,10 +230,12 @@ def sender_of(topic: str) -> TopicSender:
     read."""
     match topic.split("/"):
         case [_, _, "areas", _, kind, requester, *_]:
-            return TopicSender(f"{kind}/{requester}", is_receipt=False)
+            return TopicSender(f"{kind}/{requester}", TopicClass.CELL)
         case [_, _, "receipts", _, disclosure]:
-            return TopicSender(disclosure, is_receipt=True)
-    return TopicSender("", is_receipt=False)
+            return TopicSender(disclosure, TopicClass.RECEIPTS)
+        case [_, _, "trust", root, *_]:
+            return TopicSender(root, TopicClass.TRUST)
+    return TopicSender("", TopicClass.CELL)
 
 
 def _parse_in_cell(cell: str, kind: str, requester: str, slot: str) -> RequestTopic | BulletinTopic | None:

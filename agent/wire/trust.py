@@ -7,6 +7,9 @@
 - One key belongs to one requester of one root. A key in two bundles resolves only under the root that the message
   names.
 
+- A root is one key, or it has root files (`trust_package`). Then its bundles need a threshold of keys and arrive in
+  packages. Once a package was seen, the key alone counts for nothing.
+
 A `TrustStore` is a value: each change returns a new one and a `TrustDiff` for the owner to read. Source: PROTOCOL.md,
 "Trust bundle"; the anti-rollback rules of The Update Framework.
 """
@@ -21,18 +24,20 @@ from typing import Annotated, ClassVar, Final, TypeVar
 from msgspec import Meta
 
 from agent.errors import FormatError, RequestError
-from agent.wire import envelope, strictjson, text
+from agent.wire import envelope, strictjson, text, trust_package
 from agent.wire.area import Area, Bounds, Point
 from agent.wire.fields import HybridRecipientText, KeyId, KeyText, Kind, RequesterId, Sequence, UtcS, Version1, distinct
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.limits import RequestLimits
 from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
 from agent.wire.strictjson import Message
+from agent.wire.trust_package import SignedParts, is_package, open_parts
 
 __all__ = [
     "BUNDLE_ENVELOPE_LIMIT_BYTES",
     "BUNDLE_LIMIT_BYTES",
     "EntryLimits",
+    "OpenedBundle",
     "RequesterEntry",
     "RequesterKey",
     "SeenVersion",
@@ -41,6 +46,7 @@ __all__ = [
     "TrustRegion",
     "TrustStore",
     "TrustedRequester",
+    "claimed_root",
     "diff",
 ]
 
@@ -197,10 +203,34 @@ def diff(old: TrustBundle | None, new: TrustBundle | None) -> TrustDiff:
 
 @dataclass(frozen=True, slots=True)
 class SeenVersion:
-    """The newest bundle ever accepted for a root: its version and the SHA-256 of its payload."""
+    """The newest that was ever accepted for a root: version and SHA-256 of the bundle's payload, the versions of root
+    file and timestamp, and the last second of the package. 0 for a bundle that came without them."""
 
     version: int
     sha256: str
+    root_version: int = 0
+    timestamp: int = 0
+    ends_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedBundle:
+    """A verified bundle, and the rest of its package if it came in one."""
+
+    bundle: TrustBundle
+    sha256: str
+    parts: SignedParts | None
+
+    @property
+    def seen(self) -> SeenVersion:
+        if self.parts is None:
+            return SeenVersion(self.bundle.version, self.sha256)
+        versions = (self.parts.root_file.version, self.parts.timestamp.version)
+        return SeenVersion(self.bundle.version, self.sha256, *versions, self.parts.ends_s)
+
+    def is_over(self, at_s: int | None) -> bool:
+        """Returns True if the package is known to have ended. A bundle alone has no end."""
+        return self.parts is not None and at_s is not None and not self.parts.is_fresh(at_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,32 +261,59 @@ class TrustStore:
         """Returns the store without the root and its requesters. The newest version of its bundles stays known."""
         return replace(self, roots=_without(self.roots, root_id), bundles=_without(self.bundles, root_id))
 
-    def accept(self, data: bytes) -> tuple[TrustStore, TrustDiff]:
-        """Returns the store with the bundle in the envelope `data`, and the changes it makes.
+    def accept(self, data: bytes, at_s: int | None = None) -> tuple[TrustStore, TrustDiff]:
+        """Returns the store with the bundle in the envelope or package `data`, and the changes it makes.
 
         Raises `OpenError` if no root of the owner signed it, `FormatError` if it is not a bundle and `RequestError` if
-        an equal or newer version was seen before. The newest bundle itself is accepted again.
+        an equal or newer version was seen before, or if it has ended at `at_s`. The newest itself is accepted again.
         """
-        opened = envelope.open_envelope(
-            data, TrustBundle.PAYLOAD_TYPE, self.roots, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
-        )
-        bundle = strictjson.decode(opened.payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
-        if bundle.root != opened.key_id:
-            raise FormatError("This trust bundle names another root than the one that signed it.")
-        present = self.bundles.get(bundle.root)
-        newest = self.newest.get(bundle.root)
-        this = SeenVersion(bundle.version, hashlib.sha256(opened.payload).hexdigest())
-        if newest is not None and this != newest and this.version <= newest.version:
+        opened = self.open(data)
+        self.require_newest(opened)
+        if opened.is_over(at_s):
+            raise RequestError(
+                "The timestamp of this trust package has ended, so a newer package may be held back.",
+                remedy="Get the newest package from the root.",
+            )
+        return self.with_bundle(opened.bundle, opened.seen), diff(self.bundles.get(opened.bundle.root), opened.bundle)
+
+    def with_bundle(self, bundle: TrustBundle, seen: SeenVersion) -> TrustStore:
+        """Returns the store with a bundle that `open` verified, or with less than that."""
+        return replace(self, bundles={**self.bundles, bundle.root: bundle}, newest={**self.newest, bundle.root: seen})
+
+    def open(self, data: bytes) -> OpenedBundle:
+        """Verifies an envelope or a package below the owner's roots. Raises as `accept` does, and looks at no
+        version."""
+        if is_package(data):
+            kind = TrustBundle.PAYLOAD_TYPE
+            parts = open_parts(data, self.roots, bundle_type=kind, bundle_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
+            payload, signer = parts.bundle, parts.root_file.root
+        else:
+            opened = envelope.open_envelope(
+                data, TrustBundle.PAYLOAD_TYPE, self.roots, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
+            )
+            parts, payload, signer = None, opened.payload, opened.key_id
+        bundle = strictjson.decode(payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+        if bundle.root != signer or (parts is not None and parts.timestamp.bundle_version != bundle.version):
+            raise FormatError("This trust bundle names another root or version than what it came with.")
+        return OpenedBundle(bundle, hashlib.sha256(payload).hexdigest(), parts)
+
+    def require_newest(self, opened: OpenedBundle) -> None:
+        """Raises `RequestError` if the root has published something newer, as far as this store has seen."""
+        newest, this = self.newest.get(opened.bundle.root), opened.seen
+        if newest is None:
+            return
+        is_same = (this.version, this.sha256) == (newest.version, newest.sha256)
+        if this.version <= newest.version and not is_same:
             raise RequestError(
                 f"This trust bundle has version {this.version}; another of version {newest.version} was seen before.",
                 remedy="Get the newest bundle from the root.",
             )
-        grown = replace(
-            self,
-            bundles={**self.bundles, bundle.root: bundle},
-            newest={**self.newest, bundle.root: this},
-        )
-        return grown, diff(present, bundle)
+        # New root files may name new timestamp keys, which count from 1 again.
+        if (this.root_version, this.timestamp) < (newest.root_version, newest.timestamp):
+            raise RequestError(
+                "This trust package has older root files or an older timestamp than one that was seen before.",
+                remedy="Get the newest package from the root.",
+            )
 
     def resolve(self, root_id: str, requester_id: str, key_id: str, at_s: int | None) -> TrustedRequester | None:
         """Returns the requester of that id and key under that root, if the key may be used at `at_s` (None: clock
@@ -274,6 +331,13 @@ class TrustStore:
         for holder in self._holders.get(key_id, ()):
             if holder.validity.usable_at(at_s):
                 yield holder.requester
+
+
+def claimed_root(data: bytes) -> str:
+    """Returns the root that a bundle or package claims to be of. Verifies *nothing*. Raises `FormatError`."""
+    if is_package(data):
+        return trust_package.claimed_root(data)
+    return envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).key_id
 
 
 def _without(mapping: Mapping[str, V], key: str) -> dict[str, V]:

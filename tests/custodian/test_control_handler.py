@@ -118,11 +118,15 @@ def test_the_ledger_comes_in_pages_and_a_checkpoint_with_its_proof(door: Door, m
 def test_trust_is_shown_as_it_was_signed_and_a_bundle_says_what_it_changed(door: Door) -> None:
     newer = signed(bundle(2), ROOT)
     assert answer(door, "trust_bundle", newer)[0] == {"added": [], "removed": [], "changed": []}
-    assert answer(door, "trust")[0] == {"roots": [samples.ROOT_KEY.text], "bundles": [newer.decode()]}
+    assert answer(door, "trust")[0] == {
+        "roots": [samples.ROOT_KEY.text],
+        "bundles": [newer.decode()],
+        "heard": [],
+    }
     gone = samples.bundle(version=3, requesters=bundle().requesters[:1])
     assert answer(door, "trust_bundle", signed(gone, ROOT))[0]["removed"] == ["harbour-fire"]
     door.obey(TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
-    assert answer(door, "trust")[0] == {"roots": [], "bundles": []}
+    assert answer(door, "trust")[0] == {"roots": [], "bundles": [], "heard": []}
 
 
 def test_a_device_names_its_key_its_epoch_and_whether_owners_wait(door: Door) -> None:

@@ -20,7 +20,7 @@ import agent.core.ledger as ledger_of_ours
 from agent.errors import DoorwardError
 from agent.wire import strictjson
 from tests import second_reader
-from tests.second_reader import ledger, vault
+from tests.second_reader import ledger, trust, vault
 from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
 from tests.second_reader.certificates import requester_of
@@ -61,11 +61,25 @@ def test_the_reader_imports_nothing_of_ours() -> None:
 
 @pytest.mark.parametrize("path", REQUESTS, ids=lambda path: path.stem)
 def test_it_judges_every_request_vector_as_it_says(path: Path) -> None:
-    trust = stated("wire/trust.json")
-    bundle = trust_bundle(trust["envelope"].encode(), public_key(trust["root"]))
+    stated_trust = stated("wire/trust.json")
+    bundle = trust_bundle(stated_trust["envelope"].encode(), public_key(stated_trust["root"]))
     vector = json.loads(path.read_text(encoding="utf-8"))
     data = vector["envelope"].encode() if "envelope" in vector else base64.b64decode(vector["envelope_base64"])
-    assert judge(data, bundle, now_s=trust["now_s"]) == vector["verdict"]
+    assert judge(data, bundle, now_s=stated_trust["now_s"]) == vector["verdict"]
+
+
+@pytest.mark.parametrize("group", ["first", "after_seen"])
+def test_it_judges_every_trust_package_as_it_says(group: str) -> None:
+    vectors = stated("wire/packages.json")
+    root = public_key(vectors["root"])
+    _, after = trust.judge(vectors["seen"].encode(), root, None, now_s=vectors["now_s"])
+    assert after is not None
+    seen = after if group == "after_seen" else None
+    found = {
+        name: trust.judge(each["package"].encode(), root, seen, now_s=vectors["now_s"])[0]
+        for name, each in vectors[group].items()
+    }
+    assert found == {name: each["verdict"] for name, each in vectors[group].items()}
 
 
 def test_it_opens_every_signed_message_of_the_vectors() -> None:

@@ -32,6 +32,7 @@ from tests.second_reader.json_once import (
     text,
 )
 from tests.second_reader.requests import EMAIL, INCIDENT, KIND, LANGUAGE, footage_request, trust_bundle_entries
+from tests.second_reader.trust import root_file, timestamp
 
 __all__ = ["MESSAGES", "read_message"]
 
@@ -300,6 +301,8 @@ MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     "stolen": (of({**STATED, "since_s": SECONDS}), 4 << 20),
     "trust-change": (_trust_change, 4 << 20),
     "trust-bundle": (trust_bundle_entries, 1 << 20),
+    "trust-root": (root_file, 4096),
+    "trust-timestamp": (timestamp, 4096),
     "disclosure-manifest": (_disclosure_manifest, 48 << 20),
     "tip-manifest": (_tip_manifest, 48 << 20),
     "tip-text": (of({"v": V1, "text": text(2000)}), 8192),

@@ -25,6 +25,7 @@ from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import OptIn, OptOut, Scope
 from agent.wire.topics import (
+    TRUST_FILTER,
     BulletinTopic,
     ChunkVerb,
     RequestTopic,
@@ -551,7 +552,7 @@ def test_what_is_listened_to_is_the_same_whomever_the_owner_trusts(link: Link, p
         until(lambda: owned_by_nobody.uplink.status().link == "connected")
         owned_by_nobody.turn()
         assert list(owned_by_nobody.bus._filters) == list(link.bus._filters)
-        assert list(link.bus._filters) == [cell_filter(cell_of(*DOOR))]
+        assert list(link.bus._filters) == [TRUST_FILTER, cell_filter(cell_of(*DOOR))]
     finally:
         owned_by_nobody.stop()
         owned_by_nobody.door.close()

@@ -15,6 +15,8 @@ const readers = {
   approval: messages.approval,
   settings: messages.settings,
   "trust-bundle": messages.trustBundle,
+  "trust-root": messages.rootFile,
+  "trust-timestamp": messages.trustTimestamp,
   tip: messages.tip,
   "co-approval": messages.coApproval,
   "trust-change": messages.trustChange,

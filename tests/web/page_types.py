@@ -23,7 +23,7 @@ from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import Begin, Context
 from agent.ipc.control_operations import OPERATIONS, Operation
 from agent.ipc.rpc import answer_type
-from agent.wire import disclosures, limits, messages, statements, strictjson, trust
+from agent.wire import disclosures, envelope, limits, messages, statements, strictjson, trust, trust_package
 from tests.wire import samples
 
 FOLDER = Path(__file__).resolve().parents[2] / "agent" / "web" / "src" / "wire"
@@ -56,8 +56,12 @@ MESSAGE_BOUND = {
     "MAX_PARTS": disclosures.MAX_PARTS,
     "MAX_SEGMENTS": statements.MAX_SEGMENTS,
     "MAX_SETTING_CHARACTERS": statements.MAX_SETTING_CHARACTERS,
+    "MAX_SIGNATURES": envelope.MAX_SIGNATURES,
     "MAX_TIP_CHARACTERS": disclosures.MAX_TIP_CHARACTERS,
+    "MAX_TIMESTAMP_LIFE_S": trust_package.MAX_TIMESTAMP_LIFE_S,
     "MAX_TITLE_CHARACTERS": messages.MAX_TITLE_CHARACTERS,
+    "PACKAGE_LIMIT": trust_package.PACKAGE_LIMIT_BYTES,
+    "ROOT_ENVELOPE_LIMIT": trust_package.ROOT_ENVELOPE_LIMIT_BYTES,
     "STATEMENT_ENVELOPE_LIMIT": statements.STATEMENT_ENVELOPE_LIMIT_BYTES,
     "STATEMENT_LIMIT": statements.STATEMENT_LIMIT_BYTES,
 }
@@ -81,6 +85,10 @@ FIELDS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (statements.TrustChange, "roots_added"),
     (trust.RequesterEntry, "keys"),
     (trust.RequesterEntry, "regions"),
+    (trust_package.RootFile, "keys"),
+    (trust_package.RootFile, "threshold"),
+    (trust_package.RootFile, "timestamp_keys"),
+    (trust_package.TrustPackage, "roots"),
     (statements.ZoneSetting, "corners"),
 )
 """Fields of messages: `RANGES` has the least and the greatest number, or the shortest and the longest list."""
@@ -97,7 +105,9 @@ RANGES_HEAD = """
  */
 export const RANGES = {
 """
-RECORDS = (RecoveredRecord, Begin, Context, LedgerEntry, OwnerCard, SegmentRecord, _SignedLine)
+RECORDS = (
+    RecoveredRecord, Begin, Context, LedgerEntry, OwnerCard, SegmentRecord, trust_package.TrustPackage, _SignedLine
+)  # fmt: skip
 LONGEST = 120
 
 

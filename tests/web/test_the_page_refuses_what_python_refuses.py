@@ -20,7 +20,7 @@ pytestmark = pytest.mark.interop
 
 KINDS = (
     "footage-request", "bulletin", "deletion", "receipt", "enrolment", "approval", "settings", "trust-bundle", "tip",
-    "co-approval", "trust-change",
+    "co-approval", "trust-change", "trust-root", "trust-timestamp",
 )  # fmt: skip
 MESSAGES = 20_000
 NAMES = ("constructor", "toString", "hasOwnProperty", "__proto__", "valueOf", "note", "v", "shape", "lat")

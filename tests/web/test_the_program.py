@@ -78,6 +78,14 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
         name: verdict == "accepted" or verdict.removeprefix("over limit: ") in OF_THE_MOMENT
         for name, verdict in request_verdicts()
     }
+    # No requester before an owner agreed, then one, and none again once the root has taken it off its list.
+    assert found["narrowed"] == [False, True, False, 0, "error.older-bundle"]
+    packages = json.loads((HERE.parent / "vectors/wire/packages.json").read_text())
+    assert found["packages"] == {
+        f"{group}: {name}": row["verdict"] == "accepted"
+        for group in ("first", "after_seen")
+        for name, row in packages[group].items()
+    }
     assert found["roots"] == 8
     assert found["proofs"]
     assert found["broken"] == found["proofs"]

@@ -1,6 +1,7 @@
 // Runs the page's own modules over the wire's vectors; prints one JSON object of what it found.
 import "./globals.mjs";
 import { readdirSync, readFileSync } from "node:fs";
+import { FormatError, OpenError } from "../../agent/web/src/errors.js";
 import { bounds, contains, openedSize, size } from "../../agent/web/src/wire/area.js";
 import { fromUtf8, hex, unbase64, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";
 import { open, pae, payloadType, readUnverified, seal, verify } from "../../agent/web/src/wire/envelope.js";
@@ -80,6 +81,44 @@ const trusted = read("wire/trust.json");
 const rootKey = await parseKey(trusted.root);
 const trust = new TrustStore(new Map([[rootKey.id, rootKey]]));
 await trust.accept(utf8(trusted.envelope));
+const packages = read("wire/packages.json");
+found.packages = {};
+for (const [group, before] of [["first"], ["after_seen", packages.seen]]) {
+  for (const [name, row] of Object.entries(packages[group])) {
+    const store = new TrustStore(new Map([[rootKey.id, rootKey]]));
+    if (before) await store.accept(utf8(before));
+    found.packages[`${group}: ${name}`] = await taken(store, utf8(row.package));
+  }
+}
+
+const held = new TrustStore(new Map([[rootKey.id, rootKey]]));
+const [listed] = trust.requesters(rootKey.id);
+const signer = (await parseKey(listed.keys[0].key)).id;
+const asks = () => held.resolve(rootKey.id, listed.id, signer, packages.now_s);
+await held.acceptShown(undefined, utf8(packages.first.whole.package));
+found.narrowed = [Boolean(await asks())];
+await held.acceptShown(utf8(packages.first.whole.package), undefined);
+found.narrowed.push(Boolean(await asks()));
+await held.acceptShown(utf8(packages.first.whole.package), utf8(packages.seen));
+found.narrowed.push(Boolean(await asks()), held.requesters(rootKey.id).length);
+await held.acceptShown(utf8(packages.first.whole.package), undefined).catch((error) => found.narrowed.push(error.text));
+
+/**
+ * True if the page would let the owner agree to the package.
+ *
+ * @param {TrustStore} store
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ */
+async function taken(store, bytes) {
+  try {
+    const opened = await store.open(bytes);
+    store.requireNewest(opened);
+    return opened.endsS === undefined || opened.endsS >= packages.now_s;
+  } catch (error) {
+    if (!(error instanceof FormatError || error instanceof OpenError)) throw error;
+    return false;
+  }
+}
 found.shown = {};
 for (const file of readdirSync(new URL("wire/requests/", root))) {
   const { name, envelope, envelope_base64: coded } = read(`wire/requests/${file}`);

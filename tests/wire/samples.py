@@ -63,6 +63,7 @@ from agent.wire.statements import (
     ZoneSetting,
 )
 from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
+from agent.wire.trust_package import RootFile, TrustPackage, TrustTimestamp
 
 
 def private_key(name: str) -> Any:
@@ -73,6 +74,8 @@ def private_key(name: str) -> Any:
 ROOT, REQUESTER, DEVICE, OWNER = (private_key(name) for name in ("root", "requester", "device", "owner"))
 ROOT_KEY, REQUESTER_KEY, DEVICE_KEY, OWNER_KEY = map(public_key_of, (ROOT, REQUESTER, DEVICE, OWNER))
 GLANCE_KEY = public_key_of(private_key("glance"))
+ROOT_SIGNERS = tuple(private_key(f"root-{number}") for number in (1, 2, 3))
+TIMESTAMP = private_key("timestamp")
 
 NOW_S = 1_800_000_000
 HOUR_S = 3600
@@ -167,6 +170,62 @@ def bundle(**changes: Any) -> TrustBundle:
         "requesters": (requester(),),
     }
     return TrustBundle(**{**values, **changes})
+
+
+def root_file(**changes: Any) -> RootFile:
+    values: dict[str, Any] = {
+        "v": 1,
+        "root": ROOT_KEY.id,
+        "version": 1,
+        "issued_s": NOW_S - 48 * HOUR_S,
+        "expires_s": NOW_S + 365 * 24 * HOUR_S,
+        "keys": tuple(public_key_of(each).text for each in ROOT_SIGNERS),
+        "threshold": 2,
+        "timestamp_keys": (public_key_of(TIMESTAMP).text,),
+    }
+    return RootFile(**{**values, **changes})
+
+
+def several(message: Any, *keys: Any) -> bytes:
+    """`message` in an envelope that all `keys` signed."""
+    kind, payload = message.PAYLOAD_TYPE, strictjson.encode(message)
+    signed = envelope.pae(kind, payload)
+    return envelope.with_signatures(kind, payload, {public_key_of(key).id: key.sign(signed) for key in keys})
+
+
+def timestamp(of: RootFile, listed: TrustBundle, **changes: Any) -> TrustTimestamp:
+    values: dict[str, Any] = {
+        "v": 1,
+        "root": of.root,
+        "version": 1,
+        "issued_s": NOW_S - HOUR_S,
+        "expires_s": NOW_S + 7 * 24 * HOUR_S,
+        "root_version": of.version,
+        "root_sha256": hashlib.sha256(strictjson.encode(of)).hexdigest(),
+        "bundle_version": listed.version,
+        "bundle_sha256": hashlib.sha256(strictjson.encode(listed)).hexdigest(),
+    }
+    return TrustTimestamp(**{**values, **changes})
+
+
+def package(listed: TrustBundle | None = None, **changes: Any) -> bytes:
+    """A package of the root: by its name key one root file, by two of three keys a bundle, by a fourth the timestamp.
+
+    `changes`: of the timestamp; or `roots` (envelopes), `root` (the newest of them), `signers`, `stamper`.
+    """
+    listed = bundle() if listed is None else listed
+    root = changes.pop("root", root_file())
+    roots = changes.pop("roots", (several(root, ROOT, *ROOT_SIGNERS[:2]),))
+    signers, stamper = changes.pop("signers", ROOT_SIGNERS[:2]), changes.pop("stamper", TIMESTAMP)
+    named = changes.pop("named", listed)
+    return strictjson.encode(
+        TrustPackage(
+            v=1,
+            roots=tuple(each.decode() for each in roots),
+            bundle=several(listed, *signers).decode(),
+            timestamp=several(timestamp(root, named, **changes), stamper).decode(),
+        )
+    )
 
 
 def requester(**changes: Any) -> RequesterEntry:
@@ -425,6 +484,8 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "disclosure-manifest": disclosure_manifest(),
     "contact-card": ContactCard(v=1, name="Mira", street="Hafenstraße 7", note="Please call in the evening"),
     "trust-bundle": bundle(),
+    "trust-root": root_file(),
+    "trust-timestamp": timestamp(root_file(), bundle()),
 }
 """By the name of its vector."""
 

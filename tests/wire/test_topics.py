@@ -20,10 +20,13 @@ from agent.wire.topics import (
     ReceiptTopic,
     RequestTopic,
     Topic,
+    TopicClass,
     TopicSender,
+    TrustTopic,
     UploadTopic,
     UploadVerb,
 )
+from agent.wire.trust_package import TRUST_SLOTS
 from tests.wire import samples
 
 VERBS = st.sampled_from(UploadVerb) | st.builds(ChunkVerb, st.integers(0, 2**53 - 1), samples.hexes(64))
@@ -33,6 +36,7 @@ TOPICS: st.SearchStrategy[Topic] = st.one_of(
     st.builds(UploadTopic, samples.IDS, samples.hexes(16), samples.hexes(32), st.integers(0, topics.MAX_PARTS), VERBS),
     st.builds(ReceiptTopic, samples.hexes(16), samples.hexes(32)),
     st.builds(BulletinTopic, CELLS, samples.IDS, st.integers(0, topics.BULLETIN_SLOTS - 1)),
+    st.builds(TrustTopic, samples.hexes(16), st.integers(0, TRUST_SLOTS - 1)),
 )
 
 
@@ -106,6 +110,11 @@ HEX = "0" * 32
         f"doorward/v1/up/police/{'0' * 16}/{HEX}-1/9007199254740992-{'0' * 64}",
         f"doorward/v1/up/pol ice/{'0' * 16}/{HEX}-1/fin",
         f"doorward/v1/up/police/{'0' * 15}/{HEX}-1/fin",
+        f"doorward/v1/trust/0123456789abcdef/{TRUST_SLOTS}",
+        "doorward/v1/trust/0123456789abcde/0",
+        "doorward/v1/trust/+/0",
+        "doorward/v1/trust/0123456789abcdef/00",
+        "doorward/v1/trust/0123456789abcdef",
         "x" * 257,
     ],
 )
@@ -128,14 +137,27 @@ def test_a_sender_is_who_the_access_list_lets_write_there_and_a_receipt_is_of_it
     sender = topics.sender_of(str(topic))
     match topic:
         case RequestTopic(requester=who):
-            assert sender == TopicSender(f"requests/{who}", is_receipt=False)
+            assert sender == TopicSender(f"requests/{who}", TopicClass.CELL)
         case BulletinTopic(requester=who):
-            assert sender == TopicSender(f"bulletins/{who}", is_receipt=False)
+            assert sender == TopicSender(f"bulletins/{who}", TopicClass.CELL)
         case ReceiptTopic(disclosure=disclosure):
-            assert sender == TopicSender(disclosure, is_receipt=True)
+            assert sender == TopicSender(disclosure, TopicClass.RECEIPTS)
+        case TrustTopic(root=root):
+            assert sender == TopicSender(root, TopicClass.TRUST)
         case UploadTopic():
-            assert sender == TopicSender("", is_receipt=False)
-    assert not topics.sender_of("noise/" + str(topic)).is_receipt
+            assert sender == TopicSender("", TopicClass.CELL)
+    assert topics.sender_of("noise/" + str(topic)).kind is TopicClass.CELL
+
+
+def test_packages_of_one_root_are_one_sender_whatever_their_slot() -> None:
+    senders = {topics.sender_of(str(TrustTopic("ab" * 8, slot))) for slot in range(TRUST_SLOTS)}
+    assert senders == {TopicSender("ab" * 8, TopicClass.TRUST)}
+
+
+@given(TOPICS)
+def test_the_filter_of_trust_takes_every_root_alike_and_no_other_topic(topic: Topic) -> None:
+    wanted = topics.TRUST_FILTER.replace("+", "[^/]*")
+    assert bool(re.fullmatch(wanted, str(topic))) == isinstance(topic, TrustTopic)
 
 
 @pytest.mark.parametrize(

@@ -22,18 +22,20 @@ from agent.core.ledger import checkpoint, merkle
 from agent.core.ledger.entries import FIELDS, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import FormatError
-from agent.wire import envelope, strictjson, topics
+from agent.wire import envelope, strictjson, topics, trust_package
 from agent.wire.area import E7, Area, Circle
 from agent.wire.identities import dump_private_key, public_key_of
 from agent.wire.statements import Enrolment, NamedKey
-from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, UploadTopic, UploadVerb
+from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, TrustTopic, UploadTopic, UploadVerb
 from tests.web import page_types
-from tests.wire import request_vectors, samples
+from tests.wire import package_vectors, request_vectors, samples
 from tests.wire.link import vectors as link_vectors
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors"
 SIGNERS = {
     "trust-bundle": "root",
+    "trust-root": "root",
+    "trust-timestamp": "root",
     "footage-request": "requester",
     "withdrawal": "requester",
     "bulletin": "requester",
@@ -51,6 +53,7 @@ def files() -> dict[str, str]:
         "wire/topics.json": topic_table(),
         "wire/areas.json": area_table(),
         "wire/trust.json": trust(),
+        "wire/packages.json": package_vectors.vectors(),
         "wire/bounds.json": bounds(),
         "wire/late.json": late(),
         "wire/known_doors.json": known_doors(),
@@ -233,8 +236,14 @@ def topic_table() -> Any:
         "upload": [str(UploadTopic(requester, device, disclosure, number, verb)) for number, verb in enumerate(verbs)],
         "receipt": str(ReceiptTopic(device, disclosure)),
         "bulletin": str(BulletinTopic("287-379", requester, 0)),
+        "trust": str(TrustTopic(samples.ROOT_KEY.id, 0)),
         "filter": topics.cell_filter("287-379"),
-        "slots": {"requests": topics.REQUEST_SLOTS, "bulletins": topics.BULLETIN_SLOTS},
+        "trust_filter": topics.TRUST_FILTER,
+        "slots": {
+            "requests": topics.REQUEST_SLOTS,
+            "bulletins": topics.BULLETIN_SLOTS,
+            "trust": trust_package.TRUST_SLOTS,
+        },
         "cells": [{"lat": lat, "lon": lon, "cell": topics.cell_of(lat, lon)} for lat, lon in places],
         "certificates": [{"common_name": name, "requester": _requester_of(name)} for name in CERTIFICATES],
     }

@@ -12,6 +12,8 @@ with a certificate that its authority signed (`config/mosquitto/`). Rules:
   requester has no other way, because a copy of its key at the broker could pose as it.
 - A requester may have workers: `rijnstad-police.desk-2` is a client of its own with the rights of `rijnstad-police`.
   mosquitto's patterns know whole names only, so the access list has a section for each worker (`_write_workers`).
+- A trust root publishes under its own name, `<root>.root`, in the slots that the access list gives it, and nothing
+  else. No requester has an id in the form of a key id, so no worker has such a name.
 - A revoked client is on its authority's list from then on. A list is always replaced as a whole.
 
 Source: RFC 5280 §4.2 (extensions) and §5 (revocation lists), RFC 2986 (requests), RFC 8446 §4.4.2 (certificates).
@@ -25,7 +27,7 @@ import ipaddress
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,7 @@ from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.platform.certificates import key_usage
 from agent.wire.topics import requester_of
+from agent.wire.trust_package import TRUST_SLOTS
 
 __all__ = ["BrokerPki", "ClientFiles", "Role"]
 
@@ -53,7 +56,12 @@ _HOST = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
 _MOST_HOST = 253
 _MOST_COMMON_NAME = 64
 _RIGHTS = "requesters.acl"
-_WORKERS = "# Workers of requesters.  Written by 'doorward broker': changes below this line are lost.\n"
+_ROOT_SUFFIX = ".root"
+_ROOT_NAME = re.compile(r"[0-9a-f]{16}\.root")
+_ROOT_SLOT = re.compile(r"^topic write doorward/v1/trust/([0-9a-f]{16})/[0-9]$", re.MULTILINE)
+_WORKERS = (
+    "# Workers of requesters, and trust roots.  Written by 'doorward broker': changes below this line are lost.\n"
+)
 _CONFIGURATION = Path(__file__).with_name("mosquitto")
 
 
@@ -148,22 +156,51 @@ class BrokerPki:
         self._write_workers()
         return made
 
+    def add_root(
+        self, root: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes, slots: int = 1
+    ) -> ClientFiles:
+        """Signs a certificate with which a trust root publishes its packages, in `slots` of the broker's four slots.
+
+        The broker reads the rights on SIGHUP. Raises `ConfigurationError` if fewer slots are left.
+        """
+        if not _KEY_ID.fullmatch(root):
+            raise ConfigurationError(f"{root!r} is not a root's id.", remedy="Use its key id: 16 hex digits.")
+        given = self._root_slots()
+        left = TRUST_SLOTS - sum(number for name, number in given.items() if name != root)
+        if slots > left:
+            raise ConfigurationError(
+                f"This broker has {left} of {TRUST_SLOTS} slots left, {slots} are wanted.",
+                remedy="Doorbells read all of them at each connection. Use another broker for this root.",
+            )
+        made = self._add(Role.REQUESTER, f"{root}{_ROOT_SUFFIX}", now, days, _requested_key(request))
+        self._write_workers({**given, root: slots})
+        return made
+
+    def _root_slots(self) -> dict[str, int]:
+        """Returns how many slots the access list gives to each root that has a certificate."""
+        text = (self.directory / _RIGHTS).read_text(encoding="utf-8")
+        roots = [match[1] for match in _ROOT_SLOT.finditer(text)]
+        clients = self.directory / "clients"
+        return {root: roots.count(root) for root in roots if (clients / f"{root}{_ROOT_SUFFIX}.pem").exists()}
+
     def workers(self, requester: str) -> list[str]:
         """The names of the workers of a requester that have a certificate."""
         return [name for name in self._workers() if requester_of(name) == requester]
 
     def _workers(self) -> list[str]:
-        return [name for name in self._clients() if "." in name]
+        return [name for name in self._clients() if "." in name and not _ROOT_NAME.fullmatch(name)]
 
     def _clients(self) -> list[str]:
         names = files.names_in(self.directory / "clients")
         return [name.removesuffix(".pem") for name in names if name.endswith(".pem")]
 
-    def _write_workers(self) -> None:
-        """Writes a section for each worker below the rules for all requesters."""
+    def _write_workers(self, roots: Mapping[str, int] | None = None) -> None:
+        """Writes a section for each worker and each root below the rules for all requesters. `roots`: their slots."""
         path = self.directory / _RIGHTS
+        roots = self._root_slots() if roots is None else roots
         rules = path.read_text(encoding="utf-8").partition(_WORKERS)[0]
         sections = "".join(_rights_of(name, rules) for name in self._workers())
+        sections += "".join(_rights_of_root(root, slots) for root, slots in sorted(roots.items()))
         files.write(path, f"{rules}{_WORKERS}{sections}".encode() if sections else rules.encode(), like=path)
 
     def revoke(self, name: str, now: datetime.datetime) -> Role:
@@ -262,6 +299,18 @@ def _rights_of(worker: str, rules: str) -> str:
             f"\nuser {worker}\n",
             *(f"topic deny doorward/v1/{topic.replace('%u', worker)}\n" for topic in own),
             *(f"topic {rule.replace('%u', requester)}\n" for rule in patterns if "%u" in rule),
+        )
+    )
+
+
+def _rights_of_root(root: str, slots: int) -> str:
+    """Returns the section of a root: its slots, and none of the rights of requesters, which patterns would give it."""
+    denied = (f"up/{root}{_ROOT_SUFFIX}/#", "areas/#", "receipts/#")
+    return "".join(
+        (
+            f"\nuser {root}{_ROOT_SUFFIX}\n",
+            *(f"topic deny doorward/v1/{topic}\n" for topic in denied),
+            *(f"topic write doorward/v1/trust/{root}/{slot}\n" for slot in range(slots)),
         )
     )
 

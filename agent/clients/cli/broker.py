@@ -206,6 +206,33 @@ def add_requester(name: str, csr: Path, directory: Path, days: int, as_json: boo
         click.echo("The broker reads the rights of a new worker on:  sudo systemctl reload mosquitto")
 
 
+@broker.command("add-root")
+@click.argument("root")
+@click.option(
+    "--csr",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The signing request that 'doorward requester trust-root csr' made.",
+)
+@click.option(
+    "--slots", type=Number(1, 4), default=1, show_default=True, help="Slots of 16 KiB, of the four of this broker."
+)
+@_directory
+@_days
+@json_option
+def add_root(root: str, csr: Path, slots: int, directory: Path, days: int, as_json: bool) -> None:
+    """Let the trust root ROOT publish its bundles and revocations here.  ROOT is its key id, or its key (ed25519:…).
+
+    Each doorbell of this broker reads the slots of all roots at each connection: at most 64 KiB.
+    """
+    from agent.clients.broker.broker_pki import BrokerPki
+
+    files = BrokerPki(directory).add_root(_key_id(root), _now(), days, request=csr.read_bytes(), slots=slots)
+    _tell({"ca": files.authority, "certificate": files.certificate}, "the root", as_json)
+    if not as_json:
+        click.echo("The broker reads the rights of a new root on:  sudo systemctl reload mosquitto")
+
+
 @broker.command()
 @click.argument("name")
 @_directory

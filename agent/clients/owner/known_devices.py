@@ -23,7 +23,7 @@ from agent.core.ledger.checkpoint import MAX_NOTE_BYTES, Checkpoint, open_checkp
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.wire import envelope, strictjson
-from agent.wire.fields import DeviceKeyText, KeyId, KeyText, Sequence, Sha256, Version1
+from agent.wire.fields import Count, DeviceKeyText, KeyId, KeyText, Sequence, Sha256, Version1
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import MAX_ENROLMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
 from agent.wire.strictjson import Message
@@ -39,6 +39,16 @@ class SeenBundle(Message, frozen=True):
 
     version: Sequence
     sha256: Sha256
+    root_version: Count = 0
+    timestamp: Count = 0
+
+    @property
+    def plain(self) -> SeenVersion:
+        return SeenVersion(self.version, self.sha256, self.root_version, self.timestamp)
+
+    @classmethod
+    def of(cls, seen: SeenVersion) -> SeenBundle:
+        return cls(version=seen.version, sha256=seen.sha256, root_version=seen.root_version, timestamp=seen.timestamp)
 
 
 class KnownDevice(Message, frozen=True):
@@ -95,7 +105,7 @@ class KnownDevice(Message, frozen=True):
     def trust(self) -> TrustStore:
         """The roots this owner chose, without their bundles. The device stores the bundles and this machine verifies
         them."""
-        store = TrustStore(newest={root: SeenVersion(seen.version, seen.sha256) for root, seen in self.bundles.items()})
+        store = TrustStore(newest={root: seen.plain for root, seen in self.bundles.items()})
         for root in self.roots:
             store = store.with_root(parse_public_key(root))
         return store
@@ -104,7 +114,7 @@ class KnownDevice(Message, frozen=True):
         return replace(
             self,
             roots=tuple(root.text for root in store.roots.values()),
-            bundles={root: SeenBundle(version=seen.version, sha256=seen.sha256) for root, seen in store.newest.items()},
+            bundles={root: SeenBundle.of(seen) for root, seen in store.newest.items()},
         )
 
 

@@ -6,28 +6,39 @@ invents a root, or that shows an older bundle with a revoked key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.statements import sign_and_submit
 from agent.clients.owner.sync import DeviceChannel, SyncedDevice, sync
+from agent.core.trust_change import narrowed
 from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.ipc.control_operations import GetTrust, SubmitBundle
-from agent.wire import envelope
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import TrustChange
-from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, TrustBundle, TrustDiff, TrustStore
+from agent.wire.trust import TrustBundle, TrustDiff, TrustStore, claimed_root
 
 __all__ = ["TrustState", "add_trust_root", "bundle_change", "offer_bundle", "remove_trust_root", "trust_state"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrustState:
-    """The roots and bundles that this machine verified. The device alone names the `unconfirmed` roots."""
+    """The roots and bundles that this machine verified. The device alone names the `unconfirmed` roots.
+
+    `offers`: by root, the newer package that waits for an owner. `fresh_until_s`: by root, the end of its newest
+    timestamp; a root without packages has none.
+    """
 
     store: TrustStore
     unconfirmed: tuple[PublicKey, ...]
+    offers: Mapping[str, bytes] = field(default_factory=dict)
+    fresh_until_s: Mapping[str, int] = field(default_factory=dict)
+
+    def stale_roots(self, now_s: int) -> dict[str, int]:
+        """Returns the roots with a timestamp that has ended, and when. Newer revocations may be held back."""
+        return {root: until_s for root, until_s in self.fresh_until_s.items() if until_s < now_s}
 
 
 def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None = None) -> TrustState:
@@ -37,12 +48,15 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
     answer = link.ask(GetTrust())
     store = met.known.trust
     roots = [parse_public_key(text) for text in answer.roots]
-    for data in answer.bundles:
-        store = _with_bundle(store, data.encode())
+    agreed, heard = (_by_root(store, texts) for texts in (answer.bundles, answer.heard))
+    for root in agreed.keys() | heard.keys():
+        store = _with_shown(store, agreed.get(root), heard.get(root))
     known = met.known.with_trust(store)
     if known != met.known:
         keys.memory.remember(known)
-    return TrustState(store, tuple(root for root in roots if root.id not in store.roots))
+    newest = (store.open(data).parts for data in {**agreed, **heard}.values())
+    fresh = {parts.root_file.root: parts.ends_s for parts in newest if parts is not None}
+    return TrustState(store, tuple(root for root in roots if root.id not in store.roots), heard, fresh)
 
 
 def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> PublicKey:
@@ -70,42 +84,54 @@ def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock:
     return key
 
 
-def bundle_change(link: DeviceChannel, keys: OwnerKeys, data: bytes) -> tuple[TrustBundle, TrustDiff]:
+def bundle_change(
+    link: DeviceChannel, keys: OwnerKeys, data: bytes, *, clock: Clock = wall_ms
+) -> tuple[TrustBundle, TrustDiff]:
     """Returns the changes that the signed bundle `data` would make at this device, without applying them.
 
     Raises `OpenError` if no chosen root signed it, `RequestError` if a newer one is known.
     """
-    _, bundle, change = _accepted(trust_state(link, keys).store, data)
+    _, bundle, change = _accepted(trust_state(link, keys).store, data, clock() // 1000)
     return bundle, change
 
 
-def offer_bundle(link: DeviceChannel, keys: OwnerKeys, data: bytes) -> TrustDiff:
+def offer_bundle(link: DeviceChannel, keys: OwnerKeys, data: bytes, *, clock: Clock = wall_ms) -> TrustDiff:
     """Submits the signed bundle `data` to the device. Returns the changes as this machine computes them. Raises as
     above."""
-    grown, _, change = _accepted(trust_state(link, keys).store, data)
+    grown, _, change = _accepted(trust_state(link, keys).store, data, clock() // 1000)
     link.ask(SubmitBundle(), body=data)
     keys.memory.remember(sync(link, keys).known.with_trust(grown))
     return change
 
 
-def _accepted(store: TrustStore, data: bytes) -> tuple[TrustStore, TrustBundle, TrustDiff]:
-    claimed = envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
-    if claimed.key_id not in store.roots:
+def _accepted(store: TrustStore, data: bytes, now_s: int) -> tuple[TrustStore, TrustBundle, TrustDiff]:
+    root = claimed_root(data)
+    if root not in store.roots:
         raise OpenError(
-            f"The root {claimed.key_id} that signed this bundle is not one you chose on this machine.",
+            f"The root {root} that signed this bundle is not one you chose on this machine.",
             remedy="If you want to trust it: doorward owner trust add-root KEY.",
         )
-    grown, change = store.accept(data)
-    return grown, grown.bundles[claimed.key_id], change
+    grown, change = store.accept(data, now_s)
+    return grown, grown.bundles[root], change
 
 
-def _with_bundle(store: TrustStore, data: bytes) -> TrustStore:
-    """Returns `store` with a bundle from the device. A bundle of an unknown root is left out."""
-    claimed = envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
-    if claimed.key_id not in store.roots:
-        return store
+def _by_root(store: TrustStore, shown: Iterable[str]) -> dict[str, bytes]:
+    """Returns what the device shows, without roots that this owner did not choose."""
+    found = {claimed_root(text.encode()): text.encode() for text in shown}
+    return {root: data for root, data in found.items() if root in store.roots}
+
+
+def _with_shown(store: TrustStore, agreed: bytes | None, heard: bytes | None) -> TrustStore:
+    """Returns `store` with what the device shows of one root: what an owner agreed to, less what a newer package takes
+    away. One of both is the newest that this machine has seen, or newer."""
     try:
-        return store.accept(data)[0]
+        if heard is None:
+            assert agreed is not None  # noqa: S101 — one of both is there
+            return store.accept(agreed)[0]
+        newest = store.open(heard)
+        store.require_newest(newest)
+        before = store.open(agreed).bundle if agreed is not None else None
+        return store.with_bundle(narrowed(before, newest.bundle), newest.seen)
     except RequestError as error:
         raise OpenError(
             f"The device shows an older trust bundle than before: {error.message}",

@@ -53,12 +53,16 @@ _PAGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class AlertDefinition:
-    """One thing that can be said.  `state`: it tells how something *is*, so only the newest of its kind matters."""
+    """One thing that can be said.  `state`: it tells how something *is*, so only the newest of its kind matters.
+
+    `delayed`: it follows from a message of the network, so it waits before it leaves the house (`notice_delay`).
+    """
 
     kind: AlertKind
     text: str
     rank: AlertPriority = AlertPriority.LATER
     state: bool = False
+    delayed: bool = False
 
     @property
     def page(self) -> str:
@@ -71,10 +75,21 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
     "visitor": AlertDefinition(AlertKind.VISITOR, "Something moved at the door."),
     "unsure": AlertDefinition(AlertKind.VISITOR, "Something moved at the door, unsure what."),
     "person": AlertDefinition(AlertKind.PERSON, "A person is at the door."),
-    "request": AlertDefinition(AlertKind.REQUEST, "A request for footage is waiting for you.", AlertPriority.SOON),
+    "request": AlertDefinition(
+        AlertKind.REQUEST, "A request for footage is waiting for you.", AlertPriority.SOON, delayed=True
+    ),
     "trust": AlertDefinition(AlertKind.TRUST, "The list of trusted requesters has changed.", AlertPriority.SOON),
     "new requester": AlertDefinition(
         AlertKind.TRUST, "A new requester may ask you for footage. Review it.", AlertPriority.SOON
+    ),
+    "trust news": AlertDefinition(
+        AlertKind.TRUST, "A trust root has changed its list. Review it.", AlertPriority.SOON, delayed=True
+    ),
+    "trust silent": AlertDefinition(
+        AlertKind.TRUST,
+        "A trust root has sent no news for too long. Revocations may be missing. Review it.",
+        AlertPriority.SOON,
+        delayed=True,
     ),
     "owners": AlertDefinition(
         AlertKind.OWNERS, "The owners of this doorbell have changed. Review the list.", AlertPriority.SOON

@@ -2,7 +2,8 @@
 
 Rules, first match wins:
 - A kind that is switched off, or that the channel did not ask for, is dropped.
-- **Requests** are delayed first, at any hour (`core.alerts.notice_delay`). The rules below apply after the delay.
+- **Requests and news of trust roots** are delayed first, at any hour (`core.alerts.notice_delay`). The rules below
+  apply after the delay.
 - **The button** is always sent now, in spite of cool-down, quiet hours and digest.
 - Within a channel's quiet hours all other alerts, except the opened case, are deferred until the hours end.
 - Kinds of the digest are deferred until the time of day that the owner chose.
@@ -31,7 +32,6 @@ _DAY_MINUTES: Final = 24 * 60
 _NEVER_RATE_LIMITED: Final = frozenset(
     {AlertKind.BUTTON, AlertKind.REQUEST, AlertKind.TRUST, AlertKind.OWNERS, AlertKind.TAMPER}
 )
-_DELAYED: Final = frozenset({AlertKind.REQUEST})
 _NEVER_QUIET: Final = frozenset({AlertKind.BUTTON, AlertKind.TAMPER})
 
 Span = tuple[int, int]
@@ -87,12 +87,12 @@ class Policy:
         *,
         delay_over: bool = False,
     ) -> Decision:
-        """Returns one decision. If it is NOW, the cool-down begins. `delay_over`: the news of a request has waited for
-        its delay."""
+        """Returns one decision. If it is NOW, the cool-down begins. `delay_over`: news that follows from the
+        network has waited for its delay."""
         kind = news.kind
         if kind in self.off or kind not in channel.kinds:
             return Decision.OFF
-        if kind in _DELAYED and not delay_over:
+        if news.delayed and not delay_over:
             return Decision.DELAYED
         if kind not in _NEVER_QUIET and self.is_quiet(channel, minute):
             return Decision.QUIET

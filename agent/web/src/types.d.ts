@@ -54,7 +54,23 @@ export interface ChosenRoot {
   at: number;
 }
 
-export type Newest = Record<string, { version: number; sha256: string }>;
+/** The versions of the newest bundle, root file and timestamp: 0 for a bundle that came without them. */
+export interface Seen {
+  version: number;
+  sha256: string;
+  root_version: number;
+  timestamp: number;
+}
+
+export type Newest = Record<string, Seen>;
+
+/** A bundle with verified signatures. `file` and `endsS` are there if it came in a package. */
+export interface OpenedBundle {
+  bundle: Wire.TrustBundle;
+  seen: Seen;
+  file?: Wire.RootFile;
+  endsS?: number;
+}
 
 /** A doorbell that was found to be the known one, and to have gone forwards only. */
 export interface SyncedDevice {
@@ -93,6 +109,8 @@ export interface TimeSpan {
 export interface Requester extends Wire.RequesterEntry {
   root: string;
   key: PublicKey;
+  /** The same requester in a newer bundle, to which no owner has agreed yet: it takes rights away. */
+  now?: Wire.RequesterEntry;
 }
 
 /** One segment of a request under review. */

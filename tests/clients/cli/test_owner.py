@@ -24,6 +24,7 @@ from agent.ipc.rpc_server import control_server
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import PartKind, Receipt, ReceiptState, TipText
 from agent.wire.messages import Bulletin, Deletion
+from agent.wire.trust import RequesterKey
 from tests.clients.owner.conftest import NOW_MS, REPLY, WINDOW_MS, seeds, signed_bundle, signed_request
 from tests.clients.owner.conftest import media as media  # the same three segments
 from tests.clients.owner.fake_device import FakeDevice
@@ -834,6 +835,49 @@ def test_trust_shows_who_may_ask_and_what_a_bundle_changes(
     assert door.device.trust.bundles[samples.ROOT_KEY.id].version == 3
     assert door("trust", "remove-root", samples.ROOT_KEY.text).status == 0
     assert "no requester may ask" in door("trust", "show").out
+
+
+def test_trust_says_who_joined_and_accept_lets_them_ask(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    assert door("trust", "accept").status == 2
+    key = RequesterKey(key=samples.OWNER_KEY.text, from_s=0, until_s=2**31)
+    joined = samples.requester(id="rijnstad-police", name="Rijnstad Police", keys=(key,))
+    wider = samples.requester(limits=samples.EntryLimits())
+    door.device.heard[samples.ROOT_KEY.id] = samples.package(samples.bundle(version=4, requesters=(wider, joined)))
+    shown = door("trust", "show").out
+    assert "Rijnstad Police joined." in shown
+    assert "Harbour Police: wider limits." in shown
+    assert json.loads(door("trust", "show", "--json").out)["news"] == [samples.ROOT_KEY.id]
+    assert door("trust", "accept", "0" * 16).status == 2
+    done = door("trust", "accept", samples.ROOT_KEY.text, "--yes")
+    assert "new      Rijnstad Police (police), rijnstad-police" in done.out
+    assert "Version 4 is in use." in done.out
+    assert "joined" not in door("trust", "show").out
+
+
+def test_trust_says_that_a_root_has_been_silent(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    ended = {"issued_s": 1_700_000_000, "expires_s": 1_700_000_100}
+    door.device.heard[samples.ROOT_KEY.id] = samples.package(samples.bundle(version=4), **ended)
+    shown = door("trust", "show")
+    assert f"the root {samples.ROOT_KEY.id} has been silent since" in shown.out
+    assert json.loads(door("trust", "show", "--json").out)["silent_since_s"] == {samples.ROOT_KEY.id: 1_700_000_100}
+    assert door("trust", "accept", "--yes").status != 0
+
+
+def test_with_news_of_two_roots_accept_asks_which(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    other = samples.OWNER
+    assert door("trust", "add-root", samples.OWNER_KEY.text, "--yes").status == 0
+    root = samples.root_file(root=samples.OWNER_KEY.id)
+    listed = samples.bundle(version=1, root=samples.OWNER_KEY.id)
+    signed = samples.several(root, other, *samples.ROOT_SIGNERS[:2])
+    door.device.heard[samples.OWNER_KEY.id] = samples.package(listed, root=root, roots=(signed,))
+    door.device.heard[samples.ROOT_KEY.id] = samples.package(samples.bundle(version=4))
+    done = door("trust", "accept", "--yes")
+    assert done.status == 2
+    assert "Several roots have news" in done.err
+    assert door("trust", "accept", samples.OWNER_KEY.id, "--yes").status == 0
 
 
 def test_the_ledger_reads_from_the_first_entry_on(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:

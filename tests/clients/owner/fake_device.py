@@ -53,7 +53,7 @@ from agent.wire.statements import (
     TrustChange,
     open_enrolment,
 )
-from agent.wire.trust import TrustStore
+from agent.wire.trust import TrustStore, claimed_root
 
 BOOT = "b0" * 16
 BOOT_US = 50_000_000
@@ -124,6 +124,7 @@ class FakeDevice:
     trust: TrustStore = field(default_factory=TrustStore)
     trust_changes: list[bytes] = field(default_factory=list)
     bundles: dict[str, bytes] = field(default_factory=dict)
+    heard: dict[str, bytes] = field(default_factory=dict)
     tips: list[dict[str, str]] = field(default_factory=list)
     yes: dict[str, tuple[bytes, bytes | None, tuple[bytes, ...]]] = field(default_factory=dict)
     """By disclosure: the approval or tip and the co-approval, in their envelopes, and the records of what they name."""
@@ -509,6 +510,7 @@ class FakeDevice:
         return {
             "roots": [root.text for root in self.trust.roots.values()],
             "bundles": [data.decode() for data in self.bundles.values()],
+            "heard": [data.decode() for data in self.heard.values()],
         }
 
     def on_trust_changes(self, body: bytes) -> bytes:
@@ -516,7 +518,8 @@ class FakeDevice:
 
     def on_trust_bundle(self, body: bytes) -> dict[str, Any]:
         self.trust, change = self.trust.accept(body)
-        self.bundles[envelope.read_unverified(body, limit_bytes=1 << 21).key_id] = body
+        self.bundles[claimed_root(body)] = body
+        self.heard.pop(claimed_root(body), None)
         self.write(EntryKind.TRUST_CHANGED, subject=hashlib.sha256(body).hexdigest(), version=1)
         return {"added": change.added, "removed": change.removed, "changed": change.changed}
 

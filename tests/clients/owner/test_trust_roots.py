@@ -8,7 +8,7 @@ from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.trust_roots import add_trust_root, bundle_change, offer_bundle, remove_trust_root, trust_state
 from agent.errors import ConfigurationError, OpenError, RequestError
-from agent.wire.trust import TrustDiff
+from agent.wire.trust import RequesterKey, TrustDiff
 from tests.clients.owner.conftest import Home, now, signed_bundle
 from tests.clients.owner.fake_device import FakeDevice
 from tests.wire import samples
@@ -84,3 +84,62 @@ def test_a_newer_bundle_that_another_owner_gave_is_remembered_too(home: Home) ->
     home.device.bundles[samples.ROOT_KEY.id] = older
     with pytest.raises(OpenError, match="older trust bundle"):
         trust_state(home.device, home.keys)
+
+
+FIRE_KEY = RequesterKey(key=samples.OWNER_KEY.text, from_s=0, until_s=2**31)
+FIRE = samples.requester(id="harbour-fire", name="Harbour Fire", keys=(FIRE_KEY,))
+NEWER = samples.bundle(version=4, requesters=(samples.requester(name="Harbor Police"), FIRE))
+
+
+def heard(home: Home, listed: object, **changes: object) -> bytes:
+    """The device has heard a package that waits for an owner."""
+    data = samples.package(listed, **changes)  # type: ignore[arg-type]
+    home.device.heard[samples.ROOT_KEY.id] = data
+    return data
+
+
+def test_news_of_a_root_waits_beside_what_counts_and_one_yes_makes_it_count(home: Home) -> None:
+    data = heard(home, NEWER)
+    state = trust_state(home.device, home.keys)
+    assert state.offers == {samples.ROOT_KEY.id: data}
+    assert [entry.name for entry in state.store.bundles[samples.ROOT_KEY.id].requesters] == ["Harbour Police"]
+    assert offer_bundle(home.device, home.keys, data) == TrustDiff(added=("harbour-fire",), changed=("harbour-police",))
+    assert trust_state(home.device, home.keys).store.bundles[samples.ROOT_KEY.id] == NEWER
+
+
+def test_a_requester_whom_the_news_takes_off_the_list_is_refused_here_too(home: Home) -> None:
+    heard(home, samples.bundle(version=4, requesters=()))
+    assert trust_state(home.device, home.keys).store.bundles[samples.ROOT_KEY.id].requesters == ()
+
+
+def test_a_device_that_hides_news_it_showed_before_is_noticed(home: Home) -> None:
+    heard(home, NEWER, version=5)
+    trust_state(home.device, home.keys)
+    home.device.heard.clear()
+    with pytest.raises(OpenError, match="older trust bundle"):
+        trust_state(home.device, home.keys)
+    heard(home, NEWER, version=4)
+    with pytest.raises(OpenError, match="older trust bundle"):
+        trust_state(home.device, home.keys)
+
+
+def test_news_that_has_ended_takes_away_and_cannot_be_agreed_to(home: Home) -> None:
+    ended = {"issued_s": samples.NOW_S - 100, "expires_s": samples.NOW_S - 1}
+    data = heard(home, NEWER, **ended)
+    state = trust_state(home.device, home.keys)
+    assert state.stale_roots(samples.NOW_S) == {samples.ROOT_KEY.id: samples.NOW_S - 1}
+    assert state.stale_roots(samples.NOW_S - 1) == {}
+    with pytest.raises(RequestError, match="has ended"):
+        offer_bundle(home.device, home.keys, data, clock=lambda: samples.NOW_S * 1000)
+
+
+def test_news_of_a_root_that_this_owner_did_not_choose_is_left_out(home: Home) -> None:
+    home.device.heard["0" * 16] = samples.package(samples.bundle(root=samples.OWNER_KEY.id), root=samples.root_file(
+        root=samples.OWNER_KEY.id))  # fmt: skip
+    assert trust_state(home.device, home.keys).offers == {}
+
+
+def test_a_root_without_a_first_bundle_lets_nobody_ask(device: FakeDevice, enrolled: OwnerKeys) -> None:
+    add_trust_root(device, enrolled, ROOT, clock=now)
+    device.heard[samples.ROOT_KEY.id] = samples.package()
+    assert trust_state(device, enrolled).store.bundles[samples.ROOT_KEY.id].requesters == ()

@@ -12,15 +12,26 @@ from agent.cli.frame import Group, emit_json, json_option
 from agent.cli.words import counted, day, plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner import household_roots, trust_roots
+from agent.clients.owner.clock import wall_ms
+from agent.clients.owner.keys import OwnerKeys
+from agent.core.trust_change import WideningKind, widenings
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink
 from agent.platform import files
-from agent.wire import envelope
 from agent.wire.identities import parse_public_key
-from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, RequesterEntry, TrustBundle, TrustDiff, diff
+from agent.wire.trust import RequesterEntry, TrustBundle, TrustDiff, claimed_root, diff
+from agent.wire.trust_package import PACKAGE_LIMIT_BYTES
 
 __all__ = ["trust"]
 
+_GAINS: Final = {
+    WideningKind.KEY: "another key, or a longer time",
+    WideningKind.REGION: "more ground",
+    WideningKind.LIMITS: "wider limits",
+    WideningKind.KIND: "another kind of requester",
+    WideningKind.NAME: "another name",
+    WideningKind.TIPS: "another way to seal tips",
+}
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -53,7 +64,10 @@ def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) ->
     if as_json:
         emit_json({"root": root.text, "root_id": root.id})
         return
-    click.echo(f"The root {root.id} is trusted.  Give the device its bundle:  doorward owner trust bundle FILE")
+    click.echo(
+        f"The root {root.id} is trusted.  Give the device its bundle:  doorward owner trust bundle FILE,\n"
+        "or wait for the root's news:  doorward owner trust accept"
+    )
 
 
 @trust.command("take-over")
@@ -108,9 +122,39 @@ def remove_root(key: str, folder: Path, device: Path, as_json: bool) -> None:
 @yes_option
 @json_option
 def bundle(file: Path, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
-    """Give the device the signed bundle FILE, after showing what it changes."""
+    """Give the device the signed bundle or package FILE, after showing what it changes."""
+    _agree(load_keys(folder), device, _read_bundle(file), sure=sure, as_json=as_json)
+
+
+@trust.command()
+@click.argument("root", required=False)
+@keys_option
+@device_option
+@yes_option
+@json_option
+def accept(root: str | None, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
+    """Agree to what a root has published since the last bundle.
+
+    The device receives the news of roots. A right that a root takes away is gone at once. A new requester, or a wider
+    right, waits for this command.  ROOT is a key or its id, if several roots have news.
+    """
     keys = load_keys(folder)
-    data = _read_bundle(file)
+    with DeviceLink(device) as link:
+        offers = trust_roots.trust_state(link, keys).offers
+    wanted = parse_public_key(root).id if root and root.startswith("ed25519:") else root
+    chosen = [data for each, data in offers.items() if wanted in (None, each)]
+    if not chosen:
+        raise ConfigurationError("No root has news that waits for you.", remedy="Run: doorward owner trust show.")
+    if len(chosen) > 1:
+        raise ConfigurationError(
+            f"Several roots have news: {' '.join(sorted(offers))}.",
+            remedy="Name one: doorward owner trust accept ROOT.",
+        )
+    _agree(keys, device, chosen[0], sure=sure, as_json=as_json)
+
+
+def _agree(keys: OwnerKeys, device: Path, data: bytes, *, sure: bool, as_json: bool) -> None:
+    """Shows what `data` changes, asks, and lets the device use it."""
     with DeviceLink(device) as link:
         offered, change = trust_roots.bundle_change(link, keys, data)
     if not as_json:
@@ -150,7 +194,7 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         trusted = trust_roots.trust_state(link, keys)
-    store = trusted.store
+    store, now_s = trusted.store, wall_ms() // 1000
     if as_json:
         emit_json(
             {
@@ -164,6 +208,8 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
                     for root in store.roots.values()
                 ],
                 "unconfirmed": [root.text for root in trusted.unconfirmed],
+                "news": sorted(trusted.offers),
+                "silent_since_s": trusted.stale_roots(now_s),
             }
         )
         return
@@ -175,6 +221,13 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
         for entry in _entries(held):
             click.echo(f"    {_line(entry)}")
             click.echo(f"        {_bounds(entry)}")
+    for name, data in trusted.offers.items():
+        _say_news(name, trusted.store.bundles.get(name), trusted.store.open(data).bundle)
+    for name, since_s in trusted.stale_roots(now_s).items():
+        click.echo(
+            f"{click.style('No news: ', fg='yellow')}the root {name} has been silent since {day(since_s * 1000)}.  "
+            "Its news may be held back; whom it has taken off its list since then is unknown."
+        )
     for root in trusted.unconfirmed:
         click.echo(f"{click.style('Not confirmed here: ', fg='yellow')}{root.text}")
         click.echo(
@@ -187,13 +240,28 @@ def _read_bundle(file: Path) -> bytes:
     """Reads a bundle. Raises `ConfigurationError` if the file is not a signed message, because it is then the wrong
     file."""
     try:
-        data = files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES)
-        envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
+        data = files.read(file, PACKAGE_LIMIT_BYTES)
+        claimed_root(data)
     except FormatError as error:
         raise ConfigurationError(
             f"{file} is not a signed bundle.  {error.message}", remedy="Use the file that the root signed: bundle.dsse."
         ) from error
     return data
+
+
+def _say_news(root: str, held: TrustBundle | None, heard: TrustBundle) -> None:
+    """Says what waits for the owner, in plain words. `held`: what counts at present."""
+    names = {entry.id: plain(entry.name) for entry in heard.requesters}
+    gains: dict[str, set[WideningKind]] = {}
+    for each in widenings(held, heard):
+        gains.setdefault(each.requester, set()).add(each.kind)
+    click.echo(click.style(f"The root {root} has news:", fg="yellow"))
+    for name, kinds in gains.items():
+        if WideningKind.JOINED in kinds:
+            click.echo(f"    {names[name]} joined.")
+        else:
+            click.echo(f"    {names[name]}: {', '.join(_GAINS[kind] for kind in WideningKind if kind in kinds)}.")
+    click.echo("    It waits for you:  doorward owner trust accept")
 
 
 def _say_change(offered: TrustBundle, change: TrustDiff) -> None:

@@ -16,6 +16,9 @@ _COMMANDS = {
     "root": LazyCommand(
         "agent.clients.cli.requester.keygen:root", "Import your root's bundle, to check requests before signing."
     ),
+    "trust-root": LazyCommand(
+        "agent.clients.cli.requester.trust_root:trust_root", "Run a root with several keys, and publish its news."
+    ),
     "csr": LazyCommand("agent.clients.cli.requester.tls:csr", "Make our key for the broker, and a signing request."),
     "accept": LazyCommand("agent.clients.cli.requester.tls:accept", "Take the certificate from the broker's side."),
     "request": LazyCommand("agent.clients.cli.requester.request:request", "Ask every door in an area for footage."),

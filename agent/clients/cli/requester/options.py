@@ -22,7 +22,16 @@ from agent.wire.fields import OnwardKind
 from agent.wire.limits import HARD
 from agent.wire.topics import requester_of
 
-__all__ = ["broker_options", "client_name", "connected", "folder_option", "now_s", "promise_options", "timeout_option"]
+__all__ = [
+    "broker_address",
+    "broker_options",
+    "client_name",
+    "connected",
+    "folder_option",
+    "now_s",
+    "promise_options",
+    "timeout_option",
+]
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]+")
 _INBOUND_PACKET_BYTES: Final = 160 << 10
@@ -98,18 +107,24 @@ def broker_options(command: _Command) -> _Command:
     return command
 
 
-def _settings(
-    who: Requester, broker: str | None, authority: Path | None, certificate: Path | None, tls_key: Path | None
-) -> BusSettings:
+def broker_address(broker: str | None) -> tuple[str, int]:
+    """Returns host and port. Raises `ConfigurationError`."""
     host, _, port = (broker or "").rpartition(":")
     if not _HOST.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
         said = f"'{broker}' is not a broker's address." if broker else "No broker is named."
         raise ConfigurationError(said, remedy="Give --broker HOST:PORT, or set DOORWARD_BROKER.")
+    return host.strip("[]"), int(port)
+
+
+def _settings(
+    who: Requester, broker: str | None, authority: Path | None, certificate: Path | None, tls_key: Path | None
+) -> BusSettings:
+    host, port = broker_address(broker)
     tls = who.folder / "tls"
     certificate = certificate or tls / "certificate.pem"
     return BusSettings(
-        host=host.strip("[]"),
-        port=int(port),
+        host=host,
+        port=port,
         name=client_name(who, certificate),
         authority=authority or tls / "authority.pem",
         certificate=certificate,

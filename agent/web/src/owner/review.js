@@ -30,7 +30,7 @@ import {
   spanOf,
 } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
-import { isOverLimit, lateLimit, TrustStore } from "../wire/trust.js";
+import { claimedRoot, isOverLimit, lateLimit, TrustStore } from "../wire/trust.js";
 import * as store from "./store.js";
 import { approverKeys, syncDevice } from "./sync.js";
 
@@ -46,13 +46,12 @@ export async function trusted(synced) {
   const answer = await ask("trust");
   const chosen = await Promise.all(synced.known.roots.map(parseKey));
   const found = new TrustStore(new Map(chosen.map((key) => [key.id, key])), synced.known.bundles);
-  for (const bundle of answer.bundles) {
-    const bytes = utf8(bundle);
-    if (found.roots.has(readUnverified(bytes, 3 << 19).keyId)) await found.accept(bytes);
-  }
+  const agreed = new Map(answer.bundles.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
+  const heard = new Map(answer.heard.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
+  for (const root of found.roots.keys()) await found.acceptShown(agreed.get(root), heard.get(root));
   await store.remember(synced.device.id, { ...(await store.memory(synced.device.id)), bundles: found.newest });
   const shown = await Promise.all(answer.roots.map(parseKey));
-  return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown };
+  return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown, heard };
 }
 
 /**

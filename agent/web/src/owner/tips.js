@@ -24,8 +24,9 @@ import { syncDevice } from "./sync.js";
  */
 async function tipRecipientsAt(synced) {
   const { store } = await trusted(synced);
-  return [...store.bundles].flatMap(([root, bundle]) =>
-    bundle.requesters
+  return [...store.bundles.keys()].flatMap((root) =>
+    store
+      .requesters(root)
       .filter((each) => each.tips && each.keys.some((key) => !key.revoked))
       .map((each) => ({ ...each, root })),
   );

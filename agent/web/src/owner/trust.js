@@ -2,14 +2,15 @@
 // they signed.
 import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
-import { readUnverified } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
+import { claimedRoot } from "../wire/trust.js";
 import { trusted } from "./review.js";
 import { signAndSubmit } from "./statements.js";
 import * as store from "./store.js";
 import { syncDevice } from "./sync.js";
 
-/** @import { Bytes, Unlocked } from "../types.js" */
+/** @import { Bytes, OpenedBundle, Unlocked } from "../types.js" */
+/** @import { TrustStore } from "../wire/trust.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /**
  * @param {string} text
@@ -40,23 +41,35 @@ export async function removeTrustRoot(text, keys) {
 }
 
 /**
- * Changes of a bundle file: `{root, version, added, removed, changed}` in the names owners read.
+ * Changes of a bundle or package for this owner, in the names owners read. `keys` are new keys of the root itself.
  *
  * @param {Bytes} bytes
  */
 export async function previewBundle(bytes) {
   const synced = await syncDevice();
   const { store: trust } = await trusted(synced);
-  const claimed = readUnverified(bytes, 3 << 19);
-  if (!trust.roots.has(claimed.keyId)) throw new OpenError("error.stranger-bundle");
-  const before = trust.bundles.get(claimed.keyId)?.requesters ?? [];
-  const bundle = await trust.accept(bytes);
+  if (!trust.roots.has(claimedRoot(bytes))) throw new OpenError("error.stranger-bundle");
+  const opened = await trust.open(bytes);
+  trust.requireNewest(opened);
+  if (opened.endsS !== undefined && opened.endsS < Date.now() / 1000) throw new OpenError("error.ended-package");
+  return changesOf(trust, opened);
+}
+
+/**
+ * @param {TrustStore} trust
+ * @param {OpenedBundle} opened
+ */
+function changesOf(trust, { bundle, file }) {
+  const before = trust.bundles.get(bundle.root)?.requesters ?? [];
   /** @param {Wire.RequesterEntry | undefined} entry */
   const spelling = (entry) => JSON.stringify(entry);
   const old = new Map(before.map((entry) => [entry.id, entry]));
   const now = new Map(bundle.requesters.map((entry) => [entry.id, entry]));
   return {
+    root: bundle.root,
     version: bundle.version,
+    /** True if the root has other keys than when an owner last agreed. */
+    keys: (file?.version ?? 0) > Math.max(1, trust.rootVersions.get(bundle.root) ?? 0),
     added: bundle.requesters.filter((entry) => !old.has(entry.id)).map((entry) => entry.name),
     removed: before.filter((entry) => !now.has(entry.id)).map((entry) => entry.name),
     changed: bundle.requesters
@@ -76,12 +89,25 @@ export async function offerBundle(bytes) {
 /** Roots and all requesters they vouch for, for the page. */
 export async function overview() {
   const synced = await syncDevice();
-  const { store: trust, unconfirmed, shown } = await trusted(synced);
-  return shown.map((root) => ({
-    key: root.text,
-    id: root.id,
-    confirmed: !unconfirmed.includes(root),
-    version: trust.bundles.get(root.id)?.version ?? null,
-    requesters: (trust.bundles.get(root.id)?.requesters ?? []).map(({ id, name, kind }) => ({ id, name, kind })),
-  }));
+  const { store: trust, unconfirmed, shown, heard } = await trusted(synced);
+  const nowS = Date.now() / 1000;
+  return Promise.all(
+    shown.map(async (root) => {
+      const confirmed = !unconfirmed.includes(root);
+      const freshUntil = trust.freshUntil.get(root.id);
+      const offered = confirmed ? heard.get(root.id) : undefined;
+      const isOver = freshUntil !== undefined && freshUntil < nowS;
+      return {
+        key: root.text,
+        id: root.id,
+        confirmed,
+        version: trust.bundles.get(root.id)?.version ?? null,
+        requesters: trust.requesters(root.id).map(({ id, name, kind }) => ({ id, name, kind })),
+        /** A package that waits for this owner's yes. */
+        offer: offered && { bytes: offered, isOver, ...changesOf(trust, await trust.open(offered)) },
+        /** The end of the newest timestamp, if it has passed: newer revocations may be held back. */
+        staleSince: isOver ? freshUntil : null,
+      };
+    }),
+  );
 }

@@ -378,6 +378,8 @@ export async function trust(again) {
             h("span", h("code", each.id), each.confirmed ? "" : ` · ${t("trust.unconfirmed")}`),
             h("button.small", { type: "button", onclick: () => untrust(each).then(again) }, t("trust.remove")),
           ),
+          each.staleSince && h("p.problem", t("trust.stale", { date: shortDate(each.staleSince * 1000) })),
+          each.offer && newsOf(each.offer, again),
           h(
             "ul",
             each.requesters.map((requester) => h("li", `${requester.name} · ${t(`kind.${requester.kind}`)}`)),
@@ -389,6 +391,36 @@ export async function trust(again) {
     addingRoot(again),
     offeringBundle(again),
   ].filter(Boolean);
+}
+
+/**
+ * News of a root that the doorbell has heard. Rights that it takes away are gone; the rest waits for this owner.
+ *
+ * @typedef {{ added: string[], changed: string[], keys: boolean }} Gains
+ * @param {Gains & { bytes: Bytes, isOver: boolean }} news
+ * @param {() => Promise<unknown>} again
+ */
+function newsOf(news, again) {
+  const problem = h("p.problem", { role: "alert" });
+  const look = async () => {
+    problem.textContent = "";
+    try {
+      await offer(news.bytes);
+      await again();
+    } catch (error) {
+      problem.textContent = explain(error);
+    }
+  };
+  return h(
+    "div.card",
+    h("h3", t("trust.offer")),
+    news.added.length > 0 && h("p", t("trust.offer.added", { names: news.added.join(", ") })),
+    news.changed.length > 0 && h("p", t("trust.offer.changed", { names: news.changed.join(", ") })),
+    news.keys && h("p", t("trust.offer.keys")),
+    h("p.quiet", t(news.isOver ? "trust.offer.over" : "trust.offer.text")),
+    problem,
+    !news.isOver && h("div.row.end", h("button", { type: "button", onclick: look }, t("trust.offer.look"))),
+  );
 }
 
 /**
@@ -472,6 +504,7 @@ async function offer(data) {
   const lines = /** @type {const} */ (["added", "removed", "changed"])
     .filter((name) => change[name].length)
     .map((name) => t(`trust.bundle.${name}`, { names: change[name].join(", ") }));
+  if (change.keys) lines.push(t("trust.offer.keys"));
   const text = [t("trust.bundle.version", { n: change.version }), ...lines].join(" ");
   if (!(await confirm(t("trust.bundle"), text, t("trust.bundle.yes")))) return;
   await call("offerBundle", { bytes: data });

@@ -15,8 +15,12 @@ export const MAX_NAME_CHARACTERS = 100;
 export const MAX_PARTS = 30000;
 export const MAX_SEGMENTS = 10000;
 export const MAX_SETTING_CHARACTERS = 64;
+export const MAX_SIGNATURES = 17;
 export const MAX_TIP_CHARACTERS = 2000;
+export const MAX_TIMESTAMP_LIFE_S = 2678400;
 export const MAX_TITLE_CHARACTERS = 100;
+export const PACKAGE_LIMIT = 1835008;
+export const ROOT_ENVELOPE_LIMIT = 8192;
 export const STATEMENT_ENVELOPE_LIMIT = 6291456;
 export const STATEMENT_LIMIT = 4194304;
 
@@ -44,5 +48,9 @@ export const RANGES = {
   "TrustChange.roots_added": [0, 16],
   "RequesterEntry.keys": [1, 8],
   "RequesterEntry.regions": [1, 32],
+  "RootFile.keys": [1, 8],
+  "RootFile.threshold": [1, 8],
+  "RootFile.timestamp_keys": [1, 4],
+  "TrustPackage.roots": [1, 16],
   "ZoneSetting.corners": [3, 64],
 };

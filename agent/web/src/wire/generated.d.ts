@@ -462,6 +462,17 @@ export interface Revocation {
   disclosure: string;
 }
 
+export interface RootFile {
+  v: 1;
+  root: string;
+  version: number;
+  issued_s: number;
+  expires_s: number;
+  keys: string[];
+  threshold: number;
+  timestamp_keys: string[];
+}
+
 export type Scope = "all" | "hours" | "incident" | "kind" | "requester";
 
 export interface SealedFile {
@@ -591,9 +602,28 @@ export interface TrustChange {
   roots_removed?: string[];
 }
 
+export interface TrustPackage {
+  v: 1;
+  roots: string[];
+  bundle: string;
+  timestamp: string;
+}
+
 export interface TrustRegion {
   south_west: Point;
   north_east: Point;
+}
+
+export interface TrustTimestamp {
+  v: 1;
+  root: string;
+  version: number;
+  issued_s: number;
+  expires_s: number;
+  root_version: number;
+  root_sha256: string;
+  bundle_version: number;
+  bundle_sha256: string;
 }
 
 export interface Withdrawal {
@@ -1206,6 +1236,7 @@ export interface TipsAnswer {
 export interface TrustAnswer {
   roots: string[];
   bundles: string[];
+  heard: string[];
 }
 
 export interface UplinkReport {

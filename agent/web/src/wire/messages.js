@@ -19,6 +19,7 @@ import {
   MAX_PARTS,
   MAX_SEGMENTS,
   MAX_SETTING_CHARACTERS,
+  MAX_TIMESTAMP_LIFE_S,
   MAX_TITLE_CHARACTERS,
   RANGES,
 } from "./bounds.js";
@@ -55,7 +56,14 @@ import {
 } from "./schema.js";
 import { isPlain } from "./text.js";
 
-export { BUNDLE_ENVELOPE_LIMIT, BUNDLE_LIMIT, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT } from "./bounds.js";
+export {
+  BUNDLE_ENVELOPE_LIMIT,
+  BUNDLE_LIMIT,
+  PACKAGE_LIMIT,
+  ROOT_ENVELOPE_LIMIT,
+  STATEMENT_ENVELOPE_LIMIT,
+  STATEMENT_LIMIT,
+} from "./bounds.js";
 
 const EMAIL = /^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}$/;
 const email = text(EMAIL);
@@ -454,6 +462,51 @@ export function trustBundle(value) {
   );
   return bundle;
 }
+
+const rootShape = also(
+  object({
+    v: version1,
+    root: keyId,
+    version: sequence,
+    issued_s: utcS,
+    expires_s: utcS,
+    keys: list(keyText, ...RANGES["RootFile.keys"]),
+    threshold: integer(...RANGES["RootFile.threshold"]),
+    timestamp_keys: list(keyText, ...RANGES["RootFile.timestamp_keys"]),
+  }),
+  (file) => file.threshold <= file.keys.length && file.issued_s < file.expires_s,
+);
+
+/**
+ * @param {unknown} value
+ */
+export function rootFile(value) {
+  const file = rootShape(value);
+  distinct([...file.keys, ...file.timestamp_keys], "keys");
+  return file;
+}
+
+export const trustTimestamp = also(
+  object({
+    v: version1,
+    root: keyId,
+    version: sequence,
+    issued_s: utcS,
+    expires_s: utcS,
+    root_version: sequence,
+    root_sha256: sha256Text,
+    bundle_version: sequence,
+    bundle_sha256: sha256Text,
+  }),
+  ({ issued_s: from, expires_s: to }) => from < to && to <= from + MAX_TIMESTAMP_LIFE_S,
+);
+
+export const trustPackage = object({
+  v: version1,
+  roots: list(anyText, ...RANGES["TrustPackage.roots"]),
+  bundle: anyText,
+  timestamp: anyText,
+});
 
 const quality = one("synced", "held", "unknown");
 const anyMs = integer(-(2 ** 45), 2 ** 45);

@@ -1,17 +1,27 @@
-// Roots this owner chose and the bundles they signed (agent/wire/trust.py), and the hard limits of every request.
+// Roots this owner chose and what they signed (agent/wire/trust.py, trust_package.py), and the hard limits of every
+// request.
 
 import { FormatError, OpenError } from "../errors.js";
 import { bounds, encloses, openedSize, size } from "./area.js";
 import { CLOCK_SLACK_S } from "./bounds.js";
-import { sha256hex } from "./bytes.js";
-import { open, payloadType } from "./envelope.js";
+import { sha256hex, utf8 } from "./bytes.js";
+import { open, payloadType, readSeveral, readUnverified, requireSigners } from "./envelope.js";
 import { parseKey } from "./keys.js";
-import { BUNDLE_ENVELOPE_LIMIT, BUNDLE_LIMIT, trustBundle } from "./messages.js";
+import {
+  BUNDLE_ENVELOPE_LIMIT,
+  BUNDLE_LIMIT,
+  PACKAGE_LIMIT,
+  ROOT_ENVELOPE_LIMIT,
+  rootFile,
+  trustBundle,
+  trustPackage,
+  trustTimestamp,
+} from "./messages.js";
 import { decode } from "./strictjson.js";
 
-/** @import { Newest, PublicKey, Requester } from "../types.js" */
+/** @import { Newest, OpenedBundle, PublicKey, Requester } from "../types.js" */
 /** @import * as Wire from "./generated.js" */
-/** @typedef {{ limits?: Wire.EntryLimits }} Limited */
+/** @typedef {{ limits?: Wire.EntryLimits, now?: { limits?: Wire.EntryLimits } }} Limited */
 /** @typedef {keyof typeof HARD} Bound */
 
 const HARD = {
@@ -32,26 +42,103 @@ export class TrustStore {
   constructor(roots = new Map(), newest = {}) {
     this.roots = roots;
     this.newest = { ...newest };
-    /** @type {Map<string, Wire.TrustBundle>} The newest of each root. */
+    /** @type {Map<string, Wire.TrustBundle>} Of each root the bundle that an owner agreed to. */
     this.bundles = new Map();
+    /** @type {Map<string, Wire.TrustBundle>} Newer ones of which the doorbell has heard: they only take rights away. */
+    this.heard = new Map();
+    /** @type {Map<string, number>} The root file that came with the bundle of `bundles`. */
+    this.rootVersions = new Map();
+    /** @type {Map<string, number>} When the newest timestamp of each root ends. A root without packages has none. */
+    this.freshUntil = new Map();
   }
 
   /**
-   * Takes a signed bundle of one of the roots; what it changes.  An older one than seen is refused.
+   * Takes a signed bundle or package of one of the roots. One that is older than what was seen is refused.
    *
    * @param {Uint8Array} bytes
    */
   async accept(bytes) {
+    const opened = await this.open(bytes);
+    this.requireNewest(opened);
+    this.#note(opened);
+    this.#agree(opened);
+    this.heard.delete(opened.bundle.root);
+    return opened.bundle;
+  }
+
+  /**
+   * Takes what the doorbell shows of one root: the bundle that an owner agreed to, and a newer package if it has heard
+   * of one.
+   *
+   * @param {Uint8Array | undefined} agreed
+   * @param {Uint8Array | undefined} heard
+   */
+  async acceptShown(agreed, heard) {
+    if (agreed && !heard) return void (await this.accept(agreed));
+    const before = agreed && (await this.open(agreed));
+    if (!heard) return;
+    const opened = await this.open(heard);
+    this.requireNewest(opened);
+    this.#note(opened);
+    if (before) this.#agree(before);
+    this.heard.set(opened.bundle.root, opened.bundle);
+  }
+
+  /** @param {OpenedBundle} opened */
+  #agree({ bundle, seen }) {
+    this.bundles.set(bundle.root, bundle);
+    this.rootVersions.set(bundle.root, seen.root_version);
+  }
+
+  /** @param {OpenedBundle} opened */
+  #note({ bundle, seen, endsS }) {
+    this.newest[bundle.root] = seen;
+    if (endsS !== undefined) this.freshUntil.set(bundle.root, endsS);
+  }
+
+  /**
+   * Verifies a bundle's envelope or a package below the roots. It looks at no version.
+   *
+   * @param {Uint8Array} bytes
+   * @returns {Promise<OpenedBundle>}
+   */
+  async open(bytes) {
+    if (isPackage(bytes)) return openPackage(bytes, this.roots);
     const opened = await open(bytes, payloadType("trust-bundle"), this.roots, BUNDLE_ENVELOPE_LIMIT);
     const bundle = trustBundle(decode(opened.payload, BUNDLE_LIMIT));
     if (bundle.root !== opened.keyId) throw new FormatError("error.format", { what: "root" });
-    const seen = this.newest[bundle.root];
     const sha256 = await sha256hex(opened.payload);
-    const isSame = seen && seen.version === bundle.version && seen.sha256 === sha256;
-    if (seen && !isSame && bundle.version <= seen.version) throw new OpenError("error.older-bundle");
-    this.bundles.set(bundle.root, bundle);
-    this.newest[bundle.root] = { version: bundle.version, sha256 };
-    return bundle;
+    return { bundle, seen: { version: bundle.version, sha256, root_version: 0, timestamp: 0 } };
+  }
+
+  /**
+   * Throws if the root has published something newer, as far as this browser has seen.
+   *
+   * @param {OpenedBundle} opened
+   */
+  requireNewest({ bundle, seen: now }) {
+    const seen = this.newest[bundle.root];
+    if (!seen) return;
+    const isSame = seen.version === now.version && seen.sha256 === now.sha256;
+    const roots = now.root_version - seen.root_version;
+    const isOlder = roots < 0 || (roots === 0 && now.timestamp < seen.timestamp);
+    if (isOlder || (!isSame && now.version <= seen.version)) throw new OpenError("error.older-bundle");
+  }
+
+  /**
+   * The requesters of a root who may ask at this doorbell, with the rights that an owner agreed to.
+   *
+   * @param {string} root
+   * @returns {(Wire.RequesterEntry & { now?: Wire.RequesterEntry })[]}
+   */
+  requesters(root) {
+    const heard = this.heard.get(root);
+    return (this.bundles.get(root)?.requesters ?? []).flatMap((entry) => {
+      if (!heard) return [entry];
+      const now = heard.requesters.find((each) => each.id === entry.id);
+      if (!now || now.kind !== entry.kind) return [];
+      return [{ ...entry, tips: entry.tips === now.tips ? entry.tips : undefined, now }];
+    });
   }
 
   /**
@@ -64,14 +151,109 @@ export class TrustStore {
    * @returns {Promise<Requester | undefined>}
    */
   async resolve(root, requester, keyId, atS) {
-    const entry = this.bundles.get(root)?.requesters.find((each) => each.id === requester);
-    for (const held of entry?.keys ?? []) {
-      const key = await parseKey(held.key);
-      const isInForce = !held.revoked && held.from_s <= atS && atS <= held.until_s;
-      if (entry && key.id === keyId && isInForce) return { ...entry, root, key };
-    }
-    return undefined;
+    const entry = this.requesters(root).find((each) => each.id === requester);
+    if (!entry) return undefined;
+    const key = await keyInForce(entry, keyId, atS);
+    if (!key || (entry.now && !(await keyInForce(entry.now, keyId, atS)))) return undefined;
+    return { ...entry, root, key };
   }
+}
+
+/**
+ * @param {Wire.RequesterEntry} entry
+ * @param {string} keyId
+ * @param {number} atS
+ */
+async function keyInForce(entry, keyId, atS) {
+  for (const held of entry.keys) {
+    const key = await parseKey(held.key);
+    if (key.id === keyId && !held.revoked && held.from_s <= atS && atS <= held.until_s) return key;
+  }
+  return undefined;
+}
+
+const PACKAGE = utf8('{"bundle":');
+
+/**
+ * True for a package, false for a bundle's own envelope.
+ *
+ * @param {Uint8Array} bytes
+ */
+const isPackage = (bytes) => PACKAGE.every((byte, i) => bytes[i] === byte);
+
+/**
+ * Verifies a package from the name key down to the timestamp.
+ *
+ * @param {Uint8Array} bytes
+ * @param {Map<string, PublicKey>} roots
+ * @returns {Promise<OpenedBundle>}
+ */
+async function openPackage(bytes, roots) {
+  const parts = trustPackage(decode(bytes, PACKAGE_LIMIT));
+  const { file, sha256: fileSha256 } = await openRootFiles(parts.roots.map(utf8), roots);
+  const claimed = readSeveral(utf8(parts.bundle), payloadType("trust-bundle"), BUNDLE_ENVELOPE_LIMIT);
+  await requireSigners(claimed, file.threshold, await keysById(file.keys));
+  const keys = await keysById(file.timestamp_keys);
+  const stamped = await open(utf8(parts.timestamp), payloadType("trust-timestamp"), keys, ROOT_ENVELOPE_LIMIT);
+  const stamp = trustTimestamp(decode(stamped.payload));
+  const sha256 = await sha256hex(claimed.payload);
+  const isFitting =
+    stamp.root === file.root &&
+    stamp.root_version === file.version &&
+    stamp.root_sha256 === fileSha256 &&
+    stamp.bundle_sha256 === sha256;
+  if (!isFitting) throw new OpenError("error.mixed-package");
+  const bundle = trustBundle(decode(claimed.payload, BUNDLE_LIMIT));
+  if (bundle.root !== file.root || stamp.bundle_version !== bundle.version)
+    throw new FormatError("error.format", { what: "root" });
+  const seen = { version: bundle.version, sha256, root_version: file.version, timestamp: stamp.version };
+  return { bundle, seen, file, endsS: Math.min(stamp.expires_s, file.expires_s) };
+}
+
+/**
+ * The newest root file, and the hash of its payload.
+ *
+ * @param {Uint8Array[]} envelopes from version 1 on
+ * @param {Map<string, PublicKey>} roots
+ */
+async function openRootFiles(envelopes, roots) {
+  /** @type {Wire.RootFile | undefined} */
+  let before;
+  let sha256 = "";
+  for (const bytes of envelopes) {
+    const claimed = readSeveral(bytes, payloadType("trust-root"), ROOT_ENVELOPE_LIMIT);
+    const file = rootFile(decode(claimed.payload));
+    const name = roots.get(file.root);
+    if (!name) throw new OpenError("error.not-signed");
+    // The key by which owners chose the root vouches for the first file only.
+    const old = before ? await keysById(before.keys) : new Map([[name.id, name]]);
+    if (file.version !== (before?.version ?? 0) + 1 || (before && before.root !== file.root))
+      throw new FormatError("error.format", { what: "roots" });
+    const own = await keysById(file.keys);
+    await requireSigners(claimed, file.threshold, own, old);
+    await requireSigners(claimed, before?.threshold ?? 1, old, own);
+    before = file;
+    sha256 = await sha256hex(claimed.payload);
+  }
+  if (!before) throw new FormatError("error.format", { what: "roots" });
+  return { file: before, sha256 };
+}
+
+/**
+ * The key id of the root that a bundle or package claims to be of. Nothing is verified.
+ *
+ * @param {Uint8Array} bytes
+ */
+export function claimedRoot(bytes) {
+  if (!isPackage(bytes)) return readUnverified(bytes, BUNDLE_ENVELOPE_LIMIT).keyId;
+  const first = trustPackage(decode(bytes, PACKAGE_LIMIT)).roots[0];
+  return rootFile(decode(readSeveral(utf8(first), payloadType("trust-root"), ROOT_ENVELOPE_LIMIT).payload)).root;
+}
+
+/** @param {string[]} texts */
+async function keysById(texts) {
+  const keys = await Promise.all(texts.map(parseKey));
+  return new Map(keys.map((key) => [key.id, key]));
 }
 
 /**
@@ -80,8 +262,12 @@ export class TrustStore {
  * @param {Pick<Wire.FootageRequest, "from" | "to" | "not_after">} request
  * @param {Limited} requester
  * @param {number} nowS
+ * @returns {string | null}
  */
 export function lateLimit(request, requester, nowS) {
+  /** @type {string | null | undefined} */
+  const narrower = requester.now && lateLimit(request, requester.now, nowS);
+  if (narrower) return narrower;
   /** @param {Bound} name */
   const most = (name) => Math.min(HARD[name], requester.limits?.[name] ?? Number.POSITIVE_INFINITY);
   if (request.to > nowS + CLOCK_SLACK_S) return "window in the future";
@@ -94,9 +280,11 @@ export function lateLimit(request, requester, nowS) {
  * True if the device had to block this request. These limits are fixed.
  *
  * @param {Wire.FootageRequest} request
- * @param {Requester} requester
+ * @param {Wire.RequesterEntry & { now?: Wire.RequesterEntry }} requester
+ * @returns {boolean}
  */
 export function isOverLimit(request, requester) {
+  if (requester.now && isOverLimit(request, requester.now)) return true;
   const own = requester.limits ?? {};
   /** @param {Bound} name */
   const least = (name) => Math.max(HARD[name], own[name] ?? 0);

@@ -1,0 +1,212 @@
+"""`doorward requester trust-root`: a root with several keys. Its people sign on their machines; one key is online."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from agent.cli.frame import Fraction, Group, Number, emit_json, json_option
+from agent.clients.cli.requester.options import broker_address, now_s
+from agent.clients.requester.keys import FileSigner, load_key
+from agent.clients.requester.package_publisher import publish_package
+from agent.clients.requester.root_folder import RootFolder
+from agent.errors import ConfigurationError, FormatError
+from agent.mqtt import BusSettings, MqttBus
+from agent.platform import files
+from agent.platform.certificates import common_name, require_for_key, signing_request
+from agent.wire.trust_package import RootFile
+
+__all__ = ["trust_root"]
+
+_FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
+_DAY_S: Final = 86_400
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _folder(command: _Command) -> _Command:
+    return click.option(
+        "--folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("trust-root"),
+        show_default=True,
+        help="The root's folder.  Nothing in it is secret, apart from tls/key.pem.",
+    )(command)
+
+
+def _keys(command: _Command) -> _Command:
+    options = (
+        click.option("--key", "keys", metavar="KEY", multiple=True, required=True, help="A signer's public key."),
+        click.option("--threshold", type=Number(1, 8), default=2, show_default=True, help="How many of them sign."),
+        click.option(
+            "--timestamp-key", "timestamp_keys", metavar="KEY", multiple=True, required=True,
+            help="The public key that is online and signs timestamps only.",
+        ),
+        click.option("--days", type=Number(1, 3650), default=730, show_default=True, help="Days until it expires."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Group)
+def trust_root() -> None:
+    """Run a root with several keys, and publish its news.
+
+    \b
+    found      once: list the keys of your people (keygen --root makes one each)
+    list       write a bundle from the list of requesters you vouch for
+    sign       each signer, on a machine of theirs: sign a root file or a bundle
+    stamp      join the signatures, and sign a timestamp with the online key
+    publish    put the package on a broker; run stamp and publish every day
+    rotate     change keys or threshold
+    """
+
+
+@trust_root.command()
+@_folder
+@_keys
+@click.option(
+    "--name-key", type=_FILE, help="The key of a root that owners know already.  [made, used once, forgotten]"
+)
+@json_option
+def found(
+    folder: Path, keys: tuple[str, ...], threshold: int, timestamp_keys: tuple[str, ...], days: int,
+    name_key: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Found a root.  Owners choose it by the key that this prints.
+
+    That key signs the first root file here and is forgotten.  So it cannot be stolen.
+    """
+    root = RootFolder(folder)
+    signer = FileSigner(load_key(name_key)) if name_key is not None else None
+    made = root.found(_root_file(keys, threshold, timestamp_keys, days), signer)
+    if as_json:
+        emit_json({"root": root.name_key.text, "root_id": root.name_key.id, "to_sign": made})
+        return
+    click.echo(f"Owners who trust this root add:  {root.name_key.text}\nIts id is {root.name_key.id}.")
+    _say_who_signs(made, threshold)
+
+
+@trust_root.command()
+@_folder
+@_keys
+@json_option
+def rotate(
+    folder: Path, keys: tuple[str, ...], threshold: int, timestamp_keys: tuple[str, ...], days: int, as_json: bool
+) -> None:
+    """Write the next root file, with all keys that are valid from then on.
+
+    The threshold of the old keys and the threshold of the new ones sign it.
+    """
+    made = RootFolder(folder).rotate(_root_file(keys, threshold, timestamp_keys, days))
+    if as_json:
+        emit_json({"to_sign": made})
+        return
+    _say_who_signs(made, threshold)
+    click.echo("So must the threshold of the keys before.")
+
+
+@trust_root.command("list")
+@click.argument("source", metavar="LIST", type=_FILE)
+@_folder
+@json_option
+def list_(source: Path, folder: Path, as_json: bool) -> None:
+    """Write the bundle of LIST, the file that 'doorward requester bundle --help' shows."""
+    made = RootFolder(folder).propose(source, now_s())
+    if as_json:
+        emit_json({"to_sign": made})
+        return
+    click.echo(f"{made} waits for signatures:  doorward requester trust-root sign {made} --root-key FILE")
+
+
+@trust_root.command()
+@click.argument("payload", metavar="FILE", type=_FILE)
+@click.option("--root-key", type=_FILE, required=True, help="Your private key.")
+@json_option
+def sign(payload: Path, root_key: Path, as_json: bool) -> None:
+    """Sign root-N.json or bundle-N.json.  The signature lands beside it: return it to the root's folder."""
+    made = RootFolder(payload.parent).sign(payload, FileSigner(load_key(root_key)))
+    if as_json:
+        emit_json({"signature": made})
+        return
+    click.echo(f"Your signature is in {made}.")
+
+
+@trust_root.command()
+@_folder
+@click.option("--timestamp-key", type=_FILE, required=True, help="The private key that is online.")
+@click.option("--days", type=Number(1, 31), default=7, show_default=True, help="Days until owners are warned.")
+@json_option
+def stamp(folder: Path, timestamp_key: Path, days: int, as_json: bool) -> None:
+    """Join the signatures of the newest bundle and sign a timestamp for it."""
+    root = RootFolder(folder)
+    package = root.stamp(FileSigner(load_key(timestamp_key)), now_s(), days)
+    if as_json:
+        emit_json({"package": folder / "package.json", "size_bytes": len(package)})
+        return
+    click.echo(f"{folder / 'package.json'} has {len(package)} bytes.  Publish it, or give it to owners as a file.")
+
+
+@trust_root.command()
+@_folder
+@json_option
+def csr(folder: Path, as_json: bool) -> None:
+    """Make the root's key for a broker (once), and a signing request for the broker's side."""
+    root, tls = RootFolder(folder).name_key, folder / "tls"
+    files.make_folder(tls)
+    files.write(tls / "request.csr", signing_request(tls / "key.pem", f"{root.id}.root"))
+    if as_json:
+        emit_json({"name": f"{root.id}.root", "csr": tls / "request.csr", "key": tls / "key.pem"})
+        return
+    click.echo(f"{tls / 'request.csr'} is not secret.  On the machine with the broker's authorities, run:")
+    click.echo(f"  doorward broker add-root {root.id} --csr request.csr")
+    click.echo(f"Then put the two files it names here: {tls}/authority.pem (the ca) and {tls}/certificate.pem")
+
+
+@trust_root.command()
+@_folder
+@click.option("--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener.")
+@click.option("--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="Patience.")
+@json_option
+def publish(folder: Path, broker: str | None, timeout: float, as_json: bool) -> None:
+    """Publish the package.  Doorbells that are connected take it within seconds."""
+    root, tls = RootFolder(folder), folder / "tls"
+    package, name = root.package(), f"{root.name_key.id}.root"
+    host, port = broker_address(broker)
+    authority, certificate, key = (tls / each for each in ("authority.pem", "certificate.pem", "key.pem"))
+    for path in (authority, certificate, key):
+        if not path.is_file():
+            raise ConfigurationError(f"{path} is missing.", remedy="Make it: doorward requester trust-root csr.")
+    require_for_key(certificate, key)
+    if common_name(certificate) != name:
+        raise ConfigurationError(f"{certificate} is not for {name}.", remedy="Use the root's certificate.")
+    bus = MqttBus(BusSettings(host=host, port=port, name=name, authority=authority, certificate=certificate, key=key))
+    try:
+        bus.start()
+        chunks = publish_package(bus, root.name_key.id, package, timeout)
+    finally:
+        bus.stop()
+    if as_json:
+        emit_json({"root_id": root.name_key.id, "chunks": chunks, "size_bytes": len(package)})
+        return
+    click.echo(f"Published: {len(package)} bytes in {chunks} of the root's slots.")
+
+
+def _root_file(keys: tuple[str, ...], threshold: int, timestamp_keys: tuple[str, ...], days: int) -> RootFile:
+    """Returns a root file. `RootFolder` sets its root and version."""
+    issued_s = now_s()
+    try:
+        return RootFile(
+            v=1, root="0" * 16, version=1, issued_s=issued_s, expires_s=issued_s + days * _DAY_S, keys=keys,
+            threshold=threshold, timestamp_keys=timestamp_keys,
+        )  # fmt: skip
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy=error.remedy or "Give public keys: ed25519:…") from error
+
+
+def _say_who_signs(made: Path, threshold: int) -> None:
+    click.echo(f"{made} waits for {threshold} signatures:")
+    click.echo(f"  doorward requester trust-root sign {made} --root-key FILE")

@@ -1,0 +1,192 @@
+"""The folder of a trust root with several keys: its root files, its bundles, their signatures, and the newest package.
+
+    root-1.json      payload of a root file         root-1.json.<key id>.sig      one signature of it
+    bundle-3.json    payload of a bundle            bundle-3.json.<key id>.sig
+    package.json     root files, newest bundle and a timestamp, as it is published
+
+Nothing in it is secret. Each signer gets a payload, signs it on a machine of theirs, and returns the signature. `stamp`
+joins them once the threshold is there, with a timestamp by the one key that is online.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from agent.clients.requester.keys import FileSigner, Signer, sign_message
+from agent.clients.requester.trust_bundles import read_list
+from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.platform import files
+from agent.wire import base64, envelope, strictjson
+from agent.wire.identities import KEY_BYTES, PublicKey, parse_public_key, private_key_from_seed
+from agent.wire.trust import BUNDLE_LIMIT_BYTES, TrustBundle, TrustStore
+from agent.wire.trust_package import (
+    PACKAGE_LIMIT_BYTES,
+    ROOT_ENVELOPE_LIMIT_BYTES,
+    RootFile,
+    TrustPackage,
+    TrustTimestamp,
+)
+
+__all__ = ["RootFolder"]
+
+_NAME_KEY: Final = "root.pub"
+_PACKAGE: Final = "package.json"
+_PAYLOAD: Final = re.compile(r"(root|bundle)-([1-9][0-9]{0,15})\.json")
+_SIGNATURE_BYTES: Final = 128
+_DAY_S: Final = 86_400
+_TYPES: Final[dict[str, type[RootFile | TrustBundle]]] = {"root": RootFile, "bundle": TrustBundle}
+
+
+class RootFolder:
+    """A root's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def name_key(self) -> PublicKey:
+        """Returns the key by which owners choose the root. Raises `ConfigurationError` if there is no root here."""
+        path = self.folder / _NAME_KEY
+        if not path.is_file():
+            raise ConfigurationError(
+                f"There is no trust root in {self.folder}.", remedy="Found one: doorward requester trust-root found."
+            )
+        return parse_public_key(files.read(path, _SIGNATURE_BYTES).decode("ascii", "replace").strip())
+
+    def found(self, root_file: RootFile, name_key: Signer | None = None) -> Path:
+        """Writes root file 1, signed by its name key. Returns the payload that the listed keys sign.
+
+        Without `name_key` it makes the key, signs with it and forgets it. `root_file.root` is set here.
+        """
+        if (self.folder / _NAME_KEY).exists():
+            raise ConfigurationError(f"{self.folder} has a trust root.", remedy="Choose another folder, or rotate.")
+        signer = name_key or FileSigner(private_key_from_seed(secrets.token_bytes(KEY_BYTES)))
+        files.make_folder(self.folder)
+        path = self._write(replace(root_file, root=signer.public_key.id, version=1))
+        self.sign(path, signer)
+        files.write(self.folder / _NAME_KEY, f"{signer.public_key.text}\n".encode("ascii"))  # last: now it is a root
+        return path
+
+    def rotate(self, root_file: RootFile) -> Path:
+        """Writes the next root file. Returns the payload that old and new keys sign."""
+        return self._write(replace(root_file, root=self.name_key.id, version=self._newest("root") + 1))
+
+    def propose(self, source: Path, issued_s: int) -> Path:
+        """Writes the bundle of the list `source`. Returns the payload to sign. Raises as `read_list` does."""
+        version, requesters = read_list(source)
+        newest = self._newest("bundle")
+        if version <= newest:
+            raise ConfigurationError(
+                f"{source}: version: {version} is not higher than {newest}, the newest in {self.folder}.",
+                remedy=f"Set version = {newest + 1}.",
+            )
+        return self._write(
+            TrustBundle(v=1, root=self.name_key.id, version=version, issued_s=issued_s, requesters=requesters)
+        )
+
+    def sign(self, payload: Path, signer: Signer) -> Path:
+        """Writes the signature of one key beside the payload. Raises `ConfigurationError` if it is none of a root."""
+        form = _PAYLOAD.fullmatch(payload.name)
+        if form is None:
+            raise ConfigurationError(
+                f"{payload.name} is no root file and no bundle.", remedy="Name root-N.json or bundle-N.json."
+            )
+        kind: type[RootFile | TrustBundle] = _TYPES[form[1]]
+        message = strictjson.decode(files.read(payload, BUNDLE_LIMIT_BYTES), kind, limit_bytes=BUNDLE_LIMIT_BYTES)
+        made = envelope.read_several(
+            sign_message(signer, kind.PAYLOAD_TYPE, message), kind.PAYLOAD_TYPE, limit_bytes=PACKAGE_LIMIT_BYTES
+        )
+        [(key_id, signature)] = made.signatures.items()
+        path = payload.with_name(f"{payload.name}.{key_id}.sig")
+        files.write(path, f"{base64.encode(signature)}\n".encode("ascii"))
+        return path
+
+    def stamp(self, signer: Signer, now_s: int, days: int) -> bytes:
+        """Returns the package of the newest bundle that enough keys signed, with a new timestamp, and writes it.
+
+        Raises `ConfigurationError` if a signature is missing: doorbells would refuse the package.
+        """
+        bundle_number = self._newest("bundle")
+        if not bundle_number:
+            raise ConfigurationError("There is no bundle yet.", remedy="Make it: doorward requester trust-root list.")
+        root_number = self._newest("root")
+        root_payload, bundle_payload = (
+            files.read(self._path(*each), BUNDLE_LIMIT_BYTES)
+            for each in (("root", root_number), ("bundle", bundle_number))
+        )
+        timestamp = TrustTimestamp(
+            v=1,
+            root=self.name_key.id,
+            version=self._next_timestamp(),
+            issued_s=now_s,
+            expires_s=now_s + days * _DAY_S,
+            root_version=root_number,
+            root_sha256=hashlib.sha256(root_payload).hexdigest(),
+            bundle_version=bundle_number,
+            bundle_sha256=hashlib.sha256(bundle_payload).hexdigest(),
+        )
+        package = strictjson.encode(
+            TrustPackage(
+                v=1,
+                roots=tuple(self._joined("root", number) for number in range(1, root_number + 1)),
+                bundle=self._joined("bundle", bundle_number),
+                timestamp=sign_message(signer, TrustTimestamp.PAYLOAD_TYPE, timestamp).decode(),
+            )
+        )
+        try:
+            TrustStore().with_root(self.name_key).accept(package, now_s)
+        except (FormatError, OpenError, RequestError) as error:
+            raise ConfigurationError(
+                f"Doorbells would refuse this package: {error.message}",
+                remedy="Check that enough listed keys signed each root file and the bundle, and the timestamp's key.",
+            ) from error
+        files.write(self.folder / _PACKAGE, package)
+        return package
+
+    def package(self) -> bytes:
+        """Returns the newest package. Raises `ConfigurationError` if nothing was stamped yet."""
+        path = self.folder / _PACKAGE
+        if not path.is_file():
+            raise ConfigurationError(f"{path} is missing.", remedy="Make it: doorward requester trust-root stamp.")
+        return files.read(path, PACKAGE_LIMIT_BYTES)
+
+    def _next_timestamp(self) -> int:
+        """Counts on from the package before. Below a new root file a lower number would do, too."""
+        if not (self.folder / _PACKAGE).is_file():
+            return 1
+        package = strictjson.decode(self.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+        opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
+        return strictjson.decode(opened.payload, TrustTimestamp).version + 1
+
+    def _joined(self, kind: str, number: int) -> str:
+        """Returns a payload with all its signatures, as an envelope."""
+        path = self._path(kind, number)
+        found = {
+            each.name.removesuffix(".sig").rpartition(".")[2]: base64.decode(
+                files.read(each, _SIGNATURE_BYTES).decode("ascii", "replace").strip()
+            )
+            for each in self.folder.glob(f"{path.name}.*.sig")
+        }
+        if not found:
+            raise ConfigurationError(f"{path.name} has no signature.", remedy="doorward requester trust-root sign")
+        payload = files.read(path, BUNDLE_LIMIT_BYTES)
+        return envelope.with_signatures(_TYPES[kind].PAYLOAD_TYPE, payload, found).decode()
+
+    def _write(self, message: RootFile | TrustBundle) -> Path:
+        kind = "root" if isinstance(message, RootFile) else "bundle"
+        path = self._path(kind, message.version)
+        files.write(path, strictjson.encode(message))
+        return path
+
+    def _path(self, kind: str, number: int) -> Path:
+        return self.folder / f"{kind}-{number}.json"
+
+    def _newest(self, kind: str) -> int:
+        forms = (_PAYLOAD.fullmatch(each.name) for each in self.folder.glob(f"{kind}-*.json"))
+        return max((int(form[2]) for form in forms if form is not None), default=0)

@@ -1,0 +1,91 @@
+"""Packages of trust roots that arrive over the network, in chunks.
+
+Every doorbell receives the packages of all roots of its broker, whichever its owner chose, and publishes nothing about
+them. A chunk of a root that the owner did not choose waits in memory and changes nothing (promises 3 and 7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import ClassVar
+
+from agent.core.trust_chunks import TrustChunks
+from agent.custodian.inbox import DropReason
+from agent.custodian.trust_store import TrustManager
+from agent.errors import DoorwardError, FormatError, OpenError, RequestError, StorageError
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
+from agent.ports import Journal
+from agent.wire.topics import TopicClass, TrustTopic, parse_topic, sender_of
+
+__all__ = ["TrustNews"]
+
+
+class TrustNews(ThreadOwned):
+    """`on_message` takes chunks from the uplink's thread. `look` may come from any thread."""
+
+    WRITTEN_BY: ClassVar = {"_done": AttributeOwner.LOCK}
+
+    def __init__(self, trust: TrustManager, journal: Journal) -> None:
+        self._trust = trust
+        self._journal = journal
+        self._chunks = TrustChunks()
+        self.lock = threading.RLock()
+        self._done: dict[str, str] = {}
+        """By root: the hash of the last package that was judged. The broker repeats its retained messages."""
+
+    @staticmethod
+    def takes(topic: str) -> bool:
+        return sender_of(topic).kind is TopicClass.TRUST
+
+    def on_message(self, topic: str, data: bytes) -> None:
+        """Takes one chunk. Raises `StorageError` if the disk refuses what it leads to."""
+        try:
+            where = parse_topic(topic)
+            if not isinstance(where, TrustTopic):
+                raise FormatError("This is no topic of a trust root.")
+            with self.lock:
+                self._chunks.put(where, data, self._trust.store.roots)
+        except DoorwardError:
+            self._journal.count(DropReason.MALFORMED.value)
+            return
+        if where.root in self._trust.store.roots:
+            self._hear(where.root)
+        else:
+            self._journal.count(DropReason.UNTRUSTED.value)
+
+    def look(self) -> None:
+        """Judges the packages of all roots that the owner chose. One that is chosen again is judged again."""
+        chosen = list(self._trust.store.roots)
+        with self.lock:
+            self._done = {root: sha256 for root, sha256 in self._done.items() if root in chosen}
+        for root in chosen:
+            self._hear(root)
+
+    def _hear(self, root: str) -> None:
+        with self.lock:
+            package = self._chunks.whole(root)
+            sha256 = hashlib.sha256(package or b"").hexdigest()
+            if package is None or self._done.get(root) == sha256:
+                return
+        refused = self._judge(lambda: self._trust.hear(package))
+        with self.lock:
+            if refused is not False:
+                self._done = {**self._done, root: sha256}
+        if isinstance(refused, DropReason):
+            self._journal.count(refused.value)
+
+    @staticmethod
+    def _judge(hear: Callable[[], bool]) -> DropReason | bool:
+        """Returns why a package was refused, True if it was taken, and False if it is to be judged again."""
+        try:
+            return hear()
+        except StorageError:
+            raise
+        except OpenError:
+            return DropReason.UNTRUSTED
+        except RequestError:
+            return DropReason.REPLAYED
+        except DoorwardError:
+            return DropReason.MALFORMED

@@ -1,0 +1,229 @@
+"""A root's publication: its keys, its bundle and a timestamp, in one package that is taken or refused as a whole.
+
+    name key ──signs once──▶ root file 1 ──▶ root file 2 ──▶ …    each signed by the threshold before and its own
+                                               │
+                     threshold of its keys ────┴──▶ bundle        timestamp key ──▶ timestamp: names both
+
+- A root's *name key* is what owners choose. A root with root files uses it once, for root file 1, and forgets it.
+- The timestamp names the hashes of both others, so parts of two packages never make a third.
+- One key of several counts for nothing: neither a bundle nor a root file is accepted below the threshold.
+
+Source: The Update Framework, version 1.0.33 (root, targets and timestamp roles); PROTOCOL.md, "Trust package".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final
+
+from msgspec import Meta
+
+from agent.errors import FormatError, OpenError, RequestError
+from agent.wire import envelope, strictjson
+from agent.wire.fields import KeyId, KeyText, Sha256, UtcS, Version1, distinct
+from agent.wire.fields import Sequence as Number
+from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.messages import payload_type
+from agent.wire.strictjson import Message
+
+__all__ = [
+    "MAX_CHUNK_BYTES",
+    "MAX_ROOT_FILES",
+    "MAX_TIMESTAMP_LIFE_S",
+    "PACKAGE_LIMIT_BYTES",
+    "PUBLISHED_LIMIT_BYTES",
+    "TRUST_SLOTS",
+    "RootFile",
+    "SignedParts",
+    "TrustPackage",
+    "TrustTimestamp",
+    "claimed_root",
+    "is_package",
+    "open_parts",
+    "split_package",
+]
+
+PACKAGE_LIMIT_BYTES: Final = 1792 * 1024
+"""A package in a file: a bundle of 1.5 MiB in its envelope, and the rest."""
+TRUST_SLOTS: Final = 4
+MAX_CHUNK_BYTES: Final = 15 * 1024
+"""With topic and frame below the 16 KiB of an inbound MQTT packet. All roots of a broker share four slots, so a
+connection brings at most 64 KiB of them."""
+PUBLISHED_LIMIT_BYTES: Final = TRUST_SLOTS * MAX_CHUNK_BYTES
+MAX_ROOT_FILES: Final = 16
+MAX_ROOT_KEYS: Final = 8
+MAX_TIMESTAMP_KEYS: Final = 4
+ROOT_ENVELOPE_LIMIT_BYTES: Final = 8 * 1024
+MAX_TIMESTAMP_LIFE_S: Final = 31 * 86_400
+_ROOT_LIMIT_BYTES: Final = 4 * 1024
+_BEGINS: Final = b'{"bundle":'
+
+
+class RootFile(Message, frozen=True):
+    """The keys of a root: `threshold` of `keys` sign bundles and the next root file, one of `timestamp_keys` signs
+    timestamps."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("trust-root")
+
+    v: Version1
+    root: KeyId
+    """Key id of the name key: it stays the same whatever keys follow."""
+    version: Number
+    issued_s: UtcS
+    expires_s: UtcS
+    keys: Annotated[tuple[KeyText, ...], Meta(min_length=1, max_length=MAX_ROOT_KEYS)]
+    threshold: Annotated[int, Meta(ge=1, le=MAX_ROOT_KEYS)]
+    timestamp_keys: Annotated[tuple[KeyText, ...], Meta(min_length=1, max_length=MAX_TIMESTAMP_KEYS)]
+
+    def __post_init__(self) -> None:
+        for text in (*self.keys, *self.timestamp_keys):
+            parse_public_key(text)
+        # A key that is online all day must not be one of those that list requesters.
+        distinct("keys", (*self.keys, *self.timestamp_keys))
+        if self.threshold > len(self.keys):
+            raise FormatError("threshold: more than there are keys.", remedy="Lower it, or add keys.")
+        if self.issued_s >= self.expires_s:
+            raise FormatError("expires_s: it ends before it begins.")
+
+    @property
+    def signers(self) -> dict[str, PublicKey]:
+        return _by_id(self.keys)
+
+    @property
+    def timestamp_signers(self) -> dict[str, PublicKey]:
+        return _by_id(self.timestamp_keys)
+
+
+class TrustTimestamp(Message, frozen=True):
+    """Says which root file and bundle are the newest, until `expires_s`."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("trust-timestamp")
+
+    v: Version1
+    root: KeyId
+    version: Number
+    issued_s: UtcS
+    expires_s: UtcS
+    root_version: Number
+    root_sha256: Sha256
+    bundle_version: Number
+    bundle_sha256: Sha256
+
+    def __post_init__(self) -> None:
+        if not self.issued_s < self.expires_s <= self.issued_s + MAX_TIMESTAMP_LIFE_S:
+            raise FormatError("expires_s: not within 31 days of issued_s.")
+
+
+class TrustPackage(Message, frozen=True):
+    """The envelopes of one publication. Unsigned itself: the timestamp binds them."""
+
+    v: Version1
+    roots: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_ROOT_FILES)]
+    """Root files from version 1 on."""
+    bundle: str
+    timestamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedParts:
+    """A package of which every signature was verified. `bundle` is the payload, not yet read."""
+
+    root_file: RootFile
+    bundle: bytes
+    timestamp: TrustTimestamp
+
+    @property
+    def ends_s(self) -> int:
+        """The last second of timestamp and root file."""
+        return min(self.timestamp.expires_s, self.root_file.expires_s)
+
+    def is_fresh(self, at_s: int | None) -> bool:
+        """Returns True if the package is known not to have ended. Without a clock nothing is known."""
+        return at_s is not None and at_s <= self.ends_s
+
+
+def is_package(data: bytes) -> bool:
+    """Returns True for a package, False for anything else, such as a bundle's own envelope."""
+    return data.startswith(_BEGINS)
+
+
+def open_parts(data: bytes, name_keys: Mapping[str, PublicKey], *, bundle_type: str, bundle_bytes: int) -> SignedParts:
+    """Verifies a package below one of `name_keys` (by key id), from the name key down to the timestamp.
+
+    Raises `FormatError` for a malformed package, `OpenError` for a missing signature, and `RequestError` if the
+    timestamp names another root file or bundle.
+    """
+    package = strictjson.decode(data, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+    root_file, root_sha256 = _open_root_files([each.encode() for each in package.roots], name_keys)
+    bundle = envelope.read_several(package.bundle.encode(), bundle_type, limit_bytes=bundle_bytes)
+    bundle.require(root_file.threshold, root_file.signers, {})
+    stamped = envelope.open_envelope(
+        package.timestamp.encode(),
+        TrustTimestamp.PAYLOAD_TYPE,
+        root_file.timestamp_signers,
+        limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES,
+    )
+    timestamp = strictjson.decode(stamped.payload, TrustTimestamp, limit_bytes=_ROOT_LIMIT_BYTES)
+    named = (timestamp.root, timestamp.root_version, timestamp.root_sha256, timestamp.bundle_sha256)
+    if named != (root_file.root, root_file.version, root_sha256, hashlib.sha256(bundle.payload).hexdigest()):
+        raise RequestError(
+            "The timestamp of this trust package names another root file or bundle.",
+            remedy="Get the newest package from the root.",
+        )
+    return SignedParts(root_file, bundle.payload, timestamp)
+
+
+def claimed_root(data: bytes) -> str:
+    """Returns the root that a package claims to be of. Verifies *nothing*. Raises `FormatError`."""
+    package = strictjson.decode(data, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+    first = envelope.read_several(
+        package.roots[0].encode(), RootFile.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES
+    )
+    return strictjson.decode(first.payload, RootFile, limit_bytes=_ROOT_LIMIT_BYTES).root
+
+
+def split_package(data: bytes) -> list[bytes]:
+    """Returns the chunks in which a package is published, one for each slot.
+
+    Each begins with a line: the SHA-256 of the package and the number of chunks. Raises `FormatError` for a package
+    that is too long for the broker.
+    """
+    if len(data) > PUBLISHED_LIMIT_BYTES:
+        raise FormatError(
+            f"This trust package has {len(data)} bytes, {PUBLISHED_LIMIT_BYTES} can be published.",
+            remedy="List fewer requesters, or share them among several roots.",
+        )
+    pieces = [data[start : start + MAX_CHUNK_BYTES] for start in range(0, len(data), MAX_CHUNK_BYTES)]
+    head = f"{hashlib.sha256(data).hexdigest()} {len(pieces)}\n".encode()
+    return [head + piece for piece in pieces]
+
+
+def _open_root_files(data: Sequence[bytes], name_keys: Mapping[str, PublicKey]) -> tuple[RootFile, str]:
+    """Returns the newest root file and the SHA-256 of its payload."""
+    before: RootFile | None = None
+    sha256 = ""
+    for each in data:
+        claimed = envelope.read_several(each, RootFile.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
+        root_file = strictjson.decode(claimed.payload, RootFile, limit_bytes=_ROOT_LIMIT_BYTES)
+        name = name_keys.get(root_file.root)
+        if name is None:
+            raise OpenError(envelope.NOT_SIGNED)
+        if before is None:
+            # The name key vouches for the first file only. It may be one of its keys, too.
+            old, least = {name.id: name}, 1
+        else:
+            old, least = before.signers, before.threshold
+        if root_file.version != (before.version if before else 0) + 1 or (before and before.root != root_file.root):
+            raise FormatError("roots: the versions count from 1, for one root.")
+        claimed.require(root_file.threshold, root_file.signers, old)
+        claimed.require(least, old, root_file.signers)
+        before, sha256 = root_file, hashlib.sha256(claimed.payload).hexdigest()
+    assert before is not None  # noqa: S101 — a package has a root file
+    return before, sha256
+
+
+def _by_id(texts: Sequence[str]) -> dict[str, PublicKey]:
+    keys = [parse_public_key(text) for text in texts]
+    return {key.id: key for key in keys}

@@ -1,0 +1,281 @@
+"""`doorward requester trust-root` on a real mosquitto: founded, signed, published, and heard by a doorbell."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli.app import doorward
+from agent.cli.frame import run
+from agent.clients.requester.keys import load_key
+from agent.clients.requester.package_publisher import publish_package
+from agent.clients.requester.root_folder import RootFolder
+from agent.core.bus import BusConnected, MessageReceived, PublishAcknowledged, PublishRefused, Subscribed
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.errors import ConfigurationError, NetworkError
+from agent.platform.certificates import signing_request
+from agent.uplink.uplink import Uplink
+from agent.wire.identities import public_key_of
+from agent.wire.statements import TrustChange
+from agent.wire.topics import TRUST_FILTER, TrustTopic
+from tests.brokers import BrokerWithClients, broker_with_clients
+from tests.custodian.test_owners_and_trust import trust
+from tests.custodians import NAMES, POLICE, Door, stated
+from tests.uplink.test_uplink import RunningClock
+from tests.wire import samples
+
+pytestmark = pytest.mark.broker
+
+DEVICE = samples.DEVICE_KEY.id
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[BrokerWithClients]:
+    with broker_with_clients(tmp_path / "broker") as world:
+        yield world
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+class Association:
+    """People who run a root, and their terminal."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capsys = folder, capsys
+        self.people = [folder / f"person-{number}.key" for number in range(3)]
+        self.online = folder / "online.key"
+        for key in (*self.people, self.online):
+            self.type("keygen", "--root", "--key", str(key))
+        self.root = folder / "root"
+
+    def type(self, *words: str) -> dict[str, Any]:
+        self._capsys.readouterr()
+        assert run(doorward, ["requester", *words, "--json"]) == 0, self._capsys.readouterr().err
+        return dict(json.loads(self._capsys.readouterr().out))
+
+    def keys(self, *files: Path) -> list[str]:
+        named = [("--key", public_key_of(load_key(file)).text) for file in files]
+        online = public_key_of(load_key(self.online)).text
+        return [*(word for pair in named for word in pair), "--timestamp-key", online]
+
+    def sign(self, payload: str, *files: Path) -> None:
+        for file in files:
+            self.type("trust-root", "sign", payload, "--root-key", str(file))
+
+    def list(self, version: int, revoked: bool = False) -> None:
+        key = public_key_of(POLICE)
+        text = f"""
+version = {version}
+[[requesters]]
+id = "{NAMES[key.id]}"
+name = "Harbour Police"
+kind = "police"
+regions = [{{ south = 53.0, west = 9.0, north = 54.0, east = 11.0 }}]
+[[requesters.keys]]
+key = "{key.text}"
+from = 2020-01-01
+until = 2037-12-31
+revoked = {str(revoked).lower()}
+"""
+        source = self.folder / f"list-{version}.toml"
+        source.write_text(text, encoding="utf-8")
+        made = self.type("trust-root", "list", str(source), "--folder", str(self.root))
+        self.sign(made["to_sign"], *self.people[:2])
+
+    def publish(self, port: int) -> dict[str, Any]:
+        self.type("trust-root", "stamp", "--folder", str(self.root), "--timestamp-key", str(self.online))
+        return self.type("trust-root", "publish", "--folder", str(self.root), "--broker", f"127.0.0.1:{port}")
+
+
+def admitted(association: Association, world: BrokerWithClients, slots: int = 1) -> None:
+    """The broker's side signs the root's certificate, and reads its access list again."""
+    asked = association.type("trust-root", "csr", "--folder", str(association.root))
+    root = asked["name"].removesuffix(".root")
+    words = [
+        "broker",
+        "add-root",
+        root,
+        "--csr",
+        asked["csr"],
+        "--slots",
+        str(slots),
+        "--dir",
+        str(world.pki.directory),
+    ]
+    assert run(doorward, words) == 0
+    made = world.pki.client(asked["name"])
+    for name, source in (("authority.pem", made.authority), ("certificate.pem", made.certificate)):
+        (association.root / "tls" / name).write_bytes(source.read_bytes())
+
+
+class House:
+    """A doorbell on a real line."""
+
+    def __init__(self, world: BrokerWithClients, folder: Path) -> None:
+        self.door = Door.enrolled(journal=SqliteJournal(folder / "journal.sqlite"))
+        self.uplink = Uplink(
+            world.bus(DEVICE), self.door.custodian, self.door.outbox, RunningClock(), device=DEVICE, cell_filter=None
+        )  # type: ignore[arg-type]
+        self._thread = threading.Thread(target=self.uplink.run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.uplink.stop()
+        self._thread.join()
+        self.door.close()
+
+
+def test_a_stolen_key_is_refused_at_a_doorbell_soon_after_two_people_signed_and_no_owner_did_anything(
+    world: BrokerWithClients, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    association = Association(tmp_path, capsys)
+    made = association.type(
+        "trust-root", "found", "--folder", str(association.root), *association.keys(*association.people)
+    )
+    association.sign(made["to_sign"], *association.people[:2])
+    admitted(association, world)
+    association.list(1)
+    # The broker reads the access list when it reloads. Here it has not started anything of the root yet.
+    world.broker.reload()
+    house = House(world, tmp_path)
+    try:
+        root = RootFolder(association.root).name_key
+        house.door.obey(TrustChange(**stated(), roots_added=(root.text,)))
+        association.publish(world.broker.requester_port)
+        until(lambda: len(trust(house.door).heard()) == 1, "the doorbell hears of the root's list")
+        asked = {"trust_root": root.id}
+        assert house.door.state(house.door.ask(**asked)) is None
+        house.door.clock.utc_offset_ns = (int(time.time()) - 200) * 10**9
+        trust(house.door).accept(trust(house.door).heard()[0])
+        assert resolves(house.door, root.id)
+        association.list(2, revoked=True)
+        association.publish(world.broker.requester_port)
+        until(lambda: not resolves(house.door, root.id), "the revocation has arrived")
+        assert house.door.entries()[-1]["reason"] == "tightened"
+    finally:
+        house.stop()
+
+
+def resolves(door: Door, root: str) -> bool:
+    key = public_key_of(POLICE)
+    return trust(door).store.resolve(root, NAMES[key.id], key.id, None) is not None
+
+
+def test_only_the_root_publishes_in_its_slots_and_it_publishes_nothing_else(
+    world: BrokerWithClients, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roots = ["c3" * 8, "d4" * 8]
+    for root, slots in zip(roots, (3, 1), strict=True):
+        files = world.pki.client(f"{root}.root")
+        world.pki.add_root(root, time_of(), request=signing_request(files.key, f"{root}.root"), slots=slots)
+    with pytest.raises(ConfigurationError, match="0 of 4 slots left"):
+        world.pki.add_root("e5" * 8, time_of(), request=signing_request(tmp_path / "key.pem", "x"), slots=1)
+    with pytest.raises(ConfigurationError, match="not a root's id"):
+        world.pki.add_root("police", time_of(), request=b"")
+    world.broker.reload()
+    first, second = (world.bus(f"{root}.root") for root in roots)
+    police, device = world.bus("springfield-police"), world.bus(DEVICE, inbound_beat_s=0.0)
+    for bus in (first, second, police, device):
+        bus.hurry(True)
+        bus.start()
+        assert isinstance(bus.next_event(PATIENCE_S), BusConnected)
+    device.subscribe(TRUST_FILTER)
+    assert isinstance(device.next_event(PATIENCE_S), Subscribed)
+    allowed = [(first, roots[0], slot) for slot in range(3)] + [(second, roots[1], 0)]
+    forbidden = [
+        (first, roots[0], 3),
+        (second, roots[1], 1),
+        (first, roots[1], 0),
+        (police, roots[0], 0),
+        (device, roots[0], 0),
+    ]
+    for number, (bus, root, slot) in enumerate(allowed):
+        assert isinstance(said(bus, str(TrustTopic(root, slot)), number), PublishAcknowledged)
+        event = device.next_event(PATIENCE_S)
+        assert isinstance(event, MessageReceived)
+        assert event.topic == str(TrustTopic(root, slot))
+    for number, (bus, root, slot) in enumerate(forbidden, 10):
+        assert isinstance(said(bus, str(TrustTopic(root, slot)), number), PublishRefused)
+    for number, topic in enumerate(
+        (
+            "doorward/v1/areas/283-375/requests/springfield-police/0",
+            f"doorward/v1/areas/283-375/requests/{roots[0]}.root/0",
+            f"doorward/v1/receipts/{DEVICE}/{'cd' * 16}",
+            f"doorward/v1/up/springfield-police/{DEVICE}/{'cd' * 16}-0/init",
+        ),
+        20,
+    ):
+        assert isinstance(said(first, topic, number), PublishRefused)
+    assert device.next_event(0.3) is None
+    # A package that needs more slots than its root has is refused by name, and a shorter one clears what it may.
+    with pytest.raises(ConfigurationError, match="refuses slot 1"):
+        publish_package(second, roots[1], b"x" * 20_000, PATIENCE_S)
+    assert publish_package(first, roots[0], b"x" * 20_000, PATIENCE_S) == 2
+
+
+def said(bus: Any, topic: str, token: int) -> object:
+    assert bus.publish(topic, b"x", token=token)
+    while True:
+        event = bus.next_event(PATIENCE_S)
+        assert event is not None
+        if not isinstance(event, MessageReceived):
+            return event
+
+
+def time_of() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def test_a_broker_that_is_away_is_named(world: BrokerWithClients) -> None:
+    root = "c3" * 8
+    files = world.pki.client(f"{root}.root")
+    world.pki.add_root(root, time_of(), request=signing_request(files.key, f"{root}.root"))
+    bus = world.bus(f"{root}.root")
+    world.broker.stop()
+    bus.start()
+    with pytest.raises(NetworkError, match="has not taken the package"):
+        publish_package(bus, root, b"x", 1.0)
+
+
+def test_commands_say_what_comes_next_and_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    association = Association(tmp_path, capsys)
+    words = ["--folder", str(association.root)]
+    found = ["requester", "trust-root", "found", *words, *association.keys(*association.people)]
+    assert run(doorward, found) == 0
+    assert "Owners who trust this root add:  ed25519:" in capsys.readouterr().out
+    first = association.root / "root-1.json"
+    assert run(doorward, ["requester", "trust-root", "sign", str(first), "--root-key", str(association.people[0])]) == 0
+    assert "Your signature is in" in capsys.readouterr().out
+    association.sign(str(first), association.people[1])
+    association.list(1)
+    source = tmp_path / "list-2.toml"
+    source.write_text((tmp_path / "list-1.toml").read_text().replace("version = 1", "version = 2"), encoding="utf-8")
+    assert run(doorward, ["requester", "trust-root", "list", str(source), *words]) == 0
+    assert "waits for signatures" in capsys.readouterr().out
+    (association.root / "bundle-2.json").unlink()
+    assert run(doorward, ["requester", "trust-root", "stamp", *words, "--timestamp-key", str(association.online)]) == 0
+    assert "Publish it, or give it to owners as a file." in capsys.readouterr().out
+    assert run(doorward, ["requester", "trust-root", "publish", *words, "--broker", "127.0.0.1:1"]) == 2
+    assert "authority.pem is missing" in capsys.readouterr().err
+    assert run(doorward, ["requester", "trust-root", "csr", *words]) == 0
+    assert "doorward broker add-root" in capsys.readouterr().out
+    rotated = ["requester", "trust-root", "rotate", *words, *association.keys(*association.people[:2])]
+    assert run(doorward, rotated) == 0
+    assert "So must the threshold of the keys before." in capsys.readouterr().out
+    assert association.type("trust-root", "rotate", *words, *association.keys(*association.people))["to_sign"]
+    weak = ["requester", "trust-root", "rotate", *words, *association.keys(association.people[0]), "--threshold", "2"]
+    assert run(doorward, weak) == 2
+    assert "more than there are keys" in capsys.readouterr().err

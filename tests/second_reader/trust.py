@@ -1,0 +1,154 @@
+"""Trust packages, judged as a device or an owner's client judges them: PROTOCOL.md, section 7."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tests.second_reader.envelope import UnsignedError, encoding, key_id, open_envelope, public_key, verified
+from tests.second_reader.json_once import (
+    HEX64,
+    KEY_ID,
+    SECONDS,
+    V1,
+    RefusedError,
+    binary,
+    distinct,
+    fields,
+    integer,
+    many,
+    matching,
+    parse,
+    refuse_unless,
+)
+from tests.second_reader.requests import trust_bundle, trust_bundle_entries
+
+ANY_TEXT = matching(r"(?s).*")
+DAY_S = 86_400
+
+
+class MixedError(RefusedError):
+    """The timestamp names another root file or bundle."""
+
+
+class Seen(NamedTuple):
+    """The newest of a root."""
+
+    root_file: int
+    timestamp: int
+    bundle: int
+    sha256: str
+
+
+def root_file(value: Any) -> dict[str, Any]:
+    found = fields(
+        value,
+        {
+            "v": V1, "root": KEY_ID, "version": integer(1), "issued_s": SECONDS, "expires_s": SECONDS,
+            "keys": many(public_key, 1, 8), "threshold": integer(1, 8), "timestamp_keys": many(public_key, 1, 4),
+        },
+    )  # fmt: skip
+    distinct([*found["keys"], *found["timestamp_keys"]])
+    refuse_unless(found["threshold"] <= len(found["keys"]), "threshold")
+    refuse_unless(found["issued_s"] < found["expires_s"], "it ends before it begins")
+    return found
+
+
+def timestamp(value: Any) -> dict[str, Any]:
+    found = fields(
+        value,
+        {
+            "v": V1, "root": KEY_ID, "version": integer(1), "issued_s": SECONDS, "expires_s": SECONDS,
+            "root_version": integer(1), "root_sha256": HEX64, "bundle_version": integer(1), "bundle_sha256": HEX64,
+        },
+    )  # fmt: skip
+    refuse_unless(found["issued_s"] < found["expires_s"] <= found["issued_s"] + 31 * DAY_S, "life")
+    return found
+
+
+def judge(data: bytes, name_key: bytes, seen: Seen | None, *, now_s: int) -> tuple[str, Seen | None]:
+    """The verdict for an owner who agrees, and what is the newest afterwards."""
+    try:
+        this, ends_s = _opened(data, name_key)
+    except UnsignedError:
+        return "unsigned", seen
+    except MixedError:
+        return "mixed", seen
+    except RefusedError:
+        return "malformed", seen
+    if seen is not None:
+        is_older = this.bundle <= seen.bundle and (this.bundle, this.sha256) != (seen.bundle, seen.sha256)
+        if is_older or (this.root_file, this.timestamp) < (seen.root_file, seen.timestamp):
+            return "older", seen
+    return ("ended", seen) if now_s > ends_s else ("accepted", this)
+
+
+def _opened(data: bytes, name_key: bytes) -> tuple[Seen, int]:
+    if not data.startswith(b'{"bundle":'):
+        bundle = trust_bundle(data, name_key)
+        payload = parse(data, limit=3 << 19)["payload"]
+        return Seen(0, 0, bundle["version"], hashlib.sha256(binary(payload)).hexdigest()), 1 << 60
+    whole = fields(
+        parse(data, limit=7 << 18), {"v": V1, "roots": many(ANY_TEXT, 1, 16), "bundle": ANY_TEXT, "timestamp": ANY_TEXT}
+    )
+    root, root_sha256 = _newest_root([each.encode() for each in whole["roots"]], name_key)
+    keys = {key_id(key): key for key in root["keys"]}
+    payload, signers = _several(whole["bundle"].encode(), "trust-bundle", 3 << 19, keys)
+    if len(signers & keys.keys()) < root["threshold"]:
+        raise UnsignedError
+    stamp_keys = {key_id(key): key for key in root["timestamp_keys"]}
+    stamp = timestamp(
+        parse(open_envelope(whole["timestamp"].encode(), "trust-timestamp", stamp_keys, limit=8192), limit=4096)
+    )
+    sha256 = hashlib.sha256(payload).hexdigest()
+    named = [stamp[name] for name in ("root", "root_version", "root_sha256", "bundle_sha256")]
+    if named != [root["root"], root["version"], root_sha256, sha256]:
+        raise MixedError("another root file or bundle")
+    bundle = trust_bundle_entries(parse(payload, limit=1 << 20))
+    refuse_unless(bundle["root"] == root["root"] and bundle["version"] == stamp["bundle_version"], "another version")
+    ends_s = min(root["expires_s"], stamp["expires_s"])
+    return Seen(root["version"], stamp["version"], bundle["version"], sha256), ends_s
+
+
+def _newest_root(envelopes: list[bytes], name_key: bytes) -> tuple[dict[str, Any], str]:
+    before: dict[str, Any] | None = None
+    sha256 = ""
+    for data in envelopes:
+        # The keys are in the payload, so it is read before the signatures are verified.
+        claimed = root_file(parse(_several(data, "trust-root", 8192, None)[0], limit=4096))
+        if claimed["root"] != key_id(name_key):
+            raise UnsignedError
+        refuse_unless(claimed["version"] == (before["version"] if before else 0) + 1, "the versions count from 1")
+        old = {key_id(key): key for key in (before["keys"] if before else [name_key])}
+        own = {key_id(key): key for key in claimed["keys"]}
+        payload, signers = _several(data, "trust-root", 8192, {**old, **own})
+        if len(signers & own.keys()) < claimed["threshold"]:
+            raise UnsignedError
+        if len(signers & old.keys()) < (before["threshold"] if before else 1):
+            raise UnsignedError
+        before, sha256 = claimed, hashlib.sha256(payload).hexdigest()
+    assert before is not None
+    return before, sha256
+
+
+def _several(data: bytes, name: str, limit: int, keys: Mapping[str, bytes] | None) -> tuple[bytes, set[str]]:
+    """The payload, and who signed it: each signature must be by one of `keys`. None: only the form is judged."""
+    whole = fields(
+        parse(data, limit=limit),
+        {
+            "payload": binary,
+            "payloadType": matching(r"(?s).*"),
+            "signatures": many(lambda each: fields(each, {"keyid": KEY_ID, "sig": binary}), 1, 17),
+        },
+    )
+    kind, names = f"application/vnd.doorward.{name}+json", [each["keyid"] for each in whole["signatures"]]
+    refuse_unless(whole["payloadType"] == kind, "another type")
+    refuse_unless(names == sorted(set(names)), "order of the signatures")
+    refuse_unless(all(len(each["sig"]) == 64 for each in whole["signatures"]), "length of a signature")
+    payload = bytes(whole["payload"])
+    for each in whole["signatures"] if keys is not None else ():
+        key = (keys or {}).get(each["keyid"])
+        if key is None or not verified(key, each["sig"], encoding(kind, payload)):
+            raise UnsignedError
+    return payload, set(names)

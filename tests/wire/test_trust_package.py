@@ -1,0 +1,140 @@
+"""Trust packages: nothing passes that a threshold of the root's keys has not signed for just now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.errors import DoorwardError, FormatError, OpenError, RequestError
+from agent.wire import envelope, strictjson
+from agent.wire.identities import public_key_of
+from agent.wire.trust import SeenVersion, TrustBundle, TrustStore, claimed_root
+from agent.wire.trust_package import (
+    MAX_CHUNK_BYTES,
+    PUBLISHED_LIMIT_BYTES,
+    TRUST_SLOTS,
+    RootFile,
+    TrustPackage,
+    is_package,
+    split_package,
+)
+from tests.wire import package_vectors, samples
+
+EMPTY = TrustStore().with_root(samples.ROOT_KEY)
+SEEN, _ = EMPTY.accept(package_vectors.SEEN)
+ERRORS: dict[str, type[DoorwardError]] = {
+    "malformed": FormatError, "unsigned": OpenError, "mixed": RequestError, "ended": RequestError,
+    "older": RequestError,
+}  # fmt: skip
+
+
+def judged(store: TrustStore, data: bytes, verdict: str) -> None:
+    if verdict == "accepted":
+        store.accept(data, samples.NOW_S)
+        return
+    with pytest.raises(ERRORS[verdict]) as refused:
+        store.accept(data, samples.NOW_S)
+    assert type(refused.value) is ERRORS[verdict]
+
+
+@pytest.mark.parametrize("name", sorted(package_vectors.first()))
+def test_to_a_door_that_knows_the_name_key(name: str) -> None:
+    judged(EMPTY, *package_vectors.first()[name])
+
+
+@pytest.mark.parametrize("name", sorted(package_vectors.after_seen()))
+def test_to_a_door_that_has_seen_a_newer_package(name: str) -> None:
+    judged(SEEN, *package_vectors.after_seen()[name])
+
+
+def test_what_was_seen_is_known_by_all_its_versions() -> None:
+    seen = SEEN.newest[samples.ROOT_KEY.id]
+    assert seen == SeenVersion(4, seen.sha256, root_version=1, timestamp=5, ends_s=samples.NOW_S + 7 * 86_400)
+
+
+def test_without_a_clock_no_package_is_fresh_and_none_has_ended() -> None:
+    opened = EMPTY.open(samples.package())
+    assert opened.parts is not None
+    assert opened.parts.is_fresh(samples.NOW_S)
+    assert not opened.parts.is_fresh(None)
+    assert not opened.is_over(None)
+
+
+def test_a_package_of_a_root_that_no_owner_chose_is_unsigned() -> None:
+    with pytest.raises(OpenError):
+        TrustStore().accept(samples.package())
+    with pytest.raises(OpenError):
+        TrustStore().with_root(samples.OWNER_KEY).accept(samples.package())
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"threshold": 4}, "threshold"),
+        ({"expires_s": 1}, "expires_s"),
+        ({"timestamp_keys": (public_key_of(samples.ROOT_SIGNERS[0]).text,)}, "keys"),
+        ({"keys": ("ed25519:" + "A" * 43,)}, "sound"),
+    ],
+)
+def test_a_root_file_that_weakens_itself_is_none(changes: dict[str, Any], word: str) -> None:
+    with pytest.raises(FormatError, match=word):
+        samples.root_file(**changes)
+
+
+def test_root_files_of_two_roots_make_no_chain() -> None:
+    other = samples.root_file(version=2, root=samples.OWNER_KEY.id)
+    data = samples.package(
+        samples.bundle(root=samples.OWNER_KEY.id),
+        roots=(package_vectors.FIRST, samples.several(other, *samples.ROOT_SIGNERS[:2])),
+        root=other,
+    )
+    with pytest.raises(FormatError):
+        EMPTY.with_root(samples.OWNER_KEY).accept(data)
+
+
+@pytest.mark.parametrize("signature", ["", "AAAA"])
+def test_a_signature_of_another_length_is_malformed(signature: str) -> None:
+    package = strictjson.decode(samples.package(), TrustPackage, limit_bytes=1 << 20)
+    bundle = package.bundle
+    begin = bundle.index('"sig":"') + 7
+    cut = bundle[:begin] + signature + bundle[bundle.index('"', begin) :]
+    with pytest.raises(FormatError):
+        EMPTY.accept(strictjson.encode(TrustPackage(v=1, roots=package.roots, bundle=cut, timestamp=package.timestamp)))
+
+
+def test_an_envelope_of_another_type_is_no_root_file() -> None:
+    package = strictjson.decode(samples.package(), TrustPackage, limit_bytes=1 << 20)
+    with pytest.raises(FormatError):
+        EMPTY.accept(
+            strictjson.encode(
+                TrustPackage(v=1, roots=(package.bundle,), bundle=package.bundle, timestamp=package.timestamp)
+            )
+        )
+
+
+def test_a_package_is_cut_into_chunks_that_fit_a_message_and_join_again() -> None:
+    data = b'{"bundle":' + b"x" * (PUBLISHED_LIMIT_BYTES - 10)
+    assert is_package(data)
+    chunks = split_package(data)
+    assert len(chunks) == TRUST_SLOTS
+    assert all(len(each) < MAX_CHUNK_BYTES + 80 for each in chunks)
+    assert b"".join(each.partition(b"\n")[2] for each in chunks) == data
+    with pytest.raises(FormatError, match="can be published"):
+        split_package(data + b"x")
+
+
+def test_the_root_that_a_package_or_a_bundle_claims_is_read_without_a_signature() -> None:
+    bundle = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT)
+    assert (
+        claimed_root(samples.package(signers=(package_vectors.THIEF,))) == claimed_root(bundle) == samples.ROOT_KEY.id
+    )
+    with pytest.raises(FormatError):
+        claimed_root(b'{"bundle":')
+
+
+def test_the_name_key_may_be_one_of_the_keys() -> None:
+    root = samples.root_file(keys=(samples.ROOT_KEY.text,), threshold=1)
+    data = samples.package(root=root, roots=(samples.several(root, samples.ROOT),), signers=(samples.ROOT,))
+    EMPTY.accept(data, samples.NOW_S)
+    assert isinstance(root, RootFile)
