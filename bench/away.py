@@ -6,20 +6,23 @@ delays and drops packets, because some kernels lack netem. Each picture of the f
 mosquitto, page and decoder are in the figure. The phone is locked: it opens Live with its glance key, as after a tap
 on an alert.
 
-The limit of the same run: the page on the home network (HTTPS, no relay). The push service is the tests' own, and its
-time is not in the figure. `python -m bench away roles` measures the roles as separate processes while 0, 1 and 3
-sessions of the link watch. Needs Chromium, nftables and `npm ci` in tests/browser.
+The limit of the same run: the page on the home network (HTTPS, no relay). The peer: the same film over WebRTC with
+aiortc, installed from requirements/webrtc.txt into `.cache/webrtc`; it goes to the phone without a relay. The push
+service is the tests' own, and its time is not in the figure. `python -m bench away roles` measures roles as separate
+processes while 0, 1 and 3 sessions of the link watch. Needs Chromium, nftables and `npm ci` in tests/browser.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import mmap
 import os
 import random
 import re
 import select
+import shutil
 import signal
 import statistics
 import struct
@@ -28,6 +31,7 @@ import sys
 import tempfile
 import threading
 import time
+import venv
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -58,15 +62,33 @@ from tests.scenarios.street import a_street, until
 from tests.scenarios.test_roles_apart import Apart
 from tests.uplink.test_push_sender import Browser
 
-ROUND_TRIPS_MS = (0, 60, 200)
-LOSSES = (0.0, 0.01, 0.03)
+WAYS = (*itertools.product((0, 60, 200), (0.0, 0.01, 0.03), (0.0,)), (60, 0.0, 5.0), (60, 0.0, 1.0))
+"""Round trip in ms, loss in each direction, limit in Mbit/s (0: none)."""
 PRESSES = 5
 _FEWEST = 20
 _LINE = "ddd"
 """Seconds in one direction, loss in one direction, bytes a second (0: no limit)."""
 _MOST_QUEUED_S = 0.5
-_LENGTH_S = 270
-"""Numbers of twelve bits last as long."""
+_LENGTH_S = 540
+"""Numbers of thirteen bits last as long."""
+_PINS = Path(__file__).parents[1] / "requirements" / "webrtc.txt"
+_PHONE = "10.99.0.2"
+_OFFER = """await page.goto("about:blank");
+   return page.evaluate(async () => {
+     const connection = window.connection = new RTCPeerConnection();
+     connection.addTransceiver("video", {direction: "recvonly"});
+     document.body.innerHTML = '<video class="stage" autoplay muted></video>';
+     connection.ontrack = ({track}) => {
+       document.querySelector("video").srcObject = new MediaStream([track]);
+     };
+     await connection.setLocalDescription();
+     if (connection.iceGatheringState !== "complete")
+       await new Promise((resolve) => connection.addEventListener("icegatheringstatechange", () => {
+         if (connection.iceGatheringState === "complete") resolve();
+       }));
+     return connection.localDescription.toJSON();
+   });"""
+_ANSWERED = """await page.evaluate((answer) => connection.setRemoteDescription(answer), args.answer);"""
 _AT_HOME = (
     """await page.waitForFunction(() => document.querySelector("video.stage")?.currentTime > 1, null,
      {timeout: 90_000});
@@ -124,6 +146,48 @@ class Line:
             self._process.kill()
             self._process.wait()
         self._shared.close()
+
+
+class WebRtcPeer:
+    """The same film, sent to the phone by aiortc at home. Signalling is this process's, outside the networks."""
+
+    def __init__(self, python: Path, home: AwayHome, film: Path, filmed: Filmed) -> None:
+        self._words = [str(python), str(Path(__file__).with_name("webrtc_peer.py")), str(film)]
+        self._home = home
+        self._filmed = filmed
+
+    @classmethod
+    def installed(cls, home: AwayHome, film: Path, filmed: Filmed) -> WebRtcPeer | None:
+        place = _PINS.parents[1] / ".cache" / "webrtc"
+        python = place / "bin" / "python"
+        if not python.exists():
+            venv.create(place, with_pip=True)
+            words = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(_PINS)]
+            if subprocess.run(words, check=False).returncode:
+                shutil.rmtree(place)
+                print("Left out: WebRTC; aiortc could not be installed.", flush=True)
+                return None
+        with home.networks.within("relay"):
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+        return cls(python, home, film, filmed)
+
+    def seen(self) -> dict[int, float]:
+        offer = self._home.people.run("ana", _OFFER)
+        # Browsers hide their address behind a name, which only their own network can look up.
+        offer["sdp"] = re.sub(r"[0-9a-f-]{36}\.local", _PHONE, offer["sdp"])
+        with self._home.networks.within("home"):
+            words = [*self._words, str(self._filmed.due_ms(0) / 1000)]
+            peer = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert peer.stdin is not None
+        assert peer.stdout is not None
+        try:
+            peer.stdin.write(json.dumps(offer) + "\n")
+            peer.stdin.flush()
+            self._home.people.run("ana", _ANSWERED, answer=json.loads(peer.stdout.readline()))
+            return _seen(self._home, _AT_HOME)
+        finally:
+            peer.kill()
+            peer.communicate()
 
 
 def pass_on(near: int, far: int, path: Path) -> None:
@@ -209,9 +273,14 @@ def _measure(home: AwayHome, line: Line, ear: talk._Ear, folder: Path, filmed_by
         _row("at home, HTTPS (limit)", filmed, _seen(home, _AT_HOME))
         home.leave()
         home.networks.use_instead("phone", "slow", "10.99.0.1")
-        for round_trip_ms, loss in itertools.product(ROUND_TRIPS_MS, LOSSES):
-            line.set(round_trip_ms, loss)
-            _row(f"relay, {round_trip_ms} ms, {loss:.0%} loss", filmed, _seen(home, _AWAY))
+        peer = WebRtcPeer.installed(home, film, filmed)
+        for round_trip_ms, loss, mbit_per_s in WAYS:
+            line.set(round_trip_ms, loss, mbit_per_s * 1e6 / 8)
+            limit = f", {mbit_per_s:g} Mbit/s" if mbit_per_s else ""
+            way = f"{round_trip_ms} ms, {loss:.0%} loss{limit}"
+            _row(f"relay, {way}", filmed, _seen(home, _AWAY))
+            if peer is not None:
+                _row(f"WebRTC, {way}", filmed, peer.seen())
         line.set(60, 0.0)
         _talk(home, ear)
         _alerts(home, browser)

@@ -22,8 +22,8 @@ from agent.ipc.protocol import LiveViewers
 
 __all__ = ["LiveBuffer", "Viewer"]
 
-_MOST_GOPS: Final = 256
-"""Parts of GOPs: of 0.2 s, or of two seconds or 2 MiB if the camera sends pictures out of order."""
+_MOST_GOPS: Final = 4096
+"""Parts of GOPs: of one picture, or of two seconds or 2 MiB if the camera sends pictures out of order."""
 _MOST_BYTES: Final = 16 << 20
 _ANSWER_BYTES: Final = 4 << 20
 _MOST_PIECES: Final = 8 * (1 << 20) // PIECE_BYTES
@@ -132,14 +132,17 @@ class LiveBuffer:
     def _shelve(self, sealed: bytes, begins: bool) -> None:
         self._count += 1
         self._shelf.append(_BufferedGop(self._count, sealed, begins, self._monotonic()))
-        while sum(len(each.sealed) for each in self._shelf) > _MOST_BYTES:
-            self._shelf.popleft()
+        excess = sum(len(each.sealed) for each in self._shelf) - _MOST_BYTES
+        while excess > 0:
+            excess -= len(self._shelf.popleft().sealed)
         self._changed.notify_all()
 
     def _newer(self, after: int) -> list[_BufferedGop]:
         self._drop_old()
         joins = not 0 < after <= self._count  # a greater number is from before a restart
-        return [each for each in self._shelf if each.number >= (self._newest_beginning if joins else after + 1)]
+        least = self._newest_beginning if joins else after + 1
+        newer = itertools.takewhile(lambda each: each.number >= least, reversed(self._shelf))
+        return list(newer)[::-1]
 
     def _drop_old(self) -> None:
         oldest_s = self._monotonic() - _FRESH_S

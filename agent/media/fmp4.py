@@ -25,7 +25,7 @@ from agent.errors import FormatError, InternalError
 from agent.media.annexb import ParameterSets, sample
 from agent.media.boxes import box, fragment, full_box, header
 
-__all__ = ["TICKS_PER_S", "FragmentedMp4Writer", "at_tick", "fragments_of", "header_of", "whole_fragments"]
+__all__ = ["TICKS_PER_S", "FragmentedMp4Writer", "at_tick", "fragments_of", "header_of", "tick_of", "whole_fragments"]
 
 TICKS_PER_S = 90_000
 
@@ -78,6 +78,14 @@ def at_tick(fragments: bytes, tick: int, number: int) -> bytes:
     return bytes(moved)
 
 
+def tick_of(media: bytes) -> int:
+    """Returns the tick at which the first fragment of our writer begins. Raises `FormatError`."""
+    at = media.find(b"tfdt", _first_fragment(media))
+    if at < 0 or at + 16 > len(media):
+        raise FormatError("This is not a fragment of our writer.")
+    return int.from_bytes(media[at + 8 : at + 16])
+
+
 def _first_fragment(media: bytes) -> int:
     at = 0
     while len(media) - at >= 8:
@@ -98,7 +106,7 @@ class FragmentedMp4Writer:
         self._description = description
         self._parameters: ParameterSets | None = None
         self._start_ns = 0
-        self._end_ns = 0
+        self._newest_ns = 0
         self._delay = 0
         """Ticks by which a picture is decoded ahead, taken from the first GOP."""
         self._fragments = 0
@@ -109,7 +117,8 @@ class FragmentedMp4Writer:
         if self._parameters is not None or not first_gop.begins:
             raise InternalError("A segment was begun twice, or in the middle of a GOP.")
         self._parameters = ParameterSets.of(first_gop.packets[0].data, self._description.codec)
-        self._start_ns = self._end_ns = first_gop.start_ns
+        self._start_ns = first_gop.start_ns
+        self._newest_ns = self._start_ns - 1
         shown = [self._tick(packet.sensor_ns) for packet in first_gop.packets]
         self._delay = max(begin - at for begin, at in zip(sorted(shown), shown, strict=True))
         return self._header(self._parameters) + self.add(first_gop)
@@ -119,13 +128,13 @@ class FragmentedMp4Writer:
 
         Raises `FormatError` if the encoder's parameters changed, because such a GOP begins a new segment.
         """
-        if self._parameters is None or gop.start_ns < self._end_ns:
+        if self._parameters is None or gop.start_ns <= self._newest_ns:
             raise InternalError("A segment's GOPs must begin with `begin` and follow one another in time.")
         codec = self._description.codec
         if gop.begins and ParameterSets.of(gop.packets[0].data, codec) != self._parameters:
             raise FormatError("The camera changed its picture format inside a segment.")
         self._fragments += 1
-        self._end_ns = gop.end_ns
+        self._newest_ns = max(packet.sensor_ns for packet in gop.packets)
         samples = [sample(packet.data, codec) for packet in gop.packets]
         shown = [self._tick(packet.sensor_ns) for packet in gop.packets]
         borders = [*sorted(shown), self._tick(gop.end_ns)]

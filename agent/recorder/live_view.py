@@ -1,14 +1,14 @@
 """Live view: the newest GOPs, sealed in the recorder while an owner looks, and kept for a moment by the custodian.
 
     writer thread ── packet ──▶ LiveEncoder (recorder): the newest GOP in short parts, unsealed, in memory
-                                 │ while an owner looks: each one sealed to the owners
+                                 │ while an owner looks: each one sealed with a media key, and that to the owners
                                  ▼ the recorder's call to the custodian
                              LiveBuffer (custodian): the newest few, ciphertext ──▶ owners
 
 - Live view gives no access to the camera: its GOPs come from the stream that is filmed anyway. A viewer decides only
   what is *sealed*, and cannot start, stop or turn the camera or the microphone.
 - Sound travels with the pictures, sealed in the same file: each part takes what was heard since the part before.
-- A browser with locked keys may look with its glance key. Parts are sealed to that key too while it looks, and
+- A browser with locked keys may look with its glance key. The media key is sealed to that key too while it looks, and
   the newest GOP is sealed again when it joins. The custodian says which glance keys look, and the recorder seals to
   those that it knows.
 - Only sealed data leaves the recorder, and the custodian has no key. Only the answers to the control socket and an
@@ -32,13 +32,15 @@ from agent.core.live import LiveContext, LiveSound, live_plaintext, pieces_of
 from agent.core.media import EncodedPacket, Gop, StreamDescription, VideoCodec
 from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
-from agent.core.vault.age.recipients import Recipient, parse_recipient
+from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.spans import span_between
 from agent.errors import DoorwardError, FormatError
 from agent.ipc.protocol import LiveViewers
-from agent.media.fmp4 import FragmentedMp4Writer, header_of
+from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.sound import live_sound
+from agent.platform.entropy import SystemEntropy
 from agent.ports import Clock
+from agent.recorder.live_sealing import LiveSealer
 from agent.recorder.sound_recorder import RecordedSound
 from agent.recorder.vault import Vault
 
@@ -46,15 +48,18 @@ __all__ = ["LiveEncoder", "LiveParts", "LiveViewSink", "NewestPicture"]
 
 _MOST_BYTES: Final = 8 << 20
 """Limit of the current GOP, which is kept for an owner who begins to look in the middle of it."""
-_PART_NS: Final = 200 * NS_PER_MS
-"""A viewer sees a part after its last picture. Each part costs a header of 1.6 kB for each recipient."""
-_LONG_PART_NS: Final = 2 * NS_PER_S
+_MOST_PARTS: Final = 4096
+"""A camera may send tiny pictures for minutes without a keyframe."""
+_SOUND_NS: Final = 200 * NS_PER_MS
+"""Sound comes with a part after at least this time, because each has a header of 0.6 kB."""
+_EARLY_NS: Final = 100 * NS_PER_MS
+"""A picture may come this much earlier than the one before made expect."""
 _JOINED_BYTES: Final = 4 << 20
 """Parts that have come already are sealed as one, up to the size of the custodian's answer."""
 _SOUND_PAUSE_NS: Final = 2 * NS_PER_S
 """After a longer pause of the pictures, sound begins again with them."""
 _MOST_GLANCES: Final = 8
-"""As many sessions of the link as there are. Each key costs 1.6 kB a part."""
+"""As many sessions of the link as there are. Each key costs 1.6 kB a GOP."""
 _ASK_S: Final = 2.0
 _AWAY_S: Final = 5.0
 
@@ -79,16 +84,21 @@ class LiveEar(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _LiveGop:
+    """`start_ns`, `end_ns`: a part ends where the next one begins, although its end was a guess when it was sent."""
+
     number: int
     gop: Gop
     description: StreamDescription
+    start_ns: BootNs
+    end_ns: BootNs
 
 
 class LiveParts:
-    """Cuts a camera's packets into parts for viewers, shorter than those that are stored. One stream, one thread.
+    """Cuts a camera's packets into parts for viewers. One stream, one thread.
 
-    The first GOP comes in the long parts of the vault, and so do all GOPs if pictures are decoded in another order than
-    they were taken (B-frames): the delay of a film is taken from its first part, which must show the longest delay.
+    A part is one picture, at once. The first GOP comes in the long parts of the vault, and so do all GOPs if pictures
+    are decoded in another order than they were taken (B-frames): the delay of a film is taken from its first part,
+    which must show the longest delay.
     """
 
     def __init__(self, frame_ns: int) -> None:
@@ -103,24 +113,32 @@ class LiveParts:
         """Takes a packet. Returns the parts that it completes."""
         if packet.keyframe:
             return self._begin(packet)
-        if packet.sensor_ns < self._newest_ns:
+        if packet.sensor_ns <= self._newest_ns:
             self._is_in_order = False
         self._newest_ns = max(self._newest_ns, packet.sensor_ns)
-        if self._is_short and not self._is_in_order:
-            return []  # until the next keyframe
+        if self._is_short:
+            return [self._alone(packet)] if self._is_in_order else []  # until the next keyframe
         part = self._assembler.push(packet)
         return [part] if part is not None else []
 
     def _begin(self, keyframe: EncodedPacket) -> list[Gop]:
         # Through the old assembler, so that the rest ends exactly where the keyframe begins.
-        rest = self._assembler.push(keyframe) if self._newest_ns < keyframe.sensor_ns else None
+        follows = self._newest_ns < keyframe.sensor_ns
+        rest = self._assembler.push(keyframe) if follows and not self._is_short else None
         self._is_short = self._gops > 0 and self._is_in_order
-        part_ns = _PART_NS if self._is_short else _LONG_PART_NS
-        self._assembler = GopAssembler(self._frame_ns, part_ns=part_ns)
         self._gops += 1
         self._newest_ns = keyframe.sensor_ns
+        parts = [rest] if rest is not None else []
+        if self._is_short:
+            return [*parts, self._alone(keyframe)]
+        self._assembler = GopAssembler(self._frame_ns)
         self._assembler.push(keyframe)
-        return [rest] if rest is not None else []
+        return parts
+
+    def _alone(self, packet: EncodedPacket) -> Gop:
+        """When the next picture will come is not known yet."""
+        end_ns = BootNs(packet.sensor_ns + self._frame_ns)
+        return Gop((packet,), end_ns, begins=packet.keyframe, ends=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +156,14 @@ def _joined(parts: Sequence[_LiveGop]) -> _LiveGop:
     first, last = parts[0], parts[-1]
     packets = tuple(packet for each in parts for packet in each.gop.packets)
     gop = Gop(packets, last.gop.end_ns, begins=first.gop.begins, ends=last.gop.ends)
-    return _LiveGop(last.number, gop, first.description)
+    return _LiveGop(last.number, gop, first.description, first.start_ns, last.end_ns)
 
 
 class LiveEncoder:
     """`packet` from the writer's thread; `run` is a separate thread."""
 
     def __init__(self, vault: Vault, clock: Clock, device: str) -> None:
-        self._vault = vault
+        self._sealer = LiveSealer(vault, SystemEntropy())
         self._clock = clock
         self._device = device
         self._log = structlog.get_logger("live")
@@ -153,7 +171,6 @@ class LiveEncoder:
         """The parts of the newest GOP; without the oldest parts if they are too large."""
         self._newest_bytes = 0
         self._media: FragmentedMp4Writer | None = None
-        self._header = b""
         self._changed = threading.Condition()
         self._stream: StreamDescription | None = None
         self._parts = LiveParts(NS_PER_S)
@@ -166,9 +183,9 @@ class LiveEncoder:
         """Set if there is a microphone."""
         self._heard_ns = 0
         self._sealed_until_ns = 0
+        self._end_ns = BootNs(0)
+        """The end of the newest part."""
         self._known: frozenset[str] = frozenset()
-        self._glances: dict[str, Recipient] = {}
-        """Those that look, by their text."""
 
     def show_to(self, glances: tuple[str, ...]) -> None:
         """Replaces the glance keys that may look. From any thread."""
@@ -182,7 +199,7 @@ class LiveEncoder:
             if part.begins:
                 self._is_repeated = part.start_ns < self._shown_until_ns
             if not self._is_repeated:  # a network camera may begin with pictures that it had kept
-                self._shown_until_ns = part.end_ns
+                self._shown_until_ns = max(each.sensor_ns for each in part.packets) + 1
                 self.push(part, description)
 
     def push(self, gop: Gop, description: StreamDescription) -> None:
@@ -192,9 +209,13 @@ class LiveEncoder:
             if gop.begins:
                 self._newest.clear()
                 self._newest_bytes = 0
-            self._newest.append(_LiveGop(self._number, gop, description))
+            # The keyframe, too, may come a little earlier than the end that was guessed.
+            is_early = 0 < self._end_ns - gop.start_ns < _EARLY_NS
+            start_ns = BootNs(self._end_ns if is_early or not gop.begins else gop.start_ns)
+            self._end_ns = BootNs(max(gop.end_ns, start_ns + 1000))
+            self._newest.append(_LiveGop(self._number, gop, description, start_ns, self._end_ns))
             self._newest_bytes += gop.size_bytes
-            while len(self._newest) > 1 and self._newest_bytes > _MOST_BYTES:
+            while len(self._newest) > 1 and (self._newest_bytes > _MOST_BYTES or len(self._newest) > _MOST_PARTS):
                 self._newest_bytes -= self._newest.popleft().gop.size_bytes
             self._changed.notify_all()
 
@@ -223,32 +244,31 @@ class LiveEncoder:
         told = 0
         while not self._stopping:
             try:
-                viewers = sink.wait_for_viewer(_ASK_S)
+                viewers = self._look(sink.wait_for_viewer(_ASK_S))
                 while viewers.now and not self._stopping:
-                    again = self._shown_already(told) if self._is_joined(viewers.glances) else None
-                    if again is not None:
-                        viewers = self._hand_over(again, sink)
-                    filmed = self._next(told)
-                    if filmed is None:
-                        viewers = sink.wait_for_viewer(0.0)
-                        continue
-                    told = filmed.number
-                    viewers = self._hand_over(filmed, sink)
+                    again = self._shown_already(told) if self._sealer.is_due else None
+                    filmed = again or self._next(told)
+                    if filmed is not None:
+                        told = filmed.number
+                        viewers = self._look(self._hand_over(filmed, sink))
+                    else:
+                        viewers = self._look(sink.wait_for_viewer(0.0))
+                self._sealer.forget()
             except DoorwardError as error:
                 self._log.info("not_shown_live", error=error.message)
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping, _AWAY_S)
 
-    def _is_joined(self, glances: tuple[str, ...]) -> bool:
-        """Seals to these glance keys from now on. Returns whether one of them has not looked before."""
-        wanted = [each for each in glances if each in self._known][:_MOST_GLANCES]
-        before = self._glances
-        self._glances = {each: before.get(each) or parse_recipient(each) for each in wanted}
-        return any(each not in before for each in wanted)
+    def _look(self, viewers: LiveViewers) -> LiveViewers:
+        """Seals to these glance keys from the next key on."""
+        wanted = [each for each in viewers.glances if each in self._known][:_MOST_GLANCES]
+        before = self._sealer.glances
+        self._sealer.look({each: before.get(each) or parse_recipient(each) for each in wanted})
+        return viewers
 
     def _shown_already(self, told: int) -> _LiveGop | None:
-        """Returns the newest GOP up to number `told` as one part, for a key that has joined; None if its beginning is
-        not here. Other viewers skip it, and go on with the next part."""
+        """Returns the newest GOP up to number `told` as one part, for another media key; None if its beginning is not
+        here. Viewers who have seen it skip it, and go on with the next part."""
         with self._changed:
             shown = [each for each in self._newest if each.number <= told]
         return _joined(shown) if shown and shown[0].gop.begins else None
@@ -270,11 +290,11 @@ class LiveEncoder:
         )
 
     def _hand_over(self, filmed: _LiveGop, sink: LiveViewSink) -> LiveViewers:
-        viewers = LiveViewers(True, tuple(self._glances))
+        viewers = LiveViewers(True, tuple(self._sealer.glances))
         try:
             sealed = self._sealed(filmed)
         except FormatError:
-            return viewers  # a segment of these pictures would fail too
+            return viewers  # a segment of these pictures would fail too, or the beginning of this GOP is gone
         pieces = pieces_of(sealed)
         for number, piece in enumerate(pieces):
             viewers = sink.put(filmed.number, number, len(pieces), piece, begins=filmed.gop.begins)
@@ -282,23 +302,23 @@ class LiveEncoder:
         return viewers
 
     def _sealed(self, filmed: _LiveGop) -> bytes:
-        gop = filmed.gop
         media = self._media_of(filmed)
         now = self._clock.now()
-        span = span_between(self._clock.boot_id, now.at(gop.start_ns), now.at(BootNs(gop.end_ns)))
-        sound, said = self._sound_of(gop)
-        context = LiveContext(device=self._device, span=span, continues=not gop.begins, sound=said)
-        return self._vault.seal_without_storing(
-            live_plaintext(media, context, sound), also=tuple(self._glances.values())
-        )
+        span = span_between(self._clock.boot_id, now.at(filmed.start_ns), now.at(filmed.end_ns))
+        sound, said = self._sound_of(filmed.gop)
+        context = LiveContext(device=self._device, span=span, continues=not filmed.gop.begins, sound=said)
+        return self._sealer.seal(live_plaintext(media, context, sound), begins=filmed.gop.begins)
 
     def _sound_of(self, gop: Gop) -> tuple[bytes, LiveSound | None]:
-        """Returns what was heard since the part before, no later than this part's end."""
-        if not 0 <= gop.start_ns - self._sealed_until_ns < _SOUND_PAUSE_NS:
+        """Returns what was heard since the part before, no later than this part's end; nothing if that is too short."""
+        if not -_EARLY_NS < gop.start_ns - self._sealed_until_ns < _SOUND_PAUSE_NS:
             self._heard_ns = gop.start_ns - 1  # a viewer hears no more than they see
         self._sealed_until_ns = gop.end_ns
         heard = self.hear(self._heard_ns, gop.end_ns)
         if heard is None or heard.description is None:
+            return b"", None
+        lasts_ns = len(heard.packets) * heard.description.packet_ns
+        if not gop.begins and lasts_ns < _SOUND_NS:
             return b"", None
         first_ns = heard.packets[0].heard_ns if heard.packets else gop.start_ns
         self._heard_ns = heard.packets[-1].heard_ns if heard.packets else self._heard_ns
@@ -306,12 +326,10 @@ class LiveEncoder:
         return track, LiveSound(len(track), first_ns // 1000)
 
     def _media_of(self, filmed: _LiveGop) -> bytes:
-        """Returns a separate film; for a part that continues a GOP, one that plays after the parts before it."""
+        """Returns a separate film; for a part that continues a GOP, a fragment that plays after the parts before it."""
         if filmed.gop.begins:
             self._media = FragmentedMp4Writer(filmed.description)
-            media = self._media.begin(filmed.gop)
-            self._header = header_of(media)
-            return media
+            return self._media.begin(filmed.gop)
         if self._media is None:
             raise FormatError("This part of a GOP came without its beginning.")
-        return self._header + self._media.add(filmed.gop)
+        return self._media.add(filmed.gop)

@@ -229,6 +229,11 @@ class Vault(VaultReader):
             self.fault = ""
             return report
 
+    @property
+    def epoch(self) -> int:
+        """The number of the list of recipients."""
+        return self._sealing.epoch
+
     def seal_to(self, recipients: tuple[Recipient, ...], epoch: int) -> None:
         """Seal segments begun from now on to `recipients`, the list number `epoch`."""
         with self._lock:
@@ -262,8 +267,8 @@ class Vault(VaultReader):
             return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, outcome)
 
     def seal_without_storing(self, plaintext: bytes, *, also: tuple[Recipient, ...] = ()) -> bytes:
-        """Returns `plaintext` sealed to the recipients of segments and `also`, for live view; the vault stores
-        nothing."""
+        """Returns `plaintext` sealed to the recipients of segments and `also`, for the media keys of live view. The
+        vault stores nothing."""
         token = self._entropy.token
         recipients = (*self._sealing.recipients, *also)
         sealer = Sealer(token(_SECRET_BYTES), recipients, nonce=token(_SECRET_BYTES))

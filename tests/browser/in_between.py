@@ -13,8 +13,8 @@ import pytest
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.talk_buffer import TalkBuffer
 from agent.recorder import alert_pictures
+from agent.recorder.live_sealing import LiveSealer
 from agent.recorder.talk import TalkService
-from agent.recorder.vault import Vault
 from agent.uplink.relay_connection import RelayConnection
 from agent.wire.control import split_body
 
@@ -50,13 +50,13 @@ class InBetween:
                     assert piece not in joined, f"{who} saw {what}"
 
     def _hook(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        seal, preview = Vault.seal_without_storing, alert_pictures.preview
+        seal, preview = LiveSealer.seal, alert_pictures.preview
         put, send, heard = LiveBuffer.put, TalkBuffer.send, TalkService._put
         receive, publish = RelayConnection._on_message, RelayConnection._publish
 
-        def sealed(vault: Vault, plaintext: bytes, **options: Any) -> bytes:
+        def sealed(sealer: LiveSealer, plaintext: bytes, **options: Any) -> bytes:
             self._keep("pictures and sound", plaintext)
-            return seal(vault, plaintext, **options)
+            return seal(sealer, plaintext, **options)
 
         def shown(*values: Any, **options: Any) -> bytes:
             picture = preview(*values, **options)
@@ -83,7 +83,7 @@ class InBetween:
             self.note("uplink", [frame.frame])
             publish(relay, frame)
 
-        monkeypatch.setattr(Vault, "seal_without_storing", sealed)
+        monkeypatch.setattr(LiveSealer, "seal", sealed)
         monkeypatch.setattr(alert_pictures, "preview", shown)
         monkeypatch.setattr(LiveBuffer, "put", taken)
         monkeypatch.setattr(TalkBuffer, "send", sent)

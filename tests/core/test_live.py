@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 
-from agent.core.live import LiveContext, LiveSound, live_plaintext, split_live
+from agent.clients.opening import HybridIdentity
+from agent.clients.owner.live_stream import LiveOpener
+from agent.core.live import LiveContext, LiveSound, join_part, live_plaintext, split_live
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import BootNs, ClockQuality
+from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.spans import TimeSpan
-from agent.errors import FormatError
+from agent.errors import DoorwardError, FormatError
 from agent.media.sound import live_sound
+from tests.live_parts import key_file, part_of
 from tests.second_reader import vault as second_reader
 from tests.second_reader.json_once import RefusedError
+from tests.second_reader.live import Parts
 
 BOX = bytes.fromhex("9a1d4be7c05248f38f6e2d7714c3a05b")
 PICTURES = b"\0\0\0\x0cmoofpics"
@@ -77,3 +82,53 @@ def test_all_of_a_part_may_be_sound_and_a_track_without_packets_is_its_header() 
     empty = live_sound(SoundDescription(16_000, b"\x14\x08", live=True), [])
     assert heard.startswith(empty)
     assert b"moof" not in empty
+
+
+IDENTITY = HybridIdentity(bytes(range(32)))
+TO_OWNER = [IDENTITY.recipient()]
+
+
+def test_two_readers_open_a_gop_part_by_part_with_the_key_that_its_beginning_brings() -> None:
+    ours, theirs = LiveOpener([IDENTITY]), Parts(IDENTITY.secret_text())
+    parts = [part_of(b"key", TO_OWNER), part_of(b"one", [], ctr=1), part_of(b"two", [], ctr=300)]
+    assert [ours.open(each) for each in parts] == [theirs.open(each) for each in parts] == [b"key", b"one", b"two"]
+
+
+def sealed_key(said: bytes) -> bytes:
+    return join_part(seal_bytes(said, TO_OWNER, file_key=bytes(16), nonce=bytes(16)), b"frame")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"",
+        b"\0\0\0",
+        b"\0\0\0\1",
+        b"\xff\xff\xff\xff" + bytes(90),
+        part_of(b"a frame whose key is missing", []),
+        part_of(b"x", TO_OWNER)[:-1],
+        part_of(b"x", [HybridIdentity(bytes(32)).recipient()]),
+        join_part(key_file(TO_OWNER, key=bytes(32)), part_of(b"x", [])[4:]),
+        join_part(key_file(TO_OWNER, kid=2), part_of(b"x", [])[4:]),
+        join_part(key_file(TO_OWNER, key=bytes(31)), part_of(b"x", [])[4:]),
+        sealed_key(b'{"kid":1,"v":1}'),
+        sealed_key(b'{"key":"AA","kid":1,"v":1}'),
+        sealed_key(b'{"key":"AA==","kid":-1,"v":1}'),
+        sealed_key(b'{"key":"AA==","kid":1,"v":2}'),
+        sealed_key(b"{" + b" " * 2000 + b"}"),
+    ],
+)
+def test_a_part_without_its_key_or_with_a_wrong_one_is_refused_by_both_readers(part: bytes) -> None:
+    with pytest.raises(DoorwardError):
+        LiveOpener([IDENTITY]).open(part)
+    with pytest.raises(RefusedError):
+        Parts(IDENTITY.secret_text()).open(part)
+
+
+def test_a_reader_whose_key_was_replaced_opens_no_frame_of_the_key_before() -> None:
+    ours = LiveOpener([IDENTITY])
+    assert ours.open(part_of(b"x", TO_OWNER)) == b"x"
+    with pytest.raises(DoorwardError):
+        ours.open(join_part(key_file([HybridIdentity(bytes(32)).recipient()]), b"\x10"))
+    with pytest.raises(DoorwardError):
+        ours.open(part_of(b"y", [], ctr=1))

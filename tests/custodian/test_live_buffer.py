@@ -139,16 +139,16 @@ def test_a_gop_is_shown_for_ten_seconds() -> None:
     assert numbers(buffer) == []
 
 
-def test_two_hundred_and_fifty_six_parts_are_kept_and_one_answer_has_four_megabytes() -> None:
+def test_four_thousand_and_ninety_six_parts_are_kept_and_one_answer_has_four_megabytes() -> None:
     buffer = LiveBuffer()
-    for number in range(257):
+    for number in range(4097):
         buffer.put(number, 0, 1, b"x", begins=False)
-    assert buffer.answer(GetLiveGops(after=0), b"")[0]["numbers"] == list(range(2, 258))
+    assert buffer.answer(GetLiveGops(after=0), b"")[0]["numbers"] == list(range(2, 4098))
     for number in range(3):
         for piece in range(32):
-            buffer.put(100 + number, piece, 32, bytes(65_536), begins=False)
-    answer, body = buffer.answer(GetLiveGops(after=257), b"")
-    assert (answer["numbers"], len(body)) == ([258, 259], 4 << 20)
+            buffer.put(5000 + number, piece, 32, bytes(65_536), begins=False)
+    answer, body = buffer.answer(GetLiveGops(after=4097), b"")
+    assert (answer["numbers"], len(body)) == ([4098, 4099], 4 << 20)
 
 
 def test_an_altered_recorder_that_changes_the_number_of_pieces_begins_again() -> None:

@@ -7,6 +7,7 @@ coverage-guided fuzzing finds, `test_parsers_on_the_corpus.py` the examples and 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -17,6 +18,7 @@ from typing import get_args
 
 from agent.cli.times import parse_seconds
 from agent.clients.opening import HybridIdentity, open_bytes, parse_identity_file
+from agent.clients.owner.live_stream import LiveOpener
 from agent.clients.owner.recovery_kit import read_kit
 from agent.clients.requester.request_builder import parse_circle
 from agent.config.reading import parse as parse_configuration
@@ -45,6 +47,7 @@ from agent.wire.link.handshake import DeviceHandshake, has_knock
 from agent.wire.link.session import LinkSession, SessionEnded
 from agent.wire.topics import RequestTopic, parse_topic
 from agent.wire.trust import TrustBundle, TrustStore
+from tests.live_parts import part_of
 from tests.wire import samples
 from tests.wire.link import vectors as link_vectors
 
@@ -173,6 +176,23 @@ def link_record(data: bytes) -> None:
 
 def _talk_offers() -> Iterator[bytes]:
     yield envelope.read_unverified(TALK["envelope"].encode()).payload
+
+
+def live_part(data: bytes) -> None:
+    """A part of live view opens only as it was sealed."""
+    with contextlib.suppress(DoorwardError):
+        opened = LiveOpener([_LIVE_IDENTITY]).open(data)
+        assert opened == b"picture"
+        assert data == _live_parts()[0]
+
+
+_LIVE_IDENTITY = HybridIdentity(bytes(range(32)))
+
+
+@functools.cache
+def _live_parts() -> tuple[bytes, ...]:
+    """Once, because sealing draws random numbers."""
+    return part_of(b"picture", [_LIVE_IDENTITY.recipient()]), part_of(b"picture", [], ctr=300)
 
 
 def talk_frame(data: bytes) -> None:
@@ -316,6 +336,7 @@ TARGETS: dict[str, Target] = {
     "poster": Target(split_poster, lambda: iter([(VECTORS / "vault" / "poster.jpg").read_bytes()])),
     "vault-name": Target(text_of(parse_name), given(b"segments/r/r72iu6esjgk3qdszuyrny5nrom.age", b"manifest")),
     "labels": Target(parse_labels, given(b'{"t":1,"labels":[]}\n', b"[]")),
+    "live-part": Target(live_part, _live_parts),
     "talk-frame": Target(talk_frame, lambda: (bytes.fromhex(row["frame"]) for row in TALK["frames"])),
     "talk-offer": Target(lambda data: strictjson.decode(data, TalkOffer), _talk_offers),
     "circle": Target(text_of(parse_circle), given(b"52.0902,5.1115,300")),

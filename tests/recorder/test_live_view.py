@@ -14,15 +14,14 @@ from typing import TypeVar
 import av
 import pytest
 
-from agent.clients.opening import HybridIdentity, open_bytes
+from agent.clients.opening import HybridIdentity
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.live_stream import LiveGop, Stream, watch
+from agent.clients.owner.live_stream import LiveGop, LiveOpener, Stream, watch
 from agent.clients.owner.sync import sync
-from agent.core.live import LiveContext, live_plaintext, pieces_of, split_live
+from agent.core.live import LiveContext, live_plaintext, pieces_of, split_live, split_part
 from agent.core.media import Gop, SoundPacket
 from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
-from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_media
 from agent.core.vault.spans import TimeSpan
 from agent.custodian.live_buffer import LiveBuffer
@@ -37,6 +36,7 @@ from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.recorder.live_view import LiveEncoder, LiveParts
 from agent.recorder.sound_recorder import RecordedSound
 from tests.cameras import assembled, filmed_by_camera
+from tests.live_parts import opened_by, part_of
 from tests.recorder.test_recorder_and_hardware import House, until
 from tests.scenarios.test_sound_goes_where_the_owner_says import beeps
 from tests.sounds import noise, packets_of
@@ -94,7 +94,7 @@ def test_an_owner_sees_what_is_filmed_part_by_part_in_a_stream_that_plays(
     assert abs(times[-1] - wanted_s) < 0.15
 
 
-@pytest.mark.parametrize(("b_frames", "longest_s"), [(0, 0.3), (2, 1.1)])
+@pytest.mark.parametrize(("b_frames", "longest_s"), [(0, 0.07), (2, 1.1)])
 def test_a_part_is_there_soon_after_its_pictures_but_only_as_short_as_their_order_allows(
     b_frames: int, longest_s: float
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_part_is_there_soon_after_its_pictures_but_only_as_short_as_their_orde
     assert max(lengths_s) <= longest_s
     assert min(lengths_s) > 0
     for before, after in pairwise(parts):
-        assert after.start_ns == before.end_ns
+        assert abs(after.start_ns - before.end_ns) < NS_PER_MS
     # Nothing is lost, shown twice or shown in another order than it came.
     shown = [packet for part in parts for packet in part.packets]
     assert shown == packets[: len(shown)]
@@ -156,14 +156,14 @@ def test_what_lies_on_the_shelf_opens_for_the_owners_alone_and_is_no_segment(
     while not sealed:
         answer, body = link.fetch(GetLiveGops(0))
         sealed = body[: answer.sizes[0]] if answer.sizes else b""
-    media, sound, context = split_live(open_bytes(sealed, [keys.identity]))
+    media, sound, context = split_live(LiveOpener([keys.identity]).open(sealed))
     assert media.startswith(b"\0\0\0")
     assert context.device == met.key.id
     assert (sound, context.sound) == (b"", None)
     with pytest.raises(OpenError):
-        open_bytes(sealed, [HybridIdentity(bytes(32))])
+        LiveOpener([HybridIdentity(bytes(32))]).open(sealed)
     with pytest.raises(FormatError):
-        split_media(open_bytes(sealed, [keys.identity]))
+        split_media(LiveOpener([keys.identity]).open(sealed))
 
 
 AnswerT = TypeVar("AnswerT")
@@ -244,7 +244,9 @@ def test_a_long_gop_is_shown_part_by_part_to_who_looks_from_its_middle_on(
     assert times == pytest.approx([number / 15 for number in range(240)], abs=1e-3)
     # A viewer who begins in the middle skips pictures that need earlier ones.
     late = watch(Replayed(link, shown[1:]), keys)  # type: ignore[arg-type]
-    assert [len(next(late)) for _ in shown[1:]] == [0, 1, 1, 1, 1]
+    with pytest.raises(OpenError, match="without its key"):
+        next(late)
+    assert len(next(watch(Replayed(link, shown[2:]), keys))) == 1  # type: ignore[arg-type]
 
 
 def test_what_is_old_or_shown_again_or_another_device_s_is_refused(
@@ -258,7 +260,7 @@ def test_what_is_old_or_shown_again_or_another_device_s_is_refused(
             boot="0" * 32, start_us=start_us, end_us=start_us + 10**6, utc_ms=utc_ms, quality=ClockQuality.SYNCED
         )
         plaintext = live_plaintext(b"", LiveContext(device=device, span=span))
-        return seal_bytes(plaintext, [keys.identity.recipient()], file_key=bytes(16), nonce=bytes(16))
+        return part_of(plaintext, [keys.identity.recipient()])
 
     good, later = sealed(device, 10**7, now_ms), sealed(device, 2 * 10**7, now_ms)
     for shown, why in (
@@ -379,13 +381,13 @@ def test_sound_comes_sealed_with_the_pictures_and_only_an_owner_hears_it(hearing
     hearing.film()
     with DeviceLink(tmp_path / "state" / "control.sock") as link:
         until(lambda: hearing.solo.recorder.delivering)
-        after, opened, given = 0, [], []
+        after, opened, given, opener = 0, [], [], LiveOpener([keys.identity])
         ends_s = time.monotonic() + 60
-        while len(opened) < 12:
+        while sum(context.sound is not None for _, _, context in opened) < 12:
             answer, body = link.fetch(GetLiveGops(after))
             at, after = 0, max((after, *answer.numbers))
             for size in answer.sizes:
-                opened.append(split_live(open_bytes(body[at : at + size], [keys.identity])))
+                opened.append(split_live(opener.open(body[at : at + size])))
                 at += size
             given.append(body)
             assert time.monotonic() < ends_s, "waited in vain"
@@ -393,7 +395,7 @@ def test_sound_comes_sealed_with_the_pictures_and_only_an_owner_hears_it(hearing
     assert listening is not None
     heard = tuple(listening._packets)
     sounds = [(sound, context.sound) for _, sound, context in opened if context.sound]
-    assert len(sounds) == 12, "the microphone is on"
+    assert len(sounds) >= 12, "the microphone is on"
     shown_ns: list[int] = []
     for sound, said in sounds:
         for at_ns, data in packets_of(sound) if b"moof" in sound else []:
@@ -440,6 +442,7 @@ def test_sound_that_is_later_than_its_pictures_comes_with_the_next_part(
 
     maker, desk = LiveEncoder(house.solo.vault, SystemClock(), sync(link, keys).key.id), Desk()
     maker.hear = hear
+    opener = LiveOpener([keys.identity])
 
     def sound_of(gop: Gop) -> tuple[int, list[bytes]]:
         """When it begins, µs, and its packets."""
@@ -449,7 +452,7 @@ def test_sound_that_is_later_than_its_pictures_comes_with_the_next_part(
         maker._hand_over(filmed, desk)
         pieces = desk.sealed[filmed.number]
         sealed = b"".join(pieces[at] for at in sorted(pieces))
-        _, sound, context = split_live(open_bytes(sealed, [keys.identity]))
+        _, sound, context = split_live(opener.open(sealed))
         if context.sound is None:
             assert not sound
             return 0, []
@@ -477,6 +480,37 @@ def test_sound_that_is_later_than_its_pictures_comes_with_the_next_part(
     assert maker._sound_of(fourth)[1] is not None
 
 
+def test_a_media_key_lasts_while_the_same_people_look_and_a_new_list_of_owners_gets_another(
+    house: House, keys: OwnerKeys, link: DeviceLink
+) -> None:
+    description, _ = filmed_by_camera(frames=1)
+    maker, desk = LiveEncoder(house.solo.vault, SystemClock(), sync(link, keys).key.id), Desk()
+    newcomer = HybridIdentity(bytes([3]) * 32)
+    gops = [gop for start_s in range(0, 20, 4) for gop in long_gops(start_s, 2)]
+    thread = threading.Thread(target=maker.run, args=(desk,))
+    thread.start()
+
+    def pushed(count: int) -> list[bytes]:
+        for _ in range(count):
+            maker.push(gops.pop(0), description)
+            until(lambda: maker._number in desk.sealed)
+        return [b"".join(pieces[at] for at in sorted(pieces)) for _, pieces in sorted(desk.sealed.items())]
+
+    try:
+        sealed_to = [split_part(each)[0] for each in pushed(4)]
+        assert sealed_to[0] == sealed_to[2] != b""
+        assert sealed_to[1] == sealed_to[3] == b"", "a part that continues a GOP costs no header"
+        house.solo.vault.seal_to((newcomer.recipient(),), house.solo.vault.epoch + 1)
+        pushed(2)
+        until(lambda: opened_by(keys.identity, pushed(0))[-1] is None)
+        assert opened_by(newcomer, pushed(2))[-1] is not None
+        desk.viewers = LiveViewers(False)
+        until(lambda: maker._sealer._media_key is None)
+    finally:
+        maker.stop()
+        thread.join()
+
+
 def test_a_glance_key_opens_live_view_while_it_looks_and_from_the_last_keyframe_on(
     house: House, keys: OwnerKeys, link: DeviceLink
 ) -> None:
@@ -489,34 +523,27 @@ def test_a_glance_key_opens_live_view_while_it_looks_and_from_the_last_keyframe_
     thread = threading.Thread(target=maker.run, args=(desk,))
     thread.start()
 
-    def opened_by(identity: HybridIdentity) -> list[bool]:
-        found = []
-        for _, pieces in sorted(desk.sealed.items()):
-            sealed = b"".join(pieces[at] for at in sorted(pieces))
-            try:
-                open_bytes(sealed, [identity])
-                found.append(True)
-            except OpenError:
-                found.append(False)
-        return found
+    def opens(identity: HybridIdentity) -> list[bool]:
+        parts = [b"".join(pieces[at] for at in sorted(pieces)) for _, pieces in sorted(desk.sealed.items())]
+        return [each is not None for each in opened_by(identity, parts)]
 
     try:
         for number, part in enumerate(parts[:2], 1):
             maker.push(part, description)
             until(lambda number=number: len(desk.sealed) == number)  # type: ignore[misc]
-        assert opened_by(glance) == [False, False], "nobody looks with it"
+        assert opens(glance) == [False, False], "nobody looks with it"
         desk.viewers = LiveViewers(True, (foreign, watching))
-        until(lambda: opened_by(glance) == [False, True])  # the newest GOP again, from its keyframe on
+        until(lambda: opens(glance) == [False, True])  # the newest GOP again, from its keyframe on
         assert desk.beginnings == [True, False, True]
         maker.push(parts[2], description)
-        until(lambda: opened_by(glance) == [False, True, True])
+        until(lambda: opens(glance) == [False, True, True])
         desk.viewers = LiveViewers(True)
         for number, part in enumerate(parts[3:], 4):
             maker.push(part, description)
             until(lambda number=number: len(desk.sealed) == number)  # type: ignore[misc]
+        until(lambda: opens(glance)[3:] == [False, False])  # the newest GOP again, with a key that it lacks
     finally:
         maker.stop()
         thread.join()
-    assert opened_by(glance)[2:] == [True, True, False], "the recorder hears it with the next part"
-    assert not any(opened_by(stranger)), "the recorder knows no such key"
-    assert all(opened_by(keys.identity))
+    assert not any(opens(stranger)), "the recorder knows no such key"
+    assert all(opens(keys.identity))

@@ -1,7 +1,8 @@
 """The live picture: the newest GOPs, fetched sealed from the custodian and opened here.
 
-- A live GOP proves nothing, because everyone who knows the owner's public key can seal to it. It must name this device
-  and be later than the GOP before. If it is older than `_STALE_MS` by the device's clock, it is not shown as live.
+- A live GOP proves nothing, because everyone who knows the owner's public key can seal a media key to it. It must name
+  this device and be later than the GOP before. If it is older than `_STALE_MS` by the device's clock, it is not shown
+  as live.
 - Only the pictures are played. The page plays the sound of live view.
 - A player receives one stream: one header, then one fragment for each GOP, in the order of the boot clock.
 """
@@ -15,14 +16,15 @@ from agent.clients.opening import open_bytes
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import AgeIdentity, OwnerKeys
 from agent.clients.owner.sync import DeviceChannel, sync
-from agent.core.live import split_live
+from agent.core.live import read_key, split_live, split_part
+from agent.core.sframe import FrameKey
 from agent.core.timebase import ClockQuality
 from agent.core.vault.spans import TimeSpan
 from agent.errors import OpenError
 from agent.ipc.control_operations import GetLiveGops
-from agent.media.fmp4 import TICKS_PER_S, at_tick, fragments_of, header_of
+from agent.media.fmp4 import TICKS_PER_S, at_tick, fragments_of, header_of, tick_of
 
-__all__ = ["LiveGop", "Stream", "watch"]
+__all__ = ["LiveGop", "LiveOpener", "Stream", "watch"]
 
 _US: int = 10**6
 _STALE_MS = 30_000
@@ -30,7 +32,7 @@ _STALE_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class LiveGop:
-    """One opened GOP. `media` plays alone. If the GOP `continues` a long GOP, play it after the earlier parts."""
+    """An opened part. `media` plays alone; if the part `continues` a GOP, after the earlier parts of that GOP."""
 
     media: bytes
     span: TimeSpan
@@ -46,7 +48,7 @@ def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> It
 
     Raises `OpenError` if a GOP is from another device, out of order, or too old.
     """
-    met = sync(link, keys)
+    met, opener = sync(link, keys), LiveOpener(keys.identities)
     number, boot, until_us, complete = 0, "", 0, False
     while True:
         answer, body = link.fetch(GetLiveGops(number))
@@ -54,7 +56,7 @@ def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> It
             raise OpenError("The device's answer is malformed.", remedy="Do not use this device.")
         found = []
         for sealed in _cut(body, answer.sizes):
-            gop = _opened(sealed, keys.identities, met.key.id)
+            gop = _opened(opener.open(sealed), met.key.id)
             if gop.span.boot == boot and gop.span.start_us < until_us:
                 raise OpenError("The device repeats an old live picture.", remedy="Inspect the device.")
             if gop.span.quality is ClockQuality.SYNCED and clock() - gop.span.end_ms > _STALE_MS:
@@ -79,8 +81,28 @@ def _cut(body: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
         at += size
 
 
-def _opened(sealed: bytes, identities: Sequence[AgeIdentity], device: str) -> LiveGop:
-    media, _sound, context = split_live(open_bytes(sealed, identities))
+class LiveOpener:
+    """Opens the parts of live view in their order. A part that begins a GOP may bring another media key."""
+
+    def __init__(self, identities: Sequence[AgeIdentity]) -> None:
+        self._identities = identities
+        self._file = b""
+        self._key: FrameKey | None = None
+
+    def open(self, part: bytes) -> bytes:
+        """Returns the plaintext. Raises `FormatError` or `OpenError`."""
+        key_file, frame = split_part(part)
+        if key_file and key_file != self._file:
+            self._key = None
+            found = read_key(open_bytes(key_file, self._identities))
+            self._key, self._file = FrameKey(found.base_key, found.kid), key_file
+        if self._key is None:
+            raise OpenError("The live picture came without its key.", remedy="Watch again.")
+        return self._key.open(frame)
+
+
+def _opened(plaintext: bytes, device: str) -> LiveGop:
+    media, _sound, context = split_live(plaintext)
     if context.device != device:
         raise OpenError("The live picture comes from another device.", remedy="Inspect the device.")
     return LiveGop(media, context.span, context.continues)
@@ -91,15 +113,17 @@ class Stream:
 
     def __init__(self) -> None:
         self._header = b""
-        self._first_us = 0
+        self._first_us = self._gop_us = 0
         self._count = 0
 
     def add(self, gop: LiveGop) -> bytes:
         """The bytes to write next.  Another picture format, or another boot of the device, begins with a new header."""
-        header = header_of(gop.media)
+        header = self._header if gop.continues else header_of(gop.media)
         begins = header != self._header or gop.span.start_us < self._first_us
         if begins:
             self._header, self._first_us = header, gop.span.start_us
-        tick = (gop.span.start_us - self._first_us) * TICKS_PER_S // _US
+        if not gop.continues:
+            self._gop_us = gop.span.start_us
+        tick = (self._gop_us - self._first_us) * TICKS_PER_S // _US + tick_of(gop.media)
         self._count += 1
         return (header if begins else b"") + at_tick(fragments_of(gop.media), tick, self._count)

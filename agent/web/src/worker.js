@@ -23,6 +23,7 @@ import * as trusting from "./owner/trust.js";
 import { identityToRecipient } from "./wire/age.js";
 import { hex, randomBytes, utf8 } from "./wire/bytes.js";
 import { parseKey, publicKeyOfSeed } from "./wire/keys.js";
+import { LiveOpener } from "./wire/live.js";
 import { ownerCard } from "./wire/messages.js";
 import { decode, encode } from "./wire/strictjson.js";
 
@@ -55,6 +56,12 @@ let newKit = null;
  * @type {{ secrets: Secrets, recovery: string, card: Wire.OwnerCard } | null}
  */
 let draft = null;
+/**
+ * The key of live view that this browser opens its parts with.
+ *
+ * @type {{ key: string, opener: LiveOpener } | undefined}
+ */
+let live;
 /** @type {PublicKey | null} */
 let synced = null;
 /** @type {Map<string, Reviewed>} */
@@ -373,6 +380,7 @@ const operations = {
     identity = null;
     newKit = null;
     older = [];
+    live = undefined;
     reviews.clear();
     asked.clear();
   },
@@ -430,9 +438,12 @@ const operations = {
   /** @param {{ after: number }} options */
   async live({ after }) {
     const looks = await lookingAtDoor();
-    const found = looks
-      ? await reviewing.fetchLive(after, looks.by, looks.key, { isNewcomer: true })
-      : await firstThatOpens((key, by) => reviewing.fetchLive(after, by, key));
+    const key = looks ? looks.key : opener();
+    if (live?.key !== key || !after) {
+      const by = looks ? looks.by : await device();
+      live = { key, opener: new LiveOpener(key, by.id, { isNewcomer: looks !== undefined }) };
+    }
+    const found = await reviewing.fetchLive(after, live.opener);
     return { ...found, gops: found.gops.map(ownBytes) };
   },
 

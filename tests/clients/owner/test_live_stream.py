@@ -10,11 +10,11 @@ from agent.clients.opening import X25519Identity
 from agent.clients.owner.live_stream import watch
 from agent.core.live import LiveContext, live_plaintext
 from agent.core.timebase import ClockQuality
-from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.spans import TimeSpan
 from agent.errors import NetworkError, OpenError
 from tests.clients.owner.conftest import NOW_MS, Home, now
 from tests.clients.owner.fake_device import BOOT
+from tests.live_parts import part_of
 
 
 def gop(home: Home, media: bytes, start_ms: int = 0, *, quality: ClockQuality = ClockQuality.SYNCED) -> bytes:
@@ -28,7 +28,7 @@ def gop(home: Home, media: bytes, start_ms: int = 0, *, quality: ClockQuality = 
     )
     context = LiveContext(device=home.device.key.id, span=span)
     recipient = home.keys.identity.recipient()
-    return seal_bytes(live_plaintext(media, context), [recipient], file_key=bytes(16), nonce=bytes(16))
+    return part_of(live_plaintext(media, context), [recipient])
 
 
 def shows(home: Home, *answers: tuple[dict[str, Any], bytes]) -> list[int]:
@@ -97,7 +97,7 @@ def test_a_picture_is_shown_once_and_never_before_an_earlier_one(home: Home, med
 
 
 def test_a_picture_that_is_sealed_to_another_owner_is_not_shown(home: Home, media: list[bytes]) -> None:
-    sealed = seal_bytes(b"x", [X25519Identity(b"x" * 32).recipient()], file_key=bytes(16), nonce=bytes(16))
+    sealed = part_of(b"x", [X25519Identity(b"x" * 32).recipient()])
     shows(home, ({"numbers": [1], "sizes": [len(sealed)]}, sealed))
     with pytest.raises(OpenError):
         next(watch(home.device, home.keys, clock=now))

@@ -18,7 +18,14 @@ const hex = (byte) => byte.toString(16).padStart(2, "0");
  *
  * @param {Bytes} media
  */
-export function codecOf(media) {
+export const codecOf = (media) => decoderOf(media).codec;
+
+/**
+ * Returns the codec of the pictures and its configuration record, as a decoder wants them.
+ *
+ * @param {Bytes} media
+ */
+export function decoderOf(media) {
   const moov = descend(media, "moov");
   const stsd = descend(moov, "trak", "mdia", "minf", "stbl", "stsd");
   const entry = stsd.subarray(8);
@@ -27,9 +34,9 @@ export function codecOf(media) {
   const box = find(configuration, kind.startsWith("hvc") ? "hvcC" : "avcC");
   if (!["avc1", "avc3", "hvc1"].includes(kind) || !box) throw bad();
   const record = inside(configuration, box);
-  if (kind === "hvc1") return `hvc1.${hevcOf(record)}`;
+  if (kind === "hvc1") return { codec: `hvc1.${hevcOf(record)}`, description: record };
   const [, profile, compatibility, level] = record;
-  return `${kind}.${hex(profile)}${hex(compatibility)}${hex(level)}`;
+  return { codec: `${kind}.${hex(profile)}${hex(compatibility)}${hex(level)}`, description: record };
 }
 
 /**
@@ -58,6 +65,52 @@ export function fragmentsOf(media) {
   const first = find(media, "moof");
   if (!first) throw bad();
   return media.subarray(first[0]);
+}
+
+/** Fields of a sample in `trun`: its duration, size and flags, and when it is shown if that differs. */
+const [PLAIN_RUN, SHIFTED_RUN] = [0x07_01, 0x0f_01];
+const NOT_A_KEYFRAME = 0x01_0000;
+
+/**
+ * The pictures of the doorbell's fragments, in the order of decoding. `at`: when each is shown, in ticks.
+ *
+ * @param {Bytes} fragments
+ */
+export function samplesOf(fragments) {
+  const found = [];
+  /** @type {Bytes | undefined} */
+  let moof;
+  for (const box of boxes(fragments)) {
+    if (box[2] === "moof") moof = inside(fragments, box);
+    if (box[2] !== "mdat" || !moof) continue;
+    const data = inside(fragments, box);
+    let at = 0;
+    for (const { size, ...sample } of runOf(moof)) {
+      if (at + size > data.length) throw bad();
+      found.push({ ...sample, data: data.subarray(at, at + size) });
+      at += size;
+    }
+    moof = undefined;
+  }
+  if (!found.length) throw bad();
+  return found;
+}
+
+/** @param {Bytes} moof */
+function runOf(moof) {
+  const [tfdt, trun] = [descend(moof, "traf", "tfdt"), descend(moof, "traf", "trun")];
+  const view = new DataView(trun.buffer, trun.byteOffset, trun.length);
+  const kind = view.getUint32(0) & 0xff_ffff;
+  const width = kind === SHIFTED_RUN ? 16 : 12;
+  const count = view.getUint32(4);
+  if (tfdt[0] !== 1 || ![PLAIN_RUN, SHIFTED_RUN].includes(kind) || trun.length !== 12 + count * width) throw bad();
+  let begin = Number(new DataView(tfdt.buffer, tfdt.byteOffset).getBigUint64(4));
+  return Array.from({ length: count }, (_, i) => {
+    const place = 12 + i * width;
+    const at = begin + (kind === SHIFTED_RUN ? view.getInt32(place + 12) : 0);
+    begin += view.getUint32(place);
+    return { at, size: view.getUint32(place + 4), isKey: !(view.getUint32(place + 8) & NOT_A_KEYFRAME) };
+  });
 }
 
 /** @param {Bytes} moov */

@@ -12,6 +12,8 @@ import { silence, soundOf } from "./sound.js";
 const NEAR_S = 0.03;
 /** Sound that is missing for this long is replaced by silence, because a player stops at the end of either track. */
 const MISSING_S = 1.5;
+/** A film player gets this much at a time: single pictures would cost it more than they are early. */
+const TAKES_US = 200_000;
 /** Pictures that begin closer than this to the end of the ones before follow them. */
 const FOLLOWS_US = 50_000;
 
@@ -75,6 +77,8 @@ class LiveStream {
   /** Where the doorbell's boot lies on the player's time, and where its pictures end, µs. */
   #place = { boot: "", origin: 0, end: 0 };
   #heardUntilS = 0;
+  /** @type {LiveGop[]} Parts that have come and are not in the player yet. */
+  #held = [];
   /** @type {Sound | undefined} The header that the sound's player has. */
   #heard;
 
@@ -112,14 +116,24 @@ class LiveStream {
 
   /** @param {LiveGop} gop */
   async append(gop) {
-    const pictures = this.#pictures ?? this.#begin(gop);
+    if (!gop.continues) await this.#play();
+    this.#held.push(gop);
+    const lasts = gop.order[2] - this.#held[0].order[1];
+    if (lasts >= TAKES_US || !this.#pictures) await this.#play();
+  }
+
+  async #play() {
+    const [gop] = this.#held;
+    if (!gop) return;
+    const [held, pictures] = [this.#held, this.#pictures ?? this.#begin(gop)];
+    this.#held = [];
     if (!gop.continues) {
       this.#settle(gop, pictures);
       pictures.changeType?.(typeOf(gop.media));
     }
-    await this.#put(pictures, gop.continues ? fragmentsOf(gop.media) : gop.media);
-    this.#place.end = gop.order[2];
-    if (this.#sounds) await this.#hear(gop, this.#sounds);
+    await this.#put(pictures, concat(...held.map(({ media, continues }) => (continues ? fragmentsOf(media) : media))));
+    this.#place.end = held[held.length - 1].order[2];
+    for (const each of held) if (this.#sounds) await this.#hear(each, this.#sounds);
     if (this.#signal.aborted) return;
     catchUp(this.#video);
     this.#video.play().catch((error) => {

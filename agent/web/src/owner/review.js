@@ -21,7 +21,6 @@ import {
   isCut,
   labelOf,
   openCaptured,
-  openLive,
   openPoster,
   openSound,
   posterOf,
@@ -34,6 +33,7 @@ import { claimedRoot, isOverLimit, lateLimit, TrustStore } from "../wire/trust.j
 import * as store from "./store.js";
 import { approverKeys, syncDevice } from "./sync.js";
 
+/** @import { LiveOpener } from "../wire/live.js" */
 /** @import { Answer, Bytes, CaptureRecord, SyncedDevice, Offered, PublicKey, Reviewed } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /** @import { Checker } from "../wire/schema.js" */
@@ -399,26 +399,19 @@ export async function fetchSegment(id, device, identity, signed) {
 }
 
 /**
- * Live GOPs after number `after`: `{number, gops, watching}`. `watching`: who else does.
+ * Parts of live view after number `after`: `{number, gops, watching}`. `watching`: who else does.
  *
  * @param {number} after
- * @param {PublicKey} device
- * @param {string} identity
- * @param {{ isNewcomer?: boolean }} [options] `isNewcomer`: parts from before this key watched are left out
+ * @param {LiveOpener} opener
  */
-export async function fetchLive(after, device, identity, { isNewcomer = false } = {}) {
+export async function fetchLive(after, opener) {
   const { result, body } = await fetchOp("live", { after });
   const gops = [];
   let at = 0;
   for (const size of result.sizes) {
-    const sealed = body.subarray(at, at + size);
+    const gop = await opener.open(body.subarray(at, at + size));
     at += size;
-    try {
-      gops.push(await openLive(sealed, identity, device.id));
-    } catch (error) {
-      const isForOthers = error instanceof PageError && error.text === "error.does-not-open";
-      if (!isNewcomer || !isForOthers) throw error;
-    }
+    if (gop) gops.push(gop);
   }
   return { number: Math.max(after, ...result.numbers), gops, watching: result.watching ?? [] };
 }

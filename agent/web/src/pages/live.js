@@ -1,6 +1,7 @@
 // The live picture: the newest GOPs, sealed to the owners part by part and opened here. There is no other way to
 // the camera. While the camera does not film, the newest segment is shown.
 import { FormatError, LostError } from "../errors.js";
+import { canShow, FramePlayer } from "../media/frame_player.js";
 import { fromKeyframe, LiveOrder } from "../media/live_edge.js";
 import { follow } from "../media/live_player.js";
 import { ask, call } from "../ui/client.js";
@@ -47,8 +48,12 @@ class LiveView {
   #listen;
   #keep;
   #watching;
-  /** @type {Awaited<ReturnType<typeof follow>> | undefined} */
+  /** @type {Awaited<ReturnType<typeof follow>> | FramePlayer | undefined} */
   #player;
+  /** The player has what is stored, not what is filmed now. */
+  #isStored = false;
+  /** The decoder has failed: the browser's own player may do better. */
+  #hasFailed = false;
   #ended;
   /** The number of the newest GOP that has come. */
   #after;
@@ -141,10 +146,15 @@ class LiveView {
     if (what === "show") await this.#show(gop);
   }
 
-  /** @param {LiveGop} what */
-  async #show(what) {
-    this.#listen.hidden = !what.sound;
-    this.#player ??= await follow(this.#video, this.#listens);
+  /**
+   * @param {LiveGop} what
+   * @param {boolean} [isStored]
+   */
+  async #show(what, isStored = false) {
+    if (what.sound || !what.continues) this.#listen.hidden = !what.sound;
+    if (isStored !== this.#isStored) this.#endPlayer();
+    this.#isStored = isStored;
+    this.#player ??= await this.#playerFor(what);
     if (this.#ended) {
       this.#player.stop();
       return;
@@ -153,6 +163,17 @@ class LiveView {
     for (const button of this.#keep) button.hidden = false;
     await this.#player.append(what);
     this.#shown = what.span.end;
+  }
+
+  /** @param {LiveGop} what */
+  async #playerFor({ media }) {
+    const isSilent = !this.#isStored && !this.#listens && !this.#hasFailed;
+    return isSilent && (await canShow(media)) ? new FramePlayer(this.#video) : follow(this.#video, this.#listens);
+  }
+
+  #endPlayer() {
+    this.#player?.stop();
+    this.#player = undefined;
   }
 
   get #isHeard() {
@@ -180,8 +201,7 @@ class LiveView {
   }
 
   #beginAgain() {
-    this.#player?.stop();
-    this.#player = undefined;
+    this.#endPlayer();
     this.#order = new LiveOrder();
     this.#after = 0;
   }
@@ -212,8 +232,8 @@ class LiveView {
     // A player that has failed on bad data cannot go on. A lost connection leaves the player intact.
     if (!(error instanceof FormatError)) return;
     if (isSounds) [this.#listens, this.#isSoundBroken, this.#video.muted] = [false, true, true];
-    this.#player?.stop();
-    this.#player = undefined;
+    this.#hasFailed ||= this.#player instanceof FramePlayer;
+    this.#endPlayer();
     this.#order.restart();
   }
 
@@ -225,7 +245,10 @@ class LiveView {
     if (found && found.id !== this.#newest) {
       this.#newest = found.id;
       const stored = await call("segment", { id: found.id });
-      await this.#show({ ...stored, order: [`stored ${found.id}`, stored.span.start * 1000, stored.span.end * 1000] });
+      await this.#show(
+        { ...stored, order: [`stored ${found.id}`, stored.span.start * 1000, stored.span.end * 1000] },
+        true,
+      );
     }
     this.#status.textContent = this.#shown
       ? t("live.behind", { time: clock(this.#shown), n: behind(this.#shown) })

@@ -257,15 +257,14 @@ function splitTrailing(plain, type) {
 }
 
 /**
- * A GOP of live view (agent/core/live.py): sealed to its owners, unsigned.
+ * The plaintext of a part of live view (wire/live.js), sealed to its owners, unsigned.
  *
- * @param {Bytes} data
- * @param {string} identity
+ * @param {Bytes} plain
  * @param {string} device
- * @returns {Promise<LiveGop>}
+ * @returns {LiveGop}
  */
-export async function openLive(data, identity, device) {
-  const { media: both, body } = splitTrailing(await open(data, identity), LIVE_BOX);
+export function readLive(plain, device) {
+  const { media: both, body } = splitTrailing(plain, LIVE_BOX);
   const context = isLiveContext(decode(body, 1024));
   if (context.device !== device) throw new OpenError("error.other-record");
   const { utc_ms, start_us, end_us, quality } = context.span;
