@@ -242,10 +242,10 @@ class Uplink(ThreadOwned):
         if moved and before is not None:
             self._bus.unsubscribe(before)
         is_due = self._now() >= self._again_ns
-        if self._cell_filter is not None and (moved or is_due):
-            self._bus.subscribe(self._cell_filter)
         if is_due:
             self._bus.subscribe(TRUST_FILTER)
+        if self._cell_filter is not None and (moved or is_due):
+            self._bus.subscribe(self._cell_filter)
         if is_due or (moved and self._cell_filter is not None):
             self._again_ns = self._after(_AGAIN_S)
 

@@ -24,12 +24,14 @@ from agent.errors import NetworkError, StorageError
 from agent.uplink import uplink
 from agent.uplink.uplink import Uplink
 from agent.wire.disclosures import ByteRange, PartMissing, PartRange, Receipt, ReceiptState
-from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb, parse_topic
+from agent.wire.topics import ANONYMOUS, TRUST_FILTER, ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb, parse_topic
 from tests.vaults import SteppedClock
 from tests.wire import samples
 
 DEVICE = samples.DEVICE_KEY.id
 CELL, NEXT_CELL = "doorward/v1/in/north/#", "doorward/v1/in/south/#"
+BOTH = [("subscribe", TRUST_FILTER), ("subscribe", CELL)]
+"""The news of all trust roots, and the messages of the cell."""
 MANIFEST, FILM = b"m" * 100, b"f" * 300
 CONNECTED = BusConnected(packet_bytes=147456, window=16)
 PAUSE = None
@@ -256,7 +258,7 @@ def test_a_transfer_that_ends_leaves_its_topic_and_the_bus_stops_hurrying(turns:
         one, state=ReceiptState.COMPLETE, manifest=one.parts[0].sha256, stored=(PartRange(first=0, last=1),)
     )
     turns.run(CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), done, PAUSE)
-    assert turns.bus.subscriptions() == [("subscribe", CELL), ("subscribe", topic), ("unsubscribe", topic)]
+    assert turns.bus.subscriptions() == [*BOTH, ("subscribe", topic), ("unsubscribe", topic)]
     hurried = [call[1] for call in turns.bus.calls if call[0] == "hurry"]
     assert hurried == [True, False]
     status = turns.uplink.status()
@@ -312,7 +314,7 @@ def test_a_cell_is_subscribed_to_again_only_after_its_time(turns: Turns) -> None
     turns.run(
         PAUSE, turns.passes(899), PAUSE, PAUSE, turns.passes(1), PAUSE, turns.passes(899), PAUSE, turns.passes(1), PAUSE
     )
-    assert turns.bus.subscriptions() == [("subscribe", CELL)] * 3
+    assert turns.bus.subscriptions() == BOTH * 3
     assert turns.spans_s == [(900.0, 2700.0)] * 3, (
         "the time is drawn anew, so that a street does not do it at one moment"
     )
@@ -323,7 +325,7 @@ def test_messages_that_were_dropped_are_asked_for_soon_and_once(turns: Turns) ->
         turns.bus.dropped += 3
 
     turns.run(drop, PAUSE, turns.passes(19), PAUSE, turns.passes(1), PAUSE, turns.passes(60), PAUSE)
-    assert turns.bus.subscriptions() == [("subscribe", CELL)] * 2
+    assert turns.bus.subscriptions() == BOTH * 2
     assert turns.spans_s[1:] == [(20.0, 60.0), (900.0, 2700.0)]
 
 
@@ -334,7 +336,7 @@ def test_a_message_that_the_custodian_could_not_take_is_asked_for_soon(turns: Tu
         turns.custodian.full = False
 
     turns.run(MessageReceived("a", b""), PAUSE, empty, turns.passes(20), PAUSE)
-    assert turns.bus.subscriptions() == [("subscribe", CELL)] * 2
+    assert turns.bus.subscriptions() == BOTH * 2
     assert turns.custodian.heard == []
 
 
@@ -343,24 +345,24 @@ def test_a_message_that_was_missed_shortly_before_the_next_subscription_does_not
         turns.bus.dropped += 1
 
     turns.run(turns.passes(890), drop, PAUSE, turns.passes(10), PAUSE)
-    assert turns.bus.subscriptions() == [("subscribe", CELL)] * 2
+    assert turns.bus.subscriptions() == BOTH * 2
 
 
 def test_a_doorbell_that_was_moved_leaves_the_old_cell_and_subscribes_to_the_new_one(turns: Turns) -> None:
     turns.run(lambda: turns.uplink.listen_to(NEXT_CELL), PAUSE, PAUSE, lambda: turns.uplink.listen_to(None), PAUSE)
     assert turns.bus.subscriptions() == [
-        *(("subscribe", CELL), ("unsubscribe", CELL), ("subscribe", NEXT_CELL), ("unsubscribe", NEXT_CELL))
+        *(*BOTH, ("unsubscribe", CELL), ("subscribe", NEXT_CELL), ("unsubscribe", NEXT_CELL))
     ]
 
 
-def test_a_doorbell_without_a_place_subscribes_to_nothing_until_it_has_one() -> None:
+def test_a_doorbell_without_a_place_subscribes_to_no_cell_until_it_has_one() -> None:
     turns = Turns()
     turns.uplink = Uplink(
         turns.bus, turns.custodian, TwoParts(), turns.clock,  # type: ignore[arg-type]
         device=DEVICE, cell_filter=None,
     )  # fmt: skip
     turns.run(PAUSE, turns.passes(3000), PAUSE, lambda: turns.uplink.listen_to(CELL), PAUSE)
-    assert turns.bus.subscriptions() == [("subscribe", CELL)]
+    assert turns.bus.subscriptions() == [BOTH[0], *BOTH]
 
 
 def test_a_filter_that_the_broker_refuses_ends_nothing(turns: Turns) -> None:
