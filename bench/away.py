@@ -155,9 +155,12 @@ class WebRtcPeer:
         self._words = [str(python), str(Path(__file__).with_name("webrtc_peer.py")), str(film)]
         self._home = home
         self._filmed = filmed
+        with home.networks.within("relay"):
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
-    @classmethod
-    def installed(cls, home: AwayHome, film: Path, filmed: Filmed) -> WebRtcPeer | None:
+    @staticmethod
+    def installed() -> Path | None:
+        """The interpreter that has aiortc. It is installed before the networks are made, which reach no registry."""
         place = _PINS.parents[1] / ".cache" / "webrtc"
         python = place / "bin" / "python"
         if not python.exists():
@@ -167,9 +170,7 @@ class WebRtcPeer:
                 shutil.rmtree(place)
                 print("Left out: WebRTC; aiortc could not be installed.", flush=True)
                 return None
-        with home.networks.within("relay"):
-            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-        return cls(python, home, film, filmed)
+        return python
 
     def seen(self) -> dict[int, float]:
         offer = self._home.people.run("ana", _OFFER)
@@ -227,6 +228,7 @@ def main() -> int:
         print("Error: this needs root.\n  What to do: sudo .venv/bin/python -m bench away")
         return 2
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    python = WebRtcPeer.installed()
     with tempfile.TemporaryDirectory(prefix="doorward-bench-") as name:
         folder = Path(name)
         ear = talk._Ear()
@@ -242,7 +244,7 @@ def main() -> int:
         LiveEncoder.packet = noted  # type: ignore[assignment, method-assign]
         try:
             with _home(folder) as (home, line):
-                _measure(home, line, ear, folder, filmed_by)
+                _measure(home, line, ear, folder, filmed_by, python)
         finally:
             translation.make_speaker, LiveEncoder.packet = make, packet  # type: ignore[method-assign]
     return 0
@@ -257,7 +259,9 @@ def _home(folder: Path) -> Iterator[tuple[AwayHome, Line]]:
         yield home, line
 
 
-def _measure(home: AwayHome, line: Line, ear: talk._Ear, folder: Path, filmed_by: list[Filmed]) -> None:
+def _measure(
+    home: AwayHome, line: Line, ear: talk._Ear, folder: Path, filmed_by: list[Filmed], python: Path | None
+) -> None:
     live.LENGTH_S = _LENGTH_S
     film = live._film(folder / "clock.mp4")
     home.pair()
@@ -273,7 +277,7 @@ def _measure(home: AwayHome, line: Line, ear: talk._Ear, folder: Path, filmed_by
         _row("at home, HTTPS (limit)", filmed, _seen(home, _AT_HOME))
         home.leave()
         home.networks.use_instead("phone", "slow", "10.99.0.1")
-        peer = WebRtcPeer.installed(home, film, filmed)
+        peer = WebRtcPeer(python, home, film, filmed) if python is not None else None
         for round_trip_ms, loss, mbit_per_s in WAYS:
             line.set(round_trip_ms, loss, mbit_per_s * 1e6 / 8)
             limit = f", {mbit_per_s:g} Mbit/s" if mbit_per_s else ""

@@ -22,7 +22,7 @@ _SHOWN = {
          let count = 0;
          const next = () => video.requestVideoFrameCallback(() => {
            if (++count < enough) return next();
-           resolve([video.videoWidth, video.videoHeight]);
+           resolve([video.videoWidth, video.videoHeight, video.currentTime < 600]);
          });
          next();
        }), args.enough);""",
@@ -40,7 +40,8 @@ FRAMES = 15 * LENGTH_S
 
 @pytest.mark.parametrize("way", ["decoder", "film player"])
 def test_what_is_filmed_is_shown_without_holes_part_by_part(tmp_path: Path, way: str) -> None:
-    """The page took only the part with the keyframe: a fifth of a second of each GOP."""
+    """The page took only the part with the keyframe: a fifth of a second of each GOP. Later, the browser's own controls
+    showed the doorbell's clock since its boot, such as 17:29:09."""
     film = make_video(tmp_path / "door.mp4", frames=FRAMES, frames_per_s=15, size_px=(320, 240), codec="libx264")
     with a_house(tmp_path, None) as house, phones(house, tmp_path) as people:
         people.pair("ana")
@@ -56,5 +57,5 @@ def test_what_is_filmed_is_shown_without_holes_part_by_part(tmp_path: Path, way:
             shown = people.run("ana", _SHOWN[way], length=LENGTH_S, enough=FRAMES // 5)
         finally:
             filming.join()
-        assert shown == (1 if way == "film player" else [320, 240])
+        assert shown == (1 if way == "film player" else [320, 240, True])
         assert people.browser.troubles("ana") == []

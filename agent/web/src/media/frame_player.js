@@ -32,7 +32,9 @@ export class FramePlayer {
   #jitter = new Jitter();
   /** The configuration of the decoder, as text. */
   #form = "";
-  /** When the GOP began, µs by the doorbell's clock. */
+  /** The doorbell's boot, and where its clock stood when the player began with it, µs: a player counts from 0. */
+  #place = { boot: "", origin: 0 };
+  /** When the GOP began, µs by the player's time. */
   #begun = 0;
   /** @type {{ frame: VideoFrame, timer: number }[]} In the order in which they are shown. */
   #waiting = [];
@@ -51,7 +53,7 @@ export class FramePlayer {
   /** @param {LiveGop} gop */
   async append({ media, continues, order }) {
     if (this.#failure) throw new FormatError("error.film-broken");
-    if (!continues) this.#begin(media, order[1]);
+    if (!continues) this.#begin(media, order);
     for (const { data, at, isKey } of samplesOf(fragmentsOf(media)))
       this.#decoder.decode(
         new EncodedVideoChunk({
@@ -70,10 +72,11 @@ export class FramePlayer {
 
   /**
    * @param {Bytes} media
-   * @param {number} start
+   * @param {LiveGop["order"]} order
    */
-  #begin(media, start) {
-    this.#begun = start;
+  #begin(media, [boot, start]) {
+    if (boot !== this.#place.boot) this.#place = { boot, origin: start - this.#begun };
+    this.#begun = start - this.#place.origin;
     const { codec, description } = decoderOf(media);
     const form = [codec, ...description].join();
     if (form === this.#form) return;
