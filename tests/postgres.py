@@ -15,14 +15,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-__all__ = ["PostgresServer", "postgres_server"]
+__all__ = ["PostgresServer", "postgres_programs", "postgres_server"]
 
 _USER = "nobody"
 """PostgreSQL refuses to run as root."""
 _PATIENCE_S = 120.0
 
 
-def _programs() -> Path:
+def postgres_programs() -> Path:
+    """Returns the folder of the programs, or skips the test."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     if not found:
         pytest.skip("not installed: apt-get install postgresql")
@@ -46,7 +47,16 @@ class PostgresServer:
     def make(self) -> None:
         if os.geteuid() == 0:
             shutil.chown(self._folder, _USER)
-        command = [_programs() / "initdb", "-D", self._folder / "data", "-U", "desk", "-A", "trust", "--no-sync"]
+        command = [
+            postgres_programs() / "initdb",
+            "-D",
+            self._folder / "data",
+            "-U",
+            "desk",
+            "-A",
+            "trust",
+            "--no-sync",
+        ]
         subprocess.run(
             [*command, "-E", "UTF8", "--locale=C.UTF-8"], check=True, capture_output=True, cwd="/", **self._as_user()
         )
@@ -62,7 +72,7 @@ class PostgresServer:
             "max_connections=20",
         )
         self._process = subprocess.Popen(
-            [_programs() / "postgres", "-D", self._folder / "data", *options],
+            [postgres_programs() / "postgres", "-D", self._folder / "data", *options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",

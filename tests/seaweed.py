@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 import pytest
 
-__all__ = ["ACCESS_KEY", "SECRET_KEY", "SeaweedServer", "s3_client", "seaweed_server"]
+__all__ = ["ACCESS_KEY", "SECRET_KEY", "SeaweedServer", "s3_client", "seaweed_program", "seaweed_server"]
 
 ACCESS_KEY, SECRET_KEY = "desk", "not-a-secret"
 _PATIENCE_S = 120.0
@@ -27,7 +27,8 @@ _GRPC = 10_000
 """SeaweedFS takes a second port, higher by this number, for each that it is given."""
 
 
-def _program() -> str:
+def seaweed_program() -> str:
+    """Returns the program, or skips the test."""
     beside = Path(sys.executable).with_name("weed")
     found = str(beside) if beside.exists() else shutil.which("weed")
     if found is None:
@@ -64,14 +65,16 @@ class SeaweedServer:
 
     def start(self) -> None:
         master, volume, filer, store = self._ports
-        command = [_program(), "server", f"-dir={self._folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
+        command = [seaweed_program(), "server", f"-dir={self._folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
         command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={store}"]
+        # Two more servers would listen on fixed ports, so a second store on this machine would end.
+        command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
         command += [f"-s3.config={self._folder / 's3.json'}", "-volume.max=20", "-master.volumeSizeLimitMB=64"]
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder
-        )
+        with (self._folder / "weed.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
         deadline = time.monotonic() + _PATIENCE_S
         while not self._answers():
+            assert self._process.poll() is None, (self._folder / "weed.log").read_text()[-3000:]
             assert time.monotonic() < deadline, "SeaweedFS does not start"
             time.sleep(0.1)
 
@@ -111,7 +114,7 @@ def s3_client(server: SeaweedServer) -> Iterator[Any]:
 
 @contextmanager
 def seaweed_server() -> Iterator[SeaweedServer]:
-    _program()
+    seaweed_program()
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
     server = SeaweedServer(folder)
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Final
+from typing import Any
 
 from django.db import transaction
 
@@ -18,11 +18,6 @@ from desk.custody import log
 from desk.people.models import Person
 
 __all__ = ["add_template", "change_preferences", "delete_template"]
-
-_STATED: Final = (
-    *("name", "incident", "description", "minutes", "days"),
-    *("retention_days", "onward", "onward_basis", "language"),
-)
 
 
 @transaction.atomic

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.clients.requester import messages
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.sealed_parts import FolderParts
 from agent.clients.requester.verification import CheckKind, CheckOutcome, Verification, examine
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import root_of
@@ -36,7 +37,7 @@ OTHER_SHA = "5e" * 32
 
 def lay_down(requester: Requester, asked: SentRequest, disclosure: Disclosure) -> AnswerFolder:
     """Put a disclosure on the disk as the receiver would."""
-    folder = AnswerFolder(requester.folder, disclosure.id)
+    folder = requester.answer(disclosure.id)
     size = disclosure.sizes[0]
     folder.create(
         DisclosureOrigin(
@@ -48,7 +49,10 @@ def lay_down(requester: Requester, asked: SentRequest, disclosure: Disclosure) -
         )
     )
     for number, part in enumerate(disclosure.parts):
-        (folder.path / f"{number}.age").write_bytes(part)
+        path = folder.path / f"{number}.age"
+        path.write_bytes(part)
+        if not isinstance(requester._parts, FolderParts):
+            requester._parts.put(disclosure.id, number, path)
     folder.adopt(asked.envelope)
     requester.answers.ended(disclosure.id)
     return folder

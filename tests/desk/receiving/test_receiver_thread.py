@@ -113,8 +113,8 @@ def test_a_desk_that_is_killed_while_an_answer_arrives_has_it_once_in_the_end(
     assert [answer.disclosure_id for answer in Answer.objects.all()] == [disclosure.id]
     assert Clip.objects.count() == 2
     assert Entry.objects.filter(action="answer.received").count() == 1
-    folder = AnswerFolder(requester.folder, disclosure.id)
-    assert [(folder.path / f"{number}.age").read_bytes() for number in range(len(disclosure.parts))] == disclosure.parts
+    answer = requester.answer(disclosure.id)
+    assert [b"".join(answer.pieces_of(number)) for number in range(len(disclosure.parts))] == disclosure.parts
 
 
 def test_a_lost_broker_is_shown_and_found_again(agency: Agency, world: BrokerWithClients) -> None:
