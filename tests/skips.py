@@ -66,6 +66,7 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
 AT_LENGTH: Final[Mapping[str, tuple[str, str]]] = {
     "make test-browser": ("DOORWARD_BROWSER", "all"),
     "make prove-consent": ("DOORWARD_PROVE", "all"),
+    "make prove-crash": ("DOORWARD_THOROUGH", ""),
     "DOORWARD_EXPLORE=all, hours": ("DOORWARD_EXPLORE", "all"),
     "make test-home-assistant": ("DOORWARD_HOME_ASSISTANT", ""),
 }

@@ -14,6 +14,7 @@ import pytest
 from tests.crash.takes_nothing import KINDS
 
 ROOT = Path(__file__).parents[2]
+AT_LENGTH = pytest.mark.at_length("make prove-crash")
 
 
 def why_not(kind: str) -> str:
@@ -29,7 +30,12 @@ def why_not(kind: str) -> str:
     return "" if allowed else "no mount namespaces here"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+IN_EVERY_RUN = ("tmpfs read-only", "ext4 full")
+"""One of each fault, on two file systems. `make prove-crash` has them all."""
+ALL = [kind if kind in IN_EVERY_RUN else pytest.param(kind, marks=AT_LENGTH) for kind in KINDS]
+
+
+@pytest.mark.parametrize("kind", ALL)
 def test_a_doorbell_starts_on_a_disk_that_takes_nothing(kind: str, tmp_path: Path) -> None:
     if reason := why_not(kind):
         pytest.skip(reason)

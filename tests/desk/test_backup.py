@@ -110,7 +110,7 @@ def test_a_backup_holds_no_opened_footage_no_half_part_and_no_index(old: Path, t
 def test_the_stock_tools_open_a_backup(old: Path, tmp_path: Path) -> None:
     """age of Debian opens X25519 recipients only, so this backup is made for one."""
     if shutil.which("age") is None:
-        pytest.skip("needs age: apt-get install age")
+        pytest.skip("stock age is not installed: apt-get install age")
     key = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True)
     (tmp_path / "x.key").write_text(key.stdout)
     recipient = next(line.split()[-1] for line in key.stdout.splitlines() if "public key" in line)
