@@ -41,6 +41,10 @@ position = {{ latitude = {lat}, longitude = {lon} }}
 [clips]
 longest_clip_s = 20.0
 
+[vault]
+# A doorbell deletes its oldest footage to keep 5 % of its disk free. This disk has other uses, and may be fuller.
+free_floor = 0.01
+
 [broker]
 host = "127.0.0.1"
 port = {port}

@@ -22,7 +22,8 @@ __all__ = ["Door"]
 _ROOT = Path(__file__).resolve().parents[1]
 _START_S = 120.0
 _STEP_DEGREES = 0.0003
-_CAMERA = 'kind = "scripted"\nrealtime = false'
+_CAMERA = 'kind = "scripted"\nrealtime = false\nsize = [640, 360]\nfps = 10'
+"""Smaller than a doorbell's pictures, because several doorbells play their scene at full speed beside the desk."""
 
 
 class Door:

@@ -1,4 +1,7 @@
-"""Set-up with an attacker in between: a browser that distrusts the doorbell is never asked for a code."""
+"""Set-up with an attacker in between: a browser that distrusts the doorbell is never asked for a code.
+
+How an owner finds the way back after a replacement, `make test-browser` shows.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from tests.browser.proxy import RecordingProxy
 from tests.custodian.page.door import NAME, Door, a_door
 
 pytestmark = [pytest.mark.browser]
+at_length = pytest.mark.at_length("make test-browser")
 
 CLICK_PAST = """
     const page = pages.ana;
@@ -108,6 +112,7 @@ LEARN = """
 """
 
 
+@at_length
 def test_a_doorbell_that_was_replaced_by_one_of_the_same_name_is_explained_and_can_be_trusted(
     door: Door, tmp_path: Path, screenshots: Path
 ) -> None:
@@ -144,6 +149,7 @@ def test_a_doorbell_that_was_replaced_by_one_of_the_same_name_is_explained_and_c
             assert new.page.certificates.fingerprint in shown["text"]
 
 
+@at_length
 def test_a_phone_that_trusts_the_replacement_too_is_let_in_by_it(door: Door, tmp_path: Path) -> None:
     port = door.port
     with a_door(tmp_path / "new") as new:
