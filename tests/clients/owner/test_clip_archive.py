@@ -52,6 +52,8 @@ class DavServer:
                         self.connection.close()
                         return
                     self.answer(201)
+                elif self.command == "MOVE" and self.headers.get("Overwrite") != "T":
+                    self.answer(412)  # what some servers answer by default to a second attempt
                 elif self.command == "MOVE":
                     server.files[urlsplit(self.headers["Destination"]).path] = server.files.pop(self.path)
                     self.answer(201)
