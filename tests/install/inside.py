@@ -100,7 +100,8 @@ def do_record(count: int) -> dict[str, Any]:
     started = time.monotonic()
     before = status()["vault"]["segments"]
     while status()["vault"]["segments"] < before + count:
-        assert time.monotonic() - started < PATIENCE_S, f"waited in vain for {count} more segments"
+        waited_s = time.monotonic() - started
+        assert waited_s < PATIENCE_S, f"waited in vain for {count} more segments; the recorder: {status()['recorder']}"
         # For any camera picture, a press is an event; while one lasts, another press changes nothing.
         subprocess.run([sys.executable, "-m", "firmware_bridge", "--config", CONFIGURATION, "press"], check=True)
         time.sleep(2)

@@ -13,7 +13,7 @@ import pytest
 from agent.clients.opening import rewrap
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.incoming_tips import is_tip, open_tip
+from agent.clients.requester.incoming_tips import is_tip, open_tip, store_sealed_tip
 from agent.core.media import Gop
 from agent.core.transfer import TransferState
 from agent.core.vault.age.recipients import parse_recipient
@@ -86,6 +86,23 @@ def test_words_are_read_and_name_no_camera(requester: Requester) -> None:
     assert requester.answers.tips() == [TIP]
     opened = open_tip(requester, TIP)
     assert (opened.text, opened.device, opened.files) == ("A white van.", None, ())
+
+
+def test_words_that_came_by_another_way_are_a_tip_like_any_other_and_once(requester: Requester) -> None:
+    data = sealed(requester, strictjson.encode(words(requester)))
+    assert requester.answers.tips() == [], "an index that is there already learns of it"
+    for at_ms in (5000, 9000):
+        store_sealed_tip(requester, TIP, data, at_ms)
+    assert requester.answers.tips() == [TIP]
+    opened = open_tip(requester, TIP)
+    assert (opened.text, opened.device, opened.files) == ("A white van.", None, ())
+    folder = AnswerFolder(requester.folder, TIP)
+    assert folder.origin() == DisclosureOrigin(
+        v=1, device=ANONYMOUS, parts=1, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), begun_ms=5000
+    )
+    outcome = folder.outcome()
+    assert outcome is not None
+    assert (outcome.state, outcome.ended_ms) == ("complete", 5000)
 
 
 def test_footage_is_what_a_camera_signed(requester: Requester, house: House) -> None:

@@ -176,3 +176,13 @@ def test_a_list_that_makes_no_bundle_is_named_with_its_file(tmp_path: Path) -> N
 )
 def test_the_place_of_an_error_is_the_key_that_it_names(words: str, path: tuple[object, ...], said: str) -> None:
     assert _place_of(FormatError(words)) == (path, said)
+
+
+def test_a_mistake_without_a_remedy_of_its_own_leads_to_a_correct_list(tmp_path: Path) -> None:
+    for mistake, remedy in (
+        ("unknown key", "'doorward requester bundle --help' shows a correct list."),
+        ("an id twice", "Each is unique."),
+    ):
+        with pytest.raises(ConfigurationError) as raised:
+            signed(tmp_path, MISTAKES[mistake][0])
+        assert raised.value.remedy == remedy
