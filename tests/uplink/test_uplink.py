@@ -29,12 +29,14 @@ from agent.wire.topics import (
     BulletinTopic,
     ChunkVerb,
     RequestTopic,
+    TrustTopic,
     UploadTopic,
     UploadVerb,
     cell_filter,
     cell_of,
     parse_topic,
 )
+from agent.wire.trust_package import split_package
 from agent.wire.uploads import UploadNote
 from tests import custodians
 from tests.custodian.test_inbox import everything_but_counters
@@ -532,6 +534,30 @@ def test_it_says_when_it_has_stopped(link: Link) -> None:
 
 
 # -- bulletins ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_chosen", [True, False])
+def test_news_of_a_root_is_answered_by_nothing_whether_the_owner_chose_it_or_not(link: Link, is_chosen: bool) -> None:
+    trust = link.door.custodian.custodian_state.trust
+    if not is_chosen:
+        link.door.obey(custodians.TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
+    link.turn()
+    acts: list[str] = []
+    for name in ("subscribe", "unsubscribe", "publish"):
+        setattr(link.bus, name, lambda *_, name=name, **__: acts.append(name))
+    received = link.uplink.status().received_messages
+    chunks = split_package(samples.package(custodians.bundle(2, POLICE, revoked=True)))
+    for slot, chunk in enumerate(chunks):
+        topic = str(TrustTopic(samples.ROOT_KEY.id, slot))
+        assert link.bus.hears(topic)
+        with link.broker.lock:
+            link.bus.deliver(MessageReceived(topic, chunk))
+    until(lambda: link.uplink.status().received_messages == received + len(chunks))
+    link.turn()
+    assert acts == []
+    assert (samples.ROOT_KEY.id in trust.store.bundles) == is_chosen
+    if is_chosen:
+        until(lambda: trust.store.bundles[samples.ROOT_KEY.id].version == 2)
 
 
 def test_what_is_listened_to_is_the_same_whomever_the_owner_trusts(link: Link, police: Asker) -> None:
