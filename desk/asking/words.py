@@ -191,8 +191,14 @@ _SENTENCES: Final[Mapping[Code, str]] = {
 
 
 def _window(values: Mapping[str, Any], zone: ZoneInfo) -> str:
-    until = datetime.datetime.fromtimestamp(values["not_after_s"], zone)
-    return gettext("%(minutes)s minutes, %(days)s days back (at most %(most)s). Owners can answer until %(until)s.") % {
+    names = ("from_s", "to_s", "not_after_s")
+    begin, end, until = (datetime.datetime.fromtimestamp(values[name], zone) for name in names)
+    return gettext(
+        "%(begin)s to %(end)s: %(minutes)s minutes, %(days)s days back (at most %(most)s). "
+        "Owners can answer until %(until)s."
+    ) % {
+        "begin": formats.date_format(begin, MOMENT),
+        "end": formats.date_format(end, MOMENT if begin.date() != end.date() else "H:i"),
         "minutes": values["minutes"],
         "days": values["look_back_days"],
         "most": values["most_days"],

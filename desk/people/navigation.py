@@ -25,21 +25,51 @@ class NavigationEntry:
     page: str
     label: str | Promise
     action: Action
+    words: str | Promise = ""
+    """A sentence about the page, for the start page."""
 
 
 ENTRIES: Final = (
     NavigationEntry("people:start", _("Start"), Action.USE_DESK),
-    NavigationEntry("asking:requests", _("Requests"), Action.SEE_REQUESTS),
-    NavigationEntry("cases:cases", _("Cases"), Action.SEE_CASES),
-    NavigationEntry("receiving:receiver", _("Receiving"), Action.SEE_CASES),
-    NavigationEntry("tips:inbox", _("Tips"), Action.SEE_TIPS),
-    NavigationEntry("custody:log", _("Custody log"), Action.AUDIT),
-    NavigationEntry("trust:bundles", _("Trust"), Action.SEE_TRUST),
-    NavigationEntry("people:people", _("People"), Action.MANAGE_PEOPLE),
-    NavigationEntry("people:confirmations", _("Confirmations"), Action.SEE_CONFIRMATIONS),
-    NavigationEntry("people:organisation", _("Organisation"), Action.MANAGE_ORGANISATION),
-    NavigationEntry("people:signing-key", _("Signing key"), Action.UNLOCK_KEY),
-    NavigationEntry("integrations:tokens", _("Integrations"), Action.MANAGE_INTEGRATIONS),
+    NavigationEntry(
+        "asking:requests",
+        _("Requests"),
+        Action.SEE_REQUESTS,
+        _("Ask the doors of an area, approve, and see what is open."),
+    ),
+    NavigationEntry(
+        "cases:cases",
+        _("Cases"),
+        Action.SEE_CASES,
+        _("Watch answers, write notes, export, and see what is deleted when."),
+    ),
+    NavigationEntry(
+        "receiving:receiver",
+        _("Receiving"),
+        Action.SEE_CASES,
+        _("Answers on their way, and what the receiver reports."),
+    ),
+    NavigationEntry(
+        "tips:inbox", _("Tips"), Action.SEE_TIPS, _("What people told you unasked, and bulletins to doors.")
+    ),
+    NavigationEntry("custody:log", _("Custody log"), Action.AUDIT, _("Who did what, with a proof.")),
+    NavigationEntry("trust:bundles", _("Trust"), Action.SEE_TRUST, _("Organisations that a root vouches for.")),
+    NavigationEntry("people:people", _("People"), Action.MANAGE_PEOPLE, _("Invite colleagues and give roles.")),
+    NavigationEntry(
+        "people:confirmations", _("Confirmations"), Action.SEE_CONFIRMATIONS, _("Changes that need a second person.")
+    ),
+    NavigationEntry(
+        "people:organisation",
+        _("Organisation"),
+        Action.MANAGE_ORGANISATION,
+        _("Rules, trust root and the certificate for the broker."),
+    ),
+    NavigationEntry(
+        "people:signing-key", _("Signing key"), Action.UNLOCK_KEY, _("The key that signs requests, and its passphrase.")
+    ),
+    NavigationEntry(
+        "integrations:tokens", _("Integrations"), Action.MANAGE_INTEGRATIONS, _("Programs that read from the desk.")
+    ),
 )
 """One entry for each app with pages. An app's page that does not exist yet is left out."""
 
@@ -66,7 +96,7 @@ def _entries(roles: frozenset[Role]) -> Iterator[dict[str, Any]]:
             address = reverse(entry.page)
         except NoReverseMatch:
             continue
-        yield {"address": address, "label": entry.label, "here": False}
+        yield {"address": address, "label": entry.label, "words": entry.words, "here": False}
 
 
 def _mark_present(entries: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:

@@ -35,7 +35,9 @@ def start(request: DeskRequest) -> HttpResponse:
     needed = readiness.missing(request.organisation) if request.may(Action.MANAGE_ORGANISATION) else []
     codes = confirmations.codes_for(request.user)
     reminders = [each for each in due_reminders(request.organisation, timezone.now()) if request.may(each.action)]
-    return render(request, "people/start.html", {"missing": needed, "codes": codes, "reminders": reminders})
+    may_ask = request.may(Action.WRITE_REQUESTS)
+    context = {"missing": needed, "codes": codes, "reminders": reminders, "may_ask": may_ask}
+    return render(request, "people/start.html", context)
 
 
 @sensitive_variables("token")

@@ -54,7 +54,18 @@ class Reminder:
 def due_reminders(organisation: Organisation, now: datetime.datetime) -> list[Reminder]:
     """Returns the reminders in the order in which a person should look at them."""
     dated = (_requests, _footage, _certificate, _listed_key, _root_keys)
-    return [*_confirmations(organisation), *(each for find in dated for each in find(organisation, now))]
+    return [
+        *_approvals(organisation),
+        *_confirmations(organisation),
+        *(each for find in dated for each in find(organisation, now)),
+    ]
+
+
+def _approvals(organisation: Organisation) -> Iterator[Reminder]:
+    waiting = Draft.objects.filter(organisation=organisation, state="submitted").values_list("pk", flat=True)
+    if waiting:
+        words = ngettext("%(count)d request waits for approval.", "%(count)d requests wait for approval.", len(waiting))
+        yield _counted(words, "asking:requests", Action.APPROVE_REQUESTS, "approval", waiting)
 
 
 def _confirmations(organisation: Organisation) -> Iterator[Reminder]:

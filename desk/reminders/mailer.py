@@ -114,7 +114,7 @@ def _message(person: Person, shown: list[Reminder]) -> EmailMessage:
     lines = [f"- {each.words}\n  {address}{each.address}" for each in shown]
     body = "\n".join(
         [
-            _("At your desk for footage requests, something ends soon:"),
+            _("At your desk for footage requests, something waits or ends soon:"),
             "",
             *lines,
             "",
@@ -132,4 +132,6 @@ def _message(person: Person, shown: list[Reminder]) -> EmailMessage:
         use_ssl=mail.tls == "tls",
         timeout=_TIMEOUT_S,
     )
-    return EmailMessage(_("Something ends soon at your desk"), body, mail.sender, [person.email], connection=server)
+    return EmailMessage(
+        _("Something waits or ends soon at your desk"), body, mail.sender, [person.email], connection=server
+    )

@@ -71,6 +71,7 @@ function useTools(map, fields, check) {
   /** @type {HTMLButtonElement[]} */
   const buttons = [...document.querySelectorAll("button[data-tool]")].filter((e) => e instanceof HTMLButtonElement);
   for (const button of buttons) {
+    button.disabled = false; // a click before the map is there would do nothing, silently
     button.addEventListener("click", () => {
       const tool = button.dataset.tool;
       if (tool === "circle" || tool === "polygon") map.begin(tool);

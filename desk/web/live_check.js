@@ -24,8 +24,18 @@ export class LiveCheck {
   soon() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      this.ask().catch((error) => console.log(error));
+      this.ask().catch(() => this.lost());
     }, PAUSE_MS);
+  }
+
+  /** Says that what stands here is old: the desk did not answer. */
+  lost() {
+    const words = this.form.dataset.lost;
+    if (!words || !this.place) return;
+    const note = document.createElement("p");
+    note.className = "note error";
+    note.textContent = words;
+    this.place.replaceChildren(note);
   }
 
   async ask() {
@@ -33,7 +43,8 @@ export class LiveCheck {
     if (!address) return; // a bulletin has no limits to check
     const number = ++this.asked;
     const answer = await fetch(address, { method: "POST", body: new FormData(this.form), credentials: "same-origin" });
-    if (!answer.ok || number !== this.asked) return; // a later question is on its way
+    if (number !== this.asked) return; // a later question is on its way
+    if (!answer.ok) return this.lost();
     const { html, corners } = await answer.json();
     const made = new DOMParser().parseFromString(html, "text/html");
     this.place?.replaceChildren(...made.body.childNodes);

@@ -35,6 +35,8 @@ export class Presets {
     });
     const incident = this.field("incident");
     incident.addEventListener("change", () => this.fill(presets[incident.value]));
+    // A fast person has chosen before this script was here.
+    if (!this.field("description").value) this.fill(presets[incident.value]);
   }
 
   /**

@@ -83,6 +83,12 @@ def test_nothing_is_said_too_early_too_late_or_under_a_hold(ending: Agency) -> N
     assert due_reminders(organisation, now()) == []
 
 
+def test_a_request_that_waits_for_approval_is_said_to_a_supervisor(agency: Agency) -> None:
+    Draft.objects.filter(pk=draft(agency)["pk"]).update(state="submitted")
+    assert "1 request waits for approval." in words_for(agency, Role.SUPERVISOR)
+    assert not words_for(agency, Role.ASKER)
+
+
 def test_a_change_that_waits_is_said_to_those_who_may_confirm(agency: Agency) -> None:
     confirmations.give_roles(agency.organisation, agency.people[Role.ADMIN], agency.people[Role.VIEWER], ["asker"])
     assert "1 change of roles or rules waits" in words_for(agency, Role.SUPERVISOR)
