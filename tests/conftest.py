@@ -44,9 +44,10 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 
 
 def is_as_urgent(before: int) -> bool:
-    """Returns whether this process is as urgent as it was, or as its parent: a person may change both while they run,
-    for example with `renice`, and a proof of an hour must not fail for it."""
-    return os.getpriority(os.PRIO_PROCESS, 0) in (before, os.getpriority(os.PRIO_PROCESS, os.getppid()))
+    """Returns whether this process is at least as urgent as it was, or as urgent as its parent: a person may change
+    both while they run, for example with `renice`, and a proof of an hour must not fail for it."""
+    now = os.getpriority(os.PRIO_PROCESS, 0)
+    return now <= before or now == os.getpriority(os.PRIO_PROCESS, os.getppid())
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,13 @@ from tests.conftest import is_as_urgent
 
 @pytest.mark.parametrize(
     ("own", "parent", "passes"),
-    [(0, 0, True), (5, 0, False), (8, 8, True), (0, 8, True)],
+    [(0, 0, True), (5, 0, False), (8, 8, True), (0, 8, True), (-7, 0, True)],
     ids=[
         "nothing has changed",
         "the test made it less urgent",
         "somebody made the run less urgent",
         "somebody made its parent less urgent",
+        "somebody made this process alone more urgent",
     ],
 )
 def test_only_a_test_that_makes_its_own_process_less_urgent_fails(
