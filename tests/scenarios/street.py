@@ -63,6 +63,8 @@ position = {{ latitude = {lat}, longitude = {lon} }}
 {camera}
 [clips]
 longest_clip_s = 20.0
+[vault]
+free_floor = 0.01
 [broker]
 host = "127.0.0.1"
 port = {port}
@@ -279,9 +281,13 @@ class Street:
 
     def record(
         self, footage: Path, *, ring_after_s: float, trusting: Sequence[Asker] = (),
-        open_microphone: Callable[[], Microphone] | None = None,
+        open_microphone: Callable[[], Microphone] | None = None, lasts_s: float = 40.0,
     ) -> None:  # fmt: skip
-        """Enrol the owner, then play `footage` to its end as if it had been now; a visitor rings on the way."""
+        """Enrol the owner, then play `footage` as if it had been now; a visitor rings on the way.
+
+        Its first `lasts_s` seconds give eight segments, and each second costs the encoding of ten pictures.
+        """
+        footage = beginning_of(footage, self.state_dir.parent / f"beginning{footage.suffix}", lasts_s)
         camera = FileCamera(footage)
         solo = Solo(
             load(self.configuration(NO_CAMERA)),
@@ -346,6 +352,18 @@ class Street:
             assert tips is not None
             return tips
         return asker.sent_request(request).reply_identity()
+
+
+def beginning_of(footage: Path, out: Path, lasts_s: float) -> Path:
+    """Writes the first seconds of a film. Its pictures stay encoded as they are."""
+    with av.open(footage) as source, av.open(out, "w") as target:
+        track = source.streams.video[0]
+        copied = target.add_stream_from_template(track)
+        for packet in source.demux(track):
+            if packet.dts is not None and packet.dts * packet.time_base < lasts_s:
+                packet.stream = copied
+                target.mux(packet)
+    return out
 
 
 def probe_seconds(footage: Path) -> float:
