@@ -293,6 +293,7 @@ def _measure(
 
 
 def _talk(home: AwayHome, ear: talk._Ear) -> None:
+    home.people.run("ana", "await page.goto(args.url + '/live');", url=home.house.url)
     home.people.run("ana", "await page.evaluate(`(async (args) => {${args.script}})(${JSON.stringify(args)})`);",
                     script=talk._SPEAK, pitch=talk.PITCH_HZ)  # fmt: skip
     home.people.run(
