@@ -2,7 +2,7 @@
 
 - The buffer holds ciphertext that it cannot open, in memory only. It tells the recorder if an owner watches.
 - A new viewer gets the newest GOP from its keyframe on, even if a camera sends a keyframe only every 20 s. The
-  recorder says where a GOP begins.
+  recorder says where a GOP begins. A viewer who falls behind skips to the newest keyframe.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _MOST_PIECES: Final = 8 * (1 << 20) // PIECE_BYTES
 """For one GOP: half of the buffer.  A part exceeds 2 MiB only by its last picture."""
 _FRESH_S: Final = 10.0
 """After this many seconds all is deleted but the newest GOP, and that too if nothing has followed."""
+_LATE_S: Final = 2.0
+"""A viewer who is further behind than this skips to the newest keyframe: their link is slower than the pictures."""
 _LOOKS_S: Final = 6.0
 """An owner who has not polled for this many seconds has stopped watching."""
 _MOST_VIEWERS: Final = 64
@@ -140,9 +142,16 @@ class LiveBuffer:
     def _newer(self, after: int) -> list[_BufferedGop]:
         self._drop_old()
         joins = not 0 < after <= self._count  # a greater number is from before a restart
-        least = self._newest_beginning if joins else after + 1
+        least = self._newest_beginning if joins or self._is_late(after) else after + 1
         newer = itertools.takewhile(lambda each: each.number >= least, reversed(self._shelf))
         return list(newer)[::-1]
+
+    def _is_late(self, after: int) -> bool:
+        """Returns whether a viewer who has had number `after` should go on with the newest keyframe."""
+        waiting = next((each for each in self._shelf if each.number > after), None)
+        if waiting is None or waiting.number >= self._newest_beginning:
+            return False
+        return self._monotonic() - waiting.came_s > _LATE_S
 
     def _drop_old(self) -> None:
         oldest_s = self._monotonic() - _FRESH_S

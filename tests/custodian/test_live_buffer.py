@@ -183,10 +183,22 @@ def test_a_second_viewer_joins_at_the_last_keyframe_however_long_ago_that_was() 
     assert numbers(buffer, 80) == [81], "the first viewer goes on where they are"
     buffer.put(82, 0, 1, b"key", begins=True)
     assert numbers(buffer) == [82]
-    assert numbers(buffer, 60) == list(range(61, 83)), "a slow viewer gets the rest of the GOP before it too"
+    assert numbers(buffer, 75) == list(range(76, 83)), "a viewer a second behind gets the rest of the GOP before it too"
     clock[0] += 10.001
     assert not buffer.wait_for_viewer(0).now
     assert len(buffer._shelf) == 0, "the camera is off, and no owner looks"
+
+
+def test_a_viewer_who_is_seconds_behind_goes_on_with_the_newest_keyframe() -> None:
+    """Over a slow link, a viewer got all of the old pictures first, and fell further behind."""
+    clock = [1000.0]
+    buffer = LiveBuffer(lambda: clock[0])
+    for number in range(1, 31):
+        buffer.put(number, 0, 1, b"part", begins=number % 10 == 1)
+        clock[0] += 0.2
+    assert numbers(buffer, 12) == list(range(21, 31))
+    assert numbers(buffer, 22) == list(range(23, 31)), "no keyframe since: it needs each of these"
+    assert numbers(buffer, 29) == [30]
 
 
 def test_a_gop_whose_keyframe_did_not_fit_is_deleted_by_its_age() -> None:

@@ -58,6 +58,8 @@ def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> It
         for sealed in _cut(body, answer.sizes):
             gop = _opened(opener.open(sealed), met.key.id)
             if gop.span.boot == boot and gop.span.start_us < until_us:
+                if not gop.continues and gop.span.end_us == until_us:
+                    continue  # the newest GOP again, with the key of a viewer who has joined
                 raise OpenError("The device repeats an old live picture.", remedy="Inspect the device.")
             if gop.span.quality is ClockQuality.SYNCED and clock() - gop.span.end_ms > _STALE_MS:
                 raise OpenError("The device's live picture is too old.", remedy="Compare its clock with yours.")

@@ -96,6 +96,15 @@ def test_a_picture_is_shown_once_and_never_before_an_earlier_one(home: Home, med
         next(watch(home.device, home.keys, clock=now))
 
 
+def test_the_newest_gop_that_is_sealed_again_for_a_newcomer_is_skipped(home: Home, media: list[bytes]) -> None:
+    """Live view at the command line ended as soon as a phone at the door began to watch."""
+    one, two = gop(home, media[0]), gop(home, media[1], 1000)
+    numbers, sizes = [1, 2, 3], [len(one), len(one), len(two)]
+    shows(home, ({"numbers": numbers, "sizes": sizes}, one + one + two))
+    found = next(watch(home.device, home.keys, clock=now))
+    assert [each.media for each in found] == media[:2]
+
+
 def test_a_picture_that_is_sealed_to_another_owner_is_not_shown(home: Home, media: list[bytes]) -> None:
     sealed = part_of(b"x", [X25519Identity(b"x" * 32).recipient()])
     shows(home, ({"numbers": [1], "sizes": [len(sealed)]}, sealed))
