@@ -17,6 +17,7 @@ one file.
   pass its line run: first the test that noticed the last mistake in this file, then those that are named after the
   module, and of each those that are quick and pass much of it.  If the record has no test at the line, those that
   pass its function run.
+- `--tests=PATTERN,PATTERN` runs these tests instead of all of the group, so the share that is noticed is too low.
 - A mistake in a definition is made as the module is imported.
 - The Pythons that a test starts count too: they note the lines that they pass, and they import the module with the
   mistake (`in_children/sitecustomize.py`).
@@ -48,7 +49,7 @@ import types
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -94,6 +95,8 @@ class Group:
     quickest: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     """Files that another group holds."""
+    variant: str = ""
+    """Of the group with other tests, in the names of its record and result."""
 
     def test_files(self) -> list[str]:
         """The files and folders that pytest collects.  Raises AssertionError if a pattern fits nothing."""
@@ -468,7 +471,7 @@ class InFunctions:
         Changed modules keep what was recorded of them, line by line.  A test that is missing at a line can make a
         survivor of a mutant, and no other error.  `--record` records all of them again.
         """
-        kept = ROOT / ".cache" / f"mutation-{self._group.name}-record.json"
+        kept = ROOT / ".cache" / f"mutation-{self._group.name}{self._group.variant}-record.json"
         lines = {str(path.relative_to(ROOT)): _hashes_of_lines(path) for path in self._paths}
         record = Record(lines={}, took_s={}, passing={}, fixtures=[], failed=[], sources={})
         if kept.exists() and not self._draw.record:
@@ -824,7 +827,7 @@ def _run_apart(group: Group, draw: Draw, options: frozenset[str]) -> dict[str, A
 
 
 def _result_of(group: Group) -> Path:
-    return RESULT.with_name(f"mutation-{group.name}.json")
+    return RESULT.with_name(f"mutation-{group.name}{group.variant}.json")
 
 
 def interval(noticed: int, made: int) -> tuple[float, float]:
@@ -854,6 +857,15 @@ def _draw(group: Group, named: Sequence[str], options: frozenset[str]) -> Draw:
         "--record" in options,
         budget_s,
     )
+
+
+def _with_tests(options: frozenset[str]) -> Sequence[Group]:
+    """The groups, each with the tests that are named."""
+    tests = next((each.removeprefix("--tests=") for each in options if each.startswith("--tests=")), "")
+    if not tests:
+        return GROUPS
+    variant = f"-{zlib.crc32(tests.encode()):08x}"
+    return [replace(group, tests=tuple(tests.split(",")), variant=variant) for group in GROUPS]
 
 
 def _number(options: frozenset[str], name: str, default: int) -> int:
@@ -886,7 +898,7 @@ def main(arguments: Sequence[str]) -> int:
     for library in ("cryptography.hazmat.primitives.asymmetric.ed25519", "msgspec", "json", "hypothesis.strategies"):
         importlib.import_module(library)  # the same for every fork
     found: dict[str, Any] = {}
-    for group in GROUPS:
+    for group in _with_tests(options):
         draw, began = _draw(group, named, options), time.monotonic()
         if not draw.paths:
             continue
