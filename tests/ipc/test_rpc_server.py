@@ -416,6 +416,9 @@ def test_only_named_users_that_exist_and_this_process_may_speak(
     root = pwd.getpwuid(0).pw_name
     assert peers.uids_of() == {os.getuid()}
     assert peers.uids_of(root, "nobody-of-this-name") == {os.getuid(), 0}
+    with monkeypatch.context() as users:
+        users.setattr(pwd, "getpwnam", lambda name: pwd.struct_passwd((name, "x", 12_345, 6, "", "/", "/bin/sh")))
+        assert peers.uids_of("doorward-recorder") == {os.getuid(), 12_345}
     monkeypatch.setattr(peers, "_UID_MAP", part)
     assert peers.uids_of() == {os.getuid(), 65_534}, "in a user namespace all others look alike"
 

@@ -96,7 +96,7 @@ class Group:
     without: tuple[str, ...] = ()
     """Files that another group holds."""
     variant: str = ""
-    """Of the group with other tests, in the names of its record and result."""
+    """Marks the group with other tests, in the names of its record and result."""
 
     def test_files(self) -> list[str]:
         """The files and folders that pytest collects.  Raises AssertionError if a pattern fits nothing."""
@@ -729,7 +729,7 @@ def exchange(found: Sequence[types.FunctionType], code: types.CodeType) -> None:
     wanted = {(each.co_qualname, each.co_firstlineno): each for each in _functions_of(code)}
     for function in found:
         new = wanted.get((function.__code__.co_qualname, function.__code__.co_firstlineno))
-        # A mistake that forgets the only use of `super()` changes the closure, which a function cannot exchange.
+        # A function cannot exchange code with another closure.
         if new is not None and new.co_freevars == function.__code__.co_freevars:
             function.__code__ = new
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -39,6 +40,19 @@ def test_what_decides_is_changed_and_words_for_people_are_left_alone() -> None:
         assert [what for what in whats(words) if what != "forgotten" or "raise" not in words] == [], words
     assert whats("log(1)") == ["forgotten", "1 → 2"], "only a logger's calls are entries in the log"
     assert whats("class A:\n    name: str = field(name='from')") == ["'from' → other text"]
+
+
+def test_a_forgotten_call_of_super_is_a_mistake_that_the_running_function_can_be_given() -> None:
+    source = "class A:\n    def f(self):\n        super().__init__()\n"
+    (forgotten,) = [mutant for mutant in mutants_of(source) if mutant.what == "forgotten"]
+
+    def code_of(tree: object) -> CodeType:
+        (outer,) = [each for each in compile(tree, "f", "exec").co_consts if isinstance(each, CodeType)]  # type: ignore[call-overload]
+        return next(each for each in outer.co_consts if isinstance(each, CodeType))
+
+    before, after = code_of(source), code_of(forgotten.tree())
+    assert after.co_freevars == before.co_freevars == ("__class__",)
+    assert "__init__" not in after.co_names
 
 
 def test_each_file_of_the_rooms_belongs_to_one_group() -> None:

@@ -924,6 +924,13 @@ def test_a_test_message_goes_to_every_channel_even_at_night(house: House) -> Non
         house.phone.wait_for(lambda: house.phone.messages == [f"03:00  {TEST}"])
 
 
+def test_a_test_message_leads_to_the_settings(house: House) -> None:
+    alerts = house.alerts()
+    assert alerts.test() == ("Ann",)
+    assert [each.page for each in alerts._queue.waiting("Ann", 9)] == ["/settings"]
+    alerts.close()
+
+
 def test_without_a_clock_an_alert_has_no_time_and_no_quiet_hours(house: House) -> None:
     house.clock.second, house.clock.quality = 3 * 3600.0, ClockQuality.UNKNOWN
     with house.running() as alerts:

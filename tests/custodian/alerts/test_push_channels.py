@@ -13,6 +13,7 @@ from agent.clients.opening import HybridIdentity
 from agent.core.alerts.alert_messages import AlertPicture, ChannelAddress, glance_id
 from agent.core.alerts.policy import Policy
 from agent.core.webpush import point_of
+from agent.custodian.alerts import push_channels
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.alerts.alerts import Alerts, AlertSettings
 from agent.custodian.alerts.private_file import PrivateText
@@ -236,6 +237,40 @@ def listed(push: PushChannels) -> list[tuple[str, str, str]]:
     """Name, owner and pictures of each browser in the list."""
     found = push.answers["push_browsers"](ListAlertBrowsers(), b"")[0]["browsers"]
     return [(each["browser"], each["owner"], each["pictures"]) for each in found]
+
+
+def test_the_list_of_browsers_says_when_each_was_added_and_last_used_and_a_use_is_noted_once_an_hour(
+    tmp_path: Path,
+) -> None:
+    alerts, now_s, told = alerts_in(tmp_path), [1_000_000], list[tuple[str, str]]()
+    push = PushChannels(
+        PrivateText(tmp_path / "push.json"),
+        alerts,
+        lambda act: act(),
+        lambda kind, text: told.append((kind, text)),
+        now_ms=lambda: now_s[0] * 1000,
+    )
+    push.subscribe(wanted(1), "key 1")
+    now_s[0] += 2 * push_channels._NOTED_EVERY_S
+    used(push, 1)
+    noted_s = now_s[0]
+    now_s[0] += push_channels._NOTED_EVERY_S - 1
+    used(push, 1)
+    (found,) = push.answers["push_browsers"](ListAlertBrowsers(), b"")[0]["browsers"]
+    assert (found["endpoint"], found["browser"]) == ("https://push.test/1", "Chrome, Android")
+    assert (found["made_s"], found["used_s"], found["owner"]) == (1_000_000, noted_s, "key 1")
+    now_s[0] += 1
+    used(push, 1)
+    (found,) = push.answers["push_browsers"](ListAlertBrowsers(), b"")[0]["browsers"]
+    assert found["used_s"] == now_s[0]
+    used(push, 2)  # a browser that is not in the list
+    assert len(listed(push)) == 1
+    push.subscribe(ended(1), "key 1")
+    assert told == [
+        ("alerts", "One more browser receives alerts."),
+        ("alerts ended", "A browser stopped receiving alerts."),
+    ]
+    alerts.close()
 
 
 def used(push: PushChannels, number: int) -> None:
