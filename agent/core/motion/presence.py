@@ -51,7 +51,7 @@ _KEPT_PER_LOOK = 0.95
 """By this much the body may fade from look to look and count as whole: parts of a standing visitor become scenery.
 A visitor who goes is gone sooner."""
 _MOST_GROWTH = 2
-"""From look to look, a third of a second, a body grows by this factor at most. More is the infrared filter."""
+"""Since they last walked, a body grows by this factor at most. More is the infrared filter."""
 _FIDGET_CELLS = 2
 _FIDGET_STEPS = 3.0
 _FIDGET_NOISES = 5.0
@@ -79,7 +79,7 @@ class PresenceTracker:
         self._passes = passes
         self._alive_ns = seconds(settings.alive_s)
         self._confirmed: CellBox = (0, 0, grids.columns, grids.rows)
-        self._cells = 0
+        self._cells = self._confirmed_cells = 0
         self._window: CellBox = self._confirmed
         """Around the body that was last looked at."""
         self._looked_ns = self._then_ns = self._until_ns = self._confirmed_ns = BootNs(0)
@@ -111,6 +111,8 @@ class PresenceTracker:
         self._until_ns = BootNs(sensor_ns + (self._patience_ns(background) if stands else _CREDIT_NS))
         # A shadow or parcel of a visitor who has gone is confirmed now and then: it is not them.
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells) if is_same else cells
+        if not stands:
+            self._confirmed_cells = self._cells
         self.box = body
         self._looked_ns = sensor_ns
 
@@ -154,8 +156,8 @@ class PresenceTracker:
             min(self._grids.rows, y1 + _MARGIN),
         )
         cells, body = self._passes.find_body(self._window, seed, least_step)
-        if self.box is not None and cells > _MOST_GROWTH * self._cells:
-            cells = self._cells
+        if self.box is not None:
+            cells = min(cells, _MOST_GROWTH * self._confirmed_cells)
         return cells, self._within_reach(body) if body else seed
 
     def _within_reach(self, body: CellBox) -> CellBox:

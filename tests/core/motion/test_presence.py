@@ -153,6 +153,25 @@ def test_a_filter_that_switches_there_and_back_does_not_lose_the_visitor() -> No
         assert presence.lasts(background, BootNs(seconds(tenth / 10))), f"lost after {tenth / 10} s"
 
 
+def test_a_body_that_seems_to_grow_look_by_look_is_still_the_visitor_after_it() -> None:
+    """Each look takes in a ring of what infrared light has changed, up to ten times the visitor."""
+    grids = Grids(ZoneMap().rasterise(60, 80))
+    passes = PurePasses(grids, 60, 80)
+    background = Background(grids, passes, 10.0, MotionSettings())
+    presence = PresenceTracker(grids, passes, MotionSettings())
+    grids.seen[:], grids.threshold[:] = 100, 10
+    distance = np.abs(np.indices((60, 80)) - np.array([35, 40])[:, None, None]).max(0)
+    checks = np.indices((60, 80)).sum(0) % 2 * 60
+    grids.frame[:] = np.where(distance < 6, 200, 100)
+    presence.confirm((34, 29, 46, 41), BootNs(0), background)
+    for tenth in range(1, 120):
+        grids.frame[:] = np.where(distance < 6, 200, 100)
+        if 10 < tenth < 60:
+            grids.frame[:] += np.where((distance >= 6) & (distance < 6 + tenth // 3), checks, 0).astype(np.uint8)
+        grids.frame[32:38, 37:43] += tenth % 2 * 20
+        assert presence.lasts(background, BootNs(seconds(tenth / 10))), f"lost after {tenth / 10} s"
+
+
 def test_a_visitor_who_moved_just_now_has_not_gone() -> None:
     grids = Grids(ZoneMap().rasterise(60, 80))
     passes = PurePasses(grids, 60, 80)
