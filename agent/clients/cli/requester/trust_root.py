@@ -127,7 +127,7 @@ def list_(source: Path, folder: Path, as_json: bool) -> None:
 @click.option("--root-key", type=_FILE, required=True, help="Your private key.")
 @json_option
 def sign(payload: Path, root_key: Path, as_json: bool) -> None:
-    """Sign root-N.json or bundle-N.json.  The signature lands beside it: return it to the root's folder."""
+    """Sign FILE, a root-N.json or bundle-N.json.  The signature lands beside it: return it to the root's folder."""
     made = RootFolder(payload.parent).sign(payload, FileSigner(load_key(root_key)))
     if as_json:
         emit_json({"signature": made})
