@@ -80,6 +80,10 @@ install: ## Install Doorward on this machine, or upgrade it (root; ANSWERS=file 
 	@sh scripts/system-packages.sh run
 	@/usr/bin/python3 scripts/installation install $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(WHEELHOUSE),--wheelhouse $(WHEELHOUSE))
 
+install-desk: ## Install the requester's desk on this machine, or upgrade it (root)
+	@sh scripts/system-packages.sh run-desk
+	@/usr/bin/python3 scripts/install_desk.py
+
 uninstall: ## Remove it and keep what it recorded (root; PURGE=1 keeps nothing)
 	@/usr/bin/python3 scripts/installation uninstall $(if $(PURGE),--purge)
 
@@ -99,6 +103,10 @@ schemas: setup-test ## Write the JSON Schemas of the configuration and of fleet 
 test-install: setup-test ## Live through an installation in booted containers, trixie and bookworm (root, 15 minutes)
 	@sh scripts/system-packages.sh test-install
 	@for each in trixie bookworm; do PYTHONPATH=. $(VENV)/bin/python -m tests.install.run $$each $(ARGS) || exit 1; done
+
+test-install-desk: setup-test ## Live through an installation of the desk in booted containers (root, network, ten minutes)
+	@sh scripts/system-packages.sh test-install
+	@$(VENV)/bin/python tests/install/desk.py
 
 test-clean: setup-test ## Try make demo and make test on fresh Debians, trixie and bookworm (root, half an hour)
 	@sh scripts/system-packages.sh test-install

@@ -18,6 +18,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import sqlite3
@@ -48,6 +49,8 @@ _BYTES: Final = 1 << 20
 _NUMBERS_SKIPPED: Final = 1_000_000_000
 """More than any organisation signs between two backups, and a millionth of the numbers there are."""
 _MOST_END_BYTES: Final = 4096
+_DATA_LINE: Final = re.compile(r"^data\s*=.*$", re.MULTILINE)
+_UNUSUAL: Final = 'Write it as one line, data = "…", in the old desk and take another backup.'
 
 
 # Making one
@@ -174,7 +177,7 @@ def restore_backup(backup: Path, folder: Path, identities: Sequence[Identity]) -
         data = Path(made) / "data"
         data.chmod(0o700)
         _skip_numbers(data)
-        load(Path(made) / _CONFIGURATION)  # before the files move, so that a bad one is named and nothing is changed
+        _use_own_data(Path(made) / _CONFIGURATION)  # before the files move: a bad one is named and nothing is changed
         data.rename(folder / "data")
         (Path(made) / _CONFIGURATION).rename(folder / _CONFIGURATION)
         files.sync_folder(folder)
@@ -233,6 +236,14 @@ def _put(into: Path, member: tarfile.TarInfo, content: BinaryIO) -> None:
         shutil.copyfileobj(content, file, _BYTES)
         os.fsync(file.fileno())
     os.utime(path, (member.mtime, member.mtime))
+
+
+def _use_own_data(configuration: Path) -> None:
+    """Lets the configuration name the folder `data` beside it. An absolute path would be that of the old desk."""
+    text = configuration.read_text(encoding="utf-8")
+    configuration.write_text(_DATA_LINE.sub('data = "data"', text, count=1), encoding="utf-8")
+    if load(configuration).data != configuration.parent / "data":
+        raise FormatError("The configuration in this backup names its data in an unusual way.", remedy=_UNUSUAL)
 
 
 def _skip_numbers(data: Path) -> None:

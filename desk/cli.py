@@ -126,8 +126,11 @@ def backup(recipients: tuple[str, ...], out: Path) -> None:
     from desk.backup import make_backup
 
     path = _configuration()
-    count = make_backup(config.load(path), path, out, [parse_recipient(each) for each in recipients])
+    loaded = config.load(path)
+    count = make_backup(loaded, path, out, [parse_recipient(each) for each in recipients])
     click.echo(f"{out} holds the desk with {count} files. It opens with the key of {recipients[0][:16]}… only.")
+    if loaded.storage.kind == "s3":
+        click.echo(f"The sealed parts of answers are in the bucket {loaded.storage.bucket}, and not in this file.")
 
 
 @desk.command()

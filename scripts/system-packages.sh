@@ -6,7 +6,7 @@
 
 set -eu
 
-purpose=${1:?usage: system-packages.sh run|demo|test|desk|test-browser|models|deb|bench|test-install|test-arm64|test-vm|test-pi3}
+purpose=${1:?usage: system-packages.sh run|run-desk|demo|test|desk|test-browser|models|deb|bench|test-install|test-arm64|test-vm|test-pi3}
 python=${PYTHON:-/usr/bin/python3}
 PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
 
@@ -39,7 +39,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         "Install its venv and ensurepip modules, or leave PYTHON unset to use the system's Python."
     need python3 python3-venv
 fi
-if [ "$purpose" != run ] && [ "$purpose" != models ]; then
+if [ "$purpose" != run ] && [ "$purpose" != run-desk ] && [ "$purpose" != models ]; then
     has mosquitto || need mosquitto
 fi
 if [ "$purpose" = models ]; then
@@ -86,7 +86,7 @@ if [ "$purpose" = test-browser ]; then
     has Xvfb || wished="$wished xvfb"
     dpkg -s gstreamer1.0-libav >/dev/null 2>&1 || wished="$wished gstreamer1.0-libav"
 fi
-if [ "$purpose" = test ] || [ "$purpose" = desk ]; then
+if [ "$purpose" = test ] || [ "$purpose" = desk ] || [ "$purpose" = run-desk ]; then
     # WeasyPrint, which makes the desk's PDF, draws its letters with Pango.
     pango="libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
     # shellcheck disable=SC2086 # a list of package names is meant to be split

@@ -146,6 +146,14 @@ def test_a_restored_desk_says_so_in_its_custody_log(old: Path, tmp_path: Path) -
     assert audited.returncode == 0, audited.stdout + audited.stderr
 
 
+def test_a_restored_desk_uses_its_own_data_even_if_the_old_path_was_absolute(old: Path, tmp_path: Path) -> None:
+    path = old / "desk.toml"
+    path.write_text(path.read_text().replace('data = "data"', f'data = "{old / "data"}"'))
+    backup = backed_up(old, tmp_path / "desk.age")
+    restore_backup(backup, tmp_path / "new", [IDENTITY])
+    assert load(tmp_path / "new" / "desk.toml").data == tmp_path / "new" / "data"
+
+
 # Bad input
 
 

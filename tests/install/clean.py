@@ -63,7 +63,7 @@ def _try(suite: str, command: str) -> tuple[str, bool]:
         root = Path(folder, "root")
         root.mkdir()
         subprocess.run(["tar", "-xf", str(base(suite, packages=PACKAGES)), "-C", str(root)], check=True)
-        lent = _lend(root)
+        lent = lend(root)
         source = root / "root" / "doorward"
         subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{ROOT}", str(source)], check=True)
         started = time.monotonic()
@@ -89,7 +89,7 @@ def _install(suite: str) -> tuple[str, bool]:
     log = ROOT / ".cache" / "install" / f"clean-{suite}-install.log"
     started = time.monotonic()
     with Container(suite, newcomer.PACKAGES, network=True) as box:
-        lent = _lend(box.root)
+        lent = lend(box.root)
         source = box.root / "root" / "doorward"
         subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{ROOT}", str(source)], check=True)
         try:
@@ -102,7 +102,7 @@ def _install(suite: str) -> tuple[str, bool]:
     return f"| {suite} | `make install` | {result} | {seconds:.0f} | {today} |", good
 
 
-def _lend(root: Path) -> list[str]:
+def lend(root: Path) -> list[str]:
     """Give the root this machine's way to the mirrors; the environment's part of it comes back."""
     for name in LENT_FILES:
         source = Path("/", name)
