@@ -242,7 +242,7 @@ def _key_in(said: str) -> KeyPath:
     return tuple(int(index) if index else name for name, index in steps)
 
 
-def _mistake(source: Path, places: Places, key: KeyPath, said: str, remedy: str = "") -> ConfigurationError:
+def _mistake(source: Path, places: Places, key: KeyPath, said: str, remedy: str) -> ConfigurationError:
     dotted = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in key).lstrip(".")
     where = f"{source}, line {places.line(key)}" + (f", {dotted}" if dotted else "")
     return ConfigurationError(

@@ -469,6 +469,19 @@ def test_requests_signed_by_another_process_are_published_by_a_running_service(
     assert named[-1] == (signed.id, "request"), "whoever watches is told which"
 
 
+def test_parts_that_are_whole_stay_over_a_crash(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    door = Door(broker, requester, house.disclose(asked), clock)
+    folder = AnswerFolder(requester.folder, door.disclosure.id)
+    play(clock, desk, door, until=lambda: len(folder.sealed()) >= 2)
+    assert folder.outcome() is None
+    whole = folder.sealed()
+    desk.crash()
+    desk.begin()
+    assert folder.sealed() == whole
+
+
 def test_half_a_manifest_is_swept_at_the_start_and_asked_for_again(
     desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
