@@ -25,7 +25,7 @@ __all__ = ["LiveSealer"]
 class _MediaKey:
     key: FrameKey
     sealed: bytes
-    audience: tuple[int, frozenset[str]]
+    viewers: tuple[int, frozenset[str]]
 
 
 class LiveSealer:
@@ -48,7 +48,7 @@ class LiveSealer:
     @property
     def is_due(self) -> bool:
         """True if the next keyframe brings another key."""
-        return self._media_key is None or self._media_key.audience != self._audience
+        return self._media_key is None or self._media_key.viewers != self._viewers
 
     def seal(self, plaintext: bytes, *, begins: bool) -> bytes:
         """Returns a part. Raises `FormatError` for a part that continues a GOP without its beginning."""
@@ -65,13 +65,13 @@ class LiveSealer:
         self._media_key = None
 
     @property
-    def _audience(self) -> tuple[int, frozenset[str]]:
+    def _viewers(self) -> tuple[int, frozenset[str]]:
         return self._vault.epoch, frozenset(self._glances)
 
     def _made(self) -> _MediaKey:
-        audience = self._audience
+        viewers = self._viewers
         secret = self._entropy.token(KEY_BYTES)
         self._keys += 1
         said = strictjson.encode(LiveKey(v=1, kid=self._keys, key=base64.encode(secret)))
         sealed = self._vault.seal_without_storing(said, also=tuple(self._glances.values()))
-        return _MediaKey(FrameKey(secret, self._keys), sealed, audience)
+        return _MediaKey(FrameKey(secret, self._keys), sealed, viewers)

@@ -28,7 +28,7 @@ from desk.trust.root_keys import open_root_key
 
 __all__ = [
     "Difference",
-    "Reminder",
+    "EndingKey",
     "compare",
     "entries_in",
     "newest_signed",
@@ -55,7 +55,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Reminder:
+class EndingKey:
     """A key of a listed requester that ends soon, or has ended."""
 
     requester: str
@@ -149,13 +149,13 @@ def compare(old: Sequence[RequesterEntry], new: Sequence[RequesterEntry]) -> Dif
     )
 
 
-def reminders(entries: Sequence[RequesterEntry], now_s: int) -> list[Reminder]:
+def reminders(entries: Sequence[RequesterEntry], now_s: int) -> list[EndingKey]:
     """Returns the requesters with a last key that has ended or ends within 60 days, the first to end first."""
     found = []
     for entry in entries:
         until_s = max((key.until_s for key in entry.keys if not key.revoked), default=0)
         if until_s < now_s + _REMIND_DAYS * _DAY_S:
-            found.append(Reminder(entry.name, until_s, until_s < now_s))
+            found.append(EndingKey(entry.name, until_s, until_s < now_s))
     return sorted(found, key=lambda each: (each.until_s, each.requester))
 
 

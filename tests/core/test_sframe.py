@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.opening.live_frames import FrameOpener
 from agent.core.sframe import FrameKey, frame_header, read_frame_header
 from agent.errors import DoorwardError, FormatError, OpenError
 from tests.second_reader.json_once import RefusedError
@@ -29,7 +30,7 @@ def test_headers_are_those_of_the_rfc_both_ways() -> None:
 def test_the_frame_of_the_rfc_is_sealed_and_opened_by_two_readers() -> None:
     key = FrameKey(KEY, VECTOR["kid"])
     assert key.seal(VECTOR["ctr"], PLAINTEXT, METADATA) == CIPHERTEXT
-    assert key.open(CIPHERTEXT, METADATA) == PLAINTEXT
+    assert FrameOpener(KEY, VECTOR["kid"]).open(CIPHERTEXT, METADATA) == PLAINTEXT
     assert open_frame(KEY, VECTOR["kid"], CIPHERTEXT, METADATA) == PLAINTEXT
 
 
@@ -45,18 +46,17 @@ def test_a_header_that_is_cut_or_spelt_in_another_way_is_refused_by_both_readers
 def test_a_changed_frame_is_refused_by_both_readers(change: Callable[[bytes], bytes]) -> None:
     changed = change(CIPHERTEXT)
     with pytest.raises(OpenError):
-        FrameKey(KEY, VECTOR["kid"]).open(changed, METADATA)
+        FrameOpener(KEY, VECTOR["kid"]).open(changed, METADATA)
     with pytest.raises(RefusedError):
         open_frame(KEY, VECTOR["kid"], changed, METADATA)
 
 
 def test_each_bit_of_a_frame_counts_and_another_key_opens_nothing() -> None:
-    key = FrameKey(KEY, 3)
-    frame = key.seal(9, b"picture")
+    frame, key = FrameKey(KEY, 3).seal(9, b"picture"), FrameOpener(KEY, 3)
     for bit in range(8 * len(frame)):
         changed = (int.from_bytes(frame) ^ 1 << bit).to_bytes(len(frame))
         with pytest.raises(DoorwardError):
             key.open(changed)
-    for other in (FrameKey(KEY, 4), FrameKey(bytes(32), 3)):
+    for other in (FrameOpener(KEY, 4), FrameOpener(bytes(32), 3)):
         with pytest.raises(OpenError):
             other.open(frame)

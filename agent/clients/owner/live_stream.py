@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.clients.opening import open_bytes
+from agent.clients.opening.live_frames import FrameOpener
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import AgeIdentity, OwnerKeys
 from agent.clients.owner.sync import DeviceChannel, sync
 from agent.core.live import read_key, split_live, split_part
-from agent.core.sframe import FrameKey
 from agent.core.timebase import ClockQuality
 from agent.core.vault.spans import TimeSpan
 from agent.errors import OpenError
@@ -89,7 +89,7 @@ class LiveOpener:
     def __init__(self, identities: Sequence[AgeIdentity]) -> None:
         self._identities = identities
         self._file = b""
-        self._key: FrameKey | None = None
+        self._key: FrameOpener | None = None
 
     def open(self, part: bytes) -> bytes:
         """Returns the plaintext. Raises `FormatError` or `OpenError`."""
@@ -97,7 +97,7 @@ class LiveOpener:
         if key_file and key_file != self._file:
             self._key = None
             found = read_key(open_bytes(key_file, self._identities))
-            self._key, self._file = FrameKey(found.base_key, found.kid), key_file
+            self._key, self._file = FrameOpener(found.base_key, found.kid), key_file
         if self._key is None:
             raise OpenError("The live picture came without its key.", remedy="Watch again.")
         return self._key.open(frame)
