@@ -166,17 +166,23 @@ def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
         return 0
     except DoorwardError as error:
         _trace(invocation)
+        if isinstance(error.__cause__, PermissionError) and error.__cause__.filename:
+            return _say_not_permitted(error.__cause__)
         _say_error(error.message, error.remedy or _of_class(_REMEDIES, error, _BUG_REMEDY))
         return _of_class(EXIT_STATUS, error, 1)
     except PermissionError as error:
         _trace(invocation)
-        _say_error(f"{error.filename or 'A file'} cannot be read or written by this user.", _SUDO)
-        return EXIT_STATUS[errors.ConfigurationError]
+        return _say_not_permitted(error)
     except Exception as error:  # noqa: BLE001 (the outermost edge: a person gets words, a developer --debug)
         _trace(invocation)
         _say_error(f"This is a bug in Doorward ({type(error).__name__}: {error}).", _BUG_REMEDY)
         return EXIT_STATUS[errors.InternalError]
     return outcome if isinstance(outcome, int) else 0
+
+
+def _say_not_permitted(error: PermissionError) -> int:
+    _say_error(f"{error.filename or 'A file'} cannot be read or written by this user.", _SUDO)
+    return EXIT_STATUS[errors.ConfigurationError]
 
 
 def _of_class(

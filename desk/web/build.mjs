@@ -1,5 +1,5 @@
-// Builds the map and the forms of the desk into ../static/asking, and the public page of tips into ../static/neighbourhood:
-// the same sources and lock files make the same bytes.
+// Builds the map and the forms of the desk into ../static/asking, and the public page of tips into
+// ../static/neighbourhood: the same sources and lock files make the same bytes.
 
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { build } from "esbuild";

@@ -69,7 +69,7 @@ def asked_in(data: bytes) -> FootageRequest:
 def test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them(door: Door, folder: Path) -> None:
     waiting, denied, withdrawn, opted_out, elsewhere = (ask(door, number) for number in range(5))
     door.deny(denied)
-    door.hear(custodians.withdrawal(withdrawn, reason="Kanarienbericht: it was found."))
+    door.hear(custodians.withdrawal(withdrawn, reason="Kanarienbericht: it was found.", language="de"))
     door.obey(OptOut(**stated(), scope=Scope.INCIDENT, value="fire"))
     ask(door, 5, incident=Incident.FIRE)
     ask(door, 6, from_s=elsewhere.from_s - 7200, to_s=elsewhere.to_s - 7200)

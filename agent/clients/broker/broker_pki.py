@@ -181,7 +181,7 @@ class BrokerPki:
         text = (self.directory / _RIGHTS).read_text(encoding="utf-8")
         roots = [match[1] for match in _ROOT_SLOT.finditer(text)]
         clients = self.directory / "clients"
-        return {root: roots.count(root) for root in roots if (clients / f"{root}{_ROOT_SUFFIX}.pem").exists()}
+        return {root: roots.count(root) for root in roots if files.is_file(clients / f"{root}{_ROOT_SUFFIX}.pem")}
 
     def workers(self, requester: str) -> list[str]:
         """The names of the workers of a requester that have a certificate."""

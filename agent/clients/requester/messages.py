@@ -301,7 +301,7 @@ def _store(requester: Requester, request: FootageRequest, data: bytes, identity:
 
 def _list_again(requester: Requester, message_id: str, add: Callable[[], None]) -> None:
     """Lists a message that is stored now, if another process has made the index again before the file was there."""
-    if not requester.register.is_unsent(message_id) and not mark_published(requester, message_id).exists():
+    if not requester.register.is_unsent(message_id) and not files.is_there(mark_published(requester, message_id)):
         add()
 
 

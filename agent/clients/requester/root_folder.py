@@ -53,7 +53,7 @@ class RootFolder:
     def name_key(self) -> PublicKey:
         """Returns the key by which owners choose the root. Raises `ConfigurationError` if there is no root here."""
         path = self.folder / _NAME_KEY
-        if not path.is_file():
+        if not files.is_file(path):
             raise ConfigurationError(
                 f"There is no trust root in {self.folder}.", remedy="Found one: doorward requester trust-root found."
             )
@@ -64,7 +64,7 @@ class RootFolder:
 
         Without `name_key` it makes the key, signs with it and forgets it. `root_file.root` is set here.
         """
-        if (self.folder / _NAME_KEY).exists():
+        if files.is_there(self.folder / _NAME_KEY):
             raise ConfigurationError(f"{self.folder} has a trust root.", remedy="Choose another folder, or rotate.")
         signer = name_key or FileSigner(private_key_from_seed(secrets.token_bytes(KEY_BYTES)))
         files.make_folder(self.folder)
@@ -152,13 +152,13 @@ class RootFolder:
     def package(self) -> bytes:
         """Returns the newest package. Raises `ConfigurationError` if nothing was stamped yet."""
         path = self.folder / _PACKAGE
-        if not path.is_file():
+        if not files.is_file(path):
             raise ConfigurationError(f"{path} is missing.", remedy="Make it: doorward requester trust-root stamp.")
         return files.read(path, PACKAGE_LIMIT_BYTES)
 
     def _next_timestamp(self) -> int:
         """Counts on from the package before. Below a new root file a lower number would do, too."""
-        if not (self.folder / _PACKAGE).is_file():
+        if not files.is_file(self.folder / _PACKAGE):
             return 1
         package = strictjson.decode(self.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
         opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)

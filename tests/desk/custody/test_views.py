@@ -59,7 +59,7 @@ def test_the_list_is_filtered_and_paged(agency: Agency) -> None:
         ("action=clip&first=2020-01-01&last=2020-01-02", 0),
         ("action=clip&first=2020-01-01", 50),
         (f"before={first + 11}", 11),
-        ("action=clip&before=x%00", 50),
+        ("action=clip&before=x", 50),
         ("case=17/3&first=no-day", 1),
     ):
         assert client.get(f"/custody?{query}").content.decode().count("clip.played") == expected, query

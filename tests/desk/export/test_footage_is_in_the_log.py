@@ -123,7 +123,7 @@ def test_footage_leaves_by_no_address_without_its_entry(street: Street, gops: li
     for route in routes():
         if route.app == "sign-in":
             continue
-        address = route.address(**arguments(route, street, Tip.objects.get()))
+        address = route.address(**arguments(route, street, Tip.objects.get(disclosure_id=TIP)))
         for method in ("get", "post"):
             client = visitor(route, street, program)()
             first = Entry.objects.filter(organisation=agency.organisation).count()

@@ -178,7 +178,7 @@ def publish(folder: Path, broker: str | None, timeout: float, as_json: bool) -> 
     host, port = broker_address(broker)
     authority, certificate, key = (tls / each for each in ("authority.pem", "certificate.pem", "key.pem"))
     for path in (authority, certificate, key):
-        if not path.is_file():
+        if not files.is_file(path):
             raise ConfigurationError(f"{path} is missing.", remedy="Make it: doorward requester trust-root csr.")
     require_for_key(certificate, key)
     if common_name(certificate) != name:
