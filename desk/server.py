@@ -12,17 +12,17 @@ from typing import Final
 import uvicorn
 
 from agent.errors import NetworkError
-from desk.api.hook_sender import HookSender
+from desk.api.hook_sender import hook_sender
 from desk.cases.films import open_films
 from desk.certificates import made_certificate
 from desk.config import DeskConfig
 from desk.export.private_folder import wipe_orphans
-from desk.neighbourhood.tip_relay import TipRelay
+from desk.neighbourhood.tip_relay import tip_relay
 from desk.people.one_time_links import make_first_admin_link
 from desk.people.organisations import requester_of
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
-from desk.reminders.mailer import ReminderMailer
+from desk.reminders.mailer import reminder_mailer
 from desk.storage.shared_parts import check_storage
 
 __all__ = ["run"]
@@ -46,7 +46,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     # uvicorn ends the process by the signal that stopped it. As an exception, the signal lets the blocks below end.
     previous = signal.signal(signal.SIGTERM, _end)
     try:
-        with Supervisor(requester_of, open_bus), HookSender(), TipRelay(), ReminderMailer():
+        with Supervisor(requester_of, open_bus), hook_sender(), tip_relay(), reminder_mailer():
             server.run()
     finally:
         films.close()

@@ -6,23 +6,22 @@ their random ids, so the inbox shows the hour and not the minute. Words about th
 
 from __future__ import annotations
 
-import threading
 import time
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import structlog
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import transaction
 
 from agent.clients.requester.incoming_tips import store_sealed_tip
 from agent.errors import DoorwardError, RequestError
 from desk.neighbourhood.models import WaitingTip
 from desk.people.models import Organisation
 from desk.people.organisations import requester_of
+from desk.periodic import PeriodicThread
 from desk.tips.inbox import note_arrival
 from desk.tips.models import Tip
 
-__all__ = ["PADDED_BYTES", "SEALED_BYTES", "TipRelay", "is_full", "release", "take", "waiting"]
+__all__ = ["PADDED_BYTES", "SEALED_BYTES", "is_full", "release", "take", "tip_relay", "waiting"]
 
 SEALED_BYTES: Final = 18_043
 """Size of each sealed tip: `PADDED_BYTES` of JSON and spaces in an age file with one hybrid recipient."""
@@ -61,48 +60,27 @@ def take(organisation: Organisation, tip: str, sealed: bytes, now_s: int) -> Non
 
 
 def release(now_s: int) -> int:
-    """Moves the tips of past hours into the inboxes. Returns their number. A crash at any point repeats a step."""
+    """Moves the tips of past hours into the inboxes. Returns their number. A crash at any point repeats a step.
+
+    A tip that cannot be moved, for example because its organisation's folder is damaged, waits; the others go on.
+    """
     moved = 0
     for row in WaitingTip.objects.filter(hour__lt=now_s // HOUR_S).select_related("organisation"):
-        end_ms = (row.hour + 1) * HOUR_S * 1000
-        store_sealed_tip(requester_of(row.organisation), row.tip, bytes(row.sealed), end_ms)
-        with transaction.atomic():
-            note_arrival(row.organisation, row.tip)
-            row.delete()
-        moved += 1
+        try:
+            _release(row)
+            moved += 1
+        except DoorwardError as error:
+            _log.warning("tip_waits", organisation=row.organisation.requester_id, error=str(error))
     return moved
 
 
-class TipRelay:
-    """The thread that releases tips.
+def _release(row: WaitingTip) -> None:
+    store_sealed_tip(requester_of(row.organisation), row.tip, bytes(row.sealed), (row.hour + 1) * HOUR_S * 1000)
+    with transaction.atomic():
+        note_arrival(row.organisation, row.tip)
+        row.delete()
 
-    with TipRelay():
-        serve()
-    """
 
-    def __init__(self, every_s: float = _EVERY_S) -> None:
-        self._every_s = every_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tip-relay")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                try:
-                    close_old_connections()
-                    release(int(time.time()))
-                except (DoorwardError, DatabaseError, OSError) as error:
-                    _log.warning("tips_not_released", error=str(error))
-                self._stop.wait(self._every_s)
-        finally:
-            connection.close()
+def tip_relay(every_s: float = _EVERY_S) -> PeriodicThread:
+    """Returns the thread that releases tips."""
+    return PeriodicThread("tip-relay", lambda: release(int(time.time())), every_s=every_s)

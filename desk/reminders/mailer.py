@@ -1,6 +1,6 @@
 """Mails reminders to the people who can act on them: counts and dates only, no name, no place, no case, no footage.
 
-    with ReminderMailer():
+    with reminder_mailer():
         serve()
 
 A mail lies on servers of others, so it says what ends and where to sign in, and nothing about whom it concerns. A
@@ -11,25 +11,23 @@ from __future__ import annotations
 
 import datetime
 import smtplib
-import threading
-from types import TracebackType
-from typing import Final, Self
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
 
 import structlog
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
-from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from agent.errors import DoorwardError
 from desk.custody import log
 from desk.people.models import Organisation, Person
 from desk.people.permissions import is_allowed, roles_in
+from desk.periodic import PeriodicThread
 from desk.reminders.due import Reminder, due_reminders
 from desk.reminders.models import SentReminder
 
-__all__ = ["ReminderMailer", "mail_reminders"]
+__all__ = ["mail_reminders", "reminder_mailer"]
 
 _EVERY_S: Final = 600.0
 _PAUSE: Final = datetime.timedelta(hours=20)
@@ -38,38 +36,11 @@ _TIMEOUT_S: Final = 20
 _log = structlog.get_logger(__name__)
 
 
-class ReminderMailer:
-    """The mails of this process. Without a server in desk.toml it does nothing."""
-
-    def __init__(self, every_s: float = _EVERY_S) -> None:
-        self._every_s = every_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reminders")
-
-    def __enter__(self) -> Self:
-        if settings.DESK.mail.host:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ends after the mail that is on its way."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                try:
-                    close_old_connections()
-                    mail_reminders(timezone.now())
-                except (DoorwardError, DatabaseError) as error:
-                    _log.warning("reminders failed", error=str(error))
-                self._stop.wait(self._every_s)
-        finally:
-            connection.close()
+def reminder_mailer(every_s: float = _EVERY_S) -> AbstractContextManager[object]:
+    """Returns the thread of the mails. Without a server in desk.toml it does nothing."""
+    if not settings.DESK.mail.host:
+        return nullcontext()
+    return PeriodicThread("reminders", lambda: mail_reminders(timezone.now()), every_s=every_s)
 
 
 def mail_reminders(now: datetime.datetime) -> int:

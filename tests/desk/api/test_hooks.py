@@ -20,7 +20,7 @@ from django.utils import timezone
 from agent.errors import ConfigurationError
 from desk.api import hook_delivery, hooks
 from desk.api.hook_addresses import parse_address, resolve
-from desk.api.hook_sender import HookSender
+from desk.api.hook_sender import hook_sender
 from desk.api.models import WebHook
 from desk.cases.models import Case
 from desk.config import Hooks
@@ -283,7 +283,7 @@ def test_an_organisation_has_a_bounded_number_of_hooks(agency: Agency, receiver:
 
 
 def test_the_service_delivers_by_itself(agency: Agency, hook: WebHook, receiver: HookReceiver) -> None:
-    with HookSender(every_s=0.05):
+    with hook_sender(every_s=0.05):
         happen(agency)
         deadline_s = time.monotonic() + 60
         while not receiver.got and time.monotonic() < deadline_s:

@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 import pytest
+import uvicorn
 from django.conf import settings
 from django.test import Client, override_settings
 
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import MAX_TIP_CHARACTERS, TipManifest, TipText
+from desk import server
 from desk.config import Public
 from desk.neighbourhood import proof_of_work as work
 from desk.neighbourhood import tip_relay
@@ -211,3 +213,27 @@ def test_the_public_pages_can_be_turned_off(agency: Agency) -> None:
         for address in ("/bulletins", "/bulletins.atom", "/bulletins/" + "0" * 32):
             assert browser().get(address).status_code == 404
         assert "/bulletins" not in browser().get("/numbers").content.decode()
+
+
+def test_a_damaged_folder_of_one_organisation_holds_up_no_tip_to_another(taking: Agency, other_agency: Agency) -> None:
+    (tip, data), (_id, other) = made(taking), made(taking)
+    tip_relay.take(other_agency.organisation, "0" * 32, other, NOW_S)  # the first in order
+    tip_relay.take(taking.organisation, tip, data, NOW_S)
+    (requester_of(other_agency.organisation).folder / "requester.json").write_text("damaged")
+    assert tip_relay.release(NOW_S + HOUR_S) == 1
+    assert [each.disclosure_id for each in Tip.objects.all()] == [tip]
+    assert [each.tip for each in WaitingTip.objects.all()] == ["0" * 32]
+
+
+def test_the_service_releases_waiting_tips(taking: Agency, monkeypatch: pytest.MonkeyPatch) -> None:
+    tip, data = made(taking)
+    tip_relay.take(taking.organisation, tip, data, int(time.time()) - HOUR_S)
+
+    def serve(_server: uvicorn.Server) -> None:
+        end_s = time.monotonic() + 30
+        while not Tip.objects.exists() and time.monotonic() < end_s:
+            time.sleep(0.05)
+
+    monkeypatch.setattr(uvicorn.Server, "run", serve)
+    server.run(settings.DESK, lambda _line: None)
+    assert Tip.objects.get().disclosure_id == tip

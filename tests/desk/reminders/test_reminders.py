@@ -20,7 +20,7 @@ from desk.custody.models import Entry
 from desk.people import confirmations, organisations
 from desk.people.roles import Role
 from desk.reminders.due import due_reminders
-from desk.reminders.mailer import ReminderMailer, mail_reminders
+from desk.reminders.mailer import mail_reminders, reminder_mailer
 from desk.reminders.models import SentReminder
 from desk.tips.models import Tip
 from tests.desk.agencies import Agency
@@ -155,10 +155,10 @@ def test_a_server_that_refuses_is_tried_again(ending: Agency, server: SmtpServer
 
 
 def test_the_service_mails_while_it_runs_and_not_without_a_server(ending: Agency, server: SmtpServer) -> None:
-    with override_settings(DESK=DeskConfig()), ReminderMailer(every_s=0.01):
+    with override_settings(DESK=DeskConfig()), reminder_mailer(every_s=0.01):
         pass
     assert server.receiver.attempts == 0
-    with ReminderMailer(every_s=0.05):
+    with reminder_mailer(every_s=0.05):
         deadline = time.monotonic() + 60
         while len(server.receiver.messages) < 3 and time.monotonic() < deadline:
             time.sleep(0.05)
