@@ -67,7 +67,7 @@ def make_backup(config: DeskConfig, configuration: Path, out: Path, recipients: 
             "The database of this desk is in PostgreSQL, and this backup holds files only.",
             remedy="Use pg_dump for the database and a copy of the data folder, the database first.",
         )
-    if out.exists():
+    if files.is_there(out):
         raise ConfigurationError(f"{out} exists.", remedy="Choose another name.")
     written = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
     with files.storage_errors(out):
@@ -127,12 +127,10 @@ def _copied(database: Path) -> Iterator[Path]:
 
 
 def _files_below(data: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(data):
-        folders[:] = sorted(each for each in folders if not _is_made_again((Path(folder) / each).relative_to(data)))
-        for name in sorted(names):
-            path = Path(folder) / name
-            if name.startswith("desk.sqlite3") or name.endswith(_CUT_SUFFIXES) or path.is_symlink():
-                continue
+    for path in files.below(data):
+        if path.name.startswith("desk.sqlite3") or path.name.endswith(_CUT_SUFFIXES) or path.is_symlink():
+            continue
+        if not any(_is_made_again(folder) for folder in path.relative_to(data).parents):
             yield path
 
 
@@ -168,7 +166,7 @@ def restore_backup(backup: Path, folder: Path, identities: Sequence[Identity]) -
     Raises `OpenError` if no identity opens it, `FormatError` if it is not a whole backup, and `ConfigurationError` if
     the folder has a desk. Without success the folder is as it was.
     """
-    if (folder / _CONFIGURATION).exists() or (folder / "data").exists():
+    if files.is_there(folder / _CONFIGURATION) or files.is_there(folder / "data"):
         raise ConfigurationError(f"{folder} has a desk.", remedy="Choose an empty folder.")
     files.make_folder(folder)
     with files.storage_errors(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".restore-") as made:
@@ -219,7 +217,7 @@ def _extract(opened: _Opened, into: Path) -> int:
         opened.drain()
     except (tarfile.TarError, ValueError) as error:
         raise FormatError("This file holds no backup of a desk.", remedy="Give a file of 'backup'.") from error
-    if end.get("v") != 1 or not (into / _CONFIGURATION).is_file() or not (into / _DATABASE).is_file():
+    if end.get("v") != 1 or not files.is_file(into / _CONFIGURATION) or not files.is_file(into / _DATABASE):
         raise FormatError("This backup is not whole.", remedy="Take another one.")
     return int(end["made_s"])
 
@@ -248,9 +246,10 @@ def _use_own_data(configuration: Path) -> None:
 
 def _skip_numbers(data: Path) -> None:
     """Lets each organisation go on above every number that it may have used after the backup."""
-    for folder in sorted((data / "organisations").glob("*")):
+    organisations = data / "organisations"
+    for name in files.names_in(organisations):
         with contextlib.suppress(StorageError):  # a damaged counter stays one: the desk says so when it signs
-            SequenceCounter(folder).skip(_NUMBERS_SKIPPED)
+            SequenceCounter(organisations / name).skip(_NUMBERS_SKIPPED)
 
 
 def _not_ours(name: str) -> FormatError:

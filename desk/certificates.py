@@ -43,7 +43,7 @@ def made_certificate(folder: Path, names: Sequence[str], now: datetime.datetime)
 
 
 def _is_good(path: Path, names: Sequence[str], now: datetime.datetime) -> bool:
-    if not path.is_file():
+    if not files.is_file(path):
         return False
     found = x509.load_pem_x509_certificate(files.read(path, _PEM_LIMIT_BYTES))
     listed = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -53,7 +53,7 @@ def _is_good(path: Path, names: Sequence[str], now: datetime.datetime) -> bool:
 
 def _authority(folder: Path, now: datetime.datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     path, key_path = folder / "authority.pem", folder / "authority.key"
-    if path.is_file() and key_path.is_file():
+    if files.is_file(path) and files.is_file(key_path):
         key = serialization.load_pem_private_key(files.read_private(key_path, _PEM_LIMIT_BYTES), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 (we wrote it)
         return x509.load_pem_x509_certificate(files.read(path, _PEM_LIMIT_BYTES)), key

@@ -64,7 +64,7 @@ def desk(ctx: click.Context, path: Path | None) -> None:
 def init(folder: Path) -> None:
     """Make a desk in FOLDER: its configuration, its data folder and its database."""
     path = (folder / "desk.toml").absolute()
-    if path.exists():
+    if files.is_there(path):
         raise ConfigurationError(f"{path} exists.", remedy="Choose another folder, or run 'doorward-desk serve'.")
     files.make_folder(folder)
     files.write(path, config.TEMPLATE.read_bytes())
@@ -177,7 +177,7 @@ def prepare_data(folder: Path) -> None:
     files.make_folder(folder)
     folder.chmod(0o700)
     key = folder / "secret.key"
-    if not key.exists():
+    if not files.is_there(key):
         files.write(key, f"{secrets.token_urlsafe(48)}\n".encode(), secret=True)
 
 

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from agent.config.reading import convert, read_text
 from agent.config.settings import CrossFieldError
+from agent.platform import files
 
 __all__ = ["ENVIRONMENT", "TEMPLATE", "DeskConfig", "Oidc", "Storage", "load", "locate", "machine_zone"]
 
@@ -196,7 +197,7 @@ def locate() -> Path | None:
     """Returns the file to read, or None if it is missing."""
     if named := os.environ.get(ENVIRONMENT):
         return Path(named)
-    return next((path for path in _PLACES if path.is_file()), None)
+    return next((path for path in _PLACES if files.is_file(path)), None)
 
 
 def load(path: Path) -> DeskConfig:

@@ -95,7 +95,7 @@ def unlock(folder: Path, passphrase: str) -> None:
 
 def is_sealed(folder: Path) -> bool:
     """Returns True if only a passphrase opens the key. A kill during `seal` leaves the open file, which then counts."""
-    return (folder / _SEALED).is_file() and not (folder / _PLAIN).exists()
+    return files.is_file(folder / _SEALED) and not files.is_there(folder / _PLAIN)
 
 
 def is_locked(folder: Path) -> bool:

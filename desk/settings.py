@@ -10,6 +10,7 @@ from typing import Any, Final
 import django_stubs_ext
 from django.utils.translation import gettext_lazy as _
 
+from agent.platform import files
 from desk import config
 
 django_stubs_ext.monkeypatch()
@@ -23,7 +24,7 @@ ORGANISATIONS: Final = DATA / "organisations"
 _SECRET: Final = DATA / "secret.key"
 
 # A process without a data folder (a check of types, `makemigrations`) gets a key that ends with it.
-SECRET_KEY = _SECRET.read_text().strip() if _SECRET.is_file() else secrets.token_hex(32)
+SECRET_KEY = _SECRET.read_text().strip() if files.is_file(_SECRET) else secrets.token_hex(32)
 DEBUG = False
 ALLOWED_HOSTS = list(DESK.web.names)
 ROOT_URLCONF = "desk.urls"

@@ -15,6 +15,7 @@ from pathlib import Path
 from agent.errors import ConfigurationError, StorageError
 
 __all__ = [
+    "below",
     "is_file",
     "is_folder",
     "is_there",
@@ -135,6 +136,22 @@ def names_in(path: Path) -> list[str]:
             return sorted(each.name for each in path.iterdir())
         except FileNotFoundError:
             return []
+
+
+def below(path: Path) -> list[Path]:
+    """Returns the sorted paths of everything below the folder at `path` that is not a folder. Links are not followed.
+
+    Raises `StorageError` if a folder cannot be read. `Path.rglob` and `os.walk` leave it out and say nothing, so that
+    a copy lacks what is in it. A folder that another process deletes meanwhile holds nothing.
+    """
+    with storage_errors(path):
+        return sorted(Path(folder) / name for folder, _, names in os.walk(path, onerror=_unless_gone) for name in names)
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        with storage_errors(Path(error.filename)):
+            raise error
 
 
 def read_private(path: Path, limit_bytes: int) -> bytes:

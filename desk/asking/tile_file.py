@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
+from agent.platform import files
 from desk.cases.byte_ranges import UnsatisfiableRangeError, requested_range
 from desk.people.permissions import Action, DeskRequest, needs
 
@@ -29,7 +30,7 @@ def tile_path() -> Path | None:
 def tile_file(request: DeskRequest) -> HttpResponse:
     """A range of the file."""
     path = tile_path()
-    if path is None or not path.is_file():
+    if path is None or not files.is_file(path):
         raise Http404
     size_bytes = path.stat().st_size
     try:

@@ -26,6 +26,7 @@ from agent.clients.requester.clips import DisclosedClip
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.opened_answer import OpenedAnswer, opened_answer
 from agent.errors import FormatError, OpenError
+from agent.platform import files
 
 __all__ = ["OpenFilms", "PrivateMemory", "forget_film", "open_films"]
 
@@ -55,7 +56,7 @@ def _locked_folder(memory: Path) -> tuple[Path, IO[bytes]]:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=memory))  # mode 0700
         lock = (path / _LOCK).open("wb")
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.is_dir():
+        if files.is_folder(path):
             return path, lock
         lock.close()  # another start took the folder for an orphan between the two calls
 

@@ -76,7 +76,7 @@ def _unnamed(organisation: Organisation, named: Set[str]) -> Iterator[Finding]:
     """Yields a finding for each stored listing of an answer that the log lacks. It was written with an entry, so
     the entry was removed, for example by an old backup of the database. The files on the disk show it."""
     folder = _listing_path(organisation, "any").parent
-    for path in sorted(folder.glob("*.sha256")) if folder.is_dir() else ():
+    for path in (folder / name for name in files.names_in(folder) if name.endswith(".sha256")):
         if is_id(path.stem) and path.stem not in named:
             said = f"Answer {path.stem}: it arrived, and the log does not name it. An old backup of the database was "
             yield Finding(FindingKind.ROLLED_BACK, f"{said}put back, or the newest entries were removed.")

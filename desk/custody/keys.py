@@ -32,10 +32,10 @@ def desk_key() -> PublicKey:
 @lru_cache(maxsize=8)
 def _load(folder: Path) -> Ed25519PrivateKey:
     path = folder / _FILE
-    if not path.exists():
+    if not files.is_there(path):
         files.make_folder(folder)
         with (folder / "lock").open("w") as lock:  # two processes may start at once
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
+            if not files.is_there(path):
                 make_key(path)
     return load_key(path)

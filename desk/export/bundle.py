@@ -12,6 +12,7 @@ An export of chosen clips holds these clips only: their films, segments, stills,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -95,11 +96,17 @@ def _keep_chosen(content: CaseContent) -> None:
         if answer.opened is None:
             continue
         kept = {path for clip in answer.clips for path in _paths(clip)}
-        for path in sorted(answer.opened.folder.rglob("*"), reverse=True):
-            if path.is_file() and path not in kept:
+        for path in files.below(answer.opened.folder):
+            if path not in kept:
                 path.unlink()
-            elif path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
+                _remove_empty(path.parent, below=answer.opened.folder)
+
+
+def _remove_empty(folder: Path, *, below: Path) -> None:
+    with contextlib.suppress(OSError):  # the first one that holds something else
+        while folder != below:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _paths(clip: ExportedClip) -> Iterator[Path]:
@@ -123,7 +130,7 @@ def _write_keys(content: CaseContent, folder: Path) -> None:
     requests = folder_of(content.case.organisation) / "requests"
     for asked in content.requests:
         source = requests / asked.request_id / "reply.identity"
-        if asked.answers and source.is_file():
+        if asked.answers and files.is_file(source):
             with files.storage_errors(source):
                 shutil.copyfile(source, target / f"{asked.request_id}.identity")
 
@@ -164,6 +171,6 @@ def _table_rows(clip: ExportedClip) -> Iterator[list[object]]:
 
 
 def _sums(folder: Path) -> Iterator[str]:
-    for path in sorted(found for found in folder.rglob("*") if found.is_file()):
+    for path in files.below(folder):
         with files.storage_errors(path), path.open("rb") as file:
             yield f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(folder).as_posix()}\n"

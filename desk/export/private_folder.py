@@ -79,7 +79,7 @@ def forget_answer(disclosure: str) -> int:
     wipe_orphans()
     removed = 0
     for folder in {found.parents[1] for found in _root().glob(f"{_PREFIX}*/{_EXPORT}/{ANSWERS}/{disclosure}*")}:
-        removed += sum(1 for each in folder.rglob("*") if each.is_file())
+        removed += len(files.below(folder))
         with files.storage_errors(folder), contextlib.suppress(FileNotFoundError):  # its export has just ended
             shutil.rmtree(folder)
     return removed

@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Final
 
+from agent.platform import files
+
 __all__ = ["files_below", "zip_pieces"]
 
 _READ_BYTES: Final = 1 << 20
@@ -34,8 +36,11 @@ class _Sink:
 
 
 def files_below(folder: Path, top: str) -> list[tuple[str, Path]]:
-    """Returns each file below `folder` with its name in the ZIP, which begins with `top`. Links are left out."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    """Returns each file below `folder` with its name in the ZIP, which begins with `top`. Links are left out.
+
+    Raises `StorageError` if a folder cannot be read.
+    """
+    found = [path for path in files.below(folder) if not path.is_symlink()]
     return [(f"{top}/{path.relative_to(folder).as_posix()}", path) for path in found]
 
 

@@ -49,7 +49,7 @@ def requester_of(organisation: Organisation) -> Requester:
     index = shared_index(organisation.requester_id, folder, parts)
     if is_sealed(folder):
         return Requester.open(folder, sealed_signer(folder), index, parts)
-    is_in_token = not (folder / "signing.key").exists() and settings.DESK.token is not None
+    is_in_token = not files.is_there(folder / "signing.key") and settings.DESK.token is not None
     signer = _token_signer(organisation) if is_in_token else None
     return Requester.open(folder, signer, index, parts)
 

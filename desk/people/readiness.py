@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import DoorwardError
+from agent.platform import files
 from desk.people.models import Membership, Organisation
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action
@@ -84,7 +85,7 @@ def _broker() -> SetUpStep:
 
 def _certificate(organisation: Organisation, now: datetime) -> SetUpStep:
     name, path = _("Certificate for the broker"), folder_of(organisation) / "tls" / "certificate.pem"
-    if not path.is_file():
+    if not files.is_file(path):
         todo = _("Send the signing request below to the operator of the broker, and upload the certificate.")
         return SetUpStep(name, False, todo)
     try:

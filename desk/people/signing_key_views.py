@@ -11,6 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from agent.errors import DoorwardError, RequestError
+from agent.platform import files
 from desk import sealed_keys
 from desk.custody import log
 from desk.passphrase_tries import forget_tries, take_try
@@ -74,6 +75,6 @@ def _page(request: DeskRequest, form: PassphraseForm | None = None, seal_form: S
         "seal_form": seal_form or SealForm(),
         "sealed": sealed_keys.is_sealed(folder),
         "locked": sealed_keys.is_locked(folder),
-        "may_seal": request.may(Action.MANAGE_ORGANISATION) and (folder / "signing.key").is_file(),
+        "may_seal": request.may(Action.MANAGE_ORGANISATION) and files.is_file(folder / "signing.key"),
     }
     return render(request, "people/signing_key.html", context)

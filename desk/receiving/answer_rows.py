@@ -19,6 +19,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.verification import Verification, examine
 from agent.errors import NetworkError, StorageError
+from agent.platform import files
 from desk.asking.models import Draft
 from desk.cases.deadlines import renew_deadline, utc
 from desk.cases.models import Answer, Case, Clip, SignedRequest
@@ -215,7 +216,7 @@ class AnswerRecorder:
 
     def _published(self, event: ReceiverEvent) -> None:
         asked_before = SignedRequest.objects.filter(request_id=event.request)
-        if not (self._requester.folder / "requests" / event.request).is_dir():
+        if not files.is_folder(self._requester.folder / "requests" / event.request):
             return  # a bulletin
         with transaction.atomic():
             asked = asked_before.first() or self.signed_request(event.request)

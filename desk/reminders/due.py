@@ -135,7 +135,7 @@ def _certificate(organisation: Organisation, now: datetime.datetime) -> Iterator
 def _listed_key(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
     """Yields a reminder if the root's list of requesters stops listing the organisation soon."""
     folder = folder_of(organisation) / "roots" / organisation.trust_root
-    if not organisation.trust_root or not folder.is_dir():
+    if not organisation.trust_root or not files.is_folder(folder):
         return
     try:
         until_s = _listed_until_s(folder, organisation.requester_id)

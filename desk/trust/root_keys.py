@@ -39,7 +39,7 @@ _LIMIT_BYTES: Final = 16 * 1024
 
 def make_root_key(folder: Path, passphrase: str) -> PublicKey:
     """Makes the key in `folder`. Raises `ConfigurationError` if there is one: a root's key is never overwritten."""
-    if (folder / _PUBLIC).exists():
+    if files.is_there(folder / _PUBLIC):
         raise ConfigurationError("This organisation has a root key.", remedy="Rotate it with the owners' consent only.")
     if len(passphrase) < LEAST_PASSPHRASE:
         raise ConfigurationError(
@@ -57,7 +57,7 @@ def make_root_key(folder: Path, passphrase: str) -> PublicKey:
 
 def make_token_root(folder: Path, token: Token, label: str) -> PublicKey:
     """Makes the key with that label in the token. Raises `ConfigurationError` if the organisation has a root key."""
-    if (folder / _PUBLIC).exists():
+    if files.is_there(folder / _PUBLIC):
         raise ConfigurationError("This organisation has a root key.", remedy="Rotate it with the owners' consent only.")
     key = token_signer(token, label).public_key
     files.make_folder(folder)
@@ -67,12 +67,12 @@ def make_token_root(folder: Path, token: Token, label: str) -> PublicKey:
 
 def is_sealed(folder: Path) -> bool:
     """Returns True if a passphrase opens the key."""
-    return (folder / _SEALED).is_file()
+    return files.is_file(folder / _SEALED)
 
 
 def root_key_of(folder: Path) -> PublicKey | None:
     """Returns the public key of the root, or None if the organisation has none."""
-    if not (folder / _PUBLIC).is_file():
+    if not files.is_file(folder / _PUBLIC):
         return None
     return parse_public_key(files.read(folder / _PUBLIC, _LIMIT_BYTES).decode("ascii", "replace").strip())
 

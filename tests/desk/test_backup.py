@@ -16,11 +16,12 @@ import pytest
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester.identity import Requester
 from agent.core.vault.age.sealing import seal_bytes
-from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.errors import ConfigurationError, FormatError, OpenError, StorageError
 from agent.platform import files
 from agent.wire.fields import Kind
-from desk.backup import restore_backup
+from desk.backup import make_backup, restore_backup
 from desk.config import load
+from tests.damage import listing, refused
 from tests.desk.test_serve import run, served
 
 IDENTITY = HybridIdentity(b"b" * 32)
@@ -54,6 +55,14 @@ def backed_up(folder: Path, to: Path) -> Path:
     done = run("backup", "--to", str(IDENTITY.recipient()), str(to), folder=folder)
     assert done.returncode == 0, done.stderr
     return to
+
+
+def test_a_folder_that_cannot_be_read_fails_the_backup_and_leaves_no_file(old: Path, tmp_path: Path) -> None:
+    closed = old / "data" / "organisations" / "index-police" / "disclosures" / ("a" * 32)
+    out = tmp_path / "desk.age"
+    with listing(closed, refused), pytest.raises(StorageError, match=f"{closed.name}: Permission denied"):
+        make_backup(load(old / "desk.toml"), old / "desk.toml", out, [IDENTITY.recipient()])
+    assert not list(tmp_path.glob("*desk.age*"))
 
 
 def key_file(folder: Path, identity: HybridIdentity = IDENTITY) -> Path:

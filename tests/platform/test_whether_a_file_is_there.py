@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 
 from agent.errors import StorageError
 from agent.platform import files
-from tests.damage import unreadable
+from tests.damage import listing, refused, unreadable
 
-CLIENTS = Path(files.__file__).parents[1] / "clients"
+ROOT = Path(files.__file__).parents[2]
 QUESTIONS = [files.is_there, files.is_file, files.is_folder]
 
 
@@ -44,12 +45,43 @@ def test_what_cannot_be_told_is_an_error_with_its_place(tmp_path: Path, ask: Cal
         ask(tmp_path / "loop")
 
 
-def test_no_client_asks_in_another_way() -> None:
-    asking = {"exists", "is_file", "is_dir"}
+def test_everything_below_a_folder_is_found_and_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "deep").touch()
+    (tmp_path / "first").touch()
+    (tmp_path / "way").symlink_to(tmp_path / "a" / "b" / "deep")
+    (tmp_path / "round").symlink_to(tmp_path)
+    assert files.below(tmp_path) == [tmp_path / name for name in ("a/b/deep", "first", "way")]
+    assert files.below(tmp_path / "nothing") == []
+
+
+def test_a_folder_below_that_cannot_be_read_is_an_error_and_not_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a" / "closed").mkdir(parents=True)
+    (tmp_path / "a" / "closed" / "film.age").touch()
+    with listing(tmp_path / "a" / "closed", refused), pytest.raises(StorageError, match="a/closed: Permission denied"):
+        files.below(tmp_path)
+
+
+def test_a_folder_that_goes_while_it_is_read_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "first").touch()
+    with listing(tmp_path / "a", Path.rmdir):
+        assert files.below(tmp_path) == [tmp_path / "first"]
+
+
+@pytest.mark.parametrize("folder", ["agent/clients", "desk"])
+def test_no_client_and_no_desk_asks_in_another_way(folder: str) -> None:
+    asking = {"exists", "is_file", "is_dir", "rglob", "walk"}
     found = [
-        f"{path.relative_to(CLIENTS)}:{node.lineno} {node.attr}"
-        for path in sorted(CLIENTS.rglob("*.py"))
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.attr}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr in asking and ast.unparse(node.value) != "files"
+        if isinstance(node, ast.Attribute) and node.attr in asking and not _is_other(node)
     ]
     assert found == []
+
+
+def _is_other(node: ast.Attribute) -> bool:
+    """Returns True for the questions of this module, and for those to Django's database."""
+    asked = ast.unparse(node.value)
+    return asked == "files" or (node.attr == "exists" and not re.search(r"path|folder|file|key|\bout\b| / ", asked))

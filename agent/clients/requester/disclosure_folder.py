@@ -242,7 +242,7 @@ def delete_folder(path: Path) -> int:
     """Deletes a folder and returns the number of its files. A missing folder has 0. Raises `StorageError`."""
     if not files.is_folder(path):
         return 0
-    count = sum(1 for each in path.rglob("*") if files.is_file(each))
+    count = len(files.below(path))
     try:
         shutil.rmtree(path)
     except FileNotFoundError:

@@ -152,7 +152,7 @@ def _copy_parts(answer: AnswerFolder, folder: Path) -> None:
 
 
 def _sums(folder: Path) -> Iterator[str]:
-    for path in sorted(found for found in folder.rglob("*") if files.is_file(found)):
+    for path in files.below(folder):
         with files.storage_errors(path), path.open("rb") as file:
             yield f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(folder)}\n"
 

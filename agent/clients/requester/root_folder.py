@@ -168,10 +168,11 @@ class RootFolder:
         """Returns a payload with all its signatures, as an envelope."""
         path = self._path(kind, number)
         found = {
-            each.name.removesuffix(".sig").rpartition(".")[2]: base64.decode(
-                files.read(each, _SIGNATURE_BYTES).decode("ascii", "replace").strip()
+            name.removesuffix(".sig").rpartition(".")[2]: base64.decode(
+                files.read(self.folder / name, _SIGNATURE_BYTES).decode("ascii", "replace").strip()
             )
-            for each in self.folder.glob(f"{path.name}.*.sig")
+            for name in files.names_in(self.folder)
+            if name.startswith(f"{path.name}.") and name.endswith(".sig")
         }
         if not found:
             raise ConfigurationError(f"{path.name} has no signature.", remedy="doorward requester trust-root sign")
@@ -188,5 +189,5 @@ class RootFolder:
         return self.folder / f"{kind}-{number}.json"
 
     def _newest(self, kind: str) -> int:
-        forms = (_PAYLOAD.fullmatch(each.name) for each in self.folder.glob(f"{kind}-*.json"))
+        forms = (_PAYLOAD.fullmatch(name) for name in files.names_in(self.folder) if name.startswith(f"{kind}-"))
         return max((int(form[2]) for form in forms if form is not None), default=0)
