@@ -1,7 +1,8 @@
 """The documents: the way in, how to install the authority, and the shell in which the program runs.
 
-Texts stand in `texts/<language>.json`, for these templates and for the program alike. Everything is escaped, and text
-of strangers is kept out of the templates altogether.
+Texts stand in `texts/<language>.json`, for these templates and for the program alike. The program loads the file of
+its language, `/static/texts-<language>.json`. Everything is escaped, and text of strangers is kept out of the templates
+altogether.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from agent.core.languages import ENGLISH, LANGUAGES
 from agent.custodian.page.access_levels import Caller
 from agent.errors import ConfigurationError
 
-__all__ = ["LANGUAGES", "Pages"]
+__all__ = ["Pages"]
 
-LANGUAGES: Final = ("en", "es")
 _LANGUAGE_COOKIE: Final = "__Host-language"
+_PACKED: Final = ("text/", "image/svg", "application/json")
 _TYPES: Final = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}
 
 
@@ -51,7 +53,9 @@ class Pages:
         self._static["/worker-service.js"] = self._static.pop("/static/worker-service.js", here / "missing")
         if not all(path.is_file() for path in self._static.values()):
             raise ConfigurationError("The page's program is missing.", remedy="Build it: make page.")
-        self._texts = {lang: json.loads((here / "texts" / f"{lang}.json").read_text()) for lang in LANGUAGES}
+        files = {lang: here / "texts" / f"{lang}.json" for lang in LANGUAGES}
+        self._static |= {f"/static/texts-{lang}.json": path for lang, path in files.items()}
+        self._texts = {lang: json.loads(path.read_text(encoding="utf-8")) for lang, path in files.items()}
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in self._static.values()))
         self.version = digest.hexdigest()[:12]
         """Part of the program's address, so that browsers may keep the program for good."""
@@ -68,7 +72,7 @@ class Pages:
         kind = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         digest = hashlib.sha256(data).hexdigest()[:16]
         # Only what everybody may have is packed: the size of what is packed tells something of it.
-        packed = gzip.compress(data, mtime=0) if kind.startswith(("text/", "image/svg")) else data
+        packed = gzip.compress(data, mtime=0) if kind.startswith(_PACKED) else data
 
         async def serve(request: Request, _caller: Caller) -> Response:
             fresh = request.query_params.get("v") == self.version
@@ -118,6 +122,7 @@ class Pages:
                 "short_name": "Doorward",
                 "description": texts["app.description"],
                 "lang": self._language(request),
+                "dir": LANGUAGES[self._language(request)].direction,
                 "start_url": "/timeline",
                 "scope": "/",
                 "display": "standalone",
@@ -146,4 +151,4 @@ class Pages:
         wanted += [
             part.split(";")[0].strip()[:2].lower() for part in request.headers.get("accept-language", "").split(",")
         ]
-        return next((lang for lang in wanted if lang in LANGUAGES), LANGUAGES[0])
+        return next((lang for lang in wanted if lang in LANGUAGES), ENGLISH)

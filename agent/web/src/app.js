@@ -20,7 +20,7 @@ import { dismissAll, say } from "./ui/dialogs.js";
 import { existing, h } from "./ui/dom.js";
 import { noteAnswer } from "./ui/last_seen.js";
 import { entitled, look as lookNow, watchLiveStatus } from "./ui/live_status.js";
-import { explain, t } from "./ui/texts.js";
+import { explain, language, speak, t } from "./ui/texts.js";
 import { trustedUrl } from "./ui/trusted_types.js";
 
 /** @typedef {(content: HTMLElement, ...values: any[]) => unknown} Page shows itself; may return how to leave it */
@@ -40,6 +40,8 @@ const ROUTES = [
 const LOCK_AFTER_MS = 15 * 60_000;
 /** A doorbell that takes longer is said to be away while the page waits on. */
 const PATIENCE_MS = 1500;
+
+const TEXTS_AGAIN_MS = 1000;
 
 let leave = () => {};
 let turn = 0;
@@ -185,16 +187,36 @@ function lockWhenIdle() {
 const elements = (selector) => document.querySelectorAll(selector);
 
 /** @param {any} event */
-function chooseLanguage(event) {
-  document.cookie = `__Host-language=${event.target.value}; Secure; Path=/; SameSite=Strict; Max-Age=31536000`;
+async function chooseLanguage({ target }) {
+  const [chosen] = target.selectedOptions;
+  try {
+    await speak(chosen.value);
+  } catch {
+    target.value = language();
+    return say(t("error.lost"));
+  }
+  document.cookie = `__Host-language=${chosen.value}; Secure; Path=/; SameSite=Strict; Max-Age=31536000`;
   if (["pair", "doorbells"].includes(document.body.dataset.section ?? "")) return location.reload();
   // Set in place, because a reload would lock the keys.
-  document.documentElement.lang = event.target.value;
+  document.documentElement.dir = chosen.dir;
   for (const each of elements("[data-text]")) each.textContent = t(each.dataset.text ?? "");
   for (const each of elements("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label ?? ""));
+  navigator.serviceWorker?.controller?.postMessage("language");
   return show();
 }
 
+/** Waits for the texts. Without them the page could say nothing, not even that the doorbell is off. */
+async function firstTexts() {
+  while (true) {
+    try {
+      return await speak(language());
+    } catch {
+      await new Promise((done) => setTimeout(done, TEXTS_AGAIN_MS));
+    }
+  }
+}
+
+await firstTexts();
 showWith(show);
 // A jump to the content stays on this page.
 addEventListener("popstate", () => {

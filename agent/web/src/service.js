@@ -5,8 +5,6 @@
 // instead of a browser's warning, which could be clicked past. So a relay gets no code to run beside the keys of this
 // origin, and HSTS is not needed (docs/decisions/0033-no-hsts.md). The authority of a replaced doorbell is at
 // http://NAME/install: another origin, which this worker does not see.
-import { "alert.answer" as answerEn, "alert.later" as laterEn } from "../texts/en.json";
-import { "alert.answer" as answerEs, "alert.later" as laterEs } from "../texts/es.json";
 import { keepAlert, openPicture } from "./owner/glance.js";
 import { base64 } from "./wire/bytes.js";
 
@@ -83,14 +81,34 @@ async function document(event, url) {
  * @param {Response} page
  */
 async function keepProgram(cache, page) {
-  const version = /\/static\/app\.js(\?v=[0-9a-f]+)/.exec(await page.text())?.[1] ?? "";
-  for (const name of PROGRAM) {
+  const html = await page.text();
+  const version = /\/static\/app\.js(\?v=[0-9a-f]+)/.exec(html)?.[1] ?? "";
+  for (const name of [...PROGRAM, textsOf(html)]) {
     const url = new URL(`/static/${name}${version}`, location.origin);
     if (await cache.match(url)) continue;
     const answer = await fetch(url);
     if (answer.ok) await replace(cache, url, answer);
   }
 }
+
+/**
+ * The file with the texts of a page's language.
+ *
+ * @param {string} html
+ */
+const textsOf = (html) => `texts-${/<html lang="([a-z]{2})"/.exec(html)?.[1] ?? "en"}.json`;
+
+/** Keeps the documents in the language that was chosen just now, for times when the doorbell is off. */
+async function keepDocuments() {
+  const cache = await caches.open(CACHE);
+  await cache.addAll([SHELL, LIST]);
+  const shell = await cache.match(SHELL);
+  if (shell) await keepProgram(cache, shell);
+}
+
+worker.addEventListener("message", (event) => {
+  if (event.data === "language") event.waitUntil(keepDocuments().catch(() => {}));
+});
 
 /**
  * The network's answer, or `kept` if the network takes longer than `PATIENCE_MS`, or what `otherwise` finds if it
@@ -147,7 +165,7 @@ async function show(data) {
     tag: "doorward",
     data: { page, hasPicture: picture !== undefined },
     ...(image && { image }),
-    ...(page === "/live" && { actions: ringActions() }),
+    ...(page === "/live" && { actions: await ringActions() }),
   });
   await worker.registration.showNotification(title, options);
 }
@@ -161,13 +179,18 @@ async function iconKept() {
   return kept && `data:image/png;base64,${base64(new Uint8Array(await kept.arrayBuffer()))}`;
 }
 
-/** A ring is answered with one tap. "Later" only closes the alert: the ring stays on the timeline. */
-function ringActions() {
-  const [answer, later] = navigator.language.startsWith("es") ? [answerEs, laterEs] : [answerEn, laterEn];
-  return [
-    { action: "answer", title: answer },
-    { action: "later", title: later },
-  ];
+/**
+ * A ring is answered with one tap. "Later" only closes the alert: the ring stays on the timeline. The texts are those of
+ * the page's language, from the cache: the doorbell cannot be asked from another network.
+ */
+async function ringActions() {
+  const cache = await caches.open(CACHE);
+  const shell = await cache.match(SHELL);
+  const kept = shell && (await cache.match(`/static/${textsOf(await shell.text())}`, { ignoreSearch: true }));
+  const texts = kept ? await kept.json() : {};
+  return ["answer", "later"]
+    .map((action) => ({ action, title: texts[`alert.${action}`] }))
+    .filter(({ title }) => typeof title === "string");
 }
 
 worker.addEventListener("notificationclick", (event) => {

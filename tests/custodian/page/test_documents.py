@@ -14,6 +14,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agent.core.languages import LANGUAGES
 from agent.custodian.page import documents as module
 from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.documents import Pages
@@ -84,6 +85,7 @@ def test_the_service_worker_lies_at_the_top_and_nowhere_else(pages: Pages) -> No
 def test_the_version_of_the_program_is_a_hash_of_all_of_it(pages: Pages) -> None:
     files = [path for path in sorted(STATIC.iterdir()) if path.name != "worker-service.js"]
     files.append(STATIC / "worker-service.js")
+    files += [STATIC.parent / "texts" / f"{language}.json" for language in LANGUAGES]
     assert pages.version == hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 
@@ -131,8 +133,8 @@ def test_the_pages_name_the_doorbell_the_addresses_and_the_fingerprint(pages: Pa
     [
         ("", "", "en"),
         ("", "es-MX,en;q=0.9", "es"),
-        ("", "de, ES ;q=0.8, en", "es"),
-        ("", "fr", "en"),
+        ("", "it, ES ;q=0.8, en", "es"),
+        ("", "pt", "en"),
         ("lang=es", "en", "es"),
         ("lang=xx", "es", "es"),
     ],
@@ -158,7 +160,7 @@ def test_the_app_is_installed_under_the_doorbells_name(pages: Pages) -> None:
     icons = manifest.pop("icons")
     assert manifest == {
         "name": "Doorward · Front door", "short_name": "Doorward", "description": texts["app.description"],
-        "lang": "en", "start_url": "/timeline", "scope": "/", "display": "standalone",
+        "lang": "en", "dir": "ltr", "start_url": "/timeline", "scope": "/", "display": "standalone",
         "background_color": "#f6f5f2", "theme_color": "#f6f5f2",
     }  # fmt: skip
     served = pages.static_paths()

@@ -1,7 +1,7 @@
 // Requests and answers, in figures and entry by entry. This browser verifies the ledger.
 import { ask, call } from "../ui/client.js";
 import { h, svg } from "../ui/dom.js";
-import { dateAndClock, explain, t, wholeNumber } from "../ui/texts.js";
+import { dateAndClock, explain, shortMonth, t, wholeNumber } from "../ui/texts.js";
 
 /** @import { Entry } from "../types.js" */
 
@@ -83,7 +83,7 @@ function countedByMonth(entries) {
     // The first of the month before its number changes: the 31st of a shorter month would be in the next.
     day.setDate(1);
     day.setMonth(day.getMonth() - (MONTHS - 1 - i));
-    const name = new Intl.DateTimeFormat(document.documentElement.lang, { month: "short" }).format(day);
+    const name = shortMonth(day);
     /** @type {Record<string, number>} */
     const counts = {};
     return { key: keyOf(day), name, counts };

@@ -4,7 +4,7 @@ import { PageError } from "../errors.js";
 import { call } from "../ui/client.js";
 import { say } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
-import { bytes, explain, t } from "../ui/texts.js";
+import { bytes, explain, t, weekday } from "../ui/texts.js";
 import { MAX_SETTING_CHARACTERS } from "../wire/bounds.js";
 import { cleaned } from "../wire/text.js";
 
@@ -255,11 +255,7 @@ export function privateHours(facts, save) {
 
 /** @param {Hours} options */
 function hoursRow({ days, begins, ends }) {
-  const names = DAYS.map((day) =>
-    new Intl.DateTimeFormat(document.documentElement.lang, { weekday: "short" }).format(
-      new Date(2024, 0, 1 + DAYS.indexOf(day)),
-    ),
-  );
+  const names = DAYS.map((_, i) => weekday(new Date(2024, 0, 1 + i)));
   const boxes = DAYS.map((day, i) =>
     h("input", { type: "checkbox", checked: days.includes(day), "aria-label": names[i] }),
   );

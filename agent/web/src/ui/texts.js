@@ -1,29 +1,50 @@
-// Every word the page says, from one file a language: ../../texts. The document's `lang` chooses. A key that is missing
-// in a language fails `test_both_languages_say_everything` (tests/web/test_the_program.py).
-import en from "../../texts/en.json";
-import es from "../../texts/es.json";
+// Every word the page says, from one file a language: ../../texts. The document's `lang` chooses, and the page loads that
+// file alone. tests/web/test_texts.py finds a key that a language lacks, and a text that is not translated.
 import { PageError, RefusedError } from "../errors.js";
 import { h } from "./dom.js";
 
-/** @type {Record<string, Record<string, string>>} */
-const ALL = { en, es };
+/** @type {Record<string, string>} */
+let texts = {};
 export const language = () => document.documentElement.lang || "en";
-const texts = () => ALL[language()] ?? ALL.en;
+
+/**
+ * Loads the texts of a language. From then on the page speaks it.
+ *
+ * @param {string} wanted
+ */
+export async function speak(wanted) {
+  const version = new URL(import.meta.url).search;
+  const answer = await fetch(`/static/texts-${wanted}.json${version}`);
+  if (!answer.ok) throw new Error(String(answer.status));
+  texts = await answer.json();
+  document.documentElement.lang = wanted;
+}
 
 /** @typedef {Record<string, unknown> & { n?: number }} Values */
 
 /**
- * The text of `key` with `{name}` replaced; `{n}` also chooses between `key.one` and `key.other`.
+ * The text of `key` with `{name}` replaced; `{n}` also chooses among the plural forms of the language: `key.one`,
+ * `key.other`, and more in other languages (CLDR).
  *
  * @param {string} key
  * @param {Values} values
  * @returns {string}
  */
 export function t(key, values = {}) {
-  const plural = values.n === undefined ? undefined : new Intl.PluralRules(language()).select(values.n);
-  const text = texts()[`${key}.${plural}`] ?? texts()[key] ?? texts()[`${key}.other`] ?? ALL.en[key] ?? key;
-  return text.replaceAll(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+  const plural = values.n === undefined ? undefined : pluralRules().select(values.n);
+  const text = texts[`${key}.${plural}`] ?? texts[key] ?? texts[`${key}.other`] ?? key;
+  return text.replaceAll(/\{(\w+)\}/g, (_, name) => shown(values[name]));
 }
+
+/** @param {unknown} value */
+function shown(value) {
+  if (typeof value === "number") return wholeNumber(value);
+  const words = String(value ?? "");
+  // A name in Latin letters inside Arabic, or the other way, would carry the words around it to the wrong side.
+  return document.documentElement.dir === "rtl" || RIGHT_TO_LEFT.test(words) ? `\u2068${words}\u2069` : words;
+}
+
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
 /**
  * The same with `backticks` shown as code: text that the user is to type elsewhere.
@@ -50,8 +71,38 @@ export function explain(error) {
   return t(error.text, error.values);
 }
 
-/** The person's own date format, in the language of the page. */
-const locale = () => navigator.languages.find((each) => each.startsWith(language())) ?? language();
+/**
+ * The person's own formats, in the language of the page. The digits are those of codes and fingerprints in every
+ * language, so that all numbers of a page look the same.
+ */
+export const locale = () => {
+  const own = navigator.languages.find((each) => each.split("-")[0] === language()) ?? language();
+  return new Intl.Locale(own, { numberingSystem: "latn" });
+};
+
+/**
+ * Makes a formatter for each language once: it takes a millisecond, and a timeline needs thousands.
+ *
+ * @template Formatter
+ * @param {() => Formatter} make
+ */
+function perLanguage(make) {
+  /** @type {Map<string, Formatter>} */
+  const made = new Map();
+  return () => {
+    const known = made.get(language()) ?? make();
+    made.set(language(), known);
+    return known;
+  };
+}
+
+const pluralRules = perLanguage(() => new Intl.PluralRules(language()));
+const wholeNumbers = perLanguage(() => new Intl.NumberFormat(locale(), { maximumFractionDigits: 0 }));
+const oneDecimal = perLanguage(() => new Intl.NumberFormat(locale(), { maximumFractionDigits: 1 }));
+const hectares = perLanguage(
+  () =>
+    new Intl.NumberFormat(locale(), { style: "unit", unit: "hectare", unitDisplay: "long", maximumFractionDigits: 0 }),
+);
 
 /**
  * Formats a time, in UTC ms, with these parts.
@@ -59,19 +110,14 @@ const locale = () => navigator.languages.find((each) => each.startsWith(language
  * @param {Intl.DateTimeFormatOptions} options
  */
 const format = (options) => {
-  // A formatter takes a millisecond to make, and a timeline needs thousands of times.
-  /** @type {Map<string, Intl.DateTimeFormat>} */
-  const made = new Map();
-  return (/** @type {number | Date} */ value) => {
-    const known = made.get(language()) ?? new Intl.DateTimeFormat(locale(), options);
-    made.set(language(), known);
-    return known.format(value);
-  };
+  const formatter = perLanguage(() => new Intl.DateTimeFormat(locale(), options));
+  return (/** @type {number | Date} */ value) => formatter().format(value);
 };
 
 export const date = format({ weekday: "long", day: "numeric", month: "long" });
 export const shortDate = format({ day: "numeric", month: "short", year: "numeric" });
 export const month = format({ month: "long", year: "numeric" });
+export const shortMonth = format({ month: "short" });
 export const weekday = format({ weekday: "short" });
 export const clock = format({ hour: "2-digit", minute: "2-digit" });
 export const exact = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -124,20 +170,13 @@ export function bytes(count) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let [rest, unit] = [count, 0];
   for (; rest >= 1000 && unit < units.length - 1; unit++) rest /= 1000;
-  const maximumFractionDigits = rest < 10 && unit ? 1 : 0;
-  return `${new Intl.NumberFormat(language(), { maximumFractionDigits }).format(rest)} ${units[unit]}`;
+  return `${(rest < 10 && unit ? oneDecimal() : wholeNumbers()).format(rest)} ${units[unit]}`;
 }
 
 /** @param {number} squareMetres */
 export function area(squareMetres) {
-  if (squareMetres < 10_000) return `${wholeNumber(squareMetres)} m²`;
-  return new Intl.NumberFormat(language(), {
-    style: "unit",
-    unit: "hectare",
-    unitDisplay: "long",
-    maximumFractionDigits: 0,
-  }).format(squareMetres / 10_000);
+  return squareMetres < 10_000 ? `${wholeNumber(squareMetres)} m²` : hectares().format(squareMetres / 10_000);
 }
 
 /** @param {number} value */
-export const wholeNumber = (value) => new Intl.NumberFormat(language(), { maximumFractionDigits: 0 }).format(value);
+export const wholeNumber = (value) => wholeNumbers().format(value);
