@@ -28,4 +28,5 @@ LANGUAGES: Final[Mapping[str, Language]] = {
     ENGLISH: Language("English"),
     "es": Language("Español"),
     "de": Language("Deutsch"),
+    "nl": Language("Nederlands"),
 }

@@ -21,7 +21,7 @@ CACHED = """
     await page.getByRole("heading", {level: 1}).waitFor();
     await page.waitForFunction(async () => {
       const kept = (await (await caches.open("doorward-program")).keys()).map((each) => new URL(each.url).pathname);
-      return ["/timeline", "/static/app.js", "/static/worker.js"].every((each) => kept.includes(each));
+      return ["/timeline", "/static/app.js", "/static/worker.js", "/static/texts-en.json"].every((each) => kept.includes(each));
     });
 """
 

@@ -38,7 +38,7 @@ def holes(text: str) -> set[str]:
 
 
 def code(text: str) -> list[str]:
-    """What a reader types, up to the words in capitals that stand for a value."""
+    """Returns the commands that a reader types, up to the words in capitals that stand for a value."""
     return [re.sub(r"\b[A-ZÄÖÜÉ]{2,}\b", "VALUE", each) for each in re.findall("`[^`]*`", text)]
 
 
@@ -111,7 +111,7 @@ def test_no_words_stand_outside_the_catalogue() -> None:
         else:
             code = re.sub(r"/\*.*?\*/|^\s*//.*?$|\s//\s.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
             found = re.findall(r'"([A-Z][a-z]+(?: [a-z]+)+[^"\\]*)"', code)
-            # Nobody but a programmer sees these.
+            # Only a programmer sees these.
             found = [each for each in found if f'TypeError("{each}"' not in code and f' Error("{each}"' not in code]
         if found:
             stray[path.name] = found
