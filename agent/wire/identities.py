@@ -12,6 +12,7 @@ Source: RFC 8032; "Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko, 2020
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Final
@@ -94,9 +95,11 @@ class PublicKey:
         return True
 
 
+@functools.lru_cache(maxsize=256)
 def _is_sound_point(raw: bytes) -> bool:
     """Returns True for a canonical encoding of a curve point of large order: x² = (y² − 1) / (d·y² + 1) has a
-    root."""
+    root. Cached, because each message names its sender's key again, and the root takes as long as a signature's check.
+    """
     y = int.from_bytes(raw, "little") & (2**255 - 1)
     if y >= _P or y in _SMALL_ORDER_Y:
         return False

@@ -8,6 +8,7 @@ Source: BIP 173; c2sp.org/age, "Conventions".
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 
 from agent.errors import FormatError
@@ -18,14 +19,19 @@ _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _VALUES = {symbol: value for value, symbol in enumerate(_ALPHABET)}
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CHECKSUM_SYMBOLS = 6
+_TO_DIGITS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+"""From symbols to the digits that `int` reads in base 32."""
+_FROM_RFC_4648 = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET)
 
 
 def encode(prefix: str, data: bytes) -> str:
     """Returns `data` under the lower-case human-readable `prefix`, in lower case."""
-    symbols = _five_bit_symbols(data)
+    # RFC 4648 fills the last symbol with zero bits, too. Only its alphabet differs.
+    text = base64.b32encode(data).rstrip(b"=").decode().translate(_FROM_RFC_4648)
+    symbols = [_VALUES[symbol] for symbol in text]
     checksum = _polymod([*_expanded(prefix), *symbols, *[0] * _CHECKSUM_SYMBOLS]) ^ 1
-    symbols += [(checksum >> 5 * (_CHECKSUM_SYMBOLS - 1 - i)) & 31 for i in range(_CHECKSUM_SYMBOLS)]
-    return prefix + "1" + "".join(_ALPHABET[symbol] for symbol in symbols)
+    ending = ((checksum >> 5 * (_CHECKSUM_SYMBOLS - 1 - i)) & 31 for i in range(_CHECKSUM_SYMBOLS))
+    return prefix + "1" + text + "".join(_ALPHABET[symbol] for symbol in ending)
 
 
 def decode(text: str) -> tuple[str, bytes]:
@@ -43,18 +49,26 @@ def decode(text: str) -> tuple[str, bytes]:
         raise FormatError("A key's text holds a character that no key has.") from error
     if _polymod([*_expanded(prefix), *symbols]) != 1:
         raise FormatError("A key's text has a typing error: its checksum does not fit.")
-    return prefix, _bytes(symbols[:-_CHECKSUM_SYMBOLS])
+    return prefix, _bytes(encoded[:-_CHECKSUM_SYMBOLS])
+
+
+def _feedback() -> tuple[int, ...]:
+    """Returns what the top five bits of a remainder add to the next one."""
+    table = [0]
+    for generator in _GENERATOR:
+        table += [each ^ generator for each in table]
+    return tuple(table)
+
+
+_FEEDBACK = _feedback()
+"""A hybrid recipient has two thousand symbols. Testing each bit at each of them would take five times as long."""
 
 
 def _polymod(symbols: Iterable[int]) -> int:
     """Returns the remainder of the BCH code, which is 1 for a whole string with a right checksum."""
     remainder = 1
     for symbol in symbols:
-        top = remainder >> 25
-        remainder = (remainder & 0x1FFFFFF) << 5 ^ symbol
-        for bit, generator in enumerate(_GENERATOR):
-            if top >> bit & 1:
-                remainder ^= generator
+        remainder = (remainder & 0x1FFFFFF) << 5 ^ symbol ^ _FEEDBACK[remainder >> 25]
     return remainder
 
 
@@ -63,27 +77,10 @@ def _expanded(prefix: str) -> list[int]:
     return [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix]
 
 
-def _five_bit_symbols(data: bytes) -> list[int]:
-    symbols: list[int] = []
-    left = bits = 0
-    for byte in data:
-        left, bits = (left << 8 | byte) & 0xFFF, bits + 8
-        while bits >= 5:
-            bits -= 5
-            symbols.append(left >> bits & 31)
-    if bits:
-        symbols.append(left << (5 - bits) & 31)
-    return symbols
-
-
-def _bytes(symbols: Iterable[int]) -> bytes:
-    data = bytearray()
-    left = bits = 0
-    for symbol in symbols:
-        left, bits = (left << 5 | symbol) & 0xFFF, bits + 5
-        if bits >= 8:
-            bits -= 8
-            data.append(left >> bits & 0xFF)
-    if bits >= 5 or left & ((1 << bits) - 1):
+def _bytes(text: str) -> bytes:
+    """Returns the bytes that these symbols hold."""
+    size, spare = divmod(5 * len(text), 8)
+    value = int(text.translate(_TO_DIGITS) or "0", 32)
+    if spare >= 5 or value & ((1 << spare) - 1):
         raise FormatError("A key's text is not in its canonical form.")
-    return bytes(data)
+    return (value >> spare).to_bytes(size)
