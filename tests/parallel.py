@@ -29,6 +29,8 @@ from typing import Any, Final, NoReturn
 
 import pytest
 
+from tests.once import OF_THE_RUN
+
 # OpenBLAS starts its threads when numpy is imported, and a process with threads cannot be forked safely.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
@@ -325,6 +327,7 @@ def _become_a_worker(config: pytest.Config, connection: Connection, number: int)
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 — open until the worker ends
     config.pluginmanager.getplugin("terminalreporter")._tw._file = nowhere
     factory = config._tmp_path_factory
+    (factory.getbasetemp() / OF_THE_RUN).mkdir(mode=0o700, exist_ok=True)
     base = factory.getbasetemp() / f"w{number}"
     base.mkdir(mode=0o700)
     factory._basetemp = base

@@ -42,6 +42,7 @@ from django.utils import translation  # noqa: E402
 
 from tests.desk.agencies import Agency, make_agency  # noqa: E402
 from tests.desk.grown import GrownStores, grown_stores, using  # noqa: E402
+from tests.once import made_once  # noqa: E402
 
 setup_test_environment()
 
@@ -61,12 +62,14 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrownStores]:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database in the form of the models, to copy."""
-    path = tmp_path_factory.mktemp("desk") / "desk.sqlite3"
+    return made_once(tmp_path_factory, "desk.sqlite3", migrate)
+
+
+def migrate(path: Path) -> None:
     use_database(path)
     call_command("migrate", verbosity=0, interactive=False)
     connections["default"].cursor().execute("PRAGMA journal_mode=DELETE")  # one file to copy, without a -wal beside it
     connections.close_all()
-    return path
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from agent.wire.fields import Incident, Kind, OnwardKind
 from agent.wire.messages import Contact, Onward
 from tests.cameras import gops_of, play
 from tests.clients.requester.house import Changes, House
+from tests.once import value_made_once
 
 NOW_S = 1_800_000_000
 ROOT_ID = "00112233445566aa"
@@ -40,9 +41,10 @@ def question(**changes: object) -> RequestDraft:
 
 
 @pytest.fixture(scope="session")
-def gops() -> list[Gop]:
+def gops(tmp_path_factory: pytest.TempPathFactory) -> list[Gop]:
     """Twelve seconds of the drawn porch, a GOP a second."""
-    return gops_of(play(ScriptedCamera([Visit(0.5), Visit(7.0)], duration_s=12, size_px=(320, 180)))[1])
+    camera = ScriptedCamera([Visit(0.5), Visit(7.0)], duration_s=12, size_px=(320, 180))
+    return value_made_once(tmp_path_factory, "porch-12s", lambda: gops_of(play(camera)[1]))
 
 
 @pytest.fixture
