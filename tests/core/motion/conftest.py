@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +41,38 @@ def _with_figure(picture: Picture, x: float, *, y: float = 0.3, width: float = 0
     return drawn
 
 
+_KEPT_FRAMES = 128
+"""Kept frames of noise, 0.6 MB each in the usual size."""
+
+
+def _noise(height_px: int, width_px: int) -> Iterator[npt.NDArray[np.float64]]:
+    """Yields frames of noise with a standard deviation of 1, the same ones each time.
+
+    Drawing them takes ten times as long as looking for motion in them, so the first ones are kept.
+    """
+    kept = _kept_noise(height_px, width_px)
+    yield from kept.frames
+    random = np.random.default_rng(7)
+    random.bit_generator.state = kept.state
+    while True:
+        yield random.standard_normal((height_px, width_px))
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptNoise:
+    frames: list[npt.NDArray[np.float64]]
+    state: dict[str, Any]
+    """The generator's state after them."""
+
+
+@functools.lru_cache(maxsize=2)
+def _kept_noise(height_px: int, width_px: int) -> _KeptNoise:
+    random = np.random.default_rng(7)
+    count = _KEPT_FRAMES if (height_px, width_px) == (240, 320) else 0
+    frames = [random.standard_normal((height_px, width_px)) for _ in range(count)]
+    return _KeptNoise(frames, dict(random.bit_generator.state))
+
+
 def _watch(
     detector: Detector,
     pictures: Iterable[Picture],
@@ -48,10 +83,11 @@ def _watch(
     light: Callable[[int], Light] = lambda _number: Light(),
 ) -> list[MotionSample]:
     """The samples of `detector` for `pictures`, each with sensor noise of this standard deviation."""
-    random = np.random.default_rng(7)
     samples = []
+    drawn: Iterator[npt.NDArray[np.float64]] | None = None
     for number, picture in enumerate(pictures):
-        noisy = np.clip(np.rint(picture + random.normal(0, noise, picture.shape)), 0, 255).astype(np.uint8)
+        drawn = drawn or _noise(*picture.shape)
+        noisy = np.clip(np.rint(picture + noise * next(drawn)), 0, 255).astype(np.uint8)
         sensor_ns = BootNs(seconds(start_s + number / frames_per_s))
         samples.append(detector.step(LumaFrame(noisy, sensor_ns, light(number))))
     return samples
