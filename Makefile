@@ -60,6 +60,10 @@ desk-page: setup-test ## Build the map and forms of the requester's desk from de
 page-types: setup-test ## Write the types of the page's messages from the device's (agent/web/src/wire/generated.d.ts)
 	@$(VENV)/bin/python -m tests.web.page_types
 
+.PHONY: test-long
+test-long: setup-test ## Run the tests that make test leaves out because they take long (ten minutes)
+	@DOORWARD_LONG=all $(VENV)/bin/python -m pytest -p tests.parallel --workers $$((2 * $$(nproc))) -q -m at_length tests $(ARGS)
+
 test-kernel: setup-test ## Run the motion kernel's tests with the kernel under sanitizers (a minute)
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.recorder.sanitized_kernel $(ARGS)
 

@@ -25,6 +25,7 @@ PARTS: Mapping[str, str] = {
     "crash": "prove-crash",
     "properties": "explore",
     "fuzz": "fuzz",
+    "long": "test-long",
     "kernel": "test-kernel",
     "browser": "test-browser",
     "installation": "test-install",

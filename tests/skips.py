@@ -64,6 +64,7 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 AT_LENGTH: Final[Mapping[str, tuple[str, str]]] = {
+    "make test-long": ("DOORWARD_LONG", "all"),
     "make test-browser": ("DOORWARD_BROWSER", "all"),
     "make prove-consent": ("DOORWARD_PROVE", "all"),
     "make prove-crash": ("DOORWARD_THOROUGH", ""),

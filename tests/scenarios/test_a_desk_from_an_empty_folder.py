@@ -30,7 +30,8 @@ from demo.street import Door
 from tests.browser.browser import Browser, require_browser
 from tests.browser.passkeys import PASSKEYS
 
-pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(900),
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "build" / "screenshots" / "desk"
@@ -521,7 +522,7 @@ def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Story]:
         yield found
 
 
-@pytest.mark.parametrize("story", [2, pytest.param(5, marks=pytest.mark.at_length("make test-browser"))], indirect=True)
+@pytest.mark.parametrize("story", [2, 5], indirect=True)
 def test_a_desk_is_set_up_asks_works_shares_and_deletes(story: Story, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

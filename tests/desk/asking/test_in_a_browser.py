@@ -151,6 +151,7 @@ def test_a_polygon_drawn_by_mouse_becomes_a_signed_request_that_a_second_person_
     ]
 
 
+@pytest.mark.at_length("make test-browser")
 def test_the_same_request_is_made_by_keyboard_alone(desk: Desk) -> None:
     desk.agency.organisation.two_person_rule = False
     desk.agency.organisation.save()
@@ -193,6 +194,7 @@ def test_the_same_request_is_made_by_keyboard_alone(desk: Desk) -> None:
     assert (draft.state, draft.incident, len(draft.area["vertices"])) == ("signed", "burglary", 4)
 
 
+@pytest.mark.at_length("make test-browser")
 def test_a_circle_is_drawn_moved_by_its_fields_and_shown_again(desk: Desk) -> None:
     found = desk.run(
         "asker",
@@ -218,6 +220,7 @@ def test_a_circle_is_drawn_moved_by_its_fields_and_shown_again(desk: Desk) -> No
     assert int(found[1]) > 10
 
 
+@pytest.mark.at_length("make test-browser")
 def test_the_pages_beside_it_are_looked_at_in_dutch(desk: Desk) -> None:
     agency, browser, url = desk.agency, desk.browser, desk.url
     requester = requester_of(agency.organisation)
@@ -263,6 +266,7 @@ def test_the_pages_beside_it_are_looked_at_in_dutch(desk: Desk) -> None:
     desk.look("anyone", "numbers")
 
 
+@pytest.mark.at_length("make test-browser")
 def test_tiles_come_from_the_desks_own_file(desk: Desk, data: Path) -> None:
     (data / "map.pmtiles").write_bytes(pmtiles(np.full((256, 256, 3), (40, 200, 240), np.uint8)))
     configured = msgspec.structs.replace(
@@ -303,6 +307,7 @@ def pmtiles(picture: Any) -> bytes:
     return head + directory + metadata + tile
 
 
+@pytest.mark.at_length("make test-browser")
 def test_without_webgl_the_fields_do_the_same_work(agency: Agency, tmp_path: Path) -> None:
     require_browser()
     vouch(agency)

@@ -92,6 +92,7 @@ def test_films_of_several_doors_play_by_one_clock_and_each_opening_is_logged(
     assert browser.troubles("officer") == []
 
 
+@pytest.mark.at_length("make test-browser")
 def test_stills_are_shown_on_demand(browser: Browser, desk: DeskPages, case: Case) -> None:
     go(browser, desk, f"/cases/{case.pk}")
     shown = browser.run(
@@ -106,6 +107,7 @@ def test_stills_are_shown_on_demand(browser: Browser, desk: DeskPages, case: Cas
     assert browser.troubles("officer") == []
 
 
+@pytest.mark.at_length("make test-browser")
 def test_a_keyboard_alone_finds_and_plays_a_clip(browser: Browser, desk: DeskPages, case: Case) -> None:
     go(browser, desk, f"/cases/{case.pk}")
     browser.run(
@@ -121,6 +123,7 @@ def test_a_keyboard_alone_finds_and_plays_a_clip(browser: Browser, desk: DeskPag
     assert browser.troubles("officer") == []
 
 
+@pytest.mark.at_length("make test-browser")
 def test_every_case_page_is_looked_at(browser: Browser, desk: DeskPages, case: Case, agency: Agency) -> None:
     Answer.objects.filter(pk=Answer.objects.order_by("-pk").first().pk).update(
         state="quarantined", reason="Part 3 differs from the recorded one."

@@ -92,6 +92,7 @@ def test_a_tip_is_sealed_in_the_browser_and_opens_in_the_inbox(agency: Agency, p
     assert WORDS in opened
 
 
+@pytest.mark.at_length("make test-browser")
 def test_a_refusal_is_shown_and_the_words_stay_for_another_try(
     agency: Agency, page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,7 @@ def watch(browser: Browser, address: str) -> None:
     assert browser.troubles("officer") == []
 
 
+@pytest.mark.at_length("make test-browser")
 def test_an_owner_answers_a_clerk_watches_and_the_deletion_reaches_the_door(
     street: Street, agency: Agency, data: Path, footage: Path, tmp_path: Path
 ) -> None:
