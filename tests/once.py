@@ -22,7 +22,7 @@ OF_THE_RUN: Final = "once"
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Returns a file that the first caller of this run made: `make` writes it at the path it gets.
+    """Returns a file or folder that the first caller of this run made: `make` writes it at the path it gets.
 
     No test may change it. If `make` fails, the next caller tries again.
     """

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.desk.export.conftest import gops, street
+from tests.desk.export.conftest import agency, gops, laid_out, quick_pages, street
 
-__all__ = ["gops", "street"]
+__all__ = ["agency", "gops", "laid_out", "quick_pages", "street"]

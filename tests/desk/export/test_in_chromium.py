@@ -100,6 +100,7 @@ def test_an_officer_exports_and_shares_and_a_guest_takes_the_chosen_clip(
     assert browser.troubles(officer) == []
 
 
+@pytest.mark.at_length("make test-browser")
 def test_an_auditor_reads_the_log_and_compares_a_checkpoint(browser: Browser, desk: DeskPages, tmp_path: Path) -> None:
     auditor = Role.AUDITOR.value
     go(browser, auditor, f"{desk.address}/custody")
@@ -122,6 +123,7 @@ def test_an_auditor_reads_the_log_and_compares_a_checkpoint(browser: Browser, de
     assert browser.troubles(auditor) == []
 
 
+@pytest.mark.at_length("make test-browser")
 def test_an_admins_pages_of_tokens_and_of_a_trust_root(browser: Browser, desk: DeskPages, street: Street) -> None:
     desk.open(browser, "admin", street.agency.people[Role.ADMIN])
     go(browser, "admin", f"{desk.address}/integrations")

@@ -25,6 +25,7 @@ from desk.people.roles import Role
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.desk.agencies import Agency
 from tests.desk.export.street import Street, make_case
+from tests.lengths import one_in
 
 
 def content_of(street: Street, folder: Path) -> CaseContent:
@@ -67,7 +68,7 @@ def test_a_report_names_requests_answers_clips_consents_hashes_and_custody(stree
     assert [clip.label for clip in content.clips] == ["1.1", "2.1", "1.2", "2.2"], "in the order of their times"
 
 
-@pytest.mark.parametrize("quality", ClockQuality)
+@pytest.mark.parametrize("quality", one_in(2, ClockQuality))
 def test_a_doubtful_clock_is_said_with_each_clip(
     agency: Agency, gops: list[Gop], tmp_path: Path, quality: ClockQuality
 ) -> None:
@@ -105,7 +106,7 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", one_in(3, HOSTILE))
 def test_no_foreign_word_acts_in_a_report_or_a_certificate(
     agency: Agency, tmp_path: Path, gops: list[Gop], text: str
 ) -> None:

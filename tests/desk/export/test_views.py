@@ -90,7 +90,9 @@ def test_a_case_of_another_organisation_is_not_found(street: Street, other_agenc
     assert client.post(f"/guest-links/{link.pk}/revoke").status_code == 404
 
 
-def test_an_export_is_in_the_log_before_it_leaves_and_its_folder_is_wiped(street: Street, data: Path) -> None:
+def test_an_export_is_in_the_log_before_it_leaves_and_its_folder_is_wiped(
+    street: Street, data: Path, laid_out: None
+) -> None:
     client = street.agency.client(Role.EVIDENCE_OFFICER)
     response = client.post(f"/cases/{street.case.pk}/export", EXPORT)
     assert response["Content-Disposition"].startswith('attachment; filename="case-2027-0114.zip"')
@@ -152,7 +154,7 @@ def test_footage_that_is_deleted_while_its_export_is_made_does_not_leave(
     assert guest.post("/guest/download").status_code == 404
 
 
-def test_the_report_alone_is_a_pdf_in_the_chosen_language(street: Street, data: Path) -> None:
+def test_the_report_alone_is_a_pdf_in_the_chosen_language(street: Street, data: Path, laid_out: None) -> None:
     client = street.agency.client(Role.SUPERVISOR)
     response = client.post(f"/cases/{street.case.pk}/report.pdf", {"language": "nl"})
     assert (response["Content-Type"], response.content[:5]) == ("application/pdf", b"%PDF-")
