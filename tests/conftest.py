@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.kept_decoder import kept_decoders
 from tests.skips import AT_LENGTH, may_be_skipped
 
 PROOFS: Final = frozenset(
@@ -48,6 +49,12 @@ def is_as_urgent(before: int) -> bool:
     both while they run, for example with `renice`, and a proof of an hour must not fail for it."""
     now = os.getpriority(os.PRIO_PROCESS, 0)
     return now <= before or now == os.getpriority(os.PRIO_PROCESS, os.getppid())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoders() -> Iterator[None]:
+    with kept_decoders():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,14 @@ from agent.media.poster import poster, poster_of_media
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from tests.cameras import gops_of, play
 from tests.hostile import HOSTILE_FILMS, HOSTILE_SOUNDS, HOSTILE_STILLS, picture_bomb
+from tests.kept_decoder import fresh_decoders
 from tests.sounds import track
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_process() -> Iterator[None]:
+    with fresh_decoders():
+        yield
 
 
 @pytest.fixture(scope="module")

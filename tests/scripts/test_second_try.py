@@ -24,7 +24,7 @@ def test_a_test_of_the_outside_is_tried_twice_and_a_proof_once_and_both_failures
     for folder in ("cli", "core"):
         (tmp_path / "tests" / folder).mkdir(parents=True)
         (tmp_path / "tests" / folder / f"test_{folder}.py").write_text(ONCE_WRONG.format(folder))
-    for name in ("conftest.py", "skips.py"):
+    for name in ("conftest.py", "kept_decoder.py", "skips.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -42,7 +42,7 @@ def test_a_reason_that_is_not_listed_fails_and_a_test_at_length_is_left_out_and_
     shutil.copy(ROOT / "setup.cfg", tmp_path)
     folder = tmp_path / "tests" / "core"
     folder.mkdir(parents=True)
-    for name in ("conftest.py", "skips.py"):
+    for name in ("conftest.py", "kept_decoder.py", "skips.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
     (folder / "test_it.py").write_text(
         "import pytest\n"
