@@ -89,8 +89,13 @@ def units_of(items: list[pytest.Item], seconds: dict[str, float]) -> list[list[i
 def _shares_fixtures(item: pytest.Item) -> bool:
     """Returns True if the item uses a fixture that its file builds once for several tests."""
     found = getattr(item, "_fixtureinfo", None)
-    definitions = found.name2fixturedefs if found else {}
-    return any(each[-1].scope in ("class", "module", "package") for each in definitions.values() if each)
+    definitions = [each[-1] for each in (found.name2fixturedefs if found else {}).values() if each]
+    file = item.nodeid.partition("::")[0]
+    # Workers share no session, so each of them would build a session's fixture of this file again.
+    return any(
+        each.scope in ("class", "module", "package") or (each.scope == "session" and each.baseid == file)
+        for each in definitions
+    )
 
 
 # --- The parent

@@ -133,17 +133,18 @@ def test_an_interruption_takes_the_fixtures_down(run: Run) -> None:
 def test_long_files_come_first_and_are_dealt_out_unless_they_share_a_fixture(pytestconfig: pytest.Config) -> None:
     class Item:
         def __init__(self, name: str, scope: str | None = None) -> None:
-            self.path = Path(name)
-            definition = type("Definition", (), {"scope": scope})
+            self.path, self.nodeid = Path(name), f"{name}::test"
+            definition = type("Definition", (), {"scope": scope, "baseid": name})
             self._fixtureinfo = type("Info", (), {"name2fixturedefs": {"it": [definition]} if scope else {}})
 
     items = [
         *(Item("test_short.py") for _ in range(2)),
         *(Item("test_long.py") for _ in range(2)),
         *(Item("test_sharing.py", "module") for _ in range(2)),
+        *(Item("test_of_a_session.py", "session") for _ in range(2)),
     ]
-    seconds = {"test_long.py": 20.0, "test_sharing.py": 30.0, "test_short.py": 1.0}
-    assert parallel.units_of(items, seconds) == [[4, 5], [2], [3], [0, 1]]  # type: ignore[arg-type]
+    seconds = {"test_long.py": 20.0, "test_sharing.py": 30.0, "test_short.py": 1.0, "test_of_a_session.py": 40.0}
+    assert parallel.units_of(items, seconds) == [[6, 7], [4, 5], [2], [3], [0, 1]]  # type: ignore[arg-type]
 
 
 def test_the_committed_seconds_are_of_files_that_are_there() -> None:
