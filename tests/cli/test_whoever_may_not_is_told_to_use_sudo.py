@@ -13,6 +13,7 @@ import pytest
 from agent.clients.cli.owner.options import control_socket
 from agent.custodian.state_folder import StateFolder
 from tests.cli.conftest import Seen
+from tests.lengths import one_in
 
 Tool = Callable[..., Seen]
 
@@ -52,7 +53,7 @@ STATE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", STATE, ids=" ".join)
+@pytest.mark.parametrize("command", one_in(3, STATE), ids=" ".join)
 def test_a_state_folder_that_one_may_not_enter_is_named(closed: Path, command: tuple[str, ...]) -> None:
     words = (word.replace("OUT", str(closed.parent / "out")) for word in command)
     done = bound_by_permissions(*words, "--config", closed.parent / "doorward.toml")
@@ -77,7 +78,9 @@ def test_a_path_that_one_may_not_enter_is_named(closed: Path, command: tuple[str
     assert "cannot be read or written by this user.\n  What to do: Use sudo, or run this as its owner." in done.err
 
 
-@pytest.mark.parametrize("command", [("status",), ("requests",), ("vault", "list"), ("reset", "--yes"), ("run",)])
+@pytest.mark.parametrize(
+    "command", one_in(2, (("status",), ("requests",), ("vault", "list"), ("reset", "--yes"), ("run",)))
+)
 def test_a_key_that_one_may_not_read_is_not_said_to_be_broken(
     tool: Tool, tmp_path: Path, command: tuple[str, ...]
 ) -> None:

@@ -23,6 +23,7 @@ from agent.wire.messages import FootageRequest
 from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS, BulletinTopic, RequestTopic, cell_filter, cell_of
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.custodians import DOOR, POLICE, Door, request, signed
+from tests.lengths import LONG
 from tests.properties.amounts import WHOLE
 from tests.uplink.test_uplink import RunningClock
 from tests.wire import samples
@@ -147,7 +148,7 @@ def police_at(world: BrokerWithClients) -> MqttBus:
 CROWDS = [1, 10, 100] if WHOLE else [10]
 
 
-@pytest.mark.parametrize("kind", ["requests", "bulletins"])
+@pytest.mark.parametrize("kind", ["requests", pytest.param("bulletins", marks=() if WHOLE else LONG)])
 @pytest.mark.parametrize("certificates", CROWDS)
 def test_a_request_sent_in_the_middle_of_a_flood_is_heard(
     world: BrokerWithClients, house: House, certificates: int, kind: str

@@ -29,6 +29,7 @@ from agent.recorder import motion_kernel
 from bench.motion import scenes
 from bench.motion.footage import labelled, load
 from scripts.installation import kernel as installed
+from tests.lengths import one_in
 
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
@@ -70,7 +71,9 @@ def test_the_set_up_compiled_it_where_there_is_a_compiler() -> None:
     assert motion_kernel.load().native == bool(shutil.which("cc"))
 
 
-@pytest.mark.parametrize("kind", ["standing", "rain at night", "lamp", "insects", "tree", "night", "doorstep"])
+@pytest.mark.parametrize(
+    "kind", one_in(3, ("standing", "rain at night", "lamp", "insects", "tree", "night", "doorstep"))
+)
 def test_drawn_scenes_leave_the_same_grids_after_every_frame(kind: str, native: MakePasses) -> None:
     Twins(native, 240, 320).watch(scenes.draw(kind, 5, duration_s=20).luma)
 

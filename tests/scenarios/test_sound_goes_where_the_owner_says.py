@@ -19,6 +19,7 @@ from agent.ipc.control_operations import GetSound
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.wire.fields import Kind
 from tests.contracts.test_microphone import tone, wav
+from tests.lengths import LONG
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until
 from tests.sounds import heard_from_s
 
@@ -70,6 +71,7 @@ def test_sound_goes_only_where_the_owner_says(street: Street, footage: Path, tmp
         open_bytes(stayed, [police.requester.sent_request(request.id).reply_identity()])
 
 
+@LONG
 def test_a_segment_whose_sound_is_gone_can_be_looked_at_and_shared_without_it(
     street: Street, footage: Path, tmp_path: Path
 ) -> None:

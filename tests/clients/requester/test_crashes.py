@@ -34,6 +34,7 @@ from tests.clients.requester.test_message_index import bus, send_all
 from tests.clients.requester.test_receiving_service import LIMITS, Desk, broker, clock, play
 from tests.clients.requester.test_verification import lay_down
 from tests.fake_bus import FakeBroker, FakeBus
+from tests.lengths import LONG
 
 __all__ = ["broker", "bus", "clock"]
 
@@ -157,7 +158,7 @@ def test_a_deletion_is_true_when_it_is_stated_and_can_be_repeated(
     bus.stop()
 
 
-@pytest.mark.parametrize("place", ["in the folder", "in another store"])
+@pytest.mark.parametrize("place", ["in the folder", pytest.param("in another store", marks=LONG)])
 def test_an_answer_is_received_once_whenever_its_receiver_is_killed(
     requester: Requester,
     asked: SentRequest,

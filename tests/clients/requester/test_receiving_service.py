@@ -43,6 +43,7 @@ from tests.clients.requester.test_incoming_tips import TIP, sealed, shown, words
 from tests.clients.requester.test_verification import STRANGER
 from tests.damage import with_another_end
 from tests.fake_bus import FakeBroker, FakeBus
+from tests.lengths import only
 
 LIMITS = ReceivingLimits(free_bytes=0)
 
@@ -160,7 +161,7 @@ def test_the_broker_learns_nothing_of_what_is_in_a_disclosure(
         assert secret not in uploaded
 
 
-@pytest.mark.parametrize("every", [3, 7, 20])
+@pytest.mark.parametrize("every", only([7], [3, 7, 20]))
 def test_a_disclosure_survives_crashes_of_the_requester_at_any_moment(
     every: int, desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
@@ -859,7 +860,7 @@ def test_every_event_names_its_disclosure_its_sender_and_its_time(
     assert all(each.at_ms >= NOW_S * 1000 for each in desk.news)
 
 
-@pytest.mark.parametrize("when", [1, 3, 5])
+@pytest.mark.parametrize("when", only([3], [1, 3, 5]))
 def test_answers_that_are_deleted_while_one_of_them_arrives_end_it_and_others_go_on(
     desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock, when: int
 ) -> None:

@@ -20,6 +20,7 @@ from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.timebase import BootNs, seconds
 from agent.errors import DeviceError
 from agent.wire.fields import ZoneKind
+from tests.lengths import LONG
 
 Draw = Callable[..., np.ndarray]
 Watch = Callable[..., list[MotionSample]]
@@ -88,7 +89,7 @@ def test_sensor_noise_alone_never_fires(noise: float, scene: Draw, watch: Watch)
     assert not fired(watch(detector(), itertools.repeat(scene(), 300), noise=noise))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(gain=st.floats(0.4, 1.25), offset=st.floats(-20, 40), at=st.integers(25, 60))
 def test_any_step_of_gain_and_offset_never_fires(
     gain: float, offset: float, at: int, scene: Draw, watch: Watch
@@ -214,7 +215,10 @@ def test_a_frame_of_another_size_is_refused_with_the_remedy() -> None:
         detector().step(LumaFrame(np.zeros((240, 300), np.uint8), BootNs(0)))
 
 
-@pytest.mark.parametrize("size", [(48, 64), (49, 67), (48, 320), (176, 320), (240, 320), (368, 640), (1080, 1920)])
+SIZES = [(48, 64), (49, 67), (48, 320), (176, 320), (240, 320), (368, 640)]
+
+
+@pytest.mark.parametrize("size", [*SIZES, pytest.param((1080, 1920), marks=LONG)])
 def test_any_frame_size_works(size: tuple[int, int], scene: Draw, with_figure: Draw, watch: Watch) -> None:
     wall = np.kron(scene(size[0] // 4 + 1, size[1] // 4 + 1), np.ones((4, 4), np.uint8))[: size[0], : size[1]]
     crossing = [with_figure(wall, -0.1 + step * 0.03) for step in range(25)]

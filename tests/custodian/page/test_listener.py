@@ -25,6 +25,7 @@ from agent.errors import NetworkError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetPageAuthority, GetStatus, MakePageCode
 from tests.custodian.page.door import CONFIGURATION, Client, Door, a_door
+from tests.lengths import LONG
 
 FLOOD = 64
 IDLE_FLOOD = 1100
@@ -300,7 +301,9 @@ def many_descriptors() -> Iterator[None]:
 MANY = tuple(f"127.0.{a}.{b}" for a in range(3, 13) for b in range(1, 101))
 
 
-@pytest.mark.parametrize("addresses", [("127.0.0.9",), MANY], ids=["one address", "1000 addresses"])
+@pytest.mark.parametrize(
+    "addresses", [("127.0.0.9",), pytest.param(MANY, marks=LONG)], ids=["one address", "1000 addresses"]
+)
 @pytest.mark.usefixtures("many_descriptors")
 def test_1100_idle_connections_stop_no_recording_and_keep_no_owner_out(
     tmp_path: Path, addresses: tuple[str, ...]

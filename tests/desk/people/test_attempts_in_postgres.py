@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lengths import LONG
 from tests.postgres import PostgresServer, postgres_server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,6 +43,7 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
+@LONG
 def test_attempts_at_several_processes_are_counted_together(server: PostgresServer, tmp_path: Path) -> None:
     host = dict(pair.split("=", 1) for pair in server.address.split())["host"]
     configuration = tmp_path / "desk.toml"
