@@ -18,6 +18,7 @@ __all__ = [
     "OvertakenError",
     "RequestError",
     "StorageError",
+    "UpdateError",
 ]
 
 
@@ -55,6 +56,17 @@ class OpenError(FormatError):
 
     def __init__(self, message: str = "This cannot be opened with the keys given.", *, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
+
+
+class UpdateError(FormatError):
+    """The release's: an update that is expired, unsigned, older than a known one, or not for this doorbell.
+
+    `reason` is a value of `core.updates.UpdateTrouble`.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", reason: str = "refused") -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
 
 
 class StorageError(DoorwardError):

@@ -49,7 +49,7 @@ for group in $(cat /var/lib/doorward/made-groups 2>/dev/null); do
     case $group in gpio | render | video) groupdel "$group" 2>/dev/null || true ;; esac
 done
 rm -rf /var/lib/doorward /etc/doorward /opt/doorward
-for user in doorward-recorder doorward-custodian doorward-uplink doorward-bridge; do
+for user in doorward-recorder doorward-custodian doorward-uplink doorward-bridge doorward-updater; do
     userdel "$user" 2>/dev/null || true
     groupdel "$user" 2>/dev/null || true
 done

@@ -50,6 +50,7 @@ COMMANDS = {
     "backup": LazyCommand("agent.cli.change_of_owner:backup", "Write keys, journal, ledger, sealed to the owners."),
     "restore": LazyCommand("agent.cli.change_of_owner:restore", "Make this machine the doorbell of an opened backup."),
     "reset": LazyCommand("agent.cli.change_of_owner:reset", "Hand this doorbell to a new owner."),
+    "update": LazyCommand("agent.cli.update:update", "Show which update is on offer, and install it."),
     "apply": LazyCommand("agent.cli.uninstall:apply", "Apply a changed configuration."),
     "uninstall": LazyCommand("agent.cli.uninstall:uninstall", "Remove Doorward from this machine."),
     "config": LazyCommand("agent.cli.config:config", "Check a configuration and explain it."),

@@ -55,6 +55,7 @@ __all__ = [
     "SoundKind",
     "SpeakerConfig",
     "SpeakerKind",
+    "UpdatesConfig",
     "VaultConfig",
     "Weekday",
     "ZoneConfig",
@@ -398,6 +399,21 @@ class MetricsConfig(Section, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=1024, le=65_535)] | None = None
 
 
+class UpdatesConfig(Section, frozen=True, kw_only=True):
+    """`[updates]`: the doorbell looks for updates only if this section exists."""
+
+    source: Annotated[
+        str,
+        Meta(
+            max_length=500,
+            pattern=r"^(https?://[^\x00-\x20\x7f]+|/[^\x00-\x1f\x7f]*)\Z",
+            description="an https:// address or the path of a folder, in quotes",
+        ),
+    ]
+    root: Path | None = None
+    """The first root.json that is trusted. None: the one that came with the program."""
+
+
 class Weekday(enum.Enum):
     """A day of the week, Monday first."""
 
@@ -469,6 +485,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     alerts: AlertsConfig | None = None
     home_assistant: HomeAssistantConfig | None = None
     metrics: MetricsConfig | None = None
+    updates: UpdatesConfig | None = None
     panel: PanelConfig | None = None
     board: BoardConfig = field(default_factory=BoardConfig)
     log: LogConfig = field(default_factory=LogConfig)

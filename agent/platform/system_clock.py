@@ -16,13 +16,13 @@ from typing import Final
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import ConfigurationError
 
-__all__ = ["SystemClock", "boot_ahead_ns"]
+__all__ = ["PLAUSIBLE_FROM_NS", "SystemClock", "boot_ahead_ns"]
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TIME_ERROR: Final = 5
 _TIMEX_BYTES: Final = 256
 """More than sizeof(struct timex) on every architecture; zeroed, so `modes` is 0 and nothing is set."""
-_PLAUSIBLE_FROM_NS: Final = 1_767_225_600 * 10**9
+PLAUSIBLE_FROM_NS: Final = 1_767_225_600 * 10**9
 """2026-01-01: no copy of this program ran before it, so an earlier date is known to be wrong."""
 _ASK_AGAIN_NS: Final = 10 * 10**9
 _AT_ONCE_NS: Final = 20_000
@@ -65,7 +65,7 @@ class SystemClock:
         return ClockReading(BootNs(boot_ns), UtcNs(utc_ns), self._quality)
 
     def _ask(self, utc_ns: int) -> ClockQuality:
-        if utc_ns < _PLAUSIBLE_FROM_NS:
+        if utc_ns < PLAUSIBLE_FROM_NS:
             return ClockQuality.UNKNOWN
         if 0 <= self._libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) != _TIME_ERROR:
             self._was_synced = True

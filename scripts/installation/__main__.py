@@ -25,6 +25,9 @@ from installation.versions import Versions, tree_digest
 from installation.words import FailedError, fail, legible, run, say
 
 SOURCE = Path(__file__).resolve().parents[2]
+_ROLLED_BACK = 3
+"""Exit status if the new version did not run well and the version before is back (agent/updater/root_step.py)."""
+_BOOTS_ON_TRIAL = 2
 
 
 def main(arguments: list[str]) -> int:
@@ -38,8 +41,10 @@ def main(arguments: list[str]) -> int:
                 System(Places()).apply_options()
                 System(Places()).reload()
                 return 0
+            if wanted.what == "judge":
+                return judge(Places())
             if wanted.what == "install":
-                return install(Places(), wanted.source, wanted.wheelhouse, wanted.answers)
+                return install(Places(), wanted.source, wanted.wheelhouse, wanted.answers, is_update=wanted.update)
             return uninstall(Places(), purge=wanted.purge)
     except FailedError as error:
         print(f"\nError: {error.message}\n  What to do: {error.remedy}", file=sys.stderr)
@@ -53,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     install_.add_argument("--source", type=Path, default=SOURCE, help="the tree to install")
     install_.add_argument("--wheelhouse", type=Path, help="a folder of wheels: then no network is needed")
     install_.add_argument("--answers", type=Path, help="a doorward.toml to begin with, instead of questions")
+    install_.add_argument("--update", action="store_true", help="refuse a version that fails with the camera")
+    commands.add_parser("judge", help="watch the version on trial after a power cut; go back if it fails")
     commands.add_parser("apply", help="open or close what the configuration asks for: page, panel, network camera")
     remove = commands.add_parser("uninstall", help="remove the program; keep the data")
     remove.add_argument("--purge", action="store_true", help="remove keys, trust, footage, configuration and users too")
@@ -71,40 +78,95 @@ def _alone(places: Places) -> Iterator[None]:
     places.lock.unlink(missing_ok=True)
 
 
-def install(places: Places, source: Path, wheelhouse: Path | None, answer_file: Path | None) -> int:
+def install(
+    places: Places, source: Path, wheelhouse: Path | None, answer_file: Path | None, *, is_update: bool = False
+) -> int:
+    """Installs or upgrades. `is_update`: no person watches, so the camera must work with the new version too."""
     versions, system = Versions(places), System(places)
     text = _configuration(places, source, answer_file)
     camera.install_packages(camera.configured_kind(text))
     name = _name_of(source)
     if versions.current() != name:
         versions.sweep()
-    wheelhouse = wheelhouse or _wheelhouse_beside(source)
-    if versions.is_complete(name):
-        environment.put_kernel(versions.folder(name), wheelhouse)
-    else:
-        say(f"Making version {name}")
-        folder = versions.begin(name, source)
-        environment.build(folder, wheelhouse)
-        say("Testing it before anything is changed")
-        run([str(folder / "bin" / "doorward"), "self-test"], "this version does not work on this machine")
-        versions.complete(name)
+    _make(versions, name, source, wheelhouse or _wheelhouse_beside(source))
+    if is_update:
+        _compare_cameras(versions, system, name, places)
     before = versions.current()
+    if before not in (None, name):
+        versions.begin_trial(name)
     versions.switch(name)
     system.prepare()
     _configure(places, text)
     system.apply_options()
-    _try_camera(places, system)
+    if not is_update:
+        _try_camera(places, system)
     system.make_device()
     system.start()
-    if not system.is_healthy():
+    if not system.is_healthy(settled=is_update):
         return _roll_back(versions, system, before, name)
+    versions.end_trial()
     if before is not None:
         versions.sweep()
         say(
             f"{before} was replaced by {name}; it stays for a roll-back." if before != name else f"{name} is installed."
         )
-    _farewell(places, system)
+    if not is_update:
+        _farewell(places, system)
     return 0
+
+
+def judge(places: Places) -> int:
+    """Ends a trial that a power cut interrupted. The version before runs this, at boot.
+
+    A version that took the board down twice gets no third chance.
+    """
+    versions, system = Versions(places), System(places)
+    found = versions.trial()
+    if found is None:
+        return 0
+    name, before = found[0], versions.previous()
+    if versions.current() != name:
+        versions.end_trial()
+        return 0
+    if versions.count_boot() <= _BOOTS_ON_TRIAL and system.is_healthy(settled=True):
+        versions.end_trial()
+        say(f"{name} runs well.")
+        return 0
+    return _roll_back(versions, system, before, name)
+
+
+def _make(versions: Versions, name: str, source: Path, wheelhouse: Path | None) -> None:
+    """Makes a complete version beside the running one, unless it is there."""
+    if versions.is_complete(name):
+        environment.put_kernel(versions.folder(name), wheelhouse)
+        return
+    say(f"Making version {name}")
+    folder = versions.begin(name, source)
+    environment.build(folder, wheelhouse)
+    say("Testing it before anything is changed")
+    run([str(folder / "bin" / "doorward"), "self-test"], "this version does not work on this machine")
+    versions.complete(name)
+
+
+def _compare_cameras(versions: Versions, system: System, name: str, places: Places) -> None:
+    """Refuses a version that gets no pictures from the configured camera, if the running version gets some.
+
+    Only one program can have the camera, so the recorder stops meanwhile.
+    """
+    before = versions.current()
+    if not system.alive or before in (None, name):
+        return
+    say("Testing the camera with it; recording pauses")
+    with system.without_recorder():
+        fine = {each: _camera_works(versions.folder(each), places) for each in (name, str(before))}
+    if fine[str(before)] and not fine[name]:
+        shutil.rmtree(versions.folder(name), ignore_errors=True)
+        fail(f"{name} gets no pictures from this camera, and {before} does.", "keep this version and report it.")
+
+
+def _camera_works(version: Path, places: Places) -> bool:
+    command = [str(version / "bin" / "doorward"), "self-test", "--camera", "--config", str(places.configuration)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _roll_back(versions: Versions, system: System, before: str | None, name: str) -> int:
@@ -113,12 +175,14 @@ def _roll_back(versions: Versions, system: System, before: str | None, name: str
         fail(
             f"{name} is installed but does not run well.", "look at:  journalctl -u 'doorward-*' -n 50; doorward doctor"
         )
+    versions.end_trial()
     system.prepare()
+    system.apply_options()
     system.start()
     well = "runs" if system.is_healthy() else "does not run well either"
     print(f"\nError: {name} did not run well on this machine.\n  {before} is back, and {well}.", file=sys.stderr)
     shutil.rmtree(versions.folder(name), ignore_errors=True)
-    return 1
+    return _ROLLED_BACK
 
 
 def uninstall(places: Places, *, purge: bool) -> int:

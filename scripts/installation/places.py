@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DROPINS", "SERVICES", "UNITS", "Places"]
+__all__ = ["DROPINS", "ENABLED", "SERVICES", "UNITS", "USERS", "Places"]
 
 SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorward-bridge")
-UNITS = ("doorward.target", "doorward-first-boot.service", *(f"{name}.service" for name in SERVICES))
+ENABLED = (
+    "doorward.target",
+    "doorward-first-boot.service",
+    *(f"{name}.service" for name in SERVICES),
+    "doorward-updater.timer",
+    "doorward-update.path",
+    "doorward-update.service",
+    "doorward-update-trial.service",
+)
+UNITS = (*ENABLED, "doorward-updater.service")
+USERS = (*SERVICES, "doorward-updater")
 DROPINS = {
     "custodian-page": "doorward-custodian",
     "recorder-object-detection": "doorward-recorder",
@@ -43,12 +53,22 @@ class Places:
         return self.opt / "previous"
 
     @property
+    def trial(self) -> Path:
+        """Names the version that runs on trial. It exists from before the switch until the version proved healthy."""
+        return self.opt / "trial"
+
+    @property
     def etc(self) -> Path:
         return self.root / "etc" / "doorward"
 
     @property
     def configuration(self) -> Path:
         return self.etc / "doorward.toml"
+
+    @property
+    def update_source(self) -> Path:
+        """The table `[updates]`, for processes that must not read the configuration."""
+        return self.etc / "updates.json"
 
     @property
     def state(self) -> Path:

@@ -10,18 +10,20 @@ import shutil
 import subprocess
 import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from installation.places import DROPINS, SERVICES, UNITS, Places
+from installation.places import DROPINS, ENABLED, SERVICES, UNITS, USERS, Places
 from installation.words import run, say
 
 __all__ = ["System"]
 
-_USERS = SERVICES
 _GROUPS = ("doorward-config", "doorward-vault")
 _BORROWED_GROUPS = ("gpio", "render", "video")
 """Groups of the distribution, created only if they are missing."""
 _HEALTHY_S = 90.0
+_SETTLED_S = 30.0
 _WIDE_PX = 1920 * 1080
 """Larger pictures need more memory than the recorder's unit allows."""
 
@@ -82,11 +84,29 @@ class System:
             else:
                 link.unlink(missing_ok=True)
                 _remove_empty(link.parent)
+        self._write_update_source(tables.get("updates"))
         panel = self._places.etc / "panel"
         if "panel" in tables:
             panel.touch()
         else:
             panel.unlink(missing_ok=True)
+
+    def _write_update_source(self, table: dict[str, str] | None) -> None:
+        """Tells the updater, which cannot read the configuration, where updates are and which root to trust first."""
+        path = self._places.update_source
+        shipped = self._places.current / "app" / "config" / "updates" / "root.json"
+        root = self._places.etc / table["root"] if table and "root" in table else shipped
+        if table is None or not root.is_file():
+            if table is not None:
+                say(
+                    f"Updates are off: there is no {root}. Get it from a person you trust, and name it in updates.root."
+                )
+            path.unlink(missing_ok=True)
+            return
+        making = path.with_name(".updates.json.new")
+        making.write_text(json.dumps({"v": 1, "source": table["source"], "root": root.read_text()}))
+        making.chmod(0o644)
+        making.replace(path)
 
     def make_device(self) -> None:
         """The device's own key, by the one user that may read it."""
@@ -101,8 +121,7 @@ class System:
     def start(self) -> None:
         if self.alive:
             run(["systemctl", "daemon-reload"], "systemd did not read the units")
-            run(["systemctl", "enable", "--quiet", *UNITS[:2]], "the units could not be enabled")
-            run(["systemctl", "enable", "--quiet", *(f"{name}.service" for name in SERVICES)], "the units, too")
+            run(["systemctl", "enable", "--quiet", *ENABLED], "the units could not be enabled")
             # Restarts of a failed version must not count against this one.
             run(["systemctl", "reset-failed", *(f"{name}.service" for name in SERVICES)], "", check=False)
             # Do not wait here: a role waits for its custodian, and the health check follows below.
@@ -114,13 +133,28 @@ class System:
         if self.alive:
             run(["systemctl", "daemon-reload"], "systemd did not read the units")
 
-    def is_healthy(self) -> bool:
-        """Returns whether every needed service runs without restarts and the custodian answers."""
+    @contextmanager
+    def without_recorder(self) -> Iterator[None]:
+        """Stops the recorder inside the block, so that another program can open the camera."""
+        run(["systemctl", "stop", "doorward-recorder.service"], "the recorder could not be stopped")
+        try:
+            yield
+        finally:
+            run(["systemctl", "start", "--no-block", "doorward-recorder.service"], "", check=False)
+
+    def is_healthy(self, *, settled: bool = False) -> bool:
+        """Returns whether every needed service runs without restarts and the custodian answers.
+
+        `settled`: it must also stay so for half a minute, because a version can fail after its start.
+        """
         if not self.alive:
             return True
         ends_s = time.monotonic() + _HEALTHY_S
+        well_since_s = None
         while time.monotonic() < ends_s:
-            if self._answers() and self._all_run():
+            well = self._answers() and self._all_run()
+            well_since_s = (well_since_s or time.monotonic()) if well else None
+            if well_since_s is not None and (not settled or time.monotonic() - well_since_s >= _SETTLED_S):
                 return True
             if any(_property(f"{name}.service", "NRestarts") not in ("", "0", "1", "2") for name in SERVICES):
                 return False
@@ -172,10 +206,10 @@ class System:
         say("Removing keys, trust, footage and configuration")
         _remove_tree(self._places.state)
         _remove_tree(self._places.etc)
-        for user in _USERS:
+        for user in USERS:
             if _user_exists(user):
                 run(["userdel", user], "", check=False)
-        for group in (*_USERS, *_GROUPS, *(group for group in borrowed if group in _BORROWED_GROUPS)):
+        for group in (*USERS, *_GROUPS, *(group for group in borrowed if group in _BORROWED_GROUPS)):
             if _group_exists(group):
                 run(["groupdel", group], "", check=False)
 

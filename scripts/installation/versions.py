@@ -1,10 +1,12 @@
 """Versions as folders, and the choice of the one that runs: built completely, switched by one rename, rolled back by
 another.
 
-    versions/<id>/ … being made … → `complete` written and synced, last → current.new → rename → current
+    versions/<id>/ … being made … → `complete` written and synced, last → trial → current.new → rename → current
+    → healthy → trial removed
 
 A folder without `complete` is the rest of an interrupted run, and the next run removes it. Once created, `current`
-always exists.
+always exists. `trial` names a version that has not proved healthy yet. If the power fails meanwhile, the next boot
+watches the version, and goes back to the one before if need be (`doorward-update-trial.service`).
 """
 
 from __future__ import annotations
@@ -105,6 +107,39 @@ class Versions:
             return None
         self._point(self._places.current, before)
         return before
+
+    def begin_trial(self, name: str) -> None:
+        """Marks `name` as a version to watch. Call it before `switch`."""
+        self._write_trial(name, 0)
+
+    def trial(self) -> tuple[str, int] | None:
+        """Returns the version on trial and how many boots have watched it, or None."""
+        try:
+            name, boots = self._places.trial.read_text().split()
+            return name, int(boots)
+        except (OSError, ValueError):
+            return None
+
+    def count_boot(self) -> int:
+        """Counts a boot of the version on trial, durably, and returns the number."""
+        found = self.trial()
+        if found is None:
+            return 0
+        self._write_trial(found[0], found[1] + 1)
+        return found[1] + 1
+
+    def end_trial(self) -> None:
+        self._places.trial.unlink(missing_ok=True)
+        _sync(self._places.opt)
+
+    def _write_trial(self, name: str, boots: int) -> None:
+        making = self._places.trial.with_name("trial.new")
+        with making.open("w") as file:
+            file.write(f"{name} {boots}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        making.replace(self._places.trial)
+        _sync(self._places.opt)
 
     def sweep(self) -> None:
         """Remove what is incomplete, and every version but the current and the one before."""

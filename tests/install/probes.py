@@ -174,6 +174,16 @@ PROBES: dict[str, dict[str, Callable[[], object]]] = {
     | CONFIGURATION
     | {"listen for calls": listen, "bind a port": bind}
     | {"write into the outbox": write(str(STATE / "outbox" / "probe"))},
+    "updater": COMMON
+    | CUSTODIANS
+    | VAULT
+    | RECORDERS
+    | OUTBOX
+    | AS_RECORDER
+    | AS_UPLINK
+    | CONFIGURATION
+    | {"listen for calls": listen, "bind a port": bind}
+    | {"change what root has verified": write(str(STATE / "update" / "probe"))},
     "bridge": COMMON | CUSTODIANS | VAULT | RECORDERS | OUTBOX | NETWORK | AS_RECORDER | AS_UPLINK,
 }
 # An option (systemd/dropins) opens only the local network; and so can an operator.

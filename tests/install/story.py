@@ -204,12 +204,14 @@ class Story:
         dropins = ROOT / "systemd" / "dropins"
         tried = dict.fromkeys(self.roles, "")
         tried |= {name: (dropins / f"{name}.conf").read_text() for name in ("custodian-page", "recorder-rtsp")}
-        tried["uplink-narrowed"] = NARROWED
+        tried |= {"uplink-narrowed": NARROWED, "updater": ""}
+        (self.box.root / "etc/doorward/updates.json").touch(mode=0o644)
         with ThreadPoolExecutor(4) as pool:  # most of it is waiting for answers that do not come
             counts = list(pool.map(self._probed, tried, tried.values()))
         for address in OUTSIDE:
             self.box.run("ip", "address", "del", address, "dev", "lo")
         (self.box.root / "opt/probes.py").unlink()
+        (self.box.root / "etc/doorward/updates.json").unlink()
         return "succeeded: " + "; ".join(counts)
 
     def _probed(self, name: str, dropin: str) -> str:
@@ -219,7 +221,8 @@ class Story:
         text = (ROOT / "systemd" / f"doorward-{role}.service").read_text()
         text = re.sub(r"^ExecStart=.*$", f"ExecStart={python} -I /opt/probes.py {name}", text, flags=re.MULTILINE)
         text = re.sub(r"^Type=notify$", "Type=oneshot", text, flags=re.MULTILINE)
-        text = re.sub(r"^(Watchdog|Restart|PartOf|After|Wants|NotifyAccess).*\n", "", text, flags=re.MULTILINE)
+        words = "Watchdog|Restart|PartOf|After|Wants|NotifyAccess|Condition"
+        text = re.sub(rf"^({words}).*\n", "", text, flags=re.MULTILINE)
         text = text.partition("[Install]")[0].replace("TimeoutStartSec=infinity", "TimeoutStartSec=60") + dropin
         unit = f"probe-{name}"
         self.box.run("sh", "-c", 'printf %s "$1" > "/run/systemd/system/$0.service"', unit, text)

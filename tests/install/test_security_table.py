@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "security"
 PROMISED = (PAGES / "promises.md").read_text(encoding="utf-8")
 ANALYSIS = (PAGES / "analysis.md").read_text(encoding="utf-8")
-ROLES = ("uplink", "custodian", "recorder", "bridge")
+ROLES = ("uplink", "custodian", "recorder", "bridge", "updater")
 
 
 def rows(text: str, begins: str) -> list[list[str]]:

@@ -30,6 +30,7 @@ CALLED_BY_LIBRARIES = {
     "resolve_clips": "django-ninja",
     "_create_socket_connection": "paho",
     "_describe_range": "click",
+    "download_file": "python-tuf",
     "_fields_": "ctypes",
     "_messages_reconnect_reset_out": "paho",
     "allow_reuse_address": "socketserver",

@@ -1,0 +1,219 @@
+"""`doorward update`: what is on offer, a look for news, and an installation, also from a file without a network."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agent.cli.frame import Group, config_option, emit_json, json_option
+
+if TYPE_CHECKING:
+    from agent.config import Configuration
+    from agent.core.updates import Offer, UpdateSource, UpdateState
+    from agent.updater.fetchers import BoundedFetcher
+    from agent.updater.machine import UpdateFolders
+    from agent.updater.root_step import RootStep
+
+__all__ = ["update"]
+
+_SHIPPED_ROOT = Path(__file__).resolve().parents[2] / "config" / "updates" / "root.json"
+_MOST_ROOT_BYTES = 64 * 1024
+_OUTCOMES = {
+    "installed": "{version} was installed.",
+    "rolled back": "{version} did not run well here, and the version before is back.",
+    "refused": "{version} was not installed. Nothing was changed.",
+    "interrupted": "The installation of {version} was interrupted. The version before runs.",
+}
+_TROUBLES = {
+    "network": "The server cannot be reached, or is too slow.",
+    "expired": "The signed news is too old. If it stays so, an attacker may hold newer news back.",
+    "refused": "What the server has is not what its makers signed.",
+    "clock": "The doorbell does not know the time.",
+    "disk": "The disk has no room, or fails.",
+}
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@click.option(
+    "--file", "file", type=click.Path(path_type=Path, exists=True),
+    help="Install from this folder or .update file, without a network.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+@json_option
+@click.pass_context
+def update(context: click.Context, file: Path | None, yes: bool, config: Path, as_json: bool) -> None:
+    """Show which update is on offer, or install one from a file.
+
+    With --file, every signature is checked as for an update from the network. FILE is an .update file, or a folder with
+    a whole update repository.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if file is None:
+        _show(_store_state(), as_json=as_json)
+    else:
+        _install_from(file, config, ask=not yes)
+
+
+@update.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def install(yes: bool) -> None:
+    """Install the update on offer now."""
+    _as_root()
+    step = _root_step()
+    offer = step.store.state.offer
+    if offer is None:
+        click.echo("No update is on offer.  To look for one:  sudo doorward update check")
+        raise click.exceptions.Exit(1)
+    _install(step, offer, ask=not yes, by_hand=False)
+
+
+@update.command()
+def check() -> None:
+    """Look for an update now, and show what is found."""
+    from agent.errors import ConfigurationError
+
+    _as_root()
+    if not _folders().source.exists():
+        raise ConfigurationError("The configuration has no [updates].", remedy="Add it, then run:  sudo doorward apply")
+    for unit in ("doorward-updater.service", "doorward-update.service"):
+        subprocess.run(["/usr/bin/systemctl", "start", unit], check=False)  # noqa: S603 (fixed words)
+    _show(_store_state(), as_json=False)
+
+
+@update.command(hidden=True)
+def fetch() -> None:
+    """Stage the newest release.  doorward-updater.service runs this, as a user without secrets."""
+    from agent import __version__
+    from agent.platform.system_clock import SystemClock
+    from agent.updater.fetching import Staging
+    from agent.updater.machine import this_machine
+
+    folders = _folders()
+    package = Staging(folders.staging).fetch(_source(folders), this_machine(__version__), SystemClock().now())
+    click.echo("Nothing new." if package is None else f"{package.version} is staged.")
+
+
+@update.command(hidden=True)
+def step() -> None:
+    """Take in what is staged, and install what an owner wished for.  doorward-update.service runs this as root."""
+    _root_step().run()
+
+
+def _folders() -> UpdateFolders:
+    from agent.updater.machine import UpdateFolders
+
+    return UpdateFolders()
+
+
+def _source(folders: UpdateFolders) -> UpdateSource:
+    from agent.core.updates import MAX_STATE_BYTES, UpdateSource
+    from agent.platform import files
+    from agent.wire import strictjson
+
+    return strictjson.decode(
+        files.read(folders.source, 2 * MAX_STATE_BYTES), UpdateSource, limit_bytes=2 * MAX_STATE_BYTES
+    )
+
+
+def _store_state() -> UpdateState:
+    from agent import __version__
+    from agent.updater.machine import Machine
+    from agent.updater.release_store import ReleaseStore
+
+    return ReleaseStore(_folders().store, b"", Machine(__version__, "", "")).state
+
+
+def _root_step(root: bytes | None = None) -> RootStep:
+    from agent import __version__
+    from agent.platform.system_clock import SystemClock
+    from agent.updater.machine import this_machine
+    from agent.updater.release_store import ReleaseStore
+    from agent.updater.root_step import RootStep, install_tree
+
+    folders = _folders()
+    trusted = _source(folders).root.encode() if root is None else root
+    store = ReleaseStore(folders.store, trusted, this_machine(__version__))
+    return RootStep(store, folders.staging, folders.wishes, folders.opt, SystemClock().now, install_tree)
+
+
+def _install_from(file: Path, config: Path, *, ask: bool) -> None:
+    """Verifies and installs from a folder or file of the person who runs this."""
+    from agent.config import load
+    from agent.updater.fetchers import fetcher_for
+
+    _as_root()
+    step = _root_step(_first_root(load(config)))
+    step.store.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    fetcher: BoundedFetcher = fetcher_for(str(file.resolve()), step.store.folder)
+    offer = step.store.admit(fetcher, step.now(), by_hand=True)
+    if offer is None:
+        click.echo("Nothing in it is newer than the running version and made for this machine.")
+        raise click.exceptions.Exit(1)
+    _install(step, offer, ask=ask, by_hand=True)
+
+
+def _first_root(configuration: Configuration) -> bytes:
+    from agent.errors import ConfigurationError
+    from agent.platform import files
+
+    chosen = configuration.updates.root if configuration.updates is not None else None
+    path = chosen or _SHIPPED_ROOT
+    data = files.read_if_there(path, _MOST_ROOT_BYTES)
+    if data is None:
+        raise ConfigurationError(
+            f"There is no first root of updates at {path}, so no update can be believed.",
+            remedy="Get root.json from a person you trust, and name it in updates.root.",
+        )
+    return data
+
+
+def _install(step: RootStep, offer: Offer, *, ask: bool, by_hand: bool) -> None:
+    click.echo(_described(offer))
+    if ask:
+        click.confirm(f"Install {offer.version} now? Recording pauses for about a minute.", abort=True)
+    result = step.install(offer, by_hand=by_hand)
+    click.echo(_OUTCOMES[result.value].format(version=offer.version))
+    if result.value != "installed":
+        raise click.exceptions.Exit(1)
+
+
+def _show(state: UpdateState, *, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        emit_json(msgspec.to_builtins(state))
+        return
+    click.echo(f"Running: {state.running}")
+    if state.checked_ms is not None:
+        at = datetime.datetime.fromtimestamp(state.checked_ms / 1000, datetime.UTC)
+        click.echo(f"Last look for updates: {at:%Y-%m-%d %H:%M} UTC")
+    if state.trouble is not None:
+        click.echo(f"A later look failed: {_TROUBLES[state.trouble.value]}")
+    if state.outcome is not None:
+        click.echo(_OUTCOMES[state.outcome.result.value].format(version=state.outcome.version))
+    if state.offer is None:
+        click.echo("No update is on offer.")
+    else:
+        click.echo(_described(state.offer))
+        click.echo("To install it:  sudo doorward update install")
+
+
+def _described(offer: Offer) -> str:
+    kind = "a security update" if offer.security else "an update"
+    notes = offer.notes.get("en", "").strip()
+    return f"{offer.version} of {offer.released} is ready: {kind}, {offer.length / 1e6:.0f} MB.\n{notes}".rstrip()
+
+
+def _as_root() -> None:
+    from agent.errors import ConfigurationError
+
+    if os.geteuid() != 0:
+        raise ConfigurationError("Only root may do this.", remedy=f"sudo {' '.join(['doorward', *sys.argv[1:]])}")

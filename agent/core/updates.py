@@ -1,0 +1,178 @@
+"""Updates: what a release says about a package, which one this doorbell takes, and the files between its processes.
+
+The updater fetches, root verifies and installs, the custodian asks the owner (docs/updates.md). Nothing here verifies:
+`agent.updater` does, with python-tuf, before any of these values is believed. Source: docs/decisions/0051.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from agent.errors import FormatError
+from agent.wire.fields import HexId, Sha256, UtcMs, Version1
+from agent.wire.strictjson import Message, form
+
+__all__ = [
+    "MAX_PACKAGE_BYTES",
+    "MAX_STATE_BYTES",
+    "FetchReport",
+    "Offer",
+    "Package",
+    "ReleaseVersion",
+    "UpdateOutcome",
+    "UpdateResult",
+    "UpdateSource",
+    "UpdateState",
+    "UpdateTrouble",
+    "UpdateWish",
+    "newest_for",
+    "numbers",
+]
+
+MAX_PACKAGE_BYTES: Final = 1 << 30
+MAX_NOTES_BYTES: Final = 4096
+MAX_STATE_BYTES: Final = 64 * 1024
+
+ReleaseVersion = Annotated[str, form(r"^(0|[1-9][0-9]{0,4})(\.(0|[1-9][0-9]{0,4})){2}\Z", "three numbers like 0.2.1")]
+Date = Annotated[str, form(r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\Z", "a date like 2026-12-01")]
+_Language = Annotated[str, Meta(min_length=2, max_length=16)]
+_Notes = Annotated[dict[_Language, Annotated[str, Meta(max_length=MAX_NOTES_BYTES)]], Meta(max_length=32)]
+
+
+class UpdateTrouble(enum.Enum):
+    """Why the newest check for updates found nothing out."""
+
+    NETWORK = "network"
+    """The server cannot be reached, answers with an error, or is too slow."""
+    EXPIRED = "expired"
+    """The signed news is too old: newer news is held back, or its makers have stopped."""
+    REFUSED = "refused"
+    """Signature, version, size or hash is wrong: an attack, or a damaged copy."""
+    CLOCK = "clock"
+    """Without the time of day, old news cannot be told from new."""
+    DISK = "disk"
+
+
+class UpdateResult(enum.Enum):
+    """The end of an installation."""
+
+    INSTALLED = "installed"
+    ROLLED_BACK = "rolled back"
+    """The new version did not run well. The version before runs again."""
+    REFUSED = "refused"
+    """Nothing was changed."""
+    INTERRUPTED = "interrupted"
+    """It has begun. If it stays so, the power went, and the version before runs."""
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """The `custom` of one package in targets.json. Fields that this version does not know are left alone."""
+
+    kind: str
+    version: ReleaseVersion
+    architecture: str
+    released: Date
+    debian: tuple[str, ...] = ()
+    security_below: ReleaseVersion | None = None
+    upgrade_from: ReleaseVersion | None = None
+    rollout_hours: Annotated[int, Meta(ge=0, le=168)] = 0
+    notes: _Notes = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if sum(len(text.encode()) for text in self.notes.values()) > MAX_NOTES_BYTES:
+            raise FormatError(f"notes: more than {MAX_NOTES_BYTES} bytes.")
+
+    @property
+    def name(self) -> str:
+        return f"doorward_{self.version}_{self.architecture}.deb"
+
+    def fits(self, running: str, architecture: str, debian: str) -> bool:
+        """Returns whether a doorbell that runs `running` can change to this package in one step."""
+        return (
+            self.kind == "package"
+            and self.architecture == architecture
+            and debian in self.debian
+            and numbers(self.version) > numbers(running)
+            and (self.upgrade_from is None or numbers(running) >= numbers(self.upgrade_from))
+        )
+
+
+class Offer(Message, frozen=True):
+    """A package that root has verified and keeps. `sha256` and `length` are those of its bytes.
+
+    `security`: the running version has a known vulnerability that this version does not have.
+    """
+
+    version: ReleaseVersion
+    sha256: Sha256
+    length: Annotated[int, Meta(ge=1, le=MAX_PACKAGE_BYTES)]
+    released: Date
+    security: bool = False
+    rollout_hours: Annotated[int, Meta(ge=0, le=168)] = 0
+    notes: _Notes = msgspec.field(default_factory=dict)
+
+
+class UpdateOutcome(Message, frozen=True):
+    """The end of the newest installation. `wish` is the id of the wish that led to it, or empty."""
+
+    version: ReleaseVersion
+    result: UpdateResult
+    at_ms: UtcMs
+    wish: str = ""
+
+
+class UpdateState(Message, frozen=True):
+    """`state.json`: written by root, read by the custodian and by `doorward update`.
+
+    `checked_ms` is the time of the newest check that ended well, `trouble` the reason why a later one did not.
+    """
+
+    v: Version1
+    running: ReleaseVersion
+    checked_ms: UtcMs | None = None
+    trouble: UpdateTrouble | None = None
+    offer: Offer | None = None
+    outcome: UpdateOutcome | None = None
+
+
+class UpdateWish(Message, frozen=True):
+    """`wish.json`: written by the custodian, read by root. Install exactly this package; `id` is new for each wish."""
+
+    v: Version1
+    id: HexId
+    version: ReleaseVersion
+    sha256: Sha256
+
+
+class UpdateSource(Message, frozen=True):
+    """`updates.json`: written by `doorward apply`, read by the updater and by root.
+
+    `source` is an address or a folder, `root` the text of the first root.json.
+    """
+
+    v: Version1
+    source: Annotated[str, Meta(min_length=1, max_length=500)]
+    root: Annotated[str, Meta(max_length=64 * 1024)]
+
+
+class FetchReport(Message, frozen=True):
+    """`report.json`: written by the updater when a check ends. Root believes nothing of it but the reason."""
+
+    v: Version1
+    trouble: UpdateTrouble | None = None
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Returns a version as numbers, to compare: 0.10.0 is newer than 0.9.9."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def newest_for(packages: Iterable[Package], running: str, architecture: str, debian: str) -> Package | None:
+    """Returns the newest package that a doorbell can take, or None. `debian`: "12" or "13"."""
+    fitting = [each for each in packages if each.fits(running, architecture, debian)]
+    return max(fitting, key=lambda each: numbers(each.version), default=None)

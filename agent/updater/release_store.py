@@ -1,0 +1,139 @@
+"""Root's own copy of a release: verified from the beginning, kept, and verified once more before it is installed.
+
+    update/trusted/       what root believed last (python-tuf)
+    update/repository/    the same under the names of a repository, and the package on offer
+    update/state.json     what the owner and `doorward update` are told
+
+Rules: every byte that root acts on lies in this folder, which only root writes. Bytes are read once from their source,
+into a file without a name, and are verified there. So no other user can exchange them between the check and their use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from agent.core.timebase import NS_PER_MS, ClockReading
+from agent.core.updates import MAX_STATE_BYTES, Offer, UpdateOutcome, UpdateResult, UpdateState, UpdateTrouble
+from agent.errors import DoorwardError, FormatError, UpdateError
+from agent.platform import files
+from agent.updater.fetchers import BoundedFetcher, FolderFetcher, require_room
+from agent.updater.fetching import trouble_of
+from agent.updater.machine import Machine
+from agent.updater.release_client import ReleaseClient, require_clock
+from agent.wire import strictjson
+
+__all__ = ["ReleaseStore"]
+
+_ROOM_FACTOR = 7
+"""Bytes of disk for each byte of a package: two copies of it, its content, and the version's environment."""
+
+
+class ReleaseStore:
+    """`root`: the bytes of the first trusted root.json."""
+
+    def __init__(self, folder: Path, root: bytes, machine: Machine) -> None:
+        self.folder = folder
+        self._root = root
+        self._machine = machine
+        self._trusted = folder / "trusted"
+        self._repository = folder / "repository"
+        self._targets = self._repository / "targets"
+
+    @property
+    def state(self) -> UpdateState:
+        """Returns what was written last. A damaged file counts as none: it holds nothing that cannot be made again."""
+        empty = UpdateState(v=1, running=self._machine.running)
+        data = files.read_if_there(self.folder / "state.json", MAX_STATE_BYTES)
+        try:
+            state = empty if data is None else strictjson.decode(data, UpdateState, limit_bytes=MAX_STATE_BYTES)
+        except FormatError:
+            return empty
+        if state.running != self._machine.running:
+            # Another version runs now, so the offer must be judged again.
+            return UpdateState(v=1, running=self._machine.running, outcome=self._ended(state.outcome))
+        return state
+
+    def admit(self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool = False) -> Offer | None:
+        """Verifies what `source` has, copies it, and writes the state. Returns the offer, or None.
+
+        Raises the error that ended it, after its reason is in the state. An offer from before stays then.
+        """
+        before = self.state
+        try:
+            offer = self._admit(source, reading, by_hand=by_hand)
+        except DoorwardError as error:
+            self._write(before, before.offer, trouble_of(error), before.checked_ms)
+            raise
+        self._write(before, offer, None, reading.utc_ns // NS_PER_MS)
+        return offer
+
+    def report(self, trouble: UpdateTrouble) -> None:
+        """Writes why the updater found nothing out."""
+        before = self.state
+        self._write(before, before.offer, trouble, before.checked_ms)
+
+    def package(self, offer: Offer, reading: ClockReading, *, by_hand: bool = False) -> Path:
+        """Returns the file to install, verified now, with all signatures and their ends. Raises `UpdateError`."""
+        require_clock(reading, by_hand=by_hand)
+        # Its only source is what this store believed before, and no other user can write there.
+        client = ReleaseClient(FolderFetcher(self._repository, self.folder), self._trusted, self._root)
+        client.refresh()
+        found = client.newest(self._machine.running, self._machine.architecture, self._machine.debian)
+        if found is None or found[1] != offer:
+            raise UpdateError("Another version is on offer now.", remedy="Look again:  doorward update")
+        file = self._targets / client.file_name(found[0])
+        if not client.has(found[0], file):
+            raise UpdateError("The stored package is damaged.", remedy="Fetch it again:  sudo doorward update check")
+        return file
+
+    def record(self, version: str, result: UpdateResult, wish: str, reading: ClockReading) -> None:
+        """Writes how an installation ended."""
+        outcome = UpdateOutcome(version=version, result=result, at_ms=reading.utc_ns // NS_PER_MS, wish=wish)
+        before = self.state
+        offer = None if result is UpdateResult.INSTALLED else before.offer
+        running = version if result is UpdateResult.INSTALLED else before.running
+        self._put(UpdateState(v=1, running=running, checked_ms=before.checked_ms, offer=offer, outcome=outcome))
+
+    def _admit(self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool) -> Offer | None:
+        require_clock(reading, by_hand=by_hand)
+        for folder in (self._trusted, self._repository, self._targets):
+            files.make_folder(folder)
+        client = ReleaseClient(source, self._trusted, self._root)
+        client.refresh()
+        found = client.newest(self._machine.running, self._machine.architecture, self._machine.debian)
+        wanted = None if found is None else client.file_name(found[0])
+        for path in self._targets.iterdir():
+            if path.name != wanted:
+                path.unlink()
+        client.write_metadata(self._repository / "metadata")
+        if found is None or wanted is None:
+            return None
+        if not client.has(found[0], self._targets / wanted):
+            require_room(self.folder, _ROOM_FACTOR * found[1].length)
+            client.download(found[0], self._targets / wanted)
+        return found[1]
+
+    def _ended(self, outcome: UpdateOutcome | None) -> UpdateOutcome | None:
+        """An installation that a power cut interrupted after the switch has succeeded if its version runs."""
+        if outcome is None or outcome.version != self._machine.running:
+            return outcome
+        return msgspec.structs.replace(outcome, result=UpdateResult.INSTALLED)
+
+    def _write(
+        self, before: UpdateState, offer: Offer | None, trouble: UpdateTrouble | None, checked_ms: int | None
+    ) -> None:
+        self._put(
+            UpdateState(
+                v=1,
+                running=self._machine.running,
+                checked_ms=checked_ms,
+                trouble=trouble,
+                offer=offer,
+                outcome=before.outcome,
+            )
+        )
+
+    def _put(self, state: UpdateState) -> None:
+        files.write(self.folder / "state.json", strictjson.encode(state))

@@ -1,0 +1,143 @@
+"""Root's part of an update: take in what was staged, and install what an owner wished for.
+
+The package's own installer does the work, from a copy that root unpacked (scripts/installation): a new folder beside
+the running version, its self-test, the camera, one rename, and the way back. A power cut anywhere leaves one of the two
+versions. This module decides only whether it is started.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+
+from agent.core.timebase import ClockReading
+from agent.core.updates import FetchReport, Offer, UpdateResult, UpdateWish
+from agent.errors import DoorwardError, FormatError, StorageError, UpdateError
+from agent.updater.fetchers import FolderFetcher
+from agent.updater.machine import output_of
+from agent.updater.release_store import ReleaseStore
+from agent.wire import strictjson
+
+__all__ = ["RootStep", "debian_fields", "install_tree", "unpack"]
+
+_ROLLED_BACK: Final = 3
+"""Exit status of `installation install --update`: the new version did not run well, and the version before is back."""
+_MOST_NOTE_BYTES: Final = 4096
+_TREE: Final = Path("usr/lib/doorward")
+
+_Note = TypeVar("_Note", FetchReport, UpdateWish)
+
+Install = Callable[[Path], UpdateResult]
+"""Installs the unpacked package in a folder. Its default is `install_tree`."""
+
+
+@dataclass(frozen=True)
+class RootStep:
+    """`staging`: the updater's folder. `wishes`: the custodian's. `opt`: where a package is unpacked."""
+
+    store: ReleaseStore
+    staging: Path
+    wishes: Path
+    opt: Path
+    now: Callable[[], ClockReading]
+    install_tree: Install
+
+    def run(self) -> None:
+        """Takes in what is staged, then carries out the owner's wish if there is a new one."""
+        log = structlog.get_logger("updater")
+        try:
+            self.take_in()
+        except DoorwardError as error:
+            log.warning("no_update_taken_in", error=error.message, remedy=error.remedy)
+        wish = _read(self.wishes / "wish.json", UpdateWish)
+        state = self.store.state
+        if wish is None or (state.outcome is not None and state.outcome.wish == wish.id):
+            return
+        offer = state.offer
+        if offer is None or (offer.version, offer.sha256) != (wish.version, wish.sha256):
+            log.warning("wish_without_offer", version=wish.version)
+            return
+        self.install(offer, wish.id)
+
+    def take_in(self) -> Offer | None:
+        """Verifies and copies what the updater staged."""
+        report = _read(self.staging / "report.json", FetchReport)
+        if report is None:
+            return None
+        if report.trouble is not None:
+            self.store.report(report.trouble)
+            return None
+        return self.store.admit(FolderFetcher(self.staging / "repository", self.store.folder), self.now())
+
+    def install(self, offer: Offer, wish: str = "", *, by_hand: bool = False) -> UpdateResult:
+        """Verifies the stored package once more and installs it. Writes the outcome and returns it."""
+        # First, so that a version that takes the board down is not tried again at each boot.
+        self.store.record(offer.version, UpdateResult.INTERRUPTED, wish, self.now())
+        result = UpdateResult.REFUSED
+        try:
+            package = self.store.package(offer, self.now(), by_hand=by_hand)
+            tree = unpack(package, offer.version, self.opt / "incoming")
+            try:
+                result = self.install_tree(tree)
+            finally:
+                shutil.rmtree(self.opt / "incoming", ignore_errors=True)
+        finally:
+            self.store.record(offer.version, result, wish, self.now())
+        return result
+
+
+def unpack(package: Path, version: str, folder: Path) -> Path:
+    """Unpacks a verified package into a new folder of root's. Returns the folder with its source and wheels.
+
+    Raises `UpdateError` if the package says that it is another version, or for another machine.
+    """
+    fields = debian_fields(package)
+    architecture = output_of(["dpkg", "--print-architecture"]).strip()
+    if fields != {"Package": "doorward", "Version": version, "Architecture": architecture}:
+        raise UpdateError(f"The package is {fields}, and doorward {version} for {architecture} was announced.")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(mode=0o700)
+        output_of(["dpkg-deb", "--extract", str(package), str(folder)])
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}.", remedy="Run doorward doctor.") from error
+    return folder / _TREE
+
+
+def debian_fields(package: Path) -> dict[str, str]:
+    """Returns three fields of the package's control file."""
+    lines = output_of(["dpkg-deb", "--field", str(package), "Package", "Version", "Architecture"]).splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def install_tree(tree: Path) -> UpdateResult:
+    """Runs the new version's own installer, with the system's Python."""
+    words = ["/usr/bin/python3", "-I", "-B", str(tree / "scripts" / "installation"), "install", "--update"]
+    done = subprocess.run([*words, "--source", str(tree)], check=False)  # noqa: S603 (fixed words, verified tree)
+    if done.returncode == 0:
+        return UpdateResult.INSTALLED
+    return UpdateResult.ROLLED_BACK if done.returncode == _ROLLED_BACK else UpdateResult.REFUSED
+
+
+def _read(path: Path, kind: type[_Note]) -> _Note | None:
+    """Returns a small file of another user, or None. It may be a link, a pipe, endless or nonsense."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        data = os.read(handle, _MOST_NOTE_BYTES + 1) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+    finally:
+        os.close(handle)
+    try:
+        return strictjson.decode(data, kind, limit_bytes=_MOST_NOTE_BYTES)
+    except FormatError:
+        return None

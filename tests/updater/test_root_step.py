@@ -1,0 +1,313 @@
+"""Root's part of an update, with real packages and a real `versions` folder: what is installed, and what a cut leaves.
+
+Only the building of an environment is left out: `switch_versions` does what the package's own installer does with the
+folders (scripts/installation), in the same order.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from agent.core.updates import UpdateResult, UpdateSource, UpdateTrouble, UpdateWish
+from agent.errors import UpdateError
+from agent.updater.fetchers import FolderFetcher, TarFetcher, fetcher_for
+from agent.updater.fetching import Staging
+from agent.updater.machine import Machine, output_of
+from agent.updater.release_store import ReleaseStore
+from agent.updater.root_step import RootStep, unpack
+from agent.wire import strictjson
+from tests.update_repositories import Repository, deb, package
+from tests.updater.doors import reading
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from installation.places import Places  # noqa: E402
+from installation.versions import Versions  # noqa: E402
+
+pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
+WISH = "ab" * 16
+
+
+def machine() -> Machine:
+    return Machine("0.2.0", output_of(["dpkg", "--print-architecture"]).strip(), "13")
+
+
+class House:
+    """A doorbell's disk, with version 0.2.0 running, and a repository on a stick."""
+
+    def __init__(self, folder: Path, *, healthy: bool = True) -> None:
+        self.repository = Repository(folder / "repository")
+        self.places = Places(folder / "disk")
+        self.versions = Versions(self.places)
+        self.state = self.places.state
+        for each in (self.state / "update", self.places.runtime / "update", self.places.versions):
+            each.mkdir(parents=True)
+        self.healthy = healthy
+        old = folder / "old"
+        (old / "agent").mkdir(parents=True)
+        (old / "agent" / "__init__.py").write_text('__version__ = "0.2.0"\n')
+        self.versions.begin("0.2.0", old)
+        self.versions.complete("0.2.0")
+        self.versions.switch("0.2.0")
+
+    def release(self, version: str = "0.2.1", body: bytes = b"the program") -> None:
+        architecture = machine().architecture
+        self.repository.release(deb(version, architecture, body), package(version, architecture))
+
+    def step(self) -> RootStep:
+        store = ReleaseStore(self.state / "update", self.repository.first_root, machine())
+        return RootStep(
+            store,
+            self.state / "updater",
+            self.places.runtime / "update",
+            self.places.opt,
+            reading,
+            self.switch_versions,
+        )
+
+    def stage(self) -> None:
+        root = self.repository.first_root.decode()
+        source = UpdateSource(v=1, source=str(self.repository.folder), root=root)
+        Staging(self.state / "updater").fetch(source, machine(), reading())
+
+    def wish(self, version: str, sha256: str, wish: str = WISH) -> None:
+        data = strictjson.encode(UpdateWish(v=1, id=wish, version=version, sha256=sha256))
+        (self.places.runtime / "update" / "wish.json").write_bytes(data)
+
+    def switch_versions(self, tree: Path) -> UpdateResult:
+        source = tree.parents[2] / "source"
+        (source / "scripts").mkdir(parents=True)
+        shutil.copytree(tree / "scripts" / "installation", source / "scripts" / "installation")
+        self.versions.sweep()
+        self.versions.begin("0.2.1", source)
+        self.versions.complete("0.2.1")
+        self.versions.begin_trial("0.2.1")
+        self.versions.switch("0.2.1")
+        if not self.healthy:
+            self.versions.roll_back()
+            self.versions.end_trial()
+            return UpdateResult.ROLLED_BACK
+        self.versions.end_trial()
+        return UpdateResult.INSTALLED
+
+    def update(self) -> None:
+        """Everything from the server to the installation, as the three units do it."""
+        self.stage()
+        step = self.step()
+        step.run()
+        offer = step.store.state.offer
+        if offer is not None:
+            self.wish(offer.version, offer.sha256)
+            self.step().run()
+
+
+def test_a_release_is_installed_only_after_an_owner_wished_for_exactly_it(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.release()
+    house.stage()
+    house.step().run()
+    assert house.versions.current() == "0.2.0"
+    offer = house.step().store.state.offer
+    assert offer is not None
+    house.wish("0.2.1", "0" * 64)
+    house.step().run()
+    assert house.versions.current() == "0.2.0", "another package"
+    house.wish(offer.version, offer.sha256)
+    house.step().run()
+    assert (house.versions.current(), house.versions.previous()) == ("0.2.1", "0.2.0")
+    outcome = house.step().store.state.outcome
+    assert outcome is not None
+    assert (outcome.result, outcome.wish) == (UpdateResult.INSTALLED, WISH)
+    assert not (house.places.opt / "incoming").exists()
+
+
+def test_a_wish_is_carried_out_once_whatever_came_of_it(tmp_path: Path) -> None:
+    house = House(tmp_path, healthy=False)
+    house.release()
+    house.update()
+    assert house.versions.current() == "0.2.0"
+    outcome = house.step().store.state.outcome
+    assert outcome is not None
+    assert outcome.result is UpdateResult.ROLLED_BACK
+    house.healthy = True
+    house.step().run()
+    assert house.versions.current() == "0.2.0", "the same wish does not try a version again that failed"
+    offer = house.step().store.state.offer
+    assert offer is not None
+    house.wish(offer.version, offer.sha256, "cd" * 16)
+    house.step().run()
+    assert house.versions.current() == "0.2.1", "a new wish does"
+
+
+@pytest.mark.parametrize("spoiled", ["pipe", "link", "junk", "long", "folder"])
+def test_a_custodian_that_was_taken_over_gets_nothing_done_with_a_spoiled_wish(tmp_path: Path, spoiled: str) -> None:
+    house = House(tmp_path)
+    house.release()
+    house.stage()
+    house.step().run()
+    wish = house.places.runtime / "update" / "wish.json"
+    if spoiled == "pipe":
+        os.mkfifo(wish)
+    elif spoiled == "link":
+        wish.symlink_to("/dev/zero")
+    elif spoiled == "folder":
+        wish.mkdir()
+    else:
+        wish.write_bytes(b"{" if spoiled == "junk" else b" " * 100_000)
+    house.step().run()
+    assert house.versions.current() == "0.2.0"
+
+
+def test_the_reason_of_the_updater_reaches_the_state_and_an_offer_from_before_stays(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.release()
+    house.stage()
+    house.step().run()
+    (house.state / "updater" / "report.json").write_bytes(b'{"trouble":"network","v":1}')
+    house.step().run()
+    state = house.step().store.state
+    assert state.trouble is UpdateTrouble.NETWORK
+    assert state.offer is not None
+
+
+def test_a_package_that_says_it_is_something_else_is_not_unpacked(tmp_path: Path) -> None:
+    for data in (deb("0.2.2", machine().architecture), deb("0.2.1", "riscv64")):
+        (tmp_path / "x.deb").write_bytes(data)
+        with pytest.raises(UpdateError, match="was announced"):
+            unpack(tmp_path / "x.deb", "0.2.1", tmp_path / "incoming")
+    (tmp_path / "x.deb").write_bytes(b"no package")
+    with pytest.raises(UpdateError, match="refuses the package"):
+        unpack(tmp_path / "x.deb", "0.2.1", tmp_path / "incoming")
+    assert not (tmp_path / "incoming").exists()
+
+
+def test_bytes_that_change_in_roots_own_folder_are_not_installed(tmp_path: Path) -> None:
+    """Memory cards change bytes. The bytes are verified again a moment before they are unpacked."""
+    house = House(tmp_path)
+    house.release()
+    house.stage()
+    house.step().run()
+    store = house.step().store
+    offer = store.state.offer
+    assert offer is not None
+    stored = next((store.folder / "repository" / "targets").iterdir())
+    stored.write_bytes(stored.read_bytes()[:-1] + b"?")
+    with pytest.raises(UpdateError, match="damaged"):
+        house.step().install(offer)
+    assert house.versions.current() == "0.2.0"
+    outcome = house.step().store.state.outcome
+    assert outcome is not None
+    assert outcome.result is UpdateResult.REFUSED
+
+
+# --- From a stick
+
+
+@pytest.mark.parametrize("form", ["folder", "file"])
+def test_a_doorbell_without_a_network_updates_from_a_stick_with_the_same_checks(tmp_path: Path, form: str) -> None:
+    house = House(tmp_path)
+    house.release()
+    stick = house.repository.folder if form == "folder" else _tar(house.repository, tmp_path / "x.update")
+    step = house.step()
+    offer = step.store.admit(fetcher_for(str(stick), step.store.folder), reading(), by_hand=True)
+    assert offer is not None
+    assert step.install(offer, by_hand=True) is UpdateResult.INSTALLED
+    assert house.versions.current() == "0.2.1"
+
+
+def test_a_package_alone_on_a_stick_is_no_update(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    alone = stick / "doorward_0.2.1_amd64.deb"
+    alone.write_bytes(deb())
+    step = house.step()
+    with pytest.raises(Exception, match="cannot be fetched"):
+        step.store.admit(FolderFetcher(stick, step.store.folder), reading(), by_hand=True)
+    with pytest.raises(UpdateError, match="is no update"):
+        step.store.admit(TarFetcher(alone, step.store.folder), reading(), by_hand=True)
+    assert house.versions.current() == "0.2.0"
+
+
+def _tar(repository: Repository, to: Path) -> Path:
+    with tarfile.open(to, "w:") as tar:
+        for part in ("metadata", "targets"):
+            for path in sorted((repository.folder / part).iterdir()):
+                tar.add(path, f"{part}/{path.name}")
+    return to
+
+
+# --- Power cuts
+
+
+STRIDE = int(os.environ.get("DOORWARD_UPDATE_CUTS", "17"))
+"""1: a kill before every single change of the disk."""
+CALLS = ("fsync", "replace", "rename", "symlink", "unlink", "mkdir")
+
+
+def _dies_at(house: House, call: int) -> bool:
+    """Runs an update in a process that is killed before its `call`-th change of the disk. Returns whether it was."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _kill_at(call)
+            house.update()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def _kill_at(call: int) -> None:
+    left = [call]
+
+    def counting(real: object) -> object:
+        def do(*arguments: object, **named: object) -> object:
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **named)  # type: ignore[operator]
+
+        return do
+
+    for name in CALLS:
+        setattr(os, name, counting(getattr(os, name)))
+
+
+def test_a_kill_at_any_change_of_the_disk_leaves_one_whole_version_and_the_next_try_ends_the_update(
+    tmp_path: Path,
+) -> None:
+    seen = set()
+    call = 0
+    while True:
+        house = House(tmp_path / str(call))
+        house.release()
+        killed = _dies_at(house, call)
+        running = house.versions.current()
+        assert running in ("0.2.0", "0.2.1")
+        assert house.versions.is_complete(running)
+        seen.add(running)
+        trial = house.versions.trial()
+        assert trial is None or trial[0] == "0.2.1"
+        if running == "0.2.0":
+            house.stage()
+            house.step().run()
+            # A wish that was not begun is carried out now. One that was begun needs a new tap.
+            offer = house.step().store.state.offer
+            if offer is not None:
+                house.wish(offer.version, offer.sha256, "ef" * 16)
+                house.step().run()
+            assert house.versions.current() == "0.2.1"
+        shutil.rmtree(tmp_path / str(call))
+        if not killed:
+            break
+        call += STRIDE
+    assert seen == {"0.2.0", "0.2.1"}
