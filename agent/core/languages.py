@@ -29,4 +29,6 @@ LANGUAGES: Final[Mapping[str, Language]] = {
     "es": Language("Español"),
     "de": Language("Deutsch"),
     "nl": Language("Nederlands"),
+    "fr": Language("Français"),
+    "ar": Language("العربية", "rtl"),
 }

@@ -17,7 +17,7 @@ VIEWS: dict[str, dict[str, Any]] = {
 _LOOK = """
 await page.waitForFunction(() => !document.querySelector("#said")?.textContent);
 for (const [view, size] of Object.entries(args.views)) {
-  for (const colorScheme of view === "small" ? ["light"] : ["light", "dark"]) {
+  for (const colorScheme of view === "small" || args.briefly ? ["light"] : ["light", "dark"]) {
     await page.emulateMedia({colorScheme});
     await page.setViewportSize(size);
     const picture = async (what) => {
@@ -53,12 +53,12 @@ class Looking:
     folder: Path
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def at(self, people: Phones, who: str, name: str, *, full: bool = True) -> None:
+    def at(self, people: Phones, who: str, name: str, *, full: bool = True, briefly: bool = False) -> None:
         """Takes screenshots for `who`: on a phone and a desktop, light and dark, and at 320 px. No fault may be
-        visible."""
-        self.rows[name] = people.run(
-            who, "const found = [];" + _LOOK, name=name, views=VIEWS, folder=str(self.folder), full=full
-        )
+        visible. `briefly`: on phones only, in light colours."""
+        views = {view: size for view, size in VIEWS.items() if view != "desktop" or not briefly}
+        values = {"name": name, "views": views, "folder": str(self.folder), "full": full, "briefly": briefly}
+        self.rows[name] = people.run(who, "const found = [];" + _LOOK, **values)
         self._write()
         for row in self.rows[name]:
             assert row["wide"] <= 0, f"{name} ({row['look']}) is {row['wide']} px too wide"

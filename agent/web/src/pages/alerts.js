@@ -31,7 +31,7 @@ export async function alerts(facts, save, again) {
     h("h2", t("alerts")),
     h("p.quiet", t("alerts.text")),
     faults.map(([name, { waiting, fault }]) =>
-      h("p.note", t("alerts.fault", { name, n: waiting }), fault && [" ", h("span", { lang: "en" }, fault)]),
+      h("p.note", t("alerts.fault", { name, n: waiting }), fault && [" ", h("bdi", { lang: "en" }, fault)]),
     ),
     h("div.row", h("button", { type: "button", onclick: test }, t("alerts.test")), await browserSection(doing, again)),
     problem,

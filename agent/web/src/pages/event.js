@@ -11,7 +11,7 @@ import { canShare, download, handOver, stampOf } from "../ui/files.js";
 import { everything, what, wordsOf } from "../ui/happened.js";
 import { lookAt } from "../ui/posters.js";
 import { filmWithRings, ringsOf } from "../ui/rings.js";
-import { clock, date, dateAndClock, exact, explain, length, shortDate, t } from "../ui/texts.js";
+import { arrows, clock, date, dateAndClock, exact, explain, isRightToLeft, length, shortDate, t } from "../ui/texts.js";
 
 /** @import { Answer, Playable } from "../types.js" */
 
@@ -151,11 +151,12 @@ function neighbours(earlier, later) {
    */
   const link = (selector, event, text) =>
     event ? h(selector, { href: `/timeline/${event.event}`, title: dateAndClock(event.start_ms) }, text) : "";
+  const [before, after] = arrows();
   return h(
     "div.neighbours",
     { role: "navigation", "aria-label": t("event.neighbours") },
-    link("a.earlier", earlier, `← ${t("event.earlier")}`),
-    link("a.later", later, `${t("event.later")} →`),
+    link("a.earlier", earlier, `${before} ${t("event.earlier")}`),
+    link("a.later", later, `${t("event.later")} ${after}`),
   );
 }
 
@@ -168,7 +169,8 @@ function followArrows(pressed) {
   const { key, target, altKey, ctrlKey, metaKey, shiftKey } = pressed;
   const isTaken = target instanceof Element && target.closest("video, input, select, textarea, dialog");
   if (isTaken || altKey || ctrlKey || metaKey || shiftKey || document.querySelector("dialog[open]")) return;
-  const selector = { ArrowLeft: "a.earlier", ArrowRight: "a.later" }[key];
+  const [earlier, later] = isRightToLeft() ? ["ArrowRight", "ArrowLeft"] : ["ArrowLeft", "ArrowRight"];
+  const selector = { [earlier]: "a.earlier", [later]: "a.later" }[key];
   const link = selector && document.querySelector(`.neighbours ${selector}`);
   if (!(link instanceof HTMLElement)) return;
   pressed.preventDefault();

@@ -4,7 +4,7 @@ import { closedGaps, dayAfter, dayOf, eventAt } from "../ui/days.js";
 import { h, svg } from "../ui/dom.js";
 import { wordsOf } from "../ui/happened.js";
 import { ringsAlone } from "../ui/rings.js";
-import { clock, date, dateAndClock, isOneDay, month, t, weekday } from "../ui/texts.js";
+import { arrows, clock, date, dateAndClock, isOneDay, month, t, weekday } from "../ui/texts.js";
 
 /** @import { Answer } from "../types.js" */
 /** @import { Gap } from "../ui/days.js" */
@@ -34,8 +34,8 @@ export class Finder {
   #isOneDay = false;
   #drawn = "";
 
-  #earlier = h("button.small", { type: "button", onclick: () => this.#step(-1) }, "←");
-  #later = h("button.small", { type: "button", onclick: () => this.#step(1) }, "→");
+  #earlier = h("button.small", { type: "button", onclick: () => this.#step(-1) }, arrows()[0]);
+  #later = h("button.small", { type: "button", onclick: () => this.#step(1) }, arrows()[1]);
   #title = h("button.small.when", { type: "button", "aria-expanded": "false", onclick: () => this.#toggle() });
   #all = h("button.small", { type: "button", hidden: true, onclick: () => this.#showAll() });
   #calendar = h("div.calendar.card", { hidden: true });
@@ -236,7 +236,7 @@ export class Finder {
             disabled: !days.some((day) => day < first.getTime()),
             onclick: () => turn(-1),
           },
-          "←",
+          arrows()[0],
         ),
         h("h2.when", title),
         h(
@@ -248,7 +248,7 @@ export class Finder {
             disabled: !days.some((day) => day >= dayAfter(first.getTime(), length)),
             onclick: () => turn(1),
           },
-          "→",
+          arrows()[1],
         ),
       ),
       h(

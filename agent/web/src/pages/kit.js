@@ -41,7 +41,7 @@ export function kitPage(doorbell, name, recovery, recipient) {
       ["1", "2", "3"].map((n) => h("li", withCode(`kit.${n}`))),
     ),
     h("p.quiet", t("kit.age"), " ", h("code", "age -d -i KEY segment.age > segment.mp4")),
-    h("p.quiet", nameOfKit(recipient)),
+    h("p.quiet", h("span.kit-name", nameOfKit(recipient))),
   );
 }
 

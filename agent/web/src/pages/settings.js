@@ -118,7 +118,7 @@ async function fill(section, make) {
  *
  * @param {string} [words]
  */
-const inEnglish = (words) => (words ? [" · ", h("span", { lang: "en" }, words)] : []);
+const inEnglish = (words) => (words ? [" · ", h("bdi", { lang: "en" }, words)] : []);
 
 /** @param {string} state one of two words, or the recorder's description of the fault */
 const speakerText = (state) =>

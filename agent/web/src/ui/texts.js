@@ -36,12 +36,17 @@ export function t(key, values = {}) {
   return text.replaceAll(/\{(\w+)\}/g, (_, name) => shown(values[name]));
 }
 
+export const isRightToLeft = () => document.documentElement.dir === "rtl";
+
+/** The arrows that point to what comes before and after, as the language is read. */
+export const arrows = () => (isRightToLeft() ? ["→", "←"] : ["←", "→"]);
+
 /** @param {unknown} value */
 function shown(value) {
   if (typeof value === "number") return wholeNumber(value);
   const words = String(value ?? "");
   // A name in Latin letters inside Arabic, or the other way, would carry the words around it to the wrong side.
-  return document.documentElement.dir === "rtl" || RIGHT_TO_LEFT.test(words) ? `\u2068${words}\u2069` : words;
+  return isRightToLeft() || RIGHT_TO_LEFT.test(words) ? `\u2068${words}\u2069` : words;
 }
 
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
