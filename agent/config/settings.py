@@ -18,6 +18,7 @@ from msgspec import Meta, Struct, field
 
 from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.core.alerts.kinds import AlertKind
+from agent.core.languages import LanguageCode
 from agent.core.networks import dns_label, is_local
 from agent.wire.fields import ZoneKind
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
@@ -360,6 +361,7 @@ class AlertChannelConfig(Section, frozen=True, kw_only=True):
     ]
     kinds: Annotated[tuple[AlertKind, ...], Meta(max_length=32)] = ()
     quiet: tuple[TimeOfDay, TimeOfDay] | None = None
+    language: LanguageCode | None = None
 
 
 class AlertsConfig(Section, frozen=True, kw_only=True):
@@ -372,6 +374,7 @@ class AlertsConfig(Section, frozen=True, kw_only=True):
     cool_down_s: Annotated[int, Meta(ge=0, le=86_400)] = 300
     quiet: tuple[TimeOfDay, TimeOfDay] | None = None
     offline_after_minutes: Annotated[int, Meta(ge=1, le=10_080)] = 60
+    language: LanguageCode = LanguageCode.EN
     channels: Annotated[tuple[AlertChannelConfig, ...], Meta(max_length=16)] = ()
 
 

@@ -1,19 +1,28 @@
 """The languages of everything a person reads: the owner's page, alerts, the kit, the door sign, refusals, the commands.
 
-The texts themselves are data, one file for each language (`agent/web/texts`). docs/languages.md says how to add a
-language.
+The texts themselves are data, one file for each language (`agent/web/texts`, `agent/sentences`). docs/languages.md says
+how to add a language.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ENGLISH", "LANGUAGES", "Language"]
+__all__ = ["ENGLISH", "LANGUAGES", "Language", "LanguageCode"]
 
-ENGLISH: Final = "en"
-"""The language of the source, and of a reader whose language is not in the list."""
+
+class LanguageCode(enum.Enum):
+    """The code of each language, as the configuration and HTML write it."""
+
+    EN = "en"
+    ES = "es"
+    DE = "de"
+    FR = "fr"
+    NL = "nl"
+    AR = "ar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +33,14 @@ class Language:
     direction: str = "ltr"
 
 
+ENGLISH: Final = LanguageCode.EN.value
+"""The language of the source, and of a reader whose language is not in the list."""
+
 LANGUAGES: Final[Mapping[str, Language]] = {
     ENGLISH: Language("English"),
     "es": Language("Español"),
     "de": Language("Deutsch"),
-    "nl": Language("Nederlands"),
     "fr": Language("Français"),
+    "nl": Language("Nederlands"),
     "ar": Language("العربية", "rtl"),
 }

@@ -656,10 +656,12 @@ class ListAlertBrowsers(Request[AlertBrowsersAnswer], frozen=True, tag="push_bro
 
 
 class UseAlertBrowser(Request[NoAnswer], frozen=True, tag="push_used"):
-    """An owner has unlocked the page in a browser that gets alerts. `browser` names its make for other owners."""
+    """An owner has unlocked the page in a browser that gets alerts, or has chosen another language there. `browser`
+    names its make for other owners."""
 
     endpoint: Card
     browser: Annotated[str, Meta(pattern=r"^[ -~]*\Z", max_length=40)]
+    language: Annotated[str, Meta(pattern=r"^[a-z]{2}\Z")]
 
 
 class GetPageAuthority(Request[AuthorityAnswer], frozen=True, tag="page_authority"): ...

@@ -8,7 +8,7 @@ may be late. A failed channel is tried again after 2 s, 4 s, … up to 15 min. A
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,8 @@ import msgspec
 from agent.core.alerts.kinds import AlertPriority
 
 __all__ = [
+    "LAST",
+    "MEANWHILE",
     "MOST_LINES",
     "AlertMessage",
     "AlertPicture",
@@ -32,6 +34,9 @@ __all__ = [
 ]
 
 MOST_LINES: Final = 20
+LAST: Final = "last {}"
+"""The time of the last alert of several. `{}` stands for the value in all languages."""
+MEANWHILE: Final = "Meanwhile: {}."
 _LONGEST_PAUSE_S: Final = 900
 
 
@@ -126,14 +131,15 @@ def deferred_text(text: str, clock: str) -> str:
     return f"{clock}  {text}" if clock else text
 
 
-def summary(kept: Sequence[DeferredAlert], clocks: Sequence[str]) -> str:
+def summary(kept: Sequence[DeferredAlert], clocks: Sequence[str], say: Callable[[str], str] = str) -> str:
     """Returns one line for several alerts: the text, the count and the time of the last one (`clocks`, in the same
-    order)."""
+    order). `say`: returns a sentence in the reader's language; the texts are in it already."""
     told = []
     for each, clock in zip(kept, clocks, strict=True):
         often = f"{each.count} × " if each.count > 1 else ""
-        told.append(f"{often}{each.text.rstrip('.')}" + (f" ({'last ' if often else ''}{clock})" if clock else ""))
-    return "Meanwhile: " + "; ".join(told) + "."
+        last = say(LAST).replace("{}", clock) if often else clock
+        told.append(f"{often}{each.text.rstrip('.')}" + (f" ({last})" if clock else ""))
+    return say(MEANWHILE).replace("{}", "; ".join(told))
 
 
 def retry_pause_ns(failures: int) -> int:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.core.alerts.kinds import AlertDefinition, AlertKind
+from agent.core.languages import ENGLISH
 from agent.core.timebase import BootNs
 
 __all__ = ["ChannelRules", "Decision", "Policy", "Span", "is_within", "may_release", "minute_of_day"]
@@ -55,11 +56,12 @@ class Decision(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ChannelRules:
-    """`kinds` that this channel wants; `quiet` hours of the person who carries the phone."""
+    """`kinds` that this channel wants; `quiet` hours and `language` of the person who carries the phone."""
 
     name: str
     kinds: frozenset[AlertKind] = frozenset(AlertKind)
     quiet: Span | None = None
+    language: str = ENGLISH
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from agent.core.alerts.notice_delay import NoticeDelay
 from agent.core.alerts.policy import ChannelRules, Policy, Span, minute_of_day
 from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor, health_conditions
 from agent.core.device_secret import DeviceSecret
+from agent.core.languages import LanguageCode
 from agent.core.requests import WAITING
 from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.alerts.alerts import Alerts, AlertSettings
@@ -80,7 +81,7 @@ class AlertsFactory:
                 tuple(ChannelAddress(channel.name, channel.url) for channel in wanted.channels),
             ),
             Policy(
-                tuple(_rules(channel) for channel in wanted.channels),
+                tuple(_rules(channel, wanted.language) for channel in wanted.channels),
                 off=frozenset(wanted.off),
                 digest=frozenset(wanted.digest),
                 digest_minute=minute_of_day(wanted.digest_at),
@@ -144,6 +145,8 @@ def quiet_hours(configuration: Configuration) -> Span | None:
     return (minute_of_day(quiet[0]), minute_of_day(quiet[1])) if quiet else None
 
 
-def _rules(channel: AlertChannelConfig) -> ChannelRules:
+def _rules(channel: AlertChannelConfig, language: LanguageCode) -> ChannelRules:
     quiet: Span | None = (minute_of_day(channel.quiet[0]), minute_of_day(channel.quiet[1])) if channel.quiet else None
-    return ChannelRules(channel.name, frozenset(channel.kinds or AlertKind), quiet)
+    return ChannelRules(
+        channel.name, frozenset(channel.kinds or AlertKind), quiet, (channel.language or language).value
+    )

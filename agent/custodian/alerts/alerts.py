@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -40,6 +41,7 @@ from agent.core.alerts.wellbeing import HealthFacts, HealthMonitor
 from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, ClockReading
 from agent.errors import RequestError, StorageError
 from agent.ports import AlertQueue, Clock
+from agent.sentences import in_language
 
 __all__ = ["AlertSettings", "Alerts", "LocalTime"]
 
@@ -60,11 +62,13 @@ LocalTime = Callable[[int], tuple[int, str]]
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
-    """`title` heads every message, `link` ends it: the owner's page, or empty."""
+    """`title` heads every message, `link` ends it: the owner's page, or empty. `say`: returns a sentence in a
+    language."""
 
     title: str
     link: str
     addresses: tuple[ChannelAddress, ...]
+    say: Callable[[str, str], str] = in_language
 
 
 @dataclass(slots=True)
@@ -158,17 +162,17 @@ class Alerts:
 
     def test(self) -> tuple[str, ...]:
         """Queues one test message for every channel, regardless of its rules, and returns the channels' names."""
-        moment = self._clock.now()
-        if not self._channels:
+        moment, channels = self._clock.now(), tuple(self._channels.values())
+        if not channels:
             raise RequestError("No channel is configured.", remedy="Add [[alerts.channels]] to the configuration.")
         self._queue.add(
-            [self._waiting(name, AlertPriority.SOON, TEST, moment, "/settings") for name in self._channels], ()
+            [self._waiting(each.rules, AlertPriority.SOON, TEST, moment, "/settings") for each in channels], ()
         )
         with self._changed:
-            for channel in self._channels.values():
+            for channel in channels:
                 channel.rests_until_ns = 0
             self._changed.notify_all()
-        return tuple(self._channels)
+        return tuple(each.rules.name for each in channels)
 
     def answer_test(self, _asked: object, _body: bytes) -> tuple[dict[str, Any], bytes]:
         """`test`, for the control socket."""
@@ -180,9 +184,9 @@ class Alerts:
         with self._changed:
             self._glances[rules.name] = glance
             self._addresses[rules.name] = address
-            self._channels.setdefault(rules.name, _ChannelState(rules))
-            if rules not in self._policy.channels:
-                self._policy.channels = (*self._policy.channels, rules)
+            self._channels.setdefault(rules.name, _ChannelState(rules)).rules = rules
+            others = (each for each in self._policy.channels if each.name != rules.name)
+            self._policy.channels = (*others, rules)
 
     def set_quiet(self, quiet: Span | None) -> None:
         """The household's quiet hours, for every channel.  In force at once."""
@@ -360,14 +364,14 @@ class Alerts:
             at_ms = moment.utc_ns // NS_PER_MS
             for rules, decision in each.decisions:
                 if decision is Decision.NOW:
-                    alert = self._waiting(rules.name, each.news.rank, each.news.text, moment, each.news.page)
+                    alert = self._waiting(rules, each.news.rank, each.news.text, moment, each.news.page)
                     now.append(replace(alert, picture=self._picture(rules.name, each.raised)))
                     urgent |= {rules.name} if each.news.rank is AlertPriority.BUTTON else set()
                 elif decision is Decision.DELAYED:
                     left_ms = self._notice_delay.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
                     delayed.append(DelayedAlert(0, rules.name, each.raised.name, once, at_ms, left_ms))
                 elif decision in (Decision.QUIET, Decision.DIGEST):
-                    deferred.append(DeferredAlert(rules.name, decision.value, each.news.text, 1, at_ms, at_ms))
+                    deferred.append(self._deferred(rules, decision, each.news, at_ms))
                 self._counted["rate_limited"] += decision is Decision.RATE_LIMITED
         if not (now or delayed or deferred) or not self._queue.add(now, deferred, told[0].raised.once, delayed):
             return
@@ -395,7 +399,8 @@ class Alerts:
             for why in (Decision.QUIET, Decision.DIGEST):
                 kept = self._queue.deferred(rules.name, why.value)
                 if kept and may_release(self._policy, rules, why, kept[0].since_ms, now_ms, minute):
-                    text = summary(kept, [self._local_time(each.last_ms)[1] for each in kept])
+                    clocks = [self._local_time(each.last_ms)[1] for each in kept]
+                    text = summary(kept, clocks, partial(self._say, rules))
                     alert = QueuedAlert(0, rules.name, AlertPriority.LATER, text, _known_ms(moment), "/timeline")
                     self._queue.release(kept, alert)
                     with self._changed:
@@ -422,9 +427,9 @@ class Alerts:
                     gone, news, at_ms = mine, alert_named(name), moment.utc_ns // NS_PER_MS
                     decision = self._policy.decide(rules, news, moment.boot_ns, self._minute(moment), delay_over=True)
                     if decision is Decision.NOW:
-                        now.append(self._waiting(rules.name, news.rank, news.text, moment, news.page))
+                        now.append(self._waiting(rules, news.rank, news.text, moment, news.page))
                     elif decision in (Decision.QUIET, Decision.DIGEST):
-                        deferred.append(DeferredAlert(rules.name, decision.value, news.text, 1, at_ms, at_ms))
+                        deferred.append(self._deferred(rules, decision, news, at_ms))
                 self._queue.release_delayed(gone, now, deferred)
                 self._counted["queued"] += len(now)
                 self._counted["kept"] += len(deferred)
@@ -440,10 +445,18 @@ class Alerts:
         self._queue.pass_time(passed_ms)
         self._written_ns = BootNs(self._written_ns + passed_ms * NS_PER_MS)
 
-    def _waiting(self, channel: str, rank: AlertPriority, text: str, moment: ClockReading, page: str) -> QueuedAlert:
+    def _waiting(
+        self, rules: ChannelRules, rank: AlertPriority, text: str, moment: ClockReading, page: str
+    ) -> QueuedAlert:
         at_ms = _known_ms(moment)
-        said = deferred_text(text, self._local_time(at_ms)[1] if at_ms else "")
-        return QueuedAlert(0, channel, rank, said, at_ms, page)
+        said = deferred_text(self._say(rules, text), self._local_time(at_ms)[1] if at_ms else "")
+        return QueuedAlert(0, rules.name, rank, said, at_ms, page)
+
+    def _deferred(self, rules: ChannelRules, decision: Decision, news: AlertDefinition, at_ms: int) -> DeferredAlert:
+        return DeferredAlert(rules.name, decision.value, self._say(rules, news.text), 1, at_ms, at_ms)
+
+    def _say(self, rules: ChannelRules, sentence: str) -> str:
+        return self._settings.say(sentence, rules.language)
 
     def _picture(self, channel: str, raised: _RaisedAlert) -> bytes:
         glance = self._glances.get(channel)

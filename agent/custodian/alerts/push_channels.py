@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.core.alerts.alert_messages import ChannelAddress, glance_id
 from agent.core.alerts.policy import ChannelRules
+from agent.core.languages import ENGLISH
 from agent.core.webpush import point_of, push_address, subscription
 from agent.errors import DoorwardError, RequestError
 from agent.ipc.control_operations import UseAlertBrowser
@@ -56,6 +57,8 @@ class _Browser(msgspec.Struct, frozen=True, kw_only=True):
     browser: str = ""
     signer: str = ""
     """The key with which its glance key signs."""
+    language: str = ENGLISH
+    """The language of its page."""
 
 
 class PushStore(Protocol):
@@ -176,7 +179,7 @@ class PushChannels:
 
     def _announce(self, name: str, browser: _Browser) -> None:
         self._alerts.set_channel(
-            ChannelRules(name),
+            ChannelRules(name, language=browser.language),
             ChannelAddress(name, _address(browser, self._key)),
             glance_id(browser.glance) if browser.glance else "",
         )
@@ -232,10 +235,12 @@ class PushChannels:
             known = self._browsers.get(name)
             if known is None:
                 return {}, b""
-            is_noted = known.browser == asked.browser and 0 <= now_s - known.used_s < _NOTED_EVERY_S
-            if not is_noted:
-                self._browsers[name] = msgspec.structs.replace(known, browser=asked.browser, used_s=now_s)
+            is_same = (known.browser, known.language) == (asked.browser, asked.language)
+            if not (is_same and 0 <= now_s - known.used_s < _NOTED_EVERY_S):
+                used = msgspec.structs.replace(known, browser=asked.browser, language=asked.language, used_s=now_s)
+                self._browsers[name] = used
                 self._save()
+                self._announce(name, used)
         return {}, b""
 
     def _save(self) -> None:

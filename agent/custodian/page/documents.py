@@ -55,8 +55,10 @@ class Pages:
             raise ConfigurationError("The page's program is missing.", remedy="Build it: make page.")
         files = {lang: here / "texts" / f"{lang}.json" for lang in LANGUAGES}
         self._static |= {f"/static/texts-{lang}.json": path for lang, path in files.items()}
+        for lang in LANGUAGES.keys() - {ENGLISH}:
+            self._static[f"/static/sentences-{lang}.json"] = here.parent / "sentences" / f"{lang}.json"
         self._texts = {lang: json.loads(path.read_text(encoding="utf-8")) for lang, path in files.items()}
-        digest = hashlib.sha256(b"".join(path.read_bytes() for path in self._static.values()))
+        digest = hashlib.sha256(b"".join(self._static[path].read_bytes() for path in sorted(self._static)))
         self.version = digest.hexdigest()[:12]
         """Part of the program's address, so that browsers may keep the program for good."""
         self._templates = Environment(

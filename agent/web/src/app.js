@@ -1,6 +1,7 @@
 // The program of the page: finds out where this browser stands, then shows what the address names.
 import { LostError, PageError, RefusedError } from "./errors.js";
 import { go, lock, showWith } from "./navigation.js";
+import { noteUse } from "./pages/alerts.js";
 import { away } from "./pages/away.js";
 import { doorbells } from "./pages/doorbells.js";
 import { event } from "./pages/event.js";
@@ -202,6 +203,8 @@ async function chooseLanguage({ target }) {
   for (const each of elements("[data-text]")) each.textContent = t(each.dataset.text ?? "");
   for (const each of elements("[data-label]")) each.setAttribute("aria-label", t(each.dataset.label ?? ""));
   navigator.serviceWorker?.controller?.postMessage("language");
+  // The doorbell writes this browser's alerts in the language of its page.
+  noteUse().catch(() => {});
   return show();
 }
 

@@ -83,7 +83,7 @@ async function document(event, url) {
 async function keepProgram(cache, page) {
   const html = await page.text();
   const version = /\/static\/app\.js(\?v=[0-9a-f]+)/.exec(html)?.[1] ?? "";
-  for (const name of [...PROGRAM, textsOf(html)]) {
+  for (const name of [...PROGRAM, textsOf(html), textsOf(html).replace("texts-", "sentences-")]) {
     const url = new URL(`/static/${name}${version}`, location.origin);
     if (await cache.match(url)) continue;
     const answer = await fetch(url);

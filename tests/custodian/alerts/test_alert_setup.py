@@ -17,6 +17,7 @@ from agent.core.alerts.notice_delay import LONGEST_MS, SHORTEST_MS
 from agent.core.alerts.policy import ChannelRules
 from agent.core.alerts.wellbeing import HealthFacts
 from agent.core.consent import RequestState
+from agent.core.languages import LanguageCode
 from agent.core.timebase import BootNs
 from agent.custodian.alerts.alert_setup import AlertsFactory, health_facts, local_time, offer_alerts, quiet_hours
 from agent.custodian.alerts.alerts import AlertSettings
@@ -90,8 +91,9 @@ def test_each_channel_has_the_rules_of_its_section_and_the_household_its_own(doo
             AlertChannelConfig(
                 name="Ann", url="ntfy://phone/ann", kinds=(AlertKind.REQUEST,), quiet=("23:00", "05:00")
             ),
-            AlertChannelConfig(name="Ben", url="ntfy://phone/ben"),
+            AlertChannelConfig(name="Ben", url="ntfy://phone/ben", language=LanguageCode.AR),
         ),
+        language=LanguageCode.NL,
     )
     told = telling(door, Configuration(device=DeviceConfig(name="Front"), alerts=wanted), tmp_path)
     alerts = told.alerts
@@ -104,8 +106,8 @@ def test_each_channel_has_the_rules_of_its_section_and_the_household_its_own(doo
     )
     policy = alerts._policy
     assert policy.channels == (
-        ChannelRules("Ann", frozenset({AlertKind.REQUEST}), (23 * 60, 5 * 60)),
-        ChannelRules("Ben", frozenset(AlertKind), None),
+        ChannelRules("Ann", frozenset({AlertKind.REQUEST}), (23 * 60, 5 * 60), "nl"),
+        ChannelRules("Ben", frozenset(AlertKind), None, "ar"),
     )
     assert (policy.off, policy.digest) == (frozenset({AlertKind.VISITOR}), frozenset({AlertKind.TRUST}))
     assert (policy.digest_minute, policy.cool_down_ns) == (7 * 60 + 30, 42 * 10**9)

@@ -273,9 +273,25 @@ def test_the_list_of_browsers_says_when_each_was_added_and_last_used_and_a_use_i
     alerts.close()
 
 
-def used(push: PushChannels, number: int) -> None:
-    asked = UseAlertBrowser(endpoint=f"https://push.test/{number}", browser="Chrome, Android")
+def used(push: PushChannels, number: int, language: str = "en") -> None:
+    asked = UseAlertBrowser(endpoint=f"https://push.test/{number}", browser="Chrome, Android", language=language)
     assert push.answers["push_used"](asked, b"") == ({}, b"")
+
+
+def test_a_browsers_alerts_are_in_the_language_of_its_page_also_after_a_restart(tmp_path: Path) -> None:
+    alerts, store = alerts_in(tmp_path), PrivateText(tmp_path / "push.json")
+    push = PushChannels(store, alerts, lambda act: act())
+    push.subscribe(wanted(1), "key 1")
+    used(push, 1, "de")
+    for _ in ("now", "after a restart"):
+        assert [each.language for each in alerts._policy.channels] == ["de"]
+        alerts.test()
+        (message,) = alerts.collect(0)
+        assert "Das ist ein Test. Die Benachrichtigungen dieser Türklingel kommen hier an." in message.body
+        alerts.acknowledge(message)
+        alerts._policy.channels = ()
+        PushChannels(store, alerts, lambda act: act())
+    alerts.close()
 
 
 def test_the_glance_key_of_a_browser_that_is_not_used_rests_until_an_owner_uses_it_also_after_a_restart(

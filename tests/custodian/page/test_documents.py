@@ -14,7 +14,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agent.core.languages import LANGUAGES
+from agent.core.languages import ENGLISH, LANGUAGES
 from agent.custodian.page import documents as module
 from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.documents import Pages
@@ -83,10 +83,14 @@ def test_the_service_worker_lies_at_the_top_and_nowhere_else(pages: Pages) -> No
 
 
 def test_the_version_of_the_program_is_a_hash_of_all_of_it(pages: Pages) -> None:
-    files = [path for path in sorted(STATIC.iterdir()) if path.name != "worker-service.js"]
-    files.append(STATIC / "worker-service.js")
-    files += [STATIC.parent / "texts" / f"{language}.json" for language in LANGUAGES]
-    assert pages.version == hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+    files = {f"/static/{path.name}": path for path in STATIC.iterdir()}
+    files["/worker-service.js"] = files.pop("/static/worker-service.js")
+    for language in LANGUAGES:
+        files[f"/static/texts-{language}.json"] = STATIC.parent / "texts" / f"{language}.json"
+        if language != ENGLISH:
+            files[f"/static/sentences-{language}.json"] = STATIC.parents[1] / "sentences" / f"{language}.json"
+    all_of_it = b"".join(files[path].read_bytes() for path in sorted(files))
+    assert pages.version == hashlib.sha256(all_of_it).hexdigest()[:12]
 
 
 def test_without_its_program_the_page_says_how_to_build_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 import { ask, call } from "../ui/client.js";
 import { say, withCredential } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
-import { dateAndClock, explain, t } from "../ui/texts.js";
+import { dateAndClock, explain, language, t } from "../ui/texts.js";
 import { quietHours } from "./household.js";
 
 /** @import { Answer, Credential, Save } from "../types.js" */
@@ -61,7 +61,7 @@ export async function noteUse() {
   if (!subscribed) return;
   const { browsers } = await ask("page_browsers");
   const browser = browsers.find((/** @type {Answer} */ each) => each.this)?.browser ?? "";
-  await ask("push_used", { endpoint: subscribed.endpoint, browser });
+  await ask("push_used", { endpoint: subscribed.endpoint, browser, language: language() });
 }
 
 /**

@@ -4,7 +4,7 @@ import { closedGaps, dayAfter, dayOf, eventAt } from "../ui/days.js";
 import { h, svg } from "../ui/dom.js";
 import { wordsOf } from "../ui/happened.js";
 import { ringsAlone } from "../ui/rings.js";
-import { arrows, clock, date, dateAndClock, isOneDay, month, t, weekday } from "../ui/texts.js";
+import { arrows, clock, date, dateAndClock, isOneDay, listed, month, t, weekday } from "../ui/texts.js";
 
 /** @import { Answer } from "../types.js" */
 /** @import { Gap } from "../ui/days.js" */
@@ -172,7 +172,7 @@ export class Finder {
       const newest = this.#ofDay()[0];
       this.#range.value = String(newest ? Math.floor((newest.start_ms - from) / MINUTE_MS) : 720);
       this.#found.replaceChildren();
-      this.#range.setAttribute("aria-valuetext", this.#wordsAt(this.#at()).join(", "));
+      this.#range.setAttribute("aria-valuetext", listed(this.#wordsAt(this.#at())));
     }
   }
 
@@ -206,7 +206,7 @@ export class Finder {
     const at = this.#at();
     const event = eventAt(this.#ofDay(), at);
     const words = this.#wordsAt(at);
-    this.#range.setAttribute("aria-valuetext", words.join(", "));
+    this.#range.setAttribute("aria-valuetext", listed(words));
     this.#found.replaceChildren(event ? this.#tile(event) : h("p.quiet", words.join(": ")));
   }
 
@@ -269,7 +269,7 @@ export class Finder {
    */
   #dayButton(day, number) {
     const { events, gaps, rings } = this.#days.get(day) ?? { events: 0, gaps: 0, rings: 0 };
-    const label = [date(day), t("finder.events", { n: events }), ...(gaps ? [t("finder.gaps")] : [])].join(", ");
+    const label = listed([date(day), t("finder.events", { n: events }), ...(gaps ? [t("finder.gaps")] : [])]);
     return h(
       `button.date${events || rings ? ".some" : ""}${gaps ? ".gaps" : ""}`,
       {

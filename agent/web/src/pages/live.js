@@ -9,7 +9,7 @@ import { dialog, say } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { canShare, download, handOver, stampOf } from "../ui/files.js";
 import { TalkPanel } from "../ui/talk_panel.js";
-import { clock, dateAndClock, explain, t } from "../ui/texts.js";
+import { clock, dateAndClock, explain, listed, t } from "../ui/texts.js";
 
 /** @import { Answer, LiveGop } from "../types.js" */
 
@@ -208,7 +208,7 @@ class LiveView {
 
   /** @param {string[]} names An empty name is one that the doorbell does not know. */
   #tellWatching(names) {
-    const who = names.map((name) => name || t("live.watching.unknown")).join(", ");
+    const who = listed(names.map((name) => name || t("live.watching.unknown")));
     const text = who && t("live.watching", { who });
     // A status is read out at each change.
     if (this.#watching.textContent !== text) this.#watching.textContent = text;

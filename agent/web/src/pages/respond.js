@@ -9,7 +9,7 @@ import { dialog, say, withCredential } from "../ui/dialogs.js";
 import { existing, h, ICONS, icon } from "../ui/dom.js";
 import { what } from "../ui/happened.js";
 import { poster } from "../ui/posters.js";
-import { clock, dateAndClock, exact, explain, length, t } from "../ui/texts.js";
+import { clock, dateAndClock, exact, explain, length, listed, t } from "../ui/texts.js";
 import { cleaned } from "../wire/text.js";
 import { promises } from "./promise.js";
 
@@ -434,7 +434,7 @@ function soundOption(review) {
 export function describeAmount(segments, posters) {
   const moments = segments.length > 0 && t("approve.moments", { n: segments.length });
   const stills = posters.length > 0 && t("approve.stills", { n: posters.length });
-  return `${[moments, stills].filter(Boolean).join(", ")}.`;
+  return `${listed([moments, stills].flatMap((each) => each || []))}.`;
 }
 
 /**

@@ -4,7 +4,8 @@ import { ask, call, origin } from "../ui/client.js";
 import { confirm, dialog, doing, say, withCredential } from "../ui/dialogs.js";
 import { h, shown } from "../ui/dom.js";
 import { addPasskey, canHavePasskey, passkey } from "../ui/passkey.js";
-import { bytes, dateAndClock, explain, shortDate, t } from "../ui/texts.js";
+import { inLanguage } from "../ui/sentences.js";
+import { bytes, dateAndClock, explain, listed, shortDate, t } from "../ui/texts.js";
 import { INCIDENTS, KINDS } from "../wire/kinds.js";
 import { alerts } from "./alerts.js";
 import { chosenRoots } from "./chosen_roots.js";
@@ -118,7 +119,11 @@ async function fill(section, make) {
  *
  * @param {string} [words]
  */
-const inEnglish = (words) => (words ? [" · ", h("bdi", { lang: "en" }, words)] : []);
+const inEnglish = (words) => {
+  if (!words) return [];
+  const translated = inLanguage(words);
+  return [" · ", translated === undefined ? h("bdi", { lang: "en" }, words) : translated];
+};
 
 /** @param {string} state one of two words, or the recorder's description of the fault */
 const speakerText = (state) =>
@@ -414,8 +419,8 @@ function newsOf(news, again) {
   return h(
     "div.card",
     h("h3", t("trust.offer")),
-    news.added.length > 0 && h("p", t("trust.offer.added", { names: news.added.join(", ") })),
-    news.changed.length > 0 && h("p", t("trust.offer.changed", { names: news.changed.join(", ") })),
+    news.added.length > 0 && h("p", t("trust.offer.added", { names: listed(news.added) })),
+    news.changed.length > 0 && h("p", t("trust.offer.changed", { names: listed(news.changed) })),
     news.keys && h("p", t("trust.offer.keys")),
     h("p.quiet", t(news.isOver ? "trust.offer.over" : "trust.offer.text")),
     problem,
@@ -503,7 +508,7 @@ async function offer(data) {
   const change = await call("previewBundle", { bytes: data });
   const lines = /** @type {const} */ (["added", "removed", "changed"])
     .filter((name) => change[name].length)
-    .map((name) => t(`trust.bundle.${name}`, { names: change[name].join(", ") }));
+    .map((name) => t(`trust.bundle.${name}`, { names: listed(change[name]) }));
   if (change.keys) lines.push(t("trust.offer.keys"));
   const text = [t("trust.bundle.version", { n: change.version }), ...lines].join(" ");
   if (!(await confirm(t("trust.bundle"), text, t("trust.bundle.yes")))) return;

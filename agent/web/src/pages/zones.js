@@ -264,7 +264,12 @@ class ZoneEditor {
 
   /** The same by keyboard: corners as numbers. */
   #typing() {
-    const typed = h("input", { id: "zone-corners", placeholder: "0.1 0.2, 0.9 0.2, 0.5 1", autocomplete: "off" });
+    const typed = h("input", {
+      id: "zone-corners",
+      placeholder: "0.1 0.2, 0.9 0.2, 0.5 1",
+      autocomplete: "off",
+      dir: "ltr",
+    });
     const add = () => {
       const corners = cornersIn(typed.value);
       typed.setCustomValidity(corners ? "" : t("zones.corners.wrong"));

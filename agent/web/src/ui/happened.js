@@ -3,7 +3,7 @@ import { withLabels } from "../wire/labels.js";
 import { ask } from "./client.js";
 import { h } from "./dom.js";
 import { labelsOf, onLabels } from "./posters.js";
-import { t } from "./texts.js";
+import { listed, t } from "./texts.js";
 
 /** @import { Answer } from "../types.js" */
 
@@ -38,10 +38,7 @@ export async function everything() {
  * @param {string} kind
  * @param {readonly string[] | null | undefined} labels
  */
-const joined = (kind, labels) =>
-  withLabels(kind || "motion", labels)
-    .map((each) => t(`event.${each}`))
-    .join(", ");
+const joined = (kind, labels) => listed(withLabels(kind || "motion", labels).map((each) => t(`event.${each}`)));
 
 /**
  * The words for an event: its kind, and the detected objects if the browser has opened the event's still.

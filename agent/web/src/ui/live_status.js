@@ -64,7 +64,12 @@ function badge(waiting) {
   shown?.remove();
   if (waiting)
     link.append(
-      h("span.badge", { "data-count": String(waiting) }, String(waiting), h("span.hidden", ` ${t("now.waiting")}`)),
+      h(
+        "span.badge",
+        { "data-count": String(waiting) },
+        `${waiting} `,
+        h("span.hidden", { "data-text": "now.waiting" }, t("now.waiting")),
+      ),
     );
   // On the icon of an installed page, where the system has badges.
   (waiting ? navigator.setAppBadge?.(waiting) : navigator.clearAppBadge?.())?.catch(() => {});

@@ -2,6 +2,7 @@
 // file alone. tests/web/test_texts.py finds a key that a language lacks, and a text that is not translated.
 import { PageError, RefusedError } from "../errors.js";
 import { h } from "./dom.js";
+import { inLanguage, learn } from "./sentences.js";
 
 /** @type {Record<string, string>} */
 let texts = {};
@@ -13,11 +14,21 @@ export const language = () => document.documentElement.lang || "en";
  * @param {string} wanted
  */
 export async function speak(wanted) {
-  const version = new URL(import.meta.url).search;
-  const answer = await fetch(`/static/texts-${wanted}.json${version}`);
-  if (!answer.ok) throw new Error(String(answer.status));
-  texts = await answer.json();
+  texts = await load("texts", wanted);
   document.documentElement.lang = wanted;
+  // Refusals are seldom, so the first page does not wait for their sentences. Until they are here, they are English.
+  learn({});
+  if (wanted !== "en") load("sentences", wanted).then(learn, () => {});
+}
+
+/**
+ * @param {string} what
+ * @param {string} wanted
+ */
+async function load(what, wanted) {
+  const answer = await fetch(`/static/${what}-${wanted}.json${new URL(import.meta.url).search}`);
+  if (!answer.ok) throw new Error(String(answer.status));
+  return answer.json();
 }
 
 /** @typedef {Record<string, unknown> & { n?: number }} Values */
@@ -40,6 +51,13 @@ export const isRightToLeft = () => document.documentElement.dir === "rtl";
 
 /** The arrows that point to what comes before and after, as the language is read. */
 export const arrows = () => (isRightToLeft() ? ["→", "←"] : ["←", "→"]);
+
+/**
+ * Several words as one list, with the comma of the language.
+ *
+ * @param {string[]} words
+ */
+export const listed = (words) => (words.length ? words.reduceRight((rest, first) => t("list", { first, rest })) : "");
 
 /** @param {unknown} value */
 function shown(value) {
@@ -73,7 +91,9 @@ export function explain(error) {
   if (!(error instanceof PageError)) return t("error.unexpected", { what: String(error) });
   if (error instanceof RefusedError && error.status === 429)
     return t("error.wait", { n: Number(/\d+/.exec(error.remedy)?.[0] ?? 1) });
-  return t(error.text, error.values);
+  if (!(error instanceof RefusedError)) return t(error.text, error.values);
+  const { said, remedy } = error.values;
+  return t(error.text, { said: inLanguage(String(said)) ?? said, remedy: inLanguage(String(remedy)) ?? remedy });
 }
 
 /**
@@ -148,7 +168,7 @@ export const isOneDay = (from, to) => new Date(from).toDateString() === new Date
  */
 export function span(from, to) {
   return isOneDay(from, to)
-    ? `${date(from)}, ${clock(from)}\u00a0–\u2060\u00a0${clock(to)}`
+    ? t("span.day", { date: date(from), from: clock(from), to: clock(to) })
     : `${dateAndClock(from)} – ${dateAndClock(to)}`;
 }
 

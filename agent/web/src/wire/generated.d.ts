@@ -1252,6 +1252,7 @@ export interface UplinkReport {
 export interface UseAlertBrowser {
   endpoint: string;
   browser: string;
+  language: string;
 }
 
 export interface Vault {

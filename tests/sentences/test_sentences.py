@@ -1,0 +1,120 @@
+"""Alerts and refusals in each language, translated alike in Python and in the page."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import agent.sentences as module
+from agent.core.alerts.alert_messages import LAST, MEANWHILE
+from agent.core.alerts.kinds import ALERTS, TEST, UNNAMED
+from agent.core.languages import ENGLISH, LANGUAGES, LanguageCode
+from agent.sentences import Catalogue, in_language
+from tests.web.test_the_program import node
+
+ROOT = Path(__file__).resolve().parents[2]
+OTHERS = sorted(LANGUAGES.keys() - {ENGLISH})
+FILES = {
+    each: json.loads((Path(module.__file__).parent / f"{each}.json").read_text(encoding="utf-8")) for each in OTHERS
+}
+ONLY_FOR_OPERATORS = {
+    "agent/custodian/alerts/private_file.py", "agent/custodian/journal_sqlite.py", "agent/custodian/ledger_writer.py",
+    "agent/custodian/link_sessions.py", "agent/custodian/live_buffer.py", "agent/custodian/metrics_server.py",
+    "agent/custodian/page/app.py", "agent/custodian/page/certificate_authority.py", "agent/custodian/page/documents.py",
+    "agent/custodian/page/mdns.py", "agent/custodian/page/server.py", "agent/custodian/page/listener.py",
+    "agent/custodian/state_folder.py",
+}  # fmt: skip
+"""They fail while a process starts, in its log and for `doorward doctor`."""
+MADE_ELSEWHERE = {"{} {}", "{}", "{}."}
+
+
+def sentences(path: Path) -> Iterator[str]:
+    """Messages and remedies of each error that is made in the file, with {} for a value."""
+    for node_ in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node_, ast.Call) and getattr(node_.func, "id", "").endswith("Error"):
+            words = [*node_.args[:1], *(each.value for each in node_.keywords if each.arg == "remedy")]
+            yield from filter(None, map(written, words))
+
+
+def written(found: ast.expr) -> str:
+    if isinstance(found, ast.Constant) and isinstance(found.value, str):
+        return found.value
+    if isinstance(found, ast.JoinedStr):
+        return "".join(str(each.value) if isinstance(each, ast.Constant) else "{}" for each in found.values)
+    return ""
+
+
+def test_the_codes_of_the_configuration_are_the_languages() -> None:
+    assert [each.value for each in LanguageCode] == list(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_alert_is_said_in_the_language(language: str) -> None:
+    alerts = {each.text for each in ALERTS.values()} | {UNNAMED.text, TEST, LAST, MEANWHILE}
+    assert alerts - FILES[language].keys() == set()
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_refusal_of_the_custodian_is_said_in_the_language(language: str) -> None:
+    missing = {}
+    for path in (ROOT / "agent" / "custodian").rglob("*.py"):
+        name = str(path.relative_to(ROOT))
+        if name in ONLY_FOR_OPERATORS:
+            continue
+        marked = [(each, each.replace("{}", "µ")) for each in sentences(path) if each not in MADE_ELSEWHERE]
+        if lacking := [each for each, said in marked if " " in each and in_language(said, language) == said]:
+            missing[name] = lacking
+    assert missing == {}
+
+
+def test_the_languages_have_the_same_sentences_with_the_same_values() -> None:
+    assert len({frozenset(each) for each in FILES.values()}) == 1
+    for language, found in FILES.items():
+        for english, words in found.items():
+            assert english.count("{}") == words.count("{}"), (language, english)
+            assert words not in ("", english), (language, english)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("The doorbell rang.", "Es hat geklingelt."),
+        ("Segment abc is not stored. It was evicted, or never here.",
+         "Das Segment abc ist nicht gespeichert. Es wurde verdrängt oder war nie hier."),
+        ("Words that the catalogue lacks.", "Words that the catalogue lacks."),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_text_is_translated_as_far_as_it_has_known_sentences(text: str, said: str) -> None:
+    assert in_language(text, "de") == said
+    assert in_language(text, ENGLISH) == in_language(text, "xx") == text
+
+
+def test_the_page_says_the_doorbells_sentences_as_python_does() -> None:
+    texts = [
+        "Check the disk.",
+        "Segment abc is not stored. It was evicted, or never here.",
+        "The device stopped answering: no route to host.",
+        "This message is larger than 65536 bytes.",
+        "Words that the catalogue lacks.",
+        "Check the disk. Words that the catalogue lacks.",
+        "",
+    ]
+    found = node("sentences.mjs", json.dumps([FILES["de"], texts]))
+    assert found["said"] == [*(in_language(each, "de") for each in texts[:4]), None, None, ""]
+
+
+def test_the_nearest_pattern_is_chosen_for_values_that_could_be_sentences() -> None:
+    found = Catalogue(
+        {
+            "No {} answers.": "{} schweigt.",
+            "No {} answers at {}.": "{} schweigt bei {}.",
+            "the camera of the door": "die Kamera",
+        }
+    )
+    assert found.say("No recorder answers at home.") == "recorder schweigt bei home."
+    assert found.say("No the camera of the door answers.") == "die Kamera schweigt."
