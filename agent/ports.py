@@ -257,8 +257,16 @@ class Bus(Protocol):
         """
         ...
 
-    def subscribe(self, topic_filter: str) -> None:
-        """Subscribes on this and every later connection.  The answer is `Subscribed` or `SubscriptionRefused`."""
+    def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
+        """Subscribes on this and every later connection.  The answer is `Subscribed` or `SubscriptionRefused`.
+
+        `retained`: the broker sends what it retains first. A later call for the same filter replaces the earlier one.
+        """
+        ...
+
+    def read_retained(self, topic_filter: str) -> None:
+        """Asks for what the broker retains, on this connection only. `unsubscribe` ends it. The answer is that of
+        `subscribe`, and the messages, in any order. While the link is down nothing is asked."""
         ...
 
     def unsubscribe(self, topic_filter: str) -> None:

@@ -33,6 +33,7 @@ class BrokerWithClients:
         """`workers`: requesters' workers that have a certificate from the start. The broker reads the rights of later
         ones when it reloads."""
         self.pki = BrokerPki.create(directory, NOW)
+        self.pki.add_digest(NOW)
         for name in workers:
             add_requester(self.pki, name)
         self.broker = PrivateBroker(directory)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.core.bus import (
     BusConnected,
     BusDisconnected,
@@ -65,6 +66,8 @@ class FakeBroker:
 
     def may(self, name: str, access: str, topic: str) -> bool:
         """A device is named by 16 hex digits, everybody else is a requester."""
+        if name == DIGEST_CLIENT:  # its rights are written for its name (test_broker_acl.py)
+            return topic.startswith("doorward/v1/areas/")
         rules = self._devices if re.fullmatch(r"[0-9a-f]{16}", name) else self._requesters
         return any(allowed == access and matches(rule.replace("%u", name), topic) for allowed, rule in rules)
 
@@ -115,7 +118,8 @@ class FakeBus:
         self._changed = threading.Condition(broker.lock)
         self._limits = (min(window_messages, RECEIVE_MAXIMUM), window_bytes)
         self._events: deque[BusEvent] = deque()
-        self._filters: list[str] = []
+        self._filters: dict[str, bool] = {}
+        self._reading: set[str] = set()
         self._in_flight: dict[int, int] = {}
         self._unanswered: list[int] = []
         self._connected = False
@@ -152,16 +156,22 @@ class FakeBus:
                 self._tell(self._broker.take(self, token, message, retain))
             return True
 
-    def subscribe(self, topic_filter: str) -> None:
+    def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
         with self._changed:
-            if topic_filter not in self._filters:
-                self._filters.append(topic_filter)
+            self._filters[topic_filter] = retained
             if self._connected:
-                self._subscribed(topic_filter)
+                self._subscribed(topic_filter, retained)
+
+    def read_retained(self, topic_filter: str) -> None:
+        with self._changed:
+            if self._connected:
+                self._reading.add(topic_filter)
+                self._subscribed(topic_filter, True)
 
     def unsubscribe(self, topic_filter: str) -> None:
         with self._changed:
-            self._filters.remove(topic_filter)
+            self._filters.pop(topic_filter, None)
+            self._reading.discard(topic_filter)
 
     def hurry(self, pending: bool) -> None:
         """There are no pauses here."""
@@ -191,7 +201,7 @@ class FakeBus:
         return (
             self._connected
             and self._broker.may(self.name, "read", topic)
-            and any(matches(each, topic) for each in self._filters)
+            and any(matches(each, topic) for each in (*self._filters, *self._reading))
         )
 
     def deliver(self, message: MessageReceived) -> None:
@@ -200,11 +210,12 @@ class FakeBus:
     def link_made(self) -> None:
         self._connected = True
         self._tell(BusConnected(PACKET_BYTES, self._limits[0]))
-        for each in self._filters:
-            self._subscribed(each)
+        for each, retained in self._filters.items():
+            self._subscribed(each, retained)
 
     def link_ended(self) -> None:
         self._connected = False
+        self._reading.clear()
         self._lose_unanswered()
         error = NetworkError("No program listens.", remedy="Start the broker.")
         self._tell(BusDisconnected(LinkFault.UNREACHABLE, error, retry_in_s=0.0))
@@ -219,8 +230,10 @@ class FakeBus:
             self._tell(PublishLost(token))
         self._unanswered.clear()
 
-    def _subscribed(self, topic_filter: str) -> None:
+    def _subscribed(self, topic_filter: str, retained: bool) -> None:
         self._tell(Subscribed(topic_filter))
+        if not retained:
+            return
         for topic, message in self._broker.retained.items():
             if matches(topic_filter, topic) and self._broker.may(self.name, "read", topic):
                 self._tell(MessageReceived(topic, message.payload, properties=message.properties))

@@ -70,8 +70,10 @@ class MqttBus:
         self._came_bytes = 0
         self._inbound = InboundQueue(settings)
         """With a beat: what was acknowledged and waits to be taken."""
-        self._filters: dict[str, None] = {}
-        self._filter_changes: deque[tuple[str, bool]] = deque()
+        self._filters: dict[str, bool] = {}
+        """Filter → whether its retained messages are wanted."""
+        self._filter_changes: deque[tuple[str, bool | None]] = deque()
+        """The same; None: the filter is no longer wanted."""
         self._connected = False
         self._connection_count = 0
         self._pending = False
@@ -115,9 +117,15 @@ class MqttBus:
         self._wake()
         return True
 
-    def subscribe(self, topic_filter: str) -> None:
+    def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
         with self._changed:
-            self._filters[topic_filter] = None
+            self._filters[topic_filter] = retained
+            if self._connected:
+                self._filter_changes.append((topic_filter, retained))
+        self._wake()
+
+    def read_retained(self, topic_filter: str) -> None:
+        with self._changed:
             if self._connected:
                 self._filter_changes.append((topic_filter, True))
         self._wake()
@@ -126,7 +134,7 @@ class MqttBus:
         with self._changed:
             self._filters.pop(topic_filter, None)
             if self._connected:
-                self._filter_changes.append((topic_filter, False))
+                self._filter_changes.append((topic_filter, None))
         self._wake()
 
     def hurry(self, pending: bool) -> None:
@@ -222,8 +230,11 @@ class MqttBus:
         for packet_id, number in taken:
             if number == self._connection_count:
                 connection.acknowledge(packet_id)
-        for topic_filter, wanted in changes:
-            (connection.subscribe if wanted else connection.unsubscribe)(topic_filter)
+        for topic_filter, retained in changes:
+            if retained is None:
+                connection.unsubscribe(topic_filter)
+            else:
+                connection.subscribe(topic_filter, retained=retained)
         for publication in outgoing:
             connection.publish(publication)
 
@@ -293,7 +304,7 @@ class MqttBus:
             case BusConnected(_, window):
                 self._connected = True
                 self._window.messages = window
-                self._filter_changes = deque((each, True) for each in self._filters)
+                self._filter_changes = deque(self._filters.items())
                 self._events.append((happening, 0, 0))
             case PublishAcknowledged(token) | PublishRefused(token):
                 self._acknowledged_any = True

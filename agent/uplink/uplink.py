@@ -25,6 +25,7 @@ from agent.core.bus import (
     PublishAcknowledged,
     PublishLost,
     PublishRefused,
+    Subscribed,
     SubscriptionRefused,
 )
 from agent.core.requests import OutboxRecord
@@ -46,9 +47,19 @@ from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.errors import DoorwardError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Bus, Clock, CustodyPort, Outbox
+from agent.uplink.cell_reading import CellReading
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
-from agent.wire.topics import ANONYMOUS, TRUST_FILTER, ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb
+from agent.wire.topics import (
+    ANONYMOUS,
+    TRUST_FILTER,
+    ChunkVerb,
+    ReceiptTopic,
+    TopicClass,
+    UploadTopic,
+    UploadVerb,
+    sender_of,
+)
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Uplink", "UplinkStatus"]
@@ -57,9 +68,9 @@ _IDLE_S: Final = 0.5
 _LOOK_NS: Final = seconds(30)
 """Interval at which the custodian's lists are polled even if nothing announces news."""
 _AGAIN_S: Final = (900.0, 2700.0)
-"""Time between two subscriptions to the cell and to all trust roots. Retained messages that a full queue dropped come
-again. The time is random, so that a sender cannot send just before it, and a street does not subscribe at one
-moment."""
+"""Time between two readings of what the broker retains for the cell and of all trust roots. Messages that a full
+queue dropped come again. The time is random, so that a sender cannot send just before it, and a street does not
+subscribe at one moment."""
 _SOON_S: Final = (20.0, 60.0)
 """The same when it is known that something was missed."""
 _EVENTS_AT_ONCE: Final = 16
@@ -135,6 +146,7 @@ class Uplink(ThreadOwned):
         self._dropped = 0
         self._uniform = uniform or random.SystemRandom().uniform
         self._again_ns = self._after(_AGAIN_S)
+        self._reading = CellReading(bus, cell_filter, self._uniform)
         self.turned_ns = 0
         """When its loop last came round, on the boot clock."""
 
@@ -159,7 +171,7 @@ class Uplink(ThreadOwned):
         try:
             self._bus.subscribe(TRUST_FILTER)
             if self._cell_filter is not None:
-                self._bus.subscribe(self._cell_filter)
+                self._bus.subscribe(self._cell_filter, retained=False)
             self._changed.set()
             while not self._stopping.is_set():
                 self.turned_ns = self._now()
@@ -168,6 +180,7 @@ class Uplink(ThreadOwned):
                     self._look_ns = self.turned_ns + _LOOK_NS
                     self._take_up()
                 self._listen()
+                self._read()
                 self._pump()
                 self._take_events()
         finally:
@@ -191,23 +204,40 @@ class Uplink(ThreadOwned):
         match event:
             case BusConnected(packet_bytes=packet_bytes):
                 self._link, self._remedy, self._packet_bytes = "connected", "", packet_bytes
+                self._reading.connected(now)
                 for transfer in self._transfers.values():
                     transfer.sender.connected(packet_bytes)
             case BusDisconnected(fault=fault, error=error, retry_in_s=retry_in_s):
                 self._link, self._remedy, self._packet_bytes = fault.value, str(error), None
+                self._reading.disconnected()
                 self._log.warning("link_down", fault=fault.value, error=error.message, retry_in_s=round(retry_in_s, 1))
                 for transfer in self._transfers.values():
                     transfer.sender.disconnected(fault)
             case MessageReceived(topic=topic, payload=payload):
-                self._received += 1
-                receipt = self._hand_over(topic, payload)
-                if receipt is not None and receipt.disclosure in self._transfers:
-                    self._transfers[receipt.disclosure].sender.receipt(progress_from_receipt(receipt), now)
+                self._on_message(topic, payload, now)
             case PublishAcknowledged() | PublishRefused() | PublishLost():
                 for transfer in self._transfers.values():
                     transfer.sender.settled(event, now)
             case SubscriptionRefused(topic_filter=topic_filter, code=code):
                 self._log.warning("subscription_refused", filter=topic_filter, code=code)
+            case Subscribed(topic_filter=topic_filter):
+                self._reading.subscribed(topic_filter, now)
+
+    def _on_message(self, topic: str, payload: bytes, now: BootNs) -> None:
+        self._received += 1
+        if self._reading.take(topic, payload, now):
+            return
+        if sender_of(topic).kind is TopicClass.TRUST:
+            self._reading.spent(len(topic) + len(payload), now)
+        receipt = self._hand_over(topic, payload)
+        if receipt is not None and receipt.disclosure in self._transfers:
+            self._transfers[receipt.disclosure].sender.receipt(progress_from_receipt(receipt), now)
+
+    def _read(self) -> None:
+        """Hands over the messages of a page, as far as their rate allows."""
+        while (message := self._reading.turn(self._now())) is not None:
+            self._received += 1
+            self._hand_over(*message)
 
     def _hand_over(self, topic: str, payload: bytes) -> Receipt | None:
         try:
@@ -230,7 +260,7 @@ class Uplink(ThreadOwned):
         self._carry(outgoing)
 
     def _listen(self) -> None:
-        """Subscribes to the new cell if the device was moved, and to cell and trust roots again from time to time.
+        """Subscribes to the new cell if the device was moved, and reads cell and trust roots again from time to time.
 
         It does so sooner if a message was missed. The moment depends on chance, never on the content of a message.
         """
@@ -244,8 +274,12 @@ class Uplink(ThreadOwned):
         is_due = self._now() >= self._again_ns
         if is_due:
             self._bus.subscribe(TRUST_FILTER)
-        if self._cell_filter is not None and (moved or is_due):
-            self._bus.subscribe(self._cell_filter)
+        if self._cell_filter is not None and moved:
+            self._bus.subscribe(self._cell_filter, retained=False)
+        if moved:
+            self._reading.move(self._cell_filter, self._now())
+        elif is_due:
+            self._reading.again(self._now())
         if is_due or (moved and self._cell_filter is not None):
             self._again_ns = self._after(_AGAIN_S)
 
@@ -343,6 +377,8 @@ class Uplink(ThreadOwned):
         """Until the next event, deadline, or look at the custodian's list."""
         now = self._now()
         deadlines = [d for t in self._transfers.values() if (d := t.sender.deadline_ns) is not None]
+        if (reads_ns := self._reading.deadline_ns(now)) is not None:
+            deadlines.append(reads_ns)
         wait_s = min([(deadline - now) / 1e9 for deadline in deadlines], default=_IDLE_S)
         return 0.0 if self._changed.is_set() else max(0.0, min(wait_s, _IDLE_S))
 

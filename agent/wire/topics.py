@@ -1,10 +1,11 @@
-"""MQTT topics: five shapes, none of which addresses one home.
+"""MQTT topics: six shapes, none of which addresses one home.
 
     doorward/v1/areas/<cell>/requests/<requester>/<slot>                       requester → doors, retained
     doorward/v1/areas/<cell>/bulletins/<requester>/<slot>                      requester → doors, retained
     doorward/v1/up/<requester>/<device>/<disclosure>-<part>/<verb>             device → requester
     doorward/v1/receipts/<device>/<disclosure>                                 requester → device
     doorward/v1/trust/<root>/<slot>                                            root → doors, retained
+    doorward/v1/areas/<cell>/digest/<page>                                     operator → doors, retained
 
 `<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT. A
 topic has at most seven levels and 256 bytes, so that managed brokers accept it. A device subscribes to all topics of
@@ -28,11 +29,13 @@ from agent.wire.trust_package import TRUST_SLOTS
 __all__ = [
     "ANONYMOUS",
     "BULLETIN_SLOTS",
+    "DIGEST_PAGES",
     "MAX_TOPIC_BYTES",
     "REQUEST_SLOTS",
     "TRUST_FILTER",
     "BulletinTopic",
     "ChunkVerb",
+    "DigestTopic",
     "ReceiptTopic",
     "RequestTopic",
     "Topic",
@@ -44,6 +47,7 @@ __all__ = [
     "cell_filter",
     "cell_of",
     "cells_of",
+    "in_cell",
     "parse_topic",
     "requester_of",
     "sender_of",
@@ -57,8 +61,10 @@ _ROOT: Final = "doorward/v1"
 REQUEST_SLOTS: Final = 64
 BULLETIN_SLOTS: Final = 16
 """Retained messages a broker keeps of one requester in one cell.  The access list names each (config/mosquitto)."""
+DIGEST_PAGES: Final = 9_999
 TRUST_FILTER: Final = f"{_ROOT}/trust/+/+"
 """The packages of all roots. Each device subscribes to it, so a subscription does not show whom its owner trusts."""
+_ALL_OF_A_CELL: Final = "/+/+/+"
 _CELL_E7: Final = E7 // 2
 _ROWS: Final = 360
 _COLUMNS: Final = 720
@@ -70,6 +76,7 @@ _CERTIFICATE: Final = re.compile(rf"({_REQUESTER.pattern})(?:\.[a-z0-9](?:[a-z0-
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 _HEX_ID: Final = re.compile(r"[0-9a-f]{32}")
 _CHUNK: Final = re.compile(_NUMBER + r"-([0-9a-f]{64})")
+_PAGE: Final = re.compile(r"0|[1-9][0-9]{0,3}")
 _SLOT: Final = re.compile(r"0|[1-9][0-9]?")
 _PART: Final = re.compile(r"([0-9a-f]{32})-" + _NUMBER)
 
@@ -155,6 +162,17 @@ class TrustTopic:
         return _checked(f"{_ROOT}/trust/{self.root}/{self.slot}")
 
 
+@dataclass(frozen=True, slots=True)
+class DigestTopic:
+    """One page of the digest of a cell."""
+
+    cell: str
+    page: int
+
+    def __str__(self) -> str:
+        return _checked(f"{_ROOT}/areas/{self.cell}/digest/{self.page}")
+
+
 class TopicClass(enum.Enum):
     """Messages of one class cannot delay those of another."""
 
@@ -171,7 +189,7 @@ class TopicSender:
     kind: TopicClass
 
 
-Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic | TrustTopic
+Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic | TrustTopic | DigestTopic
 
 
 def cell_of(lat: float, lon: float) -> str:
@@ -197,11 +215,16 @@ def cell_filter(cell: str) -> str:
     """Returns the MQTT topic filter for all requests and bulletins in `cell`."""
     if not _is_cell(cell):
         raise FormatError(f"{cell!r} is not a cell.")
-    return f"{_ROOT}/areas/{cell}/+/+/+"
+    return f"{_ROOT}/areas/{cell}{_ALL_OF_A_CELL}"
+
+
+def in_cell(filter_of_cell: str, path: str) -> str:
+    """Returns the topic at `path` (`digest/0`, `requests/<requester>/<slot>`) of the cell with this filter."""
+    return f"{filter_of_cell.removesuffix(_ALL_OF_A_CELL)}/{path}"
 
 
 def parse_topic(topic: str) -> Topic:
-    """Parses `topic` as one of the five shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
+    """Parses `topic` as one of the six shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
     parsed = None
     if len(topic.encode("utf-8", "surrogatepass")) <= MAX_TOPIC_BYTES:
         parsed = _parse(topic.split("/"))
@@ -214,6 +237,9 @@ def _parse(levels: list[str]) -> Topic | None:
     match levels:
         case ["doorward", "v1", "areas", cell, kind, requester, slot]:
             return _parse_in_cell(cell, kind, requester, slot)
+        case ["doorward", "v1", "areas", cell, "digest", page]:
+            is_page = _is_cell(cell) and _PAGE.fullmatch(page) and int(page) < DIGEST_PAGES
+            return DigestTopic(cell, int(page)) if is_page else None
         case ["doorward", "v1", "receipts", device, disclosure]:
             is_receipt = _KEY_ID.fullmatch(device) and _HEX_ID.fullmatch(disclosure)
             return ReceiptTopic(device, disclosure) if is_receipt else None

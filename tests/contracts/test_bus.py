@@ -29,6 +29,7 @@ REQUESTER, DEVICE, OTHER_DEVICE = "springfield-police", "a1" * 8, "b2" * 8
 REQUESTS = f"doorward/v1/areas/283-375/requests/{REQUESTER}"
 UP = f"doorward/v1/up/{REQUESTER}/{DEVICE}"
 PATIENCE_S = 60.0
+ANY = (BusConnected, BusDisconnected, PublishAcknowledged, Subscribed)
 
 Event = TypeVar("Event")
 
@@ -237,3 +238,26 @@ def test_stop_settles_what_is_in_flight_as_lost_and_ends_the_events(world: World
     assert left is None
     assert not device.publish(f"{UP}/ab-1/0", b"x", token=2)
     world.kill()
+
+
+def test_a_subscription_may_leave_out_what_is_retained_and_a_reading_gets_it_once(world: World) -> None:
+    requester = world.bus(REQUESTER)
+    requester.start()
+    expect(requester, BusConnected)
+    assert requester.publish(f"{REQUESTS}/1", b"before", token=1, retain=True)
+    expect(requester, PublishAcknowledged, skipping=ANY)
+    device = world.bus(DEVICE)
+    device.subscribe(f"{REQUESTS}/+", retained=False)
+    device.read_retained(f"{REQUESTS}/+")  # the link is down: nothing is asked
+    device.start()
+    expect(device, Subscribed, skipping=ANY)
+    assert requester.publish(f"{REQUESTS}/2", b"live", token=2)
+    assert expect(device, MessageReceived, skipping=ANY).payload == b"live"
+    device.read_retained(f"{REQUESTS}/1")
+    assert expect(device, MessageReceived, skipping=ANY).payload == b"before"
+    device.unsubscribe(f"{REQUESTS}/1")
+    world.kill()
+    expect(device, BusDisconnected, skipping=ANY)
+    world.start()
+    expect(device, Subscribed, skipping=(BusDisconnected, BusConnected))
+    assert device.next_event(0.5) is None, "a reading is not repeated on another connection"

@@ -43,7 +43,7 @@ from tests import custodians
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.custodians import DOOR, POLICE, Door, signed, stated
 from tests.properties.amounts import WHOLE, amount
-from tests.uplink.test_uplink import RunningClock
+from tests.uplink.test_uplink import RunningClock, has_read
 from tests.wire import samples
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(0)]
@@ -184,6 +184,7 @@ class House:
         self.asker.start()
         until(lambda: self.uplink.status().link == "connected", "the doorbell to connect")
         until(lambda: isinstance(self.asker.next_event(1.0), BusConnected), "the requester to connect")
+        until(lambda: has_read(self.uplink), "the doorbell to read its cell")
         self._tokens = iter(range(1, 10**9))
         self._settle()
         self._began, self.tap.pings = time.monotonic(), 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import agent.core.ledger as ledger_of_ours
 from agent.errors import DoorwardError
 from agent.wire import strictjson
 from tests import second_reader
-from tests.second_reader import ledger, trust, vault
+from tests.second_reader import digest, ledger, trust, vault
 from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
 from tests.second_reader.certificates import requester_of
@@ -193,6 +194,18 @@ def test_it_measures_areas_and_finds_places_and_cells_as_the_vectors_say() -> No
 def test_it_knows_whose_rights_a_certificate_has_as_the_vectors_say() -> None:
     for each in stated("wire/topics.json")["certificates"]:
         assert requester_of(each["common_name"]) == each["requester"], each
+
+
+def test_it_reads_the_digests_of_the_vectors() -> None:
+    for each in stated("wire/digests.json"):
+        data = base64.b64decode(each["page"])
+        if each["verdict"] != "accepted":
+            with pytest.raises(RefusedError):
+                digest.read(data)
+            continue
+        pages, messages = digest.read(data)
+        found = [[path, hashlib.sha256(message).hexdigest()] for path, message in messages]
+        assert (pages, found) == (each["pages"], each["messages"]), each["name"]
 
 
 def test_it_reads_the_ledger_of_the_vectors() -> None:

@@ -241,6 +241,7 @@ def link() -> Iterator[Link]:
     door.segments = [door.vault.keep(samples.request().from_s + 700, repeats=10_000)]  # six chunks
     made = Link(door, FakeBroker())
     until(lambda: made.uplink.status().link == "connected")
+    until(lambda: has_read(made.uplink))
     yield made
     made.stop()
     door.close()
@@ -258,6 +259,12 @@ def until(holds: Callable[[], bool], patience_s: float = 10) -> None:
     while not holds():
         assert time.monotonic() < ends, "it did not happen in time"
         time.sleep(0.005)
+
+
+def has_read(uplink: Uplink) -> bool:
+    """Returns True once it has read what the broker retains for the cell."""
+    reading = uplink._reading
+    return reading._up and reading._asked is None and reading._due_ns is None and not reading._waiting
 
 
 def asked_for(link: Link, police: Asker, **changes: Any) -> FootageRequest:
@@ -576,6 +583,7 @@ def test_what_is_listened_to_is_the_same_whomever_the_owner_trusts(link: Link, p
     owned_by_nobody = Link(Door(), FakeBroker())
     try:
         until(lambda: owned_by_nobody.uplink.status().link == "connected")
+        until(lambda: has_read(owned_by_nobody.uplink))
         owned_by_nobody.turn()
         assert list(owned_by_nobody.bus._filters) == list(link.bus._filters)
         assert list(link.bus._filters) == [TRUST_FILTER, cell_filter(cell_of(*DOOR))]

@@ -30,8 +30,8 @@ from tests.wire import samples
 
 DEVICE = samples.DEVICE_KEY.id
 CELL, NEXT_CELL = "doorward/v1/in/north/#", "doorward/v1/in/south/#"
-BOTH = [("subscribe", TRUST_FILTER), ("subscribe", CELL)]
-"""The news of all trust roots, and the messages of the cell."""
+BOTH = [("subscribe", TRUST_FILTER), ("subscribe live", CELL)]
+"""The news of all trust roots, and the messages that will come to the cell."""
 MANIFEST, FILM = b"m" * 100, b"f" * 300
 CONNECTED = BusConnected(packet_bytes=147456, window=16)
 PAUSE = None
@@ -55,8 +55,11 @@ class ScriptedBus:
     def stop(self) -> None:
         self.calls.append(("stop",))
 
-    def subscribe(self, topic_filter: str) -> None:
-        self.calls.append(("subscribe", topic_filter))
+    def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
+        self.calls.append(("subscribe", topic_filter) if retained else ("subscribe live", topic_filter))
+
+    def read_retained(self, topic_filter: str) -> None:
+        self.calls.append(("read", topic_filter))
 
     def unsubscribe(self, topic_filter: str) -> None:
         self.calls.append(("unsubscribe", topic_filter))
@@ -92,7 +95,7 @@ class ScriptedBus:
         ]
 
     def subscriptions(self) -> list[tuple[object, ...]]:
-        return [call for call in self.calls if call[0] in ("subscribe", "unsubscribe")]
+        return [call for call in self.calls if call[0] in ("subscribe", "subscribe live", "unsubscribe")]
 
 
 @dataclass
@@ -310,11 +313,11 @@ def test_a_link_that_ends_is_named_with_its_remedy_and_what_was_lost_is_sent_aga
 # -- what is listened to -----------------------------------------------------------------------------------------------
 
 
-def test_a_cell_is_subscribed_to_again_only_after_its_time(turns: Turns) -> None:
+def test_what_the_broker_retains_is_read_again_only_after_its_time(turns: Turns) -> None:
     turns.run(
         PAUSE, turns.passes(899), PAUSE, PAUSE, turns.passes(1), PAUSE, turns.passes(899), PAUSE, turns.passes(1), PAUSE
     )
-    assert turns.bus.subscriptions() == BOTH * 3
+    assert turns.bus.subscriptions() == [*BOTH, *BOTH[:1] * 2]
     assert turns.spans_s == [(900.0, 2700.0)] * 3, (
         "the time is drawn anew, so that a street does not do it at one moment"
     )
@@ -325,7 +328,7 @@ def test_messages_that_were_dropped_are_asked_for_soon_and_once(turns: Turns) ->
         turns.bus.dropped += 3
 
     turns.run(drop, PAUSE, turns.passes(19), PAUSE, turns.passes(1), PAUSE, turns.passes(60), PAUSE)
-    assert turns.bus.subscriptions() == BOTH * 2
+    assert turns.bus.subscriptions() == [*BOTH, BOTH[0]]
     assert turns.spans_s[1:] == [(20.0, 60.0), (900.0, 2700.0)]
 
 
@@ -336,7 +339,7 @@ def test_a_message_that_the_custodian_could_not_take_is_asked_for_soon(turns: Tu
         turns.custodian.full = False
 
     turns.run(MessageReceived("a", b""), PAUSE, empty, turns.passes(20), PAUSE)
-    assert turns.bus.subscriptions() == BOTH * 2
+    assert turns.bus.subscriptions() == [*BOTH, BOTH[0]]
     assert turns.custodian.heard == []
 
 
@@ -345,13 +348,13 @@ def test_a_message_that_was_missed_shortly_before_the_next_subscription_does_not
         turns.bus.dropped += 1
 
     turns.run(turns.passes(890), drop, PAUSE, turns.passes(10), PAUSE)
-    assert turns.bus.subscriptions() == BOTH * 2
+    assert turns.bus.subscriptions() == [*BOTH, BOTH[0]]
 
 
 def test_a_doorbell_that_was_moved_leaves_the_old_cell_and_subscribes_to_the_new_one(turns: Turns) -> None:
     turns.run(lambda: turns.uplink.listen_to(NEXT_CELL), PAUSE, PAUSE, lambda: turns.uplink.listen_to(None), PAUSE)
     assert turns.bus.subscriptions() == [
-        *(*BOTH, ("unsubscribe", CELL), ("subscribe", NEXT_CELL), ("unsubscribe", NEXT_CELL))
+        *(*BOTH, ("unsubscribe", CELL), ("subscribe live", NEXT_CELL), ("unsubscribe", NEXT_CELL))
     ]
 
 

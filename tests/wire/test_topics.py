@@ -17,6 +17,7 @@ from agent.wire.strictjson import MAX_INTEGER
 from agent.wire.topics import (
     BulletinTopic,
     ChunkVerb,
+    DigestTopic,
     ReceiptTopic,
     RequestTopic,
     Topic,
@@ -37,6 +38,7 @@ TOPICS: st.SearchStrategy[Topic] = st.one_of(
     st.builds(ReceiptTopic, samples.hexes(16), samples.hexes(32)),
     st.builds(BulletinTopic, CELLS, samples.IDS, st.integers(0, topics.BULLETIN_SLOTS - 1)),
     st.builds(TrustTopic, samples.hexes(16), st.integers(0, TRUST_SLOTS - 1)),
+    st.builds(DigestTopic, CELLS, st.integers(0, topics.DIGEST_PAGES - 1)),
 )
 
 
@@ -144,6 +146,8 @@ def test_a_sender_is_who_the_access_list_lets_write_there_and_a_receipt_is_of_it
             assert sender == TopicSender(disclosure, TopicClass.RECEIPTS)
         case TrustTopic(root=root):
             assert sender == TopicSender(root, TopicClass.TRUST)
+        case DigestTopic(page=page):
+            assert sender == TopicSender(f"digest/{page}", TopicClass.CELL)
         case UploadTopic():
             assert sender == TopicSender("", TopicClass.CELL)
     assert topics.sender_of("noise/" + str(topic)).kind is TopicClass.CELL
@@ -175,6 +179,9 @@ def test_the_filter_of_trust_takes_every_root_alike_and_no_other_topic(topic: To
         BulletinTopic("+", "police", 0),
         BulletinTopic("0-0", "+", 0),
         BulletinTopic("0-0", "police", topics.BULLETIN_SLOTS),
+        DigestTopic("+", 0),
+        DigestTopic("0-0", -1),
+        DigestTopic("0-0", topics.DIGEST_PAGES),
     ],
 )
 def test_a_part_that_is_more_than_a_level_is_refused(topic: Topic) -> None:
@@ -216,6 +223,13 @@ def test_every_door_in_an_area_lies_in_one_of_its_cells(area: Polygon | Circle, 
 
 def test_an_area_on_a_corner_of_cells_is_asked_in_all_four() -> None:
     assert topics.cells_of(Circle(lat=53.5, lon=10.0, radius_m=300)) == ("286-379", "286-380", "287-379", "287-380")
+
+
+@given(TOPICS)
+def test_a_path_in_a_cell_gives_the_topic_back(topic: Topic) -> None:
+    if isinstance(topic, RequestTopic | BulletinTopic | DigestTopic):
+        path = str(topic).split("/", 4)[4]
+        assert topics.in_cell(topics.cell_filter(topic.cell), path) == str(topic)
 
 
 def test_a_device_hears_its_whole_cell_and_no_other() -> None:

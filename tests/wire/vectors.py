@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib
 import inspect
@@ -22,11 +23,20 @@ from agent.core.ledger import checkpoint, merkle
 from agent.core.ledger.entries import FIELDS, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import FormatError
-from agent.wire import envelope, strictjson, topics, trust_package
+from agent.wire import cell_digest, envelope, strictjson, topics, trust_package
 from agent.wire.area import E7, Area, Circle
 from agent.wire.identities import dump_private_key, public_key_of
 from agent.wire.statements import Enrolment, NamedKey
-from agent.wire.topics import BulletinTopic, ChunkVerb, ReceiptTopic, RequestTopic, TrustTopic, UploadTopic, UploadVerb
+from agent.wire.topics import (
+    BulletinTopic,
+    ChunkVerb,
+    DigestTopic,
+    ReceiptTopic,
+    RequestTopic,
+    TrustTopic,
+    UploadTopic,
+    UploadVerb,
+)
 from tests.web import page_types
 from tests.wire import package_vectors, request_vectors, samples
 from tests.wire.link import vectors as link_vectors
@@ -55,6 +65,7 @@ def files() -> dict[str, str]:
         "wire/trust.json": trust(),
         "wire/packages.json": package_vectors.vectors(),
         "wire/bounds.json": bounds(),
+        "wire/digests.json": digests(),
         "wire/late.json": late(),
         "wire/known_doors.json": known_doors(),
         "ledger/entries.json": entries(),
@@ -227,6 +238,46 @@ def trust() -> Any:
     }
 
 
+def digests() -> Any:
+    """Pages of a cell's digest with their verdicts."""
+    request, bulletin = "requests/harbour-police/63", "bulletins/h/15"
+    page = cell_digest.write_page(2, [(request, b"{a\n"), (bulletin, b"\xff" * 12_288)])
+    made = {
+        "two messages": page,
+        "empty": b"1\n",
+        "9999 pages": b"9999\n",
+        "largest": b"1\n" + cell_digest.item(request, b"." * (cell_digest.MAX_PAGE_BYTES - 35)),
+        "too large": b"1\n" + cell_digest.item(request, b"." * (cell_digest.MAX_PAGE_BYTES - 34)),
+        "no page": b"",
+        "no number of pages": b"\n",
+        "no page at all": b"0\n",
+        "number with a zero in front": b"01\n",
+        "10000 pages": b"10000\n",
+        "cut": page[:-1],
+        "one byte more": page + b".",
+        "slot 64": b"1\nrequests/h/64 1\n.",
+        "bulletin slot 16": b"1\nbulletins/h/16 1\n.",
+        "slot with a zero in front": b"1\nrequests/h/01 1\n.",
+        "another kind": b"1\ndigest/h/0 1\n.",
+        "requester with a dot": b"1\nrequests/h.d/0 1\n.",
+        "length 0": b"1\nrequests/h/0 0\n",
+        "length with a sign": b"1\nrequests/h/0 +1\n.",
+        "no length": b"1\nrequests/h/0\n.",
+    }
+    return [
+        {"name": name, "page": base64.b64encode(data).decode(), **_read_digest(data)} for name, data in made.items()
+    ]
+
+
+def _read_digest(data: bytes) -> dict[str, Any]:
+    try:
+        read = cell_digest.read_page(data)
+    except FormatError:
+        return {"verdict": "malformed"}
+    messages = [[path, hashlib.sha256(message).hexdigest()] for path, message in read.messages]
+    return {"verdict": "accepted", "pages": read.pages, "messages": messages}
+
+
 def topic_table() -> Any:
     requester, device, disclosure = "harbour-police", samples.DEVICE_KEY.id, samples.receipt().disclosure
     verbs = (UploadVerb.INIT, ChunkVerb(65536, samples.SHA), UploadVerb.FIN, UploadVerb.ABORT)
@@ -237,6 +288,7 @@ def topic_table() -> Any:
         "receipt": str(ReceiptTopic(device, disclosure)),
         "bulletin": str(BulletinTopic("287-379", requester, 0)),
         "trust": str(TrustTopic(samples.ROOT_KEY.id, 0)),
+        "digest": str(DigestTopic("287-379", 0)),
         "filter": topics.cell_filter("287-379"),
         "trust_filter": topics.TRUST_FILTER,
         "slots": {

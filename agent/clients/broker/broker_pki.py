@@ -14,6 +14,8 @@ with a certificate that its authority signed (`config/mosquitto/`). Rules:
   mosquitto's patterns know whole names only, so the access list has a section for each worker (`_write_workers`).
 - A trust root publishes under its own name, `<root>.root`, in the slots that the access list gives it, and nothing
   else. No requester has an id in the form of a key id, so no worker has such a name.
+- The digest service connects as `DIGEST_CLIENT`. Its key is made here, because it runs beside the broker. It reads what
+  all requesters retain, and writes the pages of digests.
 - A revoked client is on its authority's list from then on. A list is always replaced as a whole.
 
 Source: RFC 5280 §4.2 (extensions) and §5 (revocation lists), RFC 2986 (requests), RFC 8446 §4.4.2 (certificates).
@@ -40,10 +42,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.platform.certificates import key_usage
-from agent.wire.topics import requester_of
+from agent.wire.topics import ANONYMOUS, requester_of
 from agent.wire.trust_package import TRUST_SLOTS
 
-__all__ = ["BrokerPki", "ClientFiles", "Role"]
+__all__ = ["DIGEST_CLIENT", "BrokerPki", "ClientFiles", "Role"]
+
+DIGEST_CLIENT = f"{ANONYMOUS}.digest"
+"""No key has this id and no requester has an id in the form of a key id, so no worker has this name."""
 
 AUTHORITY_DAYS = 3650
 END_ENTITY_DAYS = 397
@@ -63,6 +68,16 @@ _WORKERS = (
     "# Workers of requesters, and trust roots.  Written by 'doorward broker': changes below this line are lost.\n"
 )
 _CONFIGURATION = Path(__file__).with_name("mosquitto")
+_RIGHTS_OF_DIGEST = f"""
+user {DIGEST_CLIENT}
+topic deny doorward/v1/up/#
+topic deny doorward/v1/receipts/#
+topic deny doorward/v1/areas/+/requests/{DIGEST_CLIENT}/+
+topic deny doorward/v1/areas/+/bulletins/{DIGEST_CLIENT}/+
+topic read doorward/v1/areas/+/requests/+/+
+topic read doorward/v1/areas/+/bulletins/+/+
+topic readwrite doorward/v1/areas/+/digest/+
+"""
 
 
 class Role(enum.Enum):
@@ -131,6 +146,12 @@ class BrokerPki:
             (directory / acl).chmod(0o600)
         return cls(directory)
 
+    def add_digest(self, now: datetime.datetime) -> ClientFiles:
+        """Makes the key and the certificate of the digest service, valid as long as its authority, and its rights."""
+        made = self._add(Role.REQUESTER, DIGEST_CLIENT, now, AUTHORITY_DAYS)
+        self._write_workers()
+        return made
+
     def add_device(
         self, key_id: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes | None = None
     ) -> ClientFiles:
@@ -188,7 +209,9 @@ class BrokerPki:
         return [name for name in self._workers() if requester_of(name) == requester]
 
     def _workers(self) -> list[str]:
-        return [name for name in self._clients() if "." in name and not _ROOT_NAME.fullmatch(name)]
+        return [
+            name for name in self._clients() if "." in name and name != DIGEST_CLIENT and not _ROOT_NAME.fullmatch(name)
+        ]
 
     def _clients(self) -> list[str]:
         names = files.names_in(self.directory / "clients")
@@ -201,6 +224,7 @@ class BrokerPki:
         rules = path.read_text(encoding="utf-8").partition(_WORKERS)[0]
         sections = "".join(_rights_of(name, rules) for name in self._workers())
         sections += "".join(_rights_of_root(root, slots) for root, slots in sorted(roots.items()))
+        sections += _RIGHTS_OF_DIGEST if DIGEST_CLIENT in self._clients() else ""
         files.write(path, f"{rules}{_WORKERS}{sections}".encode() if sections else rules.encode(), like=path)
 
     def revoke(self, name: str, now: datetime.datetime) -> Role:

@@ -69,6 +69,7 @@ def init(
 
     _refuse_odd_words(user=user, address=address, directory=str(directory))
     pki = BrokerPki.create(directory, _now(), hosts)
+    pki.add_digest(_now())
     configuration = pki.directory / "mosquitto.conf"
     text = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         user=user,
@@ -86,8 +87,45 @@ def init(
     click.echo(f"  sudo chown -R {user}: {pki.directory}       lets mosquitto read it.  Move the authorities'")
     click.echo("                                             keys away first if others use this machine")
     click.echo(f"  mosquitto -c {configuration}")
+    click.echo(
+        "  doorward broker digest --host HOST         beside it, so that doorbells read little when they connect"
+    )
     click.echo("  doorward broker add-device ID              for every doorbell (doorward init prints its ID)")
     click.echo("  doorward broker add-requester NAME --csr FILE     for every requester and each of its workers")
+
+
+@broker.command()
+@_directory
+@click.option("--host", metavar="HOST", required=True, help="A name or address of 'doorward broker init'.")
+@click.option(
+    "--port", metavar="PORT", type=Number(1, 65_535), default=8884, show_default=True, help="The port for requesters."
+)
+def digest(directory: Path, host: str, port: int) -> None:
+    """Keep the digest of each cell until you stop it (Ctrl-C): the open requests and bulletins, newest first, in pages.
+
+    Doorbells of a broker with a digest read at most 64 KiB when they connect, and a page every half minute after that,
+    whatever requesters leave at the broker.  Without it they read everything that their cell holds.
+    """
+    import signal
+    import time
+
+    from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
+    from agent.clients.broker.digest_service import DigestService
+    from agent.mqtt import BusSettings, MqttBus
+
+    known = BrokerPki(directory).client(DIGEST_CLIENT)
+    settings = BusSettings(
+        host, port, DIGEST_CLIENT, known.authority, known.certificate, known.key, window_messages=64,
+        inbound_queue=4096, inbound_bytes=64 << 20, inbound_beat_s=0.0,
+    )  # fmt: skip
+    service = DigestService(MqttBus(settings), time.monotonic)
+    previous = signal.signal(signal.SIGTERM, lambda *_: service.stop())
+    try:
+        service.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 @broker.command("add-relay")

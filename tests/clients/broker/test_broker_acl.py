@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 
+from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.core.bus import BusConnected, MessageReceived, PublishAcknowledged, PublishRefused, Subscribed
 from agent.mqtt import MqttBus
 from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS, cell_filter
@@ -22,6 +23,7 @@ PATIENCE_S = 60.0
 REQUEST_TOPIC = f"doorward/v1/areas/283-375/requests/{POLICE}/0"
 RECEIPT = f"doorward/v1/receipts/{DEVICE}/{DISCLOSURE}"
 
+DIGEST = "doorward/v1/areas/283-375/digest/0"
 BULLETIN = f"doorward/v1/areas/283-375/bulletins/{POLICE}/0"
 
 
@@ -35,6 +37,8 @@ ALLOWED = [
     (POLICE, REQUEST_TOPIC),
     (POLICE, RECEIPT),
     (POLICE, BULLETIN),
+    (DIGEST_CLIENT, DIGEST),
+    (DIGEST_CLIENT, "doorward/v1/areas/0-719/digest/9998"),
     (POLICE, f"doorward/v1/areas/0-719/requests/{POLICE}/{REQUEST_SLOTS - 1}"),
     (POLICE, f"doorward/v1/areas/0-719/bulletins/{POLICE}/{BULLETIN_SLOTS - 1}"),
 ]
@@ -49,6 +53,14 @@ FORBIDDEN = [
     (DEVICE, f"doorward/v1/devices/{DEVICE}/camera"),
     (DEVICE, "anything/else"),
     (DEVICE, "$SYS/broker/uptime"),
+    (DEVICE, DIGEST),
+    (POLICE, DIGEST),
+    (DIGEST_CLIENT, REQUEST_TOPIC),
+    (DIGEST_CLIENT, BULLETIN),
+    (DIGEST_CLIENT, REQUEST_TOPIC.replace(POLICE, DIGEST_CLIENT)),
+    (DIGEST_CLIENT, RECEIPT),
+    (DIGEST_CLIENT, up(POLICE, DEVICE)),
+    (DIGEST_CLIENT, f"doorward/v1/trust/{'c3' * 8}/0"),
     (POLICE, up(POLICE, DEVICE)),
     (POLICE, up(INSURER, DEVICE)),
     (POLICE, up(POLICE, POLICE)),
@@ -74,9 +86,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerWithClient
 
 @pytest.fixture(scope="module")
 def buses(world: BrokerWithClients) -> dict[str, MqttBus]:
-    """One connected bus for each of the four, listening to everything it can think of."""
+    """One connected bus for each of the five, listening to everything it can think of."""
     found = {}
-    for name in (DEVICE, NEIGHBOUR, POLICE, INSURER):
+    for name in (DEVICE, NEIGHBOUR, POLICE, INSURER, DIGEST_CLIENT):
         bus = world.bus(name, inbound_beat_s=0.0)
         bus.hurry(True)
         bus.start()
@@ -134,11 +146,12 @@ def test_everything_else_is_refused_and_nobody_hears_it(sender: str, topic: str,
     [
         (DEVICE, up(POLICE, DEVICE), {POLICE}),
         (DEVICE, up(INSURER, DEVICE), {INSURER}),
-        (POLICE, REQUEST_TOPIC, {DEVICE, NEIGHBOUR}),
+        (POLICE, REQUEST_TOPIC, {DEVICE, NEIGHBOUR, DIGEST_CLIENT}),
         (POLICE, RECEIPT, {DEVICE}),
-        (POLICE, BULLETIN, {DEVICE, NEIGHBOUR}),
+        (POLICE, BULLETIN, {DEVICE, NEIGHBOUR, DIGEST_CLIENT}),
+        (DIGEST_CLIENT, DIGEST, {DEVICE, NEIGHBOUR}),
     ],
-    ids=["upload to police", "upload to insurer", "request", "receipt", "bulletin"],
+    ids=["upload to police", "upload to insurer", "request", "receipt", "bulletin", "digest"],
 )
 def test_a_filter_for_everything_hears_only_what_concerns_its_role(
     sender: str, topic: str, hearers: set[str], buses: dict[str, MqttBus]

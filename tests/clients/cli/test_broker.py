@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from agent.cli.app import doorward
 from agent.cli.frame import run
+from agent.clients.broker import digest_service
+from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.core.bus import BusConnected, BusDisconnected, LinkFault
 from agent.mqtt import BusSettings, MqttBus, tls
@@ -147,7 +152,7 @@ def test_no_key_of_a_requester_is_made_by_the_brokers_operator(
     assert run(doorward, ["broker", "add-requester", "springfield-police", "--dir", str(folder)]) == 2
     assert "--csr" in capsys.readouterr().err
     files = requester(folder, capsys)
-    assert list((folder / "clients").glob("*.key")) == []
+    assert [path.stem for path in (folder / "clients").glob("*.key")] == [DIGEST_CLIENT]
     assert Path(files["key"]).stat().st_mode & 0o777 == 0o600
 
 
@@ -288,3 +293,33 @@ def test_words_for_a_relay_that_cannot_be_added(folder: Path, capsys: pytest.Cap
     (folder / "mosquitto.conf").unlink()
     assert run(doorward, ["broker", "add-relay", "--dir", str(folder)]) == 2
     assert "is missing" in capsys.readouterr().err
+
+
+@pytest.mark.broker
+def test_the_digest_service_runs_beside_a_broker_and_ends_with_a_signal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest_service, "_QUIET_S", 0.01)
+    with PrivateBroker(folder) as broker:
+        command = [
+            "broker",
+            "digest",
+            "--dir",
+            str(folder),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(broker.requester_port),
+        ]
+        connected = threading.Event()
+
+        def end() -> None:
+            until(lambda: DIGEST_CLIENT in broker.log(), "the service to connect")
+            connected.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        assert run(doorward, command) == 0
+        thread.join()
+        assert connected.is_set()

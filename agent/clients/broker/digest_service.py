@@ -1,0 +1,186 @@
+"""Keeps the digests of a broker: reads what requesters retain for each cell, and publishes it in pages.
+
+Devices then need not read all retained messages at a connection (`uplink.cell_reading`). The service sees public
+messages only, and can forge none: each has its requester's signature. It can leave messages out, as the broker can.
+
+- New messages come by a subscription. Retained ones are read slot by slot, because a broker's queue for one client
+  is limited: all slots after a connection, then one at a time, for ever. So the service follows expiry and losses.
+- A page has an expiry of an hour, and all are published again before. If the service stops, its pages disappear, and
+  devices read the cell as if there were no digest.
+- Pages of a cell are published at most every few seconds, however many messages come.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from agent.clients.broker.cell_digests import CellDigests
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+    Subscribed,
+)
+from agent.errors import FormatError
+from agent.ports import Bus
+from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS, BulletinTopic, DigestTopic, RequestTopic, parse_topic
+
+__all__ = ["DigestService"]
+
+_LIVE: Final = ("doorward/v1/areas/+/requests/+/+", "doorward/v1/areas/+/bulletins/+/+")
+_SLOTS: Final[tuple[tuple[type[RequestTopic] | type[BulletinTopic], int], ...]] = (
+    *((RequestTopic, slot) for slot in range(REQUEST_SLOTS)),
+    *((BulletinTopic, slot) for slot in range(BULLETIN_SLOTS)),
+)
+_QUIET_S: Final = 0.1
+"""A reading of a slot is over if nothing has come for this long after the broker's answer."""
+_SLOT_EVERY_S: Final = 15.0
+_PUBLISH_EVERY_S: Final = 3.0
+_EXPIRY_S: Final = 3600
+_RENEW_S: Final = 1200.0
+_WAIT_S: Final = 0.05
+
+
+class DigestService:
+    """`run` blocks until `stop`. `clock`: seconds of a clock that only goes forward."""
+
+    def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
+        self._bus, self._clock = bus, clock
+        self._digests = CellDigests()
+        self._changed: set[str] = set()
+        self._published: dict[str, bytes] = {}
+        """Topic → the page that the broker has."""
+        self._waiting: dict[str, bytes] = {}
+        self._in_flight: dict[int, tuple[str, bytes]] = {}
+        self._tokens = 0
+        self._readings = 0
+        self._slot: int | None = None
+        """Number in `_SLOTS` of the slot that is read now."""
+        self._next_slot = 0
+        self._catching_up = True
+        """True until all slots were read on this connection."""
+        self._quiet_s: float | None = None
+        self._slot_due_s = self._publish_due_s = self._renew_due_s = 0.0
+        self._stopping = threading.Event()
+        self._log = structlog.get_logger("digest")
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    @property
+    def is_current(self) -> bool:
+        """True once all slots were read and the broker has every page."""
+        return self._readings > 0 and not (self._changed or self._waiting or self._in_flight)
+
+    def run(self) -> None:
+        self._bus.hurry(True)
+        self._bus.start()
+        for each in _LIVE:
+            self._bus.subscribe(each, retained=False)
+        try:
+            while not self._stopping.is_set():
+                self._on_event(self._bus.next_event(_WAIT_S))
+                self._read_slots(self._clock())
+                self._lay_out(self._clock())
+                self._pump()
+        finally:
+            self._bus.stop()
+
+    def _on_event(self, event: object) -> None:
+        now_s = self._clock()
+        match event:
+            case BusConnected():
+                self._slot, self._next_slot, self._slot_due_s = None, 0, now_s
+                self._catching_up, self._renew_due_s = True, now_s  # the broker may have lost pages
+                self._log.info("connected")
+            case BusDisconnected(error=error):
+                self._slot, self._slot_due_s = None, float("inf")
+                self._log.warning("link_down", error=error.message)
+            case Subscribed(topic_filter=topic_filter) if topic_filter == self._filter_of(self._slot):
+                self._quiet_s = now_s + _QUIET_S
+            case MessageReceived(topic=topic, payload=payload):
+                self._on_message(topic, payload, now_s)
+            case PublishAcknowledged(token=token):
+                topic, page = self._in_flight.pop(token)
+                if page:
+                    self._published[topic] = page
+                else:
+                    self._published.pop(topic, None)
+            case PublishLost(token=token):
+                topic, page = self._in_flight.pop(token)
+                self._waiting.setdefault(topic, page)
+            case PublishRefused(token=token, reason=reason):
+                topic, _ = self._in_flight.pop(token)
+                self._log.error("page_refused", topic=topic, reason=reason)
+
+    def _on_message(self, topic: str, payload: bytes, now_s: float) -> None:
+        try:
+            parsed = parse_topic(topic)
+        except FormatError:
+            return
+        if not isinstance(parsed, RequestTopic | BulletinTopic):
+            return
+        if self._quiet_s is not None:
+            self._quiet_s = max(self._quiet_s, now_s + _QUIET_S)
+        if self._digests.put(parsed, payload, self._readings):
+            self._changed.add(parsed.cell)
+
+    def _read_slots(self, now_s: float) -> None:
+        if self._slot is None and now_s >= self._slot_due_s:
+            self._slot, self._quiet_s = self._next_slot, None
+            self._bus.read_retained(self._filter_of(self._slot))
+        elif self._slot is not None and self._quiet_s is not None and now_s >= self._quiet_s:
+            kind, slot = _SLOTS[self._slot]
+            self._bus.unsubscribe(self._filter_of(self._slot))
+            self._changed |= self._digests.forget_unread(kind, slot, self._readings)
+            self._next_slot = (self._slot + 1) % len(_SLOTS)
+            if self._next_slot == 0:
+                self._readings, self._catching_up = self._readings + 1, False
+            self._slot, self._quiet_s = None, None
+            self._slot_due_s = now_s if self._catching_up else now_s + _SLOT_EVERY_S
+
+    def _lay_out(self, now_s: float) -> None:
+        """Queues the pages that differ from those that the broker has. It waits for the first reading of all slots."""
+        if now_s >= self._renew_due_s:
+            self._renew_due_s = now_s + _RENEW_S
+            self._waiting |= {topic: page for topic, page in self._published.items() if topic not in self._waiting}
+        if not self._readings or now_s < self._publish_due_s or not self._changed:
+            return
+        self._publish_due_s = now_s + _PUBLISH_EVERY_S
+        for cell in self._changed:
+            pages = self._digests.pages(cell)
+            for number, page in enumerate(pages):
+                self._queue(str(DigestTopic(cell, number)), page)
+            number = len(pages)
+            while (topic := str(DigestTopic(cell, number))) in self._published or topic in self._waiting:
+                self._queue(topic, b"")
+                number += 1
+        self._changed.clear()
+
+    def _queue(self, topic: str, page: bytes) -> None:
+        if self._published.get(topic) != page or topic in self._waiting:
+            self._waiting[topic] = page
+
+    def _pump(self) -> None:
+        on_their_way = {topic for topic, _ in self._in_flight.values()}
+        for topic in [each for each in self._waiting if each not in on_their_way]:
+            page = self._waiting[topic]
+            self._tokens += 1
+            expiry_s = _EXPIRY_S if page else None
+            if not self._bus.publish(topic, page, token=self._tokens, retain=True, expiry_s=expiry_s):
+                return
+            del self._waiting[topic]
+            self._in_flight[self._tokens] = (topic, page)
+
+    def _filter_of(self, number: int | None) -> str:
+        if number is None:
+            return ""
+        kind, slot = _SLOTS[number]
+        return f"doorward/v1/areas/+/{'requests' if kind is RequestTopic else 'bulletins'}/+/{slot}"

@@ -1,0 +1,185 @@
+"""Reads what the broker retains for the cell, newest first and never more than a budget allows.
+
+A broker may retain any number of messages for a cell. Its operator's digest service lays them out in pages
+(`wire.cell_digest`), and this class decides when to ask for which:
+
+- page 0 after each connection and at each round, then the others in turn, from where it stopped before;
+- a page only while the budget has room for it: `BURST_BYTES` at first, and a page every `_PAGE_EVERY_S`. Packages of
+  trust roots come first and count, too;
+- a page only after the messages of the one before were handed over, at most `_PER_S` a second.
+
+A round is over after as many pages as the digest has. A reconnection goes on where the last one stopped, so that a
+bad line reaches every page, too. If page 0 does not come, the broker has no digest: then it sends all messages of the
+cell, as far as it retains them.
+
+The wishes depend on the number of pages, the clock and chance, and never on a message. So they show nothing of the
+owner's choice (promise 4).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.errors import FormatError
+from agent.mqtt.pacing import MessageRateLimiter
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
+from agent.ports import Bus
+from agent.wire.cell_digest import MAX_PAGE_BYTES, read_page
+from agent.wire.topics import in_cell
+
+__all__ = ["BURST_BYTES", "CellReading"]
+
+BURST_BYTES: Final = 64 << 10
+"""The most that is read at a reconnection: four chunks of trust roots, or pages of the digest."""
+_PAGE_BYTES: Final = MAX_PAGE_BYTES + 512
+"""With topic and frame."""
+_PAGE_EVERY_S: Final = 30.0
+_SETTLE_S: Final = 1.0
+"""Packages of trust roots come first: a revoked key must not ask."""
+_GAP_S: Final = (0.2, 1.0)
+_ABSENT_NS: Final = seconds(2)
+"""A broker sends a retained message right beside its answer to the subscription."""
+_UNANSWERED_NS: Final = seconds(60)
+_PER_S: Final = 20.0
+
+
+class CellReading(ThreadOwned):
+    """One device's reading. All methods run in the uplink's thread. `uniform`: the source of chance."""
+
+    WRITTEN_BY: ClassVar = dict.fromkeys(
+        ("_filter", "_asked", "_page", "_absent_ns", "_due_ns", "_rest", "_position", "_level", "_seen_ns", "_up"),
+        AttributeOwner.UPLINK,
+    )
+
+    def __init__(self, bus: Bus, cell_filter: str | None, uniform: Callable[[float, float], float]) -> None:
+        self._bus = bus
+        self._filter = cell_filter
+        self._uniform = uniform
+        self._up = False
+        self._asked: str | None = None
+        """Topic of the page that was asked for, which is page `_page`."""
+        self._page = 0
+        self._absent_ns = 0
+        self._due_ns: int | None = None
+        """When to ask for a page. None: no round is in progress, or a page is on its way."""
+        self._rest: int | None = None
+        """Pages of this round behind page 0. None: page 0 has not come."""
+        self._position = 1
+        self._level = float(BURST_BYTES)
+        self._seen_ns: int | None = None
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._pace = MessageRateLimiter(_PER_S)
+
+    def connected(self, now: BootNs) -> None:
+        self._up = True
+        self._begin(now)
+
+    def disconnected(self) -> None:
+        """The broker forgets what was asked for; the position stays."""
+        self._up, self._asked, self._due_ns = False, None, None
+
+    def again(self, now: BootNs) -> None:
+        """Begins a round, unless one is in progress: pages far behind would never be read otherwise."""
+        if self._up and self._asked is None and self._due_ns is None:
+            self._begin(now)
+
+    def move(self, cell_filter: str | None, now: BootNs) -> None:
+        self._drop_asked()
+        self._filter, self._position, self._due_ns = cell_filter, 1, None
+        self._waiting.clear()
+        if self._up:
+            self._begin(now)
+
+    def spent(self, size_bytes: int, now: BootNs) -> None:
+        """Something else that the broker retains was read."""
+        self._refill(now)
+        self._level = max(0.0, self._level - size_bytes)
+
+    def subscribed(self, topic_filter: str, now: BootNs) -> None:
+        if topic_filter == self._asked:
+            self._absent_ns = min(self._absent_ns, now + _ABSENT_NS)
+
+    def take(self, topic: str, payload: bytes, now: BootNs) -> bool:
+        """Returns True if the message is the page that was asked for."""
+        if topic != self._asked:
+            return False
+        self.spent(len(topic) + len(payload), now)
+        self._drop_asked()
+        try:
+            page = read_page(payload)
+        except FormatError:
+            self._position = self._page + 1
+            self._next((self._rest or 1) - 1, now)
+            return True
+        assert self._filter is not None  # noqa: S101 — it asked
+        self._waiting.extend((in_cell(self._filter, path), data) for path, data in page.messages)
+        if self._page == 0:
+            self._position = self._position if self._position < page.pages else 1
+            self._next(page.pages - 1, now)
+        else:
+            self._position = self._page + 1 if self._page + 1 < page.pages else 1
+            self._next(min((self._rest or 1) - 1, page.pages - 1), now)
+        return True
+
+    def turn(self, now: BootNs) -> tuple[str, bytes] | None:
+        """Asks for a page if one is due. Returns a message of a page to hand over now."""
+        self._refill(now)
+        if self._asked is not None and now >= self._absent_ns:
+            self._is_absent(now)
+        if self._waiting:
+            if self._pace.wait_s(now / NS_PER_S):
+                return None
+            self._pace.taken()
+            return self._waiting.popleft()
+        if self._due_ns is not None and now >= self._due_ns and self._level >= _PAGE_BYTES:
+            self._ask(now)
+        return None
+
+    def deadline_ns(self, now: BootNs) -> BootNs | None:
+        """Returns the moment of the next `turn` that does something, if nothing comes meanwhile."""
+        if self._waiting:
+            return BootNs(now + int(self._pace.wait_s(now / NS_PER_S) * NS_PER_S))
+        if self._asked is not None:
+            return BootNs(self._absent_ns)
+        if self._due_ns is None:
+            return None
+        missing = max(0.0, _PAGE_BYTES - self._level)
+        return BootNs(max(self._due_ns, now + int(missing / _PAGE_BYTES * _PAGE_EVERY_S * NS_PER_S)))
+
+    def _begin(self, now: BootNs) -> None:
+        self._drop_asked()
+        self._rest = None
+        self._due_ns = None if self._filter is None else now + int(_SETTLE_S * NS_PER_S)
+
+    def _next(self, rest: int | None, now: BootNs) -> None:
+        self._rest = rest
+        self._due_ns = now + int(self._uniform(*_GAP_S) * NS_PER_S) if rest else None
+
+    def _ask(self, now: BootNs) -> None:
+        assert self._filter is not None  # noqa: S101 — without a cell nothing is due
+        self._page = 0 if self._rest is None else self._position
+        self._asked = in_cell(self._filter, f"digest/{self._page}")
+        self._due_ns, self._absent_ns = None, now + _UNANSWERED_NS
+        self._bus.read_retained(self._asked)
+
+    def _is_absent(self, now: BootNs) -> None:
+        self._drop_asked()
+        if self._page == 0:
+            assert self._filter is not None  # noqa: S101 — it asked
+            self._bus.read_retained(self._filter)  # no digest here
+        self._position = 1  # or the digest has become shorter
+        self._next(0, now)
+
+    def _drop_asked(self) -> None:
+        if self._asked is not None:
+            self._bus.unsubscribe(self._asked)
+        self._asked = None
+
+    def _refill(self, now: BootNs) -> None:
+        if self._seen_ns is not None:
+            gained = (now - self._seen_ns) / NS_PER_S / _PAGE_EVERY_S * _PAGE_BYTES
+            self._level = min(float(BURST_BYTES), self._level + gained)
+        self._seen_ns = now

@@ -1,0 +1,159 @@
+"""The digest service: its pages follow what the broker retains, over losses, restarts and expiry.
+
+`tests/uplink/test_reading_at_a_reconnect.py` runs it on a real mosquitto.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agent.clients.broker import digest_service
+from agent.clients.broker.broker_pki import DIGEST_CLIENT
+from agent.clients.broker.digest_service import DigestService
+from agent.core.bus import MessageReceived
+from agent.wire.cell_digest import read_page
+from agent.wire.topics import BulletinTopic, DigestTopic, RequestTopic
+from tests.fake_bus import FakeBroker, FakeBus
+
+CELL, NEXT_CELL = "287-379", "288-379"
+PATIENCE_S = 60.0
+
+
+def until(holds: Callable[[], bool]) -> None:
+    ends_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < ends_s, "it did not happen in time"
+        time.sleep(0.005)
+
+
+class World:
+    """A broker in memory, its digest service, and a requester."""
+
+    def __init__(self, times: float = 100.0) -> None:
+        self.broker = FakeBroker()
+        self.police = FakeBus(self.broker, "harbour-police")
+        self.police.start()
+        self._tokens = 0
+        self.times = times
+        self._began_s = time.monotonic()
+
+    def start(self) -> None:
+        self.service = DigestService(FakeBus(self.broker, DIGEST_CLIENT), self.clock)
+        self._thread = threading.Thread(target=self.service.run, name="digest")
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.service.stop()
+        self._thread.join()
+
+    def clock(self) -> float:
+        return (time.monotonic() - self._began_s) * self.times
+
+    def publish(self, topic: object, data: bytes) -> None:
+        self._tokens += 1
+        while self.police.next_event(0) is not None:
+            pass
+        assert self.police.publish(str(topic), data, token=self._tokens, retain=True)
+
+    def pages(self, cell: str = CELL) -> list[bytes]:
+        with self.broker.lock:
+            retained = dict(self.broker.retained)
+        found, number = [], 0
+        while (page := retained.get(str(DigestTopic(cell, number)))) is not None:
+            found.append(page.payload)
+            number += 1
+        return found
+
+    def shows(self, *messages: bytes, cell: str = CELL) -> bool:
+        return [data for page in self.pages(cell) for _, data in read_page(page).messages] == list(messages)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(digest_service, "_WAIT_S", 0.001)
+    made = World()
+    yield made
+    made.stop()
+
+
+def asked(slot: int, cell: str = CELL) -> RequestTopic:
+    return RequestTopic(cell, "harbour-police", slot)
+
+
+def test_messages_from_before_and_after_its_start_are_in_the_pages_of_their_cells(world: World) -> None:
+    world.publish(asked(0), b"before")
+    world.publish(BulletinTopic(NEXT_CELL, "harbour-police", 15), b"a bulletin")
+    world.start()
+    until(lambda: world.shows(b"before") and world.shows(b"a bulletin", cell=NEXT_CELL))
+    world.publish(asked(1), b"after")
+    until(lambda: world.shows(b"after", b"before"))
+    world.publish(asked(0), b"")
+    until(lambda: world.shows(b"after"))
+    until(lambda: world.service.is_current)
+
+
+def test_a_cell_that_has_become_empty_keeps_an_empty_page_and_no_other(world: World) -> None:
+    world.start()
+    for slot in range(3):
+        world.publish(asked(slot), b"x" * 12_000)
+    until(lambda: len(world.pages()) == 3)
+    for slot in range(3):
+        world.publish(asked(slot), b"")
+    until(lambda: world.pages() == [b"1\n"])
+
+
+def test_a_message_that_expired_at_the_broker_leaves_the_pages(world: World) -> None:
+    world.times = 3000
+    world.start()
+    world.publish(asked(0), b"expires")
+    world.publish(asked(1), b"stays")
+    until(lambda: world.shows(b"stays", b"expires"))
+    with world.broker.lock:
+        del world.broker.retained[str(asked(0))]
+    until(lambda: world.shows(b"stays"))
+
+
+def test_a_broker_that_comes_back_without_its_pages_gets_them_again(world: World) -> None:
+    world.start()
+    world.publish(asked(0), b"one")
+    until(lambda: world.shows(b"one"))
+    world.broker.kill()
+    with world.broker.lock:
+        del world.broker.retained[str(DigestTopic(CELL, 0))]
+    world.broker.start()
+    until(lambda: world.shows(b"one"))
+
+
+def test_a_message_that_was_published_while_its_link_was_down_is_found(world: World) -> None:
+    world.start()
+    until(lambda: world.service.is_current)
+    world.broker.kill()
+    message = MessageReceived(str(asked(7)), b"meanwhile")
+    with world.broker.lock:
+        world.broker.retained[message.topic] = message
+    world.broker.start()
+    until(lambda: world.shows(b"meanwhile"))
+
+
+def test_pages_are_published_again_before_they_expire(world: World) -> None:
+    world.start()
+    world.publish(asked(0), b"one")
+    until(lambda: world.shows(b"one"))
+    world.times = 20_000
+    sent = len([topic for _, topic, _ in world.broker.published if topic == str(DigestTopic(CELL, 0))])
+    until(
+        lambda: len([topic for _, topic, _ in world.broker.published if topic == str(DigestTopic(CELL, 0))]) > sent + 1
+    )
+
+
+def test_what_is_neither_request_nor_bulletin_is_left_out(world: World) -> None:
+    world.start()
+    until(lambda: world.service.is_current)
+    for topic in ("doorward/v1/areas/287-379/requests/harbour-police/64", str(DigestTopic(CELL, 5))):
+        world.service._on_event(MessageReceived(topic, b"noise"))
+    assert world.service.is_current
+    assert world.pages() == []
