@@ -110,7 +110,7 @@ def within_disc(corners: list[Corner], plane: Plane, at: Corner) -> bool:
     if not in_outline(corners, at):
         return False  # the quick answer for almost every door of a cell
     step = CENTRE_STEP_E7 * plane.across
-    centres = _Centres(corners, plane)
+    centres = _centres(tuple(corners), plane)
     nearest = round(at[1] / CENTRE_STEP_E7)
     reach = _REACH_E7 // CENTRE_STEP_E7 + 1
     for row in sorted(range(nearest - reach, nearest + reach + 1), key=lambda row: abs(row - nearest)):
@@ -119,7 +119,7 @@ def within_disc(corners: list[Corner], plane: Plane, at: Corner) -> bool:
             continue
         half = math.isqrt(left)
         first, last = _whole(at[0] * plane.across - half, at[0] * plane.across + half, step)
-        if first <= last and any(begins <= last and first <= ends for begins, ends in centres.row(row)):
+        if first <= last and any(begins <= last and first <= ends for begins, ends in centres.kept_row(row)):
             return True
     return False
 
@@ -147,6 +147,12 @@ def opened_rows(corners: list[Corner], plane: Plane) -> Iterator[Row]:
 def count_opened(corners: tuple[Corner, ...], plane: Plane) -> int:
     """Returns how many places count. Cached because one request is checked against its limits more than once."""
     return sum(last - first + 1 for row in opened_rows(list(corners), plane) for first, last in row.spans)
+
+
+@functools.lru_cache(maxsize=4)
+def _centres(corners: tuple[Corner, ...], plane: Plane) -> _Centres:
+    """Returns the centres of a polygon. Cached because a client asks about many places of one request."""
+    return _Centres(list(corners), plane)
 
 
 def _halves(plane: Plane) -> list[int]:
@@ -205,6 +211,9 @@ class _Centres:
         self._first, self._last = _whole(min(lons), max(lons), CENTRE_STEP_E7)
         south, north = _whole(min(lats), max(lats), CENTRE_STEP_E7)
         self.rows = range(south, north + 1)
+
+        self.kept_row = functools.lru_cache(maxsize=512)(self.row)
+        """`row`, for doors beside each other."""
 
     def row(self, row: int) -> list[Interval]:
         """Returns the centres at latitude `row` · `CENTRE_STEP_E7`, by their longitude in the same step."""
