@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.lengths import LONG
 from tests.networks import real_models
 
 FRAMES_PER_S = 10
@@ -132,7 +133,7 @@ def test_a_folder_without_videos_is_said_to_have_none(tmp_path: Path, tool: Call
 
 
 @pytest.mark.footage
-@pytest.mark.parametrize("name", ["intelcar.mp4", "suburb.mp4"])
+@pytest.mark.parametrize("name", [pytest.param("intelcar.mp4", marks=LONG), "suburb.mp4"])
 def test_with_objects_each_event_says_what_is_in_it(shared: Path, name: str, tool: Callable[..., Any]) -> None:
     real_models()
     [report] = json.loads(tool("motion", "--objects", "--json", shared / "clips" / name).out)["files"]

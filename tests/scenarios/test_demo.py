@@ -208,13 +208,22 @@ def test_a_second_reader_verifies_and_opens_what_was_disclosed(hybrid: Path) -> 
         assert begin_of(split(Path(path).read_bytes())[1])["segment"] == Path(path).stem
 
 
-def test_stock_age_opens_a_segment_of_an_owner_who_chose_x25519(short: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The demo without any footage, of an owner who chose x25519, and what it told."""
+    out = tmp_path_factory.mktemp("drawn")
+    program = "import demo.__main__ as d; d._VTEST, d._DRAWN_S = (), 8.0; raise SystemExit(d.main())"
+    command = [sys.executable, "-c", program, "--out", str(out), "--owner", "x25519"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out, done.stdout
+
+
+def test_stock_age_opens_a_segment_of_an_owner_who_chose_x25519(drawn: tuple[Path, str], tmp_path: Path) -> None:
     age = shutil.which("age")
     if age is None:
         pytest.skip("stock age is not installed: apt-get install age")
-    status, told = play(tmp_path / "demo", "--video", str(short), "--owner", "x25519")
-    assert status == 0, told
-    summary = summary_of(tmp_path / "demo")
+    summary = summary_of(drawn[0])
     opened = tmp_path / "opened.mp4"
     subprocess.run([age, "-d", "-i", summary["owner_identity"], "-o", opened, summary["segments"][0]], check=True)
     assert decoded_frames(opened) == probe(opened).frames > 0
@@ -246,13 +255,10 @@ def test_a_video_of_a_second_that_is_cut_short_in_a_folder_with_a_quote_plays_th
     assert "from 1 segment\n" in opened.stdout
 
 
-def test_without_any_footage_the_demo_plays_on_a_scene_it_draws(tmp_path: Path) -> None:
-    program = "import demo.__main__ as d; d._VTEST, d._DRAWN_S = (), 8.0; raise SystemExit(d.main())"
-    command = [sys.executable, "-c", program, "--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "a porch, drawn by the project" in done.stdout
-    assert summary_of(tmp_path)["ok"] is True
+def test_without_any_footage_the_demo_plays_on_a_scene_it_draws(drawn: tuple[Path, str]) -> None:
+    out, told = drawn
+    assert "a porch, drawn by the project" in told
+    assert summary_of(out)["ok"] is True
 
 
 def test_a_single_picture_is_too_little_and_the_demo_says_so_and_leaves_no_results_of_another(

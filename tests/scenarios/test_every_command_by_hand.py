@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import demo.playground
+from agent.config import Configuration
+from agent.wire.identities import PublicKey
 from demo.playground import STEPS, Playground, Step
 from tests.scenarios.witness import WitnessedStage
 
@@ -55,9 +57,16 @@ class Terminal:
         return list(found)
 
 
+class SmallStage(WitnessedStage):
+    """With a small picture. The real one costs half of a processor as long as the doorbell films."""
+
+    def device(self, camera: str) -> tuple[Configuration, PublicKey]:
+        return super().device(f"{camera}\nsize = [320, 240]\nfps = 10")
+
+
 @pytest.fixture
 def playground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Playground]:
-    monkeypatch.setattr(demo.playground, "Stage", WitnessedStage)
+    monkeypatch.setattr(demo.playground, "Stage", SmallStage)
     with Playground(tmp_path / "playground", video=None) as playground:
         yield playground
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
+@cache
 def documents() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z", "*.md"], cwd=ROOT, capture_output=True, check=False)
     names = listed.stdout.decode().split("\0")[:-1] if listed.returncode == 0 else []

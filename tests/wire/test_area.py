@@ -86,7 +86,7 @@ def test_no_outline_counts_one_door_at_the_tip_of_a_needle_of_ninety_thousand() 
     assert not any(needle.contains(*door) for door in beyond_the_park)
 
 
-@settings(max_examples=settings().max_examples * 2 // 5)
+@settings(max_examples=settings().max_examples // 5)
 @given(samples.outlines(), st.integers(0, 2**32).map(random.Random))
 def test_whatever_counts_does_so_with_all_of_a_disc_of_60_m(shape: Polygon, chance: random.Random) -> None:
     """The guarantee itself, looked for without the rows: around every place that counts there is such a disc."""
