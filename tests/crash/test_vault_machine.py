@@ -254,7 +254,7 @@ class OnRealDisk(VaultMachine):
 
 @pytest.mark.parametrize(
     ("machine", "examples"),
-    [(OnDiskInMemory, 2000 if THOROUGH else 80), (OnRealDisk, 300 if THOROUGH else 15)],
+    [(OnDiskInMemory, 2000 if THOROUGH else 40), (OnRealDisk, 300 if THOROUGH else 8)],
     ids=["in memory", "on disk"],
 )
 def test_any_interleaving_keeps_the_invariants(machine: type[VaultMachine], examples: int) -> None:

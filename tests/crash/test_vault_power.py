@@ -1,6 +1,6 @@
 """The power goes on a real ext4: what was acknowledged survives, and at most two seconds of tail are lost.
 
-A hundred cuts here; `python -m tests.crash.power.cuts --points 1000` does more, and RESULTS.md has the last
+Fifty cuts here; `python -m tests.crash.power.cuts --points 1000` does more, and RESULTS.md has the last
 result.
 """
 
@@ -14,7 +14,7 @@ from bench.vault import wear
 from tests.crash.power.cuts import cut_everywhere
 from tests.crash.power.loop import why_not
 
-POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 100
+POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 50
 
 pytestmark = [
     pytest.mark.timeout(600),

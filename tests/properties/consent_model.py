@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
@@ -729,11 +730,20 @@ class Exploration:
     """Breadth first, so that the way to a broken promise is a shortest one."""
 
     def __init__(
-        self, world: World, *, cuts: bool = True, only: Container[str] | None = None, but: Container[str] = ()
+        self,
+        world: World,
+        *,
+        cuts: bool = True,
+        one_in: int = 1,
+        only: Container[str] | None = None,
+        but: Container[str] = (),
     ) -> None:
-        """`cuts`: with a power cut before and after every commit.  `only`: these actions.  `but`: without these."""
+        """`cuts`: with a power cut before and after every commit, or with one in `one_in` of them. `only`: these
+        actions. `but`: without these."""
         self._world = world
         self._cuts = cuts
+        self._one_in = one_in
+        self._places = itertools.count()
         self._actions = {name: act for name, act in world.actions.items() if only is None or name in only}
         self._actions = {name: act for name, act in self._actions.items() if name not in but}
         self._seen = {world.key()}
@@ -773,7 +783,8 @@ class Exploration:
         if self._cuts and name != "restart":
             for number in range(1, commits + 1):
                 for when in ("before", "after"):
-                    self._cut(at, way, name, act, (number, when))
+                    if next(self._places) % self._one_in == 0:
+                        self._cut(at, way, name, act, (number, when))
         world.put(at)
 
     def _cut(self, at: Snapshot, way: tuple[str, ...], name: str, act: Callable[[], object], cut: Any) -> None:
