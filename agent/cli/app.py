@@ -32,6 +32,7 @@ COMMANDS = {
     "home-assistant": LazyCommand(
         "agent.cli.home_assistant:home_assistant", "Remove the doorbell from Home Assistant."
     ),
+    "sign": LazyCommand("agent.cli.sign:sign", "Write a sign for the door from the configuration."),
     "page": LazyCommand("agent.cli.page:page", "Open the owner's page in a browser."),
     "broker": LazyCommand(
         "agent.clients.cli.broker:broker", "Make the certificates and the configuration of your own broker."

@@ -17,7 +17,7 @@ from agent.errors import NetworkError
 from agent.ipc.control_client import DeviceLink, read_settings
 from agent.wire.statements import Settings
 
-__all__ = ["show"]
+__all__ = ["owners_settings", "show"]
 
 
 @click.command()
@@ -31,7 +31,7 @@ def show(config: Path, as_json: bool) -> None:
     """
     file = load(config)
     socket = StateFolder(file.device.state_dir).control
-    answers, settings = _set_by_owner(socket)
+    answers, settings = owners_settings(file)
     in_force = effective(file, settings)
     lines = [_line(key, is_owners, in_force, file) for key, is_owners in sources(settings).items()]
     if as_json:
@@ -46,10 +46,10 @@ def show(config: Path, as_json: bool) -> None:
         click.echo(f"No device answers at {socket}: this shows the file only.", err=True)
 
 
-def _set_by_owner(socket: Path) -> tuple[bool, Settings | None]:
+def owners_settings(file: Configuration) -> tuple[bool, Settings | None]:
     """Returns whether a device answered, and its owner's settings. The device verified them; they are for display."""
     try:
-        with DeviceLink(socket) as link:
+        with DeviceLink(StateFolder(file.device.state_dir).control) as link:
             return True, read_settings(link)
     except NetworkError:
         return False, None

@@ -94,8 +94,17 @@ class Words(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.is_style = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.is_style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.is_style = False
 
     def handle_data(self, data: str) -> None:
+        if self.is_style:
+            return
         self.found += re.findall(r"\w+", re.sub(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", "", data, flags=re.DOTALL))
 
 
