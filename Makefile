@@ -12,6 +12,7 @@
 # The system's own Python, because Debian's camera bindings are built for that one and no other.
 PYTHON ?= /usr/bin/python3
 VENV   := .venv
+RELEASE := .cache/release
 export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -91,11 +92,21 @@ install-desk: ## Install the requester's desk on this machine, or upgrade it (ro
 uninstall: ## Remove it and keep what it recorded (root; PURGE=1 keeps nothing)
 	@/usr/bin/python3 scripts/installation uninstall $(if $(PURGE),--purge)
 
-deb: setup-test ## Build dist/doorward_*.deb for arm64 and amd64, each with its wheels for an offline install
-	@sh scripts/system-packages.sh deb
+deb: setup-release ## Build dist/doorward_*.deb for arm64 and amd64, each with its wheels for an offline install
 	@for each in arm64 amd64; do \
-	    rm -rf .cache/wheels-$$each; $(VENV)/bin/python scripts/wheelhouse.py $$each .cache/wheels-$$each || exit 1; \
-	    $(VENV)/bin/python scripts/release.py deb $$each --wheelhouse .cache/wheels-$$each; done
+	    rm -rf .cache/wheels-$$each; $(RELEASE)/bin/python scripts/wheelhouse.py $$each .cache/wheels-$$each || exit 1; \
+	    $(RELEASE)/bin/python scripts/release.py deb $$each --wheelhouse .cache/wheels-$$each; done
+
+.PHONY: release reproduce test-reproduce setup-release
+release: setup-release ## Build a release of the last commit into dist (VERSION=0.2.0 first commits that version)
+	@$(RELEASE)/bin/python scripts/releasing build $(if $(VERSION),--version $(VERSION)) $(ARGS)
+
+reproduce: setup-release ## Build a release twice, in unlike surroundings, and compare every byte (root changes more)
+	@$(RELEASE)/bin/python scripts/releasing reproduce $(ARGS)
+
+test-reproduce: setup-test ## Build a release on fresh Debians, trixie and bookworm, and compare every byte (root, half an hour)
+	@sh scripts/system-packages.sh test-install
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.releasing.two_debians $(ARGS)
 
 sbom: ## Print the parts list (CycloneDX)
 	@$(PYTHON) scripts/release.py sbom
@@ -153,6 +164,10 @@ bench: setup-test ## Measure, each figure beside its limit (ARGS=weights runs on
 setup: ## Install what running Doorward needs, and nothing else
 	@sh scripts/system-packages.sh run
 	@$(PYTHON) scripts/set_up.py run
+
+setup-release:
+	@sh scripts/system-packages.sh release
+	@$(PYTHON) scripts/set_up.py release
 
 setup-test:
 	@sh scripts/system-packages.sh test

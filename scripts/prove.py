@@ -37,6 +37,7 @@ EXTRA: Mapping[str, str] = {
     "clean": "test-clean",
     "home-assistant": "test-home-assistant",
     "pi3": "test-pi3",
+    "reproduce": "test-reproduce",
     "rabbitmq": "test-rabbitmq",
     "vm": "test-vm",
 }

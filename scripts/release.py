@@ -1,14 +1,14 @@
 """Builds the release files: `release.py deb ARCHITECTURE [--wheelhouse FOLDER]`, `release.py sbom`.
 
 Rules: the bytes of a file depend only on the commit: sorted names, root as owner, the commit's time on every file
-(SOURCE_DATE_EPOCH). The .deb is the source tree, its wheels and the installer. Its scripts do the same as `make
-install`. Source: deb(5), deb-control(5), reproducible-builds.org/specs/source-date-epoch; CycloneDX 1.6.
+(SOURCE_DATE_EPOCH). Nothing is compressed, because two versions of zlib need not agree, and wheels are compressed
+already. The .deb is the source tree, its wheels and the installer. Its scripts do the same as `make install`. Source:
+deb(5), deb-control(5), reproducible-builds.org/specs/source-date-epoch; CycloneDX 1.6.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import io
 import json
@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import fetch_models
 from installation import kernel
 from installation.versions import files_of
 
@@ -94,8 +95,8 @@ def deb(architecture: str, wheelhouse: Path | None, out: Path) -> Path:
     scripts = {"control": control, "md5sums": sums, "postinst": POSTINST, "prerm": PRERM, "postrm": POSTRM}
     members = [
         ("debian-binary", b"2.0\n"),
-        ("control.tar.gz", _packed({name: text.encode() for name, text in scripts.items()}, at_s, executable=True)),
-        ("data.tar.gz", _packed(files, at_s, executable=False)),
+        ("control.tar", packed({name: text.encode() for name, text in scripts.items()}, at_s, executable=True)),
+        ("data.tar", packed(files, at_s, executable=False)),
     ]
     out.mkdir(parents=True, exist_ok=True)
     made = out / f"doorward_{version()}_{architecture}.deb"
@@ -103,15 +104,10 @@ def deb(architecture: str, wheelhouse: Path | None, out: Path) -> Path:
     return made
 
 
-def _packed(files: dict[str, bytes], at_s: int, *, executable: bool) -> bytes:
-    """Returns a gzipped tar. Wheels are compressed already, so it spends little time on them."""
+def packed(files: dict[str, bytes], at_s: int, *, executable: bool) -> bytes:
+    """Returns a tar of `files`. `executable`: all but `control` and `md5sums` may run."""
     buffer = io.BytesIO()
-    with (
-        gzip.GzipFile(
-            fileobj=buffer, mode="wb", compresslevel=1 if len(files) > 20 else 9, mtime=0, filename=""
-        ) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.GNU_FORMAT) as tar,
-    ):
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for folder in _folders(files):
             member = tarfile.TarInfo(f"./{folder}" if folder else "./")
             member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o755, at_s
@@ -137,7 +133,7 @@ def _ar_member(name: str, data: bytes, at_s: int) -> bytes:
 
 def sbom() -> str:
     """CycloneDX: every pinned package with the hashes it is checked against, and what comes from the system."""
-    components = [*_pinned(), *_of_the_system()]
+    components = [*_pinned(), *_networks(), *_of_the_system()]
     root = {"type": "application", "bom-ref": "doorward", "name": "doorward", "version": version(),
             "licenses": [{"license": {"id": "Apache-2.0"}}]}  # fmt: skip
     body = json.dumps(components, sort_keys=True)
@@ -167,6 +163,21 @@ def _pinned() -> Iterator[dict[str, object]]:
                 }  # fmt: skip
             name, pinned, hashes = begins[1].lower(), begins[2], []
         hashes += re.findall(r"--hash=sha256:([0-9a-f]{64})", line)
+
+
+def _networks() -> Iterator[dict[str, object]]:
+    """The networks of object detection, which every release holds."""
+    for model in fetch_models.MODELS:
+        purl = f"pkg:npm/{model.source.rpartition('/')[0].replace('@', '%40')}@{_npm_version(model.source)}"
+        yield {
+            "type": "machine-learning-model", "bom-ref": model.name, "name": model.name, "purl": purl,
+            "hashes": [{"alg": "SHA-256", "content": model.sha256}], "licenses": [{"license": {"id": "Apache-2.0"}}],
+        }  # fmt: skip
+
+
+def _npm_version(source: str) -> str:
+    lock = json.loads((fetch_models.PINS / "package-lock.json").read_text())
+    return str(lock["packages"][f"node_modules/{source.rpartition('/')[0]}"]["version"])
 
 
 def _of_the_system() -> Iterator[dict[str, object]]:

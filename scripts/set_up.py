@@ -7,7 +7,7 @@ purpose, and a failed step prints the remedy.
 The project is linked instead of built: a `.pth` file with the repository's path, and a launcher in `.venv/bin`. A build
 would need setuptools in the environment (missing since Python 3.12) for the same result.
 
-Usage: `python3 scripts/set_up.py run|demo|test|home-assistant|models`.
+Usage: `python3 scripts/set_up.py run|demo|test|home-assistant|models|release`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ FUZZER = CACHE / "fuzz" / "atheris"
 CAMERA_VENV = CACHE / "camera-venv"
 CAMERA_SHIM = CACHE / "virtual_camera.so"
 CAMERA_SHIM_SOURCE = ROOT / "tests" / "hardware" / "virtual_camera.c"
+RELEASE_VENV = CACHE / "release"
 HOME_ASSISTANT_VENV = CACHE / "home-assistant"
 HOME_ASSISTANT_PYTHON = (3, 13, 2)
 SYSTEM_PYTHON = "/usr/bin/python3"
 OLDEST_PYTHON = (3, 11)
+PURPOSES = ("run", "demo", "test", "home-assistant", "models", "release")
 
 
 def say(text: str) -> None:
@@ -329,15 +331,31 @@ def prepare_home_assistant() -> None:
             f"{sys.executable} is Python {sys.version.split()[0]}, and the pinned Home Assistant needs {wanted}.",
             "use Debian 13, or set PYTHON to a newer one.",
         )
-    pins = ROOT / "requirements" / "home-assistant.txt"
-    stamp, key = HOME_ASSISTANT_VENV / "doorward.stamp", digest(pins.read_bytes(), sys.version)
+    _prepare_separate(
+        HOME_ASSISTANT_VENV,
+        "home-assistant",
+        "Home Assistant (240 MB of packages)",
+        "Home Assistant could not be installed",
+    )
+
+
+def prepare_release() -> None:
+    """Installs the tools of a release, pinned, in a separate environment: `.cache/release`."""
+    _prepare_separate(
+        RELEASE_VENV, "release", "the tools of a release (100 MB of packages)", "the tools could not be installed"
+    )
+
+
+def _prepare_separate(folder: Path, name: str, said: str, failure: str) -> None:
+    """Makes a separate environment with the pins of requirements/`name`.txt."""
+    pins = ROOT / "requirements" / f"{name}.txt"
+    stamp, key = folder / "doorward.stamp", digest(pins.read_bytes(), sys.version, str(folder))
     if is_stamped(stamp, key):
         return
-    say("Installing Home Assistant into .cache/home-assistant (240 MB of packages, each checked against its hash)")
+    say(f"Installing {said} into {folder.relative_to(ROOT)}, each checked against its hash")
     CACHE.mkdir(exist_ok=True)
-    failure = "Home Assistant could not be installed"
-    _run([sys.executable, "-m", "venv", "--clear", str(HOME_ASSISTANT_VENV)], failure)
-    pip = [str(HOME_ASSISTANT_VENV / "bin" / "python"), "-m", "pip", "install", "-q", "--no-input"]
+    _run([sys.executable, "-m", "venv", "--clear", str(folder)], failure)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--no-input"]
     pip += ["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(pins)]
     _run(pip, failure)
     stamp.write_text(key + "\n")
@@ -415,11 +433,11 @@ def main(arguments: list[str]) -> None:
             f"{sys.executable} is Python {sys.version.split()[0]}, and Doorward needs 3.11 or newer.",
             "use Debian 12 or 13 (or Raspberry Pi OS of the same), or set PYTHON to a newer one.",
         )
-    if len(arguments) != 1 or arguments[0] not in {"run", "demo", "test", "home-assistant", "models"}:
-        fail("set_up.py wants one word.", "say what for: run, demo, test, home-assistant or models.")
+    if len(arguments) != 1 or arguments[0] not in PURPOSES:
+        fail("set_up.py wants one word.", f"say what for: {', '.join(PURPOSES)}.")
     purpose = arguments[0]
-    if purpose == "home-assistant":
-        prepare_home_assistant()
+    if purpose in ("home-assistant", "release"):
+        (prepare_home_assistant if purpose == "home-assistant" else prepare_release)()
         return
     prepare_environment(purpose)
     prepare_kernel()

@@ -6,7 +6,7 @@
 
 set -eu
 
-purpose=${1:?usage: system-packages.sh run|run-desk|demo|test|desk|test-browser|models|deb|bench|test-install|test-arm64|test-vm|test-pi3}
+purpose=${1:?usage: system-packages.sh run|run-desk|demo|test|desk|test-browser|models|release|bench|test-install|test-arm64|test-vm|test-pi3}
 python=${PYTHON:-/usr/bin/python3}
 PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
 
@@ -39,16 +39,14 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         "Install its venv and ensurepip modules, or leave PYTHON unset to use the system's Python."
     need python3 python3-venv
 fi
-if [ "$purpose" != run ] && [ "$purpose" != run-desk ] && [ "$purpose" != models ]; then
+if [ "$purpose" != run ] && [ "$purpose" != run-desk ] && [ "$purpose" != models ] && [ "$purpose" != release ]; then
     has mosquitto || need mosquitto
 fi
-if [ "$purpose" = models ]; then
+if [ "$purpose" = models ] || { [ "$purpose" = release ] && [ ! -f models/objects.tflite ]; }; then
     has npm || need nodejs npm
 fi
-if [ "$purpose" = deb ]; then
-    # The motion kernel is compiled for both. A package without it works, at several times the CPU time.
-    has x86_64-linux-gnu-gcc || need gcc-x86-64-linux-gnu libc6-dev-amd64-cross
-    has aarch64-linux-gnu-gcc || need gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+if [ "$purpose" = release ]; then
+    has git || need git
 fi
 if [ "$purpose" = bench ]; then
     # The peers of our benchmarks, the instruction counter, and the compiler for motion's camera.
@@ -109,6 +107,8 @@ if [ "$purpose" = test ]; then
     # The vault's power cuts on a real ext4, and system calls that fail.
     has mkfs.ext4 || wished="$wished e2fsprogs"
     has strace || wished="$wished strace"
+    # The apt repository of releases is signed by a test's own key.
+    has gpg-agent || wished="$wished gpg gpg-agent"
     # The installation test needs a container, which only root can boot.
     if [ "$(id -u)" = 0 ]; then
         # A home behind NAT, a relay and a phone, in network namespaces.

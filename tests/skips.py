@@ -19,7 +19,7 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
         r"Node\.js .*: playwright-core needs \d+ or newer",
         r"npm age-encryption needs node 20 or newer, this is .*",
         r"(stock age|node) is not installed: apt-get install .*",
-        r"(mosquitto|systemd-analyze|dpkg-deb|make|openssl|strace) is not installed.*",
+        r"(mosquitto|systemd-analyze|dpkg-deb|gpg|make|openssl|strace) is not installed.*",
         r"mkfs\.\S+( \(Debian: \S+\))? is not installed",
         r"not installed: .*",
         r"there is no C compiler( here)?",

@@ -35,10 +35,12 @@ def put(tree: Path, environment: Path, wheelhouse: Path | None = None) -> str | 
     return build(tree, target)
 
 
-def build(tree: Path, target: Path, compiler: str | None = None, flags: tuple[str, ...] = FLAGS) -> str | None:
-    """Compiles to `target`, with `compiler`, or CC, or cc. Returns as `put` does. A failure removes the old
+def build(
+    tree: Path, target: Path, compiler: str | tuple[str, ...] | None = None, flags: tuple[str, ...] = FLAGS
+) -> str | None:
+    """Compiles to `target`, with `compiler` (its words), or CC, or cc. Returns as `put` does. A failure removes the old
     `target`."""
-    wanted = compiler or os.environ.get("CC") or "cc"
+    wanted, *words = (compiler,) if isinstance(compiler, str) else compiler or (os.environ.get("CC") or "cc",)
     found = shutil.which(wanted)
     if found is None:
         target.unlink(missing_ok=True)
@@ -47,7 +49,7 @@ def build(tree: Path, target: Path, compiler: str | None = None, flags: tuple[st
     part = target.with_suffix(".part")
     name = f'-DSOURCE_SHA256="{_hash_of(tree)}"'
     # Compile inside the tree, so that the library does not contain the build path.
-    command = [found, *flags, name, "-o", str(part.absolute()), str(SOURCE)]
+    command = [found, *words, *flags, name, "-o", str(part.absolute()), str(SOURCE)]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode:
         part.unlink(missing_ok=True)

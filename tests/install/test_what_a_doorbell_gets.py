@@ -80,8 +80,8 @@ def in_the_deb(folder: Path) -> set[str]:
     words = [sys.executable, str(ROOT / "scripts" / "release.py"), "deb", "arm64", "--out", str(folder)]
     subprocess.run(words, env={**os.environ, "SOURCE_DATE_EPOCH": "1780000000"}, capture_output=True, check=True)
     data = next(folder.glob("*.deb")).read_bytes()
-    packed = data[data.index(b"data.tar.gz") + 60 :]
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+    packed = data[data.index(b"data.tar  ") + 60 :]
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
         names = {member.name.removeprefix("./usr/lib/doorward/") for member in archive if member.isfile()}
     return {name for name in names if ours(name)}
 

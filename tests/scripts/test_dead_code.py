@@ -50,9 +50,7 @@ READ_BY_TESTS = {
     "diagram": "the consent table as a diagram, which a test compares with docs/consent.md",
     "doors_at": "the time axis at one moment, which the player computes in the browser",
     "recount": "the public numbers made again from the signed requests, for a restored database",
-    "armor": "the text form of age files, which the public age vectors and other implementations need",
-    "dearmor": "as armor",
-    "is_armored": "as armor",
+    "is_armored": "the text form of age files, which the public age vectors and other implementations need",
     "verify_chain": "a whole manifest's faults, which fuzzing and the property tests try",
 }
 """Names that only tests read, with the reason to keep them."""

@@ -127,7 +127,7 @@ def test_a_system_without_apt_is_told_what_is_needed(machine: Machine) -> None:
 def test_set_up_wants_to_know_what_for() -> None:
     done = subprocess.run([sys.executable, str(SET_UP)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "say what for: run, demo, test, home-assistant or models" in done.stderr
+    assert "say what for: run, demo, test, home-assistant, models, release" in done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
