@@ -27,6 +27,7 @@ from agent.config.settings import BrokerConfig
 from agent.core.alerts.alert_messages import AlertPicture
 from agent.core.events import TriggerKind
 from agent.core.object_detection.detector import ObjectDetector
+from agent.core.setup_state import SetupState
 from agent.core.timebase import BootNs
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRuntime
@@ -70,7 +71,10 @@ class Solo:
         clock: Clock | None = None,
         open_detector: Callable[[], ObjectDetector] | None = None,
         configuration_file: Path | None = None,
+        runtime: Path | None = None,
     ) -> None:
+        """`runtime`: the folder above `setup` and `network`, if a command of root watches it (`join-network`)."""
+        self._runtime_dir = runtime
         self._log = structlog.get_logger("solo")
         self._clock = clock or SystemClock()
         self._stopping = threading.Event()
@@ -120,6 +124,7 @@ class Solo:
             live_view=self._shelf,
             talk=self._talk,
             supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
+            set_up=self._take_setup_code,
         )
 
     def _custodian_context(self, key: Ed25519PrivateKey, *, connected: bool) -> CustodianContext:
@@ -136,7 +141,11 @@ class Solo:
             self._recording.status,
             self._link_status,
             connected=connected,
+            runtime=self._runtime_dir,
         )
+
+    def _take_setup_code(self, text: str) -> SetupState:
+        return self._owned.set_up.take(text) if self._owned.set_up is not None else SetupState.OFF
 
     def _make_uplink(self, configuration: Configuration, bus: Bus | None) -> Uplink | None:
         """Makes the uplink over `bus`, or otherwise the configured broker's; None if both are missing."""

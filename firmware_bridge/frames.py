@@ -37,6 +37,7 @@ __all__ = [
     "PrivacySwitch",
     "Reboot",
     "Rejected",
+    "SetupLight",
     "TamperSwitch",
     "Welcome",
     "decode_from_agent",
@@ -66,6 +67,18 @@ class Peer(enum.Enum):
     """A person at a terminal, or a test: may look, and may move the wires of a simulated panel."""
 
 
+class SetupLight(enum.Enum):
+    """The set-up of a doorbell without an owner, for the status LED (agent/core/setup_code.py, `SetupState`)."""
+
+    WAITING = "waiting"
+    JOINING = "joining"
+    JOINED = "joined"
+    WRONG_PASSWORD = "wrong-password"  # noqa: S105 — no password
+    NO_NETWORK = "no-network"
+    NO_ADDRESS = "no-address"
+    FAILED = "failed"
+
+
 # --- To the bridge
 
 
@@ -80,6 +93,7 @@ class Heartbeat(_Frame, frozen=True, kw_only=True, tag="alive"):
     delivering: bool
     healthy: bool
     lux: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    setup: SetupLight | None = None
 
 
 class PressAck(_Frame, frozen=True, kw_only=True, tag="got"):

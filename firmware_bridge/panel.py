@@ -10,7 +10,8 @@ Each rule has a test:
   and the LED stays lit. It goes dark if the agent says so or has gone. It cannot be switched off.
 - **The privacy switch** is reported at once when it closes. Before the first reading it counts as closed.
 - **The status LED** shows one state: PRIVACY (long on, short off), FAULT (fast: the agent is missing, silent, or unable
-  to record), STRAIN (short flash: heat, weak supply), otherwise WELL (steady).
+  to record), STRAIN (short flash: heat, weak supply), otherwise WELL (steady). Without an owner it shows the set-up:
+  slow for "show me the code", quick while it joins the network, groups of flashes for a failure.
 - **Silence.** An agent that was silent for `SILENCE_NS` is treated as gone, except for the recording LED.
 
 Pure: times are CLOCK_BOOTTIME nanoseconds from the caller, who asks `next_deadline_ns` when to call `on_time`.
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from firmware_bridge.daylight import BLACKOUT_NS, Daylight, Switch
-from firmware_bridge.frames import Blackout, PirPulse, Pressed, PrivacySwitch, TamperSwitch
+from firmware_bridge.frames import Blackout, PirPulse, Pressed, PrivacySwitch, SetupLight, TamperSwitch
 from firmware_bridge.lines import Edge, Input, Output
 
 __all__ = [
@@ -74,6 +75,8 @@ class AgentStatus:
     healthy: bool
     """It could record now, or does."""
     lux: float | None = None
+    setup: SetupLight | None = None
+    """How far the set-up is; None for a doorbell that has an owner or is set up otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +90,47 @@ Effect = DriveOutput | Pressed | PirPulse | TamperSwitch | PrivacySwitch | Black
 
 
 class _LedPattern(enum.Enum):
-    """Status LED: milliseconds on and off. Steady if the off time is zero."""
+    """Status LED: milliseconds on, off, on, off … Steady if there is one number."""
 
     PRIVACY = (1800, 200)
     FAULT = (150, 150)
     STRAIN = (100, 900)
-    WELL = (1000, 0)
+    WELL = (1000,)
+    WAITING = (1000, 1000)
+    JOINING = (400, 400)
+    WRONG_PASSWORD = (200, 300, 200, 1800)
+    NO_NETWORK = (*(200, 300) * 2, 200, 1800)
+    NO_ADDRESS = (*(200, 300) * 3, 200, 1800)
+    FAILED = (*(200, 300) * 4, 200, 1800)
 
     def is_on(self, now_ns: int) -> bool:
-        on_ms, off_ms = self.value
-        return now_ns // _MS % (on_ms + off_ms) < on_ms
+        return self._at(now_ns)[0]
 
     def changes_ns(self, now_ns: int) -> int | None:
         """When it next goes on or off."""
-        on_ms, off_ms = self.value
-        if not off_ms:
+        if len(self.value) == 1:
             return None
-        into_ms = now_ns // _MS % (on_ms + off_ms)
-        left_ms = (on_ms if into_ms < on_ms else on_ms + off_ms) - into_ms
-        return (now_ns // _MS + left_ms) * _MS
+        return (now_ns // _MS + self._at(now_ns)[1]) * _MS
+
+    def _at(self, now_ns: int) -> tuple[bool, int]:
+        """Returns whether it is on, and for how many milliseconds more."""
+        into_ms = now_ns // _MS % sum(self.value)
+        for number, length_ms in enumerate(self.value):
+            if into_ms < length_ms:
+                return number % 2 == 0, length_ms - into_ms
+            into_ms -= length_ms
+        raise AssertionError
+
+
+_SETUP_PATTERNS = {
+    SetupLight.WAITING: _LedPattern.WAITING,
+    SetupLight.JOINING: _LedPattern.JOINING,
+    SetupLight.JOINED: _LedPattern.WELL,
+    SetupLight.WRONG_PASSWORD: _LedPattern.WRONG_PASSWORD,
+    SetupLight.NO_NETWORK: _LedPattern.NO_NETWORK,
+    SetupLight.NO_ADDRESS: _LedPattern.NO_ADDRESS,
+    SetupLight.FAILED: _LedPattern.FAILED,
+}
 
 
 @dataclass(slots=True)
@@ -273,7 +298,11 @@ class Panel:
     def _pattern(self, now_ns: int) -> _LedPattern:
         if self.privacy:
             return _LedPattern.PRIVACY
-        if self._agent is None or self._is_silent(now_ns) or not self._agent.healthy:
+        if self._agent is None or self._is_silent(now_ns):
+            return _LedPattern.FAULT
+        if self._agent.setup is not None:
+            return _SETUP_PATTERNS[self._agent.setup]
+        if not self._agent.healthy:
             return _LedPattern.FAULT
         return _LedPattern.STRAIN if self._strained else _LedPattern.WELL
 

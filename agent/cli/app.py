@@ -45,6 +45,7 @@ COMMANDS = {
     "self-test": LazyCommand("agent.cli.self_test:self_test", "Record a drawn scene, seal it and verify it."),
     "provision": LazyCommand("agent.cli.provision:provision", "Check FLEET and write a bundle for each doorbell."),
     "take-bundle": LazyCommand("agent.cli.provision:take_bundle", "Take the configuration from a bundle, once."),
+    "join-network": LazyCommand("agent.cli.join_network:join_network", "Join the Wi-Fi of a set-up code."),
     "trust-report": LazyCommand(
         "agent.cli.provision:trust_report_command", "Show the recipients, roots and broker from the preparer."
     ),

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.frame import config_option
+from agent.cli.join_network import OWNED
 from agent.cli.words import plain
 from agent.platform import files
 from agent.platform.privileges import PrivilegedFolder, as_owner_of
@@ -180,6 +181,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
     sealed = _count_sealed(folder.vault)
     device = "unknown: its key could not be read" if key is None else public_key_of(key).text
     remaining = _remove_everything(folder, config)
+    (config.parent / OWNED).unlink(missing_ok=True)
     folder.release()
     told: dict[str, object] = {
         "device": device,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -23,6 +24,7 @@ from agent.core.home_news import HomeAddress
 from agent.core.timebase import ClockQuality
 from agent.custodian.alerts.alert_setup import AlertsFactory, health_facts, offer_alerts, quiet_hours
 from agent.custodian.alerts.push_channels import GlanceHolder, PushChannels
+from agent.custodian.camera_setup import CameraSetup
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.custodian import Custodian
 from agent.custodian.enrolment import OwnersChanged
@@ -72,6 +74,8 @@ class CustodianContext:
     recorder: Callable[[], Mapping[str, Any]]
     link: Callable[[], Mapping[str, Any]]
     connected: bool
+    runtime: Path | None = None
+    """The folder for the set-up by the camera; None if nothing here can join a network."""
 
 
 class CustodianRuntime:
@@ -130,6 +134,8 @@ class CustodianRuntime:
             browsers = offer_alerts(self.alerts, context.folder.push, self.custodian, lambda: self._clock.believed_ms)
             self.glances, self._browsers = browsers.glances, browsers
         self._metrics = make_metrics(configuration, self.status)
+        self.set_up = self._make_set_up()
+        """None if the camera reads no set-up codes."""
         self.page = self._make_page() if configuration.page is not None else None
         self.link = self._make_link(self.page) if self.page is not None else None
         """The doorbell's end of the link. It offers the page's operations, and is None without a page."""
@@ -181,6 +187,8 @@ class CustodianRuntime:
         if not self._controlled:
             self._start_control()
         self.custodian.on_time()
+        if self.set_up is not None:
+            self.set_up.on_time()
         if self.link is not None:
             self.link.on_time()
 
@@ -261,6 +269,12 @@ class CustodianRuntime:
         self.custodian.control.offer("link_address", link.answer_address)
         return link
 
+    def _make_set_up(self) -> CameraSetup | None:
+        page, runtime = self.configuration.page, self._context.runtime
+        if page is None or not page.setup_by_camera or runtime is None:
+            return None
+        return CameraSetup(runtime, self._context.clock, lambda: self.custodian.enrolments.current is not None)
+
     def _make_page(self) -> PageServer:
         from agent.custodian.page.server import PageDeps, PageServer  # saves memory on a device without a page
 
@@ -279,5 +293,6 @@ class CustodianRuntime:
                 lambda: page_facts(self.configuration, self.file, self.custodian.settings.current),
                 self._context.live_buffer.show,
                 relay_origin(configuration),
+                self.set_up,
             ),
         )

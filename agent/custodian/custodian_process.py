@@ -76,6 +76,7 @@ class CustodianRole:
                 self._recorder,
                 self._link,
                 connected=configuration.broker is not None,
+                runtime=runtime_dir,
             ),
             self._ignore_configuration,
         )
@@ -108,6 +109,7 @@ class CustodianRole:
             self._reports,
             self._shelf,
             self._talk,
+            *((self._owned.set_up.take,) if self._owned.set_up is not None else ()),
         )
 
     def _make_uplink_handler(self) -> UplinkIpcHandler:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from agent.core.home_news import HomeAddress
 from agent.core.retention import ProtectedIds
+from agent.core.setup_state import LONGEST_TEXT, SetupState
 from agent.core.status import RecorderReport, UplinkReport, fault_in
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.custodian.live_buffer import LiveBuffer
@@ -53,6 +54,7 @@ from agent.ipc.protocol import (
     PollLinkFrames,
     PollOutgoing,
     PutLivePiece,
+    PutSetupCode,
     PutTalkOffer,
     Recipients,
     RelayReply,
@@ -60,6 +62,7 @@ from agent.ipc.protocol import (
     RoleAnswer,
     SegmentNames,
     SendingAllowed,
+    SetupReply,
     Sign,
     Signature,
     TransferReceipt,
@@ -125,9 +128,12 @@ class RecorderIpcHandler:
         reports: StatusReports,
         live: LiveBuffer,
         talk: TalkBuffer,
+        set_up: Callable[[str], SetupState] = lambda _text: SetupState.OFF,
     ) -> None:
+        """`set_up` takes the text of a QR code (`CameraSetup.take`)."""
         self._live = live
         self._talk = talk
+        self._set_up = set_up
         self._sealers = sealers
         self._sign = sign
         self._holder = holder
@@ -164,6 +170,8 @@ class RecorderIpcHandler:
             case PutTalkOffer():
                 self._talk.put_offer(question)
                 return Ack()
+            case PutSetupCode(text=text):
+                return SetupReply(self._set_up(text[: LONGEST_TEXT + 1]))
 
 
 class UplinkIpcHandler:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from agent.core.alerts.alert_messages import AlertMessage, AlertPicture, ChannelAddress
 from agent.core.home_news import HomeAddress, HomeState
 from agent.core.requests import OutboxRecord
+from agent.core.setup_state import SetupState
 from agent.core.talk.offers import TalkState
 from agent.ipc.rpc import Request
 
@@ -53,6 +54,7 @@ __all__ = [
     "PollLinkFrames",
     "PollOutgoing",
     "PutLivePiece",
+    "PutSetupCode",
     "PutTalkOffer",
     "Recipients",
     "RelayReply",
@@ -60,6 +62,7 @@ __all__ = [
     "RoleAnswer",
     "SegmentNames",
     "SendingAllowed",
+    "SetupReply",
     "Sign",
     "Signature",
     "TalkWork",
@@ -131,6 +134,12 @@ class LiveViewers(RoleAnswer, frozen=True):
 
     now: bool
     glances: tuple[str, ...] = ()
+
+
+class SetupReply(RoleAnswer, frozen=True):
+    """How far the set-up by the camera is."""
+
+    state: SetupState
 
 
 class TalkWork(RoleAnswer, frozen=True):
@@ -265,6 +274,12 @@ class PutLivePiece(Request[LiveViewers], frozen=True):
     begins: bool
 
 
+class PutSetupCode(Request[SetupReply], frozen=True):
+    """The text of a QR code that the camera of a doorbell without an owner saw. Without `text` it only asks."""
+
+    text: str = ""
+
+
 class GetTalk(Request[TalkWork], frozen=True):
     """Asks for work for the speaker, after `patience_s` at most. `session` and `state` say what became of the last."""
 
@@ -363,6 +378,7 @@ FromRecorder: TypeAlias = (
     | PutLivePiece
     | GetTalk
     | PutTalkOffer
+    | PutSetupCode
 )
 FromUplink: TypeAlias = (
     GetUplinkConfig

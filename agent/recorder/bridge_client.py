@@ -40,8 +40,17 @@ class RecorderVitals(Protocol):
 class BridgeLink:
     """`start` to `stop`.  `well` says whether the recorder could record."""
 
-    def __init__(self, path: Path, handler: PanelHandler, vitals: RecorderVitals, well: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        handler: PanelHandler,
+        vitals: RecorderVitals,
+        well: Callable[[], bool],
+        setup: Callable[[], frames.SetupLight | None] = lambda: None,
+    ) -> None:
+        """`setup`: how far the set-up by the camera is, for the status LED."""
         self._path = path
+        self._setup = setup
         self._handler = handler
         self._vitals = vitals
         self._well = well
@@ -103,7 +112,9 @@ class BridgeLink:
             now_s = time.monotonic()
             if now_s >= beat_s:
                 beat_s = now_s + _BEAT_S
-                alive = frames.Heartbeat(delivering=self._vitals.delivering, healthy=self._well(), lux=self._lux())
+                alive = frames.Heartbeat(
+                    delivering=self._vitals.delivering, healthy=self._well(), lux=self._lux(), setup=self._setup()
+                )
                 peer.send(frames.encode(alive))
             peer.settimeout(max(0.01, beat_s - now_s))
             try:

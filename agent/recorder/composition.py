@@ -40,6 +40,7 @@ from agent.recorder.recorder_inputs import RecorderSettings
 from agent.recorder.recovery_file import RecoveryFile
 from agent.recorder.scrub import Scrubber
 from agent.recorder.scrub_thread import scrubbing
+from agent.recorder.setup_reader import PutCode, SetupReader
 from agent.recorder.talk import SpeakerSettings, TalkService, TalkSource
 from agent.recorder.timed_disk import TimedDisk
 from agent.recorder.vault import SealingContext, Vault
@@ -66,7 +67,7 @@ class RecorderDeps:
     signatures with; None if only hashes can be compared. `protected`: segments that must stay. `live_view`: receives
     the live view. `talk`: gives the owners' voices. `supervised`: a service manager restarts the process.
     `records_first`: the camera does not wait until a lost index is made again. Only the recorder may then ask that
-    index.
+    index. `set_up`: takes the text of a set-up code; None if nothing here can join a network.
     """
 
     vault: Path
@@ -82,6 +83,7 @@ class RecorderDeps:
     talk: TalkSource
     supervised: bool
     records_first: bool = False
+    set_up: PutCode | None = None
 
 
 class RecorderRuntime:
@@ -126,9 +128,13 @@ class RecorderRuntime:
         self.pictures = AlertPictures(deps.notifier, self._live, deps.clock, SystemEntropy())
         self._scrub = Scrubber(self.vault, deps.key, deps.notifier, configuration.vault.scrub_bytes_per_day)
         self.recorder = self._make_recorder(open_camera or self._open_camera, open_microphone, open_detector)
+        self.set_up = self._make_set_up(open_camera or self._open_camera)
+        """Reads the set-up code while there is no owner. None if it is not configured."""
         panel = configuration.panel
         self.panel = (
-            PanelRuntime(panel, configuration_file, self.recorder, deps.notifier) if panel is not None else None
+            PanelRuntime(panel, configuration_file, self.recorder, deps.notifier, self.set_up)
+            if panel is not None
+            else None
         )
         self._talk = self._make_talk()
         self._owners: tuple[str, ...] = ()
@@ -183,6 +189,8 @@ class RecorderRuntime:
         """Plays the camera to its end or until `stop`. Waits for an owner first, because footage needs a recipient."""
         if not self.enrolled:
             self._log.info("waiting_for_owner", remedy="doorward owner enrol")
+            if self.set_up is not None:
+                self.set_up.run(self._enrolled.is_set, self._enrolled.wait)
         self._enrolled.wait()
         if self._stopping.is_set():
             return CameraEnd.STOPPED
@@ -270,6 +278,12 @@ class RecorderRuntime:
 
     def _open_camera(self) -> Camera:
         return translation.make_camera(self._configuration, self._encoder, self.recorder.throttle_level)
+
+    def _make_set_up(self, open_camera: Callable[[], Camera]) -> SetupReader | None:
+        page, put = self._configuration.page, self._deps.set_up
+        if page is None or not page.setup_by_camera or put is None:
+            return None
+        return SetupReader(open_camera, put, lambda: self.recorder.is_private, self._deps.clock)
 
     def _make_talk(self) -> TalkService | None:
         speaker = self._configuration.speaker

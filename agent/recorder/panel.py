@@ -11,6 +11,8 @@ from agent.recorder.bridge_client import BridgeLink
 from agent.recorder.bridge_process import BridgeProcess
 from agent.recorder.panel_handler import PanelHandler
 from agent.recorder.recorder import Recorder
+from agent.recorder.setup_reader import SetupReader
+from firmware_bridge.frames import SetupLight
 
 __all__ = ["PanelRuntime"]
 
@@ -22,10 +24,23 @@ class PanelRuntime:
     separately."""
 
     def __init__(
-        self, panel: PanelConfig, configuration_file: Path | None, recorder: Recorder, notifier: Notifier
+        self,
+        panel: PanelConfig,
+        configuration_file: Path | None,
+        recorder: Recorder,
+        notifier: Notifier,
+        set_up: SetupReader | None = None,
     ) -> None:
+        """`set_up` has the camera before there is an owner, so the lights show its state too."""
         self.handler = PanelHandler(recorder, notifier)
-        self.link = BridgeLink(panel.socket, self.handler, recorder, lambda: recorder.status().state in _WELL)
+        vitals = recorder if set_up is None else _BothVitals(recorder, set_up)
+        self.link = BridgeLink(
+            panel.socket,
+            self.handler,
+            vitals,
+            lambda: recorder.status().state in _WELL,
+            lambda: _light_of(set_up),
+        )
         starts = panel.start and configuration_file is not None
         self._process = BridgeProcess(configuration_file) if starts and configuration_file is not None else None
 
@@ -41,3 +56,23 @@ class PanelRuntime:
 
     def status(self) -> dict[str, Any]:
         return self.handler.status()
+
+
+class _BothVitals:
+    """The recording LED is lit while a sensor delivers frames, for the set-up too."""
+
+    def __init__(self, recorder: Recorder, set_up: SetupReader) -> None:
+        self._recorder = recorder
+        self._set_up = set_up
+
+    @property
+    def delivering(self) -> bool:
+        return self._recorder.delivering or self._set_up.delivering
+
+    @property
+    def lux(self) -> float | None:
+        return self._recorder.lux
+
+
+def _light_of(set_up: SetupReader | None) -> SetupLight | None:
+    return None if set_up is None else set_up.light

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DROPINS", "ENABLED", "SERVICES", "UNITS", "USERS", "Places"]
+__all__ = ["DROPINS", "ENABLED", "JOIN", "SERVICES", "UNITS", "USERS", "Places"]
 
 SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorward-bridge")
 ENABLED = (
@@ -17,7 +17,9 @@ ENABLED = (
     "doorward-update.service",
     "doorward-update-trial.service",
 )
-UNITS = (*ENABLED, "doorward-updater.service")
+JOIN = "doorward-join.path"
+"""Waits for a set-up code of the camera, if the configuration asks for it."""
+UNITS = (*ENABLED, "doorward-updater.service", JOIN, "doorward-join.service")
 USERS = (*SERVICES, "doorward-updater")
 DROPINS = {
     "custodian-page": "doorward-custodian",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.frames import Blackout, PirPulse, Pressed, PrivacySwitch, TamperSwitch
+from firmware_bridge.frames import Blackout, PirPulse, Pressed, PrivacySwitch, SetupLight, TamperSwitch
 from firmware_bridge.lines import Edge, Input, Output
 from firmware_bridge.panel import (
     SILENCE_NS,
@@ -275,3 +275,64 @@ def test_whatever_happens_no_pulse_outlives_its_length(moves: list[tuple[Input, 
         door.turn(wire, active, then_ns)
     door.wait(S)
     assert not any(door.shows(output) for output in (Output.CHIME, Output.IR_CUT_DAY, Output.IR_CUT_NIGHT))
+
+
+def flashes(setup: SetupLight | None, *, healthy: bool = False) -> list[int]:
+    """How often the status LED goes on between two long pauses, for twelve seconds."""
+    door = Door()
+    groups, dark_ns = [0], 0
+    door.hears(AgentStatus(delivering=True, healthy=healthy, setup=setup))
+    was_lit = door.shows(Output.STATUS_LED)
+    for _ in range(240):
+        door.hears(AgentStatus(delivering=True, healthy=healthy, setup=setup))
+        door.wait(50 * MS)
+        lit = door.shows(Output.STATUS_LED)
+        dark_ns = 0 if lit else dark_ns + 50 * MS
+        if dark_ns == 1500 * MS:
+            groups.append(0)
+        groups[-1] += lit and not was_lit
+        was_lit = lit
+    return groups[1:-1]
+
+
+@pytest.mark.parametrize(
+    ("setup", "count"),
+    [
+        (SetupLight.WRONG_PASSWORD, 2),
+        (SetupLight.NO_NETWORK, 3),
+        (SetupLight.NO_ADDRESS, 4),
+        (SetupLight.FAILED, 5),
+    ],
+)
+def test_a_failed_set_up_flashes_in_groups_that_can_be_counted(setup: SetupLight, count: int) -> None:
+    groups = flashes(setup)
+    assert len(groups) >= 2
+    assert set(groups) == {count}
+
+
+def test_a_doorbell_without_an_owner_shows_how_far_it_is_instead_of_a_fault() -> None:
+    shares = {}
+    for setup in (SetupLight.WAITING, SetupLight.JOINING, SetupLight.JOINED):
+        door = Door()
+        changes, lit = 0, 0
+        for _ in range(160):
+            door.hears(AgentStatus(delivering=False, healthy=False, setup=setup))
+            before = door.shows(Output.STATUS_LED)
+            door.wait(50 * MS)
+            changes += door.shows(Output.STATUS_LED) != before
+            lit += door.shows(Output.STATUS_LED)
+        shares[setup] = (changes, lit / 160)
+    assert shares[SetupLight.JOINED] == (0, 1.0)
+    assert 0.4 < shares[SetupLight.WAITING][1] < 0.6
+    assert 0.4 < shares[SetupLight.JOINING][1] < 0.6
+    assert shares[SetupLight.JOINING][0] > 2 * shares[SetupLight.WAITING][0] > 0
+
+
+def test_privacy_and_a_missing_agent_come_before_the_set_up() -> None:
+    door = Door(levels={Input.PRIVACY: True})
+    door.hears(AgentStatus(delivering=True, healthy=False, setup=SetupLight.WAITING))
+    assert door.blinks() > 0.8
+    door = Door()
+    door.hears(AgentStatus(delivering=True, healthy=False, setup=SetupLight.JOINED))
+    door.wait(SILENCE_NS)
+    assert 0.4 < door.blinks() < 0.6

@@ -165,6 +165,35 @@ def test_a_unit_is_opened_as_far_as_the_configuration_asks(
     assert set(DROPINS) == {path.stem for path in (SYSTEMD / "dropins").glob("*.conf")} == set(WITH_DROPIN)
 
 
+@pytest.mark.parametrize(
+    ("page", "waits"), [("setup_by_camera = true", True), ("setup_by_camera = false", False), ("", False)]
+)
+def test_root_waits_for_a_set_up_code_only_if_the_configuration_asks_for_it(
+    page: str, waits: bool, tmp_path: Path
+) -> None:
+    places = Places(tmp_path)
+    places.etc.mkdir(parents=True)
+    link = places.units / "doorward.target.wants" / "doorward-join.path"
+    for each, expected in (("setup_by_camera = true", True), (page, waits)):
+        places.configuration.write_text(f"[page]\n{each}\n")
+        System(places).apply_options()
+        assert link.is_symlink() is expected
+
+
+def test_what_root_does_with_a_set_up_code_is_shut_in() -> None:
+    """It reads a file of the custodian's, so it reaches only what it needs: no network, and a few folders to write."""
+    text = (SYSTEMD / "doorward-join.service").read_text()
+    for line in ("ProtectSystem=strict", "IPAddressDeny=any", "NoNewPrivileges=yes", "ProtectHome=yes"):
+        assert f"\n{line}\n" in text
+    written = " ".join(re.findall(r"^ReadWritePaths=(.*)$", text, re.MULTILINE)).split()
+    assert "/var/lib/doorward" not in " ".join(written)
+    assert "/etc" not in written
+    path = (SYSTEMD / "doorward-join.path").read_text()
+    assert re.findall(r"^PathExists=(.*)$", path, re.MULTILINE) == [
+        "/run/doorward/setup/code", "/run/doorward/setup/owned",
+    ]  # fmt: skip
+
+
 def test_only_the_uplink_may_call_out_and_only_the_custodian_may_be_called() -> None:
     assert "\nPrivateNetwork=yes\n" in unit("recorder").read_text()
     assert "\nPrivateNetwork=yes\n" in unit("bridge").read_text()

@@ -20,7 +20,7 @@ from agent.custodian.page.answer_budget import PIECE_BYTES, AnswerBudget, Reserv
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.listener import CONNECTION
 from agent.custodian.page.operations import PageOperations
-from agent.custodian.page.request_guard import HERE, HostGuard
+from agent.custodian.page.request_guard import HERE, SET_UP_DOORBELL, HostGuard
 from agent.custodian.page.sessions import SESSION_IDLE_S, Sessions, TooManyTriesError
 from agent.errors import DoorwardError, InternalError, RequestError, StorageError
 from agent.ipc.control_operations import OPERATIONS
@@ -51,7 +51,8 @@ def build(application: Application, hosts: Callable[[], frozenset[str]], relay: 
     """Builds the whole page, under the names of `hosts`. `relay`: the origin of the relay, if there is one. Raises
     `InternalError` if a route lacks an access level."""
     marked = require_access_levels(routes(application))
-    return HostGuard(Router(routes=list(marked), redirect_slashes=False), hosts, relay)
+    router = Router(routes=list(marked), redirect_slashes=False)
+    return HostGuard(router, hosts, relay, application.pages.set_up_policy)
 
 
 def routes(application: Application) -> list[GuardedRoute]:
@@ -66,6 +67,7 @@ def routes(application: Application) -> list[GuardedRoute]:
         _route(application, "GET", "/install", pages.install, AccessLevel.ANYONE),
         _route(application, "GET", "/authority.crt", pages.authority, AccessLevel.ANYONE),
         _route(application, "GET", HERE, pages.here, AccessLevel.ANYONE),
+        _route(application, "GET", SET_UP_DOORBELL, pages.doorbell, AccessLevel.ANYONE),
         _route(application, "GET", "/manifest.webmanifest", pages.manifest, AccessLevel.ANYONE),
         _route(application, "POST", "/pair", _pairing(application), AccessLevel.ANYONE, _PAIR_BODY_BYTES),
     ]

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import mimetypes
+import re
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
@@ -28,6 +29,9 @@ __all__ = ["Pages"]
 
 _LANGUAGE_COOKIE: Final = "__Host-language"
 _PACKED: Final = ("text/", "image/svg", "application/json")
+_NOTHING: Final = "default-src 'none'"
+_POLICY: Final = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">')
+_FOR_ALL: Final = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
 _TYPES: Final = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}
 
 
@@ -42,15 +46,26 @@ class Pages:
         "/tips/{event:str}", "/live", "/history", "/settings", "/ledger", "/doorbells",
     )  # fmt: skip
 
-    def __init__(self, name: str, authority_der: bytes, fingerprint: str, urls: Callable[[], tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        authority_der: bytes,
+        fingerprint: str,
+        urls: Callable[[], tuple[str, str]],
+        proof: Callable[[bytes], bytes | None] = lambda _authority: None,
+    ) -> None:
+        """`proof`: shows the phone whose set-up code was read that the authority is this doorbell's."""
         here = Path(str(resources.files("agent"))) / "web"
         self._name = name
         self._authority = authority_der
         self._fingerprint = fingerprint
         self._urls = urls
+        self._proof = proof
         self._static = {f"/static/{path.name}": path for path in sorted((here / "static").iterdir())}
         # A service worker rules the paths below its own, so it lies at the top.
         self._static["/worker-service.js"] = self._static.pop("/static/worker-service.js", here / "missing")
+        # The set-up page is one file for every place: also a memory card, or a web server (PAGE.md, "Set-up").
+        self._static["/set-up"] = self._static.pop("/static/set-up.html", here / "missing")
         if not all(path.is_file() for path in self._static.values()):
             raise ConfigurationError("The page's program is missing.", remedy="Build it: make page.")
         files = {lang: here / "texts" / f"{lang}.json" for lang in LANGUAGES}
@@ -58,6 +73,9 @@ class Pages:
         for lang in LANGUAGES.keys() - {ENGLISH}:
             self._static[f"/static/sentences-{lang}.json"] = here.parent / "sentences" / f"{lang}.json"
         self._texts = {lang: json.loads(path.read_text(encoding="utf-8")) for lang, path in files.items()}
+        found = _POLICY.search(self._static["/set-up"].read_text(encoding="utf-8"))
+        self.set_up_policy = f"{found[1] if found else _NOTHING}; frame-ancestors 'none'; base-uri 'none'"
+        """The policy of `/set-up`: the one that the file has for itself."""
         digest = hashlib.sha256(b"".join(self._static[path].read_bytes() for path in sorted(self._static)))
         self.version = digest.hexdigest()[:12]
         """Part of the program's address, so that browsers may keep the program for good."""
@@ -115,6 +133,15 @@ class Pages:
             return Response(status_code=204)
         headers = {"access-control-allow-origin": origin, "vary": "origin"}
         return Response(status_code=204, headers=headers | {"cross-origin-resource-policy": "cross-origin"})
+
+    async def doorbell(self, _request: Request, _caller: Caller) -> Response:
+        """Tells the set-up page, wherever it was opened, who this doorbell is. Only while its code is in use."""
+        proof = self._proof(self._authority)
+        if proof is None:
+            return Response(status_code=404, headers=_FOR_ALL)
+        url, install = self._urls()
+        told = {"authority": self._authority.hex(), "proof": proof.hex(), "url": url, "install": install}
+        return JSONResponse(told | {"fingerprint": self._fingerprint}, headers=_FOR_ALL)
 
     async def manifest(self, request: Request, _caller: Caller) -> Response:
         texts = self._texts[self._language(request)]

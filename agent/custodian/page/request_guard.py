@@ -6,6 +6,8 @@
   and Fetch Metadata, if the browser sends it, must say same-origin.
 - One address answers other origins, and only pages of `.local` names: `/here` is empty and says that a doorbell is on.
   Its document of the same purpose, `/doorbells`, may ask `.local` names, and has no key unlocked.
+- `/set-up/doorbell` answers every page, because the set-up page may be a file on a phone. It tells only what a new
+  doorbell tells each caller, and only while a code of the camera is in use (agent/custodian/camera_setup.py).
 - A GET from another site may only follow a link to a document, and a GET has no effects.
 - No HSTS: a replaced doorbell of the same name offers its authority at `http://NAME/install`, and HSTS would block it.
   The service worker keeps people from clicking past a warning instead (docs/decisions/0033-no-hsts.md).
@@ -24,7 +26,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["HEADERS", "PLAIN", "HostGuard"]
+__all__ = ["HEADERS", "HERE", "PLAIN", "SET_UP", "SET_UP_DOORBELL", "HostGuard"]
 
 _CSP: Final = "; ".join(
     (
@@ -60,13 +62,19 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 HERE: Final = "/here"
+SET_UP: Final = "/set-up"
+"""One file with its program inside, so its policy comes from the file (`Pages.set_up_policy`)."""
+SET_UP_DOORBELL: Final = "/set-up/doorbell"
 _LIST: Final = "/doorbells"
 _SERVICE_WORKER: Final = "/worker-service.js"
 """It shows the pictures of alerts, which it has opened. It cannot make `blob:` addresses, so they are `data:`."""
 _LOCAL_ORIGIN: Final = re.compile(r"https://[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.local(:[0-9]{1,5})?")
 
 PLAIN: Final = frozenset(
-    {"/", "/install", "/authority.crt", "/static/page.css", "/static/icon.svg", "/static/icon-192.png"}
+    {
+        *("/", "/install", "/authority.crt", SET_UP, SET_UP_DOORBELL),
+        *("/static/page.css", "/static/icon.svg", "/static/icon-192.png"),
+    }
 )
 """Served over plain HTTP."""
 _PORTS: Final = {"http": 80, "https": 443}
@@ -76,12 +84,19 @@ class HostGuard:
     """`hosts`: the values of `Host` that are ours now, lower case, each with its port. `relay`: the origin that the
     page may connect to besides its own, or nothing."""
 
-    def __init__(self, app: ASGIApp, hosts: Callable[[], frozenset[str]], relay: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Callable[[], frozenset[str]],
+        relay: str = "",
+        set_up_policy: str = "default-src 'none'",
+    ) -> None:
         self._app = app
         self._hosts = hosts
         self._csp = _connecting_to(_CSP, relay)
         self._others = {
             _LIST: _connecting_to(self._csp, "https://*.local:*"),
+            SET_UP: set_up_policy,
             _SERVICE_WORKER: self._csp.replace("img-src 'self' blob:", "img-src 'self' data:"),
         }
 
@@ -120,6 +135,8 @@ class HostGuard:
                 return 403, "This did not come from the doorbell's own page."
         elif scope["path"] == HERE:
             return self._refusal_of_here(headers, f"https://{hosts[0].lower()}")
+        elif scope["path"] == SET_UP_DOORBELL:
+            return None
         elif site not in (None, "same-origin", "none"):
             follows_a_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
             if not follows_a_link:

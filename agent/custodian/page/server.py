@@ -21,6 +21,7 @@ import uvicorn
 from agent.config.settings import PageConfig
 from agent.core.networks import dns_label, served_at
 from agent.core.timebase import NS_PER_S
+from agent.custodian.camera_setup import CameraSetup
 from agent.custodian.control_handler import Answer, Control
 from agent.custodian.enrolment import Enrolments
 from agent.custodian.live_buffer import Viewer
@@ -59,6 +60,7 @@ class PageDeps:
     facts: Callable[[], Mapping[str, Any]]
     live: Callable[[Viewer, GetLiveGops], Answer]
     relay: str = ""
+    set_up: CameraSetup | None = None
 
 
 class PageServer:
@@ -73,12 +75,19 @@ class PageServer:
         self._log = structlog.get_logger("page")
         addresses = self._served(network())
         self.certificates = PageCertificates(folder, self._name, addresses, self._now())
-        self._sessions = Sessions(folder / "page.sqlite", parts.entropy, lambda: parts.clock.now().utc_ns // NS_PER_S)
+        set_up = parts.set_up
+        self._sessions = Sessions(
+            folder / "page.sqlite",
+            parts.entropy,
+            lambda: parts.clock.now().utc_ns // NS_PER_S,
+            set_up.lets_in if set_up is not None else lambda _typed: None,
+        )
         pages = Pages(
             doorbell,
             self.certificates.authority_der,
             self.certificates.fingerprint,
             lambda: (self.url, self.install_url),
+            set_up.proof if set_up is not None else lambda _authority: None,
         )
         self._operations = PageOperations(
             parts.control,

@@ -25,3 +25,6 @@ declare class MediaStreamTrackGenerator extends MediaStreamTrack {
   constructor(init: { kind: "video" });
   readonly writable: WritableStream<VideoFrame>;
 }
+
+/** The texts of the set-up page by language; the build puts them in (build.mjs). */
+declare const SET_UP_TEXTS: Record<string, Record<string, string>>;

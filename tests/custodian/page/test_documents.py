@@ -85,6 +85,7 @@ def test_the_service_worker_lies_at_the_top_and_nowhere_else(pages: Pages) -> No
 def test_the_version_of_the_program_is_a_hash_of_all_of_it(pages: Pages) -> None:
     files = {f"/static/{path.name}": path for path in STATIC.iterdir()}
     files["/worker-service.js"] = files.pop("/static/worker-service.js")
+    files["/set-up"] = files.pop("/static/set-up.html")
     for language in LANGUAGES:
         files[f"/static/texts-{language}.json"] = STATIC.parent / "texts" / f"{language}.json"
         if language != ENGLISH:
@@ -173,3 +174,26 @@ def test_the_app_is_installed_under_the_doorbells_name(pages: Pages) -> None:
         (True, "image/png", "192x192", "any maskable"),
         (True, "image/png", "512x512", "any maskable"),
     ]
+
+
+def test_the_set_up_page_is_served_with_the_policy_that_the_file_has(pages: Pages) -> None:
+    served = answer(pages.serve_static("/set-up"), asked("/set-up"))
+    assert served.media_type == "text/html"
+    assert f'content="{pages.set_up_policy.partition("; frame-ancestors")[0]}"'.encode() in served.body
+    assert "unsafe" not in pages.set_up_policy
+    assert "frame-ancestors 'none'" in pages.set_up_policy
+    assert "/static/set-up.html" not in pages.static_paths()
+
+
+def test_only_a_code_that_is_in_use_makes_the_doorbell_tell_who_it_is() -> None:
+    proofs: list[bytes | None] = [None, b"proof"]
+    urls = ("https://door.local/", "http://10.0.0.5/install")
+    telling = Pages("door", b"the authority", "AA:BB", lambda: urls, lambda _der: proofs.pop(0))
+    silent = answer(telling.doorbell, asked("/set-up/doorbell"))
+    assert (silent.status_code, silent.body) == (404, b"")
+    told = answer(telling.doorbell, asked("/set-up/doorbell"))
+    assert told.headers["access-control-allow-origin"] == "*"
+    assert json.loads(told.body) == {
+        "authority": b"the authority".hex(), "proof": b"proof".hex(), "url": urls[0], "install": urls[1],
+        "fingerprint": "AA:BB",
+    }  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.custodian.page.app import routes
-from agent.custodian.page.request_guard import HEADERS, PLAIN
+from agent.custodian.page.request_guard import HEADERS, PLAIN, SET_UP_DOORBELL
 from agent.wire.control import Frame, write_frame
 from tests.custodian.page.door import NAME, Door, a_door
 
@@ -56,8 +56,9 @@ def test_the_authority_is_to_be_had_without_tls_and_so_without_a_warning(door: D
     assert door.page.url in page.body.decode()
     assert door.ask_plainly("GET", "/authority.crt").body == door.page.certificates.authority_der
     assert door.ask_plainly("GET", "/").headers["location"] == "/install"
-    for path in PLAIN - {"/"}:
+    for path in PLAIN - {"/", SET_UP_DOORBELL}:
         assert door.ask_plainly("GET", path).status == 200
+    assert door.ask_plainly("GET", SET_UP_DOORBELL).status == 404, "no set-up code is in use"
 
 
 def test_nothing_else_is_served_or_taken_without_tls(door: Door) -> None:
@@ -267,7 +268,7 @@ def test_a_page_of_the_internet_does_not_learn_that_a_doorbell_is_here(door: Doo
 
 def test_no_other_address_answers_another_doorbells_page(door: Door, cookie: str) -> None:
     for route in routes(door.page._application):
-        if route.path == "/here":
+        if route.path in ("/here", SET_UP_DOORBELL):
             continue
         answer = door.ask(route.method, route.path, cookie=cookie, origin=BACK_DOOR, sec_fetch_site="cross-site")
         assert answer.status == 403, route.path

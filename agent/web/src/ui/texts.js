@@ -31,6 +31,17 @@ async function load(what, wanted) {
   return answer.json();
 }
 
+/**
+ * Takes texts that are already here, for a page that is a file and loads nothing.
+ *
+ * @param {string} language
+ * @param {Record<string, string>} own
+ */
+export function speakWith(language, own) {
+  texts = own;
+  document.documentElement.lang = language;
+}
+
 /** @typedef {Record<string, unknown> & { n?: number }} Values */
 
 /**

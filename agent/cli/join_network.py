@@ -1,0 +1,180 @@
+"""`doorward join-network`: root's part of the set-up by the camera (systemd/doorward-join.service).
+
+Reads the code that the custodian left, joins the Wi-Fi with NetworkManager, gives the doorbell its name, and says what
+became of it. It believes nothing but what the strict parser of `agent.core.setup_code` returns, and it does nothing on
+a doorbell that has an owner: the custodian asked for `owned` once, and only `doorward reset` removes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import click
+
+from agent.core.setup_code import SetupCode, parse_setup_code
+from agent.core.setup_state import LONGEST_TEXT, SetupState
+from agent.platform import files
+from agent.platform.privileges import read_regular
+
+__all__ = ["OWNED", "join_network", "keyfile"]
+
+_RUN = Path("/run/doorward")
+_ETC = Path("/etc/doorward")
+_CONNECTIONS = Path("/etc/NetworkManager/system-connections")
+OWNED: Final = "owned"
+"""A file in /etc/doorward. It says: this doorbell has an owner, so no code changes its network."""
+_CONNECTION: Final = "doorward"
+_UUID: Final = "8d6f1f0e-6f6b-4b42-9d0e-64f6f6f22d01"
+"""The connection's. It is the same on each doorbell and names no network."""
+_WAIT_S: Final = 60
+_MOST_KEYFILE_BYTES: Final = 4096
+_NAME: Final = re.compile(r"(?m)^(\s*name\s*=\s*)(\"[^\"\n]*\")")
+"""The first name of the file, which is that of [device]."""
+_CUSTODIAN: Final = "doorward-custodian.service"
+_FAULTS: Final[tuple[tuple[str, SetupState], ...]] = (
+    ("secrets were required", SetupState.WRONG_PASSWORD),
+    ("802.1x supplicant", SetupState.WRONG_PASSWORD),
+    ("network could not be found", SetupState.NO_NETWORK),
+    ("no suitable device", SetupState.NO_NETWORK),
+    ("no network with ssid", SetupState.NO_NETWORK),
+    ("ip configuration could not be reserved", SetupState.NO_ADDRESS),
+)
+"""Answers of nmcli (NetworkManager, src/libnm-client-aux-extern/nm-libnm-aux.c, reasons of a device), lower case."""
+
+
+@click.command("join-network")
+@click.option("--run", "run_", type=click.Path(path_type=Path, file_okay=False), default=_RUN, hidden=True)
+@click.option("--etc", type=click.Path(path_type=Path, file_okay=False), default=_ETC, hidden=True)
+@click.option("--connections", type=click.Path(path_type=Path, file_okay=False), default=_CONNECTIONS, hidden=True)
+def join_network(run_: Path, etc: Path, connections: Path) -> None:
+    """Join the Wi-Fi of the QR code that the camera has read. systemd runs this; you need not.
+
+    A doorbell with an owner ignores every code.
+    """
+    if (run_ / "setup" / "owned").exists():
+        files.write(etc / OWNED, b"This doorbell has an owner. No QR code changes its network.\n")
+        (run_ / "setup" / "owned").unlink(missing_ok=True)
+    code = _code_in(run_ / "setup" / "code")
+    if code is None:
+        click.echo("There is no set-up code; nothing is changed.")
+    elif (etc / OWNED).exists():
+        click.echo("This doorbell has an owner, so no code changes its network.")
+    else:
+        state = _join(code, connections)
+        renamed = state is SetupState.JOINED and _rename(etc / "doorward.toml", code.name)
+        _report(run_ / "network" / "outcome", code, state)
+        click.echo(f"Set-up code {code.id}: {state.value}.")
+        if renamed:
+            _run("systemctl", "--no-block", "restart", _CUSTODIAN)
+
+
+def _code_in(path: Path) -> SetupCode | None:
+    """Returns the code, and removes its file, which holds the password of the Wi-Fi."""
+    from agent.errors import FormatError
+
+    try:
+        # The custodian owns the folder, so an attacker there may put a link, a pipe or a long file in place.
+        text = read_regular(path, LONGEST_TEXT).decode("ascii")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    path.unlink(missing_ok=True)
+    try:
+        return parse_setup_code(text)
+    except FormatError as error:
+        click.echo(f"The set-up code is refused: {error.message}", err=True)
+        return None
+
+
+def _join(code: SetupCode, connections: Path) -> SetupState:
+    """Joins, and keeps the network only if that worked: an earlier one comes back."""
+    if not code.ssid:
+        return SetupState.JOINED
+    _set_country(code.country)
+    path = connections / f"{_CONNECTION}.nmconnection"
+    before = files.read_if_there(path, _MOST_KEYFILE_BYTES)
+    files.write(path, keyfile(code).encode(), secret=True)
+    _run("nmcli", "connection", "load", str(path))
+    done = _run("nmcli", "--wait", str(_WAIT_S), "connection", "up", "id", _CONNECTION)
+    if done.returncode == 0:
+        return SetupState.JOINED
+    click.echo(done.stderr, err=True)
+    if before is None:
+        path.unlink(missing_ok=True)
+    else:
+        files.write(path, before, secret=True)
+    _run("nmcli", "connection", "reload")
+    said = f"{done.stdout}{done.stderr}".lower()
+    return next((state for words, state in _FAULTS if words in said), SetupState.FAILED)
+
+
+def keyfile(code: SetupCode) -> str:
+    """Writes a connection for NetworkManager (nm-settings-keyfile(5)).
+
+    The SSID is a list of bytes, so no character of it can mean anything. "wpa-psk" is WPA2 and WPA3 personal.
+    """
+    lines = ["[connection]", f"id={_CONNECTION}", f"uuid={_UUID}", "type=wifi", "autoconnect-priority=10", ""]
+    lines += ["[wifi]", "mode=infrastructure", f"ssid={''.join(f'{byte};' for byte in code.ssid.encode())}", ""]
+    if code.password:
+        lines += ["[wifi-security]", "key-mgmt=wpa-psk", f"psk={_escaped(code.password)}", ""]
+    lines += ["[ipv4]", "method=auto", "", "[ipv6]", "method=auto", "addr-gen-mode=stable-privacy", ""]
+    return "\n".join(lines)
+
+
+def _escaped(value: str) -> str:
+    """As GKeyFile reads a string: only a backslash and spaces at the beginning mean anything in printable ASCII."""
+    text = value.replace("\\", "\\\\")
+    bare = text.lstrip(" ")
+    return "\\s" * (len(text) - len(bare)) + bare
+
+
+def _set_country(country: str) -> None:
+    """Allows the radio. Raspberry Pi OS blocks it until a country is set."""
+    if country and shutil.which("raspi-config"):
+        _run("raspi-config", "nonint", "do_wifi_country", country)
+    elif country and shutil.which("iw"):
+        _run("iw", "reg", "set", country)
+    _run("nmcli", "radio", "wifi", "on")
+
+
+def _rename(path: Path, name: str) -> bool:
+    """Writes the doorbell's name into the configuration. Returns False if it has it, or the file would break."""
+    from agent.config import load
+    from agent.errors import ConfigurationError
+
+    before = path.read_text(encoding="utf-8")
+    text = _NAME.sub(lambda found: f"{found[1]}{json.dumps(name)}", before, count=1)
+    if text == before:
+        return False
+    files.write(path, text.encode(), like=path)
+    try:
+        load(path)
+    except ConfigurationError as error:
+        click.echo(f"The name is not changed: {error.message}", err=True)
+        files.write(path, before.encode(), like=path)
+        return False
+    return True
+
+
+def _report(path: Path, code: SetupCode, state: SetupState) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, f"{code.id} {state.value}\n".encode())
+    path.chmod(0o644)  # the umask of the unit hides it from the custodian otherwise
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program of the system, without a shell. A program that is missing fails like one that refuses."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    try:
+        return subprocess.run(  # noqa: S603 — our own words; the only one from outside is a country of two letters
+            words, capture_output=True, text=True, check=False, env=environment, timeout=_WAIT_S + 30
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(words, 127, "", str(error))

@@ -1,0 +1,172 @@
+"""Set-up by the camera: takes the QR code that the recorder read, and lets the browser in that made it.
+
+The recorder of a doorbell without an owner reads the code and sends its text. The custodian parses it and leaves it in
+`setup/code` for a command of root, `doorward join-network`, because no process of the doorbell may change the network.
+That command answers in `network/outcome`. Both folders are in memory (/run/doorward):
+
+setup/code     the text of the QR code, with the Wi-Fi password; root removes it when it has read it
+setup/taken    the same code without network and password, so that a restarted custodian still knows its secret
+setup/owned    asks root to refuse every later code, because the doorbell has an owner
+network/outcome   of root: the id of a code and what became of it
+
+While a code is being tried, and until its browser has had a quarter of an hour, other codes are ignored. A code counts
+once. With an owner all of them are ignored (docs/security/limits.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from agent.core.setup_code import CODE_LIFE_S, SetupCode, parse_setup_code
+from agent.core.setup_state import SetupState
+from agent.core.timebase import NS_PER_S
+from agent.errors import FormatError, StorageError
+from agent.platform import files
+from agent.ports import Clock
+
+__all__ = ["CameraSetup"]
+
+_JOIN_S: Final = 180
+"""Root has this many seconds to join. `doorward join-network` waits 60 s for the Wi-Fi."""
+_MOST_TAKEN: Final = 256
+_MOST_OUTCOME_BYTES: Final = 128
+
+
+class CameraSetup:
+    """Safe to use from several threads. `runtime`: the folder above `setup` and `network`, usually /run/doorward."""
+
+    def __init__(self, runtime: Path, clock: Clock, has_owner: Callable[[], bool]) -> None:
+        self._wish = runtime / "setup" / "code"
+        self._kept = runtime / "setup" / "taken"
+        self._owned = runtime / "setup" / "owned"
+        self._outcome = runtime / "network" / "outcome"
+        self._clock = clock
+        self._has_owner = has_owner
+        self._log = structlog.get_logger("set-up")
+        self._lock = threading.Lock()
+        self._state = SetupState.WAITING
+        self._since_s = 0
+        """When the state began, on the boot clock."""
+        self._code: SetupCode | None = None
+        self._is_used = False
+        self._taken: set[str] = set()
+        """Ids of the codes that were read since the start: an old code counts no second time."""
+        self._told_root = False
+        self._resume()
+
+    def take(self, text: str) -> SetupState:
+        """Takes the text of a QR code; an empty text only asks. Returns how far the set-up is."""
+        with self._lock:
+            state = self._now()
+            if not text or not state.reads:
+                return state
+            try:
+                code = parse_setup_code(text)
+            except FormatError as error:
+                self._log.debug("code_not_taken", reason=error.message)
+                return state
+            if code.id in self._taken or len(self._taken) >= _MOST_TAKEN:
+                return state
+            return self._try(code, text)
+
+    def on_time(self) -> None:
+        """Follows what root does. Every few seconds. With an owner it asks root, once, to refuse later codes."""
+        with self._lock:
+            if self._now() is not SetupState.OFF or self._told_root:
+                return
+            try:
+                self._kept.unlink(missing_ok=True)
+                self._wish.unlink(missing_ok=True)
+                files.write(self._owned, b"owned\n")
+            except (OSError, StorageError) as error:
+                self._log.warning("owner_not_marked", reason=str(error))
+            else:
+                self._told_root = True
+
+    def lets_in(self, typed: str) -> bool | None:
+        """Compares what a browser typed. True uses the code up. None: there is no code that could be guessed."""
+        with self._lock:
+            if self._now() is not SetupState.JOINED or self._code is None or self._is_used:
+                return None
+            if not hmac.compare_digest(typed.encode(), self._code.pairing_code.encode()):
+                return False
+            self._is_used = True
+            with contextlib.suppress(OSError):
+                self._kept.unlink(missing_ok=True)
+            return True
+
+    def proof(self, authority: bytes) -> bytes | None:
+        """Shows the phone that made the code that `authority` is this doorbell's. None: no code is in use."""
+        with self._lock:
+            joined = self._now() is SetupState.JOINED and self._code is not None
+            return self._code.proof(authority) if joined and self._code is not None else None
+
+    def _now(self) -> SetupState:
+        """The state, after what root answered and what time has ended."""
+        if self._has_owner():
+            self._code = None
+            return SetupState.OFF
+        if self._state is SetupState.JOINING:
+            self._look_at_outcome()
+        if self._state is SetupState.JOINED and self._age_s() > CODE_LIFE_S:
+            self._code = None
+            self._enter(SetupState.WAITING)
+        return self._state
+
+    def _look_at_outcome(self) -> None:
+        assert self._code is not None  # noqa: S101 — a state of joining has one
+        found = self._read_outcome()
+        if found is not None and found[0] == self._code.id:
+            self._enter(found[1])
+        elif self._age_s() > _JOIN_S:
+            self._enter(SetupState.FAILED)
+
+    def _read_outcome(self) -> tuple[str, SetupState] | None:
+        try:
+            words = self._outcome.read_bytes()[:_MOST_OUTCOME_BYTES].decode("ascii").split()
+            return words[0], SetupState(words[1])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def _try(self, code: SetupCode, text: str) -> SetupState:
+        try:
+            files.write(self._kept, replace(code, ssid="", password="").text().encode(), secret=True)
+            files.write(self._wish, text.encode("ascii"), secret=True)
+        except StorageError as error:
+            self._log.error("code_not_passed_on", reason=error.message)
+            self._enter(SetupState.FAILED)
+            return self._state
+        self._taken.add(code.id)
+        self._code, self._is_used = code, False
+        self._enter(SetupState.JOINING)
+        self._log.info("code_taken", code=code.id, wifi=bool(code.ssid))
+        return self._state
+
+    def _resume(self) -> None:
+        """A custodian that was restarted, for example under its new name, goes on with the code that was read."""
+        try:
+            code = parse_setup_code(self._kept.read_bytes().decode("ascii"))
+        except (OSError, ValueError, FormatError):
+            return
+        self._code = code
+        self._taken.add(code.id)
+        self._enter(SetupState.JOINING)
+
+    def _enter(self, state: SetupState) -> None:
+        if state is not self._state:
+            self._log.info("set_up", state=state.value)
+        self._state, self._since_s = state, self._boot_s()
+
+    def _age_s(self) -> int:
+        return self._boot_s() - self._since_s
+
+    def _boot_s(self) -> int:
+        return self._clock.now().boot_ns // NS_PER_S

@@ -1,0 +1,203 @@
+"""Root's part of the set-up: joins one Wi-Fi, keeps the earlier one if that fails, and obeys nothing with an owner."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from agent.cli.join_network import join_network, keyfile
+from agent.core.setup_code import SetupCode
+
+MINE = SetupCode(b"m" * 16, "Huis", "correct horse", "front-door", "NL")
+CONFIGURATION = """\
+[device]
+# The name that owners see.
+name = "doorward"
+[camera]
+kind = "usb"
+[[motion.zones]]
+name = "street"
+corners = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
+"""
+PROGRAM = """#!/bin/sh
+echo "$(basename "$0") $*" >> {folder}/called
+case "$*" in *" up "*) cat {folder}/said >&2; exit "$(cat {folder}/status)";; esac
+"""
+
+
+@dataclass
+class Machine:
+    """Root's folders, and programs of the system that note how they were called."""
+
+    folder: Path
+
+    def join(self) -> str:
+        paths = {"--run": "run", "--etc": "etc", "--connections": "connections"}
+        words = [str(word) for option, name in paths.items() for word in (option, self.folder / name)]
+        done = CliRunner().invoke(join_network, words, catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.output
+
+    def ask(self, text: str) -> str:
+        (self.folder / "run" / "setup" / "code").write_text(text)
+        return self.join()
+
+    def nmcli_says(self, words: str, status: int) -> None:
+        (self.folder / "said").write_text(words)
+        (self.folder / "status").write_text(str(status))
+
+    @property
+    def called(self) -> list[str]:
+        path = self.folder / "called"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def outcome(self) -> str:
+        return (self.folder / "run" / "network" / "outcome").read_text()
+
+    @property
+    def connection(self) -> Path:
+        return self.folder / "connections" / "doorward.nmconnection"
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "etc" / "doorward.toml"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    for name in ("run/setup", "run/network", "etc", "connections", "bin"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("nmcli", "systemctl", "iw", "raspi-config"):
+        (tmp_path / "bin" / name).write_text(PROGRAM.format(folder=tmp_path))
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    (tmp_path / "etc" / "doorward.toml").write_text(CONFIGURATION)
+    found = Machine(tmp_path)
+    found.nmcli_says("", 0)
+    return found
+
+
+def test_it_joins_names_the_doorbell_and_says_so(machine: Machine) -> None:
+    before = os.umask(0o077)  # as in the unit
+    said = machine.ask(MINE.text())
+    os.umask(before)
+    assert machine.outcome == f"{MINE.id} joined\n"
+    assert (machine.folder / "run" / "network" / "outcome").stat().st_mode & 0o777 == 0o644
+    assert "correct horse" not in said
+    assert machine.connection.read_text() == keyfile(MINE)
+    assert machine.connection.stat().st_mode & 0o777 == 0o600
+    assert machine.configuration.read_text() == CONFIGURATION.replace('"doorward"', '"front-door"')
+    assert "raspi-config nonint do_wifi_country NL" in machine.called
+    assert machine.called[-1] == "systemctl --no-block restart doorward-custodian.service"
+    assert not (machine.folder / "run" / "setup" / "code").exists()
+    assert "password" not in " ".join(machine.called)
+    assert "correct horse" not in " ".join(machine.called)
+
+
+def test_the_password_and_the_name_of_a_wifi_cannot_mean_anything_else_in_the_keyfile() -> None:
+    text = keyfile(SetupCode(bytes(16), "a;b=[x] ü", r"  a\nb;c=#[wifi]", "door"))
+    lines = text.splitlines()
+    assert "ssid=97;59;98;61;91;120;93;32;195;188;" in lines
+    assert r"psk=\s\sa\\nb;c=#[wifi]" in lines
+    assert [line for line in lines if line.startswith("[")] == [
+        "[connection]", "[wifi]", "[wifi-security]", "[ipv4]", "[ipv6]",
+    ]  # fmt: skip
+    assert "wifi-security" not in keyfile(SetupCode(bytes(16), "open", "", "door"))
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("Error: Connection activation failed: Secrets were required, but not provided.", "wrong-password"),
+        ("Error: Connection activation failed: The 802.1X supplicant took too long", "wrong-password"),
+        ("Error: Connection activation failed: The Wi-Fi network could not be found", "no-network"),
+        ("Error: Connection activation failed: No suitable device found for this connection", "no-network"),
+        ("Error: Connection activation failed: IP configuration could not be reserved", "no-address"),
+        ("Error: Timeout expired (60 seconds)", "failed"),
+        ("", "failed"),
+    ],
+)
+def test_a_failure_has_its_reason_and_leaves_the_earlier_network(machine: Machine, said: str, state: str) -> None:
+    machine.ask(MINE.text())
+    machine.nmcli_says(said, 4)
+    other = SetupCode(b"o" * 16, "Elsewhere", "another one", "other-name")
+    machine.ask(other.text())
+    assert machine.outcome == f"{other.id} {state}\n"
+    assert machine.connection.read_text() == keyfile(MINE)
+    assert machine.called[-1] == "nmcli connection reload"
+    assert "other-name" not in machine.configuration.read_text()
+
+
+def test_a_first_failure_leaves_no_network(machine: Machine) -> None:
+    machine.nmcli_says("Secrets were required", 4)
+    machine.ask(MINE.text())
+    assert not machine.connection.exists()
+
+
+def test_a_system_without_network_manager_is_a_failure(machine: Machine) -> None:
+    for name in ("nmcli", "systemctl", "iw", "raspi-config"):
+        (machine.folder / "bin" / name).unlink()
+    machine.ask(MINE.text())
+    assert machine.outcome.split()[1] in ("failed", "no-network", "wrong-password")
+    assert not machine.connection.exists()
+
+
+def test_a_doorbell_with_a_cable_needs_no_wifi(machine: Machine) -> None:
+    code = SetupCode(b"k" * 16, "", "", "front-door")
+    machine.ask(code.text())
+    assert machine.outcome == f"{code.id} joined\n"
+    assert not machine.connection.exists()
+    assert [line.split()[0] for line in machine.called] == ["systemctl"]
+
+
+def test_the_same_name_needs_no_restart(machine: Machine) -> None:
+    machine.ask(SetupCode(b"m" * 16, "Huis", "correct horse", "doorward").text())
+    assert not any("systemctl" in line for line in machine.called)
+
+
+def test_a_configuration_that_the_name_would_break_stays(machine: Machine) -> None:
+    machine.configuration.write_text(CONFIGURATION + "[no-such-section]\n")
+    machine.ask(MINE.text())
+    assert '"doorward"' in machine.configuration.read_text()
+    assert machine.outcome == f"{MINE.id} joined\n"
+
+
+@pytest.mark.parametrize("text", ["", "DW1:", "x" * 10_000, MINE.text() + "\n", "\xff"])
+def test_anything_but_a_code_changes_nothing(machine: Machine, text: str) -> None:
+    machine.ask(text)
+    assert machine.called == []
+    assert not machine.connection.exists()
+    assert not (machine.folder / "run" / "setup" / "code").exists()
+
+
+def test_a_link_or_a_pipe_of_a_custodian_that_was_taken_over_is_not_followed(machine: Machine) -> None:
+    target = machine.folder / "secret"
+    target.write_text(MINE.text())
+    wish = machine.folder / "run" / "setup" / "code"
+    wish.symlink_to(target)
+    machine.join()
+    os.mkfifo(wish)
+    machine.join()
+    assert machine.called == []
+    assert target.read_text() == MINE.text()
+    assert not wish.exists()
+
+
+def test_with_an_owner_no_code_changes_anything_any_more(machine: Machine) -> None:
+    (machine.folder / "run" / "setup" / "owned").write_text("owned\n")
+    machine.join()
+    assert (machine.folder / "etc" / "owned").exists()
+    assert not (machine.folder / "run" / "setup" / "owned").exists()
+    assert "has an owner" in machine.ask(MINE.text())
+    assert machine.called == []
+    assert not (machine.folder / "run" / "network" / "outcome").exists()
+    assert machine.configuration.read_text() == CONFIGURATION
+
+
+def test_without_a_code_there_is_nothing_to_do(machine: Machine) -> None:
+    assert "nothing is changed" in machine.join()
