@@ -1,0 +1,54 @@
+"""The pages about the CRA and EN 18031 assess each requirement once, and everything that they name exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "docs" / "conformity"
+VERDICTS = {"met", "in part", "not met", "not applicable"}
+ANNEX_I = {
+    "3. Essential requirements": ["1", *(f"2{letter}" for letter in "abcdefghijklm")],
+    "4. Handling of vulnerabilities": [str(number) for number in range(1, 9)],
+}
+EN_18031 = {
+    "ACM": 2, "AUM": 6, "SUM": 3, "SSM": 3, "SCM": 4, "RLM": 1, "NMM": 1, "TCM": 1, "CCK": 3, "GEC": 7, "CRY": 1,
+    "LGM": 4, "DLM": 1, "UNM": 2,
+}  # fmt: skip
+"""The mechanisms of EN 18031-1 and -2, without those for toys and childcare."""
+
+
+def rows(text: str) -> list[list[str]]:
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [row for row in lines if row[0] not in ("number", "mechanism") and set(row[0]) != {"-"}]
+
+
+@pytest.mark.parametrize("part", ANNEX_I)
+def test_each_requirement_of_annex_i_is_assessed_once_and_in_order(part: str) -> None:
+    section = (PAGES / "cra.md").read_text().split(f"## {part}")[1].split("\n## ")[0]
+    assert [row[0] for row in rows(section)] == ANNEX_I[part]
+    assert {row[2] for row in rows(section)} <= VERDICTS
+
+
+def test_each_mechanism_of_en_18031_is_assessed_once() -> None:
+    found = rows((PAGES / "en-18031.md").read_text())
+    assert [row[0] for row in found] == [
+        f"{mechanism}-{number}" for mechanism, count in EN_18031.items() for number in range(1, count + 1)
+    ]
+    assert {row[2] for row in found} <= VERDICTS
+
+
+@pytest.mark.parametrize("page", ["cra.md", "en-18031.md", "vulnerabilities.md", "data-protection.md"])
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    named = [name for name in re.findall(r"`([\w./-]+)`", (PAGES / page).read_text()) if "/" in name or ".md" in name]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_a_verdict_of_met_names_what_shows_it() -> None:
+    tables = rows((PAGES / "en-18031.md").read_text())
+    for part in ANNEX_I:
+        tables += rows((PAGES / "cra.md").read_text().split(f"## {part}")[1].split("\n## ")[0])
+    assert [row[0] for row in tables if row[2] == "met" and "`" not in row[3] and "](" not in row[3]] == []
