@@ -22,6 +22,7 @@ from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.checks.speaker import check_speaker
+from agent.cli.checks.update_news import check_updates
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.config import Configuration, load
 from agent.custodian.state_folder import StateFolder
@@ -79,6 +80,7 @@ def _examine(config: Path) -> Iterator[Finding]:
         if configuration.broker is not None:
             yield from _guarded("congestion control", lambda: iter((check_congestion_control(),)))
         yield from _guarded("relay", lambda: check_relay(configuration, now))
+        yield from _guarded("updates", lambda: iter((check_updates(configuration, status),)))
         yield from _guarded("panel", lambda: check_panel(configuration.panel, status))
         yield from _guarded("heat", lambda: check_heat(configuration))
         if StateFolder(configuration.device.state_dir).divided:

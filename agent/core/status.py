@@ -20,6 +20,7 @@ __all__ = [
     "RecorderReport",
     "Seconds",
     "Status",
+    "UpdateStatus",
     "UplinkReport",
     "UtcMs",
     "fault_in",
@@ -137,6 +138,15 @@ class AlertQueueStatus(Struct):
     channels: dict[str, _Channel]
 
 
+class UpdateStatus(Struct):
+    """`offer`: the version that waits for an owner. `trouble`: why the newest look found nothing out."""
+
+    running: str
+    offer: str | None = None
+    security: bool = False
+    trouble: str | None = None
+
+
 class Status(Struct):
     """The data of `doorward status`."""
 
@@ -152,6 +162,7 @@ class Status(Struct):
     alerts: AlertQueueStatus | None = None
     requests_told: Count = 0
     newest_ms: UtcMs | None = None
+    update: UpdateStatus | None = None
 
 
 def fault_in(value: Any, shape: type[Struct]) -> str | None:

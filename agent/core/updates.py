@@ -7,6 +7,7 @@ The updater fetches, root verifies and installs, the custodian asks the owner (d
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Iterable
 from typing import Annotated, Final
 
@@ -32,11 +33,14 @@ __all__ = [
     "UpdateWish",
     "newest_for",
     "numbers",
+    "rollout_delay_ms",
 ]
 
 MAX_PACKAGE_BYTES: Final = 1 << 30
 MAX_NOTES_BYTES: Final = 4096
 MAX_STATE_BYTES: Final = 64 * 1024
+_HOUR_MS: Final = 3_600_000
+_ROLLOUT_STEPS: Final = 1 << 32
 
 ReleaseVersion = Annotated[str, form(r"^(0|[1-9][0-9]{0,4})(\.(0|[1-9][0-9]{0,4})){2}\Z", "three numbers like 0.2.1")]
 Date = Annotated[str, form(r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\Z", "a date like 2026-12-01")]
@@ -176,3 +180,9 @@ def newest_for(packages: Iterable[Package], running: str, architecture: str, deb
     """Returns the newest package that a doorbell can take, or None. `debian`: "12" or "13"."""
     fitting = [each for each in packages if each.fits(running, architecture, debian)]
     return max(fitting, key=lambda each: numbers(each.version), default=None)
+
+
+def rollout_delay_ms(device: str, offer: Offer) -> int:
+    """Returns how long after its release a doorbell that updates automatically waits. Fixed for device and version."""
+    digest = hashlib.sha256(f"{device} {offer.version}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") * offer.rollout_hours * _HOUR_MS // _ROLLOUT_STEPS

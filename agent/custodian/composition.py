@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent import __version__
 from agent.config import Configuration, violated_limit
 from agent.config.derived import held_bytes, page_facts, relay_origin
 from agent.config.effective import place_of
@@ -35,6 +36,7 @@ from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state import CustodianDeps
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.talk_buffer import TalkBuffer
+from agent.custodian.updates import UpdateFiles, Updates
 from agent.errors import ConfigurationError
 from agent.ipc.outbox_files import DiskOutbox
 from agent.ipc.rpc_server import control_server
@@ -124,6 +126,7 @@ class CustodianRuntime:
             held_bytes=held_bytes(configuration.vault),
             exceeded=lambda settings: violated_limit(configuration, settings),
         )
+        self.updates = self._make_updates()
         self.custodian.control.offer("live", context.live_buffer.answer)
         if configuration.speaker is not None:
             context.talk.offer_to(self.custodian.control, self._owner_of)
@@ -189,6 +192,7 @@ class CustodianRuntime:
         self.custodian.on_time()
         if self.set_up is not None:
             self.set_up.on_time()
+        self.updates.on_time()
         if self.link is not None:
             self.link.on_time()
 
@@ -243,7 +247,25 @@ class CustodianRuntime:
             "alerts": self.alerts.status() if self.alerts else None,
             **self._alerts_factory.requests(),
             "newest_ms": newest.end_ms if newest else None,
+            "update": self.updates.status(),
         }
+
+    def _make_updates(self) -> Updates:
+        state, folder = self.custodian.custodian_state, self._context.folder
+        updates = Updates(
+            UpdateFiles(folder.update / "state.json", folder.wish),
+            __version__,
+            self.device.id,
+            state.decisions,
+            self._journal,
+            state.ledger,
+            self.custodian.settings,
+            self.notifier,
+            lambda: self._clock.trusted_ms,
+        )
+        self.custodian.statements.choose_update = updates.accept
+        self.custodian.control.offer("update", lambda _asked, _body: (updates.show(), b""))
+        return updates
 
     def _owner_of(self, recipient: str) -> str:
         current = self.custodian.enrolments.current

@@ -49,6 +49,9 @@ class StateFolder:
         self.vault = root / "vault"
         self.index = own / "index.sqlite"
         self.divided = own != root
+        self.update = root / "update"
+        """Root's, read only here: the update on offer."""
+        self.wish = Path("/run/doorward/update/wish.json") if self.divided else self.update / "wish.json"
         """True if each role has a separate folder and user."""
         self.recorders_index = root / "recorder" / "recorder.sqlite" if self.divided else self.index
         """The recorder's index, which is always up to date because the recorder writes the vault."""

@@ -36,9 +36,13 @@ from agent.wire.statements import (
     Settings,
     Tip,
     TrustChange,
+    UpdateChoice,
 )
 
-__all__ = ["Statements", "Subscribe"]
+__all__ = ["ChooseUpdate", "Statements", "Subscribe"]
+
+ChooseUpdate = Callable[[UpdateChoice, dict[str, str]], None]
+"""Passes an owner's choice on to root's step. The dictionary has the ledger's fields. Raises `RequestError`."""
 
 Subscribe = Callable[[PushSubscription | PushUnsubscription, str], None]
 """Applies a change of a browser's alerts.  The string is the key id of the owner who signed it.
@@ -73,6 +77,7 @@ class Statements:
         self._clock = custodian_state.deps.clock
         self._tips = tips
         self._nonces = custodian_state.nonces
+        self.choose_update: ChooseUpdate | None = None
         self.subscribe: Subscribe | None = None
         """Starts or ends alerts in a browser, inside the transaction.  None on a device without alerts."""
 
@@ -125,6 +130,12 @@ class Statements:
                 self._settings.accept(statement, said.data, fields)
             case PushSubscription() | PushUnsubscription() as statement:
                 self._subscribe(statement, said)
+            case UpdateChoice() as statement:
+                if self.choose_update is None:
+                    raise RequestError(
+                        "This device has no updates.", remedy="Add a section [updates] to its configuration."
+                    )
+                self.choose_update(statement, fields)
         return RequestStatus()
 
     def _tip(

@@ -35,6 +35,7 @@ from agent.wire.statements import (
     Settings,
     Tip,
     TrustChange,
+    UpdateChoice,
 )
 
 __all__ = ["StatementApplier", "VerifiedStatement", "verify_statement"]
@@ -56,6 +57,7 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
         Settings,
         PushSubscription,
         PushUnsubscription,
+        UpdateChoice,
     )
 }
 

@@ -77,6 +77,7 @@ __all__ = [
     "GetSound",
     "GetStatus",
     "GetTrust",
+    "GetUpdate",
     "HelloAnswer",
     "InvitationAnswer",
     "KeptAnswer",
@@ -101,6 +102,7 @@ __all__ = [
     "NoAnswer",
     "NonceAnswer",
     "NowAnswer",
+    "OfferAnswer",
     "OfferCard",
     "Operation",
     "OptOutSummary",
@@ -128,6 +130,8 @@ __all__ = [
     "TipSummary",
     "TipsAnswer",
     "TrustAnswer",
+    "UpdateAnswer",
+    "UpdateOutcomeAnswer",
     "UseAlertBrowser",
     "VerdictAnswer",
     "read_operation",
@@ -620,6 +624,41 @@ class SubmitStatement(Request[VerdictAnswer], frozen=True, tag="statement"):
 class GetTrust(Request[TrustAnswer], frozen=True, tag="trust"): ...
 
 
+class OfferAnswer(Struct):
+    """A verified package that an owner may choose. `notes`: what changes, by language."""
+
+    version: str
+    sha256: str
+    length: Count
+    released: str
+    security: bool = False
+    rollout_hours: Count = 0
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+class UpdateOutcomeAnswer(Struct):
+    version: str
+    result: str
+
+
+class UpdateAnswer(Struct):
+    """`looks`: this doorbell looks for updates. `chosen`: the offer waits for root's step.
+
+    `trouble`: why the newest look found nothing out (`core.updates.UpdateTrouble`)."""
+
+    running: str
+    looks: bool
+    automatic: bool
+    chosen: bool
+    checked_ms: UtcMs | None = None
+    trouble: str | None = None
+    offer: OfferAnswer | None = None
+    outcome: UpdateOutcomeAnswer | None = None
+
+
+class GetUpdate(Request[UpdateAnswer], frozen=True, tag="update"): ...
+
+
 class ListTrustChanges(Request[NoAnswer], frozen=True, tag="trust_changes"):
     """The body of the answer has the owners' signed changes of the trust roots, oldest first, one envelope a line.
 
@@ -776,6 +815,7 @@ CONTROL: Final = _by_name(
     Operation(GetTrust, _OWNER),
     Operation(ListTrustChanges, _OWNER),
     Operation(SubmitBundle, _OWNER, _BUNDLE),
+    Operation(GetUpdate, _OWNER),
     Operation(GetCheckpoint, _OWNER),
     Operation(GetEntries, _OWNER),
     # Only a doorbell with [page] offers this one.

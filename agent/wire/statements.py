@@ -45,7 +45,7 @@ from agent.wire.fields import (
 )
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.messages import payload_type
-from agent.wire.strictjson import Message
+from agent.wire.strictjson import Message, form
 
 __all__ = [
     "MAX_ENROLMENTS",
@@ -81,6 +81,7 @@ __all__ = [
     "StolenNotice",
     "Tip",
     "TrustChange",
+    "UpdateChoice",
     "ZoneSetting",
     "open_chain",
     "open_enrolment",
@@ -488,6 +489,8 @@ class Settings(OwnerStatement, frozen=True):
     max_age_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
     quiet: QuietHoursSetting | None = None
     private: Annotated[tuple[PrivateHoursSetting, ...], Meta(max_length=16)] | None = None
+    updates: Literal["ask", "security"] | None = None
+    """"security": the device installs security updates without asking an owner. Absent or "ask": it asks."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -523,6 +526,15 @@ class PushUnsubscription(OwnerStatement, frozen=True):
     PAYLOAD_TYPE: ClassVar[str] = payload_type("push-unsubscription")
 
     endpoint: Annotated[str, Meta(min_length=1, max_length=MAX_ENDPOINT_CHARACTERS)]
+
+
+class UpdateChoice(OwnerStatement, frozen=True):
+    """Choice of the update on offer: install exactly this package now."""
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("update-choice")
+
+    version: Annotated[str, form(r"^[0-9]{1,5}(\.[0-9]{1,5}){2}\Z", "three numbers like 0.2.1")]
+    sha256: Sha256
 
 
 class Stolen(OwnerStatement, frozen=True):

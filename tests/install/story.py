@@ -301,7 +301,7 @@ class Story:
         broken.write_text(whole.replace(starts, "        raise SystemExit(9)", 1))
         started = time.monotonic()
         done = self.box.run("python3", "/root/src/scripts/installation", "install", check=False)
-        assert done.returncode == 1, done.stdout
+        assert done.returncode == 3, done.stdout
         assert self._installed() == before, done.stderr
         self._until(lambda: self._status()["recorder"]["state"] in ("watching", "recording"), "the old version")
         broken.write_text(whole)

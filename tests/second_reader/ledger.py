@@ -51,6 +51,7 @@ MUST_AND_MAY = {
     "recipients-changed": ("subject version", ""),
     "configuration-changed": ("subject", "reason"),
     "alerts-changed": ("subject", "reason"),
+    "update-chosen": ("", "subject reason"),
     "boot": ("", "reason"),
     "storage-fault": ("reason", ""),
 }

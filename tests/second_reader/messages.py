@@ -36,6 +36,7 @@ from tests.second_reader.trust import root_file, timestamp
 
 __all__ = ["MESSAGES", "read_message"]
 
+VERSION = matching(r"[0-9]{1,5}(\.[0-9]{1,5}){2}")
 ANY_TEXT = matching(r"(?s).*")
 ENDPOINT, PUSH_KEY = matching(r"(?s).{1,1000}"), matching(r"(?s).{0,128}")
 WHY = one_of(
@@ -219,6 +220,7 @@ def _settings(value: Any) -> dict[str, Any]:
             "smallest_person": integer(0, 8000), "zones": many(zone, 0, 32),
             "max_bytes": integer(10_000_000, 10**15), "max_age_days": integer(1, 3650),
             "quiet": of(hours), "private": many(of({"days": many(integer(0, 6), 1, 7), **hours}), 0, 16),
+            "updates": one_of("ask", "security"),
         },
     )  # fmt: skip
     distinct([each["name"] for each in found.get("zones", [])])
@@ -298,6 +300,7 @@ MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
         4 << 20,
     ),
     "push-unsubscription": (of({**STATED, "endpoint": ENDPOINT}), 4 << 20),
+    "update-choice": (of({**STATED, "version": VERSION, "sha256": HEX64}), 4 << 20),
     "stolen": (of({**STATED, "since_s": SECONDS}), 4 << 20),
     "trust-change": (_trust_change, 4 << 20),
     "trust-bundle": (trust_bundle_entries, 1 << 20),

@@ -60,6 +60,7 @@ from agent.wire.statements import (
     Stolen,
     Tip,
     TrustChange,
+    UpdateChoice,
     ZoneSetting,
 )
 from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
@@ -469,6 +470,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         max_age_days=30,
         quiet=QuietHoursSetting(begins_minute=1320, ends_minute=420),
         private=(PrivateHoursSetting(days=(0, 6), begins_minute=0, ends_minute=1439),),
+        updates="security",
     ),
     "push-subscription": PushSubscription(
         **_STATED,
@@ -479,6 +481,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         glance_signer=GLANCE_KEY.text,
     ),
     "push-unsubscription": PushUnsubscription(**_STATED, endpoint="https://push.example/f00d"),
+    "update-choice": UpdateChoice(**_STATED, version="0.10.2", sha256=SHA),
     "stolen": Stolen(**_STATED, since_s=NOW_S),
     "trust-change": TrustChange(**_STATED, roots_added=(ROOT_KEY.text,)),
     "disclosure-manifest": disclosure_manifest(),

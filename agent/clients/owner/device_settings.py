@@ -17,7 +17,7 @@ __all__ = ["MATTER", "change_settings", "matter_of"]
 
 MATTER = (
     "name", "position", "sensitivity_percent", "smallest_person", "zones", "max_bytes", "max_age_days", "quiet",
-    "private",
+    "private", "updates",
 )  # fmt: skip
 """The settings that an owner can change, by their name in the statement."""
 

@@ -24,6 +24,7 @@ from agent.wire.statements import (
     Settings,
     Tip,
     TrustChange,
+    UpdateChoice,
 )
 
 __all__ = ["disclosure_in", "sign_and_submit"]
@@ -40,6 +41,7 @@ Statement = (
     | CoApproval
     | Tip
     | TrustChange
+    | UpdateChoice
     | Hold
     | Release
     | Erasure

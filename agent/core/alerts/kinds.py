@@ -33,6 +33,7 @@ class AlertKind(enum.Enum):
     HEAT = "heat"
     CLOCK = "clock"
     OFFLINE = "offline"
+    UPDATE = "update"
 
 
 class AlertPriority(enum.IntEnum):
@@ -140,6 +141,17 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
         state=True,
     ),
     "clock back": AlertDefinition(AlertKind.CLOCK, "The doorbell's clock is synchronised again.", state=True),
+    "update": AlertDefinition(AlertKind.UPDATE, "An update of the doorbell is ready. Choose when to install it."),
+    "security update": AlertDefinition(
+        AlertKind.UPDATE, "A security update of the doorbell is ready. Install it soon.", AlertPriority.SOON
+    ),
+    "updated": AlertDefinition(AlertKind.UPDATE, "The doorbell runs a new version."),
+    "update failed": AlertDefinition(
+        AlertKind.UPDATE, "An update of the doorbell failed. The version before runs.", AlertPriority.SOON
+    ),
+    "update news old": AlertDefinition(
+        AlertKind.UPDATE, "The doorbell hears no recent news of updates. Run doorward update.", AlertPriority.SOON
+    ),
     "offline": AlertDefinition(
         AlertKind.OFFLINE, "The doorbell has had no connection to its broker for a long time.", state=True
     ),

@@ -68,6 +68,8 @@ class EntryKind(enum.Enum):
     CONFIGURATION_CHANGED = "configuration-changed"
     ALERTS_CHANGED = "alerts-changed"
     """An owner has changed which browsers receive alerts."""
+    UPDATE_CHOSEN = "update-chosen"
+    """An owner chose the update on offer, or, with the reason `automatic`, the owners' settings did."""
     BOOT = "boot"
     STORAGE_FAULT = "storage-fault"
 
@@ -147,6 +149,7 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
     EntryKind.RECIPIENTS_CHANGED: _fields("subject version"),
     EntryKind.CONFIGURATION_CHANGED: _fields("subject", "reason"),
     EntryKind.ALERTS_CHANGED: _fields("subject", "reason"),
+    EntryKind.UPDATE_CHOSEN: _fields("", "subject reason"),
     EntryKind.BOOT: _fields("", "reason"),
     EntryKind.STORAGE_FAULT: _fields("reason"),
 }

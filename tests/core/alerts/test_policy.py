@@ -72,8 +72,9 @@ def test_no_history_no_hour_and_no_digest_brings_a_request_out_before_it_was_hel
 
 
 @given(st.sampled_from(sorted(ALERTS)), MINUTES)
-def test_nothing_but_a_request_is_held_back(name: str, minute: int | None) -> None:
-    assert (told(Policy((ANN,)), name, 0, minute) is Decision.DELAYED) is (name == "request")
+def test_nothing_but_requests_and_news_of_roots_is_held_back(name: str, minute: int | None) -> None:
+    follows_a_message = name in ("request", "trust news", "trust silent")
+    assert (told(Policy((ANN,)), name, 0, minute) is Decision.DELAYED) is follows_a_message
 
 
 def test_a_request_whose_time_of_being_held_back_ends_at_night_or_before_the_digest_waits_for_those_too() -> None:

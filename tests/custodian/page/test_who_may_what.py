@@ -54,7 +54,7 @@ SPECIFIED = {
             "status", "requests", "request", "asked", "gaps", "place",
             "bulletins", "tips", "shared", "segment", "poster", "sound",
             "list", "kept", "settings",
-            "statement", "trust", "trust_changes", "trust_bundle",
+            "statement", "trust", "trust_changes", "trust_bundle", "update",
             "alerts_test", "push_key", "push_browsers", "push_used",
             "checkpoint", "ledger", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
             "page_now",

@@ -31,6 +31,7 @@ _KEYS = {
     "name": "name", "position": "position", "sensitivity": "sensitivity_percent",
     "smallest-person": "smallest_person", "zones": "zones",
     "max-bytes": "max_bytes", "max-age-days": "max_age_days", "quiet": "quiet", "private": "private",
+    "updates": "updates",
 }  # fmt: skip
 """The options' names, and the statement's."""
 
@@ -55,6 +56,8 @@ _KEYS = {
 @click.option("--quiet", metavar="HH:MM-HH:MM", help="Quiet hours of the household.")
 @click.option("--private", multiple=True, metavar="DAYS@HH:MM-HH:MM",
               help="Hours without a camera, like sat,sun@10:00-12:30.  May be given several times.")  # fmt: skip
+@click.option("--updates", type=click.Choice(["ask", "security"]),
+              help="security: install security updates without asking.  ask: each update waits for you.")  # fmt: skip
 @click.option("--reset", multiple=True, type=click.Choice([*_KEYS, "all"]), help="Use the file's value again.")
 @yes_option
 @json_option

@@ -21,6 +21,7 @@ const MATTER = [
   "max_age_days",
   "quiet",
   "private",
+  "updates",
 ];
 
 /**

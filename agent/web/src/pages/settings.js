@@ -11,6 +11,7 @@ import { alerts } from "./alerts.js";
 import { chosenRoots } from "./chosen_roots.js";
 import { fromFile, place, privateHours, retention, saved } from "./household.js";
 import { kitPage, nameOfKit, qr, TAIL } from "./kit.js";
+import { updates } from "./updates.js";
 import { zones } from "./zones.js";
 
 /** @import { Answer, Bytes, Child } from "../types.js" */
@@ -25,6 +26,7 @@ export async function settings(content) {
   // In the order in which people look for them: what it sees, what it keeps, who hears of it, who may do what.
   const sections = {
     health,
+    updates: newer,
     picture,
     keeping,
     private: hours,
@@ -81,6 +83,11 @@ async function hours(again) {
     h("p.quiet", t("private.text")),
     ...privateHours(await ask("page_facts"), setting(again)),
   ];
+}
+
+/** @param {() => Promise<unknown>} again */
+async function newer(again) {
+  return updates(setting(again), again);
 }
 
 /** @param {() => Promise<unknown>} again */

@@ -191,6 +191,7 @@ export type EntryKind =
   | "storage-fault"
   | "tip"
   | "trust-changed"
+  | "update-chosen"
   | "withdrawn";
 
 export interface EntryLimits {
@@ -519,6 +520,7 @@ export interface Settings {
   max_age_days?: number;
   quiet?: QuietHoursSetting;
   private?: PrivateHoursSetting[];
+  updates?: "ask" | "security";
 }
 
 export interface SignedLine {
@@ -624,6 +626,15 @@ export interface TrustTimestamp {
   root_sha256: string;
   bundle_version: number;
   bundle_sha256: string;
+}
+
+export interface UpdateChoice {
+  v: 1;
+  device: string;
+  owner_time_ms: number;
+  nonce: string;
+  version: string;
+  sha256: string;
 }
 
 export interface Withdrawal {
@@ -900,6 +911,10 @@ export interface GetTrust {
 
 }
 
+export interface GetUpdate {
+
+}
+
 export interface Health {
   temperature_c?: number | null;
   throttle_level?: number | null;
@@ -1018,6 +1033,16 @@ export interface NonceAnswer {
 export interface NowAnswer {
   waiting: string;
   camera: string;
+}
+
+export interface OfferAnswer {
+  version: string;
+  sha256: string;
+  length: number;
+  released: string;
+  security?: boolean;
+  rollout_hours?: number;
+  notes?: Record<string, string>;
 }
 
 export interface OfferCard {
@@ -1188,6 +1213,7 @@ export interface Status {
   alerts?: AlertQueueStatus | null;
   requests_told?: number;
   newest_ms?: number | null;
+  update?: UpdateStatus | null;
 }
 
 export interface SubmitBundle {
@@ -1237,6 +1263,29 @@ export interface TrustAnswer {
   roots: string[];
   bundles: string[];
   heard: string[];
+}
+
+export interface UpdateAnswer {
+  running: string;
+  looks: boolean;
+  automatic: boolean;
+  chosen: boolean;
+  checked_ms?: number | null;
+  trouble?: string | null;
+  offer?: OfferAnswer | null;
+  outcome?: UpdateOutcomeAnswer | null;
+}
+
+export interface UpdateOutcomeAnswer {
+  version: string;
+  result: string;
+}
+
+export interface UpdateStatus {
+  running: string;
+  offer?: string | null;
+  security?: boolean;
+  trouble?: string | null;
 }
 
 export interface UplinkReport {
@@ -1302,6 +1351,7 @@ export interface ControlOperations {
   trust: { request: GetTrust; answer: TrustAnswer };
   trust_changes: { request: ListTrustChanges; answer: NoAnswer };
   trust_bundle: { request: SubmitBundle; answer: BundleAnswer };
+  update: { request: GetUpdate; answer: UpdateAnswer };
   checkpoint: { request: GetCheckpoint; answer: CheckpointAnswer };
   ledger: { request: GetEntries; answer: LeavesAnswer };
   link_address: { request: GetLinkAddress; answer: LinkAddressAnswer };

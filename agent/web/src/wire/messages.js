@@ -303,6 +303,7 @@ const settingsShape = object(
       }),
       ...RANGES["Settings.private"],
     ),
+    updates: one("ask", "security"),
   },
 );
 

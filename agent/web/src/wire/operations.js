@@ -32,6 +32,7 @@ export const BODY_BYTES = Object.freeze({
   trust: 65536,
   trust_changes: 65536,
   trust_bundle: 2097152,
+  update: 65536,
   checkpoint: 65536,
   ledger: 65536,
   link_address: 65536,

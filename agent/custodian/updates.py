@@ -1,0 +1,247 @@
+"""Updates on offer, and the owner's choice: shown from root's verified state, passed to root as a wish.
+
+Root decides what may be installed (`agent.updater`). The custodian decides only when: after an owner's signed
+statement, or automatically for a security update if an owner's settings say so. A wish stays in the journal until the
+version runs, so a power cut does not lose it. Source: docs/updates.md; docs/decisions/0052.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from agent.core.ledger.entries import EntryKind
+from agent.core.updates import (
+    MAX_STATE_BYTES,
+    Offer,
+    UpdateResult,
+    UpdateState,
+    UpdateTrouble,
+    UpdateWish,
+    numbers,
+    rollout_delay_ms,
+)
+from agent.custodian.ledger_writer import Ledger
+from agent.custodian.owner_settings import OwnerSettings
+from agent.custodian.transactions import Transactions
+from agent.errors import DoorwardError, RequestError
+from agent.platform import files
+from agent.ports import Journal, Notifier
+from agent.wire import strictjson
+from agent.wire.statements import UpdateChoice
+
+__all__ = ["UpdateFiles", "Updates"]
+
+_WISH: Final = "update-wish"
+_TOLD: Final = "update-told"
+_INTERRUPTED_MS: Final = 30 * 60_000
+"""An installation that began longer ago than this has been interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFiles:
+    """Root's state, and the file of the custodian's wish (systemd/tmpfiles.d)."""
+
+    state: Path
+    wish: Path
+
+
+class _Told(msgspec.Struct):
+    """The news that owners were told, so that each is told once."""
+
+    running: str = ""
+    offer: str = ""
+    outcome_ms: int = 0
+    expired: bool = False
+
+
+class Updates:
+    """`running`: this program's version. `device`: its key id, which spreads automatic updates over hours."""
+
+    def __init__(
+        self,
+        places: UpdateFiles,
+        running: str,
+        device: str,
+        decisions: Transactions,
+        journal: Journal,
+        ledger: Ledger,
+        settings: OwnerSettings,
+        notifier: Notifier,
+        trusted_ms: Callable[[], int | None],
+    ) -> None:
+        """`trusted_ms` returns the time in UTC, or None if the clock cannot be trusted."""
+        self._places = places
+        self._running = running
+        self._device = device
+        self._decisions = decisions
+        self._journal = journal
+        self._ledger = ledger
+        self._settings = settings
+        self._notifier = notifier
+        self._trusted_ms = trusted_ms
+        self._log = structlog.get_logger("custodian")
+
+    @property
+    def state(self) -> UpdateState | None:
+        """Returns what root wrote last. None if this doorbell has no updates, or runs another version by now."""
+        try:
+            data = files.read_if_there(self._places.state, MAX_STATE_BYTES)
+            state = None if data is None else strictjson.decode(data, UpdateState, limit_bytes=MAX_STATE_BYTES)
+        except DoorwardError:
+            return None
+        return state
+
+    @property
+    def offer(self) -> Offer | None:
+        """Returns the package that an owner may choose."""
+        state = self.state
+        offer = None if state is None else state.offer
+        return offer if offer is not None and numbers(offer.version) > numbers(self._running) else None
+
+    @property
+    def wish(self) -> UpdateWish | None:
+        data = self._journal.get(_WISH)
+        return None if not data else strictjson.decode(data, UpdateWish)
+
+    @property
+    def automatic(self) -> bool:
+        """Returns whether an owner chose that security updates are installed without asking."""
+        settings = self._settings.current
+        return settings is not None and settings.updates == "security"
+
+    def show(self) -> dict[str, Any]:
+        """Returns the answer to `update`."""
+        state, offer, wish = self.state, self.offer, self.wish
+        outcome = None if state is None else state.outcome
+        return {
+            "running": self._running,
+            "looks": state is not None,
+            "automatic": self.automatic,
+            "checked_ms": None if state is None else state.checked_ms,
+            "trouble": None if state is None or state.trouble is None else state.trouble.value,
+            "offer": None if offer is None else msgspec.to_builtins(offer),
+            "chosen": offer is not None and wish is not None and self._is_open(wish),
+            "outcome": None if outcome is None else {"version": outcome.version, "result": outcome.result.value},
+        }
+
+    def status(self) -> dict[str, Any] | None:
+        """Returns the part of `doorward status`. None if this doorbell has no updates."""
+        state, offer = self.state, self.offer
+        if state is None:
+            return None
+        return {
+            "running": self._running,
+            "offer": None if offer is None else offer.version,
+            "security": offer is not None and offer.security,
+            "trouble": None if state.trouble is None else state.trouble.value,
+        }
+
+    def accept(self, choice: UpdateChoice, fields: dict[str, str]) -> None:
+        """Passes an owner's choice on, inside the caller's transaction. Raises `RequestError`."""
+        offer = self.offer
+        if offer is None or (offer.version, offer.sha256) != (choice.version, choice.sha256):
+            raise RequestError("This update is not on offer any more.", remedy="Look at the updates again.")
+        self._ledger.write(EntryKind.UPDATE_CHOSEN, **fields)
+        self._put(UpdateWish(v=1, id=choice.nonce, version=offer.version, sha256=offer.sha256))
+
+    def on_time(self) -> None:
+        """Runs every few seconds: tells news once, chooses a security update if an owner wants that, keeps the wish."""
+        if self.state is None:
+            return
+        self._tell()
+        self._choose()
+        wish = self.wish
+        if wish is not None and self._is_open(wish):
+            self._write(wish)
+
+    def _choose(self) -> None:
+        offer, now_ms = self.offer, self._trusted_ms()
+        if offer is None or not offer.security or not self.automatic or now_ms is None:
+            return
+        released = datetime.datetime.fromisoformat(offer.released).replace(tzinfo=datetime.UTC)
+        if now_ms < int(released.timestamp() * 1000) + rollout_delay_ms(self._device, offer):
+            return
+        # The same package has the same id, so root tries it once.
+        digest = hashlib.sha256(f"automatic {offer.version} {offer.sha256}".encode()).hexdigest()
+        wish, stands = UpdateWish(v=1, id=digest[:32], version=offer.version, sha256=offer.sha256), self.wish
+        state = self.state
+        tried = state is not None and state.outcome is not None and state.outcome.version == offer.version
+        if tried or (stands is not None and (stands.version, stands.sha256) == (wish.version, wish.sha256)):
+            return
+        with self._decisions.one():
+            self._ledger.write(EntryKind.UPDATE_CHOSEN, reason="automatic")
+            self._put(wish)
+
+    def _is_open(self, wish: UpdateWish) -> bool:
+        """Returns whether root still has to carry this wish out."""
+        state, offer = self.state, self.offer
+        outcome = None if state is None else state.outcome
+        done = outcome is not None and outcome.wish == wish.id
+        return offer is not None and (offer.version, offer.sha256) == (wish.version, wish.sha256) and not done
+
+    def _put(self, wish: UpdateWish) -> None:
+        self._journal.put(_WISH, strictjson.encode(wish))
+        self._decisions.after(lambda: self._write(wish))
+
+    def _write(self, wish: UpdateWish) -> None:
+        """Writes the wish for root, if it is not there. The folder is in memory, so it is empty after each boot."""
+        data = strictjson.encode(wish)
+        try:
+            if files.read_if_there(self._places.wish, MAX_STATE_BYTES) != data:
+                files.write(self._places.wish, data)
+        except DoorwardError as error:
+            self._log.error("wish_not_written", error=error.message, remedy=error.remedy)
+
+    def _tell(self) -> None:
+        """Tells owners what is new since they were last told."""
+        state, offer, now_ms = self.state, self.offer, self._trusted_ms()
+        stored = self._journal.get(_TOLD)
+        told = _Told(running=self._running) if not stored else msgspec.json.decode(stored, type=_Told)
+        outcome = None if state is None else state.outcome
+        expired = state is not None and state.trouble is UpdateTrouble.EXPIRED
+        news = []
+        if told.running != self._running:
+            news.append("updated")
+        if offer is not None and told.offer != offer.sha256 and not (self.automatic and offer.security):
+            news.append("security update" if offer.security else "update")
+        ended = (
+            outcome is not None
+            and outcome.result is not UpdateResult.INSTALLED
+            and (
+                outcome.result is not UpdateResult.INTERRUPTED
+                or (now_ms is not None and now_ms > outcome.at_ms + _INTERRUPTED_MS)
+            )
+        )
+        if outcome is not None and ended and told.outcome_ms != outcome.at_ms:
+            news.append("update failed")
+        if expired and not told.expired:
+            news.append("update news old")
+        now = _Told(
+            running=self._running,
+            offer=told.offer if offer is None else offer.sha256,
+            outcome_ms=outcome.at_ms if outcome is not None and ended else told.outcome_ms,
+            expired=expired,
+        )
+        if now != told or not stored:
+            with self._decisions.one():
+                self._journal.put(_TOLD, msgspec.json.encode(now))
+                for kind in news:
+                    self._decisions.after(lambda kind=kind: self._notifier.notify(kind, _NEWS[kind]))  # type: ignore[misc]
+
+
+_NEWS: Final = {
+    "updated": "The doorbell runs a new version.",
+    "update": "An update is on offer.",
+    "security update": "A security update is on offer.",
+    "update failed": "An update failed.",
+    "update news old": "The news of updates is too old.",
+}
+"""For the log. Alerts have their own sentences (`core.alerts.kinds`)."""

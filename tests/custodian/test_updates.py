@@ -1,0 +1,216 @@
+"""Updates in the custodian: an owner's signed choice becomes root's wish, once, and news are told once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.core.updates import (
+    Offer,
+    UpdateOutcome,
+    UpdateResult,
+    UpdateState,
+    UpdateTrouble,
+    UpdateWish,
+    rollout_delay_ms,
+)
+from agent.custodian.updates import UpdateFiles, Updates
+from agent.errors import RequestError
+from agent.wire import strictjson
+from agent.wire.statements import Settings, UpdateChoice
+from tests.custodians import NOW_S, Door, stated
+
+SHA = "ab" * 32
+
+
+def offer(version: str = "0.2.1", **more: Any) -> Offer:
+    return Offer(version=version, sha256=SHA, length=10, released="2027-01-01", notes={"en": "- Better."}, **more)
+
+
+class House:
+    """A door whose custodian shows updates, with root's files beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = UpdateFiles(folder / "state.json", folder / "wish.json")
+        self.door = Door.enrolled()
+        self.news: list[str] = []
+        self.now_ms: int | None = NOW_S * 1000
+        self.start()
+
+    def start(self, running: str = "0.2.0") -> None:
+        self.door.start()
+        custodian = self.door.custodian
+        state = custodian.custodian_state
+        self.updates = Updates(
+            self.files, running, "a-device", state.decisions, self.door.journal, state.ledger, custodian.settings,
+            self, lambda: self.now_ms,
+        )  # fmt: skip
+        custodian.statements.choose_update = self.updates.accept
+
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        assert text
+        self.news.append(kind)
+
+    def root_says(self, **fields: Any) -> None:
+        self.files.state.write_bytes(strictjson.encode(UpdateState(v=1, running="0.2.0", **fields)))
+
+    def wish(self) -> UpdateWish | None:
+        return strictjson.decode(self.files.wish.read_bytes(), UpdateWish) if self.files.wish.exists() else None
+
+    def entries(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.door.entries() if entry["kind"] == "update-chosen"]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.door.close()
+
+
+def test_an_owners_choice_is_in_the_ledger_and_reaches_root(house: House) -> None:
+    house.root_says(offer=offer())
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    wish = house.wish()
+    assert wish is not None
+    assert (wish.version, wish.sha256) == ("0.2.1", SHA)
+    (entry,) = house.entries()
+    assert entry["subject"]
+    assert house.updates.show()["chosen"] is True
+
+
+@pytest.mark.parametrize(("version", "sha256"), [("0.2.2", SHA), ("0.2.1", "cd" * 32)])
+def test_another_package_than_the_one_on_offer_is_not_chosen(house: House, version: str, sha256: str) -> None:
+    house.root_says(offer=offer())
+    with pytest.raises(RequestError, match="not on offer"):
+        house.door.obey(UpdateChoice(**stated(), version=version, sha256=sha256))
+    assert (house.wish(), house.entries()) == (None, [])
+
+
+def test_a_doorbell_without_updates_says_so(house: House) -> None:
+    assert house.updates.show()["looks"] is False
+    assert house.updates.status() is None
+    house.door.custodian.statements.choose_update = None
+    with pytest.raises(RequestError, match="no updates"):
+        house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[" * 5000, b" " * 100_000, b'{"v":2}'])
+def test_a_spoiled_state_counts_as_no_updates(house: House, data: bytes) -> None:
+    house.files.state.write_bytes(data)
+    house.updates.on_time()
+    assert house.updates.show()["looks"] is False
+
+
+def test_a_choice_survives_a_power_cut_until_root_has_carried_it_out(house: House) -> None:
+    house.root_says(offer=offer())
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    wish = house.wish()
+    assert wish is not None
+    house.files.wish.unlink()
+    house.start()
+    house.updates.on_time()
+    assert house.wish() == wish
+    house.files.wish.unlink()
+    ended = UpdateOutcome(version="0.2.1", result=UpdateResult.ROLLED_BACK, at_ms=house.now_ms or 0, wish=wish.id)
+    house.root_says(offer=offer(), outcome=ended)
+    house.updates.on_time()
+    assert house.wish() is None, "it failed, so it is not wished for again"
+    assert house.updates.show()["chosen"] is False
+
+
+def test_an_older_or_equal_version_is_never_on_offer(house: House) -> None:
+    house.root_says(offer=offer("0.2.0"))
+    assert house.updates.show()["offer"] is None
+    house.start(running="0.10.0")
+    house.root_says(offer=offer("0.9.9"))
+    assert house.updates.show()["offer"] is None
+
+
+# --- Security updates without asking
+
+
+def automatic(house: House) -> None:
+    house.door.obey(Settings(**stated(), updates="security"))
+
+
+def test_without_an_owners_setting_no_update_is_chosen(house: House) -> None:
+    house.root_says(offer=offer(security=True))
+    house.updates.on_time()
+    assert house.wish() is None
+
+
+def test_a_security_update_is_chosen_once_if_an_owner_signed_that_setting(house: House) -> None:
+    automatic(house)
+    house.root_says(offer=offer(security=True))
+    for _ in range(3):
+        house.updates.on_time()
+    wish = house.wish()
+    assert wish is not None
+    (entry,) = house.entries()
+    assert (entry.get("subject"), entry["reason"]) == (None, "automatic")
+    ended = UpdateOutcome(version="0.2.1", result=UpdateResult.ROLLED_BACK, at_ms=1, wish=wish.id)
+    house.root_says(offer=offer(security=True), outcome=ended)
+    house.files.wish.unlink()
+    house.updates.on_time()
+    assert (house.wish(), len(house.entries())) == (None, 1), "what failed here waits for an owner"
+
+
+def test_other_updates_wait_for_an_owner_with_that_setting_too(house: House) -> None:
+    automatic(house)
+    house.root_says(offer=offer())
+    house.updates.on_time()
+    assert house.wish() is None
+    assert house.news == ["update"]
+
+
+def test_doorbells_spread_a_security_update_and_without_the_time_none_starts(house: House) -> None:
+    automatic(house)
+    spread = offer(security=True, rollout_hours=48)
+    house.root_says(offer=spread)
+    released_ms = 1_798_761_600_000
+    house.now_ms = None
+    house.updates.on_time()
+    assert house.wish() is None
+    house.now_ms = released_ms + rollout_delay_ms("a-device", spread) - 1
+    house.updates.on_time()
+    assert house.wish() is None
+    house.now_ms += 1
+    house.updates.on_time()
+    assert house.wish() is not None
+    delays = {rollout_delay_ms(f"device {number}", spread) // 3_600_000 for number in range(500)}
+    assert delays == set(range(48))
+
+
+# --- News
+
+
+def test_each_news_is_told_once_also_over_restarts(house: House) -> None:
+    house.root_says(offer=offer())
+    for _ in range(2):
+        house.updates.on_time()
+        house.start()
+    assert house.news == ["update"]
+    house.root_says(offer=offer(security=True, version="0.2.1"))
+    house.updates.on_time()
+    failed = UpdateOutcome(version="0.2.1", result=UpdateResult.ROLLED_BACK, at_ms=5, wish="ef" * 16)
+    house.root_says(offer=offer(), outcome=failed, trouble=UpdateTrouble.EXPIRED)
+    house.updates.on_time()
+    house.updates.on_time()
+    assert house.news == ["update", "update failed", "update news old"]
+    house.start(running="0.2.1")
+    house.updates.on_time()
+    assert house.news[3:] == ["updated"]
+
+
+def test_an_installation_that_runs_is_no_failure_and_one_that_a_power_cut_ended_is(house: House) -> None:
+    begun = UpdateOutcome(version="0.2.1", result=UpdateResult.INTERRUPTED, at_ms=NOW_S * 1000, wish="ef" * 16)
+    house.root_says(outcome=begun)
+    house.updates.on_time()
+    assert house.news == []
+    house.now_ms = NOW_S * 1000 + 31 * 60_000
+    house.updates.on_time()
+    assert house.news == ["update failed"]
