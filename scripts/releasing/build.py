@@ -30,6 +30,8 @@ __all__ = ["DESCRIPTION", "build", "notes_of", "release_commit", "set_version"]
 
 DESCRIPTION = "release.json"
 """For `propose`: the version, the commit, and `custom` of each file. It is no part of the release itself."""
+FIRST_ROOT = "config/updates/root.json"
+"""Doorbells trust it first."""
 VERSION_PLACES = {
     "agent/__init__.py": r'(?m)^(__version__ = ")[^"]+(")',
     "agent/clients/setup.cfg": r"(?m)^(version = |    doorward == )[0-9.]+()$",
@@ -74,6 +76,8 @@ def build(root: Path, out: Path) -> Path:
         folder = out / version
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        if not (tree / FIRST_ROOT).is_file():
+            say(f"{FIRST_ROOT} is missing: doorbells with this build have no updates (docs/releasing.md).")
         _take_networks(root, tree)
         packages = _packages(tree, folder, Path(work), at_s)
         say("Building the wheels")

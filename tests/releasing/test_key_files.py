@@ -55,7 +55,7 @@ def test_a_public_half_whose_id_is_another_s_is_refused(pair: tuple[Path, Path],
 
 
 @pytest.mark.interop
-@pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
+@pytest.mark.skipif(shutil.which("age") is None, reason="stock age is not installed: apt-get install age")
 def test_stock_age_knows_a_key_file_as_one_of_its_own(pair: tuple[Path, Path]) -> None:
     asked = subprocess.run(["age", "--decrypt", str(pair[0])], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert "passphrase" in asked.stderr or "terminal" in asked.stderr

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.updater.fetchers import fetcher_for
+from agent.updater.release_client import ReleaseClient
 from tests.releasing.release_folders import Maintainers, custom, release, sha256, signers
 
 # isort: split
@@ -324,3 +326,26 @@ def test_an_update_file_holds_what_a_visitor_needs_and_is_the_same_each_time(
     assert [path.name.partition(".")[2] for path in (unpacked / "targets").iterdir()] == ["doorward_0.2.0_arm64.deb"]
     with pytest.raises(FailedError, match="is not published"):
         write_update_file(house.repository, "0.2.9", "arm64", tmp_path)
+
+
+@pytest.mark.parametrize("form", ["folder", "file"])
+def test_a_doorbell_takes_what_was_published_as_a_folder_and_as_a_file(
+    house: Maintainers, tmp_path: Path, form: str
+) -> None:
+    root = house.begin()
+    proposal, built = house.propose_release("0.2.1", security_below="0.2.1", upgrade_from="0.2.0", rollout_hours=48)
+    house.sign(proposal, "targets", 0, 1, built=built)
+    house.publish(proposal, built=built)
+    source = house.repository.folder
+    if form == "file":
+        source = write_update_file(house.repository, "0.2.1", "arm64", tmp_path / "stick")
+    for name in ("work", "trusted"):
+        (tmp_path / name).mkdir()
+    client = ReleaseClient(fetcher_for(str(source), tmp_path / "work"), tmp_path / "trusted", root)
+    client.refresh()
+    found = client.newest("0.2.0", "arm64", "13")
+    assert found is not None
+    package, offer = found
+    assert (offer.version, offer.security, offer.rollout_hours) == ("0.2.1", True, 48)
+    client.download(package, tmp_path / "package.deb")
+    assert (tmp_path / "package.deb").read_bytes() == b"doorward_0.2.1_arm64.deb\n"

@@ -38,19 +38,20 @@ builds in unlike surroundings on one machine.
 
 def main(suites: list[str]) -> int:
     found: dict[str, dict[str, str]] = {}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    commit = commit.strip()
     told: list[str] = []
     for suite in suites or SUITES:
         started = time.monotonic()
-        found[suite], tools = build_on(suite)
+        found[suite], tools = build_on(suite, commit)
         told.append(f"| {suite} | {tools} | {time.monotonic() - started:.0f} |")
         print(told[-1], flush=True)
     first, *others = found.values()
     unlike = sorted({name for each in others for name in first | each if first.get(name) != each.get(name)})
     today = datetime.datetime.now(datetime.UTC).date()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     verdict = f"{len(unlike)} FILES DIFFER: {', '.join(unlike)}" if unlike else "the same bytes in every file"
     lines = [
-        f"{today}, commit {commit.strip()}: {verdict}.",
+        f"{today}, commit {commit}: {verdict}.",
         "",
         "| builder | Python, zlib, git | s |",
         "|---|---|---:|",
@@ -62,7 +63,7 @@ def main(suites: list[str]) -> int:
     return 1 if unlike or len(found) < 2 else 0
 
 
-def build_on(suite: str) -> tuple[dict[str, str], str]:
+def build_on(suite: str, commit: str) -> tuple[dict[str, str], str]:
     """Returns the hash of each file, and the versions of the tools there."""
     with tempfile.TemporaryDirectory(prefix="doorward-release-", dir=os.environ.get("DOORWARD_INSTALL_DIR")) as folder:
         root = Path(folder, "root")
@@ -71,6 +72,7 @@ def build_on(suite: str) -> tuple[dict[str, str], str]:
         lent = lend(root)
         source = root / "root" / "doorward"
         subprocess.run(["git", "clone", "-q", f"file://{ROOT}", str(source)], check=True)
+        subprocess.run(["git", "-C", str(source), "checkout", "-q", commit], check=True)
         shutil.copytree(ROOT / "models", source / "models")
         words = ["systemd-nspawn", "-q", "-D", str(root), "--as-pid2", "--pipe", "--register=no", "--keep-unit"]
         words += [f"--machine=doorward-release-{os.getpid()}", "--resolv-conf=copy-host", "--chdir=/root/doorward"]

@@ -29,7 +29,7 @@ class Machine:
         self.has("dpkg", "echo amd64")
         self.has("id", "echo 0")
         self.has("apt-get", f'echo "$@" >> {folder}/apt.calls')
-        for tool in ("chromium", "certutil", "systemd-nspawn", "mmdebstrap", "mkfs.ext4", "strace"):
+        for tool in ("chromium", "certutil", "systemd-nspawn", "mmdebstrap", "mkfs.ext4", "strace", "gpg-agent"):
             self.has(tool)
 
     def has(self, name: str, script: str = "true") -> None:
