@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.opening import HybridIdentity, open_bytes
@@ -49,6 +50,7 @@ from agent.wire.statements import (
     NamedKey,
     NamedRecipient,
     OwnerStatement,
+    Redacted,
     Revocation,
     SealedItem,
     TrustChange,
@@ -503,3 +505,16 @@ def approval(door: Door, asked: FootageRequest, *segments: str, **changes: Any) 
     )
     values = {**stated(), "request": sha256_of(asked), "reply": asked.reply, "segments": items}
     return Approval(**{**values, **changes}), headers
+
+
+REDACTED_PAYLOAD = b"the redacted film, as the owner's client sealed it"
+
+
+def redacted_approval(door: Door, asked: FootageRequest) -> tuple[Approval, tuple[bytes, ...]]:
+    """Approves all that matched, the first segment only as redacted. A custodian opens nothing, so the film is of
+    paper, too."""
+    made, headers = approval(door, asked)
+    first, *others = made.segments
+    said = Redacted(payload_sha256=hashlib.sha256(REDACTED_PAYLOAD).hexdigest(), key="77" * 32)
+    items = (msgspec.structs.replace(first, redacted=said), *others)
+    return msgspec.structs.replace(made, segments=items), (*headers, REDACTED_PAYLOAD)

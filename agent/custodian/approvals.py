@@ -82,6 +82,12 @@ class Approvals:
             stored = self._approvable(approval, approval)
         if approval.gaps is not None and approval.gaps != self.gaps(stored):
             raise RequestError("The stored footage of this window has just changed.", remedy="Approve again.")
+        if approval.redacted_items and enrolment.approvals_needed > 1:
+            # The second owner could not see what they approve: the redacted film is sealed to the requester alone.
+            raise RequestError(
+                "An approval with redacted films cannot wait for a second owner.",
+                remedy="Share without redactions, or agree that one owner is enough.",
+            )
         released = self._released(approval, headers, stored, enrolment)
         if enrolment.approvals_needed == 1:
             return self._share(_CompleteApproval(approval, said, approval), released, enrolment)

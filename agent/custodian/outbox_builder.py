@@ -83,6 +83,9 @@ class OutboxBuilder:
 
     def _joined(self, item: ReleasedItem) -> Iterator[bytes]:
         yield item.header
+        if item.redacted is not None:  # `release` has compared it with the hash that the owner signed
+            yield item.redacted
+            return
         digest = hashlib.sha256()
         for piece in self._payload(item):
             digest.update(piece)

@@ -24,6 +24,7 @@ from agent.wire.statements import Scope
 
 __all__ = [
     "CONTROL",
+    "MOST_STATEMENT_BYTES",
     "OPERATIONS",
     "PAGE",
     "AbsenceSummary",
@@ -615,7 +616,8 @@ class GetSignedSettings(Request[SignedAnswer], frozen=True, tag="settings"): ...
 
 
 class SubmitStatement(Request[VerdictAnswer], frozen=True, tag="statement"):
-    """The body holds the re-wrapped headers one after the other. `sizes` has the length of each."""
+    """The body holds the re-wrapped headers one after the other, and the payloads of redacted files. `sizes` has the
+    length of each."""
 
     envelope: Ascii
     sizes: tuple[BlockSize, ...] = ()
@@ -756,8 +758,8 @@ class ListEvents(Request[EventsAnswer], frozen=True, tag="events"):
 # --- The table
 
 _SMALL: Final = 64 << 10
-_STATEMENT: Final = 32 << 20
-"""The re-wrapped headers of a request of the most segments."""
+MOST_STATEMENT_BYTES: Final = 32 << 20
+"""The re-wrapped headers of a request of the most segments, or headers and redacted films."""
 _BUNDLE: Final = 2 << 20
 
 
@@ -811,7 +813,7 @@ CONTROL: Final = _by_name(
     Operation(ListSegments, _OWNER),
     Operation(GetKept, _OWNER),
     Operation(GetSignedSettings, _OWNER),
-    Operation(SubmitStatement, _OWNER, _STATEMENT),
+    Operation(SubmitStatement, _OWNER, MOST_STATEMENT_BYTES),
     Operation(GetTrust, _OWNER),
     Operation(ListTrustChanges, _OWNER),
     Operation(SubmitBundle, _OWNER, _BUNDLE),

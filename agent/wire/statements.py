@@ -72,6 +72,7 @@ __all__ = [
     "PushSubscription",
     "PushUnsubscription",
     "QuietHoursSetting",
+    "Redacted",
     "Release",
     "Revocation",
     "Scope",
@@ -176,17 +177,34 @@ class Enrolment(OwnerStatement, frozen=True):
         return next(approver.name for approver in self.approvers if approver.key == key)
 
 
+class Redacted(Message, frozen=True):
+    """The file that the owner's client made in place of the captured one: redacted, and sealed to the requester.
+
+    `payload_sha256` is of its age payload. `key` commits to its file key, as a record does at capture: without it an
+    owner could make one payload that opens to two films.
+    """
+
+    payload_sha256: Sha256
+    key: Sha256
+
+
 class SealedItem(Message, frozen=True):
     """One segment, poster or sound to disclose: its stored bytes and its new header.
 
     `payload_sha256` is of the age payload as the device stores it and signed it at capture. `header_sha256` is of the
     new age header, made for the requester by the owner's client. The device sends the new header and then the stored
-    payload.
+    payload. With `redacted` it sends the redacted payload instead, and the stored one stays.
     """
 
     id: SegmentIdText
     payload_sha256: Sha256
     header_sha256: Sha256
+    redacted: Redacted | None = None
+
+    @property
+    def sent_payload_sha256(self) -> str:
+        """Hash of the payload that is sent."""
+        return self.redacted.payload_sha256 if self.redacted is not None else self.payload_sha256
 
 
 class AbsenceReason(enum.Enum):
@@ -258,8 +276,19 @@ class Approval(OwnerStatement, frozen=True):
         # Two items under one header would share a file key, and opening one would open the other.
         headers = tuple(item.header_sha256 for item in (*self.segments, *self.posters, *self.sounds))
         distinct("segments, posters and sounds", headers)
+        distinct("redacted", tuple(item.sent_payload_sha256 for item in self.redacted_items))
+        if any(item.redacted is not None for item in self.posters):
+            raise FormatError("posters: a still is shared as it was captured, or not at all.")
+        # The still shows what the owner covered in the film.
+        if {item.id for item in self.segments if item.redacted is not None} & {item.id for item in self.posters}:
+            raise FormatError("posters: not of a segment that is redacted.")
         if self.contact is not None:
             base64.decode(self.contact)
+
+    @property
+    def redacted_items(self) -> tuple[SealedItem, ...]:
+        """Returns the items that the owner's client has redacted."""
+        return tuple(item for item in (*self.segments, *self.sounds) if item.redacted is not None)
 
 
 class Tip(OwnerStatement, frozen=True):
@@ -286,6 +315,8 @@ class Tip(OwnerStatement, frozen=True):
         distinct("segments", tuple(item.id for item in self.segments))
         distinct("posters", tuple(item.id for item in self.posters))
         distinct("header_sha256", tuple(item.header_sha256 for item in (*self.segments, *self.posters)))
+        if any(item.redacted is not None for item in (*self.segments, *self.posters)):
+            raise FormatError("redacted: only in an approval.")
         if self.message is not None:
             base64.decode(self.message)
 

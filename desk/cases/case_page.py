@@ -183,12 +183,16 @@ def shared_words(counts: dict[str, int]) -> tuple[str, ...]:
     """Says what an owner shared, the most first."""
     segments, clips = counts.get("segments", 0), counts.get("clips", 0)
     sounds, stills, told = counts.get("sounds", 0), counts.get("stills", 0), counts.get("told", 0)
+    redacted = counts.get("redacted", 0)
     found = (
         segments
         and ngettext("%(number)d segment of video", "%(number)d segments of video", segments) % {"number": segments}
         + " "
         + ngettext("in %(number)d clip", "in %(number)d clips", clips) % {"number": clips},
         sounds and ngettext("sound of %(number)d segment", "sound of %(number)d segments", sounds) % {"number": sounds},
+        redacted
+        and ngettext("%(number)d file redacted by the owner", "%(number)d files redacted by the owner", redacted)
+        % {"number": redacted},
         stills and ngettext("%(number)d still", "%(number)d stills", stills) % {"number": stills},
         told
         and ngettext("that %(number)d clip exists, and when", "that %(number)d clips exist, and when", told)

@@ -51,6 +51,7 @@ def render_certificate(jurisdiction: Jurisdiction, content: CaseContent, *, now_
             "organisation": content.case.organisation,
             "answers": [_answer(each) for each in answers],
             "files": [_file(each) for answer in answers for each in _items(answer)],
+            "redacted": sum(bool(each.redactions) for answer in answers for each in _items(answer)),
             "recovered": sum(not each.witnessed for answer in answers for each in _items(answer)),
             "doubtful": any(
                 each.item.record.quality is ClockQuality.UNKNOWN for answer in answers for each in _items(answer)
@@ -104,4 +105,5 @@ def _file(verified: Any) -> dict[str, Any]:
         "sealed": item.part.sha256,
         "record": item.captured.sha256,
         "unopened": bool(verified.unopened),
+        "redacted": bool(verified.redactions),
     }

@@ -16,6 +16,7 @@ from django.utils import timezone, translation
 from agent import __version__
 from agent.clients.requester.checks import CheckOutcome
 from agent.core.timebase import ClockQuality
+from agent.core.vault.redactions import Redaction
 from desk.asking.incidents import ONWARD, incident_name
 from desk.custody.keys import desk_key
 from desk.custody.models import Entry
@@ -161,6 +162,14 @@ def _file(number: int, verified: Any) -> dict[str, Any]:
         "sealed": item.part.sha256,
         "record": item.captured.sha256,
         "witnessed": verified.witnessed,
+        "redactions": [_redaction(each) for each in verified.redactions],
+    }
+
+
+def _redaction(redaction: Redaction) -> dict[str, Any]:
+    return {
+        "kind": words.REDACTIONS[redaction.kind],
+        "seconds": f"{redaction.from_ms / 1000:.1f}–{redaction.until_ms / 1000:.1f} s",
     }
 
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from agent.clients.requester.checks import CheckKind
 from agent.clients.requester.clips import Continuity, DisclosedClip
 from agent.core.timebase import ClockQuality, utc_date
+from agent.core.vault.redactions import RedactionKind
 from agent.wire.area import Area, Circle
 from agent.wire.text import clean
 
@@ -39,6 +40,12 @@ CONTINUITIES: Final[dict[Continuity, str | Promise]] = {
     Continuity.BROKEN: gettext_lazy("segments between them were recorded and not shared, or the disk failed"),
     Continuity.UNSIGNED: gettext_lazy("segments between them may be missing"),
 }
+REDACTIONS: Final[dict[RedactionKind, str | Promise]] = {
+    RedactionKind.FACE: gettext_lazy("face covered"),
+    RedactionKind.PLATE: gettext_lazy("number plate covered"),
+    RedactionKind.AREA: gettext_lazy("area covered"),
+    RedactionKind.VOICE: gettext_lazy("voice muted"),
+}
 CHECKS: Final[dict[CheckKind, str | Promise]] = {
     CheckKind.ARRIVED: gettext_lazy("Everything that was announced has arrived"),
     CheckKind.SEALED: gettext_lazy("The answer was sealed to the key of this request"),
@@ -49,8 +56,8 @@ CHECKS: Final[dict[CheckKind, str | Promise]] = {
     CheckKind.LEDGER: gettext_lazy("The device signed a ledger that holds the approval"),
     CheckKind.RECORDS: gettext_lazy("It holds exactly what the owner approved, as the device recorded it"),
     CheckKind.WINDOW: gettext_lazy("All of it lies in the requested window"),
-    CheckKind.PARTS: gettext_lazy("Every file is bit for bit the one recorded and approved"),
-    CheckKind.FOOTAGE: gettext_lazy("The opened content is the device's recording"),
+    CheckKind.PARTS: gettext_lazy("Every file is bit for bit the one that the owner approved"),
+    CheckKind.FOOTAGE: gettext_lazy("The opened content is the device's recording, or the owner's redaction of it"),
 }
 
 

@@ -56,6 +56,7 @@ def content_of(verification: Verification) -> AnswerContent:
         "sounds": grades.sounds,
         "stills": grades.posters,
         "told": len(grades.told),
+        "redacted": len(verification.redacted),
     }
     told = tuple(
         {"from_ms": each.from_ms, "to_ms": each.to_ms, "segments": each.segments, "shared": each.shared}

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from agent.core.disclosure import (
+    DisclosedItem,
     ReleasedItem,
     VerifiedDisclosure,
     absences,
@@ -18,6 +19,7 @@ from agent.core.disclosure import (
     check_part,
     claimed_clip_records,
     claimed_clips,
+    items_of,
     manifest_of,
     read_manifest,
     release,
@@ -36,14 +38,15 @@ from agent.core.vault.coverage import CoverageState as Word
 from agent.core.vault.following import FIRST
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.records import BootRecord, RecoveredRecord, SegmentRecord
+from agent.core.vault.redactions import Place, Redaction, RedactionKind
 from agent.core.vault.segment import Begin, Content, Context
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import ClipRecords, DisclosureManifest
+from agent.wire.disclosures import ClipRecords, DisclosureManifest, Part, PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import AbsenceReason, Approval, CoApproval, FootageAbsence, NamedKey
+from agent.wire.statements import AbsenceReason, Approval, CoApproval, FootageAbsence, NamedKey, Redacted
 from tests import custodians
 from tests.custodians import APPROVER, DEVICE, Door, sha256_of, signed
 from tests.wire import samples
@@ -108,6 +111,18 @@ def poster_item(sealed: bytes, name: str, header: bytes) -> Any:
     )
 
 
+REDACTED = b"a redacted film, sealed by the owner's client"
+
+
+def redacting(case: Case, **changes: Any) -> tuple[Approval, dict[str, bytes]]:
+    """The approval with its first segment redacted, without posters, and what is handed in beside it."""
+    said = Redacted(payload_sha256=hashlib.sha256(REDACTED).hexdigest(), key="77" * 32)
+    first, *others = case.approval.segments
+    items = (msgspec.structs.replace(first, redacted=said), *others)
+    approval = spoilt(case.approval, **{"posters": (), "segments": items, **changes})
+    return approval, {**case.headers, said.payload_sha256: REDACTED}
+
+
 # -- release -----------------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +133,48 @@ def test_an_approval_that_agrees_with_everything_releases_its_items_in_order_seg
     for item in released:
         assert item.record is case.records[item.id]
         assert item.size_bytes == len(item.header) + item.stored.size - item.stored.header_size
+
+
+def test_a_redacted_payload_leaves_in_place_of_the_captured_one_under_its_record(case: Case) -> None:
+    approval, blobs = redacting(case)
+    first, second, _ = case.release(approval, blobs)
+    assert (first.redacted, second.redacted) == (REDACTED, None)
+    assert first.record is case.records[first.id]
+    assert first.size_bytes == len(first.header) + len(REDACTED)
+
+
+def test_a_redacted_payload_that_is_missing_or_another_releases_nothing(case: Case) -> None:
+    approval, blobs = redacting(case)
+    said = approval.segments[0].redacted
+    assert said is not None
+    for handed_in in (case.headers, {**blobs, said.payload_sha256: b"another film"}):
+        with pytest.raises(RequestError, match="the redacted segment"):
+            case.release(approval, handed_in)
+
+
+def test_the_still_of_a_clip_that_is_redacted_stays(case: Case) -> None:
+    """The still belongs to the first segment, and the second is redacted: it shows the same event."""
+    first, second, third = case.approval.segments
+    said = Redacted(payload_sha256=hashlib.sha256(REDACTED).hexdigest(), key="77" * 32)
+    approval = spoilt(case.approval, segments=(first, msgspec.structs.replace(second, redacted=said), third))
+    one_event = {
+        name: sign_record(msgspec.structs.replace(record.record, event=first.id), ChainHead(), DEVICE.sign)
+        for name, record in case.records.items()
+    }
+    with pytest.raises(RequestError, match="is of a clip that is redacted"):
+        replace_records(case, one_event).release(approval, {**case.headers, said.payload_sha256: REDACTED})
+    with pytest.raises(RequestError, match="no longer in the vault"):
+        replace_records(case, {}).release(approval, case.headers)
+
+
+def test_a_segment_that_a_power_cut_left_is_not_redacted(case: Case) -> None:
+    approval, blobs = redacting(case)
+    name = approval.segments[0].id
+    record = case.records[name].record
+    assert isinstance(record, SegmentRecord)
+    cut = sign_record(recovered(record), ChainHead(), DEVICE.sign)
+    with pytest.raises(RequestError, match="cut by a power failure"):
+        replace_records(case, {**case.records, name: cut}).release(approval, blobs)
 
 
 SPOILT: dict[str, Callable[[Case], tuple[ReleasedItem, ...]]] = {
@@ -664,6 +721,49 @@ def test_a_part_that_the_device_announced_but_the_owner_did_not_approve_is_refus
 
 
 # -- inside and outside ------------------------------------------------------------------------------------------------
+
+
+def test_a_redacted_part_is_the_one_whose_payload_the_owner_signed(case: Case) -> None:
+    approval, blobs = redacting(case)
+    item = case.release(approval, blobs)[0]
+    data = item.header + REDACTED
+    part = Part(kind=PartKind.SEGMENT, id=item.id, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    record = item.record.record
+    assert isinstance(record, SegmentRecord)
+    redacted = DisclosedItem(part, approval.segments[0], record, item.record)
+    captured = DisclosedItem(part, case.approval.segments[0], record, item.record)
+    assert (redacted.is_redacted, captured.is_redacted) == (True, False)
+    assert check_part(redacted, data) == len(item.header)
+    with pytest.raises(OpenError, match="not the one the owner approved"):
+        check_part(captured, data)
+
+
+def test_only_what_was_signed_at_the_end_of_its_capture_comes_redacted(sent: Sent) -> None:
+    approval, _ = redacting(sent.case)
+    name = approval.segments[0].id
+    record = sent.case.records[name].record
+    assert isinstance(record, SegmentRecord)
+    for made, refused in ((record, False), (recovered(record), True)):
+        line = sign_record(made, ChainHead(), DEVICE.sign).line.decode()
+        manifest = msgspec.structs.replace(sent.manifest, records=(line,), parts=sent.manifest.parts[:1])
+        said = spoilt(approval, segments=approval.segments[:1])
+        if not refused:
+            assert [each.is_redacted for each in items_of(manifest, said)] == [True]
+            continue
+        with pytest.raises(FormatError, match="was not signed at the end of its capture"):
+            list(items_of(manifest, said))
+
+
+def test_a_file_lists_redactions_exactly_if_the_owner_approved_it_as_redacted(case: Case) -> None:
+    record = first_record(case)
+    place = Place(at_ms=0, left=0, top=0, width=1, height=1)
+    face = Redaction(kind=RedactionKind.FACE, from_ms=0, until_ms=1, places=(place,))
+    captured, made = context_of(record), context_of(record, redactions=(face,))
+    agree(record, made, device=samples.DEVICE_KEY.id, redacted=True)
+    with pytest.raises(FormatError, match="does not say where"):
+        agree(record, captured, device=samples.DEVICE_KEY.id, redacted=True)
+    with pytest.raises(FormatError, match="approved as captured"):
+        agree(record, made, device=samples.DEVICE_KEY.id)
 
 
 def context_of(record: SegmentRecord, **changes: Any) -> Context:

@@ -183,6 +183,27 @@ def test_a_poster_can_be_shared_without_its_segment_and_is_checked_as_it_is_copi
     assert door.outbox.objects[disclosure][1] == header + sealed[len(custodians.OWNERS_HEADER) :]
 
 
+def test_a_redacted_film_leaves_in_place_of_the_captured_one_and_the_proof_names_both(door: Door) -> None:
+    asked = door.ask()
+    approval, blobs = custodians.redacted_approval(door, asked)
+    disclosure = door.obey(approval, blobs).disclosure or ""
+    parts = door.outbox.objects[disclosure]
+    assert parts[1] == blobs[0] + custodians.REDACTED_PAYLOAD
+    captured = door.vault.kept[door.segments[0]].file[len(custodians.OWNERS_HEADER) :]
+    assert not any(captured in part for part in parts.values())
+    found = read_manifest(open_bytes(parts[0], [custodians.REPLY_IDENTITY]), asked, sha256_of(asked))
+    assert [each.is_redacted for each in found.items] == [True, False, False]
+    assert found.items[0].approved.payload_sha256 == hashlib.sha256(captured).hexdigest()
+
+
+def test_a_redacted_film_that_was_not_handed_in_releases_nothing(door: Door) -> None:
+    asked = door.ask()
+    approval, blobs = custodians.redacted_approval(door, asked)
+    with pytest.raises(RequestError, match="the redacted segment"):
+        door.obey(approval, blobs[:-1])
+    assert door.outbox.objects == {}
+
+
 def test_nobody_but_the_requester_can_read_what_is_sent(door: Door) -> None:
     door.approve(door.ask())
     ((manifest, *_),) = [list(parts.values()) for parts in door.outbox.objects.values()]

@@ -56,6 +56,14 @@ def test_one_yes_waits_and_sends_nothing(door: Door) -> None:
     assert door.told.news == [("request", "A request for footage is waiting for another owner.")]
 
 
+def test_a_redacted_film_does_not_wait_for_an_owner_who_cannot_see_it(door: Door) -> None:
+    asked = door.ask()
+    approval, blobs = custodians.redacted_approval(door, asked)
+    with pytest.raises(RequestError, match="redacted films cannot wait for a second owner"):
+        door.obey(approval, blobs)
+    assert door.state(asked) is RequestState.PENDING
+
+
 def test_another_owners_yes_to_the_same_sends_exactly_that(door: Door) -> None:
     asked = door.ask()
     approval = first_of(door, asked)

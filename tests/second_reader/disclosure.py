@@ -137,19 +137,21 @@ def _open(
     refuse_unless((len(data), _sha256(data)) == (part["size_bytes"], part["sha256"]), "not as announced")
     header, _, payload = split(data)
     refuse_unless(_sha256(header) == item["header_sha256"], "not the approved header")
-    refuse_unless(_sha256(payload) == item["payload_sha256"], "not the approved payload")
+    made = item.get("redacted")
+    refuse_unless(_sha256(payload) == (made or item)["payload_sha256"], "not the approved payload")
     record = recorded[part["id"]]
     span = record["span"]
     end_ms = span["utc_ms"] + (span["end_us"] - span["start_us"]) // 1000
     refuse_unless(span["utc_ms"] < request["to"] * 1000 and end_ms > request["from"] * 1000, "outside the window")
     of = record if part["kind"] == "segment" else record[part["kind"]]
     refuse_unless(of["file"]["sha256_payload"] == item["payload_sha256"], "another payload")
-    refuse_unless(commitment(data, identity) == of["key"], "another key than the record commits to")
+    refuse_unless(commitment(data, identity) == (made or of)["key"], "another key than was committed to")
     opened = open_age(data, identity)
     read = vault.image_and_context if part["kind"] == "poster" else vault.media_and_context
     media, context = read(opened)
     said = [context[each] for each in ("kind", "device", "segment", "event", "ordinal", "span")]
     wanted = [record[each] for each in ("event", "ordinal", "span")]
+    refuse_unless((made is not None) == ("redactions" in context), "redacted without a list, or a list without it")
     refuse_unless(said == [part["kind"], key_id(device), part["id"], *wanted], "says that it is another")
     return media
 

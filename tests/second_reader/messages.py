@@ -52,7 +52,8 @@ def of(must: Mapping[str, Check], may: Mapping[str, Check] | None = None) -> Che
     return lambda value: fields(value, must, may)
 
 
-ITEM = of({"id": SEGMENT, "payload_sha256": HEX64, "header_sha256": HEX64})
+REDACTED = of({"payload_sha256": HEX64, "key": HEX64})
+ITEM = of({"id": SEGMENT, "payload_sha256": HEX64, "header_sha256": HEX64}, {"redacted": REDACTED})
 PART = of({"kind": one_of("segment", "poster", "sound"), "id": SEGMENT, "size_bytes": integer(1), "sha256": HEX64})
 LEDGERED = of(
     {
@@ -127,6 +128,10 @@ def _items(found: Mapping[str, Any]) -> None:
     distinct([each["header_sha256"] for items in lists for each in items])
 
 
+def _redacted(found: Mapping[str, Any], *lists: str) -> list[dict[str, Any]]:
+    return [each for name in lists for each in found.get(name, []) if "redacted" in each]
+
+
 def _approval(value: Any) -> dict[str, Any]:
     gap = of({"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "reason": WHY})
     clip = of({"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "segments": integer(1)})
@@ -140,6 +145,13 @@ def _approval(value: Any) -> dict[str, Any]:
     )  # fmt: skip
     _items(found)
     refuse_unless(any(found.get(name) for name in ("segments", "posters", "sounds", "clips")), "nothing is named")
+    made = [each["redacted"]["payload_sha256"] for each in _redacted(found, "segments", "sounds")]
+    distinct(made)
+    refuse_unless(not _redacted(found, "posters"), "a redacted still")
+    stills = {each["id"] for each in found.get("posters", [])}
+    refuse_unless(
+        all(each["id"] not in stills for each in _redacted(found, "segments")), "the still of a redacted film"
+    )
     pictures = {each["id"] for each in found.get("segments", [])}
     refuse_unless(all(each["id"] in pictures for each in found.get("sounds", [])), "sound without its segment")
     distinct([tuple(each.items()) for each in found.get("clips", [])])
@@ -157,6 +169,7 @@ def _tip(value: Any) -> dict[str, Any]:
     )
     _items(found)
     refuse_unless(any(found.get(name) for name in ("message", "segments", "posters")), "nothing is named")
+    refuse_unless(not _redacted(found, "segments", "posters"), "a redacted tip")
     return found
 
 

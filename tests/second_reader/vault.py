@@ -218,15 +218,49 @@ def image_and_context(plaintext: bytes) -> tuple[bytes, dict[str, Any]]:
 
 def _context(data: bytes, media_bytes: int) -> dict[str, Any]:
     context = fields(
-        parse(data, limit=2048, points_in=()),
+        parse(data, limit=65_536, points_in=()),
         {
             "kind": one_of("segment", "poster", "sound"), "device": KEY_ID, "segment": _ID, "event": _ID,
             "ordinal": _NATURAL, "span": _span, "media_bytes": _NATURAL,
         },
-        {"v": V1, "label": _label, "seen": _seen},
+        {"v": V1, "label": _label, "seen": _seen, "redactions": many(_redaction, 1, 64)},
     )  # fmt: skip
     refuse_unless(context["media_bytes"] == media_bytes, "length")
+    if "redactions" in context:
+        _check_redactions(context)
     return context
+
+
+def _place(value: Any) -> list[int]:
+    """`[at_ms, left, top, width, height]`: a rectangle within the picture."""
+    refuse_unless(isinstance(value, list) and len(value) == 5, "a place has five numbers")
+    bounds = ((0, 3_600_000), (0, 9_999), (0, 9_999), (1, 10_000), (1, 10_000))
+    numbers = [integer(*bound)(each) for each, bound in zip(value, bounds, strict=True)]
+    refuse_unless(numbers[1] + numbers[3] <= 10_000 and numbers[2] + numbers[4] <= 10_000, "beyond the picture")
+    return numbers
+
+
+def _redaction(value: Any) -> dict[str, Any]:
+    time = integer(0, 3_600_000)
+    found = fields(
+        value,
+        {"kind": one_of("face", "plate", "area", "voice"), "from_ms": time, "until_ms": time},
+        {"places": many(_place, 0, 64)},
+    )
+    times = [place[0] for place in found.get("places", [])]
+    refuse_unless(found["from_ms"] < found["until_ms"], "it ends before it begins")
+    refuse_unless(bool(times) == (found["kind"] != "voice"), "places")
+    refuse_unless(times == sorted(set(times)), "places out of order")
+    refuse_unless(all(found["from_ms"] <= time <= found["until_ms"] for time in times), "a place at another time")
+    return found
+
+
+def _check_redactions(context: dict[str, Any]) -> None:
+    refuse_unless(context["kind"] != "poster" and not {"label", "seen"} & set(context), "redactions and more")
+    kinds = {each["kind"] == "voice" for each in context["redactions"]}
+    refuse_unless(kinds == {context["kind"] == "sound"}, "a voice in a film, or a face in a sound")
+    lasts_us = context["span"]["end_us"] - context["span"]["start_us"]
+    refuse_unless(all(each["from_ms"] * 1000 <= lasts_us for each in context["redactions"]), "after the end")
 
 
 def begin_of(stanzas: Sequence[tuple[list[str], bytes]]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ from agent.wire.statements import (
     PushSubscription,
     PushUnsubscription,
     QuietHoursSetting,
+    Redacted,
     Release,
     Revocation,
     Scope,
@@ -254,6 +255,12 @@ def item(number: int) -> SealedItem:
     return SealedItem(id=name, payload_sha256=f"{number:064x}", header_sha256=f"{number + 1000:064x}")
 
 
+def redacted(number: int) -> SealedItem:
+    """`item(number)`, of which only the owner's redaction leaves."""
+    said = Redacted(payload_sha256=f"{number + 4000:064x}", key=f"{number + 5000:064x}")
+    return msgspec.structs.replace(item(number), redacted=said)
+
+
 def sound(number: int) -> SealedItem:
     """The sound during `item(number)`."""
     return SealedItem(id=item(number).id, payload_sha256=f"{number + 2000:064x}", header_sha256=f"{number + 3000:064x}")
@@ -450,6 +457,12 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "opt-in": OptIn(**_STATED, scope=Scope.ALL),
     "revocation": Revocation(**_STATED, disclosure=receipt().disclosure),
     "approval-with-sound": approval(posters=(), contact=None, sounds=(sound(0),)),
+    "approval-redacted": approval(
+        posters=(),
+        contact=None,
+        segments=(redacted(0), item(1)),
+        sounds=(sound(1),),
+    ),
     "hold": Hold(**_STATED, segments=(item(0).id, item(1).id), until_s=NOW_S + 30 * 86400),
     "release": Release(**_STATED, segments=(item(0).id,)),
     "erasure": Erasure(**_STATED, segments=(item(0).id, item(1).id)),

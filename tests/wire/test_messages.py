@@ -177,6 +177,9 @@ ITEM, SOUND = msgspec.to_builtins(samples.item(0)), msgspec.to_builtins(samples.
 PART = msgspec.to_builtins(Part(kind=PartKind.SEGMENT, id=samples.item(0).id, size_bytes=1, sha256=samples.SHA))
 OTHER_HEADER = {**ITEM, "header_sha256": "ab" * 32}
 OTHER_SOUND = {**SOUND, "header_sha256": "ab" * 32}
+REDACTED = {**ITEM, "redacted": {"payload_sha256": "cd" * 32, "key": "ef" * 32}}
+REDACTED_SOUND = {**SOUND, "redacted": REDACTED["redacted"]}
+STILL = {**SOUND, "id": ITEM["id"]}
 TOLD = [{"from_ms": 1, "to_ms": 2, "segments": 1}]
 ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10, 0], [0, 10]]}
 
@@ -233,6 +236,17 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
         (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "reason": "device off"}] * 2}, "gaps"),
         (Approval, "approval", {"gaps": [{"from_ms": 5, "to_ms": 9, "reason": "the owner was out"}]}, "reason"),
         (Approval, "approval", {"device": "ed25519:" + "A" * 43}, "sound"),
+        (Approval, "approval", {"segments": [REDACTED], "posters": [STILL]}, "posters: not of a segment that is red"),
+        (Approval, "approval", {"posters": [REDACTED], "segments": []}, "posters: a still is shared as"),
+        (
+            Approval,
+            "approval-redacted",
+            {"sounds": [{**SOUND, "redacted": REDACTED["redacted"]}], "segments": [REDACTED]},
+            "redacted: .*twice",
+        ),
+        (Approval, "approval", {"segments": [{**REDACTED, "redacted": {"key": "ef" * 32}}]}, "payload_sha256"),
+        (Tip, "tip", {"segments": [REDACTED], "posters": []}, "redacted: only in an approval"),
+        (Tip, "tip", {"segments": [], "posters": [REDACTED]}, "redacted: only in an approval"),
         (Approval, "approval-with-sound", {"segments": [], "clips": TOLD}, "sounds: only"),
         (Approval, "approval-with-sound", {"sounds": [SOUND, SOUND]}, r"sounds.*twice"),
         (Approval, "approval-with-sound", {"sounds": [{**SOUND, "id": ITEM["id"][:-1] + "e"}]}, "sounds: only"),

@@ -22,6 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgspec
+
+from agent.core.vault.redactions import Redaction
 from agent.errors import FormatError, StorageError
 
 __all__ = ["READY", "ConfinedMedia"]
@@ -42,6 +45,8 @@ _START_S: Final = 120.0
 _JOB_S: Final = 60.0
 _BYTES_PER_S: Final = 4 << 20
 """Speed, in bytes per second, at which the slowest supported machine joins films. Sets the time limit of a join."""
+_REDACTED_GROWTH: Final = 8
+"""How many times larger a film may become when it is encoded again. A recorder may use a stronger compression."""
 READY: Final = b"+"
 _MOST_ANSWER_BYTES: Final = 8 << 20
 _LONGEST_REASON: Final = 200
@@ -73,6 +78,27 @@ class ConfinedMedia:
         """Raises `FormatError` if a `segment`, `sound` or `poster` does not open."""
         self._ask({"job": "check", "content": content}, media)
 
+    def redact(self, content: str, media: bytes, redactions: Sequence[Redaction]) -> bytes:
+        """Returns a `segment` with places covered, or a `sound` with stretches muted (`clients.media.redact`)."""
+        most_bytes = _REDACTED_GROWTH * len(media) + (1 << 20)
+        job = {
+            "job": "redact",
+            "content": content,
+            "redactions": msgspec.to_builtins(redactions),
+            "most_bytes": most_bytes,
+        }
+        with _passed(media) as matter:
+            answer = self._ask_with(job, matter, more_s=most_bytes / _BYTES_PER_S)
+            size = answer.get("size")
+            if not isinstance(size, int) or not 0 < size <= most_bytes:
+                raise _broken()
+            return os.pread(matter, size, 0)
+
+    def check_redacted(self, content: str, media: bytes, redactions: Sequence[Redaction]) -> None:
+        """Raises `FormatError` unless a film is covered, or a sound silent, where the list says so."""
+        job = {"job": "check_redacted", "content": content, "redactions": msgspec.to_builtins(redactions)}
+        self._ask(job, media, more_s=len(media) / _BYTES_PER_S)
+
     def join(self, segments: Sequence[Path], out: Path, sounds: Sequence[Path | None] = ()) -> float:
         """Writes one MP4 of these films with their sounds, and returns its length in seconds."""
         size = sum(path.stat().st_size for path in (*segments, *(path for path in sounds if path is not None)))
@@ -94,7 +120,11 @@ class ConfinedMedia:
             raise _broken() from error
 
     def _ask(self, job: dict[str, Any], data: bytes = b"", more_s: float = 0.0) -> dict[str, Any]:
-        with _passed(json.dumps(job).encode()) as question, _passed(data) as matter:
+        with _passed(data) as matter:
+            return self._ask_with(job, matter, more_s)
+
+    def _ask_with(self, job: dict[str, Any], matter: int, more_s: float) -> dict[str, Any]:
+        with _passed(json.dumps(job).encode()) as question:
             try:
                 answer = self._answer(question, matter, self._job_s + more_s)
             except (OSError, EOFError, ValueError) as error:

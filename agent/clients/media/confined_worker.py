@@ -16,7 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from agent.clients.media.confined import READY
+from agent.core.vault.redactions import Redaction
 from agent.errors import DoorwardError, StorageError
 
 __all__ = ["limit_process", "main"]
@@ -42,7 +45,12 @@ def main(descriptor: int) -> None:
             question, matter = handles
             job = json.loads(os.pread(question, os.fstat(question).st_size, 0))
             _allow(int(job.get("most_bytes", 0)))
-            answer = json.dumps(_done(job, os.pread(matter, os.fstat(matter).st_size, 0))).encode()
+            done = _done(job, os.pread(matter, os.fstat(matter).st_size, 0))
+            made = done.pop("made", None)
+            if made is not None:  # written over the job's media, because an answer in JSON is small
+                os.ftruncate(matter, 0)
+                done["size"] = _write(matter, made)
+            answer = json.dumps(done).encode()
             os.ftruncate(question, 0)
             os.pwrite(question, answer, 0)
             for handle in handles:
@@ -103,10 +111,38 @@ def _still(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
     return {"still": base64.b64encode(poster_of_media(Path(job["film"]).read_bytes())).decode()}
 
 
+def _redact(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
+    from agent.clients.media.redact import cover_film, mute_sound
+
+    made = {"segment": cover_film, "sound": mute_sound}[job["content"]](matter, _redactions(job))
+    return {"made": made}
+
+
+def _check_redacted(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
+    from agent.clients.media.redact import require_covered, require_muted
+
+    {"segment": require_covered, "sound": require_muted}[job["content"]](matter, _redactions(job))
+    return {}
+
+
+def _redactions(job: dict[str, Any]) -> tuple[Redaction, ...]:
+    return msgspec.convert(job["redactions"], tuple[Redaction, ...])
+
+
+def _write(handle: int, data: bytes) -> int:
+    view, at = memoryview(data), 0
+    while view:
+        done = os.pwrite(handle, view, at)
+        view, at = view[done:], at + done
+    return at
+
+
 _JOBS: Final[dict[str, Callable[[dict[str, Any], bytes], dict[str, Any]]]] = {
     "check": _check,
     "join": _join,
     "still": _still,
+    "redact": _redact,
+    "check_redacted": _check_redacted,
 }
 
 

@@ -1,6 +1,8 @@
 """Joins the media of segments into one ordinary MP4 that starts playing at once. The pictures stay encoded as they are.
 
 - The pictures are the segments' own, bit for bit. Only the container is new.
+- A segment that an owner redacted was encoded again, with other parameter sets. In a film of H.264 they stand in
+  front of the first picture of each segment (`avc3`), if the segments have different ones.
 - Gaps are closed (each segment follows the one before), or kept if the caller gives start times (each segment begins at
   its capture time, and the last picture stands until then).
 - The output gets its final name only if it is complete, so a half-written file cannot replace another.
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -28,6 +31,7 @@ __all__ = ["MediaInfo", "join_mp4", "probe"]
 Media = bytes | Path
 """An MP4 in memory (a decrypted segment, its trailing `uuid` box included or not), or on disk."""
 
+_H264 = "h264"
 _TICK = Fraction(1, TICKS_PER_S)
 
 
@@ -67,7 +71,7 @@ def join_mp4(
     `sounds`, if given one per segment, are laid beside the pictures unchanged. `starts_ns`, one per segment on one
     clock, keeps the gaps between them. If it is missing, the gaps are closed.
 
-    Raises `FormatError` if a segment is not a video, overlaps the one before, or has another picture format. Raises
+    Raises `FormatError` if a segment is not a video, overlaps the one before, or has another codec or size. Raises
     `StorageError` if `out` cannot be written.
     """
     if not segments or (starts_ns is not None and len(starts_ns) != len(segments)):
@@ -93,11 +97,12 @@ def _write(
         _opened(segments[0]) as first,
         av.open(str(out), mode="w", format="mp4", options=options) as joined,
     ):
-        picture_format = bytes(first.streams.video[0].codec_context.extradata or b"")
+        picture_format = _picture_format(first.streams.video[0])
+        carried = _is_mixed(segments)
         # opaque: some PyAV releases otherwise write a track that has no samples
         track = joined.add_stream_from_template(first.streams.video[0], opaque=True)
         # Apple's players open HEVC with parameter sets in the header only under this tag.
-        track.codec_context.codec_tag = first.streams.video[0].codec_context.codec_tag
+        track.codec_context.codec_tag = "avc3" if carried else first.streams.video[0].codec_context.codec_tag
         heard = _SoundTrack(joined, sounds)
         ahead = max(_ahead_ticks(segment) for segment in segments)
         end_ticks = 0
@@ -110,20 +115,62 @@ def _write(
                     raise FormatError(f"Segment {number + 1} begins before the one in front of it ends.")
                 begin_ticks = max(begin_ticks, end_ticks)
             with _opened(segment) as container:
-                if bytes(container.streams.video[0].codec_context.extradata or b"") != picture_format:
+                if _picture_format(container.streams.video[0]) != picture_format:
                     raise FormatError(
                         f"Segment {number + 1} has another picture format than the first.",
                         remedy="Export the two separately.",
                     )
+                sets = _parameter_sets(_extradata(container.streams.video[0])) if carried else b""
                 for packet, from_ticks, until_ticks in _packets(container):
-                    packet.pts = begin_ticks + _ticks(packet, packet.pts)
-                    packet.dts = begin_ticks + from_ticks - ahead
-                    packet.duration = until_ticks - from_ticks
-                    packet.time_base = _TICK
-                    packet.stream = track
+                    shown = begin_ticks + _ticks(packet, packet.pts)
+                    made, sets = _with(sets, packet) if sets else packet, b""
+                    made.pts = shown
+                    made.dts = begin_ticks + from_ticks - ahead
+                    made.duration = until_ticks - from_ticks
+                    made.time_base = _TICK
+                    made.stream = track
                     end_ticks = begin_ticks + until_ticks
-                    joined.mux(packet)
+                    joined.mux(made)
             heard.add(number, begin_ticks)
+
+
+def _extradata(stream: av.VideoStream) -> bytes:
+    return bytes(stream.codec_context.extradata or b"")
+
+
+def _picture_format(stream: av.VideoStream) -> tuple[object, ...]:
+    """Returns what all segments of one film must share. Parameter sets of H.264 may differ."""
+    own = b"" if stream.codec_context.name == _H264 else _extradata(stream)
+    return stream.codec_context.name, stream.width, stream.height, own
+
+
+def _is_mixed(segments: Sequence[Media]) -> bool:
+    """Returns whether films of H.264 have different parameter sets."""
+    found = set()
+    for segment in segments:
+        with _opened(segment) as container:
+            stream = container.streams.video[0]
+            found.add((stream.codec_context.name, _extradata(stream)))
+    return len(found) > 1 and {name for name, _ in found} == {_H264}
+
+
+def _parameter_sets(avcc: bytes) -> bytes:
+    """Returns the parameter sets of an `avcC` box, each behind its 4-byte length (ISO/IEC 14496-15, 5.3.3.1)."""
+    at, found = 5, b""
+    for mask in (0x1F, 0xFF):  # the sequence parameter sets, then the picture parameter sets
+        count, at = avcc[at] & mask, at + 1
+        for _ in range(count):
+            size = int.from_bytes(avcc[at : at + 2])
+            found += size.to_bytes(4, "big") + avcc[at + 2 : at + 2 + size]
+            at += 2 + size
+    return found
+
+
+def _with(sets: bytes, packet: av.Packet[av.VideoStream]) -> av.Packet[Any]:
+    """Returns the packet with parameter sets in front of its picture."""
+    made = av.Packet(sets + bytes(packet))
+    made.is_keyframe = packet.is_keyframe
+    return made
 
 
 class _SoundTrack:

@@ -8,6 +8,8 @@ the device shows later.
 
 If an approval takes two owners, the second approval names the first by its hash and adds nothing.
 
+A chosen segment with redactions leaves as a new file (`clients.owner.redaction`). The key of the captured one stays.
+
 If a file does not open (damaged, deleted, or cut before its first GOP was complete), the choice is refused with the
 file's name and the reason. `CannotShareError.rest` is the choice without it.
 
@@ -17,14 +19,24 @@ The owner's clock decides whether a request has expired, in every case. Approval
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from agent.clients.owner.clock import Clock, wall_ms
-from agent.clients.owner.file_keys import POSTER, SEGMENT, SOUND, ChosenFile, FileKeyWrapper, StoredFile, seal_text
+from agent.clients.owner.file_keys import (
+    POSTER,
+    SEGMENT,
+    SOUND,
+    ChosenFile,
+    FileKeyWrapper,
+    StoredFile,
+    WrappedKey,
+    seal_text,
+)
 from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.redaction import FileRedactor, RedactedFile, Redactions
 from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment, request_payload
 from agent.clients.owner.sealed_texts import opens
 from agent.clients.owner.statements import disclosure_in, sign_and_submit
@@ -32,7 +44,7 @@ from agent.clients.owner.sync import DeviceChannel, sync
 from agent.core.disclosure import claimed_clips
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.errors import ConfigurationError, OpenError, RequestError
-from agent.ipc.control_operations import GetRequest, ListGaps
+from agent.ipc.control_operations import MOST_STATEMENT_BYTES, GetRequest, ListGaps
 from agent.wire import strictjson
 from agent.wire.disclosures import ContactCard
 from agent.wire.statements import (
@@ -45,6 +57,7 @@ from agent.wire.statements import (
     OptOut,
     Revocation,
     Scope,
+    SealedItem,
 )
 
 __all__ = ["CannotShareError", "ShareChoice", "approve", "co_approve", "deny", "gaps_of", "opt_in", "opt_out", "revoke"]
@@ -62,6 +75,21 @@ class ShareChoice:
     """The clips that the requester may know to exist."""
     sound: bool = False
     """Also share the sound of `segments`."""
+    redactions: Redactions = field(default_factory=lambda: Redactions({}, {}))
+    """Covers and mutes in `segments`, made before they are shared."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.segments and not self.posters and not self.told
+
+    @property
+    def redacted(self) -> tuple[str, ...]:
+        """Returns the segments of which the film or the shared sound is redacted."""
+        return tuple(
+            each
+            for each in self.segments
+            if self.redactions.of(SEGMENT, each) or (self.sound and self.redactions.of(SOUND, each))
+        )
 
 
 class CannotShareError(OpenError):
@@ -101,23 +129,29 @@ def approve(
         raise OpenError("This is not the device the request was reviewed on.", remedy="Review it again.")
     reply = HybridRecipient.parse(review.request.reply)
     wrapper = FileKeyWrapper(link, keys, met.key, reply)
-    items = wrapper.wrap_each(SEGMENT, map(_file_of, chosen))
-    wrapped_sounds = wrapper.wrap_each(SOUND, [_file_of(each) for each in chosen if choice.sound and each.has_sound])
+    redacted = _redacted(choice, chosen, wrapper, FileRedactor(link, keys, met.key, reply))
+    films = [each for each in chosen if not choice.redactions.of(SEGMENT, each.id)]
+    sounds = [each for each in _heard(choice, chosen) if not choice.redactions.of(SOUND, each.id)]
+    items = wrapper.wrap_each(SEGMENT, map(_file_of, films))
+    wrapped_sounds = wrapper.wrap_each(SOUND, map(_file_of, sounds))
     wrapped_posters = wrapper.wrap_each(POSTER, map(_file_of, posters))
     if wrapper.reasons:
         raise CannotShareError(wrapper.reasons, _without(choice, wrapper.failed))
+    blobs = [header for _, header in (*items, *wrapped_posters, *wrapped_sounds)]
+    blobs += [blob for each in (*redacted[SEGMENT], *redacted[SOUND]) for blob in (each.header, each.payload)]
+    _require_room(blobs)
     answer = sign_and_submit(
         link,
         keys,
         met,
         Approval,
         now_ms=now_ms,
-        headers=[header for _, header in (*items, *wrapped_posters, *wrapped_sounds)],
+        headers=blobs,
         request=review.payload_sha256,
         reply=review.request.reply,
-        segments=tuple(item for item, _ in items),
+        segments=_in_order(chosen, items, redacted[SEGMENT]),
         posters=tuple(item for item, _ in wrapped_posters),
-        sounds=tuple(item for item, _ in wrapped_sounds),
+        sounds=_in_order(chosen, wrapped_sounds, redacted[SOUND]),
         contact=None if contact is None else seal_text(strictjson.encode(contact), reply),
         gaps=gaps,
         clips=tuple(map(_told, choice.told)) or None,
@@ -224,7 +258,7 @@ def _require_time(review: RequestReview, now_ms: int) -> None:
 
 def _chosen(review: RequestReview, choice: ShareChoice) -> tuple[list[ReviewedSegment], list[ReviewedSegment]]:
     """Returns the chosen segments, and the segments with a chosen poster, in the order of the review."""
-    if choice in (ShareChoice(), ShareChoice(sound=True)):
+    if choice.is_empty:
         raise RequestError("You selected nothing, so nothing is shared.", remedy="To deny it: doorward owner deny.")
     matched = {each.id: each for each in review.segments}
     for name in choice.segments:
@@ -234,8 +268,55 @@ def _chosen(review: RequestReview, choice: ShareChoice) -> tuple[list[ReviewedSe
     for clip in choice.posters:
         if clip.poster_of is None:
             raise RequestError(f"Clip {clip.number} has no poster.", remedy="Share some of its segments instead.")
+        _require_no_still(choice, clip)
         posters.append(clip.poster_of)
     return [each for each in review.segments if each.id in set(choice.segments)], posters
+
+
+def _heard(choice: ShareChoice, chosen: Iterable[ReviewedSegment]) -> list[ReviewedSegment]:
+    """Returns the segments whose sound is shared."""
+    return [each for each in chosen if choice.sound and each.has_sound]
+
+
+def _redacted(
+    choice: ShareChoice, chosen: Sequence[ReviewedSegment], wrapper: FileKeyWrapper, redactor: FileRedactor
+) -> dict[StoredFile, list[RedactedFile]]:
+    """Returns the redacted films and sounds. `wrapper` collects those that cannot be made."""
+    made: dict[StoredFile, list[RedactedFile]] = {SEGMENT: [], SOUND: []}
+    with redactor:
+        for file, segments in ((SEGMENT, chosen), (SOUND, _heard(choice, chosen))):
+            for each in segments:
+                redactions = choice.redactions.of(file, each.id)
+                if redactions:
+                    with wrapper.collecting(file, _file_of(each)):
+                        made[file].append(redactor.make(file, _file_of(each), redactions))
+    return made
+
+
+def _in_order(
+    chosen: Iterable[ReviewedSegment], wrapped: Iterable[WrappedKey], redacted: Iterable[RedactedFile]
+) -> tuple[SealedItem, ...]:
+    """Returns captured and redacted items together, in the order of the review."""
+    items = {item.id: item for item, _ in wrapped} | {each.item.id: each.item for each in redacted}
+    return tuple(items[each.id] for each in chosen if each.id in items)
+
+
+def _require_room(blobs: Iterable[bytes]) -> None:
+    size = sum(map(len, blobs))
+    if size > MOST_STATEMENT_BYTES:
+        raise RequestError(
+            f"The redacted films have {size // 10**6} MB together, and one approval has room for "
+            f"{MOST_STATEMENT_BYTES // 10**6} MB.",
+            remedy="Share fewer of the segments that you redact.",
+        )
+
+
+def _require_no_still(choice: ShareChoice, clip: ReviewedClip) -> None:
+    """Refuses the still of a clip of which a film is redacted, because it may show what the owner covered."""
+    if any(choice.redactions.of(SEGMENT, each.id) for each in clip.segments if each.id in choice.segments):
+        raise RequestError(
+            f"The poster of clip {clip.number} may show what you cover in its film.", remedy="Leave the poster out."
+        )
 
 
 def _file_of(segment: ReviewedSegment) -> ChosenFile:

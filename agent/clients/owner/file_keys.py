@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agent.clients.opening import rewrap
@@ -75,12 +76,18 @@ class FileKeyWrapper:
         """Returns the wrapped key of each file that opens. `failed` and `reasons` name the others."""
         made = []
         for each in chosen:
-            try:
+            with self.collecting(file, each):
                 made.append(self._wrap(file, each))
-            except (FormatError, RequestError) as error:
-                self.failed.add((file, each.id))
-                self.reasons.append(f"{file.word} {each.name} cannot be shared: {error.message}")
         return made
+
+    @contextmanager
+    def collecting(self, file: StoredFile, each: ChosenFile) -> Iterator[None]:
+        """Collects the reason if the block cannot make this file."""
+        try:
+            yield
+        except (FormatError, RequestError) as error:
+            self.failed.add((file, each.id))
+            self.reasons.append(f"{file.word} {each.name} cannot be shared: {error.message}")
 
     def _wrap(self, file: StoredFile, each: ChosenFile) -> WrappedKey:
         answer, data = self._link.fetch(file.request(each.id))

@@ -52,13 +52,17 @@ _REMEDY: Final = "Do not trust its list. Inspect the device."
 
 @dataclass(frozen=True, slots=True)
 class SharedItem:
-    """One file that an owner approved.  `stored`: the device says that it still has it."""
+    """One file that an owner approved.  `stored`: the device says that it still has the captured file.
+
+    `redacted`: the owner's redaction of the captured file left, and the captured file did not.
+    """
 
     kind: PartKind
     id: str
     start_ms: int
     end_ms: int
     stored: bool = False
+    redacted: bool = False
 
 
 class UnlistedReason(enum.Enum):
@@ -245,7 +249,7 @@ def _item(kind: PartKind, item: SealedItem, signed: SignedRecord | None) -> Shar
     if file.sha256_payload != item.payload_sha256:
         raise _lie(f"The record that the device shows of {item.id} does not match the approval.")
     span = signed.record.span
-    return SharedItem(kind, item.id, span.start_ms, span.end_ms)
+    return SharedItem(kind, item.id, span.start_ms, span.end_ms, redacted=item.redacted is not None)
 
 
 def _lie(text: str) -> OpenError:

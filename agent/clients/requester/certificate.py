@@ -30,6 +30,7 @@ def render_certificate(verification: Verification, *, now_s: int) -> str | None:
         manifest=verification.disclosed.manifest,
         files=[_file(each) for each in verification.items],
         recovered=sum(not each.witnessed for each in verification.items),
+        redacted=len(verification.redacted),
         doubtful=any(each.item.record.quality is ClockQuality.UNKNOWN for each in verification.items),
         utc=_utc,
         version=__version__,
@@ -49,6 +50,7 @@ def _file(each: VerifiedItem) -> dict[str, Any]:
         "part_sha256": each.item.part.sha256,
         "record_sha256": each.item.captured.sha256,
         "unopened": each.unopened,
+        "redacted": bool(each.redactions),
     }
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from agent.clients.requester.known_doorbells import DoorbellHistory
 from agent.core.disclosure import DisclosedItem, VerifiedDisclosure
 from agent.core.vault.records import SegmentRecord
+from agent.core.vault.redactions import Redaction
 from agent.core.vault.segment import Context
 from agent.core.vault.spans import TimeSpan
 from agent.errors import DoorwardError, InternalError
@@ -114,8 +115,8 @@ class CheckKind(enum.Enum):
     LEDGER = "The device signed a ledger that holds the approval"
     RECORDS = "It holds exactly what the owner approved, as the device recorded it"
     WINDOW = "All of it lies in the requested window"
-    PARTS = "Every file is bit for bit the one recorded and approved"
-    FOOTAGE = "The opened content is the device's recording"
+    PARTS = "Every file is bit for bit the one that the owner approved"
+    FOOTAGE = "The opened content is the device's recording, or the owner's redaction of it"
 
 
 class CheckOutcome(enum.Enum):
@@ -159,6 +160,11 @@ class VerifiedItem:
     def witnessed(self) -> bool:
         """Returns True if the device signed it at the end of writing, False if only after a crash."""
         return isinstance(self.item.record, SegmentRecord)
+
+    @property
+    def redactions(self) -> tuple[Redaction, ...]:
+        """Returns what the owner covered or muted in this file. Empty for a file as it was captured."""
+        return (self.context.redactions or ()) if self.context is not None else ()
 
     @property
     def span(self) -> TimeSpan:
@@ -211,6 +217,11 @@ class Verification:
     @property
     def sounds(self) -> tuple[VerifiedItem, ...]:
         return self._opened(PartKind.SOUND)
+
+    @property
+    def redacted(self) -> tuple[VerifiedItem, ...]:
+        """Returns the films and sounds that the owner redacted. All others are bit for bit as captured."""
+        return tuple(each for each in self.items if each.redactions)
 
     @property
     def unopened(self) -> tuple[VerifiedItem, ...]:

@@ -7,6 +7,7 @@
     receipt.dsse       the requester's signed receipt, once it exists
     clip-NN-tree.json  a clip the owner named: its records as hashes, with the proof for each one shown
     records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
+                       A file that the owner redacted has its list of redactions in bundle.json, and inside the file
     by-hand/           each signature as three files for `openssl`: key, signed bytes, signature
     SHA256SUMS         for `sha256sum -c`
 
@@ -30,6 +31,7 @@ from agent.clients.requester.clips import clips_of
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.redaction_list import redaction_documents
 from agent.clients.requester.verification import Verification, VerifiedItem
 from agent.core.disclosure import VerifiedDisclosure
 from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
@@ -248,7 +250,7 @@ def _item(verified: VerifiedItem) -> dict[str, Any]:
         "part": f"parts/{verified.number}.age",
         "sha256_part": item.part.sha256,
         "sha256_header": item.approved.header_sha256,
-        "sha256_payload": item.approved.payload_sha256,
+        "sha256_payload": item.approved.sent_payload_sha256,
         "sha256_opened": verified.opened_sha256,
         "opened_bytes": verified.opened_bytes,
         "record_sequence": item.captured.sequence,
@@ -257,4 +259,15 @@ def _item(verified: VerifiedItem) -> dict[str, Any]:
         "start_ms": verified.span.start_ms,
         "end_ms": verified.span.end_ms,
         "clock": item.record.quality.value,
+        **_redaction(verified),
+    }
+
+
+def _redaction(verified: VerifiedItem) -> dict[str, Any]:
+    """Returns the owner's list for a redacted file, and the hash of its original. Empty for a file as captured."""
+    if not verified.redactions:
+        return {}
+    return {
+        "redactions": redaction_documents(verified),
+        "sha256_original_payload": verified.item.approved.payload_sha256,
     }

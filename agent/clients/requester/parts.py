@@ -9,15 +9,15 @@ import io
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, VerifiedPrefix
-from agent.clients.opening.committed import open_committed
-from agent.core.disclosure import agree
+from agent.clients.opening.committed import open_committed, open_redacted
+from agent.core.disclosure import DisclosedItem, agree
 from agent.core.vault.records import StoredRecord
 from agent.core.vault.segment import Content, Context, split_media, split_poster
 from agent.errors import FormatError
 from agent.media.fmp4 import whole_fragments
 from agent.wire.disclosures import PartKind
 
-__all__ = ["open_part", "unopened"]
+__all__ = ["open_part", "open_redacted_part", "require_redacted", "unopened"]
 
 
 def open_part(
@@ -52,3 +52,21 @@ def unopened(media: ConfinedMedia, kind: PartKind, opened: bytes) -> str:
     except FormatError as error:
         return error.message
     return ""
+
+
+def open_redacted_part(
+    item: DisclosedItem, data: bytes, identity: HybridIdentity, *, device: str
+) -> tuple[bytes, Context]:
+    """Returns the film or sound that the owner's client redacted, and its context, which lists where and when.
+
+    The owner signed the key and the sealed bytes, so the list is the owner's. Raises the errors of `open_part`.
+    """
+    content = Content(item.part.kind.value)
+    opened, context = split_media(open_redacted(item.approved, data, [identity]))
+    agree(item.record, context, device=device, content=content, redacted=True)
+    return opened, context
+
+
+def require_redacted(media: ConfinedMedia, kind: PartKind, opened: bytes, context: Context) -> None:
+    """Raises `FormatError` if a place that the list names is not covered, or a stretch not silent."""
+    media.check_redacted(kind.value, opened, context.redactions or ())

@@ -17,6 +17,7 @@ from agent.clients.promise import kept_in_words, onward_in_words
 from agent.clients.requester.area_sketch import Sketch, sketch
 from agent.clients.requester.clips import Continuity, DisclosedClip, DisclosedSegment
 from agent.clients.requester.grades import grades_of
+from agent.clients.requester.redaction_list import redaction_lines
 from agent.clients.requester.templates import template
 from agent.clients.requester.timeline import TimeLine, closer_look, whole_window
 from agent.clients.requester.verification import Check, CheckKind, CheckOutcome, Verification
@@ -98,6 +99,8 @@ def render(
         segments=[segment for each in pictures for segment in each.clip.segments],
         recovered=[each for each in verification.items if not each.witnessed],
         unopened=verification.unopened,
+        redactions=redaction_lines(verification),
+        redacted_files=len(verification.redacted),
         example=_example(pictures),
         told=told,
         clock_short=lambda shown: _CLOCK_SHORT[shown.quality],
@@ -167,7 +170,7 @@ _ASIDES: Final = {
     CheckKind.RECORDS: "Made when the segment was recorded, before the request.",
     CheckKind.WINDOW: "Only requested footage was handed over.",
     CheckKind.PARTS: "Each byte arrived as it was sent.",
-    CheckKind.FOOTAGE: "Each frame is as it was recorded.",
+    CheckKind.FOOTAGE: "Each frame of a file that is not redacted is as it was recorded.",
 }
 
 
@@ -198,8 +201,9 @@ def _qualities(pictures: Sequence[ReportPicture]) -> list[ClockQuality]:
 
 
 def _example(pictures: Sequence[ReportPicture]) -> DisclosedSegment | None:
-    """Returns the first whole segment, for the commands that repeat a check by hand."""
-    return next((shown for each in pictures for shown in each.clip.segments if shown.verified.context), None)
+    """Returns the first whole segment that is not redacted, for the commands that repeat a check by hand."""
+    shown = (shown for each in pictures for shown in each.clip.segments if shown.verified.context)
+    return next((each for each in shown if not each.verified.redactions), None)
 
 
 def _area_in_words(area: Area) -> str:

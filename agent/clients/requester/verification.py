@@ -34,7 +34,7 @@ from agent.clients.requester.checks import (
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.known_doorbells import DoorbellHistory, KnownDoorbells
-from agent.clients.requester.parts import open_part, unopened
+from agent.clients.requester.parts import open_part, open_redacted_part, require_redacted, unopened
 from agent.core.disclosure import DisclosedItem, VerifiedDisclosure, reading
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import root_of
@@ -335,6 +335,12 @@ def _require_all_parts(
         f"{_count(len(manifest.parts), 'file')}: length and hash as the device announced, new header as the owner "
         "made it, sealed content as it was recorded."
     )
+    redacted = sum(item.is_redacted for item in _items(found))
+    if redacted:
+        words.said += (
+            f" {_count(redacted, 'file')} of them {_be(redacted)} redacted: made and signed by the owner in place of a "
+            "recorded file, whose record is shown."
+        )
 
 
 def _part(answer: AnswerFolder, number: int) -> bytes:
@@ -353,8 +359,14 @@ def _opened(
     data = _part(answer, number)
     # Checked again after reading again: a disk may return other bytes the second time.
     reading.check_part(item, data)
-    opened, context = open_part(item.record, item.part.kind, data, identity, device=manifest.device_key.id)
+    device, context = manifest.device_key.id, None
+    if item.is_redacted:
+        opened, context = open_redacted_part(item, data, identity, device=device)
+    else:
+        opened, context = open_part(item.record, item.part.kind, data, identity, device=device)
     reason = unopened(media, item.part.kind, opened)
+    if context is not None and item.is_redacted and not reason:
+        require_redacted(media, item.part.kind, opened, context)
     verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context, reason)
     sink(verified, opened)
     return verified
@@ -369,6 +381,12 @@ def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
         "Each file opens with the key that the device committed to at capture, and its own context is what "
         "the device signed then."
     )
+    redacted = [each for each in found.items if each.item.is_redacted]
+    if redacted:
+        words.said += (
+            f" {_count(len(redacted), 'redacted file')} {_open(len(redacted))} with the key that the owner signed. "
+            "Each states the place and time of its record, and is covered or silent where its list says so."
+        )
     if recovered:
         words.said += (
             f" {_count(recovered, 'file')} had been interrupted by a power failure. The device signed their sealed "
@@ -433,6 +451,14 @@ def _sha256(text: str) -> str:
 
 def _do(number: int) -> str:
     return "does" if number == 1 else "do"
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _open(number: int) -> str:
+    return "opens" if number == 1 else "open"
 
 
 def _count(number: int, noun: str) -> str:

@@ -73,6 +73,11 @@ class DisclosedItem:
     record: StoredRecord
     captured: SignedRecord
 
+    @property
+    def is_redacted(self) -> bool:
+        """True if the part is the owner's redaction of the captured file. False if it is the captured file."""
+        return self.approved.redacted is not None
+
 
 @dataclass(frozen=True, slots=True)
 class VerifiedDisclosure:
@@ -234,6 +239,8 @@ def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Discl
         stored = stored_file(part.kind, signed)
         if stored is None or stored.sha256_payload != item.payload_sha256:
             raise FormatError(f"{part.kind.value} {part.id} is not the one that was signed at capture.")
+        if item.redacted is not None and not isinstance(record, SegmentRecord):
+            raise FormatError(f"{part.kind.value} {part.id} is redacted, but was not signed at the end of its capture.")
         yield DisclosedItem(part, item, record, signed)
 
 
@@ -279,17 +286,31 @@ def check_part(item: DisclosedItem, data: bytes) -> int:
         raise OpenError(f"Part {item.part.id} is not the one the device announced.")
     start = split(data)
     header, payload = hashlib.sha256(data[:start]), hashlib.sha256(memoryview(data)[start:])
-    if header.hexdigest() != item.approved.header_sha256 or payload.hexdigest() != item.approved.payload_sha256:
+    if header.hexdigest() != item.approved.header_sha256 or payload.hexdigest() != item.approved.sent_payload_sha256:
         raise OpenError(f"Part {item.part.id} is not the one the owner approved.")
     return start
 
 
-def agree(record: StoredRecord, context: Context, *, device: str, content: Content = Content.SEGMENT) -> None:
+def agree(
+    record: StoredRecord,
+    context: Context,
+    *,
+    device: str,
+    content: Content = Content.SEGMENT,
+    redacted: bool = False,
+) -> None:
     """Raises `FormatError` unless the sealed context of a file agrees with the record that the device signed.
 
-    `device`: key id. `content`: the kind of file that it was taken for. For a recovered segment the device signed only
-    the sealed bytes: the context alone states its end and its media.
+    `device`: key id. `content`: the kind of file that it was taken for. `redacted`: the file is one that an owner's
+    client made, so it must list its redactions, and a captured file must not. For a recovered segment the device signed
+    only the sealed bytes: the context alone states its end and its media.
     """
+    if (context.redactions is not None) != redacted:
+        raise FormatError(
+            f"The {content.value} of segment {record.id} is redacted and does not say where."
+            if redacted
+            else f"The {content.value} of segment {record.id} lists redactions, and was approved as captured."
+        )
     said = (context.kind, context.device, context.segment, context.event, context.ordinal)
     same = said == (content, device, record.id, record.event, record.ordinal)
     span, signed = context.span, record.span

@@ -66,16 +66,22 @@ class ApprovedItems(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReleasedItem:
-    """One item that may leave: its new header, its stored file, and the signed record of its capture."""
+    """One item that may leave: its new header, its stored file, and the signed record of its capture.
+
+    `redacted`: the payload that the owner's client made, which leaves in place of the stored one.
+    """
 
     kind: PartKind
     id: str
     header: bytes
     stored: SealedFile
     record: SignedRecord
+    redacted: bytes | None = None
 
     @property
     def size_bytes(self) -> int:
+        if self.redacted is not None:
+            return len(self.header) + len(self.redacted)
         return len(self.header) + self.stored.size - self.stored.header_size
 
 
@@ -88,8 +94,8 @@ def release(
 ) -> tuple[ReleasedItem, ...]:
     """Returns the items of `approval`, each checked against the rules above.
 
-    `headers`: new headers by their SHA-256. `records`: the manifest's, by segment id. `device`: the device's public key
-    as text. Raises `RequestError` for the first mismatch, and then every item stays.
+    `headers`: new headers and redacted payloads by their SHA-256. `records`: the manifest's, by segment id. `device`:
+    the device's public key as text. Raises `RequestError` for the first mismatch, and then every item stays.
     """
     asked = request.terms
     if approval.device != device:
@@ -106,7 +112,23 @@ def release(
     wanted += [(PartKind.SOUND, item) for item in approval.sounds]
     if set(approval.clips or ()) - set(claimed_clips(records, request.segments)):
         raise _refused("it tells of clips that did not match")
+    _require_no_still_of_redacted(approval, records)
     return tuple(_released(kind, item, headers, frozenset(request.segments), records, window) for kind, item in wanted)
+
+
+def _require_no_still_of_redacted(approval: Approval, records: Mapping[str, SignedRecord]) -> None:
+    """Refuses the still of a clip of which a film is redacted, because it may show what the owner covered."""
+    covered = {_event(records, item) for item in approval.segments if item.redacted is not None}
+    for item in approval.posters:
+        if _event(records, item) in covered:
+            raise _refused(f"poster {item.id} is of a clip that is redacted")
+
+
+def _event(records: Mapping[str, SignedRecord], item: SealedItem) -> str:
+    """Returns the clip of a segment, or the segment's own id if the vault has no record of it."""
+    signed = records.get(item.id)
+    recorded = signed is not None and isinstance(signed.record, SegmentRecord | RecoveredRecord)
+    return signed.record.event if recorded else item.id  # type: ignore[union-attr]
 
 
 def _released(
@@ -139,7 +161,19 @@ def _captured(
     if header is None or hashlib.sha256(header).hexdigest() != item.header_sha256:
         raise _refused(f"the new header of {kind.value} {item.id} is missing")
     _require_one_recipient(header)
-    return ReleasedItem(kind, item.id, header, stored, signed)
+    return ReleasedItem(kind, item.id, header, stored, signed, _redacted(kind, item, headers, signed))
+
+
+def _redacted(kind: PartKind, item: SealedItem, payloads: Mapping[str, bytes], signed: SignedRecord) -> bytes | None:
+    """Returns the payload that the owner's client made, or None if the stored one leaves."""
+    if item.redacted is None:
+        return None
+    if not isinstance(signed.record, SegmentRecord):
+        raise _refused(f"{kind.value} {item.id} was cut by a power failure, and such a file cannot be redacted")
+    payload = payloads.get(item.redacted.payload_sha256)
+    if payload is None or hashlib.sha256(payload).hexdigest() != item.redacted.payload_sha256:
+        raise _refused(f"the redacted {kind.value} {item.id} is missing")
+    return payload
 
 
 def release_tip(

@@ -24,6 +24,7 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import Header
 from agent.core.vault.age.stanza import Stanza
 from agent.core.vault.names import SegmentId
+from agent.core.vault.redactions import MOST_REDACTIONS, Redaction, RedactionKind
 from agent.core.vault.spans import BootId, Size, TimeSpan, UtcMs, bounded
 from agent.errors import FormatError, InternalError
 from agent.wire import strictjson
@@ -50,6 +51,8 @@ BOX_TYPE: Final = bytes.fromhex("6f0c3d1b8a5e4f7c9d24b1e7d3a8c951")
 BEGIN_KIND: Final = "doorward-begin"
 
 _LIMIT_BYTES: Final = 2048
+_CONTEXT_LIMIT_BYTES: Final = 64 << 10
+"""A context with the list of an owner's redactions. Without the list it stays below 2 KiB."""
 _JPEG_START: Final = b"\xff\xd8"
 _JPEG_COMMENT: Final = b"\xff\xfe"
 _POSTER_REMARK: Final = b"doorward context:"
@@ -73,7 +76,8 @@ class Context(strictjson.Message, frozen=True, kw_only=True):
 
     `media_bytes`: the length of the film, sound or JPEG without this context. `seen`: the labels that object detection
     found in pictures of this segment, in the order of `ObjectLabel`. Empty means that it found none, None that it did
-    not run.
+    not run. `redactions`: only in a file that an owner's client made for a requester. Such a file leaves out `seen` and
+    `label`, which could tell of what is covered.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
@@ -86,11 +90,24 @@ class Context(strictjson.Message, frozen=True, kw_only=True):
     media_bytes: Size
     label: Label | None = None
     seen: tuple[ObjectLabel, ...] | None = None
+    redactions: Annotated[tuple[Redaction, ...], msgspec.Meta(min_length=1, max_length=MOST_REDACTIONS)] | None = None
 
     def __post_init__(self) -> None:
         bounded(self.span)
         if self.seen is not None and self.seen != sorted_labels(self.seen):
             raise FormatError("`seen` must list each label at most once and in order.")
+        if self.redactions is not None:
+            self._require_redactions(self.redactions)
+
+    def _require_redactions(self, redactions: tuple[Redaction, ...]) -> None:
+        """Raises `FormatError` unless the list fits this file: voices in a sound, all other kinds in a film."""
+        if self.kind is Content.POSTER or self.seen is not None or self.label is not None:
+            raise FormatError("redactions: only in a film or sound, without `seen` and `label`.")
+        heard = self.kind is Content.SOUND
+        if any((each.kind is RedactionKind.VOICE) != heard for each in redactions):
+            raise FormatError("redactions: voices in a sound, and all other kinds in a film.")
+        if any(each.from_ms * 1000 > self.span.duration_us for each in redactions):
+            raise FormatError("redactions: one begins after the end of the segment.")
 
 
 class Begin(strictjson.Message, frozen=True, kw_only=True):
@@ -170,7 +187,7 @@ def split_poster(plaintext: bytes) -> tuple[bytes, Context]:
 
 
 def _context(body: bytes, media: bytes) -> Context:
-    context = strictjson.decode(body, Context, limit_bytes=_LIMIT_BYTES)
+    context = strictjson.decode(body, Context, limit_bytes=_CONTEXT_LIMIT_BYTES)
     if len(media) != context.media_bytes:
         raise FormatError("The length of this segment's media differs from the one in its context.")
     return context

@@ -295,6 +295,8 @@ export interface Shared {
   start: number;
   end: number;
   stored?: boolean;
+  /** The owner's redaction of it left, and not the captured file. */
+  redacted?: boolean;
 }
 
 /** A piece of film.  `continues`: it shows nothing without the one before. */

@@ -520,6 +520,42 @@ def test_less_than_footage_can_be_shared(asked: tuple[Doorstep, str, tuple[str, 
     assert [(clip.segments, clip.from_ms) for clip in told] == [(2, WINDOW_MS), (1, WINDOW_MS + 60_000)]
 
 
+PLAN = {"redactions": [{"segment": 1, "kind": "face", "places": [[0, 10, 10, 30, 40]]}]}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(PLAN))
+    return path
+
+
+def test_an_owner_sees_the_redacted_film_before_the_yes_and_exactly_that_leaves(
+    asked: tuple[Doorstep, str, tuple[str, ...]], plan: Path, tmp_path: Path
+) -> None:
+    door, request, segments = asked
+    seen = door("redact", request, plan, "--out", tmp_path / "look")
+    film = (tmp_path / "look" / "segment-001-redacted.mp4").read_bytes()
+    assert (seen.status, door.device.requests[request].state) == (0, RequestState.PENDING)
+    assert "Nothing was sent" in seen.err
+    done = door("approve", request, "--segments", "1-2", "--redact", plan, "--yes")
+    assert "1 segment of them only as you redacted them" in done.out
+    assert done.out.count("video, redacted by you") == 1
+    assert split_media(open_bytes(door.device.outbox[PartKind.SEGMENT, segments[0]], [REPLY]))[0] == film
+    left = door("review", request)
+    assert left.out.count("redacted by you") == 1
+
+
+def test_a_plan_that_covers_nothing_of_what_is_shared_is_refused(
+    asked: tuple[Doorstep, str, tuple[str, ...]], plan: Path
+) -> None:
+    """Otherwise its owner would believe that a face is covered."""
+    door, request, _ = asked
+    done = door("approve", request, "--segments", "2", "--redact", plan, "--yes")
+    assert (done.status, door.device.requests[request].state) == (2, RequestState.PENDING)
+    assert "names nothing that you share" in done.err
+
+
 def test_that_footage_exists_can_be_all_that_is_shared(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
     door, request, _ = asked
     done = door("approve", request, "--exists", "2", "--yes", "--json")

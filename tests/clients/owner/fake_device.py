@@ -569,7 +569,7 @@ class FakeDevice:
         records = {name: stored.signed for name, stored in self.stored.items()}
         self.released = release(approval, headers, asked, records, self.key.text)
         self.outbox = {
-            (item.kind, item.id): item.header + self._bytes_of(item)[item.stored.header_size :]
+            (item.kind, item.id): item.header + (item.redacted or self._bytes_of(item)[item.stored.header_size :])
             for item in self.released
         }
         asked.disclosure = self.token().hex()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.clients.media.redact import cover_film, mute_sound
 from agent.clients.opening import HybridIdentity, rewrap
 from agent.clients.requester.identity import SentRequest
 from agent.core.disclosure import ReleasedItem, manifest_of, reply_stanza
@@ -22,14 +23,16 @@ from agent.core.ledger.merkle import leaf_hash
 from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality
 from agent.core.transfer import PartSize
+from agent.core.vault.age.header import split
 from agent.core.vault.age.recipients import parse_recipient
-from agent.core.vault.age.sealing import Sealer
+from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import FileDigest
 from agent.core.vault.following import FIRST, chain_hash, clip_chain_start
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord
+from agent.core.vault.redactions import Redaction
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
 from agent.core.vault.spans import Stamp, TimeSpan
 from agent.media.fmp4 import FragmentedMp4Writer
@@ -37,7 +40,7 @@ from agent.media.poster import poster as poster_of
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.statements import Approval, ClipClaim, Enrolment, NamedKey, NamedRecipient, SealedItem
+from agent.wire.statements import Approval, ClipClaim, Enrolment, NamedKey, NamedRecipient, Redacted, SealedItem
 from tests.wire import samples
 
 BOOT = "0b" * 16
@@ -84,6 +87,10 @@ class Changes:
     manifest: Callable[[DisclosureManifest], DisclosureManifest] = unchanged
     statements: Callable[[bytes], bytes] = unchanged
     """The signed manifest before it is sealed."""
+    redacted: Callable[[Context], Context] = unchanged
+    """The context in a redacted file."""
+    covered: Callable[[bytes], bytes] = unchanged
+    """The redacted film or sound, before it is sealed."""
     reply: Callable[[str], str] = unchanged
     """The recipient of part 0 and the new headers."""
     record_key: Ed25519PrivateKey | None = None
@@ -169,7 +176,7 @@ class House:
         )
         data, sealed, key = self._seal(media + context_box(context), begin)
         image = self.changes.image(poster_of(gops[:1]))
-        own = msgspec.structs.replace(context, kind=Content.POSTER, media_bytes=len(image))
+        own = msgspec.structs.replace(context, kind=Content.POSTER, media_bytes=len(image), redactions=None)
         still, sealed_still, still_key = self._seal(poster_plaintext(image, self.changes.poster(own)), None)
         heard = None
         if sound is not None:
@@ -296,19 +303,26 @@ class House:
         chosen: Iterable[Stored] | None = None,
         contact: ContactCard | None = None,
         told: tuple[ClipClaim, ...] = (),
+        redactions: Mapping[tuple[PartKind, str], tuple[Redaction, ...]] = {},
     ) -> Disclosure:
-        """The owner approves `chosen` (by default everything) for this request."""
+        """The owner approves `chosen` (by default everything) for this request, some of it only as redacted."""
         chosen = list(self.stored if chosen is None else chosen)
         reply = parse_recipient(self.changes.reply(asked.request.reply))
         headers = [rewrap(each.header, [self.identity], [reply]) for each in chosen]
+        made: dict[int, tuple[Redacted, bytes]] = {}
+        for number, each in enumerate(chosen):
+            if (each.kind, each.id) in redactions:
+                said, headers[number], payload = self._redacted(each, redactions[each.kind, each.id], reply)
+                made[number] = said, payload
         items = {
             kind: tuple(
                 SealedItem(
                     id=each.id,
                     payload_sha256=each.sealed.sha256_payload,
                     header_sha256=hashlib.sha256(header).hexdigest(),
+                    redacted=made[number][0] if number in made else None,
                 )
-                for each, header in zip(chosen, headers, strict=True)
+                for number, (each, header) in enumerate(zip(chosen, headers, strict=True))
                 if each.kind is kind
             )
             for kind in PartKind
@@ -335,10 +349,12 @@ class House:
             Approval.PAYLOAD_TYPE, strictjson.encode(approval), self.changes.approval_key or self.owner
         )
         released = [
-            ReleasedItem(each.kind, each.id, header, each.sealed, each.record)
-            for each, header in zip(chosen, headers, strict=True)
+            ReleasedItem(
+                each.kind, each.id, header, each.sealed, each.record, made[number][1] if number in made else None
+            )
+            for number, (each, header) in enumerate(zip(chosen, headers, strict=True))
         ]
-        parts = [header + each.payload for each, header in zip(chosen, headers, strict=True)]
+        parts = [each.header + (each.redacted or one.payload) for each, one in zip(released, chosen, strict=True)]
         disclosure = secrets.token_hex(16)
         manifest = self.changes.manifest(
             manifest_of(
@@ -363,6 +379,28 @@ class House:
         )
         first = self._seal_to(reply, self.changes.statements(statements))
         return Disclosure(disclosure, self.device_id, [first, *parts])
+
+    def _redacted(self, stored: Stored, redactions: tuple[Redaction, ...], reply: Any) -> tuple[Redacted, bytes, bytes]:
+        """Makes a captured file into a redacted one: the item, the new header and the new payload."""
+        cover = cover_film if stored.kind is PartKind.SEGMENT else mute_sound
+        media = self.changes.covered(cover(stored.content, redactions))
+        record = stored.record.record
+        context = Context(
+            kind=Content(stored.kind.value),
+            device=self.device_id,
+            segment=record.id,
+            event=record.event,
+            ordinal=record.ordinal,
+            span=record.span,
+            media_bytes=len(media),
+            redactions=redactions,
+        )
+        file_key = secrets.token_bytes(16)
+        plaintext = media + context_box(self.changes.redacted(context))
+        data = seal_bytes(plaintext, [reply], file_key=file_key, nonce=secrets.token_bytes(16))
+        payload = data[split(data) :]
+        said = Redacted(payload_sha256=hashlib.sha256(payload).hexdigest(), key=key_commitment(file_key))
+        return said, data[: split(data)], payload
 
     def _seal_to(self, reply: Any, plaintext: bytes) -> bytes:
         sealer = Sealer(

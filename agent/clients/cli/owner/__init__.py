@@ -24,6 +24,9 @@ COMMANDS = {
     "review": LazyCommand(
         "agent.clients.cli.owner.review:review", "Review a footage request and the matching footage."
     ),
+    "redact": LazyCommand(
+        "agent.clients.cli.owner.redact:redact", "See your film with covers and mutes, before you share it."
+    ),
     "approve": LazyCommand("agent.clients.cli.owner.decide:approve", "Share the segments you choose, and only those."),
     "co-approve": LazyCommand(
         "agent.clients.cli.owner.decide:co_approve",

@@ -11,6 +11,7 @@ import click
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
+from agent.clients.cli.owner.redact import redacted_choice
 from agent.clients.cli.owner.review import find_request, show, warning
 from agent.clients.cli.owner.selection import choice_of, shared, summary
 from agent.clients.owner import decisions
@@ -47,6 +48,13 @@ _NOTHING: Final = "Nothing was or will be sent."
 )
 @click.option("--sound", is_flag=True, help="Also share the sound of these segments.")
 @click.option(
+    "--redact",
+    "plan",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Cover faces, plates and areas and mute voices, as this plan says.  See first: doorward owner redact.",
+)
+@click.option(
     "--name",
     metavar="NAME",
     help="Tell the requester your name.  Without this option and the next three they learn nothing about you.",
@@ -64,8 +72,8 @@ _NOTHING: Final = "Nothing was or will be sent."
 @json_option
 def approve(
     request_id: str, folder: Path, device: Path, segments: str | None, clips: str | None, posters: str | None,
-    exists: str | None, sound: bool, name: str | None, street: str | None, email: str | None, note: str | None,
-    gaps: bool, sure: bool, as_json: bool,
+    exists: str | None, sound: bool, plan: Path | None, name: str | None, street: str | None, email: str | None,
+    note: str | None, gaps: bool, sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Share the segments you choose, and only those.
 
@@ -89,7 +97,8 @@ def approve(
             "Numbers to share, like 1,3-5 (Enter for none)", default="", show_default=False, err=True
         )
     choice = choice_of(seen, segments or "", clips or "", posters or "", exists or "", sound=sound)
-    if choice == decisions.ShareChoice():
+    choice = redacted_choice(seen, choice, plan)
+    if choice.is_empty:
         raise RequestError("You selected nothing, so nothing is shared.", remedy="To deny it: doorward owner deny.")
     told = None
     if gaps:
@@ -110,6 +119,7 @@ def approve(
     if as_json:
         emit_json({"request": seen.request.id, "disclosure": disclosure, "segments": list(choice.segments),
                    "sound": choice.sound,
+                   "redacted": list(choice.redacted),
                    "posters": [clip.number for clip in choice.posters],
                    "exists": [clip.number for clip in choice.told]})  # fmt: skip
         return
@@ -122,7 +132,8 @@ def _say_approved(seen: RequestReview, choice: decisions.ShareChoice, disclosure
     short = seen.name[:8]
     for each in seen.segments:
         if each.id in choice.segments:
-            click.echo(f"    leaves: video, {words.day(each.start_ms)}:{words.clock(each.start_ms)[-2:]} UTC")
+            what = "video, redacted by you" if choice.redactions.films.get(each.id) else "video"
+            click.echo(f"    leaves: {what}, {words.day(each.start_ms)}:{words.clock(each.start_ms)[-2:]} UTC")
     for clip in choice.posters:
         click.echo(f"    leaves: the still of clip {clip.number}, {words.day(clip.start_ms)} UTC")
     if disclosure is None:
@@ -140,8 +151,7 @@ def _left_out(
 ) -> decisions.ShareChoice:
     """Returns the choice without the items that cannot be shared, after the owner has agreed. With --yes it does not
     ask."""
-    nothing = error.rest in (decisions.ShareChoice(), decisions.ShareChoice(sound=True))
-    if nothing or sure:
+    if error.rest.is_empty or sure:
         raise error
     click.echo(error.message, err=True)
     click.confirm(f"Leave that out?  {summary(seen, error.rest, contact)}", abort=True, err=True)

@@ -109,6 +109,7 @@ def shared(choice: decisions.ShareChoice, segments: str = "") -> str:
     said = [
         choice.segments and (segments or words.counted(len(choice.segments), "segment")),
         choice.sound and "their sound",
+        choice.redacted and f"{words.counted(len(choice.redacted), 'segment')} of them only as you redacted them",
         choice.posters and f"the poster of {_listed(choice.posters)}",
         choice.told and f"that {_listed(choice.told)} exist{'s' if len(choice.told) == 1 else ''}",
     ]

@@ -28,8 +28,9 @@ def shared_lines(shared: SharedFootage, requester: str | None = None) -> Iterato
         return
     for each in shared.items:
         until = f"–{words.clock(each.end_ms)}" if each.kind is not PartKind.POSTER else " " * 9
+        redacted = "  redacted by you" if each.redacted else ""
         gone = "" if each.stored else "  no longer stored"
-        yield f"    {words.instant(each.start_ms)}{until}  {_KINDS[each.kind]:<5}  {each.id}{gone}"
+        yield f"    {words.instant(each.start_ms)}{until}  {_KINDS[each.kind]:<5}  {each.id}{redacted}{gone}"
     if not shared.items:
         yield "    No still, film or sound."
     if shared.asked is not None:
@@ -53,6 +54,7 @@ def shared_document(shared: SharedFootage | None) -> dict[str, Any] | None:
                 "start_ms": each.start_ms,
                 "end_ms": each.end_ms,
                 "stored": each.stored,
+                "redacted": each.redacted,
             }
             for each in shared.items
         ],

@@ -150,11 +150,11 @@ async function recordsIn(body, device) {
  * @param {Map<string, CaptureRecord>} records
  */
 function listed(kind, items, fileOf, records) {
-  return items.map(({ id, payload_sha256: payload }) => {
+  return items.map(({ id, payload_sha256: payload, redacted }) => {
     const record = records.get(id);
     if (!record || fileOf(record)?.sha256_payload !== payload) throw new OpenError("error.other-shared");
     const { start, end } = spanOf(record);
-    return { kind, id, start, end };
+    return { kind, id, start, end, redacted: Boolean(redacted) };
   });
 }
 
@@ -170,7 +170,8 @@ export function mergeItems(items) {
   const last = new Map();
   for (const each of items) {
     const before = last.get(each.kind);
-    const goesOn = each.kind !== "still" && before?.stored === each.stored && each.start - before.end <= NEAR_MS;
+    const isAlike = before?.stored === each.stored && before?.redacted === each.redacted;
+    const goesOn = each.kind !== "still" && isAlike && each.start - before.end <= NEAR_MS;
     if (goesOn) before.end = Math.max(before.end, each.end);
     else last.set(each.kind, found[found.push({ ...each }) - 1]);
   }

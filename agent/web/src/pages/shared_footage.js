@@ -41,7 +41,7 @@ function section({ by, second, items, unlisted, begun, promise }, requester) {
 }
 
 /** @param {Shared} options */
-function row({ kind, id, start, end, stored }) {
+function row({ kind, id, start, end, stored, redacted }) {
   const at = `${shortDate(start)}, ${exact(start)}`;
   const time = kind === "still" ? at : `${at}\u00a0–\u2060\u00a0${exact(end)}`;
   return h(
@@ -51,6 +51,7 @@ function row({ kind, id, start, end, stored }) {
       "span",
       kind === "still" && stored && poster(id, t("left.still.alt", { date: at })),
       h("span.kind", t(`left.${kind}`)),
+      redacted && h("span.quiet", ` · ${t("left.redacted")}`),
       !stored && h("span.quiet", ` · ${t("left.gone")}`),
     ),
   );

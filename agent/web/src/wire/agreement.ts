@@ -25,6 +25,9 @@ type All<T extends true[]> = T;
 /** The page knows no kinds of entries: one that is new must not hide the others. */
 type Entry = Omit<Wire.LedgerEntry, "kind"> & { kind: string };
 
+/** The page opens captured files only, and refuses one that lists redactions. */
+type CapturedContext = Omit<Wire.Context, "redactions">;
+
 export type Agreement = All<
   [
     Reads<typeof page.footageRequest, Wire.FootageRequest>,
@@ -46,7 +49,7 @@ export type Agreement = All<
     Reads<typeof page.segmentRecord, Wire.SegmentRecord>,
     Reads<typeof page.recoveredRecord, Wire.RecoveredRecord>,
     Reads<typeof page.manifestLine, Wire.SignedLine>,
-    Reads<typeof page.context, Wire.Context>,
+    Reads<typeof page.context, CapturedContext>,
     Reads<typeof page.ledgerEntry, Entry>,
   ]
 >;

@@ -116,6 +116,7 @@ export interface Context {
   media_bytes: number;
   label?: string;
   seen?: ObjectLabel[];
+  redactions?: Redaction[];
 }
 
 export interface Deletion {
@@ -355,6 +356,8 @@ export interface PartMissing {
 
 export type PartRange = [number, number];
 
+export type Place = [number, number, number, number, number];
+
 export interface Point {
   lat: number;
   lon: number;
@@ -430,6 +433,20 @@ export interface RecoveredRecord {
   at: Stamp;
 }
 
+export interface Redacted {
+  payload_sha256: string;
+  key: string;
+}
+
+export interface Redaction {
+  kind: RedactionKind;
+  from_ms: number;
+  until_ms: number;
+  places?: Place[];
+}
+
+export type RedactionKind = "area" | "face" | "plate" | "voice";
+
 export interface Release {
   v: 1;
   device: string;
@@ -487,6 +504,7 @@ export interface SealedItem {
   id: string;
   payload_sha256: string;
   header_sha256: string;
+  redacted?: Redacted;
 }
 
 export interface SegmentRecord {

@@ -155,7 +155,11 @@ export function enrolment(value) {
   return found;
 }
 
-const sealedItem = object({ id: segmentId, payload_sha256: sha256Text, header_sha256: sha256Text });
+const redactedFile = object({ payload_sha256: sha256Text, key: sha256Text });
+const sealedItem = object(
+  { id: segmentId, payload_sha256: sha256Text, header_sha256: sha256Text },
+  { redacted: redactedFile },
+);
 const REASONS = /** @type {const} */ ([
   "no longer kept",
   "no longer known",
@@ -218,6 +222,14 @@ export function approval(value) {
     [...segments, ...posters, ...sounds].map((each) => each.header_sha256),
     "header_sha256",
   );
+  distinct(
+    [...segments, ...sounds].flatMap((each) => each.redacted?.payload_sha256 ?? []),
+    "redacted",
+  );
+  // The still shows what the owner covered in the film.
+  const covered = new Set(segments.filter((each) => each.redacted).map((each) => each.id));
+  if (posters.some((each) => each.redacted || covered.has(each.id)))
+    throw new FormatError("error.format", { what: "posters" });
   return found;
 }
 
@@ -246,6 +258,8 @@ export function tip(value) {
     [...segments, ...posters].map((each) => each.header_sha256),
     "header_sha256",
   );
+  if ([...segments, ...posters].some((each) => each.redacted))
+    throw new FormatError("error.format", { what: "redacted" });
   return found;
 }
 

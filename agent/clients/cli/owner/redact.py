@@ -1,0 +1,135 @@
+"""`doorward owner redact`, and the option `--redact` of `approve`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import click
+
+from agent.cli import words
+from agent.cli.frame import emit_json, json_option
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys
+from agent.clients.cli.owner.review import find_request
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.owner.decisions import ShareChoice
+from agent.clients.owner.redaction import Redactions, read_plan
+from agent.clients.owner.review import RequestReview, ReviewedSegment
+from agent.core.vault.redactions import Redaction, RedactionKind
+from agent.errors import ConfigurationError, DoorwardError
+from agent.ipc.control_client import DeviceLink
+from agent.platform import files
+
+__all__ = ["redact", "redacted_choice"]
+
+_PLAN_LIMIT_BYTES: Final = 1 << 20
+
+
+@click.command()
+@click.argument("request_id", metavar="REQUEST")
+@click.argument("plan", metavar="PLAN", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@keys_option
+@device_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", required=True,
+    help="Write the redacted films here.",
+)  # fmt: skip
+@json_option
+def redact(request_id: str, plan: Path, folder: Path, device: Path, out: Path, as_json: bool) -> None:
+    """See your film with covers and mutes, exactly as 'approve --redact PLAN' would share it.
+
+    Nothing is signed and nothing leaves.  PLAN is a JSON file:
+
+    \b
+    {"redactions": [
+      {"clip": 1, "kind": "face", "from_s": 2, "until_s": 6,
+       "places": [[2, 40, 10, 12, 20], [6, 55, 10, 12, 20]]},
+      {"segment": 3, "kind": "voice"}]}
+
+    The kinds are face, plate and area, which need places, and voice, which mutes the sound.  A place is second, left,
+    top, width and height, the last four in percent of the picture.  Between two places the cover moves in a straight
+    line.  Seconds count from the begin of the clip or segment, as 'doorward owner review --out' writes it.  Without
+    from_s and until_s a redaction lasts for all of it.
+
+    A segment with a redaction is encoded again as a whole.  Look at every second of the result: you decide if all faces
+    are covered, and no program recognises any.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        seen = RequestReview.fetch(link, keys, find_request(link, request_id))
+        planned = _read(seen, plan)
+        with ConfinedMedia() as media:
+            written = [
+                path for each in seen.segments for path in _write(seen, each, planned, files.make_folder(out), media)
+            ]
+    if as_json:
+        emit_json({"request": seen.request.id, "files": [str(path) for path in written]})
+        return
+    for path in written:
+        click.echo(str(path))
+    click.echo("Nothing was sent.  To share them like this:", err=True)
+    click.echo(f"    doorward owner approve {seen.name[:8]} --segments NUMBERS --redact {plan}", err=True)
+
+
+def redacted_choice(seen: RequestReview, choice: ShareChoice, plan: Path | None) -> ShareChoice:
+    """Returns the choice with the redactions of the plan.
+
+    Raises `ConfigurationError` if the plan changes nothing of what is shared: then it is for another choice, and the
+    owner would believe that something is covered.
+    """
+    if plan is None:
+        return choice
+    planned = replace(choice, redactions=_read(seen, plan))
+    if not planned.redacted:
+        raise ConfigurationError(
+            "The plan of redactions names nothing that you share.", remedy="Correct its clips, segments or times."
+        )
+    return planned
+
+
+def _read(seen: RequestReview, plan: Path) -> Redactions:
+    data = files.read_if_there(plan, _PLAN_LIMIT_BYTES)
+    if data is None:
+        raise ConfigurationError(f"{plan} is not there.", remedy="Write the plan first.")
+    return read_plan(data, seen)
+
+
+def _write(
+    seen: RequestReview, segment: ReviewedSegment, planned: Redactions, out: Path, media: ConfinedMedia
+) -> list[Path]:
+    """Writes the redacted film of one segment, and its sound beside it. Returns their paths."""
+    written = []
+    for content, redactions, fetch in (
+        ("segment", planned.films.get(segment.id), lambda: seen.open(segment.id).media),
+        ("sound", planned.sounds.get(segment.id), lambda: seen.sound(segment.id)),
+    ):
+        made = _redacted(content, redactions, fetch, media, segment.number)
+        if made is not None:
+            ending = "" if content == "segment" else "-sound"
+            path = out / f"segment-{segment.number:03}-redacted{ending}.mp4"
+            files.write(path, made)
+            written.append(path)
+    return written
+
+
+def _redacted(
+    content: str,
+    redactions: tuple[Redaction, ...] | None,
+    fetch: Callable[[], bytes | None],
+    media: ConfinedMedia,
+    number: int,
+) -> bytes | None:
+    captured = fetch() if redactions else None
+    if captured is None or not redactions:
+        return None
+    try:
+        made = media.redact(content, captured, redactions)
+        media.check_redacted(content, made, redactions)
+    except DoorwardError as error:
+        raise type(error)(f"Segment {number}: {error.message}", remedy=error.remedy) from error
+    covers = sum(each.kind is not RedactionKind.VOICE for each in redactions)
+    said = words.counted(covers, "cover") if covers else words.counted(len(redactions), "mute")
+    click.echo(f"Segment {number}: {said}", err=True)
+    return made

@@ -1,0 +1,244 @@
+"""Covers places of a film and mutes stretches of its sound, by decoding all of it and encoding it again.
+
+Nothing of the captured bytes is copied. Each picture is decoded, its covered blocks are filled with one black, and only
+then it is encoded, so motion vectors and neighbouring pictures of the new film carry nothing from below a cover. The
+same holds for samples. The same pictures outside of the covers give the same bytes, whatever is below them: the length
+of the new film tells nothing of it (`tests/clients/media/test_redact.py`). No encoder name or time is written.
+
+`require_covered` and `require_muted` decode a redacted file again. The owner's client calls them before it seals the
+file, and a requester's before it accepts one: a list that names a place that is not covered is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from io import BytesIO
+from typing import Final
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import PictureType
+from numpy.typing import NDArray
+
+from agent.core.media import EncodedPacket, Gop, SoundDescription, SoundPacket, StreamDescription, VideoCodec
+from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
+from agent.core.vault.redactions import PixelBox, Redaction, covered_pixels, place_at
+from agent.errors import FormatError
+from agent.media.annexb import nal_type, nal_units
+from agent.media.fmp4 import FragmentedMp4Writer
+from agent.media.playable import pictures_of, sound_of
+from agent.media.sound import sound_mp4
+
+__all__ = ["cover_film", "mute_sound", "require_covered", "require_muted"]
+
+Picture = NDArray[np.uint8]
+"""The planes of a yuv420p picture, one below the other: height × 3/2 rows."""
+
+_FORMAT: Final = "yuv420p"
+_BLACK: Final = (16, 128)
+"""Luma and chroma below a cover."""
+_SEI: Final = 6
+"""NAL unit type of messages beside the picture. x264 writes its name and settings there."""
+_NEAR_BLACK: Final = 24
+"""Farthest that an encoder may move a covered pixel from black. Filters at the rim of a cover end within `_RIM_PX`."""
+_RIM_PX: Final = 4
+_SOUND_BITS_PER_S: Final = 64_000
+_QUIET: Final = 0.01
+"""Loudest sample of a muted stretch, of 1. An encoder's noise stays below it."""
+_RIM_MS: Final = 50
+"""A muted stretch is checked from this long after its begin until this long before its end: a packet of AAC lasts 21 to
+128 ms, and its ends sound into its neighbours."""
+_LONGEST_S: Final = 3660
+"""A segment is at most an hour long (FORMAT.md)."""
+_START_CODE: Final = b"\x00\x00\x00\x01"
+
+
+def cover_film(media: bytes, redactions: Sequence[Redaction]) -> bytes:
+    """Returns the film with each redaction's places filled with black. Keyframes stay where they were.
+
+    Raises `FormatError` if the film does not open.
+    """
+    with _opened(media) as container:
+        stream = pictures_of(container)
+        stream.codec_context.thread_count = 1
+        base = stream.time_base or Fraction(1)
+        end_ticks = max(((packet.pts or 0) + (packet.duration or 0) for packet in container.demux(stream)), default=0)
+        container.seek(0)
+        encoder = _FilmEncoder(stream.width, stream.height)
+        for frame in container.decode(stream):
+            at_ns = round((frame.pts or 0) * base * NS_PER_S)
+            picture = np.array(frame.to_ndarray(format=_FORMAT), np.uint8)  # a copy: the decoder still needs its own
+            for box in _boxes(redactions, at_ns, stream.width, stream.height):
+                _fill(picture, box)
+            encoder.add(picture, at_ns, keyframe=frame.key_frame)
+        return encoder.finish(round(end_ticks * base * NS_PER_S))
+
+
+def require_covered(media: bytes, redactions: Sequence[Redaction]) -> None:
+    """Raises `FormatError` unless each listed place of a film is black for all of its time."""
+    with _opened(media) as container:
+        stream = pictures_of(container)
+        base = stream.time_base or Fraction(1)
+        for frame in container.decode(stream):
+            picture = np.asarray(frame.to_ndarray(format=_FORMAT), np.uint8)
+            at_ns = round((frame.pts or 0) * base * NS_PER_S)
+            for box in _boxes(redactions, at_ns, stream.width, stream.height):
+                if not _is_black(picture, box):
+                    raise FormatError(
+                        f"The film is not covered where its list of redactions says so, at {at_ns / NS_PER_S:.2f} s."
+                    )
+
+
+def mute_sound(media: bytes, redactions: Sequence[Redaction]) -> bytes:
+    """Returns the sound with each redaction's stretch as silence. Raises `FormatError` if the sound does not open."""
+    with _opened(media) as container:
+        stream = sound_of(container)
+        rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+        encoder = av.CodecContext.create("aac", "w")
+        encoder.sample_rate, encoder.layout, encoder.format = rate_hz, stream.codec_context.layout, "fltp"
+        encoder.time_base, encoder.bit_rate = Fraction(1, rate_hz), _SOUND_BITS_PER_S * channels
+        encoder.options = {"flags": "+bitexact"}
+        packets: list[av.Packet[av.AudioStream]] = []
+        for begin, samples in _samples(container, stream):
+            for redaction in redactions:
+                first, last = _sample_range(redaction, rate_hz, begin, samples.shape[1])
+                samples[:, first:last] = 0.0
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=stream.codec_context.layout.name)
+            frame.sample_rate, frame.pts, frame.time_base = rate_hz, begin, encoder.time_base
+            packets += encoder.encode(frame)
+        packets += encoder.encode(None)
+    description = SoundDescription(rate_hz, bytes(encoder.extradata or b""), live=False, channels=channels)
+    heard = [
+        SoundPacket(bytes(each), BootNs(round(each.pts * NS_PER_S / rate_hz)))
+        for each in packets
+        if each.pts is not None
+    ]
+    track = sound_mp4(description, heard, 0, _LONGEST_S * NS_PER_S)
+    if track is None:
+        raise FormatError("None of its sound decodes.")
+    return track
+
+
+def require_muted(media: bytes, redactions: Sequence[Redaction]) -> None:
+    """Raises `FormatError` unless each listed stretch of a sound is silent."""
+    with _opened(media) as container:
+        stream = sound_of(container)
+        rate_hz = stream.codec_context.sample_rate
+        for begin, samples in _samples(container, stream):
+            for redaction in redactions:
+                first, last = _sample_range(redaction, rate_hz, begin, samples.shape[1], rim_ms=_RIM_MS)
+                if first < last and np.abs(samples[:, first:last]).max() > _QUIET:
+                    raise FormatError("The sound is not silent where its list of redactions says so.")
+
+
+class _FilmEncoder:
+    """libx264 for one film. Deterministic: one thread, and no choice that depends on the machine."""
+
+    def __init__(self, width_px: int, height_px: int) -> None:
+        codec = av.CodecContext.create("libx264", "w")
+        codec.width, codec.height, codec.pix_fmt = width_px, height_px, _FORMAT
+        codec.framerate, codec.time_base = Fraction(30), Fraction(1, 30)
+        codec.thread_count = 1
+        codec.options = {
+            "preset": "veryfast",
+            "tune": "zerolatency",
+            "crf": "18",
+            "forced-idr": "1",
+            "x264-params": "keyint=infinite:scenecut=0:bframes=0:repeat-headers=1:annexb=1:cpu-independent=1",
+        }
+        self._codec = codec
+        self._times_ns: list[int] = []
+        self._packets: list[av.Packet[av.VideoStream]] = []
+        self._description = StreamDescription(width_px, height_px, 30.0, width_px, height_px, live=False)
+
+    def add(self, picture: Picture, at_ns: int, *, keyframe: bool) -> None:
+        frame = av.VideoFrame.from_ndarray(picture, format=_FORMAT)
+        frame.pict_type = PictureType.I if keyframe or not self._times_ns else PictureType.NONE
+        frame.pts, frame.time_base = len(self._times_ns), self._codec.time_base
+        self._times_ns.append(at_ns)
+        self._packets += self._codec.encode(frame)
+
+    def finish(self, end_ns: int) -> bytes:
+        """Returns the film, as the recorder would write it: one fragment for each GOP."""
+        self._packets += self._codec.encode(None)
+        packets = [
+            EncodedPacket(_without_messages(bytes(packet)), packet.is_keyframe, BootNs(at_ns))
+            for packet, at_ns in zip(self._packets, self._times_ns, strict=True)
+        ]
+        if not packets:
+            raise FormatError("None of its pictures decodes.")
+        starts = [number for number, packet in enumerate(packets) if packet.keyframe]
+        borders = [*(packets[number].sensor_ns for number in starts[1:]), max(end_ns, packets[-1].sensor_ns + 1)]
+        gops = [
+            Gop(tuple(packets[first:following]), BootNs(border))
+            for first, following, border in zip(starts, [*starts[1:], len(packets)], borders, strict=True)
+        ]
+        writer = FragmentedMp4Writer(self._description)
+        return writer.begin(gops[0]) + b"".join(map(writer.add, gops[1:])) + writer.finish()
+
+
+def _without_messages(access_unit: bytes) -> bytes:
+    """Returns the access unit without the units that describe the encoder."""
+    kept = (unit for unit in nal_units(access_unit) if nal_type(unit, VideoCodec.H264) != _SEI)
+    return b"".join(_START_CODE + unit for unit in kept)
+
+
+def _boxes(redactions: Iterable[Redaction], at_ns: int, width_px: int, height_px: int) -> Iterator[PixelBox]:
+    """Yields the covers of a picture. A picture within a millisecond of a redaction's time counts as covered."""
+    for redaction in redactions:
+        at_ms = at_ns // NS_PER_MS
+        if redaction.from_ms <= at_ms + 1 and at_ms <= redaction.until_ms:
+            at_ms = min(max(at_ms, redaction.from_ms), redaction.until_ms)
+            yield covered_pixels(place_at(redaction, at_ms), width_px, height_px)
+
+
+def _fill(picture: Picture, box: PixelBox) -> None:
+    for plane, value in _planes(picture, box, 0):
+        plane[...] = value
+
+
+def _is_black(picture: Picture, box: PixelBox) -> bool:
+    return all(
+        not plane.size or np.abs(plane.astype(np.int16) - value).max() <= _NEAR_BLACK
+        for plane, value in _planes(picture, box, _RIM_PX)
+    )
+
+
+def _planes(picture: Picture, box: PixelBox, rim_px: int) -> Iterator[tuple[Picture, int]]:
+    """Yields the box in each plane, less a rim, and the value that a cover has there."""
+    height = picture.shape[0] * 2 // 3
+    left, top, right, bottom = (box[0] + rim_px, box[1] + rim_px, box[2] - rim_px, box[3] - rim_px)
+    luma, chroma = _BLACK
+    yield picture[top:bottom, left:right], luma
+    width = picture.shape[1]
+    # The two small planes have half the width and height, and follow the first without padding.
+    small = picture[height:].reshape(2, height // 2, width // 2)
+    for plane in small:
+        yield plane[-(-top // 2) : bottom // 2, -(-left // 2) : right // 2], chroma
+
+
+def _samples(container: InputContainer, stream: av.AudioStream) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yields each frame's first sample, counted from the start of the film, and its samples by channel."""
+    rate_hz = stream.codec_context.sample_rate
+    base = stream.time_base or Fraction(1, rate_hz)
+    for frame in container.decode(stream):
+        yield round((frame.pts or 0) * base * rate_hz), np.array(frame.to_ndarray(), np.float32)
+
+
+def _sample_range(redaction: Redaction, rate_hz: int, begin: int, count: int, rim_ms: int = 0) -> tuple[int, int]:
+    """Returns the samples of a frame that a redaction mutes, as first and end."""
+    first = (redaction.from_ms + rim_ms) * rate_hz // 1000 - begin
+    last = -(-(redaction.until_ms - rim_ms) * rate_hz // 1000) - begin
+    return max(0, min(first, count)), max(0, min(last, count))
+
+
+@contextmanager
+def _opened(media: bytes) -> Iterator[InputContainer]:
+    try:
+        with av.open(BytesIO(media), mode="r", format="mp4") as container:
+            yield container
+    except (av.error.FFmpegError, OverflowError, ValueError) as error:
+        raise FormatError("It does not decode.") from error

@@ -1,0 +1,259 @@
+"""Redaction by the owner: covers places of a film and mutes stretches of its sound before it is shared.
+
+A redacted file is a new one. The owner's client opens the captured file, decodes it, covers it, encodes it again in a
+process with limits, and checks the result. It seals the new file to the requester's reply key under a new file key, and
+hands it to the device beside the approval. The captured file's key is wrapped for no one, so the requester cannot open
+the captured film, although its record travels as evidence.
+
+A plan is a JSON file that an owner writes. For example:
+
+    {"redactions": [
+      {"clip": 1, "kind": "face", "from_s": 2, "until_s": 6, "places": [[2, 40, 10, 12, 20], [6, 55, 10, 12, 20]]},
+      {"segment": 3, "kind": "voice"}]}
+
+A place is second, left, top, width and height, the last four in percent of the picture. Seconds count from the begin of
+the clip or segment, as `doorward owner review --out` writes it. Without `from_s` a redaction begins with it, and
+without `until_s` it ends with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Annotated, Final, Self
+
+import msgspec
+
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.owner.file_keys import SEGMENT, SOUND, ChosenFile, StoredFile
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.review import RequestReview, ReviewedSegment
+from agent.clients.owner.sealed_footage import OpenedSegment
+from agent.clients.owner.segment_sources import record_of
+from agent.clients.owner.sync import DeviceChannel
+from agent.core.vault.age.header import split
+from agent.core.vault.age.recipients import HybridRecipient
+from agent.core.vault.age.sealing import seal_bytes
+from agent.core.vault.commitment import key_commitment
+from agent.core.vault.records import SegmentRecord
+from agent.core.vault.redactions import (
+    MOST_PLACES,
+    MOST_REDACTIONS,
+    WHOLE,
+    Place,
+    Redaction,
+    RedactionKind,
+    places_within,
+)
+from agent.core.vault.segment import Content, Context, context_box
+from agent.errors import ConfigurationError, FormatError
+from agent.wire.identities import PublicKey
+from agent.wire.statements import Redacted, SealedItem
+
+__all__ = ["FileRedactor", "RedactedFile", "Redactions", "read_plan"]
+
+_PLAN_LIMIT_BYTES: Final = 1 << 20
+_SECRET_BYTES: Final = 16
+_MS_PER_S: Final = 1000
+_PERCENT: Final = WHOLE // 100
+
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+_Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+
+
+@dataclass(frozen=True, slots=True)
+class Redactions:
+    """Covers of films and mutes of sounds, by the id of the segment."""
+
+    films: Mapping[str, tuple[Redaction, ...]]
+    sounds: Mapping[str, tuple[Redaction, ...]]
+
+    def of(self, file: StoredFile, segment: str) -> tuple[Redaction, ...]:
+        """Returns the redactions of a segment's film or sound. Empty if the file leaves as it was captured."""
+        return {SEGMENT: self.films, SOUND: self.sounds}.get(file, {}).get(segment, ())
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedFile:
+    """The item that an owner signs, the new file as header and payload, and the media in it for a preview."""
+
+    item: SealedItem
+    header: bytes
+    payload: bytes
+    media: bytes
+
+
+class FileRedactor:
+    """Makes redacted files for one requester, used in a `with`."""
+
+    def __init__(self, link: DeviceChannel, keys: OwnerKeys, device: PublicKey, reply: HybridRecipient) -> None:
+        self._link = link
+        self._keys = keys
+        self._device = device
+        self._reply = reply
+        self._media = ConfinedMedia()  # its process starts with the first film
+
+    def __enter__(self) -> Self:
+        self._media.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._media.__exit__(kind, error, trace)
+
+    def make(self, file: StoredFile, each: ChosenFile, redactions: tuple[Redaction, ...]) -> RedactedFile:
+        """Returns the redacted film (`SEGMENT`) or sound (`SOUND`).
+
+        Raises `FormatError` or `OpenError` if the captured file does not open, or differs from its record.
+        """
+        answer, data = self._link.fetch(file.request(each.id))
+        signed = each.signed or record_of(answer.record, each.id, self._device)
+        opened = file.open(signed, data, self._keys.identities, device=self._device.id)
+        record, sealed = signed.record, None
+        if isinstance(record, SegmentRecord):
+            sealed = file.sealed_file(record)
+        if sealed is None or not isinstance(record, SegmentRecord):
+            raise FormatError("It was cut by a power failure, and such a file cannot be redacted.")
+        content = Content.SEGMENT if file is SEGMENT else Content.SOUND
+        captured = opened.media if isinstance(opened, OpenedSegment) else opened
+        if not isinstance(captured, bytes):
+            raise FormatError("It is neither film nor sound.")
+        made = self._media.redact(content.value, captured, redactions)
+        # The new film is checked before anything is signed: a cover that failed must not leave.
+        self._media.check_redacted(content.value, made, redactions)
+        self._media.check(content.value, made)
+        context = Context(
+            kind=content,
+            device=self._device.id,
+            segment=record.id,
+            event=record.event,
+            ordinal=record.ordinal,
+            span=record.span,
+            media_bytes=len(made),
+            redactions=redactions,
+        )
+        file_key, nonce = secrets.token_bytes(_SECRET_BYTES), secrets.token_bytes(_SECRET_BYTES)
+        new = seal_bytes(made + context_box(context), [self._reply], file_key=file_key, nonce=nonce)
+        header, payload = new[: split(new)], new[split(new) :]
+        item = SealedItem(
+            id=record.id,
+            payload_sha256=sealed.sha256_payload,
+            header_sha256=hashlib.sha256(header).hexdigest(),
+            redacted=Redacted(payload_sha256=hashlib.sha256(payload).hexdigest(), key=key_commitment(file_key)),
+        )
+        return RedactedFile(item, header, payload, made)
+
+
+# -- the plan ----------------------------------------------------------------------------------------------------------
+
+
+class _PlannedPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    at_s: _Seconds
+    left: _Percent
+    top: _Percent
+    width: _Percent
+    height: _Percent
+
+
+class _Planned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of a plan, of a whole clip or of one segment."""
+
+    kind: RedactionKind
+    clip: int | None = None
+    segment: int | None = None
+    from_s: _Seconds | None = None
+    until_s: _Seconds | None = None
+    places: tuple[_PlannedPlace, ...] = ()
+
+
+class _Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    redactions: tuple[_Planned, ...]
+
+
+def read_plan(data: bytes, seen: RequestReview) -> Redactions:
+    """Returns the plan in a JSON file, for the segments of this review.
+
+    Raises `ConfigurationError`, which names the entry, if it is malformed or names something that is not there.
+    """
+    if len(data) > _PLAN_LIMIT_BYTES:
+        raise ConfigurationError("The plan of redactions is too large.", remedy="Write at most 1 MiB.")
+    try:
+        plan = msgspec.json.decode(data, type=_Plan)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigurationError(
+            f"The plan of redactions is malformed: {error}", remedy="See: doorward owner redact --help."
+        ) from error
+    films: dict[str, tuple[Redaction, ...]] = {}
+    sounds: dict[str, tuple[Redaction, ...]] = {}
+    for number, planned in enumerate(plan.redactions, start=1):
+        try:
+            for segment, redaction in _placed(planned, seen):
+                kind = sounds if redaction.kind is RedactionKind.VOICE else films
+                kind[segment] = (*kind.get(segment, ()), redaction)
+        except FormatError as error:
+            raise ConfigurationError(
+                f"Redaction {number} of the plan is invalid: {error.message}", remedy="Correct the plan."
+            ) from error
+    if any(len(each) > MOST_REDACTIONS for each in (*films.values(), *sounds.values())):
+        raise ConfigurationError(
+            f"The plan has more than {MOST_REDACTIONS} redactions in one segment.", remedy="Cover a larger area."
+        )
+    return Redactions(films, sounds)
+
+
+def _placed(planned: _Planned, seen: RequestReview) -> Iterator[tuple[str, Redaction]]:
+    """Yields the part of an entry that lies in each segment, with times counted from that segment's begin."""
+    segments = _named(planned, seen)
+    lengths = [segment.record.span.duration_us // _MS_PER_S for segment in segments]
+    whole = _in_milliseconds(planned, sum(lengths))
+    if whole.from_ms >= sum(lengths):
+        raise FormatError("it begins after the end of the film.")
+    begins = itertools.accumulate(lengths, initial=0)
+    for segment, begin_ms, length_ms in zip(segments, begins, lengths, strict=False):
+        from_ms, until_ms = max(whole.from_ms, begin_ms), min(whole.until_ms, begin_ms + length_ms)
+        if from_ms < until_ms:
+            yield segment.id, _moved(whole, from_ms, until_ms, begin_ms)
+
+
+def _named(planned: _Planned, seen: RequestReview) -> Sequence[ReviewedSegment]:
+    if (planned.clip is None) == (planned.segment is None):
+        raise FormatError("it names a clip or a segment, not both.")
+    if planned.clip is not None:
+        found: Sequence[ReviewedSegment] = next((c.segments for c in seen.clips if c.number == planned.clip), ())
+    else:
+        found = [each for each in seen.segments if each.number == planned.segment]
+    if not found:
+        raise FormatError("this request has no such clip or segment.")
+    return found
+
+
+def _in_milliseconds(planned: _Planned, length_ms: int) -> Redaction:
+    """Returns an entry in the units of the wire, rounded outwards."""
+    from_ms = math.floor((planned.from_s or 0) * _MS_PER_S)
+    until_ms = length_ms if planned.until_s is None else math.ceil(planned.until_s * _MS_PER_S)
+    if len(planned.places) > MOST_PLACES:
+        raise FormatError(f"it has more than {MOST_PLACES} places.")
+    return Redaction(kind=planned.kind, from_ms=from_ms, until_ms=until_ms, places=tuple(map(_place, planned.places)))
+
+
+def _place(planned: _PlannedPlace) -> Place:
+    left, top = math.floor(planned.left * _PERCENT), math.floor(planned.top * _PERCENT)
+    right = math.ceil((planned.left + planned.width) * _PERCENT)
+    bottom = math.ceil((planned.top + planned.height) * _PERCENT)
+    if not left < right <= WHOLE or not top < bottom <= WHOLE:
+        raise FormatError("places: a rectangle is empty or reaches beyond the picture.")
+    at_ms = round(planned.at_s * _MS_PER_S)
+    return Place(at_ms=at_ms, left=left, top=top, width=right - left, height=bottom - top)
+
+
+def _moved(redaction: Redaction, from_ms: int, until_ms: int, begin_ms: int) -> Redaction:
+    """Returns the stretch of a redaction as the segment that begins at `begin_ms` counts it."""
+    places: Iterable[Place] = places_within(redaction, from_ms, until_ms) if redaction.places else ()
+    moved = (msgspec.structs.replace(place, at_ms=place.at_ms - begin_ms) for place in places)
+    return Redaction(kind=redaction.kind, from_ms=from_ms - begin_ms, until_ms=until_ms - begin_ms, places=tuple(moved))

@@ -1,0 +1,201 @@
+"""An owner redacts before the yes: what leaves is a new film, the captured one stays closed, and a plan means what it
+says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.redact import require_covered, require_muted
+from agent.clients.opening import open_bytes
+from agent.clients.owner import decisions
+from agent.clients.owner.decisions import CannotShareError, ShareChoice, approve
+from agent.clients.owner.ledger_reader import read_ledger
+from agent.clients.owner.redaction import Redactions, read_plan
+from agent.clients.owner.review import RequestReview
+from agent.clients.owner.shared_footage import shared_of
+from agent.clients.owner.sync import sync
+from agent.core.vault.age.header import split
+from agent.core.vault.redactions import Place, Redaction, RedactionKind
+from agent.core.vault.segment import Content, split_media
+from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.wire.disclosures import PartKind
+from agent.wire.statements import Approval
+from tests.clients.owner.conftest import REPLY, Home, now
+
+FACE = Redaction(
+    kind=RedactionKind.FACE, from_ms=0, until_ms=2000, places=(Place(at_ms=0, left=0, top=0, width=5000, height=5000),)
+)
+VOICE = Redaction(kind=RedactionKind.VOICE, from_ms=1200, until_ms=1800)
+
+
+@pytest.fixture
+def review(home: Home) -> RequestReview:
+    return RequestReview.fetch(home.device, home.keys, home.request, clock=now)
+
+
+def chosen(home: Home, **changes: Any) -> ShareChoice:
+    values: dict[str, Any] = {"redactions": Redactions({home.segments[0]: (FACE,)}, {}), **changes}
+    return ShareChoice(home.segments[:2], **values)
+
+
+def test_a_redacted_segment_leaves_as_a_new_film_and_the_others_bit_for_bit(
+    home: Home, review: RequestReview, media: list[bytes]
+) -> None:
+    approve(home.device, home.keys, review, chosen(home), clock=now)
+    first, second = (home.device.outbox[PartKind.SEGMENT, name] for name in home.segments[:2])
+    film, context = split_media(open_bytes(first, [REPLY]))
+    require_covered(film, [FACE])
+    assert (context.redactions, context.seen, context.label) == ((FACE,), None, None)
+    assert split_media(open_bytes(second, [REPLY]))[0] == media[1]
+    captured = home.device.stored[home.segments[1]].sealed
+    assert second[split(second) :] == captured[split(captured) :]
+
+
+def test_the_key_of_the_captured_film_is_wrapped_for_no_one(home: Home, review: RequestReview) -> None:
+    approve(home.device, home.keys, review, chosen(home), clock=now)
+    captured = home.device.stored[home.segments[0]].sealed
+    payload = captured[split(captured) :]
+    assert payload not in b"".join(home.device.outbox.values())
+    for part in home.device.outbox.values():
+        with pytest.raises(OpenError):
+            open_bytes(part[: split(part)] + payload, [REPLY])
+
+
+def test_the_owners_statement_names_the_original_the_new_film_and_its_key(home: Home, review: RequestReview) -> None:
+    approve(home.device, home.keys, review, chosen(home), clock=now)
+    approval = home.device.statements[-1]
+    assert isinstance(approval, Approval)
+    first, second = approval.segments
+    part = home.device.outbox[PartKind.SEGMENT, home.segments[0]]
+    assert first.payload_sha256 == home.device.stored[home.segments[0]].signed.record.file.sha256_payload
+    assert first.redacted is not None
+    assert first.redacted.payload_sha256 == hashlib.sha256(part[split(part) :]).hexdigest()
+    assert second.redacted is None
+    assert approval.redacted_items == (first,)
+
+
+def test_a_voice_is_muted_only_in_the_sound_and_only_where_the_owner_says(home: Home, review: RequestReview) -> None:
+    choice = chosen(home, sound=True, redactions=Redactions({}, {home.segments[0]: (VOICE,)}))
+    approve(home.device, home.keys, review, choice, clock=now)
+    sound, context = split_media(open_bytes(home.device.outbox[PartKind.SOUND, home.segments[0]], [REPLY]))
+    require_muted(sound, [VOICE])
+    assert (context.kind, context.redactions) == (Content.SOUND, (VOICE,))
+    film, _ = split_media(open_bytes(home.device.outbox[PartKind.SEGMENT, home.segments[0]], [REPLY]))
+    assert film == review.open(home.segments[0]).media
+
+
+def test_the_still_of_a_redacted_clip_does_not_leave(home: Home, review: RequestReview) -> None:
+    with pytest.raises(RequestError, match="may show what you cover"):
+        approve(home.device, home.keys, review, chosen(home, posters=(review.clips[0],)), clock=now)
+    approve(home.device, home.keys, review, chosen(home, posters=(review.clips[1],)), clock=now)
+    assert (PartKind.POSTER, home.segments[2]) in home.device.outbox
+
+
+def test_a_film_that_cannot_be_redacted_is_not_shared_as_captured_instead(
+    home: Home, review: RequestReview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> bytes:
+        raise FormatError("It does not decode.")
+
+    monkeypatch.setattr(ConfinedMedia, "redact", fails)
+    with pytest.raises(CannotShareError, match="Segment 1 cannot be shared") as raised:
+        approve(home.device, home.keys, review, chosen(home), clock=now)
+    assert raised.value.rest.segments == (home.segments[1],)
+    assert not any(isinstance(each, Approval) for each in home.device.statements)
+
+
+def test_a_cover_that_failed_is_noticed_before_anything_is_signed(
+    home: Home, review: RequestReview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ConfinedMedia, "redact", lambda _self, _content, film, _list: film)
+    with pytest.raises(CannotShareError, match="not covered"):
+        approve(home.device, home.keys, review, chosen(home), clock=now)
+    assert not any(isinstance(each, Approval) for each in home.device.statements)
+
+
+def test_redacted_films_beyond_the_room_of_an_approval_are_refused_with_a_remedy(
+    home: Home, review: RequestReview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "MOST_STATEMENT_BYTES", 40_000)
+    with pytest.raises(RequestError, match="one approval has room for") as raised:
+        approve(home.device, home.keys, review, chosen(home), clock=now)
+    assert "fewer" in raised.value.remedy
+    assert not any(isinstance(each, Approval) for each in home.device.statements)
+
+
+def test_the_list_of_what_left_says_which_films_were_redacted(home: Home, review: RequestReview) -> None:
+    disclosure = approve(home.device, home.keys, review, chosen(home), clock=now)
+    assert disclosure is not None
+    met = sync(home.device, home.keys)
+    entries = read_ledger(home.device, home.keys).entries
+    found = shared_of(home.device, met, entries, disclosure, home.keys.identity)
+    assert [(each.id, each.redacted) for each in found.items or ()] == [
+        (home.segments[0], True), (home.segments[1], False),
+    ]  # fmt: skip
+
+
+# -- the plan ----------------------------------------------------------------------------------------------------------
+
+
+def plan(*entries: dict[str, Any]) -> bytes:
+    return json.dumps({"redactions": entries}).encode()
+
+
+def test_a_plan_of_a_segment_means_percent_and_seconds(home: Home, review: RequestReview) -> None:
+    read = read_plan(
+        plan(
+            {"segment": 1, "kind": "face", "from_s": 0.5, "until_s": 1.5, "places": [[0.5, 10, 20, 30, 40.004]]},
+            {"segment": 1, "kind": "voice"},
+        ),
+        review,
+    )
+    place = Place(at_ms=500, left=1000, top=2000, width=3000, height=4001)
+    film = (
+        Redaction(kind=RedactionKind.FACE, from_ms=500, until_ms=1500, places=read.films[home.segments[0]][0].places),
+    )
+    assert dict(read.films) == {home.segments[0]: film}
+    assert {each.left for each in film[0].places} == {1000}
+    assert all((each.top, each.width, each.height) == (2000, 3000, 4001) for each in film[0].places)
+    assert film[0].places[0] == place
+    assert [each.kind for each in read.sounds[home.segments[0]]] == [RedactionKind.VOICE]
+
+
+def test_a_plan_of_a_clip_moves_on_from_segment_to_segment(home: Home, review: RequestReview) -> None:
+    """The first clip has two segments of two seconds. The cover moves from 0 % to 40 % in its four seconds."""
+    read = read_plan(plan({"clip": 1, "kind": "area", "places": [[0, 0, 0, 10, 10], [4, 40, 0, 10, 10]]}), review)
+    first, second = (read.films[name][0] for name in home.segments[:2])
+    assert [(each.at_ms, each.left) for each in first.places] == [(0, 0), (2000, 2000)]
+    assert [(each.at_ms, each.left) for each in second.places] == [(0, 2000), (2000, 4000)]
+    assert home.segments[2] not in read.films
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"{", "malformed"),
+        (b'{"redactions":[{"kind":"name","segment":1}]}', "malformed"),
+        (b'{"redactions":[{"kind":"face","segment":1,"who":"Anna"}]}', "malformed"),
+        (plan({"kind": "voice"}), "a clip or a segment"),
+        (plan({"kind": "voice", "clip": 1, "segment": 1}), "not both"),
+        (plan({"kind": "voice", "segment": 9}), "no such clip or segment"),
+        (plan({"kind": "voice", "clip": 9}), "no such clip or segment"),
+        (plan({"kind": "voice", "segment": 1, "from_s": 9}), "ends before it begins"),
+        (plan({"kind": "voice", "segment": 1, "from_s": 9, "until_s": 10}), "begins after the end"),
+        (plan({"kind": "face", "segment": 1}), "every other kind has at least one"),
+        (plan({"kind": "face", "segment": 1, "places": [[0, 90, 0, 20, 10]]}), "beyond the picture"),
+        (plan({"kind": "face", "segment": 1, "places": [[0, 10, 0, 0, 10]]}), "is empty"),
+        (plan({"kind": "face", "segment": 1, "places": [[n / 100, 0, 0, 9, 9] for n in range(65)]}), "more than 64"),
+        (plan(*[{"kind": "voice", "segment": 1}] * 65), "more than 64 redactions"),
+        (b" " * (1 << 20) + b"{}", "too large"),
+    ],
+)
+def test_a_plan_that_says_something_else_is_refused_with_its_reason(
+    data: bytes, why: str, review: RequestReview
+) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        read_plan(data, review)
