@@ -59,6 +59,7 @@ def reload(people: Phones) -> None:
     people.run("ana", 'await page.reload(); await page.getByRole("heading", {name: /Welcome back/}).waitFor();')
 
 
+@at_length
 def test_after_a_reload_one_tap_opens_the_page_and_one_signs_a_refusal(home: Home, screenshots: Path) -> None:
     people, request = home.people, home.asked("2026-60")
     give_authenticator(people)

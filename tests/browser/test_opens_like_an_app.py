@@ -26,6 +26,7 @@ CACHED = """
 """
 
 
+@at_length
 def test_a_doorbell_that_takes_connections_and_says_nothing_is_said_to_be_away(home: Home, looking: Looking) -> None:
     people, house = home.people, home.house
     people.run("ana", CACHED)

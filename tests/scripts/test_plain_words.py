@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from scripts.plain_words import PLAIN, SUBJECT, all_faults, faults
+from tests.lengths import LONG
 
 
+@LONG
 def test_every_text_of_the_repository_is_in_plain_words() -> None:
+    """In `make test` the static checks say so."""
     found = all_faults()
     assert not found, "\n".join(found)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lengths import LONG
 from tests.web import page_types
 
 pytestmark = pytest.mark.interop
@@ -92,7 +93,9 @@ def test_the_types_of_the_pages_messages_are_those_of_the_devices() -> None:
     assert written == page_types.message_bounds(), "run `make page-types`"
 
 
+@LONG
 def test_the_page_as_it_is_passes(page: Path) -> None:
+    """In `make test` the static checks say so."""
     assert types_of(page).stdout == ""
     lint = lint_of(page)
     assert lint.returncode == 0, lint.stderr

@@ -71,6 +71,7 @@ def desk(chromium: Browser, agency: Agency, tmp_path: Path) -> Iterator[Desk]:
         chromium.close_pages()
 
 
+@pytest.mark.at_length("make test-browser")
 def test_a_polygon_drawn_by_mouse_becomes_a_signed_request_that_a_second_person_approved(desk: Desk) -> None:
     clicks = desk.run(
         "asker",
@@ -307,7 +308,6 @@ def pmtiles(picture: Any) -> bytes:
     return head + directory + metadata + tile
 
 
-@pytest.mark.at_length("make test-browser")
 def test_without_webgl_the_fields_do_the_same_work(agency: Agency, tmp_path: Path) -> None:
     require_browser()
     vouch(agency)

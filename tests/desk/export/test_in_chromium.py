@@ -61,6 +61,7 @@ def press(browser: Browser, page: str, button: str) -> None:
     )
 
 
+@pytest.mark.at_length("make test-browser")
 def test_an_officer_exports_and_shares_and_a_guest_takes_the_chosen_clip(
     browser: Browser, desk: DeskPages, street: Street, tmp_path: Path, data: Path
 ) -> None:
