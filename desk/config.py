@@ -145,6 +145,13 @@ class Public(Section, frozen=True):
     """Tips from any browser to the organisations of this desk (`desk.neighbourhood.tip_relay`)."""
 
 
+class Metrics(Section, frozen=True):
+    """`[metrics]`: figures for Prometheus, on 127.0.0.1 only."""
+
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    """0: none are served."""
+
+
 class Mail(Section, frozen=True):
     """`[mail]`: the server for reminders. Without a host no mail goes out."""
 
@@ -175,6 +182,7 @@ class DeskConfig(Section, frozen=True):
     hooks: Hooks = Hooks()
     mail: Mail = Mail()
     public: Public = Public()
+    metrics: Metrics = Metrics()
 
     @property
     def zone(self) -> str:

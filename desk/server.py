@@ -12,11 +12,13 @@ from typing import Final
 import uvicorn
 
 from agent.errors import NetworkError
+from agent.platform.metrics_server import MetricsServer
 from desk.api.hook_sender import hook_sender
 from desk.cases.films import open_films
 from desk.certificates import made_certificate
 from desk.config import DeskConfig
 from desk.export.private_folder import wipe_orphans
+from desk.figures import page_of_thread
 from desk.neighbourhood.tip_relay import tip_relay
 from desk.people.one_time_links import make_first_admin_link
 from desk.people.organisations import requester_of
@@ -44,11 +46,14 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     films = open_films()  # at the start, because it wipes what a killed process left
     wipe_orphans()  # likewise, of exports
     # uvicorn ends the process by the signal that stopped it. As an exception, the signal lets the blocks below end.
+    metrics = MetricsServer(page_of_thread, path=None, port=config.metrics.port or None)
     previous = signal.signal(signal.SIGTERM, _end)
     try:
+        metrics.start()
         with Supervisor(requester_of, open_bus), hook_sender(), tip_relay(), reminder_mailer():
             server.run()
     finally:
+        metrics.stop()
         films.close()
         signal.signal(signal.SIGTERM, previous)
 

@@ -7,11 +7,11 @@ does not have are left out instead of zero. Source: prometheus.io/docs/instrumen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["CONTENT_TYPE", "Metric", "metrics_of", "render"]
+__all__ = ["CONTENT_TYPE", "Metric", "metrics_of", "render", "write"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX: Final = "doorward_"
@@ -29,11 +29,16 @@ class Metric:
 
 def render(status: Mapping[str, Any]) -> str:
     """All of it, from what `doorward status` shows."""
+    return write(metrics_of(status), _PREFIX)
+
+
+def write(figures: Iterable[Metric], prefix: str) -> str:
+    """Returns figures in Prometheus' text format. One without samples is left out."""
     lines = []
-    for figure in metrics_of(status):
+    for figure in figures:
         if not figure.samples:
             continue
-        name = _PREFIX + figure.name
+        name = prefix + figure.name
         lines += [f"# HELP {name} {figure.words}", f"# TYPE {name} {figure.kind}"]
         lines += [f"{name}{suffix} {_number(value)}" for suffix, value in figure.samples]
     return "\n".join(lines) + "\n"

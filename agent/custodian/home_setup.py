@@ -9,7 +9,7 @@ from agent import __version__
 from agent.config import Configuration
 from agent.core.home_news import HomeAddress
 from agent.core.metrics import render
-from agent.custodian.metrics_server import MetricsServer
+from agent.platform.metrics_server import MetricsServer
 
 __all__ = ["home_address", "make_metrics"]
 

@@ -42,7 +42,7 @@ def served(folder: Path) -> Iterator[tuple[int, str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     configuration = folder / "desk.toml"
-    configuration.write_text(re.sub(r"(?m)^port = \d+", f"port = {port}", configuration.read_text()))
+    configuration.write_text(re.sub(r"(?m)^port = \d+", f"port = {port}", configuration.read_text(), count=1))
     process = subprocess.Popen([*COMMAND, "serve"], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

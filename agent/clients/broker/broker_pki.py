@@ -77,6 +77,7 @@ topic deny doorward/v1/areas/+/bulletins/{DIGEST_CLIENT}/+
 topic read doorward/v1/areas/+/requests/+/+
 topic read doorward/v1/areas/+/bulletins/+/+
 topic readwrite doorward/v1/areas/+/digest/+
+topic read $SYS/broker/#
 """
 
 

@@ -69,6 +69,10 @@ class CellDigests:
                     changed.add(name)
         return changed
 
+    def count(self) -> tuple[int, int]:
+        """Returns the number of cells and of messages."""
+        return len(self._cells), sum(map(len, self._cells.values()))
+
     def pages(self, cell: str) -> list[bytes]:
         """Returns the pages of a cell, at least one."""
         pages: list[list[tuple[str, bytes]]] = [[]]

@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from agent.clients.broker.broker_figures import BrokerFigures
 from agent.clients.broker.cell_digests import CellDigests
 from agent.core.bus import (
     BusConnected,
@@ -53,6 +54,7 @@ class DigestService:
 
     def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
         self._bus, self._clock = bus, clock
+        self.figures = BrokerFigures()
         self._digests = CellDigests()
         self._changed: set[str] = set()
         self._published: dict[str, bytes] = {}
@@ -84,12 +86,15 @@ class DigestService:
         self._bus.start()
         for each in _LIVE:
             self._bus.subscribe(each, retained=False)
+        for each in BrokerFigures.FILTERS:
+            self._bus.subscribe(each)
         try:
             while not self._stopping.is_set():
                 self._on_event(self._bus.next_event(_WAIT_S))
                 self._read_slots(self._clock())
                 self._lay_out(self._clock())
                 self._pump()
+                self._count()
         finally:
             self._bus.stop()
 
@@ -97,10 +102,12 @@ class DigestService:
         now_s = self._clock()
         match event:
             case BusConnected():
+                self.figures.is_connected = True
                 self._slot, self._next_slot, self._slot_due_s = None, 0, now_s
                 self._catching_up, self._renew_due_s = True, now_s  # the broker may have lost pages
                 self._log.info("connected")
             case BusDisconnected(error=error):
+                self.figures.is_connected = False
                 self._slot, self._slot_due_s = None, float("inf")
                 self._log.warning("link_down", error=error.message)
             case Subscribed(topic_filter=topic_filter) if topic_filter == self._filter_of(self._slot):
@@ -121,6 +128,8 @@ class DigestService:
                 self._log.error("page_refused", topic=topic, reason=reason)
 
     def _on_message(self, topic: str, payload: bytes, now_s: float) -> None:
+        if self.figures.take(topic, payload):
+            return
         try:
             parsed = parse_topic(topic)
         except FormatError:
@@ -178,6 +187,11 @@ class DigestService:
                 return
             del self._waiting[topic]
             self._in_flight[self._tokens] = (topic, page)
+
+    def _count(self) -> None:
+        self.figures.is_current = self.is_current
+        self.figures.cells, self.figures.messages = self._digests.count()
+        self.figures.pages = len(self._published)
 
     def _filter_of(self, number: int | None) -> str:
         if number is None:

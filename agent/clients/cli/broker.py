@@ -100,7 +100,10 @@ def init(
 @click.option(
     "--port", metavar="PORT", type=Number(1, 65_535), default=8884, show_default=True, help="The port for requesters."
 )
-def digest(directory: Path, host: str, port: int) -> None:
+@click.option(
+    "--metrics-port", metavar="PORT", type=Number(1, 65_535), help="Serve figures for Prometheus on 127.0.0.1."
+)
+def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> None:
     """Keep the digest of each cell until you stop it (Ctrl-C): the open requests and bulletins, newest first, in pages.
 
     Doorbells of a broker with a digest read at most 64 KiB when they connect, and a page every half minute after that,
@@ -112,6 +115,7 @@ def digest(directory: Path, host: str, port: int) -> None:
     from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
     from agent.clients.broker.digest_service import DigestService
     from agent.mqtt import BusSettings, MqttBus
+    from agent.platform.metrics_server import MetricsServer
 
     known = BrokerPki(directory).client(DIGEST_CLIENT)
     settings = BusSettings(
@@ -119,6 +123,8 @@ def digest(directory: Path, host: str, port: int) -> None:
         inbound_queue=4096, inbound_bytes=64 << 20, inbound_beat_s=0.0,
     )  # fmt: skip
     service = DigestService(MqttBus(settings), time.monotonic)
+    metrics = MetricsServer(service.figures.page, path=None, port=metrics_port)
+    metrics.start()
     previous = signal.signal(signal.SIGTERM, lambda *_: service.stop())
     try:
         service.run()
@@ -126,6 +132,7 @@ def digest(directory: Path, host: str, port: int) -> None:
         pass
     finally:
         signal.signal(signal.SIGTERM, previous)
+        metrics.stop()
 
 
 @broker.command("add-relay")

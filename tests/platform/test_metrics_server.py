@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.custodian.metrics_server import MetricsServer
 from agent.errors import ConfigurationError, InternalError
+from agent.platform.metrics_server import MetricsServer
 
 PAGE = "doorward_up 1\n"
 

@@ -1,0 +1,77 @@
+"""Figures of the desk for Prometheus: its receivers, answers and work that waits, as counts.
+
+No name of an organisation, person, case, device or place is in them, and no words that a person wrote: labels are the
+states in the code. So they may go to the machine that watches all services.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.db import connection
+from django.db.models import Count, Max, Model, Q, Sum
+from django.utils import timezone
+
+from agent.core.metrics import Metric, write
+from desk.api.models import WebHook
+from desk.asking.models import Draft
+from desk.cases.models import Answer, SignedRequest
+from desk.people.models import Organisation
+from desk.receiving.models import Notice, Receiver
+from desk.tips.models import Tip
+
+__all__ = ["page", "page_of_thread"]
+
+_PREFIX: Final = "doorward_desk_"
+
+
+def page() -> str:
+    """Returns the figures of now in Prometheus' text format."""
+    return write(_figures(timezone.now()), _PREFIX)
+
+
+def page_of_thread() -> str:
+    """As `page`, in a thread that lives for one reader: it leaves no connection to the database behind."""
+    try:
+        return page()
+    finally:
+        connection.close()
+
+
+def _figures(now: datetime.datetime) -> Iterator[Metric]:
+    yield _one("organisations", "Organisations of this desk.", Organisation.objects.count())
+    yield _by_state(Receiver, "receivers", "Receivers of answers, one of each organisation.", Receiver.STATES)
+    seen = Receiver.objects.exclude(state="stopped").aggregate(newest=Max("seen_at"))["newest"]
+    if seen is not None:
+        words = "Seconds since any receiver gave a sign of life."
+        yield _one("receiver_silence_seconds", words, (now - seen).total_seconds())
+    yield _by_state(Answer, "answers", "Answers of doorbells.", Answer.STATES)
+    kept = Answer.objects.aggregate(held=Sum("held_bytes"))["held"] or 0
+    yield _one("answers_held_bytes", "Sealed footage that the desk keeps.", kept)
+    is_overdue = Q(due_at__lt=now, deleted_at=None)
+    overdue = Answer.objects.filter(is_overdue, case__legal_hold=False).count()
+    overdue += Tip.objects.filter(is_overdue, legal_hold=False).exclude(case__legal_hold=True).count()
+    yield _one("deletions_overdue", "Answers and tips whose retention has ended and that are not deleted yet.", overdue)
+    yield _by_state(Draft, "drafts", "Requests before and after they are signed.", Draft.STATES)
+    open_ones = SignedRequest.objects.filter(not_after__gt=now, withdrawn_at=None)
+    yield _one("requests_open", "Signed requests that owners may still answer.", open_ones.count())
+    unpublished = open_ones.filter(published_at=None).count()
+    yield _one("requests_unpublished", "Signed requests that the broker has not taken yet.", unpublished)
+    yield _by_state(Notice, "notices", "Notices of receivers that belong to no case.", Notice.KINDS, "kind")
+    yield _one("tips", "Tips of people.", Tip.objects.count())
+    failing = WebHook.objects.filter(Q(failures__gt=0) | Q(stopped_at__isnull=False)).count()
+    yield _one("hooks_failing", "Web hooks whose last delivery failed, or that were given up.", failing)
+
+
+def _by_state(model: type[Model], name: str, words: str, states: Any, field: str = "state") -> Metric:
+    """Counts rows by a field. Each state that the code knows has a sample, so that an alert can compare with 0."""
+    rows = model._default_manager.order_by().values(field).annotate(count=Count("pk"))
+    counts = {row[field]: row["count"] for row in rows}
+    samples = tuple((f'{{{field}="{state}"}}', float(counts.get(state, 0))) for state, _ in states)
+    return Metric(name, "gauge", words, samples)
+
+
+def _one(name: str, words: str, value: float) -> Metric:
+    return Metric(name, "gauge", words, (("", float(value)),))

@@ -1,0 +1,94 @@
+"""The desk's figures for Prometheus: counts of everything that an operator watches, and no name, place or word."""
+
+from __future__ import annotations
+
+import datetime
+import http.client
+import json
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from desk import figures
+from desk.cases.models import Answer, Case
+from desk.people.roles import Role
+from desk.receiving.models import Notice, Receiver
+from desk.tips.models import Tip
+from tests.desk.agencies import Agency
+from tests.desk.served import served_desk
+
+GRAFANA = Path(__file__).resolve().parents[2] / "config" / "grafana" / "desk.json"
+LINE = re.compile(r"(?m)^(doorward_desk_[a-z_]+)(?:\{[a-z]+=\"([a-z ]+)\"\})? ([0-9.]+)$")
+SECRET = ("Rijnstad", "rijnstad", "Secret case", "2026-17", "Elm Street", "ed25519", "cd" * 16)
+
+
+def found(page: str) -> dict[tuple[str, str], float]:
+    return {(name, label): float(value) for name, label, value in LINE.findall(page)}
+
+
+@pytest.fixture
+def filled(agency: Agency) -> Agency:
+    case = Case.objects.create(
+        organisation=agency.organisation, number="2026-17", title="Secret case", created_by=agency.people[Role.ASKER]
+    )
+    late = timezone.now() - datetime.timedelta(minutes=5)
+    for number, state in enumerate(("receiving", "complete", "complete")):
+        Answer.objects.create(
+            case=case, request_id="ab" * 16, disclosure_id=f"{number:032x}", device="ed25519:door", state=state,
+            held_bytes=1000, due_at=late if number else None, reason="Elm Street",
+        )  # fmt: skip
+    Receiver.objects.create(organisation=agency.organisation, state="connected", seen_at=late)
+    Notice.objects.create(organisation=agency.organisation, kind="no room", object="cd" * 16, detail="Elm Street")
+    Tip.objects.create(organisation=agency.organisation, disclosure_id="cd" * 16, due_at=late)
+    return agency
+
+
+def test_an_empty_desk_has_its_figures(data: Path) -> None:
+    counted = found(figures.page())
+    assert counted["doorward_desk_organisations", ""] == 0
+    assert counted["doorward_desk_receivers", "connected"] == 0
+    assert ("doorward_desk_receiver_silence_seconds", "") not in counted, "no receiver was ever heard"
+
+
+def test_each_state_is_counted_and_nothing_that_a_person_wrote_is_said(filled: Agency) -> None:
+    page = figures.page()
+    counted = found(page)
+    assert counted["doorward_desk_answers", "complete"] == 2
+    assert counted["doorward_desk_answers", "receiving"] == 1
+    assert counted["doorward_desk_answers_held_bytes", ""] == 3000
+    assert counted["doorward_desk_deletions_overdue", ""] == 3
+    assert counted["doorward_desk_notices", "no room"] == 1
+    assert counted["doorward_desk_tips", ""] == 1
+    assert 290 < counted["doorward_desk_receiver_silence_seconds", ""] < 600
+    assert [word for word in SECRET if word in page] == []
+
+
+def test_a_legal_hold_is_no_overdue_deletion(filled: Agency) -> None:
+    Case.objects.update(legal_hold=True)
+    Tip.objects.update(legal_hold=True)
+    assert found(figures.page())["doorward_desk_deletions_overdue", ""] == 0
+
+
+def test_the_dashboard_asks_for_figures_that_there_are_and_for_each_of_them(filled: Agency) -> None:
+    asked = set(re.findall("doorward_desk_[a-z_]+", GRAFANA.read_text()))
+    assert asked == {name for name, _ in found(figures.page())}
+    panels = json.loads(GRAFANA.read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_a_served_desk_gives_its_figures_to_this_computer(filled: Agency, data: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with served_desk(data, f"\n[metrics]\nport = {port}\n"):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        page = answer.read().decode()
+        connection.close()
+    assert answer.status == 200
+    assert found(page)["doorward_desk_answers", "complete"] == 2
+    assert [word for word in SECRET if word in page] == []
