@@ -78,11 +78,8 @@ def install(yes: bool) -> None:
 @update.command()
 def check() -> None:
     """Look for an update now, and show what is found."""
-    from agent.errors import ConfigurationError
-
     _as_root()
-    if not _folders().source.exists():
-        raise ConfigurationError("The configuration has no [updates].", remedy="Add it, then run:  sudo doorward apply")
+    _source(_folders())
     for unit in ("doorward-updater.service", "doorward-update.service"):
         subprocess.run(["/usr/bin/systemctl", "start", unit], check=False)  # noqa: S603 (fixed words)
     _show(_store_state(), as_json=False)
@@ -114,13 +111,20 @@ def _folders() -> UpdateFolders:
 
 
 def _source(folders: UpdateFolders) -> UpdateSource:
+    """Returns what `doorward apply` wrote. Raises `ConfigurationError` if this doorbell does not look for updates."""
     from agent.core.updates import MAX_STATE_BYTES, UpdateSource
+    from agent.errors import ConfigurationError
     from agent.platform import files
     from agent.wire import strictjson
 
-    return strictjson.decode(
-        files.read(folders.source, 2 * MAX_STATE_BYTES), UpdateSource, limit_bytes=2 * MAX_STATE_BYTES
-    )
+    limit_bytes = 2 * MAX_STATE_BYTES
+    data = files.read_if_there(folders.source, limit_bytes)
+    if data is None:
+        raise ConfigurationError(
+            "This doorbell does not look for updates: the configuration has no [updates], or no first root.",
+            remedy="Add it, then run:  sudo doorward apply",
+        )
+    return strictjson.decode(data, UpdateSource, limit_bytes=limit_bytes)
 
 
 def _store_state() -> UpdateState:

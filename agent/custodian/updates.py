@@ -132,16 +132,14 @@ class Updates:
             "outcome": None if outcome is None else {"version": outcome.version, "result": outcome.result.value},
         }
 
-    def status(self) -> dict[str, Any] | None:
-        """Returns the part of `doorward status`. None if this doorbell has no updates."""
+    def status(self) -> dict[str, Any]:
+        """Returns the part of `doorward status`."""
         state, offer = self.state, self.offer
-        if state is None:
-            return None
         return {
             "running": self._running,
             "offer": None if offer is None else offer.version,
             "security": offer is not None and offer.security,
-            "trouble": None if state.trouble is None else state.trouble.value,
+            "trouble": None if state is None or state.trouble is None else state.trouble.value,
         }
 
     def accept(self, choice: UpdateChoice, fields: dict[str, str]) -> None:

@@ -92,7 +92,7 @@ def test_another_package_than_the_one_on_offer_is_not_chosen(house: House, versi
 
 def test_a_doorbell_without_updates_says_so(house: House) -> None:
     assert house.updates.show()["looks"] is False
-    assert house.updates.status() is None
+    assert house.updates.status() == {"running": "0.2.0", "offer": None, "security": False, "trouble": None}
     house.door.custodian.statements.choose_update = None
     with pytest.raises(RequestError, match="no updates"):
         house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
@@ -183,6 +183,11 @@ def test_doorbells_spread_a_security_update_and_without_the_time_none_starts(hou
     assert house.wish() is not None
     delays = {rollout_delay_ms(f"device {number}", spread) // 3_600_000 for number in range(500)}
     assert delays == set(range(48))
+
+
+def test_the_status_names_the_version_on_offer(house: House) -> None:
+    house.root_says(offer=offer(security=True), trouble=UpdateTrouble.NETWORK)
+    assert house.updates.status() == {"running": "0.2.0", "offer": "0.2.1", "security": True, "trouble": "network"}
 
 
 # --- News

@@ -37,6 +37,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "kills": Story.kills,
     "upgrade": Story.upgrade,
     "roll-back": Story.roll_back,
+    "updates": Story.updates,
     "cuts": Story.cuts,
     "uninstall": Story.uninstall,
     "install again": Story.reinstall,

@@ -308,6 +308,49 @@ class Story:
         self._set_version("0.1.1")
         return f"a version that does not run is replaced by the one before, after {time.monotonic() - started:.0f} s"
 
+    def updates(self) -> str:
+        """A signed update is offered, chosen by an owner's signature and installed. A broken one goes back, and one
+        with a single signature is refused."""
+        from tests.update_repositories import Repository
+
+        root = self.box.root
+        repository = Repository(root / "srv" / "updates")
+        (root / "etc/doorward/update-root.json").write_bytes(repository.first_root)
+        path = root / "etc/doorward/doorward.toml"
+        before = path.read_text()
+        path.write_text(before + '\n[updates]\nsource = "/srv/updates"\nroot = "update-root.json"\n')
+        self.box.run("doorward", "apply")
+        started = time.monotonic()
+        self._release(repository, "0.9.1")
+        self._choose("0.9.1")
+        self._until(lambda: self._installed().startswith("0.9.1-"), "the update", patience_s=600)
+        self._until(lambda: self._ended() == ("0.9.1", "installed"), "the outcome", patience_s=300)
+        installed_s = time.monotonic() - started
+        self._inside("record", "1")
+        starts = "        self._owned.start()"
+        self._release(
+            repository, "0.9.2", ("agent/custodian/custodian_process.py", starts, "        raise SystemExit(9)")
+        )
+        started = time.monotonic()
+        self._choose("0.9.2")
+        self._until(lambda: self._ended() == ("0.9.2", "rolled back"), "the way back", patience_s=900)
+        assert self._installed().startswith("0.9.1-")
+        back_s = time.monotonic() - started
+        self._until(lambda: self._status()["recorder"]["state"] in ("watching", "recording"), "the version before")
+        self._release(repository, "0.9.3")
+        repository.write_targets(signers=repository.keys["targets"][:1])
+        repository.write_snapshot()
+        repository.write_timestamp()
+        refused = self.box.run("doorward", "update", "--file", "/srv/updates", "--yes", check=False)
+        assert "not what its makers signed" in refused.stderr, refused.stderr
+        assert self._installed().startswith("0.9.1-")
+        path.write_text(before)
+        self.box.run("doorward", "apply")
+        return (
+            f"offered, chosen and installed in {installed_s:.0f} s; one that does not run went back after {back_s:.0f} "
+            "s; one with a single signature was refused"
+        )
+
     def cuts(self) -> str:
         """SIGKILL the installer at moments spread over an upgrade; afterwards a whole version runs or can."""
         count = int(os.environ.get("DOORWARD_CUTS", "10"))
@@ -541,6 +584,39 @@ class Story:
 
     def _installed(self) -> str:
         return self.box.run("readlink", "/opt/doorward/current").stdout.strip().removeprefix("versions/")
+
+    def _release(self, repository: Any, version: str, broken: tuple[str, str, str] | None = None) -> None:
+        """Publishes a package of this tree with another version, and a fault if `broken` (file, text, other text)."""
+        from tests.update_repositories import package
+
+        source = self.box.root / "root" / "src"
+        self._set_version(version)
+        whole = ""
+        if broken is not None:
+            whole = (source / broken[0]).read_text()
+            assert broken[1] in whole
+            (source / broken[0]).write_text(whole.replace(broken[1], broken[2], 1))
+        build = "import sys; sys.path.insert(0, 'scripts'); import release; from pathlib import Path; "
+        build += "release.deb('amd64', Path('wheelhouse'), Path('/root/dist'))"
+        self.box.run("sh", "-c", f'cd /root/src && SOURCE_DATE_EPOCH=1780000000 python3 -c "{build}"')
+        if broken is not None:
+            (source / broken[0]).write_text(whole)
+        data = (self.box.root / "root" / "dist" / f"doorward_{version}_amd64.deb").read_bytes()
+        repository.release(data, package(version))
+
+    def _choose(self, version: str) -> None:
+        """Looks for updates and lets the owner sign the choice."""
+        self.box.run("systemctl", "start", "doorward-updater.service", timeout_s=600)
+        self._until(lambda: (self._update().get("offer") or {}).get("version") == version, "the offer", patience_s=300)
+        self.box.run(*CLIENTS.split(), "owner", "update", "--install", "--yes", "--keys", "/root/people/owner")
+
+    def _update(self) -> dict[str, Any]:
+        done = self.box.run("doorward", "update", "--json", check=False)
+        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+    def _ended(self) -> tuple[str, str]:
+        outcome = self._update().get("outcome") or {}
+        return str(outcome.get("version")), str(outcome.get("result"))
 
     def _set_version(self, version: str) -> None:
         path = self.box.root / "root/src/agent/__init__.py"

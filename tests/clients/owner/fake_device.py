@@ -51,6 +51,7 @@ from agent.wire.statements import (
     Settings,
     Tip,
     TrustChange,
+    UpdateChoice,
     open_enrolment,
 )
 from agent.wire.trust import TrustStore, claimed_root
@@ -479,6 +480,8 @@ class FakeDevice:
                     raise RequestError("Another owner has changed the settings meanwhile.")
                 self.settings, self.settings_sha256 = envelope, subject
                 self.write(EntryKind.CONFIGURATION_CHANGED, subject=subject)
+            case UpdateChoice():
+                self.write(EntryKind.UPDATE_CHOSEN, subject=subject)
             case Tip():
                 self.released = release_tip(
                     statement, _headers(body, sizes), {n: s.signed for n, s in self.stored.items()}, self.key.text
@@ -505,6 +508,10 @@ class FakeDevice:
 
     def on_settings(self, body: bytes) -> dict[str, Any]:
         return {"envelope": self.settings, "sha256": self.settings_sha256}
+
+    def on_update(self, body: bytes) -> dict[str, Any]:
+        """Without [updates]. A test shows an offer as a lie."""
+        return {"running": "0.2.0", "looks": False, "automatic": False, "chosen": False}
 
     def on_trust(self, body: bytes) -> dict[str, Any]:
         return {
@@ -542,6 +549,7 @@ class FakeDevice:
         opened = envelope.verify(claimed, self.enrolment.approver_keys)
         kinds = (
             Tip, Approval, CoApproval, Denial, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure, Settings,
+            UpdateChoice,
         )  # fmt: skip
         kind = next(kind for kind in kinds if claimed.payload_type == kind.PAYLOAD_TYPE)
         statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES)

@@ -1,0 +1,116 @@
+"""`doorward update` on a doorbell: the state in words, and an installation from a stick that checks every signature."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import __version__
+from agent.cli import update as command
+from agent.cli.checks.finding import CheckStatus
+from agent.cli.checks.update_news import check_updates
+from agent.config import Configuration
+from agent.config.settings import UpdatesConfig
+from agent.core.updates import UpdateOutcome, UpdateResult, UpdateState, UpdateTrouble
+from agent.updater import root_step
+from agent.updater.machine import UpdateFolders, output_of
+from agent.wire import strictjson
+from tests.update_repositories import Repository, deb, package
+
+Tool = Callable[..., Any]
+NEWER = "99.0.1"
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UpdateFolders:
+    made = UpdateFolders(tmp_path)
+    for folder in (made.store, made.staging, made.wishes, made.opt, made.source.parent):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(command, "_folders", lambda: made)
+    monkeypatch.setattr(command.os, "geteuid", lambda: 0)
+    return made
+
+
+def test_the_state_is_said_in_words_and_as_json(folders: UpdateFolders, tool: Tool) -> None:
+    assert "No update is on offer." in tool("update").out
+    outcome = UpdateOutcome(version="0.0.9", result=UpdateResult.ROLLED_BACK, at_ms=1)
+    state = UpdateState(v=1, running=__version__, checked_ms=1, trouble=UpdateTrouble.EXPIRED, outcome=outcome)
+    (folders.store / "state.json").write_bytes(strictjson.encode(state))
+    said = tool("update").out
+    for words in (f"Running: {__version__}", "1970-01-01 00:00 UTC", "too old", "0.0.9 did not run well here"):
+        assert words in said
+    assert json.loads(tool("update", "--json").out)["trouble"] == "expired"
+    assert "no [updates]" in tool("update", "install").err
+    folders.source.write_text('{"root":"{}","source":"/nowhere","v":1}')
+    assert (tool("update", "install").status, "No update is on offer" in tool("update", "install").out) == (1, True)
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
+@pytest.mark.parametrize(("result", "status"), [(UpdateResult.INSTALLED, 0), (UpdateResult.ROLLED_BACK, 1)])
+def test_a_stick_is_verified_shown_and_installed(
+    folders: UpdateFolders,
+    tool: Tool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    result: UpdateResult,
+    status: int,
+) -> None:
+    architecture = output_of(["dpkg", "--print-architecture"]).strip()
+    repository = Repository(tmp_path / "stick")
+    from agent.updater import machine
+
+    debian = machine.this_machine("0.1.0").debian
+    custom = package(NEWER, architecture, upgrade_from=None, debian=[debian])
+    repository.release(deb(NEWER, architecture), custom)
+    (tmp_path / "root.json").write_bytes(repository.first_root)
+    config = tmp_path / "doorward.toml"
+    config.write_text(f'[updates]\nsource = "/nowhere"\nroot = "{tmp_path / "root.json"}"\n')
+    installed: list[Path] = []
+    monkeypatch.setattr(root_step, "install_tree", lambda tree: installed.append(tree) or result)
+    done = tool("update", "--file", tmp_path / "stick", "--yes", "--config", config)
+    assert done.status == status, done.err
+    assert f"{NEWER} of 2026-11-01 is ready" in done.out
+    assert len(installed) == 1
+    repository.write_timestamp(days=-0.01)
+    refused = tool("update", "--file", tmp_path / "stick", "--yes", "--config", config)
+    assert (refused.status, "too old" in refused.err) == (4, True)
+    assert len(installed) == 1
+
+
+def test_without_a_first_root_no_stick_is_believed(folders: UpdateFolders, tool: Tool, tmp_path: Path) -> None:
+    config = tmp_path / "doorward.toml"
+    config.write_text(f'[updates]\nsource = "/nowhere"\nroot = "{tmp_path / "none.json"}"\n')
+    done = tool("update", "--file", tmp_path, "--yes", "--config", config)
+    assert (done.status, "no first root of updates" in done.err) == (2, True)
+
+
+def test_a_look_for_updates_needs_a_source(folders: UpdateFolders, tool: Tool) -> None:
+    done = tool("update", "check")
+    assert (done.status, "has no [updates]" in done.err) == (2, True)
+
+
+def test_only_root_may_install(folders: UpdateFolders, tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.os, "geteuid", lambda: 1000)
+    for words in (("install",), ("check",), ("--file", "/", "--yes")):
+        assert "Only root" in tool("update", *words).err
+
+
+@pytest.mark.parametrize(
+    ("update", "health", "words"),
+    [
+        (None, CheckStatus.FINE, "They come from"),
+        ({"running": "0.2.0"}, CheckStatus.FINE, "0.2.0 is the newest"),
+        ({"running": "0.2.0", "offer": "0.2.1", "security": True}, CheckStatus.POOR, "A security update to 0.2.1"),
+        ({"running": "0.2.0", "trouble": "expired"}, CheckStatus.POOR, "too old"),
+        ({"running": "0.2.0", "trouble": "new"}, CheckStatus.POOR, "failed"),
+    ],
+)
+def test_the_doctor_says_what_waits_and_what_is_missing(update: Any, health: CheckStatus, words: str) -> None:
+    found = check_updates(Configuration(updates=UpdatesConfig(source="https://x.example/")), {"update": update})
+    assert (found.health, words in found.message) == (health, True)
+    assert check_updates(Configuration(), {}).health is CheckStatus.POOR

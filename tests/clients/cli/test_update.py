@@ -1,0 +1,53 @@
+"""`doorward owner update`: an owner reads what is on offer, and signs the choice of exactly that package."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agent.wire.statements import UpdateChoice
+from tests.clients.cli.test_owner import Doorstep, door
+
+__all__ = ["door"]
+
+SHA = "ab" * 32
+OFFER = {
+    "version": "0.2.1", "sha256": SHA, "length": 10, "released": "2026-12-01", "security": True,
+    "notes": {"en": "- Better.\x1b[2J\n- Faster."},
+}  # fmt: skip
+
+
+def offers(door: Doorstep, **more: Any) -> None:
+    state = {"running": "0.2.0", "looks": True, "automatic": False, "chosen": False, "offer": OFFER, **more}
+    door.device.lies["update"] = lambda _answer, body: (state, body)
+
+
+def test_an_owner_reads_what_changes_and_no_control_code_reaches_the_terminal(door: Doorstep) -> None:
+    offers(door, trouble="network", outcome={"version": "0.1.9", "result": "rolled back"})
+    said = door("update").out
+    for words in ("Running: 0.2.0", "0.2.1 of 2026-12-01 is ready: a security update.", "- Faster.", "network",
+                  "0.1.9, rolled back", "Security updates: wait for an owner."):  # fmt: skip
+        assert words in said
+    assert "\x1b" not in said
+    assert json.loads(door("update", "--json").out)["offer"]["sha256"] == SHA
+
+
+def test_a_doorbell_without_updates_says_so_and_nothing_can_be_chosen(door: Doorstep) -> None:
+    assert door("enrol", "--yes").status == 0
+    assert "its configuration has no [updates]" in door("update").out
+    assert door("update", "--install", "--yes").status == 1
+
+
+def test_the_choice_names_version_and_bytes_and_is_signed(door: Doorstep) -> None:
+    assert door("enrol", "--yes").status == 0
+    offers(door)
+    done = door("update", "--install", "--yes")
+    assert (done.status, "Chosen: 0.2.1" in done.out) == (0, True)
+    statement = door.device.statements[-1]
+    assert isinstance(statement, UpdateChoice)
+    assert (statement.version, statement.sha256) == ("0.2.1", SHA)
+    offers(door, chosen=True, automatic=True)
+    said = door("update").out
+    assert "It is chosen" in said
+    assert "Security updates: installed without asking." in said
+    assert json.loads(door("update", "--install", "--yes", "--json").out) == {"chosen": "0.2.1"}
