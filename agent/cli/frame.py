@@ -158,7 +158,7 @@ def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("Stopped.")
+        _say(_in_words("Stopped."))
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left (`| head`).  Python would complain once more when it flushes at exit.
@@ -197,8 +197,15 @@ def _trace(invocation: Invocation) -> None:
 
 
 def _say_error(message: str, remedy: str) -> None:
-    _say(click.style("Error: ", fg="red", bold=True) + _legible(message))
-    _say(click.style("  What to do: ", bold=True) + _legible(remedy))
+    _say(click.style(f"{_in_words('Error:')} ", fg="red", bold=True) + _legible(_in_words(message)))
+    _say(click.style(f"  {_in_words('What to do:')} ", bold=True) + _legible(_in_words(remedy)))
+
+
+def _in_words(text: str) -> str:
+    """Returns the text in the reader's language. `--help` needs no catalogue, so it loads none."""
+    from agent.sentences import in_language, reader_language
+
+    return in_language(text, reader_language(os.environ))
 
 
 def _legible(text: str) -> str:

@@ -2,8 +2,9 @@
 
     in_language("The doorbell rang.", "de")        # "Es hat geklingelt."
 
-The programs say their sentences in English, with values in them. `<language>.json` has the translation of each, and
-`{}` stands for a value. A text of several sentences, and a place before a colon, are taken apart. Words without a
+The programs say their sentences in English, with values in them. `<language>.json` has the translations of the
+doorbell's sentences, which the page loads too, and `commands-<language>.json` those of commands and printed pages. `{}`
+stands for a value. A text of several sentences, and a place before a colon, are taken apart. Words without a
 translation stay as they are. docs/languages.md says how to add a language.
 """
 
@@ -12,12 +13,13 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from agent.core.languages import ENGLISH, LANGUAGES
 
-__all__ = ["Catalogue", "in_language"]
+__all__ = ["Catalogue", "in_language", "reader_language"]
 
 _BREAK: Final = re.compile(r"(?<=[.!:])\s+")
 _MOST_BREAKS: Final = 12
@@ -25,6 +27,10 @@ _UNKNOWN: Final = 50
 """Added to the length of words without a translation, so that known sentences are preferred."""
 _LONG: Final = 20
 """A value of more characters may be a sentence too."""
+
+
+_LOCALE: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
+_CODE: Final = re.compile(r"([a-z]{2})(?:[_.@]|\Z)")
 
 
 class Catalogue:
@@ -73,9 +79,21 @@ def in_language(text: str, language: str) -> str:
     return text if language == ENGLISH or language not in LANGUAGES else _catalogue(language).say(text)
 
 
+def reader_language(environment: Mapping[str, str]) -> str:
+    """Returns the language of a terminal's reader, from the variables that gettext reads; English if we lack it."""
+    locale = next((environment[name] for name in _LOCALE if environment.get(name)), "")
+    # As in gettext, LANGUAGE counts only beside a locale with a language.
+    wanted = [*environment.get("LANGUAGE", "").split(":"), locale] if _CODE.match(locale) else []
+    codes = (found[1] for each in wanted if (found := _CODE.match(each)))
+    return next((code for code in codes if code in LANGUAGES), ENGLISH)
+
+
 @functools.cache
 def _catalogue(language: str) -> Catalogue:
-    return Catalogue(json.loads(Path(__file__).with_name(f"{language}.json").read_text(encoding="utf-8")))
+    found: dict[str, str] = {}
+    for name in (f"{language}.json", f"commands-{language}.json"):
+        found |= json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    return Catalogue(found)
 
 
 def _filled(words: str, values: list[str]) -> str:

@@ -8,8 +8,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -61,6 +62,21 @@ def test_every_line_of_the_table_leads_to_a_command_that_begins_with_the_same_wo
     assert isinstance(command, click.Command)
     words, shown = re.findall(r"\w+", command.get_short_help_str(limit=200)), re.findall(r"\w+", COMMANDS[name].summary)
     assert words[:3] == shown[:3]
+
+
+def test_an_error_and_its_remedy_are_in_the_language_of_the_terminal(
+    tool: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {}
+    for language in ("C.UTF-8", "de_DE.UTF-8", "fr_FR.UTF-8"):
+        monkeypatch.setenv("LC_ALL", language)
+        said[language[:2]] = tool("owner", "status", "--keys", tmp_path).err
+    assert said["C."].startswith(f"Error: {tmp_path} holds no owner's keys.")
+    assert said["de"] == (
+        f"Fehler: {tmp_path} enthält keine Schlüssel eines Eigentümers.\n"
+        "  Was zu tun ist: Erstellen Sie sie: doorward owner keygen.\n"
+    )
+    assert said["fr"].startswith("Erreur\u00a0: ")
 
 
 def test_every_error_class_has_its_own_status() -> None:

@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 
 import agent.sentences as module
+from agent.clients.opening import HybridIdentity
+from agent.clients.owner.recovery_kit import SENTENCES, read_kit, recovery_kit
 from agent.core.alerts.alert_messages import LAST, MEANWHILE
 from agent.core.alerts.kinds import ALERTS, TEST, UNNAMED
 from agent.core.languages import ENGLISH, LANGUAGES, LanguageCode
-from agent.sentences import Catalogue, in_language
+from agent.sentences import Catalogue, in_language, reader_language
 from tests.web.test_the_program import node
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = sorted(LANGUAGES.keys() - {ENGLISH})
-FILES = {
-    each: json.loads((Path(module.__file__).parent / f"{each}.json").read_text(encoding="utf-8")) for each in OTHERS
-}
+FOLDER = Path(module.__file__).parent
+FILES = {each: json.loads((FOLDER / f"{each}.json").read_text(encoding="utf-8")) for each in OTHERS}
+COMMANDS = {each: json.loads((FOLDER / f"commands-{each}.json").read_text(encoding="utf-8")) for each in OTHERS}
 ONLY_FOR_OPERATORS = {
     "agent/custodian/alerts/private_file.py", "agent/custodian/journal_sqlite.py", "agent/custodian/ledger_writer.py",
     "agent/custodian/link_sessions.py", "agent/custodian/live_buffer.py", "agent/custodian/metrics_server.py",
@@ -29,6 +31,7 @@ ONLY_FOR_OPERATORS = {
     "agent/custodian/state_folder.py",
 }  # fmt: skip
 """They fail while a process starts, in its log and for `doorward doctor`."""
+SAME = {("es", "Error:")}
 MADE_ELSEWHERE = {"{} {}", "{}", "{}."}
 
 
@@ -72,11 +75,12 @@ def test_every_refusal_of_the_custodian_is_said_in_the_language(language: str) -
 
 
 def test_the_languages_have_the_same_sentences_with_the_same_values() -> None:
-    assert len({frozenset(each) for each in FILES.values()}) == 1
-    for language, found in FILES.items():
-        for english, words in found.items():
-            assert english.count("{}") == words.count("{}"), (language, english)
-            assert words not in ("", english), (language, english)
+    for files in (FILES, COMMANDS):
+        assert len({frozenset(each) for each in files.values()}) == 1
+        for language, found in files.items():
+            for english, words in found.items():
+                assert english.count("{}") == words.count("{}"), (language, english)
+                assert words not in ("", english) or (language, english) in SAME, (language, english)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,37 @@ def test_the_languages_have_the_same_sentences_with_the_same_values() -> None:
 def test_a_text_is_translated_as_far_as_it_has_known_sentences(text: str, said: str) -> None:
     assert in_language(text, "de") == said
     assert in_language(text, ENGLISH) == in_language(text, "xx") == text
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "de_DE.UTF-8"}, "de"),
+        ({"LANG": "nl"}, "nl"),
+        ({"LANG": "C.UTF-8", "LANGUAGE": "de"}, "en"),
+        ({"LANG": "pt_PT.UTF-8"}, "en"),
+        ({"LANG": "de_DE.UTF-8", "LC_ALL": "fr_BE@euro"}, "fr"),
+        ({"LANG": "de_DE.UTF-8", "LC_MESSAGES": "es_ES", "LC_ALL": ""}, "es"),
+        ({"LANG": "pt_PT.UTF-8", "LANGUAGE": "pt:ar:de"}, "ar"),
+        ({"LANG": "deu"}, "en"),
+    ],
+)
+def test_a_terminals_language_is_found_as_gettext_finds_it(environment: dict[str, str], language: str) -> None:
+    assert reader_language(environment) == language
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_recovery_page_is_in_the_language_and_age_still_reads_it(language: str) -> None:
+    identity = HybridIdentity(bytes(32))
+    page = recovery_kit("owner-1", identity, "2026-11-28", language)
+    assert [each for each in SENTENCES if in_language(each, language) == each] == []
+    assert in_language(SENTENCES[0], language) in page
+    assert SENTENCES[0] not in page
+    assert "\n#      doorward owner recover --keys NEW-FOLDER --recovery-kit THAT-FILE\n" in page
+    assert all(line.startswith("#") for line in page.splitlines()[:-1])
+    assert page.endswith(identity.secret_text() + "\n")
+    assert read_kit(page).secret_text() == identity.secret_text()
 
 
 def test_the_page_says_the_doorbells_sentences_as_python_does() -> None:
