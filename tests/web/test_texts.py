@@ -78,6 +78,21 @@ def test_a_text_that_equals_the_english_one_is_meant_to(language: str) -> None:
     assert same == set(SAME[language])
 
 
+NOT_THE_FORM_OF_ADDRESS = {
+    "es": r"\b(usted|ustedes|su (timbre|navegador|router|contraseña))\b",
+    "de": r"\b([Dd]u|[Dd]ein\w*|[Dd]ich|[Dd]ir)\b",
+    "fr": r"\b(tu|toi|tes)\b|[^\u00a0][:;?!»](?= |$)|«(?!\u00a0)|\w'\w",
+    "nl": r"\b([Jj]e|[Jj]ij|[Jj]ouw|[Jj]ullie)\b",
+}
+"""The form that the glossary of the language excludes, and in French punctuation without its no-break space."""
+
+
+@pytest.mark.parametrize("language", sorted(NOT_THE_FORM_OF_ADDRESS))
+def test_a_language_keeps_the_form_of_address_of_its_glossary(language: str) -> None:
+    wrong = re.compile(NOT_THE_FORM_OF_ADDRESS[language])
+    assert {key: text for key, text in TEXTS[language].items() if wrong.search(text)} == {}
+
+
 def test_every_text_that_the_program_says_is_in_the_catalogue() -> None:
     wanted = set()
     for path in sources():

@@ -20,7 +20,7 @@ from agent.errors import FormatError
 from agent.sentences import in_language
 from agent.wire.identities import private_key_from_seed
 
-__all__ = ["RECOVERY_NAME", "SENTENCES", "kit_approval", "kit_name", "read_kit", "recovery_kit"]
+__all__ = ["RECOVERY_NAME", "kit_approval", "kit_name", "read_kit", "recovery_kit"]
 
 RECOVERY_NAME = "recovery"
 """The kit's name among recipients and approvers. An owner cannot use this name."""
@@ -57,8 +57,6 @@ _WAYS = (
     ),
 )
 _NAME = "The key that belongs to it, which doorbells seal to, begins and ends like this:"
-SENTENCES = (_TITLE, _ABOUT, *_STEPS, *(words for words, _ in _WAYS), _NAME)
-"""The fixed sentences of the page, for `agent.sentences`."""
 
 
 def recovery_kit(name: str, identity: HybridIdentity | X25519Identity, made: str, language: str = ENGLISH) -> str:
